@@ -1,0 +1,112 @@
+"""Run the notebooks, each from top to bottom in a kernel of its own, and put them in clean form.
+
+    python notebooks/run_and_clean.py            run and clean all
+    python notebooks/run_and_clean.py --check    change nothing; fail on one that is not clean
+
+Clean form: what teaches is kept (text, tables, pictures); what is noise is left out (execution
+counts, widgets' state, sound players, times).  So a notebook can be read on a web page, and its
+text differs only where its story does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+FOLDER = Path(__file__).parent
+MOST_BYTES = 250_000
+CELL_SECONDS = 120
+
+
+def notebooks() -> list[Path]:
+    """Return all notebooks, without any that is left out."""
+    return sorted(FOLDER.glob("*.ipynb"))
+
+
+def run(notebook: Any) -> Any:
+    """Execute `notebook` in the folder it lies in; cells tagged raises-exception may fail."""
+    from nbclient import NotebookClient
+
+    client = NotebookClient(
+        notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(FOLDER)}}
+    )
+    return client.execute()
+
+
+def cleaned(notebook: Any) -> Any:
+    """Return `notebook` in clean form."""
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02d}"
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            cell.outputs = [kept for output in cell.outputs if (kept := _kept(output))]
+    return notebook
+
+
+def _kept(output: Any) -> Any:
+    if output.output_type == "error":
+        output.traceback = [_without_colours(f"{output.ename}: {output.evalue}")]
+        return output
+    if output.output_type == "stream":
+        return output if output.name == "stdout" else None
+    output.metadata = nbformat.from_dict({})
+    if "execution_count" in output:
+        output.execution_count = None
+    bundle = output.data
+    for kind in [kind for kind in bundle if kind.startswith("application/vnd.jupyter.widget")]:
+        del bundle[kind]
+    if "<audio" in bundle.get("text/html", ""):
+        del bundle["text/html"]
+    return output if bundle else None
+
+
+def _without_colours(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def faults(path: Path) -> list[str]:
+    """Return what is not clean about a notebook, in words."""
+    text = path.read_text(encoding="utf-8")
+    found = []
+    if len(text) > MOST_BYTES:
+        found.append(f"{path.name} has {len(text)} bytes; the most is {MOST_BYTES}")
+    if _text_of(cleaned(nbformat.reads(text, as_version=4))) != text:
+        found.append(f"{path.name} is not in its clean form; run `make notebooks`")
+    return found
+
+
+def _text_of(notebook: Any) -> str:
+    return str(nbformat.writes(notebook)) + "\n"
+
+
+def main() -> int:
+    """Do what the command line asks for; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    options = parser.parse_args()
+    if options.check:
+        found = [fault for path in notebooks() for fault in faults(path)]
+        print("\n".join(found) or "all notebooks are clean")
+        return 1 if found else 0
+    for path in notebooks():
+        print(f"running {path.name}", flush=True)
+        notebook = run(nbformat.read(path, as_version=4))
+        path.write_text(_text_of(cleaned(notebook)), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+import copy
+import pickle
+import struct
+
+import numpy as np
+import pytest
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.load import load_clip
+from twistream_kit.audio.ulaw import encode_ulaw
+from twistream_kit.errors import WavError
+
+
+def strength(clip, hz):
+    """The amplitude of one frequency in a clip, 1 for a full-scale sine."""
+    samples = clip.samples() / 32768
+    time = np.arange(len(samples)) / 8000
+    return 2 * abs(np.mean(samples * np.exp(-2j * np.pi * hz * time)))
+
+
+def test_repr_is_name_and_duration():
+    assert repr(Clip(bytes(33680), "greeting")) == "Clip('greeting', 4.21 s)"
+    assert repr(Clip(bytes(8000), "loud", 7)) == "Clip('loud', 1.00 s, 7 samples clipped)"
+
+
+def test_frames_are_160_bytes_and_the_last_is_filled_with_silence():
+    frames = Clip(b"\x01" * 400).frames()
+    assert [len(frame) for frame in frames] == [160, 160, 160]
+    assert frames[2] == b"\x01" * 80 + b"\xff" * 80
+    assert Clip(b"\x01" * 320).frames() == [b"\x01" * 160] * 2
+    assert Clip(b"").frames() == []
+
+
+def test_samples_are_linear():
+    assert Clip(b"\xff\x00\x80").samples().tolist() == [0, -32124, 32124]
+
+
+def test_clips_are_values():
+    clip = Clip(b"\xff", "a")
+    assert clip == Clip(b"\xff", "a")
+    assert pickle.loads(pickle.dumps(clip)) == copy.deepcopy(clip) == clip
+    assert len({clip, Clip(bytearray(b"\xff"), "a")}) == 1
+    with pytest.raises(AttributeError):
+        clip.payload = b""
+
+
+def test_clips_are_joined_with_plus():
+    joined = Clip(b"\x01", "a", 1) + Clip(b"\x02", "b", 2)
+    assert joined == Clip(b"\x01\x02", "a + b", 3)
+    with pytest.raises(TypeError):
+        joined + b"\x03"
+
+
+def test_bytes_of_a_clip_are_its_payload():
+    assert bytes(Clip(b"\x01\x02")) == b"\x01\x02"
+
+
+@pytest.mark.parametrize("form", [b"RIFF", b"RIFX", b"RF64"])
+def test_clip_refuses_a_whole_wav_file(form):
+    with pytest.raises(WavError, match=r"a whole WAV file, not bare PCMU\. Its header would be"):
+        Clip(form + b"\x10\0\0\0WAVEfmt ")
+
+
+def test_clip_refuses_what_is_not_bytes():
+    with pytest.raises(TypeError, match="payload is str; give PCMU as bytes"):
+        Clip("//8=")
+
+
+@pytest.mark.parametrize("size", [0, 1, 800, 801])
+def test_saved_file_is_58_bytes_of_header_and_the_payload(tmp_path, size):
+    payload = bytes(index % 251 for index in range(size))
+    path = Clip(payload).save(tmp_path / "clip.wav")
+    raw = path.read_bytes()
+    even = size + size % 2
+    assert raw == (
+        b"RIFF" + struct.pack("<I", 50 + even) + b"WAVE"
+        + b"fmt \x12\0\0\0\x07\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0\0\0"
+        + b"fact\x04\0\0\0" + struct.pack("<I", size)
+        + b"data" + struct.pack("<I", size) + payload + bytes(size % 2)
+    )  # fmt: skip
+    if size:
+        assert load_clip(path).payload == payload
+
+
+def test_saved_file_is_what_libsndfile_reads(tmp_path):
+    import soundfile
+
+    clip = Clip.tone(440, 0.5)
+    info = soundfile.info(clip.save(tmp_path / "tone.wav"))
+    assert (info.subtype, info.samplerate, info.channels, info.frames) == ("ULAW", 8000, 1, 4000)
+    samples, _ = soundfile.read(tmp_path / "tone.wav", dtype="int16")
+    assert (samples == clip.samples()).all()
+
+
+def test_from_samples_of_int16_at_8000_hz_is_the_plain_codec():
+    samples = np.arange(-32768, 32767, 7, dtype=np.int16)
+    assert Clip.from_samples(samples, 8000, name="x") == Clip(encode_ulaw(samples), "x")
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float32, np.float64, np.float16, ">i2"])
+def test_from_samples_takes_int16_and_floats(kind):
+    wave = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+    samples = (wave * 32767 if np.dtype(kind).kind == "i" else wave).astype(kind)
+    clip = Clip.from_samples(samples, 16000)
+    assert clip.seconds == 1.0
+    assert strength(clip, 440) == pytest.approx(0.5, rel=0.02)
+
+
+def test_from_samples_mixes_channels_at_equal_parts():
+    both = np.stack([np.full(800, 8000), np.full(800, -4000)], axis=1).astype(np.int16)
+    assert np.abs(Clip.from_samples(both, 8000).samples() - 2000).max() <= 32
+
+
+def test_from_samples_counts_what_it_clips_and_does_not_wrap():
+    clip = Clip.from_samples(np.array([1.5, -1.5, 0.5]), 8000)
+    assert clip.clipped == 2
+    assert clip.samples()[:2].tolist() == [32124, -32124]
+
+
+def test_from_samples_refuses_what_is_no_sound():
+    with pytest.raises(TypeError, match="int32; give int16"):
+        Clip.from_samples(np.zeros((9, 2), np.int32), 8000)
+    with pytest.raises(ValueError, match=r"turn it with samples\.T"):
+        Clip.from_samples(np.zeros((2, 44100)), 44100)
+    with pytest.raises(ValueError, match="NaN"):
+        Clip.from_samples(np.array([np.nan]), 8000)
+    with pytest.raises(ValueError, match="4000 to 192000"):
+        Clip.from_samples(np.zeros(9), 1000)
+
+
+def test_tone_has_its_frequency_and_level():
+    clip = Clip.tone(440, 1.0, level_db=-6)
+    assert (clip.name, clip.seconds) == ("440 Hz", 1.0)
+    assert strength(clip, 440) == pytest.approx(10 ** (-6 / 20), rel=0.02)
+    assert strength(clip, 880) < 0.002
+
+
+def test_tone_begins_and_ends_softly():
+    samples = Clip.tone(1000, 0.1, level_db=0).samples()
+    assert np.abs(samples[[0, -1]]).max() == 0
+    assert np.abs(samples[16:-16]).max() > 30000
+
+
+@pytest.mark.parametrize(
+    ("hz", "seconds", "level_db"), [(0, 1, -12), (4000, 1, -12), (440, -1, 0), (440, 1, 1)]
+)
+def test_impossible_tone_is_refused(hz, seconds, level_db):
+    with pytest.raises(ValueError, match=r"not possible|cannot last|beyond full scale"):
+        Clip.tone(hz, seconds, level_db=level_db)
+
+
+def test_silence_is_0xff():
+    assert Clip.silence(0.02).payload == b"\xff" * 160
+    assert Clip.silence(0).payload == b""
+    with pytest.raises(ValueError, match="less than nothing"):
+        Clip.silence(-1)
+
+
+def test_save_replaces_a_file_only_by_a_whole_one(tmp_path, monkeypatch):
+    path = tmp_path / "clip.wav"
+    path.write_bytes(b"the old one")
+
+    def fails(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("twistream_kit.audio.clip.write_ulaw_wav", fails)
+    with pytest.raises(OSError, match="disk full"):
+        Clip(b"\xff").save(path)
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,213 @@
+import subprocess
+import sys
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+import soundfile
+
+from twistream_kit.audio.convert import convert_file, convert_files
+from twistream_kit.audio.load import load_clip
+from twistream_kit.audio.wav import inspect_wav
+from twistream_kit.errors import WavError
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """Return a function that writes a file of noise in the format of its suffix."""
+
+    def write(name, *, sample_rate=44100, channels=2, seconds=5.0, subtype=None):
+        shape = (int(sample_rate * seconds), channels)
+        samples = np.random.default_rng(1).normal(0, 0.4, shape).clip(-1, 1)
+        soundfile.write(tmp_path / name, samples, sample_rate, subtype=subtype)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "sample_rate", "channels", "subtype"),
+    [
+        ("a.wav", 44100, 2, "PCM_16"),
+        ("a.wav", 48000, 1, "PCM_24"),
+        ("a.wav", 96000, 6, "FLOAT"),
+        ("a.wav", 8000, 1, "ULAW"),
+        ("a.wav", 11025, 1, "ALAW"),
+        ("a.flac", 44100, 2, None),
+        ("a.ogg", 22050, 1, None),
+    ],
+)
+def test_payload_is_that_of_load_clip_byte_for_byte(
+    noise, tmp_path, name, sample_rate, channels, subtype
+):
+    src = noise(name, sample_rate=sample_rate, channels=channels, subtype=subtype)
+    result = convert_file(src, tmp_path / "out.wav")
+    clip = load_clip(src)
+    assert (tmp_path / "out.wav").read_bytes()[58:] == clip.payload + bytes(len(clip.payload) % 2)
+    assert (result.seconds, result.clipped, result.error) == (clip.seconds, clip.clipped, "")
+    report = inspect_wav(tmp_path / "out.wav")
+    assert report.ready
+    assert report.header_bytes == 58
+
+
+def test_blocks_leave_no_seam(tmp_path):
+    """One second of a tone that crosses several blocks, against the formula."""
+    time = np.arange(44100 * 6) / 44100
+    soundfile.write(tmp_path / "a.wav", 0.5 * np.sin(2 * np.pi * 440 * time), 44100)
+    convert_file(tmp_path / "a.wav", tmp_path / "out.wav")
+    got = load_clip(tmp_path / "out.wav").samples() / 32768
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(48000) / 8000)
+    assert np.abs(got - expected)[100:-100].max() < 0.02
+
+
+def test_a_crash_in_the_middle_leaves_the_old_file_and_no_other(noise, tmp_path):
+    src, dst = noise("a.wav"), tmp_path / "out.wav"
+    dst.write_bytes(b"the old one")
+
+    def crash(fraction):
+        if fraction > 0.5:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        convert_file(src, dst, progress=crash)
+    assert dst.read_bytes() == b"the old one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "out.wav"]
+
+
+def test_progress_rises_to_one(noise, tmp_path):
+    told = []
+    convert_file(noise("a.flac"), tmp_path / "out.wav", progress=told.append)
+    assert told == sorted(told)
+    assert len(told) > 2
+    assert told[-1] == 1.0
+    assert 0 < told[0] < 1
+
+
+def test_progress_true_shows_a_bar(noise, tmp_path, capsys):
+    convert_file(noise("a.wav"), tmp_path / "out.wav", progress=True)
+    assert "a.wav: 100%" in capsys.readouterr().err
+
+
+def test_progress_is_silent_unless_asked_for(noise, tmp_path, capsys):
+    convert_file(noise("a.wav"), tmp_path / "out.wav")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_source_is_never_overwritten(noise, tmp_path):
+    src = noise("a.wav")
+    before = src.read_bytes()
+    (tmp_path / "link.wav").symlink_to(src)
+    for dst in (src, tmp_path / "link.wav"):
+        with pytest.raises(WavError, match=r"the same file\. The original would be lost"):
+            convert_file(src, dst)
+    assert src.read_bytes() == before
+
+
+def test_impossible_targets_are_refused_in_words(noise, tmp_path):
+    src = noise("a.wav", seconds=0.1)
+    with pytest.raises(WavError, match="is a folder"):
+        convert_file(src, tmp_path)
+    with pytest.raises(WavError, match="there is no folder"):
+        convert_file(src, tmp_path / "missing" / "out.wav")
+    with pytest.raises(WavError, match=r"cannot be written: File name too long"):
+        convert_file(src, tmp_path / ("n" * 300 + ".wav"))
+
+
+MEMORY_PROBE = """
+import resource, sys
+from twistream_kit.audio.convert import convert_file
+convert_file(sys.argv[1], sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the resource module is POSIX")
+def test_memory_does_not_grow_with_the_file(build, tmp_path):
+    peaks = []
+    for seconds in (10, 600):
+        size = seconds * 176_400
+        path = tmp_path / f"{seconds}.wav"
+        path.write_bytes(
+            build.riff(
+                build.fmt(1, 2, 44100, 16), build.chunk(b"data", b"", size=size), size=size + 36
+            )
+        )
+        with path.open("r+b") as file:
+            file.truncate(44 + size)
+        command = [sys.executable, "-c", MEMORY_PROBE, path, tmp_path / "out.wav"]
+        probe = subprocess.run(command, capture_output=True, text=True, check=True)
+        unit = 1 if sys.platform == "darwin" else 1024
+        peaks.append(int(probe.stdout) * unit / 1e6)
+    assert peaks[1] < 150
+    assert peaks[1] - peaks[0] < 8  # the file has grown by 104 MB
+
+
+@pytest.fixture(params=["here", "threads", "processes"])
+def executor(request):
+    if request.param == "here":
+        yield None
+    elif request.param == "threads":
+        with ThreadPoolExecutor(2) as pool:
+            yield pool
+    else:
+        # The default of Linux before 3.14, fork, is not safe beside the threads of other tests.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            yield pool
+
+
+def test_one_bad_file_does_not_lose_the_others(noise, tmp_path, executor):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"<html>404</html>")
+    paths = [noise("a.wav", seconds=0.5), bad, tmp_path / "missing.wav", noise("b.flac")]
+    results = convert_files(paths, tmp_path / "out", executor=executor, progress=None)
+    assert [result.source for result in results] == paths
+    assert [result.error == "" for result in results] == [True, False, False, True]
+    assert "an HTML page" in results[1].error
+    assert "no such file" in results[2].error
+    assert [result.seconds for result in results] == [0.5, 0.0, 0.0, 5.0]
+    assert results[3].path == tmp_path / "out" / "b.wav"
+    assert load_clip(results[3].path).payload == load_clip(paths[3]).payload
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.wav", "b.wav"]
+
+
+def test_same_names_get_numbers(noise, tmp_path):
+    (tmp_path / "other").mkdir()
+    paths = [noise(name, seconds=0.1) for name in ("a.wav", "a.flac", "other/A.wav")]
+    results = convert_files(paths, tmp_path / "out", progress=None)
+    assert [result.path.name for result in results] == ["a.wav", "a-2.wav", "A-3.wav"]
+
+
+def test_folder_of_the_sources_does_not_overwrite_them(noise, tmp_path):
+    src = noise("a.wav", seconds=0.1)
+    before = src.read_bytes()
+    (result,) = convert_files([src], tmp_path, progress=None)
+    assert "the same file" in result.error
+    assert src.read_bytes() == before
+
+
+def test_files_are_counted_in_the_progress(noise, tmp_path):
+    told = []
+    paths = [noise(f"{index}.wav", seconds=0.1) for index in range(4)]
+    convert_files(paths, tmp_path / "out", progress=told.append)
+    assert told == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_bar_counts_files(noise, tmp_path, capsys):
+    convert_files([noise("a.wav", seconds=0.1)], tmp_path / "out")
+    assert "converting: 100%" in capsys.readouterr().err
+
+
+def test_no_files_are_no_results(tmp_path):
+    assert convert_files([], tmp_path / "out", progress=None) == []
+
+
+def test_a_worker_that_dies_is_an_error_of_its_file(noise, tmp_path):
+    class Dying(Executor):
+        def submit(self, fn, /, *args, **kwargs):
+            future = Future()
+            future.set_exception(RuntimeError("the worker died"))
+            return future
+
+    (result,) = convert_files([noise("a.wav")], tmp_path / "out", executor=Dying(), progress=None)
+    assert result.error == "RuntimeError: the worker died"

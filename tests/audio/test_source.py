@@ -1,0 +1,74 @@
+import io
+
+import pytest
+
+from twistream_kit.audio.source import opened
+from twistream_kit.audio.wav import inspect_wav
+from twistream_kit.errors import WavError
+
+
+def test_missing_file_is_answered_with_the_nearest_names(tmp_path):
+    (tmp_path / "greeting.wav").write_bytes(b"x")
+    with pytest.raises(WavError, match=r"no such file.*Nearest in that folder: greeting\.wav"):
+        inspect_wav(tmp_path / "greting.wav")
+
+
+def test_missing_folder_is_named_with_the_place_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WavError, match=r"The folder sample_audio does not exist either, seen from"):
+        inspect_wav("sample_audio/greeting.wav")
+
+
+def test_folder_is_refused(tmp_path):
+    with pytest.raises(WavError, match=r"is a folder, not a file\. Name one of the files in it\."):
+        inspect_wav(tmp_path)
+
+
+def test_address_is_refused():
+    with pytest.raises(WavError, match=r"is an address, not a file\. Download it first"):
+        inspect_wav("https://example.com/a.wav")
+
+
+def test_file_opened_as_text_is_a_type_error(tmp_path):
+    (tmp_path / "a.wav").write_text("RIFF")
+    with (tmp_path / "a.wav").open() as file, pytest.raises(TypeError, match="opened with 'rb'"):
+        inspect_wav(file)
+
+
+@pytest.mark.parametrize("source", [None, 5, ["a.wav"]])
+def test_anything_else_is_a_type_error(source):
+    with pytest.raises(TypeError, match="give a path, bytes, or a file opened with 'rb'"):
+        inspect_wav(source)
+
+
+def test_path_with_a_nul_byte_is_a_wav_error():
+    with pytest.raises(WavError, match="cannot be opened"):
+        inspect_wav("a\0b.wav")
+
+
+def test_file_object_is_read_from_its_beginning_and_put_back(build):
+    file = io.BytesIO(build.question())
+    file.seek(7)
+    assert inspect_wav(file).header_bytes == 58
+    assert file.tell() == 7
+
+
+def test_pipe_is_read_into_memory(build):
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+    with opened(Pipe(build.question())) as file:
+        assert (file.size, file.name) == (858, "file")
+
+
+def test_file_object_keeps_its_name(build, tmp_path):
+    path = tmp_path / "question.wav"
+    path.write_bytes(build.question())
+    with path.open("rb") as file:
+        assert inspect_wav(file).name == "question.wav"
+
+
+def test_bytearray_and_memoryview_are_taken_as_bytes(build):
+    for kind in (bytearray, memoryview):
+        assert inspect_wav(kind(build.question())).data_bytes == 800

@@ -1,0 +1,194 @@
+"""The oracle is the list of vectors in PROTOCOL.md §2.2 and §7, not the SDK."""
+
+import hashlib
+import hmac
+from base64 import b64encode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twistream_kit.protocol import signature
+from twistream_kit.protocol.signature import is_valid, is_valid_handshake, sign
+
+TOKEN = "12345"
+
+HANDSHAKES = [
+    ("wss://example.com/media-stream", "XFfwGS2Ev7f9qAP9MmRoMS7C724="),
+    ("wss://example.com/media-stream/", "7J0iz81itFhCXVuZK8EmM4YZwLA="),
+    ("wss://example.com", "WhInc32piEQH5iWNct/7FHs5ew8="),
+    ("wss://example.com/", "hoaxtdkWNBxVYCmDLq7UdjDdXIg="),
+    ("https://example.com/media-stream", "+Nt/WUHH2g+0+t2rLN3k9fNhfEw="),
+]
+
+MYCOMPANY = "https://mycompany.com/myapp.php?foo=1&bar=2"
+WEBHOOKS = [
+    (
+        "https://example.com/myapp.php?foo=1&bar=2",
+        {
+            "CallSid": "CA1234567890ABCDE",
+            "Caller": "+14158675310",
+            "Digits": "1234",
+            "From": "+14158675310",
+            "To": "+18005551212",
+        },
+        "L/OH5YylLD5NRKLltdqwSvS0BnU=",
+    ),
+    (
+        MYCOMPANY,
+        {
+            "CallSid": "CA1234567890ABCDE",
+            "Digits": "1234",
+            "From": "+14158675309",
+            "To": "+18005551212",
+            "Caller": "+14158675309",
+        },
+        "RSOYDt4T1cUTdK1PDd93/VVr8B8=",
+    ),
+    (
+        MYCOMPANY,
+        {"Sid": "CA123", "SidAccount": "AC123", "Digits": ["5678", "1234", "1234"]},
+        "IK+Dwps556ElfBT0I3Rgjkr1wJU=",
+    ),
+]
+
+
+def hmac_of(text: str) -> str:
+    return b64encode(hmac.new(TOKEN.encode(), text.encode(), hashlib.sha1).digest()).decode()
+
+
+@pytest.mark.parametrize(("url", "expected"), HANDSHAKES)
+def test_sign_gives_the_known_signature_of_a_stream_url(url, expected):
+    assert sign(TOKEN, url) == expected
+
+
+@pytest.mark.parametrize(("url", "params", "expected"), WEBHOOKS)
+def test_sign_gives_the_known_signature_of_a_webhook(url, params, expected):
+    assert sign(TOKEN, url, params) == expected
+    assert is_valid(TOKEN, url, params, expected)
+
+
+@pytest.mark.parametrize(("url", "params", "expected"), WEBHOOKS)
+def test_webhook_is_refused_when_anything_differs(url, params, expected):
+    assert not is_valid("54321", url, params, expected)
+    assert not is_valid(TOKEN, url + "3", params, expected)
+    assert not is_valid(TOKEN, url, {**params, "More": ""}, expected)
+    assert not is_valid(TOKEN, url, params, expected[:-2] + "A=")
+
+
+@pytest.mark.parametrize(("signed", "signature_"), HANDSHAKES)
+def test_handshake_is_accepted_in_every_form_in_which_twilio_may_sign_it(signed, signature_):
+    configured = "wss://example.com" + ("/media-stream" if "media" in signed else "")
+    assert is_valid_handshake(TOKEN, configured, signature_)
+    assert is_valid_handshake(TOKEN, configured.replace("wss:", "https:"), signature_)
+
+
+def test_handshake_candidates_are_two_schemes_two_endings_and_two_ports():
+    assert set(signature.websocket_urls("https://example.com/media")) == {
+        f"{scheme}://example.com{port}/media{slash}"
+        for scheme in ("wss", "https")
+        for port in ("", ":443")
+        for slash in ("", "/")
+    }
+
+
+def test_handshake_for_another_path_or_host_is_refused():
+    other = sign(TOKEN, "wss://example.com/other")
+    assert not is_valid_handshake(TOKEN, "wss://example.com/media-stream", other)
+    assert not is_valid_handshake(TOKEN, "wss://example.org/other", other)
+
+
+def test_handshake_on_loopback_is_accepted_with_and_without_its_port():
+    for signed in ("ws://127.0.0.1:8080/media", "ws://127.0.0.1/media"):
+        assert is_valid_handshake(TOKEN, "ws://127.0.0.1:8080/media", hmac_of(signed))
+
+
+def test_user_and_password_are_never_signed():
+    assert sign(TOKEN, "https://me:secret@example.com/x") == hmac_of("https://example.com/x")
+    # An @ in the path is not the end of a user name.
+    assert sign(TOKEN, "https://example.com/x@y") == hmac_of("https://example.com/x@y")
+
+
+@pytest.mark.parametrize(
+    ("url", "signed"),
+    [
+        ("https://example.com:8443/voice?a=b", "https://example.com/voice?a=b"),
+        ("https://me:pw@example.com:443", "https://example.com"),
+        ("http://example.com:8080/voice", "http://example.com:8080/voice"),
+        ("wss://example.com:443/media", "wss://example.com/media"),
+        ("https://[2001:db8::1]:8443/voice", "https://[2001:db8::1]/voice"),
+        ("https://[2001:db8::1]/voice", "https://[2001:db8::1]/voice"),
+        ("https://Example.COM/Voice?", "https://Example.COM/Voice?"),
+        ("not a url", "not a url"),
+    ],
+)
+def test_signed_url_drops_the_port_only_where_twilio_does(url, signed):
+    assert signature.signed_url(url) == signed
+
+
+@pytest.mark.parametrize(
+    ("url", "others"),
+    [
+        ("https://example.com/v", ["https://example.com:443/v"]),
+        ("https://example.com:443/v", ["https://example.com/v"]),
+        ("http://example.com/v", ["http://example.com:80/v"]),
+        ("https://[::1]:444/v", ["https://[::1]/v", "https://[::1]:443/v"]),
+        ("http://[::1", []),
+        ("http://host:port/v", []),
+    ],
+)
+def test_candidate_urls_are_the_url_with_and_without_its_port(url, others):
+    assert signature.candidate_urls(url) == [url, *others]
+    for other in others:
+        assert is_valid(TOKEN, url, None, hmac_of(other))
+
+
+def test_names_are_sorted_by_bytes_and_empty_values_still_count():
+    params = {"b": "", "B": "2", "a": "1", "ä": "3"}
+    assert sign(TOKEN, "https://x.test/", params) == hmac_of("https://x.test/B2a1bä3")
+
+
+def test_white_space_in_values_is_kept():
+    assert sign(TOKEN, "https://x.test/", {"a": " 1 "}) == hmac_of("https://x.test/a 1 ")
+
+
+BODY = b'{"CallSid":"CA1234567890ABCDE","Caller":"+12349013030"}'
+BODY_SHA256 = "5ccde7145dfb8f56479710896586cb9d5911809d83afbe34627818790db0aec9"
+
+
+def test_json_body_is_vouched_for_by_the_hash_in_the_query():
+    url = f"https://example.com/hook?bodySHA256={BODY_SHA256}"
+    assert is_valid(TOKEN, url, None, hmac_of(url), body=BODY)
+    assert not is_valid(TOKEN, url, None, hmac_of(url), body=BODY + b" ")
+    assert not is_valid(TOKEN, url, None, hmac_of(url))
+
+
+def test_json_body_without_a_hash_is_refused():
+    url = "https://example.com/hook"
+    assert is_valid(TOKEN, url, None, hmac_of(url), body=b"")
+    assert not is_valid(TOKEN, url, None, hmac_of(url), body=BODY)
+
+
+def test_no_signature_and_no_token_never_fit():
+    url = "https://example.com/"
+    assert not is_valid(TOKEN, url, None, None)
+    assert not is_valid(TOKEN, url, None, "")
+    assert not is_valid("", url, None, sign("", url))
+    assert not is_valid_handshake(TOKEN, url, None)
+
+
+ANYTHING = st.text(st.characters())
+"""Lone surrogates included, which `st.text()` leaves out."""
+
+
+@settings(deadline=None, max_examples=60)
+@given(ANYTHING, ANYTHING, st.dictionaries(ANYTHING, st.lists(ANYTHING)))
+def test_check_of_any_junk_is_false_and_never_raises(url, junk, params):
+    assert is_valid(TOKEN, url, params, junk) is False
+    assert is_valid_handshake(TOKEN, url, junk) is False
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.characters(codec="utf-8"), st.text(max_size=5))
+def test_signature_outside_ascii_is_refused_without_an_error(char, rest):
+    assert not is_valid(TOKEN, "https://example.com/", None, f"{char}ü{rest}")

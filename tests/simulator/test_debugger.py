@@ -1,0 +1,92 @@
+"""The simulated console."""
+
+import threading
+
+from twistream_kit.protocol.review import review
+from twistream_kit.simulator.debugger import Debugger
+
+SID = "MZ" + "0" * 32
+OTHER = "MZ" + "1" * 32
+BAD = f'{{"event":"media","streamSid":"{SID}","media":{{"playload":"/w=="}}}}'
+
+
+def test_debugger_logs_31951_once_per_stream():
+    debugger = Debugger()
+    assert debugger.log(31951, stream_sid=SID) is not None
+    assert debugger.log(31951, stream_sid=SID) is None
+    assert debugger.log(31950, stream_sid=SID) is not None
+    assert debugger.log(31951, stream_sid=OTHER) is not None
+    assert debugger.codes == [31951, 31950, 31951]
+
+
+def test_debugger_logs_errors_as_often_as_they_happen():
+    debugger = Debugger()
+    debugger.log(31920, stream_sid=SID)
+    debugger.log(31920, stream_sid=SID)
+    assert len(debugger) == 2
+
+
+def test_an_entry_knows_twilios_name_and_level():
+    entry = Debugger(clock=lambda: 5.0).log(31951, stream_sid=SID, call_sid="CA1")
+    assert (entry.code, entry.level, entry.at) == (31951, "warning", 5.0)
+    assert "Invalid Message" in entry.name
+
+
+def test_repr_shows_the_message_at_fault_and_what_review_says_of_it():
+    debugger = Debugger()
+    debugger.log(31951, stream_sid=SID, message=BAD, objections=review(BAD, stream_sid=SID))
+    first, *others = repr(debugger).splitlines()
+    assert first.startswith("31951 warning:")
+    assert SID in first
+    assert any("playload" in line and "payload" in line for line in others)
+
+
+def test_a_long_message_is_elided():
+    debugger = Debugger()
+    debugger.log(31951, stream_sid=SID, message="x" * 9999)
+    assert len(repr(debugger)) < 400
+    assert "(9999 long)" in repr(debugger)
+
+
+def test_an_empty_debugger_says_so():
+    assert repr(Debugger()) == "no errors, no warnings"
+
+
+def test_debugger_is_a_sequence():
+    debugger = Debugger()
+    entry = debugger.log(31903, "gone", stream_sid=SID, call_sid="CA1")
+    assert list(debugger) == [entry]
+    assert debugger[0] is entry
+    assert debugger[-1:] == [entry]
+    assert entry in debugger
+    assert debugger.of("CA1") == debugger.of(SID) == [entry]
+    assert debugger.of(OTHER) == []
+
+
+def test_clear_forgets_the_entries_but_not_that_they_were_logged():
+    debugger = Debugger()
+    debugger.log(31951, stream_sid=SID)
+    debugger.clear()
+    assert len(debugger) == 0
+    assert debugger.log(31951, stream_sid=SID) is None
+
+
+def test_many_threads_log_and_read_at_the_same_time():
+    debugger, errors = Debugger(), []
+
+    def work(number):
+        try:
+            for _ in range(50):
+                debugger.log(31951, stream_sid=f"MZ{number}")
+                debugger.log(31920, stream_sid=f"MZ{number}")
+                repr(debugger)
+        except (RuntimeError, IndexError) as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(debugger) == 4 * 51

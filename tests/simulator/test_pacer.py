@@ -1,0 +1,140 @@
+"""The beat of 20 ms, in real time."""
+
+import asyncio
+import time
+
+import pytest
+
+from twistream_kit.simulator.pacer import Lateness, Pacer
+
+
+@pytest.mark.realtime
+async def test_every_tick_comes_once_in_20_ms_without_drift(eventually):
+    times = []
+    async with Pacer() as pacer:
+        pacer.add(times.append)
+        await eventually(lambda: len(times) >= 26)
+    assert times[25] - times[0] == pytest.approx(0.5, abs=0.1)
+    assert times == sorted(times)
+
+
+@pytest.mark.realtime
+async def test_after_a_stall_the_missed_ticks_come_in_a_burst_and_the_cadence_is_as_before(
+    eventually,
+):
+    times = []
+    async with Pacer() as pacer:
+        pacer.add(times.append)
+        await eventually(lambda: len(times) >= 5)
+        until_then = len(times)
+        stalled = time.monotonic()
+        while time.monotonic() < stalled + 0.3:  # a computation that holds the loop
+            pass
+        await eventually(lambda: len(times) >= until_then + 25)
+    span = times[until_then + 24] - times[0]
+    assert span == pytest.approx((until_then + 24) * 0.02, abs=0.1)
+    assert pacer.lateness.report().max_ms >= 200
+
+
+async def test_many_calls_are_spread_over_the_20_ms(eventually):
+    order = []
+    async with Pacer() as pacer:
+        for number in range(20):
+            pacer.add(lambda now, number=number: order.append(number))
+        await eventually(lambda: len(order) >= 40)
+    assert sorted(set(order)) == list(range(20))
+    assert len({number % 10 for number in order[:10]}) == 5  # two calls share each moment
+
+
+async def test_a_removed_tick_is_not_called_again(eventually):
+    calls = []
+    async with Pacer() as pacer:
+
+        def tick(now):
+            calls.append(now)
+            pacer.remove(tick)
+
+        pacer.add(tick)
+        other = []
+        pacer.add(other.append)
+        await eventually(lambda: len(other) >= 3)
+    assert len(calls) == 1
+
+
+async def test_a_tick_that_raises_is_dropped_and_the_others_go_on(eventually):
+    reported, calls = [], []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
+
+    def broken(now):
+        raise KeyError("oops")
+
+    async with Pacer() as pacer:
+        pacer.add(broken)
+        pacer.add(calls.append)
+        await eventually(lambda: len(calls) >= 3)
+    assert [repr(error) for error in reported] == ["KeyError('oops')"]
+
+
+async def test_an_idle_pacer_starts_again_with_the_next_call(eventually):
+    first, second = [], []
+    async with Pacer() as pacer:
+        pacer.add(first.append)
+        await eventually(lambda: first)
+        pacer.remove(first.append)
+        await asyncio.sleep(0.05)
+        pacer.add(second.append)
+        await eventually(lambda: second)
+
+
+async def test_leaving_the_pacer_leaves_no_task():
+    before = asyncio.all_tasks()
+    async with Pacer() as pacer:
+        pacer.add(lambda now: None)
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
+def test_a_pacer_can_be_made_where_no_loop_runs():
+    Pacer().add(lambda now: None)
+
+
+def test_lateness_reports_percentiles_and_the_worst():
+    lateness = Lateness()
+    for number in range(100):
+        lateness.record(number / 10_000)  # 0 to 9.9 ms
+    report = lateness.report()
+    assert report.frames == 100
+    assert report.p50_ms == pytest.approx(5.0, abs=0.2)
+    assert report.p99_ms == pytest.approx(9.9, abs=0.2)
+    assert report.max_ms == pytest.approx(9.9)
+    assert report.late == 0
+    assert report.believable
+
+
+def test_lateness_of_one_frame_in_twenty_is_not_to_be_believed():
+    lateness = Lateness()
+    for number in range(100):
+        lateness.record(0.03 if number % 20 == 0 else 0.0)
+    report = lateness.report()
+    assert report.late == 5
+    assert not report.believable
+
+
+def test_one_gap_of_a_fifth_of_a_second_is_not_to_be_believed():
+    lateness = Lateness()
+    for number in range(1000):
+        lateness.record(0.25 if number == 500 else 0.0)
+    assert not lateness.report().believable
+
+
+def test_lateness_of_nothing_is_nothing():
+    report = Lateness().report()
+    assert (report.frames, report.p99_ms, report.max_ms) == (0, 0.0, 0.0)
+    assert report.believable
+
+
+def test_lateness_beyond_a_second_is_kept_as_the_worst():
+    lateness = Lateness()
+    lateness.record(7.5)
+    assert lateness.report().max_ms == 7500

@@ -1,0 +1,121 @@
+"""The playout buffer: tables written by hand from PROTOCOL.md §4."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twistream_kit.simulator.playout import PlayoutBuffer
+
+
+def filled(size):
+    buffer = PlayoutBuffer()
+    buffer.queue(b"\x01" * size)
+    return buffer
+
+
+def test_audio_is_played_in_the_order_received():
+    buffer = PlayoutBuffer()
+    buffer.queue(b"ab")
+    buffer.queue(b"cd")
+    assert buffer.play(3) == (b"abc", [])
+    assert buffer.play(3) == (b"d\xff\xff", [])
+
+
+def test_an_empty_buffer_plays_silence():
+    assert PlayoutBuffer().play(4) == (b"\xff" * 4, [])
+
+
+def test_mark_on_an_empty_buffer_comes_back_at_once():
+    assert PlayoutBuffer().mark("now") == ["now"]
+
+
+def test_mark_comes_back_with_the_last_byte_before_it():
+    buffer = filled(320)
+    assert buffer.mark("done") == []
+    assert buffer.play(160)[1] == []
+    assert buffer.play(160)[1] == ["done"]
+
+
+def test_mark_inside_a_frame_comes_back_with_that_frame():
+    buffer = filled(100)
+    buffer.mark("first")
+    buffer.queue(b"\x02" * 100)
+    buffer.mark("second")
+    assert buffer.play(160)[1] == ["first"]
+    assert buffer.play(160)[1] == ["second"]
+
+
+def test_marks_with_equal_names_come_back_as_often_as_they_were_sent():
+    buffer = filled(160)
+    buffer.mark("part")
+    buffer.mark("part")
+    assert buffer.play(160)[1] == ["part", "part"]
+
+
+def test_clear_throws_the_audio_away_and_returns_its_marks_in_order():
+    buffer = filled(1600)
+    buffer.mark("one")
+    buffer.queue(b"\x02" * 160)
+    buffer.mark("two")
+    buffer.play(160)
+    assert buffer.clear() == ["one", "two"]
+    assert buffer.play(160) == (b"\xff" * 160, [])
+
+
+def test_audio_after_a_clear_plays_normally_with_its_own_marks():
+    buffer = filled(1600)
+    buffer.clear()
+    buffer.queue(b"\x02" * 160)
+    assert buffer.mark("new") == []
+    assert buffer.play(160) == (b"\x02" * 160, ["new"])
+
+
+def test_audio_beyond_the_capacity_is_discarded_and_counted():
+    buffer = PlayoutBuffer(capacity=1000)
+    assert buffer.queue(b"\x01" * 900) == 0
+    assert buffer.queue(b"\x02" * 300) == 200
+    assert buffer.queue(b"\x03" * 10) == 10
+    assert len(buffer) == 1000
+    buffer.play(500)
+    assert buffer.queue(b"\x04" * 500) == 0
+
+
+def test_a_mark_behind_discarded_audio_waits_for_the_audio_that_stayed():
+    buffer = PlayoutBuffer(capacity=160)
+    buffer.queue(b"\x01" * 320)
+    assert buffer.mark("end") == []
+    assert buffer.play(160)[1] == ["end"]
+
+
+def test_the_capacity_is_ten_minutes():
+    buffer = PlayoutBuffer()
+    assert buffer.queue(bytes(600 * 8000)) == 0
+    assert buffer.queue(b"\x01") == 1
+
+
+commands = st.one_of(
+    st.tuples(st.just("queue"), st.integers(0, 500)),
+    st.tuples(st.just("mark"), st.integers(0, 5)),
+    st.tuples(st.just("clear"), st.just(0)),
+    st.tuples(st.just("play"), st.just(160)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(commands, max_size=60))
+def test_every_mark_comes_back_exactly_once_and_in_order(steps):
+    buffer, sent, returned = PlayoutBuffer(capacity=2000), [], []
+    for number, (command, value) in enumerate(steps):
+        if command == "queue":
+            buffer.queue(b"\x01" * value)
+        elif command == "mark":
+            sent.append(f"{value}-{number}")
+            returned += buffer.mark(sent[-1])
+        elif command == "clear":
+            returned += buffer.clear()
+        else:
+            audio, names = buffer.play(value)
+            assert len(audio) == value
+            returned += names
+        assert len(buffer) <= 2000
+    assert returned + buffer.waiting_marks == sent
+    assert returned + buffer.clear() == sent

@@ -1,0 +1,278 @@
+"""One call straight to a server's WebSocket; the servers are raw ones."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from base64 import b64encode
+from dataclasses import replace
+
+import pytest
+from websockets.asyncio.server import serve
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.errors import CallRefused, LocalProtocolError
+from twistream_kit.protocol.signature import sign
+from twistream_kit.simulator.assumptions import Behaviour
+from twistream_kit.simulator.pacer import LatenessReport
+from twistream_kit.simulator.simulate_call import simulate_call
+
+SOUND = b"\x21" * 800  # 0.1 s
+
+
+@contextlib.asynccontextmanager
+async def server(handler, **options):
+    """Serve `handler(connection, stream_sid)`, which is called when *start* has come."""
+
+    async def handle(connection):
+        with contextlib.suppress(Exception):
+            while (message := json.loads(await connection.recv()))["event"] != "start":
+                pass
+            await handler(connection, message)
+
+    async with serve(handle, "127.0.0.1", 0, close_timeout=0.2, **options) as listening:
+        yield f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/media"
+
+
+async def listen(connection, start):
+    async for _ in connection:
+        pass
+
+
+def media(start, payload=SOUND, key="payload"):
+    content = {key: b64encode(payload).decode()}
+    return json.dumps({"event": "media", "streamSid": start["streamSid"], "media": content})
+
+
+def mark(start, name):
+    return json.dumps({"event": "mark", "streamSid": start["streamSid"], "mark": {"name": name}})
+
+
+async def test_a_good_server_is_reported_as_ok():
+    async def good(connection, start):
+        await connection.send(media(start))
+        await connection.send(mark(start, "end"))
+        await listen(connection, start)
+
+    async with server(good) as url:
+        report = await simulate_call(url, seconds=0.4)
+    assert report.ok
+    assert report.received == {"media": 1, "mark": 1}
+    assert (report.marks_received, report.marks_returned) == (1, 1)
+    assert report.sent["connected"] == report.sent["start"] == report.sent["stop"] == 1
+    assert 15 <= report.sent["media"] <= 25
+    assert report.heard.payload.strip(b"\xff") == SOUND
+    assert report.sound_seconds == pytest.approx(0.1)
+    assert 0 <= report.first_sound_ms < 300
+    assert report.seconds == pytest.approx(0.4, abs=0.2)
+    assert (report.ending, report.close_code, report.error_code) == ("stopped", 1005, None)
+    assert len(report.capture) >= 18
+    assert "no objections" in repr(report)
+    assert "1 of 1 returned" in repr(report)
+
+
+async def test_the_server_of_the_question_is_told_what_is_wrong():
+    async def misspelt(connection, start):
+        for _ in range(3):
+            await connection.send(media(start, key="playload"))
+        await listen(connection, start)
+
+    async with server(misspelt) as url:
+        report = await simulate_call(url, seconds=0.3)
+    assert not report.ok
+    assert report.first_sound_ms is None
+    assert [entry.code for entry in report.debugger] == [31951]
+    assert report.received == {"invalid": 3}
+    worst = next(iter(report.objections))
+    assert worst.code == 31951
+    assert report.objections[worst] == 3
+    assert "playload" in repr(report)
+    assert "nothing but silence" in repr(report)
+
+
+async def test_a_wav_header_makes_the_report_not_ok_although_twilio_logs_nothing():
+    async def whole_file(connection, start):
+        await connection.send(media(start, b"RIFF\x00\x00\x00\x00WAVEfmt " + SOUND))
+        await listen(connection, start)
+
+    async with server(whole_file) as url:
+        report = await simulate_call(url, seconds=0.2)
+    assert report.debugger == ()
+    assert not report.ok
+    assert [objection.code for objection in report.objections] == [None]
+
+
+async def test_the_caller_says_then_presses_then_listens():
+    got = []
+
+    async def record(connection, start):
+        got.extend([json.loads(text) async for text in connection])
+
+    async with server(record) as url:
+        await simulate_call(url, say=Clip(SOUND), press="1#", seconds=1.0)
+    events = [message["event"] for message in got]
+    sound = b64encode(b"\x21" * 160).decode()
+    spoken = [
+        n for n, m in enumerate(got) if m["event"] == "media" and m["media"]["payload"] == sound
+    ]
+    digits = [message["dtmf"]["digit"] for message in got if message["event"] == "dtmf"]
+    assert len(spoken) == 5
+    assert digits == ["1", "#"]
+    assert events.index("dtmf") > spoken[-1]
+
+
+async def test_without_a_length_the_call_ends_when_both_are_silent(monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.simulate_call.QUIET_SECONDS", 0.2)
+
+    async def late(connection, start):
+        await connection.send(media(start, SOUND * 4))
+        await listen(connection, start)
+
+    async with server(late) as url:
+        report = await simulate_call(url, say=SOUND)
+    assert 0.5 <= report.seconds < 2.0
+    assert report.sound_seconds == pytest.approx(0.4)
+    assert report.ending == "stopped"
+
+
+async def test_a_call_without_a_length_ends_at_the_limit(monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.simulate_call.LONGEST_SECONDS", 0.3)
+
+    async def chatty(connection, start):
+        await connection.send(media(start, SOUND * 100))
+        await listen(connection, start)
+
+    async with server(chatty) as url:
+        report = await simulate_call(url)
+    assert report.seconds < 1.5
+    assert report.ending == "stopped"
+
+
+async def test_the_call_ends_when_the_server_closes():
+    async def brief(connection, start):
+        await connection.close(1011, "oops")
+
+    async with server(brief) as url:
+        report = await simulate_call(url, seconds=30)
+    assert (report.ending, report.close_code, report.error_code) == ("server-closed", 1011, 31921)
+    assert [entry.code for entry in report.debugger] == [31921]
+    assert not report.ok
+    assert "the server closed the connection (1011)" in repr(report)
+
+
+async def test_parameters_and_the_signature_reach_the_server():
+    seen = {}
+
+    async def look(connection, start):
+        seen["parameters"] = start["start"]["customParameters"]
+        seen["signature"] = connection.request.headers["x-twilio-signature"]
+        await connection.close()
+
+    async with server(look) as url:
+        report = await simulate_call(url, parameters={"name": "Ada"}, auth_token="12345")
+    assert seen["parameters"] == {"name": "Ada"}
+    assert seen["signature"] == sign("12345", url)
+    assert "12345" not in repr(report)
+
+
+async def test_a_query_string_is_dropped_and_objected_to():
+    paths = []
+
+    async def look(connection, start):
+        paths.append(connection.request.path)
+        await connection.close()
+
+    async with server(look) as url:
+        report = await simulate_call(f"{url}?token=1")
+    assert paths == ["/media"]
+    assert [objection.field for objection in report.objections] == ["url"]
+    assert not report.ok
+
+
+async def test_two_calls_at_once_have_two_stream_sids():
+    sids = []
+
+    async def look(connection, start):
+        sids.append(start["streamSid"])
+        await listen(connection, start)
+
+    async with server(look) as url:
+        calls = [simulate_call(url, seconds=0.2) for _ in range(2)]
+        reports = await asyncio.gather(*calls)
+    assert sorted(sids) == sorted(report.stream_sid for report in reports)
+    assert len(set(sids)) == 2
+
+
+async def test_to_dict_can_become_json():
+    async def bad(connection, start):
+        await connection.send("nonsense")
+        await connection.close()
+
+    async with server(bad) as url:
+        report = await simulate_call(url)
+    read = json.loads(json.dumps(report.to_dict()))
+    assert read["ok"] is False
+    assert read["ending"] == "server-closed"
+    assert read["objections"][0]["code"] == 31951
+    assert read["objections"][0]["times"] == 1
+    assert read["debugger"][0]["code"] == 31951
+    assert read["lateness"]["frames"] >= 0
+
+
+async def test_a_report_of_a_late_simulator_says_that_its_timings_are_not_to_be_believed():
+    async def brief(connection, start):
+        await connection.close()
+
+    async with server(brief) as url:
+        report = await simulate_call(url)
+    late = replace(report, lateness=LatenessReport(100, 1.0, 40.0, 90.0, 300.0, 10))
+    assert not late.believable
+    assert "do not believe" in repr(late)
+
+
+async def test_a_server_that_is_not_there_refuses_the_call():
+    pending = simulate_call("ws://127.0.0.1:1/media", seconds=1)
+    with pytest.raises(CallRefused) as caught:
+        await pending
+    assert caught.value.code == 31902
+    assert "refused the connection" in str(caught.value)
+    assert "31902" in str(caught.value)
+
+
+async def test_nothing_is_left_running_after_a_call():
+    async with server(listen) as url:
+        await simulate_call(url, seconds=0.1)
+        with pytest.raises(CallRefused):
+            await simulate_call("ws://127.0.0.1:1/media")
+    for thread in threading.enumerate():
+        if thread.name.startswith("simulated call"):
+            thread.join(2)
+            assert not thread.is_alive()
+
+
+def test_the_report_can_be_waited_for_without_a_loop():
+    with pytest.raises(CallRefused):
+        simulate_call("ws://127.0.0.1:1/media").result(5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"url": "http://127.0.0.1/"}, CallRefused, "is not a wss URL"),
+        ({"url": "ws://example.com/"}, CallRefused, "is not encrypted"),
+        ({"say": b"RIFF\x00\x00\x00\x00WAVE"}, LocalProtocolError, "whole WAV file"),
+        ({"say": "hello.wav"}, TypeError, "say must be a Clip or PCMU bytes, not str"),
+        ({"press": "12x"}, ValueError, "'x', which is no key of a telephone"),
+        ({"seconds": 0}, ValueError, "seconds is 0; a call lasts more than 0"),
+        ({"seconds": -1}, ValueError, "seconds is -1"),
+        ({"seconds": float("nan")}, ValueError, "seconds is nan"),
+        ({"parameters": {"a": 1}}, TypeError, "names and values are strings"),
+        ({"parameters": {"a": "x" * 499}}, ValueError, "must stay under 500 characters"),
+        ({"behaviour": Behaviour(strict=True), "url": "ws://127.0.0.1/?a"}, CallRefused, "query"),
+    ],
+)
+def test_a_wrong_argument_is_refused_at_once_in_words(arguments, error, text):
+    before = threading.active_count()
+    with pytest.raises(error, match=text):
+        simulate_call(**{"url": "ws://127.0.0.1:1/", **arguments})
+    assert threading.active_count() <= before

@@ -1,0 +1,448 @@
+"""The socket of one stream, against small raw servers; none of them is ours."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+
+import pytest
+from websockets.asyncio.server import serve
+
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.simulator.assumptions import SILENT_FRAME, Behaviour
+from twistream_kit.simulator.debugger import Debugger
+from twistream_kit.simulator.leg import StreamLeg
+from twistream_kit.simulator.stream_client import StreamClient, StreamEnding, StreamFailed
+
+SID = "MZ" + "0" * 32
+CALL = "CA" + "0" * 32
+ACCOUNT = "AC" + "0" * 32
+TOKEN = "12345"
+
+
+def client_for(url, *, behaviour=None, bidirectional=True, auth_token=TOKEN, tracks=("inbound",)):
+    leg = StreamLeg(
+        stream_sid=SID,
+        call_sid=CALL,
+        account_sid=ACCOUNT,
+        behaviour=behaviour,
+        bidirectional=bidirectional,
+        tracks=tracks,
+    )
+    return StreamClient(leg, url=url, auth_token=auth_token, debugger=Debugger())
+
+
+@contextlib.asynccontextmanager
+async def websocket_server(handler):
+    """A server whose connections end in `state`: messages received, and the close code seen."""
+    async with serve(handler, "127.0.0.1", 0, compression=None) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"ws://127.0.0.1:{port}/media"
+
+
+@contextlib.asynccontextmanager
+async def tcp_server(handler):
+    tasks = set()
+
+    async def run(reader, writer):
+        tasks.add(asyncio.current_task())
+        try:
+            await handler(reader, writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(run, "127.0.0.1", 0)
+    try:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/media"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def ticking(client, frames=500):
+    """Crank the client by hand, faster than real time, until its stream is over."""
+    over = asyncio.create_task(client.closed())
+    for number in range(frames):
+        if over.done():
+            break
+        client.tick(number * 0.02, SILENT_FRAME)
+        await asyncio.sleep(0.001)
+    return await asyncio.wait_for(over, 5)
+
+
+class Recorder:
+    """A handler that keeps what it receives, and how the connection ended."""
+
+    def __init__(self, *, send=(), close=None):
+        self.messages, self.request, self.close_code = [], None, None
+        self.send, self.close = send, close
+        self.ended = asyncio.Event()
+
+    async def __call__(self, connection):
+        self.request = connection.request
+        with contextlib.suppress(Exception):
+            async for message in connection:
+                self.messages.append(from_twilio.parse(message))
+                if isinstance(self.messages[-1], from_twilio.Start):
+                    for text in self.send:
+                        await connection.send(text)
+                    if self.close is not None:
+                        await connection.close(*self.close)
+        self.close_code = connection.close_code
+        self.ended.set()
+
+    def of(self, kind):
+        return [message for message in self.messages if isinstance(message, kind)]
+
+
+async def test_a_call_goes_from_connected_to_stop_and_the_server_sees_1005():
+    server = Recorder(send=[to_twilio.Mark(SID, "hello").to_json()])
+    async with websocket_server(server) as url:
+        client = client_for(url)
+        await client.connect()
+        for number in range(5):
+            client.tick(number * 0.02, SILENT_FRAME)
+            await asyncio.sleep(0.005)
+        client.press("7")
+        await client.stop()
+        assert await client.closed() == StreamEnding("stopped", 1005)
+        await asyncio.wait_for(server.ended.wait(), 5)
+    kinds = [type(message).__name__ for message in server.messages]
+    assert kinds[:2] == ["Connected", "Start"]
+    assert kinds[-2:] == ["Dtmf", "Stop"]
+    assert len(server.of(from_twilio.Media)) == 7
+    assert [mark.name for mark in server.of(from_twilio.Mark)] == ["hello"]
+    assert server.close_code == 1005
+    assert list(client._debugger) == []
+    assert client.sent == {"connected": 1, "start": 1, "media": 7, "mark": 1, "dtmf": 1, "stop": 1}
+
+
+async def test_what_the_server_sends_is_heard():
+    sound = b"\x21" * 160
+    server = Recorder(send=[to_twilio.Media(SID, sound * 2).to_json()])
+    async with websocket_server(server) as url:
+        client = client_for(url)
+        await client.connect()
+        heard = b""
+        for number in range(60):
+            heard += client.tick(number * 0.02, SILENT_FRAME)
+            await asyncio.sleep(0.002)
+        await client.stop()
+    assert heard.replace(b"\xff", b"") == sound * 2
+
+
+async def test_stop_before_connect_does_nothing_and_stop_may_be_said_twice():
+    async with websocket_server(Recorder()) as url:
+        client = client_for(url)
+        await client.stop()
+        with pytest.raises(RuntimeError, match="never connected"):
+            await client.closed()
+        await client.connect()
+        await asyncio.gather(client.stop(), client.stop())
+        await client.stop()
+        assert (await client.closed()).reason == "stopped"
+    assert client.sent["stop"] == 1
+
+
+@pytest.mark.parametrize(
+    ("close", "strict", "ending"),
+    [
+        ((1000, "bye"), False, StreamEnding("server-closed", 1000)),
+        ((1000, "bye"), True, StreamEnding("server-closed", 1000, 31921)),
+        ((1001, ""), False, StreamEnding("server-closed", 1001, 31921)),
+        ((1011, "oops"), False, StreamEnding("server-closed", 1011, 31921)),
+    ],
+)
+async def test_a_close_by_the_server_ends_the_stream_and_no_stop_is_sent(close, strict, ending):
+    server = Recorder(close=close)
+    async with websocket_server(server) as url:
+        client = client_for(url, behaviour=Behaviour(strict=strict))
+        await client.connect()
+        assert await ticking(client) == ending
+    assert client._debugger.codes == ([] if ending.error_code is None else [ending.error_code])
+    assert server.of(from_twilio.Stop) == []
+
+
+async def test_a_connection_that_dies_is_31903():
+    async def die(connection):
+        await connection.recv()
+        connection.transport.abort()
+
+    async with websocket_server(die) as url:
+        client = client_for(url)
+        await client.connect()
+        assert await ticking(client) == StreamEnding("broken", 1006, 31903)
+    assert client._debugger.codes == [31903]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x09\x00",  # a Ping in pieces
+        b"\xc1\x00",  # RSV1, as for compression
+        b"\x81\x82\x00\x00\x00\x00{}",  # a masked frame from a server
+        b"\x81\x02\xff\xfe",  # text that is not UTF-8
+    ],
+)
+async def test_a_violation_of_websocket_is_31924(frame):
+    async def violate(connection):
+        await connection.recv()
+        connection.transport.write(frame)
+        with contextlib.suppress(Exception):
+            await connection.wait_closed()
+
+    async with websocket_server(violate) as url:
+        client = client_for(url)
+        await client.connect()
+        ending = await ticking(client)
+    assert (ending.reason, ending.error_code) == ("protocol-error", 31924)
+    assert client._debugger.codes == [31924]
+
+
+async def test_a_server_that_closes_but_never_hangs_up_does_not_keep_the_stream(monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.stream_client.CLOSE_WAIT_SECONDS", 0.1)
+    over = asyncio.Event()
+
+    async def half_close(connection):
+        await connection.recv()
+        connection.transport.write(b"\x88" + bytes([2]) + struct.pack("!H", 1000))
+        await over.wait()
+        connection.transport.abort()
+
+    async with websocket_server(half_close) as url:
+        client = client_for(url)
+        await client.connect()
+        assert await ticking(client) == StreamEnding("server-closed", 1000)
+        over.set()
+
+
+async def test_a_server_that_ignores_the_close_is_dropped_after_the_limit(monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.stream_client.CLOSE_WAIT_SECONDS", 0.1)
+
+    async def deaf(reader, writer):
+        await answer_upgrade(reader, writer)
+        await asyncio.sleep(30)
+
+    async with tcp_server(deaf) as url:
+        client = client_for(url)
+        await client.connect()
+        await asyncio.wait_for(client.stop(), 3)
+        assert await client.closed() == StreamEnding("stopped", 1006)
+
+
+async def answer_upgrade(reader, writer):
+    from websockets.utils import accept_key
+
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    key = next(line for line in head.split("\r\n") if line.lower().startswith("sec-websocket-key"))
+    accept = accept_key(key.partition(":")[2].strip())
+    writer.write(
+        f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+    )
+
+
+async def test_a_server_that_does_not_read_loses_the_callers_frames_with_31930(monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.stream_client._SLOW_READER_BYTES", 20_000)
+
+    async def never_reads(reader, writer):
+        await answer_upgrade(reader, writer)
+        writer.transport.pause_reading()
+        await asyncio.sleep(30)
+
+    async with tcp_server(never_reads) as url:
+        client = client_for(url)
+        await client.connect()
+        connection = client._connection.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        for number in range(40_000):
+            client.tick(number * 0.02, SILENT_FRAME)
+            if client.dropped > 10:
+                break
+            if not number % 100:
+                await asyncio.sleep(0)
+        assert client.dropped > 10
+        assert client._connection.transport.get_write_buffer_size() < 60_000
+        assert client._debugger.codes == [31930]
+        client._connection.transport.abort()
+        await client.closed()
+
+
+async def test_a_message_on_a_stream_that_only_listens_ends_it_with_31924():
+    server = Recorder(send=[to_twilio.Media(SID, b"\x21" * 160).to_json()])
+    async with websocket_server(server) as url:
+        client = client_for(url, bidirectional=False)
+        await client.connect()
+        ending = await ticking(client)
+        await asyncio.wait_for(server.ended.wait(), 5)
+    assert (ending.reason, ending.error_code) == ("protocol-error", 31924)
+    assert client._debugger.codes == [31924]
+    assert server.close_code == 1002
+
+
+async def test_a_flood_from_the_server_does_not_stop_the_beat():
+    async def flood(connection):
+        await connection.recv()
+        text = to_twilio.Media(SID, b"\x21" * 160).to_json()
+        with contextlib.suppress(Exception):
+            for _ in range(3000):
+                await connection.send(text)
+        async for _ in connection:
+            pass
+
+    async with websocket_server(flood) as url:
+        client = client_for(url)
+        await client.connect()
+        loop, worst, last = asyncio.get_running_loop(), 0.0, None
+        while client.leg.received["media"] < 3000:
+            now = loop.time()
+            worst = max(worst, 0.0 if last is None else now - last)
+            last = now
+            client.tick(now, SILENT_FRAME)
+            await asyncio.sleep(0)
+        await client.stop()
+    assert worst < 0.5
+
+
+async def test_the_message_at_fault_and_its_review_are_in_the_debugger():
+    bad = json.dumps({"event": "media", "streamSid": SID, "media": {"playload": "/w=="}})
+    server = Recorder(send=[bad, bad], close=(1000,))
+    async with websocket_server(server) as url:
+        client = client_for(url)
+        await client.connect()
+        await ticking(client)
+    (entry,) = client._debugger
+    assert (entry.code, entry.message, entry.stream_sid, entry.call_sid) == (31951, bad, SID, CALL)
+    assert any("playload" in str(objection) for objection in entry.objections)
+
+
+async def test_a_server_that_goes_away_while_the_call_lasts_leaves_no_task_behind():
+    before = asyncio.all_tasks()
+    async with websocket_server(Recorder()) as url:
+        client = client_for(url)
+        await client.connect()
+        client.tick(0.0, SILENT_FRAME)
+    await ticking(client)
+    assert {task for task in asyncio.all_tasks() - before if not task.done()} == set()
+
+
+# How a stream fails to open ------------------------------------------------------------------
+
+
+async def failure(url, **options):
+    client = client_for(url, **options)
+    with pytest.raises(StreamFailed) as caught:
+        await client.connect()
+    assert client._debugger.codes == [caught.value.code]
+    assert caught.value.text in repr(client._debugger)
+    return caught.value
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+async def test_a_server_that_is_not_there_is_31902():
+    for host in ("127.0.0.1", "localhost"):
+        error = await failure(f"ws://{host}:{free_port()}/media")
+        assert error.code == 31902
+        assert "Is the server running, and on this port?" in str(error)
+
+
+async def test_a_name_that_nobody_knows_is_31904():
+    assert (await failure("wss://nobody.invalid/media")).code == 31904
+
+
+async def test_a_server_that_says_nothing_is_31901(monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.handshake.HANDSHAKE_SECONDS", 0.1)
+
+    async def silent(reader, writer):
+        await asyncio.sleep(30)
+
+    async with tcp_server(silent) as url:
+        error = await failure(url)
+    assert error.code == 31901
+    assert "did not answer within 0.1 s" in str(error)
+
+
+@pytest.mark.parametrize("status", [200, 302, 403, 404, 500])
+async def test_any_answer_but_101_is_31920(status):
+    def answer(connection, request):
+        response = connection.respond(status, "no room for you\n")
+        response.headers["Location"] = "ws://127.0.0.1:1/elsewhere"
+        return response
+
+    async with serve(Recorder(), "127.0.0.1", 0, process_request=answer) as server:
+        error = await failure(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    assert error.code == 31920
+    assert f"HTTP {status} instead of 101" in str(error)
+    assert "no room for you" in str(error)
+
+
+@pytest.mark.parametrize("answer", [b"", b"220 smtp.example.com ready\r\n\r\n"])
+async def test_a_server_of_another_kind_is_31920(answer):
+    async def other(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    async with tcp_server(other) as url:
+        assert (await failure(url)).code == 31920
+
+
+async def test_wss_to_a_server_without_tls_is_31910():
+    async with websocket_server(Recorder()) as url:
+        error = await failure(url.replace("ws://", "wss://"))
+    assert error.code == 31910
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://127.0.0.1/media", 31922),
+        ("ftp://example.com", 31922),
+        ("example.com/media", 31922),
+        ("", 31922),
+        ("ws://example.com/media", 31922),
+        ("ws://10.0.0.1/media", 31922),
+        ("wss://", 31923),
+        ("wss://host:port/media", 31923),
+        ("wss://host:99999/media", 31923),
+        ("wss://[::1/media", 31923),
+        ("wss://exa mple.com/", 31923),
+    ],
+)
+async def test_urls_that_twilio_would_not_open(url, code):
+    assert (await failure(url)).code == code
+
+
+async def test_a_query_string_is_31920_when_the_behaviour_is_strict():
+    error = await failure("ws://127.0.0.1:1/media?token=1", behaviour=Behaviour(strict=True))
+    assert error.code == 31920
+    assert "<Parameter>" in str(error)
+
+
+async def test_cancelling_the_handshake_leaves_no_socket():
+    gone = asyncio.Event()
+
+    async def silent(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.read()
+        gone.set()
+
+    async with tcp_server(silent) as url:
+        client = client_for(url)
+        attempt = asyncio.create_task(client.connect())
+        await asyncio.sleep(0.05)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        await asyncio.wait_for(gone.wait(), 3)
+
+
+def test_a_client_can_be_made_where_no_loop_runs():
+    client_for("ws://127.0.0.1:1/")

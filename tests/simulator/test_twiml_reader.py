@@ -1,0 +1,172 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twistream_kit.simulator.twiml_reader import TwimlFault, read_twiml
+from twistream_kit.simulator.verbs import (
+    ConnectStream,
+    Hangup,
+    Next,
+    Pause,
+    Play,
+    Redirect,
+    Reject,
+    Say,
+    StartStream,
+    StopStream,
+    StreamNoun,
+)
+
+BASE = "https://example.com/calls/start?x=1"
+
+
+def verbs(xml, **options):
+    return read_twiml(f"<Response>{xml}</Response>", **options).verbs
+
+
+def remarks(xml, **options):
+    return read_twiml(f"<Response>{xml}</Response>", **options).remarks
+
+
+def test_verbs_are_read_in_order():
+    assert verbs(
+        "<Say loop='2'>Hello <b>there</b>\n you</Say><Play digits='1w2'/><Pause length='3'/>"
+        "<Reject reason='busy'/><Hangup/>"
+    ) == (Say("Hello there you", 2), Play(digits="1w2"), Pause(3.0), Reject("busy"), Hangup())
+
+
+def test_pause_without_length_lasts_a_second():
+    assert verbs("<Pause/>") == (Pause(1.0),)
+
+
+def test_connect_carries_its_stream_its_parameters_and_its_action():
+    assert verbs(
+        "<Connect action='/after' method='get'><Stream url='wss://example.com/media' name='n' "
+        "statusCallback='https://example.com/s' statusCallbackMethod='GET'>"
+        "<Parameter name='a' value='1'/><Parameter name='b' value=''/></Stream></Connect>",
+        base_url=BASE,
+    ) == (
+        ConnectStream(
+            StreamNoun(
+                "wss://example.com/media", "n", "inbound_track", "https://example.com/s", "GET",
+                {"a": "1", "b": ""},
+            ),
+            Next("https://example.com/after", "GET"),
+        ),
+    )  # fmt: skip
+
+
+def test_start_and_stop_are_read():
+    assert verbs(
+        "<Start><Stream url='wss://e.com/m' track='both_tracks' name='ears'/></Start>"
+        "<Stop><Stream name='ears'/></Stop>"
+    ) == (
+        StartStream(StreamNoun("wss://e.com/m", "ears", "both_tracks")),
+        StopStream("ears"),
+    )
+
+
+def test_relative_urls_start_at_the_document():
+    assert verbs("<Redirect>next?y=2</Redirect>", base_url=BASE) == (
+        Redirect(Next("https://example.com/calls/next?y=2")),
+    )
+    assert verbs("<Play>/a.wav</Play>", base_url=BASE) == (Play("https://example.com/a.wav"),)
+    stream = verbs("<Connect><Stream url='/media'/></Connect>", base_url=BASE)[0].stream
+    assert stream.url == "wss://example.com/media"
+
+
+def test_an_empty_action_means_the_document_itself():
+    assert verbs("<Connect action=''><Stream url='wss://e.com'/></Connect>", base_url=BASE)[
+        0
+    ].action == Next(BASE)
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ("", 12100),
+        (" <?xml version='1.0'?><Response/>", 12100),
+        ("<Response><Say>a & b</Say></Response>", 12100),
+        ("<Response><Connect></Response>", 12100),
+        ("<Response><Stream url='wss://e.com?a=1&b=2'/></Response>", 12100),
+        ("<response/>", 12102),
+        ("<html><body/></html>", 12102),
+        ("<!DOCTYPE Response [<!ENTITY a 'b'>]><Response>&a;</Response>", 12100),
+        (b"<?xml version='1.0' encoding='no-such'?><Response/>", 12100),
+        (b"<Response>\xff\xfe</Response>", 12100),
+        ("<Response><Redirect>http://[</Redirect></Response>", 11100),
+        ("<Response><Redirect>next</Redirect></Response>", 11100),
+        ("<Response><Play>ftp://e.com/a.wav</Play></Response>", 11100),
+    ],
+)
+def test_faults_have_the_codes_of_twilio_and_keep_the_document(document, code):
+    with pytest.raises(TwimlFault) as caught:
+        read_twiml(document)
+    assert caught.value.code == code
+    text = document if isinstance(document, str) else document.decode("utf-8", "replace")
+    assert caught.value.document == text
+
+
+def test_a_doctype_does_not_hide_in_utf_16():
+    document = "<?xml version='1.0' encoding='utf-16'?><!DOCTYPE Response><Response/>"
+    with pytest.raises(TwimlFault, match="DOCTYPE"):
+        read_twiml(document.encode("utf-16"))
+
+
+def test_a_relative_action_pushed_into_a_live_call_is_15004():
+    with pytest.raises(TwimlFault) as caught:
+        verbs("<Connect action='/x'><Stream url='wss://e.com'/></Connect>", into_live_call=True)
+    assert caught.value.code == 15004
+
+
+@pytest.mark.parametrize(
+    ("xml", "words"),
+    [
+        ("<say>x</say>", "case-sensitive: write <Say>"),
+        ("<Gather/>", "no such verb"),
+        ("<Connect><ConversationRelay url='wss://e.com'/></Connect>", "<ConversationRelay>"),
+        ("<Connect/>", "holds nothing"),
+        ("<Stop/>", "needs a <Stream>"),
+        ("<Play/>", "names no sound"),
+        ("<Pause length='soon'/>", "not a whole number"),
+        ("<Connect><Stream url='wss://e.com' bidirectional='true'/></Connect>", "bidirectional"),
+        ("<Connect><Stream url='wss://e.com'><Param name='a'/></Stream></Connect>", "<Param>"),
+    ],
+)
+def test_what_twilio_only_warns_of_is_a_remark_with_12200(xml, words):
+    (remark,) = remarks(xml)
+    assert remark.code == 12200
+    assert words in remark.text
+
+
+def test_parameter_of_500_characters_is_dropped_and_one_of_499_is_kept():
+    def stream(length):
+        parameter = f"<Parameter name='n' value='{'v' * (length - 1)}'/>"
+        return f"<Connect><Stream url='wss://e.com'>{parameter}</Stream></Connect>"
+
+    assert len(verbs(stream(499))[0].stream.parameters["n"]) == 498
+    assert remarks(stream(499)) == ()
+    assert verbs(stream(500))[0].stream.parameters == {}
+    assert remarks(stream(500))[0].code == 12200
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(
+        st.text(max_size=80),
+        st.binary(max_size=80),
+        st.lists(
+            st.sampled_from(
+                ["<Response>", "</Response>", "<Connect action='a'>", "</Connect>", "<Play>x</Play>",
+                 "<Stream url='//'/>", "<Pause length='-1'/>", "<Say>", "</Say>", "\x00", "<!--",
+                 "<Redirect>http://[</Redirect>", "<Play>http://[::1</Play>"]
+            ),
+            max_size=8,
+        ).map(lambda parts: f"<Response>{''.join(parts)}</Response>"),
+    )
+)  # fmt: skip
+def test_no_document_raises_anything_but_a_fault(document):
+    try:
+        read_twiml(document, base_url=BASE)
+    except TwimlFault as fault:
+        assert fault.code in {11100, 12100, 12102}

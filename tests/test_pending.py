@@ -1,0 +1,832 @@
+"""Results on their way: one outcome each, awaitable anywhere, never waited for in vain."""
+
+import asyncio
+import contextvars
+import gc
+import logging
+import threading
+from concurrent.futures import Future, as_completed
+from concurrent.futures import wait as wait_for_futures
+from contextlib import contextmanager
+
+import pytest
+
+from twistream_kit.errors import ServerStopped, WouldDeadlock
+from twistream_kit.pending import HomeLoop, Pending, ReentrantLoop, end_tasks, fail, fulfil
+
+LIMIT = 5.0
+"""Seconds within which everything here must have happened."""
+
+
+class Trouble(Exception):
+    """Something that only these tests raise."""
+
+
+@contextmanager
+def loop_on_a_thread():
+    """Run an event loop on a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(LIMIT)
+        loop.close()
+        assert not thread.is_alive()
+
+
+def run_on(loop, coroutine):
+    return asyncio.run_coroutine_threadsafe(coroutine, loop).result(LIMIT)
+
+
+def run_in_threads(functions):
+    """Run all `functions` at the same moment; return what they returned, in order."""
+    barrier = threading.Barrier(len(functions))
+    results = [None] * len(functions)
+
+    def run(index):
+        barrier.wait(LIMIT)
+        results[index] = functions[index]()
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(functions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+        assert not thread.is_alive()
+    return results
+
+
+# Pending: one outcome.
+
+
+def test_fulfilled_pending_has_its_result():
+    pending = Pending()
+    assert not pending.done()
+    assert fulfil(pending, 7)
+    assert pending.done()
+    assert pending.result() == 7
+    assert pending.exception() is None
+
+
+def test_failed_pending_raises_its_error():
+    pending = Pending()
+    error = Trouble("no")
+    assert fail(pending, error)
+    assert pending.exception() is error
+    with pytest.raises(Trouble):
+        pending.result()
+
+
+def test_pending_can_be_fulfilled_with_none():
+    pending = Pending()
+    assert fulfil(pending, None)
+    assert pending.result(0) is None
+    assert not fulfil(pending, 1)
+
+
+def test_first_outcome_wins_and_later_ones_are_told_so():
+    pending = Pending()
+    assert fulfil(pending, 1)
+    assert not fulfil(pending, 2)
+    assert not fail(pending, Trouble())
+    assert pending.result() == 1
+
+
+def test_exactly_one_of_many_racing_threads_gives_the_outcome():
+    for _ in range(50):
+        pending, called = Pending(), []
+        pending.add_done_callback(called.append)
+        functions = [lambda i=i: fulfil(pending, i) for i in range(6)]
+        functions += [lambda i=i: fail(pending, Trouble(i)) for i in range(6, 12)]
+        won = run_in_threads(functions)
+        assert won.count(True) == 1
+        winner = won.index(True)
+        if winner < 6:
+            assert pending.result(0) == winner
+        else:
+            assert pending.exception(0).args == (winner,)
+        assert called == [pending]
+
+
+def test_done_callback_may_ask_for_the_outcome_and_try_another():
+    pending, seen = Pending(), []
+    pending.add_done_callback(lambda done: seen.append((done.result(0), fulfil(done, 2))))
+    fulfil(pending, 1)
+    assert seen == [(1, False)]
+
+
+def test_done_callback_that_raises_leaves_the_outcome_alone(caplog):
+    pending = Pending()
+    pending.add_done_callback(lambda done: 1 / 0)
+    assert fulfil(pending, 1)
+    assert pending.result(0) == 1
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_nobody_outside_can_cancel_or_fulfil_it():
+    pending = Pending()
+    assert pending.cancel() is False
+    with pytest.raises(TypeError, match="fulfilled by what it stands for"):
+        pending.set_result(1)
+    with pytest.raises(TypeError, match="fulfilled by what it stands for"):
+        pending.set_exception(Trouble())
+    with pytest.raises(TypeError, match="runs from the moment"):
+        pending.set_running_or_notify_cancel()
+    assert pending.running()
+    assert not pending.cancelled()
+    assert fulfil(pending, 1)
+    assert pending.cancel() is False
+    assert pending.result() == 1
+
+
+def test_repr_says_what_came_of_it():
+    assert repr(Pending()) == "<Pending: pending>"
+    fulfilled, failed = Pending(), Pending()
+    fulfil(fulfilled, "PlayOutcome")
+    fail(failed, Trouble("no"))
+    assert repr(fulfilled) == "<Pending: 'PlayOutcome'>"
+    assert repr(failed) == "<Pending: Trouble: no>"
+
+
+def test_pending_is_an_ordinary_future_to_the_standard_library():
+    pendings = [Pending() for _ in range(3)]
+    assert isinstance(pendings[0], Future)
+    for number, pending in enumerate(pendings):
+        threading.Thread(target=fulfil, args=(pending, number)).start()
+    assert {done.result() for done in as_completed(pendings, LIMIT)} == {0, 1, 2}
+    assert not wait_for_futures(pendings, LIMIT).not_done
+
+
+# Pending: waiting in a thread.
+
+
+@pytest.mark.parametrize("wait", ["result", "exception"])
+def test_wait_that_times_out_leaves_it_pending(wait):
+    pending = Pending()
+    for timeout in (0, 0.01):
+        with pytest.raises(TimeoutError):
+            getattr(pending, wait)(timeout)
+    assert not pending.done()
+    assert fulfil(pending, 1)
+    assert pending.result() == 1
+
+
+def test_result_wakes_when_another_thread_fulfils_it():
+    pending = Pending()
+    waiters = [lambda: pending.result(LIMIT) for _ in range(3)]
+    assert run_in_threads([*waiters, lambda: fulfil(pending, 5)]) == [5, 5, 5, True]
+
+
+@pytest.mark.parametrize("wait", ["result", "exception"])
+async def test_waiting_on_the_home_loop_is_refused_at_once(wait):
+    pending = Pending(asyncio.get_running_loop())
+    with pytest.raises(WouldDeadlock) as caught:
+        getattr(pending, wait)()  # without a limit: it must not even begin to wait
+    assert str(caught.value) == (
+        "result() was called on the event loop that has to bring the result. Both would wait for "
+        "ever. Say `await` instead, or call it from an ordinary function on another thread."
+    )
+    assert not pending.done()
+
+
+async def test_outcome_that_is_there_may_be_asked_for_on_the_home_loop():
+    pending = Pending(asyncio.get_running_loop())
+    fulfil(pending, 3)
+    assert pending.result() == 3
+    assert pending.exception() is None
+
+
+async def test_result_on_another_running_loop_blocks_until_it_comes():
+    with loop_on_a_thread() as home:
+        pending = Pending(home)
+        home.call_soon_threadsafe(home.call_later, 0.02, fulfil, pending, "there")
+        assert pending.result(LIMIT) == "there"
+
+
+async def test_result_on_another_running_loop_times_out_as_elsewhere():
+    with loop_on_a_thread() as home:
+        pending = Pending(home)
+        with pytest.raises(TimeoutError):
+            pending.result(0.01)
+        assert not pending.done()
+
+
+# Pending: a loop that can be entered again.
+
+
+class EnteredAgain(asyncio.SelectorEventLoop):
+    """Stands in for the kit's loop: it runs its own callbacks while somebody waits on it."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+        self.on_wait = lambda pending: None
+
+    def run_nested(self, pending, timeout):
+        self.waits.append((pending, timeout))
+        self.on_wait(pending)
+
+
+@pytest.fixture
+def entered_again():
+    loop = EnteredAgain()
+    yield loop
+    loop.close()
+
+
+@pytest.mark.parametrize("wait", ["result", "exception"])
+def test_wait_on_a_loop_that_can_be_entered_again_enters_it(entered_again, wait):
+    pending = Pending(entered_again)
+    entered_again.on_wait = lambda waited: fulfil(waited, 9)
+
+    async def handler():
+        return getattr(pending, wait)(2.5)
+
+    assert isinstance(entered_again, ReentrantLoop)
+    answer = entered_again.run_until_complete(handler())
+    assert answer == (9 if wait == "result" else None)
+    assert entered_again.waits == [(pending, 2.5)]
+
+
+@pytest.mark.parametrize("wait", ["result", "exception"])
+def test_nested_wait_that_was_in_vain_is_a_timeout(entered_again, wait):
+    pending = Pending(entered_again)
+
+    async def handler():
+        getattr(pending, wait)(0.5)
+
+    with pytest.raises(TimeoutError):
+        entered_again.run_until_complete(handler())
+    assert not pending.done()
+
+
+def test_done_pending_does_not_enter_the_loop_again(entered_again):
+    pending = Pending(entered_again)
+    fulfil(pending, 1)
+
+    async def handler():
+        return pending.result()
+
+    assert entered_again.run_until_complete(handler()) == 1
+    assert entered_again.waits == []
+
+
+def test_refusal_of_a_second_nested_wait_reaches_the_caller(entered_again):
+    def refuse(waited):
+        raise WouldDeadlock("a second wait")
+
+    entered_again.on_wait = refuse
+
+    async def handler():
+        Pending(entered_again).result(1)
+
+    with pytest.raises(WouldDeadlock, match="a second wait"):
+        entered_again.run_until_complete(handler())
+
+
+def test_thread_beside_such_a_loop_simply_blocks(entered_again):
+    pending = Pending(entered_again)
+    assert run_in_threads([lambda: pending.result(LIMIT), lambda: fulfil(pending, 4)]) == [4, True]
+    assert entered_again.waits == []
+
+
+# Pending: awaiting.
+
+
+async def test_pending_can_be_awaited_before_and_after_it_is_done():
+    pending = Pending()
+    asyncio.get_running_loop().call_soon(fulfil, pending, 1)
+    assert await pending == 1
+    assert await pending == 1
+
+
+async def test_awaiting_a_failed_pending_raises_its_error():
+    pending = Pending()
+    asyncio.get_running_loop().call_soon(fail, pending, Trouble("no"))
+    with pytest.raises(Trouble, match="no"):
+        await pending
+
+
+async def test_pending_can_be_awaited_on_the_loop_that_brings_it():
+    loop = asyncio.get_running_loop()
+    pending = Pending(loop)
+    loop.call_soon(fulfil, pending, 1)
+    assert await asyncio.wait_for(pending, LIMIT) == 1
+
+
+async def test_pending_is_awaited_on_several_loops_at_once():
+    pending = Pending()
+
+    async def elsewhere():
+        return await pending
+
+    with loop_on_a_thread() as one, loop_on_a_thread() as other:
+        waits = [asyncio.run_coroutine_threadsafe(elsewhere(), loop) for loop in (one, other)]
+        here = asyncio.ensure_future(pending)
+        threading.Thread(target=fulfil, args=(pending, "all")).start()
+        assert await asyncio.wait_for(here, LIMIT) == "all"
+        assert [wait.result(LIMIT) for wait in waits] == ["all", "all"]
+
+
+async def test_wait_for_that_times_out_leaves_it_pending():
+    pending = Pending()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(pending, 0.01)
+    assert not pending.done()
+    fulfil(pending, 1)
+    assert await pending == 1
+
+
+async def test_cancelling_one_waiter_leaves_the_others_waiting():
+    pending = Pending()
+    first, second = asyncio.ensure_future(pending), asyncio.ensure_future(pending)
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert not pending.done()
+    fulfil(pending, 2)
+    assert await asyncio.wait_for(second, LIMIT) == 2
+
+
+async def test_gather_takes_pendings_as_they_are():
+    pendings = [Pending() for _ in range(3)]
+    for number, pending in enumerate(pendings):
+        threading.Thread(target=fulfil, args=(pending, number)).start()
+    assert await asyncio.wait_for(asyncio.gather(*pendings), LIMIT) == [0, 1, 2]
+
+
+async def test_gather_that_is_cancelled_leaves_them_pending():
+    pendings = [Pending(), Pending()]
+    together = asyncio.gather(*pendings)
+    await asyncio.sleep(0)
+    together.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await together
+    assert not any(pending.done() for pending in pendings)
+
+
+async def test_asyncio_wait_takes_them_through_ensure_future():
+    pending = Pending()
+    waiter = asyncio.ensure_future(pending)
+    fulfil(pending, 1)
+    done, _ = await asyncio.wait([waiter], timeout=LIMIT)
+    assert done == {waiter}
+
+
+async def test_abandoned_pendings_log_nothing(caplog):
+    caplog.set_level(logging.DEBUG)
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, said: complaints.append(said))
+    never_awaited, timed_out, never_done = Pending(), Pending(), Pending()
+    for pending in (timed_out, never_done):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pending, 0.01)
+    fail(never_awaited, Trouble("nobody asks"))
+    fail(timed_out, Trouble("nobody asks any more"))
+    del never_awaited, timed_out, never_done, pending
+    await asyncio.sleep(0)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
+    assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
+def test_outcome_after_the_waiters_loop_was_closed_logs_nothing(caplog):
+    pending = Pending()
+    loop = asyncio.new_event_loop()
+
+    async def wait():
+        await pending
+
+    task = loop.create_task(wait())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert fulfil(pending, 1)
+    assert caplog.records == []
+    task._log_destroy_pending = False  # it is this test that leaves it behind
+    del task
+
+
+# HomeLoop.
+
+
+@pytest.fixture
+async def home():
+    home = HomeLoop("the stream server")
+    home.enter()
+    yield home
+    await home.leave()
+
+
+NOT_RUNNING = (
+    "the stream server is not running. Enter it with `async with` or kit.start(…)."  # noqa: S105
+)
+
+
+def test_home_loop_can_be_made_without_a_loop_and_on_any_thread():
+    home = HomeLoop("the stream server")
+    assert home.loop is None
+    assert not home.is_current()
+
+
+async def test_home_loop_is_the_running_one_while_entered():
+    home = HomeLoop("the stream server")
+    home.enter()
+    assert home.loop is asyncio.get_running_loop()
+    assert home.is_current()
+    assert not await asyncio.to_thread(home.is_current)
+    await home.leave()
+    assert home.loop is None
+    assert not home.is_current()
+
+
+def test_entering_without_a_running_loop_fails_and_leaves_it_free():
+    home = HomeLoop("the stream server")
+    with pytest.raises(RuntimeError):
+        home.enter()
+    assert home.loop is None
+
+
+async def test_entering_twice_is_refused_in_words(home):
+    with pytest.raises(RuntimeError) as caught:
+        home.enter()
+    expected = "the stream server is running already; stop it before entering it"
+    assert str(caught.value) == expected
+
+
+async def test_it_can_be_entered_again_after_leaving():
+    home, seen = HomeLoop("the stream server"), []
+    for turn in range(3):
+        home.enter()
+        home.call(seen.append, turn)
+        await home.leave()
+    assert seen == [0, 1, 2]
+
+
+def test_it_can_be_entered_again_on_another_loop():
+    home, loops = HomeLoop("the stream server"), []
+
+    async def live():
+        home.enter()
+        loops.append(home.loop)
+        value = await home.start(asyncio.sleep(0, "alive"))
+        await home.leave()
+        return value
+
+    assert [asyncio.run(live()), asyncio.run(live())] == ["alive", "alive"]
+    assert loops[0] is not loops[1]
+
+
+async def test_call_does_not_run_the_command_before_it_returns(home):
+    seen = []
+    home.call(seen.append, 1)
+    assert seen == []
+    await asyncio.sleep(0)
+    assert seen == [1]
+
+
+async def test_commands_run_on_the_home_loop_whoever_says_them(home):
+    done = Pending()
+    await asyncio.to_thread(home.call, lambda: fulfil(done, home.is_current()))
+    assert await asyncio.wait_for(done, LIMIT)
+
+
+async def test_commands_of_many_threads_are_carried_out_in_order(home):
+    seen, count, threads = [], 200, 8
+
+    def say(thread):
+        for number in range(count):
+            home.call(seen.append, (thread, number))
+
+    await asyncio.to_thread(
+        run_in_threads, [lambda thread=thread: say(thread) for thread in range(threads)]
+    )
+    last = Pending()
+    home.call(fulfil, last, None)
+    await asyncio.wait_for(last, LIMIT)
+    assert len(seen) == threads * count
+    for thread in range(threads):
+        assert [number for who, number in seen if who == thread] == list(range(count))
+
+
+async def test_command_that_raises_does_not_take_the_next_away(home):
+    complaints, seen = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, said: complaints.append(said))
+    home.call(lambda: 1 / 0)
+    home.call(seen.append, "next")
+    await asyncio.sleep(0)
+    assert seen == ["next"]
+    (complaint,) = complaints
+    assert complaint["message"] == "a command to the stream server failed"
+    assert isinstance(complaint["exception"], ZeroDivisionError)
+
+
+async def test_command_said_by_a_command_comes_after_those_already_waiting(home):
+    seen = []
+    home.call(lambda: home.call(seen.append, "last"))
+    home.call(seen.append, "first")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert seen == ["first", "last"]
+
+
+def test_call_before_entering_is_refused_in_words():
+    with pytest.raises(ServerStopped) as caught:
+        HomeLoop("the stream server").call(print)
+    assert str(caught.value) == NOT_RUNNING
+
+
+async def test_call_after_leaving_is_refused_in_words():
+    home = HomeLoop("the stream server")
+    home.enter()
+    await home.leave()
+    with pytest.raises(ServerStopped) as caught:
+        home.call(print)
+    assert str(caught.value) == NOT_RUNNING
+
+
+async def test_commands_said_just_before_leaving_are_still_carried_out():
+    home, seen = HomeLoop("the stream server"), []
+    home.enter()
+    for number in range(5):
+        home.call(seen.append, number)
+    await home.leave()
+    assert seen == [0, 1, 2, 3, 4]
+    await asyncio.sleep(0)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+async def test_every_command_that_was_taken_is_carried_out_when_leaving_races_with_threads():
+    for _ in range(20):
+        home, seen, taken = HomeLoop("the stream server"), [], []
+        home.enter()
+        going = threading.Event()
+
+        def say(home=home, seen=seen, taken=taken, going=going):
+            for number in range(100000):
+                try:
+                    home.call(seen.append, number)
+                except ServerStopped:
+                    return
+                taken.append(number)
+                if number == 20:
+                    going.set()
+
+        thread = threading.Thread(target=say)
+        thread.start()
+        await asyncio.to_thread(going.wait, LIMIT)
+        await home.leave()
+        await asyncio.to_thread(thread.join, LIMIT)
+        assert not thread.is_alive()
+        assert seen == taken
+
+
+def test_call_after_the_loop_was_closed_without_leaving_is_refused():
+    home = HomeLoop("the stream server")
+
+    async def enter_only():
+        home.enter()
+
+    asyncio.run(enter_only())
+    with pytest.raises(ServerStopped):
+        home.call(print)
+
+
+def test_work_that_waits_when_the_loop_is_closed_without_leaving_fails():
+    home = HomeLoop("the stream server")
+    loop = asyncio.new_event_loop()
+
+    async def enter_only():
+        home.enter()
+
+    loop.run_until_complete(enter_only())
+    pending = home.start(asyncio.sleep(0))
+    loop.close()
+    with pytest.raises(ServerStopped):
+        home.call(print)
+    with pytest.raises(ServerStopped):
+        pending.result(LIMIT)
+
+
+def test_it_can_be_entered_again_after_its_loop_was_closed_without_leaving():
+    home = HomeLoop("the stream server")
+
+    async def enter_only():
+        home.enter()
+
+    asyncio.run(enter_only())
+
+    async def live():
+        home.enter()
+        value = await home.start(asyncio.sleep(0, "alive"))
+        await home.leave()
+        return value
+
+    assert asyncio.run(live()) == "alive"
+
+
+# HomeLoop: work.
+
+
+async def test_work_brings_its_result(home):
+    assert await asyncio.wait_for(home.start(asyncio.sleep(0, "done")), LIMIT) == "done"
+
+
+async def test_work_may_be_started_and_waited_for_on_another_thread(home):
+    def elsewhere():
+        return home.start(asyncio.sleep(0.01, "done")).result(LIMIT)
+
+    assert await asyncio.to_thread(elsewhere) == "done"
+
+
+async def test_work_that_raises_gives_its_error_to_the_pending_and_to_nobody_else(home, caplog):
+    async def work():
+        raise Trouble("no")
+
+    pending = home.start(work())
+    with pytest.raises(Trouble, match="no"):
+        await asyncio.wait_for(pending, LIMIT)
+    del pending
+    gc.collect()
+    await asyncio.sleep(0)
+    assert caplog.records == []
+
+
+async def test_result_of_own_work_on_the_home_loop_is_refused(home):
+    pending = home.start(asyncio.sleep(0))
+    with pytest.raises(WouldDeadlock):
+        pending.result()
+    with pytest.raises(WouldDeadlock):
+        home.pending().result()
+    await pending
+
+
+async def test_giving_up_a_wait_does_not_end_the_work(home):
+    gate = asyncio.Event()
+
+    async def work():
+        await gate.wait()
+        return "done"
+
+    pending = home.start(work())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(pending, 0.01)
+    gate.set()
+    assert await asyncio.wait_for(pending, LIMIT) == "done"
+
+
+async def test_leaving_cancels_the_work_and_fails_its_pending():
+    home, ends = HomeLoop("the stream server"), []
+    home.enter()
+
+    async def work():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)  # cleaning up takes a moment, and is waited for
+            ends.append("cleaned up")
+
+    pendings = [home.start(work()) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    await home.leave()
+    assert ends == ["cleaned up"] * 3
+    for pending in pendings:
+        with pytest.raises(ServerStopped) as caught:
+            pending.result(0)
+        assert str(caught.value) == NOT_RUNNING
+
+
+async def test_work_that_was_not_begun_fails_when_its_home_is_left():
+    home = HomeLoop("the stream server")
+    home.enter()
+    pending = home.start(asyncio.sleep(0))
+    await home.leave()
+    with pytest.raises(ServerStopped):
+        pending.result(0)
+    gc.collect()  # a coroutine never awaited would warn here, and warnings are errors
+
+
+def test_work_given_to_what_was_never_entered_fails_without_a_warning():
+    pending = HomeLoop("the stream server").start(asyncio.sleep(0))
+    with pytest.raises(ServerStopped) as caught:
+        pending.result(0)
+    assert str(caught.value) == NOT_RUNNING
+    gc.collect()
+
+
+async def test_work_that_ends_just_before_leaving_keeps_its_result():
+    home = HomeLoop("the stream server")
+    home.enter()
+    gate = asyncio.Event()
+
+    async def work():
+        await gate.wait()
+        return "done"
+
+    pending = home.start(work())
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.sleep(0)
+    await home.leave()
+    assert pending.result(0) == "done"
+
+
+async def test_work_may_leave_its_own_home():
+    home = HomeLoop("the stream server")
+    home.enter()
+
+    async def work():
+        await home.leave()
+        return "left"
+
+    assert await asyncio.wait_for(home.start(work()), LIMIT) == "left"
+    assert home.loop is None
+
+
+async def test_leaving_what_was_never_entered_does_nothing():
+    await HomeLoop("the stream server").leave()
+
+
+async def test_work_started_by_work_ends_with_the_home_too():
+    home, inner = HomeLoop("the stream server"), []
+    home.enter()
+
+    async def work():
+        inner.append(home.start(asyncio.Event().wait()))
+        await asyncio.Event().wait()
+
+    outer = home.start(work())
+    await asyncio.sleep(0.01)
+    await home.leave()
+    for pending in (outer, *inner):
+        assert isinstance(pending.exception(0), ServerStopped)
+
+
+async def test_command_does_not_change_the_context_of_those_who_wait(home):
+    variable = contextvars.ContextVar("variable", default="outside")
+
+    async def work():
+        variable.set("inside")
+
+    await home.start(work())
+    assert variable.get() == "outside"
+
+
+async def test_end_tasks_waits_for_all_but_the_task_that_says_it():
+    ended = []
+
+    async def work():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(True)
+
+    tasks = {asyncio.create_task(work()) for _ in range(3)}
+    await asyncio.sleep(0)
+    await end_tasks(tasks | {asyncio.current_task()})
+    assert len(ended) == 3
+    await end_tasks(set())
+
+
+# HomeLoop: a hurry.
+
+
+class HurriedLoop(asyncio.SelectorEventLoop):
+    """A loop that counts how often it was asked to hurry."""
+
+    hurries = 0
+
+    def hurry(self):
+        self.hurries += 1
+
+    def relax(self):
+        self.hurries -= 1
+
+
+def test_hurry_lasts_as_long_as_the_block_even_when_it_raises():
+    loop, home, seen = HurriedLoop(), HomeLoop("the stream server"), []
+
+    async def live():
+        home.enter()
+        with home.in_a_hurry(), home.in_a_hurry():
+            seen.append(loop.hurries)
+        with pytest.raises(Trouble), home.in_a_hurry():
+            raise Trouble
+        await home.leave()
+        with home.in_a_hurry():
+            seen.append(loop.hurries)
+
+    loop.run_until_complete(live())
+    loop.close()
+    assert seen == [2, 0]
+    assert loop.hurries == 0
+
+
+async def test_loop_that_cannot_hurry_is_left_alone(home):
+    with home.in_a_hurry():
+        assert home.is_current()

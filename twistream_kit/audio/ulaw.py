@@ -1,0 +1,111 @@
+"""μ-law: 14 bits of linear sound in 8, as ITU-T G.711 defines it.
+
+The encoder is bit-exact with the reference code of ITU-T G.191, which differs from Python's old
+``audioop`` on 508 negative inputs by one code.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SILENCE = 0xFF
+"""The code of 0; 0x7F is a second zero, negative."""
+
+# Measured on 10 million samples: one `take` of everything widens all its indices to 64 bits at
+# once, four times the sound; in blocks of this size the widened indices stay in the cache.
+_BLOCK = 32768
+
+
+def encode_ulaw(samples: NDArray[np.int16]) -> bytes:
+    """Compand linear samples to PCMU.
+
+    Args:
+        samples: Mono, int16, shape ``(n,)``.
+
+    Returns:
+        ``n`` bytes, one for each sample.
+
+    Raises:
+        TypeError: If `samples` is not int16.  Floats in [-1, 1] would all become silence.
+        ValueError: If `samples` has more than one dimension.
+    """
+    if not isinstance(samples, np.ndarray) or not is_int16(samples.dtype):
+        kind = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
+        raise TypeError(
+            f"samples are {kind}, not int16; "
+            "kit.Clip.from_samples(samples, sample_rate) takes floats and scales them"
+        )
+    if samples.ndim != 1:
+        raise ValueError(
+            f"samples have shape {samples.shape}, not (n,); "
+            "kit.Clip.from_samples(samples, sample_rate) mixes channels into one"
+        )
+    # A strided or big-endian array cannot be viewed as uint16 before it is copied.
+    codes = np.ascontiguousarray(samples, dtype=np.int16).view(np.uint16)
+    return _looked_up(_encoded(), codes).tobytes()
+
+
+def decode_ulaw(payload: bytes | bytearray | memoryview) -> NDArray[np.int16]:
+    """Expand PCMU to linear samples.
+
+    Args:
+        payload: Bare PCMU without a file header, any length, one byte a sample.
+
+    Returns:
+        Mono, int16, shape ``(len(payload),)``, in [-32124, 32124].
+    """
+    codes = np.frombuffer(payload, np.uint8)
+    even = len(codes) - len(codes) % 2
+    samples = np.empty(len(codes), np.int16)
+    # Two codes at a time: half the look-ups, twice the speed of a table of 256.
+    _looked_up(_decoded_pairs(), codes[:even].view(np.uint16), samples[:even].view(np.uint32))
+    samples[even:] = _decoded()[codes[even:]]
+    return samples
+
+
+def is_int16(dtype: np.dtype[Any]) -> bool:
+    """Whether samples are int16, in either order of bytes."""
+    return dtype.kind == "i" and dtype.itemsize == 2
+
+
+def _looked_up(
+    table: NDArray[Any], indices: NDArray[np.uint16], out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    out = np.empty(len(indices), table.dtype) if out is None else out
+    for start in range(0, len(indices), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        # 16 bits cannot miss a table of 65,536, so "wrap" changes nothing but the speed:
+        # the default, "raise", copies the result once more.
+        np.take(table, indices[block], out=out[block], mode="wrap")
+    return out
+
+
+@cache
+def _encoded() -> NDArray[np.uint8]:
+    """Return the code of each of the 65,536 samples, at the index of its unsigned bits."""
+    x = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
+    sign = x >> 31 & 0x80
+    m = np.minimum(33 + ((x ^ x >> 31) >> 2), 0x1FFF)
+    segment = np.frexp(m)[1] - 6
+    mantissa = m >> segment + 1 & 15
+    codes: NDArray[np.uint8] = (~(sign | segment << 4 | mantissa) & 0xFF).astype(np.uint8)
+    return codes
+
+
+@cache
+def _decoded() -> NDArray[np.int16]:
+    """Return the sample of each of the 256 codes."""
+    code = ~np.arange(256) & 0xFF
+    magnitude = ((code & 15) << 3) + 132 << (code >> 4 & 7)
+    return np.where(code & 0x80, 132 - magnitude, magnitude - 132).astype(np.int16)
+
+
+@cache
+def _decoded_pairs() -> NDArray[np.uint32]:
+    """Return two samples for each two codes, both as they lie in this machine's memory."""
+    codes = np.arange(65536, dtype=np.uint16).view(np.uint8)
+    return np.ascontiguousarray(_decoded()[codes]).view(np.uint32)

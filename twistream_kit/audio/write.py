@@ -1,0 +1,70 @@
+"""Files of ours: a μ-law WAV header, and a file that is there whole or not at all."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import BinaryIO
+
+from twistream_kit.audio.resample import SAMPLE_RATE
+
+HEADER_BYTES = 58
+"""The size of our header: RIFF 12, fmt 26, fact 12, data 8."""
+
+_MOST_BYTES = 0xFFFFFFFF - HEADER_BYTES
+
+
+def ulaw_header(payload_bytes: int) -> bytes:
+    """Return the header of a μ-law WAV file, 58 bytes, as other recorders of μ-law write it.
+
+    An odd payload must be followed by one byte of padding.
+
+    Raises:
+        ValueError: If the payload is larger than a WAV file can be, 4 GB or six days.
+    """
+    if payload_bytes > _MOST_BYTES:
+        raise ValueError(f"{payload_bytes} bytes are too many for a WAV file; split the sound")
+    even = payload_bytes + payload_bytes % 2
+    return struct.pack(
+        "<4sI4s4sIHHIIHHH4sII4sI",
+        *(b"RIFF", HEADER_BYTES - 8 + even, b"WAVE"),
+        *(b"fmt ", 18, 7, 1, SAMPLE_RATE, SAMPLE_RATE, 1, 8, 0),
+        *(b"fact", 4, payload_bytes),
+        *(b"data", payload_bytes),
+    )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file that takes the place of `path` when the block ends without an exception.
+
+    Until then, and after an exception, `path` is what it was.
+    """
+    # Beside the target, because a rename across file systems is a copy that can break off.
+    unfinished = path.with_name(f".{path.name}.{token_hex(4)}.part")
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_ulaw_wav(file: BinaryIO, payload: Iterator[bytes]) -> int:
+    """Write a μ-law WAV file; return the size of its payload in bytes.
+
+    Args:
+        file: Empty and seekable.
+        payload: PCMU in pieces of any length.
+    """
+    file.write(ulaw_header(0))
+    size = 0
+    for piece in payload:
+        size += file.write(piece)
+    file.write(b"\0" * (size % 2))
+    file.seek(0)
+    file.write(ulaw_header(size))
+    return size

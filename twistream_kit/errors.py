@@ -1,0 +1,165 @@
+"""Everything that goes wrong, as data.
+
+    TwistreamError
+    ├── WavError             a file is not what a telephone can be given
+    ├── LocalProtocolError   you are about to break a rule of Media Streams
+    ├── RemoteProtocolError  the far end broke one
+    ├── CallRefused          Twilio (or its simulator) would not place or change a call
+    ├── TunnelError          the public address could not be opened, or does not lead here
+    ├── SettingsError        an account, a number or an option is missing or malformed
+    ├── ServerStopped        what was waited for cannot come: its server has stopped
+    └── WouldDeadlock        waiting here would stop the very loop that is waited for
+
+Each error says what is wrong, what follows from it and what to do.  The text is built from the
+attributes, so that a program and a person read the same thing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+
+def sentences(*parts: str) -> str:
+    """Join `parts` into sentences, each with one full stop; leave out the empty ones."""
+    return " ".join(
+        part if part[-1] in ".!?" else f"{part}." for part in map(str.strip, parts) if part
+    )
+
+
+class TwistreamError(Exception):
+    """The root of all errors of this package.
+
+    Attributes:
+        problem: What is wrong.
+        consequence: What follows from it; may be empty.
+        fix: What to do about it; may be empty.
+    """
+
+    def __init__(self, problem: str, *, consequence: str = "", fix: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.consequence = consequence
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return sentences(self.problem, self.consequence, self.fix)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword arguments do not survive Exception's own pickling, and a process pool pickles.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(cls: type[TwistreamError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class WavError(TwistreamError, ValueError):
+    """A sound file cannot be read.
+
+    Attributes:
+        source: The name of the file, or what stood in for one.
+        offset: Where in the file the trouble is, in bytes, or None.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        source: str = "",
+        offset: int | None = None,
+        consequence: str = "",
+        fix: str = "",
+    ) -> None:
+        super().__init__(problem, consequence=consequence, fix=fix)
+        self.source = source
+        self.offset = offset
+
+    def __str__(self) -> str:
+        where = self.source
+        if self.offset is not None:
+            where = f"{where}, byte {self.offset}" if where else f"byte {self.offset}"
+        problem = f"{where}: {self.problem}" if where else self.problem
+        return sentences(problem, self.consequence, self.fix)
+
+
+class _ProtocolError(TwistreamError):
+    """A rule of Media Streams broken, and by which field.
+
+    Attributes:
+        field: The field at fault, as on the wire (``media.payload``), or empty.
+        twilio_code: The code that Twilio logs for it, or None where Twilio logs nothing.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        field: str = "",
+        twilio_code: int | None = None,
+        consequence: str = "",
+        fix: str = "",
+    ) -> None:
+        super().__init__(problem, consequence=consequence, fix=fix)
+        self.field = field
+        self.twilio_code = twilio_code
+
+    def __str__(self) -> str:
+        problem = f"{self.field} {self.problem}" if self.field else self.problem
+        return sentences(problem, self.consequence, self.fix)
+
+
+class LocalProtocolError(_ProtocolError, ValueError):
+    """You are about to break a rule of Media Streams."""
+
+
+class RemoteProtocolError(_ProtocolError):
+    """The far end broke a rule of Media Streams."""
+
+
+class CallRefused(TwistreamError):
+    """A call could not be placed or changed.
+
+    Attributes:
+        code: Twilio's error code, or None when the request never reached Twilio.
+        status: The HTTP status of the refusal, or None.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        code: int | None = None,
+        status: int | None = None,
+        consequence: str = "",
+        fix: str = "",
+    ) -> None:
+        super().__init__(problem, consequence=consequence, fix=fix)
+        self.code = code
+        self.status = status
+
+
+class TunnelError(TwistreamError):
+    """There is no public address, or it does not lead to this process."""
+
+
+class SettingsError(TwistreamError, ValueError):
+    """A setting is missing or malformed; its value is never part of the text."""
+
+
+class ServerStopped(TwistreamError):
+    """What was waited for cannot come any more, because its server has stopped."""
+
+    @classmethod
+    def before(cls, what: str) -> Self:
+        """Build the error for a wait for `what` that the stop of a server ended."""
+        return cls(
+            f"the server stopped before {what}",
+            fix="Start it again with kit.start(server) and wait anew",
+        )
+
+
+class WouldDeadlock(TwistreamError, RuntimeError):
+    """Waiting here would stop the very loop that is to bring the result."""

@@ -1,0 +1,1 @@
+"""Your side of a call: sockets, clocks and telephone numbers."""

@@ -1,0 +1,228 @@
+"""The I/O of one stream: one task reads the socket, one writes it, one watches over both.
+
+No code of the user's runs in any of them.  Whatever ends the stream (stop, Close, 1005, 1006,
+silence, the handler's exception, the server's stop) comes to the same teardown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+
+from twistream_kit.errors import RemoteProtocolError
+from twistream_kit.live.stream import MediaStream, StreamEnd
+from twistream_kit.pending import HomeLoop
+from twistream_kit.protocol import from_twilio
+
+logger = logging.getLogger("twistream_kit.live")
+
+Handler = Callable[[MediaStream], Any]
+
+START_SECONDS = 10.0
+"""How long a socket may take to say `start`; Twilio needs some milliseconds (PROTOCOL.md §2.3)."""
+
+FAIRNESS = 32
+"""After how many messages sent in a row the other streams get their turn."""
+
+
+class StreamSession:
+    """One WebSocket, from its `start` to its end.
+
+    Args:
+        socket: The connection, past the handshake.
+        home: The server's loop.
+        lead_seconds: How much sound is sent ahead.
+        dead_after: Seconds without any message after which the far end is given up.
+    """
+
+    def __init__(
+        self, socket: ServerConnection, home: HomeLoop, *, lead_seconds: float, dead_after: float
+    ) -> None:
+        self._socket = socket
+        self._home = home
+        self._lead_seconds = lead_seconds
+        self._dead_after = dead_after
+        self._last_message = time.monotonic()
+        self._ended: asyncio.Future[StreamEnd] = asyncio.get_running_loop().create_future()
+
+    async def opening(self) -> MediaStream | None:
+        """Read up to `start`; return the stream, or None if there was no start."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                async for text in self._socket:
+                    message = self._parse(text)
+                    if isinstance(message, from_twilio.Start):
+                        return self._opened(message)
+        except TimeoutError:
+            logger.warning("a socket said no start within %.0f s; closed", START_SECONDS)
+        except ConnectionClosed as closed:
+            logger.warning("a socket closed before its start: %s", closed)
+        return None
+
+    def _opened(self, start: from_twilio.Start) -> MediaStream:
+        self._last_message = time.monotonic()
+        stream = MediaStream(start, self._home, lead_seconds=self._lead_seconds)
+        stream.capture.append(start, self._last_message)
+        logger.info("stream %s started, call %s", stream.stream_sid, stream.call_sid)
+        return stream
+
+    async def run(self, stream: MediaStream, handler: Handler | None) -> None:
+        """Serve the stream until it ends, for whatever reason."""
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(work) for work in (self._read(stream), self._write(stream))]
+        tasks += [loop.create_task(work) for work in (self._watch(stream), self._goodbye(stream))]
+        if handler is not None:
+            tasks.append(self._start_handler(stream, handler))
+        end = StreamEnd("server stopped", "the server stopped")
+        try:
+            end = await self._ended
+        finally:
+            stream.end(end)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await self._socket.close(1011 if end.reason == "handler" else 1000)
+
+    def stop(self) -> None:
+        """End the stream because the server stops."""
+        self._end(StreamEnd("server stopped", "the server stopped"))
+
+    def _end(self, end: StreamEnd) -> None:
+        if not self._ended.done():
+            self._ended.set_result(end)
+
+    async def _read(self, stream: MediaStream) -> None:
+        try:
+            async for text in self._socket:
+                message = self._parse(text)
+                if message is None:
+                    continue
+                self._last_message = now = time.monotonic()
+                stream.receive(message, now)
+                if isinstance(message, from_twilio.Stop):
+                    self._end(StreamEnd("stop", "Twilio said stop"))
+                    return
+        except ConnectionClosed:
+            pass  # the code says it all: 1000, 1005 and 1006 all mean that the call is over (§2.3)
+        code = self._socket.close_code
+        if code == CloseCode.ABNORMAL_CLOSURE:
+            self._end(StreamEnd("lost", f"the connection broke without a goodbye ({code:d})"))
+        else:
+            self._end(StreamEnd("far end", f"the far end closed the socket ({code})"))
+
+    def _parse(self, text: str | bytes) -> from_twilio.Message | None:
+        try:
+            message = from_twilio.parse(text)
+        except RemoteProtocolError as error:
+            logger.warning("a message was not understood and is ignored: %s", error)
+            return None
+        if isinstance(message, from_twilio.Unknown):
+            logger.warning("unknown event %r, kept in the capture", message.event)
+        return message
+
+    async def _write(self, stream: MediaStream) -> None:
+        loop = asyncio.get_running_loop()
+        sent = 0
+        try:
+            while True:
+                message = stream.next_message()
+                if message is not None:
+                    await self._socket.send(message.to_json())
+                    sent += 1
+                    if sent % FAIRNESS == 0:
+                        await asyncio.sleep(0)
+                    continue
+                seconds = stream.wait_seconds()
+                alarm = None if seconds is None else loop.call_later(seconds, stream.outgoing.set)
+                await stream.outgoing.wait()
+                stream.outgoing.clear()
+                if alarm is not None:
+                    alarm.cancel()
+        except ConnectionClosed:
+            return  # the reader finds the same, and says which end it was
+
+    async def _watch(self, stream: MediaStream) -> None:
+        # Streams sometimes die with neither stop nor Close (§2.3), so silence ends them too.
+        pause = min(1.0, self._dead_after / 4)
+        while True:
+            await asyncio.sleep(pause)
+            stream.let_time_pass()
+            silent = time.monotonic() - self._last_message
+            if silent > self._dead_after:
+                detail = f"nothing arrived for {silent:.0f} s"
+                self._end(StreamEnd("silent", detail))
+                return
+
+    async def _goodbye(self, stream: MediaStream) -> None:
+        await stream.close_wanted.wait()
+        await stream.heard_out()
+        self._end(StreamEnd("closed", "closed here"))
+
+    def _start_handler(self, stream: MediaStream, handler: Handler) -> asyncio.Task[None]:
+        loop = asyncio.get_running_loop()
+        if is_async(handler):
+            return loop.create_task(self._run_async(stream, handler))
+        failed: asyncio.Future[BaseException | None] = loop.create_future()
+        thread = threading.Thread(
+            target=_run_on_thread,
+            args=(handler, stream, loop, failed),
+            name=f"handler of {stream.stream_sid}",
+            daemon=True,
+        )
+        thread.start()
+        return loop.create_task(self._await_thread(stream, failed))
+
+    async def _run_async(self, stream: MediaStream, handler: Handler) -> None:
+        try:
+            await handler(stream)
+        except Exception as error:  # noqa: BLE001 - it is anybody's code; shown, and ends the stream
+            self._handler_failed(stream, error)
+
+    async def _await_thread(
+        self, stream: MediaStream, failed: asyncio.Future[BaseException | None]
+    ) -> None:
+        error = await failed
+        if error is not None:
+            self._handler_failed(stream, error)
+
+    def _handler_failed(self, stream: MediaStream, error: BaseException) -> None:
+        stream.handler_error = error
+        logger.error("the handler of stream %s failed", stream.stream_sid, exc_info=error)
+        self._end(StreamEnd("handler", f"the handler raised {type(error).__name__}: {error}"))
+
+
+def is_async(handler: Handler) -> bool:
+    """Whether calling `handler` gives a coroutine."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+        getattr(handler, "__call__", None)  # noqa: B004 - asked of the object's class, not whether
+    )
+
+
+def _run_on_thread(
+    handler: Handler,
+    stream: MediaStream,
+    loop: asyncio.AbstractEventLoop,
+    failed: asyncio.Future[BaseException | None],
+) -> None:
+    error: BaseException | None = None
+    try:
+        handler(stream)
+    except BaseException as raised:  # noqa: BLE001 - a thread has nobody above it to tell
+        error = raised
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the server has long stopped
+        loop.call_soon_threadsafe(_report, failed, error)
+
+
+def _report(failed: asyncio.Future[BaseException | None], error: BaseException | None) -> None:
+    if not failed.done():
+        failed.set_result(error)

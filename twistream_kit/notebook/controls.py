@@ -1,0 +1,212 @@
+"""Buttons for one stream: send a clip, mark, clear, hang up, and see what was heard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.live.dialling import Call
+from twistream_kit.live.playing import Playing
+from twistream_kit.live.stream import MediaStream
+from twistream_kit.notebook.event_log import event_log
+from twistream_kit.notebook.happenings import Happenings
+from twistream_kit.notebook.kernel import CellWatch, answer_on_subshell, buttons_wait_for_cells
+from twistream_kit.notebook.pump import PUMP
+from twistream_kit.pending import Pending
+
+SHOWN_LINES = 8
+
+
+class StreamControls(widgets.VBox):  # type: ignore[misc]
+    """Buttons that act on a call while it runs.
+
+    A click is handled on whatever thread the kernel picks, so every button only gives a command,
+    which any thread may, and the display is brought up to date by one thread, ten times a second
+    at most.
+
+    Args:
+        stream: The stream to act on.
+        clips: What can be sent; `Clip` objects with names.
+        call: The call of the stream, for *Hang up*; without it, hanging up closes the stream.
+
+    Attributes:
+        clip: A drop-down with the clips.
+        send, mark, clear, hang_up: The buttons; ``controls.clear.click()`` presses one.
+        progress: How much of the newest playback was *heard*, from 0 to 1.
+        state: The state of the call, in words.
+        log: The last events, errors among them.
+
+    Raises:
+        TypeError: If `stream` is not a `MediaStream`, or `clips` holds something else than clips.
+    """
+
+    def __init__(
+        self, stream: MediaStream, *, clips: Sequence[Clip] = (), call: Call | None = None
+    ) -> None:
+        _check(stream, clips)
+        self._stream, self._call = stream, call
+        self._started = time.monotonic()
+        self._marks = 0
+        self._hanging_up: Pending[str] | None = None
+        self._happenings = Happenings(stream, event_log())
+        self._cells = CellWatch() if buttons_wait_for_cells() else None
+        self.clip = widgets.Dropdown(
+            options=[(_label(clip), clip) for clip in clips], description="Clip", tooltip="Clip"
+        )
+        self.send = _button("Send", "paper-plane", "Play the chosen clip into the call", "primary")
+        self.mark = _button("Mark", "flag", "Ask to be told when all queued so far was heard")
+        self.clear = _button("Clear", "eraser", "Silence everything that is queued, at once")
+        self.hang_up = _button("Hang up", "phone", "End the call", "danger")
+        self.progress = widgets.FloatProgress(
+            min=0, max=1, description="Heard", tooltip="How much of the newest clip was heard"
+        )
+        self.state = widgets.HTML()
+        self.log = widgets.HTML()
+        self._heard_text = widgets.Label()
+        for button, act in self._actions():
+            button.on_click(act)
+        row = widgets.Layout(flex_flow="row wrap", align_items="center")
+        buttons = [self.clip, self.send, self.mark, self.clear, self.hang_up]
+        super().__init__(
+            [
+                widgets.HBox(buttons, layout=row),
+                widgets.HBox([self.progress, self._heard_text], layout=row),
+                self.state,
+                self.log,
+            ]
+        )
+        for button in buttons:
+            answer_on_subshell(button)
+        self._update()
+        PUMP.add(self._update)
+
+    def close(self) -> None:
+        """Take the widget away; the stream goes on."""
+        PUMP.remove(self._update)
+        if self._cells is not None:
+            self._cells.close()
+        super().close()
+
+    def _actions(self) -> list[tuple[widgets.Button, Any]]:
+        return [
+            (self.send, self._send),
+            (self.mark, self._mark),
+            (self.clear, self._clear),
+            (self.hang_up, self._hang_up),
+        ]
+
+    def _send(self, _button: object) -> None:
+        clip = self.clip.value
+        if clip is None:
+            self._happenings.note("There is no clip to send: StreamControls(stream, clips=[…])")
+            return
+        playing = self._stream.play(clip, mark=_mark_name(clip))
+        self._happenings.note(f"sent {_label(clip)}")
+        self.clear.disabled = False
+        playing.add_done_callback(self._note_outcome)
+
+    def _mark(self, _button: object) -> None:
+        self._marks += 1
+        name = f"mark-{self._marks}"
+        self._happenings.note(f"asked for {name}")
+        self._stream.mark(name).add_done_callback(self._note_outcome)
+
+    def _clear(self, _button: object) -> None:
+        self._stream.clear()
+        self._happenings.note("cleared")
+
+    def _hang_up(self, _button: object) -> None:
+        self.hang_up.disabled = True
+        self._happenings.note("hanging up")
+        pending: Pending[Any]
+        pending = self._stream.close(now=True) if self._call is None else self._call.hang_up()
+        pending.add_done_callback(self._note_outcome)
+
+    def _note_outcome(self, done: Future[Any]) -> None:
+        error = done.exception(0)
+        self._happenings.note(f"Error: {error}" if error is not None else str(done.result(0)))
+
+    def _update(self) -> bool:
+        """Show the state of things; return whether it can still change."""
+        stream, newest = self._stream, self._stream.newest
+        is_open = stream.is_open
+        over = stream.closed.done()
+        self.send.disabled = not (is_open and self.clip.options)
+        self.mark.disabled = not is_open
+        self.clear.disabled = over or not stream.has_queued
+        self.hang_up.disabled = over if self._call is None else self._call.is_over or over
+        self.progress.value = 0.0 if newest is None else newest.progress
+        self._heard_text.value = _heard(newest)
+        self.progress.bar_style = _style(newest)
+        self.state.value = f'<span role="status" aria-live="polite">{self._state()}</span>'
+        self.log.value = self._log_html()
+        if over and self._cells is not None:
+            self._cells.close()
+        return not over
+
+    def _state(self) -> str:
+        stream = self._stream
+        if stream.handler_error is not None:
+            error = stream.handler_error
+            return f"<b>Ended by an error</b>: {escape(f'{type(error).__name__}: {error}')}"
+        if stream.closed.done():
+            return f"<b>Ended</b>: {escape(stream.closed.result(0).detail)}"
+        words = "Saying goodbye" if not stream.is_open else "In a call"
+        if stream.has_queued and stream.is_open:
+            words = "Playing"
+        text = f"<b>{words}</b>, stream {escape(stream.stream_sid)}"
+        if self._cells is not None and self._cells.is_running:
+            text += "<br>A cell is running: on this kernel, buttons wait until it ends."
+        return text
+
+    def _log_html(self) -> str:
+        lines = self._happenings.lines()[-SHOWN_LINES:]
+        items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+        return f'<ul role="log" aria-label="Last events">{items}</ul>'
+
+
+def _button(text: str, icon: str, tooltip: str, style: str = "") -> widgets.Button:
+    layout = widgets.Layout(width="auto")
+    return widgets.Button(
+        description=text, icon=icon, tooltip=tooltip, button_style=style, layout=layout
+    )
+
+
+def _label(clip: Clip) -> str:
+    return f"{clip.name or 'clip'} ({clip.seconds:.1f} s)"
+
+
+def _mark_name(clip: Clip) -> str | None:
+    return clip.name or None
+
+
+def _heard(newest: Playing | None) -> str:
+    if newest is None:
+        return "nothing sent yet"
+    seconds = f"{newest.heard_ms / 1000:.1f} of {newest.total_ms / 1000:.1f} s"
+    return f"{seconds}, {newest.result(0).ending}" if newest.done() else seconds
+
+
+def _style(newest: Playing | None) -> str:
+    if newest is None or not newest.done():
+        return ""
+    return {"heard": "success", "cleared": "warning", "lost": "danger"}[newest.result(0).ending]
+
+
+def _check(stream: MediaStream, clips: Sequence[Clip]) -> None:
+    if not isinstance(stream, MediaStream):
+        raise TypeError(
+            f"StreamControls takes a MediaStream, not {type(stream).__name__}; "
+            "server.next_stream().result(10) gives one"
+        )
+    wrong = [type(clip).__name__ for clip in clips if not isinstance(clip, Clip)]
+    if wrong:
+        raise TypeError(
+            f"clips must be Clip objects, not {wrong[0]}; kit.load_clip(path) makes one"
+        )

@@ -1,0 +1,234 @@
+"""How results look in a notebook: HTML beside the text that every ``repr`` already tells.
+
+This is the only module that makes HTML.  The root package names the classes below to IPython
+without importing them or this module; the first result that is shown brings it in.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twistream_kit.notebook.markup import (
+    EMPTY,
+    Html,
+    bullets,
+    code,
+    joined,
+    pairs,
+    paragraph,
+    strong,
+    table,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from twistream_kit.audio.clip import Clip
+    from twistream_kit.audio.wav import WavReport
+    from twistream_kit.protocol.capture import Capture
+    from twistream_kit.protocol.codes import TwilioCode
+    from twistream_kit.protocol.objection import Objection
+    from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
+    from twistream_kit.simulator.debugger import Debugger, DebuggerEntry
+    from twistream_kit.simulator.report import CallReport
+
+MOST_PLAYED_SECONDS = 60
+"""A player holds its sound, 21 kB for each second, and stays in the notebook's file."""
+
+
+def html_of(result: object) -> str:
+    """Return the HTML of a public result.
+
+    Raises:
+        TypeError: If it is of no class named in `DISPLAYS`.
+    """
+    for kind in type(result).__mro__:
+        show = DISPLAYS.get((kind.__module__, kind.__qualname__))
+        if show is not None:
+            return str(show(result))
+    message = f"{type(result).__name__} has no display of its own; repr(result) tells its story"
+    raise TypeError(message)
+
+
+def png_of(figure: Figure) -> bytes:
+    """Draw a figure, as a cell shows it without pyplot having been imported."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
+
+
+def show_wav_report(report: WavReport) -> Html:
+    """A table of the header's fields, byte by byte, and the verdict under it."""
+    rows = [
+        (field.offset, code(_hex(field.raw, field.size)), field.name, field.value, field.meaning)
+        for field in report.fields
+    ]
+    heads = ("offset", "bytes (hex)", "field", "value", "meaning")
+    caption = f"{report.name or 'WAV'}: {report.header_bytes} bytes of header"
+    return joined(table(heads, rows, caption=caption), paragraph(strong(report.verdict)))
+
+
+def show_clip(clip: Clip) -> Html:
+    """A player, and how long the sound is."""
+    text = f"{clip.name or 'clip'}: {clip.seconds:.2f} s, {len(clip.payload)} bytes of PCMU"
+    if clip.clipped:
+        text += f", {clip.clipped} samples clipped"
+    if not clip.payload:
+        return paragraph(text)
+    if clip.seconds > MOST_PLAYED_SECONDS:
+        text += f"; the player holds the first {MOST_PLAYED_SECONDS} s, clip.save(path) writes all"
+    samples = clip.samples()[: MOST_PLAYED_SECONDS * 8000]
+    sound = b64encode(_wav(samples.astype("<i2").tobytes())).decode("ascii")
+    name = code(clip.name) if clip.name else "clip"
+    player = (
+        f'<audio controls preload="metadata" src="data:audio/wav;base64,{sound}">{name}</audio>'
+    )
+    return joined(Html(player), paragraph(text))
+
+
+def show_objection(objection: Objection) -> Html:
+    """What is wrong, what follows, what to do: one line each."""
+    return joined(_verdict(objection), _reasons(objection))
+
+
+def show_objections(objections: Sequence[Objection]) -> Html:
+    """Several objections, the most important first."""
+    return bullets(joined(_verdict(each), _reasons(each)) for each in objections)
+
+
+def show_play_outcome(outcome: PlayOutcome) -> Html:
+    """How much of a playback was heard, as a meter and in words."""
+    text = f"{outcome.ending}: {outcome.heard_ms} of {outcome.total_ms} ms heard"
+    most = max(outcome.total_ms, 1)
+    meter = f'<meter min="0" max="{most}" value="{outcome.heard_ms}" aria-label="heard"></meter> '
+    return paragraph(Html(meter), text)
+
+
+def show_mark_outcome(outcome: MarkOutcome) -> Html:
+    """How a mark ended."""
+    return paragraph("mark ", code(outcome.name), f": {outcome.ending} after {outcome.after_ms} ms")
+
+
+def show_debugger(debugger: Debugger | Sequence[DebuggerEntry]) -> Html:
+    """What Twilio's console would show, one row each, with what was wrong."""
+    if not debugger:
+        return paragraph("No errors, no warnings.")
+    heads = ("code", "level", "name", "stream or call", "what happened")
+    rows = [_debugger_row(entry) for entry in debugger]
+    return table(heads, rows, caption="What Twilio's console shows")
+
+
+def show_debugger_entry(entry: DebuggerEntry) -> Html:
+    """One line of the console."""
+    heads = ("code", "level", "name", "stream or call", "what happened")
+    return table(heads, [_debugger_row(entry)], caption="Twilio's console")
+
+
+def _debugger_row(entry: DebuggerEntry) -> tuple[object, ...]:
+    message = code(_shortened(entry.message)) if entry.message is not None else EMPTY
+    story = joined(entry.text, Html("<br>") if entry.text and message else EMPTY, message)
+    where = code(entry.stream_sid or entry.call_sid or "")
+    return (
+        entry.code,
+        entry.level,
+        entry.name,
+        where,
+        joined(story, show_objections(entry.objections)),
+    )
+
+
+def show_code(known: TwilioCode) -> Html:
+    """A code of Twilio's: what it means, what is behind it, what to do."""
+    title = joined(strong(f"{known.code} {known.name}"), f" ({known.level})")
+    link = Html(f'<a href="{known.url}" target="_blank" rel="noopener">Twilio on {known.code}</a>')
+    causes = joined(paragraph("Usual causes:"), bullets(known.causes)) if known.causes else EMPTY
+    remedy = paragraph(strong("What to do: "), known.remedy)
+    return joined(paragraph(title), paragraph(known.meaning), causes, remedy, paragraph(link))
+
+
+def show_capture(capture: Capture) -> Html:
+    """One call in numbers, and what became of each playback."""
+    lines = str(capture.summary()).splitlines()
+    return joined(paragraph(strong(repr(capture))), bullets(line.strip() for line in lines))
+
+
+def show_call_report(report: CallReport) -> Html:
+    """One simulated call: its numbers, its objections, and a player for what was heard."""
+    first = "nothing but silence"
+    if report.first_sound_ms is not None:
+        first = (
+            f"{report.sound_seconds:.1f} s of sound, the first after {report.first_sound_ms:.0f} ms"
+        )
+    values: dict[str, object] = {
+        "server": code(report.url),
+        "verdict": strong("fine" if report.ok else "something was objected to"),
+        "length": f"{report.seconds:.1f} s, then {report.ending} ({report.close_code})",
+        "sent to it": _counts(report.sent),
+        "received from it": _counts(report.received),
+        "heard": first,
+        "marks": f"{report.marks_returned} of {report.marks_received} returned",
+        "timing": report.lateness if report.believable else _not_believed(report),
+    }
+    found = [
+        joined(f"{times} × ", _verdict(objection), _reasons(objection))
+        for objection, times in report.objections.items()
+    ]
+    logged = show_debugger(report.debugger) if report.debugger else EMPTY
+    return joined(
+        pairs(values, caption="A simulated call"), bullets(found), logged, show_clip(report.heard)
+    )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in counts.items()) or "nothing"
+
+
+def _not_believed(report: CallReport) -> Html:
+    return joined(report.lateness, ". The simulator itself was late: do not believe its timings.")
+
+
+def _verdict(objection: Objection) -> Html:
+    number = f"{objection.code} " if objection.code else ""
+    return joined(
+        strong(f"{number}{objection.severity}"), " ", code(objection.field), " ", objection.problem
+    )
+
+
+def _reasons(objection: Objection) -> Html:
+    return bullets(part for part in (objection.consequence, objection.fix) if part)
+
+
+def _shortened(message: str | bytes, limit: int = 160) -> str:
+    text = message if isinstance(message, str) else repr(message)
+    return text if len(text) <= limit else f"{text[: limit - 40]} … {text[-30:]}"
+
+
+def _hex(raw: bytes, size: int, most: int = 12) -> str:
+    more = " …" if size > most else ""
+    return raw[:most].hex(" ") + more
+
+
+def _wav(samples: bytes, sample_rate: int = 8000) -> bytes:
+    """Wrap 16-bit mono samples, because not every browser plays μ-law."""
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(samples)) + samples
+    return struct.pack("<4sI", b"RIFF", len(body)) + body
+
+
+DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
+    ("twistream_kit.audio.wav", "WavReport"): show_wav_report,
+    ("twistream_kit.audio.clip", "Clip"): show_clip,
+    ("twistream_kit.protocol.objection", "Objection"): show_objection,
+    ("twistream_kit.protocol.twilio_code", "TwilioCode"): show_code,
+    ("twistream_kit.protocol.outcomes", "PlayOutcome"): show_play_outcome,
+    ("twistream_kit.protocol.outcomes", "MarkOutcome"): show_mark_outcome,
+    ("twistream_kit.protocol.capture", "Capture"): show_capture,
+    ("twistream_kit.simulator.debugger", "Debugger"): show_debugger,
+    ("twistream_kit.simulator.debugger", "DebuggerEntry"): show_debugger_entry,
+    ("twistream_kit.simulator.report", "CallReport"): show_call_report,
+}
+"""Where each displayed class is defined, under what name, and what shows it."""

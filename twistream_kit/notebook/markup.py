@@ -1,0 +1,91 @@
+"""Small pieces of HTML: escaped, readable to a screen reader, at home in a dark theme too.
+
+Colours are Jupyter's own CSS variables with a fallback that inherits, so nothing is fixed that a
+theme may want to change, and nothing is said by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Final
+
+_BORDER = "var(--jp-border-color2, currentColor)"
+_CELL = (
+    f"text-align:left;vertical-align:top;padding:2px 10px 2px 0;border-bottom:1px solid {_BORDER}"
+)
+_TABLE = "border-collapse:collapse;table-layout:auto;margin:0"
+_CODE = "font-family:var(--jp-code-font-family, monospace)"
+
+
+class Html(str):
+    """Text that is HTML already and must not be escaped again."""
+
+    __slots__ = ()
+
+
+EMPTY: Final = Html("")
+
+
+def text(value: object) -> Html:
+    """Return `value` as text, escaped unless it is `Html`."""
+    return value if isinstance(value, Html) else Html(escape(str(value)))
+
+
+def joined(*parts: object) -> Html:
+    """Put `parts` one after the other."""
+    return Html("".join(text(part) for part in parts))
+
+
+def code(value: object) -> Html:
+    """Return `value` in the font of code."""
+    return Html(f'<code style="{_CODE};white-space:pre-wrap">{text(value)}</code>')
+
+
+def strong(value: object) -> Html:
+    """Return `value` with weight."""
+    return Html(f"<strong>{text(value)}</strong>")
+
+
+def paragraph(*parts: object) -> Html:
+    """Return one paragraph."""
+    return Html(f'<p style="margin:4px 0">{joined(*parts)}</p>')
+
+
+def bullets(items: Iterable[object]) -> Html:
+    """Return a list, or nothing when there are no items."""
+    rows = "".join(f"<li>{text(item)}</li>" for item in items)
+    return Html(f'<ul style="margin:4px 0;padding-left:20px">{rows}</ul>') if rows else EMPTY
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str) -> Html:
+    """Return a table whose first column names its rows.
+
+    Args:
+        heads: One for each column.
+        rows: As many cells in each as there are heads.
+        caption: What the table holds; read out first and shown above.
+    """
+    head = "".join(f'<th scope="col" style="{_CELL}">{text(title)}</th>' for title in heads)
+    body = "".join(f"<tr>{_row(row)}</tr>" for row in rows)
+    return Html(
+        f'<table style="{_TABLE}">{_caption(caption)}'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def pairs(values: Mapping[str, object], *, caption: str) -> Html:
+    """Return a table of two columns, name and value, without a head."""
+    body = "".join(f"<tr>{_row(pair)}</tr>" for pair in values.items())
+    return Html(f'<table style="{_TABLE}">{_caption(caption)}<tbody>{body}</tbody></table>')
+
+
+def _caption(caption: str) -> str:
+    style = "caption-side:top;text-align:left;font-weight:bold;padding:4px 0"
+    return f'<caption style="{style}">{text(caption)}</caption>'
+
+
+def _row(cells: Sequence[object]) -> str:
+    first, *others = cells
+    named = f'<th scope="row" style="{_CELL};font-weight:normal">{text(first)}</th>'
+    return named + "".join(f'<td style="{_CELL}">{text(cell)}</td>' for cell in others)

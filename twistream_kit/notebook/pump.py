@@ -1,0 +1,69 @@
+"""One thread that brings widgets up to date, ten times a second at most.
+
+Widgets may be changed from any thread, at some 90 microseconds a change; what arrives faster than
+a person can see is left out by looking at the state instead of following its changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+logger = logging.getLogger("twistream_kit.notebook")
+
+PUMP_SECONDS = 0.1
+
+Update = Callable[[], bool]
+"""Brings something up to date; returns False when it has nothing more to show."""
+
+
+class Pump:
+    """Calls its updates until each has nothing more to show; sleeps while there are none."""
+
+    def __init__(self) -> None:
+        self._updates: list[Update] = []
+        self._lock = threading.Lock()
+        self._something = threading.Event()
+        self._pause = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(self, update: Update) -> None:
+        """Have `update` called from now on, on the pump's thread."""
+        with self._lock:
+            self._updates.append(update)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="twistream_kit widgets", daemon=True
+                )
+                self._thread.start()
+        self._something.set()
+
+    def remove(self, update: Update) -> None:
+        """Have it called no more."""
+        with self._lock:
+            self._updates = [known for known in self._updates if known != update]
+
+    def _run(self) -> None:
+        while True:
+            self._something.wait()
+            with self._lock:
+                updates = list(self._updates)
+                if not updates:
+                    self._something.clear()
+                    continue
+            for update in updates:
+                self._call(update)
+            self._pause.wait(PUMP_SECONDS)
+
+    def _call(self, update: Update) -> None:
+        try:
+            goes_on = update()
+        except Exception:
+            logger.exception("a widget could not be brought up to date and stays as it is")
+            goes_on = False
+        if not goes_on:
+            self.remove(update)
+
+
+PUMP = Pump()

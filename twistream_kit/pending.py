@@ -1,0 +1,290 @@
+"""Results that take time, and the loop they come from.
+
+A notebook has several threads and at least two event loops: cells run on the kernel's, widget
+callbacks on one that nobody can predict, our sockets on a third.  So a command is a plain
+function that any thread may call, and what takes time returns a `Pending` that any of them may
+wait for: with ``await`` on whatever loop, or with ``.result(timeout)``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from twistream_kit.errors import ServerStopped, WouldDeadlock
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class ReentrantLoop(Protocol):
+    """A loop that can be entered again while it runs; `notebook.background.KitLoop` is one."""
+
+    def run_nested(self, pending: Pending[Any], timeout: float | None) -> None:
+        """Run the loop until `pending` is done or `timeout` seconds are over."""
+
+
+@runtime_checkable
+class HurryingLoop(Protocol):
+    """A loop on a thread of its own that can ask for shorter turns of the others."""
+
+    def hurry(self) -> None:
+        """Ask for them; may be asked several times over."""
+
+    def relax(self) -> None:
+        """Take one asking back."""
+
+
+class Pending(Future[T]):
+    """A result that is on its way, and gets exactly one outcome.
+
+    It is a `concurrent.futures.Future` that nobody outside can cancel or fulfil, because what it
+    stands for (a call that rings, a sound that plays) goes on whether somebody waits or not.
+    ``await pending`` works on any loop, and ending that wait by a timeout or a cancellation ends
+    only that wait.  ``pending.result(timeout)`` blocks the thread that says it.
+
+    Args:
+        home: The loop that brings the result, where there is one: waiting *on that loop* with
+            `result` would stop it, and is refused.
+    """
+
+    def __init__(self, home: asyncio.AbstractEventLoop | None = None) -> None:
+        super().__init__()
+        self._home = home
+        self._settled = False
+        super().set_running_or_notify_cancel()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        # wrap_future forwards a cancelled wait to `cancel`, which refuses.
+        return asyncio.wrap_future(self).__await__()
+
+    def cancel(self) -> bool:
+        """Return False: what has been started goes on, whoever waits for it."""
+        return False
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the result.
+
+        On the kit's own loop, inside an async function, the loop is entered again meanwhile; a
+        second such wait at the same time is refused, because nested waits end last in, first out.
+
+        Args:
+            timeout: In seconds; None waits without limit.  Timing out leaves it pending.
+
+        Raises:
+            TimeoutError: If there is no outcome within `timeout`.
+            WouldDeadlock: If this thread is the one that has to bring the result.
+        """
+        self._make_way(timeout)
+        try:
+            return super().result(0 if self._waits_on_a_nested_loop() else timeout)
+        except TimeoutError:
+            if self.done():
+                raise
+            raise TimeoutError(_still_pending(timeout)) from None
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait like `result`, and return the error, or None."""
+        self._make_way(timeout)
+        try:
+            return super().exception(0 if self._waits_on_a_nested_loop() else timeout)
+        except TimeoutError:
+            raise TimeoutError(_still_pending(timeout)) from None
+
+    def set_result(self, result: T) -> None:  # noqa: ARG002 - Future's signature
+        """Refuse: only the owner fulfils it."""
+        raise TypeError("a Pending is fulfilled by what it stands for, not from outside")
+
+    def set_exception(self, exception: BaseException | None) -> None:  # noqa: ARG002 - Future's
+        """Refuse: only the owner fulfils it."""
+        raise TypeError("a Pending is fulfilled by what it stands for, not from outside")
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Refuse: it has been running since it was made."""
+        raise TypeError("a Pending runs from the moment it is made")
+
+    def __repr__(self) -> str:
+        if not self.done():
+            return f"<{type(self).__name__}: pending>"
+        error = super().exception(0)
+        state = repr(super().result(0)) if error is None else f"{type(error).__name__}: {error}"
+        return f"<{type(self).__name__}: {state}>"
+
+    def _waits_on_a_nested_loop(self) -> bool:
+        return isinstance(_running_loop(), ReentrantLoop)
+
+    def _make_way(self, timeout: float | None) -> None:
+        loop = _running_loop()
+        if loop is None or self.done():
+            return
+        if isinstance(loop, ReentrantLoop):
+            loop.run_nested(self, timeout)
+        elif loop is self._home:
+            raise WouldDeadlock(
+                "result() was called on the event loop that has to bring the result",
+                consequence="Both would wait for ever",
+                fix="Say `await` instead, or call it from an ordinary function on another thread",
+            )
+
+    def _settle(self, value: T | None, error: BaseException | None) -> bool:
+        with self._condition:
+            if self._settled:
+                return False
+            self._settled = True
+        # Outside the lock: done callbacks run here, and may be anybody's.
+        if error is None:
+            super().set_result(value)  # type: ignore[arg-type]
+        else:
+            super().set_exception(error)
+        return True
+
+
+def fulfil(pending: Pending[T], value: T) -> bool:
+    """Give `pending` its result; return False if it has an outcome already.  Owners only."""
+    return pending._settle(value, None)  # noqa: SLF001 - the owner's side of the same class
+
+
+def fail(pending: Pending[Any], error: BaseException) -> bool:
+    """Give `pending` an error; return False if it has an outcome already.  Owners only."""
+    return pending._settle(None, error)  # noqa: SLF001 - the owner's side of the same class
+
+
+def _still_pending(timeout: float | None) -> str:
+    return f"no result within {timeout} s; it is still on its way and can be waited for again"
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class HomeLoop:
+    """The loop that an object was entered on, and the way to it from any thread.
+
+    Args:
+        owner: What to call the object in an error, such as ``"the stream server"``.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._commands: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop while the object is entered, else None."""
+        return self._loop
+
+    def enter(self) -> None:
+        """Take the running loop as home; for ``__aenter__``."""
+        with self._lock:
+            if self._loop is not None:
+                raise RuntimeError(f"{self._owner} is running already; stop it before entering it")
+            self._loop = asyncio.get_running_loop()
+
+    async def leave(self) -> None:
+        """Carry out what was commanded so far, end the tasks, take no more; for ``__aexit__``."""
+        with self._lock:
+            self._loop = None
+        self._carry_out()
+        await end_tasks(self._tasks)
+
+    def is_current(self) -> bool:
+        """Whether the calling code runs on the home loop."""
+        return self._loop is not None and _running_loop() is self._loop
+
+    @contextmanager
+    def in_a_hurry(self) -> Iterator[None]:
+        """While it lasts, a loop beside the notebook's cells gets its turns sooner."""
+        loop: object = self._loop
+        if not isinstance(loop, HurryingLoop):
+            yield
+            return
+        loop.hurry()
+        try:
+            yield
+        finally:
+            loop.relax()
+
+    def call(self, function: Callable[..., object], *args: Any) -> None:
+        """Have ``function(*args)`` called on the loop, soon and in order; from any thread.
+
+        Raises:
+            ServerStopped: If the object is not entered.
+        """
+        with self._lock:
+            if self._loop is None:
+                raise self._stopped()
+            self._commands.append((function, args))
+            try:
+                self._loop.call_soon_threadsafe(self._carry_out)
+            except RuntimeError as error:  # the loop was closed under us
+                self._commands.clear()
+                raise self._stopped() from error
+
+    def pending(self) -> Pending[Any]:
+        """Make a `Pending` that this loop will bring."""
+        return Pending(self._loop)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Pending[T]:
+        """Run a coroutine on the loop as a task that ends with the object; from any thread.
+
+        If the object stops first, the `Pending` gets a `ServerStopped`.
+        """
+        pending: Pending[T] = self.pending()
+        try:
+            self.call(self._begin, work, pending)
+        except ServerStopped as error:
+            work.close()
+            fail(pending, error)
+        return pending
+
+    def _begin(self, work: Coroutine[Any, Any, T], pending: Pending[T]) -> None:
+        if self._loop is None:
+            work.close()
+            fail(pending, self._stopped())
+            return
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._ended(done, pending))
+
+    def _ended(self, task: asyncio.Task[T], pending: Pending[T]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            fail(pending, self._stopped())
+        elif (error := task.exception()) is not None:
+            fail(pending, error)
+        else:
+            fulfil(pending, task.result())
+
+    def _carry_out(self) -> None:
+        while self._commands:
+            function, args = self._commands.popleft()
+            try:
+                function(*args)
+            except Exception as error:  # noqa: BLE001 - one command must not take the next away
+                context = {"message": f"a command to {self._owner} failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
+
+    def _stopped(self) -> ServerStopped:
+        return ServerStopped(
+            f"{self._owner} is not running", fix="Enter it with `async with` or kit.start(…)"
+        )
+
+
+async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel `tasks` and wait until each has ended; safe to call from one of them."""
+    others = [task for task in tasks if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others)

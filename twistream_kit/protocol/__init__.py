@@ -1,0 +1,1 @@
+"""What may be said on a Media Stream and what it means; time is always an argument."""

@@ -1,0 +1,93 @@
+"""One message in a capture, and the memory of those whose sound was not kept."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from twistream_kit.protocol import from_twilio, to_twilio
+
+Message = from_twilio.Message | to_twilio.Message
+Sender = Literal["twilio", "server"]
+
+_TO_TWILIO = (to_twilio.Media, to_twilio.Mark, to_twilio.Clear)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message and its time.
+
+    Attributes:
+        at: In seconds since the capture was started.
+        message: A message of `from_twilio` or `to_twilio`; the payload of a media message is empty
+            when it was not kept.
+        size: How many bytes of sound it held when it passed; 0 for all but media.
+    """
+
+    at: float
+    message: Message
+    size: int = 0
+
+    @property
+    def sender(self) -> Sender:
+        """``twilio`` or ``server``."""
+        return "server" if isinstance(self.message, _TO_TWILIO) else "twilio"
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its sound, if it had any, is still there."""
+        return not self.size or bool(payload_of(self.message))
+
+
+def payload_of(message: Message) -> bytes:
+    """Return the sound of a media message, nothing of any other."""
+    if isinstance(message, from_twilio.Media | to_twilio.Media):
+        return message.payload
+    return b""
+
+
+class BareMedia:
+    """Media messages without their sound, in 25 bytes each.
+
+    Each remembers how many whole messages stood before it, so that the order is not lost.
+    """
+
+    def __init__(self) -> None:
+        self._places = array("Q")
+        self._sizes = array("I")
+        self._chunks = array("I")
+        self._from_twilio = array("B")
+        self._times = array("d")  # appended to last: its length says how many are complete
+
+    def append(
+        self, message: from_twilio.Media | to_twilio.Media, at: float, place: int, size: int
+    ) -> None:
+        """Note a message of `size` bytes of sound behind the first `place` whole ones."""
+        is_from_twilio = isinstance(message, from_twilio.Media)
+        chunk = message.chunk if isinstance(message, from_twilio.Media) else 0
+        self._places.append(place)
+        self._sizes.append(size)
+        self._chunks.append(min(max(chunk, 0), 0xFFFFFFFF))
+        self._from_twilio.append(is_from_twilio)
+        self._times.append(at)
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    @property
+    def last_at(self) -> float:
+        """When the last of them came, minus infinity if none did."""
+        return self._times[-1] if self._times else float("-inf")
+
+    def entries(self, stream_sid: str, started: float) -> Iterator[tuple[int, Entry]]:
+        """Yield for each message how many whole ones stand before it, and itself."""
+        for index in range(len(self._times)):
+            message: Message = (
+                from_twilio.Media(stream_sid, b"", chunk=self._chunks[index])
+                if self._from_twilio[index]
+                else to_twilio.Media(stream_sid, b"")
+            )
+            entry = Entry(self._times[index] - started, message, self._sizes[index])
+            yield self._places[index], entry

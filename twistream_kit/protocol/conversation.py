@@ -1,0 +1,301 @@
+"""Our half of one stream, without I/O: what to send, and how everything ends.
+
+It hands out plain handles (the unique name of a playback or a mark on the wire) and returns their
+endings as values.  Every handle gets exactly one ending, in whatever order things happen.
+
+A mark comes back both when its audio was heard and when it was cleared, and the wire does not say
+which (PROTOCOL.md §4, §9 item 11).  The conversation knows what was outstanding when it sent the
+clear.  Names are made unique, because Twilio accepts equal ones (§4) and the echoes of one
+generation would end the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twistream_kit.errors import LocalProtocolError
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.outbox import Outbox, check_payload
+from twistream_kit.protocol.outcomes import Ending, MarkOutcome, PlayOutcome
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, PlayoutModel
+
+Outcome = PlayOutcome | MarkOutcome
+
+LEAD_SECONDS = 10.0
+"""How much sound is sent ahead.  Twilio needs no pacing (§4); a lead outlasts a busy notebook."""
+
+LEAST_LEAD_SECONDS = 0.2
+"""The least lead: senders that work keep 100 to 200 ms ahead (§4)."""
+
+CLEARED_MARK_SECONDS = 5.0
+"""How long the echo of a cleared mark is waited for; it normally takes one frame (§4)."""
+
+OVERDUE_SECONDS = 30.0
+"""How long after its audio should have been played a mark is given up as lost (our choice)."""
+
+_CHECK_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class _Handle:
+    """What is known of one handle until it ends.
+
+    `end` is the position of the mark in the bytes ever sent, None until it has been sent at
+    `sent_at`; `heard` is fixed, in bytes, when a clear takes the rest away.
+    """
+
+    name: str
+    asked_at: float
+    size: int | None  # None for a mark
+    first: int | None = None
+    sent: int = 0
+    end: int | None = None
+    sent_at: float = 0.0
+    heard: int | None = None
+    cleared_at: float | None = None
+
+
+class Conversation:
+    """One stream as your server lives it; time is an argument (monotonic seconds).
+
+    Args:
+        stream_sid: The stream, as announced by `from_twilio.Start`.
+        lead_seconds: How much sound Twilio is sent ahead, 0.2 to 590 s.
+
+    Raises:
+        ValueError: If `lead_seconds` is out of range.
+    """
+
+    def __init__(self, stream_sid: str, *, lead_seconds: float = LEAD_SECONDS) -> None:
+        check_lead(lead_seconds)
+        self.stream_sid = stream_sid
+        self.model = PlayoutModel()
+        self._outbox = Outbox(stream_sid)
+        self._lead_bytes = round(lead_seconds * BYTES_PER_SECOND)
+        self._refill_bytes = self._lead_bytes - round(min(0.5, lead_seconds / 4) * BYTES_PER_SECOND)
+        self._filling = True
+        self._open: dict[str, _Handle] = {}
+        self._progress: dict[str, int] = {}
+        self._count = 0
+        self._next_check = 0.0
+        self._ended: str | None = None
+
+    @property
+    def ended(self) -> str | None:
+        """Why the stream ended, or None while it lives."""
+        return self._ended
+
+    @property
+    def open_handles(self) -> list[str]:
+        """The handles that have not ended yet, oldest first."""
+        return list(self._open)
+
+    def play(self, payload: bytes, now: float, *, mark: str | None = None) -> str:
+        """Queue PCMU behind all that is queued; return the handle of the playback.
+
+        Raises:
+            LocalProtocolError: If the payload holds a WAV file, the name of the mark is empty, or
+                the stream has ended.
+        """
+        self._check_live()
+        check_payload(payload)
+        if mark is not None:
+            _check_name(mark)
+        handle = self._handle("play" if mark is None else mark)
+        self._open[handle] = _Handle(mark or "", now, len(payload))
+        if payload:
+            self._outbox.put_sound(handle, payload)
+        self._outbox.put_mark(handle, own=mark is None)
+        return handle
+
+    def mark(self, name: str, now: float) -> str:
+        """Queue a mark behind all that is queued; return its handle.
+
+        Raises:
+            LocalProtocolError: If the name is empty, or the stream has ended.
+        """
+        self._check_live()
+        _check_name(name)
+        handle = self._handle(name)
+        self._open[handle] = _Handle(name, now, None)
+        self._outbox.put_mark(handle, own=False)
+        return handle
+
+    def clear(self, now: float) -> list[Outcome]:
+        """Empty both buffers, ours and Twilio's; return what ended by that at once.
+
+        What Twilio has a mark for ends when that mark comes back.
+        """
+        if self._ended is not None:
+            return []
+        position = self.model.position(now)
+        for handle in self._open.values():
+            if handle.end is not None and handle.end <= position:
+                continue  # all of it was played; its mark is only on the way
+            if handle.cleared_at is None:
+                handle.cleared_at = now
+                handle.heard = self._heard_bytes(handle, position)
+        dropped = self._outbox.clear()
+        self._progress.clear()
+        self.model.cleared(now)
+        self._filling = True
+        return [self._close(name, "cleared", now) for name in dropped]
+
+    def receive(self, message: from_twilio.Message, now: float) -> list[Outcome]:
+        """Take in a message from Twilio; return what ended by it."""
+        if isinstance(message, from_twilio.Stop):
+            return self.end("stop", now)
+        outcomes = (
+            self._returned(message.name, now) if isinstance(message, from_twilio.Mark) else []
+        )
+        return outcomes + self.advance(now) if now >= self._next_check else outcomes
+
+    def advance(self, now: float) -> list[Outcome]:
+        """Let time pass; return what ended because its mark has not come back in time."""
+        self._next_check = now + _CHECK_SECONDS
+        outcomes: list[Outcome] = []
+        for name, handle in list(self._open.items()):
+            if handle.end is None:
+                continue
+            if handle.cleared_at is not None:
+                if now >= handle.cleared_at + CLEARED_MARK_SECONDS:
+                    outcomes.append(self._close(name, "cleared", now))
+            elif now >= max(handle.sent_at, self.model.reaches(handle.end)) + OVERDUE_SECONDS:
+                outcomes.append(self._close(name, "lost", now))
+        return outcomes
+
+    def end(self, reason: str, now: float) -> list[Outcome]:
+        """End the stream for `reason`; return how everything still open ends.  Idempotent."""
+        if self._ended is not None:
+            return []
+        self._ended = reason
+        return [
+            self._close(name, "lost" if handle.cleared_at is None else "cleared", now)
+            for name, handle in list(self._open.items())
+        ]
+
+    def next_message(self, now: float) -> to_twilio.Message | None:
+        """Return the next message that may be sent at `now`, or None; one task at a time."""
+        if self._ended is not None or (self._outbox.needs_room and not self._has_room(now)):
+            return None
+        outgoing = self._outbox.take()
+        if outgoing is None:
+            return None
+        message = outgoing.message
+        if isinstance(message, to_twilio.Media):
+            self._note_sent(self._open[outgoing.handle], len(message.payload), now)
+        elif isinstance(message, to_twilio.Mark):
+            self._note_mark(message.name, progress=outgoing.progress, now=now)
+        return message
+
+    def wait_seconds(self, now: float) -> float | None:
+        """Return in how many seconds `next_message` has something, or None if nothing waits."""
+        if self._ended is not None or not self._outbox:
+            return None
+        if not self._outbox.needs_room or self._has_room(now):
+            return 0.0
+        return (self.model.buffered(now) - self._refill_bytes) / BYTES_PER_SECOND + 0.001
+
+    def heard_bytes(self, handle: str, now: float) -> int:
+        """Return how much of an open playback Twilio has played by `now`, by the model."""
+        found = self._open.get(handle)
+        return 0 if found is None else self._heard_bytes(found, self.model.position(now))
+
+    def heard_in(self, handle: str, size: int, now: float) -> float | None:
+        """Return in how many seconds `size` bytes of a playback will have been heard.
+
+        None while that cannot be known: they have not been sent yet, or never will be.
+        """
+        found = self._open.get(handle)
+        if found is None or found.first is None or found.sent < size or found.heard is not None:
+            return None
+        return max(0.0, self.model.reaches(found.first + size) - now)
+
+    def _handle(self, name: str) -> str:
+        self._count += 1
+        return f"{name}#{self._count}"
+
+    def _check_live(self) -> None:
+        if self._ended is not None:
+            raise LocalProtocolError(
+                f"the stream has ended ({self._ended})",
+                consequence="Nothing can be played on it any more",
+                fix="Wait for the next one with server.next_stream()",
+            )
+
+    def _has_room(self, now: float) -> bool:
+        # In bursts, so that the sending task wakes twice a second and not fifty times.
+        buffered = self.model.buffered(now)
+        if buffered >= self._lead_bytes:
+            self._filling = False
+        elif buffered <= self._refill_bytes:
+            self._filling = True
+        return self._filling
+
+    def _note_sent(self, handle: _Handle, size: int, now: float) -> None:
+        if handle.first is None:
+            handle.first = self.model.sent_bytes
+        self.model.sent(size, now)
+        handle.sent += size
+
+    def _note_mark(self, name: str, *, progress: bool, now: float) -> None:
+        if progress:
+            self._progress[name] = self.model.sent_bytes
+            return
+        handle = self._open[name]
+        handle.end, handle.sent_at = self.model.sent_bytes, now
+        if handle.cleared_at is not None:
+            handle.cleared_at = now  # from here on its echo is waited for
+
+    def _returned(self, name: str, now: float) -> list[Outcome]:
+        if (position := self._progress.pop(name, None)) is not None:
+            self.model.returned(position, now)
+            return []
+        handle = self._open.get(name)
+        if handle is None or handle.end is None:
+            return []  # it has ended already, or was never ours
+        if handle.cleared_at is not None:
+            return [self._close(name, "cleared", now)]
+        self.model.returned(handle.end, now)
+        return [self._close(name, "heard", now)]
+
+    def _heard_bytes(self, handle: _Handle, position: int) -> int:
+        if handle.heard is not None:
+            return handle.heard
+        if handle.first is None:
+            return 0
+        return max(0, min(handle.sent, position - handle.first))
+
+    def _close(self, name: str, ending: Ending, now: float) -> Outcome:
+        handle = self._open.pop(name)
+        if handle.size is None:
+            return MarkOutcome(ending, handle.name, round((now - handle.asked_at) * 1000), name)
+        heard = handle.size
+        if ending != "heard":
+            heard = self._heard_bytes(handle, self.model.position(now))
+        return PlayOutcome(ending, _milliseconds(heard), _milliseconds(handle.size), name)
+
+
+def check_lead(lead_seconds: float) -> None:
+    """Refuse a lead that starves Twilio's buffer or overfills it (31931, §4).
+
+    Raises:
+        ValueError: If `lead_seconds` is not between 0.2 and 590.
+    """
+    if not LEAST_LEAD_SECONDS <= lead_seconds <= CAPACITY_SECONDS - 10:
+        raise ValueError(
+            f"lead_seconds is {lead_seconds}; it must be between {LEAST_LEAD_SECONDS} (less "
+            f"starves Twilio's buffer) and {CAPACITY_SECONDS - 10:.0f} (Twilio discards what goes "
+            "beyond ten minutes)"
+        )
+
+
+def _check_name(name: str) -> None:
+    if not name:
+        raise LocalProtocolError(
+            "is empty", field="mark.name", fix="Give the mark a short name of ASCII letters"
+        )
+
+
+def _milliseconds(size: int) -> int:
+    return round(size * 1000 / BYTES_PER_SECOND)

@@ -1,0 +1,379 @@
+"""The messages that Twilio sends to your server (PROTOCOL.md §3).
+
+snake_case in Python, camelCase on the wire; numbers that travel as strings are `int` here, and
+base64 exists only inside `to_json` and `parse`.  The simulator builds them, the server parses
+them.  Parsing is tolerant, as Twilio asks of its customers: unknown events become `Unknown`,
+unknown fields are ignored, optional ones may be missing, a payload may have any length.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from twistream_kit.errors import RemoteProtocolError
+
+PTIME_MS = 20
+"""The duration of one frame in milliseconds; every capture shows it (§3)."""
+
+FRAME_BYTES = 160
+"""The size of one frame: 20 ms of PCMU at 8000 samples a second (§3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The first message on the socket.  Servers ignore its content.
+
+    Attributes:
+        protocol: ``Call``.
+        version: ``1.0.0`` now, ``0.2.0`` in a capture of 2019: do not depend on it.
+    """
+
+    protocol: str = "Call"
+    version: str = "1.0.0"
+
+    def to_json(self) -> str:
+        """Return the text that goes on the wire."""
+        return _dumps({"event": "connected", "protocol": self.protocol, "version": self.version})
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFormat:
+    """What the payloads hold; the same for every stream (§3).
+
+    Attributes:
+        encoding: ``audio/x-mulaw``.
+        sample_rate: In Hz, 8000.
+        channels: 1.
+    """
+
+    encoding: str = "audio/x-mulaw"
+    sample_rate: int = 8000
+    channels: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The stream begins: its names, and the parameters of the TwiML.
+
+    Attributes:
+        stream_sid: MZ and 32 hex digits; every message sent back must carry it.
+        account_sid: AC and 32 hex digits.
+        call_sid: CA and 32 hex digits.
+        tracks: ``("inbound",)`` for ``<Connect>``.
+        media_format: What the payloads hold.
+        custom_parameters: The ``<Parameter>`` names and values; empty when there are none.
+        sequence_number: 1.
+    """
+
+    stream_sid: str
+    account_sid: str = ""
+    call_sid: str = ""
+    tracks: tuple[str, ...] = ("inbound",)
+    media_format: MediaFormat = MediaFormat()
+    custom_parameters: Mapping[str, str] = field(default_factory=dict)
+    sequence_number: int = 1
+
+    def to_json(self) -> str:
+        """Return the text that goes on the wire."""
+        start = {
+            "accountSid": self.account_sid,
+            "streamSid": self.stream_sid,
+            "callSid": self.call_sid,
+            "tracks": list(self.tracks),
+            "mediaFormat": {
+                "encoding": self.media_format.encoding,
+                "sampleRate": self.media_format.sample_rate,
+                "channels": self.media_format.channels,
+            },
+            "customParameters": dict(self.custom_parameters),
+        }
+        return _dumps(
+            {
+                "event": "start",
+                "sequenceNumber": str(self.sequence_number),
+                "start": start,
+                "streamSid": self.stream_sid,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """The caller's voice.
+
+    Attributes:
+        stream_sid: The stream it belongs to.
+        payload: PCMU; 160 bytes in every capture, but any length is legal.
+        sequence_number: One more than that of the message before, of whatever kind.
+        track: ``inbound`` (the caller) or ``outbound``.
+        chunk: Counts media messages from 1.
+        timestamp_ms: Presentation time since the stream began; does not start at 0.
+    """
+
+    stream_sid: str
+    payload: bytes
+    sequence_number: int = 0
+    track: str = "inbound"
+    chunk: int = 0
+    timestamp_ms: int = 0
+
+    def to_json(self) -> str:
+        """Return the text that goes on the wire."""
+        media = {
+            "track": self.track,
+            "chunk": str(self.chunk),
+            "timestamp": str(self.timestamp_ms),
+            "payload": b64encode(self.payload).decode("ascii"),
+        }
+        return _dumps(
+            {
+                "event": "media",
+                "sequenceNumber": str(self.sequence_number),
+                "media": media,
+                "streamSid": self.stream_sid,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dtmf:
+    """A key pressed by the caller.
+
+    Attributes:
+        stream_sid: The stream it belongs to.
+        digit: One of ``0123456789*#ABCD``.
+        sequence_number: One more than that of the message before.
+        track: ``inbound_track``, with the suffix that `Media.track` lacks.
+    """
+
+    stream_sid: str
+    digit: str
+    sequence_number: int = 0
+    track: str = "inbound_track"
+
+    def to_json(self) -> str:
+        """Return the text that goes on the wire."""
+        return _dumps(
+            {
+                "event": "dtmf",
+                "streamSid": self.stream_sid,
+                "sequenceNumber": str(self.sequence_number),
+                "dtmf": {"track": self.track, "digit": self.digit},
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A mark of yours comes back: the audio before it was played, or cleared.
+
+    Attributes:
+        stream_sid: The stream it belongs to.
+        name: As you sent it.
+        sequence_number: One more than that of the message before.
+    """
+
+    stream_sid: str
+    name: str
+    sequence_number: int = 0
+
+    def to_json(self) -> str:
+        """Return the text that goes on the wire."""
+        return _dumps(
+            {
+                "event": "mark",
+                "sequenceNumber": str(self.sequence_number),
+                "streamSid": self.stream_sid,
+                "mark": {"name": self.name},
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The stream has ended, or the call has.
+
+    Attributes:
+        stream_sid: The stream it belongs to.
+        account_sid: AC and 32 hex digits.
+        call_sid: CA and 32 hex digits.
+        sequence_number: One more than that of the message before.
+    """
+
+    stream_sid: str
+    account_sid: str = ""
+    call_sid: str = ""
+    sequence_number: int = 0
+
+    def to_json(self) -> str:
+        """Return the text that goes on the wire."""
+        return _dumps(
+            {
+                "event": "stop",
+                "sequenceNumber": str(self.sequence_number),
+                "streamSid": self.stream_sid,
+                "stop": {"accountSid": self.account_sid, "callSid": self.call_sid},
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A message whose event this package does not know; it is kept, shown and not obeyed.
+
+    Attributes:
+        event: The name of the event.
+        raw: The whole text.
+        stream_sid: As found, or empty.
+        sequence_number: As found, or 0.
+    """
+
+    event: str
+    raw: str
+    stream_sid: str = ""
+    sequence_number: int = 0
+
+    def to_json(self) -> str:
+        """Return the text that came on the wire."""
+        return self.raw
+
+
+Message = Connected | Start | Media | Dtmf | Mark | Stop | Unknown
+
+
+def parse(text: str | bytes) -> Message:
+    """Read one message from Twilio.
+
+    Raises:
+        RemoteProtocolError: If `text` is binary, is not a JSON object with an ``event``, lacks a
+            field without which it means nothing, or has one of another type.
+    """
+    if isinstance(text, bytes):
+        raise RemoteProtocolError("the message is binary; Twilio sends text only")
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError(f"the message is not JSON: {error}") from error
+    event = raw.get("event") if isinstance(raw, dict) else None
+    if not isinstance(event, str):
+        raise RemoteProtocolError("the message is not a JSON object with an event")
+    reader = _READERS.get(event)
+    if reader is None:
+        sid = raw.get("streamSid")
+        stream_sid = sid if isinstance(sid, str) else ""
+        return Unknown(event, text, stream_sid, _number(raw, "sequenceNumber"))
+    return reader(raw)
+
+
+def _connected(raw: dict[str, Any]) -> Connected:
+    return Connected(_text(raw, "protocol", "Call"), _text(raw, "version", ""))
+
+
+def _start(raw: dict[str, Any]) -> Start:
+    start = _part(raw, "start")
+    wire_format = start.get("mediaFormat")
+    media_format = MediaFormat()
+    if isinstance(wire_format, dict):
+        media_format = MediaFormat(
+            _text(wire_format, "encoding", media_format.encoding),
+            _number(wire_format, "sampleRate", media_format.sample_rate),
+            _number(wire_format, "channels", media_format.channels),
+        )
+    tracks, parameters = start.get("tracks"), start.get("customParameters")
+    return Start(
+        stream_sid=_text(raw, "streamSid") if "streamSid" in raw else _text(start, "streamSid"),
+        account_sid=_text(start, "accountSid", ""),
+        call_sid=_text(start, "callSid", ""),
+        tracks=tuple(map(str, tracks)) if isinstance(tracks, list) else (),
+        media_format=media_format,
+        custom_parameters=(
+            {str(name): str(value) for name, value in parameters.items()}
+            if isinstance(parameters, dict)
+            else {}
+        ),
+        sequence_number=_number(raw, "sequenceNumber"),
+    )
+
+
+def _media(raw: dict[str, Any]) -> Media:
+    media = _part(raw, "media")
+    try:
+        payload = b64decode(_text(media, "payload"), validate=True)
+    except (Base64Error, ValueError) as error:
+        raise RemoteProtocolError(f"is not base64: {error}", field="media.payload") from error
+    return Media(
+        _text(raw, "streamSid", ""),
+        payload,
+        _number(raw, "sequenceNumber"),
+        _text(media, "track", "inbound"),
+        _number(media, "chunk"),
+        _number(media, "timestamp"),
+    )
+
+
+def _dtmf(raw: dict[str, Any]) -> Dtmf:
+    dtmf = _part(raw, "dtmf")
+    return Dtmf(
+        _text(raw, "streamSid", ""),
+        _text(dtmf, "digit"),
+        _number(raw, "sequenceNumber"),
+        _text(dtmf, "track", "inbound_track"),
+    )
+
+
+def _mark(raw: dict[str, Any]) -> Mark:
+    name = _text(_part(raw, "mark"), "name")
+    return Mark(_text(raw, "streamSid", ""), name, _number(raw, "sequenceNumber"))
+
+
+def _stop(raw: dict[str, Any]) -> Stop:
+    stop = raw.get("stop")
+    stop = stop if isinstance(stop, dict) else {}
+    return Stop(
+        _text(raw, "streamSid", ""),
+        _text(stop, "accountSid", ""),
+        _text(stop, "callSid", ""),
+        _number(raw, "sequenceNumber"),
+    )
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Message]] = {
+    "connected": _connected,
+    "start": _start,
+    "media": _media,
+    "dtmf": _dtmf,
+    "mark": _mark,
+    "stop": _stop,
+}
+
+
+def _part(raw: dict[str, Any], key: str) -> dict[str, Any]:
+    value = raw.get(key)
+    if not isinstance(value, dict):
+        raise RemoteProtocolError("is missing or not an object", field=key)
+    return value
+
+
+def _text(raw: dict[str, Any], key: str, default: str | None = None) -> str:
+    value = raw.get(key, default)
+    if not isinstance(value, str):
+        raise RemoteProtocolError("is missing or not a string", field=key)
+    return value
+
+
+def _number(raw: dict[str, Any], key: str, default: int = 0) -> int:
+    # Twilio writes most of its numbers as strings and two of them as numbers (§3).
+    value = raw.get(key, default)
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RemoteProtocolError(f"is {value!r}, not a number", field=key) from error
+
+
+def _dumps(message: dict[str, Any]) -> str:
+    return json.dumps(message, separators=(",", ":"))

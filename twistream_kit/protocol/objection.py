@@ -1,0 +1,59 @@
+"""One thing that Twilio, or the caller's ear, would object to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from twistream_kit.errors import sentences
+
+Severity = Literal["error", "warning", "note"]
+"""How much it matters.
+
+``error``: it will not do what you want.  ``warning``: it may not, or Twilio obeys and complains.
+``note``: legal, but often not what was meant.
+"""
+
+_RANK: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """What is wrong, what follows from it, and what to do.
+
+    Attributes:
+        code: What Twilio's console would show (31951, ...), or None where Twilio says nothing.
+        field: What it is about, as on the wire (``media.payload``), or empty for the whole.
+        problem: What is wrong; continues the sentence that `field` begins.
+        consequence: What Twilio does about it; may be empty.
+        fix: What to do, in this package's names; may be empty.
+        severity: ``error``, ``warning`` or ``note``.
+    """
+
+    code: int | None
+    field: str
+    problem: str
+    consequence: str = ""
+    fix: str = ""
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        problem = f"{self.field} {self.problem}" if self.field else self.problem
+        return sentences(problem, self.consequence, self.fix)
+
+
+def by_importance(objections: Iterable[Objection]) -> list[Objection]:
+    """Return `objections` with errors first and notes last, otherwise in the order found."""
+    return sorted(objections, key=lambda objection: _RANK[objection.severity])
+
+
+def shown(value: object, limit: int = 40) -> str:
+    """Return `value` for use in a sentence: quoted, on one line, at most `limit` characters long.
+
+    Lone surrogates and control characters come out escaped, so the text can always be printed.
+    """
+    if isinstance(value, str) and len(value) > limit:
+        return f"{value[:limit]!r}… ({len(value)} characters)"
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"

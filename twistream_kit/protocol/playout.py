@@ -1,0 +1,119 @@
+"""What Twilio has played so far, estimated from what was sent and which marks came back.
+
+Twilio queues our audio and plays it in the order received, 8000 bytes a second, without pacing
+from us (PROTOCOL.md §4).  The wire tells how far it is only by marks, each sent back when the
+last byte before it left the player.  Between marks this model runs on the clock it is given: an
+empty buffer plays silence until more arrives (§4, an assumption), a clear empties it at once.
+
+It knows an upper bound (nothing is played before it was sent, nor faster than it sounds) and
+lowers it by the smallest delay that a mark has shown since the buffer was last empty: of all
+marks the least delayed one tells most, because a mark may be late for reasons of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BYTES_PER_SECOND = 8000
+"""PCMU at 8 kHz, one byte a sample (§3, mediaFormat)."""
+
+CAPACITY_SECONDS = 600.0
+"""Twilio discards what goes beyond ten minutes of buffered audio, with warning 31931 (§4)."""
+
+_ROUNDING = 0.01
+"""In bytes, a microsecond: at the very moment when a byte has been played, it counts as played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Sound played without a break.
+
+    Attributes:
+        started: When its first byte was played, in seconds of the given clock.
+        first: The number of that byte, counted over all bytes ever sent.
+        size: How many bytes were played.
+    """
+
+    started: float
+    first: int
+    size: int
+
+
+class PlayoutModel:
+    """Twilio's playout buffer as seen from here.  It has no clock: time is an argument.
+
+    Positions are counts of bytes over all bytes ever sent on the stream; what a clear threw
+    away counts as passed, though it was not heard.
+    """
+
+    def __init__(self) -> None:
+        self._sent = 0
+        self._run_started = 0.0
+        self._run_first = 0
+        self._delay: float | None = None
+        self._finished: list[Interval] = []
+
+    @property
+    def sent_bytes(self) -> int:
+        """All bytes ever sent."""
+        return self._sent
+
+    def sent(self, size: int, now: float) -> None:
+        """Note that `size` more bytes were sent at `now`."""
+        if self.buffered(now) == 0:
+            self._close_run(self._sent)
+            self._run_started = now
+            self._delay = None
+        self._sent += size
+
+    def returned(self, position: int, now: float) -> None:
+        """Note that the mark behind byte `position` came back at `now`, without a clear."""
+        if self._run_first < position <= self._sent:
+            expected = self._run_started + (position - self._run_first) / BYTES_PER_SECOND
+            delay = max(0.0, now - expected)
+            self._delay = delay if self._delay is None else min(self._delay, delay)
+
+    def cleared(self, now: float) -> int:
+        """Note that a clear was sent at `now`; return how many bytes it threw away."""
+        position = self.position(now)
+        self._close_run(position)
+        lost, self._run_first = self._sent - position, self._sent
+        return lost
+
+    def position(self, now: float) -> int:
+        """Return how many of all bytes ever sent have been played or cleared by `now`."""
+        played = (now - self._run_started - (self._delay or 0.0)) * BYTES_PER_SECOND
+        return min(self._sent, self._run_first + max(0, int(played + _ROUNDING)))
+
+    def buffered(self, now: float) -> int:
+        """Return how many bytes wait at Twilio to be played."""
+        return self._sent - self.position(now)
+
+    def reaches(self, position: int) -> float:
+        """Return when byte `position` was played, or will have been if nothing is cleared.
+
+        For one that was cleared, or stood at the very beginning, it is the end of what was played
+        before it.
+        """
+        if position > self._run_first:
+            seconds = (position - self._run_first) / BYTES_PER_SECOND
+            return self._run_started + (self._delay or 0.0) + seconds
+        for past in reversed(self._finished):
+            if position > past.first:
+                size = min(position - past.first, past.size)
+                return past.started + size / BYTES_PER_SECOND
+        return self._run_started
+
+    def intervals(self, now: float) -> list[Interval]:
+        """Return what was played by `now`, in order."""
+        running = self._interval(self.position(now))
+        return [*self._finished, *([running] if running.size else [])]
+
+    def _close_run(self, position: int) -> None:
+        if position > self._run_first:
+            self._finished.append(self._interval(position))
+        self._run_first = position
+
+    def _interval(self, position: int) -> Interval:
+        started = self._run_started + (self._delay or 0.0)
+        return Interval(started, self._run_first, position - self._run_first)

@@ -1,0 +1,166 @@
+"""The three messages that your server may send to Twilio (PROTOCOL.md §4).
+
+snake_case in Python, camelCase on the wire; base64 exists only inside `to_json` and `parse`.
+The server builds them, the simulator parses them; `review` says what is wrong with a text that
+does not parse.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from dataclasses import dataclass
+from typing import Any
+
+from twistream_kit.errors import LocalProtocolError, RemoteProtocolError
+
+INVALID_MESSAGE = 31951
+"""Twilio's code for a text message it cannot use; a warning, logged once per stream (§5.1)."""
+
+MALFORMED_MESSAGE = 31950
+"""Twilio's code for a binary message; a warning, logged once per stream (§5.1)."""
+
+
+def is_wav(payload: bytes) -> bool:
+    """Whether `payload` begins with the signature of a WAV file.
+
+    Eight bytes are compared, so that no μ-law sound can match by chance.
+    """
+    return payload[:4] in (b"RIFF", b"RIFX", b"RF64") and payload[8:12] == b"WAVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Audio for the caller, queued behind all that Twilio has not played yet.
+
+    Attributes:
+        stream_sid: The stream to play on, as announced by `from_twilio.Start`.
+        payload: PCMU, 8000 bytes a second, any length, without a file header.
+
+    Raises:
+        LocalProtocolError: If the payload is a whole WAV file.
+    """
+
+    stream_sid: str
+    payload: bytes
+
+    def __post_init__(self) -> None:
+        if is_wav(self.payload):
+            raise LocalProtocolError(
+                "starts with RIFF: it is a whole WAV file, not bare PCMU",
+                field="media.payload",
+                consequence="Twilio would accept it and play noise, logging nothing",
+                fix="Send kit.load_clip(path).payload",
+            )
+
+    def to_json(self) -> str:
+        """Return the text that goes on the wire."""
+        # base64 needs no escaping, so only the SID goes through the JSON encoder.
+        return (
+            f'{{"event":"media","streamSid":{json.dumps(self.stream_sid)},'
+            f'"media":{{"payload":"{b64encode(self.payload).decode("ascii")}"}}}}'
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A request to be told when all audio queued so far has been played or cleared.
+
+    Attributes:
+        stream_sid: The stream it belongs to.
+        name: Comes back unchanged; keep it short ASCII, Twilio documents no limit (§4).
+    """
+
+    stream_sid: str
+    name: str
+
+    def to_json(self) -> str:
+        """Return the text that goes on the wire."""
+        return _dumps({"event": "mark", "streamSid": self.stream_sid, "mark": {"name": self.name}})
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Empty Twilio's buffer at once; all marks still waiting there come back."""
+
+    stream_sid: str
+
+    def to_json(self) -> str:
+        """Return the text that goes on the wire."""
+        return _dumps({"event": "clear", "streamSid": self.stream_sid})
+
+
+Message = Media | Mark | Clear
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+"""Python would read NaN and Infinity, which are not JSON."""
+
+
+def parse(text: str | bytes) -> Message:
+    """Read one message as Twilio would.
+
+    Extra fields are ignored here; `review` names them.  The payload of a `Media` may hold
+    anything, a WAV header included, because it has already been sent: nothing is refused twice.
+
+    Raises:
+        RemoteProtocolError: If it is none of the three messages; `twilio_code` is what Twilio
+            would log: 31950 for a binary message, 31951 for everything else.
+    """
+    if isinstance(text, bytes):
+        raise RemoteProtocolError("the message is binary", twilio_code=MALFORMED_MESSAGE)
+    try:
+        raw = _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        problem = f"the message is not JSON: {error}"
+        raise RemoteProtocolError(problem, twilio_code=INVALID_MESSAGE) from error
+    if not isinstance(raw, dict):
+        raise _invalid("the message is not a JSON object")
+    stream_sid = _string(raw, "streamSid")
+    match raw.get("event"):
+        case "media":
+            return _media(stream_sid, _string(_object(raw, "media"), "payload", "media."))
+        case "mark":
+            return Mark(stream_sid, _string(_object(raw, "mark"), "name", "mark."))
+        case "clear":
+            return Clear(stream_sid)
+        case event:
+            raise _invalid(f"is {event!r}, which is not a message to Twilio", "event")
+
+
+def _media(stream_sid: str, payload: str) -> Media:
+    try:
+        decoded = b64decode(payload, validate=True)
+    except (Base64Error, ValueError) as error:
+        raise _invalid(f"is not base64: {error}", "media.payload") from error
+    media = object.__new__(Media)  # past __post_init__: see `parse`
+    object.__setattr__(media, "stream_sid", stream_sid)
+    object.__setattr__(media, "payload", decoded)
+    return media
+
+
+def _object(raw: dict[str, Any], key: str) -> dict[str, Any]:
+    value = raw.get(key)
+    if not isinstance(value, dict):
+        raise _invalid("is missing" if value is None else "is not an object", key)
+    return value
+
+
+def _string(raw: dict[str, Any], key: str, prefix: str = "") -> str:
+    value = raw.get(key)
+    if not isinstance(value, str):
+        raise _invalid("is missing" if value is None else "is not a string", prefix + key)
+    return value
+
+
+def _invalid(problem: str, field: str = "") -> RemoteProtocolError:
+    return RemoteProtocolError(problem, field=field, twilio_code=INVALID_MESSAGE)
+
+
+def _dumps(message: dict[str, Any]) -> str:
+    return json.dumps(message, separators=(",", ":"))

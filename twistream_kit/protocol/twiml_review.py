@@ -1,0 +1,230 @@
+"""What Twilio would object to in a TwiML document, or do otherwise than meant (PROTOCOL.md §1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+
+from twistream_kit.protocol.objection import Objection, by_importance, shown
+from twistream_kit.protocol.stream_address import review_stream_url
+from twistream_kit.protocol.twiml import FETCHED_LIMIT, INLINE_LIMIT, PARAMETER_LIMIT
+from twistream_kit.protocol.twiml_tree import Element, NotXml, read_twiml
+from twistream_kit.protocol.twiml_words import ATTRIBUTES, INVENTED, NOUNS, TRACKS, VERBS
+from twistream_kit.protocol.words import nearest
+
+_IGNORED = "Twilio would leave it out, with warning 12200"
+
+
+def review_twiml(xml: str) -> list[Objection]:
+    """Say what Twilio would object to in `xml`, and what would not do what is probably meant.
+
+    Args:
+        xml: The whole document, as it is passed inline or served by URL.
+
+    Returns:
+        Errors first, then warnings, then notes; empty if all is well.
+    """
+    return by_importance(_review(xml))
+
+
+def _review(xml: str) -> Iterator[Objection]:
+    yield from _size(xml)
+    try:
+        root = read_twiml(xml)
+    except NotXml as error:
+        yield error.objection
+        return
+    if root.tag != "Response":
+        nearly = "in lower case " if root.tag.lower() == "response" else ""
+        problem = f"has <{shown(root.tag)[1:-1]}> {nearly}as its outermost element"
+        consequence = "Twilio would not carry it out (error 12102)"
+        fix = "Put everything inside <Response>…</Response>"
+        yield Objection(12102, "TwiML", problem, consequence, fix)
+    if "version" in root.attributes:
+        fix = "Write <Response> without attributes"
+        yield Objection(12101, "<Response>", "has a version", "", fix, "warning")
+    yield from _names(root)
+    yield from _flow(root)
+    for parent, stream in _streams(root):
+        yield from _stream(parent, stream)
+
+
+def _size(xml: str) -> Iterator[Objection]:
+    size = len(xml.encode("utf-8", "surrogatepass"))
+    if size > FETCHED_LIMIT:
+        problem = f"has {size} bytes; {FETCHED_LIMIT} are the most"
+        fix = "Return only the verbs that come next"
+        yield Objection(11750, "TwiML", problem, "Twilio would refuse it (error 11750)", fix)
+    if len(xml) > INLINE_LIMIT:
+        problem = f"has {len(xml)} characters; {INLINE_LIMIT} fit into a REST request"
+        consequence = "Passed inline, it would be refused (error 32018)"
+        fix = "Serve it by URL, or pass one short token by <Parameter>"
+        yield Objection(32018, "TwiML", problem, consequence, fix, "warning")
+
+
+def _elements(root: Element) -> Iterator[tuple[Element, Element]]:
+    """Yield every element with its parent, in document order; without recursion, however deep."""
+    waiting = [(root, child) for child in reversed(root.children)]
+    while waiting:
+        parent, element = waiting.pop()
+        yield parent, element
+        waiting.extend((element, child) for child in reversed(element.children))
+
+
+def _names(root: Element) -> Iterator[Objection]:
+    """Object to elements and attributes that do not exist where they stand."""
+    for parent, element in _elements(root):
+        allowed = VERBS if parent is root else NOUNS.get(parent.tag)
+        if allowed is not None and element.tag not in allowed:
+            yield _wrong_element(parent, element, allowed)
+        known = ATTRIBUTES.get(element.tag)
+        if known is None:
+            continue
+        for name in element.attributes:
+            if name not in known and not name.startswith("xml"):
+                yield _wrong_attribute(element, name, known)
+
+
+def _wrong_element(parent: Element, element: Element, allowed: frozenset[str]) -> Objection:
+    field = f"<{element.tag[:40]}>"
+    if element.tag == "Stream":
+        fix = "Put it inside <Connect>: <Connect><Stream url=…/></Connect>"
+        return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
+    if element.tag == "Parameter":
+        fix = "Put it inside <Stream>"
+        return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
+    if element.tag in VERBS:
+        fix = f"Put it beside <{parent.tag[:40]}>, directly inside <Response>"
+        return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
+    meant = nearest(element.tag, allowed)
+    problem = f"in line {element.line} is not an element that <{parent.tag[:40]}> can hold"
+    if meant:
+        problem = f"in line {element.line} is not TwiML: <{meant}> is meant"
+    fix = f"Write <{meant}>; case counts" if meant else "Leave it out"
+    return Objection(12200, field, problem, _IGNORED, fix)
+
+
+def _wrong_attribute(element: Element, name: str, known: frozenset[str]) -> Objection:
+    field = f"<{element.tag} {name[:40]}>"
+    if element.tag == "Stream" and name in INVENTED:
+        fix = f"Leave it out: {INVENTED[name]}"
+        return Objection(12200, field, "does not exist", _IGNORED, fix, "warning")
+    meant = nearest(name, known)
+    problem = f"does not exist: {meant} is meant" if meant else "does not exist"
+    fix = f"Write {meant}; case counts" if meant else "Leave it out"
+    return Objection(12200, field, problem, _IGNORED, fix, "error" if meant else "warning")
+
+
+def _flow(root: Element) -> Iterator[Objection]:
+    """Object to an order of verbs that ends or silences the call."""
+    for verb, following in zip_longest(root.children, root.children[1:]):
+        has_stream = any(child.tag == "Stream" for child in verb.children)
+        if verb.tag == "Start" and has_stream:
+            yield from _one_way(following)
+        elif verb.tag == "Connect":
+            yield from _connect(verb, following)
+
+
+def _one_way(following: Element | None) -> Iterator[Objection]:
+    yield Objection(
+        None,
+        "<Start>",
+        "begins a one-way stream",
+        "Twilio would play nothing of what you send, and end the stream if you do (error 31924)",
+        "If you want to talk, write <Connect> for <Start>",
+        "note",
+    )
+    if following is None:
+        yield Objection(
+            None,
+            "<Start>",
+            "is the last verb",
+            "Twilio does not wait for the stream: the call would end at once, without an error",
+            "Write <Connect> for <Start>, or add a verb that takes time, such as <Pause>",
+        )
+
+
+def _connect(verb: Element, following: Element | None) -> Iterator[Objection]:
+    streams = [child for child in verb.children if child.tag == "Stream"]
+    if not verb.children:
+        fix = 'Write <Connect><Stream url="wss://…"/></Connect>'
+        yield Objection(12200, "<Connect>", "is empty", "Twilio would have nothing to do", fix)
+    if len(streams) > 1:
+        problem = f"holds {len(streams)} streams"
+        consequence = "A call has at most one stream in both directions"
+        yield Objection(12200, "<Connect>", problem, consequence, "Keep one")
+    if streams and following is not None and following.tag in VERBS:
+        yield Objection(
+            None,
+            f"<{following.tag}>",
+            "comes after <Connect>",
+            "It would run only when your server has closed the WebSocket",
+            "Nothing, if that is meant",
+            "note",
+        )
+
+
+def _streams(root: Element) -> Iterator[tuple[Element, Element]]:
+    return (pair for pair in _elements(root) if pair[1].tag == "Stream" and pair[0].tag != "Stop")
+
+
+def _stream(parent: Element, stream: Element) -> Iterator[Objection]:
+    attributes = stream.attributes
+    if "url" in attributes:
+        yield from review_stream_url(attributes["url"])
+    elif "connectorName" not in attributes:
+        meant = nearest("url", (name for name in attributes if name not in ATTRIBUTES["Stream"]))
+        if not meant:
+            fix = 'Write <Stream url="wss://…"/>'
+            yield Objection(31923, "<Stream>", "has no url", "There is nothing to connect to", fix)
+    if "track" in attributes:
+        yield from _track(parent, attributes["track"])
+    yield from _callback(attributes)
+    for child in stream.children:
+        if child.tag == "Parameter":
+            yield from _parameter(child.attributes)
+
+
+def _track(parent: Element, track: str) -> Iterator[Objection]:
+    consequence = "Twilio would not begin the stream (error 31941)"
+    if parent.tag == "Connect" and track != "inbound_track":
+        problem = f"is {shown(track)}; under <Connect> only inbound_track exists"
+        fix = "Leave track out"
+        yield Objection(31941, "<Stream track>", problem, consequence, fix)
+    elif track not in TRACKS:
+        fix = f"Write {nearest(track, TRACKS) or 'one of them'}"
+        problem = f"is {shown(track)}, not one of {', '.join(TRACKS)}"
+        yield Objection(31941, "<Stream track>", problem, consequence, fix)
+
+
+def _callback(attributes: dict[str, str]) -> Iterator[Objection]:
+    callback = attributes.get("statusCallback")
+    if callback is not None and not callback.startswith(("https://", "http://")):
+        problem = f"is {shown(callback)}, not an absolute URL"
+        consequence = "Twilio would not tell you why a stream failed"
+        fix = "Write https://host/path"
+        yield Objection(11100, "<Stream statusCallback>", problem, consequence, fix, "warning")
+    method = attributes.get("statusCallbackMethod", "POST")
+    if method not in ("GET", "POST"):
+        field = "<Stream statusCallbackMethod>"
+        yield Objection(
+            12200, field, f"is {shown(method)}", _IGNORED, "Write GET or POST", "warning"
+        )
+
+
+def _parameter(attributes: dict[str, str]) -> Iterator[Objection]:
+    name, value = attributes.get("name", ""), attributes.get("value", "")
+    size = len(name) + len(value)
+    if not name:
+        fix = 'Write <Parameter name="…" value="…"/>'
+        yield Objection(12200, "<Parameter>", "has no name", _IGNORED, fix)
+    if size >= PARAMETER_LIMIT:
+        problem = f"{shown(name)} has {size} characters, name and value together"
+        consequence = f"Twilio wants fewer than {PARAMETER_LIMIT}; what it does is not documented"
+        fix = "Pass a short token and keep the rest on your server"
+        yield Objection(None, "<Parameter>", problem, consequence, fix)
+    if name in ATTRIBUTES["Stream"] - {"name", "url"}:
+        problem = f"{name} is an attribute of <Stream>, not a parameter"
+        consequence = "Twilio would only hand it to your server"
+        fix = f'Write <Stream {name}="…">'
+        yield Objection(None, "<Parameter>", problem, consequence, fix, "warning")

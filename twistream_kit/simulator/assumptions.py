@@ -1,0 +1,120 @@
+"""What Twilio does where Twilio does not say: one constant for each open question.
+
+The numbers are those of the table of open questions (PROTOCOL.md §10).  ``[OBS]`` was seen by
+users, ``[ASM]`` is our assumption.  Whatever a user of the simulator may want otherwise is a field
+of `Behaviour`; the rest is fixed here, in sight.  The server's half of the house never reads this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
+
+HANDSHAKE_SECONDS = 10.0
+"""1 [ASM]: a server that has not answered the upgrade by then gets 31901."""
+
+FAILED_STREAM_HANGS_UP_AFTER_SECONDS = 1.0
+"""2 [OBS]: with no verb left, the call drops about a second after a stream failed."""
+
+SENDS_PINGS = False
+"""3 [ASM]: Twilio never pings; it answers pings."""
+
+CLOSE_WAIT_SECONDS = 5.0
+"""4 [OBS, ASM]: `stop`, a Close without status (the peer sees 1005), at most this, then TCP."""
+
+NORMAL_CLOSE = 1000
+"""5 [ASM]: the only close code that is not an error of the stream."""
+
+RECONNECTS = False
+"""6 [ASM]: a stream that is lost is never resumed."""
+
+ONCE_PER_STREAM = frozenset({31931, 31950, 31951})
+"""7, 9, 17 [DOC]: warnings that are logged for the first offence of a stream only (§5.1)."""
+
+PROTOCOL_ERROR_CLOSE = 1002
+"""10 [ASM]: how a violation of WebSocket itself is answered, with 31924."""
+
+SILENCE = 0xFF
+"""13, 21 [ASM]: the PCMU byte that fills a partial frame, and what a silent caller sends."""
+
+SILENT_FRAME = bytes([SILENCE]) * FRAME_BYTES
+"""20 ms of it."""
+
+PLAYOUT_CAPACITY = 4_800_000
+"""17 [DOC]: ten minutes of audio in bytes; what exceeds it is discarded, with one 31931."""
+
+MESSAGE_LIMIT: int | None = None
+"""18 [ASM]: no limit to the size of a message from the server, in bytes."""
+
+FIRST_TIMESTAMPS_MS = range(50, 181)
+"""19 [OBS]: where the timestamps of a stream begin; captures show 57 to 171."""
+
+TIMESTAMP_JITTER_MS = (0, 1, -1, 0, 2, 0, -2, 1, 0, -1, 0)
+"""19 [OBS]: how far timestamps lie from multiples of 20 ms; here in a fixed round."""
+
+INITIAL_BURST_FRAMES = 3
+"""20 [OBS]: frames that arrive together when the stream begins, before the cadence of 20 ms."""
+
+SLOW_READER_SECONDS = 5.0
+"""22 [ASM]: unsent audio of the caller beyond which frames are dropped, with 31930."""
+
+APPENDS_SLASH_TO_BARE_HOST = True
+"""25 [OBS]: a URL without a path is signed with a slash at its end."""
+
+PARAMETER_LIMIT = 500
+"""27 [ASM]: a `<Parameter>` whose name and value are longer together is dropped, with 12200."""
+
+CALLBACK_ORDER = ("initiated", "ringing", "answered", "completed")
+"""30 [OBS]: call progress in order; *answered* is on its way before the stream connects."""
+
+ECHO_DELAY_MS = 200
+"""34 [ASM]: how long after the ear the mouth hears what leaks, within 150 to 300 ms."""
+
+ECHO_GAIN = 0.1
+"""34 [ASM]: the amplitude of what leaks, -20 dB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """Switches for what is not known of Twilio, or differs from account to account.
+
+    Attributes:
+        continues_after_failure: 2 [ASM]: after a failed stream the TwiML goes on with its next
+            verb; False: the call is hung up.
+        strict: 5 and 26 [ASM]: False takes what users saw: a close with 1000 is no error, and a
+            query string on the stream's URL silently vanishes.  True takes the letter of Twilio's
+            pages: 31921 for every close by the server, 31920 for a query string.
+        extra_fields: 7 and 8 [ASM]: whether a message with an unexpected field is dropped or
+            executed all the same.  The warning 31951 comes either way.
+        playout_delay_ms: 14 [ASM]: how long audio waits in an empty playout buffer before it
+            begins to play, rounded up to frames; 40 to 100 would be usual.
+        ended_call_update: 29 [OBS]: the HTTP status of an update to a call that has ended: 404
+            (code 20404) or 400 (code 21220).
+        trial: 32 [DOC, OBS]: ``announcement`` is the older regime (a sentence, then any key),
+            ``blocked`` the one of 2026 (`<Stream>` becomes a spoken refusal).
+        latency_ms: 33 [ASM]: how much later than here sound arrives, each way, rounded to
+            frames; 100 to 250 is what a carrier adds.
+        echo: 34 [ASM]: the caller's telephone leaks what it plays into its microphone.
+    """
+
+    continues_after_failure: bool = True
+    strict: bool = False
+    extra_fields: Literal["drop", "execute"] = "drop"
+    playout_delay_ms: int = 0
+    ended_call_update: Literal[404, 400] = 404
+    trial: Literal["off", "announcement", "blocked"] = "off"
+    latency_ms: int = 0
+    echo: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("playout_delay_ms", "latency_ms"):
+            value = getattr(self, name)
+            if not 0 <= value <= 10_000:
+                raise ValueError(f"{name} is {value!r}; it must lie between 0 and 10000 ms")
+
+
+def frames_in(duration_ms: float) -> int:
+    """Return how many frames cover `duration_ms`, the last one perhaps in part."""
+    return -int(-duration_ms // PTIME_MS)

@@ -1,0 +1,77 @@
+"""Names in the simulated world: SIDs, telephone numbers, and the numbers of the account.
+
+SIDs are two letters and 32 hex digits (PROTOCOL.md §1.7).  They are counted, not drawn by lot, so
+that a notebook run twice shows the same ones.  The auth token is the exception: it is what keeps
+strangers out of a server behind a tunnel, and a token that everybody can look up keeps out nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections import Counter
+from dataclasses import dataclass
+
+E164 = re.compile(r"\+[1-9]\d{6,14}")
+"""A telephone number as Twilio wants it: plus, country code, at most 15 digits."""
+
+ACCOUNT_NUMBERS = ("+15005550006", "+15005550009")
+"""The numbers of the simulated account: Twilio's magic numbers, which ring nowhere (§6.7)."""
+
+
+def is_e164(number: str) -> bool:
+    """Tell whether `number` is a telephone number in E.164 form, such as +15550100001."""
+    return E164.fullmatch(number) is not None
+
+
+def in_national_form(number: str) -> str:
+    """Write a number as Twilio's ``…_formatted`` fields do: (415) 867-5308 in the US (§6.2)."""
+    if re.fullmatch(r"\+1\d{10}", number):
+        return f"({number[2:5]}) {number[5:8]}-{number[8:]}"
+    return number
+
+
+class Sids:
+    """Makes the SIDs of one simulator, the same ones in every run."""
+
+    def __init__(self) -> None:
+        self._made: Counter[str] = Counter()
+
+    def make(self, prefix: str) -> str:
+        """Return the next SID of a kind: `prefix` is AC, CA, MZ or PN."""
+        self._made[prefix] += 1
+        seed = f"twistream {prefix} {self._made[prefix]}"
+        return prefix + hashlib.sha256(seed.encode()).hexdigest()[:32]
+
+
+def new_auth_token() -> str:
+    """Draw an auth token: 32 hex digits, as Twilio's are."""
+    return secrets.token_hex(16)
+
+
+@dataclass(slots=True)
+class AccountNumber:
+    """A number of the account, and what happens when somebody dials it.
+
+    Attributes:
+        sid: PN and 32 hex digits.
+        phone_number: E.164.
+        friendly_name: As the console shows it.
+        voice_url: Where the TwiML of an incoming call is fetched; empty when nothing was set.
+        voice_method: GET or POST.
+        voice_fallback_url: Fetched when `voice_url` fails.
+        voice_fallback_method: GET or POST.
+        status_callback: Told when a call to this number ends.
+        status_callback_method: GET or POST.
+    """
+
+    sid: str
+    phone_number: str
+    friendly_name: str
+    voice_url: str = ""
+    voice_method: str = "POST"
+    voice_fallback_url: str = ""
+    voice_fallback_method: str = "POST"
+    status_callback: str = ""
+    status_callback_method: str = "POST"

@@ -1,0 +1,187 @@
+"""A telephone without a screen: what the person at the other end can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.errors import CallRefused
+from twistream_kit.pending import HomeLoop, Pending, fulfil
+from twistream_kit.simulator.line import AnswerMode, Line, LineState
+
+if TYPE_CHECKING:
+    from twistream_kit.simulator.call import SimulatedCall
+
+DIGITS = frozenset("0123456789*#ABCD")
+"""The keys of a telephone (PROTOCOL.md §3)."""
+
+
+class Phone:
+    """One telephone of the simulated world.  Everything here may be called from any thread.
+
+    Args:
+        line: Its line to the exchange.
+        home: The way to the simulator's loop.
+        place: Makes a call from this line to a number of the account, on that loop.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        home: HomeLoop,
+        place: Callable[[Line, str, Pending[SimulatedCall]], None],
+    ) -> None:
+        self._line = line
+        self._home = home
+        self._place = place
+
+    @property
+    def number(self) -> str:
+        """Its number, E.164."""
+        return self._line.number
+
+    @property
+    def answers(self) -> AnswerMode:
+        """What it does when it rings; `SimulatedTwilio.phone` sets it."""
+        return self._line.mode
+
+    @property
+    def state(self) -> LineState:
+        """``idle``, ``dialling``, ``ringing`` or ``in-call``."""
+        return self._line.state
+
+    @property
+    def call(self) -> SimulatedCall | None:
+        """The call that rings or is talked on, or None."""
+        return self._line.call
+
+    @property
+    def heard(self) -> Clip:
+        """What reached the ear since the newest call was answered, without gaps."""
+        return self._line.heard
+
+    def __repr__(self) -> str:
+        return f"<Phone {self.number}: {self.state}, {self.heard.seconds:.2f} s heard>"
+
+    def until(self, state: LineState) -> Pending[str]:
+        """Return a `Pending` that is done as soon as the telephone is in `state`.
+
+        Raises:
+            ValueError: If there is no such state.
+        """
+        if state not in ("idle", "dialling", "ringing", "in-call"):
+            raise ValueError(
+                f"a phone is never {state!r}; it is idle, dialling, ringing or in-call"
+            )
+        pending: Pending[str] = self._home.pending()
+        self._line.watch(state, pending)
+        return pending
+
+    def answer(self) -> None:
+        """Pick up.
+
+        Raises:
+            CallRefused: If it does not ring.
+        """
+        if self.state != "ringing":
+            raise self._wrong_moment(
+                "answered", "does not ring", 'Wait for it: phone.until("ringing").result(5)'
+            )
+        self._home.call(self._line.decide, "answered")
+
+    def hang_up(self) -> None:
+        """Hang up, decline what rings, or give up dialling.
+
+        Raises:
+            CallRefused: If there is no call.
+        """
+        if self.state == "idle":
+            raise self._wrong_moment("hung up", "is in no call", "Place one first")
+        self._home.call(self._hang_up)
+
+    def press(self, digits: str) -> None:
+        """Press one key or several: each becomes a dtmf message on a bidirectional stream.
+
+        Raises:
+            ValueError: If `digits` is empty or holds something that no telephone has.
+            CallRefused: If it is in no call.
+        """
+        wrong = sorted(set(digits) - DIGITS)
+        if wrong or not digits:
+            what = " ".join(map(repr, wrong)) if wrong else "nothing"
+            raise ValueError(f"cannot press {what}: the keys are 0 to 9, *, # and A to D")
+        self._require_call("press a key")
+        self._home.call(self._press, digits)
+
+    def say(self, clip: Clip | bytes) -> Pending[float]:
+        """Say something into the telephone, after what is being said already.
+
+        Args:
+            clip: What to say: a `Clip`, or bare PCMU.
+
+        Returns:
+            The seconds that were said: all of it, or less when the call ends earlier.
+
+        Raises:
+            TypeError: If `clip` is neither.
+            CallRefused: If it is in no call.
+        """
+        if not isinstance(clip, Clip | bytes):
+            raise TypeError(
+                f"say() takes a Clip or PCMU bytes, not {type(clip).__name__}; "
+                "a file becomes one with kit.load_clip(path)"
+            )
+        self._require_call("say something")
+        pending: Pending[float] = self._home.pending()
+        self._home.call(self._say, clip if isinstance(clip, bytes) else clip.payload, pending)
+        return pending
+
+    def dial(self, number: str) -> Pending[SimulatedCall]:
+        """Call a number of the account.
+
+        Returns:
+            The call, as soon as it is answered or has failed: its `status` says which.
+
+        Raises:
+            CallRefused: If the account has no such number, or the telephone is in use.
+        """
+        if self.state != "idle":
+            raise self._wrong_moment("used to dial", f"is {self.state}", "Hang up first")
+        pending: Pending[SimulatedCall] = self._home.pending()
+        self._home.call(self._place, self._line, number, pending)
+        return pending
+
+    def _hang_up(self) -> None:
+        call = self._line.call
+        if self._line.state == "ringing":
+            self._line.decide("rejected")
+        elif call is not None:
+            call.end("completed" if self._line.state == "in-call" else "no-answer")
+
+    def _press(self, digits: str) -> None:
+        if self._line.call is not None:
+            for digit in digits:
+                self._line.call.press(digit)
+
+    def _say(self, payload: bytes, pending: Pending[float]) -> None:
+        if self._line.call is None or self._line.state != "in-call":
+            fulfil(pending, 0.0)
+            return
+        mouth = self._line.call.handset.mouth
+
+        def said(seconds: float) -> None:
+            fulfil(pending, seconds)
+
+        mouth.say(payload, said)
+
+    def _require_call(self, what: str) -> None:
+        if self.state != "in-call":
+            raise CallRefused(
+                f"nobody hears {self.number} {what}: it is {self.state}",
+                consequence="Nothing was sent",
+                fix='Wait until it is in a call: phone.until("in-call").result(5)',
+            )
+
+    def _wrong_moment(self, what: str, why: str, fix: str) -> CallRefused:
+        return CallRefused(f"{self.number} cannot be {what}: it {why}", fix=fix)

@@ -1,0 +1,147 @@
+"""What one simulated call showed of a server: `CallReport`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.protocol.capture import Capture
+from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
+from twistream_kit.protocol.objection import Objection
+from twistream_kit.simulator.debugger import DebuggerEntry
+from twistream_kit.simulator.handset import is_audible
+from twistream_kit.simulator.pacer import LatenessReport
+
+_ENDINGS = {
+    "stopped": "the caller hung up",
+    "server-closed": "the server closed the connection",
+    "broken": "the connection died",
+    "protocol-error": "the server broke a rule that ends the stream",
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CallReport:
+    """One call to a Media Streams server, as Twilio's side saw it.
+
+    Attributes:
+        url: The server.
+        stream_sid: The stream that was opened.
+        seconds: From the start message to the end.
+        ending: ``stopped`` (the caller hung up), ``server-closed``, ``broken`` or
+            ``protocol-error``.
+        close_code: Of the server's Close frame; 1005 for one without status, 1006 for none.
+        error_code: What Twilio logs for the ending, or None.
+        sent: Messages to the server by kind: ``connected``, ``start``, ``media``, ...
+        received: Messages from it by kind: ``media``, ``mark``, ``clear``, ``invalid``, ``binary``.
+        objections: What `review` says of what came, each with how often it applied.
+        debugger: What Twilio's console would show.
+        first_sound_ms: From the start message to the first sound at the ear, or None.
+        heard: What reached the ear, from the start message on.
+        lateness: How late the simulator itself was.
+        capture: Every message in both directions, with its time.
+    """
+
+    url: str
+    stream_sid: str
+    seconds: float
+    ending: str
+    close_code: int
+    error_code: int | None
+    sent: Mapping[str, int]
+    received: Mapping[str, int]
+    objections: Counter[Objection]
+    debugger: tuple[DebuggerEntry, ...]
+    first_sound_ms: float | None
+    heard: Clip
+    lateness: LatenessReport
+    capture: Capture = field(compare=False)
+
+    @property
+    def marks_received(self) -> int:
+        """How many marks the server sent."""
+        return self.received.get("mark", 0)
+
+    @property
+    def marks_returned(self) -> int:
+        """How many of them came back to it."""
+        return self.sent.get("mark", 0)
+
+    @property
+    def sound_seconds(self) -> float:
+        """How much of what was heard was not silence."""
+        payload = self.heard.payload
+        frames = range(0, len(payload), FRAME_BYTES)
+        return sum(is_audible(payload[i : i + FRAME_BYTES]) for i in frames) * PTIME_MS / 1000
+
+    @property
+    def believable(self) -> bool:
+        """Whether the simulator was punctual enough for its timings to mean something."""
+        return self.lateness.believable
+
+    @property
+    def ok(self) -> bool:
+        """Whether Twilio had nothing to log, and `review` found no error and no warning."""
+        return not self.debugger and all(o.severity == "note" for o in self.objections)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the sound and the capture as plain values, ready for JSON."""
+        first = self.first_sound_ms
+        return {
+            "url": self.url,
+            "stream_sid": self.stream_sid,
+            "ok": self.ok,
+            "seconds": round(self.seconds, 3),
+            "ending": self.ending,
+            "close_code": self.close_code,
+            "error_code": self.error_code,
+            "sent": dict(self.sent),
+            "received": dict(self.received),
+            "objections": [
+                asdict(objection) | {"times": times} for objection, times in self.objections.items()
+            ],
+            "debugger": [
+                {"code": entry.code, "name": entry.name, "level": entry.level, "text": entry.text}
+                for entry in self.debugger
+            ],
+            "first_sound_ms": first if first is None else round(first, 1),
+            "heard_seconds": round(self.heard.seconds, 2),
+            "sound_seconds": round(self.sound_seconds, 2),
+            "marks_received": self.marks_received,
+            "marks_returned": self.marks_returned,
+            "lateness": asdict(self.lateness),
+            "believable": self.believable,
+        }
+
+    def __repr__(self) -> str:
+        ending = _ENDINGS.get(self.ending, self.ending)
+        lines = [
+            f"Call to {self.url}: {self.seconds:.1f} s, then {ending} ({self.close_code})",
+            f"  sent      {_counts(self.sent)}",
+            f"  received  {_counts(self.received) or 'nothing'}",
+            f"  heard     {self._heard()}",
+        ]
+        if self.marks_received:
+            lines.append(f"  marks     {self.marks_returned} of {self.marks_received} returned")
+        lines.append(f"  timing    {self.lateness}")
+        if not self.believable:
+            lines.append("  The simulator itself was late: do not believe the timings above.")
+        for objection, times in self.objections.items():
+            code = objection.code or "no code"
+            lines.append(f"  {times} × {objection.severity} ({code}): {objection}")
+        lines += [f"  logged: {entry.code} {entry.name}. {entry.text}" for entry in self.debugger]
+        if self.ok:
+            lines.append("  no objections")
+        return "\n".join(lines)
+
+    def _heard(self) -> str:
+        if self.first_sound_ms is None:
+            return "nothing but silence"
+        return f"{self.sound_seconds:.1f} s of sound, the first after {self.first_sound_ms:.0f} ms"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in counts.items())

@@ -1,0 +1,279 @@
+"""`simulate_call`: one call straight to a server's WebSocket, without REST and TwiML.
+
+It runs on a thread and a loop of its own, so that whoever waits for the report may be anything: a
+cell, a handler, a command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.errors import LocalProtocolError
+from twistream_kit.pending import Pending, fail, fulfil
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.capture import Capture
+from twistream_kit.protocol.objection import Objection
+from twistream_kit.simulator.assumptions import PARAMETER_LIMIT, Behaviour
+from twistream_kit.simulator.debugger import Debugger
+from twistream_kit.simulator.handset import Handset
+from twistream_kit.simulator.handshake import read_url
+from twistream_kit.simulator.leg import DIGITS, StreamLeg
+from twistream_kit.simulator.pacer import Pacer
+from twistream_kit.simulator.report import CallReport
+from twistream_kit.simulator.stream_client import StreamClient, StreamEnding
+
+QUIET_SECONDS = 3.0
+"""A call without a set length ends when both ends have been silent for so long."""
+
+LONGEST_SECONDS = 60.0
+"""A call without a set length ends then at the latest."""
+
+KEY_SECONDS = 0.2
+"""The time from one key to the next; a fast finger."""
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the caller does.  The token is kept out of every repr."""
+
+    url: str
+    say: bytes
+    press: str
+    seconds: float | None
+    parameters: Mapping[str, str]
+    behaviour: Behaviour
+    auth_token: str | None = field(repr=False)
+    number: int = field(default_factory=lambda: next(_numbers))
+
+
+def simulate_call(
+    url: str,
+    *,
+    say: Clip | bytes | None = None,
+    press: str = "",
+    seconds: float | None = None,
+    parameters: Mapping[str, str] | None = None,
+    auth_token: str | None = None,
+    behaviour: Behaviour | None = None,
+) -> Pending[CallReport]:
+    """Call a Media Streams server in any language, and report what it did.
+
+    The caller says `say`, presses the keys of `press`, then listens.  Callable from any thread.
+
+    Args:
+        url: The server's WebSocket: wss, or ws on this machine.
+        say: The caller's words: a clip, or PCMU bytes.
+        press: Keys, of ``0123456789*#ABCD``.
+        seconds: The length of the call.  Without it the call ends when caller and server have
+            both been silent for 3 s, after 60 s at the latest.  It also ends when the server
+            closes.
+        parameters: What ``<Parameter>`` would hand to the server in *start*.
+        auth_token: Signs the handshake as Twilio would; without it there is no signature.
+        behaviour: The switches for what is not known of Twilio.
+
+    Returns:
+        The report.  If the server cannot be reached, or refuses, the `Pending` fails with
+        `CallRefused`, whose ``code`` is Twilio's.
+
+    Raises:
+        CallRefused: At once, if `url` is nothing that Twilio would connect to.
+        LocalProtocolError: At once, if `say` is a whole WAV file.
+        TypeError, ValueError: At once, for arguments that mean nothing.
+    """
+    behaviour = behaviour or Behaviour()
+    read_url(url, behaviour)
+    plan = _Plan(
+        url,
+        _spoken(say),
+        _keys(press),
+        _length(seconds),
+        _parameters(parameters),
+        behaviour,
+        auth_token,
+    )
+    pending: Pending[CallReport] = Pending()
+    name = f"simulated call {plan.number}"
+    threading.Thread(target=_run, args=(plan, pending), name=name, daemon=True).start()
+    return pending
+
+
+def _run(plan: _Plan, pending: Pending[CallReport]) -> None:
+    try:
+        with asyncio.Runner() as runner:
+            report = runner.run(_Call(plan).report())
+    except BaseException as error:  # noqa: BLE001 - whoever waits must learn of everything
+        fail(pending, error)
+    else:
+        fulfil(pending, report)
+
+
+class _Call:
+    """The call while it lasts; made and used on its own loop."""
+
+    def __init__(self, plan: _Plan) -> None:
+        self._plan = plan
+        self._debugger = Debugger()
+        self._handset = Handset(plan.behaviour)
+        self._leg = StreamLeg(
+            stream_sid=f"MZ{plan.number:032x}",
+            call_sid=f"CA{plan.number:032x}",
+            account_sid=f"AC{0:032x}",
+            parameters=plan.parameters,
+            behaviour=plan.behaviour,
+        )
+        self._client = StreamClient(
+            self._leg, url=plan.url, auth_token=plan.auth_token, debugger=self._debugger
+        )
+        self._capture: Capture | None = None
+        self._leg.on_message = self._note
+        self._client.on_sent = self._note
+
+    async def report(self) -> CallReport:
+        """Make the call; return when it is over."""
+        try:
+            await self._client.connect()
+            started = time.monotonic()
+            async with Pacer() as pacer:
+                pacer.add(self._tick)
+                ending = await self._lasts()
+                seconds = time.monotonic() - started
+        finally:
+            await self._client.stop()
+        return self._summary(pacer, ending, started, seconds)
+
+    def _tick(self, now: float) -> None:
+        frame = self._client.tick(now, self._handset.mouth.next_frame())
+        self._handset.ear.hear(frame, now)
+
+    def _note(self, message: from_twilio.Message | to_twilio.Message, now: float) -> None:
+        if self._capture is None:  # time counts from the first message, not from the handshake
+            self._capture = Capture(self._leg.stream_sid, self._leg.call_sid, now)
+        self._capture.append(message, now)
+
+    async def _lasts(self) -> StreamEnding:
+        caller = asyncio.create_task(self._acts())
+        closed = asyncio.create_task(self._client.closed())
+        try:
+            await asyncio.wait([caller, closed], return_when=asyncio.FIRST_COMPLETED)
+            if caller.done():
+                caller.result()
+            await self._client.stop()
+            return await closed
+        finally:
+            caller.cancel()
+            await asyncio.wait([caller])
+
+    async def _acts(self) -> None:
+        """Say, press and listen, until it is time to hang up."""
+        limit = LONGEST_SECONDS if self._plan.seconds is None else self._plan.seconds
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + limit):
+                await self._says()
+                for digit in self._plan.press:
+                    self._client.press(digit)
+                    await asyncio.sleep(KEY_SECONDS)
+                await self._listens(time.monotonic())
+        except TimeoutError:
+            pass
+
+    async def _says(self) -> None:
+        said = asyncio.Event()
+        self._handset.mouth.say(self._plan.say, lambda _seconds: said.set())
+        await said.wait()
+
+    async def _listens(self, since: float) -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            last = max(since, self._handset.ear.last_audible_at or since)
+            waiting = len(self._leg.playout) > 0
+            quiet = not waiting and time.monotonic() - last >= QUIET_SECONDS
+            if quiet and self._plan.seconds is None:
+                return
+
+    def _summary(
+        self, pacer: Pacer, ending: StreamEnding, started: float, seconds: float
+    ) -> CallReport:
+        first = self._handset.ear.first_audible_at
+        objections = Counter(self._leg.objections)
+        if query := read_url(self._plan.url, self._plan.behaviour).dropped:
+            objections[_query_objection(query)] += 1
+        return CallReport(
+            url=self._plan.url,
+            stream_sid=self._leg.stream_sid,
+            seconds=seconds,
+            ending=ending.reason,
+            close_code=ending.close_code,
+            error_code=ending.error_code,
+            sent=dict(self._client.sent),
+            received=dict(self._leg.received),
+            objections=objections,
+            debugger=tuple(self._debugger),
+            first_sound_ms=None if first is None else (first - started) * 1000,
+            heard=self._handset.heard,
+            lateness=pacer.lateness.report(),
+            capture=self._capture or Capture(self._leg.stream_sid, self._leg.call_sid, started),
+        )
+
+
+def _query_objection(query: str) -> Objection:
+    return Objection(
+        None,
+        "url",
+        f"has a query string, {query!r}",
+        "Twilio does not support it: it was dropped before the connection was made",
+        "Pass values as <Parameter>; they arrive in the start message",
+        "warning",
+    )
+
+
+def _spoken(say: object) -> bytes:
+    if say is None:
+        return b""
+    if isinstance(say, Clip):
+        return say.payload
+    if not isinstance(say, bytes):
+        kind = type(say).__name__
+        raise TypeError(f"say must be a Clip or PCMU bytes, not {kind}; kit.load_clip(path) reads")
+    if to_twilio.is_wav(say):
+        raise LocalProtocolError(
+            "starts with RIFF: it is a whole WAV file, not bare PCMU",
+            field="say",
+            consequence="The server would hear its header as noise",
+            fix="Pass kit.load_clip(path)",
+        )
+    return say
+
+
+def _keys(press: str) -> str:
+    wrong = sorted(set(press) - DIGITS)
+    if wrong:
+        raise ValueError(f"press has {wrong[0]!r}, which is no key of a telephone: 0-9, *, #, A-D")
+    return press
+
+
+def _length(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds <= 4 * 3600:
+        raise ValueError(f"seconds is {seconds!r}; a call lasts more than 0 and at most 14400 s")
+    return seconds
+
+
+def _parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
+    for name, value in (parameters or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"parameter {name!r} is {value!r}; names and values are strings")
+        if len(name) + len(value) >= PARAMETER_LIMIT:
+            raise ValueError(
+                f"parameter {name!r} is too long: name and value together must stay under "
+                f"{PARAMETER_LIMIT} characters (Twilio's limit)"
+            )
+    return dict(parameters or {})
