@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import Future, as_completed
 from concurrent.futures import wait as wait_for_futures
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -99,8 +100,8 @@ def test_exactly_one_of_many_racing_threads_gives_the_outcome():
     for _ in range(50):
         pending, called = Pending(), []
         pending.add_done_callback(called.append)
-        functions = [lambda i=i: fulfil(pending, i) for i in range(6)]
-        functions += [lambda i=i: fail(pending, Trouble(i)) for i in range(6, 12)]
+        functions = [partial(fulfil, pending, number) for number in range(6)]
+        functions += [partial(fail, pending, Trouble(number)) for number in range(6, 12)]
         won = run_in_threads(functions)
         assert won.count(True) == 1
         winner = won.index(True)
@@ -167,11 +168,23 @@ def test_pending_is_an_ordinary_future_to_the_standard_library():
 def test_wait_that_times_out_leaves_it_pending(wait):
     pending = Pending()
     for timeout in (0, 0.01):
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError) as caught:
             getattr(pending, wait)(timeout)
+        assert str(caught.value) == (
+            f"no result within {timeout} s; it is still on its way and can be waited for again"
+        )
     assert not pending.done()
     assert fulfil(pending, 1)
     assert pending.result() == 1
+
+
+def test_timeout_that_is_the_outcome_is_not_taken_for_one_of_the_wait():
+    pending = Pending()
+    error = TimeoutError("the phone was not answered")
+    fail(pending, error)
+    assert pending.exception(0) is error
+    with pytest.raises(TimeoutError, match="the phone was not answered"):
+        pending.result(0)
 
 
 def test_result_wakes_when_another_thread_fulfils_it():
@@ -422,9 +435,7 @@ async def home():
     await home.leave()
 
 
-NOT_RUNNING = (
-    "the stream server is not running. Enter it with `async with` or kit.start(…)."  # noqa: S105
-)
+NOT_RUNNING = "the stream server is not running. Enter it with `async with` or kit.start(…)."
 
 
 def test_home_loop_can_be_made_without_a_loop_and_on_any_thread():
@@ -493,6 +504,24 @@ async def test_commands_run_on_the_home_loop_whoever_says_them(home):
     done = Pending()
     await asyncio.to_thread(home.call, lambda: fulfil(done, home.is_current()))
     assert await asyncio.wait_for(done, LIMIT)
+
+
+def test_command_wakes_a_loop_that_has_nothing_else_to_do():
+    home = HomeLoop("the stream server")
+
+    async def enter():
+        home.enter()
+
+    with loop_on_a_thread() as loop:
+        run_on(loop, enter())
+        for _ in range(3):
+            idle = threading.Event()
+            loop.call_soon_threadsafe(loop.call_soon, loop.call_soon, idle.set)
+            assert idle.wait(LIMIT)
+            done = home.pending()
+            home.call(fulfil, done, "woken")
+            assert done.result(LIMIT) == "woken"
+        run_on(loop, home.leave())
 
 
 async def test_commands_of_many_threads_are_carried_out_in_order(home):
@@ -594,39 +623,6 @@ def test_call_after_the_loop_was_closed_without_leaving_is_refused():
     asyncio.run(enter_only())
     with pytest.raises(ServerStopped):
         home.call(print)
-
-
-def test_work_that_waits_when_the_loop_is_closed_without_leaving_fails():
-    home = HomeLoop("the stream server")
-    loop = asyncio.new_event_loop()
-
-    async def enter_only():
-        home.enter()
-
-    loop.run_until_complete(enter_only())
-    pending = home.start(asyncio.sleep(0))
-    loop.close()
-    with pytest.raises(ServerStopped):
-        home.call(print)
-    with pytest.raises(ServerStopped):
-        pending.result(LIMIT)
-
-
-def test_it_can_be_entered_again_after_its_loop_was_closed_without_leaving():
-    home = HomeLoop("the stream server")
-
-    async def enter_only():
-        home.enter()
-
-    asyncio.run(enter_only())
-
-    async def live():
-        home.enter()
-        value = await home.start(asyncio.sleep(0, "alive"))
-        await home.leave()
-        return value
-
-    assert asyncio.run(live()) == "alive"
 
 
 # HomeLoop: work.

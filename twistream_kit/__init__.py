@@ -15,6 +15,65 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from twistream_kit.audio.clip import Clip as Clip
+    from twistream_kit.audio.convert import ConvertedFile as ConvertedFile
+    from twistream_kit.audio.convert import convert_file as convert_file
+    from twistream_kit.audio.convert import convert_files as convert_files
+    from twistream_kit.audio.load import load_clip as load_clip
+    from twistream_kit.audio.resample import Resampler as Resampler
+    from twistream_kit.audio.ulaw import decode_ulaw as decode_ulaw
+    from twistream_kit.audio.ulaw import encode_ulaw as encode_ulaw
+    from twistream_kit.audio.wav import WavReport as WavReport
+    from twistream_kit.audio.wav import inspect_wav as inspect_wav
+    from twistream_kit.errors import CallRefused as CallRefused
+    from twistream_kit.errors import LocalProtocolError as LocalProtocolError
+    from twistream_kit.errors import RemoteProtocolError as RemoteProtocolError
+    from twistream_kit.errors import ServerStopped as ServerStopped
+    from twistream_kit.errors import SettingsError as SettingsError
+    from twistream_kit.errors import TunnelError as TunnelError
+    from twistream_kit.errors import TwistreamError as TwistreamError
+    from twistream_kit.errors import WavError as WavError
+    from twistream_kit.errors import WouldDeadlock as WouldDeadlock
+    from twistream_kit.live.dialling import Call as Call
+    from twistream_kit.live.dialling import place_call as place_call
+    from twistream_kit.live.environment import client_from_environment as client_from_environment
+    from twistream_kit.live.local_proxy import LocalProxy as LocalProxy
+    from twistream_kit.live.playing import Playing as Playing
+    from twistream_kit.live.server import StreamServer as StreamServer
+    from twistream_kit.live.stream import MediaStream as MediaStream
+    from twistream_kit.live.stream import StreamEnd as StreamEnd
+    from twistream_kit.live.tunnel import Tunnel as Tunnel
+    from twistream_kit.live.tunnel import open_tunnel as open_tunnel
+    from twistream_kit.notebook.background import running as running
+    from twistream_kit.notebook.background import start as start
+    from twistream_kit.notebook.background import stop as stop
+    from twistream_kit.notebook.background import url_of as url_of
+    from twistream_kit.notebook.controls import StreamControls as StreamControls
+    from twistream_kit.notebook.nesting import allow_nested_asyncio as allow_nested_asyncio
+    from twistream_kit.notebook.plots_call import plot_timeline as plot_timeline
+    from twistream_kit.notebook.plots_clip import plot_companding as plot_companding
+    from twistream_kit.notebook.plots_clip import plot_frames as plot_frames
+    from twistream_kit.notebook.plots_clip import plot_waveform as plot_waveform
+    from twistream_kit.notebook.plots_header import plot_header as plot_header
+    from twistream_kit.notebook.plots_spectrogram import plot_spectrogram as plot_spectrogram
+    from twistream_kit.pending import Pending as Pending
+    from twistream_kit.protocol import from_twilio as from_twilio
+    from twistream_kit.protocol import to_twilio as to_twilio
+    from twistream_kit.protocol.capture import Capture as Capture
+    from twistream_kit.protocol.codes import TwilioCode as TwilioCode
+    from twistream_kit.protocol.codes import explain as explain
+    from twistream_kit.protocol.objection import Objection as Objection
+    from twistream_kit.protocol.outcomes import MarkOutcome as MarkOutcome
+    from twistream_kit.protocol.outcomes import PlayOutcome as PlayOutcome
+    from twistream_kit.protocol.review import review as review
+    from twistream_kit.protocol.twiml import connect_stream as connect_stream
+    from twistream_kit.protocol.twiml_review import review_twiml as review_twiml
+    from twistream_kit.simulator.phone import Phone as Phone
+    from twistream_kit.simulator.report import CallReport as CallReport
+    from twistream_kit.simulator.simulate_call import simulate_call as simulate_call
+    from twistream_kit.simulator.twilio import SimulatedTwilio as SimulatedTwilio
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -66,6 +125,19 @@ _SUBMODULES = {
 __all__ = sorted([*_HOME_OF, *_SUBMODULES])  # noqa: PLE0605 - the names are strings above
 
 
+_SHOWN = {
+    "twistream_kit.audio.clip": "Clip",
+    "twistream_kit.audio.wav": "WavReport",
+    "twistream_kit.protocol.capture": "Capture",
+    "twistream_kit.protocol.objection": "Objection",
+    "twistream_kit.protocol.outcomes": "MarkOutcome PlayOutcome",
+    "twistream_kit.protocol.twilio_code": "TwilioCode",
+    "twistream_kit.simulator.debugger": "Debugger DebuggerEntry",
+    "twistream_kit.simulator.report": "CallReport",
+}
+"""The classes that have a display in a notebook; `notebook.display` makes it."""
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
         value = getattr(importlib.import_module(_HOME_OF[name]), name)
@@ -92,6 +164,9 @@ def _show_richly() -> None:
     for module, names in _SHOWN.items():
         for name in names.split():
             formatter.for_type_by_name(module, name, _html_of)
+    # A Figure shows itself only where pyplot was imported; where it was, its own way wins.
+    pictures = shell.display_formatter.formatters["image/png"]
+    pictures.for_type_by_name("matplotlib.figure", "Figure", _png_of)
 
 
 def _html_of(result: Any) -> str:
@@ -100,6 +175,10 @@ def _html_of(result: Any) -> str:
     return html_of(result)
 
 
-_SHOWN: dict[str, str] = {}
+def _png_of(figure: Any) -> bytes:
+    from twistream_kit.notebook.display import png_of
+
+    return png_of(figure)
+
 
 _show_richly()

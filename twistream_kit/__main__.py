@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from twistream_kit.errors import CallRefused, SettingsError, TwistreamError, WavError
 
 if TYPE_CHECKING:
-    from twistream_kit.audio.clip import Clip
     from twistream_kit.protocol.objection import Objection
     from twistream_kit.simulator.report import CallReport
 
@@ -134,7 +133,6 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
 def _inspect(arguments: argparse.Namespace) -> int:
     from twistream_kit.audio.wav import inspect_wav
 
-    _must_exist(arguments.files)
     code = FINE
     for number, path in enumerate(arguments.files):
         if number:
@@ -142,27 +140,29 @@ def _inspect(arguments: argparse.Namespace) -> int:
         try:
             report = inspect_wav(path)
         except WavError as error:
-            code = _complain(error, OBJECTIONS)
+            code = max(code, _complain(error, _fault_of(path)))
             continue
-        print(path)
         print(report)
-        code = code if report.ready else OBJECTIONS
+        code = max(code, FINE if report.ready else OBJECTIONS)
     return code
 
 
 def _convert(arguments: argparse.Namespace) -> int:
     from twistream_kit.audio.convert import convert_files
 
-    _must_exist(arguments.files)
-    arguments.output.mkdir(parents=True, exist_ok=True)
     code = FINE
     for done in convert_files(arguments.files, arguments.output, progress=sys.stderr.isatty()):
         if done.error:
-            code = _complain(done.error, OBJECTIONS)
+            code = max(code, _complain(done.error, _fault_of(done.source)))
             continue
         clipped = f", {done.clipped} samples clipped" if done.clipped else ""
         print(f"{done.source} -> {done.path}: {done.seconds:.2f} s{clipped}")
     return code
+
+
+def _fault_of(path: Path) -> int:
+    """Whether a file that cannot be read is the user's slip or the file's."""
+    return OBJECTIONS if path.exists() and not path.is_dir() else USAGE
 
 
 def _explain(arguments: argparse.Namespace) -> int:
@@ -204,6 +204,7 @@ def _report_objections(reviewed: list[tuple[str, list[Objection]]]) -> int:
 
 
 def _call(arguments: argparse.Namespace) -> int:
+    from twistream_kit.audio.load import load_clip
     from twistream_kit.simulator.report_file import files_for, save_report
     from twistream_kit.simulator.simulate_call import simulate_call
 
@@ -212,7 +213,7 @@ def _call(arguments: argparse.Namespace) -> int:
     options: dict[str, Any] = {"parameters": _parameters(arguments.param)}
     if arguments.auth_token_from:
         options["auth_token"] = _environment(arguments.auth_token_from)
-    say = _clip(arguments.say)
+    say = load_clip(arguments.say) if arguments.say else None
     try:
         pending = simulate_call(
             arguments.url, say=say, press=arguments.press, seconds=arguments.seconds, **options
@@ -238,15 +239,6 @@ def _wait(pending: Any) -> CallReport:
             return report
 
 
-def _clip(path: Path | None) -> Clip | None:
-    from twistream_kit.audio.load import load_clip
-
-    if path is None:
-        return None
-    _must_exist([path])
-    return load_clip(path)
-
-
 def _parameters(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         if not pair.partition("=")[0] or "=" not in pair:
@@ -261,13 +253,6 @@ def _environment(variable: str) -> str:
         problem = f"the environment variable {variable} is not set"
         raise SettingsError(problem, fix="Export it, or leave --auth-token-from out")
     return token
-
-
-def _must_exist(paths: list[Path]) -> None:
-    for path in paths:
-        if not path.exists() or path.is_dir():
-            what = "is a folder, not a file" if path.is_dir() else "is not there"
-            raise SettingsError(f"{path} {what}", fix=f"Check the name; you are in {Path.cwd()}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,14 @@ def test_walk_finds_every_chunk_and_skips_the_padding_of_odd_ones(build):
     assert (riff.rest, riff.missing) == (len(raw), 0)
 
 
+def test_walk_forgives_an_odd_chunk_without_its_padding(build):
+    note = build.chunk(b"note", b"odd")[:-1]
+    raw = build.riff(build.fmt(), note, build.chunk(b"data", b"\xff" * 4))
+    riff, chunks = chunks_of(raw)
+    assert chunks == [("fmt ", 20, 16), ("note", 44, 3), ("data", 55, 4)]
+    assert riff.rest == len(raw)
+
+
 def test_walk_reads_big_endian_sizes_of_rifx(build):
     data = build.chunk(b"data", b"\xff" * 10, order=">")
     riff, chunks = chunks_of(build.riff(build.fmt(order=">"), data, form=b"RIFX", order=">"))

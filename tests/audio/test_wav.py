@@ -112,6 +112,7 @@ def odd_files(build):
             ds64, build.fmt(), build.chunk(b"data", b"\xff" * 80, size=0xFFFFFFFF), form=b"RF64"
         ),
         "extensible": build.riff(build.extensible(7, 1, 8000, 8), sound),
+        "no padding": build.riff(build.fmt(), build.chunk(b"note", b"odd")[:-1], sound),
         "trailing junk": build.riff(build.fmt(), sound) + b"\0\1\2\3\4\5\6\7\10",
         "cut": build.question()[:-30],
     }

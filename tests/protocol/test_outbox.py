@@ -189,14 +189,18 @@ def test_only_audio_needs_room_at_twilio(outbox):
     [
         (
             WAV + b"\xff" * 400,
-            "media.payload starts with RIFF: it is a whole WAV file, not bare PCMU. Twilio would "
-            "accept it and play noise, logging nothing. Send kit.load_clip(path).payload.",
+            (
+                "media.payload starts with RIFF: it is a whole WAV file, not bare PCMU. Twilio "
+                "would accept it and play noise, logging nothing. Send kit.load_clip(path).payload."
+            ),
         ),
         (
             b"\xff" * 160 + WAV + b"\xff" * 400,
-            "media.payload holds the header of a WAV file at byte 160. Twilio would accept it and "
-            "play the header as a click. Add clips instead of files: kit.load_clip(a) + "
-            "kit.load_clip(b).",
+            (
+                "media.payload holds the header of a WAV file at byte 160. Twilio would accept it "
+                "and play the header as a click. Add clips instead of files: kit.load_clip(a) + "
+                "kit.load_clip(b)."
+            ),
         ),
     ],
 )

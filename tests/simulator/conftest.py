@@ -27,7 +27,7 @@ def eventually():
 
     async def wait(condition):
         async with asyncio.timeout(LIMIT_SECONDS):
-            while not (result := condition()):
+            while not (result := condition()):  # noqa: ASYNC110 - any condition, of any thread
                 await asyncio.sleep(0.005)
         return result
 
@@ -44,9 +44,9 @@ async def twilio():
 def place(twilio):
     """Place a call with the unchanged SDK, on a worker thread; the phone is +15550100001."""
 
-    async def create(twiml=None, *, phone="+15550100001", **options):
-        if twiml is not None:
-            options["twiml"] = f"<Response>{twiml}</Response>"
+    async def create(verbs=None, *, phone="+15550100001", **options):
+        if verbs is not None:
+            options["twiml"] = f"<Response>{verbs}</Response>"
         options.setdefault("from_", twilio.numbers[0])
         return await asyncio.to_thread(twilio.client.calls.create, to=phone, **options)
 
@@ -72,7 +72,7 @@ class WebServer:
     answers: dict = field(default_factory=dict)
 
     def serve(self, path, body=b"", kind="text/xml", status=200, **headers):
-        """Answer `path` so from now on; return its URL.  `kind` None sends no Content-Type."""
+        """Answer `path` so from now on; return its URL."""
         body = body.encode() if isinstance(body, str) else body
         self.answers[path] = (body, kind, status, headers)
         return self.origin + path
@@ -96,18 +96,7 @@ class WebServer:
         if callable(known):
             return await known(request)
         content, kind, status, headers = known
-        if kind is None:
-            response = web.StreamResponse(status=status, headers=headers)
-            response.content_type = "x/x"
-            response.headers.popall("Content-Type")
-            response.content_length = len(content)
-            response._generate_content_type_header = lambda: None
-            await response.prepare(request)
-            del content
-            return response
-        return web.Response(
-            body=content, status=status, headers={"Content-Type": kind, **headers}
-        )
+        return web.Response(body=content, status=status, headers={"Content-Type": kind, **headers})
 
 
 @pytest.fixture

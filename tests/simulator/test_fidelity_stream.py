@@ -47,7 +47,7 @@ class Server:
                     self.started.set()
                     for answer in self.answers:
                         await connection.send(answer)
-        self.close_code = connection.close_code
+        self.close_code = connection.protocol.close_code
         self.ended.set()
 
     @property
@@ -193,10 +193,10 @@ async def test_without_a_token_there_is_no_signature():
 async def test_pings_are_answered_and_never_sent():
     """§2.3"""
     server = Server()
-    async with call(server):
+    async with call(server) as client:
         pong = await server.connection.ping()
         await asyncio.wait_for(pong, 2)
-        assert not server.connection.pending_pings
+        assert client._connection.ping_interval is None
 
 
 async def test_after_the_call_the_server_sees_1005():

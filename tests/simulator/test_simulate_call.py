@@ -158,6 +158,7 @@ async def test_the_call_ends_when_the_server_closes():
     assert [entry.code for entry in report.debugger] == [31921]
     assert not report.ok
     assert "the server closed the connection (1011)" in repr(report)
+    assert "\n  logged: 31921 " in repr(report)
 
 
 async def test_parameters_and_the_signature_reach_the_server():

@@ -91,7 +91,7 @@ class Recorder:
                         await connection.send(text)
                     if self.close is not None:
                         await connection.close(*self.close)
-        self.close_code = connection.close_code
+        self.close_code = connection.protocol.close_code
         self.ended.set()
 
     def of(self, kind):
@@ -414,6 +414,7 @@ async def test_wss_to_a_server_without_tls_is_31910():
         ("wss://host:99999/media", 31923),
         ("wss://[::1/media", 31923),
         ("wss://exa mple.com/", 31923),
+        (f"wss://{'a' * 70}.com/", 31923),
     ],
 )
 async def test_urls_that_twilio_would_not_open(url, code):

@@ -14,6 +14,9 @@ SHOWN = 64
 """How many bytes of a skipped body are read, to be shown."""
 
 
+NOT_NEEDED = "not needed for the sound"
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field of a file.
@@ -57,7 +60,7 @@ def read_fields(file: BinaryIO, riff: Riff) -> list[Field]:
 
 
 class _Reader:
-    """The file, and a cursor for the chunk at hand."""
+    """Names the bytes of one file, chunk by chunk."""
 
     def __init__(self, file: BinaryIO, riff: Riff) -> None:
         self.file = file
@@ -69,53 +72,48 @@ class _Reader:
             "RIFX": "a RIFX file: numbers with the high byte first, rare",
         }.get(self.riff.form, "a RIFF file of more than 4 GB; its sizes stand in ds64")
         yield self.text("RIFF", "form", 0, 4, form)
-        size = self.number("RIFF", "size", 4, 4, "bytes after this field")
-        missing = self.riff.missing
+        meaning = "bytes after this field"
         if self.riff.is_open:
             meaning = "not to be relied on: the writer could not go back"
-        elif missing:
-            meaning = f"bytes after this field; {missing} of them are missing"
-        else:
-            meaning = size.meaning
-        yield Field(size.offset, 4, size.raw, "RIFF", "size", size.value, meaning)
+        elif self.riff.missing:
+            meaning += f"; {self.riff.missing} of them are missing"
+        yield self.number("RIFF", "size", 4, 4, meaning)
         yield self.text("RIFF", "type", 8, 4, "the RIFF file is a WAV file")
 
     def chunk(self, chunk: Chunk) -> Iterator[Field]:
-        yield self.text(
-            chunk.id, "id", chunk.offset, 4, _CHUNKS.get(chunk.id, "not needed for the sound")
-        )
-        meaning = (
-            f"bytes in this chunk; {chunk.missing} of them are missing"
-            if chunk.missing
-            else "bytes in this chunk"
-        )
+        meaning = _CHUNKS.get(chunk.id, NOT_NEEDED)
+        yield self.text(chunk.id, "id", chunk.offset, 4, meaning)
+        meaning = "bytes in this chunk"
         if chunk.is_open:
             meaning = "left open by the writer: the sound lasts to the end of the file"
+        elif chunk.missing:
+            meaning += f"; {chunk.missing} of them are missing"
         yield self.number(chunk.id, "size", chunk.offset + 4, 4, meaning)
+        yield from self.contents(chunk)
+        if chunk.padding:
+            meaning = "makes the size even; not sound"
+            yield self.number(chunk.id, "padding", chunk.end - 1, 1, meaning)
+
+    def contents(self, chunk: Chunk) -> Iterator[Field]:
+        start = chunk.body
         if chunk.id == "fmt " and chunk.size >= 16:
             yield from self.format(chunk)
         elif chunk.id == "fact" and chunk.size >= 4:
-            yield self.number("fact", "n_samples", chunk.body, 4, "samples in each channel")
+            yield self.number("fact", "n_samples", start, 4, "samples in each channel")
             yield from self.remainder(chunk, 4)
         elif chunk.id == "ds64" and chunk.size >= 28:
-            yield self.number("ds64", "riff_size", chunk.body, 8, "the size of the whole, less 8")
-            yield self.number("ds64", "data_size", chunk.body + 8, 8, "the size of data")
-            yield self.number("ds64", "n_samples", chunk.body + 16, 8, "samples in each channel")
-            yield self.number("ds64", "table", chunk.body + 24, 4, "sizes of further chunks")
+            yield self.number("ds64", "riff_size", start, 8, "the size of the whole, less 8")
+            yield self.number("ds64", "data_size", start + 8, 8, "the size of data")
+            yield self.number("ds64", "n_samples", start + 16, 8, "samples in each channel")
+            yield self.number("ds64", "table", start + 24, 4, "sizes of further chunks")
             yield from self.remainder(chunk, 28)
-        elif chunk.id == "data":
-            if chunk.size:
-                yield Field(chunk.body, chunk.size, b"", "data", "sound", None, "the sound")
+        elif chunk.id == "data" and chunk.size:
+            yield Field(start, chunk.size, b"", "data", "sound", None, "the sound")
         elif chunk.id == "LIST" and chunk.size >= 4:
-            yield self.text("LIST", "type", chunk.body, 4, "title, artist, software and the like")
+            yield self.text("LIST", "type", start, 4, "what kind of remarks follows")
             yield from self.remainder(chunk, 4)
         else:
             yield from self.remainder(chunk, 0)
-        # The padding is not counted in the size, and some writers leave it out.
-        if chunk.declared % 2 and chunk.end <= self.riff.size:
-            yield self.number(
-                chunk.id, "padding", chunk.end - 1, 1, "makes the size even; not sound"
-            )
 
     def format(self, chunk: Chunk) -> Iterator[Field]:
         start = chunk.body
@@ -143,7 +141,7 @@ class _Reader:
 
     def remainder(self, chunk: Chunk, done: int) -> Iterator[Field]:
         if chunk.size > done:
-            meaning = _CHUNKS.get(chunk.id, "not needed for the sound")
+            meaning = _CHUNKS.get(chunk.id, NOT_NEEDED)
             yield self.body(chunk.id, "body", chunk.body + done, chunk.size - done, meaning)
 
     def body(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:

@@ -31,6 +31,9 @@ OPEN_SIZES = (0, IN_DS64, 0x7FFFFFFF, 0x7FFFF000)
 """What writers that cannot seek back leave as the size of ``data``: GStreamer 0, ffmpeg all ones,
 SoX 0x7FFFF000."""
 
+USUAL_IDS = (b"fmt ", b"fact", b"data", b"LIST", b"bext", b"JUNK", b"id3 ", b"cue ", b"smpl")
+"""By which a chunk is known that follows an odd one without padding."""
+
 MOST_CHUNKS = 1000
 """Where the walk gives up: real files have ten chunks, and a header must stay cheap to read."""
 
@@ -44,6 +47,7 @@ class Chunk:
         offset: Where its eight bytes of header begin.
         declared: The size of its body as the file says, in bytes.
         size: What is there of its body, in bytes.
+        padding: 1 when a byte follows that makes an odd size even, else 0.
         is_open: The writer left the size of a ``data`` chunk open; it lasts to the end of the file.
     """
 
@@ -51,6 +55,7 @@ class Chunk:
     offset: int
     declared: int
     size: int
+    padding: int = 0
     is_open: bool = False
 
     @property
@@ -61,7 +66,7 @@ class Chunk:
     @property
     def end(self) -> int:
         """The offset after its last byte and the padding that makes its size even."""
-        return self.body + self.declared + self.declared % 2
+        return self.body + self.declared + self.padding
 
     @property
     def missing(self) -> int:
@@ -147,7 +152,8 @@ def _chunks(
         is_open = chunk_id == "data" and _is_open(file, offset + 8, declared, room, byte_order)
         if is_open:
             declared = room
-        chunks.append(Chunk(chunk_id, offset, declared, min(declared, room), is_open))
+        padding = 0 if declared >= room else _padding(file, offset + 8 + declared, declared)
+        chunks.append(Chunk(chunk_id, offset, declared, min(declared, room), padding, is_open))
         if chunk_id == "ds64" and form in ("RF64", "BW64"):
             sizes64 = _sizes64(read_at(file, offset + 8, min(declared, 1024)))
         offset = chunks[-1].end
@@ -164,6 +170,11 @@ def _is_open(file: BinaryIO, body: int, declared: int, room: int, byte_order: By
     head = read_at(file, body, 8)
     follows = len(head) == 8 and _is_id(head[:4])
     return not (follows and int.from_bytes(head[4:], byte_order) <= room - 8)
+
+
+def _padding(file: BinaryIO, end: int, declared: int) -> int:
+    # Some writers forget the padding; then the next chunk is one byte nearer.
+    return declared % 2 if read_at(file, end, 4) not in USUAL_IDS else 0
 
 
 def _is_id(raw: bytes) -> bool:

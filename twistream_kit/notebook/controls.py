@@ -23,7 +23,7 @@ from twistream_kit.pending import Pending
 SHOWN_LINES = 8
 
 
-class StreamControls(widgets.VBox):  # type: ignore[misc]
+class StreamControls:
     """Buttons that act on a call while it runs.
 
     A click is handled on whatever thread the kernel picks, so every button only gives a command,
@@ -41,6 +41,7 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]
         progress: How much of the newest playback was *heard*, from 0 to 1.
         state: The state of the call, in words.
         log: The last events, errors among them.
+        widget: The box of all of them, to be put into a layout of your own.
 
     Raises:
         TypeError: If `stream` is not a `MediaStream`, or `clips` holds something else than clips.
@@ -73,14 +74,8 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]
             button.on_click(act)
         row = widgets.Layout(flex_flow="row wrap", align_items="center")
         buttons = [self.clip, self.send, self.mark, self.clear, self.hang_up]
-        super().__init__(
-            [
-                widgets.HBox(buttons, layout=row),
-                widgets.HBox([self.progress, self._heard_text], layout=row),
-                self.state,
-                self.log,
-            ]
-        )
+        heard = widgets.HBox([self.progress, self._heard_text], layout=row)
+        self.widget = widgets.VBox([widgets.HBox(buttons, layout=row), heard, self.state, self.log])
         for button in buttons:
             answer_on_subshell(button)
         self._update()
@@ -91,7 +86,14 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]
         PUMP.remove(self._update)
         if self._cells is not None:
             self._cells.close()
-        super().close()
+        self.widget.close()
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        # Not a widget itself: every ipywidget has a `log` of its own, which is its logger.
+        return self.widget._repr_mimebundle_(**options)  # noqa: SLF001 - IPython's protocol
+
+    def __repr__(self) -> str:
+        return f"<StreamControls of {self._stream!r}>"
 
     def _actions(self) -> list[tuple[widgets.Button, Any]]:
         return [

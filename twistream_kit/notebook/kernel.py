@@ -41,7 +41,7 @@ def answer_on_subshell(widget: Any) -> None:
     It sets an attribute that is private to ipykernel 7.4 and newer; without it nothing is lost
     but the speed of a click while a cell blocks.
     """
-    comm = getattr(widget, "comm", None)
+    comm: Any = getattr(widget, "comm", None)
     if hasattr(comm, "_reply_subshell_for"):
         comm._reply_subshell_for = lambda _message, default: default  # noqa: SLF001 - see above
 

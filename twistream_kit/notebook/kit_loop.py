@@ -24,7 +24,7 @@ HURRIED_SWITCH_SECONDS = 0.001
 """The interpreter's switch interval while a call is up: measured, a cell that computes in pure
 Python then delays the server 3.5 ms instead of 15, and is slowed by at most an eighth."""
 
-_BaseLoop: Any = asyncio.ProactorEventLoop if sys.platform == "win32" else asyncio.SelectorEventLoop
+_BaseLoop: Any = getattr(asyncio, "ProactorEventLoop", asyncio.SelectorEventLoop)
 
 
 class KitLoop(_BaseLoop):  # type: ignore[misc]

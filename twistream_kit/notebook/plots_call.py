@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 MOST_LABELS = 12
 """More marks than this are drawn without their names, which would cover each other."""
 
-_SENT_STEP = 0.1
-"""Sound sent is added up over this many seconds: one bar instead of hundreds of messages."""
+_BARS = 150
+"""What was sent is added up to at most so many bars, because a call has thousands of messages."""
+
+_BAR_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def plot_timeline(capture: Capture) -> Figure:
@@ -80,7 +82,7 @@ def _legend() -> list[Line2D | Patch]:
 def _title(line: Timeline) -> str:
     parts = [f"{line.seconds:.1f} s of call"]
     parts.append(
-        _count(sum(mark.returned is not None for mark in line.marks), "mark") + " returned"
+        _count(sum(mark.returned_at is not None for mark in line.marks), "mark") + " returned"
     )
     if line.clears:
         first, end = line.silences[0]
@@ -100,13 +102,14 @@ def _draw_voice(axes: Axes, clip: Clip, colour: str, label: str) -> None:
 
 
 def _draw_sent(axes: Axes, line: Timeline) -> None:
+    step = next((s for s in _BAR_SECONDS if line.seconds / s <= _BARS), _BAR_SECONDS[-1])
     if line.sent:
         times, seconds = np.array(line.sent).T
-        steps = np.arange(0, line.seconds + 2 * _SENT_STEP, _SENT_STEP)
-        sums, _ = np.histogram(times, steps, weights=seconds)
-        axes.bar(steps[:-1], sums, width=_SENT_STEP, align="edge", color=YOUR_COLOUR)
+        edges = np.arange(0, line.seconds + 2 * step, step)
+        sums, _ = np.histogram(times, edges, weights=seconds)
+        axes.bar(edges[:-1], sums, width=step, align="edge", color=YOUR_COLOUR)
     axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1], 0.02))  # room for the marks
-    dress(axes, x="", y="you send\n(s per 0.1 s)")
+    dress(axes, x="", y=f"you send\n(s per {step:g} s)")
 
 
 def _draw_buffer(axes: Axes, line: Timeline) -> None:
@@ -121,17 +124,19 @@ def _draw_marks(sent: Axes, heard: Axes, line: Timeline) -> None:
     for at in line.progress:
         heard.axvline(at, ymax=0.08, color=MARK_COLOUR, linewidth=0.8)
     for mark in line.marks:
-        sent.plot(mark.sent, 0.9, "v", color=MARK_COLOUR, markersize=4,
+        sent.plot(mark.sent_at, 0.9, "v", color=MARK_COLOUR, markersize=4,
                   transform=sent.get_xaxis_transform(), clip_on=False)  # fmt: skip
     level, last = 0, -line.seconds
-    back = [(mark.returned, mark) for mark in line.marks if mark.returned is not None]
+    back = [(mark.returned_at, mark) for mark in line.marks if mark.returned_at is not None]
     for at, mark in back:
+        if len(back) > MOST_LABELS:
+            heard.axvline(at, ymin=0.92, color=MARK_COLOUR, linewidth=0.8)
+            continue
         heard.axvline(at, color=MARK_COLOUR, linewidth=1)
         level = (level + 1) % 4 if at - last < 0.2 * line.seconds else 0
         last = at
-        if len(back) <= MOST_LABELS:
-            text = f"{mark.name} (cleared)" if mark.cleared else mark.name
-            _label(heard, at, text, MARK_COLOUR, 1.0 - 0.16 * level, line)
+        text = f"{mark.name} (cleared)" if mark.cleared else mark.name
+        _label(heard, at, text, MARK_COLOUR, 1.0 - 0.16 * level, line)
 
 
 def _draw_clears(lanes: list[Axes], line: Timeline) -> None:

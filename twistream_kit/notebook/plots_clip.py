@@ -58,8 +58,8 @@ def plot_frames(clip: Clip) -> Figure:
     count = -(-len(samples) // FRAME_SAMPLES)
     padding = count * FRAME_SAMPLES - len(samples)
     tail = f"the last is filled up with {padding} bytes of silence" if padding else "all are full"
-    noun = "frame" if count == 1 else "frames"
-    figure = blank(f"{_name(clip)} is {count} {noun} of 20 ms (160 bytes); {tail}")
+    size = f"{count} {'frame' if count == 1 else 'frames'} of 20 ms (160 bytes); {tail}"
+    figure = blank(f"{_name(clip)} is {size if count else 'empty: not a single frame'}")
     loudest, ending = figure.subplots(1, 2, sharey=True, width_ratios=[SHOWN_FRAMES, 3])
     first = _loudest(samples)
     _draw_frames(loudest, samples, range(first, min(first + SHOWN_FRAMES, count)))
@@ -105,7 +105,7 @@ def _draw_curve(
     axes.plot(
         [-32768, 32767], [-128, 127], "--", color=QUIET_COLOUR, linewidth=0.8, label="linear 8 bit"
     )
-    label = f"{int(used.sum())} codes of this clip"
+    label = f"codes in this clip: {int(used.sum())}"
     axes.plot(values[used], steps[used], "o", color=YOUR_COLOUR, markersize=2.5, label=label)
     axes.set_xticks([-32000, -16000, 0, 16000, 32000])
     axes.set_yticks([-128, -64, 0, 64, 128])

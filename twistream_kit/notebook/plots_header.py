@@ -87,9 +87,17 @@ def _draw_box(axes: Axes, piece: tuple[int, int, int], colour: str, text: str) -
     axes.add_patch(
         Rectangle((left + 0.04, place + 0.06), width - 0.08, 0.88, fill=False, edgecolor=colour)
     )
-    limit = int(width * 7.5)
-    lines = [_shortened(line, limit) for line in text.split("\n")]
-    axes.text(left + width / 2, place + 0.5, "\n".join(lines), ha="center", va="center", fontsize=6)
+    lines = [_shortened(line, int(width * 7.5)) for line in text.split("\n")]
+    axes.text(
+        left + width / 2,
+        place + 0.5,
+        "\n".join(lines),
+        ha="center",
+        va="center",
+        fontsize=6,
+        clip_path=box,
+        clip_on=True,
+    )
 
 
 def _shortened(line: str, limit: int) -> str:

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
+from twistream_kit.protocol.replay import Replay
 
 if TYPE_CHECKING:
-    from twistream_kit.protocol.capture import Entry
-
-_PROGRESS = re.compile(r"@\d+s$")
-"""What the outbox adds to the marks that it places with each second of sound."""
-
-_NUMBER = re.compile(r"#\d+$")
-"""What the conversation adds to make a name unique."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A mark that the user named, from sending to return.
-
-    Attributes:
-        name: As the user gave it.
-        sent: In seconds since the stream began.
-        returned: The same, or None if it never came back.
-        cleared: Whether a clear had been sent before it came back.
-    """
-
-    name: str
-    sent: float
-    returned: float | None = None
-    cleared: bool = False
+    from twistream_kit.protocol.capture_entry import Entry
+    from twistream_kit.protocol.replay import SentMark
 
 
 @dataclass(slots=True)
@@ -44,8 +22,8 @@ class Timeline:
     Attributes:
         sent: For each piece of sound sent, its time and its duration in seconds.
         buffered: Corners of the line of what waits at Twilio: time and seconds of sound.
-        marks: The marks with a name, in the order sent.
-        progress: When marks of our own came back.
+        marks: The marks that have a name, in the order sent.
+        progress: When marks that only measure progress came back.
         clears: When a clear was sent.
         silences: For each clear, from when to when nothing was heard after it.
         keys: The caller's keys and their times.
@@ -54,7 +32,7 @@ class Timeline:
 
     sent: list[tuple[float, float]] = field(default_factory=list)
     buffered: list[tuple[float, float]] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
+    marks: list[SentMark] = field(default_factory=list)
     progress: list[float] = field(default_factory=list)
     clears: list[float] = field(default_factory=list)
     silences: list[tuple[float, float]] = field(default_factory=list)
@@ -62,69 +40,56 @@ class Timeline:
     seconds: float = 0.0
 
 
-def spoken_name(wire_name: str) -> str:
-    """Return the name of a mark as its user gave it, or empty for one of our own."""
-    return "" if _PROGRESS.search(wire_name) else _NUMBER.sub("", wire_name)
-
-
-def read_timeline(entries: Iterable[Entry]) -> Timeline:
+def read_timeline(entries: Sequence[Entry]) -> Timeline:
     """Follow a call through the same playout model that measures it live."""
-    reader = _Reader()
+    marks = Replay(entries).marks
+    reading = _Reading(marks)
     for entry in entries:
-        reader.take(entry.at, entry.message, entry.size)
-    return reader.finished()
+        reading.take(entry)
+    line = reading.finished()
+    line.marks = [mark for mark in marks if mark.name]
+    line.progress = [mark.returned_at for mark in marks if not mark.name and mark.returned_at]
+    return line
 
 
-class _Reader:
-    def __init__(self) -> None:
-        self.line = Timeline()
+class _Reading:
+    """One pass over the messages, which notes the buffer whenever something happens to it."""
+
+    def __init__(self, marks: Sequence[SentMark]) -> None:
+        self._line = Timeline()
         self._model = PlayoutModel()
-        self._open: dict[str, tuple[float, int]] = {}
-        self._order: dict[str, Mark] = {}
+        self._positions = {
+            (mark.wire_name, mark.returned_at): mark.position for mark in marks if not mark.cleared
+        }
 
-    def take(self, at: float, message: from_twilio.Message | to_twilio.Message, size: int) -> None:
-        self.line.seconds = max(self.line.seconds, at)
+    def take(self, entry: Entry) -> None:
+        at, message, line = entry.at, entry.message, self._line
+        line.seconds = max(line.seconds, at)
         match message:
             case to_twilio.Media():
                 self._corner(at)
-                self._model.sent(size, at)
+                self._model.sent(entry.size, at)
                 self._corner(at)
-                self.line.sent.append((at, size / BYTES_PER_SECOND))
+                line.sent.append((at, entry.size / BYTES_PER_SECOND))
             case to_twilio.Clear():
                 self._corner(at)
                 self._model.cleared(at)
                 self._corner(at)
-                self.line.clears.append(at)
-            case to_twilio.Mark():
-                self._open[message.name] = (at, self._model.sent_bytes)
-                self._order[message.name] = Mark(spoken_name(message.name), at)
-            case from_twilio.Mark():
-                self._returned(message.name, at)
+                line.clears.append(at)
+            case from_twilio.Mark() if (message.name, at) in self._positions:
+                self._model.returned(self._positions[message.name, at], at)
             case from_twilio.Dtmf():
-                self.line.keys.append((at, message.digit))
+                line.keys.append((at, message.digit))
 
     def finished(self) -> Timeline:
-        self._corner(self.line.seconds)
-        self.line.marks = [mark for mark in self._order.values() if mark.name]
-        self.line.silences = self._silences()
-        return self.line
-
-    def _returned(self, name: str, at: float) -> None:
-        if name not in self._open:
-            return
-        sent, position = self._open.pop(name)
-        cleared = any(sent <= clear <= at for clear in self.line.clears)
-        if not cleared:
-            self._model.returned(position, at)
-        mark = Mark(spoken_name(name), sent, at, cleared)
-        self._order[name] = mark
-        if not mark.name:
-            self.line.progress.append(at)
+        self._corner(self._line.seconds)
+        self._line.silences = self._silences()
+        return self._line
 
     def _corner(self, at: float) -> None:
         """Note the buffer at `at`, and the moment before it at which it ran empty, if it did."""
         waiting = self._model.buffered(at) / BYTES_PER_SECOND
-        corners = self.line.buffered
+        corners = self._line.buffered
         empty_at = self._model.reaches(self._model.sent_bytes)
         if corners and waiting == 0 and corners[-1][1] > 0 and corners[-1][0] < empty_at < at:
             corners.append((empty_at, 0.0))
@@ -132,9 +97,9 @@ class _Reader:
 
     def _silences(self) -> list[tuple[float, float]]:
         """From each clear to the next sound, or to the end."""
-        begins = [interval.started for interval in self._model.intervals(self.line.seconds)]
+        begins = [interval.started for interval in self._model.intervals(self._line.seconds)]
         silences = []
-        for clear in self.line.clears:
+        for clear in self._line.clears:
             following = (begin for begin in begins if begin >= clear)
-            silences.append((clear, min(following, default=self.line.seconds)))
+            silences.append((clear, min(following, default=self._line.seconds)))
         return silences

@@ -264,10 +264,18 @@ def parse(text: str | bytes) -> Message:
         raise RemoteProtocolError("the message is not a JSON object with an event")
     reader = _READERS.get(event)
     if reader is None:
-        sid = raw.get("streamSid")
-        stream_sid = sid if isinstance(sid, str) else ""
-        return Unknown(event, text, stream_sid, _number(raw, "sequenceNumber"))
+        return _unknown(event, text, raw)
     return reader(raw)
+
+
+def _unknown(event: str, text: str, raw: dict[str, Any]) -> Unknown:
+    # Whatever its fields hold: an event of the future may give them another type.
+    sid = raw.get("streamSid")
+    try:
+        sequence_number = _number(raw, "sequenceNumber")
+    except RemoteProtocolError:
+        sequence_number = 0
+    return Unknown(event, text, sid if isinstance(sid, str) else "", sequence_number)
 
 
 def _connected(raw: dict[str, Any]) -> Connected:

@@ -15,7 +15,7 @@ from twistream_kit.protocol.listening import SILENCE
 from twistream_kit.protocol.outcomes import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
 
-_PROGRESS = re.compile(r"(?P<handle>.+)@\d+s")
+_PROGRESS = re.compile(r"(?P<handle>.+#\d+)@\d+s", re.DOTALL)
 """How the outbox names the marks that it places with each second of a playback."""
 
 _UNIQUE = re.compile(r"#\d+$")
@@ -173,8 +173,7 @@ class Replay:
             return
         mark = waiting.popleft()
         mark.returned_at = at
-        if not mark.cleared:
-            self._model.returned(mark.position, at)
+        self._model.returned(mark.position, at)
 
     def _cut(self) -> None:
         if self._piece is not None:

@@ -29,6 +29,11 @@ def review_twiml(xml: str) -> list[Objection]:
 
 def _review(xml: str) -> Iterator[Objection]:
     yield from _size(xml)
+    if xml.startswith("\ufeff"):
+        problem = "begins with a byte order mark"
+        consequence = "Twilio fails on bytes before the XML header (error 12100); perhaps on these"
+        fix = "Write the file without one: encoding utf-8, not utf-8-sig"
+        yield Objection(12100, "TwiML", problem, consequence, fix, "warning")
     try:
         root = read_twiml(xml)
     except NotXml as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
+from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol.codes import explain
 from twistream_kit.protocol.objection import Objection
 from twistream_kit.simulator.assumptions import ONCE_PER_STREAM
@@ -64,6 +65,7 @@ class Debugger(Sequence[DebuggerEntry]):
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._entries: list[DebuggerEntry] = []
         self._seen: set[tuple[int, str]] = set()
+        self._waiting: list[tuple[int, Pending[DebuggerEntry]]] = []
         self._lock = threading.Lock()
         self._clock = clock
 
@@ -89,7 +91,27 @@ class Debugger(Sequence[DebuggerEntry]):
                     return None
                 self._seen.add((code, stream_sid))
             self._entries.append(entry)
+            waiting = [wait for wanted, wait in self._waiting if wanted == code]
+            self._waiting = [(other, wait) for other, wait in self._waiting if other != code]
+        for wait in waiting:
+            fulfil(wait, entry)
         return entry
+
+    def wait_for(self, code: int) -> Pending[DebuggerEntry]:
+        """Return a `Pending` with the oldest entry of `code`, there already or still to come.
+
+        Raises:
+            LookupError: If Twilio has no such code.
+        """
+        wait: Pending[DebuggerEntry] = Pending()
+        explain(code)
+        with self._lock:
+            found = next((entry for entry in self._entries if entry.code == code), None)
+            if found is None:
+                self._waiting.append((code, wait))
+        if found is not None:
+            fulfil(wait, found)
+        return wait
 
     @property
     def codes(self) -> list[int]:

@@ -119,7 +119,7 @@ async def open_socket(url: str, signed: str, auth_token: str | None) -> ClientCo
         problem = f"{url} did not answer within {HANDSHAKE_SECONDS:g} s"
         fix = "Is it the right address, and does anything in between forward WebSockets?"
         raise StreamFailed(31901, problem, fix=fix) from error
-    except (OSError, InvalidHandshake, InvalidURI) as error:
+    except (OSError, EOFError, ValueError, InvalidHandshake, InvalidURI) as error:
         raise _failure(url, error) from error
 
 
@@ -152,9 +152,10 @@ async def _connect(url: str, signed: str, auth_token: str | None) -> ClientConne
 def _failure(url: str, error: Exception) -> StreamFailed:
     if isinstance(error, InvalidStatus):
         return _refused_upgrade(url, error)
-    if isinstance(error, InvalidURI):
+    if isinstance(error, InvalidURI | UnicodeError):
         return StreamFailed(31923, f"{url!r} is not a URL: {error}")
-    if isinstance(error, InvalidHandshake):
+    if isinstance(error, InvalidHandshake | EOFError) or type(error) is ValueError:
+        # The bare ones are how websockets 14 reports an answer that is not HTTP.
         fix = "Is this the port of a WebSocket server?"
         return StreamFailed(31920, f"{url} did not answer as WebSocket: {error}", fix=fix)
     if isinstance(error, ssl.SSLError):

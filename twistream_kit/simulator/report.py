@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.errors import sentences
 from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.objection import Objection
@@ -132,7 +133,10 @@ class CallReport:
         for objection, times in self.objections.items():
             code = objection.code or "no code"
             lines.append(f"  {times} × {objection.severity} ({code}): {objection}")
-        lines += [f"  logged: {entry.code} {entry.name}. {entry.text}" for entry in self.debugger]
+        lines += [
+            "  " + sentences(f"logged: {entry.code} {entry.name}", entry.text)
+            for entry in self.debugger
+        ]
         if self.ok:
             lines.append("  no objections")
         return "\n".join(lines)

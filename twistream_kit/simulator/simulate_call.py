@@ -11,21 +11,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import count
-from typing import Any
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.errors import LocalProtocolError
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.objection import Objection
-from twistream_kit.simulator.assumptions import PARAMETER_LIMIT, Behaviour
+from twistream_kit.simulator.assumptions import Behaviour
+from twistream_kit.simulator.call_plan import CallPlan, keys, length, spoken, strings
 from twistream_kit.simulator.debugger import Debugger
 from twistream_kit.simulator.handset import Handset
 from twistream_kit.simulator.handshake import read_url
-from twistream_kit.simulator.leg import DIGITS, StreamLeg
+from twistream_kit.simulator.leg import StreamLeg
 from twistream_kit.simulator.pacer import Pacer
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.stream_client import StreamClient, StreamEnding
@@ -38,22 +35,6 @@ LONGEST_SECONDS = 60.0
 
 KEY_SECONDS = 0.2
 """The time from one key to the next; a fast finger."""
-
-_numbers = count(1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What the caller does.  The token is kept out of every repr."""
-
-    url: str
-    say: bytes
-    press: str
-    seconds: float | None
-    parameters: Mapping[str, str]
-    behaviour: Behaviour
-    auth_token: str | None = field(repr=False)
-    number: int = field(default_factory=lambda: next(_numbers))
 
 
 def simulate_call(
@@ -92,12 +73,12 @@ def simulate_call(
     """
     behaviour = behaviour or Behaviour()
     read_url(url, behaviour)
-    plan = _Plan(
+    plan = CallPlan(
         url,
-        _spoken(say),
-        _keys(press),
-        _length(seconds),
-        _parameters(parameters),
+        spoken(say),
+        keys(press),
+        length(seconds),
+        strings(parameters),
         behaviour,
         auth_token,
     )
@@ -107,7 +88,7 @@ def simulate_call(
     return pending
 
 
-def _run(plan: _Plan, pending: Pending[CallReport]) -> None:
+def _run(plan: CallPlan, pending: Pending[CallReport]) -> None:
     try:
         with asyncio.Runner() as runner:
             report = runner.run(_Call(plan).report())
@@ -120,7 +101,7 @@ def _run(plan: _Plan, pending: Pending[CallReport]) -> None:
 class _Call:
     """The call while it lasts; made and used on its own loop."""
 
-    def __init__(self, plan: _Plan) -> None:
+    def __init__(self, plan: CallPlan) -> None:
         self._plan = plan
         self._debugger = Debugger()
         self._handset = Handset(plan.behaviour)
@@ -234,46 +215,3 @@ def _query_objection(query: str) -> Objection:
         "Pass values as <Parameter>; they arrive in the start message",
         "warning",
     )
-
-
-def _spoken(say: object) -> bytes:
-    if say is None:
-        return b""
-    if isinstance(say, Clip):
-        return say.payload
-    if not isinstance(say, bytes):
-        kind = type(say).__name__
-        raise TypeError(f"say must be a Clip or PCMU bytes, not {kind}; kit.load_clip(path) reads")
-    if to_twilio.is_wav(say):
-        raise LocalProtocolError(
-            "starts with RIFF: it is a whole WAV file, not bare PCMU",
-            field="say",
-            consequence="The server would hear its header as noise",
-            fix="Pass kit.load_clip(path)",
-        )
-    return say
-
-
-def _keys(press: str) -> str:
-    wrong = sorted(set(press) - DIGITS)
-    if wrong:
-        raise ValueError(f"press has {wrong[0]!r}, which is no key of a telephone: 0-9, *, #, A-D")
-    return press
-
-
-def _length(seconds: float | None) -> float | None:
-    if seconds is not None and not 0 < seconds <= 4 * 3600:
-        raise ValueError(f"seconds is {seconds!r}; a call lasts more than 0 and at most 14400 s")
-    return seconds
-
-
-def _parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
-    for name, value in (parameters or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"parameter {name!r} is {value!r}; names and values are strings")
-        if len(name) + len(value) >= PARAMETER_LIMIT:
-            raise ValueError(
-                f"parameter {name!r} is too long: name and value together must stay under "
-                f"{PARAMETER_LIMIT} characters (Twilio's limit)"
-            )
-    return dict(parameters or {})

@@ -35,8 +35,8 @@ def spoken(text: str) -> bytes:
 
 @lru_cache(maxsize=1)
 def error_tone() -> bytes:
-    """Return the sound of "an application error has occurred", as PCMU, 0.6 s."""
-    return (Clip.tone(480, 0.3) + Clip.tone(360, 0.3)).payload
+    """Return the sound of "an application error has occurred", as PCMU, 0.3 s."""
+    return (Clip.tone(480, 0.15) + Clip.tone(360, 0.15)).payload
 
 
 class Speech:

@@ -12,18 +12,14 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import CloseCode
 from websockets.protocol import State
 
 from twistream_kit.protocol import from_twilio
 from twistream_kit.simulator.assumptions import (
     CLOSE_WAIT_SECONDS,
-    NORMAL_CLOSE,
     PROTOCOL_ERROR_CLOSE,
     SLOW_READER_SECONDS,
     Behaviour,
@@ -31,15 +27,10 @@ from twistream_kit.simulator.assumptions import (
 from twistream_kit.simulator.debugger import Debugger
 from twistream_kit.simulator.handshake import StreamFailed, open_socket, read_url
 from twistream_kit.simulator.judge import Warned
-from twistream_kit.simulator.leg import PROTOCOL_ERROR, StreamLeg
+from twistream_kit.simulator.leg import StreamLeg
+from twistream_kit.simulator.stream_ending import StreamEnding, ending_of
 
 __all__ = ["StreamClient", "StreamEnding", "StreamFailed"]
-
-BROKEN_PIPE = 31903
-"""The connection died without a word (§5.1)."""
-
-CLOSED_BY_SERVER = 31921
-"""The server closed the connection, by anything but 1000 [ASM] (§10.5)."""
 
 OVERFLOW = 31930
 """The server reads too slowly: frames of the caller were dropped (§5.1)."""
@@ -47,23 +38,6 @@ OVERFLOW = 31930
 _WIRE_BYTES_PER_SECOND = 50 * 400
 _SLOW_READER_BYTES = int(SLOW_READER_SECONDS * _WIRE_BYTES_PER_SECOND)
 _MESSAGES_AT_A_TIME = 64
-_OUR_OBJECTIONS = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.MESSAGE_TOO_BIG)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEnding:
-    """How a stream ended.
-
-    Attributes:
-        reason: ``stopped`` (the call ended, or its TwiML was replaced), ``server-closed``,
-            ``broken`` (the connection died) or ``protocol-error``.
-        close_code: What the server's Close frame said, 1005 for one without status, 1006 for none.
-        error_code: What Twilio logs for it, or None.
-    """
-
-    reason: Literal["stopped", "server-closed", "broken", "protocol-error"]
-    close_code: int
-    error_code: int | None = None
 
 
 class StreamClient:
@@ -193,24 +167,15 @@ class StreamClient:
             pass  # how it was closed is read from the connection
         finally:
             connection.transport.abort()
-        ending = self._ending(connection)
+        ending = ending_of(
+            connection.protocol,
+            broken=self.leg.broken,
+            stopping=self._stopping,
+            strict=self._behaviour.strict,
+        )
         if ending.error_code is not None and not self.leg.broken:
-            self._log(ending.error_code, _IN_WORDS[ending.reason].format(ending.close_code))
+            self._log(ending.error_code, ending.in_words)
         return ending
-
-    def _ending(self, connection: ClientConnection) -> StreamEnding:
-        received, sent = connection.protocol.close_rcvd, connection.protocol.close_sent
-        code = int(received.code) if received else int(CloseCode.ABNORMAL_CLOSURE)
-        if self.leg.broken:
-            return StreamEnding("protocol-error", code, PROTOCOL_ERROR)
-        if self._stopping:
-            return StreamEnding("stopped", code)
-        if received is not None:
-            fine = code == NORMAL_CLOSE and not self._behaviour.strict
-            return StreamEnding("server-closed", code, None if fine else CLOSED_BY_SERVER)
-        if sent is not None and sent.code in _OUR_OBJECTIONS:
-            return StreamEnding("protocol-error", code, PROTOCOL_ERROR)
-        return StreamEnding("broken", code, BROKEN_PIPE)
 
     def _send(self, messages: Iterable[from_twilio.Message], now: float) -> None:
         connection = self._connection
@@ -267,12 +232,6 @@ class StreamClient:
             objections=warned.objections if warned else (),
         )
 
-
-_IN_WORDS = {
-    "server-closed": "your server closed the connection with {}",
-    "broken": "the connection died without a Close frame",
-    "protocol-error": "your server broke a rule of WebSocket",
-}
 
 _KINDS: dict[type, str] = {
     from_twilio.Connected: "connected",

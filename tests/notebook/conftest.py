@@ -1,0 +1,165 @@
+"""Calls to press buttons on, ways to wait, and kernels."""
+
+from __future__ import annotations
+
+import asyncio
+import runpy
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.live.dialling import Call, place_call
+from twistream_kit.live.server import StreamServer
+from twistream_kit.live.stream import MediaStream
+from twistream_kit.notebook import background
+from twistream_kit.notebook.event_log import event_log
+from twistream_kit.simulator.phone import Phone
+from twistream_kit.simulator.twilio import SimulatedTwilio
+
+LIMIT_SECONDS = 8
+
+# Tests are not a package, so what they share is loaded from its file.
+_HERE = Path(__file__).parent
+_FRONT_END = runpy.run_path(str(_HERE / "front_end.py"))
+_KERNELS = runpy.run_path(str(_HERE / "install_kernels.py"))
+
+
+@pytest.fixture
+def until():
+    """Wait until `condition()` is true, and fail when it never is."""
+
+    def wait(condition, seconds=LIMIT_SECONDS):
+        pause, limit = threading.Event(), time.monotonic() + seconds
+        while not (result := condition()):
+            assert time.monotonic() < limit, "what was waited for never came"
+            pause.wait(0.005)
+        return result
+
+    return wait
+
+
+@pytest.fixture
+def background_loop():
+    """The module that runs the kit's loop; whatever a test starts there is stopped after it."""
+    yield background
+    background.stop()
+    assert background.running() == []
+
+
+@pytest.fixture
+def said():
+    """Return what the kit's event log says of what happened since the test began."""
+    log, begin = event_log(), time.monotonic()
+    return lambda: [line.text for line in log.lines if line.at >= begin]
+
+
+class Thing:
+    """Something to start that notes, on which loop and thread, it was entered and left."""
+
+    def __init__(self, name="thing", *, notes=None, fail=None, gate=None):
+        self.name, self.fail, self.gate = name, fail, gate
+        self.notes = [] if notes is None else notes
+        self.loop = self.thread = self.task = None
+
+    async def __aenter__(self):
+        self.loop, self.thread = asyncio.get_running_loop(), threading.current_thread()
+        self.task = asyncio.current_task()
+        self.notes.append(f"enter {self.name}")
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.fail is not None:
+            raise self.fail
+        return self
+
+    async def __aexit__(self, *_):
+        assert asyncio.current_task() is self.task
+        self.notes.append(f"leave {self.name}")
+
+
+@pytest.fixture
+def thing():
+    return Thing
+
+
+@dataclass
+class CallUp:
+    """A call on which things can be tried: everything about it."""
+
+    twilio: SimulatedTwilio
+    server: StreamServer
+    phone: Phone
+    call: Call
+    stream: MediaStream
+
+
+@pytest.fixture
+def make_call(background_loop):
+    """Bring a call up on the kit's loop; options are the server's."""
+
+    def make(handler=None, **options):
+        twilio = background_loop.start(SimulatedTwilio(ring_seconds=0.02))
+        server = background_loop.start(StreamServer(handler, **options))
+        phone = twilio.phone("+15550100001")
+        call = place_call(
+            twilio.client, to=phone.number, from_=twilio.numbers[0], stream_url=server.stream_url
+        ).result(LIMIT_SECONDS)
+        stream = server.next_stream(call).result(LIMIT_SECONDS)
+        return CallUp(twilio, server, phone, call, stream)
+
+    return make
+
+
+@pytest.fixture
+def tone():
+    """Three seconds of sound with a name."""
+    clip = Clip.tone(440, 3.0)
+    return Clip(clip.payload, name="tone")
+
+
+@pytest.fixture(scope="session")
+def specs(tmp_path_factory):
+    """The folder with the kernelspecs of this run."""
+    folder = tmp_path_factory.mktemp("jupyter")
+    for version in _KERNELS["KERNELS"]:
+        _KERNELS["write_spec"](version, folder)
+    return folder
+
+
+@pytest.fixture(scope="session", params=_KERNELS["KERNELS"])
+def kernel_version(request):
+    """Every kernel that is supported by promise."""
+    return request.param
+
+
+@pytest.fixture
+def fresh_kernel(specs):
+    """Start kernels by version; they end with the test."""
+    begun = []
+
+    def begin(version, **options):
+        begun.append(_FRONT_END["FrontEnd"](f"ipykernel-{version}", specs, **options))
+        return begun[-1]
+
+    yield begin
+    for front_end in begun:
+        front_end.close()
+
+
+@pytest.fixture(scope="session")
+def shared_kernel(kernel_version, specs):
+    """One kernel of each version for all tests that leave it as they found it."""
+    front_end = _FRONT_END["FrontEnd"](f"ipykernel-{kernel_version}", specs)
+    yield front_end
+    front_end.close()
+
+
+@pytest.fixture
+def kernel(shared_kernel):
+    """The shared kernel, in which nothing runs before the test nor after it."""
+    shared_kernel.run("import twistream_kit as kit; assert kit.running() == []")
+    yield shared_kernel
+    shared_kernel.run("kit.stop()")

@@ -1,0 +1,157 @@
+"""A front end without a browser: it speaks to a kernel as JupyterLab does.
+
+``button.click()`` runs a button's handler on the thread that says it, so it can never show on
+which thread a kernel handles a click, nor whether it waits for the running cell.  Here a click is
+a comm message, sent over a kernel's subshell where it has one, as JupyterLab 4.4 and newer do.
+"""
+
+from __future__ import annotations
+
+import ast
+import queue
+import time
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import KernelManager
+
+LIMIT_SECONDS = 30.0
+
+
+class CellError(Exception):
+    """A cell raised; the text is the name of the error and what it says."""
+
+
+class FrontEnd:
+    """One kernel, and all that it said so far.
+
+    Attributes:
+        models: The state of every widget, by the id of its comm, as the last update left it.
+        printed: What was written to stdout and stderr, with the id of the request it belongs to.
+        errors: The errors of cells and callbacks, likewise.
+        shown: The display bundles, likewise.
+    """
+
+    def __init__(self, name, specs, *, subshells=True):
+        spec_manager = KernelSpecManager(kernel_dirs=[str(specs / "kernels")])
+        self.manager = KernelManager(
+            kernel_name=name,
+            kernel_spec_manager=spec_manager,
+            connection_file=str(specs / f"{name}-{time.monotonic_ns()}.json"),
+        )
+        self.manager.start_kernel()
+        self._connect(subshells)
+
+    def _connect(self, subshells):
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=LIMIT_SECONDS)
+        self.models, self.printed, self.errors, self.shown = {}, [], [], []
+        self._replies, self._idle = {}, set()
+        self.subshell = self._make_subshell() if subshells else None
+
+    def _make_subshell(self):
+        asked = self.client.kernel_info()
+        self.wait(lambda: asked in self._replies, "kernel info")
+        if "kernel subshells" not in self._replies[asked].get("supported_features", []):
+            return None
+        request = self.client.session.msg("create_subshell_request", {})
+        self.client.control_channel.send(request)
+        return self.client.get_control_msg(timeout=LIMIT_SECONDS)["content"]["subshell_id"]
+
+    def close(self):
+        """Take the kernel away without asking it."""
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+    def restart(self):
+        """Restart the kernel as the button of a notebook does."""
+        self.client.stop_channels()
+        self.manager.restart_kernel(now=False)
+        self._connect(self.subshell is not None)
+
+    # Cells
+
+    def begin(self, code, **options):
+        """Send a cell and do not wait for it; return the id of the request."""
+        return self.client.execute(code, **options)
+
+    def run(self, code, seconds=LIMIT_SECONDS):
+        """Run a cell to its end; return what it printed."""
+        return self.result_of(self.begin(code), seconds)
+
+    def result_of(self, request, seconds=LIMIT_SECONDS):
+        """Wait for a cell; return what it printed, or raise what it raised as a `CellError`."""
+        self.wait(lambda: self.has_ended(request), "the end of a cell", seconds)
+        for parent, error in self.errors:
+            if parent == request:
+                raise CellError(error)
+        return "".join(text for parent, text in self.printed if parent == request)
+
+    def value(self, expression):
+        """Return the value of an expression, which must be a literal's."""
+        return ast.literal_eval(self.run(f"print(repr({expression}))"))
+
+    def has_ended(self, request):
+        """Whether a cell has been answered, and all its output is here."""
+        return request in self._replies and request in self._idle
+
+    def status_of(self, request):
+        """Return ``ok``, ``error`` or ``aborted``."""
+        return self._replies[request]["status"]
+
+    # Widgets
+
+    def click(self, model_id):
+        """Click a button."""
+        self._comm(model_id, {"method": "custom", "content": {"event": "click"}})
+
+    def change(self, model_id, **state):
+        """Change a widget as a person does with the mouse."""
+        self._comm(model_id, {"method": "update", "state": state, "buffer_paths": []})
+
+    def _comm(self, comm_id, content):
+        message = self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": content})
+        if self.subshell is not None:
+            message["header"]["subshell_id"] = self.subshell
+        self.client.shell_channel.send(message)
+
+    # What the kernel says
+
+    def wait(self, condition, what, seconds=LIMIT_SECONDS):
+        """Take in what the kernel says until `condition()` is true; return its value."""
+        until = time.monotonic() + seconds
+        while not (result := condition()):
+            if time.monotonic() > until:
+                raise TimeoutError(f"no {what} within {seconds} s; {self.errors} {self.printed}")
+            self.take_in()
+        return result
+
+    def take_in(self):
+        """Take in what the kernel has said, after waiting for it a moment."""
+        try:
+            self._note(self.client.get_iopub_msg(timeout=0.02))
+        except queue.Empty:
+            pass
+        try:
+            reply = self.client.get_shell_msg(timeout=0)
+        except queue.Empty:
+            return
+        self._replies[reply["parent_header"].get("msg_id")] = reply["content"]
+
+    def _note(self, message):
+        kind, content = message["msg_type"], message["content"]
+        parent = message["parent_header"].get("msg_id")
+        match kind:
+            case "comm_open":
+                self.models[content["comm_id"]] = dict(content["data"]["state"])
+            case "comm_msg" if content["data"].get("method") == "update":
+                self.models[content["comm_id"]].update(content["data"]["state"])
+            case "stream":
+                self.printed.append((parent, content["text"]))
+            case "error":
+                self.errors.append((parent, f"{content['ename']}: {content['evalue']}"))
+            case "execute_result" | "display_data":
+                self.shown.append((parent, content["data"]))
+            case "status" if content["execution_state"] == "idle":
+                self._idle.add(parent)

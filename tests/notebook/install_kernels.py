@@ -1,0 +1,70 @@
+"""Older ipykernels beside the newest, for the tests that drive a kernel as a front end does.
+
+Each is put into a folder of its own by ``pip install --no-deps --target``, about a second each,
+and kept under ``.kernels/`` at the root of the repository.  ipykernel is pure Python, and its
+dependencies are those of the environment.  ``python tests/notebook/install_kernels.py`` does it
+ahead of the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[2] / ".kernels"
+
+OLDER = ("6.29.5", "7.3.0")
+"""The oldest that is supported: all on one thread; and one whose clicks are always on a subshell.
+The newest, which is in the environment, alternates between the two."""
+
+NEWEST = "newest"
+KERNELS = (*OLDER, NEWEST)
+
+
+def installed(version: str) -> Path:
+    """Return the folder with that version, after installing it if it is not there yet."""
+    target = FOLDER / f"ipykernel-{version}"
+    if target.exists():
+        return target
+    FOLDER.mkdir(exist_ok=True)
+    # Renamed when it is complete, so that two test runs at once cannot see half of one.
+    part = FOLDER / f".{target.name}.{os.getpid()}"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    wanted = ["--no-deps", "--target", str(part), f"ipykernel=={version}"]
+    done = subprocess.run([*pip, *wanted], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        shutil.rmtree(part, ignore_errors=True)
+        raise RuntimeError(f"ipykernel {version} could not be installed: {done.stderr}")
+    try:
+        part.rename(target)
+    except OSError:  # the other run was quicker
+        shutil.rmtree(part)
+    return target
+
+
+def write_spec(version: str, specs: Path) -> str:
+    """Write the kernelspec of one version into `specs`; return the kernel's name."""
+    name = f"ipykernel-{version}"
+    environment = {"IPYTHONDIR": str(specs / "ipython")}
+    if version != NEWEST:
+        environment["PYTHONPATH"] = str(installed(version))
+    argv = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
+    spec = {
+        "argv": [*argv, "-f", "{connection_file}"],
+        "display_name": name,
+        "language": "python",
+        "env": environment,
+    }
+    folder = specs / "kernels" / name
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    return name
+
+
+if __name__ == "__main__":
+    for each in OLDER:
+        installed(each)

@@ -1,0 +1,493 @@
+import json
+import threading
+import wave
+from collections import deque
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.ulaw import decode_ulaw
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.capture import Capture, CaptureError, Entry
+from twistream_kit.protocol.conversation import Conversation
+
+SID = "MZ00000000000000000000000000000001"
+CALL = "CA00000000000000000000000000000002"
+SECOND = bytes(range(250)) * 32  # 8000 bytes: one second, no two neighbours alike
+
+
+def voice(chunk, fill=0x10, size=160):
+    return from_twilio.Media(SID, bytes([fill]) * size, chunk + 1, "inbound", chunk, 20 * chunk)
+
+
+def a_capture(*rows, started=100.0, **options):
+    capture = Capture(SID, CALL, started, **options)
+    for at, message in rows:
+        capture.append(message, started + at)
+    return capture
+
+
+def sound(payload):
+    return to_twilio.Media(SID, payload)
+
+
+def mark(name):
+    return to_twilio.Mark(SID, name)
+
+
+def returned(name):
+    return from_twilio.Mark(SID, name)
+
+
+CLEAR = to_twilio.Clear(SID)
+START = from_twilio.Start(SID, call_sid=CALL)
+STOP = from_twilio.Stop(SID)
+
+
+def silence(seconds):
+    return b"\xff" * round(seconds * 8000)
+
+
+# Entries
+
+
+def test_entries_are_the_messages_with_their_times_and_senders():
+    capture = a_capture((0, START), (0.02, voice(1)), (0.03, sound(SECOND)), (0.04, CLEAR))
+    assert [(round(e.at, 3), e.sender, e.size) for e in capture.entries] == [
+        (0.0, "twilio", 0),
+        (0.02, "twilio", 160),
+        (0.03, "server", 8000),
+        (0.04, "server", 0),
+    ]
+    assert [e.message for e in capture.entries] == [START, voice(1), sound(SECOND), CLEAR]
+    assert len(capture) == 4
+
+
+def test_repr_of_a_capture_is_one_line():
+    assert repr(a_capture((0, START), (1.5, STOP))) == f"Capture({SID}, 1.50 s, 2 messages)"
+    assert repr(Capture()) == "Capture(no stream, 0.00 s, 0 messages)"
+
+
+def test_empty_capture_is_true_and_silent():
+    capture = Capture()
+    assert capture
+    assert capture.entries == []
+    assert capture.caller.payload == capture.heard.payload == b""
+    assert capture.playbacks() == []
+
+
+def test_capture_can_be_read_while_another_thread_appends():
+    capture = Capture(SID, keep_seconds=1)
+    started, failures = threading.Event(), []
+
+    def append():
+        for chunk in range(1, 5001):
+            capture.append(voice(chunk), chunk * 0.02)
+            started.set()
+
+    writer = threading.Thread(target=append)
+    writer.start()
+    started.wait(5)
+    while writer.is_alive():
+        chunks = [e.message.chunk for e in capture.entries]
+        if chunks != list(range(1, len(chunks) + 1)):
+            failures.append(chunks)
+    writer.join(5)
+    assert failures == []
+    assert len(capture.entries) == 5000
+
+
+# What is kept
+
+
+def test_sound_beyond_the_limit_is_dropped_and_its_size_kept():
+    rows = [(chunk * 0.02, voice(chunk)) for chunk in range(1, 101)]
+    capture = a_capture(*rows, (2.01, returned("x")), keep_seconds=1.0)
+    entries = capture.entries
+    assert [e.is_kept for e in entries[:100]] == [True] * 50 + [False] * 50
+    assert [e.size for e in entries[:100]] == [160] * 100
+    assert [e.message.chunk for e in entries[:100]] == list(range(1, 101))
+    assert entries[99].message.payload == b""
+    assert entries[100].message == returned("x")
+
+
+def test_limit_is_for_each_direction_and_never_drops_a_mark():
+    capture = a_capture(
+        (0, sound(SECOND)), (0.1, voice(1)), (0.2, sound(SECOND)), (0.3, mark("a")), keep_seconds=1
+    )
+    assert [e.is_kept for e in capture.entries] == [True, True, False, True]
+    assert [type(e.message).__name__ for e in capture.entries] == [
+        "Media",
+        "Media",
+        "Media",
+        "Mark",
+    ]
+
+
+def test_dropped_sound_counts_as_silence_when_heard():
+    capture = a_capture((0, sound(SECOND)), (0, sound(SECOND)), (3, STOP), keep_seconds=1)
+    assert capture.heard.payload == SECOND + silence(1)
+
+
+# The caller
+
+
+def test_caller_is_the_inbound_media_put_together():
+    capture = a_capture((0, START), (0.01, voice(1, 0x11)), (0.03, voice(2, 0x22)))
+    assert capture.caller.payload == b"\x11" * 160 + b"\x22" * 160
+    assert isinstance(capture.caller, Clip)
+
+
+def test_missing_chunks_are_silence():
+    capture = a_capture((0.02, voice(1)), (0.08, voice(4)))
+    assert capture.caller.payload == b"\x10" * 160 + silence(0.04) + b"\x10" * 160
+
+
+def test_wild_chunk_numbers_do_not_swell_the_sound():
+    capture = a_capture((0.02, voice(1)), (0.04, voice(10**9)), (0.06, voice(3)))
+    assert capture.caller.seconds < 0.1
+
+
+def test_outbound_track_is_not_the_caller():
+    ours = from_twilio.Media(SID, b"\x00" * 160, track="outbound")
+    assert a_capture((0.01, ours)).caller.payload == b""
+
+
+def test_late_first_media_is_preceded_by_silence():
+    assert a_capture((1.0, voice(1))).caller.payload == silence(1) + b"\x10" * 160
+
+
+# What was heard: tables by hand from PROTOCOL.md §4
+
+
+def test_sound_is_heard_from_the_moment_it_was_sent():
+    assert a_capture((0.5, sound(SECOND)), (3, STOP)).heard.payload == silence(0.5) + SECOND
+
+
+def test_cleared_sound_is_absent():
+    capture = a_capture((0, sound(SECOND)), (0.25, CLEAR), (1, STOP))
+    assert capture.heard.payload == SECOND[:2000]
+
+
+def test_sound_after_a_clear_is_heard_in_its_place():
+    capture = a_capture((0, sound(SECOND)), (0.25, CLEAR), (0.5, sound(SECOND)), (3, STOP))
+    assert capture.heard.payload == SECOND[:2000] + silence(0.25) + SECOND
+
+
+def test_pause_between_two_sounds_is_silence():
+    capture = a_capture((0, sound(SECOND)), (2, sound(SECOND)), (4, STOP))
+    assert capture.heard.payload == SECOND + silence(1) + SECOND
+
+
+def test_sound_still_waiting_when_the_call_ends_is_not_heard():
+    assert a_capture((0, sound(SECOND)), (0.5, STOP)).heard.payload == SECOND[:4000]
+
+
+def test_mark_that_returns_late_shifts_what_was_heard():
+    capture = a_capture(
+        (0, sound(SECOND)), (0, mark("a")), (0, sound(SECOND)), (1.1, returned("a")), (3, STOP)
+    )
+    assert capture.heard.payload == silence(0.1) + SECOND + SECOND
+
+
+# Playbacks
+
+
+def a_playback(capture):
+    [playback] = capture.playbacks()
+    return (playback.name, playback.heard_ms, playback.total_ms, playback.ending)
+
+
+def test_playback_ends_heard_when_its_mark_returns():
+    capture = a_capture((0, sound(SECOND)), (0, mark("hi#1")), (1, returned("hi#1")))
+    assert a_playback(capture) == ("hi", 1000, 1000, "heard")
+
+
+def test_playback_ends_cleared_though_its_mark_returns():
+    capture = a_capture(
+        (0, sound(SECOND)), (0, mark("hi#1")), (0.25, CLEAR), (0.251, returned("hi#1")), (1, STOP)
+    )
+    assert a_playback(capture) == ("hi", 250, 1000, "cleared")
+
+
+def test_clear_during_the_way_back_of_a_mark_does_not_clear_what_was_heard():
+    capture = a_capture(
+        (0, sound(SECOND)), (0, mark("hi#1")), (1.01, CLEAR), (1.02, returned("hi#1"))
+    )
+    assert a_playback(capture) == ("hi", 1000, 1000, "heard")
+    assert capture.summary().marks == (("hi", "heard"),)
+
+
+def test_playback_ends_lost_when_the_stream_stops_before_it_was_played():
+    capture = a_capture((0, sound(SECOND)), (0, mark("hi#1")), (0.5, STOP))
+    assert a_playback(capture) == ("hi", 500, 1000, "lost")
+
+
+def test_playback_is_open_while_it_plays():
+    capture = a_capture((0, sound(SECOND)), (0, mark("hi#1")), (0.5, voice(1)))
+    assert a_playback(capture) == ("hi", 500, 1000, "open")
+
+
+def test_progress_marks_do_not_cut_a_playback():
+    capture = a_capture(
+        (0, sound(SECOND)),
+        (0, mark("play#1@1s")),
+        (0, sound(SECOND)),
+        (0, mark("play#1")),
+        (2, returned("play#1@1s")),
+        (2.1, returned("play#1")),
+    )
+    assert a_playback(capture) == ("play", 2000, 2000, "heard")
+
+
+def test_marks_of_another_server_need_no_numbers():
+    capture = a_capture(
+        (0, sound(SECOND)), (0, mark("part")), (0, sound(SECOND)), (0, mark("part")),
+        (1, returned("part")), (2, returned("part")),
+    )  # fmt: skip
+    assert [(p.name, p.ending, p.heard_ms) for p in capture.playbacks()] == [
+        ("part", "heard", 1000),
+        ("part", "heard", 1000),
+    ]
+
+
+def test_mark_that_a_clear_left_over_names_the_playback_it_cut_off():
+    capture = a_capture(
+        (0, sound(SECOND)), (0.25, CLEAR), (0.25, mark("hi#1")), (0.26, returned("hi#1")), (1, STOP)
+    )
+    assert a_playback(capture) == ("hi", 250, 1000, "cleared")
+    assert capture.summary().marks == (("hi", "cleared"),)
+
+
+def test_mark_long_after_a_clear_is_a_new_one():
+    capture = a_capture(
+        (0, sound(SECOND)), (0.25, CLEAR), (2, mark("later#2")), (2.01, returned("later#2"))
+    )
+    assert capture.summary().marks == (("later", "heard"),)
+    assert a_playback(capture)[0] == ""
+
+
+class FarEnd:
+    """Twilio's player, cranked by hand in steps of one frame: the oracle for `heard`."""
+
+    def __init__(self):
+        self.waiting, self.heard = deque(), bytearray()
+
+    def take(self, message):
+        if isinstance(message, to_twilio.Media):
+            self.waiting.extend(message.payload)
+        elif isinstance(message, to_twilio.Mark):
+            self.waiting.append(message.name)
+        else:
+            self.waiting = deque(item for item in self.waiting if isinstance(item, str))
+
+    def play(self):
+        marks, frame = [], bytearray()
+        while self.waiting and (isinstance(self.waiting[0], str) or len(frame) < 160):
+            item = self.waiting.popleft()
+            marks.append(item) if isinstance(item, str) else frame.append(item)
+        self.heard += bytes(frame).ljust(160, b"\xff")
+        return marks
+
+
+def test_heard_agrees_with_a_player_at_the_far_end_of_a_conversation():
+    ours, twilio, capture = Conversation(SID), FarEnd(), Capture(SID, CALL)
+    rng = np.random.default_rng(7)
+    outcomes = []
+    for tick in range(600):
+        now = tick * 0.02
+        if tick in (10, 100, 150, 400):
+            payload = rng.integers(0, 255, int(rng.integers(3, 200)) * 160, dtype=np.uint8)
+            ours.play(payload.tobytes(), now, mark=f"m{tick}")
+        if tick in (60, 160, 161):
+            outcomes += ours.clear(now)
+        while (message := ours.next_message(now)) is not None:
+            capture.append(message, now)
+            twilio.take(message)
+        for name in twilio.play():
+            echo = from_twilio.Mark(SID, name)
+            capture.append(echo, now + 0.02)
+            outcomes += ours.receive(echo, now + 0.02)
+    capture.append(STOP, 12.0)
+    heard = capture.heard.payload
+    assert heard.ljust(len(twilio.heard), b"\xff") == bytes(twilio.heard)
+    by_handle = {o.handle.split("#")[0]: (o.ending, o.heard_ms, o.total_ms) for o in outcomes}
+    for playback in capture.playbacks():
+        assert (playback.ending, playback.heard_ms) == by_handle[playback.name][:2]
+
+
+# Stereo and summary
+
+
+def test_stereo_has_the_caller_left_and_what_was_heard_right(tmp_path):
+    capture = a_capture((0.01, voice(1, 0x20)), (0.02, sound(SECOND)), (2, STOP))
+    path = capture.stereo(tmp_path / "call.wav")
+    with wave.open(str(path)) as wav:
+        assert (wav.getnchannels(), wav.getsampwidth(), wav.getframerate()) == (2, 2, 8000)
+        samples = np.frombuffer(wav.readframes(wav.getnframes()), "<i2").reshape(-1, 2)
+    assert len(samples) == 160 + 8000
+    assert (samples[:160, 0] == decode_ulaw(b"\x20")[0]).all()
+    assert (samples[160:, 0] == 0).all()
+    assert (samples[:160, 1] == 0).all()
+    assert (samples[160:, 1] == decode_ulaw(SECOND)).all()
+
+
+def test_summary_counts_and_reads_as_a_report():
+    capture = a_capture(
+        (0, START), (0.02, voice(1)), (0.04, voice(2)), (0.05, sound(SECOND)), (0.05, mark("hi#1")),
+        (0.3, CLEAR), (0.31, returned("hi#1")), (0.5, from_twilio.Dtmf(SID, "1")), (1, STOP),
+    )  # fmt: skip
+    summary = capture.summary()
+    assert summary.from_twilio == {"start": 1, "media": 2, "mark": 1, "dtmf": 1, "stop": 1}
+    assert summary.to_twilio == {"media": 1, "mark": 1, "clear": 1}
+    assert repr(summary).splitlines() == [
+        f"Stream {SID}, 1.00 s",
+        "from Twilio: 1 start, 2 media, 1 mark, 1 dtmf, 1 stop; 0.04 s of sound",
+        "to Twilio: 1 media, 1 mark, 1 clear; 1.00 s of sound, 0.25 s heard",
+        "marks: hi cleared",
+    ]
+
+
+# Files
+
+
+FULL = [
+    (0, from_twilio.Connected()),
+    (0.001, from_twilio.Start(SID, "AC1", CALL, custom_parameters={"a": "ä"})),
+    (0.02, voice(1)),
+    (0.03, sound(SECOND)),
+    (0.04, mark("hi#1")),
+    (0.1, from_twilio.Unknown("new", '{"event":"new",\n "x": [1, 2]}')),
+    (0.2, CLEAR),
+    (0.21, returned("hi#1")),
+    (0.5, from_twilio.Dtmf(SID, "#", 9)),
+    (1, STOP),
+]
+
+
+def test_saved_capture_comes_back_the_same(tmp_path):
+    capture = a_capture(*FULL, started=0.0)
+    loaded = Capture.load(capture.save(tmp_path / "call.jsonl"))
+    assert (loaded.stream_sid, loaded.call_sid) == (SID, CALL)
+    assert loaded.heard == capture.heard
+    assert loaded.playbacks() == capture.playbacks()
+    for theirs, ours in zip(loaded.entries, capture.entries, strict=True):
+        assert theirs.at == pytest.approx(ours.at, abs=1e-6)
+        assert theirs.size == ours.size
+        if not isinstance(ours.message, from_twilio.Unknown):
+            assert theirs.message == ours.message
+    assert loaded.entries[5].message.event == "new"
+
+
+def test_file_has_a_header_and_one_line_for_each_message(tmp_path):
+    path = a_capture((0.25, CLEAR)).save(tmp_path / "call.jsonl")
+    assert path.read_text() == (
+        '{"format":"twistream-capture","version":1,"streamSid":"' + SID + '","callSid":"' + CALL
+        + '","keepSeconds":900.0}\n'
+        '{"at":0.250000,"from":"server","message":{"event":"clear","streamSid":"' + SID + '"}}\n'
+    )  # fmt: skip
+
+
+def test_sizes_of_dropped_sound_survive_a_file(tmp_path):
+    capture = a_capture((0, sound(SECOND)), (0, sound(SECOND)), (0.1, voice(1)), keep_seconds=1)
+    loaded = Capture.load(capture.save(tmp_path / "call.jsonl"))
+    assert [(e.size, e.is_kept) for e in loaded.entries] == [
+        (8000, True),
+        (8000, False),
+        (160, True),
+    ]
+    again = Capture.load(loaded.save(tmp_path / "again.jsonl"))
+    assert again.entries == loaded.entries
+
+
+@settings(deadline=None, max_examples=60)
+@given(cut=st.integers(0, 10_000))
+def test_file_that_was_cut_off_anywhere_is_read_up_to_there(tmp_path_factory, cut):
+    path = tmp_path_factory.mktemp("cut") / "call.jsonl"
+    entries = Capture.load(a_capture(*FULL).save(path)).entries
+    whole = path.read_bytes()
+    header = whole.index(b"\n")
+    kept = whole[: header + min(cut, len(whole) - header)]
+    path.write_bytes(kept)
+    loaded = Capture.load(path).entries
+    n_lines = kept.count(b"\n") - 1
+    assert loaded[:n_lines] == entries[: max(0, n_lines)] or n_lines < 0
+    assert len(loaded) in (max(0, n_lines), n_lines + 1)
+
+
+def test_saving_replaces_a_file_as_a_whole(tmp_path):
+    path = tmp_path / "call.jsonl"
+    a_capture(*FULL).save(path)
+    before = path.read_bytes()
+    broken = a_capture((0, from_twilio.Unknown("x", "not JSON")))
+    with pytest.raises(ValueError):
+        broken.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", "call.jsonl, line 1: this is not the header of a capture."),
+        ("[]\n", "call.jsonl, line 1: this is not the header of a capture."),
+        ('{"format":"har"}\n', "call.jsonl, line 1: this is not the header of a capture."),
+        (
+            '{"format":"twistream-capture","version":2}\n',
+            (
+                "call.jsonl, line 1: the capture has version 2; this package reads up to 1. Read it"
+                " with a newer twistream-kit."
+            ),
+        ),
+        (
+            '{"format":"twistream-capture","version":1}\nrubbish\n{}\n',
+            "call.jsonl, line 2: the line cannot be read: it is no timed message.",
+        ),
+        (
+            (
+                '{"format":"twistream-capture","version":1}\n'
+                '{"at":0,"from":"server","message":{"event":"clear"}}\n'
+            ),
+            "call.jsonl, line 2: the line cannot be read: streamSid is missing.",
+        ),
+    ],
+)
+def test_file_that_is_no_capture_is_refused_by_line(tmp_path, text, error):
+    path = tmp_path / "call.jsonl"
+    path.write_text(text)
+    with pytest.raises(CaptureError) as caught:
+        Capture.load(path)
+    assert str(caught.value).startswith(error)
+    assert isinstance(caught.value, ValueError)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 5),
+            st.one_of(
+                st.builds(voice, st.integers(0, 50)),
+                st.builds(sound, st.binary(max_size=5000)),
+                st.builds(mark, st.sampled_from(["a", "b#1", "b#1@1s"])),
+                st.builds(returned, st.sampled_from(["a", "b#1", "b#1@1s", "c"])),
+                st.sampled_from([CLEAR, STOP, START]),
+            ),
+        ),
+        max_size=30,
+    )
+)
+def test_any_capture_adds_up(rows):
+    capture = a_capture(*sorted(rows, key=lambda row: row[0]))
+    summary = capture.summary()
+    playbacks = capture.playbacks()
+    assert all(0 <= p.heard_ms <= p.total_ms for p in playbacks)
+    assert sum(p.total_ms for p in playbacks) == pytest.approx(
+        summary.sent_seconds * 1000, abs=len(playbacks) + 1
+    )
+    assert summary.heard_seconds <= summary.sent_seconds
+    assert all(isinstance(entry, Entry) for entry in capture.entries)
+    assert json.dumps(repr(summary))

@@ -1,0 +1,93 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twistream_kit.errors import LocalProtocolError
+from twistream_kit.protocol.stream_address import is_loopback, review_stream_url, stream_url
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "expected"),
+    [
+        ("https://host/x", "/media", "wss://host/x/media"),
+        ("https://host", "media", "wss://host/media"),
+        ("https://host/", "/media", "wss://host/media"),
+        ("wss://host:8443", "/a/b", "wss://host:8443/a/b"),
+        ("http://127.0.0.1:5000", "/media", "ws://127.0.0.1:5000/media"),
+        ("HTTPS://Host", "/media", "wss://Host/media"),
+        ("https://[2001:db8::1]:1", "/media", "wss://[2001:db8::1]:1/media"),
+    ],
+)
+def test_stream_url_is_the_socket_form_of_a_servers_address(base, path, expected):
+    assert stream_url(base, path) == expected
+
+
+@pytest.mark.parametrize(
+    "base", ["", "host", "ftp://host", "https://", "https://:80", "https://h?a=b"]
+)
+def test_address_without_scheme_or_host_is_refused_in_words(base):
+    with pytest.raises(LocalProtocolError, match=r"is not the address of a server\. .*https://"):
+        stream_url(base)
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:80/m", "http://localhost", "ws://[::1]:9/m"])
+def test_loopback_is_recognised(url):
+    assert is_loopback(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["wss://example.com", "ws://10.0.0.1", "ws://[::1", "", "localhost"]
+)
+def test_everything_else_is_not_loopback(url):
+    assert not is_loopback(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["wss://example.com/media", "wss://example.com:443", "wss://8.8.8.8/m"]
+)
+def test_public_wss_url_meets_no_objection(url):
+    assert review_stream_url(url) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "severity", "code", "problem"),
+    [
+        ("", "error", 31923, "is empty"),
+        ("wss://{host}/m", "error", 31923, "holds '{', which no URL may contain"),
+        ("wss://exa mple.com/m", "error", 31923, "holds ' '"),
+        ("wss:///media", "error", 31923, "names no host"),
+        ("wss://host.com:port/m", "error", 31923, "is no URL"),
+        ("wss://host.com:99999/m", "error", 31923, "is no URL"),
+        ("wss://[::1/m", "error", 31923, "is no URL"),
+        ("https://example.com/m", "error", 31922, "begins with https:// instead of wss://"),
+        ("ws://example.com/m", "error", 31922, "begins with ws:// instead of wss://"),
+        ("example.com/m", "error", 31922, "has no scheme"),
+        ("wss://example.com/m?token=1", "error", 31920, "has a query, ?token=1"),
+        ("/media", "warning", None, "is relative"),
+        ("ws://127.0.0.1:5000/m", "warning", 31922, "begins with ws:// instead of wss://"),
+        ("wss://192.168.0.7/m", "warning", 31904, "which is a private network"),
+        ("wss://localhost/m", "warning", 31904, "which is this machine"),
+        ("wss://nas.local/m", "warning", 31904, "which is a private network"),
+        ("wss://me:pw@example.com/m", "warning", None, "holds a user or password"),
+        ("wss://example.com/m#top", "warning", None, "has a #fragment"),
+        ("wss://example.com:8443/m", "note", None, "uses port 8443"),
+    ],
+)
+def test_objection_to_a_url_is_named_with_its_code(url, severity, code, problem):
+    first = review_stream_url(url)[0]
+    assert (first.severity, first.code) == (severity, code)
+    assert problem in first.problem
+    assert first.fix
+
+
+def test_password_in_a_url_is_not_repeated():
+    texts = map(str, review_stream_url("ws://me:hunter2@example.com/m?a=b"))
+    assert "hunter2" not in " ".join(texts)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(st.characters()) | st.text("ws:/.[]@?#1a%", max_size=20))
+def test_review_of_any_url_never_raises(url):
+    for objection in review_stream_url(url):
+        assert str(objection).encode()
+    is_loopback(url)

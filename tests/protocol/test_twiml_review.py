@@ -1,0 +1,251 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twistream_kit.protocol.twiml_review import review_twiml
+
+STREAM = '<Stream url="wss://example.com/media"/>'
+GOOD = f"<Response><Connect>{STREAM}</Connect></Response>"
+
+
+def connect(attributes="", inside=""):
+    stream = f'<Stream url="wss://example.com/media" {attributes}>{inside}</Stream>'
+    return f"<Response><Connect>{stream}</Connect></Response>"
+
+
+def found(xml):
+    return [(o.severity, o.code, o.field) for o in review_twiml(xml)]
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        GOOD,
+        f'<?xml version="1.0" encoding="UTF-8"?>\n{GOOD}\n',
+        f"<Response><Say>Hello.</Say><Connect action='/next'>{STREAM}</Connect></Response>",
+        connect("name='a' track='inbound_track' statusCallback='https://example.com/s'"),
+        connect(inside="<Parameter name='a' value='b &amp; c'/>"),
+        "<Response><Dial><Number>+15550100001</Number></Dial></Response>",
+        "<Response/>",
+    ],
+)
+def test_sound_document_meets_no_objection(xml):
+    assert review_twiml(xml) == []
+
+
+@pytest.mark.parametrize(
+    ("xml", "problem", "fix"),
+    [
+        ("", "is empty", "<Response/>"),
+        (f"\n<?xml version='1.0'?>{GOOD}", "has '\\n' before <?xml", "begin with <?xml"),
+        (connect("name='a&b'"), "has a bare & in line 1: \"&b'", "&amp;"),
+        ("<Response>\n<Say>Q & A</Say></Response>", "has a bare & in line 2", "&amp;"),
+        ("<Response><Say>a < b</Say></Response>", "is not well-formed XML", "connect_stream"),
+        ("<Response><Connect></Response>", "mismatched tag: line 1", "connect_stream"),
+        ("<Response><Connect>", "is not well-formed XML", "connect_stream"),
+        ("<Response/><Response/>", "junk after document element", "connect_stream"),
+        ('{"error": "not found"}', "is JSON, not XML", "connect_stream"),
+        ("Not Found", "is plain text, not XML", "connect_stream"),
+        ("<!DOCTYPE html><html><body>502</body></html>", "is a web page", "error page"),
+        ("<html><br></html>", "is a web page", "error page"),
+        ("<Response>\ud800</Response>", "is not well-formed XML", "connect_stream"),
+    ],
+)
+def test_document_that_cannot_be_parsed_is_12100_with_the_place(xml, problem, fix):
+    [objection] = review_twiml(xml)
+    assert (objection.code, objection.severity) == (12100, "error")
+    assert problem in objection.problem
+    assert fix in objection.fix
+
+
+def test_byte_order_mark_is_a_warning():
+    assert found(f"\ufeff<?xml version='1.0'?>{GOOD}") == [("warning", 12100, "TwiML")]
+
+
+def test_objection_reads_as_three_sentences():
+    [objection] = review_twiml("<Response><Say>Q & A</Say></Response>")
+    assert str(objection) == (
+        "TwiML has a bare & in line 1: '& A</Say></Response>'. Twilio could not parse it (error"
+        " 12100); the caller would hear of an application error. Write &amp; for it."
+    )
+
+
+def test_entities_are_not_expanded():
+    xml = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><Response>&b;</Response>'
+    [objection] = review_twiml(xml)
+    assert objection.problem == "has a document type declaration"
+    assert objection.severity == "error"
+
+
+@pytest.mark.parametrize("root", ["response", "Connect", "TwiML"])
+def test_root_other_than_response_is_12102(root):
+    assert ("error", 12102, "TwiML") in found(f"<{root}></{root}>")
+
+
+def test_version_of_response_is_12101():
+    assert found('<Response version="2"/>')[0][:2] == ("warning", 12101)
+
+
+@pytest.mark.parametrize(
+    ("xml", "problem", "meant"),
+    [
+        ("<Response><connect/></Response>", "<Connect> is meant", "<Connect>"),
+        ("<Response><Conect/></Response>", "<Connect> is meant", "<Connect>"),
+        ("<Response><Connect><stream/></Connect></Response>", "<Stream> is meant", "<Stream>"),
+        (f"<Response>{STREAM}</Response>", "stands inside <Response>", "inside <Connect>"),
+        (
+            f"<Response><Connect>{STREAM}<Parameter name='a'/></Connect></Response>",
+            "stands inside <Connect>",
+            "inside <Stream>",
+        ),
+        (connect(inside="<Say>hi</Say>"), "stands inside <Stream>", "directly inside <Response>"),
+        (connect(inside="<parameter/>"), "<Parameter> is meant", "<Parameter>"),
+    ],
+)
+def test_element_that_does_not_exist_there_is_12200_with_the_right_one(xml, problem, meant):
+    first = next(o for o in review_twiml(xml) if o.code == 12200)
+    assert first.severity == "error"
+    assert problem in first.problem
+    assert meant in first.fix
+
+
+@pytest.mark.parametrize(
+    ("attribute", "severity", "fix"),
+    [
+        ("bidirectional", "warning", "<Connect><Stream> is always both ways"),
+        ("codec", "warning", "always μ-law at 8000 Hz"),
+        ("statuscallback", "error", "Write statusCallback"),
+        ("Url", "error", "Write url"),
+        ("colour", "warning", "Leave it out"),
+    ],
+)
+def test_attribute_that_does_not_exist_is_12200(attribute, severity, fix):
+    [objection] = review_twiml(connect(f"{attribute}='x'"))
+    assert (objection.code, objection.severity) == (12200, severity)
+    assert objection.field == f"<Stream {attribute}>"
+    assert fix in objection.fix
+
+
+def test_start_is_noted_as_one_way():
+    xml = f"<Response><Start>{STREAM}</Start><Pause length='60'/></Response>"
+    [note] = review_twiml(xml)
+    assert (note.severity, note.field) == ("note", "<Start>")
+    assert "write <Connect> for <Start>" in note.fix
+
+
+def test_nothing_after_start_is_an_error_because_the_call_ends():
+    first = review_twiml(f"<Response><Start>{STREAM}</Start></Response>")[0]
+    assert str(first) == (
+        "<Start> is the last verb. Twilio does not wait for the stream: the call would end at once,"
+        " without an error. Write <Connect> for <Start>, or add a verb that takes time, such as"
+        " <Pause>."
+    )
+    assert first.severity == "error"
+
+
+def test_verb_after_connect_is_noted():
+    xml = f"<Response><Connect>{STREAM}</Connect><Say>Bye.</Say></Response>"
+    assert found(xml) == [("note", None, "<Say>")]
+
+
+@pytest.mark.parametrize("track", ["both_tracks", "outbound_track", "both"])
+def test_track_other_than_inbound_under_connect_is_31941(track):
+    assert found(connect(f"track='{track}'")) == [("error", 31941, "<Stream track>")]
+
+
+def test_track_under_start_must_be_one_of_three():
+    start = "<Response><Start><Stream url='wss://e.com/m' track='{}'/></Start><Pause/></Response>"
+    assert ("error", 31941, "<Stream track>") not in found(start.format("both_tracks"))
+    assert ("error", 31941, "<Stream track>") in found(start.format("both"))
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("ws://example.com/m", 31922),
+        ("https://example.com/m", 31922),
+        ("wss:///m", 31923),
+        ("wss://example.com/m?a=1&amp;b=2", 31920),
+    ],
+)
+def test_url_of_the_stream_is_reviewed(url, code):
+    xml = f'<Response><Connect><Stream url="{url}"/></Connect></Response>'
+    assert found(xml) == [("error", code, "<Stream url>")]
+
+
+def test_stream_on_this_machine_is_a_warning_because_the_simulator_dials_it():
+    xml = '<Response><Connect><Stream url="ws://127.0.0.1:5000/m"/></Connect></Response>'
+    assert [o[:2] for o in found(xml)] == [("warning", 31922), ("warning", 31904)]
+
+
+def test_stream_without_a_url_is_an_error():
+    assert found("<Response><Connect><Stream/></Connect></Response>") == [
+        ("error", 31923, "<Stream>")
+    ]
+
+
+def test_connect_holds_exactly_one_stream():
+    assert found("<Response><Connect/></Response>") == [("error", 12200, "<Connect>")]
+    two = f"<Response><Connect>{STREAM}{STREAM}</Connect></Response>"
+    assert found(two) == [("error", 12200, "<Connect>")]
+
+
+def test_stop_needs_no_url():
+    assert review_twiml("<Response><Stop><Stream name='a'/></Stop></Response>") == []
+
+
+def test_parameters_are_reviewed():
+    long = "v" * 496
+    assert found(connect(inside=f"<Parameter name='four' value='{long}'/>")) == [
+        ("error", None, "<Parameter>")
+    ]
+    assert found(connect(inside="<Parameter value='x'/>")) == [("error", 12200, "<Parameter>")]
+    assert found(connect(inside="<Parameter name='track' value='both'/>")) == [
+        ("warning", None, "<Parameter>")
+    ]
+
+
+def test_status_callback_must_be_absolute():
+    assert found(connect("statusCallback='/status'")) == [
+        ("warning", 11100, "<Stream statusCallback>")
+    ]
+
+
+def test_size_is_judged_for_inline_and_for_fetched_documents():
+    long = f"<Response><Say>{'a' * 4000}</Say></Response>"
+    assert found(long) == [("warning", 32018, "TwiML")]
+    huge = f"<Response><Say>{'a' * 65536}</Say></Response>"
+    assert found(huge) == [("error", 11750, "TwiML"), ("warning", 32018, "TwiML")]
+
+
+def test_deep_nesting_is_walked_without_recursion():
+    depth = 20_000
+    assert review_twiml("<Response>" + "<a>" * depth + "</a>" * depth + "</Response>")
+
+
+PIECES = st.sampled_from(
+    [
+        *("<Response>", "</Response>", "<Connect>", "</Connect>", "<Start>", "</Start>"),
+        *("<Stream url='wss://a.b/c'>", "</Stream>", "<Stream/>", "<stream url='ws://x?y'/>"),
+        *(
+            "<Parameter name='a'/>",
+            "<Say>",
+            "</Say>",
+            "&amp;",
+            "&",
+            "<",
+            "<!--",
+            "-->",
+            "<![CDATA[",
+        ),
+        *("<?xml version='1.0'?>", "<?xml version='1.0' encoding='x'?>", "<!DOCTYPE a>", "é", " "),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(st.characters()) | st.lists(PIECES, max_size=12).map("".join))
+def test_review_of_any_text_never_raises(xml):
+    for objection in review_twiml(xml):
+        assert str(objection).encode()
+        assert objection.problem

@@ -1,0 +1,86 @@
+"""The notebooks: run whole, in the clean form, and written by the rules of their style."""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def run_and_clean() -> Any:
+    spec = importlib.util.spec_from_file_location("run_and_clean", FOLDER / "run_and_clean.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.param
+    return found
+
+
+def code_cells(path: Path) -> list[Any]:
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code"]
+
+
+def test_the_tutorial_is_there() -> None:
+    assert FOLDER / "tutorial.ipynb" in NOTEBOOKS
+
+
+def test_it_is_in_its_clean_form(path: Path, run_and_clean: Any) -> None:
+    assert run_and_clean.faults(path) == []
+
+
+def test_it_keeps_pictures_and_texts_to_be_read_without_running(path: Path) -> None:
+    kinds = {
+        kind for cell in code_cells(path) for o in cell.outputs for kind in getattr(o, "data", {})
+    }
+    assert {"text/plain", "image/png"} <= kinds
+
+
+def test_its_cells_are_short(path: Path) -> None:
+    lengths = [len(cell.source.splitlines()) for cell in code_cells(path)]
+    assert statistics.median(lengths) <= 3
+    assert max(lengths) <= 8
+
+
+def test_no_cell_nests_the_loop_or_waits_for_a_click(path: Path) -> None:
+    forbidden = ("asyncio.run(", "run_until_complete(", "time.sleep(", "%pip", "sys.path", "input(")
+    for cell in code_cells(path):
+        assert not any(word in cell.source for word in forbidden), cell.source
+
+
+def test_every_section_ends_with_a_check(path: Path) -> None:
+    sections: list[list[Any]] = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            sections.append([])
+        if sections:
+            sections[-1].append(cell)
+    for section in sections[:-1]:
+        assert section[-1].source.startswith("assert "), section[0].source
+
+
+@pytest.mark.notebook
+def test_it_runs_from_top_to_bottom(path: Path, run_and_clean: Any) -> None:
+    notebook = run_and_clean.run(nbformat.read(path, as_version=4))
+    errors = [
+        output
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "raises-exception" not in cell.metadata.get("tags", [])
+        for output in cell.outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+    assert errors == []

@@ -1,0 +1,119 @@
+"""The package as a whole: what importing it costs, and what it exports."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import twistream_kit as kit
+
+PACKAGE = Path(kit.__file__).parent
+
+HEAVY = [
+    "numpy",
+    "websockets",
+    "IPython",
+    "twilio",
+    "aiohttp",
+    "matplotlib",
+    "ipywidgets",
+    "soundfile",
+    "soxr",
+    "asyncio",
+    "requests",
+]
+
+CONTRACT = [
+    "inspect_wav",
+    "load_clip",
+    "Clip",
+    "encode_ulaw",
+    "decode_ulaw",
+    "Resampler",
+    "convert_file",
+    "convert_files",
+    "to_twilio",
+    "from_twilio",
+    "review",
+    "explain",
+    "connect_stream",
+    "review_twiml",
+    "PlayOutcome",
+    "MarkOutcome",
+    "Capture",
+    "StreamServer",
+    "MediaStream",
+    "Playing",
+    "open_tunnel",
+    "place_call",
+    "client_from_environment",
+    "SimulatedTwilio",
+    "Phone",
+    "simulate_call",
+    "start",
+    "stop",
+    "url_of",
+    "allow_nested_asyncio",
+    "StreamControls",
+    "plot_header",
+    "plot_waveform",
+    "plot_companding",
+    "plot_frames",
+    "plot_spectrogram",
+    "plot_timeline",
+]
+
+
+def test_the_bare_import_loads_nothing_heavy() -> None:
+    program = "import sys; import twistream_kit; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(done.stdout.split())
+    assert loaded.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("name", sorted({*CONTRACT, *kit.__all__}))
+def test_every_public_name_is_there_and_is_explained(name: str) -> None:
+    thing = getattr(kit, name)
+    assert name in kit.__all__
+    assert name in dir(kit)
+    assert inspect.getdoc(thing)
+
+
+def test_an_unknown_name_is_refused_in_the_usual_way() -> None:
+    with pytest.raises(AttributeError, match=r"twistream_kit.*no attribute 'playload'"):
+        kit.playload  # noqa: B018 - the access is the test
+
+
+def test_type_checkers_see_the_same_names_as_programs() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    block = next(
+        node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node)
+    )
+    imported = {
+        alias.asname for node in ast.walk(block) if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }  # fmt: skip
+    assert imported == set(kit.__all__)
+
+
+def test_no_module_imports_the_root_package_or_relatively() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, path
+                assert node.module != "twistream_kit", path
+            elif isinstance(node, ast.Import):
+                assert "twistream_kit" not in {alias.name for alias in node.names}, path
+
+
+def test_html_is_made_in_the_notebook_layer_alone() -> None:
+    for layer in ("audio", "protocol", "live", "simulator"):
+        for path in (PACKAGE / layer).rglob("*.py"):
+            assert "_repr_html_" not in path.read_text(encoding="utf-8"), path
