@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import to_twilio
-from twistream_kit.protocol.outbox import Outbox, check_payload
+from twistream_kit.protocol.outbox import Outbox, check_payload, is_progress_mark
 
 SID = "MZ00000000000000000000000000000000"
 SECOND = 8000
@@ -147,6 +147,17 @@ def test_a_progress_mark_follows_each_full_second_but_not_the_last_byte(outbox):
 def test_one_second_and_a_byte_has_one_progress_mark(outbox):
     outbox.put_sound("a", b"\x01" * (SECOND + 1))
     assert drain(outbox)[-2:] == [("progress", "a@1s"), ("a", b"\x01")]
+
+
+def test_progress_marks_are_told_from_marks_that_a_user_named(outbox):
+    outbox.put_sound("play#7", b"\x01" * 2 * SECOND)
+    names = [name for kind, name in drain(outbox) if kind == "progress"]
+    assert names == ["play#7@1s"]
+    assert is_progress_mark("play#7@1s")
+    # Conversation ends every name that a user gave with its own number.
+    assert not is_progress_mark("play#7@1s#8")
+    assert not is_progress_mark("play#7")
+    assert not is_progress_mark("")
 
 
 def test_less_than_a_second_has_no_progress_mark(outbox):

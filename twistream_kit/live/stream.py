@@ -27,6 +27,7 @@ from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.conversation import LEAD_SECONDS, Conversation, Outcome
+from twistream_kit.protocol.outbox import check_payload
 from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
@@ -138,7 +139,7 @@ class MediaStream:
             LocalProtocolError: If the bytes are a whole WAV file, or the mark's name is empty.
         """
         payload = _payload(sound)
-        to_twilio.Media(self.stream_sid, payload[:12])  # refuses a container, in the caller's face
+        check_payload(payload)
         if mark is not None:
             _check_name(mark)
         playing = self.newest = Playing(self, len(payload), mark, self._home.loop)

@@ -15,9 +15,10 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from twistream_kit.errors import TwistreamError, WouldDeadlock
+from twistream_kit.notebook.event_log import event_log
 from twistream_kit.notebook.kit_loop import KitLoop
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class Keeper:
         if not self._entered.wait(START_SECONDS):
             self.request_stop()
             raise TwistreamError(
-                f"{self.key} was not ready within {START_SECONDS:.0f} s",
+                f"{self.key} was not ready within {START_SECONDS:g} s",
                 consequence="It was given up and is being stopped",
                 fix="Look at what it waits for, then start it again",
             )
@@ -88,8 +89,7 @@ class Keeper:
 
     async def _keep(self) -> None:
         try:
-            manager = self.thing() if _is_factory(self.thing) else self.thing
-            async with manager as value:
+            async with _manager_of(self.thing) as value:
                 self.value = value
                 self._entered.set()
                 await self._stop.wait()
@@ -132,9 +132,10 @@ def start(thing: Any, *, name: str | None = None) -> Any:
     _refuse_on_own_loop("start")
     key = name or _name_of(thing)
     with _LOCK:
+        for keeper in _keepers.values():
+            if keeper.owns(thing):
+                return keeper.value
         known = _keepers.get(key)
-        if known is not None and known.owns(thing):
-            return known.value
         if known is not None:
             logger.info("%s is started anew; the earlier one is stopped", key)
             _stop_keepers([known])
@@ -198,7 +199,7 @@ def _stop_keepers(keepers: list[Keeper]) -> None:
     for keeper in keepers:
         keeper.request_stop()
         if not keeper.wait_left():
-            logger.error("%s did not stop within %.0f s", keeper.key, START_SECONDS)
+            logger.error("%s did not stop within %g s", keeper.key, START_SECONDS)
         _keepers.pop(keeper.key, None)
 
 
@@ -208,6 +209,7 @@ def _running_loop() -> KitLoop:
         _loop = KitLoop()
         thread = threading.Thread(target=_loop.run_forever, name="twistream_kit", daemon=True)
         thread.start()
+        event_log()  # without it, what goes wrong there would be printed into somebody's cell
         atexit.register(_at_exit)
     return _loop
 
@@ -236,6 +238,20 @@ def _refuse_on_own_loop(what: str) -> None:
 
 def _is_factory(thing: Any) -> bool:
     return callable(thing) and not hasattr(type(thing), "__aenter__")
+
+
+def _manager_of(thing: Any) -> AbstractAsyncContextManager[Any, bool | None]:
+    if not _is_factory(thing):
+        return cast("AbstractAsyncContextManager[Any, bool | None]", thing)
+    made = thing()
+    if inspect.iscoroutine(made):
+        made.close()
+    if not hasattr(type(made), "__aenter__"):
+        raise TypeError(
+            f"{_name_of(thing)} returned {type(made).__name__}, which is not an async context "
+            "manager: start() has nothing to enter; return one, such as websockets.serve(…)"
+        )
+    return cast("AbstractAsyncContextManager[Any, bool | None]", made)
 
 
 def _check_startable(thing: Any) -> None:

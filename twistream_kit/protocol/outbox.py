@@ -18,7 +18,6 @@ from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
-
 _PROGRESS = re.compile(r".*#\d+@\d+s", re.DOTALL)
 
 

@@ -155,5 +155,6 @@ def elided(message: str | bytes) -> str:
     text = " ".join(text.split())
     if len(text) <= _SHOWN_CHARACTERS:
         return text
-    half = _SHOWN_CHARACTERS // 2
-    return f"{text[:half]} ... {text[-half:]} ({len(message)} long)"
+    # More of the beginning, where the keys stand, than of the end.
+    head, tail = _SHOWN_CHARACTERS * 3 // 4, _SHOWN_CHARACTERS // 4
+    return f"{text[:head]} ... {text[-tail:]} ({len(message)} long)"

@@ -1,0 +1,68 @@
+"""A capture read for drawing."""
+
+from __future__ import annotations
+
+import pytest
+
+from twistream_kit.notebook.timeline import read_timeline
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.capture import Capture
+
+SID = "MZ" + "0" * 32
+SECOND = b"\x20" * 8000
+
+
+def read(*messages):
+    capture = Capture(SID, started=100.0)
+    for at, message in messages:
+        capture.append(message, 100.0 + at)
+    return read_timeline(capture.entries)
+
+
+def test_an_empty_capture_has_an_empty_timeline():
+    line = read()
+    assert (line.seconds, line.sent, line.marks, line.clears) == (0.0, [], [], [])
+
+
+def test_what_is_sent_waits_and_runs_down_as_it_is_played():
+    line = read((1.0, to_twilio.Media(SID, SECOND)), (3.0, from_twilio.Stop(SID)))
+    assert line.sent == [(1.0, 1.0)]
+    assert line.buffered == [(1.0, 0.0), (1.0, 1.0), (2.0, 0.0), (3.0, 0.0)]
+
+
+def test_a_clear_empties_what_waits_and_silence_follows_until_the_next_sound():
+    line = read(
+        (0.0, to_twilio.Media(SID, SECOND)),
+        (0.25, to_twilio.Clear(SID)),
+        (0.75, to_twilio.Media(SID, SECOND)),
+        (2.0, from_twilio.Stop(SID)),
+    )
+    assert line.clears == [pytest.approx(0.25)]
+    assert line.silences == [(pytest.approx(0.25), pytest.approx(0.75))]
+    assert [round(seconds, 3) for at, seconds in line.buffered if at == pytest.approx(0.25)] == [0.75, 0]
+
+
+def test_silence_after_the_last_clear_lasts_to_the_end():
+    line = read(
+        (0.0, to_twilio.Media(SID, SECOND)),
+        (0.5, to_twilio.Clear(SID)),
+        (4.0, from_twilio.Stop(SID)),
+    )
+    assert line.silences == [(0.5, 4.0)]
+
+
+def test_marks_bear_the_names_their_user_gave_and_those_of_the_kit_are_progress():
+    line = read(
+        (0.0, to_twilio.Media(SID, SECOND)),
+        (0.0, to_twilio.Mark(SID, "greeting#1@1s")),
+        (0.0, to_twilio.Media(SID, SECOND)),
+        (0.0, to_twilio.Mark(SID, "greeting#1")),
+        (1.01, from_twilio.Mark(SID, "greeting#1@1s")),
+        (2.01, from_twilio.Mark(SID, "greeting#1")),
+    )
+    assert [(mark.name, mark.returned_at) for mark in line.marks] == [("greeting", pytest.approx(2.01))]
+    assert line.progress == [pytest.approx(1.01)]
+
+
+def test_keys_are_noted_with_their_time():
+    assert read((0.5, from_twilio.Dtmf(SID, "5"))).keys == [(0.5, "5")]
