@@ -8,6 +8,7 @@ a comm message, sent over a kernel's subshell where it has one, as JupyterLab 4.
 from __future__ import annotations
 
 import ast
+import contextlib
 import queue
 import time
 
@@ -129,15 +130,11 @@ class FrontEnd:
 
     def take_in(self):
         """Take in what the kernel has said, after waiting for it a moment."""
-        try:
+        with contextlib.suppress(queue.Empty):
             self._note(self.client.get_iopub_msg(timeout=0.02))
-        except queue.Empty:
-            pass
-        try:
+        with contextlib.suppress(queue.Empty):
             reply = self.client.get_shell_msg(timeout=0)
-        except queue.Empty:
-            return
-        self._replies[reply["parent_header"].get("msg_id")] = reply["content"]
+            self._replies[reply["parent_header"].get("msg_id")] = reply["content"]
 
     def _note(self, message):
         kind, content = message["msg_type"], message["content"]

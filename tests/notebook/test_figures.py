@@ -53,8 +53,14 @@ def _luminance(colour: str) -> float:
 
 @pytest.mark.parametrize(
     ("name", "contrast"),
-    [("CALLER_COLOUR", 3), ("YOUR_COLOUR", 3), ("QUIET_COLOUR", 4.5), ("MARK_COLOUR", 4.5), ("CLEAR_COLOUR", 4.5)],
-)  # fmt: skip
+    [
+        ("CALLER_COLOUR", 3),
+        ("YOUR_COLOUR", 3),
+        ("QUIET_COLOUR", 4.5),
+        ("MARK_COLOUR", 4.5),
+        ("CLEAR_COLOUR", 4.5),
+    ],
+)
 def test_colours_are_seen_on_white_and_those_of_text_are_read(name, contrast):
     # WCAG 2.1: 3:1 for graphics, 4.5:1 for small text.
     assert 1.05 / (_luminance(getattr(colours, name)) + 0.05) >= contrast

@@ -24,7 +24,10 @@ def capture():
     said = [to_twilio.Media(SID, TONE), to_twilio.Mark(SID, "greeting#1"), to_twilio.Clear(SID)]
     goodbye = [to_twilio.Media(SID, TONE), to_twilio.Mark(SID, "goodbye#2")]
     timed = list(zip([0.5, 0.5, 1.0, 2.5, 2.5], said + goodbye, strict=True))
-    timed += [(1.02, from_twilio.Mark(SID, "greeting#1")), (3.51, from_twilio.Mark(SID, "goodbye#2"))]
+    timed += [
+        (1.02, from_twilio.Mark(SID, "greeting#1")),
+        (3.51, from_twilio.Mark(SID, "goodbye#2")),
+    ]
     timed += [(0.2, from_twilio.Dtmf(SID, "5")), (4.0, from_twilio.Stop(SID))]
     for chunk in range(200):
         media = from_twilio.Media(SID, TONE[:160], chunk + 2, "inbound", chunk + 1, chunk * 20)
@@ -41,7 +44,14 @@ def colours(lines) -> list[str]:
 def vertical(axes, colour: str) -> list[float]:
     """The times of the vertical lines of a colour."""
     lines = [line for line in axes.lines if to_hex(line.get_color()).upper() == colour.upper()]
-    return sorted({x for line in lines for x in line.get_xdata() if line.get_xdata()[0] == line.get_xdata()[-1]})
+    return sorted(
+        {
+            x
+            for line in lines
+            for x in line.get_xdata()
+            if line.get_xdata()[0] == line.get_xdata()[-1]
+        }
+    )
 
 
 def test_four_lanes_have_names_and_units_over_one_time(capture):
@@ -54,7 +64,9 @@ def test_four_lanes_have_names_and_units_over_one_time(capture):
         "caller hears (int16)",
     ]
     assert heard.get_xlabel() == "time since the stream began (s)"
-    assert received.get_xlim() == sent.get_xlim() == buffered.get_xlim() == heard.get_xlim() == (0, 4)
+    assert (
+        received.get_xlim() == sent.get_xlim() == buffered.get_xlim() == heard.get_xlim() == (0, 4)
+    )
 
 
 def test_the_caller_is_drawn_in_one_colour_and_you_in_the_other(capture):
@@ -126,5 +138,5 @@ def test_an_empty_capture_can_be_drawn():
 
 
 def test_something_else_than_a_capture_is_told_where_one_is():
-    with pytest.raises(TypeError, match="stream.capture is one. This is a Clip."):
+    with pytest.raises(TypeError, match=r"stream\.capture is one. This is a Clip."):
         plot_timeline(Clip(b""))

@@ -13,6 +13,8 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.notebook.colours import YOUR_COLOUR
 from twistream_kit.notebook.plots_clip import plot_companding, plot_frames, plot_waveform
 
+TONE = Clip.tone(440, 0.5)
+
 PLOTS = [plot_waveform, plot_frames, plot_companding]
 
 
@@ -25,9 +27,9 @@ def drawn(figure: Figure) -> bytes:
 @pytest.mark.parametrize("plot", PLOTS)
 @pytest.mark.parametrize(
     "clip",
-    [Clip(b""), Clip(b"\x00"), Clip.silence(1.0), Clip.tone(440, 0.5), Clip.tone(440, 0.5) + Clip.silence(600)],
-    ids=["empty", "one sample", "silence", "tone", "ten minutes"],
-)  # fmt: skip
+    [Clip(b""), Clip(b"\x00"), TONE, Clip.silence(1.0), TONE + Clip.silence(600)],
+    ids=["empty", "one sample", "tone", "silence", "ten minutes"],
+)
 def test_every_clip_can_be_drawn(plot, clip):
     assert drawn(plot(clip)).startswith(b"\x89PNG")
 

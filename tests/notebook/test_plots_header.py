@@ -36,7 +36,10 @@ def test_every_field_of_the_header_is_named_with_its_value(figure):
 def test_title_and_axes_say_what_is_counted(figure):
     (axes,) = figure.axes
     assert figure.get_suptitle() == "bytes: 44 bytes of header before the sound"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("position in the row (bytes)", "offset (bytes)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        "position in the row (bytes)",
+        "offset (bytes)",
+    )
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "16", "32"]
 
 
@@ -49,7 +52,7 @@ def test_the_sound_begins_where_the_header_ends_and_has_your_colour(figure):
 def test_a_long_field_takes_one_row():
     report = inspect_wav(wav(FMT, chunk(b"LIST", b"INFO" + b"x" * 4000), chunk(b"data", b"\xff")))
     labels = [label.get_text() for label in plot_header(report).axes[0].get_yticklabels()]
-    assert labels == ["0", "16", "32", "48", "4032", "4048"]
+    assert labels == ["0", "16", "32", "48", "4048"]
 
 
 def test_a_header_of_many_rows_is_cut_and_says_so():

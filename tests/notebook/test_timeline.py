@@ -39,7 +39,10 @@ def test_a_clear_empties_what_waits_and_silence_follows_until_the_next_sound():
     )
     assert line.clears == [pytest.approx(0.25)]
     assert line.silences == [(pytest.approx(0.25), pytest.approx(0.75))]
-    assert [round(seconds, 3) for at, seconds in line.buffered if at == pytest.approx(0.25)] == [0.75, 0]
+    assert [round(seconds, 3) for at, seconds in line.buffered if at == pytest.approx(0.25)] == [
+        0.75,
+        0,
+    ]
 
 
 def test_silence_after_the_last_clear_lasts_to_the_end():
@@ -60,7 +63,9 @@ def test_marks_bear_the_names_their_user_gave_and_those_of_the_kit_are_progress(
         (1.01, from_twilio.Mark(SID, "greeting#1@1s")),
         (2.01, from_twilio.Mark(SID, "greeting#1")),
     )
-    assert [(mark.name, mark.returned_at) for mark in line.marks] == [("greeting", pytest.approx(2.01))]
+    assert [(mark.name, mark.returned_at) for mark in line.marks] == [
+        ("greeting", pytest.approx(2.01))
+    ]
     assert line.progress == [pytest.approx(1.01)]
 
 

@@ -64,7 +64,13 @@ def png_of(figure: Figure) -> bytes:
 def show_wav_report(report: WavReport) -> Html:
     """A table of the header's fields, byte by byte, and the verdict under it."""
     rows = [
-        (field.offset, code(_hex(field.raw, field.size)), field.name, field.value, field.meaning)
+        (
+            field.offset,
+            code(_hex(field.raw, field.size)),
+            f"{field.chunk.strip()} {field.name}".strip(),
+            f"{field.size} bytes" if field.value is None else field.value,
+            field.meaning,
+        )
         for field in report.fields
     ]
     heads = ("offset", "bytes (hex)", "field", "value", "meaning")
@@ -208,8 +214,7 @@ def _shortened(message: str | bytes, limit: int = 160) -> str:
 
 
 def _hex(raw: bytes, size: int, most: int = 12) -> str:
-    more = " …" if size > most else ""
-    return raw[:most].hex(" ") + more
+    return raw[:most].hex(" ") + (" …" if size > most else "")
 
 
 def _wav(samples: bytes, sample_rate: int = 8000) -> bytes:
