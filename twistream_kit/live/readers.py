@@ -93,8 +93,11 @@ class Reader(AsyncIterator[T], Generic[T]):
     def _wake(self) -> None:
         self._changed.notify_all()
         waiters, self._waiters = self._waiters, []
+        at_home = bool(waiters) and self._runs_at_home()
         for loop, waiter in waiters:
-            if not loop.is_closed():
+            if at_home and loop is self._home:
+                _release(waiter)  # without the system calls that waking another thread takes
+            elif not loop.is_closed():
                 loop.call_soon_threadsafe(_release, waiter)
 
 

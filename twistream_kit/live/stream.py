@@ -80,7 +80,7 @@ class MediaStream:
         self._event_readers: list[Reader[from_twilio.Message]] = []
         self._audio_readers: list[Reader[NDArray[np.int16]]] = []
         self._resamplers: list[Resampler] = []
-        self._closing: Pending[StreamEnd] | None = None
+        self._says_goodbye = False
         self.outgoing = asyncio.Event()
         self.close_wanted = asyncio.Event()
         self.capture = Capture(start.stream_sid, start.call_sid, started=clock())
@@ -111,7 +111,7 @@ class MediaStream:
     @property
     def is_open(self) -> bool:
         """Whether something can still be played on it."""
-        return self._conversation.ended is None and self._closing is None
+        return self._conversation.ended is None and not self._says_goodbye
 
     @property
     def has_queued(self) -> bool:
@@ -190,7 +190,6 @@ class MediaStream:
         Returns:
             A `Pending` with the `StreamEnd`; the same as `closed`.
         """
-        self._closing = self.closed
         if not self._command(self._begin_close, now):
             fulfil(self.closed, StreamEnd("server stopped", "the server had stopped"))
         return self.closed
@@ -295,6 +294,8 @@ class MediaStream:
         self.outgoing.set()
 
     def _begin_close(self, now: bool) -> None:
+        # Set here and not in `close`, so that what was played before it is still accepted.
+        self._says_goodbye = True
         if now and self._conversation.ended is None:
             self._settle(self._conversation.end("closed", self._clock()))
         self.close_wanted.set()

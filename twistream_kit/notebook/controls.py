@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from html import escape
 from typing import Any
@@ -15,7 +14,7 @@ from twistream_kit.live.dialling import Call
 from twistream_kit.live.playing import Playing
 from twistream_kit.live.stream import MediaStream
 from twistream_kit.notebook.event_log import event_log
-from twistream_kit.notebook.happenings import Happenings
+from twistream_kit.notebook.happenings import Happenings, in_words
 from twistream_kit.notebook.kernel import CellWatch, answer_on_subshell, buttons_wait_for_cells
 from twistream_kit.notebook.pump import PUMP
 from twistream_kit.pending import Pending
@@ -52,9 +51,9 @@ class StreamControls:
     ) -> None:
         _check(stream, clips)
         self._stream, self._call = stream, call
-        self._started = time.monotonic()
         self._marks = 0
-        self._hanging_up: Pending[str] | None = None
+        self._is_closed = False
+        self._hanging_up: Pending[Any] | None = None
         self._happenings = Happenings(stream, event_log())
         self._cells = CellWatch() if buttons_wait_for_cells() else None
         self.clip = widgets.Dropdown(
@@ -83,6 +82,7 @@ class StreamControls:
 
     def close(self) -> None:
         """Take the widget away; the stream goes on."""
+        self._is_closed = True
         PUMP.remove(self._update)
         if self._cells is not None:
             self._cells.close()
@@ -90,7 +90,7 @@ class StreamControls:
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         # Not a widget itself: every ipywidget has a `log` of its own, which is its logger.
-        return self.widget._repr_mimebundle_(**options)  # noqa: SLF001 - IPython's protocol
+        return self.widget._repr_mimebundle_(**options)
 
     def __repr__(self) -> str:
         return f"<StreamControls of {self._stream!r}>"
@@ -106,33 +106,43 @@ class StreamControls:
     def _send(self, _button: object) -> None:
         clip = self.clip.value
         if clip is None:
-            self._happenings.note("There is no clip to send: StreamControls(stream, clips=[…])")
+            self._note("There is no clip to send: StreamControls(stream, clips=[…])")
             return
         playing = self._stream.play(clip, mark=_mark_name(clip))
-        self._happenings.note(f"sent {_label(clip)}")
+        self._note(f"sent {_label(clip)}")
         self.clear.disabled = False
-        playing.add_done_callback(self._note_outcome)
+        playing.add_done_callback(self._note_outcome_of(clip.name or "clip"))
 
     def _mark(self, _button: object) -> None:
         self._marks += 1
         name = f"mark-{self._marks}"
-        self._happenings.note(f"asked for {name}")
-        self._stream.mark(name).add_done_callback(self._note_outcome)
+        self._note(f"asked for {name}")
+        self._stream.mark(name).add_done_callback(self._note_outcome_of(name))
 
     def _clear(self, _button: object) -> None:
         self._stream.clear()
-        self._happenings.note("cleared")
+        self._note("cleared")
 
     def _hang_up(self, _button: object) -> None:
         self.hang_up.disabled = True
-        self._happenings.note("hanging up")
-        pending: Pending[Any]
-        pending = self._stream.close(now=True) if self._call is None else self._call.hang_up()
-        pending.add_done_callback(self._note_outcome)
+        self._note("hanging up")
+        if self._call is not None:
+            self._hanging_up = self._call.hang_up()
+            self._hanging_up.add_done_callback(self._note_outcome_of("the call"))
+        else:
+            self._hanging_up = self._stream.close(now=True)
 
-    def _note_outcome(self, done: Future[Any]) -> None:
-        error = done.exception(0)
-        self._happenings.note(f"Error: {error}" if error is not None else str(done.result(0)))
+    def _note_outcome_of(self, name: str) -> Callable[[Future[Any]], None]:
+        def note(done: Future[Any]) -> None:
+            error = done.exception(0)
+            self._note(in_words(done.result(0) if error is None else error, name))
+
+        return note
+
+    def _note(self, text: str) -> None:
+        self._happenings.note(text)
+        if not self._is_closed:
+            PUMP.add(self._update)  # it has left the pump when the stream has ended
 
     def _update(self) -> bool:
         """Show the state of things; return whether it can still change."""
@@ -142,7 +152,7 @@ class StreamControls:
         self.send.disabled = not (is_open and self.clip.options)
         self.mark.disabled = not is_open
         self.clear.disabled = over or not stream.has_queued
-        self.hang_up.disabled = over if self._call is None else self._call.is_over or over
+        self.hang_up.disabled = over or self._is_hanging_up()
         self.progress.value = 0.0 if newest is None else newest.progress
         self._heard_text.value = _heard(newest)
         self.progress.bar_style = _style(newest)
@@ -151,6 +161,11 @@ class StreamControls:
         if over and self._cells is not None:
             self._cells.close()
         return not over
+
+    def _is_hanging_up(self) -> bool:
+        if self._call is not None and self._call.is_over:
+            return True
+        return self._hanging_up is not None and not self._hanging_up.done()
 
     def _state(self) -> str:
         stream = self._stream
@@ -206,6 +221,10 @@ def _check(stream: MediaStream, clips: Sequence[Clip]) -> None:
         raise TypeError(
             f"StreamControls takes a MediaStream, not {type(stream).__name__}; "
             "server.next_stream().result(10) gives one"
+        )
+    if not isinstance(clips, Sequence):
+        raise TypeError(
+            f"clips must be a list of Clip objects, not {type(clips).__name__}; say clips=[clip]"
         )
     wrong = [type(clip).__name__ for clip in clips if not isinstance(clip, Clip)]
     if wrong:

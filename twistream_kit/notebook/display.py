@@ -135,7 +135,9 @@ def show_debugger_entry(entry: DebuggerEntry) -> Html:
 
 
 def _debugger_row(entry: DebuggerEntry) -> tuple[object, ...]:
-    message = code(_shortened(entry.message)) if entry.message is not None else EMPTY
+    message = (
+        code(_shortened(entry.message), breakable=True) if entry.message is not None else EMPTY
+    )
     story = joined(entry.text, Html("<br>") if entry.text and message else EMPTY, message)
     where = code(entry.stream_sid or entry.call_sid or "")
     return (
@@ -157,9 +159,23 @@ def show_code(known: TwilioCode) -> Html:
 
 
 def show_capture(capture: Capture) -> Html:
-    """One call in numbers, and what became of each playback."""
-    lines = str(capture.summary()).splitlines()
-    return joined(paragraph(strong(repr(capture))), bullets(line.strip() for line in lines))
+    """One call in numbers, and what became of each piece of sound."""
+    found = capture.summary()
+    values: dict[str, object] = {
+        "stream": code(found.stream_sid or "(no name)"),
+        "length": f"{found.seconds:.2f} s",
+        "from Twilio": f"{_counts(found.from_twilio)}; {found.caller_seconds:.2f} s of sound",
+        "to Twilio": f"{_counts(found.to_twilio)}; {found.sent_seconds:.2f} s of sound",
+        "heard of it": f"{found.heard_seconds:.2f} s",
+        "marks": ", ".join(f"{name} {ending}" for name, ending in found.marks) or "none",
+    }
+    heads = ("sound", "sent at (s)", "heard (ms)", "of (ms)", "ending")
+    rows = [
+        (played.name, f"{played.sent_at:.2f}", played.heard_ms, played.total_ms, played.ending)
+        for played in found.playbacks
+    ]
+    numbers = pairs(values, caption="A captured call")
+    return joined(numbers, table(heads, rows, caption="What was sent") if rows else EMPTY)
 
 
 def show_call_report(report: CallReport) -> Html:

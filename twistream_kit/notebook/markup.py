@@ -37,9 +37,10 @@ def joined(*parts: object) -> Html:
     return Html("".join(text(part) for part in parts))
 
 
-def code(value: object) -> Html:
-    """Return `value` in the font of code."""
-    return Html(f'<code style="{_CODE};white-space:pre-wrap">{text(value)}</code>')
+def code(value: object, *, breakable: bool = False) -> Html:
+    """Return `value` in the font of code; a `breakable` one may go on in the next line."""
+    breaks = ";overflow-wrap:anywhere" if breakable else ""
+    return Html(f'<code style="{_CODE};white-space:pre-wrap{breaks}">{text(value)}</code>')
 
 
 def strong(value: object) -> Html:

@@ -29,9 +29,10 @@ class Pump:
         self._thread: threading.Thread | None = None
 
     def add(self, update: Update) -> None:
-        """Have `update` called from now on, on the pump's thread."""
+        """Have `update` called from now on, on the pump's thread; once a turn, if added twice."""
         with self._lock:
-            self._updates.append(update)
+            if update not in self._updates:
+                self._updates.append(update)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="twistream_kit widgets", daemon=True

@@ -97,10 +97,7 @@ class Capture:
     def entries(self) -> list[Entry]:
         """All messages so far, in the order in which they passed; a new list each time."""
         bare = list(self._bare.entries(self.stream_sid, self.started))
-        whole = [
-            Entry(at - self.started, message, len(payload_of(message)))
-            for at, message in self._whole[:]
-        ]
+        whole = self.kept_since(0)
         if not bare:
             return whole
         entries: list[Entry] = []
@@ -110,6 +107,16 @@ class Capture:
             entries.append(entry)
             copied = place
         return entries + whole[copied:]
+
+    def kept_since(self, count: int) -> list[Entry]:
+        """Return the messages behind the first `count` of those kept whole.
+
+        It costs what is new and not what there is, for a display that looks ten times a second.
+        """
+        return [
+            Entry(at - self.started, message, len(payload_of(message)))
+            for at, message in self._whole[count:]
+        ]
 
     @property
     def seconds(self) -> float:

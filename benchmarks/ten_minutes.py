@@ -1,0 +1,54 @@
+"""A call of ten minutes through the plain objects: our conversation, the simulator's leg, no I/O."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from measuring import Figure
+
+from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.conversation import Conversation
+from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
+from twistream_kit.protocol.outcomes import PlayOutcome
+from twistream_kit.simulator.leg import StreamLeg
+
+FRAME = b"\x2a" * FRAME_BYTES
+
+
+def measure(*, tiny: bool = False) -> list[Figure]:
+    """Play for as long as the call lasts, and listen all the while."""
+    seconds = 6 if tiny else 600
+    rounds = 1 if tiny else 5
+    took: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(rounds):
+        for through_text in took:
+            took[through_text].append(_call(seconds, through_text=through_text))
+    what = f"a call of {seconds / 60:g} min through the plain objects"
+    plain, text = (statistics.median(took[through_text]) for through_text in (False, True))
+    return [
+        Figure(what, f"{plain:.2f} s", "< 1 s", plain < 1),
+        Figure(f"{what}, what Twilio says as JSON too", f"{text:.2f} s"),
+    ]
+
+
+def _call(seconds: int, *, through_text: bool) -> float:
+    sid = f"MZ{1:032x}"
+    ours = Conversation(sid)
+    twilio = StreamLeg(stream_sid=sid, call_sid=f"CA{1:032x}", account_sid=f"AC{1:032x}")
+    endings = []
+    began = time.perf_counter()
+    twilio.opening()
+    ours.play(FRAME * (50 * seconds), 0.0)
+    for count in range(seconds * 1000 // PTIME_MS + 2):
+        now = count * PTIME_MS / 1000
+        _, messages = twilio.frame(FRAME, now)
+        for message in messages:
+            arrived = from_twilio.parse(message.to_json()) if through_text else message
+            endings += ours.receive(arrived, now)
+        while (message := ours.next_message(now)) is not None:
+            for mark in twilio.receive(message.to_json(), now):
+                endings += ours.receive(mark, now)
+    took = time.perf_counter() - began
+    assert endings == [PlayOutcome("heard", seconds * 1000, seconds * 1000, endings[0].handle)]
+    return took

@@ -1,0 +1,81 @@
+"""One JupyterLab and one Chromium for all browser tests; a page and a kernel for each notebook."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+_HERE = Path(__file__).parent
+_LAB = runpy.run_path(str(_HERE / "lab.py"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium; without one the tests are skipped, or fail where it is required."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        reason = f"no Chromium on PATH (looked for {', '.join(names)})"
+        if os.environ.get("TWISTREAM_REQUIRE_BROWSER"):
+            pytest.fail(f"{reason}, but TWISTREAM_REQUIRE_BROWSER is set")
+        pytest.skip(f"{reason}; set TWISTREAM_REQUIRE_BROWSER=1 to make this a failure")
+    return found
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """Where screenshots go: the folder that TWISTREAM_SCREENSHOTS names, else a temporary one."""
+    named = os.environ.get("TWISTREAM_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def lab(chromium, tmp_path_factory):
+    """A JupyterLab over a copy of the notebooks and samples."""
+    lab = _LAB["Lab"](tmp_path_factory.mktemp("lab"), _HERE.parent.parent)
+    lab.start()
+    try:
+        await lab.ready()
+        yield lab
+    finally:
+        lab.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium):
+    """The Chromium, without a window."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, args=_LAB["CHROMIUM_FLAGS"]
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def open_notebook(lab, browser, pictures):
+    """Open a notebook of `lab` in a page of its own; all are closed at the end."""
+    context = await browser.new_context(viewport={"width": 1400, "height": 1000})
+    context.set_default_timeout(15_000)
+    opened = []
+
+    async def open_one(path: str):
+        notebook = _LAB["NotebookPage"](await context.new_page(), lab, pictures)
+        opened.append(notebook)
+        await notebook.open(path)
+        return notebook
+
+    yield open_one
+    for notebook in opened:
+        if not notebook.page.is_closed():
+            await notebook.close()
+    await context.close()

@@ -1,0 +1,202 @@
+"""The buttons of a call, pressed by a front end while a cell runs, on every supported kernel.
+
+On ipykernel 6 all clicks wait for the running cell, an awaiting one too, and the controls say so.
+Newer ones have subshells, and there every click has to act while the cell goes on.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = [pytest.mark.notebook, pytest.mark.realtime]
+
+SET_UP = """
+import asyncio, time
+twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0.02))
+server = kit.start(kit.StreamServer())
+phone = twilio.phone("+15550100001")
+call = kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
+                      stream_url=server.stream_url).result(10)
+stream = server.next_stream(call).result(10)
+tone = kit.Clip(kit.Clip.tone(440, 8.0).payload, name="tone")
+beep = kit.Clip(kit.Clip.tone(880, 0.2).payload, name="beep")
+controls = kit.StreamControls(stream, clips=[tone, beep], call=call)
+controls
+"""
+
+NAMES = ("clip", "send", "mark", "clear", "hang_up", "progress", "state", "log")
+
+CELLS = {
+    "sleeps": "time.sleep({seconds})",
+    "computes": "end = time.monotonic() + {seconds}\nwhile time.monotonic() < end: sum(range(100))",
+    "awaits": "await asyncio.sleep({seconds})",
+}
+
+BUTTONS_WAIT = "A cell is running: on this kernel, buttons wait until it ends."
+
+
+@pytest.fixture
+def call(kernel):
+    """Controls on a call in the kernel: functions to press and to look."""
+    kernel.run(SET_UP)
+    return ControlsInKernel(kernel)
+
+
+class ControlsInKernel:
+    """The front end's side of one `StreamControls`."""
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+        self._ids = kernel.value("{n: getattr(controls, n).model_id for n in %r}" % (NAMES,))
+        self._before = len(kernel.errors), len(kernel.printed)
+
+    def __getattr__(self, name):
+        return self.kernel.models[self._ids[name]]
+
+    def click(self, name):
+        self.kernel.click(self._ids[name])
+
+    def change(self, name, **state):
+        self.kernel.change(self._ids[name], **state)
+
+    def until(self, condition, what, seconds=10):
+        return self.kernel.wait(condition, what, seconds)
+
+    def says(self, text):
+        return text in self.log["value"]
+
+    def outcome(self):
+        """How the newest playback ended, and how much of it was heard, in milliseconds."""
+        return self.kernel.value("(lambda o: (o.ending, o.heard_ms))(stream.newest.result(5))")
+
+    def quiet(self):
+        """Whether nothing was printed and nothing raised since the controls were shown."""
+        errors, printed = self._before
+        printed_since = [text for _, text in self.kernel.printed[printed:]]
+        return self.kernel.errors[errors:] == [] and printed_since == []
+
+
+def test_buttons_act_while_no_cell_runs(call):
+    call.until(lambda: "<b>In a call</b>" in call.state["value"], "call")
+    call.click("send")
+    call.until(lambda: call.progress["value"] > 0.02, "progress")
+    call.click("clear")
+    call.until(lambda: call.progress["bar_style"] == "warning", "clear")
+    assert call.quiet()
+    ending, heard_ms = call.outcome()
+    assert ending == "cleared"
+    assert 0 < heard_ms < 8000
+    assert BUTTONS_WAIT not in call.state["value"]
+
+
+@pytest.mark.parametrize("doing", CELLS)
+def test_buttons_act_while_a_cell_runs_or_say_that_they_wait(call, doing, kernel_version):
+    waits = kernel_version.startswith("6.")
+    cell = call.kernel.begin(CELLS[doing].format(seconds=1.0 if waits else 15))
+    if waits:
+        act_after_the_cell(call, cell)
+    else:
+        act_during_the_cell(call, cell)
+    ending, heard_ms = call.outcome()
+    assert ending == "cleared"
+    assert heard_ms < 8000
+    assert call.kernel.value("stream.is_open")
+
+
+def act_during_the_cell(call, cell):
+    call.click("send")
+    call.until(lambda: call.says("sent tone"), "send")
+    call.until(lambda: call.progress["value"] > 0.02, "progress")
+    call.click("mark")
+    call.until(lambda: call.says("asked for mark-1"), "mark")
+    call.click("clear")
+    call.until(lambda: call.says("tone was cleared after"), "clear")
+    call.until(lambda: call.progress["bar_style"] == "warning", "display of the clear")
+    assert not call.kernel.has_ended(cell), "the buttons waited for the cell"
+    assert BUTTONS_WAIT not in call.state["value"]
+    assert call.quiet()
+    call.kernel.manager.interrupt_kernel()
+    call.until(lambda: call.kernel.has_ended(cell), "interrupt")
+
+
+def act_after_the_cell(call, cell):
+    call.until(lambda: BUTTONS_WAIT in call.state["value"], "word that buttons wait")
+    assert not call.kernel.has_ended(cell)
+    call.click("send")
+    call.click("mark")
+    call.click("clear")
+    call.until(lambda: call.says("sent tone") or call.kernel.has_ended(cell), "end of the cell")
+    assert call.kernel.has_ended(cell), "a click was handled during the cell: say so no more"
+    call.until(lambda: call.says("tone was cleared after"), "clear")
+    call.until(lambda: BUTTONS_WAIT not in call.state["value"], "end of the waiting")
+    assert call.quiet()
+
+
+def test_the_chosen_clip_crosses_to_the_kernel(call):
+    call.change("clip", index=1)
+    call.click("send")
+    call.until(lambda: call.says("beep was heard"), "end of the beep")
+    call.change("clip", index=0)
+    call.click("send")
+    call.until(lambda: call.says("sent tone (8.0 s)"), "sound")
+    assert call.quiet()
+
+
+def test_a_click_after_many_updates_still_acts_during_a_blocking_cell(call, kernel_version):
+    """On 7.4 a widget's messages follow the shell of the parent of its last update."""
+    if kernel_version.startswith("6."):
+        pytest.skip("its clicks wait for the cell, which another test shows")
+    for number in range(3):
+        call.change("clip", index=number % 2)
+        call.click("send")
+        call.until(lambda: call.progress["value"] > 0.01, "progress")
+        cell = call.kernel.begin("stream.clear(); stream.mark('x').result(5); time.sleep(15)")
+        call.until(lambda: call.clear["disabled"], "clear by the cell")
+        call.click("mark")
+        call.until(lambda n=number: call.says(f"asked for mark-{n + 1}"), "mark")
+        assert not call.kernel.has_ended(cell)
+        call.kernel.manager.interrupt_kernel()
+        call.until(lambda c=cell: call.kernel.has_ended(c), "interrupt")
+
+
+def test_hang_up_ends_the_call_from_the_front_end(call):
+    call.click("hang_up")
+    call.until(lambda: "<b>Ended</b>" in call.state["value"], "end")
+    for name in ("send", "mark", "clear", "hang_up"):
+        assert getattr(call, name)["disabled"], name
+    assert call.quiet()
+    assert call.kernel.value("stream.closed.result(5).reason") in ("stop", "far end")
+
+
+def test_clicks_on_what_has_ended_do_nothing_bad(call):
+    call.kernel.run("stream.close(now=True).result(5)")
+    call.until(lambda: "<b>Ended</b>" in call.state["value"], "end")
+    for name in ("send", "mark", "clear", "hang_up"):
+        call.click(name)
+    call.until(lambda: call.says("tone was lost"), "word of the loss")
+    assert call.quiet()
+
+
+def test_an_interrupted_cell_leaves_the_call_as_it_was(call):
+    call.click("send")
+    call.until(lambda: call.progress["value"] > 0.01, "progress")
+    cell = call.kernel.begin("time.sleep(15)")
+    call.until(lambda: call.progress["value"] > 0.05, "progress during the cell")
+    call.kernel.manager.interrupt_kernel()
+    call.until(lambda: call.kernel.has_ended(cell), "interrupt")
+    assert call.kernel.status_of(cell) == "error"
+    assert call.kernel.value("stream.is_open and not stream.newest.done()")
+    assert call.kernel.value("stream.newest.heard(0.8).result(5)") >= 0.8
+    call.click("clear")
+    call.until(lambda: call.says("tone was cleared"), "clear")
+
+
+def test_an_interrupted_wait_ends_the_wait_alone(call):
+    cell = call.kernel.begin("playing = stream.play(beep + tone); playing.result(15)")
+    call.until(lambda: call.progress["value"] > 0.02, "progress during the cell")
+    call.kernel.manager.interrupt_kernel()
+    call.until(lambda: call.kernel.has_ended(cell), "interrupt", 5)
+    assert call.kernel.status_of(cell) == "error"
+    assert call.kernel.value("playing.done()") is False
+    call.kernel.run("stream.clear()")
+    assert call.outcome()[0] == "cleared"

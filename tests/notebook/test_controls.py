@@ -1,0 +1,328 @@
+"""The buttons of a call, pressed from Python, on a real call."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.errors import CallRefused
+from twistream_kit.notebook.controls import StreamControls
+
+
+@pytest.fixture
+def controls(make_call, tone):
+    """Controls on a call that is up, with one clip."""
+    up = make_call()
+    controls = StreamControls(up.stream, clips=[tone], call=up.call)
+    controls.up = up
+    yield controls
+    controls.close()
+
+
+def disabled(controls):
+    """Return the buttons that cannot be pressed now."""
+    names = ("send", "mark", "clear", "hang_up")
+    return {name for name in names if getattr(controls, name).disabled}
+
+
+def test_a_call_that_is_up_can_do_all_but_clear(controls):
+    assert disabled(controls) == {"clear"}
+    assert "<b>In a call</b>" in controls.state.value
+    assert controls.up.stream.stream_sid in controls.state.value
+    assert controls._heard_text.value == "nothing sent yet"
+    assert "Twilio started the stream" in controls.log.value
+
+
+def test_send_plays_the_chosen_clip_and_progress_shows_what_was_heard(controls, until):
+    controls.send.click()
+    assert controls.progress.value < 0.1  # all of it is sent at once, none of it was heard
+    until(lambda: 0.05 < controls.progress.value < 0.9)
+    assert disabled(controls) == set()
+    assert "<b>Playing</b>" in controls.state.value
+    assert controls._heard_text.value.endswith(" of 3.0 s")
+    assert "sent tone (3.0 s)" in controls.log.value
+    heard_ms = controls.up.stream.newest.heard_ms
+    assert controls.progress.value <= heard_ms / 3000 + 0.001
+
+
+@pytest.mark.realtime
+def test_what_was_heard_to_its_end_says_so(make_call, until):
+    up = make_call()
+    short = Clip(Clip.tone(440, 0.3).payload, name="short")
+    controls = StreamControls(up.stream, clips=[short])
+    controls.send.click()
+    until(lambda: controls.progress.bar_style == "success")
+    assert controls.progress.value == 1
+    assert controls._heard_text.value == "0.3 of 0.3 s, heard"
+    assert "short was heard" in controls.log.value
+    assert disabled(controls) == {"clear"}
+
+
+def test_clear_silences_the_caller_and_shows_how_much_was_heard(controls, until):
+    controls.send.click()
+    until(lambda: controls.progress.value > 0.05)
+    controls.clear.click()
+    outcome = controls.up.stream.newest.result(5)
+    assert outcome.ending == "cleared"
+    assert 0 < outcome.heard_ms < 3000
+    until(lambda: controls.progress.bar_style == "warning")
+    assert controls._heard_text.value.endswith(" of 3.0 s, cleared")
+    log = controls.log.value
+    assert log.index("s: cleared<") < log.index("clear sent<")
+    assert f"tone was cleared after {outcome.heard_ms / 1000:.2f} of 3.00 s<" in log
+    assert controls.clear.disabled
+    until(lambda: controls.up.phone.heard.seconds > outcome.heard_ms / 1000 + 0.1)
+    silence = controls.up.phone.heard.payload[-400:]
+    assert silence == b"\xff" * 400
+
+
+def test_a_clear_right_behind_a_send_is_possible(controls, until):
+    controls.send.click()
+    until(lambda: not controls.clear.disabled)
+    controls.clear.click()
+    assert controls.up.stream.newest.result(5).ending == "cleared"
+
+
+def test_marks_are_numbered_and_come_back(controls, until):
+    controls.mark.click()
+    controls.mark.click()
+    until(lambda: "all before mark-2 was heard" in controls.log.value)
+    log = controls.log.value
+    story = (
+        "asked for mark-1",
+        "mark mark-1#1 sent",
+        "mark mark-1#1 came back",
+        "all before mark-1",
+    )
+    assert sorted(story, key=log.index) == list(story)
+    assert log.index("asked for mark-1") < log.index("asked for mark-2")
+
+
+def test_hang_up_ends_the_call_and_disables_everything(controls, until):
+    controls.hang_up.click()
+    assert controls.hang_up.disabled
+    assert controls.up.stream.closed.result(5).reason in ("stop", "far end")
+    until(lambda: "<b>Ended</b>" in controls.state.value)
+    assert disabled(controls) == {"send", "mark", "clear", "hang_up"}
+    assert "hanging up" in controls.log.value
+    until(lambda: "the call: completed" in controls.log.value)
+    assert controls.up.call.status == "completed"
+
+
+def test_hanging_up_without_a_call_closes_the_stream(make_call, until):
+    up = make_call()
+    controls = StreamControls(up.stream)
+    controls.hang_up.click()
+    assert up.stream.closed.result(5).reason == "closed"
+    until(lambda: controls.state.value.endswith("<b>Ended</b>: closed here</span>"))
+
+
+def test_a_hang_up_in_mid_playback_shows_it_as_lost(controls, until):
+    controls.send.click()
+    until(lambda: controls.progress.value > 0.03)
+    controls.hang_up.click()
+    until(lambda: controls.progress.bar_style == "danger")
+    assert controls._heard_text.value.endswith(", lost")
+
+
+def test_the_other_end_hanging_up_shows_without_a_click(controls, until):
+    controls.up.phone.hang_up()
+    until(lambda: "<b>Ended</b>" in controls.state.value)
+    assert disabled(controls) == {"send", "mark", "clear", "hang_up"}
+    until(lambda: "Twilio stopped the stream" in controls.log.value)
+
+
+def test_a_goodbye_under_way_takes_no_more_audio_but_can_be_cleared(controls, until):
+    controls.send.click()
+    controls.up.stream.close()
+    until(lambda: "<b>Saying goodbye</b>" in controls.state.value)
+    assert disabled(controls) == {"send", "mark"}
+    controls.clear.click()
+    assert controls.up.stream.closed.result(5).reason == "closed"
+
+
+def test_a_digit_pressed_by_the_caller_shows(controls, until):
+    controls.up.phone.press("5")
+    until(lambda: "the caller pressed 5" in controls.log.value)
+
+
+def test_a_refused_hang_up_is_an_error_in_words_and_can_be_tried_again(
+    controls, until, monkeypatch
+):
+    def refuse(**options):
+        raise CallRefused("Twilio refused to hang up: 20003, Authenticate", fix="Check the token")
+
+    monkeypatch.setattr(controls.up.call, "_complete", refuse)
+    controls.hang_up.click()
+    until(lambda: "Error: " in controls.log.value)
+    assert "Error: Twilio refused to hang up: 20003, Authenticate. Check the token." in (
+        controls.log.value
+    )
+    until(lambda: not controls.hang_up.disabled)
+    monkeypatch.undo()
+    controls.hang_up.click()
+    controls.up.stream.closed.result(5)
+
+
+def test_a_handler_that_raises_shows_in_the_state_and_in_the_log(make_call, until):
+    go = threading.Event()
+
+    def handler(stream):
+        go.wait(5)
+        raise ValueError("<no> such file")
+
+    up = make_call(handler)
+    controls = StreamControls(up.stream, call=up.call)
+    go.set()
+    until(lambda: "Ended by an error" in controls.state.value)
+    assert "<b>Ended by an error</b>: ValueError: &lt;no&gt; such file" in controls.state.value
+    until(lambda: "such file" in controls.log.value)
+    assert f"Error: the handler of stream {up.stream.stream_sid} failed" in controls.log.value
+
+
+def test_without_clips_send_cannot_be_pressed_and_a_press_says_why(make_call, until):
+    up = make_call()
+    controls = StreamControls(up.stream)
+    assert disabled(controls) == {"send", "clear"}
+    controls.send.click()
+    until(lambda: "There is no clip to send: StreamControls(stream, clips=[…])" in (
+        controls.log.value
+    ))  # fmt: skip
+    assert up.stream.newest is None
+
+
+def test_a_clip_without_a_name_can_be_sent(make_call, until):
+    up = make_call()
+    controls = StreamControls(up.stream, clips=[Clip.tone(440, 0.2), Clip.silence(0.2)])
+    controls.clip.index = 1
+    controls.send.click()
+    assert up.stream.newest.result(5).ending == "heard"
+    until(lambda: "sent " in controls.log.value)
+
+
+def test_the_chosen_clip_is_the_one_that_is_sent(make_call, tone):
+    up = make_call()
+    other = Clip(Clip.tone(880, 0.5).payload, name="other")
+    controls = StreamControls(up.stream, clips=[tone, other])
+    controls.clip.value = other
+    controls.send.click()
+    assert up.stream.newest.total_ms == 500
+    assert up.stream.newest.mark == "other"
+
+
+def test_closing_takes_the_widget_away_and_leaves_the_stream(controls):
+    controls.close()
+    assert controls.widget.comm is None
+    assert controls.up.stream.is_open
+    assert controls.up.stream.play(b"\xff" * 160).result(5).ending == "heard"
+
+
+def test_controls_on_a_stream_that_has_ended_show_how_it_ended(make_call, tone, until):
+    up = make_call()
+    up.stream.close(now=True).result(5)
+    controls = StreamControls(up.stream, clips=[tone], call=up.call)
+    assert "<b>Ended</b>: closed here" in controls.state.value
+    assert disabled(controls) == {"send", "mark", "clear", "hang_up"}
+    controls.send.click()
+    assert up.stream.newest.result(5).ending == "lost"
+    controls.mark.click()
+    controls.clear.click()
+    until(lambda: "mark-1 was lost" in controls.log.value)
+    assert "tone was lost after 0.00 of 3.00 s" in controls.log.value
+
+
+def test_two_controls_on_one_stream_show_the_same(controls, tone, until):
+    other = StreamControls(controls.up.stream, clips=[tone])
+    controls.send.click()
+    until(lambda: other.progress.value > 0.03 and controls.progress.value > 0.03)
+    other.clear.click()
+    until(lambda: controls.progress.bar_style == other.progress.bar_style == "warning")
+    other.close()
+
+
+def test_two_calls_have_controls_of_their_own(controls, tone, until):
+    up = controls.up
+    phone = up.twilio.phone("+15550100002")
+    up.twilio.client.calls.create(
+        to=phone.number, from_=up.twilio.numbers[0],
+        twiml=f'<Response><Connect><Stream url="{up.server.url}"/></Connect></Response>',
+    )  # fmt: skip
+    second = StreamControls(up.server.next_stream().result(5), clips=[tone])
+    second.send.click()
+    until(lambda: second.progress.value > 0.03)
+    assert controls.progress.value == 0
+    assert controls.clear.disabled
+    second.close()
+
+
+def test_buttons_may_be_pressed_from_any_thread(controls, until):
+    threads = [threading.Thread(target=controls.mark.click) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert controls.up.stream.mark("last").result(5).ending == "heard"
+    until(lambda: "mark last#9 came back" in controls.log.value)
+
+
+def test_ten_thousand_lines_leave_the_last_eight(controls, until):
+    for number in range(10_000):
+        controls._happenings.note(f"line {number}")
+    until(lambda: "line 9999<" in controls.log.value)
+    assert controls.log.value.count("<li>") == 8
+    assert len(controls._happenings.lines()) == 200
+
+
+def test_hang_up_stays_disabled_until_twilio_has_answered(controls, until, monkeypatch):
+    answer, complete = threading.Event(), controls.up.call._complete
+    monkeypatch.setattr(controls.up.call, "_complete", lambda: answer.wait(5) and complete())
+    controls.hang_up.click()
+    controls.mark.click()
+    until(lambda: "all before mark-1 was heard" in controls.log.value)
+    assert controls.hang_up.disabled
+    assert controls.up.stream.is_open
+    answer.set()
+    until(lambda: "the call: completed" in controls.log.value)
+
+
+def test_screen_readers_are_told_what_changes(controls):
+    assert 'role="status" aria-live="polite"' in controls.state.value
+    assert 'role="log" aria-label="Last events"' in controls.log.value
+    for button in (controls.send, controls.mark, controls.clear, controls.hang_up):
+        assert button.description
+        assert button.icon
+        assert button.tooltip
+
+
+def test_the_display_is_that_of_the_widget(controls):
+    bundle = controls._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert repr(controls) == f"<StreamControls of {controls.up.stream!r}>"
+
+
+def test_controls_take_a_stream_and_clips_and_nothing_else(make_call):
+    with pytest.raises(TypeError) as caught:
+        StreamControls("MZ1")
+    assert str(caught.value) == (
+        "StreamControls takes a MediaStream, not str; server.next_stream().result(10) gives one"
+    )
+    up = make_call()
+    with pytest.raises(TypeError) as caught:
+        StreamControls(up.stream, clips=["greeting.wav"])
+    assert str(caught.value) == (
+        "clips must be Clip objects, not str; kit.load_clip(path) makes one"
+    )
+
+
+def test_a_wait_for_the_stream_instead_of_the_stream_is_named(make_call):
+    up = make_call()
+    with pytest.raises(TypeError, match="takes a MediaStream, not Pending"):
+        StreamControls(up.server.next_stream(up.call))
+
+
+def test_one_clip_instead_of_a_list_says_so(make_call, tone):
+    up = make_call()
+    with pytest.raises(TypeError, match="clips must be a list of Clip objects, not Clip"):
+        StreamControls(up.stream, clips=tone)

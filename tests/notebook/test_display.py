@@ -1,0 +1,284 @@
+"""How results look in a notebook."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import io
+import json
+import re
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+
+import numpy as np
+import pytest
+import soundfile
+
+import twistream_kit as kit
+from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.ulaw import decode_ulaw
+from twistream_kit.audio.wav import inspect_wav
+from twistream_kit.notebook.display import DISPLAYS, MOST_PLAYED_SECONDS, html_of
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.capture import Capture
+from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.objection import Objection
+from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
+from twistream_kit.protocol.review import review
+from twistream_kit.simulator.debugger import Debugger
+from twistream_kit.simulator.pacer import LatenessReport
+from twistream_kit.simulator.report import CallReport
+
+SID = "MZ" + "0" * 32
+WRONG = f'{{"event":"media","streamSid":"{SID}","media":{{"playload":"<script>"}}}}'
+
+
+@pytest.fixture
+def report(tmp_path):
+    return inspect_wav(Clip.tone(440, 0.1).save(tmp_path / "tone.wav"))
+
+
+@pytest.fixture
+def capture():
+    capture = Capture(SID)
+    capture.append(from_twilio.Connected(), 0.0)
+    capture.append(to_twilio.Media(SID, b"\x20" * 8000), 0.1)
+    capture.append(to_twilio.Mark(SID, "<b>greeting"), 0.1)
+    capture.append(from_twilio.Mark(SID, "<b>greeting"), 1.1)
+    return capture
+
+
+@pytest.fixture
+def debugger():
+    debugger = Debugger()
+    objections = tuple(review(WRONG, stream_sid=SID))
+    debugger.log(
+        31951, "A message was dropped.", stream_sid=SID, message=WRONG, objections=objections
+    )
+    return debugger
+
+
+@pytest.fixture
+def call_report(capture, debugger):
+    late = dict.fromkeys(LatenessReport.__dataclass_fields__, 0)
+    return CallReport(
+        url="ws://127.0.0.1:1/<script>",
+        stream_sid=SID,
+        seconds=2.0,
+        ending="stopped",
+        close_code=1005,
+        error_code=None,
+        sent={"media": 100, "mark": 1},
+        received={"media": 1, "mark": 1},
+        objections=Counter(debugger[0].objections),
+        debugger=tuple(debugger),
+        first_sound_ms=12.0,
+        heard=Clip.tone(440, 0.1),
+        lateness=LatenessReport(**late),
+        capture=capture,
+    )
+
+
+@pytest.fixture
+def everything(report, capture, debugger, call_report):
+    return [
+        report,
+        Clip.tone(440, 0.1),
+        Objection(31951, "media", "<script>", "Twilio would drop it", "Mend it"),
+        explain(31951),
+        PlayOutcome("cleared", 420, 4210),
+        MarkOutcome("heard", "<script>", 12),
+        capture,
+        debugger,
+        debugger[0],
+        call_report,
+    ]
+
+
+def test_every_displayed_class_exists_under_its_name():
+    for module, name in DISPLAYS:
+        assert getattr(importlib.import_module(module), name).__module__ == module
+
+
+def test_the_root_registers_exactly_the_classes_that_have_a_display():
+    registered = {(module, name) for module, names in kit._SHOWN.items() for name in names.split()}
+    assert registered == set(DISPLAYS)
+
+
+def test_every_displayed_class_has_an_example_here(everything):
+    assert {(type(thing).__module__, type(thing).__name__) for thing in everything} == set(DISPLAYS)
+
+
+def test_no_display_lets_markup_of_others_through(everything):
+    for thing in everything:
+        html = html_of(thing)
+        assert "<script" not in html
+        assert "<b>" not in html
+
+
+def test_no_display_fixes_a_colour_that_a_dark_theme_would_change(everything):
+    for thing in everything:
+        html = html_of(thing)
+        # Jupyter's variables only, with a fallback that inherits.
+        assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgb\(|background", html.split("base64,")[0])
+
+
+def test_something_without_a_display_says_so():
+    with pytest.raises(TypeError, match="dict has no display of its own"):
+        html_of({})
+
+
+def test_a_subclass_is_displayed_as_what_it_is():
+    class Louder(Clip):
+        pass
+
+    assert html_of(Louder(b"\x80", "x")) == html_of(Clip(b"\x80", "x"))
+
+
+def test_a_wav_report_shows_every_field_and_the_verdict_under_the_table(report):
+    html = html_of(report)
+    assert html.count("<tr>") == 1 + len(report.fields)
+    table, under = html.split("</table>")
+    assert "52 49 46 46" in table
+    for heading in ("offset", "bytes (hex)", "field", "value", "meaning"):
+        assert f">{heading}</th>" in table
+    assert "ready, once the first 58 bytes are left out" in under
+
+
+def test_a_wav_report_shows_a_body_by_its_size(report):
+    assert "800 bytes" in html_of(report)
+
+
+def player_of(html: str) -> bytes:
+    return base64.b64decode(re.search(r"data:audio/wav;base64,([A-Za-z0-9+/=]+)", html)[1])
+
+
+def test_a_clip_comes_with_a_player_that_holds_its_sound():
+    clip = Clip.tone(440, 0.25)
+    samples, rate = soundfile.read(io.BytesIO(player_of(html_of(clip))), dtype="int16")
+    assert rate == 8000
+    assert np.array_equal(samples, decode_ulaw(clip.payload))
+    assert "440 Hz: 0.25 s, 2000 bytes of PCMU" in html_of(clip)
+
+
+def test_a_long_clip_is_not_put_into_the_notebook_whole():
+    html = html_of(Clip.silence(MOST_PLAYED_SECONDS * 10))
+    assert len(player_of(html)) == 44 + 16000 * MOST_PLAYED_SECONDS
+    assert "clip.save(path) writes all" in html
+
+
+def test_an_empty_clip_has_no_player():
+    assert "<audio" not in html_of(Clip(b""))
+
+
+def test_clipped_samples_are_told():
+    assert "7 samples clipped" in html_of(Clip(b"\x80", "loud", 7))
+
+
+def test_an_objection_shows_code_field_consequence_and_fix():
+    (objection,) = review(WRONG.replace("<script>", "AAAA"), stream_sid=SID)
+    html = html_of(objection)
+    assert "31951 error" in html
+    assert "media.playload" in html
+    assert objection.consequence in html
+    assert objection.fix in html
+
+
+def test_a_code_shows_its_causes_and_its_remedy():
+    html = html_of(explain(31951))
+    assert html.count("<li>") == len(explain(31951).causes)
+    assert "What to do" in html
+    assert explain(31951).url in html
+
+
+def test_outcomes_say_how_much_was_heard():
+    assert "cleared: 420 of 4210 ms heard" in html_of(PlayOutcome("cleared", 420, 4210))
+    assert 'value="420"' in html_of(PlayOutcome("cleared", 420, 4210))
+    assert "heard after 12 ms" in html_of(MarkOutcome("heard", "half", 12))
+
+
+def test_the_debugger_shows_the_message_at_fault_and_what_is_wrong_with_it(debugger):
+    html = html_of(debugger)
+    assert "31951" in html
+    assert "playload" in html
+    assert "&lt;script&gt;" in html
+    assert html_of(Debugger()) == '<p style="margin:4px 0">No errors, no warnings.</p>'
+
+
+def test_a_debugger_entry_may_hold_a_binary_message(debugger):
+    entry = debugger.log(31950, stream_sid=SID, message=b"\x00<script>" * 100)
+    html = html_of(entry)
+    assert "\\x00&lt;script&gt;" in html
+    assert len(html) < 3000
+
+
+def test_a_capture_shows_its_summary(capture):
+    html = html_of(capture)
+    assert "&lt;b&gt;greeting heard" in html
+    assert "heard of it" in html
+    assert ">1000</td>" in html  # of the one piece, in ms
+
+
+def test_a_call_report_shows_numbers_objections_and_what_was_heard(call_report):
+    html = html_of(call_report)
+    assert "something was objected to" in html
+    assert "1 of 1 returned" in html
+    assert "playload" in html
+    assert len(player_of(html)) == 44 + 1600
+
+
+def in_a_fresh_shell(code: str) -> list[dict[str, str]]:
+    """Run `code` in a new IPython; return what each `show(...)` in it would display."""
+    program = f"""
+    import json, sys
+    from IPython.core.interactiveshell import InteractiveShell
+    shell = InteractiveShell.instance()
+    shown = []
+    def show(value):
+        bundle, _ = shell.display_formatter.format(value)
+        shown.append({{kind: str(text)[:400] for kind, text in bundle.items()}})
+    shell.push({{"show": show}})
+    result = shell.run_cell({textwrap.dedent(code)!r})
+    result.raise_error()
+    print(json.dumps(shown))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_fresh_shell_shows_results_richly_without_anybody_importing_the_displays(tmp_path):
+    path = Clip.tone(440, 0.1).save(tmp_path / "tone.wav")
+    early, report, text, code, listed = in_a_fresh_shell(
+        f"""
+        import sys
+        import twistream_kit as kit
+        show("twistream_kit.notebook.display" in sys.modules)
+        show(kit.inspect_wav({str(path)!r}))
+        show(kit.load_clip({str(path)!r}))
+        show(kit.explain(31951))
+        show(kit.review("x"))
+        """
+    )
+    assert early["text/plain"] == "False"
+    assert report["text/html"].startswith("<table")
+    assert "RIFF" in report["text/plain"]
+    assert text["text/html"].startswith("<audio")
+    assert "31951" in code["text/html"]
+    assert "text/html" not in listed  # a plain list keeps its plain text
+    assert "not JSON" in listed["text/plain"]
+
+
+def test_a_fresh_shell_shows_a_figure_as_a_picture_and_without_pyplot():
+    figure, pyplot = in_a_fresh_shell(
+        """
+        import sys
+        import twistream_kit as kit
+        show(kit.plot_waveform(kit.Clip.tone(440, 0.1)))
+        show("matplotlib.pyplot" in sys.modules)
+        """
+    )
+    assert "PNG" in figure["image/png"] or figure["image/png"].startswith("iVBOR")
+    assert pyplot["text/plain"] == "False"

@@ -1,0 +1,97 @@
+"""What the kit has to say is kept for a widget and printed nowhere."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from twistream_kit.notebook.event_log import KEPT_LINES, EventLog, event_log
+
+
+@pytest.fixture
+def log():
+    """A log of its own on a logger of its own."""
+    logger = logging.getLogger("a logger of this test")
+    log = EventLog()
+    logger.addHandler(log)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    yield log, logger
+    logger.removeHandler(log)
+
+
+def test_lines_are_kept_in_order_with_their_level(log):
+    log, logger = log
+    logger.info("started %s", "MZ1")
+    logger.warning("late")
+    logger.error("gone")
+    assert [(line.level, line.text) for line in log.lines] == [
+        ("INFO", "started MZ1"),
+        ("WARNING", "late"),
+        ("ERROR", "gone"),
+    ]
+
+
+def test_debug_messages_are_left_out(log):
+    log, logger = log
+    logger.debug("a detail")
+    assert log.lines == []
+
+
+def test_an_exception_shows_as_its_last_line(log):
+    log, logger = log
+    try:
+        raise ValueError("it broke")
+    except ValueError:
+        logger.exception("the handler failed")
+    assert log.lines[0].text == "the handler failed: ValueError: it broke"
+
+
+def test_only_the_last_lines_are_kept(log):
+    log, logger = log
+    for number in range(KEPT_LINES + 10):
+        logger.info("%d", number)
+    assert len(log.lines) == KEPT_LINES
+    assert log.lines[0].text == "10"
+
+
+def test_lines_about_a_stream_since_a_moment_are_found(log):
+    log, logger = log
+    logger.info("stream MZ1 started")
+    logger.info("stream MZ2 started")
+    logger.warning("stream MZ1 is late")
+    since = log.lines[2].at
+    assert [line.text for line in log.about("MZ1", 0)] == [
+        "stream MZ1 started",
+        "stream MZ1 is late",
+    ]
+    assert "stream MZ1 is late" in [line.text for line in log.about("MZ1", since)]
+    assert log.about("MZ3", 0) == []
+
+
+def test_there_is_one_event_log_for_all():
+    assert event_log() is event_log()
+    handlers = logging.getLogger("twistream_kit").handlers
+    assert sum(isinstance(handler, EventLog) for handler in handlers) == 1
+
+
+def test_a_failing_handler_in_a_started_server_prints_nothing():
+    program = """
+        import twistream_kit as kit
+        def handler(stream):
+            raise ValueError("it broke")
+        server = kit.start(kit.StreamServer(handler))
+        kit.simulate_call(server.url, seconds=0.3).result(10)
+        from twistream_kit.notebook.event_log import event_log
+        print([line.level for line in event_log().lines if "it broke" in line.text])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert "'ERROR'" in done.stdout

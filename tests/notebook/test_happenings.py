@@ -1,0 +1,146 @@
+"""The story of one stream in lines."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from twistream_kit.live.stream import MediaStream
+from twistream_kit.notebook.event_log import EventLog
+from twistream_kit.notebook.happenings import KEPT_LINES, Happenings, in_words
+from twistream_kit.pending import HomeLoop
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.capture import Capture
+from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
+
+SID = "MZ" + "0" * 32
+
+
+@pytest.fixture
+def stream():
+    """A stream on which things happen when the test says so."""
+    start = from_twilio.parse(
+        f'{{"event":"start","sequenceNumber":"1","streamSid":"{SID}","start":{{"accountSid":"AC1",'
+        f'"streamSid":"{SID}","callSid":"CA1","tracks":["inbound"],"customParameters":{{}},'
+        '"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}}}'
+    )
+    return MediaStream(start, HomeLoop("nobody"))
+
+
+@pytest.fixture
+def log():
+    return EventLog()
+
+
+@pytest.fixture
+def passed(stream):
+    """Have messages pass at a moment of the call."""
+
+    def passed(message, at):
+        stream.capture.append(message, stream.capture.started + at)
+
+    return passed
+
+
+def test_what_passed_is_told_in_words_and_sound_is_not(stream, log, passed):
+    happenings = Happenings(stream, log)
+    passed(to_twilio.Media(SID, b"\xff" * 160), 0.5)
+    passed(to_twilio.Mark(SID, "story#1"), 1)
+    passed(to_twilio.Mark(SID, "story#1@1s"), 1.1)
+    passed(from_twilio.Mark(SID, "story#1@1s"), 1.2)
+    passed(from_twilio.Mark(SID, "story#1"), 2)
+    passed(from_twilio.Dtmf(SID, "5"), 3)
+    passed(to_twilio.Clear(SID), 4)
+    passed(from_twilio.Unknown("novelty", "{}"), 5)
+    assert happenings.lines() == [
+        "1.00 s: mark story#1 sent",
+        "2.00 s: mark story#1 came back",
+        "3.00 s: the caller pressed 5",
+        "4.00 s: clear sent",
+        "5.00 s: Twilio said something unknown: novelty",
+    ]
+
+
+def test_lines_stand_in_the_order_of_their_times(stream, log, passed):
+    happenings = Happenings(stream, log)
+    happenings.note("pressed")
+    passed(to_twilio.Clear(SID), 3600)
+    passed(from_twilio.Dtmf(SID, "1"), 0)
+    lines = [line.split(": ")[1] for line in happenings.lines()]
+    assert lines == ["the caller pressed 1", "pressed", "clear sent"]
+    assert happenings.lines()[-1] == "3600.00 s: clear sent"
+
+
+def test_no_line_is_told_twice_and_none_is_missed(stream, log, passed):
+    happenings = Happenings(stream, log)
+    for number in range(150):
+        passed(from_twilio.Dtmf(SID, "1"), number)
+        passed(to_twilio.Media(SID, b"\xff" * 160), number)
+        assert len(happenings.lines()) == number + 1
+
+
+def test_only_the_last_lines_are_kept(stream, log):
+    happenings = Happenings(stream, log)
+    for number in range(KEPT_LINES + 5):
+        happenings.note(str(number))
+    assert len(happenings.lines()) == KEPT_LINES
+    assert happenings.lines()[-1].endswith(f": {KEPT_LINES + 4}")
+
+
+def test_warnings_and_errors_about_this_stream_are_told_once(stream, log, until):
+    happenings = Happenings(stream, log)
+    for level, text in [
+        (logging.WARNING, f"stream {SID} is late"),
+        (logging.INFO, f"stream {SID} started"),
+        (logging.ERROR, "stream MZ1 failed"),
+    ]:
+        log.handle(logging.LogRecord("x", level, "x", 1, text, None, None))
+    until(lambda: any("late" in line for line in happenings.lines()))
+    (line,) = happenings.lines()
+    assert line.endswith(f"Warning: stream {SID} is late")
+
+
+def test_notes_from_many_threads_are_all_kept(stream, log):
+    happenings = Happenings(stream, log)
+    threads = [
+        threading.Thread(target=lambda: [happenings.note("x") for _ in range(20)]) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        happenings.lines()
+    assert len(happenings.lines()) == 160
+
+
+def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monkeypatch):
+    happenings = Happenings(stream, log)
+    passed(from_twilio.Dtmf(SID, "1"), 1)
+    happenings.lines()
+    looked = []
+    kept_since = Capture.kept_since
+    monkeypatch.setattr(
+        Capture, "kept_since", lambda capture, count: looked.append(count) or kept_since(capture, count)
+    )
+    monkeypatch.setattr(Capture, "entries", property(lambda _: pytest.fail("all of it was copied")))
+    passed(from_twilio.Dtmf(SID, "2"), 2)
+    assert happenings.lines()[1:] == ["2.00 s: the caller pressed 2"]
+    assert looked == [1]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (PlayOutcome("heard", 300, 300), "tone was heard"),
+        (PlayOutcome("cleared", 420, 4210), "tone was cleared after 0.42 of 4.21 s"),
+        (PlayOutcome("lost", 0, 300), "tone was lost after 0.00 of 0.30 s"),
+        (MarkOutcome("heard", "tone", 3), "all before tone was heard"),
+        (MarkOutcome("cleared", "tone", 3), "tone was cleared"),
+        (MarkOutcome("lost", "tone", 3), "tone was lost"),
+        (ValueError("it broke"), "Error: it broke"),
+        ("completed", "tone: completed"),
+    ],
+)
+def test_every_ending_has_words(outcome, words):
+    assert in_words(outcome, "tone") == words

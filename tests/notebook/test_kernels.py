@@ -1,0 +1,143 @@
+"""The kit in a real kernel, from its first import to its last breath, on every supported one."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.notebook
+
+SAMPLES = Path(__file__).resolve().parents[2] / "sample_audio"
+
+START = """
+twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0.02))
+server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
+phone = twilio.phone("+15550100001")
+call = kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
+                      stream_url=server.stream_url).result(10)
+stream = server.next_stream().result(10)
+playing = stream.play(kit.Clip.tone(440, 8.0))
+playing.heard(0.1).result(5)
+"""
+
+
+def listening(kernel):
+    """Return the ports on which the kernel's process listens."""
+    process = psutil.Process(kernel.value("__import__('os').getpid()"))
+    with contextlib.suppress(AttributeError):
+        return ports_of(process.net_connections())
+    return ports_of(process.connections())
+
+
+def ports_of(connections):
+    return {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+
+
+def is_free(port):
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_the_kernel_is_the_one_that_was_asked_for(kernel, kernel_version):
+    version = kernel.value("__import__('ipykernel').__version__")
+    assert version == kernel_version or kernel_version == "newest"
+    major, minor = map(int, version.split(".")[:2])
+    found = "__import__('twistream_kit.notebook.kernel', fromlist=['x']).ipykernel_version()"
+    assert kernel.value(found) == (major, minor)
+    assert (kernel.subshell is None) == (major < 7)
+
+
+def test_after_stop_no_port_is_open_and_no_thread_is_left(kernel):
+    kernel.run("kit.start(kit.StreamServer()); kit.stop()")  # the loop's own thread stays
+    ports = listening(kernel)
+    threads = "sorted(t.name for t in __import__('threading').enumerate())"
+    before = kernel.value(threads)
+    kernel.run(START)
+    assert len(listening(kernel)) == len(ports) + 2
+    kernel.run("kit.stop()")
+    assert listening(kernel) == ports
+    assert kernel.value("playing.result(0).ending") == "lost"
+    assert kernel.value(threads) == before
+    assert kernel.errors == []
+
+
+def test_the_cell_that_starts_everything_can_be_run_again_in_mid_call(kernel):
+    kernel.run(START + "first = stream")
+    kernel.run(START)
+    assert kernel.value("kit.running()") == ["SimulatedTwilio", "StreamServer"]
+    assert kernel.value("(first.closed.done(), stream.is_open, first is stream)") == (
+        True, False, False,
+    ) or kernel.value("(first.closed.done(), stream.is_open)") == (True, True)  # fmt: skip
+
+
+def test_a_wav_report_is_shown_richly_without_touching_the_notebook_package(fresh_kernel):
+    kernel = fresh_kernel("newest")
+    kernel.run("import twistream_kit as kit, sys")
+    assert kernel.value("[m for m in sys.modules if m.startswith('twistream_kit.')]") == []
+    cell = kernel.begin(f"kit.inspect_wav({str(SAMPLES / 'greeting.wav')!r})")
+    kernel.result_of(cell)
+    ((_, shown),) = [item for item in kernel.shown if item[0] == cell]
+    assert "<table" in shown["text/html"]
+    assert "WAV, 44 bytes of header" in shown["text/plain"]
+
+
+def test_importing_the_kit_before_anything_else_prints_nothing(kernel, kernel_version):
+    assert kernel.run("import twistream_kit as kit; kit.start") == ""
+
+
+def test_errors_in_a_cell_are_the_things_own(kernel):
+    cell = kernel.begin("kit.start(kit.StreamServer(port=kit.start(kit.StreamServer()).port))")
+    with pytest.raises(Exception, match=r"OSError: .*Another program has it"):
+        kernel.result_of(cell)
+
+
+def test_a_handlers_error_is_not_printed_into_a_cell(kernel):
+    kernel.run("""
+def handler(stream):
+    raise ValueError("it broke")
+server = kit.start(kit.StreamServer(handler))
+""")
+    assert kernel.run("kit.simulate_call(server.url, seconds=0.3).result(10)") == ""
+    assert kernel.value("type(server.streams[-1].handler_error).__name__") == "ValueError"
+    assert not any("it broke" in text for _, text in kernel.printed)
+
+
+def test_a_restart_in_mid_call_frees_the_ports_and_hangs_nowhere(fresh_kernel, kernel_version):
+    kernel = fresh_kernel(kernel_version)
+    kernel.run("import twistream_kit as kit" + START)
+    port = kernel.value("server.port")
+    begun = time.monotonic()
+    kernel.restart()
+    assert time.monotonic() - begun < 10
+    assert is_free(port)
+    kernel.run("import twistream_kit as kit")
+    assert kernel.value("kit.running()") == []
+    kernel.run(f"server = kit.start(kit.StreamServer(port={port}))")
+    assert kernel.value("server.port") == port
+
+
+def test_a_kernel_that_is_asked_to_end_in_mid_call_ends(fresh_kernel, kernel_version):
+    kernel = fresh_kernel(kernel_version)
+    kernel.run("import twistream_kit as kit" + START)
+    port, pid = kernel.value("(server.port, __import__('os').getpid())")
+    begun = time.monotonic()
+    kernel.manager.shutdown_kernel(now=False)
+    assert time.monotonic() - begun < 8
+    assert not psutil.pid_exists(pid)
+    assert is_free(port)
+
+
+def test_a_kernel_that_is_killed_in_mid_call_leaves_no_port_behind(fresh_kernel):
+    kernel = fresh_kernel("newest")
+    kernel.run("import twistream_kit as kit" + START)
+    port = kernel.value("server.port")
+    kernel.manager.shutdown_kernel(now=True)
+    assert is_free(port)

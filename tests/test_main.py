@@ -1,0 +1,378 @@
+"""The command line: what it prints where, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from base64 import b64encode
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import soundfile
+from websockets.sync.server import serve
+
+from twistream_kit.__main__ import main
+from twistream_kit.audio.clip import Clip
+from twistream_kit.protocol.capture import Capture
+from twistream_kit.protocol.signature import sign
+
+SAMPLES = Path(__file__).parents[1] / "sample_audio"
+QUESTION, GREETING = str(SAMPLES / "question.wav"), str(SAMPLES / "greeting.wav")
+SID = "MZ" + "0" * 32
+CLEAR = json.dumps({"event": "clear", "streamSid": SID})
+WRONG = json.dumps({"event": "media", "streamSid": SID, "media": {"playload": "/////w=="}})
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command; return its exit code, what it printed, and its errors."""
+
+    def run_it(*argv):
+        code = main([str(part) for part in argv])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run_it
+
+
+def process(*argv, **options):
+    command = [sys.executable, "-m", "twistream_kit", *map(str, argv)]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, **options)
+
+
+@contextmanager
+def server(key="payload", seen=None):
+    """A server of one's own: it plays 0.1 s, marks the end, and listens."""
+
+    def handle(socket):
+        if seen is not None:
+            seen.append(socket.request.headers)
+        for text in socket:
+            message = json.loads(text)
+            if seen is not None and message["event"] != "media":
+                seen.append(message)
+            if message["event"] == "start":
+                sid = message["streamSid"]
+                content = {key: b64encode(b"\x21" * 800).decode()}
+                socket.send(json.dumps({"event": "media", "streamSid": sid, "media": content}))
+                socket.send(
+                    json.dumps({"event": "mark", "streamSid": sid, "mark": {"name": "end"}})
+                )
+
+    with serve(handle, "127.0.0.1", 0, compression=None) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{listening.socket.getsockname()[1]}/media"
+        finally:
+            listening.shutdown()
+            thread.join(5)
+
+
+# inspect
+
+
+def test_inspect_shows_the_header_and_the_verdict_of_a_file_that_is_ready(run):
+    code, out, err = run("inspect", QUESTION)
+    assert (code, err) == (0, "")
+    assert "52 49 46 46" in out
+    assert "ready, once the first 58 bytes are left out" in out
+
+
+def test_inspect_of_a_file_that_is_not_ready_ends_with_1(run):
+    code, out, _ = run("inspect", QUESTION, GREETING)
+    assert code == 1
+    assert out.count("offset") == 2
+    assert "a call takes 8000 Hz" in out
+
+
+def test_inspect_goes_on_after_a_file_that_is_no_wav(run, tmp_path):
+    text = tmp_path / "text.wav"
+    text.write_text("<html>404</html>")
+    code, out, err = run("inspect", text, QUESTION)
+    assert code == 1
+    assert "HTML" in err
+    assert "ready, once" in out
+
+
+def test_inspect_of_a_missing_file_is_a_usage_error_that_names_the_nearest(run):
+    code, out, err = run("inspect", SAMPLES / "greting.wav")
+    assert (code, out) == (2, "")
+    assert "there is no such file" in err
+    assert "greeting.wav" in err
+
+
+def test_inspect_of_a_folder_is_a_usage_error(run, tmp_path):
+    code, _, err = run("inspect", tmp_path)
+    assert code == 2
+    assert "is a folder" in err
+
+
+# convert
+
+
+def test_convert_writes_what_a_call_takes(run, tmp_path):
+    code, out, err = run("convert", GREETING, "-o", tmp_path / "new")
+    assert (code, err) == (0, "")
+    assert out == f"{GREETING} -> {tmp_path / 'new' / 'greeting.wav'}: 4.21 s\n"
+    info = soundfile.info(tmp_path / "new" / "greeting.wav")
+    assert (info.samplerate, info.channels, info.subtype) == (8000, 1, "ULAW")
+
+
+def test_convert_does_the_others_when_one_cannot_be_read(run, tmp_path):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"{}")
+    code, out, err = run("convert", bad, QUESTION, "-o", tmp_path / "new")
+    assert code == 1
+    assert "bad.wav" in err
+    assert "question.wav: 4.21 s" in out
+    assert run("convert", tmp_path / "missing.wav", "-o", tmp_path / "new")[0] == 2
+
+
+def test_convert_into_something_that_is_a_file_is_a_usage_error(run, tmp_path):
+    target = tmp_path / "file"
+    target.write_text("")
+    code, _, err = run("convert", GREETING, "-o", target)
+    assert code == 2
+    assert str(target) in err
+
+
+# explain
+
+
+@pytest.mark.parametrize("asked", ["31951", "Error 31951"])
+def test_explain_says_what_a_code_means(run, asked):
+    code, out, _ = run("explain", asked)
+    assert code == 0
+    assert "Invalid Message" in out
+    assert "What to do" in out
+
+
+@pytest.mark.parametrize("asked", ["99999", "help"])
+def test_explain_of_an_unknown_code_is_a_usage_error(run, asked):
+    code, out, err = run("explain", asked)
+    assert (code, out) == (2, "")
+    assert err.startswith("twistream: ")
+
+
+# review
+
+
+def test_review_of_good_messages_has_nothing_to_say(run, tmp_path):
+    file = tmp_path / "sent.jsonl"
+    file.write_text(f"{CLEAR}\n{CLEAR}\n")
+    assert run("review", file) == (0, "2 messages: nothing to object to.\n", "")
+
+
+def test_review_names_the_line_the_code_and_the_right_key(run, tmp_path):
+    file = tmp_path / "sent.jsonl"
+    file.write_text(f"{CLEAR}\n{WRONG}\n")
+    code, out, err = run("review", file)
+    assert (code, err) == (1, "")
+    assert out.startswith("line 2: error 31951: media.playload")
+    assert "payload" in out
+
+
+def test_review_compares_with_the_stream_that_is_named(run, tmp_path):
+    file = tmp_path / "sent.json"
+    file.write_text(CLEAR)
+    assert run("review", file, "--stream-sid", SID)[0] == 0
+    code, out, _ = run("review", file, "--stream-sid", "MZ" + "1" * 32)
+    assert code == 1
+    assert "streamSid" in out
+
+
+def test_review_reads_twiml_too(run, tmp_path):
+    file = tmp_path / "answer.xml"
+    file.write_text(
+        '<Response><Connect><Stream url="ws://example.com/media"/></Connect></Response>'
+    )
+    code, out, _ = run("review", file)
+    assert code == 1
+    assert "TwiML: error 31922" in out
+    file.write_text(
+        '<Response><Connect><Stream url="wss://example.com/media"/></Connect></Response>'
+    )
+    assert run("review", file) == (0, "TwiML: nothing to object to.\n", "")
+
+
+def test_review_of_nothing_and_of_a_missing_file_are_usage_errors(run, tmp_path):
+    empty = tmp_path / "empty.json"
+    empty.write_text("")
+    code, _, err = run("review", empty)
+    assert code == 2
+    assert "holds no message" in err
+    code, _, err = run("review", tmp_path / "missing.json")
+    assert code == 2
+    assert "missing.json: No such file" in err
+
+
+def test_review_reads_standard_input():
+    done = process("review", "-", input=WRONG.encode())
+    assert done.returncode == 1
+    assert done.stdout.startswith(b"line 1: error 31951: media.playload")
+
+
+# call
+
+
+def test_call_reports_a_good_server(run):
+    with server() as url:
+        code, out, err = run("call", url, "--seconds", "0.4")
+    assert (code, err) == (0, "")
+    assert f"Call to {url}" in out
+    assert "1 of 1 returned" in out
+
+
+def test_call_ends_with_1_when_something_is_objected_to(run):
+    with server(key="playload") as url:
+        code, out, _ = run("call", url, "--seconds", "0.3")
+    assert code == 1
+    assert "playload" in out
+    assert "31951" in out
+
+
+def test_call_hands_over_parameters_keys_speech_and_a_signature(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "12345")
+    speech = Clip.tone(440, 0.1).save(tmp_path / "speech.wav")
+    seen = []
+    with server(seen=seen) as url:
+        options = [
+            "--say",
+            speech,
+            "--press",
+            "5",
+            "--param",
+            "a=b=c",
+            "--param",
+            "d=",
+            "--seconds",
+            "1",
+        ]
+        code, _, _ = run("call", url, *options, "--auth-token-from", "MY_TOKEN")
+    assert code == 0
+    headers, _, start, *others = seen
+    assert headers["x-twilio-signature"] == sign("12345", url)
+    assert start["start"]["customParameters"] == {"a": "b=c", "d": ""}
+    assert [message["dtmf"]["digit"] for message in others if message["event"] == "dtmf"] == ["5"]
+
+
+def test_call_prints_json_and_saves_everything_into_a_folder(run, tmp_path):
+    with server() as url:
+        code, out, err = run("call", url, "--seconds", "0.4", "--json", "--save", tmp_path / "kept")
+    assert code == 0
+    assert json.loads(out)["received"] == {"media": 1, "mark": 1}
+    assert json.loads((tmp_path / "kept" / "report.json").read_text()) == json.loads(out)
+    assert soundfile.info(tmp_path / "kept" / "heard.wav").samplerate == 8000
+    assert Capture.load(tmp_path / "kept" / "messages.jsonl").summary().to_twilio == {
+        "media": 1,
+        "mark": 1,
+    }
+    assert err.count("saved ") == 3
+
+
+def test_call_without_a_server_ends_with_3(run):
+    with server() as url:
+        pass
+    code, out, err = run("call", url)
+    assert (code, out) == (3, "")
+    assert "31902" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--param", "customer"], "--param takes NAME=VALUE"),
+        (["--param", "=42"], "--param takes NAME=VALUE"),
+        (["--press", "x"], "press"),
+        (["--seconds", "-1"], "seconds"),
+        (["--say", "missing.wav"], "missing.wav: there is no such file"),
+        (["--save", "call.mp3"], "ends in .wav, .jsonl or .json"),
+        (["--save", "missing/call.wav"], "missing is not a folder"),
+        (["--auth-token-from", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE is not set"),
+    ],
+)
+def test_call_with_an_option_that_makes_no_sense_is_a_usage_error_before_any_call(
+    run, options, words
+):
+    code, out, err = run("call", "ws://127.0.0.1:9/media", *options)
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+# everything else
+
+
+@pytest.mark.parametrize("argv", [[], ["call"], ["sing"], ["convert", "a.wav"]])
+def test_a_wrong_command_line_ends_with_2(run, argv):
+    code, out, err = run(*argv)
+    assert (code, out) == (2, "")
+    assert "usage: twistream" in err
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["call", "--help"], ["inspect", "--help"]])
+def test_help_documents_the_exit_codes(run, argv):
+    code, out, _ = run(*argv)
+    assert code == 0
+    for number in ("0 ", "1 ", "2 ", "3 ", "130 "):
+        assert f"\n  {number}" in out
+
+
+def test_explain_loads_nothing_heavy():
+    program = (
+        "import sys; from twistream_kit.__main__ import main; "
+        "main(['explain', '31951']); print(sorted(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = done.stdout.splitlines()[-1]
+    for heavy in ("numpy", "websockets", "aiohttp", "asyncio", "matplotlib"):
+        assert f"'{heavy}'" not in loaded
+
+
+def test_a_terminal_without_greek_letters_is_no_reason_to_fail():
+    done = process("inspect", QUESTION, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0
+    assert b"\\u03bc-law" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")
+def test_a_reader_that_goes_away_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "twistream_kit", "inspect", QUESTION]
+    try:
+        done = subprocess.run(
+            command, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")
+def test_ctrl_c_ends_a_call_in_one_sentence():
+    seen, began = [], threading.Event()
+
+    class Seen(list):
+        def append(self, item):
+            began.set()
+
+    with server(seen=Seen(seen)) as url:
+        command = [sys.executable, "-m", "twistream_kit", "call", url, "--seconds", "30"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as caller:
+            try:
+                assert began.wait(20)
+                caller.send_signal(signal.SIGINT)
+                out, err = caller.communicate(timeout=20)
+            finally:
+                with suppress(ProcessLookupError):
+                    caller.kill()
+    assert (caller.returncode, out, err) == (130, b"", b"twistream: interrupted.\n")
