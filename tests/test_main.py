@@ -135,6 +135,13 @@ def test_convert_does_the_others_when_one_cannot_be_read(run, tmp_path):
     assert run("convert", tmp_path / "missing.wav", "-o", tmp_path / "new")[0] == 2
 
 
+def test_convert_says_how_much_a_file_lacks_that_is_cut_off(run, tmp_path):
+    (tmp_path / "short.wav").write_bytes(Path(QUESTION).read_bytes()[:-8000])
+    code, out, _ = run("convert", tmp_path / "short.wav", "-o", tmp_path / "new")
+    assert code == 0
+    assert out.endswith("short.wav: 3.21 s, cut off: 1.00 s missing\n")
+
+
 def test_convert_into_something_that_is_a_file_is_a_usage_error(run, tmp_path):
     target = tmp_path / "file"
     target.write_text("")

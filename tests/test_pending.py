@@ -634,7 +634,8 @@ async def test_work_brings_its_result(home):
 
 async def test_work_may_be_started_and_waited_for_on_another_thread(home):
     def elsewhere():
-        return home.start(asyncio.sleep(0.01, "done")).result(LIMIT)
+        work = asyncio.sleep(0.01, "done")  # sleeps: the work itself, so that there is a wait
+        return home.start(work).result(LIMIT)
 
     assert await asyncio.to_thread(elsewhere) == "done"
 
@@ -687,7 +688,7 @@ async def test_leaving_cancels_the_work_and_fails_its_pending():
             ends.append("cleaned up")
 
     pendings = [home.start(work()) for _ in range(3)]
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # sleeps: until the tasks have begun; nothing tells from outside
     await home.leave()
     assert ends == ["cleaned up"] * 3
     for pending in pendings:
@@ -756,7 +757,7 @@ async def test_work_started_by_work_ends_with_the_home_too():
         await asyncio.Event().wait()
 
     outer = home.start(work())
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # sleeps: until the tasks have begun; nothing tells from outside
     await home.leave()
     for pending in (outer, *inner):
         assert isinstance(pending.exception(0), ServerStopped)

@@ -139,7 +139,11 @@ def test_of_two_data_chunks_the_first_is_loaded(build):
 
 
 def test_of_a_file_that_is_cut_off_the_rest_is_loaded(build):
-    assert load_clip(build.question()[:-300]).payload == b"\xff" * 500
+    clip = load_clip(build.question()[:-300])
+    assert clip.payload == b"\xff" * 500
+    assert clip.missing_seconds == pytest.approx(300 / 8000)
+    assert repr(clip) == "Clip('', 0.06 s, 0.04 s missing)"
+    assert load_clip(build.question()).missing_seconds == 0
 
 
 def test_partial_sample_at_the_end_is_left_out(build):

@@ -89,6 +89,56 @@ def test_rifx_numbers_are_read_with_the_high_byte_first(build):
     assert (report.sample_rate, report.channels, report.seconds) == (44100, 2, 1.0)
 
 
+@pytest.mark.parametrize("is_as_sox_writes_it", [False, True])
+@pytest.mark.parametrize(("tag", "encoding"), [(1, "PCM"), (3, "IEEE_FLOAT")])
+def test_extensible_is_understood_in_rifx_too(build, tag, encoding, is_as_sox_writes_it):
+    tail = (
+        "0000 0000 1000 8000 00AA00389B71" if is_as_sox_writes_it else "0000 0010 8000 00AA00389B71"
+    )
+    guid = struct.pack(">H" if is_as_sox_writes_it else ">I", tag) + bytes.fromhex(tail)
+    extra = struct.pack(">HHI", 22, 32, 0) + guid
+    header = build.fmt(0xFFFE, 1, 8000, 32, extra=extra, order=">")
+    sound = build.chunk(b"data", b"\0" * 3200, order=">")
+    assert inspect_wav(build.riff(header, sound, form=b"RIFX", order=">")).encoding == encoding
+
+
+@pytest.mark.parametrize(
+    ("header", "advice"),
+    [
+        ((1, 9, 8000, 16), "convert it with ffmpeg first"),
+        ((1, 0, 8000, 16), "convert it with ffmpeg first"),
+        ((1, 1, 384_000, 16), "convert it with ffmpeg first"),
+        ((1, 1, 8000, 0), "convert it with ffmpeg first"),
+        ((1, 1, 8000, 16), "kit.load_clip converts it"),
+        ((0x31, 1, 8000, 0), "kit.load_clip may read it; otherwise convert it with ffmpeg first"),
+    ],
+)
+def test_verdict_advises_only_what_works(build, header, advice):
+    raw = build.riff(build.fmt(*header), build.chunk(b"data", b"\0" * 3600))
+    assert inspect_wav(raw).verdict.endswith(f"; {advice}")
+
+
+def test_sound_that_is_a_wav_file_itself_is_objected_to(build):
+    raw = build.riff(build.fmt(), build.chunk(b"data", build.question()))
+    assert inspect_wav(raw).objections == [
+        "its sound is a whole WAV file, header included: it was wrapped twice"
+    ]
+
+
+def test_what_a_cut_off_file_lacks_is_told_in_bytes_and_seconds(build):
+    report = inspect_wav(build.question()[:-200])
+    assert (report.data_bytes, report.missing_bytes, report.seconds) == (600, 200, 0.075)
+    assert report.missing_seconds == pytest.approx(0.025)
+    assert report.verdict.endswith("; kit.load_clip takes what is there")
+
+
+def test_compressed_file_that_is_cut_off_lasts_as_long_as_what_is_there(build):
+    fact = build.chunk(b"fact", struct.pack("<I", 4000))
+    header = build.fmt(0x31, 1, 8000, 0, align=65)
+    report = inspect_wav(build.riff(header, fact, build.chunk(b"data", b"\0" * 650))[:-325])
+    assert (report.seconds, report.missing_seconds) == (0.25, 0.25)
+
+
 def inspected(raw):
     try:
         return inspect_wav(raw)

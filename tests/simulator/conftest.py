@@ -28,7 +28,7 @@ def eventually():
     async def wait(condition):
         async with asyncio.timeout(LIMIT_SECONDS):
             while not (result := condition()):  # noqa: ASYNC110 - any condition, of any thread
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.005)  # sleeps: between two looks at any condition
         return result
 
     return wait

@@ -253,7 +253,7 @@ async def test_answer_is_told_before_the_socket_opens(twilio, place, media, site
     async def slow(_request):
         from aiohttp import web
 
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # sleeps: stands for a slow server
         order.append(len(media.connections))
         return web.Response(status=204)
 

@@ -82,7 +82,7 @@ async def test_an_idle_pacer_starts_again_with_the_next_call(eventually):
         pacer.add(first.append)
         await eventually(lambda: first)
         pacer.remove(first.append)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # sleeps: two beats, in which nothing may happen
         pacer.add(second.append)
         await eventually(lambda: second)
 

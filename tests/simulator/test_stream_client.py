@@ -69,7 +69,7 @@ async def ticking(client, frames=500):
         if over.done():
             break
         client.tick(number * 0.02, SILENT_FRAME)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # sleeps: stands for the beat, twenty times as fast
     return await asyncio.wait_for(over, 5)
 
 
@@ -105,7 +105,7 @@ async def test_a_call_goes_from_connected_to_stop_and_the_server_sees_1005():
         await client.connect()
         for number in range(5):
             client.tick(number * 0.02, SILENT_FRAME)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # sleeps: stands for the beat, four times as fast
         client.press("7")
         await client.stop()
         assert await client.closed() == StreamEnding("stopped", 1005)
@@ -129,7 +129,7 @@ async def test_what_the_server_sends_is_heard():
         heard = b""
         for number in range(60):
             heard += client.tick(number * 0.02, SILENT_FRAME)
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # sleeps: stands for the beat, ten times as fast
         await client.stop()
     assert heard.replace(b"\xff", b"") == sound * 2
 
@@ -224,7 +224,7 @@ async def test_a_server_that_ignores_the_close_is_dropped_after_the_limit(monkey
 
     async def deaf(reader, writer):
         await answer_upgrade(reader, writer)
-        await asyncio.sleep(30)
+        await asyncio.sleep(30)  # sleeps: stands for a server that does nothing
 
     async with tcp_server(deaf) as url:
         client = client_for(url)
@@ -251,7 +251,7 @@ async def test_a_server_that_does_not_read_loses_the_callers_frames_with_31930(m
     async def never_reads(reader, writer):
         await answer_upgrade(reader, writer)
         writer.transport.pause_reading()
-        await asyncio.sleep(30)
+        await asyncio.sleep(30)  # sleeps: stands for a server that does nothing
 
     async with tcp_server(never_reads) as url:
         client = client_for(url)
@@ -362,7 +362,7 @@ async def test_a_server_that_says_nothing_is_31901(monkeypatch):
     monkeypatch.setattr("twistream_kit.simulator.handshake.HANDSHAKE_SECONDS", 0.1)
 
     async def silent(reader, writer):
-        await asyncio.sleep(30)
+        await asyncio.sleep(30)  # sleeps: stands for a server that does nothing
 
     async with tcp_server(silent) as url:
         error = await failure(url)
@@ -438,7 +438,7 @@ async def test_cancelling_the_handshake_leaves_no_socket():
     async with tcp_server(silent) as url:
         client = client_for(url)
         attempt = asyncio.create_task(client.connect())
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # sleeps: until the attempt is under way
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt

@@ -1,0 +1,46 @@
+"""Every part of the benchmarks works; what it measures is nobody's business here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).parents[1] / "benchmarks" / "run.py"
+
+PARTS = {
+    "codec": "encode",
+    "server": "server CPU, bare websockets echo",
+    "calls": "calls on one core",
+    "clear": "clear → silence at the phone",
+    "simulator": "simulator, 1 call",
+    "ten_minutes": "through the plain objects",
+    "import": "over a bare interpreter",
+}
+
+
+def run(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(RUN), *args], capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_of_the_benchmarks_prints_its_line_of_the_table(part):
+    done = run("--tiny", part)
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.partition("what ")[2]
+    assert PARTS[part] in table
+    assert done.stderr == ""
+
+
+def test_the_benchmarks_know_all_their_parts_by_name():
+    done = run("nonsense")
+    assert done.returncode == 2
+    assert all(part in done.stderr for part in PARTS)
+
+
+def test_the_table_of_the_benchmarks_says_which_machine_it_was():
+    assert "cores" in run("--tiny", "import").stdout
