@@ -18,7 +18,9 @@ def measure(*, tiny: bool = False) -> list[Figure]:
     )
     added = (seconds["kit"] - seconds["bare"]) * 1000
     bare = seconds["bare"] * 1000
-    return [Figure("import twistream_kit", f"{added:.1f} ms over a bare interpreter ({bare:.0f} ms)")]
+    return [
+        Figure("import twistream_kit", f"{added:.1f} ms over a bare interpreter ({bare:.0f} ms)")
+    ]
 
 
 def _start(code: str) -> float:

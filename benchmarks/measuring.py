@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 HERE = Path(__file__).parent
 
@@ -91,7 +91,7 @@ class Companion:
         )
         self.hello: Any = None
 
-    def __enter__(self) -> Companion:
+    def __enter__(self) -> Self:
         self.hello = self._answer()
         return self
 

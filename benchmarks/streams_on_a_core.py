@@ -1,22 +1,24 @@
 """The server that is measured: on one core, in a process of its own.
 
 ``bare`` is a plain server of `websockets` that sends back whatever comes; ``plays`` plays a long
-clip and listens meanwhile; ``echoes`` plays each frame of the caller's back; ``answers`` is plain
-again, and answers each frame with one of silence, for measuring a simulator.  Asked ``cpu``, it
-says how many seconds of CPU it has used.
+clip and listens meanwhile; ``echoes`` plays each frame of the caller's back.  Two more are plain:
+``answers`` has one ready media message for each that comes, ``answers with marks`` a mark besides,
+as many messages as ``echoes``.  Asked ``cpu``, it says how many seconds of CPU it has used.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import threading
 import time
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 
 from measuring import stay_on_the_first_core
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.ulaw import encode_ulaw
@@ -32,14 +34,21 @@ async def send_back(socket: ServerConnection) -> None:
         await socket.send(text)
 
 
-async def answer(socket: ServerConnection) -> None:
-    reply = None
-    async for text in socket:
-        if reply is not None:
-            await socket.send(reply)
-        elif '"start"' in text:
-            sid = from_twilio.parse(text).stream_sid
-            reply = to_twilio.Media(sid, b"\x2a" * from_twilio.FRAME_BYTES).to_json()
+async def answer(socket: ServerConnection, *, with_mark: bool = False) -> None:
+    replies: list[str] = []
+    with suppress(ConnectionClosed):
+        async for text in socket:
+            if text.startswith('{"event":"media"'):
+                for reply in replies:
+                    await socket.send(reply)
+            elif '"start"' in text:
+                sid = from_twilio.parse(text).stream_sid
+                replies = [to_twilio.Media(sid, b"\x2a" * from_twilio.FRAME_BYTES).to_json()]
+                replies += [to_twilio.Mark(sid, "play#1").to_json()] if with_mark else []
+
+
+async def answer_with_mark(socket: ServerConnection) -> None:
+    await answer(socket, with_mark=True)
 
 
 async def play_and_listen(stream: MediaStream) -> None:
@@ -61,6 +70,7 @@ def plain(handler: object) -> AbstractAsyncContextManager:
 KINDS = {
     "bare": lambda: plain(send_back),
     "answers": lambda: plain(answer),
+    "answers with marks": lambda: plain(answer_with_mark),
     "plays": lambda: StreamServer(play_and_listen),
     "echoes": lambda: StreamServer(echo),
 }
@@ -84,5 +94,7 @@ def _answer_questions(loop: asyncio.AbstractEventLoop, asked_to_end: asyncio.Eve
 
 
 if __name__ == "__main__":
+    # A call that ends has frames under way; that they are lost is no news here.
+    logging.disable(logging.WARNING)
     stay_on_the_first_core()
     asyncio.run(main(sys.argv[1]))

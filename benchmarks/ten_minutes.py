@@ -1,11 +1,10 @@
-"""A call of ten minutes through the plain objects: our conversation, the simulator's leg, no I/O."""
+"""Ten minutes of a call through the plain objects: our conversation, the simulator's leg."""
 
 from __future__ import annotations
 
-import statistics
 import time
 
-from measuring import Figure
+from measuring import Figure, alternating
 
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.conversation import Conversation
@@ -20,15 +19,15 @@ def measure(*, tiny: bool = False) -> list[Figure]:
     """Play for as long as the call lasts, and listen all the while."""
     seconds = 6 if tiny else 600
     rounds = 1 if tiny else 5
-    took: dict[bool, list[float]] = {False: [], True: []}
-    for _ in range(rounds):
-        for through_text in took:
-            took[through_text].append(_call(seconds, through_text=through_text))
+    took = alternating(
+        rounds,
+        plain=lambda: _call(seconds, through_text=False),
+        text=lambda: _call(seconds, through_text=True),
+    )
     what = f"a call of {seconds / 60:g} min through the plain objects"
-    plain, text = (statistics.median(took[through_text]) for through_text in (False, True))
     return [
-        Figure(what, f"{plain:.2f} s", "< 1 s", plain < 1),
-        Figure(f"{what}, what Twilio says as JSON too", f"{text:.2f} s"),
+        Figure(what, f"{took['plain']:.2f} s", "< 1 s", took["plain"] < 1),
+        Figure(f"{what}, what Twilio says as JSON too", f"{took['text']:.2f} s"),
     ]
 
 

@@ -12,6 +12,18 @@ import pytest_asyncio
 
 _HERE = Path(__file__).parent
 _LAB = runpy.run_path(str(_HERE / "lab.py"))
+_PAGE = runpy.run_path(str(_HERE / "notebook_page.py"))
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",  # a container's root has no other way
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +48,12 @@ def pictures(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def pictures_are_wanted() -> bool:
+    """Whether somebody is going to look at the screenshots; a picture of every cell takes time."""
+    return bool(os.environ.get("TWISTREAM_SCREENSHOTS"))
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def lab(chromium, tmp_path_factory):
     """A JupyterLab over a copy of the notebooks and samples."""
@@ -54,9 +72,7 @@ async def browser(chromium):
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium, args=_LAB["CHROMIUM_FLAGS"]
-        )
+        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         yield browser
         await browser.close()
 
@@ -69,7 +85,7 @@ async def open_notebook(lab, browser, pictures):
     opened = []
 
     async def open_one(path: str):
-        notebook = _LAB["NotebookPage"](await context.new_page(), lab, pictures)
+        notebook = _PAGE["NotebookPage"](await context.new_page(), lab.address, pictures)
         opened.append(notebook)
         await notebook.open(path)
         return notebook

@@ -1,27 +1,118 @@
-"""The tutorial in JupyterLab, as a person runs it."""
+"""The tutorial in JupyterLab: *Run All*, as a person does it, and once more."""
 
 from __future__ import annotations
 
-import time
+import re
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
+CONTROLS = "StreamControls("
+BUTTONS = ("Send", "Mark", "Clear", "Hang up")
 
-async def test_probe(open_notebook):
-    t = time.time()
-    nb = await open_notebook("notebooks/tutorial.ipynb")
-    print("open", time.time() - t)
-    t = time.time()
-    await nb.run_all()
-    print("run all", time.time() - t)
-    for c in await nb.code_cells():
-        print(c["source"][:40], c["state"], c["count"], [(o["output_type"], o.get("ename"), list(o.get("data", {}))) for o in c["outputs"]])
-    print(nb.complaints)
-    await nb.picture("probe")
-    t = time.time()
-    await nb.run_all()
-    print("run all 2", time.time() - t)
-    print(nb.complaints)
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def tutorial(open_notebook):
+    """The tutorial after *Run All*."""
+    notebook = await open_notebook("notebooks/tutorial.ipynb")
+    await notebook.run_all()
+    yield notebook
+    await notebook.close()
+
+
+async def assert_all_ran_without_an_error(notebook):
+    cells = [cell for cell in await notebook.code_cells() if cell["source"].strip()]
+    assert len(cells) >= 20
+    assert [cell["source"] for cell in cells if not cell["count"]] == []
+    wanted = {cell["source"] for cell in cells if "raises-exception" in cell["tags"]}
+    failed = {cell["source"]: errors for cell in cells if (errors := errors_of(cell))}
+    assert set(failed) == wanted, {source: failed.get(source) for source in wanted ^ set(failed)}
+
+
+def errors_of(cell):
+    return [
+        f"{output['ename']}: {output['evalue']}"
+        for output in cell["outputs"]
+        if output["output_type"] == "error"
+    ]
+
+
+def kinds_of(cell):
+    return {kind for output in cell["outputs"] for kind in output.get("data", {})}
+
+
+async def test_run_all_ends_without_an_error_that_is_not_part_of_the_story(tutorial):
+    await assert_all_ran_without_an_error(tutorial)
+
+
+async def test_run_all_leaves_no_error_in_the_browser_console(tutorial):
+    assert tutorial.complaints == []
+
+
+async def test_run_all_writes_no_warning_under_a_cell(tutorial):
+    cells = await tutorial.code_cells()
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert [output["text"] for output in outputs if output.get("name") == "stderr"] == []
+
+
+async def test_every_plot_is_a_picture_with_something_in_it(tutorial):
+    plots = [cell for cell in await tutorial.code_cells() if "kit.plot_" in cell["source"]]
+    assert len(plots) >= 6
+    for cell in plots:
+        assert "image/png" in kinds_of(cell), cell["source"]
+        shown = (await tutorial.cell(cell["source"])).locator(".jp-OutputArea img")
+        await expect(shown).to_be_visible()
+        size = await shown.evaluate("img => img.decode().then(() => img.naturalWidth)")
+        assert size >= 400, cell["source"]
+
+
+async def test_every_player_holds_a_sound_that_the_browser_can_play(tutorial):
+    await tutorial.cell("kit.load_clip(")
+    players = tutorial.page.locator(".jp-OutputArea audio")
+    assert await players.count() >= 2
+    for player in await players.all():
+        seconds = await player.evaluate(
+            """player => new Promise((done, failed) => {
+                if (player.readyState >= 1) done(player.duration);
+                player.onloadedmetadata = () => done(player.duration);
+                player.onerror = () => failed(new Error(player.error.message));
+                player.load();
+            })"""
+        )
+        assert seconds > 0.9
+
+
+async def test_controls_are_rendered_and_their_buttons_are_off_after_the_call(tutorial):
+    controls = await tutorial.cell(CONTROLS)
+    for name in BUTTONS:
+        button = controls.get_by_role("button", name=re.compile(rf"\b{name}$"))
+        await expect(button).to_be_visible()
+        await expect(button).to_be_disabled()
+    await expect(controls.get_by_role("status")).to_contain_text("Ended")
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+async def test_no_result_is_wider_than_the_page(tutorial, pictures_are_wanted, theme):
+    await tutorial.theme(f"JupyterLab {theme}")
+    for number, cell in enumerate(await tutorial.cells()):
+        if not cell["outputs"]:
+            continue
+        shown = await tutorial.cell_at(number)
+        if pictures_are_wanted:
+            await tutorial.picture(f"tutorial-{theme.lower()}-{number:02d}", shown)
+        outputs = await shown.locator(".jp-OutputArea-output").all()
+        assert outputs, cell["source"]
+        for output in outputs:
+            hidden = await output.evaluate("output => output.scrollWidth - output.clientWidth")
+            assert hidden <= 1, f"{cell['source']} shows {hidden} pixels less than there is"
+
+
+async def test_run_all_can_be_done_a_second_time(tutorial):
+    before = max(cell["count"] for cell in await tutorial.code_cells())
+    await tutorial.run_all()
+    await assert_all_ran_without_an_error(tutorial)
+    assert min(cell["count"] for cell in await tutorial.code_cells()) > before
+    assert tutorial.complaints == []

@@ -160,6 +160,7 @@ def shared_kernel(kernel_version, specs):
 @pytest.fixture
 def kernel(shared_kernel):
     """The shared kernel, in which nothing runs before the test nor after it."""
+    shared_kernel.forget()
     shared_kernel.run("import twistream_kit as kit; assert kit.running() == []")
     yield shared_kernel
     shared_kernel.run("kit.stop()")

@@ -59,6 +59,12 @@ class FrontEnd:
         self.client.control_channel.send(request)
         return self.client.get_control_msg(timeout=LIMIT_SECONDS)["content"]["subshell_id"]
 
+    def forget(self):
+        """Forget all that was printed, raised and shown so far."""
+        self.printed.clear()
+        self.errors.clear()
+        self.shown.clear()
+
     def close(self):
         """Take the kernel away without asking it."""
         self.client.stop_channels()

@@ -121,7 +121,9 @@ def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monk
     looked = []
     kept_since = Capture.kept_since
     monkeypatch.setattr(
-        Capture, "kept_since", lambda capture, count: looked.append(count) or kept_since(capture, count)
+        Capture,
+        "kept_since",
+        lambda capture, count: looked.append(count) or kept_since(capture, count),
     )
     monkeypatch.setattr(Capture, "entries", property(lambda _: pytest.fail("all of it was copied")))
     passed(from_twilio.Dtmf(SID, "2"), 2)

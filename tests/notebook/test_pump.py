@@ -86,9 +86,32 @@ def test_a_bound_method_can_be_removed(pump, until):
     pump.add(shown.update)
     until(lambda: shown.calls)
     pump.remove(shown.update)
-    assert pump._updates == []
+    assert not pump._updates
     pump.add(stays)
     until(lambda: stays.calls)
+
+
+def test_what_is_added_while_it_ends_is_called_once_more(pump, until):
+    calls = []
+
+    def update():
+        calls.append(len(calls))
+        if len(calls) == 1:
+            pump.add(update)  # something happened after it had looked
+        return False
+
+    pump.add(update)
+    until(lambda: calls == [0, 1])
+    until(lambda: not pump._updates)
+
+
+def test_what_is_added_twice_is_called_once_a_turn(pump, until):
+    one, two = Counter(), Counter()
+    pump.add(one)
+    pump.add(two)
+    pump.add(one)
+    until(lambda: two.calls >= 3)
+    assert abs(one.calls - two.calls) <= 1
 
 
 def test_an_update_that_fails_is_logged_once_and_the_others_go_on(pump, until, said):

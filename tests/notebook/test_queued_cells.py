@@ -27,11 +27,14 @@ CALL = "kit.simulate_call(server.url, seconds=0.4).result(10)"
 
 NESTED = "asyncio.run(asyncio.sleep(0.4, 'nested'))"
 
-PLAIN = """
+REFUSED = """
+work = asyncio.sleep(0.4, 'nested')
 try:
-    {work}
+    asyncio.run(work)
 except RuntimeError as error:
     print(error)
+finally:
+    work.close()
 """
 
 
@@ -74,13 +77,14 @@ def test_the_kit_leaves_the_kernels_loop_and_asyncio_as_they_were(fresh_kernel, 
 import asyncio
 def asyncio_now():
     kind = type(asyncio.get_running_loop())
-    return {name: getattr(asyncio, name) for name in ("run", "Task", "Future", "get_event_loop")} | {
-        name: getattr(kind, name) for name in ("run_until_complete", "run_forever", "_run_once")}
+    names = ("run", "Task", "Future", "get_event_loop")
+    methods = ("run_until_complete", "run_forever", "_run_once")
+    return [getattr(asyncio, n) for n in names] + [getattr(kind, n) for n in methods]
 async def look():
     return asyncio_now()
 before = await look()
 """)
-    cells = (PLAIN.format(work=NESTED), "print('second')", "print(await asyncio.sleep(0.1, 3))")
+    cells = (REFUSED, "print('second')", "print(await asyncio.sleep(0.1, 3))")
     without_us = run_all(kernel, *cells)
     kernel.run(IMPORTS + HANDLER + START)
     kernel.run(CALL)

@@ -14,7 +14,7 @@ from twistream_kit.audio.mono import MOST_CHANNELS, mono
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler, as_float
 from twistream_kit.audio.tones import dtmf, tone
 from twistream_kit.audio.ulaw import SILENCE, decode_ulaw, encode_ulaw, is_int16
-from twistream_kit.audio.write import replacing, write_ulaw_wav
+from twistream_kit.audio.write import replacing, require_place, write_ulaw_wav
 from twistream_kit.errors import WavError
 
 FRAME_BYTES = 160
@@ -29,6 +29,7 @@ class Clip:
         payload: One byte a sample.
         name: For people; not unique.
         clipped: How many samples were beyond full scale when it was made, and were cut.
+        missing_seconds: How much sound its WAV file promised and did not hold: it was cut off.
 
     Raises:
         TypeError: If the payload is not bytes.
@@ -38,6 +39,7 @@ class Clip:
     payload: bytes
     name: str = ""
     clipped: int = 0
+    missing_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.payload, bytes | bytearray | memoryview):
@@ -54,7 +56,8 @@ class Clip:
 
     def __repr__(self) -> str:
         cut = f", {self.clipped} samples clipped" if self.clipped else ""
-        return f"Clip({self.name!r}, {self.seconds:.2f} s{cut})"
+        missing = f", {self.missing_seconds:.2f} s missing" if self.missing_seconds else ""
+        return f"Clip({self.name!r}, {self.seconds:.2f} s{missing}{cut})"
 
     def __bytes__(self) -> bytes:
         return self.payload
@@ -64,7 +67,12 @@ class Clip:
         if not isinstance(other, Clip):
             return NotImplemented
         name = " + ".join(filter(None, (self.name, other.name)))
-        return Clip(self.payload + other.payload, name, self.clipped + other.clipped)
+        return Clip(
+            self.payload + other.payload,
+            name,
+            self.clipped + other.clipped,
+            self.missing_seconds + other.missing_seconds,
+        )
 
     @property
     def seconds(self) -> float:
@@ -87,8 +95,12 @@ class Clip:
         """Write it as a μ-law WAV file with a header of 58 bytes, and return the path.
 
         A file of that name is replaced only by a whole new one.
+
+        Raises:
+            WavError: If `path` is a folder, or in a folder that does not exist.
         """
         path = Path(path)
+        require_place(path)
         with replacing(path) as file:
             write_ulaw_wav(file, iter([self.payload]))
         return path

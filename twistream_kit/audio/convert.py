@@ -12,7 +12,7 @@ from pathlib import Path
 from twistream_kit.audio.load import pcmu
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
 from twistream_kit.audio.sound import open_sound
-from twistream_kit.audio.write import replacing, write_ulaw_wav
+from twistream_kit.audio.write import replacing, require_place, write_ulaw_wav
 from twistream_kit.errors import TwistreamError, WavError
 
 Progress = bool | Callable[[float], object] | None
@@ -29,6 +29,7 @@ class ConvertedFile:
         seconds: Its duration.
         clipped: How many samples were beyond full scale, and were cut.
         error: What went wrong, in words; empty when nothing did.
+        missing_seconds: How much of it a WAV file promised and did not hold: it was cut off.
     """
 
     source: Path
@@ -36,6 +37,7 @@ class ConvertedFile:
     seconds: float = 0.0
     clipped: int = 0
     error: str = ""
+    missing_seconds: float = 0.0
 
 
 def convert_file(
@@ -79,7 +81,13 @@ def _convert(source: Path, target: Path, progress: Progress) -> ConvertedFile:
         with replacing(target) as file:
             size = write_ulaw_wav(file, followed())
         tell(1.0)
-    return ConvertedFile(source, target, size / SAMPLE_RATE, resampler.clipped)
+    return ConvertedFile(
+        source,
+        target,
+        size / SAMPLE_RATE,
+        resampler.clipped,
+        missing_seconds=sound.missing_seconds,
+    )
 
 
 def convert_files(
@@ -103,9 +111,15 @@ def convert_files(
 
     Returns:
         One entry for each path, in the order of `paths`.
+
+    Raises:
+        TypeError: If `paths` is a single path.
+        WavError: If `folder` is a file, or cannot be made.
     """
+    if isinstance(paths, str | os.PathLike):
+        raise TypeError(f"paths is one path, {str(paths)!r}; give a list of them")
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    _make_folder(target)
     jobs = list(_named([Path(path) for path in paths], target))
     results = []
     with _told(progress, "converting") as tell:
@@ -145,6 +159,19 @@ def _named(sources: list[Path], folder: Path) -> Iterator[tuple[Path, Path]]:
         yield source, folder / f"{stem}.wav"
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        raise WavError(
+            "is a file, not a folder" if is_file else f"cannot be made: {error.strerror or error}",
+            source=str(folder),
+            consequence="Nothing was converted",
+            fix="Name a folder for the results; it is made if it is not there",
+        ) from error
+
+
 def _check_target(source: Path, target: Path) -> None:
     if target.exists() and source.exists() and target.samefile(source):
         raise WavError(
@@ -153,14 +180,7 @@ def _check_target(source: Path, target: Path) -> None:
             consequence="The original would be lost",
             fix="Give another name or folder",
         )
-    if target.is_dir():
-        raise WavError(
-            "is a folder", source=str(target), fix=f"Name a file in it: {target.name}/out.wav"
-        )
-    if not target.parent.is_dir():
-        raise WavError(
-            f"there is no folder {target.parent}", source=str(target), fix="Make it first"
-        )
+    require_place(target)
 
 
 @contextmanager

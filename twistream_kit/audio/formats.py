@@ -37,10 +37,10 @@ EXPLAINED = {
 }
 
 # The tag in front of this tail makes the sub-format GUID of an ordinary encoding.
-_GUID_TAIL = {
-    "little": bytes.fromhex("0000 0000 1000 8000 00AA00389B71"),
-    "big": bytes.fromhex("0000 0000 0010 8000 00AA00389B71"),
-}
+_GUID_TAIL = bytes.fromhex("0000 0000 1000 8000 00AA00389B71")
+
+# The same in RIFX, where the first three numbers of the GUID have their high byte first.
+_GUID_HEAD_BIG, _GUID_TAIL_BIG = bytes(2), bytes.fromhex("0000 0010 8000 00AA00389B71")
 
 LINEAR_BYTES = {
     "PCM": (1, 2, 3, 4),
@@ -124,8 +124,9 @@ def encoding_name(tag: int) -> str:
 
 def sub_format_name(guid: bytes, byte_order: ByteOrder) -> str:
     """Return the name of an EXTENSIBLE sub-format, or its GUID in hex if it is not ordinary."""
-    first = 2 if byte_order == "little" else 4
-    tail = guid[2:] if byte_order == "little" else guid[:2] + guid[4:]
-    if tail == _GUID_TAIL[byte_order]:
-        return encoding_name(int.from_bytes(guid[first - 2 : first], byte_order))
+    # SoX turns only the tag round in a RIFX file, and leaves the tail as it is in RIFF.
+    if guid[2:] == _GUID_TAIL:
+        return encoding_name(int.from_bytes(guid[:2], byte_order))
+    if byte_order == "big" and guid[:2] == _GUID_HEAD_BIG and guid[4:] == _GUID_TAIL_BIG:
+        return encoding_name(int.from_bytes(guid[2:4], "big"))
     return f"GUID {guid.hex()}"

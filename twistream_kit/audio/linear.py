@@ -69,9 +69,12 @@ def headerless_format(encoding: str, sample_rate: int) -> Format:
 
     Raises:
         ValueError: If `encoding` is none of `HEADERLESS`.
+        TypeError: If `sample_rate` is not a whole number.
     """
     if encoding not in HEADERLESS:
         raise ValueError(f"encoding is {encoding!r}, not one of {', '.join(HEADERLESS)}")
+    if not isinstance(sample_rate, int):
+        raise TypeError(f"sample_rate is {sample_rate!r}; give a whole number of Hz, such as 8000")
     name, bits, order = HEADERLESS[encoding]
     size = bits // 8
     byte_order: ByteOrder = "big" if order == "big" else "little"

@@ -20,7 +20,7 @@ def load_clip(
     Channels are mixed at equal parts.  Nothing is made louder or softer; samples that are beyond
     full scale after resampling are cut and counted in `Clip.clipped`.  A source that is PCMU at
     8000 Hz in mono already passes through untouched.  Of a file that is cut off, what is there is
-    loaded; `inspect_wav` tells.
+    loaded, and `Clip.missing_seconds` says how much is not.
 
     Args:
         source: A path, bytes, or a file opened with ``'rb'``: WAV of any kind, FLAC, OGG, MP3, AU
@@ -37,7 +37,7 @@ def load_clip(
     with open_sound(source, sample_rate=sample_rate, encoding=encoding) as sound:
         resampler = Resampler(sound.sample_rate)
         payload = b"".join(pcmu(sound, resampler))
-        return Clip(payload, sound.opened.stem, resampler.clipped)
+        return Clip(payload, sound.opened.stem, resampler.clipped, sound.missing_seconds)
 
 
 def pcmu(sound: Sound, resampler: Resampler) -> Iterator[bytes]:

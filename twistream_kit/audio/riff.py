@@ -27,6 +27,9 @@ FORMS: dict[bytes, ByteOrder] = {
 IN_DS64 = 0xFFFFFFFF
 """In RF64: the size stands in the ``ds64`` chunk.  In RIFF: the writer never knew it."""
 
+HEAD_BYTES = 12
+"""What is needed to know a WAV file: its signature, its size, its kind."""
+
 OPEN_SIZES = (0, IN_DS64, 0x7FFFFFFF, 0x7FFFF000)
 """What writers that cannot seek back leave as the size of ``data``: GStreamer 0, ffmpeg all ones,
 SoX 0x7FFFF000."""
@@ -107,6 +110,11 @@ class Riff:
     def missing(self) -> int:
         """How many bytes the file is shorter than its header claims."""
         return 0 if self.is_open else max(0, self.declared - self.size)
+
+
+def is_wav(head: bytes) -> bool:
+    """Whether bytes begin as a WAV file does."""
+    return head[:4] in FORMS and head[8:HEAD_BYTES] == b"WAVE"
 
 
 def walk(opened: Opened) -> Riff:

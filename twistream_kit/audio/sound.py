@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
@@ -20,7 +20,7 @@ from twistream_kit.audio.linear import Decoder, decoder_for, headerless_format
 from twistream_kit.audio.lookalike import not_a_wav
 from twistream_kit.audio.mono import MOST_CHANNELS, mono
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, SAMPLE_RATE
-from twistream_kit.audio.riff import FORMS
+from twistream_kit.audio.riff import FORMS, HEAD_BYTES, is_wav
 from twistream_kit.audio.source import Opened, Source, opened, read_at
 from twistream_kit.audio.wav import report_on
 from twistream_kit.errors import WavError
@@ -40,12 +40,14 @@ class Sound:
         sample_rate: In Hz, 4000 to 192,000.
         blocks: float32 in [-1, 1], mono, shape ``(n,)``.
         payload: The bytes of a source that is PCMU at 8000 Hz in mono already, else None.
+        missing_seconds: How much of it a WAV file promises and does not hold: it was cut off.
     """
 
     opened: Opened
     sample_rate: int
     blocks: Iterator[NDArray[np.float32]]
     payload: Iterator[bytes] | None = None
+    missing_seconds: float = 0.0
 
 
 @contextmanager
@@ -72,14 +74,14 @@ def open_sound(
             yield _headerless(file, form, head)
         elif not head:
             raise not_a_wav(head, file.name)
-        elif head[:4] in FORMS and head[8:12] in (b"WAVE", b""):
+        elif is_wav(head) or (head[:4] in FORMS and len(head) < HEAD_BYTES):
             yield _wav(file)
         else:
             yield _by_libsndfile(file, head)
 
 
 def _headerless(file: Opened, form: Format, head: bytes) -> Sound:
-    if head[:4] in FORMS and head[8:12] == b"WAVE":
+    if is_wav(head):
         raise WavError(
             "it has a WAV header, which says how it is encoded",
             source=file.name,
@@ -111,8 +113,10 @@ def _wav(file: Opened) -> Sound:
             fix="Fetch or record it again",
         )
     if decoder_for(report.format) is None:
-        return _by_libsndfile(file, b"")
-    return _linear(file, report.format, report.header_bytes, report.data_bytes)
+        sound = _by_libsndfile(file, b"")
+    else:
+        sound = _linear(file, report.format, report.header_bytes, report.data_bytes)
+    return replace(sound, missing_seconds=report.missing_seconds)
 
 
 def _linear(file: Opened, form: Format, offset: int, size: int) -> Sound:

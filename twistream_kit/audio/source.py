@@ -48,6 +48,7 @@ def opened(source: Source) -> Iterator[Opened]:
     if isinstance(source, bytes | bytearray | memoryview):
         yield Opened(io.BytesIO(source), "bytes", "", memoryview(source).nbytes)
     elif isinstance(source, str | os.PathLike):
+        _refuse_address(os.fspath(source))
         path = Path(source)
         with _open(path) as file:
             yield Opened(file, path.name, path.stem, file.seek(0, os.SEEK_END))
@@ -73,13 +74,17 @@ def _from_file(file: Any) -> Iterator[Opened]:
             file.seek(position)
 
 
-def _open(path: Path) -> BinaryIO:
-    if str(path).startswith(("http:/", "https:/")):
+def _refuse_address(source: str) -> None:
+    # "http:/" is what pathlib makes of an address.
+    if source.startswith(("http:/", "https:/")):
         raise WavError(
             "is an address, not a file",
-            source=str(path),
+            source=source,
             fix="Download it first, and give the path or the bytes",
         )
+
+
+def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError as error:

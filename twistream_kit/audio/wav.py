@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from twistream_kit.audio.fields import Field, read_fields
 from twistream_kit.audio.formats import LINEAR_BYTES, Format, understood
-from twistream_kit.audio.resample import SAMPLE_RATE
-from twistream_kit.audio.riff import Riff, walk
+from twistream_kit.audio.mono import MOST_CHANNELS
+from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, SAMPLE_RATE
+from twistream_kit.audio.riff import Riff, is_wav, walk
 from twistream_kit.audio.source import Opened, Source, opened, read_at
 from twistream_kit.errors import WavError
 
@@ -31,6 +32,7 @@ class WavReport:
         header_bytes: How many bytes stand before the sound; the size of the file without any.
         data_bytes: How many bytes of sound there are, in fact and not by the header.
         trailing_bytes: How many bytes follow the sound.
+        missing_bytes: How many bytes of sound the header promises and the file does not hold.
         objections: What stands between this file and a call, each a clause about "it".
     """
 
@@ -40,6 +42,7 @@ class WavReport:
     header_bytes: int
     data_bytes: int
     trailing_bytes: int
+    missing_bytes: int
     seconds: float
     objections: list[str]
 
@@ -64,6 +67,11 @@ class WavReport:
         return self.format.bits_per_sample
 
     @property
+    def missing_seconds(self) -> float:
+        """How much sound the header promises and the file does not hold."""
+        return self.seconds * self.missing_bytes / self.data_bytes if self.data_bytes else 0.0
+
+    @property
     def ready(self) -> bool:
         """Whether the bytes between header and trailer can be sent as they are."""
         return not self.objections
@@ -80,6 +88,10 @@ class WavReport:
         reasons = "; ".join(self.objections)
         if not self.data_bytes:
             advice = "there is nothing to send"
+        elif not _is_loadable(self.format):
+            advice = "convert it with ffmpeg first"
+        elif self.missing_bytes:
+            advice = "kit.load_clip takes what is there"
         elif self.encoding in LINEAR_BYTES:
             advice = "kit.load_clip converts it"
         else:
@@ -120,8 +132,9 @@ def report_on(file: Opened) -> WavReport:
         header_bytes=header_bytes,
         data_bytes=data_bytes,
         trailing_bytes=riff.size - header_bytes - data_bytes,
+        missing_bytes=data.missing if data else 0,
         seconds=_seconds(file, riff, form, data_bytes),
-        objections=[*_of_structure(riff, form), *_of_format(form)],
+        objections=[*_of_structure(file, riff, form), *_of_format(form)],
     )
 
 
@@ -148,17 +161,25 @@ def _format(file: Opened, riff: Riff) -> Format:
     return understood(read_at(file.file, chunk.body, min(chunk.size, 40)), riff.byte_order)
 
 
+def _is_loadable(form: Format) -> bool:
+    is_possible = bool(form.sample_bytes) or form.encoding not in LINEAR_BYTES
+    is_in_range = LOWEST_RATE <= form.sample_rate <= HIGHEST_RATE
+    return is_possible and is_in_range and 1 <= form.channels <= MOST_CHANNELS
+
+
 def _seconds(file: Opened, riff: Riff, form: Format, data_bytes: int) -> float:
     if form.sample_bytes and form.channels and form.sample_rate:
         return data_bytes / (form.sample_bytes * form.channels) / form.sample_rate
     fact = riff.find("fact")
     if fact and fact.size >= 4 and form.sample_rate:
         samples = int.from_bytes(read_at(file.file, fact.body, 4), riff.byte_order)
-        return samples / form.sample_rate
+        data = riff.find("data")
+        whole = data.declared if data and data.missing else data_bytes
+        return samples / form.sample_rate * (data_bytes / whole if whole else 1.0)
     return data_bytes / form.byte_rate if form.byte_rate else 0.0
 
 
-def _of_structure(riff: Riff, form: Format) -> Iterator[str]:
+def _of_structure(file: Opened, riff: Riff, form: Format) -> Iterator[str]:
     sounds = [chunk for chunk in riff.chunks if chunk.id == "data"]
     if not sounds:
         yield "it ends before its data chunk"
@@ -168,6 +189,8 @@ def _of_structure(riff: Riff, form: Format) -> Iterator[str]:
         yield f"it is cut off: {sounds[0].missing} bytes of its sound are missing"
     elif riff.missing:
         yield f"it is cut off: {riff.missing} bytes after its sound are missing"
+    if sounds and is_wav(read_at(file.file, sounds[0].body, 12)):
+        yield "its sound is a whole WAV file, header included: it was wrapped twice"
     if len(sounds) > 1:
         yield f"it has {len(sounds)} data chunks, of which only the first is played"
     whole = form.sample_bytes * form.channels

@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from twistream_kit.audio.resample import SAMPLE_RATE
+from twistream_kit.errors import WavError
 
 HEADER_BYTES = 58
 """The size of our header: RIFF 12, fmt 26, fact 12, data 8."""
@@ -35,6 +36,20 @@ def ulaw_header(payload_bytes: int) -> bytes:
         *(b"fact", 4, payload_bytes),
         *(b"data", payload_bytes),
     )
+
+
+def require_place(path: Path) -> None:
+    """Make sure that a file of that name could be there.
+
+    Raises:
+        WavError: If it is a folder, or in a folder that does not exist.
+    """
+    if path.is_dir():
+        fix = f"Name a file in it: {path.name}/out.wav"
+        raise WavError("is a folder", source=str(path), fix=fix)
+    if not path.parent.is_dir():
+        problem = f"there is no folder {path.parent}"
+        raise WavError(problem, source=str(path), fix="Make it first")
 
 
 @contextmanager

@@ -9,23 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
-from twistream_kit.errors import CallRefused, LocalProtocolError, TwistreamError
+from twistream_kit.errors import CallRefused, TwistreamError
 from twistream_kit.live.playing import Playing
-from twistream_kit.live.server import is_loopback
+from twistream_kit.live.stream import GOODBYE_SECONDS
 from twistream_kit.live.worker import on_worker
 from twistream_kit.pending import Pending
 from twistream_kit.protocol.codes import UnknownCode, explain
+from twistream_kit.protocol.stream_address import is_loopback
 from twistream_kit.protocol.twiml import connect_stream
 
 if TYPE_CHECKING:
     from twilio.rest import Client
 
 T = TypeVar("T")
-
-GOODBYE_SECONDS = 5.0
-"""How much longer than its sound the last playback is waited for before hanging up."""
 
 ALREADY_OVER = (20404, 21220)
 """What Twilio answers when a call to be completed has ended already (PROTOCOL.md §6.4)."""
@@ -155,8 +152,7 @@ def place_call(
 def _check_reachable(client: Client, stream_url: str) -> None:
     if getattr(client.http_client, "dials_loopback", False):
         return
-    parts = urlsplit(stream_url)
-    if parts.scheme == "wss" and not is_loopback(parts.hostname):
+    if stream_url.lower().startswith("wss://") and not is_loopback(stream_url):
         return
     raise CallRefused(
         f"{stream_url} cannot be reached by Twilio: it needs a wss address on the public internet",
@@ -179,8 +175,9 @@ def _ask(request: Callable[[], T], purpose: str) -> T:
     except requests.RequestException as error:
         raise CallRefused(
             f"Twilio could not be reached ({type(error).__name__}) {purpose}",
-            consequence="Nothing was asked of it",
-            fix="Look at the network, the proxy and the name of the region, then try again",
+            consequence="Whether the request arrived is not known",
+            fix="Look at the network, the proxy and the name of the region, then at the calls in "
+            "the Twilio console before you try again",
         ) from error
     except TwilioException as error:
         raise CallRefused(f"the Twilio SDK refused {purpose}: {error}") from error
@@ -216,6 +213,3 @@ def _wait_for(playing: Playing) -> None:
 def _home_of(client: Client) -> asyncio.AbstractEventLoop | None:
     # A simulator's client is answered by a loop of this process, which must not be blocked.
     return getattr(client.http_client, "loop", None)
-
-
-__all__ = ["Call", "LocalProtocolError", "place_call"]

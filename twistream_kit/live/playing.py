@@ -48,9 +48,12 @@ class Playing(Pending[PlayOutcome]):
     def heard_ms(self) -> int:
         """How much was heard by now, by the playout model; it never goes back."""
         if self.done():
-            return self.result(0).heard_ms
-        self._furthest = max(self._furthest, self._source.heard_bytes(self.handle))
-        return round(self._furthest * 1000 / BYTES_PER_SECOND)
+            heard = self.result(0).heard_ms
+        else:
+            heard = round(self._source.heard_bytes(self.handle) * 1000 / BYTES_PER_SECOND)
+        # The model may find by a late mark that it had been too hopeful.
+        self._furthest = max(self._furthest, heard)
+        return self._furthest
 
     @property
     def progress(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -97,8 +98,9 @@ class Reader(AsyncIterator[T], Generic[T]):
         for loop, waiter in waiters:
             if at_home and loop is self._home:
                 _release(waiter)  # without the system calls that waking another thread takes
-            elif not loop.is_closed():
-                loop.call_soon_threadsafe(_release, waiter)
+            else:
+                with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits there
+                    loop.call_soon_threadsafe(_release, waiter)
 
 
 def _release(waiter: asyncio.Future[None]) -> None:

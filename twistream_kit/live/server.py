@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
+import weakref
 from collections.abc import Sequence
 from http import HTTPStatus
 from types import TracebackType
-from typing import Protocol, Self
-from urllib.parse import urlsplit
+from typing import Any, Protocol, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from twistream_kit.errors import ServerStopped, SettingsError
+from twistream_kit.errors import ServerStopped
+from twistream_kit.live.server_options import (
+    check_handler,
+    check_path,
+    check_public_url,
+    check_token,
+    port_error,
+)
 from twistream_kit.live.session import Handler, StreamSession
 from twistream_kit.live.stream import MediaStream
+from twistream_kit.live.stream_list import StreamList
 from twistream_kit.live.web_request import RequestConnection
-from twistream_kit.live.webhooks import STATUS_PATH, TWIML_PATH, Answer, StatusEvent, Webhooks
-from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
-from twistream_kit.protocol.conversation import LEAD_SECONDS, check_lead
+from twistream_kit.live.webhooks import (
+    STATUS_PATH,
+    TWIML_PATH,
+    Answer,
+    StatusEvent,
+    Webhooks,
+)
+from twistream_kit.pending import HomeLoop, Pending, fail
+from twistream_kit.protocol.lead import LEAD_SECONDS, check_lead
 from twistream_kit.protocol.twiml import stream_url as stream_url_of
 
 logger = logging.getLogger("twistream_kit.live")
@@ -27,7 +40,6 @@ logger = logging.getLogger("twistream_kit.live")
 DEAD_AFTER_SECONDS = 30.0
 """Twilio sends a frame every 20 ms, in silence too; people give up after 30 to 60 s (§2.3)."""
 
-KEPT_ENDED_STREAMS = 10
 MAX_MESSAGE_BYTES = 1_048_576
 
 
@@ -59,9 +71,10 @@ class StreamServer:
         dead_after: Seconds without a message after which a stream is given up.
 
     Raises:
-        SettingsError: If `path` or `public_url` cannot be used.
+        SettingsError: If `path`, `public_url` or `auth_token` cannot be used.
+        TypeError: If `handler` is no function.
         ValueError: If a number is out of range.
-        OSError: On entering, if the port is in use.
+        OSError: On entering, if the port is in use or cannot be had.
     """
 
     def __init__(
@@ -77,9 +90,13 @@ class StreamServer:
         dead_after: float = DEAD_AFTER_SECONDS,
     ) -> None:
         check_lead(lead_seconds)
-        if dead_after <= 0:
+        if not dead_after > 0:  # NaN is neither
             raise ValueError(f"dead_after is {dead_after}; it is a number of seconds above 0")
-        _check_path(path)
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
+        check_handler(handler)
+        check_path(path)
+        check_token(auth_token)
         self.public_url = public_url
         self._handler, self._host, self._wanted_port, self._path = handler, host, port, path
         self._has_token = auth_token is not None
@@ -88,10 +105,9 @@ class StreamServer:
         self._webhooks = Webhooks(auth_token)
         self._port: int | None = None
         self._server: Server | None = None
-        self._sessions: dict[StreamSession, MediaStream | None] = {}
-        self._streams: list[MediaStream] = []
-        self._not_handed_out: list[MediaStream] = []
-        self._waiting: list[tuple[str | None, Pending[MediaStream]]] = []
+        self._sessions: set[StreamSession] = set()
+        self._connections: weakref.WeakSet[RequestConnection] = weakref.WeakSet()
+        self._list = StreamList()
 
     @property
     def public_url(self) -> str | None:
@@ -101,7 +117,7 @@ class StreamServer:
     @public_url.setter
     def public_url(self, url: str | None) -> None:
         if url is not None:
-            _check_public_url(url)
+            check_public_url(url)
         self._public_url = url
 
     @property
@@ -163,13 +179,13 @@ class StreamServer:
     @property
     def streams(self) -> Sequence[MediaStream]:
         """The open streams and the last ten that ended, oldest first."""
-        return tuple(self._streams)
+        return self._list.streams
 
     def __repr__(self) -> str:
         if self._port is None:
             return "<StreamServer: not running>"
-        n_open = sum(stream.is_open for stream in self._streams)
-        return f"<StreamServer {self.stream_url}: {n_open} open of {len(self._streams)} streams>"
+        n_open = sum(stream.is_open for stream in self.streams)
+        return f"<StreamServer {self.stream_url}: {n_open} open of {len(self.streams)} streams>"
 
     def next_stream(self, call: HasCallSid | str | None = None) -> Pending[MediaStream]:
         """Wait for a stream: the oldest open one not handed out yet, else the next to start.
@@ -186,7 +202,7 @@ class StreamServer:
         wait: Pending[MediaStream] = Pending(self._home.loop)
         call_sid = call if call is None or isinstance(call, str) else call.sid
         try:
-            self._home.call(self._wait_for, call_sid, wait)
+            self._home.call(self._list.wait_for, call_sid, wait)
         except ServerStopped as error:
             fail(wait, error)
         return wait
@@ -199,7 +215,7 @@ class StreamServer:
                 self._host,
                 self._wanted_port,
                 process_request=self._process_request,
-                create_connection=RequestConnection,
+                create_connection=self._connection,  # type: ignore[arg-type]  # any factory will do
                 # Twilio offers no compression (§2.1) and answers pings only as far as we know
                 # (§2.3): silence is what tells a dead call, see `dead_after`.
                 compression=None,
@@ -207,9 +223,11 @@ class StreamServer:
                 close_timeout=2,
                 max_size=MAX_MESSAGE_BYTES,
             )
-        except OSError as error:
+        except BaseException as error:
             await self._home.leave()
-            raise _port_error(error, self._host, self._wanted_port) from error
+            if isinstance(error, OSError):
+                raise port_error(error, self._host, self._wanted_port) from error
+            raise
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         return self
 
@@ -224,62 +242,33 @@ class StreamServer:
             session.stop()
         if server is not None:
             server.close()
+            for connection in list(self._connections):
+                connection.give_up()  # who never finishes asking must not hold up the stop
             await server.wait_closed()
         await self._home.leave()
         self._port = None
-        waiting, self._waiting = self._waiting, []
-        for _, wait in waiting:
-            fail(wait, ServerStopped.before("a stream started"))
-        self._not_handed_out.clear()
+        self._list.stop()
 
-    def _wait_for(self, call_sid: str | None, wait: Pending[MediaStream]) -> None:
-        if call_sid is None:
-            self._not_handed_out = [s for s in self._not_handed_out if s.is_open]
-            if self._not_handed_out:
-                fulfil(wait, self._not_handed_out.pop(0))
-                return
-        else:
-            for stream in self._streams:
-                if stream.call_sid == call_sid:
-                    self._hand_out(stream, wait)
-                    return
-        self._waiting.append((call_sid, wait))
-
-    def _hand_out(self, stream: MediaStream, wait: Pending[MediaStream]) -> None:
-        if stream in self._not_handed_out:
-            self._not_handed_out.remove(stream)
-        fulfil(wait, stream)
-
-    def _announce(self, stream: MediaStream) -> None:
-        self._streams.append(stream)
-        answered = [w for sid, w in self._waiting if sid in (None, stream.call_sid)]
-        self._waiting = [(s, w) for s, w in self._waiting if s not in (None, stream.call_sid)]
-        for wait in answered:
-            fulfil(wait, stream)
-        if not answered:
-            self._not_handed_out.append(stream)
-
-    def _forget_old(self) -> None:
-        ended = [stream for stream in self._streams if stream.closed.done()]
-        for stream in ended[:-KEPT_ENDED_STREAMS]:
-            self._streams.remove(stream)
-        self._not_handed_out = [s for s in self._not_handed_out if s.is_open]
+    def _connection(self, *args: Any, **kwargs: Any) -> RequestConnection:
+        connection = RequestConnection(*args, **kwargs)
+        self._connections.add(connection)
+        return connection
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
         session = StreamSession(
             socket, self._home, lead_seconds=self._lead_seconds, dead_after=self._dead_after
         )
-        self._sessions[session] = None
+        self._sessions.add(session)
         try:
             stream = await session.opening()
             if stream is None:
                 return
-            self._announce(stream)
+            self._list.announce(stream)
             with self._home.in_a_hurry():
                 await session.run(stream, self._handler)
         finally:
-            del self._sessions[session]
-            self._forget_old()
+            self._sessions.discard(session)
+            self._list.forget_old()
 
     def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
         web = socket.web if isinstance(socket, RequestConnection) else None
@@ -287,7 +276,8 @@ class StreamServer:
             raise TypeError("the stream server makes its own connections")
         if web.refusal:
             return _response(socket, Answer(HTTPStatus(web.refusal)))
-        header = request.headers.get("X-Twilio-Signature")
+        headers = request.headers.get_all("X-Twilio-Signature")
+        header = headers[0] if len(headers) == 1 else None
         if web.path != self._path:
             answer = self._webhooks.answer(web, header, self.base_url, self.stream_url)
             return _response(socket, answer)
@@ -312,42 +302,3 @@ def _response(socket: ServerConnection, answer: Answer) -> Response:
     if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
         response.headers["Allow"] = "GET, POST"
     return response
-
-
-def _check_path(path: str) -> None:
-    if not path.startswith("/") or "?" in path or "#" in path or path in (TWIML_PATH, STATUS_PATH):
-        raise SettingsError(
-            f"the path {path!r} cannot be used for streams",
-            consequence="It has to begin with a slash, hold no query (Twilio drops one), and not "
-            f"be {TWIML_PATH} or {STATUS_PATH}",
-            fix="Leave it out, or say path='/media'",
-        )
-
-
-def _check_public_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname or parts.query:
-        raise SettingsError(
-            f"the public address {url!r} cannot be used",
-            consequence="It needs a scheme and a host, and no query",
-            fix="Give it as https://example.com, without the path of the stream",
-        )
-
-
-def _port_error(error: OSError, host: str, port: int) -> OSError:
-    text = (
-        f"the stream server cannot listen on {host}, port {port}: {error.strerror or error}. "
-        "Another program has it, or the earlier server still runs. Say port=0 for a free one, or "
-        "stop the other"
-    )
-    return OSError(error.errno, text)
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether `host` is this machine's own loopback, by name or by number."""
-    if not host:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

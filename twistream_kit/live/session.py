@@ -29,6 +29,9 @@ logger = logging.getLogger("twistream_kit.live")
 
 Handler = Callable[[MediaStream], Any]
 
+HANDLER_SECONDS = 2.0
+"""How long a cancelled handler may take to end, before the stream ends without it."""
+
 START_SECONDS = 10.0
 """How long a socket may take to say `start`; Twilio needs some milliseconds (PROTOCOL.md §2.3)."""
 
@@ -82,6 +85,8 @@ class StreamSession:
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(work) for work in (self._read(stream), self._write(stream))]
         tasks += [loop.create_task(work) for work in (self._watch(stream), self._goodbye(stream))]
+        for task in tasks:
+            task.add_done_callback(self._check_ended)
         if handler is not None:
             tasks.append(self._start_handler(stream, handler))
         end = StreamEnd("server stopped", "the server stopped")
@@ -91,12 +96,21 @@ class StreamSession:
             stream.end(end)
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            _, stuck = await asyncio.wait(tasks, timeout=HANDLER_SECONDS)
+            if stuck:
+                logger.error("the handler of %s does not let itself be cancelled", stream)
             await self._socket.close(1011 if end.reason == "handler" else 1000)
 
     def stop(self) -> None:
         """End the stream because the server stops."""
         self._end(StreamEnd("server stopped", "the server stopped"))
+
+    def _check_ended(self, task: asyncio.Task[None]) -> None:
+        # None of ours raises; if one ever does, the stream must not live on without it.
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("a stream had to be ended", exc_info=error)
+            self._end(StreamEnd("lost", f"an error of this program: {error!r}"))
 
     def _end(self, end: StreamEnd) -> None:
         if not self._ended.done():
@@ -113,8 +127,13 @@ class StreamSession:
                 if isinstance(message, from_twilio.Stop):
                     self._end(StreamEnd("stop", "Twilio said stop"))
                     return
-        except ConnectionClosed:
-            pass  # the code says it all: 1000, 1005 and 1006 all mean that the call is over (§2.3)
+        except ConnectionClosed as closed:
+            # 1000, 1005 and 1006 all mean that the call is over (§2.3).  Nothing received after
+            # what we sent means that `websockets` itself closed, over a message it could not take.
+            if closed.sent is not None and closed.rcvd is None:
+                detail = f"a message broke the rules; the socket was closed: {closed.sent}"
+                self._end(StreamEnd("lost", detail))
+                return
         code = self._socket.close_code
         if code == CloseCode.ABNORMAL_CLOSURE:
             self._end(StreamEnd("lost", f"the connection broke without a goodbye ({code:d})"))
@@ -227,11 +246,20 @@ def _run_on_thread(
 ) -> None:
     error: BaseException | None = None
     try:
-        handler(stream)
+        _refuse_coroutine(handler(stream))
     except BaseException as raised:  # noqa: BLE001 - a thread has nobody above it to tell
         error = raised
     with contextlib.suppress(RuntimeError):  # the loop is closed: the server has long stopped
         loop.call_soon_threadsafe(_report, failed, error)
+
+
+def _refuse_coroutine(returned: object) -> None:
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise TypeError(
+            "the handler is an ordinary function and returned a coroutine, which nobody awaits; "
+            "make it `async def`"
+        )
 
 
 def _report(failed: asyncio.Future[BaseException | None], error: BaseException | None) -> None:

@@ -26,12 +26,16 @@ from twistream_kit.live.readers import Reader
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
-from twistream_kit.protocol.conversation import LEAD_SECONDS, Conversation, Outcome
+from twistream_kit.protocol.conversation import Conversation, Outcome
+from twistream_kit.protocol.lead import LEAD_SECONDS
 from twistream_kit.protocol.outbox import check_payload
 from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 logger = logging.getLogger("twistream_kit.live")
+
+GOODBYE_SECONDS = 5.0
+"""How much longer than its sound what is queued is waited for at a goodbye (§9 item 13)."""
 
 EndReason = Literal["stop", "far end", "lost", "silent", "closed", "server stopped", "handler"]
 """``stop``: Twilio said so.  ``far end``: it closed the socket.  ``lost``: the connection broke.
@@ -136,7 +140,7 @@ class MediaStream:
 
         Raises:
             TypeError: If `sound` is neither.
-            LocalProtocolError: If the bytes are a whole WAV file, or the mark's name is empty.
+            LocalProtocolError: If the bytes hold a WAV file, or the mark's name is empty.
         """
         payload = _payload(sound)
         check_payload(payload)
@@ -248,18 +252,19 @@ class MediaStream:
     def end(self, end: StreamEnd) -> None:
         """End everything that is still open; idempotent."""
         self._settle(self._conversation.end(end.reason, self._clock()))
+        if fulfil(self.closed, end):
+            logger.info("stream %s ended: %s", self.stream_sid, end.detail)
+        # After `closed`, so that a reader attached meanwhile is ended here or by `_attach`.
         readers: list[Reader[Any]] = [*self._event_readers, *self._audio_readers]
         for reader in readers:
             reader.end()
-        if fulfil(self.closed, end):
-            logger.info("stream %s ended: %s", self.stream_sid, end.detail)
 
     async def heard_out(self) -> None:
-        """Wait until everything queued has ended, at most its length and five seconds."""
+        """Wait until everything queued has ended, at most its length and `GOODBYE_SECONDS`."""
         queued = sum(p.total_ms for p in self._waiting.values() if isinstance(p, Playing))
         waits = [asyncio.wrap_future(pending) for pending in self._waiting.values()]
         if waits:
-            await asyncio.wait(waits, timeout=queued / 1000 + 5)
+            await asyncio.wait(waits, timeout=queued / 1000 + GOODBYE_SECONDS)
 
     # Commands, carried out on the server's loop.
 

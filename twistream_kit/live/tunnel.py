@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.environment import setting
-from twistream_kit.live.server import StreamServer, is_loopback
+from twistream_kit.live.server import StreamServer
 from twistream_kit.live.webhooks import HEALTH_PATH
+from twistream_kit.protocol.stream_address import is_loopback
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -107,8 +108,13 @@ def open_tunnel(
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)):
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.hostname and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
+    ):
         return
     raise SettingsError(
         f"{url!r} is not an https address",
@@ -123,7 +129,7 @@ def _prove(url: str, nonce: str) -> None:
     address = url + HEALTH_PATH
     session = requests.Session()
     # A proxy named in the environment must not catch what stays on this machine.
-    session.trust_env = not is_loopback(urlsplit(url).hostname)
+    session.trust_env = not is_loopback(url)
     try:
         with session:
             response = session.get(address, timeout=PROOF_SECONDS, allow_redirects=False)

@@ -15,12 +15,13 @@ from urllib.parse import parse_qsl
 from websockets.asyncio.server import ServerConnection
 
 MAX_HEAD_BYTES = 32_768
-"""Beyond this `websockets` is left to refuse the head itself."""
+"""What is longer, and what is no request at all, is left to `websockets` to refuse."""
 
 MAX_BODY_BYTES = 65_536
 """A webhook of Twilio's is a form of some hundred bytes; 64 kB is generous."""
 
-_LENGTH = re.compile(rb"^content-length:[ \t]*(.*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_REQUEST_LINE = re.compile(rb"[^\s]+ [^\s]+ HTTP/1\.[01]\r\n")
+_LENGTH = re.compile(rb"^content-length:[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _BODY_HEADERS = re.compile(
     rb"^(?:content-length|transfer-encoding|expect):.*\r\n", re.IGNORECASE | re.MULTILINE
 )
@@ -72,16 +73,25 @@ class RequestConnection(ServerConnection):
         self.web = WebRequest()
         self._received: bytearray | None = bytearray()
 
+    def give_up(self) -> None:
+        """Break the connection if its request is still not whole; for a server that stops."""
+        if self._received is not None and hasattr(self, "transport"):
+            self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
         """Collect until the request is whole, then pass everything on."""
         if self._received is None:
-            super().data_received(data)
-            return
+            if self.web.is_upgrade:
+                super().data_received(data)
+            return  # one request for each connection: what follows it is nobody's
         self._received += data
         head_end = self._received.find(b"\r\n\r\n")
         if head_end < 0:
             if len(self._received) > MAX_HEAD_BYTES:
                 self._hand_over(bytes(self._received))
+            return
+        if not _REQUEST_LINE.match(self._received):
+            self._hand_over(bytes(self._received))
             return
         head = bytes(self._received[: head_end + 4])
         rest = bytes(self._received[head_end + 4 :])
@@ -89,7 +99,7 @@ class RequestConnection(ServerConnection):
         if not self.web.refusal and len(rest) < size:
             return
         self.web.body = rest[:size]
-        self._hand_over(_as_get(head) + (b"" if self.web.refusal else rest[size:]))
+        self._hand_over(_as_get(head) + (rest[size:] if self.web.is_upgrade else b""))
 
     def _read_head(self, head: bytes) -> int:
         """Note what the head says; return the size of the body in bytes."""
@@ -107,7 +117,10 @@ class RequestConnection(ServerConnection):
             self.web.refusal = 400 if lengths or not length.isdigit() else 413
         elif int(length) > MAX_BODY_BYTES:
             self.web.refusal = 413
-        return 0 if self.web.refusal else int(length)
+        if self.web.refusal:
+            self.web.is_upgrade = False
+            return 0
+        return int(length)
 
     def _hand_over(self, request: bytes) -> None:
         self._received = None

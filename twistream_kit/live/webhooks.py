@@ -21,7 +21,7 @@ from twistream_kit.protocol.twiml import connect_stream
 
 logger = logging.getLogger("twistream_kit.live")
 
-TWIML_PATH, STATUS_PATH, HEALTH_PATH = "/twiml", "/status", "/health"
+OWN_PATHS = TWIML_PATH, STATUS_PATH, HEALTH_PATH = "/twiml", "/status", "/health"
 
 KEPT_EVENTS = 1000
 """How many status callbacks are kept; a call makes about six."""

@@ -6,6 +6,7 @@ a person can see is left out by looking at the state instead of following its ch
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable
@@ -22,7 +23,8 @@ class Pump:
     """Calls its updates until each has nothing more to show; sleeps while there are none."""
 
     def __init__(self) -> None:
-        self._updates: list[Update] = []
+        self._updates: dict[Update, int] = {}
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._something = threading.Event()
         self._pause = threading.Event()
@@ -31,8 +33,8 @@ class Pump:
     def add(self, update: Update) -> None:
         """Have `update` called from now on, on the pump's thread; once a turn, if added twice."""
         with self._lock:
-            if update not in self._updates:
-                self._updates.append(update)
+            # A new number each time: what is added while it ends is called once more.
+            self._updates[update] = next(self._numbers)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="twistream_kit widgets", daemon=True
@@ -43,28 +45,31 @@ class Pump:
     def remove(self, update: Update) -> None:
         """Have it called no more."""
         with self._lock:
-            self._updates = [known for known in self._updates if known != update]
+            self._updates.pop(update, None)
 
     def _run(self) -> None:
         while True:
             self._something.wait()
             with self._lock:
-                updates = list(self._updates)
+                updates = list(self._updates.items())
                 if not updates:
                     self._something.clear()
                     continue
-            for update in updates:
-                self._call(update)
+            for update, number in updates:
+                self._call(update, number)
             self._pause.wait(PUMP_SECONDS)
 
-    def _call(self, update: Update) -> None:
+    def _call(self, update: Update, number: int) -> None:
         try:
             goes_on = update()
         except Exception:
             logger.exception("a widget could not be brought up to date and stays as it is")
             goes_on = False
-        if not goes_on:
-            self.remove(update)
+        if goes_on:
+            return
+        with self._lock:
+            if self._updates.get(update) == number:
+                del self._updates[update]
 
 
 PUMP = Pump()

@@ -14,6 +14,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture_entry import BareMedia, Entry, Message, payload_of
 from twistream_kit.protocol.capture_file import CaptureError, read_capture, write_capture
+from twistream_kit.protocol.capture_kept import Kept, kept, message_of, time_of
 from twistream_kit.protocol.listening import caller, write_stereo
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.protocol.replay import Playback, Replay
@@ -46,7 +47,7 @@ class Capture:
         self.call_sid = call_sid
         self.started = started
         self.keep_seconds = keep_seconds
-        self._whole: list[tuple[float, Message]] = []
+        self._whole: list[Kept] = []
         self._bare = BareMedia()
         room = int(keep_seconds * BYTES_PER_SECOND)
         self._room: dict[type, int] = {from_twilio.Media: room, to_twilio.Media: room}
@@ -84,14 +85,14 @@ class Capture:
             if room < 0:
                 self._bare.append(message, at, len(self._whole), len(message.payload))
                 return
-        self._whole.append((at, message))
+        self._whole.append(kept(message, at))
 
     def _restore(self, entry: Entry) -> None:
         message = entry.message
         if isinstance(message, from_twilio.Media | to_twilio.Media) and not entry.is_kept:
             self._bare.append(message, entry.at, len(self._whole), entry.size)
         else:
-            self._whole.append((entry.at, message))
+            self._whole.append(kept(message, entry.at))
 
     @property
     def entries(self) -> list[Entry]:
@@ -113,15 +114,15 @@ class Capture:
 
         It costs what is new and not what there is, for a display that looks ten times a second.
         """
+        whole = [(time_of(each), message_of(each)) for each in self._whole[count:]]
         return [
-            Entry(at - self.started, message, len(payload_of(message)))
-            for at, message in self._whole[count:]
+            Entry(at - self.started, message, len(payload_of(message))) for at, message in whole
         ]
 
     @property
     def seconds(self) -> float:
         """From the start to the last message."""
-        last = self._whole[-1][0] if self._whole else self.started
+        last = time_of(self._whole[-1]) if self._whole else self.started
         return max(last, self._bare.last_at) - self.started
 
     @property

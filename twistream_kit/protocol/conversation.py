@@ -15,17 +15,12 @@ from dataclasses import dataclass
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.lead import LEAD_SECONDS, Lead
 from twistream_kit.protocol.outbox import Outbox, check_payload
 from twistream_kit.protocol.outcomes import Ending, MarkOutcome, PlayOutcome
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, PlayoutModel
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
 
 Outcome = PlayOutcome | MarkOutcome
-
-LEAD_SECONDS = 10.0
-"""How much sound is sent ahead.  Twilio needs no pacing (§4); a lead outlasts a busy notebook."""
-
-LEAST_LEAD_SECONDS = 0.2
-"""The least lead: senders that work keep 100 to 200 ms ahead (§4)."""
 
 CLEARED_MARK_SECONDS = 5.0
 """How long the echo of a cleared mark is waited for; it normally takes one frame (§4)."""
@@ -67,13 +62,10 @@ class Conversation:
     """
 
     def __init__(self, stream_sid: str, *, lead_seconds: float = LEAD_SECONDS) -> None:
-        check_lead(lead_seconds)
         self.stream_sid = stream_sid
         self.model = PlayoutModel()
         self._outbox = Outbox(stream_sid)
-        self._lead_bytes = round(lead_seconds * BYTES_PER_SECOND)
-        self._refill_bytes = self._lead_bytes - round(min(0.5, lead_seconds / 4) * BYTES_PER_SECOND)
-        self._filling = True
+        self._lead = Lead(lead_seconds)
         self._open: dict[str, _Handle] = {}
         self._progress: dict[str, int] = {}
         self._count = 0
@@ -138,7 +130,7 @@ class Conversation:
         dropped = self._outbox.clear()
         self._progress.clear()
         self.model.cleared(now)
-        self._filling = True
+        self._lead.restart()
         return [self._close(name, "cleared", now) for name in dropped]
 
     def receive(self, message: from_twilio.Message, now: float) -> list[Outcome]:
@@ -194,7 +186,7 @@ class Conversation:
             return None
         if not self._outbox.needs_room or self._has_room(now):
             return 0.0
-        return (self.model.buffered(now) - self._refill_bytes) / BYTES_PER_SECOND + 0.001
+        return self._lead.wait_seconds(self.model.buffered(now))
 
     def heard_bytes(self, handle: str, now: float) -> int:
         """Return how much of an open playback Twilio has played by `now`, by the model."""
@@ -224,13 +216,7 @@ class Conversation:
             )
 
     def _has_room(self, now: float) -> bool:
-        # In bursts, so that the sending task wakes twice a second and not fifty times.
-        buffered = self.model.buffered(now)
-        if buffered >= self._lead_bytes:
-            self._filling = False
-        elif buffered <= self._refill_bytes:
-            self._filling = True
-        return self._filling
+        return self._lead.has_room(self.model.buffered(now))
 
     def _note_sent(self, handle: _Handle, size: int, now: float) -> None:
         if handle.first is None:
@@ -274,20 +260,6 @@ class Conversation:
         if ending != "heard":
             heard = self._heard_bytes(handle, self.model.position(now))
         return PlayOutcome(ending, _milliseconds(heard), _milliseconds(handle.size), name)
-
-
-def check_lead(lead_seconds: float) -> None:
-    """Refuse a lead that starves Twilio's buffer or overfills it (31931, §4).
-
-    Raises:
-        ValueError: If `lead_seconds` is not between 0.2 and 590.
-    """
-    if not LEAST_LEAD_SECONDS <= lead_seconds <= CAPACITY_SECONDS - 10:
-        raise ValueError(
-            f"lead_seconds is {lead_seconds}; it must be between {LEAST_LEAD_SECONDS} (less "
-            f"starves Twilio's buffer) and {CAPACITY_SECONDS - 10:.0f} (Twilio discards what goes "
-            "beyond ten minutes)"
-        )
 
 
 def _check_name(name: str) -> None:

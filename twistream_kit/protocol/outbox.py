@@ -18,12 +18,19 @@ from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
-_PROGRESS = re.compile(r".*#\d+@\d+s", re.DOTALL)
+_PROGRESS = re.compile(r"(?P<handle>.*#\d+)@\d+s", re.DOTALL)
+"""How the marks are named that are placed with each second of a playback."""
+
+
+def measured_by(name: str) -> str | None:
+    """Return the handle of the playback that a mark measures; None for a mark of the user's."""
+    progress = _PROGRESS.fullmatch(name)
+    return progress and progress["handle"]
 
 
 def is_progress_mark(name: str) -> bool:
     """Whether a mark on the wire is one of ours that measures how far a playback is."""
-    return _PROGRESS.fullmatch(name) is not None
+    return measured_by(name) is not None
 
 
 @dataclass(slots=True)

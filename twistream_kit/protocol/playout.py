@@ -51,7 +51,8 @@ class PlayoutModel:
         self._run_started = 0.0
         self._run_first = 0
         self._delay: float | None = None
-        self._finished: list[Interval] = []
+        # Bare tuples of numbers: the garbage collector leaves them out, however many there are.
+        self._finished: list[tuple[float, int, int]] = []
 
     @property
     def sent_bytes(self) -> int:
@@ -98,22 +99,22 @@ class PlayoutModel:
         if position > self._run_first:
             seconds = (position - self._run_first) / BYTES_PER_SECOND
             return self._run_started + (self._delay or 0.0) + seconds
-        for past in reversed(self._finished):
-            if position > past.first:
-                size = min(position - past.first, past.size)
-                return past.started + size / BYTES_PER_SECOND
+        for started, first, size in reversed(self._finished):
+            if position > first:
+                return started + min(position - first, size) / BYTES_PER_SECOND
         return self._run_started
 
     def intervals(self, now: float) -> list[Interval]:
         """Return what was played by `now`, in order."""
-        running = self._interval(self.position(now))
-        return [*self._finished, *([running] if running.size else [])]
+        position = self.position(now)
+        running = [self._interval(position)] if position > self._run_first else []
+        return [Interval(*past) for past in [*self._finished, *running]]
 
     def _close_run(self, position: int) -> None:
         if position > self._run_first:
             self._finished.append(self._interval(position))
         self._run_first = position
 
-    def _interval(self, position: int) -> Interval:
+    def _interval(self, position: int) -> tuple[float, int, int]:
         started = self._run_started + (self._delay or 0.0)
-        return Interval(started, self._run_first, position - self._run_first)
+        return started, self._run_first, position - self._run_first

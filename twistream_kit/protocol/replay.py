@@ -12,11 +12,9 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture_entry import Entry
 from twistream_kit.protocol.listening import SILENCE
+from twistream_kit.protocol.outbox import is_progress_mark, measured_by
 from twistream_kit.protocol.outcomes import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
-
-_PROGRESS = re.compile(r"(?P<handle>.+#\d+)@\d+s", re.DOTALL)
-"""How the outbox names the marks that it places with each second of a playback."""
 
 _UNIQUE = re.compile(r"#\d+$")
 """What the conversation adds to a name to make it unique."""
@@ -58,7 +56,7 @@ class SentMark:
     @property
     def name(self) -> str:
         """As the user gave it; empty for a mark that only measures progress."""
-        return "" if _PROGRESS.fullmatch(self.wire_name) else _UNIQUE.sub("", self.wire_name)
+        return "" if is_progress_mark(self.wire_name) else _UNIQUE.sub("", self.wire_name)
 
 
 @dataclass(slots=True)
@@ -145,9 +143,9 @@ class Replay:
         mark = SentMark(wire_name, at, self._model.sent_bytes)
         self.marks.append(mark)
         self._waiting.setdefault(wire_name, deque()).append(mark)
-        if progress := _PROGRESS.fullmatch(wire_name):
+        if (handle := measured_by(wire_name)) is not None:
             if self._piece is not None:
-                self._piece.name = _UNIQUE.sub("", progress["handle"])
+                self._piece.name = _UNIQUE.sub("", handle)
         elif self._piece is not None:
             self._piece.name, self._piece.mark = mark.name, mark
             self._cut()

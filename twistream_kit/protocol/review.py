@@ -35,6 +35,9 @@ def review(
 
     Returns:
         Errors first, then warnings (extra fields, for one), then notes; empty if all is well.
+
+    Raises:
+        TypeError: If `message` is none of these.
     """
     if isinstance(message, Mapping):
         try:
@@ -44,6 +47,8 @@ def review(
             return [invalid("", f"the message cannot become JSON: {error}", fix)]
     if isinstance(message, (bytes, bytearray, memoryview)):
         return by_importance(_binary(bytes(message), stream_sid))
+    if not isinstance(message, str):
+        raise TypeError(f"a message is str, bytes or a dict, not {type(message).__name__}")
     return by_importance(_text(message, stream_sid))
 
 

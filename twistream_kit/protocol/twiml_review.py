@@ -15,15 +15,22 @@ from twistream_kit.protocol.words import nearest
 _IGNORED = "Twilio would leave it out, with warning 12200"
 
 
-def review_twiml(xml: str) -> list[Objection]:
+def review_twiml(xml: str | bytes) -> list[Objection]:
     """Say what Twilio would object to in `xml`, and what would not do what is probably meant.
 
     Args:
-        xml: The whole document, as it is passed inline or served by URL.
+        xml: The whole document, as it is passed inline or served by URL; bytes are UTF-8.
 
     Returns:
         Errors first, then warnings, then notes; empty if all is well.
+
+    Raises:
+        TypeError: If `xml` is neither.
     """
+    if isinstance(xml, bytes | bytearray):
+        xml = xml.decode("utf-8", "replace")
+    if not isinstance(xml, str):
+        raise TypeError(f"TwiML is {type(xml).__name__}; give a str, such as str(response)")
     return by_importance(_review(xml))
 
 

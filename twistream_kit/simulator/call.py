@@ -33,6 +33,9 @@ _UNANSWERED: dict[str, tuple[Status, int]] = {
     "rejected": ("no-answer", 603),
 }
 
+UNREACHABLE = 21214
+"""The number cannot be reached (§5.3); Twilio's console may show it elsewhere or not at all."""
+
 REPORT_SECONDS = 1.0
 """How long a stream waits for the answered callback to be delivered before it connects."""
 
@@ -186,6 +189,8 @@ class SimulatedCall:
     async def _outbound(self) -> None:
         self.progress.tell("initiated", self.params() | {"CallStatus": "initiated"})
         if self._line is None:
+            text = f"no telephone has the number {self.to}: put one there with twilio.phone(number)"
+            self._exchange.debugger.log(UNREACHABLE, text, call_sid=self.sid)
             self.end("failed", sip_code=404)
             return
         self._become("ringing")

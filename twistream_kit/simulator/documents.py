@@ -47,6 +47,9 @@ async def obtain(
     Raises:
         TwimlFault: If there is no TwiML to be had.
     """
+    if source.page is not None and not source.page.url:
+        # What Twilio does with such a number is not documented.
+        raise TwimlFault(11100, "the number that was called has no Voice URL: set its voice_url")
     if source.page is None:
         return read_twiml(source.twiml, into_live_call=source.into_live_call)
     try:

@@ -24,6 +24,7 @@ from twistream_kit.simulator.assumptions import (
     Behaviour,
     frames_in,
 )
+from twistream_kit.simulator.live_voice import LiveVoice
 
 BYTES_PER_SECOND = 8000
 """One byte is one sample of PCMU, 8000 a second (§3)."""
@@ -88,9 +89,14 @@ class DelayLine:
 
 
 class Mouth:
-    """What the caller says, one utterance after the other, silence in between."""
+    """What the caller says, one utterance after the other, silence in between.
+
+    Attributes:
+        live: A microphone, heard wherever no utterance is being said; None without one.
+    """
 
     def __init__(self, latency_frames: int = 0) -> None:
+        self.live: LiveVoice | None = None
         self._utterances: deque[Utterance] = deque()
         self._delay = DelayLine(latency_frames)
         self.echo: DelayLine | None = None
@@ -112,7 +118,9 @@ class Mouth:
 
     def next_frame(self) -> bytes:
         """Take the next 20 ms; one utterance may end and the next begin within it."""
-        frame = self._spoken() if self._utterances else SILENT_FRAME
+        frame = SILENT_FRAME if self.live is None else self.live.next_frame()
+        if self._utterances:
+            frame = self._spoken()
         if self.echo is not None:
             frame = mixed(frame, self.echo.through(self._leaking))
         return self._delay.through(frame)

@@ -35,6 +35,8 @@ from twistream_kit.simulator.assumptions import (
 USER_AGENT = "Twilio.TmeWs/1.0"
 """What Twilio calls itself on the socket [OBS] (§2.1)."""
 
+_FORM = "Write wss://host/path; on this machine ws://127.0.0.1:port/path will do"
+
 
 class StreamFailed(CallRefused):
     """A stream could not be opened.
@@ -77,12 +79,15 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise StreamFailed(31923, f"{url!r} is not a URL: {error}") from error
+        raise StreamFailed(31923, f"{url!r} is not a URL: {error}", fix=_FORM) from error
+    if not url:
+        raise StreamFailed(31923, "the URL of the stream is empty", fix=_FORM)
     if parts.scheme not in ("ws", "wss"):
-        fix = "Write wss://host/path; on this machine ws://127.0.0.1:port/path will do"
-        raise StreamFailed(31922, f"{url!r} is not a wss URL", fix=fix)
-    if not host or any(character.isspace() for character in url):
-        raise StreamFailed(31923, f"{url!r} is not a URL: it names no host")
+        raise StreamFailed(31922, f"{url!r} is not a wss URL", fix=_FORM)
+    if not host:
+        raise StreamFailed(31923, f"{url!r} is not a URL: it names no host", fix=_FORM)
+    if any(character.isspace() for character in url):
+        raise StreamFailed(31923, f"{url!r} is not a URL: it contains a space", fix="Write %20")
     if parts.scheme == "ws" and not is_loopback(host):
         fix = "Twilio speaks TLS only: put the server behind a tunnel and use its wss address"
         raise StreamFailed(31922, f"{url!r} is not encrypted", fix=fix)
@@ -153,7 +158,7 @@ def _failure(url: str, error: Exception) -> StreamFailed:
     if isinstance(error, InvalidStatus):
         return _refused_upgrade(url, error)
     if isinstance(error, InvalidURI | UnicodeError):
-        return StreamFailed(31923, f"{url!r} is not a URL: {error}")
+        return StreamFailed(31923, f"{url!r} is not a URL: {error}", fix=_FORM)
     if isinstance(error, InvalidHandshake | EOFError) or type(error) is ValueError:
         # The bare ones are how websockets 14 reports an answer that is not HTTP.
         fix = "Is this the port of a WebSocket server?"
@@ -169,7 +174,8 @@ def _failure(url: str, error: Exception) -> StreamFailed:
     if url.startswith("wss:"):
         problem = f"{url} broke off while TLS was negotiated: {error}"
         return StreamFailed(31910, problem, fix="A server without TLS does that")
-    return StreamFailed(31920, f"{url} broke off during the handshake: {error}")
+    fix = "Look into the log of the server, or of what stands in front of it"
+    return StreamFailed(31920, f"{url} broke off during the handshake: {error}", fix=fix)
 
 
 def _refused_upgrade(url: str, error: InvalidStatus) -> StreamFailed:
@@ -182,7 +188,9 @@ def _refused_upgrade(url: str, error: InvalidStatus) -> StreamFailed:
         401: "The signature was not accepted: compare the auth token and the public URL",
         403: "The signature was not accepted: compare the auth token and the public URL",
         404: "Check the path; a query string never arrives",
-    }.get(status, "Twilio follows no redirects here" if 300 <= status < 400 else "")
+    }.get(status, "Is this the path of the WebSocket, and does the server speak it there?")
+    if 300 <= status < 400:
+        fix = "Twilio follows no redirects here: give the address that it leads to"
     return StreamFailed(31920, problem, fix=fix)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from twistream_kit.audio.clip import Clip
@@ -29,9 +30,13 @@ class Line:
     Args:
         number: E.164.
         mode: What it does when it rings.
+
+    Attributes:
+        on_state: Functions called on the loop with each new state, before anything is heard in it.
     """
 
     def __init__(self, number: str, mode: AnswerMode) -> None:
+        self.on_state: list[Callable[[LineState], None]] = []
         self.number = number
         self.mode = mode
         self.state: LineState = "idle"
@@ -120,5 +125,11 @@ class Line:
             self.state = state
             ready = [pending for wanted, pending in self._watchers if wanted == state]
             self._watchers = [each for each in self._watchers if each[0] != state]
+        for listener in tuple(self.on_state):
+            try:
+                listener(state)
+            except Exception as error:  # noqa: BLE001 - a screen that fails must not end the call
+                context = {"message": "a listener to a phone failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
         for pending in ready:
             fulfil(pending, state)

@@ -78,6 +78,22 @@ class Phone:
         self._line.watch(state, pending)
         return pending
 
+    def follow(self, listener: Callable[[LineState], None]) -> Callable[[], None]:
+        """Have `listener` called with each new state from now on, on the simulator's loop.
+
+        ``in-call`` is announced before the first frame of the call is heard.
+
+        Returns:
+            What ends it; calling that twice does no harm.
+        """
+        self._line.on_state.append(listener)
+
+        def end() -> None:
+            if listener in self._line.on_state:
+                self._line.on_state.remove(listener)
+
+        return end
+
     def answer(self) -> None:
         """Pick up.
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.errors import sentences
 from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.objection import Objection
@@ -134,7 +133,7 @@ class CallReport:
             code = objection.code or "no code"
             lines.append(f"  {times} × {objection.severity} ({code}): {objection}")
         lines += [
-            "  " + sentences(f"logged: {entry.code} {entry.name}", entry.text)
+            f"  logged: {entry.code} {entry.name}" + (f": {entry.text}" if entry.text else "")
             for entry in self.debugger
         ]
         if self.ok:

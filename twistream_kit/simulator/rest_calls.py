@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -51,15 +52,8 @@ class CallResources:
 
     async def _list_calls(self, request: web.Request) -> web.Response:
         query = dict(request.query)
-        wanted = {key: query[key] for key in ("To", "From", "Status") if query.get(key)}
-        found = [
-            call_json(call)
-            for call in reversed(self._calls)  # the newest first
-            if all(
-                {"To": call.to, "From": call.from_, "Status": call.status}[key] == value
-                for key, value in wanted.items()
-            )
-        ]
+        newest_first = reversed(self._calls)
+        found = [call_json(call) for call in newest_first if _is_wanted(call, query)]
         return answer(page_json("calls", found, path=request.path, query=query))
 
     async def _fetch_call(self, request: web.Request) -> web.Response:
@@ -133,6 +127,37 @@ class CallResources:
         if self._exchange.behaviour.ended_call_update == 404:
             return not_found(request.path)
         return Refusal(21220, "Call is not in-progress. Cannot redirect.")
+
+
+def _is_wanted(call: SimulatedCall, query: Mapping[str, str]) -> bool:
+    """Whether `call` passes the filters of a list; those of other names are ignored."""
+    has = {"To": call.to, "From": call.from_, "Status": call.status, "ParentCallSid": ""}
+    if any((query.get(key) or value) != value for key, value in has.items()):
+        return False
+    times = {"StartTime": call.started, "EndTime": call.ended}
+    return all(_is_within(moment, query, name) for name, moment in times.items())
+
+
+def _is_within(moment: datetime | None, query: Mapping[str, str], name: str) -> bool:
+    on, until, since = (_moment(query, name + suffix) for suffix in ("", "<", ">"))
+    if on is until is since is None:
+        return True
+    return (
+        moment is not None
+        and (on is None or moment.date() == on.date())
+        and (until is None or moment <= until)
+        and (since is None or moment >= since)
+    )
+
+
+def _moment(query: Mapping[str, str], key: str) -> datetime | None:
+    if not (text := query.get(key)):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refusal(20422, f"{key} {text} is not a date, such as 2026-08-31") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _numbered_parameters(form: RequestForm) -> dict[str, str]:

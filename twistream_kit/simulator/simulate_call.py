@@ -126,11 +126,10 @@ class _Call:
             started = time.monotonic()
             async with Pacer() as pacer:
                 pacer.add(self._tick)
-                ending = await self._lasts()
-                seconds = time.monotonic() - started
+                ended, ending = await self._lasts(pacer)
         finally:
             await self._client.stop()
-        return self._summary(pacer, ending, started, seconds)
+        return self._summary(pacer, ending, started, ended - started)
 
     def _tick(self, now: float) -> None:
         frame = self._client.tick(now, self._handset.mouth.next_frame())
@@ -141,15 +140,18 @@ class _Call:
             self._capture = Capture(self._leg.stream_sid, self._leg.call_sid, now)
         self._capture.append(message, now)
 
-    async def _lasts(self) -> StreamEnding:
+    async def _lasts(self, pacer: Pacer) -> tuple[float, StreamEnding]:
         caller = asyncio.create_task(self._acts())
         closed = asyncio.create_task(self._client.closed())
         try:
             await asyncio.wait([caller, closed], return_when=asyncio.FIRST_COMPLETED)
             if caller.done():
                 caller.result()
+            # Who has hung up hears nothing more, however long the server takes to say goodbye.
+            pacer.remove(self._tick)
+            ended = time.monotonic()
             await self._client.stop()
-            return await closed
+            return ended, await closed
         finally:
             caller.cancel()
             await asyncio.wait([caller])

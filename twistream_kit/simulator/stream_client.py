@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from twistream_kit.errors import sentences
 from twistream_kit.protocol import from_twilio
 from twistream_kit.simulator.assumptions import (
     CLOSE_WAIT_SECONDS,
@@ -95,7 +96,7 @@ class StreamClient:
             signed = self._signed_url or target.signed
             self._connection = await open_socket(target.url, signed, self._auth_token)
         except StreamFailed as failure:
-            self._log(failure.code or 0, failure.problem)
+            self._log(failure.code or 0, sentences(failure.problem, failure.fix))
             raise
         name = f"simulated stream {self.leg.stream_sid}"
         self._reader = asyncio.create_task(self._read(self._connection), name=name)
@@ -162,7 +163,9 @@ class StreamClient:
                     await asyncio.sleep(0)  # a server that floods us must not stop the beat
             self._close(PROTOCOL_ERROR_CLOSE)
             async with asyncio.timeout(1):
-                await connection.wait_closed()
+                while True:  # or a full queue would hide the server's answer to the Close
+                    await connection.recv()
+                    await asyncio.sleep(0)
         except (ConnectionClosed, TimeoutError):
             pass  # how it was closed is read from the connection
         finally:

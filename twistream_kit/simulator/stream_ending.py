@@ -27,16 +27,19 @@ class StreamEnding:
             ``broken`` (the connection died) or ``protocol-error``.
         close_code: What the server's Close frame said, 1005 for one without status, 1006 for none.
         error_code: What Twilio logs for it, or None.
+        detail: Which rule was broken, in the words of our WebSocket library, or empty.
     """
 
     reason: Literal["stopped", "server-closed", "broken", "protocol-error"]
     close_code: int
     error_code: int | None = None
+    detail: str = ""
 
     @property
     def in_words(self) -> str:
         """What happened, in a sentence."""
-        return _IN_WORDS[self.reason].format(self.close_code)
+        words = _IN_WORDS[self.reason].format(self.close_code)
+        return f"{words}: {self.detail}" if self.detail else words
 
 
 def ending_of(protocol: Protocol, *, broken: bool, stopping: bool, strict: bool) -> StreamEnding:
@@ -58,7 +61,7 @@ def ending_of(protocol: Protocol, *, broken: bool, stopping: bool, strict: bool)
         fine = code == NORMAL_CLOSE and not strict
         return StreamEnding("server-closed", code, None if fine else CLOSED_BY_SERVER)
     if sent is not None and sent.code in _OUR_OBJECTIONS:
-        return StreamEnding("protocol-error", code, PROTOCOL_ERROR)
+        return StreamEnding("protocol-error", code, PROTOCOL_ERROR, sent.reason)
     return StreamEnding("broken", code, BROKEN_PIPE)
 
 

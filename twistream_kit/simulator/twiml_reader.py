@@ -9,6 +9,7 @@ from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree as ET
 
+from twistream_kit.simulator.assumptions import PARAMETER_LIMIT
 from twistream_kit.simulator.verbs import (
     ConnectStream,
     Hangup,
@@ -25,9 +26,6 @@ from twistream_kit.simulator.verbs import (
     StreamNoun,
     Verb,
 )
-
-PARAMETER_LIMIT = 500
-"""Name and value of one <Parameter> must together be shorter than this many characters (§1.4)."""
 
 STREAM_ATTRIBUTES = frozenset(
     {"url", "name", "track", "statusCallback", "statusCallbackMethod", "connectorName"}

@@ -1,0 +1,88 @@
+"""From ``stream.clear()`` in a cell to the end of the last audible frame at the phone.
+
+Server and simulator run on the kit's own loop, in the process that says ``clear``, as they do in
+a notebook: once idle, once beside a thread that computes in pure Python without end.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from measuring import Figure, percentile
+
+import twistream_kit as kit
+from twistream_kit.protocol.from_twilio import PTIME_MS
+
+NUMBER = "+15550100001"
+AIM_MS = 30
+
+
+def measure(*, tiny: bool = False) -> list[Figure]:
+    """Interrupt a long tone again and again, in alternating rounds idle and busy."""
+    trials, rounds = (2, 1) if tiny else (40, 5)
+    found: dict[str, list[float]] = {"idle": [], "busy": []}
+    with _call() as (stream, phone):
+        for _ in range(rounds):
+            found["idle"] += [_trial(stream, phone) for _ in range(trials)]
+            with _busy_python():
+                found["busy"] += [_trial(stream, phone) for _ in range(trials)]
+    what = f"clear → silence at the phone, {len(found['idle'])} trials"
+    idle, busy = (
+        (percentile(found[name], 0.5), percentile(found[name], 0.95)) for name in ("idle", "busy")
+    )
+    return [
+        Figure(f"{what}, idle: median", f"{idle[0]:.1f} ms", f"≤ {AIM_MS} ms", idle[0] <= AIM_MS),
+        Figure(f"{what}, idle: p95", f"{idle[1]:.1f} ms"),
+        Figure(f"{what}, beside busy Python: median", f"{busy[0]:.1f} ms"),
+        Figure(f"{what}, beside busy Python: p95", f"{busy[1]:.1f} ms"),
+    ]
+
+
+@contextmanager
+def _call() -> Iterator[tuple[kit.MediaStream, kit.Phone]]:
+    twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
+    server = kit.start(kit.StreamServer())
+    try:
+        phone = twilio.phone(NUMBER)
+        kit.place_call(
+            twilio.client, to=NUMBER, from_=twilio.numbers[0], stream_url=server.stream_url
+        ).result(10)
+        yield server.next_stream().result(10), phone
+    finally:
+        kit.stop()
+
+
+def _trial(stream: kit.MediaStream, phone: kit.Phone) -> float:
+    """Return the milliseconds that the caller still heard sound for."""
+    playing = stream.play(kit.Clip.tone(440, 3.0))
+    playing.heard(0.04).result(5)
+    time.sleep(random.uniform(0, PTIME_MS / 1000))  # no favourite place within a frame
+    cleared = time.monotonic()
+    stream.clear()
+    assert playing.result(5).ending == "cleared"
+    time.sleep(2 * PTIME_MS / 1000)  # until what was to be heard has been heard
+    ear = phone.call.handset.ear
+    return max(0.0, (ear.last_audible_at - cleared) * 1000 + PTIME_MS)
+
+
+@contextmanager
+def _busy_python() -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=_compute, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _compute(stop: threading.Event) -> None:
+    total = 0
+    while not stop.is_set():
+        for number in range(1000):
+            total += number * number

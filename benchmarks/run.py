@@ -1,0 +1,66 @@
+"""Measure, and print one table: what, the figure, the aim, and whether it was reached.
+
+python benchmarks/run.py            everything, in some four minutes
+python benchmarks/run.py codec      one part, or several
+python benchmarks/run.py --tiny     toy sizes: proves that it works, measures nothing
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import time
+
+from measuring import Figure
+
+PARTS = {
+    "codec": "codec",
+    "server": "server",
+    "calls": "fifty_calls",
+    "clear": "clear_latency",
+    "simulator": "simulator_lateness",
+    "ten_minutes": "ten_minutes",
+    "import": "import_time",
+}
+
+
+def main() -> None:
+    """Run the parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--tiny", action="store_true", help="toy sizes, to see that it works")
+    wanted = parser.parse_args()
+    if unknown := [part for part in wanted.parts if part not in PARTS]:
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    began = time.monotonic()
+    figures: list[Figure] = []
+    for part in wanted.parts or PARTS:
+        print(f"measuring {part} …", flush=True)
+        figures += importlib.import_module(PARTS[part]).measure(tiny=wanted.tiny)
+    print(f"\n{_machine()}, {time.monotonic() - began:.0f} s\n")
+    print(table(figures))
+
+
+def table(figures: list[Figure]) -> str:
+    """Return the figures in columns."""
+    verdicts = {True: "yes", False: "NO", None: ""}
+    rows = [("what", "figure", "aim", "reached")]
+    rows += [(f.what, f.figure, f.aim, verdicts[f.reached]) for f in figures]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    rows.insert(1, tuple("-" * width for width in widths))
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _machine() -> str:
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    load = f", load {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
+    return f"{os.cpu_count()} cores ({platform.machine()}), {python}{load}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""A fresh notebook: code typed into it by hand, and results that show themselves."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+SNIPPET = """\
+import twistream_kit as kit
+
+twilio = kit.start(kit.SimulatedTwilio())                  # Twilio's side, on this machine
+server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))   # yours
+phone = twilio.phone("+15550100001")                       # answers by itself
+client, to, from_ = twilio.client, phone.number, twilio.numbers[0]
+
+call = kit.place_call(client, to=to, from_=from_, stream_url=server.stream_url).result(10)
+stream = server.next_stream().result(10)
+playing = stream.play(kit.load_clip("../sample_audio/greeting.wav"), mark="greeting")
+playing.heard(0.4).result(5)                               # wait for 0.4 s of sound, not for the clock
+stream.clear()
+playing.result(5)                                          # PlayOutcome(ending='cleared', heard_ms=420, total_ms=4210), give or take a frame
+"""  # noqa: E501 - it is to run exactly as it is written
+
+
+async def test_the_shortest_whole_story_runs_as_it_is_written(lab, open_notebook):
+    notebook = await open_notebook(lab.write_notebook("snippet.ipynb", ""))
+    await notebook.page.locator(".jp-Notebook .cm-content").click()
+    await notebook.page.keyboard.insert_text(SNIPPET)
+    await notebook.page.keyboard.press("Control+Enter")
+    shown = notebook.page.locator(".jp-OutputArea-executeResult")
+    await expect(shown).to_be_visible()
+    (cell,) = await notebook.cells()
+    assert cell["source"] == SNIPPET
+    (output,) = cell["outputs"]
+    story = "".join(output["data"]["text/plain"])
+    heard = re.fullmatch(r"PlayOutcome\(ending='cleared', heard_ms=(\d+), total_ms=4210\)", story)
+    assert heard, story
+    assert 400 <= int(heard[1]) <= 700
+    await notebook.picture("snippet", notebook.page.locator(".jp-Notebook .jp-Cell"))
+    assert notebook.complaints == []
+    await notebook.close()
+
+
+async def test_a_wav_report_shows_a_table_that_a_screen_reader_can_read(lab, open_notebook):
+    source = 'import twistream_kit as kit\n\nkit.inspect_wav("../sample_audio/question.wav")'
+    notebook = await open_notebook(lab.write_notebook("report.ipynb", source))
+    await notebook.run_all()
+    cell = await notebook.cell("inspect_wav")
+    heads = ["offset", "bytes (hex)", "field", "value", "meaning"]
+    assert await cell.locator("th[scope=col]").all_inner_texts() == heads
+    await expect(cell.locator("caption")).to_contain_text("58 bytes of header")
+    await expect(cell.locator(".jp-OutputArea")).to_contain_text("first 58 bytes are left out")
+    assert await cell.locator("tbody tr").count() >= 10
+    wide = await cell.locator("table").evaluate("table => table.offsetWidth")
+    room = await cell.locator(".jp-OutputArea-output").evaluate("output => output.clientWidth")
+    assert wide <= room, "the table does not fit beside its prompt"
+    await notebook.picture("report-light", cell)
+    await notebook.theme("JupyterLab Dark")
+    await notebook.picture("report-dark", cell)
+    await notebook.theme("JupyterLab Light")
+    assert notebook.complaints == []
+    await notebook.close()
+
+
+async def test_a_clip_shows_a_player(lab, open_notebook):
+    source = 'import twistream_kit as kit\n\nkit.load_clip("../sample_audio/greeting.wav")'
+    notebook = await open_notebook(lab.write_notebook("clip.ipynb", source))
+    await notebook.run_all()
+    player = (await notebook.cell("load_clip")).locator("audio[controls]")
+    await expect(player).to_be_visible()
+    await notebook.page.wait_for_function("() => document.querySelector('audio').readyState >= 1")
+    assert await player.evaluate("player => player.duration") == pytest.approx(4.21, abs=0.01)
+    await notebook.picture("clip", await notebook.cell("load_clip"))
+    assert notebook.complaints == []
+    await notebook.close()

@@ -1,0 +1,177 @@
+import asyncio
+import threading
+
+import pytest
+
+from twistream_kit.errors import WouldDeadlock
+from twistream_kit.live.readers import HELD_SECONDS, Reader
+
+
+@pytest.fixture
+async def reader():
+    return Reader(lambda item: item, asyncio.get_running_loop())
+
+
+async def rest_of(reader):
+    return [item async for item in reader]
+
+
+async def test_items_come_in_order_until_the_end(reader):
+    for item in "abc":
+        reader.push(item, 0.0)
+    reader.end()
+    assert await rest_of(reader) == ["a", "b", "c"]
+    assert await rest_of(reader) == []
+
+
+async def test_waiting_reader_gets_what_comes_later(reader):
+    waiting = asyncio.create_task(anext(reader))
+    await asyncio.sleep(0)
+    reader.push("late", 0.0)
+    assert await asyncio.wait_for(waiting, 1) == "late"
+
+
+async def test_waiting_reader_ends_with_the_stream(reader):
+    waiting = asyncio.create_task(rest_of(reader))
+    await asyncio.sleep(0)
+    reader.end()
+    assert await asyncio.wait_for(waiting, 1) == []
+
+
+async def test_cancelled_wait_loses_nothing(reader):
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(reader), 0.01)
+    reader.push("a", 0.0)
+    assert await asyncio.wait_for(anext(reader), 1) == "a"
+
+
+async def test_work_on_an_item_is_done_by_the_one_who_reads():
+    where = []
+    reader = Reader(lambda item: where.append(threading.current_thread().name), None)
+    reader.push("a", 0.0)
+    assert where == []
+    await asyncio.to_thread(list, reader)
+    assert where[0] != threading.current_thread().name
+
+
+async def test_ten_seconds_are_held_and_what_is_older_is_counted(reader):
+    for frame in range(1000):
+        reader.push(frame, frame * 0.02)
+    last = 999 * 0.02
+    reader.end()
+    kept = await rest_of(reader)
+    assert kept[-1] == 999
+    assert len(kept) == pytest.approx(HELD_SECONDS / 0.02, abs=2)
+    assert last - kept[0] * 0.02 <= HELD_SECONDS
+    assert reader.dropped == 1000 - len(kept)
+
+
+async def test_reader_that_reads_drops_nothing(reader):
+    for frame in range(2000):
+        reader.push(frame, frame * 0.02)
+        assert await anext(reader) == frame
+    assert reader.dropped == 0
+
+
+async def test_after_a_long_silence_the_newest_item_is_kept(reader):
+    reader.push("old", 0.0)
+    reader.push("new", 100.0)
+    assert reader.dropped == 1
+    assert await anext(reader) == "new"
+
+
+async def test_thread_reads_with_an_ordinary_loop(reader, in_thread):
+    def read():
+        return list(reader)
+
+    reading = asyncio.create_task(in_thread(read))
+    for item in "abc":
+        await asyncio.sleep(0.005)
+        reader.push(item, 0.0)
+    reader.end()
+    assert await reading == ["a", "b", "c"]
+
+
+async def test_another_loop_reads_too(reader, other_loop):
+    reading = asyncio.create_task(other_loop(rest_of(reader)))
+    for item in "abc":
+        await asyncio.sleep(0.005)
+        reader.push(item, 0.0)
+    reader.end()
+    assert await reading == ["a", "b", "c"]
+
+
+async def test_reader_whose_loop_was_closed_harms_nobody(reader):
+    loop = asyncio.new_event_loop()
+
+    def begin_to_wait():
+        task = loop.create_task(anext(reader))
+        loop.run_until_complete(asyncio.sleep(0.001))
+        task.cancel()
+        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        loop.close()
+
+    await asyncio.to_thread(begin_to_wait)
+    assert len(reader._waiters) == 1
+    reader.push("a", 0.0)
+    assert await anext(reader) == "a"
+
+
+async def test_ordinary_loop_on_the_feeding_loop_is_refused(reader):
+    with pytest.raises(WouldDeadlock, match="Say `async for`, or make the handler an ordinary"):
+        for _ in reader:
+            pytest.fail("it must not begin")
+
+
+async def test_two_waits_on_one_reader_get_one_item_each(reader):
+    both = [asyncio.create_task(anext(reader)) for _ in range(2)]
+    await asyncio.sleep(0)
+    reader.push("a", 0.0)
+    reader.push("b", 0.0)
+    assert sorted(await asyncio.gather(*both)) == ["a", "b"]
+
+
+async def test_readers_of_one_stream_do_not_depend_on_each_other(pair):
+    stream, end = await pair()
+    slow, fast = stream.audio(), stream.audio()
+    await end.media(b"\x00" * 160)
+    first = await asyncio.wait_for(anext(fast), 5)
+    assert first.dtype == "int16"
+    assert first.shape == (160,)
+    await end.media(b"\xff" * 160)
+    assert not (await asyncio.wait_for(anext(fast), 5)).any()
+    late = stream.audio()
+    await end.media(b"\x80" * 80)
+    assert (await asyncio.wait_for(anext(late), 5)).shape == (80,)
+    assert (await asyncio.wait_for(anext(slow), 5) == first).all()
+
+
+async def test_events_are_all_but_media(pair):
+    stream, end = await pair()
+    events = stream.events()
+    await end.media()
+    await end.send('{"event":"dtmf","streamSid":"MZ","dtmf":{"digit":"5"}}')
+    await end.send('{"event":"novelty","x":1}')
+    await end.echo("nobody's mark")
+    await end.stop()
+    kinds = [type(event).__name__ for event in await asyncio.wait_for(rest_of(events), 5)]
+    assert kinds == ["Dtmf", "Unknown", "Mark", "Stop"]
+
+
+async def test_reader_of_an_ended_stream_ends_at_once(pair):
+    stream, end = await pair()
+    await end.stop()
+    await asyncio.wait_for(stream.closed, 5)
+    assert await asyncio.wait_for(rest_of(stream.audio()), 1) == []
+    assert await asyncio.to_thread(list, stream.events()) == []
+
+
+async def test_stream_reads_across_threads_and_loops(pair, in_thread, other_loop):
+    stream, end = await pair()
+    in_a_thread = asyncio.create_task(in_thread(list, stream.audio()))
+    on_a_loop = asyncio.create_task(other_loop(rest_of(stream.audio())))
+    for _ in range(3):
+        await end.media()
+    await end.stop()
+    assert len(await in_a_thread) == 3
+    assert len(await on_a_loop) == 3

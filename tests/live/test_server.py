@@ -1,0 +1,319 @@
+import asyncio
+import gc
+import math
+import socket
+import threading
+from types import SimpleNamespace
+
+import pytest
+import websockets
+
+from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
+from twistream_kit.live.local_proxy import LocalProxy
+from twistream_kit.live.server import StreamServer
+from twistream_kit.live.stream_list import KEPT_ENDED_STREAMS
+from twistream_kit.live.tunnel import Tunnel
+from twistream_kit.simulator.twilio import SimulatedTwilio
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+VECTORS = "12345"
+
+
+async def soon(pending):
+    return await asyncio.wait_for(pending, 5)
+
+
+async def test_addresses_of_a_server(serve):
+    server = await serve()
+    assert server.url == f"ws://127.0.0.1:{server.port}/media" == server.stream_url
+    assert server.status_url == f"http://127.0.0.1:{server.port}/status"
+    assert server.twiml_url == f"http://127.0.0.1:{server.port}/twiml"
+    server.public_url = "https://example.com/"
+    assert server.url == f"ws://127.0.0.1:{server.port}/media"
+    assert server.stream_url == "wss://example.com/media"
+    assert server.status_url == "https://example.com/status"
+    assert server.twiml_url == "https://example.com/twiml"
+
+
+async def test_server_on_ipv6_has_brackets_in_its_address(serve):
+    server = await serve(host="::1")
+    assert server.url == f"ws://[::1]:{server.port}/media"
+    assert server.base_url == f"http://[::1]:{server.port}"
+
+
+async def test_repr_counts_streams_and_tells_no_token(serve, dial):
+    server = await serve(auth_token=TOKEN)
+    end = await dial(server)
+    await dial(server)
+    await soon(server.next_stream(call=end.call_sid))
+    await end.stop()
+    await soon(server.streams[0].closed)
+    assert repr(server) == f"<StreamServer {server.url}: 1 open of 2 streams>"
+    assert TOKEN not in repr(server) + repr(vars(server))
+    assert repr(StreamServer()) == "<StreamServer: not running>"
+
+
+async def test_next_stream_is_the_next_to_start(serve, dial):
+    server = await serve()
+    wait = server.next_stream()
+    assert not wait.done()
+    end = await dial(server)
+    assert (await soon(wait)).stream_sid == end.stream_sid
+
+
+async def test_next_stream_is_the_oldest_not_handed_out(serve, dial, eventually):
+    server = await serve()
+    ends = [await dial(server) for _ in range(2)]
+    await eventually(lambda: len(server.streams) == 2)
+    got = [await soon(server.next_stream()) for _ in range(2)]
+    assert {s.stream_sid for s in got} == {end.stream_sid for end in ends}
+    assert got == list(server.streams)
+
+
+async def test_next_stream_is_none_that_has_ended(serve, dial, eventually):
+    server = await serve()
+    end = await dial(server)
+    await eventually(lambda: server.streams)
+    await end.stop()
+    await soon(server.streams[0].closed)
+    wait = server.next_stream()
+    again = await dial(server)
+    assert (await soon(wait)).stream_sid == again.stream_sid
+
+
+async def test_several_waits_get_the_same_stream_so_that_an_abandoned_one_takes_nothing(
+    serve, dial
+):
+    server = await serve()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(server.next_stream(), 0.01)
+    waits = [server.next_stream(), server.next_stream()]
+    end = await dial(server)
+    assert [(await soon(wait)).stream_sid for wait in waits] == [end.stream_sid] * 2
+
+
+async def test_next_stream_of_a_call_is_that_of_no_other(serve, dial):
+    server = await serve()
+    one = await dial(server)
+    first = await soon(server.next_stream(call=one.call_sid))
+    wait, unrelated = server.next_stream(), server.next_stream(call="CA-another")
+    two = await dial(server)
+    assert first.call_sid == one.call_sid
+    assert (await soon(wait)).call_sid == two.call_sid
+    assert not unrelated.done()
+    call = SimpleNamespace(sid=one.call_sid)
+    assert await soon(server.next_stream(call)) is first
+    assert await soon(server.next_stream(call=one.call_sid)) is first
+
+
+async def test_stopped_server_ends_all_waits(dial):
+    server = StreamServer()
+    async with server:
+        waits = [server.next_stream(), server.next_stream(call="CA1")]
+    for wait in waits:
+        with pytest.raises(ServerStopped, match="stopped before a stream started"):
+            wait.result(0)
+    with pytest.raises(ServerStopped, match="not running"):
+        server.next_stream().result(0)
+
+
+async def test_server_can_be_entered_again(dial):
+    server = StreamServer()
+    for _ in range(2):
+        async with server:
+            wait = server.next_stream()
+            end = await dial(server)
+            assert (await soon(wait)).stream_sid == end.stream_sid
+
+
+async def test_server_entered_twice_at_once_is_refused(serve):
+    server = await serve()
+    with pytest.raises(RuntimeError, match="running already"):
+        await server.__aenter__()
+
+
+async def test_last_ten_that_ended_are_kept(serve, dial):
+    server = await serve()
+    open_end = await dial(server)
+    await soon(server.next_stream())
+    for _ in range(KEPT_ENDED_STREAMS + 3):
+        end = await dial(server)
+        stream = await soon(server.next_stream())
+        await end.stop()
+        await end.close_code()
+        await soon(stream.closed)
+    sids = [stream.stream_sid for stream in server.streams]
+    assert len(sids) == KEPT_ENDED_STREAMS + 1
+    assert sids[0] == open_end.stream_sid
+    assert sids[-1] == end.stream_sid
+
+
+async def test_port_in_use_is_said_and_can_be_had_later():
+    async with StreamServer() as one:
+        port = one.port
+        two = StreamServer(port=port)
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1, port {port}"):
+            await two.__aenter__()
+    async with two:
+        assert two.port == port
+
+
+async def test_port_is_free_after_a_stop_in_mid_call(dial):
+    async with StreamServer() as server:
+        port = server.port
+        end = await dial(server)
+        await soon(server.next_stream())
+    assert await end.close_code() == 1001
+    with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
+        probe.connect(("127.0.0.1", port))
+
+
+async def test_peer_that_never_says_goodbye_does_not_hold_up_the_stop(eventually):
+    server = StreamServer()
+    await server.__aenter__()
+    wait = server.next_stream()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(
+        b"GET /media HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    start = b'{"event":"start","streamSid":"MZ1","start":{"callSid":"CA1"}}'
+    writer.write(bytes([0x81, 0x80 | len(start), 0, 0, 0, 0]) + start)
+    await soon(wait)
+    async with asyncio.timeout(4):
+        await server.__aexit__(None, None, None)
+    assert wait.result(0).closed.result(0).reason == "server stopped"
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("signed_url", "public_url", "admitted"),
+    [
+        (None, None, True),
+        ("wss://example.com/media", None, False),
+        ("wss://example.com/media", "https://example.com", True),
+        ("wss://example.com/media/", "https://example.com/", True),
+        ("https://example.com/media", "https://example.com", True),
+        ("wss://example.com/media", "wss://example.com:443", True),
+        ("wss://example.com/other", "https://example.com", False),
+        ("ws://example.com/media", "https://example.com", False),
+    ],
+)
+async def test_only_who_signs_the_configured_address_gets_in(
+    serve, dial, said, signed_url, public_url, admitted
+):
+    server = await serve(auth_token=TOKEN, public_url=public_url)
+    if admitted:
+        await dial(server, signed_url=signed_url)
+        assert (await soon(server.next_stream())).is_open
+        return
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await dial(server, signed_url=signed_url)
+    assert refused.value.response.status_code == 403
+    assert any("a stream without a valid signature was refused" in line for line in said())
+    assert server.streams == ()
+
+
+async def test_handshake_with_the_vector_of_the_notes_is_admitted(serve):
+    server = await serve(auth_token=VECTORS, public_url="https://example.com", path="/media-stream")
+    head = (
+        "GET /media-stream HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        "x-twilio-signature: {}\r\n\r\n"
+    )
+    vector, other = "XFfwGS2Ev7f9qAP9MmRoMS7C724=", "WhInc32piEQH5iWNct/7FHs5ew8="
+    for given, status in ((vector, b"101"), (other, b"403")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(head.format(given).encode())
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["media", "", "/media?x=1", "/a#b", "/twiml", "/status", "/health"]
+)
+def test_path_where_no_stream_can_connect_is_refused(path):
+    with pytest.raises(SettingsError, match="cannot be used for streams"):
+        StreamServer(path=path)
+
+
+@pytest.mark.parametrize(
+    "url", ["example.com", "", "ftp://a", "https://", "https://a?b=c", "https://[::1", "//a"]
+)
+def test_public_address_that_is_none_is_refused(url):
+    with pytest.raises(SettingsError, match=r"the public address .* cannot be used"):
+        StreamServer(public_url=url)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lead_seconds": 0.1},
+        {"lead_seconds": 1000},
+        {"lead_seconds": math.nan},
+        {"dead_after": 0},
+        {"dead_after": -1},
+        {"dead_after": math.nan},
+        {"port": -1},
+        {"port": 65536},
+    ],
+    ids=str,
+)
+def test_number_out_of_range_is_refused(options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"^{name} is "):
+        StreamServer(**options)
+
+
+def test_empty_token_and_handler_that_is_none_are_refused():
+    with pytest.raises(SettingsError, match="nobody would get in"):
+        StreamServer(auth_token="")
+    with pytest.raises(TypeError, match="handler is str, not a function"):
+        StreamServer("handler")
+
+
+def test_constructors_touch_no_loop():
+    """Each is made on a thread whose loop is another than the one it is entered on."""
+    made = {}
+
+    async def make():
+        made["twilio"] = SimulatedTwilio(ring_seconds=0)
+        made["server"] = StreamServer()
+        made["proxy"] = LocalProxy(made["server"])
+        made["tunnel"] = Tunnel(made["server"], "static", "")
+
+    thread = threading.Thread(target=asyncio.run, args=(make(),))
+    thread.start()
+    thread.join()
+
+    async def enter():
+        async with made["twilio"], made["server"] as server, made["proxy"] as proxy:
+            made["tunnel"]._url = proxy.url
+            async with made["tunnel"]:
+                assert server.public_url == proxy.url
+            assert made["twilio"].url
+
+    asyncio.run(enter())
+
+
+def test_nothing_is_left_of_a_server_that_was_stopped():
+    before = set(threading.enumerate())
+
+    async def run():
+        async with StreamServer() as server:
+            wait = server.next_stream()
+        with pytest.raises(ServerStopped):
+            await wait
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(run()) == set()
+    assert set(threading.enumerate()) == before
+    gc.collect()
+
+
+async def test_result_of_next_stream_on_the_loop_of_the_server_is_refused(serve):
+    server = await serve()
+    with pytest.raises(WouldDeadlock, match="Both would wait for ever"):
+        server.next_stream().result(1)

@@ -1,0 +1,302 @@
+"""How a stream ends: whatever ends it, nothing that was promised is left over."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import threading
+
+import pytest
+
+from twistream_kit.live import session as session_module
+from twistream_kit.live.server import StreamServer
+from twistream_kit.live.session import is_async
+from twistream_kit.protocol import from_twilio, to_twilio
+
+SECOND = b"\x00" * 8000
+
+
+async def soon(pending):
+    return await asyncio.wait_for(pending, 5)
+
+
+async def by_stop(end, server):
+    await end.stop()
+
+
+async def by_close(code, end, server):
+    await end.connection.close(code)
+
+
+async def by_abort(end, server):
+    end.vanish()
+
+
+async def by_silence(end, server):
+    pass  # the server's `dead_after` is small
+
+
+async def by_server(end, server):
+    await server.__aexit__(None, None, None)
+
+
+ENDS = {
+    "stop": (by_stop, "stop", "Twilio said stop", 1000),
+    "close 1000": (functools.partial(by_close, 1000), "far end", "closed the socket (1000)", 1000),
+    "close 1001": (functools.partial(by_close, 1001), "far end", "closed the socket (1001)", 1001),
+    "close 1011": (functools.partial(by_close, 1011), "far end", "closed the socket (1011)", 1011),
+    "abort": (by_abort, "lost", "the connection broke without a goodbye (1006)", 1006),
+    "silence": (by_silence, "silent", "nothing arrived for", 1000),
+    "server": (by_server, "server stopped", "the server stopped", 1001),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_whatever_ends_a_stream_everything_promised_gets_its_ending(dial, how):
+    act, reason, words, code = ENDS[how]
+    server = StreamServer(dead_after=0.3 if how == "silence" else 30, lead_seconds=0.5)
+    await server.__aenter__()
+    try:
+        end = await dial(server)
+        stream = await soon(server.next_stream())
+        sent, unsent = stream.play(SECOND[:800], mark="a"), stream.play(SECOND * 100, mark="b")
+        marks = [stream.mark("c"), stream.mark("c")]
+        waits = [sent.heard(0.1), unsent.heard(90)]
+        await end.until(to_twilio.Mark)
+        events = asyncio.create_task(_rest_of(stream.events()))
+        await act(end, server)
+        ended = await soon(stream.closed)
+        assert ended.reason == reason
+        assert words in ended.detail
+        endings = [(await soon(pending)).ending for pending in (sent, unsent, *marks)]
+        assert endings == ["lost"] * 4
+        assert all([await soon(wait) >= 0 for wait in waits])
+        assert await soon(events) == [from_twilio.Stop] * (how == "stop")
+        assert stream._waiting == {}
+        assert not stream.is_open
+        assert await end.close_code() == code
+    finally:
+        if how != "server":
+            await server.__aexit__(None, None, None)
+
+
+async def _rest_of(reader):
+    return [type(item) async for item in reader]
+
+
+async def test_a_cleared_playback_whose_mark_never_came_ends_as_cleared(pair):
+    stream, end = await pair()
+    playing = stream.play(SECOND)
+    await end.until(to_twilio.Mark)
+    stream.clear()
+    await end.until(to_twilio.Clear)
+    await end.stop()
+    assert (await soon(playing)).ending == "cleared"
+
+
+async def test_media_keeps_a_stream_alive(pair):
+    stream, end = await pair(dead_after=0.2)
+    for _ in range(8):
+        await end.media()
+        await asyncio.sleep(0.05)
+    assert stream.is_open
+    assert (await soon(stream.closed)).reason == "silent"
+
+
+async def test_bad_and_unknown_messages_are_named_and_end_nothing(pair, said):
+    stream, end = await pair()
+    for text in ["", "nonsense", "[]", "{}", '{"event":5}', '{"event":"media"}', "\ud7ff"]:
+        await end.send(text)
+    await end.connection.send(b"\x00binary")
+    await end.send('{"event":"media","media":{"payload":"not base64!"}}')
+    await end.send('{"event":"novelty"}')
+    playing = stream.play(b"")
+    await end.until(to_twilio.Mark)
+    await end.echo()
+    assert (await soon(playing)).ending == "heard"
+    warnings = said(logging.WARNING)
+    assert sum("was not understood and is ignored" in line for line in warnings) == 9
+    assert "unknown event 'novelty', kept in the capture" in warnings
+    kept = [entry.message for entry in stream.capture.entries]
+    assert [m.event for m in kept if isinstance(m, from_twilio.Unknown)] == ["novelty"]
+
+
+async def test_second_start_changes_nothing(pair):
+    stream, end = await pair()
+    await end.begin(x="y")
+    await end.stop()
+    assert (await soon(stream.closed)).reason == "stop"
+    assert stream.parameters == {}
+
+
+async def test_message_beyond_the_limit_ends_the_stream(pair):
+    stream, end = await pair()
+    await end.send("x" * 1_100_000)
+    ended = await soon(stream.closed)
+    assert ended.reason == "lost"
+    assert ended.detail.startswith("a message broke the rules; the socket was closed: 1009")
+    assert await end.close_code() == 1009
+
+
+async def test_socket_that_says_no_start_is_closed(serve, dial, monkeypatch, said):
+    monkeypatch.setattr(session_module, "START_SECONDS", 0.05)
+    server = await serve()
+    end = await dial(server, start=False)
+    await end.send(from_twilio.Connected())
+    assert await end.close_code() == 1000
+    assert server.streams == ()
+    assert any("said no start" in line for line in said())
+
+
+@pytest.mark.parametrize("code", [1000, 1011])
+async def test_socket_that_closes_before_its_start_harms_nobody(serve, dial, code):
+    server = await serve()
+    end = await dial(server, start=False)
+    await end.connection.close(code)
+    await dial(server)
+    assert (await soon(server.next_stream())).is_open
+    assert len(server.streams) == 1
+
+
+async def test_async_handler_gets_the_stream_and_its_return_does_not_end_it(serve, dial):
+    got = []
+
+    async def handler(stream):
+        got.append(stream)
+
+    server = await serve(handler)
+    await dial(server)
+    stream = await soon(server.next_stream())
+    await asyncio.sleep(0.02)
+    assert got == [stream]
+    assert stream.is_open
+
+
+async def test_ordinary_handler_runs_on_a_thread_and_may_block(serve, dial):
+    outcomes = []
+
+    def handler(stream):
+        thread = threading.current_thread()
+        outcomes.append((stream.play(b"\x00" * 160).result(5).ending, thread.name))
+        stream.close()
+
+    server = await serve(handler)
+    ends = [await dial(server) for _ in range(3)]
+    for end in ends:
+        await end.until(to_twilio.Mark)  # all three at once: none waits for another
+    for end in ends:
+        await end.echo()
+        assert await end.close_code() == 1000
+    assert [ending for ending, _ in outcomes] == ["heard"] * 3
+    assert {name for _, name in outcomes} == {f"handler of {end.stream_sid}" for end in ends}
+
+
+class Sprechstunde:
+    async def __call__(self, stream):
+        raise RuntimeError("no consultation today")
+
+
+async def raises(stream):
+    raise RuntimeError("no consultation today")
+
+
+def raises_on_a_thread(stream):
+    raise RuntimeError("no consultation today")
+
+
+@pytest.mark.parametrize("handler", [raises, raises_on_a_thread, Sprechstunde()])
+async def test_handler_that_raises_ends_its_stream_and_is_shown(serve, dial, caplog, handler):
+    server = await serve(handler)
+    end = await dial(server)
+    assert await end.close_code() == 1011
+    (stream,) = server.streams
+    ended = await soon(stream.closed)
+    assert ended.reason == "handler"
+    assert ended.detail == "the handler raised RuntimeError: no consultation today"
+    assert str(stream.handler_error) == "no consultation today"
+    (record,) = [r for r in caplog.records if "the handler of stream" in r.getMessage()]
+    assert record.exc_info[1] is stream.handler_error
+    assert (await dial(server)).stream_sid != stream.stream_sid
+
+
+async def test_handler_that_returns_a_coroutine_nobody_awaits_is_told(serve, dial):
+    server = await serve(lambda stream: raises(stream))
+    await dial(server)
+    stream = await soon(server.next_stream())
+    assert (await soon(stream.closed)).detail == (
+        "the handler raised TypeError: the handler is an ordinary function and returned a "
+        "coroutine, which nobody awaits; make it `async def`"
+    )
+
+
+async def test_handler_is_cancelled_when_its_stream_ends(serve, dial):
+    ended = asyncio.Event()
+
+    async def handler(stream):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    server = await serve(handler)
+    end = await dial(server)
+    await end.stop()
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_handler_that_does_not_let_itself_be_cancelled_holds_up_nothing(
+    serve, dial, monkeypatch, said
+):
+    monkeypatch.setattr(session_module, "HANDLER_SECONDS", 0.05)
+    let_go = asyncio.Event()
+
+    async def handler(stream):
+        while not let_go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await let_go.wait()
+
+    server = await serve(handler)
+    end = await dial(server)
+    await end.stop()
+    assert await end.close_code() == 1000
+    assert any("does not let itself be cancelled" in line for line in said(logging.ERROR))
+    let_go.set()
+
+
+async def test_ordinary_handler_outlives_the_server_without_an_error(dial):
+    go, done = threading.Event(), threading.Event()
+
+    def handler(stream):
+        go.wait(5)
+        done.ending = stream.play(SECOND).result(5).ending
+        done.set()
+
+    async with StreamServer(handler) as server:
+        await dial(server)
+        await soon(server.next_stream())
+    go.set()
+    assert await asyncio.to_thread(done.wait, 5)
+    assert done.ending == "lost"
+
+
+async def test_error_of_our_own_ends_the_stream_and_is_shown(pair, said):
+    stream, end = await pair()
+    stream._conversation.receive = None
+    await end.media()
+    assert (await soon(stream.closed)).reason == "lost"
+    assert "a stream had to be ended" in said(logging.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("handler", "answer"),
+    [
+        (raises, True),
+        (functools.partial(raises), True),
+        (Sprechstunde(), True),
+        (Sprechstunde().__call__, True),
+        (raises_on_a_thread, False),
+        (print, False),
+    ],
+)
+def test_is_async_tells_handlers_apart(handler, answer):
+    assert is_async(handler) is answer

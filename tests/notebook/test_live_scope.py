@@ -1,0 +1,179 @@
+"""The scope without a browser: the state that it would be drawn from."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.notebook import colours
+from twistream_kit.notebook.live_scope import LiveScope
+from twistream_kit.notebook.pump import PUMP
+from twistream_kit.protocol.capture import Capture
+
+LIMIT_SECONDS = 8
+
+
+@pytest.fixture
+def scope_of():
+    """Make scopes; they are closed with the test."""
+    made = []
+
+    def make(stream):
+        made.append(LiveScope(stream))
+        return made[-1]
+
+    yield make
+    for scope in made:
+        scope.close()
+
+
+def lane(scope, name):
+    return np.frombuffer(scope.picture[name], np.int8).reshape(-1, 2).astype(int)
+
+
+def is_loud(scope, name):
+    return np.ptp(lane(scope, name), axis=1).max() > 20
+
+
+def test_both_voices_and_a_clear_show_while_the_call_goes_on(make_call, scope_of, tone, until):
+    up = make_call()
+    scope = scope_of(up.stream)
+    assert scope.state == "In a call."
+    playing = up.stream.play(tone, mark="tone")
+    up.phone.say(tone)
+    until(lambda: is_loud(scope, "caller") and is_loud(scope, "heard"))
+    until(lambda: scope.story == "Waveform of the call: the caller speaks and hears you")
+    up.stream.clear()
+    playing.result(LIMIT_SECONDS)
+    until(lambda: "clear" in [kind for _, kind, _ in scope.picture["events"]])
+    until(lambda: "hears silence; in view: 1 mark back, 1 clear" in scope.story)
+    heard = np.ptp(lane(scope, "heard"), axis=1) > 20
+    assert heard.sum() * 20 == pytest.approx(playing.result(0).heard_ms, abs=60)
+    assert ["mark back", "tone"] in [event[1:] for event in scope.picture["events"]]
+
+
+def test_it_ends_with_the_stream_and_keeps_its_last_seconds(make_call, scope_of, tone, until):
+    up = make_call()
+    scope = scope_of(up.stream)
+    up.stream.play(tone).heard(0.2).result(LIMIT_SECONDS)
+    assert scope.picture["running"]
+    up.phone.hang_up()
+    until(lambda: not scope.picture["running"])
+    until(lambda: scope._update not in PUMP._updates)
+    assert scope.state == "Ended: Twilio said stop."
+    assert is_loud(scope, "heard")
+    assert scope.picture["now"] == pytest.approx(up.stream.capture.seconds, abs=0.001)
+
+
+def test_a_stream_that_has_ended_shows_its_end_at_once(make_call, scope_of, tone):
+    up = make_call()
+    up.stream.play(tone).heard(0.2).result(LIMIT_SECONDS)
+    up.phone.hang_up()
+    up.stream.closed.result(LIMIT_SECONDS)
+    scope = scope_of(up.stream)
+    assert not scope.picture["running"]
+    assert is_loud(scope, "heard")
+    assert scope._update not in PUMP._updates
+
+
+def test_closing_takes_it_off_the_pump_and_leaves_the_stream(make_call, until):
+    up = make_call()
+    scope = LiveScope(up.stream)
+    until(lambda: scope.picture["now"] > 0.2)
+    scope.close()
+    assert scope._update not in PUMP._updates
+    assert scope.comm is None
+    assert up.stream.is_open
+
+
+def test_two_scopes_of_one_stream_show_the_same(make_call, scope_of, tone, until):
+    up = make_call()
+    one, other = scope_of(up.stream), scope_of(up.stream)
+    up.stream.play(tone)
+    until(lambda: is_loud(one, "heard") and is_loud(other, "heard"))
+
+
+@pytest.mark.realtime
+def test_it_is_updated_ten_times_a_second_at_most_and_in_small_pieces(make_call, scope_of, tone):
+    up = make_call()
+    up.stream.play(tone)
+    scope = scope_of(up.stream)
+    times, enough = [], threading.Event()
+
+    def note(_change):
+        times.append(time.monotonic())
+        if len(times) > 5:
+            enough.set()
+
+    scope.observe(note, "picture")
+    assert enough.wait(LIMIT_SECONDS)
+    assert times[5] - times[0] >= 5 * 0.095
+    assert len(scope.picture["caller"]) + len(scope.picture["heard"]) == 1600
+
+
+def test_its_colours_are_those_of_the_plots(make_call, scope_of):
+    scope = scope_of(make_call().stream)
+    assert scope.colours["caller"] == colours.CALLER_COLOUR
+    assert scope.colours["yours"] == colours.YOUR_COLOUR
+    assert "#" not in LiveScope._css._contents  # one place for all colours
+    assert "export default" in LiveScope._esm._contents
+
+
+class Tags(HTMLParser):
+    """Collects tags, and fails on one that is closed out of turn."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_page_without_a_kernel_shows_a_small_still_picture(make_call, scope_of, tone, until):
+    up = make_call()
+    up.stream.play(tone, mark='<b>"tone"')
+    up.stream.clear()
+    up.stream.play(tone)
+    scope = scope_of(up.stream)
+    until(lambda: is_loud(scope, "heard") and scope.picture["events"])
+    bundle, _ = scope._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == repr(scope) == f"<LiveScope of {up.stream!r}>"
+    still = bundle["text/html"]
+    tags = Tags()
+    tags.feed(still)
+    assert tags.open == []
+    picture = next(attrs for tag, attrs in tags.seen if tag == "svg")
+    assert picture["role"] == "img"
+    assert picture["aria-label"].startswith("Waveform of the call: the caller")
+    assert "<b>" not in still
+    assert colours.YOUR_COLOUR in still
+    assert len(still) < 12_000
+    assert not re.search(r"\bnan\b", still)
+
+
+def test_it_says_so_when_sound_is_no_longer_kept(make_call, scope_of, until):
+    up = make_call()
+    up.stream.capture._room = dict.fromkeys(up.stream.capture._room, 0)
+    scope = scope_of(up.stream)
+    until(lambda: "Sound is kept for 15 minutes and not drawn after them." in scope.state)
+
+
+@pytest.mark.parametrize("wrong", [Capture(), Clip.silence(1), None])
+def test_it_refuses_what_is_no_stream_and_says_what_to_do(wrong):
+    with pytest.raises(TypeError, match=r"MediaStream.*next_stream.*plot_timeline"):
+        LiveScope(wrong)

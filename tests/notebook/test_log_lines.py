@@ -1,0 +1,117 @@
+"""The messages of a call as lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from twistream_kit.notebook.log_lines import KEPT_LINES, LogLines
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.capture import Capture
+
+SID = "MZ00000000000000000000000000000001"
+SOUND = to_twilio.Media(SID, b"\xfe" * 160)
+TAGGED = to_twilio.Media(SID, b"ID3\x04\x00\x00\x00\x00\x00\x10" + b"\x00" * 150)
+EMPTY = to_twilio.Media(SID, b"")
+
+
+@pytest.fixture
+def capture():
+    return Capture(SID, started=100.0)
+
+
+@pytest.fixture
+def log(capture):
+    return LogLines(capture)
+
+
+@pytest.fixture
+def passes(capture, log):
+    """Let messages pass and have the log read them; return its lines."""
+
+    def pass_by(*messages, at=1.0):
+        for message in messages:
+            capture.append(message, 100.0 + at)
+        log.read()
+        return log.lines
+
+    return pass_by
+
+
+def test_media_is_counted_for_each_direction_and_has_no_lines(log, passes):
+    voice = from_twilio.Media(SID, b"\xff" * 160)
+    assert passes(voice, voice, SOUND, voice) == []
+    assert (log.media["twilio"].messages, log.media["twilio"].seconds) == (3, 0.06)
+    assert (log.media["server"].messages, log.media["server"].seconds) == (1, 0.02)
+
+
+def test_everything_else_stands_in_full_and_in_order(passes):
+    start = from_twilio.Start(SID, call_sid="CA1", custom_parameters={"name": "Ada"})
+    key, back = from_twilio.Dtmf(SID, "5"), from_twilio.Mark(SID, "end#1")
+    sent = to_twilio.Mark(SID, "end#1")
+    lines = passes(start, sent, key, back, to_twilio.Clear(SID), at=2.5)
+    assert [line.text for line in lines] == [
+        message.to_json() for message in (start, sent, key, back, to_twilio.Clear(SID))
+    ]
+    assert [line.event for line in lines] == ["start", "mark", "dtmf", "mark", "clear"]
+    assert [line.sender for line in lines] == ["twilio", "server", "twilio", "twilio", "server"]
+    assert [line.number for line in lines] == [1, 2, 3, 4, 5]
+    assert {line.at for line in lines} == {2.5}
+    assert not any(line.objections for line in lines)
+
+
+def test_an_unknown_event_stands_as_it_came(passes):
+    (line,) = passes(from_twilio.Unknown("news", '{"event":"news","x":1}'))
+    assert (line.event, line.text) == ("news", '{"event":"news","x":1}')
+
+
+def test_a_bad_message_has_what_review_objects_to_under_it(passes):
+    (line,) = passes(to_twilio.Clear("MZ00000000000000000000000000000002"))
+    (objection,) = line.objections
+    assert objection.code == 31951
+    assert objection.field == "streamSid"
+
+
+def test_bad_media_stands_once_in_full_and_is_counted_each_time(log, passes):
+    lines = passes(SOUND, TAGGED, TAGGED, SOUND, TAGGED)
+    assert len(lines) == 1
+    assert lines[0].event == "media"
+    assert "MP3" in lines[0].objections[0].problem
+    assert (log.media["server"].messages, log.media["server"].bad) == (5, 3)
+
+
+def test_another_mistake_in_media_stands_too(passes):
+    assert len(passes(TAGGED, EMPTY, TAGGED, EMPTY)) == 2
+
+
+def test_marks_that_measure_progress_are_known_as_such(passes):
+    lines = passes(to_twilio.Mark(SID, "story#1@1s"), to_twilio.Mark(SID, "story#1"))
+    assert [line.is_progress for line in lines] == [True, False]
+
+
+def test_the_number_of_lines_is_bounded_and_the_newest_stay(log, passes):
+    marks = [to_twilio.Mark(SID, f"mark-{n}") for n in range(KEPT_LINES + 50)]
+    lines = passes(*marks)
+    assert len(lines) == KEPT_LINES
+    assert lines[0].number == 51
+    assert lines[-1].text == marks[-1].to_json()
+
+
+def test_an_endless_message_is_cut(passes):
+    (line,) = passes(from_twilio.Unknown("news", "x" * 1_000_000))
+    assert len(line.text) < 2100
+    assert line.text.endswith("(1000000 characters)")
+
+
+def test_reading_again_takes_only_what_is_new(log, passes):
+    passes(to_twilio.Clear(SID))
+    assert log.read() == log.read() == 1
+    assert [line.number for line in passes(to_twilio.Clear(SID))] == [1, 2]
+
+
+def test_sound_that_is_no_longer_kept_is_told_apart():
+    capture = Capture(SID, keep_seconds=0.02)
+    log = LogLines(capture)
+    for _ in range(3):
+        capture.append(SOUND, 1.0)
+    log.read()
+    assert (log.media["server"].messages, log.unkept) == (1, 2)

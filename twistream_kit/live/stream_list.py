@@ -1,0 +1,64 @@
+"""Which streams a server has, and who waits for one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twistream_kit.errors import ServerStopped
+from twistream_kit.live.stream import MediaStream
+from twistream_kit.pending import Pending, fail, fulfil
+
+KEPT_ENDED_STREAMS = 10
+
+
+class StreamList:
+    """The streams of one server, and the waits for the next.
+
+    Everything but `streams` belongs to the server's loop.
+    """
+
+    def __init__(self) -> None:
+        self._streams: list[MediaStream] = []
+        self._not_handed_out: list[MediaStream] = []
+        self._waiting: list[tuple[str | None, Pending[MediaStream]]] = []
+
+    @property
+    def streams(self) -> Sequence[MediaStream]:
+        """The open streams and the last ten that ended, oldest first; from any thread."""
+        return tuple(self._streams)
+
+    def wait_for(self, call_sid: str | None, wait: Pending[MediaStream]) -> None:
+        """Fulfil `wait` with the stream of that call, or with the next one for None."""
+        if call_sid is None:
+            found = [stream for stream in self._not_handed_out if stream.is_open]
+        else:
+            found = [stream for stream in self._streams if stream.call_sid == call_sid]
+        if not found:
+            self._waiting.append((call_sid, wait))
+            return
+        self._not_handed_out = [s for s in self._not_handed_out if s is not found[0]]
+        fulfil(wait, found[0])
+
+    def announce(self, stream: MediaStream) -> None:
+        """Take in a stream that has just started, and answer all who waited for it."""
+        self._streams.append(stream)
+        answered = [w for sid, w in self._waiting if sid in (None, stream.call_sid)]
+        self._waiting = [(s, w) for s, w in self._waiting if s not in (None, stream.call_sid)]
+        for wait in answered:
+            fulfil(wait, stream)
+        if not answered:
+            self._not_handed_out.append(stream)
+
+    def forget_old(self) -> None:
+        """Let go of all but the last ten that ended."""
+        ended = [stream for stream in self._streams if stream.closed.done()]
+        for stream in ended[:-KEPT_ENDED_STREAMS]:
+            self._streams.remove(stream)
+        self._not_handed_out = [s for s in self._not_handed_out if s.is_open]
+
+    def stop(self) -> None:
+        """End all waits, because the server stops."""
+        waiting, self._waiting = self._waiting, []
+        for _, wait in waiting:
+            fail(wait, ServerStopped.before("a stream started"))
+        self._not_handed_out.clear()

@@ -1,0 +1,53 @@
+"""Messages of a capture as bare tuples of plain values.
+
+Python's garbage collector goes through all objects that may hold others, again and again, and
+everything stands still meanwhile: with the messages of fifty calls, six seconds of them, for 70 ms.
+Tuples of numbers, text and bytes alone it leaves out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.capture_entry import Message
+
+Kept = tuple[Any, ...]
+"""The place of its class in `_KINDS`, its time and its values; of a rarer message None, its time
+and itself."""
+
+_KINDS = (from_twilio.Media, to_twilio.Media, from_twilio.Mark, to_twilio.Mark)
+_NAMES = tuple(tuple(each.name for each in fields(kind)) for kind in _KINDS)
+_VALUES = {kind: (place, attrgetter(*_NAMES[place])) for place, kind in enumerate(_KINDS)}
+
+
+def kept(message: Message, at: float) -> Kept:
+    """Return what is to be kept of a message that passed at `at`."""
+    found = _VALUES.get(type(message))
+    if found is None:
+        return (None, at, message)
+    place, values = found
+    return (place, at, *values(message))
+
+
+def time_of(what: Kept) -> float:
+    """Return when it passed."""
+    at: float = what[1]
+    return at
+
+
+def message_of(what: Kept) -> Message:
+    """Return the message, equal to the one that passed."""
+    message: Message
+    place = what[0]
+    if place is None:
+        message = what[2]
+        return message
+    kind: Any = _KINDS[place]
+    message = object.__new__(kind)
+    # Past __post_init__: a whole WAV file is kept as it was sent.
+    for name, value in zip(_NAMES[place], what[2:], strict=True):
+        object.__setattr__(message, name, value)
+    return message
