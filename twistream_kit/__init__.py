@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from twistream_kit.audio.resample import Resampler as Resampler
     from twistream_kit.audio.ulaw import decode_ulaw as decode_ulaw
     from twistream_kit.audio.ulaw import encode_ulaw as encode_ulaw
+    from twistream_kit.audio.voice_trigger import VoiceTrigger as VoiceTrigger
     from twistream_kit.audio.wav import WavReport as WavReport
     from twistream_kit.audio.wav import inspect_wav as inspect_wav
     from twistream_kit.errors import CallRefused as CallRefused
@@ -50,13 +51,16 @@ if TYPE_CHECKING:
     from twistream_kit.notebook.background import stop as stop
     from twistream_kit.notebook.background import url_of as url_of
     from twistream_kit.notebook.controls import StreamControls as StreamControls
+    from twistream_kit.notebook.live_scope import LiveScope as LiveScope
     from twistream_kit.notebook.nesting import allow_nested_asyncio as allow_nested_asyncio
+    from twistream_kit.notebook.phone_widget import PhoneWidget as PhoneWidget
     from twistream_kit.notebook.plots_call import plot_timeline as plot_timeline
     from twistream_kit.notebook.plots_clip import plot_companding as plot_companding
     from twistream_kit.notebook.plots_clip import plot_frames as plot_frames
     from twistream_kit.notebook.plots_clip import plot_waveform as plot_waveform
     from twistream_kit.notebook.plots_header import plot_header as plot_header
     from twistream_kit.notebook.plots_spectrogram import plot_spectrogram as plot_spectrogram
+    from twistream_kit.notebook.stream_log import StreamLog as StreamLog
     from twistream_kit.pending import Pending as Pending
     from twistream_kit.protocol import from_twilio as from_twilio
     from twistream_kit.protocol import to_twilio as to_twilio
@@ -82,6 +86,7 @@ _HOMES = {
     "twistream_kit.audio.load": "load_clip",
     "twistream_kit.audio.resample": "Resampler",
     "twistream_kit.audio.ulaw": "decode_ulaw encode_ulaw",
+    "twistream_kit.audio.voice_trigger": "VoiceTrigger",
     "twistream_kit.audio.wav": "WavReport inspect_wav",
     "twistream_kit.errors": (
         "CallRefused LocalProtocolError RemoteProtocolError ServerStopped SettingsError "
@@ -96,11 +101,14 @@ _HOMES = {
     "twistream_kit.live.tunnel": "Tunnel open_tunnel",
     "twistream_kit.notebook.background": "running start stop url_of",
     "twistream_kit.notebook.controls": "StreamControls",
+    "twistream_kit.notebook.live_scope": "LiveScope",
     "twistream_kit.notebook.nesting": "allow_nested_asyncio",
+    "twistream_kit.notebook.phone_widget": "PhoneWidget",
     "twistream_kit.notebook.plots_call": "plot_timeline",
     "twistream_kit.notebook.plots_clip": "plot_companding plot_frames plot_waveform",
     "twistream_kit.notebook.plots_header": "plot_header",
     "twistream_kit.notebook.plots_spectrogram": "plot_spectrogram",
+    "twistream_kit.notebook.stream_log": "StreamLog",
     "twistream_kit.pending": "Pending",
     "twistream_kit.protocol.capture": "Capture",
     "twistream_kit.protocol.codes": "TwilioCode explain",
@@ -129,7 +137,7 @@ _SHOWN = {
     "twistream_kit.audio.clip": "Clip",
     "twistream_kit.audio.wav": "WavReport",
     "twistream_kit.protocol.capture": "Capture",
-    "twistream_kit.protocol.objection": "Objection",
+    "twistream_kit.protocol.objection": "Objection Objections",
     "twistream_kit.protocol.outcomes": "MarkOutcome PlayOutcome",
     "twistream_kit.protocol.twilio_code": "TwilioCode",
     "twistream_kit.simulator.debugger": "Debugger DebuggerEntry",

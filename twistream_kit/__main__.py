@@ -156,7 +156,8 @@ def _convert(arguments: argparse.Namespace) -> int:
             code = max(code, _complain(done.error, _fault_of(done.source)))
             continue
         clipped = f", {done.clipped} samples clipped" if done.clipped else ""
-        print(f"{done.source} -> {done.path}: {done.seconds:.2f} s{clipped}")
+        missing = f", cut off: {done.missing_seconds:.2f} s missing" if done.missing_seconds else ""
+        print(f"{done.source} -> {done.path}: {done.seconds:.2f} s{missing}{clipped}")
     return code
 
 
@@ -214,6 +215,8 @@ def _call(arguments: argparse.Namespace) -> int:
     if arguments.auth_token_from:
         options["auth_token"] = _environment(arguments.auth_token_from)
     say = load_clip(arguments.say) if arguments.say else None
+    if say is not None and say.missing_seconds:
+        print(f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr)
     try:
         pending = simulate_call(
             arguments.url, say=say, press=arguments.press, seconds=arguments.seconds, **options

@@ -168,3 +168,10 @@ def test_save_replaces_a_file_only_by_a_whole_one(tmp_path, monkeypatch):
         Clip(b"\xff").save(path)
     assert path.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_impossible_places_for_a_clip_are_refused_in_words(tmp_path):
+    with pytest.raises(WavError, match="is a folder"):
+        Clip(b"\xff").save(tmp_path)
+    with pytest.raises(WavError, match=r"there is no folder .*missing\. Make it first"):
+        Clip(b"\xff").save(tmp_path / "missing" / "clip.wav")

@@ -115,6 +115,19 @@ def test_impossible_targets_are_refused_in_words(noise, tmp_path):
         convert_file(src, tmp_path / ("n" * 300 + ".wav"))
 
 
+def test_a_single_path_is_not_taken_for_a_list(tmp_path):
+    with pytest.raises(TypeError, match=r"one path, 'a\.wav'; give a list"):
+        convert_files("a.wav", tmp_path, progress=None)
+
+
+def test_results_need_a_folder(noise, tmp_path):
+    src = noise("a.wav", seconds=0.1)
+    with pytest.raises(WavError, match=r"a\.wav: is a file, not a folder\. Nothing was converted"):
+        convert_files([src], src, progress=None)
+    with pytest.raises(WavError, match="is a file, not a folder"):
+        convert_files([src], src / "below", progress=None)
+
+
 # Not ru_maxrss: across fork and exec Linux counts the memory of the parent, this test run, in.
 MEMORY_PROBE = """
 import pathlib, sys

@@ -231,3 +231,12 @@ async def test_client_that_goes_in_the_middle_of_its_request_harms_nobody(serve,
 
 def test_repr_of_a_request_does_not_show_its_body():
     assert "secret" not in repr(WebRequest(body=b"secret"))
+
+
+def test_what_comes_after_a_request_never_reaches_websockets():
+    connection = object.__new__(web_request.RequestConnection)
+    connection.web, connection._received = WebRequest(), bytearray()
+    connection._hand_over = lambda handed_over: setattr(connection, "_received", None)
+    connection.data_received(post())
+    assert connection._received is None
+    connection.data_received(b"junk")  # there is no protocol in this bare object to take it

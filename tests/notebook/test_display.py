@@ -87,6 +87,7 @@ def everything(report, capture, debugger, call_report):
         report,
         Clip.tone(440, 0.1),
         Objection(31951, "media", "<script>", "Twilio would drop it", "Mend it"),
+        review("<script>"),
         explain(31951),
         PlayOutcome("cleared", 420, 4210),
         MarkOutcome("heard", "<script>", 12),
@@ -267,7 +268,7 @@ def test_a_fresh_shell_shows_results_richly_without_anybody_importing_the_displa
     assert "RIFF" in report["text/plain"]
     assert text["text/html"].startswith("<audio")
     assert "31951" in code["text/html"]
-    assert "text/html" not in listed  # a plain list keeps its plain text
+    assert "not JSON" in listed["text/html"]
     assert "not JSON" in listed["text/plain"]
 
 

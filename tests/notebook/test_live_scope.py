@@ -55,7 +55,7 @@ def test_both_voices_and_a_clear_show_while_the_call_goes_on(make_call, scope_of
     until(lambda: "hears silence; in view: 1 mark back, 1 clear" in scope.story)
     heard = np.ptp(lane(scope, "heard"), axis=1) > 20
     assert heard.sum() * 20 == pytest.approx(playing.result(0).heard_ms, abs=60)
-    assert ["mark back", "tone"] in [event[1:] for event in scope.picture["events"]]
+    assert ["mark back", "tone (cleared)"] in [event[1:] for event in scope.picture["events"]]
 
 
 def test_it_ends_with_the_stream_and_keeps_its_last_seconds(make_call, scope_of, tone, until):

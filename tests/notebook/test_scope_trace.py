@@ -99,8 +99,10 @@ def test_a_late_mark_moves_what_is_heard(capture, passes):
 def test_a_mark_that_a_clear_sent_back_says_nothing_about_what_was_heard(capture, passes):
     passes(1.0, *frames(TONE), mark("end#1"))
     passes(1.5, CLEAR)
-    passes(1.8, returned("end#1"))
-    assert loud((w := ScopeTrace(capture).window(3.0)).heard, w) == (1.0, 1.5)
+    passes(1.75, returned("end#1"))
+    window = ScopeTrace(capture).window(3.0)
+    assert loud(window.heard, window) == (1.0, 1.5)
+    assert window.events[-1] == ScopeEvent(1.75, "mark back", "end (cleared)")
 
 
 def test_the_caller_shows_where_the_voice_arrived(capture, passes):
@@ -113,6 +115,21 @@ def test_the_caller_shows_where_the_voice_arrived(capture, passes):
     at = np.flatnonzero(lane[:, 1] - lane[:, 0] > 10) + window.first
     assert at.tolist() == [*range(25), *range(100, 125)]
     assert not window.heard.any()
+
+
+def test_frames_that_are_late_leave_no_gap(capture, passes):
+    passes(0.02, voice(1))
+    passes(0.9, *(voice(n) for n in range(2, 45)))
+    assert loud((w := ScopeTrace(capture).window(1.0)).caller, w) == (0.0, 0.88)
+
+
+def test_a_wild_chunk_number_leads_no_further_than_the_present(capture, passes):
+    passes(0.02, voice(1))
+    passes(2.0, voice(4_000_000_000))
+    assert (
+        np.flatnonzero((w := ScopeTrace(capture).window(3.0)).caller.any(axis=1))[-1] + w.first
+        == 99
+    )
 
 
 def test_a_burst_of_frames_stands_side_by_side(capture, passes):

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.message_file import messages_in
 
 CLEAR = '{"event": "clear", "streamSid": "MZ1"}'
@@ -35,6 +37,15 @@ def test_a_document_that_is_not_json_is_one_message():
 
 def test_what_is_no_text_is_one_binary_message():
     assert list(messages_in(b"\xff\xfe\x00")) == [("message 1", b"\xff\xfe\x00")]
+
+
+def test_of_a_capture_the_messages_of_the_server_are_taken(tmp_path):
+    capture = Capture("MZ1", "CA1", 0.0)
+    for message in (from_twilio.Connected(), to_twilio.Clear("MZ1"), to_twilio.Mark("MZ1", "a")):
+        capture.append(message, 0.5)
+    raw = capture.save(tmp_path / "call.jsonl").read_bytes()
+    taken = [(place, json.loads(message)["event"]) for place, message in messages_in(raw)]
+    assert taken == [("line 3", "clear"), ("line 4", "mark")]
 
 
 @pytest.mark.parametrize("raw", [b"", b"\n \n", b"\xef\xbb\xbf"])

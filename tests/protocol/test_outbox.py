@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import to_twilio
-from twistream_kit.protocol.outbox import Outbox, check_payload, is_progress_mark
+from twistream_kit.protocol.outbox import Outbox, check_payload, is_progress_mark, measured_by
 
 SID = "MZ00000000000000000000000000000000"
 SECOND = 8000
@@ -158,6 +158,7 @@ def test_progress_marks_are_told_from_marks_that_a_user_named(outbox):
     assert not is_progress_mark("play#7@1s#8")
     assert not is_progress_mark("play#7")
     assert not is_progress_mark("")
+    assert (measured_by("play#7@1s"), measured_by("play#7")) == ("play#7", None)
 
 
 def test_less_than_a_second_has_no_progress_mark(outbox):

@@ -341,3 +341,8 @@ def test_every_objection_to_any_message_can_be_printed(message, stream_sid):
         assert str(objection).encode()
         assert objection.problem
         assert objection.consequence or objection.severity != "error"
+
+
+def test_what_is_no_message_at_all_is_refused_in_words():
+    with pytest.raises(TypeError, match=r"a message is str, bytes or a dict, not int"):
+        review(5)

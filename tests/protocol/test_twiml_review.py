@@ -249,3 +249,9 @@ def test_review_of_any_text_never_raises(xml):
     for objection in review_twiml(xml):
         assert str(objection).encode()
         assert objection.problem
+
+
+def test_bytes_are_read_as_utf_8_and_nothing_else_is_taken():
+    assert review_twiml(b"<Response><Say>\xc3\xa4</Say></Response>") == []
+    with pytest.raises(TypeError, match=r"TwiML is int; give a str, such as str\(response\)"):
+        review_twiml(5)

@@ -71,6 +71,8 @@ async def test_number_that_nobody_has_fails_with_404(
     await eventually(lambda: len(told()) == 2)
     assert told() == [("0", "initiated"), ("1", "failed")]
     assert site.at("/status")[-1].params["SipResponseCode"] == "404"
+    assert twilio.debugger.codes == [21214]
+    assert "twilio.phone(number)" in twilio.debugger[0].text
 
 
 async def test_only_completed_is_told_when_nothing_else_was_asked_for(

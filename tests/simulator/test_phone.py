@@ -121,6 +121,7 @@ async def test_number_without_a_voice_url_lets_the_caller_hear_an_error(twilio, 
     call = await phone.dial(twilio.numbers[0])
     await phone.until("idle")
     assert twilio.debugger.codes == [11100]
+    assert "has no Voice URL" in twilio.debugger[0].text
     assert call.status == "completed"
     assert any(phone.heard.samples() > 1000)
 

@@ -3,6 +3,7 @@ import json
 import re
 import urllib.request
 from base64 import b64encode
+from datetime import timedelta
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 
@@ -99,6 +100,26 @@ async def test_calls_are_listed_newest_first_filtered_and_in_pages(twilio, place
     assert await asyncio.to_thread(listed, from_="+15550100002") == []
     assert await asyncio.to_thread(listed, limit=2) == [other.sid, made[2]]
     assert await asyncio.to_thread(listed, status="failed") == [other.sid]
+
+
+async def test_calls_are_listed_by_the_time_of_their_answer(twilio, place, eventually, calls_path):
+    twilio.phone(ALICE)
+    call = await place(PAUSE)
+    unanswered = await place(PAUSE, phone="+15550100002")
+    await eventually(lambda: twilio.calls[0].started)
+    today, day = twilio.calls[0].started, timedelta(days=1)
+
+    def listed(**filters):
+        return [found.sid for found in twilio.client.calls.list(**filters)]
+
+    assert await asyncio.to_thread(listed, start_time=today) == [call.sid]
+    assert await asyncio.to_thread(listed, start_time=today - day) == []
+    assert await asyncio.to_thread(listed, start_time_after=today - day) == [call.sid]
+    assert await asyncio.to_thread(listed, start_time_before=today - day) == []
+    assert await asyncio.to_thread(listed, end_time_after=today - day) == [unanswered.sid]
+    assert await asyncio.to_thread(listed, parent_call_sid=call.sid) == []
+    status, body = await asyncio.to_thread(raw, twilio, f"{calls_path}.json?StartTime=yesterday")
+    assert (status, body["code"]) == (422, 20422)
 
 
 async def test_page_names_its_neighbours(twilio, place, calls_path):

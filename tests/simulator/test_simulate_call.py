@@ -71,6 +71,21 @@ async def test_a_good_server_is_reported_as_ok():
     assert "1 of 1 returned" in repr(report)
 
 
+async def test_nothing_is_heard_after_hanging_up_however_slow_the_goodbye(monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.stream_client.CLOSE_WAIT_SECONDS", 0.5)
+
+    async def deaf(connection, start):
+        connection.transport.pause_reading()
+        await connection.send(media(start, SOUND * 20))
+        await asyncio.sleep(2)  # sleeps: stands for a server that does not read
+
+    async with server(deaf) as url:
+        report = await simulate_call(url, seconds=0.3)
+    assert report.ending == "stopped"
+    assert report.seconds == pytest.approx(0.3, abs=0.15)
+    assert report.heard.seconds < 0.5
+
+
 async def test_the_server_of_the_question_is_told_what_is_wrong():
     async def misspelt(connection, start):
         for _ in range(3):
@@ -267,6 +282,10 @@ def test_the_report_can_be_waited_for_without_a_loop():
         ({"seconds": 0}, ValueError, "seconds is 0; a call lasts more than 0"),
         ({"seconds": -1}, ValueError, "seconds is -1"),
         ({"seconds": float("nan")}, ValueError, "seconds is nan"),
+        ({"url": 5}, TypeError, "url is 5; give a string"),
+        ({"press": 5}, TypeError, "give the keys as a string"),
+        ({"seconds": "3"}, TypeError, "seconds is '3'; give a number"),
+        ({"parameters": ["a"]}, TypeError, "give a dict of names and values"),
         ({"parameters": {"a": 1}}, TypeError, "names and values are strings"),
         ({"parameters": {"a": "x" * 499}}, ValueError, "must stay under 500 characters"),
         ({"behaviour": Behaviour(strict=True), "url": "ws://127.0.0.1/?a"}, CallRefused, "query"),

@@ -179,15 +179,15 @@ async def test_a_connection_that_dies_is_31903():
 
 
 @pytest.mark.parametrize(
-    "frame",
+    ("frame", "rule"),
     [
-        b"\x09\x00",  # a Ping in pieces
-        b"\xc1\x00",  # RSV1, as for compression
-        b"\x81\x82\x00\x00\x00\x00{}",  # a masked frame from a server
-        b"\x81\x02\xff\xfe",  # text that is not UTF-8
+        (b"\x09\x00", "fragmented control frame"),
+        (b"\xc1\x00", "reserved bits"),  # RSV1, as for compression
+        (b"\x81\x82\x00\x00\x00\x00{}", "masking"),  # which is for clients
+        (b"\x81\x02\xff\xfe", "invalid start byte"),  # text that is not UTF-8
     ],
 )
-async def test_a_violation_of_websocket_is_31924(frame):
+async def test_a_violation_of_websocket_is_31924_and_names_the_rule(frame, rule):
     async def violate(connection):
         await connection.recv()
         connection.transport.write(frame)
@@ -200,6 +200,7 @@ async def test_a_violation_of_websocket_is_31924(frame):
         ending = await ticking(client)
     assert (ending.reason, ending.error_code) == ("protocol-error", 31924)
     assert client._debugger.codes == [31924]
+    assert rule in client._debugger[0].text
 
 
 async def test_a_server_that_closes_but_never_hangs_up_does_not_keep_the_stream(monkeypatch):
@@ -281,6 +282,15 @@ async def test_a_message_on_a_stream_that_only_listens_ends_it_with_31924():
     assert (ending.reason, ending.error_code) == ("protocol-error", 31924)
     assert client._debugger.codes == [31924]
     assert server.close_code == 1002
+
+
+async def test_the_answer_to_our_close_is_seen_behind_many_messages():
+    many = [to_twilio.Media(SID, b"\x21" * 160).to_json()] * 200
+    server = Recorder(send=many)
+    async with websocket_server(server) as url:
+        client = client_for(url, bidirectional=False)
+        await client.connect()
+        assert (await ticking(client)).close_code == 1002
 
 
 async def test_a_flood_from_the_server_does_not_stop_the_beat():
@@ -406,7 +416,7 @@ async def test_wss_to_a_server_without_tls_is_31910():
         ("http://127.0.0.1/media", 31922),
         ("ftp://example.com", 31922),
         ("example.com/media", 31922),
-        ("", 31922),
+        ("", 31923),
         ("ws://example.com/media", 31922),
         ("ws://10.0.0.1/media", 31922),
         ("wss://", 31923),
@@ -419,6 +429,14 @@ async def test_wss_to_a_server_without_tls_is_31910():
 )
 async def test_urls_that_twilio_would_not_open(url, code):
     assert (await failure(url)).code == code
+
+
+async def test_what_to_do_is_told_with_the_url_and_in_the_debugger(unused_tcp_port):
+    assert "contains a space" in str(await failure("wss://example.com/ x"))
+    client = client_for(f"ws://127.0.0.1:{unused_tcp_port}/media")
+    with pytest.raises(StreamFailed):
+        await client.connect()
+    assert client._debugger[0].text.endswith("Is the server running, and on this port?")
 
 
 async def test_a_query_string_is_31920_when_the_behaviour_is_strict():

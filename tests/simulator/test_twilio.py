@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from twistream_kit.errors import ServerStopped, WouldDeadlock
+from twistream_kit.simulator.assumptions import Behaviour
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE = "+15550100001"
@@ -160,6 +161,23 @@ def test_impossible_options_are_refused_in_words():
         SimulatedTwilio(ring_seconds=-1)
     with pytest.raises(ValueError, match=r"E\.164"):
         SimulatedTwilio(numbers=("alice",))
+    with pytest.raises(ValueError, match="one or more"):
+        SimulatedTwilio(numbers=())
+
+
+@pytest.mark.parametrize(
+    ("switch", "words"),
+    [
+        ({"latency_ms": -1}, "between 0 and 10000 ms"),
+        ({"playout_delay_ms": "40"}, "between 0 and 10000 ms"),
+        ({"trial": "on"}, "one of 'off', 'announcement', 'blocked'"),
+        ({"extra_fields": "keep"}, "one of 'drop', 'execute'"),
+        ({"ended_call_update": 500}, "one of 404, 400"),
+    ],
+)
+def test_impossible_behaviour_is_refused_in_words(switch, words):
+    with pytest.raises(ValueError, match=words):
+        Behaviour(**switch)
 
 
 async def test_calls_can_be_read_like_a_list(twilio, place):

@@ -320,6 +320,7 @@ class MediaStream:
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
+            self.capture.note_ending(outcome.handle, outcome.ending)
             fulfil(self._waiting.pop(outcome.handle), outcome)
 
     def _attach(self, reader: Reader[Any], readers: list[Reader[Any]]) -> None:

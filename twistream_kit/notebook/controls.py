@@ -19,6 +19,9 @@ from twistream_kit.notebook.kernel import CellWatch, answer_on_subshell, buttons
 from twistream_kit.notebook.pump import PUMP
 from twistream_kit.pending import Pending
 
+LOG_STYLE = "margin:0;padding-left:1.2em;line-height:1.35;min-height:11em"
+"""High enough for all its lines, so that what stands below does not move with each."""
+
 SHOWN_LINES = 8
 
 
@@ -185,7 +188,7 @@ class StreamControls:
     def _log_html(self) -> str:
         lines = self._happenings.lines()[-SHOWN_LINES:]
         items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-        return f'<ul role="log" aria-label="Last events">{items}</ul>'
+        return f'<ul role="log" aria-label="Last events" style="{LOG_STYLE}">{items}</ul>'
 
 
 def _button(text: str, icon: str, tooltip: str, style: str = "") -> widgets.Button:

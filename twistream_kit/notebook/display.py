@@ -101,6 +101,11 @@ def show_objection(objection: Objection) -> Html:
     return joined(_verdict(objection), _reasons(objection))
 
 
+def show_all_objections(objections: Sequence[Objection]) -> Html:
+    """What `review` returns: the objections, or that there are none."""
+    return show_objections(objections) if objections else paragraph("nothing to object to")
+
+
 def show_objections(objections: Sequence[Objection]) -> Html:
     """Several objections, the most important first."""
     return bullets(joined(_verdict(each), _reasons(each)) for each in objections)
@@ -244,6 +249,7 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.audio.wav", "WavReport"): show_wav_report,
     ("twistream_kit.audio.clip", "Clip"): show_clip,
     ("twistream_kit.protocol.objection", "Objection"): show_objection,
+    ("twistream_kit.protocol.objection", "Objections"): show_all_objections,
     ("twistream_kit.protocol.twilio_code", "TwilioCode"): show_code,
     ("twistream_kit.protocol.outcomes", "PlayOutcome"): show_play_outcome,
     ("twistream_kit.protocol.outcomes", "MarkOutcome"): show_mark_outcome,

@@ -8,7 +8,7 @@ import time
 from twistream_kit.live.stream import MediaStream
 from twistream_kit.notebook.event_log import EventLog
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.outbox import is_progress_mark
+from twistream_kit.protocol.outbox import is_own_mark, spoken_name
 from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
 
 KEPT_LINES = 200
@@ -91,16 +91,16 @@ def _line(message: object) -> str:
             return "Twilio started the stream"
         case from_twilio.Dtmf(digit=digit):
             return f"the caller pressed {digit}"
-        case from_twilio.Mark(name=name) | to_twilio.Mark(name=name) if is_progress_mark(name):
+        case from_twilio.Mark(name=name) | to_twilio.Mark(name=name) if is_own_mark(name):
             return ""
         case from_twilio.Mark(name=name):
-            return f"mark {name} came back"
+            return f"mark {spoken_name(name)} came back"
         case from_twilio.Stop():
             return "Twilio stopped the stream"
         case from_twilio.Unknown(event=event):
             return f"Twilio said something unknown: {event}"
         case to_twilio.Mark(name=name):
-            return f"mark {name} sent"
+            return f"mark {spoken_name(name)} sent"
         case to_twilio.Clear():
             return "clear sent"
         case _:

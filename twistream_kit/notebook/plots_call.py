@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MOST_LABELS = 12
 """More marks than this are drawn without their names, which would cover each other."""
 
+SHOWN_SILENCE_SECONDS = 0.1
+"""What is shorter than this is not worth a word."""
+
 _BARS = 150
 """What was sent is added up to at most so many bars, because a call has thousands of messages."""
 
@@ -47,7 +50,7 @@ def plot_timeline(capture: Capture) -> Figure:
     """
     made_by = "plot_timeline takes a Capture; stream.capture is one."
     capture = expect(capture, Capture, made_by)
-    line = read_timeline(capture.entries)
+    line = read_timeline(capture.entries, capture.endings)
     figure = blank(_title(line), height=5.4)
     lanes = figure.subplots(4, 1, sharex=True, height_ratios=[1, 0.8, 0.8, 1])
     received, sent, buffered, heard = lanes
@@ -85,8 +88,10 @@ def _title(line: Timeline) -> str:
         _count(sum(mark.returned_at is not None for mark in line.marks), "mark") + " returned"
     )
     if line.clears:
-        first, end = line.silences[0]
-        parts.append(f"{_count(len(line.clears), 'clear')}, then {end - first:.1f} s of silence")
+        longest = max(end - begin for begin, end in line.silences)
+        parts.append(_count(len(line.clears), "clear"))
+        if longest >= SHOWN_SILENCE_SECONDS:
+            parts.append(f"then {longest:.1f} s of silence")
     return ", ".join(parts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from twistream_kit.protocol.replay import Replay
 
 if TYPE_CHECKING:
     from twistream_kit.protocol.capture_entry import Entry
+    from twistream_kit.protocol.outcomes import Ending
     from twistream_kit.protocol.replay import SentMark
 
 
@@ -40,9 +41,11 @@ class Timeline:
     seconds: float = 0.0
 
 
-def read_timeline(entries: Sequence[Entry]) -> Timeline:
+def read_timeline(
+    entries: Sequence[Entry], endings: Mapping[str, Ending] | None = None
+) -> Timeline:
     """Follow a call through the same playout model that measures it live."""
-    marks = Replay(entries).marks
+    marks = Replay(entries, endings).marks
     reading = _Reading(marks)
     for entry in entries:
         reading.take(entry)

@@ -13,9 +13,10 @@ from typing import Self
 from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture_entry import BareMedia, Entry, Message, payload_of
-from twistream_kit.protocol.capture_file import CaptureError, read_capture, write_capture
+from twistream_kit.protocol.capture_file import CaptureError, Header, read_capture, write_capture
 from twistream_kit.protocol.capture_kept import Kept, kept, message_of, time_of
 from twistream_kit.protocol.listening import caller, write_stereo
+from twistream_kit.protocol.outcomes import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.protocol.replay import Playback, Replay
 from twistream_kit.protocol.summary import CaptureSummary, summarise
@@ -49,6 +50,7 @@ class Capture:
         self.keep_seconds = keep_seconds
         self._whole: list[Kept] = []
         self._bare = BareMedia()
+        self.endings: dict[str, Ending] = {}
         room = int(keep_seconds * BYTES_PER_SECOND)
         self._room: dict[type, int] = {from_twilio.Media: room, to_twilio.Media: room}
 
@@ -59,10 +61,11 @@ class Capture:
         Raises:
             CaptureError: If it is no capture, or one of a newer version of this package.
         """
-        header, entries = read_capture(Path(path))
+        header, entries, endings = read_capture(Path(path))
         capture = cls(header.stream_sid, header.call_sid, keep_seconds=header.keep_seconds)
         for entry in entries:
             capture._restore(entry)
+        capture.endings.update(endings)
         return capture
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -70,9 +73,8 @@ class Capture:
 
         A file of that name is replaced only by a whole new one.
         """
-        return write_capture(
-            Path(path), self.stream_sid, self.call_sid, self.keep_seconds, self.entries
-        )
+        header = Header(self.stream_sid, self.call_sid, self.keep_seconds)
+        return write_capture(Path(path), header, self.entries, self.endings)
 
     def append(self, message: Message, at: float) -> None:
         """Add a message that passed at `at`, in monotonic seconds.
@@ -86,6 +88,10 @@ class Capture:
                 self._bare.append(message, at, len(self._whole), len(message.payload))
                 return
         self._whole.append(kept(message, at))
+
+    def note_ending(self, wire_name: str, ending: Ending) -> None:
+        """Note how a mark ended, by its name on the wire; the wire itself does not say."""
+        self.endings[wire_name] = ending
 
     def _restore(self, entry: Entry) -> None:
         message = entry.message
@@ -136,7 +142,7 @@ class Capture:
 
         What a clear took away is absent, and silence stands where nothing was played.
         """
-        return Replay(self.entries).heard()
+        return Replay(self.entries, self.endings).heard()
 
     def stereo(self, path: str | os.PathLike[str]) -> Path:
         """Write the call as a 16-bit WAV file: left the caller, right what was heard of you.
@@ -144,15 +150,15 @@ class Capture:
         A file of that name is replaced only by a whole new one.
         """
         entries = self.entries
-        return write_stereo(Path(path), caller(entries), Replay(entries).heard())
+        return write_stereo(Path(path), caller(entries), Replay(entries, self.endings).heard())
 
     def playbacks(self) -> list[Playback]:
         """Return what was sent, cut at marks and clears, and what became of each piece."""
-        return Replay(self.entries).playbacks()
+        return Replay(self.entries, self.endings).playbacks()
 
     def summary(self) -> CaptureSummary:
         """Count and measure what passed."""
-        return summarise(self.stream_sid, self.call_sid, self.entries)
+        return summarise(self.stream_sid, self.call_sid, self.entries, self.endings)
 
     def __len__(self) -> int:
         return len(self._whole) + len(self._bare)

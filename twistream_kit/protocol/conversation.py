@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.lead import LEAD_SECONDS, Lead
-from twistream_kit.protocol.outbox import Outbox, check_payload
+from twistream_kit.protocol.outbox import UNNAMED, Outbox, check_payload
 from twistream_kit.protocol.outcomes import Ending, MarkOutcome, PlayOutcome
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
 
@@ -93,7 +93,7 @@ class Conversation:
         check_payload(payload)
         if mark is not None:
             _check_name(mark)
-        handle = self._handle("play" if mark is None else mark)
+        handle = self._handle(UNNAMED if mark is None else mark)
         self._open[handle] = _Handle(mark or "", now, len(payload))
         if payload:
             self._outbox.put_sound(handle, payload)

@@ -43,9 +43,16 @@ class Objection:
         return sentences(problem, self.consequence, self.fix)
 
 
-def by_importance(objections: Iterable[Objection]) -> list[Objection]:
+class Objections(list[Objection]):
+    """A list of objections that can be read; an empty one says that there are none."""
+
+    def __repr__(self) -> str:
+        return "\n".join(f"- {objection}" for objection in self) or "nothing to object to"
+
+
+def by_importance(objections: Iterable[Objection]) -> Objections:
     """Return `objections` with errors first and notes last, otherwise in the order found."""
-    return sorted(objections, key=lambda objection: _RANK[objection.severity])
+    return Objections(sorted(objections, key=lambda objection: _RANK[objection.severity]))
 
 
 def shown(value: object, limit: int = 40) -> str:

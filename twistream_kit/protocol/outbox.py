@@ -22,6 +22,13 @@ _PROGRESS = re.compile(r"(?P<handle>.*#\d+)@\d+s", re.DOTALL)
 """How the marks are named that are placed with each second of a playback."""
 
 
+UNNAMED = "play"
+"""How a playback is called whose user gave no name."""
+
+_UNIQUE = re.compile(r"#\d+$")
+_UNNAMED = re.compile(UNNAMED + r"#\d+")
+
+
 def measured_by(name: str) -> str | None:
     """Return the handle of the playback that a mark measures; None for a mark of the user's."""
     progress = _PROGRESS.fullmatch(name)
@@ -31,6 +38,16 @@ def measured_by(name: str) -> str | None:
 def is_progress_mark(name: str) -> bool:
     """Whether a mark on the wire is one of ours that measures how far a playback is."""
     return measured_by(name) is not None
+
+
+def is_own_mark(name: str) -> bool:
+    """Whether a mark on the wire stands for nothing that the user named."""
+    return is_progress_mark(name) or _UNNAMED.fullmatch(name) is not None
+
+
+def spoken_name(name: str) -> str:
+    """Return the name of a mark as the user gave it, without what makes it unique on the wire."""
+    return _UNIQUE.sub("", name)
 
 
 @dataclass(slots=True)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeGuard
 
 Ending = Literal["heard", "cleared", "lost"]
 """``heard``: Twilio played all of it.  ``cleared``: a clear took it away.  ``lost``: the stream
 ended, or the mark never came back."""
+
+
+def is_ending(text: object) -> TypeGuard[Ending]:
+    """Whether `text` names an ending."""
+    return text in ("heard", "cleared", "lost")
 
 
 @dataclass(frozen=True, slots=True)

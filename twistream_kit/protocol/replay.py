@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,12 +11,9 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture_entry import Entry
 from twistream_kit.protocol.listening import SILENCE
-from twistream_kit.protocol.outbox import is_progress_mark, measured_by
+from twistream_kit.protocol.outbox import is_progress_mark, measured_by, spoken_name
 from twistream_kit.protocol.outcomes import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
-
-_UNIQUE = re.compile(r"#\d+$")
-"""What the conversation adds to a name to make it unique."""
 
 _FOLLOWS_SECONDS = 0.05
 """The marks that a clear leaves in the outbox are sent at once; a later mark is a new one."""
@@ -56,7 +52,7 @@ class SentMark:
     @property
     def name(self) -> str:
         """As the user gave it; empty for a mark that only measures progress."""
-        return "" if is_progress_mark(self.wire_name) else _UNIQUE.sub("", self.wire_name)
+        return "" if is_progress_mark(self.wire_name) else spoken_name(self.wire_name)
 
 
 @dataclass(slots=True)
@@ -73,9 +69,14 @@ class Replay:
 
     Args:
         entries: In the order in which they passed.
+        endings: What the server knew of its marks, by their names on the wire.  A mark that a
+            clear overtook before any of its sound was sent looks like any other.
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(
+        self, entries: Iterable[Entry], endings: Mapping[str, Ending] | None = None
+    ) -> None:
+        self._endings = endings or {}
         self.marks: list[SentMark] = []
         self._model = PlayoutModel()
         self._sound = bytearray()
@@ -113,6 +114,9 @@ class Replay:
 
     def ending_of(self, mark: SentMark) -> Ending | Literal["open"]:
         """Return how `mark` ended."""
+        known = self._endings.get(mark.wire_name)
+        if known is not None:
+            return known
         if mark.cleared:
             return "cleared"
         if mark.returned_at is not None:
@@ -140,12 +144,13 @@ class Replay:
         self._model.sent(entry.size, entry.at)
 
     def _marked(self, wire_name: str, at: float) -> None:
-        mark = SentMark(wire_name, at, self._model.sent_bytes)
+        cleared = self._endings.get(wire_name) == "cleared"
+        mark = SentMark(wire_name, at, self._model.sent_bytes, cleared)
         self.marks.append(mark)
         self._waiting.setdefault(wire_name, deque()).append(mark)
         if (handle := measured_by(wire_name)) is not None:
             if self._piece is not None:
-                self._piece.name = _UNIQUE.sub("", handle)
+                self._piece.name = spoken_name(handle)
         elif self._piece is not None:
             self._piece.name, self._piece.mark = mark.name, mark
             self._cut()

@@ -8,7 +8,7 @@ of `Behaviour`; the rest is fixed here, in sight.  The server's half of the hous
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 
@@ -76,6 +76,13 @@ ECHO_GAIN = 0.1
 """34 [ASM]: the amplitude of what leaks, -20 dB."""
 
 
+ExtraFields = Literal["drop", "execute"]
+EndedCallUpdate = Literal[404, 400]
+Trial = Literal["off", "announcement", "blocked"]
+
+_CHOICES = {"extra_fields": ExtraFields, "ended_call_update": EndedCallUpdate, "trial": Trial}
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """Switches for what is not known of Twilio, or differs from account to account.
@@ -101,18 +108,22 @@ class Behaviour:
 
     continues_after_failure: bool = True
     strict: bool = False
-    extra_fields: Literal["drop", "execute"] = "drop"
+    extra_fields: ExtraFields = "drop"
     playout_delay_ms: int = 0
-    ended_call_update: Literal[404, 400] = 404
-    trial: Literal["off", "announcement", "blocked"] = "off"
+    ended_call_update: EndedCallUpdate = 404
+    trial: Trial = "off"
     latency_ms: int = 0
     echo: bool = False
 
     def __post_init__(self) -> None:
         for name in ("playout_delay_ms", "latency_ms"):
             value = getattr(self, name)
-            if not 0 <= value <= 10_000:
+            if not isinstance(value, int | float) or not 0 <= value <= 10_000:
                 raise ValueError(f"{name} is {value!r}; it must lie between 0 and 10000 ms")
+        for name, legal in _CHOICES.items():
+            if (value := getattr(self, name)) not in get_args(legal):
+                choices = ", ".join(map(repr, get_args(legal)))
+                raise ValueError(f"{name} is {value!r}; it must be one of {choices}")
 
 
 def frames_in(duration_ms: float) -> int:

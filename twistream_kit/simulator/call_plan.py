@@ -51,6 +51,8 @@ def spoken(say: object) -> bytes:
 
 def keys(press: str) -> str:
     """Return `press` if a telephone has all its keys."""
+    if not isinstance(press, str):
+        raise TypeError(f"press is {press!r}; give the keys as a string, such as '12#'")
     wrong = sorted(set(press) - DIGITS)
     if wrong:
         raise ValueError(f"press has {wrong[0]!r}, which is no key of a telephone: 0-9, *, #, A-D")
@@ -59,6 +61,8 @@ def keys(press: str) -> str:
 
 def length(seconds: float | None) -> float | None:
     """Return `seconds` if a call can last that long."""
+    if seconds is not None and not isinstance(seconds, int | float):
+        raise TypeError(f"seconds is {seconds!r}; give a number, or None")
     if seconds is not None and not 0 < seconds <= 4 * 3600:
         raise ValueError(f"seconds is {seconds!r}; a call lasts more than 0 and at most 14400 s")
     return seconds
@@ -66,6 +70,8 @@ def length(seconds: float | None) -> float | None:
 
 def strings(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
     """Return `parameters` if they could stand in TwiML (PROTOCOL.md §1.4)."""
+    if not isinstance(parameters, Mapping | None):
+        raise TypeError(f"parameters is {parameters!r}; give a dict of names and values")
     for name, value in (parameters or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"parameter {name!r} is {value!r}; names and values are strings")

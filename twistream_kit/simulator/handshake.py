@@ -75,6 +75,8 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
         StreamFailed: 31923 if it is no URL, 31922 if it is not wss (or ws on this machine), 31920
             if it has a query string and `behaviour` is strict.
     """
+    if not isinstance(url, str):
+        raise TypeError(f"url is {url!r}; give a string. {_FORM}")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

@@ -42,7 +42,8 @@ class CallReport:
         first_sound_ms: From the start message to the first sound at the ear, or None.
         heard: What reached the ear, from the start message on.
         lateness: How late the simulator itself was.
-        capture: Every message in both directions, with its time.
+        capture: Every message in both directions, with its time; of the server's those that were
+            obeyed.
     """
 
     url: str

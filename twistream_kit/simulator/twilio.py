@@ -73,6 +73,8 @@ class SimulatedTwilio:
     ) -> None:
         if ring_seconds < 0:
             raise ValueError(f"ring_seconds is {ring_seconds!r}; a phone rings 0 seconds or longer")
+        if not numbers:
+            raise ValueError("numbers is empty; an account has one or more")
         for number in numbers:
             _require_e164(number)
         self._sids = Sids()

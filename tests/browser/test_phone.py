@@ -1,0 +1,498 @@
+"""The telephone in a real page: heard through its loudspeaker, spoken into by a fake microphone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import runpy
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+import soundfile
+from playwright.async_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+_HERE = Path(__file__).parent
+_PAGE = runpy.run_path(str(_HERE / "notebook_page.py"))
+
+BEGIN = """\
+import twistream_kit as kit
+from twistream_kit.notebook.phone_widget import PhoneWidget
+
+twilio = kit.start(kit.SimulatedTwilio())
+server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
+phone = twilio.phone("+15550100001", answer="manual")
+
+
+def ring():
+    return kit.place_call(
+        twilio.client, to=phone.number, from_=twilio.numbers[0], stream_url=server.stream_url
+    ).result(10)"""
+SHOW = "widget = PhoneWidget(phone, server=server)\nwidget"
+BUSY = "import time\n\ntime.sleep(5)"
+MIC_HZ, TONE_HZ = 1000, 440
+
+
+class Handset:
+    """The telephone as it stands on the page."""
+
+    def __init__(self, notebook):
+        self.notebook, self.page = notebook, notebook.page
+        self.root = notebook.page.locator(".twistream-phone").last
+        self.state = self.root.locator(".tp-state")
+        self.footer = self.root.locator("footer")
+
+    def button(self, name):
+        return self.root.get_by_role("button", name=name, exact=True)
+
+    async def show(self, source):
+        """Change the cell that shows the telephone, and run it."""
+        await self.page.evaluate(
+            "source => window.jupyterapp.shell.currentWidget.content.widgets[1]"
+            ".model.sharedModel.setSource(source)",
+            source,
+        )
+        await self.notebook.run_cell("widget = PhoneWidget")
+        await expect(self.state).to_contain_text("call")
+
+    async def ring(self):
+        await self.notebook.ask("call = ring()")
+        await expect(self.state).to_contain_text("is calling")
+
+    async def answer(self):
+        await self.ring()
+        await self.button("Answer").click()
+        await self.notebook.ask("stream = server.next_stream(call).result(10)")
+        await expect(self.state).to_contain_text("In a call")
+
+    async def hang_up(self):
+        await self.notebook.ask("phone.state == 'idle' or phone.hang_up()")
+        await self.notebook.ask("phone.until('idle').result(5)")
+
+    async def forget(self):
+        await self.page.evaluate("() => window.loudspeaker.forget()")
+
+    async def heard(self):
+        """Return what went to the loudspeaker, its sample rate, and when it began."""
+        kept = await self.page.evaluate("() => window.loudspeaker.read()")
+        samples = np.frombuffer(base64.b64decode(kept["samples"]), np.float32)
+        return samples, kept["rate"], kept["begin"]
+
+    async def wait_for_sound(self):
+        await self.page.wait_for_function(
+            "() => window.loudspeaker.pieces.slice(-20).some(([, s]) => Math.abs(s[0]) > 0.01)"
+        )
+
+    async def pressed_at(self, name):
+        return await self.notebook.pressed_at(name)
+
+
+def frequency(samples, rate):
+    """Return the strongest frequency, in Hz, and how far all else is below it, in dB."""
+    window = np.hanning(samples.size)
+    power = np.abs(np.fft.rfft(samples * window)) ** 2
+    peak = int(np.argmax(power))
+    near = slice(max(0, peak - 4), peak + 5)
+    rest = power.sum() - power[near].sum()
+    return peak * rate / samples.size, 10 * np.log10(power[near].sum() / max(rest, 1e-12))
+
+
+@pytest.fixture(scope="module")
+def microphone(tmp_path_factory):
+    """A file that Chromium takes for a microphone: a tone without an end."""
+    path = tmp_path_factory.mktemp("microphone") / "tone.wav"
+    t = np.arange(48_000) / 48_000
+    soundfile.write(path, 0.25 * np.sin(2 * np.pi * MIC_HZ * t), 48_000, subtype="PCM_16")
+    return path
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def phone_browser(chromium, microphone):
+    """A Chromium with a microphone, which it may use."""
+    from playwright.async_api import async_playwright
+
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--no-proxy-server",
+        "--disable-background-networking",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={microphone}",
+    ]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def open_phone(lab, phone_browser, pictures):
+    """Open a notebook with a telephone."""
+    context = await phone_browser.new_context(viewport={"width": 1000, "height": 900})
+    context.set_default_timeout(15_000)
+    opened = []
+
+    async def open_one(name):
+        path = lab.write_notebook(name, BEGIN, SHOW, BUSY)
+        page = await context.new_page()
+        await page.add_init_script((_HERE / "loudspeaker.js").read_text())
+        notebook = _PAGE["NotebookPage"](page, lab.address, pictures)
+        opened.append(notebook)
+        await notebook.open(path)
+        await notebook.run_up_to("widget = PhoneWidget")
+        handset = Handset(notebook)
+        await expect(handset.state).to_be_visible()
+        return handset
+
+    yield open_one
+    for notebook in opened:
+        if not notebook.page.is_closed():
+            await notebook.close()
+    await context.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shown(open_phone):
+    """One notebook with a telephone for all tests that leave it as they found it."""
+    handset = await open_phone("phone.ipynb")
+    yield handset
+    assert handset.notebook.complaints == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def handset(shown):
+    yield shown
+    await shown.hang_up()
+
+
+async def test_it_rings_is_answered_and_the_tone_comes_out_of_the_loudspeaker(handset):
+    await handset.ring()
+    await handset.notebook.picture("phone-ringing", handset.root)
+    await handset.button("Answer").click()
+    await handset.notebook.ask("stream = server.next_stream(call).result(10)")
+    await expect(handset.footer).to_contain_text("Direct connection")
+    await handset.forget()
+    await handset.notebook.ask(f"playing = stream.play(kit.Clip.tone({TONE_HZ}, 2.5))")
+    await handset.wait_for_sound()
+    await handset.notebook.picture("phone-in-call", handset.root)
+    await handset.notebook.ask("playing.result(5)")
+    samples, rate, _ = await handset.heard()
+    loud = np.flatnonzero(np.abs(samples) > 0.02)
+    middle = samples[loud[0] : loud[-1]][rate // 2 : -rate // 2]
+    hz, purity = frequency(middle, rate)
+    assert hz == pytest.approx(TONE_HZ, abs=2)
+    assert purity > 30, await handset.footer.inner_text()
+    assert (loud[-1] - loud[0]) / rate == pytest.approx(2.5, abs=0.15)
+
+
+async def test_a_key_arrives_as_dtmf_from_the_mouse_and_from_the_keyboard(handset):
+    await handset.answer()
+    await handset.notebook.ask("events = stream.events()")
+    await handset.button("5").click()
+    await handset.button("5").press("#")
+    digits = "import itertools; print([m.digit for m in itertools.islice(events, 2)])"
+    assert await handset.notebook.ask(digits) == "['5', '#']"
+
+
+LISTEN = """
+import itertools
+import numpy as np
+frames = list(itertools.islice(stream.audio(), {frames}))
+samples = np.concatenate(frames).astype(float)
+windows = samples[: samples.size // 800 * 800].reshape(-1, 800)
+peaks = 10 * np.abs(np.fft.rfft(windows * np.hanning(800), axis=1)).argmax(axis=1)
+loud = np.abs(windows).max(axis=1) > 500
+print([len(frames), int(loud.sum()), int((abs(peaks - 1000) <= 10)[loud].sum()), len(windows)])
+"""
+
+
+async def test_the_microphone_arrives_as_the_callers_voice_whole_and_in_order(handset):
+    await handset.answer()
+    await expect(handset.button("Mute")).to_be_enabled()
+    await handset.notebook.ask("voice = widget.pages.voice; before = (voice.dropped, voice.gaps)")
+    counted = json.loads(await handset.notebook.ask(LISTEN.format(frames=1000)))
+    lost = await handset.notebook.ask(
+        "print(widget.pages.lost, voice.dropped - before[0], voice.gaps - before[1])"
+    )
+    frames, loud, right, windows = counted
+    assert frames == 1000
+    assert lost.split()[0] == "0", "a message of the microphone was lost"
+    assert right == loud
+    # What a busy machine delays by more than the buffer holds is silence, and is counted.
+    assert loud >= 0.9 * windows, f"lost, dropped, gaps: {lost}"
+
+
+async def test_a_muted_microphone_sends_silence_and_not_nothing(handset):
+    await handset.answer()
+    mute = handset.button("Mute")
+    await expect(mute).to_be_enabled()
+    await mute.click()
+    await expect(mute).to_have_attribute("aria-pressed", "true")
+    await handset.notebook.ask("import time; limit = time.monotonic() + 5")
+    code = """
+for frame in stream.audio():
+    if not frame.any() or time.monotonic() > limit: break
+taken = widget.pages.voice.given
+silent = [not f.any() for f in itertools.islice(stream.audio(), 25)]
+print(all(silent), widget.pages.voice.given - taken >= 20)
+"""
+    assert await handset.notebook.ask("import itertools" + code) == "True True"
+    await mute.click()
+    await expect(mute).to_have_attribute("aria-pressed", "false")
+
+
+async def silence_after_click(handset):
+    """Play, click the phone's own Clear; return when the last sound was after the click, in s."""
+    await handset.forget()
+    await handset.notebook.ask(f"playing = stream.play(kit.Clip.tone({TONE_HZ}, 30))")
+    await handset.wait_for_sound()
+    return await clear_and_measure(handset)
+
+
+async def clear_and_measure(handset):
+    await handset.button("Clear").click()
+    clicked = await handset.pressed_at("Clear")
+    await handset.page.wait_for_function(
+        "() => window.loudspeaker.pieces.length > 75 && window.loudspeaker.pieces.slice(-75)"
+        ".every(([, samples]) => samples.every(sample => Math.abs(sample) < 0.001))"
+    )
+    samples, rate, begin = await handset.heard()
+    loud = np.flatnonzero(np.abs(samples) > 0.01)
+    assert loud.size > rate // 20, "the tone was not played"
+    return begin + loud[-1] / rate - clicked
+
+
+async def test_clear_is_heard_within_150_ms_of_the_click(handset):
+    await handset.answer()
+    delays = [await silence_after_click(handset) for _ in range(5)]
+    assert statistics.median(delays) < 0.15, delays
+
+
+PLAY_WHENEVER_SILENT = """
+import threading
+def play_on():
+    while stream.is_open:
+        stream.play(kit.Clip.tone(440, 30)).exception()
+        threading.Event().wait(0.6)
+threading.Thread(target=play_on, daemon=True).start()
+"""
+
+
+async def test_clear_and_hang_up_work_while_a_cell_sleeps(handset):
+    await handset.answer()
+    await handset.forget()
+    await handset.notebook.ask(PLAY_WHENEVER_SILENT)
+    await handset.wait_for_sound()
+    await handset.notebook.run_without_waiting("time.sleep(5)")
+    delays = [await clear_and_measure(handset)]
+    for _ in range(2):
+        await handset.forget()
+        await handset.wait_for_sound()
+        delays.append(await clear_and_measure(handset))
+    await handset.button("Hang up").click()
+    await expect(handset.state).to_contain_text("has ended")
+    assert await handset.notebook.is_running("time.sleep(5)")
+    assert statistics.median(delays) < 0.15, delays
+
+
+async def test_hanging_up_lets_the_microphone_go(handset):
+    await handset.answer()
+    await expect(handset.button("Mute")).to_be_enabled()
+    await handset.button("Hang up").click()
+    await expect(handset.state).to_contain_text("has ended")
+    await handset.notebook.picture("phone-ended", handset.root)
+    states = "() => window.loudspeaker.tracks.map(track => track.readyState)"
+    assert set(await handset.page.evaluate(states)) == {"ended"}
+    assert await handset.notebook.ask("print(phone.state)") == "idle"
+
+
+async def test_it_looks_right_in_the_dark(handset):
+    await handset.notebook.theme("JupyterLab Dark")
+    await expect(handset.page.locator("#jupyterlab-splash")).to_have_count(0)
+    await handset.ring()
+    await handset.notebook.picture("phone-ringing-dark", handset.root)
+    await handset.button("Answer").click()
+    await expect(handset.button("Mute")).to_be_enabled()
+    await handset.notebook.ask("stream = server.next_stream(call).result(10)")
+    await handset.notebook.ask(f"playing = stream.play(kit.Clip.tone({TONE_HZ}, 5))")
+    await handset.wait_for_sound()
+    await handset.notebook.picture("phone-in-call-dark", handset.root)
+    await handset.button("Hang up").click()
+    await expect(handset.state).to_contain_text("has ended")
+    await handset.notebook.picture("phone-ended-dark", handset.root)
+    await handset.notebook.theme("JupyterLab Light")
+    await expect(handset.page.locator("#jupyterlab-splash")).to_have_count(0)
+
+
+async def test_running_the_cell_again_leaves_one_voice(handset):
+    await handset.answer()
+    await handset.notebook.run_cell("widget = PhoneWidget")
+    await expect(handset.state).to_contain_text("In a call")
+    await expect(handset.root.locator(".tp-note")).to_contain_text("press Sound")
+    await handset.button("Sound").click()
+    await handset.notebook.ask("playing = stream.play(kit.Clip.tone(440, 1))")
+    await handset.wait_for_sound()
+    running = "() => window.loudspeaker.contexts.filter(c => c.state !== 'closed').length"
+    assert await handset.page.evaluate(running) == 1
+    live = "() => window.loudspeaker.tracks.filter(t => t.readyState === 'live').length"
+    await expect(handset.button("Mute")).to_be_enabled()
+    assert await handset.page.evaluate(live) == 1
+
+
+async def test_two_views_of_one_phone_make_one_sound(handset):
+    await handset.notebook.ask("from IPython.display import display")
+    await handset.answer()
+    await handset.show(SHOW.replace("\nwidget", "\ndisplay(widget)\nwidget"))
+    await expect(handset.page.locator(".twistream-phone")).to_have_count(2)
+    await handset.button("Sound").click()
+    for view in await handset.page.locator(".twistream-phone").all():
+        await expect(view.get_by_role("button", name="Sound")).to_have_attribute(
+            "aria-pressed", "true"
+        )
+    running = "() => window.loudspeaker.contexts.filter(c => c.state !== 'closed').length"
+    assert await handset.page.evaluate(running) == 1
+
+
+async def test_over_the_kernels_messages_it_works_as_well(handset):
+    await handset.show(SHOW.replace("server=server", "server=server, direct=False"))
+    await expect(handset.footer).to_contain_text("Through the kernel")
+    await handset.answer()
+    await expect(handset.button("Mute")).to_be_enabled()
+    await handset.notebook.ask("playing = stream.play(kit.Clip.tone(440, 3))")
+    await handset.wait_for_sound()
+    await handset.notebook.ask(LISTEN.format(frames=50))  # the first half second may have gaps
+    counted = json.loads(await handset.notebook.ask(LISTEN.format(frames=100)))
+    await handset.notebook.ask("playing.result(5)")
+    samples, rate, _ = await handset.heard()
+    loud = np.flatnonzero(np.abs(samples) > 0.02)
+    hz, _ = frequency(samples[loud[0] : loud[-1]], rate)
+    assert hz == pytest.approx(TONE_HZ, abs=3)
+    assert counted[2] >= 0.7 * counted[3], await handset.footer.inner_text()
+    await handset.button("Clear").click()
+    await handset.button("Hang up").click()
+    await expect(handset.state).to_contain_text("has ended")
+    await handset.show(SHOW)
+
+
+NO_DEVICE = """() => {
+navigator.mediaDevices.getUserMedia = async () => {
+    throw new DOMException("Requested device not found", "NotFoundError");
+};}
+"""
+
+
+async def test_without_a_microphone_a_file_speaks(handset):
+    await handset.page.evaluate(NO_DEVICE)
+    await handset.answer()
+    voice = handset.root.locator(".tp-voice")
+    await expect(voice).to_contain_text("There is no microphone")
+    await voice.locator("select").select_option("reply.wav")
+    await handset.notebook.picture("phone-no-microphone", handset.root)
+    await handset.button("Say it").click()
+    wait = "next(f for f in stream.audio() if abs(f.astype(int)).max() > 1000); print('heard')"
+    assert await handset.notebook.ask(wait) == "heard"
+    await handset.page.evaluate("() => { delete navigator.mediaDevices.getUserMedia; }")
+
+
+INSECURE = """() => {
+const hidden = { configurable: true, get: () => undefined };
+window.secure = Object.getOwnPropertyDescriptor(BaseAudioContext.prototype, "audioWorklet");
+Object.defineProperty(BaseAudioContext.prototype, "audioWorklet", hidden);
+Object.defineProperty(navigator, "mediaDevices", hidden);
+}
+"""
+
+SECURE_AGAIN = """() => {
+Object.defineProperty(BaseAudioContext.prototype, "audioWorklet", window.secure);
+delete navigator.mediaDevices;
+}"""
+
+
+async def test_without_a_secure_context_it_is_heard_all_the_same(handset):
+    await handset.page.evaluate(INSECURE)
+    await handset.show(SHOW)
+    await handset.answer()
+    await expect(handset.root.locator(".tp-voice")).to_contain_text("https pages and to localhost")
+    await handset.forget()
+    await handset.notebook.ask("playing = stream.play(kit.Clip.tone(440, 3))")
+    await handset.wait_for_sound()
+    await handset.notebook.ask("playing.result(5)")
+    samples, rate, _ = await handset.heard()
+    loud = np.flatnonzero(np.abs(samples) > 0.02)
+    hz, purity = frequency(samples[loud[0] : loud[-1]][rate // 2 : -rate // 2], rate)
+    assert hz == pytest.approx(TONE_HZ, abs=2)
+    assert purity > 25, await handset.footer.inner_text()
+    await expect(handset.footer).to_contain_text("simple player")
+    await handset.page.evaluate(SECURE_AGAIN)
+    await handset.show(SHOW)
+
+
+async def test_after_a_reload_the_call_goes_on_and_sound_needs_a_click(open_phone):
+    handset = await open_phone("reload.ipynb")
+    await handset.answer()
+    await expect(handset.button("Mute")).to_be_enabled()
+    await handset.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    await handset.page.reload()
+    await expect(handset.state).to_contain_text("In a call")
+    assert await handset.notebook.ask("print(phone.state)") == "in-call"
+    await expect(handset.footer).to_contain_text("Direct connection")
+    await expect(handset.button("Mute")).to_be_disabled()
+    await handset.button("Sound").click()
+    await handset.notebook.ask("playing = stream.play(kit.Clip.tone(440, 1))")
+    await handset.wait_for_sound()
+    saved = (await handset.notebook.ask("print(widget._way)")).rsplit("/", 1)[1]
+    await handset.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    here = (
+        "print(sum(len(open(name).read().split('" + saved + "')) - 1 for name in ['reload.ipynb']))"
+    )
+    assert await handset.notebook.ask(here) == "0", "the secret was saved with the notebook"
+    await handset.hang_up()
+    assert handset.notebook.complaints == []
+
+
+async def test_a_closed_page_takes_its_microphone_out_of_the_call(open_phone):
+    handset = await open_phone("closed.ipynb")
+    other = await open_phone("asks.ipynb")
+    await handset.answer()
+    await expect(handset.button("Mute")).to_be_enabled()
+    await handset.notebook.ask("widget.pages.speaker or 1 / 0")
+    await handset.notebook.ask(
+        "import threading, pathlib\n"
+        "def look():\n"
+        "    while widget.pages.speaker: threading.Event().wait(0.02)\n"
+        "    pathlib.Path('gone').write_text(phone.state)\n"
+        "threading.Thread(target=look, daemon=True).start()"
+    )
+    await handset.page.close()
+    look = """
+import pathlib, threading, time
+gone, limit = pathlib.Path("gone"), time.monotonic() + 5
+while not gone.exists() and time.monotonic() < limit: threading.Event().wait(0.02)
+print(gone.read_text())
+"""
+    assert await other.notebook.ask(look) == "in-call"
+    assert other.notebook.complaints == []
+
+
+async def test_after_a_restart_of_the_kernel_nothing_stays_on(open_phone):
+    handset = await open_phone("restart.ipynb")
+    await handset.answer()
+    await expect(handset.button("Mute")).to_be_enabled()
+    await handset.page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+    )
+    await handset.page.wait_for_function(
+        "() => window.loudspeaker.tracks.every(track => track.readyState === 'ended')"
+    )
+    await handset.notebook.run_up_to("widget = PhoneWidget")
+    await handset.answer()
+    await handset.notebook.ask("playing = stream.play(kit.Clip.tone(440, 1))")
+    await handset.wait_for_sound()
+    assert [c for c in handset.notebook.complaints if "uncaught" in c] == []
+    await handset.hang_up()

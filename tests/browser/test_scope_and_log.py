@@ -1,0 +1,179 @@
+"""The scope and the log of a call in a real page: what is drawn, filtered and saved."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+CALL = """\
+import twistream_kit as kit
+from twistream_kit.notebook.live_scope import LiveScope
+from twistream_kit.notebook.stream_log import StreamLog
+
+twilio = kit.start(kit.SimulatedTwilio())
+server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
+phone = twilio.phone("+15550100001")
+people = {"to": phone.number, "from_": twilio.numbers[0]}
+call = kit.place_call(twilio.client, **people, stream_url=server.stream_url).result(10)
+stream = server.next_stream(call).result(10)
+tone = kit.Clip.tone(440, 20, level_db=-2)
+"""
+SCOPE = "scope = LiveScope(stream)\nscope"
+LOG = "log = StreamLog(stream)\nlog"
+
+COLOURED = """([canvas, begin, end, top, bottom, swatch]) => {
+    const number = text => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
+    const style = getComputedStyle(swatch).color;
+    const scale = style.startsWith('color(') ? 255 : 1;
+    const wanted = number(style.replace('color(srgb', '(')).map(part => part * scale);
+    const [width, height] = [canvas.width, canvas.height];
+    const pixels = canvas.getContext('2d').getImageData(
+        begin * width, top * height, (end - begin) * width, (bottom - top) * height).data;
+    let found = 0;
+    for (let at = 0; at < pixels.length; at += 4)
+        if (wanted.every((part, i) => Math.abs(part - pixels[at + i]) < 6)) found++;
+    return found / (pixels.length / 4);
+}"""
+
+
+class Scope:
+    """The picture as it stands on the page."""
+
+    def __init__(self, cell):
+        self.cell = cell
+        self.canvas = cell.get_by_role("img")
+
+    async def share(self, swatch, top, bottom, *, begin=0.8, end=1.0):
+        """Return how much of a part of the canvas has the colour of a swatch in the legend."""
+        canvas = await self.canvas.element_handle()
+        element = await self.cell.locator(".twistream-scope-swatch").nth(swatch).element_handle()
+        return await canvas.evaluate(
+            f"(canvas, [begin, end, top, bottom, swatch]) => ({COLOURED})"
+            "([canvas, begin, end, top, bottom, swatch])",
+            [begin, end, top, bottom, element],
+        )
+
+    async def wait_for(self, swatch, top, bottom, *, least=0.0, most=1.0):
+        """Wait until the colour of a swatch fills a share of the newest fifth of a lane."""
+
+        async def is_there():
+            return least <= await self.share(swatch, top, bottom) <= most
+
+        for _ in range(100):
+            if await is_there():
+                return
+            await self.cell.page.wait_for_timeout(100)
+        raise AssertionError(await self.share(swatch, top, bottom))
+
+
+CALLER, YOURS = 0, 1
+UPPER, LOWER = (0.05, 0.4), (0.5, 0.85)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def notebook(lab, open_notebook):
+    """A call, its scope, its log, and a cell that keeps the kernel busy."""
+    path = lab.write_notebook("scope.ipynb", CALL, SCOPE, LOG, "import time\n\ntime.sleep(3)")
+    notebook = await open_notebook(path)
+    await notebook.run_up_to(LOG)
+    yield notebook
+    assert notebook.complaints == []
+    await notebook.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scope(notebook):
+    return Scope(await notebook.cell(SCOPE))
+
+
+async def test_the_scope_draws_both_voices_and_goes_on_while_a_cell_sleeps(notebook, scope):
+    await scope.wait_for(YOURS, *LOWER, most=0.03)
+    await notebook.ask("playing = stream.play(tone, mark='a tone'); phone.say(tone)")
+    await notebook.run_without_waiting("time.sleep(3)")
+    await scope.wait_for(YOURS, *LOWER, least=0.2)
+    await scope.wait_for(CALLER, *UPPER, least=0.2)
+    assert await notebook.is_running("time.sleep(3)")
+    await expect(scope.canvas).to_have_attribute("aria-label", re.compile("caller speaks and hear"))
+    await notebook.ask("phone.press('5'); stream.clear()")
+    await scope.wait_for(YOURS, *LOWER, most=0.03)
+    assert await scope.share(CALLER, *UPPER) > 0.2, "the clear is not the caller's"
+    await expect(scope.canvas).to_have_attribute("aria-label", re.compile("hears silence.*1 clear"))
+
+
+async def test_it_looks_well_in_both_themes_and_fits_a_narrow_page(notebook, scope):
+    await notebook.ask("playing = stream.play(tone, mark='again'); playing.heard(1).result(5)")
+    await notebook.ask("stream.clear(); phone.press('7')")
+    await scope.wait_for(YOURS, *LOWER, least=0.05)
+    await notebook.picture("scope-light", scope.cell)
+    await notebook.theme("JupyterLab Dark")
+    await scope.cell.page.wait_for_timeout(300)
+    await notebook.picture("scope-dark", scope.cell)
+    await notebook.picture("log-dark", await notebook.cell(LOG))
+    await scope.cell.page.set_viewport_size({"width": 800, "height": 900})
+    await scope.cell.page.wait_for_timeout(300)
+    for text in (SCOPE, LOG):
+        cell = await notebook.cell(text)
+        output = cell.locator(".jp-OutputArea-output")
+        assert await output.evaluate("output => output.scrollWidth <= output.clientWidth")
+    await notebook.picture("log-narrow", await notebook.cell(LOG))
+    await notebook.picture("scope-narrow", await notebook.cell(SCOPE))
+    await scope.cell.page.set_viewport_size({"width": 1400, "height": 1000})
+    await notebook.theme("JupyterLab Light")
+
+
+async def test_the_log_shows_filters_and_saves(notebook):
+    await notebook.ask(r"stream.play(b'ID3\x04\x00\x00\x00\x00\x00\x10' + b'\x00' * 310)")
+    await notebook.ask("stream.mark('<i>end</i>').result(5)")
+    log = await notebook.cell(LOG)
+    rows = log.locator(".twistream-log-list > li:visible")
+    await expect(log.get_by_role("log")).to_contain_text("<i>end</i>")
+    await expect(rows.first).to_contain_text('"event":"start"')
+    await expect(log.locator(".twistream-log-media")).to_contain_text(re.compile(r"\d+ messages"))
+    await notebook.picture("log-light", log)
+    await log.get_by_label("Show").select_option(label="Objected to")
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("MP3")
+    await log.get_by_label("Show").select_option(label="From Twilio")
+    await log.get_by_label("containing").fill('"digit":"5"')
+    await expect(rows).to_have_count(1)
+    await log.get_by_label("containing").fill("")
+    await log.get_by_label("Show").select_option(label="Everything")
+    await log.get_by_role("button", name="Save capture").click()
+    saved = log.locator(".twistream-log-saved")
+    await expect(saved).to_contain_text(re.compile(r"Saved \d+ messages as /.*\.jsonl"))
+    path = (await saved.inner_text()).split(" as ")[1]
+    assert "Capture(MZ" in await notebook.ask(f"print(kit.Capture.load({path!r}))")
+
+
+async def test_a_page_that_is_loaded_again_and_a_cell_that_is_run_again_go_on(notebook):
+    await notebook.run_cell(SCOPE)
+    scope = Scope(await notebook.cell(SCOPE))
+    await notebook.ask("playing = stream.play(tone)")
+    await scope.wait_for(YOURS, *LOWER, least=0.2)
+    assert await scope.cell.locator("canvas").count() == 1
+    await notebook.ask("call.hang_up().result(5)")
+    await expect(scope.cell.get_by_role("status")).to_contain_text("Ended: Twilio said stop.")
+    log = await notebook.cell(LOG)
+    await expect(log.get_by_role("log")).to_contain_text('"event":"stop"')
+    await notebook.picture("scope-ended", scope.cell)
+
+
+async def test_hear_the_caller_runs_whole_and_shows_its_scope_and_log(open_notebook):
+    notebook = await open_notebook("notebooks/hear_the_caller.ipynb")
+    await notebook.run_all()
+    for cell in await notebook.code_cells():
+        failed = [output for output in cell["outputs"] if output["output_type"] == "error"]
+        assert bool(failed) is ("raises-exception" in cell["tags"]), failed
+    scope = await notebook.cell("kit.LiveScope(stream)")
+    await expect(scope.get_by_role("img")).to_be_visible()
+    await expect(scope.get_by_role("status")).to_contain_text("Ended")
+    log = await notebook.cell("kit.StreamLog(stream)")
+    await expect(log.get_by_role("log")).to_contain_text('"digit":"#"')
+    await notebook.picture("hear-the-caller-log", log)
+    assert notebook.complaints == []
+    await notebook.close()

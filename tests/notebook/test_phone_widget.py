@@ -1,0 +1,380 @@
+"""The telephone without a browser: what its pages say, and what they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from websockets.asyncio.client import connect
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.ulaw import decode_ulaw
+from twistream_kit.errors import WouldDeadlock
+from twistream_kit.live.dialling import place_call
+from twistream_kit.live.server import StreamServer
+from twistream_kit.notebook.phone_widget import PhoneWidget
+from twistream_kit.notebook.widget_socket import widget_socket
+from twistream_kit.protocol.from_twilio import Dtmf
+from twistream_kit.simulator.twilio import SimulatedTwilio
+
+LIMIT = 8
+NUMBER = "+15550100001"
+VOICE = (3000 * np.sin(np.arange(160) * 2 * np.pi / 8)).astype("<i2")
+
+
+class Desk:
+    """A telephone that waits to be answered, its widget, and what the widget sends to pages."""
+
+    def __init__(self, start, **options):
+        self.twilio = start(SimulatedTwilio(ring_seconds=0.02))
+        self.server = start(StreamServer())
+        self.phone = self.twilio.phone(NUMBER, answer="manual")
+        self.widget = self.show(**options)
+
+    def show(self, **options):
+        self.told = []
+        widget = PhoneWidget(self.phone, server=self.server, **options)
+        widget.send = lambda content, buffers=None: self.told.append((content, buffers))
+        return widget
+
+    def page_says(self, words, page="a"):
+        self.widget._handle_custom_msg({"do": words, "page": page}, [])
+
+    def page_speaks(self, number, page="a", samples=VOICE):
+        content = {"number": number, "page": page}
+        self.widget._handle_custom_msg(content, [memoryview(samples.tobytes())])
+
+    def notes(self):
+        return [content["text"] for content, _ in self.told if content["type"] == "note"]
+
+    def ring(self):
+        call = place_call(
+            self.twilio.client,
+            to=NUMBER,
+            from_=self.twilio.numbers[0],
+            stream_url=self.server.stream_url,
+        )
+        self.phone.until("ringing").result(LIMIT)
+        return call.result(LIMIT)
+
+    def answered(self):
+        call = self.ring()
+        self.page_says("answer")
+        return self.server.next_stream(call).result(LIMIT)
+
+
+@pytest.fixture
+def make_desk(background_loop):
+    return lambda **options: Desk(background_loop.start, **options)
+
+
+@pytest.fixture
+def desk(make_desk):
+    return make_desk(direct=False)
+
+
+def test_it_shows_what_the_telephone_does(desk, until):
+    assert desk.widget.call["state"] == "idle"
+    desk.ring()
+    assert desk.widget.call["state"] == "ringing"
+    assert desk.widget.call["other"] == desk.twilio.numbers[0]
+    desk.page_says("answer")
+    until(lambda: desk.widget.call["state"] == "in-call")
+    assert abs(desk.widget.call["at"] - desk.widget.call["since"]) < 5000
+    desk.page_says("hang_up")
+    until(lambda: desk.widget.call["state"] == "idle")
+    assert desk.notes() == []
+
+
+def test_a_call_that_is_under_way_already_is_shown_and_heard(desk, until):
+    stream = desk.answered()
+    desk.widget = desk.show(direct=False)
+    assert desk.widget.call["state"] == "in-call"
+    desk.page_says("sound on")
+    stream.play(Clip.tone(440, 1))
+    until(lambda: any(content["type"] == "sound" for content, _ in desk.told))
+
+
+def test_a_key_becomes_dtmf(desk):
+    stream = desk.answered()
+    events = stream.events()
+    desk.page_says("press 5")
+    message = next(iter(events))
+    assert isinstance(message, Dtmf)
+    assert message.digit == "5"
+
+
+def test_clear_clears_the_stream_of_the_phones_call(desk):
+    stream = desk.answered()
+    playing = stream.play(Clip.tone(440, 20))
+    playing.heard(0.1).result(LIMIT)
+    desk.page_says("clear")
+    assert playing.result(LIMIT).ending == "cleared"
+
+
+def test_clear_without_an_open_stream_says_so(desk):
+    desk.page_says("clear")
+    (note,) = desk.notes()
+    assert note == (
+        "There is nothing to clear: this call has no open stream. Give the phone its server: "
+        "PhoneWidget(phone, server=server)."
+    )
+
+
+def test_one_stream_can_be_given_in_place_of_the_server(desk):
+    stream = desk.answered()
+    desk.widget = PhoneWidget(desk.phone, stream=stream, direct=False)
+    assert desk.widget.can_clear
+    playing = stream.play(Clip.tone(440, 20))
+    desk.page_says("clear")
+    assert playing.result(LIMIT).ending == "cleared"
+    assert not PhoneWidget(desk.phone, direct=False).can_clear
+
+
+def test_what_cannot_be_done_now_is_told_in_a_sentence(desk):
+    for words in ("answer", "hang_up", "press 5", "press x", "say nothing.wav", "dance"):
+        desk.page_says(words)
+    assert len(desk.notes()) == 6
+    assert desk.notes()[0].startswith(f"{NUMBER} cannot be answered: it does not ring.")
+    assert all(note.endswith((".", "know", "D", "said")) for note in desk.notes())
+
+
+def test_sound_goes_to_the_page_that_asked_for_it_last_in_batches_of_100_ms(desk, until):
+    stream = desk.answered()
+    desk.page_says("sound on", page="a")
+    stream.play(Clip.tone(440, 20))
+
+    def batches(page):
+        return [b for c, b in desk.told if c["type"] == "sound" and c["page"] == page]
+
+    until(lambda: len(batches("a")) >= 2)
+    desk.page_says("sound on", page="b")
+    until(lambda: len(batches("b")) >= 2)
+    before = len(batches("a"))
+    until(lambda: len(batches("b")) >= 5)
+    assert len(batches("a")) == before
+    assert {len(batch) for (batch,) in batches("a") + batches("b")} == {800}
+    desk.page_says("sound off", page="a")
+    assert desk.widget.pages.speaker == "b", "only who has the sound can give it back"
+    desk.page_says("sound off", page="b")
+    assert desk.widget.pages.speaker == ""
+
+
+def test_nothing_is_sent_while_no_page_wants_sound(desk):
+    stream = desk.answered()
+    stream.play(Clip.tone(440, 0.4)).result(LIMIT)
+    assert desk.told == []
+
+
+def test_the_microphone_of_that_page_becomes_the_callers_voice(desk):
+    stream = desk.answered()
+    desk.page_says("sound on", page="a")
+    frames = stream.audio()
+    for number in range(1, 9):
+        desk.page_speaks(number)
+        desk.page_speaks(number, page="b", samples=np.full(160, 12_000, "<i2"))
+    heard = next(frame for frame in frames if frame.any())
+    assert np.abs(heard - VOICE).max() <= (np.abs(VOICE).max() + 132) / 32
+    assert desk.widget.pages.lost == 0
+
+
+def test_messages_of_the_microphone_that_never_came_are_counted(desk):
+    desk.answered()
+    desk.page_says("sound on")
+    for number in (5, 6, 9):
+        desk.page_speaks(number)
+    assert desk.widget.pages.lost == 2
+
+
+def test_a_file_can_speak_where_there_is_no_microphone(make_desk):
+    clip = Clip(Clip.tone(700, 0.2).payload, name="hello")
+    desk = make_desk(direct=False, voices=[clip, "sample_audio/reply.wav"])
+    assert desk.widget.voices == ["hello", "reply.wav"]
+    stream = desk.answered()
+    frames = stream.audio()
+    desk.page_says("say hello")
+    heard = next(frame for frame in frames if np.abs(frame).max() > 1000)
+    assert heard.tobytes() in decode_ulaw(bytes(clip)).tobytes()
+
+
+def test_a_file_that_cannot_be_read_is_told_in_a_sentence(make_desk, tmp_path, until):
+    path = tmp_path / "broken.wav"
+    path.write_bytes(b"nothing")
+    desk = make_desk(direct=False, voices=[path, tmp_path / "missing.wav"])
+    desk.answered()
+    desk.page_says("say broken.wav")
+    desk.page_says("say missing.wav")
+    until(lambda: len(desk.notes()) == 2)
+
+
+def test_showing_the_phone_anew_silences_the_widget_shown_before(desk, until):
+    stream = desk.answered()
+    earlier, told = desk.widget, desk.told
+    desk.page_says("sound on")
+    stream.play(Clip.tone(440, 20))
+    until(lambda: len(told) > 2)
+    desk.widget = desk.show(direct=False)
+    assert earlier.is_retired
+    assert not desk.widget.is_retired
+    before = len(told)
+    desk.page_says("sound on")
+    until(lambda: len(desk.told) > 4)
+    assert len(told) == before
+    desk.page_says("hang_up")
+    until(lambda: desk.widget.call["state"] == "idle")
+    assert earlier.call["state"] == "in-call", "it follows the telephone no more"
+
+
+def test_a_closed_widget_leaves_the_call_alone(desk):
+    stream = desk.answered()
+    call = desk.phone.call
+    desk.widget.close()
+    desk.widget.close()
+    assert call.handset.ear.on_frame == []
+    assert call.handset.mouth.live is None
+    assert stream.play(Clip.tone(440, 0.1)).result(LIMIT).ending == "heard"
+
+
+def test_after_the_call_its_handset_is_let_go(desk, until):
+    desk.answered()
+    handset = desk.phone.call.handset
+    assert handset.mouth.live is desk.widget.pages.voice
+    desk.page_says("hang_up")
+    until(lambda: handset.mouth.live is None and handset.ear.on_frame == [])
+
+
+def test_it_survives_the_end_of_the_simulator(desk, background_loop, until):
+    desk.answered()
+    background_loop.stop()
+    until(lambda: desk.widget.call["state"] == "idle")
+    desk.page_says("press 1")
+    assert len(desk.notes()) == 1
+
+
+def test_a_page_says_where_it_is_and_is_welcomed(desk):
+    desk.page_says("here", page="a")
+    assert desk.told == [({"type": "welcome", "page": "a"}, [])]
+
+
+async def test_over_the_socket_all_goes_both_ways(make_desk):
+    desk = await asyncio.to_thread(make_desk)
+    stream = await asyncio.to_thread(desk.answered)
+    async with connect(desk.widget._way, origin="http://localhost:8888", proxy=None) as page:
+        await page.send("here b")
+        await page.send("sound on")
+        frames = stream.audio()
+        stream.play(Clip.tone(440, 20))
+        numbers = []
+        for _ in range(10):
+            message = await asyncio.wait_for(page.recv(), LIMIT)
+            assert len(message) == 164
+            numbers.append(int.from_bytes(message[:4], "little"))
+        assert numbers == list(range(1, 11))
+        for number in range(1, 9):
+            await page.send(number.to_bytes(4, "little") + VOICE.tobytes())
+        await page.send(b"odd")
+        async for frame in frames:
+            if frame.any():
+                break
+        await page.send("hang_up")
+        await desk.phone.until("idle")
+    assert [content["type"] for content, _ in desk.told] == ["speaker"]
+
+
+async def test_a_page_that_goes_takes_its_sound_with_it(make_desk, until):
+    desk = await asyncio.to_thread(make_desk)
+    await asyncio.to_thread(desk.answered)
+    async with connect(desk.widget._way, origin="http://localhost:8888", proxy=None) as page:
+        await page.send("here b")
+        await page.send("sound on")
+        await asyncio.to_thread(until, lambda: desk.widget.pages.speaker == "b")
+    await asyncio.to_thread(until, lambda: desk.widget.pages.speaker == "")
+    assert desk.phone.state == "in-call"
+
+
+def test_without_a_widget_nothing_listens(background_loop, make_desk):
+    desk = make_desk(direct=False)
+    assert desk.widget._way == ""
+    assert "the widgets' socket" not in background_loop.running()
+    desk.show()
+    assert "the widgets' socket" in background_loop.running()
+
+
+def test_a_widget_made_after_a_stop_has_a_way_again(background_loop, make_desk):
+    first = make_desk().widget._way
+    background_loop.stop()
+    second = make_desk().widget._way
+    assert first != second
+    assert str(widget_socket().port) in second
+
+
+def test_where_the_notebook_was_not_run_a_picture_stands(desk):
+    bundle, _ = desk.widget._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert NUMBER in bundle["text/html"]
+    assert "<svg" in bundle["text/html"]
+    assert desk.widget._way not in bundle["text/html"] or not desk.widget._way
+    assert repr(desk.widget).startswith("<PhoneWidget of <Phone +15550100001")
+
+
+def test_wrong_arguments_are_refused_in_words(desk):
+    with pytest.raises(TypeError, match="PhoneWidget takes a Phone, not str"):
+        PhoneWidget("+15550100001")
+    with pytest.raises(TypeError, match="must be a StreamServer"):
+        PhoneWidget(desk.phone, server="server")
+    with pytest.raises(TypeError, match="next_stream"):
+        PhoneWidget(desk.phone, stream="stream")
+    with pytest.raises(TypeError, match="list of clips, or of paths"):
+        PhoneWidget(desk.phone, voices=[b"abc"])
+    assert not desk.widget.is_retired, "what was refused took nothing away"
+
+
+def test_it_cannot_be_made_on_the_kits_own_loop(desk):
+    async def make():
+        return PhoneWidget(desk.phone)
+
+    with pytest.raises(WouldDeadlock):
+        asyncio.run_coroutine_threadsafe(make(), desk.twilio.loop).result(LIMIT)
+
+
+IN_THE_KERNEL = """
+import time
+from twistream_kit.notebook.phone_widget import PhoneWidget
+twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0.02))
+server = kit.start(kit.StreamServer())
+phone = twilio.phone("+15550100001")
+widget = PhoneWidget(phone, server=server)
+call = kit.place_call(
+    twilio.client, to=phone.number, from_=twilio.numbers[0], stream_url=server.stream_url
+).result(10)
+stream = server.next_stream(call).result(10)
+playing = stream.play(kit.Clip.tone(440, 20))
+playing.heard(0.1).result(5)
+ended = {}
+playing.add_done_callback(lambda done: ended.update(clear=time.monotonic()))
+phone.until("idle").add_done_callback(lambda done: ended.update(hang_up=time.monotonic()))
+"""
+
+
+@pytest.mark.notebook
+async def test_clear_and_hang_up_do_not_wait_for_the_running_cell(kernel):
+    await asyncio.to_thread(kernel.run, IN_THE_KERNEL)
+    way = await asyncio.to_thread(kernel.value, "widget._way")
+    busy = kernel.begin(
+        "begun = time.monotonic(); print('begun', flush=True); time.sleep(2); "
+        "over = time.monotonic()"
+    )
+
+    def has_begun():
+        return any(parent == busy for parent, _ in kernel.printed)
+
+    await asyncio.to_thread(kernel.wait, has_begun, "beginning of the cell")
+    async with connect(way, origin="http://localhost:8888", proxy=None) as page:
+        await page.send("here a")
+        await page.send("clear")
+        await page.send("hang_up")
+        await asyncio.to_thread(kernel.result_of, busy)
+    assert await asyncio.to_thread(
+        kernel.value, "[begun < at < over - 0.5 for at in (ended['clear'], ended['hang_up'])]"
+    ) == [True, True]

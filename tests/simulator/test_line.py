@@ -1,0 +1,60 @@
+"""The line to one telephone, and who is told of its states."""
+
+import asyncio
+
+import pytest
+
+from twistream_kit.simulator.line import Line
+
+ALICE = "+15550100001"
+
+
+async def test_a_listener_is_told_of_each_state_until_it_ends_that(
+    twilio, place, media, eventually
+):
+    phone = twilio.phone(ALICE)
+    told = []
+    end = phone.follow(told.append)
+    await place(media.connect())
+    await eventually(lambda: phone.state == "in-call")
+    phone.hang_up()
+    await phone.until("idle")
+    assert told == ["ringing", "in-call", "idle"]
+    end()
+    end()
+    await place(media.connect())
+    await eventually(lambda: phone.state == "in-call")
+    assert len(told) == 3
+    phone.hang_up()
+    await phone.until("idle")
+
+
+async def test_a_listener_that_adds_an_ear_misses_no_frame(twilio, place, media, eventually):
+    phone, heard = twilio.phone(ALICE), []
+
+    def listen(state):
+        if state == "in-call":
+            phone.call.handset.ear.on_frame.append(lambda frame, _now: heard.append(frame))
+
+    phone.follow(listen)
+    await place(media.connect())
+    await eventually(lambda: len(heard) > 5)
+    phone.hang_up()
+    await phone.until("idle")
+    assert phone.heard.payload == b"".join(heard)
+
+
+@pytest.mark.parametrize("state", ["ringing", "idle"])
+async def test_a_listener_that_fails_takes_nothing_from_the_others(state):
+    line, told, failures = Line(ALICE, "auto"), [], []
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: failures.append(context))
+
+    def fail(_state):
+        raise ZeroDivisionError
+
+    line.on_state += [fail, told.append]
+    line._show(state)
+    assert told == [state]
+    assert isinstance(failures[0]["exception"], ZeroDivisionError)

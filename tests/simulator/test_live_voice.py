@@ -1,0 +1,67 @@
+"""The queue between a microphone and the mouth of a simulated telephone."""
+
+import pytest
+
+from twistream_kit.simulator.assumptions import SILENT_FRAME
+from twistream_kit.simulator.handset import Handset
+from twistream_kit.simulator.live_voice import MOST_FRAMES, LiveVoice
+
+
+def frame(value):
+    return bytes([value]) * 160
+
+
+def test_it_is_silent_until_a_little_is_kept_and_then_gives_all_in_order():
+    voice = LiveVoice(kept=3)
+    for value in (1, 2):
+        voice.push(frame(value))
+        assert voice.next_frame() == SILENT_FRAME
+    voice.push(frame(3))
+    assert [voice.next_frame() for _ in range(3)] == [frame(1), frame(2), frame(3)]
+    assert (voice.given, voice.gaps, voice.dropped) == (3, 0, 0)
+
+
+def test_when_it_runs_empty_it_counts_one_gap_and_keeps_a_little_again():
+    voice = LiveVoice(kept=2)
+    voice.push(frame(1) + frame(2))
+    for _ in range(5):
+        voice.next_frame()
+    assert voice.gaps == 1
+    voice.push(frame(3))
+    assert voice.next_frame() == SILENT_FRAME
+    voice.push(frame(4))
+    assert voice.next_frame() == frame(3)
+
+
+def test_pieces_of_any_length_become_frames():
+    voice = LiveVoice(kept=1)
+    voice.push(b"a" * 100)
+    voice.push(b"a" * 60 + b"b" * 160)
+    assert [voice.next_frame(), voice.next_frame()] == [b"a" * 160, b"b" * 160]
+
+
+def test_what_piles_up_is_thrown_away_the_oldest_first():
+    voice = LiveVoice(kept=3)
+    for value in range(MOST_FRAMES + 4):
+        voice.push(frame(value))
+    assert voice.dropped == MOST_FRAMES + 1
+    assert voice.next_frame() == frame(MOST_FRAMES + 1)
+
+
+def test_hush_forgets_what_waits():
+    voice = LiveVoice(kept=1)
+    voice.push(frame(1) + b"x")
+    voice.hush()
+    voice.push(frame(2))
+    assert voice.next_frame() == frame(2)
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_an_utterance_is_said_in_place_of_the_microphone(speaks):
+    mouth = Handset().mouth
+    mouth.live = LiveVoice(kept=1)
+    mouth.live.push(frame(1) + frame(2))
+    if speaks:
+        mouth.say(frame(9))
+    assert mouth.next_frame() == (frame(9) if speaks else frame(1))
+    assert mouth.next_frame() == frame(2), "the microphone runs on meanwhile"
