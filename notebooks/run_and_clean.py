@@ -23,7 +23,9 @@ import nbformat
 FOLDER = Path(__file__).parent
 MOST_BYTES = 250_000
 CELL_SECONDS = 120
-PALETTE = 32
+PALETTE = 64
+FEW_COLOURS = 24
+LARGE_BYTES = 25_000
 
 
 def notebooks() -> list[Path]:
@@ -85,11 +87,16 @@ def _smaller(picture: str) -> str:
     image = Image.open(io.BytesIO(b64decode(picture)))
     if image.mode == "P":
         return picture
-    small = io.BytesIO()
-    image.convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE).save(
-        small, "PNG", optimize=True
-    )
-    return b64encode(small.getvalue()).decode("ascii")
+    small = _quantised(image, PALETTE)
+    if len(small) > LARGE_BYTES:  # a spectrogram: its colours are a scale, which may have steps
+        small = _quantised(image, FEW_COLOURS)
+    return b64encode(small).decode("ascii")
+
+
+def _quantised(image: Any, colours: int) -> bytes:
+    picture = io.BytesIO()
+    image.convert("RGB").quantize(colours, dither=0).save(picture, "PNG", optimize=True)
+    return picture.getvalue()
 
 
 def _without_colours(text: str) -> str:

@@ -90,7 +90,7 @@ class Lab:
                     return
             if self._process.poll() is not None or time.monotonic() > limit:
                 raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-3000:]}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # sleeps: between two looks at another process
 
     def address(self, path: str) -> str:
         """Return where a notebook is opened."""

@@ -43,7 +43,10 @@
     };
   }
 
-  kept.forget = () => (kept.pieces = []);
+  kept.forget = () => {
+    kept.pieces = [];
+    kept.offset = Infinity; // a context that was suspended in between is behind
+  };
   // All samples since `forget`, as base64 of float32, and when the first was due, in seconds since 1970.
   kept.read = () => {
     const joined = new Float32Array(128 * kept.pieces.length);

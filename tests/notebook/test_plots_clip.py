@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.notebook.colours import YOUR_COLOUR
+from twistream_kit.notebook.colours import CALLER_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.plots_clip import plot_companding, plot_frames, plot_waveform
 
 TONE = Clip.tone(440, 0.5)
@@ -105,3 +105,8 @@ def test_companding_counts_the_samples_of_each_segment():
     shares = {round(bar.get_y() + 7): bar.get_width() for bar in figure.axes[1].patches}
     assert {y: share for y, share in shares.items() if share} == {8: 50.0, 120: 25.0, -120: 25.0}
     assert "50 % of the samples" in figure.get_suptitle()
+
+
+def test_the_caller_is_drawn_in_the_callers_colour():
+    (axes,) = plot_waveform(Clip.tone(440, 0.2), track="inbound").axes
+    assert to_hex(axes.lines[-1].get_color()).upper() == CALLER_COLOUR

@@ -577,7 +577,7 @@ class Telephone {
       return;
     }
     if (news.type === "note") this.note = news.text;
-    if (news.type === "speaker" && news.page !== this.page) this.hasSound = false;
+    if (news.type === "speaker" && news.page && news.page !== this.page) this.hasSound = false;
     if (news.state === "direct" || news.state === "kernel") {
       this.loudspeaker?.tune(this.#buffer());
       if (this.hasSound) this.link.say("sound on");
@@ -599,7 +599,17 @@ class Telephone {
     if (mustRing) this.ringer ??= new Ringer(this.context);
     else this.ringer = void this.ringer?.stop();
     if (!this.hasSound) this.loudspeaker?.flush();
+    this.#rest();
     this.draw();
+  }
+
+  // Between calls the browser need not make 48,000 samples of silence a second.
+  #rest() {
+    const { context } = this;
+    if (!context || context.state === "closed") return;
+    const isNeeded = this.hasSound && (this.inCall || this.state === "ringing");
+    if (isNeeded && context.state === "suspended") context.resume().catch(() => {});
+    if (!isNeeded && context.state === "running") context.suspend().catch(() => {});
   }
 
   async #wake() {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.ulaw import decode_ulaw
-from twistream_kit.notebook.colours import QUIET_COLOUR, YOUR_COLOUR
+from twistream_kit.notebook.colours import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.figures import SMALL, blank, draw_sound, dress, expect
 
 if TYPE_CHECKING:
@@ -27,11 +27,15 @@ FRAME_SAMPLES = 160
 SHOWN_FRAMES = 8
 
 
-def plot_waveform(clip: Clip) -> Figure:
+def plot_waveform(clip: Clip, *, track: Literal["inbound", "outbound"] = "outbound") -> Figure:
     """Draw the sound of `clip` as the telephone will play it.
 
     A long clip is drawn as its minimum and maximum over each piece, so ten minutes take no longer
     than ten seconds and no peak is missed.
+
+    Args:
+        clip: The sound.
+        track: Whose colour it gets: ``inbound`` is the caller's, ``outbound`` yours.
 
     Raises:
         TypeError: If `clip` is not a `Clip`.
@@ -40,7 +44,7 @@ def plot_waveform(clip: Clip) -> Figure:
     samples = clip.samples()
     figure = blank(f"{_name(clip)}: {clip.seconds:.2f} s of sound, {_loudness(samples)}")
     axes = figure.subplots()
-    draw_sound(axes, samples)
+    draw_sound(axes, samples, colour=CALLER_COLOUR if track == "inbound" else YOUR_COLOUR)
     axes.set_xlim(0, max(clip.seconds, 0.001))
     _whole_range(axes)
     dress(axes, x="time (s)", y=SAMPLE_VALUE)
