@@ -1,4 +1,4 @@
-"""A real JupyterLab, started as a person starts it, with settings and folders of its own.
+"""A real JupyterLab or Notebook, started as a person does, with settings and folders of its own.
 
 Loaded by conftest.py from its file, since tests are not a package.
 """
@@ -21,6 +21,12 @@ import nbformat
 TOKEN = "browser-tests"
 START_SECONDS = 40
 
+APPS = {
+    "lab": ("jupyterlab", "LabApp", "lab/tree"),
+    "notebook": ("notebook", "JupyterNotebookApp", "notebooks"),
+}
+"""Of each front end: its module, its class, and where under its address notebooks are."""
+
 LAB_SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"autoStartDefaultKernel": True},
@@ -34,10 +40,12 @@ class Lab:
     Args:
         home: An empty folder for everything that it writes.
         repository: Where the notebooks and samples to be copied are.
+        app: ``"lab"``, or ``"notebook"`` for Notebook 7, which answers at the same names.
     """
 
-    def __init__(self, home: Path, repository: Path) -> None:
+    def __init__(self, home: Path, repository: Path, app: str = "lab") -> None:
         self.home, self.root = home, home / "work"
+        self._module, self._class, self._place = APPS[app]
         for name in ("notebooks", "sample_audio"):
             leave_out = shutil.ignore_patterns(".ipynb_checkpoints", "greeting_for_the_phone.wav")
             shutil.copytree(repository / name, self.root / name, ignore=leave_out)
@@ -68,10 +76,10 @@ class Lab:
             self._process = subprocess.Popen(
                 [
                     sys.executable,
-                    *("-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
+                    *("-m", self._module, "--no-browser", "--allow-root", "--ip=127.0.0.1"),
                     *("--ServerApp.port=0", f"--ServerApp.root_dir={self.root}"),
                     f"--IdentityProvider.token={TOKEN}",
-                    "--LabApp.expose_app_in_browser=True",
+                    f"--{self._class}.expose_app_in_browser=True",
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -89,12 +97,12 @@ class Lab:
                     self.url = f"http://127.0.0.1:{port}"
                     return
             if self._process.poll() is not None or time.monotonic() > limit:
-                raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-3000:]}")
+                raise RuntimeError(f"{self._module} did not start:\n{self.log.read_text()[-3000:]}")
             await asyncio.sleep(0.05)  # sleeps: between two looks at another process
 
     def address(self, path: str) -> str:
         """Return where a notebook is opened."""
-        return f"{self.url}/lab/tree/{quote(path)}?token={TOKEN}&reset"
+        return f"{self.url}/{self._place}/{quote(path)}?token={TOKEN}&reset"
 
     def stop(self) -> None:
         """End it and its kernels."""

@@ -31,7 +31,7 @@ def eventually():
     async def wait(condition):
         async with asyncio.timeout(LIMIT_SECONDS):
             while not (result := condition()):  # noqa: ASYNC110 - any condition
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.002)  # sleeps: between two looks at any condition
         return result
 
     return wait
@@ -94,7 +94,7 @@ class FarEnd:
         async with asyncio.timeout(LIMIT_SECONDS):
             while len(self.of(kind)) < count:
                 assert not self._reading.done(), f"closed before {count} {kind.__name__} came"
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.002)  # sleeps: between two looks at what has come
         return self.of(kind)
 
     async def close_code(self):

@@ -255,7 +255,7 @@ async def test_hang_up_after_a_playback_waits_until_it_was_heard(eventually):
     call, network = call_with((200, {"sid": SID, "status": "completed"}))
     playing = Playing(Source(), 800, None, None)
     hanging_up = call.hang_up(after=playing)
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.03)  # sleeps: nothing may happen in it
     assert network.requests == []
     fulfil(playing, PlayOutcome("heard", 100, 100))
     assert await soon(hanging_up) == "completed"

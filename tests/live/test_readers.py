@@ -86,7 +86,7 @@ async def test_thread_reads_with_an_ordinary_loop(reader, in_thread):
 
     reading = asyncio.create_task(in_thread(read))
     for item in "abc":
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # sleeps: stands for a far end that takes its time
         reader.push(item, 0.0)
     reader.end()
     assert await reading == ["a", "b", "c"]
@@ -95,7 +95,7 @@ async def test_thread_reads_with_an_ordinary_loop(reader, in_thread):
 async def test_another_loop_reads_too(reader, other_loop):
     reading = asyncio.create_task(other_loop(rest_of(reader)))
     for item in "abc":
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # sleeps: stands for a far end that takes its time
         reader.push(item, 0.0)
     reader.end()
     assert await reading == ["a", "b", "c"]

@@ -98,7 +98,7 @@ async def test_media_keeps_a_stream_alive(pair):
     stream, end = await pair(dead_after=0.2)
     for _ in range(8):
         await end.media()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # sleeps: stands for the pace of a far end
     assert stream.is_open
     assert (await soon(stream.closed)).reason == "silent"
 
@@ -167,7 +167,7 @@ async def test_async_handler_gets_the_stream_and_its_return_does_not_end_it(serv
     server = await serve(handler)
     await dial(server)
     stream = await soon(server.next_stream())
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # sleeps: nothing may happen in it
     assert got == [stream]
     assert stream.is_open
 

@@ -99,7 +99,7 @@ async def test_sound_is_sent_ahead_but_not_without_end(pair):
     stream, end = await pair(lead_seconds=0.5)
     stream.play(SECOND * 60)
     await end.until(to_twilio.Media, 25)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # sleeps: nothing more may come in it
     assert 25 <= len(end.of(to_twilio.Media)) <= 40
 
 
@@ -167,7 +167,7 @@ async def test_commands_from_a_thread_keep_their_order(pair, in_thread):
     stream, end = await pair()
 
     def talk():
-        outcomes = [stream.play(bytes([number]) * 160) for number in range(20)]
+        outcomes = [stream.play(bytes([n]) * 160, mark=f"part {n}") for n in range(20)]
         return [*outcomes, stream.mark("end")]
 
     pendings = await in_thread(talk)

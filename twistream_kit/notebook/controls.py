@@ -1,26 +1,25 @@
-"""Buttons for one stream: send a clip, mark, clear, hang up, and see what was heard."""
+"""Buttons for one stream: send a clip, speak over it, mark, clear, hang up; what was heard."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from html import escape
 from typing import Any
 
 import ipywidgets as widgets
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.live.dialling import Call
-from twistream_kit.live.playing import Playing
 from twistream_kit.live.stream import MediaStream
+from twistream_kit.notebook import controls_words as words
 from twistream_kit.notebook.event_log import event_log
 from twistream_kit.notebook.happenings import Happenings, in_words
-from twistream_kit.notebook.kernel import CellWatch, answer_on_subshell, buttons_wait_for_cells
+from twistream_kit.notebook.kernel import CellWatch, answer_on_subshell
+from twistream_kit.notebook.live_text import LiveText
+from twistream_kit.notebook.markup import paragraph
 from twistream_kit.notebook.pump import PUMP
+from twistream_kit.notebook.subshells import why_buttons_wait
 from twistream_kit.pending import Pending
-
-LOG_STYLE = "margin:0;padding-left:1.2em;line-height:1.35;min-height:11em"
-"""High enough for all its lines, so that what stands below does not move with each."""
 
 SHOWN_LINES = 8
 
@@ -40,6 +39,7 @@ class StreamControls:
     Attributes:
         clip: A drop-down with the clips.
         send, mark, clear, hang_up: The buttons; ``controls.clear.click()`` presses one.
+        speak_over: The button that clears and sends the chosen clip, at once.
         progress: How much of the newest playback was *heard*, from 0 to 1.
         state: The state of the call, in words.
         log: The last events, errors among them.
@@ -58,27 +58,29 @@ class StreamControls:
         self._is_closed = False
         self._hanging_up: Pending[Any] | None = None
         self._happenings = Happenings(stream, event_log())
-        self._cells = CellWatch() if buttons_wait_for_cells() else None
+        self._cells = CellWatch()
         self.clip = widgets.Dropdown(
-            options=[(_label(clip), clip) for clip in clips], description="Clip", tooltip="Clip"
+            options=[(words.label(clip), clip) for clip in clips],
+            description="Clip",
+            tooltip="Clip",
         )
         self.send = _button("Send", "paper-plane", "Play the chosen clip into the call", "primary")
+        self.speak_over = _button(
+            "Speak over", "bullhorn", "Clear, then play the chosen clip at once"
+        )
         self.mark = _button("Mark", "flag", "Ask to be told when all queued so far was heard")
         self.clear = _button("Clear", "eraser", "Silence everything that is queued, at once")
         self.hang_up = _button("Hang up", "phone", "End the call", "danger")
         self.progress = widgets.FloatProgress(
             min=0, max=1, description="Heard", tooltip="How much of the newest clip was heard"
         )
-        self.state = widgets.HTML()
-        self.log = widgets.HTML()
+        self.state = LiveText(box_label=f"Controls of stream {stream.stream_sid}")
+        self.log = LiveText("log", label="Last events")
         self._heard_text = widgets.Label()
         for button, act in self._actions():
             button.on_click(act)
-        row = widgets.Layout(flex_flow="row wrap", align_items="center")
-        buttons = [self.clip, self.send, self.mark, self.clear, self.hang_up]
-        heard = widgets.HBox([self.progress, self._heard_text], layout=row)
-        self.widget = widgets.VBox([widgets.HBox(buttons, layout=row), heard, self.state, self.log])
-        for button in buttons:
+        self.widget = self._laid_out()
+        for button in (self.clip, *(button for button, _ in self._actions())):
             answer_on_subshell(button)
         self._update()
         PUMP.add(self._update)
@@ -87,32 +89,50 @@ class StreamControls:
         """Take the widget away; the stream goes on."""
         self._is_closed = True
         PUMP.remove(self._update)
-        if self._cells is not None:
-            self._cells.close()
+        self._cells.close()
         self.widget.close()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         # Not a widget itself: every ipywidget has a `log` of its own, which is its logger.
-        return self.widget._repr_mimebundle_(**options)
+        shown = self.widget._repr_mimebundle_(**options)
+        if shown is not None:  # what a page without a kernel shows instead
+            shown["text/html"] = str(paragraph(words.NOT_RUN))
+        return shown
 
     def __repr__(self) -> str:
         return f"<StreamControls of {self._stream!r}>"
 
+    def _laid_out(self) -> widgets.VBox:
+        row = widgets.Layout(flex_flow="row wrap", align_items="center")
+        buttons = [self.clip, *(button for button, _ in self._actions())]
+        heard = widgets.HBox([self.progress, self._heard_text], layout=row)
+        box = widgets.VBox([widgets.HBox(buttons, layout=row), heard, self.state, self.log])
+        return box.add_class("twistream-controls")
+
     def _actions(self) -> list[tuple[widgets.Button, Any]]:
         return [
             (self.send, self._send),
+            (self.speak_over, self._speak_over),
             (self.mark, self._mark),
             (self.clear, self._clear),
             (self.hang_up, self._hang_up),
         ]
 
     def _send(self, _button: object) -> None:
+        self._play("sent {}")
+
+    def _speak_over(self, _button: object) -> None:
+        if self.clip.value is not None:
+            self._stream.clear()
+        self._play("cleared, and sent {}")
+
+    def _play(self, note: str) -> None:
         clip = self.clip.value
         if clip is None:
             self._note("There is no clip to send: StreamControls(stream, clips=[…])")
             return
-        playing = self._stream.play(clip, mark=_mark_name(clip))
-        self._note(f"sent {_label(clip)}")
+        playing = self._stream.play(clip, mark=clip.name or None)
+        self._note(note.format(words.label(clip)))
         self.clear.disabled = False
         playing.add_done_callback(self._note_outcome_of(clip.name or "clip"))
 
@@ -152,16 +172,16 @@ class StreamControls:
         stream, newest = self._stream, self._stream.newest
         is_open = stream.is_open
         over = stream.closed.done()
-        self.send.disabled = not (is_open and self.clip.options)
+        self.send.disabled = self.speak_over.disabled = not (is_open and self.clip.options)
         self.mark.disabled = not is_open
         self.clear.disabled = over or not stream.has_queued
         self.hang_up.disabled = over or self._is_hanging_up()
         self.progress.value = 0.0 if newest is None else newest.progress
-        self._heard_text.value = _heard(newest)
-        self.progress.bar_style = _style(newest)
-        self.state.value = f'<span role="status" aria-live="polite">{self._state()}</span>'
-        self.log.value = self._log_html()
-        if over and self._cells is not None:
+        self.progress.bar_style = words.style(newest)
+        self._heard_text.value = words.heard(newest)
+        self.state.value = words.state(stream, why_buttons_wait() if self._cells.is_running else "")
+        self.log.value = words.lines(self._happenings.lines()[-SHOWN_LINES:])
+        if over:
             self._cells.close()
         return not over
 
@@ -170,53 +190,12 @@ class StreamControls:
             return True
         return self._hanging_up is not None and not self._hanging_up.done()
 
-    def _state(self) -> str:
-        stream = self._stream
-        if stream.handler_error is not None:
-            error = stream.handler_error
-            return f"<b>Ended by an error</b>: {escape(f'{type(error).__name__}: {error}')}"
-        if stream.closed.done():
-            return f"<b>Ended</b>: {escape(stream.closed.result(0).detail)}"
-        words = "Saying goodbye" if not stream.is_open else "In a call"
-        if stream.has_queued and stream.is_open:
-            words = "Playing"
-        text = f"<b>{words}</b>, stream {escape(stream.stream_sid)}"
-        if self._cells is not None and self._cells.is_running:
-            text += "<br>A cell is running: on this kernel, buttons wait until it ends."
-        return text
-
-    def _log_html(self) -> str:
-        lines = self._happenings.lines()[-SHOWN_LINES:]
-        items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-        return f'<ul role="log" aria-label="Last events" style="{LOG_STYLE}">{items}</ul>'
-
 
 def _button(text: str, icon: str, tooltip: str, style: str = "") -> widgets.Button:
     layout = widgets.Layout(width="auto")
     return widgets.Button(
         description=text, icon=icon, tooltip=tooltip, button_style=style, layout=layout
     )
-
-
-def _label(clip: Clip) -> str:
-    return f"{clip.name or 'clip'} ({clip.seconds:.1f} s)"
-
-
-def _mark_name(clip: Clip) -> str | None:
-    return clip.name or None
-
-
-def _heard(newest: Playing | None) -> str:
-    if newest is None:
-        return "nothing sent yet"
-    seconds = f"{newest.heard_ms / 1000:.1f} of {newest.total_ms / 1000:.1f} s"
-    return f"{seconds}, {newest.result(0).ending}" if newest.done() else seconds
-
-
-def _style(newest: Playing | None) -> str:
-    if newest is None or not newest.done():
-        return ""
-    return {"heard": "success", "cleared": "warning", "lost": "danger"}[newest.result(0).ending]
 
 
 def _check(stream: MediaStream, clips: Sequence[Clip]) -> None:

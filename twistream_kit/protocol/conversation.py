@@ -11,6 +11,7 @@ generation would end the next.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from twistream_kit.errors import LocalProtocolError
@@ -24,6 +25,12 @@ Outcome = PlayOutcome | MarkOutcome
 
 CLEARED_MARK_SECONDS = 5.0
 """How long the echo of a cleared mark is waited for; it normally takes one frame (§4)."""
+
+MARK_PAUSE_SECONDS = 0.1
+"""How long the mark behind a playback without a name may be held back after another mark.
+
+Sound that comes in frames would bring fifty marks a second, at which a user saw odd delays (§4);
+a later mark says the same of all before it."""
 
 OVERDUE_SECONDS = 30.0
 """How long after its audio should have been played a mark is given up as lost (our choice)."""
@@ -68,6 +75,9 @@ class Conversation:
         self._lead = Lead(lead_seconds)
         self._open: dict[str, _Handle] = {}
         self._progress: dict[str, int] = {}
+        self._unmarked: list[str] = []
+        self._held: to_twilio.Mark | None = None
+        self._marked_at, self._marked_at_byte = -math.inf, 0
         self._count = 0
         self._next_check = 0.0
         self._ended: str | None = None
@@ -127,11 +137,14 @@ class Conversation:
             if handle.cleared_at is None:
                 handle.cleared_at = now
                 handle.heard = self._heard_bytes(handle, position)
-        dropped = self._outbox.clear()
+        ended = self._close_unmarked(position, now)
+        dropped = [*self._unmarked, *self._outbox.clear()]
+        ended += [self._close(name, "cleared", now) for name in dropped]
+        self._held = None
         self._progress.clear()
         self.model.cleared(now)
         self._lead.restart()
-        return [self._close(name, "cleared", now) for name in dropped]
+        return ended
 
     def receive(self, message: from_twilio.Message, now: float) -> list[Outcome]:
         """Take in a message from Twilio; return what ended by it."""
@@ -168,25 +181,39 @@ class Conversation:
 
     def next_message(self, now: float) -> to_twilio.Message | None:
         """Return the next message that may be sent at `now`, or None; one task at a time."""
-        if self._ended is not None or (self._outbox.needs_room and not self._has_room(now)):
-            return None
-        outgoing = self._outbox.take()
-        if outgoing is None:
-            return None
-        message = outgoing.message
-        if isinstance(message, to_twilio.Media):
-            self._note_sent(self._open[outgoing.handle], len(message.payload), now)
-        elif isinstance(message, to_twilio.Mark):
-            self._note_mark(message.name, progress=outgoing.progress, now=now)
-        return message
+        while self._ended is None and not (self._outbox.needs_room and not self._has_room(now)):
+            outgoing = self._outbox.take()
+            if outgoing is None:
+                break
+            message = outgoing.message
+            if isinstance(message, to_twilio.Mark):
+                self._note_mark(message.name, progress=outgoing.progress, now=now)
+                if outgoing.own and self._follows_closely(now):
+                    self._unmarked.append(message.name)
+                    self._held = message
+                    continue
+                self._note_marked(now)
+            elif isinstance(message, to_twilio.Media):
+                self._note_sent(self._open[outgoing.handle], len(message.payload), now)
+            return message
+        return self._release(now)
 
     def wait_seconds(self, now: float) -> float | None:
-        """Return in how many seconds `next_message` has something, or None if nothing waits."""
-        if self._ended is not None or not self._outbox:
+        """Return in how many seconds to ask `next_message` again, or None if nothing waits.
+
+        It may have nothing then, when a mark turned out to be held back; ask here again.
+        """
+        if self._ended is not None:
             return None
+        held = None
+        if self._held is not None:
+            held = max(0.0, self._marked_at + MARK_PAUSE_SECONDS - now) + 0.001
+        if not self._outbox:
+            return held
         if not self._outbox.needs_room or self._has_room(now):
             return 0.0
-        return self._lead.wait_seconds(self.model.buffered(now))
+        room = self._lead.wait_seconds(self.model.buffered(now))
+        return room if held is None else min(room, held)
 
     def heard_bytes(self, handle: str, now: float) -> int:
         """Return how much of an open playback Twilio has played by `now`, by the model."""
@@ -233,17 +260,44 @@ class Conversation:
         if handle.cleared_at is not None:
             handle.cleared_at = now  # from here on its echo is waited for
 
+    def _release(self, now: float) -> to_twilio.Mark | None:
+        """Return the mark that was held back, if its pause is over; it moves behind all sent."""
+        held = self._held
+        if self._ended is not None or held is None or now < self._marked_at + MARK_PAUSE_SECONDS:
+            return None
+        self._held = None
+        if held.name not in self._unmarked:
+            return None  # it was given up as lost meanwhile
+        self._unmarked.remove(held.name)
+        self._note_mark(held.name, progress=False, now=now)
+        self._note_marked(now)
+        return held
+
+    def _follows_closely(self, now: float) -> bool:
+        """Whether a mark now would come hard upon the last, in time and in sound."""
+        sound = self.model.sent_bytes - self._marked_at_byte
+        recent = now < self._marked_at + MARK_PAUSE_SECONDS
+        return recent and sound < MARK_PAUSE_SECONDS * BYTES_PER_SECOND
+
+    def _note_marked(self, now: float) -> None:
+        self._marked_at, self._marked_at_byte, self._held = now, self.model.sent_bytes, None
+
     def _returned(self, name: str, now: float) -> list[Outcome]:
         if (position := self._progress.pop(name, None)) is not None:
             self.model.returned(position, now)
-            return []
+            return self._close_unmarked(position, now)
         handle = self._open.get(name)
-        if handle is None or handle.end is None:
-            return []  # it has ended already, or was never ours
+        if handle is None or handle.end is None or name in self._unmarked:
+            return []  # it has ended already, or was never sent
         if handle.cleared_at is not None:
             return [self._close(name, "cleared", now)]
         self.model.returned(handle.end, now)
-        return [self._close(name, "heard", now)]
+        return [*self._close_unmarked(handle.end, now), self._close(name, "heard", now)]
+
+    def _close_unmarked(self, position: int, now: float) -> list[Outcome]:
+        """End the playbacks without a mark of their own whose last byte `position` has passed."""
+        passed = [name for name in self._unmarked if (self._open[name].end or 0) <= position]
+        return [self._close(name, "heard", now) for name in passed]
 
     def _heard_bytes(self, handle: _Handle, position: int) -> int:
         if handle.heard is not None:
@@ -254,6 +308,8 @@ class Conversation:
 
     def _close(self, name: str, ending: Ending, now: float) -> Outcome:
         handle = self._open.pop(name)
+        if name in self._unmarked:
+            self._unmarked.remove(name)
         if handle.size is None:
             return MarkOutcome(ending, handle.name, round((now - handle.asked_at) * 1000), name)
         heard = handle.size

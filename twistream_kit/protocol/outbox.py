@@ -86,11 +86,13 @@ class Outgoing:
         message: What goes on the wire.
         handle: The playback that a `to_twilio.Media` belongs to, else empty.
         progress: For a mark of ours that measures how far a playback is.
+        own: For a mark that ends a playback without a name; a later mark can stand for it.
     """
 
     message: to_twilio.Message
     handle: str = ""
     progress: bool = False
+    own: bool = False
 
 
 class Outbox:
@@ -146,7 +148,7 @@ class Outbox:
         if isinstance(first, Sound):
             return self._take_frame(first)
         self._waiting.popleft()
-        return Outgoing(to_twilio.Mark(self._stream_sid, first.name))
+        return Outgoing(to_twilio.Mark(self._stream_sid, first.name), own=first.own)
 
     def _take_frame(self, sound: Sound) -> Outgoing:
         frame = sound.payload[sound.taken : sound.taken + FRAME_BYTES]

@@ -1,0 +1,106 @@
+"""axe-core on all that the kit shows: nothing serious in any state of a call, light and dark."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+CALL = """\
+import twistream_kit as kit
+from twistream_kit.notebook.live_scope import LiveScope
+from twistream_kit.notebook.phone_widget import PhoneWidget
+from twistream_kit.notebook.stream_log import StreamLog
+
+twilio = kit.start(kit.SimulatedTwilio())
+server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
+phone = twilio.phone("+15550100001", answer="manual")
+people = {"to": phone.number, "from_": twilio.numbers[0]}
+tone = kit.Clip(kit.Clip.tone(440, 20, level_db=-20).payload, name="tone")"""
+PHONE = "widget = PhoneWidget(phone, server=server)\nwidget"
+ANSWER = """\
+phone.answer()
+stream = server.next_stream(call).result(10)"""
+CONTROLS = "controls = kit.StreamControls(stream, clips=[tone], call=call)\ncontrols"
+SCOPE = "LiveScope(stream)"
+LOG = "StreamLog(stream)"
+
+WIDGETS = {
+    ".twistream-phone": PHONE,
+    ".twistream-controls": CONTROLS,
+    ".twistream-scope": SCOPE,
+    ".twistream-log": LOG,
+}
+OF_A_WHOLE_PAGE = {"page-has-heading-one": {"enabled": False}, "region": {"enabled": False}}
+GRAVE = ("serious", "critical")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def notebook(lab, open_notebook):
+    """All widgets of the kit, of one call that has not begun."""
+    path = lab.write_notebook("accessible.ipynb", CALL, PHONE, ANSWER, CONTROLS, SCOPE, LOG)
+    notebook = await open_notebook(path)
+    await notebook.run_up_to(PHONE)
+    yield notebook
+    await notebook.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=["Light", "Dark"])
+async def theme(notebook, request):
+    await notebook.theme(f"JupyterLab {request.param}")
+    yield request.param
+    await notebook.theme("JupyterLab Light")
+
+
+async def objections(notebook, selector):
+    """Return what axe-core finds serious or critical in one widget, and how much it has looked at."""
+    await notebook.cell(WIDGETS[selector])
+    shown = notebook.page.locator(selector).last
+    await shown.scroll_into_view_if_needed()
+    options = {"rules": OF_A_WHOLE_PAGE}
+    found = (await Axe().run(notebook.page, selector, options)).response
+    assert len(found["passes"]) >= 5, "axe has looked at next to nothing"
+    return [
+        f"{selector}: {violation['id']} ({violation['impact']}): {node['failureSummary']}"
+        f" {node['html']}"
+        for violation in found["violations"]
+        if violation["impact"] in GRAVE
+        for node in violation["nodes"]
+    ]
+
+
+async def test_the_telephone_is_accessible_before_a_call_and_while_it_rings(notebook, theme):
+    phone = notebook.page.locator(".twistream-phone")
+    await notebook.ask("phone.state == 'idle' or phone.hang_up(); phone.until('idle').result(5)")
+    assert await objections(notebook, ".twistream-phone") == []
+    await notebook.ask(
+        "call = kit.place_call(twilio.client, **people, stream_url=server.stream_url).result(10)"
+    )
+    await expect(phone).to_contain_text("is calling")
+    assert await objections(notebook, ".twistream-phone") == []
+
+
+async def test_all_that_is_shown_of_a_call_is_accessible(notebook, theme):
+    found = []
+    if theme == "Light":
+        for source in (ANSWER, CONTROLS, SCOPE, LOG):
+            await notebook.run_cell(source)
+    for selector in WIDGETS:
+        found += await objections(notebook, selector)
+    await notebook.ask("playing = stream.play(tone, mark='tone')")
+    await notebook.ask("stream.play(b'ID3' + bytes(317)); playing.heard(0.2).result(5)")
+    for selector in WIDGETS:
+        found += await objections(notebook, selector)
+    assert found == []
+
+
+async def test_what_is_left_of_a_call_that_has_ended_is_accessible(notebook, theme):
+    await notebook.ask("call.is_over or call.hang_up().result(5); stream.closed.result(5)")
+    await expect(notebook.page.locator(".twistream-controls")).to_contain_text("Ended")
+    found = []
+    for selector in WIDGETS:
+        found += await objections(notebook, selector)
+    assert found == []

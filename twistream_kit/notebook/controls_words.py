@@ -1,0 +1,61 @@
+"""What the controls of a stream say: its state, what was heard, the last events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.live.playing import Playing
+from twistream_kit.live.stream import MediaStream
+
+NOT_RUN = (
+    "Buttons for a call: Send, Speak over, Mark, Clear, Hang up. Run the notebook to use them."
+)
+"""Shown in place of the controls by pages that have no kernel."""
+
+
+def label(clip: Clip) -> str:
+    """Return how a clip is named in the list of clips."""
+    return f"{clip.name or 'clip'} ({clip.seconds:.1f} s)"
+
+
+def state(stream: MediaStream, waiting: str = "") -> str:
+    """Return the state of a call as HTML.
+
+    Args:
+        stream: Whose state it is.
+        waiting: Why buttons do not act at once, if they do not.
+    """
+    if stream.handler_error is not None:
+        error = stream.handler_error
+        return f"<b>Ended by an error</b>: {escape(f'{type(error).__name__}: {error}')}"
+    if stream.closed.done():
+        return f"<b>Ended</b>: {escape(stream.closed.result(0).detail)}"
+    words = "Saying goodbye" if not stream.is_open else "In a call"
+    if stream.has_queued and stream.is_open:
+        words = "Playing"
+    sid = escape(stream.stream_sid)
+    # Whole in the name of the box; here it would be read out again with each change.
+    short = f'<span title="{sid}" aria-hidden="true">, stream {sid[:6]}…{sid[-4:]}</span>'
+    return f"<b>{words}</b>{short}" + (f"<br>{escape(waiting)}" if waiting else "")
+
+
+def lines(newest: Iterable[str]) -> str:
+    """Return lines of the log as HTML."""
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in newest)}</ul>"
+
+
+def heard(newest: Playing | None) -> str:
+    """Return how much of a playback was heard."""
+    if newest is None:
+        return "nothing sent yet"
+    seconds = f"{newest.heard_ms / 1000:.1f} of {newest.total_ms / 1000:.1f} s"
+    return f"{seconds}, {newest.result(0).ending}" if newest.done() else seconds
+
+
+def style(newest: Playing | None) -> str:
+    """Return the style of the bar that shows how much was heard."""
+    if newest is None or not newest.done():
+        return ""
+    return {"heard": "success", "cleared": "warning", "lost": "danger"}[newest.result(0).ending]
