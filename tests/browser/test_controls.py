@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 CONTROLS = "StreamControls("
 BUSY = "time.sleep(3)"
-BUTTONS = ("Send", "Mark", "Clear", "Hang up")
+BUTTONS = ("Send", "Speak over", "Mark", "Clear", "Hang up")
 
 WHEN_THE_PHONE_FELL_SILENT = """
 import json, time
@@ -101,11 +101,73 @@ async def test_a_clip_that_is_not_cleared_is_heard_to_its_end(panel):
     await panel.notebook.picture("controls-heard", panel.cell)
 
 
-@pytest.mark.parametrize("key", ["Enter", "Space"])
-async def test_a_button_can_be_pressed_with_the_keyboard(panel, key):
-    await panel.button("Send").focus()
-    await panel.notebook.page.keyboard.press(key)
+async def test_speak_over_clears_what_plays_and_plays_the_chosen_clip_at_once(panel):
+    await panel.press("Send")
+    await panel.shows_heard(r"0\.[2-9] of 2\.0 s")
+    await panel.notebook.ask("first = stream.newest")
+    await panel.clip.select_option(index=1)
+    await panel.press("Speak over")
+    await panel.shows_heard(r"of 1\.5 s")
+    await expect(panel.log).to_contain_text("cleared, and sent reply")
+    look = "print(first.result(5).ending, stream.newest is first, stream.newest.done())"
+    assert await panel.notebook.ask(look) == "cleared False False"
+    await panel.shows_heard(r"1\.5 of 1\.5 s, heard")
+
+
+FOCUSED = "() => document.activeElement.innerText?.trim() || document.activeElement.tagName"
+
+
+async def test_everything_can_be_reached_and_pressed_with_the_keyboard_alone(panel):
+    page = panel.notebook.page
+    await panel.clip.focus()
+    reached = []
+    for _ in BUTTONS[:-2]:
+        await page.keyboard.press("Tab")
+        reached.append(await page.evaluate(FOCUSED))
+    assert reached == ["Send", "Speak over", "Mark"]
+    await page.keyboard.press("Shift+Tab")
+    await page.keyboard.press("Enter")
     await expect(panel.state).to_contain_text("Playing")
+    await panel.notebook.picture("controls-focus", panel.cell)
+    outline = await page.evaluate("() => getComputedStyle(document.activeElement).outline")
+    assert "solid" in outline
+    assert outline.endswith("2px"), outline
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
+    assert await page.evaluate(FOCUSED) == "Clear"
+    await page.keyboard.press("Space")
+    await panel.shows_heard("cleared")
+    await page.keyboard.press("Tab")  # from the place of Clear, which cannot be pressed any more
+    assert await page.evaluate(FOCUSED) == "Hang up"
+
+
+async def test_the_clip_is_chosen_with_the_keyboard_and_no_cell_is_lost_by_it(panel):
+    page = panel.notebook.page
+    before = [cell["source"] for cell in await panel.notebook.cells()]
+    active = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+    number = await page.evaluate(active)
+    await panel.clip.focus()
+    await page.keyboard.press("ArrowUp")
+    await expect(panel.clip).to_have_value(re.compile("reply"))
+    for key in "gbxdd":  # JupyterLab adds a cell at b, cuts it at x and at d d
+        await page.keyboard.press(key)
+    await expect(panel.clip).to_have_value(re.compile("greeting"))
+    assert [cell["source"] for cell in await panel.notebook.cells()] == before
+    assert await page.evaluate(active) == number
+
+
+async def test_screen_readers_are_given_names_and_regions_that_stay(panel):
+    sid = await panel.notebook.ask("print(stream.stream_sid)")
+    group = panel.cell.get_by_role("group", name=f"Controls of stream {sid}")
+    await expect(group).to_be_visible()
+    await expect(group.get_by_label("Clip")).to_be_visible()
+    state, log = await panel.state.element_handle(), await panel.log.element_handle()
+    first = await log.query_selector("li")
+    await panel.press("Send")
+    await expect(panel.state).to_contain_text("Playing")
+    await expect(panel.log).to_contain_text("sent tone")
+    assert await state.evaluate("state => state.isConnected && state.innerText.includes('Playing')")
+    assert await log.evaluate("(log, first) => log.querySelector('li') === first", first)
 
 
 async def test_a_mark_comes_back_when_the_sound_before_it_was_heard(panel):
@@ -126,14 +188,22 @@ async def test_buttons_act_while_a_cell_sleeps(panel):
     assert await panel.notebook.is_running(BUSY), "the cell had ended before the clear was shown"
 
 
-async def test_all_buttons_stay_in_sight_on_a_narrow_page(panel):
-    await panel.notebook.page.set_viewport_size({"width": 700, "height": 900})
+@pytest.mark.parametrize("width", [800, 480])
+async def test_all_stays_in_sight_on_a_narrow_page(panel, width):
+    page = panel.notebook.page
+    await page.set_viewport_size({"width": width, "height": 900})
     try:
         for name in BUTTONS:
             await expect(panel.button(name)).to_be_in_viewport(ratio=1)
-        await panel.notebook.picture("controls-narrow", panel.cell)
+        output = panel.cell.locator(".jp-OutputArea-output")
+        hidden = await output.evaluate("output => output.scrollWidth - output.clientWidth")
+        assert hidden <= 1
+        await panel.notebook.picture(f"controls-{width}", panel.cell)
+        if width == 800:
+            line = await panel.state.evaluate("state => state.clientHeight")
+            assert line < 30, "the state takes more than a line"
     finally:
-        await panel.notebook.page.set_viewport_size({"width": 1400, "height": 1000})
+        await page.set_viewport_size({"width": 1400, "height": 1000})
 
 
 async def test_hang_up_ends_the_call_and_turns_all_buttons_off(panel):
@@ -145,6 +215,15 @@ async def test_hang_up_ends_the_call_and_turns_all_buttons_off(panel):
     await panel.shows_heard(r"of 2\.0 s, lost")
     assert await panel.notebook.ask("print(call.status, phone.state)") == "completed idle"
     await panel.notebook.picture("controls-ended", panel.cell)
+
+
+async def test_it_looks_well_in_the_dark_theme(panel):
     await panel.notebook.theme("JupyterLab Dark")
-    await panel.notebook.picture("controls-ended-dark", panel.cell)
+    await panel.press("Send")
+    await panel.shows_heard(r"0\.[2-9] of 2\.0 s")
+    await panel.button("Speak over").focus()
+    await panel.notebook.picture("controls-dark", panel.cell)
+    colour = "element => getComputedStyle(element).color.match(/\\d+/g).map(Number)"
+    for text in (panel.state, panel.log, panel.cell.get_by_text(re.compile("of 2.0 s"))):
+        assert min(await text.evaluate(colour)) > 150, "dark on dark"
     await panel.notebook.theme("JupyterLab Light")
