@@ -3,12 +3,13 @@
 # make check      ruff, mypy, import-linter, then make test
 # make notebooks  run the notebooks and put them into their clean form
 # make bench      the figures of the README, as ratios taken side by side
+# make picture    the picture of the README, taken in a Chromium
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: tutorial install test test-fast check lint types layers format notebooks samples bench clean
+.PHONY: tutorial install test test-fast check lint types layers format notebooks samples bench picture clean
 
 tutorial: install
 	$(BIN)/jupyter lab --ServerApp.open_browser=True notebooks/tutorial.ipynb $(LAB_OPTIONS)
@@ -51,6 +52,9 @@ samples: install
 
 bench: install
 	$(BIN)/python benchmarks/run.py
+
+picture: install
+	$(BIN)/python tests/browser/make_picture.py
 
 clean:
 	rm -rf $(VENV) .kernels .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -1,6 +1,6 @@
 """Measure, and print one table: what, the figure, the aim, and whether it was reached.
 
-python benchmarks/run.py            everything, in some four minutes
+python benchmarks/run.py            everything, in some five minutes
 python benchmarks/run.py codec      one part, or several
 python benchmarks/run.py --tiny     toy sizes: proves that it works, measures nothing
 """
@@ -20,6 +20,7 @@ PARTS = {
     "server": "server",
     "calls": "fifty_calls",
     "clear": "clear_latency",
+    "ear": "ear_latency",
     "simulator": "simulator_lateness",
     "ten_minutes": "ten_minutes",
     "import": "import_time",

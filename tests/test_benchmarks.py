@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-RUN = Path(__file__).parents[1] / "benchmarks" / "run.py"
+HERE = Path(__file__).parent
+RUN = HERE.parent / "benchmarks" / "run.py"
+CHROMIUM = runpy.run_path(str(HERE / "browser" / "chromium.py"))
 
 PARTS = {
     "codec": "encode",
@@ -34,6 +38,23 @@ def test_each_part_of_the_benchmarks_prints_its_line_of_the_table(part):
     table = done.stdout.partition("what ")[2]
     assert PARTS[part] in table
     assert done.stderr == ""
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM["find"](), reason="no Chromium on PATH")
+def test_the_way_to_the_ear_is_measured_in_a_browser():
+    done = run("--tiny", "ear")
+    assert done.returncode == 0, done.stderr
+    for way in ("kernel → ear", "ear → kernel"):
+        for state in ("idle", "a cell sleeps", "a cell computes"):
+            assert re.search(rf"{way}, {state}: median and p95 +\d+ and \d+ ms", done.stdout)
+
+
+def test_without_a_browser_the_way_to_the_ear_is_left_out_in_words(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    done = run("--tiny", "ear")
+    assert done.returncode == 0, done.stderr
+    assert "left out: there is no Chromium on PATH" in done.stdout
 
 
 def test_the_benchmarks_know_all_their_parts_by_name():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import runpy
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,26 +12,15 @@ import pytest_asyncio
 _HERE = Path(__file__).parent
 _LAB = runpy.run_path(str(_HERE / "lab.py"))
 _PAGE = runpy.run_path(str(_HERE / "notebook_page.py"))
-
-CHROMIUM_FLAGS = [
-    "--no-sandbox",  # a container's root has no other way
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--no-proxy-server",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+_CHROMIUM = runpy.run_path(str(_HERE / "chromium.py"))
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium; without one the tests are skipped, or fail where it is required."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
+    found = _CHROMIUM["find"]()
     if found is None:
-        reason = f"no Chromium on PATH (looked for {', '.join(names)})"
+        reason = f"no Chromium on PATH (looked for {', '.join(_CHROMIUM['NAMES'])})"
         if os.environ.get("TWISTREAM_REQUIRE_BROWSER"):
             pytest.fail(f"{reason}, but TWISTREAM_REQUIRE_BROWSER is set")
         pytest.skip(f"{reason}; set TWISTREAM_REQUIRE_BROWSER=1 to make this a failure")
@@ -72,20 +60,28 @@ async def browser(chromium):
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, args=_CHROMIUM["FLAGS"]
+        )
         yield browser
         await browser.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def open_notebook(lab, browser, pictures):
-    """Open a notebook of `lab` in a page of its own; all are closed at the end."""
+    """Open a notebook of `lab` in a page of its own; all are closed at the end.
+
+    With `script`, the page runs it before anything of its own.
+    """
     context = await browser.new_context(viewport={"width": 1400, "height": 1000})
     context.set_default_timeout(15_000)
     opened = []
 
-    async def open_one(path: str):
-        notebook = _PAGE["NotebookPage"](await context.new_page(), lab.address, pictures)
+    async def open_one(path: str, script: str = ""):
+        page = await context.new_page()
+        if script:
+            await page.add_init_script(script)
+        notebook = _PAGE["NotebookPage"](page, lab.address, pictures)
         opened.append(notebook)
         await notebook.open(path)
         return notebook

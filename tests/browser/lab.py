@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import nbformat
+
+_KERNELS = runpy.run_path(
+    str(Path(__file__).parent.parent / "notebook" / "install_kernels.py"), run_name="kernels"
+)
 
 TOKEN = "browser-tests"
 START_SECONDS = 40
@@ -113,12 +118,21 @@ class Lab:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(5)
 
-    def copy_notebook(self, name: str, new_name: str, *, up_to: str, then: str) -> str:
-        """Copy a notebook up to the cell that contains `up_to`, and add a code cell."""
+    def copy_notebook(
+        self, name: str, new_name: str, *, up_to: str, then: str, without: str = ""
+    ) -> str:
+        """Copy a notebook up to the cell that contains `up_to`, and add a code cell.
+
+        Lines of code that contain `without` are left out.
+        """
         notebook = nbformat.read(self.root / "notebooks" / name, as_version=4)
         sources = [cell.source for cell in notebook.cells]
         last = next(number for number, source in enumerate(sources) if up_to in source)
         notebook.cells = [*notebook.cells[: last + 1], nbformat.v4.new_code_cell(then)]
+        for cell in notebook.cells:
+            if without and cell.cell_type == "code":
+                lines = cell.source.splitlines(keepends=True)
+                cell.source = "".join(line for line in lines if without not in line)
         path = f"notebooks/{new_name}"
         nbformat.write(notebook, self.root / path)
         return path
@@ -135,6 +149,16 @@ class Lab:
         path = f"notebooks/{name}"
         nbformat.write(notebook, self.root / path)
         return path
+
+    def use_kernel(self, path: str, version: str) -> None:
+        """Give a notebook another ipykernel: a version of ``install_kernels.py``, or "newest"."""
+        data = self.home / "jupyter-data"
+        name = f"ipykernel-{version}"
+        if not (data / "kernels" / name).exists():
+            _KERNELS["write_spec"](version, data)
+        notebook = nbformat.read(self.root / path, as_version=4)
+        notebook.metadata.kernelspec.update(name=name, display_name=name)
+        nbformat.write(notebook, self.root / path)
 
 
 def _port_in(file: Path) -> int | None:

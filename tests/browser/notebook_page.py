@@ -157,6 +157,16 @@ class NotebookPage:
             arg=number,
         )
 
+    async def interrupt(self) -> None:
+        """Interrupt the cell that runs, and wait for its end."""
+        await self.page.evaluate(
+            "() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')"
+        )
+        await self.page.wait_for_function(
+            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+            ".status === 'idle'"
+        )
+
     async def is_running(self, text: str) -> bool:
         return (await self.cells())[await self.number_of(text)]["state"] == "running"
 

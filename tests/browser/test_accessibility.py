@@ -78,6 +78,8 @@ async def objections_in_both_themes(notebook, *selectors):
         await notebook.theme(theme)
         for selector in selectors:
             found += [f"{theme}: {each}" for each in await objections(notebook, selector)]
+            name = f"{selector[1:]}-{theme.split()[1].lower()}"
+            await notebook.picture(f"axe-{name}", notebook.page.locator(selector).last)
     return found
 
 

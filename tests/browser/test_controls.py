@@ -107,11 +107,11 @@ async def test_speak_over_clears_what_plays_and_plays_the_chosen_clip_at_once(pa
     await panel.notebook.ask("first = stream.newest")
     await panel.clip.select_option(index=1)
     await panel.press("Speak over")
-    await panel.shows_heard(r"of 1\.5 s")
-    await expect(panel.log).to_contain_text("cleared, and sent reply")
+    await panel.shows_heard(r"0\.[0-9] of 2\.0 s")
+    await expect(panel.log).to_contain_text("sent reply")
     look = "print(first.result(5).ending, stream.newest is first, stream.newest.done())"
     assert await panel.notebook.ask(look) == "cleared False False"
-    await panel.shows_heard(r"1\.5 of 1\.5 s, heard")
+    await panel.shows_heard(r"2\.0 of 2\.0 s, heard")
 
 
 FOCUSED = "() => document.activeElement.innerText?.trim() || document.activeElement.tagName"
@@ -165,9 +165,27 @@ async def test_screen_readers_are_given_names_and_regions_that_stay(panel):
     first = await log.query_selector("li")
     await panel.press("Send")
     await expect(panel.state).to_contain_text("Playing")
-    await expect(panel.log).to_contain_text("sent tone")
+    await expect(panel.log).to_contain_text("sent 440 Hz")
     assert await state.evaluate("state => state.isConnected && state.innerText.includes('Playing')")
     assert await log.evaluate("(log, first) => log.querySelector('li') === first", first)
+
+
+LINES = "log => Array.from(log.querySelectorAll('li'), line => line.innerText)"
+
+
+async def test_the_log_keeps_its_last_lines_and_leaves_those_that_stay_alone(panel):
+    await panel.notebook.ask("for n in range(6): controls._happenings.note(f'line {n}')")
+    await expect(panel.log).to_contain_text("line 5")
+    fifth = await panel.log.get_by_text("line 5").element_handle()
+    await panel.notebook.ask("for n in range(6, 12): controls._happenings.note(f'line {n}')")
+    await expect(panel.log).to_contain_text("line 11")
+    shown = await panel.log.evaluate(LINES)
+    assert [line.split(": ")[1] for line in shown] == [f"line {n}" for n in range(4, 12)]
+    assert await fifth.evaluate("line => line.isConnected && line.innerText.endsWith('line 5')")
+    await panel.notebook.ask("for n in range(12, 40): controls._happenings.note(f'line {n}')")
+    last = [re.compile(rf": line {n}$") for n in range(32, 40)]
+    await expect(panel.log.locator("li")).to_have_text(last)
+    assert not await fifth.evaluate("line => line.isConnected")
 
 
 async def test_a_mark_comes_back_when_the_sound_before_it_was_heard(panel):
@@ -199,9 +217,13 @@ async def test_all_stays_in_sight_on_a_narrow_page(panel, width):
         hidden = await output.evaluate("output => output.scrollWidth - output.clientWidth")
         assert hidden <= 1
         await panel.notebook.picture(f"controls-{width}", panel.cell)
-        if width == 800:
-            line = await panel.state.evaluate("state => state.clientHeight")
-            assert line < 30, "the state takes more than a line"
+        if width == 800:  # with JupyterLab's sidebar open, some 365 pixels are left of it
+            assert await panel.state.evaluate("state => state.clientHeight") < 36
+            bar = await panel.cell.locator(".progress").bounding_box()
+            words = await panel.cell.get_by_text("nothing sent yet").bounding_box()
+            assert words["y"] < bar["y"] + bar["height"], "the words are not beside their bar"
+            text = panel.cell.get_by_text("nothing sent yet")
+            assert await text.evaluate("text => text.scrollWidth <= text.clientWidth"), "cut off"
     finally:
         await page.set_viewport_size({"width": 1400, "height": 1000})
 
@@ -215,15 +237,6 @@ async def test_hang_up_ends_the_call_and_turns_all_buttons_off(panel):
     await panel.shows_heard(r"of 2\.0 s, lost")
     assert await panel.notebook.ask("print(call.status, phone.state)") == "completed idle"
     await panel.notebook.picture("controls-ended", panel.cell)
-
-
-async def test_it_looks_well_in_the_dark_theme(panel):
     await panel.notebook.theme("JupyterLab Dark")
-    await panel.press("Send")
-    await panel.shows_heard(r"0\.[2-9] of 2\.0 s")
-    await panel.button("Speak over").focus()
-    await panel.notebook.picture("controls-dark", panel.cell)
-    colour = "element => getComputedStyle(element).color.match(/\\d+/g).map(Number)"
-    for text in (panel.state, panel.log, panel.cell.get_by_text(re.compile("of 2.0 s"))):
-        assert min(await text.evaluate(colour)) > 150, "dark on dark"
+    await panel.notebook.picture("controls-ended-dark", panel.cell)
     await panel.notebook.theme("JupyterLab Light")

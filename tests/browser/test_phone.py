@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import runpy
 import statistics
@@ -18,6 +17,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 _HERE = Path(__file__).parent
 _PAGE = runpy.run_path(str(_HERE / "notebook_page.py"))
+_HANDSET = runpy.run_path(str(_HERE / "handset.py"))
+frequency = _HANDSET["frequency"]
 
 BEGIN = """\
 import twistream_kit as kit
@@ -37,17 +38,8 @@ BUSY = "import time\n\ntime.sleep(5)"
 MIC_HZ, TONE_HZ = 1000, 440
 
 
-class Handset:
-    """The telephone as it stands on the page."""
-
-    def __init__(self, notebook):
-        self.notebook, self.page = notebook, notebook.page
-        self.root = notebook.page.locator(".twistream-phone").last
-        self.state = self.root.locator(".tp-state")
-        self.footer = self.root.locator("footer")
-
-    def button(self, name):
-        return self.root.get_by_role("button", name=name, exact=True)
+class Handset(_HANDSET["Handset"]):
+    """The telephone of a notebook that was written here."""
 
     async def show(self, source):
         """Change the cell that shows the telephone, and run it."""
@@ -72,33 +64,6 @@ class Handset:
     async def hang_up(self):
         await self.notebook.ask("phone.state == 'idle' or phone.hang_up()")
         await self.notebook.ask("phone.until('idle').result(5)")
-
-    async def forget(self):
-        await self.page.evaluate("() => window.loudspeaker.forget()")
-
-    async def heard(self):
-        """Return what went to the loudspeaker, its sample rate, and when it began."""
-        kept = await self.page.evaluate("() => window.loudspeaker.read()")
-        samples = np.frombuffer(base64.b64decode(kept["samples"]), np.float32)
-        return samples, kept["rate"], kept["begin"]
-
-    async def wait_for_sound(self):
-        await self.page.wait_for_function(
-            "() => window.loudspeaker.pieces.slice(-20).some(([, s]) => Math.abs(s[0]) > 0.01)"
-        )
-
-    async def pressed_at(self, name):
-        return await self.notebook.pressed_at(name)
-
-
-def frequency(samples, rate):
-    """Return the strongest frequency, in Hz, and how far all else is below it, in dB."""
-    window = np.hanning(samples.size)
-    power = np.abs(np.fft.rfft(samples * window)) ** 2
-    peak = int(np.argmax(power))
-    near = slice(max(0, peak - 4), peak + 5)
-    rest = power.sum() - power[near].sum()
-    return peak * rate / samples.size, 10 * np.log10(power[near].sum() / max(rest, 1e-12))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +106,7 @@ async def open_phone(lab, phone_browser, pictures):
     async def open_one(name):
         path = lab.write_notebook(name, BEGIN, SHOW, BUSY)
         page = await context.new_page()
-        await page.add_init_script((_HERE / "loudspeaker.js").read_text())
+        await page.add_init_script(_HANDSET["LOUDSPEAKER"])
         notebook = _PAGE["NotebookPage"](page, lab.address, pictures)
         opened.append(notebook)
         await notebook.open(path)
@@ -259,16 +224,7 @@ async def silence_after_click(handset):
 
 
 async def clear_and_measure(handset):
-    await handset.button("Clear").click()
-    clicked = await handset.pressed_at("Clear")
-    await handset.page.wait_for_function(
-        "() => window.loudspeaker.pieces.length > 75 && window.loudspeaker.pieces.slice(-75)"
-        ".every(([, samples]) => samples.every(sample => Math.abs(sample) < 0.001))"
-    )
-    samples, rate, begin = await handset.heard()
-    loud = np.flatnonzero(np.abs(samples) > 0.01)
-    assert loud.size > rate // 20, "the tone was not played"
-    return begin + loud[-1] / rate - clicked
+    return (await handset.clear_with(handset.button("Clear"))).delay
 
 
 async def test_clear_is_heard_within_150_ms_of_the_click(handset):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused
 from twistream_kit.notebook.controls import StreamControls
+
+EVERY_BUTTON = {"send", "speak_over", "mark", "clear", "hang_up"}
 
 
 @pytest.fixture
@@ -23,8 +26,7 @@ def controls(make_call, tone):
 
 def disabled(controls):
     """Return the buttons that cannot be pressed now."""
-    names = ("send", "mark", "clear", "hang_up")
-    return {name for name in names if getattr(controls, name).disabled}
+    return {name for name in EVERY_BUTTON if getattr(controls, name).disabled}
 
 
 def test_a_call_that_is_up_can_do_all_but_clear(controls):
@@ -78,6 +80,31 @@ def test_clear_silences_the_caller_and_shows_how_much_was_heard(controls, until)
     assert silence == b"\xff" * 400
 
 
+def test_speak_over_clears_what_plays_and_sends_the_chosen_clip(controls, until):
+    controls.send.click()
+    first = controls.up.stream.newest
+    until(lambda: controls.progress.value > 0.05)
+    controls.speak_over.click()
+    second = controls.up.stream.newest
+    assert second is not first
+    outcome = first.result(5)
+    assert outcome.ending == "cleared"
+    assert second.heard(0.3).result(5) >= 0.3
+    assert not second.done()
+    story = ("s: cleared<", "clear sent<", "tone was cleared after")
+    until(lambda: all(line in controls.log.value for line in story))
+    assert controls.log.value.count("sent tone (3.0 s)<") == 2
+    loud = np.flatnonzero(np.abs(controls.up.phone.heard.samples().astype(int)) > 500)
+    assert np.diff(loud).max() / 8000 < 0.25, "there was a pause between the two"
+
+
+def test_speak_over_can_be_pressed_where_nothing_plays_and_is_a_send(controls, until):
+    assert "speak_over" not in disabled(controls)
+    controls.speak_over.click()
+    assert controls.up.stream.newest.heard(0.1).result(5) >= 0.1
+    until(lambda: "<b>Playing</b>" in controls.state.value)
+
+
 def test_a_clear_right_behind_a_send_is_possible(controls, until):
     controls.send.click()
     until(lambda: not controls.clear.disabled)
@@ -105,7 +132,7 @@ def test_hang_up_ends_the_call_and_disables_everything(controls, until):
     assert controls.hang_up.disabled
     assert controls.up.stream.closed.result(5).reason in ("stop", "far end")
     until(lambda: "<b>Ended</b>" in controls.state.value)
-    assert disabled(controls) == {"send", "mark", "clear", "hang_up"}
+    assert disabled(controls) == EVERY_BUTTON
     assert "hanging up" in controls.log.value
     until(lambda: "the call: completed" in controls.log.value)
     assert controls.up.call.status == "completed"
@@ -116,7 +143,7 @@ def test_hanging_up_without_a_call_closes_the_stream(make_call, until):
     controls = StreamControls(up.stream)
     controls.hang_up.click()
     assert up.stream.closed.result(5).reason == "closed"
-    until(lambda: controls.state.value.endswith("<b>Ended</b>: closed here</span>"))
+    until(lambda: controls.state.value == "<b>Ended</b>: closed here")
 
 
 def test_a_hang_up_in_mid_playback_shows_it_as_lost(controls, until):
@@ -130,7 +157,7 @@ def test_a_hang_up_in_mid_playback_shows_it_as_lost(controls, until):
 def test_the_other_end_hanging_up_shows_without_a_click(controls, until):
     controls.up.phone.hang_up()
     until(lambda: "<b>Ended</b>" in controls.state.value)
-    assert disabled(controls) == {"send", "mark", "clear", "hang_up"}
+    assert disabled(controls) == EVERY_BUTTON
     until(lambda: "Twilio stopped the stream" in controls.log.value)
 
 
@@ -138,7 +165,7 @@ def test_a_goodbye_under_way_takes_no_more_audio_but_can_be_cleared(controls, un
     controls.send.click()
     controls.up.stream.close()
     until(lambda: "<b>Saying goodbye</b>" in controls.state.value)
-    assert disabled(controls) == {"send", "mark"}
+    assert disabled(controls) == {"send", "speak_over", "mark"}
     controls.clear.click()
     assert controls.up.stream.closed.result(5).reason == "closed"
 
@@ -185,12 +212,13 @@ def test_a_handler_that_raises_shows_in_the_state_and_in_the_log(make_call, unti
 def test_without_clips_send_cannot_be_pressed_and_a_press_says_why(make_call, until):
     up = make_call()
     controls = StreamControls(up.stream)
-    assert disabled(controls) == {"send", "clear"}
-    controls.send.click()
-    until(lambda: "There is no clip to send: StreamControls(stream, clips=[…])" in (
-        controls.log.value
-    ))  # fmt: skip
+    assert disabled(controls) == {"send", "speak_over", "clear"}
+    for button in (controls.send, controls.speak_over):
+        button.click()
+    words = "There is no clip to send: StreamControls(stream, clips=[…])"
+    until(lambda: controls.log.value.count(words) == 2)
     assert up.stream.newest is None
+    assert "clear sent" not in controls.log.value
 
 
 def test_a_clip_without_a_name_can_be_sent(make_call, until):
@@ -224,7 +252,7 @@ def test_controls_on_a_stream_that_has_ended_show_how_it_ended(make_call, tone, 
     up.stream.close(now=True).result(5)
     controls = StreamControls(up.stream, clips=[tone], call=up.call)
     assert "<b>Ended</b>: closed here" in controls.state.value
-    assert disabled(controls) == {"send", "mark", "clear", "hang_up"}
+    assert disabled(controls) == EVERY_BUTTON
     controls.send.click()
     assert up.stream.newest.result(5).ending == "lost"
     controls.mark.click()
@@ -288,9 +316,12 @@ def test_hang_up_stays_disabled_until_twilio_has_answered(controls, until, monke
 
 
 def test_screen_readers_are_told_what_changes(controls):
-    assert 'role="status" aria-live="polite"' in controls.state.value
-    assert 'role="log" aria-label="Last events"' in controls.log.value
-    for button in (controls.send, controls.mark, controls.clear, controls.hang_up):
+    assert controls.state.live == "status"
+    assert controls.state.box_label == f"Controls of stream {controls.up.stream.stream_sid}"
+    assert (controls.log.live, controls.log.label) == ("log", "Last events")
+    assert "twistream-controls" in controls.widget._dom_classes
+    assert controls.clip.description
+    for button in (getattr(controls, name) for name in EVERY_BUTTON):
         assert button.description
         assert button.icon
         assert button.tooltip
@@ -299,6 +330,7 @@ def test_screen_readers_are_told_what_changes(controls):
 def test_the_display_is_that_of_the_widget(controls):
     bundle = controls._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "Send, Speak over, Mark, Clear, Hang up. Run the notebook" in bundle["text/html"]
     assert repr(controls) == f"<StreamControls of {controls.up.stream!r}>"
 
 

@@ -76,7 +76,7 @@ class StreamControls:
         )
         self.state = LiveText(box_label=f"Controls of stream {stream.stream_sid}")
         self.log = LiveText("log", label="Last events")
-        self._heard_text = widgets.Label()
+        self._heard_text = widgets.Label(layout=widgets.Layout(flex="0 0 auto"))
         for button, act in self._actions():
             button.on_click(act)
         self.widget = self._laid_out()
@@ -105,7 +105,9 @@ class StreamControls:
     def _laid_out(self) -> widgets.VBox:
         row = widgets.Layout(flex_flow="row wrap", align_items="center")
         buttons = [self.clip, *(button for button, _ in self._actions())]
-        heard = widgets.HBox([self.progress, self._heard_text], layout=row)
+        for wide in (self.clip, self.progress):
+            wide.layout = widgets.Layout(width="auto", flex="0 1 300px", min_width="170px")
+        heard = widgets.HBox([self.progress, self._heard_text])
         box = widgets.VBox([widgets.HBox(buttons, layout=row), heard, self.state, self.log])
         return box.add_class("twistream-controls")
 
@@ -119,22 +121,19 @@ class StreamControls:
         ]
 
     def _send(self, _button: object) -> None:
-        self._play("sent {}")
-
-    def _speak_over(self, _button: object) -> None:
-        if self.clip.value is not None:
-            self._stream.clear()
-        self._play("cleared, and sent {}")
-
-    def _play(self, note: str) -> None:
         clip = self.clip.value
         if clip is None:
             self._note("There is no clip to send: StreamControls(stream, clips=[…])")
             return
+        self._note(f"sent {words.label(clip)}")
         playing = self._stream.play(clip, mark=clip.name or None)
-        self._note(note.format(words.label(clip)))
         self.clear.disabled = False
         playing.add_done_callback(self._note_outcome_of(clip.name or "clip"))
+
+    def _speak_over(self, button: object) -> None:
+        if self.clip.value is not None:
+            self._clear(button)
+        self._send(button)
 
     def _mark(self, _button: object) -> None:
         self._marks += 1
@@ -143,8 +142,8 @@ class StreamControls:
         self._stream.mark(name).add_done_callback(self._note_outcome_of(name))
 
     def _clear(self, _button: object) -> None:
-        self._stream.clear()
         self._note("cleared")
+        self._stream.clear()
 
     def _hang_up(self, _button: object) -> None:
         self.hang_up.disabled = True

@@ -128,14 +128,14 @@ def show_debugger(debugger: Debugger | Sequence[DebuggerEntry]) -> Html:
     """What Twilio's console would show, one row each, with what was wrong."""
     if not debugger:
         return paragraph("No errors, no warnings.")
-    heads = ("code", "level", "name", "stream or call", "what happened")
+    heads = ("code", "level", "what happened")
     rows = [_debugger_row(entry) for entry in debugger]
     return table(heads, rows, caption="What Twilio's console shows")
 
 
 def show_debugger_entry(entry: DebuggerEntry) -> Html:
     """One line of the console."""
-    heads = ("code", "level", "name", "stream or call", "what happened")
+    heads = ("code", "level", "what happened")
     return table(heads, [_debugger_row(entry)], caption="Twilio's console")
 
 
@@ -143,15 +143,12 @@ def _debugger_row(entry: DebuggerEntry) -> tuple[object, ...]:
     message = (
         code(_shortened(entry.message), breakable=True) if entry.message is not None else EMPTY
     )
-    story = joined(entry.text, Html("<br>") if entry.text and message else EMPTY, message)
-    where = code(entry.stream_sid or entry.call_sid or "")
-    return (
-        entry.code,
-        entry.level,
-        entry.name,
-        where,
-        joined(story, show_objections(entry.objections)),
+    sid = entry.stream_sid or entry.call_sid
+    where = joined(" on ", code(sid)) if sid else EMPTY
+    story = joined(
+        paragraph(strong(entry.name), where), *map(paragraph, filter(None, [entry.text]))
     )
+    return (entry.code, entry.level, joined(story, message, show_objections(entry.objections)))
 
 
 def show_code(known: TwilioCode) -> Html:

@@ -21,8 +21,9 @@ function finish(box, model) {
   box.setAttribute("aria-label", model.get("box_label"));
   for (const select of box.querySelectorAll("select")) {
     // Arrows and letters choose in it; JupyterLab would go to another cell, cut this one, and so on.
-    const isPlain = (event) => !(event.ctrlKey || event.metaKey || event.altKey);
-    select.onkeydown = (event) => event.key !== "Tab" && isPlain(event) && event.stopPropagation();
+    select.onkeydown = (event) => {
+      if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
+    };
   }
 }
 

@@ -1,0 +1,138 @@
+"""Make the picture of the README: a telephone, the controls and the scope in the middle of a call.
+
+python tests/browser/make_picture.py [FILE]
+
+A real JupyterLab and a Chromium without a window; the picture is ``notebooks/telephone.png`` if
+not told otherwise.  It is made by hand, now and then, and looked at: no test compares it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import runpy
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+MOST_BYTES = 200_000
+
+CALL = """\
+import threading
+
+import ipywidgets
+import twistream_kit as kit
+
+twilio = kit.start(kit.SimulatedTwilio())
+server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
+phone = twilio.phone("+15550100001")
+call = kit.place_call(
+    twilio.client, to=phone.number, from_=twilio.numbers[0], stream_url=server.stream_url
+).result(10)
+stream = server.next_stream(call).result(10)
+greeting = kit.load_clip("../sample_audio/greeting.wav")
+reply = kit.load_clip("../sample_audio/reply.wav")
+telephone = kit.PhoneWidget(phone, server=server)
+controls = kit.StreamControls(stream, clips=[greeting, reply], call=call)
+scope = kit.LiveScope(stream)"""
+SHOW = """\
+wide = ipywidgets.Layout(width="775px", margin="0 0 0 16px")
+right = ipywidgets.VBox([controls.widget, scope], layout=wide)
+telephone.layout.flex = "0 0 290px"
+ipywidgets.HBox([telephone, right], layout=ipywidgets.Layout(width="1100px", padding="6px"))"""
+
+CONVERSATION = """\
+threading.Event().wait(1)
+controls.send.click()
+stream.newest.heard(1.3).result(5)
+controls.clip.value = reply
+controls.speak_over.click()
+stream.newest.heard(0.8).result(5)
+phone.press("5")
+controls.mark.click()
+stream.newest.result(5)
+controls.clip.value = greeting
+controls.send.click()
+stream.newest.heard(3.0).result(5)"""
+
+
+def main(target: Path) -> None:
+    """Hold a short conversation, and take its picture."""
+    parts = {
+        name: runpy.run_path(str(HERE / f"{name}.py"))
+        for name in ("lab", "notebook_page", "chromium")
+    }
+    if parts["chromium"]["find"]() is None:
+        raise SystemExit("There is no Chromium on PATH, and only a browser can take the picture.")
+    with tempfile.TemporaryDirectory(prefix="picture-") as folder:
+        picture = _small(asyncio.run(_taken(Path(folder), parts)))
+    target.write_bytes(picture)
+    sys.stdout.write(f"{target}: {len(picture) / 1000:.0f} kB\n")
+
+
+async def _taken(folder: Path, parts: dict) -> bytes:
+    from playwright.async_api import async_playwright
+
+    lab = parts["lab"]["Lab"](folder, ROOT)
+    lab.start()
+    try:
+        await lab.ready()
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=parts["chromium"]["find"](),
+                args=[*parts["chromium"]["FLAGS"], *_microphone(folder / "microphone.wav")],
+            )
+            view = {"width": 1700, "height": 1000}
+            page = await browser.new_page(viewport=view, device_scale_factor=1.5)
+            notebook = parts["notebook_page"]["NotebookPage"](page, lab.address, folder)
+            await notebook.open(lab.write_notebook("picture.ipynb", CALL, SHOW))
+            taken = await _in_mid_call(notebook)
+            await browser.close()
+            return taken
+    finally:
+        lab.stop()
+
+
+def _microphone(path: Path) -> list[str]:
+    """Write what the caller says, again and again; return what makes it the microphone."""
+    samples, rate = soundfile.read(ROOT / "sample_audio" / "reply.wav")
+    soundfile.write(path, np.concatenate([samples, np.zeros(2 * rate)]), rate, subtype="PCM_16")
+    return [
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={path}",
+    ]
+
+
+async def _in_mid_call(notebook) -> bytes:
+    await notebook.run_up_to(SHOW)
+    cell = await notebook.cell(SHOW)
+    shown = cell.locator(".jp-OutputArea-output").last
+    await shown.get_by_role("button", name="Sound", exact=True).click()
+    await shown.get_by_role("button", name="Mute", exact=True, disabled=False).wait_for()
+    await notebook.page.mouse.move(0, 0)
+    await notebook.ask(CONVERSATION)
+    await notebook.page.evaluate("() => document.activeElement?.blur()")
+    return await shown.locator(".widget-hbox").first.screenshot()
+
+
+def _small(png: bytes) -> bytes:
+    """Return the picture with a palette of its own: nobody sees the difference."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small = io.BytesIO()
+    picture.save(small, "PNG", optimize=True)
+    if small.tell() > MOST_BYTES:
+        raise SystemExit(f"The picture has {small.tell()} bytes; it may have {MOST_BYTES}.")
+    return small.getvalue()
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ROOT / "notebooks" / "telephone.png"
+    main(Path(wanted))

@@ -1,0 +1,71 @@
+"""Notebook 7, started with ``jupyter notebook``: it runs the cells, and the buttons act."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+_HERE = Path(__file__).parent
+_LAB = runpy.run_path(str(_HERE / "lab.py"))
+_PAGE = runpy.run_path(str(_HERE / "notebook_page.py"))
+
+CALL = """\
+import twistream_kit as kit
+
+twilio = kit.start(kit.SimulatedTwilio())
+server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
+phone = twilio.phone("+15550100001")
+people = {"to": phone.number, "from_": twilio.numbers[0]}
+call = kit.place_call(twilio.client, **people, stream_url=server.stream_url).result(10)
+stream = server.next_stream(call).result(10)
+greeting = kit.load_clip("../sample_audio/greeting.wav")"""
+CONTROLS = "kit.StreamControls(stream, clips=[greeting], call=call)"
+SCOPE = "kit.LiveScope(stream)"
+BUSY = "import time\n\ntime.sleep(3)"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def notebook(browser, tmp_path, pictures):
+    """A small notebook in a Notebook 7 of its own."""
+    app = _LAB["Lab"](tmp_path, _HERE.parent.parent, app="notebook")
+    path = app.write_notebook("small.ipynb", CALL, CONTROLS, SCOPE, BUSY)
+    app.start()
+    try:
+        await app.ready()
+        page = await browser.new_page(viewport={"width": 1200, "height": 900})
+        page.set_default_timeout(15_000)
+        notebook = _PAGE["NotebookPage"](page, app.address, pictures)
+        await notebook.open(path)
+        # Notebook 7.6 complains of a plugin of its own while it loads, in every notebook.
+        notebook.complaints.clear()
+        yield notebook
+        await notebook.close()
+    finally:
+        app.stop()
+
+
+async def test_notebook_7_runs_all_and_send_and_clear_act_while_a_cell_sleeps(notebook):
+    await notebook.run_up_to(SCOPE)
+    controls = await notebook.cell(CONTROLS)
+    await expect(controls.get_by_role("status")).to_contain_text("In a call")
+    await expect((await notebook.cell(SCOPE)).get_by_role("img")).to_be_visible()
+    await notebook.run_without_waiting(BUSY)
+    await controls.get_by_role("button", name=re.compile(r"\bSend$")).click()
+    await expect(controls.get_by_text(re.compile(r"0\.[3-9] of 4\.2 s"))).to_be_visible()
+    await notebook.picture("notebook7")
+    await controls.get_by_role("button", name=re.compile(r"\bClear$")).click()
+    await expect(controls.get_by_text(re.compile(r" of 4\.2 s, cleared"))).to_be_visible()
+    assert await notebook.is_running(BUSY), "the buttons have waited for the cell"
+    heard_ms = int(await notebook.ask("print(stream.newest.result(5).heard_ms)"))
+    assert 300 <= heard_ms < 3000
+    await notebook.run_all()
+    for cell in await notebook.code_cells():
+        assert [output for output in cell["outputs"] if output["output_type"] == "error"] == []
+    assert notebook.complaints == []

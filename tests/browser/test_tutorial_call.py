@@ -1,0 +1,139 @@
+"""The tutorial's own call by ear: *Sound*, *Send* and *Clear* with a mouse, idle and busy.
+
+What counts is what went to the loudspeaker.  On every ipykernel that is supported.
+"""
+
+from __future__ import annotations
+
+import re
+import runpy
+import statistics
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+_HANDSET = runpy.run_path(str(Path(__file__).parent / "handset.py"))
+
+CONTROLS = "StreamControls("
+PHONE = "kit.PhoneWidget("
+BUSY = "time.sleep(5)"
+TONE_HZ, TONE_SECONDS = 440, 2.0
+LIMIT = 0.15
+WAITS = "on this kernel, buttons wait until it ends"
+
+PLAY_ON = """
+import threading
+enough = threading.Event()
+def play_on():
+    while not enough.is_set():
+        stream.play(clips[2]).exception()
+        enough.wait(0.5)
+threading.Thread(target=play_on, daemon=True).start()
+"""
+
+
+class Call:
+    """The tutorial in the middle of its call: a telephone above, the controls below."""
+
+    def __init__(self, notebook, controls):
+        self.notebook, self.controls = notebook, controls
+        self.handset = _HANDSET["Handset"](notebook)
+
+    def button(self, name):
+        """Return a button of the controls."""
+        return self.controls.get_by_role("button", name=re.compile(rf"\b{name}$"))
+
+    async def send(self):
+        await self.handset.forget()
+        await self.button("Send").click()
+        await self.handset.wait_for_sound()
+
+    async def sleeps(self):
+        """Let a cell sleep for five seconds from now on."""
+        await self.notebook.run_without_waiting(BUSY)
+        await self.controls.scroll_into_view_if_needed()
+
+    async def wakes(self):
+        """Interrupt the cell, which must still be asleep."""
+        assert await self.notebook.is_running(BUSY)
+        await self.notebook.interrupt()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["newest", "7.3.0", "6.29.5"])
+async def kernel(request):
+    return request.param
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def tutorial(lab, open_notebook, kernel):
+    """The tutorial up to its controls, in a call, with the sound on."""
+    path = lab.copy_notebook(
+        "tutorial.ipynb",
+        f"call-{kernel}.ipynb",
+        up_to=CONTROLS,
+        then=f"import time\n\n{BUSY}",
+        without="" if kernel == "newest" else "kit.plot_",
+    )
+    lab.use_kernel(path, kernel)
+    notebook = await open_notebook(path, script=_HANDSET["LOUDSPEAKER"])
+    await notebook.run_up_to(CONTROLS)
+    version = await notebook.ask("import ipykernel; print(ipykernel.__version__)")
+    assert kernel in ("newest", version)
+    await notebook.cell(PHONE)
+    call = Call(notebook, await notebook.cell(CONTROLS))
+    await call.controls.locator("select").select_option(index=2)  # a tone has no pauses
+    await call.handset.button("Sound").click()
+    await expect(call.handset.footer).to_contain_text("Direct connection")
+    yield call
+    await notebook.ask("kit.stop()")
+    assert notebook.complaints == []
+    await notebook.close()
+
+
+def assert_the_tone_was_cut_off(ended):
+    assert [each.hz for each in ended] == pytest.approx([TONE_HZ] * len(ended), abs=8)
+    assert max(each.seconds for each in ended) < TONE_SECONDS - 0.1
+    delays = [each.delay for each in ended]
+    assert statistics.median(delays) < LIMIT, delays
+
+
+async def test_clear_takes_the_clip_from_the_loudspeaker(tutorial):
+    ended = []
+    for _ in range(5):
+        await tutorial.send()
+        ended.append(await tutorial.handset.clear_with(tutorial.button("Clear")))
+    assert "cleared" in await tutorial.notebook.ask("print(stream.newest.result(5))")
+    assert_the_tone_was_cut_off(ended)
+
+
+async def test_the_phones_own_clear_works_while_a_cell_sleeps(tutorial):
+    handset = tutorial.handset
+    await handset.forget()
+    await tutorial.notebook.ask(PLAY_ON)
+    await tutorial.sleeps()
+    ended = []
+    for _ in range(3):
+        await handset.wait_for_sound()
+        ended.append(await handset.clear_with(handset.button("Clear")))
+        await handset.forget()
+    await tutorial.wakes()
+    await tutorial.notebook.ask("enough.set()")
+    assert_the_tone_was_cut_off(ended)
+
+
+async def test_the_controls_act_in_a_sleeping_cell_or_say_that_they_wait(tutorial, kernel):
+    await tutorial.sleeps()
+    if kernel == "6.29.5":
+        await expect(tutorial.controls.get_by_role("status")).to_contain_text(WAITS)
+        await tutorial.wakes()
+        return
+    ended = []
+    for _ in range(3):
+        await tutorial.send()
+        ended.append(await tutorial.handset.clear_with(tutorial.button("Clear")))
+    await tutorial.wakes()
+    assert_the_tone_was_cut_off(ended)

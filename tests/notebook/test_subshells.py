@@ -1,0 +1,63 @@
+"""Whether buttons wait for a running cell, by kernel and front end."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from twistream_kit.notebook import subshells
+
+
+def kernel_with(*ids):
+    manager = SimpleNamespace(list_subshell=lambda: list(ids))
+    return SimpleNamespace(shell_channel_thread=SimpleNamespace(manager=manager))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "is_old", "why"),
+    [
+        (None, False, ""),
+        (SimpleNamespace(), True, subshells.OLD_KERNEL),
+        (kernel_with("one"), False, ""),
+        (kernel_with(), False, subshells.NO_SUBSHELL),
+        (SimpleNamespace(shell_channel_thread=None), False, ""),
+    ],
+    ids=["no kernel", "ipykernel 6", "a subshell", "none asked for", "unknown"],
+)
+def test_buttons_wait_without_a_subshell_and_nothing_is_said_of_the_unknown(
+    monkeypatch, kernel, is_old, why
+):
+    monkeypatch.setattr(subshells, "running_kernel", lambda: kernel)
+    monkeypatch.setattr(subshells, "buttons_wait_for_cells", lambda: is_old)
+    assert subshells.why_buttons_wait() == why
+
+
+CONTROLS = """
+import time
+import twistream_kit as kit
+twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0.02))
+server = kit.start(kit.StreamServer())
+phone = twilio.phone("+15550100001")
+call = kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
+                      stream_url=server.stream_url).result(10)
+controls = kit.StreamControls(server.next_stream(call).result(10), call=call)
+"""
+
+
+@pytest.mark.notebook
+@pytest.mark.realtime
+@pytest.mark.parametrize("has_subshells", [True, False])
+def test_a_front_end_without_subshells_is_told_that_buttons_may_wait(fresh_kernel, has_subshells):
+    kernel = fresh_kernel("newest", subshells=has_subshells)
+    kernel.run(CONTROLS)
+    state = kernel.models[kernel.value("controls.state.model_id")]
+    kernel.wait(lambda: subshells.NO_SUBSHELL not in state["value"], "the end of the first cell")
+    cell = kernel.begin("time.sleep(0.6)")
+    said = []
+    while not kernel.has_ended(cell):
+        kernel.take_in()
+        said.append(state["value"])
+    assert any(subshells.NO_SUBSHELL in text for text in said) is not has_subshells
+    kernel.wait(lambda: subshells.NO_SUBSHELL not in state["value"], "the end of the waiting")
+    assert kernel.errors == []
