@@ -4,7 +4,7 @@ import pytest
 
 from twistream_kit.simulator.assumptions import SILENT_FRAME
 from twistream_kit.simulator.handset import Handset
-from twistream_kit.simulator.live_voice import MOST_FRAMES, LiveVoice
+from twistream_kit.simulator.live_voice import MOST_FRAMES, WATCHED_FRAMES, LiveVoice
 
 
 def frame(value):
@@ -65,3 +65,25 @@ def test_an_utterance_is_said_in_place_of_the_microphone(speaks):
         mouth.say(frame(9))
     assert mouth.next_frame() == (frame(9) if speaks else frame(1))
     assert mouth.next_frame() == frame(2), "the microphone runs on meanwhile"
+
+
+def test_what_waited_without_need_is_thrown_away_after_half_a_second():
+    voice = LiveVoice(kept=3)
+    voice.push(frame(1) * 10)  # it had stood still, and now comes all at once
+    for _ in range(WATCHED_FRAMES):
+        voice.next_frame()
+        voice.push(frame(1))
+    assert voice.dropped == 9 - 3
+    voice.push(frame(2))
+    assert [voice.next_frame() for _ in range(5)].index(frame(2)) == 4
+    assert voice.gaps == 0
+
+
+def test_what_was_needed_within_half_a_second_stays():
+    voice = LiveVoice(kept=3)
+    voice.push(frame(1) * 3)
+    for _ in range(10 * WATCHED_FRAMES // 6):
+        voice.push(frame(1) * 6)  # as over the kernel: unevenly
+        for _ in range(6):
+            voice.next_frame()
+    assert (voice.dropped, voice.gaps) == (0, 0)

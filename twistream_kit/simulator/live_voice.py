@@ -2,8 +2,8 @@
 
 A microphone delivers by its own clock, in pieces and not always in time, while the call takes 20 ms
 every 20 ms (PROTOCOL.md §3).  So a little is kept back before the first frame is given, and what
-piles up is thrown away, the oldest first: a caller may be heard late by a fraction of a second, and
-never later and later.
+piles up is thrown away, the oldest first.  What was not needed for half a second is thrown away
+too: a caller whose microphone once stood still is not heard late for the rest of the call.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ KEPT_FRAMES = 3
 MOST_FRAMES = 12
 """How many may wait: 240 ms."""
 
+WATCHED_FRAMES = 25
+"""How long more than is kept may wait without need: 500 ms."""
+
 
 class LiveVoice:
     """A queue of frames between a microphone and a mouth.
@@ -27,7 +30,7 @@ class LiveVoice:
     Attributes:
         kept: How many frames are waited for, at the beginning and after each gap.
         given: How many frames of the microphone's were taken.
-        dropped: How many were thrown away because too many waited.
+        dropped: How many were thrown away because too many waited, or waited without need.
         gaps: How often it ran empty.
     """
 
@@ -37,6 +40,7 @@ class LiveVoice:
         self._frames: deque[bytes] = deque()
         self._rest = b""
         self._flows = False
+        self._least = self._watched = 0
         self._lock = threading.Lock()
 
     def push(self, payload: bytes) -> None:
@@ -57,12 +61,28 @@ class LiveVoice:
         with self._lock:
             if not self._flows and len(self._frames) < max(self.kept, 1):
                 return SILENT_FRAME
+            if not self._flows:
+                self._watched = 0
             self._flows = bool(self._frames)
             if not self._flows:
                 self.gaps += 1
                 return SILENT_FRAME
             self.given += 1
-            return self._frames.popleft()
+            frame = self._frames.popleft()
+            self._shed()
+            return frame
+
+    def _shed(self) -> None:
+        """Throw away what was not needed for a while: the least that waited, but for `kept`."""
+        waiting = len(self._frames)
+        self._least = min(self._least, waiting) if self._watched else waiting
+        self._watched += 1
+        if self._watched < WATCHED_FRAMES:
+            return
+        self._watched = 0
+        for _ in range(self._least - self.kept):
+            self._frames.popleft()
+            self.dropped += 1
 
     def hush(self) -> None:
         """Forget what waits: the microphone was switched off."""
