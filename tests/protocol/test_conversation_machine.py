@@ -141,7 +141,7 @@ class AnyOrder(RuleBasedStateMachine):
         if message is None:  # a mark was held back
             wait = self.conversation.wait_seconds(self.now)
             assert wait is not None
-            assert 0 < wait <= MARK_PAUSE_SECONDS + 0.001, "the sender must not spin"
+            assert 0 < wait < MARK_PAUSE_SECONDS + 0.002, "the sender must not spin"
             self.now += wait
             message = self.conversation.next_message(self.now)
         assert message is not None, "it said that there would be something to send"
