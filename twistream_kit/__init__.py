@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from twistream_kit.protocol.review import review as review
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
     from twistream_kit.protocol.twiml_review import review_twiml as review_twiml
+    from twistream_kit.simulator.assumptions import Behaviour as Behaviour
     from twistream_kit.simulator.phone import Phone as Phone
     from twistream_kit.simulator.report import CallReport as CallReport
     from twistream_kit.simulator.simulate_call import simulate_call as simulate_call
@@ -117,6 +118,7 @@ _HOMES = {
     "twistream_kit.protocol.review": "review",
     "twistream_kit.protocol.twiml": "connect_stream",
     "twistream_kit.protocol.twiml_review": "review_twiml",
+    "twistream_kit.simulator.assumptions": "Behaviour",
     "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.report": "CallReport",
     "twistream_kit.simulator.simulate_call": "simulate_call",
