@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 .PHONY: tutorial install test test-fast check lint types layers format notebooks samples bench picture clean
 
 tutorial: install
-	$(BIN)/jupyter lab --ServerApp.open_browser=True notebooks/tutorial.ipynb $(LAB_OPTIONS)
+	$(BIN)/jupyter lab notebooks/tutorial.ipynb $(LAB_OPTIONS)
 
 install: $(VENV)/.made
 
