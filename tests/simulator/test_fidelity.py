@@ -14,6 +14,9 @@ from email.utils import parsedate_to_datetime
 import pytest
 from twilio.base.exceptions import TwilioRestException
 
+from twistream_kit.simulator.assumptions import Behaviour
+from twistream_kit.simulator.twilio import SimulatedTwilio
+
 ALICE = "+15550100001"
 PAUSE = "<Pause length='30'/>"
 
@@ -49,6 +52,62 @@ async def refusal(function, *args, **options):
 def signed(token, url, params=None):
     text = url + "".join(name + value for name, value in sorted((params or {}).items()))
     return b64encode(hmac.new(token.encode(), text.encode(), hashlib.sha1).digest()).decode()
+
+
+@pytest.fixture
+def on_trial(eventually):
+    """Carry out verbs in a call of a trial account; return what was said and what was logged."""
+
+    async def run(regime, verbs, *, keys=""):
+        behaviour = Behaviour(trial=regime)
+        async with SimulatedTwilio(ring_seconds=0, behaviour=behaviour) as twilio:
+            twilio.verify(ALICE)
+            phone = twilio.phone(ALICE)
+            answered = phone.until("in-call")
+            await asyncio.to_thread(
+                twilio.client.calls.create, to=ALICE, from_=twilio.numbers[0],
+                twiml=f"<Response>{verbs}</Response>",
+            )  # fmt: skip
+            await answered
+            if keys:
+                phone.press(keys)
+            await eventually(lambda: twilio.calls[0].over)
+            return list(phone.told), twilio.debugger.codes
+
+    return run
+
+
+# 0 trial accounts
+
+
+@pytest.mark.parametrize(
+    ("verb", "xml"),
+    [
+        ("Record", "<Record/>"),
+        ("Stream", "<Connect><Stream url='wss://example.com/media'/></Connect>"),
+        ("ConversationRelay", "<Connect><ConversationRelay url='wss://example.com/'/></Connect>"),
+        ("VirtualAgent", "<Connect><VirtualAgent connectorName='a'/></Connect>"),
+        ("Siprec", "<Start><Siprec/></Start>"),
+        ("Refer", "<Refer><Sip>sip:alice@example.com</Sip></Refer>"),
+        ("Pay", "<Pay/>"),
+        ("Recording", "<Start><Recording/></Start>"),
+        ("Recording", "<Stop><Recording/></Stop>"),
+        ("Number", "<Dial><Number>+15550100002</Number></Dial>"),
+        ("Sip", "<Dial><Sip>sip:alice@example.com</Sip></Dial>"),
+        ("Application", "<Dial><Application>AP0</Application></Dial>"),
+        ("WhatsApp", "<Dial><WhatsApp>+15550100002</WhatsApp></Dial>"),
+        ("Client", "<Dial><Client>alice</Client></Dial>"),
+    ],
+)
+async def test_0_a_trial_account_is_told_which_verb_is_not_available(
+    on_trial, monkeypatch, verb, xml
+):
+    monkeypatch.setattr(
+        "twistream_kit.simulator.speech.spoken", lambda text: b"\xff" * 20 * len(text)
+    )
+    told, logged = await on_trial("blocked", xml)
+    assert told == [f"The {verb} verb is not available on trial accounts."]
+    assert logged == []
 
 
 # 1.1 <Connect><Stream>
@@ -251,6 +310,14 @@ async def test_1_5_relative_action_pushed_into_a_live_call_is_15004(
     await eventually(lambda: twilio.debugger.codes == [15004])
 
 
+async def test_1_5_a_trial_account_gets_ten_hops(on_trial, site, monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.trial.TRIAL_LAST_HOP", "Bye.")
+    url = f"{site.origin}/round"
+    site.twiml("/round", f"<Redirect>{url}</Redirect>")
+    assert await on_trial("blocked", f"<Redirect>{url}</Redirect>") == (["Bye."], [])
+    assert len(site.at("/round")) == 9
+
+
 # 1.6, 1.7
 
 
@@ -279,6 +346,11 @@ async def test_5_2_an_error_page_is_11200_and_the_call_is_hung_up(twilio, codes,
 async def test_5_2_a_caller_hears_that_the_application_failed(twilio, codes, site):
     await codes(url=site.serve("/voice", status=500))
     assert any(twilio.phone(ALICE).heard.samples() > 1000)
+
+
+async def test_5_2_a_trial_call_that_reaches_its_limit_is_13805(on_trial, monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.trial.TRIAL_CALL_SECONDS", 0.2)
+    assert await on_trial("blocked", PAUSE) == ([], [13805])
 
 
 # 6.3, 6.4 life cycle and update
@@ -380,6 +452,22 @@ async def test_6_6_a_callback_answered_with_an_error_is_15003(codes, twilio, sit
     await codes("<Hangup/>", status_callback=site.serve("/status", status=404))
     await eventually(lambda: twilio.debugger.codes == [15003])
     assert twilio.debugger[0].level == "warning"
+
+
+# 6.7 trial accounts
+
+
+async def test_6_7_the_older_announcement_ends_by_asking_for_any_key(on_trial):
+    announcement, said = (await on_trial("announcement", "<Say>on</Say>", keys="*"))[0]
+    assert "trial account" in announcement
+    assert re.search("[Pp]ress any key[^.]*[.]$", announcement)
+    assert said == "on"
+
+
+async def test_6_7_without_a_key_the_call_ends_before_the_twiml(on_trial, monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.trial.TRIAL_ANNOUNCEMENT", "Any key.")
+    monkeypatch.setattr("twistream_kit.simulator.trial.TRIAL_KEY_SECONDS", 0.1)
+    assert await on_trial("announcement", "<Say>on</Say>") == (["Any key."], [])
 
 
 # 7 signatures

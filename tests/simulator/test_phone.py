@@ -55,6 +55,22 @@ async def test_what_the_server_plays_is_heard_without_gaps(in_call, media, event
     assert payload in in_call.heard.payload
 
 
+async def test_a_phone_was_told_nothing_by_a_stream(in_call):
+    assert in_call.told == ()
+    assert repr(in_call).endswith("s heard>")
+
+
+async def test_told_outlasts_its_call_and_an_unanswered_one(twilio, place, eventually):
+    phone = twilio.phone(ALICE)
+    await place("<Say>a</Say>")
+    await eventually(lambda: twilio.calls[0].over)
+    assert phone.told == ("a",)
+    twilio.phone(ALICE, "reject")
+    await place("<Say>b</Say>")
+    await eventually(lambda: twilio.calls[1].over)
+    assert phone.told == ("a",)
+
+
 async def test_heard_begins_anew_with_the_next_call(twilio, in_call, place, media, eventually):
     await media.say(Clip.tone(440, 0.2).payload, mark="done")
     await eventually(lambda: media.of("mark"))

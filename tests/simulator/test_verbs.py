@@ -54,6 +54,11 @@ async def test_say_is_heard_as_beeps_and_loops(heard):
     assert clip.seconds == pytest.approx(2 * 0.18, abs=0.1)
 
 
+async def test_say_can_be_read_where_a_beep_is_not_enough(twilio, heard):
+    await heard("<Say loop='2'>a  b</Say><Say/><Play digits='1'/><Say>c</Say>")
+    assert twilio.calls[0].told == twilio.phone(ALICE).told == ("a b", "c")
+
+
 async def test_play_of_a_wav_is_heard_as_it_is(heard, site, tmp_path):
     tone = Clip.tone(440, 0.2)
     url = site.serve("/tone.wav", wav(tone, tmp_path), "audio/wav")

@@ -69,6 +69,47 @@ PARAMETER_LIMIT = 500
 CALLBACK_ORDER = ("initiated", "ringing", "answered", "completed")
 """30 [OBS]: call progress in order; *answered* is on its way before the stream connects."""
 
+TRIAL_ANNOUNCEMENT = (
+    "You have a trial account. You can remove this message at any time by upgrading to a full "
+    "account. Press any key to execute your code."
+)
+"""32 [OBS]: what either party of a call hears first where the older regime is in force."""
+
+TRIAL_KEY_SECONDS = 5.0
+"""32 [ASM]: the wait for a key after that; one user counted 13 s from the answer to the drop."""
+
+TRIAL_BLOCKED = frozenset(
+    {
+        "ConversationRelay", "Pay", "Record", "Recording", "Refer", "Siprec", "Stream",
+        "VirtualAgent",
+    }
+)  # fmt: skip
+"""32 [DOC]: verbs and nouns that are taken out of a trial account's TwiML since 2026.
+
+[OBS]: in September 2026 one trial account recorded all the same.
+"""
+
+TRIAL_BLOCKED_IN_DIAL = frozenset({"Application", "Client", "Number", "Sip", "WhatsApp"})
+"""32 [DOC]: nouns that are taken out of `<Dial>`; a number that stands there bare is not named."""
+
+TRIAL_REFUSAL = "The {verb} verb is not available on trial accounts."
+"""32 [DOC]: what is said in the place of one.  [ASM]: and nothing is logged."""
+
+TRIAL_FETCH_SECONDS = 5.0
+"""32 [DOC]: how long TwiML may take.  [ASM]: status callbacks too, and in the older regime."""
+
+TRIAL_HOPS = 10
+"""32 [DOC]: the redirect, or `action`, at which the call is ended.  [ASM]: older regime too."""
+
+TRIAL_LAST_HOP = "This call has been redirected too many times."
+"""32 [ASM]: the words it ends with; that there are words is documented."""
+
+TRIAL_PLAY_LOOPS = 10
+"""32 [DOC]: the largest `loop` of `<Play>` since 2026.  [ASM]: 0, without end, stays."""
+
+TRIAL_CALL_SECONDS = 600.0
+"""32 [DOC]: how long a call may last, with 13805 at its end.  [ASM]: counted from the answer."""
+
 ECHO_DELAY_MS = 200
 """34 [ASM]: how long after the ear the mouth hears what leaks, within 150 to 300 ms."""
 
@@ -99,8 +140,10 @@ class Behaviour:
             begins to play, rounded up to frames; 40 to 100 would be usual.
         ended_call_update: 29 [OBS]: the HTTP status of an update to a call that has ended: 404
             (code 20404) or 400 (code 21220).
-        trial: 32 [DOC, OBS]: ``announcement`` is the older regime (a sentence, then any key),
-            ``blocked`` the one of 2026 (`<Stream>` becomes a spoken refusal).
+        trial: 32 [DOC, OBS]: ``off`` is an upgraded account.  ``announcement`` is the older trial:
+            a sentence that asks for any key, and without one the call ends before its TwiML.
+            ``blocked`` is that of 2026: `<Stream>` becomes a spoken refusal.  [OBS]: some users met
+            both in one call.  Either way a call lasts ten minutes at most.
         latency_ms: 33 [ASM]: how much later than here sound arrives, each way, rounded to
             frames; 100 to 250 is what a carrier adds.
         echo: 34 [ASM]: the caller's telephone leaks what it plays into its microphone.

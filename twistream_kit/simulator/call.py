@@ -10,13 +10,13 @@ from typing import Literal
 from twistream_kit.simulator.callbacks import Callbacks, terminal_params, voice_params
 from twistream_kit.simulator.documents import Source
 from twistream_kit.simulator.exchange import CallPlan, Exchange
-from twistream_kit.simulator.fetch import WebClient
 from twistream_kit.simulator.handset import Handset
 from twistream_kit.simulator.line import Line
 from twistream_kit.simulator.player import Player
 from twistream_kit.simulator.progress import Progress
 from twistream_kit.simulator.speech import Speech
 from twistream_kit.simulator.streams import CallStreams
+from twistream_kit.simulator.trial import KeyGate, time_limit, web_client
 
 Status = Literal[
     "queued", "ringing", "in-progress", "completed", "busy", "no-answer", "failed", "canceled"
@@ -68,11 +68,12 @@ class SimulatedCall:
         self.on_decided: Callable[[], object] | None = None
         self._exchange = exchange
         self._line = line
-        self._web = WebClient(exchange.auth_token, exchange.connector)
+        self._web = web_client(exchange)
         self._stream_callbacks = Callbacks(self._web, exchange.debugger, self.sid)
         self.streams = CallStreams(exchange, self.sid, self._stream_callbacks)
         self.progress = Progress(plan, Callbacks(self._web, exchange.debugger, self.sid))
         self._speech = Speech()
+        self._gate = KeyGate(self._speech)
         self._player = Player(self, exchange, self._web, self._speech, self.streams)
         self._work: asyncio.Task[None] | None = None
         self._script: asyncio.Task[None] | None = None
@@ -106,6 +107,11 @@ class SimulatedCall:
         if self.ended is None:
             return None
         return 0 if self.started is None else round((self.ended - self.started).total_seconds())
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What was read to the caller, in words: what is heard of it is beeps."""
+        return tuple(self._speech.texts)
 
     def __repr__(self) -> str:
         return f"<SimulatedCall {self.sid}: {self.from_} to {self.to}, {self.status}>"
@@ -167,9 +173,7 @@ class SimulatedCall:
         if self._line is not None:
             self._line.connected(self)
         self.progress.tell("answered", self.params())
-        if self.plan.time_limit is not None:
-            loop = asyncio.get_running_loop()
-            self._limit = loop.call_later(self.plan.time_limit, self.end)
+        self._limit = time_limit(self._exchange, self.plan, self.sid, self.end)
 
     def reject(self, reason: str) -> bool:
         """Refuse the call if it is not answered yet; busy, or else no-answer (§6.3)."""
@@ -184,7 +188,8 @@ class SimulatedCall:
 
     def press(self, digit: str) -> None:
         """Take a key of the caller's."""
-        self.streams.press(digit)
+        if not self._gate.press():
+            self.streams.press(digit)
 
     async def _outbound(self) -> None:
         self.progress.tell("initiated", self.params() | {"CallStatus": "initiated"})
@@ -210,7 +215,12 @@ class SimulatedCall:
 
     async def _converse(self) -> None:
         """Carry out the TwiML, and whatever replaces it, until it is done."""
-        source: Source | None = self.plan.source
+        if self._exchange.behaviour.trial == "announcement":
+            self.pick_up()
+            if not await self._gate.opened():
+                self.end("completed")
+                return
+        source: Source | None = self._replacement or self.plan.source
         while source is not None:
             self._replacement = None
             self._script = asyncio.create_task(self._player.play(source))

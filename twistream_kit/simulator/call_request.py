@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -23,6 +23,14 @@ RING_SECONDS = 60
 RING_SECONDS_LIMIT = 600
 """The largest `Timeout` (§6.1)."""
 
+_MACHINE_RANGES = {
+    "MachineDetectionTimeout": range(1, 601),
+    "MachineDetectionSpeechThreshold": range(1000, 6001),
+    "MachineDetectionSpeechEndThreshold": range(500, 5001),
+    "MachineDetectionSilenceTimeout": range(2000, 10001),
+}
+"""What answering-machine detection can be told (§6.1); the first in seconds, its bounds [ASM]."""
+
 _SEND_DIGITS = re.compile(r"[0-9A-Da-d#*wW]{1,32}")
 
 
@@ -36,18 +44,26 @@ class Form(Protocol):
         """Return every value of `key`."""
 
 
-def plan_of(form: Form, own_numbers: Mapping[str, str]) -> CallPlan:
+def plan_of(form: Form, allow: Callable[[str, str], str | None]) -> CallPlan:
     """Read the request for a new call.
+
+    `MachineDetection` and what belongs to it, `AsyncAmd` and its callback included, are checked and
+    have no effect: no simulated telephone is a machine, `answered_by` stays null, the TwiML does
+    not wait, and no verdict is sent.  The other parameters of §6.1 that are not named in this
+    module, recording above all, are ignored.
 
     Args:
         form: The parameters of the request.
-        own_numbers: The account's numbers, E.164, each with its SID.
+        allow: Given the numbers to call and to call from, both E.164, returns the SID of the
+            latter, or raises `Refusal` if this account may not call so.
 
     Raises:
         Refusal: With the code of §5.3 for the first thing that is wrong.
     """
     to, from_ = form.get("To").strip(), form.get("From").strip()
-    _check_numbers(to, from_, own_numbers)
+    _check_numbers(to, from_)
+    number_sid = allow(to, from_)
+    _check_machine_detection(form)
     digits = form.get("SendDigits")
     if digits and not _SEND_DIGITS.fullmatch(digits):
         raise Refusal(21206, f"SendDigits {digits} is not valid: 0-9, A-D, #, *, w and W, up to 32")
@@ -59,7 +75,7 @@ def plan_of(form: Form, own_numbers: Mapping[str, str]) -> CallPlan:
         events=_events(form.all("StatusCallbackEvent")),
         ring_limit=_seconds(form, "Timeout", RING_SECONDS, RING_SECONDS_LIMIT),
         time_limit=_seconds(form, "TimeLimit", 0) or None,
-        number_sid=own_numbers[from_],
+        number_sid=number_sid,
     )
 
 
@@ -108,24 +124,38 @@ def change_of(form: Form) -> Change:
     return Change(status, _source(form, live=True) if url or twiml else None)
 
 
-def _check_numbers(to: str, from_: str, own_numbers: Collection[str]) -> None:
+def _check_numbers(to: str, from_: str) -> None:
     if not to:
-        raise Refusal(21201, "No 'To' number is specified")
+        raise Refusal(21201)
     if not from_:
-        raise Refusal(21213, "No 'From' number is specified")
+        raise Refusal(21213)
     if not is_e164(to) or to == from_:
         raise Refusal(21211, f"The 'To' number {to} is not a valid phone number.")
     if not is_e164(from_):
         raise Refusal(21212, f"The 'From' number {from_} is not a valid phone number.")
-    if from_ not in own_numbers:
-        raise Refusal(
-            21210,
-            f"The source phone number provided, {from_}, is not yet verified for your account. "
-            "You may only make calls from phone numbers that you've verified or purchased.",
-        )
+
+
+def _check_machine_detection(form: Form) -> None:
+    # IfMachine is what MachineDetection was called before; only its code is documented (§5.3).
+    _require_choice(form, "IfMachine", ("Continue", "Hangup"), code=21207)
+    _require_choice(form, "MachineDetection", ("Enable", "DetectMessageEnd"))
+    _require_choice(form, "AsyncAmd", ("true", "false"))
+    for name, legal in _MACHINE_RANGES.items():
+        if (text := form.get(name)) and not (text.isdecimal() and int(text) in legal):
+            raise Refusal(20422, f"{name} {text} is not valid: {legal.start} to {legal.stop - 1}")
+    _callback(form, "AsyncAmdStatusCallback")
+
+
+def _require_choice(form: Form, name: str, choices: tuple[str, ...], *, code: int = 20422) -> None:
+    # That 20422 is the code for all of these but IfMachine is an assumption [ASM].
+    if (text := form.get(name)) and text not in choices:
+        raise Refusal(code, f"{name} {text} is not valid: {' or '.join(choices)}")
 
 
 def _source(form: Form, *, live: bool = False) -> Source:
+    if sid := form.get("ApplicationSid"):
+        # An application comes before Url and Twiml, and there is none here.
+        raise Refusal(21218, f"ApplicationSid {sid} is not valid")
     url, twiml = form.get("Url"), form.get("Twiml")
     if url:  # and `Twiml` is ignored (§6.1)
         fallback = form.get("FallbackUrl")
@@ -138,7 +168,7 @@ def _source(form: Form, *, live: bool = False) -> Source:
             ),
         )
     if not twiml:
-        raise Refusal(21205, "Url parameter is required.")
+        raise Refusal(21205)
     if len(twiml) > INLINE_TWIML_CHARACTERS:
         raise Refusal(
             32018,

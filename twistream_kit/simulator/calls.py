@@ -36,6 +36,11 @@ class Calls(Sequence[SimulatedCall]):
         line.dial(call)
         return self._begin(call)
 
+    @property
+    def running(self) -> int:
+        """How many of them are not over."""
+        return sum(not call.over for call in self)
+
     def find(self, sid: str) -> SimulatedCall | None:
         """Return the call of that SID."""
         return next((call for call in self._calls if call.sid == sid), None)

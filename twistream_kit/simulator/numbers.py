@@ -13,7 +13,7 @@ import secrets
 from collections import Counter
 from dataclasses import dataclass
 
-E164 = re.compile(r"\+[1-9]\d{6,14}")
+E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 """A telephone number as Twilio wants it: plus, country code, at most 15 digits."""
 
 ACCOUNT_NUMBERS = ("+15005550006", "+15005550009")
@@ -23,6 +23,15 @@ ACCOUNT_NUMBERS = ("+15005550006", "+15005550009")
 def is_e164(number: str) -> bool:
     """Tell whether `number` is a telephone number in E.164 form, such as +15550100001."""
     return E164.fullmatch(number) is not None
+
+
+def require_e164(number: str) -> None:
+    """Raise `ValueError` unless `number` is in E.164 form."""
+    if not is_e164(number):
+        raise ValueError(
+            f"{number!r} is not a number in E.164 form: plus, country code and number, "
+            "such as +15550100001"
+        )
 
 
 def in_national_form(number: str) -> str:
@@ -58,20 +67,32 @@ class AccountNumber:
         sid: PN and 32 hex digits.
         phone_number: E.164.
         friendly_name: As the console shows it.
+        voice: Whether it can make and take calls.
         voice_url: Where the TwiML of an incoming call is fetched; empty when nothing was set.
         voice_method: GET or POST.
         voice_fallback_url: Fetched when `voice_url` fails.
         voice_fallback_method: GET or POST.
         status_callback: Told when a call to this number ends.
         status_callback_method: GET or POST.
+        voice_application_sid: AP and 32 hex digits: the application that handles its calls, or
+            empty.  While there is one, the URLs above are not used.
+        trunk_sid: TK and 32 hex digits: the SIP trunk that handles its calls, or empty; likewise.
     """
 
     sid: str
     phone_number: str
     friendly_name: str
+    voice: bool = True
     voice_url: str = ""
     voice_method: str = "POST"
     voice_fallback_url: str = ""
     voice_fallback_method: str = "POST"
     status_callback: str = ""
     status_callback_method: str = "POST"
+    voice_application_sid: str = ""
+    trunk_sid: str = ""
+
+    @property
+    def elsewhere(self) -> str:
+        """What handles its calls in place of its URLs: a SID, or empty."""
+        return self.voice_application_sid or self.trunk_sid

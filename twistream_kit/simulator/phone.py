@@ -35,6 +35,8 @@ class Phone:
         self._line = line
         self._home = home
         self._place = place
+        self._newest: SimulatedCall | None = None
+        line.on_state.append(self._note)
 
     @property
     def number(self) -> str:
@@ -61,8 +63,17 @@ class Phone:
         """What reached the ear since the newest call was answered, without gaps."""
         return self._line.heard
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What was read to it in the newest answered call, in words, where `heard` has beeps.
+
+        That is every ``<Say>``, and what Twilio itself says on a trial account.
+        """
+        return () if self._newest is None else self._newest.told
+
     def __repr__(self) -> str:
-        return f"<Phone {self.number}: {self.state}, {self.heard.seconds:.2f} s heard>"
+        told = f", last told {self.told[-1]!r}" if self.told else ""
+        return f"<Phone {self.number}: {self.state}, {self.heard.seconds:.2f} s heard{told}>"
 
     def until(self, state: LineState) -> Pending[str]:
         """Return a `Pending` that is done as soon as the telephone is in `state`.
@@ -167,6 +178,10 @@ class Phone:
         pending: Pending[SimulatedCall] = self._home.pending()
         self._home.call(self._place, self._line, number, pending)
         return pending
+
+    def _note(self, state: LineState) -> None:
+        if state == "in-call":
+            self._newest = self._line.call
 
     def _hang_up(self) -> None:
         call = self._line.call

@@ -14,8 +14,9 @@ from twistream_kit.simulator.assumptions import FAILED_STREAM_HANGS_UP_AFTER_SEC
 from twistream_kit.simulator.documents import Source, obtain
 from twistream_kit.simulator.exchange import Exchange
 from twistream_kit.simulator.fetch import SOUND_BYTES, WebClient
-from twistream_kit.simulator.speech import Speech, error_tone, spoken
+from twistream_kit.simulator.speech import Speech, error_tone
 from twistream_kit.simulator.streams import CallStreams
+from twistream_kit.simulator.trial import intercepted
 from twistream_kit.simulator.twiml_reader import TwimlFault
 from twistream_kit.simulator.verbs import (
     ConnectStream,
@@ -79,7 +80,10 @@ class Player:
 
         Cancelling it ends the running verb at once; a stream gets its `stop`.
         """
+        hops = 0
         while source is not HANG_UP:
+            source = intercepted(source, hops, self._exchange.behaviour)
+            hops += 1
             try:
                 script = await obtain(source, self._web, self._call.params(), self._log)
                 for remark in script.remarks:
@@ -113,7 +117,7 @@ class Player:
     async def _act(self, verb: Verb) -> None:
         match verb:
             case Say():
-                await self._speech.say(spoken(verb.text), verb.loop)
+                await self._speech.read(verb.text, verb.loop)
             case Play() if verb.digits:
                 await self._speech.say(_tones(verb.digits), verb.loop)
             case Play():

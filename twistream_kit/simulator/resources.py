@@ -30,13 +30,13 @@ def account_uri(account_sid: str) -> str:
     return f"/{API_VERSION}/Accounts/{account_sid}"
 
 
-def account_json(account_sid: str, created: datetime) -> dict[str, Any]:
+def account_json(account_sid: str, created: datetime, *, type_: str, status: str) -> dict[str, Any]:
     """Return the account; without its token, which nobody needs to read again."""
     return {
         "sid": account_sid,
         "friendly_name": "Simulated account",
-        "status": "active",
-        "type": "Full",
+        "status": status,
+        "type": type_,
         "owner_account_sid": account_sid,
         "auth_token": None,
         "date_created": rfc2822(created),
@@ -45,6 +45,7 @@ def account_json(account_sid: str, created: datetime) -> dict[str, Any]:
         "subresource_uris": {
             "calls": f"{account_uri(account_sid)}/Calls.json",
             "incoming_phone_numbers": f"{account_uri(account_sid)}/IncomingPhoneNumbers.json",
+            "outgoing_caller_ids": f"{account_uri(account_sid)}/OutgoingCallerIds.json",
         },
     }
 
@@ -95,7 +96,12 @@ def number_json(account_sid: str, number: AccountNumber, created: datetime) -> d
         "phone_number": number.phone_number,
         "api_version": API_VERSION,
         "beta": False,
-        "capabilities": {"voice": True, "sms": False, "mms": False, "fax": False},
+        "capabilities": {
+            "voice": number.voice,
+            "sms": not number.voice,
+            "mms": False,
+            "fax": False,
+        },
         "date_created": rfc2822(created),
         "date_updated": rfc2822(created),
         "origin": "twilio",
@@ -104,9 +110,24 @@ def number_json(account_sid: str, number: AccountNumber, created: datetime) -> d
         "voice_method": number.voice_method,
         "voice_fallback_url": number.voice_fallback_url or None,
         "voice_fallback_method": number.voice_fallback_method,
+        "voice_application_sid": number.voice_application_sid or None,
+        "trunk_sid": number.trunk_sid or None,
         "status_callback": number.status_callback or None,
         "status_callback_method": number.status_callback_method,
         "uri": f"{account_uri(account_sid)}/IncomingPhoneNumbers/{number.sid}.json",
+    }
+
+
+def caller_id_json(account_sid: str, sid: str, number: str, created: datetime) -> dict[str, Any]:
+    """Return a verified number."""
+    return {
+        "sid": sid,
+        "account_sid": account_sid,
+        "friendly_name": in_national_form(number),
+        "phone_number": number,
+        "date_created": rfc2822(created),
+        "date_updated": rfc2822(created),
+        "uri": f"{account_uri(account_sid)}/OutgoingCallerIds/{sid}.json",
     }
 
 

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-import hmac
-from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 
 from aiohttp import web
 
+from twistream_kit.simulator.account_record import AccountRecord
 from twistream_kit.simulator.calls import Calls
+from twistream_kit.simulator.credentials import Login
 from twistream_kit.simulator.exchange import Exchange
-from twistream_kit.simulator.numbers import AccountNumber
+from twistream_kit.simulator.magic_numbers import may_ask
 from twistream_kit.simulator.refusal import Refusal, not_found
-from twistream_kit.simulator.resources import account_json, account_uri
+from twistream_kit.simulator.resources import account_uri
+from twistream_kit.simulator.rest_account import AccountResources
 from twistream_kit.simulator.rest_calls import CallResources
-from twistream_kit.simulator.rest_form import answer
+from twistream_kit.simulator.rest_form import answer, login_of
+from twistream_kit.simulator.rest_lookups import LookupResources
 from twistream_kit.simulator.rest_numbers import NumberResources
+from twistream_kit.simulator.rest_permissions import PermissionResources
+
+_Answerer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class RestApi:
-    """Twilio's REST resources for calls, over one simulator's calls and numbers.
+    """Twilio's REST resources for calls, over one simulator's calls and account.
+
+    Twilio spreads them over several hosts (``api``, ``voice``, ``lookups``); their paths differ, so
+    one server has them all.
 
     Args:
         exchange: What calls share.
         calls: The calls.
-        numbers: The account's numbers by SID.
+        account: Who may ask, and for what.
     """
 
-    def __init__(self, exchange: Exchange, calls: Calls, numbers: dict[str, AccountNumber]) -> None:
-        self._exchange = exchange
-        self._created = datetime.now(UTC)
+    def __init__(self, exchange: Exchange, calls: Calls, account: AccountRecord) -> None:
+        self._account = account
         self._resources = (
-            CallResources(exchange, calls, numbers),
-            NumberResources(exchange.account_sid, numbers, self._created),
+            AccountResources(account),
+            CallResources(exchange, calls, account),
+            NumberResources(account),
+            PermissionResources(account),
+            LookupResources(),
         )
 
     def application(self) -> web.Application:
@@ -45,12 +53,13 @@ class RestApi:
         @web.middleware
         async def guard(
             request: web.Request,
-            handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+            handler: _Answerer,
         ) -> web.StreamResponse:
-            return await self._guard(request, handler)
+            response = await self._guard(request, handler)
+            response.headers["Date"] = self._account.date
+            return response
 
         application = web.Application(middlewares=[guard], client_max_size=1 << 20)
-        application.add_routes([web.get(f"{account}.json", self._account)])
         for resource in self._resources:
             application.add_routes(resource.routes(account))
         return application
@@ -58,14 +67,10 @@ class RestApi:
     async def _guard(
         self,
         request: web.Request,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        handler: _Answerer,
     ) -> web.StreamResponse:
         try:
-            self._authenticate(request)
-            if request.match_info.get("account", self._exchange.account_sid) != (
-                self._exchange.account_sid
-            ):
-                raise not_found(request.path)
+            self._admit(request)
             return await handler(request)
         except Refusal as refusal:
             return answer(refusal.to_json(), refusal.status)
@@ -76,18 +81,28 @@ class RestApi:
             nowhere = not_found(request.path)
             return answer(nowhere.to_json(), nowhere.status)
 
-    def _authenticate(self, request: web.Request) -> None:
-        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-        try:
-            given = b64decode(secret, validate=True)
-        except Base64Error:
-            given = b""
-        wanted = f"{self._exchange.account_sid}:{self._exchange.auth_token}".encode()
-        if scheme.lower() != "basic" or not hmac.compare_digest(given, wanted):
-            raise Refusal(20003, "Authenticate")
+    def _admit(self, request: web.Request) -> None:
+        """Return if `request` may be carried out, else raise `Refusal`."""
+        credentials = self._account.credentials
+        login = login_of(request, credentials)
+        if login is None or self._account.settings.status == "closed":
+            raise Refusal(20003)
+        if (refusal := self._account.take_refusal()) is not None:
+            raise refusal
+        if login == "test" and not may_ask(request, credentials.test_sid):
+            raise Refusal(20008)
+        mine = credentials.test_sid if login == "test" else credentials.account_sid
+        if request.match_info.get("account", mine) != mine:
+            raise not_found(request.path)
+        if self._account.settings.status == "suspended":
+            self._refuse_suspended(request, login)
 
-    async def _account(self, _request: web.Request) -> web.Response:
-        return answer(account_json(self._exchange.account_sid, self._created))
+    def _refuse_suspended(self, request: web.Request, login: Login) -> None:
+        account = account_uri(self._account.credentials.account_sid)
+        if request.path == f"{account}.json" and login == "account":
+            return
+        # Which of the two codes comes for what is not known [ASM] (§5.3).
+        raise Refusal(10001 if request.path.startswith(f"{account}/Calls") else 20005)
 
 
 async def serve(application: web.Application, resources: AsyncExitStack) -> str:

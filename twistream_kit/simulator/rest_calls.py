@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from aiohttp import web
 
+from twistream_kit.simulator import magic_numbers
+from twistream_kit.simulator.account_record import AccountRecord
 from twistream_kit.simulator.call import SimulatedCall
 from twistream_kit.simulator.call_request import change_of, checked_url, method_of, plan_of
 from twistream_kit.simulator.calls import Calls
 from twistream_kit.simulator.exchange import Exchange
-from twistream_kit.simulator.numbers import AccountNumber
 from twistream_kit.simulator.refusal import Refusal, not_found
 from twistream_kit.simulator.resources import call_json, page_json, stream_json
-from twistream_kit.simulator.rest_form import RequestForm, answer
+from twistream_kit.simulator.rest_form import RequestForm, answer, login_of
 from twistream_kit.simulator.verbs import StreamNoun
 
 
@@ -24,13 +26,13 @@ class CallResources:
     Args:
         exchange: What calls share.
         calls: The calls.
-        numbers: The account's numbers by SID.
+        account: Says who may be called.
     """
 
-    def __init__(self, exchange: Exchange, calls: Calls, numbers: dict[str, AccountNumber]) -> None:
+    def __init__(self, exchange: Exchange, calls: Calls, account: AccountRecord) -> None:
         self._exchange = exchange
         self._calls = calls
-        self._numbers = numbers
+        self._account = account
 
     def routes(self, account: str) -> Iterable[web.RouteDef]:
         """Return the routes below the path `account`."""
@@ -46,9 +48,18 @@ class CallResources:
         ]
 
     async def _create_call(self, request: web.Request) -> web.Response:
-        own = {number.phone_number: number.sid for number in self._numbers.values()}
-        plan = plan_of(await RequestForm.of(request), own)
+        form = await RequestForm.of(request)
+        if login_of(request, self._account.credentials) == "test":
+            return self._pretend_call(form)
+        plan = plan_of(form, self._account.allow)
+        self._account.require_room(self._calls.running)
         return answer(call_json(self._calls.place(self._exchange, plan)), 201)
+
+    def _pretend_call(self, form: RequestForm) -> web.Response:
+        # Test credentials: checked, answered, and neither placed nor to be found afterwards (§6.7).
+        plan = plan_of(form, magic_numbers.allow)
+        pretended = replace(self._exchange, account_sid=self._account.credentials.test_sid)
+        return answer(call_json(SimulatedCall(pretended, plan, None)), 201)
 
     async def _list_calls(self, request: web.Request) -> web.Response:
         query = dict(request.query)

@@ -6,6 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
+from twistream_kit.simulator.credentials import Credentials, Login
+
 
 class RequestForm:
     """The form of one request."""
@@ -33,3 +35,8 @@ class RequestForm:
 def answer(body: dict[str, Any], status: int = 200) -> web.Response:
     """Answer a request with JSON."""
     return web.json_response(body, status=status)
+
+
+def login_of(request: web.Request, credentials: Credentials) -> Login | None:
+    """Return whose credentials `request` came with, or None if nobody's."""
+    return credentials.login(request.headers.get("Authorization", ""))

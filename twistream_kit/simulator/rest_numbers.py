@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
+from twistream_kit.simulator.account_record import AccountRecord
 from twistream_kit.simulator.call_request import checked_url, method_of
 from twistream_kit.simulator.numbers import AccountNumber
-from twistream_kit.simulator.refusal import not_found
+from twistream_kit.simulator.refusal import Refusal, not_found
 from twistream_kit.simulator.resources import number_json, page_json
 from twistream_kit.simulator.rest_form import RequestForm, answer
 
@@ -23,24 +24,27 @@ _NUMBER_FIELDS = {
     "VoiceFallbackMethod": "voice_fallback_method",
     "StatusCallback": "status_callback",
     "StatusCallbackMethod": "status_callback_method",
+    "VoiceApplicationSid": "voice_application_sid",
+    "TrunkSid": "trunk_sid",
 }
+
+_SIDS = {"VoiceApplicationSid": ("AP", 21218), "TrunkSid": ("TK", 20422)}
+"""How these begin, and what a malformed one is refused with: 21218 is §5.3's, the other [ASM]."""
 
 
 class NumberResources:
     """Shows and changes numbers.
 
+    A number can be handed to an application or a SIP trunk, of which there are none here: any SID
+    of the right shape will do, and calls to the number then find nobody.
+
     Args:
-        account_sid: Whose they are.
-        numbers: The numbers by SID.
-        created: When the account came to be, and they with it.
+        account: Whose they are.
     """
 
-    def __init__(
-        self, account_sid: str, numbers: dict[str, AccountNumber], created: datetime
-    ) -> None:
-        self._account_sid = account_sid
-        self._numbers = numbers
-        self._created = created
+    def __init__(self, account: AccountRecord) -> None:
+        self._account = account
+        self._numbers = account.numbers
 
     def routes(self, account: str) -> Iterable[web.RouteDef]:
         """Return the routes below the path `account`."""
@@ -65,25 +69,40 @@ class NumberResources:
 
     async def _update_number(self, request: web.Request) -> web.Response:
         number, form = self._number(request), await RequestForm.of(request)
-        changes = {}
-        for key, attribute in _NUMBER_FIELDS.items():
-            if key not in form:
-                continue
-            value = form.get(key)
-            if key.endswith("Method"):
-                value = method_of(form, key)
-            elif value and key != "FriendlyName":
-                checked_url(value, key)
-            changes[attribute] = value
+        changes = {
+            attribute: _checked(form, key)
+            for key, attribute in _NUMBER_FIELDS.items()
+            if key in form
+        }
+        # Each of these two deletes the other (the SDK's IncomingPhoneNumberInstance).
+        if changes.get("trunk_sid"):
+            changes["voice_application_sid"] = ""
+        elif changes.get("voice_application_sid"):
+            changes["trunk_sid"] = ""
         # All or nothing: nothing changes when one of them is refused.
         self._numbers[number.sid] = replace(number, **changes)
         return answer(self._number_json(self._numbers[number.sid]))
 
     def _number_json(self, number: AccountNumber) -> dict[str, Any]:
-        return number_json(self._account_sid, number, self._created)
+        account = self._account
+        return number_json(account.credentials.account_sid, number, account.created)
 
     def _number(self, request: web.Request) -> AccountNumber:
         number = self._numbers.get(request.match_info["number"])
         if number is None:
             raise not_found(request.path)
         return number
+
+
+def _checked(form: RequestForm, key: str) -> Any:
+    """Return the field `key` of a form if a number can have it."""
+    value = form.get(key)
+    if key.endswith("Method"):
+        return method_of(form, key)
+    if key in _SIDS:
+        prefix, code = _SIDS[key]
+        if value and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
+            raise Refusal(code, f"{key} {value} is not valid: {prefix} and 32 hex digits")
+    elif value and key != "FriendlyName":
+        checked_url(value, key)
+    return value

@@ -43,9 +43,13 @@ class Speech:
     """The sound that the running verb makes, taken a frame at a time.
 
     It belongs to one loop.  One verb speaks at a time.
+
+    Attributes:
+        texts: What was read aloud, in order, for whoever cannot tell one beep from another.
     """
 
     def __init__(self) -> None:
+        self.texts: list[str] = []
         self._payload = b""
         self._position = 0
         self._done: asyncio.Future[None] | None = None
@@ -59,6 +63,12 @@ class Speech:
         if self._position >= len(self._payload) and not self._done.done():
             self._done.set_result(None)
         return frame.ljust(FRAME_BYTES, bytes([SILENCE]))
+
+    async def read(self, text: str, times: int = 1) -> None:
+        """Speak `text`, as `say` does its beeps, and note it when it begins."""
+        if text:
+            self.texts.append(text)
+        await self.say(spoken(text), times)
 
     async def say(self, payload: bytes, times: int = 1) -> None:
         """Speak until `payload` was taken `times` times, 0 being without end.

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Self, get_args
+from typing import Self
 
 import aiohttp
 from twilio.rest import Client
 
-from twistream_kit.errors import CallRefused, ServerStopped
-from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
+from twistream_kit.errors import ServerStopped
+from twistream_kit.pending import HomeLoop
+from twistream_kit.simulator.account import SimulatedAccount, agreeing
+from twistream_kit.simulator.account_record import AccountRecord
 from twistream_kit.simulator.assumptions import Behaviour
-from twistream_kit.simulator.call import SimulatedCall
-from twistream_kit.simulator.call_request import incoming_plan
-from twistream_kit.simulator.calls import Calls
 from twistream_kit.simulator.debugger import Debugger
 from twistream_kit.simulator.exchange import Exchange
 from twistream_kit.simulator.http_client import LoopbackHttpClient
-from twistream_kit.simulator.line import AnswerMode, Line
-from twistream_kit.simulator.numbers import (
-    ACCOUNT_NUMBERS,
-    AccountNumber,
-    Sids,
-    in_national_form,
-    is_e164,
-    new_auth_token,
-)
+from twistream_kit.simulator.line import AnswerMode
+from twistream_kit.simulator.numbers import ACCOUNT_NUMBERS, Sids, require_e164
 from twistream_kit.simulator.pacer import Pacer
 from twistream_kit.simulator.phone import Phone
+from twistream_kit.simulator.phones import Phones
 from twistream_kit.simulator.rest import RestApi, serve
 
 
@@ -41,6 +33,7 @@ class _Running:
 
     exchange: Exchange
     client: Client
+    test_client: Client
     resources: AsyncExitStack
 
 
@@ -56,10 +49,15 @@ class SimulatedTwilio:
         ring_seconds: How long a telephone that answers by itself rings first.
         behaviour: Switches for what is not known of Twilio.
         numbers: The account's own numbers, E.164.
+        account: What kind of account it is: on trial, suspended, not permitted to call somewhere.
+            A trial account is under the rules of 2026 unless `behaviour.trial` names the older
+            ones; conversely a `behaviour.trial` other than ``off`` makes it a trial account.
 
     Attributes:
         account_sid: AC and 32 hex digits, the same in every run.
         auth_token: Drawn anew for each simulator; never part of a repr.
+        api_key: SK and 32 hex digits: with `api_secret`, the other way to log in.
+        api_secret: Drawn anew for each simulator; never part of a repr.
         calls: All calls, oldest first.
         debugger: What Twilio's console would show.
     """
@@ -70,30 +68,26 @@ class SimulatedTwilio:
         ring_seconds: float = 0.2,
         behaviour: Behaviour | None = None,
         numbers: tuple[str, ...] = ACCOUNT_NUMBERS,
+        account: SimulatedAccount | None = None,
     ) -> None:
         if ring_seconds < 0:
             raise ValueError(f"ring_seconds is {ring_seconds!r}; a phone rings 0 seconds or longer")
         if not numbers:
             raise ValueError("numbers is empty; an account has one or more")
         for number in numbers:
-            _require_e164(number)
+            require_e164(number)
         self._sids = Sids()
         self._ring_seconds = ring_seconds
-        self._behaviour = behaviour or Behaviour()
-        self.account_sid = self._sids.make("AC")
-        self.auth_token = new_auth_token()
+        account, self._behaviour = agreeing(account, behaviour)
+        self._account = AccountRecord(account, self._behaviour.trial, numbers, self._sids)
+        credentials = self._account.credentials
+        self.account_sid, self.auth_token = credentials.account_sid, credentials.auth_token
+        self.api_key, self.api_secret = credentials.api_key, credentials.api_secret
         self.debugger = Debugger()
-        self._own = [
-            AccountNumber(self._sids.make("PN"), number, in_national_form(number))
-            for number in numbers
-        ]
-        self._numbers = {number.sid: number for number in self._own}
-        self._lines: dict[str, Line] = {}
-        self._phones: dict[str, Phone] = {}
-        self._lock = threading.Lock()
-        self.calls = Calls(self._lines)
         self._pacer = Pacer()
         self._home = HomeLoop("the simulator")
+        self._phones = Phones(self._account, self._home)
+        self.calls = self._phones.calls
         self._running: _Running | None = None
 
     @property
@@ -108,9 +102,27 @@ class SimulatedTwilio:
         return self._now_running().client
 
     @property
+    def test_client(self) -> Client:
+        """A client with the account's test credentials, which place no calls (PROTOCOL.md §6.7).
+
+        It may create calls from +15005550006, which are checked and not placed, and look numbers
+        up; the magic numbers +15005550001 to +15005550004 are refused, each for its own reason.
+        All else is 20008.
+
+        Raises:
+            ServerStopped: If the simulator is not running.
+        """
+        return self._now_running().test_client
+
+    @property
+    def account(self) -> SimulatedAccount:
+        """What kind of account it is."""
+        return self._account.settings
+
+    @property
     def numbers(self) -> tuple[str, ...]:
         """The account's own numbers; the first one will do as `from_`."""
-        return tuple(number.phone_number for number in self._own)
+        return tuple(number.phone_number for number in self._account.numbers.values())
 
     @property
     def url(self) -> str:
@@ -131,6 +143,33 @@ class SimulatedTwilio:
         """The loop it runs on, or None."""
         return self._home.loop
 
+    def verify(self, number: str) -> None:
+        """Have `number` verified, as its owner does in Twilio's console.  Callable from any thread.
+
+        A trial account calls verified numbers only.
+
+        Args:
+            number: E.164, such as ``+15550100001``.
+
+        Raises:
+            ValueError: If it is not E.164, or the sixth of a trial account.
+        """
+        self._account.verify(number)
+
+    def refuse_next(self, code: int, times: int = 1) -> None:
+        """Have the next REST requests refused.  Callable from any thread.
+
+        For refusals that cannot be brought about otherwise, such as 20429 or 20503.
+
+        Args:
+            code: One of Twilio's codes for refused requests (PROTOCOL.md §5.3).
+            times: How many requests, whatever they ask for.
+
+        Raises:
+            ValueError: If no request is refused with `code`, or `times` is less than 1.
+        """
+        self._account.refuse_next(code, times)
+
     def phone(self, number: str, answer: AnswerMode = "auto") -> Phone:
         """Return the telephone with that number, which is put there if it did not exist.
 
@@ -144,22 +183,7 @@ class SimulatedTwilio:
         Raises:
             ValueError: For a number that is not E.164, belongs to the account, or another `answer`.
         """
-        _require_e164(number)
-        if answer not in get_args(AnswerMode):
-            raise ValueError(
-                f"answer is {answer!r}; it must be one of {', '.join(get_args(AnswerMode))}"
-            )
-        if number in self.numbers:
-            raise ValueError(
-                f"{number} is a number of the account, not a telephone; "
-                "use another one, such as +15550100001"
-            )
-        with self._lock:
-            if number not in self._phones:
-                self._lines[number] = Line(number, answer)
-                self._phones[number] = Phone(self._lines[number], self._home, self._dial)
-            self._lines[number].mode = answer
-            return self._phones[number]
+        return self._phones.at(number, answer)
 
     async def __aenter__(self) -> Self:
         self._home.enter()
@@ -175,10 +199,9 @@ class SimulatedTwilio:
         running = self._running
         await self.calls.close()
         self._running = None
+        self._phones.disconnect()
         await self._home.leave()
-        for line in self._lines.values():
-            for pending in line.end_watches():
-                fail(pending, ServerStopped.before("the phone got into that state"))
+        self._phones.end_watches()
         if running is not None:
             await running.resources.aclose()
 
@@ -199,24 +222,18 @@ class SimulatedTwilio:
             self.account_sid, self.auth_token, self._behaviour, self.debugger, self._sids,
             self._pacer, connector, workshop, self._ring_seconds,
         )  # fmt: skip
-        application = RestApi(exchange, self.calls, self._numbers).application()
+        application = RestApi(exchange, self.calls, self._account).application()
         origin = await serve(application, resources)
         http_client = LoopbackHttpClient(origin, asyncio.get_running_loop())
         resources.callback(http_client.close)
-        client = Client(self.account_sid, self.auth_token, http_client=http_client)
-        self._running = _Running(exchange, client, resources.pop_all())
-
-    def _dial(self, line: Line, number: str, pending: Pending[SimulatedCall]) -> None:
-        """Begin an incoming call; on the loop."""
-        own = next((each for each in self._numbers.values() if each.phone_number == number), None)
-        if own is None or self._running is None:
-            fail(pending, _nobody_at(number, self.numbers))
-        elif line.call is not None:
-            fail(pending, CallRefused(f"{line.number} is in a call already", fix="Hang up first"))
-        else:
-            plan = incoming_plan(line.number, own)
-            call = self.calls.receive(self._running.exchange, plan, line)
-            call.on_decided = lambda: fulfil(pending, call)
+        self._phones.connect(exchange)
+        credentials = self._account.credentials
+        self._running = _Running(
+            exchange,
+            Client(credentials.account_sid, credentials.auth_token, http_client=http_client),
+            Client(credentials.test_sid, credentials.test_token, http_client=http_client),
+            resources.pop_all(),
+        )
 
     def _now_running(self) -> _Running:
         if self._running is None:
@@ -231,19 +248,3 @@ class SimulatedTwilio:
         http_client = running.client.http_client
         assert isinstance(http_client, LoopbackHttpClient)  # noqa: S101 - for the type checker
         return http_client
-
-
-def _require_e164(number: str) -> None:
-    if not is_e164(number):
-        raise ValueError(
-            f"{number!r} is not a number in E.164 form: plus, country code and number, "
-            "such as +15550100001"
-        )
-
-
-def _nobody_at(number: str, own: tuple[str, ...]) -> CallRefused:
-    return CallRefused(
-        f"the account has no number {number}",
-        consequence="The call was not placed",
-        fix=f"Dial one of {', '.join(own)}",
-    )

@@ -64,13 +64,19 @@ def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = F
     """
     text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
     try:
-        return _Reader(base_url, into_live_call=into_live_call).document(_parse(xml, text))
+        return _Reader(base_url, into_live_call=into_live_call).document(parse_twiml(xml))
     except TwimlFault as fault:
         fault.document = text
         raise
 
 
-def _parse(xml: str | bytes, text: str) -> ET.Element:
+def parse_twiml(xml: str | bytes) -> ET.Element:
+    """Return the ``<Response>`` of a TwiML document.
+
+    Raises:
+        TwimlFault: 12100 or 12102.
+    """
+    text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
     if "<!DOCTYPE" in text.replace("\0", ""):  # UTF-16 hides letters behind zeros
         raise TwimlFault(12100, "the document has a DOCTYPE, which TwiML does not allow")
     try:
