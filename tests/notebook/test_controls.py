@@ -10,6 +10,7 @@ import pytest
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused
 from twistream_kit.notebook.controls import StreamControls
+from twistream_kit.notebook.pump import PUMP
 
 EVERY_BUTTON = {"send", "speak_over", "mark", "clear", "hang_up"}
 
@@ -136,6 +137,46 @@ def test_hang_up_ends_the_call_and_disables_everything(controls, until):
     assert "hanging up" in controls.log.value
     until(lambda: "the call: completed" in controls.log.value)
     assert controls.up.call.status == "completed"
+
+
+def test_the_loss_of_the_public_address_shows_while_the_stream_is_open_and_after(controls, until):
+    up = controls.up
+    up.server.lose_public_url("the tunnel <ended>")
+    gone = "<b>The public address is gone</b>: the tunnel &lt;ended&gt;"
+    until(lambda: gone in controls.state.value)
+    assert "<b>In a call</b>" in controls.state.value
+    assert disabled(controls) == {"clear"}, "the stream is open still"
+    up.phone.hang_up()
+    until(lambda: "<b>Ended</b>" in controls.state.value)
+    assert gone in controls.state.value
+    assert disabled(controls) == EVERY_BUTTON
+
+
+def test_controls_made_after_the_loss_of_the_address_show_it_too(make_call, tone, until):
+    up = make_call()
+    up.server.lose_public_url("the tunnel ended")
+    until(lambda: up.stream.trouble)
+    up.stream.close(now=True).result(5)
+    controls = StreamControls(up.stream, clips=[tone])
+    assert controls.state.value == (
+        "<b>Ended</b>: closed here<br><b>The public address is gone</b>: the tunnel ended"
+    )
+    assert disabled(controls) == EVERY_BUTTON
+
+
+def test_the_status_of_the_call_shows_also_when_it_comes_long_after_the_end(controls, until):
+    assert "The call" not in controls.state.value
+    controls.up.stream.close(now=True).result(5)
+    until(lambda: "<b>Ended</b>" in controls.state.value)
+    controls.up.call.hang_up().result(5)
+    until(lambda: "<br>The call: completed" in controls.state.value)
+
+
+def test_closed_controls_are_not_woken_by_the_end_of_the_call(controls):
+    controls.close()
+    controls.up.call.hang_up().result(5)
+    assert controls.up.call.ended.result(5) == "completed"
+    assert controls._update not in PUMP._updates
 
 
 def test_hanging_up_without_a_call_closes_the_stream(make_call, until):

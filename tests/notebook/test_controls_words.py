@@ -17,8 +17,21 @@ def stream(**what):
         "is_open": True,
         "has_queued": False,
         "stream_sid": SID,
+        "trouble": "",
     }
     return SimpleNamespace(**(about | what))
+
+
+def ended(detail="Twilio stopped the stream", **what):
+    end = SimpleNamespace(done=lambda: True, result=lambda _: SimpleNamespace(detail=detail))
+    return stream(closed=end, is_open=False, **what)
+
+
+OF_CALL, OF_STREAM = SimpleNamespace(stream_sid=""), SimpleNamespace(stream_sid=SID)
+
+
+def call(status, *, over=False, events=(OF_CALL, OF_STREAM)):
+    return SimpleNamespace(status=status, is_over=over, events=list(events))
 
 
 def test_the_state_is_one_short_line_and_keeps_the_whole_sid_for_the_mouse():
@@ -35,8 +48,38 @@ def test_screen_readers_do_not_hear_the_sid_with_each_change():
 
 def test_what_buttons_wait_for_stands_under_the_state_until_the_call_has_ended():
     assert words.state(stream(), "Buttons <wait>.").endswith("<br>Buttons &lt;wait&gt;.")
-    end = SimpleNamespace(done=lambda: True, result=lambda _: SimpleNamespace(detail="a & b"))
-    assert words.state(stream(closed=end), "Buttons wait.") == "<b>Ended</b>: a &amp; b"
+    assert words.state(ended("a & b"), "Buttons wait.") == "<b>Ended</b>: a &amp; b"
+
+
+def test_a_lost_public_address_is_told_while_the_stream_is_open_and_after_it():
+    gone = "<br><b>The public address is gone</b>: ssh ended &lt;255&gt;"
+    assert words.state(stream(trouble="ssh ended <255>")).endswith(gone)
+    assert words.state(ended(trouble="ssh ended <255>")).endswith(gone)
+    assert "public address" not in words.state(stream())
+
+
+def test_a_lost_public_address_does_not_hide_why_a_handler_failed():
+    text = words.state(stream(trouble="ssh ended", handler_error=ValueError("x")), "Buttons wait.")
+    assert text == (
+        "<b>Ended by an error</b>: ValueError: x<br><b>The public address is gone</b>: ssh ended"
+    )
+
+
+def test_the_status_of_the_call_is_told_when_it_says_more_than_the_stream():
+    assert words.state(ended(), call=call("completed", over=True)) == (
+        "<b>Ended</b>: Twilio stopped the stream<br>The call: completed"
+    )
+    assert words.state(stream(), call=call("ringing")).endswith("<br>The call: ringing")
+    assert words.state(ended(), call=call("<busy>", over=True)).endswith("The call: &lt;busy&gt;")
+    assert "The call" not in words.state(stream(), call=call("in-progress"))
+
+
+def test_a_status_that_nothing_brings_up_to_date_is_not_told():
+    for events in [(), (OF_STREAM,)]:
+        assert "The call" not in words.state(stream(), call=call("queued", events=events))
+    assert "The call: completed" in words.state(
+        ended(), call=call("completed", over=True, events=())
+    )
 
 
 def test_what_a_handler_raised_is_text_and_not_html():

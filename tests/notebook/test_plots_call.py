@@ -6,9 +6,16 @@ import io
 
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.notebook.colours import CALLER_COLOUR, CLEAR_COLOUR, MARK_COLOUR, YOUR_COLOUR
+from twistream_kit.notebook.colours import (
+    CALLER_COLOUR,
+    CLEAR_COLOUR,
+    MARK_COLOUR,
+    QUIET_COLOUR,
+    YOUR_COLOUR,
+)
 from twistream_kit.notebook.plots_call import MOST_LABELS, plot_timeline
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
@@ -129,6 +136,82 @@ def test_labels_do_not_cover_each_other_or_leave_the_picture(capture):
     for number, label in enumerate(labels):
         assert inside.x0 <= label.x0 <= label.x1 <= inside.x1
         assert not any(label.overlaps(other) for other in labels[:number])
+
+
+PROGRESS = [
+    (-1.9, "initiated"), (-1.7, "ringing"), (-0.2, "in-progress"), (0.003, "stream-started"),
+    (4.05, "stream-stopped"), (4.2, "completed"),
+]  # fmt: skip
+QUEUED = [
+    (-3600, "initiated"), (-9, "ringing"), (-0.2, "in-progress"), (0.003, "stream-started"),
+    (4.001, "stream-error"), (4.02, "busy"), (4.03, "completed"), (70, "failed"),
+]  # fmt: skip
+
+
+def note(capture, statuses):
+    for at, name in statuses:
+        capture.note_status(at, name)
+    return capture
+
+
+def test_the_progress_of_the_call_has_a_lane_of_its_own_above_the_others(capture):
+    progress, received, *_, heard = plot_timeline(note(capture, PROGRESS)).axes
+    assert progress.get_ylabel() == "call"
+    assert received.get_ylabel().startswith("caller says")
+    assert [text.get_text() for text in progress.texts] == [name for _, name in PROGRESS]
+    begin, end = heard.get_xlim()
+    assert (begin, end) == (pytest.approx(-1.9), pytest.approx(4.2))
+
+
+def test_a_call_without_reports_is_drawn_as_before(capture):
+    figure = plot_timeline(capture)
+    assert len(figure.axes) == 4
+    assert figure.get_figheight() == 5.4
+
+
+def test_where_the_stream_began_is_marked_when_there_is_something_before_it(capture):
+    _, *lanes = plot_timeline(note(capture, PROGRESS)).axes
+    assert all(vertical(lane, QUIET_COLOUR) == [0] for lane in lanes)
+
+
+def test_an_hour_in_a_queue_does_not_squash_the_call(capture):
+    figure = plot_timeline(note(capture, QUEUED))
+    begin, end = figure.axes[-1].get_xlim()
+    assert 4.0 / (end - begin) > 0.5
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts[:2] == ["‹ initiated 60 min before", "‹ ringing 9 s before"]
+    assert texts[-1] == "failed 66 s later ›"
+
+
+@pytest.mark.parametrize("statuses", [PROGRESS, QUEUED, [(4.0, "in-progress")] * MOST_LABELS])
+def test_names_of_reports_do_not_cover_each_other_or_leave_the_picture(capture, statuses):
+    figure = plot_timeline(note(capture, statuses))
+    figure.savefig(io.BytesIO(), format="png")
+    lane, inside = figure.axes[0], figure.bbox
+    labels = [Text.get_window_extent(text) for text in lane.texts]
+    assert len(labels) == len(statuses)
+    for number, label in enumerate(labels):
+        assert inside.x0 <= label.x0 <= label.x1 <= inside.x1
+        assert inside.y0 <= label.y0 <= label.y1 <= figure.axes[0].get_window_extent().y1 + 2
+        assert not any(label.overlaps(other) for other in labels[:number])
+
+
+def test_what_went_wrong_is_in_bold_type(capture):
+    lane = plot_timeline(note(capture, QUEUED)).axes[0]
+    bold = {text.get_text() for text in lane.texts if text.get_fontweight() == "bold"}
+    assert bold == {"stream-error", "busy", "failed 66 s later ›"}
+
+
+def test_many_reports_are_drawn_without_names(capture):
+    statuses = [(number / 10, "ringing") for number in range(MOST_LABELS + 1)]
+    lane = plot_timeline(note(capture, statuses)).axes[0]
+    assert not lane.texts
+    assert len(lane.collections) == MOST_LABELS + 1
+
+
+def test_a_capture_with_reports_and_nothing_else_can_be_drawn():
+    figure = plot_timeline(note(Capture(SID), [(-5, "ringing"), (0, "busy")]))
+    figure.savefig(io.BytesIO(), format="png")
 
 
 def test_an_empty_capture_can_be_drawn():

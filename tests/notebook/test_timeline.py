@@ -71,3 +71,43 @@ def test_marks_bear_the_names_their_user_gave_and_those_of_the_kit_are_progress(
 
 def test_keys_are_noted_with_their_time():
     assert read((0.5, from_twilio.Dtmf(SID, "5"))).keys == [(0.5, "5")]
+
+
+def reported(*statuses, seconds=10.0):
+    capture = Capture(SID, started=100.0)
+    capture.append(from_twilio.Stop(SID), 100.0 + seconds)
+    for at, name in statuses:
+        capture.note_status(100.0 + at, name)
+    return read_timeline(capture.entries, capture.endings, capture.statuses)
+
+
+def test_reports_of_the_call_stretch_the_picture_to_both_sides():
+    line = reported((-3.0, "ringing"), (0.1, "stream-started"), (10.4, "completed"))
+    assert [(report.name, report.text) for report in line.reports] == [
+        ("ringing", "ringing"),
+        ("stream-started", "stream-started"),
+        ("completed", "completed"),
+    ]
+    assert (line.begins, line.seconds, line.ends) == (
+        pytest.approx(-3.0), 10.0, pytest.approx(10.4),
+    )  # fmt: skip
+
+
+def test_what_was_reported_long_before_or_after_stands_at_the_edge_with_its_time():
+    line = reported((-3600, "initiated"), (-12, "ringing"), (40, "completed"))
+    assert [(report.at, report.text) for report in line.reports] == [
+        (-5.0, "‹ initiated 60 min before"),
+        (-5.0, "‹ ringing 12 s before"),
+        (11.5, "completed 30 s later ›"),
+    ]
+    assert (line.begins, line.ends) == (-5.0, 11.5)
+
+
+def test_a_stream_of_no_length_still_shows_what_was_reported():
+    line = reported((-0.9, "ringing"), (0.4, "completed"), seconds=0.0)
+    assert [report.text for report in line.reports] == ["ringing", "completed"]
+
+
+def test_without_reports_the_picture_is_the_stream():
+    line = reported()
+    assert (line.reports, line.begins, line.ends) == ([], 0.0, 10.0)

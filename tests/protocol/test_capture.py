@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.ulaw import decode_ulaw
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture, CaptureError, Entry
+from twistream_kit.protocol.capture import MOST_STATUSES, Capture, CaptureError, Entry
 from twistream_kit.protocol.conversation import Conversation
 
 SID = "MZ00000000000000000000000000000001"
@@ -403,6 +403,138 @@ def test_sizes_of_dropped_sound_survive_a_file(tmp_path):
     assert again.entries == loaded.entries
 
 
+# What was reported of the call
+
+
+REPORTED = [
+    (-8.0, "initiated"),
+    (-6.5, "ringing"),
+    (-0.3, "in-progress"),
+    (0.005, "stream-started"),
+]
+
+
+def a_reported_capture():
+    capture = a_capture(*FULL)
+    for at, name in [*reversed(REPORTED), (1.2, "completed")]:
+        capture.note_status(100.0 + at, name)
+    return capture
+
+
+def test_reports_of_the_call_count_from_the_start_and_stand_in_the_order_of_time():
+    capture = a_reported_capture()
+    assert [name for _, name in capture.statuses] == [
+        "initiated", "ringing", "in-progress", "stream-started", "completed",
+    ]  # fmt: skip
+    assert [round(at, 6) for at, _ in capture.statuses] == [-8.0, -6.5, -0.3, 0.005, 1.2]
+    assert Capture(SID).statuses == []
+
+
+def test_reports_of_the_call_are_no_messages_and_change_nothing_else():
+    with_reports, without = a_reported_capture(), a_capture(*FULL)
+    assert len(with_reports) == len(without)
+    assert with_reports.entries == without.entries
+    assert with_reports.seconds == without.seconds
+    assert with_reports.summary() == without.summary()
+
+
+def test_reports_of_the_call_are_not_kept_for_ever():
+    capture = Capture(SID)
+    for number in range(MOST_STATUSES + 5):
+        capture.note_status(number, "ringing")
+    assert len(capture.statuses) == MOST_STATUSES
+
+
+def test_reports_may_be_noted_and_read_from_any_thread():
+    capture, failures = Capture(SID), []
+
+    def note(name):
+        for at in range(200):
+            capture.note_status(at, name)
+
+    writers = [threading.Thread(target=note, args=(name,)) for name in "abcd"]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        times = [at for at, _ in capture.statuses]
+        if times != sorted(times):
+            failures.append(times)
+    for writer in writers:
+        writer.join(5)
+    assert failures == []
+    assert len(capture.statuses) == 800
+
+
+def test_reports_of_the_call_survive_a_file(tmp_path):
+    capture = a_reported_capture()
+    loaded = Capture.load(capture.save(tmp_path / "call.jsonl"))
+    assert loaded.statuses == [(pytest.approx(at, abs=1e-6), name) for at, name in capture.statuses]
+    assert len(loaded.entries) == len(FULL)
+    again = Capture.load(loaded.save(tmp_path / "again.jsonl"))
+    assert again.statuses == loaded.statuses
+
+
+def test_reports_stand_in_a_file_where_they_came(tmp_path):
+    capture = a_capture((0.25, CLEAR))
+    for at, name in [(-1.2, "ringing"), (0.1, "stream-started"), (3, "com\npleted")]:
+        capture.note_status(100.0 + at, name)
+    lines = capture.save(tmp_path / "call.jsonl").read_text().splitlines()
+    assert lines[1:3] == [
+        '{"at":-1.200000,"status":"ringing"}', '{"at":0.100000,"status":"stream-started"}',
+    ]  # fmt: skip
+    assert '"event":"clear"' in lines[3]
+    assert lines[4] == '{"at":3.000000,"status":"com\\npleted"}'
+
+
+def test_only_a_file_with_reports_has_version_2(tmp_path):
+    for capture, version in [(a_capture(*FULL), 1), (a_reported_capture(), 2)]:
+        path = capture.save(tmp_path / "call.jsonl")
+        assert json.loads(path.read_text().splitlines()[0])["version"] == version
+
+
+def test_file_of_version_1_has_no_reports(tmp_path):
+    path = tmp_path / "call.jsonl"
+    path.write_text(
+        '{"format":"twistream-capture","version":1,"streamSid":"MZ1","callSid":"CA1",'
+        '"keepSeconds":900.0}\n'
+        '{"at":0.25,"from":"server","message":{"event":"clear","streamSid":"MZ1"}}\n'
+        '{"endings":{"a#1":"cleared"}}\n'
+    )
+    capture = Capture.load(path)
+    assert (capture.statuses, len(capture), capture.endings) == ([], 1, {"a#1": "cleared"})
+
+
+@pytest.mark.parametrize("at", ["NaN", "Infinity", "null", '"x"', "[]"])
+def test_line_with_a_time_that_is_none_is_refused(tmp_path, at):
+    path = tmp_path / "call.jsonl"
+    path.write_text(
+        '{"format":"twistream-capture","version":2}\n'
+        f'{{"at":{at},"status":"ringing"}}\n'
+        '{"at":0,"status":"completed"}\n'
+    )
+    with pytest.raises(CaptureError, match="line 2: the line cannot be read"):
+        Capture.load(path)
+
+
+@settings(deadline=None, max_examples=60)
+@given(cut=st.integers(0, 2_000))
+def test_file_with_reports_that_was_cut_off_is_read_up_to_there(tmp_path_factory, cut):
+    capture = a_capture((0, CLEAR), (1, STOP))
+    for at, name in REPORTED:
+        capture.note_status(100.0 + at, name)
+    path = capture.save(tmp_path_factory.mktemp("cut") / "call.jsonl")
+    whole = path.read_bytes()
+    header = whole.index(b"\n") + 1
+    kept = whole[: header + min(cut, len(whole) - header)]
+    path.write_bytes(kept)
+    loaded = Capture.load(path)
+    n_lines = len(loaded.statuses) + len(loaded.entries)
+    assert n_lines - (kept.count(b"\n") - 1) in (0, 1)  # the last may be whole but for its end
+    assert [name for _, name in loaded.statuses] == [name for _, name in REPORTED][
+        : len(loaded.statuses)
+    ]
+
+
 @settings(deadline=None, max_examples=60)
 @given(cut=st.integers(0, 10_000))
 def test_file_that_was_cut_off_anywhere_is_read_up_to_there(tmp_path_factory, cut):
@@ -436,9 +568,9 @@ def test_saving_replaces_a_file_as_a_whole(tmp_path):
         ("[]\n", "call.jsonl, line 1: this is not the header of a capture."),
         ('{"format":"har"}\n', "call.jsonl, line 1: this is not the header of a capture."),
         (
-            '{"format":"twistream-capture","version":2}\n',
+            '{"format":"twistream-capture","version":3}\n',
             (
-                "call.jsonl, line 1: the capture has version 2; this package reads up to 1. Read it"
+                "call.jsonl, line 1: the capture has version 3; this package reads up to 2. Read it"
                 " with a newer twistream-kit."
             ),
         ),

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from base64 import b64encode
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -105,6 +106,7 @@ def test_handshake_on_loopback_is_accepted_with_and_without_its_port():
 
 def test_user_and_password_are_never_signed():
     assert sign(TOKEN, "https://me:secret@example.com/x") == hmac_of("https://example.com/x")
+    assert signature.without_user("wss://me@[::1]:8443/x?y") == "wss://[::1]:8443/x?y"
     # An @ in the path is not the end of a user name.
     assert sign(TOKEN, "https://example.com/x@y") == hmac_of("https://example.com/x@y")
 
@@ -135,12 +137,28 @@ def test_signed_url_drops_the_port_only_where_twilio_does(url, signed):
         ("https://[::1]:444/v", ["https://[::1]/v", "https://[::1]:443/v"]),
         ("http://[::1", []),
         ("http://host:port/v", []),
+        (
+            "https://Example.COM/V",
+            [
+                "https://Example.COM:443/V",
+                "https://example.com/V",
+                "https://example.com:443/V",
+            ],
+        ),
     ],
 )
 def test_candidate_urls_are_the_url_with_and_without_its_port(url, others):
     assert signature.candidate_urls(url) == [url, *others]
     for other in others:
         assert is_valid(TOKEN, url, None, hmac_of(other))
+
+
+@pytest.mark.parametrize(
+    ("configured", "asked"), [("wss://a.test/v", "https://a.test/v"), ("ws://a/v", "http://a/v")]
+)
+def test_webhooks_of_an_address_configured_for_streams_are_those_of_the_web(configured, asked):
+    assert is_valid(TOKEN, configured, None, hmac_of(asked))
+    assert not is_valid(TOKEN, configured, None, hmac_of(configured))
 
 
 def test_names_are_sorted_by_bytes_and_empty_values_still_count():
@@ -177,6 +195,113 @@ def test_no_signature_and_no_token_never_fit():
     assert not is_valid_handshake(TOKEN, url, None)
 
 
+KEY = "webhooks_sharedkey_01"
+SHA256 = f"key={KEY},algorithm=HMAC_SHA256"
+
+
+def sha256_of(text):
+    return b64encode(hmac.new(TOKEN.encode(), text.encode(), hashlib.sha256).digest()).decode()
+
+
+def test_a_shared_key_may_sign_with_sha256_when_the_header_says_so():
+    url = "https://example.com/status"
+    good = sha256_of(f"{url}a1")
+    assert good == sign(TOKEN, url, {"a": "1"}, algorithm="HMAC_SHA256")
+    assert is_valid(TOKEN, url, {"a": "1"}, good, settings=SHA256)
+    assert not is_valid(TOKEN, url, {"a": "1"}, good)
+    assert not is_valid(TOKEN, url, {"a": "1"}, hmac_of(f"{url}a1"), settings=SHA256)
+    stream = "wss://example.com/media"
+    assert is_valid_handshake(TOKEN, stream, sha256_of(stream), settings=SHA256)
+    assert not is_valid_handshake(TOKEN, stream, sha256_of(stream))
+
+
+def test_our_sha256_is_that_of_the_sdk():
+    sdk = pytest.importorskip("twilio.request_validator")
+    if not hasattr(sdk, "SIGNATURE_SETTINGS_HEADER"):
+        pytest.skip("this SDK is older than shared keys")
+    assert sdk.SIGNATURE_SETTINGS_HEADER == signature.SETTINGS_HEADER
+    assert sdk.get_signature_algorithm(SHA256) == signature.algorithm_of(SHA256)
+    expected = sdk.RequestValidator(TOKEN).compute_signature(MYCOMPANY, {"b": "2"}, "HMAC_SHA256")
+    assert sign(TOKEN, MYCOMPANY, {"b": "2"}, algorithm="HMAC_SHA256") == expected
+
+
+@pytest.mark.parametrize(
+    ("settings_header", "algorithm"),
+    [
+        (None, "HMAC_SHA1"),
+        ("", "HMAC_SHA1"),
+        ("key=x", "HMAC_SHA1"),
+        ("algorithm=", "HMAC_SHA1"),
+        (SHA256, "HMAC_SHA256"),
+        (" algorithm = hmac_sha256 , key=x", "HMAC_SHA256"),
+        ("key=x,algorithm=NONE", "NONE"),
+    ],
+)
+def test_the_algorithm_is_the_one_the_header_names(settings_header, algorithm):
+    assert signature.algorithm_of(settings_header) == algorithm
+
+
+@pytest.mark.parametrize("algorithm", ["NONE", "MD5", "HMAC_MD5", "SHA1", "HMAC-SHA256"])
+def test_an_unknown_algorithm_lets_nothing_in(algorithm):
+    url, settings_header = "https://example.com/", f"key=x,algorithm={algorithm}"
+    for good in (hmac_of(url), sha256_of(url), ""):
+        assert not is_valid(TOKEN, url, None, good, settings=settings_header)
+        assert not is_valid_handshake(TOKEN, url, good, settings=settings_header)
+
+
+def test_a_refusal_says_what_was_missing_and_quotes_nothing():
+    assert signature.refusal([], None) == (
+        "it has no header X-Twilio-Signature, where Twilio sends one"
+    )
+    assert signature.refusal(["a", "a"], None) == (
+        "it has 2 times the header X-Twilio-Signature, where Twilio sends one"
+    )
+    assert signature.refusal(["a"], None) == "its X-Twilio-Signature does not fit"
+    assert "shared key signed it and not the auth token" in signature.refusal(["a"], SHA256)
+    assert "algorithm that is not known" in signature.refusal(["a"], "algorithm=NONE")
+    assert not any(
+        text in signature.refusal(["s3cret"], f"key=s3cret,algorithm={name}")
+        for name in ("HMAC_SHA256", "s3cret")
+        for text in ("s3cret", "S3CRET")
+    )
+
+
+def test_a_body_is_raw_when_the_query_vouches_for_it():
+    assert signature.vouches_for_body("https://x.test/?a=1&bodySHA256=ab")
+    assert not signature.vouches_for_body("https://x.test/?bodySHA256=")
+    assert not signature.vouches_for_body("https://x.test/#?bodySHA256=ab")
+
+
+SHAPES = [None, "", "a", "=", " " * 28, "A" * 27 + "=", "A" * 28, "ü" * 40, "A" * 100_000]
+
+
+@pytest.mark.parametrize("url", ["https://example.com/v", "https://A.test:1/v", "wss://a:9/m"])
+def test_every_refusal_compares_with_every_candidate(monkeypatch, url):
+    compared = []
+
+    def counting(left, right):
+        compared.append(len(right))
+        return hmac.compare_digest(left, right)
+
+    watched = SimpleNamespace(new=hmac.new, compare_digest=counting)
+    monkeypatch.setattr(signature, "hmac", watched)
+
+    def comparisons(check):
+        compared.clear()
+        assert not check()
+        return len(compared)
+
+    good, half = sign(TOKEN, url), sign(TOKEN, url)[:14] + "A" * 14
+    tokens = ["", "54321"]
+    webhook = {comparisons(lambda s=s: is_valid(TOKEN, url, None, s)) for s in [*SHAPES, half]}
+    webhook |= {comparisons(lambda t=t: is_valid(t, url, None, good)) for t in tokens}
+    webhook.add(comparisons(lambda: is_valid(TOKEN, url, None, good, settings="algorithm=NONE")))
+    webhook.add(comparisons(lambda: is_valid(TOKEN, url, None, good, body=b"unvouched")))
+    assert webhook == {len(signature.candidate_urls(url))}
+    stream = {comparisons(lambda s=s: is_valid_handshake(TOKEN, url, s)) for s in [*SHAPES, half]}
+    assert stream == {len(signature.websocket_urls(url))}
+
+
 ANYTHING = st.text(st.characters())
 """Lone surrogates included, which `st.text()` leaves out."""
 
@@ -185,7 +310,9 @@ ANYTHING = st.text(st.characters())
 @given(ANYTHING, ANYTHING, st.dictionaries(ANYTHING, st.lists(ANYTHING)))
 def test_check_of_any_junk_is_false_and_never_raises(url, junk, params):
     assert is_valid(TOKEN, url, params, junk) is False
-    assert is_valid_handshake(TOKEN, url, junk) is False
+    assert is_valid(TOKEN, f"?bodySHA256={url}", None, junk, body=b"", settings=junk) is False
+    assert is_valid_handshake(TOKEN, url, junk, settings=junk) is False
+    assert signature.refusal([junk], junk)
 
 
 @settings(deadline=None, max_examples=60)

@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.live.dialling import Call
+from twistream_kit.live.call import Call
 from twistream_kit.live.stream import MediaStream
 from twistream_kit.notebook import controls_words as words
 from twistream_kit.notebook.event_log import event_log
@@ -34,14 +34,15 @@ class StreamControls:
     Args:
         stream: The stream to act on.
         clips: What can be sent; `Clip` objects with names.
-        call: The call of the stream, for *Hang up*; without it, hanging up closes the stream.
+        call: The call of the stream, for *Hang up* and for its status; without it, hanging up
+            closes the stream.
 
     Attributes:
         clip: A drop-down with the clips.
         send, mark, clear, hang_up: The buttons; ``controls.clear.click()`` presses one.
         speak_over: The button that clears and sends the chosen clip, at once.
         progress: How much of the newest playback was *heard*, from 0 to 1.
-        state: The state of the call, in words.
+        state: The state of the call, in words; also when its public address was lost.
         log: The last events, errors among them.
         widget: The box of all of them, to be put into a layout of your own.
 
@@ -84,6 +85,9 @@ class StreamControls:
             answer_on_subshell(button)
         self._update()
         PUMP.add(self._update)
+        if call is not None:
+            # The end of the call is often reported when that of the stream was shown long ago.
+            call.ended.add_done_callback(lambda _: self._wake())
 
     def close(self) -> None:
         """Take the widget away; the stream goes on."""
@@ -163,6 +167,9 @@ class StreamControls:
 
     def _note(self, text: str) -> None:
         self._happenings.note(text)
+        self._wake()
+
+    def _wake(self) -> None:
         if not self._is_closed:
             PUMP.add(self._update)  # it has left the pump when the stream has ended
 
@@ -178,7 +185,8 @@ class StreamControls:
         self.progress.value = 0.0 if newest is None else newest.progress
         self.progress.bar_style = words.style(newest)
         self._heard_text.value = words.heard(newest)
-        self.state.value = words.state(stream, why_buttons_wait() if self._cells.is_running else "")
+        waiting = why_buttons_wait() if self._cells.is_running else ""
+        self.state.value = words.state(stream, waiting, self._call)
         self.log.value = words.lines(self._happenings.lines()[-SHOWN_LINES:])
         if over:
             self._cells.close()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.live.call import Call
 from twistream_kit.live.playing import Playing
 from twistream_kit.live.stream import MediaStream
 
@@ -20,13 +21,34 @@ def label(clip: Clip) -> str:
     return f"{clip.name or 'clip'} ({clip.seconds:.1f} s)"
 
 
-def state(stream: MediaStream, waiting: str = "") -> str:
+def state(stream: MediaStream, waiting: str = "", call: Call | None = None) -> str:
     """Return the state of a call as HTML.
 
     Args:
         stream: Whose state it is.
         waiting: Why buttons do not act at once, if they do not.
+        call: The call of the stream, if it is known.
     """
+    lines = [_state_of_stream(stream)]
+    if stream.trouble:
+        lines.append(f"<b>The public address is gone</b>: {escape(stream.trouble)}")
+    if call is not None and _is_worth_saying(call):
+        lines.append(f"The call: {escape(call.status)}")
+    if waiting and not stream.closed.done() and stream.handler_error is None:
+        lines.append(escape(waiting))
+    return "<br>".join(lines)
+
+
+def _is_worth_saying(call: Call) -> bool:
+    """Whether the status says more than the stream does.
+
+    Without status callbacks it stays for ever what it was when the call was placed.
+    """
+    is_followed = any(not event.stream_sid for event in call.events)
+    return call.is_over or (is_followed and call.status != "in-progress")
+
+
+def _state_of_stream(stream: MediaStream) -> str:
     if stream.handler_error is not None:
         error = stream.handler_error
         return f"<b>Ended by an error</b>: {escape(f'{type(error).__name__}: {error}')}"
@@ -38,7 +60,7 @@ def state(stream: MediaStream, waiting: str = "") -> str:
     sid = escape(stream.stream_sid)
     # Whole in the name of the box; here it would be read out again with each change.
     short = f'<span title="{sid}" aria-hidden="true">, stream {sid[:6]}…{sid[-4:]}</span>'
-    return f"<b>{words}</b>{short}" + (f"<br>{escape(waiting)}" if waiting else "")
+    return f"<b>{words}</b>{short}"
 
 
 def lines(newest: Iterable[str]) -> str:

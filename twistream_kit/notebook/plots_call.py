@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.textpath import TextPath
 
 from twistream_kit.notebook.colours import (
     CALLER_COLOUR,
@@ -16,7 +18,7 @@ from twistream_kit.notebook.colours import (
     YOUR_COLOUR,
 )
 from twistream_kit.notebook.figures import SMALL, blank, draw_sound, dress, expect
-from twistream_kit.notebook.timeline import Timeline, read_timeline
+from twistream_kit.notebook.timeline import Report, Timeline, read_timeline
 from twistream_kit.protocol.capture import Capture
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ MOST_LABELS = 12
 
 SHOWN_SILENCE_SECONDS = 0.1
 """What is shorter than this is not worth a word."""
+
+LANE_POINTS = 400
+"""The width of a lane, in points, at the least."""
+
+_TROUBLE = ("busy", "no-answer", "failed", "canceled", "stream-error")
+"""Reports in bold type."""
 
 _BARS = 150
 """What was sent is added up to at most so many bars, because a call has thousands of messages."""
@@ -45,15 +53,23 @@ def plot_timeline(capture: Capture) -> Figure:
     service the ear is 50 to 300 ms later).  Green lines are marks coming back, purple ones are
     clears; the grey field behind a clear is the silence that follows it.
 
+    Where Twilio reported how the call went (status callbacks), a lane above says so, also for the
+    time before the stream began; what lies too far off stands at the edge, with its time.
+
     Raises:
         TypeError: If `capture` is not a `Capture`.
     """
     made_by = "plot_timeline takes a Capture; stream.capture is one."
     capture = expect(capture, Capture, made_by)
-    line = read_timeline(capture.entries, capture.endings)
-    figure = blank(_title(line), height=5.4)
-    lanes = figure.subplots(4, 1, sharex=True, height_ratios=[1, 0.8, 0.8, 1])
-    received, sent, buffered, heard = lanes
+    line = read_timeline(capture.entries, capture.endings, capture.statuses)
+    rows = _rows(line)
+    n_rows = max([row + 1 for row in rows], default=0)
+    figure = blank(_title(line), height=5.4 + 0.17 * n_rows)
+    heights = [0.14 * n_rows] * bool(rows) + [1, 0.8, 0.8, 1]
+    axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    *above, received, sent, buffered, heard = lanes = list(axes)
+    for lane in above:
+        _draw_reports(lane, line, rows)
     _draw_voice(received, capture.caller, CALLER_COLOUR, "caller says\n(int16)")
     _draw_sent(sent, line)
     _draw_buffer(buffered, line)
@@ -62,8 +78,11 @@ def plot_timeline(capture: Capture) -> Figure:
         received.text(key_time, 0.97, digit, transform=received.get_xaxis_transform(), ha="center",
                       va="top", fontsize=SMALL, fontweight="bold", color=CALLER_COLOUR)  # fmt: skip
     _draw_marks(sent, heard, line)
-    _draw_clears(list(lanes), line)
-    heard.set_xlim(0, max(line.seconds, 0.1))
+    _draw_clears(lanes[-4:], line)
+    if line.begins < 0:
+        for lane in lanes[-4:]:
+            lane.axvline(0, color=QUIET_COLOUR, linewidth=0.8, zorder=0)
+    heard.set_xlim(line.begins, max(line.ends, 0.1))
     heard.set_xlabel("time since the stream began (s)", fontsize=SMALL)
     figure.legend(
         handles=_legend(), loc="outside lower center", ncols=4, frameon=False, fontsize=SMALL
@@ -97,6 +116,69 @@ def _title(line: Timeline) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def _rows(line: Timeline) -> list[int]:
+    """Return the row of each report, from below, so that no name covers another.
+
+    From the last to the first: the stem of an earlier one then passes left of a later one's name.
+    """
+    if len(line.reports) > MOST_LABELS:
+        return [0] * len(line.reports)
+    taken: list[list[tuple[float, float]]] = []
+    rows = []
+    for report in reversed(line.reports):
+        at, width = _points(report, line), _width(report)
+        begin, end = (at - width, at) if _is_late(report, line) else (at, at + width)
+        row = next(
+            (n for n, row in enumerate(taken) if all(b >= end or e <= begin for b, e in row)),
+            len(taken),
+        )
+        taken[row:] = taken[row:] or [[]]
+        taken[row].append((begin, end))
+        rows.append(row)
+    return rows[::-1]
+
+
+def _is_late(report: Report, line: Timeline) -> bool:
+    """Whether its name has to stand left of it, to stay in the picture."""
+    return _points(report, line) + _width(report) > LANE_POINTS
+
+
+def _points(report: Report, line: Timeline) -> float:
+    return (report.at - line.begins) / max(line.ends - line.begins, 0.1) * LANE_POINTS
+
+
+def _width(report: Report) -> float:
+    font = FontProperties(weight=_weight(report))
+    return float(TextPath((0, 0), report.text, size=SMALL, prop=font).get_extents().width) + 12
+
+
+def _weight(report: Report) -> str:
+    return "bold" if report.name in _TROUBLE else "normal"
+
+
+def _draw_reports(axes: Axes, line: Timeline, rows: list[int]) -> None:
+    for report, row in zip(line.reports, rows, strict=True):
+        axes.vlines(report.at, 0, row + 0.9, color=QUIET_COLOUR, linewidth=1, clip_on=False)
+        if len(line.reports) > MOST_LABELS:
+            continue
+        late = _is_late(report, line)
+        axes.annotate(
+            report.text,
+            (report.at, row + 0.5),
+            xytext=(-3 if late else 3, 0),
+            textcoords="offset points",
+            ha="right" if late else "left",
+            va="center",
+            fontsize=SMALL,
+            fontweight=_weight(report),
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        )
+    axes.set_ylim(0, max(rows) + 1)
+    dress(axes, x="", y="call")
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
 
 
 def _draw_voice(axes: Axes, clip: Clip, colour: str, label: str) -> None:

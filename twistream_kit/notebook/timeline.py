@@ -15,6 +15,28 @@ if TYPE_CHECKING:
     from twistream_kit.protocol.outcomes import Ending
     from twistream_kit.protocol.replay import SentMark
 
+EARLY_SHARE, EARLY_SECONDS = 0.5, 1.0
+"""How far before the stream the picture begins, in lengths of the stream or in seconds, whichever
+is more: a call that waited for an hour must not squash what was said on it."""
+
+LATE_SHARE, LATE_SECONDS = 0.15, 0.5
+"""The same for what was reported behind the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What Twilio reported of the call.
+
+    Attributes:
+        at: Where it stands in the picture, in seconds since the stream began.
+        name: Twilio's word.
+        text: The same, with the time if it lies beyond the picture.
+    """
+
+    at: float
+    name: str
+    text: str
+
 
 @dataclass(slots=True)
 class Timeline:
@@ -28,7 +50,10 @@ class Timeline:
         clears: When a clear was sent.
         silences: For each clear, from when to when nothing was heard after it.
         keys: The caller's keys and their times.
+        reports: What Twilio reported of the call, in the order of time.
         seconds: The whole.
+        begins: Where the picture begins: 0, or before it if something was reported earlier.
+        ends: Where it ends: at `seconds`, or behind it if something was reported later.
     """
 
     sent: list[tuple[float, float]] = field(default_factory=list)
@@ -38,11 +63,16 @@ class Timeline:
     clears: list[float] = field(default_factory=list)
     silences: list[tuple[float, float]] = field(default_factory=list)
     keys: list[tuple[float, str]] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
     seconds: float = 0.0
+    begins: float = 0.0
+    ends: float = 0.0
 
 
 def read_timeline(
-    entries: Sequence[Entry], endings: Mapping[str, Ending] | None = None
+    entries: Sequence[Entry],
+    endings: Mapping[str, Ending] | None = None,
+    statuses: Sequence[tuple[float, str]] = (),
 ) -> Timeline:
     """Follow a call through the same playout model that measures it live."""
     marks = Replay(entries, endings).marks
@@ -52,7 +82,24 @@ def read_timeline(
     line = reading.finished()
     line.marks = [mark for mark in marks if mark.name]
     line.progress = [mark.returned_at for mark in marks if not mark.name and mark.returned_at]
+    line.reports = [_report(at, name, line.seconds) for at, name in statuses]
+    line.begins = min([0.0, *(report.at for report in line.reports)])
+    line.ends = max([line.seconds, *(report.at for report in line.reports)])
     return line
+
+
+def _report(at: float, name: str, seconds: float) -> Report:
+    earliest = -max(EARLY_SHARE * seconds, EARLY_SECONDS)
+    latest = seconds + max(LATE_SHARE * seconds, LATE_SECONDS)
+    if at < earliest:
+        return Report(earliest, name, f"‹ {name} {_duration(-at)} before")
+    if at > latest:
+        return Report(latest, name, f"{name} {_duration(at - seconds)} later ›")
+    return Report(at, name, name)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 class _Reading:

@@ -1,7 +1,8 @@
 """One call as timed messages: kept, saved, read back, listened to.
 
 Sound is kept for 15 minutes in each direction; after that only when a media message came and how
-much sound it held.
+much sound it held.  Beside the messages stands what Twilio reported of the call meanwhile, from the
+dialling on (PROTOCOL.md §6.6, §8).
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from typing import Self
 from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture_entry import BareMedia, Entry, Message, payload_of
-from twistream_kit.protocol.capture_file import CaptureError, Header, read_capture, write_capture
+from twistream_kit.protocol.capture_file import (
+    CaptureError,
+    Contents,
+    Header,
+    read_capture,
+    write_capture,
+)
 from twistream_kit.protocol.capture_kept import Kept, kept, message_of, time_of
 from twistream_kit.protocol.listening import caller, write_stereo
 from twistream_kit.protocol.outcomes import Ending
@@ -25,6 +32,10 @@ __all__ = ["KEEP_SECONDS", "Capture", "CaptureError", "CaptureSummary", "Entry",
 
 KEEP_SECONDS = 900.0
 """How much sound is kept in each direction of a stream (our choice)."""
+
+
+MOST_STATUSES = 1000
+"""How many reports of a call are kept; there are about eight."""
 
 
 class Capture:
@@ -51,6 +62,7 @@ class Capture:
         self._whole: list[Kept] = []
         self._bare = BareMedia()
         self.endings: dict[str, Ending] = {}
+        self._statuses: list[tuple[float, str]] = []
         room = int(keep_seconds * BYTES_PER_SECOND)
         self._room: dict[type, int] = {from_twilio.Media: room, to_twilio.Media: room}
 
@@ -61,11 +73,13 @@ class Capture:
         Raises:
             CaptureError: If it is no capture, or one of a newer version of this package.
         """
-        header, entries, endings = read_capture(Path(path))
+        header, contents = read_capture(Path(path))
         capture = cls(header.stream_sid, header.call_sid, keep_seconds=header.keep_seconds)
-        for entry in entries:
+        for entry in contents.entries:
             capture._restore(entry)
-        capture.endings.update(endings)
+        for at, name in contents.statuses:
+            capture.note_status(at, name)
+        capture.endings.update(contents.endings)
         return capture
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -74,7 +88,8 @@ class Capture:
         A file of that name is replaced only by a whole new one.
         """
         header = Header(self.stream_sid, self.call_sid, self.keep_seconds)
-        return write_capture(Path(path), header, self.entries, self.endings)
+        contents = Contents(self.entries, self.statuses, self.endings)
+        return write_capture(Path(path), header, contents)
 
     def append(self, message: Message, at: float) -> None:
         """Add a message that passed at `at`, in monotonic seconds.
@@ -92,6 +107,25 @@ class Capture:
     def note_ending(self, wire_name: str, ending: Ending) -> None:
         """Note how a mark ended, by its name on the wire; the wire itself does not say."""
         self.endings[wire_name] = ending
+
+    def note_status(self, at: float, name: str) -> None:
+        """Note what Twilio reported of the call or its stream; from any thread.
+
+        Args:
+            at: When, in monotonic seconds; before the start for what came while it rang.
+            name: Twilio's word: ``ringing``, ``completed``, ``stream-started`` …
+        """
+        if len(self._statuses) < MOST_STATUSES:
+            self._statuses.append((at, name))
+
+    @property
+    def statuses(self) -> list[tuple[float, str]]:
+        """What was reported of the call, in the order of time: seconds from the start, and a word.
+
+        Seconds before the start are negative.  A new list each time.
+        """
+        counted = [(at - self.started, name) for at, name in list(self._statuses)]
+        return sorted(counted, key=lambda status: status[0])
 
     def _restore(self, entry: Entry) -> None:
         message = entry.message

@@ -2,6 +2,13 @@
 
 The URL to check against is the one that you told Twilio, never one put together from a request's
 own headers: proxies change scheme, host and port, and whoever forges a request chooses them.
+
+Twilio signs with HMAC-SHA1 and the account's auth token.  A webhook setting (public beta, September
+2026) may have it sign with a shared key instead, HMAC-SHA1 or HMAC-SHA256; a header then says so.
+Its name and form are those of the official SDK's ``request_validator``, 9.13.
+
+The scheme puts nothing between names and values, so whoever has seen one signed form can shift the
+borders in it; and nothing in it says when it was made.  Both are Twilio's, and no check mends them.
 """
 
 from __future__ import annotations
@@ -14,26 +21,40 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
+SIGNATURE_HEADER = "X-Twilio-Signature"
+
+SETTINGS_HEADER = "X-Twilio-Webhooks-Signature-Settings"
+"""``key=…,algorithm=HMAC_SHA256``: there only when a shared key signed, in place of the token."""
+
+_HASHES = {"HMAC_SHA1": hashlib.sha1, "HMAC_SHA256": hashlib.sha256}
+
 Params = Mapping[str, str | Sequence[str]]
 """The fields of a POSTed form; a field that was sent more than once has a sequence of values."""
 
 
-def sign(auth_token: str, url: str, params: Params | None = None) -> str:
+def sign(
+    auth_token: str, url: str, params: Params | None = None, *, algorithm: str = "HMAC_SHA1"
+) -> str:
     """Compute the signature that Twilio would send.
 
     Args:
-        auth_token: The account's primary token; those who use API keys need it too.
+        auth_token: The account's primary token; those who use API keys need it too.  Or the secret
+            of the shared key that signs.
         url: The URL as requested, query included.  A user and password in it are left out, as
             Twilio does; a port is not: see `signed_url`.
         params: The form of a POST; None or empty for GET, JSON and WebSocket handshakes.
+        algorithm: ``HMAC_SHA1``, or the ``HMAC_SHA256`` of a shared key.
 
     Returns:
-        HMAC-SHA1 in base64.
+        The code in base64.
+
+    Raises:
+        KeyError: If the algorithm is neither.
     """
-    text = _without_user(url) + "".join(_lines(params or {}))
+    text = without_user(url) + "".join(_lines(params or {}))
     # A lone surrogate cannot come from a real request; it must not raise in the check of one.
     key, message = (part.encode("utf-8", "surrogatepass") for part in (auth_token, text))
-    return b64encode(hmac.new(key, message, hashlib.sha1).digest()).decode("ascii")
+    return b64encode(hmac.new(key, message, _HASHES[algorithm]).digest()).decode("ascii")
 
 
 def is_valid(
@@ -43,6 +64,7 @@ def is_valid(
     signature: str | None,
     *,
     body: bytes | None = None,
+    settings: str | None = None,
 ) -> bool:
     """Whether `signature` fits a webhook request, with or without the port in its URL.
 
@@ -53,21 +75,60 @@ def is_valid(
         signature: The header ``X-Twilio-Signature``, or None if it was not there.
         body: The raw body when it is not a form.  Twilio then puts its SHA-256 into the query as
             ``bodySHA256``; a body without it is refused, because nothing vouches for it.
+        settings: The header `SETTINGS_HEADER`, or None.
     """
-    if not _body_is_vouched_for(url, body):
-        return False
-    return _fits(auth_token, candidate_urls(url), params, signature)
+    fits = _fits(auth_token, candidate_urls(url), params, signature, settings)
+    return _body_is_vouched_for(url, body) and fits
 
 
-def is_valid_handshake(auth_token: str, stream_url: str, signature: str | None) -> bool:
+def is_valid_handshake(
+    auth_token: str, stream_url: str, signature: str | None, *, settings: str | None = None
+) -> bool:
     """Whether `signature` fits the WebSocket handshake of a stream.
 
     Args:
         auth_token: The account's primary token.
         stream_url: The configured public URL, as in ``<Stream url>``.
         signature: The header ``x-twilio-signature``, or None if it was not there.
+        settings: The header `SETTINGS_HEADER`, or None; whether Twilio signs streams with shared
+            keys is not documented.
     """
-    return _fits(auth_token, websocket_urls(stream_url), None, signature)
+    return _fits(auth_token, websocket_urls(stream_url), None, signature, settings)
+
+
+def vouches_for_body(url: str) -> bool:
+    """Whether the query of `url` holds ``bodySHA256``: then the body is no form but raw (§7)."""
+    return bool(_promised_hash(url))
+
+
+def algorithm_of(settings: str | None) -> str:
+    """Return the algorithm that `SETTINGS_HEADER` names; ``HMAC_SHA1`` where it names none."""
+    for part in (settings or "").split(","):
+        name, _, value = part.partition("=")
+        if name.strip() == "algorithm" and value.strip():
+            return value.strip().upper()
+    return "HMAC_SHA1"
+
+
+def refusal(signatures: Sequence[str], settings: str | None) -> str:
+    """Say for a log what was wrong with a request that was refused, as far as can be told.
+
+    Args:
+        signatures: All headers ``X-Twilio-Signature``.  Nothing of them is quoted.
+        settings: The header `SETTINGS_HEADER`, or None.
+    """
+    if len(signatures) != 1:
+        number = "no" if not signatures else f"{len(signatures)} times the"
+        return f"it has {number} header {SIGNATURE_HEADER}, where Twilio sends one"
+    if not settings:
+        return f"its {SIGNATURE_HEADER} does not fit"
+    if algorithm_of(settings) not in _HASHES:
+        return f"its {SETTINGS_HEADER} names an algorithm that is not known here"
+    return (
+        f"its {SIGNATURE_HEADER} does not fit, and its {SETTINGS_HEADER} says that a shared key "
+        "signed it and not the auth token: give the secret of that key as auth_token, or take the "
+        "signature out of the webhook setting"
+    )
 
 
 def signed_url(url: str) -> str:
@@ -82,13 +143,24 @@ def signed_url(url: str) -> str:
     return parts.join(port=keep)
 
 
+def without_user(url: str) -> str:
+    """Return `url` without user and password: as Twilio signs it, and as it may be shown."""
+    return re.sub(r"\A([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@", r"\1", url)
+
+
 def candidate_urls(url: str) -> list[str]:
-    """Return the forms in which Twilio may have signed the webhook `url`, likeliest first."""
+    """Return the forms in which Twilio may have signed the webhook `url`, likeliest first.
+
+    No webhook is asked for by wss: a public address that was configured so stands for https.
+    """
     parts = _split(url)
     if parts is None:
         return [url]
+    web = {"wss": "https", "ws": "http"}.get(parts.scheme.lower(), parts.scheme)
     ports = (parts.port, "", parts.default_port)
-    return _distinct(parts.join(port=port) for port in ports)
+    return _distinct(
+        each.join(port=port) for each in parts._replace(scheme=web).spellings for port in ports
+    )
 
 
 def websocket_urls(public_url: str) -> list[str]:
@@ -106,7 +178,8 @@ def websocket_urls(public_url: str) -> list[str]:
     secure = parts.scheme.lower() in ("wss", "https")
     path, mark, query = parts.rest.partition("?")
     return _distinct(
-        parts._replace(scheme=scheme, rest=end + mark + query).join(port=port)
+        each._replace(scheme=scheme, rest=end + mark + query).join(port=port)
+        for each in parts.spellings
         for scheme in (("wss", "https") if secure else ("ws", "http"))
         for end in (path, path if path.endswith("/") else f"{path}/")
         for port in ("", parts.port, parts.default_port)
@@ -124,6 +197,15 @@ class _Parts(NamedTuple):
     @property
     def default_port(self) -> str:
         return "443" if self.scheme.lower() in ("https", "wss") else "80"
+
+    @property
+    def spellings(self) -> list[_Parts]:
+        """As configured, and with scheme and host in lower case.
+
+        Twilio signs a host as it was written (§7); what was written for a number may differ.
+        """
+        lower = self._replace(scheme=self.scheme.lower(), host=self.host.lower())
+        return [self] if lower == self else [self, lower]
 
     def join(self, *, port: str) -> str:
         return f"{self.scheme}://{self.host}{f':{port}' if port else ''}{self.rest}"
@@ -148,10 +230,6 @@ def _split(url: str) -> _Parts | None:
     )
 
 
-def _without_user(url: str) -> str:
-    return re.sub(r"\A([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@", r"\1", url)
-
-
 def _lines(params: Params) -> list[str]:
     """Return name and value of each parameter, sorted; of repeated ones each value once (§7)."""
     lines: list[str] = []
@@ -163,21 +241,41 @@ def _lines(params: Params) -> list[str]:
 
 
 def _body_is_vouched_for(url: str, body: bytes | None) -> bool:
-    query = url.partition("?")[2].partition("#")[0]
-    promised = parse_qs(query).get("bodySHA256", [""])[0]
+    promised = _promised_hash(url)
     if not promised:
         return not body
     if body is None:
         return False
-    return hmac.compare_digest(hashlib.sha256(body).hexdigest().encode(), promised.lower().encode())
+    found = hashlib.sha256(body).hexdigest().encode()
+    return hmac.compare_digest(found, promised.lower().encode("utf-8", "surrogatepass"))
 
 
-def _fits(auth_token: str, urls: list[str], params: Params | None, signature: str | None) -> bool:
-    if not signature or not auth_token:
-        return False
-    given = signature.encode("utf-8", "surrogatepass")
+def _promised_hash(url: str) -> str:
+    query = url.partition("#")[0].partition("?")[2]
+    return parse_qs(query).get("bodySHA256", [""])[0]
+
+
+def _fits(
+    auth_token: str,
+    urls: list[str],
+    params: Params | None,
+    signature: str | None,
+    settings: str | None,
+) -> bool:
+    """Compare with all candidates, whatever the first of them says and whatever came.
+
+    How long it takes tells a forger neither which URL nor how much of a signature was right.
+    """
+    algorithm = algorithm_of(settings)
+    usable = bool(auth_token) and algorithm in _HASHES
+    algorithm = algorithm if usable else "HMAC_SHA1"
     # Bytes, because compare_digest raises on text outside ASCII.
-    return any(hmac.compare_digest(sign(auth_token, url, params).encode(), given) for url in urls)
+    given = (signature or "").encode("utf-8", "surrogatepass")
+    found = False
+    for url in urls:
+        expected = sign(auth_token, url, params, algorithm=algorithm).encode()
+        found |= hmac.compare_digest(expected, given)
+    return found and usable
 
 
 def _distinct(urls: Iterable[str]) -> list[str]:
