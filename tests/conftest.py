@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 from hypothesis import settings
 
@@ -11,3 +12,14 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+# Whatever account or tunnel this machine has: no test sees it, so none calls anybody.
+for _name in [*os.environ]:
+    if _name.startswith(("TWILIO_", "NGROK_", "TWISTREAM_PUBLIC_URL", "TWISTREAM_CALL_TO")):
+        del os.environ[_name]
+os.environ["TWISTREAM_ENV_FILE"] = ""
+os.environ["PATH"] = os.pathsep.join(
+    place
+    for place in os.environ.get("PATH", "").split(os.pathsep)
+    if not shutil.which("cloudflared", path=place)
+)

@@ -1,0 +1,109 @@
+"""Secrets that are not shown by accident: in a repr, a log, a pickle or a traceback.
+
+``%xmode Verbose`` prints the repr of every variable of every frame, so it is not enough to wrap a
+secret: what is unwrapped for a library must hide as well, for as long as it is a text.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any, NoReturn, Self
+
+HIDDEN = "<secret>"
+"""What is shown in place of a secret."""
+
+
+class QuietText(str):
+    """A text like any other, but its repr hides and it cannot be pickled.
+
+    `str()`, f-strings and `encode()` give the text: libraries put an ``Authorization`` header
+    together with these, and one that hid there would be sent to Twilio as ``<secret>``.  A repr is
+    never sent; it is what tracebacks, debuggers, `vars()` and the last line of a cell show.  What
+    is cut out of it or joined with it is an ordinary `str`.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        _refuse_pickling()
+
+
+class Secret:
+    """A secret, such as an auth token: only `reveal` gives its text.
+
+    Two are compared in constant time; comparing one with a `str` is never true.
+
+    Args:
+        text: Not empty.
+
+    Raises:
+        TypeError: If `text` is not a `str`; it is not shown.
+        ValueError: If it is empty.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        kind, is_text = type(text).__name__, isinstance(text, str)
+        # From here on a traceback that shows this frame's variables shows nothing.
+        text = QuietText(text) if is_text else QuietText()
+        if not is_text:
+            raise TypeError(f"a Secret holds a str, not {kind}; decode bytes first")
+        if not text:
+            raise ValueError("a Secret cannot be empty; use None where there is none")
+        object.__setattr__(self, "_text", text)
+
+    def reveal(self) -> str:
+        """Return the text, as a `str` whose repr still hides; hand it straight on."""
+        text: str = self._text  # type: ignore[attr-defined]  # a slot that only __init__ sets
+        return text
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    def __format__(self, spec: str) -> str:
+        return format(HIDDEN, spec)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self.reveal().encode(), other.reveal().encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self.reveal()))
+
+    def __setattr__(self, name: str, _value: object) -> NoReturn:
+        raise AttributeError(f"a Secret cannot be changed, so {name} cannot be set; make a new one")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a Secret cannot be changed, so {name} cannot be deleted")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        _refuse_pickling()
+
+
+def revealed(value: str | Secret | None) -> str:
+    """Return the text of `value`, as a `str` whose repr hides; "" for None."""
+    return value.reveal() if isinstance(value, Secret) else QuietText(value or "")
+
+
+def _refuse_pickling() -> NoReturn:
+    raise TypeError(
+        "a secret cannot be pickled, as it would then stand in a file or on a wire in plain text; "
+        "read it anew, with kit.settings(), in the process that needs it"
+    )

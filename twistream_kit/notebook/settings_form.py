@@ -1,0 +1,150 @@
+"""`kit.settings()`: what is set for a real call, and in a notebook a form for what is missing.
+
+What is typed travels to the kernel once, with the press of the button, and is never part of the
+widget's state.  The value of an `ipywidgets.Password` is: saved in the notebook in plain text
+whenever somebody saves before it is emptied, and sent back by the kernel with every key.  Nor
+could a press overtake the last letters, as each message may come on another thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from twistream_kit.errors import SettingsError
+from twistream_kit.live.secret import QuietText, Secret
+from twistream_kit.live.setting_sources import find, remember, take
+from twistream_kit.live.setting_table import BY_NAME
+from twistream_kit.live.settings import Settings
+from twistream_kit.notebook.kernel import answer_on_subshell, running_kernel
+from twistream_kit.notebook.markup import paragraph
+
+_FOLDER = Path(__file__).parent
+
+ASKS = (
+    "What is typed here is kept in this kernel's memory until it ends, and never in the notebook."
+)
+ALL_SET = "Everything that a real call needs is set. Go on with the next cells."
+
+
+class SettingsForm(anywidget.AnyWidget):
+    """A field for each setting that a real call still needs, and a button, *Use these*.
+
+    A press, or Enter in a field, checks what was typed and remembers it in this process, where
+    `settings` finds it from then on.  It empties every field, whatever comes of the check.
+
+    Args:
+        settings: What has been found so far; sees what is typed the next time it is asked.
+    """
+
+    _esm = _FOLDER / "settings_form.js"
+    _css = _FOLDER / "settings_form.css"
+
+    # One trait for all of it: each answer differs, and what belongs together arrives together.
+    shown = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._turn = 0
+        self._answer(ASKS, {})
+        self.on_msg(self._take_message)
+        answer_on_subshell(self)
+
+    def __repr__(self) -> str:
+        missing = ", ".join(self._settings.missing)
+        return f"<SettingsForm that asks for {missing or 'nothing more'}>"
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**options)
+        if isinstance(bundle, tuple):  # what a page without a kernel shows instead
+            names = ", ".join(self._settings.missing) or "nothing"
+            words = f"A form for what is missing for a real call: {names}."
+            bundle[0]["text/html"] = str(paragraph(f"{words} Run the notebook to fill it in."))
+        return bundle
+
+    def _take_message(self, _widget: object, content: Any, _buffers: object) -> None:
+        """Take what was typed out of a message, which the kernel keeps until the next one."""
+        typed = content.pop("use", None) if isinstance(content, dict) else None
+        if not isinstance(typed, dict):
+            return
+        quiet = {name: QuietText(typed[name]) for name in typed if isinstance(typed[name], str)}
+        typed.clear()
+        self._use(quiet)
+
+    def _use(self, typed: Mapping[str, QuietText]) -> None:
+        faults: dict[str, str] = {}
+        taken = []
+        for name in self._settings.missing:
+            text = typed.get(name, QuietText())
+            if not text.strip():
+                continue
+            try:
+                remember(name, text)
+            except SettingsError as error:
+                faults[name] = str(error)
+            else:
+                taken.append(BY_NAME[name].label)
+        self._answer(self._in_words(taken, faults), faults)
+
+    def _in_words(self, taken: list[str], faults: Mapping[str, str]) -> str:
+        if not self._settings.missing:
+            return ALL_SET
+        said = [f"Taken: {', '.join(taken)}."] if taken else []
+        if faults:
+            said.append(f"Not taken: {', '.join(BY_NAME[name].label for name in faults)}.")
+        elif not taken:
+            said.append("Nothing was typed.")
+        return " ".join(said)
+
+    def _answer(self, words: str, faults: Mapping[str, str]) -> None:
+        self._turn += 1
+        fields = [
+            {
+                "name": name,
+                "label": BY_NAME[name].label,
+                "hint": f"{name}: {BY_NAME[name].words}",
+                "secret": BY_NAME[name].is_secret,
+                "fault": faults.get(name, ""),
+            }
+            for name in self._settings.missing
+        ]
+        self.shown = {"turn": self._turn, "words": words, "fields": fields}
+
+
+_NEWEST: list[SettingsForm] = []
+
+
+def settings(*, ask: bool = True, **given: str | Secret | None) -> Settings:
+    """Read the settings for a real call; in a notebook, ask for what is missing.
+
+    They are taken from arguments, the environment, a file ``.env`` beside the notebook or above,
+    and what was typed into the form before, in that order.  Nothing waits for the form: the
+    settings returned see what is typed the next time they are asked.
+
+    Args:
+        ask: Whether to show the form where a kernel runs and something is missing.
+        **given: By attribute of `Settings`: ``settings(phone_number="+15550100001")``.  None or a
+            blank value counts as not given.
+
+    Raises:
+        SettingsError: If a value has another shape than it should; the value is not shown.
+        TypeError: If an argument has a name or a type that it cannot have.
+    """
+    found = Settings(find(take(given)))
+    if ask and running_kernel() is not None and not found.ready:
+        _show(SettingsForm(found))
+    return found
+
+
+def _show(form: SettingsForm) -> None:
+    from IPython.display import display
+
+    while _NEWEST:
+        _NEWEST.pop().close()  # a cell that is run again takes its earlier form away
+    _NEWEST.append(form)
+    display(form)  # type: ignore[no-untyped-call]
