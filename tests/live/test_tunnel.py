@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import socket
 
 import pytest
@@ -6,7 +7,8 @@ import pytest
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
 from twistream_kit.live.local_proxy import LocalProxy
 from twistream_kit.live.server import StreamServer
-from twistream_kit.live.tunnel import open_tunnel
+from twistream_kit.live.settings import settings
+from twistream_kit.live.tunnel import Tunnel, open_tunnel
 from twistream_kit.protocol import to_twilio
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -15,6 +17,14 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 @pytest.fixture
 async def server(serve):
     return await serve(auth_token=TOKEN)
+
+
+@pytest.fixture
+def nobody():
+    """An address of this machine at which nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -97,12 +107,137 @@ def test_missing_address_and_unknown_provider_are_named(monkeypatch, tmp_path):
     monkeypatch.delenv("TWISTREAM_PUBLIC_URL", raising=False)
     monkeypatch.chdir(tmp_path)
     server = StreamServer(auth_token=TOKEN)
-    with pytest.raises(TunnelError, match="there is no public address to use"):
+    monkeypatch.delenv("NGROK_AUTHTOKEN", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ways = "TWISTREAM_PUBLIC_URL .* NGROK_AUTHTOKEN .* cloudflared .* PATH"
+    with pytest.raises(TunnelError, match=ways):
         open_tunnel(server)
     with pytest.raises(SettingsError, match="needs its address"):
         open_tunnel(server, "static")
     with pytest.raises(TunnelError, match="no tunnel provider 'carrier pigeon'"):
         open_tunnel(server, "carrier pigeon")
+
+
+@pytest.fixture
+def nothing_set(monkeypatch, tmp_path):
+    """No setting, no cloudflared on the PATH, no file .env."""
+    for name in ("TWISTREAM_PUBLIC_URL", "NGROK_AUTHTOKEN", "NGROK_DOMAIN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("nothing_set")
+async def test_without_any_way_the_fallback_is_taken_and_says_so(server, proxy, said):
+    tunnel = open_tunnel(server, fallback_url=proxy.url)
+    async with tunnel:
+        assert server.public_url == tunnel.public_url == proxy.url
+        assert tunnel.provider == "static"
+        words = (
+            "no public address: TWISTREAM_PUBLIC_URL and NGROK_AUTHTOKEN are not set, and "
+            "cloudflared is not on the PATH; this one leads here from this machine only"
+        )
+        assert repr(tunnel) == f"<Tunnel (static): {proxy.url}; {words}>"
+        assert said(logging.WARNING) == [f"{words}: {proxy.url}"]
+    assert repr(tunnel) == "<Tunnel (static): not open>"
+
+
+@pytest.mark.usefixtures("nothing_set")
+async def test_configured_address_that_fails_falls_back_with_its_reason(server, proxy, nobody):
+    async with open_tunnel(server, url=nobody, fallback_url=proxy.url) as tunnel:
+        assert tunnel.public_url == proxy.url
+        reason = f"static: {nobody}/health does not answer (ConnectionError)"
+        assert tunnel.fallback_reason == reason
+    with pytest.raises(TunnelError, match="does not answer"):
+        await open_tunnel(server, url=nobody).__aenter__()
+
+
+@pytest.mark.usefixtures("nothing_set")
+async def test_fallback_that_fails_too_is_an_error(server, nobody):
+    tunnel = open_tunnel(server, fallback_url=nobody)
+    with pytest.raises(TunnelError, match="does not answer"):
+        await tunnel.__aenter__()
+    assert tunnel.ended.result(0) == "it could not be opened"
+    assert server.public_url is None
+
+
+@pytest.mark.usefixtures("nothing_set")
+async def test_malformed_setting_falls_back_where_that_is_allowed(server, proxy, monkeypatch):
+    monkeypatch.setenv("TWISTREAM_PUBLIC_URL", "http://example.com")
+    with pytest.raises(SettingsError, match="TWISTREAM_PUBLIC_URL"):
+        open_tunnel(server)
+    async with open_tunnel(server, fallback_url=proxy.url) as tunnel:
+        assert "TWISTREAM_PUBLIC_URL" in tunnel.fallback_reason
+    with pytest.raises(SettingsError, match="needs its address"):
+        open_tunnel(server, "static", fallback_url=proxy.url)  # a slip of the pen is no reason
+    with pytest.raises(SettingsError, match=r"fallback_url: .* is not an https address"):
+        open_tunnel(server, fallback_url="example.com")
+
+
+async def test_settings_may_be_given(server, proxy):
+    given = settings(public_url=proxy.url)
+    async with open_tunnel(server, settings=given) as tunnel:
+        assert (tunnel.provider, tunnel.public_url) == ("static", proxy.url)
+
+
+async def test_tunnel_tells_when_it_is_over_and_can_be_opened_again(server, proxy):
+    tunnel = open_tunnel(server, "static", url=proxy.url)
+    first = tunnel.ended
+    async with tunnel:
+        assert not first.done()
+        with pytest.raises(RuntimeError, match="the tunnel is running already"):
+            await tunnel.__aenter__()
+    assert first.result(0) == "closed"
+    async with tunnel:
+        assert not tunnel.ended.done()
+    assert tunnel.ended.result(0) == "closed"
+
+
+async def test_provider_that_dies_while_the_address_is_proved_ends_the_opening(server, nobody):
+    provider = Dying(nobody)
+    tunnel = Tunnel(server, provider)
+    with pytest.raises(TunnelError, match="the tunnel opened and went: it fell over"):
+        await asyncio.wait_for(tunnel.__aenter__(), 5)
+    assert provider.is_closed
+
+
+async def test_tunnel_that_dies_after_a_later_one_leaves_its_address(server, proxy, said):
+    provider = Dying(proxy.url)
+    provider.blow = asyncio.Event()
+    async with (
+        Tunnel(server, provider) as tunnel,
+        LocalProxy(server) as later,
+        open_tunnel(server, "static", url=later.url),
+    ):
+        provider.blow.set()
+        assert await asyncio.wait_for(tunnel.ended, 5) == "it fell over"
+        assert server.public_url == later.url
+        assert server.trouble == ""
+    assert f"the tunnel to {proxy.url} is gone: it fell over" in said(logging.ERROR)
+
+
+async def test_server_that_does_not_run_has_nothing_to_lead_to(proxy):
+    tunnel = open_tunnel(StreamServer(auth_token=TOKEN), "static", url=proxy.url)
+    with pytest.raises(ServerStopped, match="not running"):
+        await tunnel.__aenter__()
+
+
+def test_url_for_a_provider_that_gives_one_is_refused():
+    with pytest.raises(SettingsError, match="cloudflared gives the address"):
+        open_tunnel(StreamServer(auth_token=TOKEN), "cloudflared", url="https://example.com")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+async def test_provider_is_led_to_where_the_server_listens(serve, host):
+    try:
+        server = await serve(auth_token=TOKEN, host=host)
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    provider = Dying("http://127.0.0.1:9")
+    with pytest.raises(TunnelError):
+        await Tunnel(server, provider).__aenter__()
+    here = "[::1]" if ":" in host else "127.0.0.1"
+    assert provider.origin == f"{here}:{server.port}"
 
 
 async def test_call_passes_through_the_proxy_both_ways(server, proxy, dial):
@@ -150,6 +285,27 @@ async def test_proxy_that_does_not_run_has_no_address(server):
     assert repr(proxy) == "<LocalProxy not running>"
     with pytest.raises(ServerStopped, match="the local proxy is not running"):
         _ = proxy.url
+
+
+class Dying:
+    """A provider that dies at once, or when it is blown at."""
+
+    name, settles_within = "dying", 20.0
+
+    def __init__(self, url):
+        self.url, self.blow, self.is_closed, self.origin = url, None, False, None
+
+    async def open(self, origin):
+        self.origin = origin
+        return self.url
+
+    async def death(self):
+        if self.blow is not None:
+            await self.blow.wait()
+        return "it fell over"
+
+    async def close(self):
+        self.is_closed = True
 
 
 class _Port:

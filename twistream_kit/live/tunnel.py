@@ -4,44 +4,108 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import SettingsError, TunnelError
-from twistream_kit.live.environment import setting
+from twistream_kit.errors import SettingsError, TunnelError, TwistreamError
 from twistream_kit.live.server import StreamServer
-from twistream_kit.live.webhooks import HEALTH_PATH
+from twistream_kit.live.settings import Settings
+from twistream_kit.live.tunnel_choice import Wanted, choose
+from twistream_kit.live.tunnel_proof import prove
+from twistream_kit.live.tunnel_provider import Provider, StaticAddress
+from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
 from twistream_kit.protocol.stream_address import is_loopback
 
 logger = logging.getLogger("twistream_kit.live")
 
-PROOF_SECONDS = 10.0
-"""How long the proof may take."""
+_LISTENING_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not bound
 
 
 class Tunnel:
     """A public address; an async context manager that sets and resets `server.public_url`.
 
+    It is watched while it is open: when the provider dies, the server is told, and `trouble` says
+    why.  Leaving ends all that was started for it, also after a failed or interrupted entering.
+
+    Args:
+        server: The server to lead to.
+        provider: Where the address comes from; None if none is to be had.
+        fallback: What is taken when `provider` is None or fails.
+        why_not: Why there is no provider, in words.
+
     Attributes:
-        provider: Where the address comes from.
-        public_url: The address, once proved.
+        start_seconds: How long `kit.start` is to wait for it.
     """
 
-    def __init__(self, server: StreamServer, provider: str, url: str) -> None:
+    start_seconds = 45.0
+
+    def __init__(
+        self,
+        server: StreamServer,
+        provider: Provider | None,
+        *,
+        fallback: StaticAddress | None = None,
+        why_not: str = "",
+    ) -> None:
         self._server = server
-        self._url = url.rstrip("/")
-        self.provider = provider
-        self.public_url: str | None = None
+        self._wanted, self._fallback, self._why_not = provider, fallback, why_not
+        self._home = HomeLoop("the tunnel")
+        self._open: Provider | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._url: str | None = None
+        self._trouble = self._fallback_reason = ""
+        self._ended: Pending[str] = Pending()
+
+    @property
+    def provider(self) -> str:
+        """Where the address comes from: the provider's name."""
+        provider = self._open or self._wanted or self._fallback
+        return provider.name if provider is not None else ""
+
+    @property
+    def public_url(self) -> str | None:
+        """The address, once proved and while it is open; else None."""
+        return self._url
+
+    @property
+    def fallback_reason(self) -> str:
+        """Why this is the fallback and not a public address; empty if it is none."""
+        return self._fallback_reason
+
+    @property
+    def trouble(self) -> str:
+        """Why the address is gone, though nobody closed the tunnel; else empty."""
+        return self._trouble
+
+    @property
+    def ended(self) -> Pending[str]:
+        """Done when the tunnel is over: why, in words, or ``"closed"``."""
+        return self._ended
 
     def __repr__(self) -> str:
-        state = self.public_url or "not open"
+        state = self._url or (f"gone: {self._trouble}" if self._trouble else "not open")
+        if self._url and self._fallback_reason:
+            state += f"; {self._fallback_words()}"
         return f"<Tunnel ({self.provider}): {state}>"
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(_prove, self._url, self._server.nonce)
-        self._server.public_url = self.public_url = self._url
-        logger.info("the public address %s leads here", self._url)
+        self._home.enter()
+        if self._ended.done():
+            self._ended = self._home.pending()
+        self._trouble = self._fallback_reason = ""
+        try:
+            url = await self._open_one()
+            self._server.public_url = self._url = url
+        except BaseException:
+            await self._close("it could not be opened")
+            raise
+        if self._fallback_reason:
+            logger.warning("%s: %s", self._fallback_words(), url)
+        else:
+            logger.info("the public address %s leads here (%s)", url, self.provider)
+        self._watch = asyncio.create_task(self._watching(), name="watching a tunnel")
         return self
 
     async def __aexit__(
@@ -50,9 +114,76 @@ class Tunnel:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._server.public_url == self.public_url:
+        await self._close("closed")
+
+    async def _open_one(self) -> str:
+        why_not = self._why_not
+        if self._wanted is not None:
+            try:
+                return await self._open_and_prove(self._wanted)
+            except TwistreamError as error:
+                if self._fallback is None:
+                    raise
+                why_not = f"{self._wanted.name}: {error.problem}"
+                await self._wanted.close()
+        if self._fallback is None:
+            raise TunnelError("this tunnel has no provider", fix="Make it with open_tunnel(…)")
+        self._fallback_reason = why_not
+        return await self._open_and_prove(self._fallback)
+
+    async def _open_and_prove(self, provider: Provider) -> str:
+        self._open = provider
+        url = await provider.open(_origin(self._server))
+        proof = asyncio.ensure_future(
+            prove(url, self._server.nonce, settles_within=provider.settles_within)
+        )
+        death = asyncio.ensure_future(provider.death())
+        try:
+            await asyncio.wait((proof, death), return_when=asyncio.FIRST_COMPLETED)
+            if not proof.done():
+                raise TunnelError(
+                    f"the tunnel opened and went: {await death}",
+                    consequence="There is no public address",
+                    fix="Try again",
+                )
+            await proof
+        finally:
+            await end_tasks({proof, death})
+        return url
+
+    async def _watching(self) -> None:
+        if self._open is None:
+            return
+        why = await self._open.death()
+        self._trouble = why
+        if self._server.public_url == self._url:
+            self._server.lose_public_url(why)
+        else:
+            logger.error("the tunnel to %s is gone: %s", self._url, why)
+        self._url = None
+        await self._open.close()
+        fulfil(self._ended, why)
+
+    async def _close(self, why: str) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            await end_tasks({watch})
+        if self._url is not None and self._server.public_url == self._url:
             self._server.public_url = None
-        self.public_url = None
+        self._url = None
+        provider, self._open = self._open, None
+        try:
+            if provider is not None:
+                await provider.close()
+        finally:
+            await self._home.leave()
+            fulfil(self._ended, self._trouble or why)
+
+    def _fallback_words(self) -> str:
+        reach = "from this machine only" if is_loopback(self._url or "") else "in its place"
+        return (
+            f"no public address: {self._fallback_reason.rstrip('.')}; this one leads here {reach}"
+        )
 
 
 def open_tunnel(
@@ -60,7 +191,12 @@ def open_tunnel(
     provider: str = "auto",
     *,
     url: str | None = None,
+    fallback_url: str | None = None,
+    ssh: str | None = None,
+    remote_port: int | None = None,
+    ssh_options: Sequence[str] = (),
     unsigned: bool = False,
+    settings: Settings | None = None,
 ) -> Tunnel:
     """Give `server` a public address: ``tunnel = kit.start(kit.open_tunnel(server))``.
 
@@ -68,19 +204,30 @@ def open_tunnel(
     this process knows.
 
     Args:
-        server: A running server.
+        server: A server that runs when the tunnel is entered.
         provider: ``"static"`` for an address that leads here already (your own proxy, a domain,
-            Codespaces); ``"auto"`` takes that of ``TWISTREAM_PUBLIC_URL``.
-        url: The address, for ``"static"``: ``https://example.com``.
+            Codespaces); ``"ngrok"``; ``"cloudflared"``; ``"ssh"``; ``"auto"`` takes the first to
+            be had of ``TWISTREAM_PUBLIC_URL``, ngrok where ``NGROK_AUTHTOKEN`` is set and its
+            package installed, and cloudflared where it is on the PATH.
+        url: The address, for ``"static"``: ``https://example.com``; for ``"ssh"`` to a host of
+            yours, that of what listens there, in which ``{port}`` stands for the port.
+        fallback_url: An address to take when there is no other, or it fails, such as that of a
+            `LocalProxy`; the tunnel then says so in its repr and in the log.
+        ssh: ``user@host``, for ``"ssh"``; a service such as ``nokey@localhost.run`` needs no `url`.
+        remote_port: The port on that host, for ``"ssh"``: 8080 if not given, and 80 for a
+            service; 0 lets the host choose.
+        ssh_options: More arguments for ssh: ``("-p", "2222", "-i", "key")``.
         unsigned: Allow a server that checks no signatures.
+        settings: What `kit.settings` gave; None reads them.
 
     Returns:
         A tunnel that is not open yet.
 
     Raises:
-        TunnelError: If the server lets anybody in, or there is no such provider; on entering, if
-            the address does not lead here.
-        SettingsError: If the address is missing or malformed.
+        TunnelError: If the server lets anybody in, or there is no way to be had; on entering, if
+            the address cannot be had or does not lead here.
+        SettingsError: If what the provider needs is missing or malformed.
+        ValueError: If `remote_port` is out of range.
     """
     if not server.checks_signatures and not unsigned:
         raise TunnelError(
@@ -88,60 +235,17 @@ def open_tunnel(
             consequence="Anyone who finds the address could play into your call",
             fix="Make it with StreamServer(auth_token=…), or say unsigned=True",
         )
-    if provider == "auto":
-        url = url or setting("TWISTREAM_PUBLIC_URL")
-        if not url:
-            raise TunnelError(
-                "there is no public address to use",
-                consequence="Twilio cannot reach this machine",
-                fix="Set TWISTREAM_PUBLIC_URL, or say open_tunnel(server, 'static', url=…)",
-            )
-    elif provider != "static":
-        raise TunnelError(
-            f"there is no tunnel provider {provider!r}",
-            fix="Say 'static' with url=…, or 'auto' with TWISTREAM_PUBLIC_URL set",
-        )
-    if not url:
-        raise SettingsError("a static tunnel needs its address", fix="Say url='https://…'")
-    _check_url(url)
-    return Tunnel(server, provider, url)
-
-
-def _check_url(url: str) -> None:
+    fallback = None if fallback_url is None else StaticAddress(fallback_url, source="fallback_url")
+    wanted = Wanted(provider, url, ssh, remote_port, ssh_options, settings)
     try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.hostname and (
-        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
-    ):
-        return
-    raise SettingsError(
-        f"{url!r} is not an https address",
-        consequence="Twilio connects streams over TLS only",
-        fix="Give the https address under which this machine is reached",
-    )
+        return Tunnel(server, choose(wanted), fallback=fallback)
+    except (TunnelError, SettingsError) as error:
+        if fallback is None or provider != "auto":
+            raise
+        return Tunnel(server, None, fallback=fallback, why_not=error.problem)
 
 
-def _prove(url: str, nonce: str) -> None:
-    import requests
-
-    address = url + HEALTH_PATH
-    session = requests.Session()
-    # A proxy named in the environment must not catch what stays on this machine.
-    session.trust_env = not is_loopback(url)
-    try:
-        with session:
-            response = session.get(address, timeout=PROOF_SECONDS, allow_redirects=False)
-    except requests.RequestException as error:
-        raise TunnelError(
-            f"{address} does not answer ({type(error).__name__})",
-            consequence="Twilio would not reach this server either",
-            fix="Start the proxy or tunnel that leads to this server's port, and try again",
-        ) from error
-    if response.text.strip() != nonce:
-        raise TunnelError(
-            f"{address} answers, but not from this process (HTTP {response.status_code})",
-            consequence="Calls would go to somebody else's server, or to an earlier one of yours",
-            fix="Point the proxy or tunnel at this server's port",
-        )
+def _origin(server: StreamServer) -> str:
+    parts = urlsplit(server.url)
+    host = _LISTENING_EVERYWHERE.get(parts.hostname or "", parts.hostname or "127.0.0.1")
+    return f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"

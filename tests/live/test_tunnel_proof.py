@@ -1,0 +1,89 @@
+import asyncio
+import contextlib
+import re
+import socket
+import time
+
+import pytest
+
+from twistream_kit.errors import TunnelError
+from twistream_kit.live import tunnel_proof
+from twistream_kit.live.tunnel_proof import prove
+
+NONCE = "nonce of this very process"
+
+
+@pytest.fixture
+async def front(monkeypatch):
+    """A web server that gives these answers in turn, the last one for ever."""
+    monkeypatch.setattr(tunnel_proof, "PAUSE_SECONDS", 0.02)
+    async with contextlib.AsyncExitStack() as running:
+
+        async def start(*answers):
+            rest, asked = list(answers), []
+
+            async def serve(reader, writer):
+                asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+                status, text = rest.pop(0) if len(rest) > 1 else rest[0]
+                head = f"HTTP/1.1 {status} \r\nLocation: /login\r\nConnection: close\r\n\r\n"
+                with contextlib.suppress(OSError):
+                    writer.write(head.encode() + text.encode())
+                    await writer.drain()
+                writer.close()
+
+            listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+            await running.enter_async_context(listener)
+            return f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", asked
+
+        yield start
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 530])
+async def test_front_that_is_not_there_yet_is_asked_again(status, front):
+    url, asked = await front((status, "not yet"), (status, "not yet"), (200, NONCE + "\n"))
+    await prove(url, NONCE, settles_within=5)
+    assert len(asked) == 3
+    assert asked[0].startswith("GET /health HTTP/1.1\r\n")
+
+
+async def test_front_that_never_comes_is_given_up_at_the_limit(front):
+    url, asked = await front((530, "error code: 1033"))
+    began = time.monotonic()
+    with pytest.raises(TunnelError, match=r"/health leads nowhere \(HTTP 530\)"):
+        await prove(url, NONCE, settles_within=0.3)
+    assert 0.1 < time.monotonic() - began < 3
+    assert len(asked) > 2
+
+
+async def test_static_address_is_asked_once(front):
+    url, asked = await front((502, ""), (200, NONCE))
+    with pytest.raises(TunnelError, match=r"leads nowhere \(HTTP 502\)"):
+        await prove(url, NONCE)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(200, ""), (404, ""), (302, ", and make it public"), (401, ", and make it public")],
+)
+async def test_answer_of_somebody_else_is_final(status, hint, front):
+    url, asked = await front((status, "somebody else"), (200, NONCE))
+    words = re.escape(f"not from this process (HTTP {status})")
+    with pytest.raises(TunnelError, match=words) as raised:
+        await prove(url, NONCE, settles_within=5)
+    assert raised.value.fix.startswith(f"Point the proxy or tunnel at this server's port{hint}")
+    assert len(asked) == 1
+
+
+async def test_answer_without_end_is_not_read_to_its_end(front):
+    url, _ = await front((200, NONCE + "x" * 5_000_000))
+    with pytest.raises(TunnelError, match="not from this process"):
+        await prove(url, NONCE)
+
+
+async def test_proof_that_hangs_is_given_up(monkeypatch):
+    monkeypatch.setattr(tunnel_proof, "PROOF_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        with pytest.raises(TunnelError, match=r"does not answer \((ReadTimeout|timed out)\)"):
+            await prove(url, NONCE)
