@@ -11,7 +11,7 @@ import pytest
 import requests
 from twilio.rest import Client
 
-from twistream_kit.live import environment, tunnel
+from twistream_kit.live import settings, tunnel
 from twistream_kit.live.dialling import place_call
 from twistream_kit.live.local_proxy import LocalProxy
 from twistream_kit.live.server import StreamServer
@@ -68,7 +68,7 @@ def proxy_that_does_not_run():
 
 
 def no_account_at_all():
-    environment.client_from_environment()
+    settings.client_from_environment()
 
 
 def unsigned_tunnel():
@@ -171,13 +171,15 @@ TEXTS = {
         "Make it with StreamServer(auth_token=…), or say unsigned=True."
     ),
     tunnel_without_address: (
-        "there is no public address to use. Twilio cannot reach this machine. Set "
-        "TWISTREAM_PUBLIC_URL, or say open_tunnel(server, 'static', url=…)."
+        "TWISTREAM_PUBLIC_URL and NGROK_AUTHTOKEN are not set, and cloudflared is not on the PATH. "
+        "There is no public address, and Twilio cannot reach this machine. Set "
+        "TWISTREAM_PUBLIC_URL to an https address that leads here, or set NGROK_AUTHTOKEN and "
+        "install the package ngrok, or put cloudflared on the PATH."
     ),
     tunnel_without_url: "a static tunnel needs its address. Say url='https://…'.",
     unknown_provider: (
-        "there is no tunnel provider 'bongo'. Say 'static' with url=…, or 'auto' with "
-        "TWISTREAM_PUBLIC_URL set."
+        "there is no tunnel provider 'bongo'. Say one of 'auto', 'static', 'ngrok', "
+        "'cloudflared', 'ssh'."
     ),
     tunnel_without_tls: (
         "'http://example.com' is not an https address. Twilio connects streams over TLS only. "

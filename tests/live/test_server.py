@@ -13,6 +13,7 @@ from twistream_kit.live.local_proxy import LocalProxy
 from twistream_kit.live.server import StreamServer
 from twistream_kit.live.stream_list import KEPT_ENDED_STREAMS
 from twistream_kit.live.tunnel import Tunnel
+from twistream_kit.live.tunnel_provider import StaticAddress
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -282,7 +283,8 @@ def test_constructors_touch_no_loop():
         made["twilio"] = SimulatedTwilio(ring_seconds=0)
         made["server"] = StreamServer()
         made["proxy"] = LocalProxy(made["server"])
-        made["tunnel"] = Tunnel(made["server"], "static", "")
+        made["address"] = StaticAddress("http://127.0.0.1:1")
+        made["tunnel"] = Tunnel(made["server"], made["address"])
 
     thread = threading.Thread(target=asyncio.run, args=(make(),))
     thread.start()
@@ -290,7 +292,7 @@ def test_constructors_touch_no_loop():
 
     async def enter():
         async with made["twilio"], made["server"] as server, made["proxy"] as proxy:
-            made["tunnel"]._url = proxy.url
+            made["address"]._url = proxy.url
             async with made["tunnel"]:
                 assert server.public_url == proxy.url
             assert made["twilio"].url
@@ -317,3 +319,13 @@ async def test_result_of_next_stream_on_the_loop_of_the_server_is_refused(serve)
     server = await serve()
     with pytest.raises(WouldDeadlock, match="Both would wait for ever"):
         server.next_stream().result(1)
+
+
+@pytest.mark.parametrize(
+    ("public_url", "base"),
+    [("wss://example.com/", "https://example.com"), ("ws://127.0.0.1:1", "http://127.0.0.1:1")],
+)
+def test_an_address_with_the_scheme_of_the_stream_serves_webhooks_too(public_url, base):
+    server = StreamServer(public_url=public_url)
+    assert (server.base_url, server.twiml_url) == (base, f"{base}/twiml")
+    assert server.stream_url == public_url.rstrip("/") + "/media"

@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from twistream_kit.live.webhooks import KEPT_EVENTS, Answer, StatusEvent, Webhooks
+from twistream_kit.live.status_events import StatusEvent
+from twistream_kit.live.webhooks import Answer
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 RINGING = {
@@ -82,6 +83,13 @@ async def test_twiml_names_the_public_address(serve, ask):
     assert ElementTree.fromstring(body).find("Connect/Stream").get("url") == (
         "wss://example.com/media"
     )
+
+
+async def test_twiml_has_twilio_report_what_becomes_of_the_stream(serve, ask):
+    server = await serve(public_url="https://example.com/")
+    _, _, body = read(await ask(server, get("/twiml")))
+    stream = ElementTree.fromstring(body).find("Connect/Stream")
+    assert stream.get("statusCallback") == "https://example.com/status" == server.status_url
 
 
 async def test_numbers_too_long_for_twilio_give_an_error_and_not_bad_twiml(serve, ask):
@@ -161,14 +169,6 @@ async def test_status_callbacks_are_kept_in_order(serve, ask):
 async def test_status_answer_is_empty(serve, ask):
     status, _, body = read(await ask(await serve(), post("/status", RINGING)))
     assert (status, body) == (204, "")
-
-
-def test_status_callbacks_are_not_kept_for_ever():
-    webhooks = Webhooks(None)
-    for number in range(KEPT_EVENTS + 5):
-        webhooks._note({"CallSid": str(number)})
-    assert len(webhooks.events) == KEPT_EVENTS
-    assert webhooks.events[-1].call_sid == str(KEPT_EVENTS + 4)
 
 
 def test_answer_is_text_unless_said_otherwise():

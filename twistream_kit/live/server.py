@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import weakref
-from collections.abc import Sequence
-from http import HTTPStatus
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request, Response
 
-from twistream_kit.errors import ServerStopped
+from twistream_kit.errors import ServerStopped, TunnelError
+from twistream_kit.live.addresses import ServerAddresses
+from twistream_kit.live.gate import Gate
+from twistream_kit.live.running_servers import note_running, note_stopped
+from twistream_kit.live.secret import Secret
 from twistream_kit.live.server_options import (
     check_handler,
     check_path,
-    check_public_url,
     check_token,
     port_error,
 )
 from twistream_kit.live.session import Handler, StreamSession
+from twistream_kit.live.status_events import Listener, StatusBook, StatusEvent
 from twistream_kit.live.stream import MediaStream
 from twistream_kit.live.stream_list import StreamList
 from twistream_kit.live.web_request import RequestConnection
-from twistream_kit.live.webhooks import (
-    STATUS_PATH,
-    TWIML_PATH,
-    Answer,
-    StatusEvent,
-    Webhooks,
-)
+from twistream_kit.live.webhooks import Webhooks
 from twistream_kit.pending import HomeLoop, Pending, fail
+from twistream_kit.protocol import signature
 from twistream_kit.protocol.lead import LEAD_SECONDS, check_lead
-from twistream_kit.protocol.twiml import stream_url as stream_url_of
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -51,7 +49,7 @@ class HasCallSid(Protocol):
         """CA and 32 hex digits."""
 
 
-class StreamServer:
+class StreamServer(ServerAddresses):
     """A server for Twilio's bidirectional Media Streams; an async context manager.
 
     Enter it with ``async with`` on any loop, or with ``kit.start(server)`` in a notebook.  The
@@ -85,7 +83,7 @@ class StreamServer:
         port: int = 0,
         path: str = "/media",
         public_url: str | None = None,
-        auth_token: str | None = None,
+        auth_token: str | Secret | None = None,
         lead_seconds: float = LEAD_SECONDS,
         dead_after: float = DEAD_AFTER_SECONDS,
     ) -> None:
@@ -97,28 +95,18 @@ class StreamServer:
         check_handler(handler)
         check_path(path)
         check_token(auth_token)
-        self.public_url = public_url
-        self._handler, self._host, self._wanted_port, self._path = handler, host, port, path
+        super().__init__(host, path, public_url)
+        self._handler, self._wanted_port = handler, port
         self._has_token = auth_token is not None
         self._lead_seconds, self._dead_after = lead_seconds, dead_after
         self._home = HomeLoop("the stream server")
-        self._webhooks = Webhooks(auth_token)
-        self._port: int | None = None
+        self._webhooks = Webhooks(auth_token, self._note_status)
+        self._gate = Gate(self._webhooks, self, path)
+        self._status = StatusBook()
         self._server: Server | None = None
         self._sessions: set[StreamSession] = set()
         self._connections: weakref.WeakSet[RequestConnection] = weakref.WeakSet()
         self._list = StreamList()
-
-    @property
-    def public_url(self) -> str | None:
-        """The address at which Twilio reaches this server, without the path; None if unknown."""
-        return self._public_url
-
-    @public_url.setter
-    def public_url(self, url: str | None) -> None:
-        if url is not None:
-            check_public_url(url)
-        self._public_url = url
 
     @property
     def checks_signatures(self) -> bool:
@@ -126,45 +114,9 @@ class StreamServer:
         return self._has_token
 
     @property
-    def port(self) -> int:
-        """The port it listens on.
-
-        Raises:
-            ServerStopped: If it does not run.
-        """
-        if self._port is None:
-            raise ServerStopped(
-                "the stream server is not running, so it has no port",
-                fix="Start it with kit.start(server) or `async with server`",
-            )
-        return self._port
-
-    @property
-    def base_url(self) -> str:
-        """The public address, or the local one where there is none."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
-
-    @property
-    def url(self) -> str:
-        """The local address of the WebSocket."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"ws://{host}:{self.port}{self._path}"
-
-    @property
-    def stream_url(self) -> str:
-        """What ``<Stream url>`` needs: the wss form of `public_url`, else `url`."""
-        return self.url if self.public_url is None else stream_url_of(self.public_url, self._path)
-
-    @property
-    def twiml_url(self) -> str:
-        """What a number's ``voice_url`` needs, for incoming calls."""
-        return self.base_url + TWIML_PATH
-
-    @property
-    def status_url(self) -> str:
-        """Where status callbacks of calls and streams may be sent; see `status_events`."""
-        return self.base_url + STATUS_PATH
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop it runs on, or None."""
+        return self._home.loop
 
     @property
     def nonce(self) -> str:
@@ -174,7 +126,7 @@ class StreamServer:
     @property
     def status_events(self) -> list[StatusEvent]:
         """The status callbacks that have arrived, oldest first."""
-        return list(self._webhooks.events)
+        return self._status.events
 
     @property
     def streams(self) -> Sequence[MediaStream]:
@@ -185,7 +137,8 @@ class StreamServer:
         if self._port is None:
             return "<StreamServer: not running>"
         n_open = sum(stream.is_open for stream in self.streams)
-        return f"<StreamServer {self.stream_url}: {n_open} open of {len(self.streams)} streams>"
+        url = signature.without_user(self.stream_url)  # a password in it is not to be shown
+        return f"<StreamServer {url}: {n_open} open of {len(self.streams)} streams>"
 
     def next_stream(self, call: HasCallSid | str | None = None) -> Pending[MediaStream]:
         """Wait for a stream: the oldest open one not handed out yet, else the next to start.
@@ -197,15 +150,60 @@ class StreamServer:
             call: A `Call` or its SID, for that call's stream and no other.
 
         Returns:
-            A `Pending`; it gets a `ServerStopped` when the server stops first.
+            A `Pending`.  It gets a `ServerStopped` when the server stops first, a `TunnelError`
+            when the public address is lost, and a `CallRefused` when Twilio reports that the call
+            has ended, or could not open its stream.
         """
         wait: Pending[MediaStream] = Pending(self._home.loop)
         call_sid = call if call is None or isinstance(call, str) else call.sid
         try:
-            self._home.call(self._list.wait_for, call_sid, wait)
+            self._home.call(self._wait_for_stream, call_sid, wait)
         except ServerStopped as error:
             fail(wait, error)
         return wait
+
+    def follow_call(
+        self, call_sid: str, listener: Listener, on_stop: Callable[[], None] | None = None
+    ) -> Callable[[], None]:
+        """Have `listener` told of the status callbacks of a call, those that came already first.
+
+        Callable from any thread; both functions are called on the server's loop.
+
+        Args:
+            call_sid: CA and 32 hex digits.
+            listener: Takes one `StatusEvent`.
+            on_stop: Called when the server stops.
+
+        Returns:
+            What ends it; calling that twice does no harm.
+
+        Raises:
+            ServerStopped: If the server does not run.
+        """
+        self._home.call(self._status.follow, call_sid, listener, on_stop)
+
+        def end() -> None:
+            with contextlib.suppress(ServerStopped):
+                self._home.call(self._status.unfollow, call_sid, listener)
+
+        return end
+
+    def lose_public_url(self, why: str) -> None:
+        """Note that the public address leads here no more; callable from any thread.
+
+        Nothing new can come from outside, so all waits for streams get a `TunnelError`.  What the
+        open streams have to say of it stands in their `trouble`; they end when their connections
+        do, or when nothing arrives for `dead_after` seconds.
+
+        Args:
+            why: What happened to it, in words.
+        """
+        with contextlib.suppress(ServerStopped):
+            self._home.call(self._lose_public_url, why)
+
+    def signature_for_handshake(self) -> str | None:
+        """Return the signature that Twilio's handshake would bear here; None if none is checked."""
+        return self._webhooks.sign_handshake(self.stream_url)
 
     async def __aenter__(self) -> Self:
         self._home.enter()
@@ -214,7 +212,7 @@ class StreamServer:
                 self._serve_socket,
                 self._host,
                 self._wanted_port,
-                process_request=self._process_request,
+                process_request=self._gate.answer,
                 create_connection=self._connection,  # type: ignore[arg-type]  # any factory will do
                 # Twilio offers no compression (§2.1) and answers pings only as far as we know
                 # (§2.3): silence is what tells a dead call, see `dead_after`.
@@ -229,6 +227,7 @@ class StreamServer:
                 raise port_error(error, self._host, self._wanted_port) from error
             raise
         self._port = next(iter(self._server.sockets)).getsockname()[1]
+        note_running(self)
         return self
 
     async def __aexit__(
@@ -237,10 +236,12 @@ class StreamServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        note_stopped(self)
         server, self._server = self._server, None
         for session in list(self._sessions):
             session.stop()
         if server is not None:
+            await _stop_accepting(server)
             server.close()
             for connection in list(self._connections):
                 connection.give_up()  # who never finishes asking must not hold up the stop
@@ -248,6 +249,37 @@ class StreamServer:
         await self._home.leave()
         self._port = None
         self._list.stop()
+        self._status.stop()
+
+    def _wait_for_stream(self, call_sid: str | None, wait: Pending[MediaStream]) -> None:
+        self._list.wait_for(call_sid, wait)
+        self._give_up_what_cannot_come(call_sid)
+
+    def _give_up_what_cannot_come(self, call_sid: str | None) -> None:
+        error = None if call_sid is None else self._status.why_no_stream(call_sid)
+        if error is not None:
+            self._list.give_up(error, call_sid)
+
+    def _note_status(self, event: StatusEvent) -> None:
+        self._status.note(event)
+        for stream in self.streams:
+            if stream.call_sid == event.call_sid:
+                stream.capture.note_status(event.at, event.name)
+        self._give_up_what_cannot_come(event.call_sid)
+
+    def _lose_public_url(self, why: str) -> None:
+        self._public_url, self._trouble = None, why
+        logger.error("the public address is gone: %s", why)
+        for stream in self.streams:
+            if not stream.closed.done():
+                stream.trouble = why
+        self._list.give_up(
+            TunnelError(
+                f"the public address is gone: {why}",
+                consequence="No stream can come in from outside",
+                fix="Open a tunnel again and place the call anew",
+            )
+        )
 
     def _connection(self, *args: Any, **kwargs: Any) -> RequestConnection:
         connection = RequestConnection(*args, **kwargs)
@@ -263,6 +295,8 @@ class StreamServer:
             stream = await session.opening()
             if stream is None:
                 return
+            for event in self._status.of(stream.call_sid):
+                stream.capture.note_status(event.at, event.name)
             self._list.announce(stream)
             with self._home.in_a_hurry():
                 await session.run(stream, self._handler)
@@ -270,35 +304,12 @@ class StreamServer:
             self._sessions.discard(session)
             self._list.forget_old()
 
-    def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
-        web = socket.web if isinstance(socket, RequestConnection) else None
-        if web is None:
-            raise TypeError("the stream server makes its own connections")
-        if web.refusal:
-            return _response(socket, Answer(HTTPStatus(web.refusal)))
-        headers = request.headers.get_all("X-Twilio-Signature")
-        header = headers[0] if len(headers) == 1 else None
-        if web.path != self._path:
-            answer = self._webhooks.answer(web, header, self.base_url, self.stream_url)
-            return _response(socket, answer)
-        if not web.is_upgrade:
-            text = "This is the address of a WebSocket; Twilio's <Stream> connects here.\n"
-            return _response(socket, Answer(HTTPStatus.UPGRADE_REQUIRED, text))
-        if self._webhooks.admits(self.stream_url, header):
-            return None
-        logger.warning(
-            "a stream without a valid signature was refused; is the public address right? "
-            "It is %s here",
-            self.stream_url,
-        )
-        text = "The signature is missing or does not fit.\n"
-        return _response(socket, Answer(HTTPStatus.FORBIDDEN, text))
 
-
-def _response(socket: ServerConnection, answer: Answer) -> Response:
-    response = socket.respond(answer.status, answer.text)
-    del response.headers["Content-Type"]
-    response.headers["Content-Type"] = answer.content_type
-    if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        response.headers["Allow"] = "GET, POST"
-    return response
+async def _stop_accepting(server: Server) -> None:
+    # asyncio of Python 3.11 drops a socket, unclosed, that it accepted in the very turn in which
+    # its server was closed; a last callback of Twilio's often comes just then.
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # of Windows' loop, which does not do so
+        for listening in server.sockets:
+            loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0)

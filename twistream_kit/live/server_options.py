@@ -6,6 +6,7 @@ import errno
 from urllib.parse import urlsplit
 
 from twistream_kit.errors import SettingsError
+from twistream_kit.live.secret import Secret, revealed
 from twistream_kit.live.webhooks import OWN_PATHS
 
 
@@ -42,13 +43,13 @@ def check_public_url(url: str) -> None:
         )
 
 
-def check_token(auth_token: str | None) -> None:
+def check_token(auth_token: str | Secret | None) -> None:
     """Refuse a token that lets nobody in.
 
     Raises:
         SettingsError: If it is empty.
     """
-    if auth_token == "":
+    if auth_token is not None and not revealed(auth_token):
         raise SettingsError(
             "auth_token is empty",
             consequence="No signature could ever fit, so nobody would get in",

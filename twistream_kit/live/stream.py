@@ -66,6 +66,7 @@ class MediaStream:
         closed: A `Pending` with the `StreamEnd`.
         handler_error: What the handler raised, or None.
         newest: The playback asked for last, or None.
+        trouble: What has befallen the way to it, such as the loss of the tunnel, or empty.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class MediaStream:
         self.closed: Pending[StreamEnd] = Pending(home.loop)
         self.handler_error: BaseException | None = None
         self.newest: Playing | None = None
+        self.trouble = ""
 
     @property
     def stream_sid(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twistream_kit.errors import ServerStopped
+from twistream_kit.errors import ServerStopped, TwistreamError
 from twistream_kit.live.stream import MediaStream
 from twistream_kit.pending import Pending, fail, fulfil
 
@@ -49,6 +49,13 @@ class StreamList:
         if not answered:
             self._not_handed_out.append(stream)
 
+    def give_up(self, error: TwistreamError, call_sid: str | None = None) -> None:
+        """End the waits for the stream of that call, or all waits for None, with `error`."""
+        given_up = [w for sid, w in self._waiting if call_sid in (None, sid)]
+        self._waiting = [(s, w) for s, w in self._waiting if call_sid not in (None, s)]
+        for wait in given_up:
+            fail(wait, error)
+
     def forget_old(self) -> None:
         """Let go of all but the last ten that ended."""
         ended = [stream for stream in self._streams if stream.closed.done()]
@@ -58,7 +65,5 @@ class StreamList:
 
     def stop(self) -> None:
         """End all waits, because the server stops."""
-        waiting, self._waiting = self._waiting, []
-        for _, wait in waiting:
-            fail(wait, ServerStopped.before("a stream started"))
+        self.give_up(ServerStopped.before("a stream started"))
         self._not_handed_out.clear()

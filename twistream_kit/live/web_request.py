@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
 
 from websockets.asyncio.server import ServerConnection
+
+from twistream_kit.protocol import webhook_parameters
+from twistream_kit.protocol.signature import vouches_for_body
+from twistream_kit.protocol.webhook_parameters import Parameters
 
 MAX_HEAD_BYTES = 32_768
 """What is longer, and what is no request at all, is left to `websockets` to refuse."""
@@ -52,13 +55,24 @@ class WebRequest:
         """The path without the query."""
         return self.target.partition("?")[0]
 
-    def form(self) -> dict[str, str | list[str]]:
-        """The parameters of a POST's form; a name given several times has a list."""
-        return _grouped(self.body.decode("utf-8", "replace"))
+    @property
+    def has_form(self) -> bool:
+        """Whether the body is a form: a POST whose query does not vouch for it as a whole (§7)."""
+        return self.method == "POST" and not vouches_for_body(self.target)
 
-    def query(self) -> dict[str, str | list[str]]:
+    def parameters(self) -> Parameters:
+        """What it says, wherever that stands: query, form, or a JSON object in the body."""
+        if self.method != "POST":
+            return self.query()
+        return self.form() if self.has_form else webhook_parameters.from_json(self.body)
+
+    def form(self) -> Parameters:
+        """The parameters of a POST's form; a name given several times has a list."""
+        return webhook_parameters.from_form(self.body)
+
+    def query(self) -> Parameters:
         """The parameters of the query."""
-        return _grouped(self.target.partition("?")[2])
+        return webhook_parameters.from_query(self.target.partition("?")[2])
 
 
 class RequestConnection(ServerConnection):
@@ -130,14 +144,3 @@ class RequestConnection(ServerConnection):
 def _as_get(head: bytes) -> bytes:
     _, _, remains = head.partition(b" ")
     return b"GET " + _BODY_HEADERS.sub(b"", remains)
-
-
-def _grouped(text: str) -> dict[str, str | list[str]]:
-    grouped: dict[str, str | list[str]] = {}
-    for name, value in parse_qsl(text, keep_blank_values=True):
-        known = grouped.get(name)
-        if known is None:
-            grouped[name] = value
-        else:
-            grouped[name] = [*known, value] if isinstance(known, list) else [known, value]
-    return grouped

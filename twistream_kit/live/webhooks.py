@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from twistream_kit.errors import LocalProtocolError
+from twistream_kit.live.secret import Secret, revealed
+from twistream_kit.live.status_events import StatusEvent
 from twistream_kit.live.web_request import WebRequest
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.twiml import connect_stream
@@ -22,9 +24,6 @@ from twistream_kit.protocol.twiml import connect_stream
 logger = logging.getLogger("twistream_kit.live")
 
 OWN_PATHS = TWIML_PATH, STATUS_PATH, HEALTH_PATH = "/twiml", "/status", "/health"
-
-KEPT_EVENTS = 1000
-"""How many status callbacks are kept; a call makes about six."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,37 +41,29 @@ class Answer:
     content_type: str = "text/plain; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class StatusEvent:
-    """One status callback of a call or a stream (§6.6, §8).
-
-    Attributes:
-        at: When it arrived, in seconds of the monotonic clock.
-        name: ``CallStatus`` or ``StreamEvent``: ``ringing``, ``completed``, ``stream-started`` …
-        call_sid: The call.
-        parameters: Everything it said.
-    """
-
-    at: float
-    name: str
-    call_sid: str
-    parameters: dict[str, str | list[str]]
-
-
 class Webhooks:
     """The answers of one server.
 
     Args:
         auth_token: Signatures are checked when it is given.
+        note: Told of each status callback.
     """
 
-    def __init__(self, auth_token: str | None) -> None:
-        self._auth_token = auth_token
+    def __init__(
+        self, auth_token: str | Secret | None, note: Callable[[StatusEvent], None]
+    ) -> None:
+        self._auth_token = None if auth_token is None else Secret(revealed(auth_token))
+        self._note = note
         self.nonce = secrets.token_hex(16)
-        self.events: deque[StatusEvent] = deque(maxlen=KEPT_EVENTS)
 
     def answer(
-        self, request: WebRequest, signature_header: str | None, base_url: str, stream_url: str
+        self,
+        request: WebRequest,
+        signature_header: str | None,
+        base_url: str,
+        stream_url: str,
+        *,
+        settings: str | None = None,
     ) -> Answer:
         """Answer one request.
 
@@ -81,47 +72,61 @@ class Webhooks:
             signature_header: ``X-Twilio-Signature``, or None.
             base_url: The configured public address, without a path of ours.
             stream_url: Where ``<Stream>`` shall connect.
+            settings: `signature.SETTINGS_HEADER`, or None.
         """
         if request.path == HEALTH_PATH:
             return Answer(HTTPStatus.OK, self.nonce)
         if request.path not in (TWIML_PATH, STATUS_PATH):
             return Answer(HTTPStatus.NOT_FOUND, f"Nothing lives at {request.path}.\n")
-        if not self._is_signed(request, signature_header, base_url.rstrip("/") + request.target):
+        url = base_url.rstrip("/") + request.target
+        if not self._is_signed(request, signature_header, url, settings):
             logger.warning("a request for %s without a valid signature was refused", request.path)
             return Answer(HTTPStatus.FORBIDDEN, "The signature is missing or does not fit.\n")
-        parameters = request.form() if request.method == "POST" else request.query()
+        parameters = request.parameters()
         if request.path == STATUS_PATH:
-            return self._note(parameters)
-        return _twiml(stream_url, parameters)
+            return self._noted(StatusEvent.of(parameters, time.monotonic()))
+        return _twiml(stream_url, base_url.rstrip("/") + STATUS_PATH, parameters)
 
-    def admits(self, stream_url: str, signature_header: str | None) -> bool:
+    def admits(
+        self, stream_url: str, signature_header: str | None, *, settings: str | None = None
+    ) -> bool:
         """Whether a handshake with this signature may open a stream."""
         if self._auth_token is None:
             return True
-        return signature.is_valid_handshake(self._auth_token, stream_url, signature_header)
+        token = self._auth_token.reveal()
+        return signature.is_valid_handshake(token, stream_url, signature_header, settings=settings)
 
-    def _is_signed(self, request: WebRequest, header: str | None, url: str) -> bool:
+    def sign_handshake(self, stream_url: str) -> str | None:
+        """Return the signature that Twilio's handshake would bear; None if none is checked."""
+        if self._auth_token is None:
+            return None
+        return signature.sign(self._auth_token.reveal(), signature.signed_url(stream_url))
+
+    def _is_signed(
+        self, request: WebRequest, header: str | None, url: str, settings: str | None
+    ) -> bool:
         if self._auth_token is None:
             return True
-        form = request.form() if request.method == "POST" else None
-        return signature.is_valid(self._auth_token, url, form, header)
+        form = request.form() if request.has_form else None
+        body = None if request.has_form or request.method == "GET" else request.body
+        token = self._auth_token.reveal()
+        return signature.is_valid(token, url, form, header, body=body, settings=settings)
 
-    def _note(self, parameters: dict[str, str | list[str]]) -> Answer:
-        name = parameters.get("StreamEvent") or parameters.get("CallStatus") or ""
-        event = StatusEvent(
-            time.monotonic(), _first(name), _first(parameters.get("CallSid", "")), parameters
-        )
-        self.events.append(event)
+    def _noted(self, event: StatusEvent) -> Answer:
         logger.info("call %s: %s", event.call_sid, event.name)
+        self._note(event)
         return Answer(HTTPStatus.NO_CONTENT)  # as §6.5 asks
 
 
-def _twiml(stream_url: str, parameters: dict[str, str | list[str]]) -> Answer:
+def _twiml(stream_url: str, status_url: str, parameters: dict[str, str | list[str]]) -> Answer:
     numbers = {
         name.lower(): _first(parameters[name]) for name in ("From", "To") if parameters.get(name)
     }
     try:
-        return Answer(HTTPStatus.OK, connect_stream(stream_url, parameters=numbers), "text/xml")
+        twiml = connect_stream(
+            stream_url, parameters=numbers, status_callback=status_url, inline=False
+        )
+        return Answer(HTTPStatus.OK, twiml, "text/xml")
     except LocalProtocolError as error:
         logger.error("no TwiML for an incoming call: %s", error)
         return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{error}\n")

@@ -25,7 +25,11 @@ T = TypeVar("T")
 logger = logging.getLogger("twistream_kit.notebook")
 
 START_SECONDS = 10.0
-"""How long `start` waits for something to be entered, and `stop` for it to be left."""
+"""How long `start` waits for something to be entered, and `stop` for it to be left.
+
+What needs longer by its nature, such as a tunnel whose name must first become known to the world,
+says so itself, in an attribute `start_seconds`.
+"""
 
 _LOCK = threading.RLock()
 _loop: KitLoop | None = None
@@ -53,7 +57,7 @@ def start(thing: Any, *, name: str | None = None) -> Any:
     Raises:
         TypeError: If it is neither.
         WouldDeadlock: If said on the kit's own loop.
-        TwistreamError: If it is not ready within ten seconds.
+        TwistreamError: If it is not ready within ten seconds, or within `thing.start_seconds`.
         Exception: Whatever entering it raised.
     """
     check_startable(thing)
@@ -70,7 +74,7 @@ def start(thing: Any, *, name: str | None = None) -> Any:
         keeper = Keeper(key, thing, _running_loop())
         _keepers[key] = keeper
         try:
-            return keeper.wait_entered(START_SECONDS)
+            return keeper.wait_entered(getattr(thing, "start_seconds", START_SECONDS))
         except BaseException:
             keeper.request_stop()
             _keepers.pop(key, None)

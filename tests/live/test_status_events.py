@@ -1,0 +1,122 @@
+import pytest
+
+from twistream_kit.errors import CallRefused, ServerStopped
+from twistream_kit.live.status_events import KEPT_EVENTS, StatusBook, StatusEvent
+from twistream_kit.pending import Pending, fail
+
+CALL = "CA" + "1" * 32
+STREAM = "MZ" + "1" * 32
+
+
+def progress(status, *, sid=CALL, sequence=None):
+    given = {"CallSid": sid, "CallStatus": status}
+    if sequence is not None:
+        given["SequenceNumber"] = sequence
+    return StatusEvent.of(given, 1.0)
+
+
+def of_stream(event, **given):
+    return StatusEvent.of({"CallSid": CALL, "StreamSid": STREAM, "StreamEvent": event, **given}, 1)
+
+
+def test_progress_of_a_call_is_read():
+    event = progress("ringing", sequence="1")
+    assert (event.name, event.call_sid, event.stream_sid) == ("ringing", CALL, "")
+    assert (event.sequence, event.at, event.is_final) == (1, 1.0, False)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "one", "²", "1.0", "1\n", "9" * 5000])
+def test_a_count_that_is_none_is_left_out(text):
+    assert progress("ringing", sequence=text).sequence is None
+
+
+@pytest.mark.parametrize("status", ["completed", "busy", "failed", "no-answer", "canceled"])
+def test_a_final_status_is_known(status):
+    assert progress(status).is_final
+
+
+def test_the_state_of_a_stream_is_read_and_ends_no_call():
+    event = of_stream("stream-error", StreamError="Stream - Websocket - Handshake Error")
+    assert (event.name, event.stream_sid, event.is_final) == ("stream-error", STREAM, False)
+    assert event.stream_error == "Stream - Websocket - Handshake Error"
+
+
+def test_repeated_parameters_give_the_first():
+    event = StatusEvent.of({"CallStatus": ["busy", "completed"], "StreamError": ["a", "b"]}, 0)
+    assert (event.name, event.stream_error) == ("busy", "a")
+
+
+def test_events_are_not_kept_for_ever():
+    book = StatusBook()
+    for number in range(KEPT_EVENTS + 5):
+        book.note(progress("ringing", sid=str(number)))
+    assert len(book.events) == KEPT_EVENTS
+    assert book.events[-1].call_sid == str(KEPT_EVENTS + 4)
+
+
+def test_who_follows_late_is_told_what_came_before():
+    book, told = StatusBook(), []
+    book.note(progress("initiated"))
+    book.note(progress("busy", sid="CA-another"))
+    book.follow(CALL, told.append)
+    book.note(progress("ringing"))
+    assert [event.name for event in told] == ["initiated", "ringing"]
+
+
+def test_who_no_longer_follows_is_told_nothing():
+    book, told, others = StatusBook(), [], []
+    listener = told.append
+    book.follow(CALL, listener)
+    book.follow(CALL, others.append)
+    book.unfollow(CALL, listener)
+    book.unfollow(CALL, listener)
+    book.unfollow("CA-another", listener)
+    book.note(progress("ringing"))
+    assert (len(told), len(others)) == (0, 1)
+
+
+def test_a_listener_that_fails_stops_nobody(caplog):
+    book, told = StatusBook(), []
+
+    def fails(event):
+        raise ZeroDivisionError
+
+    book.follow(CALL, fails)
+    book.follow(CALL, told.append)
+    book.note(progress("ringing"))
+    assert len(told) == 1
+    assert "a listener to the progress" in caplog.text
+
+
+def test_a_stop_tells_those_who_follow():
+    book, stopped = StatusBook(), Pending()
+    book.follow(CALL, print, lambda: fail(stopped, ServerStopped.before("the end")))
+    book.follow(CALL, print)
+    book.stop()
+    with pytest.raises(ServerStopped):
+        stopped.result(0)
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        ([], None),
+        ([progress("ringing"), of_stream("stream-started")], None),
+        ([progress("completed", sid="CA-another")], None),
+        ([progress("busy")], "the phone is engaged"),
+        ([progress("completed"), progress("in-progress")], "answered and ended"),
+        ([of_stream("stream-error", StreamError="Handshake Error")], "Handshake Error"),
+        ([of_stream("stream-error"), progress("completed")], "no reason given"),
+    ],
+)
+def test_why_a_call_brings_no_stream(events, words):
+    book = StatusBook()
+    for event in events:
+        book.note(event)
+    why = book.why_no_stream(CALL)
+    if words is None:
+        assert why is None
+    else:
+        assert isinstance(why, CallRefused)
+        assert words in str(why)
+        assert why.fix

@@ -1,0 +1,90 @@
+"""Where a server is reached: here, and from outside."""
+
+from __future__ import annotations
+
+import re
+
+from twistream_kit.errors import ServerStopped
+from twistream_kit.live.server_options import check_public_url
+from twistream_kit.live.webhooks import STATUS_PATH, TWIML_PATH
+from twistream_kit.protocol.twiml import stream_url as stream_url_of
+
+
+class ServerAddresses:
+    """The addresses of one server; all may be read from any thread.
+
+    Args:
+        host: The address it listens on.
+        path: Where streams connect.
+        public_url: The address at which Twilio reaches it, or None.
+    """
+
+    def __init__(self, host: str, path: str, public_url: str | None) -> None:
+        self._host, self._path = host, path
+        self._port: int | None = None
+        self._trouble = ""
+        self.public_url = public_url
+
+    @property
+    def public_url(self) -> str | None:
+        """The address at which Twilio reaches this server, without the path; None if unknown."""
+        return self._public_url
+
+    @public_url.setter
+    def public_url(self, url: str | None) -> None:
+        if url is not None:
+            check_public_url(url)
+            self._trouble = ""
+        self._public_url = url
+
+    @property
+    def trouble(self) -> str:
+        """Why the public address is gone, or empty; a new address takes it away."""
+        return self._trouble
+
+    @property
+    def port(self) -> int:
+        """The port it listens on.
+
+        Raises:
+            ServerStopped: If it does not run.
+        """
+        if self._port is None:
+            raise ServerStopped(
+                "the stream server is not running, so it has no port",
+                fix="Start it with kit.start(server) or `async with server`",
+            )
+        return self._port
+
+    @property
+    def base_url(self) -> str:
+        """Where webhooks and `/health` are asked for: the public address, else the local one."""
+        if self.public_url is None:
+            return f"http://{self._authority}"
+        # Whoever configured it with the scheme of the stream meant the same place.
+        return re.sub(r"\Aws", "http", self.public_url, flags=re.IGNORECASE).rstrip("/")
+
+    @property
+    def url(self) -> str:
+        """The local address of the WebSocket."""
+        return f"ws://{self._authority}{self._path}"
+
+    @property
+    def stream_url(self) -> str:
+        """What ``<Stream url>`` needs: the wss form of `public_url`, else `url`."""
+        return self.url if self.public_url is None else stream_url_of(self.public_url, self._path)
+
+    @property
+    def twiml_url(self) -> str:
+        """What a number's ``voice_url`` needs, for incoming calls."""
+        return self.base_url + TWIML_PATH
+
+    @property
+    def status_url(self) -> str:
+        """Where status callbacks of calls and streams may be sent; see `status_events`."""
+        return self.base_url + STATUS_PATH
+
+    @property
+    def _authority(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{host}:{self.port}"

@@ -1,0 +1,169 @@
+"""Status callbacks of calls and streams: what Twilio tells a server besides the sound.
+
+Call progress is PROTOCOL.md §6.6, the state of streams §8.  Neither is sure to arrive in order.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from twistream_kit.errors import CallRefused
+
+logger = logging.getLogger("twistream_kit.live")
+
+KEPT_EVENTS = 1000
+"""How many status callbacks are kept; a call makes about six."""
+
+FINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+"""The states of a call that nothing follows (§6.3)."""
+
+STREAM_ERROR = "stream-error"
+"""The `StreamEvent` of a stream that could not be opened, or broke (§8)."""
+
+_IN_WORDS = {
+    "completed": "it was answered and ended",
+    "busy": "the phone is engaged, or declined",
+    "failed": "the number could not be reached",
+    "no-answer": "nobody answered",
+    "canceled": "it was cancelled while it rang",
+}
+
+Listener = Callable[["StatusEvent"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusEvent:
+    """One status callback of a call or a stream.
+
+    Attributes:
+        at: When it arrived, in seconds of the monotonic clock.
+        name: ``CallStatus`` or ``StreamEvent``: ``ringing``, ``completed``, ``stream-started`` …
+        call_sid: The call.
+        stream_sid: The stream, or empty where it is about the call.
+        sequence: Twilio's count of the callbacks of one call, from 0, or None where there is none.
+        parameters: Everything it said.
+    """
+
+    at: float
+    name: str
+    call_sid: str
+    stream_sid: str
+    sequence: int | None
+    parameters: Mapping[str, str | list[str]]
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, str | list[str]], at: float) -> Self:
+        """Read the parameters of a status callback that arrived at `at`."""
+
+        def value(name: str) -> str:
+            given = parameters.get(name, "")
+            return given if isinstance(given, str) else given[0]
+
+        sequence = value("SequenceNumber")
+        return cls(
+            at,
+            value("StreamEvent") or value("CallStatus"),
+            value("CallSid"),
+            value("StreamSid"),
+            int(sequence) if re.fullmatch(r"[0-9]{1,9}", sequence) else None,
+            parameters,
+        )
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it says that the call is over."""
+        return not self.stream_sid and self.name in FINAL_STATUSES
+
+    @property
+    def is_stream_error(self) -> bool:
+        """Whether it says that a stream could not be opened, or broke."""
+        return self.name == STREAM_ERROR
+
+    @property
+    def stream_error(self) -> str:
+        """Twilio's words for what went wrong with the stream, or empty."""
+        error = self.parameters.get("StreamError", "")
+        return error if isinstance(error, str) else error[0]
+
+
+class StatusBook:
+    """The status callbacks of one server, and who follows them; it belongs to the server's loop."""
+
+    def __init__(self) -> None:
+        self._events: deque[StatusEvent] = deque(maxlen=KEPT_EVENTS)
+        self._listeners: dict[str, list[tuple[Listener, Callable[[], None] | None]]] = {}
+
+    @property
+    def events(self) -> list[StatusEvent]:
+        """All that are kept, oldest first; from any thread."""
+        return list(self._events)
+
+    def of(self, call_sid: str) -> list[StatusEvent]:
+        """Return those of one call, oldest first."""
+        return [event for event in self.events if event.call_sid == call_sid]
+
+    def note(self, event: StatusEvent) -> None:
+        """Keep an event that has arrived, and tell those who follow its call."""
+        self._events.append(event)
+        for listener, _ in tuple(self._listeners.get(event.call_sid, ())):
+            _tell(listener, event)
+
+    def follow(
+        self, call_sid: str, listener: Listener, on_stop: Callable[[], None] | None = None
+    ) -> None:
+        """Tell `listener` of all there was and will be; `on_stop` when the server stops."""
+        for event in self.of(call_sid):
+            _tell(listener, event)
+        self._listeners.setdefault(call_sid, []).append((listener, on_stop))
+
+    def unfollow(self, call_sid: str, listener: Listener) -> None:
+        """Tell `listener` nothing more; it need not be known."""
+        left = [each for each in self._listeners.pop(call_sid, []) if each[0] is not listener]
+        if left:
+            self._listeners[call_sid] = left
+
+    def stop(self) -> None:
+        """Let go of all who follow, and tell them so."""
+        listeners, self._listeners = self._listeners, {}
+        for following in listeners.values():
+            for _, on_stop in following:
+                if on_stop is not None:
+                    on_stop()
+
+    def why_no_stream(self, call_sid: str) -> CallRefused | None:
+        """Say why that call will bring no stream any more, or None while it still may."""
+        events = self.of(call_sid)
+        final = next((event for event in reversed(events) if event.is_final), None)
+        broken = next((event for event in reversed(events) if event.is_stream_error), None)
+        if final is None and broken is None:
+            return None
+        if broken is not None:
+            reason = broken.stream_error or "no reason given"
+            return CallRefused(
+                f"the call's stream could not be opened: {reason}",
+                consequence="The call goes on with its next verb, or ends",
+                fix="See that the public address leads to this server, path included, and that the "
+                "server has the account's auth token; kit.preflight(…) tries both",
+            )
+        assert final is not None  # noqa: S101 - one of the two is there
+        return CallRefused(
+            f"the call ended as {final.name} before a stream came: {_IN_WORDS[final.name]}",
+            consequence="No stream will come of it",
+            fix="If it was answered, look at the TwiML and at the account's type: trial accounts "
+            "refuse <Stream>"
+            if final.name == "completed"
+            else "Place the call anew",
+        )
+
+
+def _tell(listener: Listener, event: StatusEvent) -> None:
+    try:
+        listener(event)
+    except Exception:
+        # Whoever listens must not keep the next one, or Twilio's answer, from coming.
+        logger.exception("a listener to the progress of call %s failed", event.call_sid)
