@@ -36,12 +36,18 @@ if TYPE_CHECKING:
     from twistream_kit.errors import TwistreamError as TwistreamError
     from twistream_kit.errors import WavError as WavError
     from twistream_kit.errors import WouldDeadlock as WouldDeadlock
+    from twistream_kit.live.checks import Check as Check
+    from twistream_kit.live.checks import Checks as Checks
     from twistream_kit.live.dialling import Call as Call
     from twistream_kit.live.dialling import place_call as place_call
-    from twistream_kit.live.environment import client_from_environment as client_from_environment
     from twistream_kit.live.local_proxy import LocalProxy as LocalProxy
     from twistream_kit.live.playing import Playing as Playing
+    from twistream_kit.live.preflight import preflight as preflight
+    from twistream_kit.live.secret import Secret as Secret
     from twistream_kit.live.server import StreamServer as StreamServer
+    from twistream_kit.live.settings import Settings as Settings
+    from twistream_kit.live.settings import client_from_environment as client_from_environment
+    from twistream_kit.live.status_events import StatusEvent as StatusEvent
     from twistream_kit.live.stream import MediaStream as MediaStream
     from twistream_kit.live.stream import StreamEnd as StreamEnd
     from twistream_kit.live.tunnel import Tunnel as Tunnel
@@ -60,6 +66,7 @@ if TYPE_CHECKING:
     from twistream_kit.notebook.plots_clip import plot_waveform as plot_waveform
     from twistream_kit.notebook.plots_header import plot_header as plot_header
     from twistream_kit.notebook.plots_spectrogram import plot_spectrogram as plot_spectrogram
+    from twistream_kit.notebook.settings_form import settings as settings
     from twistream_kit.notebook.stream_log import StreamLog as StreamLog
     from twistream_kit.pending import Pending as Pending
     from twistream_kit.protocol import from_twilio as from_twilio
@@ -73,6 +80,7 @@ if TYPE_CHECKING:
     from twistream_kit.protocol.review import review as review
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
     from twistream_kit.protocol.twiml_review import review_twiml as review_twiml
+    from twistream_kit.simulator.account import SimulatedAccount as SimulatedAccount
     from twistream_kit.simulator.assumptions import Behaviour as Behaviour
     from twistream_kit.simulator.phone import Phone as Phone
     from twistream_kit.simulator.report import CallReport as CallReport
@@ -93,11 +101,15 @@ _HOMES = {
         "CallRefused LocalProtocolError RemoteProtocolError ServerStopped SettingsError "
         "TunnelError TwistreamError WavError WouldDeadlock"
     ),
+    "twistream_kit.live.checks": "Check Checks",
     "twistream_kit.live.dialling": "Call place_call",
-    "twistream_kit.live.environment": "client_from_environment",
     "twistream_kit.live.local_proxy": "LocalProxy",
     "twistream_kit.live.playing": "Playing",
+    "twistream_kit.live.preflight": "preflight",
+    "twistream_kit.live.secret": "Secret",
     "twistream_kit.live.server": "StreamServer",
+    "twistream_kit.live.settings": "Settings client_from_environment",
+    "twistream_kit.live.status_events": "StatusEvent",
     "twistream_kit.live.stream": "MediaStream StreamEnd",
     "twistream_kit.live.tunnel": "Tunnel open_tunnel",
     "twistream_kit.notebook.background": "running start stop url_of",
@@ -109,6 +121,7 @@ _HOMES = {
     "twistream_kit.notebook.plots_clip": "plot_companding plot_frames plot_waveform",
     "twistream_kit.notebook.plots_header": "plot_header",
     "twistream_kit.notebook.plots_spectrogram": "plot_spectrogram",
+    "twistream_kit.notebook.settings_form": "settings",
     "twistream_kit.notebook.stream_log": "StreamLog",
     "twistream_kit.pending": "Pending",
     "twistream_kit.protocol.capture": "Capture",
@@ -118,6 +131,7 @@ _HOMES = {
     "twistream_kit.protocol.review": "review",
     "twistream_kit.protocol.twiml": "connect_stream",
     "twistream_kit.protocol.twiml_review": "review_twiml",
+    "twistream_kit.simulator.account": "SimulatedAccount",
     "twistream_kit.simulator.assumptions": "Behaviour",
     "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.report": "CallReport",
@@ -138,6 +152,8 @@ __all__ = sorted([*_HOME_OF, *_SUBMODULES])  # noqa: PLE0605 - the names are str
 _SHOWN = {
     "twistream_kit.audio.clip": "Clip",
     "twistream_kit.audio.wav": "WavReport",
+    "twistream_kit.live.checks": "Checks",
+    "twistream_kit.live.settings": "Settings",
     "twistream_kit.protocol.capture": "Capture",
     "twistream_kit.protocol.objection": "Objection Objections",
     "twistream_kit.protocol.outcomes": "MarkOutcome PlayOutcome",

@@ -20,6 +20,8 @@ import twistream_kit as kit
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.ulaw import decode_ulaw
 from twistream_kit.audio.wav import inspect_wav
+from twistream_kit.live.checks import Check, Checks
+from twistream_kit.live.settings import settings
 from twistream_kit.notebook.display import DISPLAYS, MOST_PLAYED_SECONDS, html_of
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
@@ -95,6 +97,8 @@ def everything(report, capture, debugger, call_report):
         debugger,
         debugger[0],
         call_report,
+        Checks([Check("to", False, "<script>", "Nobody is called", "Mend it")]),
+        settings(edge="dublin", auth_token="0" * 32),
     ]
 
 
@@ -283,3 +287,11 @@ def test_a_fresh_shell_shows_a_figure_as_a_picture_and_without_pyplot():
     )
     assert "PNG" in figure["image/png"] or figure["image/png"].startswith("iVBOR")
     assert pyplot["text/plain"] == "False"
+
+
+def test_settings_show_what_is_set_and_missing_but_no_secret():
+    html = html_of(settings(edge="dublin", auth_token="0123456789abcdef" * 2))
+    assert "dublin" in html
+    assert "argument" in html
+    assert "TWILIO_ACCOUNT_SID" in html
+    assert "0123456789" not in html

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from twistream_kit.audio.clip import Clip
     from twistream_kit.audio.wav import WavReport
+    from twistream_kit.live.checks import Check, Checks
+    from twistream_kit.live.settings import Settings
     from twistream_kit.protocol.capture import Capture
     from twistream_kit.protocol.codes import TwilioCode
     from twistream_kit.protocol.objection import Objection
@@ -122,6 +124,27 @@ def show_play_outcome(outcome: PlayOutcome) -> Html:
 def show_mark_outcome(outcome: MarkOutcome) -> Html:
     """How a mark ended."""
     return paragraph("mark ", code(outcome.name), f": {outcome.ending} after {outcome.after_ms} ms")
+
+
+def show_settings(settings: Settings) -> Html:
+    """What is set and where it came from, secrets unseen, and what a real call still needs."""
+    rows = [(code(name), value, source) for name, value, source in settings.rows()]
+    heads = ("setting", "value", "from")
+    needs = joined("Still missing for a real call: ", code(", ".join(settings.missing)))
+    verdict = strong("Ready for a real call.") if settings.ready else needs
+    return joined(table(heads, rows, caption="Settings") if rows else EMPTY, paragraph(verdict))
+
+
+def show_checks(checks: Checks) -> Html:
+    """What a preflight found: one row each, with what follows and what to do."""
+    heads = ("check", "passed", "what was found")
+    rows = [(check.name, check.sign, _finding(check)) for check in checks]
+    return joined(table(heads, rows, caption="Before the call"), paragraph(strong(checks.verdict)))
+
+
+def _finding(check: Check) -> Html:
+    reasons = bullets(part for part in (check.consequence, check.fix) if part)
+    return joined(check.detail, reasons)
 
 
 def show_debugger(debugger: Debugger | Sequence[DebuggerEntry]) -> Html:
@@ -251,6 +274,8 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.protocol.outcomes", "PlayOutcome"): show_play_outcome,
     ("twistream_kit.protocol.outcomes", "MarkOutcome"): show_mark_outcome,
     ("twistream_kit.protocol.capture", "Capture"): show_capture,
+    ("twistream_kit.live.checks", "Checks"): show_checks,
+    ("twistream_kit.live.settings", "Settings"): show_settings,
     ("twistream_kit.simulator.debugger", "Debugger"): show_debugger,
     ("twistream_kit.simulator.debugger", "DebuggerEntry"): show_debugger_entry,
     ("twistream_kit.simulator.report", "CallReport"): show_call_report,

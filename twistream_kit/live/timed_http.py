@@ -1,0 +1,79 @@
+"""The Twilio SDK's requests with a limit of time, and with an eye on Twilio's clock."""
+
+from __future__ import annotations
+
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from twilio.http import HttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+
+REQUEST_SECONDS = 10.0
+"""How long one answer may take; the SDK's own client waits for ever."""
+
+
+class ClockReading(NamedTuple):
+    """What the clock here and the clock there said around one answer, in seconds since 1970.
+
+    Attributes:
+        sent: Here, before the request.
+        received: Here, after the answer.
+        date: There, in between, cut off to a whole second.
+    """
+
+    sent: float
+    received: float
+    date: float
+
+
+class TimedHttpClient(HttpClient):  # type: ignore[misc]  # the SDK is untyped
+    """Passes requests on to another HTTP client of the SDK's.
+
+    Args:
+        inner: What really sends them.
+
+    Attributes:
+        readings: Of Twilio's clock, one for each answer that told the time.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.readings: list[ClockReading] = []
+        super().__init__(inner.logger, False, REQUEST_SECONDS)
+
+    def request(self, method: str, url: str, **options: Any) -> Response:
+        """Send one request; blocks for `REQUEST_SECONDS` at most between two signs of life."""
+        options["timeout"] = REQUEST_SECONDS
+        sent = time.time()
+        response = self._inner.request(method, url, **options)
+        received = time.time()
+        date = _date_of(response)
+        if date is not None:
+            self.readings.append(ClockReading(sent, received, date))
+        return response
+
+
+def timed_client(client: Client) -> tuple[Client, TimedHttpClient]:
+    """Return a client for the same account that answers in time, and its HTTP client."""
+    http_client = TimedHttpClient(client.http_client)
+    options = {
+        "account_sid": client.account_sid,
+        "region": client.region,
+        "edge": client.edge,
+        "user_agent_extensions": client.user_agent_extensions,
+        "http_client": http_client,
+    }
+    provider = getattr(client, "credential_provider", None)
+    if provider is not None:  # SDKs before 9.4 do not know the argument
+        options["credential_provider"] = provider
+    return Client(client.username, client.password, **options), http_client
+
+
+def _date_of(response: Response) -> float | None:
+    headers = {str(name).lower(): value for name, value in dict(response.headers or {}).items()}
+    try:
+        return parsedate_to_datetime(str(headers["date"])).timestamp()
+    except (KeyError, ValueError):
+        return None
