@@ -36,13 +36,15 @@ if TYPE_CHECKING:
     from twistream_kit.errors import TwistreamError as TwistreamError
     from twistream_kit.errors import WavError as WavError
     from twistream_kit.errors import WouldDeadlock as WouldDeadlock
+    from twistream_kit.live.call import Call as Call
     from twistream_kit.live.checks import Check as Check
     from twistream_kit.live.checks import Checks as Checks
-    from twistream_kit.live.dialling import Call as Call
     from twistream_kit.live.dialling import place_call as place_call
     from twistream_kit.live.local_proxy import LocalProxy as LocalProxy
     from twistream_kit.live.playing import Playing as Playing
     from twistream_kit.live.preflight import preflight as preflight
+    from twistream_kit.live.route import NumberRoute as NumberRoute
+    from twistream_kit.live.route import route_number as route_number
     from twistream_kit.live.secret import Secret as Secret
     from twistream_kit.live.server import StreamServer as StreamServer
     from twistream_kit.live.settings import Settings as Settings
@@ -101,11 +103,13 @@ _HOMES = {
         "CallRefused LocalProtocolError RemoteProtocolError ServerStopped SettingsError "
         "TunnelError TwistreamError WavError WouldDeadlock"
     ),
+    "twistream_kit.live.call": "Call",
     "twistream_kit.live.checks": "Check Checks",
-    "twistream_kit.live.dialling": "Call place_call",
+    "twistream_kit.live.dialling": "place_call",
     "twistream_kit.live.local_proxy": "LocalProxy",
     "twistream_kit.live.playing": "Playing",
     "twistream_kit.live.preflight": "preflight",
+    "twistream_kit.live.route": "NumberRoute route_number",
     "twistream_kit.live.secret": "Secret",
     "twistream_kit.live.server": "StreamServer",
     "twistream_kit.live.settings": "Settings client_from_environment",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import traceback
 
 import pytest
 import requests
@@ -11,15 +12,17 @@ from twilio.http.response import Response
 from twilio.rest import Client
 
 from twistream_kit.errors import CallRefused, LocalProtocolError, WouldDeadlock
-from twistream_kit.live import dialling
-from twistream_kit.live.dialling import Call, place_call
-from twistream_kit.live.playing import Playing
-from twistream_kit.pending import fulfil
-from twistream_kit.protocol.outcomes import PlayOutcome
+from twistream_kit.live import leftovers
+from twistream_kit.live.dialling import place_call
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 PUBLIC = "wss://example.com/media"
 SID = "CA" + "1" * 32
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_for_the_exit(monkeypatch):
+    monkeypatch.setattr(leftovers, "_leftovers", {})
 
 
 class Network(HttpClient):
@@ -86,13 +89,142 @@ async def test_sdk_runs_on_a_thread_of_its_own():
     assert network.threads == {"calling +15550100001"}
 
 
-async def test_callback_and_ring_time_are_passed_on():
+async def form_of(**options):
+    """The form that is sent for these options."""
     client, network = client_with(placed())
-    await soon(dial(client, status_callback="https://example.com/status", ring_seconds=5))
-    form = network.requests[0][2]
+    await soon(dial(client, **options))
+    ((_, _, form),) = network.requests
+    return form
+
+
+async def test_ring_time_and_time_limit_are_passed_on():
+    form = await form_of(ring_seconds=600, time_limit_seconds=1)
+    assert (form["Timeout"], form["TimeLimit"]) == (600, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "range_"),
+    [
+        ("ring_seconds", 0, "1 to 600"),
+        ("ring_seconds", 601, "1 to 600"),
+        ("ring_seconds", -1, "1 to 600"),
+        ("ring_seconds", 2.5, "1 to 600"),
+        ("ring_seconds", "5", "1 to 600"),
+        ("ring_seconds", True, "1 to 600"),
+        ("time_limit_seconds", 0, "1 or more"),
+        ("time_limit_seconds", float("nan"), "1 or more"),
+    ],
+)
+def test_times_out_of_range_are_refused_in_words(name, value, range_):
+    client, network = client_with()
+    with pytest.raises(ValueError, match=f"{name} is .*seconds, {range_}"):
+        dial(client, **{name: value})
+    assert network.requests == []
+
+
+async def test_callback_of_ones_own_is_told_of_call_and_stream():
+    form = await form_of(status_callback="https://example.com/status")
     assert form["StatusCallback"] == "https://example.com/status"
     assert form["StatusCallbackEvent"] == ["initiated", "ringing", "answered", "completed"]
-    assert form["Timeout"] == 5
+    assert '<Stream statusCallback="https://example.com/status" url="wss' in form["Twiml"]
+
+
+async def test_without_a_server_at_the_stream_url_nothing_is_reported():
+    form = await form_of()
+    assert "StatusCallback" not in form
+    assert "statusCallback" not in form["Twiml"]
+
+
+async def test_server_of_this_process_is_told_by_default(serve):
+    server = await serve(public_url="https://example.com/kit")
+    form = await form_of(stream_url=server.stream_url)
+    assert form["StatusCallback"] == "https://example.com/kit/status"
+    assert 'statusCallback="https://example.com/kit/status"' in form["Twiml"]
+
+
+async def test_server_of_this_process_is_not_told_if_not_wanted(serve):
+    server = await serve(public_url="https://example.com")
+    form = await form_of(stream_url=server.stream_url, status_callback=False)
+    assert "StatusCallback" not in form
+    assert "statusCallback" not in form["Twiml"]
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("https://my_host.example.com/status", "underscore"),
+        ("example.com/status", "not an absolute http"),
+        ("wss://example.com/status", "not an absolute http"),
+        ("https://[::1/status", "not an absolute http"),
+        ("http://127.0.0.1:5000/status", "leads to this machine"),
+        ("https://localhost/status", "leads to this machine"),
+    ],
+)
+def test_callback_that_twilio_cannot_use_is_refused_before_anything_is_asked(url, problem):
+    client, network = client_with()
+    with pytest.raises(CallRefused, match=f"{problem}.*status_callback=False"):
+        dial(client, status_callback=url)
+    assert network.requests == []
+
+
+async def test_underscore_in_the_public_address_is_said_before_anything_is_asked(serve):
+    server = await serve(public_url="https://my_host.example.com")
+    client, network = client_with(placed())
+    with pytest.raises(CallRefused, match="underscore"):
+        dial(client, stream_url=server.stream_url)
+    assert network.requests == []
+    await soon(dial(client, stream_url=server.stream_url, status_callback=False))
+
+
+def test_callback_that_is_no_text_is_refused():
+    client, _ = client_with()
+    with pytest.raises(TypeError, match="status_callback is True"):
+        dial(client, status_callback=True)
+
+
+async def test_stream_reports_only_if_its_address_fits_into_the_twiml(said):
+    callback = "https://example.com/status"
+    parameters = {f"p{number}": "x" * 440 for number in range(8)}
+    room = 4000 - len((await form_of(parameters=parameters))["Twiml"])
+    parameters["last"] = "x" * (room - 70)
+    form = await form_of(parameters=parameters, status_callback=callback)
+    assert "statusCallback" not in form["Twiml"]
+    assert form["StatusCallback"] == callback
+    assert "no room in the TwiML" in said()[-1]
+
+
+async def test_machine_detection_warns_that_the_stream_starts_late():
+    client, network = client_with(placed())
+    with pytest.warns(UserWarning, match="holds the stream back.*async_machine_detection") as seen:
+        await soon(dial(client, machine_detection="DetectMessageEnd"))
+    assert network.requests[0][2]["MachineDetection"] == "DetectMessageEnd"
+    assert "AsyncAmd" not in network.requests[0][2]
+    assert seen[0].filename == __file__
+
+
+async def test_machine_detection_meanwhile_reports_to_the_callback():
+    form = await form_of(
+        machine_detection="Enable",
+        async_machine_detection=True,
+        status_callback="https://example.com/status",
+    )
+    assert (form["MachineDetection"], form["AsyncAmd"]) == ("Enable", "true")
+    assert form["AsyncAmdStatusCallback"] == "https://example.com/status"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"machine_detection": "enable"}, "it is 'Enable' or 'DetectMessageEnd'"),
+        ({"async_machine_detection": True}, "say machine_detection="),
+        ({"machine_detection": "Enable", "async_machine_detection": True}, "there is none"),
+    ],
+)
+def test_machine_detection_that_cannot_be_had_is_refused_in_words(options, words):
+    client, network = client_with()
+    with pytest.raises(ValueError, match=words):
+        dial(client, **options)
+    assert network.requests == []
 
 
 @pytest.mark.parametrize(
@@ -129,7 +261,25 @@ async def test_network_that_fails_is_said_in_words(error):
         await soon(dial(client))
     assert type(error).__name__ in str(refused.value)
     assert refused.value.code is None
-    assert refused.value.__cause__ is error
+    assert refused.value.__cause__ is refused.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [refusal(401, 20003), (502, {}), requests.ConnectionError("no route"), LookupError("what?")],
+)
+async def test_verbose_traceback_of_a_refusal_shows_no_token(answer):
+    token = "0123456789abcdef0123456789abcdef"
+    network = Network(answer)
+    client = Client("AC" + "0" * 32, token, http_client=network)
+    with pytest.raises(CallRefused) as refused:
+        await soon(dial(client))
+    shown = traceback.TracebackException.from_exception(refused.value, capture_locals=True)
+    words = "".join(shown.format())
+    assert "in create" in words
+    assert words.count(token) == 1  # this test's own variable
+    assert "Basic" not in words
+    assert network.requests
 
 
 @pytest.mark.parametrize(
@@ -205,63 +355,57 @@ async def test_waiting_for_a_call_on_the_simulators_loop_is_refused():
         assert (await soon(pending)).sid.startswith("CA")
 
 
-def call_with(*answers, status="in-progress"):
-    client, network = client_with(*answers)
-    return Call(client, SID, to="+1", from_="+2", status=status), network
+async def test_progress_that_came_before_the_answer_is_not_lost(serve):
+    server = await serve(public_url="https://example.com")
+    client, network = client_with(placed())
+    answering, asked = threading.Event(), threading.Event()
+    usual = network.request
+
+    def slow(*args, **options):
+        asked.set()
+        assert answering.wait(5)
+        return usual(*args, **options)
+
+    network.request = slow
+    placing = dial(client, stream_url=server.stream_url)
+    await asyncio.to_thread(asked.wait, 5)
+    form = f"CallSid={SID}&CallStatus=ringing&SequenceNumber=1"
+    await asyncio.to_thread(
+        requests.post,
+        f"http://127.0.0.1:{server.port}/status",
+        data=form,
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        timeout=5,
+        proxies={"http": ""},
+    )
+    answering.set()
+    call = await soon(placing)
+    async with asyncio.timeout(5):
+        while call.status != "ringing":  # noqa: ASYNC110 - the server's loop tells it
+            await asyncio.sleep(0)
+    assert [event.name for event in call.events] == ["ringing"]
 
 
-async def test_hang_up_completes_the_call():
-    call, network = call_with((200, {"sid": SID, "status": "completed"}))
-    assert await soon(call.hang_up()) == "completed"
-    assert call.status == "completed"
-    assert call.is_over
-    ((method, url, form),) = network.requests
-    assert (method, form) == ("POST", {"Status": "completed"})
-    assert url.endswith(f"/Calls/{SID}.json")
+async def test_call_is_hung_up_at_the_exit_until_it_is_over():
+    client, network = client_with(placed(), (200, {"sid": SID, "status": "completed"}))
+    call = await soon(dial(client))
+    assert len(leftovers._leftovers) == 1
+    await soon(call.hang_up())
+    assert leftovers._leftovers == {}
+    leftovers.undo_all()
+    assert len(network.requests) == 2
 
 
-@pytest.mark.parametrize(("status", "code"), [(404, 20404), (400, 21220)])
-@pytest.mark.parametrize("known", ["in-progress", "busy"])
-async def test_hanging_up_what_is_over_is_no_error(status, code, known):
-    call, _ = call_with(refusal(status, code), status=known)
-    assert await soon(call.hang_up()) == ("busy" if known == "busy" else "completed")
+async def test_call_that_somebody_else_goes_on_with_is_left_alone_at_the_exit():
+    client, _ = client_with(placed())
+    await soon(dial(client, hang_up_at_exit=False))
+    assert leftovers._leftovers == {}
 
 
-async def test_other_refusals_to_hang_up_are_told():
-    call, _ = call_with(refusal(401, 20003))
-    with pytest.raises(CallRefused, match="to hang up call") as refused:
-        await soon(call.hang_up())
-    assert refused.value.code == 20003
-    assert call.status == "in-progress"
-
-
-async def test_refresh_asks_for_the_status():
-    call, network = call_with((200, {"sid": SID, "status": "no-answer"}))
-    assert not call.is_over
-    assert await soon(call.refresh()) == call.status == "no-answer"
-    assert call.is_over
-    assert network.requests[0][0] == "GET"
-
-
-class Source:
-    def heard_bytes(self, handle):
-        return 0
-
-    def watch(self, playing, size, wait):
-        pass
-
-
-async def test_hang_up_after_a_playback_waits_until_it_was_heard(eventually):
-    call, network = call_with((200, {"sid": SID, "status": "completed"}))
-    playing = Playing(Source(), 800, None, None)
-    hanging_up = call.hang_up(after=playing)
-    await asyncio.sleep(0.03)  # sleeps: nothing may happen in it
-    assert network.requests == []
-    fulfil(playing, PlayOutcome("heard", 100, 100))
-    assert await soon(hanging_up) == "completed"
-
-
-async def test_hang_up_after_a_playback_that_never_ends_has_a_limit(monkeypatch):
-    monkeypatch.setattr(dialling, "GOODBYE_SECONDS", 0.02)
-    call, _ = call_with((200, {"sid": SID, "status": "completed"}))
-    assert await soon(call.hang_up(after=Playing(Source(), 80, None, None))) == "completed"
+async def test_call_that_was_refused_leaves_nothing_for_the_exit():
+    client, _ = client_with(refusal(400, 21211))
+    with pytest.raises(CallRefused):
+        await soon(dial(client))
+    async with asyncio.timeout(5):
+        while leftovers._leftovers:  # noqa: ASYNC110 - forgotten by the worker, right after
+            await asyncio.sleep(0)

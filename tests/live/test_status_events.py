@@ -41,6 +41,11 @@ def test_the_state_of_a_stream_is_read_and_ends_no_call():
     assert event.stream_error == "Stream - Websocket - Handshake Error"
 
 
+def test_the_verdict_of_machine_detection_has_a_name():
+    event = StatusEvent.of({"CallSid": CALL, "AnsweredBy": "machine_start"}, 1.0)
+    assert (event.name, event.is_final) == ("answered-by", False)
+
+
 def test_repeated_parameters_give_the_first():
     event = StatusEvent.of({"CallStatus": ["busy", "completed"], "StreamError": ["a", "b"]}, 0)
     assert (event.name, event.stream_error) == ("busy", "a")

@@ -25,6 +25,9 @@ FINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "cancele
 STREAM_ERROR = "stream-error"
 """The `StreamEvent` of a stream that could not be opened, or broke (§8)."""
 
+ANSWERED_BY = "answered-by"
+"""The name here of a callback of machine detection, which has no status (§6.1)."""
+
 _IN_WORDS = {
     "completed": "it was answered and ended",
     "busy": "the phone is engaged, or declined",
@@ -42,7 +45,8 @@ class StatusEvent:
 
     Attributes:
         at: When it arrived, in seconds of the monotonic clock.
-        name: ``CallStatus`` or ``StreamEvent``: ``ringing``, ``completed``, ``stream-started`` …
+        name: ``CallStatus`` or ``StreamEvent``: ``ringing``, ``completed``, ``stream-started`` …;
+            ``answered-by`` for the verdict of machine detection.
         call_sid: The call.
         stream_sid: The stream, or empty where it is about the call.
         sequence: Twilio's count of the callbacks of one call, from 0, or None where there is none.
@@ -67,7 +71,7 @@ class StatusEvent:
         sequence = value("SequenceNumber")
         return cls(
             at,
-            value("StreamEvent") or value("CallStatus"),
+            value("StreamEvent") or value("CallStatus") or (value("AnsweredBy") and ANSWERED_BY),
             value("CallSid"),
             value("StreamSid"),
             int(sequence) if re.fullmatch(r"[0-9]{1,9}", sequence) else None,
