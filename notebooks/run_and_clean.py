@@ -4,8 +4,8 @@
     python notebooks/run_and_clean.py --check    change nothing; fail on one that is not clean
 
 Clean form: what teaches is kept (text, tables, pictures); what is noise is left out (execution
-counts, widgets' state, sound players, times).  So a notebook can be read on a web page, and its
-text differs only where its story does.
+counts, the state of widgets, sound players, times, ports).  So a notebook can be read on a web
+page, and its text differs only where its story does.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ MOST_BYTES = 250_000
 CELL_SECONDS = 120
 PALETTE = 64
 FEW_COLOURS = 24
+PORT_HERE = re.compile(r"(127\.0\.0\.1):\d{4,5}\b")
 LARGE_BYTES = 25_000
 OF_AN_ACCOUNT = ("TWILIO_", "NGROK_", "TWISTREAM_PUBLIC_URL", "TWISTREAM_CALL_TO")
 
@@ -86,6 +87,8 @@ def _kept(output: Any) -> Any:
     if "execution_count" in output:
         output.execution_count = None
     bundle = output.data
+    for kind in bundle.keys() & {"text/plain", "text/html"}:
+        bundle[kind] = PORT_HERE.sub(r"\1:40000", bundle[kind])
     for kind in [kind for kind in bundle if kind.startswith("application/vnd.jupyter.widget")]:
         del bundle[kind]
     if "<audio" in bundle.get("text/html", ""):
