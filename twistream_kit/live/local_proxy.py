@@ -69,18 +69,21 @@ class LocalProxy:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._server.port)
-        except (OSError, ServerStopped):
+            await self._lead(reader, writer)
+        except* (OSError, ServerStopped, asyncio.CancelledError):
+            pass  # one side went away without a goodbye, or the proxy stops: close both
+        finally:
             writer.close()
-            return
+
+    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._listener is None:
+            return  # accepted in the very moment of the stop
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._server.port)
         try:
             async with asyncio.TaskGroup() as both_ways:
                 both_ways.create_task(_pass(reader, far_writer))
                 both_ways.create_task(_pass(far_reader, writer))
-        except* (OSError, asyncio.CancelledError):
-            pass  # one side went away without a goodbye, or the proxy stops: close both
         finally:
-            writer.close()
             far_writer.close()
 
 

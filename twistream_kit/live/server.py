@@ -271,7 +271,7 @@ class StreamServer(ServerAddresses):
         self._public_url, self._trouble = None, why
         logger.error("the public address is gone: %s", why)
         for stream in self.streams:
-            if not stream.closed.done():
+            if not stream.closed.done() or stream.broke_lately:
                 stream.trouble = why
         self._list.give_up(
             TunnelError(

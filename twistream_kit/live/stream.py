@@ -37,6 +37,9 @@ logger = logging.getLogger("twistream_kit.live")
 GOODBYE_SECONDS = 5.0
 """How much longer than its sound what is queued is waited for at a goodbye (§9 item 13)."""
 
+BLAME_SECONDS = 3.0
+"""For how long the loss of the public address explains a connection that broke before it."""
+
 EndReason = Literal["stop", "far end", "lost", "silent", "closed", "server stopped", "handler"]
 """``stop``: Twilio said so.  ``far end``: it closed the socket.  ``lost``: the connection broke.
 ``silent``: no message for too long.  ``closed``: `MediaStream.close`.  ``handler``: it raised."""
@@ -93,6 +96,7 @@ class MediaStream:
         self.handler_error: BaseException | None = None
         self.newest: Playing | None = None
         self.trouble = ""
+        self._broke_at: float | None = None
 
     @property
     def stream_sid(self) -> str:
@@ -118,6 +122,14 @@ class MediaStream:
     def is_open(self) -> bool:
         """Whether something can still be played on it."""
         return self._conversation.ended is None and not self._says_goodbye
+
+    @property
+    def broke_lately(self) -> bool:
+        """Whether its connection broke within the last `BLAME_SECONDS`.
+
+        A tunnel that dies takes the connection along, and its end is noticed a little later.
+        """
+        return self._broke_at is not None and self._clock() - self._broke_at < BLAME_SECONDS
 
     @property
     def has_queued(self) -> bool:
@@ -254,6 +266,8 @@ class MediaStream:
     def end(self, end: StreamEnd) -> None:
         """End everything that is still open; idempotent."""
         self._settle(self._conversation.end(end.reason, self._clock()))
+        if end.reason == "lost" and not self.closed.done():
+            self._broke_at = self._clock()
         if fulfil(self.closed, end):
             logger.info("stream %s ended: %s", self.stream_sid, end.detail)
         # After `closed`, so that a reader attached meanwhile is ended here or by `_attach`.

@@ -190,7 +190,8 @@ class StreamControls:
         self.log.value = words.lines(self._happenings.lines()[-SHOWN_LINES:])
         if over:
             self._cells.close()
-        return not over
+        # Why a connection broke is often known only some moments after it did.
+        return not over or (stream.broke_lately and not stream.trouble)
 
     def _is_hanging_up(self) -> bool:
         if self._call is not None and self._call.is_over:
