@@ -85,6 +85,10 @@ class Bench:
         other = await self.resources.enter_async_context(StreamServer())
         self.server.public_url = f"http://127.0.0.1:{other.port}"
 
+    async def stop_behind_its_address(self):
+        self.server.public_url = "https://example.com"
+        await self.resources.aclose()
+
     async def lose_the_tunnel(self):
         self.server.lose_public_url("ssh ended")
         await asyncio.wait_for(until(lambda: self.server.trouble), 5)
@@ -145,6 +149,8 @@ FAULTS = (
           SimulatedAccount(blocked_countries=frozenset({"GB"})), call={"to": CAROL}),
     Fault("stopped server", "public address", "WebSocket, signatures, TwiML", "not running",
           breaking=lambda bench: bench.resources.aclose()),
+    Fault("stopped server with a public address", "public address", "WebSocket, signatures",
+          "not running", breaking=Bench.stop_behind_its_address),
     Fault("address of another server", "public address", "WebSocket, signatures",
           "not from this process", breaking=Bench.lead_elsewhere),
     Fault("lost tunnel", "public address", "WebSocket, signatures", "ssh ended",
@@ -236,6 +242,17 @@ async def test_a_tunnel_and_an_api_key_are_as_good(set_up):
     assert {check.name for check in checks if check.passed is None} <= {"account"}
     assert bench.server.public_url in repr(checks)
     assert bench.twilio.api_secret not in repr(checks)
+
+
+async def test_credentials_refused_in_a_region_bring_the_region_up(set_up):
+    bench = await set_up()
+    bench.log_in(bench.twilio.account_sid, "0" * 32, region="au1", edge="sydney")
+    checks = await found(bench.client, to=ALICE, from_=BOB, server=bench.server)
+    assert [check.name for check in checks.failed] == ["credentials"]
+    assert "asks the region au1" in checks[0].fix
+    bench.log_in(bench.twilio.account_sid, "0" * 32)
+    checks = await found(bench.client, to=ALICE, from_=BOB, server=bench.server)
+    assert "region" not in checks[0].fix
 
 
 async def test_a_verified_caller_id_and_a_verified_number_are_known(set_up):

@@ -67,6 +67,7 @@ AFTER = [
     "requests.post(server.twiml_url, data={'CallSid': 'CA1'}).raise_for_status()",
     "kit.simulate_call(server.url, seconds=0.2, auth_token=found.auth_token.reveal()).result(20)",
     "kit.simulate_call(server.url, seconds=0.2, auth_token='0' * 32).result(20)",
+    "kit.StreamControls(server.streams[-1])",
     "raise server.streams[-1].handler_error",
     "kit.StreamServer(auth_token=found.auth_token, path='wrong')",
     "kit.StreamServer(auth_token=found.auth_token.reveal(), port=70_000)",
@@ -154,6 +155,9 @@ def seen_of(sources: list[str], notebook: Any = None) -> tuple[Any, str]:
     """Run cells after those of a notebook; return it, and all that was said."""
     notebook = nbformat.v4.new_notebook() if notebook is None else notebook
     cells = [nbformat.v4.new_code_cell(source) for source in (*BEFORE, *sources)]
+    for cell in notebook.cells:
+        # Nobody rings here, so the minutes that a person is given for it need not be waited for.
+        cell.source = re.sub(r"\.result\(\d{3,}\)", ".result(1)", cell.source)
     notebook.cells = [*cells[: len(BEFORE)], *notebook.cells, *cells[len(BEFORE) :]]
     for cell in notebook.cells:
         if cell.cell_type == "code":

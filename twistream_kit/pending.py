@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from twistream_kit.errors import ServerStopped, WouldDeadlock
+from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
 
 T = TypeVar("T")
 
@@ -87,6 +87,9 @@ class Pending(Future[T]):
             if self.done():
                 raise
             raise TimeoutError(_still_pending(timeout)) from None
+        except TwistreamError as error:
+            # Its words say it all; the frames it came through, more with each call, do not.
+            raise error.with_traceback(None) from error.__cause__
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait like `result`, and return the error, or None."""

@@ -16,7 +16,7 @@ from twilio.rest import Client
 
 from twistream_kit.errors import CallRefused, ServerStopped, WouldDeadlock
 from twistream_kit.live import call as call_module
-from twistream_kit.live import leftovers
+from twistream_kit.live import call_watch, leftovers
 from twistream_kit.live.call import Call
 from twistream_kit.live.dialling import place_call
 from twistream_kit.live.playing import Playing
@@ -78,9 +78,9 @@ class Told:
     def __init__(self, *earlier):
         self.earlier = earlier
 
-    def follow_call(self, call_sid, listener, on_stop):
+    def follow_call(self, call_sid, listener, on_stop, on_loss):
         assert call_sid == SID
-        self.tell, self.stop = listener, on_stop
+        self.tell, self.stop, self.lose = listener, on_stop, on_loss
         for each in self.earlier:
             listener(each)
         return lambda: None
@@ -274,6 +274,62 @@ def test_server_that_has_stopped_already_is_no_error_of_the_call():
         call.ended.result(0)
 
 
+@pytest.fixture
+def no_pause(monkeypatch):
+    monkeypatch.setattr(call_watch, "FIRST_SECONDS", 0.001)
+    monkeypatch.setattr(call_watch, "LONGEST_SECONDS", 0.001)
+
+
+async def test_lost_address_has_twilio_asked_until_the_call_is_over(no_pause):
+    answers = [says("in-progress"), refusal(503, 20503), says("in-progress"), says("busy")]
+    server = Told()
+    call, network = call_with(*answers, server=server)
+    server.lose()
+    assert await soon(call.ended) == "busy"
+    assert len(network.requests) == len(answers)
+
+
+async def test_lost_address_and_no_answer_of_twilios_end_the_wait_all_the_same(no_pause):
+    server = Told()
+    call, network = call_with(*[refusal(503, 20503)] * call_watch.REFUSALS, server=server)
+    server.lose()
+    with pytest.raises(CallRefused, match="20503"):
+        await soon(call.ended)
+    assert not network.answers
+
+
+async def test_lost_address_asks_nothing_of_a_call_that_is_over_or_forgotten(no_pause):
+    server = Told()
+    call, network = call_with(status="completed", server=server)
+    server.lose()
+    assert await soon(call.ended) == "completed"
+    forgotten, network_too = call_with(server=Told())
+    asking = call_module._asking(forgotten)
+    del forgotten
+    gc.collect()
+    await asyncio.wait_for(asyncio.to_thread(asking), 8)
+    assert network.requests == network_too.requests == []
+
+
+async def test_lost_address_shows_in_the_end_of_a_real_call(serve, eventually):
+    async with SimulatedTwilio() as twilio:
+        server = await serve(auth_token=twilio.auth_token)
+        phone = twilio.phone(ALICE)
+        call = await soon(
+            place_call(
+                twilio.client, to=ALICE, from_=twilio.numbers[0], stream_url=server.stream_url
+            )
+        )
+        await soon(server.next_stream(call))
+        await eventually(lambda: call.status == "in-progress")
+        server.lose_public_url("ssh ended")
+        await eventually(lambda: server.trouble)
+        server.public_url = "https://example.com"  # reports, signed for here, are refused
+        phone.hang_up()
+        assert await soon(call.ended) == "completed"
+        assert "completed" not in [event.name for event in call.events]
+
+
 async def test_when_over_is_called_once_or_at_once():
     told = []
     call, _ = call_with(says("completed"))
@@ -311,6 +367,23 @@ async def test_end_of_a_call_that_is_not_answered_is_told_by_the_simulator(serve
         call = await soon(dial(twilio, server, ring_seconds=1))
         assert await soon(call.ended) == call.status == status
         assert [each.name for each in call.events] == ["initiated", "ringing", status]
+
+
+async def test_call_without_reports_that_is_hung_up_ends_the_wait_for_its_stream(serve):
+    async with SimulatedTwilio() as twilio:
+        server = await serve(auth_token=twilio.auth_token)
+        twilio.phone(ALICE, "manual")
+        call = await soon(
+            place_call(
+                twilio.client, to=ALICE, from_=twilio.numbers[0], stream_url=server.stream_url,
+                status_callback=False,
+            )
+        )  # fmt: skip
+        wait = server.next_stream(call)
+        await soon(call.hang_up())
+        for each in (wait, server.next_stream(call)):
+            with pytest.raises(CallRefused, match="ended as canceled before a stream came"):
+                await soon(each)
 
 
 async def test_call_that_is_cancelled_while_it_rings_is_told_by_the_simulator(serve, eventually):

@@ -58,6 +58,21 @@ async def test_a_stream_that_came_is_found_after_its_call_has_ended(pair, dial, 
     assert await soon(server.next_stream(end.call_sid)) is stream
 
 
+async def test_of_two_streams_of_a_call_the_open_one_is_found(serve, dial):
+    server = await serve()
+    first = await dial(server)
+    ended = await soon(server.next_stream(first.call_sid))
+    await first.stop()
+    await soon(ended.closed)
+    second = await dial(server, start=False)
+    second.call_sid = first.call_sid
+    await second.begin()
+    await soon(server.next_stream())
+    found = await soon(server.next_stream(first.call_sid))
+    assert found.stream_sid == second.stream_sid
+    await second.stop()
+
+
 async def test_progress_stands_in_the_capture_of_its_stream(serve, dial, tell):
     server = await serve()
     end = await dial(server, start=False)
@@ -107,6 +122,19 @@ async def test_a_lost_address_ends_the_waits_and_shows_in_the_streams(pair, serv
     assert "the public address is gone: ssh ended with 255" in said()
     assert server.stream_url == server.url
     await end.stop()
+
+
+async def test_follow_call_hears_of_the_loss_of_the_address(serve, eventually, said):
+    server, lost = await serve(public_url="https://example.com"), []
+
+    def fails():
+        raise ZeroDivisionError
+
+    server.follow_call("CA1", print, on_loss=fails)
+    server.follow_call("CA1", print, on_loss=lambda: lost.append(True))
+    server.lose_public_url("ssh ended")
+    await eventually(lambda: lost)
+    assert lost == [True]
 
 
 async def test_a_new_address_takes_the_trouble_away(serve):

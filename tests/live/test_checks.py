@@ -108,6 +108,10 @@ class TestChecks:
         assert [check.name for check in self.CHECKS.failed] == ["account"]
         assert Checks([passed("a", "fine"), unknown("b", "why")]).ok
 
+    def test_failed_ones_alone_are_counted_without_those_that_passed(self):
+        assert self.CHECKS.failed.verdict == "1 failed"
+        assert Checks([passed("a", "fine")]).failed.verdict == "none"
+
     def test_long_lines_are_wrapped_below_their_beginning(self):
         lines = repr(Checks([passed("a", "word " * 40)])).splitlines()
         assert all(len(line) <= 96 for line in lines)

@@ -8,7 +8,9 @@ import textwrap
 import psutil
 import pytest
 
+from twistream_kit.live import child_process
 from twistream_kit.live.child_process import KEPT_LINES, ChildProcess
+from twistream_kit.pending import Pending, fulfil
 
 LIMIT_SECONDS = 8
 
@@ -144,6 +146,28 @@ async def test_start_that_is_cancelled_leaves_nothing(tmp_path):
         await starting
     await child.end()
     await soon(until(lambda: set(psutil.Process().children(recursive=True)) <= before))
+
+
+async def test_start_that_is_cancelled_just_when_it_succeeded_leaves_nothing(monkeypatch):
+    def at_once(name, work):
+        done = Pending()
+        fulfil(done, work())
+        return done
+
+    child = ChildProcess([sys.executable, "-c", "input()"])
+    spawned = []
+    spawn = child._spawn
+    monkeypatch.setattr(child, "_spawn", lambda: spawned.append(spawn()) or spawned[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(child_process, "on_worker", at_once)
+        starting = asyncio.create_task(child.start())
+        await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    assert is_running(spawned[0].pid)
+    await soon(child.end())
+    assert not is_running(spawned[0].pid)
 
 
 @pytest.mark.parametrize("death", ["kill", "exit", "os._exit"])

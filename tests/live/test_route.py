@@ -87,7 +87,7 @@ async def test_number_leads_here_and_back(twilio, server, number, settings_of):
         assert entered is route
         assert route.is_open
         assert repr(route) == (
-            f"<NumberRoute {number}: to {server.twiml_url}, before https://example.com/mine>"
+            f"<NumberRoute {number}: to {server.twiml_url}; before: https://example.com/mine>"
         )
         assert {name: route.previous[name] for name in MINE} == MINE
         now = await settings_of(number)
@@ -106,7 +106,7 @@ async def test_number_without_settings_is_put_back_to_none(twilio, server, numbe
     before = await settings_of(number)
     assert before["voice_url"] == before["status_callback"] == ""
     async with route_number(twilio.client, number, server) as route:
-        assert "before -" in repr(route)
+        assert "; before: nothing>" in repr(route)
     assert await settings_of(number) == before
 
 
@@ -309,6 +309,41 @@ async def test_routes_inside_each_other_are_put_back_one_by_one(
             assert (await settings_of(number))["voice_url"] == inner.twiml_url
         assert (await settings_of(number))["voice_url"] == server.twiml_url
     assert await settings_of(number) == before
+
+
+async def test_routes_left_in_the_wrong_order_are_put_back_all_the_same(
+    twilio, server, serve, number, settings_of, said
+):
+    upper_server = await serve(auth_token=twilio.auth_token)
+    before = await settings_of(number, **MINE)
+    lower = await route_number(twilio.client, number, server).__aenter__()
+    upper = await route_number(twilio.client, number, upper_server).__aenter__()
+    await lower.__aexit__(None, None, None)
+    assert (await settings_of(number))["voice_url"] == upper_server.twiml_url
+    await upper.__aexit__(None, None, None)
+    assert await settings_of(number) == before
+    assert not any("somebody else" in line for line in said(logging.WARNING))
+
+
+async def test_one_of_two_routes_to_one_server_takes_nothing_from_the_other(
+    twilio, server, number, settings_of
+):
+    before = await settings_of(number, **MINE)
+    lower = await route_number(twilio.client, number, server).__aenter__()
+    async with route_number(twilio.client, number, server):
+        await lower.__aexit__(None, None, None)
+        assert (await settings_of(number))["voice_url"] == server.twiml_url
+    assert await settings_of(number) == before
+
+
+async def test_simulator_that_stops_first_takes_its_numbers_along(serve, said):
+    async with SimulatedTwilio() as twilio:
+        server = await serve(auth_token=twilio.auth_token)
+        route = await route_number(twilio.client, twilio.numbers[0], server).__aenter__()
+    await route.__aexit__(None, None, None)
+    assert not route.is_open
+    assert leftovers._leftovers == {}
+    assert said(logging.WARNING) == []
 
 
 async def test_failure_to_put_back_is_said_with_what_to_set_by_hand(

@@ -1,7 +1,12 @@
 import pytest
 
 from twistream_kit.errors import CallRefused, ServerStopped
-from twistream_kit.live.status_events import KEPT_EVENTS, StatusBook, StatusEvent
+from twistream_kit.live.status_events import (
+    FOLLOWED_AFTER_END,
+    KEPT_EVENTS,
+    StatusBook,
+    StatusEvent,
+)
 from twistream_kit.pending import Pending, fail
 
 CALL = "CA" + "1" * 32
@@ -100,6 +105,41 @@ def test_a_stop_tells_those_who_follow():
     book.stop()
     with pytest.raises(ServerStopped):
         stopped.result(0)
+
+
+def test_a_listener_that_fails_at_the_stop_keeps_it_from_nobody(caplog):
+    book, stopped = StatusBook(), []
+
+    def fails():
+        raise ZeroDivisionError
+
+    book.follow(CALL, print, fails)
+    book.follow(CALL, print, lambda: stopped.append(True))
+    book.stop()
+    assert stopped == [True]
+    assert "a listener to the end of a server" in caplog.text
+
+
+def test_calls_that_are_over_are_not_followed_for_ever():
+    book, told, of_one_that_lasts = StatusBook(), [], []
+    book.follow("CA-lasting", of_one_that_lasts.append)
+    for number in range(FOLLOWED_AFTER_END + 1):
+        sid = f"CA{number}"
+        if number % 2:
+            book.follow(sid, told.append)
+            book.note(progress("completed", sid=sid))
+        else:
+            book.note(progress("completed", sid=sid))
+            book.follow(sid, told.append)
+        book.note(progress("busy", sid="CA-followed-by-nobody"))
+    told.clear()
+    for number in range(FOLLOWED_AFTER_END + 1):
+        book.note(progress("ringing", sid=f"CA{number}"))  # as late as can be
+    book.note(progress("ringing", sid="CA-lasting"))
+    assert [event.call_sid for event in told] == [
+        f"CA{number}" for number in range(1, FOLLOWED_AFTER_END + 1)
+    ]
+    assert len(of_one_that_lasts) == 1
 
 
 @pytest.mark.parametrize(

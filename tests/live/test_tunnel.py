@@ -103,6 +103,73 @@ def test_address_that_is_not_https_is_refused(url):
         open_tunnel(StreamServer(auth_token=TOKEN), "static", url=url)
 
 
+@pytest.mark.parametrize(
+    "url", ["https://example.com/?a=1", "https://example.com#part", "http://127.0.0.1:9?a=1"]
+)
+def test_address_with_a_query_or_a_fragment_is_refused(url):
+    with pytest.raises(SettingsError, match="has a query or a fragment"):
+        open_tunnel(StreamServer(auth_token=TOKEN), "static", url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://bob:hunter2@example.com",
+        "https://bob:hunter2@[::1",
+        "bob:hunter2@example.com",
+        "https://bob:hunt@er2@example.com?x",
+        "https://bob:hunter2@example.com:0",
+    ],
+)
+@pytest.mark.parametrize("provider", ["static", "ssh"])
+def test_refusal_of_an_address_does_not_show_its_password(url, provider):
+    ssh = "me@host" if provider == "ssh" else None
+    with pytest.raises(SettingsError) as refused:
+        open_tunnel(StreamServer(auth_token=TOKEN), provider, url=url, ssh=ssh)
+    assert "bob" not in str(refused.value)
+    assert "er2" not in str(refused.value)
+
+
+async def test_password_of_an_address_is_used_and_not_shown(server, proxy, nobody, said):
+    url = proxy.url.replace("//", "//bob:hunter2@")
+    async with open_tunnel(server, "static", url=url) as tunnel:
+        assert tunnel.public_url == server.public_url == url
+        assert repr(tunnel) == f"<Tunnel (static): {proxy.url}>"
+    broken = nobody.replace("//", "//bob:hunter2@")
+    with pytest.raises(TunnelError, match="does not answer") as failed:
+        await open_tunnel(server, "static", url=broken).__aenter__()
+    async with open_tunnel(server, url=broken, fallback_url=url) as tunnel:
+        assert "hunter2" not in f"{tunnel!r} {tunnel.fallback_reason} {failed.value}"
+        later = open_tunnel(server, "static", url=proxy.url)
+        async with later:
+            assert repr(tunnel).startswith(
+                f"<Tunnel (static): {proxy.url}; not used, the server's address is {proxy.url};"
+            )
+        assert "; not used, the server's address is none;" in repr(tunnel)
+    lines = "\n".join(said())
+    assert "leads here" in lines
+    assert "hunter2" not in lines
+
+
+async def test_address_does_not_outlive_its_server(said):
+    server = StreamServer(auth_token=TOKEN)
+    await server.__aenter__()
+    async with LocalProxy(server) as proxy:
+        provider = Dying(proxy.url)
+        provider.blow = asyncio.Event()
+        async with Tunnel(server, provider) as tunnel:
+            await server.__aexit__(None, None, None)
+            why = await asyncio.wait_for(tunnel.ended, 5)
+            assert why == tunnel.trouble == "the server that it leads to has stopped"
+            assert provider.is_closed
+            assert (tunnel.public_url, server.public_url) == (None, None)
+            assert repr(tunnel) == f"<Tunnel (dying): gone: {why}>"
+            assert f"the tunnel to {proxy.url} is closed: {why}" in said()
+    assert server.trouble == ""
+    async with server, LocalProxy(server) as again, open_tunnel(server, "static", url=again.url):
+        assert server.public_url == again.url
+
+
 def test_missing_address_and_unknown_provider_are_named(monkeypatch, tmp_path):
     monkeypatch.delenv("TWISTREAM_PUBLIC_URL", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -135,7 +202,7 @@ async def test_without_any_way_the_fallback_is_taken_and_says_so(server, proxy, 
         assert tunnel.provider == "static"
         words = (
             "no public address: TWISTREAM_PUBLIC_URL and NGROK_AUTHTOKEN are not set, and "
-            "cloudflared is not on the PATH; this one leads here from this machine only"
+            "cloudflared is not on the PATH; this one works from this machine only"
         )
         assert repr(tunnel) == f"<Tunnel (static): {proxy.url}; {words}>"
         assert said(logging.WARNING) == [f"{words}: {proxy.url}"]

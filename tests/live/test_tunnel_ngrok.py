@@ -234,7 +234,7 @@ async def test_session_that_ends_or_is_stopped_tells_the_server(server, session,
     async with open_tunnel(server, "ngrok", settings=given) as tunnel:
         stop = next(asked[1] for asked in session.asked[::-1] if asked[0] == "handle_stop_command")
         await asyncio.to_thread(stop)
-        assert "told to stop from its dashboard" in await asyncio.wait_for(tunnel.ended, 5)
+        assert "ngrok was stopped from its dashboard" in await asyncio.wait_for(tunnel.ended, 5)
 
 
 async def test_connection_that_breaks_and_is_made_again_is_logged(server, session, said):

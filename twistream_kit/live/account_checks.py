@@ -58,7 +58,7 @@ def look_at_account(client: Client) -> Account:
         if refused.code in NOT_ACTIVE:
             credentials = passed(CREDENTIALS, "Twilio knows them")
             return Account(credentials, failed_by(STANDING, refused), "the account is not active")
-        return _refused(failed_by(CREDENTIALS, refused))
+        return _refused(_not_accepted(refused, str(client.region or "")))
     except TwistreamError as error:  # a simulator that has stopped, for example
         return _refused(failed_by(CREDENTIALS, error))
     return _seen(passed(CREDENTIALS, f"Twilio accepts them for {client.account_sid}"), account)
@@ -107,6 +107,17 @@ def _without_asking(client: Client) -> Check | None:
     return None
 
 
+def _not_accepted(refused: CallRefused, region: str) -> Check:
+    check = failed_by(CREDENTIALS, refused)
+    if refused.code != 20003 or not region:
+        return check
+    fix = (
+        f"{check.fix} This client asks the region {region}, and each region has tokens and keys of "
+        "its own: take those of that region, or leave TWILIO_REGION and region= out"
+    )
+    return failed(CREDENTIALS, check.detail, check.consequence, fix)
+
+
 def _refused(credentials: Check) -> Account:
     why = "not asked, because the credentials do not work"
     return Account(credentials, unknown(STANDING, why), why)
@@ -140,7 +151,7 @@ def _seen(credentials: Check, account: object) -> Account:
         return Account(credentials, standing, f"the account is {status}", is_trial)
     if is_trial:
         return Account(credentials, _trial(), is_trial=True)
-    standing = passed(STANDING, f"active, {kind or 'of an unknown type'}")
+    standing = passed(STANDING, f"active, {f'type {kind}' if kind else 'of an unknown type'}")
     return Account(credentials, standing, is_trial=is_trial)
 
 

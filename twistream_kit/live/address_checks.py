@@ -48,7 +48,7 @@ def address_checks(server: StreamServer, *, loopback: bool, token: str | None) -
     if status != OPENED:
         why = "not tried, because no WebSocket could be opened"
         return [address, _not_opened(server, status), _token_or(server, token, why)]
-    opened = passed(SOCKET, f"{server.stream_url} opens, with a signature as Twilio's")
+    opened = passed(SOCKET, f"{server.stream_url} opens to a handshake signed as Twilio signs it")
     return [address, opened, _signatures(server, token)]
 
 
@@ -80,13 +80,13 @@ def twiml_checks(
     if "_" in (urlsplit(server.status_url).hostname or ""):
         return [_underscore(server.status_url)]
     remarks = "".join(f"; {each.field} {each.problem}" for each in found)
-    return [passed(TWIML, f"{len(twiml)} of {INLINE_LIMIT} characters{remarks}")]
+    return [passed(TWIML, f"valid, {len(twiml)} of {INLINE_LIMIT} characters{remarks}")]
 
 
 def _address(server: StreamServer, *, loopback: bool) -> Check:
     try:
-        base, stream_url = server.base_url, server.stream_url
-    except TwistreamError as error:
+        base, stream_url, _ = server.base_url, server.stream_url, server.port
+    except TwistreamError as error:  # a public address does not tell that the server has stopped
         return failed_by(ADDRESS, error)
     if server.trouble:
         return failed(

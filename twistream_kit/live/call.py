@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twistream_kit.errors import CallRefused, ServerStopped
+from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
+from twistream_kit.live.call_watch import ask_until
 from twistream_kit.live.playing import Playing
 from twistream_kit.live.status_events import FINAL_STATUSES, StatusEvent
 from twistream_kit.live.stream import GOODBYE_SECONDS
@@ -119,7 +121,8 @@ class Call:
 
         A status callback brings it, or the answer to `hang_up` or `refresh`; without callbacks
         (see `place_call`) only those do, so that nobody learns by itself that the other side hung
-        up.  It gets a `ServerStopped` when the server that the callbacks go to stops first.
+        up.  When the public address is lost, Twilio is asked from time to time instead.  It gets a
+        `ServerStopped` when the server that the callbacks go to stops first.
         """
         return self._ended
 
@@ -182,8 +185,12 @@ class Call:
             if (call := myself()) is not None:
                 fail(call._ended, ServerStopped.before(f"call {call.sid} was over"))  # noqa: SLF001
 
+        def ask_instead() -> None:
+            if (call := myself()) is not None and not call._ended.done():  # noqa: SLF001
+                on_worker(f"asking for the end of {call.sid}", _asking(call))
+
         try:
-            server.follow_call(self.sid, listen, stop)
+            server.follow_call(self.sid, listen, stop, ask_instead)
         except ServerStopped:
             stop()
 
@@ -238,6 +245,24 @@ class Call:
         except CallRefused:
             # That it is over is known, and all that was asked for.
             self._learn("completed")
+
+
+def _asking(call: Call) -> Callable[[], None]:
+    """Return what asks how `call` ended; it does not keep the call."""
+    known, myself = threading.Event(), weakref.ref(call)
+    call.ended.add_done_callback(lambda _: known.set())
+
+    def look() -> bool:
+        if (still := myself()) is None:
+            return False
+        still._fetch()  # noqa: SLF001 - a call's own errand
+        return True
+
+    def give_up(error: TwistreamError) -> None:
+        if (still := myself()) is not None:
+            fail(still.ended, error)
+
+    return partial(ask_until, known, look, give_up)
 
 
 def _step(status: str) -> int:

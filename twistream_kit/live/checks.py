@@ -55,6 +55,10 @@ class Checks(list[Check]):
     @property
     def verdict(self) -> str:
         """The whole in one sentence."""
+        if not self:
+            return "none"
+        if len(self.failed) == len(self):  # as in `failed` itself
+            return f"{len(self)} failed"
         unknown = sum(check.passed is None for check in self)
         parts = [f"{sum(check.passed is True for check in self)} of {len(self)} passed"]
         if self.failed:

@@ -62,6 +62,7 @@ class ChildProcess:
         self._kept: deque[str] = deque(maxlen=KEPT_LINES)
         self._searches: dict[asyncio.Future[re.Match[str] | None], re.Pattern[str]] = {}
         self._exited: Pending[int] = Pending()
+        self._starting: Pending[subprocess.Popen[bytes]] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._let_go_early = self._is_over = False
@@ -90,9 +91,9 @@ class ChildProcess:
             OSError: If there is no process to be had.
         """
         self._loop = asyncio.get_running_loop()
-        starting = on_worker("starting a program", self._spawn)
-        starting.add_done_callback(self._started)
-        self._process = await starting
+        self._starting = on_worker("starting a program", self._spawn)
+        self._starting.add_done_callback(self._started)
+        self._process = await self._starting
         reader = threading.Thread(
             target=self._read, args=(self._process.stdout,), name="reading a program", daemon=True
         )
@@ -123,6 +124,10 @@ class ChildProcess:
         """End it and all it started: ask, wait, then make it; return when it is gone."""
         self._let_go_early = True
         if self._process is None:
+            starting = self._starting
+            if starting is not None and starting.done():
+                # It had started, but who waited for that was cancelled before hearing of it.
+                await on_worker("ending a program", lambda: self._started(starting))
             return
         _let_go(self._process)
         try:

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from twistream_kit.errors import CallRefused, SettingsError, TwistreamError
+from twistream_kit.errors import ServerStopped, SettingsError, TwistreamError
 from twistream_kit.live.leftovers import at_exit
 from twistream_kit.live.server import StreamServer
 from twistream_kit.live.twilio_client import (
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 logger = logging.getLogger("twistream_kit.live")
+
+_routes: weakref.WeakSet[NumberRoute] = weakref.WeakSet()
+"""Those that were entered in this process; some may be left by now."""
 
 PUT_BACK_SECONDS = 10.0
 """How long somebody who is cancelled waits for the number to be put back."""
@@ -69,7 +73,8 @@ class NumberRoute:
         if not self._ours:
             return f"<NumberRoute {self.number}: not routed>"
         before = self._previous["voice_application_sid"] or self._previous["voice_url"]
-        return f"<NumberRoute {self.number}: to {self._ours['voice_url']}, before {before or '-'}>"
+        now = self._ours["voice_url"]
+        return f"<NumberRoute {self.number}: to {now}; before: {before or 'nothing'}>"
 
     async def __aenter__(self) -> Self:
         if self._ours:
@@ -119,8 +124,13 @@ class NumberRoute:
 
     def _route(self, wanted: dict[str, str]) -> None:
         found = self._find()
+        with self._lock:  # whoever gives up meanwhile puts back after the change, and not before
+            self._change(found, wanted)
+
+    def _change(self, found: Any, wanted: dict[str, str]) -> None:
         self._sid = str(found.sid)
         self._previous = _settings(found, *_UNCHANGED)
+        _routes.add(self)
         # Before the request: whatever becomes of it, the number is looked after from here on.
         self._ours = wanted
         self._forget = at_exit(f"the voice URL of {self.number}", self._put_back_within)
@@ -162,14 +172,16 @@ class NumberRoute:
             changes = self._still_ours(now, _VOICE) | self._still_ours(now, _STATUS)
             if changes:
                 self._update(changes, "back to what it was")
+                logger.info("calls to %s go where they went before", self.number)
             self._ours = {}
         finally:
             self._lock.release()
         self._forget()
-        logger.info("calls to %s go where they went before", self.number)
 
     def _still_ours(self, now: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
         """Return what is to be put back of settings that belong together."""
+        if self._hand_down(names):
+            return {}
         before = {name: self._previous[name] for name in names if now[name] != self._previous[name]}
         if not before or all(now[name] == self._ours[name] for name in names):
             return before
@@ -179,6 +191,16 @@ class NumberRoute:
         )  # fmt: skip
         return {}
 
+    def _hand_down(self, names: tuple[str, ...]) -> bool:
+        """Leave the putting back to a route that was laid over this one, if there is one."""
+        for route in tuple(_routes):
+            is_over_this = route is not self and route.is_open and route._sid == self._sid  # noqa: SLF001 - this very class
+            if is_over_this and all(route._previous[name] == self._ours[name] for name in names):  # noqa: SLF001
+                before = {name: self._previous[name] for name in names}
+                route._previous = route._previous | before  # noqa: SLF001
+                return True
+        return False
+
     def _put_back_within(self, seconds: float) -> None:
         with answered_within(self._client, seconds):
             self._put_back(seconds)
@@ -186,6 +208,10 @@ class NumberRoute:
     async def _put_back_or_tell(self) -> TwistreamError | None:
         try:
             await _to_its_end(self._on_worker("putting back", self._put_back))
+        except ServerStopped:
+            # The simulator that the number belonged to has stopped: no call can come to it.
+            self._ours = {}
+            self._forget()
         except TwistreamError as error:
             logger.error(
                 "%s could not be put back; set its voice URL to %r in the Twilio console: %s",
@@ -260,6 +286,6 @@ async def _to_its_end(pending: Pending[T]) -> T:
     try:
         return await pending
     except asyncio.CancelledError:
-        with contextlib.suppress(TimeoutError, CallRefused, SettingsError):
+        with contextlib.suppress(TimeoutError, TwistreamError):
             await asyncio.wait_for(pending, PUT_BACK_SECONDS)
         raise

@@ -14,6 +14,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 
 from twistream_kit.errors import ServerStopped, TunnelError
 from twistream_kit.live.addresses import ServerAddresses
+from twistream_kit.live.call import Call
 from twistream_kit.live.gate import Gate
 from twistream_kit.live.running_servers import note_running, note_stopped
 from twistream_kit.live.secret import Secret
@@ -24,7 +25,12 @@ from twistream_kit.live.server_options import (
     port_error,
 )
 from twistream_kit.live.session import Handler, StreamSession
-from twistream_kit.live.status_events import Listener, StatusBook, StatusEvent
+from twistream_kit.live.status_events import (
+    Listener,
+    StatusBook,
+    StatusEvent,
+    ended_without_stream,
+)
 from twistream_kit.live.stream import MediaStream
 from twistream_kit.live.stream_list import StreamList
 from twistream_kit.live.web_request import RequestConnection
@@ -106,7 +112,7 @@ class StreamServer(ServerAddresses):
         self._server: Server | None = None
         self._sessions: set[StreamSession] = set()
         self._connections: weakref.WeakSet[RequestConnection] = weakref.WeakSet()
-        self._list = StreamList()
+        self._list: StreamList[MediaStream] = StreamList()
 
     @property
     def checks_signatures(self) -> bool:
@@ -152,7 +158,8 @@ class StreamServer(ServerAddresses):
         Returns:
             A `Pending`.  It gets a `ServerStopped` when the server stops first, a `TunnelError`
             when the public address is lost, and a `CallRefused` when Twilio reports that the call
-            has ended, or could not open its stream.
+            has ended, or could not open its stream.  A `Call` may know of its end without a
+            report: from `hang_up` or `refresh`.
         """
         wait: Pending[MediaStream] = Pending(self._home.loop)
         call_sid = call if call is None or isinstance(call, str) else call.sid
@@ -160,19 +167,26 @@ class StreamServer(ServerAddresses):
             self._home.call(self._wait_for_stream, call_sid, wait)
         except ServerStopped as error:
             fail(wait, error)
+        if isinstance(call, Call):
+            self._give_up_with(call)
         return wait
 
     def follow_call(
-        self, call_sid: str, listener: Listener, on_stop: Callable[[], None] | None = None
+        self,
+        call_sid: str,
+        listener: Listener,
+        on_stop: Callable[[], object] = bool,
+        on_loss: Callable[[], object] = bool,
     ) -> Callable[[], None]:
         """Have `listener` told of the status callbacks of a call, those that came already first.
 
-        Callable from any thread; both functions are called on the server's loop.
+        Callable from any thread; the functions are called on the server's loop.
 
         Args:
             call_sid: CA and 32 hex digits.
             listener: Takes one `StatusEvent`.
             on_stop: Called when the server stops.
+            on_loss: Called when its public address is lost, after which nothing is reported.
 
         Returns:
             What ends it; calling that twice does no harm.
@@ -180,7 +194,7 @@ class StreamServer(ServerAddresses):
         Raises:
             ServerStopped: If the server does not run.
         """
-        self._home.call(self._status.follow, call_sid, listener, on_stop)
+        self._home.call(self._status.follow, call_sid, listener, on_stop, on_loss)
 
         def end() -> None:
             with contextlib.suppress(ServerStopped):
@@ -255,6 +269,14 @@ class StreamServer(ServerAddresses):
         self._list.wait_for(call_sid, wait)
         self._give_up_what_cannot_come(call_sid)
 
+    def _give_up_with(self, call: Call) -> None:
+        # No report comes of a call that was cancelled while it was queued (§6.3), for one.
+        def give_up() -> None:
+            with contextlib.suppress(ServerStopped):
+                self._home.call(self._list.give_up, ended_without_stream(call.status), call.sid)
+
+        call.when_over(give_up)
+
     def _give_up_what_cannot_come(self, call_sid: str | None) -> None:
         error = None if call_sid is None else self._status.why_no_stream(call_sid)
         if error is not None:
@@ -280,6 +302,7 @@ class StreamServer(ServerAddresses):
                 fix="Open a tunnel again and place the call anew",
             )
         )
+        self._status.lose_address()
 
     def _connection(self, *args: Any, **kwargs: Any) -> RequestConnection:
         connection = RequestConnection(*args, **kwargs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from urllib.parse import urlsplit
 
 from twistream_kit.errors import SettingsError
@@ -37,7 +38,7 @@ def check_public_url(url: str) -> None:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname or parts.query:
         raise SettingsError(
-            f"the public address {url!r} cannot be used",
+            f"the public address {re.sub('.*@', '…@', url)!r} cannot be used",
             consequence="It needs a scheme and a host, and no query",
             fix="Give it as https://example.com, without the path of the stream",
         )

@@ -96,7 +96,7 @@ def _particulars(setting: Setting, text: QuietText) -> str:
     if setting.name in ("phone_number", "call_to"):
         return "" if text.startswith("+") else "does not begin with a plus"
     if setting.name == "public_url":
-        return _fault_of_address(text)
+        return fault_of_address(text)
     if setting.name == "ngrok_domain" and "://" in text:
         return "is a whole address"
     if setting.name == "region" and re.fullmatch(r"[a-z-]{3,}", text):
@@ -113,10 +113,11 @@ def _length(setting: Setting) -> int:
 
 
 def _is_public(text: QuietText) -> bool:
-    return not _fault_of_address(text)
+    return not fault_of_address(text)
 
 
-def _fault_of_address(text: QuietText) -> str:
+def fault_of_address(text: str) -> str:
+    """Return what keeps Twilio from reaching an address, in words without it; empty if nothing."""
     try:
         parts = urlsplit(text)
         has_host = bool(parts.hostname) and parts.port != 0

@@ -10,7 +10,7 @@ Source = Literal["argument", "environment", ".env", "prompt"]
 _CONSOLE = "Copy it anew from the Twilio console (console.twilio.com, Account Info)"
 _KEYS = "Copy it anew from the Twilio console (Account, API keys & tokens), or make a new key"
 _NGROK = "Copy it anew from dashboard.ngrok.com"
-_E164 = "Write it in E.164: a plus, the country code, the number, no blanks: +15551234567"
+_E164 = "Write a plus, the country code and the number, without blanks"
 _REFUSES_ALL = "Twilio would refuse every request with 20003"
 
 
@@ -89,7 +89,7 @@ SETTINGS = (
         "TWILIO_PHONE_NUMBER",
         "Your Twilio number",
         r"\+[1-9][0-9]{6,14}",
-        "a number in E.164",
+        "a number in E.164, such as +15551234567",
         "Twilio would refuse the call with 21212",
         "Without a number of yours there is none to call from",
         _E164,
@@ -99,7 +99,7 @@ SETTINGS = (
         "TWISTREAM_CALL_TO",
         "Number to call",
         r"\+[1-9][0-9]{6,14}",
-        "a number in E.164",
+        "a number in E.164, such as +15551234567",
         "Twilio would refuse the call with 21211",
         "Without it there is nobody to call",
         _E164,

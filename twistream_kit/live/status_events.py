@@ -10,6 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Self
 
 from twistream_kit.errors import CallRefused
@@ -18,6 +19,9 @@ logger = logging.getLogger("twistream_kit.live")
 
 KEPT_EVENTS = 1000
 """How many status callbacks are kept; a call makes about six."""
+
+FOLLOWED_AFTER_END = 100
+"""How many calls that are over are still followed, because callbacks can come late (§6.6)."""
 
 FINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """The states of a call that nothing follows (§6.3)."""
@@ -95,12 +99,20 @@ class StatusEvent:
         return error if isinstance(error, str) else error[0]
 
 
+@dataclass(frozen=True, slots=True)
+class _Following:
+    listener: Listener
+    on_stop: Callable[[], object]
+    on_loss: Callable[[], object]
+
+
 class StatusBook:
     """The status callbacks of one server, and who follows them; it belongs to the server's loop."""
 
     def __init__(self) -> None:
         self._events: deque[StatusEvent] = deque(maxlen=KEPT_EVENTS)
-        self._listeners: dict[str, list[tuple[Listener, Callable[[], None] | None]]] = {}
+        self._listeners: dict[str, list[_Following]] = {}
+        self._over: dict[str, None] = {}  # followed calls that are over, in the order of that
 
     @property
     def events(self) -> list[StatusEvent]:
@@ -114,30 +126,56 @@ class StatusBook:
     def note(self, event: StatusEvent) -> None:
         """Keep an event that has arrived, and tell those who follow its call."""
         self._events.append(event)
-        for listener, _ in tuple(self._listeners.get(event.call_sid, ())):
-            _tell(listener, event)
+        for following in tuple(self._listeners.get(event.call_sid, ())):
+            _tell(following.listener, event)
+        if event.is_final:
+            self._note_end(event.call_sid)
 
     def follow(
-        self, call_sid: str, listener: Listener, on_stop: Callable[[], None] | None = None
+        self,
+        call_sid: str,
+        listener: Listener,
+        on_stop: Callable[[], object] = bool,
+        on_loss: Callable[[], object] = bool,
     ) -> None:
-        """Tell `listener` of all there was and will be; `on_stop` when the server stops."""
-        for event in self.of(call_sid):
+        """Tell `listener` of all there was and will be, and the others of what their names say.
+
+        Of a call that is over, only until a hundred later ones are.
+        """
+        events = self.of(call_sid)
+        for event in events:
             _tell(listener, event)
-        self._listeners.setdefault(call_sid, []).append((listener, on_stop))
+        self._listeners.setdefault(call_sid, []).append(_Following(listener, on_stop, on_loss))
+        if any(event.is_final for event in events):
+            self._note_end(call_sid)
 
     def unfollow(self, call_sid: str, listener: Listener) -> None:
         """Tell `listener` nothing more; it need not be known."""
-        left = [each for each in self._listeners.pop(call_sid, []) if each[0] is not listener]
+        left = [each for each in self._listeners.pop(call_sid, []) if each.listener is not listener]
         if left:
             self._listeners[call_sid] = left
 
     def stop(self) -> None:
         """Let go of all who follow, and tell them so."""
         listeners, self._listeners = self._listeners, {}
-        for following in listeners.values():
-            for _, on_stop in following:
-                if on_stop is not None:
-                    on_stop()
+        self._over.clear()
+        for following in chain.from_iterable(listeners.values()):
+            _tell_that(following.on_stop)
+
+    def lose_address(self) -> None:
+        """Tell all who follow that nothing can be reported any more."""
+        for following in list(chain.from_iterable(self._listeners.values())):
+            _tell_that(following.on_loss)
+
+    def _note_end(self, call_sid: str) -> None:
+        if call_sid not in self._listeners:
+            return
+        self._over.pop(call_sid, None)
+        self._over[call_sid] = None
+        if len(self._over) > FOLLOWED_AFTER_END:
+            oldest = next(iter(self._over))
+            del self._over[oldest]
+            self._listeners.pop(oldest, None)
 
     def why_no_stream(self, call_sid: str) -> CallRefused | None:
         """Say why that call will bring no stream any more, or None while it still may."""
@@ -155,14 +193,18 @@ class StatusBook:
                 "server has the account's auth token; kit.preflight(…) tries both",
             )
         assert final is not None  # noqa: S101 - one of the two is there
-        return CallRefused(
-            f"the call ended as {final.name} before a stream came: {_IN_WORDS[final.name]}",
-            consequence="No stream will come of it",
-            fix="If it was answered, look at the TwiML and at the account's type: trial accounts "
-            "refuse <Stream>"
-            if final.name == "completed"
-            else "Place the call anew",
-        )
+        return ended_without_stream(final.name)
+
+
+def ended_without_stream(status: str) -> CallRefused:
+    """Return what a wait gets for the stream of a call whose last status is `status`."""
+    return CallRefused(
+        f"the call ended as {status} before a stream came: {_IN_WORDS[status]}",
+        consequence="No stream will come of it",
+        fix="Look at the TwiML and at the account's type: trial accounts refuse <Stream>"
+        if status == "completed"
+        else "Place the call anew",
+    )
 
 
 def _tell(listener: Listener, event: StatusEvent) -> None:
@@ -171,3 +213,11 @@ def _tell(listener: Listener, event: StatusEvent) -> None:
     except Exception:
         # Whoever listens must not keep the next one, or Twilio's answer, from coming.
         logger.exception("a listener to the progress of call %s failed", event.call_sid)
+
+
+def _tell_that(happened: Callable[[], object]) -> None:
+    try:
+        happened()
+    except Exception:
+        # There are others to be told.
+        logger.exception("a listener to the end of a server or of its address failed")

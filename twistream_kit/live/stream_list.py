@@ -3,43 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from twistream_kit.errors import ServerStopped, TwistreamError
-from twistream_kit.live.stream import MediaStream
 from twistream_kit.pending import Pending, fail, fulfil
 
 KEPT_ENDED_STREAMS = 10
 
 
-class StreamList:
+class _Listed(Protocol):
+    """A stream, whether it ends here or passes."""
+
+    @property
+    def call_sid(self) -> str: ...
+
+    @property
+    def is_open(self) -> bool: ...
+
+    closed: Pending[Any]
+
+
+S = TypeVar("S", bound=_Listed)
+
+
+class StreamList(Generic[S]):
     """The streams of one server, and the waits for the next.
 
     Everything but `streams` belongs to the server's loop.
     """
 
     def __init__(self) -> None:
-        self._streams: list[MediaStream] = []
-        self._not_handed_out: list[MediaStream] = []
-        self._waiting: list[tuple[str | None, Pending[MediaStream]]] = []
+        self._streams: list[S] = []
+        self._not_handed_out: list[S] = []
+        self._waiting: list[tuple[str | None, Pending[S]]] = []
 
     @property
-    def streams(self) -> Sequence[MediaStream]:
+    def streams(self) -> Sequence[S]:
         """The open streams and the last ten that ended, oldest first; from any thread."""
         return tuple(self._streams)
 
-    def wait_for(self, call_sid: str | None, wait: Pending[MediaStream]) -> None:
+    def wait_for(self, call_sid: str | None, wait: Pending[S]) -> None:
         """Fulfil `wait` with the stream of that call, or with the next one for None."""
         if call_sid is None:
             found = [stream for stream in self._not_handed_out if stream.is_open]
         else:
-            found = [stream for stream in self._streams if stream.call_sid == call_sid]
+            of_call = [stream for stream in self._streams if stream.call_sid == call_sid]
+            # A call that was sent on to another <Stream> has an ended one before it (§6.4).
+            found = [stream for stream in of_call if stream.is_open] or of_call
         if not found:
             self._waiting.append((call_sid, wait))
             return
         self._not_handed_out = [s for s in self._not_handed_out if s is not found[0]]
         fulfil(wait, found[0])
 
-    def announce(self, stream: MediaStream) -> None:
+    def announce(self, stream: S) -> None:
         """Take in a stream that has just started, and answer all who waited for it."""
         self._streams.append(stream)
         answered = [w for sid, w in self._waiting if sid in (None, stream.call_sid)]

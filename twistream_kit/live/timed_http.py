@@ -41,7 +41,7 @@ class TimedHttpClient(HttpClient):  # type: ignore[misc]  # the SDK is untyped
     def __init__(self, inner: Any) -> None:
         self._inner = inner
         self.readings: list[ClockReading] = []
-        super().__init__(inner.logger, False, REQUEST_SECONDS)
+        super().__init__(getattr(inner, "logger", None), False, REQUEST_SECONDS)
 
     def request(self, method: str, url: str, **options: Any) -> Response:
         """Send one request; blocks for `REQUEST_SECONDS` at most between two signs of life."""

@@ -10,12 +10,14 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from twistream_kit.errors import SettingsError, TunnelError, TwistreamError
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.reachable import Reachable
 from twistream_kit.live.settings import Settings
 from twistream_kit.live.tunnel_choice import Wanted, choose
 from twistream_kit.live.tunnel_proof import prove
 from twistream_kit.live.tunnel_provider import Provider, StaticAddress
+from twistream_kit.live.tunnel_watch import SERVER_STOPPED, end_of
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
+from twistream_kit.protocol.signature import without_user
 from twistream_kit.protocol.stream_address import is_loopback
 
 logger = logging.getLogger("twistream_kit.live")
@@ -27,7 +29,8 @@ class Tunnel:
     """A public address; an async context manager that sets and resets `server.public_url`.
 
     It is watched while it is open: when the provider dies, the server is told, and `trouble` says
-    why.  Leaving ends all that was started for it, also after a failed or interrupted entering.
+    why.  When the server stops, the tunnel closes too, as its port may soon be somebody else's.
+    Leaving ends all that was started for it, also after a failed or interrupted entering.
 
     Args:
         server: The server to lead to.
@@ -43,7 +46,7 @@ class Tunnel:
 
     def __init__(
         self,
-        server: StreamServer,
+        server: Reachable,
         provider: Provider | None,
         *,
         fallback: StaticAddress | None = None,
@@ -85,8 +88,13 @@ class Tunnel:
         return self._ended
 
     def __repr__(self) -> str:
-        state = self._url or (f"gone: {self._trouble}" if self._trouble else "not open")
-        if self._url and self._fallback_reason:
+        if self._url is None:
+            state = f"gone: {self._trouble}" if self._trouble else "not open"
+            return f"<Tunnel ({self.provider}): {state}>"
+        state = without_user(self._url)
+        if self._server.public_url != self._url:
+            state += f"; not used, the server's address is {_shown(self._server.public_url)}"
+        if self._fallback_reason:
             state += f"; {self._fallback_words()}"
         return f"<Tunnel ({self.provider}): {state}>"
 
@@ -102,9 +110,9 @@ class Tunnel:
             await self._close("it could not be opened")
             raise
         if self._fallback_reason:
-            logger.warning("%s: %s", self._fallback_words(), url)
+            logger.warning("%s: %s", self._fallback_words(), without_user(url))
         else:
-            logger.info("the public address %s leads here (%s)", url, self.provider)
+            logger.info("the public address %s leads here (%s)", without_user(url), self.provider)
         self._watch = asyncio.create_task(self._watching(), name="watching a tunnel")
         return self
 
@@ -152,24 +160,30 @@ class Tunnel:
         return url
 
     async def _watching(self) -> None:
-        if self._open is None:
+        if self._open is None or self._url is None:
             return
-        why = await self._open.death()
+        why = await end_of(self._open, self._server)
         self._trouble = why
-        if self._server.public_url == self._url:
+        if why == SERVER_STOPPED:
+            logger.info("the tunnel to %s is closed: %s", without_user(self._url), why)
+            self._take_address_back()
+        elif self._server.public_url == self._url:
             self._server.lose_public_url(why)
         else:
-            logger.error("the tunnel to %s is gone: %s", self._url, why)
+            logger.error("the tunnel to %s is gone: %s", without_user(self._url), why)
         self._url = None
         await self._open.close()
         fulfil(self._ended, why)
+
+    def _take_address_back(self) -> None:
+        if self._url is not None and self._server.public_url == self._url:
+            self._server.public_url = None
 
     async def _close(self, why: str) -> None:
         watch, self._watch = self._watch, None
         if watch is not None:
             await end_tasks({watch})
-        if self._url is not None and self._server.public_url == self._url:
-            self._server.public_url = None
+        self._take_address_back()
         self._url = None
         provider, self._open = self._open, None
         try:
@@ -181,13 +195,11 @@ class Tunnel:
 
     def _fallback_words(self) -> str:
         reach = "from this machine only" if is_loopback(self._url or "") else "in its place"
-        return (
-            f"no public address: {self._fallback_reason.rstrip('.')}; this one leads here {reach}"
-        )
+        return f"no public address: {self._fallback_reason.rstrip('.')}; this one works {reach}"
 
 
 def open_tunnel(
-    server: StreamServer,
+    server: Reachable,
     provider: str = "auto",
     *,
     url: str | None = None,
@@ -204,7 +216,7 @@ def open_tunnel(
     this process knows.
 
     Args:
-        server: A server that runs when the tunnel is entered.
+        server: A `StreamServer` or an `Inspector` that runs when the tunnel is entered.
         provider: ``"static"`` for an address that leads here already (your own proxy, a domain,
             Codespaces); ``"ngrok"``; ``"cloudflared"``; ``"ssh"``; ``"auto"`` takes the first to
             be had of ``TWISTREAM_PUBLIC_URL``, ngrok where ``NGROK_AUTHTOKEN`` is set and its
@@ -233,7 +245,7 @@ def open_tunnel(
         raise TunnelError(
             "this server checks no signatures",
             consequence="Anyone who finds the address could play into your call",
-            fix="Make it with StreamServer(auth_token=…), or say unsigned=True",
+            fix=f"Make it with {type(server).__name__}(auth_token=…), or say unsigned=True",
         )
     fallback = None if fallback_url is None else StaticAddress(fallback_url, source="fallback_url")
     wanted = Wanted(provider, url, ssh, remote_port, ssh_options, settings)
@@ -245,7 +257,11 @@ def open_tunnel(
         return Tunnel(server, None, fallback=fallback, why_not=error.problem)
 
 
-def _origin(server: StreamServer) -> str:
+def _shown(url: str | None) -> str:
+    return "none" if url is None else without_user(url)
+
+
+def _origin(server: Reachable) -> str:
     parts = urlsplit(server.url)
     host = _LISTENING_EVERYWHERE.get(parts.hostname or "", parts.hostname or "127.0.0.1")
     return f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"

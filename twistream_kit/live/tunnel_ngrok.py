@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import importlib.util
 import logging
 import re
@@ -150,7 +151,8 @@ class NgrokTunnel:
             logger.warning("the connection to ngrok broke and is made again: %s", scrub(why, token))
 
         def stop() -> None:
-            loop.call_soon_threadsafe(_settle, stopped, "ngrok was told to stop from its dashboard")
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+                loop.call_soon_threadsafe(_settle, stopped, "ngrok was stopped from its dashboard")
 
         return builder.handle_disconnection(disconnected).handle_stop_command(stop)
 

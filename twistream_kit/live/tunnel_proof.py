@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from http import HTTPStatus
 
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.webhooks import HEALTH_PATH
 from twistream_kit.live.worker import on_worker
+from twistream_kit.protocol.signature import without_user
 from twistream_kit.protocol.stream_address import is_loopback
 
 PROOF_SECONDS = 8.0
@@ -26,6 +28,17 @@ _NOT_YET = {
     530,
 }
 _ANSWER_BYTES = 1024
+
+HEALTH_OF_HEADER = "X-Twistream-Health-Of"
+"""Names the process that is asked, for an `Inspector`, behind which another one answers too."""
+
+
+def health_of(nonce: str) -> str:
+    """Return the name, for `HEALTH_OF_HEADER`, of the process with this nonce; it gives none away.
+
+    Were the nonce itself sent, whoever sends back what he is sent could pass for that process.
+    """
+    return hashlib.sha256(nonce.encode()).hexdigest()[:32]
 
 
 async def prove(url: str, nonce: str, *, settles_within: float = 0.0) -> None:
@@ -54,7 +67,7 @@ async def prove(url: str, nonce: str, *, settles_within: float = 0.0) -> None:
             return
         if time.monotonic() + PAUSE_SECONDS > end:
             raise TunnelError(
-                f"{url + HEALTH_PATH} {trouble}",
+                f"{without_user(url) + HEALTH_PATH} {trouble}",
                 consequence="Twilio would not reach this server either",
                 fix="Start the proxy or tunnel that leads to this server's port, and try again",
             )
@@ -71,9 +84,16 @@ def _ask(url: str, nonce: str) -> str | None:
     session.trust_env = not is_loopback(url)
     failed = ""
     try:
-        with session, session.get(
-            address, timeout=PROOF_SECONDS, allow_redirects=False, stream=True
-        ) as response:  # fmt: skip
+        with (
+            session,
+            session.get(
+                address,
+                timeout=PROOF_SECONDS,
+                allow_redirects=False,
+                stream=True,
+                headers={HEALTH_OF_HEADER: health_of(nonce)},
+            ) as response,
+        ):
             status = response.status_code
             text = next(response.iter_content(_ANSWER_BYTES), b"")
     except requests.exceptions.SSLError:
@@ -87,7 +107,7 @@ def _ask(url: str, nonce: str) -> str | None:
     if status in _NOT_YET:
         return f"leads nowhere (HTTP {status})"
     raise TunnelError(
-        f"{address} answers, but not from this process (HTTP {status})",
+        f"{without_user(address)} answers, but not from this process (HTTP {status})",
         consequence="Calls would go to somebody else's server, or to an earlier one of yours",
         fix="Point the proxy or tunnel at this server's port" + _hint(status),
     )
@@ -101,7 +121,7 @@ def _hint(status: int) -> str:
 
 def _bad_certificate(address: str) -> TunnelError:
     return TunnelError(
-        f"the certificate of {address} does not hold",
+        f"the certificate of {without_user(address)} does not hold",
         consequence="Twilio would refuse the connection with 31910",
         fix="Give the proxy a certificate for this very name from a public authority",
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.protocol.stream_address import is_loopback
+from twistream_kit.live.setting_shapes import fault_of_address
 
 
 class Provider(Protocol):
@@ -69,23 +69,20 @@ class StaticAddress:
 
 
 def check_url(url: str, *, source: str = "") -> None:
-    """Refuse what Twilio cannot reach: anything but https, and plain http on loopback.
+    """Refuse what Twilio cannot reach: anything but https, or plain http on loopback; a query.
 
     Raises:
         SettingsError: If `url` is not such an address.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.hostname and (
-        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
-    ):
+    fault = fault_of_address(url)
+    if not fault:
         return
+    if not fault.startswith("has a query"):
+        fault = "is not an https address"
+    # A password in it is not to be shown, however malformed the address is around it.
+    problem = f"{re.sub('.*@', '…@', url)!r} {fault}"
     raise SettingsError(
-        f"{source}: {url!r} is not an https address"
-        if source
-        else f"{url!r} is not an https address",
+        f"{source}: {problem}" if source else problem,
         consequence="Twilio connects streams over TLS only",
         fix="Give the https address under which this machine is reached",
     )

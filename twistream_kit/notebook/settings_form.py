@@ -26,9 +26,12 @@ from twistream_kit.notebook.markup import paragraph
 _FOLDER = Path(__file__).parent
 
 ASKS = (
-    "What is typed here is kept in this kernel's memory until it ends, and never in the notebook."
+    "What is typed here is kept in this kernel's memory until it ends, and never in the notebook. "
+    "Without an account, leave it empty: the simulator needs none of it."
 )
-ALL_SET = "Everything that a real call needs is set. Go on with the next cells."
+ALL_SET = (
+    "Everything that a real call needs is set. Run the cells below, again if they have run already."
+)
 
 
 class SettingsForm(anywidget.AnyWidget):

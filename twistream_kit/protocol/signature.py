@@ -53,8 +53,10 @@ def sign(
     """
     text = without_user(url) + "".join(_lines(params or {}))
     # A lone surrogate cannot come from a real request; it must not raise in the check of one.
-    key, message = (part.encode("utf-8", "surrogatepass") for part in (auth_token, text))
-    return b64encode(hmac.new(key, message, _HASHES[algorithm]).digest()).decode("ascii")
+    message = text.encode("utf-8", "surrogatepass")
+    # The token's bytes get no name here: a traceback that prints variables would print them.
+    code = hmac.new(auth_token.encode("utf-8", "surrogatepass"), message, _HASHES[algorithm])
+    return b64encode(code.digest()).decode("ascii")
 
 
 def is_valid(
