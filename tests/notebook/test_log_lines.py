@@ -73,14 +73,35 @@ def test_a_bad_message_has_what_review_objects_to_under_it(passes):
 
 def test_bad_media_stands_once_in_full_and_is_counted_each_time(log, passes):
     lines = passes(SOUND, TAGGED, TAGGED, SOUND, TAGGED)
-    assert len(lines) == 1
-    assert lines[0].event == "media"
+    assert [line.event for line in lines] == ["media", "sound"]
     assert "MP3" in lines[0].objections[0].problem
     assert (log.media["server"].messages, log.media["server"].bad) == (5, 3)
 
 
 def test_another_mistake_in_media_stands_too(passes):
-    assert len(passes(TAGGED, EMPTY, TAGGED, EMPTY)) == 2
+    lines = passes(TAGGED, EMPTY, TAGGED, EMPTY)
+    assert [line.event for line in lines if line.event != "sound"] == ["media", "media"]
+
+
+def test_what_shows_only_over_many_messages_has_a_line_of_its_own(passes):
+    lines = passes(TAGGED, TAGGED, at=2.5)
+    assert (lines[1].number, lines[1].at, lines[1].sender) == (2, 2.5, "server")
+    assert lines[1].text == "all media to Twilio so far, 0.04 s"
+    (objection,) = lines[1].objections
+    assert "20 ms of sound behind the one before" in objection.problem
+    assert len(passes(TAGGED, TAGGED)) == 2
+
+
+def test_what_shows_only_at_the_end_has_a_line_behind_the_stop(passes):
+    silence = to_twilio.Media(SID, b"\xff" * 160)
+    lines = passes(silence, from_twilio.Stop(SID))
+    assert [line.event for line in lines] == ["stop", "sound"]
+    assert "nothing but silence" in lines[1].objections[0].problem
+
+
+def test_what_stands_under_its_message_is_not_said_of_the_sound_too(passes):
+    zeros = to_twilio.Media(SID, bytes(1600))
+    assert [line.event for line in passes(zeros, zeros)] == ["media"]
 
 
 def test_marks_that_measure_progress_are_known_as_such(passes):

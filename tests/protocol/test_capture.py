@@ -270,6 +270,28 @@ def test_mark_long_after_a_clear_is_a_new_one():
     assert a_playback(capture)[0] == ""
 
 
+def test_playback_says_when_it_was_sent_heard_and_cleared():
+    [hi, there] = a_capture(
+        (0.1, sound(SECOND)), (0.1, mark("hi#1")), (0.2, sound(SECOND)), (0.2, mark("there#2")),
+        (1.1, returned("hi#1")), (1.5, CLEAR), (1.51, returned("there#2")), (3, STOP),
+    ).playbacks()  # fmt: skip
+    assert (hi.sent_at, hi.heard_from, hi.heard_to, hi.cleared_at) == (
+        pytest.approx(0.1), pytest.approx(0.1), pytest.approx(1.1), None,
+    )  # fmt: skip
+    assert (there.sent_at, there.heard_from, there.heard_to, there.cleared_at) == (
+        pytest.approx(0.2), pytest.approx(1.1), pytest.approx(1.5), pytest.approx(1.5),
+    )  # fmt: skip
+    assert (there.heard_ms, there.total_ms, there.ending) == (400, 1000, "cleared")
+
+
+def test_playback_of_which_nothing_was_heard_has_no_such_times():
+    _, never = a_capture(
+        (0, sound(SECOND)), (0, mark("a#1")), (0.2, sound(SECOND)), (0.4, CLEAR), (3, STOP)
+    ).playbacks()
+    assert (never.heard_from, never.heard_to, never.heard_ms) == (None, None, 0)
+    assert never.cleared_at == pytest.approx(0.4)
+
+
 class FarEnd:
     """Twilio's player, cranked by hand in steps of one frame: the oracle for `heard`."""
 
@@ -348,7 +370,30 @@ def test_summary_counts_and_reads_as_a_report():
         "from Twilio: 1 start, 2 media, 1 mark, 1 dtmf, 1 stop; 0.04 s of sound",
         "to Twilio: 1 media, 1 mark, 1 clear; 1.00 s of sound, 0.25 s heard",
         "marks: hi cleared",
+        "first sound: heard 50 ms after the start, sent 50 ms after it",
+        "gaps from Twilio: 1, 0.96 s at 0.04 s",
+        "gaps in sending: none",
+        "underruns: none",
+        "lead: 0.88 s in the median, 1.00 s at most",
+        "deaf window: 1.00 s, at 0.05 s",
+        "late marks: none",
+        "missing marks: none",
     ]
+
+
+def test_report_of_a_summary_says_under_each_figure_what_was_measured():
+    summary = a_capture((0, START), (0.05, sound(SECOND)), (1, STOP)).summary()
+    text = " ".join(summary.report().split())
+    assert list(summary.definitions) == [figure.name for figure in summary.figures()]
+    for figure in summary.figures():
+        assert f"{figure.name}: {figure.value} ({figure.definition})" in text
+
+
+def test_many_marks_are_counted_by_their_endings():
+    rows = [(0, START)]
+    for number in range(20):
+        rows += [(number, mark(f"m{number}")), (number + 0.01, returned(f"m{number}"))]
+    assert "marks: 20 heard" in repr(a_capture(*rows).summary())
 
 
 # Files
@@ -370,7 +415,8 @@ FULL = [
 
 def test_saved_capture_comes_back_the_same(tmp_path):
     capture = a_capture(*FULL, started=0.0)
-    loaded = Capture.load(capture.save(tmp_path / "call.jsonl"))
+    loaded = Capture.load(capture.save(tmp_path / "call.jsonl", redact=False))
+    assert not loaded.redacted
     assert (loaded.stream_sid, loaded.call_sid) == (SID, CALL)
     assert loaded.heard == capture.heard
     assert loaded.playbacks() == capture.playbacks()
@@ -383,7 +429,7 @@ def test_saved_capture_comes_back_the_same(tmp_path):
 
 
 def test_file_has_a_header_and_one_line_for_each_message(tmp_path):
-    path = a_capture((0.25, CLEAR)).save(tmp_path / "call.jsonl")
+    path = a_capture((0.25, CLEAR)).save(tmp_path / "call.jsonl", redact=False)
     assert path.read_text() == (
         '{"format":"twistream-capture","version":1,"streamSid":"' + SID + '","callSid":"' + CALL
         + '","keepSeconds":900.0}\n'
@@ -516,38 +562,51 @@ def test_line_with_a_time_that_is_none_is_refused(tmp_path, at):
         Capture.load(path)
 
 
-@settings(deadline=None, max_examples=60)
-@given(cut=st.integers(0, 2_000))
-def test_file_with_reports_that_was_cut_off_is_read_up_to_there(tmp_path_factory, cut):
-    capture = a_capture((0, CLEAR), (1, STOP))
+def cut_off(path):
+    """Yield every beginning of a file that holds its header, and how many lines are whole."""
+    whole = path.read_bytes()
+    for size in range(whole.index(b"\n"), len(whole) + 1):
+        yield whole[:size], whole[:size].count(b"\n") - 1
+
+
+def test_file_that_was_cut_off_anywhere_is_read_up_to_there(tmp_path):
+    short = [(at, sound(SECOND[:99]) if m == sound(SECOND) else m) for at, m in FULL]
+    path = a_capture(*short).save(tmp_path / "call.jsonl")
+    entries = Capture.load(path).entries
+    for kept, n_lines in cut_off(path):
+        loaded = Capture.read(kept).entries
+        assert loaded == entries[: len(loaded)]
+        assert len(loaded) - max(0, n_lines) in (0, 1)  # the last may be whole but for its end
+
+
+def test_file_with_reports_and_endings_that_was_cut_off_anywhere_is_read_up_to_there(tmp_path):
+    capture = a_capture((0, mark("a#1")), (0.1, CLEAR), (1, STOP))
+    capture.note_ending("a#1", "cleared")
     for at, name in REPORTED:
         capture.note_status(100.0 + at, name)
-    path = capture.save(tmp_path_factory.mktemp("cut") / "call.jsonl")
-    whole = path.read_bytes()
-    header = whole.index(b"\n") + 1
-    kept = whole[: header + min(cut, len(whole) - header)]
-    path.write_bytes(kept)
-    loaded = Capture.load(path)
-    n_lines = len(loaded.statuses) + len(loaded.entries)
-    assert n_lines - (kept.count(b"\n") - 1) in (0, 1)  # the last may be whole but for its end
-    assert [name for _, name in loaded.statuses] == [name for _, name in REPORTED][
-        : len(loaded.statuses)
-    ]
+    path = capture.save(tmp_path / "call.jsonl")
+    names = [name for _, name in REPORTED]
+    for kept, n_lines in cut_off(path):
+        loaded = Capture.read(kept)
+        found = len(loaded.statuses) + len(loaded) + len(loaded.endings)
+        assert found - max(0, n_lines) in (0, 1)  # the last may be whole but for its end
+        assert [name for _, name in loaded.statuses] == names[: len(loaded.statuses)]
+        assert loaded.endings in ({}, {"a#1": "cleared"})
+        loaded.summary()
 
 
-@settings(deadline=None, max_examples=60)
-@given(cut=st.integers(0, 10_000))
-def test_file_that_was_cut_off_anywhere_is_read_up_to_there(tmp_path_factory, cut):
-    path = tmp_path_factory.mktemp("cut") / "call.jsonl"
-    entries = Capture.load(a_capture(*FULL).save(path)).entries
-    whole = path.read_bytes()
-    header = whole.index(b"\n")
-    kept = whole[: header + min(cut, len(whole) - header)]
-    path.write_bytes(kept)
-    loaded = Capture.load(path).entries
-    n_lines = kept.count(b"\n") - 1
-    assert loaded[:n_lines] == entries[: max(0, n_lines)] or n_lines < 0
-    assert len(loaded) in (max(0, n_lines), n_lines + 1)
+def test_file_whose_header_was_cut_off_is_refused(tmp_path):
+    whole = a_capture(*FULL).save(tmp_path / "call.jsonl").read_bytes()
+    for size in range(whole.index(b"\n")):
+        with pytest.raises(CaptureError, match="line 1: this is not the header"):
+            Capture.read(whole[:size])
+
+
+def test_file_with_the_line_breaks_of_another_system_is_read(tmp_path):
+    path = a_capture(*FULL).save(tmp_path / "call.jsonl")
+    entries = Capture.load(path).entries
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert Capture.load(path).entries == entries
 
 
 def test_saving_replaces_a_file_as_a_whole(tmp_path):
@@ -621,5 +680,9 @@ def test_any_capture_adds_up(rows):
         summary.sent_seconds * 1000, abs=len(playbacks) + 1
     )
     assert summary.heard_seconds <= summary.sent_seconds
+    assert 0 <= summary.lead_seconds <= summary.deaf_seconds + 1e-4
+    assert summary.deaf_seconds <= summary.sent_seconds
+    for p in playbacks:
+        assert p.heard_from is None or p.sent_at <= p.heard_from + 1e-9 <= p.heard_to + 1e-9
     assert all(isinstance(entry, Entry) for entry in capture.entries)
     assert json.dumps(repr(summary))

@@ -8,6 +8,7 @@ from twistream_kit.simulator.debugger import Debugger
 SID = "MZ" + "0" * 32
 OTHER = "MZ" + "1" * 32
 BAD = f'{{"event":"media","streamSid":"{SID}","media":{{"playload":"/w=="}}}}'
+EMPTY = f'{{"event":"media","streamSid":"{SID}","media":{{"payload":""}}}}'
 
 
 def test_debugger_logs_31951_once_per_stream():
@@ -69,6 +70,28 @@ def test_clear_forgets_the_entries_but_not_that_they_were_logged():
     debugger.clear()
     assert len(debugger) == 0
     assert debugger.log(31951, stream_sid=SID) is None
+
+
+def test_what_twilio_would_not_log_stands_apart_under_a_heading():
+    debugger = Debugger(clock=lambda: 5.0)
+    (objection,) = review(EMPTY, stream_sid=SID)
+    noted = debugger.note(objection, SID, "CA1")
+    assert debugger.unlogged == [noted]
+    assert (noted.objection, noted.stream_sid, noted.call_sid, noted.at) == (
+        objection, SID, "CA1", 5.0,
+    )  # fmt: skip
+    assert len(debugger) == 0
+    assert debugger.codes == []
+    assert repr(debugger).splitlines() == [
+        "no errors, no warnings",
+        "What Twilio would not log:",
+        f"note [{SID}]",
+        f"    {objection}",
+    ]
+    debugger.log(31951, stream_sid=SID)
+    assert repr(debugger).startswith("31951 warning:")
+    debugger.clear()
+    assert debugger.unlogged == []
 
 
 def test_many_threads_log_and_read_at_the_same_time():

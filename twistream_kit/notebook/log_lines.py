@@ -1,20 +1,33 @@
-"""The messages of a call as lines: media counted, everything else in full, objections under it."""
+"""The messages of a call as lines: media counted, everything else in full, objections under it.
+
+What only shows over many media messages, such as clicks where they meet, has a line of its own.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from twistream_kit.live.findings import Finding
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.capture_entry import Entry, Sender
 from twistream_kit.protocol.objection import Objection
 from twistream_kit.protocol.outbox import is_progress_mark
+from twistream_kit.protocol.payload import look_inside
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.protocol.review import review
+from twistream_kit.protocol.sound_review import SoundReview, mistake_in
 from twistream_kit.protocol.summary import event_of
 
 KEPT_LINES = 300
+
+SOUND = "sound"
+"""The event of a line that no single message stands behind."""
+
+INVALID = "invalid"
+"""The event of what passed an inspector and is none of the messages that a capture holds."""
 
 MOST_CHARACTERS = 2000
 """Of one message; a bad one may be as long as it likes, and everything is sent to the page."""
@@ -22,16 +35,17 @@ MOST_CHARACTERS = 2000
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One message.
+    """One message, or what is objected to in the sound of many.
 
     Attributes:
         number: Counts all lines from 1, those no longer kept included.
         at: In seconds since the stream began.
         sender: ``twilio`` or ``server``.
-        event: As on the wire.
-        text: The message as on the wire.
+        event: As on the wire; ``sound`` for the sound of many messages, ``invalid`` for what a
+            capture cannot hold.
+        text: The message as on the wire; for the sound, how much of it there was by then.
         is_progress: Whether it is a mark that only measures how far a playback is.
-        objections: What `review` says of it.
+        objections: What `review` says of it, or `SoundReview` of the sound.
     """
 
     number: int
@@ -82,6 +96,7 @@ class LogLines:
         self._read = 0
         self._number = 0
         self._known: set[tuple[object, ...]] = set()
+        self._sound = SoundReview(capture.stream_sid)
         self._lines: deque[LogLine] = deque(maxlen=KEPT_LINES)
         self.unkept = 0
         self.media: dict[Sender, MediaCount] = {"twilio": MediaCount(), "server": MediaCount()}
@@ -91,26 +106,74 @@ class LogLines:
         """The last lines as they stand, oldest first."""
         return list(self._lines)
 
-    def read(self) -> int:
-        """Take in what has passed since; return the number of the newest line."""
+    def read(self, findings: Iterable[Finding] = ()) -> int:
+        """Take in what has passed since; return the number of the newest line.
+
+        Args:
+            findings: What an inspector objected to and the capture does not show, since the last
+                time this was asked, oldest first.
+        """
+        waiting = deque(findings)
         passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
         for entry in self._capture.kept_since(self._read):
+            while waiting and waiting[0].at < entry.at:
+                self._tell(waiting.popleft())
             self._read += 1
             self._take(entry)
+        for finding in waiting:
+            self._tell(finding)
         self.unkept = max(0, passed - self._read)
         return self._number
 
     def _take(self, entry: Entry) -> None:
+        message = entry.message
         objections = self._objections(entry)
-        if isinstance(entry.message, from_twilio.Media | to_twilio.Media):
-            count = self.media[entry.sender]
-            count.messages += 1
-            count.size += entry.size
-            count.bad += bool(objections)
-            kinds = {(o.code, o.field, o.problem) for o in objections}
-            if kinds <= self._known:
-                return
-            self._known |= kinds
+        is_media = isinstance(message, from_twilio.Media | to_twilio.Media)
+        if not is_media or self._is_news(entry, objections):
+            self._say(entry, objections)
+        if heard := self._heard(entry):
+            text = f"all media to Twilio so far, {self.media['server'].seconds:.2f} s"
+            number = self._number = self._number + 1
+            line = LogLine(number, entry.at, "server", SOUND, text, objections=tuple(heard))
+            self._lines.append(line)
+
+    def _is_news(self, entry: Entry, objections: list[Objection]) -> bool:
+        """Count a media message; return whether something is wrong with it that was not before."""
+        count = self.media[entry.sender]
+        count.messages += 1
+        count.size += entry.size
+        count.bad += bool(objections)
+        mistakes = {mistake_in(objection) for objection in objections}
+        is_news = not mistakes <= self._known
+        self._known |= mistakes
+        return is_news
+
+    def _heard(self, entry: Entry) -> list[Objection]:
+        """Return what is newly objected to in the sound so far, and stands under no message."""
+        message = entry.message
+        if isinstance(message, to_twilio.Media):
+            found = self._sound.sent(message.payload, entry.at)
+        elif isinstance(message, from_twilio.Stop):
+            found = self._sound.finish(entry.at)
+        else:
+            if isinstance(message, to_twilio.Clear):
+                self._sound.cleared(entry.at)
+            return []
+        return [objection for objection in found if mistake_in(objection) not in self._known]
+
+    def _tell(self, finding: Finding) -> None:
+        number = self._number = self._number + 1
+        line = LogLine(
+            number,
+            finding.at,
+            finding.sender,
+            INVALID,
+            finding.text,
+            objections=finding.objections,
+        )
+        self._lines.append(line)
+
+    def _say(self, entry: Entry, objections: list[Objection]) -> None:
         self._number += 1
         name = getattr(entry.message, "name", "")
         self._lines.append(
@@ -128,6 +191,10 @@ class LogLines:
     def _objections(self, entry: Entry) -> list[Objection]:
         if entry.sender == "twilio":
             return []  # what is reviewed is what *your* server sends
+        message = entry.message
+        if isinstance(message, to_twilio.Media) and message.stream_sid == self._capture.stream_sid:
+            # Read once already, so its form is right; fifty of them come in a second.
+            return look_inside(message.payload)
         return review(entry.message.to_json(), stream_sid=self._capture.stream_sid or None)
 
 

@@ -13,7 +13,7 @@ from typing import Self
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture_entry import BareMedia, Entry, Message, payload_of
+from twistream_kit.protocol.capture_entry import BareMedia, Entry, Message
 from twistream_kit.protocol.capture_file import (
     CaptureError,
     Contents,
@@ -21,11 +21,12 @@ from twistream_kit.protocol.capture_file import (
     read_capture,
     write_capture,
 )
-from twistream_kit.protocol.capture_kept import Kept, kept, message_of, time_of
+from twistream_kit.protocol.capture_kept import Kept, kept, message_of, size_of, time_of
+from twistream_kit.protocol.capture_playback import Playback
 from twistream_kit.protocol.listening import caller, write_stereo
 from twistream_kit.protocol.outcomes import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
-from twistream_kit.protocol.replay import Playback, Replay
+from twistream_kit.protocol.replay import Replay
 from twistream_kit.protocol.summary import CaptureSummary, summarise
 
 __all__ = ["KEEP_SECONDS", "Capture", "CaptureError", "CaptureSummary", "Entry", "Playback"]
@@ -46,6 +47,8 @@ class Capture:
         call_sid: CA and 32 hex digits.
         started: Monotonic seconds from which all times count; normally those of the start message.
         keep_seconds: How much sound is kept in each direction.
+        redacted: Whether it was read from a file from which everything was taken that says who
+            called; see `save`.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Capture:
         self.call_sid = call_sid
         self.started = started
         self.keep_seconds = keep_seconds
+        self.redacted = False
         self._whole: list[Kept] = []
         self._bare = BareMedia()
         self.endings: dict[str, Ending] = {}
@@ -68,26 +72,48 @@ class Capture:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a saved capture; a last line that was cut off is left out.
+        """Read a saved capture; of a file that was cut off, anywhere, what is whole.
 
         Raises:
             CaptureError: If it is no capture, or one of a newer version of this package.
         """
-        header, contents = read_capture(Path(path))
+        path = Path(path)
+        return cls.read(path.read_bytes(), path)
+
+    @classmethod
+    def read(cls, raw: bytes, path: Path = Path("capture")) -> Self:
+        """Read the bytes of a saved capture; as `load`, without a file.
+
+        Args:
+            raw: The whole of it.
+            path: How errors call it.
+        """
+        header, stored = read_capture(raw, path)
         capture = cls(header.stream_sid, header.call_sid, keep_seconds=header.keep_seconds)
-        for entry in contents.entries:
-            capture._restore(entry)
-        for at, name in contents.statuses:
+        capture.redacted = header.redacted
+        capture._whole, capture._bare = stored.whole, stored.bare
+        capture.endings.update(stored.endings)
+        for at, name in stored.statuses:
             capture.note_status(at, name)
-        capture.endings.update(contents.endings)
         return capture
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: str | os.PathLike[str], *, redact: bool = True) -> Path:
         """Write it as JSON lines, one for each message, and return the path.
 
         A file of that name is replaced only by a whole new one.
+
+        **The voices are in it**: the sound is written as it was, and whoever has the file hears
+        both sides of the call.
+
+        Args:
+            path: A file, ``call.jsonl`` for example.
+            redact: Replace by stand-ins, the same for the same everywhere, what says who called:
+                SIDs, telephone numbers, the values of ``<Parameter>`` (their names stay) and the
+                keys that were pressed, which all become 0 because card numbers are typed; also
+                where a mark is named after one of them.  What was measured stays the same.
+                False writes everything as it was.
         """
-        header = Header(self.stream_sid, self.call_sid, self.keep_seconds)
+        header = Header(self.stream_sid, self.call_sid, self.keep_seconds, redact or self.redacted)
         contents = Contents(self.entries, self.statuses, self.endings)
         return write_capture(Path(path), header, contents)
 
@@ -127,13 +153,6 @@ class Capture:
         counted = [(at - self.started, name) for at, name in list(self._statuses)]
         return sorted(counted, key=lambda status: status[0])
 
-    def _restore(self, entry: Entry) -> None:
-        message = entry.message
-        if isinstance(message, from_twilio.Media | to_twilio.Media) and not entry.is_kept:
-            self._bare.append(message, entry.at, len(self._whole), entry.size)
-        else:
-            self._whole.append(kept(message, entry.at))
-
     @property
     def entries(self) -> list[Entry]:
         """All messages so far, in the order in which they passed; a new list each time."""
@@ -154,9 +173,9 @@ class Capture:
 
         It costs what is new and not what there is, for a display that looks ten times a second.
         """
-        whole = [(time_of(each), message_of(each)) for each in self._whole[count:]]
         return [
-            Entry(at - self.started, message, len(payload_of(message))) for at, message in whole
+            Entry(time_of(each) - self.started, message_of(each), size_of(each))
+            for each in self._whole[count:]
         ]
 
     @property
@@ -202,4 +221,5 @@ class Capture:
 
     def __repr__(self) -> str:
         stream = self.stream_sid or "no stream"
-        return f"Capture({stream}, {self.seconds:.2f} s, {len(self)} messages)"
+        redacted = ", redacted" if self.redacted else ""
+        return f"Capture({stream}, {self.seconds:.2f} s, {len(self)} messages{redacted})"

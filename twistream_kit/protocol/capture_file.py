@@ -6,9 +6,10 @@
     {"at":901.020113,"from":"server","size":160,"message":{"event":"media",...,"payload":""}}
     {"endings":{"greeting#1":"cleared",...}}
 
-The messages stand as they are on the wire.  ``size`` is there only where sound was not kept.  A
-line with ``status`` is what Twilio reported of the call at that time.  The last line, if it is
-there, says how the marks ended, which the wire does not.
+The messages stand as they are on the wire, or as `Redaction` leaves them if the header says
+``"redacted":true``.  ``size`` is there only where sound was not kept.  A line with ``status`` is
+what Twilio reported of the call at that time.  The last line, if it is there, says how the marks
+ended, which the wire does not.
 
 Lines with ``status`` came with version 2.  A file without them is written as version 1, which it
 is; a reader that knows only version 1 would take such a line for damage, and so refuses the file by
@@ -28,8 +29,11 @@ from typing import Any
 from twistream_kit.audio.write import replacing
 from twistream_kit.errors import TwistreamError
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture_entry import Entry, payload_of
+from twistream_kit.protocol.capture_entry import BareMedia, Entry
+from twistream_kit.protocol.capture_kept import Kept, kept
+from twistream_kit.protocol.capture_media import MediaLines
 from twistream_kit.protocol.outcomes import Ending, is_ending
+from twistream_kit.protocol.redaction import Redaction
 
 FORMAT = "twistream-capture"
 VERSION = 2
@@ -51,16 +55,24 @@ class CaptureError(TwistreamError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line."""
+    """The first line.
+
+    Attributes:
+        stream_sid: MZ and 32 hex digits.
+        call_sid: CA and 32 hex digits.
+        keep_seconds: How much sound was kept in each direction.
+        redacted: Whether what says who called was replaced.
+    """
 
     stream_sid: str
     call_sid: str
     keep_seconds: float
+    redacted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All other lines.
+    """All other lines, to be written.
 
     Attributes:
         entries: The messages, in the order in which they passed.
@@ -73,31 +85,55 @@ class Contents:
     endings: dict[str, Ending] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """All other lines, as they were read.
+
+    Attributes:
+        whole: The messages, as a capture keeps them.
+        bare: Media messages whose sound was not kept.
+        statuses: What was reported of the call: seconds and Twilio's word.
+        endings: How the marks ended.
+    """
+
+    whole: list[Kept] = field(default_factory=list)
+    bare: BareMedia = field(default_factory=BareMedia)
+    statuses: list[tuple[float, str]] = field(default_factory=list)
+    endings: dict[str, Ending] = field(default_factory=dict)
+
+
 def write_capture(path: Path, header: Header, contents: Contents) -> Path:
-    """Write a capture, whole or not at all."""
-    first = {
+    """Write a capture, whole or not at all; redacted if its header says so."""
+    redaction = Redaction(contents.entries) if header.redacted else None
+    replaced = redaction.text if redaction else str
+    first: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION if contents.statuses else 1,
-        "streamSid": header.stream_sid,
-        "callSid": header.call_sid,
+        "streamSid": replaced(header.stream_sid),
+        "callSid": replaced(header.call_sid),
         "keepSeconds": header.keep_seconds,
     }
+    if redaction:
+        first["redacted"] = True
+    renamed = redaction.mark if redaction else str
+    endings = {renamed(name): ending for name, ending in contents.endings.items()}
     with replacing(path) as file:
         file.write(f"{_dumps(first)}\n".encode())
-        for line in _lines(contents):
+        for line in _lines(contents, redaction):
             file.write(f"{line}\n".encode())
-        if contents.endings:
-            file.write(f"{_dumps({'endings': dict(contents.endings)})}\n".encode())
+        if endings:
+            file.write(f"{_dumps({'endings': endings})}\n".encode())
     return path
 
 
-def _lines(contents: Contents) -> Iterator[str]:
+def _lines(contents: Contents, redaction: Redaction | None) -> Iterator[str]:
     """Yield what happened by time, so that a file cut off is whole up to there."""
-    statuses = deque(contents.statuses)
+    replaced = redaction.text if redaction else str
+    statuses = deque((at, replaced(name)) for at, name in contents.statuses)
     for entry in contents.entries:
         while statuses and statuses[0][0] <= entry.at:
             yield _status_line(*statuses.popleft())
-        yield _line(entry)
+        yield _line(entry, redaction)
     for status in statuses:
         yield _status_line(*status)
 
@@ -106,22 +142,35 @@ def _status_line(at: float, name: str) -> str:
     return f'{{"at":{at:.6f},"status":{_dumps(name)}}}'
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: Entry, redaction: Redaction | None) -> str:
     size = "" if entry.is_kept else f'"size":{entry.size},'
-    text = entry.message.to_json()
+    text = redaction.message(entry.message) if redaction else entry.message.to_json()
     if isinstance(entry.message, from_twilio.Unknown):
         text = _dumps(json.loads(text))  # it came as it came: perhaps with line breaks in it
     return f'{{"at":{entry.at:.6f},"from":"{entry.sender}",{size}"message":{text}}}'
 
 
-def read_capture(path: Path) -> tuple[Header, Contents]:
+def is_capture(raw: bytes) -> bool:
+    """Whether a file begins as a capture does."""
+    try:
+        header = json.loads(raw.partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(header, dict) and header.get("format") == FORMAT
+
+
+def read_capture(raw: bytes, path: Path) -> tuple[Header, Stored]:
     """Read a capture; a last line that was cut off is left out.
+
+    Args:
+        raw: The whole file.
+        path: How errors call it.
 
     Raises:
         CaptureError: If it is no capture, or one of a newer version.
     """
-    lines = path.read_bytes().split(b"\n")
-    return _header(path, lines[0]), _contents(path, lines[1:])
+    lines = raw.split(b"\n")
+    return _header(path, lines[0]), _stored(path, lines[1:])
 
 
 def _header(path: Path, line: bytes) -> Header:
@@ -140,32 +189,46 @@ def _header(path: Path, line: bytes) -> Header:
         keep_seconds = float(header.get("keepSeconds", 0))
     except (TypeError, ValueError):
         keep_seconds = 0.0
-    return Header(str(header.get("streamSid", "")), str(header.get("callSid", "")), keep_seconds)
+    sids = str(header.get("streamSid", "")), str(header.get("callSid", ""))
+    return Header(*sids, keep_seconds, redacted=header.get("redacted") is True)
 
 
-def _contents(path: Path, lines: list[bytes]) -> Contents:
-    contents = Contents()
+def _stored(path: Path, lines: list[bytes]) -> Stored:
+    stored, media = Stored(), MediaLines()
     for number, line in enumerate(lines, start=2):
+        if (sound := media.read(line)) is not None:
+            stored.whole.append(sound)
+            continue
         if not line:
             continue
         try:
-            _take(contents, json.loads(line))
+            _take(stored, json.loads(line))
         except (ValueError, TypeError, KeyError, RecursionError, TwistreamError) as error:
             if number == len(lines) + 1:
                 break  # cut off: whole lines end with a line break, so the last is empty
             reason = error if isinstance(error, TwistreamError) else "it is no timed message"
             problem = f"the line cannot be read: {reason}"
             raise CaptureError(path, number, problem, fix="Remove the line") from error
-    return contents
+    return stored
 
 
-def _take(contents: Contents, row: dict[str, Any]) -> None:
+def _take(stored: Stored, row: dict[str, Any]) -> None:
     if "endings" in row:
-        contents.endings.update(_known(row["endings"]))
+        stored.endings.update(_known(row["endings"]))
     elif "status" in row:
-        contents.statuses.append((_time(row), str(row["status"])))
+        stored.statuses.append((_time(row), str(row["status"])))
     else:
-        contents.entries.append(_entry(row))
+        _take_message(stored, row)
+
+
+def _take_message(stored: Stored, row: dict[str, Any]) -> None:
+    parse = to_twilio.parse if row["from"] == "server" else from_twilio.parse
+    message, at = parse(_dumps(row["message"])), _time(row)
+    size = int(row.get("size", 0))
+    if size and isinstance(message, from_twilio.Media | to_twilio.Media) and not message.payload:
+        stored.bare.append(message, at, len(stored.whole), size)
+    else:
+        stored.whole.append(kept(message, at))
 
 
 def _time(row: dict[str, Any]) -> float:
@@ -177,13 +240,6 @@ def _time(row: dict[str, Any]) -> float:
 
 def _known(endings: Mapping[str, str]) -> dict[str, Ending]:
     return {str(name): end for name, end in endings.items() if is_ending(end)}
-
-
-def _entry(row: dict[str, Any]) -> Entry:
-    text = _dumps(row["message"])
-    parse = to_twilio.parse if row["from"] == "server" else from_twilio.parse
-    message = parse(text)
-    return Entry(_time(row), message, int(row.get("size", len(payload_of(message)))))
 
 
 def _dumps(value: object) -> str:

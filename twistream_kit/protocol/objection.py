@@ -29,6 +29,8 @@ class Objection:
         consequence: What Twilio does about it; may be empty.
         fix: What to do, in this package's names; may be empty.
         severity: ``error``, ``warning`` or ``note``.
+        confidence: How sure this is, 0 to 1, where it was judged by the look of the sound; None
+            where a rule was broken, which is certain.
     """
 
     code: int | None
@@ -37,9 +39,13 @@ class Objection:
     consequence: str = ""
     fix: str = ""
     severity: Severity = "error"
+    confidence: float | None = None
 
     def __str__(self) -> str:
         problem = f"{self.field} {self.problem}" if self.field else self.problem
+        if self.confidence is not None:
+            # Never 100 %: what is certain carries no confidence.
+            problem += f" ({min(99, round(100 * self.confidence))} % sure)"
         return sentences(problem, self.consequence, self.fix)
 
 

@@ -1,23 +1,34 @@
 """What a payload really holds, judged by its bytes (PROTOCOL.md §4).
 
-Twilio plays whatever it is given as PCMU.  A file header, or a compressed file, is therefore heard
-as a click or as loud noise, and nothing is logged.  A signature counts only when it is at least
-eight bytes long, or as unlikely as that, so that no sound can match by chance.
+Twilio plays whatever it is given as PCMU.  A file header, an error page or sound in another coding
+is therefore heard as clicks or as loud noise, and nothing is logged.  These are exact rules over
+one payload: none can be met by sound.  What only a stretch of sound can show is judged in `coding`
+and `sample_rate`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from itertools import pairwise
 
-from twistream_kit.protocol.objection import Objection
+from twistream_kit.protocol.containers import container
+from twistream_kit.protocol.no_sound import text_kind, unwrapped
+from twistream_kit.protocol.objection import Objection, Severity
+
+__all__ = [
+    "FRAME",
+    "LOOKS",
+    "container",
+    "full_scale_share",
+    "is_silence",
+    "is_whole_frames",
+    "look_inside",
+]
+
+FRAME = 160
+"""Bytes in the 20 ms that Twilio plays at a time (§3)."""
 
 _PLAYS_NOISE = "Twilio would accept it and play noise, logging nothing"
 _SEND_A_CLIP = "Send kit.load_clip(path).payload, or call stream.play(kit.load_clip(path))"
-
-_MP3_FRAMES = 6
-"""An idle line is full of 0xFF, the first byte of an MP3 frame: ask for this many in a row."""
 
 
 def look_inside(payload: bytes, field: str = "media.payload") -> list[Objection]:
@@ -28,14 +39,32 @@ def look_inside(payload: bytes, field: str = "media.payload") -> list[Objection]
         field: How the objections are to name it.
 
     Returns:
-        Objections without a code, because Twilio says nothing about any of this.
+        One objection or none: the first that is found explains the rest.  It has no code, because
+        Twilio says nothing about any of this.
     """
-    return [objection for look in LOOKS if (objection := look(payload, field))]
+    for look in LOOKS:
+        if objection := look(payload, field):
+            return [objection]
+    return []
 
 
-def container(payload: bytes) -> str | None:
-    """Return the name of the file format that `payload` begins with, or None."""
-    return next((name for name, matches in _CONTAINERS if matches(payload)), None)
+def is_silence(payload: bytes) -> bool:
+    """Whether every byte is one of the two zeros of PCMU, 0xFF and 0x7F; true of no bytes too."""
+    return not payload.strip(b"\xff\x7f")
+
+
+def is_whole_frames(payload: bytes) -> bool:
+    """Whether `payload` fills frames of 160 bytes; Twilio takes any length (§4)."""
+    return len(payload) % FRAME == 0
+
+
+def full_scale_share(payload: bytes) -> float:
+    """Return the share of samples at full scale, 0 to 1.
+
+    Speech that was made too loud and cut has more than 0.01 of them; a sine at 0 dB, which is not
+    cut, has 0.2.  It says nothing about runs of 0x00, which `look_inside` finds.
+    """
+    return (payload.count(0x00) + payload.count(0x80)) / len(payload) if payload else 0.0
 
 
 def _empty(payload: bytes, field: str) -> Objection | None:
@@ -63,74 +92,87 @@ def _file(payload: bytes, field: str) -> Objection | None:
     return Objection(None, field, problem, _PLAYS_NOISE, _SEND_A_CLIP)
 
 
-LOOKS: list[Callable[[bytes, str], Objection | None]] = [_empty, _file]
-"""Everything that is looked for, in order of importance; each look finds one thing or nothing."""
-
-
-def _wav(payload: bytes) -> bool:
-    return payload[:4] in (b"RIFF", b"RIFX", b"RF64") and payload[8:12] == b"WAVE"
-
-
-def _au(payload: bytes) -> bool:
-    header = [int.from_bytes(payload[at : at + 4], "big") for at in (4, 12, 20)]
-    return (
-        payload[:4] == b".snd"
-        and len(payload) >= 24
-        and 24 <= header[0] <= 65536  # where the sound begins
-        and 1 <= header[1] <= 27  # its encoding
-        and 1 <= header[2] <= 64  # its channels
+def _wrapped_twice(payload: bytes, field: str) -> Objection | None:
+    inner = unwrapped(payload)
+    if inner is None:
+        return None
+    name = container(inner)
+    what = f", and inside that a file: {name}" if name else ""
+    return Objection(
+        None,
+        field,
+        f"is base64 twice: the bytes in it are base64 again{what}",
+        "Twilio decodes it once and would play the letters as a harsh roar a third longer than"
+        " the sound, logging nothing",
+        "Encode the bytes once: b64encode(payload).decode(); to_twilio.Media(stream_sid, payload)"
+        " takes bare bytes and does it",
     )
 
 
-def _mp3(payload: bytes) -> bool:
-    """Whether frame follows frame, each as long as its header says."""
-    headers: list[bytes] = []
-    at = 0
-    while len(headers) < _MP3_FRAMES:
-        header = payload[at : at + 4]
-        size = _mp3_frame_size(header)
-        if not size:
-            return False
-        headers.append(header)
-        at += size
-    return all(a[:2] == b[:2] and a[2] & 0x0C == b[2] & 0x0C for a, b in pairwise(headers))
+def _text(payload: bytes, field: str) -> Objection | None:
+    kind = text_kind(payload)
+    if kind is None:
+        return None
+    return Objection(
+        None,
+        field,
+        f"is {kind}, not sound",
+        "Twilio would accept it and play the letters as a burst of harsh noise, logging nothing",
+        "It may be an error that was answered in place of the sound: look at the status before"
+        " you send the body",
+    )
 
 
-def _mp3_frame_size(header: bytes) -> int:
-    """Return the length in bytes of the layer III frame with this header; 0 if it is none."""
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
-        return 0
-    version, bit_rate, rate = (header[1] >> 3) & 3, header[2] >> 4, (header[2] >> 2) & 3
-    if version == 1 or bit_rate in (0, 15) or rate == 3:
-        return 0
-    mpeg1 = version == 3
-    kbit = (_MPEG1_KBIT if mpeg1 else _MPEG2_KBIT)[bit_rate - 1]
-    sample_rate = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
-    return (144 if mpeg1 else 72) * kbit * 1000 // sample_rate + ((header[2] >> 1) & 1)
+def _flat(payload: bytes, field: str) -> Objection | None:
+    for run, problem, consequence, fix, severity in _FLAT:
+        if run in payload:
+            return Objection(None, field, problem, consequence, fix, severity)
+    return None
 
 
-_MPEG1_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_MPEG2_KBIT = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_CLICKS = "The caller would hear a loud click where it begins and another where it ends"
+_SILENCE = "Silence is 0xFF: kit.Clip.silence(seconds).payload"
 
-
-def _starts(pattern: bytes) -> Callable[[bytes], bool]:
-    compiled = re.compile(pattern, re.DOTALL)
-    return lambda payload: compiled.match(payload) is not None
-
-
-_CONTAINERS: list[tuple[str, Callable[[bytes], bool]]] = [
-    ("WAV", _wav),
-    ("AU", _au),
-    # Version 2 to 4, revision 0, then a size in four bytes below 0x80.
-    ("MP3 with an ID3 tag", _starts(rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}")),
-    ("MP3", _mp3),
-    # The first page: version 0, beginning of stream, position 0.
-    ("Ogg", _starts(rb"OggS\x00\x02\x00{8}")),
-    # The first block is STREAMINFO, 34 bytes long.
-    ("FLAC", _starts(rb"fLaC[\x00\x80]\x00\x00\x22")),
-    ("AIFF", _starts(rb"FORM....AIF[FC]")),
-    ("MPEG-4", _starts(rb"....ftyp[A-Za-z0-9 ]{4}")),
-    ("WebM or Matroska", _starts(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)")),
-    ("AMR", _starts(rb"#!AMR(?:-WB)?\n[\x04-\x7c]")),
-    ("Core Audio", _starts(rb"caff\x00\x01\x00\x00desc")),
+_FLAT: list[tuple[bytes, str, str, str, Severity]] = [
+    (
+        bytes([byte]) * FRAME,
+        f"holds 20 ms or more of 0x{byte:02X} as silence: in PCMU that is {level}",
+        consequence,
+        f"{_SILENCE}. {fix}",
+        # A loop that adds a constant to silence may just meet a zero of A-law.
+        "error" if level == "full scale" else "warning",
+    )
+    for byte, level, consequence, fix in (
+        (
+            0x00,
+            "full scale",
+            _CLICKS,
+            "If it is 16-bit sound: kit.Clip.from_samples(samples, sample_rate).payload",
+        ),
+        (
+            0x80,
+            "full scale",
+            _CLICKS,
+            "0x80 is the zero of 8-bit WAV files: kit.load_clip(path).payload converts them",
+        ),
+        *(
+            (
+                byte,
+                "a constant level",
+                "The caller would hear a click at either end of it, and harsh sound between",
+                f"0x{byte:02X} is a zero of A-law: kit.load_clip(path).payload converts it",
+            )
+            for byte in (0xD5, 0x55)
+        ),
+    )
 ]
+
+
+LOOKS: list[Callable[[bytes, str], Objection | None]] = [
+    _empty,
+    _file,
+    _wrapped_twice,
+    _text,
+    _flat,
+]
+"""Everything that is looked for, in order of importance; each look finds one thing or nothing."""

@@ -3,12 +3,13 @@
 Twilio gives one number, 31951, to everything that is wrong with a text message, names no field and
 logs it once per stream.  `review` says which field, why and what to do, every time; and what
 Twilio would *not* object to but play as noise.  It advises and never raises: only the constructors
-of `to_twilio` refuse.
+of `to_twilio` refuse.  What shows only over many messages, `review_sound` finds.
 """
 
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +19,9 @@ from twistream_kit.protocol.objection import Objection, by_importance
 from twistream_kit.protocol.payload import container
 from twistream_kit.protocol.structure import review_structure
 from twistream_kit.protocol.to_twilio import MALFORMED_MESSAGE
+
+SHORTEST_BYTES = 4000
+"""Half a second; in less sound no coding can be told."""
 
 _BINARY = "Twilio would drop it with warning 31950, logged once per stream"
 
@@ -84,10 +88,24 @@ def _text(text: str, stream_sid: str | None) -> Iterator[Objection]:
         fix = "Send one object for each message: media, mark or clear"
         yield invalid("", f"the message is {kind(message)}, not a JSON object", fix)
         return
-    yield from review_structure(message, stream_sid)
+    found = list(review_structure(message, stream_sid))
+    yield from found
+    if not any(objection.severity == "error" for objection in found):
+        yield from _long_sound(message)
     for name in dict.fromkeys(repeated):
         problem = "stands twice in one object; which of the two Twilio reads is not documented"
         yield Objection(None, path("", name), problem, fix="Keep one", severity="warning")
+
+
+def _long_sound(message: dict[str, Any]) -> Iterator[Objection]:
+    """Listen to the sound of a message without errors, if there is enough of it."""
+    media = message.get("media")
+    text = media.get("payload") if isinstance(media, dict) else None
+    if isinstance(text, str) and len(text) * 3 // 4 > SHORTEST_BYTES:
+        # Only here: it brings numpy in, and most messages are too short for it.
+        from twistream_kit.protocol.sound_review import listen_to
+
+        yield from listen_to(b64decode(text))
 
 
 def _refuse(constant: str) -> None:

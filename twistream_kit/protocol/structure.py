@@ -10,7 +10,14 @@ from twistream_kit.protocol.encoding import review_base64
 from twistream_kit.protocol.fields import Fields, invalid, kind
 from twistream_kit.protocol.objection import Objection, shown
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
-from twistream_kit.protocol.words import EVENTS, FOREIGN_EVENTS, FROM_TWILIO, nearest
+from twistream_kit.protocol.words import (
+    EVENTS,
+    FIELDS_FROM_TWILIO,
+    FOREIGN_EVENTS,
+    FROM_TWILIO,
+    meant_for,
+    nearest,
+)
 
 _STREAM_SID = re.compile(r"MZ[0-9a-fA-F]{32}")
 """The shape of a stream's name (§1.7)."""
@@ -106,16 +113,27 @@ def _body(fields: Fields, event: str) -> Iterator[Objection]:
         if found.objection:
             yield found.objection
         yield from _inside(Fields(found.value, event), fields, event)
-    elif found.field is None and key in fields.values:
-        fields.claim(key)
-        yield invalid(key, f"stands beside the event; it belongs inside {event}", write)
-        yield from _content(event, fields.values[key], key)
+    elif found.field is None and (beside := _beside(fields, event, key)):
+        fields.claim(beside)
+        problem = f"stands beside the event; it belongs inside {event}"
+        if beside != key:
+            problem += f", as {key}"
+        yield invalid(beside, problem, write)
+        yield from _content(event, fields.values[beside], beside)
     elif found.field is None:
         yield invalid(event, "is missing", write)
     else:
         yield invalid(found.field, f"is {kind(found.value)}, not an object", write)
         if isinstance(found.value, str):
             yield from _content(event, found.value, found.field)
+
+
+def _beside(fields: Fields, event: str, key: str) -> str:
+    """Return the name of what should be `key` inside the object, or an empty string."""
+    if key in fields.values:
+        return key
+    own = FIELDS_FROM_TWILIO | {"event", "streamSid", event}
+    return meant_for(key, (name for name in fields.values if name not in own))
 
 
 def _inside(body: Fields, fields: Fields, event: str) -> Iterator[Objection]:

@@ -2,6 +2,7 @@
 
 Twilio logs the three warnings about messages once per stream (PROTOCOL.md §5.1), and so does this;
 what Twilio leaves out, namely which message it was and what is wrong with it, stands here as well.
+What a stream sounds like Twilio does not log (§4): that is kept apart, in `Debugger.unlogged`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from twistream_kit.protocol.objection import Objection
 from twistream_kit.simulator.assumptions import ONCE_PER_STREAM
 
 _SHOWN_CHARACTERS = 160
+
+UNLOGGED = "What Twilio would not log"
+"""The heading over what stands beside the console."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,35 @@ class DebuggerEntry:
     __repr__ = __str__
 
 
+@dataclass(frozen=True, slots=True)
+class Unlogged:
+    """Something that is heard and that no console shows.
+
+    Attributes:
+        objection: What is wrong, what the caller hears, and what to do.
+        stream_sid: The stream concerned.
+        call_sid: The call concerned.
+        at: When it was found, in seconds since the epoch.
+    """
+
+    objection: Objection
+    stream_sid: str = ""
+    call_sid: str = ""
+    at: float = field(default=0.0, compare=False)
+
+    def __str__(self) -> str:
+        where = f" [{self.stream_sid or self.call_sid}]" if self.stream_sid or self.call_sid else ""
+        return f"{self.objection.severity}{where}\n    {self.objection}"
+
+    __repr__ = __str__
+
+
 class Debugger(Sequence[DebuggerEntry]):
     """The entries so far, oldest first.  It may be read and written from any thread."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._entries: list[DebuggerEntry] = []
+        self._unlogged: list[Unlogged] = []
         self._seen: set[tuple[int, str]] = set()
         self._waiting: list[tuple[int, Pending[DebuggerEntry]]] = []
         self._lock = threading.Lock()
@@ -97,6 +125,19 @@ class Debugger(Sequence[DebuggerEntry]):
             fulfil(wait, entry)
         return entry
 
+    def note(self, objection: Objection, stream_sid: str = "", call_sid: str = "") -> Unlogged:
+        """Add something that Twilio does not log, and return it."""
+        unlogged = Unlogged(objection, stream_sid, call_sid, self._clock())
+        with self._lock:
+            self._unlogged.append(unlogged)
+        return unlogged
+
+    @property
+    def unlogged(self) -> list[Unlogged]:
+        """What would be heard and not logged, oldest first; of each stream each kind once."""
+        with self._lock:
+            return list(self._unlogged)
+
     def wait_for(self, code: int) -> Pending[DebuggerEntry]:
         """Return a `Pending` with the oldest entry of `code`, there already or still to come.
 
@@ -126,6 +167,7 @@ class Debugger(Sequence[DebuggerEntry]):
         """Forget the entries; what was logged for a stream once is still not logged again."""
         with self._lock:
             self._entries.clear()
+            self._unlogged.clear()
 
     @overload
     def __getitem__(self, index: int) -> DebuggerEntry: ...
@@ -141,8 +183,10 @@ class Debugger(Sequence[DebuggerEntry]):
         return iter(self._snapshot())
 
     def __repr__(self) -> str:
-        entries = self._snapshot()
-        return "\n".join(map(str, entries)) if entries else "no errors, no warnings"
+        lines = [str(entry) for entry in self] or ["no errors, no warnings"]
+        if unlogged := self.unlogged:
+            lines += [f"{UNLOGGED}:", *map(str, unlogged)]
+        return "\n".join(lines)
 
     def _snapshot(self) -> list[DebuggerEntry]:
         with self._lock:

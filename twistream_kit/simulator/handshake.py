@@ -188,7 +188,8 @@ def _refused_upgrade(url: str, error: InvalidStatus) -> StreamFailed:
         problem += f" ({' '.join(body.split())!r})"
     fix = {
         401: "The signature was not accepted: compare the auth token and the public URL",
-        403: "The signature was not accepted: compare the auth token and the public URL",
+        403: "The signature was not accepted: compare the auth token and the public URL; some "
+        "frameworks, such as FastAPI, also say 403 where nothing lives at the path",
         404: "Check the path; a query string never arrives",
     }.get(status, "Is this the path of the WebSocket, and does the server speak it there?")
     if 300 <= status < 400:

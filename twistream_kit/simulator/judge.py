@@ -1,7 +1,8 @@
 """What Twilio makes of a message from the server: it obeys, or it drops and warns (PROTOCOL.md §4).
 
-Twilio names neither the message nor the field, and warns once per stream.  The judge keeps all that
-`review` has to say about every message, for the debugger and for reports.
+Twilio names neither the message nor the field, and warns once per stream; of what a message sounds
+like it says nothing at all.  The judge keeps all that `review` has to say about every message, and
+`SoundReview` about all of them together, for the debugger and for reports.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from twistream_kit.errors import RemoteProtocolError
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.objection import Objection
-from twistream_kit.protocol.payload import look_inside
 from twistream_kit.protocol.review import review
+from twistream_kit.protocol.sound_review import SoundReview
+from twistream_kit.protocol.sound_words import FIELD
 from twistream_kit.simulator.assumptions import ONCE_PER_STREAM, Behaviour
 
 
@@ -44,19 +46,30 @@ class Judge:
     Attributes:
         received: How many messages of each kind came: ``media``, ``mark``, ``clear``,
             ``invalid``, ``binary``.
-        objections: What `review` found in them, and how often.
     """
 
     def __init__(self, stream_sid: str, behaviour: Behaviour) -> None:
         self.received: Counter[str] = Counter()
-        self.objections: Counter[Objection] = Counter()
+        self._reviewed: Counter[Objection] = Counter()
+        self._sound = SoundReview(stream_sid)
+        self._unlogged: list[Objection] = []
         self._stream_sid = stream_sid
         self._behaviour = behaviour
         self._warnings: list[Warned] = []
         self._warned: set[int] = set()
 
-    def judge(self, message: str | bytes) -> to_twilio.Message | None:
-        """Return the message if Twilio would obey it; note what it, or the ear, objects to."""
+    @property
+    def objections(self) -> Counter[Objection]:
+        """What `review` found in the messages, and the ear in their sound, and how often."""
+        return self._reviewed + self._sound.found
+
+    def judge(self, message: str | bytes, now: float) -> to_twilio.Message | None:
+        """Return the message if Twilio would obey it; note what it, or the ear, objects to.
+
+        Args:
+            message: As it came.
+            now: Monotonic seconds.
+        """
         try:
             parsed: to_twilio.Message | None = to_twilio.parse(message)
         except RemoteProtocolError:
@@ -66,10 +79,12 @@ class Judge:
             or parsed.stream_sid != self._stream_sid
             or not _is_plain(parsed, message)
         ):
-            return self._review(parsed, message)
-        if isinstance(parsed, to_twilio.Media) and (found := look_inside(parsed.payload)):
-            self.objections.update(found)
-        return self._obeyed(parsed)
+            return self._review(parsed, message, now)
+        return self._obeyed(parsed, now)
+
+    def finish(self, now: float) -> None:
+        """Note what is to be said of the sound now that no more will come."""
+        self._note(self._sound.finish(now))
 
     def refuse(self, message: str | bytes) -> None:
         """Count a message that Twilio drops."""
@@ -88,11 +103,15 @@ class Judge:
         warnings, self._warnings = self._warnings, []
         return warnings
 
+    def take_unlogged(self) -> list[Objection]:
+        """Return what was found since the last time this was asked and Twilio does not log."""
+        unlogged, self._unlogged = self._unlogged, []
+        return unlogged
+
     def _review(
-        self, parsed: to_twilio.Message | None, message: str | bytes
+        self, parsed: to_twilio.Message | None, message: str | bytes, now: float
     ) -> to_twilio.Message | None:
         objections = review(message, stream_sid=self._stream_sid)
-        self.objections.update(objections)
         logged = [objection for objection in objections if objection.code in ONCE_PER_STREAM]
         if logged or parsed is None:
             code = logged[0].code if logged else None
@@ -101,13 +120,27 @@ class Judge:
             self.warn(warned)
         fatal = any(objection.severity == "error" for objection in logged)
         if parsed is None or fatal or (logged and self._behaviour.extra_fields == "drop"):
+            self._reviewed.update(objections)
             self.refuse(message)
             return None
-        return self._obeyed(parsed)
+        # What is wrong with the sound of a message that is obeyed, `_obeyed` finds.
+        about_form = [each for each in objections if not _is_about_sound(each)]
+        self._reviewed.update(about_form)
+        if not logged:
+            self._note(about_form)
+        return self._obeyed(parsed, now)
 
-    def _obeyed(self, message: to_twilio.Message) -> to_twilio.Message:
+    def _obeyed(self, message: to_twilio.Message, now: float) -> to_twilio.Message:
         self.received[_KINDS[type(message)]] += 1
+        if isinstance(message, to_twilio.Media):
+            if found := self._sound.sent(message.payload, now):
+                self._note(found)
+        elif isinstance(message, to_twilio.Clear):
+            self._sound.cleared(now)
         return message
+
+    def _note(self, objections: list[Objection]) -> None:
+        self._unlogged += [each for each in objections if each.code is None]
 
 
 _KINDS: dict[type, str] = {
@@ -115,6 +148,10 @@ _KINDS: dict[type, str] = {
     to_twilio.Mark: "mark",
     to_twilio.Clear: "clear",
 }
+
+
+def _is_about_sound(objection: Objection) -> bool:
+    return objection.code is None and objection.field == FIELD
 
 
 def _is_plain(parsed: to_twilio.Message, message: str | bytes) -> bool:

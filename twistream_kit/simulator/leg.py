@@ -95,7 +95,7 @@ class StreamLeg:
 
     @property
     def objections(self) -> Counter[Objection]:
-        """What `review` found in them, and how often."""
+        """What `review` found in them, and the ear in their sound, and how often."""
         return self._judge.objections
 
     @property
@@ -152,7 +152,7 @@ class StreamLeg:
         if not self.bidirectional:
             self._break(message)
             return []
-        obeyed = self._judge.judge(message)
+        obeyed = self._judge.judge(message, now)
         if obeyed is None:
             return []
         if self.on_message is not None:
@@ -182,6 +182,14 @@ class StreamLeg:
     def take_warnings(self) -> list[Warned]:
         """Return what Twilio has logged since the last time this was asked."""
         return self._judge.take_warnings()
+
+    def take_unlogged(self) -> list[Objection]:
+        """Return what was found since the last time this was asked and Twilio does not log."""
+        return self._judge.take_unlogged()
+
+    def finish(self, now: float) -> None:
+        """Note that the server will say nothing more."""
+        self._judge.finish(now)
 
     def warn(self, code: int, text: str, message: str | bytes | None = None) -> None:
         """Note `code`; what Twilio logs once per stream is noted once."""

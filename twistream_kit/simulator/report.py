@@ -11,6 +11,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.objection import Objection
+from twistream_kit.protocol.sending_pace import is_about_pace
 from twistream_kit.simulator.debugger import DebuggerEntry
 from twistream_kit.simulator.handset import is_audible
 from twistream_kit.simulator.pacer import LatenessReport
@@ -37,7 +38,8 @@ class CallReport:
         error_code: What Twilio logs for the ending, or None.
         sent: Messages to the server by kind: ``connected``, ``start``, ``media``, ...
         received: Messages from it by kind: ``media``, ``mark``, ``clear``, ``invalid``, ``binary``.
-        objections: What `review` says of what came, each with how often it applied.
+        objections: What `review` says of the messages that came, and `SoundReview` of their sound,
+            each with how often it applied.
         debugger: What Twilio's console would show.
         first_sound_ms: From the start message to the first sound at the ear, or None.
         heard: What reached the ear, from the start message on.
@@ -85,8 +87,16 @@ class CallReport:
 
     @property
     def ok(self) -> bool:
-        """Whether Twilio had nothing to log, and `review` found no error and no warning."""
-        return not self.debugger and all(o.severity == "note" for o in self.objections)
+        """Whether Twilio had nothing to log, and `review` found no error and no warning.
+
+        What is said of the server's pace counts only where the timings can be believed.
+        """
+        return not self.debugger and not any(map(self._matters, self.objections))
+
+    def _matters(self, objection: Objection) -> bool:
+        if is_about_pace(objection) and not self.believable:
+            return False
+        return objection.severity != "note"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the sound and the capture as plain values, ready for JSON."""
@@ -137,7 +147,7 @@ class CallReport:
             f"  logged: {entry.code} {entry.name}" + (f": {entry.text}" if entry.text else "")
             for entry in self.debugger
         ]
-        if self.ok:
+        if self.ok and not self.objections:
             lines.append("  no objections")
         return "\n".join(lines)
 

@@ -170,6 +170,8 @@ class StreamClient:
             pass  # how it was closed is read from the connection
         finally:
             connection.transport.abort()
+        self.leg.finish(time.monotonic())
+        self._log_warnings()
         ending = ending_of(
             connection.protocol,
             broken=self.leg.broken,
@@ -224,6 +226,8 @@ class StreamClient:
     def _log_warnings(self) -> None:
         for warned in self.leg.take_warnings():
             self._log(warned.code, warned.text, warned)
+        for objection in self.leg.take_unlogged():
+            self._debugger.note(objection, self.leg.stream_sid, self.leg.call_sid)
 
     def _log(self, code: int, text: str, warned: Warned | None = None) -> None:
         self._debugger.log(

@@ -1,0 +1,131 @@
+import runpy
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.ulaw import encode_ulaw
+from twistream_kit.protocol.coding import SHORTEST, Recognised, recognise_coding
+from twistream_kit.protocol.payload import look_inside
+
+SET = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "payload_set.py"))
+CODINGS = ["A-law", "PCM8 unsigned", "PCM16 little-endian", "PCM16 big-endian"]
+
+
+def windows(payload):
+    return [payload[at : at + 8000] for at in range(0, len(payload) - 7999, 8000)]
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    sounds = SET["held_out"]()
+    return [sound for count, sound in enumerate(sounds) if count % 2 or sound.kind == "speech"]
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_wrong_codings_of_speech_and_music_are_found_after_a_second(held_out, coding):
+    found = Counter()
+    for sound in held_out:
+        if sound.kind not in ("speech", "music"):
+            continue
+        for level in (-6, -40):
+            payload = SET["coded"](SET["at_level"](sound, level))[coding]
+            for window in windows(payload):
+                recognised = recognise_coding(window)
+                found[sound.kind, recognised is not None and recognised.coding == coding] += 1
+    for kind in ("speech", "music"):
+        assert found[kind, True] / (found[kind, True] + found[kind, False]) >= 0.95
+
+
+def test_right_sound_of_all_kinds_and_levels_is_not_suspected(held_out):
+    suspected = []
+    for sound in held_out:
+        for level in (-6, -20, -40):
+            for payload in SET["rightly_coded"](SET["at_level"](sound, level)).values():
+                suspected += [
+                    (sound.name, level, found)
+                    for window in windows(payload)[:2]
+                    if (found := recognise_coding(window) or look_inside(window))
+                ]
+    assert suspected == []
+
+
+def test_line_noise_and_silence_are_not_suspected():
+    for seed in range(3):
+        for samples in SET["line_noise"](seed):
+            assert recognise_coding(encode_ulaw(samples)[:8000]) is None
+
+
+@pytest.fixture(scope="module")
+def speech(held_out):
+    return SET["at_level"](held_out[1], -12)
+
+
+def test_stereo_is_told_from_mono(held_out, speech):
+    both = np.stack([speech, SET["at_level"](held_out[2], -12)], axis=1)
+    recognised = recognise_coding(both.astype("<i2").tobytes()[8000:16000])
+    assert (recognised.coding, recognised.channels) == ("PCM16 little-endian", 2)
+    assert "PCM16 little-endian, stereo, not PCMU" in str(recognised.objection())
+
+
+def test_pieces_of_odd_length_do_not_hide_16_bit_sound(speech):
+    recognised = recognise_coding(SET["coded"](speech)["PCM16 little-endian, odd pieces"][:8000])
+    assert recognised.coding == "PCM16 little-endian"
+
+
+def test_24_bit_and_float_sound_are_recognised(speech):
+    samples = speech.astype(np.int32)
+    deep = ((samples << 8) + np.arange(len(samples)) % 256).astype("<i4").view(np.uint8)
+    payload = deep.reshape(-1, 4)[:, :3].tobytes()[:8000]
+    assert recognise_coding(payload).coding == "PCM24 little-endian"
+    floats = (samples / 32768 + 1e-6).astype("<f4").tobytes()[:8000]
+    assert recognise_coding(floats).coding == "float32 little-endian"
+
+
+@pytest.mark.parametrize("hertz", [500, 1000, 2000, 800])
+def test_tones_that_repeat_exactly_are_left_alone(hertz):
+    wave = 9000 * np.sin(2 * np.pi * hertz * np.arange(8000) / 8000) + 1200
+    assert recognise_coding(encode_ulaw(wave.astype(np.int16))) is None
+
+
+def test_nothing_is_said_of_less_than_half_a_second(speech):
+    payload = speech.tobytes()
+    assert recognise_coding(payload[: SHORTEST - 1]) is None
+    assert recognise_coding(payload[8000 : 8000 + SHORTEST]) is not None
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.binary(max_size=300), st.integers(0, 60))
+def test_any_bytes_can_be_judged(piece, times):
+    recognised = recognise_coding(piece * times)
+    assert recognised is None or 0.8 <= recognised.confidence <= 1
+
+
+def test_only_what_is_next_to_certain_is_an_error():
+    assert Recognised("A-law", 0.995).objection().severity == "error"
+    assert Recognised("A-law", 0.9).objection().severity == "warning"
+
+
+def test_objection_says_what_is_heard_and_how_sure_it_is():
+    assert str(Recognised("A-law", 0.999).objection()) == (
+        "media.payload is A-law, not PCMU (99 % sure). The caller hears the words, but harsh, and a"
+        " loud buzz in every pause. Send kit.load_clip(sound, sample_rate=…, encoding='PCMA')"
+        ".payload, or ask the source for μ-law instead of A-law."
+    )
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_the_fix_of_each_coding_uses_names_that_exist(coding, speech):
+    fix = Recognised(coding, 1.0).objection().fix
+    encodings = {"PCMA": "A-law", "PCM_U8": "PCM8 unsigned", "PCM_S16BE": "PCM16 big-endian"}
+    for encoding, name in encodings.items():
+        if encoding in fix:
+            assert name == coding
+            break
+    else:
+        assert "Clip.from_samples" in fix
+        assert Clip.from_samples(speech, 8000).payload

@@ -1,0 +1,224 @@
+"""What is left of who called in a saved capture, and what is not."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.capture import Capture
+from twistream_kit.protocol.capture_entry import Entry
+from twistream_kit.protocol.redaction import Redaction
+
+SID = "MZ0123456789abcdef0123456789abcdef"
+CALL = "CA0123456789abcdef0123456789abcdef"
+ACCOUNT = "ACfedcba9876543210fedcba9876543210"
+OTHER = "MZ" + "a" * 32
+NUMBER = "+14155550142"
+SECRETS = [SID, CALL, ACCOUNT, OTHER, NUMBER, "4155550142", "Mrs. Alice Example", "tok_5f3a"]
+
+START = from_twilio.Start(
+    SID, ACCOUNT, CALL,
+    custom_parameters={"customer": "Mrs. Alice Example", "from": NUMBER, "token": "tok_5f3a",
+                       "call": CALL, "language": "en", "empty": ""},
+)  # fmt: skip
+SOUND = bytes(range(256)) * 20
+
+
+def a_capture():
+    capture = Capture(SID, CALL)
+    rows = [
+        (0.0, from_twilio.Connected()),
+        (0.0, START),
+        (0.02, from_twilio.Media(SID, SOUND[:160], 2, "inbound", 1, 20)),
+        (0.1, to_twilio.Media(SID, SOUND)),
+        (0.1, to_twilio.Mark(SID, f"hello Mrs. Alice Example, {NUMBER}#1")),
+        (0.2, from_twilio.Dtmf(SID, "4", 3)),
+        (0.3, from_twilio.Dtmf(SID, "2", 4)),
+        (0.3, to_twilio.Mark(SID, "4#2")),
+        (0.4, to_twilio.Media(OTHER, SOUND)),
+        (0.5, to_twilio.Clear(SID)),
+        (0.52, from_twilio.Mark(SID, f"hello Mrs. Alice Example, {NUMBER}#1", 5)),
+        (0.53, from_twilio.Mark(SID, "4#2", 6)),
+        (0.6, unknown({"who": {"phone": "(415) 555-0142", "sid": CALL, "n": 14155550142}})),
+        (0.7, to_twilio.Media(SID, SOUND)),
+        (0.7, to_twilio.Mark(SID, "play#3")),
+        (2.0, from_twilio.Mark(SID, "play#3", 7)),
+        (2.5, from_twilio.Stop(SID, ACCOUNT, CALL, 8)),
+    ]
+    for at, message in rows:
+        capture.append(message, at)
+    capture.note_ending(f"hello Mrs. Alice Example, {NUMBER}#1", "cleared")
+    capture.note_status(-1.0, "ringing")
+    return capture
+
+
+def unknown(content):
+    raw = {"event": "novelty", "sequenceNumber": "12345678", "streamSid": SID, **content}
+    return from_twilio.Unknown("novelty", json.dumps(raw), SID, 12345678)
+
+
+@pytest.fixture
+def text(tmp_path):
+    return a_capture().save(tmp_path / "call.jsonl").read_text()
+
+
+def redacted(*messages):
+    return Redaction([Entry(0.0, message) for message in messages])
+
+
+def test_nothing_of_who_called_is_left_in_the_file(text):
+    assert [secret for secret in SECRETS if secret in text] == []
+    assert '"redacted":true' in text.splitlines()[0]
+
+
+def test_stand_ins_have_the_shape_of_what_they_stand_for_and_are_the_same_everywhere(text):
+    assert set(re.findall(r"[A-Z]{2}[0-9a-f]{32}", text)) == {
+        "MZ" + "0" * 31 + "1", "MZ" + "0" * 31 + "2", "CA" + "0" * 31 + "1", "AC" + "0" * 31 + "1",
+    }  # fmt: skip
+    start = json.loads(text.splitlines()[3])["message"]["start"]
+    assert start["customParameters"] == {
+        "customer": "redacted-1", "from": "+15550100001", "token": "redacted-2",
+        "call": "CA" + "0" * 31 + "1", "language": "redacted-3", "empty": "",
+    }  # fmt: skip
+    assert text.count("hello redacted-1, +15550100001#1") == 3  # sent, back, and how it ended
+
+
+def test_keys_that_were_pressed_are_neutral_and_marks_named_after_them_too(text):
+    assert re.findall(r'"digit":"(.)"', text) == ["0", "0"]
+    assert text.count('"name":"key#2"') == 2
+
+
+def test_unknown_messages_are_redacted_and_keep_their_form(text):
+    line = next(line for line in text.splitlines() if "novelty" in line)
+    assert json.loads(line)["message"] == {
+        "event": "novelty",
+        "sequenceNumber": "12345678",
+        "streamSid": "MZ" + "0" * 31 + "1",
+        "who": {"phone": "(555) 010-0002", "sid": "CA" + "0" * 31 + "1", "n": 15550100001},
+    }
+
+
+def test_the_sound_is_not_changed(tmp_path):
+    capture = a_capture()
+    loaded = Capture.load(capture.save(tmp_path / "call.jsonl"))
+    assert loaded.caller == capture.caller
+    assert loaded.heard == capture.heard
+
+
+def test_sound_that_looks_like_a_number_is_not_changed(tmp_path):
+    looks = "+141555501420000"
+    capture = Capture(SID)
+    capture.append(to_twilio.Media(SID, b64decode(looks)), 0.0)
+    capture.append(from_twilio.Media(SID, b64decode(looks), 2, "inbound", 1, 20), 0.0)
+    path = capture.save(tmp_path / "call.jsonl")
+    assert path.read_text().count(looks) == 2
+    assert Capture.load(path).heard == capture.heard
+
+
+def test_redacted_capture_has_the_same_figures(tmp_path):
+    capture = a_capture()
+    loaded = Capture.load(capture.save(tmp_path / "call.jsonl"))
+    theirs, ours = loaded.summary(), capture.summary()
+    assert [f.value for f in theirs.figures()] == [f.value for f in ours.figures()]
+    assert (theirs.from_twilio, theirs.to_twilio) == (ours.from_twilio, ours.to_twilio)
+    assert [ending for _, ending in theirs.marks] == [ending for _, ending in ours.marks]
+    assert [(p.heard_ms, p.total_ms, p.ending, p.heard_from) for p in theirs.playbacks] == [
+        (p.heard_ms, p.total_ms, p.ending, p.heard_from) for p in ours.playbacks
+    ]
+    assert loaded.statuses == capture.statuses
+
+
+def test_redacted_capture_says_so_and_stays_it(tmp_path):
+    loaded = Capture.load(a_capture().save(tmp_path / "call.jsonl"))
+    assert loaded.redacted
+    assert repr(loaded).endswith("messages, redacted)")
+    again = loaded.save(tmp_path / "again.jsonl", redact=False)
+    assert again.read_text() == (tmp_path / "call.jsonl").read_text()
+
+
+def test_redact_false_keeps_everything(tmp_path):
+    text = a_capture().save(tmp_path / "call.jsonl", redact=False).read_text()
+    assert all(secret in text for secret in (SID, CALL, ACCOUNT, OTHER, NUMBER, "tok_5f3a"))
+    assert "redacted" not in text
+
+
+def test_capture_itself_is_not_changed_by_saving_it(tmp_path):
+    capture = a_capture()
+    before = capture.entries
+    capture.save(tmp_path / "call.jsonl")
+    assert capture.entries == before
+    assert (capture.stream_sid, capture.redacted) == (SID, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("greeting#1@2s", "greeting#1@2s"),
+        ("play#4", "play#4"),
+        ("play#4@1s", "play#4@1s"),
+        ("chunk-17", "chunk-17"),
+        (f"{NUMBER}#3@1s", "+15550100001#3@1s"),
+        ("to 415-555-0142", "to 555-010-0001"),
+        ("call14155550142", "call15550100001"),
+        (f"re {CALL}", "re CA" + "0" * 31 + "1"),
+        ("play Alice#1", "play redacted-1#1"),
+        ("Alice in Aliceland", "redacted-1 in Aliceland"),
+        ("5#7", "key#7"),
+        ("6", "6"),
+        ("12345678901234567890", "12345678901234567890"),  # sixteen digits and more are no number
+    ],
+)
+def test_marks_are_redacted_inside_their_names(name, expected):
+    start = from_twilio.Start(SID, custom_parameters={"a": "Alice"})
+    redaction = redacted(start, from_twilio.Dtmf(SID, "5"))
+    assert redaction.mark(name) == expected
+
+
+def test_short_values_are_replaced_where_they_are_parameters_alone():
+    redaction = redacted(from_twilio.Start(SID, custom_parameters={"language": "en"}))
+    assert redaction.mark("en") == "en"
+
+
+def test_two_numbers_have_two_stand_ins_however_they_are_written():
+    redaction = redacted()
+    names = ["+14155550142", "+14155550143", "4155550142", "415 555 0143", "+441632960001"]
+    stand_ins = [redaction.text(name) for name in names]
+    assert len(set(stand_ins)) == len(names)
+    assert [redaction.text(name) for name in names] == stand_ins
+    assert all(len(a) == len(b) for a, b in zip(names, stand_ins, strict=True))
+
+
+def test_very_many_numbers_still_have_one_stand_in_each():
+    redaction = redacted()
+    stand_ins = {redaction.text(f"{10**12 + n}") for n in range(12_000)}
+    assert len(stand_ins) == 12_000
+
+
+NAMES = st.text(alphabet="ab+#@s0123456789 -().", max_size=24)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(NAMES, unique=True, max_size=8))
+def test_names_that_differ_stay_different(names):
+    redaction = redacted()
+    assert len({redaction.mark(name) for name in names}) == len(names)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner,
+                                                                max_size=3),
+    max_leaves=8,
+))  # fmt: skip
+def test_any_unknown_message_can_be_redacted(content):
+    message = unknown({"content": content})
+    again = json.loads(redacted(message).message(message))
+    assert again["event"] == "novelty"
+    assert type(again["content"]) is type(content)

@@ -1,0 +1,154 @@
+"""What Twilio makes of a message, and what the ear makes of many."""
+
+import json
+from base64 import b64encode
+
+import pytest
+from websockets.asyncio.server import serve
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.load import load_clip
+from twistream_kit.protocol import to_twilio
+from twistream_kit.simulator.assumptions import Behaviour
+from twistream_kit.simulator.judge import Judge
+from twistream_kit.simulator.simulate_call import simulate_call
+
+SID = "MZ" + "0" * 32
+PCM16 = load_clip("sample_audio/greeting.wav").samples()[:8000].astype("<i2").tobytes()
+TAGGED = b"ID3\x04\x00\x00\x00\x00\x00\x10" + b"\x20" * 150
+
+
+def judge(**behaviour):
+    return Judge(SID, Behaviour(**behaviour))
+
+
+def media(payload, **changes):
+    text = b64encode(payload).decode()
+    return json.dumps({"event": "media", "streamSid": SID, "media": {"payload": text}, **changes})
+
+
+@pytest.fixture
+def media_server_call(twilio, place, media, eventually):
+    """Call somebody and connect them with a server; return the server when it has its start."""
+
+    async def call():
+        twilio.phone("+15550100001")
+        await place(media.connect())
+        await eventually(lambda: media.of("start"))
+        return media
+
+    return call
+
+
+def test_good_messages_are_obeyed_and_nothing_is_noted():
+    one = judge()
+    for n, payload in enumerate(load_clip("sample_audio/reply.wav").frames()):
+        assert one.judge(media(payload), n * 0.02) == to_twilio.Media(SID, payload)
+    one.finish(9.0)
+    assert one.take_warnings() == one.take_unlogged() == []
+    assert not one.objections
+
+
+def test_what_twilio_would_not_log_is_told_once_and_counted_each_time():
+    one = judge()
+    for n in range(4):
+        assert one.judge(media(TAGGED), n * 0.02) is not None
+    assert one.take_warnings() == []
+    first, repeated = one.take_unlogged()
+    assert "MP3" in first.problem
+    assert "again" in repeated.problem
+    assert one.take_unlogged() == []
+    assert one.objections[first] == 4
+
+
+def test_sound_of_a_message_that_is_dropped_is_not_heard():
+    one = judge()
+    assert one.judge(media(TAGGED, extra=1), 0.0) is None
+    assert [warned.code for warned in one.take_warnings()] == [31951]
+    assert one.take_unlogged() == []
+    assert sorted(str(each.code) for each in one.objections) == ["31951", "None"]
+
+
+def test_sound_of_a_message_that_is_obeyed_in_spite_of_an_extra_field_is_heard_and_counted_once():
+    one = judge(extra_fields="execute")
+    assert one.judge(media(TAGGED, extra=1), 0.0) is not None
+    assert [warned.code for warned in one.take_warnings()] == [31951]
+    (unlogged,) = one.take_unlogged()
+    assert one.objections[unlogged] == 1
+    assert sum(one.objections.values()) == 2
+
+
+def test_a_repeated_field_is_obeyed_and_told_although_twilio_may_not_log_it():
+    one = judge()
+    text = f'{{"event":"mark","event":"clear","streamSid":"{SID}"}}'
+    assert one.judge(text, 0.0) == to_twilio.Clear(SID)
+    (unlogged,) = one.take_unlogged()
+    assert "stands twice" in unlogged.problem
+
+
+def test_slow_sending_is_told_with_the_times_given_and_a_clear_is_known():
+    tone = Clip.tone(440, 0.02).payload
+    slow, cleared = judge(), judge()
+    for n in range(200):
+        slow.judge(media(tone), n * 0.022)
+        cleared.judge(media(tone), n * 0.022)
+        cleared.judge(to_twilio.Clear(SID).to_json(), n * 0.022 + 0.02)
+    (found,) = slow.take_unlogged()
+    assert "more slowly than it sounds" in found.problem
+    assert cleared.take_unlogged() == []
+
+
+def test_ten_minutes_ahead_has_a_code_so_it_is_not_among_the_unlogged():
+    one = judge()
+    for _ in range(11):
+        one.judge(media(Clip.tone(440, 60).payload), 0.0)
+    assert one.take_unlogged() == []
+    assert [each.code for each in one.objections] == [31931]
+
+
+def test_at_the_end_a_silent_stream_is_told():
+    one = judge()
+    one.judge(media(Clip.silence(1).payload), 0.0)
+    assert one.take_unlogged() == []
+    one.finish(5.0)
+    (found,) = one.take_unlogged()
+    assert "nothing but silence" in found.problem
+
+
+async def test_the_debugger_shows_what_twilio_would_not_log(twilio, media_server_call, eventually):
+    server = await media_server_call()
+    await server.say(TAGGED)
+    await eventually(lambda: twilio.debugger.unlogged)
+    (unlogged,) = twilio.debugger.unlogged
+    assert "MP3" in unlogged.objection.problem
+    assert unlogged.stream_sid == server.of("start")[0]["streamSid"]
+    assert unlogged.call_sid == server.of("start")[0]["start"]["callSid"]
+    assert twilio.debugger.codes == []
+    assert "What Twilio would not log" in repr(twilio.debugger)
+
+
+async def test_the_end_of_a_stream_brings_what_only_the_end_shows(
+    twilio, media_server_call, eventually
+):
+    server = await media_server_call()
+    await server.say(b"\xff" * 800)
+    await server.close()
+    await eventually(lambda: twilio.debugger.unlogged)
+    (unlogged,) = twilio.debugger.unlogged
+    assert "nothing but silence" in unlogged.objection.problem
+
+
+async def test_a_report_is_not_ok_where_the_sound_is_in_another_coding():
+    async def answer(connection):
+        async for text in connection:
+            if json.loads(text)["event"] == "start":
+                sid = json.loads(text)["streamSid"]
+                await connection.send(to_twilio.Media(sid, PCM16).to_json())
+
+    async with serve(answer, "127.0.0.1", 0, close_timeout=0.2) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        report = await simulate_call(f"ws://127.0.0.1:{port}/media", seconds=0.3)
+    assert not report.ok
+    assert any("PCM16 little-endian" in each.problem for each in report.objections)
+    assert report.debugger == ()
+    assert "PCM16 little-endian, not PCMU (99 % sure)" in repr(report)
