@@ -21,8 +21,11 @@ PARTS = {
     "calls": "fifty_calls",
     "clear": "clear_latency",
     "ear": "ear_latency",
+    "inspector": "inspector_delay",
     "simulator": "simulator_lateness",
     "ten_minutes": "ten_minutes",
+    "payload": "payload_review",
+    "capture": "capture_reading",
     "import": "import_time",
 }
 

@@ -20,8 +20,11 @@ PARTS = {
     "server": "server CPU, bare websockets echo",
     "calls": "calls on one core",
     "clear": "clear → silence at the phone",
+    "inspector": "inspector, added delay one way, 1 call",
     "simulator": "simulator, 1 call",
     "ten_minutes": "through the plain objects",
+    "payload": "windows of wrong coding found",
+    "capture": "loaded, summarised and drawn",
     "import": "over a bare interpreter",
 }
 

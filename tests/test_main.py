@@ -18,6 +18,7 @@ from websockets.sync.server import serve
 
 from twistream_kit.__main__ import main
 from twistream_kit.audio.clip import Clip
+from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.signature import sign
 
@@ -218,6 +219,67 @@ def test_review_of_nothing_and_of_a_missing_file_are_usage_errors(run, tmp_path)
     code, _, err = run("review", tmp_path / "missing.json")
     assert code == 2
     assert "missing.json: No such file" in err
+
+
+def a_capture(*sent):
+    capture = Capture(SID)
+    capture.append(from_twilio.Start(SID), 0.0)
+    for at, message in sent:
+        capture.append(message, at)
+    capture.append(from_twilio.Stop(SID), 4.0)
+    return capture
+
+
+TONE = to_twilio.Media(SID, Clip.tone(440, 1.0).payload)
+
+
+def test_review_of_a_capture_prints_its_summary_and_what_each_figure_means(run, tmp_path):
+    capture = a_capture((0.5, TONE), (0.5, to_twilio.Mark(SID, "end")))
+    file = capture.save(tmp_path / "call.jsonl", redact=False)
+    code, out, err = run("review", file)
+    assert (code, err) == (0, "")
+    assert out.startswith(capture.summary().report())
+    assert "missing marks: end\n    (not back 1 s after" in out
+    assert out.endswith("2 messages to Twilio: nothing to object to.\n")
+
+
+def test_review_of_a_capture_objects_to_messages_with_their_time_and_number(run, tmp_path):
+    other = "MZ" + "1" * 32
+    sent = [(0.5, TONE), (1.0, to_twilio.Clear(other)), (1.2, to_twilio.Clear(other))]
+    file = a_capture(*sent).save(tmp_path / "call.jsonl")
+    code, out, _ = run("review", file)
+    assert code == 1
+    assert "1.00 s and 1 more: error 31951: streamSid" in out
+    assert run("review", file, "--stream-sid", other)[0] == 1
+
+
+def test_review_of_a_capture_objects_to_the_sound(run, tmp_path):
+    wav = Clip.tone(440, 0.5).save(tmp_path / "tone.wav").read_bytes()
+    bad = to_twilio.parse(
+        json.dumps({"event": "media", "streamSid": SID,
+                    "media": {"payload": b64encode(wav).decode()}})
+    )  # fmt: skip
+    code, out, _ = run("review", a_capture((0.5, bad)).save(tmp_path / "call.jsonl"))
+    assert code == 1
+    assert "error: media.payload" in out
+    assert "WAV" in out
+
+
+def test_review_of_a_capture_that_was_cut_off_takes_what_is_there(run, tmp_path):
+    file = a_capture((0.5, TONE)).save(tmp_path / "call.jsonl")
+    file.write_bytes(file.read_bytes()[:-20])
+    code, out, err = run("review", file)
+    assert (code, err) == (0, "")
+    assert "1 message to Twilio: nothing to object to." in out
+
+
+def test_review_of_a_damaged_capture_names_the_line(run, tmp_path):
+    file = a_capture((0.5, TONE)).save(tmp_path / "call.jsonl")
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text(lines[0] + "rubbish\n" + "".join(lines[1:]))
+    code, out, err = run("review", file)
+    assert (code, out) == (1, "")
+    assert "call.jsonl, line 2: the line cannot be read" in err
 
 
 def test_review_reads_standard_input():

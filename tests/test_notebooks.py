@@ -13,6 +13,9 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
+LONGEST_CELL = {"why_nothing_is_heard": 14, "test_your_own_server": 22}
+"""These two show whole programs of other people's, which are read as one."""
+
 
 @pytest.fixture(scope="module")
 def run_and_clean() -> Any:
@@ -53,7 +56,7 @@ def test_it_keeps_pictures_and_texts_to_be_read_without_running(path: Path) -> N
 def test_its_cells_are_short(path: Path) -> None:
     lengths = [len(cell.source.splitlines()) for cell in code_cells(path)]
     assert statistics.median(lengths) <= 3
-    assert max(lengths) <= 8
+    assert max(lengths) <= LONGEST_CELL.get(path.stem, 8)
 
 
 def test_no_cell_nests_the_loop_or_waits_for_a_click(path: Path) -> None:

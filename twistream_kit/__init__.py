@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from twistream_kit.audio.convert import ConvertedFile as ConvertedFile
     from twistream_kit.audio.convert import convert_file as convert_file
     from twistream_kit.audio.convert import convert_files as convert_files
+    from twistream_kit.audio.examination import Examination as Examination
+    from twistream_kit.audio.examine import examine as examine
     from twistream_kit.audio.load import load_clip as load_clip
     from twistream_kit.audio.resample import Resampler as Resampler
     from twistream_kit.audio.ulaw import decode_ulaw as decode_ulaw
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from twistream_kit.live.checks import Check as Check
     from twistream_kit.live.checks import Checks as Checks
     from twistream_kit.live.dialling import place_call as place_call
+    from twistream_kit.live.inspected_stream import InspectedEnd as InspectedEnd
+    from twistream_kit.live.inspected_stream import InspectedStream as InspectedStream
+    from twistream_kit.live.inspector import Inspector as Inspector
     from twistream_kit.live.local_proxy import LocalProxy as LocalProxy
     from twistream_kit.live.playing import Playing as Playing
     from twistream_kit.live.preflight import preflight as preflight
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
     from twistream_kit.live.route import route_number as route_number
     from twistream_kit.live.secret import Secret as Secret
     from twistream_kit.live.server import StreamServer as StreamServer
+    from twistream_kit.live.server_process import ServerProcess as ServerProcess
     from twistream_kit.live.settings import Settings as Settings
     from twistream_kit.live.settings import client_from_environment as client_from_environment
     from twistream_kit.live.status_events import StatusEvent as StatusEvent
@@ -66,6 +72,7 @@ if TYPE_CHECKING:
     from twistream_kit.notebook.plots_clip import plot_companding as plot_companding
     from twistream_kit.notebook.plots_clip import plot_frames as plot_frames
     from twistream_kit.notebook.plots_clip import plot_waveform as plot_waveform
+    from twistream_kit.notebook.plots_examine import plot_examination as plot_examination
     from twistream_kit.notebook.plots_header import plot_header as plot_header
     from twistream_kit.notebook.plots_spectrogram import plot_spectrogram as plot_spectrogram
     from twistream_kit.notebook.settings_form import settings as settings
@@ -74,12 +81,14 @@ if TYPE_CHECKING:
     from twistream_kit.protocol import from_twilio as from_twilio
     from twistream_kit.protocol import to_twilio as to_twilio
     from twistream_kit.protocol.capture import Capture as Capture
+    from twistream_kit.protocol.capture_review import review_capture as review_capture
     from twistream_kit.protocol.codes import TwilioCode as TwilioCode
     from twistream_kit.protocol.codes import explain as explain
     from twistream_kit.protocol.objection import Objection as Objection
     from twistream_kit.protocol.outcomes import MarkOutcome as MarkOutcome
     from twistream_kit.protocol.outcomes import PlayOutcome as PlayOutcome
     from twistream_kit.protocol.review import review as review
+    from twistream_kit.protocol.sound_review import review_sound as review_sound
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
     from twistream_kit.protocol.twiml_review import review_twiml as review_twiml
     from twistream_kit.simulator.account import SimulatedAccount as SimulatedAccount
@@ -94,6 +103,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "twistream_kit.audio.clip": "Clip",
     "twistream_kit.audio.convert": "ConvertedFile convert_file convert_files",
+    "twistream_kit.audio.examination": "Examination",
+    "twistream_kit.audio.examine": "examine",
     "twistream_kit.audio.load": "load_clip",
     "twistream_kit.audio.resample": "Resampler",
     "twistream_kit.audio.ulaw": "decode_ulaw encode_ulaw",
@@ -106,12 +117,15 @@ _HOMES = {
     "twistream_kit.live.call": "Call",
     "twistream_kit.live.checks": "Check Checks",
     "twistream_kit.live.dialling": "place_call",
+    "twistream_kit.live.inspected_stream": "InspectedEnd InspectedStream",
+    "twistream_kit.live.inspector": "Inspector",
     "twistream_kit.live.local_proxy": "LocalProxy",
     "twistream_kit.live.playing": "Playing",
     "twistream_kit.live.preflight": "preflight",
     "twistream_kit.live.route": "NumberRoute route_number",
     "twistream_kit.live.secret": "Secret",
     "twistream_kit.live.server": "StreamServer",
+    "twistream_kit.live.server_process": "ServerProcess",
     "twistream_kit.live.settings": "Settings client_from_environment",
     "twistream_kit.live.status_events": "StatusEvent",
     "twistream_kit.live.stream": "MediaStream StreamEnd",
@@ -123,16 +137,19 @@ _HOMES = {
     "twistream_kit.notebook.phone_widget": "PhoneWidget",
     "twistream_kit.notebook.plots_call": "plot_timeline",
     "twistream_kit.notebook.plots_clip": "plot_companding plot_frames plot_waveform",
+    "twistream_kit.notebook.plots_examine": "plot_examination",
     "twistream_kit.notebook.plots_header": "plot_header",
     "twistream_kit.notebook.plots_spectrogram": "plot_spectrogram",
     "twistream_kit.notebook.settings_form": "settings",
     "twistream_kit.notebook.stream_log": "StreamLog",
     "twistream_kit.pending": "Pending",
     "twistream_kit.protocol.capture": "Capture",
+    "twistream_kit.protocol.capture_review": "review_capture",
     "twistream_kit.protocol.codes": "TwilioCode explain",
     "twistream_kit.protocol.objection": "Objection",
     "twistream_kit.protocol.outcomes": "MarkOutcome PlayOutcome",
     "twistream_kit.protocol.review": "review",
+    "twistream_kit.protocol.sound_review": "review_sound",
     "twistream_kit.protocol.twiml": "connect_stream",
     "twistream_kit.protocol.twiml_review": "review_twiml",
     "twistream_kit.simulator.account": "SimulatedAccount",
@@ -155,6 +172,7 @@ __all__ = sorted([*_HOME_OF, *_SUBMODULES])  # noqa: PLE0605 - the names are str
 
 _SHOWN = {
     "twistream_kit.audio.clip": "Clip",
+    "twistream_kit.audio.examination": "Examination",
     "twistream_kit.audio.wav": "WavReport",
     "twistream_kit.live.checks": "Checks",
     "twistream_kit.live.settings": "Settings",

@@ -97,10 +97,22 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("code", metavar="CODE")
     review = command("review", _review, "say what Twilio would object to in your messages or TwiML")
     review.add_argument(
-        "file", metavar="FILE|-", help="one message a line, one JSON document, or TwiML"
+        "file", metavar="FILE|-", help="one message a line, a JSON document, a capture, or TwiML"
     )
     review.add_argument("--stream-sid", metavar="MZ…", help="the stream that the messages are for")
     _add_call_options(command("call", _call, "call a Media Streams server and report what happens"))
+    inspect_stream = command(
+        "inspect-stream", _inspect_stream, "show and review what passes between Twilio and a server"
+    )
+    inspect_stream.add_argument(
+        "--upstream", required=True, metavar="URL", help="your server: ws://localhost:8080/media"
+    )
+    inspect_stream.add_argument(
+        "--port", type=int, default=0, metavar="N", help="where to listen; a free port if left out"
+    )
+    inspect_stream.add_argument(
+        "--save", type=Path, metavar="DIR", help="keep the capture of each call, redacted"
+    )
     return parser
 
 
@@ -174,6 +186,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _review(arguments: argparse.Namespace) -> int:
+    from twistream_kit.protocol.capture_file import is_capture
     from twistream_kit.protocol.message_file import messages_in
     from twistream_kit.protocol.review import review
 
@@ -182,6 +195,8 @@ def _review(arguments: argparse.Namespace) -> int:
         from twistream_kit.protocol.twiml_review import review_twiml
 
         return _report_objections([("TwiML", review_twiml(raw.decode("utf-8", "replace")))])
+    if is_capture(raw):
+        return _review_capture(raw, arguments)
     reviewed = [
         (place, review(message, stream_sid=arguments.stream_sid))
         for place, message in messages_in(raw)
@@ -190,6 +205,23 @@ def _review(arguments: argparse.Namespace) -> int:
         fix = "Give one message a line, or one JSON document"
         raise SettingsError(f"{arguments.file} holds no message", fix=fix)
     return _report_objections(reviewed)
+
+
+def _review_capture(raw: bytes, arguments: argparse.Namespace) -> int:
+    from twistream_kit.protocol.capture import Capture, CaptureError
+    from twistream_kit.protocol.capture_review import review_capture
+
+    try:
+        capture = Capture.read(raw, Path(arguments.file))
+    except CaptureError as error:
+        return _complain(error, OBJECTIONS)
+    print(capture.summary().report(), end="\n\n")
+    mistakes = review_capture(capture, stream_sid=arguments.stream_sid)
+    if not mistakes:
+        n_sent = sum(entry.sender == "server" for entry in capture.entries)
+        print(f"{n_sent} message{'' if n_sent == 1 else 's'} to Twilio: nothing to object to.")
+        return FINE
+    return _report_objections([(each.place, [each.objection]) for each in mistakes])
 
 
 def _report_objections(reviewed: list[tuple[str, list[Objection]]]) -> int:
@@ -229,6 +261,19 @@ def _call(arguments: argparse.Namespace) -> int:
         for file in save_report(report, arguments.save):
             print(f"saved {file}", file=sys.stderr)
     return FINE if report.ok else OBJECTIONS
+
+
+def _inspect_stream(arguments: argparse.Namespace) -> int:
+    from twistream_kit.live.inspect_command import InspectCommand
+    from twistream_kit.live.inspector import Inspector
+
+    try:
+        inspector = Inspector(arguments.upstream, port=arguments.port)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    command = InspectCommand(inspector, lambda line: print(line, flush=True), arguments.save)
+    command.run()
+    return OBJECTIONS if command.has_objections else FINE
 
 
 def _wait(pending: Any) -> CallReport:

@@ -18,6 +18,7 @@ import soundfile
 
 import twistream_kit as kit
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.examine import examine
 from twistream_kit.audio.ulaw import decode_ulaw
 from twistream_kit.audio.wav import inspect_wav
 from twistream_kit.live.checks import Check, Checks
@@ -26,7 +27,7 @@ from twistream_kit.notebook.display import DISPLAYS, MOST_PLAYED_SECONDS, html_o
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.codes import explain
-from twistream_kit.protocol.objection import Objection
+from twistream_kit.protocol.objection import Objection, Objections
 from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.review import review
 from twistream_kit.simulator.debugger import Debugger
@@ -34,6 +35,7 @@ from twistream_kit.simulator.pacer import LatenessReport
 from twistream_kit.simulator.report import CallReport
 
 SID = "MZ" + "0" * 32
+EMPTY = f'{{"event":"media","streamSid":"{SID}","media":{{"payload":""}}}}'
 WRONG = f'{{"event":"media","streamSid":"{SID}","media":{{"playload":"<script>"}}}}'
 
 
@@ -88,6 +90,7 @@ def everything(report, capture, debugger, call_report):
     return [
         report,
         Clip.tone(440, 0.1),
+        examine(Clip(b"\x80" * 800, "<script>")),
         Objection(31951, "media", "<script>", "Twilio would drop it", "Mend it"),
         review("<script>"),
         explain(31951),
@@ -210,6 +213,22 @@ def test_the_debugger_shows_the_message_at_fault_and_what_is_wrong_with_it(debug
     assert "playload" in html
     assert "&lt;script&gt;" in html
     assert html_of(Debugger()) == '<p style="margin:4px 0">No errors, no warnings.</p>'
+
+
+def test_the_debugger_shows_what_twilio_would_not_log_under_a_heading_of_its_own():
+    debugger = Debugger()
+    (objection,) = review(EMPTY, stream_sid=SID)
+    debugger.note(objection, SID)
+    html = html_of(debugger)
+    assert "No errors, no warnings." in html
+    assert "What Twilio would not log" in html
+    assert SID in html
+    assert objection.fix in html
+
+
+def test_an_objection_shows_how_sure_it_is():
+    html = html_of(Objections([Objection(None, "media.payload", "is A-law", confidence=0.9)]))
+    assert "is A-law (90 % sure)" in html
 
 
 def test_a_debugger_entry_may_hold_a_binary_message(debugger):

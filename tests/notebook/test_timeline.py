@@ -69,6 +69,56 @@ def test_marks_bear_the_names_their_user_gave_and_those_of_the_kit_are_progress(
     assert line.progress == [pytest.approx(1.01)]
 
 
+def test_each_mark_has_its_ending():
+    line = read(
+        (0.0, to_twilio.Media(SID, SECOND)),
+        (0.0, to_twilio.Mark(SID, "heard")),
+        (0.0, to_twilio.Mark(SID, "lost")),
+        (0.0, to_twilio.Media(SID, SECOND)),
+        (0.0, to_twilio.Mark(SID, "cleared")),
+        (1.01, from_twilio.Mark(SID, "heard")),
+        (1.5, to_twilio.Clear(SID)),
+        (1.52, from_twilio.Mark(SID, "cleared")),
+        (4.0, from_twilio.Stop(SID)),
+    )
+    assert [(end.name, end.ending, round(end.at, 2)) for end in line.mark_ends] == [
+        ("heard", "heard", 1.01),
+        ("lost", "missing", 1.01),
+        ("cleared", "cleared", 1.52),
+    ]
+
+
+def test_mark_that_is_not_due_yet_has_no_ending():
+    line = read((0.0, to_twilio.Media(SID, SECOND)), (0.0, to_twilio.Mark(SID, "a")))
+    assert (len(line.marks), line.mark_ends) == (1, [])
+
+
+def test_deaf_window_begins_when_most_waits():
+    line = read(
+        (0.5, to_twilio.Media(SID, SECOND)),
+        (1.0, to_twilio.Media(SID, SECOND)),
+        (5.0, from_twilio.Stop(SID)),
+    )
+    assert line.deaf == (pytest.approx(1.0), pytest.approx(2.5))
+    assert read((5.0, from_twilio.Stop(SID))).deaf is None
+
+
+def test_underruns_are_noted():
+    line = read(
+        (0.0, to_twilio.Media(SID, SECOND)),
+        (1.3, to_twilio.Media(SID, SECOND)),
+        (5.0, from_twilio.Stop(SID)),
+    )
+    assert [(gap.at, round(gap.seconds, 3)) for gap in line.underruns] == [(1.0, 0.3)]
+
+
+def test_both_voices_are_there_to_be_drawn():
+    voice = from_twilio.Media(SID, b"\x30" * 160, 2, "inbound", 1, 20)
+    line = read((0.02, voice), (0.5, to_twilio.Media(SID, SECOND)), (2.0, from_twilio.Stop(SID)))
+    assert line.caller.payload == b"\x30" * 160
+    assert line.heard.payload == b"\xff" * 4000 + SECOND
+
+
 def test_keys_are_noted_with_their_time():
     assert read((0.5, from_twilio.Dtmf(SID, "5"))).keys == [(0.5, "5")]
 

@@ -7,11 +7,12 @@ without importing them or this module; the first result that is shown brings it 
 from __future__ import annotations
 
 import io
-import struct
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from twistream_kit.notebook.display_capture import show_capture
+from twistream_kit.notebook.display_examination import show_examination
 from twistream_kit.notebook.markup import (
     EMPTY,
     Html,
@@ -23,6 +24,7 @@ from twistream_kit.notebook.markup import (
     strong,
     table,
 )
+from twistream_kit.notebook.player import player
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from twistream_kit.audio.wav import WavReport
     from twistream_kit.live.checks import Check, Checks
     from twistream_kit.live.settings import Settings
-    from twistream_kit.protocol.capture import Capture
     from twistream_kit.protocol.codes import TwilioCode
     from twistream_kit.protocol.objection import Objection
     from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
@@ -90,12 +91,8 @@ def show_clip(clip: Clip) -> Html:
     if clip.seconds > MOST_PLAYED_SECONDS:
         text += f"; the player holds the first {MOST_PLAYED_SECONDS} s, clip.save(path) writes all"
     samples = clip.samples()[: MOST_PLAYED_SECONDS * 8000]
-    sound = b64encode(_wav(samples.astype("<i2").tobytes())).decode("ascii")
     name = code(clip.name) if clip.name else "clip"
-    player = (
-        f'<audio controls preload="metadata" src="data:audio/wav;base64,{sound}">{name}</audio>'
-    )
-    return joined(Html(player), paragraph(text))
+    return joined(player(samples, 8000, name), paragraph(text))
 
 
 def show_objection(objection: Objection) -> Html:
@@ -143,14 +140,22 @@ def show_checks(checks: Checks) -> Html:
 
 
 def _finding(check: Check) -> Html:
-    reasons = bullets(part for part in (check.consequence, check.fix) if part)
-    return joined(check.detail, reasons)
+    labelled = (("What follows: ", check.consequence), ("What to do: ", check.fix))
+    return joined(check.detail, bullets(label + text for label, text in labelled if text))
 
 
-def show_debugger(debugger: Debugger | Sequence[DebuggerEntry]) -> Html:
-    """What Twilio's console would show, one row each, with what was wrong."""
-    if not debugger:
-        return paragraph("No errors, no warnings.")
+def show_debugger(debugger: Debugger) -> Html:
+    """What Twilio's console would show, and under it what no console would."""
+    logged = _logged(debugger) if debugger else paragraph("No errors, no warnings.")
+    if not debugger.unlogged:
+        return logged
+    rows = [(code(each.stream_sid), show_objection(each.objection)) for each in debugger.unlogged]
+    return joined(
+        logged, table(("stream", "what is heard"), rows, caption="What Twilio would not log")
+    )
+
+
+def _logged(debugger: Sequence[DebuggerEntry]) -> Html:
     heads = ("code", "level", "what happened")
     rows = [_debugger_row(entry) for entry in debugger]
     return table(heads, rows, caption="What Twilio's console shows")
@@ -183,26 +188,6 @@ def show_code(known: TwilioCode) -> Html:
     return joined(paragraph(title), paragraph(known.meaning), causes, remedy, paragraph(link))
 
 
-def show_capture(capture: Capture) -> Html:
-    """One call in numbers, and what became of each piece of sound."""
-    found = capture.summary()
-    values: dict[str, object] = {
-        "stream": code(found.stream_sid or "(no name)"),
-        "length": f"{found.seconds:.2f} s",
-        "from Twilio": f"{_counts(found.from_twilio)}; {found.caller_seconds:.2f} s of sound",
-        "to Twilio": f"{_counts(found.to_twilio)}; {found.sent_seconds:.2f} s of sound",
-        "heard of it": f"{found.heard_seconds:.2f} s",
-        "marks": ", ".join(f"{name} {ending}" for name, ending in found.marks) or "none",
-    }
-    heads = ("sound", "sent at (s)", "heard (ms)", "of (ms)", "ending")
-    rows = [
-        (played.name, f"{played.sent_at:.2f}", played.heard_ms, played.total_ms, played.ending)
-        for played in found.playbacks
-    ]
-    numbers = pairs(values, caption="A captured call")
-    return joined(numbers, table(heads, rows, caption="What was sent") if rows else EMPTY)
-
-
 def show_call_report(report: CallReport) -> Html:
     """One simulated call: its numbers, its objections, and a player for what was heard."""
     first = "nothing but silence"
@@ -224,7 +209,7 @@ def show_call_report(report: CallReport) -> Html:
         joined(f"{times} × ", _verdict(objection), _reasons(objection))
         for objection, times in report.objections.items()
     ]
-    logged = show_debugger(report.debugger) if report.debugger else EMPTY
+    logged = _logged(report.debugger) if report.debugger else EMPTY
     return joined(
         pairs(values, caption="A simulated call"), bullets(found), logged, show_clip(report.heard)
     )
@@ -240,9 +225,10 @@ def _not_believed(report: CallReport) -> Html:
 
 def _verdict(objection: Objection) -> Html:
     number = f"{objection.code} " if objection.code else ""
-    return joined(
-        strong(f"{number}{objection.severity}"), " ", code(objection.field), " ", objection.problem
-    )
+    verdict = strong(f"{number}{objection.severity}")
+    # Its text says how sure it is, too; field, consequence and fix have places of their own.
+    problem = str(replace(objection, field="", consequence="", fix=""))
+    return joined(verdict, " ", code(objection.field), " ", problem.rstrip("."))
 
 
 def _reasons(objection: Objection) -> Html:
@@ -258,16 +244,10 @@ def _hex(raw: bytes, size: int, most: int = 12) -> str:
     return raw[:most].hex(" ") + (" …" if size > most else "")
 
 
-def _wav(samples: bytes, sample_rate: int = 8000) -> bytes:
-    """Wrap 16-bit mono samples, because not every browser plays μ-law."""
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
-    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(samples)) + samples
-    return struct.pack("<4sI", b"RIFF", len(body)) + body
-
-
 DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.audio.wav", "WavReport"): show_wav_report,
     ("twistream_kit.audio.clip", "Clip"): show_clip,
+    ("twistream_kit.audio.examination", "Examination"): show_examination,
     ("twistream_kit.protocol.objection", "Objection"): show_objection,
     ("twistream_kit.protocol.objection", "Objections"): show_all_objections,
     ("twistream_kit.protocol.twilio_code", "TwilioCode"): show_code,

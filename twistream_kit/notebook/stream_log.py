@@ -10,6 +10,8 @@ import anywidget
 import traitlets
 
 from twistream_kit.errors import TwistreamError
+from twistream_kit.live.findings import Finding
+from twistream_kit.live.inspected_stream import InspectedStream
 from twistream_kit.live.stream import MediaStream
 from twistream_kit.notebook import colours
 from twistream_kit.notebook.kernel import answer_on_subshell
@@ -34,7 +36,7 @@ class StreamLog(anywidget.AnyWidget):
     under a message of yours that Twilio would object to stands why.  The last 300 lines are kept.
 
     Args:
-        stream: A `MediaStream`, open or ended, or a `Capture`.
+        stream: A `MediaStream` or an `InspectedStream`, open or ended, or a `Capture`.
         path: Where *Save capture* writes to; ``call-`` and the stream's SID in the working
             directory if not given.
 
@@ -42,7 +44,7 @@ class StreamLog(anywidget.AnyWidget):
         saved: Where the capture was written to, or what prevented it, in words.
 
     Raises:
-        TypeError: If `stream` is neither.
+        TypeError: If `stream` is none of these.
     """
 
     _esm = _FOLDER / "stream_log.js"
@@ -57,16 +59,21 @@ class StreamLog(anywidget.AnyWidget):
     )
 
     def __init__(
-        self, stream: MediaStream | Capture, *, path: str | os.PathLike[str] | None = None
+        self,
+        stream: MediaStream | InspectedStream | Capture,
+        *,
+        path: str | os.PathLike[str] | None = None,
     ) -> None:
-        if not isinstance(stream, MediaStream | Capture):
+        if not isinstance(stream, MediaStream | InspectedStream | Capture):
             raise TypeError(
                 f"StreamLog takes a MediaStream or a Capture, not {type(stream).__name__}; "
-                "server.next_stream().result(10) gives the one, kit.Capture.load(path) the other"
+                "server.next_stream().result(10) gives the one (an Inspector's likewise), "
+                "kit.Capture.load(path) the other"
             )
         super().__init__()
-        self._stream = stream if isinstance(stream, MediaStream) else None
+        self._stream = None if isinstance(stream, Capture) else stream
         self._capture = stream if isinstance(stream, Capture) else stream.capture
+        self._n_findings = 0
         self._path = path
         self._read = LogLines(self._capture)
         self._newest = 0
@@ -87,7 +94,10 @@ class StreamLog(anywidget.AnyWidget):
         """
         sid = self._capture.stream_sid or "without-a-stream"
         written = self._capture.save(path or self._path or f"call-{sid}.jsonl").resolve()
-        self.saved = f"Saved {len(self._capture)} messages as {written}"
+        self.saved = (
+            f"Saved {len(self._capture)} messages as {written}. Names and numbers in it are "
+            "replaced; the voices are in it."
+        )
         return written
 
     def close(self) -> None:
@@ -118,13 +128,20 @@ class StreamLog(anywidget.AnyWidget):
         if self._is_closed:
             return False
         is_over = self._stream is None or self._stream.closed.done()
-        newest = self._read.read()
+        newest = self._read.read(self._new_findings())
         if newest != self._newest:
             self._newest = newest
             self.lines = [_as_traits(line) for line in self._read.lines]
         self.media = [_counted(who, self._read.media[who]) for who in _WHO]
         self.state = self._state_in_words()
         return not is_over
+
+    def _new_findings(self) -> list[Finding]:
+        if not isinstance(self._stream, InspectedStream):
+            return []
+        new = self._stream.findings[self._n_findings :]
+        self._n_findings += len(new)
+        return [finding for finding in new if not finding.in_capture]
 
     def _state_in_words(self) -> str:
         words = "A capture."

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
+from twistream_kit.audio.clip import Clip
+from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.listening import caller
+from twistream_kit.protocol.pace import Gap, missing, queued, underruns
+from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.protocol.replay import Replay
 
 if TYPE_CHECKING:
@@ -38,14 +42,35 @@ class Report:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class MarkEnd:
+    """The end of a mark.
+
+    Attributes:
+        at: When it came back, or should have, in seconds since the stream began.
+        name: As the user gave it.
+        ending: ``missing`` if it never came back.
+    """
+
+    at: float
+    name: str
+    ending: Literal["heard", "cleared", "missing"]
+
+
 @dataclass(slots=True)
 class Timeline:
     """All times in seconds since the stream began.
 
     Attributes:
+        caller: What the caller said.
+        heard: What the caller heard.
         sent: For each piece of sound sent, its time and its duration in seconds.
         buffered: Corners of the line of what waits at Twilio: time and seconds of sound.
+        underruns: When Twilio ran out of sound in the middle of something.
+        deaf: From when to when the caller would have interrupted in vain, at most; None if nothing
+            ever waited.
         marks: The marks that have a name, in the order sent.
+        mark_ends: How and when they ended, in the order sent.
         progress: When marks that only measure progress came back.
         clears: When a clear was sent.
         silences: For each clear, from when to when nothing was heard after it.
@@ -56,9 +81,14 @@ class Timeline:
         ends: Where it ends: at `seconds`, or behind it if something was reported later.
     """
 
+    caller: Clip
+    heard: Clip
     sent: list[tuple[float, float]] = field(default_factory=list)
     buffered: list[tuple[float, float]] = field(default_factory=list)
+    underruns: tuple[Gap, ...] = ()
+    deaf: tuple[float, float] | None = None
     marks: list[SentMark] = field(default_factory=list)
+    mark_ends: list[MarkEnd] = field(default_factory=list)
     progress: list[float] = field(default_factory=list)
     clears: list[float] = field(default_factory=list)
     silences: list[tuple[float, float]] = field(default_factory=list)
@@ -75,13 +105,26 @@ def read_timeline(
     statuses: Sequence[tuple[float, str]] = (),
 ) -> Timeline:
     """Follow a call through the same playout model that measures it live."""
-    marks = Replay(entries, endings).marks
-    reading = _Reading(marks)
-    for entry in entries:
-        reading.take(entry)
-    line = reading.finished()
-    line.marks = [mark for mark in marks if mark.name]
-    line.progress = [mark.returned_at for mark in marks if not mark.name and mark.returned_at]
+    replay = Replay(entries, endings)
+    line = Timeline(caller(entries), replay.heard(), seconds=replay.seconds)
+    line.sent = [(at, size / BYTES_PER_SECOND) for at, size in replay.sent]
+    line.buffered = _corners(replay)
+    line.underruns = underruns(replay)
+    waiting = queued(replay)
+    if waiting.most_seconds:
+        line.deaf = (waiting.most_at, waiting.most_at + waiting.most_seconds)
+    line.marks = [mark for mark in replay.marks if mark.name]
+    line.mark_ends = _mark_ends(replay)
+    line.progress = [
+        mark.returned_at for mark in replay.marks if not mark.name and mark.returned_at
+    ]
+    line.clears = replay.clears
+    line.silences = _silences(replay)
+    line.keys = [
+        (entry.at, entry.message.digit)
+        for entry in entries
+        if isinstance(entry.message, from_twilio.Dtmf)
+    ]
     line.reports = [_report(at, name, line.seconds) for at, name in statuses]
     line.begins = min([0.0, *(report.at for report in line.reports)])
     line.ends = max([line.seconds, *(report.at for report in line.reports)])
@@ -102,54 +145,37 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-class _Reading:
-    """One pass over the messages, which notes the buffer whenever something happens to it."""
-
-    def __init__(self, marks: Sequence[SentMark]) -> None:
-        self._line = Timeline()
-        self._model = PlayoutModel()
-        self._positions = {
-            (mark.wire_name, mark.returned_at): mark.position for mark in marks if not mark.cleared
-        }
-
-    def take(self, entry: Entry) -> None:
-        at, message, line = entry.at, entry.message, self._line
-        line.seconds = max(line.seconds, at)
-        match message:
-            case to_twilio.Media():
-                self._corner(at)
-                self._model.sent(entry.size, at)
-                self._corner(at)
-                line.sent.append((at, entry.size / BYTES_PER_SECOND))
-            case to_twilio.Clear():
-                self._corner(at)
-                self._model.cleared(at)
-                self._corner(at)
-                line.clears.append(at)
-            case from_twilio.Mark() if (message.name, at) in self._positions:
-                self._model.returned(self._positions[message.name, at], at)
-            case from_twilio.Dtmf():
-                line.keys.append((at, message.digit))
-
-    def finished(self) -> Timeline:
-        self._corner(self._line.seconds)
-        self._line.silences = self._silences()
-        return self._line
-
-    def _corner(self, at: float) -> None:
-        """Note the buffer at `at`, and the moment before it at which it ran empty, if it did."""
-        waiting = self._model.buffered(at) / BYTES_PER_SECOND
-        corners = self._line.buffered
-        empty_at = self._model.reaches(self._model.sent_bytes)
-        if corners and waiting == 0 and corners[-1][1] > 0 and corners[-1][0] < empty_at < at:
+def _corners(replay: Replay) -> list[tuple[float, float]]:
+    """Return the line of what waits at Twilio, with the moments at which it ran empty."""
+    corners: list[tuple[float, float]] = []
+    waiting = 0
+    for at, before, behind, empty_at in replay.levels:
+        if waiting and not before and empty_at < at:
             corners.append((empty_at, 0.0))
-        corners.append((at, waiting))
+        corners.append((at, before / BYTES_PER_SECOND))
+        if behind != before:
+            corners.append((at, behind / BYTES_PER_SECOND))
+        waiting = behind
+    return corners
 
-    def _silences(self) -> list[tuple[float, float]]:
-        """From each clear to the next sound, or to the end."""
-        begins = [interval.started for interval in self._model.intervals(self._line.seconds)]
-        silences = []
-        for clear in self._line.clears:
-            following = (begin for begin in begins if begin >= clear)
-            silences.append((clear, min(following, default=self._line.seconds)))
-        return silences
+
+def _mark_ends(replay: Replay) -> list[MarkEnd]:
+    ends = []
+    lost = {id(mark) for mark in missing(replay)}
+    for mark in replay.marks:
+        if mark.name and mark.returned_at is not None:
+            cleared = replay.ending_of(mark) == "cleared"
+            ends.append(MarkEnd(mark.returned_at, mark.name, "cleared" if cleared else "heard"))
+        elif id(mark) in lost:
+            ends.append(MarkEnd(mark.expected_at or mark.sent_at, mark.name, "missing"))
+    return ends
+
+
+def _silences(replay: Replay) -> list[tuple[float, float]]:
+    """From each clear to the next sound, or to the end."""
+    begins = [interval.started for interval in replay.intervals]
+    silences = []
+    for clear in replay.clears:
+        place = bisect_left(begins, clear)
+        silences.append((clear, begins[place] if place < len(begins) else replay.seconds))
+    return silences

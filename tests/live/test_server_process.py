@@ -1,0 +1,88 @@
+import asyncio
+import sys
+
+import psutil
+import pytest
+
+from twistream_kit.errors import ServerStopped, TwistreamError
+from twistream_kit.live.server_process import ServerProcess, _stream_url
+
+SERVER = """
+import asyncio, os, sys, websockets
+async def echo(socket):
+    async for text in socket:
+        await socket.send(text + os.environ.get("SAYS", ""))
+async def main():
+    async with websockets.serve(echo, "127.0.0.1", 0) as server:
+        host, port = next(iter(server.sockets)).getsockname()
+        print("warming up", flush=True)
+        print(f"Listening on http://{host}:{port} (Ctrl+C ends it)", flush=True)
+        await asyncio.Future()
+asyncio.run(main())
+"""
+
+
+def python(program, **options):
+    return ServerProcess([sys.executable, "-c", program], **options)
+
+
+async def test_a_server_is_ready_when_it_has_said_its_address_and_ends_with_the_block():
+    from websockets.asyncio.client import connect
+
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    async with python(SERVER, path="/voice", environment={"SAYS": "!"}) as server:
+        assert server.url.startswith("ws://127.0.0.1:")
+        assert server.url.endswith("/voice")
+        async with connect(server.url, proxy=None) as socket:
+            await socket.send("here")
+            assert await asyncio.wait_for(socket.recv(), 8) == "here!"
+        assert server.lines[0] == "warming up"
+        assert server.url in repr(server)
+    with pytest.raises(ServerStopped):
+        server.url  # noqa: B018 - the access is the test
+    assert {process.pid for process in psutil.Process().children(recursive=True)} <= before
+
+
+async def test_a_server_that_ends_first_says_its_last_words():
+    with pytest.raises(TwistreamError, match=r"ended with 3 before.*Its last words: no such thing"):
+        async with python("import sys; print('no such thing'); sys.exit(3)"):
+            pass
+
+
+async def test_a_server_that_stays_silent_is_given_up(monkeypatch):
+    monkeypatch.setattr("twistream_kit.live.server_process.READY_SECONDS", 0.5)
+    with pytest.raises(TwistreamError, match=r"within 0.5 s. Its last words: nothing"):
+        async with python("input()"):
+            pass
+
+
+async def test_a_program_that_is_not_there_ends_it_at_once():
+    with pytest.raises((TwistreamError, OSError)):
+        async with ServerProcess(["no-such-program-here"]):
+            pass
+
+
+def test_a_command_in_one_string_is_refused():
+    with pytest.raises(TypeError, match="command is a list"):
+        ServerProcess("node server.js")
+
+
+@pytest.mark.parametrize(
+    ("found", "url"),
+    [
+        ("http://127.0.0.1:8000", "ws://127.0.0.1:8000/media"),
+        ("http://0.0.0.0:8000/", "ws://127.0.0.1:8000/media"),
+        ("http://[::]:8000", "ws://[::1]:8000/media"),
+        ("https://localhost:8443", "wss://localhost:8443/media"),
+        ("ws://localhost:8080/twilio", "ws://localhost:8080/twilio"),
+        ("localhost:8080", "ws://localhost:8080/media"),
+    ],
+)
+def test_the_address_it_prints_becomes_that_of_its_stream(found, url):
+    assert _stream_url(found, "/media") == url
+
+
+async def test_a_pattern_with_a_group_finds_an_address_said_in_another_way():
+    program = SERVER.replace("http://{host}:{port} (Ctrl+C ends it)", "host {host}, port {port}")
+    async with python(program, ready=r"port (\d+)") as server:
+        assert server.url.startswith("ws://127.0.0.1:")

@@ -1,0 +1,259 @@
+"""The pytest plugin, as others use it: in runs of pytest of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import twistream_kit.simulator.pytest_plugin as plugin
+
+ROOT = Path(plugin.__file__).parents[2]
+
+# What a server in ten lines does: it sends a second of sound, or a misspelt one, and listens.
+SERVER = """
+import json, threading
+from base64 import b64encode
+from contextlib import contextmanager
+import pytest
+from websockets.sync.server import serve
+
+def answer(connection, key):
+    for text in connection:
+        message = json.loads(text)
+        if message["event"] == "start":
+            media = {key: b64encode(b"\\x21" * 1600).decode()}
+            sid = message["streamSid"]
+            connection.send(json.dumps({"event": "media", "streamSid": sid, "media": media}))
+
+@contextmanager
+def serving(key):
+    server = serve(lambda connection: answer(connection, key), "127.0.0.1", 0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/media"
+    server.shutdown()
+    thread.join()
+
+@pytest.fixture
+def good():
+    with serving("payload") as url:
+        yield url
+
+@pytest.fixture
+def bad():
+    with serving("playload") as url:
+        yield url
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run pytest over a test file in a folder of its own; return its output and its outcome."""
+
+    def run(code, *options, ini="", conftest=SERVER):
+        (tmp_path / "conftest.py").write_text(conftest)
+        (tmp_path / "test_it.py").write_text(textwrap.dedent(code))
+        settings = f"[pytest]\nfilterwarnings = error\n{ini}"
+        (tmp_path / "pytest.ini").write_text(settings)
+        # Without autoload it makes no difference whether this checkout is installed or not.
+        plugins = ("-p", plugin.__name__)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "--strict-markers", *plugins, *options],
+            cwd=tmp_path,
+            env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_pytest_finds_the_plugin_by_its_entry_point():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"twistream_kit": plugin.__name__}
+
+
+def test_a_run_that_does_not_use_it_loads_nothing_of_the_package_but_the_plugin(run):
+    code = """
+    import sys
+
+    def test_nothing_heavy():
+        heavy = "numpy aiohttp twilio websockets requests soundfile soxr matplotlib IPython asyncio"
+        assert not {*heavy.split()} & {*sys.modules}
+        ours = {name for name in sys.modules if name.startswith("twistream_kit")}
+        assert ours == {
+            "twistream_kit",
+            "twistream_kit.simulator",
+            "twistream_kit.simulator.pytest_plugin",
+        }
+    """
+    output = run(code, conftest="")
+    assert "1 passed" in output, output
+
+
+def test_ordinary_tests_have_a_simulated_twilio_and_simulated_calls(run):
+    output = run(
+        """
+        import threading
+        from pathlib import Path
+        import twistream_kit as kit
+
+        def test_a_call_by_the_unchanged_sdk(simulated_twilio, good):
+            phone = simulated_twilio.phone("+15550100001")
+            number = simulated_twilio.numbers[0]
+            twiml = f'<Response><Connect><Stream url="{good}"/></Connect></Response>'
+            simulated_twilio.client.calls.create(to=phone.number, from_=number, twiml=twiml)
+            waited, pause = 0, threading.Event()
+            while 0x21 not in phone.heard.payload and waited < 500:
+                pause.wait(0.01)
+                waited += 1
+            assert 0x21 in phone.heard.payload
+
+        def test_the_simulator_is_a_new_one_in_each_test(simulated_twilio):
+            assert len(simulated_twilio.calls) == 0
+            assert [t.name for t in threading.enumerate()].count("SimulatedTwilio") == 1
+
+        def test_a_call_to_a_server(simulated_call, good, tmp_path):
+            said = kit.Clip.tone(440, 0.1).save(tmp_path / "said.wav")
+            for say in (None, said, str(said), kit.load_clip(said)):
+                report = simulated_call(good, say=say, seconds=0.3)
+                assert report.ok
+                assert report.sound_seconds > 0.1
+
+        def test_a_server_that_is_not_there(simulated_call):
+            import pytest
+            with pytest.raises(kit.CallRefused):
+                simulated_call("ws://127.0.0.1:1/media", seconds=0.2)
+
+        def test_nothing_is_left():
+            names = [t.name for t in threading.enumerate()]
+            assert "SimulatedTwilio" not in names
+        """
+    )
+    assert "5 passed" in output, output
+
+
+def test_a_failed_assertion_shows_the_report_and_what_twilio_logged(run):
+    output = run(
+        """
+        def test_fine(simulated_call, bad):
+            report = simulated_call(bad, seconds=0.3)
+            assert report.ok
+
+        def test_logged(simulated_twilio):
+            simulated_twilio.debugger.log(31951, "A message was dropped.")
+            assert False
+
+        def test_passes_in_silence(simulated_call, bad):
+            assert not simulated_call(bad, seconds=0.3).ok
+        """
+    )
+    assert "2 failed, 1 passed" in output
+    assert output.count("Captured report of a simulated call") == 1
+    report = output.split("Captured report of a simulated call")[1]
+    assert "media.playload" in report
+    assert "31951" in report
+    assert "Captured Twilio's debugger teardown" in output
+    assert "A message was dropped." in output
+
+
+def test_async_tests_may_use_both_and_are_told_how_to_wait(run):
+    output = run(
+        """
+        import asyncio, json
+        import pytest
+        import websockets
+        import twistream_kit as kit
+
+        async def listen(connection):
+            async for _ in connection:
+                pass
+
+        @pytest.fixture
+        async def url():
+            async with websockets.serve(listen, "127.0.0.1", 0) as server:
+                yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+        async def test_a_server_on_the_loop_of_the_test(simulated_call, url):
+            report = await simulated_call.start(url, seconds=0.2)
+            assert report.ok
+
+        async def test_waiting_would_deadlock(simulated_call, url):
+            with pytest.raises(kit.WouldDeadlock, match=r"await simulated_call.start"):
+                simulated_call(url, seconds=0.2)
+
+        async def test_a_failure_shows_the_report_too(simulated_call, url):
+            report = await simulated_call.start(url, seconds=0.2)
+            assert report.sound_seconds > 1
+
+        async def test_the_simulator_has_a_loop_of_its_own(simulated_twilio):
+            assert simulated_twilio.loop is not asyncio.get_running_loop()
+            calls = await asyncio.to_thread(simulated_twilio.client.calls.list)
+            assert calls == []
+        """,
+        *("-p", "pytest_asyncio.plugin"),
+        ini="asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function",
+    )
+    assert "1 failed, 3 passed" in output, output
+    assert "nothing but silence" in output.split("Captured report of a simulated call")[1]
+
+
+def test_a_marker_says_what_the_simulator_is_like(run):
+    output = run(
+        """
+        import pytest
+        import twistream_kit as kit
+
+        pytestmark = pytest.mark.twilio(ring_seconds=0.5, behaviour=kit.Behaviour(strict=True))
+
+        @pytest.mark.twilio(numbers=("+15550100077",))
+        def test_nearest_last(simulated_twilio):
+            assert simulated_twilio.numbers == ("+15550100077",)
+            assert simulated_twilio._ring_seconds == 0.5
+            assert simulated_twilio._behaviour.strict
+
+        def test_calls_follow_it_too(simulated_call, good):
+            with pytest.raises(kit.CallRefused):  # a query string, by the letter
+                simulated_call(good + "?a=1", seconds=0.2)
+
+        def test_unless_they_say_otherwise(simulated_call, good):
+            calm = kit.Behaviour()
+            assert simulated_call(good + "?a=1", seconds=0.2, behaviour=calm).seconds > 0
+
+        @pytest.mark.twilio(0.5)
+        def test_options_have_names(simulated_twilio):
+            pass
+        """
+    )
+    assert "3 passed, 1 error" in output, output
+    assert re.search(r"UsageError: @pytest.mark.twilio takes names", output)
+
+
+def test_the_time_that_a_call_may_take_is_a_setting(run):
+    code = """
+    import pytest
+
+    def test_in_time(simulated_call, good):
+        with pytest.raises(TimeoutError, match=r"no result within 0\\.05 s"):
+            simulated_call(good, seconds=0.4)
+        assert simulated_call(good, seconds=0.2, timeout=20).ok
+    """
+    assert "1 passed" in run(code, ini="simulated_call_timeout = 0.05")
+    output = run(code, ini="simulated_call_timeout = soon")
+    assert "simulated_call_timeout is 'soon'; give a number of seconds" in output
+
+
+def test_its_fixtures_and_its_marker_explain_themselves(run):
+    fixtures = run("", "--fixtures")
+    assert "simulated_twilio" in fixtures
+    assert "Call a Media Streams server" in fixtures
+    assert "twilio(**options)" in run("", "--markers")

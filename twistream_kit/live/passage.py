@@ -1,0 +1,151 @@
+"""Bytes from one connection to another and back, as they come.
+
+What is read is written at once.  Whoever reads slowly is waited for, so the sender feels it, as he
+would without anybody in between, and nothing piles up here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from twistream_kit.pending import end_tasks
+
+PIECE_BYTES = 65_536
+
+FAREWELL_SECONDS = 2.0
+"""How long one side may take to end, once the other has broken off."""
+
+HALF_CLOSED_SECONDS = 10.0
+"""How long a WebSocket lasts of which one side has ended: what it has to say fits into less."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One of the two connections.
+
+    Attributes:
+        reader: What comes from there.
+        writer: What goes there.
+    """
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @property
+    def address(self) -> str:
+        """The address of whoever is there; ``unknown`` if he has gone already."""
+        peer = self.writer.get_extra_info("peername")
+        return str(peer[0]) if peer else "unknown"
+
+    async def send(self, piece: bytes) -> None:
+        """Write `piece`, and wait while too much is still on its way."""
+        self.writer.write(piece)
+        await self.writer.drain()
+
+    def end_sending(self) -> None:
+        """Say that nothing more comes, as far as the connection has a way to say it."""
+        with contextlib.suppress(OSError):
+            if self.writer.is_closing():
+                return
+            if self.writer.can_write_eof():
+                self.writer.write_eof()
+            else:
+                self.writer.close()  # TLS has no half of an end
+
+    async def close(self) -> None:
+        """Close it, without waiting for long; after a cancellation too."""
+        self.writer.close()
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self.writer.wait_closed()
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            self.writer.transport.abort()
+
+    async def read_out(self) -> None:
+        """Read what still comes, and drop it: to close over it would take away what was sent."""
+        with contextlib.suppress(OSError):
+            while await self.reader.read(PIECE_BYTES):
+                pass
+
+
+Note = Callable[[bytes | None], None]
+"""Is told of each piece that was passed on, and with None of the end."""
+
+
+async def carry(
+    source: End,
+    to: End,
+    note: Note,
+    note_to: Note,
+    has_room: Callable[[], Awaitable[None]],
+) -> None:
+    """Pass on all that comes from `source`, and then that it has ended.
+
+    Raises:
+        OSError: If either connection breaks.
+    """
+    while piece := await _read(source, note):
+        try:
+            to.writer.write(piece)
+            note(piece)
+            await to.writer.drain()
+        except OSError:
+            note_to(None)
+            raise
+        await has_room()
+    to.end_sending()
+
+
+async def _read(source: End, note: Note) -> bytes:
+    try:
+        piece = await source.reader.read(PIECE_BYTES)
+    except OSError:
+        note(None)
+        raise
+    if not piece:
+        note(None)
+    return piece
+
+
+async def carry_both_ways(
+    one: End,
+    other: End,
+    note_one: Note,
+    note_other: Note,
+    has_room: Callable[[], Awaitable[None]],
+) -> None:
+    """Pass bytes in both directions until both have ended, or the connection to either breaks.
+
+    It leaves the connections open; cancelling it is safe.
+    """
+    there = asyncio.create_task(carry(one, other, note_one, note_other, has_room))
+    back = asyncio.create_task(carry(other, one, note_other, note_one, has_room))
+    both = {there, back}
+    try:
+        done, left = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if left and not any(task.exception() for task in done):
+            # One side has ended as it should; the other may still have something to say.
+            await asyncio.wait(left, timeout=HALF_CLOSED_SECONDS)
+    finally:
+        await end_tasks({there, back})
+    if any(has_failed(task) for task in both):
+        await part(one, other)
+
+
+def has_failed(task: asyncio.Task[None]) -> bool:
+    """Whether a task that is done has ended with an error, which counts as looked at then."""
+    return not task.cancelled() and task.exception() is not None
+
+
+async def part(*ends: End) -> None:
+    """Let those that are still there end as they would after a break: read out, then closed."""
+    for end in ends:
+        end.end_sending()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            await asyncio.gather(*(end.read_out() for end in ends))

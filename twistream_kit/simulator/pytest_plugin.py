@@ -1,0 +1,175 @@
+"""The pytest plugin: a simulated Twilio, and simulated calls, as fixtures of anybody's tests.
+
+pytest loads this module in every run, so it imports nothing of this package, and nothing else
+that is heavy, before a test asks for one of the fixtures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from twistream_kit.audio.clip import Clip
+    from twistream_kit.pending import Pending
+    from twistream_kit.simulator.report import CallReport
+    from twistream_kit.simulator.twilio import SimulatedTwilio
+
+TIMEOUT = "simulated_call_timeout"
+
+GRACE_SECONDS = 30.0
+"""How much longer than the call itself a test waits for its report, if nothing else is said."""
+
+_MARKER = (
+    "twilio(**options): what the simulated_twilio of this test is like: ring_seconds, behaviour, "
+    "numbers, account, as for twistream_kit.SimulatedTwilio; behaviour also applies to "
+    "simulated_call"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Make the one setting known."""
+    parser.addini(TIMEOUT, "seconds to wait for the report of a simulated call", default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", _MARKER)
+
+
+@pytest.fixture
+def simulated_twilio(request: pytest.FixtureRequest) -> Iterator[SimulatedTwilio]:
+    """Twilio's side of everything, running on this machine until the test is over.
+
+    It has a thread and a loop of its own, so ordinary tests may use it as well as async ones.
+    What it logged is shown under a test that fails.  Options: ``@pytest.mark.twilio(…)``.
+    """
+    from twistream_kit.simulator.own_thread import on_own_thread
+    from twistream_kit.simulator.twilio import SimulatedTwilio
+
+    # A test has no ear for ringing; who has says @pytest.mark.twilio(ring_seconds=…).
+    with on_own_thread(SimulatedTwilio(**({"ring_seconds": 0.02} | _options(request)))) as twilio:
+        yield twilio
+    if len(twilio.debugger) or twilio.debugger.unlogged:
+        _show(request, "teardown", "Twilio's debugger", str(twilio.debugger))
+
+
+@pytest.fixture
+def simulated_call(request: pytest.FixtureRequest) -> SimulatedCaller:
+    """Call a Media Streams server and get the report of the call, `CallReport`.
+
+    ``report = simulated_call(url, say=…, seconds=…)`` waits for it, and
+    ``await simulated_call.start(url, …)`` does in an async test.  The reports of a test that
+    fails are shown under it.
+    """
+    return SimulatedCaller(request)
+
+
+class SimulatedCaller:
+    """What the fixture `simulated_call` gives: call it to make a call."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+
+    def __call__(
+        self,
+        url: str,
+        *,
+        say: Clip | bytes | str | Path | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> CallReport:
+        """Make a call and wait for its report.
+
+        Args:
+            url: The server's WebSocket: wss, or ws on this machine.
+            say: What the caller says: a clip, PCMU bytes, or the path of a sound file.
+            timeout: How many seconds to wait; the ini setting ``simulated_call_timeout`` if not
+                given, else the length of the call and 30 more.
+            options: ``press``, ``seconds``, ``parameters``, ``auth_token``, ``behaviour``: as for
+                `simulate_call`.
+
+        Raises:
+            CallRefused: If the server cannot be reached, or refuses.
+            TimeoutError: If there is no report in time.
+            WouldDeadlock: If said on a running loop, where the server may have to answer.
+        """
+        _refuse_on_a_loop()
+        if timeout is None:
+            timeout = self._timeout(options.get("seconds"))
+        report = self._begin(url, say, options).result(timeout)
+        self._note(report)
+        return report
+
+    def start(
+        self, url: str, *, say: Clip | bytes | str | Path | None = None, **options: Any
+    ) -> Pending[CallReport]:
+        """Make a call and return at once; await the result, or ask it for ``.result(timeout)``."""
+        pending = self._begin(url, say, options)
+        pending.add_done_callback(
+            lambda done: None if done.exception() else self._note(done.result())
+        )
+        return pending
+
+    def _begin(
+        self, url: str, say: Clip | bytes | str | Path | None, options: dict[str, Any]
+    ) -> Pending[CallReport]:
+        from twistream_kit.audio.load import load_clip
+        from twistream_kit.simulator.simulate_call import simulate_call
+
+        if "behaviour" in (marked := _options(self._request)):
+            options = {"behaviour": marked["behaviour"]} | options
+        words = load_clip(say) if isinstance(say, str | Path) else say
+        return simulate_call(url, say=words, **options)
+
+    def _note(self, report: CallReport) -> None:
+        # The heading becomes "Captured report of a simulated call".
+        _show(self._request, "call", "report of a simulated", str(report))
+
+    def _timeout(self, seconds: float | None) -> float:
+        text = self._request.config.getini(TIMEOUT)
+        if not text:
+            from twistream_kit.simulator.simulate_call import LONGEST_SECONDS
+
+            return (LONGEST_SECONDS if seconds is None else seconds) + GRACE_SECONDS
+        try:
+            return float(text)
+        except ValueError as error:
+            message = f"{TIMEOUT} is {text!r}; give a number of seconds"
+            raise pytest.UsageError(message) from error
+
+
+def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What the markers of a test say, the nearest one last."""
+    options: dict[str, Any] = {}
+    for marker in reversed(list(request.node.iter_markers("twilio"))):
+        if marker.args:
+            message = "@pytest.mark.twilio takes names, such as twilio(ring_seconds=0.5)"
+            raise pytest.UsageError(message)
+        options |= marker.kwargs
+    return options
+
+
+def _show(request: pytest.FixtureRequest, when: str, title: str, text: str) -> None:
+    """Have `text` shown under the test if it fails."""
+    request.node.add_report_section(when, title, text)
+
+
+def _refuse_on_a_loop() -> None:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    from twistream_kit.errors import WouldDeadlock
+
+    raise WouldDeadlock(
+        "simulated_call(…) was called in an async test",
+        consequence="A server on the same loop could not answer, and both would wait",
+        fix="Say `report = await simulated_call.start(url, …)`",
+    )
