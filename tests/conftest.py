@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # A run that decides whether something lands tries the same examples each time; every other run
@@ -23,3 +26,28 @@ os.environ["PATH"] = os.pathsep.join(
     for place in os.environ.get("PATH", "").split(os.pathsep)
     if not shutil.which("cloudflared", path=place)
 )
+
+
+@pytest.fixture(scope="session")
+def sshd_folder(tmp_path_factory):
+    """A folder whose keys all sshds of this run share."""
+    return tmp_path_factory.mktemp("sshd")
+
+
+@pytest.fixture
+def sshd(sshd_folder):
+    """A real OpenSSH server on loopback; called with more settings, another one."""
+    names = runpy.run_path(str(Path(__file__).parent / "live" / "sshd.py"))
+    if names["program"]() is None or shutil.which("ssh") is None:
+        if os.environ.get("TWISTREAM_REQUIRE_BROWSER") == "1":
+            pytest.fail("OpenSSH's client and server are required here and missing")
+        pytest.skip("OpenSSH's client and server are not installed")
+    running = []
+
+    def start(settings=""):
+        running.append(names["Sshd"](sshd_folder, settings))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()

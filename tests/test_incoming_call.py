@@ -9,13 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import random
-import runpy
-import shutil
 import signal
 import socket
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -56,16 +52,9 @@ async def until(condition):
 
 
 @pytest.fixture
-def sshd(tmp_path):
-    """A real OpenSSH server on loopback."""
-    names = runpy.run_path(str(Path(__file__).parent / "live" / "sshd.py"))
-    if names["program"]() is None or shutil.which("ssh") is None:
-        if os.environ.get("TWISTREAM_REQUIRE_BROWSER") == "1":
-            pytest.fail("OpenSSH's client and server are required here and missing")
-        pytest.skip("OpenSSH's client and server are not installed")
-    host = names["Sshd"](tmp_path)
-    yield host
-    host.stop()
+def sshd(sshd):
+    """One real OpenSSH server on loopback."""
+    return sshd()
 
 
 @pytest.fixture

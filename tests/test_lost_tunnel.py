@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
-import runpy
-import shutil
 import signal
 import socket
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 import pytest
@@ -49,16 +45,9 @@ async def until(condition):
 
 
 @pytest.fixture
-def sshd(tmp_path):
-    """A real OpenSSH server on loopback."""
-    names = runpy.run_path(str(Path(__file__).parent / "live" / "sshd.py"))
-    if names["program"]() is None or shutil.which("ssh") is None:
-        if os.environ.get("TWISTREAM_REQUIRE_BROWSER") == "1":
-            pytest.fail("OpenSSH's client and server are required here and missing")
-        pytest.skip("OpenSSH's client and server are not installed")
-    host = names["Sshd"](tmp_path)
-    yield host
-    host.stop()
+def sshd(sshd):
+    """One real OpenSSH server on loopback."""
+    return sshd()
 
 
 def clients():

@@ -10,12 +10,8 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import os
-import runpy
-import shutil
 import socket
 import threading
-from pathlib import Path
 
 import pytest
 import websockets
@@ -218,28 +214,3 @@ def said(caplog):
         ]
 
     return lines
-
-
-@pytest.fixture(scope="session")
-def sshd_folder(tmp_path_factory):
-    """A folder whose keys all sshds of this run share."""
-    return tmp_path_factory.mktemp("sshd")
-
-
-@pytest.fixture
-def sshd(sshd_folder):
-    """A real OpenSSH server on loopback; called with more settings, another one."""
-    names = runpy.run_path(str(Path(__file__).with_name("sshd.py")))
-    if names["program"]() is None or shutil.which("ssh") is None:
-        if os.environ.get("TWISTREAM_REQUIRE_BROWSER") == "1":
-            pytest.fail("OpenSSH's client and server are required here and missing")
-        pytest.skip("OpenSSH's client and server are not installed")
-    running = []
-
-    def start(settings=""):
-        running.append(names["Sshd"](sshd_folder, settings))
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.stop()

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import html
-import os
-import runpy
-import shutil
 import signal
 import threading
-from pathlib import Path
 
 import psutil
 import pytest
@@ -27,16 +23,9 @@ BUTTONS = ("send", "speak_over", "mark", "clear", "hang_up")
 
 
 @pytest.fixture
-def sshd(tmp_path):
-    """A real OpenSSH server on loopback."""
-    names = runpy.run_path(str(Path(__file__).parents[1] / "live" / "sshd.py"))
-    if names["program"]() is None or shutil.which("ssh") is None:
-        if os.environ.get("TWISTREAM_REQUIRE_BROWSER") == "1":
-            pytest.fail("OpenSSH's client and server are required here and missing")
-        pytest.skip("OpenSSH's client and server are not installed")
-    host = names["Sshd"](tmp_path)
-    yield host
-    host.stop()
+def sshd(sshd):
+    """One real OpenSSH server on loopback."""
+    return sshd()
 
 
 @pytest.fixture

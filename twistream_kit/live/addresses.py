@@ -19,6 +19,8 @@ class ServerAddresses:
         public_url: The address at which Twilio reaches it, or None.
     """
 
+    _called = ("the stream server", "server")
+
     def __init__(self, host: str, path: str, public_url: str | None) -> None:
         self._host, self._path = host, path
         self._port: int | None = None
@@ -51,8 +53,8 @@ class ServerAddresses:
         """
         if self._port is None:
             raise ServerStopped(
-                "the stream server is not running, so it has no port",
-                fix="Start it with kit.start(server) or `async with server`",
+                f"{self._called[0]} is not running, so it has no port",
+                fix=f"Start it with kit.start({self._called[1]}) or `async with {self._called[1]}`",
             )
         return self._port
 

@@ -69,6 +69,8 @@ class Inspector(ServerAddresses):
         OSError: On entering, if the port is in use or cannot be had.
     """
 
+    _called = ("the inspector", "inspector")
+
     def __init__(
         self,
         upstream_url: str,
@@ -102,20 +104,6 @@ class Inspector(ServerAddresses):
         self._list: StreamList[InspectedStream] = StreamList()
         self._not_started: list[InspectedStream] = []
         self._on_stop: list[Callable[[], None]] = []
-
-    @property
-    def port(self) -> int:
-        """The port it listens on.
-
-        Raises:
-            ServerStopped: If it does not run.
-        """
-        if self._port is None:
-            raise ServerStopped(
-                "the inspector is not running, so it has no port",
-                fix="Start it with kit.start(inspector) or `async with inspector`",
-            )
-        return self._port
 
     @property
     def upstream_url(self) -> str:
