@@ -119,7 +119,7 @@ def test_a_mark_that_never_came_back_stands_where_it_should_have():
     capture.append(from_twilio.Stop(SID), 4.0)
     figure = plot_timeline(capture)
     assert signs(lane(figure, "marks")) == {"mark missing": [pytest.approx(1.5)]}
-    assert figure.get_suptitle() == "4.0 s of call, no marks returned"
+    assert figure.get_suptitle() == "4.0 s of call, no marks returned, 1 missing"
 
 
 def test_what_the_marks_are_sent_for_stands_above_the_sound(capture):
@@ -366,6 +366,16 @@ def test_many_reports_are_drawn_without_names(capture):
 def test_a_capture_with_reports_and_nothing_else_can_be_drawn():
     figure = plot_timeline(note(Capture(SID), [(-5, "ringing"), (0, "busy")]))
     figure.savefig(io.BytesIO(), format="png")
+
+
+def test_a_call_without_marks_keeps_its_lanes_in_place():
+    capture = Capture(SID)
+    for number in range(100):
+        capture.append(to_twilio.Media(SID, TONE[:160]), number * 0.024)
+    figure = plot_timeline(capture)
+    figure.savefig(io.BytesIO(), format="png")  # matplotlib warns when lanes are squashed
+    heights = [axes.get_position().height for axes in figure.axes]
+    assert min(heights) > 0.1
 
 
 def test_an_empty_capture_can_be_drawn():

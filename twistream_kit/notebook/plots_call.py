@@ -114,6 +114,8 @@ def _title(line: Timeline) -> str:
     parts = [f"{line.seconds:.1f} s of call"]
     back = sum(end.ending != "missing" for end in line.mark_ends)
     parts.append(_count(back, "mark") + " returned")
+    if missing := len(line.mark_ends) - back:
+        parts.append(f"{missing} missing")
     if line.clears:
         longest = max(end - begin for begin, end in line.silences)
         parts.append(_count(len(line.clears), "clear"))
@@ -162,8 +164,10 @@ def _draw_sent(axes: Axes, line: Timeline) -> None:
         axes.stairs(sums, edges, fill=True, color=YOUR_COLOUR)
     axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1], 0.02))  # room for the marks
     dress(axes, x="", y=f"you send\n(s per {step:g} s)")
-    axes.plot([mark.sent_at for mark in line.marks], [0.9] * len(line.marks), "v", clip_on=False,
-              color=MARK_COLOUR, markersize=4, transform=axes.get_xaxis_transform())  # fmt: skip
+    if line.marks:  # without one, matplotlib would take room for a sign in the figure's corner
+        axes.plot([mark.sent_at for mark in line.marks], [0.9] * len(line.marks), "v",
+                  clip_on=False, color=MARK_COLOUR, markersize=4,
+                  transform=axes.get_xaxis_transform())  # fmt: skip
 
 
 def _draw_clears(lanes: list[Axes], line: Timeline) -> None:
