@@ -93,7 +93,7 @@ def test_what_shows_only_over_many_messages_has_a_line_of_its_own(passes):
 
 
 def test_what_shows_only_at_the_end_has_a_line_behind_the_stop(passes):
-    silence = to_twilio.Media(SID, b"\xff" * 160)
+    silence = to_twilio.Media(SID, b"\xff" * 8000)
     lines = passes(silence, from_twilio.Stop(SID))
     assert [line.event for line in lines] == ["stop", "sound"]
     assert "nothing but silence" in lines[1].objections[0].problem

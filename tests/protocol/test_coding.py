@@ -129,3 +129,14 @@ def test_the_fix_of_each_coding_uses_names_that_exist(coding, speech):
     else:
         assert "Clip.from_samples" in fix
         assert Clip.from_samples(speech, 8000).payload
+
+
+@pytest.mark.parametrize("codes", [b"\x00", b"\x80", b"\xff\x7f", b"\xab" * 13 + b"\x2b" * 13])
+def test_silence_and_square_waves_can_not_be_told(codes):
+    assert recognise_coding((codes * 8000)[:8000]) is None
+
+
+def test_a_square_wave_with_few_more_codes_is_not_taken_for_floats():
+    wave = bytearray((b"\xab" * 13 + b"\x2b" * 13) * 400)
+    wave[0] = 0xFF
+    assert recognise_coding(bytes(wave[:8000])) is None

@@ -29,6 +29,8 @@ def sound_file(kind, subtype=None):
         ("OGG", "Ogg"),
         ("CAF", "Core Audio"),
         ("MP3", "MP3"),
+        ("W64", "Wave64"),
+        ("NIST", "NIST Sphere"),
     ],
 )
 def test_file_written_by_libsndfile_is_recognised(kind, name):

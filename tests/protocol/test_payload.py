@@ -13,6 +13,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.ulaw import encode_ulaw
 from twistream_kit.protocol.payload import (
     full_scale_share,
+    is_cut,
     is_silence,
     is_whole_frames,
     look_inside,
@@ -132,3 +133,31 @@ def test_predicates_tell_silence_whole_frames_and_full_scale():
     assert not is_whole_frames(bytes(321))
     assert full_scale_share(b"\x00\x80\xff\x7f") == 0.5
     assert full_scale_share(b"") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("payload", "fix"),
+    [
+        (bytes(range(160)).hex().encode(), "bytes.fromhex"),
+        (b"[12, -7, 300]", "kit.Clip.from_samples"),
+        (str(bytes(range(100))).encode(), "not str(payload)"),
+        (b"data:audio/wav;base64,UklGRg==", "what follows the comma"),
+        (b"https://tts.example.com/1.wav", "Fetch what it names"),
+        (b'{"error": 1}', "look at the status"),
+    ],
+)
+def test_the_fix_of_text_depends_on_what_it_is(payload, fix):
+    (objection,) = look_inside(payload)
+    assert fix in objection.fix
+
+
+@pytest.mark.parametrize("level_db", [0, -0.1, -1, -6])
+@pytest.mark.parametrize("hertz", [200, 440, 1234])
+def test_a_loud_tone_is_not_cut(hertz, level_db):
+    assert not is_cut(Clip.tone(hertz, 1.0, level_db=level_db).payload)
+
+
+def test_sound_that_is_four_times_too_loud_is_cut():
+    samples = np.random.default_rng(5).laplace(0, 20_000, 8000).clip(-32768, 32767)
+    assert is_cut(encode_ulaw(samples.astype(np.int16)))
+    assert not is_cut(b"")

@@ -1,9 +1,11 @@
 """The sound of a whole stream."""
 
+import io
 import time
 
 import numpy as np
 import pytest
+import soundfile
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
@@ -197,3 +199,59 @@ def test_review_sound_of_a_capture_knows_its_clears_and_what_was_not_kept():
         capture.append(to_twilio.Media(SID, Clip.tone(440, 1).payload), n * 1.01)
         capture.append(to_twilio.Clear(SID), n * 1.01 + 0.5)
     assert review_sound(capture) == []
+
+
+def as_file(kind, subtype, samples):
+    file = io.BytesIO()
+    soundfile.write(file, samples, 8000, format=kind, subtype=subtype)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"), [("OGG", "VORBIS"), ("MP3", None), ("FLAC", "PCM_16"), ("AU", "PCM_16")]
+)
+@pytest.mark.parametrize("size", [160, 10**6])
+def test_a_file_is_not_taken_for_another_coding_as_well(kind, subtype, size):
+    found = follow(frames(as_file(kind, subtype, SPEECH.samples()), size))
+    assert "starts like a file" in found[0][1]
+    rest = [problem for _, problem in found[1:] if "0x00" not in problem]
+    assert rest in ([], ["is no multiple of 160 bytes in most messages"])
+
+
+def test_headers_between_the_pieces_are_not_taken_for_another_coding():
+    found = follow(
+        [as_file("WAV", "ULAW", piece) for piece in np.split(SPEECH.samples()[:32000], 200)]
+    )
+    assert ["file" in found[0][1], "header" in found[1][1]] == [True, True]
+    assert [problem for _, problem in found[2:]] == ["is no multiple of 160 bytes in most messages"]
+
+
+def test_full_scale_as_silence_between_words_is_no_clipping():
+    sound = SPEECH.payload
+    found = follow(frames(sound[:8000] + bytes(8000) + sound[8000:]))
+    assert ["0x00" in problem for _, problem in found] == [True]
+
+
+def test_a_moment_of_silence_is_no_silent_stream():
+    assert follow([b"\xff" * 160]) == []
+
+
+def test_what_listening_costs_is_spread_over_the_messages():
+    def costs():
+        review = SoundReview()
+        for number, payload in enumerate(frames(SPEECH.payload)):
+            begun = time.thread_time()
+            review.sent(payload, number * 0.02)
+            yield time.thread_time() - begun
+
+    list(costs())  # tables are made only once
+    rounds = [sorted(costs()) for _ in range(5)]
+    total, dearest = min(map(sum, rounds)), min(each[-1] for each in rounds)
+    assert dearest < total / 2.5
+
+
+def test_a_whole_clip_in_one_message_is_listened_to_at_once():
+    review = SoundReview()
+    (objection,) = [each for each in review.sent(PCM16, 0.0) if "PCM16" in each.problem]
+    assert objection.severity == "error"
+    assert "kit.Clip.from_samples" in objection.fix

@@ -131,7 +131,7 @@ async def test_the_end_of_a_stream_brings_what_only_the_end_shows(
     twilio, media_server_call, eventually
 ):
     server = await media_server_call()
-    await server.say(b"\xff" * 800)
+    await server.say(b"\xff" * 8000)
     await server.close()
     await eventually(lambda: twilio.debugger.unlogged)
     (unlogged,) = twilio.debugger.unlogged

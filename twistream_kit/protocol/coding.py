@@ -108,19 +108,26 @@ def recognise_coding(payload: bytes) -> Recognised | None:
             best cut where a payload began.
 
     Returns:
-        The coding, or None if it is PCMU, too short, or cannot be told: silence of one byte and
-        tones that repeat exactly look the same in several codings.  For silence `look_inside`
-        knows the bytes that are none in PCMU.
+        The coding, or None if it is PCMU, too short, or cannot be told: silence of one byte, square
+        waves and tones that repeat exactly look the same in several codings.  For silence
+        `look_inside` knows the bytes that are none in PCMU.
     """
     if len(payload) < SHORTEST:
         return None
     codes = np.frombuffer(payload, np.uint8, len(payload) // _BLOCK * _BLOCK).reshape(-1, _BLOCK)
+    if _count(codes) < _FEWEST_CODES:
+        return None
     pcmu, *others = _readings(codes)
     best = min(others, key=lambda reading: reading.bits)
     confidence = 1 / (1 + math.exp(-_STEEPNESS * (pcmu.bits - best.bits - _HALF_SURE)))
     if confidence < _REPORTED or best.coding == "PCMU" or _repeats(codes.reshape(-1)):
         return None
     return Recognised(best.coding, confidence, best.channels)
+
+
+def _count(codes: NDArray[np.uint8]) -> int:
+    """Return how many codes there are."""
+    return int(np.count_nonzero(np.bincount(codes.reshape(-1))))
 
 
 def _repeats(codes: NDArray[np.uint8]) -> bool:
@@ -136,6 +143,9 @@ def _repeats(codes: NDArray[np.uint8]) -> bool:
 
 
 _LONGEST_PERIOD = 16
+
+_FEWEST_CODES = 3
+"""Silence and square waves have fewer; 8-bit sound at -40 dBFS has no more."""
 
 
 def _readings(codes: NDArray[np.uint8]) -> Iterator[_Reading]:
@@ -168,6 +178,8 @@ def _pcm24(codes: NDArray[np.uint8]) -> Block:
 
 
 def _float32_bits(codes: NDArray[np.uint8]) -> float:
+    if _count(codes) < _FEWEST_CODES_OF_FLOATS:
+        return math.inf
     samples = codes.view("<f4")
     size = np.abs(samples)
     # What is no sound in this reading is mostly far too loud, far too soft, or no number at all.
@@ -182,6 +194,7 @@ def _float32_bits(codes: NDArray[np.uint8]) -> float:
 _LOUDEST_FLOAT = 8.0
 _SOFTEST_FLOAT = 1e-9
 _SHARE_OF_FLOATS = 0.98
+_FEWEST_CODES_OF_FLOATS = 32
 
 
 def _unlikeliness(

@@ -90,9 +90,11 @@ _CONTAINERS: list[tuple[str, Callable[[bytes], bool]]] = [
     ("AIFF", _starts(rb"FORM....AIF[FC]")),
     ("MPEG-4", _starts(rb"....ftyp[A-Za-z0-9 ]{4}")),
     ("WebM or Matroska", _starts(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)")),
+    ("Wave64", _starts(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00")),
+    ("NIST Sphere", _starts(rb"NIST_1A\n")),
     ("AMR", _starts(rb"#!AMR(?:-WB)?\n[\x04-\x7c]")),
     ("Core Audio", _starts(rb"caff\x00\x01\x00\x00desc")),
 ]
 
-_FIRST = frozenset(bytes([byte]) for byte in b"R.\xffIOfF\x1a#c")
+_FIRST = frozenset(bytes([byte]) for byte in b"R.\xffIOfF\x1arN#c")
 """The first bytes of all of these; MPEG-4 alone begins with a size."""

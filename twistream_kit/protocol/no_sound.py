@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from codecs import BOM_UTF8
 from http import HTTPStatus
 
 _LOOKED_AT = 4096
@@ -29,14 +30,24 @@ _JUMP = re.compile(rb"[A-Z](?=[a-z0-9+/])|[a-z](?=[A-Z0-9+/])|[0-9+/](?=[A-Za-z]
 """Between capitals, small letters and the rest: codes of other signs lie between the three."""
 
 _PRINTABLE = re.compile(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*")
-_FIRST = frozenset("<{[Hbd")
+HEXADECIMAL, NUMBERS = "hexadecimal digits", "a list of numbers as text"
+PRINTED_BYTES, DATA_URL, ADDRESS = "bytes as Python prints them", "a data URL", "an address"
+"""Kinds of text that are no error, but sound or the way to it."""
+
+_FIRST = frozenset("<{[Hbdeh")
 _KINDS = [
     ("an HTTP answer", re.compile(r"HTTP/[0-9]")),
-    ("HTML", re.compile(r"<(?:!doctype\s+html|html|head|body|h[1-6]|p|title)\b", re.IGNORECASE)),
+    (
+        "HTML",
+        re.compile(r"<(?:!--|(?:!doctype\s+html|html|head|body|h[1-6]|p|title)\b)", re.IGNORECASE),
+    ),
     ("XML", re.compile(r"<(?:\?xml\s|![A-Z]|[A-Za-z][\w:.-]*(?:\s+[\w:.-]+=[\"']|/?>))")),
     ("JSON", re.compile(r"(?:data: ?)?(?:\[\s*)*\{\s*(?:\"[^\"]*\"\s*:|\}\s*$)|\[\s*\"[^\"]")),
-    ("a list of numbers as text", re.compile(r"\[\s*-?\d[\d.e+-]*\s*,\s*-?\d")),
-    ("bytes as Python prints them", re.compile(r"b(['\"]).*\\x[0-9a-f]{2}", re.DOTALL)),
+    (NUMBERS, re.compile(r"\[\s*-?\d[\d.e+-]*(?:\s*,\s*|\s+)-?\d[\d.e+-]*(?:\s*,|\s+|\])")),
+    ("text", re.compile(r"event: ?[a-z.]+\ndata:|\[object [A-Z]")),
+    (DATA_URL, re.compile(r"data:[a-z]+/[a-z0-9.+-]+[;,]")),
+    (ADDRESS, re.compile(r"https?://[\w.-]+[\w/:?=&%.+~-]*$")),
+    (PRINTED_BYTES, re.compile(r"b(['\"]).*\\x[0-9a-f]{2}", re.DOTALL)),
 ]
 _WORDS = re.compile(r"[A-Za-z,.:;!?)'\"]{2} (?=[A-Za-z0-9(\"'])")
 """The end of a word, a space, the beginning of another: -300, -300, -8000, -300 as sound."""
@@ -66,7 +77,7 @@ def unwrapped(payload: bytes) -> bytes | None:
 
 def text_kind(payload: bytes) -> str | None:
     """Return what kind of text `payload` is, ``HTML`` for one, or None if it may be sound."""
-    if not payload[:3].isascii():
+    if not payload[:3].isascii() and payload[:3] != BOM_UTF8:
         return None
     try:
         text = payload[:_LOOKED_AT].decode().strip()
@@ -75,6 +86,7 @@ def text_kind(payload: bytes) -> str | None:
         if error.start < min(len(payload), _LOOKED_AT) - 3:
             return None
         text = payload[: error.start].decode().strip()
+    text = text.removeprefix("\ufeff")
     if text[:1] in _FIRST:
         for kind, start in _KINDS:
             if start.match(text) and _PRINTABLE.fullmatch(text):
@@ -82,7 +94,7 @@ def text_kind(payload: bytes) -> str | None:
     if text.lower().lstrip("0123456789 ") in _WHOLE:
         return "text"
     if _HEX.fullmatch(payload) and (_jumps(payload) or payload[0] == payload[-1] == 0x66):
-        return "hexadecimal digits"
+        return HEXADECIMAL
     words = len(_WORDS.findall(text))
     is_text = words >= 2 and words * 40 >= len(text) and _PRINTABLE.fullmatch(text)
     return "text" if is_text else None

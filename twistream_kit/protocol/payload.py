@@ -11,7 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twistream_kit.protocol.containers import container
-from twistream_kit.protocol.no_sound import text_kind, unwrapped
+from twistream_kit.protocol.no_sound import (
+    ADDRESS,
+    DATA_URL,
+    HEXADECIMAL,
+    NUMBERS,
+    PRINTED_BYTES,
+    text_kind,
+    unwrapped,
+)
 from twistream_kit.protocol.objection import Objection, Severity
 
 __all__ = [
@@ -19,6 +27,7 @@ __all__ = [
     "LOOKS",
     "container",
     "full_scale_share",
+    "is_cut",
     "is_silence",
     "is_whole_frames",
     "look_inside",
@@ -26,6 +35,10 @@ __all__ = [
 
 FRAME = 160
 """Bytes in the 20 ms that Twilio plays at a time (§3)."""
+
+_CUT_SHARE, _TIMES_MORE = 0.01, 4
+"""Ours; a sine at 0 dB has 2.6 times more at full scale than in the step below, sound that is cut
+seven times more or hundreds."""
 
 _PLAYS_NOISE = "Twilio would accept it and play noise, logging nothing"
 _SEND_A_CLIP = "Send kit.load_clip(path).payload, or call stream.play(kit.load_clip(path))"
@@ -61,10 +74,20 @@ def is_whole_frames(payload: bytes) -> bool:
 def full_scale_share(payload: bytes) -> float:
     """Return the share of samples at full scale, 0 to 1.
 
-    Speech that was made too loud and cut has more than 0.01 of them; a sine at 0 dB, which is not
-    cut, has 0.2.  It says nothing about runs of 0x00, which `look_inside` finds.
+    It says nothing about runs of 0x00, which `look_inside` finds.
     """
     return (payload.count(0x00) + payload.count(0x80)) / len(payload) if payload else 0.0
+
+
+def is_cut(payload: bytes) -> bool:
+    """Whether sound was made too loud and cut off at full scale.
+
+    Of such speech more than 0.01 is at full scale, and hardly anything just below it.  A sine at
+    0 dB has 0.2 there, but 0.07 just below: it is loud and whole.
+    """
+    below = payload.count(0x01) + payload.count(0x81)
+    share = full_scale_share(payload)
+    return share > _CUT_SHARE and share * len(payload) > _TIMES_MORE * below
 
 
 def _empty(payload: bytes, field: str) -> Objection | None:
@@ -109,6 +132,21 @@ def _wrapped_twice(payload: bytes, field: str) -> Objection | None:
     )
 
 
+_LOOK_AT_THE_STATUS = (
+    "It may be an error that was answered in place of the sound: look at the status before you"
+    " send the body"
+)
+
+_UNPACKING = {
+    HEXADECIMAL: "Send the bytes that the digits stand for: bytes.fromhex(text)",
+    NUMBERS: "Send the sound itself: kit.Clip.from_samples(samples, sample_rate).payload",
+    PRINTED_BYTES: "Send the bytes themselves, not str(payload)",
+    DATA_URL: "Send what its base64 stands for: kit.load_clip(b64decode(what follows the comma))",
+    ADDRESS: "Fetch what it names, then send kit.load_clip(what was fetched).payload",
+}
+"""What to do where the text is no error, by its kind."""
+
+
 def _text(payload: bytes, field: str) -> Objection | None:
     kind = text_kind(payload)
     if kind is None:
@@ -118,8 +156,7 @@ def _text(payload: bytes, field: str) -> Objection | None:
         field,
         f"is {kind}, not sound",
         "Twilio would accept it and play the letters as a burst of harsh noise, logging nothing",
-        "It may be an error that was answered in place of the sound: look at the status before"
-        " you send the body",
+        _UNPACKING.get(kind, _LOOK_AT_THE_STATUS),
     )
 
 

@@ -29,6 +29,15 @@ class RepeatedHeaders:
         self._sent = 0
         self._last: int | None = None
         self._is_told = False
+        self._is_compressed = False
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether there are files in the stream that cannot be listened to as they are.
+
+        They are compressed, or their headers lie in between; their sound is judged unpacked.
+        """
+        return self._is_told or self._is_compressed
 
     def sent(self, payload: bytes, *, is_file: bool) -> Objection | None:
         """Note what was sent next; return what is to be said of it, once.
@@ -52,6 +61,7 @@ class RepeatedHeaders:
             place = joined.find(b"WAVE", place + 1)
         name = container(payload) if is_file else None
         if name and name != "WAV":
+            self._is_compressed = True
             found = self._header(name, begin, begin) or found
         return found
 

@@ -8,9 +8,10 @@ measured, and what comes of it is a suspicion.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ _HOP = 80
 _FRAME = 320
 _LAGS = slice(20, 230)
 """Samples: every 10 ms a piece of 40 ms, in which pitch is looked for from 35 to 400 Hz."""
+
+_STEP = 40
+"""Pieces that are measured at a time."""
 
 _IS_VOICED = 0.6
 _FEWEST_VOICED = 40
@@ -73,6 +77,13 @@ class SuspectedRate:
         )
 
 
+class _Measured(NamedTuple):
+    power: NDArray[Any]  # of each piece, its square
+    clarity: NDArray[Any]  # 0 to 1
+    lag: NDArray[Any]  # in samples
+    bands: NDArray[Any]  # powers of ten, shape (pieces, bands)
+
+
 class _Speech(NamedTuple):
     pitch: float  # Hz, the median
     movement: float  # of the loudness of each band in 40 ms, powers of ten
@@ -87,11 +98,27 @@ def suspect_rate(payload: bytes) -> SuspectedRate | None:
     Returns:
         The suspicion, or None without one, for sound that is no speech, and for less than 3 s.
     """
+    *_, suspected = suspect_rate_in_steps(payload)
+    return suspected
+
+
+def suspect_rate_in_steps(payload: bytes) -> Iterator[SuspectedRate | None]:
+    """Do what `suspect_rate` does, half a millisecond at a time: the last yield is the answer."""
     if len(payload) < SHORTEST:
-        return None
-    speech = _measured(decode_ulaw(payload).astype(np.float32))
-    if speech is None:
-        return None
+        yield None
+        return
+    pieces = np.lib.stride_tricks.sliding_window_view(
+        decode_ulaw(payload).astype(np.float32), _FRAME
+    )[::_HOP]
+    measured: list[_Measured] = []
+    for at in range(0, len(pieces), _STEP):
+        measured.append(_measure(pieces[at : at + _STEP]))
+        yield None
+    speech = _speech(_Measured(*(np.concatenate(each) for each in zip(*measured, strict=True))))
+    yield None if speech is None else _suspected(speech)
+
+
+def _suspected(speech: _Speech) -> SuspectedRate | None:
     confidence = _likelihood(_IS_SLOW, speech)
     if confidence < _REPORTED:
         return None
@@ -105,19 +132,23 @@ def _likelihood(factors: tuple[float, float, float], speech: _Speech) -> float:
     return 1 / (1 + math.exp(-logit))
 
 
-def _measured(samples: NDArray[np.float32]) -> _Speech | None:
-    """Return pitch and movement, or None if `samples` are no speech."""
-    pieces = np.lib.stride_tricks.sliding_window_view(samples, _FRAME)[::_HOP] * _window()
-    spectra = np.abs(np.fft.rfft(pieces, 1024)) ** 2
-    power = spectra.sum(axis=1) + 1
+def _measure(pieces: NDArray[np.float32]) -> _Measured:
+    """Measure pieces of shape ``(n, _FRAME)``."""
+    spectra = np.abs(np.fft.rfft(pieces * _window(), 1024)) ** 2
+    clarity, lag = _periods(spectra)
+    # Not as a product of matrices: for that, numpy would wake threads that cost more than they do.
+    bands = np.log10(np.add.reduceat(spectra, _bands(), axis=1) / 2 + 100)
+    return _Measured(spectra.sum(axis=1) + 1, clarity, lag, bands)
+
+
+def _speech(measured: _Measured) -> _Speech | None:
+    """Return pitch and movement, or None if what was measured is no speech."""
+    power, clarity, lag, bands = measured
     reference = np.percentile(power, 95)
     is_loud = power > reference * 10**-2.5
-    clarity, lag = _periods(spectra)
     is_voiced = is_loud & (clarity > _IS_VOICED)
     if is_voiced.sum() < _FEWEST_VOICED or not _comes_and_goes(power, reference, is_voiced):
         return None
-    # Not as a product of matrices: for that, numpy would wake threads that cost more than they do.
-    bands = np.log10(np.add.reduceat(spectra, _bands(), axis=1) / 2 + 100)
     both_loud = is_loud[4:] & is_loud[:-4]
     if not both_loud.any():
         return None

@@ -2,14 +2,15 @@
 
 Twilio plays every payload as PCMU and logs nothing, whatever it holds.  One payload is judged by
 `look_inside`; here stands what only shows over many: which coding they have, clicks where they
-meet, whether they come in time.  It costs a few microseconds a message, and now and then some
-milliseconds (see `SoundWindow`).
+meet, whether they come in time.  It costs a few microseconds a message.  Now and then there are
+milliseconds of work (see `SoundWindow`), which are spread over the messages that follow, less than
+one on each: whoever follows a stream must not stand still.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from zlib import crc32
 
@@ -19,11 +20,11 @@ from twistream_kit.protocol.chunk_borders import clicks_at
 from twistream_kit.protocol.coding import recognise_coding
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.objection import Objection, Objections, by_importance
-from twistream_kit.protocol.payload import full_scale_share, look_inside
+from twistream_kit.protocol.payload import full_scale_share, is_cut, look_inside
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.protocol.repeated_headers import RepeatedHeaders
 from twistream_kit.protocol.review import SHORTEST_BYTES
-from twistream_kit.protocol.sample_rate import suspect_rate
+from twistream_kit.protocol.sample_rate import suspect_rate_in_steps
 from twistream_kit.protocol.sending_pace import SendingPace
 from twistream_kit.protocol.sound_window import Piece, SoundWindow
 from twistream_kit.protocol.sound_words import (
@@ -42,12 +43,12 @@ _INAUDIBLE = bytes(code for code in range(256) if code & 0x7F >= 0x7C)
 _PAUSE_BYTES = BYTES_PER_SECOND // 2
 """Half a second: shorter pauses belong to speech, longer ones are not listened to."""
 
-_CLIPPED_SHARE = 0.01
-"""Sound that only just reaches full scale has a tenth of that (see `full_scale_share`)."""
-
 _ODD_MESSAGES = 3
 _WHOLE_CLIP = BYTES_PER_SECOND
-"""In bytes: what is sent at a time from here on ends where it ends, in whatever part of a frame."""
+"""In bytes: what is sent at a time from here on ends where it ends, in whatever part of a frame.
+
+Few messages may follow on which work could be spread.
+"""
 
 _RATE_ROUNDS = 3
 """It costs more than all the rest, and a sample rate does not change in the middle of a call."""
@@ -73,6 +74,7 @@ class SoundReview:
         self._kinds: dict[tuple[str, str], Objection] = {}
         self._pace = SendingPace()
         self._headers = RepeatedHeaders(FIELD)
+        self._listening: deque[Iterator[list[Objection]]] = deque()
         self._window = SoundWindow(crc32(stream_sid.encode()))
         self._is_recognised = False
         self._is_audible = False
@@ -89,17 +91,20 @@ class SoundReview:
         found = look_inside(payload, FIELD)
         if header := self._headers.sent(payload, is_file=bool(found)):
             found = [*found, header]
+        # Noted before anything is listened to: what follows from it is no news.
+        new, found = (self._new(found) if found else []), []
         if self._is_worth_listening(payload):
             if not self._pace.is_joined(at):
                 self._window.interrupt()
-            for piece in self._window.add(payload):
-                found = [*found, *self._heard(piece)]
+            self._listening += map(self._listen, self._window.add(payload))
         else:
             self._window.interrupt()
+        if self._listening:
+            new += self._heard(is_to_the_end=len(payload) >= _WHOLE_CLIP)
         if pace := self._pace.sent(payload, at):
             found = [*found, pace]
         found = [*found, *self._counted(len(payload))]
-        return self._new(found) if found else []
+        return [*new, *self._new(found)] if found else new
 
     def cleared(self, at: float) -> None:
         """Note that a clear was sent."""
@@ -108,13 +113,13 @@ class SoundReview:
 
     def finish(self, at: float) -> list[Objection]:  # noqa: ARG002 - time is an argument of every step
         """Return what is newly objected to now that nothing more will come."""
-        found: list[Objection] = []
         piece = self._window.rest()
         if piece is not None and len(piece.payload) >= SHORTEST_BYTES:
-            found += self._heard(piece)
-        if self._size and not self._is_audible:
-            found.append(NOTHING_BUT_SILENCE)
-        return self._new(found)
+            self._listening.append(self._listen(piece))
+        new = self._heard(is_to_the_end=True)
+        if self._size >= _PAUSE_BYTES and not self._is_audible:
+            new += self._new([NOTHING_BUT_SILENCE])
+        return new
 
     def _is_worth_listening(self, payload: bytes) -> bool:
         if payload.strip(_INAUDIBLE):
@@ -123,25 +128,38 @@ class SoundReview:
         self._pause += len(payload)
         return self._pause <= _PAUSE_BYTES and not self._window.is_empty
 
-    def _heard(self, piece: Piece) -> list[Objection]:
-        """Return what shows over a second or three of sound and did not show before."""
-        return [each for each in self._listen(piece) if mistake_in(each) not in self._kinds]
+    def _heard(self, *, is_to_the_end: bool) -> list[Objection]:
+        """Go on listening, by one step or to the end; return what did not show before."""
+        new: list[Objection] = []
+        while self._listening:
+            for found in self._listening[0]:
+                new += self._new([each for each in found if mistake_in(each) not in self._kinds])
+                if not is_to_the_end:
+                    return new
+            self._listening.popleft()
+        return new
 
-    def _listen(self, piece: Piece) -> Iterator[Objection]:
-        yield from look_inside(piece.payload, FIELD)
+    def _listen(self, piece: Piece) -> Iterator[list[Objection]]:
+        """Listen to a second or three of sound, step by step; yield what each step has shown."""
+        inside = look_inside(piece.payload, FIELD)
+        if inside:
+            yield inside
+        if self._headers.is_packed:
+            return
         if not self._is_recognised and (recognised := recognise_coding(piece.second)):
             self._is_recognised = True
-            yield recognised.objection(FIELD)
-        if self._is_recognised or self._is_no_sound:
+            yield [recognised.objection(FIELD)]
+        if inside or self._is_recognised or self._is_no_sound:
             return  # whatever else is heard of it follows from that
-        if (share := full_scale_share(piece.payload)) > _CLIPPED_SHARE:
-            yield clipped(share)
+        if is_cut(piece.payload):
+            yield [clipped(full_scale_share(piece.payload))]
+        yield []
         if clicks := clicks_at(piece.payload, piece.borders):
-            yield clicking(clicks, len(piece.borders))
+            yield [clicking(clicks, len(piece.borders))]
         if piece.is_round and self._rounds < _RATE_ROUNDS:
             self._rounds += 1
-            if suspected := suspect_rate(piece.payload):
-                yield suspected.objection(FIELD)
+            for suspected in suspect_rate_in_steps(piece.payload):
+                yield [suspected.objection(FIELD)] if suspected else []
 
     @property
     def _is_no_sound(self) -> bool:
