@@ -19,6 +19,7 @@ from twistream_kit.live.server import StreamServer
 from twistream_kit.notebook.stream_log import StreamLog
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
+from twistream_kit.protocol.capture_review import review_capture
 from twistream_kit.simulator.simulate_call import simulate_call
 
 LIMIT_SECONDS = 15
@@ -296,6 +297,9 @@ def test_the_command_tells_what_passes_saves_it_and_ends_with_ctrl_c(fastapi, tm
     capture = Capture.load(file)
     assert isinstance(capture.entries[0].message, from_twilio.Connected)
     assert capture.redacted
+    found = [str(each.objection) for each in review_capture(capture)]
+    assert len(found) == code
+    assert all("playload" in each for each in found)
 
 
 def test_the_command_ends_in_words_where_it_cannot_begin():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -286,6 +287,19 @@ def test_review_reads_standard_input():
     done = process("review", "-", input=WRONG.encode())
     assert done.returncode == 1
     assert done.stdout.startswith(b"line 1: error 31951: media.playload")
+
+
+# inspect-stream
+
+
+def test_inspect_stream_on_a_port_that_is_taken_names_the_option(run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        upstream = "ws://127.0.0.1:1/media"
+        code, out, err = run("inspect-stream", "--upstream", upstream, "--port", port)
+    assert (code, out) == (2, "")
+    assert f"nothing can listen on port {port} here" in err
+    assert "Give another --port, or none for a free one." in err
 
 
 # call

@@ -8,6 +8,7 @@ needs it, so ``explain`` answers at once.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -272,7 +273,13 @@ def _inspect_stream(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise SettingsError(str(error)) from error
     command = InspectCommand(inspector, lambda line: print(line, flush=True), arguments.save)
-    command.run()
+    try:
+        command.run()
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES) or error.filename:
+            raise
+        problem = f"nothing can listen on port {arguments.port} here: {os.strerror(error.errno)}"
+        raise SettingsError(problem, fix="Give another --port, or none for a free one") from error
     return OBJECTIONS if command.has_objections else FINE
 
 

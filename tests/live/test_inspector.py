@@ -23,6 +23,7 @@ from twistream_kit.live.inspector import Inspector
 from twistream_kit.live.local_proxy import LocalProxy
 from twistream_kit.live.tunnel import open_tunnel
 from twistream_kit.protocol import from_twilio, signature, to_twilio
+from twistream_kit.protocol.capture_review import review_capture
 
 LIMIT_SECONDS = 8
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -321,7 +322,7 @@ async def test_server_that_does_not_run_is_a_bad_gateway_in_words(raw_server, in
     await client.send(handshake())
     answer = (await client.rest()).decode()
     assert answer.startswith("HTTP/1.1 502 Bad Gateway\r\n")
-    assert "the connection was refused; does the server run, and on this port?" in answer
+    assert "the connection was refused: it does not run, or not on this port" in answer
     (line,) = (line for line in said() if "cannot be reached" in line)
     assert "would log 31902" in line
 
@@ -408,6 +409,11 @@ async def test_bad_messages_of_the_server_are_objected_to_and_stand_in_the_findi
     # Of what Twilio may obey the capture knows, and of nothing else.
     sent = [e.message for e in stream.capture.entries if e.sender == "server"]
     assert sent == [to_twilio.Mark(SID, "x")]
+    # What is at fault stands beside it as it came, so that a saved capture tells the same.
+    other = to_twilio.Clear("MZ" + "2" * 32).to_json()
+    assert [message for _, message in stream.capture.odd] == [WRONG, WRONG, b"binary", extra, other]
+    reviewed = {str(each.objection): each.times for each in review_capture(stream.capture)}
+    assert reviewed == {str(each): times for each, times in stream.times.items()}
 
 
 async def test_message_before_the_start_is_objected_to(pair, ended):
@@ -854,6 +860,23 @@ async def test_certificate_that_does_not_hold_is_a_bad_gateway_in_words(
     await client.send(handshake())
     assert b"TLS failed" in await client.rest()
     assert any("would log 31910" in line for line in said())
+
+
+async def test_tls_to_a_server_without_it_is_told_in_words(raw_server, inspect, knock, said):
+    client = await knock(await inspect(raw_server.url.replace("ws:", "wss:")))
+    await client.send(handshake())
+    (await raw_server.accept()).writer.transport.abort()
+    assert b"is it ws, not wss?" in await client.rest()
+    assert any("is it ws, not wss?" in line for line in said())
+
+
+async def test_no_tls_to_a_server_that_wants_it_is_told_in_words(
+    secure_server, inspect, knock, said
+):
+    client = await knock(await inspect(secure_server.replace("wss:", "ws:")))
+    await client.send(handshake())
+    await client.rest()
+    assert any("is its address wss, not ws?" in line for line in said())
 
 
 @pytest.mark.parametrize(

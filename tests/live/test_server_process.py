@@ -57,8 +57,29 @@ async def test_a_server_that_stays_silent_is_given_up(monkeypatch):
 
 
 async def test_a_program_that_is_not_there_ends_it_at_once():
-    with pytest.raises((TwistreamError, OSError)):
+    with pytest.raises(TwistreamError, match=r"ended with 127.*Look whether it is installed"):
         async with ServerProcess(["no-such-program-here"]):
+            pass
+
+
+async def test_an_address_that_is_not_flushed_is_read_all_the_same(monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    monkeypatch.setattr("twistream_kit.live.server_process.READY_SECONDS", 5.0)
+    async with python(SERVER.replace(", flush=True", "")) as server:
+        assert server.url.startswith("ws://127.0.0.1:")
+
+
+async def test_a_link_to_a_documentation_is_not_taken_for_its_address():
+    links = 'print("See https://example.com/docs or http://localhost/ for help")'
+    async with python(links + SERVER) as server:
+        assert server.url.startswith("ws://127.0.0.1:")
+
+
+@pytest.mark.parametrize("said", ["http://127.0.0.1:99999/", "http://[::1:8000"])
+async def test_what_is_no_address_is_refused_in_words(said):
+    program = f"print({said!r}, flush=True); input()"
+    with pytest.raises(TwistreamError, match=r"which is no address.*Say ready="):
+        async with python(program, ready=r"(http\S+)"):
             pass
 
 
@@ -76,6 +97,7 @@ def test_a_command_in_one_string_is_refused():
         ("https://localhost:8443", "wss://localhost:8443/media"),
         ("ws://localhost:8080/twilio", "ws://localhost:8080/twilio"),
         ("localhost:8080", "ws://localhost:8080/media"),
+        ("http://127.0.0.1:5000.", "ws://127.0.0.1:5000/media"),
     ],
 )
 def test_the_address_it_prints_becomes_that_of_its_stream(found, url):

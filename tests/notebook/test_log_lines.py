@@ -136,3 +136,25 @@ def test_sound_that_is_no_longer_kept_is_told_apart():
         capture.append(SOUND, 1.0)
     log.read()
     assert (log.media["server"].messages, log.unkept) == (1, 2)
+
+
+def test_what_was_no_message_stands_between_the_others_once_for_each_mistake():
+    capture = Capture(SID)
+    capture.append(from_twilio.Start(SID, "AC1", "CA1"), 0.0)
+    for number in range(3):
+        bad = f'{{"event":"media","streamSid":"{SID}","media":{{"playload":"{number}AAA"}}}}'
+        capture.note_odd(0.1 + number / 10, bad)
+    capture.note_odd(0.5, b"\x00\x01")
+    capture.append(to_twilio.Clear(SID), 0.45)
+    lines = LogLines(capture)
+    assert lines.read() == 4
+    assert [(line.event, line.at) for line in lines.lines] == [
+        ("start", 0.0),
+        ("invalid", 0.1),
+        ("clear", 0.45),
+        ("invalid", 0.5),
+    ]
+    assert "playload" in lines.lines[1].text
+    assert lines.lines[1].objections[0].code == 31951
+    assert lines.lines[3].objections[0].code == 31950
+    assert lines.read() == 4

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.ulaw import decode_ulaw
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import MOST_STATUSES, Capture, CaptureError, Entry
+from twistream_kit.protocol.capture import (
+    MOST_ODD,
+    MOST_ODD_SIZE,
+    MOST_STATUSES,
+    Capture,
+    CaptureError,
+    Entry,
+)
 from twistream_kit.protocol.conversation import Conversation
 
 SID = "MZ00000000000000000000000000000001"
@@ -550,6 +557,44 @@ def test_file_of_version_1_has_no_reports(tmp_path):
     assert (capture.statuses, len(capture), capture.endings) == ([], 1, {"a#1": "cleared"})
 
 
+def an_odd_capture():
+    capture = a_capture(*FULL)
+    capture.note_odd(100.375, '{"event":"media","media":{"playload":"ü\\n"}}')
+    capture.note_odd(100.25, b"\xff\x00")
+    capture.note_odd(100.5, "not JSON")
+    return capture
+
+
+def test_odd_messages_are_kept_as_they_came_and_have_version_3(tmp_path):
+    capture = an_odd_capture()
+    path = capture.save(tmp_path / "call.jsonl", redact=False)
+    assert json.loads(path.read_text().splitlines()[0])["version"] == 3
+    loaded = Capture.load(path)
+    assert loaded.odd == sorted(capture.odd, key=lambda odd: odd[0])
+    assert len(loaded) == len(capture)
+    assert loaded.save(tmp_path / "again.jsonl", redact=False).read_bytes() == path.read_bytes()
+
+
+def test_file_with_odd_messages_that_was_cut_off_anywhere_is_read_up_to_there(tmp_path):
+    short = [(at, sound(SECOND[:9]) if m == sound(SECOND) else m) for at, m in FULL]
+    capture = a_capture(*short)
+    capture.note_odd(100.25, b"\xff\x00")
+    path = capture.save(tmp_path / "call.jsonl")
+    for kept, _ in cut_off(path):
+        path.write_bytes(kept)
+        assert Capture.load(path).odd in ([], [(0.25, b"\xff\x00")])
+
+
+def test_odd_messages_are_limited_in_number_and_size():
+    capture = Capture(SID)
+    for _ in range(MOST_ODD + 5):
+        capture.note_odd(0.0, "x")
+    assert len(capture.odd) == MOST_ODD
+    capture = Capture(SID)
+    capture.note_odd(0.0, "x" * (MOST_ODD_SIZE + 1))
+    assert capture.odd == []
+
+
 @pytest.mark.parametrize("at", ["NaN", "Infinity", "null", '"x"', "[]"])
 def test_line_with_a_time_that_is_none_is_refused(tmp_path, at):
     path = tmp_path / "call.jsonl"
@@ -627,9 +672,9 @@ def test_saving_replaces_a_file_as_a_whole(tmp_path):
         ("[]\n", "call.jsonl, line 1: this is not the header of a capture."),
         ('{"format":"har"}\n', "call.jsonl, line 1: this is not the header of a capture."),
         (
-            '{"format":"twistream-capture","version":3}\n',
+            '{"format":"twistream-capture","version":4}\n',
             (
-                "call.jsonl, line 1: the capture has version 3; this package reads up to 2. Read it"
+                "call.jsonl, line 1: the capture has version 4; this package reads up to 3. Read it"
                 " with a newer twistream-kit."
             ),
         ),

@@ -38,6 +38,22 @@ def test_other_stream_can_be_expected():
     assert review_capture(capture) == []
 
 
+def test_odd_messages_are_reviewed_as_they_came_also_from_a_redacted_file(tmp_path):
+    capture = a_capture((2.0, to_twilio.Mark(SID, "a")))
+    wrong = f'{{"event":"media","streamSid":"{SID}","media":{{"playload":"/////w=="}}}}'
+    for at, message in [(1.0, wrong), (1.5, wrong), (3.0, "no JSON"), (4.0, b"\xff\xfe")]:
+        capture.note_odd(at, message)
+    mistakes = review_capture(capture)
+    assert [(each.place, each.objection.code) for each in mistakes] == [
+        ("1.00 s and 1 more", 31951), ("3.00 s", 31951), ("4.00 s", 31950),
+    ]  # fmt: skip
+    assert "playload" in str(mistakes[0].objection)
+    loaded = Capture.load(capture.save(tmp_path / "call.jsonl"))
+    assert [(each.place, each.objection) for each in review_capture(loaded)] == [
+        (each.place, each.objection) for each in mistakes
+    ]
+
+
 def test_what_twilio_says_is_not_reviewed():
     assert review_capture(a_capture((1.0, from_twilio.Mark(OTHER, "a")))) == []
 

@@ -91,7 +91,7 @@ def test_stand_ins_have_the_shape_of_what_they_stand_for_and_are_the_same_everyw
 
 def test_keys_that_were_pressed_are_neutral_and_marks_named_after_them_too(text):
     assert re.findall(r'"digit":"(.)"', text) == ["0", "0"]
-    assert text.count('"name":"key#2"') == 2
+    assert text.count('"name":"key-1#2"') == 2
 
 
 def test_unknown_messages_are_redacted_and_keep_their_form(text):
@@ -169,15 +169,62 @@ def test_capture_itself_is_not_changed_by_saving_it(tmp_path):
         (f"re {CALL}", "re CA" + "0" * 31 + "1"),
         ("play Alice#1", "play redacted-1#1"),
         ("Alice in Aliceland", "redacted-1 in Aliceland"),
-        ("5#7", "key#7"),
+        ("5#7", "key-1#7"),
+        ("pressed-5", "pressed-key-1"),
+        ("55", "55"),
+        ("said_alice", "said_redacted-1"),
+        ("ALICE1", "redacted-1-1"),
+        ("c=%41lice&n=Bob%20B%C3%BC&CA1", "c=%41lice&n=redacted-1&CA1"),
+        ("Qm9iIELDvA==", "redacted-1=="),
+        (CALL.lower(), "ca" + "0" * 31 + "1"),
+        (CALL[2:], "0" * 31 + "1"),
+        (f"call{CALL}", "callCA" + "0" * 31 + "1"),
+        (f"x%2F{CALL}", "x%2FCA" + "0" * 31 + "1"),
+        ("card 4111 1111 1111 1111", "card 1555 0100 0000 0001"),
+        ("call#14155550142", "call#15550100001"),
         ("6", "6"),
-        ("12345678901234567890", "12345678901234567890"),  # sixteen digits and more are no number
+        ("12345678901234567890", "12345678901234567890"),  # twenty digits and more are no number
     ],
 )
 def test_marks_are_redacted_inside_their_names(name, expected):
-    start = from_twilio.Start(SID, custom_parameters={"a": "Alice"})
+    start = from_twilio.Start(SID, custom_parameters={"a": "Alice", "b": "Bob Bü"})
     redaction = redacted(start, from_twilio.Dtmf(SID, "5"))
     assert redaction.mark(name) == expected
+
+
+def test_keys_pressed_in_a_row_are_found_in_every_text_and_stay_different():
+    redaction = redacted(*(from_twilio.Dtmf(SID, key) for key in "48215#"))
+    assert redaction.text("the pin is 4821, not 1284, on 17 May") == (
+        "the pin is key-1, not 1284, on 17 May"
+    )
+    assert redaction.mark("pin#4821") == "pin#key-1"
+    assert [redaction.mark(name) for name in ("4", "8", "9")] == ["key-2", "key-3", "9"]
+
+
+def test_unknown_messages_hide_keys_numbers_and_values_of_any_form():
+    message = unknown({
+        "Digits": 4821, "dtmf": "77", "n": 14155550142.0, "share": 0.123456789,
+        "customParameters": {"deep": {"name": "Alice"}, "list": ["Bob"]},
+    })  # fmt: skip
+    again = json.loads(redacted(message).message(message))
+    assert (again["Digits"], again["dtmf"], again["share"]) == (0, "00", 0.123456789)
+    assert again["n"] == 15550100001.0
+    assert again["customParameters"] == {"deep": {"name": "redacted-1"}, "list": ["redacted-2"]}
+
+
+def test_odd_messages_are_redacted_whether_they_are_json_text_or_bytes():
+    redaction = redacted(START)
+    message = json.dumps({"event": "media", "streamSid": SID, "media": {"playload": "/+///w=="},
+                          "to": NUMBER, "who": "Mrs. Alice Example"})  # fmt: skip
+    expected = (
+        '{"event":"media","streamSid":"MZ' + "0" * 31 + '1","media":{"playload":"/+///w=="},'
+        '"to":"+15550100001","who":"redacted-1"}'
+    )
+    assert redaction.odd(message) == expected
+    assert redaction.odd(message.encode()) == expected.encode()
+    assert redaction.odd(f"{{{CALL} tok_5f3a") == "{CA" + "0" * 31 + "1 redacted-2"
+    assert redaction.odd(b"\xff" + NUMBER.encode()) == b"\xff" + NUMBER.encode()
+    assert redaction.odd("[" * 100_000) == "[" * 100_000
 
 
 def test_short_values_are_replaced_where_they_are_parameters_alone():

@@ -296,3 +296,15 @@ def test_a_wrong_argument_is_refused_at_once_in_words(arguments, error, text):
     with pytest.raises(error, match=text):
         simulate_call(**{"url": "ws://127.0.0.1:1/", **arguments})
     assert threading.active_count() <= before
+
+
+async def test_what_twilio_would_drop_is_kept_in_the_capture_as_it_came():
+    async def answer(socket):
+        async for text in socket:
+            if '"start"' in text:
+                await socket.send("no JSON at all")
+
+    async with serve(answer, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        report = await simulate_call(f"ws://127.0.0.1:{port}/media", seconds=0.3)
+    assert [message for _, message in report.capture.odd] == ["no JSON at all"]

@@ -164,7 +164,8 @@ class Crossing:
             await self._stream(server, head, early)
             return
         how = f"refused a stream with HTTP {status}" if status else "did not answer a handshake"
-        logger.warning("your server %s; Twilio would log 31920", how)
+        hint = "" if status or self._way.upstream.is_secure else "; is its address wss, not ws?"
+        logger.warning("your server %s; Twilio would log 31920%s", how, hint)
         rest = asyncio.create_task(_pass_rest(server, self._client))
         client = asyncio.create_task(self._client.read_out())
         try:

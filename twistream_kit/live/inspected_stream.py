@@ -1,7 +1,7 @@
 """One stream that passes through an inspector: what was said on it, and what is wrong with it.
 
 Nothing here has a hand in the traffic.  What Twilio says, and what it would obey, stands in the
-capture; what could not be taken into it stands in the findings alone.
+capture as messages; what is at fault stands beside them as it came, and in the findings.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class InspectedStream:
     Made by `Inspector`.  It may be read from any thread; there is nothing to command.
 
     Attributes:
-        capture: Everything that passed and was understood, as a `Capture`; of your server's
-            messages those with the right SID.
+        capture: Everything that passed, as a `Capture`; of your server's messages those that
+            Twilio would not understand, or not take as theirs, stand under `Capture.odd`.
         closed: A `Pending` with the `InspectedEnd`.
         trouble: What has befallen the way to it, such as the loss of the tunnel, or empty.
     """
@@ -173,6 +173,8 @@ class InspectedStream:
                 # The review of the whole stream says what is wrong with the sound, and says more.
                 objections = [each for each in objections if each.code is not None]
             self._findings.note(at - self.capture.started, "server", objections, message)
+            if objections:
+                self.capture.note_odd(at, message)
         if parsed is not None and is_addressed:
             self._take_obeyed(parsed, message, at)
 

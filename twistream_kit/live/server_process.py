@@ -19,8 +19,21 @@ logger = logging.getLogger("twistream_kit.live")
 READY_SECONDS = 30.0
 """How long a server may take to say where it listens; large frameworks need some seconds."""
 
-FIRST_ADDRESS = r"\b(?:https?|wss?)://[^\s'\"<>]+"
-"""The first address in the output: uvicorn, hypercorn, Flask, Node and Go print one."""
+FIRST_ADDRESS = r"\b(?:https?|wss?)://[^\s'\"<>/?#]+:\d+(?:/[^\s'\"<>]*)?"
+"""The first address with a port: uvicorn, hypercorn, Flask, Node and Go print one.
+
+Without a port it is a link to somebody's documentation, mostly.
+"""
+
+NOT_FOUND = 127
+"""What the guard ends with, as a shell does, if there is no such program."""
+
+_OWN_WAY = "if it prints its address in a way of its own, say ready=r'…' with that as its group"
+_HELD_BACK = "If it runs, it may hold its output back: have it flush what it prints"
+_LOOK_FOR_IT = (
+    "Look whether it is installed, and whether this kernel's PATH leads to it; for one of Python's "
+    "modules say [sys.executable, '-m', 'uvicorn', …]"
+)
 
 _SHOWN_LINES = 5
 
@@ -36,7 +49,8 @@ class ServerProcess:
         path: Where its streams connect.
         ready: What to look for in its output: a regular expression whose first group, or else the
             whole, is its address, such as ``http://127.0.0.1:8000``, or the port alone.
-        environment: Changes to the environment it gets, which is ours; None takes one away.
+        environment: Changes to the environment it gets, which is ours with ``PYTHONUNBUFFERED=1``;
+            None takes one away.
 
     Attributes:
         start_seconds: How long `kit.start` is to wait for it.
@@ -88,7 +102,8 @@ class ServerProcess:
 
     async def __aenter__(self) -> Self:
         # Unlike a tunnel's, it is the user's own program, and may need all that the user has set.
-        environment = {**os.environ, **self._environment}
+        # A Python program that writes to a pipe keeps its address to itself for 8 kB.
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self._environment}
         self._process = ChildProcess(self._command, environment=environment)
         try:
             self._url = await self._becomes_ready(self._process)
@@ -110,26 +125,35 @@ class ServerProcess:
     async def _becomes_ready(self, process: ChildProcess) -> str:
         match: re.Match[str] | None = None
         why = f"did not say where it listens within {READY_SECONDS:g} s"
+        fix = f"{_HELD_BACK}; {_OWN_WAY}"
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await process.start()
                 match = await process.find(self._ready)
                 if match is None:
-                    why = f"ended with {await process.exited} before it said where it listens"
+                    code = await process.exited
+                    why = f"ended with {code} before it said where it listens"
+                    fix = _LOOK_FOR_IT if code == NOT_FOUND else "Run the command in a terminal"
         except TimeoutError:
             pass
-        if match is not None:
-            return _stream_url(match[1] if match.re.groups else match[0], self._path)
+        if match is None:
+            raise self._not_ready(process, why, fix)
+        found = match[1] if match.re.groups else match[0]
+        try:
+            return _stream_url(found, self._path)
+        except ValueError:
+            why = f"said {found!r}, which is no address"
+            fix = "Say ready=r'…' with its address, or its port alone, as the group"
+            raise self._not_ready(process, why, fix) from None
+
+    def _not_ready(self, process: ChildProcess, why: str, fix: str) -> TwistreamError:
         said = " | ".join(process.lines[-_SHOWN_LINES:]) or "nothing"
-        raise TwistreamError(
-            f"{self._command[0]} {why}",
-            consequence=f"Its last words: {said}",
-            fix="Run the command in a terminal; if it prints its address in a way of its own, "
-            "say ready=r'…' with the address as its group",
-        )
+        problem = f"{self._command[0]} {why}"
+        return TwistreamError(problem, consequence=f"Its last words: {said}", fix=fix)
 
 
 def _stream_url(found: str, path: str) -> str:
+    found = found.rstrip(".,;:!)]}")  # the end of the sentence in which it stood
     if found.isdigit():
         found = f"127.0.0.1:{found}"
     parts = urlsplit(found if "://" in found else f"http://{found}")

@@ -104,9 +104,14 @@ class Upstream:
             reason = getattr(error, "verify_message", "") or error.reason or type(error).__name__
             raise Unreachable(31910, f"TLS failed ({reason})") from None
         except ConnectionRefusedError:
-            problem = "the connection was refused; does the server run, and on this port?"
+            problem = "the connection was refused: it does not run, or not on this port"
             raise Unreachable(31902, problem) from None
         except gaierror:
             raise Unreachable(31904, "its name is not known") from None
+        except ConnectionResetError:
+            broken = "it broke the connection off"
+            problem = f"{broken} before TLS began; is it ws, not wss?" if secure else broken
+            raise Unreachable(31904, problem) from None
         except OSError as error:
-            raise Unreachable(31904, str(error.strerror or error)) from None
+            reason = str(error.strerror or error) or type(error).__name__
+            raise Unreachable(31904, reason) from None

@@ -6,7 +6,7 @@ What only shows over many media messages, such as clicks where they meet, has a 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from twistream_kit.live.findings import Finding
@@ -94,7 +94,7 @@ class LogLines:
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
         self._read = 0
-        self._number = 0
+        self._number = self._n_odd = 0
         self._known: set[tuple[object, ...]] = set()
         self._sound = SoundReview(capture.stream_sid)
         self._lines: deque[LogLine] = deque(maxlen=KEPT_LINES)
@@ -106,14 +106,15 @@ class LogLines:
         """The last lines as they stand, oldest first."""
         return list(self._lines)
 
-    def read(self, findings: Iterable[Finding] = ()) -> int:
+    def read(self, findings: Iterable[Finding] | None = None) -> int:
         """Take in what has passed since; return the number of the newest line.
 
         Args:
             findings: What an inspector objected to and the capture does not show, since the last
-                time this was asked, oldest first.
+                time this was asked, oldest first.  Without an inspector, what the capture kept
+                of messages that are none is reviewed here.
         """
-        waiting = deque(findings)
+        waiting = deque(self._odd_ones() if findings is None else findings)
         passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
         for entry in self._capture.kept_since(self._read):
             while waiting and waiting[0].at < entry.at:
@@ -124,6 +125,17 @@ class LogLines:
             self._tell(finding)
         self.unkept = max(0, passed - self._read)
         return self._number
+
+    def _odd_ones(self) -> Iterator[Finding]:
+        odd = self._capture.odd[self._n_odd :]
+        self._n_odd += len(odd)
+        for at, message in odd:
+            found = review(message, stream_sid=self._capture.stream_sid or None)
+            news = tuple(each for each in found if mistake_in(each) not in self._known)
+            self._known |= {mistake_in(each) for each in news}
+            if news:
+                text = message if isinstance(message, str) else repr(message)
+                yield Finding(at, "server", news, _shown(text))
 
     def _take(self, entry: Entry) -> None:
         message = entry.message

@@ -136,9 +136,9 @@ class StreamLog(anywidget.AnyWidget):
         self.state = self._state_in_words()
         return not is_over
 
-    def _new_findings(self) -> list[Finding]:
+    def _new_findings(self) -> list[Finding] | None:
         if not isinstance(self._stream, InspectedStream):
-            return []
+            return None
         new = self._stream.findings[self._n_findings :]
         self._n_findings += len(new)
         return [finding for finding in new if not finding.in_capture]

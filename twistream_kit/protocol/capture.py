@@ -38,6 +38,9 @@ KEEP_SECONDS = 900.0
 MOST_STATUSES = 1000
 """How many reports of a call are kept; there are about eight."""
 
+MOST_ODD, MOST_ODD_SIZE = 1000, 8_000_000
+"""How many odd messages are kept, and of what size in all; the same mistake is in most of them."""
+
 
 class Capture:
     """One stream as timed messages; one thread appends, any thread may read meanwhile.
@@ -67,6 +70,8 @@ class Capture:
         self._bare = BareMedia()
         self.endings: dict[str, Ending] = {}
         self._statuses: list[tuple[float, str]] = []
+        self._odd: list[tuple[float, str | bytes]] = []
+        self._odd_room = MOST_ODD_SIZE
         room = int(keep_seconds * BYTES_PER_SECOND)
         self._room: dict[type, int] = {from_twilio.Media: room, to_twilio.Media: room}
 
@@ -95,6 +100,8 @@ class Capture:
         capture.endings.update(stored.endings)
         for at, name in stored.statuses:
             capture.note_status(at, name)
+        for at, message in stored.odd:
+            capture.note_odd(at, message)
         return capture
 
     def save(self, path: str | os.PathLike[str], *, redact: bool = True) -> Path:
@@ -114,7 +121,7 @@ class Capture:
                 False writes everything as it was.
         """
         header = Header(self.stream_sid, self.call_sid, self.keep_seconds, redact or self.redacted)
-        contents = Contents(self.entries, self.statuses, self.endings)
+        contents = Contents(self.entries, self.statuses, self.endings, self.odd)
         return write_capture(Path(path), header, contents)
 
     def append(self, message: Message, at: float) -> None:
@@ -143,6 +150,25 @@ class Capture:
         """
         if len(self._statuses) < MOST_STATUSES:
             self._statuses.append((at, name))
+
+    def note_odd(self, at: float, message: str | bytes) -> None:
+        """Keep a message of the server as it came, because what is appended of it is not all.
+
+        Args:
+            at: When, in monotonic seconds.
+            message: What Twilio cannot read, or what is for another stream, or holds too much.
+        """
+        if len(self._odd) < MOST_ODD and len(message) <= self._odd_room:
+            self._odd_room -= len(message)
+            self._odd.append((at, message))
+
+    @property
+    def odd(self) -> list[tuple[float, str | bytes]]:
+        """Messages of the server as they came, in the order of time, of those that are at fault.
+
+        Seconds from the start, and the message.  A new list each time.
+        """
+        return [(at - self.started, message) for at, message in list(self._odd)]
 
     @property
     def statuses(self) -> list[tuple[float, str]]:

@@ -3,23 +3,26 @@
     {"format":"twistream-capture","version":1,"streamSid":"MZ...","callSid":"CA...","keepSeconds":900.0}
     {"at":-1.200000,"status":"ringing"}
     {"at":0.000210,"from":"twilio","message":{"event":"start",...}}
+    {"at":0.310220,"odd":"{...}"}
     {"at":901.020113,"from":"server","size":160,"message":{"event":"media",...,"payload":""}}
     {"endings":{"greeting#1":"cleared",...}}
 
 The messages stand as they are on the wire, or as `Redaction` leaves them if the header says
 ``"redacted":true``.  ``size`` is there only where sound was not kept.  A line with ``status`` is
-what Twilio reported of the call at that time.  The last line, if it is there, says how the marks
-ended, which the wire does not.
+what Twilio reported of the call at that time.  One with ``odd``, or in base64 ``oddBytes``, is a
+message of the server as it came, because something is wrong with it.  The last line, if it is
+there, says how the marks ended, which the wire does not.
 
-Lines with ``status`` came with version 2.  A file without them is written as version 1, which it
-is; a reader that knows only version 1 would take such a line for damage, and so refuses the file by
-its version and says why.
+Lines with ``status`` came with version 2, those with ``odd`` with version 3.  A file without them
+is written as version 1, which it is; a reader that knows only version 1 would take such a line for
+damage, and so refuses the file by its version and says why.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +39,7 @@ from twistream_kit.protocol.outcomes import Ending, is_ending
 from twistream_kit.protocol.redaction import Redaction
 
 FORMAT = "twistream-capture"
-VERSION = 2
+VERSION = 3
 
 
 class CaptureError(TwistreamError, ValueError):
@@ -78,11 +81,13 @@ class Contents:
         entries: The messages, in the order in which they passed.
         statuses: What was reported of the call, in the order of time: seconds and Twilio's word.
         endings: How the marks ended.
+        odd: Messages of the server as they came, in the order of time: seconds and the message.
     """
 
     entries: list[Entry] = field(default_factory=list)
     statuses: list[tuple[float, str]] = field(default_factory=list)
     endings: dict[str, Ending] = field(default_factory=dict)
+    odd: list[tuple[float, str | bytes]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +99,14 @@ class Stored:
         bare: Media messages whose sound was not kept.
         statuses: What was reported of the call: seconds and Twilio's word.
         endings: How the marks ended.
+        odd: Messages of the server as they came: seconds and the message.
     """
 
     whole: list[Kept] = field(default_factory=list)
     bare: BareMedia = field(default_factory=BareMedia)
     statuses: list[tuple[float, str]] = field(default_factory=list)
     endings: dict[str, Ending] = field(default_factory=dict)
+    odd: list[tuple[float, str | bytes]] = field(default_factory=list)
 
 
 def write_capture(path: Path, header: Header, contents: Contents) -> Path:
@@ -108,7 +115,7 @@ def write_capture(path: Path, header: Header, contents: Contents) -> Path:
     replaced = redaction.text if redaction else str
     first: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION if contents.statuses else 1,
+        "version": VERSION if contents.odd else 2 if contents.statuses else 1,
         "streamSid": replaced(header.stream_sid),
         "callSid": replaced(header.call_sid),
         "keepSeconds": header.keep_seconds,
@@ -129,17 +136,30 @@ def write_capture(path: Path, header: Header, contents: Contents) -> Path:
 def _lines(contents: Contents, redaction: Redaction | None) -> Iterator[str]:
     """Yield what happened by time, so that a file cut off is whole up to there."""
     replaced = redaction.text if redaction else str
-    statuses = deque((at, replaced(name)) for at, name in contents.statuses)
+    odd = redaction.odd if redaction else _as_it_is
+    beside = [(at, _beside_line(at, "status", replaced(name))) for at, name in contents.statuses]
+    beside += [(at, _odd_line(at, odd(message))) for at, message in contents.odd]
+    waiting = deque(sorted(beside, key=lambda each: each[0]))
     for entry in contents.entries:
-        while statuses and statuses[0][0] <= entry.at:
-            yield _status_line(*statuses.popleft())
+        while waiting and waiting[0][0] <= entry.at:
+            yield waiting.popleft()[1]
         yield _line(entry, redaction)
-    for status in statuses:
-        yield _status_line(*status)
+    for _, line in waiting:
+        yield line
 
 
-def _status_line(at: float, name: str) -> str:
-    return f'{{"at":{at:.6f},"status":{_dumps(name)}}}'
+def _as_it_is(message: str | bytes) -> str | bytes:
+    return message
+
+
+def _odd_line(at: float, message: str | bytes) -> str:
+    if isinstance(message, str):
+        return _beside_line(at, "odd", message)
+    return _beside_line(at, "oddBytes", b64encode(message).decode())
+
+
+def _beside_line(at: float, what: str, text: str) -> str:
+    return f'{{"at":{at:.6f},"{what}":{_dumps(text)}}}'
 
 
 def _line(entry: Entry, redaction: Redaction | None) -> str:
@@ -217,6 +237,10 @@ def _take(stored: Stored, row: dict[str, Any]) -> None:
         stored.endings.update(_known(row["endings"]))
     elif "status" in row:
         stored.statuses.append((_time(row), str(row["status"])))
+    elif "odd" in row:
+        stored.odd.append((_time(row), str(row["odd"])))
+    elif "oddBytes" in row:
+        stored.odd.append((_time(row), b64decode(row["oddBytes"], validate=True)))
     else:
         _take_message(stored, row)
 

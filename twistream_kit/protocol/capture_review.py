@@ -44,11 +44,14 @@ def review_capture(capture: Capture, *, stream_sid: str | None = None) -> list[M
     """
     expected = stream_sid or capture.stream_sid or None
     found: dict[tuple[int | None, str, str], Mistake] = {}
-    for entry in capture.entries:
-        if entry.sender != "server" or not entry.is_kept:
-            continue
-        for objection in review(entry.message.to_json(), stream_sid=expected):
-            mistake = found.setdefault(_key(objection), Mistake(objection, entry.at, 0))
+    sent: list[tuple[float, str | bytes]] = [
+        (entry.at, entry.message.to_json())
+        for entry in capture.entries
+        if entry.sender == "server" and entry.is_kept
+    ]
+    for at, message in sorted([*sent, *capture.odd], key=lambda each: each[0]):
+        for objection in review(message, stream_sid=expected):
+            mistake = found.setdefault(_key(objection), Mistake(objection, at, 0))
             mistake.times += 1
     for objection in review_sound(capture):
         found.setdefault(_key(objection), Mistake(objection, None))

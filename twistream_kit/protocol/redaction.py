@@ -5,10 +5,11 @@ wherever it stands, so that a redacted capture replays and adds up as the origin
 
 - SIDs (two letters and hex digits, PROTOCOL.md §1.7) become ``CA000...1``, ``CA000...2`` ...;
 - telephone numbers, seven digits or more in whatever notation, become ``+15550100001`` ...;
-- values of ``<Parameter>`` (§1.4) become ``redacted-1`` ...; their names stay;
+- values of ``<Parameter>`` (§1.4) become ``redacted-1`` ...; their names stay.  Elsewhere they are
+  found in capitals too, percent-encoded for a URL, and in base64 by themselves;
 - keys that the caller pressed all become ``0``, because card numbers are typed;
 - marks are named by programs, often after such things: numbers, SIDs and values are replaced
-  inside their names, and one that is called after a single key that was pressed becomes ``key``.
+  inside their names, and keys that were pressed one after the other become ``key-1`` ....
 
 The sound is not changed, and the voices are in it; no text can take them out.
 """
@@ -17,9 +18,11 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode, urlsafe_b64encode
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture_entry import Entry, Message
@@ -28,21 +31,33 @@ from twistream_kit.protocol.outbox import UNNAMED
 NEUTRAL_KEY = "0"
 """What stands for every key that was pressed."""
 
-_SID = r"(?<![A-Za-z0-9])[A-Z]{2}[0-9a-fA-F]{16,64}(?![A-Za-z0-9])"
-"""Also one that was cut short or doubled on its way."""
+_ENCODED = "(?<=%[0-9A-Fa-f]{2})"
+"""Behind a sign that is percent-encoded, whose last letter belongs to nothing."""
 
-_NUMBER = r"(?<!\d)\+?\(?\d(?:[ ()./-]{0,2}\d){6,14}(?!\d)"
-"""E.164 has at most fifteen digits; people put spaces, dots, dashes and brackets between them."""
+_HEX = "[0-9a-fA-F]"
+_SID = (
+    f"(?:(?<![A-Z0-9])|{_ENCODED})[A-Z]{{2}}{_HEX}{{16,64}}(?!{_HEX})"
+    f"|(?<![A-Za-z0-9])(?:[a-z]{{2}})?{_HEX}{{32}}(?![A-Za-z0-9])"
+)
+"""Also one that was cut short or doubled on its way, or put into small letters, and one without its
+two letters: 32 hex digits are a token or an identity whatever else they are."""
+
+_NUMBER = r"(?<!\d)\+?\(?\d(?:[ ()./-]{0,2}\d){6,18}(?!\d)"
+"""E.164 has at most fifteen digits, a payment card nineteen; people put spaces, dots, dashes and
+brackets between them."""
+
+_FEW_KEYS = 4
+"""As many keys in a row are recognised in any text; in the name of a mark a single one is."""
 
 _LEAST_VALUE = 3
 """A value shorter than this is replaced only where it is a parameter, not inside other texts."""
 
-_SUFFIX = re.compile(r"(?P<name>.*?)(?P<suffix>(?:#\d+(?:@\d+s)?)?)", re.DOTALL)
-"""What the outbox adds to the name of a mark."""
+_SUFFIX = re.compile(r"(?P<name>.*?)(?P<suffix>(?:#(?P<count>\d{1,6})(?:@\d+s)?)?)", re.DOTALL)
+"""What the outbox adds to the name of a mark; seven digits would be somebody's number."""
 
 _AS_THEY_ARE = frozenset({"event", "payload", "sequenceNumber", "chunk", "timestamp", "track"})
 _PARAMETERS = frozenset({"customParameters", "parameters"})
-_KEYS = frozenset({"digit", "digits"})
+_KEYS = frozenset({"digit", "digits", "dtmf"})
 
 
 class Redaction:
@@ -57,14 +72,16 @@ class Redaction:
         self._stand_ins: dict[str, str] = {}
         self._counts = Counter[str]()
         values: dict[str, None] = {}
-        self._pressed: set[str] = set()
+        pressed: list[str] = []
         for entry in entries:
             if isinstance(entry.message, from_twilio.Start):
                 values |= dict.fromkeys(entry.message.custom_parameters.values())
             elif isinstance(entry.message, from_twilio.Dtmf):
-                self._pressed.add(entry.message.digit)
+                pressed.append(entry.message.digit)
+        self._pressed = "".join(pressed)
         self._sid_or_number = re.compile(f"(?P<sid>{_SID})|(?P<number>{_NUMBER})")
-        self._anywhere = self._expression(values)
+        self._anywhere = self._expression(values, _FEW_KEYS)
+        self._in_marks = self._expression(values, 1)
 
     def text(self, text: str) -> str:
         """Replace what is to be replaced inside any text."""
@@ -74,9 +91,11 @@ class Redaction:
         """Replace inside the name of a mark; what makes it unique on the wire stays."""
         found = _SUFFIX.fullmatch(wire_name)
         name, suffix = (found["name"], found["suffix"]) if found else (wire_name, "")
+        if found and len(found["count"] or "") >= _FEW_KEYS and found["count"] in self._pressed:
+            name, suffix = wire_name, ""
         if suffix and name == UNNAMED:
             return wire_name
-        return ("key" if name in self._pressed else self.text(name)) + suffix
+        return self._in_marks.sub(self._stand_in, name) + suffix
 
     def message(self, message: Message) -> str:
         """Return the JSON of a message, redacted."""
@@ -89,30 +108,56 @@ class Redaction:
             return text.replace(f'"streamSid":{json.dumps(sid)}', f'"streamSid":"{stand_in}"')
         return json.dumps(self._value(json.loads(text), ""), separators=(",", ":"))
 
-    def _expression(self, values: Iterable[str]) -> re.Pattern[str]:
-        longest_first = sorted((v for v in values if len(v) >= _LEAST_VALUE), key=len, reverse=True)
-        whole = "|".join(map(re.escape, longest_first)) or "(?!)"
-        return re.compile(f"(?P<value>(?<!\\w)(?:{whole})(?!\\w))|{self._sid_or_number.pattern}")
+    def odd(self, message: str | bytes) -> str | bytes:
+        """Redact a message that is none, as far as it is text."""
+        if isinstance(message, bytes):
+            try:
+                text = message.decode()
+            except UnicodeDecodeError:
+                return message  # bare sound, mostly
+            return self._odd(text).encode()
+        return self._odd(message)
+
+    def _odd(self, text: str) -> str:
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError):
+            return self.text(text)
+        return json.dumps(self._value(content, ""), separators=(",", ":"))
+
+    def _expression(self, values: Iterable[str], least_keys: int) -> re.Pattern[str]:
+        spelled = {form for value in values if len(value) >= _LEAST_VALUE for form in _forms(value)}
+        longest_first = sorted(spelled, key=lambda form: (-len(form), form))
+        whole = "|".join(map(_bounded, longest_first)) or "(?!)"
+        keys = rf"(?<!\d)\d{{{least_keys},6}}(?!\d)"
+        found = f"(?P<value>(?i:{whole}))|{self._sid_or_number.pattern}|(?P<keys>{keys})"
+        return re.compile(found)
 
     def _value(self, value: Any, key: str, inside: str = "") -> Any:
         match value:
             case dict():
                 return {
-                    name if key in _PARAMETERS else self._bare(name): self._value(each, name, key)
+                    name if key in _PARAMETERS else self._bare(name): self._value(
+                        each, name, inside if inside in _PARAMETERS else key
+                    )
                     for name, each in value.items()
                 }
             case list():
                 return [self._value(each, key, inside) for each in value]
             case str() if inside in _PARAMETERS:
                 return self._parameter(value)
-            case str() if key in _KEYS:
+            case str() if key.lower() in _KEYS:
                 return NEUTRAL_KEY * len(value)
+            case int() if not isinstance(value, bool) and key.lower() in _KEYS:
+                return 0
             case str() if (inside, key) == ("mark", "name"):
                 return self.mark(value)
             case str() if key not in _AS_THEY_ARE:
                 return self.text(value)
             case int() if not isinstance(value, bool) and key not in _AS_THEY_ARE:
                 return int(self._bare(str(value)))
+            case float() if value.is_integer() and key not in _AS_THEY_ARE:
+                return float(self._bare(f"{value:.0f}"))
         return value
 
     def _bare(self, text: str) -> str:
@@ -126,11 +171,16 @@ class Redaction:
 
     def _stand_in(self, found: re.Match[str]) -> str:
         text = found[0]
-        if self._sid_or_number.fullmatch(text) is None:
-            return self._named("redacted-{}", text)
-        if text[0].isupper():
-            return self._named(f"{text[:2]}{{:0{len(text) - 2}x}}", text)
-        return self._number(text)
+        if found.lastgroup == "keys":
+            return self._named("key-{}", text) if text in self._pressed else text
+        whole = self._sid_or_number.fullmatch(text)
+        if whole is None:
+            is_before_digit = found.string[found.end() : found.end() + 1].isdigit()
+            return self._named("redacted-{}", text) + ("-" if is_before_digit else "")
+        if whole["number"]:
+            return self._number(text)
+        letters = "" if len(text) == 32 else text[:2]
+        return self._named(f"{letters}{{:0{len(text) - len(letters)}x}}", text)
 
     def _number(self, text: str) -> str:
         digits = re.sub(r"\D", "", text)
@@ -150,3 +200,24 @@ class Redaction:
             self._counts[form] += 1
             stand_in = self._stand_ins[text] = form.format(self._counts[form])
         return stand_in
+
+
+def _forms(value: str) -> Iterator[str]:
+    """Yield how a value may stand in a text that a program has made of it."""
+    yield value
+    yield quote(value, safe="")
+    yield quote_plus(value)
+    for encode in (b64encode, urlsafe_b64encode):
+        yield encode(value.encode(errors="replace")).decode().rstrip("=")
+
+
+def _bounded(form: str) -> str:
+    """Return the expression of a value that is no part of a longer word or number."""
+    first, last = map(_like, (form[0], form[-1]))
+    before = f"(?:(?<!{first})|{_ENCODED})" if first else ""
+    return before + re.escape(form) + (f"(?!{last})" if last else "")
+
+
+def _like(sign: str) -> str:
+    """Return the expression of what would make a longer word or number of it; may be empty."""
+    return r"[^\W\d_]" if sign.isalpha() else r"\d" if sign.isdigit() else ""

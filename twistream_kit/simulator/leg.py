@@ -49,6 +49,7 @@ class StreamLeg:
     Attributes:
         playout: The audio that waits to be heard.
         on_message: Called with each message that was obeyed and its time, if not None.
+        on_dropped: Called with each message that was not, as it came, and its time, if not None.
         broken: Whether the server broke a rule that ends the stream.
     """
 
@@ -80,6 +81,7 @@ class StreamLeg:
         self.playout = PlayoutBuffer()
         self._judge = Judge(stream_sid, self.behaviour)
         self.on_message: Callable[[to_twilio.Message, float], None] | None = None
+        self.on_dropped: Callable[[str | bytes, float], None] | None = None
         self.broken = False
         self._sequence = 0
         self._chunk = 0
@@ -154,6 +156,8 @@ class StreamLeg:
             return []
         obeyed = self._judge.judge(message, now)
         if obeyed is None:
+            if self.on_dropped is not None:
+                self.on_dropped(message, now)
             return []
         if self.on_message is not None:
             self.on_message(obeyed, now)
