@@ -64,12 +64,14 @@ class SoundReview:
 
     Args:
         stream_sid: The name of the stream; only spreads the work of many over time.
+        at_leisure: Whether `sent` leaves all listening, which costs milliseconds, to `listen`.
 
     Attributes:
         found: Each objection with how many messages it applied to.
     """
 
-    def __init__(self, stream_sid: str = "") -> None:
+    def __init__(self, stream_sid: str = "", *, at_leisure: bool = False) -> None:
+        self._at_leisure = at_leisure
         self.found: Counter[Objection] = Counter()
         self._kinds: dict[tuple[str, str], Objection] = {}
         self._pace = SendingPace()
@@ -99,12 +101,21 @@ class SoundReview:
             self._listening += map(self._listen, self._window.add(payload))
         else:
             self._window.interrupt()
-        if self._listening:
+        if self._listening and not self._at_leisure:
             new += self._heard(is_to_the_end=len(payload) >= _WHOLE_CLIP)
         if pace := self._pace.sent(payload, at):
             found = [*found, pace]
         found = [*found, *self._counted(len(payload))]
         return [*new, *self._new(found)] if found else new
+
+    @property
+    def has_more_to_hear(self) -> bool:
+        """Whether `listen` would do something."""
+        return bool(self._listening)
+
+    def listen(self) -> list[Objection]:
+        """Do one step of listening, about a millisecond; return what is newly objected to."""
+        return self._heard(is_to_the_end=False)
 
     def cleared(self, at: float) -> None:
         """Note that a clear was sent."""

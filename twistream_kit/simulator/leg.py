@@ -163,6 +163,10 @@ class StreamLeg:
             self.on_message(obeyed, now)
         return [self._mark(name) for name in self._obey(obeyed)]
 
+    def listen(self, now: float) -> bool:
+        """Listen on to the server's sound, if there is time; return whether something was found."""
+        return self._judge.listen(now)
+
     def press(self, digit: str) -> list[from_twilio.Message]:
         """Press a key.  Only a bidirectional stream is told of it (§1.1, §1.2).
 

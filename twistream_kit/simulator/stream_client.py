@@ -117,6 +117,8 @@ class StreamClient:
                 messages = [m for m in messages if not isinstance(m, from_twilio.Media)]
                 self.dropped -= len(messages)
             self._send(messages, now)
+        if self.leg.listen(now):
+            self._log_warnings()
         return heard
 
     def press(self, digit: str) -> None:
