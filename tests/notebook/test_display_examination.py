@@ -63,3 +63,9 @@ def test_a_name_that_looks_like_markup_is_shown_as_a_name():
     html = html_of(examine(Clip(Clip.tone(440, 0.1).payload, "<script>alert(1)</script>")))
     assert "<script" not in html
     assert "&lt;script&gt;" in html
+
+
+def test_code_in_the_advice_is_set_as_code():
+    html = html_of(examine(Clip.tone(440, 1.0)))
+    assert "`" not in html
+    assert "<code" in html

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twistream_kit.audio.examination import Examination, Finding
 from twistream_kit.errors import sentences
-from twistream_kit.notebook.markup import EMPTY, Html, joined, paragraph, strong, table
+from twistream_kit.notebook.markup import EMPTY, Html, code, joined, paragraph, strong, table
 from twistream_kit.notebook.player import player
 
 MOST_PLAYED_BYTES = 4_000_000
@@ -13,7 +13,7 @@ MOST_PLAYED_BYTES = 4_000_000
 
 def show_examination(examination: Examination) -> Html:
     """A table of findings, the verdict, and players for before, after and the header's click."""
-    heads = ("", "what was looked at", "what was found")
+    heads = ("verdict", "what was looked at", "what was found")
     rows = [
         (finding.severity, finding.subject, _story(finding)) for finding in examination.findings
     ]
@@ -26,7 +26,14 @@ def show_examination(examination: Examination) -> Html:
 
 def _story(finding: Finding) -> Html:
     more = sentences(finding.consequence, finding.fix)
-    return joined(paragraph(sentences(finding.problem)), paragraph(more) if more else EMPTY)
+    problem = paragraph(_with_code(sentences(finding.problem)))
+    return joined(problem, paragraph(_with_code(more)) if more else EMPTY)
+
+
+def _with_code(sentence: str) -> Html:
+    """Set what stands between backticks in the font of code."""
+    parts = sentence.split("`")
+    return joined(*(code(part) if n % 2 else part for n, part in enumerate(parts)))
 
 
 def _players(examination: Examination) -> Html:
