@@ -342,7 +342,8 @@ async def host():
             heads = []
 
             async def talk(reader, writer):
-                running.callback(writer.transport.abort)
+                # The writer itself is kept: one that is let go closes its connection (3.13).
+                running.callback(lambda: writer.transport.abort())
                 heads.append(await reader.read(65_536))
                 if answer is not None:
                     writer.write(answer)
@@ -369,7 +370,7 @@ class TestKnock:
             "Content-Length: 0\r\n\r\n".encode()
         )
         assert 300 <= await in_thread(knock, f"ws://{address}/media", "signed") < 400
-        assert heads == []
+        assert not any(heads)  # nothing was said there, even if somebody came
 
     @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b""])
     async def test_what_speaks_no_http_is_no_websocket(self, host, in_thread, answer):
