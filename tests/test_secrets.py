@@ -158,6 +158,7 @@ def seen_of(sources: list[str], notebook: Any = None) -> tuple[Any, str]:
     for cell in notebook.cells:
         # Nobody rings here, so the minutes that a person is given for it need not be waited for.
         cell.source = re.sub(r"\.result\(\d{3,}\)", ".result(1)", cell.source)
+        cell.source = re.sub(r"\bseconds=\d+\)", "seconds=1)", cell.source)
     notebook.cells = [*cells[: len(BEFORE)], *notebook.cells, *cells[len(BEFORE) :]]
     for cell in notebook.cells:
         if cell.cell_type == "code":
