@@ -39,6 +39,8 @@ def test_no_name_goes_with_the_secret_of_another():
         basic(OURS.account_sid, OURS.auth_token + " "),
         basic(OURS.account_sid, ""),
     ],
+    # The secrets are drawn anew in each process, and the names of tests must not differ with them.
+    ids=["empty", "no text", "not ASCII", "not base64", "bearer", "longer secret", "no secret"],
 )
 def test_anything_else_logs_in_as_nobody(header):
     assert OURS.login(header) is None
