@@ -54,7 +54,7 @@ bench: install
 	$(BIN)/python benchmarks/run.py
 
 picture: install
-	$(BIN)/python tests/browser/make_picture.py
+	$(BIN)/python tests/make_picture.py
 
 clean:
 	rm -rf $(VENV) .kernels .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

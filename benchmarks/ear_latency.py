@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import runpy
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy as np
 from measuring import HERE, Figure, percentile
 
 ROOT = HERE.parent
-BROWSER = ROOT / "tests" / "browser"
+sys.path.append(str(ROOT / "tests"))  # for what drives the browser there
 MOST = 0.4
 """What comes later than this, in seconds, answers to something else."""
 
@@ -98,36 +98,33 @@ def _in_words(values: list[float], times: int) -> str:
 def _what_is_missing() -> str:
     if importlib.util.find_spec("playwright") is None:
         return "playwright is not installed"
-    return "" if _chromium() else "there is no Chromium on PATH"
+    from support.chromium import find_chromium
 
-
-def _chromium() -> str | None:
-    return runpy.run_path(str(BROWSER / "chromium.py"))["find"]()
+    return "" if find_chromium() else "there is no Chromium on PATH"
 
 
 async def _measured(folder: Path, times: int) -> dict[str, tuple[list[float], list[float], int]]:
     from playwright.async_api import async_playwright
 
-    parts = {
-        name: runpy.run_path(str(BROWSER / f"{name}.py"))
-        for name in ("lab", "notebook_page", "handset", "chromium")
-    }
-    lab = parts["lab"]["Lab"](folder, ROOT)
+    from support.chromium import FLAGS, find_chromium
+    from support.handset import LOUDSPEAKER, Handset
+    from support.lab import Lab
+    from support.notebook_page import NotebookPage
+
+    lab = Lab(folder, ROOT)
     lab.start()
     try:
         await lab.ready()
         async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(
-                executable_path=_chromium(), args=parts["chromium"]["FLAGS"]
-            )
+            browser = await playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
             page = await browser.new_page()
             microphone = (HERE / "page_microphone.js").read_text(encoding="utf-8")
-            await page.add_init_script(microphone + parts["handset"]["LOUDSPEAKER"])
-            notebook = parts["notebook_page"]["NotebookPage"](page, lab.address, folder)
+            await page.add_init_script(microphone + LOUDSPEAKER)
+            notebook = NotebookPage(page, lab.address, folder)
             seconds = 0.45 * times + 1.5
             busy = [code.format(seconds=seconds) for code in CELLS.values() if code]
             await notebook.open(lab.write_notebook("ear.ipynb", CALL, SHOW, *busy))
-            handset = parts["handset"]["Handset"](notebook)
+            handset = Handset(notebook)
             await _answer(notebook, handset)
             found = {state: await _both_ways(notebook, handset, state, times) for state in CELLS}
             await notebook.close()

@@ -1,14 +1,20 @@
-"""What all tests share."""
+"""What tests of many folders share; what needs no tearing down is in `support`."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import runpy
 import shutil
-from pathlib import Path
+import threading
 
 import pytest
 from hypothesis import settings
+
+from support.sshd import Sshd, sshd_program
+from support.waiting import LIMIT_SECONDS, eventually, soon, until
+from twistream_kit.live.setting_sources import forget
+from twistream_kit.live.setting_table import SETTINGS
+from twistream_kit.simulator.twilio import SimulatedTwilio
 
 # A run that decides whether something lands tries the same examples each time; every other run
 # looks for new ones.
@@ -35,19 +41,74 @@ def sshd_folder(tmp_path_factory):
 
 
 @pytest.fixture
-def sshd(sshd_folder):
-    """A real OpenSSH server on loopback; called with more settings, another one."""
-    names = runpy.run_path(str(Path(__file__).parent / "live" / "sshd.py"))
-    if names["program"]() is None or shutil.which("ssh") is None:
+def start_sshd(sshd_folder):
+    """Start real OpenSSH servers on loopback, each with settings of its own."""
+    if sshd_program() is None or shutil.which("ssh") is None:
         if os.environ.get("TWISTREAM_REQUIRE_BROWSER") == "1":
             pytest.fail("OpenSSH's client and server are required here and missing")
         pytest.skip("OpenSSH's client and server are not installed")
     running = []
 
     def start(settings=""):
-        running.append(names["Sshd"](sshd_folder, settings))
+        running.append(Sshd(sshd_folder, settings))
         return running[-1]
 
     yield start
     for server in running:
         server.stop()
+
+
+@pytest.fixture
+def sshd(start_sshd):
+    """One real OpenSSH server on loopback."""
+    return start_sshd()
+
+
+@pytest.fixture
+async def twilio():
+    """A simulated Twilio whose phones ring so briefly that nobody waits for them."""
+    async with SimulatedTwilio(ring_seconds=0.02) as simulated:
+        yield simulated
+
+
+@pytest.fixture(name="eventually")
+def _eventually():
+    """Wait until `condition()` is true, and fail when it never is."""
+    return eventually
+
+
+@pytest.fixture(name="until")
+def _until():
+    """Wait until `condition()` is true on a thread that has no loop."""
+    return until
+
+
+@pytest.fixture
+def nothing_set(monkeypatch, tmp_path):
+    """No setting in the environment, in a file ``.env``, or remembered."""
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
+    monkeypatch.delenv("TWISTREAM_ENV_FILE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    forget()
+    yield
+    forget()
+
+
+@pytest.fixture
+def other_loop():
+    """Run coroutines on a loop that runs on another thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="another loop")
+    thread.start()
+
+    async def run(coroutine):
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        return await soon(asyncio.wrap_future(future))
+
+    run.loop = loop
+    yield run
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(LIMIT_SECONDS)
+    assert not thread.is_alive()
+    loop.close()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from support.chromium import find_chromium
+
 HERE = Path(__file__).parent
 RUN = HERE.parent / "benchmarks" / "run.py"
-CHROMIUM = runpy.run_path(str(HERE / "browser" / "chromium.py"))
 
 PARTS = {
     "codec": "encode",
@@ -46,7 +46,7 @@ def test_each_part_of_the_benchmarks_prints_its_line_of_the_table(part):
 
 @pytest.mark.browser
 @pytest.mark.skipif(
-    not (CHROMIUM["find"]() or os.environ.get("TWISTREAM_REQUIRE_BROWSER")),
+    not (find_chromium() or os.environ.get("TWISTREAM_REQUIRE_BROWSER")),
     reason="no Chromium on PATH; set TWISTREAM_REQUIRE_BROWSER=1 to make this a failure",
 )
 def test_the_way_to_the_ear_is_measured_in_a_browser():

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused, ServerStopped, WouldDeadlock
 from twistream_kit.live.dialling import place_call
@@ -17,16 +18,6 @@ from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE, BOB = "+15550100001", "+15550100002"
 TONE = Clip.tone(440, 0.2)
-
-
-async def soon(pending, seconds=8):
-    return await asyncio.wait_for(pending, seconds)
-
-
-@pytest.fixture
-async def twilio():
-    async with SimulatedTwilio(ring_seconds=0.02) as simulated:
-        yield simulated
 
 
 @pytest.fixture
@@ -60,7 +51,7 @@ def until_over():
     """Ask for the status of a call until it is a final one."""
 
     async def wait(call):
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(LIMIT_SECONDS):
             while not call.is_over:
                 await call.refresh()
                 await asyncio.sleep(0.01)  # sleeps: between two questions over HTTP
@@ -197,7 +188,7 @@ async def test_caller_is_heard_and_keys_arrive(twilio, serve, call):
     phone.press("5")
     phone.say(TONE)
     assert (await soon(anext(events))).digit == "5"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_SECONDS):
         async for samples in audio:
             if abs(samples.astype(int)).max() > 1000:
                 break
@@ -351,4 +342,4 @@ def test_program_without_a_notebook_awaits_everything_on_its_own_loop():
             await stream.close()
             return outcome.ending, ear(phone, TONE)
 
-    assert asyncio.run(asyncio.wait_for(program(), 10)) == ("heard", 200)
+    assert asyncio.run(soon(program())) == ("heard", 200)

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import random
-import signal
-import socket
 
 import numpy as np
-import psutil
 import pytest
 
+from support.sshd import is_refused, kill_ssh, ssh_tunnel
+from support.waiting import eventually, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.ulaw import encode_ulaw
 from twistream_kit.errors import CallRefused
 from twistream_kit.live.route import route_number
 from twistream_kit.live.server import StreamServer
-from twistream_kit.live.tunnel import open_tunnel
 from twistream_kit.live.webhooks import Webhooks
 from twistream_kit.simulator.speech import error_tone
-from twistream_kit.simulator.twilio import SimulatedTwilio
 
-LIMIT_SECONDS = 8
 ALICE = "+15550100001"
 SILENCE = b"\xff"
 
@@ -40,36 +37,9 @@ def noise(seconds, seed):
 GREETING, SONG, QUESTION = noise(0.2, 1), noise(0.5, 2), noise(0.3, 3)
 
 
-async def soon(awaitable, seconds=LIMIT_SECONDS):
-    return await asyncio.wait_for(awaitable, seconds)
-
-
-async def until(condition):
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not (result := condition()):  # noqa: ASYNC110 - any condition
-            await asyncio.sleep(0.005)  # sleeps: between two looks at any condition
-    return result
-
-
-@pytest.fixture
-def sshd(sshd):
-    """One real OpenSSH server on loopback."""
-    return sshd()
-
-
 @pytest.fixture
 def tunnel_to(sshd):
-    def make(server):
-        url = "http://127.0.0.1:{port}"
-        return open_tunnel(server, "ssh", ssh=sshd.host, url=url, ssh_options=sshd.options())
-
-    return make
-
-
-@pytest.fixture
-async def twilio():
-    async with SimulatedTwilio(ring_seconds=0.02) as simulated:
-        yield simulated
+    return functools.partial(ssh_tunnel, host=sshd)
 
 
 @pytest.fixture
@@ -119,18 +89,6 @@ def asked(monkeypatch):
     return noted
 
 
-def kill_ssh():
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if child.name() == "ssh":
-                child.send_signal(signal.SIGKILL)
-
-
-def is_refused(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
 async def hears(voice, payload):
     """Read a stream's `audio` until as much as `payload` was said; return what that was."""
     said = bytearray()
@@ -175,7 +133,7 @@ async def test_whole_incoming_call_through_a_tunnel(twilio, number, record_of, t
             phone.hang_up()
             assert (await soon(stream.closed)).reason == "stop"
             assert stream.trouble == ""
-            await until(lambda: len(server.status_events) == 3)
+            await eventually(lambda: len(server.status_events) == 3)
         assert await record_of(number) == before
     assert [event.name for event in server.status_events if event.stream_sid] == [
         "stream-started", "stream-stopped",
@@ -212,7 +170,7 @@ async def test_number_is_put_back_when_the_block_is_left_by(
                 await asyncio.Event().wait()
 
         answering = asyncio.create_task(answer())
-        await until(lambda: streams)
+        await eventually(lambda: streams)
         if way == "cancellation":
             answering.cancel()
         with pytest.raises(OutOfOrder if way == "error" else asyncio.CancelledError):
@@ -237,7 +195,7 @@ async def test_server_with_another_token_lets_no_call_in(
             waiting = server.next_stream()
             theirs = await soon(phone.dial(number))
             await soon(phone.until("idle"))
-            await until(lambda: theirs.over and len(asked) == 2)
+            await eventually(lambda: theirs.over and len(asked) == 2)
             assert asked == [("POST", "/twiml", 403), ("POST", "/status", 403)]
         assert await record_of(number) == before
         first = twilio.debugger[0]
@@ -262,11 +220,11 @@ async def test_dialling_while_the_tunnel_is_down_is_told_to_the_caller_and_mende
         async with tunnel_to(server) as tunnel, route_number(twilio.client, number, server):
             port = int(tunnel.public_url.rpartition(":")[2])
             kill_ssh()
-            await until(lambda: server.trouble and is_refused(port))
+            await eventually(lambda: server.trouble and is_refused(port))
             theirs = await soon(phone.dial(number))
             await soon(phone.until("idle"))
-            await until(lambda: theirs.over)
-            await until(lambda: len(twilio.debugger) == 3)  # TwiML, fallback, status
+            await eventually(lambda: theirs.over)
+            await eventually(lambda: len(twilio.debugger) == 3)  # TwiML, fallback, status
             assert twilio.debugger.codes == [11202] * 3
             assert error_tone() in phone.heard.payload
             assert server.streams == ()
@@ -321,7 +279,7 @@ async def test_caller_who_hangs_up_while_it_rings_leaves_no_wait_of_the_next_beh
         with contextlib.suppress(CallRefused):
             phone.hang_up()
         theirs = await soon(dialled)
-        await until(lambda: theirs.over)
+        await eventually(lambda: theirs.over)
         await soon(phone.until("idle"))
         if waiting.done():  # it was answered in this very moment
             await soon((await waiting).closed)

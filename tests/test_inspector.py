@@ -14,6 +14,7 @@ import time
 import pytest
 
 import twistream_kit as kit
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.live.inspector import Inspector
 from twistream_kit.live.server import StreamServer
 from twistream_kit.notebook.stream_log import StreamLog
@@ -21,8 +22,6 @@ from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.capture_review import review_capture
 from twistream_kit.simulator.simulate_call import simulate_call
-
-LIMIT_SECONDS = 15
 
 FASTAPI = """
 import base64, json, socket, uvicorn

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import signal
-import socket
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
+from support.sshd import is_refused, ssh_clients, ssh_tunnel
+from support.waiting import eventually, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.call import Call
@@ -21,43 +23,15 @@ from twistream_kit.live.dialling import place_call
 from twistream_kit.live.playing import Playing
 from twistream_kit.live.server import StreamServer
 from twistream_kit.live.stream import MediaStream
-from twistream_kit.live.tunnel import Tunnel, open_tunnel
+from twistream_kit.live.tunnel import Tunnel
 from twistream_kit.live.worker import on_worker
 from twistream_kit.simulator.phone import Phone
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
-LIMIT_SECONDS = 8
 ALICE = "+15550100001"
 NOBODYS_CALL = "CA" + "f" * 32
 STORY, TONE = Clip.tone(440, 5), Clip.tone(440, 0.2)
 HEARD_BEFORE = 0.3
-
-
-async def soon(awaitable, seconds=LIMIT_SECONDS):
-    return await asyncio.wait_for(awaitable, seconds)
-
-
-async def until(condition):
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not (result := condition()):  # noqa: ASYNC110 - any condition
-            await asyncio.sleep(0.005)  # sleeps: between two looks at any condition
-    return result
-
-
-@pytest.fixture
-def sshd(sshd):
-    """One real OpenSSH server on loopback."""
-    return sshd()
-
-
-def clients():
-    """The ssh clients that this process started, by way of their guards."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if child.name() == "ssh":
-                found.append(child)
-    return found
 
 
 @dataclass
@@ -85,7 +59,7 @@ class CallUp:
 
     def cut(self, how=signal.SIGKILL):
         """Kill the ssh client."""
-        (client,) = clients()
+        (client,) = ssh_clients()
         client.send_signal(how)
         return client
 
@@ -94,23 +68,19 @@ class CallUp:
 def world(sshd):
     """Bring up a simulator, a server and its tunnel; with `call`, a call through it."""
 
-    def tunnel_to(server):
-        url = "http://127.0.0.1:{port}"
-        return open_tunnel(server, "ssh", ssh=sshd.host, url=url, ssh_options=sshd.options())
-
     @contextlib.asynccontextmanager
     async def call_up(**options):
         async with (
             SimulatedTwilio(ring_seconds=0.02) as twilio,
             StreamServer(auth_token=twilio.auth_token, **options) as server,
-            tunnel_to(server) as tunnel,
+            ssh_tunnel(server, sshd) as tunnel,
         ):
             phone = twilio.phone(ALICE)
             call = await ring(twilio, server)
             stream = await soon(server.next_stream(call))
             yield CallUp(twilio, server, tunnel, phone, call, stream)
 
-    call_up.tunnel_to = tunnel_to
+    call_up.tunnel_to = functools.partial(ssh_tunnel, host=sshd)
     return call_up
 
 
@@ -118,11 +88,6 @@ async def ring(twilio, server, number=ALICE):
     return await soon(
         place_call(twilio.client, to=number, from_=twilio.numbers[0], stream_url=server.stream_url)
     )
-
-
-def is_refused(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 async def read_all(reader):
@@ -192,7 +157,7 @@ async def test_server_stream_and_tunnel_say_in_words_why_it_is_gone(world, sshd,
         up.cut()
         why = await soon(up.tunnel.ended)
         assert why == f"ssh {sshd.host} was killed (signal 9)"
-        await until(lambda: up.server.trouble and up.stream.trouble)
+        await eventually(lambda: up.server.trouble and up.stream.trouble)
         assert up.server.trouble == up.stream.trouble == up.tunnel.trouble == why
         assert up.server.public_url is up.tunnel.public_url is None
         assert up.server.stream_url == up.server.url
@@ -208,7 +173,7 @@ async def test_stream_that_ended_before_the_tunnel_died_is_not_blamed_on_it(worl
         assert (await soon(up.stream.closed)).reason == "stop"
         up.cut()
         await soon(up.tunnel.ended)
-        await until(lambda: up.server.trouble)
+        await eventually(lambda: up.server.trouble)
         assert up.stream.trouble == ""
 
 
@@ -217,7 +182,7 @@ async def test_call_ends_at_twilio_too_and_hanging_it_up_is_no_error(world):
         theirs = up.phone.call
         up.cut()
         await soon(up.phone.until("idle"))
-        await until(lambda: theirs.over)
+        await eventually(lambda: theirs.over)
         assert theirs.status == "completed"
         (entry,) = up.twilio.debugger.of(up.stream.stream_sid)
         assert entry.code in (31903, 31921)
@@ -245,7 +210,7 @@ async def test_phone_that_still_rings_when_the_tunnel_dies_brings_no_stream(worl
         up.cut()
         with pytest.raises(TunnelError, match="Open a tunnel again and place the call anew"):
             await soon(waiting)
-        await until(lambda: is_refused(port))
+        await eventually(lambda: is_refused(port))
         bob.answer()
         await soon(bob.until("in-call"))
         await soon(bob.until("idle"))
@@ -283,7 +248,7 @@ async def nothing_left(host):
     before = belongings(host)
     yield before
     try:
-        await until(lambda: belongings(host) <= before)
+        await eventually(lambda: belongings(host) <= before)
     except TimeoutError:
         pytest.fail(f"left behind: {sorted(belongings(host) - before)}")
 
@@ -328,7 +293,7 @@ async def test_nothing_is_left_running_whoever_was_killed(world, sshd, victim):
         if victim == "ssh":
             up.cut()
         elif victim == "its guard":
-            clients()[0].parent().kill()
+            ssh_clients()[0].parent().kill()
         else:
             sshd.drop_connections()
         for wait in waits:
@@ -337,7 +302,7 @@ async def test_nothing_is_left_running_whoever_was_killed(world, sshd, victim):
             await soon(refused)
         await soon(reading)
         # The server still stands, and of the tunnel nothing does, though nobody left it yet.
-        await until(lambda: not users_of(sshd))
+        await eventually(lambda: not users_of(sshd))
         assert not up.tunnel.public_url
 
 

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 from websockets.sync.server import serve
 
+from support.captures import capture_of
 from twistream_kit.__main__ import main
 from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -223,12 +224,7 @@ def test_review_of_nothing_and_of_a_missing_file_are_usage_errors(run, tmp_path)
 
 
 def a_capture(*sent):
-    capture = Capture(SID)
-    capture.append(from_twilio.Start(SID), 0.0)
-    for at, message in sent:
-        capture.append(message, at)
-    capture.append(from_twilio.Stop(SID), 4.0)
-    return capture
+    return capture_of(SID, (0.0, from_twilio.Start(SID)), *sent, (4.0, from_twilio.Stop(SID)))
 
 
 TONE = to_twilio.Media(SID, Clip.tone(440, 1.0).payload)

@@ -12,10 +12,11 @@ from functools import partial
 
 import pytest
 
+from support.waiting import LIMIT_SECONDS as LIMIT
+from support.waiting import soon
 from twistream_kit.errors import ServerStopped, WouldDeadlock
 from twistream_kit.pending import HomeLoop, Pending, ReentrantLoop, end_tasks, fail, fulfil
 
-LIMIT = 5.0
 """Seconds within which everything here must have happened."""
 
 
@@ -327,7 +328,7 @@ async def test_pending_can_be_awaited_on_the_loop_that_brings_it():
     loop = asyncio.get_running_loop()
     pending = Pending(loop)
     loop.call_soon(fulfil, pending, 1)
-    assert await asyncio.wait_for(pending, LIMIT) == 1
+    assert await soon(pending) == 1
 
 
 async def test_pending_is_awaited_on_several_loops_at_once():
@@ -340,7 +341,7 @@ async def test_pending_is_awaited_on_several_loops_at_once():
         waits = [asyncio.run_coroutine_threadsafe(elsewhere(), loop) for loop in (one, other)]
         here = asyncio.ensure_future(pending)
         threading.Thread(target=fulfil, args=(pending, "all")).start()
-        assert await asyncio.wait_for(here, LIMIT) == "all"
+        assert await soon(here) == "all"
         assert [wait.result(LIMIT) for wait in waits] == ["all", "all"]
 
 
@@ -362,14 +363,14 @@ async def test_cancelling_one_waiter_leaves_the_others_waiting():
         await first
     assert not pending.done()
     fulfil(pending, 2)
-    assert await asyncio.wait_for(second, LIMIT) == 2
+    assert await soon(second) == 2
 
 
 async def test_gather_takes_pendings_as_they_are():
     pendings = [Pending() for _ in range(3)]
     for number, pending in enumerate(pendings):
         threading.Thread(target=fulfil, args=(pending, number)).start()
-    assert await asyncio.wait_for(asyncio.gather(*pendings), LIMIT) == [0, 1, 2]
+    assert await soon(asyncio.gather(*pendings)) == [0, 1, 2]
 
 
 async def test_gather_that_is_cancelled_leaves_them_pending():
@@ -503,7 +504,7 @@ async def test_call_does_not_run_the_command_before_it_returns(home):
 async def test_commands_run_on_the_home_loop_whoever_says_them(home):
     done = Pending()
     await asyncio.to_thread(home.call, lambda: fulfil(done, home.is_current()))
-    assert await asyncio.wait_for(done, LIMIT)
+    assert await soon(done)
 
 
 def test_command_wakes_a_loop_that_has_nothing_else_to_do():
@@ -536,7 +537,7 @@ async def test_commands_of_many_threads_are_carried_out_in_order(home):
     )
     last = Pending()
     home.call(fulfil, last, None)
-    await asyncio.wait_for(last, LIMIT)
+    await soon(last)
     assert len(seen) == threads * count
     for thread in range(threads):
         assert [number for who, number in seen if who == thread] == list(range(count))
@@ -629,7 +630,7 @@ def test_call_after_the_loop_was_closed_without_leaving_is_refused():
 
 
 async def test_work_brings_its_result(home):
-    assert await asyncio.wait_for(home.start(asyncio.sleep(0, "done")), LIMIT) == "done"
+    assert await soon(home.start(asyncio.sleep(0, "done"))) == "done"
 
 
 async def test_work_may_be_started_and_waited_for_on_another_thread(home):
@@ -646,7 +647,7 @@ async def test_work_that_raises_gives_its_error_to_the_pending_and_to_nobody_els
 
     pending = home.start(work())
     with pytest.raises(Trouble, match="no"):
-        await asyncio.wait_for(pending, LIMIT)
+        await soon(pending)
     del pending
     gc.collect()
     await asyncio.sleep(0)
@@ -673,7 +674,7 @@ async def test_giving_up_a_wait_does_not_end_the_work(home):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(pending, 0.01)
     gate.set()
-    assert await asyncio.wait_for(pending, LIMIT) == "done"
+    assert await soon(pending) == "done"
 
 
 async def test_leaving_cancels_the_work_and_fails_its_pending():
@@ -740,7 +741,7 @@ async def test_work_may_leave_its_own_home():
         await home.leave()
         return "left"
 
-    assert await asyncio.wait_for(home.start(work()), LIMIT) == "left"
+    assert await soon(home.start(work())) == "left"
     assert home.loop is None
 
 

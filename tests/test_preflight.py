@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 from twilio.rest import Client
 
+from support.waiting import eventually, soon
 from twistream_kit.errors import WouldDeadlock
 from twistream_kit.live import preflight as preflight_module
 from twistream_kit.live.local_proxy import LocalProxy
@@ -29,7 +30,7 @@ NAMES = (
 
 
 async def found(client, **options):
-    checks = await asyncio.wait_for(preflight(client, **options), 8)
+    checks = await soon(preflight(client, **options))
     assert tuple(check.name for check in checks) == NAMES
     return checks
 
@@ -91,16 +92,11 @@ class Bench:
 
     async def lose_the_tunnel(self):
         self.server.lose_public_url("ssh ended")
-        await asyncio.wait_for(until(lambda: self.server.trouble), 5)
+        await eventually(lambda: self.server.trouble)
 
     def log_in(self, username, password, **options):
         http_client = self.twilio.client.http_client
         self.client = Client(username, password, http_client=http_client, **options)
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - any condition
-        await asyncio.sleep(0.002)  # sleeps: between two looks at any condition
 
 
 @dataclass
@@ -319,7 +315,7 @@ async def test_waiting_on_the_simulators_own_loop_is_refused(set_up):
     pending = preflight(bench.client)
     with pytest.raises(WouldDeadlock):
         pending.result(5)
-    assert (await asyncio.wait_for(pending, 8)).ok
+    assert (await soon(pending)).ok
 
 
 async def test_what_preflight_passes_can_be_called(set_up):
@@ -330,9 +326,7 @@ async def test_what_preflight_passes_can_be_called(set_up):
     bench.twilio.phone(ALICE)
     options = {"to": ALICE, "from_": BOB}
     assert (await found(bench.client, server=bench.server, **options)).ok
-    call = await asyncio.wait_for(
-        place_call(bench.client, stream_url=bench.server.stream_url, **options), 8
-    )
-    stream = await asyncio.wait_for(bench.server.next_stream(call), 8)
+    call = await soon(place_call(bench.client, stream_url=bench.server.stream_url, **options))
+    stream = await soon(bench.server.next_stream(call))
     assert stream.is_open
-    await asyncio.wait_for(call.hang_up(), 8)
+    await soon(call.hang_up())

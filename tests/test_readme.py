@@ -12,6 +12,7 @@ import pytest
 import websockets
 
 import twistream_kit as kit
+from support.waiting import soon
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,8 +50,8 @@ async def test_the_answer_without_the_kit_is_heard_on_a_simulated_call(
         phone = twilio.phone("+15550100001")
         who = phone.number, twilio.numbers[0], kit.url_of(server)
         await asyncio.to_thread(question.dial, twilio.client, *who)
-        await asyncio.wait_for(phone.until("in-call"), 5)
-        await asyncio.wait_for(phone.until("idle"), 10)
+        await soon(phone.until("in-call"))
+        await soon(phone.until("idle"))
         assert question.sound("sample_audio/question.wav") in phone.heard.payload
         assert len(twilio.debugger) == 0
 

@@ -1,10 +1,10 @@
 """A real Media Streams server and a trial account: what its owner sees in either regime."""
 
-import asyncio
 import contextlib
 
 import pytest
 
+from support.waiting import eventually, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.live.dialling import place_call
 from twistream_kit.live.server import StreamServer
@@ -14,10 +14,6 @@ from twistream_kit.simulator.twilio import SimulatedTwilio
 ALICE = "+15550100001"
 TONE = Clip.tone(440, 0.2)
 BLOCKED = "The Stream verb is not available on trial accounts."
-
-
-async def soon(pending, seconds=8):
-    return await asyncio.wait_for(pending, seconds)
 
 
 @pytest.fixture
@@ -47,9 +43,7 @@ async def trial():
 
 async def reported(server):
     """The statuses of the call, once it has ended."""
-    async with asyncio.timeout(8):
-        while "completed" not in [event.name for event in server.status_events]:  # noqa: ASYNC110 - as they come
-            await asyncio.sleep(0.01)  # sleeps: between two looks at what has arrived
+    await eventually(lambda: "completed" in [event.name for event in server.status_events])
     names = [event.name for event in server.status_events]
     return [name for name in names if not name.startswith("stream-")]
 

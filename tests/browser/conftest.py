@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-import runpy
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-_HERE = Path(__file__).parent
-_LAB = runpy.run_path(str(_HERE / "lab.py"))
-_PAGE = runpy.run_path(str(_HERE / "notebook_page.py"))
-_CHROMIUM = runpy.run_path(str(_HERE / "chromium.py"))
+from support.chromium import FLAGS, NAMES, find_chromium
+from support.lab import Lab
+from support.notebook_page import NotebookPage
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium; without one the tests are skipped, or fail where it is required."""
-    found = _CHROMIUM["find"]()
+    found = find_chromium()
     if found is None:
-        reason = f"no Chromium on PATH (looked for {', '.join(_CHROMIUM['NAMES'])})"
+        reason = f"no Chromium on PATH (looked for {', '.join(NAMES)})"
         if os.environ.get("TWISTREAM_REQUIRE_BROWSER"):
             pytest.fail(f"{reason}, but TWISTREAM_REQUIRE_BROWSER is set")
         pytest.skip(f"{reason}; set TWISTREAM_REQUIRE_BROWSER=1 to make this a failure")
@@ -45,7 +45,7 @@ def pictures_are_wanted() -> bool:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def lab(chromium, tmp_path_factory):
     """A JupyterLab over a copy of the notebooks and samples."""
-    lab = _LAB["Lab"](tmp_path_factory.mktemp("lab"), _HERE.parent.parent)
+    lab = Lab(tmp_path_factory.mktemp("lab"), ROOT)
     lab.start()
     try:
         await lab.ready()
@@ -60,9 +60,7 @@ async def browser(chromium):
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium, args=_CHROMIUM["FLAGS"]
-        )
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
         await browser.close()
 
@@ -81,7 +79,7 @@ async def open_notebook(lab, browser, pictures):
         page = await context.new_page()
         if script:
             await page.add_init_script(script)
-        notebook = _PAGE["NotebookPage"](page, lab.address, pictures)
+        notebook = NotebookPage(page, lab.address, pictures)
         opened.append(notebook)
         await notebook.open(path)
         return notebook

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import runpy
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
+from support.lab import Lab
+from support.notebook_page import NotebookPage
+
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-_HERE = Path(__file__).parent
-_LAB = runpy.run_path(str(_HERE / "lab.py"))
-_PAGE = runpy.run_path(str(_HERE / "notebook_page.py"))
+ROOT = Path(__file__).parents[2]
 
 CALL = """\
 import twistream_kit as kit
@@ -34,14 +34,14 @@ BUSY = "import time\n\ntime.sleep(3)"
 @pytest_asyncio.fixture(loop_scope="session")
 async def notebook(browser, tmp_path, pictures):
     """A small notebook in a Notebook 7 of its own."""
-    app = _LAB["Lab"](tmp_path, _HERE.parent.parent, app="notebook")
+    app = Lab(tmp_path, ROOT, app="notebook")
     path = app.write_notebook("small.ipynb", CALL, CONTROLS, SCOPE, BUSY)
     app.start()
     try:
         await app.ready()
         page = await browser.new_page(viewport={"width": 1200, "height": 900})
         page.set_default_timeout(15_000)
-        notebook = _PAGE["NotebookPage"](page, app.address, pictures)
+        notebook = NotebookPage(page, app.address, pictures)
         await notebook.open(path)
         # Notebook 7.6 complains of a plugin of its own while it loads, in every notebook.
         notebook.complaints.clear()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import runpy
 import statistics
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +11,12 @@ import pytest_asyncio
 import soundfile
 from playwright.async_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+from support import handset as telephone
+from support.chromium import FLAGS
+from support.handset import LOUDSPEAKER, frequency
+from support.notebook_page import NotebookPage
 
-_HERE = Path(__file__).parent
-_PAGE = runpy.run_path(str(_HERE / "notebook_page.py"))
-_HANDSET = runpy.run_path(str(_HERE / "handset.py"))
-frequency = _HANDSET["frequency"]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 BEGIN = """\
 import twistream_kit as kit
@@ -38,7 +36,7 @@ BUSY = "import time\n\ntime.sleep(5)"
 MIC_HZ, TONE_HZ = 1000, 440
 
 
-class Handset(_HANDSET["Handset"]):
+class Handset(telephone.Handset):
     """The telephone of a notebook that was written here."""
 
     async def show(self, source):
@@ -81,11 +79,7 @@ async def phone_browser(chromium, microphone):
     from playwright.async_api import async_playwright
 
     flags = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--no-proxy-server",
-        "--disable-background-networking",
+        *FLAGS,
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-audio-capture={microphone}",
@@ -106,8 +100,8 @@ async def open_phone(lab, phone_browser, pictures):
     async def open_one(name):
         path = lab.write_notebook(name, BEGIN, SHOW, BUSY)
         page = await context.new_page()
-        await page.add_init_script(_HANDSET["LOUDSPEAKER"])
-        notebook = _PAGE["NotebookPage"](page, lab.address, pictures)
+        await page.add_init_script(LOUDSPEAKER)
+        notebook = NotebookPage(page, lab.address, pictures)
         opened.append(notebook)
         await notebook.open(path)
         await notebook.run_up_to("widget = PhoneWidget")

@@ -9,6 +9,8 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
+from support.notebook_page import errors_of
+
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 SETTINGS = "kit.settings()"
@@ -43,14 +45,6 @@ async def assert_all_ran_and_only_the_trial_failed(notebook):
     (error,) = failed.values()
     assert error[0].startswith("CallRefused: ")
     assert "<Stream>" in error[0]
-
-
-def errors_of(cell):
-    return [
-        f"{output['ename']}: {output['evalue']}"
-        for output in cell["outputs"]
-        if output["output_type"] == "error"
-    ]
 
 
 async def grave_objections(notebook, selector):
@@ -109,17 +103,8 @@ async def test_the_error_of_the_trial_can_be_read_to_its_end(real_call):
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 async def test_no_result_of_it_is_wider_than_the_page(real_call, pictures_are_wanted, theme):
     await real_call.theme(f"JupyterLab {theme}")
-    for number, cell in enumerate(await real_call.cells()):
-        if not cell["outputs"]:
-            continue
-        shown = await real_call.cell_at(number)
-        if pictures_are_wanted:
-            await real_call.picture(f"real-call-{theme.lower()}-{number:02d}", shown)
-        outputs = await shown.locator(".jp-OutputArea-output").all()
-        assert outputs, cell["source"]
-        for output in outputs:
-            hidden = await output.evaluate("output => output.scrollWidth - output.clientWidth")
-            assert hidden <= 1, f"{cell['source']} shows {hidden} pixels less than there is"
+    picture = f"real-call-{theme.lower()}" if pictures_are_wanted else ""
+    await real_call.assert_no_result_is_wider_than_the_page(picture)
 
 
 async def test_it_can_be_run_a_second_time(real_call):

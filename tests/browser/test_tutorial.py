@@ -8,6 +8,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
+from support.notebook_page import errors_of
+
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 CONTROLS = "StreamControls("
@@ -30,14 +32,6 @@ async def assert_all_ran_without_an_error(notebook):
     wanted = {cell["source"] for cell in cells if "raises-exception" in cell["tags"]}
     failed = {cell["source"]: errors for cell in cells if (errors := errors_of(cell))}
     assert set(failed) == wanted, {source: failed.get(source) for source in wanted ^ set(failed)}
-
-
-def errors_of(cell):
-    return [
-        f"{output['ename']}: {output['evalue']}"
-        for output in cell["outputs"]
-        if output["output_type"] == "error"
-    ]
 
 
 def kinds_of(cell):
@@ -97,17 +91,8 @@ async def test_controls_are_rendered_and_their_buttons_are_off_after_the_call(tu
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 async def test_no_result_is_wider_than_the_page(tutorial, pictures_are_wanted, theme):
     await tutorial.theme(f"JupyterLab {theme}")
-    for number, cell in enumerate(await tutorial.cells()):
-        if not cell["outputs"]:
-            continue
-        shown = await tutorial.cell_at(number)
-        if pictures_are_wanted:
-            await tutorial.picture(f"tutorial-{theme.lower()}-{number:02d}", shown)
-        outputs = await shown.locator(".jp-OutputArea-output").all()
-        assert outputs, cell["source"]
-        for output in outputs:
-            hidden = await output.evaluate("output => output.scrollWidth - output.clientWidth")
-            assert hidden <= 1, f"{cell['source']} shows {hidden} pixels less than there is"
+    picture = f"tutorial-{theme.lower()}" if pictures_are_wanted else ""
+    await tutorial.assert_no_result_is_wider_than_the_page(picture)
 
 
 async def test_run_all_can_be_done_a_second_time(tutorial):

@@ -6,17 +6,15 @@ What counts is what went to the loudspeaker.  On every ipykernel that is support
 from __future__ import annotations
 
 import re
-import runpy
 import statistics
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+from support.handset import LOUDSPEAKER, Handset
 
-_HANDSET = runpy.run_path(str(Path(__file__).parent / "handset.py"))
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 CONTROLS = "StreamControls("
 PHONE = "kit.PhoneWidget("
@@ -41,7 +39,7 @@ class Call:
 
     def __init__(self, notebook, controls):
         self.notebook, self.controls = notebook, controls
-        self.handset = _HANDSET["Handset"](notebook)
+        self.handset = Handset(notebook)
 
     def button(self, name):
         """Return a button of the controls."""
@@ -79,7 +77,7 @@ async def tutorial(lab, open_notebook, kernel):
         without="" if kernel == "newest" else "kit.plot_",
     )
     lab.use_kernel(path, kernel)
-    notebook = await open_notebook(path, script=_HANDSET["LOUDSPEAKER"])
+    notebook = await open_notebook(path, script=LOUDSPEAKER)
     await notebook.run_up_to(CONTROLS)
     version = await notebook.ask("import ipykernel; print(ipykernel.__version__)")
     assert kernel in ("newest", version)

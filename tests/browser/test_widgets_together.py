@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+from support.handset import LOUDSPEAKER, Handset
 
-_HANDSET = runpy.run_path(str(Path(__file__).parent / "handset.py"))
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 CALL = """\
 import twistream_kit as kit
@@ -41,7 +38,7 @@ class Page:
 
     def __init__(self, notebook):
         self.notebook, self.page = notebook, notebook.page
-        self.handset = _HANDSET["Handset"](notebook)
+        self.handset = Handset(notebook)
 
     async def shows_each_once(self):
         for selector in WIDGETS:
@@ -66,7 +63,7 @@ class Page:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def opened(lab, open_notebook):
     path = lab.write_notebook("together.ipynb", CALL, PHONE, DIAL, CONTROLS, SCOPE, LOG)
-    return Page(await open_notebook(path, script=_HANDSET["LOUDSPEAKER"]))
+    return Page(await open_notebook(path, script=LOUDSPEAKER))
 
 
 @pytest_asyncio.fixture(loop_scope="session")

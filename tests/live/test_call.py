@@ -3,20 +3,19 @@
 import asyncio
 import gc
 import itertools
-import json
 import time
 import weakref
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twilio.http import HttpClient
-from twilio.http.response import Response
 from twilio.rest import Client
 
+from support.sdk import Network, refusal
+from support.waiting import soon
 from twistream_kit.errors import CallRefused, ServerStopped, WouldDeadlock
 from twistream_kit.live import call as call_module
-from twistream_kit.live import call_watch, leftovers
+from twistream_kit.live import call_watch
 from twistream_kit.live.call import Call
 from twistream_kit.live.dialling import place_call
 from twistream_kit.live.playing import Playing
@@ -26,30 +25,12 @@ from twistream_kit.pending import fulfil
 from twistream_kit.protocol.outcomes import PlayOutcome
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
+pytestmark = pytest.mark.usefixtures("nothing_left_for_the_exit")
+
 SID = "CA" + "1" * 32
 ALICE = "+15550100001"
 LIFE = ("initiated", "ringing", "in-progress", "completed")
 FINAL = ("completed", "busy", "failed", "no-answer", "canceled")
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_for_the_exit(monkeypatch):
-    monkeypatch.setattr(leftovers, "_leftovers", {})
-
-
-class Network(HttpClient):
-    """Answers in the order given."""
-
-    def __init__(self, *answers):
-        super().__init__(None, False, None)
-        self.answers = list(answers)
-        self.requests = []
-
-    def request(self, method, url, params=None, data=None, **options):
-        self.requests.append((method, url, data))
-        self.limit = self.timeout
-        status, body = self.answers.pop(0)
-        return Response(status, json.dumps(body))
 
 
 def call_with(*answers, status="in-progress", server=None):
@@ -60,10 +41,6 @@ def call_with(*answers, status="in-progress", server=None):
 
 def says(status):
     return 200, {"sid": SID, "status": status}
-
-
-def refusal(status, code):
-    return status, {"code": code, "message": "words of Twilio's", "status": status}
 
 
 def event(name, sequence=None, stream_sid="", **parameters):
@@ -84,10 +61,6 @@ class Told:
         for each in self.earlier:
             listener(each)
         return lambda: None
-
-
-async def soon(pending):
-    return await asyncio.wait_for(pending, 8)
 
 
 async def test_hang_up_completes_the_call():
@@ -307,7 +280,7 @@ async def test_lost_address_asks_nothing_of_a_call_that_is_over_or_forgotten(no_
     asking = call_module._asking(forgotten)
     del forgotten
     gc.collect()
-    await asyncio.wait_for(asyncio.to_thread(asking), 8)
+    await soon(asyncio.to_thread(asking))
     assert network.requests == network_too.requests == []
 
 

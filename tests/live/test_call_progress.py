@@ -1,14 +1,12 @@
 """What a server makes of status callbacks, and of the loss of its public address."""
 
-import asyncio
 from urllib.parse import urlencode
 
 import pytest
 
+from support.waiting import soon
 from twistream_kit.errors import CallRefused, ServerStopped, TunnelError
 from twistream_kit.live.server import StreamServer
-
-LIMIT_SECONDS = 8
 
 
 @pytest.fixture
@@ -19,10 +17,6 @@ def tell(ask):
         assert b" 204 " in await ask(server, head + body)
 
     return post
-
-
-async def soon(pending):
-    return await asyncio.wait_for(pending, LIMIT_SECONDS)
 
 
 async def test_a_call_that_ends_brings_no_stream_and_says_why(serve, tell):

@@ -11,6 +11,9 @@ from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
+from support.far_end import TOKEN
+from support.sdk import refusal
+from support.waiting import soon
 from twistream_kit.errors import TunnelError
 from twistream_kit.live import handshake_probe
 from twistream_kit.live.account_checks import clock_check
@@ -20,7 +23,6 @@ from twistream_kit.live.preflight import preflight
 from twistream_kit.live.timed_http import REQUEST_SECONDS, ClockReading, timed_client
 
 SID = "AC" + "0" * 32
-TOKEN = "0123456789abcdef0123456789abcdef"
 KEY = "SK" + "1" * 32
 ALICE, BOB = "+15550100001", "+15005550006"
 NAMES = (
@@ -74,14 +76,10 @@ def client_with(answers=None, *, username=SID, account_sid=SID, headers=None, **
 
 async def found(client, **options):
     options = {"to": ALICE, "from_": BOB} | options
-    checks = await asyncio.wait_for(preflight(client, **options), 8)
+    checks = await soon(preflight(client, **options))
     assert tuple(check.name for check in checks) == NAMES
     assert TOKEN not in repr(checks)
     return {check.name: check for check in checks}
-
-
-def refusal(status, code, message="words of Twilio's"):
-    return status, {"code": code, "message": message, "status": status, "more_info": "…"}
 
 
 class TestChecks:

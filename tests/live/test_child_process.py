@@ -8,11 +8,10 @@ import textwrap
 import psutil
 import pytest
 
+from support.waiting import eventually, soon
 from twistream_kit.live import child_process
 from twistream_kit.live.child_process import KEPT_LINES, ChildProcess
 from twistream_kit.pending import Pending, fulfil
-
-LIMIT_SECONDS = 8
 
 
 @pytest.fixture
@@ -33,10 +32,6 @@ def is_running(pid):
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False
-
-
-async def soon(awaitable):
-    return await asyncio.wait_for(awaitable, LIMIT_SECONDS)
 
 
 async def test_what_it_writes_is_found_and_kept_and_its_code_told(run):
@@ -115,7 +110,7 @@ async def test_program_that_ends_takes_what_it_started_along(run):
     """)
     pid = int((await soon(child.find(re.compile(r"^\d+$"))))[0])
     assert await soon(child.exited) == 0
-    await soon(until(lambda: not is_running(pid)))
+    await eventually(lambda: not is_running(pid))
 
 
 async def test_program_that_cannot_be_started_says_so(tmp_path):
@@ -145,7 +140,7 @@ async def test_start_that_is_cancelled_leaves_nothing(tmp_path):
     with pytest.raises(asyncio.CancelledError):
         await starting
     await child.end()
-    await soon(until(lambda: set(psutil.Process().children(recursive=True)) <= before))
+    await eventually(lambda: set(psutil.Process().children(recursive=True)) <= before)
 
 
 async def test_start_that_is_cancelled_just_when_it_succeeded_leaves_nothing(monkeypatch):
@@ -197,9 +192,4 @@ async def test_process_that_dies_leaves_nothing_running(death, tmp_path):
     )
     pids = json.loads(await soon(started.stdout.readline()))
     await soon(started.wait())
-    await soon(until(lambda: not any(is_running(pid) for pid in pids)))
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - the system tells nobody
-        await asyncio.sleep(0.01)  # sleeps: between two looks at the processes
+    await eventually(lambda: not any(is_running(pid) for pid in pids))

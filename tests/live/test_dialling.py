@@ -1,47 +1,24 @@
 """Placing calls: the real SDK's client, with answers of our own in place of the network's."""
 
 import asyncio
-import json
 import threading
 import traceback
 
 import pytest
 import requests
-from twilio.http import HttpClient
-from twilio.http.response import Response
 from twilio.rest import Client
 
+from support.sdk import Network, refusal
+from support.waiting import eventually, soon
 from twistream_kit.errors import CallRefused, LocalProtocolError, WouldDeadlock
 from twistream_kit.live import leftovers
 from twistream_kit.live.dialling import place_call
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
+pytestmark = pytest.mark.usefixtures("nothing_left_for_the_exit")
+
 PUBLIC = "wss://example.com/media"
 SID = "CA" + "1" * 32
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_for_the_exit(monkeypatch):
-    monkeypatch.setattr(leftovers, "_leftovers", {})
-
-
-class Network(HttpClient):
-    """Answers in the order given; an exception is raised."""
-
-    def __init__(self, *answers):
-        super().__init__(None, False, None)
-        self.answers = list(answers)
-        self.requests = []
-        self.threads = set()
-
-    def request(self, method, url, params=None, data=None, **options):
-        self.requests.append((method, url, data))
-        self.threads.add(threading.current_thread().name)
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        status, body = answer
-        return Response(status, json.dumps(body))
 
 
 def client_with(*answers):
@@ -49,16 +26,8 @@ def client_with(*answers):
     return Client("AC" + "0" * 32, "0" * 32, http_client=network), network
 
 
-def refusal(status, code, message="words of Twilio's"):
-    return status, {"code": code, "message": message, "status": status, "more_info": "…"}
-
-
 def placed(status="queued"):
     return 201, {"sid": SID, "status": status}
-
-
-async def soon(pending):
-    return await asyncio.wait_for(pending, 5)
 
 
 def dial(client, **options):
@@ -380,9 +349,7 @@ async def test_progress_that_came_before_the_answer_is_not_lost(serve):
     )
     answering.set()
     call = await soon(placing)
-    async with asyncio.timeout(5):
-        while call.status != "ringing":  # noqa: ASYNC110 - the server's loop tells it
-            await asyncio.sleep(0)
+    await eventually(lambda: call.status == "ringing")
     assert [event.name for event in call.events] == ["ringing"]
 
 
@@ -406,6 +373,4 @@ async def test_call_that_was_refused_leaves_nothing_for_the_exit():
     client, _ = client_with(refusal(400, 21211))
     with pytest.raises(CallRefused):
         await soon(dial(client))
-    async with asyncio.timeout(5):
-        while leftovers._leftovers:  # noqa: ASYNC110 - forgotten by the worker, right after
-            await asyncio.sleep(0)
+    await eventually(lambda: not leftovers._leftovers)  # forgotten by the worker, right after

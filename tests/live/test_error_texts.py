@@ -11,12 +11,12 @@ import pytest
 import requests
 from twilio.rest import Client
 
+from support.far_end import TOKEN
 from twistream_kit.live import settings, tunnel
 from twistream_kit.live.dialling import place_call
 from twistream_kit.live.local_proxy import LocalProxy
 from twistream_kit.live.server import StreamServer
 
-TOKEN = "0123456789abcdef0123456789abcdef"
 WAV = b"RIFF" + struct.pack("<I", 1000) + b"WAVEfmt " + bytes(100)
 
 

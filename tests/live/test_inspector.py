@@ -17,6 +17,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve as plain_serve
 from websockets.frames import Frame, Opcode
 
+from support.far_end import TOKEN
+from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
 from twistream_kit.live.inspected_stream import InspectedStream
 from twistream_kit.live.inspector import Inspector
@@ -25,8 +27,6 @@ from twistream_kit.live.tunnel import open_tunnel
 from twistream_kit.protocol import from_twilio, signature, to_twilio
 from twistream_kit.protocol.capture_review import review_capture
 
-LIMIT_SECONDS = 8
-TOKEN = "0123456789abcdef0123456789abcdef"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = base64.b64encode(
     hashlib.sha1(f"{KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
@@ -342,7 +342,7 @@ async def test_stream_shows_what_was_said_in_both_directions(pair):
     wait = inspector.next_stream()
     await client.send(frame(from_twilio.Connected().to_json(), mask=True))
     await client.send(frame(start_message(), mask=True))
-    stream = await asyncio.wait_for(wait, LIMIT_SECONDS)
+    stream = await soon(wait)
     assert (stream.stream_sid, stream.call_sid) == (SID, CALL)
     assert stream.is_open
     await server.exactly(1)
@@ -354,7 +354,7 @@ async def test_stream_shows_what_was_said_in_both_directions(pair):
     await client.send(frame(b"\x03\xe9", mask=True, opcode=Opcode.CLOSE))
     client.writer.close()
     server.writer.close()
-    end = await asyncio.wait_for(stream.closed, LIMIT_SECONDS)
+    end = await soon(stream.closed)
     assert {end.server_code, end.twilio_code} == {1000, 1001}
     assert not end.said_stop
     kinds = [type(entry.message) for entry in stream.capture.entries]
@@ -382,7 +382,7 @@ def ended():
         await server.rest()
         server.writer.close()
         (stream,) = inspector.streams
-        await asyncio.wait_for(stream.closed, LIMIT_SECONDS)
+        await soon(stream.closed)
         return stream
 
     return end
@@ -394,7 +394,7 @@ WRONG = f'{{"event":"media","streamSid":"{SID}","media":{{"playload":"/////w=="}
 async def test_bad_messages_of_the_server_are_objected_to_and_stand_in_the_findings(pair, ended):
     inspector, client, server = await pair()
     await client.send(frame(start_message(), mask=True))
-    stream = await asyncio.wait_for(inspector.next_stream(), LIMIT_SECONDS)
+    stream = await soon(inspector.next_stream())
     extra = f'{{"event":"mark","streamSid":"{SID}","mark":{{"name":"x"}},"track":"outbound"}}'
     down = [frame(WRONG), frame(WRONG), frame(b"binary"), frame(extra)]
     down += [frame(to_twilio.Clear("MZ" + "2" * 32).to_json())]
@@ -428,7 +428,7 @@ async def test_message_before_the_start_is_objected_to(pair, ended):
 async def test_sound_that_is_a_file_is_objected_to_once_with_its_count(pair, ended):
     inspector, client, server = await pair()
     await client.send(frame(start_message(), mask=True))
-    stream = await asyncio.wait_for(inspector.next_stream(), LIMIT_SECONDS)
+    stream = await soon(inspector.next_stream())
     wav = b"RIFF\x24\x00\x00\x00WAVEfmt " + b"\x80" * 300
     payload = base64.b64encode(wav).decode()
     media = f'{{"event":"media","streamSid":"{SID}","media":{{"payload":"{payload}"}}}}'
@@ -476,7 +476,7 @@ async def test_one_side_that_vanishes_ends_the_other(pair, who):
     assert await left.rest() == b""
     left.writer.close()
     (stream,) = inspector.streams
-    end = await asyncio.wait_for(stream.closed, LIMIT_SECONDS)
+    end = await soon(stream.closed)
     assert end.ended_by == ("twilio" if who == "client" else "server")
     assert (end.twilio_code, end.server_code) == (1006, 1006)
     assert "without a goodbye (1006)" in end.detail
@@ -490,7 +490,7 @@ async def test_server_that_ends_in_the_middle_of_a_frame_is_passed_on_so_far(pai
     assert await client.rest() == half
     client.writer.close()
     (stream,) = inspector.streams
-    assert (await asyncio.wait_for(stream.closed, LIMIT_SECONDS)).server_code == 1006
+    assert (await soon(stream.closed)).server_code == 1006
 
 
 async def test_half_of_an_end_passes_and_the_other_half_may_still_speak(pair):
@@ -546,7 +546,7 @@ async def test_what_the_listener_fails_at_does_not_hurt_the_traffic(pair, monkey
     client.writer.close()
     server.writer.close()
     (stream,) = inspector.streams
-    await asyncio.wait_for(stream.closed, LIMIT_SECONDS)
+    await soon(stream.closed)
     assert sum("can no longer be read; it goes on unread" in line for line in said()) == 1
 
 
@@ -634,7 +634,7 @@ async def test_streams_are_handed_out_like_a_servers(inspect, serve, dial, in_th
     inspector = await inspect(server.url)
     waits = inspector.next_stream(), inspector.next_stream()
     first = await dial(inspector, url=inspector.url)
-    one, same = [await asyncio.wait_for(wait, LIMIT_SECONDS) for wait in waits]
+    one, same = [await soon(wait) for wait in waits]
     assert one is same
     assert one.stream_sid == first.stream_sid
     wanted = inspector.next_stream("CA" + "f" * 32)
@@ -650,15 +650,15 @@ async def test_kit_server_behind_it_plays_and_hears(inspect, serve, dial):
     server = await serve()
     inspector = await inspect(server.url)
     end = await dial(inspector, url=inspector.url)
-    stream = await asyncio.wait_for(server.next_stream(), LIMIT_SECONDS)
+    stream = await soon(server.next_stream())
     playing = stream.play(b"\x2a" * 1600, mark="end")
     await end.until(to_twilio.Mark, 1)
     await end.echo()
-    assert (await asyncio.wait_for(playing, LIMIT_SECONDS)).ending == "heard"
+    assert (await soon(playing)).ending == "heard"
     await end.stop()
-    passed = await asyncio.wait_for(inspector.next_stream(), LIMIT_SECONDS)
+    passed = await soon(inspector.next_stream())
     await end.connection.close()
-    outcome = await asyncio.wait_for(passed.closed, LIMIT_SECONDS)
+    outcome = await soon(passed.closed)
     assert outcome.said_stop
     assert passed.objections == []
     assert passed.capture.summary().sent_seconds == 0.2
@@ -671,13 +671,13 @@ class TestSignature:
         assert inspector.checks_signatures
         assert inspector.stream_url == "wss://public.example/media"
         await dial(inspector, url=inspector.url)
-        await asyncio.wait_for(inspector.next_stream(), LIMIT_SECONDS)
+        await soon(inspector.next_stream())
 
     async def test_signature_passes_so_that_the_server_can_check_it_too(self, inspect, serve, dial):
         server = await serve(auth_token=TOKEN, public_url="https://public.example")
         inspector = await inspect(server.url, auth_token=TOKEN, public_url="https://public.example")
         await dial(inspector, url=inspector.url)
-        await asyncio.wait_for(server.next_stream(), LIMIT_SECONDS)
+        await soon(server.next_stream())
 
     @pytest.mark.parametrize(
         "headers",
@@ -804,11 +804,11 @@ class TestTunnel:
         server = await serve()
         inspector = await inspect(server.url, public_url="https://public.example")
         await dial(inspector, url=inspector.url)
-        stream = await asyncio.wait_for(inspector.next_stream(), LIMIT_SECONDS)
+        stream = await soon(inspector.next_stream())
         wait = inspector.next_stream()
         inspector.lose_public_url("the tunnel fell in")
         with pytest.raises(TunnelError, match="the tunnel fell in"):
-            await asyncio.wait_for(wait, LIMIT_SECONDS)
+            await soon(wait)
         assert stream.trouble == inspector.trouble == "the tunnel fell in"
         assert inspector.stream_url == inspector.url
 
@@ -847,9 +847,9 @@ async def test_server_behind_tls_is_reached(secure_server, certificate, inspect)
     async with connect(inspector.url, compression=None, proxy=None) as socket:
         await socket.send(start_message())
         assert await socket.recv() == start_message()
-        stream = await asyncio.wait_for(inspector.next_stream(), LIMIT_SECONDS)
+        stream = await soon(inspector.next_stream())
         await socket.close(3000)
-    end = await asyncio.wait_for(stream.closed, LIMIT_SECONDS)
+    end = await soon(stream.closed)
     assert (end.ended_by, end.twilio_code, end.server_code) == ("twilio", 3000, 3000)
 
 

@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live import leftovers
 from twistream_kit.live.leftovers import at_exit, undo_all
@@ -175,7 +176,7 @@ async def test_call_is_hung_up_when_its_interpreter_exits(serve, in_thread, endi
             twilio.url, twilio.account_sid, twilio.auth_token, twilio.numbers[0], server.stream_url,
         )  # fmt: skip
         running = asyncio.create_task(asyncio.to_thread(run, DIAL, *arguments, ending=ending))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(LIMIT_SECONDS):
             _, errors, exit_code = await running
         assert exit_code == code
         assert "left as it is" not in errors

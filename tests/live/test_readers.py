@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from support.waiting import soon
 from twistream_kit.errors import WouldDeadlock
 from twistream_kit.live.readers import HELD_SECONDS, Reader
 
@@ -28,21 +29,21 @@ async def test_waiting_reader_gets_what_comes_later(reader):
     waiting = asyncio.create_task(anext(reader))
     await asyncio.sleep(0)
     reader.push("late", 0.0)
-    assert await asyncio.wait_for(waiting, 1) == "late"
+    assert await soon(waiting) == "late"
 
 
 async def test_waiting_reader_ends_with_the_stream(reader):
     waiting = asyncio.create_task(rest_of(reader))
     await asyncio.sleep(0)
     reader.end()
-    assert await asyncio.wait_for(waiting, 1) == []
+    assert await soon(waiting) == []
 
 
 async def test_cancelled_wait_loses_nothing(reader):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(anext(reader), 0.01)
     reader.push("a", 0.0)
-    assert await asyncio.wait_for(anext(reader), 1) == "a"
+    assert await soon(anext(reader)) == "a"
 
 
 async def test_work_on_an_item_is_done_by_the_one_who_reads():
@@ -135,15 +136,15 @@ async def test_readers_of_one_stream_do_not_depend_on_each_other(pair):
     stream, end = await pair()
     slow, fast = stream.audio(), stream.audio()
     await end.media(b"\x00" * 160)
-    first = await asyncio.wait_for(anext(fast), 5)
+    first = await soon(anext(fast))
     assert first.dtype == "int16"
     assert first.shape == (160,)
     await end.media(b"\xff" * 160)
-    assert not (await asyncio.wait_for(anext(fast), 5)).any()
+    assert not (await soon(anext(fast))).any()
     late = stream.audio()
     await end.media(b"\x80" * 80)
-    assert (await asyncio.wait_for(anext(late), 5)).shape == (80,)
-    assert (await asyncio.wait_for(anext(slow), 5) == first).all()
+    assert (await soon(anext(late))).shape == (80,)
+    assert (await soon(anext(slow)) == first).all()
 
 
 async def test_events_are_all_but_media(pair):
@@ -154,15 +155,15 @@ async def test_events_are_all_but_media(pair):
     await end.send('{"event":"novelty","x":1}')
     await end.echo("nobody's mark")
     await end.stop()
-    kinds = [type(event).__name__ for event in await asyncio.wait_for(rest_of(events), 5)]
+    kinds = [type(event).__name__ for event in await soon(rest_of(events))]
     assert kinds == ["Dtmf", "Unknown", "Mark", "Stop"]
 
 
 async def test_reader_of_an_ended_stream_ends_at_once(pair):
     stream, end = await pair()
     await end.stop()
-    await asyncio.wait_for(stream.closed, 5)
-    assert await asyncio.wait_for(rest_of(stream.audio()), 1) == []
+    await soon(stream.closed)
+    assert await soon(rest_of(stream.audio())) == []
     assert await asyncio.to_thread(list, stream.events()) == []
 
 

@@ -6,11 +6,14 @@ import threading
 
 import pytest
 
+from support.waiting import soon
 from twistream_kit.errors import CallRefused, SettingsError
 from twistream_kit.live import leftovers
 from twistream_kit.live.route import route_number
 from twistream_kit.live.server import StreamServer
 from twistream_kit.simulator.twilio import SimulatedTwilio
+
+pytestmark = pytest.mark.usefixtures("nothing_left_for_the_exit")
 
 ALICE = "+15550100001"
 MINE = {
@@ -22,11 +25,6 @@ MINE = {
     "status_callback_method": "GET",
 }
 APPLICATION = "AP" + "1" * 32
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_for_the_exit(monkeypatch):
-    monkeypatch.setattr(leftovers, "_leftovers", {})
 
 
 @pytest.fixture
@@ -116,11 +114,11 @@ async def test_call_to_the_number_is_heard_here_and_its_end_reported(
     async with route_number(twilio.client, number, server):
         phone = twilio.phone(ALICE)
         dialled = phone.dial(number)
-        stream = await asyncio.wait_for(server.next_stream(), 8)
+        stream = await soon(server.next_stream())
         assert stream.parameters == {"from": ALICE, "to": number}
-        call = await asyncio.wait_for(dialled, 8)
+        call = await soon(dialled)
         phone.hang_up()
-        await asyncio.wait_for(stream.closed, 8)
+        await soon(stream.closed)
         await eventually(lambda: "completed" in [each.name for each in server.status_events])
     assert {each.call_sid for each in server.status_events} == {call.sid}
     assert len(twilio.debugger) == 0
@@ -144,7 +142,7 @@ async def test_number_is_put_back_after_a_cancellation_inside(twilio, server, nu
             await asyncio.Event().wait()
 
     task = asyncio.create_task(wait_inside())
-    await asyncio.wait_for(inside.wait(), 8)
+    await soon(inside.wait())
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

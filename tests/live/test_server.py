@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 import websockets
 
+from support.far_end import TOKEN
+from support.waiting import soon
 from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
 from twistream_kit.live.local_proxy import LocalProxy
 from twistream_kit.live.server import StreamServer
@@ -16,12 +18,7 @@ from twistream_kit.live.tunnel import Tunnel
 from twistream_kit.live.tunnel_provider import StaticAddress
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
-TOKEN = "0123456789abcdef0123456789abcdef"
 VECTORS = "12345"
-
-
-async def soon(pending):
-    return await asyncio.wait_for(pending, 5)
 
 
 async def test_addresses_of_a_server(serve):
@@ -227,7 +224,7 @@ async def test_handshake_with_the_vector_of_the_notes_is_admitted(serve):
     for given, status in ((vector, b"101"), (other, b"403")):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(head.format(given).encode())
-        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        answer = await soon(reader.readuntil(b"\r\n\r\n"))
         assert answer.startswith(b"HTTP/1.1 " + status)
         writer.close()
 

@@ -1,9 +1,9 @@
-import asyncio
 import sys
 
 import psutil
 import pytest
 
+from support.waiting import soon
 from twistream_kit.errors import ServerStopped, TwistreamError
 from twistream_kit.live.server_process import ServerProcess, _stream_url
 
@@ -35,7 +35,7 @@ async def test_a_server_is_ready_when_it_has_said_its_address_and_ends_with_the_
         assert server.url.endswith("/voice")
         async with connect(server.url, proxy=None) as socket:
             await socket.send("here")
-            assert await asyncio.wait_for(socket.recv(), 8) == "here!"
+            assert await soon(socket.recv()) == "here!"
         assert server.lines[0] == "warming up"
         assert server.url in repr(server)
     with pytest.raises(ServerStopped):

@@ -8,16 +8,13 @@ import threading
 
 import pytest
 
+from support.waiting import soon
 from twistream_kit.live import session as session_module
 from twistream_kit.live.server import StreamServer
 from twistream_kit.live.session import is_async
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SECOND = b"\x00" * 8000
-
-
-async def soon(pending):
-    return await asyncio.wait_for(pending, 5)
 
 
 async def by_stop(end, server):
@@ -241,7 +238,7 @@ async def test_handler_is_cancelled_when_its_stream_ends(serve, dial):
     server = await serve(handler)
     end = await dial(server)
     await end.stop()
-    await asyncio.wait_for(ended.wait(), 5)
+    await soon(ended.wait())
 
 
 async def test_handler_that_does_not_let_itself_be_cancelled_holds_up_nothing(

@@ -4,21 +4,11 @@ from IPython.core.ultratb import VerboseTB
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.secret import Secret
 from twistream_kit.live.setting_sources import find, forget, remember, remembered, take
-from twistream_kit.live.setting_table import SETTINGS
+
+pytestmark = pytest.mark.usefixtures("nothing_set")
 
 HEX = "0123456789abcdef" * 2
 SID = "AC" + HEX
-
-
-@pytest.fixture(autouse=True)
-def nothing_set(monkeypatch, tmp_path):
-    for setting in SETTINGS:
-        monkeypatch.delenv(setting.variable, raising=False)
-    monkeypatch.delenv("TWISTREAM_ENV_FILE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    forget()
-    yield
-    forget()
 
 
 def seen():

@@ -7,9 +7,11 @@ from twilio.rest import Client
 
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.secret import Secret
-from twistream_kit.live.setting_sources import forget, remember
+from twistream_kit.live.setting_sources import remember
 from twistream_kit.live.setting_table import SETTINGS
 from twistream_kit.live.settings import client_from_environment, settings
+
+pytestmark = pytest.mark.usefixtures("nothing_set")
 
 HEX = "0123456789abcdef" * 2
 SID, KEY, API_SECRET = "AC" + HEX, "SK" + HEX, "aB3" * 10 + "zZ"
@@ -28,17 +30,6 @@ ALL = {
     "public_url": "https://example.com",
 }
 NEEDED = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER", "TWISTREAM_CALL_TO")
-
-
-@pytest.fixture(autouse=True)
-def nothing_set(monkeypatch, tmp_path):
-    for setting in SETTINGS:
-        monkeypatch.delenv(setting.variable, raising=False)
-    monkeypatch.delenv("TWISTREAM_ENV_FILE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    forget()
-    yield
-    forget()
 
 
 def test_every_attribute_gives_what_was_set():

@@ -13,10 +13,10 @@ from urllib.parse import quote, urlencode
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from support.far_end import TOKEN
 from twistream_kit.live.web_request import WebRequest
 from twistream_kit.live.webhooks import Webhooks
 
-TOKEN = "0123456789abcdef0123456789abcdef"
 BASE = "https://example.com"
 STREAM = "wss://example.com/media"
 RINGING = {

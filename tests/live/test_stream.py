@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import pytest
 
+from support.waiting import soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import LocalProtocolError, WouldDeadlock
 from twistream_kit.live import stream as stream_module
@@ -15,10 +16,6 @@ from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
 
 SECOND = b"\x00" * 8000
 WAV = b"RIFF" + struct.pack("<I", 1000) + b"WAVEfmt " + bytes(100)
-
-
-async def soon(pending):
-    return await asyncio.wait_for(pending, 5)
 
 
 async def test_start_names_the_stream(serve, dial):

@@ -4,27 +4,14 @@ import socket
 
 import pytest
 
+from support.far_end import TOKEN
+from support.waiting import soon
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
 from twistream_kit.live.local_proxy import LocalProxy
 from twistream_kit.live.server import StreamServer
 from twistream_kit.live.settings import settings
 from twistream_kit.live.tunnel import Tunnel, open_tunnel
 from twistream_kit.protocol import to_twilio
-
-TOKEN = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture
-async def server(serve):
-    return await serve(auth_token=TOKEN)
-
-
-@pytest.fixture
-def nobody():
-    """An address of this machine at which nobody listens."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -135,7 +122,7 @@ async def test_password_of_an_address_is_used_and_not_shown(server, proxy, nobod
     async with open_tunnel(server, "static", url=url) as tunnel:
         assert tunnel.public_url == server.public_url == url
         assert repr(tunnel) == f"<Tunnel (static): {proxy.url}>"
-    broken = nobody.replace("//", "//bob:hunter2@")
+    broken = f"http://bob:hunter2@{nobody}"
     with pytest.raises(TunnelError, match="does not answer") as failed:
         await open_tunnel(server, "static", url=broken).__aenter__()
     async with open_tunnel(server, url=broken, fallback_url=url) as tunnel:
@@ -159,7 +146,7 @@ async def test_address_does_not_outlive_its_server(said):
         provider.blow = asyncio.Event()
         async with Tunnel(server, provider) as tunnel:
             await server.__aexit__(None, None, None)
-            why = await asyncio.wait_for(tunnel.ended, 5)
+            why = await soon(tunnel.ended)
             assert why == tunnel.trouble == "the server that it leads to has stopped"
             assert provider.is_closed
             assert (tunnel.public_url, server.public_url) == (None, None)
@@ -186,15 +173,12 @@ def test_missing_address_and_unknown_provider_are_named(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def nothing_set(monkeypatch, tmp_path):
-    """No setting, no cloudflared on the PATH, no file .env."""
-    for name in ("TWISTREAM_PUBLIC_URL", "NGROK_AUTHTOKEN", "NGROK_DOMAIN"):
-        monkeypatch.delenv(name, raising=False)
+def nothing_there(nothing_set, monkeypatch, tmp_path):
+    """No setting, and no cloudflared on the PATH either."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.usefixtures("nothing_set")
+@pytest.mark.usefixtures("nothing_there")
 async def test_without_any_way_the_fallback_is_taken_and_says_so(server, proxy, said):
     tunnel = open_tunnel(server, fallback_url=proxy.url)
     async with tunnel:
@@ -209,26 +193,26 @@ async def test_without_any_way_the_fallback_is_taken_and_says_so(server, proxy, 
     assert repr(tunnel) == "<Tunnel (static): not open>"
 
 
-@pytest.mark.usefixtures("nothing_set")
+@pytest.mark.usefixtures("nothing_there")
 async def test_configured_address_that_fails_falls_back_with_its_reason(server, proxy, nobody):
-    async with open_tunnel(server, url=nobody, fallback_url=proxy.url) as tunnel:
+    async with open_tunnel(server, url=f"http://{nobody}", fallback_url=proxy.url) as tunnel:
         assert tunnel.public_url == proxy.url
-        reason = f"static: {nobody}/health does not answer (ConnectionError)"
+        reason = f"static: http://{nobody}/health does not answer (ConnectionError)"
         assert tunnel.fallback_reason == reason
     with pytest.raises(TunnelError, match="does not answer"):
-        await open_tunnel(server, url=nobody).__aenter__()
+        await open_tunnel(server, url=f"http://{nobody}").__aenter__()
 
 
-@pytest.mark.usefixtures("nothing_set")
+@pytest.mark.usefixtures("nothing_there")
 async def test_fallback_that_fails_too_is_an_error(server, nobody):
-    tunnel = open_tunnel(server, fallback_url=nobody)
+    tunnel = open_tunnel(server, fallback_url=f"http://{nobody}")
     with pytest.raises(TunnelError, match="does not answer"):
         await tunnel.__aenter__()
     assert tunnel.ended.result(0) == "it could not be opened"
     assert server.public_url is None
 
 
-@pytest.mark.usefixtures("nothing_set")
+@pytest.mark.usefixtures("nothing_there")
 async def test_malformed_setting_falls_back_where_that_is_allowed(server, proxy, monkeypatch):
     monkeypatch.setenv("TWISTREAM_PUBLIC_URL", "http://example.com")
     with pytest.raises(SettingsError, match="TWISTREAM_PUBLIC_URL"):
@@ -261,10 +245,10 @@ async def test_tunnel_tells_when_it_is_over_and_can_be_opened_again(server, prox
 
 
 async def test_provider_that_dies_while_the_address_is_proved_ends_the_opening(server, nobody):
-    provider = Dying(nobody)
+    provider = Dying(f"http://{nobody}")
     tunnel = Tunnel(server, provider)
     with pytest.raises(TunnelError, match="the tunnel opened and went: it fell over"):
-        await asyncio.wait_for(tunnel.__aenter__(), 5)
+        await soon(tunnel.__aenter__())
     assert provider.is_closed
 
 
@@ -277,7 +261,7 @@ async def test_tunnel_that_dies_after_a_later_one_leaves_its_address(server, pro
         open_tunnel(server, "static", url=later.url),
     ):
         provider.blow.set()
-        assert await asyncio.wait_for(tunnel.ended, 5) == "it fell over"
+        assert await soon(tunnel.ended) == "it fell over"
         assert server.public_url == later.url
         assert server.trouble == ""
     assert f"the tunnel to {proxy.url} is gone: it fell over" in said(logging.ERROR)
@@ -311,12 +295,12 @@ async def test_call_passes_through_the_proxy_both_ways(server, proxy, dial):
     async with open_tunnel(server, "static", url=proxy.url):
         through = _At(proxy.url, server)
         end = await dial(through)
-        stream = await asyncio.wait_for(server.next_stream(), 5)
+        stream = await soon(server.next_stream())
         playing = stream.play(b"\x11" * 16_000)
         await end.until(to_twilio.Mark, 2)
         assert b"".join(m.payload for m in end.of(to_twilio.Media)) == b"\x11" * 16_000
         await end.echo()
-        assert (await asyncio.wait_for(playing, 5)).ending == "heard"
+        assert (await soon(playing)).ending == "heard"
         await stream.close()
         assert await end.close_code() == 1000
 
@@ -324,16 +308,16 @@ async def test_call_passes_through_the_proxy_both_ways(server, proxy, dial):
 async def test_proxy_passes_a_broken_connection_on(server, proxy, dial):
     async with open_tunnel(server, "static", url=proxy.url):
         end = await dial(_At(proxy.url, server))
-        stream = await asyncio.wait_for(server.next_stream(), 5)
+        stream = await soon(server.next_stream())
         end.vanish()
-        assert (await asyncio.wait_for(stream.closed, 5)).reason == "lost"
+        assert (await soon(stream.closed)).reason == "lost"
 
 
 async def test_proxy_that_stops_breaks_its_connections(server, dial):
     async with LocalProxy(server) as proxy, open_tunnel(server, "static", url=proxy.url):
         await dial(_At(proxy.url, server))
-        stream = await asyncio.wait_for(server.next_stream(), 5)
-    assert (await asyncio.wait_for(stream.closed, 5)).reason == "lost"
+        stream = await soon(server.next_stream())
+    assert (await soon(stream.closed)).reason == "lost"
 
 
 async def test_proxy_before_a_server_that_stopped_hangs_up(server, proxy, ask):

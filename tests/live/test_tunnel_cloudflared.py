@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from support.waiting import soon
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.tunnel import open_tunnel
 from twistream_kit.live.tunnel_cloudflared import CloudflaredTunnel
 
-TOKEN = "0123456789abcdef0123456789abcdef"
 STAND_IN = Path(__file__).with_name("stand_in_cloudflared.py")
 ADDRESS = "https://four-dashed-random-words.trycloudflare.com"
 
@@ -102,11 +102,6 @@ def cloudflared(tmp_path, monkeypatch):
     return behave
 
 
-@pytest.fixture
-async def server(serve):
-    return await serve(auth_token=TOKEN)
-
-
 def stand_ins():
     found = []
     for child in psutil.Process().children(recursive=True):
@@ -167,12 +162,12 @@ async def test_tunnel_that_dies_later_tells_the_server(server, edge, cloudflared
     async with open_tunnel(server, "cloudflared") as tunnel:
         waiting = server.next_stream()
         edge.register.unlink()
-        why = await asyncio.wait_for(tunnel.ended, 5)
+        why = await soon(tunnel.ended)
         assert why.startswith("cloudflared ended (exit code 1): ")
         assert why.endswith('Initiating shutdown error="Unauthorized: Tunnel not found"')
         assert await eventually(lambda: server.trouble) == why
         with pytest.raises(TunnelError, match="the public address is gone: cloudflared ended"):
-            await asyncio.wait_for(waiting, 5)
+            await soon(waiting)
 
 
 async def test_name_that_leads_to_another_server_is_refused(

@@ -11,6 +11,7 @@ import types
 
 import pytest
 
+from support.waiting import soon
 from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live import tunnel_choice, tunnel_ngrok
 from twistream_kit.live.secret import Secret
@@ -18,21 +19,7 @@ from twistream_kit.live.settings import settings
 from twistream_kit.live.tunnel import open_tunnel
 from twistream_kit.live.tunnel_ngrok import NgrokTunnel, in_words, scrub
 
-TOKEN = "0123456789abcdef0123456789abcdef"
 NGROK_TOKEN = "2abCDefGHijKLmnOPqrSTuvWXyz_4tHisIsNoToken"
-
-
-@pytest.fixture
-async def server(serve):
-    return await serve(auth_token=TOKEN)
-
-
-@pytest.fixture
-def nobody():
-    """An address of this machine at which nobody listens."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{bound.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -227,14 +214,14 @@ async def test_session_that_ends_or_is_stopped_tells_the_server(server, session,
     given = settings(ngrok_authtoken=NGROK_TOKEN)
     async with open_tunnel(server, "ngrok", settings=given) as tunnel:
         session.over.set_exception(ValueError("closed", f"Your authtoken: {NGROK_TOKEN}"))
-        why = await asyncio.wait_for(tunnel.ended, 5)
+        why = await soon(tunnel.ended)
         assert why == "ngrok ended the tunnel: closed Your authtoken: …"
         assert await eventually(lambda: server.trouble) == why
     session.over = asyncio.get_running_loop().create_future()
     async with open_tunnel(server, "ngrok", settings=given) as tunnel:
         stop = next(asked[1] for asked in session.asked[::-1] if asked[0] == "handle_stop_command")
         await asyncio.to_thread(stop)
-        assert "ngrok was stopped from its dashboard" in await asyncio.wait_for(tunnel.ended, 5)
+        assert "ngrok was stopped from its dashboard" in await soon(tunnel.ended)
 
 
 async def test_connection_that_breaks_and_is_made_again_is_logged(server, session, said):

@@ -1,14 +1,14 @@
 import asyncio
-import contextlib
-import errno
 import os
 import re
 import signal
 import socket
 
-import psutil
 import pytest
 
+from support.far_end import TOKEN
+from support.sshd import is_refused, ssh_clients, ssh_tunnel
+from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.dialling import place_call
@@ -18,34 +18,8 @@ from twistream_kit.live.tunnel_ssh import SshTunnel
 from twistream_kit.protocol import signature
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
-TOKEN = "0123456789abcdef0123456789abcdef"
 CHOSEN = "http://127.0.0.1:{port}"
 TONE = Clip.tone(440, 0.2)
-
-
-@pytest.fixture
-async def server(serve):
-    return await serve(auth_token=TOKEN)
-
-
-def through(host, server, url=CHOSEN, **options):
-    options.setdefault("ssh_options", host.options())
-    return open_tunnel(server, "ssh", ssh=host.host, url=url, **options)
-
-
-def clients():
-    """The ssh clients that this process started, by way of their guards."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if child.name() == "ssh":
-                found.append(child)
-    return found
-
-
-def is_refused(port):
-    with socket.socket() as asking:
-        return asking.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
 async def until_gone(processes, eventually):
@@ -53,13 +27,13 @@ async def until_gone(processes, eventually):
 
 
 async def test_port_that_the_host_chose_leads_here_and_is_given_back(sshd, server, eventually):
-    tunnel = through(sshd(), server)
+    tunnel = ssh_tunnel(server, sshd)
     async with tunnel:
         port = int(tunnel.public_url.rpartition(":")[2])
         assert port not in (0, server.port)
         assert server.public_url == tunnel.public_url == f"http://127.0.0.1:{port}"
         assert repr(tunnel) == f"<Tunnel (ssh): http://127.0.0.1:{port}>"
-        (client,) = clients()
+        (client,) = ssh_clients()
     assert server.public_url is None
     assert tunnel.ended.result(0) == "closed"
     assert tunnel.trouble == ""
@@ -71,12 +45,12 @@ async def test_port_that_was_asked_for_is_the_one_that_leads_here(sshd, server):
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
-    async with through(sshd(), server, f"http://127.0.0.1:{port}/", remote_port=port) as tunnel:
+    async with ssh_tunnel(server, sshd, f"http://127.0.0.1:{port}/", remote_port=port) as tunnel:
         assert tunnel.public_url == f"http://127.0.0.1:{port}"
 
 
 async def test_signed_webhook_comes_through_and_an_unsigned_one_is_refused(sshd, server, ask):
-    async with through(sshd(), server) as tunnel:
+    async with ssh_tunnel(server, sshd) as tunnel:
         host = tunnel.public_url.removeprefix("http://")
         signed = signature.sign(TOKEN, f"{tunnel.public_url}/twiml")
         head = f"GET /twiml HTTP/1.1\r\nHost: {host}\r\n"
@@ -91,46 +65,45 @@ async def test_call_of_the_simulator_is_heard_and_answered_through_the_tunnel(ss
     async with (
         SimulatedTwilio(ring_seconds=0.02) as twilio,
         StreamServer(auth_token=twilio.auth_token) as server,
-        through(sshd(), server) as tunnel,
+        ssh_tunnel(server, sshd) as tunnel,
     ):
         phone = twilio.phone("+15550100001")
-        call = await asyncio.wait_for(
+        call = await soon(
             place_call(
                 twilio.client, to=phone.number, from_=twilio.numbers[0],
                 stream_url=server.stream_url, status_callback=False,
-            ), 8,
+            ),
         )  # fmt: skip
-        stream = await asyncio.wait_for(server.next_stream(call), 8)
+        stream = await soon(server.next_stream(call))
         assert server.stream_url.startswith(tunnel.public_url.replace("http", "ws"))
-        assert (await asyncio.wait_for(stream.play(TONE), 8)).ending == "heard"
+        assert (await soon(stream.play(TONE))).ending == "heard"
         assert TONE.payload[:800] in phone.heard.payload
         voice = stream.audio()
-        await asyncio.wait_for(phone.say(TONE), 8)
-        async with asyncio.timeout(8):
+        await soon(phone.say(TONE))
+        async with asyncio.timeout(LIMIT_SECONDS):
             async for samples in voice:
                 if abs(samples).max() > 1000:
                     break
-        await asyncio.wait_for(call.hang_up(), 8)
-        await asyncio.wait_for(stream.closed, 8)
+        await soon(call.hang_up())
+        await soon(stream.closed)
 
 
 @pytest.mark.parametrize("victim", ["ssh", "its guard", "sshd"])
 async def test_tunnel_that_is_killed_in_mid_call_tells_everybody(
     victim, sshd, server, dial, said, eventually
 ):
-    host = sshd()
-    async with through(host, server) as tunnel:
+    async with ssh_tunnel(server, sshd) as tunnel:
         await dial(At(tunnel.public_url, server))
-        stream = await asyncio.wait_for(server.next_stream(), 5)
+        stream = await soon(server.next_stream())
         waiting = server.next_stream(call="CA" + "f" * 32)
-        (client,) = clients()
+        (client,) = ssh_clients()
         if victim == "sshd":
-            host.drop_connections()
+            sshd.drop_connections()
         else:
             (client if victim == "ssh" else client.parent()).send_signal(signal.SIGKILL)
-        why = await asyncio.wait_for(tunnel.ended, 5)
+        why = await soon(tunnel.ended)
         assert re.match(
-            rf"ssh {host.host} (was killed \(signal 9\)$|ended \(exit code 255\): Connection)", why
+            rf"ssh {sshd.host} (was killed \(signal 9\)$|ended \(exit code 255\): Connection)", why
         )
         assert tunnel.trouble == why
         assert repr(tunnel) == f"<Tunnel (ssh): gone: {why}>"
@@ -139,8 +112,8 @@ async def test_tunnel_that_is_killed_in_mid_call_tells_everybody(
         assert server.public_url is None
         assert tunnel.public_url is None
         with pytest.raises(TunnelError, match="the public address is gone: ssh "):
-            await asyncio.wait_for(waiting, 5)
-        assert (await asyncio.wait_for(stream.closed, 5)).reason == "lost"
+            await soon(waiting)
+        assert (await soon(stream.closed)).reason == "lost"
         assert any("the public address is gone" in line for line in said())
         await until_gone([client], eventually)
     assert tunnel.ended.result(0) == why
@@ -152,17 +125,17 @@ async def test_port_that_is_taken_there_is_refused_in_words(sshd, server):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(TunnelError, match=f"does not forward its port {port}; ssh said: Error"):
-            await through(sshd(), server, remote_port=port).__aenter__()
-    assert not clients()
+            await ssh_tunnel(server, sshd, remote_port=port).__aenter__()
+    assert not ssh_clients()
     assert server.public_url is None
 
 
-async def test_host_that_forbids_forwarding_is_named(sshd, server):
-    host = sshd("AllowTcpForwarding no\n")
+async def test_host_that_forbids_forwarding_is_named(start_sshd, server):
+    host = start_sshd("AllowTcpForwarding no\n")
     with pytest.raises(
         TunnelError, match=r"does not forward its port 0; .* try another remote_port"
     ):
-        await through(host, server).__aenter__()
+        await ssh_tunnel(server, host).__aenter__()
 
 
 @pytest.mark.parametrize(
@@ -173,26 +146,23 @@ async def test_host_that_forbids_forwarding_is_named(sshd, server):
     ],
 )
 async def test_wrong_key_is_named(options, words, sshd, server):
-    host = sshd()
     with pytest.raises(TunnelError, match=words):
-        await through(host, server, ssh_options=host.options(**options)).__aenter__()
-    assert not clients()
+        await ssh_tunnel(server, sshd, ssh_options=sshd.options(**options)).__aenter__()
+    assert not ssh_clients()
 
 
 async def test_changed_host_key_is_named(sshd, sshd_folder, server):
-    host = sshd()
     stranger = (sshd_folder / "stranger.pub").read_text()
-    (sshd_folder / "changed").write_text(f"[127.0.0.1]:{host.port} {stranger}")
+    (sshd_folder / "changed").write_text(f"[127.0.0.1]:{sshd.port} {stranger}")
     with pytest.raises(TunnelError, match="shows another host key than before"):
-        options = host.options(known_hosts="changed")
-        await through(host, server, ssh_options=options).__aenter__()
+        options = sshd.options(known_hosts="changed")
+        await ssh_tunnel(server, sshd, ssh_options=options).__aenter__()
 
 
 async def test_host_that_is_not_there_is_named(sshd, server):
-    host = sshd()
-    host.stop()
+    sshd.stop()
     with pytest.raises(TunnelError, match=r"@127.0.0.1 does not answer; ssh said: .*refused"):
-        await through(host, server).__aenter__()
+        await ssh_tunnel(server, sshd).__aenter__()
     nobody = open_tunnel(
         server, "ssh", ssh="nobody.invalid", url=CHOSEN, ssh_options=("-F", "none")
     )
@@ -201,41 +171,39 @@ async def test_host_that_is_not_there_is_named(sshd, server):
 
 
 async def test_host_that_says_nothing_is_given_up(sshd, server):
-    host = sshd()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        options = ("-p", str(silent.getsockname()[1]), *host.options())
-        provider = SshTunnel(host.host, url=CHOSEN, options=options, open_seconds=0.5)
+        options = ("-p", str(silent.getsockname()[1]), *sshd.options())
+        provider = SshTunnel(sshd.host, url=CHOSEN, options=options, open_seconds=0.5)
         with pytest.raises(TunnelError, match=r"was not ready within 0.5 s; ssh said: nothing"):
             await provider.open("127.0.0.1:9")
         await provider.close()
-    assert not clients()
+    assert not ssh_clients()
 
 
 async def test_opening_that_is_cancelled_leaves_nothing_running(sshd, server, eventually):
-    host = sshd()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        options = ("-p", str(silent.getsockname()[1]), *host.options())
-        tunnel = through(host, server, ssh_options=options)
+        options = ("-p", str(silent.getsockname()[1]), *sshd.options())
+        tunnel = ssh_tunnel(server, sshd, ssh_options=options)
         entering = asyncio.create_task(tunnel.__aenter__())
-        await eventually(clients)
+        await eventually(ssh_clients)
         entering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await entering
-    assert not clients()
+    assert not ssh_clients()
     assert tunnel.ended.result(0) == "it could not be opened"
     assert server.public_url is None
 
 
-async def test_service_tells_its_address_in_a_session(sshd):
+async def test_service_tells_its_address_in_a_session(start_sshd):
     banner = "echo welcome, see https://localhost.run/docs; echo 1a.lhr.life tunneled with tls "
-    host = sshd(f"ForceCommand {banner}termination, https://1a.lhr.life; cat\n")
+    host = start_sshd(f"ForceCommand {banner}termination, https://1a.lhr.life; cat\n")
     provider = SshTunnel(host.host, remote_port=0, options=host.options())
     try:
         assert await provider.open("127.0.0.1:9") == "https://1a.lhr.life"
-        assert clients()
+        assert ssh_clients()
     finally:
         await provider.close()
-    assert not clients()
+    assert not ssh_clients()
 
 
 @pytest.mark.parametrize("host", ["", "-oProxyCommand=touch here", "a b", "a\nb"])
@@ -265,8 +233,8 @@ async def test_missing_program_is_named(server, monkeypatch, tmp_path):
 
 async def test_ssh_gets_no_secret_by_its_environment(sshd, server, monkeypatch):
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", "f" * 32)
-    async with through(sshd(), server):
-        (client,) = clients()
+    async with ssh_tunnel(server, sshd):
+        (client,) = ssh_clients()
         assert "TWILIO_AUTH_TOKEN" not in client.environ()
         assert client.environ()["PATH"] == os.environ["PATH"]
 

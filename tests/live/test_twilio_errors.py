@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.http.response import Response
 
+from support.far_end import TOKEN
 from twistream_kit.errors import CallRefused, ServerStopped, WouldDeadlock
 from twistream_kit.live.twilio_errors import ask, scrubbed
 from twistream_kit.protocol.codes import TWILIO_CODES
 
-TOKEN = "0123456789abcdef0123456789abcdef"
 SID = "AC" + "0" * 32
 
 

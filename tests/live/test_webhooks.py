@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from support.far_end import TOKEN
 from twistream_kit.live.status_events import StatusEvent
 from twistream_kit.live.webhooks import Answer
 
-TOKEN = "0123456789abcdef0123456789abcdef"
 RINGING = {
     "CallSid": "CA123",
     "CallStatus": "ringing",

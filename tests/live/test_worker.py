@@ -1,13 +1,13 @@
-import asyncio
 import threading
 
 import pytest
 
+from support.waiting import soon
 from twistream_kit.live.worker import on_worker
 
 
 async def test_work_is_done_on_a_thread_of_that_name():
-    name = await asyncio.wait_for(on_worker("digger", lambda: threading.current_thread().name), 5)
+    name = await soon(on_worker("digger", lambda: threading.current_thread().name))
     assert name == "digger"
 
 
@@ -16,7 +16,7 @@ async def test_error_of_the_work_goes_to_whoever_waits():
         raise KeyError("nothing there")
 
     with pytest.raises(KeyError, match="nothing there"):
-        await asyncio.wait_for(on_worker("digger", fails), 5)
+        await soon(on_worker("digger", fails))
 
 
 def test_work_that_blocks_blocks_nobody_who_does_not_wait():

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import runpy
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
+from support.front_end import FrontEnd
+from support.kernels import KERNELS, write_spec
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.live.dialling import Call, place_call
 from twistream_kit.live.server import StreamServer
@@ -19,27 +20,6 @@ from twistream_kit.notebook import background
 from twistream_kit.notebook.event_log import event_log
 from twistream_kit.simulator.phone import Phone
 from twistream_kit.simulator.twilio import SimulatedTwilio
-
-LIMIT_SECONDS = 8
-
-# Tests are not a package, so what they share is loaded from its file.
-_HERE = Path(__file__).parent
-_FRONT_END = runpy.run_path(str(_HERE / "front_end.py"))
-_KERNELS = runpy.run_path(str(_HERE / "install_kernels.py"))
-
-
-@pytest.fixture
-def until():
-    """Wait until `condition()` is true, and fail when it never is."""
-
-    def wait(condition, seconds=LIMIT_SECONDS):
-        pause, limit = threading.Event(), time.monotonic() + seconds
-        while not (result := condition()):
-            assert time.monotonic() < limit, "what was waited for never came"
-            pause.wait(0.005)
-        return result
-
-    return wait
 
 
 @pytest.fixture
@@ -124,12 +104,12 @@ def tone():
 def specs(tmp_path_factory):
     """The folder with the kernelspecs of this run."""
     folder = tmp_path_factory.mktemp("jupyter")
-    for version in _KERNELS["KERNELS"]:
-        _KERNELS["write_spec"](version, folder)
+    for version in KERNELS:
+        write_spec(version, folder)
     return folder
 
 
-@pytest.fixture(scope="session", params=_KERNELS["KERNELS"])
+@pytest.fixture(scope="session", params=KERNELS)
 def kernel_version(request):
     """Every kernel that is supported by promise."""
     return request.param
@@ -141,7 +121,7 @@ def fresh_kernel(specs):
     begun = []
 
     def begin(version, **options):
-        begun.append(_FRONT_END["FrontEnd"](f"ipykernel-{version}", specs, **options))
+        begun.append(FrontEnd(f"ipykernel-{version}", specs, **options))
         return begun[-1]
 
     yield begin
@@ -152,7 +132,7 @@ def fresh_kernel(specs):
 @pytest.fixture(scope="session")
 def shared_kernel(kernel_version, specs):
     """One kernel of each version for all tests that leave it as they found it."""
-    front_end = _FRONT_END["FrontEnd"](f"ipykernel-{kernel_version}", specs)
+    front_end = FrontEnd(f"ipykernel-{kernel_version}", specs)
     yield front_end
     front_end.close()
 

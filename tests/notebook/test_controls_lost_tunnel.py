@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import html
-import signal
 import threading
 
 import psutil
 import pytest
 
+from support.sshd import kill_ssh, ssh_tunnel
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.dialling import place_call
 from twistream_kit.live.local_proxy import LocalProxy
@@ -18,14 +19,7 @@ from twistream_kit.live.tunnel import open_tunnel
 from twistream_kit.notebook.controls import StreamControls
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
-LIMIT_SECONDS = 8
 BUTTONS = ("send", "speak_over", "mark", "clear", "hang_up")
-
-
-@pytest.fixture
-def sshd(sshd):
-    """One real OpenSSH server on loopback."""
-    return sshd()
 
 
 @pytest.fixture
@@ -35,13 +29,9 @@ def world(background_loop, sshd):
     def begin():
         twilio = background_loop.start(SimulatedTwilio(ring_seconds=0.02))
         server = background_loop.start(StreamServer(auth_token=twilio.auth_token))
-        return twilio, server, background_loop.start(tunnel_to(server))
+        return twilio, server, background_loop.start(ssh_tunnel(server, sshd))
 
-    def tunnel_to(server):
-        url = "http://127.0.0.1:{port}"
-        return open_tunnel(server, "ssh", ssh=sshd.host, url=url, ssh_options=sshd.options())
-
-    begin.tunnel_to = tunnel_to
+    begin.tunnel_to = functools.partial(ssh_tunnel, host=sshd)
     return begin
 
 
@@ -51,13 +41,6 @@ def ring(twilio, server, number="+15550100001"):
         twilio.client, to=phone.number, from_=twilio.numbers[0], stream_url=server.stream_url
     ).result(LIMIT_SECONDS)
     return call, server.next_stream(call).result(LIMIT_SECONDS)
-
-
-def kill_ssh():
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if child.name() == "ssh":
-                child.send_signal(signal.SIGKILL)
 
 
 def processes(host):

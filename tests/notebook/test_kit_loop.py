@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import WouldDeadlock
 from twistream_kit.notebook.kit_loop import HURRIED_SWITCH_SECONDS, KitLoop
 from twistream_kit.pending import HomeLoop, fail, fulfil
@@ -107,7 +108,7 @@ def test_the_waiting_task_is_the_current_one_before_and_after(on, home):
         mine = asyncio.current_task()
         home.start(asyncio.sleep(0.01)).result(5)
         assert asyncio.current_task() is mine
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await asyncio.sleep(0)
 
     on(handler())

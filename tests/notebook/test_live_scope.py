@@ -10,13 +10,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.notebook import colours
 from twistream_kit.notebook.live_scope import LiveScope
 from twistream_kit.notebook.pump import PUMP
 from twistream_kit.protocol.capture import Capture
-
-LIMIT_SECONDS = 8
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 
+from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.ulaw import decode_ulaw
 from twistream_kit.errors import WouldDeadlock
@@ -18,7 +19,6 @@ from twistream_kit.notebook.widget_socket import widget_socket
 from twistream_kit.protocol.from_twilio import Dtmf
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
-LIMIT = 8
 NUMBER = "+15550100001"
 VOICE = (3000 * np.sin(np.arange(160) * 2 * np.pi / 8)).astype("<i2")
 
@@ -55,13 +55,13 @@ class Desk:
             from_=self.twilio.numbers[0],
             stream_url=self.server.stream_url,
         )
-        self.phone.until("ringing").result(LIMIT)
-        return call.result(LIMIT)
+        self.phone.until("ringing").result(LIMIT_SECONDS)
+        return call.result(LIMIT_SECONDS)
 
     def answered(self):
         call = self.ring()
         self.page_says("answer")
-        return self.server.next_stream(call).result(LIMIT)
+        return self.server.next_stream(call).result(LIMIT_SECONDS)
 
 
 @pytest.fixture
@@ -108,9 +108,9 @@ def test_a_key_becomes_dtmf(desk):
 def test_clear_clears_the_stream_of_the_phones_call(desk):
     stream = desk.answered()
     playing = stream.play(Clip.tone(440, 20))
-    playing.heard(0.1).result(LIMIT)
+    playing.heard(0.1).result(LIMIT_SECONDS)
     desk.page_says("clear")
-    assert playing.result(LIMIT).ending == "cleared"
+    assert playing.result(LIMIT_SECONDS).ending == "cleared"
 
 
 def test_clear_without_an_open_stream_says_so(desk):
@@ -128,7 +128,7 @@ def test_one_stream_can_be_given_in_place_of_the_server(desk):
     assert desk.widget.can_clear
     playing = stream.play(Clip.tone(440, 20))
     desk.page_says("clear")
-    assert playing.result(LIMIT).ending == "cleared"
+    assert playing.result(LIMIT_SECONDS).ending == "cleared"
     assert not PhoneWidget(desk.phone, direct=False).can_clear
 
 
@@ -163,7 +163,7 @@ def test_sound_goes_to_the_page_that_asked_for_it_last_in_batches_of_100_ms(desk
 
 def test_nothing_is_sent_while_no_page_wants_sound(desk):
     stream = desk.answered()
-    stream.play(Clip.tone(440, 0.4)).result(LIMIT)
+    stream.play(Clip.tone(440, 0.4)).result(LIMIT_SECONDS)
     assert desk.told == []
 
 
@@ -233,7 +233,7 @@ def test_a_closed_widget_leaves_the_call_alone(desk):
     desk.widget.close()
     assert call.handset.ear.on_frame == []
     assert call.handset.mouth.live is None
-    assert stream.play(Clip.tone(440, 0.1)).result(LIMIT).ending == "heard"
+    assert stream.play(Clip.tone(440, 0.1)).result(LIMIT_SECONDS).ending == "heard"
 
 
 def test_after_the_call_its_handset_is_let_go(desk, until):
@@ -267,7 +267,7 @@ async def test_over_the_socket_all_goes_both_ways(make_desk):
         stream.play(Clip.tone(440, 20))
         numbers = []
         for _ in range(10):
-            message = await asyncio.wait_for(page.recv(), LIMIT)
+            message = await soon(page.recv())
             assert len(message) == 164
             numbers.append(int.from_bytes(message[:4], "little"))
         assert numbers == list(range(1, 11))
@@ -335,7 +335,7 @@ def test_it_cannot_be_made_on_the_kits_own_loop(desk):
         return PhoneWidget(desk.phone)
 
     with pytest.raises(WouldDeadlock):
-        asyncio.run_coroutine_threadsafe(make(), desk.twilio.loop).result(LIMIT)
+        asyncio.run_coroutine_threadsafe(make(), desk.twilio.loop).result(LIMIT_SECONDS)
 
 
 IN_THE_KERNEL = """

@@ -7,11 +7,13 @@ import json
 import pytest
 
 from twistream_kit.live.secret import Secret
-from twistream_kit.live.setting_sources import forget, remembered
+from twistream_kit.live.setting_sources import remembered
 from twistream_kit.live.setting_table import SETTINGS
 from twistream_kit.live.settings import Settings
 from twistream_kit.notebook import settings_form
 from twistream_kit.notebook.settings_form import ALL_SET, ASKS, SettingsForm, settings
+
+pytestmark = pytest.mark.usefixtures("nothing_set")
 
 HEX = "0123456789abcdef" * 2
 SID = "AC" + HEX
@@ -21,16 +23,6 @@ GOOD = {
     "TWILIO_PHONE_NUMBER": "+15550100001",
     "TWISTREAM_CALL_TO": "+15550100002",
 }
-
-
-@pytest.fixture(autouse=True)
-def nothing_set(monkeypatch, tmp_path):
-    for setting in SETTINGS:
-        monkeypatch.delenv(setting.variable, raising=False)
-    monkeypatch.chdir(tmp_path)
-    forget()
-    yield
-    forget()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from support.captures import capture_of
 from twistream_kit.audio.clip import Clip
 from twistream_kit.notebook.log_lines import KEPT_LINES
 from twistream_kit.notebook.pump import PUMP
@@ -13,7 +14,6 @@ from twistream_kit.notebook.stream_log import StreamLog
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
 
-LIMIT_SECONDS = 8
 SID = "MZ00000000000000000000000000000001"
 SAVE = {"kind": "save"}
 
@@ -35,16 +35,13 @@ def log_of():
 @pytest.fixture
 def a_capture():
     """A call from a file: a key, a bad message, and a mark with markup for a name."""
-    capture = Capture(SID, started=100.0)
     messages = [
         from_twilio.Start(SID),
         from_twilio.Dtmf(SID, "5"),
         to_twilio.Clear("MZ00000000000000000000000000000002"),
         to_twilio.Mark(SID, "<b>bold</b>"),
     ]
-    for number, message in enumerate(messages):
-        capture.append(message, 100.0 + number)
-    return capture
+    return capture_of(SID, *enumerate(messages), started=100.0)
 
 
 def press_save(log):

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from support.captures import capture_of
 from twistream_kit.notebook.timeline import read_timeline
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
 
 SID = "MZ" + "0" * 32
 SECOND = b"\x20" * 8000
 
 
 def read(*messages):
-    capture = Capture(SID, started=100.0)
-    for at, message in messages:
-        capture.append(message, 100.0 + at)
-    return read_timeline(capture.entries)
+    return read_timeline(capture_of(SID, *messages, started=100.0).entries)
 
 
 def test_an_empty_capture_has_an_empty_timeline():
@@ -124,8 +121,7 @@ def test_keys_are_noted_with_their_time():
 
 
 def reported(*statuses, seconds=10.0):
-    capture = Capture(SID, started=100.0)
-    capture.append(from_twilio.Stop(SID), 100.0 + seconds)
+    capture = capture_of(SID, (seconds, from_twilio.Stop(SID)), started=100.0)
     for at, name in statuses:
         capture.note_status(100.0 + at, name)
     return read_timeline(capture.entries, capture.endings, capture.statuses)

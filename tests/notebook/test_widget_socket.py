@@ -8,6 +8,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from support.waiting import soon
 from twistream_kit.notebook.widget_page import UNCONFIRMED_FRAMES, WAITING_FRAMES, Page
 from twistream_kit.notebook.widget_socket import WidgetSocket, widget_socket
 
@@ -38,7 +39,7 @@ class Widget:
         self.something.set()
 
     async def next(self):
-        await asyncio.wait_for(self.something.wait(), 5)
+        await soon(self.something.wait())
         self.something.clear()
 
 
@@ -156,7 +157,7 @@ async def test_a_closed_channel_sends_its_pages_away_for_good(socket, widget):
         await widget.next()
         channel.close()
         with pytest.raises(ConnectionClosed):
-            await asyncio.wait_for(page.recv(), 5)
+            await soon(page.recv())
         assert page.close_code == 4000
     assert (await refused(address))[0] == 403
 
@@ -179,7 +180,7 @@ async def test_a_message_that_is_too_long_ends_the_connection(socket, widget):
     async with visit(socket.open(widget).address) as page:
         await page.send(b"x" * 70_000)
         with pytest.raises(ConnectionClosed):
-            await asyncio.wait_for(page.recv(), 5)
+            await soon(page.recv())
     assert widget.heard == []
 
 
@@ -191,7 +192,7 @@ async def test_sound_arrives_in_order_and_numbered(socket, widget):
         for value in range(3):
             channel.send_sound(widget.pages[0], bytes([value]) * 160)
         for value in range(3):
-            message = await asyncio.wait_for(page.recv(), 5)
+            message = await soon(page.recv())
             assert message == bytes([value + 1, 0, 0, 0]) + bytes([value]) * 160
 
 

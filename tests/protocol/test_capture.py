@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.captures import capture_of
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.ulaw import decode_ulaw
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -31,10 +32,7 @@ def voice(chunk, fill=0x10, size=160):
 
 
 def a_capture(*rows, started=100.0, **options):
-    capture = Capture(SID, CALL, started, **options)
-    for at, message in rows:
-        capture.append(message, started + at)
-    return capture
+    return capture_of(SID, *rows, call_sid=CALL, started=started, **options)
 
 
 def sound(payload):

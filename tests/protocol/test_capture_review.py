@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from support.captures import capture_of
 from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
@@ -13,11 +14,7 @@ CLEAR = to_twilio.Clear(OTHER)
 
 
 def a_capture(*sent):
-    capture = Capture(SID)
-    capture.append(from_twilio.Start(SID), 0.0)
-    for at, message in sent:
-        capture.append(message, at)
-    return capture
+    return capture_of(SID, (0.0, from_twilio.Start(SID)), *sent)
 
 
 def test_nothing_is_objected_to_where_all_is_well():

@@ -1,8 +1,7 @@
-import runpy
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
+import payload_set
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +11,6 @@ from twistream_kit.audio.ulaw import encode_ulaw
 from twistream_kit.protocol.coding import SHORTEST, Recognised, recognise_coding
 from twistream_kit.protocol.payload import look_inside
 
-SET = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "payload_set.py"))
 CODINGS = ["A-law", "PCM8 unsigned", "PCM16 little-endian", "PCM16 big-endian"]
 
 
@@ -22,7 +20,7 @@ def windows(payload):
 
 @pytest.fixture(scope="module")
 def held_out():
-    sounds = SET["held_out"]()
+    sounds = payload_set.held_out()
     return [sound for count, sound in enumerate(sounds) if count % 2 or sound.kind == "speech"]
 
 
@@ -33,7 +31,7 @@ def test_wrong_codings_of_speech_and_music_are_found_after_a_second(held_out, co
         if sound.kind not in ("speech", "music"):
             continue
         for level in (-6, -40):
-            payload = SET["coded"](SET["at_level"](sound, level))[coding]
+            payload = payload_set.coded(payload_set.at_level(sound, level))[coding]
             for window in windows(payload):
                 recognised = recognise_coding(window)
                 found[sound.kind, recognised is not None and recognised.coding == coding] += 1
@@ -45,7 +43,7 @@ def test_right_sound_of_all_kinds_and_levels_is_not_suspected(held_out):
     suspected = []
     for sound in held_out:
         for level in (-6, -20, -40):
-            for payload in SET["rightly_coded"](SET["at_level"](sound, level)).values():
+            for payload in payload_set.rightly_coded(payload_set.at_level(sound, level)).values():
                 suspected += [
                     (sound.name, level, found)
                     for window in windows(payload)[:2]
@@ -56,24 +54,26 @@ def test_right_sound_of_all_kinds_and_levels_is_not_suspected(held_out):
 
 def test_line_noise_and_silence_are_not_suspected():
     for seed in range(3):
-        for samples in SET["line_noise"](seed):
+        for samples in payload_set.line_noise(seed):
             assert recognise_coding(encode_ulaw(samples)[:8000]) is None
 
 
 @pytest.fixture(scope="module")
 def speech(held_out):
-    return SET["at_level"](held_out[1], -12)
+    return payload_set.at_level(held_out[1], -12)
 
 
 def test_stereo_is_told_from_mono(held_out, speech):
-    both = np.stack([speech, SET["at_level"](held_out[2], -12)], axis=1)
+    both = np.stack([speech, payload_set.at_level(held_out[2], -12)], axis=1)
     recognised = recognise_coding(both.astype("<i2").tobytes()[8000:16000])
     assert (recognised.coding, recognised.channels) == ("PCM16 little-endian", 2)
     assert "PCM16 little-endian, stereo, not PCMU" in str(recognised.objection())
 
 
 def test_pieces_of_odd_length_do_not_hide_16_bit_sound(speech):
-    recognised = recognise_coding(SET["coded"](speech)["PCM16 little-endian, odd pieces"][:8000])
+    recognised = recognise_coding(
+        payload_set.coded(speech)["PCM16 little-endian, odd pieces"][:8000]
+    )
     assert recognised.coding == "PCM16 little-endian"
 
 

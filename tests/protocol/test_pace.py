@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from support.captures import capture_of
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.pace import Gap
 
 SID = "MZ" + "0" * 32
@@ -14,11 +14,8 @@ SECOND = b"\x20" * 8000
 
 
 def summary(*rows, start_at=0.0, endings=None):
-    capture = Capture(SID, started=100.0)
-    if start_at is not None:
-        capture.append(from_twilio.Start(SID), 100.0 + start_at)
-    for at, message in rows:
-        capture.append(message, 100.0 + at)
+    start = [] if start_at is None else [(start_at, from_twilio.Start(SID))]
+    capture = capture_of(SID, *start, *rows, started=100.0)
     capture.endings.update(endings or {})
     return capture.summary()
 

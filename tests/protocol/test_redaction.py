@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.captures import capture_of
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.capture_entry import Entry
@@ -31,7 +32,6 @@ SOUND = bytes(range(256)) * 20
 
 
 def a_capture():
-    capture = Capture(SID, CALL)
     rows = [
         (0.0, from_twilio.Connected()),
         (0.0, START),
@@ -51,8 +51,7 @@ def a_capture():
         (2.0, from_twilio.Mark(SID, "play#3", 7)),
         (2.5, from_twilio.Stop(SID, ACCOUNT, CALL, 8)),
     ]
-    for at, message in rows:
-        capture.append(message, at)
+    capture = capture_of(SID, *rows, call_sid=CALL)
     capture.note_ending(f"hello Mrs. Alice Example, {NUMBER}#1", "cleared")
     capture.note_status(-1.0, "ringing")
     return capture

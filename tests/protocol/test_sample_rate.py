@@ -1,7 +1,5 @@
-import runpy
-from pathlib import Path
-
 import numpy as np
+import payload_set
 import pytest
 import soxr
 
@@ -9,17 +7,15 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.ulaw import encode_ulaw
 from twistream_kit.protocol.sample_rate import SHORTEST, SuspectedRate, suspect_rate
 
-SET = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "payload_set.py"))
-
 
 @pytest.fixture(scope="module")
 def held_out():
-    return SET["held_out"]()
+    return payload_set.held_out()
 
 
 def sent_at(sound, rate, level=-12):
     """Return the first three seconds heard of a sound that was made μ-law at another rate."""
-    return encode_ulaw(SET["at_level"](sound, level, rate))[:SHORTEST]
+    return encode_ulaw(payload_set.at_level(sound, level, rate))[:SHORTEST]
 
 
 def test_speech_at_24_khz_is_mostly_suspected(held_out):

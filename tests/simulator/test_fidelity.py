@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 from twilio.base.exceptions import TwilioRestException
 
+from support.sdk import refused
 from twistream_kit.simulator.assumptions import Behaviour
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -41,12 +42,6 @@ async def streaming(twilio, place, media, eventually):
     call = await place(media.connect())
     await eventually(lambda: media.of("media"))
     return call
-
-
-async def refusal(function, *args, **options):
-    with pytest.raises(TwilioRestException) as caught:
-        await asyncio.to_thread(function, *args, **options)
-    return caught.value
 
 
 def signed(token, url, params=None):
@@ -160,7 +155,7 @@ async def test_1_1_a_bidirectional_stream_cannot_be_stopped_by_the_streams_resou
     streaming, media
 ):
     sid = media.of("start")[0]["streamSid"]
-    assert (await refusal(streaming.streams(sid).update, status="stopped")).code == 20404
+    assert (await refused(streaming.streams(sid).update, status="stopped")).code == 20404
 
 
 async def test_1_1_replacing_the_twiml_stops_the_stream(streaming, media, eventually):

@@ -13,6 +13,7 @@ from itertools import pairwise
 import pytest
 from websockets.asyncio.server import serve
 
+from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.simulator.assumptions import SILENT_FRAME
 from twistream_kit.simulator.debugger import Debugger
 from twistream_kit.simulator.leg import StreamLeg
@@ -71,7 +72,7 @@ async def call(server, *, path="/media", debugger=None, auth_token="12345", fram
             debugger=Debugger() if debugger is None else debugger,
         )
         await client.connect()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await server.started.wait()
             for _ in range(frames):
                 client.tick(0.0, SILENT_FRAME)
@@ -195,7 +196,7 @@ async def test_pings_are_answered_and_never_sent():
     server = Server()
     async with call(server) as client:
         pong = await server.connection.ping()
-        await asyncio.wait_for(pong, 2)
+        await soon(pong)
         assert client._connection.ping_interval is None
 
 

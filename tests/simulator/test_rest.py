@@ -8,9 +8,9 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 import pytest
-from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
+from support.sdk import refused
 from twistream_kit.simulator.assumptions import Behaviour
 from twistream_kit.simulator.http_client import LoopbackHttpClient
 from twistream_kit.simulator.twilio import SimulatedTwilio
@@ -18,12 +18,6 @@ from twistream_kit.simulator.twilio import SimulatedTwilio
 TWIML = "<Response><Pause length='30'/></Response>"
 PAUSE = "<Pause length='30'/>"
 ALICE = "+15550100001"
-
-
-async def refused(function, *args, **options):
-    with pytest.raises(TwilioRestException) as caught:
-        await asyncio.to_thread(function, *args, **options)
-    return caught.value
 
 
 def raw(twilio, path, form=None, *, token=None, method=None):

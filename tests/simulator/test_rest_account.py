@@ -5,9 +5,9 @@ import time
 from email.utils import parsedate_to_datetime
 
 import pytest
-from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
+from support.sdk import refused
 from twistream_kit.errors import CallRefused
 from twistream_kit.simulator.account import SimulatedAccount
 from twistream_kit.simulator.assumptions import Behaviour
@@ -17,12 +17,6 @@ from twistream_kit.simulator.twilio import SimulatedTwilio
 ALICE = "+15550100001"
 BERLIN = "+493012345678"
 TWIML = "<Response><Pause length='30'/></Response>"
-
-
-async def refused(function, *args, **options):
-    with pytest.raises(TwilioRestException) as caught:
-        await asyncio.to_thread(function, *args, **options)
-    return caught.value
 
 
 def account_of(twilio, client=None):

@@ -9,6 +9,7 @@ import struct
 import pytest
 from websockets.asyncio.server import serve
 
+from support.waiting import soon
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.simulator.assumptions import SILENT_FRAME, Behaviour
 from twistream_kit.simulator.debugger import Debugger
@@ -70,7 +71,7 @@ async def ticking(client, frames=500):
             break
         client.tick(number * 0.02, SILENT_FRAME)
         await asyncio.sleep(0.001)  # sleeps: stands for the beat, twenty times as fast
-    return await asyncio.wait_for(over, 5)
+    return await soon(over)
 
 
 class Recorder:
@@ -109,7 +110,7 @@ async def test_a_call_goes_from_connected_to_stop_and_the_server_sees_1005():
         client.press("7")
         await client.stop()
         assert await client.closed() == StreamEnding("stopped", 1005)
-        await asyncio.wait_for(server.ended.wait(), 5)
+        await soon(server.ended.wait())
     kinds = [type(message).__name__ for message in server.messages]
     assert kinds[:2] == ["Connected", "Start"]
     assert kinds[-2:] == ["Dtmf", "Stop"]
@@ -230,7 +231,7 @@ async def test_a_server_that_ignores_the_close_is_dropped_after_the_limit(monkey
     async with tcp_server(deaf) as url:
         client = client_for(url)
         await client.connect()
-        await asyncio.wait_for(client.stop(), 3)
+        await soon(client.stop())
         assert await client.closed() == StreamEnding("stopped", 1006)
 
 
@@ -278,7 +279,7 @@ async def test_a_message_on_a_stream_that_only_listens_ends_it_with_31924():
         client = client_for(url, bidirectional=False)
         await client.connect()
         ending = await ticking(client)
-        await asyncio.wait_for(server.ended.wait(), 5)
+        await soon(server.ended.wait())
     assert (ending.reason, ending.error_code) == ("protocol-error", 31924)
     assert client._debugger.codes == [31924]
     assert server.close_code == 1002
@@ -460,7 +461,7 @@ async def test_cancelling_the_handshake_leaves_no_socket():
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt
-        await asyncio.wait_for(gone.wait(), 3)
+        await soon(gone.wait())
 
 
 def test_a_client_can_be_made_where_no_loop_runs():

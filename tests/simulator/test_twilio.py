@@ -1,6 +1,5 @@
 import asyncio
 import re
-import threading
 
 import pytest
 
@@ -9,18 +8,6 @@ from twistream_kit.simulator.assumptions import Behaviour
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE = "+15550100001"
-
-
-@pytest.fixture
-def other_loop():
-    """A loop that runs on a thread of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
 
 
 async def test_constructor_touches_no_loop(other_loop):
@@ -38,8 +25,7 @@ async def test_constructor_touches_no_loop(other_loop):
             await answered
             return twilio.loop
 
-    future = asyncio.run_coroutine_threadsafe(session(), other_loop)
-    assert await asyncio.wrap_future(future) is other_loop
+    assert await other_loop(session()) is other_loop.loop
     assert twilio.loop is None
 
 

@@ -1,7 +1,6 @@
 """The telephone as it stands on a page, and what comes out of its loudspeaker.
 
-Loaded from its file by the tests that listen, since tests are not a package.  The page must have
-been opened with `LOUDSPEAKER`, which keeps all that is played.
+The page must have been opened with `LOUDSPEAKER`, which keeps all that is played.
 """
 
 from __future__ import annotations

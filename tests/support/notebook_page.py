@@ -1,7 +1,4 @@
-"""One open notebook: run its cells, press what it shows, ask its kernel.
-
-Loaded by conftest.py from its file, since tests are not a package.
-"""
+"""One open notebook: run its cells, press what it shows, ask its kernel."""
 
 from __future__ import annotations
 
@@ -191,3 +188,26 @@ class NotebookPage:
     async def picture(self, name: str, of=None) -> None:
         """Keep a screenshot, of the page or of one element."""
         await (of or self.page).screenshot(path=self._pictures / f"{name}.png")
+
+    async def assert_no_result_is_wider_than_the_page(self, picture: str = "") -> None:
+        """Look at what each cell shows; with `picture`, take one of each, so named."""
+        for number, cell in enumerate(await self.cells()):
+            if not cell["outputs"]:
+                continue
+            shown = await self.cell_at(number)
+            if picture:
+                await self.picture(f"{picture}-{number:02d}", shown)
+            outputs = await shown.locator(".jp-OutputArea-output").all()
+            assert outputs, cell["source"]
+            for output in outputs:
+                hidden = await output.evaluate("output => output.scrollWidth - output.clientWidth")
+                assert hidden <= 1, f"{cell['source']} shows {hidden} pixels less than there is"
+
+
+def errors_of(cell: dict) -> list[str]:
+    """Return the name and the text of each error that a cell shows."""
+    return [
+        f"{output['ename']}: {output['evalue']}"
+        for output in cell["outputs"]
+        if output["output_type"] == "error"
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import os
 import shutil
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import psutil
 
+from twistream_kit.live.tunnel import open_tunnel
+
 START_SECONDS = 10
 
 
-def program():
+def sshd_program():
     """The path of sshd, which must be absolute because it starts itself again; None if missing."""
     return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
@@ -57,7 +60,7 @@ class Sshd:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # a root sshd wants it
         self._process = subprocess.Popen(
-            [program(), "-D", "-e", "-f", str(config)],
+            [sshd_program(), "-D", "-e", "-f", str(config)],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -105,3 +108,32 @@ def _free_port() -> int:
 
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=START_SECONDS)
+
+
+def ssh_tunnel(server, host: Sshd, url: str = "http://127.0.0.1:{port}", **options):
+    """Return a tunnel of the kit's to `server`, if not told otherwise from a port of its choice."""
+    options.setdefault("ssh_options", host.options())
+    return open_tunnel(server, "ssh", ssh=host.host, url=url, **options)
+
+
+def ssh_clients() -> list[psutil.Process]:
+    """The ssh clients that this process started, by way of their guards."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.name() == "ssh":
+                found.append(child)
+    return found
+
+
+def kill_ssh() -> None:
+    """Kill these clients, as a machine that is out of memory does."""
+    for client in ssh_clients():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            client.kill()
+
+
+def is_refused(port: int) -> bool:
+    """Whether nobody listens at a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED

@@ -15,7 +15,7 @@ import time
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-LIMIT_SECONDS = 30.0
+from support.waiting import LIMIT_SECONDS
 
 
 class CellError(Exception):

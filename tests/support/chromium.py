@@ -1,7 +1,4 @@
-"""Where the Chromium is, and how it is started.
-
-Loaded from its file by whoever needs a browser, since tests are not a package.
-"""
+"""Where the Chromium is, and how it is started."""
 
 from __future__ import annotations
 
@@ -21,6 +18,6 @@ FLAGS = [
 ]
 
 
-def find() -> str | None:
+def find_chromium() -> str | None:
     """Return the path of a Chromium, if there is one on PATH."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)

@@ -1,6 +1,6 @@
 """Make the picture of the README: a telephone, the controls and the scope in the middle of a call.
 
-python tests/browser/make_picture.py [FILE]
+python tests/make_picture.py [FILE]
 
 A real JupyterLab and a Chromium without a window; the picture is ``notebooks/telephone.png`` if
 not told otherwise.  It is made by hand, now and then, and looked at: no test compares it.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import runpy
 import sys
 import tempfile
 from pathlib import Path
@@ -18,8 +17,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+from support.chromium import FLAGS, find_chromium
+from support.lab import Lab
+from support.notebook_page import NotebookPage
+
+ROOT = Path(__file__).parent.parent
 MOST_BYTES = 200_000
 
 CALL = """\
@@ -63,33 +65,29 @@ stream.newest.heard(3.0).result(5)"""
 
 def main(target: Path) -> None:
     """Hold a short conversation, and take its picture."""
-    parts = {
-        name: runpy.run_path(str(HERE / f"{name}.py"))
-        for name in ("lab", "notebook_page", "chromium")
-    }
-    if parts["chromium"]["find"]() is None:
+    if find_chromium() is None:
         raise SystemExit("There is no Chromium on PATH, and only a browser can take the picture.")
     with tempfile.TemporaryDirectory(prefix="picture-") as folder:
-        picture = _small(asyncio.run(_taken(Path(folder), parts)))
+        picture = _small(asyncio.run(_taken(Path(folder))))
     target.write_bytes(picture)
     sys.stdout.write(f"{target}: {len(picture) / 1000:.0f} kB\n")
 
 
-async def _taken(folder: Path, parts: dict) -> bytes:
+async def _taken(folder: Path) -> bytes:
     from playwright.async_api import async_playwright
 
-    lab = parts["lab"]["Lab"](folder, ROOT)
+    lab = Lab(folder, ROOT)
     lab.start()
     try:
         await lab.ready()
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
-                executable_path=parts["chromium"]["find"](),
-                args=[*parts["chromium"]["FLAGS"], *_microphone(folder / "microphone.wav")],
+                executable_path=find_chromium(),
+                args=[*FLAGS, *_microphone(folder / "microphone.wav")],
             )
             view = {"width": 1700, "height": 1000}
             page = await browser.new_page(viewport=view, device_scale_factor=1.5)
-            notebook = parts["notebook_page"]["NotebookPage"](page, lab.address, folder)
+            notebook = NotebookPage(page, lab.address, folder)
             await notebook.open(lab.write_notebook("picture.ipynb", CALL, SHOW))
             taken = await _in_mid_call(notebook)
             await browser.close()

@@ -2,7 +2,7 @@
 
 Each is put into a folder of its own by ``pip install --no-deps --target``, about a second each,
 and kept under ``.kernels/`` at the root of the repository.  ipykernel is pure Python, and its
-dependencies are those of the environment.  ``python tests/notebook/install_kernels.py`` does it
+dependencies are those of the environment.  ``python tests/support/kernels.py`` does it
 ahead of the tests.
 """
 

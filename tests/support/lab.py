@@ -1,14 +1,10 @@
-"""A real JupyterLab or Notebook, started as a person does, with settings and folders of its own.
-
-Loaded by conftest.py from its file, since tests are not a package.
-"""
+"""A real JupyterLab or Notebook, started as a person does, with settings and folders of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import runpy
 import shutil
 import signal
 import subprocess
@@ -19,9 +15,7 @@ from urllib.parse import quote
 
 import nbformat
 
-_KERNELS = runpy.run_path(
-    str(Path(__file__).parent.parent / "notebook" / "install_kernels.py"), run_name="kernels"
-)
+from support.kernels import write_spec
 
 TOKEN = "browser-tests"
 START_SECONDS = 40
@@ -151,11 +145,11 @@ class Lab:
         return path
 
     def use_kernel(self, path: str, version: str) -> None:
-        """Give a notebook another ipykernel: a version of ``install_kernels.py``, or "newest"."""
+        """Give a notebook another ipykernel: a version of `kernels`, or "newest"."""
         data = self.home / "jupyter-data"
         name = f"ipykernel-{version}"
         if not (data / "kernels" / name).exists():
-            _KERNELS["write_spec"](version, data)
+            write_spec(version, data)
         notebook = nbformat.read(self.root / path, as_version=4)
         notebook.metadata.kernelspec.update(name=name, display_name=name)
         nbformat.write(notebook, self.root / path)
