@@ -13,7 +13,7 @@ from twistream_kit.live.server import StreamServer
 def tell(ask):
     async def post(server, **form):
         body = urlencode(form).encode()
-        head = b"POST /status HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n" % len(body)
+        head = b"POST /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
         assert b" 204 " in await ask(server, head + body)
 
     return post

@@ -723,6 +723,39 @@ class TestSignature:
         assert TOKEN not in repr(vars(inspector)) + repr(inspector._gate.__dict__)
 
 
+class TestLongHeads:
+    @pytest.mark.parametrize("piece_bytes", [1 << 20, 1000], ids=["at once", "1 kB"])
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            [b"x: " + b"y" * 33_000],
+            [b"x: " + b"y" * 60_000],
+            [b"x: " + b"y" * 120_000],
+            [b"Upgrade: " + b"," * 60_000],
+            [b"x:"] * 129,
+            [b"x:"] * 15_000,
+        ],
+        ids=["33 kB", "60 kB", "120 kB", "commas", "129", "15000"],
+    )
+    async def test_head_that_is_too_long_is_refused_in_words(
+        self, raw_server, inspect, ask, lines, piece_bytes
+    ):
+        inspector = await inspect(raw_server.url)
+        whole = b"\r\n".join([b"GET / HTTP/1.1", *lines]) + b"\r\nHost: localhost\r\n\r\n"
+        pieces = (whole[at : at + piece_bytes] for at in range(0, len(whole), piece_bytes))
+        answer = await ask(inspector, *pieces)
+        assert answer.startswith(b"HTTP/1.1 431 ")
+        assert b"at most 32768 bytes and 128 headers are read" in answer
+        assert raw_server.peers.empty()
+
+    async def test_longest_head_passes(self, raw_server, inspect, knock):
+        client = await knock(await inspect(raw_server.url))
+        lines = [b"GET / HTTP/1.1", b"Host: localhost", *[b"x: y"] * 126]
+        head = b"\r\n".join(lines) + b"\r\nx: "
+        await client.send(head + b"y" * (32_768 - len(head) - 4) + b"\r\n\r\n")
+        assert b"\r\nx: yyyy" in await (await raw_server.accept()).head()
+
+
 class TestOrdinaryRequests:
     async def test_webhooks_pass_with_their_bodies(self, inspect, serve, ask):
         server = await serve(public_url="https://public.example")

@@ -1,25 +1,26 @@
 import asyncio
 import itertools
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.waiting import soon
-from twistream_kit.live import web_request
+from twistream_kit.live import http_head, web_request
 from twistream_kit.live.server import StreamServer
-from twistream_kit.live.web_request import WebRequest
+from twistream_kit.live.web_request import RequestReader, WebRequest
 
 FORM = b"CallSid=CA123&CallStatus=ringing"
 
 
 def post(path="/status", body=FORM, *headers):
-    lines = [f"POST {path} HTTP/1.1", "Host: a", f"Content-Length: {len(body)}", *headers]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def request(method="GET", path="/health", *headers):
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: a", *headers, "", ""]).encode()
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
 def status(answer):
@@ -70,22 +71,17 @@ async def test_post_waits_for_all_of_its_body(serve):
 )
 def test_request_is_read_the_same_wherever_it_is_cut(body, cuts, headers):
     whole = post("/status?a=1&a=2", body, *headers)
-    handed_over = []
-    connection = object.__new__(web_request.RequestConnection)
-    connection.web, connection._received = WebRequest(), bytearray()
-    connection._hand_over = lambda data: (
-        handed_over.append(data), setattr(connection, "_received", None)
-    )  # fmt: skip
+    reader = RequestReader()
     at = [0, *sorted({cut for cut in cuts if cut < len(whole)}), len(whole)]
+    get = None
     for begin, end in itertools.pairwise(at):
-        assert handed_over == []
-        web_request.RequestConnection.data_received(connection, whole[begin:end])
-    assert connection.web.body == body
-    assert connection.web.method == "POST"
-    assert connection.web.path == "/status"
-    assert connection.web.query() == {"a": ["1", "2"]}
-    assert connection.web.refusal == 0
-    (get,) = handed_over
+        assert get is None
+        get = reader.take(whole[begin:end])
+    assert reader.request.body == body
+    assert reader.request.method == "POST"
+    assert reader.request.path == "/status"
+    assert reader.request.query() == {"a": ["1", "2"]}
+    assert reader.request.refusal == 0
     assert get.startswith(b"GET /status?a=1&a=2 HTTP/1.1\r\n")
     assert get.endswith(b"\r\n\r\n")
     assert b"content-length" not in get.lower()
@@ -95,11 +91,9 @@ def test_request_is_read_the_same_wherever_it_is_cut(body, cuts, headers):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_whatever_comes_the_reader_of_requests_does_not_raise(data):
-    connection = object.__new__(web_request.RequestConnection)
-    connection.web, connection._received = WebRequest(), bytearray()
-    connection._hand_over = lambda handed_over: setattr(connection, "_received", None)
-    web_request.RequestConnection.data_received(connection, data + b"\r\n\r\n")
-    assert connection._received is None or len(connection.web.body) == 0
+    reader = RequestReader()
+    handed_over = reader.take(data + b"\r\n\r\n")
+    assert handed_over is None or len(reader.request.body) == 0
 
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
@@ -172,7 +166,9 @@ async def test_same_length_given_twice_is_accepted(serve, ask):
 async def test_huge_head_is_refused(serve, ask, line):
     server = await serve()
     try:
-        answer = await ask(server, b"GET /health HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n\r\n")
+        answer = await ask(
+            server, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + line + b"\r\n\r\n"
+        )
     except ConnectionError:
         answer = b""
     assert answer == b"" or 400 <= status(answer) < 500
@@ -234,10 +230,104 @@ def test_repr_of_a_request_does_not_show_its_body():
     assert "secret" not in repr(WebRequest(body=b"secret"))
 
 
-def test_what_comes_after_a_request_never_reaches_websockets():
-    connection = object.__new__(web_request.RequestConnection)
-    connection.web, connection._received = WebRequest(), bytearray()
-    connection._hand_over = lambda handed_over: setattr(connection, "_received", None)
-    connection.data_received(post())
-    assert connection._received is None
-    connection.data_received(b"junk")  # there is no protocol in this bare object to take it
+# Heads that are too long, and the work that one costs
+
+
+LIMIT = http_head.MAX_HEAD_BYTES
+
+
+def padded_head(size, *, first=b"GET /health HTTP/1.1", line_bytes=4000):
+    """A head of exactly `size` bytes, its empty line included."""
+    head = first + b"\r\nHost: localhost\r\n"
+    while (missing := size - len(head) - 2) > line_bytes + 10:
+        head += b"X-Pad: " + b"a" * (line_bytes - 9) + b"\r\n"
+    return head + b"X-Pad: " + b"a" * (missing - 9) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("piece_bytes", [1 << 20, 4096, 1000], ids=["at once", "4 kB", "1 kB"])
+@pytest.mark.parametrize("size", [LIMIT + 1, 60_000, 200_000])
+async def test_head_that_is_too_long_is_refused_in_words(serve, ask, size, piece_bytes):
+    server = await serve()
+    whole = padded_head(size)
+    assert len(whole) == size
+    answer = await ask(
+        server, *(whole[at : at + piece_bytes] for at in range(0, size, piece_bytes))
+    )
+    assert status(answer) == 431
+    assert b"at most 32768 bytes and 128 headers are read" in answer
+    assert status(await ask(server, request())) == 200
+
+
+async def test_longest_head_is_still_read(serve, ask):
+    server = await serve()
+    assert status(await ask(server, padded_head(LIMIT))) == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (request("GET", "/health", *["X-A: a"] * 127), 200),
+        (request("GET", "/health", *["X-A: a"] * 128), 431),
+        (request("GET", "/health", *["a:"] * 5000), 431),
+        (request("GET", "/health", "X-A: " + "a" * (8192 - 7)), 200),
+        (request("GET", "/health", "X-A: " + "a" * (8192 - 6)), 431),
+        (request("GET", "/health?" + "a" * (8192 - 23)), 200),
+        (request("GET", "/health?" + "a" * (8192 - 22)), 414),
+        (request("GET", "/health?" + "a" * 20_000), 414),
+    ],
+    ids=["128", "129", "5001", "line", "long line", "target", "long target", "20 kB"],
+)
+async def test_bounds_of_a_head_are_exact(serve, ask, head, expected):
+    answer = await ask(await serve(), head)
+    assert status(answer) == expected
+    assert expected == 200 or b"is too long" in answer
+
+
+async def test_head_that_blocked_the_loop_for_25_seconds_is_refused(serve, ask):
+    spaces = b"POST /status HTTP/1.1\r\nContent-Length: a" + b" " * 60_000 + b"b\r\n\r\n"
+    assert status(await ask(await serve(), spaces)) == 431
+
+
+def full(size):
+    """A head of `size` bytes that would be accepted, of as many headers as may be."""
+    return padded_head(size, first=b"POST /status HTTP/1.1", line_bytes=max(size // 120, 20))
+
+
+def spaces_in_length(size):
+    yield b"POST /status HTTP/1.1\r\nContent-Length: a" + b" " * (size - 50) + b"b\r\n\r\n"
+
+
+def byte_by_byte(size):
+    nearly = (b"\r\n\r" * size)[: size - 4]  # what a search for the empty line is slow at
+    yield from (nearly[at : at + 1] for at in range(len(nearly)))
+
+
+def body_byte_by_byte(size):
+    head = full(size // 2).removesuffix(b"\r\n") + b"Content-Length: %d\r\n\r\n" % (size // 2)
+    yield head
+    yield from (b"a" for _ in range(size // 2))
+
+
+def many_headers(size):
+    yield full(size)
+
+
+def seconds_for(pieces):
+    best = float("inf")
+    for _ in range(5):
+        reader = RequestReader()
+        began = time.perf_counter()
+        for piece in pieces:
+            reader.take(piece)
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
+@pytest.mark.parametrize(
+    "pieces", [spaces_in_length, byte_by_byte, body_byte_by_byte, many_headers]
+)
+def test_work_for_a_request_is_linear_in_its_size(pieces):
+    sizes = [4000, 8000, 16_000, 32_000]
+    found = [seconds_for(list(pieces(size))) for size in sizes]
+    # Linear is 8 times, quadratic 64; what lies between is for a busy machine.
+    assert found[-1] <= 40 * found[0], dict(zip(sizes, found, strict=True))

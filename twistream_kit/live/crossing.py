@@ -14,7 +14,8 @@ from typing import Any
 
 from twistream_kit.live.findings import UNASKED_EXTENSION
 from twistream_kit.live.http_head import (
-    MOST_HEAD_BYTES,
+    READ_AHEAD_BYTES,
+    TOO_LONG,
     BadHead,
     RequestHead,
     ResponseHead,
@@ -23,7 +24,14 @@ from twistream_kit.live.http_head import (
 )
 from twistream_kit.live.inspected_stream import InspectedStream
 from twistream_kit.live.inspector_gate import InspectorGate, response
-from twistream_kit.live.passage import PIECE_BYTES, End, carry_both_ways, has_failed, part
+from twistream_kit.live.passage import (
+    FAREWELL_SECONDS,
+    PIECE_BYTES,
+    End,
+    carry_both_ways,
+    has_failed,
+    part,
+)
 from twistream_kit.live.stream_tap import StreamTap
 from twistream_kit.live.upstream import Unreachable, Upstream
 from twistream_kit.pending import HomeLoop, end_tasks
@@ -79,8 +87,12 @@ class Crossing:
         try:
             await self._request()
         except BadHead as error:
-            with contextlib.suppress(OSError):
-                await self._refuse(HTTPStatus(error.status), "This request is not understood.\n")
+            with contextlib.suppress(OSError, TimeoutError):
+                text = TOO_LONG if error.status == 431 else "This request is not understood.\n"
+                await self._refuse(HTTPStatus(error.status), text)
+                self._client.end_sending()
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await self._client.read_out()  # or the rest of its head would undo the answer
         except (OSError, TimeoutError):
             pass  # whoever asked is gone, or never said what for
         finally:
@@ -118,7 +130,7 @@ class Crossing:
     async def _connected(self) -> End | None:
         upstream = self._way.upstream
         try:
-            reader, writer = await upstream.connect(self._way.context, MOST_HEAD_BYTES)
+            reader, writer = await upstream.connect(self._way.context, READ_AHEAD_BYTES)
         except Unreachable as error:
             logger.error(
                 "your server at %s cannot be reached: %s. Twilio, connecting there itself, would "

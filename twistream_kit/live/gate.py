@@ -10,6 +10,7 @@ from websockets.http11 import Request, Response
 
 from twistream_kit.live.addresses import ServerAddresses
 from twistream_kit.live.handshake_probe import PROBE_HEADER
+from twistream_kit.live.http_head import TOO_LONG
 from twistream_kit.live.web_request import RequestConnection
 from twistream_kit.live.webhooks import Answer, Webhooks
 from twistream_kit.protocol import signature
@@ -37,7 +38,8 @@ class Gate:
         if web is None:
             raise TypeError("the stream server makes its own connections")
         if web.refusal:
-            return _response(socket, Answer(HTTPStatus(web.refusal)))
+            text = TOO_LONG if web.refusal in (414, 431) else ""
+            return _response(socket, Answer(HTTPStatus(web.refusal), text))
         headers = request.headers.get_all(signature.SIGNATURE_HEADER)
         header = headers[0] if len(headers) == 1 else None
         settings = ",".join(request.headers.get_all(signature.SETTINGS_HEADER)) or None

@@ -12,8 +12,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-MOST_HEAD_BYTES = 65_536
-"""More than any server takes; asyncio's own limit for reading up to a mark."""
+MAX_HEAD_BYTES = 32_768
+"""Of a request, its empty line included.  Twilio's have about a kilobyte."""
+
+MAX_HEADERS = 128
+"""Of a request.  Twilio sends some ten, and proxies add a few; `websockets` takes no more."""
+
+READ_AHEAD_BYTES = 65_536
+"""How much asyncio reads ahead, and so the most that the head of a response may have."""
+
+TOO_LONG = (
+    f"The head of this request is too long: at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} "
+    "headers are read.  Send fewer or shorter headers, or a shorter URL.\n"
+)
+"""What is answered with 431."""
+
+END_OF_HEAD = b"\r\n\r\n"
 
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^\s]*) HTTP/1\.[01]")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: .*)?")
@@ -42,7 +56,7 @@ class _Head:
     @classmethod
     def of(cls, raw: bytes) -> Self:
         """Cut a head into lines, whatever they hold."""
-        first, *lines = raw.removesuffix(b"\r\n\r\n").split(b"\r\n")
+        first, *lines = raw.removesuffix(END_OF_HEAD).split(b"\r\n")
         return cls(first, tuple(lines))
 
     def all(self, name: str) -> list[str]:
@@ -71,8 +85,11 @@ class RequestHead(_Head):
         """Cut a head into lines.
 
         Raises:
-            BadHead: If it is none.
+            BadHead: If it is none, or too long.
         """
+        # Before anything is done for each header, since nobody has signed them.
+        if len(raw) > MAX_HEAD_BYTES or raw.count(b"\r\n") > MAX_HEADERS + 2:
+            raise BadHead(431)
         head = super(RequestHead, cls).of(raw)
         # A line that two programs could read in two ways would get past the check of one.
         if not _REQUEST_LINE.fullmatch(head.first) or not all(map(_HEADER.fullmatch, head.lines)):
@@ -164,7 +181,7 @@ async def read_head(reader: asyncio.StreamReader) -> bytes | None:
         OSError: If the connection breaks.
     """
     try:
-        return await reader.readuntil(b"\r\n\r\n")
+        return await reader.readuntil(END_OF_HEAD)
     except asyncio.IncompleteReadError:
         return None
     except asyncio.LimitOverrunError as error:
@@ -180,7 +197,7 @@ async def read_response_head(reader: asyncio.StreamReader) -> bytes:
         OSError: If the connection breaks.
     """
     try:
-        return await reader.readuntil(b"\r\n\r\n")
+        return await reader.readuntil(END_OF_HEAD)
     except asyncio.IncompleteReadError as error:
         return error.partial
     except asyncio.LimitOverrunError:

@@ -19,7 +19,7 @@ from typing import Protocol, Self
 from twistream_kit.errors import ServerStopped, TunnelError
 from twistream_kit.live.addresses import ServerAddresses
 from twistream_kit.live.crossing import Crossing, Way
-from twistream_kit.live.http_head import MOST_HEAD_BYTES
+from twistream_kit.live.http_head import READ_AHEAD_BYTES
 from twistream_kit.live.inspected_stream import InspectedStream
 from twistream_kit.live.inspector_gate import InspectorGate
 from twistream_kit.live.passage import End
@@ -197,7 +197,7 @@ class Inspector(ServerAddresses):
         self._home.enter()
         try:
             self._listener = await asyncio.start_server(
-                self._accept, self._host, self._wanted_port, limit=MOST_HEAD_BYTES
+                self._accept, self._host, self._wanted_port, limit=READ_AHEAD_BYTES
             )
         except BaseException as error:
             await self._home.leave()
