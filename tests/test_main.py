@@ -145,6 +145,30 @@ def test_convert_says_how_much_a_file_lacks_that_is_cut_off(run, tmp_path):
     assert out.endswith("short.wav: 3.21 s, cut off: 1.00 s missing\n")
 
 
+def test_convert_replaces_only_by_force(run, tmp_path):
+    (tmp_path / "greeting.wav").write_bytes(b"a recording")
+    code, out, err = run("convert", QUESTION, GREETING, "-o", tmp_path)
+    assert (code, out) == (2, "")
+    assert "greeting.wav: exists already. Nothing was written." in err
+    assert "--force" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["greeting.wav"]
+    assert (tmp_path / "greeting.wav").read_bytes() == b"a recording"
+    assert run("convert", QUESTION, GREETING, "-o", tmp_path, "--force")[0] == 0
+    assert soundfile.info(tmp_path / "greeting.wav").subtype == "ULAW"
+
+
+def test_convert_never_replaces_a_source(run, tmp_path):
+    for folder, sample in (("conv", GREETING), ("o", QUESTION)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "one.wav").write_bytes(Path(sample).read_bytes())
+    sources = [tmp_path / "conv" / "one.wav", tmp_path / "o" / "one.wav"]
+    for force in ([], ["--force"]):
+        code, out, err = run("convert", *sources, "-o", tmp_path / "o", *force)
+        assert (code, out) == (2, "")
+        assert "The original would be lost, so nothing was written." in err
+    assert sources[1].read_bytes() == Path(QUESTION).read_bytes()
+
+
 def test_convert_into_something_that_is_a_file_is_a_usage_error(run, tmp_path):
     target = tmp_path / "file"
     target.write_text("")

@@ -94,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     convert = command("convert", _convert, "turn sound files into what Twilio plays")
     convert.add_argument("files", nargs="+", type=Path, metavar="SRC")
     convert.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
+    convert.add_argument(
+        "--force", action="store_true", help="replace files that are there already"
+    )
     explain = command("explain", _explain, "say what one of Twilio's codes means and what to do")
     explain.add_argument("code", metavar="CODE")
     review = command("review", _review, "say what Twilio would object to in your messages or TwiML")
@@ -164,7 +167,13 @@ def _convert(arguments: argparse.Namespace) -> int:
     from twistream_kit.audio.convert import convert_files
 
     code = FINE
-    for done in convert_files(arguments.files, arguments.output, progress=sys.stderr.isatty()):
+    results = convert_files(
+        arguments.files,
+        arguments.output,
+        overwrite=arguments.force,
+        progress=sys.stderr.isatty(),
+    )
+    for done in results:
         if done.error:
             code = max(code, _complain(done.error, _fault_of(done.source)))
             continue

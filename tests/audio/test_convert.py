@@ -1,5 +1,8 @@
+import errno
+import os
 import subprocess
 import sys
+import unicodedata
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -71,7 +74,7 @@ def test_a_crash_in_the_middle_leaves_the_old_file_and_no_other(noise, tmp_path)
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
-        convert_file(src, dst, progress=crash)
+        convert_file(src, dst, overwrite=True, progress=crash)
     assert dst.read_bytes() == b"the old one"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "out.wav"]
 
@@ -151,7 +154,7 @@ def test_memory_does_not_grow_with_the_file(build, tmp_path):
         )
         with path.open("r+b") as file:
             file.truncate(44 + size)
-        command = [sys.executable, "-c", MEMORY_PROBE, path, tmp_path / "out.wav"]
+        command = [sys.executable, "-c", MEMORY_PROBE, path, tmp_path / f"out{seconds}.wav"]
         probe = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(int(probe.stdout) * 1024 / 1e6)
     assert peaks[1] < 150
@@ -193,12 +196,188 @@ def test_same_names_get_numbers(noise, tmp_path):
     assert [result.path.name for result in results] == ["a.wav", "a-2.wav", "A-3.wav"]
 
 
+@pytest.fixture
+def two_of_one_name(noise, tmp_path):
+    """The two sources conv/one.wav and o/one.wav, with different sounds."""
+    for folder in ("conv", "o"):
+        (tmp_path / folder).mkdir()
+    return [noise("conv/one.wav", seconds=0.1), noise("o/one.wav", seconds=0.2)]
+
+
+def contents(folder):
+    """Return what each file under a folder holds, where a link counts as what it leads to."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("order", [1, -1])
+def test_no_source_is_replaced_by_the_result_for_another(
+    two_of_one_name, tmp_path, overwrite, order
+):
+    before = contents(tmp_path)
+    with pytest.raises(
+        WavError, match=r"The original would be lost, so nothing was written\. Give"
+    ):
+        convert_files(two_of_one_name[::order], tmp_path / "o", overwrite=overwrite, progress=None)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["symbolic link", "hard link", "..", "linked folder", "relative"])
+def test_a_source_is_known_by_any_other_name(two_of_one_name, tmp_path, kind, monkeypatch):
+    first, second = two_of_one_name
+    folder = second.parent
+    if kind == "symbolic link":
+        (tmp_path / "link.wav").symlink_to(second)
+        second = tmp_path / "link.wav"
+    elif kind == "hard link":
+        os.link(second, tmp_path / "link.wav")
+        second = tmp_path / "link.wav"
+    elif kind == "..":
+        folder = tmp_path / "conv" / ".." / "o"
+    elif kind == "linked folder":
+        folder = tmp_path / "linked"
+        folder.symlink_to(second.parent)
+    else:
+        monkeypatch.chdir(tmp_path)
+        folder = Path("o")
+    before = contents(tmp_path)
+    with pytest.raises(
+        WavError, match=r"one\.wav: is to be converted, and the result for .*one\.wav"
+    ):
+        convert_files([first, second], folder, overwrite=True, progress=None)
+    assert contents(tmp_path) == before
+
+
+def test_a_source_that_another_result_would_bring_into_being_is_refused(noise, tmp_path):
+    """Else the second conversion would read the result of the first."""
+    with pytest.raises(WavError, match="is to be converted"):
+        convert_files(
+            [noise("one.wav", seconds=0.1), tmp_path / "o" / "one.wav"],
+            tmp_path / "o",
+            progress=None,
+        )
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_source_that_is_missing_in_the_folder_of_results_is_just_missing(tmp_path):
+    (result,) = convert_files([tmp_path / "missing.wav"], tmp_path, progress=None)
+    assert "no such file" in result.error
+
+
 def test_folder_of_the_sources_does_not_overwrite_them(noise, tmp_path):
-    src = noise("a.wav", seconds=0.1)
-    before = src.read_bytes()
-    (result,) = convert_files([src], tmp_path, progress=None)
-    assert "the same file" in result.error
-    assert src.read_bytes() == before
+    paths = [noise("b.flac", seconds=0.1), noise("a.wav", seconds=0.1)]
+    before = contents(tmp_path)
+    for overwrite in (False, True):
+        with pytest.raises(WavError, match=r"a\.wav: source and target are the same file"):
+            convert_files(paths, tmp_path, overwrite=overwrite, progress=None)
+    assert contents(tmp_path) == before
+
+
+def test_an_existing_file_is_replaced_only_when_asked(noise, tmp_path):
+    src, dst = noise("a.wav", seconds=0.1), tmp_path / "out.wav"
+    dst.write_bytes(b"a recording")
+    with pytest.raises(
+        WavError, match=r"out\.wav: exists already\. Nothing was written\. .*overwrite=True"
+    ):
+        convert_file(src, dst)
+    assert dst.read_bytes() == b"a recording"
+    convert_file(src, dst, overwrite=True)
+    assert dst.read_bytes()[58:] == load_clip(src).payload
+
+
+def test_a_link_that_leads_nowhere_is_an_existing_file(noise, tmp_path):
+    (tmp_path / "out.wav").symlink_to(tmp_path / "gone.wav")
+    with pytest.raises(WavError, match="exists already"):
+        convert_file(noise("a.wav", seconds=0.1), tmp_path / "out.wav")
+    assert (tmp_path / "out.wav").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("existing", "said"),
+    [
+        ("d", "d.wav: exists already. Nothing"),
+        ("bd", "b.wav: exists already, and so does d.wav. Nothing"),
+        ("abcde", "a.wav: exists already, and so do b.wav, c.wav, d.wav, 1 more. Nothing"),
+    ],
+)
+def test_many_files_are_looked_for_before_the_first_is_written(noise, tmp_path, existing, said):
+    paths = [noise(f"{letter}.flac", seconds=0.1) for letter in "abcde"]
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for letter in existing:
+        (folder / f"{letter}.wav").write_bytes(b"a recording")
+    with pytest.raises(WavError) as caught:
+        convert_files(paths, folder, progress=None)
+    assert said in str(caught.value)
+    assert set(contents(folder).values()) == {b"a recording"}
+    results = convert_files(paths, folder, overwrite=True, progress=None)
+    assert [result.error for result in results] == [""] * 5
+    assert b"a recording" not in contents(folder).values()
+
+
+def test_a_folder_in_the_place_of_a_result_stops_all(noise, tmp_path):
+    paths = [noise("a.wav", seconds=0.1), noise("b.wav", seconds=0.1)]
+    (tmp_path / "out" / "b.wav").mkdir(parents=True)
+    with pytest.raises(WavError, match=r"b\.wav: is a folder\. Nothing was written"):
+        convert_files(paths, tmp_path / "out", overwrite=True, progress=None)
+    assert not (tmp_path / "out" / "a.wav").exists()
+
+
+def test_two_results_that_a_link_makes_one_are_refused(noise, tmp_path):
+    paths = [noise("a.wav", seconds=0.1), noise("b.wav", seconds=0.1)]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.wav").symlink_to("b.wav")
+    with pytest.raises(WavError, match=r"b\.wav: is the same file as .*a\.wav, by a link"):
+        convert_files(paths, tmp_path / "out", overwrite=True, progress=None)
+    assert not (tmp_path / "out" / "b.wav").exists()
+
+
+def test_two_codings_of_one_letter_are_one_name(noise, tmp_path):
+    """As macOS has it; a result must not replace the one before."""
+    (tmp_path / "other").mkdir()
+    names = [unicodedata.normalize("NFC", "né.wav"), unicodedata.normalize("NFD", "other/né.wav")]
+    paths = [noise(name, seconds=0.1) for name in names]
+    results = convert_files(paths, tmp_path / "out", progress=None)
+    assert [result.path.stem[-2:] for result in results] == ["né", "-2"]
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_a_file_that_appears_meanwhile_is_left_as_it_is(noise, tmp_path, monkeypatch, hard_links):
+    if not hard_links:
+        monkeypatch.setattr(os, "link", no_hard_links)
+    src, folder = noise("a.wav"), tmp_path / "out"
+    folder.mkdir()
+
+    def appear(fraction):
+        if 0.3 < fraction < 1 and not (folder / "a.wav").exists():
+            (folder / "a.wav").write_bytes(b"of somebody else")
+
+    with pytest.raises(WavError, match=r"appeared while .* It was left as it is, and nothing was"):
+        convert_file(src, folder / "a.wav", progress=appear)
+    assert contents(folder) == {folder / "a.wav": b"of somebody else"}
+    assert list(folder.iterdir()) == [folder / "a.wav"]
+
+
+def test_a_file_system_without_hard_links_will_do(noise, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", no_hard_links)
+    src, folder = noise("a.wav", seconds=0.1), tmp_path / "out"
+    folder.mkdir()
+    convert_file(src, folder / "a.wav")
+    assert contents(folder)[folder / "a.wav"][58:] == load_clip(src).payload
+    assert list(folder.iterdir()) == [folder / "a.wav"]
+
+
+def no_hard_links(_source, _target):
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_permission_to_overwrite_reaches_the_workers(noise, tmp_path, executor):
+    src, folder = noise("a.wav", seconds=0.1), tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(b"a recording")
+    (result,) = convert_files([src], folder, overwrite=True, executor=executor, progress=None)
+    assert result.error == ""
+    assert (folder / "a.wav").read_bytes()[58:] == load_clip(src).payload
 
 
 def test_files_are_counted_in_the_progress(noise, tmp_path):

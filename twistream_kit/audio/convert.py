@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from twistream_kit.audio.load import pcmu
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
@@ -17,6 +19,9 @@ from twistream_kit.errors import TwistreamError, WavError
 
 Progress = bool | Callable[[float], object] | None
 """True for a bar, a function that is told the fraction done (0 to 1), or None for silence."""
+
+_REPLACE = "Give another name or folder, or replace with overwrite=True (--force in a shell)"
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,11 @@ class ConvertedFile:
 
 
 def convert_file(
-    src: str | os.PathLike[str], dst: str | os.PathLike[str], *, progress: Progress = None
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    progress: Progress = None,
 ) -> ConvertedFile:
     """Convert a file of sound into a μ-law WAV file, whatever its length, in constant memory.
 
@@ -50,17 +59,27 @@ def convert_file(
 
     Args:
         src: Anything that `load_clip` reads from a path.
-        dst: The path of the new file; an old one is replaced.
+        dst: The path of the new file.
+        overwrite: Replace the file that `dst` is already, when the new one is whole.
         progress: True shows a bar, in a terminal and in a notebook; a function is called with the
             fraction done.
 
     Raises:
-        WavError: If `src` cannot be read, `dst` cannot be written, or both are the same file.
+        WavError: If `src` cannot be read, `dst` cannot be written or exists already, or both are
+            the same file.
     """
     source, target = Path(src), Path(dst)
     try:
-        _check_target(source, target)
-        return _convert(source, target, progress)
+        _check_targets([(source, target)], overwrite=overwrite)
+        require_place(target)
+        return _convert(source, target, progress, overwrite=overwrite)
+    except FileExistsError as error:
+        raise WavError(
+            "appeared while the sound was converted",
+            source=str(target),
+            consequence="It was left as it is, and nothing was written",
+            fix=_REPLACE,
+        ) from error
     except OSError as error:
         raise WavError(
             f"cannot be written: {error.strerror or error}",
@@ -69,7 +88,7 @@ def convert_file(
         ) from error
 
 
-def _convert(source: Path, target: Path, progress: Progress) -> ConvertedFile:
+def _convert(source: Path, target: Path, progress: Progress, *, overwrite: bool) -> ConvertedFile:
     with open_sound(source) as sound, _told(progress, source.name) as tell:
         resampler = Resampler(sound.sample_rate)
 
@@ -78,7 +97,7 @@ def _convert(source: Path, target: Path, progress: Progress) -> ConvertedFile:
                 yield piece
                 tell(sound.opened.file.tell() / max(sound.opened.size, 1))
 
-        with replacing(target) as file:
+        with replacing(target, overwrite=overwrite) as file:
             size = write_ulaw_wav(file, followed())
         tell(1.0)
     return ConvertedFile(
@@ -94,17 +113,20 @@ def convert_files(
     paths: Iterable[str | os.PathLike[str]],
     folder: str | os.PathLike[str],
     *,
+    overwrite: bool = False,
     executor: Executor | None = None,
     progress: Progress = True,
 ) -> list[ConvertedFile]:
     """Convert many files into a folder, each to a μ-law WAV file of its own name.
 
     A file that cannot be converted does not stop the others: its entry carries the `error`.  Two
-    sources of the same name become ``name.wav`` and ``name-2.wav``.
+    sources of the same name become ``name.wav`` and ``name-2.wav``.  Before anything is written it
+    is made sure that no source is among the files to be written, and that these are not there yet.
 
     Args:
         paths: The files, in any order.
         folder: Where the results go; made if it is not there.
+        overwrite: Replace files that are there already; never one of `paths`.
         executor: Where the work is done: threads, processes, Dask's ``client.get_executor()``,
             ipyparallel's; None does one after the other here.
         progress: As for `convert_file`, counted in files.
@@ -114,19 +136,23 @@ def convert_files(
 
     Raises:
         TypeError: If `paths` is a single path.
-        WavError: If `folder` is a file, or cannot be made.
+        WavError: If `folder` is a file, or cannot be made; if a file to be written is one of
+            `paths`, or exists already.  Nothing has been written then.
     """
     if isinstance(paths, str | os.PathLike):
         raise TypeError(f"paths is one path, {str(paths)!r}; give a list of them")
     target = Path(folder)
-    _make_folder(target)
     jobs = list(_named([Path(path) for path in paths], target))
+    _check_targets(jobs, overwrite=overwrite)
+    _make_folder(target)
     results = []
     with _told(progress, "converting") as tell:
         if executor is None:
-            outcomes = (_converted(source, to) for source, to in jobs)
+            outcomes = (_converted(source, to, overwrite) for source, to in jobs)
         else:
-            futures = [(source, executor.submit(_converted, source, to)) for source, to in jobs]
+            futures = [
+                (source, executor.submit(_converted, source, to, overwrite)) for source, to in jobs
+            ]
             outcomes = (_outcome(source, future.result) for source, future in futures)
         for done, outcome in enumerate(outcomes, start=1):
             results.append(outcome)
@@ -134,9 +160,9 @@ def convert_files(
     return results
 
 
-def _converted(source: Path, target: Path) -> ConvertedFile:
+def _converted(source: Path, target: Path, overwrite: bool) -> ConvertedFile:
     # At the top of the module, so that a process pool can find it.
-    return _outcome(source, lambda: convert_file(source, target))
+    return _outcome(source, lambda: convert_file(source, target, overwrite=overwrite))
 
 
 def _outcome(source: Path, result: Callable[[], ConvertedFile]) -> ConvertedFile:
@@ -152,10 +178,10 @@ def _named(sources: list[Path], folder: Path) -> Iterator[tuple[Path, Path]]:
     taken: set[str] = set()
     for source in sources:
         stem, count = source.stem, 1
-        while f"{stem}.wav".casefold() in taken:  # macOS and Windows do not tell A.wav from a.wav
+        while _folded(f"{stem}.wav") in taken:
             count += 1
             stem = f"{source.stem}-{count}"
-        taken.add(f"{stem}.wav".casefold())
+        taken.add(_folded(f"{stem}.wav"))
         yield source, folder / f"{stem}.wav"
 
 
@@ -172,15 +198,82 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _check_target(source: Path, target: Path) -> None:
-    if target.exists() and source.exists() and target.samefile(source):
-        raise WavError(
-            "source and target are the same file",
-            source=str(target),
-            consequence="The original would be lost",
-            fix="Give another name or folder",
-        )
-    require_place(target)
+def _check_targets(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
+    """Make sure, before anything is written, that writing the targets loses nothing.
+
+    Raises:
+        WavError: If a target is one of the sources, another target, a folder or, unless
+            `overwrite`, a file that exists.
+    """
+    sources = {_identity(source): source for source, _ in jobs}
+    targets: dict[object, Path] = {}
+    for source, target in jobs:
+        identity = _identity(target)
+        if identity in sources and (target.exists() or identity != _identity(source)):
+            _refuse_source(source, target, sources[identity])
+        other = targets.setdefault(identity, target)
+        if other is not target:
+            raise WavError(
+                f"is the same file as {other}, by a link",
+                source=str(target),
+                consequence="Nothing was written",
+                fix="Remove the link, or give another folder",
+            )
+        if target.is_dir():
+            raise WavError(
+                "is a folder",
+                source=str(target),
+                consequence="Nothing was written",
+                fix="Give another name or folder",
+            )
+    existing = [target for _, target in jobs if os.path.lexists(target)]
+    if existing and not overwrite:
+        _refuse_existing(existing)
+
+
+def _identity(path: Path) -> object:
+    """Return what is equal for all names of one file: links, `..`, other case where it is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # it is not there, or can be no path at all
+        try:
+            resolved = os.path.realpath(path)
+        except (OSError, ValueError):
+            resolved = str(path)
+        return _folded(resolved)
+    return (found.st_dev, found.st_ino)
+
+
+def _folded(name: str) -> str:
+    # macOS and Windows tell neither A.wav from a.wav nor, macOS, two codings of é from each other.
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _refuse_source(source: Path, target: Path, replaced: Path) -> NoReturn:
+    if _identity(source) == _identity(replaced):
+        problem = "source and target are the same file"
+    else:
+        problem = f"is to be converted, and the result for {source} would replace it"
+    raise WavError(
+        problem,
+        source=str(target),
+        consequence="The original would be lost, so nothing was written",
+        fix="Give another name or folder",
+    )
+
+
+def _refuse_existing(existing: list[Path]) -> NoReturn:
+    first, *others = existing
+    named = [path.name for path in others[:_MOST_NAMED]]
+    if len(others) > _MOST_NAMED:
+        named.append(f"{len(others) - _MOST_NAMED} more")
+    also = f", and so {'does' if len(others) == 1 else 'do'} {', '.join(named)}" if named else ""
+    raise WavError(
+        f"exists already{also}",
+        source=str(first),
+        consequence="Nothing was written",
+        fix=_REPLACE,
+    )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,19 +54,47 @@ def require_place(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` when the block ends without an exception.
 
     Until then, and after an exception, `path` is what it was.
+
+    Args:
+        path: The name of the file.
+        overwrite: Whether a file of that name may be replaced.
+
+    Raises:
+        FileExistsError: If there is a file of that name at the end, and it may not be replaced.
     """
     # Beside the target, because a rename across file systems is a copy that can break off.
     unfinished = path.with_name(f".{path.name}.{token_hex(4)}.part")
     try:
         with unfinished.open("xb") as file:
             yield file
-        unfinished.replace(path)
+        if overwrite:
+            unfinished.replace(path)
+        else:
+            _rename_to_free_name(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _rename_to_free_name(file: Path, path: Path) -> None:
+    # Python's rename replaces a file that appeared since anyone looked; a link never does.
+    try:
+        os.link(file, path)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError, AttributeError):
+        # No hard links here (FAT, some network folders, Android): an empty file claims the name.
+        path.open("xb").close()
+        try:
+            file.replace(path)
+        except BaseException:
+            path.unlink()
+            raise
+    else:
+        file.unlink()
 
 
 def write_ulaw_wav(file: BinaryIO, payload: Iterator[bytes]) -> int:
