@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import threading
 
 import pytest
@@ -32,6 +33,27 @@ os.environ["PATH"] = os.pathsep.join(
     for place in os.environ.get("PATH", "").split(os.pathsep)
     if not shutil.which("cloudflared", path=place)
 )
+
+# A run that a shell has put into the background ignores Ctrl+C, and so would every program that
+# the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+PATIENT = ("slow", "browser", "notebook", "realtime")
+"""Marks of tests that take long; they begin first, so that no worker is left alone with one."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Keep the tests of a file together on one worker, since they share what is costly to make.
+
+    Each notebook is a group of its own where a file runs all of them.
+    """
+    for item in items:
+        notebook = getattr(item, "callspec", None) and item.callspec.params.get("path")
+        apart = f" {notebook.stem}" if notebook and item.get_closest_marker("notebook") else ""
+        item.add_marker(pytest.mark.xdist_group(f"{item.location[0]}{apart}"))
+    items.sort(key=lambda item: not any(item.get_closest_marker(mark) for mark in PATIENT))
 
 
 @pytest.fixture(scope="session")
