@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from measuring import Figure, alternating
 
+from twistream_kit.audio.clip import Clip
 from twistream_kit.notebook.plots_call import plot_timeline
+from twistream_kit.notebook.stream_log import StreamLog
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
 
@@ -32,12 +34,14 @@ def measure(*, tiny: bool = False) -> list[Figure]:
             draw=lambda: _timed(lambda: _draw(loaded)),
         )
     total = sum(took.values())
+    minute, shown = _shown_in_a_log(1 if tiny else 60)
     what = f"a capture of {seconds / 60:g} min"
     return [
         Figure(f"{what}: loaded, summarised and drawn", f"{total:.2f} s", "< 2 s", total < 2),
         Figure(f"{what}: loaded", f"{took['load']:.2f} s"),
         Figure(f"{what}: summarised", f"{took['summary']:.2f} s"),
         Figure(f"{what}: drawn, as PNG", f"{took['draw']:.2f} s"),
+        Figure(f"{minute} s of sound shown in a StreamLog", f"{shown:.2f} s", "< 1 s", shown < 1),
         Figure("one message kept", f"{kept_us:.2f} µs", "< 2 µs", kept_us < 2),
     ]
 
@@ -64,6 +68,18 @@ def _call(seconds: int) -> tuple[Capture, float]:
     kept_us = (time.perf_counter() - began) / len(rows) * 1e6
     capture.append(from_twilio.Stop(SID), float(seconds))
     return capture, kept_us
+
+
+def _shown_in_a_log(seconds: int) -> tuple[int, float]:
+    """Return what it takes a log that was idle to take in so many seconds of sound at once."""
+    capture = Capture(SID)
+    log = StreamLog(capture)
+    frame = to_twilio.Media(SID, Clip.tone(440, 0.02).payload)
+    for number in range(50 * seconds):
+        capture.append(frame, number / 50)
+    took = _timed(log._update)
+    log.close()
+    return seconds, took
 
 
 def _draw(capture: Capture) -> None:

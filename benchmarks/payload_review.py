@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import payload_set
-from measuring import Figure
+from measuring import HERE, Figure, percentile
 from payload_set import LEVELS, RATE, Sound
 
+from twistream_kit.audio.load import load_clip
 from twistream_kit.protocol.coding import recognise_coding
 from twistream_kit.protocol.payload import look_inside
 from twistream_kit.protocol.sample_rate import suspect_rate
+from twistream_kit.protocol.sound_review import SoundReview
 
 SECOND = 8000
+SPEECH = HERE.parent / "sample_audio" / "greeting.wav"
 REQUIRED = ("speech", "music")
 
 
@@ -39,7 +42,42 @@ def measure(*, tiny: bool = False) -> list[Figure]:
         for name, sounds in HALVES.items()
     }
     print(table(halves))
-    return [figure for name, half in halves.items() for figure in _figures(name, half)]
+    figures = [figure for name, half in halves.items() for figure in _figures(name, half)]
+    return [*figures, *_costs(rounds=2 if tiny else 10)]
+
+
+def _costs(rounds: int) -> list[Figure]:
+    """Measure what one message of right sound costs, in rounds of which the quietest counts."""
+    frames = load_clip(SPEECH).frames()
+    looked = min(_each(frames, lambda frame, _: look_inside(frame)) for _ in range(rounds))
+    followed = [_each(frames, SoundReview().sent) for _ in range(rounds)]
+    middle, dearest, total = (
+        min(what(costs) for costs in followed)
+        for what in (lambda costs: percentile(costs, 0.5), max, sum)
+    )
+    look_us = 1e6 * percentile(looked, 0.5)
+    return [
+        Figure("one message looked into", f"{look_us:.1f} µs", "< 10 µs", look_us < 10),
+        Figure(
+            "one message followed by SoundReview, median", f"{middle * 1e6:.1f} µs", "< 50 µs",
+            middle < 50e-6,
+        ),
+        Figure(
+            f"the dearest of {len(frames)} messages so followed",
+            f"{dearest * 1e3:.1f} ms, {dearest / total:.0%} of all", "< 40 % of all",
+            dearest < 0.4 * total,
+        ),
+    ]  # fmt: skip
+
+
+def _each(frames: list[bytes], take: Callable[[bytes, float], object]) -> list[float]:
+    """Return how long each took, in seconds of this thread."""
+    costs = []
+    for number, frame in enumerate(frames):
+        began = time.thread_time()
+        take(frame, number * 0.02)
+        costs.append(time.thread_time() - began)
+    return costs
 
 
 HALVES: dict[str, Callable[[], list[Sound]]] = {

@@ -55,6 +55,8 @@ def test_the_way_to_the_ear_is_measured_in_a_browser():
     for way in ("kernel → ear", "ear → kernel"):
         for state in ("idle", "a cell sleeps", "a cell computes"):
             assert re.search(rf"{way}, {state}: median and p95 +\d+ and \d+ ms", done.stdout)
+    clicks = r"click on Clear → silence at the ear, \d+ clicks: median and p95 +-?\d+ and -?\d+ ms"
+    assert re.search(clicks, done.stdout)
 
 
 def test_without_a_browser_the_way_to_the_ear_is_left_out_in_words(monkeypatch):

@@ -28,7 +28,7 @@ stream = server.next_stream(call).result(10)
 greeting = kit.load_clip("../sample_audio/greeting.wav")"""
 CONTROLS = "kit.StreamControls(stream, clips=[greeting], call=call)"
 SCOPE = "kit.LiveScope(stream)"
-BUSY = "import time\n\ntime.sleep(3)"
+BUSY = "import time\n\ntime.sleep(8)"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -64,7 +64,7 @@ async def test_notebook_7_runs_all_and_send_and_clear_act_while_a_cell_sleeps(no
     await expect(controls.get_by_text(re.compile(r" of 4\.2 s, cleared"))).to_be_visible()
     assert await notebook.is_running(BUSY), "the buttons have waited for the cell"
     heard_ms = int(await notebook.ask("print(stream.newest.result(5).heard_ms)"))
-    assert 300 <= heard_ms < 3000
+    assert 300 <= heard_ms < 4210
     await notebook.run_all()
     for cell in await notebook.code_cells():
         assert [output for output in cell["outputs"] if output["output_type"] == "error"] == []

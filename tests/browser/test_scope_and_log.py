@@ -8,6 +8,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
+from support.lab import HOLD
+
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 CALL = """\
@@ -78,7 +80,7 @@ UPPER, LOWER = (0.05, 0.4), (0.5, 0.85)
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def notebook(lab, open_notebook):
     """A call, its scope, its log, and a cell that keeps the kernel busy."""
-    path = lab.write_notebook("scope.ipynb", CALL, SCOPE, LOG, "import time\n\ntime.sleep(3)")
+    path = lab.write_notebook("scope.ipynb", CALL, SCOPE, LOG, HOLD)
     notebook = await open_notebook(path)
     await notebook.run_up_to(LOG)
     yield notebook
@@ -91,13 +93,15 @@ async def scope(notebook):
     return Scope(await notebook.cell(SCOPE))
 
 
-async def test_the_scope_draws_both_voices_and_goes_on_while_a_cell_sleeps(notebook, scope):
+async def test_the_scope_draws_both_voices_and_goes_on_while_a_cell_sleeps(notebook, scope, lab):
     await scope.wait_for(YOURS, *LOWER, most=0.03)
     await notebook.ask("playing = stream.play(tone, mark='a tone'); phone.say(tone)")
-    await notebook.run_without_waiting("time.sleep(3)")
+    await notebook.run_without_waiting(HOLD)
     await scope.wait_for(YOURS, *LOWER, least=0.2)
     await scope.wait_for(CALLER, *UPPER, least=0.2)
-    assert await notebook.is_running("time.sleep(3)")
+    assert await notebook.is_running(HOLD)
+    lab.open_the_gate()
+    await notebook.wait_until_idle()
     await expect(scope.canvas).to_have_attribute("aria-label", re.compile("caller speaks and hear"))
     await notebook.ask("phone.press('5'); stream.clear()")
     await scope.wait_for(YOURS, *LOWER, most=0.03)

@@ -8,9 +8,7 @@ import contextlib
 import hashlib
 import random
 import ssl
-import statistics
 import subprocess
-import time
 
 import pytest
 from websockets.asyncio.client import connect
@@ -524,7 +522,7 @@ async def test_stop_ends_streams_and_waits_with_outcomes(raw_server, knock):
 
 
 async def test_stop_does_not_wait_for_who_never_asks(raw_server, knock):
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(8):  # websockets would wait for ten seconds
         async with Inspector(raw_server.url) as inspector:
             silent = await knock(inspector)
             await silent.send(b"GET /media HT")
@@ -600,33 +598,6 @@ async def test_fifty_streams_at_a_time_stay_apart(inspect):
         async with asyncio.timeout(LIMIT_SECONDS):
             await asyncio.gather(*map(call, range(50)))
     assert len(inspector.streams) == 10, "the open ones and the last ten"
-
-
-@pytest.mark.realtime
-async def test_a_message_is_not_delayed_by_two_milliseconds(inspect):
-    async def echo(socket):
-        async for text in socket:
-            await socket.send(text)
-
-    async def there_and_back(socket, text):
-        began = time.perf_counter()
-        await socket.send(text)
-        await socket.recv()
-        return time.perf_counter() - began
-
-    text = to_twilio.Media(SID, b"\x2a" * 160).to_json()
-    options = {"compression": None, "proxy": None}
-    async with plain_serve(echo, "127.0.0.1", 0, compression=None) as server:
-        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        inspector = await inspect(url)
-        async with connect(url, **options) as plain, connect(inspector.url, **options) as passing:
-            await there_and_back(passing, start_message())
-            times = [
-                (await there_and_back(passing, text), await there_and_back(plain, text))
-                for _ in range(200)
-            ]
-    through, directly = (statistics.median(each) for each in zip(*times, strict=True))
-    assert (through - directly) / 2 < 0.002
 
 
 async def test_streams_are_handed_out_like_a_servers(inspect, serve, dial, in_thread):

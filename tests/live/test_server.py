@@ -179,7 +179,7 @@ async def test_peer_that_never_says_goodbye_does_not_hold_up_the_stop(eventually
     start = b'{"event":"start","streamSid":"MZ1","start":{"callSid":"CA1"}}'
     writer.write(bytes([0x81, 0x80 | len(start), 0, 0, 0, 0]) + start)
     await soon(wait)
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(8):  # websockets would wait for ten seconds
         await server.__aexit__(None, None, None)
     assert wait.result(0).closed.result(0).reason == "server stopped"
     writer.close()

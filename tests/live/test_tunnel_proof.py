@@ -2,10 +2,10 @@ import asyncio
 import contextlib
 import re
 import socket
-import time
 
 import pytest
 
+from support.waiting import soon
 from twistream_kit.errors import TunnelError
 from twistream_kit.live import tunnel_proof
 from twistream_kit.live.tunnel_proof import prove
@@ -48,11 +48,9 @@ async def test_front_that_is_not_there_yet_is_asked_again(status, front):
 
 async def test_front_that_never_comes_is_given_up_at_the_limit(front):
     url, asked = await front((530, "error code: 1033"))
-    began = time.monotonic()
     with pytest.raises(TunnelError, match=r"/health leads nowhere \(HTTP 530\)"):
-        await prove(url, NONCE, settles_within=0.3)
-    assert 0.1 < time.monotonic() - began < 3
-    assert len(asked) > 2
+        await soon(prove(url, NONCE, settles_within=1))
+    assert len(asked) > 1
 
 
 async def test_static_address_is_asked_once(front):

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import pytest
 import websockets
@@ -226,10 +225,8 @@ def test_an_error_while_stopping_is_logged_and_stopping_goes_on(background_loop,
 def test_what_never_gets_ready_is_given_up_in_words(background_loop, thing, monkeypatch, until):
     monkeypatch.setattr(background_loop, "START_SECONDS", 0.2)
     slow = thing(gate=asyncio.Event())
-    begun = time.monotonic()
     with pytest.raises(TwistreamError) as caught:
         background_loop.start(slow)
-    assert time.monotonic() - begun < 2
     assert "Thing was not ready within 0.2 s. It was given up" in str(caught.value)
     assert background_loop.running() == []
     until(lambda: slow.task.done())
@@ -298,7 +295,6 @@ def test_fifty_starts_and_stops_leave_no_task_and_no_thread_behind(background_lo
 
 
 PROGRAM = """
-    import time
     import twistream_kit as kit
     async def handler(stream):
         async for _ in stream.events():
@@ -310,8 +306,8 @@ PROGRAM = """
         kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
                        stream_url=server.stream_url).result(10)
         stream = server.next_stream().result(10)
-        stream.play(kit.Clip.tone(440, 5.0))
-        print(server.port, time.time(), flush=True)
+        stream.play(kit.Clip.tone(440, 300))
+        print(server.port, flush=True)
     main()
 """
 
@@ -323,17 +319,14 @@ def test_a_program_that_ends_in_mid_call_ends_cleanly_and_frees_its_port():
     )  # fmt: skip
     assert done.stderr == ""
     assert done.returncode == 0
-    port, ended_at = done.stdout.split()
-    assert time.time() - float(ended_at) < 3
-    socket.create_server(("127.0.0.1", int(port))).close()
+    socket.create_server(("127.0.0.1", int(done.stdout))).close()
 
 
-def test_stopping_everything_in_mid_call_takes_under_three_seconds(background_loop, make_call):
+def test_stopping_everything_in_mid_call_gives_up_nothing(background_loop, make_call, said):
     up = make_call()
     playing = up.stream.play(b"\xff" * 8000 * 60)
     playing.heard(0.1).result(5)
-    begun = time.monotonic()
     background_loop.stop()
-    assert time.monotonic() - begun < 3
+    assert not [line for line in said() if "did not stop within" in line]
     assert playing.result(0).ending == "lost"
     assert up.stream.closed.result(0).reason == "server stopped"

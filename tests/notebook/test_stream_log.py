@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from support.captures import capture_of
@@ -161,15 +159,14 @@ def test_closing_takes_it_off_the_pump_and_leaves_the_stream(make_call):
     assert up.stream.is_open
 
 
-def test_a_call_that_talks_a_lot_costs_little(log_of):
+def test_a_call_that_talks_a_lot_is_one_line_of_sums(log_of):
     capture = Capture(SID)
     log = log_of(capture)
     frame = to_twilio.Media(SID, Clip.tone(440, 0.02).payload)
     for number in range(3000):  # a minute of sound
         capture.append(frame, number / 50)
-    begun = time.process_time()
     log._update()
-    assert time.process_time() - begun < 1.0, "a minute of sound takes a second to review"
+    assert log.lines == []
     assert log.media[1]["text"] == "3000 messages, 60.00 s of sound"
 
 

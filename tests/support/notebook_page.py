@@ -159,6 +159,10 @@ class NotebookPage:
         await self.page.evaluate(
             "() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')"
         )
+        await self.wait_until_idle()
+
+    async def wait_until_idle(self) -> None:
+        """Wait until no cell runs."""
         await self.page.wait_for_function(
             "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
             ".status === 'idle'"
