@@ -22,6 +22,7 @@ PARTS = {
     "clear": "clear_latency",
     "ear": "ear_latency",
     "inspector": "inspector_delay",
+    "heads": "heads",
     "simulator": "simulator_lateness",
     "ten_minutes": "ten_minutes",
     "payload": "payload_review",

@@ -21,6 +21,7 @@ PARTS = {
     "calls": "calls on one core",
     "clear": "clear → silence at the phone",
     "inspector": "inspector, added delay one way, 1 call",
+    "heads": "loop held by 10 heads",
     "simulator": "simulator, 1 call",
     "ten_minutes": "through the plain objects",
     "payload": "windows of wrong coding found",

@@ -35,6 +35,7 @@ YES = (
 ).encode()
 SID = "MZ" + "1" * 32
 CALL = "CA" + "1" * 32
+LOCAL = b"\r\nHost: localhost\r\n\r\n"
 
 
 class Peer:
@@ -113,6 +114,7 @@ async def inspect():
     async with contextlib.AsyncExitStack() as running:
 
         async def start(upstream, **options):
+            options = {"allowed_hosts": ["public.example"]} | options  # the host of `handshake`
             return await running.enter_async_context(Inspector(upstream, **options))
 
         yield start
@@ -501,7 +503,7 @@ async def test_half_of_an_end_passes_and_the_other_half_may_still_speak(pair):
 
 
 async def test_stop_ends_streams_and_waits_with_outcomes(raw_server, knock):
-    inspector = Inspector(raw_server.url)
+    inspector = Inspector(raw_server.url, allowed_hosts=["public.example"])
     async with inspector:
         client = await knock(inspector)
         await client.send(handshake())
@@ -523,7 +525,7 @@ async def test_stop_ends_streams_and_waits_with_outcomes(raw_server, knock):
 
 async def test_stop_does_not_wait_for_who_never_asks(raw_server, knock):
     async with asyncio.timeout(8):  # websockets would wait for ten seconds
-        async with Inspector(raw_server.url) as inspector:
+        async with Inspector(raw_server.url, allowed_hosts=["public.example"]) as inspector:
             silent = await knock(inspector)
             await silent.send(b"GET /media HT")
         assert await silent.rest() == b""
@@ -719,6 +721,17 @@ class TestLongHeads:
         assert b"at most 32768 bytes and 128 headers are read" in answer
         assert raw_server.peers.empty()
 
+    @pytest.mark.parametrize(("commas", "asks"), [(15, True), (16, False), (7000, False)])
+    async def test_long_list_of_protocols_is_not_taken_for_a_handshake(
+        self, raw_server, inspect, knock, commas, asks
+    ):
+        client = await knock(await inspect(raw_server.url))
+        listed = b"Upgrade: " + b"," * commas + b" websocket"
+        await client.send(handshake().replace(b"Upgrade: websocket", listed))
+        head = await (await raw_server.accept()).head()
+        assert (b"\r\nUpgrade: " in head) is asks
+        assert (b"Connection: close" in head) is not asks
+
     async def test_longest_head_passes(self, raw_server, inspect, knock):
         client = await knock(await inspect(raw_server.url))
         lines = [b"GET / HTTP/1.1", b"Host: localhost", *[b"x: y"] * 126]
@@ -752,7 +765,7 @@ class TestOrdinaryRequests:
         self, raw_server, inspect, knock
     ):
         client = await knock(await inspect(raw_server.url))
-        first = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+        first = b"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc"
         await client.send(first + handshake())
         peer = await raw_server.accept()
         assert b"Connection: close\r\n" in await peer.head()
@@ -765,9 +778,9 @@ class TestOrdinaryRequests:
     @pytest.mark.parametrize(
         ("request_", "status"),
         [
-            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
-            (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
-            (b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
+            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked" + LOCAL, 411),
+            (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2" + LOCAL, 400),
+            (b"POST / HTTP/1.1\r\nContent-Length: x" + LOCAL, 400),
             (b"nonsense\r\n\r\n", 400),
             (b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 20000, 431),
         ],

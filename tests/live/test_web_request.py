@@ -274,8 +274,23 @@ async def test_longest_head_is_still_read(serve, ask):
         (request("GET", "/health?" + "a" * (8192 - 23)), 200),
         (request("GET", "/health?" + "a" * (8192 - 22)), 414),
         (request("GET", "/health?" + "a" * 20_000), 414),
+        (request("GET", "/health?" + "&".join(["a"] * 256)), 200),
+        (request("GET", "/health?" + "&".join(["a"] * 257)), 414),
+        (request("GET", "/nowhere?" + "a&" * 4000), 414),
     ],
-    ids=["128", "129", "5001", "line", "long line", "target", "long target", "20 kB"],
+    ids=[
+        "128",
+        "129",
+        "5001",
+        "line",
+        "long line",
+        "target",
+        "long target",
+        "20 kB",
+        "256",
+        "257",
+        "4000",
+    ],
 )
 async def test_bounds_of_a_head_are_exact(serve, ask, head, expected):
     answer = await ask(await serve(), head)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from twistream_kit.errors import ServerStopped
+from twistream_kit.live.admission import checked_hosts, host_of, is_ip_address, is_wildcard
 from twistream_kit.live.server_options import check_public_url
 from twistream_kit.live.webhooks import STATUS_PATH, TWIML_PATH
 from twistream_kit.protocol.twiml import stream_url as stream_url_of
@@ -17,12 +21,16 @@ class ServerAddresses:
         host: The address it listens on.
         path: Where streams connect.
         public_url: The address at which Twilio reaches it, or None.
+        allowed_hosts: Further hosts by which it is known.
     """
 
     _called = ("the stream server", "server")
 
-    def __init__(self, host: str, path: str, public_url: str | None) -> None:
+    def __init__(
+        self, host: str, path: str, public_url: str | None, allowed_hosts: Sequence[str] = ()
+    ) -> None:
         self._host, self._path = host, path
+        self._allowed_hosts = checked_hosts(allowed_hosts)
         self._port: int | None = None
         self._trouble = ""
         self.public_url = public_url
@@ -85,6 +93,20 @@ class ServerAddresses:
     def status_url(self) -> str:
         """Where status callbacks of calls and streams may be sent; see `status_events`."""
         return self.base_url + STATUS_PATH
+
+    def is_own_host(self, authority: str) -> bool:
+        """Whether a ``Host`` header names this server, as its addresses are now.
+
+        These do: loopback, the address it listens on, the host of `public_url`, and the allowed
+        hosts; and any IP address, if it listens on all that the machine has.
+        """
+        host = host_of(authority)
+        if not host:
+            return False
+        if is_ip_address(host) and (is_wildcard(self._host) or ip_address(host).is_loopback):
+            return True
+        public = host_of(urlsplit(self.public_url or "").hostname or "")
+        return host in {"localhost", host_of(self._host), public} | self._allowed_hosts
 
     @property
     def _authority(self) -> str:

@@ -9,10 +9,11 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from twistream_kit.live.addresses import ServerAddresses
+from twistream_kit.live.admission import host_refusal, page_refusal
 from twistream_kit.live.handshake_probe import PROBE_HEADER
 from twistream_kit.live.http_head import TOO_LONG
-from twistream_kit.live.web_request import RequestConnection
-from twistream_kit.live.webhooks import Answer, Webhooks
+from twistream_kit.live.web_request import URL_TOO_LONG, RequestConnection
+from twistream_kit.live.webhooks import HEALTH_PATH, Answer, Webhooks
 from twistream_kit.protocol import signature
 
 logger = logging.getLogger("twistream_kit.live")
@@ -38,8 +39,11 @@ class Gate:
         if web is None:
             raise TypeError("the stream server makes its own connections")
         if web.refusal:
-            text = TOO_LONG if web.refusal in (414, 431) else ""
+            text = {414: URL_TOO_LONG, 431: TOO_LONG}.get(web.refusal, "")
             return _response(socket, Answer(HTTPStatus(web.refusal), text))
+        if refusal := self._refusal(web.path, request):
+            logger.warning("refused: %s", refusal)
+            return _response(socket, Answer(HTTPStatus.FORBIDDEN, f"{refusal}\n"))
         headers = request.headers.get_all(signature.SIGNATURE_HEADER)
         header = headers[0] if len(headers) == 1 else None
         settings = ",".join(request.headers.get_all(signature.SETTINGS_HEADER)) or None
@@ -68,6 +72,16 @@ class Gate:
         )
         text = "The signature is missing or does not fit.\n"
         return _response(socket, Answer(HTTPStatus.FORBIDDEN, text))
+
+    def _refusal(self, path: str, request: Request) -> str:
+        """Say why nothing of a request is looked at; empty if it may go on."""
+        values = request.headers.get_all
+        if refusal := page_refusal(values):
+            return refusal
+        # A signature proves more than Host does, and a probe of health has to come from anywhere.
+        if self._webhooks.checks_signatures or path == HEALTH_PATH:
+            return ""
+        return host_refusal(values, self._addresses.is_own_host)
 
 
 def _response(socket: ServerConnection, answer: Answer) -> Response:

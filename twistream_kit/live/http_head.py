@@ -18,6 +18,9 @@ MAX_HEAD_BYTES = 32_768
 MAX_HEADERS = 128
 """Of a request.  Twilio sends some ten, and proxies add a few; `websockets` takes no more."""
 
+MAX_TOKENS = 16
+"""Of the list in one header; nobody offers more protocols to upgrade to than two or three."""
+
 READ_AHEAD_BYTES = 65_536
 """How much asyncio reads ahead, and so the most that the head of a response may have."""
 
@@ -66,9 +69,10 @@ class _Head:
         return [value.strip().decode("latin-1") for key, value in pairs if key.lower() == wanted]
 
     def has_token(self, name: str, token: str) -> bool:
-        """Whether `token` is in the list that a header holds."""
-        found = (each.strip().lower() for value in self.all(name) for each in value.split(","))
-        return token in found
+        """Whether `token` is among the first of the list that a header holds."""
+        # The rest is left together: a list of nothing but commas would take milliseconds.
+        lists = (value.lower().split(",", MAX_TOKENS)[:MAX_TOKENS] for value in self.all(name))
+        return any(token in map(str.strip, each) for each in lists)
 
     def without(self, names: Iterable[str]) -> list[bytes]:
         """Return the lines of all other headers."""
@@ -113,7 +117,7 @@ class RequestHead(_Head):
 
     @property
     def is_upgrade(self) -> bool:
-        """Whether it asks for a WebSocket."""
+        """Whether it asks for a WebSocket; what is none gets no ``Upgrade`` through."""
         return self.method == "GET" and self.has_token("Upgrade", "websocket")
 
     @property

@@ -1,8 +1,8 @@
 """A window on the way between Twilio and a server of your own, in whatever language it is.
 
 Everything passes through as it comes, byte by byte; a copy is read, kept and reviewed.  Of the
-handshake the signature and all other headers pass too, but for ``Host`` and the offer of
-compression, which Twilio does not make (PROTOCOL.md §2.1).
+handshake the signature and all other headers pass too, but for ``Host``, which becomes the
+server's own, and the offer of compression, which Twilio does not make (PROTOCOL.md §2.1).
 """
 
 from __future__ import annotations
@@ -51,6 +51,12 @@ class Inspector(ServerAddresses):
     server's address.  The constructor touches no loop; all methods may be called from any thread.
     Other requests to its port, such as webhooks, pass through as well.
 
+    Your server sees its own ``Host``, with the one that came in ``X-Forwarded-Host``.  So it cannot
+    tell any more for which host a request was, and the inspector refuses those for others (see
+    `allowed_hosts`), but for ``/health`` and signed handshakes.  It also refuses handshakes of web
+    pages, and requests of other sites' pages with ``Origin``; that of your server's own pages
+    passes unchanged.
+
     Stopping it breaks the connections that pass through it: no Close frame is made up.
 
     Args:
@@ -60,11 +66,15 @@ class Inspector(ServerAddresses):
         public_url: The address at which Twilio reaches this inspector, such as
             ``https://example.com``; a tunnel sets it.
         auth_token: With it, handshakes that Twilio did not sign are refused here (PROTOCOL.md
-            §2.2).  Without it everything passes, and your server decides.
+            §2.2).  Without it your server decides.
+        allowed_hosts: Names or addresses of hosts, without ports, for which requests are accepted,
+            besides loopback, `host` and the host of `public_url`.  ``host="0.0.0.0"`` accepts any
+            IP address, but no name.
         ssl_context: For TLS to your server; the authorities of this machine if not given.
 
     Raises:
-        SettingsError: If `upstream_url`, `public_url` or `auth_token` cannot be used.
+        SettingsError: If `upstream_url`, `public_url`, `auth_token` or `allowed_hosts` cannot be
+            used.
         ValueError: If `port` is out of range.
         OSError: On entering, if the port is in use or cannot be had.
     """
@@ -79,16 +89,17 @@ class Inspector(ServerAddresses):
         port: int = 0,
         public_url: str | None = None,
         auth_token: str | Secret | None = None,
+        allowed_hosts: Sequence[str] = (),
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         if not 0 <= port <= 65535:
             raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
         check_token(auth_token)
         self._upstream = Upstream.of(upstream_url)
-        super().__init__(host, self._upstream.path, public_url)
+        super().__init__(host, self._upstream.path, public_url, allowed_hosts)
         self._wanted_port = port
         self._home = HomeLoop("the inspector")
-        self._gate = InspectorGate(auth_token, self._stream_url_at)
+        self._gate = InspectorGate(auth_token, self._stream_url_at, self.is_own_host)
         self._way = Way(
             self._home,
             self._gate,

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from http import HTTPStatus
 
+from twistream_kit.live.admission import host_refusal, origin_refusal, page_refusal
 from twistream_kit.live.http_head import RequestHead
 from twistream_kit.live.secret import Secret, revealed
 from twistream_kit.live.tunnel_proof import HEALTH_OF_HEADER, health_of
@@ -23,19 +24,25 @@ class InspectorGate:
     know whether it leads to this inspector says whom it asks, and gets the answer here.
 
     Handshakes are checked when there is a token; other requests are for the server to judge, which
-    may have pages for everybody.
+    may have pages for everybody.  But what pages of other sites send is refused, since the server
+    cannot tell it any more once ``Host`` is its own.
 
     Args:
         auth_token: The account's token, or None to check nothing.
         stream_url_at: Returns the public address of a path, as it is when a request comes;
             signatures are made over it.
+        is_own_host: Whether a ``Host`` header names the inspector.
     """
 
     def __init__(
-        self, auth_token: str | Secret | None, stream_url_at: Callable[[str], str]
+        self,
+        auth_token: str | Secret | None,
+        stream_url_at: Callable[[str], str],
+        is_own_host: Callable[[str], bool],
     ) -> None:
         self._auth_token = None if auth_token is None else Secret(revealed(auth_token))
         self._stream_url_at = stream_url_at
+        self._is_own_host = is_own_host
         self.nonce = secrets.token_hex(16)
 
     @property
@@ -45,6 +52,9 @@ class InspectorGate:
 
     def answer(self, head: RequestHead) -> bytes | None:
         """Answer a request, or return None to let it through."""
+        if refusal := self._refusal(head):
+            logger.warning("refused: %s", refusal)
+            return response(HTTPStatus.FORBIDDEN, f"{refusal}\n")
         if head.path == HEALTH_PATH and head.all(HEALTH_OF_HEADER) == [health_of(self.nonce)]:
             return response(HTTPStatus.OK, self.nonce)
         if not head.is_upgrade or self._auth_token is None:
@@ -63,6 +73,24 @@ class InspectorGate:
             signature.without_user(self._stream_url_at(head.path)),
         )
         return response(HTTPStatus.FORBIDDEN, "The signature is missing or does not fit.\n")
+
+    def _refusal(self, head: RequestHead) -> str:
+        """Say why a request is refused whatever its signature says; empty if it may go on."""
+        if head.is_upgrade:
+            if (refusal := page_refusal(head.all)) or self.checks_signatures:
+                return refusal
+        elif not _is_from_own_page(head) and (refusal := origin_refusal(head.all)):
+            return refusal
+        elif head.method == "GET" and head.path == HEALTH_PATH:
+            return ""
+        return host_refusal(head.all, self._is_own_host)
+
+
+def _is_from_own_page(head: RequestHead) -> bool:
+    """Whether a page of the server itself asks, loaded through this inspector."""
+    origins, hosts = head.all("Origin"), head.all("Host")
+    own = [f"{scheme}://{host}".lower() for scheme in ("http", "https") for host in hosts]
+    return len(origins) == len(hosts) == 1 and origins[0].lower() in own
 
 
 def response(status: HTTPStatus, text: str) -> bytes:

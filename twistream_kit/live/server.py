@@ -61,6 +61,9 @@ class StreamServer(ServerAddresses):
     Enter it with ``async with`` on any loop, or with ``kit.start(server)`` in a notebook.  The
     constructor touches no loop; all methods may be called from any thread.
 
+    What a web page sends is refused: requests with ``Origin``, which Twilio does not send
+    (PROTOCOL.md §2.1), or with a ``Sec-Fetch-Site`` other than ``none``.
+
     Args:
         handler: ``async def (stream)``, or an ordinary function, which gets a thread of its own.
             Its return does not end the stream; its exception does.
@@ -70,12 +73,17 @@ class StreamServer(ServerAddresses):
         public_url: The address at which Twilio reaches this server, such as
             ``https://example.com``; a tunnel sets it.
         auth_token: With it, only Twilio gets in: handshakes and webhooks must be signed
-            (PROTOCOL.md §2.2, §7).  None checks nothing.  The environment is never read.
+            (PROTOCOL.md §2.2, §7).  Without it no signature is checked, and ``Host`` is: see
+            `allowed_hosts`.  The environment is never read.
+        allowed_hosts: Names or addresses of hosts, without ports, for which requests are accepted
+            without a token, besides loopback, `host` and the host of `public_url`.  All other
+            requests are refused, but for ``/health``.  ``host="0.0.0.0"`` accepts any IP address,
+            but no name.
         lead_seconds: How much sound is sent ahead of its playing, 0.2 to 590 s.
         dead_after: Seconds without a message after which a stream is given up.
 
     Raises:
-        SettingsError: If `path`, `public_url` or `auth_token` cannot be used.
+        SettingsError: If `path`, `public_url`, `auth_token` or `allowed_hosts` cannot be used.
         TypeError: If `handler` is no function.
         ValueError: If a number is out of range.
         OSError: On entering, if the port is in use or cannot be had.
@@ -90,6 +98,7 @@ class StreamServer(ServerAddresses):
         path: str = "/media",
         public_url: str | None = None,
         auth_token: str | Secret | None = None,
+        allowed_hosts: Sequence[str] = (),
         lead_seconds: float = LEAD_SECONDS,
         dead_after: float = DEAD_AFTER_SECONDS,
     ) -> None:
@@ -101,9 +110,8 @@ class StreamServer(ServerAddresses):
         check_handler(handler)
         check_path(path)
         check_token(auth_token)
-        super().__init__(host, path, public_url)
+        super().__init__(host, path, public_url, allowed_hosts)
         self._handler, self._wanted_port = handler, port
-        self._has_token = auth_token is not None
         self._lead_seconds, self._dead_after = lead_seconds, dead_after
         self._home = HomeLoop("the stream server")
         self._webhooks = Webhooks(auth_token, self._note_status)
@@ -117,7 +125,7 @@ class StreamServer(ServerAddresses):
     @property
     def checks_signatures(self) -> bool:
         """Whether an auth token was given, so that only Twilio gets in."""
-        return self._has_token
+        return self._webhooks.checks_signatures
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:

@@ -21,6 +21,15 @@ from twistream_kit.protocol.webhook_parameters import Parameters
 MAX_LINE_BYTES = 8192
 """Of a request line or a header, its end included; `websockets` takes no more."""
 
+MAX_QUERY_FIELDS = 256
+"""Twilio sends some forty.  Taking apart thousands of them, unsigned, would take milliseconds."""
+
+URL_TOO_LONG = (
+    f"The URL of this request is too long: at most {MAX_LINE_BYTES} bytes and {MAX_QUERY_FIELDS} "
+    "fields in its query are read.  Send such data in the body of a POST.\n"
+)
+"""What is answered with 414."""
+
 MAX_BODY_BYTES = 65_536
 """A webhook of Twilio's is a form of some hundred bytes; 64 kB is generous."""
 
@@ -114,7 +123,7 @@ class RequestReader:
         if head.count(b"\r\n") > MAX_HEADERS:
             return 431
         first, *lines = head.split(b"\r\n")
-        if len(first) + 2 > MAX_LINE_BYTES:
+        if len(first) + 2 > MAX_LINE_BYTES or first.count(b"&") >= MAX_QUERY_FIELDS:
             return 414
         if max(map(len, lines), default=0) + 2 > MAX_LINE_BYTES:
             return 431

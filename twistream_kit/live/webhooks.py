@@ -56,6 +56,11 @@ class Webhooks:
         self._note = note
         self.nonce = secrets.token_hex(16)
 
+    @property
+    def checks_signatures(self) -> bool:
+        """Whether an auth token was given."""
+        return self._auth_token is not None
+
     def answer(
         self,
         request: WebRequest,

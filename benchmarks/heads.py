@@ -1,0 +1,113 @@
+"""How long requests that nobody has signed hold the event loop of a server.
+
+Heads of 60 kB of several kinds are sent, one and then ten at once, to a stream server and to an
+inspector in another process, whose loop looks every millisecond how much of the processor its
+thread has used meanwhile.  The most is the figure: what other programs of the machine take does not
+count, and neither do waits of the kernel's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import statistics
+import sys
+import threading
+import time
+
+from measuring import Companion, Figure, stay_on_the_first_core
+
+from twistream_kit.live.inspector import Inspector
+from twistream_kit.live.server import StreamServer
+
+AIM_MS = 20.0
+HEAD_BYTES = 60_000
+TICK_SECONDS = 0.001
+LIMIT_SECONDS = 60
+
+
+def measure(*, tiny: bool = False) -> list[Figure]:
+    """Send heads, and ask each time how long the loop was held."""
+    rounds, size = (1, 2_000) if tiny else (5, HEAD_BYTES)
+    figures = []
+    with Companion("heads.py") as companion:
+        for name, port in companion.hello.items():
+            for count in (1, 10):
+                held = max(
+                    statistics.median(_held(companion, port, head, count) for _ in range(rounds))
+                    for head in heads(size)
+                )
+                what = f"{name}, loop held by {count} head{'s' if count > 1 else ''} of 60 kB"
+                figure = f"{held:.1f} ms (the worst of {len(heads(size))} kinds)"
+                figures.append(Figure(what, figure, f"<= {AIM_MS:g} ms", held <= AIM_MS))
+    return figures
+
+
+def heads(size: int) -> list[bytes]:
+    """Return heads of some `size` bytes: what a parser may be slow at."""
+    lines = [
+        b"Content-Length: a" + b" " * size + b"b",
+        b"Upgrade: " + b"," * size,
+        b"x: " + b"\r" * size,
+        b"\r\n".join([b"x:"] * (size // 4)),
+        b"\r\n".join([b"x: " + b"y" * (size // 100 - 5)] * 100),
+        # Short enough to be read whole, for the share of it that is not refused for its size.
+        b"\r\n".join([b"Upgrade: " + b"," * (size // 8 - 11)] * 4),
+        b"\r\n".join([b"Transfer-Encoding: a" + b" " * (size // 8 - 30) + b"b"] * 4),
+    ]
+    first = b"POST /status HTTP/1.1\r\nHost: localhost\r\n"
+    get = first.replace(b"POST", b"GET")
+    return [each + line + b"\r\n\r\n" for line in lines for each in (first, get)] + [
+        get.replace(b"/status", b"/" + b"%2" * (size // 2)) + b"\r\n",
+        get.replace(b"/status", b"/status?" + b"a&" * (size // 16)) + b"\r\n",
+        b"POST /status HTTP/1.1\r\n" + (b"\r\n\r" * size)[:size],
+    ]
+
+
+def _held(companion: Companion, port: int, head: bytes, count: int) -> float:
+    companion.ask("begin")
+    sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    for each in sockets:
+        each.sendall(head)
+    for each in sockets:
+        each.settimeout(LIMIT_SECONDS)
+        with contextlib.suppress(ConnectionError), each:
+            each.shutdown(socket.SHUT_WR)
+            while each.recv(65536):
+                pass
+    return companion.ask("held")
+
+
+async def _serve() -> None:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    held = [0.0]
+
+    async def tick() -> None:
+        while True:
+            began = time.thread_time()
+            await asyncio.sleep(TICK_SECONDS)
+            held[0] = max(held[0], time.thread_time() - began)
+
+    def answer() -> None:
+        for question in sys.stdin:
+            if question.strip() == "begin":
+                held[0] = 0.0
+            print(json.dumps(held[0] * 1000), flush=True)
+        loop.call_soon_threadsafe(ended.set)
+
+    # What stands behind the inspector is not its affair: there is nobody.
+    async with StreamServer() as server, Inspector("ws://127.0.0.1:9/media") as inspector:
+        ticking = asyncio.create_task(tick())
+        print(json.dumps({"server": server.port, "inspector": inspector.port}), flush=True)
+        threading.Thread(target=answer, daemon=True).start()
+        await ended.wait()
+        ticking.cancel()
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    stay_on_the_first_core()
+    asyncio.run(_serve())
