@@ -15,7 +15,16 @@ import pytest
 from support.waiting import LIMIT_SECONDS as LIMIT
 from support.waiting import soon
 from twistream_kit.errors import ServerStopped, WouldDeadlock
-from twistream_kit.pending import HomeLoop, Pending, ReentrantLoop, end_tasks, fail, fulfil
+from twistream_kit.pending import (
+    Guard,
+    HomeLoop,
+    Pending,
+    ReentrantLoop,
+    end_tasks,
+    error_text,
+    fail,
+    fulfil,
+)
 
 """Seconds within which everything here must have happened."""
 
@@ -126,6 +135,77 @@ def test_done_callback_that_raises_leaves_the_outcome_alone(caplog):
     assert fulfil(pending, 1)
     assert pending.result(0) == 1
     assert "ZeroDivisionError" in caplog.text
+
+
+class Alarm(BaseException):
+    """Something that is neither an Exception nor known to anybody."""
+
+
+KINDS = [Trouble, SystemExit, KeyboardInterrupt, Alarm, GeneratorExit, asyncio.CancelledError]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("is_done", [False, True])
+def test_what_a_done_callback_raises_is_logged_and_goes_no_further(caplog, kind, is_done):
+    pending, told = Pending(), []
+
+    def fails(done):
+        raise kind("enough")
+
+    if is_done:
+        fulfil(pending, 1)
+    pending.add_done_callback(fails)
+    pending.add_done_callback(told.append)
+    fulfil(pending, 1)
+    assert told == [pending]
+    (record,) = caplog.records
+    assert record.getMessage() == "a done-callback of a Pending failed"
+    assert record.name == "twistream_kit"
+    assert type(record.exc_info[1]) is kind
+    assert record.exc_info[2] is not None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_guard_keeps_what_was_raised_and_says_it(caplog, kind):
+    with Guard("a listener failed") as guard:
+        raise kind("enough")
+    assert type(guard.error) is kind
+    assert "a listener failed" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_a_guard_around_what_goes_well_does_nothing(caplog):
+    with Guard("a listener failed") as guard:
+        pass
+    assert guard.error is None
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_guard_stands_a_log_that_fails_too(kind):
+    class Fails(logging.Handler):
+        def emit(self, record):
+            raise kind("no log either")
+
+    handler = Fails()
+    logging.getLogger("twistream_kit").addHandler(handler)
+    try:
+        with Guard("a listener failed") as guard:
+            raise Trouble("no")
+    finally:
+        logging.getLogger("twistream_kit").removeHandler(handler)
+    assert isinstance(guard.error, Trouble)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_text_of_an_error_stands_an_error_that_cannot_be_said(kind):
+    class Unspeakable(Exception):
+        def __str__(self):
+            raise kind
+
+    assert error_text(Unspeakable()) == "Unspeakable: (its text cannot be had)"
+    assert error_text(kind("enough")) == f"{kind.__name__}: enough"
+    assert error_text(kind()) == kind.__name__
 
 
 def test_nobody_outside_can_cancel_or_fulfil_it():
@@ -555,6 +635,21 @@ async def test_command_that_raises_does_not_take_the_next_away(home):
     assert isinstance(complaint["exception"], ZeroDivisionError)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_command_that_exits_does_not_take_the_next_away(home, kind):
+    complaints, seen = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, said: complaints.append(said))
+
+    def exits():
+        raise kind("enough")
+
+    home.call(exits)
+    home.call(seen.append, "next")
+    await asyncio.sleep(0)
+    assert seen == ["next"]
+    assert [type(complaint["exception"]) for complaint in complaints] == [kind]
+
+
 async def test_command_said_by_a_command_comes_after_those_already_waiting(home):
     seen = []
     home.call(lambda: home.call(seen.append, "last"))
@@ -652,6 +747,47 @@ async def test_work_that_raises_gives_its_error_to_the_pending_and_to_nobody_els
     gc.collect()
     await asyncio.sleep(0)
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_work_that_exits_gives_that_to_the_pending_and_leaves_the_loop(home, kind):
+    async def work():
+        await asyncio.sleep(0)
+        raise kind("enough")
+
+    pending, other = home.start(work()), home.start(asyncio.sleep(0.01, "done"))
+    assert await asyncio.wait_for(other, LIMIT) == "done"
+    assert type(pending.exception(0)) is kind
+
+
+async def test_work_that_cancels_itself_is_not_told_as_a_stop(home):
+    async def work():
+        other = asyncio.ensure_future(asyncio.Event().wait())
+        other.cancel()
+        await other
+
+    pending, last = home.start(work()), home.start(asyncio.sleep(0.01))
+    await asyncio.wait_for(last, LIMIT)
+    assert isinstance(pending.exception(0), asyncio.CancelledError)
+
+
+async def test_home_whose_loop_was_closed_is_entered_anew_without_its_old_commands():
+    home, seen = HomeLoop("the stream server"), []
+
+    async def enters_and_says_something():
+        home.enter()
+        asyncio.get_running_loop().stop()
+        home.call(seen.append, "old")
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(enters_and_says_something())
+    await asyncio.to_thread(loop.run_forever)
+    assert task.done()
+    loop.close()
+    home.enter()
+    home.call(seen.append, "new")
+    await home.leave()
+    assert seen == ["new"]
 
 
 async def test_result_of_own_work_on_the_home_loop_is_refused(home):

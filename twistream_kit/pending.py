@@ -9,16 +9,85 @@ wait for: with ``await`` on whatever loop, or with ``.result(timeout)``.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from contextlib import contextmanager, suppress
+from functools import partial
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
 
 T = TypeVar("T")
+
+logger = logging.getLogger("twistream_kit")
+
+
+class Guard:
+    """Around code that is not ours: whatever it raises is reported, and goes no further.
+
+    `asyncio` lets SystemExit and KeyboardInterrupt out of a task or a callback through
+    ``run_forever``, and `concurrent.futures` lets every BaseException out of a done-callback: one
+    ``sys.exit()`` of somebody's would end the thread that all calls share.
+
+    >>> with Guard("a listener failed") as guard:
+    ...     raise SystemExit(3)
+    >>> guard.error
+    SystemExit(3)
+
+    Args:
+        message: What to log, with the traceback, if something is raised.
+        loop: Whose exception handler is told instead of the log.
+
+    Attributes:
+        error: What was raised, or None.
+    """
+
+    __slots__ = ("_loop", "_message", "error")
+
+    def __init__(self, message: str, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._message = message
+        self._loop = loop
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if error is None:
+            return False
+        self.error = error
+        report(self._message, error, self._loop)
+        return True
+
+
+def report(
+    message: str, error: BaseException, loop: asyncio.AbstractEventLoop | None = None
+) -> None:
+    """Log an error with its traceback, or tell it to the exception handler of `loop`."""
+    with suppress(BaseException):  # what a log is written with may be somebody's too
+        if loop is None:
+            logger.error("%s", message, exc_info=error)
+        else:
+            loop.call_exception_handler({"message": message, "exception": error})
+
+
+def error_text(error: BaseException) -> str:
+    """Return the class of `error` and its text in one line; it may be of anybody's class."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - somebody's __str__ is code that is not ours
+        text = "(its text cannot be had)"
+    return f"{name}: {text}" if text else name
 
 
 @runtime_checkable
@@ -40,6 +109,14 @@ class HurryingLoop(Protocol):
         """Take one asking back."""
 
 
+@runtime_checkable
+class EndingLoop(Protocol):
+    """A loop that fails what still waits for it when its thread ends."""
+
+    def adopt(self, pending: Pending[Any]) -> None:
+        """Take in a `Pending` that only this loop can bring."""
+
+
 class Pending(Future[T]):
     """A result that is on its way, and gets exactly one outcome.
 
@@ -58,6 +135,8 @@ class Pending(Future[T]):
         self._home = home
         self._settled = False
         super().set_running_or_notify_cancel()
+        if home is not None and isinstance(home, EndingLoop):
+            home.adopt(self)
 
     def __await__(self) -> Generator[Any, None, T]:
         # wrap_future forwards a cancelled wait to `cancel`, which refuses.
@@ -98,6 +177,14 @@ class Pending(Future[T]):
             return super().exception(0 if self._waits_on_a_nested_loop() else timeout)
         except TimeoutError:
             raise TimeoutError(_still_pending(timeout)) from None
+
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
+        """Have ``fn(self)`` called when there is an outcome, or at once if there is one.
+
+        It is called on the thread that brings the outcome.  What it raises, ``sys.exit()``
+        included, is logged with its traceback and goes no further.
+        """
+        super().add_done_callback(partial(_call_back, fn))
 
     def set_result(self, result: T) -> None:  # noqa: ARG002 - Future's signature
         """Refuse: only the owner fulfils it."""
@@ -157,6 +244,11 @@ def fail(pending: Pending[Any], error: BaseException) -> bool:
     return pending._settle(None, error)  # noqa: SLF001 - the owner's side of the same class
 
 
+def _call_back(function: Callable[[Future[T]], object], done: Future[T]) -> None:
+    with Guard(f"a done-callback of a {type(done).__name__} failed"):
+        function(done)
+
+
 def _still_pending(timeout: float | None) -> str:
     return f"no result within {timeout} s; it is still on its way and can be waited for again"
 
@@ -190,8 +282,11 @@ class HomeLoop:
     def enter(self) -> None:
         """Take the running loop as home; for ``__aenter__``."""
         with self._lock:
-            if self._loop is not None:
+            if self._loop is not None and not self._loop.is_closed():
                 raise RuntimeError(f"{self._owner} is running already; stop it before entering it")
+            if self._loop is not None:  # its thread ended before it could be left
+                self._commands.clear()
+                self._tasks.clear()
             self._loop = asyncio.get_running_loop()
 
     async def leave(self) -> None:
@@ -256,32 +351,53 @@ class HomeLoop:
             work.close()
             fail(pending, self._stopped())
             return
-        task = self._loop.create_task(work)
+        task = self._loop.create_task(_outcome_of(work))
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(done, pending))
 
-    def _ended(self, task: asyncio.Task[T], pending: Pending[T]) -> None:
+        def end(done: asyncio.Task[tuple[T | None, BaseException | None]]) -> None:
+            work.close()  # a task that is cancelled before its first step never began it
+            self._ended(done, pending)
+
+        task.add_done_callback(end)
+
+    def _ended(
+        self, task: asyncio.Task[tuple[T | None, BaseException | None]], pending: Pending[T]
+    ) -> None:
         self._tasks.discard(task)
         if task.cancelled():
             fail(pending, self._stopped())
-        elif (error := task.exception()) is not None:
-            fail(pending, error)
         else:
-            fulfil(pending, task.result())
+            pending._settle(*task.result())  # noqa: SLF001 - the owner's side
 
     def _carry_out(self) -> None:
         while self._commands:
             function, args = self._commands.popleft()
-            try:
+            loop = asyncio.get_running_loop()
+            # One command must not take the next away.
+            with Guard(f"a command to {self._owner} failed", loop=loop):
                 function(*args)
-            except Exception as error:  # noqa: BLE001 - one command must not take the next away
-                context = {"message": f"a command to {self._owner} failed", "exception": error}
-                asyncio.get_running_loop().call_exception_handler(context)
 
     def _stopped(self) -> ServerStopped:
         return ServerStopped(
             f"{self._owner} is not running", fix="Enter it with `async with` or kit.start(…)"
         )
+
+
+async def _outcome_of(work: Coroutine[Any, Any, T]) -> tuple[T | None, BaseException | None]:
+    # A task that raises SystemExit or KeyboardInterrupt takes its loop along, so nothing is raised.
+    try:
+        return await work, None
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return None, error
+    except GeneratorExit as error:
+        if _running_loop() is None:  # the loop is gone, and the coroutine is being closed
+            raise
+        return None, error
+    except BaseException as error:  # noqa: BLE001 - it goes to whoever waits
+        return None, error
 
 
 async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:

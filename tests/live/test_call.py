@@ -13,7 +13,7 @@ from twilio.rest import Client
 
 from support.sdk import Network, refusal
 from support.waiting import soon
-from twistream_kit.errors import CallRefused, ServerStopped, WouldDeadlock
+from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError, WouldDeadlock
 from twistream_kit.live import call as call_module
 from twistream_kit.live import call_watch
 from twistream_kit.live.call import Call
@@ -269,6 +269,39 @@ async def test_lost_address_and_no_answer_of_twilios_end_the_wait_all_the_same(n
     with pytest.raises(CallRefused, match="20503"):
         await soon(call.ended)
     assert not network.answers
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+async def test_asking_that_breaks_ends_the_wait_for_the_end(no_pause, kind):
+    server = Told()
+    call, network = call_with(server=server)
+
+    def breaks(*_, **__):
+        raise kind("enough")
+
+    network.request = breaks
+    server.lose()
+    with pytest.raises(
+        TwistreamError, match=rf"^asking how call {SID} ended broke: {kind.__name__}"
+    ):
+        await soon(call.ended)
+
+
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
+async def test_what_fails_at_the_end_of_a_call_keeps_it_from_nobody(caplog, kind):
+    told, server = [], Told()
+    call, _ = call_with(server=server)
+
+    def fails():
+        raise kind("enough")
+
+    call.when_over(fails)
+    call.when_over(lambda: told.append(call.status))
+    server.tell(event("completed"))
+    call.when_over(fails)
+    assert told == ["completed"]
+    assert call.ended.result(0) == "completed"
+    assert caplog.text.count("a listener to the end of call") == 2
 
 
 async def test_lost_address_asks_nothing_of_a_call_that_is_over_or_forgotten(no_pause):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import sys
 import threading
 
 import pytest
@@ -214,6 +215,160 @@ async def test_handler_that_raises_ends_its_stream_and_is_shown(serve, dial, cap
     (record,) = [r for r in caplog.records if "the handler of stream" in r.getMessage()]
     assert record.exc_info[1] is stream.handler_error
     assert (await dial(server)).stream_sid != stream.stream_sid
+
+
+class Alarm(BaseException):
+    """Something that is neither an Exception nor known to anybody."""
+
+
+class Unspeakable(Exception):
+    """What cannot even be said."""
+
+    def __str__(self):
+        return sys.exit(4)
+
+
+async def cancels_itself(stream):
+    asyncio.current_task().cancel()
+    await asyncio.sleep(0)
+
+
+async def awaits_what_was_cancelled(stream):
+    other = asyncio.ensure_future(asyncio.Event().wait())
+    other.cancel()
+    await other
+
+
+def exits_with(kind, *, is_async):
+    async def handler(stream):
+        raise kind("enough")
+
+    def on_a_thread(stream):
+        raise kind("enough")
+
+    return handler if is_async else on_a_thread
+
+
+KINDS = [
+    SystemExit, KeyboardInterrupt, Alarm, GeneratorExit, asyncio.CancelledError, Unspeakable,
+]  # fmt: skip
+EXITS = {
+    f"{kind.__name__}, {'async' if is_async else 'thread'}": (
+        exits_with(kind, is_async=is_async),
+        kind,
+    )
+    for kind in KINDS
+    for is_async in (True, False)
+} | {
+    "cancels itself": (cancels_itself, asyncio.CancelledError),
+    "awaits what was cancelled": (awaits_what_was_cancelled, asyncio.CancelledError),
+}
+
+
+@pytest.mark.parametrize("how", EXITS)
+async def test_whatever_a_handler_raises_ends_its_own_stream_and_no_other(serve, dial, caplog, how):
+    handler, kind = EXITS[how]
+    calm = await serve()
+    calm_end = await dial(calm)
+    calm_stream = await soon(calm.next_stream())
+    playing = calm_stream.play(b"\x00" * 160)
+    await calm_end.until(to_twilio.Mark)
+
+    server = await serve(handler)
+    end = await dial(server)
+    assert await end.close_code() == 1011
+    (stream,) = server.streams
+    ended = await soon(stream.closed)
+    assert ended.reason == "handler"
+    assert ended.detail.startswith(f"the handler raised {kind.__name__}")
+    assert type(stream.handler_error) is kind
+    (record,) = [r for r in caplog.records if "the handler of stream" in r.getMessage()]
+    assert record.exc_info[1] is stream.handler_error
+
+    await calm_end.echo()
+    assert (await soon(playing)).ending == "heard"
+    assert calm_stream.is_open
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, Alarm, ValueError])
+async def test_handler_that_raises_while_it_is_cancelled_ends_nothing_else(
+    serve, dial, caplog, kind
+):
+    async def handler(stream):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise kind("enough")
+
+    server = await serve(handler)
+    end = await dial(server)
+    await end.stop()
+    assert await end.close_code() == 1000
+    (stream,) = server.streams
+    assert (await soon(stream.closed)).reason == "stop"
+    assert type(stream.handler_error) is kind
+    assert "the handler of stream" in caplog.text
+
+
+async def test_handler_that_we_cancel_has_not_failed(serve, dial, caplog):
+    async def handler(stream):
+        await asyncio.Event().wait()
+
+    server = await serve(handler)
+    end = await dial(server)
+    await end.stop()
+    assert await end.close_code() == 1000
+    (stream,) = server.streams
+    assert stream.handler_error is None
+    assert "failed" not in caplog.text
+
+
+async def test_handler_that_ends_with_all_tasks_of_its_loop_has_not_failed(serve, dial, caplog):
+    began = asyncio.Event()
+
+    async def handler(stream):
+        began.set()
+        await asyncio.Event().wait()
+
+    before = asyncio.all_tasks()
+    server = await serve(handler)
+    own = asyncio.all_tasks() | before
+    end = await dial(server)
+    await soon(began.wait())
+    for task in asyncio.all_tasks() - own - {end._reading}:
+        task.cancel()  # as `asyncio.run` does at its end
+    (stream,) = server.streams
+    assert (await soon(stream.closed)).reason == "server stopped"
+    assert stream.handler_error is None
+    assert "the handler of stream" not in caplog.text
+
+
+async def test_handler_whose_thread_cannot_start_ends_its_stream_with_all_that_waits(
+    serve, dial, monkeypatch, caplog
+):
+    start = threading.Thread.start
+
+    def refuse_handlers(thread):
+        if thread.name.startswith("handler of"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_handlers)
+    before = asyncio.all_tasks()
+    server = await serve(print)
+    waiting = server.next_stream()
+    end = await dial(server)
+    stream = await soon(waiting)
+    promised = [stream.play(SECOND), stream.mark("done")]
+    assert (await soon(stream.closed)).reason == "handler"
+    assert {(await soon(pending)).ending for pending in promised} == {"lost"}
+    assert str(stream.handler_error).startswith(
+        "no thread could be started for the handler: can't start new thread. Nobody answers the "
+        "caller, so the stream is closed. Make the handler `async def`"
+    )
+    assert "the handler of stream" in caplog.text
+    assert await end.close_code() == 1011
+    assert not [task for task in asyncio.all_tasks() - before if "StreamSession" in repr(task)]
 
 
 async def test_handler_that_returns_a_coroutine_nobody_awaits_is_told(serve, dial):

@@ -11,6 +11,7 @@ from twistream_kit.pending import Pending, fail
 
 CALL = "CA" + "1" * 32
 STREAM = "MZ" + "1" * 32
+KINDS = [ZeroDivisionError, SystemExit, KeyboardInterrupt, GeneratorExit]
 
 
 def progress(status, *, sid=CALL, sequence=None):
@@ -85,11 +86,12 @@ def test_who_no_longer_follows_is_told_nothing():
     assert (len(told), len(others)) == (0, 1)
 
 
-def test_a_listener_that_fails_stops_nobody(caplog):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_listener_that_fails_stops_nobody(caplog, kind):
     book, told = StatusBook(), []
 
     def fails(event):
-        raise ZeroDivisionError
+        raise kind
 
     book.follow(CALL, fails)
     book.follow(CALL, told.append)
@@ -107,11 +109,12 @@ def test_a_stop_tells_those_who_follow():
         stopped.result(0)
 
 
-def test_a_listener_that_fails_at_the_stop_keeps_it_from_nobody(caplog):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_listener_that_fails_at_the_stop_keeps_it_from_nobody(caplog, kind):
     book, stopped = StatusBook(), []
 
     def fails():
-        raise ZeroDivisionError
+        raise kind
 
     book.follow(CALL, print, fails)
     book.follow(CALL, print, lambda: stopped.append(True))

@@ -3,6 +3,7 @@ import threading
 import pytest
 
 from support.waiting import soon
+from twistream_kit.errors import TwistreamError
 from twistream_kit.live.worker import on_worker
 
 
@@ -27,3 +28,17 @@ def test_work_that_blocks_blocks_nobody_who_does_not_wait():
         pending.result(0.01)
     go.set()
     assert pending.result(5) is True
+
+
+def test_work_for_which_no_thread_can_be_started_fails_for_whoever_waits(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    pending = on_worker("digger", lambda: 1)
+    with pytest.raises(TwistreamError) as caught:
+        pending.result(0)
+    assert str(caught.value) == (
+        "no thread could be started for digger: can't start new thread. It was not done. "
+        "End other work of this process or of this machine, then try again."
+    )

@@ -111,6 +111,46 @@ server = kit.start(kit.StreamServer(handler))
     assert not any("it broke" in text for _, text in kernel.printed)
 
 
+def test_code_that_exits_in_one_cell_leaves_the_kit_usable_in_the_next(kernel):
+    kernel.run("""
+import argparse, sys
+async def handler(stream):
+    argparse.ArgumentParser().parse_args(["--no-such-option"])
+server = kit.start(kit.StreamServer(handler), name="exits")
+calm = kit.start(kit.StreamServer(), name="calm")
+coming = calm.next_stream()
+talk = kit.simulate_call(calm.url, seconds=30)
+stream = coming.result(10)
+""")
+    kernel.run("report = kit.simulate_call(server.url, seconds=30).result(20)")
+    assert kernel.value("repr(server.streams[-1].handler_error)") == "SystemExit(2)"
+    kernel.run("""
+stream.play(b"").result(10)
+called = __import__("threading").Event()
+def exits(done):
+    called.set()
+    sys.exit(3)
+stream.mark("here").add_done_callback(exits)
+stream.closed.add_done_callback(exits)
+server.loop.call_soon_threadsafe(sys.exit, 4)
+assert called.wait(10)
+""")
+    assert kernel.value("stream.play(kit.Clip.tone(440, 0.1)).result(10).ending") == "heard"
+    assert kernel.value("sorted(kit.running())") == ["calm", "exits"]
+    kernel.run("kit.stop()")
+    assert kernel.value("(kit.running(), stream.closed.result(0).reason)") == (
+        [], "server stopped",
+    )  # fmt: skip
+    kernel.run("server = kit.start(kit.StreamServer())")
+    assert kernel.value("kit.simulate_call(server.url, seconds=0.2).result(20).ending") == "stopped"
+    kernel.run("from twistream_kit.notebook.event_log import event_log")
+    lines = kernel.value("[line.text for line in event_log().lines if line.level == 'ERROR']")
+    assert any("SystemExit: 2" in line for line in lines)
+    assert any("SystemExit: 3" in line for line in lines)
+    assert any("SystemExit: 4" in line for line in lines)
+    assert not any("did not stop" in line for line in lines)
+
+
 def test_a_restart_in_mid_call_frees_the_ports_and_hangs_nowhere(fresh_kernel, kernel_version):
     kernel = fresh_kernel(kernel_version)
     kernel.run("import twistream_kit as kit" + START)

@@ -57,6 +57,37 @@ def test_something_said_when_an_utterance_ends_follows_at_once():
     assert mouth.next_frame() == b"a" * 100 + b"b" * 60
 
 
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_who_fails_when_told_of_a_frame_is_told_no_more_and_the_others_are(kind, caplog):
+    ear, told, heard = Handset().ear, [], []
+
+    def fail(frame, now):
+        told.append(frame)
+        raise kind("no ear for it")
+
+    ear.on_frame += [fail, lambda frame, now: heard.append(frame)]
+    for _ in range(3):
+        ear.hear(TONE, 1.0)
+    assert (len(told), heard) == (1, [TONE] * 3)
+    assert ear.heard.payload == TONE * 3
+    assert "a listener to what a phone hears failed" in caplog.text
+    assert "no ear for it" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_who_fails_when_told_that_something_was_said_keeps_nobody_from_speaking(kind, caplog):
+    mouth, done = Handset().mouth, []
+
+    def fail(seconds):
+        raise kind("speechless")
+
+    mouth.say(b"a" * 160, fail)
+    mouth.say(b"b" * 160, done.append)
+    assert [mouth.next_frame(), mouth.next_frame()] == [b"a" * 160, b"b" * 160]
+    assert done == [0.02]
+    assert "speechless" in caplog.text
+
+
 def test_the_ear_keeps_all_that_it_hears_and_when_sound_was_last():
     handset = Handset()
     for number, frame in enumerate([SILENT_FRAME, TONE, TONE, b"\x7f" * 160]):

@@ -44,17 +44,18 @@ async def test_a_listener_that_adds_an_ear_misses_no_frame(twilio, place, media,
     assert phone.heard.payload == b"".join(heard)
 
 
+@pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit, KeyboardInterrupt, GeneratorExit])
 @pytest.mark.parametrize("state", ["ringing", "idle"])
-async def test_a_listener_that_fails_takes_nothing_from_the_others(state):
+async def test_a_listener_that_fails_takes_nothing_from_the_others(state, kind):
     line, told, failures = Line(ALICE, "auto"), [], []
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: failures.append(context))
 
     def fail(_state):
-        raise ZeroDivisionError
+        raise kind
 
     line.on_state += [fail, told.append]
     line._show(state)
     assert told == [state]
-    assert isinstance(failures[0]["exception"], ZeroDivisionError)
+    assert isinstance(failures[0]["exception"], kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 
 import pytest
@@ -82,3 +83,34 @@ def test_what_never_enters_is_given_up_and_cancelled():
         pytest.fail("it was never entered")
     guest.thread.join(5)
     assert guest.was_cancelled
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
+@pytest.mark.parametrize("when", ["enter", "leave"])
+def test_an_exit_there_is_an_error_here_and_no_exit(when, kind):
+    class Exits(Guest):
+        async def _do(self, what):
+            if what == "exit":
+                raise kind("enough")
+
+    with (
+        pytest.raises(
+            TwistreamError, match=rf"^{kind.__name__}: enough ended the loop of"
+        ) as caught,
+        on_own_thread(Exits(**{when: "exit"})),
+    ):
+        assert when == "leave"
+    assert isinstance(caught.value.__cause__, kind)
+
+
+def test_an_exit_in_a_callback_there_leaves_what_ran_there_and_is_an_error_here():
+    guest = Guest()
+    with (
+        pytest.raises(TwistreamError, match=r"^SystemExit: 3 ended the loop of Guest") as caught,
+        on_own_thread(guest),
+    ):
+        loop = guest.tasks[0].get_loop()
+        loop.call_soon_threadsafe(sys.exit, 3)
+        guest.thread.join(5)
+    assert len(guest.tasks) == 2
+    assert caught.value.fix

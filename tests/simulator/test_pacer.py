@@ -85,19 +85,20 @@ async def test_a_removed_tick_is_not_called_again(eventually):
     assert len(calls) == 1
 
 
-async def test_a_tick_that_raises_is_dropped_and_the_others_go_on(eventually):
+@pytest.mark.parametrize("kind", [KeyError, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+async def test_a_tick_that_raises_is_dropped_and_the_others_go_on(eventually, kind):
     reported, calls = [], []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
 
     def broken(now):
-        raise KeyError("oops")
+        raise kind("oops")
 
     async with Pacer() as pacer:
         pacer.add(broken)
         pacer.add(calls.append)
         await eventually(lambda: len(calls) >= 3)
-    assert [repr(error) for error in reported] == ["KeyError('oops')"]
+    assert [repr(error) for error in reported] == [f"{kind.__name__}('oops')"]
 
 
 async def test_an_idle_pacer_starts_again_with_the_next_call(eventually):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,7 @@ from twistream_kit.live.stream import GOODBYE_SECONDS
 from twistream_kit.live.twilio_client import answered_within, home_of
 from twistream_kit.live.twilio_errors import ask
 from twistream_kit.live.worker import on_worker
-from twistream_kit.pending import Pending, fail, fulfil
+from twistream_kit.pending import Guard, Pending, error_text, fail, fulfil
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -171,7 +172,7 @@ class Call:
             if not self.is_over:
                 self._when_over.append(act)
                 return
-        act()
+        self._say_over([act])
 
     def _follow(self, server: StreamServer) -> None:
         # The server keeps what listens until it stops, and should not keep every call for that.
@@ -185,9 +186,21 @@ class Call:
             if (call := myself()) is not None:
                 fail(call._ended, ServerStopped.before(f"call {call.sid} was over"))  # noqa: SLF001
 
+        def ask_no_more(asking: Future[None]) -> None:
+            error = asking.exception(0)  # of a kind that no asking again can help
+            if error is not None and (call := myself()) is not None:
+                broken = TwistreamError(
+                    f"asking how call {call.sid} ended broke: {error_text(error)}",
+                    consequence="Its end cannot be reported, as the public address is lost",
+                    fix="call.refresh() asks for its status",
+                )
+                broken.__cause__ = error  # not itself, which may be a SystemExit
+                fail(call._ended, broken)  # noqa: SLF001
+
         def ask_instead() -> None:
             if (call := myself()) is not None and not call._ended.done():  # noqa: SLF001
-                on_worker(f"asking for the end of {call.sid}", _asking(call))
+                asking = on_worker(f"asking for the end of {call.sid}", _asking(call))
+                asking.add_done_callback(ask_no_more)
 
         try:
             server.follow_call(self.sid, listen, stop, ask_instead)
@@ -211,8 +224,12 @@ class Call:
                 acts, self._when_over = self._when_over, acts
         if self.is_over:
             fulfil(self._ended, status)
+        self._say_over(acts)
+
+    def _say_over(self, acts: list[Callable[[], object]]) -> None:
         for act in acts:
-            act()
+            with Guard(f"a listener to the end of call {self.sid} failed"):
+                act()
 
     def _request(self, name: str, work: Callable[[], str]) -> Pending[str]:
         return on_worker(f"{name} {self.sid}", work, home=home_of(self._client))

@@ -48,7 +48,7 @@ class Playing(Pending[PlayOutcome]):
     def heard_ms(self) -> int:
         """How much was heard by now, by the playout model; it never goes back."""
         if self.done():
-            heard = self.result(0).heard_ms
+            heard = self._furthest if self.exception(0) else self.result(0).heard_ms
         else:
             heard = round(self._source.heard_bytes(self.handle) * 1000 / BYTES_PER_SECOND)
         # The model may find by a late mark that it had been too hopeful.

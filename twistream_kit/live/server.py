@@ -229,6 +229,11 @@ class StreamServer(ServerAddresses):
 
     async def __aenter__(self) -> Self:
         self._home.enter()
+        # Nothing is there, unless the loop ended before this could be left.
+        self._sessions.clear()
+        self._connections.clear()
+        self._list.stop()
+        self._status.stop()
         try:
             self._server = await serve(
                 self._serve_socket,

@@ -20,9 +20,9 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from twistream_kit.errors import RemoteProtocolError
+from twistream_kit.errors import RemoteProtocolError, TwistreamError
 from twistream_kit.live.stream import MediaStream, StreamEnd
-from twistream_kit.pending import HomeLoop
+from twistream_kit.pending import HomeLoop, error_text
 from twistream_kit.protocol import from_twilio
 
 logger = logging.getLogger("twistream_kit.live")
@@ -58,6 +58,7 @@ class StreamSession:
         self._dead_after = dead_after
         self._last_message = time.monotonic()
         self._ended: asyncio.Future[StreamEnd] = asyncio.get_running_loop().create_future()
+        self._runner: asyncio.Task[Any] | None = None
 
     async def opening(self) -> MediaStream | None:
         """Read up to `start`; return the stream, or None if there was no start."""
@@ -83,14 +84,15 @@ class StreamSession:
     async def run(self, stream: MediaStream, handler: Handler | None) -> None:
         """Serve the stream until it ends, for whatever reason."""
         loop = asyncio.get_running_loop()
+        self._runner = asyncio.current_task()
         tasks = [loop.create_task(work) for work in (self._read(stream), self._write(stream))]
         tasks += [loop.create_task(work) for work in (self._watch(stream), self._goodbye(stream))]
         for task in tasks:
             task.add_done_callback(self._check_ended)
-        if handler is not None:
-            tasks.append(self._start_handler(stream, handler))
         end = StreamEnd("server stopped", "the server stopped")
         try:
+            if handler is not None:
+                tasks.append(self._start_handler(stream, handler))
             end = await self._ended
         finally:
             stream.end(end)
@@ -204,14 +206,29 @@ class StreamSession:
             name=f"handler of {stream.stream_sid}",
             daemon=True,
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            failed.set_result(_no_thread(error))
         return loop.create_task(self._await_thread(stream, failed))
 
     async def _run_async(self, stream: MediaStream, handler: Handler) -> None:
         try:
             await handler(stream)
-        except Exception as error:  # noqa: BLE001 - it is anybody's code; shown, and ends the stream
+        except BaseException as error:
+            # It is anybody's code.  SystemExit and KeyboardInterrupt would end the loop of all
+            # streams, and a CancelledError would vanish: only what we asked for goes on.
+            if self._asked_for(error):
+                raise
             self._handler_failed(stream, error)
+
+    def _asked_for(self, error: BaseException) -> bool:
+        """Whether `error` is how we end a handler, rather than how it ended by itself."""
+        if isinstance(error, GeneratorExit):  # from Python, for a coroutine whose loop is gone
+            return not self._home.is_current()
+        if not isinstance(error, asyncio.CancelledError):
+            return False
+        return self._ended.done() or (self._runner is not None and self._runner.cancelling() > 0)
 
     async def _await_thread(
         self, stream: MediaStream, failed: asyncio.Future[BaseException | None]
@@ -223,7 +240,7 @@ class StreamSession:
     def _handler_failed(self, stream: MediaStream, error: BaseException) -> None:
         stream.handler_error = error
         logger.error("the handler of stream %s failed", stream.stream_sid, exc_info=error)
-        self._end(StreamEnd("handler", f"the handler raised {type(error).__name__}: {error}"))
+        self._end(StreamEnd("handler", f"the handler raised {error_text(error)}"))
 
 
 def _texts(stream: MediaStream) -> Iterator[str]:
@@ -251,6 +268,16 @@ def _run_on_thread(
         error = raised
     with contextlib.suppress(RuntimeError):  # the loop is closed: the server has long stopped
         loop.call_soon_threadsafe(_report, failed, error)
+
+
+def _no_thread(error: RuntimeError) -> TwistreamError:
+    failure = TwistreamError(
+        f"no thread could be started for the handler: {error}",
+        consequence="Nobody answers the caller, so the stream is closed",
+        fix="Make the handler `async def`, which needs no thread, or end other threads",
+    )
+    failure.__cause__ = error
+    return failure
 
 
 def _refuse_coroutine(returned: object) -> None:

@@ -5,7 +5,6 @@ Call progress is PROTOCOL.md §6.6, the state of streams §8.  Neither is sure t
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,8 +13,7 @@ from itertools import chain
 from typing import Self
 
 from twistream_kit.errors import CallRefused
-
-logger = logging.getLogger("twistream_kit.live")
+from twistream_kit.pending import Guard
 
 KEPT_EVENTS = 1000
 """How many status callbacks are kept; a call makes about six."""
@@ -208,16 +206,12 @@ def ended_without_stream(status: str) -> CallRefused:
 
 
 def _tell(listener: Listener, event: StatusEvent) -> None:
-    try:
+    # Whoever listens must not keep the next one, or Twilio's answer, from coming.
+    with Guard(f"a listener to the progress of call {event.call_sid} failed"):
         listener(event)
-    except Exception:
-        # Whoever listens must not keep the next one, or Twilio's answer, from coming.
-        logger.exception("a listener to the progress of call %s failed", event.call_sid)
 
 
 def _tell_that(happened: Callable[[], object]) -> None:
-    try:
+    # There are others to be told.
+    with Guard("a listener to the end of a server or of its address failed"):
         happened()
-    except Exception:
-        # There are others to be told.
-        logger.exception("a listener to the end of a server or of its address failed")

@@ -93,6 +93,7 @@ class MediaStream:
         self.close_wanted = asyncio.Event()
         self.capture = Capture(start.stream_sid, start.call_sid, started=clock())
         self.closed: Pending[StreamEnd] = Pending(home.loop)
+        self.closed.add_done_callback(lambda _: self._end_readers())
         self.handler_error: BaseException | None = None
         self.newest: Playing | None = None
         self.trouble = ""
@@ -138,7 +139,8 @@ class MediaStream:
 
     def __repr__(self) -> str:
         if self.closed.done():
-            return f"<MediaStream {self.stream_sid}: ended, {self.closed.result(0).detail}>"
+            how = self.closed.exception(0) or self.closed.result(0).detail
+            return f"<MediaStream {self.stream_sid}: ended, {how}>"
         return f"<MediaStream {self.stream_sid}: open, call {self.call_sid}>"
 
     def play(self, sound: Clip | bytes, *, mark: str | None = None) -> Playing:
@@ -270,10 +272,6 @@ class MediaStream:
             self._broke_at = self._clock()
         if fulfil(self.closed, end):
             logger.info("stream %s ended: %s", self.stream_sid, end.detail)
-        # After `closed`, so that a reader attached meanwhile is ended here or by `_attach`.
-        readers: list[Reader[Any]] = [*self._event_readers, *self._audio_readers]
-        for reader in readers:
-            reader.end()
 
     async def heard_out(self) -> None:
         """Wait until everything queued has ended, at most its length and `GOODBYE_SECONDS`."""
@@ -338,6 +336,12 @@ class MediaStream:
         for outcome in outcomes:
             self.capture.note_ending(outcome.handle, outcome.ending)
             fulfil(self._waiting.pop(outcome.handle), outcome)
+
+    def _end_readers(self) -> None:
+        # After `closed`, so that a reader attached meanwhile is ended here or by `_attach`.
+        readers: list[Reader[Any]] = [*self._event_readers, *self._audio_readers]
+        for reader in readers:
+            reader.end()
 
     def _attach(self, reader: Reader[Any], readers: list[Reader[Any]]) -> None:
         readers.append(reader)

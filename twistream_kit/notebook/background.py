@@ -12,7 +12,7 @@ import atexit
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeVar, overload
 
 from twistream_kit.errors import TwistreamError, WouldDeadlock
@@ -58,12 +58,14 @@ def start(thing: Any, *, name: str | None = None) -> Any:
         TypeError: If it is neither.
         WouldDeadlock: If said on the kit's own loop.
         TwistreamError: If it is not ready within ten seconds, or within `thing.start_seconds`.
+        ServerStopped: If the kit's loop ends meanwhile; the next `start` makes a new one.
         Exception: Whatever entering it raised.
     """
     check_startable(thing)
     _refuse_on_own_loop("start")
     key = name or name_of(thing)
     with _LOCK:
+        _forget_ended()
         for keeper in _keepers.values():
             if keeper.owns(thing):
                 return keeper.value
@@ -95,9 +97,9 @@ def stop(thing: Any = None) -> None:
             return
         found = [k for k in _keepers.values() if thing == k.key or k.owns(thing)]
         if not found:
-            running = ", ".join(_keepers) or "nothing"
+            names = ", ".join(running()) or "nothing"
             raise TwistreamError(
-                f"{thing!r} does not run", fix=f"What runs is: {running}; stop() stops all"
+                f"{thing!r} does not run", fix=f"What runs is: {names}; stop() stops all"
             )
         _stop_keepers(found)
 
@@ -124,7 +126,15 @@ def url_of(thing: Any) -> str:
 def running() -> list[str]:
     """Return the names of all that runs, oldest first."""
     with _LOCK:
-        return [k.key for k in sorted(_keepers.values(), key=lambda keeper: keeper.order)]
+        ordered = sorted(_keepers.values(), key=lambda keeper: keeper.order)
+        return [keeper.key for keeper in ordered if not keeper.is_over]
+
+
+def _forget_ended() -> None:
+    for key, keeper in tuple(_keepers.items()):
+        # What a loop that ends still leaves may hold the port that is wanted next.
+        if keeper.is_over or (keeper.is_ending and keeper.wait_left(START_SECONDS)):
+            del _keepers[key]
 
 
 def _stop_keepers(keepers: list[Keeper]) -> None:
@@ -137,9 +147,9 @@ def _stop_keepers(keepers: list[Keeper]) -> None:
 
 def _running_loop() -> KitLoop:
     global _loop  # noqa: PLW0603 - one loop for the process is the point
-    if _loop is None or _loop.is_closed():
+    if _loop is None or _loop.is_ending or _loop.is_closed():
         _loop = KitLoop()
-        thread = threading.Thread(target=_loop.run_forever, name="twistream_kit", daemon=True)
+        thread = threading.Thread(target=_loop.run_on_thread, name="twistream_kit", daemon=True)
         thread.start()
         event_log()  # without it, what goes wrong there would be printed into somebody's cell
         atexit.register(_at_exit)
@@ -152,7 +162,8 @@ def _at_exit() -> None:
     try:
         stop()
     finally:
-        _loop.call_soon_threadsafe(_loop.stop)
+        with suppress(RuntimeError):  # it was closed meanwhile
+            _loop.call_soon_threadsafe(_loop.retire)
 
 
 def _refuse_on_own_loop(what: str) -> None:

@@ -9,6 +9,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.live.call import Call
 from twistream_kit.live.playing import Playing
 from twistream_kit.live.stream import MediaStream
+from twistream_kit.pending import error_text
 
 NOT_RUN = (
     "Buttons for a call: Send, Speak over, Mark, Clear, Hang up. Run the notebook to use them."
@@ -51,9 +52,10 @@ def _is_worth_saying(call: Call) -> bool:
 def _state_of_stream(stream: MediaStream) -> str:
     if stream.handler_error is not None:
         error = stream.handler_error
-        return f"<b>Ended by an error</b>: {escape(f'{type(error).__name__}: {error}')}"
+        return f"<b>Ended by an error</b>: {escape(error_text(error))}"
     if stream.closed.done():
-        return f"<b>Ended</b>: {escape(stream.closed.result(0).detail)}"
+        how = stream.closed.exception(0) or stream.closed.result(0).detail
+        return f"<b>Ended</b>: {escape(str(how))}"
     words = "Saying goodbye" if not stream.is_open else "In a call"
     if stream.has_queued and stream.is_open:
         words = "Playing"

@@ -11,6 +11,8 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from twistream_kit.pending import error_text
+
 KEPT_LINES = 500
 
 
@@ -45,8 +47,7 @@ class EventLog(logging.Handler):
         """Keep one record, with the traceback's last line where there is one."""
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
-            error = record.exc_info[1]
-            text = f"{text}: {type(error).__name__}: {error}"
+            text = f"{text}: {error_text(record.exc_info[1])}"
         self._lines.append(LogLine(time.monotonic(), record.levelname, text))
 
     def about(self, name: str, since: float) -> list[LogLine]:

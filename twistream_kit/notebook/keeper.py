@@ -6,13 +6,13 @@ import asyncio
 import inspect
 import itertools
 import logging
-import threading
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, cast
 
-from twistream_kit.errors import TwistreamError
+from twistream_kit.errors import ServerStopped, TwistreamError
 from twistream_kit.notebook.kit_loop import KitLoop
+from twistream_kit.pending import Pending, fail, fulfil
 
 logger = logging.getLogger("twistream_kit.notebook")
 
@@ -32,11 +32,22 @@ class Keeper:
         self.order = next(_ORDER)
         self._loop = loop
         self._stop = asyncio.Event()
-        self._entered = threading.Event()
-        self._left = threading.Event()
-        self._error: BaseException | None = None
+        # They fail when the loop ends first, so nobody waits for what cannot come.
+        self._entered: Pending[Any] = Pending(loop)
+        self._left: Pending[None] = Pending(loop)
         self._task: asyncio.Task[None] | None = None
-        loop.call_soon_threadsafe(self._begin)
+        with suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(self._begin)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the thing was left, or its loop has ended."""
+        return self._left.done()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the loop that it is entered on ends or has ended."""
+        return self._loop.is_ending
 
     def owns(self, thing: Any) -> bool:
         """Whether `thing` is what was started, or what entering it gave."""
@@ -44,49 +55,55 @@ class Keeper:
 
     def wait_entered(self, limit: float) -> Any:
         """Wait until the thing is entered; return what that gave, or raise what it raised."""
-        if not self._entered.wait(limit):
+        try:
+            return self._entered.result(limit)
+        except TimeoutError:
+            if self._entered.done():
+                raise
             self.request_stop()
             raise TwistreamError(
                 f"{self.key} was not ready within {limit:g} s",
                 consequence="It was given up and is being stopped",
                 fix="Look at what it waits for, then start it again",
-            )
-        if self._error is not None:
-            raise self._error
-        return self.value
+            ) from None
 
     def request_stop(self) -> None:
         """Ask for the end; returns at once."""
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed, and has ended it
             self._loop.call_soon_threadsafe(self._end)
 
     def wait_left(self, limit: float) -> bool:
-        """Wait until it has been left; return False if that takes too long."""
-        return self._left.wait(limit)
+        """Wait until it has been left, or cannot be any more; return False if that takes long."""
+        try:
+            self._left.exception(limit)
+        except TimeoutError:
+            return False
+        return True
 
     def _begin(self) -> None:
-        self._task = self._loop.create_task(self._keep(), name=f"keeper of {self.key}")
+        self._task = self._loop.keep(self._keep(), self._end, f"keeper of {self.key}")
+        self._task.add_done_callback(self._note_end)
+
+    def _note_end(self, _: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step settles nothing itself.
+        fail(self._entered, ServerStopped(f"{self.key} was stopped before it was ready"))
+        fulfil(self._left, None)
 
     def _end(self) -> None:
         self._stop.set()
-        if not self._entered.is_set() and self._task is not None:
+        if not self._entered.done() and self._task is not None:
             self._task.cancel()
 
     async def _keep(self) -> None:
         try:
             async with manager_of(self.thing) as value:
                 self.value = value
-                self._entered.set()
+                fulfil(self._entered, value)
                 await self._stop.wait()
-        except asyncio.CancelledError as error:
-            self._error = error
         except BaseException as error:
-            self._error = error
-            if self._entered.is_set():
-                logger.error("stopping %s failed", self.key, exc_info=error)
-        finally:
-            self._entered.set()
-            self._left.set()
+            if not fail(self._entered, error):
+                doing = "stopping" if self._stop.is_set() else "running"
+                logger.error("%s %s failed", doing, self.key, exc_info=error)
 
 
 def is_factory(thing: Any) -> bool:

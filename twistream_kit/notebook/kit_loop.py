@@ -5,20 +5,35 @@ There, and only there, the loop is entered again while it waits.  nest_asyncio k
 ``apply`` patches the class of the loop it is given, the kernel's too, and `asyncio.run` for the
 whole process, after which a notebook's Run All can hang for ever.  So only this class is patched,
 by its private ``_patch_loop``; the package is archived and pinned, so that cannot move.
+
+It runs on one thread for all calls.  `asyncio` lets SystemExit and KeyboardInterrupt out of any
+task or callback through ``run_forever``; here they are logged, and the loop goes on.  If its thread
+ends all the same, nothing that only this loop can bring is waited for in vain.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
-from collections.abc import Coroutine
+import time
+import weakref
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import nest_asyncio
 
-from twistream_kit.errors import WouldDeadlock
-from twistream_kit.pending import Pending
+from twistream_kit.errors import ServerStopped, WouldDeadlock
+from twistream_kit.pending import Guard, Pending, error_text, fail, report
+
+logger = logging.getLogger("twistream_kit.notebook")
+
+LEAVE_SECONDS = 5.0
+"""How long what is entered may take to be left when the thread ends unasked."""
+
+CANCEL_SECONDS = 1.0
+"""How long all other tasks may take to end after that."""
 
 HURRIED_SWITCH_SECONDS = 0.001
 """The interpreter's switch interval while a call is up: measured, a cell that computes in pure
@@ -28,17 +43,66 @@ _BaseLoop: Any = getattr(asyncio, "ProactorEventLoop", asyncio.SelectorEventLoop
 
 
 class KitLoop(_BaseLoop):  # type: ignore[misc]
-    """An event loop that can be entered again while one of its own tasks waits."""
+    """An event loop that can be entered again while one of its own tasks waits.
+
+    Attributes:
+        is_ending: Whether its thread ends or has ended; it takes nothing more then.
+    """
+
+    _run_once: Any
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_ending = False
+        self._is_retired = False
+        self._is_over = False
+        self._pendings: weakref.WeakSet[Pending[Any]] = weakref.WeakSet()
+        self._kept: dict[asyncio.Task[None], Callable[[], object]] = {}
         self._nested = 0
         self._hurried = 0
         self._usual_switch = sys.getswitchinterval()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finaliser may make a Pending anywhere
         nest_asyncio._patch_loop(self)  # noqa: SLF001 - see the module
         # C tasks refuse to be entered while another one runs; the Python ones let us.
         self.set_task_factory(_make_task)
+        self._run_patched = self._run_once
+        # On the instance: the patch is on the class, for all loops, and may have come before.
+        self._run_once = self._run_guarded
+
+    def run_on_thread(self) -> None:
+        """Run until it is stopped, then end everything on it and close it; a thread's work."""
+        error: BaseException | None = None
+        try:
+            self.run_forever()
+        except BaseException as raised:  # noqa: BLE001 - those who wait must learn of everything
+            error = raised
+        finally:
+            self._end(error)
+
+    def retire(self) -> None:
+        """Stop for good, because the interpreter exits; on the loop."""
+        self._is_retired = True
+        self.stop()
+
+    def adopt(self, pending: Pending[Any]) -> None:
+        """Fail `pending` with `ServerStopped` when the thread ends, or now if it has."""
+        with self._lock:
+            if not self._is_over:
+                self._pendings.add(pending)
+                return
+        fail(pending, _has_ended())
+
+    def keep(
+        self, work: Coroutine[Any, Any, None], end: Callable[[], object], name: str
+    ) -> asyncio.Task[None]:
+        """Run `work` as a task; when the thread ends, ``end()`` has it end in order.
+
+        On the loop.
+        """
+        task: asyncio.Task[None] = self.create_task(work, name=name)
+        self._kept[task] = end
+        task.add_done_callback(lambda done: self._kept.pop(done, None))
+        return task
 
     def run_nested(self, pending: Pending[Any], timeout: float | None) -> None:
         """Run the loop until `pending` is done, or `timeout` seconds are over.
@@ -73,6 +137,70 @@ class KitLoop(_BaseLoop):  # type: ignore[misc]
             self._hurried -= 1
             if self._hurried == 0:
                 sys.setswitchinterval(self._usual_switch)
+
+    def _run_guarded(self) -> None:
+        # Each turn takes what it calls from the queue first, so nothing is called twice or lost.
+        try:
+            self._run_patched()
+        except (SystemExit, KeyboardInterrupt) as error:
+            report("a task or a callback wanted to end the kit's event loop, which goes on", error)
+
+    def stop(self) -> None:
+        """Have the loop stop, for good: its thread ends; nothing happens while it ends."""
+        if not self.is_ending:
+            super().stop()
+
+    def _end(self, error: BaseException | None) -> None:
+        self.is_ending = True
+        self._stopping = False  # or every wait below would be over at once
+        if not self._is_retired:
+            why = "it was stopped" if error is None else error_text(error)
+            logger.error(
+                "the kit's event loop has ended (%s), and with it all that was started; "
+                "kit.start(…) makes a new one",
+                why,
+                exc_info=error,
+            )
+        for end in (self._leave_kept, self._cancel_others, self._fail_pendings, self.close):
+            with Guard("ending the kit's event loop failed in part"):
+                end()
+
+    def _leave_kept(self) -> None:
+        deadline = time.monotonic() + LEAVE_SECONDS
+        for task, end in reversed(list(self._kept.items())):
+            end()
+            limit = max(0.0, deadline - time.monotonic())
+            self._finish(asyncio.wait({task}, timeout=limit))
+
+    def _cancel_others(self) -> None:
+        if tasks := asyncio.all_tasks(self):
+            for task in tasks:
+                task.cancel()
+            self._finish(asyncio.wait(tasks, timeout=CANCEL_SECONDS))
+        self._finish(self.shutdown_asyncgens())
+
+    def _finish(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            self.run_until_complete(work)
+        finally:
+            work.close()  # a loop that is broken did not begin it
+
+    def _fail_pendings(self) -> None:
+        with self._lock:
+            self._is_over = True
+            left = list(self._pendings)
+            if self._hurried:
+                sys.setswitchinterval(self._usual_switch)
+        for pending in left:
+            fail(pending, _has_ended())
+
+
+def _has_ended() -> ServerStopped:
+    return ServerStopped(
+        "the kit's event loop has ended",
+        consequence="What was waited for cannot come any more",
+        fix="Start everything again with kit.start(…), which makes a new loop",
+    )
 
 
 async def _until_done(pending: Pending[Any], timeout: float | None) -> None:

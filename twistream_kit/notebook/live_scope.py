@@ -109,7 +109,8 @@ class LiveScope(anywidget.AnyWidget):
     def _state_in_words(self) -> str:
         words = "In a call."
         if self._stream.closed.done():
-            words = f"Ended: {self._stream.closed.result(0).detail}."
+            how = self._stream.closed.exception(0) or f"{self._stream.closed.result(0).detail}."
+            words = f"Ended: {how}"
         if self._trace.unkept:
             minutes = self._stream.capture.keep_seconds / 60
             words += f" Sound is kept for {minutes:g} minutes and not drawn after them."

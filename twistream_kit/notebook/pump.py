@@ -7,11 +7,10 @@ a person can see is left out by looking at the state instead of following its ch
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 from collections.abc import Callable
 
-logger = logging.getLogger("twistream_kit.notebook")
+from twistream_kit.pending import Guard
 
 PUMP_SECONDS = 0.1
 
@@ -60,11 +59,10 @@ class Pump:
             self._pause.wait(PUMP_SECONDS)
 
     def _call(self, update: Update, number: int) -> None:
-        try:
+        goes_on = False
+        # The thread is everybody's: one widget must not take it from the others.
+        with Guard("a widget could not be brought up to date and stays as it is"):
             goes_on = update()
-        except Exception:
-            logger.exception("a widget could not be brought up to date and stays as it is")
-            goes_on = False
         if goes_on:
             return
         with self._lock:

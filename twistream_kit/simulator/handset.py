@@ -15,6 +15,7 @@ import numpy as np
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.ulaw import decode_ulaw, encode_ulaw
+from twistream_kit.pending import Guard
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.simulator.assumptions import (
     ECHO_DELAY_MS,
@@ -71,7 +72,8 @@ class Utterance:
         if not self.done:
             self.done = True
             if self.on_done is not None:
-                self.on_done(self.seconds_said)
+                with Guard("what was to be told that something was said failed"):
+                    self.on_done(self.seconds_said)
 
 
 class DelayLine:
@@ -169,7 +171,10 @@ class Ear:
             if self.first_audible_at is None:
                 self.first_audible_at = now
         for listener in tuple(self.on_frame):
-            listener(frame, now)
+            with Guard("a listener to what a phone hears failed, and is told no more") as guard:
+                listener(frame, now)
+            if guard.error is not None and listener in self.on_frame:
+                self.on_frame.remove(listener)
         return frame
 
     @property

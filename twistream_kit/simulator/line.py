@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.pending import Pending, fulfil
+from twistream_kit.pending import Guard, Pending, fulfil
 
 if TYPE_CHECKING:
     from twistream_kit.simulator.call import SimulatedCall
@@ -126,10 +126,8 @@ class Line:
             ready = [pending for wanted, pending in self._watchers if wanted == state]
             self._watchers = [each for each in self._watchers if each[0] != state]
         for listener in tuple(self.on_state):
-            try:
+            # A screen that fails must not end the call.
+            with Guard("a listener to a phone failed", loop=asyncio.get_running_loop()):
                 listener(state)
-            except Exception as error:  # noqa: BLE001 - a screen that fails must not end the call
-                context = {"message": "a listener to a phone failed", "exception": error}
-                asyncio.get_running_loop().call_exception_handler(context)
         for pending in ready:
             fulfil(pending, state)

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
 from twistream_kit.errors import TwistreamError
+from twistream_kit.pending import error_text
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ def on_own_thread(
 
     Raises:
         Exception: What entering or leaving it raised.
-        TwistreamError: If either takes longer than `limit`.
+        TwistreamError: If either takes longer than `limit`, or an exit ended its loop.
     """
     visit = _Visit(thing)
     thread = threading.Thread(target=visit.run, name=type(thing).__name__, daemon=True)
@@ -57,7 +58,8 @@ class _Visit:
         """Stay until `leave` is called; the work of the thread."""
         try:
             asyncio.run(self._stays())
-        except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
+        except BaseException as raised:  # noqa: BLE001 - it is raised in the thread that waits
+            error = _as_error(raised, self._thing)
             if not self.entered.done():
                 self.entered.set_exception(error)
                 self.left.set_result(None)  # it was never in, so leaving it went well
@@ -83,6 +85,19 @@ class _Visit:
         async with self._thing as value:
             self.entered.set_result(value)
             await self._over.wait()
+
+
+def _as_error(raised: BaseException, thing: object) -> Exception:
+    """Return what may be raised on another thread, which must not exit for this one."""
+    if isinstance(raised, Exception):
+        return raised
+    ended = TwistreamError(
+        f"{error_text(raised)} ended the loop of {type(thing).__name__}",
+        consequence="All that ran on it was stopped",
+        fix="Raise an exception that is an Exception in what runs there, not sys.exit()",
+    )
+    ended.__cause__ = raised
+    return ended
 
 
 def _in_time(

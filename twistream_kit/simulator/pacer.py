@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from twistream_kit.pending import Guard
 from twistream_kit.protocol.from_twilio import PTIME_MS
 
 Tick = Callable[[float], None]
@@ -175,11 +176,9 @@ class Pacer:
     def _call(self, slot: list[Tick], tick: Tick, deadline: float) -> None:
         now = time.monotonic()
         self.lateness.record(now - deadline)
-        try:
+        loop = asyncio.get_running_loop()
+        # One broken call must not silence all others.
+        with Guard("a call of the simulator failed and was dropped", loop=loop) as guard:
             tick(now)
-        except Exception as error:  # noqa: BLE001 - one broken call must not silence all others
-            if tick in slot:
-                slot.remove(tick)
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a call of the simulator failed and was dropped", "exception": error}
-            )
+        if guard.error is not None and tick in slot:
+            slot.remove(tick)
