@@ -91,18 +91,22 @@ async def _serve() -> None:
             await asyncio.sleep(TICK_SECONDS)
             held[0] = max(held[0], time.thread_time() - began)
 
-    def answer() -> None:
+    async def answer(question: str) -> None:
+        await asyncio.sleep(3 * TICK_SECONDS)  # until the clock has been looked at once more
+        print(json.dumps(held[0] * 1000), flush=True)
+        if question.strip() == "begin":
+            held[0] = 0.0
+
+    def listen() -> None:
         for question in sys.stdin:
-            if question.strip() == "begin":
-                held[0] = 0.0
-            print(json.dumps(held[0] * 1000), flush=True)
+            asyncio.run_coroutine_threadsafe(answer(question), loop).result()
         loop.call_soon_threadsafe(ended.set)
 
     # What stands behind the inspector is not its affair: there is nobody.
     async with StreamServer() as server, Inspector("ws://127.0.0.1:9/media") as inspector:
         ticking = asyncio.create_task(tick())
         print(json.dumps({"server": server.port, "inspector": inspector.port}), flush=True)
-        threading.Thread(target=answer, daemon=True).start()
+        threading.Thread(target=listen, daemon=True).start()
         await ended.wait()
         ticking.cancel()
 
