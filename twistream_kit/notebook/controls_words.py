@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.errors import ServerStopped
 from twistream_kit.live.call import Call
 from twistream_kit.live.playing import Playing
 from twistream_kit.live.stream import MediaStream
@@ -54,8 +55,11 @@ def _state_of_stream(stream: MediaStream) -> str:
         error = stream.handler_error
         return f"<b>Ended by an error</b>: {escape(error_text(error))}"
     if stream.closed.done():
-        how = stream.closed.exception(0) or stream.closed.result(0).detail
-        return f"<b>Ended</b>: {escape(str(how))}"
+        try:
+            how = stream.closed.result(0).detail
+        except ServerStopped as stopped:  # its loop ended, and could not say how the stream did
+            how = str(stopped)
+        return f"<b>Ended</b>: {escape(how)}"
     words = "Saying goodbye" if not stream.is_open else "In a call"
     if stream.has_queued and stream.is_open:
         words = "Playing"
