@@ -15,7 +15,7 @@ import numpy as np
 from measuring import Companion, Figure, alternating, stay_on_the_first_core
 
 from twistream_kit.audio.convert import convert_file
-from twistream_kit.audio.ulaw import decode_ulaw, encode_ulaw
+from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 
 SAMPLE_RATE = 44100
 CHANNELS = 2

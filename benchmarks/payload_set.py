@@ -16,8 +16,8 @@ import soundfile
 import soxr
 
 from twistream_kit.audio.alaw import decode_alaw
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.tones import dtmf
-from twistream_kit.audio.ulaw import encode_ulaw
 
 LEVELS = (-6, -12, -20, -30, -40)
 RATE = 24000

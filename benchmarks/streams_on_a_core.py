@@ -21,7 +21,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.ulaw import encode_ulaw
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.live.server import StreamServer
 from twistream_kit.live.stream import MediaStream
 from twistream_kit.protocol import from_twilio, to_twilio

@@ -17,8 +17,8 @@ import soundfile
 import soxr
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.load import load_clip
-from twistream_kit.audio.ulaw import encode_ulaw
 from twistream_kit.protocol.review import review
 from twistream_kit.protocol.sound_review import SoundReview, review_sound
 

@@ -18,7 +18,7 @@ import pytest
 from support.sshd import is_refused, kill_ssh, ssh_tunnel
 from support.waiting import eventually, soon
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.ulaw import encode_ulaw
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.errors import CallRefused
 from twistream_kit.live.route import route_number
 from twistream_kit.live.server import StreamServer

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from twistream_kit.audio.convert import convert_files as convert_files
     from twistream_kit.audio.examination import Examination as Examination
     from twistream_kit.audio.examine import examine as examine
+    from twistream_kit.audio.g711 import decode_ulaw as decode_ulaw
+    from twistream_kit.audio.g711 import encode_ulaw as encode_ulaw
     from twistream_kit.audio.load import load_clip as load_clip
     from twistream_kit.audio.resample import Resampler as Resampler
-    from twistream_kit.audio.ulaw import decode_ulaw as decode_ulaw
-    from twistream_kit.audio.ulaw import encode_ulaw as encode_ulaw
     from twistream_kit.audio.voice_trigger import VoiceTrigger as VoiceTrigger
-    from twistream_kit.audio.wav import WavReport as WavReport
-    from twistream_kit.audio.wav import inspect_wav as inspect_wav
+    from twistream_kit.audio.wav_report import WavReport as WavReport
+    from twistream_kit.audio.wav_report import inspect_wav as inspect_wav
     from twistream_kit.errors import CallRefused as CallRefused
     from twistream_kit.errors import LocalProtocolError as LocalProtocolError
     from twistream_kit.errors import RemoteProtocolError as RemoteProtocolError
@@ -107,9 +107,9 @@ _HOMES = {
     "twistream_kit.audio.examine": "examine",
     "twistream_kit.audio.load": "load_clip",
     "twistream_kit.audio.resample": "Resampler",
-    "twistream_kit.audio.ulaw": "decode_ulaw encode_ulaw",
+    "twistream_kit.audio.g711": "decode_ulaw encode_ulaw",
     "twistream_kit.audio.voice_trigger": "VoiceTrigger",
-    "twistream_kit.audio.wav": "WavReport inspect_wav",
+    "twistream_kit.audio.wav_report": "WavReport inspect_wav",
     "twistream_kit.errors": (
         "CallRefused LocalProtocolError RemoteProtocolError ServerStopped SettingsError "
         "TunnelError TwistreamError WavError WouldDeadlock"
@@ -173,7 +173,7 @@ __all__ = sorted([*_HOME_OF, *_SUBMODULES])  # noqa: PLE0605 - the names are str
 _SHOWN = {
     "twistream_kit.audio.clip": "Clip",
     "twistream_kit.audio.examination": "Examination",
-    "twistream_kit.audio.wav": "WavReport",
+    "twistream_kit.audio.wav_report": "WavReport",
     "twistream_kit.live.checks": "Checks",
     "twistream_kit.live.settings": "Settings",
     "twistream_kit.protocol.capture": "Capture",

@@ -147,7 +147,7 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    from twistream_kit.audio.wav import inspect_wav
+    from twistream_kit.audio.wav_report import inspect_wav
 
     code = FINE
     for number, path in enumerate(arguments.files):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.load import load_clip
-from twistream_kit.audio.ulaw import encode_ulaw
 from twistream_kit.errors import WavError
 
 

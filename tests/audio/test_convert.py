@@ -13,7 +13,7 @@ import soundfile
 
 from twistream_kit.audio.convert import convert_file, convert_files
 from twistream_kit.audio.load import load_clip
-from twistream_kit.audio.wav import inspect_wav
+from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.errors import WavError
 
 

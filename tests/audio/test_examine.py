@@ -14,8 +14,8 @@ import soundfile
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.examination import DBM0
 from twistream_kit.audio.examine import KEPT_SECONDS, examine
+from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.load import load_clip
-from twistream_kit.audio.ulaw import decode_ulaw
 from twistream_kit.errors import WavError
 
 RATE = 44100

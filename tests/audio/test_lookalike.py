@@ -1,7 +1,7 @@
 import pytest
 
 from twistream_kit.audio.lookalike import recognise
-from twistream_kit.audio.wav import inspect_wav
+from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.errors import WavError
 
 

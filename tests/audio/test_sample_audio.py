@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from twistream_kit.audio.load import load_clip
-from twistream_kit.audio.wav import inspect_wav
+from twistream_kit.audio.wav_report import inspect_wav
 
 FOLDER = Path(__file__).parents[2] / "sample_audio"
 

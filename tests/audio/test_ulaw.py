@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.audio.ulaw import decode_ulaw, encode_ulaw
+from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 
 EVERY_SAMPLE = np.arange(-32768, 32768, dtype=np.int32).astype(np.int16)
 EVERY_CODE = bytes(range(256))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.audio.wav import inspect_wav
+from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.errors import WavError
 
 

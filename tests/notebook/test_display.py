@@ -19,8 +19,8 @@ import soundfile
 import twistream_kit as kit
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.examine import examine
-from twistream_kit.audio.ulaw import decode_ulaw
-from twistream_kit.audio.wav import inspect_wav
+from twistream_kit.audio.g711 import decode_ulaw
+from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.live.checks import Check, Checks
 from twistream_kit.live.settings import settings
 from twistream_kit.notebook.display import DISPLAYS, MOST_PLAYED_SECONDS, html_of

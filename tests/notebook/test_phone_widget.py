@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.ulaw import decode_ulaw
+from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.errors import WouldDeadlock
 from twistream_kit.live.dialling import place_call
 from twistream_kit.live.server import StreamServer

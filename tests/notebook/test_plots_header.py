@@ -7,7 +7,7 @@ import struct
 import pytest
 from matplotlib.colors import to_hex
 
-from twistream_kit.audio.wav import inspect_wav
+from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.notebook.colours import YOUR_COLOUR
 from twistream_kit.notebook.plots_header import MOST_ROWS, plot_header
 

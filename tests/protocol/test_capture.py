@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from support.captures import capture_of
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.ulaw import decode_ulaw
+from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import (
     MOST_ODD,

@@ -5,9 +5,9 @@ import pytest
 import soxr
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.load import load_clip
 from twistream_kit.audio.resample import Resampler
-from twistream_kit.audio.ulaw import encode_ulaw
 from twistream_kit.protocol.chunk_borders import FEWEST_BORDERS, clicks_at
 
 RATE = 24000

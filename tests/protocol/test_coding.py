@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.ulaw import encode_ulaw
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.protocol.coding import SHORTEST, Recognised, recognise_coding
 from twistream_kit.protocol.payload import look_inside
 

@@ -4,7 +4,7 @@ import pytest
 import soxr
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.ulaw import encode_ulaw
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.protocol.sample_rate import SHORTEST, SuspectedRate, suspect_rate
 
 

@@ -142,7 +142,7 @@ def test_an_echo_comes_back_faintly_after_200_ms():
 
 
 def handset_samples(frame):
-    from twistream_kit.audio.ulaw import decode_ulaw
+    from twistream_kit.audio.g711 import decode_ulaw
 
     return decode_ulaw(frame).astype(int)
 

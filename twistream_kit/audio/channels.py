@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from twistream_kit.audio.linear import Decoder, decoder_for, headerless_format
 from twistream_kit.audio.lookalike import recognise
-from twistream_kit.audio.riff import is_wav
 from twistream_kit.audio.sound import BLOCK, Sound, open_sound
 from twistream_kit.audio.source import Source, read_at
-from twistream_kit.audio.wav import WavReport, report_on
+from twistream_kit.audio.wav_format import is_wav
+from twistream_kit.audio.wav_report import WavReport, report_on
 from twistream_kit.errors import WavError
 
 MOST_HEADER_BYTES = 480_000

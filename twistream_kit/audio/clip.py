@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from twistream_kit.audio.g711 import SILENCE, decode_ulaw, encode_ulaw, is_int16
 from twistream_kit.audio.mono import MOST_CHANNELS, mono
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler, as_float
 from twistream_kit.audio.tones import dtmf, tone
-from twistream_kit.audio.ulaw import SILENCE, decode_ulaw, encode_ulaw, is_int16
 from twistream_kit.audio.write import replacing, require_place, write_ulaw_wav
 from twistream_kit.errors import WavError
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from twistream_kit.audio.formats import EXPLAINED, EXTENSIBLE, encoding_name, sub_format_name
-from twistream_kit.audio.riff import Chunk, Riff
 from twistream_kit.audio.source import read_at
+from twistream_kit.audio.wav_format import Chunk, Riff
 
 SHOWN = 64
 """How many bytes of a skipped body are read, to be shown."""

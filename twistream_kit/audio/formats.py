@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twistream_kit.audio.riff import ByteOrder
+from twistream_kit.audio.wav_format import ByteOrder
 
 EXTENSIBLE = 0xFFFE
 

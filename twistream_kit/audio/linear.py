@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from twistream_kit.audio.alaw import decode_alaw
 from twistream_kit.audio.formats import Format
-from twistream_kit.audio.riff import ByteOrder
-from twistream_kit.audio.ulaw import decode_ulaw
+from twistream_kit.audio.g711 import decode_ulaw
+from twistream_kit.audio.wav_format import ByteOrder
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.resample import Resampler
 from twistream_kit.audio.sound import Sound, open_sound
 from twistream_kit.audio.source import Source
-from twistream_kit.audio.ulaw import encode_ulaw
 from twistream_kit.errors import WavError
 
 

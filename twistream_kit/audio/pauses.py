@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio.meters import PIECE, SILENT, decibels
+from twistream_kit.audio.measure import PIECE, SILENT, decibels
 from twistream_kit.audio.resample import SAMPLE_RATE
 
 MARGIN_DB = 15.9

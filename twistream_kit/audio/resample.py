@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio.ulaw import is_int16
+from twistream_kit.audio.g711 import is_int16
 
 SAMPLE_RATE = 8000
 """The sample rate of a telephone call in Hz."""

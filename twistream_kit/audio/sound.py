@@ -20,9 +20,9 @@ from twistream_kit.audio.linear import Decoder, decoder_for, headerless_format
 from twistream_kit.audio.lookalike import not_a_wav
 from twistream_kit.audio.mono import MOST_CHANNELS, mono
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, SAMPLE_RATE
-from twistream_kit.audio.riff import FORMS, HEAD_BYTES, is_wav
 from twistream_kit.audio.source import Opened, Source, opened, read_at
-from twistream_kit.audio.wav import report_on
+from twistream_kit.audio.wav_format import FORMS, HEAD_BYTES, is_wav
+from twistream_kit.audio.wav_report import report_on
 from twistream_kit.errors import WavError
 
 BLOCK = 65536

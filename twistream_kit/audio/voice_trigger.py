@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twistream_kit.audio.g711 import is_int16
 from twistream_kit.audio.resample import SAMPLE_RATE
-from twistream_kit.audio.ulaw import is_int16
 
 PIECE_MS = 20
 """Loudness is judged over so much sound: two periods of the deepest voice."""

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.resample import Resampler
-from twistream_kit.audio.ulaw import decode_ulaw
 from twistream_kit.errors import LocalProtocolError, ServerStopped
 from twistream_kit.live.playing import Playing
 from twistream_kit.live.readers import Reader

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from twistream_kit.audio.clip import Clip
-    from twistream_kit.audio.wav import WavReport
+    from twistream_kit.audio.wav_report import WavReport
     from twistream_kit.live.checks import Check, Checks
     from twistream_kit.live.settings import Settings
     from twistream_kit.protocol.codes import TwilioCode
@@ -245,7 +245,7 @@ def _hex(raw: bytes, size: int, most: int = 12) -> str:
 
 
 DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
-    ("twistream_kit.audio.wav", "WavReport"): show_wav_report,
+    ("twistream_kit.audio.wav_report", "WavReport"): show_wav_report,
     ("twistream_kit.audio.clip", "Clip"): show_clip,
     ("twistream_kit.audio.examination", "Examination"): show_examination,
     ("twistream_kit.protocol.objection", "Objection"): show_objection,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from twistream_kit.audio.clip import FRAME_BYTES, Clip
-from twistream_kit.audio.ulaw import encode_ulaw
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.errors import CallRefused, TwistreamError
 from twistream_kit.live.stream import MediaStream
 from twistream_kit.live.worker import on_worker

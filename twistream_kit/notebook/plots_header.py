@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.patches import Rectangle
 
-from twistream_kit.audio.wav import WavReport
+from twistream_kit.audio.wav_report import WavReport
 from twistream_kit.notebook.colours import QUIET_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.figures import blank, dress, expect
 

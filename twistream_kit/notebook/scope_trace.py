@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio.ulaw import decode_ulaw
+from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.capture_entry import Entry

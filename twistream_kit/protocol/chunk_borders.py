@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio.ulaw import decode_ulaw
+from twistream_kit.audio.g711 import decode_ulaw
 
 FEWEST_BORDERS = 12
 """Fewer than this prove nothing."""

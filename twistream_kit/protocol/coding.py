@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.alaw import decode_alaw
-from twistream_kit.audio.ulaw import decode_ulaw
+from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.protocol.coding_words import FIXES, HEARD
 from twistream_kit.protocol.objection import Objection
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio.ulaw import decode_ulaw
+from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.protocol.objection import Objection
 
 SHORTEST = 24000

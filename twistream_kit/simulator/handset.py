@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.ulaw import decode_ulaw, encode_ulaw
+from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.pending import Guard
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.simulator.assumptions import (

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
-from twistream_kit.audio.ulaw import decode_ulaw, encode_ulaw
 
 SILENT = -math.inf
 """The level of nothing at all."""

@@ -13,8 +13,8 @@ from twistream_kit.audio.fields import Field, read_fields
 from twistream_kit.audio.formats import LINEAR_BYTES, Format, understood
 from twistream_kit.audio.mono import MOST_CHANNELS
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, SAMPLE_RATE
-from twistream_kit.audio.riff import Riff, is_wav, walk
 from twistream_kit.audio.source import Opened, Source, opened, read_at
+from twistream_kit.audio.wav_format import Riff, is_wav, walk
 from twistream_kit.errors import WavError
 
 if TYPE_CHECKING:
