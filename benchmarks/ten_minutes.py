@@ -9,7 +9,7 @@ from measuring import Figure, alternating
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.conversation import Conversation
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
-from twistream_kit.protocol.outcomes import PlayOutcome
+from twistream_kit.protocol.marks import PlayOutcome
 from twistream_kit.simulator.leg import StreamLeg
 
 FRAME = b"\x2a" * FRAME_BYTES

@@ -19,8 +19,8 @@ import soxr
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.load import load_clip
-from twistream_kit.protocol.review import review
-from twistream_kit.protocol.sound_review import SoundReview, review_sound
+from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.sound import SoundReview, review_sound
 
 SID = "MZ00000000000000000000000000000011"
 CALL = "CA00000000000000000000000000000011"

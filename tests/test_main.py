@@ -20,8 +20,8 @@ from websockets.sync.server import serve
 from support.captures import capture_of
 from twistream_kit.__main__ import main
 from twistream_kit.audio.clip import Clip
+from twistream_kit.capture.capture import Capture
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.signature import sign
 
 SAMPLES = Path(__file__).parents[1] / "sample_audio"

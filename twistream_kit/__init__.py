@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from twistream_kit.audio.voice_trigger import VoiceTrigger as VoiceTrigger
     from twistream_kit.audio.wav_report import WavReport as WavReport
     from twistream_kit.audio.wav_report import inspect_wav as inspect_wav
+    from twistream_kit.capture.capture import Capture as Capture
+    from twistream_kit.diagnosis.capture_review import review_capture as review_capture
+    from twistream_kit.diagnosis.message import review as review
+    from twistream_kit.diagnosis.sound import review_sound as review_sound
+    from twistream_kit.diagnosis.twiml import review_twiml as review_twiml
     from twistream_kit.errors import CallRefused as CallRefused
     from twistream_kit.errors import LocalProtocolError as LocalProtocolError
     from twistream_kit.errors import RemoteProtocolError as RemoteProtocolError
@@ -80,17 +85,12 @@ if TYPE_CHECKING:
     from twistream_kit.pending import Pending as Pending
     from twistream_kit.protocol import from_twilio as from_twilio
     from twistream_kit.protocol import to_twilio as to_twilio
-    from twistream_kit.protocol.capture import Capture as Capture
-    from twistream_kit.protocol.capture_review import review_capture as review_capture
     from twistream_kit.protocol.codes import TwilioCode as TwilioCode
     from twistream_kit.protocol.codes import explain as explain
+    from twistream_kit.protocol.marks import MarkOutcome as MarkOutcome
+    from twistream_kit.protocol.marks import PlayOutcome as PlayOutcome
     from twistream_kit.protocol.objection import Objection as Objection
-    from twistream_kit.protocol.outcomes import MarkOutcome as MarkOutcome
-    from twistream_kit.protocol.outcomes import PlayOutcome as PlayOutcome
-    from twistream_kit.protocol.review import review as review
-    from twistream_kit.protocol.sound_review import review_sound as review_sound
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
-    from twistream_kit.protocol.twiml_review import review_twiml as review_twiml
     from twistream_kit.simulator.account import SimulatedAccount as SimulatedAccount
     from twistream_kit.simulator.assumptions import Behaviour as Behaviour
     from twistream_kit.simulator.phone import Phone as Phone
@@ -143,15 +143,15 @@ _HOMES = {
     "twistream_kit.notebook.settings_form": "settings",
     "twistream_kit.notebook.stream_log": "StreamLog",
     "twistream_kit.pending": "Pending",
-    "twistream_kit.protocol.capture": "Capture",
-    "twistream_kit.protocol.capture_review": "review_capture",
+    "twistream_kit.capture.capture": "Capture",
+    "twistream_kit.diagnosis.capture_review": "review_capture",
     "twistream_kit.protocol.codes": "TwilioCode explain",
     "twistream_kit.protocol.objection": "Objection",
-    "twistream_kit.protocol.outcomes": "MarkOutcome PlayOutcome",
-    "twistream_kit.protocol.review": "review",
-    "twistream_kit.protocol.sound_review": "review_sound",
+    "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
+    "twistream_kit.diagnosis.message": "review",
+    "twistream_kit.diagnosis.sound": "review_sound",
     "twistream_kit.protocol.twiml": "connect_stream",
-    "twistream_kit.protocol.twiml_review": "review_twiml",
+    "twistream_kit.diagnosis.twiml": "review_twiml",
     "twistream_kit.simulator.account": "SimulatedAccount",
     "twistream_kit.simulator.assumptions": "Behaviour",
     "twistream_kit.simulator.phone": "Phone",
@@ -176,10 +176,10 @@ _SHOWN = {
     "twistream_kit.audio.wav_report": "WavReport",
     "twistream_kit.live.checks": "Checks",
     "twistream_kit.live.settings": "Settings",
-    "twistream_kit.protocol.capture": "Capture",
+    "twistream_kit.capture.capture": "Capture",
     "twistream_kit.protocol.objection": "Objection Objections",
-    "twistream_kit.protocol.outcomes": "MarkOutcome PlayOutcome",
-    "twistream_kit.protocol.twilio_code": "TwilioCode",
+    "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
+    "twistream_kit.protocol.code_tables": "TwilioCode",
     "twistream_kit.simulator.debugger": "Debugger DebuggerEntry",
     "twistream_kit.simulator.report": "CallReport",
 }

@@ -196,13 +196,13 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _review(arguments: argparse.Namespace) -> int:
-    from twistream_kit.protocol.capture_file import is_capture
-    from twistream_kit.protocol.message_file import messages_in
-    from twistream_kit.protocol.review import review
+    from twistream_kit.capture.file import is_capture
+    from twistream_kit.diagnosis.files import messages_in
+    from twistream_kit.diagnosis.message import review
 
     raw = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
     if raw.lstrip().startswith(b"<"):
-        from twistream_kit.protocol.twiml_review import review_twiml
+        from twistream_kit.diagnosis.twiml import review_twiml
 
         return _report_objections([("TwiML", review_twiml(raw.decode("utf-8", "replace")))])
     if is_capture(raw):
@@ -218,8 +218,8 @@ def _review(arguments: argparse.Namespace) -> int:
 
 
 def _review_capture(raw: bytes, arguments: argparse.Namespace) -> int:
-    from twistream_kit.protocol.capture import Capture, CaptureError
-    from twistream_kit.protocol.capture_review import review_capture
+    from twistream_kit.capture.capture import Capture, CaptureError
+    from twistream_kit.diagnosis.capture_review import review_capture
 
     try:
         capture = Capture.read(raw, Path(arguments.file))

@@ -22,7 +22,7 @@ from twistream_kit.live.playing import Playing
 from twistream_kit.live.server import StreamServer
 from twistream_kit.live.status_events import StatusEvent
 from twistream_kit.pending import fulfil
-from twistream_kit.protocol.outcomes import PlayOutcome
+from twistream_kit.protocol.marks import PlayOutcome
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 pytestmark = pytest.mark.usefixtures("nothing_left_for_the_exit")

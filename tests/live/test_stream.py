@@ -12,7 +12,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import LocalProtocolError, WouldDeadlock
 from twistream_kit.live import stream as stream_module
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
+from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 
 SECOND = b"\x00" * 8000
 WAV = b"RIFF" + struct.pack("<I", 1000) + b"WAVEfmt " + bytes(100)

@@ -21,15 +21,15 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.examine import examine
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.wav_report import inspect_wav
+from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.message import review
 from twistream_kit.live.checks import Check, Checks
 from twistream_kit.live.settings import settings
 from twistream_kit.notebook.display import DISPLAYS, MOST_PLAYED_SECONDS, html_of
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.objection import Objection, Objections
-from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
-from twistream_kit.protocol.review import review
 from twistream_kit.simulator.debugger import Debugger
 from twistream_kit.simulator.pacer import LatenessReport
 from twistream_kit.simulator.report import CallReport

@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
+from twistream_kit.capture.capture import Capture
 from twistream_kit.live.stream import MediaStream
 from twistream_kit.notebook.event_log import EventLog
 from twistream_kit.notebook.happenings import KEPT_LINES, Happenings, in_words
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
-from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
+from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 
 SID = "MZ" + "0" * 32
 

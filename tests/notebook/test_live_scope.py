@@ -12,10 +12,10 @@ import pytest
 
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
+from twistream_kit.capture.capture import Capture
 from twistream_kit.notebook import colours
 from twistream_kit.notebook.live_scope import LiveScope
 from twistream_kit.notebook.pump import PUMP
-from twistream_kit.protocol.capture import Capture
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from twistream_kit.capture.capture import Capture
 from twistream_kit.notebook.log_lines import KEPT_LINES, LogLines
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
 
 SID = "MZ00000000000000000000000000000001"
 SOUND = to_twilio.Media(SID, b"\xfe" * 160)

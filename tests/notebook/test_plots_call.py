@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.capture.capture import Capture
 from twistream_kit.notebook.colours import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
@@ -21,7 +22,6 @@ from twistream_kit.notebook.colours import (
 )
 from twistream_kit.notebook.plots_call import MOST_LABELS, plot_timeline
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
 
 SID = "MZ" + "0" * 32
 TONE = Clip.tone(440, 1.0).payload

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.capture.capture import Capture
 from twistream_kit.notebook.scope_trace import ScopeEvent, ScopeTrace
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
 
 SID = "MZ00000000000000000000000000000001"
 TONE = Clip.tone(440, 2.0, level_db=-6).payload

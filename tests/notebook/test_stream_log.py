@@ -6,11 +6,11 @@ import pytest
 
 from support.captures import capture_of
 from twistream_kit.audio.clip import Clip
+from twistream_kit.capture.capture import Capture
 from twistream_kit.notebook.log_lines import KEPT_LINES
 from twistream_kit.notebook.pump import PUMP
 from twistream_kit.notebook.stream_log import StreamLog
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
 
 SID = "MZ00000000000000000000000000000001"
 SAVE = {"kind": "save"}

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from support.captures import capture_of
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_ulaw
-from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import (
+from twistream_kit.capture.capture import (
     MOST_ODD,
     MOST_ODD_SIZE,
     MOST_STATUSES,
@@ -20,6 +19,7 @@ from twistream_kit.protocol.capture import (
     CaptureError,
     Entry,
 )
+from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation
 
 SID = "MZ00000000000000000000000000000001"

@@ -6,8 +6,8 @@ import gc
 
 import pytest
 
+from twistream_kit.capture.capture_kept import kept, message_of, time_of
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture_kept import kept, message_of, time_of
 
 SID = "MZ" + "0" * 32
 

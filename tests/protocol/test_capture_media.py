@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twistream_kit.capture.capture_kept import message_of, time_of
+from twistream_kit.capture.capture_media import MediaLines
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture_kept import message_of, time_of
-from twistream_kit.protocol.capture_media import MediaLines
 
 SID = "MZ" + "0" * 32
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from support.captures import capture_of
 from twistream_kit.audio.clip import Clip
+from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.capture_review import review_capture
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
-from twistream_kit.protocol.capture_review import review_capture
 
 SID, OTHER = "MZ" + "0" * 32, "MZ" + "1" * 32
 TONE = Clip.tone(440, 0.02).payload

@@ -5,7 +5,7 @@ import pytest
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation
-from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
+from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 
 SID = "MZ00000000000000000000000000000000"
 SECOND = 8000

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import MARK_PAUSE_SECONDS, Conversation
-from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
+from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 
 SID = "MZ00000000000000000000000000000000"
 LEAD_SECONDS = 1.0

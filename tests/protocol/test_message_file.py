@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.files import messages_in
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
-from twistream_kit.protocol.message_file import messages_in
 
 CLEAR = '{"event": "clear", "streamSid": "MZ1"}'
 

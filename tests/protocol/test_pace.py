@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from support.captures import capture_of
+from twistream_kit.capture.pace import Gap
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.pace import Gap
 
 SID = "MZ" + "0" * 32
 TENTH = b"\x20" * 800

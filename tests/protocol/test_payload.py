@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.protocol.payload import (
+from twistream_kit.diagnosis.payload import (
     full_scale_share,
     is_cut,
     is_silence,

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.captures import capture_of
+from twistream_kit.capture.capture import Capture
+from twistream_kit.capture.entry import Entry
+from twistream_kit.capture.redaction import Redaction
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
-from twistream_kit.protocol.capture_entry import Entry
-from twistream_kit.protocol.redaction import Redaction
 
 SID = "MZ0123456789abcdef0123456789abcdef"
 CALL = "CA0123456789abcdef0123456789abcdef"

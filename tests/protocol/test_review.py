@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twistream_kit.diagnosis.message import review
 from twistream_kit.errors import RemoteProtocolError
 from twistream_kit.protocol import to_twilio
-from twistream_kit.protocol.review import review
 
 SID = "MZ00000000000000000000000000000011"
 WAV = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\7\0\1\0" + bytes(24)

@@ -5,7 +5,7 @@ import soxr
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.protocol.sample_rate import SHORTEST, SuspectedRate, suspect_rate
+from twistream_kit.diagnosis.sample_rate import SHORTEST, SuspectedRate, suspect_rate
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol.twiml import connect_stream
-from twistream_kit.protocol.twiml_review import review_twiml
 
 URL = "wss://example.com/media"
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.protocol.twiml_review import review_twiml
+from twistream_kit.diagnosis.twiml import review_twiml
 
 STREAM = '<Stream url="wss://example.com/media"/>'
 GOOD = f"<Response><Connect>{STREAM}</Connect></Response>"

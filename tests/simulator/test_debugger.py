@@ -2,7 +2,7 @@
 
 import threading
 
-from twistream_kit.protocol.review import review
+from twistream_kit.diagnosis.message import review
 from twistream_kit.simulator.debugger import Debugger
 
 SID = "MZ" + "0" * 32

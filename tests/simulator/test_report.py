@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.protocol.capture import Capture
+from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.sending_pace import SendingPace
 from twistream_kit.protocol.objection import Objection
-from twistream_kit.protocol.sending_pace import SendingPace
 from twistream_kit.simulator.pacer import LatenessReport
 from twistream_kit.simulator.report import CallReport
 

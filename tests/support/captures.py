@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twistream_kit.protocol.capture import Capture
+from twistream_kit.capture.capture import Capture
 
 
 def capture_of(stream_sid, *rows, call_sid="", started=0.0, **options):

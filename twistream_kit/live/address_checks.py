@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import LocalProtocolError, ServerStopped, TwistreamError
 from twistream_kit.live.checks import Check, failed, failed_by, passed, unknown
 from twistream_kit.live.handshake_probe import OPENED, knock
@@ -17,7 +18,6 @@ from twistream_kit.protocol.objection import Objection
 from twistream_kit.protocol.signature import sign, signed_url
 from twistream_kit.protocol.stream_address import review_stream_url
 from twistream_kit.protocol.twiml import INLINE_LIMIT, connect_stream
-from twistream_kit.protocol.twiml_review import review_twiml
 
 if TYPE_CHECKING:
     from twistream_kit.live.server import StreamServer

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from twistream_kit.capture.entry import Sender
 from twistream_kit.errors import RemoteProtocolError
 from twistream_kit.live.message_reader import Violation
-from twistream_kit.protocol.capture_entry import Sender
 from twistream_kit.protocol.objection import Objection
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
 

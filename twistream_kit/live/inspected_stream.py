@@ -10,17 +10,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from twistream_kit.capture.capture import Capture
+from twistream_kit.capture.entry import Sender
+from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.sound import SoundReview
 from twistream_kit.errors import RemoteProtocolError
 from twistream_kit.live import findings
 from twistream_kit.live.findings import Finding, Findings
 from twistream_kit.live.message_reader import ABNORMAL, Closing, Passed, Violation
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
-from twistream_kit.protocol.capture_entry import Sender
 from twistream_kit.protocol.objection import Objection, Objections, by_importance
-from twistream_kit.protocol.review import review
-from twistream_kit.protocol.sound_review import SoundReview
 
 EndedBy = Literal["twilio", "server", "inspector"]
 

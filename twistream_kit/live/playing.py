@@ -7,7 +7,7 @@ import math
 from typing import Protocol
 
 from twistream_kit.pending import Pending, fail, fulfil
-from twistream_kit.protocol.outcomes import PlayOutcome
+from twistream_kit.protocol.marks import PlayOutcome
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 

@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.resample import Resampler
+from twistream_kit.capture.capture import Capture
 from twistream_kit.errors import LocalProtocolError, ServerStopped
 from twistream_kit.live.playing import Playing
 from twistream_kit.live.readers import Reader
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.conversation import Conversation, Outcome
 from twistream_kit.protocol.lead import LEAD_SECONDS
+from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.outbox import check_payload
-from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 logger = logging.getLogger("twistream_kit.live")

@@ -12,9 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from twistream_kit.capture.entry import Sender
 from twistream_kit.live.inspected_stream import InspectedStream
 from twistream_kit.live.message_reader import MessageReader
-from twistream_kit.protocol.capture_entry import Sender
 
 logger = logging.getLogger("twistream_kit.live")
 

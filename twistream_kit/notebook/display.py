@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from twistream_kit.live.checks import Check, Checks
     from twistream_kit.live.settings import Settings
     from twistream_kit.protocol.codes import TwilioCode
+    from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
     from twistream_kit.protocol.objection import Objection
-    from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
     from twistream_kit.simulator.debugger import Debugger, DebuggerEntry
     from twistream_kit.simulator.report import CallReport
 
@@ -250,10 +250,10 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.audio.examination", "Examination"): show_examination,
     ("twistream_kit.protocol.objection", "Objection"): show_objection,
     ("twistream_kit.protocol.objection", "Objections"): show_all_objections,
-    ("twistream_kit.protocol.twilio_code", "TwilioCode"): show_code,
-    ("twistream_kit.protocol.outcomes", "PlayOutcome"): show_play_outcome,
-    ("twistream_kit.protocol.outcomes", "MarkOutcome"): show_mark_outcome,
-    ("twistream_kit.protocol.capture", "Capture"): show_capture,
+    ("twistream_kit.protocol.code_tables", "TwilioCode"): show_code,
+    ("twistream_kit.protocol.marks", "PlayOutcome"): show_play_outcome,
+    ("twistream_kit.protocol.marks", "MarkOutcome"): show_mark_outcome,
+    ("twistream_kit.capture.capture", "Capture"): show_capture,
     ("twistream_kit.live.checks", "Checks"): show_checks,
     ("twistream_kit.live.settings", "Settings"): show_settings,
     ("twistream_kit.simulator.debugger", "Debugger"): show_debugger,

@@ -8,8 +8,8 @@ import time
 from twistream_kit.live.stream import MediaStream
 from twistream_kit.notebook.event_log import EventLog
 from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.outbox import is_own_mark, spoken_name
-from twistream_kit.protocol.outcomes import MarkOutcome, PlayOutcome
 
 KEPT_LINES = 200
 

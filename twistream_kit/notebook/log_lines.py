@@ -9,17 +9,17 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from twistream_kit.capture.capture import Capture
+from twistream_kit.capture.entry import Entry, Sender
+from twistream_kit.capture.summary import event_of
+from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.payload import look_inside
+from twistream_kit.diagnosis.sound import SoundReview, mistake_in
 from twistream_kit.live.findings import Finding
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
-from twistream_kit.protocol.capture_entry import Entry, Sender
 from twistream_kit.protocol.objection import Objection
 from twistream_kit.protocol.outbox import is_progress_mark
-from twistream_kit.protocol.payload import look_inside
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
-from twistream_kit.protocol.review import review
-from twistream_kit.protocol.sound_review import SoundReview, mistake_in
-from twistream_kit.protocol.summary import event_of
 
 KEPT_LINES = 300
 

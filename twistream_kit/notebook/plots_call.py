@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from twistream_kit.capture.capture import Capture
 from twistream_kit.notebook.colours import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
@@ -20,7 +21,6 @@ from twistream_kit.notebook.label_rows import Label, LabelRows
 from twistream_kit.notebook.plots_buffer import buffer_legend, draw_buffer, write
 from twistream_kit.notebook.plots_marks import MOST_LABELS, draw_marks, mark_legend, mark_rows
 from twistream_kit.notebook.timeline import Timeline, read_timeline
-from twistream_kit.protocol.capture import Capture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import decode_ulaw
+from twistream_kit.capture.capture import Capture
+from twistream_kit.capture.entry import Entry
+from twistream_kit.capture.replay import SentMark
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
-from twistream_kit.protocol.capture_entry import Entry
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
-from twistream_kit.protocol.replay import SentMark
 
 COLUMN_BYTES = 160
 """One column of the picture is one frame, 20 ms."""

@@ -9,6 +9,8 @@ from typing import Any
 import anywidget
 import traitlets
 
+from twistream_kit.capture.capture import Capture
+from twistream_kit.capture.entry import Sender
 from twistream_kit.errors import TwistreamError
 from twistream_kit.live.findings import Finding
 from twistream_kit.live.inspected_stream import InspectedStream
@@ -18,8 +20,6 @@ from twistream_kit.notebook.kernel import answer_on_subshell
 from twistream_kit.notebook.log_lines import LogLine, LogLines, MediaCount
 from twistream_kit.notebook.markup import Html, bullets, code, joined, paragraph, table
 from twistream_kit.notebook.pump import PUMP
-from twistream_kit.protocol.capture import Capture
-from twistream_kit.protocol.capture_entry import Sender
 
 _FOLDER = Path(__file__).parent
 

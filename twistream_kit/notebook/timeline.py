@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.capture.listening import caller
+from twistream_kit.capture.pace import Gap, missing, queued, underruns
+from twistream_kit.capture.replay import Replay
 from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.listening import caller
-from twistream_kit.protocol.pace import Gap, missing, queued, underruns
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
-from twistream_kit.protocol.replay import Replay
 
 if TYPE_CHECKING:
-    from twistream_kit.protocol.capture_entry import Entry
-    from twistream_kit.protocol.outcomes import Ending
-    from twistream_kit.protocol.replay import SentMark
+    from twistream_kit.capture.entry import Entry
+    from twistream_kit.capture.replay import SentMark
+    from twistream_kit.protocol.marks import Ending
 
 EARLY_SHARE, EARLY_SECONDS = 0.5, 1.0
 """How far before the stream the picture begins, in lengths of the stream or in seconds, whichever

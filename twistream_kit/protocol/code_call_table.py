@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twistream_kit.protocol.twilio_code import TwilioCode
+from twistream_kit.protocol.code_tables import TwilioCode
 
 
 def _row(

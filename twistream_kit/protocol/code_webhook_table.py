@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twistream_kit.protocol.twilio_code import Level, TwilioCode
+from twistream_kit.protocol.code_tables import Level, TwilioCode
 
 
 def _row(

@@ -8,8 +8,8 @@ from io import BytesIO
 from typing import Protocol
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import WavError
-from twistream_kit.protocol.twiml_review import review_twiml
 from twistream_kit.simulator.assumptions import FAILED_STREAM_HANGS_UP_AFTER_SECONDS
 from twistream_kit.simulator.documents import Source, obtain
 from twistream_kit.simulator.exchange import Exchange

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.protocol.capture import Capture
+from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.sending_pace import is_about_pace
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.objection import Objection
-from twistream_kit.protocol.sending_pace import is_about_pace
 from twistream_kit.simulator.debugger import DebuggerEntry
 from twistream_kit.simulator.handset import is_audible
 from twistream_kit.simulator.pacer import LatenessReport

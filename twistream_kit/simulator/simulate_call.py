@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.capture.capture import Capture
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture import Capture
 from twistream_kit.protocol.objection import Objection
 from twistream_kit.simulator.assumptions import Behaviour
 from twistream_kit.simulator.call_plan import CallPlan, keys, length, spoken, strings

@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import Self
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture_entry import BareMedia, Entry, Message
-from twistream_kit.protocol.capture_file import (
+from twistream_kit.capture.capture_kept import Kept, kept, message_of, size_of, time_of
+from twistream_kit.capture.capture_playback import Playback
+from twistream_kit.capture.entry import BareMedia, Entry, Message
+from twistream_kit.capture.file import (
     CaptureError,
     Contents,
     Header,
     read_capture,
     write_capture,
 )
-from twistream_kit.protocol.capture_kept import Kept, kept, message_of, size_of, time_of
-from twistream_kit.protocol.capture_playback import Playback
-from twistream_kit.protocol.listening import caller, write_stereo
-from twistream_kit.protocol.outcomes import Ending
+from twistream_kit.capture.listening import caller, write_stereo
+from twistream_kit.capture.replay import Replay
+from twistream_kit.capture.summary import CaptureSummary, summarise
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.marks import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
-from twistream_kit.protocol.replay import Replay
-from twistream_kit.protocol.summary import CaptureSummary, summarise
 
 __all__ = ["KEEP_SECONDS", "Capture", "CaptureError", "CaptureSummary", "Entry", "Playback"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import zip_longest
 
+from twistream_kit.diagnosis.twiml_tree import Element, NotXml, read_twiml
+from twistream_kit.diagnosis.twiml_words import ATTRIBUTES, INVENTED, NOUNS, TRACKS, VERBS
+from twistream_kit.diagnosis.words import nearest
 from twistream_kit.protocol.objection import Objection, by_importance, shown
 from twistream_kit.protocol.stream_address import review_stream_url
 from twistream_kit.protocol.twiml import FETCHED_LIMIT, INLINE_LIMIT, PARAMETER_LIMIT
-from twistream_kit.protocol.twiml_tree import Element, NotXml, read_twiml
-from twistream_kit.protocol.twiml_words import ATTRIBUTES, INVENTED, NOUNS, TRACKS, VERBS
-from twistream_kit.protocol.words import nearest
 
 _IGNORED = "Twilio would leave it out, with warning 12200"
 

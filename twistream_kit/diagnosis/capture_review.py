@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twistream_kit.protocol.capture import Capture
+from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.sound import mistake_in, review_sound
 from twistream_kit.protocol.objection import Objection
-from twistream_kit.protocol.review import review
-from twistream_kit.protocol.sound_review import mistake_in, review_sound
 
 
 @dataclass(slots=True)

@@ -14,20 +14,16 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from zlib import crc32
 
-from twistream_kit.protocol import to_twilio
-from twistream_kit.protocol.capture import Capture
-from twistream_kit.protocol.chunk_borders import clicks_at
-from twistream_kit.protocol.coding import recognise_coding
-from twistream_kit.protocol.from_twilio import FRAME_BYTES
-from twistream_kit.protocol.objection import Objection, Objections, by_importance
-from twistream_kit.protocol.payload import full_scale_share, is_cut, look_inside
-from twistream_kit.protocol.playout import BYTES_PER_SECOND
-from twistream_kit.protocol.repeated_headers import RepeatedHeaders
-from twistream_kit.protocol.review import SHORTEST_BYTES
-from twistream_kit.protocol.sample_rate import suspect_rate_in_steps
-from twistream_kit.protocol.sending_pace import SendingPace
-from twistream_kit.protocol.sound_window import Piece, SoundWindow
-from twistream_kit.protocol.sound_words import (
+from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.chunk_borders import clicks_at
+from twistream_kit.diagnosis.coding import recognise_coding
+from twistream_kit.diagnosis.message import SHORTEST_BYTES
+from twistream_kit.diagnosis.payload import full_scale_share, is_cut, look_inside
+from twistream_kit.diagnosis.repeated_headers import RepeatedHeaders
+from twistream_kit.diagnosis.sample_rate import suspect_rate_in_steps
+from twistream_kit.diagnosis.sending_pace import SendingPace
+from twistream_kit.diagnosis.sound_window import Piece, SoundWindow
+from twistream_kit.diagnosis.sound_words import (
     FIELD,
     NOTHING_BUT_SILENCE,
     ODD_SIZES,
@@ -36,6 +32,10 @@ from twistream_kit.protocol.sound_words import (
     clicking,
     clipped,
 )
+from twistream_kit.protocol import to_twilio
+from twistream_kit.protocol.from_twilio import FRAME_BYTES
+from twistream_kit.protocol.objection import Objection, Objections, by_importance
+from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 _INAUDIBLE = bytes(code for code in range(256) if code & 0x7F >= 0x7C)
 """The codes of 0 to 24 of 32,768: silence, and what a quiet line adds to it."""

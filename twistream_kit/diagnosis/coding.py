@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from twistream_kit.audio.alaw import decode_alaw
 from twistream_kit.audio.g711 import decode_ulaw
-from twistream_kit.protocol.coding_words import FIXES, HEARD
+from twistream_kit.diagnosis.coding_words import FIXES, HEARD
 from twistream_kit.protocol.objection import Objection
 
 Coding = Literal[

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from twistream_kit.protocol.capture_file import FORMAT
+from twistream_kit.capture.file import FORMAT
 
 
 def messages_in(raw: bytes) -> Iterator[tuple[str, str | bytes]]:

@@ -6,9 +6,9 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator
 
-from twistream_kit.protocol.fields import invalid
+from twistream_kit.diagnosis.fields import invalid
+from twistream_kit.diagnosis.payload import look_inside
 from twistream_kit.protocol.objection import Objection, shown
-from twistream_kit.protocol.payload import look_inside
 
 _ENCODE = "Send b64encode(payload).decode() in one piece, or stream.play(clip)"
 

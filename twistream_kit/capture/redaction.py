@@ -24,8 +24,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from twistream_kit.capture.entry import Entry, Message
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture_entry import Entry, Message
 from twistream_kit.protocol.outbox import UNNAMED
 
 NEUTRAL_KEY = "0"

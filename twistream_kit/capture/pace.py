@@ -12,11 +12,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from twistream_kit.capture.entry import Entry
+from twistream_kit.capture.replay import Replay, SentMark
 from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.capture_entry import Entry
 from twistream_kit.protocol.outbox import is_own_mark, spoken_name
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
-from twistream_kit.protocol.replay import Replay, SentMark
 
 GAP_SECONDS = 0.1
 """Media comes every 20 ms (§3); a pause of five messages is worth a word (our choice)."""

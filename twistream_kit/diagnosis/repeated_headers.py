@@ -6,8 +6,8 @@ at the beginning of a message or was cut in two.
 
 from __future__ import annotations
 
+from twistream_kit.diagnosis.payload import container
 from twistream_kit.protocol.objection import Objection
-from twistream_kit.protocol.payload import container
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.protocol.to_twilio import is_wav
 

@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from twistream_kit.protocol.encoding import review_base64
-from twistream_kit.protocol.fields import Fields, invalid, kind
-from twistream_kit.protocol.objection import Objection, shown
-from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
-from twistream_kit.protocol.words import (
+from twistream_kit.diagnosis.encoding import review_base64
+from twistream_kit.diagnosis.fields import Fields, invalid, kind
+from twistream_kit.diagnosis.words import (
     EVENTS,
     FIELDS_FROM_TWILIO,
     FOREIGN_EVENTS,
@@ -18,6 +16,8 @@ from twistream_kit.protocol.words import (
     meant_for,
     nearest,
 )
+from twistream_kit.protocol.objection import Objection, shown
+from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
 
 _STREAM_SID = re.compile(r"MZ[0-9a-fA-F]{32}")
 """The shape of a stream's name (§1.7)."""

@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from twistream_kit.protocol.fields import invalid, kind, path
+from twistream_kit.diagnosis.fields import invalid, kind, path
+from twistream_kit.diagnosis.payload import container
+from twistream_kit.diagnosis.structure import review_structure
 from twistream_kit.protocol.objection import Objection, by_importance
-from twistream_kit.protocol.payload import container
-from twistream_kit.protocol.structure import review_structure
 from twistream_kit.protocol.to_twilio import MALFORMED_MESSAGE
 
 SHORTEST_BYTES = 4000
@@ -103,7 +103,7 @@ def _long_sound(message: dict[str, Any]) -> Iterator[Objection]:
     text = media.get("payload") if isinstance(media, dict) else None
     if isinstance(text, str) and len(text) * 3 // 4 > SHORTEST_BYTES:
         # Only here: it brings numpy in, and most messages are too short for it.
-        from twistream_kit.protocol.sound_review import listen_to
+        from twistream_kit.diagnosis.sound import listen_to
 
         yield from listen_to(b64decode(text))
 

@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import Literal
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.capture.capture_playback import Piece, Playback, Played, playback
+from twistream_kit.capture.entry import Entry
+from twistream_kit.capture.listening import SILENCE
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture_entry import Entry
-from twistream_kit.protocol.capture_playback import Piece, Playback, Played, playback
-from twistream_kit.protocol.listening import SILENCE
+from twistream_kit.protocol.marks import Ending
 from twistream_kit.protocol.outbox import is_progress_mark, measured_by, spoken_name
-from twistream_kit.protocol.outcomes import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval, PlayoutModel
 
 _FOLLOWS_SECONDS = 0.05

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from twistream_kit.diagnosis.words import EVENTS, FIELDS_FROM_TWILIO, meant_for
 from twistream_kit.protocol.objection import Objection, shown
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
-from twistream_kit.protocol.words import EVENTS, FIELDS_FROM_TWILIO, meant_for
 
 DROPPED = "Twilio would drop it with warning 31951, logged once per stream"
 """What §4 documents for every message that is not exactly one of the three."""

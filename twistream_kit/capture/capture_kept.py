@@ -11,8 +11,8 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from twistream_kit.capture.entry import Message
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture_entry import Message
 
 Kept = tuple[Any, ...]
 """The place of its class in `_KINDS`, its time and its values; of a rarer message None, its time

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from twistream_kit.protocol.pace import (
+from twistream_kit.capture.pace import (
     GAP_SECONDS,
     LATE_MARK_SECONDS,
     MISSING_MARK_SECONDS,

@@ -10,7 +10,7 @@ import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 
-from twistream_kit.protocol.capture_kept import FROM_TWILIO_MEDIA, TO_TWILIO_MEDIA, Kept
+from twistream_kit.capture.capture_kept import FROM_TWILIO_MEDIA, TO_TWILIO_MEDIA, Kept
 
 _BEGIN = rb'\{"at":(-?\d{1,12}\.\d{6}),"from":"%s","message":\{"event":"media",'
 _FROM_TWILIO = re.compile(

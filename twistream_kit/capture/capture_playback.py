@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from twistream_kit.protocol.outcomes import Ending
+from twistream_kit.protocol.marks import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval
 
 

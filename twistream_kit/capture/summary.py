@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import Literal
 
-from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture_entry import Entry
-from twistream_kit.protocol.capture_playback import Playback
-from twistream_kit.protocol.capture_words import (
+from twistream_kit.capture.capture_playback import Playback
+from twistream_kit.capture.capture_words import (
     DEFINITIONS,
     Figure,
     deaf_in_words,
@@ -22,9 +20,8 @@ from twistream_kit.protocol.capture_words import (
     marks_in_words,
     missing_in_words,
 )
-from twistream_kit.protocol.outbox import is_progress_mark
-from twistream_kit.protocol.outcomes import Ending
-from twistream_kit.protocol.pace import (
+from twistream_kit.capture.entry import Entry
+from twistream_kit.capture.pace import (
     Gap,
     LateMark,
     caller_gaps,
@@ -35,8 +32,11 @@ from twistream_kit.protocol.pace import (
     queued,
     underruns,
 )
+from twistream_kit.capture.replay import Replay
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.marks import Ending
+from twistream_kit.protocol.outbox import is_progress_mark
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
-from twistream_kit.protocol.replay import Replay
 
 
 @dataclass(frozen=True, slots=True, repr=False)

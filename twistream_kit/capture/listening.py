@@ -10,8 +10,8 @@ import numpy as np
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.write import replacing
+from twistream_kit.capture.entry import Entry
 from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.capture_entry import Entry
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 SILENCE = b"\xff"

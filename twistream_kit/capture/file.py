@@ -30,13 +30,13 @@ from pathlib import Path
 from typing import Any
 
 from twistream_kit.audio.write import replacing
+from twistream_kit.capture.capture_kept import Kept, kept
+from twistream_kit.capture.capture_media import MediaLines
+from twistream_kit.capture.entry import BareMedia, Entry
+from twistream_kit.capture.redaction import Redaction
 from twistream_kit.errors import TwistreamError
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.capture_entry import BareMedia, Entry
-from twistream_kit.protocol.capture_kept import Kept, kept
-from twistream_kit.protocol.capture_media import MediaLines
-from twistream_kit.protocol.outcomes import Ending, is_ending
-from twistream_kit.protocol.redaction import Redaction
+from twistream_kit.protocol.marks import Ending, is_ending
 
 FORMAT = "twistream-capture"
 VERSION = 3

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twistream_kit.protocol.containers import container
-from twistream_kit.protocol.no_sound import (
+from twistream_kit.diagnosis.containers import container
+from twistream_kit.diagnosis.no_sound import (
     ADDRESS,
     DATA_URL,
     HEXADECIMAL,
