@@ -20,8 +20,8 @@ import time
 
 from measuring import Companion, Figure, stay_on_the_first_core
 
-from twistream_kit.live.inspector import Inspector
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.inspector.inspector import Inspector
+from twistream_kit.live.server.server import StreamServer
 
 AIM_MS = 20.0
 HEAD_BYTES = 60_000

@@ -18,7 +18,7 @@ import time
 from measuring import Companion, Figure, percentile, stay_on_the_first_core
 from websockets.asyncio.client import connect
 
-from twistream_kit.live.inspector import Inspector
+from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 

@@ -22,8 +22,8 @@ from websockets.exceptions import ConnectionClosed
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.live.server import StreamServer
-from twistream_kit.live.stream import MediaStream
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.protocol import from_twilio, to_twilio
 
 CLIP = Clip.tone(440, 120.0)

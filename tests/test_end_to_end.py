@@ -10,10 +10,10 @@ import pytest
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused, ServerStopped, WouldDeadlock
-from twistream_kit.live.dialling import place_call
-from twistream_kit.live.local_proxy import LocalProxy
-from twistream_kit.live.server import StreamServer
-from twistream_kit.live.tunnel import open_tunnel
+from twistream_kit.live.dialling.place import place_call
+from twistream_kit.live.server.local_proxy import LocalProxy
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.tunnel.tunnel import open_tunnel
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE, BOB = "+15550100001", "+15550100002"

@@ -18,12 +18,12 @@ from support.sshd import is_refused, ssh_clients, ssh_tunnel
 from support.waiting import eventually, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import TunnelError
-from twistream_kit.live.call import Call
-from twistream_kit.live.dialling import place_call
-from twistream_kit.live.playing import Playing
-from twistream_kit.live.server import StreamServer
-from twistream_kit.live.stream import MediaStream
-from twistream_kit.live.tunnel import Tunnel
+from twistream_kit.live.calls.call import Call
+from twistream_kit.live.dialling.place import place_call
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.stream.playing import Playing
+from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.live.tunnel.tunnel import Tunnel
 from twistream_kit.live.worker import on_worker
 from twistream_kit.simulator.phone import Phone
 from twistream_kit.simulator.twilio import SimulatedTwilio

@@ -14,10 +14,10 @@ from twilio.rest import Client
 
 from support.waiting import eventually, soon
 from twistream_kit.errors import WouldDeadlock
-from twistream_kit.live import preflight as preflight_module
-from twistream_kit.live.local_proxy import LocalProxy
-from twistream_kit.live.preflight import preflight
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.preflight import preflight as preflight_module
+from twistream_kit.live.preflight.preflight import preflight
+from twistream_kit.live.server.local_proxy import LocalProxy
+from twistream_kit.live.server.server import StreamServer
 from twistream_kit.notebook.display import html_of
 from twistream_kit.simulator.account import SimulatedAccount
 from twistream_kit.simulator.twilio import SimulatedTwilio
@@ -320,7 +320,7 @@ async def test_waiting_on_the_simulators_own_loop_is_refused(set_up):
 
 async def test_what_preflight_passes_can_be_called(set_up):
     """A check that said ✓ to a call that is then refused would be worse than none."""
-    from twistream_kit.live.dialling import place_call
+    from twistream_kit.live.dialling.place import place_call
 
     bench = await set_up()
     bench.twilio.phone(ALICE)

@@ -20,7 +20,7 @@ import pytest
 from nbclient import NotebookClient
 from twilio.base.exceptions import TwilioRestException
 
-from twistream_kit.live.settings import settings
+from twistream_kit.live.settings.settings import settings
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -82,7 +82,7 @@ AFTER = [
     "client.calls.list()",
     "os.environ.pop('TWILIO_API_KEY'); os.environ.pop('TWILIO_API_SECRET');",
     "kit.client_from_environment().calls.create(to='1', from_='2', twiml='<Response/>')",
-    "from twistream_kit.live.preflight import preflight",
+    "from twistream_kit.live.preflight.preflight import preflight",
     "preflight(client, to=found.call_to, from_=found.phone_number, server=server).result(100)",
     "os.environ['TWILIO_AUTH_TOKEN'] += '0'; kit.settings()",
     "kit.stop()",

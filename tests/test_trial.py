@@ -6,8 +6,8 @@ import pytest
 
 from support.waiting import eventually, soon
 from twistream_kit.audio.clip import Clip
-from twistream_kit.live.dialling import place_call
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.dialling.place import place_call
+from twistream_kit.live.server.server import StreamServer
 from twistream_kit.simulator.assumptions import Behaviour
 from twistream_kit.simulator.twilio import SimulatedTwilio
 

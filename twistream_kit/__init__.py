@@ -43,28 +43,30 @@ if TYPE_CHECKING:
     from twistream_kit.errors import TwistreamError as TwistreamError
     from twistream_kit.errors import WavError as WavError
     from twistream_kit.errors import WouldDeadlock as WouldDeadlock
-    from twistream_kit.live.call import Call as Call
-    from twistream_kit.live.checks import Check as Check
-    from twistream_kit.live.checks import Checks as Checks
-    from twistream_kit.live.dialling import place_call as place_call
-    from twistream_kit.live.inspected_stream import InspectedEnd as InspectedEnd
-    from twistream_kit.live.inspected_stream import InspectedStream as InspectedStream
-    from twistream_kit.live.inspector import Inspector as Inspector
-    from twistream_kit.live.local_proxy import LocalProxy as LocalProxy
-    from twistream_kit.live.playing import Playing as Playing
-    from twistream_kit.live.preflight import preflight as preflight
-    from twistream_kit.live.route import NumberRoute as NumberRoute
-    from twistream_kit.live.route import route_number as route_number
-    from twistream_kit.live.secret import Secret as Secret
-    from twistream_kit.live.server import StreamServer as StreamServer
-    from twistream_kit.live.server_process import ServerProcess as ServerProcess
-    from twistream_kit.live.settings import Settings as Settings
-    from twistream_kit.live.settings import client_from_environment as client_from_environment
-    from twistream_kit.live.status_events import StatusEvent as StatusEvent
-    from twistream_kit.live.stream import MediaStream as MediaStream
-    from twistream_kit.live.stream import StreamEnd as StreamEnd
-    from twistream_kit.live.tunnel import Tunnel as Tunnel
-    from twistream_kit.live.tunnel import open_tunnel as open_tunnel
+    from twistream_kit.live.calls.call import Call as Call
+    from twistream_kit.live.calls.status import StatusEvent as StatusEvent
+    from twistream_kit.live.dialling.number_route import NumberRoute as NumberRoute
+    from twistream_kit.live.dialling.number_route import route_number as route_number
+    from twistream_kit.live.dialling.place import place_call as place_call
+    from twistream_kit.live.inspector.inspector import Inspector as Inspector
+    from twistream_kit.live.inspector.stream import InspectedEnd as InspectedEnd
+    from twistream_kit.live.inspector.stream import InspectedStream as InspectedStream
+    from twistream_kit.live.preflight.check import Check as Check
+    from twistream_kit.live.preflight.check import Checks as Checks
+    from twistream_kit.live.preflight.preflight import preflight as preflight
+    from twistream_kit.live.process.server_process import ServerProcess as ServerProcess
+    from twistream_kit.live.server.local_proxy import LocalProxy as LocalProxy
+    from twistream_kit.live.server.server import StreamServer as StreamServer
+    from twistream_kit.live.settings.secret import Secret as Secret
+    from twistream_kit.live.settings.settings import Settings as Settings
+    from twistream_kit.live.settings.settings import (
+        client_from_environment as client_from_environment,
+    )
+    from twistream_kit.live.stream.playing import Playing as Playing
+    from twistream_kit.live.stream.stream import MediaStream as MediaStream
+    from twistream_kit.live.stream.stream import StreamEnd as StreamEnd
+    from twistream_kit.live.tunnel.tunnel import Tunnel as Tunnel
+    from twistream_kit.live.tunnel.tunnel import open_tunnel as open_tunnel
     from twistream_kit.notebook.background import running as running
     from twistream_kit.notebook.background import start as start
     from twistream_kit.notebook.background import stop as stop
@@ -114,22 +116,22 @@ _HOMES = {
         "CallRefused LocalProtocolError RemoteProtocolError ServerStopped SettingsError "
         "TunnelError TwistreamError WavError WouldDeadlock"
     ),
-    "twistream_kit.live.call": "Call",
-    "twistream_kit.live.checks": "Check Checks",
-    "twistream_kit.live.dialling": "place_call",
-    "twistream_kit.live.inspected_stream": "InspectedEnd InspectedStream",
-    "twistream_kit.live.inspector": "Inspector",
-    "twistream_kit.live.local_proxy": "LocalProxy",
-    "twistream_kit.live.playing": "Playing",
-    "twistream_kit.live.preflight": "preflight",
-    "twistream_kit.live.route": "NumberRoute route_number",
-    "twistream_kit.live.secret": "Secret",
-    "twistream_kit.live.server": "StreamServer",
-    "twistream_kit.live.server_process": "ServerProcess",
-    "twistream_kit.live.settings": "Settings client_from_environment",
-    "twistream_kit.live.status_events": "StatusEvent",
-    "twistream_kit.live.stream": "MediaStream StreamEnd",
-    "twistream_kit.live.tunnel": "Tunnel open_tunnel",
+    "twistream_kit.live.calls.call": "Call",
+    "twistream_kit.live.preflight.check": "Check Checks",
+    "twistream_kit.live.dialling.place": "place_call",
+    "twistream_kit.live.inspector.stream": "InspectedEnd InspectedStream",
+    "twistream_kit.live.inspector.inspector": "Inspector",
+    "twistream_kit.live.server.local_proxy": "LocalProxy",
+    "twistream_kit.live.stream.playing": "Playing",
+    "twistream_kit.live.preflight.preflight": "preflight",
+    "twistream_kit.live.dialling.number_route": "NumberRoute route_number",
+    "twistream_kit.live.settings.secret": "Secret",
+    "twistream_kit.live.server.server": "StreamServer",
+    "twistream_kit.live.process.server_process": "ServerProcess",
+    "twistream_kit.live.settings.settings": "Settings client_from_environment",
+    "twistream_kit.live.calls.status": "StatusEvent",
+    "twistream_kit.live.stream.stream": "MediaStream StreamEnd",
+    "twistream_kit.live.tunnel.tunnel": "Tunnel open_tunnel",
     "twistream_kit.notebook.background": "running start stop url_of",
     "twistream_kit.notebook.controls": "StreamControls",
     "twistream_kit.notebook.live_scope": "LiveScope",
@@ -174,8 +176,8 @@ _SHOWN = {
     "twistream_kit.audio.clip": "Clip",
     "twistream_kit.audio.examination": "Examination",
     "twistream_kit.audio.wav_report": "WavReport",
-    "twistream_kit.live.checks": "Checks",
-    "twistream_kit.live.settings": "Settings",
+    "twistream_kit.live.preflight.check": "Checks",
+    "twistream_kit.live.settings.settings": "Settings",
     "twistream_kit.capture.capture": "Capture",
     "twistream_kit.protocol.objection": "Objection Objections",
     "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",

@@ -11,8 +11,8 @@ import pytest
 
 from support.far_end import TOKEN, FarEnd
 from support.waiting import LIMIT_SECONDS, soon
-from twistream_kit.live import leftovers
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.calls import exit_hooks as leftovers
+from twistream_kit.live.server.server import StreamServer
 
 
 @pytest.fixture

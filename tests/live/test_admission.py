@@ -8,10 +8,10 @@ import contextlib
 import pytest
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.live.admission import host_of
-from twistream_kit.live.handshake_probe import knock
-from twistream_kit.live.inspector import Inspector
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.inspector.inspector import Inspector
+from twistream_kit.live.server.admission import host_of
+from twistream_kit.live.server.handshake_probe import knock
+from twistream_kit.live.server.server import StreamServer
 from twistream_kit.protocol import signature
 
 TOKEN = "0123456789abcdef0123456789abcdef"

@@ -14,13 +14,13 @@ from twilio.rest import Client
 from support.sdk import Network, refusal
 from support.waiting import soon
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError, WouldDeadlock
-from twistream_kit.live import call as call_module
-from twistream_kit.live import call_watch
-from twistream_kit.live.call import Call
-from twistream_kit.live.dialling import place_call
-from twistream_kit.live.playing import Playing
-from twistream_kit.live.server import StreamServer
-from twistream_kit.live.status_events import StatusEvent
+from twistream_kit.live.calls import call as call_module
+from twistream_kit.live.calls import call_watch
+from twistream_kit.live.calls.call import Call
+from twistream_kit.live.calls.status import StatusEvent
+from twistream_kit.live.dialling.place import place_call
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.stream.playing import Playing
 from twistream_kit.pending import fulfil
 from twistream_kit.protocol.marks import PlayOutcome
 from twistream_kit.simulator.twilio import SimulatedTwilio

@@ -6,7 +6,7 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import CallRefused, ServerStopped, TunnelError
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.server.server import StreamServer
 
 
 @pytest.fixture

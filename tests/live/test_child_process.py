@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from support.waiting import eventually, soon
-from twistream_kit.live import child_process
-from twistream_kit.live.child_process import KEPT_LINES, ChildProcess
+from twistream_kit.live.process import process as child_process
+from twistream_kit.live.process.process import KEPT_LINES, ChildProcess
 from twistream_kit.pending import Pending, fulfil
 
 
@@ -174,7 +174,7 @@ async def test_process_that_dies_leaves_nothing_running(death, tmp_path):
     }
     program = textwrap.dedent(f"""
         import asyncio, json, os, re, signal, sys
-        from twistream_kit.live.child_process import ChildProcess
+        from twistream_kit.live.process.process import ChildProcess
 
         async def main():
             code = "import os, signal, threading; signal.signal(signal.SIGTERM, signal.SIG_IGN);"

@@ -11,8 +11,8 @@ from twilio.rest import Client
 from support.sdk import Network, refusal
 from support.waiting import eventually, soon
 from twistream_kit.errors import CallRefused, LocalProtocolError, WouldDeadlock
-from twistream_kit.live import leftovers
-from twistream_kit.live.dialling import place_call
+from twistream_kit.live.calls import exit_hooks as leftovers
+from twistream_kit.live.dialling.place import place_call
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 pytestmark = pytest.mark.usefixtures("nothing_left_for_the_exit")

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from twistream_kit.live.discreet_client import (
+from twistream_kit.live.settings.discreet_client import (
     TIMEOUT_SECONDS,
     DiscreetHttpClient,
     _without_secrets,
     make_client,
 )
-from twistream_kit.live.secret import QuietText, Secret
+from twistream_kit.live.settings.secret import QuietText, Secret
 
 SID, TOKEN = "AC" + "1" * 32, "5ec2e7" + "0123456789abcdef0123456789"
 PAIR = b64encode(f"{SID}:{TOKEN}".encode()).decode()
@@ -77,7 +77,7 @@ print(json.dumps(shown))
 
 CALL = ".calls.create(to='+15550100001', from_='+15550100002', twiml='<Response/>')"
 MINE = (
-    "from twistream_kit.live.settings import settings\nmine = settings().client()\n"
+    "from twistream_kit.live.settings.settings import settings\nmine = settings().client()\n"
     "leads_to(mine, web.server_port)"
 )
 CASES = {
@@ -91,8 +91,8 @@ CASES = {
     f"proxied = mine{CALL}",
     "bad proxy": "mine.http_client.proxy = {'http': 'http://me:pr0xypass@:0:x'}\n"
     f"proxied = mine{CALL}",
-    "not latin": "from twistream_kit.live.discreet_client import make_client\n"
-    "from twistream_kit.live.secret import Secret\n"
+    "not latin": "from twistream_kit.live.settings.discreet_client import make_client\n"
+    "from twistream_kit.live.settings.secret import Secret\n"
     "import os\nodd = Secret(os.environ['TWILIO_AUTH_TOKEN'] + chr(0x141))\n"
     f"make_client(mine.account_sid, odd){CALL}",
     "looked at": "(vars(mine), mine.auth, mine.password, mine.http_client._test_only_last_request,"

@@ -12,10 +12,11 @@ import requests
 from twilio.rest import Client
 
 from support.far_end import TOKEN
-from twistream_kit.live import settings, tunnel
-from twistream_kit.live.dialling import place_call
-from twistream_kit.live.local_proxy import LocalProxy
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.dialling.place import place_call
+from twistream_kit.live.server.local_proxy import LocalProxy
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.settings import settings
+from twistream_kit.live.tunnel import tunnel
 
 WAV = b"RIFF" + struct.pack("<I", 1000) + b"WAVEfmt " + bytes(100)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from websockets.frames import Frame as TheirFrame
 from websockets.frames import Opcode as TheirOpcode
 
-from twistream_kit.live.frame_reader import Frame, FrameReader, Opcode
-from twistream_kit.live.message_reader import Closing, MessageReader, Violation
+from twistream_kit.live.inspector.frames import Frame, FrameReader, Opcode
+from twistream_kit.live.inspector.message_reader import Closing, MessageReader, Violation
 
 kinds = st.sampled_from([*Opcode])
 

@@ -19,10 +19,10 @@ from support.far_end import TOKEN
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.diagnosis.capture_review import review_capture
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
-from twistream_kit.live.inspected_stream import InspectedStream
-from twistream_kit.live.inspector import Inspector
-from twistream_kit.live.local_proxy import LocalProxy
-from twistream_kit.live.tunnel import open_tunnel
+from twistream_kit.live.inspector.inspector import Inspector
+from twistream_kit.live.inspector.stream import InspectedStream
+from twistream_kit.live.server.local_proxy import LocalProxy
+from twistream_kit.live.tunnel.tunnel import open_tunnel
 from twistream_kit.protocol import from_twilio, signature, to_twilio
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="

@@ -10,8 +10,8 @@ import pytest
 
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import ServerStopped
-from twistream_kit.live import leftovers
-from twistream_kit.live.leftovers import at_exit, undo_all
+from twistream_kit.live.calls import exit_hooks as leftovers
+from twistream_kit.live.calls.exit_hooks import at_exit, undo_all
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE = "+15550100001"
@@ -23,7 +23,7 @@ DIAL = """
     from twilio.http.http_client import TwilioHttpClient
     from twilio.rest import Client
 
-    from twistream_kit.live.dialling import place_call
+    from twistream_kit.live.dialling.place import place_call
 
     origin, account, token, from_, stream_url = sys.argv[1:]
 
@@ -150,7 +150,7 @@ def test_forked_child_leaves_what_is_its_parents_alone(monkeypatch):
 def test_runs_before_what_was_registered_at_exit_by_then():
     script = """
         import atexit
-        from twistream_kit.live.leftovers import at_exit
+        from twistream_kit.live.calls.exit_hooks import at_exit
 
         at_exit("early", lambda seconds: print("early"))
         atexit.register(print, "registered in between")
@@ -194,7 +194,7 @@ def test_simulated_call_of_the_same_process_is_hung_up_before_its_server_stops(e
 
 def test_call_that_is_over_is_not_asked_for_again():
     ending = textwrap.dedent("""
-        from twistream_kit.live import leftovers
+        from twistream_kit.live.calls import exit_hooks as leftovers
 
         call.hang_up().result(10)
         print(len(leftovers._leftovers))
@@ -205,7 +205,7 @@ def test_call_that_is_over_is_not_asked_for_again():
 
 def test_number_that_leads_here_is_put_back_before_its_server_stops():
     ending = textwrap.dedent("""
-        from twistream_kit.live.route import route_number
+        from twistream_kit.live.dialling.number_route import route_number
 
         number = twilio.client.incoming_phone_numbers.list(limit=1)[0]
         number.update(voice_url="https://example.com/mine")

@@ -1,7 +1,7 @@
 import asyncio
 
 from support.waiting import soon
-from twistream_kit.live.local_proxy import LocalProxy
+from twistream_kit.live.server.local_proxy import LocalProxy
 
 
 async def test_proxy_that_stops_while_it_connects_closes_what_it_accepted(serve, monkeypatch):

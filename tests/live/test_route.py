@@ -8,9 +8,9 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import CallRefused, SettingsError
-from twistream_kit.live import leftovers
-from twistream_kit.live.route import route_number
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.calls import exit_hooks as leftovers
+from twistream_kit.live.dialling.number_route import route_number
+from twistream_kit.live.server.server import StreamServer
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 pytestmark = pytest.mark.usefixtures("nothing_left_for_the_exit")

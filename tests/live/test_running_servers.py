@@ -1,7 +1,7 @@
 import gc
 
-from twistream_kit.live.running_servers import server_at
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.server.running_servers import server_at
+from twistream_kit.live.server.server import StreamServer
 
 
 async def test_a_running_server_is_found_by_its_address(serve):

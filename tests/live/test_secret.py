@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from IPython.core.ultratb import VerboseTB
 from IPython.lib.pretty import pretty
 
-from twistream_kit.live.secret import HIDDEN, QuietText, Secret, revealed
+from twistream_kit.live.settings.secret import HIDDEN, QuietText, Secret, revealed
 
 TEXT = "tops3cretn0tt0beseen"
 

@@ -11,11 +11,11 @@ import websockets
 from support.far_end import TOKEN
 from support.waiting import soon
 from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
-from twistream_kit.live.local_proxy import LocalProxy
-from twistream_kit.live.server import StreamServer
-from twistream_kit.live.stream_list import KEPT_ENDED_STREAMS
-from twistream_kit.live.tunnel import Tunnel
-from twistream_kit.live.tunnel_provider import StaticAddress
+from twistream_kit.live.server.local_proxy import LocalProxy
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS
+from twistream_kit.live.tunnel.provider import StaticAddress
+from twistream_kit.live.tunnel.tunnel import Tunnel
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 VECTORS = "12345"

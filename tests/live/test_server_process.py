@@ -5,7 +5,7 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import ServerStopped, TwistreamError
-from twistream_kit.live.server_process import ServerProcess, _stream_url
+from twistream_kit.live.process.server_process import ServerProcess, _stream_url
 
 SERVER = """
 import asyncio, os, sys, websockets
@@ -50,7 +50,7 @@ async def test_a_server_that_ends_first_says_its_last_words():
 
 
 async def test_a_server_that_stays_silent_is_given_up(monkeypatch):
-    monkeypatch.setattr("twistream_kit.live.server_process.READY_SECONDS", 0.5)
+    monkeypatch.setattr("twistream_kit.live.process.server_process.READY_SECONDS", 0.5)
     with pytest.raises(TwistreamError, match=r"within 0.5 s. Its last words: nothing"):
         async with python("input()"):
             pass
@@ -64,7 +64,7 @@ async def test_a_program_that_is_not_there_ends_it_at_once():
 
 async def test_an_address_that_is_not_flushed_is_read_all_the_same(monkeypatch):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
-    monkeypatch.setattr("twistream_kit.live.server_process.READY_SECONDS", 5.0)
+    monkeypatch.setattr("twistream_kit.live.process.server_process.READY_SECONDS", 5.0)
     async with python(SERVER.replace(", flush=True", "")) as server:
         assert server.url.startswith("ws://127.0.0.1:")
 

@@ -10,9 +10,9 @@ import threading
 import pytest
 
 from support.waiting import soon
-from twistream_kit.live import session as session_module
-from twistream_kit.live.server import StreamServer
-from twistream_kit.live.session import is_async
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.stream import session as session_module
+from twistream_kit.live.stream.session import is_async
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SECOND = b"\x00" * 8000

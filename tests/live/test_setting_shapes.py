@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.live.secret import QuietText
-from twistream_kit.live.setting_shapes import check, shown
-from twistream_kit.live.setting_table import SETTINGS, named
+from twistream_kit.live.settings.schema import SETTINGS, named
+from twistream_kit.live.settings.secret import QuietText
+from twistream_kit.live.settings.setting_shapes import check, shown
 
 HEX = "0123456789abcdef" * 2
 

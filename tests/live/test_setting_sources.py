@@ -2,8 +2,8 @@ import pytest
 from IPython.core.ultratb import VerboseTB
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.live.secret import Secret
-from twistream_kit.live.setting_sources import find, forget, remember, remembered, take
+from twistream_kit.live.settings.secret import Secret
+from twistream_kit.live.settings.setting_sources import find, forget, remember, remembered, take
 
 pytestmark = pytest.mark.usefixtures("nothing_set")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from twistream_kit.errors import CallRefused, ServerStopped
-from twistream_kit.live.status_events import (
+from twistream_kit.live.calls.status import (
     FOLLOWED_AFTER_END,
     KEPT_EVENTS,
     StatusBook,

@@ -10,7 +10,7 @@ import pytest
 from support.waiting import soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import LocalProtocolError, WouldDeadlock
-from twistream_kit.live import stream as stream_module
+from twistream_kit.live.stream import stream as stream_module
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 

@@ -7,10 +7,10 @@ import pytest
 from support.far_end import TOKEN
 from support.waiting import soon
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
-from twistream_kit.live.local_proxy import LocalProxy
-from twistream_kit.live.server import StreamServer
-from twistream_kit.live.settings import settings
-from twistream_kit.live.tunnel import Tunnel, open_tunnel
+from twistream_kit.live.server.local_proxy import LocalProxy
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.settings.settings import settings
+from twistream_kit.live.tunnel.tunnel import Tunnel, open_tunnel
 from twistream_kit.protocol import to_twilio
 
 

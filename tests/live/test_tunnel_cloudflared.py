@@ -13,8 +13,8 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import TunnelError
-from twistream_kit.live.tunnel import open_tunnel
-from twistream_kit.live.tunnel_cloudflared import CloudflaredTunnel
+from twistream_kit.live.tunnel.cloudflared import CloudflaredTunnel
+from twistream_kit.live.tunnel.tunnel import open_tunnel
 
 STAND_IN = Path(__file__).with_name("stand_in_cloudflared.py")
 ADDRESS = "https://four-dashed-random-words.trycloudflare.com"

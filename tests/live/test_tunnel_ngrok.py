@@ -13,11 +13,12 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import SettingsError, TunnelError
-from twistream_kit.live import tunnel_choice, tunnel_ngrok
-from twistream_kit.live.secret import Secret
-from twistream_kit.live.settings import settings
-from twistream_kit.live.tunnel import open_tunnel
-from twistream_kit.live.tunnel_ngrok import NgrokTunnel, in_words, scrub
+from twistream_kit.live.settings.secret import Secret
+from twistream_kit.live.settings.settings import settings
+from twistream_kit.live.tunnel import ngrok as tunnel_ngrok
+from twistream_kit.live.tunnel import tunnel_choice
+from twistream_kit.live.tunnel.ngrok import NgrokTunnel, in_words, scrub
+from twistream_kit.live.tunnel.tunnel import open_tunnel
 
 NGROK_TOKEN = "2abCDefGHijKLmnOPqrSTuvWXyz_4tHisIsNoToken"
 
@@ -139,8 +140,8 @@ def test_interpreter_that_ends_right_after_a_failure_ends_well(nobody):
     program = f"""
         import asyncio
         from twistream_kit.errors import TunnelError
-        from twistream_kit.live.secret import Secret
-        from twistream_kit.live.tunnel_ngrok import NgrokTunnel
+        from twistream_kit.live.settings.secret import Secret
+        from twistream_kit.live.tunnel.ngrok import NgrokTunnel
 
         async def main():
             try:

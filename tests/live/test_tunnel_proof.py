@@ -7,8 +7,8 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import TunnelError
-from twistream_kit.live import tunnel_proof
-from twistream_kit.live.tunnel_proof import prove
+from twistream_kit.live.server import probe as tunnel_proof
+from twistream_kit.live.server.probe import prove
 
 NONCE = "nonce of this very process"
 

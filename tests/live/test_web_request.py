@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.waiting import soon
-from twistream_kit.live import http_head, web_request
-from twistream_kit.live.server import StreamServer
-from twistream_kit.live.web_request import RequestReader, WebRequest
+from twistream_kit.live.inspector import http as http_head
+from twistream_kit.live.server import http as web_request
+from twistream_kit.live.server.http import RequestReader, WebRequest
+from twistream_kit.live.server.server import StreamServer
 
 FORM = b"CallSid=CA123&CallStatus=ringing"
 

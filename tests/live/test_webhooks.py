@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from support.far_end import TOKEN
-from twistream_kit.live.status_events import StatusEvent
-from twistream_kit.live.webhooks import Answer
+from twistream_kit.live.calls.status import StatusEvent
+from twistream_kit.live.server.webhooks import Answer
 
 RINGING = {
     "CallSid": "CA123",

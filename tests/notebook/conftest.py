@@ -13,9 +13,9 @@ from support.front_end import FrontEnd
 from support.kernels import KERNELS, write_spec
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
-from twistream_kit.live.dialling import Call, place_call
-from twistream_kit.live.server import StreamServer
-from twistream_kit.live.stream import MediaStream
+from twistream_kit.live.dialling.place import Call, place_call
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook import background
 from twistream_kit.notebook.event_log import event_log
 from twistream_kit.simulator.phone import Phone

@@ -13,7 +13,7 @@ import pytest
 import websockets
 
 from twistream_kit.errors import TwistreamError, WouldDeadlock
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.server.server import StreamServer
 from twistream_kit.notebook.kit_loop import KitLoop
 
 

@@ -12,10 +12,10 @@ import pytest
 from support.sshd import kill_ssh, ssh_tunnel
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import TunnelError
-from twistream_kit.live.dialling import place_call
-from twistream_kit.live.local_proxy import LocalProxy
-from twistream_kit.live.server import StreamServer
-from twistream_kit.live.tunnel import open_tunnel
+from twistream_kit.live.dialling.place import place_call
+from twistream_kit.live.server.local_proxy import LocalProxy
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.tunnel.tunnel import open_tunnel
 from twistream_kit.notebook.controls import StreamControls
 from twistream_kit.simulator.twilio import SimulatedTwilio
 

@@ -14,7 +14,7 @@ import pytest
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import ServerStopped
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.server.server import StreamServer
 from twistream_kit.notebook.pump import PUMP
 from twistream_kit.pending import HomeLoop, Pending
 from twistream_kit.simulator.simulate_call import simulate_call

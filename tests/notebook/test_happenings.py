@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from twistream_kit.capture.capture import Capture
-from twistream_kit.live.stream import MediaStream
+from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.event_log import EventLog
 from twistream_kit.notebook.happenings import KEPT_LINES, Happenings, in_words
 from twistream_kit.pending import HomeLoop

@@ -12,8 +12,8 @@ from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.errors import WouldDeadlock
-from twistream_kit.live.dialling import place_call
-from twistream_kit.live.server import StreamServer
+from twistream_kit.live.dialling.place import place_call
+from twistream_kit.live.server.server import StreamServer
 from twistream_kit.notebook.phone_widget import PhoneWidget
 from twistream_kit.notebook.widget_socket import widget_socket
 from twistream_kit.protocol.from_twilio import Dtmf

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from twistream_kit.live.tunnel import open_tunnel
+from twistream_kit.live.tunnel.tunnel import open_tunnel
 
 START_SECONDS = 10
 

@@ -9,8 +9,8 @@ from typing import Any
 import ipywidgets as widgets
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.live.call import Call
-from twistream_kit.live.stream import MediaStream
+from twistream_kit.live.calls.call import Call
+from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook import controls_words as words
 from twistream_kit.notebook.event_log import event_log
 from twistream_kit.notebook.happenings import Happenings, in_words

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from twistream_kit.audio.clip import Clip
     from twistream_kit.audio.wav_report import WavReport
-    from twistream_kit.live.checks import Check, Checks
-    from twistream_kit.live.settings import Settings
+    from twistream_kit.live.preflight.check import Check, Checks
+    from twistream_kit.live.settings.settings import Settings
     from twistream_kit.protocol.codes import TwilioCode
     from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
     from twistream_kit.protocol.objection import Objection
@@ -254,8 +254,8 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.protocol.marks", "PlayOutcome"): show_play_outcome,
     ("twistream_kit.protocol.marks", "MarkOutcome"): show_mark_outcome,
     ("twistream_kit.capture.capture", "Capture"): show_capture,
-    ("twistream_kit.live.checks", "Checks"): show_checks,
-    ("twistream_kit.live.settings", "Settings"): show_settings,
+    ("twistream_kit.live.preflight.check", "Checks"): show_checks,
+    ("twistream_kit.live.settings.settings", "Settings"): show_settings,
     ("twistream_kit.simulator.debugger", "Debugger"): show_debugger,
     ("twistream_kit.simulator.debugger", "DebuggerEntry"): show_debugger_entry,
     ("twistream_kit.simulator.report", "CallReport"): show_call_report,

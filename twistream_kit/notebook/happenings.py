@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from twistream_kit.live.stream import MediaStream
+from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.event_log import EventLog
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome

@@ -13,7 +13,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from twistream_kit.live.stream import MediaStream
+from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook import colours
 from twistream_kit.notebook.pump import PUMP
 from twistream_kit.notebook.scope_picture import scope_picture

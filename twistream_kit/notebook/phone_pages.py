@@ -18,7 +18,7 @@ import numpy as np
 from twistream_kit.audio.clip import FRAME_BYTES, Clip
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.errors import CallRefused, TwistreamError
-from twistream_kit.live.stream import MediaStream
+from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.live.worker import on_worker
 from twistream_kit.notebook.widget_page import NUMBER, Page
 from twistream_kit.notebook.widget_socket import Channel

@@ -16,8 +16,8 @@ import traitlets
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
-from twistream_kit.live.server import StreamServer
-from twistream_kit.live.stream import MediaStream
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.colours import CALLER_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.kernel import answer_on_subshell
 from twistream_kit.notebook.phone_pages import PhonePages

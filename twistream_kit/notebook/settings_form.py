@@ -16,10 +16,10 @@ import anywidget
 import traitlets
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.live.secret import QuietText, Secret
-from twistream_kit.live.setting_sources import find, remember, take
-from twistream_kit.live.setting_table import BY_NAME
-from twistream_kit.live.settings import Settings
+from twistream_kit.live.settings.schema import BY_NAME
+from twistream_kit.live.settings.secret import QuietText, Secret
+from twistream_kit.live.settings.setting_sources import find, remember, take
+from twistream_kit.live.settings.settings import Settings
 from twistream_kit.notebook.kernel import answer_on_subshell, running_kernel
 from twistream_kit.notebook.markup import paragraph
 

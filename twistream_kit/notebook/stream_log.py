@@ -12,9 +12,9 @@ import traitlets
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Sender
 from twistream_kit.errors import TwistreamError
-from twistream_kit.live.findings import Finding
-from twistream_kit.live.inspected_stream import InspectedStream
-from twistream_kit.live.stream import MediaStream
+from twistream_kit.live.inspector.findings import Finding
+from twistream_kit.live.inspector.stream import InspectedStream
+from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook import colours
 from twistream_kit.notebook.kernel import answer_on_subshell
 from twistream_kit.notebook.log_lines import LogLine, LogLines, MediaCount

@@ -1,0 +1,221 @@
+"""Placing a call with the official Twilio SDK.
+
+The SDK blocks, so it never runs on a loop: the request has a worker thread and returns a
+`Pending`.  What Twilio refuses becomes a `CallRefused` with Twilio's code and what to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from twistream_kit.errors import CallRefused, LocalProtocolError
+from twistream_kit.live.calls.call import Call
+from twistream_kit.live.calls.exit_hooks import at_exit
+from twistream_kit.live.calls.sdk import callback_problem, dials_loopback, home_of
+from twistream_kit.live.calls.twilio_errors import ask
+from twistream_kit.live.server.running_servers import server_at
+from twistream_kit.live.worker import on_worker
+from twistream_kit.pending import Pending
+from twistream_kit.protocol.stream_address import is_loopback
+from twistream_kit.protocol.twiml import connect_stream
+
+if TYPE_CHECKING:
+    from twilio.rest import Client
+
+__all__ = ["Call", "MachineDetection", "place_call"]
+
+logger = logging.getLogger("twistream_kit.live")
+
+MachineDetection = Literal["Enable", "DetectMessageEnd"]
+"""Whether a person or a machine has answered; the second waits for the end of its greeting."""
+
+RING_SECONDS_LIMIT = 600
+"""The longest that Twilio lets a call ring (PROTOCOL.md §6.1)."""
+
+EVENTS = ("initiated", "ringing", "answered", "completed")
+"""What a status callback is asked for; Twilio alone would tell the last only (§6.1)."""
+
+_TOO_LONG = 32018
+
+
+def place_call(
+    client: Client,
+    *,
+    to: str,
+    from_: str,
+    stream_url: str,
+    parameters: Mapping[str, str] | None = None,
+    status_callback: str | Literal[False] | None = None,
+    ring_seconds: int | None = None,
+    time_limit_seconds: int | None = None,
+    machine_detection: MachineDetection | None = None,
+    async_machine_detection: bool = False,
+    hang_up_at_exit: bool = True,
+) -> Pending[Call]:
+    """Call somebody and connect the call to a stream; callable from any thread.
+
+    Args:
+        client: The real ``twilio.rest.Client``: `client_from_environment`, or a simulator's.
+        to: Whom to call, E.164.
+        from_: A number of the account's, E.164.
+        stream_url: ``server.stream_url``, wss.
+        parameters: Names and values that arrive as ``stream.parameters``.
+        status_callback: Where Twilio reports ringing, answer and end, and what becomes of the
+            stream.  None is the server of `stream_url`, if it runs in this process and can be
+            reached: it feeds `Call.status`, `Call.events` and `Call.ended`.  False is nowhere.
+        ring_seconds: After how long to give up, 1 to 600; Twilio's default is 60.
+        time_limit_seconds: After how long Twilio ends the call; 1 or more.
+        machine_detection: Have Twilio find out whether a person answered: ``"Enable"`` or
+            ``"DetectMessageEnd"``.  The stream starts only after its verdict (§6.1), unless:
+        async_machine_detection: It finds out while the stream runs already, and reports to the
+            status callback; see `Call.answered_by`.
+        hang_up_at_exit: Whether a call that is not known to be over is hung up when the
+            interpreter exits; say False where somebody else's server goes on with it.
+
+    Returns:
+        A `Pending` with the `Call` as soon as Twilio has accepted it, which is before it rings.
+        It gets a `CallRefused` with Twilio's code when it is refused.
+
+    Raises:
+        LocalProtocolError: If the URL or the parameters cannot be put into TwiML.
+        CallRefused: If `stream_url` or `status_callback` leads nowhere from where Twilio is.
+        ValueError: If one of the others is out of range.
+    """
+    _check_reachable(client, stream_url)
+    server = server_at(stream_url)
+    if status_callback is None and server is not None:
+        status_callback = server.status_url
+    report_to = status_callback or None
+    if report_to is not None:
+        _check_callback(client, report_to)
+    if server is not None and report_to != server.status_url:
+        server = None  # it will not hear of this call
+    options: dict[str, Any] = {"to": to, "from_": from_}
+    options["twiml"] = _twiml(stream_url, parameters, report_to)
+    options |= _limits(ring_seconds, time_limit_seconds)
+    options |= _detection(machine_detection, report_to, is_async=async_machine_detection)
+    if report_to is not None:
+        options |= {"status_callback": report_to, "status_callback_event": list(EVENTS)}
+
+    def create() -> Call:
+        call = ask(lambda: client.calls.create(**options), f"to call {to} from {from_}")
+        return Call(
+            client, str(call.sid), to=to, from_=from_, status=str(call.status), server=server
+        )
+
+    placing = on_worker(f"calling {to}", create, home=home_of(client))
+    if hang_up_at_exit:
+        _hang_up_at_exit(placing, to)
+    return placing
+
+
+def _check_reachable(client: Client, stream_url: str) -> None:
+    if dials_loopback(client):
+        return
+    if stream_url.lower().startswith("wss://") and not is_loopback(stream_url):
+        return
+    raise CallRefused(
+        f"{stream_url} cannot be reached by Twilio: it needs a wss address on the public internet",
+        consequence="The call would be answered and dropped, with error 31920 or 31922",
+        fix="Open a tunnel first: kit.start(kit.open_tunnel(server)), then use server.stream_url",
+    )
+
+
+def _check_callback(client: Client, url: str) -> None:
+    without = "or say status_callback=False to do without reports"
+    if not isinstance(url, str):
+        raise TypeError(
+            f"status_callback is {url!r}; it is the address to report to, False for none, or None "
+            "for the server of stream_url"
+        )
+    problem = callback_problem(client, url)
+    if problem:
+        raise CallRefused(
+            f"the status callback {url} {problem}",
+            consequence="Twilio could not report on the call",
+            fix=f"Give a public address, such as server.status_url behind a tunnel, {without}",
+        )
+
+
+def _twiml(stream_url: str, parameters: Mapping[str, str] | None, report_to: str | None) -> str:
+    """Write the TwiML; its stream reports too, which is how a failed handshake is known (§8)."""
+    try:
+        return connect_stream(stream_url, parameters=parameters, status_callback=report_to)
+    except LocalProtocolError as error:
+        if error.twilio_code != _TOO_LONG or report_to is None:
+            raise
+    twiml = connect_stream(stream_url, parameters=parameters)
+    logger.warning(
+        "the parameters leave no room in the TwiML for the status callback of the stream: should "
+        "it fail to open, Twilio will not say why"
+    )
+    return twiml
+
+
+def _limits(ring_seconds: int | None, time_limit_seconds: int | None) -> dict[str, int]:
+    limits: dict[str, int] = {}
+    if ring_seconds is not None:
+        _check_whole("ring_seconds", ring_seconds, RING_SECONDS_LIMIT)
+        limits["timeout"] = ring_seconds
+    if time_limit_seconds is not None:
+        _check_whole("time_limit_seconds", time_limit_seconds)
+        limits["time_limit"] = time_limit_seconds
+    return limits
+
+
+def _check_whole(name: str, value: object, most: int | None = None) -> None:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or value < 1 or (most is not None and value > most):  # type: ignore[operator]
+        wanted = "1 or more" if most is None else f"1 to {most}"
+        raise ValueError(f"{name} is {value!r}; it is a whole number of seconds, {wanted}")
+
+
+def _detection(wanted: str | None, report_to: str | None, *, is_async: bool) -> dict[str, str]:
+    if wanted is None:
+        if is_async:
+            raise ValueError(
+                "async_machine_detection says how to detect machines; say machine_detection="
+                "'Enable' too to have it done"
+            )
+        return {}
+    if wanted not in get_args(MachineDetection):
+        raise ValueError(
+            f"machine_detection is {wanted!r}; it is 'Enable' or 'DetectMessageEnd', or left out"
+        )
+    if not is_async:
+        warnings.warn(
+            f"machine_detection={wanted!r} holds the stream back until Twilio has decided who "
+            "answered, some seconds in which nobody hears anything; say "
+            "async_machine_detection=True to have it decide meanwhile",
+            stacklevel=3,
+        )
+        return {"machine_detection": wanted}
+    if report_to is None:
+        raise ValueError(
+            "async_machine_detection reports its verdict to the status callback, and there is "
+            "none: leave status_callback out and run the server in this process, or give one"
+        )
+    return {
+        "machine_detection": wanted,
+        "async_amd": "true",
+        "async_amd_status_callback": report_to,
+    }
+
+
+def _hang_up_at_exit(placing: Pending[Call], to: str) -> None:
+    # From the request on: the exit may come before Twilio's answer.
+    def hang_up(seconds: float) -> None:
+        placing.result(seconds).hang_up_now(seconds)
+
+    forget = at_exit(f"the call to {to}", hang_up)
+
+    def placed(_: object) -> None:
+        if placing.exception(0) is None:
+            placing.result(0).when_over(forget)
+        else:
+            forget()
+
+    placing.add_done_callback(placed)

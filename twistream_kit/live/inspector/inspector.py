@@ -1,0 +1,298 @@
+"""A window on the way between Twilio and a server of your own, in whatever language it is.
+
+Everything passes through as it comes, byte by byte; a copy is read, kept and reviewed.  Of the
+handshake the signature and all other headers pass too, but for ``Host``, which becomes the
+server's own, and the offer of compression, which Twilio does not make (PROTOCOL.md §2.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import ssl
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from twistream_kit.errors import ServerStopped, TunnelError
+from twistream_kit.live.calls.status import Listener
+from twistream_kit.live.inspector.connection import Crossing, Way
+from twistream_kit.live.inspector.http import READ_AHEAD_BYTES
+from twistream_kit.live.inspector.inspector_gate import InspectorGate
+from twistream_kit.live.inspector.relay import End
+from twistream_kit.live.inspector.stream import InspectedStream
+from twistream_kit.live.inspector.upstream import Upstream
+from twistream_kit.live.server.addresses import ServerAddresses
+from twistream_kit.live.server.server_options import check_token, port_error
+from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS, StreamList
+from twistream_kit.live.settings.secret import Secret
+from twistream_kit.pending import HomeLoop, Pending, end_tasks, fail
+from twistream_kit.protocol import signature
+from twistream_kit.protocol.twiml import stream_url as stream_url_of
+
+logger = logging.getLogger("twistream_kit.live")
+
+
+class HasCallSid(Protocol):
+    """Anything that knows its call, such as a `dialling.Call`."""
+
+    @property
+    def sid(self) -> str:
+        """CA and 32 hex digits."""
+
+
+class Inspector(ServerAddresses):
+    """Stands between Twilio, or the simulator, and a server, and shows what passes.
+
+    An async context manager: enter it with ``async with`` on any loop, or with
+    ``kit.start(inspector)`` in a notebook.  Let Twilio connect to `stream_url` in place of your
+    server's address.  The constructor touches no loop; all methods may be called from any thread.
+    Other requests to its port, such as webhooks, pass through as well.
+
+    Your server sees its own ``Host``, with the one that came in ``X-Forwarded-Host``.  So it cannot
+    tell any more for which host a request was, and the inspector refuses those for others (see
+    `allowed_hosts`), but for ``/health`` and signed handshakes.  It also refuses handshakes of web
+    pages, and requests of other sites' pages with ``Origin``; that of your server's own pages
+    passes unchanged.
+
+    Stopping it breaks the connections that pass through it: no Close frame is made up.
+
+    Args:
+        upstream_url: Where your server takes streams: ``ws://localhost:8080/media``, or wss.
+        host: The address to listen on.
+        port: 0 takes a free one.
+        public_url: The address at which Twilio reaches this inspector, such as
+            ``https://example.com``; a tunnel sets it.
+        auth_token: With it, handshakes that Twilio did not sign are refused here (PROTOCOL.md
+            §2.2).  Without it your server decides.
+        allowed_hosts: Names or addresses of hosts, without ports, for which requests are accepted,
+            besides loopback, `host` and the host of `public_url`.  ``host="0.0.0.0"`` accepts any
+            IP address, but no name.
+        ssl_context: For TLS to your server; the authorities of this machine if not given.
+
+    Raises:
+        SettingsError: If `upstream_url`, `public_url`, `auth_token` or `allowed_hosts` cannot be
+            used.
+        ValueError: If `port` is out of range.
+        OSError: On entering, if the port is in use or cannot be had.
+    """
+
+    _called = ("the inspector", "inspector")
+
+    def __init__(
+        self,
+        upstream_url: str,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        public_url: str | None = None,
+        auth_token: str | Secret | None = None,
+        allowed_hosts: Sequence[str] = (),
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
+        check_token(auth_token)
+        self._upstream = Upstream.of(upstream_url)
+        super().__init__(host, self._upstream.path, public_url, allowed_hosts)
+        self._wanted_port = port
+        self._home = HomeLoop("the inspector")
+        self._gate = InspectorGate(auth_token, self._stream_url_at, self.is_own_host)
+        self._way = Way(
+            self._home,
+            self._gate,
+            self._upstream,
+            ssl_context,
+            self._scheme,
+            self._opened,
+            self._started,
+            self._ended,
+        )
+        self._listener: asyncio.Server | None = None
+        self._crossings: set[asyncio.Task[None]] = set()
+        self._list: StreamList[InspectedStream] = StreamList()
+        self._not_started: list[InspectedStream] = []
+        self._on_stop: list[Callable[[], None]] = []
+
+    @property
+    def upstream_url(self) -> str:
+        """The address of the server behind it."""
+        return self._upstream.url
+
+    @property
+    def checks_signatures(self) -> bool:
+        """Whether an auth token was given, so that only Twilio's streams get through."""
+        return self._gate.checks_signatures
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop it runs on, or None."""
+        return self._home.loop
+
+    @property
+    def nonce(self) -> str:
+        """What ``/health`` answers to a tunnel that asks for this inspector."""
+        return self._gate.nonce
+
+    @property
+    def streams(self) -> Sequence[InspectedStream]:
+        """The open streams and the last ten that ended, oldest first."""
+        streams = [*self._list.streams, *self._not_started]
+        return tuple(sorted(streams, key=lambda stream: stream.capture.started))
+
+    def __repr__(self) -> str:
+        if self._port is None:
+            return f"<Inspector of {self.upstream_url}: not running>"
+        streams = self.streams
+        n_open = sum(stream.is_open for stream in streams)
+        way = f"{signature.without_user(self.stream_url)} -> {self.upstream_url}"
+        return f"<Inspector {way}: {n_open} open of {len(streams)} streams>"
+
+    def next_stream(self, call: HasCallSid | str | None = None) -> Pending[InspectedStream]:
+        """Wait for a stream: the oldest open one not handed out yet, else the next to start.
+
+        Callable from any thread; what `StreamServer.next_stream` says holds here.
+
+        Args:
+            call: A `Call` or its SID, for that call's stream and no other.
+
+        Returns:
+            A `Pending`.  It gets a `ServerStopped` when the inspector stops first, and a
+            `TunnelError` when the public address is lost.
+        """
+        wait: Pending[InspectedStream] = Pending(self._home.loop)
+        call_sid = call if call is None or isinstance(call, str) else call.sid
+        try:
+            self._home.call(self._list.wait_for, call_sid, wait)
+        except ServerStopped as error:
+            fail(wait, error)
+        return wait
+
+    def follow_call(
+        self,
+        call_sid: str,  # noqa: ARG002 - as `StreamServer.follow_call` has it
+        listener: Listener,  # noqa: ARG002 - likewise
+        on_stop: Callable[[], None] | None = None,
+    ) -> Callable[[], None]:
+        """Have `on_stop` called on the inspector's loop when it stops; from any thread.
+
+        What Twilio reports of calls passes through to your server, so `listener` hears nothing.
+
+        Returns:
+            What takes that back; calling it twice does no harm.
+
+        Raises:
+            ServerStopped: If it does not run.
+        """
+        told = on_stop or (lambda: None)
+        self._home.call(self._on_stop.append, told)
+
+        def end() -> None:
+            with contextlib.suppress(ServerStopped):
+                self._home.call(self._forget_on_stop, told)
+
+        return end
+
+    def lose_public_url(self, why: str) -> None:
+        """Note that the public address leads here no more; callable from any thread.
+
+        Args:
+            why: What happened to it, in words.
+        """
+        with contextlib.suppress(ServerStopped):
+            self._home.call(self._lose_public_url, why)
+
+    async def __aenter__(self) -> Self:
+        self._home.enter()
+        try:
+            self._listener = await asyncio.start_server(
+                self._accept, self._host, self._wanted_port, limit=READ_AHEAD_BYTES
+            )
+        except BaseException as error:
+            await self._home.leave()
+            if isinstance(error, OSError):
+                raise port_error(error, self._host, self._wanted_port) from error
+            raise
+        self._port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+        await end_tasks(set(self._crossings))
+        if listener is not None:
+            await listener.wait_closed()
+        await self._home.leave()
+        self._port = None
+        self._list.stop()
+        for on_stop in self._on_stop:
+            on_stop()
+        self._on_stop.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if self._listener is None or task is None:
+            writer.close()
+            return
+        self._crossings.add(task)
+        task.add_done_callback(self._crossings.discard)
+        try:
+            await Crossing(self._way, End(reader, writer)).run()
+        except asyncio.CancelledError:
+            if self._listener is not None:
+                raise
+            # It stops: the loop, not being asked, would log this as an error.
+
+    def _stream_url_at(self, path: str) -> str:
+        if self.public_url is None:
+            return f"ws://{self._authority}{path}"
+        return stream_url_of(self.public_url, path)
+
+    def _scheme(self) -> str:
+        secure = re.match("https|wss", self.public_url or "", re.IGNORECASE)
+        return "https" if secure else "http"
+
+    def _opened(self, stream: InspectedStream) -> None:
+        self._not_started.append(stream)
+
+    def _started(self, stream: InspectedStream) -> None:
+        self._not_started = [each for each in self._not_started if each is not stream]
+        logger.info("stream %s passes, call %s", stream.stream_sid, stream.call_sid)
+        self._list.announce(stream)
+
+    def _ended(self, stream: InspectedStream) -> None:
+        end = stream.closed.result(0)
+        if stream.start is None:
+            logger.warning("a stream ended before its start: %s", end.detail)
+        else:
+            logger.info("stream %s ended: %s", stream.stream_sid, end.detail)
+        self._list.forget_old()
+        ended = [each for each in self._not_started if not each.is_open]
+        for each in ended[:-KEPT_ENDED_STREAMS]:
+            self._not_started.remove(each)
+
+    def _forget_on_stop(self, on_stop: Callable[[], None]) -> None:
+        with contextlib.suppress(ValueError):
+            self._on_stop.remove(on_stop)
+
+    def _lose_public_url(self, why: str) -> None:
+        self._public_url, self._trouble = None, why
+        logger.error("the public address is gone: %s", why)
+        for stream in self.streams:
+            if stream.is_open:
+                stream.trouble = why
+        self._list.give_up(
+            TunnelError(
+                f"the public address is gone: {why}",
+                consequence="No stream can come in from outside",
+                fix="Open a tunnel again and place the call anew",
+            )
+        )

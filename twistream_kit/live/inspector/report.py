@@ -1,0 +1,117 @@
+"""An inspected stream in lines of text: media counted, all else told, objections as they come."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from twistream_kit.capture.entry import Entry, Sender
+from twistream_kit.live.inspector.findings import Finding
+from twistream_kit.live.inspector.stream import InspectedStream
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.objection import shown
+from twistream_kit.protocol.outbox import is_progress_mark
+from twistream_kit.protocol.playout import BYTES_PER_SECOND
+
+MEDIA_SECONDS = 5.0
+"""How often media is counted aloud while nothing else happens."""
+
+_WHO: dict[Sender, str] = {"twilio": "from Twilio", "server": "to Twilio"}
+_MOST_CHARACTERS = 160
+
+
+class InspectionStory:
+    """Follows one stream; one thread at a time.
+
+    Args:
+        stream: That passes, or has passed.
+    """
+
+    def __init__(self, stream: InspectedStream) -> None:
+        self.stream = stream
+        self._n_entries = self._n_findings = 0
+        self._messages: Counter[Sender] = Counter()
+        self._bytes: Counter[Sender] = Counter()
+        self._counted_at = 0.0
+
+    def new_lines(self) -> list[str]:
+        """Return what has happened since the last time this was asked, by time."""
+        findings = self.stream.findings[self._n_findings :]
+        entries = self.stream.capture.kept_since(self._n_entries)
+        self._n_findings += len(findings)
+        self._n_entries += len(entries)
+        happened: list[tuple[float, Entry | Finding]] = [(each.at, each) for each in entries]
+        happened += [(each.at, each) for each in findings]
+        happened.sort(key=lambda each: each[0])  # of one time, the message before what is wrong
+        lines: list[str] = []
+        for _, each in happened:
+            lines += self._of_finding(each) if isinstance(each, Finding) else self._of_entry(each)
+        return lines
+
+    def last_lines(self) -> list[str]:
+        """Return what is left to tell once the stream has ended, and the summary of it."""
+        lines = [*self.new_lines(), *self._media(self.stream.capture.seconds)]
+        end = self.stream.closed.result(0)
+        lines.append(f"ended: {end.detail}")
+        lines += repr(self.stream.capture.summary()).splitlines()
+        times = self.stream.times
+        objections = self.stream.objections
+        if not objections:
+            lines.append("nothing to object to")
+        for objection in objections:
+            code = f" ({objection.code})" if objection.code else ""
+            lines.append(f"{times[objection]} × {objection.severity}{code}: {objection}")
+        return lines
+
+    def _of_entry(self, entry: Entry) -> list[str]:
+        if isinstance(entry.message, from_twilio.Media | to_twilio.Media):
+            self._messages[entry.sender] += 1
+            self._bytes[entry.sender] += entry.size
+            is_due = entry.at - self._counted_at >= MEDIA_SECONDS
+            return self._media(entry.at) if is_due else []
+        words = _words(entry.message)
+        if not words:
+            return []
+        return [*self._media(entry.at), _line(entry.at, _WHO[entry.sender], words)]
+
+    def _of_finding(self, finding: Finding) -> list[str]:
+        lines = self._media(finding.at)
+        if finding.text and not finding.in_capture:
+            is_long = len(finding.text) > _MOST_CHARACTERS
+            text = f"{finding.text[:_MOST_CHARACTERS]}…" if is_long else finding.text
+            lines.append(_line(finding.at, _WHO[finding.sender], text))
+        for objection in finding.objections:
+            code = f" {objection.code}" if objection.code else ""
+            lines.append(_line(finding.at, f"{objection.severity}{code}", str(objection)))
+        return lines
+
+    def _media(self, at: float) -> list[str]:
+        """Tell what media has passed since the last time, if any has."""
+        counts = [
+            f"{n} {_WHO[sender]} ({self._bytes[sender] / BYTES_PER_SECOND:.2f} s)"
+            for sender in _WHO
+            if (n := self._messages[sender])
+        ]
+        self._messages.clear()
+        self._bytes.clear()
+        self._counted_at = at
+        return [_line(at, "media", ", ".join(counts))] if counts else []
+
+
+def _line(at: float, what: str, words: str) -> str:
+    return f"{at:8.2f} s  {what:<12} {words}"
+
+
+def _words(message: object) -> str:
+    match message:
+        case from_twilio.Start() as start:
+            # Names alone: the values are somebody's, and a terminal is soon copied.
+            names = ", ".join(start.custom_parameters)
+            return f"start of {start.stream_sid}" + (f", parameters: {names}" if names else "")
+        case from_twilio.Dtmf(digit=digit):
+            return f"key {digit}"
+        case from_twilio.Mark(name=name) | to_twilio.Mark(name=name):
+            return "" if is_progress_mark(name) else f"mark {shown(name)}"
+        case from_twilio.Unknown(event=event):
+            return f"{shown(event)}, an event that is not known here"
+        case _:
+            return type(message).__name__.lower()

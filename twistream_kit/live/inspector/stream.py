@@ -1,0 +1,219 @@
+"""One stream that passes through an inspector: what was said on it, and what is wrong with it.
+
+Nothing here has a hand in the traffic.  What Twilio says, and what it would obey, stands in the
+capture as messages; what is at fault stands beside them as it came, and in the findings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from twistream_kit.capture.capture import Capture
+from twistream_kit.capture.entry import Sender
+from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.sound import SoundReview
+from twistream_kit.errors import RemoteProtocolError
+from twistream_kit.live.inspector import findings
+from twistream_kit.live.inspector.findings import Finding, Findings
+from twistream_kit.live.inspector.message_reader import ABNORMAL, Closing, Passed, Violation
+from twistream_kit.pending import HomeLoop, Pending, fulfil
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.objection import Objection, Objections, by_importance
+
+EndedBy = Literal["twilio", "server", "inspector"]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedEnd:
+    """How an inspected stream ended.
+
+    Attributes:
+        ended_by: Who closed, or went away, first: ``twilio``, ``server`` or ``inspector``.
+        twilio_code: Of the Close frame of Twilio's side; 1005 for one without a code, 1006 if there
+            was none.
+        server_code: Of your server's, likewise.
+        said_stop: Whether Twilio had said stop.
+        detail: The same in words.
+    """
+
+    ended_by: EndedBy
+    twilio_code: int
+    server_code: int
+    said_stop: bool
+    detail: str
+
+
+class InspectedStream:
+    """One stream between Twilio and your server, as it passes.
+
+    Made by `Inspector`.  It may be read from any thread; there is nothing to command.
+
+    Attributes:
+        capture: Everything that passed, as a `Capture`; of your server's messages those that
+            Twilio would not understand, or not take as theirs, stand under `Capture.odd`.
+        closed: A `Pending` with the `InspectedEnd`.
+        trouble: What has befallen the way to it, such as the loss of the tunnel, or empty.
+    """
+
+    def __init__(self, home: HomeLoop, began: float) -> None:
+        self.capture = Capture(started=began)
+        self.closed: Pending[InspectedEnd] = Pending(home.loop)
+        self.trouble = ""
+        self._start: from_twilio.Start | None = None
+        self._has_begun = self._said_stop = False
+        self._sound = SoundReview()
+        self._findings = Findings()
+        self._codes: dict[Sender, int] = {"twilio": ABNORMAL, "server": ABNORMAL}
+        self._first: Sender | None = None
+
+    @property
+    def stream_sid(self) -> str:
+        """MZ and 32 hex digits; empty before the start message."""
+        return self.capture.stream_sid
+
+    @property
+    def call_sid(self) -> str:
+        """CA and 32 hex digits; empty before the start message."""
+        return self.capture.call_sid
+
+    @property
+    def start(self) -> from_twilio.Start | None:
+        """The start message, with the parameters of the TwiML; None before it."""
+        return self._start
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something can still pass."""
+        return not self.closed.done()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What is at fault, each kind of fault once, oldest first; a new list each time."""
+        return self._findings.found
+
+    @property
+    def objections(self) -> Objections:
+        """What is objected to so far, each thing once, errors first."""
+        return by_importance(each for finding in self.findings for each in finding.objections)
+
+    @property
+    def times(self) -> Counter[Objection]:
+        """How many messages each objection applied to."""
+        return Counter({**self._findings.times, **self._sound.found})
+
+    def __repr__(self) -> str:
+        n = len(self._findings.times)
+        state = f"ended, {self.closed.result(0).detail}" if self.closed.done() else "open"
+        what = f"{n} objection" if n == 1 else f"{n or 'no'} objections"
+        return f"<InspectedStream {self.stream_sid or '(no start yet)'}: {state}; {what}>"
+
+    def take(self, sender: Sender, passed: Passed, at: float) -> None:
+        """Take in what has passed, at `at` in monotonic seconds; for the inspector alone."""
+        if not self._has_begun:
+            self._has_begun = True
+            self.capture.started = at  # time counts from the first message, not the handshake
+        if isinstance(passed, Closing):
+            if self._codes[sender] == ABNORMAL:
+                self._codes[sender] = passed.code
+            self.gone(sender)
+        elif isinstance(passed, Violation):
+            self._note(at, sender, findings.violation(passed, sender))
+        elif sender == "twilio":
+            self._take_from_twilio(passed, at)
+        else:
+            self._take_from_server(passed, at)
+
+    def object_to_handshake(self, objection: Objection, at: float) -> None:
+        """Note what is wrong with your server's answer to the handshake; for the inspector."""
+        self._note(at, "server", objection)
+
+    def gone(self, sender: Sender) -> None:
+        """Note that one side has nothing more to say; for the inspector alone."""
+        self._first = self._first or sender
+
+    def end(self, at: float, *, stopped_here: bool) -> None:
+        """End it, once; for the inspector alone."""
+        self._note_sound(self._sound.finish(at), "", at)
+        by: EndedBy = "inspector" if stopped_here or self._first is None else self._first
+        twilio, server = self._codes["twilio"], self._codes["server"]
+        detail = _in_words(by, twilio, server)
+        fulfil(self.closed, InspectedEnd(by, twilio, server, self._said_stop, detail))
+
+    def _note(self, at: float, sender: Sender, *objections: Objection) -> None:
+        """Note what is about no single message."""
+        self._findings.note(max(0.0, at - self.capture.started), sender, objections)
+
+    def _take_from_twilio(self, message: str | bytes, at: float) -> None:
+        try:
+            parsed = from_twilio.parse(message)
+        except RemoteProtocolError as error:
+            objections = [findings.not_twilios(error)]
+            since = at - self.capture.started
+            self._findings.note(since, "twilio", objections, message)
+            return
+        if isinstance(parsed, from_twilio.Start) and self._start is None:
+            self.capture.stream_sid, self.capture.call_sid = parsed.stream_sid, parsed.call_sid
+            self._sound = SoundReview(parsed.stream_sid)
+            self._start = parsed
+        elif isinstance(parsed, from_twilio.Stop):
+            self._said_stop = True
+        self.capture.append(parsed, at)
+
+    def _take_from_server(self, message: str | bytes, at: float) -> None:
+        parsed = _parsed(message)
+        sid = self.stream_sid
+        is_addressed = parsed is not None and bool(sid) and parsed.stream_sid == sid
+        if parsed is None or not is_addressed or not _is_plain(parsed, message):
+            objections: list[Objection] = list(review(message, stream_sid=sid or None))
+            if not sid:
+                objections = [findings.TOO_EARLY, *objections]
+            if is_addressed and isinstance(parsed, to_twilio.Media):
+                # The review of the whole stream says what is wrong with the sound, and says more.
+                objections = [each for each in objections if each.code is not None]
+            self._findings.note(at - self.capture.started, "server", objections, message)
+            if objections:
+                self.capture.note_odd(at, message)
+        if parsed is not None and is_addressed:
+            self._take_obeyed(parsed, message, at)
+
+    def _take_obeyed(self, parsed: to_twilio.Message, message: str | bytes, at: float) -> None:
+        self.capture.append(parsed, at)
+        if isinstance(parsed, to_twilio.Media):
+            self._note_sound(self._sound.sent(parsed.payload, at), message, at)
+        elif isinstance(parsed, to_twilio.Clear):
+            self._sound.cleared(at)
+
+    def _note_sound(self, found: list[Objection], message: str | bytes, at: float) -> None:
+        if found:
+            since = at - self.capture.started
+            self._findings.note(since, "server", found, message, in_capture=True)
+
+
+def _parsed(message: str | bytes) -> to_twilio.Message | None:
+    try:
+        return to_twilio.parse(message)
+    except RemoteProtocolError:
+        return None
+
+
+def _is_plain(parsed: to_twilio.Message, message: str | bytes) -> bool:
+    """Whether `message` holds exactly what was parsed, so that it needs no review."""
+    text = parsed.to_json()
+    return text == message or (isinstance(message, str) and text == message.replace(" ", ""))
+
+
+def _in_words(by: EndedBy, twilio: int, server: int) -> str:
+    if by == "inspector":
+        return "the inspector stopped"
+    who, code, other, answer = (
+        ("Twilio", twilio, "your server", server)
+        if by == "twilio"
+        else ("your server", server, "Twilio", twilio)
+    )
+    if code == ABNORMAL:
+        return f"{who} went away without a goodbye ({code})"
+    if answer == ABNORMAL:
+        return f"{who} closed with {code}; {other} did not answer"
+    return f"{who} closed with {code}; {other} answered {answer}"

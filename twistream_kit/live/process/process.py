@@ -1,0 +1,224 @@
+"""A program beside ours that always ends: when told to, and when this process dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import IO
+
+from twistream_kit.live.process import guard as child_guard
+from twistream_kit.live.worker import on_worker
+from twistream_kit.pending import Pending, fulfil
+
+KEPT_LINES = 50
+"""As many of its last lines as `ChildProcess.lines` shows."""
+
+_SEARCHED_LINES = 1000
+_LINE_BYTES = 8192
+_NOT_TEXT = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+_SECRET_NAME = re.compile("TOKEN|SECRET|PASSWORD|API_KEY", re.IGNORECASE)
+_SHORTEST_SECRET = 8
+_NEW_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # only Windows has it
+
+
+class ChildProcess:
+    """A program in a process group of its own, under a guard that outlives us for a moment.
+
+    Its output, both streams together, is read by a thread and delivered on the loop it was
+    started on.  It gets our environment without anything whose name looks like a secret's.
+
+    Args:
+        command: The program and its arguments; never a shell's line.
+        environment: Changes to the environment; None takes a variable away.
+        noise: Lines that match are searched by `find` and not kept.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str | None] | None = None,
+        noise: re.Pattern[str] | None = None,
+    ) -> None:
+        self.command = list(command)
+        self._changes = dict(environment or {})
+        self._noise = noise
+        self._hidden = [
+            value
+            for name, value in os.environ.items()
+            if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET
+        ]
+        self._lines: deque[str] = deque(maxlen=_SEARCHED_LINES)
+        self._kept: deque[str] = deque(maxlen=KEPT_LINES)
+        self._searches: dict[asyncio.Future[re.Match[str] | None], re.Pattern[str]] = {}
+        self._exited: Pending[int] = Pending()
+        self._starting: Pending[subprocess.Popen[bytes]] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._let_go_early = self._is_over = False
+
+    def __repr__(self) -> str:
+        if self._process is None:
+            state = "not started"
+        else:
+            state = f"ended with {self._exited.result()}" if self._exited.done() else "running"
+        return f"<ChildProcess {Path(self.command[0]).name}: {state}>"
+
+    @property
+    def lines(self) -> list[str]:
+        """The last lines it wrote, oldest first, without noise and without secrets."""
+        return list(self._kept)
+
+    @property
+    def exited(self) -> Pending[int]:
+        """Its exit code; 128 + n when signal n ended it."""
+        return self._exited
+
+    async def start(self) -> None:
+        """Start it; to be followed by `end`, whatever happens, a cancellation of this included.
+
+        Raises:
+            OSError: If there is no process to be had.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._starting = on_worker("starting a program", self._spawn)
+        self._starting.add_done_callback(self._started)
+        self._process = await self._starting
+        reader = threading.Thread(
+            target=self._read, args=(self._process.stdout,), name="reading a program", daemon=True
+        )
+        waiter = threading.Thread(
+            target=self._wait, args=(reader,), name="waiting for a program", daemon=True
+        )
+        reader.start()
+        waiter.start()
+
+    async def find(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """Return the first line that matches, of all so far and to come; None if it ends first.
+
+        Must be called on the loop it was started on; cancelling ends only the search.
+        """
+        for line in self._lines:
+            if match := pattern.search(line):
+                return match
+        if self._is_over:
+            return None
+        found: asyncio.Future[re.Match[str] | None] = asyncio.get_running_loop().create_future()
+        self._searches[found] = pattern
+        try:
+            return await found
+        finally:
+            self._searches.pop(found, None)
+
+    async def end(self) -> None:
+        """End it and all it started: ask, wait, then make it; return when it is gone."""
+        self._let_go_early = True
+        if self._process is None:
+            starting = self._starting
+            if starting is not None and starting.done():
+                # It had started, but who waited for that was cancelled before hearing of it.
+                await on_worker("ending a program", lambda: self._started(starting))
+            return
+        _let_go(self._process)
+        try:
+            async with asyncio.timeout(child_guard.GRACE_SECONDS + 1.5):
+                await self._exited
+        except TimeoutError:
+            _kill_group(self._process)
+            await self._exited
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        environment = {
+            name: value for name, value in os.environ.items() if not _SECRET_NAME.search(name)
+        }
+        for name, value in self._changes.items():
+            if value is None:
+                environment.pop(name, None)
+            else:
+                environment[name] = value
+        return subprocess.Popen(  # noqa: S603 - a list of arguments, never a shell's line
+            # -I and -S: neither the environment nor a site package has a say in the guard.
+            [sys.executable, "-I", "-S", child_guard.__file__, str(os.getpid()), *self.command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            creationflags=_NEW_GROUP,
+        )
+
+    def _started(self, starting: Future[subprocess.Popen[bytes]]) -> None:
+        if starting.exception() is None and self._let_go_early:
+            process = starting.result()
+            _let_go(process)
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def _read(self, output: IO[bytes]) -> None:
+        with output:
+            while raw := output.readline(_LINE_BYTES):
+                self._tell(self._take, self._clean(raw))
+
+    def _clean(self, raw: bytes) -> str:
+        line = _NOT_TEXT.sub("", raw.decode(errors="replace")).rstrip()
+        for secret in self._hidden:
+            line = line.replace(secret, "…")
+        return line
+
+    def _wait(self, reader: threading.Thread) -> None:
+        process = self._process
+        if process is None:
+            return
+        if hasattr(os, "waitid"):
+            # Not reaped yet, so that the group's number cannot be somebody else's by now.
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        _kill_group(process)
+        code = process.wait()
+        _let_go(process)
+        reader.join(1)
+        fulfil(self._exited, code if code >= 0 else 128 - code)
+        self._tell(self._gone)
+
+    def _tell(self, function: Callable[..., None], *args: str) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+                self._loop.call_soon_threadsafe(function, *args)
+
+    def _take(self, line: str) -> None:
+        self._lines.append(line)
+        if line and not (self._noise and self._noise.search(line)):
+            self._kept.append(line)
+        for found, pattern in self._searches.items():
+            if not found.done() and (match := pattern.search(line)):
+                found.set_result(match)
+
+    def _gone(self) -> None:
+        self._is_over = True
+        for found in self._searches:
+            if not found.done():
+                found.set_result(None)
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

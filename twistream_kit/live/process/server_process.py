@@ -1,0 +1,168 @@
+"""Somebody's own server, in any language, run beside the notebook for as long as it is tested."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from twistream_kit.errors import ServerStopped, TwistreamError
+from twistream_kit.live.process.process import ChildProcess
+
+logger = logging.getLogger("twistream_kit.live")
+
+READY_SECONDS = 30.0
+"""How long a server may take to say where it listens; large frameworks need some seconds."""
+
+FIRST_ADDRESS = r"\b(?:https?|wss?)://[^\s'\"<>/?#]+:\d+(?:/[^\s'\"<>]*)?"
+"""The first address with a port: uvicorn, hypercorn, Flask, Node and Go print one.
+
+Without a port it is a link to somebody's documentation, mostly.
+"""
+
+NOT_FOUND = 127
+"""What the guard ends with, as a shell does, if there is no such program."""
+
+_OWN_WAY = "if it prints its address in a way of its own, say ready=r'…' with that as its group"
+_HELD_BACK = "If it runs, it may hold its output back: have it flush what it prints"
+_LOOK_FOR_IT = (
+    "Look whether it is installed, and whether this kernel's PATH leads to it; for one of Python's "
+    "modules say [sys.executable, '-m', 'uvicorn', …]"
+)
+
+_SHOWN_LINES = 5
+
+
+class ServerProcess:
+    """A server in a process of its own; an async context manager that always ends it.
+
+    ``server = kit.start(kit.ServerProcess([sys.executable, "-m", "uvicorn", "mine:app"]))``, then
+    ``kit.simulate_call(server.url)``.  It is ready when it has written its address.
+
+    Args:
+        command: The program and its arguments.  In Python, say ``sys.executable``.
+        path: Where its streams connect.
+        ready: What to look for in its output: a regular expression whose first group, or else the
+            whole, is its address, such as ``http://127.0.0.1:8000``, or the port alone.
+        environment: Changes to the environment it gets, which is ours with ``PYTHONUNBUFFERED=1``;
+            None takes one away.
+
+    Attributes:
+        start_seconds: How long `kit.start` is to wait for it.
+
+    Raises:
+        TypeError: If `command` is one string: nothing is given to a shell.
+        re.error: If `ready` is no regular expression.
+    """
+
+    start_seconds = READY_SECONDS + 5
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        path: str = "/media",
+        ready: str = FIRST_ADDRESS,
+        environment: Mapping[str, str | None] | None = None,
+    ) -> None:
+        if isinstance(command, str) or not command:
+            raise TypeError("command is a list: the program, then each argument by itself")
+        self._command = [str(part) for part in command]
+        self._path = path
+        self._ready = re.compile(ready)
+        self._environment = dict(environment or {})
+        self._process: ChildProcess | None = None
+        self._url: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Where its streams connect: ``ws://127.0.0.1:8000/media``.
+
+        Raises:
+            ServerStopped: If it does not run.
+        """
+        if self._url is None:
+            raise ServerStopped(
+                f"{self._command[0]} is not running", fix="Start it with kit.start(…)"
+            )
+        return self._url
+
+    @property
+    def lines(self) -> list[str]:
+        """The last lines that it wrote, oldest first."""
+        return [] if self._process is None else self._process.lines
+
+    def __repr__(self) -> str:
+        return f"<ServerProcess {' '.join(self._command)}: {self._url or 'not running'}>"
+
+    async def __aenter__(self) -> Self:
+        # Unlike a tunnel's, it is the user's own program, and may need all that the user has set.
+        # A Python program that writes to a pipe keeps its address to itself for 8 kB.
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self._environment}
+        self._process = ChildProcess(self._command, environment=environment)
+        try:
+            self._url = await self._becomes_ready(self._process)
+        except BaseException:
+            await self._process.end()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._url = None
+        if self._process is not None:
+            await self._process.end()
+
+    async def _becomes_ready(self, process: ChildProcess) -> str:
+        match: re.Match[str] | None = None
+        why = f"did not say where it listens within {READY_SECONDS:g} s"
+        fix = f"{_HELD_BACK}; {_OWN_WAY}"
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await process.start()
+                match = await process.find(self._ready)
+                if match is None:
+                    code = await process.exited
+                    why = f"ended with {code} before it said where it listens"
+                    fix = _LOOK_FOR_IT if code == NOT_FOUND else "Run the command in a terminal"
+        except TimeoutError:
+            pass
+        if match is None:
+            raise self._not_ready(process, why, fix)
+        found = match[1] if match.re.groups else match[0]
+        try:
+            return _stream_url(found, self._path)
+        except ValueError:
+            why = f"said {found!r}, which is no address"
+            fix = "Say ready=r'…' with its address, or its port alone, as the group"
+            raise self._not_ready(process, why, fix) from None
+
+    def _not_ready(self, process: ChildProcess, why: str, fix: str) -> TwistreamError:
+        said = " | ".join(process.lines[-_SHOWN_LINES:]) or "nothing"
+        problem = f"{self._command[0]} {why}"
+        return TwistreamError(problem, consequence=f"Its last words: {said}", fix=fix)
+
+
+def _stream_url(found: str, path: str) -> str:
+    found = found.rstrip(".,;:!)]}")  # the end of the sentence in which it stood
+    if found.isdigit():
+        found = f"127.0.0.1:{found}"
+    parts = urlsplit(found if "://" in found else f"http://{found}")
+    host = parts.hostname or "127.0.0.1"
+    # It listens on all addresses; this one leads to it.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared only
+    authority = f"[{host}]" if ":" in host else host
+    if parts.port is not None:
+        authority += f":{parts.port}"
+    scheme = "wss" if parts.scheme in ("https", "wss") else "ws"
+    own_path = parts.path if parts.path not in ("", "/") else path
+    return f"{scheme}://{authority}{own_path}"

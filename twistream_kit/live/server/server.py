@@ -1,0 +1,351 @@
+"""Your server: one port for the streams of calls, the webhooks of Twilio, and a proof of health."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import weakref
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+
+from twistream_kit.errors import ServerStopped, TunnelError
+from twistream_kit.live.calls.call import Call
+from twistream_kit.live.calls.status import (
+    Listener,
+    StatusBook,
+    StatusEvent,
+    ended_without_stream,
+)
+from twistream_kit.live.server.addresses import ServerAddresses
+from twistream_kit.live.server.gate import Gate
+from twistream_kit.live.server.http import RequestConnection
+from twistream_kit.live.server.running_servers import note_running, note_stopped
+from twistream_kit.live.server.server_options import (
+    check_handler,
+    check_path,
+    check_token,
+    port_error,
+)
+from twistream_kit.live.server.stream_list import StreamList
+from twistream_kit.live.server.webhooks import Webhooks
+from twistream_kit.live.settings.secret import Secret
+from twistream_kit.live.stream.session import Handler, StreamSession
+from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.pending import HomeLoop, Pending, fail
+from twistream_kit.protocol import signature
+from twistream_kit.protocol.lead import LEAD_SECONDS, check_lead
+
+logger = logging.getLogger("twistream_kit.live")
+
+DEAD_AFTER_SECONDS = 30.0
+"""Twilio sends a frame every 20 ms, in silence too; people give up after 30 to 60 s (§2.3)."""
+
+MAX_MESSAGE_BYTES = 1_048_576
+
+
+class HasCallSid(Protocol):
+    """Anything that knows its call, such as a `dialling.Call`."""
+
+    @property
+    def sid(self) -> str:
+        """CA and 32 hex digits."""
+
+
+class StreamServer(ServerAddresses):
+    """A server for Twilio's bidirectional Media Streams; an async context manager.
+
+    Enter it with ``async with`` on any loop, or with ``kit.start(server)`` in a notebook.  The
+    constructor touches no loop; all methods may be called from any thread.
+
+    What a web page sends is refused: requests with ``Origin``, which Twilio does not send
+    (PROTOCOL.md §2.1), or with a ``Sec-Fetch-Site`` other than ``none``.
+
+    Args:
+        handler: ``async def (stream)``, or an ordinary function, which gets a thread of its own.
+            Its return does not end the stream; its exception does.
+        host: The address to listen on.
+        port: 0 takes a free one.
+        path: Where streams connect.
+        public_url: The address at which Twilio reaches this server, such as
+            ``https://example.com``; a tunnel sets it.
+        auth_token: With it, only Twilio gets in: handshakes and webhooks must be signed
+            (PROTOCOL.md §2.2, §7).  Without it no signature is checked, and ``Host`` is: see
+            `allowed_hosts`.  The environment is never read.
+        allowed_hosts: Names or addresses of hosts, without ports, for which requests are accepted
+            without a token, besides loopback, `host` and the host of `public_url`.  All other
+            requests are refused, but for ``/health``.  ``host="0.0.0.0"`` accepts any IP address,
+            but no name.
+        lead_seconds: How much sound is sent ahead of its playing, 0.2 to 590 s.
+        dead_after: Seconds without a message after which a stream is given up.
+
+    Raises:
+        SettingsError: If `path`, `public_url`, `auth_token` or `allowed_hosts` cannot be used.
+        TypeError: If `handler` is no function.
+        ValueError: If a number is out of range.
+        OSError: On entering, if the port is in use or cannot be had.
+    """
+
+    def __init__(
+        self,
+        handler: Handler | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        path: str = "/media",
+        public_url: str | None = None,
+        auth_token: str | Secret | None = None,
+        allowed_hosts: Sequence[str] = (),
+        lead_seconds: float = LEAD_SECONDS,
+        dead_after: float = DEAD_AFTER_SECONDS,
+    ) -> None:
+        check_lead(lead_seconds)
+        if not dead_after > 0:  # NaN is neither
+            raise ValueError(f"dead_after is {dead_after}; it is a number of seconds above 0")
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
+        check_handler(handler)
+        check_path(path)
+        check_token(auth_token)
+        super().__init__(host, path, public_url, allowed_hosts)
+        self._handler, self._wanted_port = handler, port
+        self._lead_seconds, self._dead_after = lead_seconds, dead_after
+        self._home = HomeLoop("the stream server")
+        self._webhooks = Webhooks(auth_token, self._note_status)
+        self._gate = Gate(self._webhooks, self, path)
+        self._status = StatusBook()
+        self._server: Server | None = None
+        self._sessions: set[StreamSession] = set()
+        self._connections: weakref.WeakSet[RequestConnection] = weakref.WeakSet()
+        self._list: StreamList[MediaStream] = StreamList()
+
+    @property
+    def checks_signatures(self) -> bool:
+        """Whether an auth token was given, so that only Twilio gets in."""
+        return self._webhooks.checks_signatures
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop it runs on, or None."""
+        return self._home.loop
+
+    @property
+    def nonce(self) -> str:
+        """What ``/health`` answers: unlike that of any other process."""
+        return self._webhooks.nonce
+
+    @property
+    def status_events(self) -> list[StatusEvent]:
+        """The status callbacks that have arrived, oldest first."""
+        return self._status.events
+
+    @property
+    def streams(self) -> Sequence[MediaStream]:
+        """The open streams and the last ten that ended, oldest first."""
+        return self._list.streams
+
+    def __repr__(self) -> str:
+        if self._port is None:
+            return "<StreamServer: not running>"
+        n_open = sum(stream.is_open for stream in self.streams)
+        url = signature.without_user(self.stream_url)  # a password in it is not to be shown
+        return f"<StreamServer {url}: {n_open} open of {len(self.streams)} streams>"
+
+    def next_stream(self, call: HasCallSid | str | None = None) -> Pending[MediaStream]:
+        """Wait for a stream: the oldest open one not handed out yet, else the next to start.
+
+        All waits without `call` that are under way are answered by the same stream, so that an
+        abandoned one takes nothing away.  Callable from any thread.
+
+        Args:
+            call: A `Call` or its SID, for that call's stream and no other.
+
+        Returns:
+            A `Pending`.  It gets a `ServerStopped` when the server stops first, a `TunnelError`
+            when the public address is lost, and a `CallRefused` when Twilio reports that the call
+            has ended, or could not open its stream.  A `Call` may know of its end without a
+            report: from `hang_up` or `refresh`.
+        """
+        wait: Pending[MediaStream] = Pending(self._home.loop)
+        call_sid = call if call is None or isinstance(call, str) else call.sid
+        try:
+            self._home.call(self._wait_for_stream, call_sid, wait)
+        except ServerStopped as error:
+            fail(wait, error)
+        if isinstance(call, Call):
+            self._give_up_with(call)
+        return wait
+
+    def follow_call(
+        self,
+        call_sid: str,
+        listener: Listener,
+        on_stop: Callable[[], object] = bool,
+        on_loss: Callable[[], object] = bool,
+    ) -> Callable[[], None]:
+        """Have `listener` told of the status callbacks of a call, those that came already first.
+
+        Callable from any thread; the functions are called on the server's loop.
+
+        Args:
+            call_sid: CA and 32 hex digits.
+            listener: Takes one `StatusEvent`.
+            on_stop: Called when the server stops.
+            on_loss: Called when its public address is lost, after which nothing is reported.
+
+        Returns:
+            What ends it; calling that twice does no harm.
+
+        Raises:
+            ServerStopped: If the server does not run.
+        """
+        self._home.call(self._status.follow, call_sid, listener, on_stop, on_loss)
+
+        def end() -> None:
+            with contextlib.suppress(ServerStopped):
+                self._home.call(self._status.unfollow, call_sid, listener)
+
+        return end
+
+    def lose_public_url(self, why: str) -> None:
+        """Note that the public address leads here no more; callable from any thread.
+
+        Nothing new can come from outside, so all waits for streams get a `TunnelError`.  What the
+        open streams have to say of it stands in their `trouble`; they end when their connections
+        do, or when nothing arrives for `dead_after` seconds.
+
+        Args:
+            why: What happened to it, in words.
+        """
+        with contextlib.suppress(ServerStopped):
+            self._home.call(self._lose_public_url, why)
+
+    def signature_for_handshake(self) -> str | None:
+        """Return the signature that Twilio's handshake would bear here; None if none is checked."""
+        return self._webhooks.sign_handshake(self.stream_url)
+
+    async def __aenter__(self) -> Self:
+        self._home.enter()
+        # Nothing is there, unless the loop ended before this could be left.
+        self._sessions.clear()
+        self._connections.clear()
+        self._list.stop()
+        self._status.stop()
+        try:
+            self._server = await serve(
+                self._serve_socket,
+                self._host,
+                self._wanted_port,
+                process_request=self._gate.answer,
+                create_connection=self._connection,  # type: ignore[arg-type]  # any factory will do
+                # Twilio offers no compression (§2.1) and answers pings only as far as we know
+                # (§2.3): silence is what tells a dead call, see `dead_after`.
+                compression=None,
+                ping_interval=None,
+                close_timeout=2,
+                max_size=MAX_MESSAGE_BYTES,
+            )
+        except BaseException as error:
+            await self._home.leave()
+            if isinstance(error, OSError):
+                raise port_error(error, self._host, self._wanted_port) from error
+            raise
+        self._port = next(iter(self._server.sockets)).getsockname()[1]
+        note_running(self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        note_stopped(self)
+        server, self._server = self._server, None
+        for session in list(self._sessions):
+            session.stop()
+        if server is not None:
+            await _stop_accepting(server)
+            server.close()
+            for connection in list(self._connections):
+                connection.give_up()  # who never finishes asking must not hold up the stop
+            await server.wait_closed()
+        await self._home.leave()
+        self._port = None
+        self._list.stop()
+        self._status.stop()
+
+    def _wait_for_stream(self, call_sid: str | None, wait: Pending[MediaStream]) -> None:
+        self._list.wait_for(call_sid, wait)
+        self._give_up_what_cannot_come(call_sid)
+
+    def _give_up_with(self, call: Call) -> None:
+        # No report comes of a call that was cancelled while it was queued (§6.3), for one.
+        def give_up() -> None:
+            with contextlib.suppress(ServerStopped):
+                self._home.call(self._list.give_up, ended_without_stream(call.status), call.sid)
+
+        call.when_over(give_up)
+
+    def _give_up_what_cannot_come(self, call_sid: str | None) -> None:
+        error = None if call_sid is None else self._status.why_no_stream(call_sid)
+        if error is not None:
+            self._list.give_up(error, call_sid)
+
+    def _note_status(self, event: StatusEvent) -> None:
+        self._status.note(event)
+        for stream in self.streams:
+            if stream.call_sid == event.call_sid:
+                stream.capture.note_status(event.at, event.name)
+        self._give_up_what_cannot_come(event.call_sid)
+
+    def _lose_public_url(self, why: str) -> None:
+        self._public_url, self._trouble = None, why
+        logger.error("the public address is gone: %s", why)
+        for stream in self.streams:
+            if not stream.closed.done() or stream.broke_lately:
+                stream.trouble = why
+        self._list.give_up(
+            TunnelError(
+                f"the public address is gone: {why}",
+                consequence="No stream can come in from outside",
+                fix="Open a tunnel again and place the call anew",
+            )
+        )
+        self._status.lose_address()
+
+    def _connection(self, *args: Any, **kwargs: Any) -> RequestConnection:
+        connection = RequestConnection(*args, **kwargs)
+        self._connections.add(connection)
+        return connection
+
+    async def _serve_socket(self, socket: ServerConnection) -> None:
+        session = StreamSession(
+            socket, self._home, lead_seconds=self._lead_seconds, dead_after=self._dead_after
+        )
+        self._sessions.add(session)
+        try:
+            stream = await session.opening()
+            if stream is None:
+                return
+            for event in self._status.of(stream.call_sid):
+                stream.capture.note_status(event.at, event.name)
+            self._list.announce(stream)
+            with self._home.in_a_hurry():
+                await session.run(stream, self._handler)
+        finally:
+            self._sessions.discard(session)
+            self._list.forget_old()
+
+
+async def _stop_accepting(server: Server) -> None:
+    # asyncio of Python 3.11 drops a socket, unclosed, that it accepted in the very turn in which
+    # its server was closed; a last callback of Twilio's often comes just then.
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # of Windows' loop, which does not do so
+        for listening in server.sockets:
+            loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0)

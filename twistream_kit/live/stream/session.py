@@ -1,0 +1,294 @@
+"""The I/O of one stream: one task reads the socket, one writes it, one watches over both.
+
+No code of the user's runs in any of them.  Whatever ends the stream (stop, Close, 1005, 1006,
+silence, the handler's exception, the server's stop) comes to the same teardown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+
+from twistream_kit.errors import RemoteProtocolError, TwistreamError
+from twistream_kit.live.stream.stream import MediaStream, StreamEnd
+from twistream_kit.pending import HomeLoop, error_text
+from twistream_kit.protocol import from_twilio
+
+logger = logging.getLogger("twistream_kit.live")
+
+Handler = Callable[[MediaStream], Any]
+
+HANDLER_SECONDS = 2.0
+"""How long a cancelled handler may take to end, before the stream ends without it."""
+
+START_SECONDS = 10.0
+"""How long a socket may take to say `start`; Twilio needs some milliseconds (PROTOCOL.md §2.3)."""
+
+FAIRNESS = 32
+"""How many messages are sent at a time before the other streams get their turn."""
+
+
+class StreamSession:
+    """One WebSocket, from its `start` to its end.
+
+    Args:
+        socket: The connection, past the handshake.
+        home: The server's loop.
+        lead_seconds: How much sound is sent ahead.
+        dead_after: Seconds without any message after which the far end is given up.
+    """
+
+    def __init__(
+        self, socket: ServerConnection, home: HomeLoop, *, lead_seconds: float, dead_after: float
+    ) -> None:
+        self._socket = socket
+        self._home = home
+        self._lead_seconds = lead_seconds
+        self._dead_after = dead_after
+        self._last_message = time.monotonic()
+        self._ended: asyncio.Future[StreamEnd] = asyncio.get_running_loop().create_future()
+        self._runner: asyncio.Task[Any] | None = None
+
+    async def opening(self) -> MediaStream | None:
+        """Read up to `start`; return the stream, or None if there was no start."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                async for text in self._socket:
+                    message = self._parse(text)
+                    if isinstance(message, from_twilio.Start):
+                        return self._opened(message)
+        except TimeoutError:
+            logger.warning("a socket said no start within %.0f s; closed", START_SECONDS)
+        except ConnectionClosed as closed:
+            logger.warning("a socket closed before its start: %s", closed)
+        return None
+
+    def _opened(self, start: from_twilio.Start) -> MediaStream:
+        self._last_message = time.monotonic()
+        stream = MediaStream(start, self._home, lead_seconds=self._lead_seconds)
+        stream.capture.append(start, self._last_message)
+        logger.info("stream %s started, call %s", stream.stream_sid, stream.call_sid)
+        return stream
+
+    async def run(self, stream: MediaStream, handler: Handler | None) -> None:
+        """Serve the stream until it ends, for whatever reason."""
+        loop = asyncio.get_running_loop()
+        self._runner = asyncio.current_task()
+        tasks = [loop.create_task(work) for work in (self._read(stream), self._write(stream))]
+        tasks += [loop.create_task(work) for work in (self._watch(stream), self._goodbye(stream))]
+        for task in tasks:
+            task.add_done_callback(self._check_ended)
+        end = StreamEnd("server stopped", "the server stopped")
+        try:
+            if handler is not None:
+                tasks.append(self._start_handler(stream, handler))
+            end = await self._ended
+        finally:
+            stream.end(end)
+            for task in tasks:
+                task.cancel()
+            _, stuck = await asyncio.wait(tasks, timeout=HANDLER_SECONDS)
+            if stuck:
+                logger.error("the handler of %s does not let itself be cancelled", stream)
+            await self._socket.close(1011 if end.reason == "handler" else 1000)
+
+    def stop(self) -> None:
+        """End the stream because the server stops."""
+        self._end(StreamEnd("server stopped", "the server stopped"))
+
+    def _check_ended(self, task: asyncio.Task[None]) -> None:
+        # None of ours raises; if one ever does, the stream must not live on without it.
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("a stream had to be ended", exc_info=error)
+            self._end(StreamEnd("lost", f"an error of this program: {error!r}"))
+
+    def _end(self, end: StreamEnd) -> None:
+        if not self._ended.done():
+            self._ended.set_result(end)
+
+    async def _read(self, stream: MediaStream) -> None:
+        try:
+            async for text in self._socket:
+                message = self._parse(text)
+                if message is None:
+                    continue
+                self._last_message = now = time.monotonic()
+                stream.receive(message, now)
+                if isinstance(message, from_twilio.Stop):
+                    self._end(StreamEnd("stop", "Twilio said stop"))
+                    return
+        except ConnectionClosed as closed:
+            # 1000, 1005 and 1006 all mean that the call is over (§2.3).  Nothing received after
+            # what we sent means that `websockets` itself closed, over a message it could not take.
+            if closed.sent is not None and closed.rcvd is None:
+                detail = f"a message broke the rules; the socket was closed: {closed.sent}"
+                self._end(StreamEnd("lost", detail))
+                return
+        code = self._socket.close_code
+        if code == CloseCode.ABNORMAL_CLOSURE:
+            self._end(StreamEnd("lost", f"the connection broke without a goodbye ({code:d})"))
+        else:
+            self._end(StreamEnd("far end", f"the far end closed the socket ({code})"))
+
+    def _parse(self, text: str | bytes) -> from_twilio.Message | None:
+        try:
+            message = from_twilio.parse(text)
+        except RemoteProtocolError as error:
+            logger.warning("a message was not understood and is ignored: %s", error)
+            return None
+        if isinstance(message, from_twilio.Unknown):
+            logger.warning("unknown event %r, kept in the capture", message.event)
+        return message
+
+    async def _write(self, stream: MediaStream) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                texts = list(itertools.islice(_texts(stream), FAIRNESS))
+                if texts:
+                    await self._send(texts)
+                if len(texts) == FAIRNESS:
+                    await asyncio.sleep(0)
+                    continue
+                seconds = stream.wait_seconds()
+                alarm = None if seconds is None else loop.call_later(seconds, stream.outgoing.set)
+                await stream.outgoing.wait()
+                stream.outgoing.clear()
+                if alarm is not None:
+                    alarm.cancel()
+        except ConnectionClosed:
+            return  # the reader finds the same, and says which end it was
+
+    async def _send(self, texts: list[str]) -> None:
+        # What is sent together goes out in one write: a system call costs more than a message.
+        async with self._socket.send_context():
+            for text in texts:
+                self._socket.protocol.send_text(text.encode())
+            self._socket.transport.write(b"".join(self._socket.protocol.data_to_send()))
+
+    async def _watch(self, stream: MediaStream) -> None:
+        # Streams sometimes die with neither stop nor Close (§2.3), so silence ends them too.
+        pause = min(1.0, self._dead_after / 4)
+        while True:
+            await asyncio.sleep(pause)
+            stream.let_time_pass()
+            silent = time.monotonic() - self._last_message
+            if silent > self._dead_after:
+                detail = f"nothing arrived for {silent:.0f} s"
+                self._end(StreamEnd("silent", detail))
+                return
+
+    async def _goodbye(self, stream: MediaStream) -> None:
+        await stream.close_wanted.wait()
+        await stream.heard_out()
+        self._end(StreamEnd("closed", "closed here"))
+
+    def _start_handler(self, stream: MediaStream, handler: Handler) -> asyncio.Task[None]:
+        loop = asyncio.get_running_loop()
+        if is_async(handler):
+            return loop.create_task(self._run_async(stream, handler))
+        failed: asyncio.Future[BaseException | None] = loop.create_future()
+        thread = threading.Thread(
+            target=_run_on_thread,
+            args=(handler, stream, loop, failed),
+            name=f"handler of {stream.stream_sid}",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            failed.set_result(_no_thread(error))
+        return loop.create_task(self._await_thread(stream, failed))
+
+    async def _run_async(self, stream: MediaStream, handler: Handler) -> None:
+        try:
+            await handler(stream)
+        except BaseException as error:
+            # It is anybody's code.  SystemExit and KeyboardInterrupt would end the loop of all
+            # streams, and a CancelledError would vanish: only what we asked for goes on.
+            if self._asked_for(error):
+                raise
+            self._handler_failed(stream, error)
+
+    def _asked_for(self, error: BaseException) -> bool:
+        """Whether `error` is how we end a handler, rather than how it ended by itself."""
+        if isinstance(error, GeneratorExit):  # from Python, for a coroutine whose loop is gone
+            return not self._home.is_current()
+        if not isinstance(error, asyncio.CancelledError):
+            return False
+        return self._ended.done() or (self._runner is not None and self._runner.cancelling() > 0)
+
+    async def _await_thread(
+        self, stream: MediaStream, failed: asyncio.Future[BaseException | None]
+    ) -> None:
+        error = await failed
+        if error is not None:
+            self._handler_failed(stream, error)
+
+    def _handler_failed(self, stream: MediaStream, error: BaseException) -> None:
+        stream.handler_error = error
+        logger.error("the handler of stream %s failed", stream.stream_sid, exc_info=error)
+        self._end(StreamEnd("handler", f"the handler raised {error_text(error)}"))
+
+
+def _texts(stream: MediaStream) -> Iterator[str]:
+    while (message := stream.next_message()) is not None:
+        yield message.to_json()
+
+
+def is_async(handler: Handler) -> bool:
+    """Whether calling `handler` gives a coroutine."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+        getattr(handler, "__call__", None)  # noqa: B004 - asked of the object's class, not whether
+    )
+
+
+def _run_on_thread(
+    handler: Handler,
+    stream: MediaStream,
+    loop: asyncio.AbstractEventLoop,
+    failed: asyncio.Future[BaseException | None],
+) -> None:
+    error: BaseException | None = None
+    try:
+        _refuse_coroutine(handler(stream))
+    except BaseException as raised:  # noqa: BLE001 - a thread has nobody above it to tell
+        error = raised
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the server has long stopped
+        loop.call_soon_threadsafe(_report, failed, error)
+
+
+def _no_thread(error: RuntimeError) -> TwistreamError:
+    failure = TwistreamError(
+        f"no thread could be started for the handler: {error}",
+        consequence="Nobody answers the caller, so the stream is closed",
+        fix="Make the handler `async def`, which needs no thread, or end other threads",
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _refuse_coroutine(returned: object) -> None:
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise TypeError(
+            "the handler is an ordinary function and returned a coroutine, which nobody awaits; "
+            "make it `async def`"
+        )
+
+
+def _report(failed: asyncio.Future[BaseException | None], error: BaseException | None) -> None:
+    if not failed.done():
+        failed.set_result(error)

@@ -1,0 +1,122 @@
+"""A quick tunnel of Cloudflare's: the program `cloudflared`, no account, another name each time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+
+from twistream_kit.errors import TunnelError
+from twistream_kit.live.process.process import ChildProcess
+
+PROGRAM = "cloudflared"
+
+OPEN_SECONDS = 15.0
+"""How long it may take to get an address and to connect."""
+
+# Log lines as reported in cloudflare/cloudflared issues #456, #555, #946, #972; the address of the
+# service itself stands in its error messages and is not ours.
+_ADDRESS = re.compile(r"https://(?!api\.)[a-z0-9-]+\.trycloudflare\.com\b")
+_CONNECTED = re.compile(r"Registered tunnel connection|Connection \S+ registered")
+_FAILURES = (
+    (
+        re.compile(r"429 Too Many Requests|error code: 1015"),
+        "Cloudflare gives no more quick tunnels for now (429 Too Many Requests)",
+        "Wait some minutes, or use another way: ngrok, or TWISTREAM_PUBLIC_URL",
+    ),
+    (
+        re.compile(r"dial tcp|no such host|i/o timeout|network is unreachable|failed to dial"),
+        "cloudflared does not reach Cloudflare",
+        "Check the network: https to api.trycloudflare.com, and port 7844 outwards (UDP or TCP)",
+    ),
+    (
+        re.compile(r"failed to (?:unmarshal|parse|request) quick Tunnel"),
+        "Cloudflare gave no quick tunnel",
+        "Try again in some minutes, or use another way: ngrok, or TWISTREAM_PUBLIC_URL",
+    ),
+)
+
+# Each of them would make it serve another tunnel than the one that is asked for.
+_LEADING_ASTRAY = (
+    "TUNNEL_CONFIG", "TUNNEL_CRED_CONTENTS", "TUNNEL_CRED_FILE", "TUNNEL_HELLO_WORLD",
+    "TUNNEL_HOSTNAME", "TUNNEL_ID", "TUNNEL_NAME", "TUNNEL_TOKEN", "TUNNEL_TOKEN_FILE",
+    "TUNNEL_UNIX_SOCKET", "TUNNEL_URL",
+)  # fmt: skip
+
+
+def is_installed() -> bool:
+    """Whether `cloudflared` is on the PATH."""
+    return shutil.which(PROGRAM) is not None
+
+
+class CloudflaredTunnel:
+    """A quick tunnel, ``https://some-words.trycloudflare.com``.
+
+    Args:
+        open_seconds: How long it may take to get an address and to connect.
+    """
+
+    name = "cloudflared"
+    settles_within = 20.0
+
+    def __init__(self, *, open_seconds: float = OPEN_SECONDS) -> None:
+        self._open_seconds = open_seconds
+        self._child: ChildProcess | None = None
+
+    async def open(self, origin: str) -> str:
+        """Start the program, wait for its address and for its connection."""
+        program = shutil.which(PROGRAM)
+        if program is None:
+            raise TunnelError(
+                "cloudflared is not on the PATH",
+                fix="Install it (one program: github.com/cloudflare/cloudflared), or use ngrok",
+            )
+        # A config.yml in its usual places would rule over --url; an empty one does not.
+        command = [program, "tunnel", "--config", os.devnull, "--no-autoupdate"]
+        child = self._child = ChildProcess(
+            [*command, "--url", f"http://{origin}"],
+            environment=dict.fromkeys(_LEADING_ASTRAY),
+        )
+        await child.start()
+        try:
+            async with asyncio.timeout(self._open_seconds):
+                address = await child.find(_ADDRESS)
+                connected = await child.find(_CONNECTED)
+        except TimeoutError:
+            raise self._failed(
+                f"cloudflared was not ready within {self._open_seconds:g} s"
+            ) from None
+        if address is None or connected is None:
+            raise self._failed("cloudflared ended before it was ready")
+        return address[0]
+
+    async def death(self) -> str:
+        """Wait until the program ends; return why, by its last line."""
+        if self._child is None:
+            return "cloudflared was not started"
+        code = await self._child.exited
+        return f"cloudflared ended (exit code {code}): {_last(self._child.lines)}"
+
+    async def close(self) -> None:
+        """End the program."""
+        if self._child is not None:
+            await self._child.end()
+
+    def _failed(self, problem: str) -> TunnelError:
+        lines = self._child.lines if self._child is not None else []
+        text = "\n".join(lines)
+        fix = "Try again, or use another way: ngrok, or TWISTREAM_PUBLIC_URL"
+        for pattern, words, remedy in _FAILURES:
+            if pattern.search(text):
+                problem, fix = words, remedy
+                break
+        return TunnelError(
+            f"{problem}; its last line: {_last(lines)}",
+            consequence="There is no public address",
+            fix=fix,
+        )
+
+
+def _last(lines: list[str]) -> str:
+    return lines[-1].rstrip(".") if lines else "it said nothing"

@@ -1,0 +1,203 @@
+"""ngrok, by its SDK, which gives one `ValueError` for whatever went wrong and quotes the token."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import importlib.util
+import logging
+import re
+import threading
+from typing import Any
+
+from twistream_kit.errors import TunnelError
+from twistream_kit.live.settings.secret import Secret
+
+logger = logging.getLogger("twistream_kit.live")
+
+OPEN_SECONDS = 10.0
+"""How long connecting may take; with no way out the SDK tries for ever."""
+
+CLOSE_SECONDS = 2.0
+
+EXIT_PAUSE_SECONDS = 0.05
+"""An interpreter that exits within 20 ms of a failed connect can crash in the SDK's threads."""
+
+# Numbers and meanings as in ngrok.com/docs/errors; the words are for what bears no number.
+_FAILURES = (
+    (
+        {105, 106, 107},
+        r"authentication failed|authtoken",
+        "ngrok refuses the authtoken",
+        "Copy it anew from dashboard.ngrok.com/get-started/your-authtoken into NGROK_AUTHTOKEN",
+    ),
+    (
+        {108, 324, 348},
+        r"simultaneous|limited to",
+        "a limit of this ngrok account is reached",
+        "Close other tunnels of the account, or use another way: cloudflared",
+    ),
+    (
+        {334},
+        r"already online",
+        "the domain is in use by another tunnel",
+        "Close the other one, or take another NGROK_DOMAIN",
+    ),
+    (
+        {320, 354, 7117},
+        r"reserved",
+        "the domain of NGROK_DOMAIN does not belong to this ngrok account",
+        "Take one from dashboard.ngrok.com/domains, or leave NGROK_DOMAIN away",
+    ),
+    (
+        set[int](),
+        r"tcp connection|dns|resolve|connect|tls|timed? ?out",
+        "ngrok is not reached",
+        "Check the network: connect.ngrok-agent.com, port 443; or use another way: cloudflared",
+    ),
+)
+
+_exit_pause = threading.Lock()
+
+
+def is_installed() -> bool:
+    """Whether the package `ngrok` can be imported."""
+    return importlib.util.find_spec("ngrok") is not None
+
+
+class NgrokTunnel:
+    """An https endpoint of ngrok's.
+
+    Args:
+        token: The account's authtoken.
+        domain: A name of the account's; empty for any.
+        server_addr: Where ngrok's service is, ``host:port``; None for the usual place.
+        open_seconds: How long connecting may take.
+    """
+
+    name = "ngrok"
+    settles_within = 10.0
+
+    def __init__(
+        self,
+        token: Secret,
+        *,
+        domain: str = "",
+        server_addr: str | None = None,
+        open_seconds: float = OPEN_SECONDS,
+    ) -> None:
+        self._token, self._domain = token, domain
+        self._server_addr, self._open_seconds = server_addr, open_seconds
+        self._session: Any = None
+        self._listener: Any = None
+        self._stopped: asyncio.Future[str] | None = None
+
+    async def open(self, origin: str) -> str:
+        """Connect to ngrok and have an endpoint lead to `origin`."""
+        if not is_installed():
+            raise TunnelError(
+                "the package ngrok is not installed",
+                fix="Say pip install 'twistream-kit[tunnel]', or use another way: cloudflared",
+            )
+        _pause_at_exit()
+        self._stopped = asyncio.get_running_loop().create_future()
+        said = ""
+        try:
+            async with asyncio.timeout(self._open_seconds):
+                self._session = await self._builder().connect()
+                self._listener = await self._endpoint().listen_and_forward(f"http://{origin}")
+            return str(self._listener.url())
+        except TimeoutError:
+            said = f"timed out after {self._open_seconds:g} s"
+        except (ValueError, RuntimeError) as error:
+            said = scrub(" ".join(map(str, error.args)), self._token)
+        # Outside the handler: the SDK's error quotes the token, and would hang on to ours.
+        raise in_words(said)
+
+    async def death(self) -> str:
+        """Wait until ngrok ends the session, or its forwarding ends; return why."""
+        if self._listener is None or self._stopped is None:
+            return "ngrok was not connected"
+        joining = asyncio.ensure_future(_joined(self._listener))
+        try:
+            await asyncio.wait((joining, self._stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            joining.cancel()
+        if self._stopped.done():
+            return self._stopped.result()
+        return scrub(f"ngrok ended the tunnel: {joining.result()}", self._token)
+
+    async def close(self) -> None:
+        """Close the session; the endpoint goes with it."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await session.close()
+        except (TimeoutError, ValueError, RuntimeError):
+            logger.warning("ngrok did not take the goodbye; its tunnel ends with the connection")
+
+    def _builder(self) -> Any:
+        import ngrok
+
+        builder = ngrok.SessionBuilder().authtoken(self._token.reveal())
+        if self._server_addr is not None:
+            builder = builder.server_addr(self._server_addr)
+        loop, stopped, token = asyncio.get_running_loop(), self._stopped, self._token
+
+        def disconnected(_: str, why: str) -> None:
+            logger.warning("the connection to ngrok broke and is made again: %s", scrub(why, token))
+
+        def stop() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+                loop.call_soon_threadsafe(_settle, stopped, "ngrok was stopped from its dashboard")
+
+        return builder.handle_disconnection(disconnected).handle_stop_command(stop)
+
+    def _endpoint(self) -> Any:
+        builder = self._session.http_endpoint()
+        return builder.domain(self._domain) if self._domain else builder
+
+
+def in_words(said: str) -> TunnelError:
+    """Return the error for what the SDK said, once that is scrubbed."""
+    number = re.search(r"ERR_NGROK_(\d+)", said)
+    for numbers, pattern, words, remedy in _FAILURES:
+        # A number is the whole truth: the text of 320 speaks of authtokens too.
+        if int(number[1]) in numbers if number else re.search(pattern, said, re.IGNORECASE):
+            problem, fix = words, remedy
+            break
+    else:
+        problem, fix = "ngrok opened no tunnel", "Try again, or use another way: cloudflared"
+    return TunnelError(
+        f"{problem}; ngrok said: {said.rstrip('.') or 'nothing'}",
+        consequence="There is no public address",
+        fix=fix,
+    )
+
+
+def scrub(said: str, token: Secret) -> str:
+    """Return a text of the SDK's on one line, without the token, or what looks like one."""
+    text = said.replace(token.reveal(), "…") if token.reveal() else said
+    return re.sub(r"(?i)(authtoken:\s*)\S+", r"\1…", " ".join(text.split()))
+
+
+async def _joined(listener: Any) -> str:
+    try:
+        await listener.join()
+    except (ValueError, RuntimeError) as error:
+        return " ".join(str(part) for part in error.args)
+    return "its forwarding is over"
+
+
+def _settle(future: asyncio.Future[str] | None, words: str) -> None:
+    if future is not None and not future.done():
+        future.set_result(words)
+
+
+def _pause_at_exit() -> None:
+    # Held for good: once in the life of this process is enough.
+    if _exit_pause.acquire(blocking=False):
+        atexit.register(threading.Event().wait, EXIT_PAUSE_SECONDS)

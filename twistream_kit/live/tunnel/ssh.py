@@ -1,0 +1,195 @@
+"""``ssh -R``: a port of a host that the world reaches, or of a service, leads to this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Sequence
+
+from twistream_kit.errors import SettingsError, TunnelError
+from twistream_kit.live.process.process import ChildProcess
+from twistream_kit.live.tunnel.provider import check_url
+
+OPEN_SECONDS = 15.0
+"""How long logging in and forwarding may take."""
+
+REMOTE_PORT = 8080
+"""Where the host listens for its own proxy, unless told otherwise."""
+
+SERVICE_PORT = 80
+"""What services such as localhost.run want to be asked for."""
+
+# ssh says that a fixed port is forwarded only when asked to be talkative (-v).
+_CHATTER = re.compile(
+    r"^(?:debug\d: |OpenSSH_|Authenticated to |Allocated port |Transferred: |Bytes per second: )"
+)
+_FORWARDED = re.compile(r"remote forward success for: listen")
+_ALLOCATED = re.compile(r"Allocated port (\d+) for remote forward")
+# localhost.run; serveo.net; pinggy.io, which prints the bare address.
+_ADDRESS = re.compile(
+    r"(?:tunneled with tls termination, |Forwarding HTTP traffic from |^\s*)"
+    r"(https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)/?\s*$"
+)
+_FAILURES = (
+    (
+        r"Permission denied",
+        "{host} refuses the login",
+        "Add the key with ssh-add, or name it: ssh_options=('-i', 'path/to/key')",
+    ),
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "{host} shows another host key than before",
+        "Find out why before going on; then `ssh-keygen -R` takes the old key away",
+    ),
+    (
+        r"Host key verification failed|host key is known for",
+        "the host key of {host} is not known here",
+        "Connect once with `ssh {host}` in a terminal and compare the key",
+    ),
+    (
+        r"Could not resolve hostname",
+        "the name {host} is not known",
+        "Check the spelling and the network",
+    ),
+    (
+        r"remote port forwarding failed|administratively prohibited",
+        "{host} does not forward its port {port}",
+        "It is in use there, or the host allows none: try another remote_port, or 0 for a free one",
+    ),
+    (
+        r"Connection refused|timed out|No route to host|Network is unreachable",
+        "{host} does not answer",
+        "Check the name, the port (ssh_options=('-p', '2222')) and the network",
+    ),
+)
+_LARGEST_CODE_OF_A_SIGNAL = 128 + 64
+
+
+class SshTunnel:
+    """A remote forward of OpenSSH's client.
+
+    Args:
+        host: ``user@host``, or a name from ``~/.ssh/config``.
+        url: The public address of what listens there, ``https://example.com``; ``{port}`` in it
+            stands for the port that the host chose.  None for a service that tells its address.
+        remote_port: The port on the host; 0 lets the host choose.
+        options: More arguments for ssh, such as ``("-p", "2222", "-i", "key")``; they go before
+            ours and therefore win.
+        open_seconds: How long logging in and forwarding may take.
+
+    Raises:
+        SettingsError: If `host` or `url` cannot be used.
+    """
+
+    name = "ssh"
+    settles_within = 10.0
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        url: str | None = None,
+        remote_port: int | None = None,
+        options: Sequence[str] = (),
+        open_seconds: float = OPEN_SECONDS,
+    ) -> None:
+        _check_host(host)
+        if remote_port is None:
+            remote_port = SERVICE_PORT if url is None else 0 if "{port}" in url else REMOTE_PORT
+        if not 0 <= remote_port <= 65535:
+            raise ValueError(f"remote_port is {remote_port}; it is from 1 to 65535, or 0")
+        if url is not None:
+            check_url(url.replace("{port}", "1"))
+        self._host, self._url, self._port = host, url, remote_port
+        self._options, self._open_seconds = list(options), open_seconds
+        self._child: ChildProcess | None = None
+
+    async def open(self, origin: str) -> str:
+        """Log in, have the port forwarded, find out the address."""
+        child = self._child = ChildProcess(self._command(origin), noise=_CHATTER)
+        await child.start()
+        try:
+            async with asyncio.timeout(self._open_seconds):
+                address = await self._address(child)
+        except TimeoutError:
+            silence = f"ssh {self._host} was not ready within {self._open_seconds:g} s"
+            raise self._failed(silence) from None
+        if address is None:
+            raise self._failed(f"ssh {self._host} ended before it was ready")
+        return address.rstrip("/")
+
+    async def death(self) -> str:
+        """Wait until ssh ends; return why, by its last line."""
+        if self._child is None:
+            return "ssh was not started"
+        code = await self._child.exited
+        how = (
+            f"was killed (signal {code - 128})"
+            if 128 < code <= _LARGEST_CODE_OF_A_SIGNAL
+            else f"ended (exit code {code})"
+        )
+        lines = self._child.lines
+        return f"ssh {self._host} {how}" + (f": {_last(lines)}" if lines else "")
+
+    async def close(self) -> None:
+        """End ssh."""
+        if self._child is not None:
+            await self._child.end()
+
+    async def _address(self, child: ChildProcess) -> str | None:
+        if self._url is None:
+            told = await child.find(_ADDRESS)
+            return told and told[1]
+        said = await child.find(_FORWARDED if self._port else _ALLOCATED)
+        return said and self._url.replace("{port}", str(self._port or said[1]))
+
+    def _command(self, origin: str) -> list[str]:
+        program = shutil.which("ssh")
+        if program is None:
+            raise TunnelError(
+                "there is no program ssh on the PATH",
+                fix="Install OpenSSH's client, or use another way: ngrok or cloudflared",
+            )
+        ours = [
+            "BatchMode=yes",  # it must never ask: nobody would see the question
+            "ConnectTimeout=10",
+            "ControlPath=none",  # a shared connection would keep the forward after our end
+            "ExitOnForwardFailure=yes",
+            "ServerAliveCountMax=3",
+            "ServerAliveInterval=5",
+        ]
+        # A service tells its address in a session, which -N would not open.
+        session = ["-T"] if self._url is None else ["-T", "-N"]
+        forward = ["-v", "-R", f"{self._port}:{origin}"]
+        options = [part for option in ours for part in ("-o", option)]
+        return [program, *self._options, *session, *options, *forward, "--", self._host]
+
+    def _failed(self, problem: str) -> TunnelError:
+        lines = self._child.lines if self._child is not None else []
+        text, fix = "\n".join(lines), f"Try `ssh {self._host}` in a terminal"
+        for pattern, words, remedy in _FAILURES:
+            if re.search(pattern, text):
+                problem = words.format(host=self._host, port=self._port)
+                fix = remedy.format(host=self._host)
+                break
+        return TunnelError(
+            f"{problem}; ssh said: {_last(lines)}",
+            consequence="There is no public address",
+            fix=fix,
+        )
+
+
+def _check_host(host: str) -> None:
+    # A host that begins with a dash would be an option, and one may run a program.
+    if host and not host.startswith("-") and host.isprintable() and " " not in host:
+        return
+    raise SettingsError(
+        f"ssh={host!r} is not the name of a host",
+        consequence="ssh would take it for something else",
+        fix="Say ssh='user@host'",
+    )
+
+
+def _last(lines: list[str]) -> str:
+    return lines[-1].rstrip(".") if lines else "nothing"

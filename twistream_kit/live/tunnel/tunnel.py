@@ -1,0 +1,267 @@
+"""A public address for a server, and the proof that it leads to this very process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from twistream_kit.errors import SettingsError, TunnelError, TwistreamError
+from twistream_kit.live.server.probe import prove
+from twistream_kit.live.server.reachable import Reachable
+from twistream_kit.live.settings.settings import Settings
+from twistream_kit.live.tunnel.provider import Provider, StaticAddress
+from twistream_kit.live.tunnel.tunnel_choice import Wanted, choose
+from twistream_kit.live.tunnel.tunnel_watch import SERVER_STOPPED, end_of
+from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
+from twistream_kit.protocol.signature import without_user
+from twistream_kit.protocol.stream_address import is_loopback
+
+logger = logging.getLogger("twistream_kit.live")
+
+_LISTENING_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not bound
+
+
+class Tunnel:
+    """A public address; an async context manager that sets and resets `server.public_url`.
+
+    It is watched while it is open: when the provider dies, the server is told, and `trouble` says
+    why.  When the server stops, the tunnel closes too, as its port may soon be somebody else's.
+    Leaving ends all that was started for it, also after a failed or interrupted entering.
+
+    Args:
+        server: The server to lead to.
+        provider: Where the address comes from; None if none is to be had.
+        fallback: What is taken when `provider` is None or fails.
+        why_not: Why there is no provider, in words.
+
+    Attributes:
+        start_seconds: How long `kit.start` is to wait for it.
+    """
+
+    start_seconds = 45.0
+
+    def __init__(
+        self,
+        server: Reachable,
+        provider: Provider | None,
+        *,
+        fallback: StaticAddress | None = None,
+        why_not: str = "",
+    ) -> None:
+        self._server = server
+        self._wanted, self._fallback, self._why_not = provider, fallback, why_not
+        self._home = HomeLoop("the tunnel")
+        self._open: Provider | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._url: str | None = None
+        self._trouble = self._fallback_reason = ""
+        self._ended: Pending[str] = Pending()
+
+    @property
+    def provider(self) -> str:
+        """Where the address comes from: the provider's name."""
+        provider = self._open or self._wanted or self._fallback
+        return provider.name if provider is not None else ""
+
+    @property
+    def public_url(self) -> str | None:
+        """The address, once proved and while it is open; else None."""
+        return self._url
+
+    @property
+    def fallback_reason(self) -> str:
+        """Why this is the fallback and not a public address; empty if it is none."""
+        return self._fallback_reason
+
+    @property
+    def trouble(self) -> str:
+        """Why the address is gone, though nobody closed the tunnel; else empty."""
+        return self._trouble
+
+    @property
+    def ended(self) -> Pending[str]:
+        """Done when the tunnel is over: why, in words, or ``"closed"``."""
+        return self._ended
+
+    def __repr__(self) -> str:
+        if self._url is None:
+            state = f"gone: {self._trouble}" if self._trouble else "not open"
+            return f"<Tunnel ({self.provider}): {state}>"
+        state = without_user(self._url)
+        if self._server.public_url != self._url:
+            state += f"; not used, the server's address is {_shown(self._server.public_url)}"
+        if self._fallback_reason:
+            state += f"; {self._fallback_words()}"
+        return f"<Tunnel ({self.provider}): {state}>"
+
+    async def __aenter__(self) -> Self:
+        self._home.enter()
+        if self._ended.done():
+            self._ended = self._home.pending()
+        self._trouble = self._fallback_reason = ""
+        try:
+            url = await self._open_one()
+            self._server.public_url = self._url = url
+        except BaseException:
+            await self._close("it could not be opened")
+            raise
+        if self._fallback_reason:
+            logger.warning("%s: %s", self._fallback_words(), without_user(url))
+        else:
+            logger.info("the public address %s leads here (%s)", without_user(url), self.provider)
+        self._watch = asyncio.create_task(self._watching(), name="watching a tunnel")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._close("closed")
+
+    async def _open_one(self) -> str:
+        why_not = self._why_not
+        if self._wanted is not None:
+            try:
+                return await self._open_and_prove(self._wanted)
+            except TwistreamError as error:
+                if self._fallback is None:
+                    raise
+                why_not = f"{self._wanted.name}: {error.problem}"
+                await self._wanted.close()
+        if self._fallback is None:
+            raise TunnelError("this tunnel has no provider", fix="Make it with open_tunnel(…)")
+        self._fallback_reason = why_not
+        return await self._open_and_prove(self._fallback)
+
+    async def _open_and_prove(self, provider: Provider) -> str:
+        self._open = provider
+        url = await provider.open(_origin(self._server))
+        proof = asyncio.ensure_future(
+            prove(url, self._server.nonce, settles_within=provider.settles_within)
+        )
+        death = asyncio.ensure_future(provider.death())
+        try:
+            await asyncio.wait((proof, death), return_when=asyncio.FIRST_COMPLETED)
+            if not proof.done():
+                raise TunnelError(
+                    f"the tunnel opened and went: {await death}",
+                    consequence="There is no public address",
+                    fix="Try again",
+                )
+            await proof
+        finally:
+            await end_tasks({proof, death})
+        return url
+
+    async def _watching(self) -> None:
+        if self._open is None or self._url is None:
+            return
+        why = await end_of(self._open, self._server)
+        self._trouble = why
+        if why == SERVER_STOPPED:
+            logger.info("the tunnel to %s is closed: %s", without_user(self._url), why)
+            self._take_address_back()
+        elif self._server.public_url == self._url:
+            self._server.lose_public_url(why)
+        else:
+            logger.error("the tunnel to %s is gone: %s", without_user(self._url), why)
+        self._url = None
+        await self._open.close()
+        fulfil(self._ended, why)
+
+    def _take_address_back(self) -> None:
+        if self._url is not None and self._server.public_url == self._url:
+            self._server.public_url = None
+
+    async def _close(self, why: str) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            await end_tasks({watch})
+        self._take_address_back()
+        self._url = None
+        provider, self._open = self._open, None
+        try:
+            if provider is not None:
+                await provider.close()
+        finally:
+            await self._home.leave()
+            fulfil(self._ended, self._trouble or why)
+
+    def _fallback_words(self) -> str:
+        reach = "from this machine only" if is_loopback(self._url or "") else "in its place"
+        return f"no public address: {self._fallback_reason.rstrip('.')}; this one works {reach}"
+
+
+def open_tunnel(
+    server: Reachable,
+    provider: str = "auto",
+    *,
+    url: str | None = None,
+    fallback_url: str | None = None,
+    ssh: str | None = None,
+    remote_port: int | None = None,
+    ssh_options: Sequence[str] = (),
+    unsigned: bool = False,
+    settings: Settings | None = None,
+) -> Tunnel:
+    """Give `server` a public address: ``tunnel = kit.start(kit.open_tunnel(server))``.
+
+    On entering, the address is proved: ``/health`` asked through it must answer with what only
+    this process knows.
+
+    Args:
+        server: A `StreamServer` or an `Inspector` that runs when the tunnel is entered.
+        provider: ``"static"`` for an address that leads here already (your own proxy, a domain,
+            Codespaces); ``"ngrok"``; ``"cloudflared"``; ``"ssh"``; ``"auto"`` takes the first to
+            be had of ``TWISTREAM_PUBLIC_URL``, ngrok where ``NGROK_AUTHTOKEN`` is set and its
+            package installed, and cloudflared where it is on the PATH.
+        url: The address, for ``"static"``: ``https://example.com``; for ``"ssh"`` to a host of
+            yours, that of what listens there, in which ``{port}`` stands for the port.
+        fallback_url: An address to take when there is no other, or it fails, such as that of a
+            `LocalProxy`; the tunnel then says so in its repr and in the log.
+        ssh: ``user@host``, for ``"ssh"``; a service such as ``nokey@localhost.run`` needs no `url`.
+        remote_port: The port on that host, for ``"ssh"``: 8080 if not given, and 80 for a
+            service; 0 lets the host choose.
+        ssh_options: More arguments for ssh: ``("-p", "2222", "-i", "key")``.
+        unsigned: Allow a server that checks no signatures.
+        settings: What `kit.settings` gave; None reads them.
+
+    Returns:
+        A tunnel that is not open yet.
+
+    Raises:
+        TunnelError: If the server lets anybody in, or there is no way to be had; on entering, if
+            the address cannot be had or does not lead here.
+        SettingsError: If what the provider needs is missing or malformed.
+        ValueError: If `remote_port` is out of range.
+    """
+    if not server.checks_signatures and not unsigned:
+        raise TunnelError(
+            "this server checks no signatures",
+            consequence="Anyone who finds the address could play into your call",
+            fix=f"Make it with {type(server).__name__}(auth_token=…), or say unsigned=True",
+        )
+    fallback = None if fallback_url is None else StaticAddress(fallback_url, source="fallback_url")
+    wanted = Wanted(provider, url, ssh, remote_port, ssh_options, settings)
+    try:
+        return Tunnel(server, choose(wanted), fallback=fallback)
+    except (TunnelError, SettingsError) as error:
+        if fallback is None or provider != "auto":
+            raise
+        return Tunnel(server, None, fallback=fallback, why_not=error.problem)
+
+
+def _shown(url: str | None) -> str:
+    return "none" if url is None else without_user(url)
+
+
+def _origin(server: Reachable) -> str:
+    parts = urlsplit(server.url)
+    host = _LISTENING_EVERYWHERE.get(parts.hostname or "", parts.hostname or "127.0.0.1")
+    return f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"
