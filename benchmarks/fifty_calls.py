@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from measuring import Companion, Figure, kept_off_the_first_core, percentile
 
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.simulator.debugger import Debugger
-from twistream_kit.simulator.leg import StreamLeg
-from twistream_kit.simulator.pacer import LatenessReport, Pacer
-from twistream_kit.simulator.stream_client import StreamClient
+from twistream_kit.simulator.model.debugger import Debugger
+from twistream_kit.simulator.stream.client import StreamClient
+from twistream_kit.simulator.stream.leg import StreamLeg
+from twistream_kit.simulator.stream.pacer import LatenessReport, Pacer
 
 FRAME = bytes(range(40, 200))[: from_twilio.FRAME_BYTES]
 LATE_SECONDS = 0.005

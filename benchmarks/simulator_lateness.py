@@ -13,7 +13,7 @@ from itertools import pairwise
 from measuring import Companion, Figure, kept_off_the_first_core
 
 from twistream_kit.protocol.twiml import connect_stream
-from twistream_kit.simulator.pacer import Lateness, LatenessReport
+from twistream_kit.simulator.stream.pacer import Lateness, LatenessReport
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 

@@ -10,7 +10,7 @@ from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.conversation import Conversation
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.marks import PlayOutcome
-from twistream_kit.simulator.leg import StreamLeg
+from twistream_kit.simulator.stream.leg import StreamLeg
 
 FRAME = b"\x2a" * FRAME_BYTES
 

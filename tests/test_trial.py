@@ -8,7 +8,7 @@ from support.waiting import eventually, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.simulator.assumptions import Behaviour
+from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE = "+15550100001"
@@ -64,8 +64,8 @@ async def test_on_an_older_trial_account_the_stream_works_after_a_key(trial):
 
 
 async def test_on_an_older_trial_account_nobody_hears_the_server_without_a_key(trial, monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.trial.TRIAL_ANNOUNCEMENT", "Any key.")
-    monkeypatch.setattr("twistream_kit.simulator.trial.TRIAL_KEY_SECONDS", 0.1)
+    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_ANNOUNCEMENT", "Any key.")
+    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_KEY_SECONDS", 0.1)
     twilio, phone, server, _ = await trial("announcement")
     assert await reported(server) == ["initiated", "ringing", "in-progress", "completed"]
     assert (server.streams, len(twilio.debugger)) == ((), 0)

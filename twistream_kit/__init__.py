@@ -93,10 +93,10 @@ if TYPE_CHECKING:
     from twistream_kit.protocol.marks import PlayOutcome as PlayOutcome
     from twistream_kit.protocol.objection import Objection as Objection
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
-    from twistream_kit.simulator.account import SimulatedAccount as SimulatedAccount
-    from twistream_kit.simulator.assumptions import Behaviour as Behaviour
+    from twistream_kit.simulator.model.assumptions import Behaviour as Behaviour
     from twistream_kit.simulator.phone import Phone as Phone
     from twistream_kit.simulator.report import CallReport as CallReport
+    from twistream_kit.simulator.rest.account import SimulatedAccount as SimulatedAccount
     from twistream_kit.simulator.simulate_call import simulate_call as simulate_call
     from twistream_kit.simulator.twilio import SimulatedTwilio as SimulatedTwilio
 
@@ -154,8 +154,8 @@ _HOMES = {
     "twistream_kit.diagnosis.sound": "review_sound",
     "twistream_kit.protocol.twiml": "connect_stream",
     "twistream_kit.diagnosis.twiml": "review_twiml",
-    "twistream_kit.simulator.account": "SimulatedAccount",
-    "twistream_kit.simulator.assumptions": "Behaviour",
+    "twistream_kit.simulator.rest.account": "SimulatedAccount",
+    "twistream_kit.simulator.model.assumptions": "Behaviour",
     "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.report": "CallReport",
     "twistream_kit.simulator.simulate_call": "simulate_call",
@@ -182,7 +182,7 @@ _SHOWN = {
     "twistream_kit.protocol.objection": "Objection Objections",
     "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
     "twistream_kit.protocol.code_tables": "TwilioCode",
-    "twistream_kit.simulator.debugger": "Debugger DebuggerEntry",
+    "twistream_kit.simulator.model.debugger": "Debugger DebuggerEntry",
     "twistream_kit.simulator.report": "CallReport",
 }
 """The classes that have a display in a notebook; `notebook.display` makes it."""

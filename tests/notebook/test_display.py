@@ -30,9 +30,9 @@ from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.codes import explain
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.objection import Objection, Objections
-from twistream_kit.simulator.debugger import Debugger
-from twistream_kit.simulator.pacer import LatenessReport
+from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
+from twistream_kit.simulator.stream.pacer import LatenessReport
 
 SID = "MZ" + "0" * 32
 EMPTY = f'{{"event":"media","streamSid":"{SID}","media":{{"payload":""}}}}'

@@ -1,7 +1,7 @@
 import pytest
 
-from twistream_kit.simulator.account import SimulatedAccount, agreeing
-from twistream_kit.simulator.assumptions import Behaviour
+from twistream_kit.simulator.model.assumptions import Behaviour
+from twistream_kit.simulator.rest.account import SimulatedAccount, agreeing
 
 SIX = tuple(f"+1555010000{digit}" for digit in range(6))
 

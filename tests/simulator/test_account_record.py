@@ -2,10 +2,10 @@ import threading
 
 import pytest
 
-from twistream_kit.simulator.account import SimulatedAccount
-from twistream_kit.simulator.account_record import AccountRecord
-from twistream_kit.simulator.numbers import ACCOUNT_NUMBERS, Sids
-from twistream_kit.simulator.refusal import Refusal
+from twistream_kit.simulator.model.numbers import ACCOUNT_NUMBERS, Sids
+from twistream_kit.simulator.rest.account import SimulatedAccount
+from twistream_kit.simulator.rest.account_record import AccountRecord
+from twistream_kit.simulator.rest.errors import Refusal
 
 ALICE = "+15550100001"
 OWN, OTHER = ACCOUNT_NUMBERS

@@ -3,8 +3,8 @@ import threading
 
 import pytest
 
-from twistream_kit.simulator.assumptions import Behaviour
-from twistream_kit.simulator.call import SimulatedCall
+from twistream_kit.simulator.call.call import SimulatedCall
+from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE, BOB = "+15550100001", "+15550100002"
@@ -239,7 +239,7 @@ async def test_broken_simulator_is_12400_and_the_call_fails(twilio, place, event
     async def breaks(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("twistream_kit.simulator.player.obtain", breaks)
+    monkeypatch.setattr("twistream_kit.simulator.call.player.obtain", breaks)
     reported = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     twilio.phone(ALICE)

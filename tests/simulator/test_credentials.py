@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.simulator.credentials import Credentials
-from twistream_kit.simulator.numbers import Sids
+from twistream_kit.simulator.model.numbers import Sids
+from twistream_kit.simulator.rest.credentials import Credentials
 
 OURS = Credentials.drawn(Sids())
 

@@ -3,7 +3,7 @@
 import threading
 
 from twistream_kit.diagnosis.message import review
-from twistream_kit.simulator.debugger import Debugger
+from twistream_kit.simulator.model.debugger import Debugger
 
 SID = "MZ" + "0" * 32
 OTHER = "MZ" + "1" * 32

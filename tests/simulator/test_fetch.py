@@ -7,10 +7,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from twistream_kit.simulator import fetch
-from twistream_kit.simulator.documents import script_of
-from twistream_kit.simulator.fetch import Page, WebClient
-from twistream_kit.simulator.twiml_reader import TwimlFault
+from twistream_kit.simulator.call import web as fetch
+from twistream_kit.simulator.call.documents import script_of
+from twistream_kit.simulator.call.twiml import TwimlFault
+from twistream_kit.simulator.call.web import Page, WebClient
 
 TOKEN = "12345"
 

@@ -14,10 +14,10 @@ import pytest
 from websockets.asyncio.server import serve
 
 from support.waiting import LIMIT_SECONDS, soon
-from twistream_kit.simulator.assumptions import SILENT_FRAME
-from twistream_kit.simulator.debugger import Debugger
-from twistream_kit.simulator.leg import StreamLeg
-from twistream_kit.simulator.stream_client import StreamClient, StreamFailed
+from twistream_kit.simulator.model.assumptions import SILENT_FRAME
+from twistream_kit.simulator.model.debugger import Debugger
+from twistream_kit.simulator.stream.client import StreamClient, StreamFailed
+from twistream_kit.simulator.stream.leg import StreamLeg
 
 SID = "MZ0123456789abcdef0123456789abcdef"
 CALL = "CA0123456789abcdef0123456789abcdef"
@@ -154,8 +154,8 @@ async def test_no_extension_is_offered_so_nothing_is_compressed():
 
 async def test_the_signature_is_hmac_sha1_over_the_url():
     """§2.2: the vector of the protocol notes for wss://example.com/media-stream."""
-    from twistream_kit.simulator.assumptions import Behaviour
-    from twistream_kit.simulator.handshake import read_url, sign
+    from twistream_kit.simulator.model.assumptions import Behaviour
+    from twistream_kit.simulator.stream.handshake import read_url, sign
 
     def signature(url):
         return sign("12345", read_url(url, Behaviour()).signed)
@@ -166,8 +166,8 @@ async def test_the_signature_is_hmac_sha1_over_the_url():
 
 def test_user_and_port_are_not_signed_and_a_bare_host_gets_a_slash():
     """§2.2, §10.25"""
-    from twistream_kit.simulator.assumptions import Behaviour
-    from twistream_kit.simulator.handshake import read_url
+    from twistream_kit.simulator.model.assumptions import Behaviour
+    from twistream_kit.simulator.stream.handshake import read_url
 
     def signed(url):
         return read_url(url, Behaviour()).signed

@@ -2,8 +2,8 @@
 
 import pytest
 
-from twistream_kit.simulator.assumptions import SILENT_FRAME, Behaviour
-from twistream_kit.simulator.handset import Handset, is_audible
+from twistream_kit.simulator.call.handset import Handset, is_audible
+from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
 
 TONE = bytes(range(0x20, 0x20 + 80)) * 2
 

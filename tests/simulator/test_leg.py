@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.simulator.assumptions import SILENT_FRAME, Behaviour
-from twistream_kit.simulator.leg import StreamLeg
+from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
+from twistream_kit.simulator.stream.leg import StreamLeg
 
 SID = "MZ" + "0" * 32
 CALL = "CA" + "0" * 32

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from twistream_kit.simulator.line import Line
+from twistream_kit.simulator.call.endpoint import Line
 
 ALICE = "+15550100001"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from twistream_kit.simulator.assumptions import SILENT_FRAME
-from twistream_kit.simulator.handset import Handset
-from twistream_kit.simulator.live_voice import MOST_FRAMES, WATCHED_FRAMES, LiveVoice
+from twistream_kit.simulator.call.handset import Handset
+from twistream_kit.simulator.call.live_voice import MOST_FRAMES, WATCHED_FRAMES, LiveVoice
+from twistream_kit.simulator.model.assumptions import SILENT_FRAME
 
 
 def frame(value):

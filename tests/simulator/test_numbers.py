@@ -1,6 +1,6 @@
 import pytest
 
-from twistream_kit.simulator.numbers import Sids, in_national_form, is_e164, require_e164
+from twistream_kit.simulator.model.numbers import Sids, in_national_form, is_e164, require_e164
 
 
 @pytest.mark.parametrize("number", ["+15550100001", "+4930123", "+493012345678901"])

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from support.clock import Clock
-from twistream_kit.simulator import pacer as pacer_module
-from twistream_kit.simulator.pacer import Lateness, Pacer
+from twistream_kit.simulator.stream import pacer as pacer_module
+from twistream_kit.simulator.stream.pacer import Lateness, Pacer
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.sending_pace import SendingPace
 from twistream_kit.protocol.objection import Objection
-from twistream_kit.simulator.pacer import LatenessReport
 from twistream_kit.simulator.report import CallReport
+from twistream_kit.simulator.stream.pacer import LatenessReport
 
 PUNCTUAL = LatenessReport(frames=500, p50_ms=1, p95_ms=1, p99_ms=1, max_ms=2, late=0)
 LATE = replace(PUNCTUAL, max_ms=300.0, late=50)

@@ -11,8 +11,8 @@ import pytest
 from twilio.rest import Client
 
 from support.sdk import refused
-from twistream_kit.simulator.assumptions import Behaviour
-from twistream_kit.simulator.http_client import LoopbackHttpClient
+from twistream_kit.simulator.model.assumptions import Behaviour
+from twistream_kit.simulator.rest.http_client import LoopbackHttpClient
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 TWIML = "<Response><Pause length='30'/></Response>"

@@ -13,9 +13,9 @@ from websockets.asyncio.server import serve
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused, LocalProtocolError
 from twistream_kit.protocol.signature import sign
-from twistream_kit.simulator.assumptions import Behaviour
-from twistream_kit.simulator.pacer import LatenessReport
+from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.simulate_call import simulate_call
+from twistream_kit.simulator.stream.pacer import LatenessReport
 
 SOUND = b"\x21" * 800  # 0.1 s
 
@@ -73,7 +73,7 @@ async def test_a_good_server_is_reported_as_ok():
 
 async def test_nothing_is_heard_after_hanging_up_however_slow_the_goodbye(monkeypatch):
     goodbye = 2.0
-    monkeypatch.setattr("twistream_kit.simulator.stream_client.CLOSE_WAIT_SECONDS", goodbye)
+    monkeypatch.setattr("twistream_kit.simulator.stream.client.CLOSE_WAIT_SECONDS", goodbye)
 
     async def deaf(connection, start):
         connection.transport.pause_reading()

@@ -11,10 +11,10 @@ from websockets.asyncio.server import serve
 
 from support.waiting import soon
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.simulator.assumptions import SILENT_FRAME, Behaviour
-from twistream_kit.simulator.debugger import Debugger
-from twistream_kit.simulator.leg import StreamLeg
-from twistream_kit.simulator.stream_client import StreamClient, StreamEnding, StreamFailed
+from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
+from twistream_kit.simulator.model.debugger import Debugger
+from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, StreamFailed
+from twistream_kit.simulator.stream.leg import StreamLeg
 
 SID = "MZ" + "0" * 32
 CALL = "CA" + "0" * 32
@@ -205,7 +205,7 @@ async def test_a_violation_of_websocket_is_31924_and_names_the_rule(frame, rule)
 
 
 async def test_a_server_that_closes_but_never_hangs_up_does_not_keep_the_stream(monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.stream_client.CLOSE_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("twistream_kit.simulator.stream.client.CLOSE_WAIT_SECONDS", 0.1)
     over = asyncio.Event()
 
     async def half_close(connection):
@@ -222,7 +222,7 @@ async def test_a_server_that_closes_but_never_hangs_up_does_not_keep_the_stream(
 
 
 async def test_a_server_that_ignores_the_close_is_dropped_after_the_limit(monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.stream_client.CLOSE_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("twistream_kit.simulator.stream.client.CLOSE_WAIT_SECONDS", 0.1)
 
     async def deaf(reader, writer):
         await answer_upgrade(reader, writer)
@@ -248,7 +248,7 @@ async def answer_upgrade(reader, writer):
 
 
 async def test_a_server_that_does_not_read_loses_the_callers_frames_with_31930(monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.stream_client._SLOW_READER_BYTES", 20_000)
+    monkeypatch.setattr("twistream_kit.simulator.stream.client._SLOW_READER_BYTES", 20_000)
 
     async def never_reads(reader, writer):
         await answer_upgrade(reader, writer)
@@ -368,7 +368,7 @@ async def test_a_name_that_nobody_knows_is_31904():
 
 
 async def test_a_server_that_says_nothing_is_31901(monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.handshake.HANDSHAKE_SECONDS", 0.1)
+    monkeypatch.setattr("twistream_kit.simulator.stream.handshake.HANDSHAKE_SECONDS", 0.1)
 
     async def silent(reader, writer):
         await asyncio.sleep(30)  # sleeps: stands for a server that does nothing

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from twistream_kit.errors import ServerStopped, WouldDeadlock
-from twistream_kit.simulator.assumptions import Behaviour
+from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE = "+15550100001"

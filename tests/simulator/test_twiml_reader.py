@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.simulator.twiml_reader import TwimlFault, read_twiml
-from twistream_kit.simulator.verbs import (
+from twistream_kit.simulator.call.twiml import TwimlFault, read_twiml
+from twistream_kit.simulator.call.verbs import (
     ConnectStream,
     Hangup,
     Next,

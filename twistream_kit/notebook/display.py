@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from twistream_kit.protocol.codes import TwilioCode
     from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
     from twistream_kit.protocol.objection import Objection
-    from twistream_kit.simulator.debugger import Debugger, DebuggerEntry
+    from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry
     from twistream_kit.simulator.report import CallReport
 
 MOST_PLAYED_SECONDS = 60
@@ -256,8 +256,8 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.capture.capture", "Capture"): show_capture,
     ("twistream_kit.live.preflight.check", "Checks"): show_checks,
     ("twistream_kit.live.settings.settings", "Settings"): show_settings,
-    ("twistream_kit.simulator.debugger", "Debugger"): show_debugger,
-    ("twistream_kit.simulator.debugger", "DebuggerEntry"): show_debugger_entry,
+    ("twistream_kit.simulator.model.debugger", "Debugger"): show_debugger,
+    ("twistream_kit.simulator.model.debugger", "DebuggerEntry"): show_debugger_entry,
     ("twistream_kit.simulator.report", "CallReport"): show_call_report,
 }
 """Where each displayed class is defined, under what name, and what shows it."""

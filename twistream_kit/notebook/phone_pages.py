@@ -22,8 +22,8 @@ from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.live.worker import on_worker
 from twistream_kit.notebook.widget_page import NUMBER, Page
 from twistream_kit.notebook.widget_socket import Channel
-from twistream_kit.simulator.call import SimulatedCall
-from twistream_kit.simulator.live_voice import KEPT_FRAMES, LiveVoice
+from twistream_kit.simulator.call.call import SimulatedCall
+from twistream_kit.simulator.call.live_voice import KEPT_FRAMES, LiveVoice
 from twistream_kit.simulator.phone import Phone
 
 logger = logging.getLogger("twistream_kit.notebook")

@@ -23,7 +23,7 @@ from twistream_kit.notebook.kernel import answer_on_subshell
 from twistream_kit.notebook.phone_pages import PhonePages
 from twistream_kit.notebook.phone_picture import picture_of_phone
 from twistream_kit.notebook.widget_socket import widget_socket
-from twistream_kit.simulator.line import LineState
+from twistream_kit.simulator.call.endpoint import LineState
 from twistream_kit.simulator.phone import Phone
 
 logger = logging.getLogger("twistream_kit.notebook")

@@ -10,8 +10,8 @@ from typing import Any
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import to_twilio
-from twistream_kit.simulator.assumptions import PARAMETER_LIMIT, Behaviour
-from twistream_kit.simulator.leg import DIGITS
+from twistream_kit.simulator.model.assumptions import PARAMETER_LIMIT, Behaviour
+from twistream_kit.simulator.stream.leg import DIGITS
 
 _numbers = count(1)
 

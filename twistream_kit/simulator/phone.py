@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused
 from twistream_kit.pending import HomeLoop, Pending, fulfil
-from twistream_kit.simulator.line import AnswerMode, Line, LineState
+from twistream_kit.simulator.call.endpoint import AnswerMode, Line, LineState
 
 if TYPE_CHECKING:
-    from twistream_kit.simulator.call import SimulatedCall
+    from twistream_kit.simulator.call.call import SimulatedCall
 
 DIGITS = frozenset("0123456789*#ABCD")
 """The keys of a telephone (PROTOCOL.md §3)."""

@@ -7,14 +7,14 @@ from typing import get_args
 
 from twistream_kit.errors import CallRefused, ServerStopped
 from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
-from twistream_kit.simulator.account_record import AccountRecord
-from twistream_kit.simulator.call import SimulatedCall
-from twistream_kit.simulator.call_request import incoming_plan
-from twistream_kit.simulator.calls import Calls
-from twistream_kit.simulator.exchange import Exchange
-from twistream_kit.simulator.line import AnswerMode, Line
-from twistream_kit.simulator.numbers import require_e164
+from twistream_kit.simulator.call.call import SimulatedCall
+from twistream_kit.simulator.call.calls import Calls
+from twistream_kit.simulator.call.context import Exchange
+from twistream_kit.simulator.call.endpoint import AnswerMode, Line
+from twistream_kit.simulator.model.numbers import require_e164
 from twistream_kit.simulator.phone import Phone
+from twistream_kit.simulator.rest.account_record import AccountRecord
+from twistream_kit.simulator.rest.call_request import incoming_plan
 
 
 class Phones:

@@ -12,9 +12,9 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.sending_pace import is_about_pace
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.objection import Objection
-from twistream_kit.simulator.debugger import DebuggerEntry
-from twistream_kit.simulator.handset import is_audible
-from twistream_kit.simulator.pacer import LatenessReport
+from twistream_kit.simulator.call.handset import is_audible
+from twistream_kit.simulator.model.debugger import DebuggerEntry
+from twistream_kit.simulator.stream.pacer import LatenessReport
 
 _ENDINGS = {
     "stopped": "the caller hung up",

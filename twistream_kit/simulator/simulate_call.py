@@ -17,15 +17,15 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.objection import Objection
-from twistream_kit.simulator.assumptions import Behaviour
+from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call_plan import CallPlan, keys, length, spoken, strings
-from twistream_kit.simulator.debugger import Debugger
-from twistream_kit.simulator.handset import Handset
-from twistream_kit.simulator.handshake import read_url
-from twistream_kit.simulator.leg import StreamLeg
-from twistream_kit.simulator.pacer import Pacer
+from twistream_kit.simulator.model.assumptions import Behaviour
+from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
-from twistream_kit.simulator.stream_client import StreamClient, StreamEnding
+from twistream_kit.simulator.stream.client import StreamClient, StreamEnding
+from twistream_kit.simulator.stream.handshake import read_url
+from twistream_kit.simulator.stream.leg import StreamLeg
+from twistream_kit.simulator.stream.pacer import Pacer
 
 QUIET_SECONDS = 3.0
 """A call without a set length ends when both ends have been silent for so long."""

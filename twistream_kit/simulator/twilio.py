@@ -13,18 +13,18 @@ from twilio.rest import Client
 
 from twistream_kit.errors import ServerStopped
 from twistream_kit.pending import HomeLoop
-from twistream_kit.simulator.account import SimulatedAccount, agreeing
-from twistream_kit.simulator.account_record import AccountRecord
-from twistream_kit.simulator.assumptions import Behaviour
-from twistream_kit.simulator.debugger import Debugger
-from twistream_kit.simulator.exchange import Exchange
-from twistream_kit.simulator.http_client import LoopbackHttpClient
-from twistream_kit.simulator.line import AnswerMode
-from twistream_kit.simulator.numbers import ACCOUNT_NUMBERS, Sids, require_e164
-from twistream_kit.simulator.pacer import Pacer
+from twistream_kit.simulator.call.context import Exchange
+from twistream_kit.simulator.call.endpoint import AnswerMode
+from twistream_kit.simulator.model.assumptions import Behaviour
+from twistream_kit.simulator.model.debugger import Debugger
+from twistream_kit.simulator.model.numbers import ACCOUNT_NUMBERS, Sids, require_e164
 from twistream_kit.simulator.phone import Phone
 from twistream_kit.simulator.phones import Phones
-from twistream_kit.simulator.rest import RestApi, serve
+from twistream_kit.simulator.rest.account import SimulatedAccount, agreeing
+from twistream_kit.simulator.rest.account_record import AccountRecord
+from twistream_kit.simulator.rest.app import RestApi, serve
+from twistream_kit.simulator.rest.http_client import LoopbackHttpClient
+from twistream_kit.simulator.stream.pacer import Pacer
 
 
 @dataclass(slots=True)

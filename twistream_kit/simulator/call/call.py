@@ -1,0 +1,255 @@
+"""One simulated call, from the request to the hang-up (PROTOCOL.md §6.3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+from twistream_kit.simulator.call.callbacks import Callbacks, terminal_params, voice_params
+from twistream_kit.simulator.call.context import CallPlan, Exchange
+from twistream_kit.simulator.call.documents import Source
+from twistream_kit.simulator.call.endpoint import Line
+from twistream_kit.simulator.call.handset import Handset
+from twistream_kit.simulator.call.player import Player
+from twistream_kit.simulator.call.progress import Progress
+from twistream_kit.simulator.call.speech import Speech
+from twistream_kit.simulator.call.streams import CallStreams
+from twistream_kit.simulator.call.trial import KeyGate, time_limit, web_client
+
+Status = Literal[
+    "queued", "ringing", "in-progress", "completed", "busy", "no-answer", "failed", "canceled"
+]
+"""The states of a call resource (§6.3)."""
+
+TERMINAL = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
+"""The states that nothing follows."""
+
+_UNANSWERED: dict[str, tuple[Status, int]] = {
+    "busy": ("busy", 486),
+    "no-answer": ("no-answer", 487),
+    # Which SIP code a declined call has is not known (§6.6 names 404, 486 and 487 only).
+    "rejected": ("no-answer", 603),
+}
+
+UNREACHABLE = 21214
+"""The number cannot be reached (§5.3); Twilio's console may show it elsewhere or not at all."""
+
+REPORT_SECONDS = 1.0
+"""How long a stream waits for the answered callback to be delivered before it connects."""
+
+
+class SimulatedCall:
+    """One call: who, how far, and everything that happens in it.
+
+    What it says of itself may be read from any thread; its methods belong to the simulator's loop.
+
+    Attributes:
+        sid: CA and 32 hex digits.
+        plan: What was asked for.
+        status: One of `Status`.
+        handset: The caller's mouth and ear.
+        streams: Its Media Streams.
+        on_decided: Called once, when the call is answered or ends without an answer.
+        created, started, ended: Moments in UTC; `started` is the answer, None without one.
+    """
+
+    def __init__(self, exchange: Exchange, plan: CallPlan, line: Line | None) -> None:
+        self.sid = exchange.sids.make("CA")
+        self.plan = plan
+        self.status: Status = "queued"
+        self.account_sid = exchange.account_sid
+        self.handset = Handset(exchange.behaviour)
+        self.created = datetime.now(UTC)
+        self.started: datetime | None = None
+        self.ended: datetime | None = None
+        self.updated = self.created
+        self.on_decided: Callable[[], object] | None = None
+        self._exchange = exchange
+        self._line = line
+        self._web = web_client(exchange)
+        self._stream_callbacks = Callbacks(self._web, exchange.debugger, self.sid)
+        self.streams = CallStreams(exchange, self.sid, self._stream_callbacks)
+        self.progress = Progress(plan, Callbacks(self._web, exchange.debugger, self.sid))
+        self._speech = Speech()
+        self._gate = KeyGate(self._speech)
+        self._player = Player(self, exchange, self._web, self._speech, self.streams)
+        self._work: asyncio.Task[None] | None = None
+        self._script: asyncio.Task[None] | None = None
+        self._limit: asyncio.TimerHandle | None = None
+        self._replacement: Source | None = None
+        self._sip_code = 200
+
+    @property
+    def to(self) -> str:
+        """The number called."""
+        return self.plan.to
+
+    @property
+    def from_(self) -> str:
+        """The number calling."""
+        return self.plan.from_
+
+    @property
+    def direction(self) -> str:
+        """``outbound-api`` or ``inbound``."""
+        return self.plan.direction
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more happens to it."""
+        return self.status in TERMINAL
+
+    @property
+    def seconds(self) -> int | None:
+        """How long it lasted, in whole seconds as Twilio counts, or None while it goes on."""
+        if self.ended is None:
+            return None
+        return 0 if self.started is None else round((self.ended - self.started).total_seconds())
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What was read to the caller, in words: what is heard of it is beeps."""
+        return tuple(self._speech.texts)
+
+    def __repr__(self) -> str:
+        return f"<SimulatedCall {self.sid}: {self.from_} to {self.to}, {self.status}>"
+
+    async def live(self) -> None:
+        """Live the whole call; returns when nothing of it is left.
+
+        Cancelling it abandons the call; `end` is the way to have it end in order.
+        """
+        async with self._web:
+            if not self.over:
+                work = self._inbound() if self.direction == "inbound" else self._outbound()
+                self._work = asyncio.create_task(work)
+                try:
+                    await asyncio.wait({self._work})
+                    if not self._work.cancelled() and (error := self._work.exception()):
+                        self._exchange.debugger.log(12400, f"the simulator broke: {error!r}")
+                        raise error
+                finally:
+                    self._work.cancel()
+                    self.end("failed")
+                    await self._wind_up()
+
+    def end(self, status: Status = "completed", *, sip_code: int = 200) -> None:
+        """Have the call end with `status`; nothing happens when it has ended."""
+        if self.over:
+            return
+        self._sip_code = sip_code
+        self.ended = datetime.now(UTC)
+        self._become(status)
+        self._exchange.pacer.remove(self._tick)
+        if self._line is not None:
+            self._line.release(self)
+        self.handset.mouth.hush()
+        if self._limit is not None:
+            self._limit.cancel()
+        if self._work is not None:
+            self._work.cancel()
+
+    def redirect(self, source: Source) -> None:
+        """Have the running verb end and the TwiML of `source` take its place (§6.4)."""
+        self._replacement = source
+        if self._script is not None:
+            self._script.cancel()
+
+    def params(self) -> dict[str, str]:
+        """Return the parameters of a voice request, with the status as it is now (§6.5)."""
+        return voice_params(
+            self.plan, call_sid=self.sid, account_sid=self.account_sid, status=self.status
+        )
+
+    def pick_up(self) -> None:
+        """Answer, if it is not answered yet: sound flows from now on."""
+        if self.started is not None or self.over:
+            return
+        self.started = datetime.now(UTC)
+        self._become("in-progress")
+        self._exchange.pacer.add(self._tick)
+        if self._line is not None:
+            self._line.connected(self)
+        self.progress.tell("answered", self.params())
+        self._limit = time_limit(self._exchange, self.plan, self.sid, self.end)
+
+    def reject(self, reason: str) -> bool:
+        """Refuse the call if it is not answered yet; busy, or else no-answer (§6.3)."""
+        if self.started is not None:
+            return False
+        self.end("busy" if reason == "busy" else "no-answer")
+        return True
+
+    async def reported(self) -> None:
+        """Wait until the progress so far has been told, a second at most (§6.6)."""
+        await self.progress.delivered(REPORT_SECONDS)
+
+    def press(self, digit: str) -> None:
+        """Take a key of the caller's."""
+        if not self._gate.press():
+            self.streams.press(digit)
+
+    async def _outbound(self) -> None:
+        self.progress.tell("initiated", self.params() | {"CallStatus": "initiated"})
+        if self._line is None:
+            text = f"no telephone has the number {self.to}: put one there with twilio.phone(number)"
+            self._exchange.debugger.log(UNREACHABLE, text, call_sid=self.sid)
+            self.end("failed", sip_code=404)
+            return
+        self._become("ringing")
+        self.progress.tell("ringing", self.params())
+        answer = await self._line.ring(self, self._exchange.ring_seconds, self.plan.ring_limit)
+        if answer in _UNANSWERED:
+            status, sip_code = _UNANSWERED[answer]
+            self.end(status, sip_code=sip_code)
+            return
+        self.pick_up()
+        await self._converse()
+
+    async def _inbound(self) -> None:
+        self._become("ringing")
+        self.progress.tell("ringing", self.params())
+        await self._converse()
+
+    async def _converse(self) -> None:
+        """Carry out the TwiML, and whatever replaces it, until it is done."""
+        if self._exchange.behaviour.trial == "announcement":
+            self.pick_up()
+            if not await self._gate.opened():
+                self.end("completed")
+                return
+        source: Source | None = self._replacement or self.plan.source
+        while source is not None:
+            self._replacement = None
+            self._script = asyncio.create_task(self._player.play(source))
+            try:
+                await asyncio.wait({self._script})
+            finally:
+                self._script.cancel()
+            if not self._script.cancelled() and (error := self._script.exception()):
+                raise error
+            source = self._replacement
+        self.end("completed")
+
+    def _tick(self, now: float) -> None:
+        inbound = self.handset.mouth.next_frame()
+        outbound = self.streams.tick(now, inbound, self._speech.next_frame)
+        self.handset.ear.hear(outbound, now)
+
+    async def _wind_up(self) -> None:
+        await self.streams.close()
+        last = self.params() | terminal_params(self.seconds or 0, self._sip_code)
+        self.progress.tell("completed", last)
+        await self.progress.delivered()
+        await self._stream_callbacks.delivered()
+        self.progress.drop()
+        self._stream_callbacks.drop()
+
+    def _become(self, status: Status) -> None:
+        self.status = status
+        self.updated = datetime.now(UTC)
+        if status not in {"queued", "ringing"} and self.on_decided is not None:
+            decided, self.on_decided = self.on_decided, None
+            decided()

@@ -1,0 +1,133 @@
+"""The line to one telephone: it rings, is answered, is busy (PROTOCOL.md §6.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.pending import Guard, Pending, fulfil
+
+if TYPE_CHECKING:
+    from twistream_kit.simulator.call.call import SimulatedCall
+
+AnswerMode = Literal["auto", "manual", "busy", "never", "reject"]
+"""What a telephone does when it rings."""
+
+LineState = Literal["idle", "dialling", "ringing", "in-call"]
+"""What a telephone is doing."""
+
+_AFTER_RINGING = {"auto": "answered", "busy": "busy", "reject": "rejected"}
+
+
+class Line:
+    """One telephone as the exchange sees it.  It belongs to the simulator's loop.
+
+    `state`, `heard` and `watch` may be used from any thread.
+
+    Args:
+        number: E.164.
+        mode: What it does when it rings.
+
+    Attributes:
+        on_state: Functions called on the loop with each new state, before anything is heard in it.
+    """
+
+    def __init__(self, number: str, mode: AnswerMode) -> None:
+        self.on_state: list[Callable[[LineState], None]] = []
+        self.number = number
+        self.mode = mode
+        self.state: LineState = "idle"
+        self.call: SimulatedCall | None = None
+        self._newest: SimulatedCall | None = None
+        self._choice: asyncio.Future[str] | None = None
+        self._watchers: list[tuple[str, Pending[str]]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def heard(self) -> Clip:
+        """What reached the ear in the newest answered call."""
+        return Clip(b"", "heard") if self._newest is None else self._newest.handset.heard
+
+    async def ring(self, call: SimulatedCall, seconds: float, limit: float) -> str:
+        """Ring until there is a decision.
+
+        Args:
+            call: The call that comes in.
+            seconds: How long an automatic telephone rings before it does what its mode says.
+            limit: How long it rings at most, in seconds.
+
+        Returns:
+            ``answered``, ``busy``, ``rejected`` or ``no-answer``.
+        """
+        if self.call is not None:
+            return "busy"
+        decides = _AFTER_RINGING.get(self.mode)
+        patience = seconds if decides else limit
+        self._take(call, "ringing")
+        self._choice = asyncio.get_running_loop().create_future()
+        answer = "no-answer"
+        try:
+            done, _ = await asyncio.wait({self._choice}, timeout=min(patience, limit))
+            if done:
+                answer = self._choice.result()
+            elif decides and patience < limit:
+                answer = decides
+        finally:
+            self._choice = None
+            if answer != "answered":
+                self.release(call)
+        return answer
+
+    def decide(self, answer: str) -> None:
+        """Answer or decline what rings; nothing happens when nothing rings any more."""
+        if self._choice is not None and not self._choice.done():
+            self._choice.set_result(answer)
+
+    def dial(self, call: SimulatedCall) -> None:
+        """Lift the handset for a call of one's own."""
+        self._take(call, "dialling")
+
+    def connected(self, call: SimulatedCall) -> None:
+        """Note that the call is answered."""
+        if self.call is call:
+            self._newest = call
+            self._show("in-call")
+
+    def release(self, call: SimulatedCall) -> None:
+        """Note that the call is over."""
+        if self.call is call:
+            self.call = None
+            self._show("idle")
+
+    def watch(self, state: str, pending: Pending[str]) -> None:
+        """Fulfil `pending` as soon as the line is in `state`."""
+        with self._lock:
+            if self.state != state:
+                self._watchers.append((state, pending))
+                return
+        fulfil(pending, state)
+
+    def end_watches(self) -> list[Pending[str]]:
+        """Take all waits away, for whoever ends them."""
+        with self._lock:
+            watchers, self._watchers = self._watchers, []
+        return [pending for _, pending in watchers]
+
+    def _take(self, call: SimulatedCall, state: LineState) -> None:
+        self.call = call
+        self._show(state)
+
+    def _show(self, state: LineState) -> None:
+        with self._lock:
+            self.state = state
+            ready = [pending for wanted, pending in self._watchers if wanted == state]
+            self._watchers = [each for each in self._watchers if each[0] != state]
+        for listener in tuple(self.on_state):
+            # A screen that fails must not end the call.
+            with Guard("a listener to a phone failed", loop=asyncio.get_running_loop()):
+                listener(state)
+        for pending in ready:
+            fulfil(pending, state)

@@ -1,0 +1,202 @@
+"""Carries out the TwiML of one call, verb after verb (PROTOCOL.md §1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Protocol
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.diagnosis.twiml import review_twiml
+from twistream_kit.errors import WavError
+from twistream_kit.simulator.call.context import Exchange
+from twistream_kit.simulator.call.documents import Source, obtain
+from twistream_kit.simulator.call.speech import Speech, error_tone
+from twistream_kit.simulator.call.streams import CallStreams
+from twistream_kit.simulator.call.trial import intercepted
+from twistream_kit.simulator.call.twiml import TwimlFault
+from twistream_kit.simulator.call.verbs import (
+    ConnectStream,
+    Hangup,
+    Pause,
+    Play,
+    PlayBody,
+    Redirect,
+    Reject,
+    Say,
+    Script,
+    StartStream,
+    StopStream,
+    Verb,
+)
+from twistream_kit.simulator.call.web import SOUND_BYTES, WebClient
+from twistream_kit.simulator.model.assumptions import FAILED_STREAM_HANGS_UP_AFTER_SECONDS
+
+HANG_UP = Source()
+"""What a verb returns instead of where to go on: nowhere."""
+
+
+class Party(Protocol):
+    """What the player asks of its call."""
+
+    sid: str
+
+    def params(self) -> Mapping[str, str]:
+        """Return the parameters of a voice request, with the status as it is now."""
+
+    def pick_up(self) -> None:
+        """Answer an incoming call, if it is not answered yet."""
+
+    def reject(self, reason: str) -> bool:
+        """Refuse an incoming call; False when it was answered already."""
+
+    async def reported(self) -> None:
+        """Wait, for a moment, until the call's progress has been told."""
+
+
+class Player:
+    """Runs scripts for one call.
+
+    Args:
+        call: The call.
+        exchange: What calls share.
+        web: Fetches TwiML and sounds.
+        speech: Where Say and Play sound.
+        streams: The streams of the call.
+    """
+
+    def __init__(
+        self, call: Party, exchange: Exchange, web: WebClient, speech: Speech, streams: CallStreams
+    ) -> None:
+        self._call = call
+        self._exchange = exchange
+        self._web = web
+        self._speech = speech
+        self._streams = streams
+
+    async def play(self, source: Source) -> None:
+        """Carry out the TwiML of `source`, and what it leads to, until nothing is left to do.
+
+        Cancelling it ends the running verb at once; a stream gets its `stop`.
+        """
+        hops = 0
+        while source is not HANG_UP:
+            source = intercepted(source, hops, self._exchange.behaviour)
+            hops += 1
+            try:
+                script = await obtain(source, self._web, self._call.params(), self._log)
+                for remark in script.remarks:
+                    self._exchange.debugger.log(remark.code, remark.text, call_sid=self._call.sid)
+                source = await self._perform(script)
+            except TwimlFault as fault:
+                await self._fail(fault)
+                return
+
+    async def _perform(self, script: Script) -> Source:
+        for position, verb in enumerate(script.verbs):
+            if isinstance(verb, Reject) and self._call.reject(verb.reason):
+                return HANG_UP
+            if isinstance(verb, Hangup | Reject):
+                self._call.pick_up()
+                return HANG_UP
+            if isinstance(verb, Redirect):
+                return Source(page=verb.to)
+            if not isinstance(verb, Pause):
+                # A <Pause> at the beginning lets an incoming call go on ringing.
+                self._call.pick_up()
+            if isinstance(verb, ConnectStream):
+                onward = await self._connect(verb, is_last=position + 1 == len(script.verbs))
+                if onward is not None:
+                    return onward
+            else:
+                await self._act(verb)
+        self._call.pick_up()
+        return HANG_UP
+
+    async def _act(self, verb: Verb) -> None:
+        match verb:
+            case Say():
+                await self._speech.read(verb.text, verb.loop)
+            case Play() if verb.digits:
+                await self._speech.say(_tones(verb.digits), verb.loop)
+            case Play():
+                await self._speech.say(await self._sound(verb.url), verb.loop)
+            case PlayBody():
+                await self._speech.say(await self._decoded(verb.content, "the TwiML's answer"))
+            case Pause():
+                await asyncio.sleep(verb.seconds)
+            case StartStream():
+                await self._call.reported()
+                self._streams.start(verb.stream)
+            case StopStream():
+                self._stop(verb)
+
+    async def _connect(self, verb: ConnectStream, *, is_last: bool) -> Source | None:
+        """Run a bidirectional stream; return where to go on, or None for the next verb."""
+        # The answered callback is seen before the socket (§6.6).
+        await self._call.reported()
+        worked = await self._streams.connect(verb.stream)
+        if not worked and not self._exchange.behaviour.continues_after_failure:
+            return HANG_UP
+        if verb.action is not None:
+            return Source(page=verb.action)
+        if is_last and not worked:
+            await asyncio.sleep(FAILED_STREAM_HANGS_UP_AFTER_SECONDS)
+        return None
+
+    def _stop(self, verb: StopStream) -> None:
+        stream = self._streams.find(verb.name)
+        if stream is None:
+            text = f"<Stop> names the stream {verb.name!r}, which this call does not have"
+            self._exchange.debugger.log(12200, text, call_sid=self._call.sid)
+        else:
+            self._streams.stop(stream)
+
+    async def _sound(self, url: str) -> bytes:
+        try:
+            page = (await self._web.fetch(url, "GET", limit=SOUND_BYTES)).in_full()
+        except TwimlFault as fault:
+            # What Twilio does then is not known; a missing jingle should not end a call.
+            self._log(fault)
+            return b""
+        return await self._decoded(page.content, url)
+
+    async def _decoded(self, content: bytes, where: str) -> bytes:
+        loop = asyncio.get_running_loop()
+        try:
+            clip = await loop.run_in_executor(self._exchange.workshop, _load, content)
+        except WavError as error:
+            self._log(TwimlFault(12300, f"{where} is not a sound that can be played: {error}"))
+            return b""
+        return clip.payload
+
+    async def _fail(self, fault: TwimlFault) -> None:
+        self._log(fault)
+        self._call.pick_up()
+        await self._speech.say(error_tone())
+
+    def _log(self, fault: TwimlFault) -> None:
+        document = fault.document
+        self._exchange.debugger.log(
+            fault.code,
+            fault.text,
+            call_sid=self._call.sid,
+            message=document,
+            objections=() if document is None else review_twiml(document),
+        )
+
+
+def _load(content: bytes) -> Clip:
+    from twistream_kit.audio.load import load_clip
+
+    return load_clip(BytesIO(content))
+
+
+def _tones(digits: str) -> bytes:
+    """Return what <Play digits> sounds like: DTMF, and half a second of silence for each w."""
+    return b"".join(
+        (Clip.silence(0.5) if letter == "W" else Clip.dtmf(letter)).payload
+        for letter in digits.upper()
+        if letter in "0123456789*#ABCDW"
+    )

@@ -1,0 +1,227 @@
+"""The Media Streams of one call: one both ways at a time, others that only listen (§1, §8)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twistream_kit.protocol.codes import explain
+from twistream_kit.simulator.call.callbacks import Callbacks, stream_params
+from twistream_kit.simulator.call.context import Callback, Exchange
+from twistream_kit.simulator.call.verbs import StreamNoun
+from twistream_kit.simulator.stream.client import StreamClient, StreamFailed
+from twistream_kit.simulator.stream.leg import StreamLeg
+
+TRACKS = {
+    "inbound_track": ("inbound",),
+    "outbound_track": ("outbound",),
+    "both_tracks": ("inbound", "outbound"),
+}
+"""What may be said in TwiML and what `start.tracks` then says (PROTOCOL.md §1.2, §3)."""
+
+TRACK_LIMIT = 4
+"""Tracks that may be streamed one way at the same time in one call (§1.2)."""
+
+
+@dataclass(slots=True, eq=False)
+class CallStream:
+    """One stream of a call.
+
+    Attributes:
+        sid: MZ and 32 hex digits.
+        noun: What the TwiML, or the REST request, said of it.
+        client: Its WebSocket.
+        bidirectional: Whether it came from <Connect>.
+        status: ``in-progress`` or ``stopped``.
+        connected: Whether audio flows.
+        task: What lives it, for a stream that listens.
+    """
+
+    sid: str
+    noun: StreamNoun
+    client: StreamClient
+    bidirectional: bool
+    status: str = "in-progress"
+    connected: bool = False
+    task: asyncio.Task[bool] | None = None
+
+
+class CallStreams:
+    """All streams that one call ever had.  It belongs to one loop.
+
+    Args:
+        exchange: What calls share.
+        call_sid: The call.
+        callbacks: Sends the status of streams.
+    """
+
+    def __init__(self, exchange: Exchange, call_sid: str, callbacks: Callbacks) -> None:
+        self._exchange = exchange
+        self._call_sid = call_sid
+        self._callbacks = callbacks
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._conversation: CallStream | None = None
+        self._listening: list[CallStream] = []
+        self.all: list[CallStream] = []
+
+    def tick(self, now: float, inbound: bytes, speak: Callable[[], bytes]) -> bytes:
+        """Serve all streams for 20 ms.
+
+        Args:
+            now: Monotonic time, seconds.
+            inbound: What the caller says.
+            speak: Gives what the running verb says, when no stream speaks.
+
+        Returns:
+            What the caller hears.
+        """
+        stream = self._conversation
+        outbound = speak() if stream is None else stream.client.tick(now, inbound)
+        for listening in tuple(self._listening):
+            listening.client.tick(now, inbound, outbound)
+        return outbound
+
+    def press(self, digit: str) -> None:
+        """Send a key of the caller's; only a bidirectional stream gets it (§1.1)."""
+        if self._conversation is not None:
+            self._conversation.client.press(digit)
+
+    async def connect(self, noun: StreamNoun) -> bool:
+        """Open a bidirectional stream and wait until it is over; tell whether it did its work.
+
+        Cancelling it stops the stream: what happens when the call ends, or gets new TwiML.
+        """
+        if noun.track != "inbound_track":
+            self._refuse(noun, f"<Connect> streams inbound_track only, not {noun.track!r}")
+            return False
+        return await self._live(self._make(noun, bidirectional=True))
+
+    def start(self, noun: StreamNoun) -> CallStream | None:
+        """Begin a stream that listens, without waiting; None when its tracks are impossible."""
+        if noun.track not in TRACKS:
+            self._refuse(noun, f"<Stream> has no track {noun.track!r}")
+            return None
+        running = [stream for stream in self.all if stream.status == "in-progress"]
+        tracks = sum(len(TRACKS[each.noun.track]) for each in running if not each.bidirectional)
+        if tracks + len(TRACKS[noun.track]) > TRACK_LIMIT:
+            self._refuse(noun, f"a call streams at most {TRACK_LIMIT} tracks at the same time")
+            return None
+        stream = self._make(noun, bidirectional=False)
+        stream.task = asyncio.create_task(self._live(stream))
+        self._keep(stream.task)
+        return stream
+
+    def find(self, name: str) -> CallStream | None:
+        """Return the listening stream of that name or SID, the newest if there were several.
+
+        Streams of <Connect> are not among them: neither <Stop> nor REST stops those (§1.1).
+        """
+        for stream in reversed(self.all):
+            if not stream.bidirectional and name in (stream.sid, stream.noun.name):
+                return stream
+        return None
+
+    def stop(self, stream: CallStream) -> None:
+        """Stop a stream that listens, soon."""
+        stream.status = "stopped"
+        if stream.connected:
+            self._detach(stream)
+            self._keep(asyncio.create_task(stream.client.stop()))
+        elif stream.task is not None:
+            # It is still knocking, and gets no further.
+            stream.task.cancel()
+
+    async def close(self) -> None:
+        """Stop whatever is still open, and wait for it."""
+        for stream in self.all:
+            if stream.status == "in-progress":
+                self.stop(stream)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _make(self, noun: StreamNoun, *, bidirectional: bool) -> CallStream:
+        exchange = self._exchange
+        sid = exchange.sids.make("MZ")
+        leg = StreamLeg(
+            stream_sid=sid,
+            call_sid=self._call_sid,
+            account_sid=exchange.account_sid,
+            tracks=TRACKS[noun.track],
+            parameters=dict(noun.parameters),
+            bidirectional=bidirectional,
+            behaviour=exchange.behaviour,
+        )
+        client = StreamClient(
+            leg,
+            url=noun.url,
+            auth_token=exchange.auth_token,
+            debugger=exchange.debugger,
+            behaviour=exchange.behaviour,
+        )
+        stream = CallStream(sid, noun, client, bidirectional)
+        self.all.append(stream)
+        return stream
+
+    async def _live(self, stream: CallStream) -> bool:
+        try:
+            await stream.client.connect()
+        except StreamFailed as failure:
+            stream.status = "stopped"
+            self._tell(stream, "stream-error", failure.code)
+            return False
+        self._attach(stream)
+        self._tell(stream, "stream-started")
+        try:
+            ending = await stream.client.closed()
+        except asyncio.CancelledError:
+            self._keep(asyncio.create_task(self._stop_and_tell(stream)))
+            raise
+        finally:
+            self._detach(stream)
+            stream.status = "stopped"
+        event = "stream-error" if ending.error_code else "stream-stopped"
+        self._tell(stream, event, ending.error_code)
+        return not ending.error_code
+
+    async def _stop_and_tell(self, stream: CallStream) -> None:
+        await stream.client.stop()
+        self._tell(stream, "stream-stopped")
+
+    def _attach(self, stream: CallStream) -> None:
+        stream.connected = True
+        if stream.bidirectional:
+            self._conversation = stream
+        else:
+            self._listening.append(stream)
+
+    def _detach(self, stream: CallStream) -> None:
+        stream.connected = False
+        if self._conversation is stream:
+            self._conversation = None
+        if stream in self._listening:
+            self._listening.remove(stream)
+
+    def _refuse(self, noun: StreamNoun, why: str) -> None:
+        sid = self._exchange.sids.make("MZ")
+        self._exchange.debugger.log(31941, why, stream_sid=sid, call_sid=self._call_sid)
+        self._report(sid, noun, "stream-error", 31941)
+
+    def _tell(self, stream: CallStream, event: str, error_code: int | None = None) -> None:
+        self._report(stream.sid, stream.noun, event, error_code)
+
+    def _report(self, sid: str, noun: StreamNoun, event: str, error_code: int | None) -> None:
+        params = stream_params(
+            account_sid=self._exchange.account_sid,
+            call_sid=self._call_sid,
+            stream_sid=sid,
+            name=noun.name,
+            event=event,
+            error=explain(error_code).name if error_code else "",
+        )
+        self._callbacks.send(Callback(noun.status_callback, noun.status_callback_method), params)
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

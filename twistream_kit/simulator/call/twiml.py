@@ -1,0 +1,245 @@
+"""From a TwiML document to verbs, and to the codes that Twilio would log (PROTOCOL.md §1.5, §5.2).
+
+Faults that end the call are raised as `TwimlFault`; what Twilio only warns of is a remark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urljoin, urlsplit
+from xml.etree import ElementTree as ET
+
+from twistream_kit.simulator.call.verbs import (
+    ConnectStream,
+    Hangup,
+    Next,
+    Pause,
+    Play,
+    Redirect,
+    Reject,
+    Remark,
+    Say,
+    Script,
+    StartStream,
+    StopStream,
+    StreamNoun,
+    Verb,
+)
+from twistream_kit.simulator.model.assumptions import PARAMETER_LIMIT
+
+STREAM_ATTRIBUTES = frozenset(
+    {"url", "name", "track", "statusCallback", "statusCallbackMethod", "connectorName"}
+)
+"""All attributes of <Stream> (§1.3); `bidirectional`, `codec` and the like are inventions."""
+
+
+class TwimlFault(Exception):
+    """A document, or the way to it, that makes Twilio give the call up.
+
+    Attributes:
+        code: Twilio's code.
+        text: What is wrong.
+        document: The TwiML at fault, or None when there was none.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.document: str | None = None
+
+
+def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = False) -> Script:
+    """Read a TwiML document.
+
+    Args:
+        xml: The document; bytes may carry their own encoding declaration.
+        base_url: Where it was fetched; relative URLs inside start there.  Empty for TwiML that was
+            given inline.
+        into_live_call: True for TwiML pushed into a running call through REST: then a relative
+            URL is fault 15004 (§1.5).
+
+    Raises:
+        TwimlFault: 12100 or 12102; 11100 or 15004 for a URL that leads nowhere.
+    """
+    text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
+    try:
+        return _Reader(base_url, into_live_call=into_live_call).document(parse_twiml(xml))
+    except TwimlFault as fault:
+        fault.document = text
+        raise
+
+
+def parse_twiml(xml: str | bytes) -> ET.Element:
+    """Return the ``<Response>`` of a TwiML document.
+
+    Raises:
+        TwimlFault: 12100 or 12102.
+    """
+    text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
+    if "<!DOCTYPE" in text.replace("\0", ""):  # UTF-16 hides letters behind zeros
+        raise TwimlFault(12100, "the document has a DOCTYPE, which TwiML does not allow")
+    try:
+        # Without a DOCTYPE there are no entities to expand, so this is safe for unknown documents.
+        root = ET.fromstring(xml)  # noqa: S314
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise TwimlFault(12100, f"the document is not XML: {error}") from error
+    if root.tag != "Response":
+        raise TwimlFault(12102, f"the root of the document is <{root.tag}>, not <Response>")
+    return root
+
+
+class _Reader:
+    """Reads one document, collecting remarks on the way."""
+
+    def __init__(self, base_url: str, *, into_live_call: bool) -> None:
+        self._base_url = base_url
+        self._into_live_call = into_live_call
+        self._remarks: list[Remark] = []
+        self._readers: dict[str, Callable[[ET.Element], Verb | None]] = {
+            "Connect": self._connect,
+            "Start": self._start,
+            "Stop": self._stop,
+            "Say": lambda element: Say(_spoken(element), self._count(element, "loop", 1)),
+            "Play": self._play,
+            "Pause": lambda element: Pause(float(self._count(element, "length", 1))),
+            "Hangup": lambda _: Hangup(),
+            "Redirect": lambda element: Redirect(self._next(_text(element), element)),
+            "Reject": lambda element: Reject(element.get("reason", "rejected")),
+        }
+
+    def document(self, root: ET.Element) -> Script:
+        verbs = [verb for element in root if (verb := self._verb(element)) is not None]
+        return Script(tuple(verbs), tuple(self._remarks))
+
+    def _verb(self, element: ET.Element) -> Verb | None:
+        read = self._readers.get(element.tag)
+        if read is None:
+            right = next(
+                (name for name in self._readers if name.lower() == element.tag.lower()), ""
+            )
+            why = (
+                f"verb names are case-sensitive: write <{right}>"
+                if right
+                else "the simulator has no such verb"
+            )
+            self._remark(12200, f"<{element.tag}> was skipped: {why}")
+            return None
+        return read(element)
+
+    def _connect(self, element: ET.Element) -> Verb | None:
+        noun = self._stream_in(element)
+        if noun is None:
+            return None
+        action = element.get("action")
+        return ConnectStream(noun, None if action is None else self._next(action, element))
+
+    def _start(self, element: ET.Element) -> Verb | None:
+        noun = self._stream_in(element)
+        return None if noun is None else StartStream(noun)
+
+    def _stop(self, element: ET.Element) -> Verb | None:
+        stream = element.find("Stream")
+        name = "" if stream is None else stream.get("name", "")
+        if not name:
+            self._remark(12200, "<Stop> was skipped: it needs a <Stream> with the name to stop")
+            return None
+        return StopStream(name)
+
+    def _stream_in(self, element: ET.Element) -> StreamNoun | None:
+        streams = element.findall("Stream")
+        if len(streams) != 1 or len(element) != 1:
+            names = ", ".join(f"<{child.tag}>" for child in element) or "nothing"
+            self._remark(
+                12200, f"<{element.tag}> holds {names}; the simulator knows one <Stream> in it"
+            )
+        return self._stream(streams[0]) if streams else None
+
+    def _stream(self, element: ET.Element) -> StreamNoun:
+        for name in sorted(set(element.keys()) - STREAM_ATTRIBUTES):
+            self._remark(12200, f"<Stream> has no attribute {name}; it was ignored")
+        callback = element.get("statusCallback", "")
+        return StreamNoun(
+            url=self._stream_url(element.get("url", "").strip()),
+            name=element.get("name", ""),
+            track=element.get("track", "inbound_track"),
+            status_callback=self._absolute(callback) if callback else "",
+            status_callback_method=_method(element, "statusCallbackMethod"),
+            parameters=self._parameters(element),
+        )
+
+    def _parameters(self, element: ET.Element) -> dict[str, str]:
+        parameters = {}
+        for child in element:
+            name, value = child.get("name", ""), child.get("value", "")
+            if child.tag != "Parameter" or not name:
+                self._remark(12200, f"<{child.tag}> in <Stream> was ignored")
+            elif len(name) + len(value) >= PARAMETER_LIMIT:
+                # What Twilio really does is not known (§10.27).
+                self._remark(
+                    12200,
+                    f"<Parameter> {name} was dropped: name and value have "
+                    f"{len(name) + len(value)} characters, the limit is {PARAMETER_LIMIT}",
+                )
+            else:
+                parameters[name] = value
+        return parameters
+
+    def _play(self, element: ET.Element) -> Verb | None:
+        digits, url = element.get("digits", ""), _text(element)
+        if not digits and not url:
+            self._remark(12200, "<Play> was skipped: it names no sound")
+            return None
+        return Play(self._absolute(url) if url else "", digits, self._count(element, "loop", 1))
+
+    def _next(self, url: str, element: ET.Element) -> Next:
+        # An empty URL means the document itself, as with HTML forms.
+        return Next(self._absolute(url or self._base_url), _method(element, "method"))
+
+    def _stream_url(self, url: str) -> str:
+        if not url or not self._base_url:
+            return url
+        try:
+            is_relative = not urlsplit(url).scheme
+            absolute = urljoin(self._base_url, url)
+        except ValueError:
+            # Whoever connects to it will log 31923.
+            return url
+        # How a relative stream URL becomes wss is not documented (§1.3).
+        return absolute.replace("http", "ws", 1) if is_relative else url
+
+    def _absolute(self, url: str) -> str:
+        try:
+            absolute = urljoin(self._base_url, url) if self._base_url else url
+            is_relative, parts = not urlsplit(url).scheme, urlsplit(absolute)
+        except ValueError as error:
+            raise TwimlFault(11100, f"{url} is not a URL: {error}") from error
+        if is_relative and self._into_live_call:
+            raise TwimlFault(
+                15004, f"{url or 'an empty URL'} is relative, in TwiML that updates a live call"
+            )
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise TwimlFault(11100, f"{url or 'an empty URL'} is not an absolute http(s) URL")
+        return absolute
+
+    def _count(self, element: ET.Element, name: str, default: int) -> int:
+        text = element.get(name, str(default))
+        if not text.isdecimal():
+            self._remark(12200, f"<{element.tag} {name}={text!r}> is not a whole number")
+            return default
+        return int(text)
+
+    def _remark(self, code: int, text: str) -> None:
+        self._remarks.append(Remark(code, text))
+
+
+def _text(element: ET.Element) -> str:
+    return (element.text or "").strip()
+
+
+def _spoken(element: ET.Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def _method(element: ET.Element, name: str) -> str:
+    return "GET" if element.get(name, "POST").upper() == "GET" else "POST"

@@ -1,0 +1,204 @@
+"""What Twilio's console would show: errors and warnings, each with the message at fault.
+
+Twilio logs the three warnings about messages once per stream (PROTOCOL.md §5.1), and so does this;
+what Twilio leaves out, namely which message it was and what is wrong with it, stands here as well.
+What a stream sounds like Twilio does not log (§4): that is kept apart, in `Debugger.unlogged`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+from twistream_kit.pending import Pending, fulfil
+from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.objection import Objection
+from twistream_kit.simulator.model.assumptions import ONCE_PER_STREAM
+
+_SHOWN_CHARACTERS = 160
+
+UNLOGGED = "What Twilio would not log"
+"""The heading over what stands beside the console."""
+
+
+@dataclass(frozen=True, slots=True)
+class DebuggerEntry:
+    """One line of the console.
+
+    Attributes:
+        code: Twilio's number, such as 31951.
+        name: Twilio's title for it.
+        level: ``error`` or ``warning``.
+        text: What happened this time, in a sentence; may be empty.
+        stream_sid: The stream concerned, or empty.
+        call_sid: The call concerned, or empty.
+        message: The message at fault, as it came, or None.
+        objections: What `review` says of that message.
+        at: When, in seconds since the epoch.
+    """
+
+    code: int
+    name: str
+    level: str
+    text: str = ""
+    stream_sid: str = ""
+    call_sid: str = ""
+    message: str | bytes | None = None
+    objections: tuple[Objection, ...] = ()
+    at: float = field(default=0.0, compare=False)
+
+    def __str__(self) -> str:
+        where = f" [{self.stream_sid or self.call_sid}]" if self.stream_sid or self.call_sid else ""
+        lines = [f"{self.code} {self.level}: {self.name}{where}"]
+        if self.text:
+            lines.append(f"    {self.text}")
+        if self.message is not None:
+            lines.append(f"    message: {elided(self.message)}")
+        lines += [f"    {objection}" for objection in self.objections]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True)
+class Unlogged:
+    """Something that is heard and that no console shows.
+
+    Attributes:
+        objection: What is wrong, what the caller hears, and what to do.
+        stream_sid: The stream concerned.
+        call_sid: The call concerned.
+        at: When it was found, in seconds since the epoch.
+    """
+
+    objection: Objection
+    stream_sid: str = ""
+    call_sid: str = ""
+    at: float = field(default=0.0, compare=False)
+
+    def __str__(self) -> str:
+        where = f" [{self.stream_sid or self.call_sid}]" if self.stream_sid or self.call_sid else ""
+        return f"{self.objection.severity}{where}\n    {self.objection}"
+
+    __repr__ = __str__
+
+
+class Debugger(Sequence[DebuggerEntry]):
+    """The entries so far, oldest first.  It may be read and written from any thread."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._entries: list[DebuggerEntry] = []
+        self._unlogged: list[Unlogged] = []
+        self._seen: set[tuple[int, str]] = set()
+        self._waiting: list[tuple[int, Pending[DebuggerEntry]]] = []
+        self._lock = threading.Lock()
+        self._clock = clock
+
+    def log(
+        self,
+        code: int,
+        text: str = "",
+        *,
+        stream_sid: str = "",
+        call_sid: str = "",
+        message: str | bytes | None = None,
+        objections: Sequence[Objection] = (),
+    ) -> DebuggerEntry | None:
+        """Add an entry and return it, or None when Twilio would not log it a second time."""
+        known = explain(code)
+        entry = DebuggerEntry(
+            known.code, known.name, known.level, text, stream_sid, call_sid, message,
+            tuple(objections), self._clock(),
+        )  # fmt: skip
+        with self._lock:
+            if code in ONCE_PER_STREAM:
+                if (code, stream_sid) in self._seen:
+                    return None
+                self._seen.add((code, stream_sid))
+            self._entries.append(entry)
+            waiting = [wait for wanted, wait in self._waiting if wanted == code]
+            self._waiting = [(other, wait) for other, wait in self._waiting if other != code]
+        for wait in waiting:
+            fulfil(wait, entry)
+        return entry
+
+    def note(self, objection: Objection, stream_sid: str = "", call_sid: str = "") -> Unlogged:
+        """Add something that Twilio does not log, and return it."""
+        unlogged = Unlogged(objection, stream_sid, call_sid, self._clock())
+        with self._lock:
+            self._unlogged.append(unlogged)
+        return unlogged
+
+    @property
+    def unlogged(self) -> list[Unlogged]:
+        """What would be heard and not logged, oldest first; of each stream each kind once."""
+        with self._lock:
+            return list(self._unlogged)
+
+    def wait_for(self, code: int) -> Pending[DebuggerEntry]:
+        """Return a `Pending` with the oldest entry of `code`, there already or still to come.
+
+        Raises:
+            LookupError: If Twilio has no such code.
+        """
+        wait: Pending[DebuggerEntry] = Pending()
+        explain(code)
+        with self._lock:
+            found = next((entry for entry in self._entries if entry.code == code), None)
+            if found is None:
+                self._waiting.append((code, wait))
+        if found is not None:
+            fulfil(wait, found)
+        return wait
+
+    @property
+    def codes(self) -> list[int]:
+        """The codes alone, oldest first."""
+        return [entry.code for entry in self._snapshot()]
+
+    def of(self, sid: str) -> list[DebuggerEntry]:
+        """Return the entries of one stream (MZ...) or one call (CA...)."""
+        return [entry for entry in self._snapshot() if sid in (entry.stream_sid, entry.call_sid)]
+
+    def clear(self) -> None:
+        """Forget the entries; what was logged for a stream once is still not logged again."""
+        with self._lock:
+            self._entries.clear()
+            self._unlogged.clear()
+
+    @overload
+    def __getitem__(self, index: int) -> DebuggerEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[DebuggerEntry]: ...
+    def __getitem__(self, index: int | slice) -> DebuggerEntry | list[DebuggerEntry]:
+        return self._snapshot()[index]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[DebuggerEntry]:
+        return iter(self._snapshot())
+
+    def __repr__(self) -> str:
+        lines = [str(entry) for entry in self] or ["no errors, no warnings"]
+        if unlogged := self.unlogged:
+            lines += [f"{UNLOGGED}:", *map(str, unlogged)]
+        return "\n".join(lines)
+
+    def _snapshot(self) -> list[DebuggerEntry]:
+        with self._lock:
+            return list(self._entries)
+
+
+def elided(message: str | bytes) -> str:
+    """Return `message` for reading: one line, the middle of a long one left out."""
+    text = message if isinstance(message, str) else repr(message)
+    text = " ".join(text.split())
+    if len(text) <= _SHOWN_CHARACTERS:
+        return text
+    # More of the beginning, where the keys stand, than of the end.
+    head, tail = _SHOWN_CHARACTERS * 3 // 4, _SHOWN_CHARACTERS // 4
+    return f"{text[:head]} ... {text[-tail:]} ({len(message)} long)"

@@ -1,0 +1,219 @@
+"""What a REST request asks of a call, checked as Twilio does (PROTOCOL.md §5.3, §6.1, §6.4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from twistream_kit.simulator.call.context import PROGRESS_EVENTS, Callback, CallPlan
+from twistream_kit.simulator.call.documents import Source
+from twistream_kit.simulator.call.verbs import Next
+from twistream_kit.simulator.model.numbers import AccountNumber, is_e164
+from twistream_kit.simulator.rest.errors import Refusal
+
+INLINE_TWIML_CHARACTERS = 4000
+"""TwiML in the `Twiml` parameter may not be longer (§1.5)."""
+
+RING_SECONDS = 60
+"""How long a call rings when the request does not say (§6.1)."""
+
+RING_SECONDS_LIMIT = 600
+"""The largest `Timeout` (§6.1)."""
+
+_MACHINE_RANGES = {
+    "MachineDetectionTimeout": range(1, 601),
+    "MachineDetectionSpeechThreshold": range(1000, 6001),
+    "MachineDetectionSpeechEndThreshold": range(500, 5001),
+    "MachineDetectionSilenceTimeout": range(2000, 10001),
+}
+"""What answering-machine detection can be told (§6.1); the first in seconds, its bounds [ASM]."""
+
+_SEND_DIGITS = re.compile(r"[0-9A-Da-d#*wW]{1,32}")
+
+
+class Form(Protocol):
+    """The form of a request: names, some of them repeated."""
+
+    def get(self, key: str, default: str = "", /) -> str:
+        """Return the first value of `key`."""
+
+    def all(self, key: str, /) -> list[str]:
+        """Return every value of `key`."""
+
+
+def plan_of(form: Form, allow: Callable[[str, str], str | None]) -> CallPlan:
+    """Read the request for a new call.
+
+    `MachineDetection` and what belongs to it, `AsyncAmd` and its callback included, are checked and
+    have no effect: no simulated telephone is a machine, `answered_by` stays null, the TwiML does
+    not wait, and no verdict is sent.  The other parameters of §6.1 that are not named in this
+    module, recording above all, are ignored.
+
+    Args:
+        form: The parameters of the request.
+        allow: Given the numbers to call and to call from, both E.164, returns the SID of the
+            latter, or raises `Refusal` if this account may not call so.
+
+    Raises:
+        Refusal: With the code of §5.3 for the first thing that is wrong.
+    """
+    to, from_ = form.get("To").strip(), form.get("From").strip()
+    _check_numbers(to, from_)
+    number_sid = allow(to, from_)
+    _check_machine_detection(form)
+    digits = form.get("SendDigits")
+    if digits and not _SEND_DIGITS.fullmatch(digits):
+        raise Refusal(21206, f"SendDigits {digits} is not valid: 0-9, A-D, #, *, w and W, up to 32")
+    return CallPlan(
+        to=to,
+        from_=from_,
+        source=_source(form),
+        callback=_callback(form, "StatusCallback"),
+        events=_events(form.all("StatusCallbackEvent")),
+        ring_limit=_seconds(form, "Timeout", RING_SECONDS, RING_SECONDS_LIMIT),
+        time_limit=_seconds(form, "TimeLimit", 0) or None,
+        number_sid=number_sid,
+    )
+
+
+def incoming_plan(from_: str, number: AccountNumber) -> CallPlan:
+    """Return the plan of a call that the number `from_` makes to a number of the account."""
+    fallback = number.voice_fallback_url
+    return CallPlan(
+        to=number.phone_number,
+        from_=from_,
+        source=Source(
+            page=Next(number.voice_url, number.voice_method),
+            fallback=Next(fallback, number.voice_fallback_method) if fallback else None,
+        ),
+        direction="inbound",
+        callback=Callback(number.status_callback, number.status_callback_method),
+        number_sid=number.sid,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to become of a call.
+
+    Attributes:
+        status: ``completed``, ``canceled`` or empty.
+        source: The TwiML that replaces the running one, or None.
+    """
+
+    status: str = ""
+    source: Source | None = None
+
+
+def change_of(form: Form) -> Change:
+    """Read the request that updates a call.
+
+    Raises:
+        Refusal: With the code of §5.3 for the first thing that is wrong.
+    """
+    status = form.get("Status")
+    if status and status not in {"completed", "canceled"}:
+        raise Refusal(20422, f"Status {status} is not valid: completed or canceled")
+    url, twiml = form.get("Url"), form.get("Twiml")
+    if url and twiml:
+        # That they exclude each other is documented, the code for it is not (§6.4).
+        raise Refusal(20422, "Url and Twiml exclude each other")
+    return Change(status, _source(form, live=True) if url or twiml else None)
+
+
+def _check_numbers(to: str, from_: str) -> None:
+    if not to:
+        raise Refusal(21201)
+    if not from_:
+        raise Refusal(21213)
+    if not is_e164(to) or to == from_:
+        raise Refusal(21211, f"The 'To' number {to} is not a valid phone number.")
+    if not is_e164(from_):
+        raise Refusal(21212, f"The 'From' number {from_} is not a valid phone number.")
+
+
+def _check_machine_detection(form: Form) -> None:
+    # IfMachine is what MachineDetection was called before; only its code is documented (§5.3).
+    _require_choice(form, "IfMachine", ("Continue", "Hangup"), code=21207)
+    _require_choice(form, "MachineDetection", ("Enable", "DetectMessageEnd"))
+    _require_choice(form, "AsyncAmd", ("true", "false"))
+    for name, legal in _MACHINE_RANGES.items():
+        if (text := form.get(name)) and not (text.isdecimal() and int(text) in legal):
+            raise Refusal(20422, f"{name} {text} is not valid: {legal.start} to {legal.stop - 1}")
+    _callback(form, "AsyncAmdStatusCallback")
+
+
+def _require_choice(form: Form, name: str, choices: tuple[str, ...], *, code: int = 20422) -> None:
+    # That 20422 is the code for all of these but IfMachine is an assumption [ASM].
+    if (text := form.get(name)) and text not in choices:
+        raise Refusal(code, f"{name} {text} is not valid: {' or '.join(choices)}")
+
+
+def _source(form: Form, *, live: bool = False) -> Source:
+    if sid := form.get("ApplicationSid"):
+        # An application comes before Url and Twiml, and there is none here.
+        raise Refusal(21218, f"ApplicationSid {sid} is not valid")
+    url, twiml = form.get("Url"), form.get("Twiml")
+    if url:  # and `Twiml` is ignored (§6.1)
+        fallback = form.get("FallbackUrl")
+        return Source(
+            page=Next(checked_url(url, "Url"), method_of(form, "Method")),
+            fallback=(
+                Next(checked_url(fallback, "FallbackUrl"), method_of(form, "FallbackMethod"))
+                if fallback
+                else None
+            ),
+        )
+    if not twiml:
+        raise Refusal(21205)
+    if len(twiml) > INLINE_TWIML_CHARACTERS:
+        raise Refusal(
+            32018,
+            f"Twiml has {len(twiml)} characters; the limit is {INLINE_TWIML_CHARACTERS}",
+        )
+    return Source(twiml=twiml, into_live_call=live)
+
+
+def _callback(form: Form, name: str) -> Callback:
+    url = form.get(name)
+    return Callback(checked_url(url, name), method_of(form, f"{name}Method")) if url else Callback()
+
+
+def _events(wanted: list[str]) -> tuple[str, ...]:
+    for event in wanted:
+        if event not in PROGRESS_EVENTS:
+            raise Refusal(20422, f"StatusCallbackEvent {event} is not one of {PROGRESS_EVENTS}")
+    return tuple(wanted) or ("completed",)
+
+
+def checked_url(url: str, name: str) -> str:
+    """Return `url` if it is an absolute http(s) URL, else raise `Refusal` 21205."""
+    # Loopback is accepted here, unlike with Twilio: what is to be tried out runs on this machine.
+    try:
+        parts = urlsplit(url)
+        reachable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        reachable = False
+    if not reachable:
+        raise Refusal(21205, f"{name} is not a valid URL: {url}")
+    return url
+
+
+def method_of(form: Form, name: str) -> str:
+    """Return the HTTP method that `form` names, POST if none; `Refusal` 21209 for others."""
+    method = form.get(name, "POST").upper()
+    if method not in {"GET", "POST"}:
+        raise Refusal(21209, f"{name} {method} is not valid: GET or POST")
+    return method
+
+
+def _seconds(form: Form, name: str, default: int, limit: int | None = None) -> int:
+    text = form.get(name)
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) == 0 or (limit is not None and int(text) > limit):
+        raise Refusal(21208 if name == "Timeout" else 20422, f"{name} {text} is not valid")
+    return int(text)

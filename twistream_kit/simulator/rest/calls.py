@@ -1,0 +1,179 @@
+"""The REST resources of calls and of their one-way streams (PROTOCOL.md §1.6, §6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from twistream_kit.simulator.call.call import SimulatedCall
+from twistream_kit.simulator.call.calls import Calls
+from twistream_kit.simulator.call.context import Exchange
+from twistream_kit.simulator.call.verbs import StreamNoun
+from twistream_kit.simulator.rest import magic_numbers
+from twistream_kit.simulator.rest.account_record import AccountRecord
+from twistream_kit.simulator.rest.call_request import change_of, checked_url, method_of, plan_of
+from twistream_kit.simulator.rest.errors import Refusal, not_found
+from twistream_kit.simulator.rest.form import RequestForm, answer, login_of
+from twistream_kit.simulator.rest.resources import call_json, page_json, stream_json
+
+
+class CallResources:
+    """Creates, shows, changes and deletes calls.
+
+    Args:
+        exchange: What calls share.
+        calls: The calls.
+        account: Says who may be called.
+    """
+
+    def __init__(self, exchange: Exchange, calls: Calls, account: AccountRecord) -> None:
+        self._exchange = exchange
+        self._calls = calls
+        self._account = account
+
+    def routes(self, account: str) -> Iterable[web.RouteDef]:
+        """Return the routes below the path `account`."""
+        call = f"{account}/Calls/{{call}}"
+        return [
+            web.post(f"{account}/Calls.json", self._create_call),
+            web.get(f"{account}/Calls.json", self._list_calls),
+            web.get(f"{call}.json", self._fetch_call),
+            web.post(f"{call}.json", self._update_call),
+            web.delete(f"{call}.json", self._delete_call),
+            web.post(f"{call}/Streams.json", self._create_stream),
+            web.post(f"{call}/Streams/{{stream}}.json", self._update_stream),
+        ]
+
+    async def _create_call(self, request: web.Request) -> web.Response:
+        form = await RequestForm.of(request)
+        if login_of(request, self._account.credentials) == "test":
+            return self._pretend_call(form)
+        plan = plan_of(form, self._account.allow)
+        self._account.require_room(self._calls.running)
+        return answer(call_json(self._calls.place(self._exchange, plan)), 201)
+
+    def _pretend_call(self, form: RequestForm) -> web.Response:
+        # Test credentials: checked, answered, and neither placed nor to be found afterwards (§6.7).
+        plan = plan_of(form, magic_numbers.allow)
+        pretended = replace(self._exchange, account_sid=self._account.credentials.test_sid)
+        return answer(call_json(SimulatedCall(pretended, plan, None)), 201)
+
+    async def _list_calls(self, request: web.Request) -> web.Response:
+        query = dict(request.query)
+        newest_first = reversed(self._calls)
+        found = [call_json(call) for call in newest_first if _is_wanted(call, query)]
+        return answer(page_json("calls", found, path=request.path, query=query))
+
+    async def _fetch_call(self, request: web.Request) -> web.Response:
+        return answer(call_json(self._call(request)))
+
+    async def _update_call(self, request: web.Request) -> web.Response:
+        call = self._call(request)
+        change = change_of(await RequestForm.of(request))
+        if call.over and (change.status or change.source):
+            raise self._ended(request)
+        if change.status == "canceled" and call.started is not None:
+            raise Refusal(21220, "Call is in progress: it can be completed, not canceled")
+        if change.status:
+            # A call that nobody has answered was canceled, whichever word asked for it.
+            call.end(
+                "completed" if call.started else "canceled", sip_code=200 if call.started else 487
+            )
+        elif change.source is not None:
+            if call.started is None:
+                raise Refusal(21220, "Call is not in-progress. Cannot redirect.")
+            call.redirect(change.source)
+        return answer(call_json(call))
+
+    async def _delete_call(self, request: web.Request) -> web.Response:
+        call = self._call(request)
+        if not call.over:
+            raise Refusal(20009, "Call has not finished and cannot be deleted")
+        self._calls.forget(call)
+        return web.Response(status=204)
+
+    async def _create_stream(self, request: web.Request) -> web.Response:
+        call, form = self._call(request), await RequestForm.of(request)
+        if call.started is None or call.over:
+            raise Refusal(21220, "Call is not in-progress. Cannot start a stream.")
+        if not form.get("Url"):
+            raise Refusal(21205, "Url parameter is required.")
+        callback = form.get("StatusCallback")
+        stream = call.streams.start(
+            StreamNoun(
+                url=form.get("Url"),
+                name=form.get("Name"),
+                track=form.get("Track", "inbound_track"),
+                status_callback=checked_url(callback, "StatusCallback") if callback else "",
+                status_callback_method=method_of(form, "StatusCallbackMethod"),
+                parameters=_numbered_parameters(form),
+            )
+        )
+        if stream is None:
+            raise Refusal(20422, "Track is not valid, or more tracks than a call may stream")
+        return answer(stream_json(call, stream))
+
+    async def _update_stream(self, request: web.Request) -> web.Response:
+        call, form = self._call(request), await RequestForm.of(request)
+        stream = call.streams.find(request.match_info["stream"])
+        if stream is None:
+            raise not_found(request.path)
+        if form.get("Status") != "stopped":
+            raise Refusal(20422, "Status is not valid: stopped")
+        if stream.status == "in-progress":
+            call.streams.stop(stream)
+        return answer(stream_json(call, stream))
+
+    def _call(self, request: web.Request) -> SimulatedCall:
+        call = self._calls.find(request.match_info["call"])
+        if call is None:
+            raise not_found(request.path)
+        return call
+
+    def _ended(self, request: web.Request) -> Refusal:
+        # Users met 404, the dictionary says 21220 (§6.4).
+        if self._exchange.behaviour.ended_call_update == 404:
+            return not_found(request.path)
+        return Refusal(21220, "Call is not in-progress. Cannot redirect.")
+
+
+def _is_wanted(call: SimulatedCall, query: Mapping[str, str]) -> bool:
+    """Whether `call` passes the filters of a list; those of other names are ignored."""
+    has = {"To": call.to, "From": call.from_, "Status": call.status, "ParentCallSid": ""}
+    if any((query.get(key) or value) != value for key, value in has.items()):
+        return False
+    times = {"StartTime": call.started, "EndTime": call.ended}
+    return all(_is_within(moment, query, name) for name, moment in times.items())
+
+
+def _is_within(moment: datetime | None, query: Mapping[str, str], name: str) -> bool:
+    on, until, since = (_moment(query, name + suffix) for suffix in ("", "<", ">"))
+    if on is until is since is None:
+        return True
+    return (
+        moment is not None
+        and (on is None or moment.date() == on.date())
+        and (until is None or moment <= until)
+        and (since is None or moment >= since)
+    )
+
+
+def _moment(query: Mapping[str, str], key: str) -> datetime | None:
+    if not (text := query.get(key)):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refusal(20422, f"{key} {text} is not a date, such as 2026-08-31") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _numbered_parameters(form: RequestForm) -> dict[str, str]:
+    return {
+        form.get(f"Parameter{number}.Name"): form.get(f"Parameter{number}.Value")
+        for number in range(1, 100)
+        if form.get(f"Parameter{number}.Name")
+    }

@@ -1,0 +1,42 @@
+"""What comes with a REST request, and what goes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from twistream_kit.simulator.rest.credentials import Credentials, Login
+
+
+class RequestForm:
+    """The form of one request."""
+
+    def __init__(self, fields: Any) -> None:
+        self._fields = fields
+
+    def get(self, key: str, default: str = "", /) -> str:
+        """Return the first value of `key`."""
+        return str(self._fields.get(key, default))
+
+    def all(self, key: str, /) -> list[str]:
+        """Return every value of `key`."""
+        return [str(value) for value in self._fields.getall(key, [])]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._fields
+
+    @classmethod
+    async def of(cls, request: web.Request) -> RequestForm:
+        """Read the body of a request."""
+        return cls(await request.post())
+
+
+def answer(body: dict[str, Any], status: int = 200) -> web.Response:
+    """Answer a request with JSON."""
+    return web.json_response(body, status=status)
+
+
+def login_of(request: web.Request, credentials: Credentials) -> Login | None:
+    """Return whose credentials `request` came with, or None if nobody's."""
+    return credentials.login(request.headers.get("Authorization", ""))
