@@ -12,8 +12,8 @@ from measuring import Figure, alternating
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook.plots_call import plot_timeline
-from twistream_kit.notebook.stream_log import StreamLog
+from twistream_kit.notebook.plots.call import plot_timeline
+from twistream_kit.notebook.widgets.stream_log import StreamLog
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = f"MZ{1:032x}"

@@ -18,7 +18,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.capture_review import review_capture
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.notebook.stream_log import StreamLog
+from twistream_kit.notebook.widgets.stream_log import StreamLog
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.simulator.simulate_call import simulate_call
 

@@ -18,7 +18,7 @@ from twistream_kit.live.preflight import preflight as preflight_module
 from twistream_kit.live.preflight.preflight import preflight
 from twistream_kit.live.server.local_proxy import LocalProxy
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.notebook.display import html_of
+from twistream_kit.notebook.display.display import html_of
 from twistream_kit.simulator.rest.account import SimulatedAccount
 from twistream_kit.simulator.twilio import SimulatedTwilio
 

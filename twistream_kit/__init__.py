@@ -67,23 +67,23 @@ if TYPE_CHECKING:
     from twistream_kit.live.stream.stream import StreamEnd as StreamEnd
     from twistream_kit.live.tunnel.tunnel import Tunnel as Tunnel
     from twistream_kit.live.tunnel.tunnel import open_tunnel as open_tunnel
-    from twistream_kit.notebook.background import running as running
-    from twistream_kit.notebook.background import start as start
-    from twistream_kit.notebook.background import stop as stop
-    from twistream_kit.notebook.background import url_of as url_of
-    from twistream_kit.notebook.controls import StreamControls as StreamControls
-    from twistream_kit.notebook.live_scope import LiveScope as LiveScope
-    from twistream_kit.notebook.nesting import allow_nested_asyncio as allow_nested_asyncio
-    from twistream_kit.notebook.phone_widget import PhoneWidget as PhoneWidget
-    from twistream_kit.notebook.plots_call import plot_timeline as plot_timeline
-    from twistream_kit.notebook.plots_clip import plot_companding as plot_companding
-    from twistream_kit.notebook.plots_clip import plot_frames as plot_frames
-    from twistream_kit.notebook.plots_clip import plot_waveform as plot_waveform
-    from twistream_kit.notebook.plots_examine import plot_examination as plot_examination
-    from twistream_kit.notebook.plots_header import plot_header as plot_header
-    from twistream_kit.notebook.plots_spectrogram import plot_spectrogram as plot_spectrogram
-    from twistream_kit.notebook.settings_form import settings as settings
-    from twistream_kit.notebook.stream_log import StreamLog as StreamLog
+    from twistream_kit.notebook.plots.call import plot_timeline as plot_timeline
+    from twistream_kit.notebook.plots.clip import plot_companding as plot_companding
+    from twistream_kit.notebook.plots.clip import plot_frames as plot_frames
+    from twistream_kit.notebook.plots.clip import plot_waveform as plot_waveform
+    from twistream_kit.notebook.plots.examine import plot_examination as plot_examination
+    from twistream_kit.notebook.plots.plots_header import plot_header as plot_header
+    from twistream_kit.notebook.plots.plots_spectrogram import plot_spectrogram as plot_spectrogram
+    from twistream_kit.notebook.runtime.background import running as running
+    from twistream_kit.notebook.runtime.background import start as start
+    from twistream_kit.notebook.runtime.background import stop as stop
+    from twistream_kit.notebook.runtime.background import url_of as url_of
+    from twistream_kit.notebook.runtime.nesting import allow_nested_asyncio as allow_nested_asyncio
+    from twistream_kit.notebook.widgets.controls import StreamControls as StreamControls
+    from twistream_kit.notebook.widgets.phone import PhoneWidget as PhoneWidget
+    from twistream_kit.notebook.widgets.scope import LiveScope as LiveScope
+    from twistream_kit.notebook.widgets.settings_form import settings as settings
+    from twistream_kit.notebook.widgets.stream_log import StreamLog as StreamLog
     from twistream_kit.pending import Pending as Pending
     from twistream_kit.protocol import from_twilio as from_twilio
     from twistream_kit.protocol import to_twilio as to_twilio
@@ -132,18 +132,18 @@ _HOMES = {
     "twistream_kit.live.calls.status": "StatusEvent",
     "twistream_kit.live.stream.stream": "MediaStream StreamEnd",
     "twistream_kit.live.tunnel.tunnel": "Tunnel open_tunnel",
-    "twistream_kit.notebook.background": "running start stop url_of",
-    "twistream_kit.notebook.controls": "StreamControls",
-    "twistream_kit.notebook.live_scope": "LiveScope",
-    "twistream_kit.notebook.nesting": "allow_nested_asyncio",
-    "twistream_kit.notebook.phone_widget": "PhoneWidget",
-    "twistream_kit.notebook.plots_call": "plot_timeline",
-    "twistream_kit.notebook.plots_clip": "plot_companding plot_frames plot_waveform",
-    "twistream_kit.notebook.plots_examine": "plot_examination",
-    "twistream_kit.notebook.plots_header": "plot_header",
-    "twistream_kit.notebook.plots_spectrogram": "plot_spectrogram",
-    "twistream_kit.notebook.settings_form": "settings",
-    "twistream_kit.notebook.stream_log": "StreamLog",
+    "twistream_kit.notebook.runtime.background": "running start stop url_of",
+    "twistream_kit.notebook.widgets.controls": "StreamControls",
+    "twistream_kit.notebook.widgets.scope": "LiveScope",
+    "twistream_kit.notebook.runtime.nesting": "allow_nested_asyncio",
+    "twistream_kit.notebook.widgets.phone": "PhoneWidget",
+    "twistream_kit.notebook.plots.call": "plot_timeline",
+    "twistream_kit.notebook.plots.clip": "plot_companding plot_frames plot_waveform",
+    "twistream_kit.notebook.plots.examine": "plot_examination",
+    "twistream_kit.notebook.plots.plots_header": "plot_header",
+    "twistream_kit.notebook.plots.plots_spectrogram": "plot_spectrogram",
+    "twistream_kit.notebook.widgets.settings_form": "settings",
+    "twistream_kit.notebook.widgets.stream_log": "StreamLog",
     "twistream_kit.pending": "Pending",
     "twistream_kit.capture.capture": "Capture",
     "twistream_kit.diagnosis.capture_review": "review_capture",
@@ -220,13 +220,13 @@ def _show_richly() -> None:
 
 
 def _html_of(result: Any) -> str:
-    from twistream_kit.notebook.display import html_of
+    from twistream_kit.notebook.display.display import html_of
 
     return html_of(result)
 
 
 def _png_of(figure: Any) -> bytes:
-    from twistream_kit.notebook.display import png_of
+    from twistream_kit.notebook.display.display import png_of
 
     return png_of(figure)
 

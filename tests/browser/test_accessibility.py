@@ -11,9 +11,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 CALL = """\
 import twistream_kit as kit
-from twistream_kit.notebook.live_scope import LiveScope
-from twistream_kit.notebook.phone_widget import PhoneWidget
-from twistream_kit.notebook.stream_log import StreamLog
+from twistream_kit.notebook.widgets.scope import LiveScope
+from twistream_kit.notebook.widgets.phone import PhoneWidget
+from twistream_kit.notebook.widgets.stream_log import StreamLog
 
 twilio = kit.start(kit.SimulatedTwilio())
 server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))

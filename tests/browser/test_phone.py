@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 BEGIN = """\
 import twistream_kit as kit
-from twistream_kit.notebook.phone_widget import PhoneWidget
+from twistream_kit.notebook.widgets.phone import PhoneWidget
 
 twilio = kit.start(kit.SimulatedTwilio())
 server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))

@@ -45,7 +45,7 @@ DIAL = """
 
 IN_ONE_PROCESS = """
     import twistream_kit as kit
-    from twistream_kit.notebook import background
+    from twistream_kit.notebook.runtime import background
 
     twilio = kit.start(kit.SimulatedTwilio())
     server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))

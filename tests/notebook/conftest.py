@@ -16,8 +16,8 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.live.dialling.place import Call, place_call
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook import background
-from twistream_kit.notebook.event_log import event_log
+from twistream_kit.notebook.runtime import background
+from twistream_kit.notebook.runtime.event_log import event_log
 from twistream_kit.simulator.phone import Phone
 from twistream_kit.simulator.twilio import SimulatedTwilio
 

@@ -14,7 +14,7 @@ import websockets
 
 from twistream_kit.errors import TwistreamError, WouldDeadlock
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.notebook.kit_loop import KitLoop
+from twistream_kit.notebook.runtime.loop import KitLoop
 
 
 def test_start_returns_what_entering_gave_and_runs_on_a_daemon_thread(background_loop, thing):

@@ -8,8 +8,8 @@ pytestmark = pytest.mark.notebook
 
 SET_UP = """
 import time
-from twistream_kit.notebook.live_scope import LiveScope
-from twistream_kit.notebook.stream_log import StreamLog
+from twistream_kit.notebook.widgets.scope import LiveScope
+from twistream_kit.notebook.widgets.stream_log import StreamLog
 twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0.02))
 server = kit.start(kit.StreamServer())
 phone = twilio.phone("+15550100001")

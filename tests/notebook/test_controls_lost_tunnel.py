@@ -16,7 +16,7 @@ from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.local_proxy import LocalProxy
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.tunnel.tunnel import open_tunnel
-from twistream_kit.notebook.controls import StreamControls
+from twistream_kit.notebook.widgets.controls import StreamControls
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 BUTTONS = ("send", "speak_over", "mark", "clear", "hang_up")

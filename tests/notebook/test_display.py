@@ -25,7 +25,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.message import review
 from twistream_kit.live.preflight.check import Check, Checks
 from twistream_kit.live.settings.settings import settings
-from twistream_kit.notebook.display import DISPLAYS, MOST_PLAYED_SECONDS, html_of
+from twistream_kit.notebook.display.display import DISPLAYS, MOST_PLAYED_SECONDS, html_of
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.codes import explain
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
@@ -279,7 +279,7 @@ def test_a_fresh_shell_shows_results_richly_without_anybody_importing_the_displa
         f"""
         import sys
         import twistream_kit as kit
-        show("twistream_kit.notebook.display" in sys.modules)
+        show("twistream_kit.notebook.display.display" in sys.modules)
         show(kit.inspect_wav({str(path)!r}))
         show(kit.load_clip({str(path)!r}))
         show(kit.explain(31951))

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from twistream_kit.notebook.event_log import KEPT_LINES, EventLog, event_log
+from twistream_kit.notebook.runtime.event_log import KEPT_LINES, EventLog, event_log
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_failing_handler_in_a_started_server_prints_nothing():
             raise ValueError("it broke")
         server = kit.start(kit.StreamServer(handler))
         kit.simulate_call(server.url, seconds=0.3).result(10)
-        from twistream_kit.notebook.event_log import event_log
+        from twistream_kit.notebook.runtime.event_log import event_log
         print([line.level for line in event_log().lines if "it broke" in line.text])
     """
     done = subprocess.run(

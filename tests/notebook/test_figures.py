@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.notebook import colours
-from twistream_kit.notebook.figures import COLUMNS, blank, draw_sound, envelope, expect
+from twistream_kit.notebook.plots import colours
+from twistream_kit.notebook.plots.style import COLUMNS, blank, draw_sound, envelope, expect
 
 
 def test_a_figure_is_seven_inches_wide_and_two_and_a_half_high():

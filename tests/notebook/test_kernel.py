@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipywidgets
 import pytest
 
-from twistream_kit.notebook import kernel
+from twistream_kit.notebook.runtime import kernel
 
 
 def test_outside_of_a_kernel_nothing_is_known_and_no_button_waits():

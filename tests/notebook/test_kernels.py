@@ -50,7 +50,9 @@ def test_the_kernel_is_the_one_that_was_asked_for(kernel, kernel_version):
     version = kernel.value("__import__('ipykernel').__version__")
     assert version == kernel_version or kernel_version == "newest"
     major, minor = map(int, version.split(".")[:2])
-    found = "__import__('twistream_kit.notebook.kernel', fromlist=['x']).ipykernel_version()"
+    found = (
+        "__import__('twistream_kit.notebook.runtime.kernel', fromlist=['x']).ipykernel_version()"
+    )
     assert kernel.value(found) == (major, minor)
     assert (kernel.subshell is None) == (major < 7)
 
@@ -143,7 +145,7 @@ assert called.wait(10)
     )  # fmt: skip
     kernel.run("server = kit.start(kit.StreamServer())")
     assert kernel.value("kit.simulate_call(server.url, seconds=0.2).result(20).ending") == "stopped"
-    kernel.run("from twistream_kit.notebook.event_log import event_log")
+    kernel.run("from twistream_kit.notebook.runtime.event_log import event_log")
     lines = kernel.value("[line.text for line in event_log().lines if line.level == 'ERROR']")
     assert any("SystemExit: 2" in line for line in lines)
     assert any("SystemExit: 3" in line for line in lines)

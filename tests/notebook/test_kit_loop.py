@@ -13,7 +13,7 @@ import pytest
 
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import WouldDeadlock
-from twistream_kit.notebook.kit_loop import HURRIED_SWITCH_SECONDS, KitLoop
+from twistream_kit.notebook.runtime.loop import HURRIED_SWITCH_SECONDS, KitLoop
 from twistream_kit.pending import HomeLoop, fail, fulfil
 
 BEFORE = (asyncio.run, asyncio.Task, asyncio.Future, asyncio.get_event_loop)

@@ -13,9 +13,9 @@ import pytest
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook import colours
-from twistream_kit.notebook.live_scope import LiveScope
-from twistream_kit.notebook.pump import PUMP
+from twistream_kit.notebook.plots import colours
+from twistream_kit.notebook.runtime.pump import PUMP
+from twistream_kit.notebook.widgets.scope import LiveScope
 
 
 @pytest.fixture

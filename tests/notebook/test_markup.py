@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.notebook.markup import Html, bullets, code, joined, pairs, paragraph, table
+from twistream_kit.notebook.display.html import Html, bullets, code, joined, pairs, paragraph, table
 
 
 class Words(HTMLParser):

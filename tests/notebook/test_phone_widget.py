@@ -14,8 +14,8 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.errors import WouldDeadlock
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.notebook.phone_widget import PhoneWidget
-from twistream_kit.notebook.widget_socket import widget_socket
+from twistream_kit.notebook.widgets.phone import PhoneWidget
+from twistream_kit.notebook.widgets.socket import widget_socket
 from twistream_kit.protocol.from_twilio import Dtmf
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -340,7 +340,7 @@ def test_it_cannot_be_made_on_the_kits_own_loop(desk):
 
 IN_THE_KERNEL = """
 import time
-from twistream_kit.notebook.phone_widget import PhoneWidget
+from twistream_kit.notebook.widgets.phone import PhoneWidget
 twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0.02))
 server = kit.start(kit.StreamServer())
 phone = twilio.phone("+15550100001")

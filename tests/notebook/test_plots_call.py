@@ -13,14 +13,14 @@ from matplotlib.text import Text
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook.colours import (
+from twistream_kit.notebook.plots.call import MOST_LABELS, plot_timeline
+from twistream_kit.notebook.plots.colours import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
     MARK_COLOUR,
     QUIET_COLOUR,
     YOUR_COLOUR,
 )
-from twistream_kit.notebook.plots_call import MOST_LABELS, plot_timeline
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ" + "0" * 32

@@ -10,8 +10,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.notebook.colours import CALLER_COLOUR, YOUR_COLOUR
-from twistream_kit.notebook.plots_clip import plot_companding, plot_frames, plot_waveform
+from twistream_kit.notebook.plots.clip import plot_companding, plot_frames, plot_waveform
+from twistream_kit.notebook.plots.colours import CALLER_COLOUR, YOUR_COLOUR
 
 TONE = Clip.tone(440, 0.5)
 

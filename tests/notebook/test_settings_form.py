@@ -10,8 +10,8 @@ from twistream_kit.live.settings.schema import SETTINGS
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.setting_sources import remembered
 from twistream_kit.live.settings.settings import Settings
-from twistream_kit.notebook import settings_form
-from twistream_kit.notebook.settings_form import ALL_SET, ASKS, SettingsForm, settings
+from twistream_kit.notebook.widgets import settings_form
+from twistream_kit.notebook.widgets.settings_form import ALL_SET, ASKS, SettingsForm, settings
 
 pytestmark = pytest.mark.usefixtures("nothing_set")
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from twistream_kit.notebook import subshells
+from twistream_kit.notebook.runtime import subshells
 
 
 def kernel_with(*ids):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from twistream_kit.notebook.colours import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
+from twistream_kit.notebook.plots.colours import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
 
 KEYS = "123456789*0#"
 

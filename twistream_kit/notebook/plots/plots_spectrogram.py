@@ -10,8 +10,8 @@ import numpy as np
 
 from twistream_kit.audio.load import load_clip
 from twistream_kit.audio.sound import open_sound
-from twistream_kit.notebook.colours import YOUR_COLOUR
-from twistream_kit.notebook.figures import SMALL, blank, dress
+from twistream_kit.notebook.plots.colours import YOUR_COLOUR
+from twistream_kit.notebook.plots.style import SMALL, blank, dress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, cast
 
 from twistream_kit.errors import ServerStopped, TwistreamError
-from twistream_kit.notebook.kit_loop import KitLoop
+from twistream_kit.notebook.runtime.loop import KitLoop
 from twistream_kit.pending import Pending, fail, fulfil
 
 logger = logging.getLogger("twistream_kit.notebook")

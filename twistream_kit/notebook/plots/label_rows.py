@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from twistream_kit.notebook.figures import SMALL
+from twistream_kit.notebook.plots.style import SMALL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ as soon as a widget is shown, unless their setting ``commsOverSubshells`` is off
 
 from __future__ import annotations
 
-from twistream_kit.notebook.kernel import buttons_wait_for_cells, running_kernel
+from twistream_kit.notebook.runtime.kernel import buttons_wait_for_cells, running_kernel
 
 OLD_KERNEL = "A cell is running: on this kernel, buttons wait until it ends."
 NO_SUBSHELL = "A cell is running: with this front end, buttons may wait until it ends."

@@ -18,17 +18,17 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook.colours import CALLER_COLOUR, YOUR_COLOUR
-from twistream_kit.notebook.kernel import answer_on_subshell
-from twistream_kit.notebook.phone_pages import PhonePages
-from twistream_kit.notebook.phone_picture import picture_of_phone
-from twistream_kit.notebook.widget_socket import widget_socket
+from twistream_kit.notebook.plots.colours import CALLER_COLOUR, YOUR_COLOUR
+from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.widgets.phone_pages import PhonePages
+from twistream_kit.notebook.widgets.phone_picture import picture_of_phone
+from twistream_kit.notebook.widgets.socket import widget_socket
 from twistream_kit.simulator.call.endpoint import LineState
 from twistream_kit.simulator.phone import Phone
 
 logger = logging.getLogger("twistream_kit.notebook")
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parents[1] / "static"
 _SAMPLES = (Path("sample_audio"), Path("..", "sample_audio"))
 _MOST_VOICES = 12
 

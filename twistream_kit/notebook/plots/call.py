@@ -9,18 +9,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook.colours import (
+from twistream_kit.notebook.plots.colours import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
     MARK_COLOUR,
     QUIET_COLOUR,
     YOUR_COLOUR,
 )
-from twistream_kit.notebook.figures import SMALL, blank, draw_sound, dress, expect
-from twistream_kit.notebook.label_rows import Label, LabelRows
-from twistream_kit.notebook.plots_buffer import buffer_legend, draw_buffer, write
-from twistream_kit.notebook.plots_marks import MOST_LABELS, draw_marks, mark_legend, mark_rows
-from twistream_kit.notebook.timeline import Timeline, read_timeline
+from twistream_kit.notebook.plots.label_rows import Label, LabelRows
+from twistream_kit.notebook.plots.plots_buffer import buffer_legend, draw_buffer, write
+from twistream_kit.notebook.plots.plots_marks import MOST_LABELS, draw_marks, mark_legend, mark_rows
+from twistream_kit.notebook.plots.style import SMALL, blank, draw_sound, dress, expect
+from twistream_kit.notebook.plots.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,13 +15,13 @@ from twistream_kit.errors import TwistreamError
 from twistream_kit.live.inspector.findings import Finding
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook import colours
-from twistream_kit.notebook.kernel import answer_on_subshell
-from twistream_kit.notebook.log_lines import LogLine, LogLines, MediaCount
-from twistream_kit.notebook.markup import Html, bullets, code, joined, paragraph, table
-from twistream_kit.notebook.pump import PUMP
+from twistream_kit.notebook.display.html import Html, bullets, code, joined, paragraph, table
+from twistream_kit.notebook.plots import colours
+from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.runtime.pump import PUMP
+from twistream_kit.notebook.widgets.log_lines import LogLine, LogLines, MediaCount
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parents[1] / "static"
 
 STILL_LINES = 12
 """How many lines a page without a kernel shows."""

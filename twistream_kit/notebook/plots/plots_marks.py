@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
 
-from twistream_kit.notebook.colours import CLEAR_COLOUR, MARK_COLOUR, QUIET_COLOUR
-from twistream_kit.notebook.figures import dress
-from twistream_kit.notebook.label_rows import Label, LabelRows
-from twistream_kit.notebook.timeline import MarkEnd, Timeline
+from twistream_kit.notebook.plots.colours import CLEAR_COLOUR, MARK_COLOUR, QUIET_COLOUR
+from twistream_kit.notebook.plots.label_rows import Label, LabelRows
+from twistream_kit.notebook.plots.style import dress
+from twistream_kit.notebook.plots.timeline import MarkEnd, Timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,14 +11,14 @@ import ipywidgets as widgets
 from twistream_kit.audio.clip import Clip
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook import controls_words as words
-from twistream_kit.notebook.event_log import event_log
-from twistream_kit.notebook.happenings import Happenings, in_words
-from twistream_kit.notebook.kernel import CellWatch, answer_on_subshell
-from twistream_kit.notebook.live_text import LiveText
-from twistream_kit.notebook.markup import paragraph
-from twistream_kit.notebook.pump import PUMP
-from twistream_kit.notebook.subshells import why_buttons_wait
+from twistream_kit.notebook.display.html import paragraph
+from twistream_kit.notebook.runtime.event_log import event_log
+from twistream_kit.notebook.runtime.kernel import CellWatch, answer_on_subshell
+from twistream_kit.notebook.runtime.pump import PUMP
+from twistream_kit.notebook.runtime.subshells import why_buttons_wait
+from twistream_kit.notebook.widgets import controls_words as words
+from twistream_kit.notebook.widgets.happenings import Happenings, in_words
+from twistream_kit.notebook.widgets.live_text import LiveText
 from twistream_kit.pending import Pending
 
 SHOWN_LINES = 8

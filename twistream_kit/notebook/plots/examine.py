@@ -8,8 +8,8 @@ import numpy as np
 
 from twistream_kit.audio.examination import Examination
 from twistream_kit.audio.spectrum import CARRIED_HZ
-from twistream_kit.notebook.colours import QUIET_COLOUR, YOUR_COLOUR
-from twistream_kit.notebook.figures import SMALL, blank, draw_sound, dress, expect
+from twistream_kit.notebook.plots.colours import QUIET_COLOUR, YOUR_COLOUR
+from twistream_kit.notebook.plots.style import SMALL, blank, draw_sound, dress, expect
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

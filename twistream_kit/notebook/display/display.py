@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from twistream_kit.notebook.display_capture import show_capture
-from twistream_kit.notebook.display_examination import show_examination
-from twistream_kit.notebook.markup import (
+from twistream_kit.notebook.display.display_capture import show_capture
+from twistream_kit.notebook.display.display_examination import show_examination
+from twistream_kit.notebook.display.html import (
     EMPTY,
     Html,
     bullets,
@@ -24,7 +24,7 @@ from twistream_kit.notebook.markup import (
     strong,
     table,
 )
-from twistream_kit.notebook.player import player
+from twistream_kit.notebook.display.player import player
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

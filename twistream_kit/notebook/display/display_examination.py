@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twistream_kit.audio.examination import Examination, Finding
 from twistream_kit.errors import sentences
-from twistream_kit.notebook.markup import EMPTY, Html, code, joined, paragraph, strong, table
-from twistream_kit.notebook.player import player
+from twistream_kit.notebook.display.html import EMPTY, Html, code, joined, paragraph, strong, table
+from twistream_kit.notebook.display.player import player
 
 MOST_PLAYED_BYTES = 4_000_000
 """What the two players together may weigh in a notebook, before base64: 20 s of 44.1 kHz stereo."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from twistream_kit.capture.capture_words import marks_in_words
-from twistream_kit.notebook.markup import EMPTY, Html, code, joined, pairs, table
+from twistream_kit.notebook.display.html import EMPTY, Html, code, joined, pairs, table
 
 if TYPE_CHECKING:
     from twistream_kit.capture.capture import Capture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from matplotlib.figure import Figure
 
-from twistream_kit.notebook.colours import QUIET_COLOUR, YOUR_COLOUR
+from twistream_kit.notebook.plots.colours import QUIET_COLOUR, YOUR_COLOUR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Rectangle
 
 from twistream_kit.audio.wav_report import WavReport
-from twistream_kit.notebook.colours import QUIET_COLOUR, YOUR_COLOUR
-from twistream_kit.notebook.figures import blank, dress, expect
+from twistream_kit.notebook.plots.colours import QUIET_COLOUR, YOUR_COLOUR
+from twistream_kit.notebook.plots.style import blank, dress, expect
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

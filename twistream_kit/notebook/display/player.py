@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from twistream_kit.notebook.markup import Html, text
+from twistream_kit.notebook.display.html import Html, text
 
 
 def player(samples: NDArray[Any], sample_rate: int, name: object) -> Html:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.notebook.colours import (
+from twistream_kit.notebook.plots.colours import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
     MARK_COLOUR,
     QUIET_COLOUR,
     YOUR_COLOUR,
 )
-from twistream_kit.notebook.scope_trace import COLUMN_SECONDS
+from twistream_kit.notebook.widgets.scope_trace import COLUMN_SECONDS
 
 _WIDTH, _LANE = 640, 70
 _CORNERS = 160

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from twistream_kit.notebook.colours import QUIET_COLOUR, YOUR_COLOUR
-from twistream_kit.notebook.figures import SMALL, dress
-from twistream_kit.notebook.timeline import Timeline
+from twistream_kit.notebook.plots.colours import QUIET_COLOUR, YOUR_COLOUR
+from twistream_kit.notebook.plots.style import SMALL, dress
+from twistream_kit.notebook.plots.timeline import Timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

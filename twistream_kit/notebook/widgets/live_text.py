@@ -8,7 +8,7 @@ from typing import Literal
 import anywidget
 import traitlets
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parents[1] / "static"
 
 
 class LiveText(anywidget.AnyWidget):

@@ -16,9 +16,9 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeVar, overload
 
 from twistream_kit.errors import TwistreamError, WouldDeadlock
-from twistream_kit.notebook.event_log import event_log
-from twistream_kit.notebook.keeper import Keeper, check_startable, name_of
-from twistream_kit.notebook.kit_loop import KitLoop
+from twistream_kit.notebook.runtime.event_log import event_log
+from twistream_kit.notebook.runtime.keeper import Keeper, check_startable, name_of
+from twistream_kit.notebook.runtime.loop import KitLoop
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import threading
 import time
 
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook.event_log import EventLog
+from twistream_kit.notebook.runtime.event_log import EventLog
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.outbox import is_own_mark, spoken_name

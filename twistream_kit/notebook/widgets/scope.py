@@ -14,12 +14,12 @@ import anywidget
 import traitlets
 
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook import colours
-from twistream_kit.notebook.pump import PUMP
-from twistream_kit.notebook.scope_picture import scope_picture
-from twistream_kit.notebook.scope_trace import ScopeTrace, ScopeWindow
+from twistream_kit.notebook.plots import colours
+from twistream_kit.notebook.runtime.pump import PUMP
+from twistream_kit.notebook.widgets.scope_picture import scope_picture
+from twistream_kit.notebook.widgets.scope_trace import ScopeTrace, ScopeWindow
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parents[1] / "static"
 
 _RECENT_COLUMNS = 15
 """Who was loud within 300 ms is said to speak."""

@@ -24,8 +24,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from twistream_kit.errors import ServerStopped
-from twistream_kit.notebook import background
-from twistream_kit.notebook.widget_page import Page
+from twistream_kit.notebook.runtime import background
+from twistream_kit.notebook.widgets.widget_page import Page
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol.stream_address import is_loopback
 

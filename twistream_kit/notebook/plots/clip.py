@@ -8,8 +8,8 @@ import numpy as np
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_ulaw
-from twistream_kit.notebook.colours import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
-from twistream_kit.notebook.figures import SMALL, blank, draw_sound, dress, expect
+from twistream_kit.notebook.plots.colours import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
+from twistream_kit.notebook.plots.style import SMALL, blank, draw_sound, dress, expect
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,10 +20,10 @@ from twistream_kit.live.settings.schema import BY_NAME
 from twistream_kit.live.settings.secret import QuietText, Secret
 from twistream_kit.live.settings.setting_sources import find, remember, take
 from twistream_kit.live.settings.settings import Settings
-from twistream_kit.notebook.kernel import answer_on_subshell, running_kernel
-from twistream_kit.notebook.markup import paragraph
+from twistream_kit.notebook.display.html import paragraph
+from twistream_kit.notebook.runtime.kernel import answer_on_subshell, running_kernel
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parents[1] / "static"
 
 ASKS = (
     "What is typed here is kept in this kernel's memory until it ends, and never in the notebook. "
