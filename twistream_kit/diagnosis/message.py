@@ -15,13 +15,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from twistream_kit.diagnosis.fields import invalid, kind, path
-from twistream_kit.diagnosis.payload import container
+from twistream_kit.diagnosis.payload import SHORTEST_BYTES, container
 from twistream_kit.diagnosis.structure import review_structure
 from twistream_kit.protocol.objection import Objection, by_importance
 from twistream_kit.protocol.to_twilio import MALFORMED_MESSAGE
-
-SHORTEST_BYTES = 4000
-"""Half a second; in less sound no coding can be told."""
 
 _BINARY = "Twilio would drop it with warning 31950, logged once per stream"
 

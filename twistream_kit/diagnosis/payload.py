@@ -22,6 +22,9 @@ from twistream_kit.diagnosis.no_sound import (
 )
 from twistream_kit.protocol.objection import Objection, Severity
 
+SHORTEST_BYTES = 4000
+"""Half a second; in less sound no coding can be told."""
+
 __all__ = [
     "FRAME",
     "LOOKS",

@@ -17,8 +17,7 @@ from zlib import crc32
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.chunk_borders import clicks_at
 from twistream_kit.diagnosis.coding import recognise_coding
-from twistream_kit.diagnosis.message import SHORTEST_BYTES
-from twistream_kit.diagnosis.payload import full_scale_share, is_cut, look_inside
+from twistream_kit.diagnosis.payload import SHORTEST_BYTES, full_scale_share, is_cut, look_inside
 from twistream_kit.diagnosis.repeated_headers import RepeatedHeaders
 from twistream_kit.diagnosis.sample_rate import suspect_rate_in_steps
 from twistream_kit.diagnosis.sending_pace import SendingPace

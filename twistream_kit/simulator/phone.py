@@ -28,9 +28,9 @@ class Phone:
 
     def __init__(
         self,
-        line: Line,
+        line: Line[SimulatedCall],
         home: HomeLoop,
-        place: Callable[[Line, str, Pending[SimulatedCall]], None],
+        place: Callable[[Line[SimulatedCall], str, Pending[SimulatedCall]], None],
     ) -> None:
         self._line = line
         self._home = home

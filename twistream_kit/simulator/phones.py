@@ -31,7 +31,7 @@ class Phones:
     def __init__(self, account: AccountRecord, home: HomeLoop) -> None:
         self._account = account
         self._home = home
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, Line[SimulatedCall]] = {}
         self._phones: dict[str, Phone] = {}
         self._lock = threading.Lock()
         self._exchange: Exchange | None = None
@@ -74,7 +74,9 @@ class Phones:
             for pending in line.end_watches():
                 fail(pending, ServerStopped.before("the phone got into that state"))
 
-    def _dial(self, line: Line, number: str, pending: Pending[SimulatedCall]) -> None:
+    def _dial(
+        self, line: Line[SimulatedCall], number: str, pending: Pending[SimulatedCall]
+    ) -> None:
         """Begin an incoming call; on the loop."""
         own = self._account.own(number)
         if own is None or self._exchange is None:

@@ -6,17 +6,18 @@ by status callbacks (PROTOCOL.md §6.6) arrives by way of the stream server and 
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
 from twistream_kit.live.calls.call_watch import ask_until
 from twistream_kit.live.calls.sdk import answered_within, home_of
-from twistream_kit.live.calls.status import FINAL_STATUSES, StatusEvent
+from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
 from twistream_kit.live.calls.twilio_errors import ask
 from twistream_kit.live.stream.playing import Playing
 from twistream_kit.live.stream.stream import GOODBYE_SECONDS
@@ -26,7 +27,6 @@ from twistream_kit.pending import Guard, Pending, error_text, fail, fulfil
 if TYPE_CHECKING:
     from twilio.rest import Client
 
-    from twistream_kit.live.server.server import StreamServer
 
 T = TypeVar("T")
 
@@ -35,6 +35,23 @@ ALREADY_OVER = (20404, 21220)
 
 _STEPS = ("queued", "ringing", "in-progress")
 """The life of a call that has not ended (§6.3); ``initiated`` is the name of a callback only."""
+
+
+class StatusSource(Protocol):
+    """Where the status callbacks of calls arrive: a stream server."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that it runs on, else None."""
+
+    def follow_call(
+        self,
+        call_sid: str,
+        listener: Listener,
+        on_stop: Callable[[], object] = ...,
+        on_loss: Callable[[], object] = ...,
+    ) -> Callable[[], None]:
+        """Have `listener` told of the status callbacks of a call; see `StreamServer`."""
 
 
 class Call:
@@ -64,7 +81,7 @@ class Call:
         to: str,
         from_: str,
         status: str,
-        server: StreamServer | None = None,
+        server: StatusSource | None = None,
     ) -> None:
         self._client = client
         self.sid = sid
@@ -174,7 +191,7 @@ class Call:
                 return
         self._say_over([act])
 
-    def _follow(self, server: StreamServer) -> None:
+    def _follow(self, server: StatusSource) -> None:
         # The server keeps what listens until it stops, and should not keep every call for that.
         myself = weakref.ref(self)
 

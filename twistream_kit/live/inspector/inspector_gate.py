@@ -10,7 +10,7 @@ from http import HTTPStatus
 from twistream_kit.live.inspector.http import RequestHead
 from twistream_kit.live.server.admission import host_refusal, origin_refusal, page_refusal
 from twistream_kit.live.server.probe import HEALTH_OF_HEADER, health_of
-from twistream_kit.live.server.webhooks import HEALTH_PATH
+from twistream_kit.live.server.server_options import HEALTH_PATH
 from twistream_kit.live.settings.secret import Secret, revealed
 from twistream_kit.protocol import signature
 

@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.server.admission import checked_hosts, host_of, is_ip_address, is_wildcard
-from twistream_kit.live.server.server_options import check_public_url
-from twistream_kit.live.server.webhooks import STATUS_PATH, TWIML_PATH
+from twistream_kit.live.server.server_options import STATUS_PATH, TWIML_PATH, check_public_url
 from twistream_kit.protocol.twiml import stream_url as stream_url_of
 
 

@@ -13,7 +13,8 @@ from twistream_kit.live.server.addresses import ServerAddresses
 from twistream_kit.live.server.admission import host_refusal, page_refusal
 from twistream_kit.live.server.handshake_probe import PROBE_HEADER
 from twistream_kit.live.server.http import URL_TOO_LONG, RequestConnection
-from twistream_kit.live.server.webhooks import HEALTH_PATH, Answer, Webhooks
+from twistream_kit.live.server.server_options import HEALTH_PATH
+from twistream_kit.live.server.webhooks import Answer, Webhooks
 from twistream_kit.protocol import signature
 
 logger = logging.getLogger("twistream_kit.live")

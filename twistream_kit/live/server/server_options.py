@@ -7,8 +7,10 @@ import re
 from urllib.parse import urlsplit
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.live.server.webhooks import OWN_PATHS
 from twistream_kit.live.settings.secret import Secret, revealed
+
+OWN_PATHS = TWIML_PATH, STATUS_PATH, HEALTH_PATH = "/twiml", "/status", "/health"
+"""Where the server answers besides the streams."""
 
 
 def check_path(path: str) -> None:

@@ -17,13 +17,12 @@ from http import HTTPStatus
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.live.calls.status import StatusEvent
 from twistream_kit.live.server.http import WebRequest
+from twistream_kit.live.server.server_options import HEALTH_PATH, STATUS_PATH, TWIML_PATH
 from twistream_kit.live.settings.secret import Secret, revealed
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.twiml import connect_stream
 
 logger = logging.getLogger("twistream_kit.live")
-
-OWN_PATHS = TWIML_PATH, STATUS_PATH, HEALTH_PATH = "/twiml", "/status", "/health"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from twistream_kit.simulator.call.callbacks import Callbacks, terminal_params, voice_params
-from twistream_kit.simulator.call.context import CallPlan, Exchange
-from twistream_kit.simulator.call.documents import Source
+from twistream_kit.simulator.call.context import CallPlan, Exchange, Source
 from twistream_kit.simulator.call.endpoint import Line
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.player import Player
@@ -55,7 +54,9 @@ class SimulatedCall:
         created, started, ended: Moments in UTC; `started` is the answer, None without one.
     """
 
-    def __init__(self, exchange: Exchange, plan: CallPlan, line: Line | None) -> None:
+    def __init__(
+        self, exchange: Exchange, plan: CallPlan, line: Line[SimulatedCall] | None
+    ) -> None:
         self.sid = exchange.sids.make("CA")
         self.plan = plan
         self.status: Status = "queued"

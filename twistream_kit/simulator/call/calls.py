@@ -21,7 +21,7 @@ class Calls(Sequence[SimulatedCall]):
         lines: The telephones by number; a number without one cannot be reached.
     """
 
-    def __init__(self, lines: Mapping[str, Line]) -> None:
+    def __init__(self, lines: Mapping[str, Line[SimulatedCall]]) -> None:
         self._lines = lines
         self._calls: list[SimulatedCall] = []
         self._lives: set[asyncio.Task[None]] = set()
@@ -30,7 +30,9 @@ class Calls(Sequence[SimulatedCall]):
         """Begin a call to a telephone, as a REST request does."""
         return self._begin(SimulatedCall(exchange, plan, self._lines.get(plan.to)))
 
-    def receive(self, exchange: Exchange, plan: CallPlan, line: Line) -> SimulatedCall:
+    def receive(
+        self, exchange: Exchange, plan: CallPlan, line: Line[SimulatedCall]
+    ) -> SimulatedCall:
         """Begin a call from a telephone to a number of the account."""
         call = SimulatedCall(exchange, plan, line)
         line.dial(call)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from twistream_kit.simulator.call.documents import Source
+from twistream_kit.simulator.call.verbs import Next
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.model.numbers import Sids
@@ -55,6 +55,23 @@ class Callback:
 
     url: str = ""
     method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the TwiML of a call comes from: inline, or from a URL.
+
+    Attributes:
+        twiml: The document itself, when given inline.
+        page: Where to fetch it, otherwise.
+        fallback: Where to go when that fails, or None.
+        into_live_call: True for inline TwiML that replaces that of a running call.
+    """
+
+    twiml: str = ""
+    page: Next | None = None
+    fallback: Next | None = None
+    into_live_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from twistream_kit.simulator.call.context import Source
 from twistream_kit.simulator.call.twiml import TwimlFault, read_twiml
-from twistream_kit.simulator.call.verbs import Next, PlayBody, Say, Script
+from twistream_kit.simulator.call.verbs import PlayBody, Say, Script
 from twistream_kit.simulator.call.web import Page, WebClient
 
 TWIML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})
 """Content types that are read as TwiML (§1.5)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the TwiML of a call comes from: inline, or from a URL.
-
-    Attributes:
-        twiml: The document itself, when given inline.
-        page: Where to fetch it, otherwise.
-        fallback: Where to go when that fails, or None.
-        into_live_call: True for inline TwiML that replaces that of a running call.
-    """
-
-    twiml: str = ""
-    page: Next | None = None
-    fallback: Next | None = None
-    into_live_call: bool = False
 
 
 async def obtain(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.pending import Guard, Pending, fulfil
-
-if TYPE_CHECKING:
-    from twistream_kit.simulator.call.call import SimulatedCall
+from twistream_kit.simulator.call.handset import Handset
 
 AnswerMode = Literal["auto", "manual", "busy", "never", "reject"]
 """What a telephone does when it rings."""
@@ -22,7 +20,18 @@ LineState = Literal["idle", "dialling", "ringing", "in-call"]
 _AFTER_RINGING = {"auto": "answered", "busy": "busy", "reject": "rejected"}
 
 
-class Line:
+class HasHandset(Protocol):
+    """A call as its telephone sees it."""
+
+    @property
+    def handset(self) -> Handset:
+        """Mouth and ear of the telephone in this call."""
+
+
+CallT = TypeVar("CallT", bound=HasHandset)
+
+
+class Line(Generic[CallT]):
     """One telephone as the exchange sees it.  It belongs to the simulator's loop.
 
     `state`, `heard` and `watch` may be used from any thread.
@@ -40,8 +49,8 @@ class Line:
         self.number = number
         self.mode = mode
         self.state: LineState = "idle"
-        self.call: SimulatedCall | None = None
-        self._newest: SimulatedCall | None = None
+        self.call: CallT | None = None
+        self._newest: CallT | None = None
         self._choice: asyncio.Future[str] | None = None
         self._watchers: list[tuple[str, Pending[str]]] = []
         self._lock = threading.Lock()
@@ -51,7 +60,7 @@ class Line:
         """What reached the ear in the newest answered call."""
         return Clip(b"", "heard") if self._newest is None else self._newest.handset.heard
 
-    async def ring(self, call: SimulatedCall, seconds: float, limit: float) -> str:
+    async def ring(self, call: CallT, seconds: float, limit: float) -> str:
         """Ring until there is a decision.
 
         Args:
@@ -86,17 +95,17 @@ class Line:
         if self._choice is not None and not self._choice.done():
             self._choice.set_result(answer)
 
-    def dial(self, call: SimulatedCall) -> None:
+    def dial(self, call: CallT) -> None:
         """Lift the handset for a call of one's own."""
         self._take(call, "dialling")
 
-    def connected(self, call: SimulatedCall) -> None:
+    def connected(self, call: CallT) -> None:
         """Note that the call is answered."""
         if self.call is call:
             self._newest = call
             self._show("in-call")
 
-    def release(self, call: SimulatedCall) -> None:
+    def release(self, call: CallT) -> None:
         """Note that the call is over."""
         if self.call is call:
             self.call = None
@@ -116,7 +125,7 @@ class Line:
             watchers, self._watchers = self._watchers, []
         return [pending for _, pending in watchers]
 
-    def _take(self, call: SimulatedCall, state: LineState) -> None:
+    def _take(self, call: CallT, state: LineState) -> None:
         self.call = call
         self._show(state)
 

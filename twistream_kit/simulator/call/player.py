@@ -10,8 +10,8 @@ from typing import Protocol
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import WavError
-from twistream_kit.simulator.call.context import Exchange
-from twistream_kit.simulator.call.documents import Source, obtain
+from twistream_kit.simulator.call.context import Exchange, Source
+from twistream_kit.simulator.call.documents import obtain
 from twistream_kit.simulator.call.speech import Speech, error_tone
 from twistream_kit.simulator.call.streams import CallStreams
 from twistream_kit.simulator.call.trial import intercepted

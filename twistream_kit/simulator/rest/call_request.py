@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from twistream_kit.simulator.call.context import PROGRESS_EVENTS, Callback, CallPlan
-from twistream_kit.simulator.call.documents import Source
+from twistream_kit.simulator.call.context import PROGRESS_EVENTS, Callback, CallPlan, Source
 from twistream_kit.simulator.call.verbs import Next
 from twistream_kit.simulator.model.numbers import AccountNumber, is_e164
 from twistream_kit.simulator.rest.errors import Refusal
