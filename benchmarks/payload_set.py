@@ -15,9 +15,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from twistream_kit.audio.alaw import decode_alaw
-from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.audio.tones import dtmf
+from twistream_kit.audio.clip import dtmf
+from twistream_kit.audio.g711 import decode_alaw, encode_ulaw
 
 LEVELS = (-6, -12, -20, -30, -40)
 RATE = 24000

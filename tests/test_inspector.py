@@ -15,7 +15,7 @@ import pytest
 import twistream_kit as kit
 from support.waiting import LIMIT_SECONDS, until
 from twistream_kit.capture.capture import Capture
-from twistream_kit.diagnosis.capture_review import review_capture
+from twistream_kit.diagnosis.files import review_capture
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.notebook.widgets.stream_log import StreamLog

@@ -24,7 +24,7 @@ from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.playing import Playing
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.live.tunnel.tunnel import Tunnel
-from twistream_kit.live.worker import on_worker
+from twistream_kit.pending import on_worker
 from twistream_kit.simulator.phone import Phone
 from twistream_kit.simulator.twilio import SimulatedTwilio
 

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from twistream_kit.audio.wav_report import WavReport as WavReport
     from twistream_kit.audio.wav_report import inspect_wav as inspect_wav
     from twistream_kit.capture.capture import Capture as Capture
-    from twistream_kit.diagnosis.capture_review import review_capture as review_capture
+    from twistream_kit.diagnosis.files import review_capture as review_capture
     from twistream_kit.diagnosis.message import review as review
     from twistream_kit.diagnosis.sound import review_sound as review_sound
     from twistream_kit.diagnosis.twiml import review_twiml as review_twiml
     from twistream_kit.errors import CallRefused as CallRefused
     from twistream_kit.errors import LocalProtocolError as LocalProtocolError
+    from twistream_kit.errors import Objection as Objection
     from twistream_kit.errors import RemoteProtocolError as RemoteProtocolError
     from twistream_kit.errors import ServerStopped as ServerStopped
     from twistream_kit.errors import SettingsError as SettingsError
@@ -91,7 +92,6 @@ if TYPE_CHECKING:
     from twistream_kit.protocol.codes import explain as explain
     from twistream_kit.protocol.marks import MarkOutcome as MarkOutcome
     from twistream_kit.protocol.marks import PlayOutcome as PlayOutcome
-    from twistream_kit.protocol.objection import Objection as Objection
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
     from twistream_kit.simulator.model.assumptions import Behaviour as Behaviour
     from twistream_kit.simulator.phone import Phone as Phone
@@ -107,57 +107,56 @@ _HOMES = {
     "twistream_kit.audio.convert": "ConvertedFile convert_file convert_files",
     "twistream_kit.audio.examination": "Examination",
     "twistream_kit.audio.examine": "examine",
+    "twistream_kit.audio.g711": "decode_ulaw encode_ulaw",
     "twistream_kit.audio.load": "load_clip",
     "twistream_kit.audio.resample": "Resampler",
-    "twistream_kit.audio.g711": "decode_ulaw encode_ulaw",
     "twistream_kit.audio.voice_trigger": "VoiceTrigger",
     "twistream_kit.audio.wav_report": "WavReport inspect_wav",
+    "twistream_kit.capture.capture": "Capture",
+    "twistream_kit.diagnosis.files": "review_capture",
+    "twistream_kit.diagnosis.message": "review",
+    "twistream_kit.diagnosis.sound": "review_sound",
+    "twistream_kit.diagnosis.twiml": "review_twiml",
     "twistream_kit.errors": (
-        "CallRefused LocalProtocolError RemoteProtocolError ServerStopped SettingsError "
-        "TunnelError TwistreamError WavError WouldDeadlock"
+        "CallRefused LocalProtocolError Objection RemoteProtocolError ServerStopped "
+        "SettingsError TunnelError TwistreamError WavError WouldDeadlock"
     ),
     "twistream_kit.live.calls.call": "Call",
-    "twistream_kit.live.preflight.check": "Check Checks",
-    "twistream_kit.live.dialling.place": "place_call",
-    "twistream_kit.live.inspector.stream": "InspectedEnd InspectedStream",
-    "twistream_kit.live.inspector.inspector": "Inspector",
-    "twistream_kit.live.server.local_proxy": "LocalProxy",
-    "twistream_kit.live.stream.playing": "Playing",
-    "twistream_kit.live.preflight.preflight": "preflight",
-    "twistream_kit.live.dialling.number_route": "NumberRoute route_number",
-    "twistream_kit.live.settings.secret": "Secret",
-    "twistream_kit.live.server.server": "StreamServer",
-    "twistream_kit.live.process.server_process": "ServerProcess",
-    "twistream_kit.live.settings.settings": "Settings client_from_environment",
     "twistream_kit.live.calls.status": "StatusEvent",
+    "twistream_kit.live.dialling.number_route": "NumberRoute route_number",
+    "twistream_kit.live.dialling.place": "place_call",
+    "twistream_kit.live.inspector.inspector": "Inspector",
+    "twistream_kit.live.inspector.stream": "InspectedEnd InspectedStream",
+    "twistream_kit.live.preflight.check": "Check Checks",
+    "twistream_kit.live.preflight.preflight": "preflight",
+    "twistream_kit.live.process.server_process": "ServerProcess",
+    "twistream_kit.live.server.local_proxy": "LocalProxy",
+    "twistream_kit.live.server.server": "StreamServer",
+    "twistream_kit.live.settings.secret": "Secret",
+    "twistream_kit.live.settings.settings": "Settings client_from_environment",
+    "twistream_kit.live.stream.playing": "Playing",
     "twistream_kit.live.stream.stream": "MediaStream StreamEnd",
     "twistream_kit.live.tunnel.tunnel": "Tunnel open_tunnel",
-    "twistream_kit.notebook.runtime.background": "running start stop url_of",
-    "twistream_kit.notebook.widgets.controls": "StreamControls",
-    "twistream_kit.notebook.widgets.scope": "LiveScope",
-    "twistream_kit.notebook.runtime.nesting": "allow_nested_asyncio",
-    "twistream_kit.notebook.widgets.phone": "PhoneWidget",
     "twistream_kit.notebook.plots.call": "plot_timeline",
     "twistream_kit.notebook.plots.clip": "plot_companding plot_frames plot_waveform",
     "twistream_kit.notebook.plots.examine": "plot_examination",
     "twistream_kit.notebook.plots.plots_header": "plot_header",
     "twistream_kit.notebook.plots.plots_spectrogram": "plot_spectrogram",
+    "twistream_kit.notebook.runtime.background": "running start stop url_of",
+    "twistream_kit.notebook.runtime.nesting": "allow_nested_asyncio",
+    "twistream_kit.notebook.widgets.controls": "StreamControls",
+    "twistream_kit.notebook.widgets.phone": "PhoneWidget",
+    "twistream_kit.notebook.widgets.scope": "LiveScope",
     "twistream_kit.notebook.widgets.settings_form": "settings",
     "twistream_kit.notebook.widgets.stream_log": "StreamLog",
     "twistream_kit.pending": "Pending",
-    "twistream_kit.capture.capture": "Capture",
-    "twistream_kit.diagnosis.capture_review": "review_capture",
     "twistream_kit.protocol.codes": "TwilioCode explain",
-    "twistream_kit.protocol.objection": "Objection",
     "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
-    "twistream_kit.diagnosis.message": "review",
-    "twistream_kit.diagnosis.sound": "review_sound",
     "twistream_kit.protocol.twiml": "connect_stream",
-    "twistream_kit.diagnosis.twiml": "review_twiml",
-    "twistream_kit.simulator.rest.account": "SimulatedAccount",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
     "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.report": "CallReport",
+    "twistream_kit.simulator.rest.account": "SimulatedAccount",
     "twistream_kit.simulator.simulate_call": "simulate_call",
     "twistream_kit.simulator.twilio": "SimulatedTwilio",
 }
@@ -176,12 +175,12 @@ _SHOWN = {
     "twistream_kit.audio.clip": "Clip",
     "twistream_kit.audio.examination": "Examination",
     "twistream_kit.audio.wav_report": "WavReport",
+    "twistream_kit.capture.capture": "Capture",
+    "twistream_kit.errors": "Objection Objections",
     "twistream_kit.live.preflight.check": "Checks",
     "twistream_kit.live.settings.settings": "Settings",
-    "twistream_kit.capture.capture": "Capture",
-    "twistream_kit.protocol.objection": "Objection Objections",
-    "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
     "twistream_kit.protocol.code_tables": "TwilioCode",
+    "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
     "twistream_kit.simulator.model.debugger": "Debugger DebuggerEntry",
     "twistream_kit.simulator.report": "CallReport",
 }

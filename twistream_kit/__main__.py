@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from twistream_kit.errors import CallRefused, SettingsError, TwistreamError, WavError
 
 if TYPE_CHECKING:
-    from twistream_kit.protocol.objection import Objection
+    from twistream_kit.errors import Objection
     from twistream_kit.simulator.report import CallReport
 
 FINE, OBJECTIONS, USAGE, NO_CONNECTION, INTERRUPTED = 0, 1, 2, 3, 130
@@ -219,7 +219,7 @@ def _review(arguments: argparse.Namespace) -> int:
 
 def _review_capture(raw: bytes, arguments: argparse.Namespace) -> int:
     from twistream_kit.capture.capture import Capture, CaptureError
-    from twistream_kit.diagnosis.capture_review import review_capture
+    from twistream_kit.diagnosis.files import review_capture
 
     try:
         capture = Capture.read(raw, Path(arguments.file))

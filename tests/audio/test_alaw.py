@@ -2,7 +2,7 @@ import warnings
 
 import pytest
 
-from twistream_kit.audio.alaw import decode_alaw
+from twistream_kit.audio.g711 import decode_alaw
 
 EVERY_CODE = bytes(range(256))
 

@@ -7,8 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.audio.measure import FLAT_SAMPLES, FlatTops, TelephoneMeter
-from twistream_kit.audio.spectrum import WHOLE_SECONDS, SpectrumMeter
+from twistream_kit.audio.measure import (
+    FLAT_SAMPLES,
+    WHOLE_SECONDS,
+    FlatTops,
+    SpectrumMeter,
+    TelephoneMeter,
+)
 
 LEVELS = st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.5, 1.0]), max_size=60)
 

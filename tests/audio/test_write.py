@@ -1,6 +1,6 @@
 import pytest
 
-from twistream_kit.audio.write import replacing, ulaw_header
+from twistream_kit.audio.clip import replacing, ulaw_header
 
 
 def test_header_is_58_bytes():

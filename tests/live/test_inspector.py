@@ -17,7 +17,7 @@ from websockets.frames import Frame, Opcode
 
 from support.far_end import TOKEN
 from support.waiting import LIMIT_SECONDS, soon
-from twistream_kit.diagnosis.capture_review import review_capture
+from twistream_kit.diagnosis.files import review_capture
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.inspector.stream import InspectedStream

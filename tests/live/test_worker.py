@@ -4,7 +4,7 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import TwistreamError
-from twistream_kit.live.worker import on_worker
+from twistream_kit.pending import on_worker
 
 
 async def test_work_is_done_on_a_thread_of_that_name():

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from twistream_kit.capture.capture_kept import kept, message_of, time_of
+from twistream_kit.capture.entry import kept, message_of, time_of
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ" + "0" * 32

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.capture.capture_kept import message_of, time_of
-from twistream_kit.capture.capture_media import MediaLines
+from twistream_kit.capture.entry import message_of, time_of
+from twistream_kit.capture.file import MediaLines
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ" + "0" * 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.captures import capture_of
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.diagnosis.capture_review import review_capture
+from twistream_kit.diagnosis.files import review_capture
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID, OTHER = "MZ" + "0" * 32, "MZ" + "1" * 32

@@ -7,7 +7,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.diagnosis.containers import container
+from twistream_kit.diagnosis.payload import container
 
 
 def sound_file(kind, subtype=None):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.diagnosis.no_sound import text_kind, unwrapped
+from twistream_kit.diagnosis.payload import text_kind, unwrapped
 
 SILENT = [b"\xff" * 160, b"\x7f" * 160, b"\xff" * 161, b"\x7f" * 162, bytes(160)]
 

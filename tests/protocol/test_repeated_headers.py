@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.diagnosis.repeated_headers import RepeatedHeaders
+from twistream_kit.diagnosis.sound import RepeatedHeaders
 
 HEADER = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\7\0\1\0" + bytes(20)
 SOUND = b"\x10" * 756

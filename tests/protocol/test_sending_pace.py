@@ -2,7 +2,7 @@
 
 import pytest
 
-from twistream_kit.diagnosis.sending_pace import SendingPace
+from twistream_kit.diagnosis.sound import SendingPace
 
 LOUD = b"\x10" * 160
 SOFT = b"\xfe" * 160

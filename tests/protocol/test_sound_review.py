@@ -10,8 +10,8 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.sound import SoundReview, mistake_in, review_sound
+from twistream_kit.errors import Objections
 from twistream_kit.protocol import to_twilio
-from twistream_kit.protocol.objection import Objections
 
 SID = "MZ00000000000000000000000000000001"
 SPEECH = load_clip("sample_audio/greeting.wav")

@@ -1,6 +1,6 @@
 """Which parts of a stream are listened to."""
 
-from twistream_kit.diagnosis.sound_window import SoundWindow
+from twistream_kit.diagnosis.sound import SoundWindow
 
 FRAME = b"\x10" * 160
 

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.errors import LocalProtocolError
-from twistream_kit.protocol.stream_address import is_loopback, review_stream_url, stream_url
+from twistream_kit.protocol.twiml import is_loopback, review_stream_url, stream_url
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.protocol.webhook_parameters import from_form, from_json, from_query
+from twistream_kit.protocol.signature import from_form, from_json, from_query
 
 
 def test_names_and_values_are_read_and_repeated_ones_have_a_list():

@@ -5,8 +5,8 @@ import pytest
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.diagnosis.sending_pace import SendingPace
-from twistream_kit.protocol.objection import Objection
+from twistream_kit.diagnosis.sound import SendingPace
+from twistream_kit.errors import Objection
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.stream.pacer import LatenessReport
 

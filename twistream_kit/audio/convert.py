@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from twistream_kit.audio.load import pcmu
+from twistream_kit.audio.clip import replacing, require_place, write_ulaw_wav
+from twistream_kit.audio.load import open_sound, pcmu
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
-from twistream_kit.audio.sound import open_sound
-from twistream_kit.audio.write import replacing, require_place, write_ulaw_wav
 from twistream_kit.errors import TwistreamError, WavError
 
 Progress = bool | Callable[[float], object] | None

@@ -10,18 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio.channels import Channels, open_channels
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.examination import Examination, Figures
-from twistream_kit.audio.findings import findings_of
+from twistream_kit.audio.examination import Examination, Figures, findings_of
 from twistream_kit.audio.g711 import SILENCE, decode_ulaw
 from twistream_kit.audio.load import pcmu
-from twistream_kit.audio.measure import ChannelMeter, TelephoneMeter, decibels
-from twistream_kit.audio.mono import mono
-from twistream_kit.audio.pauses import noise_db, silent_ends, speech_level
-from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler
+from twistream_kit.audio.measure import (
+    CARRIED_HZ,
+    ChannelMeter,
+    Channels,
+    Spectrum,
+    SpectrumMeter,
+    TelephoneMeter,
+    decibels,
+    noise_db,
+    open_channels,
+    silent_ends,
+    speech_level,
+)
+from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler, mono
 from twistream_kit.audio.source import Source
-from twistream_kit.audio.spectrum import CARRIED_HZ, Spectrum, SpectrumMeter
 
 KEPT_SECONDS = 60
 """How much of the sound is kept for the players and the pictures."""

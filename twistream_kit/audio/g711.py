@@ -2,6 +2,8 @@
 
 The encoder is bit-exact with the reference code of ITU-T G.191, which differs from Python's old
 ``audioop`` on 508 negative inputs by one code.
+
+A-law, the European half of ITU-T G.711; files in it are read, a call never takes it.
 """
 
 from __future__ import annotations
@@ -109,3 +111,24 @@ def _decoded_pairs() -> NDArray[np.uint32]:
     """Return two samples for each two codes, both as they lie in this machine's memory."""
     codes = np.arange(65536, dtype=np.uint16).view(np.uint8)
     return np.ascontiguousarray(_decoded()[codes]).view(np.uint32)
+
+
+def decode_alaw(payload: bytes | memoryview) -> NDArray[np.int16]:
+    """Expand PCMA to linear samples.
+
+    Args:
+        payload: Bare PCMA, any length, one byte a sample.
+
+    Returns:
+        Mono, int16, shape ``(len(payload),)``, in [-32256, 32256].
+    """
+    return _decoded_alaw()[np.frombuffer(payload, np.uint8)]
+
+
+@cache
+def _decoded_alaw() -> NDArray[np.int16]:
+    code = np.arange(256) ^ 0x55
+    segment = code >> 4 & 7
+    mantissa = (code & 15) << 4
+    magnitude = np.where(segment == 0, mantissa + 8, mantissa + 0x108 << np.maximum(segment - 1, 0))
+    return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)

@@ -2,19 +2,42 @@
 
 All levels are in dBFS: of RMS values, 0 is a full-scale square wave, so a full-scale sine has
 -3.01; of peaks, 0 is full scale.
+
+What is speech and what is pause, judged by the power of pieces of 20 ms.
+
+The pieces are those of a `TelephoneMeter`: mean squares without their offset, full scale being 1.
+
+How the energy of a sound is spread over pitches, measured block by block.
+
+A source of any kind with its channels apart, as they are before a call mixes them into one.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
+from twistream_kit.audio.load import (
+    BLOCK,
+    Decoder,
+    Sound,
+    decoder_for,
+    headerless_format,
+    open_sound,
+)
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
+from twistream_kit.audio.source import Source, read_at, recognise
+from twistream_kit.audio.wav_format import is_wav
+from twistream_kit.audio.wav_report import WavReport, report_on
+from twistream_kit.errors import WavError
 
 SILENT = -math.inf
 """The level of nothing at all."""
@@ -208,3 +231,245 @@ def _variance(square: float, total: float, count: int) -> float:
     variance = power - (total / count) ** 2
     # A constant leaves rounding behind, and that is no sound.
     return variance if variance > power * 1e-6 else 0.0
+
+
+MARGIN_DB = 15.9
+"""Speech reaches from its level down to so much below it (ITU-T P.56)."""
+
+HANGOVER = 10
+"""So many pieces after speech still belong to it: 200 ms (ITU-T P.56)."""
+
+UNHEARD_DB = 30.0
+"""What lies so far below the speech of a file is its background."""
+
+HEARD_AT_LEAST_DB = -60.0
+"""Below this nothing is heard on a telephone, whose own noise is louder."""
+
+QUIETEST = 0.1
+"""The part of a sound that is taken for its noise."""
+
+
+def speech_level(powers: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the level of what is not pause in dBFS, and which part of the time that is.
+
+    The threshold depends on the level that it leads to, so it is sought step by step: what falls
+    away each time is quieter than the rest, hence the level only rises and comes to a stand.
+    """
+    is_speech = powers > 0
+    level = _level(powers[is_speech])
+    while np.isfinite(level):
+        loud = powers > 10 ** ((level - MARGIN_DB) / 10)
+        # Ones in front of each piece: it counts if one of the last ten was loud.
+        kept = np.convolve(loud, np.ones(HANGOVER + 1, np.int32))[: len(powers)] > 0
+        kept &= is_speech
+        if (again := _level(powers[kept])) <= level + 1e-6:
+            return again, float(kept.mean())
+        is_speech, level = kept, again
+    return SILENT, 0.0
+
+
+def noise_db(powers: NDArray[np.float32]) -> float:
+    """Return the level of the quietest tenth, in dBFS; digital silence does not count."""
+    present = np.sort(powers[powers > 0])
+    return _level(present[: max(round(len(present) * QUIETEST), 1)])
+
+
+def silent_ends(
+    powers: NDArray[np.float32], speech_db: float, seconds: float
+) -> tuple[float, float]:
+    """Return the seconds before the first piece that is heard, and after the last one."""
+    threshold = max(speech_db - UNHEARD_DB, HEARD_AT_LEAST_DB)
+    heard = np.flatnonzero(powers > 10 ** (threshold / 10))
+    if not len(heard):
+        return seconds, 0.0
+    piece = PIECE / SAMPLE_RATE
+    return float(heard[0]) * piece, max(seconds - (float(heard[-1]) + 1) * piece, 0.0)
+
+
+def _level(powers: NDArray[np.float32]) -> float:
+    return decibels(float(powers.mean(dtype=np.float64))) if len(powers) else SILENT
+
+
+CARRIED_HZ = (300, 3400)
+"""What a telephone call is planned to carry (ITU-T G.712); handsets reproduce little else."""
+
+WHOLE_SECONDS = 300
+"""The spectrum of so much sound is taken without gaps, of what follows one window of eight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """How the power of a sound is spread over pitches.
+
+    Attributes:
+        frequencies: In Hz, evenly spaced from above 0, shape ``(n,)``.
+        power: Mean square at each, full scale being 1, shape ``(n,)``; the sum is that of the
+            sound.
+    """
+
+    frequencies: NDArray[np.float64]
+    power: NDArray[np.float64]
+
+    def share(self, low: float, high: float) -> float:
+        """Return which part of the power, 0 to 1, lies from `low` up to `high` Hz."""
+        inside = (self.frequencies >= low) & (self.frequencies < high)
+        total = float(self.power.sum())
+        return float(self.power[inside].sum()) / total if total > 0 else 0.0
+
+
+class SpectrumMeter:
+    """The average spectrum: windows of 32 to 64 ms, half over each other, without their offset."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._size = 1 << round(math.log2(sample_rate / 22))
+        self._rate = sample_rate
+        self._window = np.hanning(self._size + 1)[:-1].astype(np.float32)
+        self._rest = np.empty(0, np.float32)
+        self._power = np.zeros(self._size // 2 + 1)
+        self._weight = 0.0
+
+    def push(self, samples: NDArray[np.float32]) -> None:
+        """Measure the next samples, in [-1, 1], shape ``(n,)``."""
+        samples = np.concatenate([self._rest, samples])
+        hop = self._size // 2
+        count = max((len(samples) - self._size) // hop + 1, 0)
+        self._rest = samples[count * hop :]
+        if count:
+            views = np.lib.stride_tricks.sliding_window_view(samples, self._size)
+            is_long = self._weight * hop > WHOLE_SECONDS * self._rate
+            self._add(views[: count * hop : hop * (8 if is_long else 1)], count)
+
+    def result(self) -> Spectrum:
+        """Return what was measured so far."""
+        if not self._weight and len(self._rest):
+            short = np.zeros((1, self._size), np.float32)
+            short[0, : len(self._rest)] = self._rest
+            self._add(short, 1)
+        power = self._power / max(self._weight, 1)
+        frequencies = np.arange(len(power), dtype=np.float64) * (self._rate / self._size)
+        return Spectrum(frequencies[1:], power[1:])
+
+    def _add(self, windows: NDArray[np.float32], weight: int) -> None:
+        """Add windows, shape ``(m, size)``, that stand for `weight` of them."""
+        level = windows - windows.mean(axis=1, keepdims=True)
+        found = np.fft.rfft(level * self._window, axis=1)
+        square = (found.real**2 + found.imag**2).sum(axis=0, dtype=np.float64)
+        square[1:-1] *= 2  # the other half of a spectrum of real numbers
+        scale = self._size * float(np.square(self._window, dtype=np.float64).sum())
+        self._power += square * (weight / len(windows) / scale)
+        self._weight += weight
+
+
+MOST_HEADER_BYTES = 480_000
+"""One minute of sound, if it were played; a cover picture in a header can be longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """An opened source of sound, its channels apart.
+
+    Attributes:
+        sound: The same source as `load_clip` reads it; its blocks must not be asked for.
+        count: How many channels there are, 1 to 8.
+        form: What its samples are, in words: ``PCM, 16 bit`` or ``an MP3 file``.
+        limit: The magnitude of a sample at full scale, in [-1, 1].
+        blocks: float32, nominally in [-1, 1], shape ``(n, count)``, n > 0.
+        header: The bytes before the sound; empty for headerless sound, None where sound and
+            header cannot be told apart, as in an MP3 file.
+        header_bytes: How many those are, of which `header` holds a minute at most.
+        trailing_bytes: How many bytes follow the sound.
+    """
+
+    sound: Sound
+    count: int
+    form: str
+    limit: float
+    blocks: Iterator[NDArray[np.float32]]
+    header: bytes | None = None
+    header_bytes: int = 0
+    trailing_bytes: int = 0
+
+
+@contextmanager
+def open_channels(
+    source: Source, *, sample_rate: int | None = None, encoding: str | None = None
+) -> Iterator[Channels]:
+    """Open a source of sound; see `load_clip` for what it may be, and for the errors."""
+    with open_sound(source, sample_rate=sample_rate, encoding=encoding) as sound:
+        head = read_at(sound.opened.file, 0, 64)
+        if sample_rate is not None and encoding is not None:
+            form = headerless_format(encoding, sample_rate)
+            decoder = decoder_for(form)
+            blocks = _by_decoder(sound, decoder, 1, 0, sound.opened.size) if decoder else iter(())
+            yield Channels(
+                sound, 1, f"{encoding}, headerless", _limit(form.encoding, form.bits_per_sample),
+                blocks, b"",
+            )  # fmt: skip
+        elif is_wav(head):
+            yield _wav(sound, report_on(sound.opened))
+        else:
+            count, blocks = _by_libsndfile(sound)
+            yield Channels(sound, count, recognise(head).what, _limit("", 0), blocks)
+
+
+def _wav(sound: Sound, report: WavReport) -> Channels:
+    form, decoder = report.format, decoder_for(report.format)
+    count = form.channels
+    if decoder is None:
+        count, blocks = _by_libsndfile(sound)
+    else:
+        blocks = _by_decoder(sound, decoder, count, report.header_bytes, report.data_bytes)
+    return Channels(
+        sound,
+        count,
+        f"{form.encoding}, {form.bits_per_sample} bit" if form.bits_per_sample else form.encoding,
+        _limit(form.encoding, form.bits_per_sample if decoder else 0),
+        blocks,
+        read_at(sound.opened.file, 0, min(report.header_bytes, MOST_HEADER_BYTES)),
+        report.header_bytes,
+        report.trailing_bytes,
+    )
+
+
+def _limit(encoding: str, bits: int) -> float:
+    """The magnitude that a wave reaches when it is cut off."""
+    if encoding in ("PCMU", "PCMA"):
+        return (32124 if encoding == "PCMU" else 32256) / 32768
+    # Floats are mostly made of 16 bits, whose largest value is just below 1.
+    return 1 - 2.0 ** (1 - min(bits, 24)) if encoding == "PCM" and bits else 32767 / 32768
+
+
+def _by_decoder(
+    sound: Sound, decoder: Decoder, count: int, offset: int, size: int
+) -> Iterator[NDArray[np.float32]]:
+    file, whole = sound.opened.file, decoder.size * count
+    left = size - size % whole
+    file.seek(offset)
+    while left > 0 and (raw := file.read(min(left, BLOCK * whole))):
+        left -= len(raw)
+        samples = decoder.decode(raw).astype(np.float32)
+        yield (samples * np.float32(decoder.scale)).reshape(-1, count)
+
+
+def _by_libsndfile(sound: Sound) -> tuple[int, Iterator[NDArray[np.float32]]]:
+    import soundfile
+
+    file = sound.opened.file
+    file.seek(0)
+    # Only the methods: soundfile takes a name that ends in .raw for an order to read headerless.
+    reader = soundfile.SoundFile(SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell))
+    return reader.channels, _blocks(reader, sound.opened.name)
+
+
+def _blocks(reader: Any, name: str) -> Iterator[NDArray[np.float32]]:
+    import soundfile
+
+    try:
+        while len(block := reader.read(BLOCK, dtype="float32", always_2d=True)):
+            yield block
+    except soundfile.LibsndfileError as error:
+        raise WavError(
+            f"libsndfile stopped in the middle of it: {error.error_string}",
+            source=name,
+            fix="The file is damaged: fetch or record it again",
+        ) from error

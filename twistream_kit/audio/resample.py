@@ -2,6 +2,8 @@
 
 Resampling each piece on its own leaves 40 dB of signal to noise where a stream with a memory
 leaves 134: it is heard as a buzz at the rate of the pieces.
+
+One channel out of many: a telephone has one ear.
 """
 
 from __future__ import annotations
@@ -114,3 +116,24 @@ def _soxr_stream(rate_in: int, rate_out: int) -> Any:
     import soxr
 
     return soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
+
+
+MOST_CHANNELS = 8
+
+
+def mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
+    """Mix all channels into one at equal parts.
+
+    Args:
+        block: int16, int32 or float, shape ``(n, channels)``.
+        scale: What brings a sample of `block` into [-1, 1].
+
+    Returns:
+        float32, shape ``(n,)``, a new array.
+    """
+    # Column by column: `block.mean(axis=1)` takes several times as long for two channels.
+    mixed = block[:, 0].astype(np.float32)
+    for channel in range(1, block.shape[1]):
+        mixed += block[:, channel]
+    mixed *= np.float32(scale / block.shape[1])
+    return mixed

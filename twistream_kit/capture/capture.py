@@ -12,9 +12,16 @@ from pathlib import Path
 from typing import Self
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.capture.capture_kept import Kept, kept, message_of, size_of, time_of
-from twistream_kit.capture.capture_playback import Playback
-from twistream_kit.capture.entry import BareMedia, Entry, Message
+from twistream_kit.capture.entry import (
+    BareMedia,
+    Entry,
+    Kept,
+    Message,
+    kept,
+    message_of,
+    size_of,
+    time_of,
+)
 from twistream_kit.capture.file import (
     CaptureError,
     Contents,
@@ -22,8 +29,7 @@ from twistream_kit.capture.file import (
     read_capture,
     write_capture,
 )
-from twistream_kit.capture.listening import caller, write_stereo
-from twistream_kit.capture.replay import Replay
+from twistream_kit.capture.replay import Playback, Replay, caller, write_stereo
 from twistream_kit.capture.summary import CaptureSummary, summarise
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending

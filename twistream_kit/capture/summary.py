@@ -1,42 +1,331 @@
-"""A capture in numbers."""
+"""A capture in numbers.
+
+When things happened on a call: the first sound, gaps, underruns, what waited, late marks.
+
+All of it is read from a `Replay`, so by the playout model: with the real service the caller's ear
+is 50 to 300 ms behind (PROTOCOL.md §4).
+
+The figures of a call in words, each with its definition.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from textwrap import fill
 from typing import Literal
 
-from twistream_kit.capture.capture_playback import Playback
-from twistream_kit.capture.capture_words import (
-    DEFINITIONS,
-    Figure,
-    deaf_in_words,
-    first_sound_in_words,
-    gaps_in_words,
-    late_in_words,
-    lead_in_words,
-    marks_in_words,
-    missing_in_words,
-)
+import numpy as np
+
 from twistream_kit.capture.entry import Entry
-from twistream_kit.capture.pace import (
-    Gap,
-    LateMark,
-    caller_gaps,
-    first_sound,
-    gaps,
-    late_marks,
-    missing,
-    queued,
-    underruns,
-)
-from twistream_kit.capture.replay import Replay
+from twistream_kit.capture.replay import Playback, Replay, SentMark
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending
-from twistream_kit.protocol.outbox import is_progress_mark
+from twistream_kit.protocol.outbox import is_own_mark, is_progress_mark, spoken_name
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
+
+GAP_SECONDS = 0.1
+"""Media comes every 20 ms (§3); a pause of five messages is worth a word (our choice)."""
+
+LEAST_UNDERRUN_SECONDS = 0.0005
+"""Below it lies what clocks and rounding do."""
+
+PAUSE_SECONDS = 1.0
+"""A silence longer than this is a pause between two things said (our choice)."""
+
+LATE_MARK_SECONDS = 0.25
+"""A mark takes the network's time, and a busy reader's; more is worth a word (our choice)."""
+
+MISSING_MARK_SECONDS = 1.0
+"""A mark that is not back so long after it should be is missing; a later one is not expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which nothing came, or nothing was there to be played.
+
+    Attributes:
+        at: When it began, in seconds since the start of the capture.
+        seconds: How long it lasted.
+    """
+
+    at: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LateMark:
+    """A mark that came back later than the model says.
+
+    Attributes:
+        name: As the user gave it.
+        at: When it came back, in seconds since the start of the capture.
+        late_ms: By how much it was late.
+    """
+
+    name: str
+    at: float
+    late_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """How much sound waited at Twilio.
+
+    Attributes:
+        median_seconds: The median over all the time in which something waited.
+        most_seconds: The most there ever was.
+        most_at: When that was, in seconds since the start of the capture.
+    """
+
+    median_seconds: float = 0.0
+    most_seconds: float = 0.0
+    most_at: float = 0.0
+
+
+def first_sound(replay: Replay, start_at: float) -> tuple[float | None, float | None]:
+    """Return after how many ms the first audible sample was sent, and when it was heard.
+
+    Audible is every sample but 0; None where there was none, or none was played.
+    """
+    codes = np.frombuffer(replay.sound, np.uint8)
+    audible = np.flatnonzero((codes | 0x80) != 0xFF)  # 0x7F and 0xFF are the sample 0
+    if not len(audible):
+        return None, None
+    ends = np.cumsum([size for _, size in replay.sent])
+    sent_at = replay.sent[int(np.searchsorted(ends, audible[0], "right"))][0]
+    heard_at = None
+    for interval in replay.intervals:
+        place = int(np.searchsorted(audible, interval.first))
+        if place < len(audible) and audible[place] < interval.first + interval.size:
+            offset = int(audible[place]) - interval.first
+            heard_at = interval.started + offset / BYTES_PER_SECOND
+            break
+    return (sent_at - start_at) * 1000, None if heard_at is None else (heard_at - start_at) * 1000
+
+
+def caller_gaps(entries: Sequence[Entry], seconds: float) -> tuple[tuple[Gap, ...], int]:
+    """Return the gaps in the caller's media, and how many messages are missing by their numbers."""
+    times, missing, expected = [], 0, 0
+    for entry in entries:
+        message = entry.message
+        if type(message) is from_twilio.Media and message.track == "inbound":
+            times.append(entry.at)
+            if message.chunk > expected > 0:
+                missing += message.chunk - expected
+            expected = message.chunk + 1
+    return gaps([*times, seconds] if times else times), missing
+
+
+def gaps(times: Sequence[float]) -> tuple[Gap, ...]:
+    """Return the pauses of more than `GAP_SECONDS` between times, in order."""
+    if len(times) < 2:
+        return ()
+    pauses = np.diff(np.asarray(times))
+    places = np.flatnonzero(pauses > GAP_SECONDS).tolist()
+    return tuple(Gap(times[place], float(pauses[place])) for place in places)
+
+
+def underruns(replay: Replay) -> tuple[Gap, ...]:
+    """Return where Twilio ran out of sound while more of the same utterance came later."""
+    ended = {mark.position for mark in replay.marks if _ends_an_utterance(mark)}
+    clears = np.asarray(sorted(replay.clears))
+    found = []
+    for before, behind in pairwise(replay.intervals):
+        empty_at = before.started + before.size / BYTES_PER_SECOND
+        pause = behind.started - empty_at
+        if not LEAST_UNDERRUN_SECONDS <= pause <= PAUSE_SECONDS:
+            continue
+        if before.first + before.size != behind.first or behind.first in ended:
+            continue  # the rest was cleared, or it was all
+        place = int(np.searchsorted(clears, empty_at))
+        if place == len(clears) or clears[place] > behind.started:
+            found.append(Gap(empty_at, pause))
+    return tuple(found)
+
+
+def _ends_an_utterance(mark: SentMark) -> bool:
+    """Whether a playback of this package ends there that was given a name.
+
+    Other servers put a mark behind each piece of the same sentence.
+    """
+    return not is_own_mark(mark.wire_name) and spoken_name(mark.wire_name) != mark.wire_name
+
+
+def queued(replay: Replay) -> Queued:
+    """Return how much sound waited at Twilio."""
+    if not replay.sent:
+        return Queued()
+    levels = np.asarray(replay.levels)
+    high = levels[:, 2] / BYTES_PER_SECOND
+    low = np.append(levels[1:, 1], levels[-1, 1]) / BYTES_PER_SECOND
+    most = int(np.argmax(high))
+    return Queued(_median(low, high), float(high[most]), float(levels[most, 0]))
+
+
+def _median(low: np.ndarray, high: np.ndarray) -> float:
+    """Return the median over the time in which it ran from each `high` down to its `low`.
+
+    It runs a second a second, so the time spent between two levels is their difference.
+    """
+    half = float(np.sum(high - low)) / 2
+    if half <= 0:
+        return 0.0
+    below, above = 0.0, float(np.max(high))
+    for _ in range(24):  # to a hundredth of a millisecond
+        middle = (below + above) / 2
+        if float(np.sum(np.clip(middle - low, 0, high - low))) < half:
+            below = middle
+        else:
+            above = middle
+    return above
+
+
+def late_marks(replay: Replay) -> tuple[LateMark, ...]:
+    """Return the marks with a name that came back too late, in the order sent."""
+    found = []
+    for mark in replay.marks:
+        if mark.name and mark.returned_at is not None and mark.expected_at is not None:
+            late = mark.returned_at - mark.expected_at
+            if late > LATE_MARK_SECONDS:
+                found.append(LateMark(mark.name, mark.returned_at, late * 1000))
+    return tuple(found)
+
+
+def missing(replay: Replay) -> list[SentMark]:
+    """Return the marks with a name that should be back and are not, in the order sent."""
+    latest = replay.seconds - MISSING_MARK_SECONDS
+    return [
+        mark
+        for mark in replay.marks
+        if mark.name
+        and mark.returned_at is None
+        and mark.expected_at is not None
+        and mark.expected_at <= latest
+    ]
+
+
+MOST_NAMES = 5
+"""More marks than this are counted."""
+
+MOST_ENDINGS = 12
+"""The same for those that came back, which is no news."""
+
+DEFINITIONS: Mapping[str, str] = {
+    "first sound": (
+        "from the start message to the first sample you sent that is not 0, and to when Twilio"
+        " played it"
+    ),
+    "gaps from Twilio": (
+        f"more than {GAP_SECONDS:g} s between two media messages of the caller, which come every"
+        " 20 ms; missing: messages left out by their chunk numbers"
+    ),
+    "gaps in sending": (
+        f"more than {GAP_SECONDS:g} s between two media messages of yours; no fault in itself:"
+        " what was sent ahead plays on"
+    ),
+    "underruns": (
+        "Twilio had played all it had, and more of the same utterance came later: within"
+        f" {PAUSE_SECONDS:g} s, and behind no clear and no named playback"
+    ),
+    "lead": (
+        "seconds of sound that waited at Twilio: the median over the time in which any did, and"
+        " the most"
+    ),
+    "deaf window": (
+        "how long the caller could have interrupted in vain: the sound that waited when it was"
+        " most plays on, unless you send a clear"
+    ),
+    "late marks": (
+        f"back more than {LATE_MARK_SECONDS:g} s after the last sound before them was played, or"
+        " cleared"
+    ),
+    "missing marks": (
+        f"not back {MISSING_MARK_SECONDS:g} s after the last sound before them was played, or"
+        " cleared"
+    ),
+}
+"""What each figure means, by its name in the report; the playout model says what was played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of a call.
+
+    Attributes:
+        name: As in `DEFINITIONS`.
+        value: In words, with its unit.
+        definition: What was measured.
+    """
+
+    name: str
+    value: str
+    definition: str
+
+
+def first_sound_in_words(sent_ms: float | None, heard_ms: float | None) -> str:
+    """Say when something was first sent and heard."""
+    if sent_ms is None:
+        return "none was sent"
+    if heard_ms is None:
+        return f"sent {sent_ms:.0f} ms after the start, never heard"
+    return f"heard {heard_ms:.0f} ms after the start, sent {sent_ms:.0f} ms after it"
+
+
+def gaps_in_words(found: Sequence[Gap], *, missing: int = 0, in_all: bool = False) -> str:
+    """Say how many gaps there were, and which was the longest."""
+    parts = []
+    if found:
+        longest = max(found, key=lambda gap: gap.seconds)
+        total = f", {_seconds(sum(gap.seconds for gap in found))} in all" if in_all else ""
+        number = f"{len(found)}{total}, the longest" if len(found) > 1 else "1,"
+        parts.append(f"{number} {_seconds(longest.seconds)} at {longest.at:.2f} s")
+    if missing:
+        parts.append(f"{missing} message{'' if missing == 1 else 's'} missing")
+    return "; ".join(parts) or "none"
+
+
+def lead_in_words(median_seconds: float, most_seconds: float) -> str:
+    """Say how far ahead sound was sent."""
+    if not most_seconds:
+        return "none"
+    return f"{_seconds(median_seconds)} in the median, {_seconds(most_seconds)} at most"
+
+
+def deaf_in_words(seconds: float, at: float) -> str:
+    """Say for how long an interruption would have been in vain."""
+    return f"{_seconds(seconds)}, at {at:.2f} s" if seconds else "none"
+
+
+def marks_in_words(marks: Sequence[tuple[str, str]]) -> str:
+    """Say how the marks ended, by name if there are not too many names."""
+    ended = Counter(f"{name} {ending}" for name, ending in marks)
+    if len(ended) > MOST_ENDINGS:
+        counts = Counter(ending for _, ending in marks)
+        return ", ".join(f"{count} {ending}" for ending, count in counts.items())
+    return ", ".join(f"{text} × {n}" if n > 1 else text for text, n in ended.items()) or "none"
+
+
+def late_in_words(marks: Sequence[LateMark]) -> str:
+    """Say which marks were late, and by how much."""
+    return _listed([f"{mark.name} by {_seconds(mark.late_ms / 1000)}" for mark in marks])
+
+
+def missing_in_words(names: Sequence[str]) -> str:
+    """Say which marks never came back."""
+    return _listed(names)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - MOST_NAMES
+    shown = ", ".join(texts[:MOST_NAMES])
+    return f"{shown} and {more} more" if more > 0 else shown or "none"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms" if 0 < seconds < 0.01 else f"{seconds:.2f} s"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

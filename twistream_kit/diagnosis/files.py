@@ -1,12 +1,20 @@
-"""Messages of a server as people keep them: one a line, one JSON document, or a capture."""
+"""Messages of a server as people keep them: one a line, one JSON document, or a capture.
+
+What Twilio, or the caller's ear, would object to in all that a server sent on one call.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.file import FORMAT
+from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.sound import mistake_in, review_sound
+from twistream_kit.errors import Objection
 
 
 def messages_in(raw: bytes) -> Iterator[tuple[str, str | bytes]]:
@@ -66,3 +74,55 @@ def _document(text: str) -> Iterator[tuple[str, str]]:
     messages = document if isinstance(document, list) else [text]
     for number, message in enumerate(messages, 1):
         yield f"message {number}", message if isinstance(message, str) else json.dumps(message)
+
+
+@dataclass(slots=True)
+class Mistake:
+    """The same objection, as often as it applied.
+
+    Attributes:
+        objection: As it was the first time.
+        at: When that was, in seconds since the start; None for one to the sound as a whole.
+        times: To how many messages it applied.
+    """
+
+    objection: Objection
+    at: float | None
+    times: int = 1
+
+    @property
+    def place(self) -> str:
+        """When it first applied, and to how many more messages, in words."""
+        if self.at is None:
+            return "sound"
+        more = "" if self.times == 1 else f" and {self.times - 1} more"
+        return f"{self.at:.2f} s{more}"
+
+
+def review_capture(capture: Capture, *, stream_sid: str | None = None) -> list[Mistake]:
+    """Say what is to be objected to in the messages of a server, and in the sound they made.
+
+    Each mistake stands there once, in the order of time, those of the sound last.
+
+    Args:
+        capture: Of the call.
+        stream_sid: The stream that the messages should be for; that of the capture if not given.
+    """
+    expected = stream_sid or capture.stream_sid or None
+    found: dict[tuple[int | None, str, str], Mistake] = {}
+    sent: list[tuple[float, str | bytes]] = [
+        (entry.at, entry.message.to_json())
+        for entry in capture.entries
+        if entry.sender == "server" and entry.is_kept
+    ]
+    for at, message in sorted([*sent, *capture.odd], key=lambda each: each[0]):
+        for objection in review(message, stream_sid=expected):
+            mistake = found.setdefault(_key(objection), Mistake(objection, at, 0))
+            mistake.times += 1
+    for objection in review_sound(capture):
+        found.setdefault(_key(objection), Mistake(objection, None))
+    return list(found.values())
+
+
+def _key(objection: Objection) -> tuple[int | None, str, str]:
+    return objection.code, *mistake_in(objection)

@@ -4,21 +4,408 @@ Twilio gives one number, 31951, to everything that is wrong with a text message,
 logs it once per stream.  `review` says which field, why and what to do, every time; and what
 Twilio would *not* object to but play as noise.  It advises and never raises: only the constructors
 of `to_twilio` refuse.  What shows only over many messages, `review_sound` finds.
+
+The words of Media Streams, and the wrong ones people write for them (PROTOCOL.md §3, §4).
+
+The fields of one JSON object: which are there, which are misspelt, which are left over.
+
+The base64 around a payload, and what it holds (PROTOCOL.md §4).
+
+Whether a JSON object is one of the three messages to Twilio, field by field (PROTOCOL.md §4).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
-from twistream_kit.diagnosis.fields import invalid, kind, path
-from twistream_kit.diagnosis.payload import SHORTEST_BYTES, container
-from twistream_kit.diagnosis.structure import review_structure
-from twistream_kit.protocol.objection import Objection, by_importance
-from twistream_kit.protocol.to_twilio import MALFORMED_MESSAGE
+from twistream_kit.diagnosis.payload import SHORTEST_BYTES, container, look_inside
+from twistream_kit.errors import Objection, by_importance, shown
+from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
+
+EVENTS = ("media", "mark", "clear")
+"""All that a server may send (§4)."""
+
+_SEND_NOTHING = "Send nothing in its place"
+
+FROM_TWILIO = {
+    "connected": f"{_SEND_NOTHING}: Twilio needs no greeting, whatever some guides say",
+    "start": f"{_SEND_NOTHING}: the stream has begun when Twilio's own start has come",
+    "dtmf": "Keys cannot be pressed through a stream; play their sound: kit.Clip.dtmf('1')",
+    "stop": "To end the stream, close the socket: stream.close()",
+}
+"""Events that travel only the other way (§3), each with what to do instead."""
+
+FOREIGN_EVENTS = {
+    "playAudio": ("Plivo", "media"),
+    "clearAudio": ("Plivo", "clear"),
+    "checkpoint": ("Plivo", "mark"),
+}
+"""Events of other companies' streams, whose they are, and Twilio's word for them (§10.2)."""
+
+FIELDS_FROM_TWILIO = frozenset(
+    {"sequenceNumber", "track", "chunk", "timestamp", "accountSid", "callSid", "tracks"}
+    | {"mediaFormat", "customParameters", "protocol", "version"}
+)
+"""Fields that only Twilio's own messages carry (§3); copied into an answer they are extra."""
+
+_ALIASES = {
+    "event": ("type", "action", "kind", "method", "message"),
+    "streamSid": ("sid", "streamid", "stream", "streamuuid"),
+    "media": ("audio", "data"),
+    "payload": ("data", "audio", "content", "body", "bytes", "base64"),
+    "name": ("label", "id", "mark", "markname", "markid"),
+}
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """Return the one of `choices` that `word` is likely to mean, or an empty string.
+
+    Case and punctuation do not count, so ``stream_sid`` means ``streamSid``.
+    """
+    plain = {_plain(choice): choice for choice in choices}
+    close = get_close_matches(_plain(word[:64]), plain, n=1, cutoff=0.7)
+    return plain[close[0]] if close else ""
+
+
+def meant_for(key: str, found: Iterable[str]) -> str:
+    """Return the one of the `found` names that was likely written for `key`, or an empty string."""
+    names = list(found)
+    aliases = _ALIASES.get(key, ())
+    by_sense = (name for name in names if _plain(name[:64]) in aliases)
+    return nearest(key, names) or next(by_sense, "")
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", word.casefold())
+
+
+DROPPED = "Twilio would drop it with warning 31951, logged once per stream"
+"""What §4 documents for every message that is not exactly one of the three."""
+
+_EXTRA = (
+    "Twilio names extra fields a violation (31951, once per stream); whether it still obeys the"
+    " message is not documented"
+)
+
+_OWN_NAMES = frozenset({"event", "streamSid", *EVENTS})
+"""Correct names are never taken for a misspelling of another one."""
+
+
+def invalid(field: str, problem: str, fix: str) -> Objection:
+    """Build the objection to something for which Twilio drops the message."""
+    return Objection(INVALID_MESSAGE, field, problem, DROPPED, fix)
+
+
+def kind(value: object) -> str:
+    """Say in JSON's words what `value` is."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"the number {shown(value, 20)}"
+        case str():
+            return f"the string {shown(value, 20)}"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def path(inside: str, name: str) -> str:
+    """Return the path of field `name`, quoted if it is none that anybody would write."""
+    plain = name if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) else shown(name)
+    return f"{inside}.{plain}" if inside else plain
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What stood where a field should stand.
+
+    Attributes:
+        value: Its value; None if there is none.
+        field: Its path as written, or None if nothing stood there.
+        objection: Why it is not as it should be: missing, or misspelt; else None.
+    """
+
+    value: Any
+    field: str | None
+    objection: Objection | None = None
+
+
+class Fields:
+    """The fields of one object, taken out one by one; what is left is too much.
+
+    Args:
+        values: The object.
+        inside: Its path, empty for the whole message.
+    """
+
+    def __init__(self, values: dict[str, Any], inside: str = "") -> None:
+        self.values = values
+        self.inside = inside
+        self._taken: set[str] = set()
+
+    def take(self, key: str) -> Found:
+        """Take the field `key`, or the one that was written for it."""
+        if key in self.values:
+            self._taken.add(key)
+            return Found(self.values[key], path(self.inside, key))
+        written = meant_for(key, (name for name in self.values if self._may_be_misspelt(name)))
+        right = path(self.inside, key)
+        if not written:
+            fix = f"Add {right}; Twilio reads no other name"
+            return Found(None, None, invalid(right, "is missing", fix))
+        self._taken.add(written)
+        field = path(self.inside, written)
+        problem = f"is not a name that Twilio reads: {key} is meant"
+        return Found(self.values[written], field, invalid(field, problem, f"Rename it to {right}"))
+
+    def _may_be_misspelt(self, name: str) -> bool:
+        known = FIELDS_FROM_TWILIO if self.inside else FIELDS_FROM_TWILIO | _OWN_NAMES
+        return name not in self._taken and name not in known
+
+    def claim(self, name: str) -> None:
+        """Note that field `name` has been spoken of."""
+        self._taken.add(name)
+
+    def left_over(self) -> Iterator[Objection]:
+        """Object to every field that nobody took."""
+        for name in self.values:
+            if name in self._taken:
+                continue
+            problem = (
+                "is a field of Twilio's own messages, not of yours"
+                if name in FIELDS_FROM_TWILIO
+                else "is not a field of this message"
+            )
+            field = path(self.inside, name)
+            yield Objection(INVALID_MESSAGE, field, problem, _EXTRA, "Leave it out", "warning")
+
+
+_ENCODE = "Send b64encode(payload).decode() in one piece, or stream.play(clip)"
+
+
+def review_base64(text: str, field: str) -> Iterator[Objection]:
+    """Say why `text` is not base64, or what is wrong with the sound that it holds."""
+    try:
+        payload = b64decode(text, validate=True)
+    except ValueError:
+        bare, problem, fix = _mistake(text)
+        yield invalid(field, problem, fix)
+        # Whoever wraps base64 wrongly may also have wrapped the wrong thing.
+        payload = _decode_leniently(bare)
+        if not payload:
+            return
+    yield from look_inside(payload, field)
+
+
+def _mistake(text: str) -> tuple[str, str, str]:
+    """Return the base64 inside `text`, what is wrong around it, and the fix."""
+    if match := re.match(r"data:[^,]{0,100};base64,", text):
+        fix = "Send what follows the comma, nothing else"
+        return text[match.end() :], f"is a data URL, starting with {shown(match[0])}", fix
+    if text[:2] in ("b'", 'b"'):
+        fix = "Use b64encode(payload).decode(), not str(b64encode(payload))"
+        return text[2:-1], "is Python's way to print bytes: it starts with b and a quote", fix
+    bare = re.sub(r"\s", "", text)
+    if bare != text and _is_base64(bare):
+        fix = "Use b64encode, not encodebytes: everything in one line"
+        return bare, "holds spaces or line breaks between the base64", fix
+    standard = text.replace("-", "+").replace("_", "/")
+    if standard != text and _is_base64(standard + "=" * (-len(standard) % 4)):
+        fix = "Use b64encode, not urlsafe_b64encode"
+        return standard, "is base64 in the alphabet for URLs, with - and _", fix
+    if re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", text):
+        if "=" not in text and len(text) % 4 in (2, 3):
+            missing = "=" * (-len(text) % 4)
+            return text, f"is base64 without its padding: {missing} is missing at the end", _ENCODE
+        return text, f"is base64 cut off or joined: {len(text)} characters", _ENCODE
+    wrong = re.search(r"[^A-Za-z0-9+/=]", text)
+    if wrong:
+        where = f"{shown(wrong[0])} stands at character {wrong.start()}"
+        return "", f"is not base64: {where}", _ENCODE
+    fix = "Encode all bytes at once; pieces of base64 cannot be joined"
+    return text, "is not base64: = stands before the end", fix
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
+
+
+def _decode_leniently(text: str) -> bytes:
+    letters = re.sub(r"[^A-Za-z0-9+/]", "", text)
+    return b64decode(letters[: len(letters) // 4 * 4])
+
+
+_STREAM_SID = re.compile(r"MZ[0-9a-fA-F]{32}")
+"""The shape of a stream's name (§1.7)."""
+
+_BODY = {"media": "payload", "mark": "name"}
+"""The one field in the object of the same name; a clear has no object (§4)."""
+
+_ONE_OF_THREE = "Send 'media', 'mark' or 'clear'; there is no fourth"
+
+
+def review_structure(message: dict[str, Any], stream_sid: str | None) -> Iterator[Objection]:
+    """Say what is wrong with the fields of `message`, most important first."""
+    fields = Fields(message)
+    event, objection = _event(fields)
+    if objection:
+        yield objection
+    if event in FROM_TWILIO:
+        return  # Its fields are Twilio's; to name each of them as wrong would hide the point.
+    yield from _stream_sid(fields, event, stream_sid)
+    if event in _BODY:
+        yield from _body(fields, event)
+    if event:
+        yield from fields.left_over()
+
+
+def _event(fields: Fields) -> tuple[str, Objection | None]:
+    """Find the event that is meant, and what is wrong with the way it is said."""
+    found = fields.take("event")
+    if found.field is None:
+        return next((name for name in EVENTS if name in fields.values), ""), found.objection
+    if not isinstance(found.value, str):
+        return "", invalid(found.field, f"is {kind(found.value)}, not a string", _ONE_OF_THREE)
+    if found.value in EVENTS:
+        return found.value, found.objection
+    event, problem, fix = _wrong_event(found.value)
+    return event, invalid(found.field, problem, fix)
+
+
+def _wrong_event(event: str) -> tuple[str, str, str]:
+    """Return the event that is meant, or an empty string, the problem and the fix."""
+    if event in FROM_TWILIO:
+        problem = f"is {event!r}, a message that Twilio sends and never receives"
+        return event, problem, FROM_TWILIO[event]
+    if event in FOREIGN_EVENTS:
+        whose, meant = FOREIGN_EVENTS[event]
+        return (
+            meant,
+            f"is {event!r}, which is {whose}'s word: {meant!r} is meant",
+            f"Write {meant!r}",
+        )
+    if meant := nearest(event, EVENTS):
+        return (
+            meant,
+            f"is {shown(event)}: {meant!r} is meant",
+            f"Write {meant!r}, letter for letter",
+        )
+    return "", f"is {shown(event)}, which is not a message to Twilio", _ONE_OF_THREE
+
+
+def _stream_sid(fields: Fields, event: str, expected: str | None) -> Iterator[Objection]:
+    found = fields.take("streamSid")
+    if found.field is None:
+        body = fields.values.get(event)
+        if isinstance(body, dict) and "streamSid" in body:
+            problem = f"stands inside {event}; it belongs beside the event"
+            yield invalid(f"{event}.streamSid", problem, "Move it to the top of the message")
+            return
+    if found.objection:
+        yield found.objection
+    if found.field is not None:
+        yield from _sid_value(found.field, found.value, expected)
+
+
+def _sid_value(field: str, value: object, expected: str | None) -> Iterator[Objection]:
+    fix = "Use the stream_sid of this call's start message"
+    if not isinstance(value, str):
+        yield invalid(field, f"is {kind(value)}, not a string", fix)
+    elif expected is not None:
+        if value != expected:
+            yield invalid(field, f"is {shown(value)} but this stream is {shown(expected)}", fix)
+    elif not _STREAM_SID.fullmatch(value):
+        known = {"CA": ": it is a call's", "AC": ": it is an account's"}.get(value[:2], "")
+        problem = f"is {shown(value)}, not MZ and 32 hex digits{known}"
+        consequence = "Twilio drops what names another stream, with warning 31951, once per stream"
+        yield Objection(INVALID_MESSAGE, field, problem, consequence, fix, "warning")
+
+
+def _body(fields: Fields, event: str) -> Iterator[Objection]:
+    key = _BODY[event]
+    found = fields.take(event)
+    write = f'Write "{event}": {{"{key}": …}}'
+    if isinstance(found.value, dict):
+        if found.objection:
+            yield found.objection
+        yield from _inside(Fields(found.value, event), fields, event)
+    elif found.field is None and (beside := _beside(fields, event, key)):
+        fields.claim(beside)
+        problem = f"stands beside the event; it belongs inside {event}"
+        if beside != key:
+            problem += f", as {key}"
+        yield invalid(beside, problem, write)
+        yield from _content(event, fields.values[beside], beside)
+    elif found.field is None:
+        yield invalid(event, "is missing", write)
+    else:
+        yield invalid(found.field, f"is {kind(found.value)}, not an object", write)
+        if isinstance(found.value, str):
+            yield from _content(event, found.value, found.field)
+
+
+def _beside(fields: Fields, event: str, key: str) -> str:
+    """Return the name of what should be `key` inside the object, or an empty string."""
+    if key in fields.values:
+        return key
+    own = FIELDS_FROM_TWILIO | {"event", "streamSid", event}
+    return meant_for(key, (name for name in fields.values if name not in own))
+
+
+def _inside(body: Fields, fields: Fields, event: str) -> Iterator[Objection]:
+    key = _BODY[event]
+    found = body.take(key)
+    if found.field is None and key in fields.values:
+        fields.claim(key)
+        problem = f"stands beside {event}; it belongs inside it"
+        yield invalid(key, problem, f'Write "{event}": {{"{key}": …}}')
+        yield from _content(event, fields.values[key], key)
+    elif found.objection:
+        yield found.objection
+    if found.field is not None:
+        yield from _content(event, found.value, found.field)
+    if "streamSid" in body.values and "streamSid" not in fields.values:
+        body.claim("streamSid")
+    yield from body.left_over()
+
+
+def _content(event: str, value: object, field: str) -> Iterator[Objection]:
+    return _payload(value, field) if event == "media" else _name(value, field)
+
+
+def _payload(value: object, field: str) -> Iterator[Objection]:
+    if isinstance(value, str):
+        yield from review_base64(value, field)
+        return
+    fix = "Send base64 text: b64encode(payload).decode()"
+    if isinstance(value, list):
+        fix = f"Numbers in a list are not sound here. {fix}"
+    yield invalid(field, f"is {kind(value)}, not a string of base64", fix)
+
+
+def _name(value: object, field: str) -> Iterator[Objection]:
+    if not isinstance(value, str):
+        fix = "Send a string; a number must be turned into one: str(number)"
+        yield invalid(field, f"is {kind(value)}, not a string", fix)
+    elif not value:
+        consequence = "It comes back empty and does not tell which audio was played"
+        yield Objection(None, field, "is empty", consequence, "Give each mark a name", "note")
+
 
 _BINARY = "Twilio would drop it with warning 31950, logged once per stream"
 

@@ -4,23 +4,219 @@ Twilio plays whatever it is given as PCMU.  A file header, an error page or soun
 is therefore heard as clicks or as loud noise, and nothing is logged.  These are exact rules over
 one payload: none can be met by sound.  What only a stretch of sound can show is judged in `coding`
 and `sample_rate`.
+
+File formats, told by what a payload begins with (PROTOCOL.md §4).
+
+A signature counts only when it is at least eight bytes long, or as unlikely as that, so that no
+sound can match by chance.
+
+Text where sound should be: base64 once too often, or an error page (PROTOCOL.md §4).
+
+Half of all codes of PCMU are ASCII: the negative samples.  That a payload is ASCII therefore means
+little, and a quiet sound that never crosses zero can even be all small letters.  What no sound does
+is to jump between large and small letters, digits and signs as text does: such a jump is one of
+hundreds of steps, and sound that jumps so far also crosses zero, where ASCII ends, or meets one of
+the codes between the letters.
 """
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
+from codecs import BOM_UTF8
 from collections.abc import Callable
+from http import HTTPStatus
+from itertools import pairwise
 
-from twistream_kit.diagnosis.containers import container
-from twistream_kit.diagnosis.no_sound import (
-    ADDRESS,
-    DATA_URL,
-    HEXADECIMAL,
-    NUMBERS,
-    PRINTED_BYTES,
-    text_kind,
-    unwrapped,
+from twistream_kit.errors import Objection, Severity
+
+_MP3_FRAMES = 6
+"""An idle line is full of 0xFF, the first byte of an MP3 frame: ask for this many in a row."""
+
+
+def container(payload: bytes) -> str | None:
+    """Return the name of the file format that `payload` begins with, or None."""
+    if payload[:1] not in _FIRST:
+        # What comes fifty times in a second is sound, and most of it ends here.
+        return None if payload[4:8] != b"ftyp" else _named(payload)
+    return _named(payload)
+
+
+def _named(payload: bytes) -> str | None:
+    return next((name for name, matches in _CONTAINERS if matches(payload)), None)
+
+
+def _wav(payload: bytes) -> bool:
+    return payload[:4] in (b"RIFF", b"RIFX", b"RF64") and payload[8:12] == b"WAVE"
+
+
+def _au(payload: bytes) -> bool:
+    header = [int.from_bytes(payload[at : at + 4], "big") for at in (4, 12, 20)]
+    return (
+        payload[:4] == b".snd"
+        and len(payload) >= 24
+        and 24 <= header[0] <= 65536  # where the sound begins
+        and 1 <= header[1] <= 27  # its encoding
+        and 1 <= header[2] <= 64  # its channels
+    )
+
+
+def _mp3(payload: bytes) -> bool:
+    """Whether frame follows frame, each as long as its header says."""
+    headers: list[bytes] = []
+    at = 0
+    while len(headers) < _MP3_FRAMES:
+        header = payload[at : at + 4]
+        size = _mp3_frame_size(header)
+        if not size:
+            return False
+        headers.append(header)
+        at += size
+    return all(a[:2] == b[:2] and a[2] & 0x0C == b[2] & 0x0C for a, b in pairwise(headers))
+
+
+def _mp3_frame_size(header: bytes) -> int:
+    """Return the length in bytes of the layer III frame with this header; 0 if it is none."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
+        return 0
+    version, bit_rate, rate = (header[1] >> 3) & 3, header[2] >> 4, (header[2] >> 2) & 3
+    if version == 1 or bit_rate in (0, 15) or rate == 3:
+        return 0
+    mpeg1 = version == 3
+    kbit = (_MPEG1_KBIT if mpeg1 else _MPEG2_KBIT)[bit_rate - 1]
+    sample_rate = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    return (144 if mpeg1 else 72) * kbit * 1000 // sample_rate + ((header[2] >> 1) & 1)
+
+
+_MPEG1_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+
+_MPEG2_KBIT = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+
+
+def _starts(pattern: bytes) -> Callable[[bytes], bool]:
+    compiled = re.compile(pattern, re.DOTALL)
+    return lambda payload: compiled.match(payload) is not None
+
+
+_CONTAINERS: list[tuple[str, Callable[[bytes], bool]]] = [
+    ("WAV", _wav),
+    ("AU", _au),
+    # Version 2 to 4, revision 0, then a size in four bytes below 0x80.
+    ("MP3 with an ID3 tag", _starts(rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}")),
+    ("MP3", _mp3),
+    # The first page: version 0, beginning of stream, position 0.
+    ("Ogg", _starts(rb"OggS\x00\x02\x00{8}")),
+    # The first block is STREAMINFO, 34 bytes long.
+    ("FLAC", _starts(rb"fLaC[\x00\x80]\x00\x00\x22")),
+    ("AIFF", _starts(rb"FORM....AIF[FC]")),
+    ("MPEG-4", _starts(rb"....ftyp[A-Za-z0-9 ]{4}")),
+    ("WebM or Matroska", _starts(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)")),
+    ("Wave64", _starts(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00")),
+    ("NIST Sphere", _starts(rb"NIST_1A\n")),
+    ("AMR", _starts(rb"#!AMR(?:-WB)?\n[\x04-\x7c]")),
+    ("Core Audio", _starts(rb"caff\x00\x01\x00\x00desc")),
+]
+
+_FIRST = frozenset(bytes([byte]) for byte in b"R.\xffIOfF\x1arN#c")
+"""The first bytes of all of these; MPEG-4 alone begins with a size."""
+
+_LOOKED_AT = 4096
+"""Bytes at the beginning by which a long payload is judged."""
+
+_SHORTEST_BASE64 = 32
+"""A fifth of a frame.  White noise is in the alphabet of base64 with odds of 4**-32."""
+
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{4}[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*")
+
+_NEAR_SILENCE = bytes([*range(0xFC, 0x100), *range(0x7C, 0x80), 0x00])
+"""The softest codes of PCMU, and the zero of 16-bit sound."""
+
+_HEX = re.compile(rb"(?:[0-9a-f]{2}){16,}|(?:[0-9A-F]{2}){16,}")
+
+_JUMP = re.compile(rb"[A-Z](?=[a-z0-9+/])|[a-z](?=[A-Z0-9+/])|[0-9+/](?=[A-Za-z])")
+"""Between capitals, small letters and the rest: codes of other signs lie between the three."""
+
+_PRINTABLE = re.compile(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*")
+
+HEXADECIMAL, NUMBERS = "hexadecimal digits", "a list of numbers as text"
+
+PRINTED_BYTES, DATA_URL, ADDRESS = "bytes as Python prints them", "a data URL", "an address"
+"""Kinds of text that are no error, but sound or the way to it."""
+
+_FIRST_OF_TEXT = frozenset("<{[Hbdeh")
+
+_KINDS = [
+    ("an HTTP answer", re.compile(r"HTTP/[0-9]")),
+    (
+        "HTML",
+        re.compile(r"<(?:!--|(?:!doctype\s+html|html|head|body|h[1-6]|p|title)\b)", re.IGNORECASE),
+    ),
+    ("XML", re.compile(r"<(?:\?xml\s|![A-Z]|[A-Za-z][\w:.-]*(?:\s+[\w:.-]+=[\"']|/?>))")),
+    ("JSON", re.compile(r"(?:data: ?)?(?:\[\s*)*\{\s*(?:\"[^\"]*\"\s*:|\}\s*$)|\[\s*\"[^\"]")),
+    (NUMBERS, re.compile(r"\[\s*-?\d[\d.e+-]*(?:\s*,\s*|\s+)-?\d[\d.e+-]*(?:\s*,|\s+|\])")),
+    ("text", re.compile(r"event: ?[a-z.]+\ndata:|\[object [A-Z]")),
+    (DATA_URL, re.compile(r"data:[a-z]+/[a-z0-9.+-]+[;,]")),
+    (ADDRESS, re.compile(r"https?://[\w.-]+[\w/:?=&%.+~-]*$")),
+    (PRINTED_BYTES, re.compile(r"b(['\"]).*\\x[0-9a-f]{2}", re.DOTALL)),
+]
+
+_WORDS = re.compile(r"[A-Za-z,.:;!?)'\"]{2} (?=[A-Za-z0-9(\"'])")
+"""The end of a word, a space, the beginning of another: -300, -300, -8000, -300 as sound."""
+
+_WHOLE = frozenset(
+    [status.phrase.lower() for status in HTTPStatus] + ["null", "none", "undefined", "error"]
 )
-from twistream_kit.protocol.objection import Objection, Severity
+"""Answers that have only one or two words."""
+
+
+def unwrapped(payload: bytes) -> bytes | None:
+    """Return what is inside if `payload` is itself base64 of something, else None."""
+    if len(payload) < _SHORTEST_BASE64 or not payload.isascii():
+        return None
+    if not _BASE64.fullmatch(payload) or _HEX.fullmatch(payload):
+        return None
+    bare = payload.translate(None, b"\r\n")
+    if len(bare) % 4:
+        return None
+    try:
+        inner = b64decode(bare, validate=True)
+    except ValueError:
+        return None
+    # Silence in base64 hardly jumps; but nothing else decodes to silence.
+    return inner if _jumps(bare) or not inner.translate(None, _NEAR_SILENCE) else None
+
+
+def text_kind(payload: bytes) -> str | None:
+    """Return what kind of text `payload` is, ``HTML`` for one, or None if it may be sound."""
+    if not payload[:3].isascii() and payload[:3] != BOM_UTF8:
+        return None
+    try:
+        text = payload[:_LOOKED_AT].decode().strip()
+    except UnicodeDecodeError as error:
+        # A letter of several bytes may be cut at the end of a payload.
+        if error.start < min(len(payload), _LOOKED_AT) - 3:
+            return None
+        text = payload[: error.start].decode().strip()
+    text = text.removeprefix("\ufeff")
+    if text[:1] in _FIRST_OF_TEXT:
+        for kind, start in _KINDS:
+            if start.match(text) and _PRINTABLE.fullmatch(text):
+                return kind
+    if text.lower().lstrip("0123456789 ") in _WHOLE:
+        return "text"
+    if _HEX.fullmatch(payload) and (_jumps(payload) or payload[0] == payload[-1] == 0x66):
+        return HEXADECIMAL
+    words = len(_WORDS.findall(text))
+    is_text = words >= 2 and words * 40 >= len(text) and _PRINTABLE.fullmatch(text)
+    return "text" if is_text else None
+
+
+def _jumps(payload: bytes) -> bool:
+    """Whether `payload` jumps between the kinds of letters as only text does."""
+    head = payload[:_LOOKED_AT]
+    jumps = len(_JUMP.findall(head))
+    return jumps >= 6 and jumps * 20 >= len(head)
+
 
 SHORTEST_BYTES = 4000
 """Half a second; in less sound no coding can be told."""
@@ -44,6 +240,7 @@ _CUT_SHARE, _TIMES_MORE = 0.01, 4
 seven times more or hundreds."""
 
 _PLAYS_NOISE = "Twilio would accept it and play noise, logging nothing"
+
 _SEND_A_CLIP = "Send kit.load_clip(path).payload, or call stream.play(kit.load_clip(path))"
 
 
@@ -171,6 +368,7 @@ def _flat(payload: bytes, field: str) -> Objection | None:
 
 
 _CLICKS = "The caller would hear a loud click where it begins and another where it ends"
+
 _SILENCE = "Silence is 0xFF: kit.Clip.silence(seconds).payload"
 
 _FLAT: list[tuple[bytes, str, str, str, Severity]] = [
@@ -206,7 +404,6 @@ _FLAT: list[tuple[bytes, str, str, str, Severity]] = [
         ),
     )
 ]
-
 
 LOOKS: list[Callable[[bytes, str], Objection | None]] = [
     _empty,

@@ -1,16 +1,197 @@
-"""What Twilio would object to in a TwiML document, or do otherwise than meant (PROTOCOL.md §1)."""
+"""What Twilio would object to in a TwiML document, or do otherwise than meant (PROTOCOL.md §1).
+
+TwiML as a tree of elements, or the reason why it is none (PROTOCOL.md §1.5).
+
+A document type declaration is refused: TwiML has none, and its entities could swell without end.
+
+Which elements and attributes TwiML has, as far as a stream's document needs them (§1.1 to §1.4).
+
+Attributes are listed only for elements that stand around streams; those of others are not judged.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import zip_longest
+from xml.parsers import expat
 
-from twistream_kit.diagnosis.twiml_tree import Element, NotXml, read_twiml
-from twistream_kit.diagnosis.twiml_words import ATTRIBUTES, INVENTED, NOUNS, TRACKS, VERBS
-from twistream_kit.diagnosis.words import nearest
-from twistream_kit.protocol.objection import Objection, by_importance, shown
-from twistream_kit.protocol.stream_address import review_stream_url
-from twistream_kit.protocol.twiml import FETCHED_LIMIT, INLINE_LIMIT, PARAMETER_LIMIT
+from twistream_kit.diagnosis.message import nearest
+from twistream_kit.errors import Objection, by_importance, shown
+from twistream_kit.protocol.twiml import (
+    FETCHED_LIMIT,
+    INLINE_LIMIT,
+    PARAMETER_LIMIT,
+    review_stream_url,
+)
+
+
+@dataclass(slots=True)
+class Element:
+    """One element of a document.
+
+    Attributes:
+        tag: Its name, case kept.
+        attributes: Their names and values, escapes undone.
+        line: Where it begins, from 1.
+        children: The elements inside.
+    """
+
+    tag: str
+    attributes: dict[str, str]
+    line: int
+    children: list[Element] = field(default_factory=list)
+
+
+class NotXml(ValueError):
+    """A document is not well-formed, or has a document type declaration."""
+
+    def __init__(self, objection: Objection) -> None:
+        super().__init__(str(objection))
+        self.objection = objection
+
+
+class _DoctypeFound(Exception):
+    pass
+
+
+def read_twiml(xml: str) -> Element:
+    """Parse `xml` and return its root.
+
+    Raises:
+        NotXml: With the objection that says why and where.
+    """
+    builder = _Builder()
+    try:
+        builder.parser.Parse(xml, True)
+    except _DoctypeFound:
+        raise NotXml(_doctype(xml)) from None
+    except (expat.ExpatError, ValueError) as error:
+        # ValueError: lone surrogates, which cannot be encoded.
+        raise NotXml(_unreadable(xml, error)) from error
+    return builder.root.children[0]
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.root = Element("", {}, 0)
+        self._open = [self.root]
+        self.parser = expat.ParserCreate()
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.StartDoctypeDeclHandler = self._doctype
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        element = Element(tag, attributes, self.parser.CurrentLineNumber)
+        self._open[-1].children.append(element)
+        self._open.append(element)
+
+    def _end(self, _tag: str) -> None:
+        self._open.pop()
+
+    def _doctype(self, *_: object) -> None:
+        raise _DoctypeFound
+
+
+_UNPARSABLE = (
+    "Twilio could not parse it (error 12100); the caller would hear of an application error"
+)
+
+_BUILD_IT = "Build it with kit.connect_stream, which escapes everything"
+
+
+def _doctype(xml: str) -> Objection:
+    if re.search(r"<!doctype\s+html", xml[:500], re.IGNORECASE):
+        return _objection("is a web page", "Look for the error page of a framework or tunnel")
+    return Objection(
+        None,
+        "TwiML",
+        "has a document type declaration",
+        "TwiML knows none, and this review reads no further",
+        "Leave <!DOCTYPE …> out",
+    )
+
+
+def _unreadable(xml: str, error: Exception) -> Objection:
+    start = xml.lstrip("\ufeff \t\r\n")
+    if not start:
+        return _objection("is empty", "Return at least <Response/>")
+    if start.startswith("<?xml") and start != xml:
+        before = shown(xml[: len(xml) - len(start)])
+        return _objection(f"has {before} before <?xml", "Let the document begin with <?xml")
+    if start[0] != "<":
+        looks = "JSON" if start[0] in "{[" else "plain text"
+        return _objection(f"is {looks}, not XML: it begins with {shown(start[:20])}", _BUILD_IT)
+    if ampersand := re.search(r"&(?!#?\w{1,32};)", xml):
+        line = xml.count("\n", 0, ampersand.start()) + 1
+        problem = f"has a bare & in line {line}: {shown(xml[ampersand.start() :][:20])}"
+        return _objection(problem, "Write &amp; for it")
+    if re.match(r"<html\b", start, re.IGNORECASE):
+        return _objection("is a web page", "Look for the error page of a framework or tunnel")
+    return _objection(f"is not well-formed XML: {error}", _BUILD_IT)
+
+
+def _objection(problem: str, fix: str) -> Objection:
+    return Objection(12100, "TwiML", problem, _UNPARSABLE, fix)
+
+
+def _names_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+VERBS = _names_of(
+    "Connect Dial Echo Enqueue Gather Hangup Leave Pause Pay Play Prompt Queue Record Redirect"
+    " Refer Reject Say Sms Start Stop"
+)
+"""What may stand directly inside <Response>."""
+
+NOUNS = {
+    "Response": VERBS,
+    "Connect": _names_of(
+        "AiSession Assistant Autopilot Conversation ConversationRelay ConversationRelaySession Room"
+        " Stream VirtualAgent"
+    ),
+    "Start": _names_of("Recording Siprec Stream Transcription"),
+    "Stop": _names_of("Recording Siprec Stream Transcription"),
+    "Stream": frozenset({"Parameter"}),
+    "Parameter": _names_of(""),
+    "Pause": _names_of(""),
+    "Hangup": _names_of(""),
+}
+"""What may stand inside these elements."""
+
+ATTRIBUTES = {
+    "Response": _names_of(""),
+    "Connect": frozenset({"action", "method"}),
+    "Start": frozenset({"action", "method"}),
+    "Stop": _names_of(""),
+    "Stream": frozenset(
+        {"url", "name", "track", "statusCallback", "statusCallbackMethod", "connectorName"}
+    ),
+    "Parameter": frozenset({"name", "value"}),
+    "Pause": frozenset({"length"}),
+    "Hangup": _names_of(""),
+    "Redirect": frozenset({"method"}),
+    "Reject": frozenset({"reason"}),
+    "Play": frozenset({"loop", "digits"}),
+    "Say": frozenset({"voice", "loop", "language"}),
+}
+"""The attributes of these elements (§1.3)."""
+
+INVENTED = {
+    "bidirectional": "<Connect><Stream> is always both ways, <Start><Stream> never",
+    "codec": "the sound is always μ-law at 8000 Hz",
+    "encoding": "the sound is always μ-law at 8000 Hz",
+    "sampleRate": "the sound is always μ-law at 8000 Hz",
+    "contentType": "the sound is always μ-law at 8000 Hz",
+    "mediaFormat": "the sound is always μ-law at 8000 Hz",
+    "audioTrack": "<Connect><Stream> always brings the caller's voice",
+}
+"""Attributes of <Stream> that some guides make up, and what is true (§1.3, §9)."""
+
+TRACKS = ("inbound_track", "outbound_track", "both_tracks")
+"""The values of ``track``; under <Connect> only the first (§1.1, §1.2)."""
 
 _IGNORED = "Twilio would leave it out, with warning 12200"
 

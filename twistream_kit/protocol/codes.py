@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from twistream_kit.errors import TwistreamError
-from twistream_kit.protocol.code_call_table import CALL_CODES
-from twistream_kit.protocol.code_stream_table import STREAM_CODES
-from twistream_kit.protocol.code_tables import TwilioCode
-from twistream_kit.protocol.code_webhook_table import WEBHOOK_CODES
+from twistream_kit.protocol.code_tables import CALL_CODES, STREAM_CODES, WEBHOOK_CODES, TwilioCode
 
 __all__ = ["TWILIO_CODES", "TwilioCode", "UnknownCode", "explain"]
 

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.lead import LEAD_SECONDS, Lead
 from twistream_kit.protocol.marks import Ending, MarkOutcome, PlayOutcome
 from twistream_kit.protocol.outbox import UNNAMED, Outbox, check_payload
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, LEAD_SECONDS, Lead, PlayoutModel
 
 Outcome = PlayOutcome | MarkOutcome
 

@@ -9,17 +9,20 @@ Its name and form are those of the official SDK's ``request_validator``, 9.13.
 
 The scheme puts nothing between names and values, so whoever has seen one signed form can shift the
 borders in it; and nothing in it says when it was made.  Both are Twilio's, and no check mends them.
+
+What a webhook says: names and values in a query, a form or a JSON object (PROTOCOL.md §6.5).
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 
@@ -282,3 +285,35 @@ def _fits(
 
 def _distinct(urls: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(urls))
+
+
+Parameters = dict[str, str | list[str]]
+"""A name that was given several times has a list."""
+
+
+def from_query(query: str) -> Parameters:
+    """Read the part of a URL behind the question mark, or a form that is text already."""
+    grouped: Parameters = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        known = grouped.get(name)
+        if known is None:
+            grouped[name] = value
+        else:
+            grouped[name] = [*known, value] if isinstance(known, list) else [known, value]
+    return grouped
+
+
+def from_form(body: bytes) -> Parameters:
+    """Read the body of a form; bytes that are no UTF-8 are replaced."""
+    return from_query(body.decode("utf-8", "replace"))
+
+
+def from_json(body: bytes) -> Parameters:
+    """Read the strings and numbers of a JSON object; anything else has none."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: str(value) for name, value in found.items() if isinstance(value, str | int)}

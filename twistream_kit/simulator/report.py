@@ -9,9 +9,9 @@ from typing import Any
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.diagnosis.sending_pace import is_about_pace
+from twistream_kit.diagnosis.sound import is_about_pace
+from twistream_kit.errors import Objection
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
-from twistream_kit.protocol.objection import Objection
 from twistream_kit.simulator.call.handset import is_audible
 from twistream_kit.simulator.model.debugger import DebuggerEntry
 from twistream_kit.simulator.stream.pacer import LatenessReport

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
+from twistream_kit.errors import Objection
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.objection import Objection
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call_plan import CallPlan, keys, length, spoken, strings
 from twistream_kit.simulator.model.assumptions import Behaviour

@@ -21,8 +21,7 @@ from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEven
 from twistream_kit.live.calls.twilio_errors import ask
 from twistream_kit.live.stream.playing import Playing
 from twistream_kit.live.stream.stream import GOODBYE_SECONDS
-from twistream_kit.live.worker import on_worker
-from twistream_kit.pending import Guard, Pending, error_text, fail, fulfil
+from twistream_kit.pending import Guard, Pending, error_text, fail, fulfil, on_worker
 
 if TYPE_CHECKING:
     from twilio.rest import Client

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from twistream_kit.protocol.stream_address import is_loopback
+from twistream_kit.protocol.twiml import is_loopback
 
 if TYPE_CHECKING:
     from twilio.rest import Client

@@ -21,8 +21,7 @@ from twistream_kit.live.calls.sdk import (
 )
 from twistream_kit.live.calls.twilio_errors import ask
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.live.worker import on_worker
-from twistream_kit.pending import Pending
+from twistream_kit.pending import Pending, on_worker
 
 if TYPE_CHECKING:
     from twilio.rest import Client

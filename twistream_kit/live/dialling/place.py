@@ -17,10 +17,8 @@ from twistream_kit.live.calls.exit_hooks import at_exit
 from twistream_kit.live.calls.sdk import callback_problem, dials_loopback, home_of
 from twistream_kit.live.calls.twilio_errors import ask
 from twistream_kit.live.server.running_servers import server_at
-from twistream_kit.live.worker import on_worker
-from twistream_kit.pending import Pending
-from twistream_kit.protocol.stream_address import is_loopback
-from twistream_kit.protocol.twiml import connect_stream
+from twistream_kit.pending import Pending, on_worker
+from twistream_kit.protocol.twiml import connect_stream, is_loopback
 
 if TYPE_CHECKING:
     from twilio.rest import Client

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from twistream_kit.capture.entry import Sender
-from twistream_kit.errors import RemoteProtocolError
+from twistream_kit.errors import Objection, RemoteProtocolError
 from twistream_kit.live.inspector.message_reader import Violation
-from twistream_kit.protocol.objection import Objection
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
 
 MOST_OBJECTIONS = 1000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from twistream_kit.capture.entry import Entry, Sender
+from twistream_kit.errors import shown
 from twistream_kit.live.inspector.findings import Finding
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.objection import shown
 from twistream_kit.protocol.outbox import is_progress_mark
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 

@@ -14,13 +14,12 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Sender
 from twistream_kit.diagnosis.message import review
 from twistream_kit.diagnosis.sound import SoundReview
-from twistream_kit.errors import RemoteProtocolError
+from twistream_kit.errors import Objection, Objections, RemoteProtocolError, by_importance
 from twistream_kit.live.inspector import findings
 from twistream_kit.live.inspector.findings import Finding, Findings
 from twistream_kit.live.inspector.message_reader import ABNORMAL, Closing, Passed, Violation
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.objection import Objection, Objections, by_importance
 
 EndedBy = Literal["twilio", "server", "inspector"]
 

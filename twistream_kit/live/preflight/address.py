@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from twistream_kit.diagnosis.twiml import review_twiml
-from twistream_kit.errors import LocalProtocolError, ServerStopped, TwistreamError
+from twistream_kit.errors import LocalProtocolError, Objection, ServerStopped, TwistreamError
 from twistream_kit.live.preflight.check import Check, failed, failed_by, passed, unknown
 from twistream_kit.live.server.handshake_probe import OPENED, knock
 from twistream_kit.live.server.probe import prove
-from twistream_kit.protocol.objection import Objection
 from twistream_kit.protocol.signature import sign, signed_url
-from twistream_kit.protocol.stream_address import review_stream_url
-from twistream_kit.protocol.twiml import INLINE_LIMIT, connect_stream
+from twistream_kit.protocol.twiml import INLINE_LIMIT, connect_stream, review_stream_url
 
 if TYPE_CHECKING:
     from twistream_kit.live.server.server import StreamServer

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from twistream_kit.errors import TwistreamError
+from twistream_kit.errors import TwistreamError, shown
 from twistream_kit.live.calls.twilio_errors import ask
 from twistream_kit.live.preflight.account import Account
 from twistream_kit.live.preflight.check import Check, failed, passed, unknown
 from twistream_kit.protocol.codes import explain
-from twistream_kit.protocol.objection import shown
 
 if TYPE_CHECKING:
     from twilio.rest import Client

@@ -31,8 +31,7 @@ from twistream_kit.live.preflight.number_checks import (
     called_checks,
     caller_checks,
 )
-from twistream_kit.live.worker import on_worker
-from twistream_kit.pending import Pending
+from twistream_kit.pending import Pending, on_worker
 
 if TYPE_CHECKING:
     from twilio.rest import Client

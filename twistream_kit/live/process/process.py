@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from twistream_kit.live.process import guard as child_guard
-from twistream_kit.live.worker import on_worker
-from twistream_kit.pending import Pending, fulfil
+from twistream_kit.pending import Pending, fulfil, on_worker
 
 KEPT_LINES = 50
 """As many of its last lines as `ChildProcess.lines` shows."""

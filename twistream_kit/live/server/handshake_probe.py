@@ -6,7 +6,7 @@ import ssl
 from typing import Any
 
 from twistream_kit.errors import TunnelError
-from twistream_kit.protocol.stream_address import is_loopback
+from twistream_kit.protocol.twiml import is_loopback
 
 KNOCK_SECONDS = 10.0
 """How long a handshake may take; how long Twilio waits is not known (§10)."""

@@ -14,9 +14,8 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 
 from twistream_kit.live.inspector.http import END_OF_HEAD, MAX_HEAD_BYTES, MAX_HEADERS
-from twistream_kit.protocol import webhook_parameters
-from twistream_kit.protocol.signature import vouches_for_body
-from twistream_kit.protocol.webhook_parameters import Parameters
+from twistream_kit.protocol import signature as webhook_parameters
+from twistream_kit.protocol.signature import Parameters, vouches_for_body
 
 MAX_LINE_BYTES = 8192
 """Of a request line or a header, its end included; `websockets` takes no more."""

@@ -9,9 +9,9 @@ from http import HTTPStatus
 
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.server.server_options import HEALTH_PATH
-from twistream_kit.live.worker import on_worker
+from twistream_kit.pending import on_worker
 from twistream_kit.protocol.signature import without_user
-from twistream_kit.protocol.stream_address import is_loopback
+from twistream_kit.protocol.twiml import is_loopback
 
 PROOF_SECONDS = 8.0
 """How long one attempt may take."""

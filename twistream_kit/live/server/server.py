@@ -37,7 +37,7 @@ from twistream_kit.live.stream.session import Handler, StreamSession
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.pending import HomeLoop, Pending, fail
 from twistream_kit.protocol import signature
-from twistream_kit.protocol.lead import LEAD_SECONDS, check_lead
+from twistream_kit.protocol.playout import LEAD_SECONDS, check_lead
 
 logger = logging.getLogger("twistream_kit.live")
 

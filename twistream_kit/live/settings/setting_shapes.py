@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.settings.schema import Setting, Source
 from twistream_kit.live.settings.secret import QuietText
-from twistream_kit.protocol.stream_address import is_loopback
+from twistream_kit.protocol.twiml import is_loopback
 
 _SAID = {
     "argument": "given as an argument",

@@ -27,10 +27,9 @@ from twistream_kit.live.stream.reader import Reader
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome
-from twistream_kit.protocol.lead import LEAD_SECONDS
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.outbox import check_payload
-from twistream_kit.protocol.playout import BYTES_PER_SECOND
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, LEAD_SECONDS
 
 logger = logging.getLogger("twistream_kit.live")
 

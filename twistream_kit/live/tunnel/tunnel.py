@@ -18,7 +18,7 @@ from twistream_kit.live.tunnel.tunnel_choice import Wanted, choose
 from twistream_kit.live.tunnel.tunnel_watch import SERVER_STOPPED, end_of
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
 from twistream_kit.protocol.signature import without_user
-from twistream_kit.protocol.stream_address import is_loopback
+from twistream_kit.protocol.twiml import is_loopback
 
 logger = logging.getLogger("twistream_kit.live")
 

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
     from twistream_kit.audio.clip import Clip
     from twistream_kit.audio.wav_report import WavReport
+    from twistream_kit.errors import Objection
     from twistream_kit.live.preflight.check import Check, Checks
     from twistream_kit.live.settings.settings import Settings
     from twistream_kit.protocol.codes import TwilioCode
     from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
-    from twistream_kit.protocol.objection import Objection
     from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry
     from twistream_kit.simulator.report import CallReport
 
@@ -248,8 +248,8 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.audio.wav_report", "WavReport"): show_wav_report,
     ("twistream_kit.audio.clip", "Clip"): show_clip,
     ("twistream_kit.audio.examination", "Examination"): show_examination,
-    ("twistream_kit.protocol.objection", "Objection"): show_objection,
-    ("twistream_kit.protocol.objection", "Objections"): show_all_objections,
+    ("twistream_kit.errors", "Objection"): show_objection,
+    ("twistream_kit.errors", "Objections"): show_all_objections,
     ("twistream_kit.protocol.code_tables", "TwilioCode"): show_code,
     ("twistream_kit.protocol.marks", "PlayOutcome"): show_play_outcome,
     ("twistream_kit.protocol.marks", "MarkOutcome"): show_mark_outcome,

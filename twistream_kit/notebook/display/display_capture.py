@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from twistream_kit.capture.capture_words import marks_in_words
+from twistream_kit.capture.summary import marks_in_words
 from twistream_kit.notebook.display.html import EMPTY, Html, code, joined, pairs, table
 
 if TYPE_CHECKING:
     from twistream_kit.capture.capture import Capture
-    from twistream_kit.capture.capture_playback import Playback
+    from twistream_kit.capture.replay import Playback
 
 MOST_PLAYBACKS = 100
 """More rows than this nobody reads, and a notebook keeps them all."""

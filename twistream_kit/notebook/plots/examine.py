@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twistream_kit.audio.examination import Examination
-from twistream_kit.audio.spectrum import CARRIED_HZ
+from twistream_kit.audio.measure import CARRIED_HZ
 from twistream_kit.notebook.plots.colours import QUIET_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.plots.style import SMALL, blank, draw_sound, dress, expect
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from twistream_kit.audio.spectrum import Spectrum
+    from twistream_kit.audio.measure import Spectrum
 
 LOWEST_SHOWN, HIGHEST_SHOWN = 50, 20_000
 """In Hz: what an ear hears, nearly."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from twistream_kit.audio.fields import Field
+    from twistream_kit.audio.wav_report import Field
 
 ROW_BYTES = 16
 """As in every hex dump."""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twistream_kit.audio.load import load_clip
-from twistream_kit.audio.sound import open_sound
+from twistream_kit.audio.load import load_clip, open_sound
 from twistream_kit.notebook.plots.colours import YOUR_COLOUR
 from twistream_kit.notebook.plots.style import SMALL, blank, dress
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 TELEPHONE_RATE = 8000
 """In Hz; half of it is the highest pitch that a telephone carries."""
 
-HIGHEST_SHOWN = 12_000
+HIGHEST_SHOWN_HZ = 12_000
 """In Hz; above it speech has little, and the picture should be of what is lost."""
 
 COLUMNS = 600
@@ -54,7 +53,7 @@ def plot_spectrogram(path: str | PathLike[str]) -> Figure:
     image = _draw(lower, after, TELEPHONE_RATE, clip.seconds)
     _name_panel(upper, f"before: {rate / 1000:g} kHz")
     _name_panel(lower, "after: 8 kHz, μ-law")
-    upper.set_ylim(0, min(max(rate / 2, TELEPHONE_RATE / 2), HIGHEST_SHOWN) / 1000)
+    upper.set_ylim(0, min(max(rate / 2, TELEPHONE_RATE / 2), HIGHEST_SHOWN_HZ) / 1000)
     upper.set_xlim(0, max(clip.seconds, 0.001))
     dress(upper, x="", y="frequency (kHz)")
     dress(lower, x="time (s)", y="frequency (kHz)")

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.capture.listening import caller
-from twistream_kit.capture.pace import Gap, missing, queued, underruns
-from twistream_kit.capture.replay import Replay
+from twistream_kit.capture.replay import Replay, caller
+from twistream_kit.capture.summary import Gap, missing, queued, underruns
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 

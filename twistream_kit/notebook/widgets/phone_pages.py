@@ -19,9 +19,9 @@ from twistream_kit.audio.clip import FRAME_BYTES, Clip
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.errors import CallRefused, TwistreamError
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.live.worker import on_worker
 from twistream_kit.notebook.widgets.socket import Channel
 from twistream_kit.notebook.widgets.widget_page import NUMBER, Page
+from twistream_kit.pending import on_worker
 from twistream_kit.simulator.call.call import SimulatedCall
 from twistream_kit.simulator.call.live_voice import KEPT_FRAMES, LiveVoice
 from twistream_kit.simulator.phone import Phone

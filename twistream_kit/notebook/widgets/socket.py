@@ -27,7 +27,7 @@ from twistream_kit.errors import ServerStopped
 from twistream_kit.notebook.runtime import background
 from twistream_kit.notebook.widgets.widget_page import Page
 from twistream_kit.pending import HomeLoop
-from twistream_kit.protocol.stream_address import is_loopback
+from twistream_kit.protocol.twiml import is_loopback
 
 MAX_MESSAGE_BYTES = 65_536
 """A page sends commands and 20 ms of sound at a time."""

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
+from twistream_kit.errors import Objection
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol.codes import explain
-from twistream_kit.protocol.objection import Objection
 from twistream_kit.simulator.model.assumptions import ONCE_PER_STREAM
 
 _SHOWN_CHARACTERS = 160

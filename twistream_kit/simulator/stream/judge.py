@@ -11,12 +11,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from twistream_kit.diagnosis.message import review
-from twistream_kit.diagnosis.sound import SoundReview
-from twistream_kit.diagnosis.sound_words import FIELD
-from twistream_kit.errors import RemoteProtocolError
+from twistream_kit.diagnosis.sound import FIELD, SoundReview
+from twistream_kit.errors import Objection, RemoteProtocolError
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import PTIME_MS
-from twistream_kit.protocol.objection import Objection
 from twistream_kit.simulator.model.assumptions import ONCE_PER_STREAM, Behaviour
 
 

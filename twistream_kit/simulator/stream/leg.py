@@ -10,9 +10,9 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from twistream_kit.errors import Objection
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
-from twistream_kit.protocol.objection import Objection
 from twistream_kit.simulator.model.assumptions import (
     FIRST_TIMESTAMPS_MS,
     INITIAL_BURST_FRAMES,
