@@ -14,7 +14,7 @@ from hypothesis import settings
 from support.sshd import Sshd, sshd_program
 from support.waiting import LIMIT_SECONDS, eventually, soon, until
 from twistream_kit.live.settings.schema import SETTINGS
-from twistream_kit.live.settings.setting_sources import forget
+from twistream_kit.live.settings.settings import forget
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 # A run that decides whether something lands tries the same examples each time; every other run

@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from twistream_kit.live.settings.settings import (
         client_from_environment as client_from_environment,
     )
-    from twistream_kit.live.stream.playing import Playing as Playing
     from twistream_kit.live.stream.stream import MediaStream as MediaStream
+    from twistream_kit.live.stream.stream import Playing as Playing
     from twistream_kit.live.stream.stream import StreamEnd as StreamEnd
     from twistream_kit.live.tunnel.tunnel import Tunnel as Tunnel
     from twistream_kit.live.tunnel.tunnel import open_tunnel as open_tunnel
@@ -134,8 +134,7 @@ _HOMES = {
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.settings.secret": "Secret",
     "twistream_kit.live.settings.settings": "Settings client_from_environment",
-    "twistream_kit.live.stream.playing": "Playing",
-    "twistream_kit.live.stream.stream": "MediaStream StreamEnd",
+    "twistream_kit.live.stream.stream": "MediaStream Playing StreamEnd",
     "twistream_kit.live.tunnel.tunnel": "Tunnel open_tunnel",
     "twistream_kit.notebook.plots.call": "plot_timeline",
     "twistream_kit.notebook.plots.clip": "plot_companding plot_frames plot_waveform",

@@ -274,8 +274,8 @@ def _call(arguments: argparse.Namespace) -> int:
 
 
 def _inspect_stream(arguments: argparse.Namespace) -> int:
-    from twistream_kit.live.inspector.inspect_command import InspectCommand
     from twistream_kit.live.inspector.inspector import Inspector
+    from twistream_kit.live.inspector.report import InspectCommand
 
     try:
         inspector = Inspector(arguments.upstream, port=arguments.port)

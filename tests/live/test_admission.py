@@ -10,7 +10,7 @@ import pytest
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.admission import host_of
-from twistream_kit.live.server.handshake_probe import knock
+from twistream_kit.live.server.probe import knock
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.protocol import signature
 

@@ -15,12 +15,12 @@ from support.sdk import Network, refusal
 from support.waiting import soon
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError, WouldDeadlock
 from twistream_kit.live.calls import call as call_module
-from twistream_kit.live.calls import call_watch
+from twistream_kit.live.calls import call as call_watch
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.calls.status import StatusEvent
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.live.stream.playing import Playing
+from twistream_kit.live.stream.stream import Playing
 from twistream_kit.pending import fulfil
 from twistream_kit.protocol.marks import PlayOutcome
 from twistream_kit.simulator.twilio import SimulatedTwilio

@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from twistream_kit.errors import CallRefused, ServerStopped
-from twistream_kit.live.calls import call_watch
-from twistream_kit.live.calls.call_watch import ask_until
+from twistream_kit.live.calls import call as call_watch
+from twistream_kit.live.calls.call import ask_until
 
 UNREACHABLE = CallRefused("Twilio could not be reached")
 

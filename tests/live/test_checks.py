@@ -15,12 +15,12 @@ from support.far_end import TOKEN
 from support.sdk import refusal
 from support.waiting import soon
 from twistream_kit.errors import TunnelError
-from twistream_kit.live.calls.timed_http import REQUEST_SECONDS, ClockReading, timed_client
 from twistream_kit.live.preflight.account import clock_check
 from twistream_kit.live.preflight.check import Check, Checks, failed, passed, settled, unknown
 from twistream_kit.live.preflight.preflight import preflight
-from twistream_kit.live.server import handshake_probe
-from twistream_kit.live.server.handshake_probe import knock
+from twistream_kit.live.preflight.timed_client import REQUEST_SECONDS, ClockReading, timed_client
+from twistream_kit.live.server import probe as handshake_probe
+from twistream_kit.live.server.probe import knock
 
 SID = "AC" + "0" * 32
 KEY = "SK" + "1" * 32

@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from twistream_kit.live.settings.discreet_client import (
+from twistream_kit.live.settings.secret import (
     TIMEOUT_SECONDS,
     DiscreetHttpClient,
+    QuietText,
+    Secret,
     _without_secrets,
     make_client,
 )
-from twistream_kit.live.settings.secret import QuietText, Secret
 
 SID, TOKEN = "AC" + "1" * 32, "5ec2e7" + "0123456789abcdef0123456789"
 PAIR = b64encode(f"{SID}:{TOKEN}".encode()).decode()
@@ -91,7 +92,7 @@ CASES = {
     f"proxied = mine{CALL}",
     "bad proxy": "mine.http_client.proxy = {'http': 'http://me:pr0xypass@:0:x'}\n"
     f"proxied = mine{CALL}",
-    "not latin": "from twistream_kit.live.settings.discreet_client import make_client\n"
+    "not latin": "from twistream_kit.live.settings.secret import make_client\n"
     "from twistream_kit.live.settings.secret import Secret\n"
     "import os\nodd = Secret(os.environ['TWILIO_AUTH_TOKEN'] + chr(0x141))\n"
     f"make_client(mine.account_sid, odd){CALL}",

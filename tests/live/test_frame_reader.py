@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 from websockets.frames import Frame as TheirFrame
 from websockets.frames import Opcode as TheirOpcode
 
-from twistream_kit.live.inspector.frames import Frame, FrameReader, Opcode
-from twistream_kit.live.inspector.message_reader import Closing, MessageReader, Violation
+from twistream_kit.live.inspector.frames import (
+    Closing,
+    Frame,
+    FrameReader,
+    MessageReader,
+    Opcode,
+    Violation,
+)
 
 kinds = st.sampled_from([*Opcode])
 

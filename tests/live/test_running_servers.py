@@ -1,7 +1,6 @@
 import gc
 
-from twistream_kit.live.server.running_servers import server_at
-from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.server.server import StreamServer, server_at
 
 
 async def test_a_running_server_is_found_by_its_address(serve):

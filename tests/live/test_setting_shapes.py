@@ -5,9 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.live.settings.schema import SETTINGS, named
+from twistream_kit.live.settings.schema import SETTINGS, check, named, shown
 from twistream_kit.live.settings.secret import QuietText
-from twistream_kit.live.settings.setting_shapes import check, shown
 
 HEX = "0123456789abcdef" * 2
 

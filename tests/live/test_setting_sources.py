@@ -3,7 +3,7 @@ from IPython.core.ultratb import VerboseTB
 
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.live.settings.setting_sources import find, forget, remember, remembered, take
+from twistream_kit.live.settings.settings import find, forget, remember, remembered, take
 
 pytestmark = pytest.mark.usefixtures("nothing_set")
 

@@ -8,8 +8,7 @@ from twilio.rest import Client
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.settings.schema import SETTINGS
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.live.settings.setting_sources import remember
-from twistream_kit.live.settings.settings import client_from_environment, settings
+from twistream_kit.live.settings.settings import client_from_environment, remember, settings
 
 pytestmark = pytest.mark.usefixtures("nothing_set")
 

@@ -14,8 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from support.far_end import TOKEN
-from twistream_kit.live.server.http import WebRequest
-from twistream_kit.live.server.webhooks import Webhooks
+from twistream_kit.live.server.http import Webhooks, WebRequest
 
 BASE = "https://example.com"
 STREAM = "wss://example.com/media"

@@ -16,7 +16,7 @@ from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.settings import settings
 from twistream_kit.live.tunnel import ngrok as tunnel_ngrok
-from twistream_kit.live.tunnel import tunnel_choice
+from twistream_kit.live.tunnel import tunnel as tunnel_choice
 from twistream_kit.live.tunnel.ngrok import NgrokTunnel, in_words, scrub
 from twistream_kit.live.tunnel.tunnel import open_tunnel
 

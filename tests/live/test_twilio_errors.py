@@ -11,7 +11,7 @@ from twilio.http.response import Response
 
 from support.far_end import TOKEN
 from twistream_kit.errors import CallRefused, ServerStopped, WouldDeadlock
-from twistream_kit.live.calls.twilio_errors import ask, scrubbed
+from twistream_kit.live.calls.sdk import ask, scrubbed
 from twistream_kit.protocol.codes import TWILIO_CODES
 
 SID = "AC" + "0" * 32

@@ -9,7 +9,7 @@ import pytest
 
 from support.far_end import TOKEN
 from twistream_kit.live.calls.status import StatusEvent
-from twistream_kit.live.server.webhooks import Answer
+from twistream_kit.live.server.http import Answer
 
 RINGING = {
     "CallSid": "CA123",

@@ -8,8 +8,7 @@ import pytest
 
 from twistream_kit.live.settings.schema import SETTINGS
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.live.settings.setting_sources import remembered
-from twistream_kit.live.settings.settings import Settings
+from twistream_kit.live.settings.settings import Settings, remembered
 from twistream_kit.notebook.widgets import settings_form
 from twistream_kit.notebook.widgets.settings_form import ALL_SET, ASKS, SettingsForm, settings
 
@@ -147,7 +146,7 @@ def test_without_a_kernel_nothing_is_asked(monkeypatch):
 
 IN_A_CELL = "found = kit.settings()\nfound"
 CLOSE = (
-    "from twistream_kit.live.settings.setting_sources import forget; forget()\n"
+    "from twistream_kit.live.settings.settings import forget; forget()\n"
     "while settings_form._NEWEST: settings_form._NEWEST.pop().close()"
 )
 

@@ -15,11 +15,11 @@ from twistream_kit.errors import ServerStopped, SettingsError, TwistreamError
 from twistream_kit.live.calls.exit_hooks import at_exit
 from twistream_kit.live.calls.sdk import (
     answered_within,
+    ask,
     callback_problem,
     dials_loopback,
     home_of,
 )
-from twistream_kit.live.calls.twilio_errors import ask
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.pending import Pending, on_worker
 

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from twistream_kit.errors import CallRefused, LocalProtocolError
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.calls.exit_hooks import at_exit
-from twistream_kit.live.calls.sdk import callback_problem, dials_loopback, home_of
-from twistream_kit.live.calls.twilio_errors import ask
-from twistream_kit.live.server.running_servers import server_at
+from twistream_kit.live.calls.sdk import ask, callback_problem, dials_loopback, home_of
+from twistream_kit.live.server.server import server_at
 from twistream_kit.pending import Pending, on_worker
 from twistream_kit.protocol.twiml import connect_stream, is_loopback
 

@@ -1,18 +1,26 @@
-"""One connection through an inspector, from its first byte to its last."""
+"""One connection through an inspector, from its first byte to its last.
+
+What an inspector answers itself: a proof of health, and no to what Twilio did not sign.
+
+The server behind an inspector: where it is, and why it cannot be reached.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import secrets
 import ssl
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
+from socket import gaierror
 from typing import Any
+from urllib.parse import urlsplit
 
-from twistream_kit.live.inspector.findings import UNASKED_EXTENSION
+from twistream_kit.errors import SettingsError
 from twistream_kit.live.inspector.http import (
     READ_AHEAD_BYTES,
     TOO_LONG,
@@ -22,19 +30,218 @@ from twistream_kit.live.inspector.http import (
     read_head,
     read_response_head,
 )
-from twistream_kit.live.inspector.inspector_gate import InspectorGate, response
 from twistream_kit.live.inspector.relay import (
     FAREWELL_SECONDS,
     PIECE_BYTES,
     End,
+    StreamTap,
     carry_both_ways,
     has_failed,
     part,
 )
-from twistream_kit.live.inspector.stream import InspectedStream
-from twistream_kit.live.inspector.stream_tap import StreamTap
-from twistream_kit.live.inspector.upstream import Unreachable, Upstream
+from twistream_kit.live.inspector.stream import UNASKED_EXTENSION, InspectedStream
+from twistream_kit.live.server.addresses import HEALTH_PATH
+from twistream_kit.live.server.admission import host_refusal, origin_refusal, page_refusal
+from twistream_kit.live.server.probe import HEALTH_OF_HEADER, health_of
+from twistream_kit.live.settings.secret import Secret, revealed
 from twistream_kit.pending import HomeLoop, end_tasks
+from twistream_kit.protocol import signature
+from twistream_kit.protocol.signature import without_user
+
+
+class InspectorGate:
+    """The requests that do not get through to the server.
+
+    ``/health`` is the server's own, if it has one, so it is passed on; but a tunnel that wants to
+    know whether it leads to this inspector says whom it asks, and gets the answer here.
+
+    Handshakes are checked when there is a token; other requests are for the server to judge, which
+    may have pages for everybody.  But what pages of other sites send is refused, since the server
+    cannot tell it any more once ``Host`` is its own.
+
+    Args:
+        auth_token: The account's token, or None to check nothing.
+        stream_url_at: Returns the public address of a path, as it is when a request comes;
+            signatures are made over it.
+        is_own_host: Whether a ``Host`` header names the inspector.
+    """
+
+    def __init__(
+        self,
+        auth_token: str | Secret | None,
+        stream_url_at: Callable[[str], str],
+        is_own_host: Callable[[str], bool],
+    ) -> None:
+        self._auth_token = None if auth_token is None else Secret(revealed(auth_token))
+        self._stream_url_at = stream_url_at
+        self._is_own_host = is_own_host
+        self.nonce = secrets.token_hex(16)
+
+    @property
+    def checks_signatures(self) -> bool:
+        """Whether there is a token."""
+        return self._auth_token is not None
+
+    def answer(self, head: RequestHead) -> bytes | None:
+        """Answer a request, or return None to let it through."""
+        if refusal := self._refusal(head):
+            logger.warning("refused: %s", refusal)
+            return response(HTTPStatus.FORBIDDEN, f"{refusal}\n")
+        if head.path == HEALTH_PATH and head.all(HEALTH_OF_HEADER) == [health_of(self.nonce)]:
+            return response(HTTPStatus.OK, self.nonce)
+        if not head.is_upgrade or self._auth_token is None:
+            return None
+        headers = head.all(signature.SIGNATURE_HEADER)
+        settings = ",".join(head.all(signature.SETTINGS_HEADER)) or None
+        url = self._stream_url_at(head.path) + head.target[len(head.path) :]
+        token = self._auth_token.reveal()
+        header = headers[0] if len(headers) == 1 else None
+        if signature.is_valid_handshake(token, url, header, settings=settings):
+            return None
+        logger.warning(
+            "a stream without a valid signature was refused: %s; is the public address right? "
+            "It is %s here",
+            signature.refusal(headers, settings),
+            signature.without_user(self._stream_url_at(head.path)),
+        )
+        return response(HTTPStatus.FORBIDDEN, "The signature is missing or does not fit.\n")
+
+    def _refusal(self, head: RequestHead) -> str:
+        """Say why a request is refused whatever its signature says; empty if it may go on."""
+        if head.is_upgrade:
+            if (refusal := page_refusal(head.all)) or self.checks_signatures:
+                return refusal
+        elif not _is_from_own_page(head) and (refusal := origin_refusal(head.all)):
+            return refusal
+        elif head.method == "GET" and head.path == HEALTH_PATH:
+            return ""
+        return host_refusal(head.all, self._is_own_host)
+
+
+def _is_from_own_page(head: RequestHead) -> bool:
+    """Whether a page of the server itself asks, loaded through this inspector."""
+    origins, hosts = head.all("Origin"), head.all("Host")
+    own = [f"{scheme}://{host}".lower() for scheme in ("http", "https") for host in hosts]
+    return len(origins) == len(hosts) == 1 and origins[0].lower() in own
+
+
+def response(status: HTTPStatus, text: str) -> bytes:
+    """Return a whole HTTP response, the last of its connection."""
+    body = text.encode()
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        "Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+CONNECT_SECONDS = 10.0
+"""How long connecting may take; Twilio's own limit is not documented (PROTOCOL.md §2.3)."""
+
+_FORM = "Give it as ws://localhost:8080/media, or wss://example.com/media"
+
+
+class Unreachable(Exception):
+    """There is nobody at the server's address.
+
+    Attributes:
+        code: What Twilio would log, if it connected there itself (§5.1).
+        problem: Why, in words.
+    """
+
+    def __init__(self, code: int, problem: str) -> None:
+        super().__init__(problem)
+        self.code = code
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The address of a server.
+
+    Attributes:
+        host: Its name or number.
+        port: Where it listens.
+        path: Where its streams connect.
+        is_secure: Whether it speaks TLS.
+    """
+
+    host: str
+    port: int
+    path: str
+    is_secure: bool
+
+    @classmethod
+    def of(cls, url: str) -> Upstream:
+        """Take an address apart.
+
+        Raises:
+            SettingsError: If it is no ws or wss URL, or has a query or a user.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            parts, host, port = urlsplit(""), None, None
+        secure = {"ws": False, "http": False, "wss": True, "https": True}.get(parts.scheme)
+        if secure is None or not host:
+            problem = f"{without_user(url)!r} is not the address of a WebSocket server"
+            raise SettingsError(problem, fix=_FORM)
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise SettingsError(
+                f"the address {without_user(url)!r} has a query, a fragment or a user",
+                consequence="Twilio supports none of them, so nobody would ask for it",
+                fix=_FORM,
+            )
+        return cls(host, port or (443 if secure else 80), parts.path or "/", secure)
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as a ``Host`` header has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.is_secure else 80) else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address of its WebSocket."""
+        return f"{'wss' if self.is_secure else 'ws'}://{self.authority}{self.path}"
+
+    async def connect(
+        self, context: ssl.SSLContext | None, limit: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to it; cancelling leaves nothing open.
+
+        Args:
+            context: For TLS; None trusts the authorities that this machine trusts.
+            limit: How many bytes to read ahead.
+
+        Raises:
+            Unreachable: If that cannot be done.
+        """
+        secure = (context or ssl.create_default_context()) if self.is_secure else None
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await asyncio.open_connection(self.host, self.port, ssl=secure, limit=limit)
+        except TimeoutError:
+            raise Unreachable(31901, f"no answer within {CONNECT_SECONDS:g} s") from None
+        except ssl.SSLError as error:
+            reason = getattr(error, "verify_message", "") or error.reason or type(error).__name__
+            raise Unreachable(31910, f"TLS failed ({reason})") from None
+        except ConnectionRefusedError:
+            problem = "the connection was refused: it does not run, or not on this port"
+            raise Unreachable(31902, problem) from None
+        except gaierror:
+            raise Unreachable(31904, "its name is not known") from None
+        except ConnectionResetError:
+            broken = "it broke the connection off"
+            problem = f"{broken} before TLS began; is it ws, not wss?" if secure else broken
+            raise Unreachable(31904, problem) from None
+        except OSError as error:
+            reason = str(error.strerror or error) or type(error).__name__
+            raise Unreachable(31904, reason) from None
+
 
 logger = logging.getLogger("twistream_kit.live")
 

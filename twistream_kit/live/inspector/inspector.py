@@ -18,14 +18,11 @@ from typing import Protocol, Self
 
 from twistream_kit.errors import ServerStopped, TunnelError
 from twistream_kit.live.calls.status import Listener
-from twistream_kit.live.inspector.connection import Crossing, Way
+from twistream_kit.live.inspector.connection import Crossing, InspectorGate, Upstream, Way
 from twistream_kit.live.inspector.http import READ_AHEAD_BYTES
-from twistream_kit.live.inspector.inspector_gate import InspectorGate
 from twistream_kit.live.inspector.relay import End
 from twistream_kit.live.inspector.stream import InspectedStream
-from twistream_kit.live.inspector.upstream import Upstream
-from twistream_kit.live.server.addresses import ServerAddresses
-from twistream_kit.live.server.server_options import check_token, port_error
+from twistream_kit.live.server.addresses import ServerAddresses, check_token, port_error
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS, StreamList
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fail

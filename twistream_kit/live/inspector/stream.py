@@ -2,11 +2,14 @@
 
 Nothing here has a hand in the traffic.  What Twilio says, and what it would obey, stands in the
 capture as messages; what is at fault stands beside them as it came, and in the findings.
+
+What an inspector objects to on one stream: each kind of thing once, and how often it applied.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,11 +18,130 @@ from twistream_kit.capture.entry import Sender
 from twistream_kit.diagnosis.message import review
 from twistream_kit.diagnosis.sound import SoundReview
 from twistream_kit.errors import Objection, Objections, RemoteProtocolError, by_importance
-from twistream_kit.live.inspector import findings
-from twistream_kit.live.inspector.findings import Finding, Findings
-from twistream_kit.live.inspector.message_reader import ABNORMAL, Closing, Passed, Violation
+from twistream_kit.live.inspector.frames import ABNORMAL, Closing, Passed, Violation
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
+
+MOST_OBJECTIONS = 1000
+"""How many different things a stream can have wrong with it; what is beyond goes untold."""
+
+MOST_CHARACTERS = 2000
+"""Of a message at fault that are kept; it may be as long as it likes."""
+
+PROTOCOL_ERROR = 31924
+"""Twilio's code for what breaks the rules of WebSocket itself (PROTOCOL.md §5.1)."""
+
+_BETWEEN = "Look at what stands between Twilio and here: a proxy, or a simulator"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something at fault, in a way that is new on its stream.
+
+    Attributes:
+        at: In seconds since the stream began.
+        sender: ``twilio`` or ``server``: who sent what is at fault.
+        objections: What is wrong with it that was not wrong with anything before.
+        text: The message at fault, or the beginning of it; empty if it is about many.
+        in_capture: Whether whoever reviews the capture finds it there too.  A capture cannot hold
+            what is no message, nor a field that no message has.
+    """
+
+    at: float
+    sender: Sender
+    objections: tuple[Objection, ...]
+    text: str = ""
+    in_capture: bool = False
+
+
+class Findings:
+    """The findings of one stream; one thread notes them, any may read meanwhile.
+
+    Attributes:
+        times: How many messages each objection applied to.
+    """
+
+    def __init__(self) -> None:
+        self.times: Counter[Objection] = Counter()
+        self._found: list[Finding] = []
+
+    @property
+    def found(self) -> list[Finding]:
+        """Oldest first; a new list each time."""
+        return list(self._found)
+
+    def note(
+        self,
+        at: float,
+        sender: Sender,
+        objections: Iterable[Objection],
+        message: str | bytes = "",
+        *,
+        in_capture: bool = False,
+    ) -> None:
+        """Count what is objected to in a message, and keep what is new."""
+        new = []
+        for objection in objections:
+            if objection not in self.times:
+                if len(self.times) >= MOST_OBJECTIONS:
+                    continue
+                new.append(objection)
+            self.times[objection] += 1
+        if new:
+            self._found.append(Finding(at, sender, tuple(new), _shown(message), in_capture))
+
+
+def _shown(message: str | bytes) -> str:
+    if isinstance(message, bytes):
+        return f"{len(message)} bytes, binary: {message[:40].hex(' ')}"
+    if len(message) <= MOST_CHARACTERS:
+        return message
+    return f"{message[:MOST_CHARACTERS]}… ({len(message)} characters)"
+
+
+def violation(found: Violation, sender: Sender) -> Objection:
+    """Say what follows from a frame that breaks the rules."""
+    problem = f"breaks the rules of WebSocket: {found.problem}"
+    if sender == "twilio":
+        consequence = "Your server would be right to close with 1002"
+        return Objection(None, "a frame from Twilio", problem, consequence, _BETWEEN, "warning")
+    return Objection(
+        PROTOCOL_ERROR,
+        "a frame",
+        problem,
+        "Twilio would end the stream with error 31924",
+        "Leave frames to a WebSocket library, with compression switched off",
+    )
+
+
+def not_twilios(error: RemoteProtocolError) -> Objection:
+    """Say what follows from a message that Twilio does not send."""
+    return Objection(
+        None,
+        error.field,
+        error.problem,
+        "Twilio sends nothing of the kind, and a server may trip over it",
+        _BETWEEN,
+        "warning",
+    )
+
+
+TOO_EARLY = Objection(
+    INVALID_MESSAGE,
+    "",
+    "the message was sent before Twilio's start message",
+    "No SID is known before it, so Twilio would drop it with warning 31951, logged once per stream",
+    "Wait for start, and take the SID of the stream from it",
+)
+
+UNASKED_EXTENSION = Objection(
+    PROTOCOL_ERROR,
+    "the handshake",
+    "was answered with an extension (compression), which Twilio does not offer",
+    "Twilio would end the stream with error 31924",
+    "Switch compression (permessage-deflate) off in your WebSocket library",
+)
 
 EndedBy = Literal["twilio", "server", "inspector"]
 
@@ -118,7 +240,7 @@ class InspectedStream:
                 self._codes[sender] = passed.code
             self.gone(sender)
         elif isinstance(passed, Violation):
-            self._note(at, sender, findings.violation(passed, sender))
+            self._note(at, sender, violation(passed, sender))
         elif sender == "twilio":
             self._take_from_twilio(passed, at)
         else:
@@ -148,7 +270,7 @@ class InspectedStream:
         try:
             parsed = from_twilio.parse(message)
         except RemoteProtocolError as error:
-            objections = [findings.not_twilios(error)]
+            objections = [not_twilios(error)]
             since = at - self.capture.started
             self._findings.note(since, "twilio", objections, message)
             return
@@ -167,7 +289,7 @@ class InspectedStream:
         if parsed is None or not is_addressed or not _is_plain(parsed, message):
             objections: list[Objection] = list(review(message, stream_sid=sid or None))
             if not sid:
-                objections = [findings.TOO_EARLY, *objections]
+                objections = [TOO_EARLY, *objections]
             if is_addressed and isinstance(parsed, to_twilio.Media):
                 # The review of the whole stream says what is wrong with the sound, and says more.
                 objections = [each for each in objections if each.code is not None]

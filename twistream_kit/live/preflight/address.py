@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import LocalProtocolError, Objection, ServerStopped, TwistreamError
 from twistream_kit.live.preflight.check import Check, failed, failed_by, passed, unknown
-from twistream_kit.live.server.handshake_probe import OPENED, knock
-from twistream_kit.live.server.probe import prove
+from twistream_kit.live.server.probe import OPENED, knock, prove
 from twistream_kit.protocol.signature import sign, signed_url
 from twistream_kit.protocol.twiml import INLINE_LIMIT, connect_stream, review_stream_url
 

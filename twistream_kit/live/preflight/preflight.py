@@ -8,10 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from twistream_kit.live.preflight.account import (
+    CALLED,
+    CALLER,
     CLOCK,
+    COUNTRY,
     CREDENTIALS,
     STANDING,
     Account,
+    called_checks,
+    caller_checks,
     clock_check,
     look_at_account,
 )
@@ -24,13 +29,6 @@ from twistream_kit.live.preflight.address import (
     twiml_checks,
 )
 from twistream_kit.live.preflight.check import Check, Checks, settled, unknown
-from twistream_kit.live.preflight.number_checks import (
-    CALLED,
-    CALLER,
-    COUNTRY,
-    called_checks,
-    caller_checks,
-)
 from twistream_kit.pending import Pending, on_worker
 
 if TYPE_CHECKING:
@@ -81,7 +79,7 @@ def _all_checks(
     server: StreamServer | None,
     parameters: Mapping[str, str] | None,
 ) -> Checks:
-    from twistream_kit.live.calls.timed_http import timed_client
+    from twistream_kit.live.preflight.timed_client import timed_client
 
     timed, http_client = timed_client(client)
     account, checks = _account(timed)

@@ -3,19 +3,46 @@
 `websockets` reads a request only as far as its head, and closes a POST that has a body without a
 word.  Twilio's webhooks are such POSTs.  So this connection collects the head and the body first,
 keeps what is worth knowing, and hands over a GET without a body, which every version understands.
+
+What the server answers besides the WebSocket: TwiML, status callbacks, and a proof of itself.
+
+Twilio asks with POST or GET (PROTOCOL.md §6.5) and signs each request over the URL that it was
+given (§7), which behind a tunnel is not the one this process sees.  So the signature is checked
+over the *configured* public address.
+
+Who gets in: every request to a server's port is answered here, or becomes a stream.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
 
-from twistream_kit.live.inspector.http import END_OF_HEAD, MAX_HEAD_BYTES, MAX_HEADERS
+from twistream_kit.errors import LocalProtocolError
+from twistream_kit.live.calls.status import StatusEvent
+from twistream_kit.live.inspector.http import END_OF_HEAD, MAX_HEAD_BYTES, MAX_HEADERS, TOO_LONG
+from twistream_kit.live.server.addresses import (
+    HEALTH_PATH,
+    STATUS_PATH,
+    TWIML_PATH,
+    ServerAddresses,
+)
+from twistream_kit.live.server.admission import host_refusal, page_refusal
+from twistream_kit.live.server.probe import PROBE_HEADER
+from twistream_kit.live.settings.secret import Secret, revealed
+from twistream_kit.protocol import signature
 from twistream_kit.protocol import signature as webhook_parameters
 from twistream_kit.protocol.signature import Parameters, vouches_for_body
+from twistream_kit.protocol.twiml import connect_stream
 
 MAX_LINE_BYTES = 8192
 """Of a request line or a header, its end included; `websockets` takes no more."""
@@ -33,6 +60,7 @@ MAX_BODY_BYTES = 65_536
 """A webhook of Twilio's is a form of some hundred bytes; 64 kB is generous."""
 
 _REQUEST_LINE = re.compile(rb"[^\s]+ [^\s]+ HTTP/1\.[01]")
+
 _BODY_HEADERS = {b"content-length", b"transfer-encoding", b"expect"}
 
 
@@ -190,3 +218,195 @@ class RequestConnection(ServerConnection):
         if request is not None:
             self._is_handed_over = True
             super().data_received(request)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP response.
+
+    Attributes:
+        status: The HTTP status.
+        text: The body.
+        content_type: Of the body.
+    """
+
+    status: HTTPStatus
+    text: str = ""
+    content_type: str = "text/plain; charset=utf-8"
+
+
+class Webhooks:
+    """The answers of one server.
+
+    Args:
+        auth_token: Signatures are checked when it is given.
+        note: Told of each status callback.
+    """
+
+    def __init__(
+        self, auth_token: str | Secret | None, note: Callable[[StatusEvent], None]
+    ) -> None:
+        self._auth_token = None if auth_token is None else Secret(revealed(auth_token))
+        self._note = note
+        self.nonce = secrets.token_hex(16)
+
+    @property
+    def checks_signatures(self) -> bool:
+        """Whether an auth token was given."""
+        return self._auth_token is not None
+
+    def answer(
+        self,
+        request: WebRequest,
+        signature_header: str | None,
+        base_url: str,
+        stream_url: str,
+        *,
+        settings: str | None = None,
+    ) -> Answer:
+        """Answer one request.
+
+        Args:
+            request: What was asked.
+            signature_header: ``X-Twilio-Signature``, or None.
+            base_url: The configured public address, without a path of ours.
+            stream_url: Where ``<Stream>`` shall connect.
+            settings: `signature.SETTINGS_HEADER`, or None.
+        """
+        if request.path == HEALTH_PATH:
+            return Answer(HTTPStatus.OK, self.nonce)
+        if request.path not in (TWIML_PATH, STATUS_PATH):
+            return Answer(HTTPStatus.NOT_FOUND, f"Nothing lives at {request.path}.\n")
+        url = base_url.rstrip("/") + request.target
+        if not self._is_signed(request, signature_header, url, settings):
+            logger.warning("a request for %s without a valid signature was refused", request.path)
+            return Answer(HTTPStatus.FORBIDDEN, "The signature is missing or does not fit.\n")
+        parameters = request.parameters()
+        if request.path == STATUS_PATH:
+            return self._noted(StatusEvent.of(parameters, time.monotonic()))
+        return _twiml(stream_url, base_url.rstrip("/") + STATUS_PATH, parameters)
+
+    def admits(
+        self, stream_url: str, signature_header: str | None, *, settings: str | None = None
+    ) -> bool:
+        """Whether a handshake with this signature may open a stream."""
+        if self._auth_token is None:
+            return True
+        token = self._auth_token.reveal()
+        return signature.is_valid_handshake(token, stream_url, signature_header, settings=settings)
+
+    def sign_handshake(self, stream_url: str) -> str | None:
+        """Return the signature that Twilio's handshake would bear; None if none is checked."""
+        if self._auth_token is None:
+            return None
+        return signature.sign(self._auth_token.reveal(), signature.signed_url(stream_url))
+
+    def _is_signed(
+        self, request: WebRequest, header: str | None, url: str, settings: str | None
+    ) -> bool:
+        if self._auth_token is None:
+            return True
+        form = request.form() if request.has_form else None
+        body = None if request.has_form or request.method == "GET" else request.body
+        token = self._auth_token.reveal()
+        return signature.is_valid(token, url, form, header, body=body, settings=settings)
+
+    def _noted(self, event: StatusEvent) -> Answer:
+        logger.info("call %s: %s", event.call_sid, event.name)
+        self._note(event)
+        return Answer(HTTPStatus.NO_CONTENT)  # as §6.5 asks
+
+
+def _twiml(stream_url: str, status_url: str, parameters: dict[str, str | list[str]]) -> Answer:
+    numbers = {
+        name.lower(): _first(parameters[name]) for name in ("From", "To") if parameters.get(name)
+    }
+    try:
+        twiml = connect_stream(
+            stream_url, parameters=numbers, status_callback=status_url, inline=False
+        )
+        return Answer(HTTPStatus.OK, twiml, "text/xml")
+    except LocalProtocolError as error:
+        logger.error("no TwiML for an incoming call: %s", error)
+        return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{error}\n")
+
+
+def _first(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else value[0]
+
+
+logger = logging.getLogger("twistream_kit.live")
+
+
+class Gate:
+    """The requests of one server.
+
+    Args:
+        webhooks: Answers those that are not for streams, and knows the token.
+        addresses: The addresses that signatures are made over, as they are when a request comes.
+        path: Where streams connect.
+    """
+
+    def __init__(self, webhooks: Webhooks, addresses: ServerAddresses, path: str) -> None:
+        self._webhooks = webhooks
+        self._addresses = addresses
+        self._path = path
+
+    def answer(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Answer one request, or return None to let a stream in."""
+        web = socket.web if isinstance(socket, RequestConnection) else None
+        if web is None:
+            raise TypeError("the stream server makes its own connections")
+        if web.refusal:
+            text = {414: URL_TOO_LONG, 431: TOO_LONG}.get(web.refusal, "")
+            return _response(socket, Answer(HTTPStatus(web.refusal), text))
+        if refusal := self._refusal(web.path, request):
+            logger.warning("refused: %s", refusal)
+            return _response(socket, Answer(HTTPStatus.FORBIDDEN, f"{refusal}\n"))
+        headers = request.headers.get_all(signature.SIGNATURE_HEADER)
+        header = headers[0] if len(headers) == 1 else None
+        settings = ",".join(request.headers.get_all(signature.SETTINGS_HEADER)) or None
+        if web.path != self._path:
+            answer = self._webhooks.answer(
+                web, header, self._addresses.base_url, self._addresses.stream_url, settings=settings
+            )
+            if answer.status == HTTPStatus.FORBIDDEN:
+                logger.warning("because %s", signature.refusal(headers, settings))
+            return _response(socket, answer)
+        if not web.is_upgrade:
+            text = "This is the address of a WebSocket; Twilio's <Stream> connects here.\n"
+            return _response(socket, Answer(HTTPStatus.UPGRADE_REQUIRED, text))
+        query = web.target[len(web.path) :]  # Twilio sends none; who adds one has to sign it
+        if self._webhooks.admits(self._addresses.stream_url + query, header, settings=settings):
+            return None
+        if request.headers.get(PROBE_HEADER) == self._webhooks.nonce:
+            # This process itself asks whether strangers are refused; nobody need worry.
+            logger.info("a probe without a signature was refused, as it should be")
+            return _response(socket, Answer(HTTPStatus.FORBIDDEN))
+        logger.warning(
+            "a stream without a valid signature was refused: %s; is the public address right? "
+            "It is %s here",
+            signature.refusal(headers, settings),
+            signature.without_user(self._addresses.stream_url),
+        )
+        text = "The signature is missing or does not fit.\n"
+        return _response(socket, Answer(HTTPStatus.FORBIDDEN, text))
+
+    def _refusal(self, path: str, request: Request) -> str:
+        """Say why nothing of a request is looked at; empty if it may go on."""
+        values = request.headers.get_all
+        if refusal := page_refusal(values):
+            return refusal
+        # A signature proves more than Host does, and a probe of health has to come from anywhere.
+        if self._webhooks.checks_signatures or path == HEALTH_PATH:
+            return ""
+        return host_refusal(values, self._addresses.is_own_host)
+
+
+def _response(socket: ServerConnection, answer: Answer) -> Response:
+    response = socket.respond(answer.status, answer.text)
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = answer.content_type
+    if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = "GET, POST"
+    return response

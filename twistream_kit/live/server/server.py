@@ -1,4 +1,7 @@
-"""Your server: one port for the streams of calls, the webhooks of Twilio, and a proof of health."""
+"""Your server: one port for the streams of calls, the webhooks of Twilio, and a proof of health.
+
+Which stream servers run in this process, so that an address is enough to find one.
+"""
 
 from __future__ import annotations
 
@@ -20,24 +23,45 @@ from twistream_kit.live.calls.status import (
     StatusEvent,
     ended_without_stream,
 )
-from twistream_kit.live.server.addresses import ServerAddresses
-from twistream_kit.live.server.gate import Gate
-from twistream_kit.live.server.http import RequestConnection
-from twistream_kit.live.server.running_servers import note_running, note_stopped
-from twistream_kit.live.server.server_options import (
+from twistream_kit.live.server.addresses import (
+    ServerAddresses,
     check_handler,
     check_path,
     check_token,
     port_error,
 )
+from twistream_kit.live.server.http import Gate, RequestConnection, Webhooks
 from twistream_kit.live.server.stream_list import StreamList
-from twistream_kit.live.server.webhooks import Webhooks
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.stream.session import Handler, StreamSession
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.pending import HomeLoop, Pending, fail
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.playout import LEAD_SECONDS, check_lead
+
+_running: weakref.WeakSet[StreamServer] = weakref.WeakSet()
+
+
+def note_running(server: StreamServer) -> None:
+    """Take in a server that has started."""
+    _running.add(server)
+
+
+def note_stopped(server: StreamServer) -> None:
+    """Forget a server that stops."""
+    _running.discard(server)
+
+
+def server_at(stream_url: str) -> StreamServer | None:
+    """Return the running server of this process whose streams connect at `stream_url`, or None."""
+    for server in tuple(_running):
+        try:
+            if server.stream_url == stream_url:
+                return server
+        except ServerStopped:
+            continue
+    return None
+
 
 logger = logging.getLogger("twistream_kit.live")
 

@@ -7,7 +7,7 @@ import re
 from typing import Protocol
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.live.settings.setting_shapes import fault_of_address
+from twistream_kit.live.settings.schema import fault_of_address
 
 
 class Provider(Protocol):

@@ -1,24 +1,173 @@
-"""A public address for a server, and the proof that it leads to this very process."""
+"""A public address for a server, and the proof that it leads to this very process.
+
+What ends a tunnel that nobody closes: its provider dies, or its server stops.
+
+Which provider a tunnel takes: the one that is asked for, or the first that can be had.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import SettingsError, TunnelError, TwistreamError
+from twistream_kit.errors import ServerStopped, SettingsError, TunnelError, TwistreamError
+from twistream_kit.live.server.addresses import Reachable
 from twistream_kit.live.server.probe import prove
-from twistream_kit.live.server.reachable import Reachable
+from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.settings import Settings
+from twistream_kit.live.settings.settings import settings as read_settings
+from twistream_kit.live.tunnel import cloudflared as tunnel_cloudflared
+from twistream_kit.live.tunnel import ngrok as tunnel_ngrok
+from twistream_kit.live.tunnel.cloudflared import CloudflaredTunnel
+from twistream_kit.live.tunnel.ngrok import NgrokTunnel
 from twistream_kit.live.tunnel.provider import Provider, StaticAddress
-from twistream_kit.live.tunnel.tunnel_choice import Wanted, choose
-from twistream_kit.live.tunnel.tunnel_watch import SERVER_STOPPED, end_of
+from twistream_kit.live.tunnel.ssh import SshTunnel
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
 from twistream_kit.protocol.signature import without_user
 from twistream_kit.protocol.twiml import is_loopback
+
+SERVER_STOPPED = "the server that it leads to has stopped"
+
+
+async def end_of(provider: Provider, server: Reachable) -> str:
+    """Wait until `provider` dies or `server` stops; return which, in words.
+
+    A port that a server has left may be somebody else's the next moment, who is then open to the
+    world: so an address must not outlive its server.
+
+    Args:
+        provider: One that is open.
+        server: On whatever loop.
+    """
+    stopped: Pending[None] = Pending()
+
+    def on_stop() -> None:
+        fulfil(stopped, None)
+
+    try:
+        # No call has an empty SID; what is wanted is the end of the following.
+        unfollow = server.follow_call("", lambda _: None, on_stop)
+    except ServerStopped:
+        return SERVER_STOPPED
+    death = asyncio.ensure_future(provider.death())
+    stop = asyncio.ensure_future(_done(stopped))
+    try:
+        await asyncio.wait((death, stop), return_when=asyncio.FIRST_COMPLETED)
+        return death.result() if death.done() else SERVER_STOPPED
+    finally:
+        unfollow()
+        await end_tasks({death, stop})
+
+
+async def _done(pending: Pending[None]) -> None:
+    await pending
+
+
+PROVIDERS = ("auto", "static", "ngrok", "cloudflared", "ssh")
+
+_WAYS = (
+    "Set TWISTREAM_PUBLIC_URL to an https address that leads here, or set NGROK_AUTHTOKEN and "
+    "install the package ngrok, or put cloudflared on the PATH"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `open_tunnel` was asked for.
+
+    Attributes:
+        provider: One of `PROVIDERS`.
+        url: For ``"static"``, and for ``"ssh"`` to a host of your own.
+        ssh: For ``"ssh"``: ``user@host``.
+        remote_port: For ``"ssh"``.
+        ssh_options: For ``"ssh"``.
+        settings: None reads them when they are needed.
+    """
+
+    provider: str
+    url: str | None = None
+    ssh: str | None = None
+    remote_port: int | None = None
+    ssh_options: Sequence[str] = ()
+    settings: Settings | None = None
+
+
+def choose(wanted: Wanted) -> Provider:
+    """Make the provider, not opened yet.
+
+    Raises:
+        TunnelError: If there is none of that name, or none to be had.
+        SettingsError: If what it needs is missing or malformed.
+    """
+    if wanted.provider not in PROVIDERS:
+        raise TunnelError(
+            f"there is no tunnel provider {wanted.provider!r}",
+            fix=f"Say one of {', '.join(map(repr, PROVIDERS))}",
+        )
+    if wanted.provider == "ssh":
+        if not wanted.ssh:
+            raise SettingsError("a tunnel by ssh needs its host", fix="Say ssh='user@host'")
+        return SshTunnel(
+            wanted.ssh,
+            url=wanted.url,
+            remote_port=wanted.remote_port,
+            options=wanted.ssh_options,
+        )
+    if wanted.ssh is not None or wanted.remote_port is not None or wanted.ssh_options:
+        raise SettingsError(
+            f"ssh, ssh_options and remote_port mean nothing to {wanted.provider!r}",
+            fix="Say open_tunnel(server, 'ssh', ssh='user@host', …)",
+        )
+    if wanted.provider == "static" or (wanted.provider == "auto" and wanted.url):
+        if not wanted.url:
+            raise SettingsError("a static tunnel needs its address", fix="Say url='https://…'")
+        return StaticAddress(wanted.url)
+    if wanted.url:
+        raise SettingsError(
+            f"{wanted.provider} gives the address, so url means nothing to it",
+            fix="Leave url away, or say 'static'; a name kept at ngrok goes into NGROK_DOMAIN",
+        )
+    if wanted.provider == "cloudflared":
+        return CloudflaredTunnel()
+    settings = read_settings() if wanted.settings is None else wanted.settings
+    return _ngrok(settings) if wanted.provider == "ngrok" else _first_to_be_had(settings)
+
+
+def _first_to_be_had(settings: Settings) -> Provider:
+    url = settings.get("public_url")
+    if url is not None:
+        return StaticAddress(settings.public_url, source="TWISTREAM_PUBLIC_URL")
+    has_token = settings.get("ngrok_authtoken") is not None
+    if has_token and tunnel_ngrok.is_installed():
+        return _ngrok(settings)
+    if tunnel_cloudflared.is_installed():
+        return CloudflaredTunnel()
+    if has_token:
+        problem = "NGROK_AUTHTOKEN is set, but the package ngrok is not installed"
+        fix = "Say pip install 'twistream-kit[tunnel]'"
+    else:
+        problem = (
+            "TWISTREAM_PUBLIC_URL and NGROK_AUTHTOKEN are not set, and cloudflared is not on the "
+            "PATH"
+        )
+        fix = _WAYS
+    raise TunnelError(
+        problem,
+        consequence="There is no public address, and Twilio cannot reach this machine",
+        fix=fix,
+    )
+
+
+def _ngrok(settings: Settings) -> NgrokTunnel:
+    # Checked before the SDK is asked, whose one error does not tell this from anything else.
+    token: Secret = settings.ngrok_authtoken
+    return NgrokTunnel(token, domain=str(settings.get("ngrok_domain") or ""))
+
 
 logger = logging.getLogger("twistream_kit.live")
 

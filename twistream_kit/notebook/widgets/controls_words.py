@@ -8,8 +8,7 @@ from html import escape
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.calls.call import Call
-from twistream_kit.live.stream.playing import Playing
-from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.live.stream.stream import MediaStream, Playing
 from twistream_kit.pending import error_text
 
 NOT_RUN = (

@@ -16,7 +16,7 @@ from twistream_kit.diagnosis.message import review
 from twistream_kit.diagnosis.payload import look_inside
 from twistream_kit.diagnosis.sound import SoundReview, mistake_in
 from twistream_kit.errors import Objection
-from twistream_kit.live.inspector.findings import Finding
+from twistream_kit.live.inspector.stream import Finding
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.outbox import is_progress_mark
 from twistream_kit.protocol.playout import BYTES_PER_SECOND

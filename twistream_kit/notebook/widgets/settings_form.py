@@ -18,8 +18,7 @@ import traitlets
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.settings.schema import BY_NAME
 from twistream_kit.live.settings.secret import QuietText, Secret
-from twistream_kit.live.settings.setting_sources import find, remember, take
-from twistream_kit.live.settings.settings import Settings
+from twistream_kit.live.settings.settings import Settings, find, remember, take
 from twistream_kit.notebook.display.html import paragraph
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell, running_kernel
 

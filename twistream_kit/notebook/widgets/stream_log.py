@@ -12,8 +12,7 @@ import traitlets
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Sender
 from twistream_kit.errors import TwistreamError
-from twistream_kit.live.inspector.findings import Finding
-from twistream_kit.live.inspector.stream import InspectedStream
+from twistream_kit.live.inspector.stream import Finding, InspectedStream
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.html import Html, bullets, code, joined, paragraph, table
 from twistream_kit.notebook.plots import colours
