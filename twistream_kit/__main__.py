@@ -248,7 +248,7 @@ def _report_objections(reviewed: list[tuple[str, list[Objection]]]) -> int:
 
 def _call(arguments: argparse.Namespace) -> int:
     from twistream_kit.audio.load import load_clip
-    from twistream_kit.simulator.report_file import files_for, save_report
+    from twistream_kit.simulator.report import files_for, save_report
     from twistream_kit.simulator.simulate_call import simulate_call
 
     if arguments.save:

@@ -3,8 +3,7 @@ import threading
 import pytest
 
 from twistream_kit.simulator.model.numbers import ACCOUNT_NUMBERS, Sids
-from twistream_kit.simulator.rest.account import SimulatedAccount
-from twistream_kit.simulator.rest.account_record import AccountRecord
+from twistream_kit.simulator.rest.account import AccountRecord, SimulatedAccount
 from twistream_kit.simulator.rest.errors import Refusal
 
 ALICE = "+15550100001"

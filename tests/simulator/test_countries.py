@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.simulator.model.countries import COUNTRIES, country_of
+from twistream_kit.simulator.model.numbers import COUNTRIES, country_of
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.simulator.model.numbers import Sids
-from twistream_kit.simulator.rest.credentials import Credentials
+from twistream_kit.simulator.rest.account import Credentials
 
 OURS = Credentials.drawn(Sids())
 

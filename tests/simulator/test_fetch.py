@@ -8,9 +8,8 @@ import pytest
 from aiohttp import web
 
 from twistream_kit.simulator.call import web as fetch
-from twistream_kit.simulator.call.documents import script_of
 from twistream_kit.simulator.call.twiml import TwimlFault
-from twistream_kit.simulator.call.web import Page, WebClient
+from twistream_kit.simulator.call.web import Page, WebClient, script_of
 
 TOKEN = "12345"
 

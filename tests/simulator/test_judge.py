@@ -11,7 +11,7 @@ from twistream_kit.audio.load import load_clip
 from twistream_kit.protocol import to_twilio
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.simulate_call import simulate_call
-from twistream_kit.simulator.stream.judge import Judge
+from twistream_kit.simulator.stream.leg import Judge
 
 SID = "MZ" + "0" * 32
 PCM16 = load_clip("sample_audio/greeting.wav").samples()[:8000].astype("<i2").tobytes()

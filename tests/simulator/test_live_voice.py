@@ -2,8 +2,7 @@
 
 import pytest
 
-from twistream_kit.simulator.call.handset import Handset
-from twistream_kit.simulator.call.live_voice import MOST_FRAMES, WATCHED_FRAMES, LiveVoice
+from twistream_kit.simulator.call.handset import MOST_FRAMES, WATCHED_FRAMES, Handset, LiveVoice
 from twistream_kit.simulator.model.assumptions import SILENT_FRAME
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.simulator.stream.playout import PlayoutBuffer
+from twistream_kit.simulator.stream.leg import PlayoutBuffer
 
 
 def filled(size):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.simulator.report_file import files_for
+from twistream_kit.simulator.report import files_for
 
 
 @pytest.mark.parametrize("name", ["call.wav", "call.jsonl", "call.json"])

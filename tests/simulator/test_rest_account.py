@@ -11,7 +11,7 @@ from support.sdk import refused
 from twistream_kit.errors import CallRefused
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.rest.account import SimulatedAccount
-from twistream_kit.simulator.rest.rest_lookups import validation_errors
+from twistream_kit.simulator.rest.app import validation_errors
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE = "+15550100001"

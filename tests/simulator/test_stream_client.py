@@ -368,7 +368,7 @@ async def test_a_name_that_nobody_knows_is_31904():
 
 
 async def test_a_server_that_says_nothing_is_31901(monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.stream.handshake.HANDSHAKE_SECONDS", 0.1)
+    monkeypatch.setattr("twistream_kit.simulator.stream.client.HANDSHAKE_SECONDS", 0.1)
 
     async def silent(reader, writer):
         await asyncio.sleep(30)  # sleeps: stands for a server that does nothing

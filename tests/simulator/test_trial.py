@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from twistream_kit.audio.clip import Clip
 from twistream_kit.simulator.call.speech import Speech, spoken
 from twistream_kit.simulator.call.trial import KeyGate, sanitised
-from twistream_kit.simulator.call.twiml import read_twiml
-from twistream_kit.simulator.call.verbs import Hangup, Pause, Play, Redirect, Say
+from twistream_kit.simulator.call.twiml import Hangup, Pause, Play, Redirect, Say, read_twiml
 from twistream_kit.simulator.model.assumptions import (
     TRIAL_ANNOUNCEMENT,
     TRIAL_BLOCKED,

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.simulator.call.twiml import TwimlFault, read_twiml
-from twistream_kit.simulator.call.verbs import (
+from twistream_kit.simulator.call.twiml import (
     ConnectStream,
     Hangup,
     Next,
@@ -17,6 +16,8 @@ from twistream_kit.simulator.call.verbs import (
     StartStream,
     StopStream,
     StreamNoun,
+    TwimlFault,
+    read_twiml,
 )
 
 BASE = "https://example.com/calls/start?x=1"

@@ -18,10 +18,8 @@ from twistream_kit.simulator.call.endpoint import AnswerMode
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.model.numbers import ACCOUNT_NUMBERS, Sids, require_e164
-from twistream_kit.simulator.phone import Phone
-from twistream_kit.simulator.phones import Phones
-from twistream_kit.simulator.rest.account import SimulatedAccount, agreeing
-from twistream_kit.simulator.rest.account_record import AccountRecord
+from twistream_kit.simulator.phone import Phone, Phones
+from twistream_kit.simulator.rest.account import AccountRecord, SimulatedAccount, agreeing
 from twistream_kit.simulator.rest.app import RestApi, serve
 from twistream_kit.simulator.rest.http_client import LoopbackHttpClient
 from twistream_kit.simulator.stream.pacer import Pacer

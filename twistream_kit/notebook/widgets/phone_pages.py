@@ -23,7 +23,7 @@ from twistream_kit.notebook.widgets.socket import Channel
 from twistream_kit.notebook.widgets.widget_page import NUMBER, Page
 from twistream_kit.pending import on_worker
 from twistream_kit.simulator.call.call import SimulatedCall
-from twistream_kit.simulator.call.live_voice import KEPT_FRAMES, LiveVoice
+from twistream_kit.simulator.call.handset import KEPT_FRAMES, LiveVoice
 from twistream_kit.simulator.phone import Phone
 
 logger = logging.getLogger("twistream_kit.notebook")

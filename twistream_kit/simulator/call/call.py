@@ -1,21 +1,65 @@
-"""One simulated call, from the request to the hang-up (PROTOCOL.md §6.3)."""
+"""One simulated call, from the request to the hang-up (PROTOCOL.md §6.3).
+
+Call progress, told to the status callback of the call (PROTOCOL.md §6.6).
+
+All calls of one simulator, oldest first.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, overload
 
-from twistream_kit.simulator.call.callbacks import Callbacks, terminal_params, voice_params
 from twistream_kit.simulator.call.context import CallPlan, Exchange, Source
 from twistream_kit.simulator.call.endpoint import Line
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.player import Player
-from twistream_kit.simulator.call.progress import Progress
 from twistream_kit.simulator.call.speech import Speech
 from twistream_kit.simulator.call.streams import CallStreams
 from twistream_kit.simulator.call.trial import KeyGate, time_limit, web_client
+from twistream_kit.simulator.call.web import Callbacks, rfc2822, terminal_params, voice_params
+
+
+class Progress:
+    """Tells those events that were subscribed to.
+
+    Args:
+        plan: Says where to and which events.
+        callbacks: Sends them.
+    """
+
+    def __init__(self, plan: CallPlan, callbacks: Callbacks) -> None:
+        self._plan = plan
+        self._callbacks = callbacks
+        self._told = 0
+
+    def tell(self, event: str, params: Mapping[str, str]) -> None:
+        """Tell `event`, one of ``initiated``, ``ringing``, ``answered``, ``completed``.
+
+        Busy, no-answer, failed and canceled calls end with ``completed`` too; their `CallStatus`
+        says which it was.
+        """
+        if event not in self._plan.events:
+            return
+        extra = {
+            "CallbackSource": "call-progress-events",
+            "Timestamp": rfc2822(datetime.now(UTC)),
+            # Counts what is sent, so a lone completed event has number 0; an assumption.
+            "SequenceNumber": str(self._told),
+        }
+        self._told += 1
+        self._callbacks.send(self._plan.callback, {**params, **extra})
+
+    async def delivered(self, limit: float = 2.0) -> None:
+        """Wait until all was answered, at most `limit` seconds."""
+        await self._callbacks.delivered(limit)
+
+    def drop(self) -> None:
+        """Give up what is still on its way."""
+        self._callbacks.drop()
+
 
 Status = Literal[
     "queued", "ringing", "in-progress", "completed", "busy", "no-answer", "failed", "canceled"
@@ -254,3 +298,86 @@ class SimulatedCall:
         if status not in {"queued", "ringing"} and self.on_decided is not None:
             decided, self.on_decided = self.on_decided, None
             decided()
+
+
+CLOSE_SECONDS = 8.0
+"""How long calls may take to end in order, callbacks and Close frames included."""
+
+
+class Calls(Sequence[SimulatedCall]):
+    """The calls so far.  Reading is for any thread, placing and ending for the simulator's loop.
+
+    Args:
+        lines: The telephones by number; a number without one cannot be reached.
+    """
+
+    def __init__(self, lines: Mapping[str, Line[SimulatedCall]]) -> None:
+        self._lines = lines
+        self._calls: list[SimulatedCall] = []
+        self._lives: set[asyncio.Task[None]] = set()
+
+    def place(self, exchange: Exchange, plan: CallPlan) -> SimulatedCall:
+        """Begin a call to a telephone, as a REST request does."""
+        return self._begin(SimulatedCall(exchange, plan, self._lines.get(plan.to)))
+
+    def receive(
+        self, exchange: Exchange, plan: CallPlan, line: Line[SimulatedCall]
+    ) -> SimulatedCall:
+        """Begin a call from a telephone to a number of the account."""
+        call = SimulatedCall(exchange, plan, line)
+        line.dial(call)
+        return self._begin(call)
+
+    @property
+    def running(self) -> int:
+        """How many of them are not over."""
+        return sum(not call.over for call in self)
+
+    def find(self, sid: str) -> SimulatedCall | None:
+        """Return the call of that SID."""
+        return next((call for call in self._calls if call.sid == sid), None)
+
+    def forget(self, call: SimulatedCall) -> None:
+        """Take a call that is over from the list."""
+        self._calls.remove(call)
+
+    async def close(self) -> None:
+        """End all calls in order, and wait until nothing of them is left."""
+        for call in self._calls:
+            # A call that was never answered has been cancelled, not completed (§6.3).
+            call.end("completed" if call.started else "canceled")
+        if self._lives:
+            _, late = await asyncio.wait(self._lives, timeout=CLOSE_SECONDS)
+            for life in late:
+                life.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    def _begin(self, call: SimulatedCall) -> SimulatedCall:
+        self._calls.append(call)
+        life = asyncio.create_task(call.live(), name=f"simulated call {call.sid}")
+        self._lives.add(life)
+        life.add_done_callback(self._ended)
+        return call
+
+    def _ended(self, life: asyncio.Task[None]) -> None:
+        self._lives.discard(life)
+        if not life.cancelled() and (error := life.exception()) is not None:
+            context = {"message": f"{life.get_name()} broke", "exception": error}
+            life.get_loop().call_exception_handler(context)
+
+    @overload
+    def __getitem__(self, index: int) -> SimulatedCall: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SimulatedCall]: ...
+    def __getitem__(self, index: int | slice) -> SimulatedCall | list[SimulatedCall]:
+        return self._calls[index]
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __iter__(self) -> Iterator[SimulatedCall]:
+        return iter(list(self._calls))
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self)) or "no calls yet"

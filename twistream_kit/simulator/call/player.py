@@ -11,12 +11,10 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import WavError
 from twistream_kit.simulator.call.context import Exchange, Source
-from twistream_kit.simulator.call.documents import obtain
 from twistream_kit.simulator.call.speech import Speech, error_tone
 from twistream_kit.simulator.call.streams import CallStreams
 from twistream_kit.simulator.call.trial import intercepted
-from twistream_kit.simulator.call.twiml import TwimlFault
-from twistream_kit.simulator.call.verbs import (
+from twistream_kit.simulator.call.twiml import (
     ConnectStream,
     Hangup,
     Pause,
@@ -28,9 +26,10 @@ from twistream_kit.simulator.call.verbs import (
     Script,
     StartStream,
     StopStream,
+    TwimlFault,
     Verb,
 )
-from twistream_kit.simulator.call.web import SOUND_BYTES, WebClient
+from twistream_kit.simulator.call.web import SOUND_BYTES, WebClient, obtain
 from twistream_kit.simulator.model.assumptions import FAILED_STREAM_HANGS_UP_AFTER_SECONDS
 
 HANG_UP = Source()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from twistream_kit.protocol.codes import explain
-from twistream_kit.simulator.call.callbacks import Callbacks, stream_params
 from twistream_kit.simulator.call.context import Callback, Exchange
-from twistream_kit.simulator.call.verbs import StreamNoun
+from twistream_kit.simulator.call.twiml import StreamNoun
+from twistream_kit.simulator.call.web import Callbacks, stream_params
 from twistream_kit.simulator.stream.client import StreamClient, StreamFailed
 from twistream_kit.simulator.stream.leg import StreamLeg
 

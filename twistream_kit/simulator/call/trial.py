@@ -16,10 +16,9 @@ from typing import AnyStr
 from xml.etree import ElementTree as ET
 
 from twistream_kit.simulator.call.context import CallPlan, Exchange, Source
-from twistream_kit.simulator.call.documents import TWIML_TYPES
 from twistream_kit.simulator.call.speech import Speech
 from twistream_kit.simulator.call.twiml import TwimlFault, parse_twiml
-from twistream_kit.simulator.call.web import TWIML_BYTES, Page, WebClient
+from twistream_kit.simulator.call.web import TWIML_BYTES, TWIML_TYPES, Page, WebClient
 from twistream_kit.simulator.model.assumptions import (
     TRIAL_ANNOUNCEMENT,
     TRIAL_BLOCKED,

@@ -1,13 +1,45 @@
-"""What kind of account the simulator has: every field makes Twilio refuse something."""
+"""What kind of account the simulator has: every field makes Twilio refuse something.
+
+The names and secrets that the REST API lets in (PROTOCOL.md §5.3, §6.1).
+
+The account as it stands now: its numbers, and whom it may call (PROTOCOL.md §5.3, §6.7).
+
+What test credentials may do, and the numbers that are magic to them (PROTOCOL.md §6.7).
+
+Twilio's page on test credentials and Twilio's dictionary (21210) have the codes: a call is checked
+like any other and then not placed, no status callback is sent, and everything else is refused.
+Here only calls and look-ups are let through; numbers are not bought and messages not sent.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hmac
+import secrets
+import threading
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections import deque
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Literal, get_args
 
-from twistream_kit.simulator.model.assumptions import Behaviour
-from twistream_kit.simulator.model.countries import COUNTRIES
-from twistream_kit.simulator.model.numbers import is_e164
+from aiohttp import web
+
+from twistream_kit.errors import CallRefused
+from twistream_kit.simulator.model.assumptions import Behaviour, Trial
+from twistream_kit.simulator.model.numbers import (
+    COUNTRIES,
+    AccountNumber,
+    Sids,
+    country_of,
+    in_national_form,
+    is_e164,
+    new_auth_token,
+    require_e164,
+)
+from twistream_kit.simulator.rest.errors import REFUSALS, Refusal
+from twistream_kit.simulator.rest.resources import account_uri
 
 AccountType = Literal["Full", "Trial"]
 """What the account resource shows as `type` (the SDK's `AccountInstance.Type`)."""
@@ -121,3 +153,262 @@ def _require_numbers(name: str, numbers: object) -> None:
             raise ValueError(
                 f"{name} has {number!r}; numbers are written in E.164, such as +15550100001"
             )
+
+
+Login = Literal["account", "key", "test"]
+"""Who asks: account SID and auth token, an API key, or the test credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Everything that an account can be entered with.  The secrets are in no repr.
+
+    Attributes:
+        account_sid: AC and 32 hex digits, the same in every run, as all SIDs are.
+        auth_token: Drawn anew for each simulator.
+        api_key: SK and 32 hex digits.
+        api_secret: Drawn anew.
+        test_sid: The account that test credentials pretend to be.
+        test_token: Drawn anew.
+    """
+
+    account_sid: str
+    auth_token: str = field(repr=False)
+    api_key: str
+    api_secret: str = field(repr=False)
+    test_sid: str
+    test_token: str = field(repr=False)
+
+    @classmethod
+    def drawn(cls, sids: Sids) -> Credentials:
+        """Draw new secrets; the names come from `sids`."""
+        return cls(
+            account_sid=sids.make("AC"),
+            auth_token=new_auth_token(),
+            api_key=sids.make("SK"),
+            api_secret=secrets.token_hex(16),
+            test_sid=sids.make("AC"),
+            test_token=new_auth_token(),
+        )
+
+    def login(self, header: str) -> Login | None:
+        """Tell whose credentials the header `Authorization` brings, or None if nobody's."""
+        scheme, _, encoded = header.partition(" ")
+        try:
+            given = b64decode(encoded, validate=True)
+        except (Base64Error, ValueError):
+            return None
+        if scheme.lower() != "basic":
+            return None
+        pairs: dict[Login, tuple[str, str]] = {
+            "account": (self.account_sid, self.auth_token),
+            "key": (self.api_key, self.api_secret),
+            "test": (self.test_sid, self.test_token),
+        }
+        # All are compared, so that the time does not tell which name exists.
+        found: Login | None = None
+        for login, pair in pairs.items():
+            if hmac.compare_digest(given, ":".join(pair).encode()):
+                found = login
+        return found
+
+
+class AccountRecord:
+    """One account's books.  `verify`, `refuse_next` and what is read may be used from any thread.
+
+    Args:
+        settings: What kind of account it is.
+        regime: Which rules for trial accounts apply.
+        numbers: The account's own numbers, E.164.
+        sids: Names for it, its numbers and its keys.
+
+    Attributes:
+        settings: As given.
+        credentials: What it is entered with.
+        numbers: Its own numbers by SID.
+        created: When it came to be.
+    """
+
+    def __init__(
+        self, settings: SimulatedAccount, regime: Trial, numbers: tuple[str, ...], sids: Sids
+    ) -> None:
+        if strange := sorted(set(settings.voiceless) - set(numbers)):
+            raise ValueError(f"voiceless has {strange[0]}, which is no number of the account")
+        self.settings = settings
+        self.credentials = Credentials.drawn(sids)
+        self.created = datetime.now(UTC)
+        own = [
+            AccountNumber(
+                sids.make("PN"), each, in_national_form(each), voice=each not in settings.voiceless
+            )
+            for each in numbers
+        ]
+        self.numbers = {number.sid: number for number in own}
+        self._regime = regime
+        self._sids = sids
+        self._verified: dict[str, str] = {}
+        self._refusals: deque[int] = deque()
+        self._lock = threading.Lock()
+        for number in settings.verified:
+            self.verify(number)
+
+    @property
+    def verified(self) -> dict[str, str]:
+        """The SIDs of the verified numbers, by number."""
+        with self._lock:
+            return dict(self._verified)
+
+    @property
+    def date(self) -> str:
+        """The present moment by Twilio's clock, as a Date header (RFC 9110)."""
+        shift = timedelta(seconds=self.settings.clock_ahead_seconds)
+        return format_datetime(datetime.now(UTC) + shift, usegmt=True)
+
+    def own(self, number: str) -> AccountNumber | None:
+        """Return the account's own number that is `number`."""
+        return next((own for own in self.numbers.values() if own.phone_number == number), None)
+
+    def verify(self, number: str) -> None:
+        """Note that `number` was verified; nothing happens if it was already.
+
+        Raises:
+            ValueError: If it is not E.164, or one more than a trial account may have.
+        """
+        require_e164(number)
+        with self._lock:
+            if number in self._verified:
+                return
+            if self.settings.type == "Trial" and len(self._verified) >= VERIFIED_LIMIT:
+                raise ValueError(
+                    f"{number} would be one too many: a trial account can verify "
+                    f"{VERIFIED_LIMIT} numbers"
+                )
+            # A caller ID has a SID of the same kind as a number of the account.
+            self._verified[number] = self._sids.make("PN")
+
+    def refuse_next(self, code: int, times: int = 1) -> None:
+        """Have the next requests refused with `code`.
+
+        Raises:
+            ValueError: If the REST API refuses nothing with `code`, or `times` is not positive.
+        """
+        if code not in REFUSALS:
+            known = ", ".join(map(str, REFUSALS))
+            raise ValueError(
+                f"code is {code!r}; the REST API refuses a request with one of {known}"
+            )
+        if not isinstance(times, int) or times < 1:
+            raise ValueError(f"times is {times!r}; give how many requests to refuse, 1 or more")
+        with self._lock:
+            self._refusals.extend([code] * times)
+
+    def take_refusal(self) -> Refusal | None:
+        """Return what the request at hand is refused with as `refuse_next` said, or None."""
+        with self._lock:
+            return Refusal(self._refusals.popleft()) if self._refusals else None
+
+    def allow(self, to: str, from_: str) -> str:
+        """Return the SID of the number `from_` if it may call `to`.
+
+        Raises:
+            Refusal: With the code of §5.3 for the first thing in the way.
+        """
+        sid = self._caller(from_)
+        if to in self.settings.blocklist:
+            raise Refusal(21216, f"Account not allowed to call {to}")
+        country = country_of(to)
+        if country is not None and country.iso in self.settings.blocked_countries:
+            raise Refusal(
+                21215,
+                f"Account not authorized to call {to}. Perhaps you need to enable some "
+                "international permissions: "
+                "https://www.twilio.com/console/voice/calls/geo-permissions/low-risk",
+            )
+        if self.settings.type == "Trial" and to not in self.verified:
+            raise Refusal(
+                21219,
+                f"The number {to} is unverified. Trial accounts may only make calls to verified "
+                "numbers.",
+            )
+        return sid
+
+    def require_room(self, running: int) -> None:
+        """Raise `Refusal` 10004 if `running` calls are as many as there can be at once."""
+        limit = self.settings.call_limit
+        if limit is not None and running >= limit:
+            raise Refusal(10004, f"Call concurrency limit exceeded: {limit} at once")
+
+    def turned_away(self, caller: str, number: AccountNumber, running: int) -> CallRefused | None:
+        """Return why a call from `caller` to an own number is not put through, or None."""
+        settings = self.settings
+        if settings.status != "active":
+            # 10003 is what the console shows then; Twilio's dictionary has the sentence.
+            return _turned_away("incoming call rejected due to inactive account", code=10003)
+        if not number.voice:
+            return _turned_away(f"{number.phone_number} takes text messages only, no calls")
+        if number.elsewhere:
+            return _turned_away(
+                f"{number.phone_number} is handed to {number.elsewhere}, and the simulator has "
+                "neither applications nor trunks",
+                fix='Set its voice_application_sid and trunk_sid to ""',
+            )
+        if self._regime == "blocked" and caller not in self.verified:
+            # Calls of a trial account of 2026 come from verified numbers, too (§6.7).
+            return _turned_away(
+                f"{caller} is not verified, and a trial account takes calls from verified numbers",
+                fix="twilio.verify(number)",
+            )
+        if settings.call_limit is not None and running >= settings.call_limit:
+            return _turned_away(f"the account has {running} calls already", code=10004)
+        return None
+
+    def _caller(self, from_: str) -> str:
+        number = self.own(from_)
+        if number is not None and number.voice:
+            return number.sid
+        if self.settings.type == "Full" and from_ in self.verified:
+            return self.verified[from_]
+        # That a number without voice is refused so is an assumption [ASM].
+        raise Refusal(
+            21210,
+            f"The source phone number provided, {from_}, is not yet verified for your account. "
+            "You may only make calls from phone numbers that you've verified or purchased.",
+        )
+
+
+def _turned_away(problem: str, *, code: int | None = None, fix: str = "") -> CallRefused:
+    return CallRefused(problem, code=code, consequence="The call was not put through", fix=fix)
+
+
+CALLS_FROM = "+15005550006"
+"""The only number that test credentials can call from."""
+
+_TO = {
+    "+15005550001": (21217, "Phone number does not appear to be valid"),
+    "+15005550002": (21214, "The 'To' phone number cannot be reached"),
+    "+15005550003": (21215, "Account not authorized to call phone number"),
+    "+15005550004": (21216, "Account not allowed to call phone number"),
+}
+
+_FROM = {"+15005550001": 21212}
+
+
+def allow(to: str, from_: str) -> None:
+    """Return if a call between these numbers would be placed.
+
+    Raises:
+        Refusal: With the code that belongs to a magic number.
+    """
+    if from_ != CALLS_FROM:
+        code = _FROM.get(from_, 21210)
+        raise Refusal(code, f"The 'From' number {from_} cannot be used with test credentials")
+    if to in _TO:
+        code, why = _TO[to]
+        raise Refusal(code, f"{why}: {to}")
+
+
+def may_ask(request: web.Request, test_sid: str) -> bool:
+    """Tell whether test credentials open what `request` asks for."""
+    if request.method == "POST":
+        return request.path == f"{account_uri(test_sid)}/Calls.json"
+    return request.method == "GET" and request.path.startswith("/v2/PhoneNumbers/")

@@ -9,7 +9,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from twistream_kit.simulator.call.context import PROGRESS_EVENTS, Callback, CallPlan, Source
-from twistream_kit.simulator.call.verbs import Next
+from twistream_kit.simulator.call.twiml import Next
 from twistream_kit.simulator.model.numbers import AccountNumber, is_e164
 from twistream_kit.simulator.rest.errors import Refusal
 

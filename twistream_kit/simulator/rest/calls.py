@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from twistream_kit.simulator.call.call import SimulatedCall
-from twistream_kit.simulator.call.calls import Calls
+from twistream_kit.simulator.call.call import Calls, SimulatedCall
 from twistream_kit.simulator.call.context import Exchange
-from twistream_kit.simulator.call.verbs import StreamNoun
-from twistream_kit.simulator.rest import magic_numbers
-from twistream_kit.simulator.rest.account_record import AccountRecord
+from twistream_kit.simulator.call.twiml import StreamNoun
+from twistream_kit.simulator.rest import account as magic_numbers
+from twistream_kit.simulator.rest.account import AccountRecord
 from twistream_kit.simulator.rest.call_request import change_of, checked_url, method_of, plan_of
 from twistream_kit.simulator.rest.errors import Refusal, not_found
 from twistream_kit.simulator.rest.form import RequestForm, answer, login_of

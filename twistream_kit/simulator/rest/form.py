@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from twistream_kit.simulator.rest.credentials import Credentials, Login
+from twistream_kit.simulator.rest.account import Credentials, Login
 
 
 class RequestForm:

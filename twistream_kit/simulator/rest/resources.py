@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from twistream_kit.simulator.call.call import SimulatedCall
-from twistream_kit.simulator.call.callbacks import rfc2822
 from twistream_kit.simulator.call.streams import CallStream
+from twistream_kit.simulator.call.web import rfc2822
 from twistream_kit.simulator.model.numbers import AccountNumber, in_national_form
 
 API_VERSION = "2010-04-01"
