@@ -71,15 +71,15 @@ if TYPE_CHECKING:
     from twistream_kit.notebook.plots.call import plot_timeline as plot_timeline
     from twistream_kit.notebook.plots.clip import plot_companding as plot_companding
     from twistream_kit.notebook.plots.clip import plot_frames as plot_frames
+    from twistream_kit.notebook.plots.clip import plot_header as plot_header
     from twistream_kit.notebook.plots.clip import plot_waveform as plot_waveform
     from twistream_kit.notebook.plots.examine import plot_examination as plot_examination
-    from twistream_kit.notebook.plots.plots_header import plot_header as plot_header
-    from twistream_kit.notebook.plots.plots_spectrogram import plot_spectrogram as plot_spectrogram
+    from twistream_kit.notebook.plots.examine import plot_spectrogram as plot_spectrogram
     from twistream_kit.notebook.runtime.background import running as running
     from twistream_kit.notebook.runtime.background import start as start
     from twistream_kit.notebook.runtime.background import stop as stop
     from twistream_kit.notebook.runtime.background import url_of as url_of
-    from twistream_kit.notebook.runtime.nesting import allow_nested_asyncio as allow_nested_asyncio
+    from twistream_kit.notebook.runtime.loop import allow_nested_asyncio as allow_nested_asyncio
     from twistream_kit.notebook.widgets.controls import StreamControls as StreamControls
     from twistream_kit.notebook.widgets.phone import PhoneWidget as PhoneWidget
     from twistream_kit.notebook.widgets.scope import LiveScope as LiveScope
@@ -137,12 +137,10 @@ _HOMES = {
     "twistream_kit.live.stream.stream": "MediaStream Playing StreamEnd",
     "twistream_kit.live.tunnel.tunnel": "Tunnel open_tunnel",
     "twistream_kit.notebook.plots.call": "plot_timeline",
-    "twistream_kit.notebook.plots.clip": "plot_companding plot_frames plot_waveform",
-    "twistream_kit.notebook.plots.examine": "plot_examination",
-    "twistream_kit.notebook.plots.plots_header": "plot_header",
-    "twistream_kit.notebook.plots.plots_spectrogram": "plot_spectrogram",
+    "twistream_kit.notebook.plots.clip": "plot_companding plot_frames plot_header plot_waveform",
+    "twistream_kit.notebook.plots.examine": "plot_examination plot_spectrogram",
     "twistream_kit.notebook.runtime.background": "running start stop url_of",
-    "twistream_kit.notebook.runtime.nesting": "allow_nested_asyncio",
+    "twistream_kit.notebook.runtime.loop": "allow_nested_asyncio",
     "twistream_kit.notebook.widgets.controls": "StreamControls",
     "twistream_kit.notebook.widgets.phone": "PhoneWidget",
     "twistream_kit.notebook.widgets.scope": "LiveScope",

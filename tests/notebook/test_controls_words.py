@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.notebook.widgets import controls_words as words
+from twistream_kit.notebook.widgets import controls as words
 
 SID = "MZ0123456789abcdef0123456789abcdef"
 

@@ -11,8 +11,7 @@ import soundfile
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.examine import examine
-from twistream_kit.notebook.display.display import html_of
-from twistream_kit.notebook.display.display_examination import MOST_PLAYED_BYTES
+from twistream_kit.notebook.display.display import MOST_PLAYED_BYTES, html_of
 
 
 def players_of(html):

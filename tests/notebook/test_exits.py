@@ -15,7 +15,7 @@ import pytest
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.notebook.runtime.pump import PUMP
+from twistream_kit.notebook.runtime.event_log import PUMP
 from twistream_kit.pending import HomeLoop, Pending
 from twistream_kit.simulator.simulate_call import simulate_call
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.notebook.plots import colours
+from twistream_kit.notebook.plots import style as colours
 from twistream_kit.notebook.plots.style import COLUMNS, blank, draw_sound, envelope, expect
 
 

@@ -10,7 +10,7 @@ import pytest
 from twistream_kit.capture.capture import Capture
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.runtime.event_log import EventLog
-from twistream_kit.notebook.widgets.happenings import KEPT_LINES, Happenings, in_words
+from twistream_kit.notebook.widgets.controls import KEPT_LINES, Happenings, in_words
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome

@@ -13,8 +13,8 @@ import pytest
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook.plots import colours
-from twistream_kit.notebook.runtime.pump import PUMP
+from twistream_kit.notebook.plots import style as colours
+from twistream_kit.notebook.runtime.event_log import PUMP
 from twistream_kit.notebook.widgets.scope import LiveScope
 
 

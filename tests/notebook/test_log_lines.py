@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook.widgets.log_lines import KEPT_LINES, LogLines
+from twistream_kit.notebook.widgets.stream_log import KEPT_LINES, LogLines
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ00000000000000000000000000000001"

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.notebook.runtime import nesting
+from twistream_kit.notebook.runtime import loop as nesting
 
 LOOP = "import asyncio; asyncio.set_event_loop(asyncio.new_event_loop())\n"
 

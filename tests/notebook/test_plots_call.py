@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.notebook.plots.call import MOST_LABELS, plot_timeline
-from twistream_kit.notebook.plots.colours import (
+from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
     MARK_COLOUR,

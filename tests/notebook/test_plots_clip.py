@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.notebook.plots.clip import plot_companding, plot_frames, plot_waveform
-from twistream_kit.notebook.plots.colours import CALLER_COLOUR, YOUR_COLOUR
+from twistream_kit.notebook.plots.style import CALLER_COLOUR, YOUR_COLOUR
 
 TONE = Clip.tone(440, 0.5)
 

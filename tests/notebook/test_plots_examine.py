@@ -11,8 +11,8 @@ from matplotlib.colors import to_hex
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.examine import examine
-from twistream_kit.notebook.plots.colours import YOUR_COLOUR
 from twistream_kit.notebook.plots.examine import FLOOR_DB, plot_examination
+from twistream_kit.notebook.plots.style import YOUR_COLOUR
 
 
 def examined(*hz, rate=32000, seconds=1.0):

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from twistream_kit.audio.wav_report import inspect_wav
-from twistream_kit.notebook.plots.colours import YOUR_COLOUR
-from twistream_kit.notebook.plots.plots_header import MOST_ROWS, plot_header
+from twistream_kit.notebook.plots.clip import MOST_ROWS, plot_header
+from twistream_kit.notebook.plots.style import YOUR_COLOUR
 
 FMT = b"fmt " + struct.pack("<IHHIIHH", 16, 7, 1, 8000, 8000, 1, 8)
 

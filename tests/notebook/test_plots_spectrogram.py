@@ -9,7 +9,7 @@ import pytest
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import WavError
-from twistream_kit.notebook.plots.plots_spectrogram import plot_spectrogram
+from twistream_kit.notebook.plots.examine import plot_spectrogram
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook.widgets.scope_trace import ScopeEvent, ScopeTrace
+from twistream_kit.notebook.widgets.scope import ScopeEvent, ScopeTrace
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ00000000000000000000000000000001"

@@ -7,9 +7,8 @@ import pytest
 from support.captures import capture_of
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook.runtime.pump import PUMP
-from twistream_kit.notebook.widgets.log_lines import KEPT_LINES
-from twistream_kit.notebook.widgets.stream_log import StreamLog
+from twistream_kit.notebook.runtime.event_log import PUMP
+from twistream_kit.notebook.widgets.stream_log import KEPT_LINES, StreamLog
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ00000000000000000000000000000001"

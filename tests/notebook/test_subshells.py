@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from twistream_kit.notebook.runtime import subshells
+from twistream_kit.notebook.runtime import kernel as subshells
 
 
 def kernel_with(*ids):

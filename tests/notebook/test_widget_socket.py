@@ -9,8 +9,13 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from support.waiting import soon
-from twistream_kit.notebook.widgets.socket import WidgetSocket, widget_socket
-from twistream_kit.notebook.widgets.widget_page import UNCONFIRMED_FRAMES, WAITING_FRAMES, Page
+from twistream_kit.notebook.widgets.socket import (
+    UNCONFIRMED_FRAMES,
+    WAITING_FRAMES,
+    Page,
+    WidgetSocket,
+    widget_socket,
+)
 
 ORIGIN = "http://localhost:8888"
 FRAME = b"\x11" * 160

@@ -2,6 +2,10 @@
 
 This is the only module that makes HTML.  The root package names the classes below to IPython
 without importing them or this module; the first result that is shown brings it in.
+
+How a `Capture` looks in a notebook: one call in numbers, and what became of each sound.
+
+How an `Examination` looks in a notebook: what was found, and the sound before and after.
 """
 
 from __future__ import annotations
@@ -11,8 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from twistream_kit.notebook.display.display_capture import show_capture
-from twistream_kit.notebook.display.display_examination import show_examination
+from twistream_kit.audio.examination import Examination, Finding
+from twistream_kit.capture.summary import marks_in_words
+from twistream_kit.errors import sentences
 from twistream_kit.notebook.display.html import (
     EMPTY,
     Html,
@@ -21,16 +26,18 @@ from twistream_kit.notebook.display.html import (
     joined,
     pairs,
     paragraph,
+    player,
     strong,
     table,
 )
-from twistream_kit.notebook.display.player import player
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from twistream_kit.audio.clip import Clip
     from twistream_kit.audio.wav_report import WavReport
+    from twistream_kit.capture.capture import Capture
+    from twistream_kit.capture.replay import Playback
     from twistream_kit.errors import Objection
     from twistream_kit.live.preflight.check import Check, Checks
     from twistream_kit.live.settings.settings import Settings
@@ -38,6 +45,108 @@ if TYPE_CHECKING:
     from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
     from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry
     from twistream_kit.simulator.report import CallReport
+
+MOST_PLAYBACKS = 100
+"""More rows than this nobody reads, and a notebook keeps them all."""
+
+
+def show_capture(capture: Capture) -> Html:
+    """One call in numbers, each timing with what was measured, and what became of each sound."""
+    found = capture.summary()
+    values: dict[str, object] = {
+        "stream": code(found.stream_sid or "(no name)"),
+        "length": f"{found.seconds:.2f} s",
+        "from Twilio": f"{_counts(found.from_twilio)}; {found.caller_seconds:.2f} s of sound",
+        "to Twilio": f"{_counts(found.to_twilio)}; {found.sent_seconds:.2f} s of sound",
+        "heard of it": f"{found.heard_seconds:.2f} s",
+        "marks": marks_in_words(found.marks),
+    }
+    numbers = pairs(values, caption="A captured call")
+    rows = [(figure.name, figure.value, _gloss(figure.definition)) for figure in found.figures()]
+    figures = table(("figure", "value", "what was measured"), rows, caption="Timing")
+    return joined(numbers, figures, _playbacks(found.playbacks))
+
+
+def _playbacks(playbacks: tuple[Playback, ...]) -> Html:
+    if not playbacks:
+        return EMPTY
+    heads = (
+        *("sound", "sent at (s)", "heard from (s)", "to (s)", "cleared at (s)"),
+        *("heard (ms)", "of (ms)", "ending"),
+    )
+    rows = [
+        (
+            played.name,
+            *map(_at, (played.sent_at, played.heard_from, played.heard_to, played.cleared_at)),
+            *(played.heard_ms, played.total_ms, played.ending),
+        )
+        for played in playbacks[:MOST_PLAYBACKS]
+    ]
+    more = len(playbacks) - len(rows)
+    caption = f"What was sent; {more} more are in capture.playbacks()" if more else "What was sent"
+    return table(heads, rows, caption=caption)
+
+
+def _at(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.2f}"
+
+
+def _gloss(definition: str) -> Html:
+    return joined(Html('<small style="opacity:0.8">'), definition, Html("</small>"))
+
+
+MOST_PLAYED_BYTES = 4_000_000
+"""What the two players together may weigh in a notebook, before base64: 20 s of 44.1 kHz stereo."""
+
+
+def show_examination(examination: Examination) -> Html:
+    """A table of findings, the verdict, and players for before, after and the header's click."""
+    heads = ("verdict", "what was looked at", "what was found")
+    rows = [
+        (finding.severity, finding.subject, _story(finding)) for finding in examination.findings
+    ]
+    return joined(
+        table(heads, rows, caption=examination.heading),
+        paragraph(strong(f"{examination.verdict}.")),
+        _players(examination),
+    )
+
+
+def _story(finding: Finding) -> Html:
+    more = sentences(finding.consequence, finding.fix)
+    problem = paragraph(_with_code(sentences(finding.problem)))
+    return joined(problem, paragraph(_with_code(more)) if more else EMPTY)
+
+
+def _with_code(sentence: str) -> Html:
+    """Set what stands between backticks in the font of code."""
+    parts = sentence.split("`")
+    return joined(*(code(part) if n % 2 else part for n, part in enumerate(parts)))
+
+
+def _players(examination: Examination) -> Html:
+    before, after = examination.before, examination.after.samples()
+    if not len(after):
+        return EMPTY
+    rate = examination.sample_rate
+    size = 2 * before.shape[1] * rate + 2 * 8000
+    seconds = min(MOST_PLAYED_BYTES / size, examination.after.seconds)
+    parts = [
+        paragraph(f"Before, at {rate} Hz:"),
+        player(before[: round(seconds * rate)], rate, "before"),
+        paragraph("After, as on the telephone:"),
+        player(after[: round(seconds * 8000)], 8000, "after"),
+    ]
+    if examination.figures.seconds - seconds > 0.01:
+        parts.append(paragraph(f"The players hold the first {seconds:.0f} s."))
+    if examination.click is not None:
+        click = examination.click.samples()[: 8000 * 5]
+        parts += [
+            paragraph("Its header, if the file were sent whole:"),
+            player(click, 8000, "header"),
+        ]
+    return joined(*parts)
+
 
 MOST_PLAYED_SECONDS = 60
 """A player holds its sound, 21 kB for each second, and stays in the notebook's file."""

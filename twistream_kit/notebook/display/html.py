@@ -2,19 +2,28 @@
 
 Colours are Jupyter's own CSS variables with a fallback that inherits, so nothing is fixed that a
 theme may want to change, and nothing is said by colour alone.
+
+A player in a page, with its sound inside: nothing is fetched, and a saved notebook plays.
 """
 
 from __future__ import annotations
 
+import struct
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Final
+from typing import Any, Final
+
+from numpy.typing import NDArray
 
 _BORDER = "var(--jp-border-color2, currentColor)"
+
 _CELL = (
     f"text-align:left;vertical-align:top;padding:2px 10px 2px 0;border-bottom:1px solid {_BORDER}"
 )
+
 _TABLE = "border-collapse:collapse;table-layout:auto;margin:0"
+
 _CODE = "font-family:var(--jp-code-font-family, monospace)"
 
 
@@ -90,3 +99,27 @@ def _row(cells: Sequence[object]) -> str:
     first, *others = cells
     named = f'<th scope="row" style="{_CELL};font-weight:normal">{text(first)}</th>'
     return named + "".join(f'<td style="{_CELL}">{text(cell)}</td>' for cell in others)
+
+
+def player(samples: NDArray[Any], sample_rate: int, name: object) -> Html:
+    """Return a player.
+
+    Args:
+        samples: int16, shape ``(n,)`` or ``(n, channels)``.
+        sample_rate: In Hz.
+        name: What is shown where there is no sound.
+    """
+    sound = b64encode(wav(samples, sample_rate)).decode("ascii")
+    source = f"data:audio/wav;base64,{sound}"
+    return Html(f'<audio controls preload="metadata" src="{source}">{text(name)}</audio>')
+
+
+def wav(samples: NDArray[Any], sample_rate: int = 8000) -> bytes:
+    """Wrap 16-bit samples, because not every browser plays μ-law."""
+    channels = samples.shape[1] if samples.ndim == 2 else 1
+    sound = samples.astype("<i2").tobytes()
+    size = 2 * channels
+    rates = (sample_rate, size * sample_rate, size, 16)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, *rates)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(sound)) + sound
+    return struct.pack("<4sI", b"RIFF", len(body)) + body

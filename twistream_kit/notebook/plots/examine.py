@@ -1,20 +1,36 @@
-"""A picture of what the telephone makes of a file: its wave and its pitches, before and after."""
+"""A picture of what the telephone makes of a file: its wave and its pitches, before and after.
+
+A picture of what the conversion leaves of a sound: its pitches before and after.
+"""
 
 from __future__ import annotations
 
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from twistream_kit.audio.examination import Examination
+from twistream_kit.audio.load import load_clip, open_sound
 from twistream_kit.audio.measure import CARRIED_HZ
-from twistream_kit.notebook.plots.colours import QUIET_COLOUR, YOUR_COLOUR
-from twistream_kit.notebook.plots.style import SMALL, blank, draw_sound, dress, expect
+from twistream_kit.notebook.plots.style import (
+    QUIET_COLOUR,
+    SMALL,
+    YOUR_COLOUR,
+    blank,
+    draw_sound,
+    dress,
+    expect,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from numpy.typing import NDArray
 
+    from twistream_kit.audio.clip import Clip
     from twistream_kit.audio.measure import Spectrum
 
 LOWEST_SHOWN, HIGHEST_SHOWN = 50, 20_000
@@ -101,3 +117,127 @@ def _bands(spectrum: Spectrum) -> tuple[list[float], list[float]]:
     shown = lines > 0
     levels = 10 * np.log10(power[shown] + 10 ** (FLOOR_DB / 10))
     return centres[shown].tolist(), levels.tolist()
+
+
+TELEPHONE_RATE = 8000
+"""In Hz; half of it is the highest pitch that a telephone carries."""
+
+HIGHEST_SHOWN_HZ = 12_000
+"""In Hz; above it speech has little, and the picture should be of what is lost."""
+
+COLUMNS = 600
+"""However long the sound, at most so many windows of it are looked at."""
+
+
+def plot_spectrogram(path: str | PathLike[str]) -> Figure:
+    """Draw which pitches a file holds, and which of them reach the telephone.
+
+    Both panels have the same axes and the same colours, so what the conversion takes away is
+    seen at a glance: everything above 4 kHz, half the telephone's sample rate.
+
+    Args:
+        path: A sound file that `load_clip` reads.
+
+    Raises:
+        TypeError: If `path` is not a path.
+        WavError: If the file cannot be read.
+    """
+    name = Path(_path_of(path)).name
+    clip = load_clip(path)
+    windows, rate = _windows_of_file(path, clip)
+    after = _windows_of_samples(clip.samples())
+    figure = blank(f"{name}: the telephone keeps what lies below 4 kHz", height=4.6)
+    upper, lower = figure.subplots(2, 1, sharex=True, sharey=True)
+    _draw(upper, windows, rate, clip.seconds)
+    image = _draw(lower, after, TELEPHONE_RATE, clip.seconds)
+    _name_panel(upper, f"before: {rate / 1000:g} kHz")
+    _name_panel(lower, "after: 8 kHz, μ-law")
+    upper.set_ylim(0, min(max(rate / 2, TELEPHONE_RATE / 2), HIGHEST_SHOWN_HZ) / 1000)
+    upper.set_xlim(0, max(clip.seconds, 0.001))
+    dress(upper, x="", y="frequency (kHz)")
+    dress(lower, x="time (s)", y="frequency (kHz)")
+    bar = figure.colorbar(image, ax=[upper, lower], pad=0.01)
+    bar.set_label("level (dB of full scale)", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+    return figure
+
+
+def _path_of(path: object) -> str | PathLike[str]:
+    if isinstance(path, str | PathLike):
+        return path
+    message = (
+        "plot_spectrogram takes the path of a sound file, to show it before its conversion. "
+        f"This is a {type(path).__name__}."
+    )
+    raise TypeError(message)
+
+
+def _name_panel(axes: Axes, text: str) -> None:
+    axes.axhline(TELEPHONE_RATE / 2000, color=YOUR_COLOUR, linewidth=1, linestyle="--")
+    axes.text(
+        0.99,
+        0.95,
+        text,
+        transform=axes.transAxes,
+        ha="right",
+        va="top",
+        fontsize=SMALL,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
+    )
+
+
+def _draw(axes: Axes, windows: NDArray[np.float32], rate: int, seconds: float) -> AxesImage:
+    axes.set_facecolor("#000004")  # the darkest of the colours below: nothing was there
+    return axes.imshow(
+        _levels(windows),
+        origin="lower",
+        aspect="auto",
+        extent=(0, max(seconds, 0.001), 0, rate / 2000),
+        cmap="magma",
+        vmin=-100,
+        vmax=-20,
+        interpolation="nearest",
+    )
+
+
+def _levels(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The level at each pitch in dB of a full-scale sine, shape ``(pitches, windows)``."""
+    shape = np.hanning(windows.shape[1]).astype(np.float32)
+    spectrum = np.abs(np.fft.rfft(windows * shape, axis=1)) * (2 / shape.sum())
+    return np.asarray(20 * np.log10(spectrum.T + 1e-6), np.float32)
+
+
+def _begins(samples: int, window: int) -> NDArray[np.intp]:
+    last = max(samples - window, 0)
+    return np.unique(np.linspace(0, last, min(COLUMNS, last // (window // 4) + 1)).astype(np.intp))
+
+
+def _window_size(rate: int) -> int:
+    """About 32 ms, as a power of two."""
+    return 1 << max(rate // 32, 16).bit_length()
+
+
+def _windows_of_samples(samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    size = _window_size(TELEPHONE_RATE)
+    sound = np.zeros(max(len(samples), size), np.float32)
+    sound[: len(samples)] = samples / np.float32(32768)
+    windows: NDArray[np.float32] = sound[_begins(len(samples), size)[:, None] + np.arange(size)]
+    return windows
+
+
+def _windows_of_file(path: str | PathLike[str], clip: Clip) -> tuple[NDArray[np.float32], int]:
+    """Read a file as the conversion does, in constant memory, and keep what is drawn."""
+    with open_sound(path) as sound:
+        if sound.payload is not None:
+            return _windows_of_samples(clip.samples()), sound.sample_rate
+        size = _window_size(sound.sample_rate)
+        begins = _begins(round(clip.seconds * sound.sample_rate), size)
+        windows = np.zeros((len(begins), size), np.float32)
+        done = 0
+        for block in sound.blocks:
+            first, last = np.searchsorted(begins, [done - size + 1, done + len(block)])
+            for window, begin in zip(windows[first:last], begins[first:last], strict=True):
+                left, right = max(begin, done), min(begin + size, done + len(block))
+                window[left - begin : right - begin] = block[left - done : right - done]
+            done += len(block)
+        return windows, sound.sample_rate

@@ -2,16 +2,24 @@
 
 A line printed on a thread lands in somebody else's cell or nowhere.  So everything that the kit
 has to say goes through Python's logging, under ``twistream_kit``, and is kept here.
+
+One thread that brings widgets up to date, ten times a second at most.
+
+Widgets may be changed from any thread, at some 90 microseconds a change; what arrives faster than
+a person can see is left out by looking at the state instead of following its changes.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
+import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from twistream_kit.pending import error_text
+from twistream_kit.pending import Guard, error_text
 
 KEPT_LINES = 500
 
@@ -66,3 +74,64 @@ def event_log() -> EventLog:
     if logger.getEffectiveLevel() > logging.INFO:
         logger.setLevel(logging.INFO)
     return log
+
+
+PUMP_SECONDS = 0.1
+
+Update = Callable[[], bool]
+"""Brings something up to date; returns False when it has nothing more to show."""
+
+
+class Pump:
+    """Calls its updates until each has nothing more to show; sleeps while there are none."""
+
+    def __init__(self) -> None:
+        self._updates: dict[Update, int] = {}
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._something = threading.Event()
+        self._pause = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(self, update: Update) -> None:
+        """Have `update` called from now on, on the pump's thread; once a turn, if added twice."""
+        with self._lock:
+            # A new number each time: what is added while it ends is called once more.
+            self._updates[update] = next(self._numbers)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="twistream_kit widgets", daemon=True
+                )
+                self._thread.start()
+        self._something.set()
+
+    def remove(self, update: Update) -> None:
+        """Have it called no more."""
+        with self._lock:
+            self._updates.pop(update, None)
+
+    def _run(self) -> None:
+        while True:
+            self._something.wait()
+            with self._lock:
+                updates = list(self._updates.items())
+                if not updates:
+                    self._something.clear()
+                    continue
+            for update, number in updates:
+                self._call(update, number)
+            self._pause.wait(PUMP_SECONDS)
+
+    def _call(self, update: Update, number: int) -> None:
+        goes_on = False
+        # The thread is everybody's: one widget must not take it from the others.
+        with Guard("a widget could not be brought up to date and stays as it is"):
+            goes_on = update()
+        if goes_on:
+            return
+        with self._lock:
+            if self._updates.get(update) == number:
+                del self._updates[update]
+
+
+PUMP = Pump()

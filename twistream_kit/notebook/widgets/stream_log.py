@@ -1,8 +1,16 @@
-"""The messages of a call as they pass, in a widget: readable, filtered, saved by a button."""
+"""The messages of a call as they pass, in a widget: readable, filtered, saved by a button.
+
+The messages of a call as lines: media counted, everything else in full, objections under it.
+
+What only shows over many media messages, such as clicks where they meet, has a line of its own.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +18,216 @@ import anywidget
 import traitlets
 
 from twistream_kit.capture.capture import Capture
-from twistream_kit.capture.entry import Sender
-from twistream_kit.errors import TwistreamError
+from twistream_kit.capture.entry import Entry, Sender
+from twistream_kit.capture.summary import event_of
+from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.payload import look_inside
+from twistream_kit.diagnosis.sound import SoundReview, mistake_in
+from twistream_kit.errors import Objection, TwistreamError
 from twistream_kit.live.inspector.stream import Finding, InspectedStream
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.html import Html, bullets, code, joined, paragraph, table
-from twistream_kit.notebook.plots import colours
+from twistream_kit.notebook.plots import style as colours
+from twistream_kit.notebook.runtime.event_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
-from twistream_kit.notebook.runtime.pump import PUMP
-from twistream_kit.notebook.widgets.log_lines import LogLine, LogLines, MediaCount
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.outbox import is_progress_mark
+from twistream_kit.protocol.playout import BYTES_PER_SECOND
+
+KEPT_LINES = 300
+
+SOUND = "sound"
+"""The event of a line that no single message stands behind."""
+
+INVALID = "invalid"
+"""The event of what passed an inspector and is none of the messages that a capture holds."""
+
+MOST_CHARACTERS = 2000
+"""Of one message; a bad one may be as long as it likes, and everything is sent to the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One message, or what is objected to in the sound of many.
+
+    Attributes:
+        number: Counts all lines from 1, those no longer kept included.
+        at: In seconds since the stream began.
+        sender: ``twilio`` or ``server``.
+        event: As on the wire; ``sound`` for the sound of many messages, ``invalid`` for what a
+            capture cannot hold.
+        text: The message as on the wire; for the sound, how much of it there was by then.
+        is_progress: Whether it is a mark that only measures how far a playback is.
+        objections: What `review` says of it, or `SoundReview` of the sound.
+    """
+
+    number: int
+    at: float
+    sender: Sender
+    event: str
+    text: str
+    is_progress: bool = False
+    objections: tuple[Objection, ...] = ()
+
+
+@dataclass(slots=True)
+class MediaCount:
+    """The media messages of one direction.
+
+    Attributes:
+        messages: How many there were.
+        size: How many bytes of sound they held.
+        bad: How many of them `review` objects to.
+    """
+
+    messages: int = 0
+    size: int = 0
+    bad: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """How much sound they held."""
+        return self.size / BYTES_PER_SECOND
+
+
+class LogLines:
+    """Follows one capture; one thread at a time.
+
+    A media message stands in full only where something about it is objected to that was not
+    objected to before: the same mistake is often made fifty times a second.
+
+    Args:
+        capture: Of a call that goes on, or of one that has ended.
+
+    Attributes:
+        media: The count of each direction, by sender.
+        unkept: How many more media messages passed, of which the capture kept the size alone.
+    """
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self._read = 0
+        self._number = self._n_odd = 0
+        self._known: set[tuple[object, ...]] = set()
+        self._sound = SoundReview(capture.stream_sid)
+        self._lines: deque[LogLine] = deque(maxlen=KEPT_LINES)
+        self.unkept = 0
+        self.media: dict[Sender, MediaCount] = {"twilio": MediaCount(), "server": MediaCount()}
+
+    @property
+    def lines(self) -> list[LogLine]:
+        """The last lines as they stand, oldest first."""
+        return list(self._lines)
+
+    def read(self, findings: Iterable[Finding] | None = None) -> int:
+        """Take in what has passed since; return the number of the newest line.
+
+        Args:
+            findings: What an inspector objected to and the capture does not show, since the last
+                time this was asked, oldest first.  Without an inspector, what the capture kept
+                of messages that are none is reviewed here.
+        """
+        waiting = deque(self._odd_ones() if findings is None else findings)
+        passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
+        for entry in self._capture.kept_since(self._read):
+            while waiting and waiting[0].at < entry.at:
+                self._tell(waiting.popleft())
+            self._read += 1
+            self._take(entry)
+        for finding in waiting:
+            self._tell(finding)
+        self.unkept = max(0, passed - self._read)
+        return self._number
+
+    def _odd_ones(self) -> Iterator[Finding]:
+        odd = self._capture.odd[self._n_odd :]
+        self._n_odd += len(odd)
+        for at, message in odd:
+            found = review(message, stream_sid=self._capture.stream_sid or None)
+            news = tuple(each for each in found if mistake_in(each) not in self._known)
+            self._known |= {mistake_in(each) for each in news}
+            if news:
+                text = message if isinstance(message, str) else repr(message)
+                yield Finding(at, "server", news, _shown(text))
+
+    def _take(self, entry: Entry) -> None:
+        message = entry.message
+        objections = self._objections(entry)
+        is_media = isinstance(message, from_twilio.Media | to_twilio.Media)
+        if not is_media or self._is_news(entry, objections):
+            self._say(entry, objections)
+        if heard := self._heard(entry):
+            text = f"all media to Twilio so far, {self.media['server'].seconds:.2f} s"
+            number = self._number = self._number + 1
+            line = LogLine(number, entry.at, "server", SOUND, text, objections=tuple(heard))
+            self._lines.append(line)
+
+    def _is_news(self, entry: Entry, objections: list[Objection]) -> bool:
+        """Count a media message; return whether something is wrong with it that was not before."""
+        count = self.media[entry.sender]
+        count.messages += 1
+        count.size += entry.size
+        count.bad += bool(objections)
+        mistakes = {mistake_in(objection) for objection in objections}
+        is_news = not mistakes <= self._known
+        self._known |= mistakes
+        return is_news
+
+    def _heard(self, entry: Entry) -> list[Objection]:
+        """Return what is newly objected to in the sound so far, and stands under no message."""
+        message = entry.message
+        if isinstance(message, to_twilio.Media):
+            found = self._sound.sent(message.payload, entry.at)
+        elif isinstance(message, from_twilio.Stop):
+            found = self._sound.finish(entry.at)
+        else:
+            if isinstance(message, to_twilio.Clear):
+                self._sound.cleared(entry.at)
+            return []
+        return [objection for objection in found if mistake_in(objection) not in self._known]
+
+    def _tell(self, finding: Finding) -> None:
+        number = self._number = self._number + 1
+        line = LogLine(
+            number,
+            finding.at,
+            finding.sender,
+            INVALID,
+            finding.text,
+            objections=finding.objections,
+        )
+        self._lines.append(line)
+
+    def _say(self, entry: Entry, objections: list[Objection]) -> None:
+        self._number += 1
+        name = getattr(entry.message, "name", "")
+        self._lines.append(
+            LogLine(
+                self._number,
+                entry.at,
+                entry.sender,
+                event_of(entry),
+                _shown(entry.message.to_json()),
+                is_progress_mark(name),
+                tuple(objections),
+            )
+        )
+
+    def _objections(self, entry: Entry) -> list[Objection]:
+        if entry.sender == "twilio":
+            return []  # what is reviewed is what *your* server sends
+        message = entry.message
+        if isinstance(message, to_twilio.Media) and message.stream_sid == self._capture.stream_sid:
+            # Read once already, so its form is right; fifty of them come in a second.
+            return look_inside(message.payload)
+        return review(entry.message.to_json(), stream_sid=self._capture.stream_sid or None)
+
+
+def _shown(text: str) -> str:
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    return f"{text[:MOST_CHARACTERS]}… ({len(text)} characters)"
+
 
 _FOLDER = Path(__file__).parents[1] / "static"
 
