@@ -18,8 +18,8 @@ import requests
 
 from twistream_kit.live.settings.secret import (
     TIMEOUT_SECONDS,
-    DiscreetHttpClient,
     QuietText,
+    RedactingHttpClient,
     Secret,
     _without_secrets,
     make_client,
@@ -92,7 +92,7 @@ CASES = {
     f"proxied = mine{CALL}",
     "bad proxy": "mine.http_client.proxy = {'http': 'http://me:pr0xypass@:0:x'}\n"
     f"proxied = mine{CALL}",
-    "not latin": "from twistream_kit.live.settings.secret import make_client\n"
+    "not latin": "from twistream_kit.live.settings.redacting_client import make_client\n"
     "from twistream_kit.live.settings.secret import Secret\n"
     "import os\nodd = Secret(os.environ['TWILIO_AUTH_TOKEN'] + chr(0x141))\n"
     f"make_client(mine.account_sid, odd){CALL}",
@@ -221,4 +221,4 @@ def test_words_without_a_secret_stay_as_they_are():
 
 
 def test_it_is_the_sdks_own_client_otherwise():
-    assert DiscreetHttpClient().session is not None
+    assert RedactingHttpClient().session is not None

@@ -19,12 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 CALLER_COLOUR = "#0072B2"
@@ -61,6 +59,8 @@ def blank(title: str, *, height: float = HEIGHT) -> Figure:
         title: What there is to see, in one sentence.
         height: In inches.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(WIDTH, height), dpi=110, layout="constrained", facecolor="white")
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
@@ -218,6 +218,9 @@ class LabelRows:
         return (label.at - self._begins) * self._scale
 
     def _width(self, label: Label) -> float:
+        from matplotlib.font_manager import FontProperties
+        from matplotlib.textpath import TextPath
+
         font = FontProperties(weight=label.weight)
         drawn = TextPath((0, 0), label.text, size=SMALL, prop=font).get_extents().width
         return float(drawn) + label.gap + 9
