@@ -18,9 +18,9 @@ import soundfile
 from websockets.sync.server import serve
 
 from support.captures import capture_of
-from twistream_kit.__main__ import main
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
+from twistream_kit.cli import main
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.signature import sign
 
@@ -429,7 +429,7 @@ def test_help_documents_the_exit_codes(run, argv):
 
 def test_explain_loads_nothing_heavy():
     program = (
-        "import sys; from twistream_kit.__main__ import main; "
+        "import sys; from twistream_kit.cli import main; "
         "main(['explain', '31951']); print(sorted(sys.modules))"
     )
     done = subprocess.run(

@@ -11,7 +11,7 @@ import pytest
 
 from support.far_end import TOKEN, FarEnd
 from support.waiting import LIMIT_SECONDS, soon
-from twistream_kit.live.calls import exit_hooks as leftovers
+from twistream_kit.live.calls import exit_hooks
 from twistream_kit.live.server.server import StreamServer
 
 
@@ -112,7 +112,7 @@ def said(caplog):
 @pytest.fixture
 def nothing_left_for_the_exit(monkeypatch):
     """Forget what is to be undone at the exit, before and after the test."""
-    monkeypatch.setattr(leftovers, "_leftovers", {})
+    monkeypatch.setattr(exit_hooks, "_leftovers", {})
 
 
 @pytest.fixture

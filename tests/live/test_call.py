@@ -15,7 +15,6 @@ from support.sdk import Network, refusal
 from support.waiting import soon
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError, WouldDeadlock
 from twistream_kit.live.calls import call as call_module
-from twistream_kit.live.calls import call as call_watch
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.calls.status import StatusEvent
 from twistream_kit.live.dialling.place import place_call
@@ -249,8 +248,8 @@ def test_server_that_has_stopped_already_is_no_error_of_the_call():
 
 @pytest.fixture
 def no_pause(monkeypatch):
-    monkeypatch.setattr(call_watch, "FIRST_SECONDS", 0.001)
-    monkeypatch.setattr(call_watch, "LONGEST_SECONDS", 0.001)
+    monkeypatch.setattr(call_module, "FIRST_SECONDS", 0.001)
+    monkeypatch.setattr(call_module, "LONGEST_SECONDS", 0.001)
 
 
 async def test_lost_address_has_twilio_asked_until_the_call_is_over(no_pause):
@@ -264,7 +263,7 @@ async def test_lost_address_has_twilio_asked_until_the_call_is_over(no_pause):
 
 async def test_lost_address_and_no_answer_of_twilios_end_the_wait_all_the_same(no_pause):
     server = Told()
-    call, network = call_with(*[refusal(503, 20503)] * call_watch.REFUSALS, server=server)
+    call, network = call_with(*[refusal(503, 20503)] * call_module.REFUSALS, server=server)
     server.lose()
     with pytest.raises(CallRefused, match="20503"):
         await soon(call.ended)

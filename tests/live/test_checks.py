@@ -19,7 +19,7 @@ from twistream_kit.live.preflight.account import clock_check
 from twistream_kit.live.preflight.check import Check, Checks, failed, passed, settled, unknown
 from twistream_kit.live.preflight.preflight import preflight
 from twistream_kit.live.preflight.timed_client import REQUEST_SECONDS, ClockReading, timed_client
-from twistream_kit.live.server import probe as handshake_probe
+from twistream_kit.live.server import probe as probe_module
 from twistream_kit.live.server.probe import knock
 
 SID = "AC" + "0" * 32
@@ -377,7 +377,7 @@ class TestKnock:
             await in_thread(knock, f"ws://{address}/media", None)
 
     async def test_silence_has_a_limit(self, host, in_thread, monkeypatch):
-        monkeypatch.setattr(handshake_probe, "KNOCK_SECONDS", 0.1)
+        monkeypatch.setattr(probe_module, "KNOCK_SECONDS", 0.1)
         address, _ = await host(None)
         with pytest.raises(TunnelError, match="TimeoutError"):
             await in_thread(knock, f"ws://{address}/media", None)

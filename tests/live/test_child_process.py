@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from support.waiting import eventually, soon
-from twistream_kit.live.process import process as child_process
+from twistream_kit.live.process import process as process_module
 from twistream_kit.live.process.process import KEPT_LINES, ChildProcess
 from twistream_kit.pending import Pending, fulfil
 
@@ -154,7 +154,7 @@ async def test_start_that_is_cancelled_just_when_it_succeeded_leaves_nothing(mon
     spawn = child._spawn
     monkeypatch.setattr(child, "_spawn", lambda: spawned.append(spawn()) or spawned[0])
     with monkeypatch.context() as patched:
-        patched.setattr(child_process, "on_worker", at_once)
+        patched.setattr(process_module, "on_worker", at_once)
         starting = asyncio.create_task(child.start())
         await asyncio.sleep(0)
         starting.cancel()

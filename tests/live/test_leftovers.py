@@ -10,7 +10,7 @@ import pytest
 
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import ServerStopped
-from twistream_kit.live.calls import exit_hooks as leftovers
+from twistream_kit.live.calls import exit_hooks as exit_hooks_module
 from twistream_kit.live.calls.exit_hooks import at_exit, undo_all
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -72,7 +72,7 @@ IN_ONE_PROCESS = """
 
 @pytest.fixture(autouse=True)
 def nothing_else_is_left(monkeypatch):
-    monkeypatch.setattr(leftovers, "_leftovers", {})
+    monkeypatch.setattr(exit_hooks_module, "_leftovers", {})
 
 
 def run(script, *arguments, ending=""):
@@ -142,7 +142,7 @@ def test_forked_child_leaves_what_is_its_parents_alone(monkeypatch):
     undone = []
     at_exit("a", lambda seconds: undone.append("a"))
     parent = os.getpid()
-    monkeypatch.setattr(leftovers.os, "getpid", lambda: parent + 1)
+    monkeypatch.setattr(exit_hooks_module.os, "getpid", lambda: parent + 1)
     undo_all()
     assert undone == []
 
@@ -194,7 +194,7 @@ def test_simulated_call_of_the_same_process_is_hung_up_before_its_server_stops(e
 
 def test_call_that_is_over_is_not_asked_for_again():
     ending = textwrap.dedent("""
-        from twistream_kit.live.calls import exit_hooks as leftovers
+        from twistream_kit.live.calls import exit_hooks as exit_hooks_module
 
         call.hang_up().result(10)
         print(len(leftovers._leftovers))

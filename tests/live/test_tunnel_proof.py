@@ -7,7 +7,7 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import TunnelError
-from twistream_kit.live.server import probe as tunnel_proof
+from twistream_kit.live.server import probe as probe_module
 from twistream_kit.live.server.probe import prove
 
 NONCE = "nonce of this very process"
@@ -16,7 +16,7 @@ NONCE = "nonce of this very process"
 @pytest.fixture
 async def front(monkeypatch):
     """A web server that gives these answers in turn, the last one for ever."""
-    monkeypatch.setattr(tunnel_proof, "PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(probe_module, "PAUSE_SECONDS", 0.02)
     async with contextlib.AsyncExitStack() as running:
 
         async def start(*answers):
@@ -80,7 +80,7 @@ async def test_answer_without_end_is_not_read_to_its_end(front):
 
 
 async def test_proof_that_hangs_is_given_up(monkeypatch):
-    monkeypatch.setattr(tunnel_proof, "PROOF_SECONDS", 0.2)
+    monkeypatch.setattr(probe_module, "PROOF_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         with pytest.raises(TunnelError, match=r"does not answer \((ReadTimeout|timed out)\)"):

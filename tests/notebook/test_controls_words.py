@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.notebook.widgets import controls as words
+from twistream_kit.notebook.widgets import controls
 
 SID = "MZ0123456789abcdef0123456789abcdef"
 
@@ -35,7 +35,7 @@ def call(status, *, over=False, events=(OF_CALL, OF_STREAM)):
 
 
 def test_the_state_is_one_short_line_and_keeps_the_whole_sid_for_the_mouse():
-    text = words.state(stream())
+    text = controls.state(stream())
     assert text.startswith("<b>In a call</b><span ")
     assert f'title="{SID}"' in text
     assert ", stream MZ0123…cdef<" in text
@@ -43,60 +43,64 @@ def test_the_state_is_one_short_line_and_keeps_the_whole_sid_for_the_mouse():
 
 
 def test_screen_readers_do_not_hear_the_sid_with_each_change():
-    assert 'aria-hidden="true"' in words.state(stream(has_queued=True))
+    assert 'aria-hidden="true"' in controls.state(stream(has_queued=True))
 
 
 def test_what_buttons_wait_for_stands_under_the_state_until_the_call_has_ended():
-    assert words.state(stream(), "Buttons <wait>.").endswith("<br>Buttons &lt;wait&gt;.")
-    assert words.state(ended("a & b"), "Buttons wait.") == "<b>Ended</b>: a &amp; b"
+    assert controls.state(stream(), "Buttons <wait>.").endswith("<br>Buttons &lt;wait&gt;.")
+    assert controls.state(ended("a & b"), "Buttons wait.") == "<b>Ended</b>: a &amp; b"
 
 
 def test_a_lost_public_address_is_told_while_the_stream_is_open_and_after_it():
     gone = "<br><b>The public address is gone</b>: ssh ended &lt;255&gt;"
-    assert words.state(stream(trouble="ssh ended <255>")).endswith(gone)
-    assert words.state(ended(trouble="ssh ended <255>")).endswith(gone)
-    assert "public address" not in words.state(stream())
+    assert controls.state(stream(trouble="ssh ended <255>")).endswith(gone)
+    assert controls.state(ended(trouble="ssh ended <255>")).endswith(gone)
+    assert "public address" not in controls.state(stream())
 
 
 def test_a_lost_public_address_does_not_hide_why_a_handler_failed():
-    text = words.state(stream(trouble="ssh ended", handler_error=ValueError("x")), "Buttons wait.")
+    text = controls.state(
+        stream(trouble="ssh ended", handler_error=ValueError("x")), "Buttons wait."
+    )
     assert text == (
         "<b>Ended by an error</b>: ValueError: x<br><b>The public address is gone</b>: ssh ended"
     )
 
 
 def test_the_status_of_the_call_is_told_when_it_says_more_than_the_stream():
-    assert words.state(ended(), call=call("completed", over=True)) == (
+    assert controls.state(ended(), call=call("completed", over=True)) == (
         "<b>Ended</b>: Twilio stopped the stream<br>The call: completed"
     )
-    assert words.state(stream(), call=call("ringing")).endswith("<br>The call: ringing")
-    assert words.state(ended(), call=call("<busy>", over=True)).endswith("The call: &lt;busy&gt;")
-    assert "The call" not in words.state(stream(), call=call("in-progress"))
+    assert controls.state(stream(), call=call("ringing")).endswith("<br>The call: ringing")
+    assert controls.state(ended(), call=call("<busy>", over=True)).endswith(
+        "The call: &lt;busy&gt;"
+    )
+    assert "The call" not in controls.state(stream(), call=call("in-progress"))
 
 
 def test_a_status_that_nothing_brings_up_to_date_is_not_told():
     for events in [(), (OF_STREAM,)]:
-        assert "The call" not in words.state(stream(), call=call("queued", events=events))
-    assert "The call: completed" in words.state(
+        assert "The call" not in controls.state(stream(), call=call("queued", events=events))
+    assert "The call: completed" in controls.state(
         ended(), call=call("completed", over=True, events=())
     )
 
 
 def test_what_a_handler_raised_is_text_and_not_html():
-    text = words.state(stream(handler_error=ValueError("<img src=x onerror=alert(1)>")))
+    text = controls.state(stream(handler_error=ValueError("<img src=x onerror=alert(1)>")))
     assert "<img" not in text
     assert "ValueError: &lt;img" in text
 
 
 def test_lines_are_text_and_not_html():
-    assert words.lines(["<b>1</b>", "2"]) == "<ul><li>&lt;b&gt;1&lt;/b&gt;</li><li>2</li></ul>"
+    assert controls.lines(["<b>1</b>", "2"]) == "<ul><li>&lt;b&gt;1&lt;/b&gt;</li><li>2</li></ul>"
 
 
 def test_a_clip_is_named_with_its_length():
-    assert words.label(Clip(bytes(12_000), name="tone")) == "tone (1.5 s)"
-    assert words.label(Clip(bytes(800))) == "clip (0.1 s)"
+    assert controls.label(Clip(bytes(12_000), name="tone")) == "tone (1.5 s)"
+    assert controls.label(Clip(bytes(800))) == "clip (0.1 s)"
 
 
 def test_before_anything_was_sent_the_bar_is_plain_and_says_so():
-    assert words.heard(None) == "nothing sent yet"
-    assert words.style(None) == ""
+    assert controls.heard(None) == "nothing sent yet"
+    assert controls.style(None) == ""

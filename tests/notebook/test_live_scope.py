@@ -13,7 +13,7 @@ import pytest
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook.plots import style as colours
+from twistream_kit.notebook.plots import style
 from twistream_kit.notebook.runtime.event_log import PUMP
 from twistream_kit.notebook.widgets.scope import LiveScope
 
@@ -118,8 +118,8 @@ def test_it_is_updated_ten_times_a_second_at_most_and_in_small_pieces(make_call,
 
 def test_its_colours_are_those_of_the_plots(make_call, scope_of):
     scope = scope_of(make_call().stream)
-    assert scope.colours["caller"] == colours.CALLER_COLOUR
-    assert scope.colours["yours"] == colours.YOUR_COLOUR
+    assert scope.style["caller"] == style.CALLER_COLOUR
+    assert scope.style["yours"] == style.YOUR_COLOUR
     assert "#" not in LiveScope._css._contents  # one place for all colours
     assert "export default" in LiveScope._esm._contents
 
@@ -160,7 +160,7 @@ def test_a_page_without_a_kernel_shows_a_small_still_picture(make_call, scope_of
     assert picture["role"] == "img"
     assert picture["aria-label"].startswith("Waveform of the call: the caller")
     assert "<b>" not in still
-    assert colours.YOUR_COLOUR in still
+    assert style.YOUR_COLOUR in still
     assert len(still) < 12_000
     assert not re.search(r"\bnan\b", still)
 

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.notebook.runtime import loop as nesting
+from twistream_kit.notebook.runtime import loop
 
 LOOP = "import asyncio; asyncio.set_event_loop(asyncio.new_event_loop())\n"
 
@@ -76,14 +76,14 @@ def test_a_loop_that_cannot_be_patched_is_named():
 
 def test_a_fork_that_still_loses_cells_is_refused_before_anything_is_patched(monkeypatch):
     versions = {"ipykernel": "7.4.0", "nest_asyncio2": "1.7.2"}
-    monkeypatch.setattr(nesting.metadata, "version", versions.__getitem__)
+    monkeypatch.setattr(loop.metadata, "version", versions.__getitem__)
     with pytest.raises(SettingsError) as caught:
-        nesting.allow_nested_asyncio()
+        loop.allow_nested_asyncio()
     assert str(caught.value) == (
         "nest_asyncio2 1.7.2 loses queued cells on this kernel. Run All would hang for ever. "
         "Install nest-asyncio2 1.7.3 or newer, or say `await` instead of asyncio.run()."
     )
-    assert nesting._applied() is None
+    assert loop._applied() is None
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_a_fork_that_still_loses_cells_is_refused_before_anything_is_patched(mon
      ("8.0.0a1", True)],
 )  # fmt: skip
 def test_which_kernels_lose_queued_cells(monkeypatch, version, swallows):
-    monkeypatch.setattr(nesting.metadata, "version", lambda _package: version)
-    assert nesting._swallows_cells() is swallows
+    monkeypatch.setattr(loop.metadata, "version", lambda _package: version)
+    assert loop._swallows_cells() is swallows
 
 
 @pytest.mark.parametrize("kit_first", [True, False])

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from twistream_kit.notebook.runtime import kernel as subshells
+from twistream_kit.notebook.runtime import kernel as kernel_module
 
 
 def kernel_with(*ids):
@@ -18,9 +18,9 @@ def kernel_with(*ids):
     ("kernel", "is_old", "why"),
     [
         (None, False, ""),
-        (SimpleNamespace(), True, subshells.OLD_KERNEL),
+        (SimpleNamespace(), True, kernel_module.OLD_KERNEL),
         (kernel_with("one"), False, ""),
-        (kernel_with(), False, subshells.NO_SUBSHELL),
+        (kernel_with(), False, kernel_module.NO_SUBSHELL),
         (SimpleNamespace(shell_channel_thread=None), False, ""),
     ],
     ids=["no kernel", "ipykernel 6", "a subshell", "none asked for", "unknown"],
@@ -28,9 +28,9 @@ def kernel_with(*ids):
 def test_buttons_wait_without_a_subshell_and_nothing_is_said_of_the_unknown(
     monkeypatch, kernel, is_old, why
 ):
-    monkeypatch.setattr(subshells, "running_kernel", lambda: kernel)
-    monkeypatch.setattr(subshells, "buttons_wait_for_cells", lambda: is_old)
-    assert subshells.why_buttons_wait() == why
+    monkeypatch.setattr(kernel_module, "running_kernel", lambda: kernel)
+    monkeypatch.setattr(kernel_module, "buttons_wait_for_cells", lambda: is_old)
+    assert kernel_module.why_buttons_wait() == why
 
 
 CONTROLS = """
@@ -50,19 +50,23 @@ controls = kit.StreamControls(server.next_stream(call).result(10), call=call)
 def test_a_front_end_without_subshells_is_told_that_buttons_may_wait(
     fresh_kernel, has_subshells, tmp_path
 ):
-    kernel = fresh_kernel("newest", subshells=has_subshells)
+    kernel = fresh_kernel("newest", kernel_module=has_subshells)
     kernel.run(CONTROLS)
     state = kernel.models[kernel.value("controls.state.model_id")]
-    kernel.wait(lambda: subshells.NO_SUBSHELL not in state["value"], "the end of the first cell")
+    kernel.wait(
+        lambda: kernel_module.NO_SUBSHELL not in state["value"], "the end of the first cell"
+    )
     if has_subshells:
         cell = kernel.begin("time.sleep(0.6)")
         while not kernel.has_ended(cell):
             kernel.take_in()
-            assert subshells.NO_SUBSHELL not in state["value"]
+            assert kernel_module.NO_SUBSHELL not in state["value"]
     else:
         cell = kernel.begin_and_hold("", tmp_path / "gate")
-        kernel.wait(lambda: subshells.NO_SUBSHELL in state["value"], "word that buttons may wait")
+        kernel.wait(
+            lambda: kernel_module.NO_SUBSHELL in state["value"], "word that buttons may wait"
+        )
         assert not kernel.has_ended(cell)
         (tmp_path / "gate").touch()
-    kernel.wait(lambda: subshells.NO_SUBSHELL not in state["value"], "the end of the waiting")
+    kernel.wait(lambda: kernel_module.NO_SUBSHELL not in state["value"], "the end of the waiting")
     assert kernel.errors == []

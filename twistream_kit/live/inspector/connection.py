@@ -23,7 +23,6 @@ from urllib.parse import urlsplit
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.inspector.http import (
     READ_AHEAD_BYTES,
-    TOO_LONG,
     BadHead,
     RequestHead,
     ResponseHead,
@@ -42,6 +41,7 @@ from twistream_kit.live.inspector.relay import (
 from twistream_kit.live.inspector.stream import UNASKED_EXTENSION, InspectedStream
 from twistream_kit.live.server.addresses import HEALTH_PATH
 from twistream_kit.live.server.admission import host_refusal, origin_refusal, page_refusal
+from twistream_kit.live.server.http import TOO_LONG
 from twistream_kit.live.server.probe import HEALTH_OF_HEADER, health_of
 from twistream_kit.live.settings.secret import Secret, revealed
 from twistream_kit.pending import HomeLoop, end_tasks

@@ -12,11 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-MAX_HEAD_BYTES = 32_768
-"""Of a request, its empty line included.  Twilio's have about a kilobyte."""
-
-MAX_HEADERS = 128
-"""Of a request.  Twilio sends some ten, and proxies add a few; `websockets` takes no more."""
+from twistream_kit.live.server.http import END_OF_HEAD, MAX_HEAD_BYTES, MAX_HEADERS
 
 MAX_TOKENS = 16
 """Of the list in one header; nobody offers more protocols to upgrade to than two or three."""
@@ -24,13 +20,6 @@ MAX_TOKENS = 16
 READ_AHEAD_BYTES = 65_536
 """How much asyncio reads ahead, and so the most that the head of a response may have."""
 
-TOO_LONG = (
-    f"The head of this request is too long: at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} "
-    "headers are read.  Send fewer or shorter headers, or a shorter URL.\n"
-)
-"""What is answered with 431."""
-
-END_OF_HEAD = b"\r\n\r\n"
 
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^\s]*) HTTP/1\.[01]")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: .*)?")

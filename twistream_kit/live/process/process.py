@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO
 
-from twistream_kit.live.process import guard as child_guard
+from twistream_kit.live.process import guard
 from twistream_kit.pending import Pending, fulfil, on_worker
 
 KEPT_LINES = 50
@@ -130,7 +130,7 @@ class ChildProcess:
             return
         _let_go(self._process)
         try:
-            async with asyncio.timeout(child_guard.GRACE_SECONDS + 1.5):
+            async with asyncio.timeout(guard.GRACE_SECONDS + 1.5):
                 await self._exited
         except TimeoutError:
             _kill_group(self._process)
@@ -147,7 +147,7 @@ class ChildProcess:
                 environment[name] = value
         return subprocess.Popen(  # noqa: S603 - a list of arguments, never a shell's line
             # -I and -S: neither the environment nor a site package has a say in the guard.
-            [sys.executable, "-I", "-S", child_guard.__file__, str(os.getpid()), *self.command],
+            [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *self.command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -29,7 +29,6 @@ from websockets.http11 import Request, Response
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.live.calls.status import StatusEvent
-from twistream_kit.live.inspector.http import END_OF_HEAD, MAX_HEAD_BYTES, MAX_HEADERS, TOO_LONG
 from twistream_kit.live.server.addresses import (
     HEALTH_PATH,
     STATUS_PATH,
@@ -40,7 +39,6 @@ from twistream_kit.live.server.admission import host_refusal, page_refusal
 from twistream_kit.live.server.probe import PROBE_HEADER
 from twistream_kit.live.settings.secret import Secret, revealed
 from twistream_kit.protocol import signature
-from twistream_kit.protocol import signature as webhook_parameters
 from twistream_kit.protocol.signature import Parameters, vouches_for_body
 from twistream_kit.protocol.twiml import connect_stream
 
@@ -55,6 +53,20 @@ URL_TOO_LONG = (
     "fields in its query are read.  Send such data in the body of a POST.\n"
 )
 """What is answered with 414."""
+
+MAX_HEAD_BYTES = 32_768
+"""Of a request, its empty line included.  Twilio's have about a kilobyte."""
+
+MAX_HEADERS = 128
+"""Of a request.  Twilio sends some ten, and proxies add a few; `websockets` takes no more."""
+
+TOO_LONG = (
+    f"The head of this request is too long: at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} "
+    "headers are read.  Send fewer or shorter headers, or a shorter URL.\n"
+)
+"""What is answered with 431."""
+
+END_OF_HEAD = b"\r\n\r\n"
 
 MAX_BODY_BYTES = 65_536
 """A webhook of Twilio's is a form of some hundred bytes; 64 kB is generous."""
@@ -96,15 +108,15 @@ class WebRequest:
         """What it says, wherever that stands: query, form, or a JSON object in the body."""
         if self.method != "POST":
             return self.query()
-        return self.form() if self.has_form else webhook_parameters.from_json(self.body)
+        return self.form() if self.has_form else signature.from_json(self.body)
 
     def form(self) -> Parameters:
         """The parameters of a POST's form; a name given several times has a list."""
-        return webhook_parameters.from_form(self.body)
+        return signature.from_form(self.body)
 
     def query(self) -> Parameters:
         """The parameters of the query."""
-        return webhook_parameters.from_query(self.target.partition("?")[2])
+        return signature.from_query(self.target.partition("?")[2])
 
 
 class RequestReader:

@@ -21,8 +21,8 @@ from twistream_kit.live.server.probe import prove
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.settings import Settings
 from twistream_kit.live.settings.settings import settings as read_settings
-from twistream_kit.live.tunnel import cloudflared as tunnel_cloudflared
-from twistream_kit.live.tunnel import ngrok as tunnel_ngrok
+from twistream_kit.live.tunnel import cloudflared as cloudflared_module
+from twistream_kit.live.tunnel import ngrok as ngrok_module
 from twistream_kit.live.tunnel.cloudflared import CloudflaredTunnel
 from twistream_kit.live.tunnel.ngrok import NgrokTunnel
 from twistream_kit.live.tunnel.provider import Provider, StaticAddress
@@ -143,9 +143,9 @@ def _first_to_be_had(settings: Settings) -> Provider:
     if url is not None:
         return StaticAddress(settings.public_url, source="TWISTREAM_PUBLIC_URL")
     has_token = settings.get("ngrok_authtoken") is not None
-    if has_token and tunnel_ngrok.is_installed():
+    if has_token and ngrok_module.is_installed():
         return _ngrok(settings)
-    if tunnel_cloudflared.is_installed():
+    if cloudflared_module.is_installed():
         return CloudflaredTunnel()
     if has_token:
         problem = "NGROK_AUTHTOKEN is set, but the package ngrok is not installed"

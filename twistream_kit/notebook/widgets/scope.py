@@ -32,7 +32,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry
 from twistream_kit.capture.replay import SentMark
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook.plots import style as colours
+from twistream_kit.notebook.plots import style as style_module
 from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
@@ -339,10 +339,10 @@ _COUNTED = (
 )
 
 _COLOURS = {
-    "caller": colours.CALLER_COLOUR,
-    "yours": colours.YOUR_COLOUR,
-    "mark": colours.MARK_COLOUR,
-    "clear": colours.CLEAR_COLOUR,
+    "caller": style_module.CALLER_COLOUR,
+    "yours": style_module.YOUR_COLOUR,
+    "mark": style_module.MARK_COLOUR,
+    "clear": style_module.CLEAR_COLOUR,
 }
 
 
@@ -366,7 +366,7 @@ class LiveScope(anywidget.AnyWidget):
     picture = traitlets.Dict().tag(sync=True)
     state = traitlets.Unicode().tag(sync=True)
     story = traitlets.Unicode().tag(sync=True)
-    colours = traitlets.Dict(_COLOURS).tag(sync=True)
+    style_module = traitlets.Dict(_COLOURS).tag(sync=True)
 
     def __init__(self, stream: MediaStream) -> None:
         if not isinstance(stream, MediaStream):

@@ -27,7 +27,7 @@ from twistream_kit.errors import Objection, TwistreamError
 from twistream_kit.live.inspector.stream import Finding, InspectedStream
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.html import Html, bullets, code, joined, paragraph, table
-from twistream_kit.notebook.plots import style as colours
+from twistream_kit.notebook.plots import style
 from twistream_kit.notebook.runtime.event_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -262,7 +262,7 @@ class StreamLog(anywidget.AnyWidget):
     media: traitlets.List[Any] = traitlets.List().tag(sync=True)
     state = traitlets.Unicode().tag(sync=True)
     saved = traitlets.Unicode().tag(sync=True)
-    colours = traitlets.Dict({"twilio": colours.CALLER_COLOUR, "server": colours.YOUR_COLOUR}).tag(
+    style = traitlets.Dict({"twilio": style.CALLER_COLOUR, "server": style.YOUR_COLOUR}).tag(
         sync=True
     )
 

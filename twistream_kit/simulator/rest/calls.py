@@ -11,7 +11,7 @@ from aiohttp import web
 from twistream_kit.simulator.call.call import Calls, SimulatedCall
 from twistream_kit.simulator.call.context import Exchange
 from twistream_kit.simulator.call.twiml import StreamNoun
-from twistream_kit.simulator.rest import account as magic_numbers
+from twistream_kit.simulator.rest import account as account_module
 from twistream_kit.simulator.rest.account import AccountRecord
 from twistream_kit.simulator.rest.call_request import change_of, checked_url, method_of, plan_of
 from twistream_kit.simulator.rest.errors import Refusal, not_found
@@ -56,7 +56,7 @@ class CallResources:
 
     def _pretend_call(self, form: RequestForm) -> web.Response:
         # Test credentials: checked, answered, and neither placed nor to be found afterwards (§6.7).
-        plan = plan_of(form, magic_numbers.allow)
+        plan = plan_of(form, account_module.allow)
         pretended = replace(self._exchange, account_sid=self._account.credentials.test_sid)
         return answer(call_json(SimulatedCall(pretended, plan, None)), 201)
 

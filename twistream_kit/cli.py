@@ -1,0 +1,319 @@
+"""The command line: ``python -m twistream_kit``, or ``twistream``.
+
+Results go to standard output, errors to standard error, each in one sentence or two and without a
+traceback when the mistake is an ordinary one.  Everything heavy is imported by the command that
+needs it, so ``explain`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twistream_kit.errors import CallRefused, SettingsError, TwistreamError, WavError
+
+if TYPE_CHECKING:
+    from twistream_kit.errors import Objection
+    from twistream_kit.simulator.report import CallReport
+
+FINE, OBJECTIONS, USAGE, NO_CONNECTION, INTERRUPTED = 0, 1, 2, 3, 130
+
+EXIT_CODES = """\
+exit codes:
+  0    fine
+  1    something is objected to: a file that is not ready for a call or cannot be
+       read as sound, a message that Twilio would refuse, a call in which anything
+       went wrong
+  2    usage: a wrong option, a file that is not there, an unknown code
+  3    no connection to the server
+  130  interrupted with Ctrl-C
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal without μ shows an escape; it must not be an error.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        arguments = _parser().parse_args(argv)
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except SystemExit as leaving:  # argparse, after --help or a wrong option
+        return int(leaving.code or 0)
+    except CallRefused as error:
+        return _complain(error, NO_CONNECTION)
+    except TwistreamError as error:
+        return _complain(error, USAGE)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; without this Python complains once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}.", USAGE)
+    except KeyboardInterrupt:
+        return _complain("interrupted.", INTERRUPTED)
+    return code
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"twistream: {error}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="twistream",
+        description="Look at sound files, messages and servers of Twilio's Media Streams.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[..., int], summary: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        made.set_defaults(run=run)
+        return made
+
+    inspect = command("inspect", _inspect, "show the header of WAV files and what a call needs")
+    inspect.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    convert = command("convert", _convert, "turn sound files into what Twilio plays")
+    convert.add_argument("files", nargs="+", type=Path, metavar="SRC")
+    convert.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
+    convert.add_argument(
+        "--force", action="store_true", help="replace files that are there already"
+    )
+    explain = command("explain", _explain, "say what one of Twilio's codes means and what to do")
+    explain.add_argument("code", metavar="CODE")
+    review = command("review", _review, "say what Twilio would object to in your messages or TwiML")
+    review.add_argument(
+        "file", metavar="FILE|-", help="one message a line, a JSON document, a capture, or TwiML"
+    )
+    review.add_argument("--stream-sid", metavar="MZ…", help="the stream that the messages are for")
+    _add_call_options(command("call", _call, "call a Media Streams server and report what happens"))
+    inspect_stream = command(
+        "inspect-stream", _inspect_stream, "show and review what passes between Twilio and a server"
+    )
+    inspect_stream.add_argument(
+        "--upstream", required=True, metavar="URL", help="your server: ws://localhost:8080/media"
+    )
+    inspect_stream.add_argument(
+        "--port", type=int, default=0, metavar="N", help="where to listen; a free port if left out"
+    )
+    inspect_stream.add_argument(
+        "--save", type=Path, metavar="DIR", help="keep the capture of each call, redacted"
+    )
+    return parser
+
+
+def _add_call_options(call: argparse.ArgumentParser) -> None:
+    call.add_argument("url", metavar="URL", help="wss://…, or ws:// on this machine")
+    call.add_argument("--say", type=Path, metavar="FILE", help="what the caller says")
+    call.add_argument("--press", default="", metavar="KEYS", help="keys that the caller presses")
+    call.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a <Parameter>; may be repeated",
+    )
+    call.add_argument("--seconds", type=float, metavar="S", help="hang up after so many seconds")
+    call.add_argument("--json", action="store_true", help="print the report as JSON")
+    call.add_argument(
+        "--save",
+        type=Path,
+        metavar="DIR|FILE",
+        help="keep what was heard (.wav), the messages (.jsonl) or the report (.json); all in DIR",
+    )
+    call.add_argument(
+        "--auth-token-from",
+        metavar="VARIABLE",
+        help="sign the handshake with the token in this environment variable",
+    )
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from twistream_kit.audio.wav_report import inspect_wav
+
+    code = FINE
+    for number, path in enumerate(arguments.files):
+        if number:
+            print()
+        try:
+            report = inspect_wav(path)
+        except WavError as error:
+            code = max(code, _complain(error, _fault_of(path)))
+            continue
+        print(report)
+        code = max(code, FINE if report.ready else OBJECTIONS)
+    return code
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from twistream_kit.audio.convert import convert_files
+
+    code = FINE
+    results = convert_files(
+        arguments.files,
+        arguments.output,
+        overwrite=arguments.force,
+        progress=sys.stderr.isatty(),
+    )
+    for done in results:
+        if done.error:
+            code = max(code, _complain(done.error, _fault_of(done.source)))
+            continue
+        clipped = f", {done.clipped} samples clipped" if done.clipped else ""
+        missing = f", cut off: {done.missing_seconds:.2f} s missing" if done.missing_seconds else ""
+        print(f"{done.source} -> {done.path}: {done.seconds:.2f} s{missing}{clipped}")
+    return code
+
+
+def _fault_of(path: Path) -> int:
+    """Whether a file that cannot be read is the user's slip or the file's."""
+    return OBJECTIONS if path.exists() and not path.is_dir() else USAGE
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from twistream_kit.protocol.codes import explain
+
+    print(explain(arguments.code))
+    return FINE
+
+
+def _review(arguments: argparse.Namespace) -> int:
+    from twistream_kit.capture.file import is_capture
+    from twistream_kit.diagnosis.files import messages_in
+    from twistream_kit.diagnosis.message import review
+
+    raw = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
+    if raw.lstrip().startswith(b"<"):
+        from twistream_kit.diagnosis.twiml import review_twiml
+
+        return _report_objections([("TwiML", review_twiml(raw.decode("utf-8", "replace")))])
+    if is_capture(raw):
+        return _review_capture(raw, arguments)
+    reviewed = [
+        (place, review(message, stream_sid=arguments.stream_sid))
+        for place, message in messages_in(raw)
+    ]
+    if not reviewed:
+        fix = "Give one message a line, or one JSON document"
+        raise SettingsError(f"{arguments.file} holds no message", fix=fix)
+    return _report_objections(reviewed)
+
+
+def _review_capture(raw: bytes, arguments: argparse.Namespace) -> int:
+    from twistream_kit.capture.capture import Capture, CaptureError
+    from twistream_kit.diagnosis.files import review_capture
+
+    try:
+        capture = Capture.read(raw, Path(arguments.file))
+    except CaptureError as error:
+        return _complain(error, OBJECTIONS)
+    print(capture.summary().report(), end="\n\n")
+    mistakes = review_capture(capture, stream_sid=arguments.stream_sid)
+    if not mistakes:
+        n_sent = sum(entry.sender == "server" for entry in capture.entries)
+        print(f"{n_sent} message{'' if n_sent == 1 else 's'} to Twilio: nothing to object to.")
+        return FINE
+    return _report_objections([(each.place, [each.objection]) for each in mistakes])
+
+
+def _report_objections(reviewed: list[tuple[str, list[Objection]]]) -> int:
+    for place, objections in reviewed:
+        for objection in objections:
+            code = f" {objection.code}" if objection.code else ""
+            print(f"{place}: {objection.severity}{code}: {objection}")
+    found = [objection for _, objections in reviewed for objection in objections]
+    if not found:
+        what = "1 message" if len(reviewed) == 1 else f"{len(reviewed)} messages"
+        print(f"{what if reviewed[0][0] != 'TwiML' else 'TwiML'}: nothing to object to.")
+    return OBJECTIONS if any(objection.severity != "note" for objection in found) else FINE
+
+
+def _call(arguments: argparse.Namespace) -> int:
+    from twistream_kit.audio.load import load_clip
+    from twistream_kit.simulator.report import files_for, save_report
+    from twistream_kit.simulator.simulate_call import simulate_call
+
+    if arguments.save:
+        files_for(arguments.save)
+    options: dict[str, Any] = {"parameters": _parameters(arguments.param)}
+    if arguments.auth_token_from:
+        options["auth_token"] = _environment(arguments.auth_token_from)
+    say = load_clip(arguments.say) if arguments.say else None
+    if say is not None and say.missing_seconds:
+        print(f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr)
+    try:
+        pending = simulate_call(
+            arguments.url, say=say, press=arguments.press, seconds=arguments.seconds, **options
+        )
+    except (TypeError, ValueError) as error:
+        raise SettingsError(str(error)) from error
+    report = _wait(pending)
+    print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
+    if arguments.save:
+        for file in save_report(report, arguments.save):
+            print(f"saved {file}", file=sys.stderr)
+    return FINE if report.ok else OBJECTIONS
+
+
+def _inspect_stream(arguments: argparse.Namespace) -> int:
+    from twistream_kit.live.inspector.inspector import Inspector
+    from twistream_kit.live.inspector.report import InspectCommand
+
+    try:
+        inspector = Inspector(arguments.upstream, port=arguments.port)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    command = InspectCommand(inspector, lambda line: print(line, flush=True), arguments.save)
+    try:
+        command.run()
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES) or error.filename:
+            raise
+        problem = f"nothing can listen on port {arguments.port} here: {os.strerror(error.errno)}"
+        raise SettingsError(problem, fix="Give another --port, or none for a free one") from error
+    return OBJECTIONS if command.has_objections else FINE
+
+
+def _wait(pending: Any) -> CallReport:
+    while True:  # in steps, because Windows does not let Ctrl-C end a longer wait
+        try:
+            report: CallReport = pending.result(0.25)
+        except TimeoutError:
+            if pending.done():
+                raise
+        else:
+            return report
+
+
+def _parameters(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if not pair.partition("=")[0] or "=" not in pair:
+            problem = f"--param takes NAME=VALUE, and {pair!r} is not of that form"
+            raise SettingsError(problem, fix="For example --param customer=42")
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _environment(variable: str) -> str:
+    token = os.environ.get(variable)
+    if not token:
+        problem = f"the environment variable {variable} is not set"
+        raise SettingsError(problem, fix="Export it, or leave --auth-token-from out")
+    return token
