@@ -15,9 +15,9 @@ from twistream_kit.live.inspector.frames import (
     Closing,
     Frame,
     FrameReader,
+    FrameViolation,
     MessageReader,
     Opcode,
-    Violation,
 )
 
 kinds = st.sampled_from([*Opcode])
@@ -66,7 +66,7 @@ def test_no_bytes_at_all_make_the_reader_raise(raw, masked, cuts):
     for piece in pieces(raw, cuts):
         reader.feed(piece)
         for passed in reader.read():
-            assert passed is None or isinstance(passed, str | bytes | Closing | Violation)
+            assert passed is None or isinstance(passed, str | bytes | Closing | FrameViolation)
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_binary_messages_stay_bytes():
 
 def test_text_that_is_not_utf8_is_a_violation():
     (found,) = messages(part(1, b"\xff\xfe"))
-    assert isinstance(found, Violation)
+    assert isinstance(found, FrameViolation)
     assert "UTF-8" in found.problem
 
 
 def test_fragments_out_of_order_are_violations_and_the_next_message_is_read():
     found = messages(part(0, b"x"), part(1, b"a", fin=False), part(1, b"b"))
-    assert [type(each) for each in found] == [Violation, Violation, str]
+    assert [type(each) for each in found] == [FrameViolation, FrameViolation, str]
     assert found[2] == "b"
 
 

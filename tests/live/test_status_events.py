@@ -4,8 +4,8 @@ from twistream_kit.errors import CallRefused, ServerStopped
 from twistream_kit.live.calls.status import (
     FOLLOWED_AFTER_END,
     KEPT_EVENTS,
-    StatusBook,
     StatusEvent,
+    StatusLog,
 )
 from twistream_kit.pending import Pending, fail
 
@@ -58,7 +58,7 @@ def test_repeated_parameters_give_the_first():
 
 
 def test_events_are_not_kept_for_ever():
-    book = StatusBook()
+    book = StatusLog()
     for number in range(KEPT_EVENTS + 5):
         book.note(progress("ringing", sid=str(number)))
     assert len(book.events) == KEPT_EVENTS
@@ -66,7 +66,7 @@ def test_events_are_not_kept_for_ever():
 
 
 def test_who_follows_late_is_told_what_came_before():
-    book, told = StatusBook(), []
+    book, told = StatusLog(), []
     book.note(progress("initiated"))
     book.note(progress("busy", sid="CA-another"))
     book.follow(CALL, told.append)
@@ -75,7 +75,7 @@ def test_who_follows_late_is_told_what_came_before():
 
 
 def test_who_no_longer_follows_is_told_nothing():
-    book, told, others = StatusBook(), [], []
+    book, told, others = StatusLog(), [], []
     listener = told.append
     book.follow(CALL, listener)
     book.follow(CALL, others.append)
@@ -88,7 +88,7 @@ def test_who_no_longer_follows_is_told_nothing():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_listener_that_fails_stops_nobody(caplog, kind):
-    book, told = StatusBook(), []
+    book, told = StatusLog(), []
 
     def fails(event):
         raise kind
@@ -101,7 +101,7 @@ def test_a_listener_that_fails_stops_nobody(caplog, kind):
 
 
 def test_a_stop_tells_those_who_follow():
-    book, stopped = StatusBook(), Pending()
+    book, stopped = StatusLog(), Pending()
     book.follow(CALL, print, lambda: fail(stopped, ServerStopped.before("the end")))
     book.follow(CALL, print)
     book.stop()
@@ -111,7 +111,7 @@ def test_a_stop_tells_those_who_follow():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_listener_that_fails_at_the_stop_keeps_it_from_nobody(caplog, kind):
-    book, stopped = StatusBook(), []
+    book, stopped = StatusLog(), []
 
     def fails():
         raise kind
@@ -124,7 +124,7 @@ def test_a_listener_that_fails_at_the_stop_keeps_it_from_nobody(caplog, kind):
 
 
 def test_calls_that_are_over_are_not_followed_for_ever():
-    book, told, of_one_that_lasts = StatusBook(), [], []
+    book, told, of_one_that_lasts = StatusLog(), [], []
     book.follow("CA-lasting", of_one_that_lasts.append)
     for number in range(FOLLOWED_AFTER_END + 1):
         sid = f"CA{number}"
@@ -158,7 +158,7 @@ def test_calls_that_are_over_are_not_followed_for_ever():
     ],
 )
 def test_why_a_call_brings_no_stream(events, words):
-    book = StatusBook()
+    book = StatusLog()
     for event in events:
         book.note(event)
     why = book.why_no_stream(CALL)

@@ -9,7 +9,7 @@ import pytest
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused
-from twistream_kit.notebook.runtime.event_log import PUMP
+from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.widgets.controls import StreamControls
 
 EVERY_BUTTON = {"send", "speak_over", "mark", "clear", "hang_up"}

@@ -9,14 +9,14 @@ import textwrap
 
 import pytest
 
-from twistream_kit.notebook.runtime.event_log import KEPT_LINES, EventLog, event_log
+from twistream_kit.notebook.runtime.activity_log import KEPT_LINES, ActivityLog, activity_log
 
 
 @pytest.fixture
 def log():
     """A log of its own on a logger of its own."""
     logger = logging.getLogger("a logger of this test")
-    log = EventLog()
+    log = ActivityLog()
     logger.addHandler(log)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
@@ -74,9 +74,9 @@ def test_lines_about_a_stream_since_a_moment_are_found(log):
 
 
 def test_there_is_one_event_log_for_all():
-    assert event_log() is event_log()
+    assert activity_log() is activity_log()
     handlers = logging.getLogger("twistream_kit").handlers
-    assert sum(isinstance(handler, EventLog) for handler in handlers) == 1
+    assert sum(isinstance(handler, ActivityLog) for handler in handlers) == 1
 
 
 def test_a_failing_handler_in_a_started_server_prints_nothing():
@@ -86,7 +86,7 @@ def test_a_failing_handler_in_a_started_server_prints_nothing():
             raise ValueError("it broke")
         server = kit.start(kit.StreamServer(handler))
         kit.simulate_call(server.url, seconds=0.3).result(10)
-        from twistream_kit.notebook.runtime.event_log import event_log
+        from twistream_kit.notebook.runtime.activity_log import event_log
         print([line.level for line in event_log().lines if "it broke" in line.text])
     """
     done = subprocess.run(

@@ -15,7 +15,7 @@ import pytest
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.notebook.runtime.event_log import PUMP
+from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.pending import HomeLoop, Pending
 from twistream_kit.simulator.simulate_call import simulate_call
 
@@ -442,7 +442,7 @@ def test_when_a_loop_is_broken_for_good_everything_that_waits_is_told_so():
         kit.simulate_call(again.url, seconds=5)
         said["again"] = coming.result(10).play(b"\\xff" * 160).result(10).ending
         kit.stop()
-        from twistream_kit.notebook.runtime.event_log import event_log
+        from twistream_kit.notebook.runtime.activity_log import event_log
         said["log"] = [line.text for line in event_log().lines if "has ended (" in line.text]
         said["late"] = [line.text for line in event_log().lines if "did not stop" in line.text]
         print(json.dumps(said))

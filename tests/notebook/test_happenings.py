@@ -9,8 +9,8 @@ import pytest
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook.runtime.event_log import EventLog
-from twistream_kit.notebook.widgets.controls import KEPT_LINES, Happenings, in_words
+from twistream_kit.notebook.runtime.activity_log import ActivityLog
+from twistream_kit.notebook.widgets.controls import KEPT_LINES, ActivityLines, in_words
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
@@ -31,7 +31,7 @@ def stream():
 
 @pytest.fixture
 def log():
-    return EventLog()
+    return ActivityLog()
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def passed(stream):
 
 
 def test_what_passed_is_told_in_words_and_sound_is_not(stream, log, passed):
-    happenings = Happenings(stream, log)
+    happenings = ActivityLines(stream, log)
     passed(to_twilio.Media(SID, b"\xff" * 160), 0.5)
     passed(to_twilio.Mark(SID, "story#1"), 1)
     passed(to_twilio.Mark(SID, "story#1@1s"), 1.1)
@@ -64,7 +64,7 @@ def test_what_passed_is_told_in_words_and_sound_is_not(stream, log, passed):
 
 
 def test_lines_stand_in_the_order_of_their_times(stream, log, passed):
-    happenings = Happenings(stream, log)
+    happenings = ActivityLines(stream, log)
     happenings.note("pressed")
     passed(to_twilio.Clear(SID), 3600)
     passed(from_twilio.Dtmf(SID, "1"), 0)
@@ -74,7 +74,7 @@ def test_lines_stand_in_the_order_of_their_times(stream, log, passed):
 
 
 def test_no_line_is_told_twice_and_none_is_missed(stream, log, passed):
-    happenings = Happenings(stream, log)
+    happenings = ActivityLines(stream, log)
     for number in range(150):
         passed(from_twilio.Dtmf(SID, "1"), number)
         passed(to_twilio.Media(SID, b"\xff" * 160), number)
@@ -82,7 +82,7 @@ def test_no_line_is_told_twice_and_none_is_missed(stream, log, passed):
 
 
 def test_only_the_last_lines_are_kept(stream, log):
-    happenings = Happenings(stream, log)
+    happenings = ActivityLines(stream, log)
     for number in range(KEPT_LINES + 5):
         happenings.note(str(number))
     assert len(happenings.lines()) == KEPT_LINES
@@ -90,7 +90,7 @@ def test_only_the_last_lines_are_kept(stream, log):
 
 
 def test_warnings_and_errors_about_this_stream_are_told_once(stream, log, until):
-    happenings = Happenings(stream, log)
+    happenings = ActivityLines(stream, log)
     for level, text in [
         (logging.WARNING, f"stream {SID} is late"),
         (logging.INFO, f"stream {SID} started"),
@@ -103,7 +103,7 @@ def test_warnings_and_errors_about_this_stream_are_told_once(stream, log, until)
 
 
 def test_notes_from_many_threads_are_all_kept(stream, log):
-    happenings = Happenings(stream, log)
+    happenings = ActivityLines(stream, log)
     threads = [
         threading.Thread(target=lambda: [happenings.note("x") for _ in range(20)]) for _ in range(8)
     ]
@@ -115,7 +115,7 @@ def test_notes_from_many_threads_are_all_kept(stream, log):
 
 
 def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monkeypatch):
-    happenings = Happenings(stream, log)
+    happenings = ActivityLines(stream, log)
     passed(from_twilio.Dtmf(SID, "1"), 1)
     happenings.lines()
     looked = []

@@ -145,7 +145,7 @@ assert called.wait(10)
     )  # fmt: skip
     kernel.run("server = kit.start(kit.StreamServer())")
     assert kernel.value("kit.simulate_call(server.url, seconds=0.2).result(20).ending") == "stopped"
-    kernel.run("from twistream_kit.notebook.runtime.event_log import event_log")
+    kernel.run("from twistream_kit.notebook.runtime.activity_log import event_log")
     lines = kernel.value("[line.text for line in event_log().lines if line.level == 'ERROR']")
     assert any("SystemExit: 2" in line for line in lines)
     assert any("SystemExit: 3" in line for line in lines)

@@ -14,7 +14,7 @@ from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.notebook.plots import style
-from twistream_kit.notebook.runtime.event_log import PUMP
+from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.widgets.scope import LiveScope
 
 

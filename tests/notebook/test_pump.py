@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from twistream_kit.notebook.runtime.event_log import PUMP_SECONDS, Pump
+from twistream_kit.notebook.runtime.activity_log import PUMP_SECONDS, Pump
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from support.captures import capture_of
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook.runtime.event_log import PUMP
+from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.widgets.stream_log import KEPT_LINES, StreamLog
 from twistream_kit.protocol import from_twilio, to_twilio
 

@@ -12,7 +12,7 @@ from support.waiting import soon
 from twistream_kit.notebook.widgets.socket import (
     UNCONFIRMED_FRAMES,
     WAITING_FRAMES,
-    Page,
+    WidgetPage,
     WidgetSocket,
     widget_socket,
 )
@@ -223,7 +223,7 @@ async def test_a_page_that_does_not_keep_up_loses_the_oldest_and_gets_the_newest
 
 
 async def test_a_page_cannot_confirm_more_than_it_was_sent():
-    page = Page(None)
+    page = WidgetPage(None)
     assert page.takes("got 99999999999999999999")
     assert page.takes("got nonsense")
     assert page._confirmed == 0

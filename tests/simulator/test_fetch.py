@@ -9,7 +9,7 @@ from aiohttp import web
 
 from twistream_kit.simulator.call import web as web_module
 from twistream_kit.simulator.call.twiml import TwimlFault
-from twistream_kit.simulator.call.web import Page, WebClient, script_of
+from twistream_kit.simulator.call.web import FetchedPage, WebClient, script_of
 
 TOKEN = "12345"
 
@@ -159,7 +159,7 @@ def test_proxy_of_the_environment_is_not_used(monkeypatch):
 
 
 def page(kind, content=b"<Response><Hangup/></Response>"):
-    return Page("http://127.0.0.1/voice", 200, kind, content)
+    return FetchedPage("http://127.0.0.1/voice", 200, kind, content)
 
 
 @pytest.mark.parametrize("kind", ["text/xml", "application/xml", "text/html", "text/plain"])

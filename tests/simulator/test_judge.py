@@ -11,7 +11,7 @@ from twistream_kit.audio.load import load_clip
 from twistream_kit.protocol import to_twilio
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.simulate_call import simulate_call
-from twistream_kit.simulator.stream.leg import Judge
+from twistream_kit.simulator.stream.leg import MessageChecker
 
 SID = "MZ" + "0" * 32
 PCM16 = load_clip("sample_audio/greeting.wav").samples()[:8000].astype("<i2").tobytes()
@@ -19,7 +19,7 @@ TAGGED = b"ID3\x04\x00\x00\x00\x00\x00\x10" + b"\x20" * 150
 
 
 def judge(**behaviour):
-    return Judge(SID, Behaviour(**behaviour))
+    return MessageChecker(SID, Behaviour(**behaviour))
 
 
 def media(payload, **changes):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from twistream_kit.simulator.call.endpoint import Line
+from twistream_kit.simulator.call.endpoint import Endpoint
 
 ALICE = "+15550100001"
 
@@ -47,7 +47,7 @@ async def test_a_listener_that_adds_an_ear_misses_no_frame(twilio, place, media,
 @pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit, KeyboardInterrupt, GeneratorExit])
 @pytest.mark.parametrize("state", ["ringing", "idle"])
 async def test_a_listener_that_fails_takes_nothing_from_the_others(state, kind):
-    line, told, failures = Line(ALICE, "auto"), [], []
+    line, told, failures = Endpoint(ALICE, "auto"), [], []
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: failures.append(context))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.simulator.call.speech import Speech, spoken
-from twistream_kit.simulator.call.trial import KeyGate, sanitised
+from twistream_kit.simulator.call.trial import TrialPrompt, sanitised
 from twistream_kit.simulator.call.twiml import Hangup, Pause, Play, Redirect, Say, read_twiml
 from twistream_kit.simulator.model.assumptions import (
     TRIAL_ANNOUNCEMENT,
@@ -197,7 +197,7 @@ async def test_the_next_call_is_told_its_own_announcement_only(twilio, place, ev
 
 
 async def test_a_gate_takes_no_key_before_it_announces_nor_after():
-    gate = KeyGate(Speech())
+    gate = TrialPrompt(Speech())
     assert not gate.press()
     opening = asyncio.create_task(gate.opened())
     await asyncio.sleep(0)
@@ -209,7 +209,7 @@ async def test_a_gate_takes_no_key_before_it_announces_nor_after():
 
 async def test_what_is_said_right_after_the_key_is_heard():
     speech = Speech()
-    gate = KeyGate(speech)
+    gate = TrialPrompt(speech)
 
     async def converse():
         if await gate.opened():
@@ -227,7 +227,7 @@ async def test_what_is_said_right_after_the_key_is_heard():
 
 async def test_a_gate_that_is_given_up_leaves_the_speech_free():
     speech = Speech()
-    opening = asyncio.create_task(KeyGate(speech).opened())
+    opening = asyncio.create_task(TrialPrompt(speech).opened())
     while not speech.texts:  # noqa: ASYNC110 - until the sentence has begun
         await asyncio.sleep(0)
     opening.cancel()

@@ -128,7 +128,7 @@ OTHER_PROGRAM = "Convert it first, for example with ffmpeg -i IN -ar 8000 -ac 1 
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class DecodedSound:
     """An opened source of sound.
 
     Attributes:
@@ -149,7 +149,7 @@ class Sound:
 @contextmanager
 def open_sound(
     source: Source, *, sample_rate: int | None = None, encoding: str | None = None
-) -> Iterator[Sound]:
+) -> Iterator[DecodedSound]:
     """Open a source of sound; see `load_clip` for what it may be.
 
     Raises:
@@ -176,7 +176,7 @@ def open_sound(
             yield _by_libsndfile(file, head)
 
 
-def _headerless(file: Opened, form: Format, head: bytes) -> Sound:
+def _headerless(file: Opened, form: Format, head: bytes) -> DecodedSound:
     if is_wav(head):
         raise WavError(
             "it has a WAV header, which says how it is encoded",
@@ -199,7 +199,7 @@ def _headerless(file: Opened, form: Format, head: bytes) -> Sound:
     return _linear(file, form, 0, file.size)
 
 
-def _wav(file: Opened) -> Sound:
+def _wav(file: Opened) -> DecodedSound:
     report = report_on(file)
     if not report.data_bytes:
         raise WavError(
@@ -215,15 +215,15 @@ def _wav(file: Opened) -> Sound:
     return replace(sound, missing_seconds=report.missing_seconds)
 
 
-def _linear(file: Opened, form: Format, offset: int, size: int) -> Sound:
+def _linear(file: Opened, form: Format, offset: int, size: int) -> DecodedSound:
     _check(file.name, form.sample_rate, form.channels)
     decoder = decoder_for(form)
     assert decoder is not None  # noqa: S101  both callers have made sure
     whole = decoder.size * form.channels
     raw = _pieces(file.file, offset, size - size % whole, BLOCK * whole)
     if (form.encoding, form.sample_rate, form.channels) == ("PCMU", SAMPLE_RATE, 1):
-        return Sound(file, form.sample_rate, iter(()), raw)
-    return Sound(file, form.sample_rate, _decoded(raw, decoder, form.channels))
+        return DecodedSound(file, form.sample_rate, iter(()), raw)
+    return DecodedSound(file, form.sample_rate, _decoded(raw, decoder, form.channels))
 
 
 def _pieces(file: BinaryIO, offset: int, size: int, piece: int) -> Iterator[bytes]:
@@ -244,7 +244,7 @@ def _decoded(
         yield mono(samples.reshape(-1, channels), decoder.scale)
 
 
-def _by_libsndfile(file: Opened, head: bytes) -> Sound:
+def _by_libsndfile(file: Opened, head: bytes) -> DecodedSound:
     import soundfile
 
     file.file.seek(0)
@@ -261,7 +261,7 @@ def _by_libsndfile(file: Opened, head: bytes) -> Sound:
     _check(file.name, sound.samplerate, sound.channels)
     if not sound.frames:
         raise WavError("it holds no sound", source=file.name, fix="Fetch or record it again")
-    return Sound(file, sound.samplerate, _read(sound, file.name))
+    return DecodedSound(file, sound.samplerate, _read(sound, file.name))
 
 
 def _read(sound: Any, name: str) -> Iterator[NDArray[np.float32]]:
@@ -322,7 +322,7 @@ def load_clip(
         return Clip(payload, sound.opened.stem, resampler.clipped, sound.missing_seconds)
 
 
-def pcmu(sound: Sound, resampler: Resampler) -> Iterator[bytes]:
+def pcmu(sound: DecodedSound, resampler: Resampler) -> Iterator[bytes]:
     """Yield the payload of `sound` in pieces; `resampler` counts what was clipped.
 
     Raises:

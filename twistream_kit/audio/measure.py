@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.audio.load import (
     BLOCK,
+    DecodedSound,
     Decoder,
-    Sound,
     decoder_for,
     headerless_format,
     open_sound,
@@ -380,7 +380,7 @@ class Channels:
         trailing_bytes: How many bytes follow the sound.
     """
 
-    sound: Sound
+    sound: DecodedSound
     count: int
     form: str
     limit: float
@@ -412,7 +412,7 @@ def open_channels(
             yield Channels(sound, count, recognise(head).what, _limit("", 0), blocks)
 
 
-def _wav(sound: Sound, report: WavReport) -> Channels:
+def _wav(sound: DecodedSound, report: WavReport) -> Channels:
     form, decoder = report.format, decoder_for(report.format)
     count = form.channels
     if decoder is None:
@@ -440,7 +440,7 @@ def _limit(encoding: str, bits: int) -> float:
 
 
 def _by_decoder(
-    sound: Sound, decoder: Decoder, count: int, offset: int, size: int
+    sound: DecodedSound, decoder: Decoder, count: int, offset: int, size: int
 ) -> Iterator[NDArray[np.float32]]:
     file, whole = sound.opened.file, decoder.size * count
     left = size - size % whole
@@ -451,7 +451,7 @@ def _by_decoder(
         yield (samples * np.float32(decoder.scale)).reshape(-1, count)
 
 
-def _by_libsndfile(sound: Sound) -> tuple[int, Iterator[NDArray[np.float32]]]:
+def _by_libsndfile(sound: DecodedSound) -> tuple[int, Iterator[NDArray[np.float32]]]:
     import soundfile
 
     file = sound.opened.file

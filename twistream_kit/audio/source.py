@@ -137,7 +137,7 @@ HEADERLESS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Lookalike:
+class FileKind:
     """What a file looks like.
 
     Attributes:
@@ -149,8 +149,8 @@ class Lookalike:
     fix: str
 
 
-_SIGNATURES: tuple[tuple[re.Pattern[bytes], Lookalike], ...] = tuple(
-    (re.compile(pattern, re.DOTALL | re.IGNORECASE if text else re.DOTALL), Lookalike(what, fix))
+_SIGNATURES: tuple[tuple[re.Pattern[bytes], FileKind], ...] = tuple(
+    (re.compile(pattern, re.DOTALL | re.IGNORECASE if text else re.DOTALL), FileKind(what, fix))
     for pattern, text, what, fix in (
         (rb"ID3", False, "an MP3 file", LOADABLE),
         (rb"OggS", False, "an OGG file", LOADABLE),
@@ -193,7 +193,7 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], Lookalike], ...] = tuple(
 _MPEG_FRAME = re.compile(rb"\xff[\xfa\xfb\xf2\xf3\xe2\xe3\xfc-\xfe][\x10-\xeb]", re.DOTALL)
 
 
-def recognise(head: bytes) -> Lookalike:
+def recognise(head: bytes) -> FileKind:
     """Say what a file looks like.
 
     Args:
@@ -204,10 +204,10 @@ def recognise(head: bytes) -> Lookalike:
         if pattern.match(text):
             return lookalike
     if _MPEG_FRAME.match(head) and (head[2] >> 2) & 3 != 3:
-        return Lookalike("an MP3 file", LOADABLE)
+        return FileKind("an MP3 file", LOADABLE)
     if len(head) >= 16 and all(byte in b"\t\n\r" or 0x20 <= byte < 0x7F for byte in head):
-        return Lookalike("a text file", NOT_SOUND)
-    return Lookalike("headerless: nothing at its beginning says what it is", HEADERLESS)
+        return FileKind("a text file", NOT_SOUND)
+    return FileKind("headerless: nothing at its beginning says what it is", HEADERLESS)
 
 
 def not_a_wav(head: bytes, name: str) -> WavError:

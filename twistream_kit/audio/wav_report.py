@@ -66,7 +66,7 @@ def read_fields(file: BinaryIO, riff: Riff) -> list[Field]:
 
     The body of ``data`` is one field and is not read.
     """
-    reader = _Reader(file, riff)
+    reader = _WavReader(file, riff)
     fields = list(reader.riff_header())
     for chunk in riff.chunks:
         fields += reader.chunk(chunk)
@@ -80,7 +80,7 @@ def read_fields(file: BinaryIO, riff: Riff) -> list[Field]:
     return fields
 
 
-class _Reader:
+class _WavReader:
     """Names the bytes of one file, chunk by chunk."""
 
     def __init__(self, file: BinaryIO, riff: Riff) -> None:

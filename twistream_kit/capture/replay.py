@@ -57,7 +57,7 @@ class _Mark(Protocol):
 
 
 @dataclass(slots=True)
-class Piece:
+class SentPiece:
     """Sound from byte `first` to before byte `end` of all that was sent, and its mark."""
 
     first: int
@@ -87,7 +87,7 @@ class Played:
         offset = position - interval.first
         return interval.started + offset / BYTES_PER_SECOND if offset < interval.size else None
 
-    def of(self, piece: Piece) -> tuple[int, float | None, float | None]:
+    def of(self, piece: SentPiece) -> tuple[int, float | None, float | None]:
         """Return how many bytes of a piece were played, from when and to when."""
         heard, begin, end = 0, None, None
         place = max(0, bisect_right(self._firsts, piece.first) - 1)
@@ -105,7 +105,7 @@ class Played:
 
 
 def playback(
-    piece: Piece, played: Played, cleared: Sequence[tuple[int, int, float]], *, is_over: bool
+    piece: SentPiece, played: Played, cleared: Sequence[tuple[int, int, float]], *, is_over: bool
 ) -> Playback:
     """Return what became of a piece.
 
@@ -246,9 +246,9 @@ class Replay:
         self._model = PlayoutModel()
         self._cleared: list[tuple[int, int, float]] = []
         self._waiting: dict[str, deque[SentMark]] = {}
-        self._pieces: list[Piece] = []
-        self._piece: Piece | None = None
-        self._at_clear: Piece | None = None
+        self._pieces: list[SentPiece] = []
+        self._piece: SentPiece | None = None
+        self._at_clear: SentPiece | None = None
         self._cleared_at = 0.0
         self._stopped = False
         self._go_through(entries)
@@ -327,7 +327,7 @@ class Replay:
 
     def _sent(self, message: to_twilio.Media, entry: Entry) -> None:
         if self._piece is None:
-            self._piece = Piece(self._model.sent_bytes, entry.at)
+            self._piece = SentPiece(self._model.sent_bytes, entry.at)
         self._at_clear = None
         self.sound += message.payload or SILENCE * entry.size
         before = self._model.buffered(entry.at)

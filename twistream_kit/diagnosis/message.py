@@ -127,7 +127,7 @@ def path(inside: str, name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FieldValue:
     """What stood where a field should stand.
 
     Attributes:
@@ -154,20 +154,22 @@ class Fields:
         self.inside = inside
         self._taken: set[str] = set()
 
-    def take(self, key: str) -> Found:
+    def take(self, key: str) -> FieldValue:
         """Take the field `key`, or the one that was written for it."""
         if key in self.values:
             self._taken.add(key)
-            return Found(self.values[key], path(self.inside, key))
+            return FieldValue(self.values[key], path(self.inside, key))
         written = meant_for(key, (name for name in self.values if self._may_be_misspelt(name)))
         right = path(self.inside, key)
         if not written:
             fix = f"Add {right}; Twilio reads no other name"
-            return Found(None, None, invalid(right, "is missing", fix))
+            return FieldValue(None, None, invalid(right, "is missing", fix))
         self._taken.add(written)
         field = path(self.inside, written)
         problem = f"is not a name that Twilio reads: {key} is meant"
-        return Found(self.values[written], field, invalid(field, problem, f"Rename it to {right}"))
+        return FieldValue(
+            self.values[written], field, invalid(field, problem, f"Rename it to {right}")
+        )
 
     def _may_be_misspelt(self, name: str) -> bool:
         known = FIELDS_FROM_TWILIO if self.inside else FIELDS_FROM_TWILIO | _OWN_NAMES

@@ -72,7 +72,7 @@ FIRST_REST, LONGEST_REST = 4 * BYTES_PER_SECOND, 60 * BYTES_PER_SECOND
 
 
 @dataclass(slots=True)
-class Piece:
+class SoundPiece:
     """Sound to be listened to.
 
     Attributes:
@@ -115,7 +115,7 @@ class SoundWindow:
         """Whether nothing has been collected since the last rest."""
         return not self._sound
 
-    def add(self, payload: bytes) -> list[Piece]:
+    def add(self, payload: bytes) -> list[SoundPiece]:
         """Take sound in; return what is to be listened to now, nearly always nothing."""
         if self._resting > 0:
             self._resting -= len(payload)
@@ -132,19 +132,19 @@ class SoundWindow:
         """Note that the next sound does not follow on what was added last."""
         self._joined = False
 
-    def rest(self) -> Piece | None:
+    def rest(self) -> SoundPiece | None:
         """Return what was collected and not listened to, when the stream is over."""
         if len(self._sound) >= ROUND_BYTES:
             return self._whole_round()
         if self._is_begun or not self._sound:
             return None
-        return Piece(bytes(self._sound), self._borders)
+        return SoundPiece(bytes(self._sound), self._borders)
 
-    def _due(self) -> list[Piece]:
-        due: list[Piece] = []
+    def _due(self) -> list[SoundPiece]:
+        due: list[SoundPiece] = []
         if not self._is_begun:
             self._is_begun = True
-            due.append(Piece(bytes(self._sound[: self._first])))
+            due.append(SoundPiece(bytes(self._sound[: self._first])))
         if len(self._sound) >= self._round:
             due.append(self._whole_round())
             self._sound, self._borders = bytearray(), []
@@ -152,9 +152,9 @@ class SoundWindow:
             self._resting, self._next_rest = self._next_rest, min(2 * self._next_rest, LONGEST_REST)
         return due
 
-    def _whole_round(self) -> Piece:
+    def _whole_round(self) -> SoundPiece:
         borders = [border for border in self._borders if border < ROUND_BYTES]
-        return Piece(bytes(self._sound[:ROUND_BYTES]), borders, is_round=True)
+        return SoundPiece(bytes(self._sound[:ROUND_BYTES]), borders, is_round=True)
 
 
 FIELD = "media.payload"
@@ -588,7 +588,7 @@ class SoundReview:
             self._listening.popleft()
         return new
 
-    def _listen(self, piece: Piece) -> Iterator[list[Objection]]:
+    def _listen(self, piece: SoundPiece) -> Iterator[list[Objection]]:
         """Listen to a second or three of sound, step by step; yield what each step has shown."""
         inside = look_inside(piece.payload, FIELD)
         if inside:

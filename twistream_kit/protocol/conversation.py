@@ -18,7 +18,7 @@ from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, MarkOutcome, PlayOutcome
 from twistream_kit.protocol.outbox import UNNAMED, Outbox, check_payload
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, LEAD_SECONDS, Lead, PlayoutModel
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, LEAD_SECONDS, PlayoutModel, SendAhead
 
 Outcome = PlayOutcome | MarkOutcome
 
@@ -71,7 +71,7 @@ class Conversation:
         self.stream_sid = stream_sid
         self.model = PlayoutModel()
         self._outbox = Outbox(stream_sid)
-        self._lead = Lead(lead_seconds)
+        self._lead = SendAhead(lead_seconds)
         self._open: dict[str, _Handle] = {}
         self._progress: dict[str, int] = {}
         self._unmarked: list[str] = []

@@ -51,7 +51,7 @@ def spoken_name(name: str) -> str:
 
 
 @dataclass(slots=True)
-class Sound:
+class QueuedSound:
     """A playback, or what is left of it.
 
     Attributes:
@@ -104,7 +104,7 @@ class Outbox:
 
     def __init__(self, stream_sid: str) -> None:
         self._stream_sid = stream_sid
-        self._waiting: deque[Sound | MarkRequest] = deque()
+        self._waiting: deque[QueuedSound | MarkRequest] = deque()
         self._progress: str | None = None
         self._must_clear = False
 
@@ -113,7 +113,7 @@ class Outbox:
 
     def put_sound(self, handle: str, payload: bytes) -> None:
         """Queue audio; it is cut into frames only as it leaves."""
-        self._waiting.append(Sound(handle, payload))
+        self._waiting.append(QueuedSound(handle, payload))
 
     def put_mark(self, name: str, *, own: bool) -> None:
         """Queue a mark behind all audio queued so far."""
@@ -132,7 +132,7 @@ class Outbox:
         """Whether the next message is audio, which has to wait for room in Twilio's buffer."""
         if self._must_clear or self._progress:
             return False
-        return bool(self._waiting) and isinstance(self._waiting[0], Sound)
+        return bool(self._waiting) and isinstance(self._waiting[0], QueuedSound)
 
     def take(self) -> Outgoing | None:
         """Remove and return the next message: a clear, a mark, or one frame of audio."""
@@ -145,12 +145,12 @@ class Outbox:
         if not self._waiting:
             return None
         first = self._waiting[0]
-        if isinstance(first, Sound):
+        if isinstance(first, QueuedSound):
             return self._take_frame(first)
         self._waiting.popleft()
         return Outgoing(to_twilio.Mark(self._stream_sid, first.name), own=first.own)
 
-    def _take_frame(self, sound: Sound) -> Outgoing:
+    def _take_frame(self, sound: QueuedSound) -> Outgoing:
         frame = sound.payload[sound.taken : sound.taken + FRAME_BYTES]
         sound.taken += len(frame)
         if sound.taken >= len(sound.payload):

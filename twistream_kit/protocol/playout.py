@@ -134,7 +134,7 @@ LEAST_LEAD_SECONDS = 0.2
 _BURST_SECONDS = 0.5
 
 
-class Lead:
+class SendAhead:
     """Says when there is room for more, in bursts, so that the sender wakes twice a second.
 
     Args:

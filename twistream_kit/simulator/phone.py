@@ -13,8 +13,8 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused, ServerStopped
 from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
 from twistream_kit.simulator.call.call import Calls, SimulatedCall
-from twistream_kit.simulator.call.context import Exchange
-from twistream_kit.simulator.call.endpoint import AnswerMode, Line, LineState
+from twistream_kit.simulator.call.context import CallContext
+from twistream_kit.simulator.call.endpoint import AnswerMode, Endpoint, EndpointState
 from twistream_kit.simulator.model.numbers import require_e164
 from twistream_kit.simulator.rest.account import AccountRecord
 from twistream_kit.simulator.rest.call_request import incoming_plan
@@ -37,9 +37,9 @@ class Phone:
 
     def __init__(
         self,
-        line: Line[SimulatedCall],
+        line: Endpoint[SimulatedCall],
         home: HomeLoop,
-        place: Callable[[Line[SimulatedCall], str, Pending[SimulatedCall]], None],
+        place: Callable[[Endpoint[SimulatedCall], str, Pending[SimulatedCall]], None],
     ) -> None:
         self._line = line
         self._home = home
@@ -58,7 +58,7 @@ class Phone:
         return self._line.mode
 
     @property
-    def state(self) -> LineState:
+    def state(self) -> EndpointState:
         """``idle``, ``dialling``, ``ringing`` or ``in-call``."""
         return self._line.state
 
@@ -84,7 +84,7 @@ class Phone:
         told = f", last told {self.told[-1]!r}" if self.told else ""
         return f"<Phone {self.number}: {self.state}, {self.heard.seconds:.2f} s heard{told}>"
 
-    def until(self, state: LineState) -> Pending[str]:
+    def until(self, state: EndpointState) -> Pending[str]:
         """Return a `Pending` that is done as soon as the telephone is in `state`.
 
         Raises:
@@ -98,7 +98,7 @@ class Phone:
         self._line.watch(state, pending)
         return pending
 
-    def follow(self, listener: Callable[[LineState], None]) -> Callable[[], None]:
+    def follow(self, listener: Callable[[EndpointState], None]) -> Callable[[], None]:
         """Have `listener` called with each new state from now on, on the simulator's loop.
 
         ``in-call`` is announced before the first frame of the call is heard.
@@ -188,7 +188,7 @@ class Phone:
         self._home.call(self._place, self._line, number, pending)
         return pending
 
-    def _note(self, state: LineState) -> None:
+    def _note(self, state: EndpointState) -> None:
         if state == "in-call":
             self._newest = self._line.call
 
@@ -241,10 +241,10 @@ class Phones:
     def __init__(self, account: AccountRecord, home: HomeLoop) -> None:
         self._account = account
         self._home = home
-        self._lines: dict[str, Line[SimulatedCall]] = {}
+        self._lines: dict[str, Endpoint[SimulatedCall]] = {}
         self._phones: dict[str, Phone] = {}
         self._lock = threading.Lock()
-        self._exchange: Exchange | None = None
+        self._exchange: CallContext | None = None
         self.calls = Calls(self._lines)
 
     def at(self, number: str, answer: AnswerMode) -> Phone:
@@ -265,12 +265,12 @@ class Phones:
             )
         with self._lock:
             if number not in self._phones:
-                self._lines[number] = Line(number, answer)
+                self._lines[number] = Endpoint(number, answer)
                 self._phones[number] = Phone(self._lines[number], self._home, self._dial)
             self._lines[number].mode = answer
             return self._phones[number]
 
-    def connect(self, exchange: Exchange) -> None:
+    def connect(self, exchange: CallContext) -> None:
         """Let the telephones dial from now on."""
         self._exchange = exchange
 
@@ -285,7 +285,7 @@ class Phones:
                 fail(pending, ServerStopped.before("the phone got into that state"))
 
     def _dial(
-        self, line: Line[SimulatedCall], number: str, pending: Pending[SimulatedCall]
+        self, line: Endpoint[SimulatedCall], number: str, pending: Pending[SimulatedCall]
     ) -> None:
         """Begin an incoming call; on the loop."""
         own = self._account.own(number)

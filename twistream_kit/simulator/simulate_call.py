@@ -34,7 +34,7 @@ _numbers = count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class CallPlan:
+class CallerPlan:
     """What the caller does.  The token is kept out of every repr."""
 
     url: str
@@ -146,7 +146,7 @@ def simulate_call(
     """
     behaviour = behaviour or Behaviour()
     read_url(url, behaviour)
-    plan = CallPlan(
+    plan = CallerPlan(
         url,
         spoken(say),
         keys(press),
@@ -161,7 +161,7 @@ def simulate_call(
     return pending
 
 
-def _run(plan: CallPlan, pending: Pending[CallReport]) -> None:
+def _run(plan: CallerPlan, pending: Pending[CallReport]) -> None:
     try:
         with asyncio.Runner() as runner:
             report = runner.run(_Call(plan).report())
@@ -174,7 +174,7 @@ def _run(plan: CallPlan, pending: Pending[CallReport]) -> None:
 class _Call:
     """The call while it lasts; made and used on its own loop."""
 
-    def __init__(self, plan: CallPlan) -> None:
+    def __init__(self, plan: CallerPlan) -> None:
         self._plan = plan
         self._debugger = Debugger()
         self._handset = Handset(plan.behaviour)

@@ -13,7 +13,7 @@ from twilio.rest import Client
 
 from twistream_kit.errors import ServerStopped
 from twistream_kit.pending import HomeLoop
-from twistream_kit.simulator.call.context import Exchange
+from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.endpoint import AnswerMode
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
@@ -29,7 +29,7 @@ from twistream_kit.simulator.stream.pacer import Pacer
 class _Running:
     """What exists only while the simulator is entered."""
 
-    exchange: Exchange
+    exchange: CallContext
     client: Client
     test_client: Client
     resources: AsyncExitStack
@@ -216,7 +216,7 @@ class SimulatedTwilio:
         workshop = ThreadPoolExecutor(1, thread_name_prefix="simulator sound")
         resources.callback(workshop.shutdown, wait=False, cancel_futures=True)
         await resources.enter_async_context(self._pacer)
-        exchange = Exchange(
+        exchange = CallContext(
             self.account_sid, self.auth_token, self._behaviour, self.debugger, self._sids,
             self._pacer, connector, workshop, self._ring_seconds,
         )  # fmt: skip

@@ -104,7 +104,7 @@ class _Following:
     on_loss: Callable[[], object]
 
 
-class StatusBook:
+class StatusLog:
     """The status callbacks of one server, and who follows them; it belongs to the server's loop."""
 
     def __init__(self) -> None:

@@ -49,7 +49,7 @@ from twistream_kit.protocol import signature
 from twistream_kit.protocol.signature import without_user
 
 
-class InspectorGate:
+class ProxyAdmission:
     """The requests that do not get through to the server.
 
     ``/health`` is the server's own, if it has one, so it is passed on; but a tunnel that wants to
@@ -253,7 +253,7 @@ GONE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ProxyContext:
     """What all connections through one inspector share.
 
     Attributes:
@@ -268,7 +268,7 @@ class Way:
     """
 
     home: HomeLoop
-    gate: InspectorGate
+    gate: ProxyAdmission
     upstream: Upstream
     context: ssl.SSLContext | None
     scheme: Callable[[], str]
@@ -277,7 +277,7 @@ class Way:
     ended: Callable[[InspectedStream], None]
 
 
-class Crossing:
+class ProxyConnection:
     """One connection, and the one to the server that is made for it.
 
     Args:
@@ -285,7 +285,7 @@ class Crossing:
         client: Twilio, a tunnel, or anybody else.
     """
 
-    def __init__(self, way: Way, client: End) -> None:
+    def __init__(self, way: ProxyContext, client: End) -> None:
         self._way = way
         self._client = client
 

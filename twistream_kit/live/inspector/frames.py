@@ -188,7 +188,7 @@ class Closing:
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
+class FrameViolation:
     """Something that the RFC forbids, and that the listener has to leave as it is.
 
     Attributes:
@@ -198,7 +198,7 @@ class Violation:
     problem: str
 
 
-Passed = str | bytes | Closing | Violation
+Passed = str | bytes | Closing | FrameViolation
 """A text message, a binary one, a Close frame, or what is wrong with a frame."""
 
 
@@ -230,7 +230,7 @@ class MessageReader:
     def read(self) -> Iterator[Passed | None]:
         """Yield what has passed whole; None for a frame that holds nothing to be told yet."""
         while (frame := self._frames.next_frame()) is not None:
-            yield from (Violation(fault) for fault in frame.faults)
+            yield from (FrameViolation(fault) for fault in frame.faults)
             yield from self._take(frame)
 
     def _take(self, frame: Frame) -> Iterator[Passed | None]:
@@ -244,11 +244,11 @@ class MessageReader:
             return
         if frame.opcode is Opcode.CONTINUATION:
             if self._opcode is None:
-                yield Violation("it continues a message that was not begun")
+                yield FrameViolation("it continues a message that was not begun")
                 return
         else:
             if self._opcode is not None:
-                yield Violation("it begins a message before the last one has ended")
+                yield FrameViolation("it begins a message before the last one has ended")
             self._parts, self._size, self._opcode = [], 0, frame.opcode
             self._is_compressed = frame.is_compressed
         self._size += frame.size
@@ -263,7 +263,9 @@ class MessageReader:
             yield None  # its violation has been told
             return
         if self._size > self._largest:
-            yield Violation(f"the message has {self._size} bytes, too many to be looked at here")
+            yield FrameViolation(
+                f"the message has {self._size} bytes, too many to be looked at here"
+            )
             return
         whole = parts[0] if len(parts) == 1 else b"".join(parts)
         if opcode is Opcode.BINARY:
@@ -272,7 +274,7 @@ class MessageReader:
         try:
             yield whole.decode()
         except UnicodeDecodeError:
-            yield Violation("it is a text message that is not UTF-8")
+            yield FrameViolation("it is a text message that is not UTF-8")
 
 
 def _closing(payload: bytes) -> Iterator[Passed]:
@@ -281,5 +283,5 @@ def _closing(payload: bytes) -> Iterator[Passed]:
         return
     code = int.from_bytes(payload[:2], "big")
     if len(payload) < 2 or code not in _CODES_ON_THE_WIRE:
-        yield Violation("it is a Close frame with a code that may not be sent")
+        yield FrameViolation("it is a Close frame with a code that may not be sent")
     yield Closing(code if len(payload) >= 2 else NO_STATUS, payload[2:].decode("utf-8", "replace"))

@@ -14,15 +14,21 @@ import re
 import ssl
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from twistream_kit.errors import ServerStopped, TunnelError
 from twistream_kit.live.calls.status import Listener
-from twistream_kit.live.inspector.connection import Crossing, InspectorGate, Upstream, Way
+from twistream_kit.live.inspector.connection import (
+    ProxyAdmission,
+    ProxyConnection,
+    ProxyContext,
+    Upstream,
+)
 from twistream_kit.live.inspector.http import READ_AHEAD_BYTES
 from twistream_kit.live.inspector.relay import End
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.server.addresses import ServerAddresses, check_token, port_error
+from twistream_kit.live.server.server import HasCallSid
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS, StreamList
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fail
@@ -30,14 +36,6 @@ from twistream_kit.protocol import signature
 from twistream_kit.protocol.twiml import stream_url as stream_url_of
 
 logger = logging.getLogger("twistream_kit.live")
-
-
-class HasCallSid(Protocol):
-    """Anything that knows its call, such as a `dialling.Call`."""
-
-    @property
-    def sid(self) -> str:
-        """CA and 32 hex digits."""
 
 
 class Inspector(ServerAddresses):
@@ -96,8 +94,8 @@ class Inspector(ServerAddresses):
         super().__init__(host, self._upstream.path, public_url, allowed_hosts)
         self._wanted_port = port
         self._home = HomeLoop("the inspector")
-        self._gate = InspectorGate(auth_token, self._stream_url_at, self.is_own_host)
-        self._way = Way(
+        self._gate = ProxyAdmission(auth_token, self._stream_url_at, self.is_own_host)
+        self._way = ProxyContext(
             self._home,
             self._gate,
             self._upstream,
@@ -242,7 +240,7 @@ class Inspector(ServerAddresses):
         self._crossings.add(task)
         task.add_done_callback(self._crossings.discard)
         try:
-            await Crossing(self._way, End(reader, writer)).run()
+            await ProxyConnection(self._way, End(reader, writer)).run()
         except asyncio.CancelledError:
             if self._listener is not None:
                 raise

@@ -17,7 +17,7 @@ from pathlib import Path
 from twistream_kit.capture.entry import Entry, Sender
 from twistream_kit.errors import shown
 from twistream_kit.live.inspector.inspector import Inspector
-from twistream_kit.live.inspector.stream import Finding, InspectedStream
+from twistream_kit.live.inspector.stream import InspectedStream, Violation
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.outbox import is_progress_mark
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
@@ -30,7 +30,7 @@ _WHO: dict[Sender, str] = {"twilio": "from Twilio", "server": "to Twilio"}
 _MOST_CHARACTERS = 160
 
 
-class InspectionStory:
+class ConsoleReport:
     """Follows one stream; one thread at a time.
 
     Args:
@@ -50,12 +50,12 @@ class InspectionStory:
         entries = self.stream.capture.kept_since(self._n_entries)
         self._n_findings += len(findings)
         self._n_entries += len(entries)
-        happened: list[tuple[float, Entry | Finding]] = [(each.at, each) for each in entries]
+        happened: list[tuple[float, Entry | Violation]] = [(each.at, each) for each in entries]
         happened += [(each.at, each) for each in findings]
         happened.sort(key=lambda each: each[0])  # of one time, the message before what is wrong
         lines: list[str] = []
         for _, each in happened:
-            lines += self._of_finding(each) if isinstance(each, Finding) else self._of_entry(each)
+            lines += self._of_finding(each) if isinstance(each, Violation) else self._of_entry(each)
         return lines
 
     def last_lines(self) -> list[str]:
@@ -84,7 +84,7 @@ class InspectionStory:
             return []
         return [*self._media(entry.at), _line(entry.at, _WHO[entry.sender], words)]
 
-    def _of_finding(self, finding: Finding) -> list[str]:
+    def _of_finding(self, finding: Violation) -> list[str]:
         lines = self._media(finding.at)
         if finding.text and not finding.in_capture:
             is_long = len(finding.text) > _MOST_CHARACTERS
@@ -151,7 +151,7 @@ class InspectCommand:
         self._inspector = inspector
         self._say = say
         self._folder = save
-        self._stories: dict[InspectedStream, tuple[str, InspectionStory]] = {}
+        self._stories: dict[InspectedStream, tuple[str, ConsoleReport]] = {}
         self._told: weakref.WeakSet[InspectedStream] = weakref.WeakSet()
         self._numbers = itertools.count(1)
 
@@ -183,7 +183,7 @@ class InspectCommand:
 
     def _tell_of(self, stream: InspectedStream) -> None:
         if stream not in self._stories:
-            self._stories[stream] = f"[{next(self._numbers)}] ", InspectionStory(stream)
+            self._stories[stream] = f"[{next(self._numbers)}] ", ConsoleReport(stream)
         prefix, story = self._stories[stream]
         is_over = stream.closed.done()
         for line in story.last_lines() if is_over else story.new_lines():

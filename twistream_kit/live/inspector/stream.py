@@ -18,7 +18,7 @@ from twistream_kit.capture.entry import Sender
 from twistream_kit.diagnosis.message import review
 from twistream_kit.diagnosis.sound import SoundReview
 from twistream_kit.errors import Objection, Objections, RemoteProtocolError, by_importance
-from twistream_kit.live.inspector.frames import ABNORMAL, Closing, Passed, Violation
+from twistream_kit.live.inspector.frames import ABNORMAL, Closing, FrameViolation, Passed
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
@@ -36,7 +36,7 @@ _BETWEEN = "Look at what stands between Twilio and here: a proxy, or a simulator
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Violation:
     """Something at fault, in a way that is new on its stream.
 
     Attributes:
@@ -55,7 +55,7 @@ class Finding:
     in_capture: bool = False
 
 
-class Findings:
+class Violations:
     """The findings of one stream; one thread notes them, any may read meanwhile.
 
     Attributes:
@@ -64,10 +64,10 @@ class Findings:
 
     def __init__(self) -> None:
         self.times: Counter[Objection] = Counter()
-        self._found: list[Finding] = []
+        self._found: list[Violation] = []
 
     @property
-    def found(self) -> list[Finding]:
+    def found(self) -> list[Violation]:
         """Oldest first; a new list each time."""
         return list(self._found)
 
@@ -89,7 +89,7 @@ class Findings:
                 new.append(objection)
             self.times[objection] += 1
         if new:
-            self._found.append(Finding(at, sender, tuple(new), _shown(message), in_capture))
+            self._found.append(Violation(at, sender, tuple(new), _shown(message), in_capture))
 
 
 def _shown(message: str | bytes) -> str:
@@ -100,7 +100,7 @@ def _shown(message: str | bytes) -> str:
     return f"{message[:MOST_CHARACTERS]}… ({len(message)} characters)"
 
 
-def violation(found: Violation, sender: Sender) -> Objection:
+def violation(found: FrameViolation, sender: Sender) -> Objection:
     """Say what follows from a frame that breaks the rules."""
     problem = f"breaks the rules of WebSocket: {found.problem}"
     if sender == "twilio":
@@ -185,7 +185,7 @@ class InspectedStream:
         self._start: from_twilio.Start | None = None
         self._has_begun = self._said_stop = False
         self._sound = SoundReview()
-        self._findings = Findings()
+        self._findings = Violations()
         self._codes: dict[Sender, int] = {"twilio": ABNORMAL, "server": ABNORMAL}
         self._first: Sender | None = None
 
@@ -210,7 +210,7 @@ class InspectedStream:
         return not self.closed.done()
 
     @property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[Violation]:
         """What is at fault, each kind of fault once, oldest first; a new list each time."""
         return self._findings.found
 
@@ -239,7 +239,7 @@ class InspectedStream:
             if self._codes[sender] == ABNORMAL:
                 self._codes[sender] = passed.code
             self.gone(sender)
-        elif isinstance(passed, Violation):
+        elif isinstance(passed, FrameViolation):
             self._note(at, sender, violation(passed, sender))
         elif sender == "twilio":
             self._take_from_twilio(passed, at)

@@ -350,7 +350,7 @@ def _first(value: str | list[str]) -> str:
 logger = logging.getLogger("twistream_kit.live")
 
 
-class Gate:
+class RequestAdmission:
     """The requests of one server.
 
     Args:

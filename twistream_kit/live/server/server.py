@@ -19,8 +19,8 @@ from twistream_kit.errors import ServerStopped, TunnelError
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.calls.status import (
     Listener,
-    StatusBook,
     StatusEvent,
+    StatusLog,
     ended_without_stream,
 )
 from twistream_kit.live.server.addresses import (
@@ -30,7 +30,7 @@ from twistream_kit.live.server.addresses import (
     check_token,
     port_error,
 )
-from twistream_kit.live.server.http import Gate, RequestConnection, Webhooks
+from twistream_kit.live.server.http import RequestAdmission, RequestConnection, Webhooks
 from twistream_kit.live.server.stream_list import StreamList
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.stream.session import Handler, StreamSession
@@ -139,8 +139,8 @@ class StreamServer(ServerAddresses):
         self._lead_seconds, self._dead_after = lead_seconds, dead_after
         self._home = HomeLoop("the stream server")
         self._webhooks = Webhooks(auth_token, self._note_status)
-        self._gate = Gate(self._webhooks, self, path)
-        self._status = StatusBook()
+        self._gate = RequestAdmission(self._webhooks, self, path)
+        self._status = StatusLog()
         self._server: Server | None = None
         self._sessions: set[StreamSession] = set()
         self._connections: weakref.WeakSet[RequestConnection] = weakref.WeakSet()

@@ -39,7 +39,7 @@ _REMEMBERED: dict[str, QuietText] = {}
 """What was typed into a form, by attribute; it is gone when this process ends."""
 
 
-class Found(NamedTuple):
+class SettingValue(NamedTuple):
     """A value that was found, and where."""
 
     text: QuietText
@@ -69,7 +69,7 @@ def take(given: dict[str, Any]) -> dict[str, QuietText]:
     return {name: text for name, text in texts.items() if text}
 
 
-def find(given: Mapping[str, QuietText]) -> dict[str, Found]:
+def find(given: Mapping[str, QuietText]) -> dict[str, SettingValue]:
     """Return for each setting the first value there is: given, environment, file.
 
     A value that is empty or blank counts as not set.
@@ -77,7 +77,7 @@ def find(given: Mapping[str, QuietText]) -> dict[str, Found]:
     Raises:
         SettingsError: If a value has another shape than it should, or the file cannot be read.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, SettingValue] = {}
     stages: list[tuple[Source, Mapping[str, QuietText]]] = [
         ("argument", given),
         ("environment", _from_environment()),
@@ -85,7 +85,7 @@ def find(given: Mapping[str, QuietText]) -> dict[str, Found]:
     ]
     for source, texts in stages:
         for name, text in texts.items():
-            found.setdefault(name, Found(text, source))
+            found.setdefault(name, SettingValue(text, source))
     for name, value in found.items():
         check(BY_NAME[name], value.text, value.source)
     return found
@@ -111,10 +111,10 @@ def remember(name: str, value: str | Secret) -> None:
     _REMEMBERED[setting.name] = text
 
 
-def remembered(name: str) -> Found | None:
+def remembered(name: str) -> SettingValue | None:
     """Return what was typed for an attribute, or None."""
     text = _REMEMBERED.get(name)
-    return None if text is None else Found(text, "prompt")
+    return None if text is None else SettingValue(text, "prompt")
 
 
 def forget(name: str | None = None) -> None:
@@ -183,7 +183,7 @@ class Settings:
 
     __slots__ = ("_found",)
 
-    def __init__(self, found: Mapping[str, Found]) -> None:
+    def __init__(self, found: Mapping[str, SettingValue]) -> None:
         self._found = dict(found)
 
     @property
@@ -316,7 +316,7 @@ class Settings:
             "text; read them anew, with kit.settings(), in the process that needs them"
         )
 
-    def _find(self, setting: Setting) -> Found | None:
+    def _find(self, setting: Setting) -> SettingValue | None:
         return self._found.get(setting.name) or remembered(setting.name)
 
     def _need(self, name: str) -> str:

@@ -77,7 +77,7 @@ _WAYS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TunnelRequest:
     """What `open_tunnel` was asked for.
 
     Attributes:
@@ -97,7 +97,7 @@ class Wanted:
     settings: Settings | None = None
 
 
-def choose(wanted: Wanted) -> Provider:
+def choose(wanted: TunnelRequest) -> Provider:
     """Make the provider, not opened yet.
 
     Raises:
@@ -397,7 +397,7 @@ def open_tunnel(
             fix=f"Make it with {type(server).__name__}(auth_token=…), or say unsigned=True",
         )
     fallback = None if fallback_url is None else StaticAddress(fallback_url, source="fallback_url")
-    wanted = Wanted(provider, url, ssh, remote_port, ssh_options, settings)
+    wanted = TunnelRequest(provider, url, ssh, remote_port, ssh_options, settings)
     try:
         return Tunnel(server, choose(wanted), fallback=fallback)
     except (TunnelError, SettingsError) as error:

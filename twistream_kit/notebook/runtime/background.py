@@ -20,14 +20,14 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeVar, cast, overload
 
 from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
-from twistream_kit.notebook.runtime.event_log import event_log
+from twistream_kit.notebook.runtime.activity_log import activity_log
 from twistream_kit.notebook.runtime.loop import KitLoop
 from twistream_kit.pending import Pending, fail, fulfil
 
 _ORDER = itertools.count()
 
 
-class Keeper:
+class Lifespan:
     """Keeps one thing entered: one task enters it, waits, and leaves it.
 
     The same task must do both, because cancel scopes and context variables belong to a task.
@@ -189,7 +189,7 @@ _LOCK = threading.RLock()
 
 _loop: KitLoop | None = None
 
-_keepers: dict[str, Keeper] = {}
+_keepers: dict[str, Lifespan] = {}
 
 
 @overload
@@ -233,7 +233,7 @@ def start(thing: Any, *, name: str | None = None) -> Any:
         if known is not None:
             logger.info("%s is started anew; the earlier one is stopped", key)
             _stop_keepers([known])
-        keeper = Keeper(key, thing, _running_loop())
+        keeper = Lifespan(key, thing, _running_loop())
         _keepers[key] = keeper
         try:
             return keeper.wait_entered(getattr(thing, "start_seconds", START_SECONDS))
@@ -297,7 +297,7 @@ def _forget_ended() -> None:
             del _keepers[key]
 
 
-def _stop_keepers(keepers: list[Keeper]) -> None:
+def _stop_keepers(keepers: list[Lifespan]) -> None:
     for keeper in keepers:
         keeper.request_stop()
         if not keeper.wait_left(START_SECONDS):
@@ -311,7 +311,7 @@ def _running_loop() -> KitLoop:
         _loop = KitLoop()
         thread = threading.Thread(target=_loop.run_on_thread, name="twistream_kit", daemon=True)
         thread.start()
-        event_log()  # without it, what goes wrong there would be printed into somebody's cell
+        activity_log()  # without it, what goes wrong there would be printed into somebody's cell
         atexit.register(_at_exit)
     return _loop
 

@@ -26,7 +26,7 @@ from twistream_kit.errors import ServerStopped
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.stream import MediaStream, Playing
 from twistream_kit.notebook.display.html import paragraph
-from twistream_kit.notebook.runtime.event_log import PUMP, EventLog, event_log
+from twistream_kit.notebook.runtime.activity_log import PUMP, ActivityLog, activity_log
 from twistream_kit.notebook.runtime.kernel import CellWatch, answer_on_subshell, why_buttons_wait
 from twistream_kit.pending import Pending, error_text
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -113,7 +113,7 @@ def style(newest: Playing | None) -> str:
 KEPT_LINES = 200
 
 
-class Happenings:
+class ActivityLines:
     """Collects the lines; its methods may be called from any thread.
 
     Args:
@@ -121,7 +121,7 @@ class Happenings:
         log: The kit's event log, for warnings and errors about the stream.
     """
 
-    def __init__(self, stream: MediaStream, log: EventLog) -> None:
+    def __init__(self, stream: MediaStream, log: ActivityLog) -> None:
         self._stream = stream
         self._log = log
         self._read = 0
@@ -277,7 +277,7 @@ class StreamControls:
         self._marks = 0
         self._is_closed = False
         self._hanging_up: Pending[Any] | None = None
-        self._happenings = Happenings(stream, event_log())
+        self._happenings = ActivityLines(stream, activity_log())
         self._cells = CellWatch()
         self.clip = widgets.Dropdown(
             options=[(label(clip), clip) for clip in clips],

@@ -34,10 +34,10 @@ from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.plots.style import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
-from twistream_kit.notebook.widgets.socket import NUMBER, Channel, Page, widget_socket
+from twistream_kit.notebook.widgets.socket import NUMBER, Channel, WidgetPage, widget_socket
 from twistream_kit.pending import on_worker
 from twistream_kit.simulator.call.call import SimulatedCall
-from twistream_kit.simulator.call.endpoint import LineState
+from twistream_kit.simulator.call.endpoint import EndpointState
 from twistream_kit.simulator.call.handset import KEPT_FRAMES, LiveVoice
 from twistream_kit.simulator.phone import Phone
 
@@ -79,7 +79,7 @@ class PhonePages:
         self._phone, self._find_stream = phone, find_stream
         self._voices, self._tell = voices, tell
         self._call: SimulatedCall | None = None
-        self._direct: dict[str, Page] = {}
+        self._direct: dict[str, WidgetPage] = {}
         self._speaker = ""
         self._batch = b""
         self._batches = 0
@@ -116,10 +116,10 @@ class PhonePages:
 
     # What pages say, directly
 
-    def joined(self, page: Page) -> None:
+    def joined(self, page: WidgetPage) -> None:
         """Wait until it says its name."""
 
-    def left(self, page: Page) -> None:
+    def left(self, page: WidgetPage) -> None:
         """Take the sound away from a page that has gone."""
         with self._lock:
             was_here = self._direct.get(page.name) is page
@@ -128,7 +128,7 @@ class PhonePages:
         if was_here:
             self._give_sound_to(page.name, wanted=False)
 
-    def said(self, page: Page, words: str) -> None:
+    def said(self, page: WidgetPage, words: str) -> None:
         """Do what a page says."""
         if words.startswith("here "):
             with self._lock:
@@ -136,7 +136,7 @@ class PhonePages:
         else:
             self.obey(words, page.name)
 
-    def spoke(self, page: Page, sound: bytes) -> None:
+    def spoke(self, page: WidgetPage, sound: bytes) -> None:
         """Take 20 ms of a page's microphone: a number, and int16 in little-endian order."""
         if page.name == self._speaker and len(sound) > NUMBER.size and len(sound) % 2 == 0:
             self.listen(NUMBER.unpack_from(sound)[0], sound[NUMBER.size :])
@@ -380,7 +380,7 @@ class PhoneWidget(anywidget.AnyWidget):
             bundle[0]["text/html"] = picture_of_phone(self.number)
         return bundle
 
-    def _follow(self, state: LineState) -> None:
+    def _follow(self, state: EndpointState) -> None:
         call = self._phone.call
         if state == "in-call" and call is not None:
             self.pages.attach(call)
@@ -422,7 +422,7 @@ def _take_over(phone: Phone, widget: PhoneWidget) -> None:
         earlier.retire()
 
 
-def _state_of(phone: Phone, state: LineState) -> dict[str, Any]:
+def _state_of(phone: Phone, state: EndpointState) -> dict[str, Any]:
     """Return what pages show: the state, the other number, and since when, in ms since 1970."""
     call = phone.call
     other = ""

@@ -40,7 +40,7 @@ from twistream_kit.notebook.plots.style import (
     QUIET_COLOUR,
     YOUR_COLOUR,
 )
-from twistream_kit.notebook.runtime.event_log import PUMP
+from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
 

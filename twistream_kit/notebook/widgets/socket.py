@@ -50,7 +50,7 @@ NUMBER = struct.Struct("<I")
 """What goes before the sound, in both directions: the number of the message."""
 
 
-class Page:
+class WidgetPage:
     """A page and its backlog.  It belongs to the loop of the socket.
 
     Attributes:
@@ -113,16 +113,16 @@ MAX_MESSAGE_BYTES = 65_536
 class Host(Protocol):
     """A widget, as its pages see it.  All is called on the socket's loop."""
 
-    def joined(self, page: Page) -> None:
+    def joined(self, page: WidgetPage) -> None:
         """Take note of a page that has connected."""
 
-    def left(self, page: Page) -> None:
+    def left(self, page: WidgetPage) -> None:
         """Take note that it has gone."""
 
-    def said(self, page: Page, words: str) -> None:
+    def said(self, page: WidgetPage, words: str) -> None:
         """Take a text message."""
 
-    def spoke(self, page: Page, sound: bytes) -> None:
+    def spoke(self, page: WidgetPage, sound: bytes) -> None:
         """Take a binary message."""
 
 
@@ -137,7 +137,7 @@ class Channel:
     def __init__(self, socket: WidgetSocket, host: Host) -> None:
         self.host = host
         self.secret = secrets.token_urlsafe(32)
-        self.pages: set[Page] = set()
+        self.pages: set[WidgetPage] = set()
         self._socket = socket
 
     @property
@@ -149,7 +149,7 @@ class Channel:
     def __repr__(self) -> str:
         return f"<Channel with {len(self.pages)} pages>"
 
-    def send_sound(self, page: Page, frame: bytes) -> None:
+    def send_sound(self, page: WidgetPage, frame: bytes) -> None:
         """Send a frame to one page; from any thread.  It is lost if the page has gone."""
         with contextlib.suppress(ServerStopped):
             self._socket.home.call(page.send_sound, frame)
@@ -241,7 +241,7 @@ class WidgetSocket:
         channel = None if request is None else self._channel_at(request.path)
         if channel is None:  # it was closed while the page came in
             return
-        page = Page(connection)
+        page = WidgetPage(connection)
         channel.pages.add(page)
         channel.host.joined(page)
         writer = asyncio.create_task(page.write())
@@ -267,7 +267,7 @@ def widget_socket() -> WidgetSocket:
 _SOCKET = WidgetSocket()
 
 
-def _pass_on(host: Host, page: Page, message: str | bytes) -> None:
+def _pass_on(host: Host, page: WidgetPage, message: str | bytes) -> None:
     if isinstance(message, bytes):
         host.spoke(page, message)
     elif not page.takes(message):

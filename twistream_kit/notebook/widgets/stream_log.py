@@ -24,11 +24,11 @@ from twistream_kit.diagnosis.message import review
 from twistream_kit.diagnosis.payload import look_inside
 from twistream_kit.diagnosis.sound import SoundReview, mistake_in
 from twistream_kit.errors import Objection, TwistreamError
-from twistream_kit.live.inspector.stream import Finding, InspectedStream
+from twistream_kit.live.inspector.stream import InspectedStream, Violation
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.html import Html, bullets, code, joined, paragraph, table
 from twistream_kit.notebook.plots import style
-from twistream_kit.notebook.runtime.event_log import PUMP
+from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.outbox import is_progress_mark
@@ -119,7 +119,7 @@ class LogLines:
         """The last lines as they stand, oldest first."""
         return list(self._lines)
 
-    def read(self, findings: Iterable[Finding] | None = None) -> int:
+    def read(self, findings: Iterable[Violation] | None = None) -> int:
         """Take in what has passed since; return the number of the newest line.
 
         Args:
@@ -139,7 +139,7 @@ class LogLines:
         self.unkept = max(0, passed - self._read)
         return self._number
 
-    def _odd_ones(self) -> Iterator[Finding]:
+    def _odd_ones(self) -> Iterator[Violation]:
         odd = self._capture.odd[self._n_odd :]
         self._n_odd += len(odd)
         for at, message in odd:
@@ -148,7 +148,7 @@ class LogLines:
             self._known |= {mistake_in(each) for each in news}
             if news:
                 text = message if isinstance(message, str) else repr(message)
-                yield Finding(at, "server", news, _shown(text))
+                yield Violation(at, "server", news, _shown(text))
 
     def _take(self, entry: Entry) -> None:
         message = entry.message
@@ -186,7 +186,7 @@ class LogLines:
             return []
         return [objection for objection in found if mistake_in(objection) not in self._known]
 
-    def _tell(self, finding: Finding) -> None:
+    def _tell(self, finding: Violation) -> None:
         number = self._number = self._number + 1
         line = LogLine(
             number,
@@ -344,7 +344,7 @@ class StreamLog(anywidget.AnyWidget):
         self.state = self._state_in_words()
         return not is_over
 
-    def _new_findings(self) -> list[Finding] | None:
+    def _new_findings(self) -> list[Violation] | None:
         if not isinstance(self._stream, InspectedStream):
             return None
         new = self._stream.findings[self._n_findings :]

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, overload
 
-from twistream_kit.simulator.call.context import CallPlan, Exchange, Source
-from twistream_kit.simulator.call.endpoint import Line
+from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
+from twistream_kit.simulator.call.endpoint import Endpoint
 from twistream_kit.simulator.call.handset import Handset
-from twistream_kit.simulator.call.player import Player
+from twistream_kit.simulator.call.interpreter import TwimlInterpreter
 from twistream_kit.simulator.call.speech import Speech
 from twistream_kit.simulator.call.streams import CallStreams
-from twistream_kit.simulator.call.trial import KeyGate, time_limit, web_client
+from twistream_kit.simulator.call.trial import TrialPrompt, time_limit, web_client
 from twistream_kit.simulator.call.web import Callbacks, rfc2822, terminal_params, voice_params
 
 
@@ -99,7 +99,7 @@ class SimulatedCall:
     """
 
     def __init__(
-        self, exchange: Exchange, plan: CallPlan, line: Line[SimulatedCall] | None
+        self, exchange: CallContext, plan: CallPlan, line: Endpoint[SimulatedCall] | None
     ) -> None:
         self.sid = exchange.sids.make("CA")
         self.plan = plan
@@ -118,8 +118,8 @@ class SimulatedCall:
         self.streams = CallStreams(exchange, self.sid, self._stream_callbacks)
         self.progress = Progress(plan, Callbacks(self._web, exchange.debugger, self.sid))
         self._speech = Speech()
-        self._gate = KeyGate(self._speech)
-        self._player = Player(self, exchange, self._web, self._speech, self.streams)
+        self._gate = TrialPrompt(self._speech)
+        self._player = TwimlInterpreter(self, exchange, self._web, self._speech, self.streams)
         self._work: asyncio.Task[None] | None = None
         self._script: asyncio.Task[None] | None = None
         self._limit: asyncio.TimerHandle | None = None
@@ -311,17 +311,17 @@ class Calls(Sequence[SimulatedCall]):
         lines: The telephones by number; a number without one cannot be reached.
     """
 
-    def __init__(self, lines: Mapping[str, Line[SimulatedCall]]) -> None:
+    def __init__(self, lines: Mapping[str, Endpoint[SimulatedCall]]) -> None:
         self._lines = lines
         self._calls: list[SimulatedCall] = []
         self._lives: set[asyncio.Task[None]] = set()
 
-    def place(self, exchange: Exchange, plan: CallPlan) -> SimulatedCall:
+    def place(self, exchange: CallContext, plan: CallPlan) -> SimulatedCall:
         """Begin a call to a telephone, as a REST request does."""
         return self._begin(SimulatedCall(exchange, plan, self._lines.get(plan.to)))
 
     def receive(
-        self, exchange: Exchange, plan: CallPlan, line: Line[SimulatedCall]
+        self, exchange: CallContext, plan: CallPlan, line: Endpoint[SimulatedCall]
     ) -> SimulatedCall:
         """Begin a call from a telephone to a number of the account."""
         call = SimulatedCall(exchange, plan, line)

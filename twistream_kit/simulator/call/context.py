@@ -18,7 +18,7 @@ PROGRESS_EVENTS = ("initiated", "ringing", "answered", "completed")
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class CallContext:
     """The telephone exchange: what a call needs and does not own.
 
     Attributes:

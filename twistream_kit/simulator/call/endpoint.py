@@ -14,7 +14,7 @@ from twistream_kit.simulator.call.handset import Handset
 AnswerMode = Literal["auto", "manual", "busy", "never", "reject"]
 """What a telephone does when it rings."""
 
-LineState = Literal["idle", "dialling", "ringing", "in-call"]
+EndpointState = Literal["idle", "dialling", "ringing", "in-call"]
 """What a telephone is doing."""
 
 _AFTER_RINGING = {"auto": "answered", "busy": "busy", "reject": "rejected"}
@@ -31,7 +31,7 @@ class HasHandset(Protocol):
 CallT = TypeVar("CallT", bound=HasHandset)
 
 
-class Line(Generic[CallT]):
+class Endpoint(Generic[CallT]):
     """One telephone as the exchange sees it.  It belongs to the simulator's loop.
 
     `state`, `heard` and `watch` may be used from any thread.
@@ -45,10 +45,10 @@ class Line(Generic[CallT]):
     """
 
     def __init__(self, number: str, mode: AnswerMode) -> None:
-        self.on_state: list[Callable[[LineState], None]] = []
+        self.on_state: list[Callable[[EndpointState], None]] = []
         self.number = number
         self.mode = mode
-        self.state: LineState = "idle"
+        self.state: EndpointState = "idle"
         self.call: CallT | None = None
         self._newest: CallT | None = None
         self._choice: asyncio.Future[str] | None = None
@@ -125,11 +125,11 @@ class Line(Generic[CallT]):
             watchers, self._watchers = self._watchers, []
         return [pending for _, pending in watchers]
 
-    def _take(self, call: CallT, state: LineState) -> None:
+    def _take(self, call: CallT, state: EndpointState) -> None:
         self.call = call
         self._show(state)
 
-    def _show(self, state: LineState) -> None:
+    def _show(self, state: EndpointState) -> None:
         with self._lock:
             self.state = state
             ready = [pending for wanted, pending in self._watchers if wanted == state]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twistream_kit.protocol.codes import explain
-from twistream_kit.simulator.call.context import Callback, Exchange
+from twistream_kit.simulator.call.context import Callback, CallContext
 from twistream_kit.simulator.call.twiml import StreamNoun
 from twistream_kit.simulator.call.web import Callbacks, stream_params
 from twistream_kit.simulator.stream.client import StreamClient, StreamFailed
@@ -57,7 +57,7 @@ class CallStreams:
         callbacks: Sends the status of streams.
     """
 
-    def __init__(self, exchange: Exchange, call_sid: str, callbacks: Callbacks) -> None:
+    def __init__(self, exchange: CallContext, call_sid: str, callbacks: Callbacks) -> None:
         self._exchange = exchange
         self._call_sid = call_sid
         self._callbacks = callbacks

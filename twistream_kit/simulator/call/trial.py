@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import AnyStr
 from xml.etree import ElementTree as ET
 
-from twistream_kit.simulator.call.context import CallPlan, Exchange, Source
+from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
 from twistream_kit.simulator.call.speech import Speech
 from twistream_kit.simulator.call.twiml import TwimlFault, parse_twiml
-from twistream_kit.simulator.call.web import TWIML_BYTES, TWIML_TYPES, Page, WebClient
+from twistream_kit.simulator.call.web import TWIML_BYTES, TWIML_TYPES, FetchedPage, WebClient
 from twistream_kit.simulator.model.assumptions import (
     TRIAL_ANNOUNCEMENT,
     TRIAL_BLOCKED,
@@ -37,7 +37,7 @@ TRIAL_OVER = 13805
 """A trial account's call has lasted its ten minutes (§5.2)."""
 
 
-class KeyGate:
+class TrialPrompt:
     """The announcement of the older regime, and the wait for a key.
 
     It belongs to one loop.
@@ -83,7 +83,7 @@ class TrialWebClient(WebClient):
         exchange: What calls share.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: CallContext) -> None:
         super().__init__(exchange.auth_token, exchange.connector)
         self._sanitises = exchange.behaviour.trial == "blocked"
 
@@ -94,7 +94,7 @@ class TrialWebClient(WebClient):
         params: Mapping[str, str] | None = None,
         *,
         limit: int = TWIML_BYTES,
-    ) -> Page:
+    ) -> FetchedPage:
         """Request `url` as any account does; five seconds are the limit for all but sounds.
 
         Raises:
@@ -116,7 +116,7 @@ class TrialWebClient(WebClient):
         return page
 
 
-def web_client(exchange: Exchange) -> WebClient:
+def web_client(exchange: CallContext) -> WebClient:
     """Return what fetches the TwiML of one call, by the rules of the account."""
     if exchange.behaviour.trial == "off":
         return WebClient(exchange.auth_token, exchange.connector)
@@ -144,7 +144,7 @@ def intercepted(source: Source, hops: int, behaviour: Behaviour) -> Source:
 
 
 def time_limit(
-    exchange: Exchange, plan: CallPlan, call_sid: str, end: Callable[[], object]
+    exchange: CallContext, plan: CallPlan, call_sid: str, end: Callable[[], object]
 ) -> asyncio.TimerHandle | None:
     """Have `end` called when the call has lasted as long as it may; it was answered just now.
 

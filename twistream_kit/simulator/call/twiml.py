@@ -198,7 +198,7 @@ def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = F
     """
     text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
     try:
-        return _Reader(base_url, into_live_call=into_live_call).document(parse_twiml(xml))
+        return _TwimlReader(base_url, into_live_call=into_live_call).document(parse_twiml(xml))
     except TwimlFault as fault:
         fault.document = text
         raise
@@ -223,7 +223,7 @@ def parse_twiml(xml: str | bytes) -> ET.Element:
     return root
 
 
-class _Reader:
+class _TwimlReader:
     """Reads one document, collecting remarks on the way."""
 
     def __init__(self, base_url: str, *, into_live_call: bool) -> None:

@@ -50,7 +50,7 @@ USER_AGENT = "TwilioProxy/1.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class FetchedPage:
     """What a web server answered.
 
     Attributes:
@@ -111,7 +111,7 @@ class WebClient:
         params: Mapping[str, str] | None = None,
         *,
         limit: int = TWIML_BYTES,
-    ) -> Page:
+    ) -> FetchedPage:
         """Request `url` with `params` as a form (POST) or in the query (GET), and follow redirects.
 
         Args:
@@ -134,7 +134,9 @@ class WebClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _fault_of(url, error) from error
 
-    async def _follow(self, url: str, method: str, params: dict[str, str], limit: int) -> Page:
+    async def _follow(
+        self, url: str, method: str, params: dict[str, str], limit: int
+    ) -> FetchedPage:
         for _ in range(REDIRECT_LIMIT + 1):
             page, location = await self._request(url, method, params, limit)
             if not location:
@@ -147,7 +149,7 @@ class WebClient:
 
     async def _request(
         self, url: str, method: str, params: dict[str, str], limit: int
-    ) -> tuple[Page, str]:
+    ) -> tuple[FetchedPage, str]:
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
             raise TwimlFault(11100, f"{url} is not an absolute http(s) URL")
         if method == "GET" and params:
@@ -164,7 +166,7 @@ class WebClient:
                 raise TwimlFault(11750, f"the body of {url} is larger than {limit} bytes")
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             location = response.headers.get("Location", "") if 300 <= response.status < 400 else ""
-            return Page(url, response.status, kind, content), location
+            return FetchedPage(url, response.status, kind, content), location
 
 
 def _exactly(url: str) -> aiohttp.typedefs.StrOrURL:
@@ -342,7 +344,7 @@ async def obtain(
     return script_of(page.in_full())
 
 
-def script_of(page: Page) -> Script:
+def script_of(page: FetchedPage) -> Script:
     """Read an answer by its content type: TwiML, words to say, or a sound to play.
 
     Raises:

@@ -23,7 +23,7 @@ from typing import Any
 from aiohttp import web
 
 from twistream_kit.simulator.call.call import Calls
-from twistream_kit.simulator.call.context import Exchange
+from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.model.numbers import (
     COUNTRIES,
     AccountNumber,
@@ -298,7 +298,7 @@ class RestApi:
         account: Who may ask, and for what.
     """
 
-    def __init__(self, exchange: Exchange, calls: Calls, account: AccountRecord) -> None:
+    def __init__(self, exchange: CallContext, calls: Calls, account: AccountRecord) -> None:
         self._account = account
         self._resources = (
             AccountResources(account),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from twistream_kit.simulator.call.call import Calls, SimulatedCall
-from twistream_kit.simulator.call.context import Exchange
+from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.twiml import StreamNoun
 from twistream_kit.simulator.rest import account as account_module
 from twistream_kit.simulator.rest.account import AccountRecord
@@ -28,7 +28,7 @@ class CallResources:
         account: Says who may be called.
     """
 
-    def __init__(self, exchange: Exchange, calls: Calls, account: AccountRecord) -> None:
+    def __init__(self, exchange: CallContext, calls: Calls, account: AccountRecord) -> None:
         self._exchange = exchange
         self._calls = calls
         self._account = account

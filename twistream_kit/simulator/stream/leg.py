@@ -57,7 +57,7 @@ class Warned:
     objections: tuple[Objection, ...] = ()
 
 
-class Judge:
+class MessageChecker:
     """The judge of one stream's messages.
 
     Args:
@@ -323,7 +323,7 @@ class StreamLeg:
             first_timestamp_ms = random.Random(stream_sid).choice(FIRST_TIMESTAMPS_MS)  # noqa: S311
         self._timestamp_ms = first_timestamp_ms
         self.playout = PlayoutBuffer()
-        self._judge = Judge(stream_sid, self.behaviour)
+        self._judge = MessageChecker(stream_sid, self.behaviour)
         self.on_message: Callable[[to_twilio.Message, float], None] | None = None
         self.on_dropped: Callable[[str | bytes, float], None] | None = None
         self.broken = False

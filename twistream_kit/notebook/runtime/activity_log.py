@@ -25,7 +25,7 @@ KEPT_LINES = 500
 
 
 @dataclass(frozen=True, slots=True)
-class LogLine:
+class Activity:
     """One thing that happened.
 
     Attributes:
@@ -39,15 +39,15 @@ class LogLine:
     text: str
 
 
-class EventLog(logging.Handler):
+class ActivityLog(logging.Handler):
     """The last lines of what the kit has to say; it keeps them and prints nothing."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self._lines: deque[LogLine] = deque(maxlen=KEPT_LINES)
+        self._lines: deque[Activity] = deque(maxlen=KEPT_LINES)
 
     @property
-    def lines(self) -> list[LogLine]:
+    def lines(self) -> list[Activity]:
         """What was said, oldest first."""
         return list(self._lines)
 
@@ -56,20 +56,20 @@ class EventLog(logging.Handler):
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {error_text(record.exc_info[1])}"
-        self._lines.append(LogLine(time.monotonic(), record.levelname, text))
+        self._lines.append(Activity(time.monotonic(), record.levelname, text))
 
-    def about(self, name: str, since: float) -> list[LogLine]:
+    def about(self, name: str, since: float) -> list[Activity]:
         """Return the lines since a moment that speak of `name`, such as a stream's SID."""
         return [line for line in self.lines if line.at >= since and name in line.text]
 
 
-def event_log() -> EventLog:
+def activity_log() -> ActivityLog:
     """Return the kit's event log; the first call attaches it to the kit's loggers."""
     logger = logging.getLogger("twistream_kit")
     for handler in logger.handlers:
-        if isinstance(handler, EventLog):
+        if isinstance(handler, ActivityLog):
             return handler
-    log = EventLog()
+    log = ActivityLog()
     logger.addHandler(log)
     if logger.getEffectiveLevel() > logging.INFO:
         logger.setLevel(logging.INFO)

@@ -10,7 +10,7 @@ from typing import Protocol
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import WavError
-from twistream_kit.simulator.call.context import Exchange, Source
+from twistream_kit.simulator.call.context import CallContext, Source
 from twistream_kit.simulator.call.speech import Speech, error_tone
 from twistream_kit.simulator.call.streams import CallStreams
 from twistream_kit.simulator.call.trial import intercepted
@@ -54,7 +54,7 @@ class Party(Protocol):
         """Wait, for a moment, until the call's progress has been told."""
 
 
-class Player:
+class TwimlInterpreter:
     """Runs scripts for one call.
 
     Args:
@@ -66,7 +66,12 @@ class Player:
     """
 
     def __init__(
-        self, call: Party, exchange: Exchange, web: WebClient, speech: Speech, streams: CallStreams
+        self,
+        call: Party,
+        exchange: CallContext,
+        web: WebClient,
+        speech: Speech,
+        streams: CallStreams,
     ) -> None:
         self._call = call
         self._exchange = exchange
