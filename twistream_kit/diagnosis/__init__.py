@@ -1,1 +1,7 @@
-"""Face."""
+"""Everything that judges.
+
+A message, a payload, a sound, a TwiML document, a file of messages, a capture. Nothing here
+sends, plays or repairs anything; it returns objections, each with what is wrong, what follows and
+what to do. Begin with `message`, which reviews one message; `payload` looks into its bytes and
+`sound` listens to a whole stream.
+"""

@@ -1,1 +1,5 @@
-"""Face."""
+"""Pictures made by matplotlib after the fact: clips, examinations, the timeline of a call.
+
+Nothing here uses pyplot or runs in a callback. Begin with `timeline`, the story that `call`
+draws; `style` has the colours and sizes of all plots.
+"""

@@ -1,1 +1,6 @@
-"""Face."""
+"""What lives in the page while a call runs.
+
+Controls, telephone, scope, log and the settings form. Nothing here decides anything about a call;
+every press becomes a command to `live` or `simulator`. Begin with `controls`; `socket` is the
+WebSocket between page and kernel, and the scripts of the pages are in `notebook/static/`.
+"""
