@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.notebook
 
-SAMPLES = Path(__file__).resolve().parents[2] / "sample_audio"
+SAMPLES = Path(__file__).resolve().parents[3] / "sample_audio"
 
 START = """
 twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0.02))

@@ -132,7 +132,7 @@ def shown(tmp_path_factory):
     environment = {name: v for name, v in os.environ.items() if not proxies.fullmatch(name)}
     environment |= {"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": TOKEN}
     folder = tmp_path_factory.mktemp("shell")
-    environment |= {"IPYTHONDIR": str(folder), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment |= {"IPYTHONDIR": str(folder), "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         [sys.executable, "-c", SHELL, json.dumps(CASES)],
         capture_output=True, text=True, timeout=60, env=environment, cwd=folder,

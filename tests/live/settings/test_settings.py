@@ -178,7 +178,7 @@ def test_nothing_shows_or_pickles_its_secrets():
 
 
 def test_example_file_names_every_setting_with_a_comment_and_no_value():
-    lines = (Path(__file__).parents[2] / ".env.example").read_text().splitlines()
+    lines = (Path(__file__).parents[3] / ".env.example").read_text().splitlines()
     named = {line[:-1]: above for above, line in itertools.pairwise(lines) if "=" in line}
     assert set(named) == {setting.variable for setting in SETTINGS}
     assert all(comment.startswith("# ") for comment in named.values())
