@@ -23,7 +23,7 @@ from twistream_kit.errors import CallRefused
 from twistream_kit.live.dialling.number_route import route_number
 from twistream_kit.live.server.http import Webhooks
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.simulator.call.speech import error_tone
+from twistream_kit.simulator.call._speech import error_tone
 
 ALICE = "+15550100001"
 SILENCE = b"\xff"

@@ -64,8 +64,8 @@ async def test_on_an_older_trial_account_the_stream_works_after_a_key(trial):
 
 
 async def test_on_an_older_trial_account_nobody_hears_the_server_without_a_key(trial, monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_ANNOUNCEMENT", "Any key.")
-    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_KEY_SECONDS", 0.1)
+    monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_ANNOUNCEMENT", "Any key.")
+    monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_KEY_SECONDS", 0.1)
     twilio, phone, server, _ = await trial("announcement")
     assert await reported(server) == ["initiated", "ringing", "in-progress", "completed"]
     assert (server.streams, len(twilio.debugger)) == ((), 0)

@@ -1,6 +1,6 @@
 import pytest
 
-from twistream_kit.audio.source import recognise
+from twistream_kit.audio._source import recognise
 from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.errors import WavError
 

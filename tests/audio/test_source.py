@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from twistream_kit.audio.source import opened
+from twistream_kit.audio._source import opened
 from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.errors import WavError
 

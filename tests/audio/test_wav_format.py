@@ -3,8 +3,8 @@ import struct
 
 import pytest
 
-from twistream_kit.audio.source import opened
-from twistream_kit.audio.wav_format import MOST_CHUNKS, walk
+from twistream_kit.audio._source import opened
+from twistream_kit.audio._wav_format import MOST_CHUNKS, walk
 from twistream_kit.errors import WavError
 
 

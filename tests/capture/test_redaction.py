@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.captures import capture_of
+from twistream_kit.capture._redaction import Redaction
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry
-from twistream_kit.capture.redaction import Redaction
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ0123456789abcdef0123456789abcdef"

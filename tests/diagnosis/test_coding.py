@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.diagnosis.coding import SHORTEST, Recognised, recognise_coding
+from twistream_kit.diagnosis._coding import SHORTEST, Recognised, recognise_coding
 from twistream_kit.diagnosis.payload import look_inside
 
 CODINGS = ["A-law", "PCM8 unsigned", "PCM16 little-endian", "PCM16 big-endian"]

@@ -98,7 +98,7 @@ async def test_0_a_trial_account_is_told_which_verb_is_not_available(
     on_trial, monkeypatch, verb, xml
 ):
     monkeypatch.setattr(
-        "twistream_kit.simulator.call.speech.spoken", lambda text: b"\xff" * 20 * len(text)
+        "twistream_kit.simulator.call._speech.spoken", lambda text: b"\xff" * 20 * len(text)
     )
     told, logged = await on_trial("blocked", xml)
     assert told == [f"The {verb} verb is not available on trial accounts."]
@@ -306,7 +306,7 @@ async def test_1_5_relative_action_pushed_into_a_live_call_is_15004(
 
 
 async def test_1_5_a_trial_account_gets_ten_hops(on_trial, site, monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_LAST_HOP", "Bye.")
+    monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_LAST_HOP", "Bye.")
     url = f"{site.origin}/round"
     site.twiml("/round", f"<Redirect>{url}</Redirect>")
     assert await on_trial("blocked", f"<Redirect>{url}</Redirect>") == (["Bye."], [])
@@ -344,7 +344,7 @@ async def test_5_2_a_caller_hears_that_the_application_failed(twilio, codes, sit
 
 
 async def test_5_2_a_trial_call_that_reaches_its_limit_is_13805(on_trial, monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_CALL_SECONDS", 0.2)
+    monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_CALL_SECONDS", 0.2)
     assert await on_trial("blocked", PAUSE) == ([], [13805])
 
 
@@ -460,8 +460,8 @@ async def test_6_7_the_older_announcement_ends_by_asking_for_any_key(on_trial):
 
 
 async def test_6_7_without_a_key_the_call_ends_before_the_twiml(on_trial, monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_ANNOUNCEMENT", "Any key.")
-    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_KEY_SECONDS", 0.1)
+    monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_ANNOUNCEMENT", "Any key.")
+    monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_KEY_SECONDS", 0.1)
     assert await on_trial("announcement", "<Say>on</Say>") == (["Any key."], [])
 
 

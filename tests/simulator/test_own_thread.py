@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from twistream_kit.errors import TwistreamError
-from twistream_kit.simulator.own_thread import on_own_thread
+from twistream_kit.simulator._own_thread import on_own_thread
 
 
 class Guest:

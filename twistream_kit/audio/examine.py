@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twistream_kit.audio._source import Source
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.examination import Examination, Figures, findings_of
 from twistream_kit.audio.g711 import SILENCE, decode_ulaw
@@ -28,7 +29,6 @@ from twistream_kit.audio.measure import (
     speech_level,
 )
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler, mono
-from twistream_kit.audio.source import Source
 
 KEPT_SECONDS = 60
 """How much of the sound is kept for the players and the pictures."""

@@ -19,6 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from twistream_kit.audio._source import Opened, Source, not_a_wav, opened, read_at
+from twistream_kit.audio._wav_format import FORMS, HEAD_BYTES, ByteOrder, Format, is_wav
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_alaw, decode_ulaw, encode_ulaw
 from twistream_kit.audio.resample import (
@@ -29,8 +31,6 @@ from twistream_kit.audio.resample import (
     Resampler,
     mono,
 )
-from twistream_kit.audio.source import Opened, Source, not_a_wav, opened, read_at
-from twistream_kit.audio.wav_format import FORMS, HEAD_BYTES, ByteOrder, Format, is_wav
 from twistream_kit.audio.wav_report import report_on
 from twistream_kit.errors import WavError
 

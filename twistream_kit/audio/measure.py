@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twistream_kit.audio._source import Source, read_at, recognise
+from twistream_kit.audio._wav_format import is_wav
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.audio.load import (
     BLOCK,
@@ -34,8 +36,6 @@ from twistream_kit.audio.load import (
     open_sound,
 )
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
-from twistream_kit.audio.source import Source, read_at, recognise
-from twistream_kit.audio.wav_format import is_wav
 from twistream_kit.audio.wav_report import WavReport, report_on
 from twistream_kit.errors import WavError
 

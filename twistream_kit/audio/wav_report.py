@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SAMPLE_RATE
-from twistream_kit.audio.source import Opened, Source, opened, read_at
-from twistream_kit.audio.wav_format import (
+from twistream_kit.audio._source import Opened, Source, opened, read_at
+from twistream_kit.audio._wav_format import (
     EXPLAINED,
     EXTENSIBLE,
     LINEAR_BYTES,
@@ -27,6 +26,7 @@ from twistream_kit.audio.wav_format import (
     understood,
     walk,
 )
+from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SAMPLE_RATE
 from twistream_kit.errors import WavError
 
 if TYPE_CHECKING:

@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from twistream_kit.audio.clip import replacing
+from twistream_kit.capture._redaction import Redaction
 from twistream_kit.capture.entry import (
     FROM_TWILIO_MEDIA,
     TO_TWILIO_MEDIA,
@@ -46,7 +47,6 @@ from twistream_kit.capture.entry import (
     Kept,
     kept,
 )
-from twistream_kit.capture.redaction import Redaction
 from twistream_kit.errors import TwistreamError
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, is_ending

@@ -48,7 +48,7 @@ def simulated_twilio(request: pytest.FixtureRequest) -> Iterator[SimulatedTwilio
     It has a thread and a loop of its own, so ordinary tests may use it as well as async ones.
     What it logged is shown under a test that fails.  Options: ``@pytest.mark.twilio(…)``.
     """
-    from twistream_kit.simulator.own_thread import on_own_thread
+    from twistream_kit.simulator._own_thread import on_own_thread
     from twistream_kit.simulator.twilio import SimulatedTwilio
 
     # A test has no ear for ringing; who has says @pytest.mark.twilio(ring_seconds=…).

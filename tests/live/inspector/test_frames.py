@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame as TheirFrame
 from websockets.frames import Opcode as TheirOpcode
 
-from twistream_kit.live.inspector.frames import (
+from twistream_kit.live.inspector._frames import (
     Closing,
     Frame,
     FrameReader,

@@ -15,10 +15,10 @@ from support.far_end import TOKEN
 from support.sdk import refusal
 from support.waiting import soon
 from twistream_kit.errors import TunnelError
-from twistream_kit.live.preflight.account import clock_check
+from twistream_kit.live.preflight._account import clock_check
+from twistream_kit.live.preflight._timed_client import REQUEST_SECONDS, ClockReading, timed_client
 from twistream_kit.live.preflight.check import Check, Checks, failed, passed, settled, unknown
 from twistream_kit.live.preflight.preflight import preflight
-from twistream_kit.live.preflight.timed_client import REQUEST_SECONDS, ClockReading, timed_client
 from twistream_kit.live.server import probe as probe_module
 from twistream_kit.live.server.probe import knock
 

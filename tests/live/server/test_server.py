@@ -14,7 +14,7 @@ from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
 from twistream_kit.live.server.local_proxy import LocalProxy
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS
-from twistream_kit.live.tunnel.provider import StaticAddress
+from twistream_kit.live.tunnel._provider import StaticAddress
 from twistream_kit.live.tunnel.tunnel import Tunnel
 from twistream_kit.simulator.twilio import SimulatedTwilio
 

@@ -92,7 +92,7 @@ CASES = {
     f"proxied = mine{CALL}",
     "bad proxy": "mine.http_client.proxy = {'http': 'http://me:pr0xypass@:0:x'}\n"
     f"proxied = mine{CALL}",
-    "not latin": "from twistream_kit.live.settings.redacting_client import make_client\n"
+    "not latin": "from twistream_kit.live.settings._redacting_client import make_client\n"
     "from twistream_kit.live.settings.secret import Secret\n"
     "import os\nodd = Secret(os.environ['TWILIO_AUTH_TOKEN'] + chr(0x141))\n"
     f"make_client(mine.account_sid, odd){CALL}",

@@ -5,7 +5,7 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import WouldDeadlock
-from twistream_kit.live.stream.reader import HELD_SECONDS, Reader
+from twistream_kit.live.stream._reader import HELD_SECONDS, Reader
 
 
 @pytest.fixture

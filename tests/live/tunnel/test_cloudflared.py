@@ -13,7 +13,7 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import TunnelError
-from twistream_kit.live.tunnel.cloudflared import CloudflaredTunnel
+from twistream_kit.live.tunnel._cloudflared import CloudflaredTunnel
 from twistream_kit.live.tunnel.tunnel import open_tunnel
 
 STAND_IN = Path(__file__).with_name("stand_in_cloudflared.py")

@@ -15,9 +15,9 @@ from support.waiting import soon
 from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.settings import settings
-from twistream_kit.live.tunnel import ngrok as ngrok_module
+from twistream_kit.live.tunnel import _ngrok as ngrok_module
 from twistream_kit.live.tunnel import tunnel as tunnel_module
-from twistream_kit.live.tunnel.ngrok import NgrokTunnel, in_words, scrub
+from twistream_kit.live.tunnel._ngrok import NgrokTunnel, in_words, scrub
 from twistream_kit.live.tunnel.tunnel import open_tunnel
 
 NGROK_TOKEN = "2abCDefGHijKLmnOPqrSTuvWXyz_4tHisIsNoToken"
@@ -141,7 +141,7 @@ def test_interpreter_that_ends_right_after_a_failure_ends_well(nobody):
         import asyncio
         from twistream_kit.errors import TunnelError
         from twistream_kit.live.settings.secret import Secret
-        from twistream_kit.live.tunnel.ngrok import NgrokTunnel
+        from twistream_kit.live.tunnel._ngrok import NgrokTunnel
 
         async def main():
             try:

@@ -13,7 +13,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.live.tunnel.ssh import SshTunnel
+from twistream_kit.live.tunnel._ssh import SshTunnel
 from twistream_kit.live.tunnel.tunnel import open_tunnel
 from twistream_kit.protocol import signature
 from twistream_kit.simulator.twilio import SimulatedTwilio

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.captures import capture_of
-from twistream_kit.notebook.plots.timeline import read_timeline
+from twistream_kit.notebook.plots._timeline import read_timeline
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ" + "0" * 32

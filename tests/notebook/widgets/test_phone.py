@@ -14,8 +14,8 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.errors import WouldDeadlock
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
+from twistream_kit.notebook.widgets._socket import widget_socket
 from twistream_kit.notebook.widgets.phone import PhoneWidget
-from twistream_kit.notebook.widgets.socket import widget_socket
 from twistream_kit.protocol.from_twilio import Dtmf
 from twistream_kit.simulator.twilio import SimulatedTwilio
 

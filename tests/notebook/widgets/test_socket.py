@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from support.waiting import soon
-from twistream_kit.notebook.widgets.socket import (
+from twistream_kit.notebook.widgets._socket import (
     UNCONFIRMED_FRAMES,
     WAITING_FRAMES,
     WidgetPage,

@@ -239,7 +239,7 @@ async def test_broken_simulator_is_12400_and_the_call_fails(twilio, place, event
     async def breaks(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("twistream_kit.simulator.call.interpreter.obtain", breaks)
+    monkeypatch.setattr("twistream_kit.simulator.call._interpreter.obtain", breaks)
     reported = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     twilio.phone(ALICE)

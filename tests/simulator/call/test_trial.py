@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.simulator.call.speech import Speech, spoken
-from twistream_kit.simulator.call.trial import TrialPrompt, sanitised
+from twistream_kit.simulator.call._speech import Speech, spoken
+from twistream_kit.simulator.call._trial import TrialPrompt, sanitised
 from twistream_kit.simulator.call.twiml import Hangup, Pause, Play, Redirect, Say, read_twiml
 from twistream_kit.simulator.model.assumptions import (
     TRIAL_ANNOUNCEMENT,
@@ -42,7 +42,7 @@ async def twilio(request):
 @pytest.fixture
 def briefly(monkeypatch):
     """Make what is said, and the wait for a key, as short as a test should be."""
-    trial = "twistream_kit.simulator.call.trial"
+    trial = "twistream_kit.simulator.call._trial"
     monkeypatch.setattr(f"{trial}.TRIAL_ANNOUNCEMENT", SHORT)
     monkeypatch.setattr(f"{trial}.TRIAL_KEY_SECONDS", 0.1)
     monkeypatch.setattr(f"{trial}.TRIAL_REFUSAL", NO)
@@ -107,7 +107,7 @@ async def test_twiml_is_asked_for_when_a_key_was_pressed_and_not_before(
 async def test_a_key_in_the_silence_after_the_announcement_counts_too(
     twilio, place, eventually, monkeypatch
 ):
-    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_ANNOUNCEMENT", SHORT)
+    monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_ANNOUNCEMENT", SHORT)
     phone = twilio.phone(ALICE)
     await place("<Say>on</Say>")
     await eventually(lambda: phone.heard.seconds > len(spoken(SHORT)) / 8000 + 0.1)
@@ -324,7 +324,7 @@ async def test_slow_twiml_is_11200_and_a_slow_sound_is_not(
 ):
     from aiohttp import web
 
-    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_FETCH_SECONDS", 0.2)
+    monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_FETCH_SECONDS", 0.2)
     sound = Clip.tone(440, 0.1).save(tmp_path / "a.wav").read_bytes()
 
     async def slow(_request):
@@ -363,7 +363,7 @@ async def test_a_circle_of_redirects_is_ended_in_words(twilio, place, site, even
 async def test_a_call_is_ended_when_the_trial_has_had_its_time(
     twilio, place, eventually, monkeypatch
 ):
-    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_CALL_SECONDS", 0.3)
+    monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_CALL_SECONDS", 0.3)
     phone = twilio.phone(ALICE)
     await place("<Pause length='30'/>", time_limit=20)
     await phone.until("in-call")
@@ -377,7 +377,7 @@ async def test_a_call_is_ended_when_the_trial_has_had_its_time(
 
 @either
 async def test_a_shorter_time_limit_of_the_call_stands(twilio, place, eventually, monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_CALL_SECONDS", 1.5)
+    monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_CALL_SECONDS", 1.5)
     phone = twilio.phone(ALICE)
     await place("<Pause length='30'/>", time_limit=1)
     await phone.until("in-call")
@@ -390,7 +390,7 @@ async def test_a_shorter_time_limit_of_the_call_stands(twilio, place, eventually
 async def test_an_upgraded_account_has_none_of_these_limits(
     twilio, place, media, eventually, monkeypatch
 ):
-    monkeypatch.setattr("twistream_kit.simulator.call.trial.TRIAL_CALL_SECONDS", 0.05)
+    monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_CALL_SECONDS", 0.05)
     phone = twilio.phone(ALICE)
     await place(media.connect())
     await eventually(lambda: len(media.of("media")) > 20)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.simulator.call.speech import Speech, error_tone, spoken
+from twistream_kit.simulator.call._speech import Speech, error_tone, spoken
 
 ALICE = "+15550100001"
 

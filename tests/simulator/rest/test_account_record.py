@@ -3,8 +3,8 @@ import threading
 import pytest
 
 from twistream_kit.simulator.model.numbers import ACCOUNT_NUMBERS, Sids
+from twistream_kit.simulator.rest._errors import Refusal
 from twistream_kit.simulator.rest.account import AccountRecord, SimulatedAccount
-from twistream_kit.simulator.rest.errors import Refusal
 
 ALICE = "+15550100001"
 OWN, OTHER = ACCOUNT_NUMBERS

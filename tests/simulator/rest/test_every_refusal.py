@@ -13,8 +13,8 @@ from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.rest import Client
 
 from twistream_kit.protocol.code_tables import CALL_CODES
+from twistream_kit.simulator.rest._errors import REFUSALS, Refusal
 from twistream_kit.simulator.rest.account import SimulatedAccount
-from twistream_kit.simulator.rest.errors import REFUSALS, Refusal
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE = "+15550100001"

@@ -18,14 +18,14 @@ from typing import Self
 
 from twistream_kit.errors import ServerStopped, TunnelError
 from twistream_kit.live.calls.status import Listener
-from twistream_kit.live.inspector.connection import (
+from twistream_kit.live.inspector._connection import (
     ProxyAdmission,
     ProxyConnection,
     ProxyContext,
     Upstream,
 )
-from twistream_kit.live.inspector.http import READ_AHEAD_BYTES
-from twistream_kit.live.inspector.relay import End
+from twistream_kit.live.inspector._http import READ_AHEAD_BYTES
+from twistream_kit.live.inspector._relay import End
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.server.addresses import ServerAddresses, check_token, port_error
 from twistream_kit.live.server.server import HasCallSid

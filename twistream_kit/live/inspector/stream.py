@@ -18,7 +18,7 @@ from twistream_kit.capture.entry import Sender
 from twistream_kit.diagnosis.message import review
 from twistream_kit.diagnosis.sound import SoundReview
 from twistream_kit.errors import Objection, Objections, RemoteProtocolError, by_importance
-from twistream_kit.live.inspector.frames import ABNORMAL, Closing, FrameViolation, Passed
+from twistream_kit.live.inspector._frames import ABNORMAL, Closing, FrameViolation, Passed
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE

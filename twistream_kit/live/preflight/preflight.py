@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twistream_kit.live.preflight.account import (
+from twistream_kit.live.preflight._account import (
     CALLED,
     CALLER,
     CLOCK,
@@ -20,7 +20,7 @@ from twistream_kit.live.preflight.account import (
     clock_check,
     look_at_account,
 )
-from twistream_kit.live.preflight.address import (
+from twistream_kit.live.preflight._address import (
     ADDRESS,
     SIGNATURES,
     SOCKET,
@@ -79,7 +79,7 @@ def _all_checks(
     server: StreamServer | None,
     parameters: Mapping[str, str] | None,
 ) -> Checks:
-    from twistream_kit.live.preflight.timed_client import timed_client
+    from twistream_kit.live.preflight._timed_client import timed_client
 
     timed, http_client = timed_client(client)
     account, checks = _account(timed)

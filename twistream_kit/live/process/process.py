@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO
 
-from twistream_kit.live.process import guard
+from twistream_kit.live.process import _guard as guard
 from twistream_kit.pending import Pending, fulfil, on_worker
 
 KEPT_LINES = 50

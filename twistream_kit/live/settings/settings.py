@@ -284,7 +284,7 @@ class Settings:
         Raises:
             SettingsError: If there is no account, or nothing to prove that it is yours.
         """
-        from twistream_kit.live.settings.redacting_client import make_client
+        from twistream_kit.live.settings._redacting_client import make_client
 
         has_key = any(self.get(name) for name in _KEY_PAIR)
         if self.get("account_sid") is None and self.get("auth_token") is None and not has_key:

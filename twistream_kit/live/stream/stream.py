@@ -25,7 +25,7 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.resample import Resampler
 from twistream_kit.capture.capture import Capture
 from twistream_kit.errors import LocalProtocolError, ServerStopped
-from twistream_kit.live.stream.reader import Reader
+from twistream_kit.live.stream._reader import Reader
 from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome

@@ -21,12 +21,12 @@ from twistream_kit.live.server.probe import prove
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.settings import Settings
 from twistream_kit.live.settings.settings import settings as read_settings
-from twistream_kit.live.tunnel import cloudflared as cloudflared_module
-from twistream_kit.live.tunnel import ngrok as ngrok_module
-from twistream_kit.live.tunnel.cloudflared import CloudflaredTunnel
-from twistream_kit.live.tunnel.ngrok import NgrokTunnel
-from twistream_kit.live.tunnel.provider import Provider, StaticAddress
-from twistream_kit.live.tunnel.ssh import SshTunnel
+from twistream_kit.live.tunnel import _cloudflared as cloudflared_module
+from twistream_kit.live.tunnel import _ngrok as ngrok_module
+from twistream_kit.live.tunnel._cloudflared import CloudflaredTunnel
+from twistream_kit.live.tunnel._ngrok import NgrokTunnel
+from twistream_kit.live.tunnel._provider import Provider, StaticAddress
+from twistream_kit.live.tunnel._ssh import SshTunnel
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
 from twistream_kit.protocol.signature import without_user
 from twistream_kit.protocol.twiml import is_loopback

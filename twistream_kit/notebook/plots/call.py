@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from twistream_kit.capture.capture import Capture
+from twistream_kit.notebook.plots._timeline import MarkEnd, Timeline, read_timeline
 from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
@@ -29,7 +30,6 @@ from twistream_kit.notebook.plots.style import (
     dress,
     expect,
 )
-from twistream_kit.notebook.plots.timeline import MarkEnd, Timeline, read_timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

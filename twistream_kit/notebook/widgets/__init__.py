@@ -1,6 +1,6 @@
 """What lives in the page while a call runs.
 
 Controls, telephone, scope, log and the settings form. Nothing here decides anything about a call;
-every press becomes a command to `live` or `simulator`. Begin with `controls`; `socket` is the
+every press becomes a command to `live` or `simulator`. Begin with `controls`; `_socket` is the
 WebSocket between page and kernel, and the scripts of the pages are in `notebook/static/`.
 """

@@ -34,7 +34,7 @@ from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.plots.style import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
-from twistream_kit.notebook.widgets.socket import NUMBER, Channel, WidgetPage, widget_socket
+from twistream_kit.notebook.widgets._socket import NUMBER, Channel, WidgetPage, widget_socket
 from twistream_kit.pending import on_worker
 from twistream_kit.simulator.call.call import SimulatedCall
 from twistream_kit.simulator.call.endpoint import EndpointState

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, overload
 
+from twistream_kit.simulator.call._interpreter import TwimlInterpreter
+from twistream_kit.simulator.call._speech import Speech
+from twistream_kit.simulator.call._trial import TrialPrompt, time_limit, web_client
 from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
 from twistream_kit.simulator.call.endpoint import Endpoint
 from twistream_kit.simulator.call.handset import Handset
-from twistream_kit.simulator.call.interpreter import TwimlInterpreter
-from twistream_kit.simulator.call.speech import Speech
 from twistream_kit.simulator.call.streams import CallStreams
-from twistream_kit.simulator.call.trial import TrialPrompt, time_limit, web_client
 from twistream_kit.simulator.call.web import Callbacks, rfc2822, terminal_params, voice_params
 
 

@@ -38,8 +38,8 @@ from twistream_kit.simulator.model.numbers import (
     new_auth_token,
     require_e164,
 )
-from twistream_kit.simulator.rest.errors import REFUSALS, Refusal
-from twistream_kit.simulator.rest.resources import account_uri
+from twistream_kit.simulator.rest._errors import REFUSALS, Refusal
+from twistream_kit.simulator.rest._resources import account_uri
 
 AccountType = Literal["Full", "Trial"]
 """What the account resource shows as `type` (the SDK's `AccountInstance.Type`)."""

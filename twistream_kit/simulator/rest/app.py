@@ -30,18 +30,18 @@ from twistream_kit.simulator.model.numbers import (
     country_of,
     in_national_form,
 )
-from twistream_kit.simulator.rest.account import AccountRecord, Login, may_ask
-from twistream_kit.simulator.rest.call_request import checked_url, method_of
-from twistream_kit.simulator.rest.calls import CallResources
-from twistream_kit.simulator.rest.errors import Refusal, not_found
-from twistream_kit.simulator.rest.form import RequestForm, answer, login_of
-from twistream_kit.simulator.rest.resources import (
+from twistream_kit.simulator.rest._calls import CallResources
+from twistream_kit.simulator.rest._errors import Refusal, not_found
+from twistream_kit.simulator.rest._form import RequestForm, answer, login_of
+from twistream_kit.simulator.rest._resources import (
     account_json,
     account_uri,
     caller_id_json,
     number_json,
     page_json,
 )
+from twistream_kit.simulator.rest.account import AccountRecord, Login, may_ask
+from twistream_kit.simulator.rest.call_request import checked_url, method_of
 
 
 class AccountResources:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from twistream_kit.simulator.call.context import PROGRESS_EVENTS, Callback, CallPlan, Source
 from twistream_kit.simulator.call.twiml import Next
 from twistream_kit.simulator.model.numbers import AccountNumber, is_e164
-from twistream_kit.simulator.rest.errors import Refusal
+from twistream_kit.simulator.rest._errors import Refusal
 
 INLINE_TWIML_CHARACTERS = 4000
 """TwiML in the `Twiml` parameter may not be longer (§1.5)."""

@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import AnyStr
 from xml.etree import ElementTree as ET
 
+from twistream_kit.simulator.call._speech import Speech
 from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
-from twistream_kit.simulator.call.speech import Speech
 from twistream_kit.simulator.call.twiml import TwimlFault, parse_twiml
 from twistream_kit.simulator.call.web import TWIML_BYTES, TWIML_TYPES, FetchedPage, WebClient
 from twistream_kit.simulator.model.assumptions import (

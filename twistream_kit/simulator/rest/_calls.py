@@ -12,11 +12,11 @@ from twistream_kit.simulator.call.call import Calls, SimulatedCall
 from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.twiml import StreamNoun
 from twistream_kit.simulator.rest import account as account_module
+from twistream_kit.simulator.rest._errors import Refusal, not_found
+from twistream_kit.simulator.rest._form import RequestForm, answer, login_of
+from twistream_kit.simulator.rest._resources import call_json, page_json, stream_json
 from twistream_kit.simulator.rest.account import AccountRecord
 from twistream_kit.simulator.rest.call_request import change_of, checked_url, method_of, plan_of
-from twistream_kit.simulator.rest.errors import Refusal, not_found
-from twistream_kit.simulator.rest.form import RequestForm, answer, login_of
-from twistream_kit.simulator.rest.resources import call_json, page_json, stream_json
 
 
 class CallResources:

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.live.inspector.http import (
+from twistream_kit.live.inspector._http import (
     READ_AHEAD_BYTES,
     BadHead,
     RequestHead,
@@ -29,7 +29,7 @@ from twistream_kit.live.inspector.http import (
     read_head,
     read_response_head,
 )
-from twistream_kit.live.inspector.relay import (
+from twistream_kit.live.inspector._relay import (
     FAREWELL_SECONDS,
     PIECE_BYTES,
     End,

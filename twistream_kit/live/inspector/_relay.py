@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from twistream_kit.capture.entry import Sender
-from twistream_kit.live.inspector.frames import MessageReader
+from twistream_kit.live.inspector._frames import MessageReader
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.pending import end_tasks
 

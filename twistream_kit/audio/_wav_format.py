@@ -14,7 +14,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from twistream_kit.audio.source import Opened, not_a_wav, read_at
+from twistream_kit.audio._source import Opened, not_a_wav, read_at
 from twistream_kit.errors import WavError
 
 ByteOrder = Literal["little", "big"]

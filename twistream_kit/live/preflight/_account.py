@@ -18,7 +18,7 @@ from twistream_kit.protocol.codes import explain
 if TYPE_CHECKING:
     from twilio.rest import Client
 
-    from twistream_kit.live.preflight.timed_client import ClockReading
+    from twistream_kit.live.preflight._timed_client import ClockReading
 
 CREDENTIALS, STANDING, CLOCK = "credentials", "account", "clock"
 

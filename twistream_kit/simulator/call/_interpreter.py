@@ -10,10 +10,10 @@ from typing import Protocol
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import WavError
+from twistream_kit.simulator.call._speech import Speech, error_tone
+from twistream_kit.simulator.call._trial import intercepted
 from twistream_kit.simulator.call.context import CallContext, Source
-from twistream_kit.simulator.call.speech import Speech, error_tone
 from twistream_kit.simulator.call.streams import CallStreams
-from twistream_kit.simulator.call.trial import intercepted
 from twistream_kit.simulator.call.twiml import (
     ConnectStream,
     Hangup,

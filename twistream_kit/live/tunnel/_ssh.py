@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.process.process import ChildProcess
-from twistream_kit.live.tunnel.provider import check_url
+from twistream_kit.live.tunnel._provider import check_url
 
 OPEN_SECONDS = 15.0
 """How long logging in and forwarding may take."""
