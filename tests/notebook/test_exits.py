@@ -442,9 +442,9 @@ def test_when_a_loop_is_broken_for_good_everything_that_waits_is_told_so():
         kit.simulate_call(again.url, seconds=5)
         said["again"] = coming.result(10).play(b"\\xff" * 160).result(10).ending
         kit.stop()
-        from twistream_kit.notebook.runtime.activity_log import event_log
-        said["log"] = [line.text for line in event_log().lines if "has ended (" in line.text]
-        said["late"] = [line.text for line in event_log().lines if "did not stop" in line.text]
+        from twistream_kit.notebook.runtime.activity_log import activity_log
+        said["log"] = [line.text for line in activity_log().lines if "has ended (" in line.text]
+        said["late"] = [line.text for line in activity_log().lines if "did not stop" in line.text]
         print(json.dumps(said))
     """
     done = subprocess.run(

@@ -197,7 +197,7 @@ def test_call_that_is_over_is_not_asked_for_again():
         from twistream_kit.live.calls import exit_hooks as exit_hooks_module
 
         call.hang_up().result(10)
-        print(len(leftovers._leftovers))
+        print(len(exit_hooks_module._leftovers))
     """)
     written, errors, _ = run(IN_ONE_PROCESS, ending=ending)
     assert written == "0\ncompleted stop\n", errors

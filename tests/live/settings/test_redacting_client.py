@@ -16,14 +16,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from twistream_kit.live.settings.secret import (
+from twistream_kit.live.settings._redacting_client import (
     TIMEOUT_SECONDS,
-    QuietText,
     RedactingHttpClient,
-    Secret,
     _without_secrets,
     make_client,
 )
+from twistream_kit.live.settings.secret import QuietText, Secret
 
 SID, TOKEN = "AC" + "1" * 32, "5ec2e7" + "0123456789abcdef0123456789"
 PAIR = b64encode(f"{SID}:{TOKEN}".encode()).decode()

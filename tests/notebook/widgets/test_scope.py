@@ -118,8 +118,8 @@ def test_it_is_updated_ten_times_a_second_at_most_and_in_small_pieces(make_call,
 
 def test_its_colours_are_those_of_the_plots(make_call, scope_of):
     scope = scope_of(make_call().stream)
-    assert scope.style["caller"] == style.CALLER_COLOUR
-    assert scope.style["yours"] == style.YOUR_COLOUR
+    assert scope.colours["caller"] == style.CALLER_COLOUR
+    assert scope.colours["yours"] == style.YOUR_COLOUR
     assert "#" not in LiveScope._css._contents  # one place for all colours
     assert "export default" in LiveScope._esm._contents
 

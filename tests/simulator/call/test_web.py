@@ -34,7 +34,7 @@ async def fault_of(awaitable):
 async def test_post_carries_the_form_and_its_signature(client, site):
     url = site.serve("/voice?foo=1&bar=2")
     site.serve("/voice", "<Response/>")
-    page = await client.web_module(url, params={"To": "+1555", "From": "+1444", "Empty": ""})
+    page = await client.fetch(url, params={"To": "+1555", "From": "+1444", "Empty": ""})
     assert (page.status, page.content_type, page.content) == (200, "text/xml", b"<Response/>")
     (request,) = site.requests
     assert request.params == {"To": "+1555", "From": "+1444", "Empty": ""}
@@ -45,7 +45,7 @@ async def test_post_carries_the_form_and_its_signature(client, site):
 
 async def test_get_carries_the_params_in_the_query_and_signs_the_url_as_requested(client, site):
     url = site.serve("/voice")
-    await client.web_module(url + "?a=b%20c", "GET", {"To": "+1 5/5"})
+    await client.fetch(url + "?a=b%20c", "GET", {"To": "+1 5/5"})
     (request,) = site.requests
     assert request.params == {"a": "b c", "To": "+1 5/5"}
     assert request.headers["X-Twilio-Signature"] == signature(request.url)
@@ -53,7 +53,7 @@ async def test_get_carries_the_params_in_the_query_and_signs_the_url_as_requeste
 
 async def test_user_and_password_are_sent_and_not_signed(client, site):
     url = site.serve("/voice")
-    await client.web_module(url.replace("://", "://alice:secret@"))
+    await client.fetch(url.replace("://", "://alice:secret@"))
     (request,) = site.requests
     assert request.headers["Authorization"] == "Basic YWxpY2U6c2VjcmV0"
     assert request.headers["X-Twilio-Signature"] == signature(url)
@@ -63,37 +63,37 @@ async def test_ten_redirects_are_followed_and_eleven_are_11215(client, site):
     for number in range(12):
         site.serve(f"/{number}", status=302, Location=f"/{number + 1}")
     site.serve("/10", "<Response/>")
-    assert (await client.web_module(f"{site.origin}/0")).url == f"{site.origin}/10"
+    assert (await client.fetch(f"{site.origin}/0")).url == f"{site.origin}/10"
     assert [request.method for request in site.requests] == ["POST"] + ["GET"] * 10
     assert site.requests[3].headers["X-Twilio-Signature"] == signature(site.requests[3].url)
     site.serve("/10", status=302, Location="/11")
-    assert await fault_of(client.web_module(f"{site.origin}/0")) == 11215
+    assert await fault_of(client.fetch(f"{site.origin}/0")) == 11215
 
 
 async def test_redirect_that_keeps_the_method_keeps_the_form(client, site):
     site.serve("/a", status=307, Location="/b")
     site.serve("/b")
-    await client.web_module(f"{site.origin}/a", params={"x": "1"})
+    await client.fetch(f"{site.origin}/a", params={"x": "1"})
     assert (site.requests[1].method, site.requests[1].params) == ("POST", {"x": "1"})
 
 
 async def test_cookies_are_kept_for_one_client(client, site):
     url = site.serve("/voice", **{"Set-Cookie": "a=b"})
-    await client.web_module(url)
-    await client.web_module(url)
+    await client.fetch(url)
+    await client.fetch(url)
     assert "Cookie" not in site.requests[0].headers
     assert site.requests[1].headers["Cookie"] == "a=b"
 
 
 async def test_body_of_64_kb_is_taken_and_one_byte_more_is_11750(client, site):
     url = site.serve("/voice", b"x" * 65536)
-    assert len((await client.web_module(url)).content) == 65536
+    assert len((await client.fetch(url)).content) == 65536
     site.serve("/voice", b"x" * 65537)
-    assert await fault_of(client.web_module(url)) == 11750
+    assert await fault_of(client.fetch(url)) == 11750
 
 
 async def test_error_page_is_11200_for_whoever_needs_its_content(client, site):
-    page = await client.web_module(site.serve("/voice", status=503))
+    page = await client.fetch(site.serve("/voice", status=503))
     assert page.status == 503
     with pytest.raises(TwimlFault, match="HTTP status 503"):
         page.in_full()
@@ -111,7 +111,7 @@ async def test_error_page_is_11200_for_whoever_needs_its_content(client, site):
     ],
 )
 async def test_url_that_leads_nowhere_has_its_code(client, url, code):
-    assert await fault_of(client.web_module(url)) == code
+    assert await fault_of(client.fetch(url)) == code
 
 
 async def test_refused_connection_is_11202(client, site):
@@ -119,11 +119,11 @@ async def test_refused_connection_is_11202(client, site):
     port = server.sockets[0].getsockname()[1]
     server.close()
     await server.wait_closed()
-    assert await fault_of(client.web_module(f"http://127.0.0.1:{port}/")) == 11202
+    assert await fault_of(client.fetch(f"http://127.0.0.1:{port}/")) == 11202
 
 
 async def test_https_to_a_plain_port_is_11220(client, site):
-    assert await fault_of(client.web_module(site.origin.replace("http", "https"))) == 11220
+    assert await fault_of(client.fetch(site.origin.replace("http", "https"))) == 11220
 
 
 async def test_garbage_in_place_of_http_is_11206(client):
@@ -133,7 +133,7 @@ async def test_garbage_in_place_of_http_is_11206(client):
 
     async with await asyncio.start_server(babble, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        assert await fault_of(client.web_module(f"http://127.0.0.1:{port}/")) == 11206
+        assert await fault_of(client.fetch(f"http://127.0.0.1:{port}/")) == 11206
 
 
 async def test_silence_is_11200_after_the_limit(monkeypatch, client, site):
@@ -144,7 +144,7 @@ async def test_silence_is_11200_after_the_limit(monkeypatch, client, site):
         return web.Response()
 
     site.answers["/voice"] = never
-    assert await fault_of(client.web_module(f"{site.origin}/voice")) == 11200
+    assert await fault_of(client.fetch(f"{site.origin}/voice")) == 11200
 
 
 def test_proxy_of_the_environment_is_not_used(monkeypatch):

@@ -366,7 +366,7 @@ class LiveScope(anywidget.AnyWidget):
     picture = traitlets.Dict().tag(sync=True)
     state = traitlets.Unicode().tag(sync=True)
     story = traitlets.Unicode().tag(sync=True)
-    style_module = traitlets.Dict(_COLOURS).tag(sync=True)
+    colours = traitlets.Dict(_COLOURS).tag(sync=True)
 
     def __init__(self, stream: MediaStream) -> None:
         if not isinstance(stream, MediaStream):

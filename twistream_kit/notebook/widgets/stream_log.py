@@ -262,7 +262,7 @@ class StreamLog(anywidget.AnyWidget):
     media: traitlets.List[Any] = traitlets.List().tag(sync=True)
     state = traitlets.Unicode().tag(sync=True)
     saved = traitlets.Unicode().tag(sync=True)
-    style = traitlets.Dict({"twilio": style.CALLER_COLOUR, "server": style.YOUR_COLOUR}).tag(
+    colours = traitlets.Dict({"twilio": style.CALLER_COLOUR, "server": style.YOUR_COLOUR}).tag(
         sync=True
     )
 

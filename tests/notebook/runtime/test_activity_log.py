@@ -86,8 +86,8 @@ def test_a_failing_handler_in_a_started_server_prints_nothing():
             raise ValueError("it broke")
         server = kit.start(kit.StreamServer(handler))
         kit.simulate_call(server.url, seconds=0.3).result(10)
-        from twistream_kit.notebook.runtime.activity_log import event_log
-        print([line.level for line in event_log().lines if "it broke" in line.text])
+        from twistream_kit.notebook.runtime.activity_log import activity_log
+        print([line.level for line in activity_log().lines if "it broke" in line.text])
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
