@@ -11,6 +11,7 @@ import pytest_asyncio
 from support.chromium import FLAGS, NAMES, find_chromium
 from support.lab import Lab
 from support.notebook_page import NotebookPage
+from support.waiting import LIMIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,8 +58,9 @@ async def lab(chromium, tmp_path_factory):
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(chromium):
     """The Chromium, without a window."""
-    from playwright.async_api import async_playwright
+    from playwright.async_api import async_playwright, expect
 
+    expect.set_options(timeout=LIMIT_SECONDS * 1000)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
@@ -72,7 +74,7 @@ async def open_notebook(lab, browser, pictures):
     With `script`, the page runs it before anything of its own.
     """
     context = await browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(LIMIT_SECONDS * 1000)
     opened = []
 
     async def open_one(path: str, script: str = ""):

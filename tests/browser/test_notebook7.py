@@ -11,6 +11,7 @@ from playwright.async_api import expect
 
 from support.lab import Lab
 from support.notebook_page import NotebookPage
+from support.waiting import LIMIT_SECONDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -40,7 +41,7 @@ async def notebook(browser, tmp_path, pictures):
     try:
         await app.ready()
         page = await browser.new_page(viewport={"width": 1200, "height": 900})
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(LIMIT_SECONDS * 1000)
         notebook = NotebookPage(page, app.address, pictures)
         await notebook.open(path)
         # Notebook 7.6 complains of a plugin of its own while it loads, in every notebook.

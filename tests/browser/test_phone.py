@@ -15,6 +15,7 @@ from support.chromium import FLAGS
 from support.handset import LOUDSPEAKER, frequency
 from support.lab import HOLD
 from support.notebook_page import NotebookPage
+from support.waiting import LIMIT_SECONDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -93,7 +94,7 @@ async def phone_browser(chromium, microphone):
 async def open_phone(lab, phone_browser, pictures):
     """Open a notebook with a telephone."""
     context = await phone_browser.new_context(viewport={"width": 1000, "height": 900})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(LIMIT_SECONDS * 1000)
     opened = []
 
     async def open_one(name):

@@ -12,12 +12,12 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from support.handset import LOUDSPEAKER, Handset
+from support.lab import HOLD
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 CONTROLS = "StreamControls("
 PHONE = "kit.PhoneWidget("
-BUSY = "time.sleep(30)"
 TONE_HZ, TONE_SECONDS = 440, 2.0
 WAITS = "on this kernel, buttons wait until it ends"
 
@@ -35,7 +35,8 @@ threading.Thread(target=play_on, daemon=True).start()
 class Call:
     """The tutorial in the middle of its call: a telephone above, the controls below."""
 
-    def __init__(self, notebook, controls):
+    def __init__(self, lab, notebook, controls):
+        self.lab = lab
         self.notebook, self.controls = notebook, controls
         self.handset = Handset(notebook)
 
@@ -50,13 +51,14 @@ class Call:
 
     async def sleeps(self):
         """Let a cell sleep from now on."""
-        await self.notebook.run_without_waiting(BUSY)
+        await self.notebook.run_without_waiting(HOLD)
         await self.controls.scroll_into_view_if_needed()
 
     async def wakes(self):
-        """Interrupt the cell, which must still be asleep."""
-        assert await self.notebook.is_running(BUSY)
-        await self.notebook.interrupt()
+        """Let the cell end, which must still be asleep."""
+        assert await self.notebook.is_running(HOLD)
+        self.lab.open_the_gate()
+        await self.notebook.wait_until_idle()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=["newest", "7.3.0", "6.29.5"])
@@ -71,7 +73,7 @@ async def tutorial(lab, open_notebook, kernel):
         "tutorial.ipynb",
         f"call-{kernel}.ipynb",
         up_to=CONTROLS,
-        then=f"import time\n\n{BUSY}",
+        then=HOLD,
         without="" if kernel == "newest" else "kit.plot_",
     )
     lab.use_kernel(path, kernel)
@@ -80,7 +82,7 @@ async def tutorial(lab, open_notebook, kernel):
     version = await notebook.ask("import ipykernel; print(ipykernel.__version__)")
     assert kernel in ("newest", version)
     await notebook.cell(PHONE)
-    call = Call(notebook, await notebook.cell(CONTROLS))
+    call = Call(lab, notebook, await notebook.cell(CONTROLS))
     await call.controls.locator("select").select_option(index=2)  # a tone has no pauses
     await call.handset.button("Sound").click()
     await expect(call.handset.footer).to_contain_text("Direct connection")

@@ -37,7 +37,7 @@ HOLD = """\
 import pathlib
 import time
 
-limit = time.monotonic() + 30
+limit = time.monotonic() + 60
 while not pathlib.Path("gate").exists() and time.monotonic() < limit:
     time.sleep(0.02)
 pathlib.Path("gate").unlink(missing_ok=True)"""
