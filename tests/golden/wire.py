@@ -64,7 +64,7 @@ NOT_FROM_TWILIO = [
     '{"event":"stop","streamSid":"MZ1","stop":{"callSid":5}}',
     '{"event":"connected"}',
     '{"event":"connected","protocol":"Call","version":"2.0.0","extra":true}',
-    "[" * 5000,
+    "[" * 200_000,
 ]
 NOT_TO_TWILIO = [
     "",
@@ -84,7 +84,7 @@ NOT_TO_TWILIO = [
     '{"event":"media","streamSid":"MZ1","media":{"payload":"A"}}',
     '{"event":"media","streamSid":"MZ1","media":{"payload":"AA A="}}',
     '{"event":"media","streamSid":"MZ1","media":{"payload":"UklGRgAAAABXQVZF"}}',
-    "[" * 5000,
+    "[" * 200_000,
 ]
 
 
