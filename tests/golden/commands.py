@@ -302,8 +302,8 @@ def _calm_story(text: str) -> str:
 
 
 def _place_of(line: str) -> tuple[int, int]:
-    """Put what passed in one direction together: only within one the order is certain."""
-    if not re.match(r"\[\d+\] +\d", line):
+    """Put what passed in one direction together, and what was wrong: that order is certain."""
+    if not re.match(r"\[\d+\] +\d+\.\d\d s ", line):
         return (0, 0) if line.startswith(("Connect", "Everything")) else (2, 0)
-    kinds = ("to Twilio", " key ", "from Twilio")
+    kinds = ("playload", "to Twilio", " key ", "from Twilio")
     return 1, next((number for number, kind in enumerate(kinds) if kind in line), len(kinds))
