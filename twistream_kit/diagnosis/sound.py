@@ -52,7 +52,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis._coding import recognise_coding, suspect_rate_in_steps
 from twistream_kit.diagnosis.payload import (
     SHORTEST_BYTES,
-    container,
+    find_container,
     full_scale_share,
     is_cut,
     look_inside,
@@ -372,7 +372,7 @@ class RepeatedHeaders:
                 at = begin - len(tail) + place - _NAME_AT
                 found = self._header("WAV", at, begin) or found
             place = joined.find(b"WAVE", place + 1)
-        name = container(payload) if is_file else None
+        name = find_container(payload) if is_file else None
         if name and name != "WAV":
             self._is_compressed = True
             found = self._header(name, begin, begin) or found
