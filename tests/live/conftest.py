@@ -112,7 +112,7 @@ def said(caplog):
 @pytest.fixture
 def nothing_left_for_the_exit(monkeypatch):
     """Forget what is to be undone at the exit, before and after the test."""
-    monkeypatch.setattr(exit_hooks, "_leftovers", {})
+    monkeypatch.setattr(exit_hooks, "_hooks", {})
 
 
 @pytest.fixture
