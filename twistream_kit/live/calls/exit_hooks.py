@@ -1,4 +1,4 @@
-"""What must not be left behind when the interpreter exits.
+"""Exit hooks: what is undone when the interpreter exits.
 
 A call that nobody hung up goes on and costs money; a number whose calls were led to this process
 leads nowhere.  Each is noted here while that is so, and undone at exit: on the main thread and one

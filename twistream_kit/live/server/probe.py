@@ -55,7 +55,7 @@ async def prove(url: str, nonce: str, *, settles_within: float = 0.0) -> None:
     """Ask ``/health`` through `url` until it brings `nonce` back.
 
     "Not there yet" (no name, no connection, HTTP 502, 503, 504, 530) is asked again; an answer
-    from somebody else is final.  Cancelling is safe.
+    of another process is final.  Cancelling is safe.
 
     Args:
         url: The public address, without a slash at the end.

@@ -325,7 +325,7 @@ class StreamServer(ServerAddresses):
         )
         self._sessions.add(session)
         try:
-            stream = await session.opening()
+            stream = await session.await_start()
             if stream is None:
                 return
             for event in self._status.of(stream.call_sid):
