@@ -103,60 +103,68 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "twistream_kit.audio.clip": "Clip",
-    "twistream_kit.audio.convert": "ConvertedFile convert_file convert_files",
-    "twistream_kit.audio.examination": "Examination",
-    "twistream_kit.audio.examine": "examine",
-    "twistream_kit.audio.g711": "decode_ulaw encode_ulaw",
+    # Sound: what a file holds, and what a call makes of it.
+    "twistream_kit.audio.wav_report": "inspect_wav WavReport",
     "twistream_kit.audio.load": "load_clip",
+    "twistream_kit.audio.clip": "Clip",
+    "twistream_kit.audio.convert": "convert_file convert_files ConvertedFile",
+    "twistream_kit.audio.examine": "examine",
+    "twistream_kit.audio.examination": "Examination",
+    "twistream_kit.audio.g711": "encode_ulaw decode_ulaw",
     "twistream_kit.audio.resample": "Resampler",
     "twistream_kit.audio.voice_trigger": "VoiceTrigger",
-    "twistream_kit.audio.wav_report": "WavReport inspect_wav",
-    "twistream_kit.capture.capture": "Capture",
-    "twistream_kit.diagnosis.files": "review_capture",
-    "twistream_kit.diagnosis.message": "review",
-    "twistream_kit.diagnosis.sound": "review_sound",
-    "twistream_kit.diagnosis.twiml": "review_twiml",
-    "twistream_kit.errors": (
-        "CallRefused LocalProtocolError Objection RemoteProtocolError ServerStopped "
-        "SettingsError TunnelError TwistreamError WavError WouldDeadlock"
-    ),
-    "twistream_kit.live.calls.call": "Call",
-    "twistream_kit.live.calls.status": "StatusEvent",
-    "twistream_kit.live.dialling.number_route": "NumberRoute route_number",
-    "twistream_kit.live.dialling.place": "place_call",
-    "twistream_kit.live.inspector.inspector": "Inspector",
-    "twistream_kit.live.inspector.stream": "InspectedEnd InspectedStream",
-    "twistream_kit.live.preflight.check": "Check Checks",
-    "twistream_kit.live.preflight.preflight": "preflight",
+    # What runs in a notebook, and how to wait for it.
+    "twistream_kit.notebook.runtime.background": "start stop running url_of",
+    "twistream_kit.pending": "Pending",
+    "twistream_kit.notebook.runtime.loop": "allow_nested_asyncio",
+    # Twilio's side of a call, simulated.
+    "twistream_kit.simulator.twilio": "SimulatedTwilio",
+    "twistream_kit.simulator.rest.account": "SimulatedAccount",
+    "twistream_kit.simulator.phone": "Phone",
+    "twistream_kit.simulator.simulate_call": "simulate_call",
+    "twistream_kit.simulator.report": "CallReport",
+    "twistream_kit.simulator.model.assumptions": "Behaviour",
+    # The server, its streams, and the address under which Twilio reaches it.
+    "twistream_kit.live.server.server": "StreamServer",
+    "twistream_kit.live.stream.stream": "MediaStream Playing StreamEnd",
+    "twistream_kit.protocol.marks": "PlayOutcome MarkOutcome",
     "twistream_kit.live.process.server_process": "ServerProcess",
     "twistream_kit.live.server.local_proxy": "LocalProxy",
-    "twistream_kit.live.server.server": "StreamServer",
-    "twistream_kit.live.settings.secret": "Secret",
+    "twistream_kit.live.tunnel.tunnel": "open_tunnel Tunnel",
+    "twistream_kit.live.inspector.inspector": "Inspector",
+    "twistream_kit.live.inspector.stream": "InspectedStream InspectedEnd",
+    # Calls, made and taken.
     "twistream_kit.live.settings.settings": "Settings client_from_environment",
-    "twistream_kit.live.stream.stream": "MediaStream Playing StreamEnd",
-    "twistream_kit.live.tunnel.tunnel": "Tunnel open_tunnel",
-    "twistream_kit.notebook.plots.call": "plot_timeline",
-    "twistream_kit.notebook.plots.clip": "plot_companding plot_frames plot_header plot_waveform",
-    "twistream_kit.notebook.plots.examine": "plot_examination plot_spectrogram",
-    "twistream_kit.notebook.runtime.background": "running start stop url_of",
-    "twistream_kit.notebook.runtime.loop": "allow_nested_asyncio",
-    "twistream_kit.notebook.widgets.controls": "StreamControls",
-    "twistream_kit.notebook.widgets.phone": "PhoneWidget",
-    "twistream_kit.notebook.widgets.scope": "LiveScope",
-    "twistream_kit.notebook.widgets.settings_form": "settings",
-    "twistream_kit.notebook.widgets.stream_log": "StreamLog",
-    "twistream_kit.pending": "Pending",
-    "twistream_kit.protocol.codes": "TwilioCode explain",
-    "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
+    "twistream_kit.live.settings.secret": "Secret",
+    "twistream_kit.live.preflight.preflight": "preflight",
+    "twistream_kit.live.preflight.check": "Check Checks",
+    "twistream_kit.live.dialling.place": "place_call",
+    "twistream_kit.live.dialling.number_route": "route_number NumberRoute",
+    "twistream_kit.live.calls.call": "Call",
+    "twistream_kit.live.calls.status": "StatusEvent",
     "twistream_kit.protocol.twiml": "connect_stream",
-    "twistream_kit.simulator.model.assumptions": "Behaviour",
-    "twistream_kit.simulator.phone": "Phone",
-    "twistream_kit.simulator.report": "CallReport",
-    "twistream_kit.simulator.rest.account": "SimulatedAccount",
-    "twistream_kit.simulator.simulate_call": "simulate_call",
-    "twistream_kit.simulator.twilio": "SimulatedTwilio",
+    # Widgets and pictures.
+    "twistream_kit.notebook.widgets.controls": "StreamControls",
+    "twistream_kit.notebook.widgets.stream_log": "StreamLog",
+    "twistream_kit.notebook.widgets.scope": "LiveScope",
+    "twistream_kit.notebook.widgets.phone": "PhoneWidget",
+    "twistream_kit.notebook.widgets.settings_form": "settings",
+    "twistream_kit.notebook.plots.clip": "plot_header plot_waveform plot_companding plot_frames",
+    "twistream_kit.notebook.plots.examine": "plot_examination plot_spectrogram",
+    "twistream_kit.notebook.plots.call": "plot_timeline",
+    # What is wrong, and why.
+    "twistream_kit.capture.capture": "Capture",
+    "twistream_kit.diagnosis.message": "review",
+    "twistream_kit.diagnosis.twiml": "review_twiml",
+    "twistream_kit.diagnosis.sound": "review_sound",
+    "twistream_kit.diagnosis.files": "review_capture",
+    "twistream_kit.protocol.codes": "explain TwilioCode",
+    "twistream_kit.errors": (
+        "Objection TwistreamError WavError LocalProtocolError RemoteProtocolError CallRefused "
+        "TunnelError SettingsError ServerStopped WouldDeadlock"
+    ),
 }
+"""Where each public name is defined, by topic and in the order of use."""
 
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -164,24 +172,25 @@ _SUBMODULES = {
     "from_twilio": "twistream_kit.protocol.from_twilio",
     "to_twilio": "twistream_kit.protocol.to_twilio",
 }
+"""The public names that are modules."""
 
 __all__ = sorted([*_HOME_OF, *_SUBMODULES])  # noqa: PLE0605 - the names are strings above
 
-
 _SHOWN = {
+    "twistream_kit.audio.wav_report": "WavReport",
     "twistream_kit.audio.clip": "Clip",
     "twistream_kit.audio.examination": "Examination",
-    "twistream_kit.audio.wav_report": "WavReport",
-    "twistream_kit.capture.capture": "Capture",
-    "twistream_kit.errors": "Objection Objections",
-    "twistream_kit.live.preflight.check": "Checks",
-    "twistream_kit.live.settings.settings": "Settings",
-    "twistream_kit.protocol.codes": "TwilioCode",
-    "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
-    "twistream_kit.simulator.model.debugger": "Debugger DebuggerEntry",
     "twistream_kit.simulator.report": "CallReport",
+    "twistream_kit.simulator.model.debugger": "Debugger DebuggerEntry",
+    "twistream_kit.protocol.marks": "PlayOutcome MarkOutcome",
+    "twistream_kit.live.settings.settings": "Settings",
+    "twistream_kit.live.preflight.check": "Checks",
+    "twistream_kit.capture.capture": "Capture",
+    "twistream_kit.protocol.codes": "TwilioCode",
+    "twistream_kit.errors": "Objection Objections",
 }
-"""The classes that have a display in a notebook; `notebook.display` makes it."""
+"""The classes that have a display in a notebook, made by `notebook.display.display`; by the module
+that defines each, which is how IPython looks for them."""
 
 
 def __getattr__(name: str) -> Any:

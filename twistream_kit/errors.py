@@ -13,7 +13,7 @@
 Each error says what is wrong, what follows from it and what to do.  The text is built from the
 attributes, so that a program and a person read the same thing.
 
-One thing that Twilio, or the caller's ear, would object to.
+An `Objection` says the same of a thing that is reviewed and not refused: nothing is raised.
 """
 
 from __future__ import annotations
@@ -21,13 +21,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
-
-
-def sentences(*parts: str) -> str:
-    """Join `parts` into sentences, each with one full stop; leave out the empty ones."""
-    return " ".join(
-        part if part[-1] in ".!?" else f"{part}." for part in map(str.strip, parts) if part
-    )
 
 
 class TwistreamError(Exception):
@@ -220,6 +213,13 @@ class Objections(list[Objection]):
 def by_importance(objections: Iterable[Objection]) -> Objections:
     """Return `objections` with errors first and notes last, otherwise in the order found."""
     return Objections(sorted(objections, key=lambda objection: _RANK[objection.severity]))
+
+
+def sentences(*parts: str) -> str:
+    """Join `parts` into sentences, each with one full stop; leave out the empty ones."""
+    return " ".join(
+        part if part[-1] in ".!?" else f"{part}." for part in map(str.strip, parts) if part
+    )
 
 
 def shown(value: object, limit: int = 40) -> str:

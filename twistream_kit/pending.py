@@ -1,11 +1,13 @@
-"""Results that take time, and the loop they come from.
+"""Results that take time, and the loop or the thread they come from.
 
 A notebook has several threads and at least two event loops: cells run on the kernel's, widget
 callbacks on one that nobody can predict, our sockets on a third.  So a command is a plain
 function that any thread may call, and what takes time returns a `Pending` that any of them may
 wait for: with ``await`` on whatever loop, or with ``.result(timeout)``.
 
-Blocking work, such as the Twilio SDK's, on a thread of its own; never on a loop.
+An object that lives on a loop has a `HomeLoop`, by which any thread reaches it there.  Blocking
+work, such as the Twilio SDK's, is done by `on_worker` on a thread of its own, never on a loop.
+What foreign code raises, a `Guard` keeps away from both.
 """
 
 from __future__ import annotations
@@ -26,97 +28,6 @@ from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
 T = TypeVar("T")
 
 logger = logging.getLogger("twistream_kit")
-
-
-class Guard:
-    """Around code that is not ours: whatever it raises is reported, and goes no further.
-
-    `asyncio` lets SystemExit and KeyboardInterrupt out of a task or a callback through
-    ``run_forever``, and `concurrent.futures` lets every BaseException out of a done-callback: one
-    ``sys.exit()`` of somebody's would end the thread that all calls share.
-
-    >>> with Guard("a listener failed") as guard:
-    ...     raise SystemExit(3)
-    >>> guard.error
-    SystemExit(3)
-
-    Args:
-        message: What to log, with the traceback, if something is raised.
-        loop: Whose exception handler is told instead of the log.
-
-    Attributes:
-        error: What was raised, or None.
-    """
-
-    __slots__ = ("_loop", "_message", "error")
-
-    def __init__(self, message: str, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        self._message = message
-        self._loop = loop
-        self.error: BaseException | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        if error is None:
-            return False
-        self.error = error
-        report(self._message, error, self._loop)
-        return True
-
-
-def report(
-    message: str, error: BaseException, loop: asyncio.AbstractEventLoop | None = None
-) -> None:
-    """Log an error with its traceback, or tell it to the exception handler of `loop`."""
-    with suppress(BaseException):  # what a log is written with may be somebody's too
-        if loop is None:
-            logger.error("%s", message, exc_info=error)
-        else:
-            loop.call_exception_handler({"message": message, "exception": error})
-
-
-def error_text(error: BaseException) -> str:
-    """Return the class of `error` and its text in one line; it may be of anybody's class."""
-    name = type(error).__name__
-    try:
-        text = str(error)
-    except BaseException:  # noqa: BLE001 - somebody's __str__ is code that is not ours
-        text = "(its text cannot be had)"
-    return f"{name}: {text}" if text else name
-
-
-@runtime_checkable
-class ReentrantLoop(Protocol):
-    """A loop that can be entered again while it runs; `notebook.background.KitLoop` is one."""
-
-    def run_nested(self, pending: Pending[Any], timeout: float | None) -> None:
-        """Run the loop until `pending` is done or `timeout` seconds are over."""
-
-
-@runtime_checkable
-class HurryingLoop(Protocol):
-    """A loop on a thread of its own that can ask for shorter turns of the others."""
-
-    def hurry(self) -> None:
-        """Ask for them; may be asked several times over."""
-
-    def relax(self) -> None:
-        """Take one asking back."""
-
-
-@runtime_checkable
-class EndingLoop(Protocol):
-    """A loop that fails what still waits for it when its thread ends."""
-
-    def adopt(self, pending: Pending[Any]) -> None:
-        """Take in a `Pending` that only this loop can bring."""
 
 
 class Pending(Future[T]):
@@ -161,7 +72,7 @@ class Pending(Future[T]):
             TimeoutError: If there is no outcome within `timeout`.
             WouldDeadlock: If this thread is the one that has to bring the result.
         """
-        self._make_way(timeout)
+        self._prepare_wait(timeout)
         try:
             return super().result(0 if self._waits_on_a_nested_loop() else timeout)
         except TimeoutError:
@@ -174,7 +85,7 @@ class Pending(Future[T]):
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait like `result`, and return the error, or None."""
-        self._make_way(timeout)
+        self._prepare_wait(timeout)
         try:
             return super().exception(0 if self._waits_on_a_nested_loop() else timeout)
         except TimeoutError:
@@ -210,7 +121,7 @@ class Pending(Future[T]):
     def _waits_on_a_nested_loop(self) -> bool:
         return isinstance(_running_loop(), ReentrantLoop)
 
-    def _make_way(self, timeout: float | None) -> None:
+    def _prepare_wait(self, timeout: float | None) -> None:
         loop = _running_loop()
         if loop is None or self.done():
             return
@@ -236,16 +147,6 @@ class Pending(Future[T]):
         return True
 
 
-def fulfil(pending: Pending[T], value: T) -> bool:
-    """Give `pending` its result; return False if it has an outcome already.  Owners only."""
-    return pending._settle(value, None)  # noqa: SLF001 - the owner's side of the same class
-
-
-def fail(pending: Pending[Any], error: BaseException) -> bool:
-    """Give `pending` an error; return False if it has an outcome already.  Owners only."""
-    return pending._settle(None, error)  # noqa: SLF001 - the owner's side of the same class
-
-
 def _call_back(function: Callable[[Future[T]], object], done: Future[T]) -> None:
     with Guard(f"a done-callback of a {type(done).__name__} failed"):
         function(done)
@@ -260,6 +161,43 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def fulfil(pending: Pending[T], value: T) -> bool:
+    """Give `pending` its result; return False if it has an outcome already.  Owners only."""
+    return pending._settle(value, None)  # noqa: SLF001 - the owner's side of the same class
+
+
+def fail(pending: Pending[Any], error: BaseException) -> bool:
+    """Give `pending` an error; return False if it has an outcome already.  Owners only."""
+    return pending._settle(None, error)  # noqa: SLF001 - the owner's side of the same class
+
+
+@runtime_checkable
+class ReentrantLoop(Protocol):
+    """A loop that can be entered again while it runs, such as `notebook.runtime.loop.KitLoop`."""
+
+    def run_nested(self, pending: Pending[Any], timeout: float | None) -> None:
+        """Run the loop until `pending` is done or `timeout` seconds are over."""
+
+
+@runtime_checkable
+class HurryingLoop(Protocol):
+    """A loop on a thread of its own that can ask for shorter turns of the others."""
+
+    def hurry(self) -> None:
+        """Ask for them; may be asked several times over."""
+
+    def relax(self) -> None:
+        """Take one asking back."""
+
+
+@runtime_checkable
+class EndingLoop(Protocol):
+    """A loop that fails what still waits for it when its thread ends."""
+
+    def adopt(self, pending: Pending[Any]) -> None:
+        """Take in a `Pending` that only this loop can bring."""
 
 
 class HomeLoop:
@@ -398,7 +336,7 @@ async def _outcome_of(work: Coroutine[Any, Any, T]) -> tuple[T | None, BaseExcep
         if _running_loop() is None:  # the loop is gone, and the coroutine is being closed
             raise
         return None, error
-    except BaseException as error:  # noqa: BLE001 - it goes to whoever waits
+    except BaseException as error:  # noqa: BLE001 - it goes to those who wait
         return None, error
 
 
@@ -428,7 +366,7 @@ def on_worker(
     def run() -> None:
         try:
             result = work()
-        except BaseException as error:  # noqa: BLE001 - it goes to whoever waits
+        except BaseException as error:  # noqa: BLE001 - it goes to those who wait
             fail(pending, error)
         else:
             fulfil(pending, result)
@@ -436,7 +374,7 @@ def on_worker(
     try:
         threading.Thread(target=run, name=name, daemon=True).start()
     except RuntimeError as error:
-        # It is told like every other failure, to those who wait for the result.
+        # It goes like every other failure to those who wait for the result.
         fail(pending, _no_thread(name, error))
     return pending
 
@@ -449,3 +387,67 @@ def _no_thread(name: str, error: RuntimeError) -> TwistreamError:
     )
     failure.__cause__ = error
     return failure
+
+
+class Guard:
+    """Around code that is not ours: whatever it raises is reported, and goes no further.
+
+    `asyncio` lets SystemExit and KeyboardInterrupt out of a task or a callback through
+    ``run_forever``, and `concurrent.futures` lets every BaseException out of a done-callback: one
+    ``sys.exit()`` of somebody's would end the thread that all calls share.
+
+    >>> with Guard("a listener failed") as guard:
+    ...     raise SystemExit(3)
+    >>> guard.error
+    SystemExit(3)
+
+    Args:
+        message: What to log, with the traceback, if something is raised.
+        loop: Whose exception handler gets the error instead of the log.
+
+    Attributes:
+        error: What was raised, or None.
+    """
+
+    __slots__ = ("_loop", "_message", "error")
+
+    def __init__(self, message: str, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._message = message
+        self._loop = loop
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if error is None:
+            return False
+        self.error = error
+        report(self._message, error, self._loop)
+        return True
+
+
+def report(
+    message: str, error: BaseException, loop: asyncio.AbstractEventLoop | None = None
+) -> None:
+    """Log an error with its traceback, or hand it to the exception handler of `loop`."""
+    with suppress(BaseException):  # what a log is written with may be somebody's too
+        if loop is None:
+            logger.error("%s", message, exc_info=error)
+        else:
+            loop.call_exception_handler({"message": message, "exception": error})
+
+
+def error_text(error: BaseException) -> str:
+    """Return the class of `error` and its text in one line; it may be of anybody's class."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - somebody's __str__ is code that is not ours
+        text = "(its text cannot be had)"
+    return f"{name}: {text}" if text else name

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.clip import Clip, replacing, ulaw_header
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.load import load_clip
 from twistream_kit.errors import WavError
@@ -175,3 +175,68 @@ def test_impossible_places_for_a_clip_are_refused_in_words(tmp_path):
         Clip(b"\xff").save(tmp_path)
     with pytest.raises(WavError, match=r"there is no folder .*missing\. Make it first"):
         Clip(b"\xff").save(tmp_path / "missing" / "clip.wav")
+
+
+KEY_FREQUENCIES = (697, 770, 852, 941, 1209, 1336, 1477, 1633)
+
+
+def heard_keys(samples):
+    """The two DTMF frequencies that are strongest."""
+    time = np.arange(len(samples)) / 8000
+    levels = {hz: abs(np.sum(samples * np.exp(-2j * np.pi * hz * time))) for hz in KEY_FREQUENCIES}
+    return set(sorted(levels, key=levels.get)[-2:])
+
+
+# ITU-T Q.23, written out so that a slip in the table of the package cannot agree with itself.
+@pytest.mark.parametrize(
+    ("digit", "pair"),
+    [
+        ("1", {697, 1209}), ("2", {697, 1336}), ("3", {697, 1477}), ("A", {697, 1633}),
+        ("4", {770, 1209}), ("5", {770, 1336}), ("6", {770, 1477}), ("B", {770, 1633}),
+        ("7", {852, 1209}), ("8", {852, 1336}), ("9", {852, 1477}), ("C", {852, 1633}),
+        ("*", {941, 1209}), ("0", {941, 1336}), ("#", {941, 1477}), ("D", {941, 1633}),
+    ],
+)  # fmt: skip
+def test_every_key_sounds_its_two_frequencies(digit, pair):
+    assert heard_keys(Clip.dtmf(digit).samples()[:800]) == pair
+
+
+def test_keys_follow_each_other_with_gaps():
+    clip = Clip.dtmf("12a", tone_ms=80, gap_ms=40)
+    samples = clip.samples()
+    assert (clip.name, clip.seconds) == ("DTMF 12A", 0.36)
+    assert heard_keys(samples[960:1600]) == {697, 1336}
+    assert not samples[640:960].any()
+
+
+@pytest.mark.parametrize("digits", ["", "12E", "1 2", "ü"])
+def test_what_is_no_key_is_refused(digits):
+    with pytest.raises(ValueError, match=r"no telephone key|at least one telephone key"):
+        Clip.dtmf(digits)
+
+
+def test_header_is_58_bytes():
+    assert len(ulaw_header(0)) == len(ulaw_header(33680)) == 58
+
+
+def test_payload_beyond_the_size_of_a_wav_file_is_refused():
+    ulaw_header(0xFFFFFFFF - 58)
+    with pytest.raises(ValueError, match="too many for a WAV file"):
+        ulaw_header(0xFFFFFFFF)
+
+
+def test_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "new.wav"
+    with replacing(path) as file:
+        file.write(b"half")
+        assert not path.exists()
+    assert path.read_bytes() == b"half"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_nothing_is_left_after_an_exception(tmp_path, error):
+    with pytest.raises(error), replacing(tmp_path / "new.wav") as file:
+        file.write(b"half")
+        raise error
+    assert list(tmp_path.iterdir()) == []

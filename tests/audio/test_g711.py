@@ -1,4 +1,4 @@
-"""The codec against the formula of ITU-T G.191 written out, and against audioop where it exists."""
+"""The codecs against the formula of ITU-T G.191 written out, and against audioop if it exists."""
 
 import warnings
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
+from twistream_kit.audio.g711 import decode_alaw, decode_ulaw, encode_ulaw
 
 EVERY_SAMPLE = np.arange(-32768, 32768, dtype=np.int32).astype(np.int16)
 EVERY_CODE = bytes(range(256))
@@ -40,11 +40,11 @@ def test_encoder_differs_from_audioop_on_508_negative_samples_by_one_code(audioo
     assert (np.abs(ours - theirs)[differs] == 1).all()
 
 
-def test_decoder_is_audioop_on_every_code(audioop):
+def test_ulaw_decoder_is_audioop_on_every_code(audioop):
     assert decode_ulaw(EVERY_CODE).tobytes() == audioop.ulaw2lin(EVERY_CODE, 2)
 
 
-def test_decoder_agrees_with_values_of_the_g711_table():
+def test_ulaw_decoder_agrees_with_values_of_the_g711_table():
     # ITU-T G.711 table 2b, times 4: the ends of the range, a segment boundary, and both zeros.
     codes = bytes([0x80, 0x00, 0x8F, 0xFF, 0x7F, 0xFE, 0x7E])
     assert decode_ulaw(codes).tolist() == [32124, -32124, 16764, 0, 0, 8, -8]
@@ -115,3 +115,12 @@ def test_encoder_refuses_a_list_and_bytes():
 def test_encoder_refuses_more_than_one_channel():
     with pytest.raises(ValueError, match=r"shape \(4, 2\), not \(n,\)"):
         encode_ulaw(np.zeros((4, 2), np.int16))
+
+
+def test_alaw_decoder_is_audioop_on_every_code(audioop):
+    assert decode_alaw(EVERY_CODE).tobytes() == audioop.alaw2lin(EVERY_CODE, 2)
+
+
+def test_alaw_decoder_agrees_with_values_of_the_g711_table():
+    # ITU-T G.711 table 1b, times 8: A-law has no zero, its least value is 1/2 step.
+    assert decode_alaw(bytes([0xD5, 0x55, 0xAA, 0x2A])).tolist() == [8, -8, 32256, -32256]

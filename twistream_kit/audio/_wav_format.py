@@ -1,11 +1,8 @@
-"""The chunks of a RIFF file, found by their headers; no chunk is ever read whole.
+"""The format of WAV files: their chunks, found by their headers, and what the ``fmt `` chunk says.
 
-RIFF is little-endian, RIFX its big-endian twin; RF64 (EBU Tech 3306) and BW64 (ITU-R BS.2088)
-keep sizes beyond 4 GB in a chunk of their own, ``ds64``.
-
-What the ``fmt `` chunk of a WAV file says: which encoding, and how its samples lie.
-
-Tags and layout are those of Microsoft's mmreg.h; EXTENSIBLE hides the tag in a GUID.
+No chunk is ever read whole.  RIFF is little-endian, RIFX its big-endian twin; RF64 (EBU Tech 3306)
+and BW64 (ITU-R BS.2088) keep sizes beyond 4 GB in a chunk of their own, ``ds64``.  Format tags and
+the layout of ``fmt `` are those of Microsoft's mmreg.h; EXTENSIBLE hides the tag in a GUID.
 """
 
 from __future__ import annotations
@@ -18,6 +15,7 @@ from twistream_kit.audio._source import Opened, not_a_wav, read_at
 from twistream_kit.errors import WavError
 
 ByteOrder = Literal["little", "big"]
+"""The order of the bytes in a number, as `int.from_bytes` calls it."""
 
 FORMS: dict[bytes, ByteOrder] = {
     b"RIFF": "little",
@@ -27,11 +25,11 @@ FORMS: dict[bytes, ByteOrder] = {
 }
 """The signatures of a RIFF file, and the order of the bytes in its numbers."""
 
-IN_DS64 = 0xFFFFFFFF
-"""In RF64: the size stands in the ``ds64`` chunk.  In RIFF: the writer never knew it."""
-
 HEAD_BYTES = 12
 """What is needed to know a WAV file: its signature, its size, its kind."""
+
+IN_DS64 = 0xFFFFFFFF
+"""In RF64: the size stands in the ``ds64`` chunk.  In RIFF: the writer never knew it."""
 
 OPEN_SIZES = (0, IN_DS64, 0x7FFFFFFF, 0x7FFFF000)
 """What writers that cannot seek back leave as the size of ``data``: GStreamer 0, ffmpeg all ones,
@@ -42,6 +40,114 @@ USUAL_IDS = (b"fmt ", b"fact", b"data", b"LIST", b"bext", b"JUNK", b"id3 ", b"cu
 
 MOST_CHUNKS = 1000
 """Where the walk gives up: real files have ten chunks, and a header must stay cheap to read."""
+
+EXTENSIBLE = 0xFFFE
+"""The format tag that refers to the sub-format at the end of a longer ``fmt `` chunk."""
+
+ENCODINGS = {
+    0x0001: "PCM",
+    0x0002: "ADPCM_MS",
+    0x0003: "IEEE_FLOAT",
+    0x0006: "PCMA",
+    0x0007: "PCMU",
+    0x0011: "ADPCM_IMA",
+    0x0031: "GSM",
+    0x0040: "ADPCM_G721",
+    0x0050: "MPEG",
+    0x0055: "MP3",
+    0x00FF: "AAC",
+    0x0161: "WMA",
+}
+"""Format tags, under the names by which RTP (RFC 3551) and this package know them."""
+
+EXPLAINED = {
+    "PCM": "linear samples",
+    "IEEE_FLOAT": "linear samples as floating-point numbers in [-1, 1]",
+    "PCMU": "G.711 μ-law, what a call takes",
+    "PCMA": "G.711 A-law, the European relative of μ-law",
+    "GSM": "GSM 6.10, compressed",
+    "EXTENSIBLE": "the encoding stands in the sub-format below",
+}
+"""What is worth saying of an encoding in a report on a file."""
+
+LINEAR_BYTES = {
+    "PCM": (1, 2, 3, 4),
+    "IEEE_FLOAT": (4, 8),
+    "PCMU": (1,),
+    "PCMA": (1,),
+}
+"""The encodings that are decoded here, and how many bytes one sample may take."""
+
+# The tag in front of this tail makes the sub-format GUID of an ordinary encoding.
+_GUID_TAIL = bytes.fromhex("0000 0000 1000 8000 00AA00389B71")
+
+# The same in RIFX, where the first three numbers of the GUID have their high byte first.
+_GUID_HEAD_BIG, _GUID_TAIL_BIG = bytes(2), bytes.fromhex("0000 0010 8000 00AA00389B71")
+
+
+def is_wav(head: bytes) -> bool:
+    """Whether bytes begin as a WAV file does."""
+    return head[:4] in FORMS and head[8:HEAD_BYTES] == b"WAVE"
+
+
+def walk(opened: Opened) -> Riff:
+    """Find the chunks of a WAV file.
+
+    Raises:
+        WavError: If the file is empty, is something else, or ends within its first 12 bytes.
+    """
+    file, size = opened.file, opened.size
+    head = read_at(file, 0, 64)
+    byte_order = FORMS.get(head[:4])
+    if byte_order is None or (len(head) >= 12 and head[8:12] != b"WAVE"):
+        raise not_a_wav(head, opened.name)
+    if len(head) < 12:
+        raise WavError(
+            f"the file ends after {len(head)} bytes, inside its RIFF header of 12",
+            source=opened.name,
+            offset=len(head),
+            consequence="There is no sound in it",
+            fix="Fetch or record it again",
+        )
+    form = head[:4].decode("ascii")
+    declared = int.from_bytes(head[4:8], byte_order) + 8
+    chunks, rest, riff_size = _walk_chunks(file, size, form, byte_order)
+    return Riff(form, byte_order, riff_size or declared, size, tuple(chunks), rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Riff:
+    """A RIFF file by its chunks.
+
+    Attributes:
+        form: ``RIFF``, ``RIFX``, ``RF64`` or ``BW64``.
+        byte_order: Of every number in it, samples included.
+        declared: The size of the whole that its header claims, in bytes, the first eight included.
+        size: The size of the file in bytes.
+        chunks: In the order of the file.
+        rest: Where the bytes begin that belong to no chunk; `size` when there are none.
+    """
+
+    form: str
+    byte_order: ByteOrder
+    declared: int
+    size: int
+    chunks: tuple[Chunk, ...]
+    rest: int
+
+    def find(self, id: str) -> Chunk | None:  # noqa: A002  the format's own word for it
+        """Return the first chunk of that name."""
+        return next((chunk for chunk in self.chunks if chunk.id == id), None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the writer could not go back to fill in the sizes."""
+        return any(chunk.is_open for chunk in self.chunks)
+
+    @property
+    def missing(self) -> int:
+        """How many bytes the file is shorter than its header claims."""
+        return 0 if self.is_open else max(0, self.declared - self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,74 +186,10 @@ class Chunk:
         return self.declared - self.size
 
 
-@dataclass(frozen=True, slots=True)
-class Riff:
-    """A RIFF file by its chunks.
-
-    Attributes:
-        form: ``RIFF``, ``RIFX``, ``RF64`` or ``BW64``.
-        byte_order: Of every number in it, samples included.
-        declared: The size of the whole that its header claims, in bytes, the first eight included.
-        size: The size of the file in bytes.
-        chunks: In the order of the file.
-        rest: Where the bytes begin that belong to no chunk; `size` when there are none.
-    """
-
-    form: str
-    byte_order: ByteOrder
-    declared: int
-    size: int
-    chunks: tuple[Chunk, ...]
-    rest: int
-
-    def find(self, id: str) -> Chunk | None:  # noqa: A002  the format's own word for it
-        """Return the first chunk of that name."""
-        return next((chunk for chunk in self.chunks if chunk.id == id), None)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the writer could not go back to fill in the sizes."""
-        return any(chunk.is_open for chunk in self.chunks)
-
-    @property
-    def missing(self) -> int:
-        """How many bytes the file is shorter than its header claims."""
-        return 0 if self.is_open else max(0, self.declared - self.size)
-
-
-def is_wav(head: bytes) -> bool:
-    """Whether bytes begin as a WAV file does."""
-    return head[:4] in FORMS and head[8:HEAD_BYTES] == b"WAVE"
-
-
-def walk(opened: Opened) -> Riff:
-    """Find the chunks of a WAV file.
-
-    Raises:
-        WavError: If the file is empty, is something else, or ends within its first 12 bytes.
-    """
-    file, size = opened.file, opened.size
-    head = read_at(file, 0, 64)
-    byte_order = FORMS.get(head[:4])
-    if byte_order is None or (len(head) >= 12 and head[8:12] != b"WAVE"):
-        raise not_a_wav(head, opened.name)
-    if len(head) < 12:
-        raise WavError(
-            f"the file ends after {len(head)} bytes, inside its RIFF header of 12",
-            source=opened.name,
-            offset=len(head),
-            consequence="There is no sound in it",
-            fix="Fetch or record it again",
-        )
-    form = head[:4].decode("ascii")
-    declared = int.from_bytes(head[4:8], byte_order) + 8
-    chunks, rest, riff_size = _chunks(file, size, form, byte_order)
-    return Riff(form, byte_order, riff_size or declared, size, tuple(chunks), rest)
-
-
-def _chunks(
+def _walk_chunks(
     file: BinaryIO, size: int, form: str, byte_order: ByteOrder
 ) -> tuple[list[Chunk], int, int]:
+    """Return the chunks, the offset of the rest, and the size of the whole by ``ds64`` or 0."""
     chunks: list[Chunk] = []
     sizes64: dict[str, int] = {}
     offset = 12
@@ -163,10 +205,10 @@ def _chunks(
         is_open = chunk_id == "data" and _is_open(file, offset + 8, declared, room, byte_order)
         if is_open:
             declared = room
-        padding = 0 if declared >= room else _padding(file, offset + 8 + declared, declared)
+        padding = 0 if declared >= room else _padding_after(file, offset + 8 + declared, declared)
         chunks.append(Chunk(chunk_id, offset, declared, min(declared, room), padding, is_open))
         if chunk_id == "ds64" and form in ("RF64", "BW64"):
-            sizes64 = _sizes64(read_at(file, offset + 8, min(declared, 1024)))
+            sizes64 = _read_ds64(read_at(file, offset + 8, min(declared, 1024)))
         offset = chunks[-1].end
     riff_size = sizes64["RIFF"] + 8 if "RIFF" in sizes64 else 0
     return chunks, min(offset, size), riff_size
@@ -183,7 +225,7 @@ def _is_open(file: BinaryIO, body: int, declared: int, room: int, byte_order: By
     return not (follows and int.from_bytes(head[4:], byte_order) <= room - 8)
 
 
-def _padding(file: BinaryIO, end: int, declared: int) -> int:
+def _padding_after(file: BinaryIO, end: int, declared: int) -> int:
     # Some writers forget the padding; then the next chunk is one byte nearer.
     return declared % 2 if read_at(file, end, 4) not in USUAL_IDS else 0
 
@@ -192,7 +234,7 @@ def _is_id(raw: bytes) -> bool:
     return len(raw) == 4 and all(0x20 <= byte < 0x7F for byte in raw) and raw != b"    "
 
 
-def _sizes64(body: bytes) -> dict[str, int]:
+def _read_ds64(body: bytes) -> dict[str, int]:
     # EBU Tech 3306 §3.5: RIFF size, data size, number of samples, then a table of other sizes.
     if len(body) < 28:
         return {}
@@ -204,46 +246,25 @@ def _sizes64(body: bytes) -> dict[str, int]:
     return sizes
 
 
-EXTENSIBLE = 0xFFFE
+def read_format(body: bytes, byte_order: ByteOrder) -> Format:
+    """Read the body of a ``fmt `` chunk of at least 16 bytes."""
 
-ENCODINGS = {
-    0x0001: "PCM",
-    0x0002: "ADPCM_MS",
-    0x0003: "IEEE_FLOAT",
-    0x0006: "PCMA",
-    0x0007: "PCMU",
-    0x0011: "ADPCM_IMA",
-    0x0031: "GSM",
-    0x0040: "ADPCM_G721",
-    0x0050: "MPEG",
-    0x0055: "MP3",
-    0x00FF: "AAC",
-    0x0161: "WMA",
-}
-"""Format tags, under the names by which RTP (RFC 3551) and this package know them."""
+    def number(start: int, size: int) -> int:
+        return int.from_bytes(body[start : start + size], byte_order)
 
-EXPLAINED = {
-    "PCM": "linear samples",
-    "IEEE_FLOAT": "linear samples as floating-point numbers in [-1, 1]",
-    "PCMU": "G.711 μ-law, what a call takes",
-    "PCMA": "G.711 A-law, the European relative of μ-law",
-    "GSM": "GSM 6.10, compressed",
-    "EXTENSIBLE": "the encoding stands in the sub-format below",
-}
-
-# The tag in front of this tail makes the sub-format GUID of an ordinary encoding.
-_GUID_TAIL = bytes.fromhex("0000 0000 1000 8000 00AA00389B71")
-
-# The same in RIFX, where the first three numbers of the GUID have their high byte first.
-_GUID_HEAD_BIG, _GUID_TAIL_BIG = bytes(2), bytes.fromhex("0000 0010 8000 00AA00389B71")
-
-LINEAR_BYTES = {
-    "PCM": (1, 2, 3, 4),
-    "IEEE_FLOAT": (4, 8),
-    "PCMU": (1,),
-    "PCMA": (1,),
-}
-"""The encodings that are decoded here, and how many bytes one sample may take."""
+    tag = number(0, 2)
+    encoding = encoding_name(tag)
+    if tag == EXTENSIBLE and len(body) >= 40:
+        encoding = sub_format_name(body[24:40], byte_order)
+    return Format(
+        encoding=encoding,
+        channels=number(2, 2),
+        sample_rate=number(4, 4),
+        byte_rate=number(8, 4),
+        block_align=number(12, 2),
+        bits_per_sample=number(14, 2),
+        byte_order=byte_order,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,27 +310,6 @@ class Format:
         bits = f", {self.bits_per_sample} bit" if self.bits_per_sample else ""
         how_many = {1: "mono", 2: "stereo"}.get(self.channels, f"{self.channels} channels")
         return f"{self.encoding}{bits}, {how_many}, {self.sample_rate} Hz"
-
-
-def understood(body: bytes, byte_order: ByteOrder) -> Format:
-    """Read the body of a ``fmt `` chunk of at least 16 bytes."""
-
-    def number(start: int, size: int) -> int:
-        return int.from_bytes(body[start : start + size], byte_order)
-
-    tag = number(0, 2)
-    encoding = encoding_name(tag)
-    if tag == EXTENSIBLE and len(body) >= 40:
-        encoding = sub_format_name(body[24:40], byte_order)
-    return Format(
-        encoding=encoding,
-        channels=number(2, 2),
-        sample_rate=number(4, 4),
-        byte_rate=number(8, 4),
-        block_align=number(12, 2),
-        bits_per_sample=number(14, 2),
-        byte_order=byte_order,
-    )
 
 
 def encoding_name(tag: int) -> str:

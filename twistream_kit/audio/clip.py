@@ -1,8 +1,7 @@
-"""A clip: sound that a call can take as it is.
+"""A clip: sound that a call can take as it is, from samples or made of tones, and its WAV file.
 
-Sine tones and the tones of telephone keys (ITU-T Q.23).
-
-Files of ours: a μ-law WAV header, and a file that is there whole or not at all.
+Tones are sines, alone or in the pairs of telephone keys (ITU-T Q.23).  Files are μ-law WAV, and
+each is there whole or not at all.  Reading sound is for `load`.
 """
 
 from __future__ import annotations
@@ -26,174 +25,31 @@ from twistream_kit.audio.resample import (
     SAMPLE_RATE,
     Resampler,
     as_float,
-    mono,
+    mix_to_mono,
 )
 from twistream_kit.errors import WavError
+
+FRAME_BYTES = 160
+"""20 ms of PCMU, the portion in which Twilio sends and plays (PROTOCOL.md §3)."""
 
 KEYS = ("123A", "456B", "789C", "*0#D")
 """The keypad, row by row."""
 
 ROW_HZ = (697, 770, 852, 941)
+"""The lower tone of each row of keys (ITU-T Q.23)."""
 
 COLUMN_HZ = (1209, 1336, 1477, 1633)
+"""The upper tone of each column of keys (ITU-T Q.23)."""
 
 DTMF_LEVEL_DB = -9.0
 """Of each of the two tones below full scale; -7 dBm0 is usual, and full scale is +3 dBm0."""
 
 _RAMP_SECONDS = 0.004
 
-
-def tone(frequencies: Sequence[float], seconds: float, level_db: float) -> NDArray[np.int16]:
-    """Make sine tones that sound together, with soft ends that do not click.
-
-    Args:
-        frequencies: In Hz, each above 0 and below 4000.
-        seconds: Their duration.
-        level_db: Of each, 0 for a full-scale sine.
-
-    Returns:
-        int16, shape ``(n,)``, at 8000 Hz.
-
-    Raises:
-        ValueError: If an argument is out of range, or the sum exceeds full scale.
-    """
-    for hz in frequencies:
-        if not 0 < hz < SAMPLE_RATE / 2:
-            raise ValueError(
-                f"a tone of {hz} Hz is not possible; "
-                f"a call carries more than 0 and less than {SAMPLE_RATE // 2} Hz"
-            )
-    if not seconds >= 0:
-        raise ValueError(f"seconds is {seconds}; a tone cannot last less than nothing")
-    amplitude = 10 ** (level_db / 20)
-    if amplitude * len(frequencies) > 1:
-        raise ValueError(f"a level of {level_db} dB is beyond full scale; 0 dB is the most")
-    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    wave = np.sum([np.sin(2 * np.pi * hz * time) for hz in frequencies], axis=0)
-    ends = np.minimum(time, time[::-1]) / _RAMP_SECONDS
-    wave = wave * amplitude * np.minimum(ends, 1.0)
-    samples: NDArray[np.int16] = np.rint(wave * 32767).astype(np.int16)
-    return samples
-
-
-def dtmf(digits: str, tone_ms: int, gap_ms: int) -> NDArray[np.int16]:
-    """Make the tones of keys; see `Clip.dtmf`."""
-    pieces = []
-    gap = np.zeros(max(gap_ms, 0) * SAMPLE_RATE // 1000, np.int16)
-    for digit in digits.upper():
-        row = next((index for index, keys in enumerate(KEYS) if digit in keys), None)
-        if row is None:
-            raise ValueError(f"{digit!r} is no telephone key; the keys are {' '.join(KEYS)}")
-        pair = (ROW_HZ[row], COLUMN_HZ[KEYS[row].index(digit)])
-        pieces += [tone(pair, tone_ms / 1000, DTMF_LEVEL_DB), gap]
-    if not pieces:
-        raise ValueError("digits is empty; give at least one telephone key")
-    return np.concatenate(pieces)
-
-
 HEADER_BYTES = 58
-"""The size of our header: RIFF 12, fmt 26, fact 12, data 8."""
+"""The size of the header that is written: RIFF 12, fmt 26, fact 12, data 8."""
 
 _MOST_BYTES = 0xFFFFFFFF - HEADER_BYTES
-
-
-def ulaw_header(payload_bytes: int) -> bytes:
-    """Return the header of a μ-law WAV file, 58 bytes, as other recorders of μ-law write it.
-
-    An odd payload must be followed by one byte of padding.
-
-    Raises:
-        ValueError: If the payload is larger than a WAV file can be, 4 GB or six days.
-    """
-    if payload_bytes > _MOST_BYTES:
-        raise ValueError(f"{payload_bytes} bytes are too many for a WAV file; split the sound")
-    even = payload_bytes + payload_bytes % 2
-    return struct.pack(
-        "<4sI4s4sIHHIIHHH4sII4sI",
-        *(b"RIFF", HEADER_BYTES - 8 + even, b"WAVE"),
-        *(b"fmt ", 18, 7, 1, SAMPLE_RATE, SAMPLE_RATE, 1, 8, 0),
-        *(b"fact", 4, payload_bytes),
-        *(b"data", payload_bytes),
-    )
-
-
-def require_place(path: Path) -> None:
-    """Make sure that a file of that name could be there.
-
-    Raises:
-        WavError: If it is a folder, or in a folder that does not exist.
-    """
-    if path.is_dir():
-        fix = f"Name a file in it: {path.name}/out.wav"
-        raise WavError("is a folder", source=str(path), fix=fix)
-    if not path.parent.is_dir():
-        problem = f"there is no folder {path.parent}"
-        raise WavError(problem, source=str(path), fix="Make it first")
-
-
-@contextmanager
-def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
-    """Open a new file that takes the place of `path` when the block ends without an exception.
-
-    Until then, and after an exception, `path` is what it was.
-
-    Args:
-        path: The name of the file.
-        overwrite: Whether a file of that name may be replaced.
-
-    Raises:
-        FileExistsError: If there is a file of that name at the end, and it may not be replaced.
-    """
-    # Beside the target, because a rename across file systems is a copy that can break off.
-    unfinished = path.with_name(f".{path.name}.{token_hex(4)}.part")
-    try:
-        with unfinished.open("xb") as file:
-            yield file
-        if overwrite:
-            unfinished.replace(path)
-        else:
-            _rename_to_free_name(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _rename_to_free_name(file: Path, path: Path) -> None:
-    # Python's rename replaces a file that appeared since anyone looked; a link never does.
-    try:
-        os.link(file, path)
-    except FileExistsError:
-        raise
-    except (OSError, NotImplementedError, AttributeError):
-        # No hard links here (FAT, some network folders, Android): an empty file claims the name.
-        path.open("xb").close()
-        try:
-            file.replace(path)
-        except BaseException:
-            path.unlink()
-            raise
-    else:
-        file.unlink()
-
-
-def write_ulaw_wav(file: BinaryIO, payload: Iterator[bytes]) -> int:
-    """Write a μ-law WAV file; return the size of its payload in bytes.
-
-    Args:
-        file: Empty and seekable.
-        payload: PCMU in pieces of any length.
-    """
-    file.write(ulaw_header(0))
-    size = 0
-    for piece in payload:
-        size += file.write(piece)
-    file.write(b"\0" * (size % 2))
-    file.seek(0)
-    file.write(ulaw_header(size))
-    return size
-
-
-FRAME_BYTES = 160
-"""20 ms of PCMU, the portion in which Twilio sends and plays (PROTOCOL.md §3)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -295,7 +151,7 @@ class Clip:
         """
         samples = np.asarray(samples)
         if samples.ndim == 2:
-            samples = _mixed(samples)
+            samples = _mix_columns(samples)
         resampler = Resampler(sample_rate)
         linear = np.concatenate([resampler.push(as_float(samples)), resampler.flush()])
         return cls(encode_ulaw(linear), name, resampler.clipped)
@@ -312,7 +168,7 @@ class Clip:
         Raises:
             ValueError: If an argument is out of range.
         """
-        samples = tone((hz,), seconds, level_db)
+        samples = make_tone((hz,), seconds, level_db)
         return cls(encode_ulaw(samples), f"{hz:g} Hz")
 
     @classmethod
@@ -338,10 +194,10 @@ class Clip:
         Raises:
             ValueError: If `digits` is empty or holds something else.
         """
-        return cls(encode_ulaw(dtmf(digits, tone_ms, gap_ms)), f"DTMF {digits.upper()}")
+        return cls(encode_ulaw(make_dtmf(digits, tone_ms, gap_ms)), f"DTMF {digits.upper()}")
 
 
-def _mixed(samples: NDArray[Any]) -> NDArray[np.float32]:
+def _mix_columns(samples: NDArray[Any]) -> NDArray[np.float32]:
     n, channels = samples.shape
     if not 1 <= channels <= MOST_CHANNELS:
         hint = "; turn it with samples.T" if 1 <= n <= MOST_CHANNELS else ""
@@ -351,4 +207,147 @@ def _mixed(samples: NDArray[Any]) -> NDArray[np.float32]:
         )
     if not is_int16(samples.dtype) and samples.dtype.kind != "f":
         raise TypeError(f"samples are {samples.dtype}; give int16, or float in [-1, 1]")
-    return mono(samples, 1 / FULL_SCALE if is_int16(samples.dtype) else 1.0)
+    return mix_to_mono(samples, 1 / FULL_SCALE if is_int16(samples.dtype) else 1.0)
+
+
+def make_tone(frequencies: Sequence[float], seconds: float, level_db: float) -> NDArray[np.int16]:
+    """Make sine tones that sound together, with soft ends that do not click.
+
+    Args:
+        frequencies: In Hz, each above 0 and below 4000.
+        seconds: Their duration.
+        level_db: Of each, 0 for a full-scale sine.
+
+    Returns:
+        int16, shape ``(n,)``, at 8000 Hz.
+
+    Raises:
+        ValueError: If an argument is out of range, or the sum exceeds full scale.
+    """
+    for hz in frequencies:
+        if not 0 < hz < SAMPLE_RATE / 2:
+            raise ValueError(
+                f"a tone of {hz} Hz is not possible; "
+                f"a call carries more than 0 and less than {SAMPLE_RATE // 2} Hz"
+            )
+    if not seconds >= 0:
+        raise ValueError(f"seconds is {seconds}; a tone cannot last less than nothing")
+    amplitude = 10 ** (level_db / 20)
+    if amplitude * len(frequencies) > 1:
+        raise ValueError(f"a level of {level_db} dB is beyond full scale; 0 dB is the most")
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    wave = np.sum([np.sin(2 * np.pi * hz * time) for hz in frequencies], axis=0)
+    ends = np.minimum(time, time[::-1]) / _RAMP_SECONDS
+    wave = wave * amplitude * np.minimum(ends, 1.0)
+    samples: NDArray[np.int16] = np.rint(wave * 32767).astype(np.int16)
+    return samples
+
+
+def make_dtmf(digits: str, tone_ms: int, gap_ms: int) -> NDArray[np.int16]:
+    """Make the tones of keys; see `Clip.dtmf`."""
+    pieces = []
+    gap = np.zeros(max(gap_ms, 0) * SAMPLE_RATE // 1000, np.int16)
+    for digit in digits.upper():
+        row = next((index for index, keys in enumerate(KEYS) if digit in keys), None)
+        if row is None:
+            raise ValueError(f"{digit!r} is no telephone key; the keys are {' '.join(KEYS)}")
+        pair = (ROW_HZ[row], COLUMN_HZ[KEYS[row].index(digit)])
+        pieces += [make_tone(pair, tone_ms / 1000, DTMF_LEVEL_DB), gap]
+    if not pieces:
+        raise ValueError("digits is empty; give at least one telephone key")
+    return np.concatenate(pieces)
+
+
+def write_ulaw_wav(file: BinaryIO, payload: Iterator[bytes]) -> int:
+    """Write a μ-law WAV file; return the size of its payload in bytes.
+
+    Args:
+        file: Empty and seekable.
+        payload: PCMU in pieces of any length.
+    """
+    file.write(ulaw_header(0))
+    size = 0
+    for piece in payload:
+        size += file.write(piece)
+    file.write(b"\0" * (size % 2))
+    file.seek(0)
+    file.write(ulaw_header(size))
+    return size
+
+
+def ulaw_header(payload_bytes: int) -> bytes:
+    """Return the header of a μ-law WAV file, 58 bytes, as other recorders of μ-law write it.
+
+    An odd payload must be followed by one byte of padding.
+
+    Raises:
+        ValueError: If the payload is larger than a WAV file can be, 4 GB or six days.
+    """
+    if payload_bytes > _MOST_BYTES:
+        raise ValueError(f"{payload_bytes} bytes are too many for a WAV file; split the sound")
+    even = payload_bytes + payload_bytes % 2
+    return struct.pack(
+        "<4sI4s4sIHHIIHHH4sII4sI",
+        *(b"RIFF", HEADER_BYTES - 8 + even, b"WAVE"),
+        *(b"fmt ", 18, 7, 1, SAMPLE_RATE, SAMPLE_RATE, 1, 8, 0),
+        *(b"fact", 4, payload_bytes),
+        *(b"data", payload_bytes),
+    )
+
+
+def require_place(path: Path) -> None:
+    """Make sure that a file of that name could be there.
+
+    Raises:
+        WavError: If it is a folder, or in a folder that does not exist.
+    """
+    if path.is_dir():
+        fix = f"Name a file in it: {path.name}/out.wav"
+        raise WavError("is a folder", source=str(path), fix=fix)
+    if not path.parent.is_dir():
+        problem = f"there is no folder {path.parent}"
+        raise WavError(problem, source=str(path), fix="Make it first")
+
+
+@contextmanager
+def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """Open a new file that takes the place of `path` when the block ends without an exception.
+
+    Until then, and after an exception, `path` is what it was.
+
+    Args:
+        path: The name of the file.
+        overwrite: Whether a file of that name may be replaced.
+
+    Raises:
+        FileExistsError: If there is a file of that name at the end, and it may not be replaced.
+    """
+    # Beside the target, because a rename across file systems is a copy that can break off.
+    unfinished = path.with_name(f".{path.name}.{token_hex(4)}.part")
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+        if overwrite:
+            unfinished.replace(path)
+        else:
+            _rename_to_free_name(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _rename_to_free_name(file: Path, path: Path) -> None:
+    # Python's rename replaces a file that appeared since anyone looked; a link never does.
+    try:
+        os.link(file, path)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError, AttributeError):
+        # No hard links here (FAT, some network folders, Android): an empty file claims the name.
+        path.open("xb").close()
+        try:
+            file.replace(path)
+        except BaseException:
+            path.unlink()
+            raise
+    else:
+        file.unlink()

@@ -1,4 +1,7 @@
-"""Files on disk become μ-law WAV files, in constant memory, one or many."""
+"""Files on disk become μ-law WAV files, one or many, each in constant memory.
+
+A source is never replaced by its own result, and a file that exists only when that is asked for.
+"""
 
 from __future__ import annotations
 
@@ -12,36 +15,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from twistream_kit.audio.clip import replacing, require_place, write_ulaw_wav
-from twistream_kit.audio.load import open_sound, pcmu
+from twistream_kit.audio.load import encode_sound, open_sound
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
 from twistream_kit.errors import TwistreamError, WavError
 
 Progress = bool | Callable[[float], object] | None
-"""True for a bar, a function that is told the fraction done (0 to 1), or None for silence."""
+"""True for a bar, None for none, or a function that is called with the fraction done, 0 to 1."""
 
 _REPLACE = "Give another name or folder, or replace with overwrite=True (--force in a shell)"
+
 _MOST_NAMED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ConvertedFile:
-    """What became of one file.
-
-    Attributes:
-        source: The file that was read.
-        path: The file that was written, or None when there is none.
-        seconds: Its duration.
-        clipped: How many samples were beyond full scale, and were cut.
-        error: What went wrong, in words; empty when nothing did.
-        missing_seconds: How much of it a WAV file promised and did not hold: it was cut off.
-    """
-
-    source: Path
-    path: Path | None
-    seconds: float = 0.0
-    clipped: int = 0
-    error: str = ""
-    missing_seconds: float = 0.0
 
 
 def convert_file(
@@ -87,27 +70,6 @@ def convert_file(
         ) from error
 
 
-def _convert(source: Path, target: Path, progress: Progress, *, overwrite: bool) -> ConvertedFile:
-    with open_sound(source) as sound, _told(progress, source.name) as tell:
-        resampler = Resampler(sound.sample_rate)
-
-        def followed() -> Iterator[bytes]:
-            for piece in pcmu(sound, resampler):
-                yield piece
-                tell(sound.opened.file.tell() / max(sound.opened.size, 1))
-
-        with replacing(target, overwrite=overwrite) as file:
-            size = write_ulaw_wav(file, followed())
-        tell(1.0)
-    return ConvertedFile(
-        source,
-        target,
-        size / SAMPLE_RATE,
-        resampler.clipped,
-        missing_seconds=sound.missing_seconds,
-    )
-
-
 def convert_files(
     paths: Iterable[str | os.PathLike[str]],
     folder: str | os.PathLike[str],
@@ -141,46 +103,88 @@ def convert_files(
     if isinstance(paths, str | os.PathLike):
         raise TypeError(f"paths is one path, {str(paths)!r}; give a list of them")
     target = Path(folder)
-    jobs = list(_named([Path(path) for path in paths], target))
+    jobs = list(_name_targets([Path(path) for path in paths], target))
     _check_targets(jobs, overwrite=overwrite)
     _make_folder(target)
     results = []
-    with _told(progress, "converting") as tell:
+    with _reporting(progress, "converting") as report:
         if executor is None:
-            outcomes = (_converted(source, to, overwrite) for source, to in jobs)
+            outcomes = (_convert_one(source, to, overwrite) for source, to in jobs)
         else:
             futures = [
-                (source, executor.submit(_converted, source, to, overwrite)) for source, to in jobs
+                (source, executor.submit(_convert_one, source, to, overwrite))
+                for source, to in jobs
             ]
-            outcomes = (_outcome(source, future.result) for source, future in futures)
+            outcomes = (_file_or_error(source, future.result) for source, future in futures)
         for done, outcome in enumerate(outcomes, start=1):
             results.append(outcome)
-            tell(done / len(jobs))
+            report(done / len(jobs))
     return results
 
 
-def _converted(source: Path, target: Path, overwrite: bool) -> ConvertedFile:
-    # At the top of the module, so that a process pool can find it.
-    return _outcome(source, lambda: convert_file(source, target, overwrite=overwrite))
+@dataclass(frozen=True, slots=True)
+class ConvertedFile:
+    """What became of one file.
+
+    Attributes:
+        source: The file that was read.
+        path: The file that was written, or None when there is none.
+        seconds: Its duration.
+        clipped: How many samples were beyond full scale, and were cut.
+        error: What went wrong, in words; empty when nothing did.
+        missing_seconds: How much of it a WAV file promised and did not hold: it was cut off.
+    """
+
+    source: Path
+    path: Path | None
+    seconds: float = 0.0
+    clipped: int = 0
+    error: str = ""
+    missing_seconds: float = 0.0
 
 
-def _outcome(source: Path, result: Callable[[], ConvertedFile]) -> ConvertedFile:
-    try:
-        return result()
-    except TwistreamError as error:
-        return ConvertedFile(source, None, error=str(error))
-    except Exception as error:  # noqa: BLE001  one file, or one dead worker, must not lose the others
-        return ConvertedFile(source, None, error=f"{type(error).__name__}: {error}")
+def _convert(source: Path, target: Path, progress: Progress, *, overwrite: bool) -> ConvertedFile:
+    with open_sound(source) as sound, _reporting(progress, source.name) as report:
+        resampler = Resampler(sound.sample_rate)
+
+        def reported() -> Iterator[bytes]:
+            for piece in encode_sound(sound, resampler):
+                yield piece
+                report(sound.opened.file.tell() / max(sound.opened.size, 1))
+
+        with replacing(target, overwrite=overwrite) as file:
+            size = write_ulaw_wav(file, reported())
+        report(1.0)
+    return ConvertedFile(
+        source,
+        target,
+        size / SAMPLE_RATE,
+        resampler.clipped,
+        missing_seconds=sound.missing_seconds,
+    )
 
 
-def _named(sources: list[Path], folder: Path) -> Iterator[tuple[Path, Path]]:
+@contextmanager
+def _reporting(progress: Progress, title: str) -> Iterator[Callable[[float], object]]:
+    if callable(progress):
+        yield progress
+    elif not progress:
+        yield lambda _fraction: None
+    else:
+        from tqdm.auto import tqdm
+
+        with tqdm(total=100, desc=title, unit="%", bar_format="{l_bar}{bar}| {elapsed}") as bar:
+            yield lambda fraction: bar.update(int(100 * fraction) - bar.n)
+
+
+def _name_targets(sources: list[Path], folder: Path) -> Iterator[tuple[Path, Path]]:
     taken: set[str] = set()
     for source in sources:
         stem, count = source.stem, 1
-        while _folded(f"{stem}.wav") in taken:
+        while _fold(f"{stem}.wav") in taken:
             count += 1
             stem = f"{source.stem}-{count}"
-        taken.add(_folded(f"{stem}.wav"))
+        taken.add(_fold(f"{stem}.wav"))
         yield source, folder / f"{stem}.wav"
 
 
@@ -195,6 +199,20 @@ def _make_folder(folder: Path) -> None:
             consequence="Nothing was converted",
             fix="Name a folder for the results; it is made if it is not there",
         ) from error
+
+
+def _convert_one(source: Path, target: Path, overwrite: bool) -> ConvertedFile:
+    # At the top of the module, so that a process pool can find it.
+    return _file_or_error(source, lambda: convert_file(source, target, overwrite=overwrite))
+
+
+def _file_or_error(source: Path, result: Callable[[], ConvertedFile]) -> ConvertedFile:
+    try:
+        return result()
+    except TwistreamError as error:
+        return ConvertedFile(source, None, error=str(error))
+    except Exception as error:  # noqa: BLE001  one file, or one dead worker, must not lose the others
+        return ConvertedFile(source, None, error=f"{type(error).__name__}: {error}")
 
 
 def _check_targets(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
@@ -230,24 +248,6 @@ def _check_targets(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
         _refuse_existing(existing)
 
 
-def _identity(path: Path) -> object:
-    """Return what is equal for all names of one file: links, `..`, other case where it is none."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):  # it is not there, or can be no path at all
-        try:
-            resolved = os.path.realpath(path)
-        except (OSError, ValueError):
-            resolved = str(path)
-        return _folded(resolved)
-    return (found.st_dev, found.st_ino)
-
-
-def _folded(name: str) -> str:
-    # macOS and Windows tell neither A.wav from a.wav nor, macOS, two codings of é from each other.
-    return unicodedata.normalize("NFC", name).casefold()
-
-
 def _refuse_source(source: Path, target: Path, replaced: Path) -> NoReturn:
     if _identity(source) == _identity(replaced):
         problem = "source and target are the same file"
@@ -275,14 +275,19 @@ def _refuse_existing(existing: list[Path]) -> NoReturn:
     )
 
 
-@contextmanager
-def _told(progress: Progress, title: str) -> Iterator[Callable[[float], object]]:
-    if callable(progress):
-        yield progress
-    elif not progress:
-        yield lambda _fraction: None
-    else:
-        from tqdm.auto import tqdm
+def _identity(path: Path) -> object:
+    """Return what is equal for all names of one file: links, `..`, other case where it is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # it is not there, or can be no path at all
+        try:
+            resolved = os.path.realpath(path)
+        except (OSError, ValueError):
+            resolved = str(path)
+        return _fold(resolved)
+    return (found.st_dev, found.st_ino)
 
-        with tqdm(total=100, desc=title, unit="%", bar_format="{l_bar}{bar}| {elapsed}") as bar:
-            yield lambda fraction: bar.update(int(100 * fraction) - bar.n)
+
+def _fold(name: str) -> str:
+    # macOS and Windows tell neither A.wav from a.wav nor, macOS, two codings of é from each other.
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,6 +1,7 @@
 """What `examine` gives: the figures of a file, and what each means in the caller's ear.
 
-What the figures of a file mean: in words, what follows in the caller's ear, and what to do.
+A finding says what was found, what follows for the caller, and what to do about it.  Nothing is
+measured here.
 """
 
 from __future__ import annotations
@@ -19,11 +20,84 @@ from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.errors import sentences
 
 Severity = Literal["ok", "note", "warning"]
+"""How much a finding matters: nothing is wrong, worth knowing, or worth mending."""
 
 DBM0 = 6.18
 """What dBFS of an RMS value lack to dBm0: a full-scale sine is 3.17 dBm0 in μ-law (ITU-T G.711)."""
 
+NOMINAL_DBM0 = -19.0
+"""How loud speech should be in a call, give or take 6 dB (RFC 7874 §4, after ITU-T G.169)."""
+
+TOLERANCE_DB = 6.0
+"""How far from `NOMINAL_DBM0` speech is right for a call; twice as far is a warning."""
+
+SAMPLES_OF = "With `samples, rate = soundfile.read(path)`"
+"""How most repairs begin."""
+
 _SIGNS = {"ok": " ok ", "note": "note", "warning": "WARN"}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Examination:
+    """What the telephone will make of a file.
+
+    Attributes:
+        name: Of the file.
+        figures: What was measured.
+        findings: What it means, one for each thing that was looked at.
+        before: The first minute as it is in the file: int16, shape ``(n, channels)``, of more
+            than two channels the first two.
+        sample_rate: Of `before`, in Hz.
+        after: The first minute as the caller hears it.
+        click: What would be heard of the header if the file were sent whole, between two tenths
+            of a second of silence; None where there is no header.
+        spectrum_before: Which pitches the file holds.
+        spectrum_after: Which of them the telephone gets.
+    """
+
+    name: str
+    figures: Figures
+    findings: tuple[Finding, ...]
+    before: NDArray[np.int16] = field(compare=False)
+    sample_rate: int
+    after: Clip
+    click: Clip | None
+    spectrum_before: Spectrum = field(compare=False)
+    spectrum_after: Spectrum = field(compare=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is worth mending."""
+        return all(finding.severity != "warning" for finding in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """All of it in one sentence."""
+        mend = [found.subject for found in self.findings if found.severity == "warning"]
+        subject = "It" if self.name == "bytes" else self.name
+        if not mend:
+            return f"{subject} will be well understood on a telephone"
+        return f"{subject} wants mending before a call: {', '.join(mend)}"
+
+    @property
+    def heading(self) -> str:
+        """What was examined, in a few words."""
+        found = self.figures
+        channels = {1: "mono", 2: "stereo"}.get(found.channels, f"{found.channels} channels")
+        form = f"{found.form}, {channels}, {found.sample_rate} Hz"
+        return f"{self.name}: {form}, {found.seconds:.2f} s on the telephone"
+
+    def __repr__(self) -> str:
+        width = max((len(finding.subject) for finding in self.findings), default=0)
+        lines = [self.heading, ""]
+        for finding in self.findings:
+            sign, subject = _SIGNS[finding.severity], finding.subject.ljust(width)
+            lines.append(f"{sign}  {subject}  {sentences(finding.problem)}")
+            if rest := sentences(finding.consequence, finding.fix):
+                lines.append(f"{'':{width + 8}}{rest}")
+        return "\n".join([*lines, "", f"{self.verdict}."])
+
+    __str__ = __repr__
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,80 +212,8 @@ class Figures:
         return 10 * math.log10(self.below_300) if self.below_300 > 0 else -math.inf
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Examination:
-    """What the telephone will make of a file.
-
-    Attributes:
-        name: Of the file.
-        figures: What was measured.
-        findings: What it means, one for each thing that was looked at.
-        before: The first minute as it is in the file: int16, shape ``(n, channels)``, of more
-            than two channels the first two.
-        sample_rate: Of `before`, in Hz.
-        after: The first minute as the caller hears it.
-        click: What would be heard of the header if the file were sent whole, between two tenths
-            of a second of silence; None where there is no header.
-        spectrum_before: Which pitches the file holds.
-        spectrum_after: Which of them the telephone gets.
-    """
-
-    name: str
-    figures: Figures
-    findings: tuple[Finding, ...]
-    before: NDArray[np.int16] = field(compare=False)
-    sample_rate: int
-    after: Clip
-    click: Clip | None
-    spectrum_before: Spectrum = field(compare=False)
-    spectrum_after: Spectrum = field(compare=False)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is worth mending."""
-        return all(finding.severity != "warning" for finding in self.findings)
-
-    @property
-    def verdict(self) -> str:
-        """All of it in one sentence."""
-        mend = [found.subject for found in self.findings if found.severity == "warning"]
-        subject = "It" if self.name == "bytes" else self.name
-        if not mend:
-            return f"{subject} will be well understood on a telephone"
-        return f"{subject} wants mending before a call: {', '.join(mend)}"
-
-    @property
-    def heading(self) -> str:
-        """What was examined, in a few words."""
-        found = self.figures
-        channels = {1: "mono", 2: "stereo"}.get(found.channels, f"{found.channels} channels")
-        form = f"{found.form}, {channels}, {found.sample_rate} Hz"
-        return f"{self.name}: {form}, {found.seconds:.2f} s on the telephone"
-
-    def __repr__(self) -> str:
-        width = max((len(finding.subject) for finding in self.findings), default=0)
-        lines = [self.heading, ""]
-        for finding in self.findings:
-            sign, subject = _SIGNS[finding.severity], finding.subject.ljust(width)
-            lines.append(f"{sign}  {subject}  {sentences(finding.problem)}")
-            if rest := sentences(finding.consequence, finding.fix):
-                lines.append(f"{'':{width + 8}}{rest}")
-        return "\n".join([*lines, "", f"{self.verdict}."])
-
-    __str__ = __repr__
-
-
-NOMINAL_DBM0 = -19.0
-"""How loud speech should be in a call, give or take 6 dB (RFC 7874 §4, after ITU-T G.169)."""
-
-TOLERANCE_DB = 6.0
-
-SAMPLES_OF = "With `samples, rate = soundfile.read(path)`"
-"""How most repairs begin."""
-
-
 def findings_of(figures: Figures) -> tuple[Finding, ...]:
-    """Judge the figures, each thing once, in the order in which they are mended."""
+    """Return what the figures mean, each thing once, in the order in which they are mended."""
     if math.isinf(figures.rms_db):
         silence = Finding(
             "level", "warning", "All of it is silence", "The caller hears nothing",

@@ -14,7 +14,7 @@ from twistream_kit.audio._source import Source
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.examination import Examination, Figures, findings_of
 from twistream_kit.audio.g711 import SILENCE, decode_ulaw
-from twistream_kit.audio.load import pcmu
+from twistream_kit.audio.load import encode_sound
 from twistream_kit.audio.measure import (
     CARRIED_HZ,
     ChannelMeter,
@@ -28,7 +28,7 @@ from twistream_kit.audio.measure import (
     silent_ends,
     speech_level,
 )
-from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler, mono
+from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler, mix_to_mono
 
 KEPT_SECONDS = 60
 """How much of the sound is kept for the players and the pictures."""
@@ -60,27 +60,9 @@ def examine(
         source, sample_rate, encoding = source.payload, SAMPLE_RATE, "PCMU"
     with open_channels(source, sample_rate=sample_rate, encoding=encoding) as channels:
         meters = _Meters(channels)
-        payload = _kept(meters.converted())
+        payload = _keep_first_minute(meters.converted())
         name = name or channels.sound.opened.name
-        return _examination(name, channels, meters, payload)
-
-
-class _Listened(Resampler):
-    """A resampler whose result is measured."""
-
-    def __init__(self, rate_in: int, meter: TelephoneMeter) -> None:
-        super().__init__(rate_in)
-        self._meter = meter
-
-    def push(self, samples: NDArray[Any]) -> NDArray[np.int16]:
-        finished = super().push(samples)
-        self._meter.push(finished)
-        return finished
-
-    def flush(self) -> NDArray[np.int16]:
-        rest = super().flush()
-        self._meter.push(rest)
-        return rest
+        return _build_examination(name, channels, meters, payload)
 
 
 @dataclass(slots=True)
@@ -98,13 +80,13 @@ class _Meters:
         rate = self.source.sound.sample_rate
         self.sides = ChannelMeter(self.source.count, self.source.limit)
         self.spectrum = SpectrumMeter(rate)
-        self.resampler = _Listened(rate, self.telephone)
+        self.resampler = _MeasuredResampler(rate, self.telephone)
 
     def converted(self) -> Iterator[bytes]:
         """Yield the payload as `load_clip` makes it, and measure all that it comes from."""
         sound = self.source.sound
         if sound.payload is None:
-            yield from pcmu(replace(sound, blocks=self._mixed()), self.resampler)
+            yield from encode_sound(replace(sound, blocks=self._mixed()), self.resampler)
             return
         for piece in sound.payload:
             samples = decode_ulaw(piece)
@@ -115,7 +97,7 @@ class _Meters:
 
     def _mixed(self) -> Iterator[NDArray[np.float32]]:
         for block in self.source.blocks:
-            mix = mono(block, 1.0)
+            mix = mix_to_mono(block, 1.0)
             yield mix  # first, because the conversion refuses NaN, which no meter understands
             self._measure(block, mix)
 
@@ -128,7 +110,25 @@ class _Meters:
         self.spectrum.push(mix)
 
 
-def _kept(pieces: Iterator[bytes]) -> bytes:
+class _MeasuredResampler(Resampler):
+    """A resampler whose result is measured."""
+
+    def __init__(self, rate_in: int, meter: TelephoneMeter) -> None:
+        super().__init__(rate_in)
+        self._meter = meter
+
+    def push(self, samples: NDArray[Any]) -> NDArray[np.int16]:
+        finished = super().push(samples)
+        self._meter.push(finished)
+        return finished
+
+    def flush(self) -> NDArray[np.int16]:
+        rest = super().flush()
+        self._meter.push(rest)
+        return rest
+
+
+def _keep_first_minute(pieces: Iterator[bytes]) -> bytes:
     """Let all pieces pass and keep the first minute."""
     kept = bytearray()
     for piece in pieces:
@@ -136,10 +136,10 @@ def _kept(pieces: Iterator[bytes]) -> bytes:
     return bytes(kept)
 
 
-def _examination(name: str, source: Channels, meters: _Meters, payload: bytes) -> Examination:
+def _build_examination(name: str, source: Channels, meters: _Meters, payload: bytes) -> Examination:
     spectrum, after = meters.spectrum.result(), SpectrumMeter(SAMPLE_RATE)
     after.push(decode_ulaw(payload).astype(np.float32) / np.float32(FULL_SCALE))
-    figures = _figures(source, meters, spectrum)
+    figures = _build_figures(source, meters, spectrum)
     header = source.header
     return Examination(
         name=name,
@@ -154,7 +154,7 @@ def _examination(name: str, source: Channels, meters: _Meters, payload: bytes) -
     )
 
 
-def _figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Figures:
+def _build_figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Figures:
     sides, telephone, sound = meters.sides, meters.telephone, source.sound
     powers = telephone.powers()
     speech, active = speech_level(powers)

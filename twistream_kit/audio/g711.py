@@ -1,9 +1,8 @@
-"""μ-law: 14 bits of linear sound in 8, as ITU-T G.711 defines it.
+"""ITU-T G.711: linear sound in 8 bits a sample, as μ-law (PCMU) and as A-law (PCMA).
 
-The encoder is bit-exact with the reference code of ITU-T G.191, which differs from Python's old
-``audioop`` on 508 negative inputs by one code.
-
-A-law, the European half of ITU-T G.711; files in it are read, a call never takes it.
+A call takes μ-law only.  A-law, the European half of the standard, is decoded because files are
+written in it, and never encoded.  The μ-law encoder is bit-exact with the reference code of ITU-T
+G.191, which differs from Python's old ``audioop`` on 508 negative inputs by one code.
 """
 
 from __future__ import annotations
@@ -15,11 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SILENCE = 0xFF
-"""The code of 0; 0x7F is a second zero, negative."""
-
-# Measured on 10 million samples: one `take` of everything widens all its indices to 64 bits at
-# once, four times the sound; in blocks of this size the widened indices stay in the cache.
-_BLOCK = 32768
+"""The μ-law code of 0; 0x7F is a second zero, negative."""
 
 
 def encode_ulaw(samples: NDArray[np.int16]) -> bytes:
@@ -48,7 +43,7 @@ def encode_ulaw(samples: NDArray[np.int16]) -> bytes:
         )
     # A strided or big-endian array cannot be viewed as uint16 before it is copied.
     codes = np.ascontiguousarray(samples, dtype=np.int16).view(np.uint16)
-    return _looked_up(_encoded(), codes).tobytes()
+    return _look_up(_ulaw_codes(), codes).tobytes()
 
 
 def decode_ulaw(payload: bytes | bytearray | memoryview) -> NDArray[np.int16]:
@@ -64,53 +59,9 @@ def decode_ulaw(payload: bytes | bytearray | memoryview) -> NDArray[np.int16]:
     even = len(codes) - len(codes) % 2
     samples = np.empty(len(codes), np.int16)
     # Two codes at a time: half the look-ups, twice the speed of a table of 256.
-    _looked_up(_decoded_pairs(), codes[:even].view(np.uint16), samples[:even].view(np.uint32))
-    samples[even:] = _decoded()[codes[even:]]
+    _look_up(_ulaw_sample_pairs(), codes[:even].view(np.uint16), samples[:even].view(np.uint32))
+    samples[even:] = _ulaw_samples()[codes[even:]]
     return samples
-
-
-def is_int16(dtype: np.dtype[Any]) -> bool:
-    """Whether samples are int16, in either order of bytes."""
-    return dtype.kind == "i" and dtype.itemsize == 2
-
-
-def _looked_up(
-    table: NDArray[Any], indices: NDArray[np.uint16], out: NDArray[Any] | None = None
-) -> NDArray[Any]:
-    out = np.empty(len(indices), table.dtype) if out is None else out
-    for start in range(0, len(indices), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        # 16 bits cannot miss a table of 65,536, so "wrap" changes nothing but the speed:
-        # the default, "raise", copies the result once more.
-        np.take(table, indices[block], out=out[block], mode="wrap")
-    return out
-
-
-@cache
-def _encoded() -> NDArray[np.uint8]:
-    """Return the code of each of the 65,536 samples, at the index of its unsigned bits."""
-    x = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
-    sign = x >> 31 & 0x80
-    m = np.minimum(33 + ((x ^ x >> 31) >> 2), 0x1FFF)
-    segment = np.frexp(m)[1] - 6
-    mantissa = m >> segment + 1 & 15
-    codes: NDArray[np.uint8] = (~(sign | segment << 4 | mantissa) & 0xFF).astype(np.uint8)
-    return codes
-
-
-@cache
-def _decoded() -> NDArray[np.int16]:
-    """Return the sample of each of the 256 codes."""
-    code = ~np.arange(256) & 0xFF
-    magnitude = ((code & 15) << 3) + 132 << (code >> 4 & 7)
-    return np.where(code & 0x80, 132 - magnitude, magnitude - 132).astype(np.int16)
-
-
-@cache
-def _decoded_pairs() -> NDArray[np.uint32]:
-    """Return two samples for each two codes, both as they lie in this machine's memory."""
-    codes = np.arange(65536, dtype=np.uint16).view(np.uint8)
-    return np.ascontiguousarray(_decoded()[codes]).view(np.uint32)
 
 
 def decode_alaw(payload: bytes | memoryview) -> NDArray[np.int16]:
@@ -122,11 +73,62 @@ def decode_alaw(payload: bytes | memoryview) -> NDArray[np.int16]:
     Returns:
         Mono, int16, shape ``(len(payload),)``, in [-32256, 32256].
     """
-    return _decoded_alaw()[np.frombuffer(payload, np.uint8)]
+    return _alaw_samples()[np.frombuffer(payload, np.uint8)]
+
+
+def is_int16(dtype: np.dtype[Any]) -> bool:
+    """Whether samples are int16, in either order of bytes."""
+    return dtype.kind == "i" and dtype.itemsize == 2
+
+
+# Measured on 10 million samples: one `take` of everything widens all its indices to 64 bits at
+# once, four times the sound; in blocks of this size the widened indices stay in the cache.
+_BLOCK = 32768
+
+
+def _look_up(
+    table: NDArray[Any], indices: NDArray[np.uint16], out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Return ``table[indices]`` for a table of 65,536 entries, written to `out` if it is given."""
+    out = np.empty(len(indices), table.dtype) if out is None else out
+    for start in range(0, len(indices), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        # 16 bits cannot miss a table of 65,536, so "wrap" changes nothing but the speed:
+        # the default, "raise", copies the result once more.
+        np.take(table, indices[block], out=out[block], mode="wrap")
+    return out
 
 
 @cache
-def _decoded_alaw() -> NDArray[np.int16]:
+def _ulaw_codes() -> NDArray[np.uint8]:
+    """Return the μ-law code of each of the 65,536 samples, at the index of its unsigned bits."""
+    x = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
+    sign = x >> 31 & 0x80
+    m = np.minimum(33 + ((x ^ x >> 31) >> 2), 0x1FFF)
+    segment = np.frexp(m)[1] - 6
+    mantissa = m >> segment + 1 & 15
+    codes: NDArray[np.uint8] = (~(sign | segment << 4 | mantissa) & 0xFF).astype(np.uint8)
+    return codes
+
+
+@cache
+def _ulaw_samples() -> NDArray[np.int16]:
+    """Return the sample of each of the 256 codes of μ-law."""
+    code = ~np.arange(256) & 0xFF
+    magnitude = ((code & 15) << 3) + 132 << (code >> 4 & 7)
+    return np.where(code & 0x80, 132 - magnitude, magnitude - 132).astype(np.int16)
+
+
+@cache
+def _ulaw_sample_pairs() -> NDArray[np.uint32]:
+    """Return two samples for each two codes of μ-law, both as they lie in this machine's memory."""
+    codes = np.arange(65536, dtype=np.uint16).view(np.uint8)
+    return np.ascontiguousarray(_ulaw_samples()[codes]).view(np.uint32)
+
+
+@cache
+def _alaw_samples() -> NDArray[np.int16]:
+    """Return the sample of each of the 256 codes of A-law."""
     code = np.arange(256) ^ 0x55
     segment = code >> 4 & 7
     mantissa = (code & 15) << 4

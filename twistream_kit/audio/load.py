@@ -1,10 +1,6 @@
-"""Any file of sound becomes a clip.
+"""Any file of sound becomes a clip, from its first sample to its last, in constant memory.
 
-Bytes of a file become numbers: one decoder for each way in which samples lie in a file.
-
-A source of any kind as mono blocks, from its first sample to its last, in constant memory.
-
-WAV files and headerless bytes are read here and not by libsndfile, which reads a ``data`` chunk
+WAV files and headerless bytes are decoded here and not by libsndfile, which reads a ``data`` chunk
 of size 0 as no sound at all; FLAC, OGG, MP3, AU and compressed WAV files are libsndfile's.
 """
 
@@ -19,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio._source import Opened, Source, not_a_wav, opened, read_at
+from twistream_kit.audio._source import CONVERT_FIRST, Opened, Source, not_a_wav, opened, read_at
 from twistream_kit.audio._wav_format import FORMS, HEAD_BYTES, ByteOrder, Format, is_wav
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_alaw, decode_ulaw, encode_ulaw
@@ -29,47 +25,13 @@ from twistream_kit.audio.resample import (
     MOST_CHANNELS,
     SAMPLE_RATE,
     Resampler,
-    mono,
+    mix_to_mono,
 )
 from twistream_kit.audio.wav_report import report_on
 from twistream_kit.errors import WavError
 
-
-@dataclass(frozen=True, slots=True)
-class Decoder:
-    """How to read one encoding.
-
-    Attributes:
-        size: Bytes a sample.
-        scale: What brings a decoded sample into [-1, 1].
-        decode: Bytes, a whole number of samples, to int16, int32 or float, shape ``(n,)``.
-    """
-
-    size: int
-    scale: float
-    decode: Callable[[bytes], NDArray[Any]]
-
-
-def decoder_for(form: Format) -> Decoder | None:
-    """Return the decoder for a format, or None when it has to be left to libsndfile."""
-    order: ByteOrder = form.byte_order
-    match form.encoding, form.sample_bytes:
-        case "PCMU", 1:
-            return Decoder(1, 2.0**-15, decode_ulaw)
-        case "PCMA", 1:
-            return Decoder(1, 2.0**-15, decode_alaw)
-        case "PCM", 1:
-            return Decoder(1, 2.0**-7, _unsigned)
-        case "PCM", 2:
-            return Decoder(2, 2.0**-15, _plain("i2", order))
-        case "PCM", 3:
-            return Decoder(3, 2.0**-31, _three_bytes(order))
-        case "PCM", 4:
-            return Decoder(4, 2.0**-31, _plain("i4", order))
-        case "IEEE_FLOAT", (4 | 8) as size:
-            return Decoder(size, 1.0, _plain(f"f{size}", order))
-    return None
-
+BLOCK = 65536
+"""Samples of each channel in one block: large against the cost of a call, small against a cache."""
 
 HEADERLESS = {
     "PCMU": ("PCMU", 8, "little"),
@@ -82,216 +44,6 @@ HEADERLESS = {
     "FLOAT32LE": ("IEEE_FLOAT", 32, "little"),
 }
 """The encodings of headerless sound that `load_clip` knows, by the names that it takes."""
-
-
-def headerless_format(encoding: str, sample_rate: int) -> Format:
-    """Return the format of mono sound without a header.
-
-    Raises:
-        ValueError: If `encoding` is none of `HEADERLESS`.
-        TypeError: If `sample_rate` is not a whole number.
-    """
-    if encoding not in HEADERLESS:
-        raise ValueError(f"encoding is {encoding!r}, not one of {', '.join(HEADERLESS)}")
-    if not isinstance(sample_rate, int):
-        raise TypeError(f"sample_rate is {sample_rate!r}; give a whole number of Hz, such as 8000")
-    name, bits, order = HEADERLESS[encoding]
-    size = bits // 8
-    byte_order: ByteOrder = "big" if order == "big" else "little"
-    return Format(name, 1, sample_rate, bits, size, size * sample_rate, byte_order)
-
-
-def _unsigned(raw: bytes) -> NDArray[np.int16]:
-    return np.frombuffer(raw, np.uint8).astype(np.int16) - np.int16(128)
-
-
-def _plain(kind: str, order: ByteOrder) -> Callable[[bytes], NDArray[Any]]:
-    dtype = np.dtype(kind).newbyteorder("<" if order == "little" else ">")
-    return lambda raw: np.frombuffer(raw, dtype)
-
-
-def _three_bytes(order: ByteOrder) -> Callable[[bytes], NDArray[np.int32]]:
-    def decode(raw: bytes) -> NDArray[np.int32]:
-        # Into the upper three bytes of four, which puts the sign where it belongs.
-        wide = np.zeros((len(raw) // 3, 4), np.uint8)
-        place = slice(1, 4) if order == "little" else slice(0, 3)
-        wide[:, place] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
-        return wide.view("<i4" if order == "little" else ">i4").reshape(-1).astype(np.int32)
-
-    return decode
-
-
-BLOCK = 65536
-"""Samples of each channel in one block: large against the cost of a call, small against a cache."""
-
-OTHER_PROGRAM = "Convert it first, for example with ffmpeg -i IN -ar 8000 -ac 1 out.wav"
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedSound:
-    """An opened source of sound.
-
-    Attributes:
-        opened: The source; the position of its file tells how far the reading has come.
-        sample_rate: In Hz, 4000 to 192,000.
-        blocks: float32 in [-1, 1], mono, shape ``(n,)``.
-        payload: The bytes of a source that is PCMU at 8000 Hz in mono already, else None.
-        missing_seconds: How much of it a WAV file promises and does not hold: it was cut off.
-    """
-
-    opened: Opened
-    sample_rate: int
-    blocks: Iterator[NDArray[np.float32]]
-    payload: Iterator[bytes] | None = None
-    missing_seconds: float = 0.0
-
-
-@contextmanager
-def open_sound(
-    source: Source, *, sample_rate: int | None = None, encoding: str | None = None
-) -> Iterator[DecodedSound]:
-    """Open a source of sound; see `load_clip` for what it may be.
-
-    Raises:
-        WavError: If it cannot be read as sound.
-        ValueError: If only one of the keywords is given, or an unknown encoding.
-    """
-    if (sample_rate is None) != (encoding is None):
-        raise ValueError(
-            "headerless sound needs both, sample_rate=8000 and encoding='PCMU' for example; "
-            "for a file with a header leave both out"
-        )
-    form = None
-    if sample_rate is not None and encoding is not None:
-        form = headerless_format(encoding, sample_rate)
-    with opened(source) as file:
-        head = read_at(file.file, 0, 64)
-        if form is not None:
-            yield _headerless(file, form, head)
-        elif not head:
-            raise not_a_wav(head, file.name)
-        elif is_wav(head) or (head[:4] in FORMS and len(head) < HEAD_BYTES):
-            yield _wav(file)
-        else:
-            yield _by_libsndfile(file, head)
-
-
-def _headerless(file: Opened, form: Format, head: bytes) -> DecodedSound:
-    if is_wav(head):
-        raise WavError(
-            "it has a WAV header, which says how it is encoded",
-            source=file.name,
-            offset=0,
-            consequence="Read as headerless sound, the header would be heard as a click",
-            fix="Leave sample_rate and encoding out",
-        )
-    size = form.sample_bytes
-    if not file.size or file.size % size:
-        raise WavError(
-            f"it holds {file.size} bytes, not a whole number of samples of {size} bytes"
-            if file.size
-            else "it is empty",
-            source=file.name,
-            fix="Check the encoding and where the bytes were cut"
-            if file.size
-            else "Record it again",
-        )
-    return _linear(file, form, 0, file.size)
-
-
-def _wav(file: Opened) -> DecodedSound:
-    report = report_on(file)
-    if not report.data_bytes:
-        raise WavError(
-            "it holds no sound: its data chunk is empty or missing",
-            source=file.name,
-            offset=report.header_bytes,
-            fix="Fetch or record it again",
-        )
-    if decoder_for(report.format) is None:
-        sound = _by_libsndfile(file, b"")
-    else:
-        sound = _linear(file, report.format, report.header_bytes, report.data_bytes)
-    return replace(sound, missing_seconds=report.missing_seconds)
-
-
-def _linear(file: Opened, form: Format, offset: int, size: int) -> DecodedSound:
-    _check(file.name, form.sample_rate, form.channels)
-    decoder = decoder_for(form)
-    assert decoder is not None  # noqa: S101  both callers have made sure
-    whole = decoder.size * form.channels
-    raw = _pieces(file.file, offset, size - size % whole, BLOCK * whole)
-    if (form.encoding, form.sample_rate, form.channels) == ("PCMU", SAMPLE_RATE, 1):
-        return DecodedSound(file, form.sample_rate, iter(()), raw)
-    return DecodedSound(file, form.sample_rate, _decoded(raw, decoder, form.channels))
-
-
-def _pieces(file: BinaryIO, offset: int, size: int, piece: int) -> Iterator[bytes]:
-    file.seek(offset)
-    while size > 0:
-        raw = file.read(min(piece, size))
-        if not raw:
-            return
-        size -= len(raw)
-        yield raw
-
-
-def _decoded(
-    raw: Iterator[bytes], decoder: Decoder, channels: int
-) -> Iterator[NDArray[np.float32]]:
-    for piece in raw:
-        samples = decoder.decode(piece)
-        yield mono(samples.reshape(-1, channels), decoder.scale)
-
-
-def _by_libsndfile(file: Opened, head: bytes) -> DecodedSound:
-    import soundfile
-
-    file.file.seek(0)
-    # Only the methods: soundfile takes a name that ends in .raw for an order to read headerless.
-    nameless = SimpleNamespace(read=file.file.read, seek=file.file.seek, tell=file.file.tell)
-    try:
-        sound = soundfile.SoundFile(nameless)
-    except soundfile.LibsndfileError as error:
-        if head:
-            raise not_a_wav(head, file.name) from error
-        raise WavError(
-            f"libsndfile cannot read it: {error.error_string}", source=file.name, fix=OTHER_PROGRAM
-        ) from error
-    _check(file.name, sound.samplerate, sound.channels)
-    if not sound.frames:
-        raise WavError("it holds no sound", source=file.name, fix="Fetch or record it again")
-    return DecodedSound(file, sound.samplerate, _read(sound, file.name))
-
-
-def _read(sound: Any, name: str) -> Iterator[NDArray[np.float32]]:
-    import soundfile
-
-    # Not `sound.blocks`, which refuses the encodings in which libsndfile cannot seek, GSM for one.
-    try:
-        while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
-            yield mono(block, 1.0)
-    except soundfile.LibsndfileError as error:
-        raise WavError(
-            f"libsndfile stopped in the middle of it: {error.error_string}",
-            source=name,
-            fix="The file is damaged: fetch or record it again",
-        ) from error
-
-
-def _check(name: str, sample_rate: int, channels: int) -> None:
-    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
-        raise WavError(
-            f"its sample rate is {sample_rate} Hz; {LOWEST_RATE} to {HIGHEST_RATE} Hz can be read",
-            source=name,
-            fix=OTHER_PROGRAM,
-        )
-    if not 1 <= channels <= MOST_CHANNELS:
-        raise WavError(
-            f"it has {channels} channels; 1 to {MOST_CHANNELS} can be mixed into one",
-            source=name,
-            fix=OTHER_PROGRAM,
-        )
 
 
 def load_clip(
@@ -318,11 +70,11 @@ def load_clip(
     """
     with open_sound(source, sample_rate=sample_rate, encoding=encoding) as sound:
         resampler = Resampler(sound.sample_rate)
-        payload = b"".join(pcmu(sound, resampler))
+        payload = b"".join(encode_sound(sound, resampler))
         return Clip(payload, sound.opened.stem, resampler.clipped, sound.missing_seconds)
 
 
-def pcmu(sound: DecodedSound, resampler: Resampler) -> Iterator[bytes]:
+def encode_sound(sound: DecodedSound, resampler: Resampler) -> Iterator[bytes]:
     """Yield the payload of `sound` in pieces; `resampler` counts what was clipped.
 
     Raises:
@@ -345,3 +97,265 @@ def pcmu(sound: DecodedSound, resampler: Resampler) -> Iterator[bytes]:
             ) from error
         done += len(block)
     yield encode_ulaw(resampler.flush())
+
+
+@contextmanager
+def open_sound(
+    source: Source, *, sample_rate: int | None = None, encoding: str | None = None
+) -> Iterator[DecodedSound]:
+    """Open a source of sound; see `load_clip` for what it may be.
+
+    Raises:
+        WavError: If it cannot be read as sound.
+        ValueError: If only one of the keywords is given, or an unknown encoding.
+    """
+    if (sample_rate is None) != (encoding is None):
+        raise ValueError(
+            "headerless sound needs both, sample_rate=8000 and encoding='PCMU' for example; "
+            "for a file with a header leave both out"
+        )
+    form = None
+    if sample_rate is not None and encoding is not None:
+        form = headerless_format(encoding, sample_rate)
+    with opened(source) as file:
+        head = read_at(file.file, 0, 64)
+        if form is not None:
+            yield _open_headerless(file, form, head)
+        elif not head:
+            raise not_a_wav(head, file.name)
+        elif is_wav(head) or (head[:4] in FORMS and len(head) < HEAD_BYTES):
+            yield _open_wav(file)
+        else:
+            yield _open_by_libsndfile(file, head)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedSound:
+    """An opened source of sound.
+
+    Attributes:
+        opened: The source; the position of its file tells how far the reading has come.
+        sample_rate: In Hz, 4000 to 192,000.
+        blocks: float32 in [-1, 1], mono, shape ``(n,)``.
+        payload: The bytes of a source that is PCMU at 8000 Hz in mono already, else None.
+        missing_seconds: How much of it a WAV file promises and does not hold: it was cut off.
+    """
+
+    opened: Opened
+    sample_rate: int
+    blocks: Iterator[NDArray[np.float32]]
+    payload: Iterator[bytes] | None = None
+    missing_seconds: float = 0.0
+
+
+def _open_headerless(file: Opened, form: Format, head: bytes) -> DecodedSound:
+    if is_wav(head):
+        raise WavError(
+            "it has a WAV header, which says how it is encoded",
+            source=file.name,
+            offset=0,
+            consequence="Read as headerless sound, the header would be heard as a click",
+            fix="Leave sample_rate and encoding out",
+        )
+    size = form.sample_bytes
+    if not file.size or file.size % size:
+        raise WavError(
+            f"it holds {file.size} bytes, not a whole number of samples of {size} bytes"
+            if file.size
+            else "it is empty",
+            source=file.name,
+            fix="Check the encoding and where the bytes were cut"
+            if file.size
+            else "Record it again",
+        )
+    return _open_linear(file, form, 0, file.size)
+
+
+def _open_wav(file: Opened) -> DecodedSound:
+    report = report_on(file)
+    if not report.data_bytes:
+        raise WavError(
+            "it holds no sound: its data chunk is empty or missing",
+            source=file.name,
+            offset=report.header_bytes,
+            fix="Fetch or record it again",
+        )
+    if decoder_for(report.format) is None:
+        sound = _open_by_libsndfile(file, b"")
+    else:
+        sound = _open_linear(file, report.format, report.header_bytes, report.data_bytes)
+    return replace(sound, missing_seconds=report.missing_seconds)
+
+
+def _open_linear(file: Opened, form: Format, offset: int, size: int) -> DecodedSound:
+    _check_range(file.name, form.sample_rate, form.channels)
+    decoder = decoder_for(form)
+    assert decoder is not None  # noqa: S101  both callers have made sure
+    whole = decoder.size * form.channels
+    raw = read_pieces(file.file, offset, size - size % whole, BLOCK * whole)
+    if (form.encoding, form.sample_rate, form.channels) == ("PCMU", SAMPLE_RATE, 1):
+        return DecodedSound(file, form.sample_rate, iter(()), raw)
+    return DecodedSound(file, form.sample_rate, _decode_pieces(raw, decoder, form.channels))
+
+
+def read_pieces(file: BinaryIO, offset: int, size: int, piece: int) -> Iterator[bytes]:
+    """Yield `size` bytes from `offset` on in pieces of `piece` bytes; fewer if the file ends."""
+    file.seek(offset)
+    while size > 0:
+        raw = file.read(min(piece, size))
+        if not raw:
+            return
+        size -= len(raw)
+        yield raw
+
+
+def _decode_pieces(
+    raw: Iterator[bytes], decoder: Decoder, channels: int
+) -> Iterator[NDArray[np.float32]]:
+    for piece in raw:
+        samples = decoder.decode(piece)
+        yield mix_to_mono(samples.reshape(-1, channels), decoder.scale)
+
+
+def _open_by_libsndfile(file: Opened, head: bytes) -> DecodedSound:
+    import soundfile
+
+    try:
+        sound = open_libsndfile(file)
+    except soundfile.LibsndfileError as error:
+        if head:
+            raise not_a_wav(head, file.name) from error
+        raise WavError(
+            f"libsndfile cannot read it: {error.error_string}", source=file.name, fix=CONVERT_FIRST
+        ) from error
+    _check_range(file.name, sound.samplerate, sound.channels)
+    if not sound.frames:
+        raise WavError("it holds no sound", source=file.name, fix="Fetch or record it again")
+    blocks = (mix_to_mono(block, 1.0) for block in read_blocks(sound, file.name))
+    return DecodedSound(file, sound.samplerate, blocks)
+
+
+def open_libsndfile(file: Opened) -> Any:
+    """Open a source from its beginning as a `soundfile.SoundFile`.
+
+    Raises:
+        soundfile.LibsndfileError: If libsndfile cannot read it.
+    """
+    import soundfile
+
+    file.file.seek(0)
+    # Only the methods: soundfile takes a name that ends in .raw for an order to read headerless.
+    nameless = SimpleNamespace(read=file.file.read, seek=file.file.seek, tell=file.file.tell)
+    return soundfile.SoundFile(nameless)
+
+
+def read_blocks(sound: Any, name: str) -> Iterator[NDArray[np.float32]]:
+    """Yield what libsndfile reads, its channels apart: float32, shape ``(n, channels)``, n > 0.
+
+    Args:
+        sound: What `open_libsndfile` gave.
+        name: Of the source, for an error.
+
+    Raises:
+        WavError: If libsndfile stops before the end.
+    """
+    import soundfile
+
+    # Not `sound.blocks`, which refuses the encodings in which libsndfile cannot seek, GSM for one.
+    try:
+        while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+            yield block
+    except soundfile.LibsndfileError as error:
+        raise WavError(
+            f"libsndfile stopped in the middle of it: {error.error_string}",
+            source=name,
+            fix="The file is damaged: fetch or record it again",
+        ) from error
+
+
+def _check_range(name: str, sample_rate: int, channels: int) -> None:
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise WavError(
+            f"its sample rate is {sample_rate} Hz; {LOWEST_RATE} to {HIGHEST_RATE} Hz can be read",
+            source=name,
+            fix=CONVERT_FIRST,
+        )
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise WavError(
+            f"it has {channels} channels; 1 to {MOST_CHANNELS} can be mixed into one",
+            source=name,
+            fix=CONVERT_FIRST,
+        )
+
+
+def headerless_format(encoding: str, sample_rate: int) -> Format:
+    """Return the format of mono sound without a header.
+
+    Raises:
+        ValueError: If `encoding` is none of `HEADERLESS`.
+        TypeError: If `sample_rate` is not a whole number.
+    """
+    if encoding not in HEADERLESS:
+        raise ValueError(f"encoding is {encoding!r}, not one of {', '.join(HEADERLESS)}")
+    if not isinstance(sample_rate, int):
+        raise TypeError(f"sample_rate is {sample_rate!r}; give a whole number of Hz, such as 8000")
+    name, bits, order = HEADERLESS[encoding]
+    size = bits // 8
+    byte_order: ByteOrder = "big" if order == "big" else "little"
+    return Format(name, 1, sample_rate, bits, size, size * sample_rate, byte_order)
+
+
+def decoder_for(form: Format) -> Decoder | None:
+    """Return the decoder for a format, or None when it has to be left to libsndfile."""
+    order: ByteOrder = form.byte_order
+    match form.encoding, form.sample_bytes:
+        case "PCMU", 1:
+            return Decoder(1, 2.0**-15, decode_ulaw)
+        case "PCMA", 1:
+            return Decoder(1, 2.0**-15, decode_alaw)
+        case "PCM", 1:
+            return Decoder(1, 2.0**-7, _decode_unsigned)
+        case "PCM", 2:
+            return Decoder(2, 2.0**-15, _plain_decoder("i2", order))
+        case "PCM", 3:
+            return Decoder(3, 2.0**-31, _three_byte_decoder(order))
+        case "PCM", 4:
+            return Decoder(4, 2.0**-31, _plain_decoder("i4", order))
+        case "IEEE_FLOAT", (4 | 8) as size:
+            return Decoder(size, 1.0, _plain_decoder(f"f{size}", order))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How to read one encoding.
+
+    Attributes:
+        size: Bytes a sample.
+        scale: What brings a decoded sample into [-1, 1].
+        decode: Bytes, a whole number of samples, to int16, int32 or float, shape ``(n,)``.
+    """
+
+    size: int
+    scale: float
+    decode: Callable[[bytes], NDArray[Any]]
+
+
+def _decode_unsigned(raw: bytes) -> NDArray[np.int16]:
+    return np.frombuffer(raw, np.uint8).astype(np.int16) - np.int16(128)
+
+
+def _plain_decoder(kind: str, order: ByteOrder) -> Callable[[bytes], NDArray[Any]]:
+    dtype = np.dtype(kind).newbyteorder("<" if order == "little" else ">")
+    return lambda raw: np.frombuffer(raw, dtype)
+
+
+def _three_byte_decoder(order: ByteOrder) -> Callable[[bytes], NDArray[np.int32]]:
+    def decode(raw: bytes) -> NDArray[np.int32]:
+        # Into the upper three bytes of four, which puts the sign where it belongs.
+        wide = np.zeros((len(raw) // 3, 4), np.uint8)
+        place = slice(1, 4) if order == "little" else slice(0, 3)
+        wide[:, place] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
+        return wide.view("<i4" if order == "little" else ">i4").reshape(-1).astype(np.int32)
+
+    return decode

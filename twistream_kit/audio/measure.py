@@ -1,15 +1,12 @@
 """What is measured of a sound while it passes, block by block, in constant memory.
 
+`open_channels` opens a source with its channels apart, as they are before a call mixes them into
+one.  A `ChannelMeter` measures these, a `TelephoneMeter` what a call makes of them, in pieces of
+20 ms by whose power speech and pauses are told apart, and a `SpectrumMeter` how the energy is
+spread over pitches.
+
 All levels are in dBFS: of RMS values, 0 is a full-scale square wave, so a full-scale sine has
 -3.01; of peaks, 0 is full scale.
-
-What is speech and what is pause, judged by the power of pieces of 20 ms.
-
-The pieces are those of a `TelephoneMeter`: mean squares without their offset, full scale being 1.
-
-How the energy of a sound is spread over pitches, measured block by block.
-
-A source of any kind with its channels apart, as they are before a call mixes them into one.
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,14 +29,19 @@ from twistream_kit.audio.load import (
     Decoder,
     decoder_for,
     headerless_format,
+    open_libsndfile,
     open_sound,
+    read_blocks,
+    read_pieces,
 )
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
 from twistream_kit.audio.wav_report import WavReport, report_on
-from twistream_kit.errors import WavError
 
 SILENT = -math.inf
 """The level of nothing at all."""
+
+MOST_HEADER_BYTES = 480_000
+"""One minute of sound, if it were played; a cover picture in a header can be longer."""
 
 FLAT_SAMPLES = 3
 """So many samples at full scale one after the other are no peak any more but a cut one."""
@@ -48,55 +49,121 @@ FLAT_SAMPLES = 3
 PIECE = SAMPLE_RATE // 50
 """20 ms at the telephone's sample rate."""
 
+MARGIN_DB = 15.9
+"""Speech reaches from its level down to so much below it (ITU-T P.56)."""
 
-def decibels(power: float) -> float:
-    """Return a mean square, or a ratio of two, in dB; `SILENT` for 0."""
-    return 10 * math.log10(power) if power > 0 else SILENT
+HANGOVER = 10
+"""So many pieces after speech still belong to it: 200 ms (ITU-T P.56)."""
+
+UNHEARD_DB = 30.0
+"""What lies so far below the speech of a file is its background."""
+
+HEARD_AT_LEAST_DB = -60.0
+"""Below this nothing is heard on a telephone, whose own noise is louder."""
+
+QUIETEST = 0.1
+"""The part of a sound that is taken for its noise."""
+
+CARRIED_HZ = (300, 3400)
+"""What a telephone call is planned to carry (ITU-T G.712); handsets reproduce little else."""
+
+WHOLE_SECONDS = 300
+"""The spectrum of so much sound is taken without gaps, of what follows one window of eight."""
 
 
-@dataclass(slots=True)
-class FlatTops:
-    """Counts the samples of one channel at which a wave was cut off at full scale.
+@contextmanager
+def open_channels(
+    source: Source, *, sample_rate: int | None = None, encoding: str | None = None
+) -> Iterator[Channels]:
+    """Open a source of sound; see `load_clip` for what it may be, and for the errors."""
+    with open_sound(source, sample_rate=sample_rate, encoding=encoding) as sound:
+        head = read_at(sound.opened.file, 0, 64)
+        if sample_rate is not None and encoding is not None:
+            form = headerless_format(encoding, sample_rate)
+            decoder = decoder_for(form)
+            blocks = (
+                _decode_blocks(sound, decoder, 1, 0, sound.opened.size) if decoder else iter(())
+            )
+            yield Channels(
+                sound,
+                1,
+                f"{encoding}, headerless",
+                _full_scale_of(form.encoding, form.bits_per_sample),
+                blocks,
+                b"",
+            )
+        elif is_wav(head):
+            yield _wav_channels(sound, report_on(sound.opened))
+        else:
+            count, blocks = _open_by_libsndfile(sound)
+            yield Channels(sound, count, recognise(head).what, _full_scale_of("", 0), blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """An opened source of sound, its channels apart.
 
     Attributes:
-        limit: From which magnitude on a sample is at full scale.
-        samples: How many lie in runs of `FLAT_SAMPLES` or more.
-        runs: How many such runs there are.
-        first: The index of the first of these samples, or None.
+        sound: The same source as `load_clip` reads it; its blocks must not be asked for.
+        count: How many channels there are, 1 to 8.
+        form: What its samples are, in words: ``PCM, 16 bit`` or ``an MP3 file``.
+        limit: The magnitude of a sample at full scale, in [-1, 1].
+        blocks: float32, nominally in [-1, 1], shape ``(n, count)``, n > 0.
+        header: The bytes before the sound; empty for headerless sound, None where sound and
+            header cannot be told apart, as in an MP3 file.
+        header_bytes: How many those are, of which `header` holds a minute at most.
+        trailing_bytes: How many bytes follow the sound.
     """
 
+    sound: DecodedSound
+    count: int
+    form: str
     limit: float
-    samples: int = 0
-    runs: int = 0
-    first: int | None = None
-    _done: int = 0
-    _open: tuple[int, int] = (0, 0)
+    blocks: Iterator[NDArray[np.float32]]
+    header: bytes | None = None
+    header_bytes: int = 0
+    trailing_bytes: int = 0
 
-    def push(self, channel: NDArray[np.float32]) -> None:
-        """Look at the next samples, in [-1, 1], shape ``(n,)``, n > 0."""
-        if max(float(channel.max()), -float(channel.min())) < self.limit:
-            self._open = (0, 0)
-        else:
-            sides = (channel >= self.limit).astype(np.int8) - (channel <= -self.limit)
-            begins = np.flatnonzero(np.diff(sides, prepend=np.int8(2)))
-            self._count(sides[begins], begins, np.diff(begins, append=len(sides)))
-        self._done += len(channel)
 
-    def _count(
-        self, sides: NDArray[np.int8], begins: NDArray[np.intp], lengths: NDArray[np.intp]
-    ) -> None:
-        """Count runs: on which side of zero each lies at full scale, or 0 if it does not."""
-        side, before = self._open
-        joined = before if side == sides[0] else 0
-        lengths[0] += joined
-        begins[0] -= joined
-        flat = (sides != 0) & (lengths >= FLAT_SAMPLES)
-        is_counted = joined >= FLAT_SAMPLES
-        self.runs += int(np.count_nonzero(flat)) - is_counted
-        self.samples += int(lengths[flat].sum()) - is_counted * joined
-        if self.first is None and flat.any():
-            self.first = self._done + int(begins[flat][0])
-        self._open = (int(sides[-1]), int(lengths[-1]) if sides[-1] else 0)
+def _wav_channels(sound: DecodedSound, report: WavReport) -> Channels:
+    form, decoder = report.format, decoder_for(report.format)
+    count = form.channels
+    if decoder is None:
+        count, blocks = _open_by_libsndfile(sound)
+    else:
+        blocks = _decode_blocks(sound, decoder, count, report.header_bytes, report.data_bytes)
+    return Channels(
+        sound,
+        count,
+        f"{form.encoding}, {form.bits_per_sample} bit" if form.bits_per_sample else form.encoding,
+        _full_scale_of(form.encoding, form.bits_per_sample if decoder else 0),
+        blocks,
+        read_at(sound.opened.file, 0, min(report.header_bytes, MOST_HEADER_BYTES)),
+        report.header_bytes,
+        report.trailing_bytes,
+    )
+
+
+def _full_scale_of(encoding: str, bits: int) -> float:
+    """Return the magnitude that a wave of an encoding reaches when it is cut off."""
+    if encoding in ("PCMU", "PCMA"):
+        return (32124 if encoding == "PCMU" else 32256) / 32768
+    # Floats are mostly made of 16 bits, whose largest value is just below 1.
+    return 1 - 2.0 ** (1 - min(bits, 24)) if encoding == "PCM" and bits else 32767 / 32768
+
+
+def _decode_blocks(
+    sound: DecodedSound, decoder: Decoder, count: int, offset: int, size: int
+) -> Iterator[NDArray[np.float32]]:
+    whole = decoder.size * count
+    for raw in read_pieces(sound.opened.file, offset, size - size % whole, BLOCK * whole):
+        samples = decoder.decode(raw).astype(np.float32)
+        yield (samples * np.float32(decoder.scale)).reshape(-1, count)
+
+
+def _open_by_libsndfile(sound: DecodedSound) -> tuple[int, Iterator[NDArray[np.float32]]]:
+    reader = open_libsndfile(sound.opened)
+    return reader.channels, read_blocks(reader, sound.opened.name)
 
 
 @dataclass(slots=True)
@@ -160,6 +227,51 @@ class ChannelMeter:
 
 
 @dataclass(slots=True)
+class FlatTops:
+    """Counts the samples of one channel at which a wave was cut off at full scale.
+
+    Attributes:
+        limit: From which magnitude on a sample is at full scale.
+        samples: How many lie in runs of `FLAT_SAMPLES` or more.
+        runs: How many such runs there are.
+        first: The index of the first of these samples, or None.
+    """
+
+    limit: float
+    samples: int = 0
+    runs: int = 0
+    first: int | None = None
+    _done: int = 0
+    _open: tuple[int, int] = (0, 0)
+
+    def push(self, channel: NDArray[np.float32]) -> None:
+        """Look at the next samples, in [-1, 1], shape ``(n,)``, n > 0."""
+        if max(float(channel.max()), -float(channel.min())) < self.limit:
+            self._open = (0, 0)
+        else:
+            sides = (channel >= self.limit).astype(np.int8) - (channel <= -self.limit)
+            begins = np.flatnonzero(np.diff(sides, prepend=np.int8(2)))
+            self._count(sides[begins], begins, np.diff(begins, append=len(sides)))
+        self._done += len(channel)
+
+    def _count(
+        self, sides: NDArray[np.int8], begins: NDArray[np.intp], lengths: NDArray[np.intp]
+    ) -> None:
+        """Count runs: on which side of zero each lies at full scale, or 0 if it does not."""
+        side, before = self._open
+        joined = before if side == sides[0] else 0
+        lengths[0] += joined
+        begins[0] -= joined
+        flat = (sides != 0) & (lengths >= FLAT_SAMPLES)
+        is_counted = joined >= FLAT_SAMPLES
+        self.runs += int(np.count_nonzero(flat)) - is_counted
+        self.samples += int(lengths[flat].sum()) - is_counted * joined
+        if self.first is None and flat.any():
+            self.first = self._done + int(begins[flat][0])
+        self._open = (int(sides[-1]), int(lengths[-1]) if sides[-1] else 0)
+
+
+@dataclass(slots=True)
 class TelephoneMeter:
     """What is measured of the sound at 8000 Hz, before μ-law: levels in pieces of 20 ms.
 
@@ -215,54 +327,24 @@ class TelephoneMeter:
         return np.concatenate([np.empty(0, np.float32), *self._powers, *scaled])
 
 
-def _energy(samples: NDArray[Any]) -> float:
-    # Pieces, because float32 adds up to 7 digits only, and a block of float64 is twice as wide.
-    total = 0.0
-    for start in range(0, len(samples), 4096):
-        piece = samples[start : start + 4096]
-        total += float(np.dot(piece, piece))
-    return total
-
-
-def _variance(square: float, total: float, count: int) -> float:
-    if not count:
-        return 0.0
-    power = square / count
-    variance = power - (total / count) ** 2
-    # A constant leaves rounding behind, and that is no sound.
-    return variance if variance > power * 1e-6 else 0.0
-
-
-MARGIN_DB = 15.9
-"""Speech reaches from its level down to so much below it (ITU-T P.56)."""
-
-HANGOVER = 10
-"""So many pieces after speech still belong to it: 200 ms (ITU-T P.56)."""
-
-UNHEARD_DB = 30.0
-"""What lies so far below the speech of a file is its background."""
-
-HEARD_AT_LEAST_DB = -60.0
-"""Below this nothing is heard on a telephone, whose own noise is louder."""
-
-QUIETEST = 0.1
-"""The part of a sound that is taken for its noise."""
-
-
 def speech_level(powers: NDArray[np.float32]) -> tuple[float, float]:
     """Return the level of what is not pause in dBFS, and which part of the time that is.
+
+    Args:
+        powers: Of pieces of 20 ms, as `TelephoneMeter.powers` gives them: mean squares without
+            their offset, full scale being 1.
 
     The threshold depends on the level that it leads to, so it is sought step by step: what falls
     away each time is quieter than the rest, hence the level only rises and comes to a stand.
     """
     is_speech = powers > 0
-    level = _level(powers[is_speech])
+    level = _mean_db(powers[is_speech])
     while np.isfinite(level):
         loud = powers > 10 ** ((level - MARGIN_DB) / 10)
         # Ones in front of each piece: it counts if one of the last ten was loud.
         kept = np.convolve(loud, np.ones(HANGOVER + 1, np.int32))[: len(powers)] > 0
         kept &= is_speech
-        if (again := _level(powers[kept])) <= level + 1e-6:
+        if (again := _mean_db(powers[kept])) <= level + 1e-6:
             return again, float(kept.mean())
         is_speech, level = kept, again
     return SILENT, 0.0
@@ -271,7 +353,7 @@ def speech_level(powers: NDArray[np.float32]) -> tuple[float, float]:
 def noise_db(powers: NDArray[np.float32]) -> float:
     """Return the level of the quietest tenth, in dBFS; digital silence does not count."""
     present = np.sort(powers[powers > 0])
-    return _level(present[: max(round(len(present) * QUIETEST), 1)])
+    return _mean_db(present[: max(round(len(present) * QUIETEST), 1)])
 
 
 def silent_ends(
@@ -286,35 +368,8 @@ def silent_ends(
     return float(heard[0]) * piece, max(seconds - (float(heard[-1]) + 1) * piece, 0.0)
 
 
-def _level(powers: NDArray[np.float32]) -> float:
+def _mean_db(powers: NDArray[np.float32]) -> float:
     return decibels(float(powers.mean(dtype=np.float64))) if len(powers) else SILENT
-
-
-CARRIED_HZ = (300, 3400)
-"""What a telephone call is planned to carry (ITU-T G.712); handsets reproduce little else."""
-
-WHOLE_SECONDS = 300
-"""The spectrum of so much sound is taken without gaps, of what follows one window of eight."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spectrum:
-    """How the power of a sound is spread over pitches.
-
-    Attributes:
-        frequencies: In Hz, evenly spaced from above 0, shape ``(n,)``.
-        power: Mean square at each, full scale being 1, shape ``(n,)``; the sum is that of the
-            sound.
-    """
-
-    frequencies: NDArray[np.float64]
-    power: NDArray[np.float64]
-
-    def share(self, low: float, high: float) -> float:
-        """Return which part of the power, 0 to 1, lies from `low` up to `high` Hz."""
-        inside = (self.frequencies >= low) & (self.frequencies < high)
-        total = float(self.power.sum())
-        return float(self.power[inside].sum()) / total if total > 0 else 0.0
 
 
 class SpectrumMeter:
@@ -360,116 +415,44 @@ class SpectrumMeter:
         self._weight += weight
 
 
-MOST_HEADER_BYTES = 480_000
-"""One minute of sound, if it were played; a cover picture in a header can be longer."""
-
-
 @dataclass(frozen=True, slots=True)
-class Channels:
-    """An opened source of sound, its channels apart.
+class Spectrum:
+    """How the power of a sound is spread over pitches.
 
     Attributes:
-        sound: The same source as `load_clip` reads it; its blocks must not be asked for.
-        count: How many channels there are, 1 to 8.
-        form: What its samples are, in words: ``PCM, 16 bit`` or ``an MP3 file``.
-        limit: The magnitude of a sample at full scale, in [-1, 1].
-        blocks: float32, nominally in [-1, 1], shape ``(n, count)``, n > 0.
-        header: The bytes before the sound; empty for headerless sound, None where sound and
-            header cannot be told apart, as in an MP3 file.
-        header_bytes: How many those are, of which `header` holds a minute at most.
-        trailing_bytes: How many bytes follow the sound.
+        frequencies: In Hz, evenly spaced from above 0, shape ``(n,)``.
+        power: Mean square at each, full scale being 1, shape ``(n,)``; the sum is that of the
+            sound.
     """
 
-    sound: DecodedSound
-    count: int
-    form: str
-    limit: float
-    blocks: Iterator[NDArray[np.float32]]
-    header: bytes | None = None
-    header_bytes: int = 0
-    trailing_bytes: int = 0
+    frequencies: NDArray[np.float64]
+    power: NDArray[np.float64]
+
+    def share(self, low: float, high: float) -> float:
+        """Return which part of the power, 0 to 1, lies from `low` up to `high` Hz."""
+        inside = (self.frequencies >= low) & (self.frequencies < high)
+        total = float(self.power.sum())
+        return float(self.power[inside].sum()) / total if total > 0 else 0.0
 
 
-@contextmanager
-def open_channels(
-    source: Source, *, sample_rate: int | None = None, encoding: str | None = None
-) -> Iterator[Channels]:
-    """Open a source of sound; see `load_clip` for what it may be, and for the errors."""
-    with open_sound(source, sample_rate=sample_rate, encoding=encoding) as sound:
-        head = read_at(sound.opened.file, 0, 64)
-        if sample_rate is not None and encoding is not None:
-            form = headerless_format(encoding, sample_rate)
-            decoder = decoder_for(form)
-            blocks = _by_decoder(sound, decoder, 1, 0, sound.opened.size) if decoder else iter(())
-            yield Channels(
-                sound, 1, f"{encoding}, headerless", _limit(form.encoding, form.bits_per_sample),
-                blocks, b"",
-            )  # fmt: skip
-        elif is_wav(head):
-            yield _wav(sound, report_on(sound.opened))
-        else:
-            count, blocks = _by_libsndfile(sound)
-            yield Channels(sound, count, recognise(head).what, _limit("", 0), blocks)
+def decibels(power: float) -> float:
+    """Return a mean square, or a ratio of two, in dB; `SILENT` for 0."""
+    return 10 * math.log10(power) if power > 0 else SILENT
 
 
-def _wav(sound: DecodedSound, report: WavReport) -> Channels:
-    form, decoder = report.format, decoder_for(report.format)
-    count = form.channels
-    if decoder is None:
-        count, blocks = _by_libsndfile(sound)
-    else:
-        blocks = _by_decoder(sound, decoder, count, report.header_bytes, report.data_bytes)
-    return Channels(
-        sound,
-        count,
-        f"{form.encoding}, {form.bits_per_sample} bit" if form.bits_per_sample else form.encoding,
-        _limit(form.encoding, form.bits_per_sample if decoder else 0),
-        blocks,
-        read_at(sound.opened.file, 0, min(report.header_bytes, MOST_HEADER_BYTES)),
-        report.header_bytes,
-        report.trailing_bytes,
-    )
+def _energy(samples: NDArray[Any]) -> float:
+    # Pieces, because float32 adds up to 7 digits only, and a block of float64 is twice as wide.
+    total = 0.0
+    for start in range(0, len(samples), 4096):
+        piece = samples[start : start + 4096]
+        total += float(np.dot(piece, piece))
+    return total
 
 
-def _limit(encoding: str, bits: int) -> float:
-    """The magnitude that a wave reaches when it is cut off."""
-    if encoding in ("PCMU", "PCMA"):
-        return (32124 if encoding == "PCMU" else 32256) / 32768
-    # Floats are mostly made of 16 bits, whose largest value is just below 1.
-    return 1 - 2.0 ** (1 - min(bits, 24)) if encoding == "PCM" and bits else 32767 / 32768
-
-
-def _by_decoder(
-    sound: DecodedSound, decoder: Decoder, count: int, offset: int, size: int
-) -> Iterator[NDArray[np.float32]]:
-    file, whole = sound.opened.file, decoder.size * count
-    left = size - size % whole
-    file.seek(offset)
-    while left > 0 and (raw := file.read(min(left, BLOCK * whole))):
-        left -= len(raw)
-        samples = decoder.decode(raw).astype(np.float32)
-        yield (samples * np.float32(decoder.scale)).reshape(-1, count)
-
-
-def _by_libsndfile(sound: DecodedSound) -> tuple[int, Iterator[NDArray[np.float32]]]:
-    import soundfile
-
-    file = sound.opened.file
-    file.seek(0)
-    # Only the methods: soundfile takes a name that ends in .raw for an order to read headerless.
-    reader = soundfile.SoundFile(SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell))
-    return reader.channels, _blocks(reader, sound.opened.name)
-
-
-def _blocks(reader: Any, name: str) -> Iterator[NDArray[np.float32]]:
-    import soundfile
-
-    try:
-        while len(block := reader.read(BLOCK, dtype="float32", always_2d=True)):
-            yield block
-    except soundfile.LibsndfileError as error:
-        raise WavError(
-            f"libsndfile stopped in the middle of it: {error.error_string}",
-            source=name,
-            fix="The file is damaged: fetch or record it again",
-        ) from error
+def _variance(square: float, total: float, count: int) -> float:
+    if not count:
+        return 0.0
+    power = square / count
+    variance = power - (total / count) ** 2
+    # A constant leaves rounding behind, and that is no sound.
+    return variance if variance > power * 1e-6 else 0.0

@@ -1,9 +1,8 @@
-"""From any sample rate to 8000 Hz, in pieces, without a seam between them.
+"""From any sample rate to 8000 Hz, and from many channels to the one of a call.
 
-Resampling each piece on its own leaves 40 dB of signal to noise where a stream with a memory
-leaves 134: it is heard as a buzz at the rate of the pieces.
-
-One channel out of many: a telephone has one ear.
+Resampling is done in pieces, without a seam between them: each piece resampled on its own leaves
+40 dB of signal to noise where a stream with a memory leaves 134, which is heard as a buzz at the
+rate of the pieces.
 """
 
 from __future__ import annotations
@@ -22,6 +21,10 @@ LOWEST_RATE, HIGHEST_RATE = 4000, 192_000
 """The sample rates that are read and written, in Hz."""
 
 FULL_SCALE = 32768.0
+"""The int16 value that 1.0 stands for in floating-point sound."""
+
+MOST_CHANNELS = 8
+"""So many channels are mixed at most."""
 
 
 class Resampler:
@@ -68,11 +71,11 @@ class Resampler:
             TypeError: If `samples` is neither int16 nor float.
             ValueError: If it has more than one dimension, or holds NaN or infinity.
         """
-        return self._finished(as_float(samples), last=False)
+        return self._resample(as_float(samples), last=False)
 
     def flush(self) -> NDArray[np.int16]:
         """End the sound and get the rest of it; the next piece begins a new one."""
-        rest = self._finished(np.empty(0, np.float32), last=True)
+        rest = self._resample(np.empty(0, np.float32), last=True)
         self._stream = None
         return rest
 
@@ -80,16 +83,34 @@ class Resampler:
         """Forget what has not come out yet, as when a stream is cleared."""
         self._stream = None
 
-    def _finished(self, samples: NDArray[np.float32], *, last: bool) -> NDArray[np.int16]:
+    def _resample(self, samples: NDArray[np.float32], *, last: bool) -> NDArray[np.int16]:
         if self.rate_in != self.rate_out:
             if self._stream is None:
-                self._stream = _soxr_stream(self.rate_in, self.rate_out)
+                self._stream = _open_soxr_stream(self.rate_in, self.rate_out)
             samples = self._stream.resample_chunk(samples, last=last)
         scaled = np.rint(samples * np.float32(FULL_SCALE))
         held = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1)
         self.clipped += int(np.count_nonzero(held != scaled))
         finished: NDArray[np.int16] = held.astype(np.int16)
         return finished
+
+
+def mix_to_mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
+    """Mix all channels into one at equal parts.
+
+    Args:
+        block: int16, int32 or float, shape ``(n, channels)``.
+        scale: What brings a sample of `block` into [-1, 1].
+
+    Returns:
+        float32, shape ``(n,)``, a new array.
+    """
+    # Column by column: `block.mean(axis=1)` takes several times as long for two channels.
+    mixed = block[:, 0].astype(np.float32)
+    for channel in range(1, block.shape[1]):
+        mixed += block[:, channel]
+    mixed *= np.float32(scale / block.shape[1])
+    return mixed
 
 
 def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
@@ -112,28 +133,7 @@ def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
     raise TypeError(f"samples are {samples.dtype}; give int16, or float in [-1, 1]")
 
 
-def _soxr_stream(rate_in: int, rate_out: int) -> Any:
+def _open_soxr_stream(rate_in: int, rate_out: int) -> Any:
     import soxr
 
     return soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
-
-
-MOST_CHANNELS = 8
-
-
-def mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
-    """Mix all channels into one at equal parts.
-
-    Args:
-        block: int16, int32 or float, shape ``(n, channels)``.
-        scale: What brings a sample of `block` into [-1, 1].
-
-    Returns:
-        float32, shape ``(n,)``, a new array.
-    """
-    # Column by column: `block.mean(axis=1)` takes several times as long for two channels.
-    mixed = block[:, 0].astype(np.float32)
-    for channel in range(1, block.shape[1]):
-        mixed += block[:, channel]
-    mixed *= np.float32(scale / block.shape[1])
-    return mixed

@@ -1,4 +1,4 @@
-"""When somebody begins to speak, judged by loudness alone.
+"""Voice activity detection: when somebody begins to speak, by loudness alone.
 
 Time is the sound's own: samples are counted and no clock is asked, so a recording gives the same
 answer as a call.
@@ -16,7 +16,7 @@ from twistream_kit.audio.g711 import is_int16
 from twistream_kit.audio.resample import SAMPLE_RATE
 
 PIECE_MS = 20
-"""Loudness is judged over so much sound: two periods of the deepest voice."""
+"""Loudness is measured over so much sound: two periods of the deepest voice."""
 
 THRESHOLD_DB = -35.0
 """Speech on a telephone lies at -25 to -10 dB, the noise of a quiet line below -50 dB."""
@@ -101,14 +101,15 @@ class VoiceTrigger:
         self._rest = heard[whole:]
         begins = False
         for level_db in _levels(heard[:whole]):
-            begins = self._judge(level_db) or begins
+            begins = self._count_level(level_db) or begins
         return begins
 
     def __repr__(self) -> str:
         state = "speaking" if self.speaking else "quiet"
         return f"<VoiceTrigger: {state}, {self.level_db:.0f} dB>"
 
-    def _judge(self, level_db: float) -> bool:
+    def _count_level(self, level_db: float) -> bool:
+        """Take in the loudness of the next piece; return whether a voice begins with it."""
         self.level_db = level_db
         if self.speaking:
             is_quiet = level_db <= self._threshold_db - _HYSTERESIS_DB

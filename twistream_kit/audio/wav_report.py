@@ -1,16 +1,15 @@
 """A WAV file as a reader of this package sees it: every field, and whether a call could take it.
 
-A call takes PCMU at 8000 Hz, one channel, without any header (PROTOCOL.md §4): whatever is sent
-is played, header included.
-
-Every byte of a WAV file in front of and behind its sound, named.
+Every byte in front of and behind the sound is named; the sound itself is not read, but for its
+first 12 bytes.  A call takes PCMU at 8000 Hz, one channel, without any header (PROTOCOL.md §4):
+whatever is sent is played, header included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from twistream_kit.audio._source import Opened, Source, opened, read_at
 from twistream_kit.audio._wav_format import (
@@ -22,175 +21,20 @@ from twistream_kit.audio._wav_format import (
     Riff,
     encoding_name,
     is_wav,
+    read_format,
     sub_format_name,
-    understood,
     walk,
 )
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SAMPLE_RATE
 from twistream_kit.errors import WavError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-SHOWN = 64
+SHOWN_BYTES = 64
 """How many bytes of a skipped body are read, to be shown."""
 
 NOT_NEEDED = "not needed for the sound"
+"""The meaning of a chunk that is not known."""
 
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a file.
-
-    Attributes:
-        offset: Where it begins, in bytes from the beginning of the file.
-        size: How many bytes it takes.
-        raw: Those bytes; of a long body only the first 64, of the sound itself none.
-        chunk: The chunk that it belongs to, ``fmt ``; empty behind the last.
-        name: Its name, ``sample_rate``.
-        value: What it says: a number, a text, or None for a body that is not looked into.
-        meaning: What that means, in words.
-    """
-
-    offset: int
-    size: int
-    raw: bytes
-    chunk: str
-    name: str
-    value: int | str | None
-    meaning: str
-
-
-def read_fields(file: BinaryIO, riff: Riff) -> list[Field]:
-    """Name the bytes of a file; together the fields cover all of it, without gaps.
-
-    The body of ``data`` is one field and is not read.
-    """
-    reader = _WavReader(file, riff)
-    fields = list(reader.riff_header())
-    for chunk in riff.chunks:
-        fields += reader.chunk(chunk)
-    if riff.rest < riff.size:
-        meaning = (
-            "belongs to no chunk"
-            if riff.size - riff.rest > 7
-            else "the rest of a chunk, or of its padding"
-        )
-        fields.append(reader.body("", "rest", riff.rest, riff.size - riff.rest, meaning))
-    return fields
-
-
-class _WavReader:
-    """Names the bytes of one file, chunk by chunk."""
-
-    def __init__(self, file: BinaryIO, riff: Riff) -> None:
-        self.file = file
-        self.riff = riff
-
-    def riff_header(self) -> Iterator[Field]:
-        form = {
-            "RIFF": "a RIFF file: numbers with the low byte first",
-            "RIFX": "a RIFX file: numbers with the high byte first, rare",
-        }.get(self.riff.form, "a RIFF file of more than 4 GB; its sizes stand in ds64")
-        yield self.text("RIFF", "form", 0, 4, form)
-        meaning = "bytes after this field"
-        if self.riff.is_open:
-            meaning = "not to be relied on: the writer could not go back"
-        elif self.riff.missing:
-            meaning += f"; {self.riff.missing} of them are missing"
-        yield self.number("RIFF", "size", 4, 4, meaning)
-        yield self.text("RIFF", "type", 8, 4, "the RIFF file is a WAV file")
-
-    def chunk(self, chunk: Chunk) -> Iterator[Field]:
-        meaning = _CHUNKS.get(chunk.id, NOT_NEEDED)
-        yield self.text(chunk.id, "id", chunk.offset, 4, meaning)
-        meaning = "bytes in this chunk"
-        if chunk.is_open:
-            meaning = "left open by the writer: the sound lasts to the end of the file"
-        elif chunk.missing:
-            meaning += f"; {chunk.missing} of them are missing"
-        yield self.number(chunk.id, "size", chunk.offset + 4, 4, meaning)
-        yield from self.contents(chunk)
-        if chunk.padding:
-            meaning = "makes the size even; not sound"
-            yield self.number(chunk.id, "padding", chunk.end - 1, 1, meaning)
-
-    def contents(self, chunk: Chunk) -> Iterator[Field]:
-        start = chunk.body
-        if chunk.id == "fmt " and chunk.size >= 16:
-            yield from self.format(chunk)
-        elif chunk.id == "fact" and chunk.size >= 4:
-            yield self.number("fact", "n_samples", start, 4, "samples in each channel")
-            yield from self.remainder(chunk, 4)
-        elif chunk.id == "ds64" and chunk.size >= 28:
-            yield self.number("ds64", "riff_size", start, 8, "the size of the whole, less 8")
-            yield self.number("ds64", "data_size", start + 8, 8, "the size of data")
-            yield self.number("ds64", "n_samples", start + 16, 8, "samples in each channel")
-            yield self.number("ds64", "table", start + 24, 4, "sizes of further chunks")
-            yield from self.remainder(chunk, 28)
-        elif chunk.id == "data" and chunk.size:
-            yield Field(start, chunk.size, b"", "data", "sound", None, "the sound")
-        elif chunk.id == "LIST" and chunk.size >= 4:
-            yield self.text("LIST", "type", start, 4, "what kind of remarks follows")
-            yield from self.remainder(chunk, 4)
-        else:
-            yield from self.remainder(chunk, 0)
-
-    def format(self, chunk: Chunk) -> Iterator[Field]:
-        start = chunk.body
-        tag = int.from_bytes(read_at(self.file, start, 2), self.riff.byte_order)
-        name = encoding_name(tag)
-        meaning = f"{name}: {EXPLAINED[name]}" if name in EXPLAINED else name
-        yield self.number("fmt ", "format_tag", start, 2, meaning)
-        for field_name, at, size, words in _FORMAT:
-            yield self.number("fmt ", field_name, start + at, size, words)
-        done = 16
-        if chunk.size >= 18:
-            yield self.number("fmt ", "extra_size", start + 16, 2, "bytes of fmt that follow")
-            done = 18
-        if tag == EXTENSIBLE and chunk.size >= 40:
-            yield self.number(
-                "fmt ", "valid_bits", start + 18, 2, "of each sample, the rest is padding"
-            )
-            yield self.number("fmt ", "channel_mask", start + 20, 4, "which loudspeakers")
-            raw = read_at(self.file, start + 24, 16)
-            name = sub_format_name(raw, self.riff.byte_order)
-            meaning = EXPLAINED.get(name, "the encoding")
-            yield Field(start + 24, 16, raw, "fmt ", "sub_format", name, meaning)
-            done = 40
-        yield from self.remainder(chunk, done)
-
-    def remainder(self, chunk: Chunk, done: int) -> Iterator[Field]:
-        if chunk.size > done:
-            meaning = _CHUNKS.get(chunk.id, NOT_NEEDED)
-            yield self.body(chunk.id, "body", chunk.body + done, chunk.size - done, meaning)
-
-    def body(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
-        raw = read_at(self.file, offset, min(size, SHOWN))
-        text = raw.rstrip(b"\0")
-        is_text = len(text) > 3 and all(0x20 <= byte < 0x7F or byte == 0 for byte in text)
-        value = text.decode("ascii").replace("\0", " ") if is_text else None
-        return Field(offset, size, raw, chunk, name, value, meaning)
-
-    def number(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
-        raw = read_at(self.file, offset, size)
-        value = int.from_bytes(raw, self.riff.byte_order)
-        return Field(offset, size, raw, chunk, name, value, meaning)
-
-    def text(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
-        raw = read_at(self.file, offset, size)
-        return Field(offset, size, raw, chunk, name, raw.decode("latin-1"), meaning)
-
-
-_FORMAT = (
-    ("channels", 2, 2, "channels; a call has one"),
-    ("sample_rate", 4, 4, "samples a second in each channel; a call has 8000"),
-    ("byte_rate", 8, 4, "bytes a second"),
-    ("block_align", 12, 2, "bytes for one sample of all channels"),
-    ("bits_per_sample", 14, 2, "bits for one sample of one channel"),
-)
-
-_CHUNKS = {
+_CHUNK_MEANINGS = {
     "fmt ": "how the sound is written",
     "fact": "how many samples there are",
     "data": "the sound begins after the size",
@@ -203,6 +47,29 @@ _CHUNKS = {
     "id3 ": "remarks as in an MP3 file",
     "PEAK": "the loudest sample of each channel",
 }
+
+# Name, offset, size and meaning of what every fmt chunk holds behind its format tag.
+_FORMAT_FIELDS = (
+    ("channels", 2, 2, "channels; a call has one"),
+    ("sample_rate", 4, 4, "samples a second in each channel; a call has 8000"),
+    ("byte_rate", 8, 4, "bytes a second"),
+    ("block_align", 12, 2, "bytes for one sample of all channels"),
+    ("bits_per_sample", 14, 2, "bits for one sample of one channel"),
+)
+
+
+def inspect_wav(source: Source) -> WavReport:
+    """Show what a WAV file consists of; only its headers are read, however long it is.
+
+    Args:
+        source: A path, the bytes of a whole file, or a file opened with ``'rb'``.
+
+    Raises:
+        WavError: If it is no WAV file, or ends before its sound is described; `offset` says where.
+        TypeError: If `source` is something else.
+    """
+    with opened(source) as file:
+        return report_on(file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,29 +150,51 @@ class WavReport:
         return f"{subject} is not ready: {reasons}; {advice}"
 
     def __repr__(self) -> str:
-        return _table(self)
+        return _as_table(self)
 
     __str__ = __repr__
 
 
-def inspect_wav(source: Source) -> WavReport:
-    """Show what a WAV file consists of; only its headers are read, however long it is.
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a file.
 
-    Args:
-        source: A path, the bytes of a whole file, or a file opened with ``'rb'``.
-
-    Raises:
-        WavError: If it is no WAV file, or ends before its sound is described; `offset` says where.
-        TypeError: If `source` is something else.
+    Attributes:
+        offset: Where it begins, in bytes from the beginning of the file.
+        size: How many bytes it takes.
+        raw: Those bytes; of a long body only the first 64, of the sound itself none.
+        chunk: The chunk that it belongs to, ``fmt ``; empty behind the last.
+        name: Its name, ``sample_rate``.
+        value: What it says: a number, a text, or None for a body that is not looked into.
+        meaning: What that means, in words.
     """
-    with opened(source) as file:
-        return report_on(file)
+
+    offset: int
+    size: int
+    raw: bytes
+    chunk: str
+    name: str
+    value: int | str | None
+    meaning: str
+
+
+def _as_table(report: WavReport) -> str:
+    rows = [("offset", "bytes in hex", "field", "value", "meaning")]
+    for item in report.fields:
+        shown = item.raw[:8].hex(" ") + (" …" if len(item.raw) > 8 else "")
+        value = f"{item.size} bytes" if item.value is None else str(item.value)
+        name = f"{item.chunk.strip()} {item.name}".strip()
+        rows.append((str(item.offset), shown, name, value, item.meaning))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join([*map(str.ljust, row, widths), row[4]]).rstrip() for row in rows]
+    summary = f"{report.name}: WAV, {report.format.description}, {report.seconds:.2f} s"
+    return "\n".join([summary, "", *lines, "", f"{report.verdict}."])
 
 
 def report_on(file: Opened) -> WavReport:
     """Do what `inspect_wav` does with a source that is open already."""
     riff = walk(file)
-    form = _format(file, riff)
+    form = _require_format(file, riff)
     data = riff.find("data")
     data_bytes = data.size if data else 0
     header_bytes = data.body if data else riff.size
@@ -317,12 +206,12 @@ def report_on(file: Opened) -> WavReport:
         data_bytes=data_bytes,
         trailing_bytes=riff.size - header_bytes - data_bytes,
         missing_bytes=data.missing if data else 0,
-        seconds=_seconds(file, riff, form, data_bytes),
-        objections=[*_of_structure(file, riff, form), *_of_format(form)],
+        seconds=_duration(file, riff, form, data_bytes),
+        objections=[*_structure_objections(file, riff, form), *_format_objections(form)],
     )
 
 
-def _format(file: Opened, riff: Riff) -> Format:
+def _require_format(file: Opened, riff: Riff) -> Format:
     chunk = riff.find("fmt ")
     if chunk is None:
         raise WavError(
@@ -342,7 +231,7 @@ def _format(file: Opened, riff: Riff) -> Format:
             consequence="Nothing says how the sound is written",
             fix="Fetch or record it again",
         )
-    return understood(read_at(file.file, chunk.body, min(chunk.size, 40)), riff.byte_order)
+    return read_format(read_at(file.file, chunk.body, min(chunk.size, 40)), riff.byte_order)
 
 
 def _is_loadable(form: Format) -> bool:
@@ -351,7 +240,7 @@ def _is_loadable(form: Format) -> bool:
     return is_possible and is_in_range and 1 <= form.channels <= MOST_CHANNELS
 
 
-def _seconds(file: Opened, riff: Riff, form: Format, data_bytes: int) -> float:
+def _duration(file: Opened, riff: Riff, form: Format, data_bytes: int) -> float:
     if form.sample_bytes and form.channels and form.sample_rate:
         return data_bytes / (form.sample_bytes * form.channels) / form.sample_rate
     fact = riff.find("fact")
@@ -363,7 +252,7 @@ def _seconds(file: Opened, riff: Riff, form: Format, data_bytes: int) -> float:
     return data_bytes / form.byte_rate if form.byte_rate else 0.0
 
 
-def _of_structure(file: Opened, riff: Riff, form: Format) -> Iterator[str]:
+def _structure_objections(file: Opened, riff: Riff, form: Format) -> Iterator[str]:
     sounds = [chunk for chunk in riff.chunks if chunk.id == "data"]
     if not sounds:
         yield "it ends before its data chunk"
@@ -382,7 +271,7 @@ def _of_structure(file: Opened, riff: Riff, form: Format) -> Iterator[str]:
         yield f"its sound ends in the middle of a sample of {whole} bytes"
 
 
-def _of_format(form: Format) -> Iterator[str]:
+def _format_objections(form: Format) -> Iterator[str]:
     if form.encoding != "PCMU":
         yield f"its encoding is {form.encoding}, and a call takes PCMU (μ-law)"
         if form.encoding in LINEAR_BYTES and not form.sample_bytes:
@@ -393,14 +282,122 @@ def _of_format(form: Format) -> Iterator[str]:
         yield f"it has {form.channels} channels, and a call takes one"
 
 
-def _table(report: WavReport) -> str:
-    rows = [("offset", "bytes in hex", "field", "value", "meaning")]
-    for item in report.fields:
-        shown = item.raw[:8].hex(" ") + (" …" if len(item.raw) > 8 else "")
-        value = f"{item.size} bytes" if item.value is None else str(item.value)
-        name = f"{item.chunk.strip()} {item.name}".strip()
-        rows.append((str(item.offset), shown, name, value, item.meaning))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = ["  ".join([*map(str.ljust, row, widths), row[4]]).rstrip() for row in rows]
-    summary = f"{report.name}: WAV, {report.format.description}, {report.seconds:.2f} s"
-    return "\n".join([summary, "", *lines, "", f"{report.verdict}."])
+def read_fields(file: BinaryIO, riff: Riff) -> list[Field]:
+    """Name the bytes of a file; together the fields cover all of it, without gaps.
+
+    The body of ``data`` is one field and is not read.
+    """
+    reader = _FieldReader(file, riff)
+    fields = list(reader.riff_header())
+    for chunk in riff.chunks:
+        fields += reader.chunk(chunk)
+    if riff.rest < riff.size:
+        meaning = (
+            "belongs to no chunk"
+            if riff.size - riff.rest > 7
+            else "the rest of a chunk, or of its padding"
+        )
+        fields.append(reader.body("", "rest", riff.rest, riff.size - riff.rest, meaning))
+    return fields
+
+
+class _FieldReader:
+    """Names the bytes of one file, chunk by chunk."""
+
+    def __init__(self, file: BinaryIO, riff: Riff) -> None:
+        self.file = file
+        self.riff = riff
+
+    def riff_header(self) -> Iterator[Field]:
+        form = {
+            "RIFF": "a RIFF file: numbers with the low byte first",
+            "RIFX": "a RIFX file: numbers with the high byte first, rare",
+        }.get(self.riff.form, "a RIFF file of more than 4 GB; its sizes stand in ds64")
+        yield self.text("RIFF", "form", 0, 4, form)
+        meaning = "bytes after this field"
+        if self.riff.is_open:
+            meaning = "not to be relied on: the writer could not go back"
+        elif self.riff.missing:
+            meaning += f"; {self.riff.missing} of them are missing"
+        yield self.number("RIFF", "size", 4, 4, meaning)
+        yield self.text("RIFF", "type", 8, 4, "the RIFF file is a WAV file")
+
+    def chunk(self, chunk: Chunk) -> Iterator[Field]:
+        meaning = _CHUNK_MEANINGS.get(chunk.id, NOT_NEEDED)
+        yield self.text(chunk.id, "id", chunk.offset, 4, meaning)
+        meaning = "bytes in this chunk"
+        if chunk.is_open:
+            meaning = "left open by the writer: the sound lasts to the end of the file"
+        elif chunk.missing:
+            meaning += f"; {chunk.missing} of them are missing"
+        yield self.number(chunk.id, "size", chunk.offset + 4, 4, meaning)
+        yield from self.contents(chunk)
+        if chunk.padding:
+            meaning = "makes the size even; not sound"
+            yield self.number(chunk.id, "padding", chunk.end - 1, 1, meaning)
+
+    def contents(self, chunk: Chunk) -> Iterator[Field]:
+        start = chunk.body
+        if chunk.id == "fmt " and chunk.size >= 16:
+            yield from self.format(chunk)
+        elif chunk.id == "fact" and chunk.size >= 4:
+            yield self.number("fact", "n_samples", start, 4, "samples in each channel")
+            yield from self.remainder(chunk, 4)
+        elif chunk.id == "ds64" and chunk.size >= 28:
+            yield self.number("ds64", "riff_size", start, 8, "the size of the whole, less 8")
+            yield self.number("ds64", "data_size", start + 8, 8, "the size of data")
+            yield self.number("ds64", "n_samples", start + 16, 8, "samples in each channel")
+            yield self.number("ds64", "table", start + 24, 4, "sizes of further chunks")
+            yield from self.remainder(chunk, 28)
+        elif chunk.id == "data" and chunk.size:
+            yield Field(start, chunk.size, b"", "data", "sound", None, "the sound")
+        elif chunk.id == "LIST" and chunk.size >= 4:
+            yield self.text("LIST", "type", start, 4, "what kind of remarks follows")
+            yield from self.remainder(chunk, 4)
+        else:
+            yield from self.remainder(chunk, 0)
+
+    def format(self, chunk: Chunk) -> Iterator[Field]:
+        start = chunk.body
+        tag = int.from_bytes(read_at(self.file, start, 2), self.riff.byte_order)
+        name = encoding_name(tag)
+        meaning = f"{name}: {EXPLAINED[name]}" if name in EXPLAINED else name
+        yield self.number("fmt ", "format_tag", start, 2, meaning)
+        for field_name, at, size, words in _FORMAT_FIELDS:
+            yield self.number("fmt ", field_name, start + at, size, words)
+        done = 16
+        if chunk.size >= 18:
+            yield self.number("fmt ", "extra_size", start + 16, 2, "bytes of fmt that follow")
+            done = 18
+        if tag == EXTENSIBLE and chunk.size >= 40:
+            yield self.number(
+                "fmt ", "valid_bits", start + 18, 2, "of each sample, the rest is padding"
+            )
+            yield self.number("fmt ", "channel_mask", start + 20, 4, "which loudspeakers")
+            raw = read_at(self.file, start + 24, 16)
+            name = sub_format_name(raw, self.riff.byte_order)
+            meaning = EXPLAINED.get(name, "the encoding")
+            yield Field(start + 24, 16, raw, "fmt ", "sub_format", name, meaning)
+            done = 40
+        yield from self.remainder(chunk, done)
+
+    def remainder(self, chunk: Chunk, done: int) -> Iterator[Field]:
+        if chunk.size > done:
+            meaning = _CHUNK_MEANINGS.get(chunk.id, NOT_NEEDED)
+            yield self.body(chunk.id, "body", chunk.body + done, chunk.size - done, meaning)
+
+    def body(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
+        raw = read_at(self.file, offset, min(size, SHOWN_BYTES))
+        text = raw.rstrip(b"\0")
+        is_text = len(text) > 3 and all(0x20 <= byte < 0x7F or byte == 0 for byte in text)
+        value = text.decode("ascii").replace("\0", " ") if is_text else None
+        return Field(offset, size, raw, chunk, name, value, meaning)
+
+    def number(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
+        raw = read_at(self.file, offset, size)
+        value = int.from_bytes(raw, self.riff.byte_order)
+        return Field(offset, size, raw, chunk, name, value, meaning)
+
+    def text(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
+        raw = read_at(self.file, offset, size)
+        return Field(offset, size, raw, chunk, name, raw.decode("latin-1"), meaning)
