@@ -18,16 +18,6 @@ from twistream_kit.protocol.twiml import is_loopback
 
 Source = Literal["argument", "environment", ".env", "prompt"]
 
-_CONSOLE = "Copy it anew from the Twilio console (console.twilio.com, Account Info)"
-
-_KEYS = "Copy it anew from the Twilio console (Account, API keys & tokens), or make a new key"
-
-_NGROK = "Copy it anew from dashboard.ngrok.com"
-
-_E164 = "Write a plus, the country code and the number, without blanks"
-
-_REFUSES_ALL = "Twilio would refuse every request with 20003"
-
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -55,6 +45,16 @@ class Setting:
     fix: str
     is_secret: bool = False
 
+
+_CONSOLE = "Copy it anew from the Twilio console (console.twilio.com, Account Info)"
+
+_KEYS = "Copy it anew from the Twilio console (Account, API keys & tokens), or make a new key"
+
+_NGROK = "Copy it anew from dashboard.ngrok.com"
+
+_E164 = "Write a plus, the country code and the number, without blanks"
+
+_REFUSES_ALL = "Twilio would refuse every request with 20003"
 
 SETTINGS = (
     Setting(
@@ -178,19 +178,6 @@ BY_NAME = {setting.name: setting for setting in SETTINGS} | {
 }
 """By attribute and by name in the environment."""
 
-
-def named(name: str) -> Setting:
-    """Return a setting by its attribute or its name in the environment.
-
-    Raises:
-        ValueError: If there is none of that name.
-    """
-    if name not in BY_NAME:
-        names = ", ".join(setting.name for setting in SETTINGS)
-        raise ValueError(f"there is no setting {name!r}; there are {names}")
-    return BY_NAME[name]
-
-
 _SAID = {
     "argument": "given as an argument",
     "environment": "from the environment",
@@ -213,6 +200,18 @@ _PAIRS = {
     frozenset({"account_sid", "api_key"}): "the account's SID and the key's may be swapped",
     frozenset({"auth_token", "api_secret"}): "auth token and API secret may be swapped",
 }
+
+
+def named(name: str) -> Setting:
+    """Return a setting by its attribute or its name in the environment.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    if name not in BY_NAME:
+        names = ", ".join(setting.name for setting in SETTINGS)
+        raise ValueError(f"there is no setting {name!r}; there are {names}")
+    return BY_NAME[name]
 
 
 def check(setting: Setting, text: QuietText, source: Source) -> None:
@@ -245,6 +244,24 @@ def shown(setting: Setting, text: QuietText) -> str:
     if setting.name in ("phone_number", "call_to"):
         return f"{text[:2]}…{text[-4:]}"
     return re.sub(r"//[^/@]*@", "//…@", text)
+
+
+def fault_of_address(text: str) -> str:
+    """Return what keeps Twilio from reaching an address, in words without it; empty if nothing."""
+    try:
+        parts = urlsplit(text)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an IPv6 address cut off, or a port that is none
+        return "is no address"
+    if parts.scheme in ("ws", "wss") and has_host:
+        return "is the address of a stream"
+    if parts.scheme not in ("http", "https") or not has_host:
+        return "has no scheme or no host"
+    if parts.query or parts.fragment:
+        return "has a query or a fragment"
+    if parts.scheme == "http" and not is_loopback(text):
+        return "is http, which is for this machine alone"
+    return ""
 
 
 def _fault(setting: Setting, text: QuietText) -> str:
@@ -292,21 +309,3 @@ def _length(setting: Setting) -> int:
 
 def _is_public(text: QuietText) -> bool:
     return not fault_of_address(text)
-
-
-def fault_of_address(text: str) -> str:
-    """Return what keeps Twilio from reaching an address, in words without it; empty if nothing."""
-    try:
-        parts = urlsplit(text)
-        has_host = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # an IPv6 address cut off, or a port that is none
-        return "is no address"
-    if parts.scheme in ("ws", "wss") and has_host:
-        return "is the address of a stream"
-    if parts.scheme not in ("http", "https") or not has_host:
-        return "has no scheme or no host"
-    if parts.query or parts.fragment:
-        return "has a query or a fragment"
-    if parts.scheme == "http" and not is_loopback(text):
-        return "is http, which is for this machine alone"
-    return ""

@@ -31,147 +31,77 @@ from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
 from twistream_kit.protocol.signature import without_user
 from twistream_kit.protocol.twiml import is_loopback
 
-SERVER_STOPPED = "the server that it leads to has stopped"
-
-
-async def end_of(provider: Provider, server: Reachable) -> str:
-    """Wait until `provider` dies or `server` stops; return which, in words.
-
-    A port that a server has left may be somebody else's the next moment, who is then open to the
-    world: so an address must not outlive its server.
-
-    Args:
-        provider: One that is open.
-        server: On whatever loop.
-    """
-    stopped: Pending[None] = Pending()
-
-    def on_stop() -> None:
-        fulfil(stopped, None)
-
-    try:
-        # No call has an empty SID; what is wanted is the end of the following.
-        unfollow = server.follow_call("", lambda _: None, on_stop)
-    except ServerStopped:
-        return SERVER_STOPPED
-    death = asyncio.ensure_future(provider.death())
-    stop = asyncio.ensure_future(_done(stopped))
-    try:
-        await asyncio.wait((death, stop), return_when=asyncio.FIRST_COMPLETED)
-        return death.result() if death.done() else SERVER_STOPPED
-    finally:
-        unfollow()
-        await end_tasks({death, stop})
-
-
-async def _done(pending: Pending[None]) -> None:
-    await pending
-
+logger = logging.getLogger("twistream_kit.live")
 
 PROVIDERS = ("auto", "static", "ngrok", "cloudflared", "ssh")
+
+SERVER_STOPPED = "the server that it leads to has stopped"
 
 _WAYS = (
     "Set TWISTREAM_PUBLIC_URL to an https address that leads here, or set NGROK_AUTHTOKEN and "
     "install the package ngrok, or put cloudflared on the PATH"
 )
 
-
-@dataclass(frozen=True, slots=True)
-class TunnelRequest:
-    """What `open_tunnel` was asked for.
-
-    Attributes:
-        provider: One of `PROVIDERS`.
-        url: For ``"static"``, and for ``"ssh"`` to a host of your own.
-        ssh: For ``"ssh"``: ``user@host``.
-        remote_port: For ``"ssh"``.
-        ssh_options: For ``"ssh"``.
-        settings: None reads them when they are needed.
-    """
-
-    provider: str
-    url: str | None = None
-    ssh: str | None = None
-    remote_port: int | None = None
-    ssh_options: Sequence[str] = ()
-    settings: Settings | None = None
+_LISTENING_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not bound
 
 
-def choose(wanted: TunnelRequest) -> Provider:
-    """Make the provider, not opened yet.
+def open_tunnel(
+    server: Reachable,
+    provider: str = "auto",
+    *,
+    url: str | None = None,
+    fallback_url: str | None = None,
+    ssh: str | None = None,
+    remote_port: int | None = None,
+    ssh_options: Sequence[str] = (),
+    unsigned: bool = False,
+    settings: Settings | None = None,
+) -> Tunnel:
+    """Give `server` a public address: ``tunnel = kit.start(kit.open_tunnel(server))``.
+
+    On entering, the address is proved: ``/health`` asked through it must answer with what only
+    this process knows.
+
+    Args:
+        server: A `StreamServer` or an `Inspector` that runs when the tunnel is entered.
+        provider: ``"static"`` for an address that leads here already (your own proxy, a domain,
+            Codespaces); ``"ngrok"``; ``"cloudflared"``; ``"ssh"``; ``"auto"`` takes the first to
+            be had of ``TWISTREAM_PUBLIC_URL``, ngrok where ``NGROK_AUTHTOKEN`` is set and its
+            package installed, and cloudflared where it is on the PATH.
+        url: The address, for ``"static"``: ``https://example.com``; for ``"ssh"`` to a host of
+            yours, that of what listens there, in which ``{port}`` stands for the port.
+        fallback_url: An address to take when there is no other, or it fails, such as that of a
+            `LocalProxy`; the tunnel then says so in its repr and in the log.
+        ssh: ``user@host``, for ``"ssh"``; a service such as ``nokey@localhost.run`` needs no `url`.
+        remote_port: The port on that host, for ``"ssh"``: 8080 if not given, and 80 for a
+            service; 0 lets the host choose.
+        ssh_options: More arguments for ssh: ``("-p", "2222", "-i", "key")``.
+        unsigned: Allow a server that checks no signatures.
+        settings: What `kit.settings` gave; None reads them.
+
+    Returns:
+        A tunnel that is not open yet.
 
     Raises:
-        TunnelError: If there is none of that name, or none to be had.
-        SettingsError: If what it needs is missing or malformed.
+        TunnelError: If the server lets anybody in, or there is no way to be had; on entering, if
+            the address cannot be had or does not lead here.
+        SettingsError: If what the provider needs is missing or malformed.
+        ValueError: If `remote_port` is out of range.
     """
-    if wanted.provider not in PROVIDERS:
+    if not server.checks_signatures and not unsigned:
         raise TunnelError(
-            f"there is no tunnel provider {wanted.provider!r}",
-            fix=f"Say one of {', '.join(map(repr, PROVIDERS))}",
+            "this server checks no signatures",
+            consequence="Anyone who finds the address could play into your call",
+            fix=f"Make it with {type(server).__name__}(auth_token=…), or say unsigned=True",
         )
-    if wanted.provider == "ssh":
-        if not wanted.ssh:
-            raise SettingsError("a tunnel by ssh needs its host", fix="Say ssh='user@host'")
-        return SshTunnel(
-            wanted.ssh,
-            url=wanted.url,
-            remote_port=wanted.remote_port,
-            options=wanted.ssh_options,
-        )
-    if wanted.ssh is not None or wanted.remote_port is not None or wanted.ssh_options:
-        raise SettingsError(
-            f"ssh, ssh_options and remote_port mean nothing to {wanted.provider!r}",
-            fix="Say open_tunnel(server, 'ssh', ssh='user@host', …)",
-        )
-    if wanted.provider == "static" or (wanted.provider == "auto" and wanted.url):
-        if not wanted.url:
-            raise SettingsError("a static tunnel needs its address", fix="Say url='https://…'")
-        return StaticAddress(wanted.url)
-    if wanted.url:
-        raise SettingsError(
-            f"{wanted.provider} gives the address, so url means nothing to it",
-            fix="Leave url away, or say 'static'; a name kept at ngrok goes into NGROK_DOMAIN",
-        )
-    if wanted.provider == "cloudflared":
-        return CloudflaredTunnel()
-    settings = read_settings() if wanted.settings is None else wanted.settings
-    return _ngrok(settings) if wanted.provider == "ngrok" else _first_to_be_had(settings)
-
-
-def _first_to_be_had(settings: Settings) -> Provider:
-    url = settings.get("public_url")
-    if url is not None:
-        return StaticAddress(settings.public_url, source="TWISTREAM_PUBLIC_URL")
-    has_token = settings.get("ngrok_authtoken") is not None
-    if has_token and ngrok_module.is_installed():
-        return _ngrok(settings)
-    if cloudflared_module.is_installed():
-        return CloudflaredTunnel()
-    if has_token:
-        problem = "NGROK_AUTHTOKEN is set, but the package ngrok is not installed"
-        fix = "Say pip install 'twistream-kit[tunnel]'"
-    else:
-        problem = (
-            "TWISTREAM_PUBLIC_URL and NGROK_AUTHTOKEN are not set, and cloudflared is not on the "
-            "PATH"
-        )
-        fix = _WAYS
-    raise TunnelError(
-        problem,
-        consequence="There is no public address, and Twilio cannot reach this machine",
-        fix=fix,
-    )
-
-
-def _ngrok(settings: Settings) -> NgrokTunnel:
-    # Checked before the SDK is asked, whose one error does not tell this from anything else.
-    token: Secret = settings.ngrok_authtoken
-    return NgrokTunnel(token, domain=str(settings.get("ngrok_domain") or ""))
-
-
-logger = logging.getLogger("twistream_kit.live")
-
-_LISTENING_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not bound
+    fallback = None if fallback_url is None else StaticAddress(fallback_url, source="fallback_url")
+    wanted = TunnelRequest(provider, url, ssh, remote_port, ssh_options, settings)
+    try:
+        return Tunnel(server, choose(wanted), fallback=fallback)
+    except (TunnelError, SettingsError) as error:
+        if fallback is None or provider != "auto":
+            raise
+        return Tunnel(server, None, fallback=fallback, why_not=error.problem)
 
 
 class Tunnel:
@@ -347,65 +277,6 @@ class Tunnel:
         return f"no public address: {self._fallback_reason.rstrip('.')}; this one works {reach}"
 
 
-def open_tunnel(
-    server: Reachable,
-    provider: str = "auto",
-    *,
-    url: str | None = None,
-    fallback_url: str | None = None,
-    ssh: str | None = None,
-    remote_port: int | None = None,
-    ssh_options: Sequence[str] = (),
-    unsigned: bool = False,
-    settings: Settings | None = None,
-) -> Tunnel:
-    """Give `server` a public address: ``tunnel = kit.start(kit.open_tunnel(server))``.
-
-    On entering, the address is proved: ``/health`` asked through it must answer with what only
-    this process knows.
-
-    Args:
-        server: A `StreamServer` or an `Inspector` that runs when the tunnel is entered.
-        provider: ``"static"`` for an address that leads here already (your own proxy, a domain,
-            Codespaces); ``"ngrok"``; ``"cloudflared"``; ``"ssh"``; ``"auto"`` takes the first to
-            be had of ``TWISTREAM_PUBLIC_URL``, ngrok where ``NGROK_AUTHTOKEN`` is set and its
-            package installed, and cloudflared where it is on the PATH.
-        url: The address, for ``"static"``: ``https://example.com``; for ``"ssh"`` to a host of
-            yours, that of what listens there, in which ``{port}`` stands for the port.
-        fallback_url: An address to take when there is no other, or it fails, such as that of a
-            `LocalProxy`; the tunnel then says so in its repr and in the log.
-        ssh: ``user@host``, for ``"ssh"``; a service such as ``nokey@localhost.run`` needs no `url`.
-        remote_port: The port on that host, for ``"ssh"``: 8080 if not given, and 80 for a
-            service; 0 lets the host choose.
-        ssh_options: More arguments for ssh: ``("-p", "2222", "-i", "key")``.
-        unsigned: Allow a server that checks no signatures.
-        settings: What `kit.settings` gave; None reads them.
-
-    Returns:
-        A tunnel that is not open yet.
-
-    Raises:
-        TunnelError: If the server lets anybody in, or there is no way to be had; on entering, if
-            the address cannot be had or does not lead here.
-        SettingsError: If what the provider needs is missing or malformed.
-        ValueError: If `remote_port` is out of range.
-    """
-    if not server.checks_signatures and not unsigned:
-        raise TunnelError(
-            "this server checks no signatures",
-            consequence="Anyone who finds the address could play into your call",
-            fix=f"Make it with {type(server).__name__}(auth_token=…), or say unsigned=True",
-        )
-    fallback = None if fallback_url is None else StaticAddress(fallback_url, source="fallback_url")
-    wanted = TunnelRequest(provider, url, ssh, remote_port, ssh_options, settings)
-    try:
-        return Tunnel(server, choose(wanted), fallback=fallback)
-    except (TunnelError, SettingsError) as error:
-        if fallback is None or provider != "auto":
-            raise
-        return Tunnel(server, None, fallback=fallback, why_not=error.problem)
-
-
 def _shown(url: str | None) -> str:
     return "none" if url is None else without_user(url)
 
@@ -414,3 +285,130 @@ def _origin(server: Reachable) -> str:
     parts = urlsplit(server.url)
     host = _LISTENING_EVERYWHERE.get(parts.hostname or "", parts.hostname or "127.0.0.1")
     return f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelRequest:
+    """What `open_tunnel` was asked for.
+
+    Attributes:
+        provider: One of `PROVIDERS`.
+        url: For ``"static"``, and for ``"ssh"`` to a host of your own.
+        ssh: For ``"ssh"``: ``user@host``.
+        remote_port: For ``"ssh"``.
+        ssh_options: For ``"ssh"``.
+        settings: None reads them when they are needed.
+    """
+
+    provider: str
+    url: str | None = None
+    ssh: str | None = None
+    remote_port: int | None = None
+    ssh_options: Sequence[str] = ()
+    settings: Settings | None = None
+
+
+def choose(wanted: TunnelRequest) -> Provider:
+    """Make the provider, not opened yet.
+
+    Raises:
+        TunnelError: If there is none of that name, or none to be had.
+        SettingsError: If what it needs is missing or malformed.
+    """
+    if wanted.provider not in PROVIDERS:
+        raise TunnelError(
+            f"there is no tunnel provider {wanted.provider!r}",
+            fix=f"Say one of {', '.join(map(repr, PROVIDERS))}",
+        )
+    if wanted.provider == "ssh":
+        if not wanted.ssh:
+            raise SettingsError("a tunnel by ssh needs its host", fix="Say ssh='user@host'")
+        return SshTunnel(
+            wanted.ssh,
+            url=wanted.url,
+            remote_port=wanted.remote_port,
+            options=wanted.ssh_options,
+        )
+    if wanted.ssh is not None or wanted.remote_port is not None or wanted.ssh_options:
+        raise SettingsError(
+            f"ssh, ssh_options and remote_port mean nothing to {wanted.provider!r}",
+            fix="Say open_tunnel(server, 'ssh', ssh='user@host', …)",
+        )
+    if wanted.provider == "static" or (wanted.provider == "auto" and wanted.url):
+        if not wanted.url:
+            raise SettingsError("a static tunnel needs its address", fix="Say url='https://…'")
+        return StaticAddress(wanted.url)
+    if wanted.url:
+        raise SettingsError(
+            f"{wanted.provider} gives the address, so url means nothing to it",
+            fix="Leave url away, or say 'static'; a name kept at ngrok goes into NGROK_DOMAIN",
+        )
+    if wanted.provider == "cloudflared":
+        return CloudflaredTunnel()
+    settings = read_settings() if wanted.settings is None else wanted.settings
+    return _ngrok(settings) if wanted.provider == "ngrok" else _first_to_be_had(settings)
+
+
+def _first_to_be_had(settings: Settings) -> Provider:
+    url = settings.get("public_url")
+    if url is not None:
+        return StaticAddress(settings.public_url, source="TWISTREAM_PUBLIC_URL")
+    has_token = settings.get("ngrok_authtoken") is not None
+    if has_token and ngrok_module.is_installed():
+        return _ngrok(settings)
+    if cloudflared_module.is_installed():
+        return CloudflaredTunnel()
+    if has_token:
+        problem = "NGROK_AUTHTOKEN is set, but the package ngrok is not installed"
+        fix = "Say pip install 'twistream-kit[tunnel]'"
+    else:
+        problem = (
+            "TWISTREAM_PUBLIC_URL and NGROK_AUTHTOKEN are not set, and cloudflared is not on the "
+            "PATH"
+        )
+        fix = _WAYS
+    raise TunnelError(
+        problem,
+        consequence="There is no public address, and Twilio cannot reach this machine",
+        fix=fix,
+    )
+
+
+def _ngrok(settings: Settings) -> NgrokTunnel:
+    # Checked before the SDK is asked, whose one error does not tell this from anything else.
+    token: Secret = settings.ngrok_authtoken
+    return NgrokTunnel(token, domain=str(settings.get("ngrok_domain") or ""))
+
+
+async def end_of(provider: Provider, server: Reachable) -> str:
+    """Wait until `provider` dies or `server` stops; return which, in words.
+
+    A port that a server has left may be somebody else's the next moment, who is then open to the
+    world: so an address must not outlive its server.
+
+    Args:
+        provider: One that is open.
+        server: On whatever loop.
+    """
+    stopped: Pending[None] = Pending()
+
+    def on_stop() -> None:
+        fulfil(stopped, None)
+
+    try:
+        # No call has an empty SID; what is wanted is the end of the following.
+        unfollow = server.follow_call("", lambda _: None, on_stop)
+    except ServerStopped:
+        return SERVER_STOPPED
+    death = asyncio.ensure_future(provider.death())
+    stop = asyncio.ensure_future(_done(stopped))
+    try:
+        await asyncio.wait((death, stop), return_when=asyncio.FIRST_COMPLETED)
+        return death.result() if death.done() else SERVER_STOPPED
+    finally:
+        unfollow()
+        await end_tasks({death, stop})
+
+
+async def _done(pending: Pending[None]) -> None:
+    await pending
