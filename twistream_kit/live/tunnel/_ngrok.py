@@ -1,4 +1,8 @@
-"""ngrok, by its SDK, which gives one `ValueError` for whatever went wrong and quotes the token."""
+"""ngrok, by its SDK.
+
+The SDK raises a `ValueError` for every kind of failure, and quotes the token in it.  So its texts
+are scrubbed, and put into the words of a `TunnelError`, before anything else sees them.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +119,7 @@ class NgrokTunnel:
         # Outside the handler: the SDK's error quotes the token, and would hang on to ours.
         raise in_words(said)
 
-    async def death(self) -> str:
+    async def wait_closed(self) -> str:
         """Wait until ngrok ends the session, or its forwarding ends; return why."""
         if self._listener is None or self._stopped is None:
             return "ngrok was not connected"

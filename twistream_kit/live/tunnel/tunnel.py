@@ -1,8 +1,8 @@
-"""A public address for a server, and the proof that it leads to this very process.
+"""A public address for a server: opened, proved to lead to this very process, and watched.
 
-What ends a tunnel that nobody closes: its provider dies, or its server stops.
-
-Which provider a tunnel takes: the one that is asked for, or the first that can be had.
+`open_tunnel` takes the provider that is asked for, or the first that is available.  `Tunnel` opens
+it, sets the server's address once that is proved, and takes it back when the provider fails or the
+server stops.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from twistream_kit.live.server.probe import prove
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.settings import Settings
 from twistream_kit.live.settings.settings import settings as read_settings
-from twistream_kit.live.tunnel import _cloudflared as cloudflared_module
-from twistream_kit.live.tunnel import _ngrok as ngrok_module
+from twistream_kit.live.tunnel import _cloudflared, _ngrok
 from twistream_kit.live.tunnel._cloudflared import CloudflaredTunnel
 from twistream_kit.live.tunnel._ngrok import NgrokTunnel
 from twistream_kit.live.tunnel._provider import Provider, StaticAddress
@@ -34,10 +33,12 @@ from twistream_kit.protocol.twiml import is_loopback
 logger = logging.getLogger("twistream_kit.live")
 
 PROVIDERS = ("auto", "static", "ngrok", "cloudflared", "ssh")
+"""What `open_tunnel` takes as `provider`."""
 
 SERVER_STOPPED = "the server that it leads to has stopped"
+"""Why a tunnel has ended whose server has stopped."""
 
-_WAYS = (
+_FIX_NO_PROVIDER = (
     "Set TWISTREAM_PUBLIC_URL to an https address that leads here, or set NGROK_AUTHTOKEN and "
     "install the package ngrok, or put cloudflared on the PATH"
 )
@@ -95,9 +96,9 @@ def open_tunnel(
             fix=f"Make it with {type(server).__name__}(auth_token=…), or say unsigned=True",
         )
     fallback = None if fallback_url is None else StaticAddress(fallback_url, source="fallback_url")
-    wanted = TunnelRequest(provider, url, ssh, remote_port, ssh_options, settings)
+    request = TunnelRequest(provider, url, ssh, remote_port, ssh_options, settings)
     try:
-        return Tunnel(server, choose(wanted), fallback=fallback)
+        return Tunnel(server, _choose_provider(request), fallback=fallback)
     except (TunnelError, SettingsError) as error:
         if fallback is None or provider != "auto":
             raise
@@ -132,7 +133,7 @@ class Tunnel:
         why_not: str = "",
     ) -> None:
         self._server = server
-        self._wanted, self._fallback, self._why_not = provider, fallback, why_not
+        self._requested, self._fallback, self._why_not = provider, fallback, why_not
         self._home = HomeLoop("the tunnel")
         self._open: Provider | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -143,7 +144,7 @@ class Tunnel:
     @property
     def provider(self) -> str:
         """Where the address comes from: the provider's name."""
-        provider = self._open or self._wanted or self._fallback
+        provider = self._open or self._requested or self._fallback
         return provider.name if provider is not None else ""
 
     @property
@@ -205,14 +206,14 @@ class Tunnel:
 
     async def _open_one(self) -> str:
         why_not = self._why_not
-        if self._wanted is not None:
+        if self._requested is not None:
             try:
-                return await self._open_and_prove(self._wanted)
+                return await self._open_and_prove(self._requested)
             except TwistreamError as error:
                 if self._fallback is None:
                     raise
-                why_not = f"{self._wanted.name}: {error.problem}"
-                await self._wanted.close()
+                why_not = f"{self._requested.name}: {error.problem}"
+                await self._requested.close()
         if self._fallback is None:
             raise TunnelError("this tunnel has no provider", fix="Make it with open_tunnel(…)")
         self._fallback_reason = why_not
@@ -224,24 +225,24 @@ class Tunnel:
         proof = asyncio.ensure_future(
             prove(url, self._server.nonce, settles_within=provider.settles_within)
         )
-        death = asyncio.ensure_future(provider.death())
+        closed = asyncio.ensure_future(provider.wait_closed())
         try:
-            await asyncio.wait((proof, death), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((proof, closed), return_when=asyncio.FIRST_COMPLETED)
             if not proof.done():
                 raise TunnelError(
-                    f"the tunnel opened and went: {await death}",
+                    f"the tunnel opened and went: {await closed}",
                     consequence="There is no public address",
                     fix="Try again",
                 )
             await proof
         finally:
-            await end_tasks({proof, death})
+            await end_tasks({proof, closed})
         return url
 
     async def _watching(self) -> None:
         if self._open is None or self._url is None:
             return
-        why = await end_of(self._open, self._server)
+        why = await _wait_for_end(self._open, self._server)
         self._trouble = why
         if why == SERVER_STOPPED:
             logger.info("the tunnel to %s is closed: %s", without_user(self._url), why)
@@ -289,7 +290,7 @@ def _origin(server: Reachable) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TunnelRequest:
-    """What `open_tunnel` was asked for.
+    """The arguments of `open_tunnel` that decide which provider is taken.
 
     Attributes:
         provider: One of `PROVIDERS`.
@@ -308,55 +309,55 @@ class TunnelRequest:
     settings: Settings | None = None
 
 
-def choose(wanted: TunnelRequest) -> Provider:
+def _choose_provider(request: TunnelRequest) -> Provider:
     """Make the provider, not opened yet.
 
     Raises:
         TunnelError: If there is none of that name, or none to be had.
         SettingsError: If what it needs is missing or malformed.
     """
-    if wanted.provider not in PROVIDERS:
+    if request.provider not in PROVIDERS:
         raise TunnelError(
-            f"there is no tunnel provider {wanted.provider!r}",
+            f"there is no tunnel provider {request.provider!r}",
             fix=f"Say one of {', '.join(map(repr, PROVIDERS))}",
         )
-    if wanted.provider == "ssh":
-        if not wanted.ssh:
+    if request.provider == "ssh":
+        if not request.ssh:
             raise SettingsError("a tunnel by ssh needs its host", fix="Say ssh='user@host'")
         return SshTunnel(
-            wanted.ssh,
-            url=wanted.url,
-            remote_port=wanted.remote_port,
-            options=wanted.ssh_options,
+            request.ssh,
+            url=request.url,
+            remote_port=request.remote_port,
+            options=request.ssh_options,
         )
-    if wanted.ssh is not None or wanted.remote_port is not None or wanted.ssh_options:
+    if request.ssh is not None or request.remote_port is not None or request.ssh_options:
         raise SettingsError(
-            f"ssh, ssh_options and remote_port mean nothing to {wanted.provider!r}",
+            f"ssh, ssh_options and remote_port mean nothing to {request.provider!r}",
             fix="Say open_tunnel(server, 'ssh', ssh='user@host', …)",
         )
-    if wanted.provider == "static" or (wanted.provider == "auto" and wanted.url):
-        if not wanted.url:
+    if request.provider == "static" or (request.provider == "auto" and request.url):
+        if not request.url:
             raise SettingsError("a static tunnel needs its address", fix="Say url='https://…'")
-        return StaticAddress(wanted.url)
-    if wanted.url:
+        return StaticAddress(request.url)
+    if request.url:
         raise SettingsError(
-            f"{wanted.provider} gives the address, so url means nothing to it",
+            f"{request.provider} gives the address, so url means nothing to it",
             fix="Leave url away, or say 'static'; a name kept at ngrok goes into NGROK_DOMAIN",
         )
-    if wanted.provider == "cloudflared":
+    if request.provider == "cloudflared":
         return CloudflaredTunnel()
-    settings = read_settings() if wanted.settings is None else wanted.settings
-    return _ngrok(settings) if wanted.provider == "ngrok" else _first_to_be_had(settings)
+    settings = read_settings() if request.settings is None else request.settings
+    return _ngrok_tunnel(settings) if request.provider == "ngrok" else _first_available(settings)
 
 
-def _first_to_be_had(settings: Settings) -> Provider:
+def _first_available(settings: Settings) -> Provider:
     url = settings.get("public_url")
     if url is not None:
         return StaticAddress(settings.public_url, source="TWISTREAM_PUBLIC_URL")
     has_token = settings.get("ngrok_authtoken") is not None
-    if has_token and ngrok_module.is_installed():
-        return _ngrok(settings)
-    if cloudflared_module.is_installed():
+    if has_token and _ngrok.is_installed():
+        return _ngrok_tunnel(settings)
+    if _cloudflared.is_installed():
         return CloudflaredTunnel()
     if has_token:
         problem = "NGROK_AUTHTOKEN is set, but the package ngrok is not installed"
@@ -366,7 +367,7 @@ def _first_to_be_had(settings: Settings) -> Provider:
             "TWISTREAM_PUBLIC_URL and NGROK_AUTHTOKEN are not set, and cloudflared is not on the "
             "PATH"
         )
-        fix = _WAYS
+        fix = _FIX_NO_PROVIDER
     raise TunnelError(
         problem,
         consequence="There is no public address, and Twilio cannot reach this machine",
@@ -374,21 +375,21 @@ def _first_to_be_had(settings: Settings) -> Provider:
     )
 
 
-def _ngrok(settings: Settings) -> NgrokTunnel:
+def _ngrok_tunnel(settings: Settings) -> NgrokTunnel:
     # Checked before the SDK is asked, whose one error does not tell this from anything else.
     token: Secret = settings.ngrok_authtoken
     return NgrokTunnel(token, domain=str(settings.get("ngrok_domain") or ""))
 
 
-async def end_of(provider: Provider, server: Reachable) -> str:
-    """Wait until `provider` dies or `server` stops; return which, in words.
+async def _wait_for_end(provider: Provider, server: Reachable) -> str:
+    """Wait until `provider` fails or `server` stops; return which, in words.
 
     A port that a server has left may be somebody else's the next moment, who is then open to the
     world: so an address must not outlive its server.
 
     Args:
         provider: One that is open.
-        server: On whatever loop.
+        server: On any loop.
     """
     stopped: Pending[None] = Pending()
 
@@ -400,15 +401,15 @@ async def end_of(provider: Provider, server: Reachable) -> str:
         unfollow = server.follow_call("", lambda _: None, on_stop)
     except ServerStopped:
         return SERVER_STOPPED
-    death = asyncio.ensure_future(provider.death())
-    stop = asyncio.ensure_future(_done(stopped))
+    closed = asyncio.ensure_future(provider.wait_closed())
+    stop = asyncio.ensure_future(_wait_for(stopped))
     try:
-        await asyncio.wait((death, stop), return_when=asyncio.FIRST_COMPLETED)
-        return death.result() if death.done() else SERVER_STOPPED
+        await asyncio.wait((closed, stop), return_when=asyncio.FIRST_COMPLETED)
+        return closed.result() if closed.done() else SERVER_STOPPED
     finally:
         unfollow()
-        await end_tasks({death, stop})
+        await end_tasks({closed, stop})
 
 
-async def _done(pending: Pending[None]) -> None:
+async def _wait_for(pending: Pending[None]) -> None:
     await pending
