@@ -1,8 +1,7 @@
-"""What can be set: names, shapes and what follows (PROTOCOL.md §1.7, §6.1, §7).
+"""Every setting with its name, its shape and the consequences (PROTOCOL.md §1.7, §6.1, §7).
 
-Whether a value has the shape it should, and what is said of one that has another.
-
-A value is never part of what is said.
+`check` refuses a value of another shape, and `mask` gives what may be shown of one.  The text of a
+refusal never holds the value.
 """
 
 from __future__ import annotations
@@ -178,7 +177,7 @@ BY_NAME = {setting.name: setting for setting in SETTINGS} | {
 }
 """By attribute and by name in the environment."""
 
-_SAID = {
+_SOURCE_WORDS = {
     "argument": "given as an argument",
     "environment": "from the environment",
     ".env": "from the file .env",
@@ -202,7 +201,7 @@ _PAIRS = {
 }
 
 
-def named(name: str) -> Setting:
+def find_setting(name: str) -> Setting:
     """Return a setting by its attribute or its name in the environment.
 
     Raises:
@@ -228,14 +227,14 @@ def check(setting: Setting, text: QuietText, source: Source) -> None:
     if re.fullmatch(setting.shape, text) and (setting.name != "public_url" or _is_public(text)):
         return
     raise SettingsError(
-        f"{setting.variable}, {_SAID[source]}, {_fault(setting, text)}: "
+        f"{setting.variable}, {_SOURCE_WORDS[source]}, {_fault(setting, text)}: "
         f"it should be {setting.words}",
         consequence=setting.if_malformed,
         fix=setting.fix,
     )
 
 
-def shown(setting: Setting, text: QuietText) -> str:
+def mask(setting: Setting, text: QuietText) -> str:
     """Return what may be shown of a value: of a secret that it is set, of SIDs their ends."""
     if setting.is_secret:
         return "set"

@@ -1,13 +1,9 @@
 """The account, numbers and addresses of a real call; never from a cell.
 
 They are read from arguments, the environment, a file ``.env`` beside the notebook or above, and
-what was typed into a form, in that order.  An API key can make requests in place of the auth
-token, but signatures are made with the token alone (PROTOCOL.md §7).
-
-Where settings come from: arguments, the environment, a file ``.env``, a prompt.
-
-Each value is read straight into a `QuietText`, so that no variable of any frame here would show
-one in a traceback.
+what was typed into a form, in that order.  Each value is read straight into a `QuietText`, so that
+no variable of any frame here shows it in a traceback.  An API key can make requests in place of the
+auth token, but signatures are made with the token alone (PROTOCOL.md §7).
 """
 
 from __future__ import annotations
@@ -24,8 +20,8 @@ from twistream_kit.live.settings.schema import (
     Setting,
     Source,
     check,
-    named,
-    shown,
+    find_setting,
+    mask,
 )
 from twistream_kit.live.settings.secret import QuietText, Secret, revealed
 
@@ -39,8 +35,9 @@ NEEDED = ("account_sid", "auth_token", "phone_number", "call_to")
 """What a real call cannot do without."""
 
 _KEY_PAIR = ("api_key", "api_secret")
+"""Either both or neither of them are of use."""
 
-_HOW = (
+_FIX_MISSING = (
     "Set it in the environment or in a file .env beside the notebook (see .env.example), or use "
     "kit.SimulatedTwilio(), which needs none"
 )
@@ -152,7 +149,7 @@ class Settings:
         Raises:
             ValueError: If there is no setting of that name.
         """
-        setting = named(name)
+        setting = find_setting(name)
         found = self._find(setting)
         if found is None:
             return None
@@ -164,7 +161,7 @@ class Settings:
         Raises:
             ValueError: If there is no setting of that name.
         """
-        found = self._find(named(name))
+        found = self._find(find_setting(name))
         return None if found is None else found.source
 
     @property
@@ -173,7 +170,7 @@ class Settings:
         needed = [*NEEDED]
         if any(self.get(name) for name in _KEY_PAIR):
             needed += _KEY_PAIR  # half of the pair is of no use
-        return tuple(named(name).variable for name in needed if self.get(name) is None)
+        return tuple(find_setting(name).variable for name in needed if self.get(name) is None)
 
     @property
     def ready(self) -> bool:
@@ -202,7 +199,7 @@ class Settings:
     def rows(self) -> list[tuple[str, str, str]]:
         """Return for each value its name, what may be shown of it, and where it came from."""
         pairs = [(setting, self._find(setting)) for setting in SETTINGS]
-        return [(s.variable, shown(s, f.text), f.source) for s, f in pairs if f is not None]
+        return [(s.variable, mask(s, f.text), f.source) for s, f in pairs if f is not None]
 
     def __repr__(self) -> str:
         rows = self.rows()
@@ -222,7 +219,7 @@ class Settings:
         return self._found.get(setting.name) or remembered(setting.name)
 
     def _need(self, name: str) -> str:
-        setting = named(name)
+        setting = find_setting(name)
         found = self._find(setting)
         if found is not None:
             return found.text
@@ -233,7 +230,7 @@ class Settings:
                 "Requests can be made with the key, but Twilio signs what it sends with the "
                 "account's auth token, so no signature could be checked"
             )
-        raise SettingsError(problem, consequence=consequence, fix=_HOW)
+        raise SettingsError(problem, consequence=consequence, fix=_FIX_MISSING)
 
 
 def _refuse_without_account() -> NoReturn:
@@ -261,7 +258,7 @@ def take(given: dict[str, Any]) -> dict[str, QuietText]:
         for name, value in given.items()
         if isinstance(value, str | Secret)
     }
-    # It may hold secrets in plain text, and it stands in the frame of whoever was called with it.
+    # It may hold secrets in plain text, and it stands in the frame of the caller.
     given.clear()
     attributes = [setting.name for setting in SETTINGS]
     for name, kind in kinds.items():
@@ -312,11 +309,11 @@ def _from_file() -> dict[str, QuietText]:
         texts = _read()
     except (OSError, UnicodeDecodeError) as error:
         # Not chained: the error of a decoder holds the whole file.
-        trouble = type(error).__name__
+        reason = type(error).__name__
     else:
         return {name: text for name, text in texts.items() if text}
     raise SettingsError(
-        f"the file .env cannot be read ({trouble})",
+        f"the file .env cannot be read ({reason})",
         consequence="What it sets is not known",
         fix="Save it as plain text in UTF-8, readable by you, or remove it",
     )
@@ -347,7 +344,7 @@ def remember(name: str, value: str | Secret) -> None:
         SettingsError: If the value has another shape than it should; nothing is kept then.
     """
     text = value = QuietText(revealed(value).strip())
-    setting = named(name)
+    setting = find_setting(name)
     if not text:
         forget(name)
         return
@@ -366,4 +363,4 @@ def forget(name: str | None = None) -> None:
     if name is None:
         _REMEMBERED.clear()
     else:
-        _REMEMBERED.pop(named(name).name, None)
+        _REMEMBERED.pop(find_setting(name).name, None)
