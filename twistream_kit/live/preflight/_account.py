@@ -1,6 +1,7 @@
-"""Whether Twilio lets the account place a call to a stream at all (PROTOCOL.md §0, §5.3).
+"""The checks that ask Twilio: credentials, account, both numbers, country and clock.
 
-Whether the account may call from one number to the other (PROTOCOL.md §5.3).
+They find out whether the account may place a call to a stream at all (PROTOCOL.md §0, §5.3), and
+from one number to the other (§5.3).
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ CLOCK_SECONDS = 5.0
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
-_NAMED = 5
+_SHOWN_NUMBERS = 5
 """How many of the account's own numbers an objection names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What was found out about an account.
+    """The state of an account, as two checks and what the other checks need of it.
 
     Attributes:
         credentials: Whether Twilio accepts them.
@@ -155,7 +156,7 @@ def caller_checks(client: Client, from_: str | None, account: Account) -> list[C
     """Look at the number that calls; blocks.
 
     Args:
-        client: Whom to ask.
+        client: The client to ask with.
         from_: The number, or None if there is none yet.
         account: What is known of the account.
     """
@@ -194,7 +195,8 @@ def _caller_id(client: Client, from_: str) -> Check:
     if _is_verified(client, from_):
         return passed(CALLER, f"{from_} is a verified caller ID of the account's")
     numbers = ask(
-        lambda: client.incoming_phone_numbers.list(limit=_NAMED), "to show the account's numbers"
+        lambda: client.incoming_phone_numbers.list(limit=_SHOWN_NUMBERS),
+        "to show the account's numbers",
     )
     own = ", ".join(str(number.phone_number) for number in numbers)
     return failed(
@@ -211,7 +213,7 @@ def called_checks(
     """Look at the number to be called, and at the permission to call its country; blocks.
 
     Args:
-        client: Whom to ask.
+        client: The client to ask with.
         to: The number, or None if there is none yet.
         from_: The number that calls, or None.
         account: What is known of the account.
@@ -224,7 +226,7 @@ def called_checks(
     if account.why_silent:
         called = _same(to) if same else unknown(CALLED, account.why_silent)
         return [called, unknown(COUNTRY, account.why_silent)]
-    found: Found
+    found: _LookupResult
     try:
         found = _look_up(client, to)
     except TwistreamError as error:
@@ -255,10 +257,10 @@ class _LookedUp:
         self.valid = valid
 
 
-Found = _LookedUp | TwistreamError
+_LookupResult = _LookedUp | TwistreamError
 
 
-def _called(client: Client, to: str, account: Account, found: Found) -> Check:
+def _called(client: Client, to: str, account: Account, found: _LookupResult) -> Check:
     if isinstance(found, _LookedUp) and found.valid is False:
         return failed(
             CALLED,
@@ -283,7 +285,7 @@ def _called(client: Client, to: str, account: Account, found: Found) -> Check:
     )
 
 
-def _country_check(client: Client, found: Found) -> Check:
+def _country_check(client: Client, found: _LookupResult) -> Check:
     if isinstance(found, TwistreamError):
         return _unanswered(COUNTRY, found)
     if not found.country:
