@@ -16,6 +16,7 @@ from twistream_kit.live.settings.secret import QuietText
 from twistream_kit.protocol.twiml import is_loopback
 
 Source = Literal["argument", "environment", ".env", "prompt"]
+"""Where a value came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,18 @@ class Setting:
     is_secret: bool = False
 
 
+# Where the right value is found.
 _CONSOLE = "Copy it anew from the Twilio console (console.twilio.com, Account Info)"
 
 _KEYS = "Copy it anew from the Twilio console (Account, API keys & tokens), or make a new key"
 
 _NGROK = "Copy it anew from dashboard.ngrok.com"
 
-_E164 = "Write a plus, the country code and the number, without blanks"
+_E164_SHAPE = r"\+[1-9][0-9]{6,14}"
+
+_E164_WORDS = "a number in E.164, such as +15551234567"
+
+_E164_FIX = "Write a plus, the country code and the number, without blanks"
 
 _REFUSES_ALL = "Twilio would refuse every request with 20003"
 
@@ -102,21 +108,21 @@ SETTINGS = (
         "phone_number",
         "TWILIO_PHONE_NUMBER",
         "Your Twilio number",
-        r"\+[1-9][0-9]{6,14}",
-        "a number in E.164, such as +15551234567",
+        _E164_SHAPE,
+        _E164_WORDS,
         "Twilio would refuse the call with 21212",
         "Without a number of yours there is none to call from",
-        _E164,
+        _E164_FIX,
     ),
     Setting(
         "call_to",
         "TWISTREAM_CALL_TO",
         "Number to call",
-        r"\+[1-9][0-9]{6,14}",
-        "a number in E.164, such as +15551234567",
+        _E164_SHAPE,
+        _E164_WORDS,
         "Twilio would refuse the call with 21211",
         "Without it there is nobody to call",
-        _E164,
+        _E164_FIX,
     ),
     Setting(
         "region",
@@ -190,7 +196,7 @@ _LOOKS_LIKE = (
     (r"[A-Z]{2}[0-9a-fA-F]{32}", "", "the SID of something else"),
     (r"[0-9a-fA-F]{32}", "auth_token", "an auth token"),
     (r"[0-9A-Za-z]{32}", "api_secret", "the secret of an API key"),
-    (r"\+[1-9][0-9]{6,14}", "", "a telephone number"),
+    (_E164_SHAPE, "", "a telephone number"),
 )
 
 _PAIRS = {
@@ -224,7 +230,9 @@ def check(setting: Setting, text: QuietText, source: Source) -> None:
     Raises:
         SettingsError: In words that do not hold the value.
     """
-    if re.fullmatch(setting.shape, text) and (setting.name != "public_url" or _is_public(text)):
+    if re.fullmatch(setting.shape, text) and (
+        setting.name != "public_url" or not fault_of_address(text)
+    ):
         return
     raise SettingsError(
         f"{setting.variable}, {_SOURCE_WORDS[source]}, {_fault(setting, text)}: "
@@ -304,7 +312,3 @@ def _particulars(setting: Setting, text: QuietText) -> str:
 
 def _length(setting: Setting) -> int:
     return 34 if setting.name in ("account_sid", "api_key") else 32
-
-
-def _is_public(text: QuietText) -> bool:
-    return not fault_of_address(text)
