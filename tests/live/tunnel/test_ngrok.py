@@ -17,7 +17,7 @@ from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.settings import settings
 from twistream_kit.live.tunnel import _ngrok
 from twistream_kit.live.tunnel import tunnel as tunnel_module
-from twistream_kit.live.tunnel._ngrok import NgrokTunnel, in_words, scrub
+from twistream_kit.live.tunnel._ngrok import NgrokTunnel, scrub, to_error
 from twistream_kit.live.tunnel.tunnel import open_tunnel
 
 NGROK_TOKEN = "2abCDefGHijKLmnOPqrSTuvWXyz_4tHisIsNoToken"
@@ -86,7 +86,7 @@ async def test_error_holds_on_to_nothing_of_the_sdk(nobody):
     ],
 )  # fmt: skip
 def test_what_the_sdk_says_is_put_into_words_without_the_token(said, words):
-    error = in_words(scrub(said, Secret(NGROK_TOKEN)))
+    error = to_error(scrub(said, Secret(NGROK_TOKEN)))
     assert error.problem.startswith(f"{words}; ngrok said: ")
     assert NGROK_TOKEN not in str(error)
     assert "\n" not in str(error)

@@ -23,7 +23,11 @@ KEPT_LINES = 50
 """As many of its last lines as `ChildProcess.lines` shows."""
 
 _SEARCHED_LINES = 1000
+"""As many of its last lines as `ChildProcess.find` looks at."""
+
 _LINE_BYTES = 8192
+"""A longer line is read in pieces of this size."""
+
 _NOT_TEXT = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _SECRET_NAME = re.compile("TOKEN|SECRET|PASSWORD|API_KEY", re.IGNORECASE)
 _SHORTEST_SECRET = 8

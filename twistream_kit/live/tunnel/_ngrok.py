@@ -117,7 +117,7 @@ class NgrokTunnel:
         except (ValueError, RuntimeError) as error:
             said = scrub(" ".join(map(str, error.args)), self._token)
         # Outside the handler: the SDK's error quotes the token, and would hang on to ours.
-        raise in_words(said)
+        raise to_error(said)
 
     async def wait_closed(self) -> str:
         """Wait until ngrok ends the session, or its forwarding ends; return why."""
@@ -165,7 +165,7 @@ class NgrokTunnel:
         return builder.domain(self._domain) if self._domain else builder
 
 
-def in_words(said: str) -> TunnelError:
+def to_error(said: str) -> TunnelError:
     """Return the error for what the SDK said, once that is scrubbed."""
     number = re.search(r"ERR_NGROK_(\d+)", said)
     for numbers, pattern, words, remedy in _FAILURES:
