@@ -156,7 +156,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
         try:
             report = inspect_wav(path)
         except WavError as error:
-            code = max(code, _complain(error, _fault_of(path)))
+            code = max(code, _complain(error, _unreadable_code(path)))
             continue
         print(report)
         code = max(code, FINE if report.ready else OBJECTIONS)
@@ -175,7 +175,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     )
     for done in results:
         if done.error:
-            code = max(code, _complain(done.error, _fault_of(done.source)))
+            code = max(code, _complain(done.error, _unreadable_code(done.source)))
             continue
         clipped = f", {done.clipped} samples clipped" if done.clipped else ""
         missing = f", cut off: {done.missing_seconds:.2f} s missing" if done.missing_seconds else ""
@@ -183,8 +183,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _fault_of(path: Path) -> int:
-    """Whether a file that cannot be read is the user's slip or the file's."""
+def _unreadable_code(path: Path) -> int:
+    """Return the exit code for a file that cannot be read: is the file at fault, or its name?"""
     return OBJECTIONS if path.exists() and not path.is_dir() else USAGE
 
 

@@ -693,7 +693,7 @@ class TestSignature:
 
     def test_token_is_never_shown(self):
         inspector = Inspector("ws://localhost:1/media", auth_token=TOKEN)
-        assert TOKEN not in repr(vars(inspector)) + repr(inspector._gate.__dict__)
+        assert TOKEN not in repr(vars(inspector)) + repr(inspector._admission.__dict__)
 
 
 class TestLongHeads:

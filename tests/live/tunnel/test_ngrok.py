@@ -15,9 +15,9 @@ from support.waiting import soon
 from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.settings import settings
-from twistream_kit.live.tunnel import _ngrok as ngrok_module
+from twistream_kit.live.tunnel import _ngrok
 from twistream_kit.live.tunnel import tunnel as tunnel_module
-from twistream_kit.live.tunnel._ngrok import NgrokTunnel, in_words, scrub
+from twistream_kit.live.tunnel._ngrok import NgrokTunnel, scrub, to_error
 from twistream_kit.live.tunnel.tunnel import open_tunnel
 
 NGROK_TOKEN = "2abCDefGHijKLmnOPqrSTuvWXyz_4tHisIsNoToken"
@@ -86,7 +86,7 @@ async def test_error_holds_on_to_nothing_of_the_sdk(nobody):
     ],
 )  # fmt: skip
 def test_what_the_sdk_says_is_put_into_words_without_the_token(said, words):
-    error = in_words(scrub(said, Secret(NGROK_TOKEN)))
+    error = to_error(scrub(said, Secret(NGROK_TOKEN)))
     assert error.problem.startswith(f"{words}; ngrok said: ")
     assert NGROK_TOKEN not in str(error)
     assert "\n" not in str(error)
@@ -122,7 +122,7 @@ def test_missing_token_and_missing_package_are_told_before_the_sdk_is_asked(
         open_tunnel(server, "ngrok")
     monkeypatch.setenv("NGROK_AUTHTOKEN", NGROK_TOKEN)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(ngrok_module, "is_installed", lambda: False)
+    monkeypatch.setattr(_ngrok, "is_installed", lambda: False)
     with pytest.raises(
         TunnelError, match=r"is set, but the package ngrok is not installed\. .*pip"
     ):
@@ -130,7 +130,7 @@ def test_missing_token_and_missing_package_are_told_before_the_sdk_is_asked(
 
 
 async def test_missing_package_is_told_when_it_was_asked_for(server, monkeypatch):
-    monkeypatch.setattr(ngrok_module, "is_installed", lambda: False)
+    monkeypatch.setattr(_ngrok, "is_installed", lambda: False)
     tunnel = open_tunnel(server, "ngrok", settings=settings(ngrok_authtoken=NGROK_TOKEN))
     with pytest.raises(TunnelError, match="the package ngrok is not installed"):
         await tunnel.__aenter__()
@@ -197,7 +197,7 @@ async def session(server, monkeypatch):
     session = SessionThatWorks(f"http://127.0.0.1:{server.port}")
     sdk = types.SimpleNamespace(SessionBuilder=lambda: session)
     monkeypatch.setitem(sys.modules, "ngrok", sdk)
-    monkeypatch.setattr(ngrok_module, "is_installed", lambda: True)
+    monkeypatch.setattr(_ngrok, "is_installed", lambda: True)
     return session
 
 

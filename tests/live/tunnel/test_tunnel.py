@@ -339,7 +339,7 @@ async def test_proxy_that_does_not_run_has_no_address(server):
 
 
 class Dying:
-    """A provider that dies at once, or when it is blown at."""
+    """A provider that closes at once, or when it is blown at."""
 
     name, settles_within = "dying", 20.0
 
@@ -350,7 +350,7 @@ class Dying:
         self.origin = origin
         return self.url
 
-    async def death(self):
+    async def wait_closed(self):
         if self.blow is not None:
             await self.blow.wait()
         return "it fell over"

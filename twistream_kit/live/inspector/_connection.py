@@ -1,8 +1,8 @@
 """One connection through an inspector, from its first byte to its last.
 
-What an inspector answers itself: a proof of health, and no to what Twilio did not sign.
-
-The server behind an inspector: where it is, and why it cannot be reached.
+`ProxyConnection` reads the head of a request, lets `ProxyAdmission` answer it, or connects to the
+`Upstream` and passes on what both sides send.  The inspector itself answers a probe of its own
+health, a request that it refuses (403), and one whose server cannot be reached (502).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from twistream_kit.live.inspector._http import (
     read_response_head,
 )
 from twistream_kit.live.inspector._relay import (
-    FAREWELL_SECONDS,
+    CLOSE_SECONDS,
     PIECE_BYTES,
-    End,
+    Peer,
     StreamTap,
-    carry_both_ways,
+    end_gracefully,
     has_failed,
-    part,
+    relay,
 )
 from twistream_kit.live.inspector.stream import UNASKED_EXTENSION, InspectedStream
 from twistream_kit.live.server.addresses import HEALTH_PATH
@@ -48,16 +48,238 @@ from twistream_kit.pending import HomeLoop, end_tasks
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.signature import without_user
 
+logger = logging.getLogger("twistream_kit.live")
+
+HEAD_SECONDS = 10.0
+"""How long a client may take to send the head of its request."""
+
+CONNECT_SECONDS = 10.0
+"""How long connecting may take; Twilio's own limit is not documented (PROTOCOL.md §2.3)."""
+
+GONE_SECONDS = 30.0
+"""How long an answer is waited for on behalf of a client that has ended its sending."""
+
+_FORM = "Give it as ws://localhost:8080/media, or wss://example.com/media"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyContext:
+    """What all connections of one inspector share: its loop, its options and its callbacks.
+
+    Attributes:
+        home: The inspector's loop.
+        admission: Answers what does not get through.
+        upstream: The server behind the inspector.
+        ssl_context: For TLS to the server, or None.
+        scheme: Returns how clients come: ``http``, or ``https`` through a tunnel.
+        opened: Told of each stream whose handshake the server has accepted.
+        started: Told of each stream that has said start.
+        ended: Told of each stream that has ended.
+    """
+
+    home: HomeLoop
+    admission: ProxyAdmission
+    upstream: Upstream
+    ssl_context: ssl.SSLContext | None
+    scheme: Callable[[], str]
+    opened: Callable[[InspectedStream], None]
+    started: Callable[[InspectedStream], None]
+    ended: Callable[[InspectedStream], None]
+
+
+class ProxyConnection:
+    """One client's connection, and the one to the server that is made for it.
+
+    Args:
+        context: What all connections of the inspector share.
+        client: Twilio, a tunnel, or any other client.
+    """
+
+    def __init__(self, context: ProxyContext, client: Peer) -> None:
+        self._context = context
+        self._client = client
+
+    async def run(self) -> None:
+        """Run until the connection ends; cancelling closes both connections."""
+        try:
+            await self._serve_request()
+        except BadHead as error:
+            with contextlib.suppress(OSError, TimeoutError):
+                text = HEAD_TOO_LONG if error.status == 431 else "This request is not understood.\n"
+                await self._refuse(HTTPStatus(error.status), text)
+                self._client.end_sending()
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._client.read_out()  # or the rest of its head would undo the answer
+        except (OSError, TimeoutError):
+            pass  # the client is gone, or never sent a whole head
+        finally:
+            await self._client.close()
+
+    async def _serve_request(self) -> None:
+        async with asyncio.timeout(HEAD_SECONDS):
+            raw = await read_head(self._client.reader)
+        if raw is None:
+            return
+        head = RequestHead.of(raw)
+        answer = self._context.admission.answer(head)
+        if answer is not None:
+            await self._client.send(answer)
+            return
+        if head.is_upgrade and head.size:
+            raise BadHead(400)
+        server = await self._connect()
+        if server is None:
+            return
+        try:
+            forwarded = head.forwarded(
+                self._context.upstream.authority,
+                came_from=self._client.address,
+                scheme=self._context.scheme(),
+            )
+            await server.send(forwarded)
+            if head.is_upgrade:
+                await self._pass_handshake(server)
+            else:
+                await self._pass_request(server, head.size)
+        finally:
+            await server.close()
+
+    async def _connect(self) -> Peer | None:
+        upstream = self._context.upstream
+        try:
+            reader, writer = await upstream.connect(self._context.ssl_context, READ_AHEAD_BYTES)
+        except Unreachable as error:
+            logger.error(
+                "your server at %s cannot be reached: %s. Twilio, connecting there itself, would "
+                "log %d; through the inspector it logs 31920, because it is told HTTP 502",
+                upstream.url,
+                error.problem,
+                error.code,
+            )
+            text = f"The server behind this inspector cannot be reached: {error.problem}.\n"
+            await self._refuse(HTTPStatus.BAD_GATEWAY, text)
+            return None
+        return Peer(reader, writer)
+
+    async def _refuse(self, status: HTTPStatus, text: str) -> None:
+        await self._client.send(_response(status, text))
+
+    async def _pass_request(self, server: Peer, size: int) -> None:
+        """Pass a request with its body on, and the answer back; the last of its connection."""
+        body = asyncio.create_task(_pass_body(self._client, server, size))
+        answer = asyncio.create_task(_pass_rest(server, self._client))
+        try:
+            await asyncio.wait((body, answer), return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done() and not has_failed(body):
+                await asyncio.wait((answer,), timeout=GONE_SECONDS)
+        finally:
+            await end_tasks({body, answer})
+            for task in (body, answer):
+                has_failed(task)
+
+    async def _pass_handshake(self, server: Peer) -> None:
+        """Pass the server's answer back; if it is yes, what follows is a stream."""
+        status, early = 100, b""
+        while 100 <= status < 200 and status != HTTPStatus.SWITCHING_PROTOCOLS:
+            raw, said = await _unless_gone(read_response_head(server.reader), self._client)
+            early += said
+            if not raw and self._client.reader.at_eof():
+                logger.warning("a handshake was given up before your server answered it")
+                return
+            head = ResponseHead.of(raw)
+            status = head.status
+            await self._client.send(raw)
+        if status == HTTPStatus.SWITCHING_PROTOCOLS:
+            await self._relay_stream(server, head, early)
+            return
+        how = f"refused a stream with HTTP {status}" if status else "did not answer a handshake"
+        hint = "" if status or self._context.upstream.is_secure else "; is its address wss, not ws?"
+        logger.warning("your server %s; Twilio would log 31920%s", how, hint)
+        rest = asyncio.create_task(_pass_rest(server, self._client))
+        client = asyncio.create_task(self._client.read_out())
+        try:
+            await asyncio.wait((rest, client), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end_tasks({rest, client})
+            has_failed(rest)
+
+    async def _relay_stream(self, server: Peer, head: ResponseHead, early: bytes) -> None:
+        context = self._context
+        stream = InspectedStream(context.home, time.monotonic())
+        tap = StreamTap(stream, lambda: context.started(stream))
+        context.opened(stream)
+        if head.all("Sec-WebSocket-Extensions"):
+            stream.object_to_handshake(UNASKED_EXTENSION, time.monotonic())
+        is_stopped = True
+        try:
+            if early:
+                tap.passed("twilio", early)
+                await server.send(early)
+            with context.home.in_a_hurry():
+                await relay(
+                    self._client,
+                    server,
+                    lambda piece: tap.passed("twilio", piece),
+                    lambda piece: tap.passed("server", piece),
+                    tap.has_room,
+                )
+            is_stopped = False
+        except OSError:
+            is_stopped = False
+            await end_gracefully(self._client, server)
+        finally:
+            await tap.finish()
+            stream.end(time.monotonic(), stopped_here=is_stopped)
+            context.ended(stream)
+
+
+async def _pass_body(client: Peer, server: Peer, size: int) -> None:
+    """Pass exactly so many bytes on, and then watch whether the client is still there.
+
+    What follows a body would be another request, whose head nothing here has checked.
+    """
+    while size:
+        piece = await client.reader.read(min(size, PIECE_BYTES))
+        if not piece:
+            break
+        size -= len(piece)
+        await server.send(piece)
+    await client.read_out()
+
+
+async def _pass_rest(source: Peer, to: Peer) -> None:
+    """Pass all on that still comes from `source`."""
+    while piece := await source.reader.read(PIECE_BYTES):
+        await to.send(piece)
+
+
+async def _unless_gone(waiting: Coroutine[Any, Any, bytes], client: Peer) -> tuple[bytes, bytes]:
+    """Wait for bytes, but not on behalf of a client that has gone.
+
+    Returns:
+        The bytes, or nothing if the client has gone first; and what the client has said meanwhile.
+    """
+    wanted = asyncio.create_task(waiting)
+    said = asyncio.create_task(client.reader.read(PIECE_BYTES))
+    try:
+        await asyncio.wait((wanted, said), return_when=asyncio.FIRST_COMPLETED)
+        if said.done() and said.result():
+            await asyncio.wait((wanted,))
+        early = said.result() if said.done() else b""
+        return wanted.result() if wanted.done() else b"", early
+    finally:
+        await end_tasks({wanted, said})
+
 
 class ProxyAdmission:
-    """The requests that do not get through to the server.
+    """Decides which requests are passed on to the server, and answers the others.
 
-    ``/health`` is the server's own, if it has one, so it is passed on; but a tunnel that wants to
-    know whether it leads to this inspector says whom it asks, and gets the answer here.
+    ``/health`` is the server's own, if it has one, so it is passed on; but a tunnel that probes
+    whether it leads to this inspector names it in a header, and gets the answer here.
 
-    Handshakes are checked when there is a token; other requests are for the server to judge, which
-    may have pages for everybody.  But what pages of other sites send is refused, since the server
-    cannot tell it any more once ``Host`` is its own.
+    Handshakes are checked when there is a token; whether to accept other requests is left to the
+    server, which may have pages for everybody.  But what pages of other sites send is refused,
+    since the server cannot recognise it once ``Host`` is its own.
 
     Args:
         auth_token: The account's token, or None to check nothing.
@@ -86,9 +308,9 @@ class ProxyAdmission:
         """Answer a request, or return None to let it through."""
         if refusal := self._refusal(head):
             logger.warning("refused: %s", refusal)
-            return response(HTTPStatus.FORBIDDEN, f"{refusal}\n")
+            return _response(HTTPStatus.FORBIDDEN, f"{refusal}\n")
         if head.path == HEALTH_PATH and head.all(HEALTH_OF_HEADER) == [health_of(self.nonce)]:
-            return response(HTTPStatus.OK, self.nonce)
+            return _response(HTTPStatus.OK, self.nonce)
         if not head.is_upgrade or self._auth_token is None:
             return None
         headers = head.all(signature.SIGNATURE_HEADER)
@@ -104,7 +326,7 @@ class ProxyAdmission:
             signature.refusal(headers, settings),
             signature.without_user(self._stream_url_at(head.path)),
         )
-        return response(HTTPStatus.FORBIDDEN, "The signature is missing or does not fit.\n")
+        return _response(HTTPStatus.FORBIDDEN, "The signature is missing or does not fit.\n")
 
     def _refusal(self, head: RequestHead) -> str:
         """Say why a request is refused whatever its signature says; empty if it may go on."""
@@ -125,7 +347,7 @@ def _is_from_own_page(head: RequestHead) -> bool:
     return len(origins) == len(hosts) == 1 and origins[0].lower() in own
 
 
-def response(status: HTTPStatus, text: str) -> bytes:
+def _response(status: HTTPStatus, text: str) -> bytes:
     """Return a whole HTTP response, the last of its connection."""
     body = text.encode()
     head = (
@@ -137,34 +359,14 @@ def response(status: HTTPStatus, text: str) -> bytes:
     return head.encode() + body
 
 
-CONNECT_SECONDS = 10.0
-"""How long connecting may take; Twilio's own limit is not documented (PROTOCOL.md §2.3)."""
-
-_FORM = "Give it as ws://localhost:8080/media, or wss://example.com/media"
-
-
-class Unreachable(Exception):
-    """There is nobody at the server's address.
-
-    Attributes:
-        code: What Twilio would log, if it connected there itself (§5.1).
-        problem: Why, in words.
-    """
-
-    def __init__(self, code: int, problem: str) -> None:
-        super().__init__(problem)
-        self.code = code
-        self.problem = problem
-
-
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """The address of a server.
+    """The address of the server behind an inspector.
 
     Attributes:
-        host: Its name or number.
-        port: Where it listens.
-        path: Where its streams connect.
+        host: Its name or IP address.
+        port: The port that it listens on.
+        path: The path at which its streams connect.
         is_secure: Whether it speaks TLS.
     """
 
@@ -175,7 +377,7 @@ class Upstream:
 
     @classmethod
     def of(cls, url: str) -> Upstream:
-        """Take an address apart.
+        """Split a URL.
 
         Raises:
             SettingsError: If it is no ws or wss URL, or has a query or a user.
@@ -243,218 +445,15 @@ class Upstream:
             raise Unreachable(31904, reason) from None
 
 
-logger = logging.getLogger("twistream_kit.live")
-
-HEAD_SECONDS = 10.0
-"""How long a client may take to say what it wants."""
-
-GONE_SECONDS = 30.0
-"""How long an answer is waited for on behalf of a client that has ended its sending."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyContext:
-    """What all connections through one inspector share.
+class Unreachable(Exception):
+    """The server cannot be connected to.
 
     Attributes:
-        home: The inspector's loop.
-        gate: Answers what does not get through.
-        upstream: The server behind.
-        context: For TLS to the server, or None.
-        scheme: Says how clients come: ``http``, or ``https`` through a tunnel.
-        opened: Told of each stream whose handshake the server has accepted.
-        started: Told of each stream that has said start.
-        ended: Told of each stream that has ended.
+        code: What Twilio would log, if it connected there itself (§5.1).
+        problem: Why, in words.
     """
 
-    home: HomeLoop
-    gate: ProxyAdmission
-    upstream: Upstream
-    context: ssl.SSLContext | None
-    scheme: Callable[[], str]
-    opened: Callable[[InspectedStream], None]
-    started: Callable[[InspectedStream], None]
-    ended: Callable[[InspectedStream], None]
-
-
-class ProxyConnection:
-    """One connection, and the one to the server that is made for it.
-
-    Args:
-        way: What it shares with others.
-        client: Twilio, a tunnel, or anybody else.
-    """
-
-    def __init__(self, way: ProxyContext, client: End) -> None:
-        self._way = way
-        self._client = client
-
-    async def run(self) -> None:
-        """Serve it to its end; cancelling closes both connections."""
-        try:
-            await self._request()
-        except BadHead as error:
-            with contextlib.suppress(OSError, TimeoutError):
-                text = HEAD_TOO_LONG if error.status == 431 else "This request is not understood.\n"
-                await self._refuse(HTTPStatus(error.status), text)
-                self._client.end_sending()
-                async with asyncio.timeout(FAREWELL_SECONDS):
-                    await self._client.read_out()  # or the rest of its head would undo the answer
-        except (OSError, TimeoutError):
-            pass  # whoever asked is gone, or never said what for
-        finally:
-            await self._client.close()
-
-    async def _request(self) -> None:
-        async with asyncio.timeout(HEAD_SECONDS):
-            raw = await read_head(self._client.reader)
-        if raw is None:
-            return
-        head = RequestHead.of(raw)
-        answer = self._way.gate.answer(head)
-        if answer is not None:
-            await self._client.send(answer)
-            return
-        if head.is_upgrade and head.size:
-            raise BadHead(400)
-        server = await self._connected()
-        if server is None:
-            return
-        try:
-            forwarded = head.forwarded(
-                self._way.upstream.authority,
-                came_from=self._client.address,
-                scheme=self._way.scheme(),
-            )
-            await server.send(forwarded)
-            if head.is_upgrade:
-                await self._handshake(server)
-            else:
-                await self._ordinary(server, head.size)
-        finally:
-            await server.close()
-
-    async def _connected(self) -> End | None:
-        upstream = self._way.upstream
-        try:
-            reader, writer = await upstream.connect(self._way.context, READ_AHEAD_BYTES)
-        except Unreachable as error:
-            logger.error(
-                "your server at %s cannot be reached: %s. Twilio, connecting there itself, would "
-                "log %d; through the inspector it logs 31920, because it is told HTTP 502",
-                upstream.url,
-                error.problem,
-                error.code,
-            )
-            text = f"The server behind this inspector cannot be reached: {error.problem}.\n"
-            await self._refuse(HTTPStatus.BAD_GATEWAY, text)
-            return None
-        return End(reader, writer)
-
-    async def _refuse(self, status: HTTPStatus, text: str) -> None:
-        await self._client.send(response(status, text))
-
-    async def _ordinary(self, server: End, size: int) -> None:
-        """Pass a request with its body on, and the answer back; the last of its connection."""
-        body = asyncio.create_task(_pass_body(self._client, server, size))
-        answer = asyncio.create_task(_pass_rest(server, self._client))
-        try:
-            await asyncio.wait((body, answer), return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done() and not has_failed(body):
-                await asyncio.wait((answer,), timeout=GONE_SECONDS)
-        finally:
-            await end_tasks({body, answer})
-            for task in (body, answer):
-                has_failed(task)
-
-    async def _handshake(self, server: End) -> None:
-        """Pass the server's answer back; if it is yes, what follows is a stream."""
-        status, early = 100, b""
-        while 100 <= status < 200 and status != HTTPStatus.SWITCHING_PROTOCOLS:
-            raw, said = await _unless_gone(read_response_head(server.reader), self._client)
-            early += said
-            if not raw and self._client.reader.at_eof():
-                logger.warning("a handshake was given up before your server answered it")
-                return
-            head = ResponseHead.of(raw)
-            status = head.status
-            await self._client.send(raw)
-        if status == HTTPStatus.SWITCHING_PROTOCOLS:
-            await self._stream(server, head, early)
-            return
-        how = f"refused a stream with HTTP {status}" if status else "did not answer a handshake"
-        hint = "" if status or self._way.upstream.is_secure else "; is its address wss, not ws?"
-        logger.warning("your server %s; Twilio would log 31920%s", how, hint)
-        rest = asyncio.create_task(_pass_rest(server, self._client))
-        client = asyncio.create_task(self._client.read_out())
-        try:
-            await asyncio.wait((rest, client), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await end_tasks({rest, client})
-            has_failed(rest)
-
-    async def _stream(self, server: End, head: ResponseHead, early: bytes) -> None:
-        way = self._way
-        stream = InspectedStream(way.home, time.monotonic())
-        tap = StreamTap(stream, lambda: way.started(stream))
-        way.opened(stream)
-        if head.all("Sec-WebSocket-Extensions"):
-            stream.object_to_handshake(UNASKED_EXTENSION, time.monotonic())
-        is_stopped = True
-        try:
-            if early:
-                tap.passed("twilio", early)
-                await server.send(early)
-            with way.home.in_a_hurry():
-                await carry_both_ways(
-                    self._client,
-                    server,
-                    lambda piece: tap.passed("twilio", piece),
-                    lambda piece: tap.passed("server", piece),
-                    tap.has_room,
-                )
-            is_stopped = False
-        except OSError:
-            is_stopped = False
-            await part(self._client, server)
-        finally:
-            await tap.finish()
-            stream.end(time.monotonic(), stopped_here=is_stopped)
-            way.ended(stream)
-
-
-async def _pass_body(client: End, server: End, size: int) -> None:
-    """Pass exactly so many bytes on, and then watch whether the client is still there.
-
-    What follows a body would be another request, of which nobody has seen the head.
-    """
-    while size:
-        piece = await client.reader.read(min(size, PIECE_BYTES))
-        if not piece:
-            break
-        size -= len(piece)
-        await server.send(piece)
-    await client.read_out()
-
-
-async def _pass_rest(source: End, to: End) -> None:
-    while piece := await source.reader.read(PIECE_BYTES):
-        await to.send(piece)
-
-
-async def _unless_gone(waiting: Coroutine[Any, Any, bytes], client: End) -> tuple[bytes, bytes]:
-    """Wait for bytes, but not on behalf of a client that has gone.
-
-    Returns:
-        The bytes, or nothing if the client has gone first; and what the client has said meanwhile.
-    """
-    wanted = asyncio.create_task(waiting)
-    said = asyncio.create_task(client.reader.read(PIECE_BYTES))
-    try:
-        await asyncio.wait((wanted, said), return_when=asyncio.FIRST_COMPLETED)
-        if said.done() and said.result():
-            await asyncio.wait((wanted,))
-        early = said.result() if said.done() else b""
-        return wanted.result() if wanted.done() else b"", early
-    finally:
-        await end_tasks({wanted, said})
+    def __init__(self, code: int, problem: str) -> None:
+        super().__init__(problem)
+        self.code = code
+        self.problem = problem

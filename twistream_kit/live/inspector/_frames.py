@@ -1,10 +1,9 @@
-"""WebSocket frames read from bytes that go past, without a hand in them (RFC 6455 §5).
+"""WebSocket frames and messages read from a copy of one direction's bytes (RFC 6455 §5).
 
-A library that speaks WebSocket answers pings, refuses what is wrong and closes; a listener may do
-none of that.  So this reads what is there, says what the RFC objects to and reads on, as long as
-the length of each frame is still to be believed.
-
-The messages of one direction of a WebSocket, put together from the frames that go past.
+A WebSocket library answers pings, refuses what is wrong and closes; an inspector must do none of
+that.  So `FrameReader` reads what is there, names what the RFC forbids and reads on, as long as the
+length of a frame can be believed; `MessageReader` joins fragments to messages.  Neither raises.
+"Frame" is a WebSocket frame in this module.
 """
 
 from __future__ import annotations
@@ -16,6 +15,129 @@ from enum import IntEnum
 
 LARGEST_FRAME = 16 << 20
 """Bytes of one frame that are kept; a longer one passes unread (our choice)."""
+
+NO_STATUS = 1005
+"""What a Close frame without a code is reported as (RFC 6455 §7.1.5)."""
+
+ABNORMAL = 1006
+"""What an end without a Close frame is reported as."""
+
+_CODES_ON_THE_WIRE = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
+
+_MOST_CONTROL_BYTES = 125
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A Close frame.
+
+    Attributes:
+        code: As it stands there; 1005 if none does.
+        reason: As it stands there.
+    """
+
+    code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameViolation:
+    """Something that the RFC forbids; it has passed all the same.
+
+    Attributes:
+        problem: What it is, in words.
+    """
+
+    problem: str
+
+
+Passed = str | bytes | Closing | FrameViolation
+"""A text message, a binary one, a Close frame, or what is wrong with a frame."""
+
+
+class MessageReader:
+    """Reads the messages of one direction; pings and pongs are passed over.
+
+    Args:
+        masked: Whether the sender is the client.
+        largest: Bytes of one message that are kept.
+    """
+
+    def __init__(self, *, masked: bool, largest: int = LARGEST_FRAME) -> None:
+        self._frames = FrameReader(masked=masked, largest=largest)
+        self._largest = largest
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._is_compressed = False
+        self._opcode: Opcode | None = None
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether no frame has been begun and not ended."""
+        return self._frames.is_between_frames
+
+    def feed(self, piece: bytes) -> None:
+        """Take in bytes as they came, cut anywhere."""
+        self._frames.feed(piece)
+
+    def read(self) -> Iterator[Passed | None]:
+        """Yield what has passed whole; None for a frame that holds nothing to be told yet."""
+        while (frame := self._frames.next_frame()) is not None:
+            yield from (FrameViolation(fault) for fault in frame.faults)
+            yield from self._take(frame)
+
+    def _take(self, frame: Frame) -> Iterator[Passed | None]:
+        if frame.opcode in CONTROL:
+            if frame.opcode is Opcode.CLOSE:
+                yield from _closing(frame.payload)
+            else:
+                yield None
+            return
+        if frame.opcode is None:
+            return
+        if frame.opcode is Opcode.CONTINUATION:
+            if self._opcode is None:
+                yield FrameViolation("it continues a message that was not begun")
+                return
+        else:
+            if self._opcode is not None:
+                yield FrameViolation("it begins a message before the last one has ended")
+            self._parts, self._size, self._opcode = [], 0, frame.opcode
+            self._is_compressed = frame.is_compressed
+        self._size += frame.size
+        if self._size <= self._largest:
+            self._parts.append(frame.payload)
+        yield from self._ended() if frame.is_final else [None]
+
+    def _ended(self) -> Iterator[Passed | None]:
+        opcode, self._opcode = self._opcode, None
+        parts, self._parts = self._parts, []
+        if self._is_compressed:
+            yield None  # its violation has been told
+            return
+        if self._size > self._largest:
+            yield FrameViolation(
+                f"the message has {self._size} bytes, too many to be looked at here"
+            )
+            return
+        whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        if opcode is Opcode.BINARY:
+            yield whole
+            return
+        try:
+            yield whole.decode()
+        except UnicodeDecodeError:
+            yield FrameViolation("it is a text message that is not UTF-8")
+
+
+def _closing(payload: bytes) -> Iterator[Passed]:
+    if not payload:
+        yield Closing(NO_STATUS)
+        return
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) < 2 or code not in _CODES_ON_THE_WIRE:
+        yield FrameViolation("it is a Close frame with a code that may not be sent")
+    yield Closing(code if len(payload) >= 2 else NO_STATUS, payload[2:].decode("utf-8", "replace"))
 
 
 class Opcode(IntEnum):
@@ -32,8 +154,6 @@ class Opcode(IntEnum):
 CONTROL = frozenset({Opcode.CLOSE, Opcode.PING, Opcode.PONG})
 
 _OPCODES = {int(opcode): opcode for opcode in Opcode}
-
-_MOST_CONTROL_BYTES = 125
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,125 +283,3 @@ def _unmasked(payload: bytes, key: bytes) -> bytes:
     return (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(
         size, "little"
     )
-
-
-NO_STATUS = 1005
-"""What a Close frame without a code is reported as (RFC 6455 §7.1.5)."""
-
-ABNORMAL = 1006
-"""What an end without a Close frame is reported as."""
-
-_CODES_ON_THE_WIRE = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """A Close frame.
-
-    Attributes:
-        code: As it stands there; 1005 if none does.
-        reason: As it stands there.
-    """
-
-    code: int
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FrameViolation:
-    """Something that the RFC forbids, and that the listener has to leave as it is.
-
-    Attributes:
-        problem: What it is, in words.
-    """
-
-    problem: str
-
-
-Passed = str | bytes | Closing | FrameViolation
-"""A text message, a binary one, a Close frame, or what is wrong with a frame."""
-
-
-class MessageReader:
-    """Reads the messages of one direction; pings and pongs are passed over.
-
-    Args:
-        masked: Whether the sender is the client.
-        largest: Bytes of one message that are kept.
-    """
-
-    def __init__(self, *, masked: bool, largest: int = LARGEST_FRAME) -> None:
-        self._frames = FrameReader(masked=masked, largest=largest)
-        self._largest = largest
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._is_compressed = False
-        self._opcode: Opcode | None = None
-
-    @property
-    def is_between_frames(self) -> bool:
-        """Whether no frame has been begun and not ended."""
-        return self._frames.is_between_frames
-
-    def feed(self, piece: bytes) -> None:
-        """Take in bytes as they came, cut anywhere."""
-        self._frames.feed(piece)
-
-    def read(self) -> Iterator[Passed | None]:
-        """Yield what has passed whole; None for a frame that holds nothing to be told yet."""
-        while (frame := self._frames.next_frame()) is not None:
-            yield from (FrameViolation(fault) for fault in frame.faults)
-            yield from self._take(frame)
-
-    def _take(self, frame: Frame) -> Iterator[Passed | None]:
-        if frame.opcode in CONTROL:
-            if frame.opcode is Opcode.CLOSE:
-                yield from _closing(frame.payload)
-            else:
-                yield None
-            return
-        if frame.opcode is None:
-            return
-        if frame.opcode is Opcode.CONTINUATION:
-            if self._opcode is None:
-                yield FrameViolation("it continues a message that was not begun")
-                return
-        else:
-            if self._opcode is not None:
-                yield FrameViolation("it begins a message before the last one has ended")
-            self._parts, self._size, self._opcode = [], 0, frame.opcode
-            self._is_compressed = frame.is_compressed
-        self._size += frame.size
-        if self._size <= self._largest:
-            self._parts.append(frame.payload)
-        yield from self._ended() if frame.is_final else [None]
-
-    def _ended(self) -> Iterator[Passed | None]:
-        opcode, self._opcode = self._opcode, None
-        parts, self._parts = self._parts, []
-        if self._is_compressed:
-            yield None  # its violation has been told
-            return
-        if self._size > self._largest:
-            yield FrameViolation(
-                f"the message has {self._size} bytes, too many to be looked at here"
-            )
-            return
-        whole = parts[0] if len(parts) == 1 else b"".join(parts)
-        if opcode is Opcode.BINARY:
-            yield whole
-            return
-        try:
-            yield whole.decode()
-        except UnicodeDecodeError:
-            yield FrameViolation("it is a text message that is not UTF-8")
-
-
-def _closing(payload: bytes) -> Iterator[Passed]:
-    if not payload:
-        yield Closing(NO_STATUS)
-        return
-    code = int.from_bytes(payload[:2], "big")
-    if len(payload) < 2 or code not in _CODES_ON_THE_WIRE:
-        yield FrameViolation("it is a Close frame with a code that may not be sent")
-    yield Closing(code if len(payload) >= 2 else NO_STATUS, payload[2:].decode("utf-8", "replace"))

@@ -1,12 +1,11 @@
-"""Bytes from one connection to another and back, as they come.
+"""The relay of a stream's bytes in both directions, and the tap that reads a copy of them.
 
-What is read is written at once.  Whoever reads slowly is waited for, so the sender feels it, as he
-would without anybody in between, and nothing piles up here.
+`relay` writes at once what it reads, and waits for a slow receiver before it reads on: so the
+sender feels the back-pressure as it would without an inspector, and no buffer grows here.
 
-The listener beside a stream: reads a copy of the bytes, after they have passed.
-
-The loop that reads is the one that passes the bytes on, so it reads a little at a time and lets the
-traffic go first.  Whatever it makes of them, or fails at, the traffic does not notice.
+`StreamTap` parses the copy after the bytes have passed.  It runs on the loop that passes them on,
+so it works for a millisecond at a time and lets the traffic go first; what it reads, or fails at,
+never changes the traffic.
 """
 
 from __future__ import annotations
@@ -24,22 +23,34 @@ from twistream_kit.live.inspector._frames import MessageReader
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.pending import end_tasks
 
-PIECE_BYTES = 65_536
+logger = logging.getLogger("twistream_kit.live")
 
-FAREWELL_SECONDS = 2.0
-"""How long one side may take to end, once the other has broken off."""
+PIECE_BYTES = 65_536
+"""How much is read at a time."""
+
+CLOSE_SECONDS = 2.0
+"""How long one side may take to close, once the other has gone."""
 
 HALF_CLOSED_SECONDS = 10.0
-"""How long a WebSocket lasts of which one side has ended: what it has to say fits into less."""
+"""How long a half-closed WebSocket is kept: the other side's last messages take less."""
+
+TURN_SECONDS = 0.001
+"""How long a tap reads before the loop's other work gets its turn."""
+
+MOST_WAITING = 8 << 20
+"""Bytes that may wait for a tap, before no more are read from their sender."""
+
+OnPassed = Callable[[bytes | None], None]
+"""Is called with each piece that was passed on, and with None at the end."""
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """One of the two connections.
+class Peer:
+    """One side of a relay: the client's connection, or the server's.
 
     Attributes:
-        reader: What comes from there.
-        writer: What goes there.
+        reader: Gives what this side sends.
+        writer: Takes what is for this side.
     """
 
     reader: asyncio.StreamReader
@@ -47,7 +58,7 @@ class End:
 
     @property
     def address(self) -> str:
-        """The address of whoever is there; ``unknown`` if he has gone already."""
+        """The IP address of the peer; ``unknown`` if it has gone already."""
         peer = self.writer.get_extra_info("peername")
         return str(peer[0]) if peer else "unknown"
 
@@ -57,20 +68,20 @@ class End:
         await self.writer.drain()
 
     def end_sending(self) -> None:
-        """Say that nothing more comes, as far as the connection has a way to say it."""
+        """Send the end of the stream (EOF), where the connection can be half closed."""
         with contextlib.suppress(OSError):
             if self.writer.is_closing():
                 return
             if self.writer.can_write_eof():
                 self.writer.write_eof()
             else:
-                self.writer.close()  # TLS has no half of an end
+                self.writer.close()  # TLS cannot be half closed
 
     async def close(self) -> None:
-        """Close it, without waiting for long; after a cancellation too."""
+        """Close it, within `CLOSE_SECONDS`; after a cancellation too."""
         self.writer.close()
         try:
-            async with asyncio.timeout(FAREWELL_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await self.writer.wait_closed()
         except (OSError, TimeoutError):
             pass
@@ -78,21 +89,44 @@ class End:
             self.writer.transport.abort()
 
     async def read_out(self) -> None:
-        """Read what still comes, and drop it: to close over it would take away what was sent."""
+        """Read what still comes, and drop it: closing over it would reset the connection."""
         with contextlib.suppress(OSError):
             while await self.reader.read(PIECE_BYTES):
                 pass
 
 
-Note = Callable[[bytes | None], None]
-"""Is told of each piece that was passed on, and with None of the end."""
+async def relay(
+    one: Peer,
+    other: Peer,
+    on_passed_one: OnPassed,
+    on_passed_other: OnPassed,
+    has_room: Callable[[], Awaitable[None]],
+) -> None:
+    """Pass bytes in both directions until both have ended, or the connection to either breaks.
+
+    It leaves the connections open; cancelling it is safe.
+    """
+    there = asyncio.create_task(
+        _relay_one_way(one, other, on_passed_one, on_passed_other, has_room)
+    )
+    back = asyncio.create_task(_relay_one_way(other, one, on_passed_other, on_passed_one, has_room))
+    both = {there, back}
+    try:
+        done, left = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if left and not any(task.exception() for task in done):
+            # One side has ended as it should; the other may still send something.
+            await asyncio.wait(left, timeout=HALF_CLOSED_SECONDS)
+    finally:
+        await end_tasks({there, back})
+    if any(has_failed(task) for task in both):
+        await end_gracefully(one, other)
 
 
-async def carry(
-    source: End,
-    to: End,
-    note: Note,
-    note_to: Note,
+async def _relay_one_way(
+    source: Peer,
+    to: Peer,
+    on_passed: OnPassed,
+    on_passed_back: OnPassed,
     has_room: Callable[[], Awaitable[None]],
 ) -> None:
     """Pass on all that comes from `source`, and then that it has ended.
@@ -100,52 +134,27 @@ async def carry(
     Raises:
         OSError: If either connection breaks.
     """
-    while piece := await _read(source, note):
+    while piece := await _read(source, on_passed):
         try:
             to.writer.write(piece)
-            note(piece)
+            on_passed(piece)
             await to.writer.drain()
         except OSError:
-            note_to(None)
+            on_passed_back(None)
             raise
         await has_room()
     to.end_sending()
 
 
-async def _read(source: End, note: Note) -> bytes:
+async def _read(source: Peer, on_passed: OnPassed) -> bytes:
     try:
         piece = await source.reader.read(PIECE_BYTES)
     except OSError:
-        note(None)
+        on_passed(None)
         raise
     if not piece:
-        note(None)
+        on_passed(None)
     return piece
-
-
-async def carry_both_ways(
-    one: End,
-    other: End,
-    note_one: Note,
-    note_other: Note,
-    has_room: Callable[[], Awaitable[None]],
-) -> None:
-    """Pass bytes in both directions until both have ended, or the connection to either breaks.
-
-    It leaves the connections open; cancelling it is safe.
-    """
-    there = asyncio.create_task(carry(one, other, note_one, note_other, has_room))
-    back = asyncio.create_task(carry(other, one, note_other, note_one, has_room))
-    both = {there, back}
-    try:
-        done, left = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if left and not any(task.exception() for task in done):
-            # One side has ended as it should; the other may still have something to say.
-            await asyncio.wait(left, timeout=HALF_CLOSED_SECONDS)
-    finally:
-        await end_tasks({there, back})
-    if any(has_failed(task) for task in both):
-        await part(one, other)
 
 
 def has_failed(task: asyncio.Task[None]) -> bool:
@@ -153,22 +162,17 @@ def has_failed(task: asyncio.Task[None]) -> bool:
     return not task.cancelled() and task.exception() is not None
 
 
-async def part(*ends: End) -> None:
-    """Let those that are still there end as they would after a break: read out, then closed."""
+async def end_gracefully(*ends: Peer) -> None:
+    """Send each peer the end of the stream, and read out what it still sends.
+
+    That is what a peer sees when the connection breaks that the other one has.  It leaves closing
+    to the caller, and takes `CLOSE_SECONDS` at most.
+    """
     for end in ends:
         end.end_sending()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(FAREWELL_SECONDS):
+        async with asyncio.timeout(CLOSE_SECONDS):
             await asyncio.gather(*(end.read_out() for end in ends))
-
-
-logger = logging.getLogger("twistream_kit.live")
-
-TURN_SECONDS = 0.001
-"""How long it reads before others get their turn."""
-
-MOST_WAITING = 8 << 20
-"""Bytes that may wait to be read here, before their sender is asked for patience."""
 
 
 class StreamTap:
@@ -233,7 +237,7 @@ class StreamTap:
             for _ in self._work:
                 return True
         except Exception:
-            # A fault of this program's; the call must not suffer for it.
+            # A bug here must not end the call.
             self._has_failed = True
             logger.exception("%s can no longer be read; it goes on unread", self._stream)
         if not self._waiting:

@@ -1,8 +1,8 @@
-"""A window on the way between Twilio and a server of your own, in whatever language it is.
+"""The inspector: a proxy between Twilio and a server of Media Streams in any language.
 
-Everything passes through as it comes, byte by byte; a copy is read, kept and reviewed.  Of the
-handshake the signature and all other headers pass too, but for ``Host``, which becomes the
-server's own, and the offer of compression, which Twilio does not make (PROTOCOL.md §2.1).
+Every byte passes on as it came; a copy is read, kept and reviewed.  The headers of the handshake
+pass too, with its signature, but for ``Host``, which becomes the server's own, and the offer of
+compression, which Twilio does not make (PROTOCOL.md §2.1).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from twistream_kit.live.inspector._connection import (
     Upstream,
 )
 from twistream_kit.live.inspector._http import READ_AHEAD_BYTES
-from twistream_kit.live.inspector._relay import End
+from twistream_kit.live.inspector._relay import Peer
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.server.addresses import ServerAddresses, check_token, port_error
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS, HasCallSid, StreamList
@@ -93,10 +93,10 @@ class Inspector(ServerAddresses):
         super().__init__(host, self._upstream.path, public_url, allowed_hosts)
         self._wanted_port = port
         self._home = HomeLoop("the inspector")
-        self._gate = ProxyAdmission(auth_token, self._stream_url_at, self.is_own_host)
-        self._way = ProxyContext(
+        self._admission = ProxyAdmission(auth_token, self._stream_url_at, self.is_own_host)
+        self._context = ProxyContext(
             self._home,
-            self._gate,
+            self._admission,
             self._upstream,
             ssl_context,
             self._scheme,
@@ -105,7 +105,7 @@ class Inspector(ServerAddresses):
             self._ended,
         )
         self._listener: asyncio.Server | None = None
-        self._crossings: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._list: StreamList[InspectedStream] = StreamList()
         self._not_started: list[InspectedStream] = []
         self._on_stop: list[Callable[[], None]] = []
@@ -118,7 +118,7 @@ class Inspector(ServerAddresses):
     @property
     def checks_signatures(self) -> bool:
         """Whether an auth token was given, so that only Twilio's streams get through."""
-        return self._gate.checks_signatures
+        return self._admission.checks_signatures
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -128,7 +128,7 @@ class Inspector(ServerAddresses):
     @property
     def nonce(self) -> str:
         """What ``/health`` answers to a tunnel that asks for this inspector."""
-        return self._gate.nonce
+        return self._admission.nonce
 
     @property
     def streams(self) -> Sequence[InspectedStream]:
@@ -221,7 +221,7 @@ class Inspector(ServerAddresses):
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
-        await end_tasks(set(self._crossings))
+        await end_tasks(set(self._connections))
         if listener is not None:
             await listener.wait_closed()
         await self._home.leave()
@@ -236,10 +236,10 @@ class Inspector(ServerAddresses):
         if self._listener is None or task is None:
             writer.close()
             return
-        self._crossings.add(task)
-        task.add_done_callback(self._crossings.discard)
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
         try:
-            await ProxyConnection(self._way, End(reader, writer)).run()
+            await ProxyConnection(self._context, Peer(reader, writer)).run()
         except asyncio.CancelledError:
             if self._listener is not None:
                 raise

@@ -1,6 +1,7 @@
-"""Whether Twilio lets the account place a call to a stream at all (PROTOCOL.md §0, §5.3).
+"""The checks that ask Twilio: credentials, account, both numbers, country and clock.
 
-Whether the account may call from one number to the other (PROTOCOL.md §5.3).
+They find out whether the account may place a call to a stream at all (PROTOCOL.md §0, §5.3), and
+from one number to the other (§5.3).
 """
 
 from __future__ import annotations
@@ -28,10 +29,15 @@ NOT_ACTIVE = (20005, 10001)
 CLOCK_SECONDS = 5.0
 """How far the clock here may be from Twilio's."""
 
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+
+_SHOWN_NUMBERS = 5
+"""How many of the account's own numbers an objection names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What was found out about an account.
+    """The state of an account, as two checks and what the other checks need of it.
 
     Attributes:
         credentials: Whether Twilio accepts them.
@@ -66,29 +72,6 @@ def look_at_account(client: Client) -> Account:
     except TwistreamError as error:  # a simulator that has stopped, for example
         return _refused(failed_by(CREDENTIALS, error))
     return _seen(passed(CREDENTIALS, f"Twilio accepts them for {client.account_sid}"), account)
-
-
-def clock_check(readings: Sequence[ClockReading]) -> Check:
-    """Compare the clock here with Twilio's.
-
-    Args:
-        readings: Of which the one that took the shortest time says the most.
-    """
-    if not readings:
-        return unknown(CLOCK, "no answer of Twilio's told the time")
-    reading = min(readings, key=lambda each: each.received - each.sent)
-    # Twilio's clock showed `date` to `date` + 1, and that between `sent` and `received`.
-    least, most = reading.date - reading.received, reading.date + 1 - reading.sent
-    if least <= CLOCK_SECONDS and most >= -CLOCK_SECONDS:
-        return passed(CLOCK, "it agrees with Twilio's to within 5 s")
-    off = round((least + most) / 2)
-    return failed(
-        CLOCK,
-        f"the clock of this machine is {abs(off)} s {'behind' if off > 0 else 'ahead of'} Twilio's",
-        "What you see here and what Twilio's console and callbacks say will not fit together in "
-        "time, and a clock far off makes good certificates look invalid",
-        "Switch on the setting of the time by the network (NTP)",
-    )
 
 
 def _without_asking(client: Client) -> Check | None:
@@ -169,19 +152,11 @@ def _trial() -> Check:
     )
 
 
-CALLER, CALLED, COUNTRY = "from_", "to", "country"
-
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-
-_NAMED = 5
-"""How many of the account's own numbers an objection names."""
-
-
 def caller_checks(client: Client, from_: str | None, account: Account) -> list[Check]:
     """Look at the number that calls; blocks.
 
     Args:
-        client: Whom to ask.
+        client: The client to ask with.
         from_: The number, or None if there is none yet.
         account: What is known of the account.
     """
@@ -195,60 +170,6 @@ def caller_checks(client: Client, from_: str | None, account: Account) -> list[C
         return [_caller(client, from_)]
     except TwistreamError as error:
         return [_unanswered(CALLER, error)]
-
-
-def called_checks(
-    client: Client, to: str | None, from_: str | None, account: Account
-) -> list[Check]:
-    """Look at the number to be called, and at the permission to call its country; blocks.
-
-    Args:
-        client: Whom to ask.
-        to: The number, or None if there is none yet.
-        from_: The number that calls, or None.
-        account: What is known of the account.
-    """
-    if to is None:
-        return [unknown(CALLED, "no to was given"), unknown(COUNTRY, "no to was given")]
-    if not _is_e164(to):
-        return [_malformed(CALLED, to, 21211), unknown(COUNTRY, "to names no country")]
-    same = to == from_
-    if account.why_silent:
-        called = _same(to) if same else unknown(CALLED, account.why_silent)
-        return [called, unknown(COUNTRY, account.why_silent)]
-    found: Found
-    try:
-        found = _look_up(client, to)
-    except TwistreamError as error:
-        found = error
-    called = _same(to) if same else _called(client, to, account, found)
-    return [called, _country_check(client, found)]
-
-
-def _is_e164(number: object) -> bool:
-    return isinstance(number, str) and _E164.fullmatch(number) is not None
-
-
-def _malformed(name: str, number: object, code: int) -> Check:
-    return failed(
-        name,
-        f"{shown(number)} is not a telephone number in E.164 form",
-        f"Twilio would refuse the call with {code}",
-        explain(code).remedy,
-    )
-
-
-def _same(to: str) -> Check:
-    return failed(
-        CALLED,
-        f"{to} is from_ as well: a number cannot call itself",
-        "Twilio would refuse the call with 21211",
-        "Give the number of another telephone",
-    )
-
-
-def _unanswered(name: str, error: TwistreamError) -> Check:
-    return unknown(name, f"could not be found out: {error.problem}")
 
 
 def _caller(client: Client, from_: str) -> Check:
@@ -274,7 +195,8 @@ def _caller_id(client: Client, from_: str) -> Check:
     if _is_verified(client, from_):
         return passed(CALLER, f"{from_} is a verified caller ID of the account's")
     numbers = ask(
-        lambda: client.incoming_phone_numbers.list(limit=_NAMED), "to show the account's numbers"
+        lambda: client.incoming_phone_numbers.list(limit=_SHOWN_NUMBERS),
+        "to show the account's numbers",
     )
     own = ", ".join(str(number.phone_number) for number in numbers)
     return failed(
@@ -285,12 +207,46 @@ def _caller_id(client: Client, from_: str) -> Check:
     )
 
 
-def _is_verified(client: Client, number: str) -> bool:
-    found = ask(
-        lambda: client.outgoing_caller_ids.list(phone_number=number, limit=20),
-        "to show the verified numbers",
+def called_checks(
+    client: Client, to: str | None, from_: str | None, account: Account
+) -> list[Check]:
+    """Look at the number to be called, and at the permission to call its country; blocks.
+
+    Args:
+        client: The client to ask with.
+        to: The number, or None if there is none yet.
+        from_: The number that calls, or None.
+        account: What is known of the account.
+    """
+    if to is None:
+        return [unknown(CALLED, "no to was given"), unknown(COUNTRY, "no to was given")]
+    if not _is_e164(to):
+        return [_malformed(CALLED, to, 21211), unknown(COUNTRY, "to names no country")]
+    same = to == from_
+    if account.why_silent:
+        called = _same(to) if same else unknown(CALLED, account.why_silent)
+        return [called, unknown(COUNTRY, account.why_silent)]
+    found: _LookupResult
+    try:
+        found = _look_up(client, to)
+    except TwistreamError as error:
+        found = error
+    called = _same(to) if same else _called(client, to, account, found)
+    return [called, _country_check(client, found)]
+
+
+def _same(to: str) -> Check:
+    return failed(
+        CALLED,
+        f"{to} is from_ as well: a number cannot call itself",
+        "Twilio would refuse the call with 21211",
+        "Give the number of another telephone",
     )
-    return any(each.phone_number == number for each in found)
+
+
+def _look_up(client: Client, number: str) -> _LookedUp:
+    answer = ask(client.lookups.v2.phone_numbers(number).fetch, f"to look {number} up")
+    return _LookedUp(answer.country_code, answer.valid)
 
 
 class _LookedUp:
@@ -301,15 +257,10 @@ class _LookedUp:
         self.valid = valid
 
 
-Found = _LookedUp | TwistreamError
+_LookupResult = _LookedUp | TwistreamError
 
 
-def _look_up(client: Client, number: str) -> _LookedUp:
-    answer = ask(client.lookups.v2.phone_numbers(number).fetch, f"to look {number} up")
-    return _LookedUp(answer.country_code, answer.valid)
-
-
-def _called(client: Client, to: str, account: Account, found: Found) -> Check:
+def _called(client: Client, to: str, account: Account, found: _LookupResult) -> Check:
     if isinstance(found, _LookedUp) and found.valid is False:
         return failed(
             CALLED,
@@ -334,7 +285,7 @@ def _called(client: Client, to: str, account: Account, found: Found) -> Check:
     )
 
 
-def _country_check(client: Client, found: Found) -> Check:
+def _country_check(client: Client, found: _LookupResult) -> Check:
     if isinstance(found, TwistreamError):
         return _unanswered(COUNTRY, found)
     if not found.country:
@@ -362,3 +313,54 @@ def _country_check(client: Client, found: Found) -> Check:
         "Twilio would refuse the call with 21215 or 13227",
         explain(21215).remedy,
     )
+
+
+def _is_verified(client: Client, number: str) -> bool:
+    found = ask(
+        lambda: client.outgoing_caller_ids.list(phone_number=number, limit=20),
+        "to show the verified numbers",
+    )
+    return any(each.phone_number == number for each in found)
+
+
+def _is_e164(number: object) -> bool:
+    return isinstance(number, str) and _E164.fullmatch(number) is not None
+
+
+def _malformed(name: str, number: object, code: int) -> Check:
+    return failed(
+        name,
+        f"{shown(number)} is not a telephone number in E.164 form",
+        f"Twilio would refuse the call with {code}",
+        explain(code).remedy,
+    )
+
+
+def _unanswered(name: str, error: TwistreamError) -> Check:
+    return unknown(name, f"could not be found out: {error.problem}")
+
+
+def clock_check(readings: Sequence[ClockReading]) -> Check:
+    """Compare the clock here with Twilio's.
+
+    Args:
+        readings: Of which the one that took the shortest time says the most.
+    """
+    if not readings:
+        return unknown(CLOCK, "no answer of Twilio's told the time")
+    reading = min(readings, key=lambda each: each.received - each.sent)
+    # Twilio's clock showed `date` to `date` + 1, and that between `sent` and `received`.
+    least, most = reading.date - reading.received, reading.date + 1 - reading.sent
+    if least <= CLOCK_SECONDS and most >= -CLOCK_SECONDS:
+        return passed(CLOCK, "it agrees with Twilio's to within 5 s")
+    off = round((least + most) / 2)
+    return failed(
+        CLOCK,
+        f"the clock of this machine is {abs(off)} s {'behind' if off > 0 else 'ahead of'} Twilio's",
+        "What you see here and what Twilio's console and callbacks say will not fit together in "
+        "time, and a clock far off makes good certificates look invalid",
+        "Switch on the setting of the time by the network (NTP)",
+    )
+
+
+CALLER, CALLED, COUNTRY = "from_", "to", "country"

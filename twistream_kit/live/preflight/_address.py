@@ -1,4 +1,8 @@
-"""Whether a call's stream would find its way to this process, and nobody else's would."""
+"""The checks of the server: its address, its WebSocket, its signatures, and the TwiML of a call.
+
+They find out whether a call's stream would reach this process, and whether a stream that Twilio did
+not sign would be refused.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ _OUT_OF_REACH = (31904, 31922)
 
 
 def address_checks(server: StreamServer, *, loopback: bool, token: str | None) -> list[Check]:
-    """Look at the way to a server; blocks.
+    """Check the way to a server; blocks.
 
     Args:
         server: Whose address is meant.
@@ -60,8 +64,8 @@ def twiml_checks(
         loopback: Whether the far end is a simulator on this machine.
     """
     try:
-        told = server.status_url if loopback or server.public_url else None
-        twiml = connect_stream(server.stream_url, parameters=parameters, status_callback=told)
+        callback = server.status_url if loopback or server.public_url else None
+        twiml = connect_stream(server.stream_url, parameters=parameters, status_callback=callback)
     except ServerStopped:
         return [unknown(TWIML, "not written, because the server does not run")]
     except LocalProtocolError as error:

@@ -1,4 +1,4 @@
-"""The Twilio SDK's requests with a limit of time, and with an eye on Twilio's clock."""
+"""A client of the Twilio SDK with a timeout, which also reads Twilio's clock from each answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was looked at before a call, and what came of it."""
+"""The result of one check before a call, and of them all."""
 
 from __future__ import annotations
 

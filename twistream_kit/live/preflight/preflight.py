@@ -1,4 +1,4 @@
-"""Will this call work?  Everything that can be known before dialling, looked at at once."""
+"""Will this call work?  Everything that can be known before dialling, checked at once."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Ends a program when whoever started it is gone.
+"""The guard of a child process: ends a program when the process that started it is gone.
 
 Run as a script, with nothing but the standard library:
 
-    python child_guard.py PARENT_PID PROGRAM ARGUMENT…
+    python _guard.py PARENT_PID PROGRAM ARGUMENT…
 
 It starts the program in its own process group and holds the reading end of a pipe.  The pipe
-closes when the parent lets go of it, and also when the parent is killed, which no ``atexit``
-survives: then the group is asked to end, and made to.
+closes when the parent closes it, and also when the parent is killed, which no ``atexit`` survives:
+then the group gets SIGTERM, and SIGKILL after `GRACE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import threading
 
 GRACE_SECONDS = 1.5
-"""How long a program may take to say goodbye."""
+"""How long a program may take to end after SIGTERM."""
 
 CANNOT_START = 127
 """The shell's exit code for a program that cannot be started."""

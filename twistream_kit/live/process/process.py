@@ -1,4 +1,4 @@
-"""A program beside ours that always ends: when told to, and when this process dies."""
+"""A child process that always ends: when it is told to, and when this process dies."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO
 
-from twistream_kit.live.process import _guard as guard
+from twistream_kit.live.process import _guard
 from twistream_kit.pending import Pending, fulfil, on_worker
 
 KEPT_LINES = 50
 """As many of its last lines as `ChildProcess.lines` shows."""
 
 _SEARCHED_LINES = 1000
+"""As many of its last lines as `ChildProcess.find` looks at."""
+
 _LINE_BYTES = 8192
+"""A longer line is read in pieces of this size."""
+
 _NOT_TEXT = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _SECRET_NAME = re.compile("TOKEN|SECRET|PASSWORD|API_KEY", re.IGNORECASE)
 _SHORTEST_SECRET = 8
@@ -31,7 +35,7 @@ _NEW_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # only Win
 
 
 class ChildProcess:
-    """A program in a process group of its own, under a guard that outlives us for a moment.
+    """A program in a process group of its own, under a guard that outlives this process briefly.
 
     Its output, both streams together, is read by a thread and delivered on the loop it was
     started on.  It gets our environment without anything whose name looks like a secret's.
@@ -130,7 +134,7 @@ class ChildProcess:
             return
         _let_go(self._process)
         try:
-            async with asyncio.timeout(guard.GRACE_SECONDS + 1.5):
+            async with asyncio.timeout(_guard.GRACE_SECONDS + 1.5):
                 await self._exited
         except TimeoutError:
             _kill_group(self._process)
@@ -147,7 +151,7 @@ class ChildProcess:
                 environment[name] = value
         return subprocess.Popen(  # noqa: S603 - a list of arguments, never a shell's line
             # -I and -S: neither the environment nor a site package has a say in the guard.
-            [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *self.command],
+            [sys.executable, "-I", "-S", _guard.__file__, str(os.getpid()), *self.command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

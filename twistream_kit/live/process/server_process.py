@@ -1,4 +1,4 @@
-"""Somebody's own server, in any language, run beside the notebook for as long as it is tested."""
+"""A server of the user's, in any language, run beside the notebook for as long as it is tested."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from twistream_kit.errors import ServerStopped, TwistreamError
+from twistream_kit.live.process._guard import CANNOT_START
 from twistream_kit.live.process.process import ChildProcess
 
 logger = logging.getLogger("twistream_kit.live")
@@ -24,9 +25,6 @@ FIRST_ADDRESS = r"\b(?:https?|wss?)://[^\s'\"<>/?#]+:\d+(?:/[^\s'\"<>]*)?"
 
 Without a port it is a link to somebody's documentation, mostly.
 """
-
-NOT_FOUND = 127
-"""What the guard ends with, as a shell does, if there is no such program."""
 
 _OWN_WAY = "if it prints its address in a way of its own, say ready=r'…' with that as its group"
 _HELD_BACK = "If it runs, it may hold its output back: have it flush what it prints"
@@ -133,7 +131,7 @@ class ServerProcess:
                 if match is None:
                     code = await process.exited
                     why = f"ended with {code} before it said where it listens"
-                    fix = _LOOK_FOR_IT if code == NOT_FOUND else "Run the command in a terminal"
+                    fix = _LOOK_FOR_IT if code == CANNOT_START else "Run the command in a terminal"
         except TimeoutError:
             pass
         if match is None:

@@ -1,6 +1,6 @@
-"""The account, the numbers and the secrets.
+"""The account, the numbers and the secrets of a real call: found, checked, and never shown.
 
-Found in an argument, the environment or a file, checked, and never shown. Nothing here contacts
-anybody; the client that it makes is used elsewhere. Begin with `settings`; `schema` lists every
-setting with its shape, and `secret` holds what must not be printed.
+Nothing here contacts Twilio; the client that it makes is used elsewhere. Begin with `settings`,
+which reads arguments, the environment, a file and a form; `schema` lists every setting with its
+shape, and `secret` is a text that does not print itself.
 """

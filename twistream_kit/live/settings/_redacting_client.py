@@ -1,9 +1,9 @@
 """The official SDK's client, which shows no secret when a request fails.
 
 The SDK hands SID and token to requests, which puts them into an ``Authorization`` header in
-base64.  An exception out of there carries the request, and its traceback every frame with the
-header in it; ``%xmode Verbose`` prints them all.  So nothing of it leaves this module: what does is
-a new exception of the same kind, with the same words.  (Read in twilio 9.3 and 9.13.)
+base64.  An exception from there carries the request, and its traceback every frame with the header
+in it; ``%xmode Verbose`` prints them all.  So that exception never leaves this module: a new one of
+the same kind is raised, with the same words.  (Read in twilio 9.3 and 9.13.)
 """
 
 from __future__ import annotations

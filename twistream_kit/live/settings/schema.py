@@ -1,8 +1,7 @@
-"""What can be set: names, shapes and what follows (PROTOCOL.md §1.7, §6.1, §7).
+"""Every setting with its name, its shape and the consequences (PROTOCOL.md §1.7, §6.1, §7).
 
-Whether a value has the shape it should, and what is said of one that has another.
-
-A value is never part of what is said.
+`check` refuses a value of another shape, and `mask` gives what may be shown of one.  The text of a
+refusal never holds the value.
 """
 
 from __future__ import annotations
@@ -17,16 +16,7 @@ from twistream_kit.live.settings.secret import QuietText
 from twistream_kit.protocol.twiml import is_loopback
 
 Source = Literal["argument", "environment", ".env", "prompt"]
-
-_CONSOLE = "Copy it anew from the Twilio console (console.twilio.com, Account Info)"
-
-_KEYS = "Copy it anew from the Twilio console (Account, API keys & tokens), or make a new key"
-
-_NGROK = "Copy it anew from dashboard.ngrok.com"
-
-_E164 = "Write a plus, the country code and the number, without blanks"
-
-_REFUSES_ALL = "Twilio would refuse every request with 20003"
+"""Where a value came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +45,21 @@ class Setting:
     fix: str
     is_secret: bool = False
 
+
+# Where the right value is found.
+_CONSOLE = "Copy it anew from the Twilio console (console.twilio.com, Account Info)"
+
+_KEYS = "Copy it anew from the Twilio console (Account, API keys & tokens), or make a new key"
+
+_NGROK = "Copy it anew from dashboard.ngrok.com"
+
+_E164_SHAPE = r"\+[1-9][0-9]{6,14}"
+
+_E164_WORDS = "a number in E.164, such as +15551234567"
+
+_E164_FIX = "Write a plus, the country code and the number, without blanks"
+
+_REFUSES_ALL = "Twilio would refuse every request with 20003"
 
 SETTINGS = (
     Setting(
@@ -103,21 +108,21 @@ SETTINGS = (
         "phone_number",
         "TWILIO_PHONE_NUMBER",
         "Your Twilio number",
-        r"\+[1-9][0-9]{6,14}",
-        "a number in E.164, such as +15551234567",
+        _E164_SHAPE,
+        _E164_WORDS,
         "Twilio would refuse the call with 21212",
         "Without a number of yours there is none to call from",
-        _E164,
+        _E164_FIX,
     ),
     Setting(
         "call_to",
         "TWISTREAM_CALL_TO",
         "Number to call",
-        r"\+[1-9][0-9]{6,14}",
-        "a number in E.164, such as +15551234567",
+        _E164_SHAPE,
+        _E164_WORDS,
         "Twilio would refuse the call with 21211",
         "Without it there is nobody to call",
-        _E164,
+        _E164_FIX,
     ),
     Setting(
         "region",
@@ -178,20 +183,7 @@ BY_NAME = {setting.name: setting for setting in SETTINGS} | {
 }
 """By attribute and by name in the environment."""
 
-
-def named(name: str) -> Setting:
-    """Return a setting by its attribute or its name in the environment.
-
-    Raises:
-        ValueError: If there is none of that name.
-    """
-    if name not in BY_NAME:
-        names = ", ".join(setting.name for setting in SETTINGS)
-        raise ValueError(f"there is no setting {name!r}; there are {names}")
-    return BY_NAME[name]
-
-
-_SAID = {
+_SOURCE_WORDS = {
     "argument": "given as an argument",
     "environment": "from the environment",
     ".env": "from the file .env",
@@ -204,7 +196,7 @@ _LOOKS_LIKE = (
     (r"[A-Z]{2}[0-9a-fA-F]{32}", "", "the SID of something else"),
     (r"[0-9a-fA-F]{32}", "auth_token", "an auth token"),
     (r"[0-9A-Za-z]{32}", "api_secret", "the secret of an API key"),
-    (r"\+[1-9][0-9]{6,14}", "", "a telephone number"),
+    (_E164_SHAPE, "", "a telephone number"),
 )
 
 _PAIRS = {
@@ -213,6 +205,18 @@ _PAIRS = {
     frozenset({"account_sid", "api_key"}): "the account's SID and the key's may be swapped",
     frozenset({"auth_token", "api_secret"}): "auth token and API secret may be swapped",
 }
+
+
+def find_setting(name: str) -> Setting:
+    """Return a setting by its attribute or its name in the environment.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    if name not in BY_NAME:
+        names = ", ".join(setting.name for setting in SETTINGS)
+        raise ValueError(f"there is no setting {name!r}; there are {names}")
+    return BY_NAME[name]
 
 
 def check(setting: Setting, text: QuietText, source: Source) -> None:
@@ -226,17 +230,19 @@ def check(setting: Setting, text: QuietText, source: Source) -> None:
     Raises:
         SettingsError: In words that do not hold the value.
     """
-    if re.fullmatch(setting.shape, text) and (setting.name != "public_url" or _is_public(text)):
+    if re.fullmatch(setting.shape, text) and (
+        setting.name != "public_url" or not fault_of_address(text)
+    ):
         return
     raise SettingsError(
-        f"{setting.variable}, {_SAID[source]}, {_fault(setting, text)}: "
+        f"{setting.variable}, {_SOURCE_WORDS[source]}, {_fault(setting, text)}: "
         f"it should be {setting.words}",
         consequence=setting.if_malformed,
         fix=setting.fix,
     )
 
 
-def shown(setting: Setting, text: QuietText) -> str:
+def mask(setting: Setting, text: QuietText) -> str:
     """Return what may be shown of a value: of a secret that it is set, of SIDs their ends."""
     if setting.is_secret:
         return "set"
@@ -245,6 +251,24 @@ def shown(setting: Setting, text: QuietText) -> str:
     if setting.name in ("phone_number", "call_to"):
         return f"{text[:2]}…{text[-4:]}"
     return re.sub(r"//[^/@]*@", "//…@", text)
+
+
+def fault_of_address(text: str) -> str:
+    """Return what keeps Twilio from reaching an address, in words without it; empty if nothing."""
+    try:
+        parts = urlsplit(text)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an IPv6 address cut off, or a port that is none
+        return "is no address"
+    if parts.scheme in ("ws", "wss") and has_host:
+        return "is the address of a stream"
+    if parts.scheme not in ("http", "https") or not has_host:
+        return "has no scheme or no host"
+    if parts.query or parts.fragment:
+        return "has a query or a fragment"
+    if parts.scheme == "http" and not is_loopback(text):
+        return "is http, which is for this machine alone"
+    return ""
 
 
 def _fault(setting: Setting, text: QuietText) -> str:
@@ -288,25 +312,3 @@ def _particulars(setting: Setting, text: QuietText) -> str:
 
 def _length(setting: Setting) -> int:
     return 34 if setting.name in ("account_sid", "api_key") else 32
-
-
-def _is_public(text: QuietText) -> bool:
-    return not fault_of_address(text)
-
-
-def fault_of_address(text: str) -> str:
-    """Return what keeps Twilio from reaching an address, in words without it; empty if nothing."""
-    try:
-        parts = urlsplit(text)
-        has_host = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # an IPv6 address cut off, or a port that is none
-        return "is no address"
-    if parts.scheme in ("ws", "wss") and has_host:
-        return "is the address of a stream"
-    if parts.scheme not in ("http", "https") or not has_host:
-        return "has no scheme or no host"
-    if parts.query or parts.fragment:
-        return "has a query or a fragment"
-    if parts.scheme == "http" and not is_loopback(text):
-        return "is http, which is for this machine alone"
-    return ""

@@ -13,30 +13,6 @@ HIDDEN = "<secret>"
 """What is shown in place of a secret."""
 
 
-class QuietText(str):
-    """A text like any other, but its repr hides and it cannot be pickled.
-
-    `str()`, f-strings and `encode()` give the text: libraries put an ``Authorization`` header
-    together with these, and one that hid there would be sent to Twilio as ``<secret>``.  A repr is
-    never sent; it is what tracebacks, debuggers, `vars()` and the last line of a cell show.  What
-    is cut out of it or joined with it is an ordinary `str`.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return HIDDEN
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _memo: object) -> Self:
-        return self
-
-    def __reduce_ex__(self, _protocol: object) -> NoReturn:
-        _refuse_pickling()
-
-
 class Secret:
     """A secret, such as an auth token: only `reveal` gives its text.
 
@@ -100,6 +76,30 @@ class Secret:
 def revealed(value: str | Secret | None) -> str:
     """Return the text of `value`, as a `str` whose repr hides; "" for None."""
     return value.reveal() if isinstance(value, Secret) else QuietText(value or "")
+
+
+class QuietText(str):
+    """A text like any other, but its repr hides and it cannot be pickled.
+
+    `str()`, f-strings and `encode()` give the text: libraries put an ``Authorization`` header
+    together with these, and one that hid there would be sent to Twilio as ``<secret>``.  A repr is
+    never sent; it is what tracebacks, debuggers, `vars()` and the last line of a cell show.  What
+    is cut out of it or joined with it is an ordinary `str`.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        _refuse_pickling()
 
 
 def _refuse_pickling() -> NoReturn:

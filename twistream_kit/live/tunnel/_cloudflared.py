@@ -91,7 +91,7 @@ class CloudflaredTunnel:
             raise self._failed("cloudflared ended before it was ready")
         return address[0]
 
-    async def death(self) -> str:
+    async def wait_closed(self) -> str:
         """Wait until the program ends; return why, by its last line."""
         if self._child is None:
             return "cloudflared was not started"

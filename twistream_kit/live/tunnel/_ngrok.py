@@ -1,4 +1,8 @@
-"""ngrok, by its SDK, which gives one `ValueError` for whatever went wrong and quotes the token."""
+"""ngrok, by its SDK.
+
+The SDK raises a `ValueError` for every kind of failure, and quotes the token in it.  So its texts
+are scrubbed, and put into the words of a `TunnelError`, before anything else sees them.
+"""
 
 from __future__ import annotations
 
@@ -113,9 +117,9 @@ class NgrokTunnel:
         except (ValueError, RuntimeError) as error:
             said = scrub(" ".join(map(str, error.args)), self._token)
         # Outside the handler: the SDK's error quotes the token, and would hang on to ours.
-        raise in_words(said)
+        raise to_error(said)
 
-    async def death(self) -> str:
+    async def wait_closed(self) -> str:
         """Wait until ngrok ends the session, or its forwarding ends; return why."""
         if self._listener is None or self._stopped is None:
             return "ngrok was not connected"
@@ -161,7 +165,7 @@ class NgrokTunnel:
         return builder.domain(self._domain) if self._domain else builder
 
 
-def in_words(said: str) -> TunnelError:
+def to_error(said: str) -> TunnelError:
     """Return the error for what the SDK said, once that is scrubbed."""
     number = re.search(r"ERR_NGROK_(\d+)", said)
     for numbers, pattern, words, remedy in _FAILURES:

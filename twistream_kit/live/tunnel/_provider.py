@@ -1,4 +1,4 @@
-"""What a tunnel needs of whoever provides its address."""
+"""The interface of a tunnel's providers, and the one that needs no program: a fixed address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twistream_kit.live.settings.schema import fault_of_address
 
 
 class Provider(Protocol):
-    """One way to a public address; the constructor touches no loop, process or network.
+    """A source of a public address; its constructor touches no loop, process or network.
 
     Attributes:
         name: As `open_tunnel` calls it.
@@ -30,8 +30,8 @@ class Provider(Protocol):
             SettingsError: If something that only the user can give is missing or malformed.
         """
 
-    async def death(self) -> str:
-        """Wait until the way is cut, not by `close`; return why, in words."""
+    async def wait_closed(self) -> str:
+        """Wait until the address is lost other than by `close`; return why, in words."""
 
     async def close(self) -> None:
         """Give the address up and end all that was started; also after a failed `open`."""
@@ -59,8 +59,8 @@ class StaticAddress:
         """Return the address."""
         return self._url
 
-    async def death(self) -> str:
-        """Never return: nobody tells when somebody else's proxy dies."""
+    async def wait_closed(self) -> str:
+        """Never return: nothing here learns that another program's proxy has stopped."""
         never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         return await never
 

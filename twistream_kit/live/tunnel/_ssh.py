@@ -1,4 +1,4 @@
-"""``ssh -R``: a port of a host that the world reaches, or of a service, leads to this machine."""
+"""A remote forward (``ssh -R``): a public host's port, or a service's, leads to this machine."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class SshTunnel:
             raise self._failed(f"ssh {self._host} ended before it was ready")
         return address.rstrip("/")
 
-    async def death(self) -> str:
+    async def wait_closed(self) -> str:
         """Wait until ssh ends; return why, by its last line."""
         if self._child is None:
             return "ssh was not started"

@@ -1,8 +1,8 @@
-"""A public address for a server, and the proof that it leads to this very process.
+"""A public address for a server: opened, proved to lead to this very process, and watched.
 
-What ends a tunnel that nobody closes: its provider dies, or its server stops.
-
-Which provider a tunnel takes: the one that is asked for, or the first that can be had.
+`open_tunnel` takes the provider that is asked for, or the first that is available.  `Tunnel` opens
+it, sets the server's address once that is proved, and takes it back when the provider fails or the
+server stops.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from twistream_kit.live.server.probe import prove
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.settings import Settings
 from twistream_kit.live.settings.settings import settings as read_settings
-from twistream_kit.live.tunnel import _cloudflared as cloudflared_module
-from twistream_kit.live.tunnel import _ngrok as ngrok_module
+from twistream_kit.live.tunnel import _cloudflared, _ngrok
 from twistream_kit.live.tunnel._cloudflared import CloudflaredTunnel
 from twistream_kit.live.tunnel._ngrok import NgrokTunnel
 from twistream_kit.live.tunnel._provider import Provider, StaticAddress
@@ -31,147 +30,79 @@ from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
 from twistream_kit.protocol.signature import without_user
 from twistream_kit.protocol.twiml import is_loopback
 
-SERVER_STOPPED = "the server that it leads to has stopped"
-
-
-async def end_of(provider: Provider, server: Reachable) -> str:
-    """Wait until `provider` dies or `server` stops; return which, in words.
-
-    A port that a server has left may be somebody else's the next moment, who is then open to the
-    world: so an address must not outlive its server.
-
-    Args:
-        provider: One that is open.
-        server: On whatever loop.
-    """
-    stopped: Pending[None] = Pending()
-
-    def on_stop() -> None:
-        fulfil(stopped, None)
-
-    try:
-        # No call has an empty SID; what is wanted is the end of the following.
-        unfollow = server.follow_call("", lambda _: None, on_stop)
-    except ServerStopped:
-        return SERVER_STOPPED
-    death = asyncio.ensure_future(provider.death())
-    stop = asyncio.ensure_future(_done(stopped))
-    try:
-        await asyncio.wait((death, stop), return_when=asyncio.FIRST_COMPLETED)
-        return death.result() if death.done() else SERVER_STOPPED
-    finally:
-        unfollow()
-        await end_tasks({death, stop})
-
-
-async def _done(pending: Pending[None]) -> None:
-    await pending
-
+logger = logging.getLogger("twistream_kit.live")
 
 PROVIDERS = ("auto", "static", "ngrok", "cloudflared", "ssh")
+"""What `open_tunnel` takes as `provider`."""
 
-_WAYS = (
+SERVER_STOPPED = "the server that it leads to has stopped"
+"""Why a tunnel has ended whose server has stopped."""
+
+_FIX_NO_PROVIDER = (
     "Set TWISTREAM_PUBLIC_URL to an https address that leads here, or set NGROK_AUTHTOKEN and "
     "install the package ngrok, or put cloudflared on the PATH"
 )
 
-
-@dataclass(frozen=True, slots=True)
-class TunnelRequest:
-    """What `open_tunnel` was asked for.
-
-    Attributes:
-        provider: One of `PROVIDERS`.
-        url: For ``"static"``, and for ``"ssh"`` to a host of your own.
-        ssh: For ``"ssh"``: ``user@host``.
-        remote_port: For ``"ssh"``.
-        ssh_options: For ``"ssh"``.
-        settings: None reads them when they are needed.
-    """
-
-    provider: str
-    url: str | None = None
-    ssh: str | None = None
-    remote_port: int | None = None
-    ssh_options: Sequence[str] = ()
-    settings: Settings | None = None
+_LISTENING_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not bound
 
 
-def choose(wanted: TunnelRequest) -> Provider:
-    """Make the provider, not opened yet.
+def open_tunnel(
+    server: Reachable,
+    provider: str = "auto",
+    *,
+    url: str | None = None,
+    fallback_url: str | None = None,
+    ssh: str | None = None,
+    remote_port: int | None = None,
+    ssh_options: Sequence[str] = (),
+    unsigned: bool = False,
+    settings: Settings | None = None,
+) -> Tunnel:
+    """Give `server` a public address: ``tunnel = kit.start(kit.open_tunnel(server))``.
+
+    On entering, the address is proved: ``/health`` asked through it must answer with what only
+    this process knows.
+
+    Args:
+        server: A `StreamServer` or an `Inspector` that runs when the tunnel is entered.
+        provider: ``"static"`` for an address that leads here already (your own proxy, a domain,
+            Codespaces); ``"ngrok"``; ``"cloudflared"``; ``"ssh"``; ``"auto"`` takes the first to
+            be had of ``TWISTREAM_PUBLIC_URL``, ngrok where ``NGROK_AUTHTOKEN`` is set and its
+            package installed, and cloudflared where it is on the PATH.
+        url: The address, for ``"static"``: ``https://example.com``; for ``"ssh"`` to a host of
+            yours, that of what listens there, in which ``{port}`` stands for the port.
+        fallback_url: An address to take when there is no other, or it fails, such as that of a
+            `LocalProxy`; the tunnel then says so in its repr and in the log.
+        ssh: ``user@host``, for ``"ssh"``; a service such as ``nokey@localhost.run`` needs no `url`.
+        remote_port: The port on that host, for ``"ssh"``: 8080 if not given, and 80 for a
+            service; 0 lets the host choose.
+        ssh_options: More arguments for ssh: ``("-p", "2222", "-i", "key")``.
+        unsigned: Allow a server that checks no signatures.
+        settings: What `kit.settings` gave; None reads them.
+
+    Returns:
+        A tunnel that is not open yet.
 
     Raises:
-        TunnelError: If there is none of that name, or none to be had.
-        SettingsError: If what it needs is missing or malformed.
+        TunnelError: If the server lets anybody in, or there is no way to be had; on entering, if
+            the address cannot be had or does not lead here.
+        SettingsError: If what the provider needs is missing or malformed.
+        ValueError: If `remote_port` is out of range.
     """
-    if wanted.provider not in PROVIDERS:
+    if not server.checks_signatures and not unsigned:
         raise TunnelError(
-            f"there is no tunnel provider {wanted.provider!r}",
-            fix=f"Say one of {', '.join(map(repr, PROVIDERS))}",
+            "this server checks no signatures",
+            consequence="Anyone who finds the address could play into your call",
+            fix=f"Make it with {type(server).__name__}(auth_token=…), or say unsigned=True",
         )
-    if wanted.provider == "ssh":
-        if not wanted.ssh:
-            raise SettingsError("a tunnel by ssh needs its host", fix="Say ssh='user@host'")
-        return SshTunnel(
-            wanted.ssh,
-            url=wanted.url,
-            remote_port=wanted.remote_port,
-            options=wanted.ssh_options,
-        )
-    if wanted.ssh is not None or wanted.remote_port is not None or wanted.ssh_options:
-        raise SettingsError(
-            f"ssh, ssh_options and remote_port mean nothing to {wanted.provider!r}",
-            fix="Say open_tunnel(server, 'ssh', ssh='user@host', …)",
-        )
-    if wanted.provider == "static" or (wanted.provider == "auto" and wanted.url):
-        if not wanted.url:
-            raise SettingsError("a static tunnel needs its address", fix="Say url='https://…'")
-        return StaticAddress(wanted.url)
-    if wanted.url:
-        raise SettingsError(
-            f"{wanted.provider} gives the address, so url means nothing to it",
-            fix="Leave url away, or say 'static'; a name kept at ngrok goes into NGROK_DOMAIN",
-        )
-    if wanted.provider == "cloudflared":
-        return CloudflaredTunnel()
-    settings = read_settings() if wanted.settings is None else wanted.settings
-    return _ngrok(settings) if wanted.provider == "ngrok" else _first_to_be_had(settings)
-
-
-def _first_to_be_had(settings: Settings) -> Provider:
-    url = settings.get("public_url")
-    if url is not None:
-        return StaticAddress(settings.public_url, source="TWISTREAM_PUBLIC_URL")
-    has_token = settings.get("ngrok_authtoken") is not None
-    if has_token and ngrok_module.is_installed():
-        return _ngrok(settings)
-    if cloudflared_module.is_installed():
-        return CloudflaredTunnel()
-    if has_token:
-        problem = "NGROK_AUTHTOKEN is set, but the package ngrok is not installed"
-        fix = "Say pip install 'twistream-kit[tunnel]'"
-    else:
-        problem = (
-            "TWISTREAM_PUBLIC_URL and NGROK_AUTHTOKEN are not set, and cloudflared is not on the "
-            "PATH"
-        )
-        fix = _WAYS
-    raise TunnelError(
-        problem,
-        consequence="There is no public address, and Twilio cannot reach this machine",
-        fix=fix,
-    )
-
-
-def _ngrok(settings: Settings) -> NgrokTunnel:
-    # Checked before the SDK is asked, whose one error does not tell this from anything else.
-    token: Secret = settings.ngrok_authtoken
-    return NgrokTunnel(token, domain=str(settings.get("ngrok_domain") or ""))
-
-
-logger = logging.getLogger("twistream_kit.live")
-
-_LISTENING_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not bound
+    fallback = None if fallback_url is None else StaticAddress(fallback_url, source="fallback_url")
+    request = TunnelRequest(provider, url, ssh, remote_port, ssh_options, settings)
+    try:
+        return Tunnel(server, _choose_provider(request), fallback=fallback)
+    except (TunnelError, SettingsError) as error:
+        if fallback is None or provider != "auto":
+            raise
+        return Tunnel(server, None, fallback=fallback, why_not=error.problem)
 
 
 class Tunnel:
@@ -202,7 +133,7 @@ class Tunnel:
         why_not: str = "",
     ) -> None:
         self._server = server
-        self._wanted, self._fallback, self._why_not = provider, fallback, why_not
+        self._requested, self._fallback, self._why_not = provider, fallback, why_not
         self._home = HomeLoop("the tunnel")
         self._open: Provider | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -213,7 +144,7 @@ class Tunnel:
     @property
     def provider(self) -> str:
         """Where the address comes from: the provider's name."""
-        provider = self._open or self._wanted or self._fallback
+        provider = self._open or self._requested or self._fallback
         return provider.name if provider is not None else ""
 
     @property
@@ -275,14 +206,14 @@ class Tunnel:
 
     async def _open_one(self) -> str:
         why_not = self._why_not
-        if self._wanted is not None:
+        if self._requested is not None:
             try:
-                return await self._open_and_prove(self._wanted)
+                return await self._open_and_prove(self._requested)
             except TwistreamError as error:
                 if self._fallback is None:
                     raise
-                why_not = f"{self._wanted.name}: {error.problem}"
-                await self._wanted.close()
+                why_not = f"{self._requested.name}: {error.problem}"
+                await self._requested.close()
         if self._fallback is None:
             raise TunnelError("this tunnel has no provider", fix="Make it with open_tunnel(…)")
         self._fallback_reason = why_not
@@ -294,24 +225,24 @@ class Tunnel:
         proof = asyncio.ensure_future(
             prove(url, self._server.nonce, settles_within=provider.settles_within)
         )
-        death = asyncio.ensure_future(provider.death())
+        closed = asyncio.ensure_future(provider.wait_closed())
         try:
-            await asyncio.wait((proof, death), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((proof, closed), return_when=asyncio.FIRST_COMPLETED)
             if not proof.done():
                 raise TunnelError(
-                    f"the tunnel opened and went: {await death}",
+                    f"the tunnel opened and went: {await closed}",
                     consequence="There is no public address",
                     fix="Try again",
                 )
             await proof
         finally:
-            await end_tasks({proof, death})
+            await end_tasks({proof, closed})
         return url
 
     async def _watching(self) -> None:
         if self._open is None or self._url is None:
             return
-        why = await end_of(self._open, self._server)
+        why = await _wait_for_end(self._open, self._server)
         self._trouble = why
         if why == SERVER_STOPPED:
             logger.info("the tunnel to %s is closed: %s", without_user(self._url), why)
@@ -347,65 +278,6 @@ class Tunnel:
         return f"no public address: {self._fallback_reason.rstrip('.')}; this one works {reach}"
 
 
-def open_tunnel(
-    server: Reachable,
-    provider: str = "auto",
-    *,
-    url: str | None = None,
-    fallback_url: str | None = None,
-    ssh: str | None = None,
-    remote_port: int | None = None,
-    ssh_options: Sequence[str] = (),
-    unsigned: bool = False,
-    settings: Settings | None = None,
-) -> Tunnel:
-    """Give `server` a public address: ``tunnel = kit.start(kit.open_tunnel(server))``.
-
-    On entering, the address is proved: ``/health`` asked through it must answer with what only
-    this process knows.
-
-    Args:
-        server: A `StreamServer` or an `Inspector` that runs when the tunnel is entered.
-        provider: ``"static"`` for an address that leads here already (your own proxy, a domain,
-            Codespaces); ``"ngrok"``; ``"cloudflared"``; ``"ssh"``; ``"auto"`` takes the first to
-            be had of ``TWISTREAM_PUBLIC_URL``, ngrok where ``NGROK_AUTHTOKEN`` is set and its
-            package installed, and cloudflared where it is on the PATH.
-        url: The address, for ``"static"``: ``https://example.com``; for ``"ssh"`` to a host of
-            yours, that of what listens there, in which ``{port}`` stands for the port.
-        fallback_url: An address to take when there is no other, or it fails, such as that of a
-            `LocalProxy`; the tunnel then says so in its repr and in the log.
-        ssh: ``user@host``, for ``"ssh"``; a service such as ``nokey@localhost.run`` needs no `url`.
-        remote_port: The port on that host, for ``"ssh"``: 8080 if not given, and 80 for a
-            service; 0 lets the host choose.
-        ssh_options: More arguments for ssh: ``("-p", "2222", "-i", "key")``.
-        unsigned: Allow a server that checks no signatures.
-        settings: What `kit.settings` gave; None reads them.
-
-    Returns:
-        A tunnel that is not open yet.
-
-    Raises:
-        TunnelError: If the server lets anybody in, or there is no way to be had; on entering, if
-            the address cannot be had or does not lead here.
-        SettingsError: If what the provider needs is missing or malformed.
-        ValueError: If `remote_port` is out of range.
-    """
-    if not server.checks_signatures and not unsigned:
-        raise TunnelError(
-            "this server checks no signatures",
-            consequence="Anyone who finds the address could play into your call",
-            fix=f"Make it with {type(server).__name__}(auth_token=…), or say unsigned=True",
-        )
-    fallback = None if fallback_url is None else StaticAddress(fallback_url, source="fallback_url")
-    wanted = TunnelRequest(provider, url, ssh, remote_port, ssh_options, settings)
-    try:
-        return Tunnel(server, choose(wanted), fallback=fallback)
-    except (TunnelError, SettingsError) as error:
-        if fallback is None or provider != "auto":
-            raise
-        return Tunnel(server, None, fallback=fallback, why_not=error.problem)
-
-
 def _shown(url: str | None) -> str:
     return "none" if url is None else without_user(url)
 
@@ -414,3 +286,130 @@ def _origin(server: Reachable) -> str:
     parts = urlsplit(server.url)
     host = _LISTENING_EVERYWHERE.get(parts.hostname or "", parts.hostname or "127.0.0.1")
     return f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelRequest:
+    """The arguments of `open_tunnel` that decide which provider is taken.
+
+    Attributes:
+        provider: One of `PROVIDERS`.
+        url: For ``"static"``, and for ``"ssh"`` to a host of your own.
+        ssh: For ``"ssh"``: ``user@host``.
+        remote_port: For ``"ssh"``.
+        ssh_options: For ``"ssh"``.
+        settings: None reads them when they are needed.
+    """
+
+    provider: str
+    url: str | None = None
+    ssh: str | None = None
+    remote_port: int | None = None
+    ssh_options: Sequence[str] = ()
+    settings: Settings | None = None
+
+
+def _choose_provider(request: TunnelRequest) -> Provider:
+    """Make the provider, not opened yet.
+
+    Raises:
+        TunnelError: If there is none of that name, or none to be had.
+        SettingsError: If what it needs is missing or malformed.
+    """
+    if request.provider not in PROVIDERS:
+        raise TunnelError(
+            f"there is no tunnel provider {request.provider!r}",
+            fix=f"Say one of {', '.join(map(repr, PROVIDERS))}",
+        )
+    if request.provider == "ssh":
+        if not request.ssh:
+            raise SettingsError("a tunnel by ssh needs its host", fix="Say ssh='user@host'")
+        return SshTunnel(
+            request.ssh,
+            url=request.url,
+            remote_port=request.remote_port,
+            options=request.ssh_options,
+        )
+    if request.ssh is not None or request.remote_port is not None or request.ssh_options:
+        raise SettingsError(
+            f"ssh, ssh_options and remote_port mean nothing to {request.provider!r}",
+            fix="Say open_tunnel(server, 'ssh', ssh='user@host', …)",
+        )
+    if request.provider == "static" or (request.provider == "auto" and request.url):
+        if not request.url:
+            raise SettingsError("a static tunnel needs its address", fix="Say url='https://…'")
+        return StaticAddress(request.url)
+    if request.url:
+        raise SettingsError(
+            f"{request.provider} gives the address, so url means nothing to it",
+            fix="Leave url away, or say 'static'; a name kept at ngrok goes into NGROK_DOMAIN",
+        )
+    if request.provider == "cloudflared":
+        return CloudflaredTunnel()
+    settings = read_settings() if request.settings is None else request.settings
+    return _ngrok_tunnel(settings) if request.provider == "ngrok" else _first_available(settings)
+
+
+def _first_available(settings: Settings) -> Provider:
+    url = settings.get("public_url")
+    if url is not None:
+        return StaticAddress(settings.public_url, source="TWISTREAM_PUBLIC_URL")
+    has_token = settings.get("ngrok_authtoken") is not None
+    if has_token and _ngrok.is_installed():
+        return _ngrok_tunnel(settings)
+    if _cloudflared.is_installed():
+        return CloudflaredTunnel()
+    if has_token:
+        problem = "NGROK_AUTHTOKEN is set, but the package ngrok is not installed"
+        fix = "Say pip install 'twistream-kit[tunnel]'"
+    else:
+        problem = (
+            "TWISTREAM_PUBLIC_URL and NGROK_AUTHTOKEN are not set, and cloudflared is not on the "
+            "PATH"
+        )
+        fix = _FIX_NO_PROVIDER
+    raise TunnelError(
+        problem,
+        consequence="There is no public address, and Twilio cannot reach this machine",
+        fix=fix,
+    )
+
+
+def _ngrok_tunnel(settings: Settings) -> NgrokTunnel:
+    # Checked before the SDK is asked, whose one error does not tell this from anything else.
+    token: Secret = settings.ngrok_authtoken
+    return NgrokTunnel(token, domain=str(settings.get("ngrok_domain") or ""))
+
+
+async def _wait_for_end(provider: Provider, server: Reachable) -> str:
+    """Wait until `provider` fails or `server` stops; return which, in words.
+
+    A port that a server has left may be somebody else's the next moment, who is then open to the
+    world: so an address must not outlive its server.
+
+    Args:
+        provider: One that is open.
+        server: On any loop.
+    """
+    stopped: Pending[None] = Pending()
+
+    def on_stop() -> None:
+        fulfil(stopped, None)
+
+    try:
+        # No call has an empty SID; what is wanted is the end of the following.
+        unfollow = server.follow_call("", lambda _: None, on_stop)
+    except ServerStopped:
+        return SERVER_STOPPED
+    closed = asyncio.ensure_future(provider.wait_closed())
+    stop = asyncio.ensure_future(_wait_for(stopped))
+    try:
+        await asyncio.wait((closed, stop), return_when=asyncio.FIRST_COMPLETED)
+        return closed.result() if closed.done() else SERVER_STOPPED
+    finally:
+        unfollow()
+        await end_tasks({closed, stop})
+
+
+async def _wait_for(pending: Pending[None]) -> None:
+    await pending

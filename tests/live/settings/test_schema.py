@@ -1,3 +1,5 @@
+"""The shape of each setting, and what is said of a value of another one."""
+
 import re
 
 import pytest
@@ -5,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.live.settings.schema import SETTINGS, check, named, shown
+from twistream_kit.live.settings.schema import SETTINGS, check, find_setting, mask
 from twistream_kit.live.settings.secret import QuietText
 
 HEX = "0123456789abcdef" * 2
@@ -30,14 +32,14 @@ GOOD = {
 
 def refusal(name, text, source="environment"):
     with pytest.raises(SettingsError) as refused:
-        check(named(name), QuietText(text), source)
+        check(find_setting(name), QuietText(text), source)
     assert refused.value.__context__ is None
     return str(refused.value)
 
 
 @pytest.mark.parametrize(("name", "text"), [(n, text) for n in GOOD for text in GOOD[n]])
 def test_value_of_the_right_shape_is_taken(name, text):
-    check(named(name), QuietText(text), "environment")
+    check(find_setting(name), QuietText(text), "environment")
 
 
 def test_every_setting_has_a_good_value_here():
@@ -93,7 +95,7 @@ def test_every_setting_has_a_good_value_here():
 )  # fmt: skip
 def test_another_shape_is_refused_in_words_of_its_own(name, text, words):
     said = refusal(name, text)
-    setting = named(name)
+    setting = find_setting(name)
     assert said.startswith(f"{setting.variable}, from the environment, {words}")
     assert f"it should be {setting.words}. {setting.if_malformed}. {setting.fix}" in said
 
@@ -151,9 +153,9 @@ def test_no_refusal_holds_the_value(setting, text):
     ],
 )
 def test_of_a_value_only_so_much_is_shown(name, text, masked):
-    assert shown(named(name), QuietText(text)) == masked
+    assert mask(find_setting(name), QuietText(text)) == masked
 
 
 def test_a_name_that_is_none_is_refused_with_those_there_are():
     with pytest.raises(ValueError, match=re.escape("no setting 'sid'; there are account_sid")):
-        named("sid")
+        find_setting("sid")

@@ -1,3 +1,5 @@
+"""Where settings come from: arguments, the environment, a file, a form; and in which order."""
+
 import pytest
 from IPython.core.ultratb import VerboseTB
 
