@@ -19,7 +19,7 @@ from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.model.numbers import ACCOUNT_NUMBERS, Sids, require_e164
 from twistream_kit.simulator.phone import Phone, Phones
-from twistream_kit.simulator.rest.account import AccountRecord, SimulatedAccount, agreeing
+from twistream_kit.simulator.rest.account import AccountRecord, SimulatedAccount, reconcile
 from twistream_kit.simulator.rest.app import RestApi, serve
 from twistream_kit.simulator.rest.http_client import LoopbackHttpClient
 from twistream_kit.simulator.stream.pacer import Pacer
@@ -76,7 +76,7 @@ class SimulatedTwilio:
             require_e164(number)
         self._sids = Sids()
         self._ring_seconds = ring_seconds
-        account, self._behaviour = agreeing(account, behaviour)
+        account, self._behaviour = reconcile(account, behaviour)
         self._account = AccountRecord(account, self._behaviour.trial, numbers, self._sids)
         credentials = self._account.credentials
         self.account_sid, self.auth_token = credentials.account_sid, credentials.auth_token
