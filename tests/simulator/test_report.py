@@ -6,8 +6,8 @@ import pytest
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.sound import SendingPace
-from twistream_kit.errors import Objection
-from twistream_kit.simulator.report import CallReport
+from twistream_kit.errors import Objection, SettingsError
+from twistream_kit.simulator.report import CallReport, files_for
 from twistream_kit.simulator.stream.pacer import LatenessReport
 
 PUNCTUAL = LatenessReport(frames=500, p50_ms=1, p95_ms=1, p99_ms=1, max_ms=2, late=0)
@@ -51,3 +51,22 @@ def test_no_objections_is_said_only_where_there_are_none(slow):
     assert "no objections" in repr(report_of())
     assert "no objections" not in repr(report_of(slow, lateness=LATE))
     assert "more slowly" in repr(report_of(slow, lateness=LATE))
+
+
+@pytest.mark.parametrize("name", ["call.wav", "call.jsonl", "call.json"])
+def test_a_file_of_a_known_kind_is_written_alone(tmp_path, name):
+    assert files_for(tmp_path / name) == [tmp_path / name]
+
+
+def test_a_folder_gets_all_three_whether_it_is_there_or_not(tmp_path):
+    names = ["heard.wav", "messages.jsonl", "report.json"]
+    (tmp_path / "calls.v2").mkdir()
+    for folder in (tmp_path, tmp_path / "new", tmp_path / "calls.v2"):
+        assert files_for(folder) == [folder / name for name in names]
+
+
+def test_another_kind_and_a_folder_that_is_not_there_are_refused_with_the_way_out(tmp_path):
+    with pytest.raises(SettingsError, match=r"call\.mp3.*ends in \.wav, \.jsonl or \.json"):
+        files_for(tmp_path / "call.mp3")
+    with pytest.raises(SettingsError, match=r"missing is not a folder\. Make it first\."):
+        files_for(tmp_path / "missing" / "call.wav")

@@ -71,9 +71,9 @@ async def test_a_good_server_is_reported_as_ok():
     assert "1 of 1 returned" in repr(report)
 
 
-async def test_nothing_is_heard_after_hanging_up_however_slow_the_goodbye(monkeypatch):
-    goodbye = 2.0
-    monkeypatch.setattr("twistream_kit.simulator.stream.client.CLOSE_WAIT_SECONDS", goodbye)
+async def test_nothing_is_heard_after_hanging_up_however_slow_the_close_wait(monkeypatch):
+    close_wait = 2.0
+    monkeypatch.setattr("twistream_kit.simulator.stream.client.CLOSE_WAIT_SECONDS", close_wait)
 
     async def deaf(connection, start):
         connection.transport.pause_reading()
@@ -83,8 +83,8 @@ async def test_nothing_is_heard_after_hanging_up_however_slow_the_goodbye(monkey
     async with server(deaf) as url:
         report = await simulate_call(url, seconds=0.3)
     assert report.ending == "stopped"
-    assert 0.2 < report.seconds < goodbye
-    assert report.heard.seconds < goodbye
+    assert 0.2 < report.seconds < close_wait
+    assert report.heard.seconds < close_wait
 
 
 async def test_the_server_of_the_question_is_told_what_is_wrong():

@@ -114,7 +114,7 @@ async def test_repr_tells_the_state_and_not_the_token(twilio):
     text = repr(twilio)
     assert "http://127.0.0.1:" in text
     assert "0 calls" in text
-    for shown in (text, repr(twilio._running.exchange), repr(twilio.client), repr(twilio.calls)):
+    for shown in (text, repr(twilio._running.context), repr(twilio.client), repr(twilio.calls)):
         assert twilio.auth_token not in shown
     assert "not running" in repr(SimulatedTwilio())
 

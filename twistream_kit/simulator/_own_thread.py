@@ -57,7 +57,7 @@ class _Visit:
     def run(self) -> None:
         """Stay until `leave` is called; the work of the thread."""
         try:
-            asyncio.run(self._stays())
+            asyncio.run(self._stay())
         except BaseException as raised:  # noqa: BLE001 - it is raised in the thread that waits
             error = _as_error(raised, self._thing)
             if not self.entered.done():
@@ -80,7 +80,7 @@ class _Visit:
         except RuntimeError:  # the loop has ended meanwhile, which was the wish
             pass
 
-    async def _stays(self) -> None:
+    async def _stay(self) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         async with self._thing as value:
             self.entered.set_result(value)

@@ -1,13 +1,10 @@
-"""A telephone without a screen: what the person at the other end can do.
-
-All telephones of one simulator, and their calls to the account's numbers.
-"""
+"""Telephones without a screen: `Phone`, what the person at the other end can do, and `Phones`."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused, ServerStopped
@@ -18,12 +15,7 @@ from twistream_kit.simulator.call.endpoint import AnswerMode, Endpoint, Endpoint
 from twistream_kit.simulator.model.numbers import require_e164
 from twistream_kit.simulator.rest.account import AccountRecord
 from twistream_kit.simulator.rest.call_request import incoming_plan
-
-if TYPE_CHECKING:
-    from twistream_kit.simulator.call.call import SimulatedCall
-
-DIGITS = frozenset("0123456789*#ABCD")
-"""The keys of a telephone (PROTOCOL.md §3)."""
+from twistream_kit.simulator.stream.leg import DIGITS
 
 
 class Phone:
@@ -41,7 +33,7 @@ class Phone:
         home: HomeLoop,
         place: Callable[[Endpoint[SimulatedCall], str, Pending[SimulatedCall]], None],
     ) -> None:
-        self._line = line
+        self._endpoint = line
         self._home = home
         self._place = place
         self._newest: SimulatedCall | None = None
@@ -50,27 +42,27 @@ class Phone:
     @property
     def number(self) -> str:
         """Its number, E.164."""
-        return self._line.number
+        return self._endpoint.number
 
     @property
     def answers(self) -> AnswerMode:
         """What it does when it rings; `SimulatedTwilio.phone` sets it."""
-        return self._line.mode
+        return self._endpoint.mode
 
     @property
     def state(self) -> EndpointState:
         """``idle``, ``dialling``, ``ringing`` or ``in-call``."""
-        return self._line.state
+        return self._endpoint.state
 
     @property
     def call(self) -> SimulatedCall | None:
         """The call that rings or is talked on, or None."""
-        return self._line.call
+        return self._endpoint.call
 
     @property
     def heard(self) -> Clip:
         """What reached the ear since the newest call was answered, without gaps."""
-        return self._line.heard
+        return self._endpoint.heard
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -95,7 +87,7 @@ class Phone:
                 f"a phone is never {state!r}; it is idle, dialling, ringing or in-call"
             )
         pending: Pending[str] = self._home.pending()
-        self._line.watch(state, pending)
+        self._endpoint.watch(state, pending)
         return pending
 
     def follow(self, listener: Callable[[EndpointState], None]) -> Callable[[], None]:
@@ -106,11 +98,11 @@ class Phone:
         Returns:
             What ends it; calling that twice does no harm.
         """
-        self._line.on_state.append(listener)
+        self._endpoint.on_state.append(listener)
 
         def end() -> None:
-            if listener in self._line.on_state:
-                self._line.on_state.remove(listener)
+            if listener in self._endpoint.on_state:
+                self._endpoint.on_state.remove(listener)
 
         return end
 
@@ -124,7 +116,7 @@ class Phone:
             raise self._wrong_moment(
                 "answered", "does not ring", 'Wait for it: phone.until("ringing").result(5)'
             )
-        self._home.call(self._line.decide, "answered")
+        self._home.call(self._endpoint.decide, "answered")
 
     def hang_up(self) -> None:
         """Hang up, decline what rings, or give up dialling.
@@ -185,30 +177,30 @@ class Phone:
         if self.state != "idle":
             raise self._wrong_moment("used to dial", f"is {self.state}", "Hang up first")
         pending: Pending[SimulatedCall] = self._home.pending()
-        self._home.call(self._place, self._line, number, pending)
+        self._home.call(self._place, self._endpoint, number, pending)
         return pending
 
     def _note(self, state: EndpointState) -> None:
         if state == "in-call":
-            self._newest = self._line.call
+            self._newest = self._endpoint.call
 
     def _hang_up(self) -> None:
-        call = self._line.call
-        if self._line.state == "ringing":
-            self._line.decide("rejected")
+        call = self._endpoint.call
+        if self._endpoint.state == "ringing":
+            self._endpoint.decide("rejected")
         elif call is not None:
-            call.end("completed" if self._line.state == "in-call" else "no-answer")
+            call.end("completed" if self._endpoint.state == "in-call" else "no-answer")
 
     def _press(self, digits: str) -> None:
-        if self._line.call is not None:
+        if self._endpoint.call is not None:
             for digit in digits:
-                self._line.call.press(digit)
+                self._endpoint.call.press(digit)
 
     def _say(self, payload: bytes, pending: Pending[float]) -> None:
-        if self._line.call is None or self._line.state != "in-call":
+        if self._endpoint.call is None or self._endpoint.state != "in-call":
             fulfil(pending, 0.0)
             return
-        mouth = self._line.call.handset.mouth
+        mouth = self._endpoint.call.handset.mouth
 
         def said(seconds: float) -> None:
             fulfil(pending, seconds)
@@ -241,11 +233,11 @@ class Phones:
     def __init__(self, account: AccountRecord, home: HomeLoop) -> None:
         self._account = account
         self._home = home
-        self._lines: dict[str, Endpoint[SimulatedCall]] = {}
+        self._endpoints: dict[str, Endpoint[SimulatedCall]] = {}
         self._phones: dict[str, Phone] = {}
         self._lock = threading.Lock()
-        self._exchange: CallContext | None = None
-        self.calls = Calls(self._lines)
+        self._context: CallContext | None = None
+        self.calls = Calls(self._endpoints)
 
     def at(self, number: str, answer: AnswerMode) -> Phone:
         """Return the telephone with that number, put there if need be; for any thread.
@@ -265,39 +257,41 @@ class Phones:
             )
         with self._lock:
             if number not in self._phones:
-                self._lines[number] = Endpoint(number, answer)
-                self._phones[number] = Phone(self._lines[number], self._home, self._dial)
-            self._lines[number].mode = answer
+                self._endpoints[number] = Endpoint(number, answer)
+                self._phones[number] = Phone(self._endpoints[number], self._home, self._dial)
+            self._endpoints[number].mode = answer
             return self._phones[number]
 
-    def connect(self, exchange: CallContext) -> None:
+    def connect(self, context: CallContext) -> None:
         """Let the telephones dial from now on."""
-        self._exchange = exchange
+        self._context = context
 
     def disconnect(self) -> None:
         """Let them dial no longer."""
-        self._exchange = None
+        self._context = None
 
     def end_watches(self) -> None:
         """Fail what waits for the state of a telephone, because the simulator has stopped."""
-        for line in self._lines.values():
-            for pending in line.end_watches():
+        for endpoint in self._endpoints.values():
+            for pending in endpoint.end_watches():
                 fail(pending, ServerStopped.before("the phone got into that state"))
 
     def _dial(
-        self, line: Endpoint[SimulatedCall], number: str, pending: Pending[SimulatedCall]
+        self, endpoint: Endpoint[SimulatedCall], number: str, pending: Pending[SimulatedCall]
     ) -> None:
         """Begin an incoming call; on the loop."""
         own = self._account.own(number)
-        if own is None or self._exchange is None:
+        if own is None or self._context is None:
             fail(pending, self._nobody_at(number))
-        elif line.call is not None:
-            fail(pending, CallRefused(f"{line.number} is in a call already", fix="Hang up first"))
-        elif refusal := self._account.turned_away(line.number, own, self.calls.running):
+        elif endpoint.call is not None:
+            fail(
+                pending, CallRefused(f"{endpoint.number} is in a call already", fix="Hang up first")
+            )
+        elif refusal := self._account.refuse_incoming(endpoint.number, own, self.calls.running):
             fail(pending, refusal)
         else:
-            plan = incoming_plan(line.number, own)
-            call = self.calls.receive(self._exchange, plan, line)
+            plan = incoming_plan(endpoint.number, own)
+            call = self.calls.receive(self._context, plan, endpoint)
             call.on_decided = lambda: fulfil(pending, call)
 
     def _nobody_at(self, number: str) -> CallRefused:

@@ -1,7 +1,4 @@
-"""What one simulated call showed of a server: `CallReport`.
-
-Where a report and its sounds are kept: a file of one kind, or a folder with all of them.
-"""
+"""What one simulated call showed of a server, `CallReport`, and the files that keep it."""
 
 from __future__ import annotations
 
@@ -27,6 +24,13 @@ _ENDINGS = {
     "broken": "the connection died",
     "protocol-error": "the server broke a rule that ends the stream",
 }
+
+_FILE_NAMES = {
+    ".wav": "heard.wav",
+    ".jsonl": "messages.jsonl",
+    ".json": "report.json",
+}
+"""The kinds of file that keep a call, and their names in a folder: sound, messages, report."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -166,33 +170,6 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} {count}" for kind, count in counts.items())
 
 
-KINDS = {
-    ".wav": "heard.wav",
-    ".jsonl": "messages.jsonl",
-    ".json": "report.json",
-}
-"""What was heard, the messages with their times, the report; and their names in a folder."""
-
-
-def files_for(target: Path) -> list[Path]:
-    """Return the files that `save_report` would write, so that a fault shows before the call.
-
-    Raises:
-        SettingsError: If `target` is neither a folder nor a file of one of the three kinds, or
-            stands in a folder that is not there.
-    """
-    if target.is_dir() or not target.suffix:
-        return [target / name for name in KINDS.values()]
-    if target.suffix not in KINDS:
-        raise SettingsError(
-            f"a call cannot be kept as {target.name}",
-            fix="Give a folder, or a file that ends in .wav, .jsonl or .json",
-        )
-    if not target.parent.is_dir():
-        raise SettingsError(f"{target.parent} is not a folder", fix="Make it first")
-    return [target]
-
-
 def save_report(report: CallReport, target: Path) -> list[Path]:
     """Write `report` to a file, or all there is into a folder; return what was written."""
     files = files_for(target)
@@ -206,3 +183,22 @@ def save_report(report: CallReport, target: Path) -> list[Path]:
             case _:
                 file.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
     return files
+
+
+def files_for(target: Path) -> list[Path]:
+    """Return the files that `save_report` would write, so that a fault shows before the call.
+
+    Raises:
+        SettingsError: If `target` is neither a folder nor a file of one of the three kinds, or
+            stands in a folder that is not there.
+    """
+    if target.is_dir() or not target.suffix:
+        return [target / name for name in _FILE_NAMES.values()]
+    if target.suffix not in _FILE_NAMES:
+        raise SettingsError(
+            f"a call cannot be kept as {target.name}",
+            fix="Give a folder, or a file that ends in .wav, .jsonl or .json",
+        )
+    if not target.parent.is_dir():
+        raise SettingsError(f"{target.parent} is not a folder", fix="Make it first")
+    return [target]

@@ -1,9 +1,7 @@
 """`simulate_call`: one call straight to a server's WebSocket, without REST and TwiML.
 
-It runs on a thread and a loop of its own, so that whoever waits for the report may be anything: a
-cell, a handler, a command line.
-
-What the caller of one simulated call does, and the checks of it: refused at once, in words.
+The arguments are checked at once, in words.  The call then runs on a thread and a loop of its own,
+so that anything may wait for the report: a cell, a handler, a command line.
 """
 
 from __future__ import annotations
@@ -30,76 +28,6 @@ from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, re
 from twistream_kit.simulator.stream.leg import DIGITS, StreamLeg
 from twistream_kit.simulator.stream.pacer import Pacer
 
-_numbers = count(1)
-
-
-@dataclass(frozen=True, slots=True)
-class CallerPlan:
-    """What the caller does.  The token is kept out of every repr."""
-
-    url: str
-    say: bytes
-    press: str
-    seconds: float | None
-    parameters: Mapping[str, str]
-    behaviour: Behaviour
-    auth_token: str | None = field(repr=False)
-    number: int = field(default_factory=lambda: next(_numbers))
-
-
-def spoken(say: object) -> bytes:
-    """Return the PCMU of `say`, which is a `Clip`, bytes or None."""
-    if say is None:
-        return b""
-    if isinstance(say, Clip):
-        return say.payload
-    if not isinstance(say, bytes):
-        kind = type(say).__name__
-        raise TypeError(f"say must be a Clip or PCMU bytes, not {kind}; kit.load_clip(path) reads")
-    if to_twilio.is_wav(say):
-        raise LocalProtocolError(
-            "starts with RIFF: it is a whole WAV file, not bare PCMU",
-            field="say",
-            consequence="The server would hear its header as noise",
-            fix="Pass kit.load_clip(path)",
-        )
-    return say
-
-
-def keys(press: str) -> str:
-    """Return `press` if a telephone has all its keys."""
-    if not isinstance(press, str):
-        raise TypeError(f"press is {press!r}; give the keys as a string, such as '12#'")
-    wrong = sorted(set(press) - DIGITS)
-    if wrong:
-        raise ValueError(f"press has {wrong[0]!r}, which is no key of a telephone: 0-9, *, #, A-D")
-    return press
-
-
-def length(seconds: float | None) -> float | None:
-    """Return `seconds` if a call can last that long."""
-    if seconds is not None and not isinstance(seconds, int | float):
-        raise TypeError(f"seconds is {seconds!r}; give a number, or None")
-    if seconds is not None and not 0 < seconds <= 4 * 3600:
-        raise ValueError(f"seconds is {seconds!r}; a call lasts more than 0 and at most 14400 s")
-    return seconds
-
-
-def strings(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
-    """Return `parameters` if they could stand in TwiML (PROTOCOL.md §1.4)."""
-    if not isinstance(parameters, Mapping | None):
-        raise TypeError(f"parameters is {parameters!r}; give a dict of names and values")
-    for name, value in (parameters or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"parameter {name!r} is {value!r}; names and values are strings")
-        if len(name) + len(value) >= PARAMETER_LIMIT:
-            raise ValueError(
-                f"parameter {name!r} is too long: name and value together must stay under "
-                f"{PARAMETER_LIMIT} characters (Twilio's limit)"
-            )
-    return dict(parameters or {})
-
-
 QUIET_SECONDS = 3.0
 """A call without a set length ends when both ends have been silent for so long."""
 
@@ -108,6 +36,8 @@ LONGEST_SECONDS = 60.0
 
 KEY_SECONDS = 0.2
 """The time from one key to the next; a fast finger."""
+
+_numbers = count(1)
 
 
 def simulate_call(
@@ -148,10 +78,10 @@ def simulate_call(
     read_url(url, behaviour)
     plan = CallerPlan(
         url,
-        spoken(say),
-        keys(press),
-        length(seconds),
-        strings(parameters),
+        _checked_say(say),
+        _checked_keys(press),
+        _checked_seconds(seconds),
+        _checked_parameters(parameters),
         behaviour,
         auth_token,
     )
@@ -161,11 +91,78 @@ def simulate_call(
     return pending
 
 
+@dataclass(frozen=True, slots=True)
+class CallerPlan:
+    """What the caller of one simulated call does.  The token is kept out of every repr."""
+
+    url: str
+    say: bytes
+    press: str
+    seconds: float | None
+    parameters: Mapping[str, str]
+    behaviour: Behaviour
+    auth_token: str | None = field(repr=False)
+    number: int = field(default_factory=lambda: next(_numbers))
+
+
+def _checked_say(say: object) -> bytes:
+    """Return the PCMU of `say`, which is a `Clip`, bytes or None."""
+    if say is None:
+        return b""
+    if isinstance(say, Clip):
+        return say.payload
+    if not isinstance(say, bytes):
+        kind = type(say).__name__
+        raise TypeError(f"say must be a Clip or PCMU bytes, not {kind}; kit.load_clip(path) reads")
+    if to_twilio.is_wav(say):
+        raise LocalProtocolError(
+            "starts with RIFF: it is a whole WAV file, not bare PCMU",
+            field="say",
+            consequence="The server would hear its header as noise",
+            fix="Pass kit.load_clip(path)",
+        )
+    return say
+
+
+def _checked_keys(press: str) -> str:
+    """Return `press` if a telephone has all its keys."""
+    if not isinstance(press, str):
+        raise TypeError(f"press is {press!r}; give the keys as a string, such as '12#'")
+    wrong = sorted(set(press) - DIGITS)
+    if wrong:
+        raise ValueError(f"press has {wrong[0]!r}, which is no key of a telephone: 0-9, *, #, A-D")
+    return press
+
+
+def _checked_seconds(seconds: float | None) -> float | None:
+    """Return `seconds` if a call can last that long."""
+    if seconds is not None and not isinstance(seconds, int | float):
+        raise TypeError(f"seconds is {seconds!r}; give a number, or None")
+    if seconds is not None and not 0 < seconds <= 4 * 3600:
+        raise ValueError(f"seconds is {seconds!r}; a call lasts more than 0 and at most 14400 s")
+    return seconds
+
+
+def _checked_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
+    """Return `parameters` if they could stand in TwiML (PROTOCOL.md §1.4)."""
+    if not isinstance(parameters, Mapping | None):
+        raise TypeError(f"parameters is {parameters!r}; give a dict of names and values")
+    for name, value in (parameters or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"parameter {name!r} is {value!r}; names and values are strings")
+        if len(name) + len(value) >= PARAMETER_LIMIT:
+            raise ValueError(
+                f"parameter {name!r} is too long: name and value together must stay under "
+                f"{PARAMETER_LIMIT} characters (Twilio's limit)"
+            )
+    return dict(parameters or {})
+
+
 def _run(plan: CallerPlan, pending: Pending[CallReport]) -> None:
     try:
         with asyncio.Runner() as runner:
             report = runner.run(_Call(plan).report())
-    except BaseException as error:  # noqa: BLE001 - whoever waits must learn of everything
+    except BaseException as error:  # noqa: BLE001 - the one that waits must learn of everything
         fail(pending, error)
     else:
         fulfil(pending, report)
@@ -200,10 +197,10 @@ class _Call:
             started = time.monotonic()
             async with Pacer() as pacer:
                 pacer.add(self._tick)
-                ended, ending = await self._lasts(pacer)
+                ended, ending = await self._run_until_over(pacer)
         finally:
             await self._client.stop()
-        return self._summary(pacer, ending, started, ended - started)
+        return self._make_report(pacer, ending, started, ended - started)
 
     def _tick(self, now: float) -> None:
         frame = self._client.tick(now, self._handset.mouth.next_frame())
@@ -218,14 +215,14 @@ class _Call:
         if self._capture is not None:  # nothing comes before Twilio's own first message
             self._capture.note_odd(now, message)
 
-    async def _lasts(self, pacer: Pacer) -> tuple[float, StreamEnding]:
-        caller = asyncio.create_task(self._acts())
+    async def _run_until_over(self, pacer: Pacer) -> tuple[float, StreamEnding]:
+        caller = asyncio.create_task(self._act())
         closed = asyncio.create_task(self._client.closed())
         try:
             await asyncio.wait([caller, closed], return_when=asyncio.FIRST_COMPLETED)
             if caller.done():
                 caller.result()
-            # Who has hung up hears nothing more, however long the server takes to say goodbye.
+            # Who has hung up hears nothing more, however long the server takes to close.
             pacer.remove(self._tick)
             ended = time.monotonic()
             await self._client.stop()
@@ -234,25 +231,25 @@ class _Call:
             caller.cancel()
             await asyncio.wait([caller])
 
-    async def _acts(self) -> None:
+    async def _act(self) -> None:
         """Say, press and listen, until it is time to hang up."""
         limit = LONGEST_SECONDS if self._plan.seconds is None else self._plan.seconds
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + limit):
-                await self._says()
+                await self._speak()
                 for digit in self._plan.press:
                     self._client.press(digit)
                     await asyncio.sleep(KEY_SECONDS)
-                await self._listens(time.monotonic())
+                await self._listen(time.monotonic())
         except TimeoutError:
             pass
 
-    async def _says(self) -> None:
+    async def _speak(self) -> None:
         said = asyncio.Event()
         self._handset.mouth.say(self._plan.say, lambda _seconds: said.set())
         await said.wait()
 
-    async def _listens(self, since: float) -> None:
+    async def _listen(self, since: float) -> None:
         while True:
             await asyncio.sleep(0.05)
             last = max(since, self._handset.ear.last_audible_at or since)
@@ -261,7 +258,7 @@ class _Call:
             if quiet and self._plan.seconds is None:
                 return
 
-    def _summary(
+    def _make_report(
         self, pacer: Pacer, ending: StreamEnding, started: float, seconds: float
     ) -> CallReport:
         first = self._handset.ear.first_audible_at

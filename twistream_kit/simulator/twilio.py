@@ -19,7 +19,7 @@ from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.model.numbers import ACCOUNT_NUMBERS, Sids, require_e164
 from twistream_kit.simulator.phone import Phone, Phones
-from twistream_kit.simulator.rest.account import AccountRecord, SimulatedAccount, agreeing
+from twistream_kit.simulator.rest.account import AccountRecord, SimulatedAccount, reconcile
 from twistream_kit.simulator.rest.app import RestApi, serve
 from twistream_kit.simulator.rest.http_client import LoopbackHttpClient
 from twistream_kit.simulator.stream.pacer import Pacer
@@ -29,7 +29,7 @@ from twistream_kit.simulator.stream.pacer import Pacer
 class _Running:
     """What exists only while the simulator is entered."""
 
-    exchange: CallContext
+    context: CallContext
     client: Client
     test_client: Client
     resources: AsyncExitStack
@@ -76,7 +76,7 @@ class SimulatedTwilio:
             require_e164(number)
         self._sids = Sids()
         self._ring_seconds = ring_seconds
-        account, self._behaviour = agreeing(account, behaviour)
+        account, self._behaviour = reconcile(account, behaviour)
         self._account = AccountRecord(account, self._behaviour.trial, numbers, self._sids)
         credentials = self._account.credentials
         self.account_sid, self.auth_token = credentials.account_sid, credentials.auth_token
@@ -213,21 +213,21 @@ class SimulatedTwilio:
     async def _open(self, resources: AsyncExitStack) -> None:
         connector = aiohttp.TCPConnector(limit=0)
         resources.push_async_callback(connector.close)
-        workshop = ThreadPoolExecutor(1, thread_name_prefix="simulator sound")
-        resources.callback(workshop.shutdown, wait=False, cancel_futures=True)
+        executor = ThreadPoolExecutor(1, thread_name_prefix="simulator sound")
+        resources.callback(executor.shutdown, wait=False, cancel_futures=True)
         await resources.enter_async_context(self._pacer)
-        exchange = CallContext(
+        context = CallContext(
             self.account_sid, self.auth_token, self._behaviour, self.debugger, self._sids,
-            self._pacer, connector, workshop, self._ring_seconds,
+            self._pacer, connector, executor, self._ring_seconds,
         )  # fmt: skip
-        application = RestApi(exchange, self.calls, self._account).application()
+        application = RestApi(context, self.calls, self._account).application()
         origin = await serve(application, resources)
         http_client = LoopbackHttpClient(origin, asyncio.get_running_loop())
         resources.callback(http_client.close)
-        self._phones.connect(exchange)
+        self._phones.connect(context)
         credentials = self._account.credentials
         self._running = _Running(
-            exchange,
+            context,
             Client(credentials.account_sid, credentials.auth_token, http_client=http_client),
             Client(credentials.test_sid, credentials.test_token, http_client=http_client),
             resources.pop_all(),

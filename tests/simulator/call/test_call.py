@@ -89,7 +89,7 @@ async def test_canceled_while_queued_tells_nothing(twilio, place, site, told, re
     twilio.phone(ALICE, "manual")
     await place(PAUSE, **reporting)
     # The simulator has no queue that lasts; this one is canceled before its life begins.
-    call = SimulatedCall(twilio._running.exchange, twilio.calls[0].plan, None)
+    call = SimulatedCall(twilio._running.context, twilio.calls[0].plan, None)
     call.end("canceled")
     await call.live()
     assert {status for _, status in told()} <= {"initiated", "ringing"}

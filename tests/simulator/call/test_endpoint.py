@@ -1,4 +1,4 @@
-"""The line to one telephone, and who is told of its states."""
+"""The endpoint of a call, and who is told of its states."""
 
 import asyncio
 
@@ -47,7 +47,7 @@ async def test_a_listener_that_adds_an_ear_misses_no_frame(twilio, place, media,
 @pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit, KeyboardInterrupt, GeneratorExit])
 @pytest.mark.parametrize("state", ["ringing", "idle"])
 async def test_a_listener_that_fails_takes_nothing_from_the_others(state, kind):
-    line, told, failures = Endpoint(ALICE, "auto"), [], []
+    endpoint, told, failures = Endpoint(ALICE, "auto"), [], []
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: failures.append(context))
@@ -55,7 +55,7 @@ async def test_a_listener_that_fails_takes_nothing_from_the_others(state, kind):
     def fail(_state):
         raise kind
 
-    line.on_state += [fail, told.append]
-    line._show(state)
+    endpoint.on_state += [fail, told.append]
+    endpoint._show(state)
     assert told == [state]
     assert isinstance(failures[0]["exception"], kind)

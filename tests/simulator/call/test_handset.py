@@ -40,13 +40,13 @@ def test_an_empty_utterance_is_done_at_once():
     assert done == [0.0]
 
 
-def test_hush_ends_every_utterance_with_what_was_said_of_it():
+def test_stop_ends_every_utterance_with_what_was_said_of_it():
     done = []
     mouth = Handset().mouth
     mouth.say(b"a" * 1600, lambda seconds: done.append(("first", seconds)))
     mouth.say(b"b" * 1600, lambda seconds: done.append(("second", seconds)))
     mouth.next_frame()
-    mouth.hush()
+    mouth.stop()
     assert done == [("first", 0.02), ("second", 0.0)]
     assert mouth.next_frame() == SILENT_FRAME
 

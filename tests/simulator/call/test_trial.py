@@ -196,29 +196,29 @@ async def test_the_next_call_is_told_its_own_announcement_only(twilio, place, ev
     assert repr(phone).endswith(f"s heard, last told {SHORT!r}>")
 
 
-async def test_a_gate_takes_no_key_before_it_announces_nor_after():
-    gate = TrialPrompt(Speech())
-    assert not gate.press()
-    opening = asyncio.create_task(gate.opened())
+async def test_a_trial_prompt_takes_no_key_before_it_announces_nor_after():
+    prompt = TrialPrompt(Speech())
+    assert not prompt.press()
+    answer = asyncio.create_task(prompt.wait_for_key())
     await asyncio.sleep(0)
-    assert gate.press()
-    assert gate.press()
-    assert await opening
-    assert not gate.press()
+    assert prompt.press()
+    assert prompt.press()
+    assert await answer
+    assert not prompt.press()
 
 
 async def test_what_is_said_right_after_the_key_is_heard():
     speech = Speech()
-    gate = TrialPrompt(speech)
+    prompt = TrialPrompt(speech)
 
     async def converse():
-        if await gate.opened():
+        if await prompt.wait_for_key():
             await speech.say(b"\x01" * 160)
 
     conversation = asyncio.create_task(converse())
     while not speech.texts:  # noqa: ASYNC110 - until the sentence has begun
         await asyncio.sleep(0)
-    gate.press()
+    prompt.press()
     for _ in range(10):
         await asyncio.sleep(0)
     assert speech.next_frame() == b"\x01" * 160
@@ -227,12 +227,12 @@ async def test_what_is_said_right_after_the_key_is_heard():
 
 async def test_a_gate_that_is_given_up_leaves_the_speech_free():
     speech = Speech()
-    opening = asyncio.create_task(TrialPrompt(speech).opened())
+    answer = asyncio.create_task(TrialPrompt(speech).wait_for_key())
     while not speech.texts:  # noqa: ASYNC110 - until the sentence has begun
         await asyncio.sleep(0)
-    opening.cancel()
-    await asyncio.wait({opening})
-    assert opening.cancelled()
+    answer.cancel()
+    await asyncio.wait({answer})
+    assert answer.cancelled()
     saying = asyncio.create_task(speech.say(b"\x01" * 160))
     await asyncio.sleep(0)
     assert speech.next_frame() == b"\x01" * 160

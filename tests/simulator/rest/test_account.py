@@ -1,7 +1,7 @@
 import pytest
 
 from twistream_kit.simulator.model.assumptions import Behaviour
-from twistream_kit.simulator.rest.account import SimulatedAccount, agreeing
+from twistream_kit.simulator.rest.account import SimulatedAccount, reconcile
 
 SIX = tuple(f"+1555010000{digit}" for digit in range(6))
 
@@ -49,13 +49,13 @@ def test_trial_account_has_five_calls_at_once_and_a_full_one_any_number(fields, 
 
 def test_trial_account_is_under_the_rules_of_2026_unless_told_otherwise():
     trial = SimulatedAccount(type="Trial")
-    assert agreeing(trial, None)[1].trial == "blocked"
-    assert agreeing(trial, Behaviour(trial="announcement"))[1].trial == "announcement"
+    assert reconcile(trial, None)[1].trial == "blocked"
+    assert reconcile(trial, Behaviour(trial="announcement"))[1].trial == "announcement"
 
 
 def test_rules_for_trials_make_the_account_a_trial_and_change_nothing_else():
     account = SimulatedAccount(blocklist=("+15550100001",))
-    agreed, behaviour = agreeing(account, Behaviour(trial="announcement", latency_ms=100))
+    agreed, behaviour = reconcile(account, Behaviour(trial="announcement", latency_ms=100))
     assert (agreed.type, agreed.blocklist) == ("Trial", account.blocklist)
     assert behaviour == Behaviour(trial="announcement", latency_ms=100)
-    assert agreeing(None, None) == (SimulatedAccount(), Behaviour())
+    assert reconcile(None, None) == (SimulatedAccount(), Behaviour())

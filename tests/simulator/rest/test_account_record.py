@@ -95,7 +95,7 @@ def test_there_is_room_until_the_limit_is_reached(running, refused):
 )
 def test_call_to_the_account_is_turned_away_in_words(regime, fields, running, code, words):
     account = record(regime, **fields)
-    refusal = account.turned_away(ALICE, account.own(OWN), running)
+    refusal = account.refuse_incoming(ALICE, account.own(OWN), running)
     assert refusal.code == code
     assert words in str(refusal)
     assert "The call was not put through" in str(refusal)
@@ -108,7 +108,7 @@ def test_call_to_the_account_is_let_through_otherwise():
         record("announcement", type="Trial"),
         record("blocked", type="Trial", verified=(ALICE,)),
     ):
-        assert account.turned_away(ALICE, account.own(OWN), 0) is None
+        assert account.refuse_incoming(ALICE, account.own(OWN), 0) is None
 
 
 def test_refusals_can_be_taken_by_many_threads_and_each_only_once():

@@ -99,7 +99,7 @@ class PhonePages:
             self.detach()
             self._call = call
             self._batch = b""
-            self.voice.hush()
+            self.voice.clear()
             call.handset.mouth.live = self.voice
             call.handset.ear.on_frame.append(self._hear)
 
@@ -215,7 +215,7 @@ class PhonePages:
                 return
             self._speaker = page if wanted else ""
             self._batch, self._heard_from_page = b"", None
-            self.voice.hush()
+            self.voice.clear()
             is_direct = page in self._direct
             self.voice.kept = KEPT_FRAMES if is_direct else KEPT_FRAMES_OVER_THE_KERNEL
         self._tell({"type": "speaker", "page": self._speaker}, [])

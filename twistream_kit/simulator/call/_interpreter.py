@@ -37,7 +37,7 @@ HANG_UP = Source()
 
 
 class Party(Protocol):
-    """What the player asks of its call."""
+    """What the interpreter asks of its call."""
 
     sid: str
 
@@ -55,11 +55,11 @@ class Party(Protocol):
 
 
 class TwimlInterpreter:
-    """Runs scripts for one call.
+    """Carries out the TwiML of one call, document after document.
 
     Args:
         call: The call.
-        exchange: What calls share.
+        context: What calls share.
         web: Fetches TwiML and sounds.
         speech: Where Say and Play sound.
         streams: The streams of the call.
@@ -68,30 +68,30 @@ class TwimlInterpreter:
     def __init__(
         self,
         call: Party,
-        exchange: CallContext,
+        context: CallContext,
         web: WebClient,
         speech: Speech,
         streams: CallStreams,
     ) -> None:
         self._call = call
-        self._exchange = exchange
+        self._context = context
         self._web = web
         self._speech = speech
         self._streams = streams
 
-    async def play(self, source: Source) -> None:
+    async def run(self, source: Source) -> None:
         """Carry out the TwiML of `source`, and what it leads to, until nothing is left to do.
 
         Cancelling it ends the running verb at once; a stream gets its `stop`.
         """
         hops = 0
         while source is not HANG_UP:
-            source = intercepted(source, hops, self._exchange.behaviour)
+            source = intercepted(source, hops, self._context.behaviour)
             hops += 1
             try:
                 script = await obtain(source, self._web, self._call.params(), self._log)
                 for remark in script.remarks:
-                    self._exchange.debugger.log(remark.code, remark.text, call_sid=self._call.sid)
+                    self._context.debugger.log(remark.code, remark.text, call_sid=self._call.sid)
                 source = await self._perform(script)
             except TwimlFault as fault:
                 await self._fail(fault)
@@ -141,7 +141,7 @@ class TwimlInterpreter:
         # The answered callback is seen before the socket (§6.6).
         await self._call.reported()
         worked = await self._streams.connect(verb.stream)
-        if not worked and not self._exchange.behaviour.continues_after_failure:
+        if not worked and not self._context.behaviour.continues_after_failure:
             return HANG_UP
         if verb.action is not None:
             return Source(page=verb.action)
@@ -153,7 +153,7 @@ class TwimlInterpreter:
         stream = self._streams.find(verb.name)
         if stream is None:
             text = f"<Stop> names the stream {verb.name!r}, which this call does not have"
-            self._exchange.debugger.log(12200, text, call_sid=self._call.sid)
+            self._context.debugger.log(12200, text, call_sid=self._call.sid)
         else:
             self._streams.stop(stream)
 
@@ -169,7 +169,7 @@ class TwimlInterpreter:
     async def _decoded(self, content: bytes, where: str) -> bytes:
         loop = asyncio.get_running_loop()
         try:
-            clip = await loop.run_in_executor(self._exchange.workshop, _load, content)
+            clip = await loop.run_in_executor(self._context.executor, _load, content)
         except WavError as error:
             self._log(TwimlFault(12300, f"{where} is not a sound that can be played: {error}"))
             return b""
@@ -182,7 +182,7 @@ class TwimlInterpreter:
 
     def _log(self, fault: TwimlFault) -> None:
         document = fault.document
-        self._exchange.debugger.log(
+        self._context.debugger.log(
             fault.code,
             fault.text,
             call_sid=self._call.sid,

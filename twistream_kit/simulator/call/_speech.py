@@ -21,31 +21,13 @@ WORD_HZ = 330.0
 """The pitch of a word."""
 
 
-@lru_cache(maxsize=64)
-def _word(letters: int) -> bytes:
-    beep = Clip.tone(WORD_HZ, SECONDS_PER_LETTER * letters)
-    return (beep + Clip.silence(SECONDS_PER_LETTER)).payload
-
-
-def spoken(text: str) -> bytes:
-    """Return the beeps that stand for `text`, as PCMU."""
-    # Nobody listens to a beep of minutes; 40 letters are the longest that a word may sound.
-    return b"".join(_word(min(len(word), 40)) for word in text.split())
-
-
-@lru_cache(maxsize=1)
-def error_tone() -> bytes:
-    """Return the sound of "an application error has occurred", as PCMU, 0.3 s."""
-    return (Clip.tone(480, 0.15) + Clip.tone(360, 0.15)).payload
-
-
 class Speech:
     """The sound that the running verb makes, taken a frame at a time.
 
     It belongs to one loop.  One verb speaks at a time.
 
     Attributes:
-        texts: What was read aloud, in order, for whoever cannot tell one beep from another.
+        texts: What was read aloud, in order, since one beep sounds like another.
     """
 
     def __init__(self) -> None:
@@ -84,3 +66,21 @@ class Speech:
             finally:
                 self._done = None
             count += 1
+
+
+def spoken(text: str) -> bytes:
+    """Return the beeps that stand for `text`, as PCMU."""
+    # Nobody listens to a beep of minutes; 40 letters are the longest that a word may sound.
+    return b"".join(_word(min(len(word), 40)) for word in text.split())
+
+
+@lru_cache(maxsize=1)
+def error_tone() -> bytes:
+    """Return the sound of "an application error has occurred", as PCMU, 0.3 s."""
+    return (Clip.tone(480, 0.15) + Clip.tone(360, 0.15)).payload
+
+
+@lru_cache(maxsize=64)
+def _word(letters: int) -> bytes:
+    beep = Clip.tone(WORD_HZ, SECONDS_PER_LETTER * letters)
+    return (beep + Clip.silence(SECONDS_PER_LETTER)).payload

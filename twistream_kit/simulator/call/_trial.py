@@ -38,7 +38,7 @@ TRIAL_OVER = 13805
 
 
 class TrialPrompt:
-    """The announcement of the older regime, and the wait for a key.
+    """The announcement of the older regime, and the wait for a key of the caller's.
 
     It belongs to one loop.
 
@@ -58,10 +58,10 @@ class TrialPrompt:
             self._key.set_result(None)
         return True
 
-    async def opened(self) -> bool:
+    async def wait_for_key(self) -> bool:
         """Announce and wait; tell whether a key was pressed, be it while the sentence sounds."""
         key = self._key = asyncio.get_running_loop().create_future()
-        asking = asyncio.create_task(self._ask())
+        asking = asyncio.create_task(self._announce())
         try:
             await asyncio.wait({key, asking}, return_when=asyncio.FIRST_COMPLETED)
             return key.done()
@@ -71,7 +71,7 @@ class TrialPrompt:
             # The sentence is over before that which follows it begins to sound.
             await asyncio.wait({asking})
 
-    async def _ask(self) -> None:
+    async def _announce(self) -> None:
         await self._speech.read(TRIAL_ANNOUNCEMENT)
         await asyncio.sleep(TRIAL_KEY_SECONDS)
 
@@ -80,12 +80,12 @@ class TrialWebClient(WebClient):
     """Fetches TwiML as Twilio does for a trial account: with less patience, and not all of it.
 
     Args:
-        exchange: What calls share.
+        context: What calls share.
     """
 
-    def __init__(self, exchange: CallContext) -> None:
-        super().__init__(exchange.auth_token, exchange.connector)
-        self._sanitises = exchange.behaviour.trial == "blocked"
+    def __init__(self, context: CallContext) -> None:
+        super().__init__(context.auth_token, context.connector)
+        self._sanitises = context.behaviour.trial == "blocked"
 
     async def fetch(
         self,
@@ -116,11 +116,11 @@ class TrialWebClient(WebClient):
         return page
 
 
-def web_client(exchange: CallContext) -> WebClient:
+def web_client(context: CallContext) -> WebClient:
     """Return what fetches the TwiML of one call, by the rules of the account."""
-    if exchange.behaviour.trial == "off":
-        return WebClient(exchange.auth_token, exchange.connector)
-    return TrialWebClient(exchange)
+    if context.behaviour.trial == "off":
+        return WebClient(context.auth_token, context.connector)
+    return TrialWebClient(context)
 
 
 def intercepted(source: Source, hops: int, behaviour: Behaviour) -> Source:
@@ -132,7 +132,8 @@ def intercepted(source: Source, hops: int, behaviour: Behaviour) -> Source:
         behaviour: Says whether this is a trial.
 
     Returns:
-        `source`, without what is blocked if it is inline; or, after too many hops, a goodbye.
+        `source`, without what is blocked if it is inline; or, after too many hops, one sentence
+        and a hang-up.
     """
     if behaviour.trial == "off":
         return source
@@ -144,7 +145,7 @@ def intercepted(source: Source, hops: int, behaviour: Behaviour) -> Source:
 
 
 def time_limit(
-    exchange: CallContext, plan: CallPlan, call_sid: str, end: Callable[[], object]
+    context: CallContext, plan: CallPlan, call_sid: str, end: Callable[[], object]
 ) -> asyncio.TimerHandle | None:
     """Have `end` called when the call has lasted as long as it may; it was answered just now.
 
@@ -152,11 +153,11 @@ def time_limit(
     """
 
     def end_trial() -> None:
-        exchange.debugger.log(TRIAL_OVER, call_sid=call_sid)
+        context.debugger.log(TRIAL_OVER, call_sid=call_sid)
         end()
 
     loop, wanted = asyncio.get_running_loop(), plan.time_limit
-    is_trial = exchange.behaviour.trial != "off"
+    is_trial = context.behaviour.trial != "off"
     if is_trial and (wanted is None or wanted > TRIAL_CALL_SECONDS):
         return loop.call_later(TRIAL_CALL_SECONDS, end_trial)
     return None if wanted is None else loop.call_later(wanted, end)
@@ -165,7 +166,7 @@ def time_limit(
 def sanitised(document: AnyStr) -> AnyStr:
     """Return a document with a spoken refusal in place of each verb or noun that is blocked.
 
-    What is not TwiML comes back as it is: whoever reads it next says what is wrong with it.
+    What is not TwiML comes back as it is: the reader that comes next says what is wrong with it.
     """
     try:
         root = parse_twiml(document)

@@ -1,8 +1,7 @@
-"""One simulated call, from the request to the hang-up (PROTOCOL.md §6.3).
+"""Calls of the simulator: `SimulatedCall`, from the request to the hang-up (PROTOCOL.md §6.3).
 
-Call progress, told to the status callback of the call (PROTOCOL.md §6.6).
-
-All calls of one simulator, oldest first.
+`Calls` holds all of one simulator, oldest first; `Progress` tells the status callback of a call how
+far it is (§6.6).
 """
 
 from __future__ import annotations
@@ -20,46 +19,6 @@ from twistream_kit.simulator.call.endpoint import Endpoint
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.streams import CallStreams
 from twistream_kit.simulator.call.web import Callbacks, rfc2822, terminal_params, voice_params
-
-
-class Progress:
-    """Tells those events that were subscribed to.
-
-    Args:
-        plan: Says where to and which events.
-        callbacks: Sends them.
-    """
-
-    def __init__(self, plan: CallPlan, callbacks: Callbacks) -> None:
-        self._plan = plan
-        self._callbacks = callbacks
-        self._told = 0
-
-    def tell(self, event: str, params: Mapping[str, str]) -> None:
-        """Tell `event`, one of ``initiated``, ``ringing``, ``answered``, ``completed``.
-
-        Busy, no-answer, failed and canceled calls end with ``completed`` too; their `CallStatus`
-        says which it was.
-        """
-        if event not in self._plan.events:
-            return
-        extra = {
-            "CallbackSource": "call-progress-events",
-            "Timestamp": rfc2822(datetime.now(UTC)),
-            # Counts what is sent, so a lone completed event has number 0; an assumption.
-            "SequenceNumber": str(self._told),
-        }
-        self._told += 1
-        self._callbacks.send(self._plan.callback, {**params, **extra})
-
-    async def delivered(self, limit: float = 2.0) -> None:
-        """Wait until all was answered, at most `limit` seconds."""
-        await self._callbacks.delivered(limit)
-
-    def drop(self) -> None:
-        """Give up what is still on its way."""
-        self._callbacks.drop()
-
 
 Status = Literal[
     "queued", "ringing", "in-progress", "completed", "busy", "no-answer", "failed", "canceled"
@@ -82,6 +41,9 @@ UNREACHABLE = 21214
 REPORT_SECONDS = 1.0
 """How long a stream waits for the answered callback to be delivered before it connects."""
 
+CLOSE_SECONDS = 8.0
+"""How long calls may take to end in order, callbacks and Close frames included."""
+
 
 class SimulatedCall:
     """One call: who, how far, and everything that happens in it.
@@ -99,27 +61,27 @@ class SimulatedCall:
     """
 
     def __init__(
-        self, exchange: CallContext, plan: CallPlan, line: Endpoint[SimulatedCall] | None
+        self, context: CallContext, plan: CallPlan, endpoint: Endpoint[SimulatedCall] | None
     ) -> None:
-        self.sid = exchange.sids.make("CA")
+        self.sid = context.sids.make("CA")
         self.plan = plan
         self.status: Status = "queued"
-        self.account_sid = exchange.account_sid
-        self.handset = Handset(exchange.behaviour)
+        self.account_sid = context.account_sid
+        self.handset = Handset(context.behaviour)
         self.created = datetime.now(UTC)
         self.started: datetime | None = None
         self.ended: datetime | None = None
         self.updated = self.created
         self.on_decided: Callable[[], object] | None = None
-        self._exchange = exchange
-        self._line = line
-        self._web = web_client(exchange)
-        self._stream_callbacks = Callbacks(self._web, exchange.debugger, self.sid)
-        self.streams = CallStreams(exchange, self.sid, self._stream_callbacks)
-        self.progress = Progress(plan, Callbacks(self._web, exchange.debugger, self.sid))
+        self._context = context
+        self._endpoint = endpoint
+        self._web = web_client(context)
+        self._stream_callbacks = Callbacks(self._web, context.debugger, self.sid)
+        self.streams = CallStreams(context, self.sid, self._stream_callbacks)
+        self.progress = Progress(plan, Callbacks(self._web, context.debugger, self.sid))
         self._speech = Speech()
-        self._gate = TrialPrompt(self._speech)
-        self._player = TwimlInterpreter(self, exchange, self._web, self._speech, self.streams)
+        self._trial_prompt = TrialPrompt(self._speech)
+        self._interpreter = TwimlInterpreter(self, context, self._web, self._speech, self.streams)
         self._work: asyncio.Task[None] | None = None
         self._script: asyncio.Task[None] | None = None
         self._limit: asyncio.TimerHandle | None = None
@@ -162,7 +124,7 @@ class SimulatedCall:
         return f"<SimulatedCall {self.sid}: {self.from_} to {self.to}, {self.status}>"
 
     async def live(self) -> None:
-        """Live the whole call; returns when nothing of it is left.
+        """Run until the call ends; returns when nothing of it is left.
 
         Cancelling it abandons the call; `end` is the way to have it end in order.
         """
@@ -173,7 +135,7 @@ class SimulatedCall:
                 try:
                     await asyncio.wait({self._work})
                     if not self._work.cancelled() and (error := self._work.exception()):
-                        self._exchange.debugger.log(12400, f"the simulator broke: {error!r}")
+                        self._context.debugger.log(12400, f"the simulator broke: {error!r}")
                         raise error
                 finally:
                     self._work.cancel()
@@ -187,10 +149,10 @@ class SimulatedCall:
         self._sip_code = sip_code
         self.ended = datetime.now(UTC)
         self._become(status)
-        self._exchange.pacer.remove(self._tick)
-        if self._line is not None:
-            self._line.release(self)
-        self.handset.mouth.hush()
+        self._context.pacer.remove(self._tick)
+        if self._endpoint is not None:
+            self._endpoint.release(self)
+        self.handset.mouth.stop()
         if self._limit is not None:
             self._limit.cancel()
         if self._work is not None:
@@ -214,11 +176,11 @@ class SimulatedCall:
             return
         self.started = datetime.now(UTC)
         self._become("in-progress")
-        self._exchange.pacer.add(self._tick)
-        if self._line is not None:
-            self._line.connected(self)
+        self._context.pacer.add(self._tick)
+        if self._endpoint is not None:
+            self._endpoint.connected(self)
         self.progress.tell("answered", self.params())
-        self._limit = time_limit(self._exchange, self.plan, self.sid, self.end)
+        self._limit = time_limit(self._context, self.plan, self.sid, self.end)
 
     def reject(self, reason: str) -> bool:
         """Refuse the call if it is not answered yet; busy, or else no-answer (§6.3)."""
@@ -233,19 +195,19 @@ class SimulatedCall:
 
     def press(self, digit: str) -> None:
         """Take a key of the caller's."""
-        if not self._gate.press():
+        if not self._trial_prompt.press():
             self.streams.press(digit)
 
     async def _outbound(self) -> None:
         self.progress.tell("initiated", self.params() | {"CallStatus": "initiated"})
-        if self._line is None:
+        if self._endpoint is None:
             text = f"no telephone has the number {self.to}: put one there with twilio.phone(number)"
-            self._exchange.debugger.log(UNREACHABLE, text, call_sid=self.sid)
+            self._context.debugger.log(UNREACHABLE, text, call_sid=self.sid)
             self.end("failed", sip_code=404)
             return
         self._become("ringing")
         self.progress.tell("ringing", self.params())
-        answer = await self._line.ring(self, self._exchange.ring_seconds, self.plan.ring_limit)
+        answer = await self._endpoint.ring(self, self._context.ring_seconds, self.plan.ring_limit)
         if answer in _UNANSWERED:
             status, sip_code = _UNANSWERED[answer]
             self.end(status, sip_code=sip_code)
@@ -260,15 +222,15 @@ class SimulatedCall:
 
     async def _converse(self) -> None:
         """Carry out the TwiML, and whatever replaces it, until it is done."""
-        if self._exchange.behaviour.trial == "announcement":
+        if self._context.behaviour.trial == "announcement":
             self.pick_up()
-            if not await self._gate.opened():
+            if not await self._trial_prompt.wait_for_key():
                 self.end("completed")
                 return
         source: Source | None = self._replacement or self.plan.source
         while source is not None:
             self._replacement = None
-            self._script = asyncio.create_task(self._player.play(source))
+            self._script = asyncio.create_task(self._interpreter.run(source))
             try:
                 await asyncio.wait({self._script})
             finally:
@@ -300,32 +262,28 @@ class SimulatedCall:
             decided()
 
 
-CLOSE_SECONDS = 8.0
-"""How long calls may take to end in order, callbacks and Close frames included."""
-
-
 class Calls(Sequence[SimulatedCall]):
     """The calls so far.  Reading is for any thread, placing and ending for the simulator's loop.
 
     Args:
-        lines: The telephones by number; a number without one cannot be reached.
+        endpoints: The telephones by number; a number without one cannot be reached.
     """
 
-    def __init__(self, lines: Mapping[str, Endpoint[SimulatedCall]]) -> None:
-        self._lines = lines
+    def __init__(self, endpoints: Mapping[str, Endpoint[SimulatedCall]]) -> None:
+        self._endpoints = endpoints
         self._calls: list[SimulatedCall] = []
-        self._lives: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def place(self, exchange: CallContext, plan: CallPlan) -> SimulatedCall:
+    def place(self, context: CallContext, plan: CallPlan) -> SimulatedCall:
         """Begin a call to a telephone, as a REST request does."""
-        return self._begin(SimulatedCall(exchange, plan, self._lines.get(plan.to)))
+        return self._begin(SimulatedCall(context, plan, self._endpoints.get(plan.to)))
 
     def receive(
-        self, exchange: CallContext, plan: CallPlan, line: Endpoint[SimulatedCall]
+        self, context: CallContext, plan: CallPlan, endpoint: Endpoint[SimulatedCall]
     ) -> SimulatedCall:
         """Begin a call from a telephone to a number of the account."""
-        call = SimulatedCall(exchange, plan, line)
-        line.dial(call)
+        call = SimulatedCall(context, plan, endpoint)
+        endpoint.dial(call)
         return self._begin(call)
 
     @property
@@ -346,25 +304,25 @@ class Calls(Sequence[SimulatedCall]):
         for call in self._calls:
             # A call that was never answered has been cancelled, not completed (§6.3).
             call.end("completed" if call.started else "canceled")
-        if self._lives:
-            _, late = await asyncio.wait(self._lives, timeout=CLOSE_SECONDS)
-            for life in late:
-                life.cancel()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
             if late:
                 await asyncio.wait(late)
 
     def _begin(self, call: SimulatedCall) -> SimulatedCall:
         self._calls.append(call)
-        life = asyncio.create_task(call.live(), name=f"simulated call {call.sid}")
-        self._lives.add(life)
-        life.add_done_callback(self._ended)
+        task = asyncio.create_task(call.live(), name=f"simulated call {call.sid}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
         return call
 
-    def _ended(self, life: asyncio.Task[None]) -> None:
-        self._lives.discard(life)
-        if not life.cancelled() and (error := life.exception()) is not None:
-            context = {"message": f"{life.get_name()} broke", "exception": error}
-            life.get_loop().call_exception_handler(context)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            context = {"message": f"{task.get_name()} broke", "exception": error}
+            task.get_loop().call_exception_handler(context)
 
     @overload
     def __getitem__(self, index: int) -> SimulatedCall: ...
@@ -381,3 +339,42 @@ class Calls(Sequence[SimulatedCall]):
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self)) or "no calls yet"
+
+
+class Progress:
+    """Sends the progress events of one call that were subscribed to.
+
+    Args:
+        plan: Says where to and which events.
+        callbacks: Sends them.
+    """
+
+    def __init__(self, plan: CallPlan, callbacks: Callbacks) -> None:
+        self._plan = plan
+        self._callbacks = callbacks
+        self._sent = 0
+
+    def tell(self, event: str, params: Mapping[str, str]) -> None:
+        """Tell `event`, one of ``initiated``, ``ringing``, ``answered``, ``completed``.
+
+        Busy, no-answer, failed and canceled calls end with ``completed`` too; their `CallStatus`
+        says which it was.
+        """
+        if event not in self._plan.events:
+            return
+        extra = {
+            "CallbackSource": "call-progress-events",
+            "Timestamp": rfc2822(datetime.now(UTC)),
+            # Counts what is sent, so a lone completed event has number 0; an assumption.
+            "SequenceNumber": str(self._sent),
+        }
+        self._sent += 1
+        self._callbacks.send(self._plan.callback, {**params, **extra})
+
+    async def delivered(self, limit: float = 2.0) -> None:
+        """Wait until all was answered, at most `limit` seconds."""
+        await self._callbacks.delivered(limit)
+
+    def drop(self) -> None:
+        """Give up what is still on its way."""
+        self._callbacks.drop()

@@ -19,7 +19,7 @@ PROGRESS_EVENTS = ("initiated", "ringing", "answered", "completed")
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """The telephone exchange: what a call needs and does not own.
+    """What all calls of one simulator share: what a call needs and does not own.
 
     Attributes:
         account_sid: AC and 32 hex digits.
@@ -29,7 +29,7 @@ class CallContext:
         sids: Names for calls and streams.
         pacer: The beat.
         connector: Web connections.
-        workshop: A thread for what would hold the beat up, such as reading a sound file.
+        executor: A thread for what would hold the beat up, such as reading a sound file.
         ring_seconds: How long an automatic telephone rings.
     """
 
@@ -40,7 +40,7 @@ class CallContext:
     sids: Sids
     pacer: Pacer
     connector: aiohttp.BaseConnector
-    workshop: Executor
+    executor: Executor
     ring_seconds: float
 
 

@@ -1,4 +1,4 @@
-"""The line to one telephone: it rings, is answered, is busy (PROTOCOL.md §6.3)."""
+"""The endpoint of a call: a telephone that rings, is answered, is busy (PROTOCOL.md §6.3)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CallT = TypeVar("CallT", bound=HasHandset)
 
 
 class Endpoint(Generic[CallT]):
-    """One telephone as the exchange sees it.  It belongs to the simulator's loop.
+    """One telephone as the network sees it.  It belongs to the simulator's loop.
 
     `state`, `heard` and `watch` may be used from any thread.
 
@@ -112,7 +112,7 @@ class Endpoint(Generic[CallT]):
             self._show("idle")
 
     def watch(self, state: str, pending: Pending[str]) -> None:
-        """Fulfil `pending` as soon as the line is in `state`."""
+        """Fulfil `pending` as soon as the telephone is in `state`."""
         with self._lock:
             if self.state != state:
                 self._watchers.append((state, pending))
@@ -120,7 +120,7 @@ class Endpoint(Generic[CallT]):
         fulfil(pending, state)
 
     def end_watches(self) -> list[Pending[str]]:
-        """Take all waits away, for whoever ends them."""
+        """Take all waits away and return them: the caller ends them."""
         with self._lock:
             watchers, self._watchers = self._watchers, []
         return [pending for _, pending in watchers]

@@ -1,15 +1,8 @@
 """The caller's telephone without a screen and without a clock: a mouth and an ear.
 
-Both deal in frames of 160 bytes PCMU (PROTOCOL.md §3); whoever owns the time asks the mouth for one
-and gives one to the ear every 20 ms.  Everything here belongs to one loop; `Handset.heard` may be
-read from any thread.
-
-What a microphone picks up, on its way into the mouth of a simulated telephone.
-
-A microphone delivers by its own clock, in pieces and not always in time, while the call takes 20 ms
-every 20 ms (PROTOCOL.md §3).  So a little is kept back before the first frame is given, and what
-piles up is thrown away, the oldest first.  What was not needed for half a second is thrown away
-too: a caller whose microphone once stood still is not heard late for the rest of the call.
+Both deal in frames of 160 bytes PCMU (PROTOCOL.md §3); every 20 ms the owner of the clock asks the
+mouth for one and gives one to the ear.  Everything here belongs to one loop; `Handset.heard` may be
+read, and `LiveVoice` filled, from any thread.
 """
 
 from __future__ import annotations
@@ -34,6 +27,11 @@ from twistream_kit.simulator.model.assumptions import (
     frames_in,
 )
 
+BYTES_PER_SECOND = 8000
+"""One byte is one sample of PCMU, 8000 a second (§3)."""
+
+_SILENT_BYTES = b"\xff\x7f"
+
 KEPT_FRAMES = 3
 """How many frames are waited for before the first is given: 60 ms."""
 
@@ -44,8 +42,127 @@ WATCHED_FRAMES = 25
 """How long more than is kept may wait without need: 500 ms."""
 
 
+class Handset:
+    """A mouth and an ear, with the latency and the echo of `behaviour`."""
+
+    def __init__(self, behaviour: Behaviour | None = None) -> None:
+        behaviour = behaviour or Behaviour()
+        latency = frames_in(behaviour.latency_ms)
+        self.mouth = Mouth(latency)
+        if behaviour.echo:
+            self.mouth.echo = DelayLine(frames_in(ECHO_DELAY_MS))
+            self.ear: Ear = _LeakingEar(latency, self.mouth)
+        else:
+            self.ear = Ear(latency)
+
+    @property
+    def heard(self) -> Clip:
+        """All that reached the ear so far; callable from any thread."""
+        return self.ear.heard
+
+
+class Mouth:
+    """What the caller says, one utterance after the other, silence in between.
+
+    Attributes:
+        live: A microphone, heard wherever no utterance is being said; None without one.
+    """
+
+    def __init__(self, latency_frames: int = 0) -> None:
+        self.live: LiveVoice | None = None
+        self._utterances: deque[Utterance] = deque()
+        self._delay = DelayLine(latency_frames)
+        self.echo: DelayLine | None = None
+        self._leaking = SILENT_FRAME
+
+    @property
+    def speaking(self) -> bool:
+        """Whether something is still to be said."""
+        return bool(self._utterances)
+
+    def say(self, payload: bytes, on_done: Callable[[float], None] | None = None) -> Utterance:
+        """Say `payload` after all that is to be said already; an empty one is done at once."""
+        utterance = Utterance(payload, on_done)
+        if payload:
+            self._utterances.append(utterance)
+        else:
+            utterance.end()
+        return utterance
+
+    def next_frame(self) -> bytes:
+        """Take the next 20 ms; one utterance may end and the next begin within it."""
+        frame = SILENT_FRAME if self.live is None else self.live.next_frame()
+        if self._utterances:
+            frame = self._spoken()
+        if self.echo is not None:
+            frame = _mix(frame, self.echo.through(self._leaking))
+        return self._delay.through(frame)
+
+    def stop(self) -> None:
+        """Say no more: all utterances end with what was said of them, because the call is over."""
+        while self._utterances:
+            self._utterances.popleft().end()
+
+    def leak(self, frame: bytes) -> None:
+        """Note what the ear plays now; with an echo, some of it comes back later."""
+        self._leaking = frame
+
+    def _spoken(self) -> bytes:
+        frame = b""
+        while self._utterances and len(frame) < FRAME_BYTES:
+            utterance = self._utterances[0]
+            frame += utterance.take(FRAME_BYTES - len(frame))
+            if utterance.done and self._utterances and self._utterances[0] is utterance:
+                self._utterances.popleft()
+        return frame.ljust(FRAME_BYTES, bytes([SILENCE]))
+
+
+@dataclass(slots=True, eq=False)
+class Utterance:
+    """Something the caller is to say, and how much of it was said.
+
+    Attributes:
+        payload: PCMU of any length.
+        on_done: Called once, with the seconds said, when the last byte was said or the call ended.
+        said: How many bytes were said so far.
+        done: Whether `on_done` was called.
+    """
+
+    payload: bytes
+    on_done: Callable[[float], None] | None = None
+    said: int = field(default=0, init=False)
+    done: bool = field(default=False, init=False)
+
+    @property
+    def seconds_said(self) -> float:
+        """How much of it was said so far."""
+        return self.said / BYTES_PER_SECOND
+
+    def take(self, size: int) -> bytes:
+        """Say up to `size` bytes more."""
+        piece = self.payload[self.said : self.said + size]
+        self.said += len(piece)
+        if self.said >= len(self.payload):
+            self.end()
+        return piece
+
+    def end(self) -> None:
+        """Say no more; calls `on_done` the first time."""
+        if not self.done:
+            self.done = True
+            if self.on_done is not None:
+                with Guard("what was to be told that something was said failed"):
+                    self.on_done(self.seconds_said)
+
+
 class LiveVoice:
     """A queue of frames between a microphone and a mouth.
+
+    A microphone delivers by its own clock, in pieces and not always in time, while the call takes
+    20 ms every 20 ms (PROTOCOL.md §3).  So a little is kept back before the first frame is given,
+    and what piles up is thrown away, the oldest first.  What was not needed for half a second is
+    thrown away too: a caller whose microphone once stood still is not heard late for the rest of
+    the call.
 
     Attributes:
         kept: How many frames are waited for, at the beginning and after each gap.
@@ -104,130 +221,11 @@ class LiveVoice:
             self._frames.popleft()
             self.dropped += 1
 
-    def hush(self) -> None:
+    def clear(self) -> None:
         """Forget what waits: the microphone was switched off."""
         with self._lock:
             self._frames.clear()
             self._rest, self._flows = b"", False
-
-
-BYTES_PER_SECOND = 8000
-"""One byte is one sample of PCMU, 8000 a second (§3)."""
-
-_SILENT_BYTES = b"\xff\x7f"
-
-
-def is_audible(frame: bytes) -> bool:
-    """Whether `frame` holds anything but the two silences of μ-law, 0xFF and 0x7F."""
-    return frame is not SILENT_FRAME and bool(frame.strip(_SILENT_BYTES))
-
-
-@dataclass(slots=True, eq=False)
-class Utterance:
-    """Something the caller is to say: the ticket for it.
-
-    Attributes:
-        payload: PCMU of any length.
-        on_done: Called once, with the seconds said, when the last byte was said or the call ended.
-        said: How many bytes were said so far.
-        done: Whether `on_done` was called.
-    """
-
-    payload: bytes
-    on_done: Callable[[float], None] | None = None
-    said: int = field(default=0, init=False)
-    done: bool = field(default=False, init=False)
-
-    @property
-    def seconds_said(self) -> float:
-        """How much of it was said so far."""
-        return self.said / BYTES_PER_SECOND
-
-    def take(self, size: int) -> bytes:
-        """Say up to `size` bytes more."""
-        piece = self.payload[self.said : self.said + size]
-        self.said += len(piece)
-        if self.said >= len(self.payload):
-            self.end()
-        return piece
-
-    def end(self) -> None:
-        """Say no more; calls `on_done` the first time."""
-        if not self.done:
-            self.done = True
-            if self.on_done is not None:
-                with Guard("what was to be told that something was said failed"):
-                    self.on_done(self.seconds_said)
-
-
-class DelayLine:
-    """Frames come out `frames` calls after they went in; silence until then."""
-
-    def __init__(self, frames: int) -> None:
-        self._inside = deque([SILENT_FRAME] * frames)
-
-    def through(self, frame: bytes) -> bytes:
-        """Put one frame in and take one out."""
-        if not self._inside:
-            return frame
-        self._inside.append(frame)
-        return self._inside.popleft()
-
-
-class Mouth:
-    """What the caller says, one utterance after the other, silence in between.
-
-    Attributes:
-        live: A microphone, heard wherever no utterance is being said; None without one.
-    """
-
-    def __init__(self, latency_frames: int = 0) -> None:
-        self.live: LiveVoice | None = None
-        self._utterances: deque[Utterance] = deque()
-        self._delay = DelayLine(latency_frames)
-        self.echo: DelayLine | None = None
-        self._leaking = SILENT_FRAME
-
-    @property
-    def speaking(self) -> bool:
-        """Whether something is still to be said."""
-        return bool(self._utterances)
-
-    def say(self, payload: bytes, on_done: Callable[[float], None] | None = None) -> Utterance:
-        """Say `payload` after all that is to be said already; an empty one is done at once."""
-        utterance = Utterance(payload, on_done)
-        if payload:
-            self._utterances.append(utterance)
-        else:
-            utterance.end()
-        return utterance
-
-    def next_frame(self) -> bytes:
-        """Take the next 20 ms; one utterance may end and the next begin within it."""
-        frame = SILENT_FRAME if self.live is None else self.live.next_frame()
-        if self._utterances:
-            frame = self._spoken()
-        if self.echo is not None:
-            frame = mixed(frame, self.echo.through(self._leaking))
-        return self._delay.through(frame)
-
-    def hush(self) -> None:
-        """Say no more: all utterances end with what was said of them, because the call is over."""
-        while self._utterances:
-            self._utterances.popleft().end()
-
-    def leak(self, frame: bytes) -> None:
-        """Note what the ear plays now; with an echo, some of it comes back later."""
-        self._leaking = frame
-
-    def _spoken(self) -> bytes:
-        frame = b""
-        while self._utterances and len(frame) < FRAME_BYTES:
-            utterance = self._utterances[0]
-            frame += utterance.take(FRAME_BYTES - len(frame))
-            if utterance.done and self._utterances and self._utterances[0] is utterance:
-                self._utterances.popleft()
-        return frame.ljust(FRAME_BYTES, bytes([SILENCE]))
 
 
 class Ear:
@@ -283,26 +281,26 @@ class _LeakingEar(Ear):
         return frame
 
 
-class Handset:
-    """A mouth and an ear, with the latency and the echo of `behaviour`."""
+class DelayLine:
+    """Frames come out `frames` calls after they went in; silence until then."""
 
-    def __init__(self, behaviour: Behaviour | None = None) -> None:
-        behaviour = behaviour or Behaviour()
-        latency = frames_in(behaviour.latency_ms)
-        self.mouth = Mouth(latency)
-        if behaviour.echo:
-            self.mouth.echo = DelayLine(frames_in(ECHO_DELAY_MS))
-            self.ear: Ear = _LeakingEar(latency, self.mouth)
-        else:
-            self.ear = Ear(latency)
+    def __init__(self, frames: int) -> None:
+        self._inside = deque([SILENT_FRAME] * frames)
 
-    @property
-    def heard(self) -> Clip:
-        """All that reached the ear so far; callable from any thread."""
-        return self.ear.heard
+    def through(self, frame: bytes) -> bytes:
+        """Put one frame in and take one out."""
+        if not self._inside:
+            return frame
+        self._inside.append(frame)
+        return self._inside.popleft()
 
 
-def mixed(frame: bytes, leaking: bytes) -> bytes:
+def is_audible(frame: bytes) -> bool:
+    """Whether `frame` holds anything but the two silences of μ-law, 0xFF and 0x7F."""
+    return frame is not SILENT_FRAME and bool(frame.strip(_SILENT_BYTES))
+
+
+def _mix(frame: bytes, leaking: bytes) -> bytes:
     """Return `frame` with `leaking` in it at the level of an echo."""
     if not is_audible(leaking):
         return frame

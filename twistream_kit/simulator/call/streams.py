@@ -36,7 +36,7 @@ class CallStream:
         bidirectional: Whether it came from <Connect>.
         status: ``in-progress`` or ``stopped``.
         connected: Whether audio flows.
-        task: What lives it, for a stream that listens.
+        task: The task that runs it, for a stream that listens.
     """
 
     sid: str
@@ -52,13 +52,13 @@ class CallStreams:
     """All streams that one call ever had.  It belongs to one loop.
 
     Args:
-        exchange: What calls share.
+        context: What calls share.
         call_sid: The call.
         callbacks: Sends the status of streams.
     """
 
-    def __init__(self, exchange: CallContext, call_sid: str, callbacks: Callbacks) -> None:
-        self._exchange = exchange
+    def __init__(self, context: CallContext, call_sid: str, callbacks: Callbacks) -> None:
+        self._context = context
         self._call_sid = call_sid
         self._callbacks = callbacks
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -96,7 +96,7 @@ class CallStreams:
         if noun.track != "inbound_track":
             self._refuse(noun, f"<Connect> streams inbound_track only, not {noun.track!r}")
             return False
-        return await self._live(self._make(noun, bidirectional=True))
+        return await self._run(self._make(noun, bidirectional=True))
 
     def start(self, noun: StreamNoun) -> CallStream | None:
         """Begin a stream that listens, without waiting; None when its tracks are impossible."""
@@ -109,7 +109,7 @@ class CallStreams:
             self._refuse(noun, f"a call streams at most {TRACK_LIMIT} tracks at the same time")
             return None
         stream = self._make(noun, bidirectional=False)
-        stream.task = asyncio.create_task(self._live(stream))
+        stream.task = asyncio.create_task(self._run(stream))
         self._keep(stream.task)
         return stream
 
@@ -130,7 +130,7 @@ class CallStreams:
             self._detach(stream)
             self._keep(asyncio.create_task(stream.client.stop()))
         elif stream.task is not None:
-            # It is still knocking, and gets no further.
+            # It is still connecting, and gets no further.
             stream.task.cancel()
 
     async def close(self) -> None:
@@ -142,29 +142,29 @@ class CallStreams:
             await asyncio.wait(self._tasks)
 
     def _make(self, noun: StreamNoun, *, bidirectional: bool) -> CallStream:
-        exchange = self._exchange
-        sid = exchange.sids.make("MZ")
+        context = self._context
+        sid = context.sids.make("MZ")
         leg = StreamLeg(
             stream_sid=sid,
             call_sid=self._call_sid,
-            account_sid=exchange.account_sid,
+            account_sid=context.account_sid,
             tracks=TRACKS[noun.track],
             parameters=dict(noun.parameters),
             bidirectional=bidirectional,
-            behaviour=exchange.behaviour,
+            behaviour=context.behaviour,
         )
         client = StreamClient(
             leg,
             url=noun.url,
-            auth_token=exchange.auth_token,
-            debugger=exchange.debugger,
-            behaviour=exchange.behaviour,
+            auth_token=context.auth_token,
+            debugger=context.debugger,
+            behaviour=context.behaviour,
         )
         stream = CallStream(sid, noun, client, bidirectional)
         self.all.append(stream)
         return stream
 
-    async def _live(self, stream: CallStream) -> bool:
+    async def _run(self, stream: CallStream) -> bool:
         try:
             await stream.client.connect()
         except StreamFailed as failure:
@@ -204,8 +204,8 @@ class CallStreams:
             self._listening.remove(stream)
 
     def _refuse(self, noun: StreamNoun, why: str) -> None:
-        sid = self._exchange.sids.make("MZ")
-        self._exchange.debugger.log(31941, why, stream_sid=sid, call_sid=self._call_sid)
+        sid = self._context.sids.make("MZ")
+        self._context.debugger.log(31941, why, stream_sid=sid, call_sid=self._call_sid)
         self._report(sid, noun, "stream-error", 31941)
 
     def _tell(self, stream: CallStream, event: str, error_code: int | None = None) -> None:
@@ -213,7 +213,7 @@ class CallStreams:
 
     def _report(self, sid: str, noun: StreamNoun, event: str, error_code: int | None) -> None:
         params = stream_params(
-            account_sid=self._exchange.account_sid,
+            account_sid=self._context.account_sid,
             call_sid=self._call_sid,
             stream_sid=sid,
             name=noun.name,

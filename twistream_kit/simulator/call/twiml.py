@@ -1,8 +1,8 @@
-"""From a TwiML document to verbs, and to the codes that Twilio would log (PROTOCOL.md §1.5, §5.2).
+"""From a TwiML document to verbs as plain values, and to the codes that Twilio would log.
 
-Faults that end the call are raised as `TwimlFault`; what Twilio only warns of is a remark.
-
-The TwiML verbs that the simulator obeys, as plain values (PROTOCOL.md §1).
+The verbs and nouns that the simulator obeys are those of PROTOCOL.md §1, the codes those of §1.5
+and §5.2.  Faults that end the call are raised as `TwimlFault`; what Twilio only warns of is a
+`Remark`.  Nothing here is carried out, or fetched.
 """
 
 from __future__ import annotations
@@ -14,39 +14,92 @@ from xml.etree import ElementTree as ET
 
 from twistream_kit.simulator.model.assumptions import PARAMETER_LIMIT
 
+STREAM_ATTRIBUTES = frozenset(
+    {"url", "name", "track", "statusCallback", "statusCallbackMethod", "connectorName"}
+)
+"""All attributes of <Stream> (§1.3); `bidirectional`, `codec` and the like are inventions."""
 
-@dataclass(frozen=True, slots=True)
-class StreamNoun:
-    """A ``<Stream>``, inside ``<Connect>`` or ``<Start>``.
+
+def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = False) -> Script:
+    """Read a TwiML document.
+
+    Args:
+        xml: The document; bytes may carry their own encoding declaration.
+        base_url: Where it was fetched; relative URLs inside start there.  Empty for TwiML that was
+            given inline.
+        into_live_call: True for TwiML pushed into a running call through REST: then a relative
+            URL is fault 15004 (§1.5).
+
+    Raises:
+        TwimlFault: 12100 or 12102; 11100 or 15004 for a URL that leads nowhere.
+    """
+    text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
+    try:
+        return _TwimlReader(base_url, into_live_call=into_live_call).document(parse_twiml(xml))
+    except TwimlFault as fault:
+        fault.document = text
+        raise
+
+
+def parse_twiml(xml: str | bytes) -> ET.Element:
+    """Return the ``<Response>`` of a TwiML document.
+
+    Raises:
+        TwimlFault: 12100 or 12102.
+    """
+    text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
+    if "<!DOCTYPE" in text.replace("\0", ""):  # UTF-16 hides letters behind zeros
+        raise TwimlFault(12100, "the document has a DOCTYPE, which TwiML does not allow")
+    try:
+        # Without a DOCTYPE there are no entities to expand, so this is safe for unknown documents.
+        root = ET.fromstring(xml)  # noqa: S314
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise TwimlFault(12100, f"the document is not XML: {error}") from error
+    if root.tag != "Response":
+        raise TwimlFault(12102, f"the root of the document is <{root.tag}>, not <Response>")
+    return root
+
+
+class TwimlFault(Exception):
+    """A document, or the way to it, that makes Twilio give the call up.
 
     Attributes:
-        url: Where the WebSocket is; absolute, wss (or ws on loopback).
-        name: Unique in the call, or empty.
-        track: ``inbound_track``, ``outbound_track`` or ``both_tracks``, as written.
-        status_callback: Told when the stream starts, stops or fails; or empty.
-        status_callback_method: GET or POST.
-        parameters: Names and values of the ``<Parameter>`` elements.
+        code: Twilio's code.
+        text: What is wrong.
+        document: The TwiML at fault, or None when there was none.
     """
 
-    url: str
-    name: str = ""
-    track: str = "inbound_track"
-    status_callback: str = ""
-    status_callback_method: str = "POST"
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.document: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Next:
-    """Where the TwiML goes on: what ``<Redirect>`` and `action` attributes name.
+class Script:
+    """One TwiML document, read.
 
     Attributes:
-        url: Absolute.
-        method: GET or POST.
+        verbs: What to do, in order.
+        remarks: What to log.
     """
 
-    url: str
-    method: str = "POST"
+    verbs: tuple[Verb, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about a document that Twilio would log, though it goes on.
+
+    Attributes:
+        code: Twilio's code.
+        text: What is wrong and what follows.
+    """
+
+    code: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +122,27 @@ class StopStream:
     """``<Stop><Stream name=…/>``: ends a started stream (§1.2)."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamNoun:
+    """A ``<Stream>``, inside ``<Connect>`` or ``<Start>``.
+
+    Attributes:
+        url: Where the WebSocket is; absolute, wss (or ws on loopback).
+        name: Unique in the call, or empty.
+        track: ``inbound_track``, ``outbound_track`` or ``both_tracks``, as written.
+        status_callback: Told when the stream starts, stops or fails; or empty.
+        status_callback_method: GET or POST.
+        parameters: Names and values of the ``<Parameter>`` elements.
+    """
+
+    url: str
+    name: str = ""
+    track: str = "inbound_track"
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +195,19 @@ class Reject:
     reason: str = "rejected"
 
 
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Where the TwiML goes on: what ``<Redirect>`` and `action` attributes name.
+
+    Attributes:
+        url: Absolute.
+        method: GET or POST.
+    """
+
+    url: str
+    method: str = "POST"
+
+
 Verb = (
     ConnectStream
     | StartStream
@@ -133,94 +220,6 @@ Verb = (
     | Redirect
     | Reject
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """Something about a document that Twilio would log, though it goes on.
-
-    Attributes:
-        code: Twilio's code.
-        text: What is wrong and what follows.
-    """
-
-    code: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """One TwiML document, read.
-
-    Attributes:
-        verbs: What to do, in order.
-        remarks: What to log.
-    """
-
-    verbs: tuple[Verb, ...] = ()
-    remarks: tuple[Remark, ...] = ()
-
-
-STREAM_ATTRIBUTES = frozenset(
-    {"url", "name", "track", "statusCallback", "statusCallbackMethod", "connectorName"}
-)
-"""All attributes of <Stream> (§1.3); `bidirectional`, `codec` and the like are inventions."""
-
-
-class TwimlFault(Exception):
-    """A document, or the way to it, that makes Twilio give the call up.
-
-    Attributes:
-        code: Twilio's code.
-        text: What is wrong.
-        document: The TwiML at fault, or None when there was none.
-    """
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
-        self.document: str | None = None
-
-
-def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = False) -> Script:
-    """Read a TwiML document.
-
-    Args:
-        xml: The document; bytes may carry their own encoding declaration.
-        base_url: Where it was fetched; relative URLs inside start there.  Empty for TwiML that was
-            given inline.
-        into_live_call: True for TwiML pushed into a running call through REST: then a relative
-            URL is fault 15004 (§1.5).
-
-    Raises:
-        TwimlFault: 12100 or 12102; 11100 or 15004 for a URL that leads nowhere.
-    """
-    text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
-    try:
-        return _TwimlReader(base_url, into_live_call=into_live_call).document(parse_twiml(xml))
-    except TwimlFault as fault:
-        fault.document = text
-        raise
-
-
-def parse_twiml(xml: str | bytes) -> ET.Element:
-    """Return the ``<Response>`` of a TwiML document.
-
-    Raises:
-        TwimlFault: 12100 or 12102.
-    """
-    text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
-    if "<!DOCTYPE" in text.replace("\0", ""):  # UTF-16 hides letters behind zeros
-        raise TwimlFault(12100, "the document has a DOCTYPE, which TwiML does not allow")
-    try:
-        # Without a DOCTYPE there are no entities to expand, so this is safe for unknown documents.
-        root = ET.fromstring(xml)  # noqa: S314
-    except (ET.ParseError, ValueError, LookupError) as error:
-        raise TwimlFault(12100, f"the document is not XML: {error}") from error
-    if root.tag != "Response":
-        raise TwimlFault(12102, f"the root of the document is <{root.tag}>, not <Response>")
-    return root
 
 
 class _TwimlReader:
@@ -337,7 +336,7 @@ class _TwimlReader:
             is_relative = not urlsplit(url).scheme
             absolute = urljoin(self._base_url, url)
         except ValueError:
-            # Whoever connects to it will log 31923.
+            # The stream that connects to it will log 31923.
             return url
         # How a relative stream URL becomes wss is not documented (§1.3).
         return absolute.replace("http", "ws", 1) if is_relative else url

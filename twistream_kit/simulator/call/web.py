@@ -1,14 +1,12 @@
-"""Twilio's web client: TwiML, sound files and callbacks, signed (PROTOCOL.md §1.5, §6.5, §7).
+"""Twilio as a client of your web server (PROTOCOL.md §1.5, §6.5, §7).
 
-Every failure is a `TwimlFault` with the code that Twilio would log, so that whoever asked decides
-whether the call ends over it.
+`WebClient` fetches TwiML and sound files, signed; `obtain` and `script_of` make a script of an
+answer; `Callbacks` sends status callbacks.  Call progress is §6.6, the state of streams is §8, the
+parameters of all voice requests are §6.5.  Callbacks of one kind are delivered in order, one after
+the other (§10.30).
 
-What Twilio tells your web server: request parameters and status callbacks.
-
-Call progress is PROTOCOL.md §6.6, the state of streams is §8, the parameters of all voice requests
-are §6.5.  Callbacks of one kind are delivered in order, one after the other (§10.30).
-
-From an answer of a web server, or inline TwiML, to a script (PROTOCOL.md §1.5).
+Every failure of a fetch is a `TwimlFault` with the code that Twilio would log; what called
+`fetch` decides whether the call ends over it.
 """
 
 from __future__ import annotations
@@ -48,32 +46,13 @@ SOUND_BYTES = 40 * 1024 * 1024
 USER_AGENT = "TwilioProxy/1.1"
 """As voice webhooks carry it (§2.1)."""
 
+TWIML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})
+"""Content types that are read as TwiML (§1.5)."""
 
-@dataclass(frozen=True, slots=True)
-class FetchedPage:
-    """What a web server answered.
+DELIVERY_SECONDS = 2.0
+"""How long the end of a simulator waits for callbacks that are on their way."""
 
-    Attributes:
-        url: Where it was found in the end, after redirects.
-        status: HTTP status.
-        content_type: Lower case, without parameters; empty when there was none.
-        content: The body.
-    """
-
-    url: str
-    status: int
-    content_type: str
-    content: bytes
-
-    def in_full(self) -> Self:
-        """Return the page itself.
-
-        Raises:
-            TwimlFault: 11200 if the answer was 400 or more.
-        """
-        if self.status >= 400:
-            raise TwimlFault(11200, f"{self.url} answered with HTTP status {self.status}")
-        return self
+_PLACE = ("City", "State", "Zip", "Country")
 
 
 class WebClient:
@@ -169,6 +148,33 @@ class WebClient:
             return FetchedPage(url, response.status, kind, content), location
 
 
+@dataclass(frozen=True, slots=True)
+class FetchedPage:
+    """What a web server answered to one request, redirects followed.
+
+    Attributes:
+        url: Where it was found in the end, after redirects.
+        status: HTTP status.
+        content_type: Lower case, without parameters; empty when there was none.
+        content: The body.
+    """
+
+    url: str
+    status: int
+    content_type: str
+    content: bytes
+
+    def in_full(self) -> Self:
+        """Return the page itself.
+
+        Raises:
+            TwimlFault: 11200 if the answer was 400 or more.
+        """
+        if self.status >= 400:
+            raise TwimlFault(11200, f"{self.url} answered with HTTP status {self.status}")
+        return self
+
+
 def _exactly(url: str) -> aiohttp.typedefs.StrOrURL:
     # aiohttp would decode and encode the query anew, and the signature would not fit it any more.
     from yarl import URL
@@ -190,10 +196,112 @@ def _fault_of(url: str, error: Exception) -> TwimlFault:
     return TwimlFault(11206, f"{url}: the connection broke: {error or type(error).__name__}")
 
 
-DELIVERY_SECONDS = 2.0
-"""How long the end of a simulator waits for callbacks that are on their way."""
+async def obtain(
+    source: Source,
+    web: WebClient,
+    params: Mapping[str, str],
+    on_fault: Callable[[TwimlFault], None],
+) -> Script:
+    """Read the TwiML that `source` names, or its fallback when that fails.
 
-_PLACE = ("City", "State", "Zip", "Country")
+    Args:
+        source: Where it is.
+        web: Fetches it.
+        params: The request parameters of §6.5.
+        on_fault: Told of a fault that the fallback may still mend.
+
+    Raises:
+        TwimlFault: If there is no TwiML to be had.
+    """
+    if source.page is not None and not source.page.url:
+        # What Twilio does with such a number is not documented.
+        raise TwimlFault(11100, "the number that was called has no Voice URL: set its voice_url")
+    if source.page is None:
+        return read_twiml(source.twiml, into_live_call=source.into_live_call)
+    try:
+        page = await web.fetch(source.page.url, source.page.method, params)
+        return script_of(page.in_full())
+    except TwimlFault as fault:
+        if source.fallback is None:
+            raise
+        on_fault(fault)
+        why = {"ErrorCode": str(fault.code), "ErrorUrl": source.page.url}
+    page = await web.fetch(source.fallback.url, source.fallback.method, {**params, **why})
+    return script_of(page.in_full())
+
+
+def script_of(page: FetchedPage) -> Script:
+    """Read an answer by its content type: TwiML, words to say, or a sound to play.
+
+    Raises:
+        TwimlFault: 12300 for a type that is not understood or missing, 11770 for no body at all,
+            and the faults of `read_twiml`.
+    """
+    if page.content_type in TWIML_TYPES:
+        if not page.content:
+            raise TwimlFault(11770, f"{page.url} answered with an empty body")
+        return read_twiml(page.content, base_url=page.url)
+    if page.content_type == "text/plain":
+        try:
+            return read_twiml(page.content, base_url=page.url)
+        except TwimlFault:
+            return Script((Say(page.content.decode("utf-8", "replace")),))
+    if page.content_type.startswith("audio/"):
+        return Script((PlayBody(page.content),))
+    kind = page.content_type or "no Content-Type"
+    raise TwimlFault(12300, f"{page.url} answered with {kind}; TwiML is text/xml")
+
+
+class Callbacks:
+    """Sends the callbacks of one kind for one call, in the order they were told.
+
+    Args:
+        web: Sends them.
+        debugger: Where failures go, as 15003 for an answer of 400 or more.
+        call_sid: The call they belong to.
+    """
+
+    def __init__(self, web: WebClient, debugger: Debugger, call_sid: str) -> None:
+        self._web = web
+        self._debugger = debugger
+        self._call_sid = call_sid
+        self._last: asyncio.Task[None] | None = None
+
+    def send(self, callback: Callback, params: Mapping[str, str]) -> None:
+        """Send `params` after what was sent before; nothing happens without a URL."""
+        if callback.url:
+            earlier = self._last
+            self._last = asyncio.create_task(self._send(earlier, callback, dict(params)))
+
+    async def delivered(self, limit: float = DELIVERY_SECONDS) -> None:
+        """Wait until all of them were answered, at most `limit` seconds; cancels nothing."""
+        if self._last is not None:
+            await asyncio.wait({self._last}, timeout=limit)
+
+    def drop(self) -> None:
+        """Give up those that are still on their way."""
+        if self._last is not None:
+            self._last.cancel()
+
+    async def _send(
+        self, earlier: asyncio.Task[None] | None, callback: Callback, params: dict[str, str]
+    ) -> None:
+        if earlier is not None:
+            # Awaited, so that dropping the last one drops the whole queue.
+            await earlier
+        try:
+            page = await self._web.fetch(callback.url, callback.method, params)
+        except TwimlFault as fault:
+            self._debugger.log(
+                fault.code, f"status callback: {fault.text}", call_sid=self._call_sid
+            )
+        else:
+            if page.status >= 400:
+                self._debugger.log(
+                    15003,
+                    f"the status callback {callback.url} answered with HTTP status {page.status}",
+                    call_sid=self._call_sid,
+                )
 
 
 def voice_params(plan: CallPlan, *, call_sid: str, account_sid: str, status: str) -> dict[str, str]:
@@ -252,115 +360,3 @@ def nanosecond_timestamp(ns: int) -> str:
 def rfc2822(moment: datetime) -> str:
     """Return a date as Twilio's REST API writes it: Tue, 31 Aug 2010 20:36:28 +0000."""
     return format_datetime(moment)
-
-
-class Callbacks:
-    """Sends the callbacks of one kind for one call, in the order they were told.
-
-    Args:
-        web: Sends them.
-        debugger: Where failures go, as 15003 for an answer of 400 or more.
-        call_sid: The call they belong to.
-    """
-
-    def __init__(self, web: WebClient, debugger: Debugger, call_sid: str) -> None:
-        self._web = web
-        self._debugger = debugger
-        self._call_sid = call_sid
-        self._last: asyncio.Task[None] | None = None
-
-    def send(self, callback: Callback, params: Mapping[str, str]) -> None:
-        """Send `params` after what was sent before; nothing happens without a URL."""
-        if callback.url:
-            earlier = self._last
-            self._last = asyncio.create_task(self._send(earlier, callback, dict(params)))
-
-    async def delivered(self, limit: float = DELIVERY_SECONDS) -> None:
-        """Wait until all of them were answered, at most `limit` seconds; cancels nothing."""
-        if self._last is not None:
-            await asyncio.wait({self._last}, timeout=limit)
-
-    def drop(self) -> None:
-        """Give up those that are still on their way."""
-        if self._last is not None:
-            self._last.cancel()
-
-    async def _send(
-        self, earlier: asyncio.Task[None] | None, callback: Callback, params: dict[str, str]
-    ) -> None:
-        if earlier is not None:
-            # Awaited, so that dropping the last one drops the whole queue.
-            await earlier
-        try:
-            page = await self._web.fetch(callback.url, callback.method, params)
-        except TwimlFault as fault:
-            self._debugger.log(
-                fault.code, f"status callback: {fault.text}", call_sid=self._call_sid
-            )
-        else:
-            if page.status >= 400:
-                self._debugger.log(
-                    15003,
-                    f"the status callback {callback.url} answered with HTTP status {page.status}",
-                    call_sid=self._call_sid,
-                )
-
-
-TWIML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})
-"""Content types that are read as TwiML (§1.5)."""
-
-
-async def obtain(
-    source: Source,
-    web: WebClient,
-    params: Mapping[str, str],
-    on_fault: Callable[[TwimlFault], None],
-) -> Script:
-    """Read the TwiML that `source` names, or its fallback when that fails.
-
-    Args:
-        source: Where it is.
-        web: Fetches it.
-        params: The request parameters of §6.5.
-        on_fault: Told of a fault that the fallback may still mend.
-
-    Raises:
-        TwimlFault: If there is no TwiML to be had.
-    """
-    if source.page is not None and not source.page.url:
-        # What Twilio does with such a number is not documented.
-        raise TwimlFault(11100, "the number that was called has no Voice URL: set its voice_url")
-    if source.page is None:
-        return read_twiml(source.twiml, into_live_call=source.into_live_call)
-    try:
-        page = await web.fetch(source.page.url, source.page.method, params)
-        return script_of(page.in_full())
-    except TwimlFault as fault:
-        if source.fallback is None:
-            raise
-        on_fault(fault)
-        why = {"ErrorCode": str(fault.code), "ErrorUrl": source.page.url}
-    page = await web.fetch(source.fallback.url, source.fallback.method, {**params, **why})
-    return script_of(page.in_full())
-
-
-def script_of(page: FetchedPage) -> Script:
-    """Read an answer by its content type: TwiML, words to say, or a sound to play.
-
-    Raises:
-        TwimlFault: 12300 for a type that is not understood or missing, 11770 for no body at all,
-            and the faults of `read_twiml`.
-    """
-    if page.content_type in TWIML_TYPES:
-        if not page.content:
-            raise TwimlFault(11770, f"{page.url} answered with an empty body")
-        return read_twiml(page.content, base_url=page.url)
-    if page.content_type == "text/plain":
-        try:
-            return read_twiml(page.content, base_url=page.url)
-        except TwimlFault:
-            return Script((Say(page.content.decode("utf-8", "replace")),))
-    if page.content_type.startswith("audio/"):
-        return Script((PlayBody(page.content),))
-    kind = page.content_type or "no Content-Type"
-    raise TwimlFault(12300, f"{page.url} answered with {kind}; TwiML is text/xml")

@@ -1,5 +1,5 @@
 """What the simulator knows without a call.
 
-Its assumptions about Twilio, telephone numbers and SIDs, and the debugger log. Nothing here has a
-socket or a clock. Begin with `assumptions`, the switches and their sources.
+Its assumptions about Twilio, telephone numbers and SIDs, and the debugger log. Nothing here opens
+a socket or starts a task. Begin with `assumptions`, the switches and their sources.
 """

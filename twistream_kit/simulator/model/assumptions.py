@@ -2,7 +2,7 @@
 
 The numbers are those of the table of open questions (PROTOCOL.md §10).  ``[OBS]`` was seen by
 users, ``[ASM]`` is our assumption.  Whatever a user of the simulator may want otherwise is a field
-of `Behaviour`; the rest is fixed here, in sight.  The server's half of the house never reads this.
+of `Behaviour`; the rest is fixed here, in sight.  `live`, the server's half, never reads this.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Names in the simulated world: SIDs, telephone numbers, and the numbers of the account.
+"""Names in the simulated world: SIDs, telephone numbers, countries, the numbers of the account.
 
 SIDs are two letters and 32 hex digits (PROTOCOL.md §1.7).  They are counted, not drawn by lot, so
 that a notebook run twice shows the same ones.  The auth token is the exception: it is what keeps
 strangers out of a server behind a tunnel, and a token that everybody can look up keeps out nobody.
 
-Countries by calling code: enough to have geographic permissions, and no numbering plan.
-
+Countries are known by calling code: enough to have geographic permissions, and no numbering plan.
 A number belongs to the country with the longest calling code that it begins with.  What shares a
 code is not told apart: every +1 is the United States, though Canada and the Caribbean dial +1 too.
 Codes that are not listed here belong to no country, and nothing is forbidden there.
@@ -104,6 +103,15 @@ class AccountNumber:
         return self.voice_application_sid or self.trunk_sid
 
 
+def country_of(number: str) -> Country | None:
+    """Return the country of `number`, E.164, or None when its code is not listed."""
+    digits = number.removeprefix("+")
+    # Calling codes have one to three digits, and none is the beginning of another (E.164).
+    return next(
+        (found for size in (3, 2, 1) if (found := _BY_CALLING_CODE.get(digits[:size]))), None
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Country:
     """A country that has telephones.
@@ -121,7 +129,7 @@ class Country:
     continent: str
 
 
-_TABLE = (
+_COUNTRY_TABLE = (
     Country("US", "1", "United States/Canada", "NORTH_AMERICA"),
     Country("RU", "7", "Russia", "EUROPE"),
     Country("EG", "20", "Egypt", "AFRICA"),
@@ -163,16 +171,7 @@ _TABLE = (
     Country("IL", "972", "Israel", "ASIA"),
 )
 
-COUNTRIES = {country.iso: country for country in _TABLE}
+COUNTRIES = {country.iso: country for country in _COUNTRY_TABLE}
 """The countries by ISO code."""
 
-_BY_CALLING_CODE = {country.calling_code: country for country in _TABLE}
-
-
-def country_of(number: str) -> Country | None:
-    """Return the country of `number`, E.164, or None when its code is not listed."""
-    digits = number.removeprefix("+")
-    # Calling codes have one to three digits, and none is the beginning of another (E.164).
-    return next(
-        (found for size in (3, 2, 1) if (found := _BY_CALLING_CODE.get(digits[:size]))), None
-    )
+_BY_CALLING_CODE = {country.calling_code: country for country in _COUNTRY_TABLE}

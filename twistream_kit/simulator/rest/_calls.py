@@ -11,11 +11,10 @@ from aiohttp import web
 from twistream_kit.simulator.call.call import Calls, SimulatedCall
 from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.twiml import StreamNoun
-from twistream_kit.simulator.rest import account as account_module
 from twistream_kit.simulator.rest._errors import Refusal, not_found
 from twistream_kit.simulator.rest._form import RequestForm, answer, login_of
 from twistream_kit.simulator.rest._resources import call_json, page_json, stream_json
-from twistream_kit.simulator.rest.account import AccountRecord
+from twistream_kit.simulator.rest.account import AccountRecord, allow_with_test_credentials
 from twistream_kit.simulator.rest.call_request import change_of, checked_url, method_of, plan_of
 
 
@@ -23,13 +22,13 @@ class CallResources:
     """Creates, shows, changes and deletes calls.
 
     Args:
-        exchange: What calls share.
+        context: What calls share.
         calls: The calls.
         account: Says who may be called.
     """
 
-    def __init__(self, exchange: CallContext, calls: Calls, account: AccountRecord) -> None:
-        self._exchange = exchange
+    def __init__(self, context: CallContext, calls: Calls, account: AccountRecord) -> None:
+        self._context = context
         self._calls = calls
         self._account = account
 
@@ -52,12 +51,12 @@ class CallResources:
             return self._pretend_call(form)
         plan = plan_of(form, self._account.allow)
         self._account.require_room(self._calls.running)
-        return answer(call_json(self._calls.place(self._exchange, plan)), 201)
+        return answer(call_json(self._calls.place(self._context, plan)), 201)
 
     def _pretend_call(self, form: RequestForm) -> web.Response:
         # Test credentials: checked, answered, and neither placed nor to be found afterwards (§6.7).
-        plan = plan_of(form, account_module.allow)
-        pretended = replace(self._exchange, account_sid=self._account.credentials.test_sid)
+        plan = plan_of(form, allow_with_test_credentials)
+        pretended = replace(self._context, account_sid=self._account.credentials.test_sid)
         return answer(call_json(SimulatedCall(pretended, plan, None)), 201)
 
     async def _list_calls(self, request: web.Request) -> web.Response:
@@ -134,7 +133,7 @@ class CallResources:
 
     def _ended(self, request: web.Request) -> Refusal:
         # Users met 404, the dictionary says 21220 (§6.4).
-        if self._exchange.behaviour.ended_call_update == 404:
+        if self._context.behaviour.ended_call_update == 404:
             return not_found(request.path)
         return Refusal(21220, "Call is not in-progress. Cannot redirect.")
 

@@ -1,14 +1,13 @@
-"""What kind of account the simulator has: every field makes Twilio refuse something.
+"""The account: its kind, its credentials, its numbers, and whom it may call.
 
-The names and secrets that the REST API lets in (PROTOCOL.md §5.3, §6.1).
+`SimulatedAccount` is what the user sets, and every field makes Twilio refuse something;
+`AccountRecord` is the account as it stands now (PROTOCOL.md §5.3, §6.7); `Credentials` are the
+names and secrets that the REST API lets in (§5.3, §6.1).
 
-The account as it stands now: its numbers, and whom it may call (PROTOCOL.md §5.3, §6.7).
-
-What test credentials may do, and the numbers that are magic to them (PROTOCOL.md §6.7).
-
-Twilio's page on test credentials and Twilio's dictionary (21210) have the codes: a call is checked
-like any other and then not placed, no status callback is sent, and everything else is refused.
-Here only calls and look-ups are let through; numbers are not bought and messages not sent.
+What test credentials may do, and the numbers that are magic to them, is here too.  Twilio's page on
+test credentials and Twilio's dictionary (21210) have the codes: a call is checked like any other
+and then not placed, no status callback is sent, and everything else is refused (§6.7).  Here only
+calls and look-ups are let through; numbers are not bought and messages not sent.
 """
 
 from __future__ import annotations
@@ -47,6 +46,9 @@ AccountType = Literal["Full", "Trial"]
 AccountStatus = Literal["active", "suspended", "closed"]
 """What the account resource shows as `status` (the SDK's `AccountInstance.Status`)."""
 
+Login = Literal["account", "key", "test"]
+"""Who asks: account SID and auth token, an API key, or the test credentials."""
+
 VERIFIED_LIMIT = 5
 """How many numbers a trial account can verify (PROTOCOL.md §6.7)."""
 
@@ -54,6 +56,18 @@ TRIAL_CALLS_AT_ONCE = 5
 """How many calls a trial account has at once (§6.7)."""
 
 _LONGEST_SHIFT_SECONDS = 10 * 366 * 86400.0
+
+MAGIC_FROM = "+15005550006"
+"""The only number that test credentials can call from."""
+
+_REFUSED_TO = {
+    "+15005550001": (21217, "Phone number does not appear to be valid"),
+    "+15005550002": (21214, "The 'To' phone number cannot be reached"),
+    "+15005550003": (21215, "Account not authorized to call phone number"),
+    "+15005550004": (21216, "Account not allowed to call phone number"),
+}
+
+_REFUSED_FROM = {"+15005550001": 21212}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +146,7 @@ class SimulatedAccount:
             )
 
 
-def agreeing(
+def reconcile(
     account: SimulatedAccount | None, behaviour: Behaviour | None
 ) -> tuple[SimulatedAccount, Behaviour]:
     """Return both such that a trial account has a trial's rules, and no other account has them."""
@@ -155,66 +169,8 @@ def _require_numbers(name: str, numbers: object) -> None:
             )
 
 
-Login = Literal["account", "key", "test"]
-"""Who asks: account SID and auth token, an API key, or the test credentials."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Everything that an account can be entered with.  The secrets are in no repr.
-
-    Attributes:
-        account_sid: AC and 32 hex digits, the same in every run, as all SIDs are.
-        auth_token: Drawn anew for each simulator.
-        api_key: SK and 32 hex digits.
-        api_secret: Drawn anew.
-        test_sid: The account that test credentials pretend to be.
-        test_token: Drawn anew.
-    """
-
-    account_sid: str
-    auth_token: str = field(repr=False)
-    api_key: str
-    api_secret: str = field(repr=False)
-    test_sid: str
-    test_token: str = field(repr=False)
-
-    @classmethod
-    def drawn(cls, sids: Sids) -> Credentials:
-        """Draw new secrets; the names come from `sids`."""
-        return cls(
-            account_sid=sids.make("AC"),
-            auth_token=new_auth_token(),
-            api_key=sids.make("SK"),
-            api_secret=secrets.token_hex(16),
-            test_sid=sids.make("AC"),
-            test_token=new_auth_token(),
-        )
-
-    def login(self, header: str) -> Login | None:
-        """Tell whose credentials the header `Authorization` brings, or None if nobody's."""
-        scheme, _, encoded = header.partition(" ")
-        try:
-            given = b64decode(encoded, validate=True)
-        except (Base64Error, ValueError):
-            return None
-        if scheme.lower() != "basic":
-            return None
-        pairs: dict[Login, tuple[str, str]] = {
-            "account": (self.account_sid, self.auth_token),
-            "key": (self.api_key, self.api_secret),
-            "test": (self.test_sid, self.test_token),
-        }
-        # All are compared, so that the time does not tell which name exists.
-        found: Login | None = None
-        for login, pair in pairs.items():
-            if hmac.compare_digest(given, ":".join(pair).encode()):
-                found = login
-        return found
-
-
 class AccountRecord:
-    """One account's books.  `verify`, `refuse_next` and what is read may be used from any thread.
+    """The account as it stands now.  `verify`, `refuse_next` and all reading are for any thread.
 
     Args:
         settings: What kind of account it is.
@@ -235,7 +191,7 @@ class AccountRecord:
         if strange := sorted(set(settings.voiceless) - set(numbers)):
             raise ValueError(f"voiceless has {strange[0]}, which is no number of the account")
         self.settings = settings
-        self.credentials = Credentials.drawn(sids)
+        self.credentials = Credentials.draw(sids)
         self.created = datetime.now(UTC)
         own = [
             AccountNumber(
@@ -338,28 +294,30 @@ class AccountRecord:
         if limit is not None and running >= limit:
             raise Refusal(10004, f"Call concurrency limit exceeded: {limit} at once")
 
-    def turned_away(self, caller: str, number: AccountNumber, running: int) -> CallRefused | None:
+    def refuse_incoming(
+        self, caller: str, number: AccountNumber, running: int
+    ) -> CallRefused | None:
         """Return why a call from `caller` to an own number is not put through, or None."""
         settings = self.settings
         if settings.status != "active":
             # 10003 is what the console shows then; Twilio's dictionary has the sentence.
-            return _turned_away("incoming call rejected due to inactive account", code=10003)
+            return _not_put_through("incoming call rejected due to inactive account", code=10003)
         if not number.voice:
-            return _turned_away(f"{number.phone_number} takes text messages only, no calls")
+            return _not_put_through(f"{number.phone_number} takes text messages only, no calls")
         if number.elsewhere:
-            return _turned_away(
+            return _not_put_through(
                 f"{number.phone_number} is handed to {number.elsewhere}, and the simulator has "
                 "neither applications nor trunks",
                 fix='Set its voice_application_sid and trunk_sid to ""',
             )
         if self._regime == "blocked" and caller not in self.verified:
             # Calls of a trial account of 2026 come from verified numbers, too (§6.7).
-            return _turned_away(
+            return _not_put_through(
                 f"{caller} is not verified, and a trial account takes calls from verified numbers",
                 fix="twilio.verify(number)",
             )
         if settings.call_limit is not None and running >= settings.call_limit:
-            return _turned_away(f"the account has {running} calls already", code=10004)
+            return _not_put_through(f"the account has {running} calls already", code=10004)
         return None
 
     def _caller(self, from_: str) -> str:
@@ -376,38 +334,79 @@ class AccountRecord:
         )
 
 
-def _turned_away(problem: str, *, code: int | None = None, fix: str = "") -> CallRefused:
+def _not_put_through(problem: str, *, code: int | None = None, fix: str = "") -> CallRefused:
     return CallRefused(problem, code=code, consequence="The call was not put through", fix=fix)
 
 
-CALLS_FROM = "+15005550006"
-"""The only number that test credentials can call from."""
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Everything that an account can be entered with.  The secrets are in no repr.
 
-_TO = {
-    "+15005550001": (21217, "Phone number does not appear to be valid"),
-    "+15005550002": (21214, "The 'To' phone number cannot be reached"),
-    "+15005550003": (21215, "Account not authorized to call phone number"),
-    "+15005550004": (21216, "Account not allowed to call phone number"),
-}
+    Attributes:
+        account_sid: AC and 32 hex digits, the same in every run, as all SIDs are.
+        auth_token: Drawn anew for each simulator.
+        api_key: SK and 32 hex digits.
+        api_secret: Drawn anew.
+        test_sid: The account that test credentials pretend to be.
+        test_token: Drawn anew.
+    """
 
-_FROM = {"+15005550001": 21212}
+    account_sid: str
+    auth_token: str = field(repr=False)
+    api_key: str
+    api_secret: str = field(repr=False)
+    test_sid: str
+    test_token: str = field(repr=False)
+
+    @classmethod
+    def draw(cls, sids: Sids) -> Credentials:
+        """Draw new secrets; the names come from `sids`."""
+        return cls(
+            account_sid=sids.make("AC"),
+            auth_token=new_auth_token(),
+            api_key=sids.make("SK"),
+            api_secret=secrets.token_hex(16),
+            test_sid=sids.make("AC"),
+            test_token=new_auth_token(),
+        )
+
+    def login(self, header: str) -> Login | None:
+        """Tell whose credentials the header `Authorization` brings, or None if nobody's."""
+        scheme, _, encoded = header.partition(" ")
+        try:
+            given = b64decode(encoded, validate=True)
+        except (Base64Error, ValueError):
+            return None
+        if scheme.lower() != "basic":
+            return None
+        pairs: dict[Login, tuple[str, str]] = {
+            "account": (self.account_sid, self.auth_token),
+            "key": (self.api_key, self.api_secret),
+            "test": (self.test_sid, self.test_token),
+        }
+        # All are compared, so that the time does not tell which name exists.
+        found: Login | None = None
+        for login, pair in pairs.items():
+            if hmac.compare_digest(given, ":".join(pair).encode()):
+                found = login
+        return found
 
 
-def allow(to: str, from_: str) -> None:
-    """Return if a call between these numbers would be placed.
+def allow_with_test_credentials(to: str, from_: str) -> None:
+    """Return if test credentials may ask for a call between these numbers.
 
     Raises:
         Refusal: With the code that belongs to a magic number.
     """
-    if from_ != CALLS_FROM:
-        code = _FROM.get(from_, 21210)
+    if from_ != MAGIC_FROM:
+        code = _REFUSED_FROM.get(from_, 21210)
         raise Refusal(code, f"The 'From' number {from_} cannot be used with test credentials")
-    if to in _TO:
-        code, why = _TO[to]
+    if to in _REFUSED_TO:
+        code, why = _REFUSED_TO[to]
         raise Refusal(code, f"{why}: {to}")
 
 
-def may_ask(request: web.Request, test_sid: str) -> bool:
+def opens_to_test_credentials(request: web.Request, test_sid: str) -> bool:
     """Tell whether test credentials open what `request` asks for."""
     if request.method == "POST":
         return request.path == f"{account_uri(test_sid)}/Calls.json"

@@ -1,15 +1,7 @@
-"""The REST API as a whole: who may ask, and which path leads where (PROTOCOL.md §5.3, §6).
+"""The REST API as a web application: who may ask, and what each path shows (PROTOCOL.md §5.3, §6).
 
-The REST resources of the account itself and of its verified numbers.
-
-The REST resource of the account's numbers: what happens when somebody dials them.
-
-The REST resource of geographic permissions: which countries may be called.
-
-The REST resource of look-ups: what a telephone number is.
-
-Validity is judged by length alone, for there is no numbering plan here: the simulated telephones
-themselves, such as +15550100001, would not pass one.
+The account, its verified numbers, its own numbers, geographic permissions and look-ups are here;
+calls and their streams are in `_calls`.
 """
 
 from __future__ import annotations
@@ -40,8 +32,137 @@ from twistream_kit.simulator.rest._resources import (
     number_json,
     page_json,
 )
-from twistream_kit.simulator.rest.account import AccountRecord, Login, may_ask
+from twistream_kit.simulator.rest.account import AccountRecord, Login, opens_to_test_credentials
 from twistream_kit.simulator.rest.call_request import checked_url, method_of
+
+_NUMBER_FIELDS = {
+    "FriendlyName": "friendly_name",
+    "VoiceUrl": "voice_url",
+    "VoiceMethod": "voice_method",
+    "VoiceFallbackUrl": "voice_fallback_url",
+    "VoiceFallbackMethod": "voice_fallback_method",
+    "StatusCallback": "status_callback",
+    "StatusCallbackMethod": "status_callback_method",
+    "VoiceApplicationSid": "voice_application_sid",
+    "TrunkSid": "trunk_sid",
+}
+
+_NUMBER_SIDS = {"VoiceApplicationSid": ("AP", 21218), "TrunkSid": ("TK", 20422)}
+"""How these begin, and what a malformed one is refused with: 21218 is §5.3's, the other [ASM]."""
+
+_COUNTRIES_PATH = "/v1/DialingPermissions/Countries"
+
+_VOICE_ORIGIN = "https://voice.twilio.com"
+
+_LOOKUPS_PATH = "/v2/PhoneNumbers"
+
+_LOOKUP_PACKAGES = (
+    "caller_name", "sim_swap", "call_forwarding", "line_status", "line_type_intelligence",
+    "identity_match", "reassigned_number", "sms_pumping_risk", "phone_number_quality_score",
+    "pre_fill",
+)  # fmt: skip
+"""What costs money with Twilio and is null here, as it is there when nobody asks for it."""
+
+_E164_DIGITS = range(7, 16)
+"""How many digits a number in E.164 has, with its country code (see `model.numbers.E164`)."""
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class RestApi:
+    """Twilio's REST resources for calls, over one simulator's calls and account.
+
+    Twilio spreads them over several hosts (``api``, ``voice``, ``lookups``); their paths differ, so
+    one server has them all.
+
+    Args:
+        context: What calls share.
+        calls: The calls.
+        account: Who may ask, and for what.
+    """
+
+    def __init__(self, context: CallContext, calls: Calls, account: AccountRecord) -> None:
+        self._account = account
+        self._resources = (
+            AccountResources(account),
+            CallResources(context, calls, account),
+            NumberResources(account),
+            PermissionResources(account),
+            LookupResources(),
+        )
+
+    def application(self) -> web.Application:
+        """Build the web application."""
+        account = account_uri("{account}")
+
+        @web.middleware
+        async def middleware(
+            request: web.Request,
+            handler: _Handler,
+        ) -> web.StreamResponse:
+            response = await self._guard(request, handler)
+            response.headers["Date"] = self._account.date
+            return response
+
+        application = web.Application(middlewares=[middleware], client_max_size=1 << 20)
+        for resource in self._resources:
+            application.add_routes(resource.routes(account))
+        return application
+
+    async def _guard(
+        self,
+        request: web.Request,
+        handler: _Handler,
+    ) -> web.StreamResponse:
+        try:
+            self._admit(request)
+            return await handler(request)
+        except Refusal as refusal:
+            return answer(refusal.to_json(), refusal.status)
+        except web.HTTPException as error:
+            # Wrong path, wrong case or wrong method: one and the same answer (§5.3).
+            if error.status not in {404, 405}:
+                raise
+            nowhere = not_found(request.path)
+            return answer(nowhere.to_json(), nowhere.status)
+
+    def _admit(self, request: web.Request) -> None:
+        """Return if `request` may be carried out, else raise `Refusal`."""
+        credentials = self._account.credentials
+        login = login_of(request, credentials)
+        if login is None or self._account.settings.status == "closed":
+            raise Refusal(20003)
+        if (refusal := self._account.take_refusal()) is not None:
+            raise refusal
+        if login == "test" and not opens_to_test_credentials(request, credentials.test_sid):
+            raise Refusal(20008)
+        mine = credentials.test_sid if login == "test" else credentials.account_sid
+        if request.match_info.get("account", mine) != mine:
+            raise not_found(request.path)
+        if self._account.settings.status == "suspended":
+            self._refuse_suspended(request, login)
+
+    def _refuse_suspended(self, request: web.Request, login: Login) -> None:
+        account = account_uri(self._account.credentials.account_sid)
+        if request.path == f"{account}.json" and login == "account":
+            return
+        # Which of the two codes comes for what is not known [ASM] (§5.3).
+        raise Refusal(10001 if request.path.startswith(f"{account}/Calls") else 20005)
+
+
+async def serve(application: web.Application, resources: AsyncExitStack) -> str:
+    """Serve `application` on a free port of loopback; return its scheme, host and port.
+
+    Args:
+        application: What answers.
+        resources: Closed by the caller, who thereby ends the service.
+    """
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+    resources.push_async_callback(runner.cleanup)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0]
+    return f"http://{host}:{port}"
 
 
 class AccountResources:
@@ -99,24 +220,8 @@ class AccountResources:
         ]
 
 
-_NUMBER_FIELDS = {
-    "FriendlyName": "friendly_name",
-    "VoiceUrl": "voice_url",
-    "VoiceMethod": "voice_method",
-    "VoiceFallbackUrl": "voice_fallback_url",
-    "VoiceFallbackMethod": "voice_fallback_method",
-    "StatusCallback": "status_callback",
-    "StatusCallbackMethod": "status_callback_method",
-    "VoiceApplicationSid": "voice_application_sid",
-    "TrunkSid": "trunk_sid",
-}
-
-_SIDS = {"VoiceApplicationSid": ("AP", 21218), "TrunkSid": ("TK", 20422)}
-"""How these begin, and what a malformed one is refused with: 21218 is §5.3's, the other [ASM]."""
-
-
 class NumberResources:
-    """Shows and changes numbers.
+    """Shows and changes the account's own numbers: what happens when somebody dials them.
 
     A number can be handed to an application or a SIP trunk, of which there are none here: any SID
     of the right shape will do, and calls to the number then find nobody.
@@ -153,7 +258,7 @@ class NumberResources:
     async def _update_number(self, request: web.Request) -> web.Response:
         number, form = self._number(request), await RequestForm.of(request)
         changes = {
-            attribute: _checked(form, key)
+            attribute: _checked_field(form, key)
             for key, attribute in _NUMBER_FIELDS.items()
             if key in form
         }
@@ -177,13 +282,13 @@ class NumberResources:
         return number
 
 
-def _checked(form: RequestForm, key: str) -> Any:
+def _checked_field(form: RequestForm, key: str) -> Any:
     """Return the field `key` of a form if a number can have it."""
     value = form.get(key)
     if key.endswith("Method"):
         return method_of(form, key)
-    if key in _SIDS:
-        prefix, code = _SIDS[key]
+    if key in _NUMBER_SIDS:
+        prefix, code = _NUMBER_SIDS[key]
         if value and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
             raise Refusal(code, f"{key} {value} is not valid: {prefix} and 32 hex digits")
     elif value and key != "FriendlyName":
@@ -191,13 +296,8 @@ def _checked(form: RequestForm, key: str) -> Any:
     return value
 
 
-_COUNTRIES = "/v1/DialingPermissions/Countries"
-
-_ORIGIN = "https://voice.twilio.com"
-
-
 class PermissionResources:
-    """Shows one country at a time, in the shape of the SDK's `CountryInstance`.
+    """Shows geographic permissions: one country at a time, as the SDK's `CountryInstance`.
 
     Numbers of high risk are never permitted here: no simulated telephone has one.
 
@@ -210,13 +310,13 @@ class PermissionResources:
 
     def routes(self, _account: str) -> Iterable[web.RouteDef]:
         """Return the routes; they do not lie below the account's path."""
-        return [web.get(f"{_COUNTRIES}/{{iso}}", self._fetch)]
+        return [web.get(f"{_COUNTRIES_PATH}/{{iso}}", self._fetch)]
 
     async def _fetch(self, request: web.Request) -> web.Response:
         country = COUNTRIES.get(request.match_info["iso"])
         if country is None:
             raise not_found(request.path)
-        url = f"{_ORIGIN}{_COUNTRIES}/{country.iso}"
+        url = f"{_VOICE_ORIGIN}{_COUNTRIES_PATH}/{country.iso}"
         blocked = country.iso in self._account.settings.blocked_countries
         return answer(
             {
@@ -233,25 +333,16 @@ class PermissionResources:
         )
 
 
-_NUMBERS = "/v2/PhoneNumbers"
-
-_PACKAGES = (
-    "caller_name", "sim_swap", "call_forwarding", "line_status", "line_type_intelligence",
-    "identity_match", "reassigned_number", "sms_pumping_risk", "phone_number_quality_score",
-    "pre_fill",
-)  # fmt: skip
-"""What costs money with Twilio and is null here, as it is there when nobody asks for it."""
-
-_DIGITS = range(7, 16)
-"""How many digits a number in E.164 has, with its country code (see `numbers.E164`)."""
-
-
 class LookupResources:
-    """Looks one number up, in the shape of the SDK's lookups v2 `PhoneNumberInstance`."""
+    """Looks one number up, in the shape of the SDK's lookups v2 `PhoneNumberInstance`.
+
+    Length alone decides whether a number is valid, for there is no numbering plan here: the
+    simulated telephones themselves, such as +15550100001, would not pass one.
+    """
 
     def routes(self, _account: str) -> Iterable[web.RouteDef]:
         """Return the routes; they do not lie below the account's path."""
-        return [web.get(f"{_NUMBERS}/{{number}}", self._fetch)]
+        return [web.get(f"{_LOOKUPS_PATH}/{{number}}", self._fetch)]
 
     async def _fetch(self, request: web.Request) -> web.Response:
         number = request.match_info["number"]
@@ -265,9 +356,9 @@ class LookupResources:
                 "national_format": in_national_form(number),
                 "valid": not faults,
                 "validation_errors": faults,
-                "url": f"https://lookups.twilio.com{_NUMBERS}/{number}",
+                "url": f"https://lookups.twilio.com{_LOOKUPS_PATH}/{number}",
             }
-            | dict.fromkeys(_PACKAGES)
+            | dict.fromkeys(_LOOKUP_PACKAGES)
         )
 
 
@@ -278,105 +369,6 @@ def validation_errors(number: str) -> list[str]:
         return ["NOT_A_NUMBER"]
     if not number.startswith("+") or digits.startswith("0"):
         return ["INVALID_COUNTRY_CODE"]
-    if len(digits) < _DIGITS.start:
+    if len(digits) < _E164_DIGITS.start:
         return ["TOO_SHORT"]
-    return [] if len(digits) in _DIGITS else ["TOO_LONG"]
-
-
-_Answerer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class RestApi:
-    """Twilio's REST resources for calls, over one simulator's calls and account.
-
-    Twilio spreads them over several hosts (``api``, ``voice``, ``lookups``); their paths differ, so
-    one server has them all.
-
-    Args:
-        exchange: What calls share.
-        calls: The calls.
-        account: Who may ask, and for what.
-    """
-
-    def __init__(self, exchange: CallContext, calls: Calls, account: AccountRecord) -> None:
-        self._account = account
-        self._resources = (
-            AccountResources(account),
-            CallResources(exchange, calls, account),
-            NumberResources(account),
-            PermissionResources(account),
-            LookupResources(),
-        )
-
-    def application(self) -> web.Application:
-        """Build the web application."""
-        account = account_uri("{account}")
-
-        @web.middleware
-        async def guard(
-            request: web.Request,
-            handler: _Answerer,
-        ) -> web.StreamResponse:
-            response = await self._guard(request, handler)
-            response.headers["Date"] = self._account.date
-            return response
-
-        application = web.Application(middlewares=[guard], client_max_size=1 << 20)
-        for resource in self._resources:
-            application.add_routes(resource.routes(account))
-        return application
-
-    async def _guard(
-        self,
-        request: web.Request,
-        handler: _Answerer,
-    ) -> web.StreamResponse:
-        try:
-            self._admit(request)
-            return await handler(request)
-        except Refusal as refusal:
-            return answer(refusal.to_json(), refusal.status)
-        except web.HTTPException as error:
-            # Wrong path, wrong case or wrong method: one and the same answer (§5.3).
-            if error.status not in {404, 405}:
-                raise
-            nowhere = not_found(request.path)
-            return answer(nowhere.to_json(), nowhere.status)
-
-    def _admit(self, request: web.Request) -> None:
-        """Return if `request` may be carried out, else raise `Refusal`."""
-        credentials = self._account.credentials
-        login = login_of(request, credentials)
-        if login is None or self._account.settings.status == "closed":
-            raise Refusal(20003)
-        if (refusal := self._account.take_refusal()) is not None:
-            raise refusal
-        if login == "test" and not may_ask(request, credentials.test_sid):
-            raise Refusal(20008)
-        mine = credentials.test_sid if login == "test" else credentials.account_sid
-        if request.match_info.get("account", mine) != mine:
-            raise not_found(request.path)
-        if self._account.settings.status == "suspended":
-            self._refuse_suspended(request, login)
-
-    def _refuse_suspended(self, request: web.Request, login: Login) -> None:
-        account = account_uri(self._account.credentials.account_sid)
-        if request.path == f"{account}.json" and login == "account":
-            return
-        # Which of the two codes comes for what is not known [ASM] (§5.3).
-        raise Refusal(10001 if request.path.startswith(f"{account}/Calls") else 20005)
-
-
-async def serve(application: web.Application, resources: AsyncExitStack) -> str:
-    """Serve `application` on a free port of loopback; return its scheme, host and port.
-
-    Args:
-        application: What answers.
-        resources: Closed by the caller, who thereby ends the service.
-    """
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-    resources.push_async_callback(runner.cleanup)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0]
-    return f"http://{host}:{port}"
+    return [] if len(digits) in _E164_DIGITS else ["TOO_LONG"]

@@ -33,16 +33,6 @@ _MACHINE_RANGES = {
 _SEND_DIGITS = re.compile(r"[0-9A-Da-d#*wW]{1,32}")
 
 
-class Form(Protocol):
-    """The form of a request: names, some of them repeated."""
-
-    def get(self, key: str, default: str = "", /) -> str:
-        """Return the first value of `key`."""
-
-    def all(self, key: str, /) -> list[str]:
-        """Return every value of `key`."""
-
-
 def plan_of(form: Form, allow: Callable[[str, str], str | None]) -> CallPlan:
     """Read the request for a new call.
 
@@ -94,19 +84,6 @@ def incoming_plan(from_: str, number: AccountNumber) -> CallPlan:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What is to become of a call.
-
-    Attributes:
-        status: ``completed``, ``canceled`` or empty.
-        source: The TwiML that replaces the running one, or None.
-    """
-
-    status: str = ""
-    source: Source | None = None
-
-
 def change_of(form: Form) -> Change:
     """Read the request that updates a call.
 
@@ -121,6 +98,50 @@ def change_of(form: Form) -> Change:
         # That they exclude each other is documented, the code for it is not (§6.4).
         raise Refusal(20422, "Url and Twiml exclude each other")
     return Change(status, _source(form, live=True) if url or twiml else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to become of a call.
+
+    Attributes:
+        status: ``completed``, ``canceled`` or empty.
+        source: The TwiML that replaces the running one, or None.
+    """
+
+    status: str = ""
+    source: Source | None = None
+
+
+def checked_url(url: str, name: str) -> str:
+    """Return `url` if it is an absolute http(s) URL, else raise `Refusal` 21205."""
+    # Loopback is accepted here, unlike with Twilio: what is to be tried out runs on this machine.
+    try:
+        parts = urlsplit(url)
+        reachable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        reachable = False
+    if not reachable:
+        raise Refusal(21205, f"{name} is not a valid URL: {url}")
+    return url
+
+
+def method_of(form: Form, name: str) -> str:
+    """Return the HTTP method that `form` names, POST if none; `Refusal` 21209 for others."""
+    method = form.get(name, "POST").upper()
+    if method not in {"GET", "POST"}:
+        raise Refusal(21209, f"{name} {method} is not valid: GET or POST")
+    return method
+
+
+class Form(Protocol):
+    """The form of a request: names, some of them repeated."""
+
+    def get(self, key: str, default: str = "", /) -> str:
+        """Return the first value of `key`."""
+
+    def all(self, key: str, /) -> list[str]:
+        """Return every value of `key`."""
 
 
 def _check_numbers(to: str, from_: str) -> None:
@@ -186,27 +207,6 @@ def _events(wanted: list[str]) -> tuple[str, ...]:
         if event not in PROGRESS_EVENTS:
             raise Refusal(20422, f"StatusCallbackEvent {event} is not one of {PROGRESS_EVENTS}")
     return tuple(wanted) or ("completed",)
-
-
-def checked_url(url: str, name: str) -> str:
-    """Return `url` if it is an absolute http(s) URL, else raise `Refusal` 21205."""
-    # Loopback is accepted here, unlike with Twilio: what is to be tried out runs on this machine.
-    try:
-        parts = urlsplit(url)
-        reachable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        reachable = False
-    if not reachable:
-        raise Refusal(21205, f"{name} is not a valid URL: {url}")
-    return url
-
-
-def method_of(form: Form, name: str) -> str:
-    """Return the HTTP method that `form` names, POST if none; `Refusal` 21209 for others."""
-    method = form.get(name, "POST").upper()
-    if method not in {"GET", "POST"}:
-        raise Refusal(21209, f"{name} {method} is not valid: GET or POST")
-    return method
 
 
 def _seconds(form: Form, name: str, default: int, limit: int | None = None) -> int:

@@ -1,17 +1,14 @@
-"""One stream's socket: the handshake, what is sent every 20 ms, and how it ends.
+"""The socket of one stream: the handshake, what is sent every 20 ms, and how it ended.
 
-What is said is decided by `StreamLeg`; this is the shell around it.  It sends without ever
-waiting, because a hundred calls share one beat: what the server does not read in time stays in
+What is said is decided by `StreamLeg`; `StreamClient` is the shell around it.  It sends without
+ever waiting, because a hundred calls share one beat: what the server does not read in time stays in
 the socket's own buffer, and when that holds too much the caller's frames are dropped, as Twilio
 does (PROTOCOL.md §5.1, 31930).
 
-How a stream ended, read from its connection (PROTOCOL.md §2.3, §5.1).
-
-How Twilio opens the socket of a stream, and which number it gives to each way to fail.
-
-The request is the one seen in captures (PROTOCOL.md §2.1): no Origin, no subprotocol, no
-extensions, the signature in a header of lower case.  ``ws://`` is accepted for this machine only,
-which Twilio never does: it is where a server under development listens.
+The handshake is the one seen in captures (§2.1): no Origin, no subprotocol, no extensions, the
+signature in a header of lower case.  Each way to fail has Twilio's number (§2.3, §5.1).  ``ws://``
+is accepted for this machine only, which Twilio never does: it is where a server under development
+listens.
 """
 
 from __future__ import annotations
@@ -53,253 +50,34 @@ from twistream_kit.simulator.model.assumptions import (
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.stream.leg import PROTOCOL_ERROR, StreamLeg, Warned
 
+USER_AGENT = "Twilio.TmeWs/1.0"
+"""What Twilio calls itself on the socket [OBS] (§2.1)."""
+
 BROKEN_PIPE = 31903
 """The connection died without a word (§5.1)."""
 
 CLOSED_BY_SERVER = 31921
 """The server closed the connection, by anything but 1000 [ASM] (§10.5)."""
 
-
-@dataclass(frozen=True, slots=True)
-class StreamEnding:
-    """How a stream ended.
-
-    Attributes:
-        reason: ``stopped`` (the call ended, or its TwiML was replaced), ``server-closed``,
-            ``broken`` (the connection died) or ``protocol-error``.
-        close_code: What the server's Close frame said, 1005 for one without status, 1006 for none.
-        error_code: What Twilio logs for it, or None.
-        detail: Which rule was broken, in the words of our WebSocket library, or empty.
-    """
-
-    reason: Literal["stopped", "server-closed", "broken", "protocol-error"]
-    close_code: int
-    error_code: int | None = None
-    detail: str = ""
-
-    @property
-    def in_words(self) -> str:
-        """What happened, in a sentence."""
-        words = _IN_WORDS[self.reason].format(self.close_code)
-        return f"{words}: {self.detail}" if self.detail else words
-
-
-def ending_of(protocol: Protocol, *, broken: bool, stopping: bool, strict: bool) -> StreamEnding:
-    """Read from a closed connection how its stream ended.
-
-    Args:
-        protocol: The connection's, after it was closed.
-        broken: Whether the server said something on a stream that only listens.
-        stopping: Whether Twilio's side ended it.
-        strict: Whether a close with 1000 is an error as well (§10.5).
-    """
-    received, sent = protocol.close_rcvd, protocol.close_sent
-    code = int(received.code) if received else int(CloseCode.ABNORMAL_CLOSURE)
-    if broken:
-        return StreamEnding("protocol-error", code, PROTOCOL_ERROR)
-    if stopping:
-        return StreamEnding("stopped", code)
-    if received is not None:
-        fine = code == NORMAL_CLOSE and not strict
-        return StreamEnding("server-closed", code, None if fine else CLOSED_BY_SERVER)
-    if sent is not None and sent.code in _OUR_OBJECTIONS:
-        return StreamEnding("protocol-error", code, PROTOCOL_ERROR, sent.reason)
-    return StreamEnding("broken", code, BROKEN_PIPE)
-
-
-_OUR_OBJECTIONS = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.MESSAGE_TOO_BIG)
-
-_IN_WORDS = {
-    "stopped": "the call ended, or its TwiML was replaced",
-    "server-closed": "your server closed the connection with {}",
-    "broken": "the connection died without a Close frame",
-    "protocol-error": "your server broke a rule of WebSocket",
-}
-
-USER_AGENT = "Twilio.TmeWs/1.0"
-"""What Twilio calls itself on the socket [OBS] (§2.1)."""
-
-_FORM = "Write wss://host/path; on this machine ws://127.0.0.1:port/path will do"
-
-
-class StreamFailed(CallRefused):
-    """A stream could not be opened.
-
-    Attributes:
-        code: Twilio's number, 31901 to 31923.
-        text: Twilio's title for it, as the status callback says it (§8).
-    """
-
-    def __init__(self, code: int, problem: str, *, fix: str = "") -> None:
-        known = explain(code)
-        consequence = f"Twilio would end the stream with {code} ({known.name})"
-        super().__init__(problem, code=code, consequence=consequence, fix=fix)
-        self.text = known.name
-
-
-@dataclass(frozen=True, slots=True)
-class StreamUrl:
-    """Where to connect, and what to sign.
-
-    Attributes:
-        url: As given, without query string and fragment.
-        signed: What the signature is computed over (§10.25).
-        dropped: The query string that was taken away, or empty.
-    """
-
-    url: str
-    signed: str
-    dropped: str = ""
-
-
-def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
-    """Take the URL of a stream apart as Twilio would.
-
-    Raises:
-        StreamFailed: 31923 if it is no URL, 31922 if it is not wss (or ws on this machine), 31920
-            if it has a query string and `behaviour` is strict.
-    """
-    if not isinstance(url, str):
-        raise TypeError(f"url is {url!r}; give a string. {_FORM}")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise StreamFailed(31923, f"{url!r} is not a URL: {error}", fix=_FORM) from error
-    if not url:
-        raise StreamFailed(31923, "the URL of the stream is empty", fix=_FORM)
-    if parts.scheme not in ("ws", "wss"):
-        raise StreamFailed(31922, f"{url!r} is not a wss URL", fix=_FORM)
-    if not host:
-        raise StreamFailed(31923, f"{url!r} is not a URL: it names no host", fix=_FORM)
-    if any(character.isspace() for character in url):
-        raise StreamFailed(31923, f"{url!r} is not a URL: it contains a space", fix="Write %20")
-    if parts.scheme == "ws" and not is_loopback(host):
-        fix = "Twilio speaks TLS only: put the server behind a tunnel and use its wss address"
-        raise StreamFailed(31922, f"{url!r} is not encrypted", fix=fix)
-    if parts.query and behaviour.strict:
-        fix = "Pass values as <Parameter>; they arrive in the start message"
-        raise StreamFailed(31920, f"{url!r} has a query string", fix=fix)
-    url = urlunsplit(parts._replace(query="", fragment=""))
-    bare = APPENDS_SLASH_TO_BARE_HOST and not parts.path
-    return StreamUrl(url, signed_url(f"{url}/" if bare else url), parts.query)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine by its name or number alone."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-async def open_socket(url: str, signed: str, auth_token: str | None) -> ClientConnection:
-    """Connect and shake hands; redirects and proxies are not followed.
-
-    It ends after `HANDSHAKE_SECONDS` at the latest.  Cancelling it leaves nothing open.
-
-    Raises:
-        StreamFailed: With the number that Twilio gives to the failure (§2.3, §5.1).
-    """
-    try:
-        async with asyncio.timeout(HANDSHAKE_SECONDS):
-            return await _connect(url, signed, auth_token)
-    except TimeoutError as error:
-        problem = f"{url} did not answer within {HANDSHAKE_SECONDS:g} s"
-        fix = "Is it the right address, and does anything in between forward WebSockets?"
-        raise StreamFailed(31901, problem, fix=fix) from error
-    except (OSError, EOFError, ValueError, InvalidHandshake, InvalidURI) as error:
-        raise _failure(url, error) from error
-
-
-async def _connect(url: str, signed: str, auth_token: str | None) -> ClientConnection:
-    uri = parse_uri(url)
-    loop = asyncio.get_running_loop()
-
-    def protocol() -> ClientConnection:
-        # Not websockets.connect: it follows redirects, which Twilio does not (§2.3).
-        return ClientConnection(
-            ClientProtocol(uri, max_size=MESSAGE_LIMIT),
-            ping_interval=None,
-            close_timeout=CLOSE_WAIT_SECONDS,
-        )
-
-    _, connection = await loop.create_connection(
-        protocol, uri.host, uri.port, ssl=True if uri.secure else None
-    )
-    headers = {} if auth_token is None else {"x-twilio-signature": sign(auth_token, signed)}
-    try:
-        await connection.handshake(headers, USER_AGENT)
-    except BaseException:
-        connection.transport.abort()
-        with contextlib.suppress(OSError):
-            await asyncio.shield(connection.wait_closed())
-        raise
-    return connection
-
-
-def _failure(url: str, error: Exception) -> StreamFailed:
-    if isinstance(error, InvalidStatus):
-        return _refused_upgrade(url, error)
-    if isinstance(error, InvalidURI | UnicodeError):
-        return StreamFailed(31923, f"{url!r} is not a URL: {error}", fix=_FORM)
-    if isinstance(error, InvalidHandshake | EOFError) or type(error) is ValueError:
-        # The bare ones are how websockets 14 reports an answer that is not HTTP.
-        fix = "Is this the port of a WebSocket server?"
-        return StreamFailed(31920, f"{url} did not answer as WebSocket: {error}", fix=fix)
-    if isinstance(error, ssl.SSLError):
-        fix = "Twilio wants a certificate that any browser would accept; on this machine use ws://"
-        return StreamFailed(31910, f"{url} failed at TLS: {error}", fix=fix)
-    if isinstance(error, gaierror) or _is(error, errno.EHOSTUNREACH, errno.ENETUNREACH):
-        return StreamFailed(31904, f"{url} cannot be reached: {error}", fix="Check the name")
-    if _is(error, errno.ECONNREFUSED):
-        fix = "Is the server running, and on this port?"
-        return StreamFailed(31902, f"{url} refused the connection", fix=fix)
-    if url.startswith("wss:"):
-        problem = f"{url} broke off while TLS was negotiated: {error}"
-        return StreamFailed(31910, problem, fix="A server without TLS does that")
-    fix = "Look into the log of the server, or of what stands in front of it"
-    return StreamFailed(31920, f"{url} broke off during the handshake: {error}", fix=fix)
-
-
-def _refused_upgrade(url: str, error: InvalidStatus) -> StreamFailed:
-    status = error.response.status_code
-    problem = f"{url} answered HTTP {status} instead of 101"
-    body = (error.response.body or b"")[:200].decode("utf-8", "replace").strip()
-    if body:
-        problem += f" ({' '.join(body.split())!r})"
-    fix = {
-        401: "The signature was not accepted: compare the auth token and the public URL",
-        403: "The signature was not accepted: compare the auth token and the public URL; some "
-        "frameworks, such as FastAPI, also say 403 where nothing lives at the path",
-        404: "Check the path; a query string never arrives",
-    }.get(status, "Is this the path of the WebSocket, and does the server speak it there?")
-    if 300 <= status < 400:
-        fix = "Twilio follows no redirects here: give the address that it leads to"
-    return StreamFailed(31920, problem, fix=fix)
-
-
-def _is(error: Exception, *numbers: int) -> bool:
-    # A name with several addresses fails with one error that quotes the errors of all.
-    quoted = str(error)
-    return any(
-        getattr(error, "errno", None) == number or f"[Errno {number}]" in quoted
-        for number in numbers
-    )
-
-
-__all__ = ["StreamClient", "StreamEnding", "StreamFailed"]
-
 OVERFLOW = 31930
 """The server reads too slowly: frames of the caller were dropped (§5.1)."""
 
-_WIRE_BYTES_PER_SECOND = 50 * 400
+_SENT_BYTES_PER_SECOND = 50 * 400
+"""A media message of 20 ms has about 400 bytes."""
 
-_SLOW_READER_BYTES = int(SLOW_READER_SECONDS * _WIRE_BYTES_PER_SECOND)
+_SLOW_READER_BYTES = int(SLOW_READER_SECONDS * _SENT_BYTES_PER_SECOND)
 
 _MESSAGES_AT_A_TIME = 64
+"""After so many messages from the server the reader lets others have their turn."""
+
+_KINDS: dict[type, str] = {
+    from_twilio.Connected: "connected",
+    from_twilio.Start: "start",
+    from_twilio.Media: "media",
+    from_twilio.Dtmf: "dtmf",
+    from_twilio.Mark: "mark",
+    from_twilio.Stop: "stop",
+}
 
 
 class StreamClient:
@@ -503,11 +281,229 @@ class StreamClient:
         )
 
 
-_KINDS: dict[type, str] = {
-    from_twilio.Connected: "connected",
-    from_twilio.Start: "start",
-    from_twilio.Media: "media",
-    from_twilio.Dtmf: "dtmf",
-    from_twilio.Mark: "mark",
-    from_twilio.Stop: "stop",
+class StreamFailed(CallRefused):
+    """A stream could not be opened.
+
+    Attributes:
+        code: Twilio's number, 31901 to 31923.
+        text: Twilio's title for it, as the status callback says it (§8).
+    """
+
+    def __init__(self, code: int, problem: str, *, fix: str = "") -> None:
+        known = explain(code)
+        consequence = f"Twilio would end the stream with {code} ({known.name})"
+        super().__init__(problem, code=code, consequence=consequence, fix=fix)
+        self.text = known.name
+
+
+@dataclass(frozen=True, slots=True)
+class StreamUrl:
+    """Where to connect, and what to sign.
+
+    Attributes:
+        url: As given, without query string and fragment.
+        signed: What the signature is computed over (§10.25).
+        dropped: The query string that was taken away, or empty.
+    """
+
+    url: str
+    signed: str
+    dropped: str = ""
+
+
+def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
+    """Take the URL of a stream apart as Twilio would.
+
+    Raises:
+        StreamFailed: 31923 if it is no URL, 31922 if it is not wss (or ws on this machine), 31920
+            if it has a query string and `behaviour` is strict.
+    """
+    if not isinstance(url, str):
+        raise TypeError(f"url is {url!r}; give a string. {_URL_FORM}")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise StreamFailed(31923, f"{url!r} is not a URL: {error}", fix=_URL_FORM) from error
+    if not url:
+        raise StreamFailed(31923, "the URL of the stream is empty", fix=_URL_FORM)
+    if parts.scheme not in ("ws", "wss"):
+        raise StreamFailed(31922, f"{url!r} is not a wss URL", fix=_URL_FORM)
+    if not host:
+        raise StreamFailed(31923, f"{url!r} is not a URL: it names no host", fix=_URL_FORM)
+    if any(character.isspace() for character in url):
+        raise StreamFailed(31923, f"{url!r} is not a URL: it contains a space", fix="Write %20")
+    if parts.scheme == "ws" and not is_loopback(host):
+        fix = "Twilio speaks TLS only: put the server behind a tunnel and use its wss address"
+        raise StreamFailed(31922, f"{url!r} is not encrypted", fix=fix)
+    if parts.query and behaviour.strict:
+        fix = "Pass values as <Parameter>; they arrive in the start message"
+        raise StreamFailed(31920, f"{url!r} has a query string", fix=fix)
+    url = urlunsplit(parts._replace(query="", fragment=""))
+    bare = APPENDS_SLASH_TO_BARE_HOST and not parts.path
+    return StreamUrl(url, signed_url(f"{url}/" if bare else url), parts.query)
+
+
+_URL_FORM = "Write wss://host/path; on this machine ws://127.0.0.1:port/path will do"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine by its name or number alone."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def open_socket(url: str, signed: str, auth_token: str | None) -> ClientConnection:
+    """Connect and shake hands; redirects and proxies are not followed.
+
+    It ends after `HANDSHAKE_SECONDS` at the latest.  Cancelling it leaves nothing open.
+
+    Raises:
+        StreamFailed: With the number that Twilio gives to the failure (§2.3, §5.1).
+    """
+    try:
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            return await _connect(url, signed, auth_token)
+    except TimeoutError as error:
+        problem = f"{url} did not answer within {HANDSHAKE_SECONDS:g} s"
+        fix = "Is it the right address, and does anything in between forward WebSockets?"
+        raise StreamFailed(31901, problem, fix=fix) from error
+    except (OSError, EOFError, ValueError, InvalidHandshake, InvalidURI) as error:
+        raise _failure(url, error) from error
+
+
+async def _connect(url: str, signed: str, auth_token: str | None) -> ClientConnection:
+    uri = parse_uri(url)
+    loop = asyncio.get_running_loop()
+
+    def protocol() -> ClientConnection:
+        # Not websockets.connect: it follows redirects, which Twilio does not (§2.3).
+        return ClientConnection(
+            ClientProtocol(uri, max_size=MESSAGE_LIMIT),
+            ping_interval=None,
+            close_timeout=CLOSE_WAIT_SECONDS,
+        )
+
+    _, connection = await loop.create_connection(
+        protocol, uri.host, uri.port, ssl=True if uri.secure else None
+    )
+    headers = {} if auth_token is None else {"x-twilio-signature": sign(auth_token, signed)}
+    try:
+        await connection.handshake(headers, USER_AGENT)
+    except BaseException:
+        connection.transport.abort()
+        with contextlib.suppress(OSError):
+            await asyncio.shield(connection.wait_closed())
+        raise
+    return connection
+
+
+def _failure(url: str, error: Exception) -> StreamFailed:
+    if isinstance(error, InvalidStatus):
+        return _refused_upgrade(url, error)
+    if isinstance(error, InvalidURI | UnicodeError):
+        return StreamFailed(31923, f"{url!r} is not a URL: {error}", fix=_URL_FORM)
+    if isinstance(error, InvalidHandshake | EOFError) or type(error) is ValueError:
+        # The bare ones are how websockets 14 reports an answer that is not HTTP.
+        fix = "Is this the port of a WebSocket server?"
+        return StreamFailed(31920, f"{url} did not answer as WebSocket: {error}", fix=fix)
+    if isinstance(error, ssl.SSLError):
+        fix = "Twilio wants a certificate that any browser would accept; on this machine use ws://"
+        return StreamFailed(31910, f"{url} failed at TLS: {error}", fix=fix)
+    if isinstance(error, gaierror) or _has_errno(error, errno.EHOSTUNREACH, errno.ENETUNREACH):
+        return StreamFailed(31904, f"{url} cannot be reached: {error}", fix="Check the name")
+    if _has_errno(error, errno.ECONNREFUSED):
+        fix = "Is the server running, and on this port?"
+        return StreamFailed(31902, f"{url} refused the connection", fix=fix)
+    if url.startswith("wss:"):
+        problem = f"{url} broke off while TLS was negotiated: {error}"
+        return StreamFailed(31910, problem, fix="A server without TLS does that")
+    fix = "Look into the log of the server, or of what stands in front of it"
+    return StreamFailed(31920, f"{url} broke off during the handshake: {error}", fix=fix)
+
+
+def _refused_upgrade(url: str, error: InvalidStatus) -> StreamFailed:
+    status = error.response.status_code
+    problem = f"{url} answered HTTP {status} instead of 101"
+    body = (error.response.body or b"")[:200].decode("utf-8", "replace").strip()
+    if body:
+        problem += f" ({' '.join(body.split())!r})"
+    fix = {
+        401: "The signature was not accepted: compare the auth token and the public URL",
+        403: "The signature was not accepted: compare the auth token and the public URL; some "
+        "frameworks, such as FastAPI, also say 403 where nothing lives at the path",
+        404: "Check the path; a query string never arrives",
+    }.get(status, "Is this the path of the WebSocket, and does the server speak it there?")
+    if 300 <= status < 400:
+        fix = "Twilio follows no redirects here: give the address that it leads to"
+    return StreamFailed(31920, problem, fix=fix)
+
+
+def _has_errno(error: Exception, *numbers: int) -> bool:
+    # A name with several addresses fails with one error that quotes the errors of all.
+    quoted = str(error)
+    return any(
+        getattr(error, "errno", None) == number or f"[Errno {number}]" in quoted
+        for number in numbers
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnding:
+    """How a stream ended.
+
+    Attributes:
+        reason: ``stopped`` (the call ended, or its TwiML was replaced), ``server-closed``,
+            ``broken`` (the connection died) or ``protocol-error``.
+        close_code: What the server's Close frame said, 1005 for one without status, 1006 for none.
+        error_code: What Twilio logs for it, or None.
+        detail: Which rule was broken, in the words of our WebSocket library, or empty.
+    """
+
+    reason: Literal["stopped", "server-closed", "broken", "protocol-error"]
+    close_code: int
+    error_code: int | None = None
+    detail: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """What happened, in a sentence."""
+        words = _IN_WORDS[self.reason].format(self.close_code)
+        return f"{words}: {self.detail}" if self.detail else words
+
+
+def ending_of(protocol: Protocol, *, broken: bool, stopping: bool, strict: bool) -> StreamEnding:
+    """Read from a closed connection how its stream ended.
+
+    Args:
+        protocol: The connection's, after it was closed.
+        broken: Whether the server said something on a stream that only listens.
+        stopping: Whether Twilio's side ended it.
+        strict: Whether a close with 1000 is an error as well (§10.5).
+    """
+    received, sent = protocol.close_rcvd, protocol.close_sent
+    code = int(received.code) if received else int(CloseCode.ABNORMAL_CLOSURE)
+    if broken:
+        return StreamEnding("protocol-error", code, PROTOCOL_ERROR)
+    if stopping:
+        return StreamEnding("stopped", code)
+    if received is not None:
+        fine = code == NORMAL_CLOSE and not strict
+        return StreamEnding("server-closed", code, None if fine else CLOSED_BY_SERVER)
+    if sent is not None and sent.code in _OUR_OBJECTIONS:
+        return StreamEnding("protocol-error", code, PROTOCOL_ERROR, sent.reason)
+    return StreamEnding("broken", code, BROKEN_PIPE)
+
+
+_OUR_OBJECTIONS = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.MESSAGE_TOO_BIG)
+
+_IN_WORDS = {
+    "stopped": "the call ended, or its TwiML was replaced",
+    "server-closed": "your server closed the connection with {}",
+    "broken": "the connection died without a Close frame",
+    "protocol-error": "your server broke a rule of WebSocket",
 }

@@ -1,18 +1,16 @@
 """Twilio's half of one stream, without I/O and without a clock (PROTOCOL.md §3, §4).
 
-Whoever owns the time calls `StreamLeg.frame` once in 20 ms and sends what it returns; whoever owns
+The owner of the clock calls `StreamLeg.frame` once in 20 ms and sends what it returns; the owner of
 the socket hands what the server says to `StreamLeg.receive` and sends what that returns.
 
-What Twilio makes of a message from the server: it obeys, or it drops and warns (PROTOCOL.md §4).
+`PlayoutBuffer` is the real one, in which the simulated call's audio waits.  The server's half has
+an estimate of its own in `protocol.playout`; the two share no code, so that one cannot hide the
+other's mistake.
 
-Twilio names neither the message nor the field, and warns once per stream; of what a message sounds
-like it says nothing at all.  The judge keeps all that `review` has to say about every message, and
-`SoundReview` about all of them together, for the debugger and for reports.
-
-The playout buffer at Twilio: the real one, in which the simulated call's audio waits.
-
-The server's half has an estimate of its own in `protocol.playout`; the two share no code, so that
-one cannot hide the other's mistake.
+`MessageChecker` says what Twilio makes of a message from the server: it obeys, or it drops and
+warns (§4).  Twilio names neither the message nor the field, warns once per stream, and says nothing
+of what a message sounds like.  The checker keeps all that `review` has to say about every message,
+and `SoundReview` about all of them together, for the debugger and for reports.
 """
 
 from __future__ import annotations
@@ -39,26 +37,292 @@ from twistream_kit.simulator.model.assumptions import (
     frames_in,
 )
 
+DIGITS = frozenset("0123456789*#ABCD")
+"""The keys of a telephone, the rare fourth column included (§3)."""
 
-@dataclass(frozen=True, slots=True)
-class Warned:
-    """Something that Twilio logs about this stream.
+PROTOCOL_ERROR = 31924
+"""For whatever is sent on a stream that only listens; the stream ends by it (§4, §5.1)."""
+
+MEDIA_DISCARDED = 31931
+"""For audio beyond ten minutes in the playout buffer (§4)."""
+
+
+class StreamLeg:
+    """One stream from its first message to its last, as Twilio has it.
+
+    Args:
+        stream_sid, call_sid, account_sid: Its names; MZ, CA and AC with 32 hex digits.
+        tracks: ``inbound`` (the caller), ``outbound`` (what the caller hears), or both.
+        parameters: The ``<Parameter>`` names and values.
+        bidirectional: False for ``<Start>``: whatever the server says ends the stream (31924).
+        behaviour: The switches for what is not known of Twilio.
+        first_timestamp_ms: Where the timestamps begin; drawn from `stream_sid` if None, so that
+            the same stream always has the same.
 
     Attributes:
-        code: Twilio's number for it.
-        text: What happened, in a sentence.
-        message: The message at fault, as it came.
-        objections: What `review` says of it.
+        playout: The audio that waits to be heard.
+        on_message: Called with each message that was obeyed and its time, if not None.
+        on_dropped: Called with each message that was not, as it came, and its time, if not None.
+        broken: Whether the server broke a rule that ends the stream.
     """
 
-    code: int
-    text: str
-    message: str | bytes | None = None
-    objections: tuple[Objection, ...] = ()
+    def __init__(
+        self,
+        *,
+        stream_sid: str,
+        call_sid: str,
+        account_sid: str,
+        tracks: Sequence[str] = ("inbound",),
+        parameters: Mapping[str, str] | None = None,
+        bidirectional: bool = True,
+        behaviour: Behaviour | None = None,
+        first_timestamp_ms: int | None = None,
+    ) -> None:
+        if not tracks or not set(tracks) <= {"inbound", "outbound"}:
+            raise ValueError(f"tracks is {tracks!r}; it may hold 'inbound' and 'outbound'")
+        self.stream_sid = stream_sid
+        self.call_sid = call_sid
+        self.account_sid = account_sid
+        self.tracks = tuple(tracks)
+        self.parameters = dict(parameters or {})
+        self.bidirectional = bidirectional
+        self.behaviour = behaviour or Behaviour()
+        if first_timestamp_ms is None:
+            # Fixed by the name, not secret.
+            first_timestamp_ms = random.Random(stream_sid).choice(FIRST_TIMESTAMPS_MS)  # noqa: S311
+        self._timestamp_ms = first_timestamp_ms
+        self.playout = PlayoutBuffer()
+        self._checker = MessageChecker(stream_sid, self.behaviour)
+        self.on_message: Callable[[to_twilio.Message, float], None] | None = None
+        self.on_dropped: Callable[[str | bytes, float], None] | None = None
+        self.broken = False
+        self._sequence = 0
+        self._chunk = 0
+        self._frames = 0
+        self._stopped = False
+        self._hold_frames = frames_in(self.behaviour.playout_delay_ms)
+        self._held = 0
+
+    @property
+    def received(self) -> Counter[str]:
+        """How many messages came: ``media``, ``mark``, ``clear``, ``invalid``, ``binary``."""
+        return self._checker.received
+
+    @property
+    def objections(self) -> Counter[Objection]:
+        """What `review` found in them, and `SoundReview` in their sound, and how often."""
+        return self._checker.objections
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was sent; nothing follows it."""
+        return self._stopped
+
+    def opening(self) -> list[from_twilio.Message]:
+        """Return the first two messages: connected, which has no number, and start, which is 1."""
+        start = from_twilio.Start(
+            self.stream_sid,
+            self.account_sid,
+            self.call_sid,
+            self.tracks,
+            custom_parameters=self.parameters,
+            sequence_number=self._next_sequence(),
+        )
+        return [from_twilio.Connected(), start]
+
+    def frame(
+        self,
+        inbound: bytes,
+        now: float,  # noqa: ARG002 - time is an argument of every step, also where it is not needed
+        outbound: bytes | None = None,
+    ) -> tuple[bytes, list[from_twilio.Message]]:
+        """Let 20 ms pass.
+
+        Args:
+            inbound: What the caller said, 160 bytes PCMU.
+            now: Monotonic seconds.
+            outbound: What the caller is played by others than this stream, 160 bytes; for a
+                stream that listens to the outbound track.
+
+        Returns:
+            What the caller hears of this stream, 160 bytes, and the messages to send: the media
+            of each track, then the marks whose audio has been played.
+        """
+        heard, names = self._play()
+        if self._stopped:
+            return heard, []
+        messages: list[from_twilio.Message] = []
+        if not self._frames:
+            # The backlog of a stream that has just been connected arrives at once (§10.20).
+            for _ in range(INITIAL_BURST_FRAMES - 1):
+                self._media(messages, SILENT_FRAME, SILENT_FRAME)
+        self._media(messages, inbound, heard if outbound is None else outbound)
+        messages.extend(self._mark(name) for name in names)
+        return heard, messages
+
+    def receive(self, message: str | bytes, now: float) -> list[from_twilio.Message]:
+        """Obey one message from the server, or note why not; return the marks to send back."""
+        if self._stopped:
+            return []
+        if not self.bidirectional:
+            self._break(message)
+            return []
+        obeyed = self._checker.check(message, now)
+        if obeyed is None:
+            if self.on_dropped is not None:
+                self.on_dropped(message, now)
+            return []
+        if self.on_message is not None:
+            self.on_message(obeyed, now)
+        return [self._mark(name) for name in self._obey(obeyed)]
+
+    def listen(self, now: float) -> bool:
+        """Review more of the server's sound if there is time; tell whether something was found."""
+        return self._checker.listen(now)
+
+    def press(self, digit: str) -> list[from_twilio.Message]:
+        """Press a key.  Only a bidirectional stream is told of it (§1.1, §1.2).
+
+        Raises:
+            ValueError: If `digit` is not a key of a telephone.
+        """
+        if digit not in DIGITS:
+            raise ValueError(f"{digit!r} is no key of a telephone; press one of 0-9, *, #, A-D")
+        if self._stopped or not self.bidirectional:
+            return []
+        return [from_twilio.Dtmf(self.stream_sid, digit, self._next_sequence())]
+
+    def stop(self) -> list[from_twilio.Message]:
+        """End the stream from Twilio's side; the second time nothing is left to be sent."""
+        if self._stopped:
+            return []
+        self._stopped = True
+        sequence = self._next_sequence()
+        return [from_twilio.Stop(self.stream_sid, self.account_sid, self.call_sid, sequence)]
+
+    def take_warnings(self) -> list[Warned]:
+        """Return what Twilio has logged since the last time this was asked."""
+        return self._checker.take_warnings()
+
+    def take_unlogged(self) -> list[Objection]:
+        """Return what was found since the last time this was asked and Twilio does not log."""
+        return self._checker.take_unlogged()
+
+    def finish(self, now: float) -> None:
+        """Note that the server will say nothing more."""
+        self._checker.finish(now)
+
+    def warn(self, code: int, text: str, message: str | bytes | None = None) -> None:
+        """Note `code`; what Twilio logs once per stream is noted once."""
+        self._checker.warn(Warned(code, text, message))
+
+    def _play(self) -> tuple[bytes, list[str]]:
+        if not len(self.playout):
+            self._held = 0
+            return SILENT_FRAME, []
+        if self._held < self._hold_frames:
+            self._held += 1
+            return SILENT_FRAME, []
+        return self.playout.play(FRAME_BYTES)
+
+    def _media(self, messages: list[from_twilio.Message], inbound: bytes, outbound: bytes) -> None:
+        jitter = TIMESTAMP_JITTER_MS[self._frames % len(TIMESTAMP_JITTER_MS)]
+        timestamp = self._timestamp_ms + self._frames * PTIME_MS + jitter
+        self._frames += 1
+        for track in self.tracks:
+            self._chunk += 1  # shared by both tracks, as in the documentation's example (§3)
+            payload = inbound if track == "inbound" else outbound
+            sequence = self._next_sequence()
+            messages.append(
+                from_twilio.Media(self.stream_sid, payload, sequence, track, self._chunk, timestamp)
+            )
+
+    def _obey(self, message: to_twilio.Message) -> list[str]:
+        """Do what `message` says; return the names of the marks that come back at once."""
+        if isinstance(message, to_twilio.Mark):
+            return self.playout.mark(message.name)
+        if isinstance(message, to_twilio.Clear):
+            return self.playout.clear()
+        lost = self.playout.queue(message.payload)
+        if lost:
+            text = f"ten minutes of audio are waiting already: {lost} bytes were discarded"
+            self.warn(MEDIA_DISCARDED, text)
+        return []
+
+    def _break(self, message: str | bytes) -> None:
+        self._checker.refuse(message)
+        if self.broken:
+            return
+        self.broken = True
+        text = "a message came on a stream of <Start>, which only listens; use <Connect> to speak"
+        self.warn(PROTOCOL_ERROR, text, message)
+
+    def _mark(self, name: str) -> from_twilio.Mark:
+        return from_twilio.Mark(self.stream_sid, name, self._next_sequence())
+
+    def _next_sequence(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+
+class PlayoutBuffer:
+    """Audio waiting to be heard, with the marks that lie between its bytes (PROTOCOL.md §4).
+
+    It never waits and never looks at a clock: the owner of the clock calls `play` once for each
+    frame.  Marks come back from `play`, `mark` and `clear` as the names that Twilio would send at
+    that moment, in order.
+    """
+
+    def __init__(self, capacity: int = PLAYOUT_CAPACITY) -> None:
+        self._capacity = capacity
+        self._audio = bytearray()
+        self._played = 0
+        self._marks: deque[tuple[int, str]] = deque()
+
+    def __len__(self) -> int:
+        """Return the bytes that wait."""
+        return len(self._audio)
+
+    @property
+    def waiting_marks(self) -> list[str]:
+        """The marks that have not come back, in the order sent."""
+        return [name for _, name in self._marks]
+
+    def queue(self, payload: bytes) -> int:
+        """Append PCMU of any length; return how many bytes did not fit and were discarded."""
+        room = self._capacity - len(self._audio)
+        self._audio += payload if len(payload) <= room else payload[:room]
+        return max(0, len(payload) - room)
+
+    def mark(self, name: str) -> list[str]:
+        """Place a mark behind the audio so far; with none waiting it comes back at once."""
+        if not self._audio:
+            return [name]
+        self._marks.append((self._played + len(self._audio), name))
+        return []
+
+    def clear(self) -> list[str]:
+        """Throw all waiting audio away and return all waiting marks."""
+        self._audio.clear()
+        names = self.waiting_marks
+        self._marks.clear()
+        return names
+
+    def play(self, size: int) -> tuple[bytes, list[str]]:
+        """Take the next `size` bytes, padded with silence, and the marks that they reach."""
+        audio = bytes(self._audio[:size])
+        del self._audio[:size]
+        self._played += len(audio)
+        names: list[str] = []
+        while self._marks and self._marks[0][0] <= self._played:
+            names.append(self._marks.popleft()[1])
+        if len(audio) < size:
+            audio += bytes([SILENCE]) * (size - len(audio))
+        return audio, names
 
 
 class MessageChecker:
-    """The judge of one stream's messages.
+    """Checks the messages of one stream: which of them Twilio obeys, and what is wrong with each.
 
     Args:
         stream_sid: The name that every message must carry.
@@ -81,11 +345,11 @@ class MessageChecker:
 
     @property
     def objections(self) -> Counter[Objection]:
-        """What `review` found in the messages, and the ear in their sound, and how often."""
+        """What `review` found in the messages, and `SoundReview` in their sound, and how often."""
         return self._reviewed + self._sound.found
 
-    def judge(self, message: str | bytes, now: float) -> to_twilio.Message | None:
-        """Return the message if Twilio would obey it; note what it, or the ear, objects to.
+    def check(self, message: str | bytes, now: float) -> to_twilio.Message | None:
+        """Return the message if Twilio would obey it; note what is wrong with its form and sound.
 
         Args:
             message: As it came.
@@ -104,7 +368,7 @@ class MessageChecker:
         return self._obeyed(parsed, now)
 
     def listen(self, now: float) -> bool:
-        """Listen on to the sound if it is this stream's turn; return whether something was found.
+        """Review more of the sound if it is this stream's turn; return whether something was found.
 
         One step is done in 20 ms, for all streams of this process together, so that however many
         calls there are, none of them is late for it.
@@ -176,31 +440,28 @@ class MessageChecker:
         self._unlogged += [each for each in objections if each.code is None]
 
 
-class _Turns:
-    """Lets one in at a time, with a pause of a frame behind each."""
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that Twilio logs about this stream.
 
-    def __init__(self) -> None:
-        self._last = float("-inf")
+    Attributes:
+        code: Twilio's number for it.
+        text: What happened, in a sentence.
+        message: The message at fault, as it came.
+        objections: What `review` says of it.
+    """
 
-    def take(self, now: float) -> bool:
-        # Time that runs back is another's: that of a test, or of a call in a world of its own.
-        if 0 <= now - self._last < PTIME_MS / 1000 * 0.9:
-            return False
-        self._last = now
-        return True
+    code: int
+    text: str
+    message: str | bytes | None = None
+    objections: tuple[Objection, ...] = ()
 
-
-_TURNS = _Turns()
 
 _KINDS: dict[type, str] = {
     to_twilio.Media: "media",
     to_twilio.Mark: "mark",
     to_twilio.Clear: "clear",
 }
-
-
-def _is_about_sound(objection: Objection) -> bool:
-    return objection.code is None and objection.field == FIELD
 
 
 def _is_plain(parsed: to_twilio.Message, message: str | bytes) -> bool:
@@ -212,285 +473,22 @@ def _is_plain(parsed: to_twilio.Message, message: str | bytes) -> bool:
     return text == message or (isinstance(message, str) and text == message.replace(" ", ""))
 
 
-class PlayoutBuffer:
-    """Audio waiting to be heard, with the marks that lie between its bytes (PROTOCOL.md §4).
-
-    It never waits and never looks at a clock: whoever owns the time calls `play` once for each
-    frame.  Marks come back from `play`, `mark` and `clear` as the names that Twilio would send at
-    that moment, in order.
-    """
-
-    def __init__(self, capacity: int = PLAYOUT_CAPACITY) -> None:
-        self._capacity = capacity
-        self._audio = bytearray()
-        self._played = 0
-        self._marks: deque[tuple[int, str]] = deque()
-
-    def __len__(self) -> int:
-        """Return the bytes that wait."""
-        return len(self._audio)
-
-    @property
-    def waiting_marks(self) -> list[str]:
-        """The marks that have not come back, in the order sent."""
-        return [name for _, name in self._marks]
-
-    def queue(self, payload: bytes) -> int:
-        """Append PCMU of any length; return how many bytes did not fit and were discarded."""
-        room = self._capacity - len(self._audio)
-        self._audio += payload if len(payload) <= room else payload[:room]
-        return max(0, len(payload) - room)
-
-    def mark(self, name: str) -> list[str]:
-        """Place a mark behind the audio so far; with none waiting it comes back at once."""
-        if not self._audio:
-            return [name]
-        self._marks.append((self._played + len(self._audio), name))
-        return []
-
-    def clear(self) -> list[str]:
-        """Throw all waiting audio away and return all waiting marks."""
-        self._audio.clear()
-        names = self.waiting_marks
-        self._marks.clear()
-        return names
-
-    def play(self, size: int) -> tuple[bytes, list[str]]:
-        """Take the next `size` bytes, padded with silence, and the marks that they reach."""
-        audio = bytes(self._audio[:size])
-        del self._audio[:size]
-        self._played += len(audio)
-        names: list[str] = []
-        while self._marks and self._marks[0][0] <= self._played:
-            names.append(self._marks.popleft()[1])
-        if len(audio) < size:
-            audio += bytes([SILENCE]) * (size - len(audio))
-        return audio, names
+def _is_about_sound(objection: Objection) -> bool:
+    return objection.code is None and objection.field == FIELD
 
 
-DIGITS = frozenset("0123456789*#ABCD")
-"""The keys of a telephone, the rare fourth column included (§3)."""
+class _Turns:
+    """Lets one in at a time, with a pause of a frame behind each."""
 
-PROTOCOL_ERROR = 31924
-"""For whatever is sent on a stream that only listens; the stream ends by it (§4, §5.1)."""
+    def __init__(self) -> None:
+        self._last = float("-inf")
 
-MEDIA_DISCARDED = 31931
-"""For audio beyond ten minutes in the playout buffer (§4)."""
+    def take(self, now: float) -> bool:
+        # Time that runs back is another clock's: that of a test, or of a call on a loop of its own.
+        if 0 <= now - self._last < PTIME_MS / 1000 * 0.9:
+            return False
+        self._last = now
+        return True
 
 
-class StreamLeg:
-    """One stream as Twilio lives it.
-
-    Args:
-        stream_sid, call_sid, account_sid: Its names; MZ, CA and AC with 32 hex digits.
-        tracks: ``inbound`` (the caller), ``outbound`` (what the caller hears), or both.
-        parameters: The ``<Parameter>`` names and values.
-        bidirectional: False for ``<Start>``: whatever the server says ends the stream (31924).
-        behaviour: The switches for what is not known of Twilio.
-        first_timestamp_ms: Where the timestamps begin; drawn from `stream_sid` if None, so that
-            the same stream always has the same.
-
-    Attributes:
-        playout: The audio that waits to be heard.
-        on_message: Called with each message that was obeyed and its time, if not None.
-        on_dropped: Called with each message that was not, as it came, and its time, if not None.
-        broken: Whether the server broke a rule that ends the stream.
-    """
-
-    def __init__(
-        self,
-        *,
-        stream_sid: str,
-        call_sid: str,
-        account_sid: str,
-        tracks: Sequence[str] = ("inbound",),
-        parameters: Mapping[str, str] | None = None,
-        bidirectional: bool = True,
-        behaviour: Behaviour | None = None,
-        first_timestamp_ms: int | None = None,
-    ) -> None:
-        if not tracks or not set(tracks) <= {"inbound", "outbound"}:
-            raise ValueError(f"tracks is {tracks!r}; it may hold 'inbound' and 'outbound'")
-        self.stream_sid = stream_sid
-        self.call_sid = call_sid
-        self.account_sid = account_sid
-        self.tracks = tuple(tracks)
-        self.parameters = dict(parameters or {})
-        self.bidirectional = bidirectional
-        self.behaviour = behaviour or Behaviour()
-        if first_timestamp_ms is None:
-            # Fixed by the name, not secret.
-            first_timestamp_ms = random.Random(stream_sid).choice(FIRST_TIMESTAMPS_MS)  # noqa: S311
-        self._timestamp_ms = first_timestamp_ms
-        self.playout = PlayoutBuffer()
-        self._judge = MessageChecker(stream_sid, self.behaviour)
-        self.on_message: Callable[[to_twilio.Message, float], None] | None = None
-        self.on_dropped: Callable[[str | bytes, float], None] | None = None
-        self.broken = False
-        self._sequence = 0
-        self._chunk = 0
-        self._frames = 0
-        self._stopped = False
-        self._hold_frames = frames_in(self.behaviour.playout_delay_ms)
-        self._held = 0
-
-    @property
-    def received(self) -> Counter[str]:
-        """How many messages came: ``media``, ``mark``, ``clear``, ``invalid``, ``binary``."""
-        return self._judge.received
-
-    @property
-    def objections(self) -> Counter[Objection]:
-        """What `review` found in them, and the ear in their sound, and how often."""
-        return self._judge.objections
-
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was sent; nothing follows it."""
-        return self._stopped
-
-    def opening(self) -> list[from_twilio.Message]:
-        """Return the first two messages: connected, which has no number, and start, which is 1."""
-        start = from_twilio.Start(
-            self.stream_sid,
-            self.account_sid,
-            self.call_sid,
-            self.tracks,
-            custom_parameters=self.parameters,
-            sequence_number=self._next_sequence(),
-        )
-        return [from_twilio.Connected(), start]
-
-    def frame(
-        self,
-        inbound: bytes,
-        now: float,  # noqa: ARG002 - time is an argument of every step, also where it is not needed
-        outbound: bytes | None = None,
-    ) -> tuple[bytes, list[from_twilio.Message]]:
-        """Let 20 ms pass.
-
-        Args:
-            inbound: What the caller said, 160 bytes PCMU.
-            now: Monotonic seconds.
-            outbound: What the caller is played by others than this stream, 160 bytes; for a
-                stream that listens to the outbound track.
-
-        Returns:
-            What the caller hears of this stream, 160 bytes, and the messages to send: the media
-            of each track, then the marks whose audio has been played.
-        """
-        heard, names = self._play()
-        if self._stopped:
-            return heard, []
-        messages: list[from_twilio.Message] = []
-        if not self._frames:
-            # The backlog of a stream that has just been connected arrives at once (§10.20).
-            for _ in range(INITIAL_BURST_FRAMES - 1):
-                self._media(messages, SILENT_FRAME, SILENT_FRAME)
-        self._media(messages, inbound, heard if outbound is None else outbound)
-        messages.extend(self._mark(name) for name in names)
-        return heard, messages
-
-    def receive(self, message: str | bytes, now: float) -> list[from_twilio.Message]:
-        """Obey one message from the server, or note why not; return the marks to send back."""
-        if self._stopped:
-            return []
-        if not self.bidirectional:
-            self._break(message)
-            return []
-        obeyed = self._judge.judge(message, now)
-        if obeyed is None:
-            if self.on_dropped is not None:
-                self.on_dropped(message, now)
-            return []
-        if self.on_message is not None:
-            self.on_message(obeyed, now)
-        return [self._mark(name) for name in self._obey(obeyed)]
-
-    def listen(self, now: float) -> bool:
-        """Listen on to the server's sound, if there is time; return whether something was found."""
-        return self._judge.listen(now)
-
-    def press(self, digit: str) -> list[from_twilio.Message]:
-        """Press a key.  Only a bidirectional stream is told of it (§1.1, §1.2).
-
-        Raises:
-            ValueError: If `digit` is not a key of a telephone.
-        """
-        if digit not in DIGITS:
-            raise ValueError(f"{digit!r} is no key of a telephone; press one of 0-9, *, #, A-D")
-        if self._stopped or not self.bidirectional:
-            return []
-        return [from_twilio.Dtmf(self.stream_sid, digit, self._next_sequence())]
-
-    def stop(self) -> list[from_twilio.Message]:
-        """End the stream from Twilio's side; the second time nothing is left to be sent."""
-        if self._stopped:
-            return []
-        self._stopped = True
-        sequence = self._next_sequence()
-        return [from_twilio.Stop(self.stream_sid, self.account_sid, self.call_sid, sequence)]
-
-    def take_warnings(self) -> list[Warned]:
-        """Return what Twilio has logged since the last time this was asked."""
-        return self._judge.take_warnings()
-
-    def take_unlogged(self) -> list[Objection]:
-        """Return what was found since the last time this was asked and Twilio does not log."""
-        return self._judge.take_unlogged()
-
-    def finish(self, now: float) -> None:
-        """Note that the server will say nothing more."""
-        self._judge.finish(now)
-
-    def warn(self, code: int, text: str, message: str | bytes | None = None) -> None:
-        """Note `code`; what Twilio logs once per stream is noted once."""
-        self._judge.warn(Warned(code, text, message))
-
-    def _play(self) -> tuple[bytes, list[str]]:
-        if not len(self.playout):
-            self._held = 0
-            return SILENT_FRAME, []
-        if self._held < self._hold_frames:
-            self._held += 1
-            return SILENT_FRAME, []
-        return self.playout.play(FRAME_BYTES)
-
-    def _media(self, messages: list[from_twilio.Message], inbound: bytes, outbound: bytes) -> None:
-        jitter = TIMESTAMP_JITTER_MS[self._frames % len(TIMESTAMP_JITTER_MS)]
-        timestamp = self._timestamp_ms + self._frames * PTIME_MS + jitter
-        self._frames += 1
-        for track in self.tracks:
-            self._chunk += 1  # shared by both tracks, as in the documentation's example (§3)
-            payload = inbound if track == "inbound" else outbound
-            sequence = self._next_sequence()
-            messages.append(
-                from_twilio.Media(self.stream_sid, payload, sequence, track, self._chunk, timestamp)
-            )
-
-    def _obey(self, message: to_twilio.Message) -> list[str]:
-        """Do what `message` says; return the names of the marks that come back at once."""
-        if isinstance(message, to_twilio.Mark):
-            return self.playout.mark(message.name)
-        if isinstance(message, to_twilio.Clear):
-            return self.playout.clear()
-        lost = self.playout.queue(message.payload)
-        if lost:
-            text = f"ten minutes of audio are waiting already: {lost} bytes were discarded"
-            self.warn(MEDIA_DISCARDED, text)
-        return []
-
-    def _break(self, message: str | bytes) -> None:
-        self._judge.refuse(message)
-        if self.broken:
-            return
-        self.broken = True
-        text = "a message came on a stream of <Start>, which only listens; use <Connect> to speak"
-        self.warn(PROTOCOL_ERROR, text, message)
-
-    def _mark(self, name: str) -> from_twilio.Mark:
-        return from_twilio.Mark(self.stream_sid, name, self._next_sequence())
-
-    def _next_sequence(self) -> int:
-        self._sequence += 1
-        return self._sequence
+_TURNS = _Turns()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twistream_kit.simulator.model.numbers import Sids
 from twistream_kit.simulator.rest.account import Credentials
 
-OURS = Credentials.drawn(Sids())
+OURS = Credentials.draw(Sids())
 
 
 def basic(name, secret):
@@ -54,7 +54,7 @@ def test_no_text_breaks_the_log_in(text):
 
 
 def test_secrets_are_drawn_anew_and_shown_nowhere():
-    other = Credentials.drawn(Sids())
+    other = Credentials.draw(Sids())
     names = ("account_sid", "api_key", "test_sid")
     assert [getattr(other, name) for name in names] == [getattr(OURS, name) for name in names]
     for name in ("auth_token", "api_secret", "test_token"):

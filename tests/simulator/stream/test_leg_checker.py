@@ -1,4 +1,4 @@
-"""What Twilio makes of a message, and what the ear makes of many."""
+"""What Twilio makes of a message, and what the review of the sound makes of many."""
 
 import json
 from base64 import b64encode
@@ -18,7 +18,7 @@ PCM16 = load_clip("sample_audio/greeting.wav").samples()[:8000].astype("<i2").to
 TAGGED = b"ID3\x04\x00\x00\x00\x00\x00\x10" + b"\x20" * 150
 
 
-def judge(**behaviour):
+def make_checker(**behaviour):
     return MessageChecker(SID, Behaviour(**behaviour))
 
 
@@ -41,77 +41,77 @@ def media_server_call(twilio, place, media, eventually):
 
 
 def test_good_messages_are_obeyed_and_nothing_is_noted():
-    one = judge()
+    checker = make_checker()
     for n, payload in enumerate(load_clip("sample_audio/reply.wav").frames()):
-        assert one.judge(media(payload), n * 0.02) == to_twilio.Media(SID, payload)
-    one.finish(9.0)
-    assert one.take_warnings() == one.take_unlogged() == []
-    assert not one.objections
+        assert checker.check(media(payload), n * 0.02) == to_twilio.Media(SID, payload)
+    checker.finish(9.0)
+    assert checker.take_warnings() == checker.take_unlogged() == []
+    assert not checker.objections
 
 
 def test_what_twilio_would_not_log_is_told_once_and_counted_each_time():
-    one = judge()
+    checker = make_checker()
     for n in range(4):
-        assert one.judge(media(TAGGED), n * 0.02) is not None
-    assert one.take_warnings() == []
-    first, repeated = one.take_unlogged()
+        assert checker.check(media(TAGGED), n * 0.02) is not None
+    assert checker.take_warnings() == []
+    first, repeated = checker.take_unlogged()
     assert "MP3" in first.problem
     assert "again" in repeated.problem
-    assert one.take_unlogged() == []
-    assert one.objections[first] == 4
+    assert checker.take_unlogged() == []
+    assert checker.objections[first] == 4
 
 
 def test_sound_of_a_message_that_is_dropped_is_not_heard():
-    one = judge()
-    assert one.judge(media(TAGGED, extra=1), 0.0) is None
-    assert [warned.code for warned in one.take_warnings()] == [31951]
-    assert one.take_unlogged() == []
-    assert sorted(str(each.code) for each in one.objections) == ["31951", "None"]
+    checker = make_checker()
+    assert checker.check(media(TAGGED, extra=1), 0.0) is None
+    assert [warned.code for warned in checker.take_warnings()] == [31951]
+    assert checker.take_unlogged() == []
+    assert sorted(str(each.code) for each in checker.objections) == ["31951", "None"]
 
 
 def test_sound_of_a_message_that_is_obeyed_in_spite_of_an_extra_field_is_heard_and_counted_once():
-    one = judge(extra_fields="execute")
-    assert one.judge(media(TAGGED, extra=1), 0.0) is not None
-    assert [warned.code for warned in one.take_warnings()] == [31951]
-    (unlogged,) = one.take_unlogged()
-    assert one.objections[unlogged] == 1
-    assert sum(one.objections.values()) == 2
+    checker = make_checker(extra_fields="execute")
+    assert checker.check(media(TAGGED, extra=1), 0.0) is not None
+    assert [warned.code for warned in checker.take_warnings()] == [31951]
+    (unlogged,) = checker.take_unlogged()
+    assert checker.objections[unlogged] == 1
+    assert sum(checker.objections.values()) == 2
 
 
 def test_a_repeated_field_is_obeyed_and_told_although_twilio_may_not_log_it():
-    one = judge()
+    checker = make_checker()
     text = f'{{"event":"mark","event":"clear","streamSid":"{SID}"}}'
-    assert one.judge(text, 0.0) == to_twilio.Clear(SID)
-    (unlogged,) = one.take_unlogged()
+    assert checker.check(text, 0.0) == to_twilio.Clear(SID)
+    (unlogged,) = checker.take_unlogged()
     assert "stands twice" in unlogged.problem
 
 
 def test_slow_sending_is_told_with_the_times_given_and_a_clear_is_known():
     tone = Clip.tone(440, 0.02).payload
-    slow, cleared = judge(), judge()
+    slow, cleared = make_checker(), make_checker()
     for n in range(200):
-        slow.judge(media(tone), n * 0.022)
-        cleared.judge(media(tone), n * 0.022)
-        cleared.judge(to_twilio.Clear(SID).to_json(), n * 0.022 + 0.02)
+        slow.check(media(tone), n * 0.022)
+        cleared.check(media(tone), n * 0.022)
+        cleared.check(to_twilio.Clear(SID).to_json(), n * 0.022 + 0.02)
     (found,) = slow.take_unlogged()
     assert "more slowly than it sounds" in found.problem
     assert cleared.take_unlogged() == []
 
 
 def test_ten_minutes_ahead_has_a_code_so_it_is_not_among_the_unlogged():
-    one = judge()
+    checker = make_checker()
     for _ in range(11):
-        one.judge(media(Clip.tone(440, 60).payload), 0.0)
-    assert one.take_unlogged() == []
-    assert [each.code for each in one.objections] == [31931]
+        checker.check(media(Clip.tone(440, 60).payload), 0.0)
+    assert checker.take_unlogged() == []
+    assert [each.code for each in checker.objections] == [31931]
 
 
 def test_at_the_end_a_silent_stream_is_told():
-    one = judge()
-    one.judge(media(Clip.silence(1).payload), 0.0)
-    assert one.take_unlogged() == []
-    one.finish(5.0)
-    (found,) = one.take_unlogged()
+    checker = make_checker()
+    checker.check(media(Clip.silence(1).payload), 0.0)
+    assert checker.take_unlogged() == []
+    checker.finish(5.0)
+    (found,) = checker.take_unlogged()
     assert "nothing but silence" in found.problem
 
 

@@ -47,10 +47,10 @@ def test_what_piles_up_is_thrown_away_the_oldest_first():
     assert voice.next_frame() == frame(MOST_FRAMES + 1)
 
 
-def test_hush_forgets_what_waits():
+def test_clear_forgets_what_waits():
     voice = LiveVoice(kept=1)
     voice.push(frame(1) + b"x")
-    voice.hush()
+    voice.clear()
     voice.push(frame(2))
     assert voice.next_frame() == frame(2)
 
