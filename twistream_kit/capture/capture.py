@@ -29,7 +29,7 @@ from twistream_kit.capture.file import (
     read_capture,
     write_capture,
 )
-from twistream_kit.capture.replay import Playback, Replay, caller, write_stereo
+from twistream_kit.capture.replay import Playback, Replay, render_caller, write_stereo
 from twistream_kit.capture.summary import CaptureSummary, summarise
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending
@@ -219,7 +219,7 @@ class Capture:
     @property
     def caller(self) -> Clip:
         """What the caller said, in time from the start of the capture; gaps are silence."""
-        return caller(self.entries)
+        return render_caller(self.entries)
 
     @property
     def heard(self) -> Clip:
@@ -227,7 +227,7 @@ class Capture:
 
         What a clear took away is absent, and silence stands where nothing was played.
         """
-        return Replay(self.entries, self.endings).heard()
+        return Replay(self.entries, self.endings).render_heard()
 
     def stereo(self, path: str | os.PathLike[str]) -> Path:
         """Write the call as a 16-bit WAV file: left the caller, right what was heard of you.
@@ -235,7 +235,9 @@ class Capture:
         A file of that name is replaced only by a whole new one.
         """
         entries = self.entries
-        return write_stereo(Path(path), caller(entries), Replay(entries, self.endings).heard())
+        return write_stereo(
+            Path(path), render_caller(entries), Replay(entries, self.endings).render_heard()
+        )
 
     def playbacks(self) -> list[Playback]:
         """Return what was sent, cut at marks and clears, and what became of each piece."""

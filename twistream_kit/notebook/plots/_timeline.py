@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.capture.replay import Replay, caller
+from twistream_kit.capture.replay import Replay, render_caller
 from twistream_kit.capture.summary import Gap, find_missing_marks, find_underruns, measure_queue
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
@@ -105,7 +105,7 @@ def read_timeline(
 ) -> Timeline:
     """Follow a call through the same playout model that measures it live."""
     replay = Replay(entries, endings)
-    line = Timeline(caller(entries), replay.heard(), seconds=replay.seconds)
+    line = Timeline(render_caller(entries), replay.render_heard(), seconds=replay.seconds)
     line.sent = [(at, size / BYTES_PER_SECOND) for at, size in replay.sent]
     line.buffered = _corners(replay)
     line.underruns = find_underruns(replay)
