@@ -15,15 +15,14 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.entry import (
     BareMedia,
     Entry,
-    Kept,
+    KeptMessage,
     Message,
-    kept,
+    keep,
     message_of,
     size_of,
     time_of,
 )
 from twistream_kit.capture.file import (
-    CaptureError,
     Contents,
     Header,
     read_capture,
@@ -35,11 +34,8 @@ from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
-__all__ = ["KEEP_SECONDS", "Capture", "CaptureError", "CaptureSummary", "Entry", "Playback"]
-
 KEEP_SECONDS = 900.0
 """How much sound is kept in each direction of a stream (our choice)."""
-
 
 MOST_STATUSES = 1000
 """How many reports of a call are kept; there are about eight."""
@@ -72,7 +68,7 @@ class Capture:
         self.started = started
         self.keep_seconds = keep_seconds
         self.redacted = False
-        self._whole: list[Kept] = []
+        self._whole: list[KeptMessage] = []
         self._bare = BareMedia()
         self.endings: dict[str, Ending] = {}
         self._statuses: list[tuple[float, str]] = []
@@ -141,7 +137,7 @@ class Capture:
             if room < 0:
                 self._bare.append(message, at, len(self._whole), len(message.payload))
                 return
-        self._whole.append(kept(message, at))
+        self._whole.append(keep(message, at))
 
     def note_ending(self, wire_name: str, ending: Ending) -> None:
         """Note how a mark ended, by its name on the wire; the wire itself does not say."""
