@@ -71,7 +71,7 @@ class Conversation:
         self.stream_sid = stream_sid
         self.model = PlayoutModel()
         self._outbox = Outbox(stream_sid)
-        self._lead = SendAhead(lead_seconds)
+        self._send_ahead = SendAhead(lead_seconds)
         self._open: dict[str, _Handle] = {}
         self._progress: dict[str, int] = {}
         self._unmarked: list[str] = []
@@ -142,7 +142,7 @@ class Conversation:
         self._held = None
         self._progress.clear()
         self.model.cleared(now)
-        self._lead.restart()
+        self._send_ahead.restart()
         return ended
 
     def receive(self, message: from_twilio.Message, now: float) -> list[Outcome]:
@@ -211,7 +211,7 @@ class Conversation:
             return held
         if not self._outbox.needs_room or self._has_room(now):
             return 0.0
-        room = self._lead.wait_seconds(self.model.buffered(now))
+        room = self._send_ahead.wait_seconds(self.model.buffered(now))
         return room if held is None else min(room, held)
 
     def heard_bytes(self, handle: str, now: float) -> int:
@@ -242,7 +242,7 @@ class Conversation:
             )
 
     def _has_room(self, now: float) -> bool:
-        return self._lead.has_room(self.model.buffered(now))
+        return self._send_ahead.has_room(self.model.buffered(now))
 
     def _note_sent(self, handle: _Handle, size: int, now: float) -> None:
         if handle.first is None:
