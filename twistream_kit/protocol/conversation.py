@@ -35,25 +35,7 @@ OVERDUE_SECONDS = 30.0
 """How long after its audio should have been played a mark is given up as lost (our choice)."""
 
 _CHECK_SECONDS = 0.5
-
-
-@dataclass(slots=True)
-class _Handle:
-    """What is known of one handle until it ends.
-
-    `end` is the position of the mark in the bytes ever sent, None until it has been sent at
-    `sent_at`; `heard` is fixed, in bytes, when a clear takes the rest away.
-    """
-
-    name: str
-    asked_at: float
-    size: int | None  # None for a mark
-    first: int | None = None
-    sent: int = 0
-    end: int | None = None
-    sent_at: float = 0.0
-    heard: int | None = None
-    cleared_at: float | None = None
+"""How often `receive` looks for marks that are overdue; a media message comes every 20 ms."""
 
 
 class Conversation:
@@ -315,6 +297,25 @@ class Conversation:
         if ending != "heard":
             heard = self._heard_bytes(handle, self.model.position(now))
         return PlayOutcome(ending, _milliseconds(heard), _milliseconds(handle.size), name)
+
+
+@dataclass(slots=True)
+class _Handle:
+    """What is known of one handle until it ends.
+
+    `end` is the position of the mark in the bytes ever sent, None until it has been sent at
+    `sent_at`; `heard` is fixed, in bytes, when a clear takes the rest away.
+    """
+
+    name: str
+    asked_at: float
+    size: int | None  # None for a mark
+    first: int | None = None
+    sent: int = 0
+    end: int | None = None
+    sent_at: float = 0.0
+    heard: int | None = None
+    cleared_at: float | None = None
 
 
 def _check_name(name: str) -> None:

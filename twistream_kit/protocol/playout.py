@@ -2,7 +2,7 @@
 
 Twilio queues our audio and plays it in the order received, 8000 bytes a second, without pacing
 from us (PROTOCOL.md §4).  The wire tells how far it is only by marks, each sent back when the
-last byte before it left the player.  Between marks this model runs on the clock it is given: an
+last byte before it left the buffer.  Between marks this model runs on the clock it is given: an
 empty buffer plays silence until more arrives (§4, an assumption), a clear empties it at once.
 
 It knows an upper bound (nothing is played before it was sent, nor faster than it sounds) and

@@ -1,14 +1,14 @@
 """X-Twilio-Signature: who may speak to your server; and the parameters that a webhook carries.
 
 The URL to check against is the one that you told Twilio, never one put together from a request's
-own headers: proxies change scheme, host and port, and whoever forges a request chooses them.
+own headers: proxies change scheme, host and port, and one who forges a request chooses them.
 
 Twilio signs with HMAC-SHA1 and the account's auth token (PROTOCOL.md §2.2 and §7).  A webhook
 setting (public beta, September 2026) may have it sign with a shared key instead, HMAC-SHA1 or
 HMAC-SHA256; a header then says so.  Its name and form are those of the official SDK's
 ``request_validator``, 9.13.
 
-The scheme puts nothing between names and values, so whoever has seen one signed form can shift the
+The scheme puts nothing between names and values, so one who has seen one signed form can shift the
 borders in it; and nothing in it says when it was made.  Both are Twilio's, and no check mends them.
 
 The parameters of a webhook are names and values in a query, a form or a JSON object (§6.5).
