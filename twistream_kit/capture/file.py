@@ -58,13 +58,13 @@ VERSION = 3
 _BEGIN = rb'\{"at":(-?\d{1,12}\.\d{6}),"from":"%s","message":\{"event":"media",'
 """How a media line begins, exactly as it is written here; `MediaLineReader` reads no other."""
 
-_FROM_TWILIO = re.compile(
+_FROM_TWILIO_LINE = re.compile(
     _BEGIN % b"twilio" + rb'"sequenceNumber":"(\d{1,18})","media":\{"track":"(inbound|outbound)",'
     rb'"chunk":"(\d{1,18})","timestamp":"(\d{1,18})","payload":"([^"\\]*)"\},'
     rb'"streamSid":"([A-Za-z0-9]*)"\}\}'
 )
 
-_TO_TWILIO = re.compile(
+_TO_TWILIO_LINE = re.compile(
     _BEGIN % b"server" + rb'"streamSid":"([A-Za-z0-9]*)","media":\{"payload":"([^"\\]*)"\}\}\}'
 )
 
@@ -118,7 +118,7 @@ def is_capture(raw: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line.
+    """The first line of a capture file.
 
     Attributes:
         stream_sid: MZ and 32 hex digits.
@@ -135,7 +135,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All other lines, to be written.
+    """What is to be written in the lines behind the header.
 
     Attributes:
         entries: The messages, in the order in which they passed.
@@ -152,7 +152,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """All other lines, as they were read.
+    """What was read from the lines behind the header.
 
     Attributes:
         whole: The messages, as a capture keeps them.
@@ -305,7 +305,7 @@ class MediaLineReader:
     def read(self, line: bytes) -> KeptMessage | None:
         """Return what is to be kept of a media message with its sound, None for any other line."""
         try:
-            if found := _FROM_TWILIO.fullmatch(line):
+            if found := _FROM_TWILIO_LINE.fullmatch(line):
                 at, number, track, chunk, timestamp, payload, sid = found.groups()
                 return (
                     FROM_TWILIO_MEDIA,
@@ -317,7 +317,7 @@ class MediaLineReader:
                     int(chunk),
                     int(timestamp),
                 )
-            if found := _TO_TWILIO.fullmatch(line):
+            if found := _TO_TWILIO_LINE.fullmatch(line):
                 at, sid, payload = found.groups()
                 sound = a2b_base64(payload, strict_mode=True)
                 return (TO_TWILIO_MEDIA, float(at), self._text(sid), sound)
