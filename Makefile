@@ -1,15 +1,19 @@
 # make tutorial   the environment, then JupyterLab at the tutorial
 # make test       the environment, then all tests, notebooks and, where a Chromium is, browser tests
+# make test-fast  without notebooks, kernels and browser
+# make test-slow  what needs patience and is left out of make test
 # make check      ruff, mypy, import-linter, then make test
 # make notebooks  run the notebooks and put them into their clean form
 # make bench      the figures of the README, as ratios taken side by side
 # make picture    the picture of the README, taken in a Chromium
 
 PYTHON ?= python3
+# Tests that wait for sound leave the cores idle, so three workers suit two cores.
+WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: tutorial install test test-fast check lint types layers format notebooks samples bench picture clean
+.PHONY: tutorial install test test-fast test-slow check lint types layers format notebooks samples bench picture clean
 
 tutorial: install
 	$(BIN)/jupyter lab notebooks/tutorial.ipynb $(LAB_OPTIONS)
@@ -22,11 +26,18 @@ $(VENV)/.made: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@
 
+# The tests of a file stay on one worker, which makes what they share once, in the order in which
+# tests/conftest.py puts them.
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-fast: install
-	$(BIN)/python -m pytest -m 'not browser and not notebook'
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not browser and not notebook and not slow'
+
+test-slow: install
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow
 
 check: lint types layers test
 

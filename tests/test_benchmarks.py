@@ -12,6 +12,8 @@ import pytest
 
 from support.chromium import find_chromium
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 RUN = HERE.parent / "benchmarks" / "run.py"
 

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 
 import twistream_kit as kit
 
@@ -117,3 +119,14 @@ def test_html_is_made_in_the_notebook_layer_alone() -> None:
     for layer in ("audio", "protocol", "live", "simulator"):
         for path in (PACKAGE / layer).rglob("*.py"):
             assert "_repr_html_" not in path.read_text(encoding="utf-8"), path
+
+
+@pytest.mark.parametrize("builder", [WheelBuilder, SdistBuilder])
+def test_a_built_package_holds_every_file_of_the_tree(builder: type) -> None:
+    selected = builder(str(PACKAGE.parent)).recurse_included_files()
+    built = {Path(file.path) for file in selected}
+    files = {
+        path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert PACKAGE / "protocol" / "codes.toml" in files
+    assert files - built == set()

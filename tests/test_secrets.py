@@ -174,6 +174,7 @@ def errors(notebook: Any) -> set[str]:
     return {output.ename for output in outputs if output.output_type == "error"}
 
 
+@pytest.mark.slow
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_secret_is_seen_in_a_notebook_nor_in_what_its_kernel_says(

@@ -176,7 +176,7 @@ _SHOWN = {
     "twistream_kit.errors": "Objection Objections",
     "twistream_kit.live.preflight.check": "Checks",
     "twistream_kit.live.settings.settings": "Settings",
-    "twistream_kit.protocol.code_tables": "TwilioCode",
+    "twistream_kit.protocol.codes": "TwilioCode",
     "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
     "twistream_kit.simulator.model.debugger": "Debugger DebuggerEntry",
     "twistream_kit.simulator.report": "CallReport",

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.diagnosis._coding import SHORTEST, Recognised, recognise_coding
-from twistream_kit.diagnosis.payload import look_inside
+from twistream_kit.diagnosis._coding import RecognisedCoding, recognise_coding
+from twistream_kit.diagnosis.payload import SHORTEST_BYTES, look_inside
 
 CODINGS = ["A-law", "PCM8 unsigned", "PCM16 little-endian", "PCM16 big-endian"]
 
@@ -94,8 +94,8 @@ def test_tones_that_repeat_exactly_are_left_alone(hertz):
 
 def test_nothing_is_said_of_less_than_half_a_second(speech):
     payload = speech.tobytes()
-    assert recognise_coding(payload[: SHORTEST - 1]) is None
-    assert recognise_coding(payload[8000 : 8000 + SHORTEST]) is not None
+    assert recognise_coding(payload[: SHORTEST_BYTES - 1]) is None
+    assert recognise_coding(payload[8000 : 8000 + SHORTEST_BYTES]) is not None
 
 
 @settings(deadline=None, max_examples=40)
@@ -106,12 +106,12 @@ def test_any_bytes_can_be_judged(piece, times):
 
 
 def test_only_what_is_next_to_certain_is_an_error():
-    assert Recognised("A-law", 0.995).objection().severity == "error"
-    assert Recognised("A-law", 0.9).objection().severity == "warning"
+    assert RecognisedCoding("A-law", 0.995).objection().severity == "error"
+    assert RecognisedCoding("A-law", 0.9).objection().severity == "warning"
 
 
 def test_objection_says_what_is_heard_and_how_sure_it_is():
-    assert str(Recognised("A-law", 0.999).objection()) == (
+    assert str(RecognisedCoding("A-law", 0.999).objection()) == (
         "media.payload is A-law, not PCMU (99 % sure). The caller hears the words, but harsh, and a"
         " loud buzz in every pause. Send kit.load_clip(sound, sample_rate=…, encoding='PCMA')"
         ".payload, or ask the source for μ-law instead of A-law."
@@ -120,7 +120,7 @@ def test_objection_says_what_is_heard_and_how_sure_it_is():
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_the_fix_of_each_coding_uses_names_that_exist(coding, speech):
-    fix = Recognised(coding, 1.0).objection().fix
+    fix = RecognisedCoding(coding, 1.0).objection().fix
     encodings = {"PCMA": "A-law", "PCM_U8": "PCM8 unsigned", "PCM_S16BE": "PCM16 big-endian"}
     for encoding, name in encodings.items():
         if encoding in fix:

@@ -46,8 +46,8 @@ async def _pending(pages: Pages) -> None:
         "pending", "failed from outside", outcome(lambda: pending.set_exception(ValueError()))
     )
     pages.add("pending", "running", outcome(pending.set_running_or_notify_cancel))
-    other = kit.Pending()
-    pages.add("pending", "a wait that is too short", outcome(lambda: other.result(0.01)))
+    other, too_short = kit.Pending(), 0.01  # nothing ever brings it, so no machine is too slow
+    pages.add("pending", "a wait that is too short", outcome(lambda: other.result(too_short)))
     pages.add("pending", "not done", f"{other.done()} {other.cancelled()} {other.running()}")
     pages.add("pending", "cancelled", f"{other.cancel()} {other.cancelled()} {other.done()}")
     pages.add("pending", "result of it", outcome(lambda: other.result(1)))

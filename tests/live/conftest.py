@@ -75,7 +75,7 @@ async def pair(serve, dial):
 def ask():
     """Send raw bytes to a server, in pieces if told so; return all that it answers."""
 
-    async def exchange(server, *pieces, eof=False, seconds=LIMIT_SECONDS):
+    async def send(server, *pieces, eof=False, seconds=LIMIT_SECONDS):
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             try:
@@ -91,7 +91,7 @@ def ask():
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
 
-    return exchange
+    return send
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def said(caplog):
 @pytest.fixture
 def nothing_left_for_the_exit(monkeypatch):
     """Forget what is to be undone at the exit, before and after the test."""
-    monkeypatch.setattr(exit_hooks, "_leftovers", {})
+    monkeypatch.setattr(exit_hooks, "_hooks", {})
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from support.front_end import FrontEnd
 from support.kernels import KERNELS, write_spec
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
-from twistream_kit.live.dialling.place import Call, place_call
+from twistream_kit.live.calls.call import Call
+from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.runtime import background

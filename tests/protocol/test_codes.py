@@ -1,9 +1,13 @@
 import re
+import subprocess
+import sys
+import tomllib
+from importlib import resources
 
 import pytest
 
 from twistream_kit.errors import TwistreamError
-from twistream_kit.protocol.codes import TWILIO_CODES, UnknownCode, explain
+from twistream_kit.protocol.codes import TWILIO_CODES, TwilioCode, UnknownCode, explain, read_codes
 
 # Written down by hand from PROTOCOL.md §5.1, §5.2 and §5.3.
 STREAM = """
@@ -21,6 +25,28 @@ CALL = """
 WARNINGS = {31930, 31931, 31950, 31951, 31953, 12200, 13805, 15003, 32014, 32015}
 SECTIONS = [("5.1", STREAM), ("5.2", WEBHOOK), ("5.3", CALL)]
 NUMBERS = [(section, int(number)) for section, text in SECTIONS for number in text.split()]
+
+
+FILE = resources.files("twistream_kit.protocol").joinpath("codes.toml")
+
+GOOD = b"""
+[31951]
+name = "Stream - Protocol - Invalid Message"
+level = "warning"
+meaning = "Twilio dropped a message."
+causes = ["a misspelt field", "a missing field"]
+remedy = "Mend it."
+section = "5.1"
+
+[20003]
+name = "Authenticate"
+level = "error"
+meaning = "Twilio does not accept the credentials."
+causes = ["the token was renewed"]
+remedy = "Copy it anew."
+section = "5.3"
+http_status = 401
+"""
 
 
 def test_every_known_code_is_in_the_table_and_no_other():
@@ -97,3 +123,128 @@ def test_text_without_a_code_is_refused_in_words(text):
 def test_table_cannot_be_changed():
     with pytest.raises(TypeError):
         TWILIO_CODES[1] = explain(31951)
+
+
+def test_shipped_file_keeps_every_rule_of_its_head():
+    content = FILE.read_bytes()
+    assert list(read_codes(content)) == list(TWILIO_CODES)  # raises, and says which code is wrong
+    # Rules that are for the eye alone, and that the reader of the file need not know.
+    text = content.decode()
+    assert max(map(len, text.splitlines())) <= 100
+    orders = {tuple(entry) for entry in tomllib.loads(text).values()}
+    fields = ("name", "level", "meaning", "causes", "remedy", "section")
+    assert orders == {fields, (*fields, "http_status")}
+
+
+def test_codes_that_share_a_remedy_share_its_words():
+    for first, *others in [(21211, 21212, 21217), (20429, 20503), (11235, 11237)]:
+        assert {explain(other).remedy for other in others} == {explain(first).remedy}
+
+
+def test_entry_becomes_a_code():
+    assert read_codes(GOOD) == {
+        31951: TwilioCode(
+            31951,
+            "Stream - Protocol - Invalid Message",
+            "warning",
+            "Twilio dropped a message.",
+            ("a misspelt field", "a missing field"),
+            "Mend it.",
+            "5.1",
+        ),
+        20003: TwilioCode(
+            20003,
+            "Authenticate",
+            "error",
+            "Twilio does not accept the credentials.",
+            ("the token was renewed",),
+            "Copy it anew.",
+            "5.3",
+            401,
+        ),
+    }
+
+
+ONE_LINE = "is not a text of one line"
+
+MALFORMED = [
+    ("[31951]", "[3195]", "[3195] is not a code of five digits"),
+    ("[31951]", "[031951]", "[031951] is not a code of five digits"),
+    ("[31951]", "[stream]", "[stream] is not a code of five digits"),
+    ("[31951]", "31952 = 1\n[31951]", "[31952] is not a table"),
+    ('level = "warning"\n', "", "[31951] has no level"),
+    ("http_status = 401\n", "", "[20003] has no http_status"),
+    ("remedy = ", "remedi = ", "[31951] has no remedy; [31951] has a field that does not belong"),
+    (
+        "[20003]",
+        "http_status = 400\n[20003]",
+        "[31951] has a field that does not belong there: htt",
+    ),
+    ('"Mend it."', "31951", f"[31951] has a remedy that {ONE_LINE}: 31951"),
+    ('"Mend it."', '""', f"[31951] has a remedy that {ONE_LINE}: ''"),
+    ('"Mend it."', '"Mend  it."', f"[31951] has a remedy that {ONE_LINE}: 'Mend  it.'"),
+    ('"Mend it."', '"""Mend\nit."""', f"[31951] has a remedy that {ONE_LINE}: 'Mend\\nit.'"),
+    ('"warning"', '"warn"', "[31951] has a level that is none of error, warning: 'warn'"),
+    ('"5.1"', '"5.4"', "[31951] has a section that is none of 5.1, 5.2, 5.3: '5.4'"),
+    ('["a misspelt field", "a missing field"]', '"a"', "[31951] has a causes that is not a list"),
+    ('["a misspelt field", "a missing field"]', "[]", "[31951] has a causes that is not a list"),
+    ('"a missing field"', "1", "[31951] has a causes that is not a list of texts"),
+    ("401", "true", "[20003] has a http_status that is not a whole number from 400 to 599: True"),
+    ("401", "200", "[20003] has a http_status that is not a whole number from 400 to 599: 200"),
+    ("[20003]", "[31951]", "codes.toml is not TOML in UTF-8: Cannot declare ('31951',) twice"),
+    ('"Mend it."', '"Mend it.', "codes.toml is not TOML in UTF-8: Illegal character"),
+    ('"5.3"', '"5.1"', "[20003] has a field that does not belong there: http_status"),
+    ('"5.3"\nhttp_status = 401', '"5.1"', "[20003] of section 5.1 stands after [31951] of section"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "words"), MALFORMED)
+def test_malformed_file_is_refused_in_words_that_name_the_code(right, wrong, words):
+    content = GOOD.decode().replace(right, wrong, 1).encode()
+    assert content != GOOD
+    with pytest.raises(TwistreamError) as caught:
+        read_codes(content)
+    text = str(caught.value)
+    assert text.startswith("codes.toml")
+    assert words in text
+    assert "None of Twilio's codes can be explained. Install twistream-kit again" in text
+
+
+def test_file_in_another_encoding_is_refused_in_words():
+    with pytest.raises(TwistreamError, match=r"codes\.toml is not TOML in UTF-8: .*0xe9"):
+        read_codes(GOOD.replace(b"Mend", "Ménd".encode("latin-1")))
+
+
+def in_a_new_process(program):
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_file_is_read_when_the_first_code_is_asked_for_and_once():
+    done = in_a_new_process("""
+import tomllib
+reads = []
+loads = tomllib.loads
+tomllib.loads = lambda text: reads.append(1) or loads(text)
+from twistream_kit.protocol.codes import TWILIO_CODES, explain
+print(len(reads))
+explain(31951), explain("11200"), len(TWILIO_CODES)
+print(len(reads))
+""")
+    assert (done.stdout, done.stderr) == ("0\n1\n", "")
+
+
+def test_missing_file_is_told_in_words():
+    done = in_a_new_process("""
+from twistream_kit.errors import TwistreamError
+from twistream_kit.protocol import codes
+codes._FILE = "elsewhere.toml"
+try:
+    codes.explain(31951)
+except TwistreamError as error:
+    print(error)
+""")
+    assert done.stderr == ""
+    assert done.stdout.startswith("elsewhere.toml of the package cannot be read (")
+    assert done.stdout.endswith("where you have edited the file, correct it.\n")

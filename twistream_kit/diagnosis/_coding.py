@@ -1,18 +1,14 @@
-"""Which coding sound has that is sent as if it were PCMU (PROTOCOL.md §4).
+"""Which coding, and which rate, sound has that is sent as if it were PCMU (PROTOCOL.md §4, §9).
 
-Sound is smooth: two samples tell roughly what the third will be.  Read in the wrong coding it is
-not, and that holds for speech, music and noise alike.  So the bytes are read in each coding, each
-sample is predicted from the two before it, and the coding in which the error takes the fewest bits
-is the right one.  The bits are counted per byte, so that codings of one, two, three and four bytes
-can be compared.
+The coding: sound is smooth, two samples tell roughly what the third will be.  Read in the wrong
+coding it is not, and that holds for speech, music and noise alike.  So the bytes are read in each
+coding, each sample is predicted from the two before it, and the coding in which the error takes the
+fewest bits is the right one.  The bits are counted per byte, so that codings of one, two, three and
+four bytes can be compared.
 
-What is heard of sound in a wrong coding, and how to put it right (PROTOCOL.md §4, §9).
-
-Whether speech plays slower than people speak: it was sent at another rate (PROTOCOL.md §4, §9).
-
-Speech of 16 or 24 kHz that was made μ-law without being resampled is good μ-law, only low and slow.
-Nothing proves that; but few people have a voice that is both that low and that slow.  So both are
-measured, and what comes of it is a suspicion.
+The rate: speech of 16 or 24 kHz that was made μ-law without being resampled is good μ-law, only low
+and slow.  Nothing proves that; but few people have a voice that is both that low and that slow.  So
+both are measured, and what comes of it is a suspicion, never an error.
 """
 
 from __future__ import annotations
@@ -27,36 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import decode_alaw, decode_ulaw
+from twistream_kit.diagnosis.payload import SHORTEST_BYTES
 from twistream_kit.errors import Objection
-
-_LOAD = "Send kit.load_clip(sound, sample_rate=…, encoding={!r}).payload"
-
-_NOISE = "The caller hears loud noise in the rhythm of the sound, drawn out to {} its length"
-
-HEARD = {
-    "PCM16 little-endian": _NOISE.format("twice"),
-    "PCM16 big-endian": _NOISE.format("twice"),
-    "PCM8 unsigned": (
-        "The caller hears the sound crushed to a loud crackle, loudest where it should be silent"
-    ),
-    "A-law": "The caller hears the words, but harsh, and a loud buzz in every pause",
-    "PCM24 little-endian": _NOISE.format("three times"),
-    "float32 little-endian": _NOISE.format("four times"),
-}
-"""By coding; the lengths are those of sound at 8000 Hz."""
-
-FIXES = {
-    "PCM16 little-endian": (
-        "Send kit.Clip.from_samples(samples, sample_rate).payload; sound that arrives in pieces"
-        " goes through one kit.Resampler(sample_rate), then kit.encode_ulaw(samples)"
-    ),
-    "PCM16 big-endian": _LOAD.format("PCM_S16BE"),
-    "PCM8 unsigned": _LOAD.format("PCM_U8"),
-    "A-law": f"{_LOAD.format('PCMA')}, or ask the source for μ-law instead of A-law",
-    "PCM24 little-endian": _LOAD.format("PCM_S24LE"),
-    "float32 little-endian": "Send kit.Clip.from_samples(samples, sample_rate).payload",
-}
-"""By coding."""
 
 Coding = Literal[
     "PCM16 little-endian",
@@ -68,24 +36,15 @@ Coding = Literal[
 ]
 """What sound can be recognised as."""
 
-SHORTEST = 4000
-"""Half a second of what Twilio plays; of less nothing is said."""
+Block = NDArray[np.float32]
 
 _BLOCK = 240
 """Bytes that are predicted with the same two factors: 30 ms, and a multiple of 2, 3 and 4."""
 
-_HALF_SURE = 0.35
+_FEWEST_CODES = 3
+"""Silence and square waves have fewer; 8-bit sound at -40 dBFS has no more."""
 
-_STEEPNESS = 6.0
-"""Bits a byte by which another coding is better, and how fast that convinces.
-
-In the tuning half of the labelled set right PCMU stays below 0.15, and all windows of wrong codings
-in speech and music lie above 0.6 but for the digital silence between words.
-"""
-
-_REPORTED = 0.8
-
-_CERTAIN = 0.99
+_LONGEST_PERIOD = 16
 
 _SHIFTED = 0.1
 """What it costs, in bits a sample, to say that sound begins in the middle of a sample."""
@@ -93,15 +52,122 @@ _SHIFTED = 0.1
 _STEREO = 0.6
 """What it costs, in bits a sample, to say that left and right alternate."""
 
-_LEANING = 4.0
+_OFFSET = 4.0
 """What a constant part of full scale costs, in bits a byte: no sound has one."""
 
-Block = NDArray[np.float32]
+_PCM16_TYPES: dict[Coding, str] = {"PCM16 little-endian": "<i2", "PCM16 big-endian": ">i2"}
+
+_LOUDEST_FLOAT = 8.0
+
+_SOFTEST_FLOAT = 1e-9
+
+_SHARE_OF_FLOATS = 0.98
+
+_FEWEST_CODES_OF_FLOATS = 32
+
+_HALF_SURE, _STEEPNESS = 0.35, 6.0
+"""Bits a byte by which another coding is better, and how fast that convinces.
+
+In the tuning half of the labelled set right PCMU stays below 0.15, and all windows of wrong codings
+in speech and music lie above 0.6 but for the digital silence between words.
+"""
+
+_REPORTED_CODING, _CERTAIN_CODING = 0.8, 0.99
+"""The confidence from which a coding is reported, and from which it is an error."""
+
+_LOAD = "Send kit.load_clip(sound, sample_rate=…, encoding={!r}).payload"
+
+_NOISE = "The caller hears loud noise in the rhythm of the sound, drawn out to {} its length"
+
+_HEARD = {
+    "PCM16 little-endian": _NOISE.format("twice"),
+    "PCM16 big-endian": _NOISE.format("twice"),
+    "PCM8 unsigned": (
+        "The caller hears the sound crushed to a loud crackle, loudest where it should be silent"
+    ),
+    "A-law": "The caller hears the words, but harsh, and a loud buzz in every pause",
+    "PCM24 little-endian": _NOISE.format("three times"),
+    "float32 little-endian": _NOISE.format("four times"),
+}
+"""What the caller hears of each coding; the lengths are those of sound at 8000 Hz."""
+
+_FIXES = {
+    "PCM16 little-endian": (
+        "Send kit.Clip.from_samples(samples, sample_rate).payload; sound that arrives in pieces"
+        " goes through one kit.Resampler(sample_rate), then kit.encode_ulaw(samples)"
+    ),
+    "PCM16 big-endian": _LOAD.format("PCM_S16BE"),
+    "PCM8 unsigned": _LOAD.format("PCM_U8"),
+    "A-law": f"{_LOAD.format('PCMA')}, or ask the source for μ-law instead of A-law",
+    "PCM24 little-endian": _LOAD.format("PCM_S24LE"),
+    "float32 little-endian": "Send kit.Clip.from_samples(samples, sample_rate).payload",
+}
+"""What to do about each coding."""
+
+SHORTEST_SPEECH_BYTES = 24000
+"""Three seconds of what Twilio plays; of less nothing is said."""
+
+_PIECE = 320
+"""Samples: 40 ms, as long as pitch and loudness are measured over."""
+
+_PIECE_STEP = 80
+"""Samples: a piece begins every 10 ms."""
+
+_LAGS = slice(20, 230)
+"""Samples: the periods in which pitch is looked for, from 35 to 400 Hz."""
+
+_AT_A_TIME = 40
+"""Pieces that are measured in one step."""
+
+_IS_VOICED = 0.6
+
+_FEWEST_VOICED = 40
+
+_EDGES = (0, 250, 500, 1000, 1700, 2500, 3400, 4001)
+"""Hz: how the loudness of each of these bands moves tells how fast the mouth does."""
+
+_IS_SLOW = (3.90, -5.07, -6.07)
+_IS_24_KHZ = (1.68, -3.38, -6.54)
+"""Logistic regressions over 1, the logarithm of pitch in 100 Hz, and the movement of the bands.
+
+They were fitted to 60 synthetic voices, each with another tone control, beside the same voices
+played slow; 1 is taken off the first constant, because most speech has the right rate.  The
+loudness of the bands itself would tell more, but with it the tone of a microphone is taken for the
+length of a mouth.
+"""
+
+_REPORTED_RATE, _LIKELY_RATE = 0.95, 0.98
+"""The confidence from which a rate is reported, and from which it is a warning."""
+
+
+def recognise_coding(payload: bytes) -> RecognisedCoding | None:
+    """Say in which coding sound is that is sent as PCMU.
+
+    Args:
+        payload: Half a second or more of joined payload, 8000 bytes a second, best 1 s; it is
+            best cut where a payload began.
+
+    Returns:
+        The coding, or None if it is PCMU, too short, or cannot be told: silence of one byte, square
+        waves and tones that repeat exactly look the same in several codings.  For silence
+        `look_inside` knows the bytes that are none in PCMU.
+    """
+    if len(payload) < SHORTEST_BYTES:
+        return None
+    codes = np.frombuffer(payload, np.uint8, len(payload) // _BLOCK * _BLOCK).reshape(-1, _BLOCK)
+    if _count_codes(codes) < _FEWEST_CODES:
+        return None
+    pcmu, *others = _try_each_coding(codes)
+    best = min(others, key=lambda reading: reading.bits)
+    confidence = 1 / (1 + math.exp(-_STEEPNESS * (pcmu.bits - best.bits - _HALF_SURE)))
+    if confidence < _REPORTED_CODING or best.coding == "PCMU" or _repeats(codes.reshape(-1)):
+        return None
+    return RecognisedCoding(best.coding, confidence, best.channels)
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
-    """A coding that is not PCMU.
+class RecognisedCoding:
+    """The coding of sound that is sent as PCMU and is none.
 
     Attributes:
         coding: Which it is.
@@ -117,15 +183,73 @@ class Recognised:
         """Say it as an objection: an error only where there is next to no doubt."""
         what = f"{self.coding}, stereo" if self.channels == 2 else self.coding
         severity: Literal["error", "warning"] = (
-            "error" if self.confidence >= _CERTAIN else "warning"
+            "error" if self.confidence >= _CERTAIN_CODING else "warning"
         )
         return Objection(
             None,
             field,
             f"is {what}, not PCMU",
-            HEARD[self.coding],
-            FIXES[self.coding],
+            _HEARD[self.coding],
+            _FIXES[self.coding],
             severity,
+            self.confidence,
+        )
+
+
+def suspect_rate(payload: bytes) -> SuspectedRate | None:
+    """Say whether speech that is sent as PCMU plays too slow.
+
+    Args:
+        payload: Three seconds or more of joined payload, 8000 bytes a second.
+
+    Returns:
+        The suspicion, or None without one, for sound that is no speech, and for less than 3 s.
+    """
+    *_, suspected = suspect_rate_in_steps(payload)
+    return suspected
+
+
+def suspect_rate_in_steps(payload: bytes) -> Iterator[SuspectedRate | None]:
+    """Do what `suspect_rate` does, half a millisecond at a time: the last yield is the answer."""
+    if len(payload) < SHORTEST_SPEECH_BYTES:
+        yield None
+        return
+    pieces = np.lib.stride_tricks.sliding_window_view(
+        decode_ulaw(payload).astype(np.float32), _PIECE
+    )[::_PIECE_STEP]
+    measured: list[_Measured] = []
+    for at in range(0, len(pieces), _AT_A_TIME):
+        measured.append(_measure(pieces[at : at + _AT_A_TIME]))
+        yield None
+    speech = _describe_speech(
+        _Measured(*(np.concatenate(each) for each in zip(*measured, strict=True)))
+    )
+    yield None if speech is None else _suspect(speech)
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectedRate:
+    """A suspicion that speech was sent at another sample rate.
+
+    Attributes:
+        sample_rate: The more likely one in Hz, 16000 or 24000.
+        confidence: How sure it is that it was not 8000 Hz, 0.95 to 1.
+    """
+
+    sample_rate: int
+    confidence: float
+
+    def objection(self, field: str = "media.payload") -> Objection:
+        """Say it as a warning or a note, never an error: a deep slow voice sounds the same."""
+        times, low = ("twice", "an octave") if self.sample_rate == 16000 else ("three times", "far")
+        return Objection(
+            None,
+            field,
+            f"sounds like speech at {self.sample_rate} Hz that was not resampled to 8000 Hz",
+            f"The caller hears a voice {low} too low that takes {times} as long",
+            f"Send kit.Clip.from_samples(samples, {self.sample_rate}).payload; sound that comes in"
+            f" pieces goes through one kit.Resampler({self.sample_rate})",
+            "warning" if self.confidence >= _LIKELY_RATE else "note",
             self.confidence,
         )
 
@@ -137,32 +261,7 @@ class _Reading:
     bits: float  # a byte
 
 
-def recognise_coding(payload: bytes) -> Recognised | None:
-    """Say in which coding sound is that is sent as PCMU.
-
-    Args:
-        payload: Half a second or more of joined payload, 8000 bytes a second, best 1 s; it is
-            best cut where a payload began.
-
-    Returns:
-        The coding, or None if it is PCMU, too short, or cannot be told: silence of one byte, square
-        waves and tones that repeat exactly look the same in several codings.  For silence
-        `look_inside` knows the bytes that are none in PCMU.
-    """
-    if len(payload) < SHORTEST:
-        return None
-    codes = np.frombuffer(payload, np.uint8, len(payload) // _BLOCK * _BLOCK).reshape(-1, _BLOCK)
-    if _count(codes) < _FEWEST_CODES:
-        return None
-    pcmu, *others = _readings(codes)
-    best = min(others, key=lambda reading: reading.bits)
-    confidence = 1 / (1 + math.exp(-_STEEPNESS * (pcmu.bits - best.bits - _HALF_SURE)))
-    if confidence < _REPORTED or best.coding == "PCMU" or _repeats(codes.reshape(-1)):
-        return None
-    return Recognised(best.coding, confidence, best.channels)
-
-
-def _count(codes: NDArray[np.uint8]) -> int:
+def _count_codes(codes: NDArray[np.uint8]) -> int:
     """Return how many codes there are."""
     return int(np.count_nonzero(np.bincount(codes.reshape(-1))))
 
@@ -179,43 +278,36 @@ def _repeats(codes: NDArray[np.uint8]) -> bool:
     return share(1) < 0.5 and any(share(period) > 0.9 for period in range(2, _LONGEST_PERIOD + 1))
 
 
-_LONGEST_PERIOD = 16
-
-_FEWEST_CODES = 3
-"""Silence and square waves have fewer; 8-bit sound at -40 dBFS has no more."""
-
-
-def _readings(codes: NDArray[np.uint8]) -> Iterator[_Reading]:
+def _try_each_coding(codes: NDArray[np.uint8]) -> Iterator[_Reading]:
     """Read `codes`, shape ``(blocks, _BLOCK)``, in every coding; PCMU comes first."""
-    for law, (samples, steps) in _tables().items():
-        yield _Reading(law, 1, _unlikeliness(samples[codes], steps[codes]))
-    yield _Reading("PCM8 unsigned", 1, _unlikeliness(codes.astype(np.float32) - 128, full=128))
+    for law, (samples, steps) in _make_tables().items():
+        yield _Reading(law, 1, _count_bits_a_byte(samples[codes], steps[codes]))
+    yield _Reading("PCM8 unsigned", 1, _count_bits_a_byte(codes.astype(np.float32) - 128, full=128))
     # Where it is all the same, as in digital silence, the first is taken: the most usual.
-    for coding, dtype in _PCM16.items():
+    for coding, dtype in _PCM16_TYPES.items():
         for channels in (1, 2):
-            yield _Reading(coding, channels, _pcm16(codes, dtype, channels))
-    yield _Reading("PCM24 little-endian", 1, _unlikeliness(_pcm24(codes), full=2**23, size=3))
-    yield _Reading("float32 little-endian", 1, _float32_bits(codes))
+            yield _Reading(coding, channels, _count_pcm16_bits(codes, dtype, channels))
+    yield _Reading(
+        "PCM24 little-endian", 1, _count_bits_a_byte(_decode_pcm24(codes), full=2**23, size=3)
+    )
+    yield _Reading("float32 little-endian", 1, _count_float32_bits(codes))
 
 
-_PCM16: dict[Coding, str] = {"PCM16 little-endian": "<i2", "PCM16 big-endian": ">i2"}
-
-
-def _pcm16(codes: NDArray[np.uint8], dtype: str, channels: int) -> float:
+def _count_pcm16_bits(codes: NDArray[np.uint8], dtype: str, channels: int) -> float:
     # Pieces of odd length shift what follows by a byte, so each block may begin in either place.
     shifted = np.roll(codes.reshape(-1), -1).reshape(codes.shape)
-    here, there = (_bits(part.view(dtype), 1.0, channels) for part in (codes, shifted))
+    here, there = (_count_bits(part.view(dtype), 1.0, channels) for part in (codes, shifted))
     bits = float(np.minimum(here, there + _SHIFTED).mean()) + (_STEREO if channels == 2 else 0.0)
-    return bits / 2 + _leaning(codes.view(dtype), 2**15)
+    return bits / 2 + _cost_of_offset(codes.view(dtype), 2**15)
 
 
-def _pcm24(codes: NDArray[np.uint8]) -> Block:
+def _decode_pcm24(codes: NDArray[np.uint8]) -> Block:
     low, middle = codes[:, ::3].astype(np.float32), codes[:, 1::3].astype(np.float32)
     return codes[:, 2::3].astype(np.int8) * np.float32(65536) + middle * 256 + low
 
 
-def _float32_bits(codes: NDArray[np.uint8]) -> float:
-    if _count(codes) < _FEWEST_CODES_OF_FLOATS:
+def _count_float32_bits(codes: NDArray[np.uint8]) -> float:
+    if _count_codes(codes) < _FEWEST_CODES_OF_FLOATS:
         return math.inf
     samples = codes.view("<f4")
     size = np.abs(samples)
@@ -225,30 +317,21 @@ def _float32_bits(codes: NDArray[np.uint8]) -> float:
     if sounding < size.size / 2 or sounding + silent < _SHARE_OF_FLOATS * size.size:
         return math.inf
     loud = np.where(is_sound, samples, np.float32(0)) * np.float32(2**23)
-    return _unlikeliness(loud, full=2**23, size=4)
+    return _count_bits_a_byte(loud, full=2**23, size=4)
 
 
-_LOUDEST_FLOAT = 8.0
-
-_SOFTEST_FLOAT = 1e-9
-
-_SHARE_OF_FLOATS = 0.98
-
-_FEWEST_CODES_OF_FLOATS = 32
-
-
-def _unlikeliness(
+def _count_bits_a_byte(
     samples: Block, steps: Block | float = 1.0, *, full: float = 2**15, size: int = 1
 ) -> float:
     """Return the bits a byte that `samples` of `size` bytes take in this reading."""
-    return float(_bits(samples, steps).mean()) / size + _leaning(samples, full)
+    return float(_count_bits(samples, steps).mean()) / size + _cost_of_offset(samples, full)
 
 
-def _leaning(samples: NDArray[Any], full: float) -> float:
-    return _LEANING * min(1.0, abs(float(samples.mean(dtype=np.float64))) / full)
+def _cost_of_offset(samples: NDArray[Any], full: float) -> float:
+    return _OFFSET * min(1.0, abs(float(samples.mean(dtype=np.float64))) / full)
 
 
-def _bits(samples: NDArray[Any], steps: Block | float, apart: int = 1) -> Block:
+def _count_bits(samples: NDArray[Any], steps: Block | float, apart: int = 1) -> Block:
     """Return for each block the bits that a sample takes, given the two before it.
 
     Args:
@@ -281,81 +364,18 @@ def _dot(a: Block, b: Block) -> NDArray[np.float64]:
 
 
 @cache
-def _tables() -> dict[Literal["PCMU", "A-law"], tuple[Block, Block]]:
+def _make_tables() -> dict[Literal["PCMU", "A-law"], tuple[Block, Block]]:
     """Return for each code of both laws its sample, and how far from it the next ones lie."""
-    return {"PCMU": _table(decode_ulaw), "A-law": _table(decode_alaw)}
+    return {"PCMU": _make_table(decode_ulaw), "A-law": _make_table(decode_alaw)}
 
 
-def _table(decode: Callable[[bytes], NDArray[np.int16]]) -> tuple[Block, Block]:
+def _make_table(decode: Callable[[bytes], NDArray[np.int16]]) -> tuple[Block, Block]:
     samples = decode(bytes(range(256))).astype(np.float32)
     order = np.argsort(samples, kind="stable")
     steps = np.empty_like(samples)
     steps[order] = np.gradient(samples[order])
     # The two zeros of μ-law lie on one another, but mean a step like their neighbours'.
     return samples, np.maximum(steps, np.float32(8))
-
-
-SHORTEST_FOR_RATE = 24000
-"""Three seconds of what Twilio plays; of less nothing is said."""
-
-_HOP = 80
-
-_FRAME = 320
-
-_LAGS = slice(20, 230)
-"""Samples: every 10 ms a piece of 40 ms, in which pitch is looked for from 35 to 400 Hz."""
-
-_STEP = 40
-"""Pieces that are measured at a time."""
-
-_IS_VOICED = 0.6
-
-_FEWEST_VOICED = 40
-
-_EDGES = (0, 250, 500, 1000, 1700, 2500, 3400, 4001)
-"""Hz: how the loudness of each of these bands moves tells how fast the mouth does."""
-
-_IS_SLOW = (3.90, -5.07, -6.07)
-
-_IS_24_KHZ = (1.68, -3.38, -6.54)
-"""Logistic regressions over 1, the logarithm of pitch in 100 Hz, and the movement of the bands.
-
-They were fitted to 60 synthetic voices, each with another tone control, beside the same voices
-played slow; 1 is taken off the first constant, because most speech has the right rate.  The
-loudness of the bands itself would tell more, but with it the tone of a microphone is taken for the
-length of a mouth.
-"""
-
-_RATE_REPORTED = 0.95
-
-_LIKELY = 0.98
-
-
-@dataclass(frozen=True, slots=True)
-class SuspectedRate:
-    """A suspicion that speech was sent at another sample rate.
-
-    Attributes:
-        sample_rate: The more likely one in Hz, 16000 or 24000.
-        confidence: How sure it is that it was not 8000 Hz, 0.95 to 1.
-    """
-
-    sample_rate: int
-    confidence: float
-
-    def objection(self, field: str = "media.payload") -> Objection:
-        """Say it as a warning or a note, never an error: a deep slow voice sounds the same."""
-        times, low = ("twice", "an octave") if self.sample_rate == 16000 else ("three times", "far")
-        return Objection(
-            None,
-            field,
-            f"sounds like speech at {self.sample_rate} Hz that was not resampled to 8000 Hz",
-            f"The caller hears a voice {low} too low that takes {times} as long",
-            f"Send kit.Clip.from_samples(samples, {self.sample_rate}).payload; sound that comes in"
-            f" pieces goes through one kit.Resampler({self.sample_rate})",
-            "warning" if self.confidence >= _LIKELY else "note",
-            self.confidence,
-        )
 
 
 class _Measured(NamedTuple):
@@ -370,59 +390,45 @@ class _Speech(NamedTuple):
     movement: float  # of the loudness of each band in 40 ms, powers of ten
 
 
-def suspect_rate(payload: bytes) -> SuspectedRate | None:
-    """Say whether speech that is sent as PCMU plays too slow.
-
-    Args:
-        payload: Three seconds or more of joined payload, 8000 bytes a second.
-
-    Returns:
-        The suspicion, or None without one, for sound that is no speech, and for less than 3 s.
-    """
-    *_, suspected = suspect_rate_in_steps(payload)
-    return suspected
-
-
-def suspect_rate_in_steps(payload: bytes) -> Iterator[SuspectedRate | None]:
-    """Do what `suspect_rate` does, half a millisecond at a time: the last yield is the answer."""
-    if len(payload) < SHORTEST_FOR_RATE:
-        yield None
-        return
-    pieces = np.lib.stride_tricks.sliding_window_view(
-        decode_ulaw(payload).astype(np.float32), _FRAME
-    )[::_HOP]
-    measured: list[_Measured] = []
-    for at in range(0, len(pieces), _STEP):
-        measured.append(_measure(pieces[at : at + _STEP]))
-        yield None
-    speech = _speech(_Measured(*(np.concatenate(each) for each in zip(*measured, strict=True))))
-    yield None if speech is None else _suspected(speech)
-
-
-def _suspected(speech: _Speech) -> SuspectedRate | None:
-    confidence = _likelihood(_IS_SLOW, speech)
-    if confidence < _RATE_REPORTED:
-        return None
-    is_24_khz = _likelihood(_IS_24_KHZ, speech) > 0.5
-    return SuspectedRate(24000 if is_24_khz else 16000, confidence)
-
-
-def _likelihood(factors: tuple[float, float, float], speech: _Speech) -> float:
-    constant, pitch, movement = factors
-    logit = constant + pitch * math.log(speech.pitch / 100) + movement * speech.movement
-    return 1 / (1 + math.exp(-logit))
-
-
 def _measure(pieces: NDArray[np.float32]) -> _Measured:
-    """Measure pieces of shape ``(n, _FRAME)``."""
-    spectra = np.abs(np.fft.rfft(pieces * _window(), 1024)) ** 2
-    clarity, lag = _periods(spectra)
+    """Measure pieces of shape ``(n, _PIECE)``."""
+    spectra = np.abs(np.fft.rfft(pieces * _make_window(), 1024)) ** 2
+    clarity, lag = _find_periods(spectra)
     # Not as a product of matrices: for that, numpy would wake threads that cost more than they do.
-    bands = np.log10(np.add.reduceat(spectra, _bands(), axis=1) / 2 + 100)
+    bands = np.log10(np.add.reduceat(spectra, _find_band_starts(), axis=1) / 2 + 100)
     return _Measured(spectra.sum(axis=1) + 1, clarity, lag, bands)
 
 
-def _speech(measured: _Measured) -> _Speech | None:
+def _find_periods(spectra: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return for each piece how periodic it is, 0 to 1, and its shortest good period."""
+    correlation = np.fft.irfft(spectra)[:, : _LAGS.stop]
+    correlation = correlation / (correlation[:, :1] + 1) / _correlate_window()
+    inside = correlation[:, _LAGS]
+    clarity = inside.max(axis=1)
+    # A sound of one period has two, three and four of them too: take the first of the good ones.
+    lag = (inside >= 0.92 * clarity[:, None]).argmax(axis=1) + _LAGS.start
+    return clarity, lag
+
+
+@cache
+def _make_window() -> NDArray[np.float32]:
+    return np.hanning(_PIECE).astype(np.float32)
+
+
+@cache
+def _correlate_window() -> NDArray[np.float64]:
+    correlation = np.fft.irfft(np.abs(np.fft.rfft(_make_window(), 1024)) ** 2)[: _LAGS.stop]
+    shares: NDArray[np.float64] = correlation / correlation[0]
+    return shares
+
+
+@cache
+def _find_band_starts() -> NDArray[np.int64]:
+    """Return where each band begins in a spectrum; the last one ends with it."""
+    return np.searchsorted(np.fft.rfftfreq(1024, 1 / 8000), _EDGES[:-1])
+
+
+def _describe_speech(measured: _Measured) -> _Speech | None:
     """Return pitch and movement, or None if what was measured is no speech."""
     power, clarity, lag, bands = measured
     reference = np.percentile(power, 95)
@@ -437,17 +443,6 @@ def _speech(measured: _Measured) -> _Speech | None:
     return _Speech(8000 / float(np.median(lag[is_voiced])), movement)
 
 
-def _periods(spectra: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return for each piece how periodic it is, 0 to 1, and its shortest good period."""
-    likeness = np.fft.irfft(spectra)[:, : _LAGS.stop]
-    likeness = likeness / (likeness[:, :1] + 1) / _window_likeness()
-    inside = likeness[:, _LAGS]
-    clarity = inside.max(axis=1)
-    # A sound of one period has two, three and four of them too: take the first of the good ones.
-    lag = (inside >= 0.92 * clarity[:, None]).argmax(axis=1) + _LAGS.start
-    return clarity, lag
-
-
 def _comes_and_goes(
     power: NDArray[np.float32], reference: float, is_voiced: NDArray[np.bool_]
 ) -> bool:
@@ -457,19 +452,15 @@ def _comes_and_goes(
     return 0.12 < quiet < 0.65 and unsteady > 1.0 and 0.25 < is_voiced.mean() < 0.9
 
 
-@cache
-def _window() -> NDArray[np.float32]:
-    return np.hanning(_FRAME).astype(np.float32)
+def _suspect(speech: _Speech) -> SuspectedRate | None:
+    confidence = _likelihood(_IS_SLOW, speech)
+    if confidence < _REPORTED_RATE:
+        return None
+    is_24_khz = _likelihood(_IS_24_KHZ, speech) > 0.5
+    return SuspectedRate(24000 if is_24_khz else 16000, confidence)
 
 
-@cache
-def _window_likeness() -> NDArray[np.float64]:
-    likeness = np.fft.irfft(np.abs(np.fft.rfft(_window(), 1024)) ** 2)[: _LAGS.stop]
-    shares: NDArray[np.float64] = likeness / likeness[0]
-    return shares
-
-
-@cache
-def _bands() -> NDArray[np.int64]:
-    """Return where each band begins in a spectrum; the last one ends with it."""
-    return np.searchsorted(np.fft.rfftfreq(1024, 1 / 8000), _EDGES[:-1])
+def _likelihood(factors: tuple[float, float, float], speech: _Speech) -> float:
+    constant, pitch, movement = factors
+    logit = constant + pitch * math.log(speech.pitch / 100) + movement * speech.movement
+    return 1 / (1 + math.exp(-logit))

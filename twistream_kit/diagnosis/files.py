@@ -1,6 +1,7 @@
-"""Messages of a server as people keep them: one a line, one JSON document, or a capture.
+"""What a server sent on one call, as people keep it, and what is to be objected to in it.
 
-What Twilio, or the caller's ear, would object to in all that a server sent on one call.
+`messages_in` reads a file of messages: one a line, one JSON document, or a capture.
+`review_capture` says what Twilio, or the caller's ear, would object to in all of a capture.
 """
 
 from __future__ import annotations
@@ -35,45 +36,38 @@ def messages_in(raw: bytes) -> Iterator[tuple[str, str | bytes]]:
         return
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if lines and (lines[0][1].lstrip().startswith("[") or lines[0][1].strip() == "{"):
-        yield from _document(text)
+        yield from _read_document(text)
         return
     if lines and _is_header(lines[0][1]):
-        yield from _captured(lines[1:])
+        yield from _read_capture(lines[1:])
         return
     for number, line in lines:
         yield f"line {number}", line.strip()
 
 
-def _is_header(line: str) -> bool:
-    header = _object(line)
-    return header.get("format") == FORMAT
+def review_capture(capture: Capture, *, stream_sid: str | None = None) -> list[Mistake]:
+    """Say what is to be objected to in the messages of a server, and in the sound they made.
 
+    Each mistake stands there once, in the order of time, those of the sound last.
 
-def _captured(lines: list[tuple[int, str]]) -> Iterator[tuple[str, str]]:
-    for number, line in lines:
-        entry = _object(line)
-        if entry.get("from") == "server" and "size" not in entry:
-            yield f"line {number}", json.dumps(entry.get("message"))
-
-
-def _object(line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _document(text: str) -> Iterator[tuple[str, str]]:
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        yield "message 1", text
-        return
-    # A single message stays as it is written, so that a key written twice is still seen.
-    messages = document if isinstance(document, list) else [text]
-    for number, message in enumerate(messages, 1):
-        yield f"message {number}", message if isinstance(message, str) else json.dumps(message)
+    Args:
+        capture: Of the call.
+        stream_sid: The stream that the messages should be for; that of the capture if not given.
+    """
+    expected = stream_sid or capture.stream_sid or None
+    found: dict[tuple[int | None, str, str], Mistake] = {}
+    sent: list[tuple[float, str | bytes]] = [
+        (entry.at, entry.message.to_json())
+        for entry in capture.entries
+        if entry.sender == "server" and entry.is_kept
+    ]
+    for at, message in sorted([*sent, *capture.odd], key=lambda each: each[0]):
+        for objection in review(message, stream_sid=expected):
+            mistake = found.setdefault(_mistake_key(objection), Mistake(objection, at, 0))
+            mistake.times += 1
+    for objection in review_sound(capture):
+        found.setdefault(_mistake_key(objection), Mistake(objection, None))
+    return list(found.values())
 
 
 @dataclass(slots=True)
@@ -99,30 +93,37 @@ class Mistake:
         return f"{self.at:.2f} s{more}"
 
 
-def review_capture(capture: Capture, *, stream_sid: str | None = None) -> list[Mistake]:
-    """Say what is to be objected to in the messages of a server, and in the sound they made.
-
-    Each mistake stands there once, in the order of time, those of the sound last.
-
-    Args:
-        capture: Of the call.
-        stream_sid: The stream that the messages should be for; that of the capture if not given.
-    """
-    expected = stream_sid or capture.stream_sid or None
-    found: dict[tuple[int | None, str, str], Mistake] = {}
-    sent: list[tuple[float, str | bytes]] = [
-        (entry.at, entry.message.to_json())
-        for entry in capture.entries
-        if entry.sender == "server" and entry.is_kept
-    ]
-    for at, message in sorted([*sent, *capture.odd], key=lambda each: each[0]):
-        for objection in review(message, stream_sid=expected):
-            mistake = found.setdefault(_key(objection), Mistake(objection, at, 0))
-            mistake.times += 1
-    for objection in review_sound(capture):
-        found.setdefault(_key(objection), Mistake(objection, None))
-    return list(found.values())
+def _is_header(line: str) -> bool:
+    header = _read_object(line)
+    return header.get("format") == FORMAT
 
 
-def _key(objection: Objection) -> tuple[int | None, str, str]:
+def _read_capture(lines: list[tuple[int, str]]) -> Iterator[tuple[str, str]]:
+    for number, line in lines:
+        entry = _read_object(line)
+        if entry.get("from") == "server" and "size" not in entry:
+            yield f"line {number}", json.dumps(entry.get("message"))
+
+
+def _read_object(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _read_document(text: str) -> Iterator[tuple[str, str]]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        yield "message 1", text
+        return
+    # A single message stays as it is written, so that a key written twice is still seen.
+    messages = document if isinstance(document, list) else [text]
+    for number, message in enumerate(messages, 1):
+        yield f"message {number}", message if isinstance(message, str) else json.dumps(message)
+
+
+def _mistake_key(objection: Objection) -> tuple[int | None, str, str]:
     return objection.code, *mistake_in(objection)

@@ -1,17 +1,11 @@
-"""What Twilio would object to in a message of your server (PROTOCOL.md §4).
+"""What Twilio would object to in one message of your server (PROTOCOL.md §4).
 
 Twilio gives one number, 31951, to everything that is wrong with a text message, names no field and
 logs it once per stream.  `review` says which field, why and what to do, every time; and what
-Twilio would *not* object to but play as noise.  It advises and never raises: only the constructors
-of `to_twilio` refuse.  What shows only over many messages, `review_sound` finds.
-
-The words of Media Streams, and the wrong ones people write for them (PROTOCOL.md §3, §4).
-
-The fields of one JSON object: which are there, which are misspelt, which are left over.
-
-The base64 around a payload, and what it holds (PROTOCOL.md §4).
-
-Whether a JSON object is one of the three messages to Twilio, field by field (PROTOCOL.md §4).
+Twilio would *not* object to but play as noise.  It reads the JSON, then the fields of each object
+(which are missing, misspelt or too much, §3 and §4), then the base64 of a payload, and last what
+that holds.  It advises and never raises over what a message holds: only the constructors of
+`to_twilio` refuse.  What shows only over many messages, `review_sound` finds.
 """
 
 from __future__ import annotations
@@ -25,16 +19,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from twistream_kit.diagnosis.payload import SHORTEST_BYTES, container, look_inside
+from twistream_kit.diagnosis.payload import SHORTEST_BYTES, find_container, look_inside
 from twistream_kit.errors import Objection, by_importance, shown
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
 
-EVENTS = ("media", "mark", "clear")
+_EVENTS = ("media", "mark", "clear")
 """All that a server may send (§4)."""
 
 _SEND_NOTHING = "Send nothing in its place"
 
-FROM_TWILIO = {
+_FROM_TWILIO = {
     "connected": f"{_SEND_NOTHING}: Twilio needs no greeting, whatever some guides say",
     "start": f"{_SEND_NOTHING}: the stream has begun when Twilio's own start has come",
     "dtmf": "Keys cannot be pressed through a stream; play their sound: kit.Clip.dtmf('1')",
@@ -42,18 +36,24 @@ FROM_TWILIO = {
 }
 """Events that travel only the other way (§3), each with what to do instead."""
 
-FOREIGN_EVENTS = {
+_FOREIGN_EVENTS = {
     "playAudio": ("Plivo", "media"),
     "clearAudio": ("Plivo", "clear"),
     "checkpoint": ("Plivo", "mark"),
 }
 """Events of other companies' streams, whose they are, and Twilio's word for them (§10.2)."""
 
-FIELDS_FROM_TWILIO = frozenset(
+_FIELDS_FROM_TWILIO = frozenset(
     {"sequenceNumber", "track", "chunk", "timestamp", "accountSid", "callSid", "tracks"}
     | {"mediaFormat", "customParameters", "protocol", "version"}
 )
 """Fields that only Twilio's own messages carry (§3); copied into an answer they are extra."""
+
+_OWN_NAMES = frozenset({"event", "streamSid", *_EVENTS})
+"""Correct names are never taken for a misspelling of another one."""
+
+_KEY_INSIDE = {"media": "payload", "mark": "name"}
+"""The one field in the object of the same name; a clear has no object (§4)."""
 
 _ALIASES = {
     "event": ("type", "action", "kind", "method", "message"),
@@ -62,6 +62,53 @@ _ALIASES = {
     "payload": ("data", "audio", "content", "body", "bytes", "base64"),
     "name": ("label", "id", "mark", "markname", "markid"),
 }
+
+_STREAM_SID = re.compile(r"MZ[0-9a-fA-F]{32}")
+"""The shape of a stream's name (§1.7)."""
+
+_DROPPED = "Twilio would drop it with warning 31951, logged once per stream"
+"""What §4 documents for every message that is not exactly one of the three."""
+
+_BINARY_DROPPED = "Twilio would drop it with warning 31950, logged once per stream"
+
+_EXTRA = (
+    "Twilio names extra fields a violation (31951, once per stream); whether it still obeys the"
+    " message is not documented"
+)
+
+_ONE_OF_THREE = "Send 'media', 'mark' or 'clear'; there is no fourth"
+
+_ENCODE = "Send b64encode(payload).decode() in one piece, or stream.play(clip)"
+
+
+def review(
+    message: str | bytes | Mapping[str, Any], *, stream_sid: str | None = None
+) -> list[Objection]:
+    """Say what Twilio would object to in `message`, and what it would play as noise.
+
+    Args:
+        message: What your server sends: str for a text message, bytes for a binary one, or a dict
+            that is about to become JSON.
+        stream_sid: The name of this stream, from its start message; without it only the shape of
+            the message's ``streamSid`` is looked at.
+
+    Returns:
+        Errors first, then warnings (extra fields, for one), then notes; empty if all is well.
+
+    Raises:
+        TypeError: If `message` is none of these.
+    """
+    if isinstance(message, Mapping):
+        try:
+            message = json.dumps(dict(message))
+        except (TypeError, ValueError, RecursionError) as error:
+            fix = "Everything in it must be text; base64 too: b64encode(payload).decode()"
+            return [_invalid("", f"the message cannot become JSON: {error}", fix)]
+    if isinstance(message, (bytes, bytearray, memoryview)):
+        return by_importance(_review_binary(bytes(message), stream_sid))
+    if not isinstance(message, str):
+        raise TypeError(f"a message is str, bytes or a dict, not {type(message).__name__}")
+    return by_importance(_review_text(message, stream_sid))
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
@@ -74,66 +121,229 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     return plain[close[0]] if close else ""
 
 
-def meant_for(key: str, found: Iterable[str]) -> str:
-    """Return the one of the `found` names that was likely written for `key`, or an empty string."""
-    names = list(found)
-    aliases = _ALIASES.get(key, ())
-    by_sense = (name for name in names if _plain(name[:64]) in aliases)
-    return nearest(key, names) or next(by_sense, "")
+def _review_binary(message: bytes, stream_sid: str | None) -> Iterator[Objection]:
+    is_json = message.lstrip().startswith(b"{")
+    if is_json:
+        problem = "the message is JSON, but sent as a binary message"
+        fix = "Send it as str: given bytes, most libraries send a binary message"
+    else:
+        problem = f"the message is binary: {find_container(message) or 'bare bytes'}, not JSON"
+        fix = "Call stream.play(clip), or send to_twilio.Media(stream_sid, payload).to_json()"
+    yield Objection(MALFORMED_MESSAGE, "", problem, _BINARY_DROPPED, fix)
+    if is_json:
+        yield from _review_text(message.decode("utf-8", "replace"), stream_sid)
 
 
-def _plain(word: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", word.casefold())
+def _review_text(text: str, stream_sid: str | None) -> Iterator[Objection]:
+    repeated: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            repeated.extend(name for name, count in counts.items() if count > 1)
+        return found
+
+    try:
+        message = json.loads(text, object_pairs_hook=collect, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        yield _explain_json(text, error)
+        return
+    if not isinstance(message, dict):
+        fix = "Send one object for each message: media, mark or clear"
+        yield _invalid("", f"the message is {_kind(message)}, not a JSON object", fix)
+        return
+    found = list(_review_fields(message, stream_sid))
+    yield from found
+    if not any(objection.severity == "error" for objection in found):
+        yield from _review_long_sound(message)
+    for name in dict.fromkeys(repeated):
+        problem = "stands twice in one object; which of the two Twilio reads is not documented"
+        yield Objection(None, _path("", name), problem, fix="Keep one", severity="warning")
 
 
-DROPPED = "Twilio would drop it with warning 31951, logged once per stream"
-"""What §4 documents for every message that is not exactly one of the three."""
-
-_EXTRA = (
-    "Twilio names extra fields a violation (31951, once per stream); whether it still obeys the"
-    " message is not documented"
-)
-
-_OWN_NAMES = frozenset({"event", "streamSid", *EVENTS})
-"""Correct names are never taken for a misspelling of another one."""
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")
 
 
-def invalid(field: str, problem: str, fix: str) -> Objection:
-    """Build the objection to something for which Twilio drops the message."""
-    return Objection(INVALID_MESSAGE, field, problem, DROPPED, fix)
+def _explain_json(text: str, error: Exception) -> Objection:
+    if not text.strip():
+        fix = "Send nothing instead: the stream stays open without it"
+    elif text.lstrip().startswith("{'"):
+        fix = "This is how Python prints a dict: send json.dumps(message), not str(message)"
+    else:
+        fix = "Build it with to_twilio.Media(stream_sid, payload).to_json()"
+    reason = "too deeply nested" if isinstance(error, RecursionError) else error
+    return _invalid("", f"the message is not JSON: {reason}", fix)
 
 
-def kind(value: object) -> str:
-    """Say in JSON's words what `value` is."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return f"the number {shown(value, 20)}"
-        case str():
-            return f"the string {shown(value, 20)}"
-        case list():
-            return "a list"
-        case _:
-            return "an object"
+def _review_long_sound(message: dict[str, Any]) -> Iterator[Objection]:
+    """Listen to the sound of a message without errors, if there is enough of it."""
+    media = message.get("media")
+    text = media.get("payload") if isinstance(media, dict) else None
+    if isinstance(text, str) and len(text) * 3 // 4 > SHORTEST_BYTES:
+        # Only here: it brings numpy in, and most messages are too short for it.
+        from twistream_kit.diagnosis.sound import listen_to
+
+        yield from listen_to(b64decode(text))
 
 
-def path(inside: str, name: str) -> str:
-    """Return the path of field `name`, quoted if it is none that anybody would write."""
-    plain = name if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) else shown(name)
-    return f"{inside}.{plain}" if inside else plain
+def _review_fields(message: dict[str, Any], stream_sid: str | None) -> Iterator[Objection]:
+    """Say what is wrong with the fields of `message`, most important first."""
+    fields = Fields(message)
+    event, objection = _find_event(fields)
+    if objection:
+        yield objection
+    if event in _FROM_TWILIO:
+        return  # Its fields are Twilio's; to name each of them as wrong would hide the point.
+    yield from _review_stream_sid(fields, event, stream_sid)
+    if event in _KEY_INSIDE:
+        yield from _review_body(fields, event)
+    if event:
+        yield from fields.left_over()
+
+
+def _find_event(fields: Fields) -> tuple[str, Objection | None]:
+    """Find the event that is meant, and what is wrong with the way it is said."""
+    found = fields.take("event")
+    if found.field is None:
+        return next((name for name in _EVENTS if name in fields.values), ""), found.objection
+    if not isinstance(found.value, str):
+        return "", _invalid(found.field, f"is {_kind(found.value)}, not a string", _ONE_OF_THREE)
+    if found.value in _EVENTS:
+        return found.value, found.objection
+    event, problem, fix = _explain_event(found.value)
+    return event, _invalid(found.field, problem, fix)
+
+
+def _explain_event(event: str) -> tuple[str, str, str]:
+    """Return the event that is meant, or an empty string, the problem and the fix."""
+    if event in _FROM_TWILIO:
+        problem = f"is {event!r}, a message that Twilio sends and never receives"
+        return event, problem, _FROM_TWILIO[event]
+    if event in _FOREIGN_EVENTS:
+        whose, meant = _FOREIGN_EVENTS[event]
+        return (
+            meant,
+            f"is {event!r}, which is {whose}'s word: {meant!r} is meant",
+            f"Write {meant!r}",
+        )
+    if meant := nearest(event, _EVENTS):
+        return (
+            meant,
+            f"is {shown(event)}: {meant!r} is meant",
+            f"Write {meant!r}, letter for letter",
+        )
+    return "", f"is {shown(event)}, which is not a message to Twilio", _ONE_OF_THREE
+
+
+def _review_stream_sid(fields: Fields, event: str, expected: str | None) -> Iterator[Objection]:
+    found = fields.take("streamSid")
+    if found.field is None:
+        body = fields.values.get(event)
+        if isinstance(body, dict) and "streamSid" in body:
+            problem = f"stands inside {event}; it belongs beside the event"
+            yield _invalid(f"{event}.streamSid", problem, "Move it to the top of the message")
+            return
+    if found.objection:
+        yield found.objection
+    if found.field is not None:
+        yield from _review_sid(found.field, found.value, expected)
+
+
+def _review_sid(field: str, value: object, expected: str | None) -> Iterator[Objection]:
+    fix = "Use the stream_sid of this call's start message"
+    if not isinstance(value, str):
+        yield _invalid(field, f"is {_kind(value)}, not a string", fix)
+    elif expected is not None:
+        if value != expected:
+            yield _invalid(field, f"is {shown(value)} but this stream is {shown(expected)}", fix)
+    elif not _STREAM_SID.fullmatch(value):
+        known = {"CA": ": it is a call's", "AC": ": it is an account's"}.get(value[:2], "")
+        problem = f"is {shown(value)}, not MZ and 32 hex digits{known}"
+        consequence = "Twilio drops what names another stream, with warning 31951, once per stream"
+        yield Objection(INVALID_MESSAGE, field, problem, consequence, fix, "warning")
+
+
+def _review_body(fields: Fields, event: str) -> Iterator[Objection]:
+    key = _KEY_INSIDE[event]
+    found = fields.take(event)
+    write = f'Write "{event}": {{"{key}": …}}'
+    if isinstance(found.value, dict):
+        if found.objection:
+            yield found.objection
+        yield from _review_object(Fields(found.value, event), fields, event)
+    elif found.field is None and (beside := _find_beside(fields, event, key)):
+        fields.claim(beside)
+        problem = f"stands beside the event; it belongs inside {event}"
+        if beside != key:
+            problem += f", as {key}"
+        yield _invalid(beside, problem, write)
+        yield from _review_content(event, fields.values[beside], beside)
+    elif found.field is None:
+        yield _invalid(event, "is missing", write)
+    else:
+        yield _invalid(found.field, f"is {_kind(found.value)}, not an object", write)
+        if isinstance(found.value, str):
+            yield from _review_content(event, found.value, found.field)
+
+
+def _find_beside(fields: Fields, event: str, key: str) -> str:
+    """Return the name of what should be `key` inside the object, or an empty string."""
+    if key in fields.values:
+        return key
+    own = _FIELDS_FROM_TWILIO | {"event", "streamSid", event}
+    return _meant_for(key, (name for name in fields.values if name not in own))
+
+
+def _review_object(body: Fields, fields: Fields, event: str) -> Iterator[Objection]:
+    key = _KEY_INSIDE[event]
+    found = body.take(key)
+    if found.field is None and key in fields.values:
+        fields.claim(key)
+        problem = f"stands beside {event}; it belongs inside it"
+        yield _invalid(key, problem, f'Write "{event}": {{"{key}": …}}')
+        yield from _review_content(event, fields.values[key], key)
+    elif found.objection:
+        yield found.objection
+    if found.field is not None:
+        yield from _review_content(event, found.value, found.field)
+    if "streamSid" in body.values and "streamSid" not in fields.values:
+        body.claim("streamSid")
+    yield from body.left_over()
+
+
+def _review_content(event: str, value: object, field: str) -> Iterator[Objection]:
+    return _review_payload(value, field) if event == "media" else _review_name(value, field)
+
+
+def _review_payload(value: object, field: str) -> Iterator[Objection]:
+    if isinstance(value, str):
+        yield from _review_base64(value, field)
+        return
+    fix = "Send base64 text: b64encode(payload).decode()"
+    if isinstance(value, list):
+        fix = f"Numbers in a list are not sound here. {fix}"
+    yield _invalid(field, f"is {_kind(value)}, not a string of base64", fix)
+
+
+def _review_name(value: object, field: str) -> Iterator[Objection]:
+    if not isinstance(value, str):
+        fix = "Send a string; a number must be turned into one: str(number)"
+        yield _invalid(field, f"is {_kind(value)}, not a string", fix)
+    elif not value:
+        consequence = "It comes back empty and does not tell which audio was played"
+        yield Objection(None, field, "is empty", consequence, "Give each mark a name", "note")
 
 
 @dataclass(frozen=True, slots=True)
 class FieldValue:
-    """What stood where a field should stand.
+    """The value that an object has for one field, under the right name or a misspelt one.
 
     Attributes:
-        value: Its value; None if there is none.
-        field: Its path as written, or None if nothing stood there.
-        objection: Why it is not as it should be: missing, or misspelt; else None.
+        value: The value; None if the field is missing.
+        field: The path of the field as written; None if it is missing.
+        objection: That the field is missing, or misspelt; else None.
     """
 
     value: Any
@@ -158,25 +368,25 @@ class Fields:
         """Take the field `key`, or the one that was written for it."""
         if key in self.values:
             self._taken.add(key)
-            return FieldValue(self.values[key], path(self.inside, key))
-        written = meant_for(key, (name for name in self.values if self._may_be_misspelt(name)))
-        right = path(self.inside, key)
+            return FieldValue(self.values[key], _path(self.inside, key))
+        written = _meant_for(key, (name for name in self.values if self._may_be_misspelt(name)))
+        right = _path(self.inside, key)
         if not written:
             fix = f"Add {right}; Twilio reads no other name"
-            return FieldValue(None, None, invalid(right, "is missing", fix))
+            return FieldValue(None, None, _invalid(right, "is missing", fix))
         self._taken.add(written)
-        field = path(self.inside, written)
+        field = _path(self.inside, written)
         problem = f"is not a name that Twilio reads: {key} is meant"
         return FieldValue(
-            self.values[written], field, invalid(field, problem, f"Rename it to {right}")
+            self.values[written], field, _invalid(field, problem, f"Rename it to {right}")
         )
 
     def _may_be_misspelt(self, name: str) -> bool:
-        known = FIELDS_FROM_TWILIO if self.inside else FIELDS_FROM_TWILIO | _OWN_NAMES
+        known = _FIELDS_FROM_TWILIO if self.inside else _FIELDS_FROM_TWILIO | _OWN_NAMES
         return name not in self._taken and name not in known
 
     def claim(self, name: str) -> None:
-        """Note that field `name` has been spoken of."""
+        """Note that an objection to field `name` was made already."""
         self._taken.add(name)
 
     def left_over(self) -> Iterator[Objection]:
@@ -186,23 +396,60 @@ class Fields:
                 continue
             problem = (
                 "is a field of Twilio's own messages, not of yours"
-                if name in FIELDS_FROM_TWILIO
+                if name in _FIELDS_FROM_TWILIO
                 else "is not a field of this message"
             )
-            field = path(self.inside, name)
+            field = _path(self.inside, name)
             yield Objection(INVALID_MESSAGE, field, problem, _EXTRA, "Leave it out", "warning")
 
 
-_ENCODE = "Send b64encode(payload).decode() in one piece, or stream.play(clip)"
+def _meant_for(key: str, found: Iterable[str]) -> str:
+    """Return the one of the `found` names that was likely written for `key`, or an empty string."""
+    names = list(found)
+    aliases = _ALIASES.get(key, ())
+    by_sense = (name for name in names if _plain(name[:64]) in aliases)
+    return nearest(key, names) or next(by_sense, "")
 
 
-def review_base64(text: str, field: str) -> Iterator[Objection]:
+def _plain(word: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", word.casefold())
+
+
+def _path(inside: str, name: str) -> str:
+    """Return the path of field `name`, quoted if it is none that anybody would write."""
+    plain = name if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) else shown(name)
+    return f"{inside}.{plain}" if inside else plain
+
+
+def _kind(value: object) -> str:
+    """Say in JSON's words what `value` is."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"the number {shown(value, 20)}"
+        case str():
+            return f"the string {shown(value, 20)}"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def _invalid(field: str, problem: str, fix: str) -> Objection:
+    """Build the objection to something for which Twilio drops the message."""
+    return Objection(INVALID_MESSAGE, field, problem, _DROPPED, fix)
+
+
+def _review_base64(text: str, field: str) -> Iterator[Objection]:
     """Say why `text` is not base64, or what is wrong with the sound that it holds."""
     try:
         payload = b64decode(text, validate=True)
     except ValueError:
-        bare, problem, fix = _mistake(text)
-        yield invalid(field, problem, fix)
+        bare, problem, fix = _explain_base64(text)
+        yield _invalid(field, problem, fix)
         # Whoever wraps base64 wrongly may also have wrapped the wrong thing.
         payload = _decode_leniently(bare)
         if not payload:
@@ -210,7 +457,7 @@ def review_base64(text: str, field: str) -> Iterator[Objection]:
     yield from look_inside(payload, field)
 
 
-def _mistake(text: str) -> tuple[str, str, str]:
+def _explain_base64(text: str) -> tuple[str, str, str]:
     """Return the base64 inside `text`, what is wrong around it, and the fix."""
     if match := re.match(r"data:[^,]{0,100};base64,", text):
         fix = "Send what follows the comma, nothing else"
@@ -250,260 +497,3 @@ def _is_base64(text: str) -> bool:
 def _decode_leniently(text: str) -> bytes:
     letters = re.sub(r"[^A-Za-z0-9+/]", "", text)
     return b64decode(letters[: len(letters) // 4 * 4])
-
-
-_STREAM_SID = re.compile(r"MZ[0-9a-fA-F]{32}")
-"""The shape of a stream's name (§1.7)."""
-
-_BODY = {"media": "payload", "mark": "name"}
-"""The one field in the object of the same name; a clear has no object (§4)."""
-
-_ONE_OF_THREE = "Send 'media', 'mark' or 'clear'; there is no fourth"
-
-
-def review_structure(message: dict[str, Any], stream_sid: str | None) -> Iterator[Objection]:
-    """Say what is wrong with the fields of `message`, most important first."""
-    fields = Fields(message)
-    event, objection = _event(fields)
-    if objection:
-        yield objection
-    if event in FROM_TWILIO:
-        return  # Its fields are Twilio's; to name each of them as wrong would hide the point.
-    yield from _stream_sid(fields, event, stream_sid)
-    if event in _BODY:
-        yield from _body(fields, event)
-    if event:
-        yield from fields.left_over()
-
-
-def _event(fields: Fields) -> tuple[str, Objection | None]:
-    """Find the event that is meant, and what is wrong with the way it is said."""
-    found = fields.take("event")
-    if found.field is None:
-        return next((name for name in EVENTS if name in fields.values), ""), found.objection
-    if not isinstance(found.value, str):
-        return "", invalid(found.field, f"is {kind(found.value)}, not a string", _ONE_OF_THREE)
-    if found.value in EVENTS:
-        return found.value, found.objection
-    event, problem, fix = _wrong_event(found.value)
-    return event, invalid(found.field, problem, fix)
-
-
-def _wrong_event(event: str) -> tuple[str, str, str]:
-    """Return the event that is meant, or an empty string, the problem and the fix."""
-    if event in FROM_TWILIO:
-        problem = f"is {event!r}, a message that Twilio sends and never receives"
-        return event, problem, FROM_TWILIO[event]
-    if event in FOREIGN_EVENTS:
-        whose, meant = FOREIGN_EVENTS[event]
-        return (
-            meant,
-            f"is {event!r}, which is {whose}'s word: {meant!r} is meant",
-            f"Write {meant!r}",
-        )
-    if meant := nearest(event, EVENTS):
-        return (
-            meant,
-            f"is {shown(event)}: {meant!r} is meant",
-            f"Write {meant!r}, letter for letter",
-        )
-    return "", f"is {shown(event)}, which is not a message to Twilio", _ONE_OF_THREE
-
-
-def _stream_sid(fields: Fields, event: str, expected: str | None) -> Iterator[Objection]:
-    found = fields.take("streamSid")
-    if found.field is None:
-        body = fields.values.get(event)
-        if isinstance(body, dict) and "streamSid" in body:
-            problem = f"stands inside {event}; it belongs beside the event"
-            yield invalid(f"{event}.streamSid", problem, "Move it to the top of the message")
-            return
-    if found.objection:
-        yield found.objection
-    if found.field is not None:
-        yield from _sid_value(found.field, found.value, expected)
-
-
-def _sid_value(field: str, value: object, expected: str | None) -> Iterator[Objection]:
-    fix = "Use the stream_sid of this call's start message"
-    if not isinstance(value, str):
-        yield invalid(field, f"is {kind(value)}, not a string", fix)
-    elif expected is not None:
-        if value != expected:
-            yield invalid(field, f"is {shown(value)} but this stream is {shown(expected)}", fix)
-    elif not _STREAM_SID.fullmatch(value):
-        known = {"CA": ": it is a call's", "AC": ": it is an account's"}.get(value[:2], "")
-        problem = f"is {shown(value)}, not MZ and 32 hex digits{known}"
-        consequence = "Twilio drops what names another stream, with warning 31951, once per stream"
-        yield Objection(INVALID_MESSAGE, field, problem, consequence, fix, "warning")
-
-
-def _body(fields: Fields, event: str) -> Iterator[Objection]:
-    key = _BODY[event]
-    found = fields.take(event)
-    write = f'Write "{event}": {{"{key}": …}}'
-    if isinstance(found.value, dict):
-        if found.objection:
-            yield found.objection
-        yield from _inside(Fields(found.value, event), fields, event)
-    elif found.field is None and (beside := _beside(fields, event, key)):
-        fields.claim(beside)
-        problem = f"stands beside the event; it belongs inside {event}"
-        if beside != key:
-            problem += f", as {key}"
-        yield invalid(beside, problem, write)
-        yield from _content(event, fields.values[beside], beside)
-    elif found.field is None:
-        yield invalid(event, "is missing", write)
-    else:
-        yield invalid(found.field, f"is {kind(found.value)}, not an object", write)
-        if isinstance(found.value, str):
-            yield from _content(event, found.value, found.field)
-
-
-def _beside(fields: Fields, event: str, key: str) -> str:
-    """Return the name of what should be `key` inside the object, or an empty string."""
-    if key in fields.values:
-        return key
-    own = FIELDS_FROM_TWILIO | {"event", "streamSid", event}
-    return meant_for(key, (name for name in fields.values if name not in own))
-
-
-def _inside(body: Fields, fields: Fields, event: str) -> Iterator[Objection]:
-    key = _BODY[event]
-    found = body.take(key)
-    if found.field is None and key in fields.values:
-        fields.claim(key)
-        problem = f"stands beside {event}; it belongs inside it"
-        yield invalid(key, problem, f'Write "{event}": {{"{key}": …}}')
-        yield from _content(event, fields.values[key], key)
-    elif found.objection:
-        yield found.objection
-    if found.field is not None:
-        yield from _content(event, found.value, found.field)
-    if "streamSid" in body.values and "streamSid" not in fields.values:
-        body.claim("streamSid")
-    yield from body.left_over()
-
-
-def _content(event: str, value: object, field: str) -> Iterator[Objection]:
-    return _payload(value, field) if event == "media" else _name(value, field)
-
-
-def _payload(value: object, field: str) -> Iterator[Objection]:
-    if isinstance(value, str):
-        yield from review_base64(value, field)
-        return
-    fix = "Send base64 text: b64encode(payload).decode()"
-    if isinstance(value, list):
-        fix = f"Numbers in a list are not sound here. {fix}"
-    yield invalid(field, f"is {kind(value)}, not a string of base64", fix)
-
-
-def _name(value: object, field: str) -> Iterator[Objection]:
-    if not isinstance(value, str):
-        fix = "Send a string; a number must be turned into one: str(number)"
-        yield invalid(field, f"is {kind(value)}, not a string", fix)
-    elif not value:
-        consequence = "It comes back empty and does not tell which audio was played"
-        yield Objection(None, field, "is empty", consequence, "Give each mark a name", "note")
-
-
-_BINARY = "Twilio would drop it with warning 31950, logged once per stream"
-
-
-def review(
-    message: str | bytes | Mapping[str, Any], *, stream_sid: str | None = None
-) -> list[Objection]:
-    """Say what Twilio would object to in `message`, and what it would play as noise.
-
-    Args:
-        message: What your server sends: str for a text message, bytes for a binary one, or a dict
-            that is about to become JSON.
-        stream_sid: The name of this stream, from its start message; without it only the shape of
-            the message's ``streamSid`` is looked at.
-
-    Returns:
-        Errors first, then warnings (extra fields, for one), then notes; empty if all is well.
-
-    Raises:
-        TypeError: If `message` is none of these.
-    """
-    if isinstance(message, Mapping):
-        try:
-            message = json.dumps(dict(message))
-        except (TypeError, ValueError, RecursionError) as error:
-            fix = "Everything in it must be text; base64 too: b64encode(payload).decode()"
-            return [invalid("", f"the message cannot become JSON: {error}", fix)]
-    if isinstance(message, (bytes, bytearray, memoryview)):
-        return by_importance(_binary(bytes(message), stream_sid))
-    if not isinstance(message, str):
-        raise TypeError(f"a message is str, bytes or a dict, not {type(message).__name__}")
-    return by_importance(_text(message, stream_sid))
-
-
-def _binary(message: bytes, stream_sid: str | None) -> Iterator[Objection]:
-    is_json = message.lstrip().startswith(b"{")
-    if is_json:
-        problem = "the message is JSON, but sent as a binary message"
-        fix = "Send it as str: given bytes, most libraries send a binary message"
-    else:
-        problem = f"the message is binary: {container(message) or 'bare bytes'}, not JSON"
-        fix = "Call stream.play(clip), or send to_twilio.Media(stream_sid, payload).to_json()"
-    yield Objection(MALFORMED_MESSAGE, "", problem, _BINARY, fix)
-    if is_json:
-        yield from _text(message.decode("utf-8", "replace"), stream_sid)
-
-
-def _text(text: str, stream_sid: str | None) -> Iterator[Objection]:
-    repeated: list[str] = []
-
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            counts = Counter(name for name, _ in pairs)
-            repeated.extend(name for name, count in counts.items() if count > 1)
-        return found
-
-    try:
-        message = json.loads(text, object_pairs_hook=collect, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        yield _not_json(text, error)
-        return
-    if not isinstance(message, dict):
-        fix = "Send one object for each message: media, mark or clear"
-        yield invalid("", f"the message is {kind(message)}, not a JSON object", fix)
-        return
-    found = list(review_structure(message, stream_sid))
-    yield from found
-    if not any(objection.severity == "error" for objection in found):
-        yield from _long_sound(message)
-    for name in dict.fromkeys(repeated):
-        problem = "stands twice in one object; which of the two Twilio reads is not documented"
-        yield Objection(None, path("", name), problem, fix="Keep one", severity="warning")
-
-
-def _long_sound(message: dict[str, Any]) -> Iterator[Objection]:
-    """Listen to the sound of a message without errors, if there is enough of it."""
-    media = message.get("media")
-    text = media.get("payload") if isinstance(media, dict) else None
-    if isinstance(text, str) and len(text) * 3 // 4 > SHORTEST_BYTES:
-        # Only here: it brings numpy in, and most messages are too short for it.
-        from twistream_kit.diagnosis.sound import listen_to
-
-        yield from listen_to(b64decode(text))
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number in JSON")
-
-
-def _not_json(text: str, error: Exception) -> Objection:
-    if not text.strip():
-        fix = "Send nothing instead: the stream stays open without it"
-    elif text.lstrip().startswith("{'"):
-        fix = "This is how Python prints a dict: send json.dumps(message), not str(message)"
-    else:
-        fix = "Build it with to_twilio.Media(stream_sid, payload).to_json()"
-    reason = "too deeply nested" if isinstance(error, RecursionError) else error
-    return invalid("", f"the message is not JSON: {reason}", fix)

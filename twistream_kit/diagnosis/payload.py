@@ -1,22 +1,17 @@
-"""What a payload really holds, judged by its bytes (PROTOCOL.md §4).
+"""What a payload really holds, told by its bytes (PROTOCOL.md §4).
 
 Twilio plays whatever it is given as PCMU.  A file header, an error page or sound in another coding
 is therefore heard as clicks or as loud noise, and nothing is logged.  These are exact rules over
-one payload: none can be met by sound.  What only a stretch of sound can show is judged in `coding`
-and `sample_rate`.
+one payload: none can be met by sound.  What only a stretch of sound can show is found by `_coding`.
 
-File formats, told by what a payload begins with (PROTOCOL.md §4).
+The signature of a file format counts only when it is at least eight bytes long, or as unlikely as
+that, so that no sound can match by chance.
 
-A signature counts only when it is at least eight bytes long, or as unlikely as that, so that no
-sound can match by chance.
-
-Text where sound should be: base64 once too often, or an error page (PROTOCOL.md §4).
-
-Half of all codes of PCMU are ASCII: the negative samples.  That a payload is ASCII therefore means
-little, and a quiet sound that never crosses zero can even be all small letters.  What no sound does
-is to jump between large and small letters, digits and signs as text does: such a jump is one of
-hundreds of steps, and sound that jumps so far also crosses zero, where ASCII ends, or meets one of
-the codes between the letters.
+Text is harder to tell from sound.  Half of all codes of PCMU are ASCII: the negative samples.  That
+a payload is ASCII therefore means little, and a quiet sound that never crosses zero can even be all
+small letters.  What no sound does is to jump between large and small letters, digits and signs as
+text does: such a jump is one of hundreds of steps, and sound that jumps so far also crosses zero,
+where ASCII ends, or meets one of the codes between the letters.
 """
 
 from __future__ import annotations
@@ -29,123 +24,38 @@ from http import HTTPStatus
 from itertools import pairwise
 
 from twistream_kit.errors import Objection, Severity
+from twistream_kit.protocol.from_twilio import FRAME_BYTES
+from twistream_kit.protocol.to_twilio import is_wav
+
+SHORTEST_BYTES = 4000
+"""Half a second; in less sound no coding can be told."""
+
+_CUT_SHARE, _TIMES_MORE = 0.01, 4
+"""Ours; a sine at 0 dB has 2.6 times more at full scale than in the step below, sound that is cut
+seven times more or hundreds."""
+
+_FILE_STARTS = frozenset(bytes([byte]) for byte in b"R.\xffIOfF\x1arN#c")
+"""The first bytes of all file formats that are known here; MPEG-4 alone begins with a size."""
 
 _MP3_FRAMES = 6
 """An idle line is full of 0xFF, the first byte of an MP3 frame: ask for this many in a row."""
-
-
-def container(payload: bytes) -> str | None:
-    """Return the name of the file format that `payload` begins with, or None."""
-    if payload[:1] not in _FIRST:
-        # What comes fifty times in a second is sound, and most of it ends here.
-        return None if payload[4:8] != b"ftyp" else _named(payload)
-    return _named(payload)
-
-
-def _named(payload: bytes) -> str | None:
-    return next((name for name, matches in _CONTAINERS if matches(payload)), None)
-
-
-def _wav(payload: bytes) -> bool:
-    return payload[:4] in (b"RIFF", b"RIFX", b"RF64") and payload[8:12] == b"WAVE"
-
-
-def _au(payload: bytes) -> bool:
-    header = [int.from_bytes(payload[at : at + 4], "big") for at in (4, 12, 20)]
-    return (
-        payload[:4] == b".snd"
-        and len(payload) >= 24
-        and 24 <= header[0] <= 65536  # where the sound begins
-        and 1 <= header[1] <= 27  # its encoding
-        and 1 <= header[2] <= 64  # its channels
-    )
-
-
-def _mp3(payload: bytes) -> bool:
-    """Whether frame follows frame, each as long as its header says."""
-    headers: list[bytes] = []
-    at = 0
-    while len(headers) < _MP3_FRAMES:
-        header = payload[at : at + 4]
-        size = _mp3_frame_size(header)
-        if not size:
-            return False
-        headers.append(header)
-        at += size
-    return all(a[:2] == b[:2] and a[2] & 0x0C == b[2] & 0x0C for a, b in pairwise(headers))
-
-
-def _mp3_frame_size(header: bytes) -> int:
-    """Return the length in bytes of the layer III frame with this header; 0 if it is none."""
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
-        return 0
-    version, bit_rate, rate = (header[1] >> 3) & 3, header[2] >> 4, (header[2] >> 2) & 3
-    if version == 1 or bit_rate in (0, 15) or rate == 3:
-        return 0
-    mpeg1 = version == 3
-    kbit = (_MPEG1_KBIT if mpeg1 else _MPEG2_KBIT)[bit_rate - 1]
-    sample_rate = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
-    return (144 if mpeg1 else 72) * kbit * 1000 // sample_rate + ((header[2] >> 1) & 1)
-
 
 _MPEG1_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 
 _MPEG2_KBIT = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
-
-def _starts(pattern: bytes) -> Callable[[bytes], bool]:
-    compiled = re.compile(pattern, re.DOTALL)
-    return lambda payload: compiled.match(payload) is not None
-
-
-_CONTAINERS: list[tuple[str, Callable[[bytes], bool]]] = [
-    ("WAV", _wav),
-    ("AU", _au),
-    # Version 2 to 4, revision 0, then a size in four bytes below 0x80.
-    ("MP3 with an ID3 tag", _starts(rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}")),
-    ("MP3", _mp3),
-    # The first page: version 0, beginning of stream, position 0.
-    ("Ogg", _starts(rb"OggS\x00\x02\x00{8}")),
-    # The first block is STREAMINFO, 34 bytes long.
-    ("FLAC", _starts(rb"fLaC[\x00\x80]\x00\x00\x22")),
-    ("AIFF", _starts(rb"FORM....AIF[FC]")),
-    ("MPEG-4", _starts(rb"....ftyp[A-Za-z0-9 ]{4}")),
-    ("WebM or Matroska", _starts(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)")),
-    ("Wave64", _starts(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00")),
-    ("NIST Sphere", _starts(rb"NIST_1A\n")),
-    ("AMR", _starts(rb"#!AMR(?:-WB)?\n[\x04-\x7c]")),
-    ("Core Audio", _starts(rb"caff\x00\x01\x00\x00desc")),
-]
-
-_FIRST = frozenset(bytes([byte]) for byte in b"R.\xffIOfF\x1arN#c")
-"""The first bytes of all of these; MPEG-4 alone begins with a size."""
-
 _LOOKED_AT = 4096
-"""Bytes at the beginning by which a long payload is judged."""
+"""Bytes at the beginning by which a long payload is told from text."""
 
-_SHORTEST_BASE64 = 32
-"""A fifth of a frame.  White noise is in the alphabet of base64 with odds of 4**-32."""
+_TEXT_STARTS = frozenset("<{[Hbdeh")
+"""The first letters of the kinds of text below, so that sound is told by one look."""
 
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]{4}[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*")
+_HEXADECIMAL, _NUMBERS = "hexadecimal digits", "a list of numbers as text"
 
-_NEAR_SILENCE = bytes([*range(0xFC, 0x100), *range(0x7C, 0x80), 0x00])
-"""The softest codes of PCMU, and the zero of 16-bit sound."""
-
-_HEX = re.compile(rb"(?:[0-9a-f]{2}){16,}|(?:[0-9A-F]{2}){16,}")
-
-_JUMP = re.compile(rb"[A-Z](?=[a-z0-9+/])|[a-z](?=[A-Z0-9+/])|[0-9+/](?=[A-Za-z])")
-"""Between capitals, small letters and the rest: codes of other signs lie between the three."""
-
-_PRINTABLE = re.compile(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*")
-
-HEXADECIMAL, NUMBERS = "hexadecimal digits", "a list of numbers as text"
-
-PRINTED_BYTES, DATA_URL, ADDRESS = "bytes as Python prints them", "a data URL", "an address"
+_PRINTED_BYTES, _DATA_URL, _ADDRESS = "bytes as Python prints them", "a data URL", "an address"
 """Kinds of text that are no error, but sound or the way to it."""
 
-_FIRST_OF_TEXT = frozenset("<{[Hbdeh")
-
-_KINDS = [
+_TEXT_KINDS = [
     ("an HTTP answer", re.compile(r"HTTP/[0-9]")),
     (
         "HTML",
@@ -153,184 +63,39 @@ _KINDS = [
     ),
     ("XML", re.compile(r"<(?:\?xml\s|![A-Z]|[A-Za-z][\w:.-]*(?:\s+[\w:.-]+=[\"']|/?>))")),
     ("JSON", re.compile(r"(?:data: ?)?(?:\[\s*)*\{\s*(?:\"[^\"]*\"\s*:|\}\s*$)|\[\s*\"[^\"]")),
-    (NUMBERS, re.compile(r"\[\s*-?\d[\d.e+-]*(?:\s*,\s*|\s+)-?\d[\d.e+-]*(?:\s*,|\s+|\])")),
+    (_NUMBERS, re.compile(r"\[\s*-?\d[\d.e+-]*(?:\s*,\s*|\s+)-?\d[\d.e+-]*(?:\s*,|\s+|\])")),
     ("text", re.compile(r"event: ?[a-z.]+\ndata:|\[object [A-Z]")),
-    (DATA_URL, re.compile(r"data:[a-z]+/[a-z0-9.+-]+[;,]")),
-    (ADDRESS, re.compile(r"https?://[\w.-]+[\w/:?=&%.+~-]*$")),
-    (PRINTED_BYTES, re.compile(r"b(['\"]).*\\x[0-9a-f]{2}", re.DOTALL)),
+    (_DATA_URL, re.compile(r"data:[a-z]+/[a-z0-9.+-]+[;,]")),
+    (_ADDRESS, re.compile(r"https?://[\w.-]+[\w/:?=&%.+~-]*$")),
+    (_PRINTED_BYTES, re.compile(r"b(['\"]).*\\x[0-9a-f]{2}", re.DOTALL)),
 ]
 
 _WORDS = re.compile(r"[A-Za-z,.:;!?)'\"]{2} (?=[A-Za-z0-9(\"'])")
 """The end of a word, a space, the beginning of another: -300, -300, -8000, -300 as sound."""
 
-_WHOLE = frozenset(
+_WHOLE_TEXTS = frozenset(
     [status.phrase.lower() for status in HTTPStatus] + ["null", "none", "undefined", "error"]
 )
 """Answers that have only one or two words."""
 
+_PRINTABLE = re.compile(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*")
 
-def unwrapped(payload: bytes) -> bytes | None:
-    """Return what is inside if `payload` is itself base64 of something, else None."""
-    if len(payload) < _SHORTEST_BASE64 or not payload.isascii():
-        return None
-    if not _BASE64.fullmatch(payload) or _HEX.fullmatch(payload):
-        return None
-    bare = payload.translate(None, b"\r\n")
-    if len(bare) % 4:
-        return None
-    try:
-        inner = b64decode(bare, validate=True)
-    except ValueError:
-        return None
-    # Silence in base64 hardly jumps; but nothing else decodes to silence.
-    return inner if _jumps(bare) or not inner.translate(None, _NEAR_SILENCE) else None
+_HEX = re.compile(rb"(?:[0-9a-f]{2}){16,}|(?:[0-9A-F]{2}){16,}")
 
+_JUMP = re.compile(rb"[A-Z](?=[a-z0-9+/])|[a-z](?=[A-Z0-9+/])|[0-9+/](?=[A-Za-z])")
+"""Between capitals, small letters and the rest: codes of other signs lie between the three."""
 
-def text_kind(payload: bytes) -> str | None:
-    """Return what kind of text `payload` is, ``HTML`` for one, or None if it may be sound."""
-    if not payload[:3].isascii() and payload[:3] != BOM_UTF8:
-        return None
-    try:
-        text = payload[:_LOOKED_AT].decode().strip()
-    except UnicodeDecodeError as error:
-        # A letter of several bytes may be cut at the end of a payload.
-        if error.start < min(len(payload), _LOOKED_AT) - 3:
-            return None
-        text = payload[: error.start].decode().strip()
-    text = text.removeprefix("\ufeff")
-    if text[:1] in _FIRST_OF_TEXT:
-        for kind, start in _KINDS:
-            if start.match(text) and _PRINTABLE.fullmatch(text):
-                return kind
-    if text.lower().lstrip("0123456789 ") in _WHOLE:
-        return "text"
-    if _HEX.fullmatch(payload) and (_jumps(payload) or payload[0] == payload[-1] == 0x66):
-        return HEXADECIMAL
-    words = len(_WORDS.findall(text))
-    is_text = words >= 2 and words * 40 >= len(text) and _PRINTABLE.fullmatch(text)
-    return "text" if is_text else None
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{4}[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*")
 
+_SHORTEST_BASE64 = 32
+"""A fifth of a frame.  White noise is in the alphabet of base64 with odds of 4**-32."""
 
-def _jumps(payload: bytes) -> bool:
-    """Whether `payload` jumps between the kinds of letters as only text does."""
-    head = payload[:_LOOKED_AT]
-    jumps = len(_JUMP.findall(head))
-    return jumps >= 6 and jumps * 20 >= len(head)
-
-
-SHORTEST_BYTES = 4000
-"""Half a second; in less sound no coding can be told."""
-
-__all__ = [
-    "FRAME",
-    "LOOKS",
-    "container",
-    "full_scale_share",
-    "is_cut",
-    "is_silence",
-    "is_whole_frames",
-    "look_inside",
-]
-
-FRAME = 160
-"""Bytes in the 20 ms that Twilio plays at a time (§3)."""
-
-_CUT_SHARE, _TIMES_MORE = 0.01, 4
-"""Ours; a sine at 0 dB has 2.6 times more at full scale than in the step below, sound that is cut
-seven times more or hundreds."""
+_NEAR_SILENCE = bytes([*range(0xFC, 0x100), *range(0x7C, 0x80), 0x00])
+"""The softest codes of PCMU, and the zero of 16-bit sound."""
 
 _PLAYS_NOISE = "Twilio would accept it and play noise, logging nothing"
 
 _SEND_A_CLIP = "Send kit.load_clip(path).payload, or call stream.play(kit.load_clip(path))"
-
-
-def look_inside(payload: bytes, field: str = "media.payload") -> list[Objection]:
-    """Say what would be heard of `payload` other than what was meant.
-
-    Args:
-        payload: The decoded bytes, any length.
-        field: How the objections are to name it.
-
-    Returns:
-        One objection or none: the first that is found explains the rest.  It has no code, because
-        Twilio says nothing about any of this.
-    """
-    for look in LOOKS:
-        if objection := look(payload, field):
-            return [objection]
-    return []
-
-
-def is_silence(payload: bytes) -> bool:
-    """Whether every byte is one of the two zeros of PCMU, 0xFF and 0x7F; true of no bytes too."""
-    return not payload.strip(b"\xff\x7f")
-
-
-def is_whole_frames(payload: bytes) -> bool:
-    """Whether `payload` fills frames of 160 bytes; Twilio takes any length (§4)."""
-    return len(payload) % FRAME == 0
-
-
-def full_scale_share(payload: bytes) -> float:
-    """Return the share of samples at full scale, 0 to 1.
-
-    It says nothing about runs of 0x00, which `look_inside` finds.
-    """
-    return (payload.count(0x00) + payload.count(0x80)) / len(payload) if payload else 0.0
-
-
-def is_cut(payload: bytes) -> bool:
-    """Whether sound was made too loud and cut off at full scale.
-
-    Of such speech more than 0.01 is at full scale, and hardly anything just below it.  A sine at
-    0 dB has 0.2 there, but 0.07 just below: it is loud and whole.
-    """
-    below = payload.count(0x01) + payload.count(0x81)
-    share = full_scale_share(payload)
-    return share > _CUT_SHARE and share * len(payload) > _TIMES_MORE * below
-
-
-def _empty(payload: bytes, field: str) -> Objection | None:
-    if payload:
-        return None
-    return Objection(
-        None,
-        field,
-        "is empty",
-        "Twilio would accept it and play nothing",
-        "If sound was meant, look at what the bytes were read from",
-        "note",
-    )
-
-
-def _file(payload: bytes, field: str) -> Objection | None:
-    name = container(payload)
-    if name is None:
-        return None
-    if name == "WAV":
-        sign = payload[:4].decode("ascii")
-        problem = f"starts with {sign}: it is a whole WAV file, not bare PCMU"
-    else:
-        problem = f"starts like a file: it is {name}, not bare PCMU"
-    return Objection(None, field, problem, _PLAYS_NOISE, _SEND_A_CLIP)
-
-
-def _wrapped_twice(payload: bytes, field: str) -> Objection | None:
-    inner = unwrapped(payload)
-    if inner is None:
-        return None
-    name = container(inner)
-    what = f", and inside that a file: {name}" if name else ""
-    return Objection(
-        None,
-        field,
-        f"is base64 twice: the bytes in it are base64 again{what}",
-        "Twilio decodes it once and would play the letters as a harsh roar a third longer than"
-        " the sound, logging nothing",
-        "Encode the bytes once: b64encode(payload).decode(); to_twilio.Media(stream_sid, payload)"
-        " takes bare bytes and does it",
-    )
-
 
 _LOOK_AT_THE_STATUS = (
     "It may be an error that was answered in place of the sound: look at the status before you"
@@ -338,42 +103,21 @@ _LOOK_AT_THE_STATUS = (
 )
 
 _UNPACKING = {
-    HEXADECIMAL: "Send the bytes that the digits stand for: bytes.fromhex(text)",
-    NUMBERS: "Send the sound itself: kit.Clip.from_samples(samples, sample_rate).payload",
-    PRINTED_BYTES: "Send the bytes themselves, not str(payload)",
-    DATA_URL: "Send what its base64 stands for: kit.load_clip(b64decode(what follows the comma))",
-    ADDRESS: "Fetch what it names, then send kit.load_clip(what was fetched).payload",
+    _HEXADECIMAL: "Send the bytes that the digits stand for: bytes.fromhex(text)",
+    _NUMBERS: "Send the sound itself: kit.Clip.from_samples(samples, sample_rate).payload",
+    _PRINTED_BYTES: "Send the bytes themselves, not str(payload)",
+    _DATA_URL: "Send what its base64 stands for: kit.load_clip(b64decode(what follows the comma))",
+    _ADDRESS: "Fetch what it names, then send kit.load_clip(what was fetched).payload",
 }
 """What to do where the text is no error, by its kind."""
-
-
-def _text(payload: bytes, field: str) -> Objection | None:
-    kind = text_kind(payload)
-    if kind is None:
-        return None
-    return Objection(
-        None,
-        field,
-        f"is {kind}, not sound",
-        "Twilio would accept it and play the letters as a burst of harsh noise, logging nothing",
-        _UNPACKING.get(kind, _LOOK_AT_THE_STATUS),
-    )
-
-
-def _flat(payload: bytes, field: str) -> Objection | None:
-    for run, problem, consequence, fix, severity in _FLAT:
-        if run in payload:
-            return Objection(None, field, problem, consequence, fix, severity)
-    return None
-
 
 _CLICKS = "The caller would hear a loud click where it begins and another where it ends"
 
 _SILENCE = "Silence is 0xFF: kit.Clip.silence(seconds).payload"
 
-_FLAT: list[tuple[bytes, str, str, str, Severity]] = [
+_FLAT_RUNS: list[tuple[bytes, str, str, str, Severity]] = [
     (
-        bytes([byte]) * FRAME,
+        bytes([byte]) * FRAME_BYTES,
         f"holds 20 ms or more of 0x{byte:02X} as silence: in PCMU that is {level}",
         consequence,
         f"{_SILENCE}. {fix}",
@@ -405,11 +149,244 @@ _FLAT: list[tuple[bytes, str, str, str, Severity]] = [
     )
 ]
 
-LOOKS: list[Callable[[bytes, str], Objection | None]] = [
-    _empty,
-    _file,
-    _wrapped_twice,
-    _text,
-    _flat,
+
+def look_inside(payload: bytes, field: str = "media.payload") -> list[Objection]:
+    """Say what would be heard of `payload` other than what was meant.
+
+    Args:
+        payload: The decoded bytes, any length.
+        field: How the objections are to name it.
+
+    Returns:
+        One objection or none: the first that is found explains the rest.  It has no code, because
+        Twilio says nothing about any of this.
+    """
+    for look in _LOOKS:
+        if objection := look(payload, field):
+            return [objection]
+    return []
+
+
+def is_silence(payload: bytes) -> bool:
+    """Whether every byte is one of the two zeros of PCMU, 0xFF and 0x7F; true of no bytes too."""
+    return not payload.strip(b"\xff\x7f")
+
+
+def is_whole_frames(payload: bytes) -> bool:
+    """Whether `payload` fills frames of 160 bytes; Twilio takes any length (§4)."""
+    return len(payload) % FRAME_BYTES == 0
+
+
+def full_scale_share(payload: bytes) -> float:
+    """Return the share of samples at full scale, 0 to 1.
+
+    It says nothing about runs of 0x00, which `look_inside` finds.
+    """
+    return (payload.count(0x00) + payload.count(0x80)) / len(payload) if payload else 0.0
+
+
+def is_cut(payload: bytes) -> bool:
+    """Whether sound was made too loud and cut off at full scale.
+
+    Of such speech more than 0.01 is at full scale, and hardly anything just below it.  A sine at
+    0 dB has 0.2 there, but 0.07 just below: it is loud and whole.
+    """
+    below = payload.count(0x01) + payload.count(0x81)
+    share = full_scale_share(payload)
+    return share > _CUT_SHARE and share * len(payload) > _TIMES_MORE * below
+
+
+def find_container(payload: bytes) -> str | None:
+    """Return the name of the file format that `payload` begins with, or None."""
+    if payload[:1] not in _FILE_STARTS:
+        # What comes fifty times in a second is sound, and most of it ends here.
+        return None if payload[4:8] != b"ftyp" else _match_container(payload)
+    return _match_container(payload)
+
+
+def unwrap_base64(payload: bytes) -> bytes | None:
+    """Return what is inside if `payload` is itself base64 of something, else None."""
+    if len(payload) < _SHORTEST_BASE64 or not payload.isascii():
+        return None
+    if not _BASE64.fullmatch(payload) or _HEX.fullmatch(payload):
+        return None
+    bare = payload.translate(None, b"\r\n")
+    if len(bare) % 4:
+        return None
+    try:
+        inner = b64decode(bare, validate=True)
+    except ValueError:
+        return None
+    # Silence in base64 hardly jumps; but nothing else decodes to silence.
+    return inner if _jumps(bare) or not inner.translate(None, _NEAR_SILENCE) else None
+
+
+def find_text_kind(payload: bytes) -> str | None:
+    """Return what kind of text `payload` is, ``HTML`` for one, or None if it may be sound."""
+    if not payload[:3].isascii() and payload[:3] != BOM_UTF8:
+        return None
+    try:
+        text = payload[:_LOOKED_AT].decode().strip()
+    except UnicodeDecodeError as error:
+        # A letter of several bytes may be cut at the end of a payload.
+        if error.start < min(len(payload), _LOOKED_AT) - 3:
+            return None
+        text = payload[: error.start].decode().strip()
+    text = text.removeprefix("\ufeff")
+    if text[:1] in _TEXT_STARTS:
+        for kind, start in _TEXT_KINDS:
+            if start.match(text) and _PRINTABLE.fullmatch(text):
+                return kind
+    if text.lower().lstrip("0123456789 ") in _WHOLE_TEXTS:
+        return "text"
+    if _HEX.fullmatch(payload) and (_jumps(payload) or payload[0] == payload[-1] == 0x66):
+        return _HEXADECIMAL
+    words = len(_WORDS.findall(text))
+    is_text = words >= 2 and words * 40 >= len(text) and _PRINTABLE.fullmatch(text)
+    return "text" if is_text else None
+
+
+def _look_for_emptiness(payload: bytes, field: str) -> Objection | None:
+    if payload:
+        return None
+    return Objection(
+        None,
+        field,
+        "is empty",
+        "Twilio would accept it and play nothing",
+        "If sound was meant, look at what the bytes were read from",
+        "note",
+    )
+
+
+def _look_for_file(payload: bytes, field: str) -> Objection | None:
+    name = find_container(payload)
+    if name is None:
+        return None
+    if name == "WAV":
+        sign = payload[:4].decode("ascii")
+        problem = f"starts with {sign}: it is a whole WAV file, not bare PCMU"
+    else:
+        problem = f"starts like a file: it is {name}, not bare PCMU"
+    return Objection(None, field, problem, _PLAYS_NOISE, _SEND_A_CLIP)
+
+
+def _look_for_base64(payload: bytes, field: str) -> Objection | None:
+    inner = unwrap_base64(payload)
+    if inner is None:
+        return None
+    name = find_container(inner)
+    what = f", and inside that a file: {name}" if name else ""
+    return Objection(
+        None,
+        field,
+        f"is base64 twice: the bytes in it are base64 again{what}",
+        "Twilio decodes it once and would play the letters as a harsh roar a third longer than"
+        " the sound, logging nothing",
+        "Encode the bytes once: b64encode(payload).decode(); to_twilio.Media(stream_sid, payload)"
+        " takes bare bytes and does it",
+    )
+
+
+def _look_for_text(payload: bytes, field: str) -> Objection | None:
+    kind = find_text_kind(payload)
+    if kind is None:
+        return None
+    return Objection(
+        None,
+        field,
+        f"is {kind}, not sound",
+        "Twilio would accept it and play the letters as a burst of harsh noise, logging nothing",
+        _UNPACKING.get(kind, _LOOK_AT_THE_STATUS),
+    )
+
+
+def _look_for_flat_runs(payload: bytes, field: str) -> Objection | None:
+    for run, problem, consequence, fix, severity in _FLAT_RUNS:
+        if run in payload:
+            return Objection(None, field, problem, consequence, fix, severity)
+    return None
+
+
+_LOOKS: list[Callable[[bytes, str], Objection | None]] = [
+    _look_for_emptiness,
+    _look_for_file,
+    _look_for_base64,
+    _look_for_text,
+    _look_for_flat_runs,
 ]
 """Everything that is looked for, in order of importance; each look finds one thing or nothing."""
+
+
+def _match_container(payload: bytes) -> str | None:
+    return next((name for name, matches in _CONTAINERS if matches(payload)), None)
+
+
+def _is_au(payload: bytes) -> bool:
+    header = [int.from_bytes(payload[at : at + 4], "big") for at in (4, 12, 20)]
+    return (
+        payload[:4] == b".snd"
+        and len(payload) >= 24
+        and 24 <= header[0] <= 65536  # where the sound begins
+        and 1 <= header[1] <= 27  # its encoding
+        and 1 <= header[2] <= 64  # its channels
+    )
+
+
+def _is_mp3(payload: bytes) -> bool:
+    """Whether frame follows frame, each as long as its header says."""
+    headers: list[bytes] = []
+    at = 0
+    while len(headers) < _MP3_FRAMES:
+        header = payload[at : at + 4]
+        size = _mp3_frame_size(header)
+        if not size:
+            return False
+        headers.append(header)
+        at += size
+    return all(a[:2] == b[:2] and a[2] & 0x0C == b[2] & 0x0C for a, b in pairwise(headers))
+
+
+def _mp3_frame_size(header: bytes) -> int:
+    """Return the length in bytes of the layer III frame with this header; 0 if it is none."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
+        return 0
+    version, bit_rate, rate = (header[1] >> 3) & 3, header[2] >> 4, (header[2] >> 2) & 3
+    if version == 1 or bit_rate in (0, 15) or rate == 3:
+        return 0
+    mpeg1 = version == 3
+    kbit = (_MPEG1_KBIT if mpeg1 else _MPEG2_KBIT)[bit_rate - 1]
+    sample_rate = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    return (144 if mpeg1 else 72) * kbit * 1000 // sample_rate + ((header[2] >> 1) & 1)
+
+
+def _starts(pattern: bytes) -> Callable[[bytes], bool]:
+    compiled = re.compile(pattern, re.DOTALL)
+    return lambda payload: compiled.match(payload) is not None
+
+
+_CONTAINERS: list[tuple[str, Callable[[bytes], bool]]] = [
+    ("WAV", is_wav),
+    ("AU", _is_au),
+    # Version 2 to 4, revision 0, then a size in four bytes below 0x80.
+    ("MP3 with an ID3 tag", _starts(rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}")),
+    ("MP3", _is_mp3),
+    # The first page: version 0, beginning of stream, position 0.
+    ("Ogg", _starts(rb"OggS\x00\x02\x00{8}")),
+    # The first block is STREAMINFO, 34 bytes long.
+    ("FLAC", _starts(rb"fLaC[\x00\x80]\x00\x00\x22")),
+    ("AIFF", _starts(rb"FORM....AIF[FC]")),
+    ("MPEG-4", _starts(rb"....ftyp[A-Za-z0-9 ]{4}")),
+    ("WebM or Matroska", _starts(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)")),
+    ("Wave64", _starts(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00")),
+    ("NIST Sphere", _starts(rb"NIST_1A\n")),
+    ("AMR", _starts(rb"#!AMR(?:-WB)?\n[\x04-\x7c]")),
+    ("Core Audio", _starts(rb"caff\x00\x01\x00\x00desc")),
+]
+
+
+def _jumps(payload: bytes) -> bool:
+    """Whether `payload` jumps between the kinds of letters as only text does."""
+    head = payload[:_LOOKED_AT]
+    jumps = len(_JUMP.findall(head))
+    return jumps >= 6 and jumps * 20 >= len(head)

@@ -1,12 +1,10 @@
 """What Twilio would object to in a TwiML document, or do otherwise than meant (PROTOCOL.md §1).
 
-TwiML as a tree of elements, or the reason why it is none (PROTOCOL.md §1.5).
-
-A document type declaration is refused: TwiML has none, and its entities could swell without end.
-
-Which elements and attributes TwiML has, as far as a stream's document needs them (§1.1 to §1.4).
-
-Attributes are listed only for elements that stand around streams; those of others are not judged.
+The document is parsed into a tree of elements, or it is said why it cannot be (§1.5).  A document
+type declaration is refused: TwiML has none, and its entities could swell without end.  The tables
+hold elements and attributes as far as a document with a stream needs them (§1.1 to §1.4):
+attributes are listed only for elements that stand around streams, those of others are not
+reviewed.
 """
 
 from __future__ import annotations
@@ -27,127 +25,18 @@ from twistream_kit.protocol.twiml import (
 )
 
 
-@dataclass(slots=True)
-class Element:
-    """One element of a document.
-
-    Attributes:
-        tag: Its name, case kept.
-        attributes: Their names and values, escapes undone.
-        line: Where it begins, from 1.
-        children: The elements inside.
-    """
-
-    tag: str
-    attributes: dict[str, str]
-    line: int
-    children: list[Element] = field(default_factory=list)
-
-
-class NotXml(ValueError):
-    """A document is not well-formed, or has a document type declaration."""
-
-    def __init__(self, objection: Objection) -> None:
-        super().__init__(str(objection))
-        self.objection = objection
-
-
-class _DoctypeFound(Exception):
-    pass
-
-
-def read_twiml(xml: str) -> Element:
-    """Parse `xml` and return its root.
-
-    Raises:
-        NotXml: With the objection that says why and where.
-    """
-    builder = _Builder()
-    try:
-        builder.parser.Parse(xml, True)
-    except _DoctypeFound:
-        raise NotXml(_doctype(xml)) from None
-    except (expat.ExpatError, ValueError) as error:
-        # ValueError: lone surrogates, which cannot be encoded.
-        raise NotXml(_unreadable(xml, error)) from error
-    return builder.root.children[0]
-
-
-class _Builder:
-    def __init__(self) -> None:
-        self.root = Element("", {}, 0)
-        self._open = [self.root]
-        self.parser = expat.ParserCreate()
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.StartDoctypeDeclHandler = self._doctype
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        element = Element(tag, attributes, self.parser.CurrentLineNumber)
-        self._open[-1].children.append(element)
-        self._open.append(element)
-
-    def _end(self, _tag: str) -> None:
-        self._open.pop()
-
-    def _doctype(self, *_: object) -> None:
-        raise _DoctypeFound
-
-
-_UNPARSABLE = (
-    "Twilio could not parse it (error 12100); the caller would hear of an application error"
-)
-
-_BUILD_IT = "Build it with kit.connect_stream, which escapes everything"
-
-
-def _doctype(xml: str) -> Objection:
-    if re.search(r"<!doctype\s+html", xml[:500], re.IGNORECASE):
-        return _objection("is a web page", "Look for the error page of a framework or tunnel")
-    return Objection(
-        None,
-        "TwiML",
-        "has a document type declaration",
-        "TwiML knows none, and this review reads no further",
-        "Leave <!DOCTYPE …> out",
-    )
-
-
-def _unreadable(xml: str, error: Exception) -> Objection:
-    start = xml.lstrip("\ufeff \t\r\n")
-    if not start:
-        return _objection("is empty", "Return at least <Response/>")
-    if start.startswith("<?xml") and start != xml:
-        before = shown(xml[: len(xml) - len(start)])
-        return _objection(f"has {before} before <?xml", "Let the document begin with <?xml")
-    if start[0] != "<":
-        looks = "JSON" if start[0] in "{[" else "plain text"
-        return _objection(f"is {looks}, not XML: it begins with {shown(start[:20])}", _BUILD_IT)
-    if ampersand := re.search(r"&(?!#?\w{1,32};)", xml):
-        line = xml.count("\n", 0, ampersand.start()) + 1
-        problem = f"has a bare & in line {line}: {shown(xml[ampersand.start() :][:20])}"
-        return _objection(problem, "Write &amp; for it")
-    if re.match(r"<html\b", start, re.IGNORECASE):
-        return _objection("is a web page", "Look for the error page of a framework or tunnel")
-    return _objection(f"is not well-formed XML: {error}", _BUILD_IT)
-
-
-def _objection(problem: str, fix: str) -> Objection:
-    return Objection(12100, "TwiML", problem, _UNPARSABLE, fix)
-
-
 def _names_of(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-VERBS = _names_of(
+_VERBS = _names_of(
     "Connect Dial Echo Enqueue Gather Hangup Leave Pause Pay Play Prompt Queue Record Redirect"
     " Refer Reject Say Sms Start Stop"
 )
 """What may stand directly inside <Response>."""
 
-NOUNS = {
-    "Response": VERBS,
+_NOUNS = {
+    "Response": _VERBS,
     "Connect": _names_of(
         "AiSession Assistant Autopilot Conversation ConversationRelay ConversationRelaySession Room"
         " Stream VirtualAgent"
@@ -161,7 +50,7 @@ NOUNS = {
 }
 """What may stand inside these elements."""
 
-ATTRIBUTES = {
+_ATTRIBUTES = {
     "Response": _names_of(""),
     "Connect": frozenset({"action", "method"}),
     "Start": frozenset({"action", "method"}),
@@ -179,7 +68,7 @@ ATTRIBUTES = {
 }
 """The attributes of these elements (§1.3)."""
 
-INVENTED = {
+_INVENTED = {
     "bidirectional": "<Connect><Stream> is always both ways, <Start><Stream> never",
     "codec": "the sound is always μ-law at 8000 Hz",
     "encoding": "the sound is always μ-law at 8000 Hz",
@@ -190,10 +79,16 @@ INVENTED = {
 }
 """Attributes of <Stream> that some guides make up, and what is true (§1.3, §9)."""
 
-TRACKS = ("inbound_track", "outbound_track", "both_tracks")
+_TRACKS = ("inbound_track", "outbound_track", "both_tracks")
 """The values of ``track``; under <Connect> only the first (§1.1, §1.2)."""
 
 _IGNORED = "Twilio would leave it out, with warning 12200"
+
+_UNPARSABLE = (
+    "Twilio could not parse it (error 12100); the caller would hear of an application error"
+)
+
+_BUILD_IT = "Build it with kit.connect_stream, which escapes everything"
 
 
 def review_twiml(xml: str | bytes) -> list[Objection]:
@@ -212,19 +107,19 @@ def review_twiml(xml: str | bytes) -> list[Objection]:
         xml = xml.decode("utf-8", "replace")
     if not isinstance(xml, str):
         raise TypeError(f"TwiML is {type(xml).__name__}; give a str, such as str(response)")
-    return by_importance(_review(xml))
+    return by_importance(_review_document(xml))
 
 
-def _review(xml: str) -> Iterator[Objection]:
-    yield from _size(xml)
+def _review_document(xml: str) -> Iterator[Objection]:
+    yield from _review_size(xml)
     if xml.startswith("\ufeff"):
         problem = "begins with a byte order mark"
         consequence = "Twilio fails on bytes before the XML header (error 12100); perhaps on these"
         fix = "Write the file without one: encoding utf-8, not utf-8-sig"
         yield Objection(12100, "TwiML", problem, consequence, fix, "warning")
     try:
-        root = read_twiml(xml)
-    except NotXml as error:
+        root = _parse(xml)
+    except _NotXml as error:
         yield error.objection
         return
     if root.tag != "Response":
@@ -236,13 +131,13 @@ def _review(xml: str) -> Iterator[Objection]:
     if "version" in root.attributes:
         fix = "Write <Response> without attributes"
         yield Objection(12101, "<Response>", "has a version", "", fix, "warning")
-    yield from _names(root)
-    yield from _flow(root)
-    for parent, stream in _streams(root):
-        yield from _stream(parent, stream)
+    yield from _review_names(root)
+    yield from _review_order(root)
+    for parent, stream in _find_streams(root):
+        yield from _review_stream(parent, stream)
 
 
-def _size(xml: str) -> Iterator[Objection]:
+def _review_size(xml: str) -> Iterator[Objection]:
     size = len(xml.encode("utf-8", "surrogatepass"))
     if size > FETCHED_LIMIT:
         problem = f"has {size} bytes; {FETCHED_LIMIT} are the most"
@@ -255,30 +150,21 @@ def _size(xml: str) -> Iterator[Objection]:
         yield Objection(32018, "TwiML", problem, consequence, fix, "warning")
 
 
-def _elements(root: Element) -> Iterator[tuple[Element, Element]]:
-    """Yield every element with its parent, in document order; without recursion, however deep."""
-    waiting = [(root, child) for child in reversed(root.children)]
-    while waiting:
-        parent, element = waiting.pop()
-        yield parent, element
-        waiting.extend((element, child) for child in reversed(element.children))
-
-
-def _names(root: Element) -> Iterator[Objection]:
+def _review_names(root: _Element) -> Iterator[Objection]:
     """Object to elements and attributes that do not exist where they stand."""
-    for parent, element in _elements(root):
-        allowed = VERBS if parent is root else NOUNS.get(parent.tag)
+    for parent, element in _walk(root):
+        allowed = _VERBS if parent is root else _NOUNS.get(parent.tag)
         if allowed is not None and element.tag not in allowed:
-            yield _wrong_element(parent, element, allowed)
-        known = ATTRIBUTES.get(element.tag)
+            yield _object_to_element(parent, element, allowed)
+        known = _ATTRIBUTES.get(element.tag)
         if known is None:
             continue
         for name in element.attributes:
             if name not in known and not name.startswith("xml"):
-                yield _wrong_attribute(element, name, known)
+                yield _object_to_attribute(element, name, known)
 
 
-def _wrong_element(parent: Element, element: Element, allowed: frozenset[str]) -> Objection:
+def _object_to_element(parent: _Element, element: _Element, allowed: frozenset[str]) -> Objection:
     field = f"<{element.tag[:40]}>"
     if element.tag == "Stream":
         fix = "Put it inside <Connect>: <Connect><Stream url=…/></Connect>"
@@ -286,7 +172,7 @@ def _wrong_element(parent: Element, element: Element, allowed: frozenset[str]) -
     if element.tag == "Parameter":
         fix = "Put it inside <Stream>"
         return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
-    if element.tag in VERBS:
+    if element.tag in _VERBS:
         fix = f"Put it beside <{parent.tag[:40]}>, directly inside <Response>"
         return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
     meant = nearest(element.tag, allowed)
@@ -297,10 +183,10 @@ def _wrong_element(parent: Element, element: Element, allowed: frozenset[str]) -
     return Objection(12200, field, problem, _IGNORED, fix)
 
 
-def _wrong_attribute(element: Element, name: str, known: frozenset[str]) -> Objection:
+def _object_to_attribute(element: _Element, name: str, known: frozenset[str]) -> Objection:
     field = f"<{element.tag} {name[:40]}>"
-    if element.tag == "Stream" and name in INVENTED:
-        fix = f"Leave it out: {INVENTED[name]}"
+    if element.tag == "Stream" and name in _INVENTED:
+        fix = f"Leave it out: {_INVENTED[name]}"
         return Objection(12200, field, "does not exist", _IGNORED, fix, "warning")
     meant = nearest(name, known)
     problem = f"does not exist: {meant} is meant" if meant else "does not exist"
@@ -308,17 +194,17 @@ def _wrong_attribute(element: Element, name: str, known: frozenset[str]) -> Obje
     return Objection(12200, field, problem, _IGNORED, fix, "error" if meant else "warning")
 
 
-def _flow(root: Element) -> Iterator[Objection]:
+def _review_order(root: _Element) -> Iterator[Objection]:
     """Object to an order of verbs that ends or silences the call."""
     for verb, following in zip_longest(root.children, root.children[1:]):
         has_stream = any(child.tag == "Stream" for child in verb.children)
         if verb.tag == "Start" and has_stream:
-            yield from _one_way(following)
+            yield from _review_one_way(following)
         elif verb.tag == "Connect":
-            yield from _connect(verb, following)
+            yield from _review_connect(verb, following)
 
 
-def _one_way(following: Element | None) -> Iterator[Objection]:
+def _review_one_way(following: _Element | None) -> Iterator[Objection]:
     yield Objection(
         None,
         "<Start>",
@@ -337,7 +223,7 @@ def _one_way(following: Element | None) -> Iterator[Objection]:
         )
 
 
-def _connect(verb: Element, following: Element | None) -> Iterator[Objection]:
+def _review_connect(verb: _Element, following: _Element | None) -> Iterator[Objection]:
     streams = [child for child in verb.children if child.tag == "Stream"]
     if not verb.children:
         fix = 'Write <Connect><Stream url="wss://…"/></Connect>'
@@ -346,7 +232,7 @@ def _connect(verb: Element, following: Element | None) -> Iterator[Objection]:
         problem = f"holds {len(streams)} streams"
         consequence = "A call has at most one stream in both directions"
         yield Objection(12200, "<Connect>", problem, consequence, "Keep one")
-    if streams and following is not None and following.tag in VERBS:
+    if streams and following is not None and following.tag in _VERBS:
         yield Objection(
             None,
             f"<{following.tag}>",
@@ -357,40 +243,40 @@ def _connect(verb: Element, following: Element | None) -> Iterator[Objection]:
         )
 
 
-def _streams(root: Element) -> Iterator[tuple[Element, Element]]:
-    return (pair for pair in _elements(root) if pair[1].tag == "Stream" and pair[0].tag != "Stop")
+def _find_streams(root: _Element) -> Iterator[tuple[_Element, _Element]]:
+    return (pair for pair in _walk(root) if pair[1].tag == "Stream" and pair[0].tag != "Stop")
 
 
-def _stream(parent: Element, stream: Element) -> Iterator[Objection]:
+def _review_stream(parent: _Element, stream: _Element) -> Iterator[Objection]:
     attributes = stream.attributes
     if "url" in attributes:
         yield from review_stream_url(attributes["url"])
     elif "connectorName" not in attributes:
-        meant = nearest("url", (name for name in attributes if name not in ATTRIBUTES["Stream"]))
+        meant = nearest("url", (name for name in attributes if name not in _ATTRIBUTES["Stream"]))
         if not meant:
             fix = 'Write <Stream url="wss://…"/>'
             yield Objection(31923, "<Stream>", "has no url", "There is nothing to connect to", fix)
     if "track" in attributes:
-        yield from _track(parent, attributes["track"])
-    yield from _callback(attributes)
+        yield from _review_track(parent, attributes["track"])
+    yield from _review_callback(attributes)
     for child in stream.children:
         if child.tag == "Parameter":
-            yield from _parameter(child.attributes)
+            yield from _review_parameter(child.attributes)
 
 
-def _track(parent: Element, track: str) -> Iterator[Objection]:
+def _review_track(parent: _Element, track: str) -> Iterator[Objection]:
     consequence = "Twilio would not begin the stream (error 31941)"
     if parent.tag == "Connect" and track != "inbound_track":
         problem = f"is {shown(track)}; under <Connect> only inbound_track exists"
         fix = "Leave track out"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
-    elif track not in TRACKS:
-        fix = f"Write {nearest(track, TRACKS) or 'one of them'}"
-        problem = f"is {shown(track)}, not one of {', '.join(TRACKS)}"
+    elif track not in _TRACKS:
+        fix = f"Write {nearest(track, _TRACKS) or 'one of them'}"
+        problem = f"is {shown(track)}, not one of {', '.join(_TRACKS)}"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
 
 
-def _callback(attributes: dict[str, str]) -> Iterator[Objection]:
+def _review_callback(attributes: dict[str, str]) -> Iterator[Objection]:
     callback = attributes.get("statusCallback")
     if callback is not None and not callback.startswith(("https://", "http://")):
         problem = f"is {shown(callback)}, not an absolute URL"
@@ -405,7 +291,7 @@ def _callback(attributes: dict[str, str]) -> Iterator[Objection]:
         )
 
 
-def _parameter(attributes: dict[str, str]) -> Iterator[Objection]:
+def _review_parameter(attributes: dict[str, str]) -> Iterator[Objection]:
     name, value = attributes.get("name", ""), attributes.get("value", "")
     size = len(name) + len(value)
     if not name:
@@ -416,8 +302,119 @@ def _parameter(attributes: dict[str, str]) -> Iterator[Objection]:
         consequence = f"Twilio wants fewer than {PARAMETER_LIMIT}; what it does is not documented"
         fix = "Pass a short token and keep the rest on your server"
         yield Objection(None, "<Parameter>", problem, consequence, fix)
-    if name in ATTRIBUTES["Stream"] - {"name", "url"}:
+    if name in _ATTRIBUTES["Stream"] - {"name", "url"}:
         problem = f"{name} is an attribute of <Stream>, not a parameter"
         consequence = "Twilio would only hand it to your server"
         fix = f'Write <Stream {name}="…">'
         yield Objection(None, "<Parameter>", problem, consequence, fix, "warning")
+
+
+def _walk(root: _Element) -> Iterator[tuple[_Element, _Element]]:
+    """Yield every element with its parent, in document order; without recursion, however deep."""
+    waiting = [(root, child) for child in reversed(root.children)]
+    while waiting:
+        parent, element = waiting.pop()
+        yield parent, element
+        waiting.extend((element, child) for child in reversed(element.children))
+
+
+@dataclass(slots=True)
+class _Element:
+    """One element of a document.
+
+    Attributes:
+        tag: Its name, case kept.
+        attributes: Their names and values, escapes undone.
+        line: Where it begins, from 1.
+        children: The elements inside.
+    """
+
+    tag: str
+    attributes: dict[str, str]
+    line: int
+    children: list[_Element] = field(default_factory=list)
+
+
+class _NotXml(ValueError):
+    """A document is not well-formed, or has a document type declaration."""
+
+    def __init__(self, objection: Objection) -> None:
+        super().__init__(str(objection))
+        self.objection = objection
+
+
+def _parse(xml: str) -> _Element:
+    """Parse `xml` and return its root.
+
+    Raises:
+        NotXml: With the objection that says why and where.
+    """
+    builder = _Builder()
+    try:
+        builder.parser.Parse(xml, True)
+    except _DoctypeFound:
+        raise _NotXml(_object_to_doctype(xml)) from None
+    except (expat.ExpatError, ValueError) as error:
+        # ValueError: lone surrogates, which cannot be encoded.
+        raise _NotXml(_explain_unparsable(xml, error)) from error
+    return builder.root.children[0]
+
+
+class _DoctypeFound(Exception):
+    pass
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.root = _Element("", {}, 0)
+        self._open = [self.root]
+        self.parser = expat.ParserCreate()
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.StartDoctypeDeclHandler = self._doctype
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        element = _Element(tag, attributes, self.parser.CurrentLineNumber)
+        self._open[-1].children.append(element)
+        self._open.append(element)
+
+    def _end(self, _tag: str) -> None:
+        self._open.pop()
+
+    def _doctype(self, *_: object) -> None:
+        raise _DoctypeFound
+
+
+def _object_to_doctype(xml: str) -> Objection:
+    if re.search(r"<!doctype\s+html", xml[:500], re.IGNORECASE):
+        return _unparsable("is a web page", "Look for the error page of a framework or tunnel")
+    return Objection(
+        None,
+        "TwiML",
+        "has a document type declaration",
+        "TwiML knows none, and this review reads no further",
+        "Leave <!DOCTYPE …> out",
+    )
+
+
+def _explain_unparsable(xml: str, error: Exception) -> Objection:
+    start = xml.lstrip("\ufeff \t\r\n")
+    if not start:
+        return _unparsable("is empty", "Return at least <Response/>")
+    if start.startswith("<?xml") and start != xml:
+        before = shown(xml[: len(xml) - len(start)])
+        return _unparsable(f"has {before} before <?xml", "Let the document begin with <?xml")
+    if start[0] != "<":
+        looks = "JSON" if start[0] in "{[" else "plain text"
+        return _unparsable(f"is {looks}, not XML: it begins with {shown(start[:20])}", _BUILD_IT)
+    if ampersand := re.search(r"&(?!#?\w{1,32};)", xml):
+        line = xml.count("\n", 0, ampersand.start()) + 1
+        problem = f"has a bare & in line {line}: {shown(xml[ampersand.start() :][:20])}"
+        return _unparsable(problem, "Write &amp; for it")
+    if re.match(r"<html\b", start, re.IGNORECASE):
+        return _unparsable("is a web page", "Look for the error page of a framework or tunnel")
+    return _unparsable(f"is not well-formed XML: {error}", _BUILD_IT)
+
+
+def _unparsable(problem: str, fix: str) -> Objection:
+    return Objection(12100, "TwiML", problem, _UNPARSABLE, fix)

@@ -1,19 +1,97 @@
-"""Twilio's numbers in words (PROTOCOL.md §5)."""
+"""Twilio's error and warning codes, explained (PROTOCOL.md §5).
+
+The texts are in `codes.toml`, beside this module, which is read when the first code is asked for.
+To add or correct a code, edit that file; its head lists the rules, and `read_codes` checks them.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from itertools import pairwise
+from textwrap import fill
+from typing import Any, Literal, get_args
 
 from twistream_kit.errors import TwistreamError
-from twistream_kit.protocol.code_tables import CALL_CODES, STREAM_CODES, WEBHOOK_CODES, TwilioCode
 
-__all__ = ["TWILIO_CODES", "TwilioCode", "UnknownCode", "explain"]
+__all__ = ["TWILIO_CODES", "TwilioCode", "UnknownCode", "explain", "read_codes"]
 
-TWILIO_CODES: Mapping[int, TwilioCode] = MappingProxyType(
-    {row.code: row for row in (*STREAM_CODES, *WEBHOOK_CODES, *CALL_CODES)}
-)
+Level = Literal["error", "warning"]
+"""As Twilio's console sorts them: after a warning the call goes on as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioCode:
+    """What a number of Twilio's means and what to do about it.
+
+    Attributes:
+        code: The number.
+        name: Its title.
+        level: ``error`` or ``warning``.
+        meaning: What has happened.
+        causes: What usually is behind it, likeliest first.
+        remedy: What to do, in order.
+        section: Where the protocol notes of this project list it (PROTOCOL.md).
+        http_status: What a REST request is answered with; 0 where no request is refused.
+    """
+
+    code: int
+    name: str
+    level: Level
+    meaning: str
+    causes: tuple[str, ...]
+    remedy: str
+    section: str
+    http_status: int = 0
+
+    @property
+    def url(self) -> str:
+        """Twilio's own page on it."""
+        return f"https://www.twilio.com/docs/api/errors/{self.code}"
+
+    def __repr__(self) -> str:
+        causes = [_wrapped(cause, "  - ") for cause in self.causes]
+        return "\n".join(
+            [
+                f"{self.code} ({self.level}): {self.name}",
+                _wrapped(self.meaning, ""),
+                *(["Usual causes:", *causes] if causes else []),
+                _wrapped(f"What to do: {self.remedy}", ""),
+            ]
+        )
+
+
+def _wrapped(text: str, bullet: str) -> str:
+    indent = " " * len(bullet)
+    return fill(text, 96, initial_indent=bullet, subsequent_indent=indent, break_long_words=False)
+
+
+class _CodesOfFile(Mapping[int, TwilioCode]):
+    """The codes of `codes.toml`, which is read when the first is asked for."""
+
+    @cached_property
+    def _by_number(self) -> dict[int, TwilioCode]:
+        try:
+            content = resources.files("twistream_kit.protocol").joinpath(_FILE).read_bytes()
+        except OSError as error:
+            raise _unusable(f"{_FILE} of the package cannot be read ({error})") from error
+        return read_codes(content)
+
+    def __getitem__(self, number: int) -> TwilioCode:
+        return self._by_number[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._by_number)
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+
+TWILIO_CODES: Mapping[int, TwilioCode] = _CodesOfFile()
 """Every code that a call with a stream can meet, by number."""
 
 
@@ -56,3 +134,94 @@ def _advice(number: int) -> str:
     names = ", ".join(f"{known} ({TWILIO_CODES[known].name})" for known in sorted(near))
     page = f"https://www.twilio.com/docs/api/errors/{number}"
     return f"Nearest are {names}. Twilio's own page would be {page}"
+
+
+_FILE = "codes.toml"
+
+_FIELDS = ("name", "level", "meaning", "causes", "remedy", "section")
+"""What each entry of the file has."""
+
+_SECTIONS = ("5.1", "5.2", "5.3")
+_SECTION_OF_REQUESTS = "5.3"
+"""Its codes refuse a REST request, so they alone also have an ``http_status``."""
+
+
+def read_codes(content: bytes) -> dict[int, TwilioCode]:
+    """Read a file such as `codes.toml`.
+
+    Returns:
+        The codes by number, in the order of the file.
+
+    Raises:
+        TwistreamError: If it is not TOML in UTF-8, or an entry breaks a rule that the head of
+            `codes.toml` lists; the text names every such entry.
+    """
+    try:
+        entries = tomllib.loads(content.decode())
+    except ValueError as error:  # the one that TOML or UTF-8 raises
+        raise _unusable(f"{_FILE} is not TOML in UTF-8: {error}") from error
+    faults = [f"[{key}] {fault}" for key, entry in entries.items() for fault in _faults(key, entry)]
+    if faults:
+        raise _unusable(f"{_FILE}: {'; '.join(faults)}")
+    codes = [_code(int(key), entry) for key, entry in entries.items()]
+    for earlier, later in pairwise(codes):
+        if (earlier.section, earlier.code) > (later.section, later.code):
+            raise _unusable(
+                f"{_FILE}: [{later.code}] of section {later.section} stands after [{earlier.code}]"
+                f" of section {earlier.section}, out of order"
+            )
+    return {code.code: code for code in codes}
+
+
+def _unusable(problem: str) -> TwistreamError:
+    return TwistreamError(
+        problem,
+        consequence="None of Twilio's codes can be explained",
+        fix="Install twistream-kit again; where you have edited the file, correct it",
+    )
+
+
+def _code(number: int, entry: dict[str, Any]) -> TwilioCode:
+    return TwilioCode(code=number, **{**entry, "causes": tuple(entry["causes"])})
+
+
+def _faults(key: str, entry: object) -> Iterator[str]:
+    """Tell everything that is wrong with an entry."""
+    if not re.fullmatch(r"[1-9][0-9]{4}", key):
+        yield "is not a code of five digits"
+    if not isinstance(entry, dict):
+        yield "is not a table"
+        return
+    wanted = [*_FIELDS, "http_status"] if entry.get("section") == _SECTION_OF_REQUESTS else _FIELDS
+    for name in wanted:
+        if name not in entry:
+            yield f"has no {name}"
+        elif fault := _fault(name, entry[name]):
+            yield f"has a {name} that {fault}: {entry[name]!r}"
+    for name in entry:
+        if name not in wanted:
+            yield f"has a field that does not belong there: {name}"
+
+
+def _fault(name: str, value: object) -> str:
+    """Say what is wrong with the value of one field; nothing when it is right."""
+    match name, value:
+        case "http_status", _:
+            is_status = type(value) is int and 400 <= value <= 599
+            return "" if is_status else "is not a whole number from 400 to 599"
+        case "causes", list() if value and all(map(_is_text, value)):
+            return ""
+        case "causes", _:
+            return "is not a list of texts, each of one line"
+        case _ if not _is_text(value):
+            return "is not a text of one line"
+        case "level", _ if value not in get_args(Level):
+            return f"is none of {', '.join(get_args(Level))}"
+        case "section", _ if value not in _SECTIONS:
+            return f"is none of {', '.join(_SECTIONS)}"
+    return ""
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is one line; a multi-line string with a backslash left out is not."""
+    return isinstance(value, str) and value != "" and value == " ".join(value.split())

@@ -46,8 +46,8 @@ def event(name, sequence=None, stream_sid="", **parameters):
     return StatusEvent(time.monotonic(), name, SID, stream_sid, sequence, parameters)
 
 
-class Told:
-    """A server that tells what the test says."""
+class FakeStatusSource:
+    """A server that reports what the test says."""
 
     loop = None
 
@@ -150,7 +150,7 @@ async def test_hang_up_after_a_playback_that_never_ends_has_a_limit(monkeypatch)
 
 
 def test_status_follows_the_reports_without_a_request():
-    server = Told()
+    server = FakeStatusSource()
     call, network = call_with(status="queued", server=server)
     seen = []
     for number, name in enumerate(LIFE):
@@ -165,7 +165,7 @@ def test_status_follows_the_reports_without_a_request():
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_reports_in_any_order_give_the_same_end_and_the_same_list(order):
-    server = Told()
+    server = FakeStatusSource()
     call, _ = call_with(status="queued", server=server)
     steps = ["queued", "ringing", "in-progress", "completed"]
     furthest = 0
@@ -180,7 +180,7 @@ def test_reports_in_any_order_give_the_same_end_and_the_same_list(order):
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.sampled_from([*LIFE, *FINAL, "", "unheard-of"]), max_size=12))
 def test_status_never_goes_back_and_a_final_one_stays(names):
-    server = Told()
+    server = FakeStatusSource()
     call, _ = call_with(status="queued", server=server)
     steps = ["queued", "ringing", "in-progress"]
     known = "queued"
@@ -196,7 +196,7 @@ def test_status_never_goes_back_and_a_final_one_stays(names):
 
 
 def test_reports_without_a_number_stay_where_they_arrived():
-    server = Told()
+    server = FakeStatusSource()
     call, _ = call_with(status="queued", server=server)
     arriving = [
         event("in-progress", 2), event("stream-started", stream_sid="MZ1"), event("initiated", 0),
@@ -209,19 +209,21 @@ def test_reports_without_a_number_stay_where_they_arrived():
 
 
 def test_report_of_a_stream_says_nothing_of_the_call():
-    server = Told()
+    server = FakeStatusSource()
     call, _ = call_with(status="ringing", server=server)
     server.tell(event("completed", stream_sid="MZ1"))
     assert call.status == "ringing"
 
 
 def test_reports_from_before_are_taken_in():
-    call, _ = call_with(status="queued", server=Told(event("ringing", 1), event("busy", 2)))
+    call, _ = call_with(
+        status="queued", server=FakeStatusSource(event("ringing", 1), event("busy", 2))
+    )
     assert call.ended.result(0) == call.status == "busy"
 
 
 def test_verdict_of_machine_detection_is_the_newest():
-    server = Told(event("", AnsweredBy="unknown"))
+    server = FakeStatusSource(event("", AnsweredBy="unknown"))
     call, _ = call_with(server=server)
     assert call.answered_by == "unknown"
     server.tell(event("", AnsweredBy="human"))
@@ -231,7 +233,7 @@ def test_verdict_of_machine_detection_is_the_newest():
 
 
 def test_server_that_stops_first_ends_the_wait_and_not_the_call():
-    server = Told()
+    server = FakeStatusSource()
     call, _ = call_with(server=server)
     server.stop()
     with pytest.raises(ServerStopped, match=f"before call {SID} was over"):
@@ -248,13 +250,13 @@ def test_server_that_has_stopped_already_is_no_error_of_the_call():
 
 @pytest.fixture
 def no_pause(monkeypatch):
-    monkeypatch.setattr(call_module, "FIRST_SECONDS", 0.001)
-    monkeypatch.setattr(call_module, "LONGEST_SECONDS", 0.001)
+    monkeypatch.setattr(call_module, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(call_module, "LONGEST_PAUSE_SECONDS", 0.001)
 
 
 async def test_lost_address_has_twilio_asked_until_the_call_is_over(no_pause):
     answers = [says("in-progress"), refusal(503, 20503), says("in-progress"), says("busy")]
-    server = Told()
+    server = FakeStatusSource()
     call, network = call_with(*answers, server=server)
     server.lose()
     assert await soon(call.ended) == "busy"
@@ -262,8 +264,8 @@ async def test_lost_address_has_twilio_asked_until_the_call_is_over(no_pause):
 
 
 async def test_lost_address_and_no_answer_of_twilios_end_the_wait_all_the_same(no_pause):
-    server = Told()
-    call, network = call_with(*[refusal(503, 20503)] * call_module.REFUSALS, server=server)
+    server = FakeStatusSource()
+    call, network = call_with(*[refusal(503, 20503)] * call_module.MAX_REFUSALS, server=server)
     server.lose()
     with pytest.raises(CallRefused, match="20503"):
         await soon(call.ended)
@@ -272,7 +274,7 @@ async def test_lost_address_and_no_answer_of_twilios_end_the_wait_all_the_same(n
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 async def test_asking_that_breaks_ends_the_wait_for_the_end(no_pause, kind):
-    server = Told()
+    server = FakeStatusSource()
     call, network = call_with(server=server)
 
     def breaks(*_, **__):
@@ -288,7 +290,7 @@ async def test_asking_that_breaks_ends_the_wait_for_the_end(no_pause, kind):
 
 @pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
 async def test_what_fails_at_the_end_of_a_call_keeps_it_from_nobody(caplog, kind):
-    told, server = [], Told()
+    told, server = [], FakeStatusSource()
     call, _ = call_with(server=server)
 
     def fails():
@@ -304,15 +306,15 @@ async def test_what_fails_at_the_end_of_a_call_keeps_it_from_nobody(caplog, kind
 
 
 async def test_lost_address_asks_nothing_of_a_call_that_is_over_or_forgotten(no_pause):
-    server = Told()
+    server = FakeStatusSource()
     call, network = call_with(status="completed", server=server)
     server.lose()
     assert await soon(call.ended) == "completed"
-    forgotten, network_too = call_with(server=Told())
-    asking = call_module._asking(forgotten)
+    forgotten, network_too = call_with(server=FakeStatusSource())
+    poll = call_module._end_poll(forgotten)
     del forgotten
     gc.collect()
-    await soon(asyncio.to_thread(asking))
+    await soon(asyncio.to_thread(poll))
     assert network.requests == network_too.requests == []
 
 

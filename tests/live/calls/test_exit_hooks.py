@@ -72,7 +72,7 @@ IN_ONE_PROCESS = """
 
 @pytest.fixture(autouse=True)
 def nothing_else_is_left(monkeypatch):
-    monkeypatch.setattr(exit_hooks_module, "_leftovers", {})
+    monkeypatch.setattr(exit_hooks_module, "_hooks", {})
 
 
 def run(script, *arguments, ending=""):
@@ -197,7 +197,7 @@ def test_call_that_is_over_is_not_asked_for_again():
         from twistream_kit.live.calls import exit_hooks as exit_hooks_module
 
         call.hang_up().result(10)
-        print(len(exit_hooks_module._leftovers))
+        print(len(exit_hooks_module._hooks))
     """)
     written, errors, _ = run(IN_ONE_PROCESS, ending=ending)
     assert written == "0\ncompleted stop\n", errors

@@ -58,87 +58,87 @@ def test_repeated_parameters_give_the_first():
 
 
 def test_events_are_not_kept_for_ever():
-    book = StatusLog()
+    log = StatusLog()
     for number in range(KEPT_EVENTS + 5):
-        book.note(progress("ringing", sid=str(number)))
-    assert len(book.events) == KEPT_EVENTS
-    assert book.events[-1].call_sid == str(KEPT_EVENTS + 4)
+        log.note(progress("ringing", sid=str(number)))
+    assert len(log.events) == KEPT_EVENTS
+    assert log.events[-1].call_sid == str(KEPT_EVENTS + 4)
 
 
 def test_who_follows_late_is_told_what_came_before():
-    book, told = StatusLog(), []
-    book.note(progress("initiated"))
-    book.note(progress("busy", sid="CA-another"))
-    book.follow(CALL, told.append)
-    book.note(progress("ringing"))
+    log, told = StatusLog(), []
+    log.note(progress("initiated"))
+    log.note(progress("busy", sid="CA-another"))
+    log.follow(CALL, told.append)
+    log.note(progress("ringing"))
     assert [event.name for event in told] == ["initiated", "ringing"]
 
 
 def test_who_no_longer_follows_is_told_nothing():
-    book, told, others = StatusLog(), [], []
+    log, told, others = StatusLog(), [], []
     listener = told.append
-    book.follow(CALL, listener)
-    book.follow(CALL, others.append)
-    book.unfollow(CALL, listener)
-    book.unfollow(CALL, listener)
-    book.unfollow("CA-another", listener)
-    book.note(progress("ringing"))
+    log.follow(CALL, listener)
+    log.follow(CALL, others.append)
+    log.unfollow(CALL, listener)
+    log.unfollow(CALL, listener)
+    log.unfollow("CA-another", listener)
+    log.note(progress("ringing"))
     assert (len(told), len(others)) == (0, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_listener_that_fails_stops_nobody(caplog, kind):
-    book, told = StatusLog(), []
+    log, told = StatusLog(), []
 
     def fails(event):
         raise kind
 
-    book.follow(CALL, fails)
-    book.follow(CALL, told.append)
-    book.note(progress("ringing"))
+    log.follow(CALL, fails)
+    log.follow(CALL, told.append)
+    log.note(progress("ringing"))
     assert len(told) == 1
     assert "a listener to the progress" in caplog.text
 
 
 def test_a_stop_tells_those_who_follow():
-    book, stopped = StatusLog(), Pending()
-    book.follow(CALL, print, lambda: fail(stopped, ServerStopped.before("the end")))
-    book.follow(CALL, print)
-    book.stop()
+    log, stopped = StatusLog(), Pending()
+    log.follow(CALL, print, lambda: fail(stopped, ServerStopped.before("the end")))
+    log.follow(CALL, print)
+    log.stop()
     with pytest.raises(ServerStopped):
         stopped.result(0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_listener_that_fails_at_the_stop_keeps_it_from_nobody(caplog, kind):
-    book, stopped = StatusLog(), []
+    log, stopped = StatusLog(), []
 
     def fails():
         raise kind
 
-    book.follow(CALL, print, fails)
-    book.follow(CALL, print, lambda: stopped.append(True))
-    book.stop()
+    log.follow(CALL, print, fails)
+    log.follow(CALL, print, lambda: stopped.append(True))
+    log.stop()
     assert stopped == [True]
     assert "a listener to the end of a server" in caplog.text
 
 
 def test_calls_that_are_over_are_not_followed_for_ever():
-    book, told, of_one_that_lasts = StatusLog(), [], []
-    book.follow("CA-lasting", of_one_that_lasts.append)
+    log, told, of_one_that_lasts = StatusLog(), [], []
+    log.follow("CA-lasting", of_one_that_lasts.append)
     for number in range(FOLLOWED_AFTER_END + 1):
         sid = f"CA{number}"
         if number % 2:
-            book.follow(sid, told.append)
-            book.note(progress("completed", sid=sid))
+            log.follow(sid, told.append)
+            log.note(progress("completed", sid=sid))
         else:
-            book.note(progress("completed", sid=sid))
-            book.follow(sid, told.append)
-        book.note(progress("busy", sid="CA-followed-by-nobody"))
+            log.note(progress("completed", sid=sid))
+            log.follow(sid, told.append)
+        log.note(progress("busy", sid="CA-followed-by-nobody"))
     told.clear()
     for number in range(FOLLOWED_AFTER_END + 1):
-        book.note(progress("ringing", sid=f"CA{number}"))  # as late as can be
-    book.note(progress("ringing", sid="CA-lasting"))
+        log.note(progress("ringing", sid=f"CA{number}"))  # as late as can be
+    log.note(progress("ringing", sid="CA-lasting"))
     assert [event.call_sid for event in told] == [
         f"CA{number}" for number in range(1, FOLLOWED_AFTER_END + 1)
     ]
@@ -158,10 +158,10 @@ def test_calls_that_are_over_are_not_followed_for_ever():
     ],
 )
 def test_why_a_call_brings_no_stream(events, words):
-    book = StatusLog()
+    log = StatusLog()
     for event in events:
-        book.note(event)
-    why = book.why_no_stream(CALL)
+        log.note(event)
+    why = log.why_no_stream(CALL)
     if words is None:
         assert why is None
     else:

@@ -97,7 +97,7 @@ async def test_number_leads_here_and_back(twilio, server, number, settings_of):
         }
     assert await settings_of(number) == before
     assert not route.is_open
-    assert exit_hooks._leftovers == {}
+    assert exit_hooks._hooks == {}
 
 
 async def test_number_without_settings_is_put_back_to_none(twilio, server, number, settings_of):
@@ -147,7 +147,7 @@ async def test_number_is_put_back_after_a_cancellation_inside(twilio, server, nu
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await settings_of(number) == before
-    assert exit_hooks._leftovers == {}
+    assert exit_hooks._hooks == {}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -172,7 +172,7 @@ async def test_cancellation_while_entering_changes_nothing(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await settings_of(number) == before
-    assert exit_hooks._leftovers == {}
+    assert exit_hooks._hooks == {}
 
 
 async def test_cancellation_while_leaving_puts_back_first(
@@ -237,7 +237,7 @@ async def test_number_on_a_trunk_is_refused_and_stays_there(twilio, server, numb
     with pytest.raises(SettingsError, match="go to the SIP trunk TK111"):
         await route_number(twilio.client, number, server).__aenter__()
     assert await settings_of(number) == before
-    assert exit_hooks._leftovers == {}
+    assert exit_hooks._hooks == {}
 
 
 async def test_number_that_the_account_has_not_is_refused_with_those_it_has(twilio, server):
@@ -257,7 +257,7 @@ async def test_credentials_that_are_refused_are_said_in_words(twilio, server, nu
     with pytest.raises(CallRefused, match="to look for the number") as refused:
         await route_number(twilio.client, number, server).__aenter__()
     assert refused.value.code == 20003
-    assert exit_hooks._leftovers == {}
+    assert exit_hooks._hooks == {}
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ async def test_simulator_that_stops_first_takes_its_numbers_along(serve, said):
         route = await route_number(twilio.client, twilio.numbers[0], server).__aenter__()
     await route.__aexit__(None, None, None)
     assert not route.is_open
-    assert exit_hooks._leftovers == {}
+    assert exit_hooks._hooks == {}
     assert said(logging.WARNING) == []
 
 

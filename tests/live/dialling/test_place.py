@@ -356,9 +356,9 @@ async def test_progress_that_came_before_the_answer_is_not_lost(serve):
 async def test_call_is_hung_up_at_the_exit_until_it_is_over():
     client, network = client_with(placed(), (200, {"sid": SID, "status": "completed"}))
     call = await soon(dial(client))
-    assert len(exit_hooks._leftovers) == 1
+    assert len(exit_hooks._hooks) == 1
     await soon(call.hang_up())
-    assert exit_hooks._leftovers == {}
+    assert exit_hooks._hooks == {}
     exit_hooks.undo_all()
     assert len(network.requests) == 2
 
@@ -366,11 +366,11 @@ async def test_call_is_hung_up_at_the_exit_until_it_is_over():
 async def test_call_that_somebody_else_goes_on_with_is_left_alone_at_the_exit():
     client, _ = client_with(placed())
     await soon(dial(client, hang_up_at_exit=False))
-    assert exit_hooks._leftovers == {}
+    assert exit_hooks._hooks == {}
 
 
 async def test_call_that_was_refused_leaves_nothing_for_the_exit():
     client, _ = client_with(refusal(400, 21211))
     with pytest.raises(CallRefused):
         await soon(dial(client))
-    await eventually(lambda: not exit_hooks._leftovers)  # forgotten by the worker, right after
+    await eventually(lambda: not exit_hooks._hooks)  # forgotten by the worker, right after

@@ -20,7 +20,7 @@ from twistream_kit.live.preflight._timed_client import REQUEST_SECONDS, ClockRea
 from twistream_kit.live.preflight.check import Check, Checks, failed, passed, settled, unknown
 from twistream_kit.live.preflight.preflight import preflight
 from twistream_kit.live.server import probe as probe_module
-from twistream_kit.live.server.probe import knock
+from twistream_kit.live.server.probe import probe_handshake
 
 SID = "AC" + "0" * 32
 KEY = "SK" + "1" * 32
@@ -357,7 +357,7 @@ async def host():
 class TestKnock:
     async def test_it_tells_the_status_of_a_refusal(self, host, in_thread):
         address, heads = await host(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-        assert await in_thread(knock, f"ws://{address}/media", "signed") == 404
+        assert await in_thread(probe_handshake, f"ws://{address}/media", "signed") == 404
         assert b"x-twilio-signature: signed\r\n" in heads[0]
         assert b"sec-websocket-extensions" not in heads[0].lower()
 
@@ -367,29 +367,29 @@ class TestKnock:
             f"HTTP/1.1 307 Temporary\r\nLocation: ws://{elsewhere}/\r\n"
             "Content-Length: 0\r\n\r\n".encode()
         )
-        assert 300 <= await in_thread(knock, f"ws://{address}/media", "signed") < 400
+        assert 300 <= await in_thread(probe_handshake, f"ws://{address}/media", "signed") < 400
         assert not any(heads)  # nothing was said there, even if somebody came
 
     @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b""])
     async def test_what_speaks_no_http_is_no_websocket(self, host, in_thread, answer):
         address, _ = await host(answer)
         with pytest.raises(TunnelError, match="no WebSocket could be opened at"):
-            await in_thread(knock, f"ws://{address}/media", None)
+            await in_thread(probe_handshake, f"ws://{address}/media", None)
 
     async def test_silence_has_a_limit(self, host, in_thread, monkeypatch):
-        monkeypatch.setattr(probe_module, "KNOCK_SECONDS", 0.1)
+        monkeypatch.setattr(probe_module, "HANDSHAKE_SECONDS", 0.1)
         address, _ = await host(None)
         with pytest.raises(TunnelError, match="TimeoutError"):
-            await in_thread(knock, f"ws://{address}/media", None)
+            await in_thread(probe_handshake, f"ws://{address}/media", None)
 
     async def test_port_without_tls_is_told(self, host, in_thread):
         address, _ = await host(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         with pytest.raises(TunnelError, match=r"cannot be reached by TLS .*31910"):
-            await in_thread(knock, f"wss://{address}/media", None)
+            await in_thread(probe_handshake, f"wss://{address}/media", None)
 
     async def test_nothing_there_is_told(self, in_thread):
         with pytest.raises(TunnelError, match="ConnectionRefusedError"):
-            await in_thread(knock, "ws://127.0.0.1:1/media", None)
+            await in_thread(probe_handshake, "ws://127.0.0.1:1/media", None)
 
     async def test_proxies_of_the_environment_do_not_catch_loopback(
         self, host, in_thread, monkeypatch
@@ -397,11 +397,11 @@ class TestKnock:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
         monkeypatch.delenv("no_proxy", raising=False)
         address, _ = await host(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-        assert await in_thread(knock, f"ws://{address}/media", None) == 403
+        assert await in_thread(probe_handshake, f"ws://{address}/media", None) == 403
 
     async def test_server_keeps_no_stream_of_it_and_logs_no_complaint(self, serve, in_thread, said):
         server = await serve(auth_token=TOKEN)
         signature = server.signature_for_handshake()
-        assert await in_thread(knock, server.stream_url, signature) == 101
+        assert await in_thread(probe_handshake, server.stream_url, signature) == 101
         assert list(server.streams) == []
         assert said(30) == []

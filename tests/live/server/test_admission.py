@@ -10,7 +10,7 @@ import pytest
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.admission import host_of
-from twistream_kit.live.server.probe import knock
+from twistream_kit.live.server.probe import probe_handshake
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.protocol import signature
 
@@ -52,7 +52,7 @@ def status(answer):
 def ask():
     """Send a request; return the answer, of a handshake that succeeds the head alone."""
 
-    async def exchange(server, request):
+    async def send(server, request):
         async with asyncio.timeout(8):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             try:
@@ -62,7 +62,7 @@ def ask():
             finally:
                 writer.close()
 
-    return exchange
+    return send
 
 
 @pytest.fixture
@@ -121,7 +121,8 @@ class TestPages:
 
     async def test_our_own_probe_is_no_page(self, serve, in_thread):
         server = await serve()
-        assert await in_thread(lambda: knock(server.stream_url, None, nonce=server.nonce)) == 101
+        url, nonce = server.stream_url, server.nonce
+        assert await in_thread(lambda: probe_handshake(url, None, nonce=nonce)) == 101
 
 
 KNOWN = ["localhost", "LOCALHOST:1", "localhost.", "127.0.0.1:8080", "127.9.8.7", "[::1]:5"]

@@ -12,7 +12,7 @@ from support.far_end import TOKEN
 from support.waiting import soon
 from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
 from twistream_kit.live.server.local_proxy import LocalProxy
-from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.server.server import StreamServer, server_at
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS
 from twistream_kit.live.tunnel._provider import StaticAddress
 from twistream_kit.live.tunnel.tunnel import Tunnel
@@ -166,7 +166,7 @@ async def test_port_is_free_after_a_stop_in_mid_call(dial):
         probe.connect(("127.0.0.1", port))
 
 
-async def test_peer_that_never_says_goodbye_does_not_hold_up_the_stop(eventually):
+async def test_peer_that_never_closes_does_not_hold_up_the_stop(eventually):
     server = StreamServer()
     await server.__aenter__()
     wait = server.next_stream()
@@ -326,3 +326,31 @@ def test_an_address_with_the_scheme_of_the_stream_serves_webhooks_too(public_url
     server = StreamServer(public_url=public_url)
     assert (server.base_url, server.twiml_url) == (base, f"{base}/twiml")
     assert server.stream_url == public_url.rstrip("/") + "/media"
+
+
+async def test_a_running_server_is_found_by_its_address(serve):
+    one, two = await serve(), await serve(public_url="https://example.com")
+    assert server_at(one.stream_url) is one
+    assert server_at("wss://example.com/media") is two
+    assert server_at(two.url) is None
+    assert server_at("wss://elsewhere.example/media") is None
+
+
+async def test_a_server_that_has_stopped_is_not_found():
+    async with StreamServer() as server:
+        url = server.stream_url
+        assert server_at(url) is server
+    assert server_at(url) is None
+
+
+async def test_a_server_that_never_ran_is_not_found():
+    server = StreamServer(public_url="https://never.example")
+    assert server_at(server.stream_url) is None
+
+
+async def test_servers_are_not_kept_alive():
+    async with StreamServer() as server:
+        url = server.url
+    del server
+    gc.collect()
+    assert server_at(url) is None

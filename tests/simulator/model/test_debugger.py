@@ -1,5 +1,7 @@
 """The simulated console."""
 
+import subprocess
+import sys
 import threading
 
 from twistream_kit.diagnosis.message import review
@@ -113,3 +115,18 @@ def test_many_threads_log_and_read_at_the_same_time():
         thread.join()
     assert errors == []
     assert len(debugger) == 4 * 51
+
+
+def test_the_table_of_codes_is_read_before_the_first_entry_is_logged():
+    # Afresh, since the table is read once in a process.
+    program = """
+import tomllib
+from twistream_kit.simulator.model.debugger import Debugger
+debugger = Debugger()
+del tomllib.loads
+print(debugger.log(31951).name)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("Stream - Protocol - Invalid Message\n", "")

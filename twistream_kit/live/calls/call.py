@@ -3,10 +3,9 @@
 The SDK blocks, so each request has a worker thread and returns a `Pending`.  What Twilio reports
 by status callbacks (PROTOCOL.md §6.6) arrives by way of the stream server and needs no request.
 
-Asking how a call ended, when nobody can report it any more.
-
-Status callbacks take the same way as the stream.  When the public address is lost in the middle of
-a call, its end would never be known here; the REST API still tells it (PROTOCOL.md §6.2).
+Status callbacks need the same public address as the stream.  When it is lost in the middle of a
+call, the end of the call would never be known here; the REST API still tells it (§6.2), and is
+polled for it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
 from twistream_kit.live.calls.sdk import answered_within, ask, home_of
@@ -28,67 +27,20 @@ from twistream_kit.pending import Guard, Pending, error_text, fail, fulfil, on_w
 if TYPE_CHECKING:
     from twilio.rest import Client
 
-FIRST_SECONDS = 0.5
-"""Before the first question; Twilio ends a call soon after its stream broke (§2.3)."""
-
-LONGEST_SECONDS = 15.0
-"""Between two questions, each of which waits twice as long as the one before."""
-
-REFUSALS = 5
-"""After how many refusals in a row no more is asked."""
-
-
-def ask_until(
-    known: threading.Event, look: Callable[[], bool], give_up: Callable[[TwistreamError], object]
-) -> None:
-    """Look again and again, until `known` is set or nobody wants to know; blocks.
-
-    Args:
-        known: Set by whoever learns the end, or knows that nobody waits for it.
-        look: Asks once, and returns False when there is no use in asking again.
-        give_up: Told why, if it cannot be found out.
-    """
-    pause, refusals = FIRST_SECONDS, 0
-    while not known.wait(pause):
-        pause = min(2 * pause, LONGEST_SECONDS)
-        try:
-            if not look():
-                return
-            refusals = 0
-        except ServerStopped as stopped:
-            give_up(stopped)
-            return
-        except CallRefused as refused:
-            refusals += 1
-            if refusals == REFUSALS:
-                give_up(refused)
-                return
-
-
-T = TypeVar("T")
-
 ALREADY_OVER = (20404, 21220)
 """What Twilio answers when a call to be completed has ended already (§6.4)."""
 
 _STEPS = ("queued", "ringing", "in-progress")
 """The life of a call that has not ended (§6.3); ``initiated`` is the name of a callback only."""
 
+FIRST_PAUSE_SECONDS = 0.5
+"""Before the first request of a poll; Twilio ends a call soon after its stream broke (§2.3)."""
 
-class StatusSource(Protocol):
-    """Where the status callbacks of calls arrive: a stream server."""
+LONGEST_PAUSE_SECONDS = 15.0
+"""Between two requests of a poll; each pause is twice as long as the one before."""
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop that it runs on, else None."""
-
-    def follow_call(
-        self,
-        call_sid: str,
-        listener: Listener,
-        on_stop: Callable[[], object] = ...,
-        on_loss: Callable[[], object] = ...,
-    ) -> Callable[[], None]:
-        """Have `listener` told of the status callbacks of a call; see `StreamServer`."""
+MAX_REFUSALS = 5
+"""After how many refusals in a row a poll ends."""
 
 
 class Call:
@@ -201,7 +153,7 @@ class Call:
 
         def complete() -> str:
             if after is not None:
-                _wait_for(after)
+                _wait_until_heard(after)
             if not self._complete():
                 self._look_how_it_ended()
             return self._status
@@ -229,7 +181,7 @@ class Call:
         self._say_over([act])
 
     def _follow(self, server: StatusSource) -> None:
-        # The server keeps what listens until it stops, and should not keep every call for that.
+        # The server keeps its listeners until it stops, and should not keep all calls alive.
         myself = weakref.ref(self)
 
         def listen(event: StatusEvent) -> None:
@@ -240,8 +192,8 @@ class Call:
             if (call := myself()) is not None:
                 fail(call._ended, ServerStopped.before(f"call {call.sid} was over"))  # noqa: SLF001
 
-        def ask_no_more(asking: Future[None]) -> None:
-            error = asking.exception(0)  # of a kind that no asking again can help
+        def check_poll(poll: Future[None]) -> None:
+            error = poll.exception(0)  # of a kind that no asking again can help
             if error is not None and (call := myself()) is not None:
                 broken = TwistreamError(
                     f"asking how call {call.sid} ended broke: {error_text(error)}",
@@ -251,13 +203,13 @@ class Call:
                 broken.__cause__ = error  # not itself, which may be a SystemExit
                 fail(call._ended, broken)  # noqa: SLF001
 
-        def ask_instead() -> None:
+        def start_poll() -> None:
             if (call := myself()) is not None and not call._ended.done():  # noqa: SLF001
-                asking = on_worker(f"asking for the end of {call.sid}", _asking(call))
-                asking.add_done_callback(ask_no_more)
+                poll = on_worker(f"asking for the end of {call.sid}", _end_poll(call))
+                poll.add_done_callback(check_poll)
 
         try:
-            server.follow_call(self.sid, listen, stop, ask_instead)
+            server.follow_call(self.sid, listen, stop, start_poll)
         except ServerStopped:
             stop()
 
@@ -318,22 +270,66 @@ class Call:
             self._learn("completed")
 
 
-def _asking(call: Call) -> Callable[[], None]:
-    """Return what asks how `call` ended; it does not keep the call."""
+class StatusSource(Protocol):
+    """Where the status callbacks of calls arrive: a stream server."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that it runs on, else None."""
+
+    def follow_call(
+        self,
+        call_sid: str,
+        listener: Listener,
+        on_stop: Callable[[], object] = ...,
+        on_loss: Callable[[], object] = ...,
+    ) -> Callable[[], None]:
+        """Have `listener` told of the status callbacks of a call; see `StreamServer`."""
+
+
+def poll_until(
+    known: threading.Event, look: Callable[[], bool], give_up: Callable[[TwistreamError], object]
+) -> None:
+    """Call `look` again and again, until `known` is set or it returns False; blocks.
+
+    Args:
+        known: Set when the answer is known from elsewhere, or is not wanted any more.
+        look: Asks once, and returns False when there is no use in asking again.
+        give_up: Called with the error, if the answer cannot be found out.
+    """
+    pause, refusals = FIRST_PAUSE_SECONDS, 0
+    while not known.wait(pause):
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        try:
+            if not look():
+                return
+            refusals = 0
+        except ServerStopped as stopped:
+            give_up(stopped)
+            return
+        except CallRefused as refused:
+            refusals += 1
+            if refusals == MAX_REFUSALS:
+                give_up(refused)
+                return
+
+
+def _end_poll(call: Call) -> Callable[[], None]:
+    """Return what polls Twilio for the end of `call`; it does not keep the call alive."""
     known, myself = threading.Event(), weakref.ref(call)
     call.ended.add_done_callback(lambda _: known.set())
 
     def look() -> bool:
         if (still := myself()) is None:
             return False
-        still._fetch()  # noqa: SLF001 - a call's own errand
+        still._fetch()  # noqa: SLF001 - on behalf of this call
         return True
 
     def give_up(error: TwistreamError) -> None:
         if (still := myself()) is not None:
             fail(still.ended, error)
 
-    return partial(ask_until, known, look, give_up)
+    return partial(poll_until, known, look, give_up)
 
 
 def _step(status: str) -> int:
@@ -342,9 +338,9 @@ def _step(status: str) -> int:
     return _STEPS.index(status) if status in _STEPS else -1
 
 
-def _wait_for(playing: Playing) -> None:
+def _wait_until_heard(playing: Playing) -> None:
     remaining = (1 - playing.progress) * playing.total_ms / 1000
     try:
         playing.result(remaining + GOODBYE_SECONDS)
     except TimeoutError:
-        return  # nothing waits for ever: the call is hung up all the same
+        return  # the wait is bounded: the call is hung up all the same

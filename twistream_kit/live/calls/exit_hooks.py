@@ -1,4 +1,4 @@
-"""What must not be left behind when the interpreter exits.
+"""Exit hooks: what is undone when the interpreter exits.
 
 A call that nobody hung up goes on and costs money; a number whose calls were led to this process
 leads nowhere.  Each is noted here while that is so, and undone at exit: on the main thread and one
@@ -27,18 +27,11 @@ ALL_SECONDS = 10.0
 """How long all of it may hold up the exit."""
 
 _NUMBERS = itertools.count()
+
 _LOCK = threading.Lock()
 
-
-@dataclass(frozen=True, slots=True)
-class _Leftover:
-    what: str
-    undo: Callable[[float], object]
-    # A forked child inherits the list, and must leave what is its parent's alone.
-    pid: int = field(default_factory=os.getpid)
-
-
-_leftovers: dict[int, _Leftover] = {}
+_hooks: dict[int, _ExitHook] = {}
+"""What is to be undone, by number, oldest first."""
 
 
 def at_exit(what: str, undo: Callable[[float], object]) -> Callable[[], None]:
@@ -56,14 +49,14 @@ def at_exit(what: str, undo: Callable[[float], object]) -> Callable[[], None]:
     """
     number = next(_NUMBERS)
     with _LOCK:
-        _leftovers[number] = _Leftover(what, undo)
+        _hooks[number] = _ExitHook(what, undo)
         # The last to be registered is the first to run.
         atexit.unregister(undo_all)
         atexit.register(undo_all)
 
     def forget() -> None:
         with _LOCK:
-            _leftovers.pop(number, None)
+            _hooks.pop(number, None)
 
     return forget
 
@@ -76,16 +69,24 @@ def undo_all(limit: float = ALL_SECONDS) -> None:
     """
     deadline = time.monotonic() + limit
     with _LOCK:
-        left = [each for each in reversed(_leftovers.values()) if each.pid == os.getpid()]
-        _leftovers.clear()
-    for leftover in left:
+        left = [each for each in reversed(_hooks.values()) if each.pid == os.getpid()]
+        _hooks.clear()
+    for hook in left:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            logger.warning("%s is left as it is: there was no time to undo it", leftover.what)
+            logger.warning("%s is left as it is: there was no time to undo it", hook.what)
             continue
         try:
-            leftover.undo(min(remaining, EACH_SECONDS))
+            hook.undo(min(remaining, EACH_SECONDS))
         except ServerStopped:
             continue  # its simulator has stopped, and took it along
         except Exception as error:  # noqa: BLE001 - one must not keep the next from being undone
-            logger.warning("%s is left as it is: %s", leftover.what, error)
+            logger.warning("%s is left as it is: %s", hook.what, error)
+
+
+@dataclass(frozen=True, slots=True)
+class _ExitHook:
+    what: str
+    undo: Callable[[float], object]
+    # A forked child inherits the list, and must leave what is its parent's alone.
+    pid: int = field(default_factory=os.getpid)

@@ -1,11 +1,11 @@
-"""What the kit has to know of a Twilio client: is it the real one, or a simulator's?
-
-One request of the Twilio SDK, and in words why it failed.
+"""Requests of the official Twilio SDK, and what the kit has to know of its client.
 
 Whatever the SDK or `requests` raises becomes a `CallRefused` with Twilio's code and what to do
 (PROTOCOL.md §5.3).  The original error is not chained to it, and its traceback is dropped: the
 frames of the SDK hold the auth token, and IPython prints the variables of frames when asked to be
 verbose.
+
+A client is the real one, or a simulator's, whose transport says so by attributes of its own.
 """
 
 from __future__ import annotations
@@ -24,52 +24,10 @@ from twistream_kit.protocol.twiml import is_loopback
 if TYPE_CHECKING:
     from twilio.rest import Client
 
-
-def home_of(client: Client) -> asyncio.AbstractEventLoop | None:
-    """Return the loop of this process that answers `client`, which must not be blocked, if any."""
-    # A simulator's client has one; Twilio's own has none.
-    return getattr(client.http_client, "loop", None)
-
-
-def dials_loopback(client: Client) -> bool:
-    """Whether the calls of `client` may be sent to this very machine: the simulator's may."""
-    return bool(getattr(client.http_client, "dials_loopback", False))
-
-
-def callback_problem(client: Client, url: str) -> str:
-    """Say why Twilio could not report to `url`, as it reads after the URL; empty if it could."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # an IPv6 address cut off, for example
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return "is not an absolute http or https address"
-    if "_" in parts.hostname:
-        # PROTOCOL.md §6.1.
-        return "has an underscore in its host, which Twilio does not accept in callbacks"
-    if is_loopback(url) and not dials_loopback(client):
-        return "leads to this machine, which Twilio cannot reach"
-    return ""
-
-
-@contextmanager
-def answered_within(client: Client, seconds: float) -> Iterator[None]:
-    """While it lasts, requests of `client` are given up after `seconds`; for the exit of a program.
-
-    It holds for all threads that use the client.
-    """
-    http_client = client.http_client
-    usual, http_client.timeout = http_client.timeout, seconds
-    try:
-        yield
-    finally:
-        http_client.timeout = usual
-
-
 T = TypeVar("T")
 
 _TEXT_LIMIT = 500
-"""Characters of somebody else's words that are passed on; a proxy may answer with a whole page."""
+"""Characters of an answer that are passed on; a proxy may answer with a whole page."""
 
 _LEAST_CODE = 10000
 """Twilio's codes have five digits (§5)."""
@@ -111,6 +69,47 @@ def scrubbed(text: str) -> str:
         text = pattern.sub(shown, text)
     text = text.strip()
     return text if len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}…"
+
+
+@contextmanager
+def answered_within(client: Client, seconds: float) -> Iterator[None]:
+    """Within it, requests of `client` time out after `seconds`; for the exit of a program.
+
+    It holds for all threads that use the client.
+    """
+    http_client = client.http_client
+    usual, http_client.timeout = http_client.timeout, seconds
+    try:
+        yield
+    finally:
+        http_client.timeout = usual
+
+
+def home_of(client: Client) -> asyncio.AbstractEventLoop | None:
+    """Return the loop of this process that answers `client` and must not be blocked, or None."""
+    # A simulator's client has one; Twilio's own has none.
+    return getattr(client.http_client, "loop", None)
+
+
+def dials_loopback(client: Client) -> bool:
+    """Whether the calls of `client` may be sent to this very machine: the simulator's may."""
+    return bool(getattr(client.http_client, "dials_loopback", False))
+
+
+def callback_problem(client: Client, url: str) -> str:
+    """Say why Twilio could not report to `url`, as it reads after the URL; empty if it could."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # an IPv6 address cut off, for example
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "is not an absolute http or https address"
+    if "_" in parts.hostname:
+        # PROTOCOL.md §6.1.
+        return "has an underscore in its host, which Twilio does not accept in callbacks"
+    if is_loopback(url) and not dials_loopback(client):
+        return "leads to this machine, which Twilio cannot reach"
+    return ""
 
 
 def _in_words(error: Exception, purpose: str) -> TwistreamError:

@@ -97,15 +97,8 @@ class StatusEvent:
         return error if isinstance(error, str) else error[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Following:
-    listener: Listener
-    on_stop: Callable[[], object]
-    on_loss: Callable[[], object]
-
-
 class StatusLog:
-    """The status callbacks of one server, and who follows them; it belongs to the server's loop."""
+    """The status callbacks of one server, and their listeners; it belongs to the server's loop."""
 
     def __init__(self) -> None:
         self._events: deque[StatusEvent] = deque(maxlen=KEPT_EVENTS)
@@ -122,10 +115,10 @@ class StatusLog:
         return [event for event in self.events if event.call_sid == call_sid]
 
     def note(self, event: StatusEvent) -> None:
-        """Keep an event that has arrived, and tell those who follow its call."""
+        """Keep an event that has arrived, and pass it to the listeners of its call."""
         self._events.append(event)
         for following in tuple(self._listeners.get(event.call_sid, ())):
-            _tell(following.listener, event)
+            _notify(following.listener, event)
         if event.is_final:
             self._note_end(event.call_sid)
 
@@ -136,44 +129,40 @@ class StatusLog:
         on_stop: Callable[[], object] = bool,
         on_loss: Callable[[], object] = bool,
     ) -> None:
-        """Tell `listener` of all there was and will be, and the others of what their names say.
+        """Pass `listener` all callbacks of a call, past and to come.
 
-        Of a call that is over, only until a hundred later ones are.
+        Of a call that is over, only until a hundred later calls are.
+
+        Args:
+            call_sid: CA and 32 hex digits.
+            listener: Takes one `StatusEvent`.
+            on_stop: Called when the server stops.
+            on_loss: Called when its public address is lost.
         """
         events = self.of(call_sid)
         for event in events:
-            _tell(listener, event)
+            _notify(listener, event)
         self._listeners.setdefault(call_sid, []).append(_Following(listener, on_stop, on_loss))
         if any(event.is_final for event in events):
             self._note_end(call_sid)
 
     def unfollow(self, call_sid: str, listener: Listener) -> None:
-        """Tell `listener` nothing more; it need not be known."""
+        """Pass `listener` nothing more; it need not be known."""
         left = [each for each in self._listeners.pop(call_sid, []) if each.listener is not listener]
         if left:
             self._listeners[call_sid] = left
 
     def stop(self) -> None:
-        """Let go of all who follow, and tell them so."""
+        """Forget all listeners, and call their `on_stop`."""
         listeners, self._listeners = self._listeners, {}
         self._over.clear()
         for following in chain.from_iterable(listeners.values()):
-            _tell_that(following.on_stop)
+            _call_guarded(following.on_stop)
 
     def lose_address(self) -> None:
-        """Tell all who follow that nothing can be reported any more."""
+        """Call `on_loss` of all listeners: nothing can be reported any more."""
         for following in list(chain.from_iterable(self._listeners.values())):
-            _tell_that(following.on_loss)
-
-    def _note_end(self, call_sid: str) -> None:
-        if call_sid not in self._listeners:
-            return
-        self._over.pop(call_sid, None)
-        self._over[call_sid] = None
-        if len(self._over) > FOLLOWED_AFTER_END:
-            oldest = next(iter(self._over))
-            del self._over[oldest]
-            self._listeners.pop(oldest, None)
+            _call_guarded(following.on_loss)
 
     def why_no_stream(self, call_sid: str) -> CallRefused | None:
         """Say why that call will bring no stream any more, or None while it still may."""
@@ -193,6 +182,16 @@ class StatusLog:
         assert final is not None  # noqa: S101 - one of the two is there
         return ended_without_stream(final.name)
 
+    def _note_end(self, call_sid: str) -> None:
+        if call_sid not in self._listeners:
+            return
+        self._over.pop(call_sid, None)
+        self._over[call_sid] = None
+        if len(self._over) > FOLLOWED_AFTER_END:
+            oldest = next(iter(self._over))
+            del self._over[oldest]
+            self._listeners.pop(oldest, None)
+
 
 def ended_without_stream(status: str) -> CallRefused:
     """Return what a wait gets for the stream of a call whose last status is `status`."""
@@ -205,13 +204,20 @@ def ended_without_stream(status: str) -> CallRefused:
     )
 
 
-def _tell(listener: Listener, event: StatusEvent) -> None:
-    # Whoever listens must not keep the next one, or Twilio's answer, from coming.
+@dataclass(frozen=True, slots=True)
+class _Following:
+    listener: Listener
+    on_stop: Callable[[], object]
+    on_loss: Callable[[], object]
+
+
+def _notify(listener: Listener, event: StatusEvent) -> None:
+    # An error of one listener must reach neither the next one nor Twilio's request.
     with Guard(f"a listener to the progress of call {event.call_sid} failed"):
         listener(event)
 
 
-def _tell_that(happened: Callable[[], object]) -> None:
-    # There are others to be told.
+def _call_guarded(act: Callable[[], object]) -> None:
+    # An error of one must not keep the others from being called.
     with Guard("a listener to the end of a server or of its address failed"):
-        happened()
+        act()

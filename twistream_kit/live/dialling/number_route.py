@@ -1,4 +1,8 @@
-"""Incoming calls: a number of the account, led to this server for as long as it is wanted."""
+"""Incoming calls: a number of the account leads to a server while its route is open.
+
+The SDK blocks, so each change has a worker thread.  The number is put back when the route is left,
+after a cancellation, and when the interpreter exits.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +34,53 @@ T = TypeVar("T")
 
 logger = logging.getLogger("twistream_kit.live")
 
-_routes: weakref.WeakSet[NumberRoute] = weakref.WeakSet()
-"""Those that were entered in this process; some may be left by now."""
-
 PUT_BACK_SECONDS = 10.0
-"""How long somebody who is cancelled waits for the number to be put back."""
+"""How long a cancelled task waits for the number to be put back."""
+
+_routes: weakref.WeakSet[NumberRoute] = weakref.WeakSet()
+"""The routes that were entered in this process; some may have been left since."""
 
 _VOICE = ("voice_url", "voice_method", "voice_application_sid")
+
 _STATUS = ("status_callback", "status_callback_method")
+
 _UNCHANGED = ("voice_fallback_url", "voice_fallback_method")
+
+
+def route_number(
+    client: Client, number: str, server: StreamServer, *, unsigned: bool = False
+) -> NumberRoute:
+    """Lead the calls to a number here: ``kit.start(kit.route_number(client, number, server))``.
+
+    Entering it sets the number's voice URL to ``server.twiml_url`` and its status callback to
+    ``server.status_url``.  Leaving it puts back what was there before: after an error and a
+    cancellation too, and when the interpreter exits.  What somebody else has set meanwhile is left
+    alone.  An application that handles the number (which comes before its voice URL) is taken off
+    and put back likewise.
+
+    The addresses are those of the moment: after a new tunnel, route the number anew.
+
+    Args:
+        client: The real ``twilio.rest.Client``: `client_from_environment`, or a simulator's.
+        number: A number of the account's that can take calls, E.164.
+        server: A running server with a public address.
+        unsigned: Allow a server that checks no signatures.
+
+    Returns:
+        An async context manager that has not been entered yet.  Entering it raises SettingsError
+        if Twilio could not reach the server, or the account has no such number or handles it by a
+        SIP trunk; CallRefused if Twilio refuses.
+
+    Raises:
+        SettingsError: If the server lets anybody in.
+    """
+    if not server.checks_signatures and not unsigned:
+        raise SettingsError(
+            "this server checks no signatures",
+            consequence="Anyone who finds its address could play a call of yours",
+            fix="Make it with StreamServer(auth_token=…), or say unsigned=True",
+        )
+    return NumberRoute(client, number, server)
 
 
 class NumberRoute:
@@ -123,7 +165,7 @@ class NumberRoute:
 
     def _route(self, wanted: dict[str, str]) -> None:
         found = self._find()
-        with self._lock:  # whoever gives up meanwhile puts back after the change, and not before
+        with self._lock:  # a cancellation meanwhile puts back after the change, and not before
             self._change(found, wanted)
 
     def _change(self, found: Any, wanted: dict[str, str]) -> None:
@@ -221,42 +263,6 @@ class NumberRoute:
 
     def _on_worker(self, doing: str, work: Callable[[], None]) -> Pending[None]:
         return on_worker(f"{doing} {self.number}", work, home=home_of(self._client))
-
-
-def route_number(
-    client: Client, number: str, server: StreamServer, *, unsigned: bool = False
-) -> NumberRoute:
-    """Lead the calls to a number here: ``kit.start(kit.route_number(client, number, server))``.
-
-    Entering it sets the number's voice URL to ``server.twiml_url`` and its status callback to
-    ``server.status_url``.  Leaving it puts back what was there before: after an error and a
-    cancellation too, and when the interpreter exits.  What somebody else has set meanwhile is left
-    alone.  An application that handles the number (which comes before its voice URL) is taken off
-    and put back likewise.
-
-    The addresses are those of the moment: after a new tunnel, route the number anew.
-
-    Args:
-        client: The real ``twilio.rest.Client``: `client_from_environment`, or a simulator's.
-        number: A number of the account's that can take calls, E.164.
-        server: A running server with a public address.
-        unsigned: Allow a server that checks no signatures.
-
-    Returns:
-        An async context manager that has not been entered yet.  Entering it raises SettingsError
-        if Twilio could not reach the server, or the account has no such number or handles it by a
-        SIP trunk; CallRefused if Twilio refuses.
-
-    Raises:
-        SettingsError: If the server lets anybody in.
-    """
-    if not server.checks_signatures and not unsigned:
-        raise SettingsError(
-            "this server checks no signatures",
-            consequence="Anyone who finds its address could play a call of yours",
-            fix="Make it with StreamServer(auth_token=…), or say unsigned=True",
-        )
-    return NumberRoute(client, number, server)
 
 
 def _settings(number: Any, *more: str) -> dict[str, str]:

@@ -22,8 +22,6 @@ from twistream_kit.protocol.twiml import connect_stream, is_loopback
 if TYPE_CHECKING:
     from twilio.rest import Client
 
-__all__ = ["Call", "MachineDetection", "place_call"]
-
 logger = logging.getLogger("twistream_kit.live")
 
 MachineDetection = Literal["Enable", "DetectMessageEnd"]

@@ -41,7 +41,7 @@ from twistream_kit.live.inspector._relay import (
 from twistream_kit.live.inspector.stream import UNASKED_EXTENSION, InspectedStream
 from twistream_kit.live.server.addresses import HEALTH_PATH
 from twistream_kit.live.server.admission import host_refusal, origin_refusal, page_refusal
-from twistream_kit.live.server.http import TOO_LONG
+from twistream_kit.live.server.http import HEAD_TOO_LONG
 from twistream_kit.live.server.probe import HEALTH_OF_HEADER, health_of
 from twistream_kit.live.settings.secret import Secret, revealed
 from twistream_kit.pending import HomeLoop, end_tasks
@@ -295,7 +295,7 @@ class ProxyConnection:
             await self._request()
         except BadHead as error:
             with contextlib.suppress(OSError, TimeoutError):
-                text = TOO_LONG if error.status == 431 else "This request is not understood.\n"
+                text = HEAD_TOO_LONG if error.status == 431 else "This request is not understood.\n"
                 await self._refuse(HTTPStatus(error.status), text)
                 self._client.end_sending()
                 async with asyncio.timeout(FAREWELL_SECONDS):

@@ -28,8 +28,7 @@ from twistream_kit.live.inspector._http import READ_AHEAD_BYTES
 from twistream_kit.live.inspector._relay import End
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.server.addresses import ServerAddresses, check_token, port_error
-from twistream_kit.live.server.server import HasCallSid
-from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS, StreamList
+from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS, HasCallSid, StreamList
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fail
 from twistream_kit.protocol import signature

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import LocalProtocolError, Objection, ServerStopped, TwistreamError
 from twistream_kit.live.preflight.check import Check, failed, failed_by, passed, unknown
-from twistream_kit.live.server.probe import OPENED, knock, prove
+from twistream_kit.live.server.probe import OPENED, probe_handshake, prove
 from twistream_kit.protocol.signature import sign, signed_url
 from twistream_kit.protocol.twiml import INLINE_LIMIT, connect_stream, review_stream_url
 
@@ -38,7 +38,7 @@ def address_checks(server: StreamServer, *, loopback: bool, token: str | None) -
         why = "not tried, because the address does not lead here"
         return [address, unknown(SOCKET, why), _token_or(server, token, why)]
     try:
-        status = knock(server.stream_url, server.signature_for_handshake())
+        status = probe_handshake(server.stream_url, server.signature_for_handshake())
     except TwistreamError as error:
         why = "not tried, because no WebSocket could be opened"
         return [address, failed_by(SOCKET, error), _token_or(server, token, why)]
@@ -164,7 +164,7 @@ def _signatures(server: StreamServer, token: str | None) -> Check:
     if objection is not None:
         return objection
     try:
-        status = knock(server.stream_url, None, nonce=server.nonce)
+        status = probe_handshake(server.stream_url, None, nonce=server.nonce)
     except TwistreamError as error:
         return unknown(SIGNATURES, f"could not be found out: {error.problem}")
     if status == OPENED:

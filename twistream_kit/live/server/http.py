@@ -1,16 +1,16 @@
-"""HTTP requests on the port of the WebSocket.
+"""HTTP requests on the port of the WebSocket: how they are read, who gets in, what is answered.
 
 `websockets` reads a request only as far as its head, and closes a POST that has a body without a
-word.  Twilio's webhooks are such POSTs.  So this connection collects the head and the body first,
-keeps what is worth knowing, and hands over a GET without a body, which every version understands.
+word.  Twilio's webhooks are such POSTs.  So `RequestConnection` collects the head and the body
+first, keeps what is worth knowing, and hands over a GET without a body, which every version
+understands.
 
-What the server answers besides the WebSocket: TwiML, status callbacks, and a proof of itself.
+`RequestAdmission` then lets a stream in or answers the request.  `Webhooks` has the answers: TwiML,
+status callbacks, and a proof of health.  Twilio asks with POST or GET (PROTOCOL.md §6.5) and signs
+each request over the URL that it was given (§7), which behind a tunnel is not the one this process
+sees.  So the signature is checked over the *configured* public address.
 
-Twilio asks with POST or GET (PROTOCOL.md §6.5) and signs each request over the URL that it was
-given (§7), which behind a tunnel is not the one this process sees.  So the signature is checked
-over the *configured* public address.
-
-Who gets in: every request to a server's port is answered here, or becomes a stream.
+Nothing here reads or writes a WebSocket frame.
 """
 
 from __future__ import annotations
@@ -39,8 +39,21 @@ from twistream_kit.live.server.admission import host_refusal, page_refusal
 from twistream_kit.live.server.probe import PROBE_HEADER
 from twistream_kit.live.settings.secret import Secret, revealed
 from twistream_kit.protocol import signature
-from twistream_kit.protocol.signature import Parameters, vouches_for_body
 from twistream_kit.protocol.twiml import connect_stream
+
+logger = logging.getLogger("twistream_kit.live")
+
+MAX_HEAD_BYTES = 32_768
+"""Of a request, its empty line included.  Twilio's have about a kilobyte."""
+
+MAX_HEADERS = 128
+"""Of a request.  Twilio sends some ten, and proxies add a few; `websockets` takes no more."""
+
+HEAD_TOO_LONG = (
+    f"The head of this request is too long: at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} "
+    "headers are read.  Send fewer or shorter headers, or a shorter URL.\n"
+)
+"""What is answered with 431."""
 
 MAX_LINE_BYTES = 8192
 """Of a request line or a header, its end included; `websockets` takes no more."""
@@ -54,73 +67,48 @@ URL_TOO_LONG = (
 )
 """What is answered with 414."""
 
-MAX_HEAD_BYTES = 32_768
-"""Of a request, its empty line included.  Twilio's have about a kilobyte."""
-
-MAX_HEADERS = 128
-"""Of a request.  Twilio sends some ten, and proxies add a few; `websockets` takes no more."""
-
-TOO_LONG = (
-    f"The head of this request is too long: at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} "
-    "headers are read.  Send fewer or shorter headers, or a shorter URL.\n"
-)
-"""What is answered with 431."""
-
-END_OF_HEAD = b"\r\n\r\n"
-
 MAX_BODY_BYTES = 65_536
 """A webhook of Twilio's is a form of some hundred bytes; 64 kB is generous."""
+
+END_OF_HEAD = b"\r\n\r\n"
 
 _REQUEST_LINE = re.compile(rb"[^\s]+ [^\s]+ HTTP/1\.[01]")
 
 _BODY_HEADERS = {b"content-length", b"transfer-encoding", b"expect"}
 
 
-@dataclass(slots=True)
-class WebRequest:
-    """What came before the handover.
+class RequestConnection(ServerConnection):
+    """A server connection that accepts one HTTP request, with a body or without."""
 
-    Attributes:
-        method: ``GET``, ``POST`` and so on.
-        target: The path with its query, as requested.
-        body: The raw body.
-        refusal: The HTTP status with which it must be refused, or 0.
-        is_upgrade: Whether it asks for a WebSocket.
-    """
-
-    method: str = "GET"
-    target: str = "/"
-    body: bytes = field(default=b"", repr=False)
-    refusal: int = 0
-    is_upgrade: bool = False
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reader = RequestReader()
+        self._is_handed_over = False
 
     @property
-    def path(self) -> str:
-        """The path without the query."""
-        return self.target.partition("?")[0]
+    def web(self) -> WebRequest:
+        """The request, once its head and body are there."""
+        return self._reader.request
 
-    @property
-    def has_form(self) -> bool:
-        """Whether the body is a form: a POST whose query does not vouch for it as a whole (§7)."""
-        return self.method == "POST" and not vouches_for_body(self.target)
+    def give_up(self) -> None:
+        """Break the connection if its request is still not whole; for a server that stops."""
+        if not self._is_handed_over and hasattr(self, "transport"):
+            self.transport.abort()
 
-    def parameters(self) -> Parameters:
-        """What it says, wherever that stands: query, form, or a JSON object in the body."""
-        if self.method != "POST":
-            return self.query()
-        return self.form() if self.has_form else signature.parse_json(self.body)
-
-    def form(self) -> Parameters:
-        """The parameters of a POST's form; a name given several times has a list."""
-        return signature.parse_form(self.body)
-
-    def query(self) -> Parameters:
-        """The parameters of the query."""
-        return signature.parse_query(self.target.partition("?")[2])
+    def data_received(self, data: bytes) -> None:
+        """Collect until the request is whole, then pass everything on."""
+        if self._is_handed_over:
+            if self.web.is_upgrade:
+                super().data_received(data)
+            return  # one request for each connection: what follows it is ignored
+        request = self._reader.take(data)
+        if request is not None:
+            self._is_handed_over = True
+            super().data_received(request)
 
 
 class RequestReader:
-    """Collects one request, however it is cut; touches no connection.
+    """Collects one request, in whatever pieces it arrives; touches no connection.
 
     Nobody has signed what comes in here, so the work is linear in the bytes that come, and no more
     than `MAX_HEAD_BYTES` and `MAX_BODY_BYTES` of them are looked at.
@@ -202,57 +190,123 @@ class RequestReader:
         return b"GET / HTTP/1.1\r\n\r\n"
 
 
-class RequestConnection(ServerConnection):
-    """A server connection that accepts HTTP requests with a body; see the module."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._reader = RequestReader()
-        self._is_handed_over = False
-
-    @property
-    def web(self) -> WebRequest:
-        """The request, once its head and body are there."""
-        return self._reader.request
-
-    def give_up(self) -> None:
-        """Break the connection if its request is still not whole; for a server that stops."""
-        if not self._is_handed_over and hasattr(self, "transport"):
-            self.transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Collect until the request is whole, then pass everything on."""
-        if self._is_handed_over:
-            if self.web.is_upgrade:
-                super().data_received(data)
-            return  # one request for each connection: what follows it is nobody's
-        request = self._reader.take(data)
-        if request is not None:
-            self._is_handed_over = True
-            super().data_received(request)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP response.
+@dataclass(slots=True)
+class WebRequest:
+    """One HTTP request, as far as it has been read.
 
     Attributes:
-        status: The HTTP status.
-        text: The body.
-        content_type: Of the body.
+        method: ``GET``, ``POST`` and so on.
+        target: The path with its query, as requested.
+        body: The raw body.
+        refusal: The HTTP status with which it must be refused, or 0.
+        is_upgrade: Whether it asks for a WebSocket.
     """
 
-    status: HTTPStatus
-    text: str = ""
-    content_type: str = "text/plain; charset=utf-8"
+    method: str = "GET"
+    target: str = "/"
+    body: bytes = field(default=b"", repr=False)
+    refusal: int = 0
+    is_upgrade: bool = False
+
+    @property
+    def path(self) -> str:
+        """The path without the query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def has_form(self) -> bool:
+        """Whether the body is a form: a POST whose query does not vouch for it as a whole (§7)."""
+        return self.method == "POST" and not signature.vouches_for_body(self.target)
+
+    def parameters(self) -> signature.Parameters:
+        """What it says, wherever that stands: query, form, or a JSON object in the body."""
+        if self.method != "POST":
+            return self.query()
+        return self.form() if self.has_form else signature.parse_json(self.body)
+
+    def form(self) -> signature.Parameters:
+        """The parameters of a POST's form; a name given several times has a list."""
+        return signature.parse_form(self.body)
+
+    def query(self) -> signature.Parameters:
+        """The parameters of the query."""
+        return signature.parse_query(self.target.partition("?")[2])
+
+
+class RequestAdmission:
+    """Decides on each request of one server: it becomes a stream, is answered, or is refused.
+
+    Args:
+        webhooks: Answers those that are not for streams, and knows the token.
+        addresses: The addresses that signatures are made over, as they are when a request comes.
+        path: Where streams connect.
+    """
+
+    def __init__(self, webhooks: Webhooks, addresses: ServerAddresses, path: str) -> None:
+        self._webhooks = webhooks
+        self._addresses = addresses
+        self._path = path
+
+    def answer(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Answer one request, or return None to let a stream in."""
+        web = socket.web if isinstance(socket, RequestConnection) else None
+        if web is None:
+            raise TypeError("the stream server makes its own connections")
+        if web.refusal:
+            text = {414: URL_TOO_LONG, 431: HEAD_TOO_LONG}.get(web.refusal, "")
+            return _response(socket, Answer(HTTPStatus(web.refusal), text))
+        if refusal := self._refusal(web.path, request):
+            logger.warning("refused: %s", refusal)
+            return _response(socket, Answer(HTTPStatus.FORBIDDEN, f"{refusal}\n"))
+        headers = request.headers.get_all(signature.SIGNATURE_HEADER)
+        header = headers[0] if len(headers) == 1 else None
+        settings = ",".join(request.headers.get_all(signature.SETTINGS_HEADER)) or None
+        if web.path != self._path:
+            answer = self._webhooks.answer(
+                web, header, self._addresses.base_url, self._addresses.stream_url, settings=settings
+            )
+            if answer.status == HTTPStatus.FORBIDDEN:
+                logger.warning("because %s", signature.refusal(headers, settings))
+            return _response(socket, answer)
+        if not web.is_upgrade:
+            text = "This is the address of a WebSocket; Twilio's <Stream> connects here.\n"
+            return _response(socket, Answer(HTTPStatus.UPGRADE_REQUIRED, text))
+        query = web.target[len(web.path) :]  # Twilio sends none; one that is added has to be signed
+        if self._webhooks.admits(self._addresses.stream_url + query, header, settings=settings):
+            return None
+        if request.headers.get(PROBE_HEADER) == self._webhooks.nonce:
+            # This process itself asks whether unsigned streams are refused: no warning is due.
+            logger.info("a probe without a signature was refused, as it should be")
+            return _response(socket, Answer(HTTPStatus.FORBIDDEN))
+        logger.warning(
+            "a stream without a valid signature was refused: %s; is the public address right? "
+            "It is %s here",
+            signature.refusal(headers, settings),
+            signature.without_user(self._addresses.stream_url),
+        )
+        text = "The signature is missing or does not fit.\n"
+        return _response(socket, Answer(HTTPStatus.FORBIDDEN, text))
+
+    def _refusal(self, path: str, request: Request) -> str:
+        """Say why nothing of a request is looked at; empty if it may go on."""
+        values = request.headers.get_all
+        if refusal := page_refusal(values):
+            return refusal
+        # A signature proves more than Host does, and a probe of health has to come from anywhere.
+        if self._webhooks.checks_signatures or path == HEALTH_PATH:
+            return ""
+        return host_refusal(values, self._addresses.is_own_host)
 
 
 class Webhooks:
-    """The answers of one server.
+    """The answers of one server to webhooks and to ``/health``.
 
     Args:
         auth_token: Signatures are checked when it is given.
-        note: Told of each status callback.
+        note: Called with each status callback.
+
+    Attributes:
+        nonce: What ``/health`` answers: unlike that of any other process.
     """
 
     def __init__(
@@ -329,6 +383,30 @@ class Webhooks:
         return Answer(HTTPStatus.NO_CONTENT)  # as §6.5 asks
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP response.
+
+    Attributes:
+        status: The HTTP status.
+        text: The body.
+        content_type: Of the body.
+    """
+
+    status: HTTPStatus
+    text: str = ""
+    content_type: str = "text/plain; charset=utf-8"
+
+
+def _response(socket: ServerConnection, answer: Answer) -> Response:
+    response = socket.respond(answer.status, answer.text)
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = answer.content_type
+    if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = "GET, POST"
+    return response
+
+
 def _twiml(stream_url: str, status_url: str, parameters: dict[str, str | list[str]]) -> Answer:
     numbers = {
         name.lower(): _first(parameters[name]) for name in ("From", "To") if parameters.get(name)
@@ -345,80 +423,3 @@ def _twiml(stream_url: str, status_url: str, parameters: dict[str, str | list[st
 
 def _first(value: str | list[str]) -> str:
     return value if isinstance(value, str) else value[0]
-
-
-logger = logging.getLogger("twistream_kit.live")
-
-
-class RequestAdmission:
-    """The requests of one server.
-
-    Args:
-        webhooks: Answers those that are not for streams, and knows the token.
-        addresses: The addresses that signatures are made over, as they are when a request comes.
-        path: Where streams connect.
-    """
-
-    def __init__(self, webhooks: Webhooks, addresses: ServerAddresses, path: str) -> None:
-        self._webhooks = webhooks
-        self._addresses = addresses
-        self._path = path
-
-    def answer(self, socket: ServerConnection, request: Request) -> Response | None:
-        """Answer one request, or return None to let a stream in."""
-        web = socket.web if isinstance(socket, RequestConnection) else None
-        if web is None:
-            raise TypeError("the stream server makes its own connections")
-        if web.refusal:
-            text = {414: URL_TOO_LONG, 431: TOO_LONG}.get(web.refusal, "")
-            return _response(socket, Answer(HTTPStatus(web.refusal), text))
-        if refusal := self._refusal(web.path, request):
-            logger.warning("refused: %s", refusal)
-            return _response(socket, Answer(HTTPStatus.FORBIDDEN, f"{refusal}\n"))
-        headers = request.headers.get_all(signature.SIGNATURE_HEADER)
-        header = headers[0] if len(headers) == 1 else None
-        settings = ",".join(request.headers.get_all(signature.SETTINGS_HEADER)) or None
-        if web.path != self._path:
-            answer = self._webhooks.answer(
-                web, header, self._addresses.base_url, self._addresses.stream_url, settings=settings
-            )
-            if answer.status == HTTPStatus.FORBIDDEN:
-                logger.warning("because %s", signature.refusal(headers, settings))
-            return _response(socket, answer)
-        if not web.is_upgrade:
-            text = "This is the address of a WebSocket; Twilio's <Stream> connects here.\n"
-            return _response(socket, Answer(HTTPStatus.UPGRADE_REQUIRED, text))
-        query = web.target[len(web.path) :]  # Twilio sends none; who adds one has to sign it
-        if self._webhooks.admits(self._addresses.stream_url + query, header, settings=settings):
-            return None
-        if request.headers.get(PROBE_HEADER) == self._webhooks.nonce:
-            # This process itself asks whether strangers are refused; nobody need worry.
-            logger.info("a probe without a signature was refused, as it should be")
-            return _response(socket, Answer(HTTPStatus.FORBIDDEN))
-        logger.warning(
-            "a stream without a valid signature was refused: %s; is the public address right? "
-            "It is %s here",
-            signature.refusal(headers, settings),
-            signature.without_user(self._addresses.stream_url),
-        )
-        text = "The signature is missing or does not fit.\n"
-        return _response(socket, Answer(HTTPStatus.FORBIDDEN, text))
-
-    def _refusal(self, path: str, request: Request) -> str:
-        """Say why nothing of a request is looked at; empty if it may go on."""
-        values = request.headers.get_all
-        if refusal := page_refusal(values):
-            return refusal
-        # A signature proves more than Host does, and a probe of health has to come from anywhere.
-        if self._webhooks.checks_signatures or path == HEALTH_PATH:
-            return ""
-        return host_refusal(values, self._addresses.is_own_host)
-
-
-def _response(socket: ServerConnection, answer: Answer) -> Response:
-    response = socket.respond(answer.status, answer.text)
-    del response.headers["Content-Type"]
-    response.headers["Content-Type"] = answer.content_type
-    if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        response.headers["Allow"] = "GET, POST"
-    return response

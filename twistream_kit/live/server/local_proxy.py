@@ -1,7 +1,7 @@
 """A second address on this machine that leads to a server, for practising with one.
 
-What a tunnel does across the internet, this does across the loopback: whoever connects to its port
-is connected to the server's.  It passes bytes and understands none of them.
+What a tunnel does across the internet, this does across the loopback: a connection to its port is
+passed on to the server's.  It passes bytes and interprets none of them.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ class LocalProxy:
         try:
             await self._lead(reader, writer)
         except* (OSError, ServerStopped, asyncio.CancelledError):
-            pass  # one side went away without a goodbye, or the proxy stops: close both
+            pass  # one side broke its connection, or the proxy stops: close both
         finally:
             writer.close()
 
     async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._listener is None:
-            return  # accepted in the very moment of the stop
+            return  # accepted while the proxy stops
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._server.port)
         try:
             async with asyncio.TaskGroup() as both_ways:

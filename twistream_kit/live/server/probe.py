@@ -1,6 +1,7 @@
-"""The proof that a public address leads to this very process, before any call is placed.
+"""Two probes of an address before any call is placed: whose health, and does a stream open?
 
-Knocking at a stream's address as Twilio does, and going away again (PROTOCOL.md §2.1).
+`prove` asks a public address for ``/health`` and shows that it leads to this very process.
+`probe_handshake` opens a WebSocket as Twilio does, and closes it (PROTOCOL.md §2.1).
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from twistream_kit.pending import on_worker
 from twistream_kit.protocol.signature import without_user
 from twistream_kit.protocol.twiml import is_loopback
 
+HEALTH_OF_HEADER = "X-Twistream-Health-Of"
+"""Names the process that is asked, for an `Inspector`, behind which another one answers too."""
+
 PROOF_SECONDS = 8.0
-"""How long one attempt may take."""
+"""How long one attempt of `prove` may take."""
 
 PAUSE_SECONDS = 0.4
 """Between two attempts."""
 
-# What a proxy answers while the way behind it is not there yet; 530 is Cloudflare's own, with
+# What a proxy answers while what it leads to is not there yet; 530 is Cloudflare's own, with
 # error 1033, for a tunnel that has not registered.
 _NOT_YET = {
     HTTPStatus.BAD_GATEWAY,
@@ -35,23 +39,23 @@ _NOT_YET = {
 
 _ANSWER_BYTES = 1024
 
-HEALTH_OF_HEADER = "X-Twistream-Health-Of"
-"""Names the process that is asked, for an `Inspector`, behind which another one answers too."""
+PROBE_HEADER = "x-twistream-preflight"
+"""Carries the nonce of the server that is probed, so that it can tell a probe from a stranger."""
 
+OPENED = 101
+"""The HTTP status of a handshake that opened a WebSocket."""
 
-def health_of(nonce: str) -> str:
-    """Return the name, for `HEALTH_OF_HEADER`, of the process with this nonce; it gives none away.
+HANDSHAKE_SECONDS = 10.0
+"""How long a handshake may take; how long Twilio waits is not known (PROTOCOL.md §10)."""
 
-    Were the nonce itself sent, whoever sends back what he is sent could pass for that process.
-    """
-    return hashlib.sha256(nonce.encode()).hexdigest()[:32]
+_CLOSE_SECONDS = 2.0
 
 
 async def prove(url: str, nonce: str, *, settles_within: float = 0.0) -> None:
     """Ask ``/health`` through `url` until it brings `nonce` back.
 
     "Not there yet" (no name, no connection, HTTP 502, 503, 504, 530) is asked again; an answer
-    from somebody else is final.  Cancelling is safe.
+    of another process is final.  Cancelling is safe.
 
     Args:
         url: The public address, without a slash at the end.
@@ -64,24 +68,76 @@ async def prove(url: str, nonce: str, *, settles_within: float = 0.0) -> None:
     end = time.monotonic() + settles_within
     while True:
         try:
-            # The resolver of names keeps to no limit of requests'.
+            # The limit of `requests` does not bound the resolution of the name.
             async with asyncio.timeout(PROOF_SECONDS + 1):
-                trouble = await on_worker("tunnel proof", lambda: _ask(url, nonce))
+                failure = await on_worker("tunnel proof", lambda: _ask(url, nonce))
         except TimeoutError:
-            trouble = "does not answer (timed out)"
-        if trouble is None:
+            failure = "does not answer (timed out)"
+        if failure is None:
             return
         if time.monotonic() + PAUSE_SECONDS > end:
             raise TunnelError(
-                f"{without_user(url) + HEALTH_PATH} {trouble}",
+                f"{without_user(url) + HEALTH_PATH} {failure}",
                 consequence="Twilio would not reach this server either",
                 fix="Start the proxy or tunnel that leads to this server's port, and try again",
             )
         await asyncio.sleep(PAUSE_SECONDS)
 
 
+def health_of(nonce: str) -> str:
+    """Return the name, for `HEALTH_OF_HEADER`, of the process with this nonce; it gives none away.
+
+    If the nonce itself were sent, any server that echoes what it is sent could pass for that
+    process.
+    """
+    return hashlib.sha256(nonce.encode()).hexdigest()[:32]
+
+
+def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") -> int:
+    """Open a WebSocket and close it without a message; blocks.
+
+    Args:
+        stream_url: Where, ``wss://`` or ``ws://``.
+        signature: What to send as ``x-twilio-signature``, or None for nothing.
+        nonce: What to send as `PROBE_HEADER`, if anything.
+
+    Returns:
+        The HTTP status: 101 if it opened.  A redirection is not followed.
+
+    Raises:
+        TunnelError: If there was no answer, or none that is HTTP.
+    """
+    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+    from websockets.sync.client import connect
+
+    headers = {"x-twilio-signature": signature} if signature is not None else {}
+    if nonce:
+        headers[PROBE_HEADER] = nonce
+    options: dict[str, Any] = {
+        "additional_headers": headers,
+        "compression": None,  # Twilio offers none (§2.1)
+        "create_connection": _connect_once(),
+        "open_timeout": HANDSHAKE_SECONDS,
+        "close_timeout": _CLOSE_SECONDS,
+        "ping_interval": None,
+        # A proxy variable in the environment must not catch what never leaves this machine.
+        "proxy": None if is_loopback(stream_url) else True,
+    }
+    try:
+        with connect(stream_url, **options):
+            return OPENED
+    except InvalidStatus as refused:
+        return int(refused.response.status_code)
+    except _Redirected:
+        return 302
+    except ssl.SSLError as error:
+        raise _tls_failed(stream_url, error) from error
+    except (OSError, EOFError, InvalidHandshake, InvalidURI) as error:
+        raise _not_opened(stream_url, error) from error
+
+
 def _ask(url: str, nonce: str) -> str | None:
-    """Return None if it leads here, or words for "not yet"."""
+    """Return None if it leads here, or words for "not yet"; raise if it never will."""
     import requests
 
     address = url + HEALTH_PATH
@@ -133,65 +189,8 @@ def _bad_certificate(address: str) -> TunnelError:
     )
 
 
-KNOCK_SECONDS = 10.0
-"""How long a handshake may take; how long Twilio waits is not known (§10)."""
-
-PROBE_HEADER = "x-twistream-preflight"
-"""Carries the nonce of the server that is probed, so that it can tell a probe from a stranger."""
-
-_CLOSE_SECONDS = 2.0
-
-OPENED = 101
-
-
-def knock(stream_url: str, signature: str | None, *, nonce: str = "") -> int:
-    """Open a WebSocket and close it without a message; blocks.
-
-    Args:
-        stream_url: Where, ``wss://`` or ``ws://``.
-        signature: What to send as ``x-twilio-signature``, or None for nothing.
-        nonce: What to send as `PROBE_HEADER`, if anything.
-
-    Returns:
-        The HTTP status: 101 if it opened.  A redirection is not followed.
-
-    Raises:
-        TunnelError: If there was no answer, or none that is HTTP.
-    """
-    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
-    from websockets.sync.client import connect
-
-    headers = {"x-twilio-signature": signature} if signature is not None else {}
-    if nonce:
-        headers[PROBE_HEADER] = nonce
-    options: dict[str, Any] = {
-        "additional_headers": headers,
-        "compression": None,  # Twilio offers none (§2.1)
-        "create_connection": _once(),
-        "open_timeout": KNOCK_SECONDS,
-        "close_timeout": _CLOSE_SECONDS,
-        "ping_interval": None,
-        # A proxy variable in the environment must not catch what never leaves this machine.
-        "proxy": None if is_loopback(stream_url) else True,
-    }
-    try:
-        with connect(stream_url, **options):
-            return OPENED
-    except InvalidStatus as refused:
-        return int(refused.response.status_code)
-    except _Redirected:
-        return 302
-    except ssl.SSLError as error:
-        raise _unsafe(stream_url, error) from error
-    except (OSError, EOFError, InvalidHandshake, InvalidURI) as error:
-        raise _silent(stream_url, error) from error
-
-
-class _Redirected(Exception):
-    """The host wants the handshake made elsewhere; there a signature is nobody's business."""
-
-
-def _once() -> Any:
+def _connect_once() -> Any:
+    """Return what makes one connection, and raises `_Redirected` instead of a second one."""
     from websockets.sync.client import ClientConnection
 
     made: list[ClientConnection] = []
@@ -205,7 +204,11 @@ def _once() -> Any:
     return make
 
 
-def _unsafe(url: str, error: ssl.SSLError) -> TunnelError:
+class _Redirected(Exception):
+    """The host redirects the handshake; its signature must not be sent anywhere else."""
+
+
+def _tls_failed(url: str, error: ssl.SSLError) -> TunnelError:
     reason = getattr(error, "verify_message", "") or error.reason or type(error).__name__
     return TunnelError(
         f"{url} cannot be reached by TLS ({reason})",
@@ -214,7 +217,7 @@ def _unsafe(url: str, error: ssl.SSLError) -> TunnelError:
     )
 
 
-def _silent(url: str, error: Exception) -> TunnelError:
+def _not_opened(url: str, error: Exception) -> TunnelError:
     return TunnelError(
         f"no WebSocket could be opened at {url} ({type(error).__name__})",
         consequence="Twilio would answer the call and open no stream (31901, 31902 or 31920)",

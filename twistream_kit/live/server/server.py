@@ -1,6 +1,7 @@
 """Your server: one port for the streams of calls, the webhooks of Twilio, and a proof of health.
 
-Which stream servers run in this process, so that an address is enough to find one.
+The running servers of this process are known here, so that an address is enough to find one
+(`server_at`).  What is read and answered over HTTP is `http`'s, what a stream does `live.stream`'s.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 
@@ -31,7 +32,7 @@ from twistream_kit.live.server.addresses import (
     port_error,
 )
 from twistream_kit.live.server.http import RequestAdmission, RequestConnection, Webhooks
-from twistream_kit.live.server.stream_list import StreamList
+from twistream_kit.live.server.stream_list import HasCallSid, StreamList
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.stream.session import Handler, StreamSession
 from twistream_kit.live.stream.stream import MediaStream
@@ -39,44 +40,16 @@ from twistream_kit.pending import HomeLoop, Pending, fail
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.playout import LEAD_SECONDS, check_lead
 
-_running: weakref.WeakSet[StreamServer] = weakref.WeakSet()
-
-
-def note_running(server: StreamServer) -> None:
-    """Take in a server that has started."""
-    _running.add(server)
-
-
-def note_stopped(server: StreamServer) -> None:
-    """Forget a server that stops."""
-    _running.discard(server)
-
-
-def server_at(stream_url: str) -> StreamServer | None:
-    """Return the running server of this process whose streams connect at `stream_url`, or None."""
-    for server in tuple(_running):
-        try:
-            if server.stream_url == stream_url:
-                return server
-        except ServerStopped:
-            continue
-    return None
-
-
 logger = logging.getLogger("twistream_kit.live")
 
 DEAD_AFTER_SECONDS = 30.0
 """Twilio sends a frame every 20 ms, in silence too; people give up after 30 to 60 s (§2.3)."""
 
 MAX_MESSAGE_BYTES = 1_048_576
+"""A longer message closes its socket; Twilio's have some hundred bytes."""
 
-
-class HasCallSid(Protocol):
-    """Anything that knows its call, such as a `dialling.Call`."""
-
-    @property
-    def sid(self) -> str:
-        """CA and 32 hex digits."""
+_running: weakref.WeakSet[StreamServer] = weakref.WeakSet()
+"""The servers of this process that run now."""
 
 
 class StreamServer(ServerAddresses):
@@ -139,7 +112,7 @@ class StreamServer(ServerAddresses):
         self._lead_seconds, self._dead_after = lead_seconds, dead_after
         self._home = HomeLoop("the stream server")
         self._webhooks = Webhooks(auth_token, self._note_status)
-        self._gate = RequestAdmission(self._webhooks, self, path)
+        self._admission = RequestAdmission(self._webhooks, self, path)
         self._status = StatusLog()
         self._server: Server | None = None
         self._sessions: set[StreamSession] = set()
@@ -263,7 +236,7 @@ class StreamServer(ServerAddresses):
                 self._serve_socket,
                 self._host,
                 self._wanted_port,
-                process_request=self._gate.answer,
+                process_request=self._admission.answer,
                 create_connection=self._connection,  # type: ignore[arg-type]  # any factory will do
                 # Twilio offers no compression (§2.1) and answers pings only as far as we know
                 # (§2.3): silence is what tells a dead call, see `dead_after`.
@@ -278,7 +251,7 @@ class StreamServer(ServerAddresses):
                 raise port_error(error, self._host, self._wanted_port) from error
             raise
         self._port = next(iter(self._server.sockets)).getsockname()[1]
-        note_running(self)
+        _running.add(self)
         return self
 
     async def __aexit__(
@@ -287,7 +260,7 @@ class StreamServer(ServerAddresses):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        note_stopped(self)
+        _running.discard(self)
         server, self._server = self._server, None
         for session in list(self._sessions):
             session.stop()
@@ -295,7 +268,7 @@ class StreamServer(ServerAddresses):
             await _stop_accepting(server)
             server.close()
             for connection in list(self._connections):
-                connection.give_up()  # who never finishes asking must not hold up the stop
+                connection.give_up()  # a request that never ends must not hold up the stop
             await server.wait_closed()
         await self._home.leave()
         self._port = None
@@ -352,7 +325,7 @@ class StreamServer(ServerAddresses):
         )
         self._sessions.add(session)
         try:
-            stream = await session.opening()
+            stream = await session.await_start()
             if stream is None:
                 return
             for event in self._status.of(stream.call_sid):
@@ -363,6 +336,17 @@ class StreamServer(ServerAddresses):
         finally:
             self._sessions.discard(session)
             self._list.forget_old()
+
+
+def server_at(stream_url: str) -> StreamServer | None:
+    """Return the running server of this process whose streams connect at `stream_url`, or None."""
+    for server in tuple(_running):
+        try:
+            if server.stream_url == stream_url:
+                return server
+        except ServerStopped:
+            continue
+    return None
 
 
 async def _stop_accepting(server: Server) -> None:

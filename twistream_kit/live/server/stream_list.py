@@ -1,4 +1,4 @@
-"""Which streams a server has, and who waits for one."""
+"""Which streams a server or an inspector has, and who waits for one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from twistream_kit.pending import Pending, fail, fulfil
 KEPT_ENDED_STREAMS = 10
 
 
+class HasCallSid(Protocol):
+    """Anything that knows its call, such as a `Call`."""
+
+    @property
+    def sid(self) -> str:
+        """CA and 32 hex digits."""
+
+
 class _Listed(Protocol):
-    """A stream, whether it ends here or passes."""
+    """A stream: of a server, or one that an inspector passes on."""
 
     @property
     def call_sid(self) -> str: ...

@@ -1,4 +1,4 @@
-"""Independent readers of one stream: each has its own queue, and a slow one delays nobody."""
+"""Independent readers of one stream: each has its own queue, and a slow one delays no other."""
 
 from __future__ import annotations
 

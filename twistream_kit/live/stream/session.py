@@ -1,4 +1,4 @@
-"""The I/O of one stream: one task reads the socket, one writes it, one watches over both.
+"""The I/O of one stream: tasks that read its socket, write it, watch for silence and close it.
 
 No code of the user's runs in any of them.  Whatever ends the stream (stop, Close, 1005, 1006,
 silence, the handler's exception, the server's stop) comes to the same teardown.
@@ -60,33 +60,29 @@ class StreamSession:
         self._ended: asyncio.Future[StreamEnd] = asyncio.get_running_loop().create_future()
         self._runner: asyncio.Task[Any] | None = None
 
-    async def opening(self) -> MediaStream | None:
+    async def await_start(self) -> MediaStream | None:
         """Read up to `start`; return the stream, or None if there was no start."""
         try:
             async with asyncio.timeout(START_SECONDS):
                 async for text in self._socket:
                     message = self._parse(text)
                     if isinstance(message, from_twilio.Start):
-                        return self._opened(message)
+                        return self._make_stream(message)
         except TimeoutError:
             logger.warning("a socket said no start within %.0f s; closed", START_SECONDS)
         except ConnectionClosed as closed:
             logger.warning("a socket closed before its start: %s", closed)
         return None
 
-    def _opened(self, start: from_twilio.Start) -> MediaStream:
-        self._last_message = time.monotonic()
-        stream = MediaStream(start, self._home, lead_seconds=self._lead_seconds)
-        stream.capture.append(start, self._last_message)
-        logger.info("stream %s started, call %s", stream.stream_sid, stream.call_sid)
-        return stream
-
     async def run(self, stream: MediaStream, handler: Handler | None) -> None:
         """Serve the stream until it ends, for whatever reason."""
         loop = asyncio.get_running_loop()
         self._runner = asyncio.current_task()
         tasks = [loop.create_task(work) for work in (self._read(stream), self._write(stream))]
-        tasks += [loop.create_task(work) for work in (self._watch(stream), self._goodbye(stream))]
+        tasks += [
+            loop.create_task(work)
+            for work in (self._watch(stream), self._close_when_wanted(stream))
+        ]
         for task in tasks:
             task.add_done_callback(self._check_ended)
         end = StreamEnd("server stopped", "the server stopped")
@@ -106,6 +102,13 @@ class StreamSession:
     def stop(self) -> None:
         """End the stream because the server stops."""
         self._end(StreamEnd("server stopped", "the server stopped"))
+
+    def _make_stream(self, start: from_twilio.Start) -> MediaStream:
+        self._last_message = time.monotonic()
+        stream = MediaStream(start, self._home, lead_seconds=self._lead_seconds)
+        stream.capture.append(start, self._last_message)
+        logger.info("stream %s started, call %s", stream.stream_sid, stream.call_sid)
+        return stream
 
     def _check_ended(self, task: asyncio.Task[None]) -> None:
         # None of ours raises; if one ever does, the stream must not live on without it.
@@ -190,7 +193,7 @@ class StreamSession:
                 self._end(StreamEnd("silent", detail))
                 return
 
-    async def _goodbye(self, stream: MediaStream) -> None:
+    async def _close_when_wanted(self, stream: MediaStream) -> None:
         await stream.close_wanted.wait()
         await stream.heard_out()
         self._end(StreamEnd("closed", "closed here"))
@@ -216,8 +219,8 @@ class StreamSession:
         try:
             await handler(stream)
         except BaseException as error:
-            # It is anybody's code.  SystemExit and KeyboardInterrupt would end the loop of all
-            # streams, and a CancelledError would vanish: only what we asked for goes on.
+            # It is the user's code.  SystemExit and KeyboardInterrupt would end the loop of all
+            # streams, and a CancelledError would vanish: only what we asked for is raised again.
             if self._asked_for(error):
                 raise
             self._handler_failed(stream, error)
@@ -243,16 +246,16 @@ class StreamSession:
         self._end(StreamEnd("handler", f"the handler raised {error_text(error)}"))
 
 
-def _texts(stream: MediaStream) -> Iterator[str]:
-    while (message := stream.next_message()) is not None:
-        yield message.to_json()
-
-
 def is_async(handler: Handler) -> bool:
     """Whether calling `handler` gives a coroutine."""
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
         getattr(handler, "__call__", None)  # noqa: B004 - asked of the object's class, not whether
     )
+
+
+def _texts(stream: MediaStream) -> Iterator[str]:
+    while (message := stream.next_message()) is not None:
+        yield message.to_json()
 
 
 def _run_on_thread(
@@ -264,20 +267,10 @@ def _run_on_thread(
     error: BaseException | None = None
     try:
         _refuse_coroutine(handler(stream))
-    except BaseException as raised:  # noqa: BLE001 - a thread has nobody above it to tell
+    except BaseException as raised:  # noqa: BLE001 - a thread has no caller to raise to
         error = raised
     with contextlib.suppress(RuntimeError):  # the loop is closed: the server has long stopped
         loop.call_soon_threadsafe(_report, failed, error)
-
-
-def _no_thread(error: RuntimeError) -> TwistreamError:
-    failure = TwistreamError(
-        f"no thread could be started for the handler: {error}",
-        consequence="Nobody answers the caller, so the stream is closed",
-        fix="Make the handler `async def`, which needs no thread, or end other threads",
-    )
-    failure.__cause__ = error
-    return failure
 
 
 def _refuse_coroutine(returned: object) -> None:
@@ -292,3 +285,13 @@ def _refuse_coroutine(returned: object) -> None:
 def _report(failed: asyncio.Future[BaseException | None], error: BaseException | None) -> None:
     if not failed.done():
         failed.set_result(error)
+
+
+def _no_thread(error: RuntimeError) -> TwistreamError:
+    failure = TwistreamError(
+        f"no thread could be started for the handler: {error}",
+        consequence="Nobody answers the caller, so the stream is closed",
+        fix="Make the handler `async def`, which needs no thread, or end other threads",
+    )
+    failure.__cause__ = error
+    return failure

@@ -1,10 +1,8 @@
-"""One stream of a call, as the code of its user sees it.
+"""One stream of a call, as the code of its user sees it: the stream, a playback, and the end.
 
-Every command is a plain function that may be called from any thread: it puts something on the way
-and returns at once.  The socket belongs to `session.StreamSession`, which runs on the server's
-loop; what was agreed with Twilio is `protocol.conversation`'s to know.
-
-A playback under way, as its user sees it.
+Every command is a plain function that may be called from any thread: it queues something and
+returns at once.  The socket belongs to `session.StreamSession`, which runs on the server's loop;
+what was agreed with Twilio is `protocol.conversation`'s to know.
 """
 
 from __future__ import annotations
@@ -33,82 +31,6 @@ from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.outbox import check_payload
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, LEAD_SECONDS
 
-
-class PlaybackSource(Protocol):
-    """What a `Playing` asks of its stream."""
-
-    def heard_bytes(self, handle: str) -> int:
-        """Return how much of the playback was heard by now; from any thread."""
-
-    def watch(self, playing: Playing, size: int, wait: Pending[float]) -> None:
-        """Fulfil `wait` when `size` bytes of it were heard; from any thread."""
-
-
-class Playing(Pending[PlayOutcome]):
-    """Audio on its way to the caller's ear: a `Pending` whose result is a `PlayOutcome`.
-
-    Attributes:
-        total_ms: The duration of the whole.
-        mark: The name given to `MediaStream.play`, or None.
-    """
-
-    def __init__(
-        self,
-        source: PlaybackSource,
-        size: int,
-        mark: str | None,
-        home: asyncio.AbstractEventLoop | None,
-    ) -> None:
-        super().__init__(home)
-        self.total_ms = round(size * 1000 / BYTES_PER_SECOND)
-        self.mark = mark
-        self.handle = ""
-        self._size = size
-        self._source = source
-        self._furthest = 0
-
-    @property
-    def heard_ms(self) -> int:
-        """How much was heard by now, by the playout model; it never goes back."""
-        if self.done():
-            heard = self._furthest if self.exception(0) else self.result(0).heard_ms
-        else:
-            heard = round(self._source.heard_bytes(self.handle) * 1000 / BYTES_PER_SECOND)
-        # The model may find by a late mark that it had been too hopeful.
-        self._furthest = max(self._furthest, heard)
-        return self._furthest
-
-    @property
-    def progress(self) -> float:
-        """How much of it was heard by now, from 0 to 1."""
-        return self.heard_ms / self.total_ms if self.total_ms else float(self.done())
-
-    def heard(self, seconds: float) -> Pending[float]:
-        """Wait for sound, not for the clock.
-
-        Returns:
-            A `Pending` with the seconds heard: `seconds` or a little more, or less when the
-            playback ended earlier.
-
-        Raises:
-            ValueError: If `seconds` is negative or not finite.
-        """
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise ValueError(f"heard() takes a duration in seconds, 0 or more, not {seconds!r}")
-        wait: Pending[float] = Pending(self._home)
-        size = min(self._size, math.ceil(seconds * BYTES_PER_SECOND))
-        self.add_done_callback(lambda _: self._settle_wait(wait))
-        self._source.watch(self, size, wait)
-        return wait
-
-    def _settle_wait(self, wait: Pending[float]) -> None:
-        error = self.exception(0)
-        if error is not None:
-            fail(wait, error)
-        else:
-            fulfil(wait, self.result(0).heard_ms / 1000)
-
-
 logger = logging.getLogger("twistream_kit.live")
 
 GOODBYE_SECONDS = 5.0
@@ -116,23 +38,6 @@ GOODBYE_SECONDS = 5.0
 
 BLAME_SECONDS = 3.0
 """For how long the loss of the public address explains a connection that broke before it."""
-
-EndReason = Literal["stop", "far end", "lost", "silent", "closed", "server stopped", "handler"]
-"""``stop``: Twilio said so.  ``far end``: it closed the socket.  ``lost``: the connection broke.
-``silent``: no message for too long.  ``closed``: `MediaStream.close`.  ``handler``: it raised."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEnd:
-    """How a stream ended.
-
-    Attributes:
-        reason: One of `EndReason`.
-        detail: The same in words, with the close code where there was one.
-    """
-
-    reason: EndReason
-    detail: str
 
 
 class MediaStream:
@@ -165,7 +70,7 @@ class MediaStream:
         self._event_readers: list[Reader[from_twilio.Message]] = []
         self._audio_readers: list[Reader[NDArray[np.int16]]] = []
         self._resamplers: list[Resampler] = []
-        self._says_goodbye = False
+        self._is_closing = False
         self.outgoing = asyncio.Event()
         self.close_wanted = asyncio.Event()
         self.capture = Capture(start.stream_sid, start.call_sid, started=clock())
@@ -199,7 +104,7 @@ class MediaStream:
     @property
     def is_open(self) -> bool:
         """Whether something can still be played on it."""
-        return self._conversation.ended is None and not self._says_goodbye
+        return self._conversation.ended is None and not self._is_closing
 
     @property
     def broke_lately(self) -> bool:
@@ -303,7 +208,7 @@ class MediaStream:
         self._attach(reader, self._audio_readers)
         return reader
 
-    # What a Playing asks.
+    # For `Playing`.
 
     def heard_bytes(self, handle: str) -> int:
         """Return how many bytes of a playback were heard by now; from any thread."""
@@ -313,7 +218,7 @@ class MediaStream:
         """Fulfil `wait` as soon as `size` bytes of `playing` were heard; from any thread."""
         self._command(self._check_heard, playing, size, wait)
 
-    # What the session asks, on the server's loop.
+    # For the session, on the server's loop.
 
     def receive(self, message: from_twilio.Message, now: float) -> None:
         """Take in one message that arrived at `now`."""
@@ -391,7 +296,7 @@ class MediaStream:
 
     def _begin_close(self, now: bool) -> None:
         # Set here and not in `close`, so that what was played before it is still accepted.
-        self._says_goodbye = True
+        self._is_closing = True
         if now and self._conversation.ended is None:
             self._settle(self._conversation.end("closed", self._clock()))
         self.close_wanted.set()
@@ -424,6 +329,99 @@ class MediaStream:
         readers.append(reader)
         if self.closed.done():
             reader.end()
+
+
+class Playing(Pending[PlayOutcome]):
+    """Audio on its way to the caller's ear: a `Pending` whose result is a `PlayOutcome`.
+
+    Attributes:
+        total_ms: The duration of the whole.
+        mark: The name given to `MediaStream.play`, or None.
+    """
+
+    def __init__(
+        self,
+        source: PlaybackSource,
+        size: int,
+        mark: str | None,
+        home: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        super().__init__(home)
+        self.total_ms = round(size * 1000 / BYTES_PER_SECOND)
+        self.mark = mark
+        self.handle = ""
+        self._size = size
+        self._source = source
+        self._furthest = 0
+
+    @property
+    def heard_ms(self) -> int:
+        """How much was heard by now, by the playout model; it never goes back."""
+        if self.done():
+            heard = self._furthest if self.exception(0) else self.result(0).heard_ms
+        else:
+            heard = round(self._source.heard_bytes(self.handle) * 1000 / BYTES_PER_SECOND)
+        # The model may find by a late mark that it had been too hopeful.
+        self._furthest = max(self._furthest, heard)
+        return self._furthest
+
+    @property
+    def progress(self) -> float:
+        """How much of it was heard by now, from 0 to 1."""
+        return self.heard_ms / self.total_ms if self.total_ms else float(self.done())
+
+    def heard(self, seconds: float) -> Pending[float]:
+        """Wait for sound, not for the clock.
+
+        Returns:
+            A `Pending` with the seconds heard: `seconds` or a little more, or less when the
+            playback ended earlier.
+
+        Raises:
+            ValueError: If `seconds` is negative or not finite.
+        """
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"heard() takes a duration in seconds, 0 or more, not {seconds!r}")
+        wait: Pending[float] = Pending(self._home)
+        size = min(self._size, math.ceil(seconds * BYTES_PER_SECOND))
+        self.add_done_callback(lambda _: self._settle_wait(wait))
+        self._source.watch(self, size, wait)
+        return wait
+
+    def _settle_wait(self, wait: Pending[float]) -> None:
+        error = self.exception(0)
+        if error is not None:
+            fail(wait, error)
+        else:
+            fulfil(wait, self.result(0).heard_ms / 1000)
+
+
+class PlaybackSource(Protocol):
+    """What a `Playing` asks of its stream."""
+
+    def heard_bytes(self, handle: str) -> int:
+        """Return how much of the playback was heard by now; from any thread."""
+
+    def watch(self, playing: Playing, size: int, wait: Pending[float]) -> None:
+        """Fulfil `wait` when `size` bytes of it were heard; from any thread."""
+
+
+EndReason = Literal["stop", "far end", "lost", "silent", "closed", "server stopped", "handler"]
+"""``stop``: Twilio said so.  ``far end``: it closed the socket.  ``lost``: the connection broke.
+``silent``: no message for too long.  ``closed``: `MediaStream.close`.  ``handler``: it raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """How a stream ended.
+
+    Attributes:
+        reason: One of `EndReason`.
+        detail: The same in words, with the close code where there was one.
+    """
+
+    reason: EndReason
+    detail: str
 
 
 def _payload(sound: Clip | bytes) -> bytes:

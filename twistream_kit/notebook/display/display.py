@@ -359,7 +359,7 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.audio.examination", "Examination"): show_examination,
     ("twistream_kit.errors", "Objection"): show_objection,
     ("twistream_kit.errors", "Objections"): show_all_objections,
-    ("twistream_kit.protocol.code_tables", "TwilioCode"): show_code,
+    ("twistream_kit.protocol.codes", "TwilioCode"): show_code,
     ("twistream_kit.protocol.marks", "PlayOutcome"): show_play_outcome,
     ("twistream_kit.protocol.marks", "MarkOutcome"): show_mark_outcome,
     ("twistream_kit.capture.capture", "Capture"): show_capture,

@@ -15,7 +15,7 @@ from typing import overload
 
 from twistream_kit.errors import Objection
 from twistream_kit.pending import Pending, fulfil
-from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.codes import TWILIO_CODES, explain
 from twistream_kit.simulator.model.assumptions import ONCE_PER_STREAM
 
 _SHOWN_CHARACTERS = 160
@@ -96,6 +96,8 @@ class Debugger(Sequence[DebuggerEntry]):
         self._waiting: list[tuple[int, Pending[DebuggerEntry]]] = []
         self._lock = threading.Lock()
         self._clock = clock
+        # Reads their file now, which takes some 10 ms: half a frame, once calls keep time.
+        len(TWILIO_CODES)
 
     def log(
         self,

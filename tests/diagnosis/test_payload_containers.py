@@ -7,7 +7,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.diagnosis.payload import container
+from twistream_kit.diagnosis.payload import find_container
 
 
 def sound_file(kind, subtype=None):
@@ -34,7 +34,7 @@ def sound_file(kind, subtype=None):
     ],
 )
 def test_file_written_by_libsndfile_is_recognised(kind, name):
-    assert name in container(sound_file(kind))
+    assert name in find_container(sound_file(kind))
 
 
 def test_file_written_by_the_standard_library_is_recognised():
@@ -42,7 +42,7 @@ def test_file_written_by_the_standard_library_is_recognised():
     with wave.open(file, "wb") as wav:
         wav.setparams((1, 2, 8000, 0, "NONE", ""))
         wav.writeframes(bytes(320))
-    assert container(file.getvalue()) == "WAV"
+    assert find_container(file.getvalue()) == "WAV"
 
 
 @pytest.mark.parametrize(
@@ -56,29 +56,29 @@ def test_file_written_by_the_standard_library_is_recognised():
     ],
 )
 def test_file_is_recognised_by_its_first_bytes(start, name):
-    assert container(start + bytes(100)) == name
+    assert find_container(start + bytes(100)) == name
 
 
 @pytest.mark.parametrize("kind", ["WAV", "AU", "AIFF", "FLAC", "OGG", "CAF", "MP3"])
 def test_file_without_its_first_bytes_is_taken_for_sound(kind):
     # Twilio plays it as noise; to tell that from sound needs more than a signature.
-    assert container(sound_file(kind)[1:]) is None
+    assert find_container(sound_file(kind)[1:]) is None
 
 
 @pytest.mark.parametrize("sign", [b"RIFF", b".snd", b"OggS", b"fLaC", b"ID3", b"FORM", b"#!AMR\n"])
 def test_four_bytes_alone_are_no_signature(sign):
-    assert container(sign + b"\xff" * 156) is None
-    assert container(sign) is None
+    assert find_container(sign + b"\xff" * 156) is None
+    assert find_container(sign) is None
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.sampled_from([0xFF, 0xFE, 0xFB, 0xFA, 0x7F, 0x7E, 0x7B, 0x73]), min_size=160))
 def test_idle_noise_on_a_line_is_never_taken_for_mp3(codes):
     # Its first three bytes are the beginning of a possible MP3 frame.
-    assert container(b"\xff\xfb\x73" + bytes(codes) * 20) is None
+    assert find_container(b"\xff\xfb\x73" + bytes(codes) * 20) is None
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.binary(max_size=400))
 def test_any_bytes_can_be_asked_for_their_container(payload):
-    assert container(payload) is None or payload
+    assert find_container(payload) is None or payload

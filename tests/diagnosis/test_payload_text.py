@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.diagnosis.payload import text_kind, unwrapped
+from twistream_kit.diagnosis.payload import find_text_kind, unwrap_base64
 
 SILENT = [b"\xff" * 160, b"\x7f" * 160, b"\xff" * 161, b"\x7f" * 162, bytes(160)]
 
@@ -21,13 +21,13 @@ def speechlike(seed, n=160):
 @given(st.integers(0, 2**31), st.sampled_from([60, 160, 320, 1000]))
 def test_sound_in_base64_comes_out_again(seed, n):
     payload = speechlike(seed, n)
-    assert unwrapped(base64.b64encode(payload)) == payload
-    assert unwrapped(base64.encodebytes(payload)) == payload
+    assert unwrap_base64(base64.b64encode(payload)) == payload
+    assert unwrap_base64(base64.encodebytes(payload)) == payload
 
 
 @pytest.mark.parametrize("payload", SILENT)
 def test_silence_in_base64_comes_out_again(payload):
-    assert unwrapped(base64.b64encode(payload)) == payload
+    assert unwrap_base64(base64.b64encode(payload)) == payload
 
 
 @settings(deadline=None, max_examples=200)
@@ -37,14 +37,14 @@ def test_sound_that_never_crosses_zero_is_no_base64(offset, level, seed):
     noise = np.random.default_rng(seed).normal(0, level, 160).clip(-3 * level, 3 * level)
     payload = encode_ulaw((offset + noise).clip(-32000, -1).astype(np.int16))
     assume(len(set(payload)) > 1)  # one code again and again is no sound, and base64 of silence
-    assert unwrapped(payload) is None
+    assert unwrap_base64(payload) is None
 
 
 def test_a_slow_wave_in_the_letters_is_no_base64():
     wave = -6000 + 5900 * np.sin(np.arange(160) / 160 * 2 * np.pi)
     payload = encode_ulaw(wave.astype(np.int16))
     assert payload.isascii()
-    assert unwrapped(payload) is None
+    assert unwrap_base64(payload) is None
 
 
 @pytest.mark.parametrize(
@@ -80,18 +80,18 @@ def test_a_slow_wave_in_the_letters_is_no_base64():
     ],
 )
 def test_text_is_named_by_its_kind(payload, kind):
-    assert text_kind(payload) == kind
+    assert find_text_kind(payload) == kind
 
 
 def test_text_that_is_cut_inside_a_letter_is_still_text():
     page = '{"détail":"é"}'.encode()
-    assert text_kind(page[:-3]) == "JSON"
+    assert find_text_kind(page[:-3]) == "JSON"
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.binary(min_size=4, max_size=200))
 def test_bytes_at_random_are_no_text_unless_they_read_as_text(payload):
-    kind = text_kind(payload)
+    kind = find_text_kind(payload)
     assert kind is None or payload.strip(b"\r\n\t ").isascii() or payload.decode()
 
 
@@ -100,9 +100,9 @@ def test_bytes_at_random_are_no_text_unless_they_read_as_text(payload):
 def test_sound_is_no_text(seed, n, offset):
     random = np.random.default_rng(seed)
     samples = random.laplace(offset, 10 ** random.uniform(0, 4), n)
-    assert text_kind(encode_ulaw(samples.clip(-32768, 32767).astype(np.int16))) is None
+    assert find_text_kind(encode_ulaw(samples.clip(-32768, 32767).astype(np.int16))) is None
 
 
 @pytest.mark.parametrize("level_db", [-6, -20, -40])
 def test_tones_are_no_text(level_db):
-    assert text_kind(Clip.tone(100, 1.0, level_db=level_db).payload) is None
+    assert find_text_kind(Clip.tone(100, 1.0, level_db=level_db).payload) is None

@@ -6,7 +6,7 @@ import pytest
 
 from twistream_kit.errors import CallRefused, ServerStopped
 from twistream_kit.live.calls import call as call_module
-from twistream_kit.live.calls.call import ask_until
+from twistream_kit.live.calls.call import poll_until
 
 UNREACHABLE = CallRefused("Twilio could not be reached")
 
@@ -34,7 +34,7 @@ def run(*answers, after=1_000):
             raise answer
         return answer
 
-    ask_until(known, look, given_up.append)
+    poll_until(known, look, given_up.append)
     return known.pauses, given_up, left
 
 
@@ -49,12 +49,12 @@ def test_nobody_is_asked_for_who_does_not_want_to_know_any_more():
 
 
 def test_single_refusals_do_not_end_it():
-    answers = [UNREACHABLE, UNREACHABLE, True] * call_module.REFUSALS
+    answers = [UNREACHABLE, UNREACHABLE, True] * call_module.MAX_REFUSALS
     assert run(*answers, False)[1:] == ([], [])
 
 
 @pytest.mark.parametrize(
-    "answers", [[UNREACHABLE] * call_module.REFUSALS, [ServerStopped.before("that")]]
+    "answers", [[UNREACHABLE] * call_module.MAX_REFUSALS, [ServerStopped.before("that")]]
 )
 def test_what_cannot_be_found_out_is_given_up(answers):
     assert run(*answers, True)[1:] == ([answers[-1]], [True])

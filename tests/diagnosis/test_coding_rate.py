@@ -5,7 +5,7 @@ import soxr
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.diagnosis._coding import SHORTEST_FOR_RATE, SuspectedRate, suspect_rate
+from twistream_kit.diagnosis._coding import SHORTEST_SPEECH_BYTES, SuspectedRate, suspect_rate
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def held_out():
 
 def sent_at(sound, rate, level=-12):
     """Return the first three seconds heard of a sound that was made μ-law at another rate."""
-    return encode_ulaw(payload_set.at_level(sound, level, rate))[:SHORTEST_FOR_RATE]
+    return encode_ulaw(payload_set.at_level(sound, level, rate))[:SHORTEST_SPEECH_BYTES]
 
 
 def test_speech_at_24_khz_is_mostly_suspected(held_out):
@@ -28,7 +28,7 @@ def test_right_sound_of_any_kind_is_not_suspected(held_out):
     for sound in held_out:
         for level in (-6, -30):
             payload = sent_at(sound, 8000, level)
-            if len(payload) == SHORTEST_FOR_RATE:
+            if len(payload) == SHORTEST_SPEECH_BYTES:
                 assert suspect_rate(payload) is None, sound.name
 
 
@@ -36,7 +36,7 @@ def test_slow_speech_is_suspected_whatever_its_tone(held_out):
     sound = next(sound for sound in held_out if sound.name == "voice 1")
     muffled = soxr.resample(soxr.resample(sound.samples, 24000, 5000), 5000, 16000)
     payload = encode_ulaw((muffled / np.abs(muffled).max() * 9000).astype(np.int16))[
-        :SHORTEST_FOR_RATE
+        :SHORTEST_SPEECH_BYTES
     ]
     assert suspect_rate(payload) is not None
 
@@ -50,7 +50,7 @@ def test_nothing_is_said_of_less_than_three_seconds(held_out):
 
 @pytest.mark.parametrize("payload", [b"\xff", b"\x00", b"\x80", b"\xff\x00"])
 def test_flat_sound_is_not_speech(payload):
-    assert suspect_rate(payload * SHORTEST_FOR_RATE) is None
+    assert suspect_rate(payload * SHORTEST_SPEECH_BYTES) is None
 
 
 def test_a_tone_is_not_speech():
