@@ -218,7 +218,8 @@ def _review(arguments: argparse.Namespace) -> int:
 
 
 def _review_capture(raw: bytes, arguments: argparse.Namespace) -> int:
-    from twistream_kit.capture.capture import Capture, CaptureError
+    from twistream_kit.capture.capture import Capture
+    from twistream_kit.capture.file import CaptureError
     from twistream_kit.diagnosis.files import review_capture
 
     try:

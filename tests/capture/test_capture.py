@@ -16,9 +16,9 @@ from twistream_kit.capture.capture import (
     MOST_ODD_SIZE,
     MOST_STATUSES,
     Capture,
-    CaptureError,
-    Entry,
 )
+from twistream_kit.capture.entry import Entry
+from twistream_kit.capture.file import CaptureError
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation
 

@@ -32,7 +32,7 @@ NEUTRAL_KEY = "0"
 """What stands for every key that was pressed."""
 
 _ENCODED = "(?<=%[0-9A-Fa-f]{2})"
-"""Behind a sign that is percent-encoded, whose last letter belongs to nothing."""
+"""Behind a character that is percent-encoded, whose last letter belongs to nothing."""
 
 _HEX = "[0-9a-fA-F]"
 _SID = (
@@ -218,6 +218,6 @@ def _bounded(form: str) -> str:
     return before + re.escape(form) + (f"(?!{last})" if last else "")
 
 
-def _like(sign: str) -> str:
+def _like(character: str) -> str:
     """Return the expression of what would make a longer word or number of it; may be empty."""
-    return r"[^\W\d_]" if sign.isalpha() else r"\d" if sign.isdigit() else ""
+    return r"[^\W\d_]" if character.isalpha() else r"\d" if character.isdigit() else ""

@@ -15,31 +15,27 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.entry import (
     BareMedia,
     Entry,
-    Kept,
+    KeptMessage,
     Message,
-    kept,
+    keep,
     message_of,
     size_of,
     time_of,
 )
 from twistream_kit.capture.file import (
-    CaptureError,
     Contents,
     Header,
     read_capture,
     write_capture,
 )
-from twistream_kit.capture.replay import Playback, Replay, caller, write_stereo
+from twistream_kit.capture.replay import Playback, Replay, render_caller, write_stereo
 from twistream_kit.capture.summary import CaptureSummary, summarise
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
-__all__ = ["KEEP_SECONDS", "Capture", "CaptureError", "CaptureSummary", "Entry", "Playback"]
-
 KEEP_SECONDS = 900.0
 """How much sound is kept in each direction of a stream (our choice)."""
-
 
 MOST_STATUSES = 1000
 """How many reports of a call are kept; there are about eight."""
@@ -72,7 +68,7 @@ class Capture:
         self.started = started
         self.keep_seconds = keep_seconds
         self.redacted = False
-        self._whole: list[Kept] = []
+        self._whole: list[KeptMessage] = []
         self._bare = BareMedia()
         self.endings: dict[str, Ending] = {}
         self._statuses: list[tuple[float, str]] = []
@@ -141,7 +137,7 @@ class Capture:
             if room < 0:
                 self._bare.append(message, at, len(self._whole), len(message.payload))
                 return
-        self._whole.append(kept(message, at))
+        self._whole.append(keep(message, at))
 
     def note_ending(self, wire_name: str, ending: Ending) -> None:
         """Note how a mark ended, by its name on the wire; the wire itself does not say."""
@@ -219,7 +215,7 @@ class Capture:
     @property
     def caller(self) -> Clip:
         """What the caller said, in time from the start of the capture; gaps are silence."""
-        return caller(self.entries)
+        return render_caller(self.entries)
 
     @property
     def heard(self) -> Clip:
@@ -227,7 +223,7 @@ class Capture:
 
         What a clear took away is absent, and silence stands where nothing was played.
         """
-        return Replay(self.entries, self.endings).heard()
+        return Replay(self.entries, self.endings).render_heard()
 
     def stereo(self, path: str | os.PathLike[str]) -> Path:
         """Write the call as a 16-bit WAV file: left the caller, right what was heard of you.
@@ -235,7 +231,9 @@ class Capture:
         A file of that name is replaced only by a whole new one.
         """
         entries = self.entries
-        return write_stereo(Path(path), caller(entries), Replay(entries, self.endings).heard())
+        return write_stereo(
+            Path(path), render_caller(entries), Replay(entries, self.endings).render_heard()
+        )
 
     def playbacks(self) -> list[Playback]:
         """Return what was sent, cut at marks and clears, and what became of each piece."""

@@ -1,10 +1,9 @@
-"""One message in a capture, and the memory of those whose sound was not kept.
+"""One message in a capture and its time, and how a capture keeps it in memory.
 
-Messages of a capture as bare tuples of plain values.
-
-Python's garbage collector goes through all objects that may hold others, again and again, and
-everything stands still meanwhile: with the messages of fifty calls, six seconds of them, for 70 ms.
-Tuples of numbers, text and bytes alone it leaves out.
+A message is kept as a bare tuple of plain values, and media whose sound is not kept as a few
+numbers.  Python's garbage collector goes through all objects that may hold others, again and again,
+and everything stands still meanwhile: with the messages of fifty calls, six seconds of them, for
+70 ms.  Tuples of numbers, text and bytes alone it leaves out.
 """
 
 from __future__ import annotations
@@ -20,6 +19,21 @@ from twistream_kit.protocol import from_twilio, to_twilio
 Message = from_twilio.Message | to_twilio.Message
 
 Sender = Literal["twilio", "server"]
+
+KeptMessage = tuple[Any, ...]
+"""A message as a bare tuple: the place of its class in `_KINDS`, its time and its values; of a
+rarer message None, its time and itself."""
+
+FROM_TWILIO_MEDIA, TO_TWILIO_MEDIA = 0, 1
+"""The places of the two that come a hundred times a second."""
+
+_WITH_SOUND = (FROM_TWILIO_MEDIA, TO_TWILIO_MEDIA)
+
+_KINDS = (from_twilio.Media, to_twilio.Media, from_twilio.Mark, to_twilio.Mark)
+
+_NAMES = tuple(tuple(each.name for each in fields(kind)) for kind in _KINDS)
+
+_VALUES = {kind: (place, attrgetter(*_NAMES[place])) for place, kind in enumerate(_KINDS)}
 
 _TO_TWILIO = (to_twilio.Media, to_twilio.Mark, to_twilio.Clear)
 
@@ -47,14 +61,49 @@ class Entry:
     @property
     def is_kept(self) -> bool:
         """Whether its sound, if it had any, is still there."""
-        return not self.size or bool(payload_of(self.message))
+        return not self.size or bool(_payload_of(self.message))
 
 
-def payload_of(message: Message) -> bytes:
-    """Return the sound of a media message, nothing of any other."""
-    if isinstance(message, from_twilio.Media | to_twilio.Media):
-        return message.payload
-    return b""
+def keep(message: Message, at: float) -> KeptMessage:
+    """Return what is to be kept of a message that passed at `at`."""
+    found = _VALUES.get(type(message))
+    if found is None:
+        return (None, at, message)
+    place, values = found
+    return (place, at, *values(message))
+
+
+def message_of(kept: KeptMessage) -> Message:
+    """Return the message, equal to the one that passed."""
+    message: Message
+    place = kept[0]
+    if place == FROM_TWILIO_MEDIA:
+        return from_twilio.Media(*kept[2:])  # it refuses nothing, and this is quicker
+    if place == TO_TWILIO_MEDIA:
+        message = object.__new__(to_twilio.Media)  # as below, but quicker
+        object.__setattr__(message, "stream_sid", kept[2])
+        object.__setattr__(message, "payload", kept[3])
+        return message
+    if place is None:
+        message = kept[2]
+        return message
+    kind: Any = _KINDS[place]
+    message = object.__new__(kind)
+    # Past __post_init__: a whole WAV file is kept as it was sent.
+    for name, value in zip(_NAMES[place], kept[2:], strict=True):
+        object.__setattr__(message, name, value)
+    return message
+
+
+def time_of(kept: KeptMessage) -> float:
+    """Return when it passed."""
+    at: float = kept[1]
+    return at
+
+
+def size_of(kept: KeptMessage) -> int:
+    """Return how many bytes of sound it holds."""
+    return len(kept[3]) if kept[0] in _WITH_SOUND else 0
 
 
 class BareMedia:
@@ -102,59 +151,8 @@ class BareMedia:
             yield self._places[index], entry
 
 
-Kept = tuple[Any, ...]
-"""The place of its class in `_KINDS`, its time and its values; of a rarer message None, its time
-and itself."""
-
-_KINDS = (from_twilio.Media, to_twilio.Media, from_twilio.Mark, to_twilio.Mark)
-
-FROM_TWILIO_MEDIA, TO_TWILIO_MEDIA = 0, 1
-"""The places of the two that come a hundred times a second."""
-
-_WITH_SOUND = (FROM_TWILIO_MEDIA, TO_TWILIO_MEDIA)
-
-_NAMES = tuple(tuple(each.name for each in fields(kind)) for kind in _KINDS)
-
-_VALUES = {kind: (place, attrgetter(*_NAMES[place])) for place, kind in enumerate(_KINDS)}
-
-
-def kept(message: Message, at: float) -> Kept:
-    """Return what is to be kept of a message that passed at `at`."""
-    found = _VALUES.get(type(message))
-    if found is None:
-        return (None, at, message)
-    place, values = found
-    return (place, at, *values(message))
-
-
-def time_of(what: Kept) -> float:
-    """Return when it passed."""
-    at: float = what[1]
-    return at
-
-
-def size_of(what: Kept) -> int:
-    """Return how many bytes of sound it holds."""
-    return len(what[3]) if what[0] in _WITH_SOUND else 0
-
-
-def message_of(what: Kept) -> Message:
-    """Return the message, equal to the one that passed."""
-    message: Message
-    place = what[0]
-    if place == FROM_TWILIO_MEDIA:
-        return from_twilio.Media(*what[2:])  # it refuses nothing, and this is quicker
-    if place == TO_TWILIO_MEDIA:
-        message = object.__new__(to_twilio.Media)  # as below, but quicker
-        object.__setattr__(message, "stream_sid", what[2])
-        object.__setattr__(message, "payload", what[3])
-        return message
-    if place is None:
-        message = what[2]
-        return message
-    kind: Any = _KINDS[place]
-    message = object.__new__(kind)
-    # Past __post_init__: a whole WAV file is kept as it was sent.
-    for name, value in zip(_NAMES[place], what[2:], strict=True):
-        object.__setattr__(message, name, value)
-    return message
+def _payload_of(message: Message) -> bytes:
+    """Return the sound of a media message, nothing of any other."""
+    if isinstance(message, from_twilio.Media | to_twilio.Media):
+        return message.payload
+    return b""

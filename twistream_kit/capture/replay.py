@@ -1,8 +1,8 @@
-"""What became of the sound in a capture: the call once more, through the playout model.
+"""A capture once more, through the playout model: what became of the sound that was sent.
 
-What became of each piece of sound in a capture.
-
-The two voices of a capture as sound.
+`Replay` goes through the messages once.  From it come the pieces of sound with how each ended, the
+marks with when they should have been back, and what was heard; `render_caller` and `write_stereo`
+make sound of the two voices.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -25,194 +25,14 @@ from twistream_kit.protocol.marks import Ending
 from twistream_kit.protocol.outbox import is_progress_mark, measured_by, spoken_name
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval, PlayoutModel
 
-
-@dataclass(frozen=True, slots=True)
-class Playback:
-    """A piece of sound that was sent, up to a mark or a clear.  Times count from the start.
-
-    Attributes:
-        name: Of its mark as the user gave it; ``play`` for a playback without one; empty where no
-            mark tells.
-        sent_at: When its first byte was sent, in seconds.
-        heard_ms: How much of it was played, by the playout model.
-        total_ms: How much of it was sent.
-        ending: As in `PlayOutcome`, or ``open`` if the capture stops before it is known.
-        heard_from: When its first byte was played, by the model, in seconds; None if none was.
-        heard_to: When the last byte of it that was played had been.
-        cleared_at: When the clear was sent that took the rest away; None if none did.
-    """
-
-    name: str
-    sent_at: float
-    heard_ms: int
-    total_ms: int
-    ending: Ending | Literal["open"]
-    heard_from: float | None = None
-    heard_to: float | None = None
-    cleared_at: float | None = None
-
-
-class _Mark(Protocol):
-    returned_at: float | None
-
-
-@dataclass(slots=True)
-class SentPiece:
-    """Sound from byte `first` to before byte `end` of all that was sent, and its mark."""
-
-    first: int
-    sent_at: float
-    end: int = 0
-    name: str = ""
-    mark: _Mark | None = None
-
-
-class Played:
-    """What the model says was played, to be asked when and how much.
-
-    Args:
-        intervals: In order.
-    """
-
-    def __init__(self, intervals: Sequence[Interval]) -> None:
-        self._intervals = intervals
-        self._firsts = [interval.first for interval in intervals]
-
-    def at(self, position: int) -> float | None:
-        """Return when byte `position`, counted from 0, was played, in seconds; None if never."""
-        place = bisect_right(self._firsts, position) - 1
-        if place < 0:
-            return None
-        interval = self._intervals[place]
-        offset = position - interval.first
-        return interval.started + offset / BYTES_PER_SECOND if offset < interval.size else None
-
-    def of(self, piece: SentPiece) -> tuple[int, float | None, float | None]:
-        """Return how many bytes of a piece were played, from when and to when."""
-        heard, begin, end = 0, None, None
-        place = max(0, bisect_right(self._firsts, piece.first) - 1)
-        while place < len(self._firsts) and self._firsts[place] < piece.end:
-            interval = self._intervals[place]
-            low = max(piece.first, interval.first)
-            high = min(piece.end, interval.first + interval.size)
-            if low < high:
-                heard += high - low
-                if begin is None:
-                    begin = interval.started + (low - interval.first) / BYTES_PER_SECOND
-                end = interval.started + (high - interval.first) / BYTES_PER_SECOND
-            place += 1
-        return heard, begin, end
-
-
-def playback(
-    piece: SentPiece, played: Played, cleared: Sequence[tuple[int, int, float]], *, is_over: bool
-) -> Playback:
-    """Return what became of a piece.
-
-    Args:
-        piece: What was sent.
-        played: What was played of all.
-        cleared: For each clear that took something away its first byte, its end, and when.
-        is_over: Whether the stream has stopped.
-    """
-    size = piece.end - piece.first
-    heard, begin, end = played.of(piece)
-    cleared_at = next((at for a, b, at in cleared if a < piece.end and piece.first < b), None)
-    ending: Ending | Literal["open"]
-    if cleared_at is not None:
-        ending = "cleared"
-    elif piece.mark is not None and piece.mark.returned_at is not None:
-        ending = "heard"
-        if heard < size:  # the mark was quicker than the model
-            heard, end = size, piece.mark.returned_at
-            begin = end if begin is None else begin
-    elif heard == size:
-        ending = "heard"
-    else:
-        ending = "lost" if is_over else "open"
-    return Playback(
-        piece.name,
-        piece.sent_at,
-        _milliseconds(heard),
-        _milliseconds(size),
-        ending,
-        begin,
-        end,
-        cleared_at,
-    )
-
-
-def _milliseconds(size: int) -> int:
-    return round(size * 1000 / BYTES_PER_SECOND)
-
-
 SILENCE = b"\xff"
 """PCMU for the sample 0."""
 
 _LEAD_IN_SECONDS = 0.1
 """Twilio's first media comes within this of the start message (§2.3); more is a real gap."""
 
-
-def caller(entries: Iterable[Entry]) -> Clip:
-    """Put the caller's media together, in time from the start of the capture.
-
-    Messages that are missing by their chunk numbers, or whose sound was not kept, are silence.
-    """
-    sound = bytearray()
-    expected = 0
-    for entry in entries:
-        message = entry.message
-        if not isinstance(message, from_twilio.Media) or message.track != "inbound":
-            continue
-        here = int(entry.at * BYTES_PER_SECOND)
-        if not expected and entry.at > _LEAD_IN_SECONDS:
-            sound += SILENCE * here
-        elif message.chunk > expected > 0:
-            # Never beyond the present, however wild the numbers of a broken sender are.
-            missing = (message.chunk - expected) * entry.size
-            sound += SILENCE * max(0, min(missing, here - len(sound)))
-        sound += message.payload if entry.is_kept else SILENCE * entry.size
-        expected = message.chunk + 1
-    return Clip(bytes(sound), "caller")
-
-
-def write_stereo(path: Path, left: Clip, right: Clip) -> Path:
-    """Write two clips side by side as 16-bit PCM at 8000 Hz, the shorter one filled up."""
-    n_samples = max(len(left.payload), len(right.payload))
-    columns = np.zeros((n_samples, 2), dtype="<i2")
-    for column, clip in enumerate((left, right)):
-        columns[: len(clip.payload), column] = clip.samples()
-    with replacing(path) as file, wave.open(file, "wb") as wav:
-        wav.setnchannels(2)
-        wav.setsampwidth(2)
-        wav.setframerate(BYTES_PER_SECOND)
-        wav.writeframes(columns.tobytes())
-    return path
-
-
 _FOLLOWS_SECONDS = 0.05
 """The marks that a clear leaves in the outbox are sent at once; a later mark is a new one."""
-
-
-@dataclass(slots=True)
-class SentMark:
-    """A mark on its way: sent behind byte `position`, perhaps cleared, perhaps returned.
-
-    `expected_at` is when the model would have it back, without looking at its own return: when the
-    last byte before it was played, or when it was cleared.
-    """
-
-    wire_name: str
-    sent_at: float
-    position: int
-    cleared: bool = False
-    returned_at: float | None = None
-    expected_at: float | None = None
-
-    @property
-    def name(self) -> str:
-        """As the user gave it; empty for a mark that only measures progress."""
-        return "" if is_progress_mark(self.wire_name) else spoken_name(self.wire_name)
 
 
 class Replay:
@@ -258,8 +78,8 @@ class Replay:
         """What was played, each without a break, in order."""
         return self._model.intervals(self.seconds)
 
-    def heard(self) -> Clip:
-        """Return what was played, in time, with silence before and between."""
+    def render_heard(self) -> Clip:
+        """Put together what was played, in time, with silence before and between."""
         heard = bytearray()
         for interval in self.intervals:
             begin = round(interval.started * BYTES_PER_SECOND)
@@ -273,14 +93,14 @@ class Replay:
         return sum(interval.size for interval in self.intervals)
 
     @cached_property
-    def played(self) -> Played:
-        """The same, to be asked."""
-        return Played(self.intervals)
+    def played(self) -> PlayedSound:
+        """The same, to be asked when and how much."""
+        return PlayedSound(self.intervals)
 
     def playbacks(self) -> list[Playback]:
         """Return what became of each piece of sound."""
         return [
-            playback(piece, self.played, self._cleared, is_over=self._stopped)
+            _make_playback(piece, self.played, self._cleared, is_over=self._stopped)
             for piece in self._pieces
         ]
 
@@ -390,3 +210,189 @@ class Replay:
             self._piece.end = self._model.sent_bytes
             self._pieces.append(self._piece)
         self._piece = None
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """A piece of sound that was sent, up to a mark or a clear.  Times count from the start.
+
+    Attributes:
+        name: Of its mark as the user gave it; ``play`` for a playback without one; empty where no
+            mark tells.
+        sent_at: When its first byte was sent, in seconds.
+        heard_ms: How much of it was played, by the playout model.
+        total_ms: How much of it was sent.
+        ending: As in `PlayOutcome`, or ``open`` if the capture stops before it is known.
+        heard_from: When its first byte was played, by the model, in seconds; None if none was.
+        heard_to: When the last byte of it that was played had been.
+        cleared_at: When the clear was sent that took the rest away; None if none did.
+    """
+
+    name: str
+    sent_at: float
+    heard_ms: int
+    total_ms: int
+    ending: Ending | Literal["open"]
+    heard_from: float | None = None
+    heard_to: float | None = None
+    cleared_at: float | None = None
+
+
+@dataclass(slots=True)
+class SentMark:
+    """A mark on its way: sent behind byte `position`, perhaps cleared, perhaps returned.
+
+    `expected_at` is when the model would have it back, without looking at its own return: when the
+    last byte before it was played, or when it was cleared.
+    """
+
+    wire_name: str
+    sent_at: float
+    position: int
+    cleared: bool = False
+    returned_at: float | None = None
+    expected_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        """As the user gave it; empty for a mark that only measures progress."""
+        return "" if is_progress_mark(self.wire_name) else spoken_name(self.wire_name)
+
+
+def render_caller(entries: Iterable[Entry]) -> Clip:
+    """Put the caller's media together, in time from the start of the capture.
+
+    Messages that are missing by their chunk numbers, or whose sound was not kept, are silence.
+    """
+    sound = bytearray()
+    expected = 0
+    for entry in entries:
+        message = entry.message
+        if not isinstance(message, from_twilio.Media) or message.track != "inbound":
+            continue
+        here = int(entry.at * BYTES_PER_SECOND)
+        if not expected and entry.at > _LEAD_IN_SECONDS:
+            sound += SILENCE * here
+        elif message.chunk > expected > 0:
+            # Never beyond the present, however wild the numbers of a broken sender are.
+            missing = (message.chunk - expected) * entry.size
+            sound += SILENCE * max(0, min(missing, here - len(sound)))
+        sound += message.payload if entry.is_kept else SILENCE * entry.size
+        expected = message.chunk + 1
+    return Clip(bytes(sound), "caller")
+
+
+def write_stereo(path: Path, left: Clip, right: Clip) -> Path:
+    """Write two clips side by side as 16-bit PCM at 8000 Hz, the shorter one filled up."""
+    n_samples = max(len(left.payload), len(right.payload))
+    columns = np.zeros((n_samples, 2), dtype="<i2")
+    for column, clip in enumerate((left, right)):
+        columns[: len(clip.payload), column] = clip.samples()
+    with replacing(path) as file, wave.open(file, "wb") as wav:
+        wav.setnchannels(2)
+        wav.setsampwidth(2)
+        wav.setframerate(BYTES_PER_SECOND)
+        wav.writeframes(columns.tobytes())
+    return path
+
+
+@dataclass(slots=True)
+class SentPiece:
+    """A piece of the sound that was sent, up to a mark or a clear: from it a `Playback` is made.
+
+    Attributes:
+        first: The number of its first byte, counted over all bytes sent.
+        sent_at: When that byte was sent, in seconds.
+        end: The number of the byte behind its last.
+        name: As in `Playback`.
+        mark: The mark behind it, if there is one.
+    """
+
+    first: int
+    sent_at: float
+    end: int = 0
+    name: str = ""
+    mark: SentMark | None = None
+
+
+class PlayedSound:
+    """What was played by the model, to be asked when and how much.
+
+    Args:
+        intervals: In order.
+    """
+
+    def __init__(self, intervals: Sequence[Interval]) -> None:
+        self._intervals = intervals
+        self._firsts = [interval.first for interval in intervals]
+
+    def at(self, position: int) -> float | None:
+        """Return when byte `position`, counted from 0, was played, in seconds; None if never."""
+        place = bisect_right(self._firsts, position) - 1
+        if place < 0:
+            return None
+        interval = self._intervals[place]
+        offset = position - interval.first
+        return interval.started + offset / BYTES_PER_SECOND if offset < interval.size else None
+
+    def of(self, piece: SentPiece) -> tuple[int, float | None, float | None]:
+        """Return how many bytes of a piece were played, from when and to when."""
+        heard, begin, end = 0, None, None
+        place = max(0, bisect_right(self._firsts, piece.first) - 1)
+        while place < len(self._firsts) and self._firsts[place] < piece.end:
+            interval = self._intervals[place]
+            low = max(piece.first, interval.first)
+            high = min(piece.end, interval.first + interval.size)
+            if low < high:
+                heard += high - low
+                if begin is None:
+                    begin = interval.started + (low - interval.first) / BYTES_PER_SECOND
+                end = interval.started + (high - interval.first) / BYTES_PER_SECOND
+            place += 1
+        return heard, begin, end
+
+
+def _make_playback(
+    piece: SentPiece,
+    played: PlayedSound,
+    cleared: Sequence[tuple[int, int, float]],
+    *,
+    is_over: bool,
+) -> Playback:
+    """Say what became of a piece.
+
+    Args:
+        piece: What was sent.
+        played: What was played of all that was sent.
+        cleared: For each clear that took something away its first byte, its end, and when.
+        is_over: Whether the stream has stopped.
+    """
+    size = piece.end - piece.first
+    heard, begin, end = played.of(piece)
+    cleared_at = next((at for a, b, at in cleared if a < piece.end and piece.first < b), None)
+    ending: Ending | Literal["open"]
+    if cleared_at is not None:
+        ending = "cleared"
+    elif piece.mark is not None and piece.mark.returned_at is not None:
+        ending = "heard"
+        if heard < size:  # the mark was quicker than the model
+            heard, end = size, piece.mark.returned_at
+            begin = end if begin is None else begin
+    elif heard == size:
+        ending = "heard"
+    else:
+        ending = "lost" if is_over else "open"
+    return Playback(
+        piece.name,
+        piece.sent_at,
+        _milliseconds(heard),
+        _milliseconds(size),
+        ending,
+        begin,
+        end,
+        cleared_at,
+    )
+
+
+def _milliseconds(size: int) -> int:
+    return round(size * 1000 / BYTES_PER_SECOND)

@@ -1,11 +1,7 @@
-"""A capture in numbers.
-
-When things happened on a call: the first sound, gaps, underruns, what waited, late marks.
+"""The figures of a call: counts, the first sound, gaps, underruns, what waited, late marks.
 
 All of it is read from a `Replay`, so by the playout model: with the real service the caller's ear
-is 50 to 300 ms behind (PROTOCOL.md §4).
-
-The figures of a call in words, each with its definition.
+is 50 to 300 ms behind (PROTOCOL.md §4).  `DEFINITIONS` says what each figure means.
 """
 
 from __future__ import annotations
@@ -29,189 +25,17 @@ from twistream_kit.protocol.playout import BYTES_PER_SECOND
 GAP_SECONDS = 0.1
 """Media comes every 20 ms (§3); a pause of five messages is worth a word (our choice)."""
 
-LEAST_UNDERRUN_SECONDS = 0.0005
-"""Below it lies what clocks and rounding do."""
-
 PAUSE_SECONDS = 1.0
 """A silence longer than this is a pause between two things said (our choice)."""
+
+LEAST_UNDERRUN_SECONDS = 0.0005
+"""Below it lies what clocks and rounding do."""
 
 LATE_MARK_SECONDS = 0.25
 """A mark takes the network's time, and a busy reader's; more is worth a word (our choice)."""
 
 MISSING_MARK_SECONDS = 1.0
 """A mark that is not back so long after it should be is missing; a later one is not expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A time in which nothing came, or nothing was there to be played.
-
-    Attributes:
-        at: When it began, in seconds since the start of the capture.
-        seconds: How long it lasted.
-    """
-
-    at: float
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class LateMark:
-    """A mark that came back later than the model says.
-
-    Attributes:
-        name: As the user gave it.
-        at: When it came back, in seconds since the start of the capture.
-        late_ms: By how much it was late.
-    """
-
-    name: str
-    at: float
-    late_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """How much sound waited at Twilio.
-
-    Attributes:
-        median_seconds: The median over all the time in which something waited.
-        most_seconds: The most there ever was.
-        most_at: When that was, in seconds since the start of the capture.
-    """
-
-    median_seconds: float = 0.0
-    most_seconds: float = 0.0
-    most_at: float = 0.0
-
-
-def first_sound(replay: Replay, start_at: float) -> tuple[float | None, float | None]:
-    """Return after how many ms the first audible sample was sent, and when it was heard.
-
-    Audible is every sample but 0; None where there was none, or none was played.
-    """
-    codes = np.frombuffer(replay.sound, np.uint8)
-    audible = np.flatnonzero((codes | 0x80) != 0xFF)  # 0x7F and 0xFF are the sample 0
-    if not len(audible):
-        return None, None
-    ends = np.cumsum([size for _, size in replay.sent])
-    sent_at = replay.sent[int(np.searchsorted(ends, audible[0], "right"))][0]
-    heard_at = None
-    for interval in replay.intervals:
-        place = int(np.searchsorted(audible, interval.first))
-        if place < len(audible) and audible[place] < interval.first + interval.size:
-            offset = int(audible[place]) - interval.first
-            heard_at = interval.started + offset / BYTES_PER_SECOND
-            break
-    return (sent_at - start_at) * 1000, None if heard_at is None else (heard_at - start_at) * 1000
-
-
-def caller_gaps(entries: Sequence[Entry], seconds: float) -> tuple[tuple[Gap, ...], int]:
-    """Return the gaps in the caller's media, and how many messages are missing by their numbers."""
-    times, missing, expected = [], 0, 0
-    for entry in entries:
-        message = entry.message
-        if type(message) is from_twilio.Media and message.track == "inbound":
-            times.append(entry.at)
-            if message.chunk > expected > 0:
-                missing += message.chunk - expected
-            expected = message.chunk + 1
-    return gaps([*times, seconds] if times else times), missing
-
-
-def gaps(times: Sequence[float]) -> tuple[Gap, ...]:
-    """Return the pauses of more than `GAP_SECONDS` between times, in order."""
-    if len(times) < 2:
-        return ()
-    pauses = np.diff(np.asarray(times))
-    places = np.flatnonzero(pauses > GAP_SECONDS).tolist()
-    return tuple(Gap(times[place], float(pauses[place])) for place in places)
-
-
-def underruns(replay: Replay) -> tuple[Gap, ...]:
-    """Return where Twilio ran out of sound while more of the same utterance came later."""
-    ended = {mark.position for mark in replay.marks if _ends_an_utterance(mark)}
-    clears = np.asarray(sorted(replay.clears))
-    found = []
-    for before, behind in pairwise(replay.intervals):
-        empty_at = before.started + before.size / BYTES_PER_SECOND
-        pause = behind.started - empty_at
-        if not LEAST_UNDERRUN_SECONDS <= pause <= PAUSE_SECONDS:
-            continue
-        if before.first + before.size != behind.first or behind.first in ended:
-            continue  # the rest was cleared, or it was all
-        place = int(np.searchsorted(clears, empty_at))
-        if place == len(clears) or clears[place] > behind.started:
-            found.append(Gap(empty_at, pause))
-    return tuple(found)
-
-
-def _ends_an_utterance(mark: SentMark) -> bool:
-    """Whether a playback of this package ends there that was given a name.
-
-    Other servers put a mark behind each piece of the same sentence.
-    """
-    return not is_own_mark(mark.wire_name) and spoken_name(mark.wire_name) != mark.wire_name
-
-
-def queued(replay: Replay) -> Queued:
-    """Return how much sound waited at Twilio."""
-    if not replay.sent:
-        return Queued()
-    levels = np.asarray(replay.levels)
-    high = levels[:, 2] / BYTES_PER_SECOND
-    low = np.append(levels[1:, 1], levels[-1, 1]) / BYTES_PER_SECOND
-    most = int(np.argmax(high))
-    return Queued(_median(low, high), float(high[most]), float(levels[most, 0]))
-
-
-def _median(low: np.ndarray, high: np.ndarray) -> float:
-    """Return the median over the time in which it ran from each `high` down to its `low`.
-
-    It runs a second a second, so the time spent between two levels is their difference.
-    """
-    half = float(np.sum(high - low)) / 2
-    if half <= 0:
-        return 0.0
-    below, above = 0.0, float(np.max(high))
-    for _ in range(24):  # to a hundredth of a millisecond
-        middle = (below + above) / 2
-        if float(np.sum(np.clip(middle - low, 0, high - low))) < half:
-            below = middle
-        else:
-            above = middle
-    return above
-
-
-def late_marks(replay: Replay) -> tuple[LateMark, ...]:
-    """Return the marks with a name that came back too late, in the order sent."""
-    found = []
-    for mark in replay.marks:
-        if mark.name and mark.returned_at is not None and mark.expected_at is not None:
-            late = mark.returned_at - mark.expected_at
-            if late > LATE_MARK_SECONDS:
-                found.append(LateMark(mark.name, mark.returned_at, late * 1000))
-    return tuple(found)
-
-
-def missing(replay: Replay) -> list[SentMark]:
-    """Return the marks with a name that should be back and are not, in the order sent."""
-    latest = replay.seconds - MISSING_MARK_SECONDS
-    return [
-        mark
-        for mark in replay.marks
-        if mark.name
-        and mark.returned_at is None
-        and mark.expected_at is not None
-        and mark.expected_at <= latest
-    ]
-
-
-MOST_NAMES = 5
-"""More marks than this are counted."""
-
-MOST_ENDINGS = 12
-"""The same for those that came back, which is no news."""
 
 DEFINITIONS: Mapping[str, str] = {
     "first sound": (
@@ -249,83 +73,52 @@ DEFINITIONS: Mapping[str, str] = {
 }
 """What each figure means, by its name in the report; the playout model says what was played."""
 
+MOST_NAMES = 5
+"""Of late and missing marks so many are named; the others are counted."""
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure of a call.
-
-    Attributes:
-        name: As in `DEFINITIONS`.
-        value: In words, with its unit.
-        definition: What was measured.
-    """
-
-    name: str
-    value: str
-    definition: str
+MOST_ENDINGS = 12
+"""Where more marks than this differ in name or ending, each ending is counted."""
 
 
-def first_sound_in_words(sent_ms: float | None, heard_ms: float | None) -> str:
-    """Say when something was first sent and heard."""
-    if sent_ms is None:
-        return "none was sent"
-    if heard_ms is None:
-        return f"sent {sent_ms:.0f} ms after the start, never heard"
-    return f"heard {heard_ms:.0f} ms after the start, sent {sent_ms:.0f} ms after it"
-
-
-def gaps_in_words(found: Sequence[Gap], *, missing: int = 0, in_all: bool = False) -> str:
-    """Say how many gaps there were, and which was the longest."""
-    parts = []
-    if found:
-        longest = max(found, key=lambda gap: gap.seconds)
-        total = f", {_seconds(sum(gap.seconds for gap in found))} in all" if in_all else ""
-        number = f"{len(found)}{total}, the longest" if len(found) > 1 else "1,"
-        parts.append(f"{number} {_seconds(longest.seconds)} at {longest.at:.2f} s")
-    if missing:
-        parts.append(f"{missing} message{'' if missing == 1 else 's'} missing")
-    return "; ".join(parts) or "none"
-
-
-def lead_in_words(median_seconds: float, most_seconds: float) -> str:
-    """Say how far ahead sound was sent."""
-    if not most_seconds:
-        return "none"
-    return f"{_seconds(median_seconds)} in the median, {_seconds(most_seconds)} at most"
-
-
-def deaf_in_words(seconds: float, at: float) -> str:
-    """Say for how long an interruption would have been in vain."""
-    return f"{_seconds(seconds)}, at {at:.2f} s" if seconds else "none"
-
-
-def marks_in_words(marks: Sequence[tuple[str, str]]) -> str:
-    """Say how the marks ended, by name if there are not too many names."""
-    ended = Counter(f"{name} {ending}" for name, ending in marks)
-    if len(ended) > MOST_ENDINGS:
-        counts = Counter(ending for _, ending in marks)
-        return ", ".join(f"{count} {ending}" for ending, count in counts.items())
-    return ", ".join(f"{text} × {n}" if n > 1 else text for text, n in ended.items()) or "none"
-
-
-def late_in_words(marks: Sequence[LateMark]) -> str:
-    """Say which marks were late, and by how much."""
-    return _listed([f"{mark.name} by {_seconds(mark.late_ms / 1000)}" for mark in marks])
-
-
-def missing_in_words(names: Sequence[str]) -> str:
-    """Say which marks never came back."""
-    return _listed(names)
-
-
-def _listed(texts: Sequence[str]) -> str:
-    more = len(texts) - MOST_NAMES
-    shown = ", ".join(texts[:MOST_NAMES])
-    return f"{shown} and {more} more" if more > 0 else shown or "none"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms" if 0 < seconds < 0.01 else f"{seconds:.2f} s"
+def summarise(
+    stream_sid: str, call_sid: str, entries: Sequence[Entry], endings: Mapping[str, Ending]
+) -> CaptureSummary:
+    """Count and measure the messages of a capture."""
+    counts = {"twilio": Counter[str](), "server": Counter[str]()}
+    sizes = Counter[str]()
+    start_at = 0.0
+    for entry in entries:
+        sender, event = _MEDIA.get(type(entry.message)) or (entry.sender, event_of(entry))
+        counts[sender][event] += 1
+        sizes[sender] += entry.size
+        if type(entry.message) is from_twilio.Start:
+            start_at = entry.at
+    replay = Replay(entries, endings)
+    first_sent_ms, first_sound_ms = _find_first_sound(replay, start_at)
+    gaps_and_missing = _find_caller_gaps(entries, replay.seconds)
+    waiting = measure_queue(replay)
+    return CaptureSummary(
+        stream_sid,
+        call_sid,
+        replay.seconds,
+        dict(counts["twilio"]),
+        dict(counts["server"]),
+        sizes["twilio"] / BYTES_PER_SECOND,
+        sizes["server"] / BYTES_PER_SECOND,
+        replay.heard_bytes / BYTES_PER_SECOND,
+        tuple(replay.playbacks()),
+        tuple((mark.name, replay.ending_of(mark)) for mark in replay.marks if mark.name),
+        first_sent_ms,
+        first_sound_ms,
+        *gaps_and_missing,
+        _find_gaps([at for at, _ in replay.sent]),
+        find_underruns(replay),
+        waiting.median_seconds,
+        waiting.most_seconds,
+        waiting.most_at,
+        _find_late_marks(replay),
+        tuple(mark.name for mark in find_missing_marks(replay)),
+    )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -391,82 +184,80 @@ class CaptureSummary:
     def figures(self) -> list[Figure]:
         """Return the figures of the call's timing in words, each with its definition."""
         values = {
-            "first sound": first_sound_in_words(self.first_sent_ms, self.first_sound_ms),
-            "gaps from Twilio": gaps_in_words(self.caller_gaps, missing=self.caller_missing),
-            "gaps in sending": gaps_in_words(self.sent_gaps),
-            "underruns": gaps_in_words(self.underruns, in_all=True),
-            "lead": lead_in_words(self.lead_seconds, self.deaf_seconds),
-            "deaf window": deaf_in_words(self.deaf_seconds, self.deaf_at),
-            "late marks": late_in_words(self.late_marks),
-            "missing marks": missing_in_words(self.missing_marks),
+            "first sound": _describe_first_sound(self.first_sent_ms, self.first_sound_ms),
+            "gaps from Twilio": _describe_gaps(self.caller_gaps, missing=self.caller_missing),
+            "gaps in sending": _describe_gaps(self.sent_gaps),
+            "underruns": _describe_gaps(self.underruns, in_all=True),
+            "lead": _describe_lead(self.lead_seconds, self.deaf_seconds),
+            "deaf window": _describe_deaf_window(self.deaf_seconds, self.deaf_at),
+            "late marks": _describe_late_marks(self.late_marks),
+            "missing marks": _describe_missing_marks(self.missing_marks),
         }
         return [Figure(name, value, DEFINITIONS[name]) for name, value in values.items()]
 
     def report(self) -> str:
         """Return the whole in words, with the definition of each figure under it."""
-        lines = self._counts()
+        lines = self._count_lines()
         for figure in self.figures():
-            lines += [f"{figure.name}: {figure.value}", _gloss(figure.definition)]
+            lines += [f"{figure.name}: {figure.value}", _indent_definition(figure.definition)]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         figures = [f"{figure.name}: {figure.value}" for figure in self.figures()]
-        return "\n".join(self._counts() + figures)
+        return "\n".join(self._count_lines() + figures)
 
-    def _counts(self) -> list[str]:
-        came = f"{_counts(self.from_twilio)}; {self.caller_seconds:.2f} s of sound"
-        went = f"{_counts(self.to_twilio)}; {self.sent_seconds:.2f} s of sound"
+    def _count_lines(self) -> list[str]:
+        came = f"{_format_counts(self.from_twilio)}; {self.caller_seconds:.2f} s of sound"
+        went = f"{_format_counts(self.to_twilio)}; {self.sent_seconds:.2f} s of sound"
         return [
             f"Stream {self.stream_sid or '(no name)'}, {self.seconds:.2f} s",
             f"from Twilio: {came}",
             f"to Twilio: {went}, {self.heard_seconds:.2f} s heard",
-            f"marks: {marks_in_words(self.marks)}",
+            f"marks: {describe_marks(self.marks)}",
         ]
 
 
-def summarise(
-    stream_sid: str, call_sid: str, entries: Sequence[Entry], endings: Mapping[str, Ending]
-) -> CaptureSummary:
-    """Count and measure the messages of a capture."""
-    counts = {"twilio": Counter[str](), "server": Counter[str]()}
-    sizes = Counter[str]()
-    start_at = 0.0
-    for entry in entries:
-        sender, event = _MEDIA.get(type(entry.message)) or (entry.sender, event_of(entry))
-        counts[sender][event] += 1
-        sizes[sender] += entry.size
-        if type(entry.message) is from_twilio.Start:
-            start_at = entry.at
-    replay = Replay(entries, endings)
-    first_sent_ms, first_sound_ms = first_sound(replay, start_at)
-    missing_from = caller_gaps(entries, replay.seconds)
-    waiting = queued(replay)
-    return CaptureSummary(
-        stream_sid,
-        call_sid,
-        replay.seconds,
-        dict(counts["twilio"]),
-        dict(counts["server"]),
-        sizes["twilio"] / BYTES_PER_SECOND,
-        sizes["server"] / BYTES_PER_SECOND,
-        replay.heard_bytes / BYTES_PER_SECOND,
-        tuple(replay.playbacks()),
-        tuple((mark.name, replay.ending_of(mark)) for mark in replay.marks if mark.name),
-        first_sent_ms,
-        first_sound_ms,
-        *missing_from,
-        gaps([at for at, _ in replay.sent]),
-        underruns(replay),
-        waiting.median_seconds,
-        waiting.most_seconds,
-        waiting.most_at,
-        late_marks(replay),
-        tuple(mark.name for mark in missing(replay)),
-    )
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of a call.
+
+    Attributes:
+        name: As in `DEFINITIONS`.
+        value: In words, with its unit.
+        definition: What was measured.
+    """
+
+    name: str
+    value: str
+    definition: str
 
 
-_MEDIA = {from_twilio.Media: ("twilio", "media"), to_twilio.Media: ("server", "media")}
-"""Looked up, because nearly all messages are media."""
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which nothing came, or nothing was there to be played.
+
+    Attributes:
+        at: When it began, in seconds since the start of the capture.
+        seconds: How long it lasted.
+    """
+
+    at: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LateMark:
+    """A mark that came back later than the model says.
+
+    Attributes:
+        name: As the user gave it.
+        at: When it came back, in seconds since the start of the capture.
+        late_ms: By how much it was late.
+    """
+
+    name: str
+    at: float
+    late_ms: float
 
 
 def event_of(entry: Entry) -> str:
@@ -479,9 +270,215 @@ def event_of(entry: Entry) -> str:
     return type(message).__name__.lower()
 
 
-def _gloss(definition: str) -> str:
+_MEDIA = {from_twilio.Media: ("twilio", "media"), to_twilio.Media: ("server", "media")}
+"""Looked up, because nearly all messages are media."""
+
+
+def find_underruns(replay: Replay) -> tuple[Gap, ...]:
+    """Return where Twilio ran out of sound while more of the same utterance came later."""
+    ended = {mark.position for mark in replay.marks if _ends_an_utterance(mark)}
+    clears = np.asarray(sorted(replay.clears))
+    found = []
+    for before, behind in pairwise(replay.intervals):
+        empty_at = before.started + before.size / BYTES_PER_SECOND
+        pause = behind.started - empty_at
+        if not LEAST_UNDERRUN_SECONDS <= pause <= PAUSE_SECONDS:
+            continue
+        if before.first + before.size != behind.first or behind.first in ended:
+            continue  # the rest was cleared, or it was all
+        place = int(np.searchsorted(clears, empty_at))
+        if place == len(clears) or clears[place] > behind.started:
+            found.append(Gap(empty_at, pause))
+    return tuple(found)
+
+
+def _ends_an_utterance(mark: SentMark) -> bool:
+    """Whether a playback of this package ends there that was given a name.
+
+    Other servers put a mark behind each piece of the same sentence.
+    """
+    return not is_own_mark(mark.wire_name) and spoken_name(mark.wire_name) != mark.wire_name
+
+
+def measure_queue(replay: Replay) -> QueueFigures:
+    """Return how much sound waited at Twilio."""
+    if not replay.sent:
+        return QueueFigures()
+    levels = np.asarray(replay.levels)
+    high = levels[:, 2] / BYTES_PER_SECOND
+    low = np.append(levels[1:, 1], levels[-1, 1]) / BYTES_PER_SECOND
+    most = int(np.argmax(high))
+    return QueueFigures(_median(low, high), float(high[most]), float(levels[most, 0]))
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """How much sound waited at Twilio.
+
+    Attributes:
+        median_seconds: The median over all the time in which something waited.
+        most_seconds: The most there ever was.
+        most_at: When that was, in seconds since the start of the capture.
+    """
+
+    median_seconds: float = 0.0
+    most_seconds: float = 0.0
+    most_at: float = 0.0
+
+
+def _median(low: np.ndarray, high: np.ndarray) -> float:
+    """Return the median over the time in which it ran from each `high` down to its `low`.
+
+    It runs a second a second, so the time spent between two levels is their difference.
+    """
+    half = float(np.sum(high - low)) / 2
+    if half <= 0:
+        return 0.0
+    below, above = 0.0, float(np.max(high))
+    for _ in range(24):  # to a hundredth of a millisecond
+        middle = (below + above) / 2
+        if float(np.sum(np.clip(middle - low, 0, high - low))) < half:
+            below = middle
+        else:
+            above = middle
+    return above
+
+
+def find_missing_marks(replay: Replay) -> list[SentMark]:
+    """Return the marks with a name that should be back and are not, in the order sent."""
+    latest = replay.seconds - MISSING_MARK_SECONDS
+    return [
+        mark
+        for mark in replay.marks
+        if mark.name
+        and mark.returned_at is None
+        and mark.expected_at is not None
+        and mark.expected_at <= latest
+    ]
+
+
+def describe_marks(marks: Sequence[tuple[str, str]]) -> str:
+    """Say how the marks ended, by name if there are not too many names."""
+    ended = Counter(f"{name} {ending}" for name, ending in marks)
+    if len(ended) > MOST_ENDINGS:
+        counts = Counter(ending for _, ending in marks)
+        return ", ".join(f"{count} {ending}" for ending, count in counts.items())
+    return ", ".join(f"{text} × {n}" if n > 1 else text for text, n in ended.items()) or "none"
+
+
+def _find_first_sound(replay: Replay, start_at: float) -> tuple[float | None, float | None]:
+    """Return after how many ms the first audible sample was sent, and when it was heard.
+
+    Audible is every sample but 0; None where there was none, or none was played.
+    """
+    codes = np.frombuffer(replay.sound, np.uint8)
+    audible = np.flatnonzero((codes | 0x80) != 0xFF)  # 0x7F and 0xFF are the sample 0
+    if not len(audible):
+        return None, None
+    ends = np.cumsum([size for _, size in replay.sent])
+    sent_at = replay.sent[int(np.searchsorted(ends, audible[0], "right"))][0]
+    heard_at = None
+    for interval in replay.intervals:
+        place = int(np.searchsorted(audible, interval.first))
+        if place < len(audible) and audible[place] < interval.first + interval.size:
+            offset = int(audible[place]) - interval.first
+            heard_at = interval.started + offset / BYTES_PER_SECOND
+            break
+    return (sent_at - start_at) * 1000, None if heard_at is None else (heard_at - start_at) * 1000
+
+
+def _find_caller_gaps(entries: Sequence[Entry], seconds: float) -> tuple[tuple[Gap, ...], int]:
+    """Return the gaps in the caller's media, and how many messages are missing by their numbers."""
+    times, missing, expected = [], 0, 0
+    for entry in entries:
+        message = entry.message
+        if type(message) is from_twilio.Media and message.track == "inbound":
+            times.append(entry.at)
+            if message.chunk > expected > 0:
+                missing += message.chunk - expected
+            expected = message.chunk + 1
+    return _find_gaps([*times, seconds] if times else times), missing
+
+
+def _find_gaps(times: Sequence[float]) -> tuple[Gap, ...]:
+    """Return the pauses of more than `GAP_SECONDS` between times, in order."""
+    if len(times) < 2:
+        return ()
+    pauses = np.diff(np.asarray(times))
+    places = np.flatnonzero(pauses > GAP_SECONDS).tolist()
+    return tuple(Gap(times[place], float(pauses[place])) for place in places)
+
+
+def _find_late_marks(replay: Replay) -> tuple[LateMark, ...]:
+    """Return the marks with a name that came back too late, in the order sent."""
+    found = []
+    for mark in replay.marks:
+        if mark.name and mark.returned_at is not None and mark.expected_at is not None:
+            late = mark.returned_at - mark.expected_at
+            if late > LATE_MARK_SECONDS:
+                found.append(LateMark(mark.name, mark.returned_at, late * 1000))
+    return tuple(found)
+
+
+def _describe_first_sound(sent_ms: float | None, heard_ms: float | None) -> str:
+    """Say when something was first sent and heard."""
+    if sent_ms is None:
+        return "none was sent"
+    if heard_ms is None:
+        return f"sent {sent_ms:.0f} ms after the start, never heard"
+    return f"heard {heard_ms:.0f} ms after the start, sent {sent_ms:.0f} ms after it"
+
+
+def _describe_gaps(found: Sequence[Gap], *, missing: int = 0, in_all: bool = False) -> str:
+    """Say how many gaps there were, and which was the longest."""
+    parts = []
+    if found:
+        longest = max(found, key=lambda gap: gap.seconds)
+        total = f", {_format_seconds(sum(gap.seconds for gap in found))} in all" if in_all else ""
+        number = f"{len(found)}{total}, the longest" if len(found) > 1 else "1,"
+        parts.append(f"{number} {_format_seconds(longest.seconds)} at {longest.at:.2f} s")
+    if missing:
+        parts.append(f"{missing} message{'' if missing == 1 else 's'} missing")
+    return "; ".join(parts) or "none"
+
+
+def _describe_lead(median_seconds: float, most_seconds: float) -> str:
+    """Say how far ahead sound was sent."""
+    if not most_seconds:
+        return "none"
+    return (
+        f"{_format_seconds(median_seconds)} in the median, {_format_seconds(most_seconds)} at most"
+    )
+
+
+def _describe_deaf_window(seconds: float, at: float) -> str:
+    """Say for how long an interruption would have been in vain."""
+    return f"{_format_seconds(seconds)}, at {at:.2f} s" if seconds else "none"
+
+
+def _describe_late_marks(marks: Sequence[LateMark]) -> str:
+    """Say which marks were late, and by how much."""
+    return _list_names([f"{mark.name} by {_format_seconds(mark.late_ms / 1000)}" for mark in marks])
+
+
+def _describe_missing_marks(names: Sequence[str]) -> str:
+    """Say which marks never came back."""
+    return _list_names(names)
+
+
+def _list_names(texts: Sequence[str]) -> str:
+    more = len(texts) - MOST_NAMES
+    shown = ", ".join(texts[:MOST_NAMES])
+    return f"{shown} and {more} more" if more > 0 else shown or "none"
+
+
+def _format_seconds(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms" if 0 < seconds < 0.01 else f"{seconds:.2f} s"
+
+
+def _indent_definition(definition: str) -> str:
     return fill(f"({definition})", 92, initial_indent="    ", subsequent_indent="    ")
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def _format_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {event}" for event, count in counts.items()) or "nothing"

@@ -35,25 +35,7 @@ OVERDUE_SECONDS = 30.0
 """How long after its audio should have been played a mark is given up as lost (our choice)."""
 
 _CHECK_SECONDS = 0.5
-
-
-@dataclass(slots=True)
-class _Handle:
-    """What is known of one handle until it ends.
-
-    `end` is the position of the mark in the bytes ever sent, None until it has been sent at
-    `sent_at`; `heard` is fixed, in bytes, when a clear takes the rest away.
-    """
-
-    name: str
-    asked_at: float
-    size: int | None  # None for a mark
-    first: int | None = None
-    sent: int = 0
-    end: int | None = None
-    sent_at: float = 0.0
-    heard: int | None = None
-    cleared_at: float | None = None
+"""How often `receive` looks for marks that are overdue; a media message comes every 20 ms."""
 
 
 class Conversation:
@@ -71,7 +53,7 @@ class Conversation:
         self.stream_sid = stream_sid
         self.model = PlayoutModel()
         self._outbox = Outbox(stream_sid)
-        self._lead = SendAhead(lead_seconds)
+        self._send_ahead = SendAhead(lead_seconds)
         self._open: dict[str, _Handle] = {}
         self._progress: dict[str, int] = {}
         self._unmarked: list[str] = []
@@ -142,7 +124,7 @@ class Conversation:
         self._held = None
         self._progress.clear()
         self.model.cleared(now)
-        self._lead.restart()
+        self._send_ahead.restart()
         return ended
 
     def receive(self, message: from_twilio.Message, now: float) -> list[Outcome]:
@@ -211,7 +193,7 @@ class Conversation:
             return held
         if not self._outbox.needs_room or self._has_room(now):
             return 0.0
-        room = self._lead.wait_seconds(self.model.buffered(now))
+        room = self._send_ahead.wait_seconds(self.model.buffered(now))
         return room if held is None else min(room, held)
 
     def heard_bytes(self, handle: str, now: float) -> int:
@@ -242,7 +224,7 @@ class Conversation:
             )
 
     def _has_room(self, now: float) -> bool:
-        return self._lead.has_room(self.model.buffered(now))
+        return self._send_ahead.has_room(self.model.buffered(now))
 
     def _note_sent(self, handle: _Handle, size: int, now: float) -> None:
         if handle.first is None:
@@ -315,6 +297,25 @@ class Conversation:
         if ending != "heard":
             heard = self._heard_bytes(handle, self.model.position(now))
         return PlayOutcome(ending, _milliseconds(heard), _milliseconds(handle.size), name)
+
+
+@dataclass(slots=True)
+class _Handle:
+    """What is known of one handle until it ends.
+
+    `end` is the position of the mark in the bytes ever sent, None until it has been sent at
+    `sent_at`; `heard` is fixed, in bytes, when a clear takes the rest away.
+    """
+
+    name: str
+    asked_at: float
+    size: int | None  # None for a mark
+    first: int | None = None
+    sent: int = 0
+    end: int | None = None
+    sent_at: float = 0.0
+    heard: int | None = None
+    cleared_at: float | None = None
 
 
 def _check_name(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Messages on their way to Twilio, in order.
+"""Messages on their way to Twilio, in order, and the names of marks on the wire.
 
 Twilio plays what it has been sent until it is told to clear, so an interruption has to empty two
 buffers: Twilio's and this one (PROTOCOL.md §9, items 3 and 11).  A clear therefore goes first and
@@ -18,81 +18,16 @@ from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
-_PROGRESS = re.compile(r"(?P<handle>.*#\d+)@\d+s", re.DOTALL)
-"""How the marks are named that are placed with each second of a playback."""
-
-
 UNNAMED = "play"
 """How a playback is called whose user gave no name."""
 
-_UNIQUE = re.compile(r"#\d+$")
 _UNNAMED = re.compile(UNNAMED + r"#\d+")
 
+_UNIQUE = re.compile(r"#\d+$")
+"""What makes a name unique on the wire; `Conversation` adds it."""
 
-def measured_by(name: str) -> str | None:
-    """Return the handle of the playback that a mark measures; None for a mark of the user's."""
-    progress = _PROGRESS.fullmatch(name)
-    return progress and progress["handle"]
-
-
-def is_progress_mark(name: str) -> bool:
-    """Whether a mark on the wire is one of ours that measures how far a playback is."""
-    return measured_by(name) is not None
-
-
-def is_own_mark(name: str) -> bool:
-    """Whether a mark on the wire stands for nothing that the user named."""
-    return is_progress_mark(name) or _UNNAMED.fullmatch(name) is not None
-
-
-def spoken_name(name: str) -> str:
-    """Return the name of a mark as the user gave it, without what makes it unique on the wire."""
-    return _UNIQUE.sub("", name)
-
-
-@dataclass(slots=True)
-class QueuedSound:
-    """A playback, or what is left of it.
-
-    Attributes:
-        handle: Whose sound it is.
-        payload: All of it.
-        taken: How many bytes of it have left the outbox.
-    """
-
-    handle: str
-    payload: bytes
-    taken: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MarkRequest:
-    """A mark that waits behind the audio before it.
-
-    Attributes:
-        name: Its unique name on the wire.
-        own: Whether it is there for our bookkeeping only, so that a clear may drop it.
-    """
-
-    name: str
-    own: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One message that leaves the outbox.
-
-    Attributes:
-        message: What goes on the wire.
-        handle: The playback that a `to_twilio.Media` belongs to, else empty.
-        progress: For a mark of ours that measures how far a playback is.
-        own: For a mark that ends a playback without a name; a later mark can stand for it.
-    """
-
-    message: to_twilio.Message
-    handle: str = ""
-    progress: bool = False
-    own: bool = False
+_PROGRESS = re.compile(r"(?P<handle>.*#\d+)@\d+s", re.DOTALL)
+"""How the marks are named that are placed with each second of a playback."""
 
 
 class Outbox:
@@ -160,6 +95,23 @@ class Outbox:
         return Outgoing(to_twilio.Media(self._stream_sid, frame), handle=sound.handle)
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message that leaves the outbox.
+
+    Attributes:
+        message: What goes on the wire.
+        handle: The playback that a `to_twilio.Media` belongs to, else empty.
+        progress: For a mark of ours that measures how far a playback is.
+        own: For a mark that ends a playback without a name; a later mark can stand for it.
+    """
+
+    message: to_twilio.Message
+    handle: str = ""
+    progress: bool = False
+    own: bool = False
+
+
 def check_payload(payload: bytes) -> None:
     """Refuse PCMU with a WAV header anywhere in it, because it may be cut at any byte.
 
@@ -177,3 +129,52 @@ def check_payload(payload: bytes) -> None:
                 fix="Add clips instead of files: kit.load_clip(a) + kit.load_clip(b)",
             )
         at = payload.find(b"WAVE", at + 1)
+
+
+def is_own_mark(name: str) -> bool:
+    """Whether a mark on the wire stands for nothing that the user named."""
+    return is_progress_mark(name) or _UNNAMED.fullmatch(name) is not None
+
+
+def is_progress_mark(name: str) -> bool:
+    """Whether a mark on the wire is one of ours that measures how far a playback is."""
+    return measured_by(name) is not None
+
+
+def measured_by(name: str) -> str | None:
+    """Return the handle of the playback that a mark measures; None for a mark of the user's."""
+    progress = _PROGRESS.fullmatch(name)
+    return progress and progress["handle"]
+
+
+def spoken_name(name: str) -> str:
+    """Return the name of a mark as the user gave it, without what makes it unique on the wire."""
+    return _UNIQUE.sub("", name)
+
+
+@dataclass(slots=True)
+class QueuedSound:
+    """The sound of a playback that waits, or what is left of it.
+
+    Attributes:
+        handle: Whose sound it is.
+        payload: All of it.
+        taken: How many bytes of it have left the outbox.
+    """
+
+    handle: str
+    payload: bytes
+    taken: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRequest:
+    """A mark that waits behind the audio before it.
+
+    Attributes:
+        name: Its unique name on the wire.
+        own: Whether it is there for our bookkeeping only, so that a clear may drop it.
+    """
+
+    name: str
+    own: bool

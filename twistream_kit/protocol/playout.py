@@ -1,18 +1,17 @@
-"""What Twilio has played so far, estimated from what was sent and which marks came back.
+"""What Twilio has played so far, by what was sent and which marks came back; and the send-ahead.
 
 Twilio queues our audio and plays it in the order received, 8000 bytes a second, without pacing
 from us (PROTOCOL.md §4).  The wire tells how far it is only by marks, each sent back when the
-last byte before it left the player.  Between marks this model runs on the clock it is given: an
+last byte before it left the buffer.  Between marks this model runs on the clock it is given: an
 empty buffer plays silence until more arrives (§4, an assumption), a clear empties it at once.
 
 It knows an upper bound (nothing is played before it was sent, nor faster than it sounds) and
 lowers it by the smallest delay that a mark has shown since the buffer was last empty: of all
 marks the least delayed one tells most, because a mark may be late for reasons of its own.
 
-How far ahead of its playing sound is sent (PROTOCOL.md §4).
-
-Twilio needs no pacing, and what it holds already is immune to a busy notebook.  It discards what
-goes beyond ten minutes, so the lead has an end.
+`SendAhead` says from it how far ahead of its playing sound may be sent.  Twilio needs no pacing,
+and what it holds already is immune to a busy notebook; but it discards what goes beyond ten
+minutes (§4), so the lead has an end.
 """
 
 from __future__ import annotations
@@ -25,23 +24,17 @@ BYTES_PER_SECOND = 8000
 CAPACITY_SECONDS = 600.0
 """Twilio discards what goes beyond ten minutes of buffered audio, with warning 31931 (§4)."""
 
+LEAD_SECONDS = 10.0
+"""How much sound is sent ahead if nothing else is said; it outlasts a busy notebook."""
+
+LEAST_LEAD_SECONDS = 0.2
+"""The least lead: senders that work keep 100 to 200 ms ahead (§4)."""
+
+_BURST_SECONDS = 0.5
+"""How far the lead falls before it is filled up again; of a short lead it is a quarter."""
+
 _ROUNDING = 0.01
 """In bytes, a microsecond: at the very moment when a byte has been played, it counts as played."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Sound played without a break.
-
-    Attributes:
-        started: When its first byte was played, in seconds of the given clock.
-        first: The number of that byte, counted over all bytes ever sent.
-        size: How many bytes were played.
-    """
-
-    started: float
-    first: int
-    size: int
 
 
 class PlayoutModel:
@@ -125,20 +118,28 @@ class PlayoutModel:
         return started, self._run_first, position - self._run_first
 
 
-LEAD_SECONDS = 10.0
-"""How much sound is sent ahead if nothing else is said; it outlasts a busy notebook."""
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Sound played without a break.
 
-LEAST_LEAD_SECONDS = 0.2
-"""The least lead: senders that work keep 100 to 200 ms ahead (§4)."""
+    Attributes:
+        started: When its first byte was played, in seconds of the given clock.
+        first: The number of that byte, counted over all bytes ever sent.
+        size: How many bytes were played.
+    """
 
-_BURST_SECONDS = 0.5
+    started: float
+    first: int
+    size: int
 
 
 class SendAhead:
-    """Says when there is room for more, in bursts, so that the sender wakes twice a second.
+    """How far ahead of its playing sound is sent: when there is room for more at Twilio.
+
+    The room comes in bursts, so that the sender wakes twice a second.
 
     Args:
-        seconds: The lead, 0.2 to 590 s.
+        seconds: How much sound is sent ahead, 0.2 to 590 s.
 
     Raises:
         ValueError: If it is out of range.

@@ -1,16 +1,17 @@
-"""X-Twilio-Signature: who may speak to your server (PROTOCOL.md §2.2 and §7).
+"""X-Twilio-Signature: who may speak to your server; and the parameters that a webhook carries.
 
 The URL to check against is the one that you told Twilio, never one put together from a request's
-own headers: proxies change scheme, host and port, and whoever forges a request chooses them.
+own headers: proxies change scheme, host and port, and one who forges a request chooses them.
 
-Twilio signs with HMAC-SHA1 and the account's auth token.  A webhook setting (public beta, September
-2026) may have it sign with a shared key instead, HMAC-SHA1 or HMAC-SHA256; a header then says so.
-Its name and form are those of the official SDK's ``request_validator``, 9.13.
+Twilio signs with HMAC-SHA1 and the account's auth token (PROTOCOL.md §2.2 and §7).  A webhook
+setting (public beta, September 2026) may have it sign with a shared key instead, HMAC-SHA1 or
+HMAC-SHA256; a header then says so.  Its name and form are those of the official SDK's
+``request_validator``, 9.13.
 
-The scheme puts nothing between names and values, so whoever has seen one signed form can shift the
+The scheme puts nothing between names and values, so one who has seen one signed form can shift the
 borders in it; and nothing in it says when it was made.  Both are Twilio's, and no check mends them.
 
-What a webhook says: names and values in a query, a form or a JSON object (PROTOCOL.md §6.5).
+The parameters of a webhook are names and values in a query, a form or a JSON object (§6.5).
 """
 
 from __future__ import annotations
@@ -30,42 +31,19 @@ SETTINGS_HEADER = "X-Twilio-Webhooks-Signature-Settings"
 """``key=…,algorithm=HMAC_SHA256``: there only when a shared key signed, in place of the token."""
 
 _HASHES = {"HMAC_SHA1": hashlib.sha1, "HMAC_SHA256": hashlib.sha256}
+"""The algorithms that may sign, by the names that `SETTINGS_HEADER` gives them."""
 
-Params = Mapping[str, str | Sequence[str]]
+FormFields = Mapping[str, str | Sequence[str]]
 """The fields of a POSTed form; a field that was sent more than once has a sequence of values."""
 
-
-def sign(
-    auth_token: str, url: str, params: Params | None = None, *, algorithm: str = "HMAC_SHA1"
-) -> str:
-    """Compute the signature that Twilio would send.
-
-    Args:
-        auth_token: The account's primary token; those who use API keys need it too.  Or the secret
-            of the shared key that signs.
-        url: The URL as requested, query included.  A user and password in it are left out, as
-            Twilio does; a port is not: see `signed_url`.
-        params: The form of a POST; None or empty for GET, JSON and WebSocket handshakes.
-        algorithm: ``HMAC_SHA1``, or the ``HMAC_SHA256`` of a shared key.
-
-    Returns:
-        The code in base64.
-
-    Raises:
-        KeyError: If the algorithm is neither.
-    """
-    text = without_user(url) + "".join(_lines(params or {}))
-    # A lone surrogate cannot come from a real request; it must not raise in the check of one.
-    message = text.encode("utf-8", "surrogatepass")
-    # The token's bytes get no name here: a traceback that prints variables would print them.
-    code = hmac.new(auth_token.encode("utf-8", "surrogatepass"), message, _HASHES[algorithm])
-    return b64encode(code.digest()).decode("ascii")
+Parameters = dict[str, str | list[str]]
+"""What a webhook says, by name; a name that was given several times has a list of values."""
 
 
 def is_valid(
     auth_token: str,
     url: str,
-    params: Params | None,
+    params: FormFields | None,
     signature: str | None,
     *,
     body: bytes | None = None,
@@ -99,6 +77,33 @@ def is_valid_handshake(
             keys is not documented.
     """
     return _fits(auth_token, websocket_urls(stream_url), None, signature, settings)
+
+
+def sign(
+    auth_token: str, url: str, params: FormFields | None = None, *, algorithm: str = "HMAC_SHA1"
+) -> str:
+    """Compute the signature that Twilio would send.
+
+    Args:
+        auth_token: The account's primary token; those who use API keys need it too.  Or the secret
+            of the shared key that signs.
+        url: The URL as requested, query included.  A user and password in it are left out, as
+            Twilio does; a port is not: see `signed_url`.
+        params: The form of a POST; None or empty for GET, JSON and WebSocket handshakes.
+        algorithm: ``HMAC_SHA1``, or the ``HMAC_SHA256`` of a shared key.
+
+    Returns:
+        The code in base64.
+
+    Raises:
+        KeyError: If the algorithm is neither.
+    """
+    text = without_user(url) + "".join(_sorted_fields(params or {}))
+    # A lone surrogate cannot come from a real request; it must not raise in the check of one.
+    message = text.encode("utf-8", "surrogatepass")
+    # The token's bytes get no name here: a traceback that prints variables would print them.
+    code = hmac.new(auth_token.encode("utf-8", "surrogatepass"), message, _HASHES[algorithm])
+    return b64encode(code.digest()).decode("ascii")
 
 
 def vouches_for_body(url: str) -> bool:
@@ -154,7 +159,7 @@ def without_user(url: str) -> str:
 
 
 def candidate_urls(url: str) -> list[str]:
-    """Return the forms in which Twilio may have signed the webhook `url`, likeliest first.
+    """Return the forms in which Twilio may have signed the webhook `url`, the usual form first.
 
     No webhook is asked for by wss: a public address that was configured so stands for https.
     """
@@ -169,7 +174,7 @@ def candidate_urls(url: str) -> list[str]:
 
 
 def websocket_urls(public_url: str) -> list[str]:
-    """Return the forms in which Twilio may have signed the handshake of a stream, likeliest first.
+    """Return the forms in which Twilio may have signed the handshake of a stream, the usual first.
 
     The scheme seen in practice is wss, whatever a framework behind a proxy believes; some
     handshakes carry a slash at the end that the TwiML lacks (§2.2).
@@ -189,6 +194,82 @@ def websocket_urls(public_url: str) -> list[str]:
         for end in (path, path if path.endswith("/") else f"{path}/")
         for port in ("", parts.port, parts.default_port)
     )
+
+
+def parse_query(query: str) -> Parameters:
+    """Read the part of a URL behind the question mark, or a form that is text already."""
+    grouped: Parameters = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        known = grouped.get(name)
+        if known is None:
+            grouped[name] = value
+        else:
+            grouped[name] = [*known, value] if isinstance(known, list) else [known, value]
+    return grouped
+
+
+def parse_form(body: bytes) -> Parameters:
+    """Read the body of a form; bytes that are no UTF-8 are replaced."""
+    return parse_query(body.decode("utf-8", "replace"))
+
+
+def parse_json(body: bytes) -> Parameters:
+    """Read the strings and numbers of a JSON object; anything else has none."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: str(value) for name, value in found.items() if isinstance(value, str | int)}
+
+
+def _fits(
+    auth_token: str,
+    urls: list[str],
+    params: FormFields | None,
+    signature: str | None,
+    settings: str | None,
+) -> bool:
+    """Compare with all candidates, whatever the first of them says and whatever came.
+
+    How long it takes tells a forger neither which URL nor how much of a signature was right.
+    """
+    algorithm = algorithm_of(settings)
+    usable = bool(auth_token) and algorithm in _HASHES
+    algorithm = algorithm if usable else "HMAC_SHA1"
+    # Bytes, because compare_digest raises on text outside ASCII.
+    given = (signature or "").encode("utf-8", "surrogatepass")
+    found = False
+    for url in urls:
+        expected = sign(auth_token, url, params, algorithm=algorithm).encode()
+        found |= hmac.compare_digest(expected, given)
+    return found and usable
+
+
+def _body_is_vouched_for(url: str, body: bytes | None) -> bool:
+    promised = _promised_hash(url)
+    if not promised:
+        return not body
+    if body is None:
+        return False
+    found = hashlib.sha256(body).hexdigest().encode()
+    return hmac.compare_digest(found, promised.lower().encode("utf-8", "surrogatepass"))
+
+
+def _promised_hash(url: str) -> str:
+    query = url.partition("#")[0].partition("?")[2]
+    return parse_qs(query).get("bodySHA256", [""])[0]
+
+
+def _sorted_fields(params: FormFields) -> list[str]:
+    """Return name and value of each parameter, sorted; of repeated ones each value once (§7)."""
+    lines: list[str] = []
+    for name in sorted(params):
+        value = params[name]
+        values = [value] if isinstance(value, str) else sorted(set(value))
+        lines.extend(name + each for each in values)
+    return lines
 
 
 class _Parts(NamedTuple):
@@ -235,85 +316,5 @@ def _split(url: str) -> _Parts | None:
     )
 
 
-def _lines(params: Params) -> list[str]:
-    """Return name and value of each parameter, sorted; of repeated ones each value once (§7)."""
-    lines: list[str] = []
-    for name in sorted(params):
-        value = params[name]
-        values = [value] if isinstance(value, str) else sorted(set(value))
-        lines.extend(name + each for each in values)
-    return lines
-
-
-def _body_is_vouched_for(url: str, body: bytes | None) -> bool:
-    promised = _promised_hash(url)
-    if not promised:
-        return not body
-    if body is None:
-        return False
-    found = hashlib.sha256(body).hexdigest().encode()
-    return hmac.compare_digest(found, promised.lower().encode("utf-8", "surrogatepass"))
-
-
-def _promised_hash(url: str) -> str:
-    query = url.partition("#")[0].partition("?")[2]
-    return parse_qs(query).get("bodySHA256", [""])[0]
-
-
-def _fits(
-    auth_token: str,
-    urls: list[str],
-    params: Params | None,
-    signature: str | None,
-    settings: str | None,
-) -> bool:
-    """Compare with all candidates, whatever the first of them says and whatever came.
-
-    How long it takes tells a forger neither which URL nor how much of a signature was right.
-    """
-    algorithm = algorithm_of(settings)
-    usable = bool(auth_token) and algorithm in _HASHES
-    algorithm = algorithm if usable else "HMAC_SHA1"
-    # Bytes, because compare_digest raises on text outside ASCII.
-    given = (signature or "").encode("utf-8", "surrogatepass")
-    found = False
-    for url in urls:
-        expected = sign(auth_token, url, params, algorithm=algorithm).encode()
-        found |= hmac.compare_digest(expected, given)
-    return found and usable
-
-
 def _distinct(urls: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(urls))
-
-
-Parameters = dict[str, str | list[str]]
-"""A name that was given several times has a list."""
-
-
-def from_query(query: str) -> Parameters:
-    """Read the part of a URL behind the question mark, or a form that is text already."""
-    grouped: Parameters = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        known = grouped.get(name)
-        if known is None:
-            grouped[name] = value
-        else:
-            grouped[name] = [*known, value] if isinstance(known, list) else [known, value]
-    return grouped
-
-
-def from_form(body: bytes) -> Parameters:
-    """Read the body of a form; bytes that are no UTF-8 are replaced."""
-    return from_query(body.decode("utf-8", "replace"))
-
-
-def from_json(body: bytes) -> Parameters:
-    """Read the strings and numbers of a JSON object; anything else has none."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {name: str(value) for name, value in found.items() if isinstance(value, str | int)}

@@ -22,14 +22,6 @@ MALFORMED_MESSAGE = 31950
 """Twilio's code for a binary message; a warning, logged once per stream (§5.1)."""
 
 
-def is_wav(payload: bytes) -> bool:
-    """Whether `payload` begins with the signature of a WAV file.
-
-    Eight bytes are compared, so that no μ-law sound can match by chance.
-    """
-    return payload[:4] in (b"RIFF", b"RIFX", b"RF64") and payload[8:12] == b"WAVE"
-
-
 @dataclass(frozen=True, slots=True)
 class Media:
     """Audio for the caller, queued behind all that Twilio has not played yet.
@@ -94,14 +86,6 @@ class Clear:
 Message = Media | Mark | Clear
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number in JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
-"""Python would read NaN and Infinity, which are not JSON."""
-
-
 def parse(text: str | bytes) -> Message:
     """Read one message as Twilio would.
 
@@ -131,6 +115,22 @@ def parse(text: str | bytes) -> Message:
             return Clear(stream_sid)
         case event:
             raise _invalid(f"is {event!r}, which is not a message to Twilio", "event")
+
+
+def is_wav(payload: bytes) -> bool:
+    """Whether `payload` begins with the signature of a WAV file.
+
+    Eight bytes are compared, so that no μ-law sound can match by chance.
+    """
+    return payload[:4] in (b"RIFF", b"RIFX", b"RF64") and payload[8:12] == b"WAVE"
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+"""Python would read NaN and Infinity, which are not JSON."""
 
 
 def _media(stream_sid: str, payload: str) -> Media:

@@ -1,6 +1,7 @@
-"""The TwiML that connects a call to a stream (PROTOCOL.md §1).
+"""The TwiML that connects a call to a stream, and the URL in it that Twilio dials (PROTOCOL.md §1).
 
-The URL of a stream: what Twilio dials (PROTOCOL.md §1.3).
+It writes that one document, and says what Twilio would object to in the URL of a stream.  It reads
+no TwiML.
 """
 
 from __future__ import annotations
@@ -12,164 +13,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from twistream_kit.errors import LocalProtocolError, Objection, by_importance, shown
 
-_TUNNEL = "Open a tunnel, kit.open_tunnel(server), and use server.stream_url"
-
-_SECURE = {"https": "wss", "wss": "wss", "http": "ws", "ws": "ws"}
-
-
-def stream_url(base_url: str, path: str = "/media") -> str:
-    """Turn the address of a server into that of its stream.
-
-    ``https://host/x`` with ``/media`` becomes ``wss://host/x/media``; http becomes ws, which only
-    the simulator dials.
-
-    Raises:
-        LocalProtocolError: If `base_url` is not an http or ws URL with a host, or has a query.
-    """
-    match = re.fullmatch(r"(?P<scheme>\w+)://(?P<rest>[^\s?#]+)", base_url)
-    scheme = _SECURE.get(match["scheme"].lower()) if match else None
-    if match is None or scheme is None or match["rest"].startswith(("/", ":")):
-        raise LocalProtocolError(
-            f"{shown(base_url)} is not the address of a server",
-            consequence="No stream can be opened to it",
-            fix="Give scheme and host, without a query, such as https://example.com",
-        )
-    return f"{scheme}://{match['rest'].rstrip('/')}/{path.lstrip('/')}"
-
-
-def is_loopback(url: str) -> bool:
-    """Whether `url` leads to this very machine."""
-    try:
-        return _is_loopback_host(urlsplit(url).hostname or "")
-    except ValueError:
-        return False
-
-
-def review_stream_url(url: str, field: str = "<Stream url>") -> list[Objection]:
-    """Say what Twilio would object to in the URL of a stream.
-
-    Args:
-        url: As it stands in the TwiML, after XML's escapes are undone.
-        field: How the objections are to name it.
-    """
-    return by_importance(_review(url, field))
-
-
-def _review(url: str, field: str) -> Iterator[Objection]:
-    if not url:
-        yield Objection(31923, field, "is empty", _refused(31923), "Give a wss:// URL")
-        return
-    # urlsplit would drop these in silence, and a parser of URLs on the other side may not.
-    if wrong := re.search(r"[\s\x00-\x1f{}<>\"\\^`|]", url):
-        problem = f"holds {shown(wrong[0])}, which no URL may contain: {shown(url)}"
-        fix = "Fill in the placeholder, or percent-encode the character"
-        yield Objection(31923, field, problem, _refused(31923), fix)
-        return
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        fix = "Write wss://host/path"
-        yield Objection(31923, field, f"is no URL: {error}", _refused(31923), fix)
-        return
-    if not parts.scheme and not parts.netloc:
-        yield _relative(url, field)
-    elif not parts.hostname:
-        problem = f"names no host: {shown(url)}"
-        yield Objection(31923, field, problem, _refused(31923), "Write wss://host/path")
-    else:
-        yield from _absolute(parts, field)
-        yield from _port(port, parts, field)
-    yield from _extras(parts, field)
-
-
-def _relative(url: str, field: str) -> Objection:
-    consequence = "Twilio completes it from the TwiML's own URL; inline TwiML has none"
-    fix = "Write the whole wss:// URL"
-    if re.match(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)", url):
-        problem = f"has no scheme: {shown(url)}"
-        return Objection(31922, field, problem, _refused(31922), f"Write wss://{url[:60]}")
-    return Objection(None, field, f"is relative: {shown(url)}", consequence, fix, "warning")
-
-
-def _absolute(parts: SplitResult, field: str) -> Iterator[Objection]:
-    host, scheme = parts.hostname or "", parts.scheme.lower()
-    loopback = _is_loopback_host(host)
-    if scheme != "wss":
-        is_local = scheme == "ws" and loopback
-        yield Objection(
-            31922,
-            field,
-            f"begins with {scheme or 'nothing'}:// instead of wss://",
-            "Only the simulator dials it; Twilio would not (31922)"
-            if is_local
-            else _refused(31922),
-            _TUNNEL if scheme == "ws" else "Write wss:// with the same host and path",
-            "warning" if is_local else "error",
-        )
-    if _is_out_of_reach(host):
-        where = "this machine" if loopback else "a private network"
-        yield Objection(
-            31904,
-            field,
-            f"leads to {host}, which is {where}",
-            "Twilio could not reach it (31904); only the simulator on this machine could",
-            _TUNNEL,
-            "warning",
-        )
-
-
-def _port(port: int | None, parts: SplitResult, field: str) -> Iterator[Objection]:
-    if port in (None, 443) or _is_loopback_host(parts.hostname or ""):
-        return
-    consequence = "Twilio's documents speak of 443 only; others may work and are not promised"
-    fix = "Serve the stream on 443, through a tunnel or a reverse proxy"
-    yield Objection(None, field, f"uses port {port}", consequence, fix, "note")
-
-
-def _extras(parts: SplitResult, field: str) -> Iterator[Objection]:
-    if parts.query:
-        yield Objection(
-            31920,
-            field,
-            f"has a query, ?{parts.query[:40]}",
-            "Streams do not support one: it is dropped in silence, or the handshake fails (31920)",
-            "Pass values by <Parameter>: connect_stream(url, parameters={…})",
-        )
-    if parts.fragment:
-        consequence = "It never reaches a server"
-        yield Objection(None, field, "has a #fragment", consequence, "Leave it out", "warning")
-    if "@" in parts.netloc:
-        consequence = (
-            "Whether Twilio sends them is not documented, and TwiML is no place for a secret"
-        )
-        fix = "Check the signature instead: StreamServer(auth_token=…)"
-        yield Objection(None, field, "holds a user or password", consequence, fix, "warning")
-
-
-def _refused(code: int) -> str:
-    return f"Twilio would not open the stream (error {code}); the next verb runs, or the call ends"
-
-
-def _is_loopback_host(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_out_of_reach(host: str) -> bool:
-    try:
-        return not ip_address(host).is_global
-    except ValueError:
-        local = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
-        return "." not in host or host.endswith(local)
-
-
-__all__ = ["FETCHED_LIMIT", "INLINE_LIMIT", "PARAMETER_LIMIT", "connect_stream", "stream_url"]
-
 INLINE_LIMIT = 4000
 """Characters of TwiML that fit into the REST parameter ``Twiml`` (§1.5); more is error 32018."""
 
@@ -180,6 +23,12 @@ PARAMETER_LIMIT = 500
 """Name and value of one <Parameter> together must stay below this (§1.4)."""
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 has no place for, not even escaped."""
+
+_STREAM_SCHEMES = {"https": "wss", "wss": "wss", "http": "ws", "ws": "ws"}
+"""The scheme of a stream by that of the server's address."""
+
+_OPEN_A_TUNNEL = "Open a tunnel, kit.open_tunnel(server), and use server.stream_url"
 
 
 def connect_stream(
@@ -215,12 +64,12 @@ def connect_stream(
     from twilio.twiml.voice_response import Connect, VoiceResponse
 
     _check_url(url)
-    connect = Connect(action=action, method=_method(method, "method"))
+    connect = Connect(action=action, method=_check_method(method, "method"))
     stream = connect.stream(
         url=url,
         name=name,
         status_callback=status_callback,
-        status_callback_method=_method(status_callback_method, "status_callback_method"),
+        status_callback_method=_check_method(status_callback_method, "status_callback_method"),
     )
     for key, value in (parameters or {}).items():
         _check_parameter(key, value)
@@ -232,6 +81,44 @@ def connect_stream(
     twiml = str(response)
     _check_size(twiml, inline=inline)
     return twiml
+
+
+def stream_url(base_url: str, path: str = "/media") -> str:
+    """Turn the address of a server into that of its stream.
+
+    ``https://host/x`` with ``/media`` becomes ``wss://host/x/media``; http becomes ws, which only
+    the simulator dials.
+
+    Raises:
+        LocalProtocolError: If `base_url` is not an http or ws URL with a host, or has a query.
+    """
+    match = re.fullmatch(r"(?P<scheme>\w+)://(?P<rest>[^\s?#]+)", base_url)
+    scheme = _STREAM_SCHEMES.get(match["scheme"].lower()) if match else None
+    if match is None or scheme is None or match["rest"].startswith(("/", ":")):
+        raise LocalProtocolError(
+            f"{shown(base_url)} is not the address of a server",
+            consequence="No stream can be opened to it",
+            fix="Give scheme and host, without a query, such as https://example.com",
+        )
+    return f"{scheme}://{match['rest'].rstrip('/')}/{path.lstrip('/')}"
+
+
+def review_stream_url(url: str, field: str = "<Stream url>") -> list[Objection]:
+    """Say what Twilio would object to in the URL of a stream.
+
+    Args:
+        url: As it stands in the TwiML, after XML's escapes are undone.
+        field: How the objections are to name it.
+    """
+    return by_importance(_review_url(url, field))
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` leads to this very machine."""
+    try:
+        return _is_loopback_host(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
 
 
 def _check_url(url: str) -> None:
@@ -286,7 +173,120 @@ def _check_size(twiml: str, *, inline: bool) -> None:
         )
 
 
-def _method(value: str | None, name: str) -> str | None:
+def _check_method(value: str | None, name: str) -> str | None:
     if value not in (None, "GET", "POST"):
         raise ValueError(f"{name} is {value!r}: write 'GET' or 'POST'")
     return value
+
+
+def _review_url(url: str, field: str) -> Iterator[Objection]:
+    if not url:
+        yield Objection(31923, field, "is empty", _stream_refused(31923), "Give a wss:// URL")
+        return
+    # urlsplit would drop these in silence, and a parser of URLs on the other side may not.
+    if wrong := re.search(r"[\s\x00-\x1f{}<>\"\\^`|]", url):
+        problem = f"holds {shown(wrong[0])}, which no URL may contain: {shown(url)}"
+        fix = "Fill in the placeholder, or percent-encode the character"
+        yield Objection(31923, field, problem, _stream_refused(31923), fix)
+        return
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        fix = "Write wss://host/path"
+        yield Objection(31923, field, f"is no URL: {error}", _stream_refused(31923), fix)
+        return
+    if not parts.scheme and not parts.netloc:
+        yield _relative_url(url, field)
+    elif not parts.hostname:
+        problem = f"names no host: {shown(url)}"
+        yield Objection(31923, field, problem, _stream_refused(31923), "Write wss://host/path")
+    else:
+        yield from _review_scheme_and_host(parts, field)
+        yield from _review_port(port, parts, field)
+    yield from _review_extras(parts, field)
+
+
+def _relative_url(url: str, field: str) -> Objection:
+    consequence = "Twilio completes it from the TwiML's own URL; inline TwiML has none"
+    fix = "Write the whole wss:// URL"
+    if re.match(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)", url):
+        problem = f"has no scheme: {shown(url)}"
+        return Objection(31922, field, problem, _stream_refused(31922), f"Write wss://{url[:60]}")
+    return Objection(None, field, f"is relative: {shown(url)}", consequence, fix, "warning")
+
+
+def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objection]:
+    host, scheme = parts.hostname or "", parts.scheme.lower()
+    loopback = _is_loopback_host(host)
+    if scheme != "wss":
+        is_local = scheme == "ws" and loopback
+        yield Objection(
+            31922,
+            field,
+            f"begins with {scheme or 'nothing'}:// instead of wss://",
+            "Only the simulator dials it; Twilio would not (31922)"
+            if is_local
+            else _stream_refused(31922),
+            _OPEN_A_TUNNEL if scheme == "ws" else "Write wss:// with the same host and path",
+            "warning" if is_local else "error",
+        )
+    if _is_out_of_reach(host):
+        where = "this machine" if loopback else "a private network"
+        yield Objection(
+            31904,
+            field,
+            f"leads to {host}, which is {where}",
+            "Twilio could not reach it (31904); only the simulator on this machine could",
+            _OPEN_A_TUNNEL,
+            "warning",
+        )
+
+
+def _review_port(port: int | None, parts: SplitResult, field: str) -> Iterator[Objection]:
+    if port in (None, 443) or _is_loopback_host(parts.hostname or ""):
+        return
+    consequence = "Twilio's documents speak of 443 only; others may work and are not promised"
+    fix = "Serve the stream on 443, through a tunnel or a reverse proxy"
+    yield Objection(None, field, f"uses port {port}", consequence, fix, "note")
+
+
+def _review_extras(parts: SplitResult, field: str) -> Iterator[Objection]:
+    if parts.query:
+        yield Objection(
+            31920,
+            field,
+            f"has a query, ?{parts.query[:40]}",
+            "Streams do not support one: it is dropped in silence, or the handshake fails (31920)",
+            "Pass values by <Parameter>: connect_stream(url, parameters={…})",
+        )
+    if parts.fragment:
+        consequence = "It never reaches a server"
+        yield Objection(None, field, "has a #fragment", consequence, "Leave it out", "warning")
+    if "@" in parts.netloc:
+        consequence = (
+            "Whether Twilio sends them is not documented, and TwiML is no place for a secret"
+        )
+        fix = "Check the signature instead: StreamServer(auth_token=…)"
+        yield Objection(None, field, "holds a user or password", consequence, fix, "warning")
+
+
+def _stream_refused(code: int) -> str:
+    return f"Twilio would not open the stream (error {code}); the next verb runs, or the call ends"
+
+
+def _is_loopback_host(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_out_of_reach(host: str) -> bool:
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        local = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+        return "." not in host or host.endswith(local)

@@ -222,15 +222,15 @@ class WebRequest:
         """What it says, wherever that stands: query, form, or a JSON object in the body."""
         if self.method != "POST":
             return self.query()
-        return self.form() if self.has_form else signature.from_json(self.body)
+        return self.form() if self.has_form else signature.parse_json(self.body)
 
     def form(self) -> signature.Parameters:
         """The parameters of a POST's form; a name given several times has a list."""
-        return signature.from_form(self.body)
+        return signature.parse_form(self.body)
 
     def query(self) -> signature.Parameters:
         """The parameters of the query."""
-        return signature.from_query(self.target.partition("?")[2])
+        return signature.parse_query(self.target.partition("?")[2])
 
 
 class RequestAdmission:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twistream_kit.audio.examination import Examination, Finding
-from twistream_kit.capture.summary import marks_in_words
+from twistream_kit.capture.summary import describe_marks
 from twistream_kit.errors import sentences
 from twistream_kit.notebook.display.html import (
     EMPTY,
@@ -59,7 +59,7 @@ def show_capture(capture: Capture) -> Html:
         "from Twilio": f"{_counts(found.from_twilio)}; {found.caller_seconds:.2f} s of sound",
         "to Twilio": f"{_counts(found.to_twilio)}; {found.sent_seconds:.2f} s of sound",
         "heard of it": f"{found.heard_seconds:.2f} s",
-        "marks": marks_in_words(found.marks),
+        "marks": describe_marks(found.marks),
     }
     numbers = pairs(values, caption="A captured call")
     rows = [(figure.name, figure.value, _gloss(figure.definition)) for figure in found.figures()]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.capture.replay import Replay, caller
-from twistream_kit.capture.summary import Gap, missing, queued, underruns
+from twistream_kit.capture.replay import Replay, render_caller
+from twistream_kit.capture.summary import Gap, find_missing_marks, find_underruns, measure_queue
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
@@ -105,11 +105,11 @@ def read_timeline(
 ) -> Timeline:
     """Follow a call through the same playout model that measures it live."""
     replay = Replay(entries, endings)
-    line = Timeline(caller(entries), replay.heard(), seconds=replay.seconds)
+    line = Timeline(render_caller(entries), replay.render_heard(), seconds=replay.seconds)
     line.sent = [(at, size / BYTES_PER_SECOND) for at, size in replay.sent]
     line.buffered = _corners(replay)
-    line.underruns = underruns(replay)
-    waiting = queued(replay)
+    line.underruns = find_underruns(replay)
+    waiting = measure_queue(replay)
     if waiting.most_seconds:
         line.deaf = (waiting.most_at, waiting.most_at + waiting.most_seconds)
     line.marks = [mark for mark in replay.marks if mark.name]
@@ -160,7 +160,7 @@ def _corners(replay: Replay) -> list[tuple[float, float]]:
 
 def _mark_ends(replay: Replay) -> list[MarkEnd]:
     ends = []
-    lost = {id(mark) for mark in missing(replay)}
+    lost = {id(mark) for mark in find_missing_marks(replay)}
     for mark in replay.marks:
         if mark.name and mark.returned_at is not None:
             cleared = replay.ending_of(mark) == "cleared"

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from twistream_kit.capture.entry import kept, message_of, time_of
+from twistream_kit.capture.entry import keep, message_of, time_of
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ" + "0" * 32
@@ -29,21 +29,21 @@ MESSAGES = [
     "message", MESSAGES, ids=lambda each: f"{type(each).__module__}.{each}"[:50]
 )
 def test_a_kept_message_comes_back_as_it_passed(message):
-    what = kept(message, 12.5)
-    assert message_of(what) == message
-    assert type(message_of(what)) is type(message)
-    assert time_of(what) == 12.5
+    kept = keep(message, 12.5)
+    assert message_of(kept) == message
+    assert type(message_of(kept)) is type(message)
+    assert time_of(kept) == 12.5
 
 
 def test_a_whole_wav_file_that_was_sent_comes_back_too():
     text = to_twilio.Media(SID, b"RIFF----").to_json().replace("UklGRi0tLS0=", "UklGRi0tLS1XQVZF")
     sent = to_twilio.parse(text)
     assert sent.payload == b"RIFF----WAVE"
-    assert message_of(kept(sent, 0.0)) == sent
+    assert message_of(keep(sent, 0.0)) == sent
 
 
 @pytest.mark.parametrize("message", [m for m in MESSAGES if hasattr(m, "payload")])
 def test_the_garbage_collector_leaves_kept_sound_out(message):
-    whole = [kept(message, float(at)) for at in range(3)]
+    whole = [keep(message, float(at)) for at in range(3)]
     gc.collect()
     assert not any(map(gc.is_tracked, whole))

@@ -1,3 +1,5 @@
+"""The URL of a stream: made from the address of a server, and what Twilio would object to."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.capture.entry import message_of, time_of
-from twistream_kit.capture.file import MediaLines
+from twistream_kit.capture.file import MediaLineReader
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ" + "0" * 32
@@ -34,7 +34,7 @@ def test_media_line_is_read_as_it_was_written(payload, number, track, at):
         to_twilio.Media(SID, payload),
     ]
     for message in messages:
-        kept = MediaLines().read(line(message, at))
+        kept = MediaLineReader().read(line(message, at))
         assert message_of(kept) == message
         assert type(message_of(kept)) is type(message)
         assert time_of(kept) == pytest.approx(at, abs=1e-6)
@@ -42,7 +42,7 @@ def test_media_line_is_read_as_it_was_written(payload, number, track, at):
 
 def test_whole_wav_file_that_was_sent_is_read_too():
     text = line(to_twilio.Media(SID, b"RIFF----")).replace(b"UklGRi0tLS0=", b"UklGRi0tLS1XQVZF")
-    assert message_of(MediaLines().read(text)).payload == b"RIFF----WAVE"
+    assert message_of(MediaLineReader().read(text)).payload == b"RIFF----WAVE"
 
 
 GOOD = line(from_twilio.Media(SID, b"\x20" * 160, 7, "inbound", 5, 100))
@@ -68,7 +68,7 @@ GOOD = line(from_twilio.Media(SID, b"\x20" * 160, 7, "inbound", 5, 100))
     ],
 )
 def test_line_that_looks_otherwise_is_left_to_the_other_reader(other):
-    assert MediaLines().read(other) is None
+    assert MediaLineReader().read(other) is None
 
 
 def test_good_line_is_json():
