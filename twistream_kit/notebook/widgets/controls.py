@@ -277,6 +277,8 @@ class StreamControls:
         self._marks = 0
         self._is_closed = False
         self._hanging_up: Pending[Any] | None = None
+        # Without it, an update that looked before a press would undo what the press shows.
+        self._display = threading.RLock()
         self._happenings = ActivityLines(stream, activity_log())
         self._cells = CellWatch()
         self.clip = widgets.Dropdown(
@@ -350,7 +352,8 @@ class StreamControls:
             return
         self._note(f"sent {label(clip)}")
         playing = self._stream.play(clip, mark=clip.name or None)
-        self.clear.disabled = False
+        with self._display:
+            self.clear.disabled = False
         playing.add_done_callback(self._note_outcome_of(clip.name or "clip"))
 
     def _speak_over(self, button: object) -> None:
@@ -369,13 +372,14 @@ class StreamControls:
         self._stream.clear()
 
     def _hang_up(self, _button: object) -> None:
-        self.hang_up.disabled = True
         self._note("hanging up")
-        if self._call is not None:
-            self._hanging_up = self._call.hang_up()
-            self._hanging_up.add_done_callback(self._note_outcome_of("the call"))
-        else:
-            self._hanging_up = self._stream.close(now=True)
+        call = self._call
+        hanging_up: Pending[Any] = self._stream.close(now=True) if call is None else call.hang_up()
+        self._hanging_up = hanging_up
+        with self._display:
+            self.hang_up.disabled = True
+        if call is not None:
+            hanging_up.add_done_callback(self._note_outcome_of("the call"))
 
     def _note_outcome_of(self, name: str) -> Callable[[Future[Any]], None]:
         def note(done: Future[Any]) -> None:
@@ -394,23 +398,24 @@ class StreamControls:
 
     def _update(self) -> bool:
         """Show the state of things; return whether it can still change."""
-        stream, newest = self._stream, self._stream.newest
-        is_open = stream.is_open
-        over = stream.closed.done()
-        self.send.disabled = self.speak_over.disabled = not (is_open and self.clip.options)
-        self.mark.disabled = not is_open
-        self.clear.disabled = over or not stream.has_queued
-        self.hang_up.disabled = over or self._is_hanging_up()
-        self.progress.value = 0.0 if newest is None else newest.progress
-        self.progress.bar_style = style(newest)
-        self._heard_text.value = heard(newest)
-        waiting = why_buttons_wait() if self._cells.is_running else ""
-        self.state.value = state(stream, waiting, self._call)
-        self.log.value = lines(self._happenings.lines()[-SHOWN_LINES:])
-        if over:
-            self._cells.close()
-        # Why a connection broke is often known only some moments after it did.
-        return not over or (stream.broke_lately and not stream.trouble)
+        with self._display:
+            stream, newest = self._stream, self._stream.newest
+            is_open = stream.is_open
+            over = stream.closed.done()
+            self.send.disabled = self.speak_over.disabled = not (is_open and self.clip.options)
+            self.mark.disabled = not is_open
+            self.clear.disabled = over or not stream.has_queued
+            self.hang_up.disabled = over or self._is_hanging_up()
+            self.progress.value = 0.0 if newest is None else newest.progress
+            self.progress.bar_style = style(newest)
+            self._heard_text.value = heard(newest)
+            waiting = why_buttons_wait() if self._cells.is_running else ""
+            self.state.value = state(stream, waiting, self._call)
+            self.log.value = lines(self._happenings.lines()[-SHOWN_LINES:])
+            if over:
+                self._cells.close()
+            # Why a connection broke is often known only some moments after it did.
+            return not over or (stream.broke_lately and not stream.trouble)
 
     def _is_hanging_up(self) -> bool:
         if self._call is not None and self._call.is_over:
