@@ -351,10 +351,10 @@ def test_buttons_may_be_pressed_from_any_thread(controls, until):
 
 def test_ten_thousand_lines_leave_the_last_eight(controls, until):
     for number in range(10_000):
-        controls._happenings.note(f"line {number}")
+        controls._activity.note(f"line {number}")
     until(lambda: "line 9999<" in controls.log.value)
     assert controls.log.value.count("<li>") == 8
-    assert len(controls._happenings.lines()) == 200
+    assert len(controls._activity.lines()) == 200
 
 
 def test_hang_up_stays_disabled_until_twilio_has_answered(controls, held_hang_up, until):
