@@ -216,7 +216,7 @@ def start(thing: Any, *, name: str | None = None) -> Any:
 
     Raises:
         TypeError: If it is neither.
-        WouldDeadlock: If said on the kit's own loop.
+        WouldDeadlock: If called on the kit's own loop.
         TwistreamError: If it is not ready within ten seconds, or within `thing.start_seconds`.
         ServerStopped: If the kit's loop ends meanwhile; the next `start` makes a new one.
         Exception: Whatever entering it raised.
@@ -248,7 +248,7 @@ def stop(thing: Any = None) -> None:
 
     Raises:
         TwistreamError: If nothing of that name runs.
-        WouldDeadlock: If said on the kit's own loop.
+        WouldDeadlock: If called on the kit's own loop.
     """
     _refuse_on_own_loop("stop")
     with _LOCK:
