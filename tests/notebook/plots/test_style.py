@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.notebook.plots import style as style_module
+from twistream_kit.notebook.plots import style
 from twistream_kit.notebook.plots.style import COLUMNS, blank, draw_sound, envelope, expect
 
 
@@ -63,4 +63,4 @@ def _luminance(colour: str) -> float:
 )
 def test_colours_are_seen_on_white_and_those_of_text_are_read(name, contrast):
     # WCAG 2.1: 3:1 for graphics, 4.5:1 for small text.
-    assert 1.05 / (_luminance(getattr(style_module, name)) + 0.05) >= contrast
+    assert 1.05 / (_luminance(getattr(style, name)) + 0.05) >= contrast

@@ -1,6 +1,6 @@
-// A telephone on the page: what it looks like, its loudspeaker, its microphone and its connection to the
-// kernel.  The default export is a function, called once for each widget: `initialize` and `render`
-// get different proxies of the model, so only a closure gives both the same `Telephone`.
+// A telephone on the page: what it looks like, its loudspeaker, its microphone and its connection
+// to the kernel.  The default export is a function, called once for each widget: `initialize` and
+// `render` get different proxies of the model, so only a closure gives both the same `Telephone`.
 //
 // Sound on a call is PCMU, 8000 samples a second, in frames of 160 bytes, 20 ms each.
 
@@ -325,7 +325,7 @@ class Ringer {
 }
 
 // ---------------------------------------------------------------------------------------------
-// The connection to the kernel: a socket where the kernel is on this machine, else the kernel's messages.
+// The connection to the kernel: a socket where the kernel is on this machine, else its messages.
 
 class Link {
   constructor(model, address, page, told) {
