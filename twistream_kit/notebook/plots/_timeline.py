@@ -105,29 +105,29 @@ def read_timeline(
 ) -> Timeline:
     """Follow a call through the same playout model that measures it live."""
     replay = Replay(entries, endings)
-    line = Timeline(caller(entries), replay.heard(), seconds=replay.seconds)
-    line.sent = [(at, size / BYTES_PER_SECOND) for at, size in replay.sent]
-    line.buffered = _corners(replay)
-    line.underruns = underruns(replay)
+    timeline = Timeline(caller(entries), replay.heard(), seconds=replay.seconds)
+    timeline.sent = [(at, size / BYTES_PER_SECOND) for at, size in replay.sent]
+    timeline.buffered = _corners(replay)
+    timeline.underruns = underruns(replay)
     waiting = queued(replay)
     if waiting.most_seconds:
-        line.deaf = (waiting.most_at, waiting.most_at + waiting.most_seconds)
-    line.marks = [mark for mark in replay.marks if mark.name]
-    line.mark_ends = _mark_ends(replay)
-    line.progress = [
+        timeline.deaf = (waiting.most_at, waiting.most_at + waiting.most_seconds)
+    timeline.marks = [mark for mark in replay.marks if mark.name]
+    timeline.mark_ends = _mark_ends(replay)
+    timeline.progress = [
         mark.returned_at for mark in replay.marks if not mark.name and mark.returned_at
     ]
-    line.clears = replay.clears
-    line.silences = _silences(replay)
-    line.keys = [
+    timeline.clears = replay.clears
+    timeline.silences = _silences(replay)
+    timeline.keys = [
         (entry.at, entry.message.digit)
         for entry in entries
         if isinstance(entry.message, from_twilio.Dtmf)
     ]
-    line.reports = [_report(at, name, line.seconds) for at, name in statuses]
-    line.begins = min([0.0, *(report.at for report in line.reports)])
-    line.ends = max([line.seconds, *(report.at for report in line.reports)])
-    return line
+    timeline.reports = [_report(at, name, timeline.seconds) for at, name in statuses]
+    timeline.begins = min([0.0, *(report.at for report in timeline.reports)])
+    timeline.ends = max([timeline.seconds, *(report.at for report in timeline.reports)])
+    return timeline
 
 
 def _report(at: float, name: str, seconds: float) -> Report:
