@@ -105,8 +105,8 @@ def test_speak_over_clears_what_plays_and_sends_the_chosen_clip(controls, until)
     assert outcome.ending == "cleared"
     assert second.heard(0.3).result(5) >= 0.3
     assert not second.done()
-    story = ("s: cleared<", "clear sent<", "tone was cleared after")
-    until(lambda: all(line in controls.log.value for line in story))
+    lines = ("s: cleared<", "clear sent<", "tone was cleared after")
+    until(lambda: all(line in controls.log.value for line in lines))
     assert controls.log.value.count("sent tone (3.0 s)<") == 2
     loud = np.flatnonzero(np.abs(controls.up.phone.heard.samples().astype(int)) > 500)
     assert np.diff(loud).max() / 8000 < 0.25, "there was a pause between the two"
@@ -131,13 +131,13 @@ def test_marks_are_numbered_and_come_back(controls, until):
     controls.mark.click()
     until(lambda: "all before mark-2 was heard" in controls.log.value)
     log = controls.log.value
-    story = (
+    lines = (
         "asked for mark-1",
         "mark mark-1 sent",
         "mark mark-1 came back",
         "all before mark-1",
     )
-    assert sorted(story, key=log.index) == list(story)
+    assert sorted(lines, key=log.index) == list(lines)
     assert log.index("asked for mark-1") < log.index("asked for mark-2")
 
 
