@@ -425,8 +425,9 @@ async def test_the_secret_is_not_saved_with_the_notebook(open_phone):
 import json, pathlib
 text = pathlib.Path("saved.ipynb").read_text()
 saved = json.loads(text)["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]
-ways = [each["state"].get("_way") for each in saved["state"].values() if "_way" in each["state"]]
-print(ways, widget._way.rpartition("/")[2] in text, len(widget._way) > 40)
+states = [each["state"] for each in saved["state"].values()]
+addresses = [state["_address"] for state in states if "_address" in state]
+print(addresses, widget._address.rpartition("/")[2] in text, len(widget._address) > 40)
 """
     assert await handset.notebook.ask(look) == "[''] False True"
     assert handset.notebook.complaints == []

@@ -33,7 +33,7 @@ def background_loop():
 
 @pytest.fixture
 def said():
-    """Return what the kit's event log says of what happened since the test began."""
+    """Return what the kit's activity log says of what happened since the test began."""
     log, begin = activity_log(), time.monotonic()
     return lambda: [line.text for line in log.lines if line.at >= begin]
 

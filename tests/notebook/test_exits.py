@@ -370,8 +370,9 @@ def test_when_the_thread_ends_nothing_is_waited_for_in_vain(background_loop, mak
 
 def test_the_port_of_what_ran_on_a_thread_that_ended_is_free_for_the_next(background_loop):
     server = background_loop.start(StreamServer())
+    port = server.port  # asked for now: a server that was left has none
     stopped(server.loop)
-    again = background_loop.start(StreamServer(port=server.port))
+    again = background_loop.start(StreamServer(port=port))
     assert call_up(again).play(b"\xff" * 160).result(LIMIT).ending == "heard"
 
 

@@ -6,18 +6,24 @@ import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.notebook.plots import style as style_module
-from twistream_kit.notebook.plots.style import COLUMNS, blank, draw_sound, envelope, expect
+from twistream_kit.notebook.plots import style
+from twistream_kit.notebook.plots.style import (
+    COLUMNS,
+    draw_sound,
+    expect,
+    make_figure,
+    reduce_sound,
+)
 
 
 def test_a_figure_is_seven_inches_wide_and_two_and_a_half_high():
-    assert tuple(blank("What to see").get_size_inches()) == (7.0, 2.5)
+    assert tuple(make_figure("What to see").get_size_inches()) == (7.0, 2.5)
 
 
 def test_the_envelope_misses_no_peak():
     samples = np.zeros(1_000_003, np.int16)
     samples[777_777], samples[3] = 30_000, -20_000
-    edges, low, high = envelope(samples)
+    edges, low, high = reduce_sound(samples)
     assert len(edges) == len(low) == len(high) == COLUMNS
     assert (high.max(), low.min()) == (30_000, -20_000)
     assert edges[high.argmax()] <= 777_777 < edges[high.argmax() + 1]
@@ -25,16 +31,16 @@ def test_the_envelope_misses_no_peak():
 
 def test_the_envelope_of_few_samples_is_the_samples():
     samples = np.array([3, -4, 5], np.int16)
-    _, low, high = envelope(samples)
+    _, low, high = reduce_sound(samples)
     assert low.tolist() == high.tolist() == [3, -4, 5]
 
 
 def test_short_sound_is_a_line_and_long_sound_an_area():
-    axes = blank("").subplots()
+    axes = make_figure("").subplots()
     draw_sound(axes, np.zeros(COLUMNS, np.int16))
     assert len(axes.lines) == 2  # zero, and the sound
     assert not axes.collections
-    axes = blank("").subplots()
+    axes = make_figure("").subplots()
     draw_sound(axes, np.zeros(8000 * 600, np.int16))
     assert len(axes.collections) == 1
     assert len(axes.collections[0].get_paths()[0].vertices) < 3 * COLUMNS
@@ -63,4 +69,4 @@ def _luminance(colour: str) -> float:
 )
 def test_colours_are_seen_on_white_and_those_of_text_are_read(name, contrast):
     # WCAG 2.1: 3:1 for graphics, 4.5:1 for small text.
-    assert 1.05 / (_luminance(getattr(style_module, name)) + 0.05) >= contrast
+    assert 1.05 / (_luminance(getattr(style, name)) + 0.05) >= contrast

@@ -73,7 +73,7 @@ def test_lines_about_a_stream_since_a_moment_are_found(log):
     assert log.about("MZ3", 0) == []
 
 
-def test_there_is_one_event_log_for_all():
+def test_there_is_one_activity_log_for_all():
     assert activity_log() is activity_log()
     handlers = logging.getLogger("twistream_kit").handlers
     assert sum(isinstance(handler, ActivityLog) for handler in handlers) == 1

@@ -7,8 +7,10 @@ import threading
 import numpy as np
 import pytest
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused
+from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.widgets.controls import StreamControls
 
@@ -23,6 +25,17 @@ def controls(make_call, tone):
     controls.up = up
     yield controls
     controls.close()
+
+
+@pytest.fixture
+def held_hang_up(controls, monkeypatch):
+    """Let Twilio answer a hang-up only when the test says so."""
+    answer, complete = threading.Event(), controls.up.call._complete
+    monkeypatch.setattr(
+        controls.up.call, "_complete", lambda: answer.wait(LIMIT_SECONDS) and complete()
+    )
+    yield answer
+    answer.set()
 
 
 def disabled(controls):
@@ -92,8 +105,8 @@ def test_speak_over_clears_what_plays_and_sends_the_chosen_clip(controls, until)
     assert outcome.ending == "cleared"
     assert second.heard(0.3).result(5) >= 0.3
     assert not second.done()
-    story = ("s: cleared<", "clear sent<", "tone was cleared after")
-    until(lambda: all(line in controls.log.value for line in story))
+    lines = ("s: cleared<", "clear sent<", "tone was cleared after")
+    until(lambda: all(line in controls.log.value for line in lines))
     assert controls.log.value.count("sent tone (3.0 s)<") == 2
     loud = np.flatnonzero(np.abs(controls.up.phone.heard.samples().astype(int)) > 500)
     assert np.diff(loud).max() / 8000 < 0.25, "there was a pause between the two"
@@ -118,13 +131,13 @@ def test_marks_are_numbered_and_come_back(controls, until):
     controls.mark.click()
     until(lambda: "all before mark-2 was heard" in controls.log.value)
     log = controls.log.value
-    story = (
+    lines = (
         "asked for mark-1",
         "mark mark-1 sent",
         "mark mark-1 came back",
         "all before mark-1",
     )
-    assert sorted(story, key=log.index) == list(story)
+    assert sorted(lines, key=log.index) == list(lines)
     assert log.index("asked for mark-1") < log.index("asked for mark-2")
 
 
@@ -338,22 +351,73 @@ def test_buttons_may_be_pressed_from_any_thread(controls, until):
 
 def test_ten_thousand_lines_leave_the_last_eight(controls, until):
     for number in range(10_000):
-        controls._happenings.note(f"line {number}")
+        controls._activity.note(f"line {number}")
     until(lambda: "line 9999<" in controls.log.value)
     assert controls.log.value.count("<li>") == 8
-    assert len(controls._happenings.lines()) == 200
+    assert len(controls._activity.lines()) == 200
 
 
-def test_hang_up_stays_disabled_until_twilio_has_answered(controls, until, monkeypatch):
-    answer, complete = threading.Event(), controls.up.call._complete
-    monkeypatch.setattr(controls.up.call, "_complete", lambda: answer.wait(5) and complete())
+def test_hang_up_stays_disabled_until_twilio_has_answered(controls, held_hang_up, until):
     controls.hang_up.click()
     controls.mark.click()
     until(lambda: "all before mark-1 was heard" in controls.log.value)
     assert controls.hang_up.disabled
     assert controls.up.stream.is_open
-    answer.set()
+    held_hang_up.set()
     until(lambda: "the call: completed" in controls.log.value)
+
+
+def test_an_update_during_the_press_of_hang_up_does_not_enable_it_again(
+    controls, held_hang_up, monkeypatch, until
+):
+    hang_up = controls.up.call.hang_up
+
+    def hang_up_during_an_update():
+        controls._update()
+        return hang_up()
+
+    monkeypatch.setattr(controls.up.call, "hang_up", hang_up_during_an_update)
+    controls.hang_up.click()
+    assert controls.hang_up.disabled
+    held_hang_up.set()
+    until(lambda: "the call: completed" in controls.log.value)
+
+
+LOOKS = {
+    "hang_up": (StreamControls, "_is_hanging_up", StreamControls._is_hanging_up, lambda look: look),
+    "send": (MediaStream, "has_queued", MediaStream.has_queued.fget, property),
+}
+"""What an update looks at that a press of a button changes, and how to put something else there."""
+
+
+@pytest.mark.parametrize(
+    ("pressed", "changed", "disabled"), [("hang_up", "hang_up", True), ("send", "clear", False)]
+)
+def test_an_update_that_looked_before_a_press_does_not_undo_what_the_press_shows(
+    controls, held_hang_up, monkeypatch, pressed, changed, disabled
+):
+    owner, name, look, made = LOOKS[pressed]
+    has_looked, go_on, changes = threading.Event(), threading.Event(), []
+
+    def look_and_pause(self):
+        found = look(self)
+        has_looked.set()
+        assert go_on.wait(LIMIT_SECONDS)
+        return found
+
+    monkeypatch.setattr(owner, name, made(look_and_pause))
+    getattr(controls, changed).observe(lambda change: changes.append(change.new), "disabled")
+    update = threading.Thread(target=controls._update)
+    update.start()
+    assert has_looked.wait(LIMIT_SECONDS)
+    press = threading.Thread(target=getattr(controls, pressed).click)
+    press.start()
+    press.join(0.5)  # a press that does not wait for the update has ended by then
+    go_on.set()
+    for thread in (update, press):
+        thread.join(LIMIT_SECONDS)
+        assert not thread.is_alive()
+    assert changes == [disabled]
 
 
 def test_screen_readers_are_told_what_changes(controls):

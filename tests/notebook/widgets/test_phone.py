@@ -260,7 +260,7 @@ def test_a_page_says_where_it_is_and_is_welcomed(desk):
 async def test_over_the_socket_all_goes_both_ways(make_desk):
     desk = await asyncio.to_thread(make_desk)
     stream = await asyncio.to_thread(desk.answered)
-    async with connect(desk.widget._way, origin="http://localhost:8888", proxy=None) as page:
+    async with connect(desk.widget._address, origin="http://localhost:8888", proxy=None) as page:
         await page.send("here b")
         await page.send("sound on")
         frames = stream.audio()
@@ -285,7 +285,7 @@ async def test_over_the_socket_all_goes_both_ways(make_desk):
 async def test_a_page_that_goes_takes_its_sound_with_it(make_desk, until):
     desk = await asyncio.to_thread(make_desk)
     await asyncio.to_thread(desk.answered)
-    async with connect(desk.widget._way, origin="http://localhost:8888", proxy=None) as page:
+    async with connect(desk.widget._address, origin="http://localhost:8888", proxy=None) as page:
         await page.send("here b")
         await page.send("sound on")
         await asyncio.to_thread(until, lambda: desk.widget.pages.speaker == "b")
@@ -295,16 +295,16 @@ async def test_a_page_that_goes_takes_its_sound_with_it(make_desk, until):
 
 def test_without_a_widget_nothing_listens(background_loop, make_desk):
     desk = make_desk(direct=False)
-    assert desk.widget._way == ""
+    assert desk.widget._address == ""
     assert "the widgets' socket" not in background_loop.running()
     desk.show()
     assert "the widgets' socket" in background_loop.running()
 
 
-def test_a_widget_made_after_a_stop_has_a_way_again(background_loop, make_desk):
-    first = make_desk().widget._way
+def test_a_widget_made_after_a_stop_has_an_address_again(background_loop, make_desk):
+    first = make_desk().widget._address
     background_loop.stop()
-    second = make_desk().widget._way
+    second = make_desk().widget._address
     assert first != second
     assert str(widget_socket().port) in second
 
@@ -314,7 +314,7 @@ def test_where_the_notebook_was_not_run_a_picture_stands(desk):
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert NUMBER in bundle["text/html"]
     assert "<svg" in bundle["text/html"]
-    assert desk.widget._way not in bundle["text/html"] or not desk.widget._way
+    assert desk.widget._address not in bundle["text/html"] or not desk.widget._address
     assert repr(desk.widget).startswith("<PhoneWidget of <Phone +15550100001")
 
 
@@ -361,7 +361,7 @@ limit = time.monotonic() + 30
 @pytest.mark.notebook
 async def test_clear_and_hang_up_do_not_wait_for_the_running_cell(kernel):
     await asyncio.to_thread(kernel.run, IN_THE_KERNEL)
-    way = await asyncio.to_thread(kernel.value, "widget._way")
+    address = await asyncio.to_thread(kernel.value, "widget._address")
     busy = kernel.begin(
         "print('begun', flush=True)\n"
         "while len(ended) < 2 and time.monotonic() < limit: time.sleep(0.02)\n"
@@ -372,7 +372,7 @@ async def test_clear_and_hang_up_do_not_wait_for_the_running_cell(kernel):
         return any(parent == busy for parent, _ in kernel.printed)
 
     await asyncio.to_thread(kernel.wait, has_begun, "beginning of the cell")
-    async with connect(way, origin="http://localhost:8888", proxy=None) as page:
+    async with connect(address, origin="http://localhost:8888", proxy=None) as page:
         await page.send("here a")
         await page.send("clear")
         await page.send("hang_up")

@@ -157,7 +157,7 @@ def asking(kernel, tmp_path):
     names = [setting.variable for setting in SETTINGS]
     kernel.run(f"import os; [os.environ.pop(name, None) for name in {names}]")
     kernel.run(f"was = os.getcwd(); os.chdir({str(tmp_path)!r})")
-    kernel.run(f"from twistream_kit.notebook import settings_form\n{IN_A_CELL}")
+    kernel.run(f"from twistream_kit.notebook.widgets import settings_form\n{IN_A_CELL}")
     yield kernel, kernel.value("settings_form._NEWEST[-1].model_id")
     kernel.run(CLOSE)
     kernel.run("os.chdir(was)")

@@ -224,8 +224,8 @@ async def test_a_page_that_does_not_keep_up_loses_the_oldest_and_gets_the_newest
 
 async def test_a_page_cannot_confirm_more_than_it_was_sent():
     page = WidgetPage(None)
-    assert page.takes("got 99999999999999999999")
-    assert page.takes("got nonsense")
+    assert page.take_news("got 99999999999999999999")
+    assert page.take_news("got nonsense")
     assert page._confirmed == 0
 
 

@@ -1,11 +1,8 @@
 """How results look in a notebook: HTML beside the text that every ``repr`` already tells.
 
-This is the only module that makes HTML.  The root package names the classes below to IPython
-without importing them or this module; the first result that is shown brings it in.
-
-How a `Capture` looks in a notebook: one call in numbers, and what became of each sound.
-
-How an `Examination` looks in a notebook: what was found, and the sound before and after.
+No other module makes the HTML of a result; widgets have their own.  The root package names the
+classes of `DISPLAYS` to IPython without importing them or this module; the first result that is
+shown brings it in.
 """
 
 from __future__ import annotations
@@ -49,107 +46,11 @@ if TYPE_CHECKING:
 MOST_PLAYBACKS = 100
 """More rows than this nobody reads, and a notebook keeps them all."""
 
-
-def show_capture(capture: Capture) -> Html:
-    """One call in numbers, each timing with what was measured, and what became of each sound."""
-    found = capture.summary()
-    values: dict[str, object] = {
-        "stream": code(found.stream_sid or "(no name)"),
-        "length": f"{found.seconds:.2f} s",
-        "from Twilio": f"{_counts(found.from_twilio)}; {found.caller_seconds:.2f} s of sound",
-        "to Twilio": f"{_counts(found.to_twilio)}; {found.sent_seconds:.2f} s of sound",
-        "heard of it": f"{found.heard_seconds:.2f} s",
-        "marks": describe_marks(found.marks),
-    }
-    numbers = pairs(values, caption="A captured call")
-    rows = [(figure.name, figure.value, _gloss(figure.definition)) for figure in found.figures()]
-    figures = table(("figure", "value", "what was measured"), rows, caption="Timing")
-    return joined(numbers, figures, _playbacks(found.playbacks))
-
-
-def _playbacks(playbacks: tuple[Playback, ...]) -> Html:
-    if not playbacks:
-        return EMPTY
-    heads = (
-        *("sound", "sent at (s)", "heard from (s)", "to (s)", "cleared at (s)"),
-        *("heard (ms)", "of (ms)", "ending"),
-    )
-    rows = [
-        (
-            played.name,
-            *map(_at, (played.sent_at, played.heard_from, played.heard_to, played.cleared_at)),
-            *(played.heard_ms, played.total_ms, played.ending),
-        )
-        for played in playbacks[:MOST_PLAYBACKS]
-    ]
-    more = len(playbacks) - len(rows)
-    caption = f"What was sent; {more} more are in capture.playbacks()" if more else "What was sent"
-    return table(heads, rows, caption=caption)
-
-
-def _at(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds:.2f}"
-
-
-def _gloss(definition: str) -> Html:
-    return joined(Html('<small style="opacity:0.8">'), definition, Html("</small>"))
-
+MOST_PLAYED_SECONDS = 60
+"""A player holds its sound, 21 kB for each second, and stays in the notebook's file."""
 
 MOST_PLAYED_BYTES = 4_000_000
 """What the two players together may weigh in a notebook, before base64: 20 s of 44.1 kHz stereo."""
-
-
-def show_examination(examination: Examination) -> Html:
-    """A table of findings, the verdict, and players for before, after and the header's click."""
-    heads = ("verdict", "what was looked at", "what was found")
-    rows = [
-        (finding.severity, finding.subject, _story(finding)) for finding in examination.findings
-    ]
-    return joined(
-        table(heads, rows, caption=examination.heading),
-        paragraph(strong(f"{examination.verdict}.")),
-        _players(examination),
-    )
-
-
-def _story(finding: Finding) -> Html:
-    more = sentences(finding.consequence, finding.fix)
-    problem = paragraph(_with_code(sentences(finding.problem)))
-    return joined(problem, paragraph(_with_code(more)) if more else EMPTY)
-
-
-def _with_code(sentence: str) -> Html:
-    """Set what stands between backticks in the font of code."""
-    parts = sentence.split("`")
-    return joined(*(code(part) if n % 2 else part for n, part in enumerate(parts)))
-
-
-def _players(examination: Examination) -> Html:
-    before, after = examination.before, examination.after.samples()
-    if not len(after):
-        return EMPTY
-    rate = examination.sample_rate
-    size = 2 * before.shape[1] * rate + 2 * 8000
-    seconds = min(MOST_PLAYED_BYTES / size, examination.after.seconds)
-    parts = [
-        paragraph(f"Before, at {rate} Hz:"),
-        player(before[: round(seconds * rate)], rate, "before"),
-        paragraph("After, as on the telephone:"),
-        player(after[: round(seconds * 8000)], 8000, "after"),
-    ]
-    if examination.figures.seconds - seconds > 0.01:
-        parts.append(paragraph(f"The players hold the first {seconds:.0f} s."))
-    if examination.click is not None:
-        click = examination.click.samples()[: 8000 * 5]
-        parts += [
-            paragraph("Its header, if the file were sent whole:"),
-            player(click, 8000, "header"),
-        ]
-    return joined(*parts)
-
-
-MOST_PLAYED_SECONDS = 60
-"""A player holds its sound, 21 kB for each second, and stays in the notebook's file."""
 
 
 def html_of(result: object) -> str:
@@ -178,7 +79,7 @@ def show_wav_report(report: WavReport) -> Html:
     rows = [
         (
             field.offset,
-            code(_hex(field.raw, field.size)),
+            code(_format_bytes(field.raw, field.size)),
             f"{field.chunk.strip()} {field.name}".strip(),
             f"{field.size} bytes" if field.value is None else field.value,
             field.meaning,
@@ -188,6 +89,10 @@ def show_wav_report(report: WavReport) -> Html:
     heads = ("offset", "bytes (hex)", "field", "value", "meaning")
     caption = f"{report.name or 'WAV'}: {report.header_bytes} bytes of header"
     return joined(table(heads, rows, caption=caption), paragraph(strong(report.verdict)))
+
+
+def _format_bytes(raw: bytes, size: int, most: int = 12) -> str:
+    return raw[:most].hex(" ") + (" …" if size > most else "")
 
 
 def show_clip(clip: Clip) -> Html:
@@ -204,19 +109,90 @@ def show_clip(clip: Clip) -> Html:
     return joined(player(samples, 8000, name), paragraph(text))
 
 
+def show_examination(examination: Examination) -> Html:
+    """A table of findings, the verdict, and players for before, after and the header's click."""
+    heads = ("verdict", "what was looked at", "what was found")
+    rows = [
+        (finding.severity, finding.subject, _show_finding(finding))
+        for finding in examination.findings
+    ]
+    return joined(
+        table(heads, rows, caption=examination.heading),
+        paragraph(strong(f"{examination.verdict}.")),
+        _show_players(examination),
+    )
+
+
+def _show_finding(finding: Finding) -> Html:
+    more = sentences(finding.consequence, finding.fix)
+    problem = paragraph(_with_code(sentences(finding.problem)))
+    return joined(problem, paragraph(_with_code(more)) if more else EMPTY)
+
+
+def _with_code(sentence: str) -> Html:
+    """Set what stands between backticks in the font of code."""
+    parts = sentence.split("`")
+    return joined(*(code(part) if n % 2 else part for n, part in enumerate(parts)))
+
+
+def _show_players(examination: Examination) -> Html:
+    before, after = examination.before, examination.after.samples()
+    if not len(after):
+        return EMPTY
+    rate = examination.sample_rate
+    size = 2 * before.shape[1] * rate + 2 * 8000
+    seconds = min(MOST_PLAYED_BYTES / size, examination.after.seconds)
+    parts = [
+        paragraph(f"Before, at {rate} Hz:"),
+        player(before[: round(seconds * rate)], rate, "before"),
+        paragraph("After, as on the telephone:"),
+        player(after[: round(seconds * 8000)], 8000, "after"),
+    ]
+    if examination.figures.seconds - seconds > 0.01:
+        parts.append(paragraph(f"The players hold the first {seconds:.0f} s."))
+    if examination.click is not None:
+        click = examination.click.samples()[: 8000 * 5]
+        parts += [
+            paragraph("Its header, if the file were sent whole:"),
+            player(click, 8000, "header"),
+        ]
+    return joined(*parts)
+
+
 def show_objection(objection: Objection) -> Html:
     """What is wrong, what follows, what to do: one line each."""
     return joined(_verdict(objection), _reasons(objection))
 
 
-def show_all_objections(objections: Sequence[Objection]) -> Html:
-    """What `review` returns: the objections, or that there are none."""
-    return show_objections(objections) if objections else paragraph("nothing to object to")
-
-
 def show_objections(objections: Sequence[Objection]) -> Html:
+    """What `review` returns: the objections, or that there are none."""
+    return _list_objections(objections) if objections else paragraph("nothing to object to")
+
+
+def _list_objections(objections: Sequence[Objection]) -> Html:
     """Several objections, the most important first."""
     return bullets(joined(_verdict(each), _reasons(each)) for each in objections)
+
+
+def _verdict(objection: Objection) -> Html:
+    number = f"{objection.code} " if objection.code else ""
+    verdict = strong(f"{number}{objection.severity}")
+    # Its text says how sure it is, too; field, consequence and fix have places of their own.
+    problem = str(replace(objection, field="", consequence="", fix=""))
+    return joined(verdict, " ", code(objection.field), " ", problem.rstrip("."))
+
+
+def _reasons(objection: Objection) -> Html:
+    return bullets(part for part in (objection.consequence, objection.fix) if part)
+
+
+def show_code(known: TwilioCode) -> Html:
+    """A code of Twilio's: what it means, what is behind it, what to do."""
+    title = joined(strong(f"{known.code} {known.name}"), f" ({known.level})")
+    link = Html(f'<a href="{known.url}" target="_blank" rel="noopener">Twilio on {known.code}</a>')
+    causes = joined(paragraph("Usual causes:"), bullets(known.causes)) if known.causes else EMPTY
+    remedy = paragraph(strong("What to do: "), known.remedy)
+    return joined(paragraph(title), paragraph(known.meaning), causes, remedy, paragraph(link))
 
 
 def show_play_outcome(outcome: PlayOutcome) -> Html:
@@ -232,6 +208,66 @@ def show_mark_outcome(outcome: MarkOutcome) -> Html:
     return paragraph("mark ", code(outcome.name), f": {outcome.ending} after {outcome.after_ms} ms")
 
 
+def show_capture(capture: Capture) -> Html:
+    """One call in numbers, each timing with what was measured, and what became of each sound."""
+    found = capture.summary()
+    values: dict[str, object] = {
+        "stream": code(found.stream_sid or "(no name)"),
+        "length": f"{found.seconds:.2f} s",
+        "from Twilio": f"{_list_counts(found.from_twilio)}; {found.caller_seconds:.2f} s of sound",
+        "to Twilio": f"{_list_counts(found.to_twilio)}; {found.sent_seconds:.2f} s of sound",
+        "heard of it": f"{found.heard_seconds:.2f} s",
+        "marks": describe_marks(found.marks),
+    }
+    numbers = pairs(values, caption="A captured call")
+    rows = [(figure.name, figure.value, _small(figure.definition)) for figure in found.figures()]
+    figures = table(("figure", "value", "what was measured"), rows, caption="Timing")
+    return joined(numbers, figures, _show_playbacks(found.playbacks))
+
+
+def _show_playbacks(playbacks: tuple[Playback, ...]) -> Html:
+    if not playbacks:
+        return EMPTY
+    heads = (
+        *("sound", "sent at (s)", "heard from (s)", "to (s)", "cleared at (s)"),
+        *("heard (ms)", "of (ms)", "ending"),
+    )
+    rows = [
+        (
+            played.name,
+            *map(
+                _format_time,
+                (played.sent_at, played.heard_from, played.heard_to, played.cleared_at),
+            ),
+            *(played.heard_ms, played.total_ms, played.ending),
+        )
+        for played in playbacks[:MOST_PLAYBACKS]
+    ]
+    more = len(playbacks) - len(rows)
+    caption = f"What was sent; {more} more are in capture.playbacks()" if more else "What was sent"
+    return table(heads, rows, caption=caption)
+
+
+def _format_time(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.2f}"
+
+
+def _small(definition: str) -> Html:
+    return joined(Html('<small style="opacity:0.8">'), definition, Html("</small>"))
+
+
+def show_checks(checks: Checks) -> Html:
+    """What a preflight found: one row each, with what follows and what to do."""
+    heads = ("check", "passed", "what was found")
+    rows = [(check.name, check.sign, _show_check(check)) for check in checks]
+    return joined(table(heads, rows, caption="Before the call"), paragraph(strong(checks.verdict)))
+
+
+def _show_check(check: Check) -> Html:
+    labelled = (("What follows: ", check.consequence), ("What to do: ", check.fix))
+    return joined(check.detail, bullets(label + text for label, text in labelled if text))
+
+
 def show_settings(settings: Settings) -> Html:
     """What is set and where it came from, secrets unseen, and what a real call still needs."""
     rows = [(code(name), value, source) for name, value, source in settings.rows()]
@@ -241,21 +277,9 @@ def show_settings(settings: Settings) -> Html:
     return joined(table(heads, rows, caption="Settings") if rows else EMPTY, paragraph(verdict))
 
 
-def show_checks(checks: Checks) -> Html:
-    """What a preflight found: one row each, with what follows and what to do."""
-    heads = ("check", "passed", "what was found")
-    rows = [(check.name, check.sign, _finding(check)) for check in checks]
-    return joined(table(heads, rows, caption="Before the call"), paragraph(strong(checks.verdict)))
-
-
-def _finding(check: Check) -> Html:
-    labelled = (("What follows: ", check.consequence), ("What to do: ", check.fix))
-    return joined(check.detail, bullets(label + text for label, text in labelled if text))
-
-
 def show_debugger(debugger: Debugger) -> Html:
     """What Twilio's console would show, and under it what no console would."""
-    logged = _logged(debugger) if debugger else paragraph("No errors, no warnings.")
+    logged = _show_entries(debugger) if debugger else paragraph("No errors, no warnings.")
     if not debugger.unlogged:
         return logged
     rows = [(code(each.stream_sid), show_objection(each.objection)) for each in debugger.unlogged]
@@ -264,37 +288,31 @@ def show_debugger(debugger: Debugger) -> Html:
     )
 
 
-def _logged(debugger: Sequence[DebuggerEntry]) -> Html:
-    heads = ("code", "level", "what happened")
-    rows = [_debugger_row(entry) for entry in debugger]
-    return table(heads, rows, caption="What Twilio's console shows")
-
-
 def show_debugger_entry(entry: DebuggerEntry) -> Html:
     """One line of the console."""
     heads = ("code", "level", "what happened")
-    return table(heads, [_debugger_row(entry)], caption="Twilio's console")
+    return table(heads, [_entry_row(entry)], caption="Twilio's console")
 
 
-def _debugger_row(entry: DebuggerEntry) -> tuple[object, ...]:
-    message = (
-        code(_shortened(entry.message), breakable=True) if entry.message is not None else EMPTY
-    )
+def _show_entries(debugger: Sequence[DebuggerEntry]) -> Html:
+    heads = ("code", "level", "what happened")
+    rows = [_entry_row(entry) for entry in debugger]
+    return table(heads, rows, caption="What Twilio's console shows")
+
+
+def _entry_row(entry: DebuggerEntry) -> tuple[object, ...]:
+    message = code(_shorten(entry.message), breakable=True) if entry.message is not None else EMPTY
     sid = entry.stream_sid or entry.call_sid
     where = joined(" on ", code(sid)) if sid else EMPTY
-    story = joined(
+    happened = joined(
         paragraph(strong(entry.name), where), *map(paragraph, filter(None, [entry.text]))
     )
-    return (entry.code, entry.level, joined(story, message, show_objections(entry.objections)))
+    return (entry.code, entry.level, joined(happened, message, _list_objections(entry.objections)))
 
 
-def show_code(known: TwilioCode) -> Html:
-    """A code of Twilio's: what it means, what is behind it, what to do."""
-    title = joined(strong(f"{known.code} {known.name}"), f" ({known.level})")
-    link = Html(f'<a href="{known.url}" target="_blank" rel="noopener">Twilio on {known.code}</a>')
-    causes = joined(paragraph("Usual causes:"), bullets(known.causes)) if known.causes else EMPTY
-    remedy = paragraph(strong("What to do: "), known.remedy)
-    return joined(paragraph(title), paragraph(known.meaning), causes, remedy, paragraph(link))
+def _shorten(message: str | bytes, limit: int = 160) -> str:
+    text = message if isinstance(message, str) else repr(message)
+    return text if len(text) <= limit else f"{text[: limit - 40]} … {text[-30:]}"
 
 
 def show_call_report(report: CallReport) -> Html:
@@ -308,8 +326,8 @@ def show_call_report(report: CallReport) -> Html:
         "server": code(report.url),
         "verdict": strong("fine" if report.ok else "something was objected to"),
         "length": f"{report.seconds:.1f} s, then {report.ending} ({report.close_code})",
-        "sent to it": _counts(report.sent),
-        "received from it": _counts(report.received),
+        "sent to it": _list_counts(report.sent),
+        "received from it": _list_counts(report.received),
         "heard": first,
         "marks": f"{report.marks_returned} of {report.marks_received} returned",
         "timing": report.lateness if report.believable else _not_believed(report),
@@ -318,13 +336,13 @@ def show_call_report(report: CallReport) -> Html:
         joined(f"{times} × ", _verdict(objection), _reasons(objection))
         for objection, times in report.objections.items()
     ]
-    logged = _logged(report.debugger) if report.debugger else EMPTY
+    logged = _show_entries(report.debugger) if report.debugger else EMPTY
     return joined(
         pairs(values, caption="A simulated call"), bullets(found), logged, show_clip(report.heard)
     )
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def _list_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} {count}" for kind, count in counts.items()) or "nothing"
 
 
@@ -332,33 +350,12 @@ def _not_believed(report: CallReport) -> Html:
     return joined(report.lateness, ". The simulator itself was late: do not believe its timings.")
 
 
-def _verdict(objection: Objection) -> Html:
-    number = f"{objection.code} " if objection.code else ""
-    verdict = strong(f"{number}{objection.severity}")
-    # Its text says how sure it is, too; field, consequence and fix have places of their own.
-    problem = str(replace(objection, field="", consequence="", fix=""))
-    return joined(verdict, " ", code(objection.field), " ", problem.rstrip("."))
-
-
-def _reasons(objection: Objection) -> Html:
-    return bullets(part for part in (objection.consequence, objection.fix) if part)
-
-
-def _shortened(message: str | bytes, limit: int = 160) -> str:
-    text = message if isinstance(message, str) else repr(message)
-    return text if len(text) <= limit else f"{text[: limit - 40]} … {text[-30:]}"
-
-
-def _hex(raw: bytes, size: int, most: int = 12) -> str:
-    return raw[:most].hex(" ") + (" …" if size > most else "")
-
-
 DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.audio.wav_report", "WavReport"): show_wav_report,
     ("twistream_kit.audio.clip", "Clip"): show_clip,
     ("twistream_kit.audio.examination", "Examination"): show_examination,
     ("twistream_kit.errors", "Objection"): show_objection,
-    ("twistream_kit.errors", "Objections"): show_all_objections,
+    ("twistream_kit.errors", "Objections"): show_objections,
     ("twistream_kit.protocol.codes", "TwilioCode"): show_code,
     ("twistream_kit.protocol.marks", "PlayOutcome"): show_play_outcome,
     ("twistream_kit.protocol.marks", "MarkOutcome"): show_mark_outcome,

@@ -1,9 +1,8 @@
 """Small pieces of HTML: escaped, readable to a screen reader, at home in a dark theme too.
 
 Colours are Jupyter's own CSS variables with a fallback that inherits, so nothing is fixed that a
-theme may want to change, and nothing is said by colour alone.
-
-A player in a page, with its sound inside: nothing is fetched, and a saved notebook plays.
+theme may want to change, and nothing is said by colour alone.  A player has its sound inside:
+nothing is fetched, and a saved notebook plays.
 """
 
 from __future__ import annotations
@@ -109,12 +108,12 @@ def player(samples: NDArray[Any], sample_rate: int, name: object) -> Html:
         sample_rate: In Hz.
         name: What is shown where there is no sound.
     """
-    sound = b64encode(wav(samples, sample_rate)).decode("ascii")
+    sound = b64encode(_wrap_wav(samples, sample_rate)).decode("ascii")
     source = f"data:audio/wav;base64,{sound}"
     return Html(f'<audio controls preload="metadata" src="{source}">{text(name)}</audio>')
 
 
-def wav(samples: NDArray[Any], sample_rate: int = 8000) -> bytes:
+def _wrap_wav(samples: NDArray[Any], sample_rate: int = 8000) -> bytes:
     """Wrap 16-bit samples, because not every browser plays μ-law."""
     channels = samples.shape[1] if samples.ndim == 2 else 1
     sound = samples.astype("<i2").tobytes()

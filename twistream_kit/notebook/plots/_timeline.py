@@ -26,34 +26,86 @@ LATE_SHARE, LATE_SECONDS = 0.15, 0.5
 """The same for what was reported behind the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What Twilio reported of the call.
+def read_timeline(
+    entries: Sequence[Entry],
+    endings: Mapping[str, Ending] | None = None,
+    statuses: Sequence[tuple[float, str]] = (),
+) -> Timeline:
+    """Follow a call through the same playout model that measures it live."""
+    replay = Replay(entries, endings)
+    timeline = Timeline(render_caller(entries), replay.render_heard(), seconds=replay.seconds)
+    timeline.sent = [(at, size / BYTES_PER_SECOND) for at, size in replay.sent]
+    timeline.buffered = _find_corners(replay)
+    timeline.underruns = find_underruns(replay)
+    waiting = measure_queue(replay)
+    if waiting.most_seconds:
+        timeline.deaf = (waiting.most_at, waiting.most_at + waiting.most_seconds)
+    timeline.marks = [mark for mark in replay.marks if mark.name]
+    timeline.mark_ends = _find_mark_ends(replay)
+    timeline.progress = [
+        mark.returned_at for mark in replay.marks if not mark.name and mark.returned_at
+    ]
+    timeline.clears = replay.clears
+    timeline.silences = _find_silences(replay)
+    timeline.keys = [
+        (entry.at, entry.message.digit)
+        for entry in entries
+        if isinstance(entry.message, from_twilio.Dtmf)
+    ]
+    timeline.reports = [_place_report(at, name, timeline.seconds) for at, name in statuses]
+    timeline.begins = min([0.0, *(report.at for report in timeline.reports)])
+    timeline.ends = max([timeline.seconds, *(report.at for report in timeline.reports)])
+    return timeline
 
-    Attributes:
-        at: Where it stands in the picture, in seconds since the stream began.
-        name: Twilio's word.
-        text: The same, with the time if it lies beyond the picture.
-    """
 
-    at: float
-    name: str
-    text: str
+def _place_report(at: float, name: str, seconds: float) -> Report:
+    earliest = -max(EARLY_SHARE * seconds, EARLY_SECONDS)
+    latest = seconds + max(LATE_SHARE * seconds, LATE_SECONDS)
+    if at < earliest:
+        return Report(earliest, name, f"‹ {name} {_format_duration(-at)} before")
+    if at > latest:
+        return Report(latest, name, f"{name} {_format_duration(at - seconds)} later ›")
+    return Report(at, name, name)
 
 
-@dataclass(frozen=True, slots=True)
-class MarkEnd:
-    """The end of a mark.
+def _format_duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
-    Attributes:
-        at: When it came back, or should have, in seconds since the stream began.
-        name: As the user gave it.
-        ending: ``missing`` if it never came back.
-    """
 
-    at: float
-    name: str
-    ending: Literal["heard", "cleared", "missing"]
+def _find_corners(replay: Replay) -> list[tuple[float, float]]:
+    """Return the line of what waits at Twilio, with the moments at which it ran empty."""
+    corners: list[tuple[float, float]] = []
+    waiting = 0
+    for at, before, behind, empty_at in replay.levels:
+        if waiting and not before and empty_at < at:
+            corners.append((empty_at, 0.0))
+        corners.append((at, before / BYTES_PER_SECOND))
+        if behind != before:
+            corners.append((at, behind / BYTES_PER_SECOND))
+        waiting = behind
+    return corners
+
+
+def _find_mark_ends(replay: Replay) -> list[MarkEnd]:
+    ends = []
+    lost = {id(mark) for mark in find_missing_marks(replay)}
+    for mark in replay.marks:
+        if mark.name and mark.returned_at is not None:
+            cleared = replay.ending_of(mark) == "cleared"
+            ends.append(MarkEnd(mark.returned_at, mark.name, "cleared" if cleared else "heard"))
+        elif id(mark) in lost:
+            ends.append(MarkEnd(mark.expected_at or mark.sent_at, mark.name, "missing"))
+    return ends
+
+
+def _find_silences(replay: Replay) -> list[tuple[float, float]]:
+    """From each clear to the next sound, or to the end."""
+    begins = [interval.started for interval in replay.intervals]
+    silences = []
+    for clear in replay.clears:
+        place = bisect_left(begins, clear)
+        silences.append((clear, begins[place] if place < len(begins) else replay.seconds))
+    return silences
 
 
 @dataclass(slots=True)
@@ -98,83 +150,31 @@ class Timeline:
     ends: float = 0.0
 
 
-def read_timeline(
-    entries: Sequence[Entry],
-    endings: Mapping[str, Ending] | None = None,
-    statuses: Sequence[tuple[float, str]] = (),
-) -> Timeline:
-    """Follow a call through the same playout model that measures it live."""
-    replay = Replay(entries, endings)
-    line = Timeline(render_caller(entries), replay.render_heard(), seconds=replay.seconds)
-    line.sent = [(at, size / BYTES_PER_SECOND) for at, size in replay.sent]
-    line.buffered = _corners(replay)
-    line.underruns = find_underruns(replay)
-    waiting = measure_queue(replay)
-    if waiting.most_seconds:
-        line.deaf = (waiting.most_at, waiting.most_at + waiting.most_seconds)
-    line.marks = [mark for mark in replay.marks if mark.name]
-    line.mark_ends = _mark_ends(replay)
-    line.progress = [
-        mark.returned_at for mark in replay.marks if not mark.name and mark.returned_at
-    ]
-    line.clears = replay.clears
-    line.silences = _silences(replay)
-    line.keys = [
-        (entry.at, entry.message.digit)
-        for entry in entries
-        if isinstance(entry.message, from_twilio.Dtmf)
-    ]
-    line.reports = [_report(at, name, line.seconds) for at, name in statuses]
-    line.begins = min([0.0, *(report.at for report in line.reports)])
-    line.ends = max([line.seconds, *(report.at for report in line.reports)])
-    return line
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What Twilio reported of the call.
+
+    Attributes:
+        at: Where it stands in the picture, in seconds since the stream began.
+        name: Twilio's word.
+        text: The same, with the time if it lies beyond the picture.
+    """
+
+    at: float
+    name: str
+    text: str
 
 
-def _report(at: float, name: str, seconds: float) -> Report:
-    earliest = -max(EARLY_SHARE * seconds, EARLY_SECONDS)
-    latest = seconds + max(LATE_SHARE * seconds, LATE_SECONDS)
-    if at < earliest:
-        return Report(earliest, name, f"‹ {name} {_duration(-at)} before")
-    if at > latest:
-        return Report(latest, name, f"{name} {_duration(at - seconds)} later ›")
-    return Report(at, name, name)
+@dataclass(frozen=True, slots=True)
+class MarkEnd:
+    """The end of a mark.
 
+    Attributes:
+        at: When it came back, or should have, in seconds since the stream began.
+        name: As the user gave it.
+        ending: ``missing`` if it never came back.
+    """
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def _corners(replay: Replay) -> list[tuple[float, float]]:
-    """Return the line of what waits at Twilio, with the moments at which it ran empty."""
-    corners: list[tuple[float, float]] = []
-    waiting = 0
-    for at, before, behind, empty_at in replay.levels:
-        if waiting and not before and empty_at < at:
-            corners.append((empty_at, 0.0))
-        corners.append((at, before / BYTES_PER_SECOND))
-        if behind != before:
-            corners.append((at, behind / BYTES_PER_SECOND))
-        waiting = behind
-    return corners
-
-
-def _mark_ends(replay: Replay) -> list[MarkEnd]:
-    ends = []
-    lost = {id(mark) for mark in find_missing_marks(replay)}
-    for mark in replay.marks:
-        if mark.name and mark.returned_at is not None:
-            cleared = replay.ending_of(mark) == "cleared"
-            ends.append(MarkEnd(mark.returned_at, mark.name, "cleared" if cleared else "heard"))
-        elif id(mark) in lost:
-            ends.append(MarkEnd(mark.expected_at or mark.sent_at, mark.name, "missing"))
-    return ends
-
-
-def _silences(replay: Replay) -> list[tuple[float, float]]:
-    """From each clear to the next sound, or to the end."""
-    begins = [interval.started for interval in replay.intervals]
-    silences = []
-    for clear in replay.clears:
-        place = bisect_left(begins, clear)
-        silences.append((clear, begins[place] if place < len(begins) else replay.seconds))
-    return silences
+    at: float
+    name: str
+    ending: Literal["heard", "cleared", "missing"]

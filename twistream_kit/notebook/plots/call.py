@@ -1,9 +1,4 @@
-"""A picture of one call: received, sent, buffered at Twilio, heard.
-
-The lane of what waits at Twilio in the picture of a call.
-
-The lane of the marks in the picture of a call: where each came back, and how it ended.
-"""
+"""A picture of one call: received, sent, buffered at Twilio, marks that came back, heard."""
 
 from __future__ import annotations
 
@@ -25,10 +20,10 @@ from twistream_kit.notebook.plots.style import (
     YOUR_COLOUR,
     Label,
     LabelRows,
-    blank,
     draw_sound,
-    dress,
     expect,
+    label_axes,
+    make_figure,
 )
 
 if TYPE_CHECKING:
@@ -38,13 +33,37 @@ if TYPE_CHECKING:
 
     from twistream_kit.audio.clip import Clip
 
+MOST_LABELS = 12
+"""More marks than this are drawn without their names, which would cover each other."""
+
+_MOST_CHARACTERS = 24
+"""Of a name; people put whole sentences into them."""
+
 SHOWN_DEAF_SECONDS = 0.3
 """A caller who has to wait no longer than this does not notice."""
 
-_COLUMNS = 1000
+SHOWN_SILENCE_SECONDS = 0.1
+"""What is shorter than this is not worth a word."""
+
+_FAILURES = ("busy", "no-answer", "failed", "canceled", "stream-error")
+"""Reports in bold type."""
+
+_BARS = 150
+"""What was sent is added up to at most so many bars, because a call has thousands of messages."""
+
+_BAR_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+_BUFFER_COLUMNS = 1000
 """What waits at Twilio is drawn as at most so many pairs of the least and the most."""
 
-_DEAF: dict[str, Any] = {
+_SIGNS = {
+    "heard": ("o", MARK_COLOUR, MARK_COLOUR, "mark back: heard"),
+    "cleared": ("X", CLEAR_COLOUR, CLEAR_COLOUR, "mark back: cleared"),
+    "missing": ("s", "white", QUIET_COLOUR, "mark missing"),
+}
+"""For each ending a shape, the colours of its face and its edge, and what the legend says."""
+
+_DEAF_STYLE: dict[str, Any] = {
     "facecolor": "none",
     "edgecolor": QUIET_COLOUR,
     "alpha": 0.5,
@@ -52,164 +71,12 @@ _DEAF: dict[str, Any] = {
     "linewidth": 0,
 }
 
-_UNDERRUN: dict[str, Any] = {
+_UNDERRUN_STYLE: dict[str, Any] = {
     "color": "black",
     "marker": "^",
     "markersize": 4,
     "linestyle": "",
 }
-
-
-def draw_buffer(axes: Axes, line: Timeline) -> None:
-    """Draw how much waited, when it ran out, and how long the caller was in vain."""
-    times, seconds = _thinned(np.array(line.buffered or [(0.0, 0.0)])).T
-    axes.fill_between(times, seconds, color=YOUR_COLOUR, alpha=0.35, linewidth=0)
-    axes.plot(times, seconds, color=YOUR_COLOUR, linewidth=0.8)
-    axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1], 0.02))  # room for a word
-    if line.underruns:
-        places = [gap.at for gap in line.underruns]
-        axes.plot(places, [0.0] * len(places), clip_on=False, zorder=3, **_UNDERRUN)
-    if line.deaf is not None and _is_deaf(line):
-        begin, end = line.deaf
-        cleared = next((at for at in line.clears if begin < at < end), None)
-        axes.axvspan(begin, min(end, line.ends) if cleared is None else cleared, **_DEAF)
-        but = "" if cleared is None else ", but for the clear"
-        write(axes, begin, f"deaf for {end - begin:.1f} s{but}", "black", 0.98, line)
-    dress(axes, x="", y="waits at\nTwilio (s)")
-
-
-def _is_deaf(line: Timeline) -> bool:
-    return line.deaf is not None and line.deaf[1] - line.deaf[0] >= SHOWN_DEAF_SECONDS
-
-
-def _thinned(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the corners of a line; of very many the first, least, most and last in each column."""
-    if len(corners) <= 4 * _COLUMNS:
-        return corners
-    times, values = corners.T
-    columns = ((times - times[0]) / (times[-1] - times[0]) * _COLUMNS).astype(np.intp)
-    edges = [0, *(np.flatnonzero(np.diff(columns)) + 1).tolist(), len(times)]
-    kept = set()
-    for first, end in pairwise(edges):
-        inside = values[first:end]
-        kept |= {first, first + int(inside.argmin()), first + int(inside.argmax()), end - 1}
-    thinned: NDArray[np.float64] = corners[sorted(kept)]
-    return thinned
-
-
-def buffer_legend(line: Timeline) -> list[Line2D | Patch]:
-    """Return what the signs mean, of those that are there."""
-    legend: list[Line2D | Patch] = []
-    if _is_deaf(line):
-        legend.append(Patch(**_DEAF, label="deaf window"))
-    if line.underruns:
-        legend.append(Line2D([], [], **_UNDERRUN, label="underrun"))
-    return legend
-
-
-def write(axes: Axes, at: float, text: str, colour: str, height: float, line: Timeline) -> None:
-    """Write beside a line at `at`, on the side where there is room."""
-    late = at > 0.75 * line.seconds
-    axes.annotate(
-        text,
-        (at, height),
-        xycoords=("data", "axes fraction"),
-        xytext=(-3 if late else 3, 0),
-        textcoords="offset points",
-        ha="right" if late else "left",
-        va="top",
-        fontsize=SMALL,
-        color=colour,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-    )
-
-
-MOST_LABELS = 12
-"""More marks than this are drawn without their names, which would cover each other."""
-
-MOST_CHARACTERS = 24
-"""Of a name; people put whole sentences into them."""
-
-SIGNS = {
-    "heard": ("o", MARK_COLOUR, MARK_COLOUR, "mark back: heard"),
-    "cleared": ("X", CLEAR_COLOUR, CLEAR_COLOUR, "mark back: cleared"),
-    "missing": ("s", "white", QUIET_COLOUR, "mark missing"),
-}
-"""For each ending a shape, the colours of its face and its edge, and what the legend says."""
-
-
-def mark_rows(line: Timeline) -> LabelRows:
-    """Return the names of the marks with their rows; none if there are too many."""
-    labels = [
-        Label(end.at, _shortened(end.name), colour=SIGNS[end.ending][2], gap=6)
-        for end in sorted(line.mark_ends, key=lambda end: end.at)
-    ]
-    shown = labels if len(labels) <= MOST_LABELS else []
-    return LabelRows(shown, line.begins, line.ends)
-
-
-def draw_marks(axes: Axes, line: Timeline, rows: LabelRows) -> None:
-    """Draw a sign for each mark, and its name where there is room."""
-    ends: list[MarkEnd] = sorted(line.mark_ends, key=lambda end: end.at)
-    heights = rows.rows or [0] * len(ends)
-    for ending in SIGNS:
-        places = [
-            (end.at, row + 0.5)
-            for end, row in zip(ends, heights, strict=True)
-            if end.ending == ending
-        ]
-        if places:
-            axes.add_line(_sign(ending, *zip(*places, strict=True)))
-    rows.draw(axes)
-    axes.set_ylim(0, max(rows.height, 1))
-    dress(axes, x="", y="marks")
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-
-
-def mark_legend(line: Timeline) -> list[Line2D]:
-    """Return what the signs mean, of those that are there."""
-    present = {end.ending for end in line.mark_ends}
-    legend = [_sign(ending, (), ()) for ending in SIGNS if ending in present]
-    if line.marks:
-        legend.insert(
-            0,
-            Line2D([], [], color=MARK_COLOUR, marker="v", markersize=4, ls="", label="mark sent"),
-        )
-    return legend
-
-
-def _sign(ending: str, times: tuple[float, ...], heights: tuple[float, ...]) -> Line2D:
-    marker, face, edge, label = SIGNS[ending]
-    return Line2D(
-        times,
-        heights,
-        linestyle="",
-        marker=marker,
-        markersize=5.5,
-        markerfacecolor=face,
-        markeredgecolor=edge,
-        label=label,
-        clip_on=False,
-        zorder=3,
-    )
-
-
-def _shortened(name: str) -> str:
-    plain = " ".join(name.split())
-    return plain if len(plain) <= MOST_CHARACTERS else f"{plain[: MOST_CHARACTERS - 1]}…"
-
-
-SHOWN_SILENCE_SECONDS = 0.1
-"""What is shorter than this is not worth a word."""
-
-_TROUBLE = ("busy", "no-answer", "failed", "canceled", "stream-error")
-"""Reports in bold type."""
-
-_BARS = 150
-"""What was sent is added up to at most so many bars, because a call has thousands of messages."""
-
-_BAR_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def plot_timeline(capture: Capture) -> Figure:
@@ -237,64 +104,54 @@ def plot_timeline(capture: Capture) -> Figure:
     """
     made_by = "plot_timeline takes a Capture; stream.capture is one."
     capture = expect(getattr(capture, "capture", capture), Capture, made_by)
-    line = read_timeline(capture.entries, capture.endings, capture.statuses)
-    reports, marks = _report_rows(line), mark_rows(line)
-    above = [0.14 * max(reports.height, 1)] * bool(line.reports)
-    between = [0.14 * max(marks.height, 2)] * bool(line.mark_ends)  # its label needs two rows
+    timeline = read_timeline(capture.entries, capture.endings, capture.statuses)
+    reports, marks = _arrange_reports(timeline), _arrange_marks(timeline)
+    above = [0.14 * max(reports.height, 1)] * bool(timeline.reports)
+    between = [0.14 * max(marks.height, 2)] * bool(timeline.mark_ends)  # its label needs two rows
     heights = [*above, 1, 0.8, 0.8, *between, 1]
-    figure = blank(_title(line), height=5.4 + 1.2 * sum(above + between))
+    figure = make_figure(_write_title(timeline), height=5.4 + 1.2 * sum(above + between))
     axes: list[Axes] = list(
         figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     )
     if above:
-        _draw_reports(axes.pop(0), line, reports)
+        _draw_reports(axes.pop(0), timeline, reports)
     received, sent, buffered, *lanes, heard = axes
-    _draw_voice(received, line.caller, CALLER_COLOUR, "caller says\n(int16)")
-    _draw_sent(sent, line)
-    draw_buffer(buffered, line)
+    _draw_voice(received, timeline.caller, CALLER_COLOUR, "caller says\n(int16)")
+    _draw_sent(sent, timeline)
+    _draw_buffer(buffered, timeline)
     for lane in lanes:
-        draw_marks(lane, line, marks)
-    _draw_voice(heard, line.heard, YOUR_COLOUR, "caller hears\n(int16)")
-    for key_time, digit in line.keys:
+        _draw_marks(lane, timeline, marks)
+    _draw_voice(heard, timeline.heard, YOUR_COLOUR, "caller hears\n(int16)")
+    for key_time, digit in timeline.keys:
         received.text(key_time, 0.97, digit, transform=received.get_xaxis_transform(), ha="center",
                       va="top", fontsize=SMALL, fontweight="bold", color=CALLER_COLOUR)  # fmt: skip
-    _draw_verticals(heard, line.progress, MARK_COLOUR, height=0.08)
-    _draw_clears([received, sent, buffered, *lanes, heard], line)
-    if line.begins < 0:
+    _draw_verticals(heard, timeline.progress, MARK_COLOUR, height=0.08)
+    _draw_clears([received, sent, buffered, *lanes, heard], timeline)
+    if timeline.begins < 0:
         for lane in axes:
             lane.axvline(0, color=QUIET_COLOUR, linewidth=0.8, zorder=0)
-    heard.set_xlim(line.begins, max(line.ends, 0.1))
+    heard.set_xlim(timeline.begins, max(timeline.ends, 0.1))
     heard.set_xlabel("time since the stream began (s)", fontsize=SMALL)
-    if legend := _legend(line):
+    if legend := _make_legend(timeline):
         figure.legend(
             handles=legend, loc="outside lower center", ncols=4, frameon=False, fontsize=SMALL
         )
     return figure
 
 
-def _legend(line: Timeline) -> list[Line2D | Patch]:
-    legend: list[Line2D | Patch] = [*mark_legend(line)]
-    if line.clears:
-        legend += [
-            Line2D([], [], color=CLEAR_COLOUR, linewidth=1, linestyle="--", label="clear sent"),
-            Patch(color=QUIET_COLOUR, alpha=0.2, label="silence after a clear"),
-        ]
-    return legend + buffer_legend(line)
-
-
-def _title(line: Timeline) -> str:
-    parts = [f"{line.seconds:.1f} s of call"]
-    back = sum(end.ending != "missing" for end in line.mark_ends)
+def _write_title(timeline: Timeline) -> str:
+    parts = [f"{timeline.seconds:.1f} s of call"]
+    back = sum(end.ending != "missing" for end in timeline.mark_ends)
     parts.append(_count(back, "mark") + " returned")
-    if missing := len(line.mark_ends) - back:
+    if missing := len(timeline.mark_ends) - back:
         parts.append(f"{missing} missing")
-    if line.clears:
-        longest = max(end - begin for begin, end in line.silences)
-        parts.append(_count(len(line.clears), "clear"))
+    if timeline.clears:
+        longest = max(end - begin for begin, end in timeline.silences)
+        parts.append(_count(len(timeline.clears), "clear"))
         if longest >= SHOWN_SILENCE_SECONDS:
             parts.append(f"then {longest:.1f} s of silence")
-    if line.underruns:
-        parts.append(_count(len(line.underruns), "underrun"))
+    if timeline.underruns:
+        parts.append(_count(len(timeline.underruns), "underrun"))
     return ", ".join(parts)
 
 
@@ -302,20 +159,67 @@ def _count(number: int, noun: str) -> str:
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
-def _report_rows(line: Timeline) -> LabelRows:
+def _make_legend(timeline: Timeline) -> list[Line2D | Patch]:
+    legend: list[Line2D | Patch] = [*_explain_marks(timeline)]
+    if timeline.clears:
+        legend += [
+            Line2D([], [], color=CLEAR_COLOUR, linewidth=1, linestyle="--", label="clear sent"),
+            Patch(color=QUIET_COLOUR, alpha=0.2, label="silence after a clear"),
+        ]
+    return legend + _explain_buffer(timeline)
+
+
+def _explain_marks(timeline: Timeline) -> list[Line2D]:
+    """Return what the signs mean, of those that are there."""
+    present = {end.ending for end in timeline.mark_ends}
+    legend = [_make_sign(ending, (), ()) for ending in _SIGNS if ending in present]
+    if timeline.marks:
+        legend.insert(
+            0,
+            Line2D([], [], color=MARK_COLOUR, marker="v", markersize=4, ls="", label="mark sent"),
+        )
+    return legend
+
+
+def _explain_buffer(timeline: Timeline) -> list[Line2D | Patch]:
+    """Return what the signs mean, of those that are there."""
+    legend: list[Line2D | Patch] = []
+    if _is_deaf(timeline):
+        legend.append(Patch(**_DEAF_STYLE, label="deaf window"))
+    if timeline.underruns:
+        legend.append(Line2D([], [], **_UNDERRUN_STYLE, label="underrun"))
+    return legend
+
+
+def _arrange_reports(timeline: Timeline) -> LabelRows:
     labels = [
-        Label(report.at, report.text, "bold" if report.name in _TROUBLE else "normal")
-        for report in line.reports
+        Label(report.at, report.text, "bold" if report.name in _FAILURES else "normal")
+        for report in timeline.reports
     ]
-    return LabelRows(labels if len(labels) <= MOST_LABELS else [], line.begins, line.ends)
+    return LabelRows(labels if len(labels) <= MOST_LABELS else [], timeline.begins, timeline.ends)
 
 
-def _draw_reports(axes: Axes, line: Timeline, rows: LabelRows) -> None:
-    for report, row in zip(line.reports, rows.rows or [0] * len(line.reports), strict=True):
+def _arrange_marks(timeline: Timeline) -> LabelRows:
+    """Return the names of the marks with their rows; none if there are too many."""
+    labels = [
+        Label(end.at, _shorten(end.name), colour=_SIGNS[end.ending][2], gap=6)
+        for end in sorted(timeline.mark_ends, key=lambda end: end.at)
+    ]
+    shown = labels if len(labels) <= MOST_LABELS else []
+    return LabelRows(shown, timeline.begins, timeline.ends)
+
+
+def _shorten(name: str) -> str:
+    plain = " ".join(name.split())
+    return plain if len(plain) <= _MOST_CHARACTERS else f"{plain[: _MOST_CHARACTERS - 1]}…"
+
+
+def _draw_reports(axes: Axes, timeline: Timeline, rows: LabelRows) -> None:
+    for report, row in zip(timeline.reports, rows.rows or [0] * len(timeline.reports), strict=True):
         axes.vlines(report.at, 0, row + 0.9, color=QUIET_COLOUR, linewidth=1, clip_on=False)
     rows.draw(axes)
     axes.set_ylim(0, max(rows.height, 1))
-    dress(axes, x="", y="call")
+    label_axes(axes, x="", y="call")
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
 
@@ -324,36 +228,108 @@ def _draw_voice(axes: Axes, clip: Clip, colour: str, label: str) -> None:
     draw_sound(axes, clip.samples(), colour=colour)
     axes.set_ylim(-33000, 33000)
     axes.set_yticks([-32000, 0, 32000])
-    dress(axes, x="", y=label)
+    label_axes(axes, x="", y=label)
 
 
-def _draw_sent(axes: Axes, line: Timeline) -> None:
-    step = next((s for s in _BAR_SECONDS if line.seconds / s <= _BARS), _BAR_SECONDS[-1])
-    if line.sent:
-        times, seconds = np.array(line.sent).T
-        edges = np.arange(0, line.seconds + 2 * step, step)
+def _draw_sent(axes: Axes, timeline: Timeline) -> None:
+    step = next((s for s in _BAR_SECONDS if timeline.seconds / s <= _BARS), _BAR_SECONDS[-1])
+    if timeline.sent:
+        times, seconds = np.array(timeline.sent).T
+        edges = np.arange(0, timeline.seconds + 2 * step, step)
         sums, _ = np.histogram(times, edges, weights=seconds)
         axes.stairs(sums, edges, fill=True, color=YOUR_COLOUR)
     axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1], 0.02))  # room for the marks
-    dress(axes, x="", y=f"you send\n(s per {step:g} s)")
-    if line.marks:  # without one, matplotlib would take room for a sign in the figure's corner
-        axes.plot([mark.sent_at for mark in line.marks], [0.9] * len(line.marks), "v",
+    label_axes(axes, x="", y=f"you send\n(s per {step:g} s)")
+    if timeline.marks:  # without one, matplotlib would take room for a sign in the figure's corner
+        axes.plot([mark.sent_at for mark in timeline.marks], [0.9] * len(timeline.marks), "v",
                   clip_on=False, color=MARK_COLOUR, markersize=4,
                   transform=axes.get_xaxis_transform())  # fmt: skip
 
 
-def _draw_clears(lanes: list[Axes], line: Timeline) -> None:
+def _draw_buffer(axes: Axes, timeline: Timeline) -> None:
+    """Draw how much waited, when it ran out, and how long the caller was in vain."""
+    times, seconds = _thin_out(np.array(timeline.buffered or [(0.0, 0.0)])).T
+    axes.fill_between(times, seconds, color=YOUR_COLOUR, alpha=0.35, linewidth=0)
+    axes.plot(times, seconds, color=YOUR_COLOUR, linewidth=0.8)
+    axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1], 0.02))  # room for a word
+    if timeline.underruns:
+        places = [gap.at for gap in timeline.underruns]
+        axes.plot(places, [0.0] * len(places), clip_on=False, zorder=3, **_UNDERRUN_STYLE)
+    if timeline.deaf is not None and _is_deaf(timeline):
+        begin, end = timeline.deaf
+        cleared = next((at for at in timeline.clears if begin < at < end), None)
+        axes.axvspan(begin, min(end, timeline.ends) if cleared is None else cleared, **_DEAF_STYLE)
+        but = "" if cleared is None else ", but for the clear"
+        _write_beside(axes, begin, f"deaf for {end - begin:.1f} s{but}", "black", 0.98, timeline)
+    label_axes(axes, x="", y="waits at\nTwilio (s)")
+
+
+def _is_deaf(timeline: Timeline) -> bool:
+    return timeline.deaf is not None and timeline.deaf[1] - timeline.deaf[0] >= SHOWN_DEAF_SECONDS
+
+
+def _thin_out(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the corners of a line; of very many the first, least, most and last in each column."""
+    if len(corners) <= 4 * _BUFFER_COLUMNS:
+        return corners
+    times, values = corners.T
+    columns = ((times - times[0]) / (times[-1] - times[0]) * _BUFFER_COLUMNS).astype(np.intp)
+    edges = [0, *(np.flatnonzero(np.diff(columns)) + 1).tolist(), len(times)]
+    kept = set()
+    for first, end in pairwise(edges):
+        inside = values[first:end]
+        kept |= {first, first + int(inside.argmin()), first + int(inside.argmax()), end - 1}
+    thinned: NDArray[np.float64] = corners[sorted(kept)]
+    return thinned
+
+
+def _draw_marks(axes: Axes, timeline: Timeline, rows: LabelRows) -> None:
+    """Draw a sign for each mark, and its name where there is room."""
+    ends: list[MarkEnd] = sorted(timeline.mark_ends, key=lambda end: end.at)
+    heights = rows.rows or [0] * len(ends)
+    for ending in _SIGNS:
+        places = [
+            (end.at, row + 0.5)
+            for end, row in zip(ends, heights, strict=True)
+            if end.ending == ending
+        ]
+        if places:
+            axes.add_line(_make_sign(ending, *zip(*places, strict=True)))
+    rows.draw(axes)
+    axes.set_ylim(0, max(rows.height, 1))
+    label_axes(axes, x="", y="marks")
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+
+
+def _make_sign(ending: str, times: tuple[float, ...], heights: tuple[float, ...]) -> Line2D:
+    marker, face, edge, label = _SIGNS[ending]
+    return Line2D(
+        times,
+        heights,
+        linestyle="",
+        marker=marker,
+        markersize=5.5,
+        markerfacecolor=face,
+        markeredgecolor=edge,
+        label=label,
+        clip_on=False,
+        zorder=3,
+    )
+
+
+def _draw_clears(lanes: list[Axes], timeline: Timeline) -> None:
     for axes in lanes:
-        _draw_verticals(axes, line.clears, CLEAR_COLOUR, linestyle="--")
-    spans = [(begin, end - begin) for begin, end in line.silences]
+        _draw_verticals(axes, timeline.clears, CLEAR_COLOUR, linestyle="--")
+    spans = [(begin, end - begin) for begin, end in timeline.silences]
     lanes[-1].broken_barh(spans, (0, 1), color=QUIET_COLOUR, alpha=0.2, linewidth=0,
                           transform=lanes[-1].get_xaxis_transform())  # fmt: skip
-    named = -line.seconds
-    for (begin, end), at in zip(line.silences, line.clears, strict=True):
-        if at - named > 0.08 * line.seconds:
-            write(lanes[1], at, "clear", CLEAR_COLOUR, 0.6, line)
+    named = -timeline.seconds
+    for (begin, end), at in zip(timeline.silences, timeline.clears, strict=True):
+        if at - named > 0.08 * timeline.seconds:
+            _write_beside(lanes[1], at, "clear", CLEAR_COLOUR, 0.6, timeline)
             named = at
-        if end - begin > 0.12 * line.seconds:
+        if end - begin > 0.12 * timeline.seconds:
             lanes[-1].text((begin + end) / 2, 0.06, "silence", fontsize=SMALL, color="black",
                            transform=lanes[-1].get_xaxis_transform(), ha="center")  # fmt: skip
 
@@ -364,3 +340,22 @@ def _draw_verticals(
     """Draw lines from the foot of a lane, all at once, because there may be hundreds."""
     axes.vlines(times, 0, height, color=colour, linewidth=1, linestyle=linestyle,
                 transform=axes.get_xaxis_transform())  # fmt: skip
+
+
+def _write_beside(
+    axes: Axes, at: float, text: str, colour: str, height: float, timeline: Timeline
+) -> None:
+    """Write beside a line at `at`, on the side where there is room."""
+    late = at > 0.75 * timeline.seconds
+    axes.annotate(
+        text,
+        (at, height),
+        xycoords=("data", "axes fraction"),
+        xytext=(-3 if late else 3, 0),
+        textcoords="offset points",
+        ha="right" if late else "left",
+        va="top",
+        fontsize=SMALL,
+        color=colour,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+    )

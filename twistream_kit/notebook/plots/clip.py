@@ -1,6 +1,6 @@
-"""Pictures of one clip: its waveform, its frames and its place on the μ-law curve.
+"""Pictures of a clip and of the file that it came from.
 
-A picture of the bytes of a WAV header.
+The waveform, the frames and the place on the μ-law curve of a clip; the header of a WAV file.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from twistream_kit.notebook.plots.style import (
     QUIET_COLOUR,
     SMALL,
     YOUR_COLOUR,
-    blank,
     draw_sound,
-    dress,
     expect,
+    label_axes,
+    make_figure,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +42,15 @@ FRAME_SAMPLES = 160
 
 SHOWN_FRAMES = 8
 
+ROW_BYTES = 16
+"""As in every hex dump."""
+
+MOST_ROWS = 12
+"""More would not be read; what is left out is said."""
+
+_CHUNK_COLOURS = {"fmt ": "#7B5EA7", "fact": "#A67C00", "data": "#2E8540"}
+"""Neither party's colour, because these bytes belong to nobody's voice; all others are grey."""
+
 
 def plot_waveform(clip: Clip, *, track: Literal["inbound", "outbound"] = "outbound") -> Figure:
     """Draw the sound of `clip` as the telephone will play it.
@@ -58,13 +67,32 @@ def plot_waveform(clip: Clip, *, track: Literal["inbound", "outbound"] = "outbou
     """
     clip = expect(clip, Clip, "plot_waveform takes a Clip; kit.load_clip(path) makes one.")
     samples = clip.samples()
-    figure = blank(f"{_name(clip)}: {clip.seconds:.2f} s of sound, {_loudness(samples)}")
+    figure = make_figure(
+        f"{_name_clip(clip)}: {clip.seconds:.2f} s of sound, {_describe_loudness(samples)}"
+    )
     axes = figure.subplots()
     draw_sound(axes, samples, colour=CALLER_COLOUR if track == "inbound" else YOUR_COLOUR)
     axes.set_xlim(0, max(clip.seconds, 0.001))
-    _whole_range(axes)
-    dress(axes, x="time (s)", y=SAMPLE_VALUE)
+    _show_whole_range(axes)
+    label_axes(axes, x="time (s)", y=SAMPLE_VALUE)
     return figure
+
+
+def _describe_loudness(samples: NDArray[np.int16]) -> str:
+    peak = int(np.abs(samples.astype(np.int32)).max()) if len(samples) else 0
+    if peak == 0:
+        return "all of it silence"
+    below = -20 * np.log10(peak / FULL_SCALE)
+    return (
+        "the loudest at full scale"
+        if below < 0.05
+        else f"the loudest {below:.1f} dB below full scale"
+    )
+
+
+def _show_whole_range(axes: Axes) -> None:
+    axes.set_ylim(-33000, 33000)
+    axes.set_yticks([-32000, -16000, 0, 16000, 32000])
 
 
 def plot_frames(clip: Clip) -> Figure:
@@ -79,77 +107,28 @@ def plot_frames(clip: Clip) -> Figure:
     padding = count * FRAME_SAMPLES - len(samples)
     tail = f"the last is filled up with {padding} bytes of silence" if padding else "all are full"
     size = f"{count} {'frame' if count == 1 else 'frames'} of 20 ms (160 bytes); {tail}"
-    figure = blank(f"{_name(clip)} is {size if count else 'empty: not a single frame'}")
+    figure = make_figure(f"{_name_clip(clip)} is {size if count else 'empty: not a single frame'}")
     loudest, ending = figure.subplots(1, 2, sharey=True, width_ratios=[SHOWN_FRAMES, 3])
-    first = _loudest(samples)
+    first = _find_loudest(samples)
     _draw_frames(loudest, samples, range(first, min(first + SHOWN_FRAMES, count)))
     _draw_frames(ending, samples, range(max(count - 2, 0), count))
     if padding:
         begin, end = len(samples) / 8, count * 20
         ending.axvspan(begin, end, color=QUIET_COLOUR, alpha=0.25, linewidth=0, label="padding")
         ending.legend(fontsize=SMALL, frameon=False, loc="lower right")
-    dress(loudest, x="time (ms); numbers are frames", y=SAMPLE_VALUE)
-    dress(ending, x="time (ms), the end", y="")
+    label_axes(loudest, x="time (ms); numbers are frames", y=SAMPLE_VALUE)
+    label_axes(ending, x="time (ms), the end", y="")
     return figure
 
 
-def plot_companding(clip: Clip) -> Figure:
-    """Draw the μ-law curve, and where the samples of `clip` fall on it.
-
-    Left: which of the 255 steps stands for which sample value, with the steps that this clip
-    uses.  Right: how much of the clip lies in each of the curve's 16 segments.
-
-    Raises:
-        TypeError: If `clip` is not a `Clip`.
-    """
-    clip = expect(clip, Clip, "plot_companding takes a Clip; kit.load_clip(path) makes one.")
-    steps, values = _curve()
-    counts = np.bincount(np.frombuffer(clip.payload, np.uint8), minlength=256)
-    share = counts[np.abs(steps) < 64].sum() / max(counts.sum(), 1)
-    figure = blank(
-        "μ-law spends half of its steps on the quietest 6 % of the scale,\n"
-        f"where {share * 100:.0f} % of the samples of {_name(clip)} lie",
-        height=3.4,
-    )
-    curve, bars = figure.subplots(1, 2, sharey=True, width_ratios=[2, 1])
-    _draw_curve(curve, steps, values, counts > 0)
-    _draw_segments(bars, steps, counts)
-    return figure
-
-
-def _draw_curve(
-    axes: Axes, steps: NDArray[np.int64], values: NDArray[np.int16], used: NDArray[np.bool_]
-) -> None:
-    order = np.argsort(values, kind="stable")
-    axes.plot(values[order], steps[order], color=QUIET_COLOUR, linewidth=1, label="μ-law")
-    axes.plot(
-        [-32768, 32767], [-128, 127], "--", color=QUIET_COLOUR, linewidth=0.8, label="linear 8 bit"
-    )
-    label = f"codes in this clip: {int(used.sum())}"
-    axes.plot(values[used], steps[used], "o", color=YOUR_COLOUR, markersize=2.5, label=label)
-    axes.set_xticks([-32000, -16000, 0, 16000, 32000])
-    axes.set_yticks([-128, -64, 0, 64, 128])
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=SMALL, frameon=False, loc="lower right")
-    dress(axes, x=SAMPLE_VALUE, y="μ-law step (from −127 to +127)")
-
-
-def _draw_segments(axes: Axes, steps: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
-    # The byte 0x7F is a second zero and falls into the positive half with 0xFF.
-    segments = np.floor_divide(steps, 16) + 8
-    segments[steps < 0] = 7 - (-steps[steps < 0]) // 16
-    shares = np.bincount(segments, weights=counts, minlength=16) * 100 / max(counts.sum(), 1)
-    axes.barh(np.arange(-120, 128, 16), shares, height=14, color=YOUR_COLOUR)
-    axes.grid(axis="x", alpha=0.3)
-    dress(axes, x="samples in each segment (%)", y="")
-
-
-def _curve() -> tuple[NDArray[np.int64], NDArray[np.int16]]:
-    """For each of the 256 codes its signed step and its sample value."""
-    codes = np.arange(256, dtype=np.uint8)
-    inverted = (~codes).astype(np.int64)
-    magnitude = inverted & 0x7F
-    return np.where(inverted & 0x80, -magnitude, magnitude), decode_ulaw(codes.tobytes())
+def _find_loudest(samples: NDArray[np.int16]) -> int:
+    """The number of the frame from which `SHOWN_FRAMES` frames carry the most sound."""
+    whole = len(samples) // FRAME_SAMPLES
+    if whole <= SHOWN_FRAMES:
+        return 0
+    frames = samples[: whole * FRAME_SAMPLES].reshape(whole, FRAME_SAMPLES)
+    power = np.einsum("ij,ij->i", frames, frames, dtype=np.float64)
+    return int(np.convolve(power, np.ones(SHOWN_FRAMES), "valid").argmax())
 
 
 def _draw_frames(axes: Axes, samples: NDArray[np.int16], frames: range) -> None:
@@ -175,45 +154,67 @@ def _draw_frames(axes: Axes, samples: NDArray[np.int16], frames: range) -> None:
     axes.margins(y=0.25)
 
 
-def _loudest(samples: NDArray[np.int16]) -> int:
-    """The number of the frame from which `SHOWN_FRAMES` frames carry the most sound."""
-    whole = len(samples) // FRAME_SAMPLES
-    if whole <= SHOWN_FRAMES:
-        return 0
-    frames = samples[: whole * FRAME_SAMPLES].reshape(whole, FRAME_SAMPLES)
-    power = np.einsum("ij,ij->i", frames, frames, dtype=np.float64)
-    return int(np.convolve(power, np.ones(SHOWN_FRAMES), "valid").argmax())
+def plot_companding(clip: Clip) -> Figure:
+    """Draw the μ-law curve, and where the samples of `clip` fall on it.
 
+    Left: which of the 255 steps stands for which sample value, with the steps that this clip
+    uses.  Right: how much of the clip lies in each of the curve's 16 segments.
 
-def _loudness(samples: NDArray[np.int16]) -> str:
-    peak = int(np.abs(samples.astype(np.int32)).max()) if len(samples) else 0
-    if peak == 0:
-        return "all of it silence"
-    below = -20 * np.log10(peak / FULL_SCALE)
-    return (
-        "the loudest at full scale"
-        if below < 0.05
-        else f"the loudest {below:.1f} dB below full scale"
+    Raises:
+        TypeError: If `clip` is not a `Clip`.
+    """
+    clip = expect(clip, Clip, "plot_companding takes a Clip; kit.load_clip(path) makes one.")
+    steps, values = _compute_curve()
+    counts = np.bincount(np.frombuffer(clip.payload, np.uint8), minlength=256)
+    share = counts[np.abs(steps) < 64].sum() / max(counts.sum(), 1)
+    figure = make_figure(
+        "μ-law spends half of its steps on the quietest 6 % of the scale,\n"
+        f"where {share * 100:.0f} % of the samples of {_name_clip(clip)} lie",
+        height=3.4,
     )
+    curve, bars = figure.subplots(1, 2, sharey=True, width_ratios=[2, 1])
+    _draw_curve(curve, steps, values, counts > 0)
+    _draw_segments(bars, steps, counts)
+    return figure
 
 
-def _whole_range(axes: Axes) -> None:
-    axes.set_ylim(-33000, 33000)
-    axes.set_yticks([-32000, -16000, 0, 16000, 32000])
+def _compute_curve() -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    """For each of the 256 codes its signed step and its sample value."""
+    codes = np.arange(256, dtype=np.uint8)
+    inverted = (~codes).astype(np.int64)
+    magnitude = inverted & 0x7F
+    return np.where(inverted & 0x80, -magnitude, magnitude), decode_ulaw(codes.tobytes())
 
 
-def _name(clip: Clip) -> str:
+def _draw_curve(
+    axes: Axes, steps: NDArray[np.int64], values: NDArray[np.int16], used: NDArray[np.bool_]
+) -> None:
+    order = np.argsort(values, kind="stable")
+    axes.plot(values[order], steps[order], color=QUIET_COLOUR, linewidth=1, label="μ-law")
+    axes.plot(
+        [-32768, 32767], [-128, 127], "--", color=QUIET_COLOUR, linewidth=0.8, label="linear 8 bit"
+    )
+    label = f"codes in this clip: {int(used.sum())}"
+    axes.plot(values[used], steps[used], "o", color=YOUR_COLOUR, markersize=2.5, label=label)
+    axes.set_xticks([-32000, -16000, 0, 16000, 32000])
+    axes.set_yticks([-128, -64, 0, 64, 128])
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=SMALL, frameon=False, loc="lower right")
+    label_axes(axes, x=SAMPLE_VALUE, y="μ-law step (from −127 to +127)")
+
+
+def _draw_segments(axes: Axes, steps: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+    # The byte 0x7F is a second zero and falls into the positive half with 0xFF.
+    segments = np.floor_divide(steps, 16) + 8
+    segments[steps < 0] = 7 - (-steps[steps < 0]) // 16
+    shares = np.bincount(segments, weights=counts, minlength=16) * 100 / max(counts.sum(), 1)
+    axes.barh(np.arange(-120, 128, 16), shares, height=14, color=YOUR_COLOUR)
+    axes.grid(axis="x", alpha=0.3)
+    label_axes(axes, x="samples in each segment (%)", y="")
+
+
+def _name_clip(clip: Clip) -> str:
     return clip.name or "the clip"
-
-
-ROW_BYTES = 16
-"""As in every hex dump."""
-
-MOST_ROWS = 12
-"""More would not be read; what is left out is said."""
-
-_CHUNK_COLOURS = {"fmt ": "#7B5EA7", "fact": "#A67C00", "data": "#2E8540"}
-"""Neither party's colour, because these bytes belong to nobody's voice; all others are grey."""
 
 
 def plot_header(report: WavReport) -> Figure:
@@ -224,11 +225,11 @@ def plot_header(report: WavReport) -> Figure:
     """
     made_by = "plot_header takes a WavReport; kit.inspect_wav(path) makes one."
     report = expect(report, WavReport, made_by)
-    rows = _rows(report)
+    rows = _find_rows(report)
     shown = rows[:MOST_ROWS]
     more = f" ({len(rows) - MOST_ROWS} more rows left out)" if len(rows) > MOST_ROWS else ""
     title = f"{report.name}: {report.header_bytes} bytes of header before the sound{more}"
-    figure = blank(title, height=1.0 + 0.42 * len(shown))
+    figure = make_figure(title, height=1.0 + 0.42 * len(shown))
     axes = figure.subplots()
     for field in report.fields:
         _draw_field(axes, field, shown)
@@ -238,21 +239,13 @@ def plot_header(report: WavReport) -> Figure:
     axes.set_yticks(
         [row + 0.5 for row in range(len(shown))], [str(row * ROW_BYTES) for row in shown]
     )
-    dress(axes, x="position in the row (bytes)", y="offset (bytes)")
+    label_axes(axes, x="position in the row (bytes)", y="offset (bytes)")
     return figure
 
 
-def _rows(report: WavReport) -> list[int]:
+def _find_rows(report: WavReport) -> list[int]:
     """The rows in which something begins; those wholly inside a long field say nothing new."""
     return sorted({field.offset // ROW_BYTES for field in report.fields})
-
-
-def _pieces(begin: int, end: int, rows: list[int]) -> Iterator[tuple[int, int, int]]:
-    """Cut the bytes from `begin` to `end` along the shown rows: (place of the row, from, to)."""
-    for place, row in enumerate(rows):
-        left, right = max(begin, row * ROW_BYTES), min(end, (row + 1) * ROW_BYTES)
-        if left < right:
-            yield place, left - row * ROW_BYTES, right - row * ROW_BYTES
 
 
 def _draw_field(axes: Axes, field: Field, rows: list[int]) -> None:
@@ -260,10 +253,18 @@ def _draw_field(axes: Axes, field: Field, rows: list[int]) -> None:
     colour = YOUR_COLOUR if is_sound else _CHUNK_COLOURS.get(field.chunk, QUIET_COLOUR)
     value = f"{field.size} bytes" if field.value is None else field.value
     text = f"the sound …\n{value}" if is_sound else f"{field.name}\n{value}"
-    pieces = list(_pieces(field.offset, field.offset + field.size, rows))
+    pieces = list(_cut(field.offset, field.offset + field.size, rows))
     widest = max(pieces, key=lambda piece: piece[2] - piece[1], default=None)
     for piece in pieces:
         _draw_box(axes, piece, colour, text if piece is widest else "")
+
+
+def _cut(begin: int, end: int, rows: list[int]) -> Iterator[tuple[int, int, int]]:
+    """Cut the bytes from `begin` to `end` along the shown rows: (place of the row, from, to)."""
+    for place, row in enumerate(rows):
+        left, right = max(begin, row * ROW_BYTES), min(end, (row + 1) * ROW_BYTES)
+        if left < right:
+            yield place, left - row * ROW_BYTES, right - row * ROW_BYTES
 
 
 def _draw_box(axes: Axes, piece: tuple[int, int, int], colour: str, text: str) -> None:
@@ -276,7 +277,7 @@ def _draw_box(axes: Axes, piece: tuple[int, int, int], colour: str, text: str) -
     axes.add_patch(
         Rectangle((left + 0.04, place + 0.06), width - 0.08, 0.88, fill=False, edgecolor=colour)
     )
-    lines = [_shortened(line, int(width * 7.5)) for line in text.split("\n")]
+    lines = [_shorten(line, int(width * 7.5)) for line in text.split("\n")]
     axes.text(
         left + width / 2,
         place + 0.5,
@@ -289,5 +290,5 @@ def _draw_box(axes: Axes, piece: tuple[int, int, int], colour: str, text: str) -
     )
 
 
-def _shortened(line: str, limit: int) -> str:
+def _shorten(line: str, limit: int) -> str:
     return line if len(line) <= limit else line[: max(limit - 1, 1)] + "…"

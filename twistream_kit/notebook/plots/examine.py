@@ -1,7 +1,4 @@
-"""A picture of what the telephone makes of a file: its wave and its pitches, before and after.
-
-A picture of what the conversion leaves of a sound: its pitches before and after.
-"""
+"""Pictures of what the telephone makes of a file: its wave and its pitches, before and after."""
 
 from __future__ import annotations
 
@@ -18,10 +15,10 @@ from twistream_kit.notebook.plots.style import (
     QUIET_COLOUR,
     SMALL,
     YOUR_COLOUR,
-    blank,
     draw_sound,
-    dress,
     expect,
+    label_axes,
+    make_figure,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from twistream_kit.audio.clip import Clip
     from twistream_kit.audio.measure import Spectrum
 
-LOWEST_SHOWN, HIGHEST_SHOWN = 50, 20_000
+LOWEST_PITCH_HZ, HIGHEST_PITCH_HZ = 50, 20_000
 """In Hz: what an ear hears, nearly."""
 
 BANDS = 72
@@ -41,6 +38,15 @@ BANDS = 72
 
 FLOOR_DB = -90.0
 """Below the noise of μ-law at any level that is used in a call."""
+
+TELEPHONE_RATE = 8000
+"""In Hz; half of it is the highest pitch that a telephone carries."""
+
+SPECTROGRAM_TOP_HZ = 12_000
+"""In Hz; above it speech has little, and the picture should be of what is lost."""
+
+MOST_WINDOWS = 600
+"""However long the sound, at most so many windows of it are looked at."""
 
 
 def plot_examination(examination: Examination) -> Figure:
@@ -59,7 +65,7 @@ def plot_examination(examination: Examination) -> Figure:
     title = f"{examination.name}: the telephone loses {share} above 3.4 kHz"
     if examination.figures.seconds > examination.after.seconds:
         title += f" (of {examination.figures.seconds:.0f} s the first minute is drawn)"
-    figure = blank(title, height=4.2)
+    figure = make_figure(title, height=4.2)
     axes = figure.subplot_mosaic([["before", "pitches"], ["after", "pitches"]], width_ratios=[1, 1])
     _draw_waves(axes["before"], axes["after"], examination)
     _draw_pitches(axes["pitches"], examination)
@@ -79,8 +85,8 @@ def _draw_waves(before: Axes, after: Axes, examination: Examination) -> None:
         axes.set_xlim(0, max(examination.after.seconds, 0.001))
         axes.set_ylim(-1.05, 1.05)
         axes.set_title(name, fontsize=SMALL, loc="left")
-    dress(before, x="", y="of full scale (1)")
-    dress(after, x="time (s)", y="of full scale (1)")
+    label_axes(before, x="", y="of full scale (1)")
+    label_axes(after, x="time (s)", y="of full scale (1)")
 
 
 def _draw_pitches(axes: Axes, examination: Examination) -> None:
@@ -93,10 +99,10 @@ def _draw_pitches(axes: Axes, examination: Examination) -> None:
         (examination.spectrum_after, YOUR_COLOUR, "after"),
     )
     for spectrum, colour, name in curves:
-        axes.plot(*_bands(spectrum), color=colour, linewidth=1.2, label=name)
+        axes.plot(*_add_up_bands(spectrum), color=colour, linewidth=1.2, label=name)
     axes.set_xscale("log")
-    top = min(max(examination.sample_rate / 2, 4000), HIGHEST_SHOWN)
-    axes.set_xlim(LOWEST_SHOWN, top)
+    top = min(max(examination.sample_rate / 2, 4000), HIGHEST_PITCH_HZ)
+    axes.set_xlim(LOWEST_PITCH_HZ, top)
     ticks = [tick for tick in (100, 300, 1000, 3400, 10_000) if tick <= top]
     axes.set_xticks(ticks, [f"{tick / 1000:g}" for tick in ticks])
     axes.minorticks_off()
@@ -104,12 +110,12 @@ def _draw_pitches(axes: Axes, examination: Examination) -> None:
     axes.grid(alpha=0.3)
     axes.legend(fontsize=SMALL, frameon=False, loc="lower left")
     axes.set_title("pitches, averaged over time", fontsize=SMALL, loc="left")
-    dress(axes, x="frequency (kHz)", y="level per eighth of an octave (dBFS)")
+    label_axes(axes, x="frequency (kHz)", y="level per eighth of an octave (dBFS)")
 
 
-def _bands(spectrum: Spectrum) -> tuple[list[float], list[float]]:
+def _add_up_bands(spectrum: Spectrum) -> tuple[list[float], list[float]]:
     """The level in each band that holds at least one line of the spectrum."""
-    edges = np.geomspace(LOWEST_SHOWN, HIGHEST_SHOWN, BANDS + 1)
+    edges = np.geomspace(LOWEST_PITCH_HZ, HIGHEST_PITCH_HZ, BANDS + 1)
     places = np.digitize(spectrum.frequencies, edges)
     power = np.bincount(places, spectrum.power, BANDS + 2)[1:-1]
     lines = np.bincount(places, minlength=BANDS + 2)[1:-1]
@@ -117,16 +123,6 @@ def _bands(spectrum: Spectrum) -> tuple[list[float], list[float]]:
     shown = lines > 0
     levels = 10 * np.log10(power[shown] + 10 ** (FLOOR_DB / 10))
     return centres[shown].tolist(), levels.tolist()
-
-
-TELEPHONE_RATE = 8000
-"""In Hz; half of it is the highest pitch that a telephone carries."""
-
-HIGHEST_SHOWN_HZ = 12_000
-"""In Hz; above it speech has little, and the picture should be of what is lost."""
-
-COLUMNS = 600
-"""However long the sound, at most so many windows of it are looked at."""
 
 
 def plot_spectrogram(path: str | PathLike[str]) -> Figure:
@@ -142,27 +138,27 @@ def plot_spectrogram(path: str | PathLike[str]) -> Figure:
         TypeError: If `path` is not a path.
         WavError: If the file cannot be read.
     """
-    name = Path(_path_of(path)).name
+    name = Path(_check_path(path)).name
     clip = load_clip(path)
-    windows, rate = _windows_of_file(path, clip)
-    after = _windows_of_samples(clip.samples())
-    figure = blank(f"{name}: the telephone keeps what lies below 4 kHz", height=4.6)
+    windows, rate = _cut_file(path, clip)
+    after = _cut_samples(clip.samples())
+    figure = make_figure(f"{name}: the telephone keeps what lies below 4 kHz", height=4.6)
     upper, lower = figure.subplots(2, 1, sharex=True, sharey=True)
-    _draw(upper, windows, rate, clip.seconds)
-    image = _draw(lower, after, TELEPHONE_RATE, clip.seconds)
+    _draw_levels(upper, windows, rate, clip.seconds)
+    image = _draw_levels(lower, after, TELEPHONE_RATE, clip.seconds)
     _name_panel(upper, f"before: {rate / 1000:g} kHz")
     _name_panel(lower, "after: 8 kHz, μ-law")
-    upper.set_ylim(0, min(max(rate / 2, TELEPHONE_RATE / 2), HIGHEST_SHOWN_HZ) / 1000)
+    upper.set_ylim(0, min(max(rate / 2, TELEPHONE_RATE / 2), SPECTROGRAM_TOP_HZ) / 1000)
     upper.set_xlim(0, max(clip.seconds, 0.001))
-    dress(upper, x="", y="frequency (kHz)")
-    dress(lower, x="time (s)", y="frequency (kHz)")
+    label_axes(upper, x="", y="frequency (kHz)")
+    label_axes(lower, x="time (s)", y="frequency (kHz)")
     bar = figure.colorbar(image, ax=[upper, lower], pad=0.01)
     bar.set_label("level (dB of full scale)", fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
     return figure
 
 
-def _path_of(path: object) -> str | PathLike[str]:
+def _check_path(path: object) -> str | PathLike[str]:
     if isinstance(path, str | PathLike):
         return path
     message = (
@@ -170,6 +166,67 @@ def _path_of(path: object) -> str | PathLike[str]:
         f"This is a {type(path).__name__}."
     )
     raise TypeError(message)
+
+
+def _cut_file(path: str | PathLike[str], clip: Clip) -> tuple[NDArray[np.float32], int]:
+    """Read a file as the conversion does, in constant memory, and keep what is drawn."""
+    with open_sound(path) as sound:
+        if sound.payload is not None:
+            return _cut_samples(clip.samples()), sound.sample_rate
+        size = _choose_window_size(sound.sample_rate)
+        begins = _choose_begins(round(clip.seconds * sound.sample_rate), size)
+        windows = np.zeros((len(begins), size), np.float32)
+        done = 0
+        for block in sound.blocks:
+            first, last = np.searchsorted(begins, [done - size + 1, done + len(block)])
+            for window, begin in zip(windows[first:last], begins[first:last], strict=True):
+                left, right = max(begin, done), min(begin + size, done + len(block))
+                window[left - begin : right - begin] = block[left - done : right - done]
+            done += len(block)
+        return windows, sound.sample_rate
+
+
+def _cut_samples(samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    size = _choose_window_size(TELEPHONE_RATE)
+    sound = np.zeros(max(len(samples), size), np.float32)
+    sound[: len(samples)] = samples / np.float32(32768)
+    windows: NDArray[np.float32] = sound[
+        _choose_begins(len(samples), size)[:, None] + np.arange(size)
+    ]
+    return windows
+
+
+def _choose_window_size(rate: int) -> int:
+    """About 32 ms, as a power of two."""
+    return 1 << max(rate // 32, 16).bit_length()
+
+
+def _choose_begins(samples: int, window: int) -> NDArray[np.intp]:
+    last = max(samples - window, 0)
+    return np.unique(
+        np.linspace(0, last, min(MOST_WINDOWS, last // (window // 4) + 1)).astype(np.intp)
+    )
+
+
+def _draw_levels(axes: Axes, windows: NDArray[np.float32], rate: int, seconds: float) -> AxesImage:
+    axes.set_facecolor("#000004")  # the darkest of the colours below: nothing was there
+    return axes.imshow(
+        _measure_levels(windows),
+        origin="lower",
+        aspect="auto",
+        extent=(0, max(seconds, 0.001), 0, rate / 2000),
+        cmap="magma",
+        vmin=-100,
+        vmax=-20,
+        interpolation="nearest",
+    )
+
+
+def _measure_levels(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The level at each pitch in dB of a full-scale sine, shape ``(pitches, windows)``."""
+    shape = np.hanning(windows.shape[1]).astype(np.float32)
+    spectrum = np.abs(np.fft.rfft(windows * shape, axis=1)) * (2 / shape.sum())
+    return np.asarray(20 * np.log10(spectrum.T + 1e-6), np.float32)
 
 
 def _name_panel(axes: Axes, text: str) -> None:
@@ -184,60 +241,3 @@ def _name_panel(axes: Axes, text: str) -> None:
         fontsize=SMALL,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
     )
-
-
-def _draw(axes: Axes, windows: NDArray[np.float32], rate: int, seconds: float) -> AxesImage:
-    axes.set_facecolor("#000004")  # the darkest of the colours below: nothing was there
-    return axes.imshow(
-        _levels(windows),
-        origin="lower",
-        aspect="auto",
-        extent=(0, max(seconds, 0.001), 0, rate / 2000),
-        cmap="magma",
-        vmin=-100,
-        vmax=-20,
-        interpolation="nearest",
-    )
-
-
-def _levels(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The level at each pitch in dB of a full-scale sine, shape ``(pitches, windows)``."""
-    shape = np.hanning(windows.shape[1]).astype(np.float32)
-    spectrum = np.abs(np.fft.rfft(windows * shape, axis=1)) * (2 / shape.sum())
-    return np.asarray(20 * np.log10(spectrum.T + 1e-6), np.float32)
-
-
-def _begins(samples: int, window: int) -> NDArray[np.intp]:
-    last = max(samples - window, 0)
-    return np.unique(np.linspace(0, last, min(COLUMNS, last // (window // 4) + 1)).astype(np.intp))
-
-
-def _window_size(rate: int) -> int:
-    """About 32 ms, as a power of two."""
-    return 1 << max(rate // 32, 16).bit_length()
-
-
-def _windows_of_samples(samples: NDArray[np.int16]) -> NDArray[np.float32]:
-    size = _window_size(TELEPHONE_RATE)
-    sound = np.zeros(max(len(samples), size), np.float32)
-    sound[: len(samples)] = samples / np.float32(32768)
-    windows: NDArray[np.float32] = sound[_begins(len(samples), size)[:, None] + np.arange(size)]
-    return windows
-
-
-def _windows_of_file(path: str | PathLike[str], clip: Clip) -> tuple[NDArray[np.float32], int]:
-    """Read a file as the conversion does, in constant memory, and keep what is drawn."""
-    with open_sound(path) as sound:
-        if sound.payload is not None:
-            return _windows_of_samples(clip.samples()), sound.sample_rate
-        size = _window_size(sound.sample_rate)
-        begins = _begins(round(clip.seconds * sound.sample_rate), size)
-        windows = np.zeros((len(begins), size), np.float32)
-        done = 0
-        for block in sound.blocks:
-            first, last = np.searchsorted(begins, [done - size + 1, done + len(block)])
-            for window, begin in zip(windows[first:last], begins[first:last], strict=True):
-                left, right = max(begin, done), min(begin + size, done + len(block))
-                window[left - begin : right - begin] = block[left - done : right - done]
-            done += len(block)
-        return windows, sound.sample_rate

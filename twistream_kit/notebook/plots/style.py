@@ -1,15 +1,12 @@
-"""What all pictures of this package share: their size, their type and how sound is drawn.
+"""What all pictures of this package share: size, type, colours, how sound is drawn, labels in rows.
 
 Matplotlib's `Figure` objects are made directly and never through pyplot, which keeps every figure
 it makes for ever and is not safe in a thread or a callback.
 
-The colours of a call, one for each party, the same in every picture.
-
-Blue and vermilion of Okabe and Ito's palette, which people with any of the common forms of colour
-blindness tell apart; on white both reach a contrast of 3.7 or more.  Nothing is said by colour
-alone: every lane and every line carries its name as well.
-
-Names along a lane of a picture, in as many rows as keep them from covering each other.
+The colours of a call are the same in every picture, one for each party: blue and vermilion of Okabe
+and Ito's palette, which people with any of the common forms of colour blindness tell apart; on
+white both reach a contrast of 3.7 or more.  Nothing is said by colour alone: every lane and every
+line carries its name as well.
 """
 
 from __future__ import annotations
@@ -40,19 +37,25 @@ MARK_COLOUR = "#007A5A"
 CLEAR_COLOUR = "#A02C6D"
 """A clear (purple, darkened for text)."""
 
-T = TypeVar("T")
-
 WIDTH, HEIGHT = 7.0, 2.5
 """The size of a figure with one panel, in inches."""
-
-COLUMNS = 1200
-"""Sound longer than twice this many samples is drawn as that many pairs of minimum and maximum."""
 
 SMALL = 8
 """The size of ticks, labels and notes, in points."""
 
+COLUMNS = 1200
+"""Sound longer than twice this many samples is drawn as that many pairs of minimum and maximum."""
 
-def blank(title: str, *, height: float = HEIGHT) -> Figure:
+LANE_POINTS = 400
+"""The width of a lane, in points, at the least."""
+
+OFFSET_POINTS = 3
+"""The gap between a place and its name, in points, unless a label has its own."""
+
+T = TypeVar("T")
+
+
+def make_figure(title: str, *, height: float = HEIGHT) -> Figure:
     """Return an empty figure of the house's width with its `title` at the left.
 
     Args:
@@ -66,7 +69,7 @@ def blank(title: str, *, height: float = HEIGHT) -> Figure:
     return figure
 
 
-def dress(axes: Axes, *, x: str, y: str) -> None:
+def label_axes(axes: Axes, *, x: str, y: str) -> None:
     """Give `axes` their labels, which name the units, and the look of the house."""
     axes.set_xlabel(x, fontsize=SMALL)
     axes.set_ylabel(y, fontsize=SMALL)
@@ -84,22 +87,6 @@ def expect(value: object, kind: type[T], sentence: str) -> T:
         return value
     message = f"{sentence} This is a {type(value).__name__}."
     raise TypeError(message)
-
-
-def envelope(
-    samples: NDArray[Any], columns: int = COLUMNS
-) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[Any]]:
-    """Reduce sound to what a picture can show.
-
-    Args:
-        samples: Shape ``(n,)``, n > 0.
-        columns: The number of pieces, at most n.
-
-    Returns:
-        For each piece the index of its first sample, its minimum and its maximum.
-    """
-    edges = np.linspace(0, len(samples), min(columns, len(samples)) + 1).astype(np.intp)[:-1]
-    return edges, np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
 
 
 def draw_sound(
@@ -124,34 +111,25 @@ def draw_sound(
         times = begin + np.arange(len(samples)) / sample_rate
         axes.plot(times, samples, color=colour, linewidth=0.8)
         return
-    edges, low, high = envelope(samples)
+    edges, low, high = reduce_sound(samples)
     times = begin + edges / sample_rate
     axes.fill_between(times, low, high, color=colour, linewidth=0.6)
 
 
-LANE_POINTS = 400
-"""The width of a lane, in points, at the least."""
+def reduce_sound(
+    samples: NDArray[Any], columns: int = COLUMNS
+) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[Any]]:
+    """Reduce sound to what a picture can show.
 
-OFFSET_POINTS = 3
+    Args:
+        samples: Shape ``(n,)``, n > 0.
+        columns: The number of pieces, at most n.
 
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """A name and its place.
-
-    Attributes:
-        at: In seconds.
-        text: What is written.
-        weight: ``normal`` or ``bold``.
-        colour: Of the text.
-        gap: Between the place and the text, in points.
+    Returns:
+        For each piece the index of its first sample, its minimum and its maximum.
     """
-
-    at: float
-    text: str
-    weight: str = "normal"
-    colour: str = "black"
-    gap: int = OFFSET_POINTS
+    edges = np.linspace(0, len(samples), min(columns, len(samples)) + 1).astype(np.intp)[:-1]
+    return edges, np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
 
 
 class LabelRows:
@@ -224,3 +202,22 @@ class LabelRows:
         font = FontProperties(weight=label.weight)
         drawn = TextPath((0, 0), label.text, size=SMALL, prop=font).get_extents().width
         return float(drawn) + label.gap + 9
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A name and its place.
+
+    Attributes:
+        at: In seconds.
+        text: What is written.
+        weight: ``normal`` or ``bold``.
+        colour: Of the text.
+        gap: Between the place and the text, in points.
+    """
+
+    at: float
+    text: str
+    weight: str = "normal"
+    colour: str = "black"
+    gap: int = OFFSET_POINTS

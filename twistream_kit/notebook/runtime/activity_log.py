@@ -1,12 +1,12 @@
-"""What happened, for a widget to show: threads and callbacks never print.
+"""What happened, for widgets to show, and the thread that brings them up to date.
 
-A line printed on a thread lands in somebody else's cell or nowhere.  So everything that the kit
-has to say goes through Python's logging, under ``twistream_kit``, and is kept here.
+A line printed on a thread lands in somebody else's cell or nowhere, so threads and callbacks never
+print.  Everything that the kit has to say goes through Python's logging, under ``twistream_kit``,
+and is kept here.
 
-One thread that brings widgets up to date, ten times a second at most.
-
-Widgets may be changed from any thread, at some 90 microseconds a change; what arrives faster than
-a person can see is left out by looking at the state instead of following its changes.
+Widgets may be changed from any thread, at some 90 microseconds a change.  The pump looks at the
+state ten times a second at most instead of following its changes: what comes faster than a person
+can see is left out.
 """
 
 from __future__ import annotations
@@ -22,21 +22,26 @@ from dataclasses import dataclass
 from twistream_kit.pending import Guard, error_text
 
 KEPT_LINES = 500
+"""How many lines the log keeps."""
+
+PUMP_SECONDS = 0.1
+"""How long the pump sleeps after each turn."""
+
+Update = Callable[[], bool]
+"""Brings something up to date; returns False when it has nothing more to show."""
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """One thing that happened.
-
-    Attributes:
-        at: When, in seconds of the monotonic clock.
-        level: ``INFO``, ``WARNING`` or ``ERROR``.
-        text: What, in words.
-    """
-
-    at: float
-    level: str
-    text: str
+def activity_log() -> ActivityLog:
+    """Return the kit's activity log; the first call attaches it to the kit's loggers."""
+    logger = logging.getLogger("twistream_kit")
+    for handler in logger.handlers:
+        if isinstance(handler, ActivityLog):
+            return handler
+    log = ActivityLog()
+    logger.addHandler(log)
+    if logger.getEffectiveLevel() > logging.INFO:
+        logger.setLevel(logging.INFO)
+    return log
 
 
 class ActivityLog(logging.Handler):
@@ -63,23 +68,19 @@ class ActivityLog(logging.Handler):
         return [line for line in self.lines if line.at >= since and name in line.text]
 
 
-def activity_log() -> ActivityLog:
-    """Return the kit's event log; the first call attaches it to the kit's loggers."""
-    logger = logging.getLogger("twistream_kit")
-    for handler in logger.handlers:
-        if isinstance(handler, ActivityLog):
-            return handler
-    log = ActivityLog()
-    logger.addHandler(log)
-    if logger.getEffectiveLevel() > logging.INFO:
-        logger.setLevel(logging.INFO)
-    return log
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One thing that happened.
 
+    Attributes:
+        at: When, in seconds of the monotonic clock.
+        level: ``INFO``, ``WARNING`` or ``ERROR``.
+        text: What, in words.
+    """
 
-PUMP_SECONDS = 0.1
-
-Update = Callable[[], bool]
-"""Brings something up to date; returns False when it has nothing more to show."""
+    at: float
+    level: str
+    text: str
 
 
 class Pump:
@@ -89,7 +90,7 @@ class Pump:
         self._updates: dict[Update, int] = {}
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._something = threading.Event()
+        self._has_updates = threading.Event()
         self._pause = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -103,7 +104,7 @@ class Pump:
                     target=self._run, name="twistream_kit widgets", daemon=True
                 )
                 self._thread.start()
-        self._something.set()
+        self._has_updates.set()
 
     def remove(self, update: Update) -> None:
         """Have it called no more."""
@@ -112,11 +113,11 @@ class Pump:
 
     def _run(self) -> None:
         while True:
-            self._something.wait()
+            self._has_updates.wait()
             with self._lock:
                 updates = list(self._updates.items())
                 if not updates:
-                    self._something.clear()
+                    self._has_updates.clear()
                     continue
             for update, number in updates:
                 self._call(update, number)
@@ -124,7 +125,7 @@ class Pump:
 
     def _call(self, update: Update, number: int) -> None:
         goes_on = False
-        # The thread is everybody's: one widget must not take it from the others.
+        # All widgets share the thread: one that fails must not take it from the others.
         with Guard("a widget could not be brought up to date and stays as it is"):
             goes_on = update()
         if goes_on:

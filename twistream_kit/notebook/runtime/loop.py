@@ -10,7 +10,8 @@ It runs on one thread for all calls.  `asyncio` lets SystemExit and KeyboardInte
 task or callback through ``run_forever``; here they are logged, and the loop goes on.  If its thread
 ends all the same, nothing that only this loop can bring is waited for in vain.
 
-For people who want `asyncio.run()` in their own cells; the kit itself never needs it.
+`allow_nested_asyncio` is for people who want `asyncio.run()` in their own cells; it patches the
+kernel's loop, and the kit itself never needs it.
 """
 
 from __future__ import annotations
@@ -43,10 +44,13 @@ HURRIED_SWITCH_SECONDS = 0.001
 """The interpreter's switch interval while a call is up: measured, a cell that computes in pure
 Python then delays the server 3.5 ms instead of 15, and is slowed by at most an eighth."""
 
-_BaseLoop: Any = getattr(asyncio, "ProactorEventLoop", asyncio.SelectorEventLoop)
+SAFE_NEST_ASYNCIO2 = (1, 7, 3)
+"""From here on nest_asyncio2 keeps the messages that reach the kernel during a nested run."""
+
+_PlatformLoop: Any = getattr(asyncio, "ProactorEventLoop", asyncio.SelectorEventLoop)
 
 
-class KitLoop(_BaseLoop):  # type: ignore[misc]
+class KitLoop(_PlatformLoop):  # type: ignore[misc]
     """An event loop that can be entered again while one of its own tasks waits.
 
     Attributes:
@@ -165,11 +169,11 @@ class KitLoop(_BaseLoop):  # type: ignore[misc]
                 why,
                 exc_info=error,
             )
-        for end in (self._leave_kept, self._cancel_others, self._fail_pendings, self.close):
+        for end in (self._leave_in_order, self._cancel_others, self._fail_pendings, self.close):
             with Guard("ending the kit's event loop failed in part"):
                 end()
 
-    def _leave_kept(self) -> None:
+    def _leave_in_order(self) -> None:
         deadline = time.monotonic() + LEAVE_SECONDS
         for task, end in reversed(list(self._kept.items())):
             end()
@@ -199,18 +203,6 @@ class KitLoop(_BaseLoop):  # type: ignore[misc]
             fail(pending, _has_ended())
 
 
-def _has_ended() -> ServerStopped:
-    return ServerStopped(
-        "the kit's event loop has ended",
-        consequence="What was waited for cannot come any more",
-        fix="Start everything again with kit.start(…), which makes a new loop",
-    )
-
-
-async def _until_done(pending: Pending[Any], timeout: float | None) -> None:
-    await asyncio.wait([asyncio.wrap_future(pending)], timeout=timeout)
-
-
 def _make_task(
     loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any
 ) -> asyncio.Task[Any]:
@@ -218,8 +210,16 @@ def _make_task(
     return task
 
 
-SAFE_FORK = (1, 7, 3)
-"""From here on nest_asyncio2 keeps the messages that reach the kernel during a nested run."""
+async def _until_done(pending: Pending[Any], timeout: float | None) -> None:
+    await asyncio.wait([asyncio.wrap_future(pending)], timeout=timeout)
+
+
+def _has_ended() -> ServerStopped:
+    return ServerStopped(
+        "the kit's event loop has ended",
+        consequence="What was waited for cannot come any more",
+        fix="Start everything again with kit.start(…), which makes a new loop",
+    )
 
 
 def allow_nested_asyncio() -> str:
@@ -239,7 +239,7 @@ def allow_nested_asyncio() -> str:
     if _applied() is not None:
         return _check_applied(str(_applied()))
     module = "nest_asyncio2" if _swallows_cells() else "nest_asyncio"
-    if module == "nest_asyncio2" and _version(module) < SAFE_FORK:
+    if module == "nest_asyncio2" and _version(module) < SAFE_NEST_ASYNCIO2:
         raise SettingsError(
             f"nest_asyncio2 {metadata.version(module)} loses queued cells on this kernel",
             consequence="Run All would hang for ever",

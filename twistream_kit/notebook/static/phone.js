@@ -1,6 +1,6 @@
-// A telephone on the page: what it looks like, its loudspeaker, its microphone and its way to the
-// kernel.  The default export is a function, called once for each widget: `initialize` and `render`
-// get different proxies of the model, so only a closure gives both the same `Telephone`.
+// A telephone on the page: what it looks like, its loudspeaker, its microphone and its connection
+// to the kernel.  The default export is a function, called once for each widget: `initialize` and
+// `render` get different proxies of the model, so only a closure gives both the same `Telephone`.
 //
 // Sound on a call is PCMU, 8000 samples a second, in frames of 160 bytes, 20 ms each.
 
@@ -325,7 +325,7 @@ class Ringer {
 }
 
 // ---------------------------------------------------------------------------------------------
-// The way to the kernel: a socket where the kernel is on this machine, else the kernel's messages.
+// The connection to the kernel: a socket where the kernel is on this machine, else its messages.
 
 class Link {
   constructor(model, address, page, told) {
@@ -485,8 +485,8 @@ class Telephone {
     this.note = this.noMicrophone = "";
     this.levels = { hear: 0, say: 0 };
     this.stats = { depth: 0, gaps: 0, dropped: 0 };
-    this.link = new Link(model, model.get("_way"), this.page, (news) => this.#hearNews(news));
-    model.set("_way", ""); // not saved to the kernel, and not with the notebook
+    this.link = new Link(model, model.get("_address"), this.page, (news) => this.#hearNews(news));
+    model.set("_address", ""); // not saved to the kernel, and not with the notebook
     model.on("change:call", () => this.#followCall());
     model.on("change:is_retired", () => this.release());
     this.call = model.get("call");

@@ -1,18 +1,16 @@
-"""A way from a widget's page straight to the kit's loop, past the kernel's own messages.
+"""The WebSocket from a widget's page straight to the kit's loop, past the kernel's own messages.
 
 Over those, sound takes 3 to 40 ms to the page and up to 300, and what a page says waits, on several
 kernels, until the running cell has ended.  Over this socket both take about a millisecond, whatever
 the cells do (measured).  It works where the browser runs on the same machine as the kernel.
 
 It listens on a port of its own on 127.0.0.1, which is never given to a tunnel: a tunnel's agent
-connects from loopback too.  Who comes in must know a random secret, must have addressed this
-machine (a page of another site can have its own name point here), and must be a page that this
-machine served.  All others are told the same, and nothing.
-
-One page of a browser that is connected directly: what is sent to it, and no more than it takes.
+connects from loopback too.  A page is let in if it knows a random secret, has addressed this
+machine (a page of another site can have its own name point here), and was served by this machine.
+All others get the same answer, which tells nothing.
 
 A page that does not keep up, because its tab sleeps or its machine is busy, must not be sent more
-and more: the sockets on the way hold minutes of telephone sound, all of which would be heard late.
+and more: the sockets between hold minutes of telephone sound, all of which would be heard late.
 So it says from time to time how far it has come; beyond a second that it has not confirmed, frames
 wait here, and of those the oldest are dropped.  Frames are numbered, so that the page can count.
 """
@@ -43,6 +41,9 @@ UNCONFIRMED_FRAMES = 50
 WAITING_FRAMES = 10
 """How many may wait here beyond that: 200 ms."""
 
+MAX_MESSAGE_BYTES = 65_536
+"""A page sends commands and 20 ms of sound at a time."""
+
 NOT_WANTED = 4000
 """The code with which a page is told not to connect again."""
 
@@ -50,114 +51,13 @@ NUMBER = struct.Struct("<I")
 """What goes before the sound, in both directions: the number of the message."""
 
 
-class WidgetPage:
-    """A page and its backlog.  It belongs to the loop of the socket.
+def widget_socket() -> WidgetSocket:
+    """Return the process's listener, started on the kit's loop if it does not run.
 
-    Attributes:
-        name: Drawn by the page; the same when it connects again.
-        dropped: How many frames it was not sent because it did not keep up.
+    Raises:
+        WouldDeadlock: If called on the kit's own loop.
     """
-
-    def __init__(self, connection: ServerConnection) -> None:
-        self.name = ""
-        self.dropped = 0
-        self._connection = connection
-        self._waiting: deque[tuple[int, bytes]] = deque()
-        self._numbered = self._sent = self._confirmed = 0
-        self._changed = asyncio.Event()
-        self._closing: asyncio.Task[None] | None = None
-
-    def __repr__(self) -> str:
-        return f"<Page {self.name}: {self._numbered} frames, {self.dropped} dropped>"
-
-    def send_sound(self, frame: bytes) -> None:
-        """Send a frame as soon as the page is ready for it."""
-        self._numbered += 1
-        if len(self._waiting) >= WAITING_FRAMES:
-            self._waiting.popleft()
-            self.dropped += 1
-        self._waiting.append((self._numbered, frame))
-        self._changed.set()
-
-    def takes(self, words: str) -> bool:
-        """Take what a page says of itself; False for what is not about that."""
-        verb, _, rest = words.partition(" ")
-        if verb == "here":
-            self.name = rest
-        elif verb == "got" and rest.isdecimal():
-            self._confirmed = min(int(rest[:10]), self._sent)
-            self._changed.set()
-        return verb == "got"
-
-    def go_away(self) -> None:
-        """Close the connection, soon."""
-        if self._closing is None:
-            closing = self._connection.close(NOT_WANTED)
-            self._closing = asyncio.get_running_loop().create_task(closing)
-
-    async def write(self) -> None:
-        """Send what waits, for as long as the page is there."""
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                await self._changed.wait()
-                self._changed.clear()
-                while self._waiting and self._sent - self._confirmed < UNCONFIRMED_FRAMES:
-                    self._sent, frame = self._waiting.popleft()
-                    await self._connection.send(NUMBER.pack(self._sent & 0xFFFFFFFF) + frame)
-
-
-MAX_MESSAGE_BYTES = 65_536
-"""A page sends commands and 20 ms of sound at a time."""
-
-
-class Host(Protocol):
-    """A widget, as its pages see it.  All is called on the socket's loop."""
-
-    def joined(self, page: WidgetPage) -> None:
-        """Take note of a page that has connected."""
-
-    def left(self, page: WidgetPage) -> None:
-        """Take note that it has gone."""
-
-    def said(self, page: WidgetPage, words: str) -> None:
-        """Take a text message."""
-
-    def spoke(self, page: WidgetPage, sound: bytes) -> None:
-        """Take a binary message."""
-
-
-class Channel:
-    """The way of one widget's pages; made by `WidgetSocket.open`.
-
-    Args:
-        socket: Where it leads to.
-        host: The widget.
-    """
-
-    def __init__(self, socket: WidgetSocket, host: Host) -> None:
-        self.host = host
-        self.secret = secrets.token_urlsafe(32)
-        self.pages: set[WidgetPage] = set()
-        self._socket = socket
-
-    @property
-    def address(self) -> str:
-        """Where a page connects; empty while the socket does not listen."""
-        port = self._socket.port
-        return f"ws://127.0.0.1:{port}/{self.secret}" if port else ""
-
-    def __repr__(self) -> str:
-        return f"<Channel with {len(self.pages)} pages>"
-
-    def send_sound(self, page: WidgetPage, frame: bytes) -> None:
-        """Send a frame to one page; from any thread.  It is lost if the page has gone."""
-        with contextlib.suppress(ServerStopped):
-            self._socket.home.call(page.send_sound, frame)
-
-    def close(self) -> None:
-        """Let nobody in any more, and send away who is here; from any thread."""
-        with contextlib.suppress(ServerStopped):
-            self._socket.home.call(self._socket.forget, self)
+    return background.start(_SOCKET, name="the widgets' socket")
 
 
 class WidgetSocket:
@@ -177,7 +77,7 @@ class WidgetSocket:
         self._channels: list[Channel] = []
 
     def open(self, host: Host) -> Channel:
-        """Make a way for the pages of a widget; from any thread."""
+        """Make a channel for the pages of a widget; from any thread."""
         channel = Channel(self, host)
         self._channels.append(channel)
         return channel
@@ -187,7 +87,7 @@ class WidgetSocket:
         if channel in self._channels:
             self._channels.remove(channel)
         for page in tuple(channel.pages):
-            page.go_away()
+            page.close_soon()
 
     async def __aenter__(self) -> Self:
         self.home.enter()
@@ -221,8 +121,8 @@ class WidgetSocket:
         return f"<WidgetSocket: {state}, {len(self._channels)} widgets>"
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        knows_the_way = self._channel_at(request.path) is not None
-        if knows_the_way and _came_to_loopback(request) and _came_from_loopback(request):
+        knows_the_secret = self._channel_at(request.path) is not None
+        if knows_the_secret and _came_to_loopback(request) and _came_from_loopback(request):
             return None
         return connection.respond(HTTPStatus.FORBIDDEN, "This is not for you.\n")
 
@@ -255,22 +155,13 @@ class WidgetSocket:
             channel.host.left(page)
 
 
-def widget_socket() -> WidgetSocket:
-    """Return the process's listener, started on the kit's loop if it does not run.
-
-    Raises:
-        WouldDeadlock: If said on the kit's own loop.
-    """
-    return background.start(_SOCKET, name="the widgets' socket")
-
-
 _SOCKET = WidgetSocket()
 
 
 def _pass_on(host: Host, page: WidgetPage, message: str | bytes) -> None:
     if isinstance(message, bytes):
         host.spoke(page, message)
-    elif not page.takes(message):
+    elif not page.take_news(message):
         host.said(page, message)
 
 
@@ -286,3 +177,109 @@ def _came_from_loopback(request: Request) -> bool:
 def _header(request: Request, name: str) -> str:
     said = request.headers.get_all(name)
     return said[0] if len(said) == 1 else ""
+
+
+class Channel:
+    """The connections of one widget's pages; made by `WidgetSocket.open`.
+
+    Args:
+        socket: The listener that they come in through.
+        host: The widget.
+    """
+
+    def __init__(self, socket: WidgetSocket, host: Host) -> None:
+        self.host = host
+        self.secret = secrets.token_urlsafe(32)
+        self.pages: set[WidgetPage] = set()
+        self._socket = socket
+
+    @property
+    def address(self) -> str:
+        """Where a page connects; empty while the socket does not listen."""
+        port = self._socket.port
+        return f"ws://127.0.0.1:{port}/{self.secret}" if port else ""
+
+    def __repr__(self) -> str:
+        return f"<Channel with {len(self.pages)} pages>"
+
+    def send_sound(self, page: WidgetPage, frame: bytes) -> None:
+        """Send a frame to one page; from any thread.  It is lost if the page has gone."""
+        with contextlib.suppress(ServerStopped):
+            self._socket.home.call(page.send_sound, frame)
+
+    def close(self) -> None:
+        """Let nobody in any more, and send away who is here; from any thread."""
+        with contextlib.suppress(ServerStopped):
+            self._socket.home.call(self._socket.forget, self)
+
+
+class Host(Protocol):
+    """A widget, as its pages see it.  All is called on the socket's loop."""
+
+    def joined(self, page: WidgetPage) -> None:
+        """Take note of a page that has connected."""
+
+    def left(self, page: WidgetPage) -> None:
+        """Take note that it has gone."""
+
+    def said(self, page: WidgetPage, words: str) -> None:
+        """Take a text message."""
+
+    def spoke(self, page: WidgetPage, sound: bytes) -> None:
+        """Take a binary message."""
+
+
+class WidgetPage:
+    """One connected page of a browser, and the frames that wait for it; on the loop of the socket.
+
+    Attributes:
+        name: Drawn by the page; the same when it connects again.
+        dropped: How many frames it was not sent because it did not keep up.
+    """
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self.name = ""
+        self.dropped = 0
+        self._connection = connection
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._numbered = self._sent = self._confirmed = 0
+        self._changed = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<WidgetPage {self.name}: {self._numbered} frames, {self.dropped} dropped>"
+
+    def send_sound(self, frame: bytes) -> None:
+        """Send a frame as soon as the page is ready for it."""
+        self._numbered += 1
+        if len(self._waiting) >= WAITING_FRAMES:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append((self._numbered, frame))
+        self._changed.set()
+
+    def take_news(self, words: str) -> bool:
+        """Take what a page says of itself; False for what is not about that."""
+        verb, _, rest = words.partition(" ")
+        if verb == "here":
+            self.name = rest
+        elif verb == "got" and rest.isdecimal():
+            self._confirmed = min(int(rest[:10]), self._sent)
+            self._changed.set()
+        return verb == "got"
+
+    def close_soon(self) -> None:
+        """Close the connection, soon."""
+        if self._closing is None:
+            closing = self._connection.close(NOT_WANTED)
+            self._closing = asyncio.get_running_loop().create_task(closing)
+
+    async def write(self) -> None:
+        """Send what waits, for as long as the page is there."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                while self._waiting and self._sent - self._confirmed < UNCONFIRMED_FRAMES:
+                    self._sent, frame = self._waiting.popleft()
+                    await self._connection.send(NUMBER.pack(self._sent & 0xFFFFFFFF) + frame)

@@ -1,10 +1,8 @@
 """Buttons for one stream: send a clip, speak over it, mark, clear, hang up; what was heard.
 
-What the controls of a stream say: its state, what was heard, the last events.
-
-The story of one stream in lines: what passed on the wire, what was done, what went wrong.
-
-Text that a screen reader reads out when it changes.
+Beside the buttons stand the state of the call, how much of the newest clip was heard, and the last
+lines of activity: what passed on the wire, what was pressed, what went wrong.  The text is read out
+by a screen reader when it changes.
 """
 
 from __future__ import annotations
@@ -38,209 +36,13 @@ NOT_RUN = (
 )
 """Shown in place of the controls by pages that have no kernel."""
 
-
-def label(clip: Clip) -> str:
-    """Return how a clip is named in the list of clips."""
-    return f"{clip.name or 'clip'} ({clip.seconds:.1f} s)"
-
-
-def state(stream: MediaStream, waiting: str = "", call: Call | None = None) -> str:
-    """Return the state of a call as HTML.
-
-    Args:
-        stream: Whose state it is.
-        waiting: Why buttons do not act at once, if they do not.
-        call: The call of the stream, if it is known.
-    """
-    lines = [_state_of_stream(stream)]
-    if stream.trouble:
-        lines.append(f"<b>The public address is gone</b>: {escape(stream.trouble)}")
-    if call is not None and _is_worth_saying(call):
-        lines.append(f"The call: {escape(call.status)}")
-    if waiting and not stream.closed.done() and stream.handler_error is None:
-        lines.append(escape(waiting))
-    return "<br>".join(lines)
-
-
-def _is_worth_saying(call: Call) -> bool:
-    """Whether the status says more than the stream does.
-
-    Without status callbacks it stays for ever what it was when the call was placed.
-    """
-    is_followed = any(not event.stream_sid for event in call.events)
-    return call.is_over or (is_followed and call.status != "in-progress")
-
-
-def _state_of_stream(stream: MediaStream) -> str:
-    if stream.handler_error is not None:
-        error = stream.handler_error
-        return f"<b>Ended by an error</b>: {escape(error_text(error))}"
-    if stream.closed.done():
-        try:
-            how = stream.closed.result(0).detail
-        except ServerStopped as stopped:  # its loop ended, and could not say how the stream did
-            how = str(stopped)
-        return f"<b>Ended</b>: {escape(how)}"
-    words = "Saying goodbye" if not stream.is_open else "In a call"
-    if stream.has_queued and stream.is_open:
-        words = "Playing"
-    sid = escape(stream.stream_sid)
-    # Whole in the name of the box; here it would be read out again with each change.
-    short = f'<span title="{sid}" aria-hidden="true">, stream {sid[:6]}…{sid[-4:]}</span>'
-    return f"<b>{words}</b>{short}"
-
-
-def lines(newest: Iterable[str]) -> str:
-    """Return lines of the log as HTML."""
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in newest)}</ul>"
-
-
-def heard(newest: Playing | None) -> str:
-    """Return how much of a playback was heard."""
-    if newest is None:
-        return "nothing sent yet"
-    seconds = f"{newest.heard_ms / 1000:.1f} of {newest.total_ms / 1000:.1f} s"
-    return f"{seconds}, {newest.result(0).ending}" if newest.done() else seconds
-
-
-def style(newest: Playing | None) -> str:
-    """Return the style of the bar that shows how much was heard."""
-    if newest is None or not newest.done():
-        return ""
-    return {"heard": "success", "cleared": "warning", "lost": "danger"}[newest.result(0).ending]
-
+SHOWN_LINES = 8
+"""How many lines of activity the controls show."""
 
 KEPT_LINES = 200
+"""How many they keep."""
 
-
-class ActivityLines:
-    """Collects the lines; its methods may be called from any thread.
-
-    Args:
-        stream: Whose story it is.
-        log: The kit's event log, for warnings and errors about the stream.
-    """
-
-    def __init__(self, stream: MediaStream, log: ActivityLog) -> None:
-        self._stream = stream
-        self._log = log
-        self._read = 0
-        self._logged_until = time.monotonic()
-        self._new: list[tuple[float, str]] = []
-        self._lines: list[str] = []
-        self._lock = threading.Lock()
-
-    def note(self, text: str) -> None:
-        """Add a line of one's own."""
-        at = time.monotonic() - self._stream.capture.started
-        with self._lock:
-            self._new.append((at, text))
-
-    def lines(self) -> list[str]:
-        """Return the last lines, with all that has happened since, in the order of their times."""
-        with self._lock:
-            self._new += self._passed() + self._logged()
-            self._new.sort(key=lambda line: line[0])
-            self._lines += [f"{max(at, 0):.2f} s: {text}" for at, text in self._new]
-            self._new.clear()
-            del self._lines[:-KEPT_LINES]
-            return list(self._lines)
-
-    def _passed(self) -> list[tuple[float, str]]:
-        entries = self._stream.capture.kept_since(self._read)
-        self._read += len(entries)
-        lines = [(entry.at, _line(entry.message)) for entry in entries]
-        return [line for line in lines if line[1]]
-
-    def _logged(self) -> list[tuple[float, str]]:
-        since, self._logged_until = self._logged_until, time.monotonic()
-        return [
-            (line.at - self._stream.capture.started, f"{line.level.capitalize()}: {line.text}")
-            for line in self._log.about(self._stream.stream_sid, since)
-            if line.level != "INFO" and line.at < self._logged_until
-        ]
-
-
-def in_words(outcome: object, name: str) -> str:
-    """Say how something ended, in words.
-
-    Args:
-        outcome: A `PlayOutcome`, a `MarkOutcome`, an exception, or what else there is to say.
-        name: Of what ended.
-    """
-    match outcome:
-        case PlayOutcome(ending="heard"):
-            return f"{name} was heard"
-        case PlayOutcome(ending=ending, heard_ms=heard_ms, total_ms=total_ms):
-            seconds = f"{heard_ms / 1000:.2f} of {total_ms / 1000:.2f} s"
-            return f"{name} was {ending} after {seconds}"
-        case MarkOutcome(ending="heard"):
-            return f"all before {name} was heard"
-        case MarkOutcome(ending=ending):
-            return f"{name} was {ending}"
-        case BaseException():
-            return f"Error: {outcome}"
-        case _:
-            return f"{name}: {outcome}"
-
-
-def _line(message: object) -> str:
-    match message:
-        case from_twilio.Start():
-            return "Twilio started the stream"
-        case from_twilio.Dtmf(digit=digit):
-            return f"the caller pressed {digit}"
-        case from_twilio.Mark(name=name) | to_twilio.Mark(name=name) if is_own_mark(name):
-            return ""
-        case from_twilio.Mark(name=name):
-            return f"mark {spoken_name(name)} came back"
-        case from_twilio.Stop():
-            return "Twilio stopped the stream"
-        case from_twilio.Unknown(event=event):
-            return f"Twilio said something unknown: {event}"
-        case to_twilio.Mark(name=name):
-            return f"mark {spoken_name(name)} sent"
-        case to_twilio.Clear():
-            return "clear sent"
-        case _:
-            return ""
-
-
-_HERE = Path(__file__).parents[1] / "static"
-
-
-class LiveText(anywidget.AnyWidget):
-    """A live region: what is new in it is read out, without a change of focus.
-
-    `ipywidgets.HTML` cannot be one, as each change puts a new element in the place of the old.
-    A list (``<ul>``) in `value` only ever gets new lines and loses old ones, so that no line is
-    read out twice.
-
-    Args:
-        live: ``"status"`` is read out as a whole, of a ``"log"`` only what was added.
-        label: Its name, where the text alone does not say what it is.
-        box_label: The name of the box of class ``twistream-controls`` around it, whose clip
-            can then be chosen with the keyboard; "" if that is somebody else's task.
-
-    Attributes:
-        value: HTML in which everything that came from elsewhere has been escaped.
-    """
-
-    _esm = _HERE / "live_text.js"
-    _css = _HERE / "controls.css"
-
-    value = traitlets.Unicode().tag(sync=True)
-    live = traitlets.Unicode("status").tag(sync=True)
-    label = traitlets.Unicode().tag(sync=True)
-    box_label = traitlets.Unicode().tag(sync=True)
-
-    def __init__(
-        self, live: Literal["status", "log"] = "status", *, label: str = "", box_label: str = ""
-    ) -> None:
-        super().__init__(live=live, label=label, box_label=box_label)
-
-
-SHOWN_LINES = 8
+_STATIC = Path(__file__).parents[1] / "static"
 
 
 class StreamControls:
@@ -277,10 +79,12 @@ class StreamControls:
         self._marks = 0
         self._is_closed = False
         self._hanging_up: Pending[Any] | None = None
-        self._happenings = ActivityLines(stream, activity_log())
+        # Without it, an update that looked before a press would undo what the press shows.
+        self._display = threading.RLock()
+        self._activity = ActivityLines(stream, activity_log())
         self._cells = CellWatch()
         self.clip = widgets.Dropdown(
-            options=[(label(clip), clip) for clip in clips],
+            options=[(label_clip(clip), clip) for clip in clips],
             description="Clip",
             tooltip="Clip",
         )
@@ -348,9 +152,10 @@ class StreamControls:
         if clip is None:
             self._note("There is no clip to send: StreamControls(stream, clips=[…])")
             return
-        self._note(f"sent {label(clip)}")
+        self._note(f"sent {label_clip(clip)}")
         playing = self._stream.play(clip, mark=clip.name or None)
-        self.clear.disabled = False
+        with self._display:
+            self.clear.disabled = False
         playing.add_done_callback(self._note_outcome_of(clip.name or "clip"))
 
     def _speak_over(self, button: object) -> None:
@@ -369,23 +174,24 @@ class StreamControls:
         self._stream.clear()
 
     def _hang_up(self, _button: object) -> None:
-        self.hang_up.disabled = True
         self._note("hanging up")
-        if self._call is not None:
-            self._hanging_up = self._call.hang_up()
-            self._hanging_up.add_done_callback(self._note_outcome_of("the call"))
-        else:
-            self._hanging_up = self._stream.close(now=True)
+        call = self._call
+        hanging_up: Pending[Any] = self._stream.close(now=True) if call is None else call.hang_up()
+        self._hanging_up = hanging_up
+        with self._display:
+            self.hang_up.disabled = True
+        if call is not None:
+            hanging_up.add_done_callback(self._note_outcome_of("the call"))
 
     def _note_outcome_of(self, name: str) -> Callable[[Future[Any]], None]:
         def note(done: Future[Any]) -> None:
             error = done.exception(0)
-            self._note(in_words(done.result(0) if error is None else error, name))
+            self._note(describe_outcome(done.result(0) if error is None else error, name))
 
         return note
 
     def _note(self, text: str) -> None:
-        self._happenings.note(text)
+        self._activity.note(text)
         self._wake()
 
     def _wake(self) -> None:
@@ -394,23 +200,24 @@ class StreamControls:
 
     def _update(self) -> bool:
         """Show the state of things; return whether it can still change."""
-        stream, newest = self._stream, self._stream.newest
-        is_open = stream.is_open
-        over = stream.closed.done()
-        self.send.disabled = self.speak_over.disabled = not (is_open and self.clip.options)
-        self.mark.disabled = not is_open
-        self.clear.disabled = over or not stream.has_queued
-        self.hang_up.disabled = over or self._is_hanging_up()
-        self.progress.value = 0.0 if newest is None else newest.progress
-        self.progress.bar_style = style(newest)
-        self._heard_text.value = heard(newest)
-        waiting = why_buttons_wait() if self._cells.is_running else ""
-        self.state.value = state(stream, waiting, self._call)
-        self.log.value = lines(self._happenings.lines()[-SHOWN_LINES:])
-        if over:
-            self._cells.close()
-        # Why a connection broke is often known only some moments after it did.
-        return not over or (stream.broke_lately and not stream.trouble)
+        with self._display:
+            stream, newest = self._stream, self._stream.newest
+            is_open = stream.is_open
+            over = stream.closed.done()
+            self.send.disabled = self.speak_over.disabled = not (is_open and self.clip.options)
+            self.mark.disabled = not is_open
+            self.clear.disabled = over or not stream.has_queued
+            self.hang_up.disabled = over or self._is_hanging_up()
+            self.progress.value = 0.0 if newest is None else newest.progress
+            self.progress.bar_style = choose_bar_style(newest)
+            self._heard_text.value = describe_heard(newest)
+            waiting = why_buttons_wait() if self._cells.is_running else ""
+            self.state.value = describe_state(stream, waiting, self._call)
+            self.log.value = list_lines(self._activity.lines()[-SHOWN_LINES:])
+            if over:
+                self._cells.close()
+            # Why a connection broke is often known only some moments after it did.
+            return not over or (stream.broke_lately and not stream.trouble)
 
     def _is_hanging_up(self) -> bool:
         if self._call is not None and self._call.is_over:
@@ -440,3 +247,198 @@ def _check(stream: MediaStream, clips: Sequence[Clip]) -> None:
         raise TypeError(
             f"clips must be Clip objects, not {wrong[0]}; kit.load_clip(path) makes one"
         )
+
+
+class LiveText(anywidget.AnyWidget):
+    """A live region: what is new in it is read out, without a change of focus.
+
+    `ipywidgets.HTML` cannot be one, as each change puts a new element in the place of the old.
+    A list (``<ul>``) in `value` only ever gets new lines and loses old ones, so that no line is
+    read out twice.
+
+    Args:
+        live: ``"status"`` is read out as a whole, of a ``"log"`` only what was added.
+        label: Its name, where the text alone does not say what it is.
+        box_label: The name of the box of class ``twistream-controls`` around it, whose clip
+            can then be chosen with the keyboard; "" if that is somebody else's task.
+
+    Attributes:
+        value: HTML in which everything that came from elsewhere has been escaped.
+    """
+
+    _esm = _STATIC / "live_text.js"
+    _css = _STATIC / "controls.css"
+
+    value = traitlets.Unicode().tag(sync=True)
+    live = traitlets.Unicode("status").tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)
+    box_label = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self, live: Literal["status", "log"] = "status", *, label: str = "", box_label: str = ""
+    ) -> None:
+        super().__init__(live=live, label=label, box_label=box_label)
+
+
+class ActivityLines:
+    """Collects the activity of one stream in lines; any thread may call its methods.
+
+    Args:
+        stream: Whose activity it is.
+        log: The kit's activity log, for warnings and errors about the stream.
+    """
+
+    def __init__(self, stream: MediaStream, log: ActivityLog) -> None:
+        self._stream = stream
+        self._log = log
+        self._read = 0
+        self._logged_until = time.monotonic()
+        self._new: list[tuple[float, str]] = []
+        self._lines: list[str] = []
+        self._lock = threading.Lock()
+
+    def note(self, text: str) -> None:
+        """Add a line of one's own."""
+        at = time.monotonic() - self._stream.capture.started
+        with self._lock:
+            self._new.append((at, text))
+
+    def lines(self) -> list[str]:
+        """Return the last lines, with all that has happened since, in the order of their times."""
+        with self._lock:
+            self._new += self._passed() + self._logged()
+            self._new.sort(key=lambda line: line[0])
+            self._lines += [f"{max(at, 0):.2f} s: {text}" for at, text in self._new]
+            self._new.clear()
+            del self._lines[:-KEPT_LINES]
+            return list(self._lines)
+
+    def _passed(self) -> list[tuple[float, str]]:
+        entries = self._stream.capture.kept_since(self._read)
+        self._read += len(entries)
+        lines = [(entry.at, _describe_message(entry.message)) for entry in entries]
+        return [line for line in lines if line[1]]
+
+    def _logged(self) -> list[tuple[float, str]]:
+        since, self._logged_until = self._logged_until, time.monotonic()
+        return [
+            (line.at - self._stream.capture.started, f"{line.level.capitalize()}: {line.text}")
+            for line in self._log.about(self._stream.stream_sid, since)
+            if line.level != "INFO" and line.at < self._logged_until
+        ]
+
+
+def _describe_message(message: object) -> str:
+    match message:
+        case from_twilio.Start():
+            return "Twilio started the stream"
+        case from_twilio.Dtmf(digit=digit):
+            return f"the caller pressed {digit}"
+        case from_twilio.Mark(name=name) | to_twilio.Mark(name=name) if is_own_mark(name):
+            return ""
+        case from_twilio.Mark(name=name):
+            return f"mark {spoken_name(name)} came back"
+        case from_twilio.Stop():
+            return "Twilio stopped the stream"
+        case from_twilio.Unknown(event=event):
+            return f"Twilio said something unknown: {event}"
+        case to_twilio.Mark(name=name):
+            return f"mark {spoken_name(name)} sent"
+        case to_twilio.Clear():
+            return "clear sent"
+        case _:
+            return ""
+
+
+def label_clip(clip: Clip) -> str:
+    """Return how a clip is named in the list of clips."""
+    return f"{clip.name or 'clip'} ({clip.seconds:.1f} s)"
+
+
+def describe_state(stream: MediaStream, waiting: str = "", call: Call | None = None) -> str:
+    """Return the state of a call as HTML.
+
+    Args:
+        stream: Whose state it is.
+        waiting: Why buttons do not act at once, if they do not.
+        call: The call of the stream, if it is known.
+    """
+    lines = [_describe_stream(stream)]
+    if stream.trouble:
+        lines.append(f"<b>The public address is gone</b>: {escape(stream.trouble)}")
+    if call is not None and _says_more_than_the_stream(call):
+        lines.append(f"The call: {escape(call.status)}")
+    if waiting and not stream.closed.done() and stream.handler_error is None:
+        lines.append(escape(waiting))
+    return "<br>".join(lines)
+
+
+def _says_more_than_the_stream(call: Call) -> bool:
+    """Whether the status says more than the stream does.
+
+    Without status callbacks it stays for ever what it was when the call was placed.
+    """
+    is_followed = any(not event.stream_sid for event in call.events)
+    return call.is_over or (is_followed and call.status != "in-progress")
+
+
+def _describe_stream(stream: MediaStream) -> str:
+    if stream.handler_error is not None:
+        error = stream.handler_error
+        return f"<b>Ended by an error</b>: {escape(error_text(error))}"
+    if stream.closed.done():
+        try:
+            how = stream.closed.result(0).detail
+        except ServerStopped as stopped:  # its loop ended, and could not say how the stream did
+            how = str(stopped)
+        return f"<b>Ended</b>: {escape(how)}"
+    words = "Saying goodbye" if not stream.is_open else "In a call"
+    if stream.has_queued and stream.is_open:
+        words = "Playing"
+    sid = escape(stream.stream_sid)
+    # Whole in the name of the box; here it would be read out again with each change.
+    short = f'<span title="{sid}" aria-hidden="true">, stream {sid[:6]}…{sid[-4:]}</span>'
+    return f"<b>{words}</b>{short}"
+
+
+def describe_heard(newest: Playing | None) -> str:
+    """Return how much of a playback was heard."""
+    if newest is None:
+        return "nothing sent yet"
+    seconds = f"{newest.heard_ms / 1000:.1f} of {newest.total_ms / 1000:.1f} s"
+    return f"{seconds}, {newest.result(0).ending}" if newest.done() else seconds
+
+
+def choose_bar_style(newest: Playing | None) -> str:
+    """Return the style of the bar that shows how much was heard."""
+    if newest is None or not newest.done():
+        return ""
+    return {"heard": "success", "cleared": "warning", "lost": "danger"}[newest.result(0).ending]
+
+
+def list_lines(newest: Iterable[str]) -> str:
+    """Return lines of the log as HTML."""
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in newest)}</ul>"
+
+
+def describe_outcome(outcome: object, name: str) -> str:
+    """Say how something ended, in words.
+
+    Args:
+        outcome: A `PlayOutcome`, a `MarkOutcome`, an exception, or what else there is to say.
+        name: Of what ended.
+    """
+    match outcome:
+        case PlayOutcome(ending="heard"):
+            return f"{name} was heard"
+        case PlayOutcome(ending=ending, heard_ms=heard_ms, total_ms=total_ms):
+            seconds = f"{heard_ms / 1000:.2f} of {total_ms / 1000:.2f} s"
+            return f"{name} was {ending} after {seconds}"
+        case MarkOutcome(ending="heard"):
+            return f"all before {name} was heard"
+        case MarkOutcome(ending=ending):
+            return f"{name} was {ending}"
+        case BaseException():
+            return f"Error: {outcome}"
+        case _:
+            return f"{name}: {outcome}"

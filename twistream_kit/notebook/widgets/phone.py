@@ -1,12 +1,9 @@
 """A telephone on the screen: hear the call, speak into it, press keys.
 
-The pages that show one telephone: what they say is done to it, what it hears is sent to them.
-
 A telephone may be shown by several pages (the same notebook in two tabs), each over the direct
 socket or over the kernel's messages.  All of them show its state and may press its buttons; the
-sound, both ways, belongs to the one that asked for it last, so that nobody hears it twice.
-
-What stands for the telephone where nothing runs: on a web page, or before the cell was run.
+sound, in both directions, belongs to the page that asked for it last, so that nobody hears it
+twice.  Where nothing runs, on a web page or before the cell was run, a drawing stands for it.
 """
 
 from __future__ import annotations
@@ -41,18 +38,207 @@ from twistream_kit.simulator.call.endpoint import EndpointState
 from twistream_kit.simulator.call.handset import KEPT_FRAMES, LiveVoice
 from twistream_kit.simulator.phone import Phone
 
+logger = logging.getLogger("twistream_kit.notebook")
+
 BATCH_FRAMES = 5
 """How many frames one message of the kernel carries: 100 ms, 10 messages a second."""
 
 KEPT_FRAMES_OVER_THE_KERNEL = 6
 """The microphone comes 60 ms at a time there, and less evenly."""
 
-Tell = Callable[[dict[str, Any], list[bytes]], object]
-"""Sends a message to all pages, over the kernel."""
+KEYS = "123456789*0#"
+
+_SAMPLES = (Path("sample_audio"), Path("..", "sample_audio"))
+"""Where files to be said are looked for."""
+
+_MOST_VOICES = 12
+"""So many of the files there can be said."""
+
+_STATIC = Path(__file__).parents[1] / "static"
+
+_SHOWN_BY: weakref.WeakKeyDictionary[Phone, PhoneWidget] = weakref.WeakKeyDictionary()
+
+_SHOWN_LOCK = threading.Lock()
+
+
+class PhoneWidget(anywidget.AnyWidget):
+    """A telephone of the simulated world as something to be heard and touched.
+
+    It rings, and its *Answer* is also what allows the browser to make sound.  What the call's ear
+    hears comes out of the loudspeaker; the microphone is the caller's voice.  Showing a telephone
+    anew, in the same cell or another, takes it away from where it was shown before.
+
+    Args:
+        phone: From ``twilio.phone(number)``; best with ``answer="manual"``.
+        server: Your server, for the button *Clear*: it clears the stream of the phone's call.
+        stream: Or one stream to be cleared.
+        voices: What can be said without a microphone: clips, or paths of sound files.  The WAV
+            files in ``sample_audio`` beside the notebook, or above it, if not given.
+        direct: Whether a page on this machine may connect past the kernel's messages.
+
+    Raises:
+        TypeError: If an argument is of another kind.
+        WouldDeadlock: If made on the kit's own loop.
+    """
+
+    _esm = _STATIC / "phone.js"
+    _css = _STATIC / "phone.css"
+
+    number = traitlets.Unicode().tag(sync=True)
+    call = traitlets.Dict().tag(sync=True)
+    can_clear = traitlets.Bool(False).tag(sync=True)
+    voices = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    colours = traitlets.Dict().tag(sync=True)
+    is_retired = traitlets.Bool(False).tag(sync=True)
+    # The page forgets it as soon as it has read it, so that it is not saved with the notebook.
+    _address = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self,
+        phone: Phone,
+        *,
+        server: StreamServer | None = None,
+        stream: MediaStream | None = None,
+        voices: Sequence[Clip | str | Path] | None = None,
+        direct: bool = True,
+    ) -> None:
+        _check(phone, server, stream)
+        found = _find_voices(_find_samples() if voices is None else voices)
+        self._phone, self._server, self._stream = phone, server, stream
+        self.pages = PhonePages(phone, self._find_stream, found, self._tell)
+        if direct:
+            self.pages.channel = widget_socket().open(self.pages)
+        super().__init__(
+            number=phone.number,
+            call=_describe_call(phone, phone.state),
+            can_clear=server is not None or stream is not None,
+            voices=list(found),
+            colours={"caller": CALLER_COLOUR, "you": YOUR_COLOUR},
+            _address=self.pages.channel.address if self.pages.channel is not None else "",
+        )
+        answer_on_subshell(self)
+        self.on_msg(self._take_message)
+        self._end_following: Callable[[], None] = phone.follow(self._follow)
+        if phone.state == "in-call":
+            self._follow("in-call")
+        _take_over(phone, self)
+
+    def __repr__(self) -> str:
+        return f"<PhoneWidget of {self._phone!r}>"
+
+    def retire(self) -> None:
+        """Be silent from now on, and say so: the telephone is shown elsewhere, or not at all."""
+        if self.is_retired:
+            return
+        self._end_following()
+        self.pages.detach()
+        if self.pages.channel is not None:
+            self.pages.channel.close()
+        self.is_retired = True
+
+    def close(self) -> None:
+        """Take the widget away; the telephone stays and its call goes on."""
+        if hasattr(self, "_end_following"):  # ipywidgets closes what failed in its constructor too
+            self.retire()
+        super().close()
+
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        bundle = super()._repr_mimebundle_(**options)
+        if bundle is not None:
+            bundle[0]["text/html"] = _draw_still(self.number)
+        return bundle
+
+    def _follow(self, state: EndpointState) -> None:
+        call = self._phone.call
+        if state == "in-call" and call is not None:
+            self.pages.attach(call)
+        elif state == "idle":
+            self.pages.detach()
+        self.call = _describe_call(self._phone, state)
+
+    def _find_stream(self) -> MediaStream | None:
+        call = self._phone.call
+        streams = [self._stream] if self._stream is not None else []
+        if self._server is not None and call is not None:
+            streams += [s for s in self._server.streams if s.call_sid == call.sid]
+        return next((stream for stream in reversed(streams) if stream.is_open), None)
+
+    def _take_message(
+        self, _widget: object, content: Mapping[str, Any], buffers: Sequence[memoryview]
+    ) -> None:
+        page = str(content.get("page", ""))
+        if "number" in content and buffers:
+            if page == self.pages.speaker:
+                self.pages.listen(int(content["number"]), bytes(buffers[0]))
+        else:
+            self.pages.obey(str(content.get("do", "")), page)
+
+    def _tell(self, content: dict[str, Any], buffers: list[bytes]) -> None:
+        self.send(content, buffers=buffers)
+
+
+def _check(phone: object, server: object, stream: object) -> None:
+    if not isinstance(phone, Phone):
+        raise TypeError(
+            f"PhoneWidget takes a Phone, not {type(phone).__name__}; "
+            'twilio.phone("+15550100001", answer="manual") gives one'
+        )
+    if server is not None and not isinstance(server, StreamServer):
+        raise TypeError(f"server is a {type(server).__name__}; it must be a StreamServer")
+    if stream is not None and not isinstance(stream, MediaStream):
+        raise TypeError(
+            f"stream is a {type(stream).__name__}; server.next_stream().result(10) gives one"
+        )
+
+
+def _find_samples() -> list[Path]:
+    folder = next((each for each in _SAMPLES if each.is_dir()), None)
+    return [] if folder is None else sorted(folder.glob("*.wav"))[:_MOST_VOICES]
+
+
+def _find_voices(voices: Sequence[Clip | str | Path]) -> dict[str, Callable[[], Clip]]:
+    found: dict[str, Callable[[], Clip]] = {}
+    for voice in voices:
+        if isinstance(voice, Clip):
+            name = voice.name or f"clip {len(found) + 1}"
+            found[name] = partial(_return_clip, voice)
+        elif isinstance(voice, str | Path):
+            found[Path(voice).name] = partial(load_clip, voice)
+        else:
+            raise TypeError(
+                f"voices holds a {type(voice).__name__}; it is a list of clips, or of paths of "
+                "sound files"
+            )
+    return found
+
+
+def _return_clip(clip: Clip) -> Clip:
+    return clip
+
+
+def _describe_call(phone: Phone, state: EndpointState) -> dict[str, Any]:
+    """Return what pages show: the state, the other number, and since when, in ms since 1970."""
+    call = phone.call
+    other = ""
+    since = None
+    if call is not None:
+        other = call.to if call.direction == "inbound" else call.from_
+        since = None if call.started is None else round(1000 * call.started.timestamp())
+    return {"state": state, "other": other, "since": since, "at": round(1000 * time.time())}
+
+
+def _take_over(phone: Phone, widget: PhoneWidget) -> None:
+    with _SHOWN_LOCK:
+        earlier = _SHOWN_BY.get(phone)
+        _SHOWN_BY[phone] = widget
+    if earlier is not None:
+        earlier.retire()
 
 
 class PhonePages:
-    """Carries out what pages say; all methods may be called from any thread.
+    """The pages that show one telephone: what they say is done, what it hears is sent to them.
+
+    All methods may be called from any thread.
 
     Args:
         phone: The telephone.
@@ -61,7 +247,7 @@ class PhonePages:
         tell: Sends a message to all pages.
 
     Attributes:
-        channel: The way of the pages that are connected directly; None without a socket.
+        channel: The connections of the pages that use the socket; None without a socket.
         voice: The microphone of the page that has the sound.
         lost: How many messages of that page's microphone never came.
     """
@@ -114,7 +300,7 @@ class PhonePages:
             if self._hear in call.handset.ear.on_frame:
                 call.handset.ear.on_frame.remove(self._hear)
 
-    # What pages say, directly
+    # What pages say, over the socket
 
     def joined(self, page: WidgetPage) -> None:
         """Wait until it says its name."""
@@ -141,7 +327,7 @@ class PhonePages:
         if page.name == self._speaker and len(sound) > NUMBER.size and len(sound) % 2 == 0:
             self.listen(NUMBER.unpack_from(sound)[0], sound[NUMBER.size :])
 
-    # What pages say, over either way
+    # What pages say, over the socket or the kernel
 
     def obey(self, words: str, page: str) -> None:
         """Do what a page says: a verb, and for some of them more.
@@ -239,10 +425,11 @@ class PhonePages:
         self._tell({"type": "sound", "page": speaker, "number": number}, [batch])
 
 
-KEYS = "123456789*0#"
+Tell = Callable[[dict[str, Any], list[bytes]], object]
+"""Sends a message to all pages, over the kernel."""
 
 
-def picture_of_phone(number: str) -> str:
+def _draw_still(number: str) -> str:
     """Return a drawing of the telephone as HTML, with a sentence that says how it comes alive."""
     words = escape(f"A telephone, {number}. Run the cell to hear it, speak and press its keys.")
     opening = (
@@ -252,221 +439,33 @@ def picture_of_phone(number: str) -> str:
         f'stroke="{QUIET_COLOUR}"/>'
     )
     parts = [
-        _text(100, 30, escape(number), 15, "#212121"),
-        _text(100, 48, "not running", 11, QUIET_COLOUR),
-        _meter(60, 0.55, YOUR_COLOUR),
-        _meter(70, 0.35, CALLER_COLOUR),
-        *(_key(index, key) for index, key in enumerate(KEYS)),
+        _draw_text(100, 30, escape(number), 15, "#212121"),
+        _draw_text(100, 48, "not running", 11, QUIET_COLOUR),
+        _draw_meter(60, 0.55, YOUR_COLOUR),
+        _draw_meter(70, 0.35, CALLER_COLOUR),
+        *(_draw_key(index, key) for index, key in enumerate(KEYS)),
     ]
     drawing = f"{opening}{''.join(parts)}</svg>"
     return f"<div>{drawing}<p><small>{words}</small></p></div>"
 
 
-def _text(x: int, y: int, text: str, size: int, colour: str) -> str:
+def _draw_text(x: int, y: int, text: str, size: int, colour: str) -> str:
     return (
         f'<text x="{x}" y="{y}" font-size="{size}" text-anchor="middle" '
         f'fill="{colour}">{text}</text>'
     )
 
 
-def _meter(y: int, share: float, colour: str) -> str:
+def _draw_meter(y: int, share: float, colour: str) -> str:
     return (
         f'<rect x="20" y="{y}" width="160" height="5" rx="2" fill="#e0e0e0"/>'
         f'<rect x="20" y="{y}" width="{160 * share:g}" height="5" rx="2" fill="{colour}"/>'
     )
 
 
-def _key(index: int, key: str) -> str:
+def _draw_key(index: int, key: str) -> str:
     x, y = 20 + 55 * (index % 3), 88 + 40 * (index // 3)
     return (
         f'<rect x="{x}" y="{y}" width="50" height="34" rx="6" fill="#f2f2f2" stroke="#bdbdbd"/>'
-        + _text(x + 25, y + 22, key, 15, "#212121")
+        + _draw_text(x + 25, y + 22, key, 15, "#212121")
     )
-
-
-logger = logging.getLogger("twistream_kit.notebook")
-
-_HERE = Path(__file__).parents[1] / "static"
-
-_SAMPLES = (Path("sample_audio"), Path("..", "sample_audio"))
-
-_MOST_VOICES = 12
-
-
-class PhoneWidget(anywidget.AnyWidget):
-    """A telephone of the simulated world as something to be heard and touched.
-
-    It rings, and its *Answer* is also what allows the browser to make sound.  What the call's ear
-    hears comes out of the loudspeaker; the microphone is the caller's voice.  Showing a telephone
-    anew, in the same cell or another, takes it away from where it was shown before.
-
-    Args:
-        phone: From ``twilio.phone(number)``; best with ``answer="manual"``.
-        server: Your server, for the button *Clear*: it clears the stream of the phone's call.
-        stream: Or one stream to be cleared.
-        voices: What can be said without a microphone: clips, or paths of sound files.  The WAV
-            files in ``sample_audio`` beside the notebook, or above it, if not given.
-        direct: Whether a page on this machine may connect past the kernel's messages.
-
-    Raises:
-        TypeError: If an argument is of another kind.
-        WouldDeadlock: If made on the kit's own loop.
-    """
-
-    _esm = _HERE / "phone.js"
-    _css = _HERE / "phone.css"
-
-    number = traitlets.Unicode().tag(sync=True)
-    call = traitlets.Dict().tag(sync=True)
-    can_clear = traitlets.Bool(False).tag(sync=True)
-    voices = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    colours = traitlets.Dict().tag(sync=True)
-    is_retired = traitlets.Bool(False).tag(sync=True)
-    # The page forgets it as soon as it has read it, so that it is not saved with the notebook.
-    _way = traitlets.Unicode().tag(sync=True)
-
-    def __init__(
-        self,
-        phone: Phone,
-        *,
-        server: StreamServer | None = None,
-        stream: MediaStream | None = None,
-        voices: Sequence[Clip | str | Path] | None = None,
-        direct: bool = True,
-    ) -> None:
-        _check(phone, server, stream)
-        sources = _sources_of(_samples() if voices is None else voices)
-        self._phone, self._server, self._stream = phone, server, stream
-        self.pages = PhonePages(phone, self._find_stream, sources, self._tell)
-        if direct:
-            self.pages.channel = widget_socket().open(self.pages)
-        super().__init__(
-            number=phone.number,
-            call=_state_of(phone, phone.state),
-            can_clear=server is not None or stream is not None,
-            voices=list(sources),
-            colours={"caller": CALLER_COLOUR, "you": YOUR_COLOUR},
-            _way=self.pages.channel.address if self.pages.channel is not None else "",
-        )
-        answer_on_subshell(self)
-        self.on_msg(self._take_message)
-        self._end_following: Callable[[], None] = phone.follow(self._follow)
-        if phone.state == "in-call":
-            self._follow("in-call")
-        _take_over(phone, self)
-
-    def __repr__(self) -> str:
-        return f"<PhoneWidget of {self._phone!r}>"
-
-    def retire(self) -> None:
-        """Be silent from now on, and say so: the telephone is shown elsewhere, or not at all."""
-        if self.is_retired:
-            return
-        self._end_following()
-        self.pages.detach()
-        if self.pages.channel is not None:
-            self.pages.channel.close()
-        self.is_retired = True
-
-    def close(self) -> None:
-        """Take the widget away; the telephone stays and its call goes on."""
-        if hasattr(self, "_end_following"):  # ipywidgets closes what failed in its constructor too
-            self.retire()
-        super().close()
-
-    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        bundle = super()._repr_mimebundle_(**options)
-        if bundle is not None:
-            bundle[0]["text/html"] = picture_of_phone(self.number)
-        return bundle
-
-    def _follow(self, state: EndpointState) -> None:
-        call = self._phone.call
-        if state == "in-call" and call is not None:
-            self.pages.attach(call)
-        elif state == "idle":
-            self.pages.detach()
-        self.call = _state_of(self._phone, state)
-
-    def _find_stream(self) -> MediaStream | None:
-        call = self._phone.call
-        streams = [self._stream] if self._stream is not None else []
-        if self._server is not None and call is not None:
-            streams += [s for s in self._server.streams if s.call_sid == call.sid]
-        return next((stream for stream in reversed(streams) if stream.is_open), None)
-
-    def _take_message(
-        self, _widget: object, content: Mapping[str, Any], buffers: Sequence[memoryview]
-    ) -> None:
-        page = str(content.get("page", ""))
-        if "number" in content and buffers:
-            if page == self.pages.speaker:
-                self.pages.listen(int(content["number"]), bytes(buffers[0]))
-        else:
-            self.pages.obey(str(content.get("do", "")), page)
-
-    def _tell(self, content: dict[str, Any], buffers: list[bytes]) -> None:
-        self.send(content, buffers=buffers)
-
-
-_SHOWN: weakref.WeakKeyDictionary[Phone, PhoneWidget] = weakref.WeakKeyDictionary()
-
-_LOCK = threading.Lock()
-
-
-def _take_over(phone: Phone, widget: PhoneWidget) -> None:
-    with _LOCK:
-        earlier = _SHOWN.get(phone)
-        _SHOWN[phone] = widget
-    if earlier is not None:
-        earlier.retire()
-
-
-def _state_of(phone: Phone, state: EndpointState) -> dict[str, Any]:
-    """Return what pages show: the state, the other number, and since when, in ms since 1970."""
-    call = phone.call
-    other = ""
-    since = None
-    if call is not None:
-        other = call.to if call.direction == "inbound" else call.from_
-        since = None if call.started is None else round(1000 * call.started.timestamp())
-    return {"state": state, "other": other, "since": since, "at": round(1000 * time.time())}
-
-
-def _samples() -> list[Path]:
-    folder = next((each for each in _SAMPLES if each.is_dir()), None)
-    return [] if folder is None else sorted(folder.glob("*.wav"))[:_MOST_VOICES]
-
-
-def _sources_of(voices: Sequence[Clip | str | Path]) -> dict[str, Callable[[], Clip]]:
-    sources: dict[str, Callable[[], Clip]] = {}
-    for voice in voices:
-        if isinstance(voice, Clip):
-            name = voice.name or f"clip {len(sources) + 1}"
-            sources[name] = partial(_itself, voice)
-        elif isinstance(voice, str | Path):
-            sources[Path(voice).name] = partial(load_clip, voice)
-        else:
-            raise TypeError(
-                f"voices holds a {type(voice).__name__}; it is a list of clips, or of paths of "
-                "sound files"
-            )
-    return sources
-
-
-def _itself(clip: Clip) -> Clip:
-    return clip
-
-
-def _check(phone: object, server: object, stream: object) -> None:
-    if not isinstance(phone, Phone):
-        raise TypeError(
-            f"PhoneWidget takes a Phone, not {type(phone).__name__}; "
-            'twilio.phone("+15550100001", answer="manual") gives one'
-        )
-    if server is not None and not isinstance(server, StreamServer):
-        raise TypeError(f"server is a {type(server).__name__}; it must be a StreamServer")
-    if stream is not None and not isinstance(stream, MediaStream):
-        raise TypeError(
-            f"stream is a {type(stream).__name__}; server.next_stream().result(10) gives one"
-        )

@@ -1,15 +1,11 @@
 """A moving picture of a call: what the caller says and hears, with marks and clears.
 
-Python sends the least and the greatest sample of each 20 ms, ten times a second; the browser draws
-them.  That costs the kernel a hundredth of its time, where a plot would take a third.
+The kernel sends the least and the greatest sample of each 20 ms, ten times a second; the browser
+draws them.  That costs the kernel a hundredth of its time, where a plot would take a third.
 
-The last seconds of both voices of a call, as a live picture needs them.
-
-It follows a capture while it grows, at the cost of what is new.  The caller's voice stands where
-it arrived, yours where the caller heard it by the playout model, so that what a clear threw away
-never shows.
-
-The scope as a still picture, for pages on which no kernel runs.
+The trace follows a capture while it grows, at the cost of what is new.  The caller's voice stands
+where it arrived, yours where the caller heard it by the playout model, so that what a clear threw
+away never shows.  A page without a kernel shows the same as a still picture.
 """
 
 from __future__ import annotations
@@ -32,7 +28,6 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry
 from twistream_kit.capture.replay import SentMark
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook.plots import style as style_module
 from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
@@ -53,12 +48,267 @@ WINDOW_SECONDS = 8.0
 """How much the picture shows; 400 columns of both voices are 1.6 kB."""
 
 KEPT_EVENTS = 200
+"""How many marks, clears and keys the trace keeps."""
 
-_UNNAMED = ("", "play")
+_UNNAMED_MARKS = ("", "play")
 """Marks that nobody asked for by name: they measure how far a playback is."""
 
 LEAD_IN_SECONDS = 0.1
 """Twilio's first media comes within this of the start message (PROTOCOL.md §2.3)."""
+
+_RECENT_COLUMNS = 15
+"""Who was loud within 300 ms is said to speak."""
+
+_LOUD = 4
+"""In 256ths of full scale, -36 dB."""
+
+_COUNTED_EVENTS = (
+    ("mark back", "mark back", "marks back"),
+    ("clear", "clear", "clears"),
+    ("key", "key", "keys"),
+)
+
+_WIDTH, _LANE = 640, 70
+"""The width of the still picture and the height of one of its lanes, in pixels."""
+
+_STILL_COLUMNS = 160
+"""The still picture has fewer columns: its text stays in the notebook's file."""
+
+_COLOURS = {
+    "caller": CALLER_COLOUR,
+    "yours": YOUR_COLOUR,
+    "mark": MARK_COLOUR,
+    "clear": CLEAR_COLOUR,
+}
+
+_STATIC = Path(__file__).parents[1] / "static"
+
+
+class LiveScope(anywidget.AnyWidget):
+    """The last eight seconds of a call, moving: above what the caller says, below what is heard.
+
+    What is below is what the caller *hears* of you by the playout model, not what was sent: a
+    clear cuts it off, and silence follows.  Marks, clears and keys stand where they fall.  When the
+    call has ended its last seconds remain.
+
+    Args:
+        stream: The stream to show; one that has ended shows its end.
+
+    Raises:
+        TypeError: If `stream` is not a `MediaStream`.
+    """
+
+    _esm = _STATIC / "scope.js"
+    _css = _STATIC / "scope.css"
+
+    picture = traitlets.Dict().tag(sync=True)
+    state = traitlets.Unicode().tag(sync=True)
+    story = traitlets.Unicode().tag(sync=True)
+    colours = traitlets.Dict(_COLOURS).tag(sync=True)
+
+    def __init__(self, stream: MediaStream) -> None:
+        if not isinstance(stream, MediaStream):
+            raise TypeError(
+                f"LiveScope takes a MediaStream, not {type(stream).__name__}; "
+                "server.next_stream().result(10) gives one, kit.plot_timeline(capture) draws a "
+                "call from a file"
+            )
+        super().__init__()
+        self._stream = stream
+        self._trace = ScopeTrace(stream.capture)
+        self._is_closed = False
+        if self._update():
+            PUMP.add(self._update)
+
+    def close(self) -> None:
+        """Take the picture away; the stream goes on."""
+        self._is_closed = True
+        PUMP.remove(self._update)
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"<LiveScope of {self._stream!r}>"
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        shown = super()._repr_mimebundle_(**options)
+        if isinstance(shown, tuple):  # what a page without a kernel shows instead
+            shown[0]["text/html"] = _draw_still(self.picture, self.story)
+        return shown
+
+    def _update(self) -> bool:
+        """Show the last seconds; return whether there can be more."""
+        if self._is_closed:
+            return False
+        stream = self._stream
+        is_over = stream.closed.done()
+        now = stream.capture.seconds if is_over else time.monotonic() - stream.capture.started
+        window = self._trace.window(now)
+        with self.hold_sync():
+            self.picture = _as_traits(window, is_running=not is_over)
+            self.state = self._describe_state()
+            self.story = _describe(window)
+        return not is_over
+
+    def _describe_state(self) -> str:
+        words = "In a call."
+        if self._stream.closed.done():
+            how = self._stream.closed.exception(0) or f"{self._stream.closed.result(0).detail}."
+            words = f"Ended: {how}"
+        if self._trace.unkept:
+            minutes = self._stream.capture.keep_seconds / 60
+            words += f" Sound is kept for {minutes:g} minutes and not drawn after them."
+        return words
+
+
+def _as_traits(window: ScopeWindow, *, is_running: bool) -> dict[str, Any]:
+    return {
+        "now": round(window.now, 3),
+        "first": window.first,
+        "caller": window.caller.tobytes(),
+        "heard": window.heard.tobytes(),
+        "events": [[round(e.at, 3), e.kind, e.name] for e in window.events],
+        "running": is_running,
+    }
+
+
+def _describe(window: ScopeWindow) -> str:
+    """Say what the picture shows, for those who do not see it."""
+    speaks = "speaks" if _is_loud(window.caller) else "is silent"
+    hears = "hears you" if _is_loud(window.heard) else "hears silence"
+    kinds = [event.kind for event in window.events]
+    counts = [
+        f"{kinds.count(kind)} {one if kinds.count(kind) == 1 else many}"
+        for kind, one, many in _COUNTED_EVENTS
+        if kind in kinds
+    ]
+    noted = f"; in view: {', '.join(counts)}" if counts else ""
+    return f"Waveform of the call: the caller {speaks} and {hears}{noted}"
+
+
+def _is_loud(lane: Any) -> bool:
+    recent = lane[-_RECENT_COLUMNS:].astype(int)
+    return bool((recent[:, 1] - recent[:, 0]).max() > 2 * _LOUD)
+
+
+class ScopeTrace:
+    """The picture of one capture, which grows with it; one thread at a time.
+
+    Args:
+        capture: Of a call that goes on, or of one that has ended.
+        seconds: How much one window shows.
+
+    Attributes:
+        unkept: How many messages of sound are known to the capture by their size alone.
+    """
+
+    def __init__(self, capture: Capture, seconds: float = WINDOW_SECONDS) -> None:
+        self._capture = capture
+        self._columns = round(seconds / COLUMN_SECONDS)
+        self._read = 0
+        self.unkept = 0
+        self._caller = _SoundBuffer()
+        self._next_chunk = 0
+        self._yours = _SoundBuffer()
+        self._model = PlayoutModel()
+        self._marks: dict[str, deque[SentMark]] = {}
+        self._events: deque[ScopeEvent] = deque(maxlen=KEPT_EVENTS)
+
+    def window(self, now: float) -> ScopeWindow:
+        """Return what the picture shows at `now`, in seconds since the stream began."""
+        passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
+        for entry in self._capture.kept_since(self._read):
+            self._read += 1
+            self._take(entry)
+        self.unkept = max(0, passed - self._read)
+        first = int(now / COLUMN_SECONDS) + 1 - self._columns
+        begin = first * COLUMN_SECONDS
+        return ScopeWindow(
+            now,
+            first,
+            self._caller_columns(first),
+            self._heard_columns(first, now),
+            tuple(event for event in self._events if event.at >= begin),
+        )
+
+    def _take(self, entry: Entry) -> None:
+        at, message = entry.at, entry.message
+        match message:
+            case from_twilio.Media(track="inbound"):
+                self._take_caller(message, entry.size, at)
+            case to_twilio.Media():
+                self._yours.append(message.payload)
+                self._model.sent(entry.size, at)
+            case to_twilio.Mark(name=name):
+                mark = SentMark(name, at, self._model.sent_bytes)
+                self._marks.setdefault(name, deque()).append(mark)
+                self._note_mark(at, "mark sent", mark)
+            case to_twilio.Clear():
+                self._take_clear(at)
+            case from_twilio.Mark(name=name):
+                self._take_mark(name, at)
+            case from_twilio.Dtmf(digit=digit):
+                self._events.append(ScopeEvent(at, "key", digit))
+
+    def _note_mark(self, at: float, kind: Kind, mark: SentMark, ending: str = "") -> None:
+        if mark.name not in _UNNAMED_MARKS:
+            self._events.append(ScopeEvent(at, kind, mark.name + ending))
+
+    def _take_caller(self, message: from_twilio.Media, size: int, at: float) -> None:
+        # As in the capture's own `caller`: a frame that is late is not a gap, one that is missing
+        # by its number is.
+        here = round(at * BYTES_PER_SECOND) - size
+        if not self._next_chunk and at > LEAD_IN_SECONDS:
+            self._caller.skip_to(here)
+        elif message.chunk > self._next_chunk > 0:
+            missing = (message.chunk - self._next_chunk) * size
+            self._caller.skip_to(min(self._caller.end + missing, here))
+        self._caller.append(message.payload)
+        self._caller.forget(self._caller.end - 2 * self._columns * COLUMN_BYTES)
+        self._next_chunk = message.chunk + 1
+
+    def _take_clear(self, at: float) -> None:
+        played = self._model.position(at)
+        for waiting in self._marks.values():
+            for mark in waiting:
+                mark.cleared = mark.cleared or mark.position > played
+        self._model.cleared(at)
+        self._events.append(ScopeEvent(at, "clear"))
+
+    def _take_mark(self, name: str, at: float) -> None:
+        waiting = self._marks.get(name)
+        if not waiting:
+            return
+        mark = waiting.popleft()
+        if not waiting:
+            del self._marks[name]
+        if not mark.cleared:
+            self._model.returned(mark.position, at)
+        self._note_mark(at, "mark back", mark, " (cleared)" if mark.cleared else "")
+
+    def _caller_columns(self, first: int) -> NDArray[np.int8]:
+        begin = first * COLUMN_BYTES
+        lane = self._silence()
+        _write_sound(lane, self._caller.between(begin, begin + len(lane)), begin=begin)
+        return _envelope(lane)
+
+    def _heard_columns(self, first: int, now: float) -> NDArray[np.int8]:
+        lane = self._silence()
+        needed = self._model.position(now)
+        for interval in self._model.intervals(now):
+            # The number that the byte at the left edge has, or would have, in what was sent.
+            edge = (
+                interval.first + first * COLUMN_BYTES - round(interval.started * BYTES_PER_SECOND)
+            )
+            begin, end = max(interval.first, edge), interval.first + interval.size
+            if begin < end:
+                _write_sound(lane, self._yours.between(begin, end), begin=edge)
+                needed = min(needed, begin)
+        self._yours.forget(needed - BYTES_PER_SECOND)  # a late mark may move what is heard
+        return _envelope(lane)
+
+    def _silence(self) -> NDArray[np.int16]:
+        return np.zeros(self._columns * COLUMN_BYTES, np.int16)
+
 
 Kind = Literal["mark sent", "mark back", "clear", "key"]
 
@@ -98,127 +348,7 @@ class ScopeWindow:
     events: tuple[ScopeEvent, ...]
 
 
-class ScopeTrace:
-    """Follows one capture; one thread at a time.
-
-    Args:
-        capture: Of a call that goes on, or of one that has ended.
-        seconds: How much one window shows.
-
-    Attributes:
-        unkept: How many messages of sound are known to the capture by their size alone.
-    """
-
-    def __init__(self, capture: Capture, seconds: float = WINDOW_SECONDS) -> None:
-        self._capture = capture
-        self._columns = round(seconds / COLUMN_SECONDS)
-        self._read = 0
-        self.unkept = 0
-        self._caller = _Sound()
-        self._next_chunk = 0
-        self._yours = _Sound()
-        self._model = PlayoutModel()
-        self._marks: dict[str, deque[SentMark]] = {}
-        self._events: deque[ScopeEvent] = deque(maxlen=KEPT_EVENTS)
-
-    def window(self, now: float) -> ScopeWindow:
-        """Return what the picture shows at `now`, in seconds since the stream began."""
-        passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
-        for entry in self._capture.kept_since(self._read):
-            self._read += 1
-            self._take(entry)
-        self.unkept = max(0, passed - self._read)
-        first = int(now / COLUMN_SECONDS) + 1 - self._columns
-        begin = first * COLUMN_SECONDS
-        return ScopeWindow(
-            now,
-            first,
-            self._caller_columns(first),
-            self._heard_columns(first, now),
-            tuple(event for event in self._events if event.at >= begin),
-        )
-
-    def _take(self, entry: Entry) -> None:
-        at, message = entry.at, entry.message
-        match message:
-            case from_twilio.Media(track="inbound"):
-                self._arrived(message, entry.size, at)
-            case to_twilio.Media():
-                self._yours.append(message.payload)
-                self._model.sent(entry.size, at)
-            case to_twilio.Mark(name=name):
-                mark = SentMark(name, at, self._model.sent_bytes)
-                self._marks.setdefault(name, deque()).append(mark)
-                self._note_mark(at, "mark sent", mark)
-            case to_twilio.Clear():
-                self._clear(at)
-            case from_twilio.Mark(name=name):
-                self._returned(name, at)
-            case from_twilio.Dtmf(digit=digit):
-                self._events.append(ScopeEvent(at, "key", digit))
-
-    def _note_mark(self, at: float, kind: Kind, mark: SentMark, ending: str = "") -> None:
-        if mark.name not in _UNNAMED:
-            self._events.append(ScopeEvent(at, kind, mark.name + ending))
-
-    def _arrived(self, message: from_twilio.Media, size: int, at: float) -> None:
-        # As in the capture's own `caller`: a frame that is late is not a gap, one that is missing
-        # by its number is.
-        here = round(at * BYTES_PER_SECOND) - size
-        if not self._next_chunk and at > LEAD_IN_SECONDS:
-            self._caller.skip_to(here)
-        elif message.chunk > self._next_chunk > 0:
-            missing = (message.chunk - self._next_chunk) * size
-            self._caller.skip_to(min(self._caller.end + missing, here))
-        self._caller.append(message.payload)
-        self._caller.forget(self._caller.end - 2 * self._columns * COLUMN_BYTES)
-        self._next_chunk = message.chunk + 1
-
-    def _clear(self, at: float) -> None:
-        played = self._model.position(at)
-        for waiting in self._marks.values():
-            for mark in waiting:
-                mark.cleared = mark.cleared or mark.position > played
-        self._model.cleared(at)
-        self._events.append(ScopeEvent(at, "clear"))
-
-    def _returned(self, name: str, at: float) -> None:
-        waiting = self._marks.get(name)
-        if not waiting:
-            return
-        mark = waiting.popleft()
-        if not waiting:
-            del self._marks[name]
-        if not mark.cleared:
-            self._model.returned(mark.position, at)
-        self._note_mark(at, "mark back", mark, " (cleared)" if mark.cleared else "")
-
-    def _caller_columns(self, first: int) -> NDArray[np.int8]:
-        begin = first * COLUMN_BYTES
-        lane = self._silence()
-        _put(lane, self._caller.between(begin, begin + len(lane)), begin=begin)
-        return _envelope(lane)
-
-    def _heard_columns(self, first: int, now: float) -> NDArray[np.int8]:
-        lane = self._silence()
-        needed = self._model.position(now)
-        for interval in self._model.intervals(now):
-            # The number that the byte at the left edge has, or would have, in what was sent.
-            edge = (
-                interval.first + first * COLUMN_BYTES - round(interval.started * BYTES_PER_SECOND)
-            )
-            begin, end = max(interval.first, edge), interval.first + interval.size
-            if begin < end:
-                _put(lane, self._yours.between(begin, end), begin=edge)
-                needed = min(needed, begin)
-        self._yours.forget(needed - BYTES_PER_SECOND)  # a late mark may move what is heard
-        return _envelope(lane)
-
-    def _silence(self) -> NDArray[np.int16]:
-        return np.zeros(self._columns * COLUMN_BYTES, np.int16)
-
-
-class _Sound:
+class _SoundBuffer:
     """PCMU bytes with numbers, of which the oldest are forgotten."""
 
     def __init__(self) -> None:
@@ -251,7 +381,7 @@ class _Sound:
         return begin, bytes(self._payload[begin - self._first : max(0, end - self._first)])
 
 
-def _put(lane: NDArray[np.int16], sound: tuple[int, bytes], *, begin: int) -> None:
+def _write_sound(lane: NDArray[np.int16], sound: tuple[int, bytes], *, begin: int) -> None:
     """Write sound into a lane whose first sample has the number `begin`."""
     number, payload = sound
     place = number - begin
@@ -266,13 +396,7 @@ def _envelope(lane: NDArray[np.int16]) -> NDArray[np.int8]:
     return (both >> 8).astype(np.int8)
 
 
-_WIDTH, _LANE = 640, 70
-
-_CORNERS = 160
-"""The still picture has fewer columns: its text stays in the notebook's file."""
-
-
-def scope_picture(picture: Mapping[str, Any], story: str) -> str:
+def _draw_still(picture: Mapping[str, Any], story: str) -> str:
     """Return a small picture of both lanes as HTML.
 
     Args:
@@ -280,7 +404,7 @@ def scope_picture(picture: Mapping[str, Any], story: str) -> str:
         story: What there is to see, in words.
     """
     lanes = "".join(
-        _lane(np.frombuffer(picture[name], np.int8).reshape(-1, 2), number, colour, title)
+        _draw_lane(np.frombuffer(picture[name], np.int8).reshape(-1, 2), number, colour, title)
         for number, (name, colour, title) in enumerate(
             [
                 ("caller", CALLER_COLOUR, "the caller says"),
@@ -288,7 +412,7 @@ def scope_picture(picture: Mapping[str, Any], story: str) -> str:
             ]
         )
     )
-    lines = "".join(_line(picture, *event) for event in picture["events"])
+    lines = "".join(_draw_event(picture, *event) for event in picture["events"])
     note = "A still picture; run the notebook and it moves."
     height = 2 * _LANE
     return (
@@ -299,13 +423,13 @@ def scope_picture(picture: Mapping[str, Any], story: str) -> str:
     )
 
 
-def _lane(lane: NDArray[np.int8], number: int, colour: str, title: str) -> str:
+def _draw_lane(lane: NDArray[np.int8], number: int, colour: str, title: str) -> str:
     middle = number * _LANE + _LANE / 2
     axis = f'<path d="M0 {middle}H{_WIDTH}" stroke="{QUIET_COLOUR}" stroke-width="0.5"/>'
     text = f'<text x="4" y="{number * _LANE + 12}" fill="currentColor">{title}</text>'
     if not lane.any():
         return axis + text
-    groups = np.array_split(lane, _CORNERS)
+    groups = np.array_split(lane, _STILL_COLUMNS)
     step = _WIDTH / len(groups)
     high = [f"{n * step:.0f} {middle - group.max() * 0.25:.1f}" for n, group in enumerate(groups)]
     low = [f"{n * step:.0f} {middle - group.min() * 0.25:.1f}" for n, group in enumerate(groups)]
@@ -313,7 +437,7 @@ def _lane(lane: NDArray[np.int8], number: int, colour: str, title: str) -> str:
     return f'{axis}<path d="M{shape}Z" fill="{colour}" stroke="{colour}"/>{text}'
 
 
-def _line(picture: Mapping[str, Any], at: float, kind: str, name: str) -> str:
+def _draw_event(picture: Mapping[str, Any], at: float, kind: str, name: str) -> str:
     columns = len(picture["caller"]) // 2
     x = (at / COLUMN_SECONDS - picture["first"]) / columns * _WIDTH
     colour = {"clear": CLEAR_COLOUR, "key": CALLER_COLOUR}.get(kind, MARK_COLOUR)
@@ -322,131 +446,3 @@ def _line(picture: Mapping[str, Any], at: float, kind: str, name: str) -> str:
     return (
         f'<path d="M{x:.0f} 0V{2 * _LANE}" stroke="{colour}"{dashes}><title>{title}</title></path>'
     )
-
-
-_FOLDER = Path(__file__).parents[1] / "static"
-
-_RECENT_COLUMNS = 15
-"""Who was loud within 300 ms is said to speak."""
-
-_LOUD = 4
-"""In 256ths of full scale, -36 dB."""
-
-_COUNTED = (
-    ("mark back", "mark back", "marks back"),
-    ("clear", "clear", "clears"),
-    ("key", "key", "keys"),
-)
-
-_COLOURS = {
-    "caller": style_module.CALLER_COLOUR,
-    "yours": style_module.YOUR_COLOUR,
-    "mark": style_module.MARK_COLOUR,
-    "clear": style_module.CLEAR_COLOUR,
-}
-
-
-class LiveScope(anywidget.AnyWidget):
-    """The last eight seconds of a call, moving: above what the caller says, below what is heard.
-
-    What is below is what the caller *hears* of you by the playout model, not what was sent: a
-    clear cuts it off, and silence follows.  Marks, clears and keys stand where they fall.  When the
-    call has ended its last seconds remain.
-
-    Args:
-        stream: The stream to show; one that has ended shows its end.
-
-    Raises:
-        TypeError: If `stream` is not a `MediaStream`.
-    """
-
-    _esm = _FOLDER / "scope.js"
-    _css = _FOLDER / "scope.css"
-
-    picture = traitlets.Dict().tag(sync=True)
-    state = traitlets.Unicode().tag(sync=True)
-    story = traitlets.Unicode().tag(sync=True)
-    colours = traitlets.Dict(_COLOURS).tag(sync=True)
-
-    def __init__(self, stream: MediaStream) -> None:
-        if not isinstance(stream, MediaStream):
-            raise TypeError(
-                f"LiveScope takes a MediaStream, not {type(stream).__name__}; "
-                "server.next_stream().result(10) gives one, kit.plot_timeline(capture) draws a "
-                "call from a file"
-            )
-        super().__init__()
-        self._stream = stream
-        self._trace = ScopeTrace(stream.capture)
-        self._is_closed = False
-        if self._update():
-            PUMP.add(self._update)
-
-    def close(self) -> None:
-        """Take the picture away; the stream goes on."""
-        self._is_closed = True
-        PUMP.remove(self._update)
-        super().close()
-
-    def __repr__(self) -> str:
-        return f"<LiveScope of {self._stream!r}>"
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        shown = super()._repr_mimebundle_(**options)
-        if isinstance(shown, tuple):  # what a page without a kernel shows instead
-            shown[0]["text/html"] = scope_picture(self.picture, self.story)
-        return shown
-
-    def _update(self) -> bool:
-        """Show the last seconds; return whether there can be more."""
-        if self._is_closed:
-            return False
-        stream = self._stream
-        is_over = stream.closed.done()
-        now = stream.capture.seconds if is_over else time.monotonic() - stream.capture.started
-        window = self._trace.window(now)
-        with self.hold_sync():
-            self.picture = _as_traits(window, is_running=not is_over)
-            self.state = self._state_in_words()
-            self.story = _story(window)
-        return not is_over
-
-    def _state_in_words(self) -> str:
-        words = "In a call."
-        if self._stream.closed.done():
-            how = self._stream.closed.exception(0) or f"{self._stream.closed.result(0).detail}."
-            words = f"Ended: {how}"
-        if self._trace.unkept:
-            minutes = self._stream.capture.keep_seconds / 60
-            words += f" Sound is kept for {minutes:g} minutes and not drawn after them."
-        return words
-
-
-def _as_traits(window: ScopeWindow, *, is_running: bool) -> dict[str, Any]:
-    return {
-        "now": round(window.now, 3),
-        "first": window.first,
-        "caller": window.caller.tobytes(),
-        "heard": window.heard.tobytes(),
-        "events": [[round(e.at, 3), e.kind, e.name] for e in window.events],
-        "running": is_running,
-    }
-
-
-def _story(window: ScopeWindow) -> str:
-    """Say what the picture shows, for those who do not see it."""
-    speaks = "speaks" if _is_loud(window.caller) else "is silent"
-    hears = "hears you" if _is_loud(window.heard) else "hears silence"
-    kinds = [event.kind for event in window.events]
-    counts = [
-        f"{kinds.count(kind)} {one if kinds.count(kind) == 1 else many}"
-        for kind, one, many in _COUNTED
-        if kind in kinds
-    ]
-    noted = f"; in view: {', '.join(counts)}" if counts else ""
-    return f"Waveform of the call: the caller {speaks} and {hears}{noted}"
-
-
-def _is_loud(lane: Any) -> bool:
-    recent = lane[-_RECENT_COLUMNS:].astype(int)
-    return bool((recent[:, 1] - recent[:, 0]).max() > 2 * _LOUD)

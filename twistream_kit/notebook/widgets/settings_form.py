@@ -22,15 +22,49 @@ from twistream_kit.live.settings.settings import Settings, find, remember, take
 from twistream_kit.notebook.display.html import paragraph
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell, running_kernel
 
-_FOLDER = Path(__file__).parents[1] / "static"
-
 ASKS = (
     "What is typed here is kept in this kernel's memory until it ends, and never in the notebook. "
     "Without an account, leave it empty: the simulator needs none of it."
 )
+
 ALL_SET = (
     "Everything that a real call needs is set. Run the cells below, again if they have run already."
 )
+
+_STATIC = Path(__file__).parents[1] / "static"
+
+_NEWEST: list[SettingsForm] = []
+
+
+def settings(*, ask: bool = True, **given: str | Secret | None) -> Settings:
+    """Read the settings for a real call; in a notebook, ask for what is missing.
+
+    They are taken from arguments, the environment, a file ``.env`` beside the notebook or above,
+    and what was typed into the form before, in that order.  Nothing waits for the form: the
+    settings returned see what is typed the next time they are asked.
+
+    Args:
+        ask: Whether to show the form where a kernel runs and something is missing.
+        **given: By attribute of `Settings`: ``settings(phone_number="+15550100001")``.  None or a
+            blank value counts as not given.
+
+    Raises:
+        SettingsError: If a value has another shape than it should; the value is not shown.
+        TypeError: If an argument has a name or a type that it cannot have.
+    """
+    found = Settings(find(take(given)))
+    if ask and running_kernel() is not None and not found.ready:
+        _show(SettingsForm(found))
+    return found
+
+
+def _show(form: SettingsForm) -> None:
+    from IPython.display import display
+
+    while _NEWEST:
+        _NEWEST.pop().close()  # a cell that is run again takes its earlier form away
+    _NEWEST.append(form)
+    display(form)  # type: ignore[no-untyped-call]
 
 
 class SettingsForm(anywidget.AnyWidget):
@@ -43,8 +77,8 @@ class SettingsForm(anywidget.AnyWidget):
         settings: What has been found so far; sees what is typed the next time it is asked.
     """
 
-    _esm = _FOLDER / "settings_form.js"
-    _css = _FOLDER / "settings_form.css"
+    _esm = _STATIC / "settings_form.js"
+    _css = _STATIC / "settings_form.css"
 
     # One trait for all of it: each answer differs, and what belongs together arrives together.
     shown = traitlets.Dict().tag(sync=True)
@@ -116,37 +150,3 @@ class SettingsForm(anywidget.AnyWidget):
             for name in self._settings.missing
         ]
         self.shown = {"turn": self._turn, "words": words, "fields": fields}
-
-
-_NEWEST: list[SettingsForm] = []
-
-
-def settings(*, ask: bool = True, **given: str | Secret | None) -> Settings:
-    """Read the settings for a real call; in a notebook, ask for what is missing.
-
-    They are taken from arguments, the environment, a file ``.env`` beside the notebook or above,
-    and what was typed into the form before, in that order.  Nothing waits for the form: the
-    settings returned see what is typed the next time they are asked.
-
-    Args:
-        ask: Whether to show the form where a kernel runs and something is missing.
-        **given: By attribute of `Settings`: ``settings(phone_number="+15550100001")``.  None or a
-            blank value counts as not given.
-
-    Raises:
-        SettingsError: If a value has another shape than it should; the value is not shown.
-        TypeError: If an argument has a name or a type that it cannot have.
-    """
-    found = Settings(find(take(given)))
-    if ask and running_kernel() is not None and not found.ready:
-        _show(SettingsForm(found))
-    return found
-
-
-def _show(form: SettingsForm) -> None:
-    from IPython.display import display
-
-    while _NEWEST:
-        _NEWEST.pop().close()  # a cell that is run again takes its earlier form away
-    _NEWEST.append(form)
-    display(form)  # type: ignore[no-untyped-call]

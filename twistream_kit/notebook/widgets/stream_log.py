@@ -1,8 +1,7 @@
 """The messages of a call as they pass, in a widget: readable, filtered, saved by a button.
 
-The messages of a call as lines: media counted, everything else in full, objections under it.
-
-What only shows over many media messages, such as clicks where they meet, has a line of its own.
+Media messages are counted, everything else stands in full, objections under it.  What only shows
+over many media messages, such as clicks where they meet, has a line of its own.
 """
 
 from __future__ import annotations
@@ -35,6 +34,13 @@ from twistream_kit.protocol.outbox import is_progress_mark
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 KEPT_LINES = 300
+"""How many lines the log keeps."""
+
+MOST_CHARACTERS = 2000
+"""How much of one message is shown: a bad one may have any length, and all goes to the page."""
+
+STILL_LINES = 12
+"""How many lines a page without a kernel shows."""
 
 SOUND = "sound"
 """The event of a line that no single message stands behind."""
@@ -42,8 +48,311 @@ SOUND = "sound"
 INVALID = "invalid"
 """The event of what passed an inspector and is none of the messages that a capture holds."""
 
-MOST_CHARACTERS = 2000
-"""Of one message; a bad one may be as long as it likes, and everything is sent to the page."""
+_DIRECTIONS: dict[Sender, str] = {"twilio": "from Twilio", "server": "to Twilio"}
+
+_STATIC = Path(__file__).parents[1] / "static"
+
+
+class StreamLog(anywidget.AnyWidget):
+    """The messages of one call as they pass, newest last.
+
+    Media messages are counted in one line for each direction; everything else stands in full, and
+    under a message of yours that Twilio would object to stands why.  The last 300 lines are kept.
+
+    Args:
+        stream: A `MediaStream` or an `InspectedStream`, open or ended, or a `Capture`.
+        path: Where *Save capture* writes to; ``call-`` and the stream's SID in the working
+            directory if not given.
+
+    Attributes:
+        saved: Where the capture was written to, or what prevented it, in words.
+
+    Raises:
+        TypeError: If `stream` is none of these.
+    """
+
+    _esm = _STATIC / "stream_log.js"
+    _css = _STATIC / "stream_log.css"
+
+    lines: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    media: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    state = traitlets.Unicode().tag(sync=True)
+    saved = traitlets.Unicode().tag(sync=True)
+    colours = traitlets.Dict({"twilio": style.CALLER_COLOUR, "server": style.YOUR_COLOUR}).tag(
+        sync=True
+    )
+
+    def __init__(
+        self,
+        stream: MediaStream | InspectedStream | Capture,
+        *,
+        path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if not isinstance(stream, MediaStream | InspectedStream | Capture):
+            raise TypeError(
+                f"StreamLog takes a MediaStream or a Capture, not {type(stream).__name__}; "
+                "server.next_stream().result(10) gives the one (an Inspector's likewise), "
+                "kit.Capture.load(path) the other"
+            )
+        super().__init__()
+        self._stream = None if isinstance(stream, Capture) else stream
+        self._capture = stream if isinstance(stream, Capture) else stream.capture
+        self._n_violations = 0
+        self._path = path
+        self._messages = LogLines(self._capture)
+        self._newest = 0
+        self._is_closed = False
+        self.on_msg(self._command)
+        answer_on_subshell(self)
+        if self._update():
+            PUMP.add(self._update)
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write the capture as JSON lines and return the path; from any thread.
+
+        Args:
+            path: A file that is replaced; the one that *Save capture* writes to if not given.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        sid = self._capture.stream_sid or "without-a-stream"
+        written = self._capture.save(path or self._path or f"call-{sid}.jsonl").resolve()
+        self.saved = (
+            f"Saved {len(self._capture)} messages as {written}. Names and numbers in it are "
+            "replaced; the voices are in it."
+        )
+        return written
+
+    def close(self) -> None:
+        """Take the log away; the stream goes on."""
+        self._is_closed = True
+        PUMP.remove(self._update)
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"<StreamLog of {self._stream or self._capture!r}>"
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        shown = super()._repr_mimebundle_(**options)
+        if isinstance(shown, tuple):  # what a page without a kernel shows instead
+            shown[0]["text/html"] = self._still_html()
+        return shown
+
+    def _command(self, _widget: object, content: Any, _buffers: object) -> None:
+        if not isinstance(content, dict) or content.get("kind") != "save":
+            return
+        try:
+            self.save()
+        except (OSError, TwistreamError) as error:
+            self.saved = f"Not saved: {error}. StreamLog(stream, path=…) takes another place."
+
+    def _update(self) -> bool:
+        """Show what has passed; return whether there can be more."""
+        if self._is_closed:
+            return False
+        is_over = self._stream is None or self._stream.closed.done()
+        newest = self._messages.read(self._new_violations())
+        if newest != self._newest:
+            self._newest = newest
+            self.lines = [_as_traits(line) for line in self._messages.lines]
+        self.media = [
+            _count_as_traits(sender, self._messages.media[sender]) for sender in _DIRECTIONS
+        ]
+        self.state = self._state_in_words()
+        return not is_over
+
+    def _new_violations(self) -> list[Violation] | None:
+        if not isinstance(self._stream, InspectedStream):
+            return None
+        new = self._stream.findings[self._n_violations :]
+        self._n_violations += len(new)
+        return [violation for violation in new if not violation.in_capture]
+
+    def _state_in_words(self) -> str:
+        words = "A capture."
+        if self._stream is not None:
+            end = self._stream.closed
+            words = f"Ended: {end.result(0).detail}." if end.done() else "In a call."
+        if self._messages.unkept:
+            minutes = self._capture.keep_seconds / 60
+            words += (
+                f" {self._messages.unkept} media messages after {minutes:g} minutes not counted."
+            )
+        return words
+
+    def _still_html(self) -> str:
+        lines = self.lines[-STILL_LINES:]
+        rows = [
+            (f"{line['at']:.2f}", _DIRECTIONS[line["sender"]], line["event"], _message_cell(line))
+            for line in lines
+        ]
+        heads = ("time (s)", "direction", "event", "message")
+        caption = f"The last {len(rows)} messages of the call"
+        counts = bullets(
+            f"media {_DIRECTIONS[count['sender']]}: {count['text']}" for count in self.media
+        )
+        note = paragraph("As it stood when the cell ran; run the notebook and it goes on.")
+        return str(joined(table(heads, rows, caption=caption), counts, note))
+
+
+def _as_traits(line: LogLine) -> dict[str, Any]:
+    return {
+        "number": line.number,
+        "at": round(line.at, 2),
+        "sender": line.sender,
+        "event": line.event,
+        "text": line.text,
+        "progress": line.is_progress,
+        "objections": [
+            {"severity": objection.severity, "code": objection.code, "text": str(objection)}
+            for objection in line.objections
+        ],
+    }
+
+
+def _count_as_traits(sender: Sender, count: MediaCount) -> dict[str, Any]:
+    bad = f", {count.bad} of them objected to" if count.bad else ""
+    text = f"{count.messages} messages, {count.seconds:.2f} s of sound{bad}"
+    return {"sender": sender, "text": text}
+
+
+def _message_cell(line: dict[str, Any]) -> Html:
+    objections = [f"{each['severity']}: {each['text']}" for each in line["objections"]]
+    return joined(code(line["text"], breakable=True), bullets(objections))
+
+
+class LogLines:
+    """The messages of one capture as lines, which grow with it; one thread at a time.
+
+    A media message stands in full only where something about it is objected to that was not
+    objected to before: the same mistake is often made fifty times a second.
+
+    Args:
+        capture: Of a call that goes on, or of one that has ended.
+
+    Attributes:
+        media: The count of each direction, by sender.
+        unkept: How many more media messages passed, of which the capture kept the size alone.
+    """
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self._read = 0
+        self._number = self._n_odd = 0
+        self._known: set[tuple[object, ...]] = set()
+        self._sound = SoundReview(capture.stream_sid)
+        self._lines: deque[LogLine] = deque(maxlen=KEPT_LINES)
+        self.unkept = 0
+        self.media: dict[Sender, MediaCount] = {"twilio": MediaCount(), "server": MediaCount()}
+
+    @property
+    def lines(self) -> list[LogLine]:
+        """The last lines as they stand, oldest first."""
+        return list(self._lines)
+
+    def read(self, violations: Iterable[Violation] | None = None) -> int:
+        """Take in what has passed since; return the number of the newest line.
+
+        Args:
+            violations: What an inspector objected to and the capture does not show, since the last
+                time this was asked, oldest first.  Without an inspector, what the capture kept
+                of messages that are none is reviewed here.
+        """
+        waiting = deque(self._review_odd() if violations is None else violations)
+        passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
+        for entry in self._capture.kept_since(self._read):
+            while waiting and waiting[0].at < entry.at:
+                self._add_violation(waiting.popleft())
+            self._read += 1
+            self._take(entry)
+        for violation in waiting:
+            self._add_violation(violation)
+        self.unkept = max(0, passed - self._read)
+        return self._number
+
+    def _review_odd(self) -> Iterator[Violation]:
+        odd = self._capture.odd[self._n_odd :]
+        self._n_odd += len(odd)
+        for at, message in odd:
+            found = review(message, stream_sid=self._capture.stream_sid or None)
+            new = tuple(each for each in found if mistake_in(each) not in self._known)
+            self._known |= {mistake_in(each) for each in new}
+            if new:
+                text = message if isinstance(message, str) else repr(message)
+                yield Violation(at, "server", new, _shorten(text))
+
+    def _take(self, entry: Entry) -> None:
+        message = entry.message
+        objections = self._review_message(entry)
+        is_media = isinstance(message, from_twilio.Media | to_twilio.Media)
+        if not is_media or self._count_media(entry, objections):
+            self._add_message(entry, objections)
+        if found := self._review_sound(entry):
+            text = f"all media to Twilio so far, {self.media['server'].seconds:.2f} s"
+            number = self._number = self._number + 1
+            line = LogLine(number, entry.at, "server", SOUND, text, objections=tuple(found))
+            self._lines.append(line)
+
+    def _count_media(self, entry: Entry, objections: list[Objection]) -> bool:
+        """Count a media message; return whether something is wrong with it that was not before."""
+        count = self.media[entry.sender]
+        count.messages += 1
+        count.size += entry.size
+        count.bad += bool(objections)
+        mistakes = {mistake_in(objection) for objection in objections}
+        is_new = not mistakes <= self._known
+        self._known |= mistakes
+        return is_new
+
+    def _review_sound(self, entry: Entry) -> list[Objection]:
+        """Return what is newly objected to in the sound so far, and stands under no message."""
+        message = entry.message
+        if isinstance(message, to_twilio.Media):
+            found = self._sound.sent(message.payload, entry.at)
+        elif isinstance(message, from_twilio.Stop):
+            found = self._sound.finish(entry.at)
+        else:
+            if isinstance(message, to_twilio.Clear):
+                self._sound.cleared(entry.at)
+            return []
+        return [objection for objection in found if mistake_in(objection) not in self._known]
+
+    def _add_violation(self, violation: Violation) -> None:
+        number = self._number = self._number + 1
+        line = LogLine(
+            number,
+            violation.at,
+            violation.sender,
+            INVALID,
+            violation.text,
+            objections=violation.objections,
+        )
+        self._lines.append(line)
+
+    def _add_message(self, entry: Entry, objections: list[Objection]) -> None:
+        self._number += 1
+        name = getattr(entry.message, "name", "")
+        self._lines.append(
+            LogLine(
+                self._number,
+                entry.at,
+                entry.sender,
+                event_of(entry),
+                _shorten(entry.message.to_json()),
+                is_progress_mark(name),
+                tuple(objections),
+            )
+        )
+
+    def _review_message(self, entry: Entry) -> list[Objection]:
+        if entry.sender == "twilio":
+            return []  # what is reviewed is what *your* server sends
+        message = entry.message
+        if isinstance(message, to_twilio.Media) and message.stream_sid == self._capture.stream_sid:
+            # Read once already, so its form is right; fifty of them come in a second.
+            return look_inside(message.payload)
+        return review(entry.message.to_json(), stream_sid=self._capture.stream_sid or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,311 +399,7 @@ class MediaCount:
         return self.size / BYTES_PER_SECOND
 
 
-class LogLines:
-    """Follows one capture; one thread at a time.
-
-    A media message stands in full only where something about it is objected to that was not
-    objected to before: the same mistake is often made fifty times a second.
-
-    Args:
-        capture: Of a call that goes on, or of one that has ended.
-
-    Attributes:
-        media: The count of each direction, by sender.
-        unkept: How many more media messages passed, of which the capture kept the size alone.
-    """
-
-    def __init__(self, capture: Capture) -> None:
-        self._capture = capture
-        self._read = 0
-        self._number = self._n_odd = 0
-        self._known: set[tuple[object, ...]] = set()
-        self._sound = SoundReview(capture.stream_sid)
-        self._lines: deque[LogLine] = deque(maxlen=KEPT_LINES)
-        self.unkept = 0
-        self.media: dict[Sender, MediaCount] = {"twilio": MediaCount(), "server": MediaCount()}
-
-    @property
-    def lines(self) -> list[LogLine]:
-        """The last lines as they stand, oldest first."""
-        return list(self._lines)
-
-    def read(self, findings: Iterable[Violation] | None = None) -> int:
-        """Take in what has passed since; return the number of the newest line.
-
-        Args:
-            findings: What an inspector objected to and the capture does not show, since the last
-                time this was asked, oldest first.  Without an inspector, what the capture kept
-                of messages that are none is reviewed here.
-        """
-        waiting = deque(self._odd_ones() if findings is None else findings)
-        passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
-        for entry in self._capture.kept_since(self._read):
-            while waiting and waiting[0].at < entry.at:
-                self._tell(waiting.popleft())
-            self._read += 1
-            self._take(entry)
-        for finding in waiting:
-            self._tell(finding)
-        self.unkept = max(0, passed - self._read)
-        return self._number
-
-    def _odd_ones(self) -> Iterator[Violation]:
-        odd = self._capture.odd[self._n_odd :]
-        self._n_odd += len(odd)
-        for at, message in odd:
-            found = review(message, stream_sid=self._capture.stream_sid or None)
-            news = tuple(each for each in found if mistake_in(each) not in self._known)
-            self._known |= {mistake_in(each) for each in news}
-            if news:
-                text = message if isinstance(message, str) else repr(message)
-                yield Violation(at, "server", news, _shown(text))
-
-    def _take(self, entry: Entry) -> None:
-        message = entry.message
-        objections = self._objections(entry)
-        is_media = isinstance(message, from_twilio.Media | to_twilio.Media)
-        if not is_media or self._is_news(entry, objections):
-            self._say(entry, objections)
-        if heard := self._heard(entry):
-            text = f"all media to Twilio so far, {self.media['server'].seconds:.2f} s"
-            number = self._number = self._number + 1
-            line = LogLine(number, entry.at, "server", SOUND, text, objections=tuple(heard))
-            self._lines.append(line)
-
-    def _is_news(self, entry: Entry, objections: list[Objection]) -> bool:
-        """Count a media message; return whether something is wrong with it that was not before."""
-        count = self.media[entry.sender]
-        count.messages += 1
-        count.size += entry.size
-        count.bad += bool(objections)
-        mistakes = {mistake_in(objection) for objection in objections}
-        is_news = not mistakes <= self._known
-        self._known |= mistakes
-        return is_news
-
-    def _heard(self, entry: Entry) -> list[Objection]:
-        """Return what is newly objected to in the sound so far, and stands under no message."""
-        message = entry.message
-        if isinstance(message, to_twilio.Media):
-            found = self._sound.sent(message.payload, entry.at)
-        elif isinstance(message, from_twilio.Stop):
-            found = self._sound.finish(entry.at)
-        else:
-            if isinstance(message, to_twilio.Clear):
-                self._sound.cleared(entry.at)
-            return []
-        return [objection for objection in found if mistake_in(objection) not in self._known]
-
-    def _tell(self, finding: Violation) -> None:
-        number = self._number = self._number + 1
-        line = LogLine(
-            number,
-            finding.at,
-            finding.sender,
-            INVALID,
-            finding.text,
-            objections=finding.objections,
-        )
-        self._lines.append(line)
-
-    def _say(self, entry: Entry, objections: list[Objection]) -> None:
-        self._number += 1
-        name = getattr(entry.message, "name", "")
-        self._lines.append(
-            LogLine(
-                self._number,
-                entry.at,
-                entry.sender,
-                event_of(entry),
-                _shown(entry.message.to_json()),
-                is_progress_mark(name),
-                tuple(objections),
-            )
-        )
-
-    def _objections(self, entry: Entry) -> list[Objection]:
-        if entry.sender == "twilio":
-            return []  # what is reviewed is what *your* server sends
-        message = entry.message
-        if isinstance(message, to_twilio.Media) and message.stream_sid == self._capture.stream_sid:
-            # Read once already, so its form is right; fifty of them come in a second.
-            return look_inside(message.payload)
-        return review(entry.message.to_json(), stream_sid=self._capture.stream_sid or None)
-
-
-def _shown(text: str) -> str:
+def _shorten(text: str) -> str:
     if len(text) <= MOST_CHARACTERS:
         return text
     return f"{text[:MOST_CHARACTERS]}… ({len(text)} characters)"
-
-
-_FOLDER = Path(__file__).parents[1] / "static"
-
-STILL_LINES = 12
-"""How many lines a page without a kernel shows."""
-
-_WHO: dict[Sender, str] = {"twilio": "from Twilio", "server": "to Twilio"}
-
-
-class StreamLog(anywidget.AnyWidget):
-    """The messages of one call as they pass, newest last.
-
-    Media messages are counted in one line for each direction; everything else stands in full, and
-    under a message of yours that Twilio would object to stands why.  The last 300 lines are kept.
-
-    Args:
-        stream: A `MediaStream` or an `InspectedStream`, open or ended, or a `Capture`.
-        path: Where *Save capture* writes to; ``call-`` and the stream's SID in the working
-            directory if not given.
-
-    Attributes:
-        saved: Where the capture was written to, or what prevented it, in words.
-
-    Raises:
-        TypeError: If `stream` is none of these.
-    """
-
-    _esm = _FOLDER / "stream_log.js"
-    _css = _FOLDER / "stream_log.css"
-
-    lines: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    media: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    state = traitlets.Unicode().tag(sync=True)
-    saved = traitlets.Unicode().tag(sync=True)
-    colours = traitlets.Dict({"twilio": style.CALLER_COLOUR, "server": style.YOUR_COLOUR}).tag(
-        sync=True
-    )
-
-    def __init__(
-        self,
-        stream: MediaStream | InspectedStream | Capture,
-        *,
-        path: str | os.PathLike[str] | None = None,
-    ) -> None:
-        if not isinstance(stream, MediaStream | InspectedStream | Capture):
-            raise TypeError(
-                f"StreamLog takes a MediaStream or a Capture, not {type(stream).__name__}; "
-                "server.next_stream().result(10) gives the one (an Inspector's likewise), "
-                "kit.Capture.load(path) the other"
-            )
-        super().__init__()
-        self._stream = None if isinstance(stream, Capture) else stream
-        self._capture = stream if isinstance(stream, Capture) else stream.capture
-        self._n_findings = 0
-        self._path = path
-        self._read = LogLines(self._capture)
-        self._newest = 0
-        self._is_closed = False
-        self.on_msg(self._command)
-        answer_on_subshell(self)
-        if self._update():
-            PUMP.add(self._update)
-
-    def save(self, path: str | os.PathLike[str] | None = None) -> Path:
-        """Write the capture as JSON lines and return the path; from any thread.
-
-        Args:
-            path: A file that is replaced; the one that *Save capture* writes to if not given.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
-        sid = self._capture.stream_sid or "without-a-stream"
-        written = self._capture.save(path or self._path or f"call-{sid}.jsonl").resolve()
-        self.saved = (
-            f"Saved {len(self._capture)} messages as {written}. Names and numbers in it are "
-            "replaced; the voices are in it."
-        )
-        return written
-
-    def close(self) -> None:
-        """Take the log away; the stream goes on."""
-        self._is_closed = True
-        PUMP.remove(self._update)
-        super().close()
-
-    def __repr__(self) -> str:
-        return f"<StreamLog of {self._stream or self._capture!r}>"
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        shown = super()._repr_mimebundle_(**options)
-        if isinstance(shown, tuple):  # what a page without a kernel shows instead
-            shown[0]["text/html"] = self._still()
-        return shown
-
-    def _command(self, _widget: object, content: Any, _buffers: object) -> None:
-        if not isinstance(content, dict) or content.get("kind") != "save":
-            return
-        try:
-            self.save()
-        except (OSError, TwistreamError) as error:
-            self.saved = f"Not saved: {error}. StreamLog(stream, path=…) takes another place."
-
-    def _update(self) -> bool:
-        """Show what has passed; return whether there can be more."""
-        if self._is_closed:
-            return False
-        is_over = self._stream is None or self._stream.closed.done()
-        newest = self._read.read(self._new_findings())
-        if newest != self._newest:
-            self._newest = newest
-            self.lines = [_as_traits(line) for line in self._read.lines]
-        self.media = [_counted(who, self._read.media[who]) for who in _WHO]
-        self.state = self._state_in_words()
-        return not is_over
-
-    def _new_findings(self) -> list[Violation] | None:
-        if not isinstance(self._stream, InspectedStream):
-            return None
-        new = self._stream.findings[self._n_findings :]
-        self._n_findings += len(new)
-        return [finding for finding in new if not finding.in_capture]
-
-    def _state_in_words(self) -> str:
-        words = "A capture."
-        if self._stream is not None:
-            end = self._stream.closed
-            words = f"Ended: {end.result(0).detail}." if end.done() else "In a call."
-        if self._read.unkept:
-            minutes = self._capture.keep_seconds / 60
-            words += f" {self._read.unkept} media messages after {minutes:g} minutes not counted."
-        return words
-
-    def _still(self) -> str:
-        lines = self.lines[-STILL_LINES:]
-        rows = [
-            (f"{line['at']:.2f}", _WHO[line["sender"]], line["event"], _story(line))
-            for line in lines
-        ]
-        heads = ("time (s)", "direction", "event", "message")
-        caption = f"The last {len(rows)} messages of the call"
-        counts = bullets(f"media {_WHO[count['sender']]}: {count['text']}" for count in self.media)
-        note = paragraph("As it stood when the cell ran; run the notebook and it goes on.")
-        return str(joined(table(heads, rows, caption=caption), counts, note))
-
-
-def _as_traits(line: LogLine) -> dict[str, Any]:
-    return {
-        "number": line.number,
-        "at": round(line.at, 2),
-        "sender": line.sender,
-        "event": line.event,
-        "text": line.text,
-        "progress": line.is_progress,
-        "objections": [
-            {"severity": objection.severity, "code": objection.code, "text": str(objection)}
-            for objection in line.objections
-        ],
-    }
-
-
-def _counted(sender: Sender, count: MediaCount) -> dict[str, Any]:
-    bad = f", {count.bad} of them objected to" if count.bad else ""
-    text = f"{count.messages} messages, {count.seconds:.2f} s of sound{bad}"
-    return {"sender": sender, "text": text}
-
-
-def _story(line: dict[str, Any]) -> Html:
-    objections = [f"{each['severity']}: {each['text']}" for each in line["objections"]]
-    return joined(code(line["text"], breakable=True), bullets(objections))

@@ -1,4 +1,4 @@
-"""The story of one stream in lines."""
+"""The activity of one stream in lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from twistream_kit.capture.capture import Capture
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.runtime.activity_log import ActivityLog
-from twistream_kit.notebook.widgets.controls import KEPT_LINES, ActivityLines, in_words
+from twistream_kit.notebook.widgets.controls import KEPT_LINES, ActivityLines, describe_outcome
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
@@ -45,7 +45,7 @@ def passed(stream):
 
 
 def test_what_passed_is_told_in_words_and_sound_is_not(stream, log, passed):
-    happenings = ActivityLines(stream, log)
+    activity = ActivityLines(stream, log)
     passed(to_twilio.Media(SID, b"\xff" * 160), 0.5)
     passed(to_twilio.Mark(SID, "story#1"), 1)
     passed(to_twilio.Mark(SID, "story#1@1s"), 1.1)
@@ -54,7 +54,7 @@ def test_what_passed_is_told_in_words_and_sound_is_not(stream, log, passed):
     passed(from_twilio.Dtmf(SID, "5"), 3)
     passed(to_twilio.Clear(SID), 4)
     passed(from_twilio.Unknown("novelty", "{}"), 5)
-    assert happenings.lines() == [
+    assert activity.lines() == [
         "1.00 s: mark story sent",
         "2.00 s: mark story came back",
         "3.00 s: the caller pressed 5",
@@ -64,60 +64,60 @@ def test_what_passed_is_told_in_words_and_sound_is_not(stream, log, passed):
 
 
 def test_lines_stand_in_the_order_of_their_times(stream, log, passed):
-    happenings = ActivityLines(stream, log)
-    happenings.note("pressed")
+    activity = ActivityLines(stream, log)
+    activity.note("pressed")
     passed(to_twilio.Clear(SID), 3600)
     passed(from_twilio.Dtmf(SID, "1"), 0)
-    lines = [line.split(": ")[1] for line in happenings.lines()]
+    lines = [line.split(": ")[1] for line in activity.lines()]
     assert lines == ["the caller pressed 1", "pressed", "clear sent"]
-    assert happenings.lines()[-1] == "3600.00 s: clear sent"
+    assert activity.lines()[-1] == "3600.00 s: clear sent"
 
 
 def test_no_line_is_told_twice_and_none_is_missed(stream, log, passed):
-    happenings = ActivityLines(stream, log)
+    activity = ActivityLines(stream, log)
     for number in range(150):
         passed(from_twilio.Dtmf(SID, "1"), number)
         passed(to_twilio.Media(SID, b"\xff" * 160), number)
-        assert len(happenings.lines()) == number + 1
+        assert len(activity.lines()) == number + 1
 
 
 def test_only_the_last_lines_are_kept(stream, log):
-    happenings = ActivityLines(stream, log)
+    activity = ActivityLines(stream, log)
     for number in range(KEPT_LINES + 5):
-        happenings.note(str(number))
-    assert len(happenings.lines()) == KEPT_LINES
-    assert happenings.lines()[-1].endswith(f": {KEPT_LINES + 4}")
+        activity.note(str(number))
+    assert len(activity.lines()) == KEPT_LINES
+    assert activity.lines()[-1].endswith(f": {KEPT_LINES + 4}")
 
 
 def test_warnings_and_errors_about_this_stream_are_told_once(stream, log, until):
-    happenings = ActivityLines(stream, log)
+    activity = ActivityLines(stream, log)
     for level, text in [
         (logging.WARNING, f"stream {SID} is late"),
         (logging.INFO, f"stream {SID} started"),
         (logging.ERROR, "stream MZ1 failed"),
     ]:
         log.handle(logging.LogRecord("x", level, "x", 1, text, None, None))
-    until(lambda: any("late" in line for line in happenings.lines()))
-    (line,) = happenings.lines()
+    until(lambda: any("late" in line for line in activity.lines()))
+    (line,) = activity.lines()
     assert line.endswith(f"Warning: stream {SID} is late")
 
 
 def test_notes_from_many_threads_are_all_kept(stream, log):
-    happenings = ActivityLines(stream, log)
+    activity = ActivityLines(stream, log)
     threads = [
-        threading.Thread(target=lambda: [happenings.note("x") for _ in range(20)]) for _ in range(8)
+        threading.Thread(target=lambda: [activity.note("x") for _ in range(20)]) for _ in range(8)
     ]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        happenings.lines()
-    assert len(happenings.lines()) == 160
+        activity.lines()
+    assert len(activity.lines()) == 160
 
 
 def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monkeypatch):
-    happenings = ActivityLines(stream, log)
+    activity = ActivityLines(stream, log)
     passed(from_twilio.Dtmf(SID, "1"), 1)
-    happenings.lines()
+    activity.lines()
     looked = []
     kept_since = Capture.kept_since
     monkeypatch.setattr(
@@ -127,7 +127,7 @@ def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monk
     )
     monkeypatch.setattr(Capture, "entries", property(lambda _: pytest.fail("all of it was copied")))
     passed(from_twilio.Dtmf(SID, "2"), 2)
-    assert happenings.lines()[1:] == ["2.00 s: the caller pressed 2"]
+    assert activity.lines()[1:] == ["2.00 s: the caller pressed 2"]
     assert looked == [1]
 
 
@@ -145,4 +145,4 @@ def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monk
     ],
 )
 def test_every_ending_has_words(outcome, words):
-    assert in_words(outcome, "tone") == words
+    assert describe_outcome(outcome, "tone") == words

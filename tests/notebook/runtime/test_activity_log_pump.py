@@ -132,7 +132,7 @@ def test_an_update_that_fails_is_logged_once_and_the_others_go_on(pump, until, s
 def test_a_pump_without_updates_sleeps(pump, until):
     pump.add(lambda: False)
     until(lambda: not pump._updates)
-    until(lambda: not pump._something.is_set())
+    until(lambda: not pump._has_updates.is_set())
     counter = Counter()
     pump.add(counter)
     until(lambda: counter.calls)

@@ -35,7 +35,7 @@ def call(status, *, over=False, events=(OF_CALL, OF_STREAM)):
 
 
 def test_the_state_is_one_short_line_and_keeps_the_whole_sid_for_the_mouse():
-    text = controls.state(stream())
+    text = controls.describe_state(stream())
     assert text.startswith("<b>In a call</b><span ")
     assert f'title="{SID}"' in text
     assert ", stream MZ0123…cdef<" in text
@@ -43,23 +43,25 @@ def test_the_state_is_one_short_line_and_keeps_the_whole_sid_for_the_mouse():
 
 
 def test_screen_readers_do_not_hear_the_sid_with_each_change():
-    assert 'aria-hidden="true"' in controls.state(stream(has_queued=True))
+    assert 'aria-hidden="true"' in controls.describe_state(stream(has_queued=True))
 
 
 def test_what_buttons_wait_for_stands_under_the_state_until_the_call_has_ended():
-    assert controls.state(stream(), "Buttons <wait>.").endswith("<br>Buttons &lt;wait&gt;.")
-    assert controls.state(ended("a & b"), "Buttons wait.") == "<b>Ended</b>: a &amp; b"
+    assert controls.describe_state(stream(), "Buttons <wait>.").endswith(
+        "<br>Buttons &lt;wait&gt;."
+    )
+    assert controls.describe_state(ended("a & b"), "Buttons wait.") == "<b>Ended</b>: a &amp; b"
 
 
 def test_a_lost_public_address_is_told_while_the_stream_is_open_and_after_it():
     gone = "<br><b>The public address is gone</b>: ssh ended &lt;255&gt;"
-    assert controls.state(stream(trouble="ssh ended <255>")).endswith(gone)
-    assert controls.state(ended(trouble="ssh ended <255>")).endswith(gone)
-    assert "public address" not in controls.state(stream())
+    assert controls.describe_state(stream(trouble="ssh ended <255>")).endswith(gone)
+    assert controls.describe_state(ended(trouble="ssh ended <255>")).endswith(gone)
+    assert "public address" not in controls.describe_state(stream())
 
 
 def test_a_lost_public_address_does_not_hide_why_a_handler_failed():
-    text = controls.state(
+    text = controls.describe_state(
         stream(trouble="ssh ended", handler_error=ValueError("x")), "Buttons wait."
     )
     assert text == (
@@ -68,39 +70,43 @@ def test_a_lost_public_address_does_not_hide_why_a_handler_failed():
 
 
 def test_the_status_of_the_call_is_told_when_it_says_more_than_the_stream():
-    assert controls.state(ended(), call=call("completed", over=True)) == (
+    assert controls.describe_state(ended(), call=call("completed", over=True)) == (
         "<b>Ended</b>: Twilio stopped the stream<br>The call: completed"
     )
-    assert controls.state(stream(), call=call("ringing")).endswith("<br>The call: ringing")
-    assert controls.state(ended(), call=call("<busy>", over=True)).endswith(
+    assert controls.describe_state(stream(), call=call("ringing")).endswith("<br>The call: ringing")
+    assert controls.describe_state(ended(), call=call("<busy>", over=True)).endswith(
         "The call: &lt;busy&gt;"
     )
-    assert "The call" not in controls.state(stream(), call=call("in-progress"))
+    assert "The call" not in controls.describe_state(stream(), call=call("in-progress"))
 
 
 def test_a_status_that_nothing_brings_up_to_date_is_not_told():
     for events in [(), (OF_STREAM,)]:
-        assert "The call" not in controls.state(stream(), call=call("queued", events=events))
-    assert "The call: completed" in controls.state(
+        assert "The call" not in controls.describe_state(
+            stream(), call=call("queued", events=events)
+        )
+    assert "The call: completed" in controls.describe_state(
         ended(), call=call("completed", over=True, events=())
     )
 
 
 def test_what_a_handler_raised_is_text_and_not_html():
-    text = controls.state(stream(handler_error=ValueError("<img src=x onerror=alert(1)>")))
+    text = controls.describe_state(stream(handler_error=ValueError("<img src=x onerror=alert(1)>")))
     assert "<img" not in text
     assert "ValueError: &lt;img" in text
 
 
 def test_lines_are_text_and_not_html():
-    assert controls.lines(["<b>1</b>", "2"]) == "<ul><li>&lt;b&gt;1&lt;/b&gt;</li><li>2</li></ul>"
+    assert (
+        controls.list_lines(["<b>1</b>", "2"]) == "<ul><li>&lt;b&gt;1&lt;/b&gt;</li><li>2</li></ul>"
+    )
 
 
 def test_a_clip_is_named_with_its_length():
-    assert controls.label(Clip(bytes(12_000), name="tone")) == "tone (1.5 s)"
-    assert controls.label(Clip(bytes(800))) == "clip (0.1 s)"
+    assert controls.label_clip(Clip(bytes(12_000), name="tone")) == "tone (1.5 s)"
+    assert controls.label_clip(Clip(bytes(800))) == "clip (0.1 s)"
 
 
 def test_before_anything_was_sent_the_bar_is_plain_and_says_so():
-    assert controls.heard(None) == "nothing sent yet"
-    assert controls.style(None) == ""
+    assert controls.describe_heard(None) == "nothing sent yet"
+    assert controls.choose_bar_style(None) == ""

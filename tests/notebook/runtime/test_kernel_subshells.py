@@ -50,7 +50,7 @@ controls = kit.StreamControls(server.next_stream(call).result(10), call=call)
 def test_a_front_end_without_subshells_is_told_that_buttons_may_wait(
     fresh_kernel, has_subshells, tmp_path
 ):
-    kernel = fresh_kernel("newest", kernel_module=has_subshells)
+    kernel = fresh_kernel("newest", subshells=has_subshells)
     kernel.run(CONTROLS)
     state = kernel.models[kernel.value("controls.state.model_id")]
     kernel.wait(
