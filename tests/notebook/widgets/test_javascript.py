@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from twistream_kit.notebook.widgets import _javascript
 from twistream_kit.notebook.widgets._javascript import join_modules
+from twistream_kit.notebook.widgets.phone import PhoneWidget
 
+STATIC = Path(_javascript.__file__).parents[1] / "static"
 DEFAULT = "export default () => {};\n"
 ONE = "export const one = 1;\n"
 IMPORT_ONE = 'import { one } from "./a.js";\n'
@@ -231,3 +236,23 @@ def test_it_refuses_a_part_whose_end_would_run_into_the_next(join, part, words):
     with pytest.raises(ValueError) as refused:
         join(entry=IMPORT_ONE + DEFAULT, a=part)
     assert words in str(refused.value)
+
+
+# The telephone
+
+
+def test_the_page_of_the_telephone_is_all_its_parts():
+    joined = join_modules(STATIC / "phone" / "phone.js")
+    assert PhoneWidget._esm == joined
+    parts = {path.name for path in (STATIC / "phone").iterdir()}
+    assert {line[3:] for line in joined.splitlines() if line[3:] in parts} == parts
+    assert joined.count("\nexport ") == joined.count("\nexport default ") == 1
+    assert "\nimport " not in joined
+
+
+def test_the_widget_sends_the_joined_text(background_loop):
+    from twistream_kit.simulator.twilio import SimulatedTwilio
+
+    twilio = background_loop.start(SimulatedTwilio())
+    widget = PhoneWidget(twilio.phone("+15550100001", answer="manual"), direct=False)
+    assert widget.get_state()["_esm"] == join_modules(STATIC / "phone" / "phone.js")
