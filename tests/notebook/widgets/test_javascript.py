@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+import lint_javascript
 from twistream_kit.notebook.widgets import _javascript
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets.phone import PhoneWidget
@@ -256,3 +261,82 @@ def test_the_widget_sends_the_joined_text(background_loop):
     twilio = background_loop.start(SimulatedTwilio())
     widget = PhoneWidget(twilio.phone("+15550100001", answer="manual"), direct=False)
     assert widget.get_state()["_esm"] == join_modules(STATIC / "phone" / "phone.js")
+
+
+# The check of the scripts
+
+
+@pytest.fixture(scope="module")
+def node():
+    """The path of node; without one the tests are skipped, or fail where it is required."""
+    found = shutil.which("node")
+    if found is None:
+        if os.environ.get("TWISTREAM_REQUIRE_NODE") == "1":
+            pytest.fail("there is no node on PATH, but TWISTREAM_REQUIRE_NODE is set")
+        pytest.skip("there is no node on PATH; set TWISTREAM_REQUIRE_NODE=1 to make this a failure")
+    return found
+
+
+def test_every_script_and_each_joined_text_is_checked():
+    texts = lint_javascript.scripts()
+    assert set(texts) >= {"scope.js", "phone/phone.js", "phone/view.js", "phone, joined"}
+    assert texts["phone, joined"] == PhoneWidget._esm
+
+
+def test_the_check_finds_what_is_no_javascript(node):
+    texts = {
+        "right.js": 'import { a } from "./a.js";\nexport const b = a;\n',
+        "torn.js": "const a = (1;\n",
+        "twice.js": "const a = 1;\nclass a {}\n",
+        "private.js": "export class A { b() { return this.#c; } }\n",
+    }
+    found = lint_javascript.faults(node, texts)
+    assert [words.partition(":")[0] for words in found] == ["torn.js", "twice.js", "private.js"]
+    assert all("SyntaxError" in words for words in found)
+
+
+@pytest.mark.parametrize(("is_required", "code"), [("1", 1), ("", 0)])
+def test_without_node_the_check_is_left_out_in_words(monkeypatch, capsys, is_required, code):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("TWISTREAM_REQUIRE_NODE", is_required)
+    assert lint_javascript.main() == code
+    assert "JavaScript is not checked: there is no node on PATH" in capsys.readouterr().out
+
+
+def test_a_fault_fails_the_check(node, monkeypatch, capsys):
+    monkeypatch.setattr(lint_javascript, "scripts", lambda: {"torn.js": "const a = (1;\n"})
+    assert lint_javascript.main() == 1
+    assert "torn.js: [stdin]:1" in capsys.readouterr().out
+
+
+def run(node, code):
+    done = subprocess.run(
+        [node, "--input-type=module"], input=code, capture_output=True, encoding="utf-8", check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_the_joined_text_computes_what_its_parts_say(node, join):
+    joined = join(
+        entry='import { twice } from "./a.js";\nexport default () => twice(21);\n',
+        a='import { two } from "./b.js";\nexport function twice(n) {\n  return two * n;\n}\n',
+        b="export const two = 2;\n",
+    )
+    code = joined.replace("export default", "const made =") + "console.log(JSON.stringify(made()));"
+    assert run(node, code) == 42
+
+
+WORKLET_ALONE = """
+const names = [];
+const scope = "class AudioWorkletProcessor { port = {}; }; const sampleRate = 48000;"
+  + "const registerProcessor = (name, Kind) => names.push([name, new Kind({processorOptions:"
+  + "{ target: 0.07, most: 0.12 } }) && true]);";
+new Function("names", scope + WORKLET)(names);
+console.log(JSON.stringify(names));
+"""
+
+
+def test_what_is_sent_to_the_thread_of_the_sound_names_nothing_else_of_the_page(node):
+    joined = PhoneWidget._esm.replace("export default", "const page =")
+    expected = [["twistream-loudspeaker", True], ["twistream-microphone", True]]
+    assert run(node, joined + WORKLET_ALONE) == expected
