@@ -79,6 +79,12 @@ def test_what_is_declared_inside_is_nobodys_business(join, name):
     assert also in join(entry=IMPORT_ONE + DEFAULT, a=DECLARATIONS + also)
 
 
+@pytest.mark.parametrize("use", ["{ a: 1, two: 2 }.two", "{ two: 2 }", "URL?.two"])
+def test_a_property_may_be_called_as_something_in_another_part(join, use):
+    code = f"const three = {use};\n"
+    assert code in join(entry=IMPORT_ONE + code + DEFAULT, a=ONE + "let two = 2;\n")
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -168,6 +174,7 @@ NOT_UNDERSTOOD = {
         'import { one } from "https://example.com/a.js";',
         'import { one } from "./a.json" with { type: "json" };',
         'import { one } from "./a.js"\n',
+        '{ import { one } from "./a.js"; }',
         'const a = await import("./a.js");',
         "const here = import.meta.url;",
     ],
