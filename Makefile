@@ -2,7 +2,7 @@
 # make test       the environment, then all tests, notebooks and, where a Chromium is, browser tests
 # make test-fast  without notebooks, kernels and browser
 # make test-slow  what needs patience and is left out of make test
-# make check      ruff, mypy, import-linter, then make test
+# make check      ruff, mypy, import-linter, node --check where node is, then make test
 # make notebooks  run the notebooks and put them into their clean form
 # make bench      the figures of the README, as ratios taken side by side
 # make picture    the picture of the README, taken in a Chromium
@@ -44,6 +44,7 @@ check: lint types layers test
 lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python tests/lint_javascript.py
 
 types: install
 	$(BIN)/mypy

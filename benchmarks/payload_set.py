@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from twistream_kit.audio.clip import dtmf
+from twistream_kit.audio.clip import make_dtmf
 from twistream_kit.audio.g711 import decode_alaw, encode_ulaw
 
 LEVELS = (-6, -12, -20, -30, -40)
@@ -325,7 +325,7 @@ def _band(random: np.random.Generator) -> np.ndarray:
 
 def _keys(random: np.random.Generator, tone_ms: int = 100) -> np.ndarray:
     digits = "".join(random.choice(list("0123456789*#"), 60))
-    samples = dtmf(digits, tone_ms, tone_ms)[: int(8000 * SECONDS)] / 32768
+    samples = make_dtmf(digits, tone_ms, tone_ms)[: int(8000 * SECONDS)] / 32768
     return soxr.resample(samples, 8000, RATE)
 
 

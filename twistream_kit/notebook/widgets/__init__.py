@@ -2,5 +2,6 @@
 
 Controls, telephone, scope, log and the settings form. Nothing here decides anything about a call;
 every press becomes a command to `live` or `simulator`. Begin with `controls`; `_socket` is the
-WebSocket between page and kernel, and the scripts of the pages are in `notebook/static/`.
+WebSocket between page and kernel. The scripts of the pages are in `notebook/static/`, and
+`_javascript` joins those that are written in parts.
 """

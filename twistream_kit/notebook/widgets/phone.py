@@ -31,6 +31,7 @@ from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.plots.style import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._socket import NUMBER, Channel, WidgetPage, widget_socket
 from twistream_kit.pending import on_worker
 from twistream_kit.simulator.call.call import SimulatedCall
@@ -81,7 +82,7 @@ class PhoneWidget(anywidget.AnyWidget):
         WouldDeadlock: If made on the kit's own loop.
     """
 
-    _esm = _STATIC / "phone.js"
+    _esm = join_modules(_STATIC / "phone" / "phone.js")
     _css = _STATIC / "phone.css"
 
     number = traitlets.Unicode().tag(sync=True)

@@ -1,0 +1,147 @@
+// The connection to the kernel: a socket where the kernel is on this machine, else the kernel's messages.
+
+import { RATE, ULAW } from "./sound.js";
+
+const FRAMES_CONFIRMED_TOGETHER = 10;
+const RETIRED = 4000; // a code of our own: this phone is shown elsewhere
+const GOING_AWAY = 1001; // the listener was stopped
+const DIRECT_MS = 1500; // how long a direct connection is tried
+const PATIENCE_MS = 4000; // how long the kernel may take to answer before we say that it does not
+
+export class Link {
+  constructor(model, address, page, told) {
+    Object.assign(this, { model, address, page, told, state: "closed", missed: 0 });
+    this.waiting = [];
+    this.voiceNumber = 0;
+    this.batch = [];
+    model.on("msg:custom", (content, buffers) => this.#take(content, buffers));
+  }
+
+  open() {
+    if (this.state !== "closed") return;
+    const isLocal = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(location.hostname);
+    if (this.address && isLocal) this.#connect();
+    else this.#overKernel();
+  }
+
+  close() {
+    this.#become("closed");
+    clearTimeout(this.timer);
+    this.waiting = [];
+    this.socket?.close();
+    this.socket = null;
+  }
+
+  say(words) {
+    if (this.state === "direct") this.#sendDirectly(words);
+    else if (this.state === "connecting") this.waiting.push(words);
+    else if (this.state !== "closed") this.#send({ do: words });
+  }
+
+  // 20 ms of the microphone, int16.  They are numbered, so that the kernel can count the lost ones.
+  speak(frame) {
+    if (this.state === "direct") {
+      const message = new Uint8Array(4 + frame.byteLength);
+      new DataView(message.buffer).setUint32(0, ++this.voiceNumber, true);
+      message.set(new Uint8Array(frame.buffer), 4);
+      if (this.socket.bufferedAmount < 16_000) this.#sendDirectly(message);
+    } else if (this.state === "kernel") {
+      this.batch.push(frame);
+      if (this.batch.length < 3) return;
+      const joined = new Int16Array(3 * frame.length);
+      this.batch.forEach((each, i) => joined.set(each, i * frame.length));
+      this.batch = [];
+      this.#send({ number: ++this.voiceNumber }, [joined.buffer]);
+    }
+  }
+
+  restart() {
+    this.voiceNumber = this.missed = 0;
+    this.number = undefined;
+    this.batch = [];
+  }
+
+  #become(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.told({ state });
+  }
+
+  #connect() {
+    this.#become("connecting");
+    const socket = (this.socket = new WebSocket(this.address));
+    socket.binaryType = "arraybuffer";
+    this.timer = setTimeout(() => socket.close(), DIRECT_MS);
+    let isOpen = false;
+    socket.onopen = () => {
+      isOpen = true;
+      clearTimeout(this.timer);
+      this.confirmed = 0;
+      this.restart();
+      socket.send(`here ${this.page}`);
+      this.#become("direct");
+      for (const words of this.waiting.splice(0)) socket.send(words);
+    };
+    socket.onmessage = ({ data }) => this.#hear(data);
+    socket.onclose = ({ code }) => {
+      clearTimeout(this.timer);
+      if (this.socket !== socket) return; // an earlier one, or we closed it
+      if (code === RETIRED) this.close();
+      else if (isOpen && code !== GOING_AWAY) this.#connect();
+      else this.#overKernel();
+    };
+  }
+
+  #overKernel() {
+    this.socket = null;
+    this.#become("waiting");
+    this.#send({ do: `here ${this.page}` });
+    this.timer = setTimeout(() => this.#become("lost"), PATIENCE_MS);
+    for (const words of this.waiting.splice(0)) this.#send({ do: words });
+  }
+
+  #sendDirectly(message) {
+    // A socket that is closing complains to the console; what is to come its `onclose` decides.
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(message);
+  }
+
+  #send(content, buffers) {
+    try {
+      this.model.send({ ...content, page: this.page }, undefined, buffers);
+    } catch {
+      this.#become("lost"); // the kernel has ended and taken the comm with it
+    }
+  }
+
+  #take(content, buffers) {
+    if (this.state === "closed") return;
+    if (content.type === "welcome" && content.page === this.page) {
+      clearTimeout(this.timer);
+      this.restart();
+      this.#become("kernel");
+    } else if (content.type === "sound") {
+      if (content.page !== this.page) return;
+      const { buffer, byteOffset, byteLength } = buffers[0];
+      this.#frames(content.number, new Uint8Array(buffer ?? buffers[0], byteOffset, byteLength));
+    } else {
+      this.told(content);
+    }
+  }
+
+  #hear(message) {
+    const number = new DataView(message).getUint32(0, true);
+    if (number - this.confirmed >= FRAMES_CONFIRMED_TOGETHER) {
+      this.confirmed = number;
+      this.#sendDirectly(`got ${number}`);
+    }
+    this.#frames(number, new Uint8Array(message, 4));
+  }
+
+  #frames(number, payload) {
+    if (this.number !== undefined && number > this.number + 1) {
+      this.missed += ((number - this.number - 1) * payload.length) / RATE;
+    }
+    this.number = number;
+    this.told({ samples: Float32Array.from(payload, (code) => ULAW[code]) });
+  }
+}

@@ -1,0 +1,224 @@
+// The telephone: one for each widget on a page, however many views show it.
+
+import { Link } from "./connection.js";
+import { BufferLoudspeaker, Ringer, WorkletLoudspeaker } from "./loudspeaker.js";
+import { WorkletMicrophone, askForMicrophone, whyNoMicrophone } from "./microphone.js";
+import { RATE } from "./sound.js";
+import { loadWorklet } from "./worklet.js";
+
+// How much sound is kept back, and how much may pile up, in seconds.  Over the kernel's messages it
+// comes 100 ms at a time and less evenly.
+const DIRECT_BUFFER = { target: 0.07, most: 0.12 };
+const KERNEL_BUFFER = { target: 0.12, most: 0.36 };
+
+export class Telephone {
+  constructor(model) {
+    this.model = model;
+    this.page = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("");
+    this.views = new Set();
+    this.hasSound = this.isMuted = false;
+    this.note = this.noMicrophone = "";
+    this.levels = { hear: 0, say: 0 };
+    this.stats = { depth: 0, gaps: 0, dropped: 0 };
+    this.link = new Link(model, model.get("_address"), this.page, (news) => this.#hearNews(news));
+    model.set("_address", ""); // not saved to the kernel, and not with the notebook
+    model.on("change:call", () => this.#followCall());
+    model.on("change:is_retired", () => this.release());
+    this.call = model.get("call");
+  }
+
+  get state() {
+    return this.model.get("is_retired") ? "retired" : this.call.state;
+  }
+
+  get inCall() {
+    return this.state === "in-call";
+  }
+
+  get missing() {
+    return this.stats.dropped / RATE + this.link.missed;
+  }
+
+  show(view) {
+    clearTimeout(this.leaving);
+    this.views.add(view);
+    if (this.state !== "retired") this.link.open();
+    this.draw();
+  }
+
+  hide(view) {
+    this.views.delete(view);
+    // A view that is moved is made anew at once: only one that stays away means the end.
+    if (!this.views.size) this.leaving = setTimeout(() => this.views.size || this.release(), 500);
+  }
+
+  draw() {
+    for (const view of this.views) view.draw();
+  }
+
+  // What a person does
+
+  answer() {
+    this.setSound(true); // within the click, which is what the browser asks for
+    this.link.say("answer");
+  }
+
+  press(digit) {
+    if (this.inCall) this.link.say(`press ${digit}`);
+  }
+
+  say(words) {
+    this.note = "";
+    this.link.say(words);
+    this.draw();
+  }
+
+  setMuted(isMuted) {
+    this.isMuted = isMuted;
+    this.draw();
+  }
+
+  setSound(isOn) {
+    this.hasSound = isOn;
+    this.link.say(isOn ? "sound on" : "sound off");
+    if (isOn) this.#wake();
+    this.#settle();
+  }
+
+  // What happens
+
+  #followCall() {
+    const before = this.call.state;
+    const { since, at } = this.call;
+    this.call = this.model.get("call");
+    if (this.inCall && before !== "in-call") {
+      this.stats = { depth: 0, gaps: 0, dropped: 0 };
+      this.link.missed = 0;
+      this.counted = null;
+      this.note = this.noMicrophone = "";
+      this.isMuted = false;
+    }
+    if (before === "in-call" && !this.inCall) {
+      this.lasted = Math.max(0, this.call.at - (since ?? at));
+      this.loudspeaker?.flush();
+    }
+    if (before === "ringing" && this.state === "idle") this.lasted = null;
+    this.#settle();
+  }
+
+  #hearNews(news) {
+    if (news.samples) {
+      if (this.hasSound && this.inCall) this.loudspeaker?.push(news.samples);
+      return;
+    }
+    if (news.type === "note") this.note = news.text;
+    if (news.type === "speaker" && news.page && news.page !== this.page) this.hasSound = false;
+    if (news.state === "direct" || news.state === "kernel") {
+      this.loudspeaker?.tune(this.#buffer());
+      if (this.hasSound) this.link.say("sound on");
+    }
+    this.#settle();
+  }
+
+  #buffer() {
+    return this.link.state === "direct" ? DIRECT_BUFFER : KERNEL_BUFFER;
+  }
+
+  // Bring everything in line with the state: whatever changes, this makes it so.
+  #settle() {
+    const isLinked = this.link.state === "direct" || this.link.state === "kernel";
+    const mayTalk = this.hasSound && this.inCall && isLinked;
+    if (mayTalk) this.#openMicrophone();
+    else this.#closeMicrophone();
+    const mustRing = this.state === "ringing" && this.hasSound && this.context;
+    if (mustRing) this.ringer ??= new Ringer(this.context);
+    else this.ringer = void this.ringer?.stop();
+    if (!this.hasSound) this.loudspeaker?.flush();
+    this.#rest();
+    this.draw();
+  }
+
+  // Between calls the browser need not make 48,000 samples of silence a second.
+  #rest() {
+    const { context } = this;
+    if (!context || context.state === "closed") return;
+    const isNeeded = this.hasSound && (this.inCall || this.state === "ringing");
+    if (isNeeded && context.state === "suspended") context.resume().catch(() => {});
+    if (!isNeeded && context.state === "running") context.suspend().catch(() => {});
+  }
+
+  async #wake() {
+    this.context ??= new AudioContext({ latencyHint: "interactive" });
+    const { context } = this;
+    context.onstatechange = () => this.draw();
+    this.isReady ??= this.#makeLoudspeaker(context);
+    try {
+      await Promise.all([context.resume(), this.isReady]);
+    } catch (error) {
+      this.note = `The browser makes no sound: ${error.message}`;
+    }
+    this.#settle();
+  }
+
+  async #makeLoudspeaker(context) {
+    const tell = (stats) => {
+      this.levels.hear = Math.max(this.levels.hear, stats.level);
+      this.counted ??= { gaps: stats.gaps, dropped: stats.dropped };
+      this.stats = {
+        depth: 0.8 * this.stats.depth + 0.2 * stats.depth,
+        gaps: stats.gaps - this.counted.gaps,
+        dropped: stats.dropped - this.counted.dropped,
+      };
+    };
+    const hasWorklet = await loadWorklet(context);
+    if (this.context !== context) return;
+    this.hasWorklet = hasWorklet;
+    const Kind = hasWorklet ? WorkletLoudspeaker : BufferLoudspeaker;
+    this.loudspeaker = new Kind(context, this.#buffer(), tell);
+  }
+
+  async #openMicrophone() {
+    if (this.isAsking || this.microphone || this.noMicrophone) return;
+    this.isAsking = true;
+    try {
+      await this.isReady;
+      const tracks = await askForMicrophone(this.hasWorklet);
+      this.#useMicrophone(tracks);
+    } catch (error) {
+      this.noMicrophone = whyNoMicrophone(error);
+    } finally {
+      this.isAsking = false;
+      this.draw();
+    }
+  }
+
+  #useMicrophone(tracks) {
+    if (!this.hasSound || !this.inCall) {
+      for (const track of tracks.getTracks()) track.stop(); // the call was shorter than the asking
+      return;
+    }
+    this.microphone = new WorkletMicrophone(this.context, tracks, (frame) => {
+      if (this.isMuted) frame.fill(0); // silence is sent: a telephone that is muted still talks
+      for (const sample of frame) this.levels.say = Math.max(this.levels.say, Math.abs(sample) / 32768);
+      this.link.speak(frame);
+    });
+  }
+
+  #closeMicrophone() {
+    const { microphone } = this;
+    this.microphone = null;
+    microphone?.close();
+  }
+
+  // Let go of everything that a page can hold.  The next view begins anew.
+  release() {
+    this.hasSound = false;
+    this.#closeMicrophone();
+    this.ringer = void this.ringer?.stop();
+    this.loudspeaker?.close();
+    this.context?.close();
+    this.context = this.loudspeaker = this.isReady = undefined;
+    this.link.close();
+    this.draw();
+  }
+}

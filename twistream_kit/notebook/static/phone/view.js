@@ -1,0 +1,176 @@
+// What a telephone looks like.
+
+import { KEYPAD, Keypad } from "./keypad.js";
+
+const HANDSET = `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M2.5 14.5c-1-1.6-.6-3.4.8-4.5
+  5-4 12.4-4 17.4 0 1.4 1.1 1.8 2.9.8 4.5l-1 1.6c-.4.6-1.1.8-1.7.6l-3-1.1c-.6-.2-1-.8-1-1.4v-2.3
+  c-1.9-.6-3.7-.6-5.6 0v2.3c0 .6-.4 1.2-1 1.4l-3 1.1c-.6.2-1.3 0-1.7-.6z"/></svg>`;
+
+const MARKUP = `
+<header>
+  <div class="tp-number"></div>
+  <div class="tp-state" role="status" aria-live="polite"></div>
+  <div class="tp-timer" role="timer" aria-label="Time of the call"></div>
+</header>
+<div class="tp-row">
+  <button type="button" class="tp-answer">${HANDSET}Answer</button>
+  <button type="button" class="tp-hang-up">${HANDSET}Hang up</button>
+</div>
+<div class="tp-meters">
+  <span>You hear</span><div class="tp-meter tp-hear" role="meter" aria-label="Level of what you hear"
+    aria-valuemin="0" aria-valuemax="100" aria-valuenow="0"><i></i></div>
+  <span>You say</span><div class="tp-meter tp-say" role="meter" aria-label="Level of what you say"
+    aria-valuemin="0" aria-valuemax="100" aria-valuenow="0"><i></i></div>
+</div>
+${KEYPAD}
+<div class="tp-row">
+  <button type="button" class="tp-mute" aria-pressed="false">Mute</button>
+  <button type="button" class="tp-clear">Clear</button>
+  <button type="button" class="tp-sound" aria-pressed="false">Sound</button>
+</div>
+<div class="tp-voice" hidden>
+  <p></p>
+  <div class="tp-row"><select aria-label="File to say"></select><button type="button">Say it</button></div>
+</div>
+<p class="tp-note" role="alert" hidden></p>
+<footer></footer>`;
+
+const LINKS = {
+  closed: "Not connected",
+  connecting: "Connecting",
+  direct: "Direct connection",
+  waiting: "Through the kernel, which has not answered yet",
+  kernel: "Through the kernel's messages",
+  lost: "The kernel does not answer: a cell is running, or it has ended. Then run the cell again",
+};
+
+const clock = (ms) => {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+};
+
+// -50 dB is nothing, full scale everything.
+const percent = (level) => Math.max(0, Math.min(100, 100 + 40 * Math.log10(level + 1e-9)));
+
+export class PhoneView {
+  constructor(telephone, root) {
+    this.telephone = telephone;
+    this.root = root;
+    const model = telephone.model;
+    root.innerHTML = MARKUP;
+    const find = (name) => root.querySelector(name);
+    this.parts = Object.fromEntries(
+      ["state", "timer", "answer", "hang-up", "mute", "clear", "sound", "voice", "note"].map((name) => [
+        name,
+        find(`.tp-${name}`),
+      ]),
+    );
+    this.bars = { hear: find(".tp-hear"), say: find(".tp-say") };
+    this.keypad = new Keypad(root, (digit) => telephone.press(digit));
+    this.footer = find("footer");
+    find(".tp-number").textContent = model.get("number");
+    root.setAttribute("aria-label", `Telephone ${model.get("number")}`);
+    const { caller, you } = model.get("colours");
+    root.style.setProperty("--tp-say", caller);
+    root.style.setProperty("--tp-hear", you);
+    this.#offerVoices(model.get("voices"));
+    this.#listen();
+    this.timer = setInterval(() => this.#tick(), 100);
+  }
+
+  close() {
+    clearInterval(this.timer);
+  }
+
+  #offerVoices(voices) {
+    const [select, button] = this.parts.voice.querySelectorAll("select, button");
+    for (const name of voices) select.add(new Option(name));
+    button.onclick = () => this.telephone.say(`say ${select.value}`);
+    this.hasVoices = voices.length > 0;
+  }
+
+  #listen() {
+    const { telephone, parts } = this;
+    parts.answer.onclick = () => telephone.answer();
+    parts["hang-up"].onclick = () => telephone.say("hang_up");
+    parts.clear.onclick = () => telephone.say("clear");
+    parts.mute.onclick = () => telephone.setMuted(!telephone.isMuted);
+    parts.sound.onclick = () => telephone.setSound(!telephone.hasSound);
+  }
+
+  draw() {
+    const { telephone, parts, root } = this, { state, inCall } = telephone;
+    const [words, hint] = this.#words();
+    root.dataset.state = state;
+    if (parts.state.textContent !== words) parts.state.textContent = words;
+    parts.answer.disabled = state !== "ringing";
+    parts["hang-up"].disabled = !["ringing", "dialling", "in-call"].includes(state);
+    parts["hang-up"].lastChild.textContent = state === "ringing" ? "Decline" : "Hang up";
+    this.keypad.enable(inCall);
+    parts.mute.disabled = !telephone.microphone;
+    parts.mute.setAttribute("aria-pressed", telephone.isMuted);
+    const canClear = telephone.model.get("can_clear");
+    parts.clear.disabled = !inCall || !canClear;
+    parts.clear.title = canClear
+      ? "Silence everything that your server has queued, at once"
+      : "PhoneWidget(phone, server=server) knows what to clear";
+    parts.sound.disabled = state === "retired";
+    parts.sound.setAttribute("aria-pressed", telephone.hasSound);
+    parts.sound.title = telephone.hasSound ? "Turn the sound off" : "Let the browser make sound";
+    this.#drawVoice();
+    const note = telephone.note || hint;
+    parts.note.hidden = !note;
+    if (parts.note.textContent !== note) parts.note.textContent = note;
+    this.#tick();
+  }
+
+  #drawVoice() {
+    const { noMicrophone, inCall, hasSound } = this.telephone;
+    const { voice } = this.parts;
+    voice.hidden = !inCall || !hasSound || !noMicrophone;
+    const [text, row] = voice.children;
+    row.hidden = !this.hasVoices;
+    text.textContent = this.hasVoices
+      ? `${noMicrophone} let a file speak for you.`
+      : `${noMicrophone} let a file speak for you: PhoneWidget(phone, voices=[clip]).`;
+  }
+
+  #words() {
+    const { state, call, lasted, hasSound } = this.telephone;
+    const silent = "The browser makes no sound before a click: press Sound.";
+    switch (state) {
+      case "ringing":
+        return [`${call.other} is calling`, ""];
+      case "dialling":
+        return [`Calling ${call.other}`, ""];
+      case "in-call":
+        return [`In a call with ${call.other}`, hasSound ? "" : silent];
+      case "retired":
+        return ["Shown anew elsewhere", "This telephone is silent: the one shown last is in use."];
+      default:
+        return [lasted == null ? "Waiting for a call" : "The call has ended", ""];
+    }
+  }
+
+  #tick() {
+    const { telephone, parts } = this, { inCall, call, levels, stats, link } = telephone;
+    const ms = inCall ? Date.now() - (call.since ?? call.at) : telephone.lasted;
+    const time = ms == null || telephone.state === "ringing" ? "" : clock(ms);
+    if (parts.timer.textContent !== time) parts.timer.textContent = time;
+    for (const [name, bar] of Object.entries(this.bars)) {
+      const value = inCall ? Math.round(percent(levels[name])) : 0;
+      bar.firstChild.style.width = `${value}%`;
+      bar.setAttribute("aria-valuenow", value);
+      levels[name] *= 0.5; // falls slower than speech does
+    }
+    const pieces = [LINKS[link.state]];
+    if (telephone.hasSound && telephone.inCall) {
+      pieces.push(`${Math.round(1000 * stats.depth)} ms buffer`);
+      pieces.push(`${stats.gaps} gap${stats.gaps === 1 ? "" : "s"}`);
+      pieces.push(`${Math.round(1000 * telephone.missing)} ms dropped`);
+      if (telephone.hasWorklet === false) pieces.push("simple player: the page is not secure");
+    }
+    const text = pieces.join(" · ");
+    if (this.footer.textContent !== text) this.footer.textContent = text;
+  }
+}

@@ -1,0 +1,368 @@
+"""The script of a page in several files, joined into the one text that anywidget takes.
+
+The files are plain ES modules, and everything that reads JavaScript reads them as such.  anywidget
+sends a page one text, made into a module without an address, in which a relative import leads
+nowhere; so the imports are resolved here, when a widget is loaded, without a bundler and a build.
+
+All parts share one scope then.  What could mean something else there than in a module of its own
+is refused, as is every form of import and export but those that `join_modules` names: the text
+that a page is sent does what its parts say, or it is not made.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple, NoReturn, cast
+
+IMPORT = 'import { a, b } from "./part.js";'
+EXPORTS = "export const, let, class, function or async function, and in the entry export default"
+
+
+@cache
+def join_modules(entry: Path) -> str:
+    """Return `entry` and all that it imports as the text of one module; read once per process.
+
+    A part comes after those that it imports, in the order in which it names them.  Understood are
+    ``import { a, b } from "./part.js";`` of a part in the same folder, ``export`` before a
+    declaration, and ``export default`` in the entry.
+
+    Args:
+        entry: The file with the default export, which is what anywidget calls.
+
+    Raises:
+        ValueError: If a part imports what is not there, or imports or exports in another form; if
+            imports go in a circle; if two parts declare the same name, or one uses a name of
+            another that it does not import; or if the text cannot be told apart for certain.
+    """
+    parts = _in_order(entry)
+    owners: dict[str, _Part] = {}
+    for part in parts:
+        for name, start in part.declared:
+            if name in owners:
+                part.refuse(
+                    start,
+                    f"{name} is declared in {owners[name].path.name} too; all parts share one "
+                    "scope, so give one of the two another name",
+                )
+            owners[name] = part
+    for part in parts:
+        _check_names(part, owners)
+    return "\n".join(f"// {part.path.name}\n\n{part.body.strip()}\n" for part in parts)
+
+
+Kind = Literal["name", "mark", "text"]
+"""Of a token: a text is a string, a template or a regular expression."""
+
+
+class _Token(NamedTuple):
+    kind: Kind
+    text: str
+    start: int
+    depth: int  # how many brackets are open around it
+
+
+@dataclass
+class _Import:
+    name: str
+    source: str
+    start: int
+
+
+@dataclass
+class _Part:
+    """One file, and what is to be known of it."""
+
+    path: Path
+    text: str
+    tokens: list[_Token] = field(default_factory=list)
+    imports: list[_Import] = field(default_factory=list)
+    exports: set[str] = field(default_factory=set)
+    declared: list[tuple[str, int]] = field(default_factory=list)
+    cuts: list[tuple[int, int]] = field(default_factory=list)
+    defaults: list[int] = field(default_factory=list)
+
+    @property
+    def body(self) -> str:
+        """The text without its imports, and without the word ``export`` before declarations."""
+        end, kept = 0, []
+        for cut, after in self.cuts:
+            kept.append(self.text[end:cut])
+            end = after
+        return "".join([*kept, self.text[end:]])
+
+    def refuse(self, start: int, why: str) -> NoReturn:
+        line = self.text.count("\n", 0, start) + 1
+        raise ValueError(f"{self.path.name}, line {line}: {why}")
+
+
+def _in_order(entry: Path) -> list[_Part]:
+    done: dict[str, _Part] = {}
+    under_way: list[str] = []
+
+    def add(path: Path) -> _Part:
+        if path.name in under_way:
+            circle = " → ".join([*under_way[under_way.index(path.name) :], path.name])
+            raise ValueError(f"imports go in a circle: {circle}; move what both need to a part")
+        if path.name in done:
+            return done[path.name]
+        part = _read(path)
+        under_way.append(path.name)
+        for each in part.imports:
+            source = entry.with_name(each.source)
+            if not source.is_file():
+                part.refuse(each.start, f"there is no {each.source} beside {entry.name}")
+            if each.name not in add(source).exports:
+                part.refuse(each.start, f"{each.source} exports no {each.name}")
+        under_way.pop()
+        done[path.name] = part
+        return part
+
+    last = add(entry)
+    for part in done.values():
+        wanted = 1 if part is last else 0
+        if len(part.defaults) > wanted:
+            part.refuse(part.defaults[wanted], "only the entry has a default export, and only one")
+    if not last.defaults:
+        last.refuse(0, "the entry has no default export, which is what anywidget calls")
+    return list(done.values())
+
+
+def _check_names(part: _Part, owners: dict[str, _Part]) -> None:
+    """Refuse a name of another part that is not imported: only the joined text would find it."""
+    imported = {each.name for each in part.imports}
+    for index, token in enumerate(part.tokens):
+        owner = owners.get(token.text)
+        if token.kind != "name" or owner in (None, part) or token.text in imported:
+            continue
+        before, after = _around(part.tokens, index)
+        is_property = before in (".", "?.") or (before in ("{", ",") and after == ":")
+        if not is_property:
+            part.refuse(
+                token.start,
+                f"{token.text} is declared in {owner.path.name} and not imported from there; "
+                "import it, or give one of the two another name",
+            )
+
+
+def _around(tokens: list[_Token], index: int) -> tuple[str, str]:
+    """Return the text before and after a token, empty at the borders."""
+    before = tokens[index - 1].text if index else ""
+    after = tokens[index + 1].text if index + 1 < len(tokens) else ""
+    return before, after
+
+
+# Reading one part
+
+
+def _read(path: Path) -> _Part:
+    part = _Part(path, path.read_text(encoding="utf-8"))
+    part.tokens = list(_Scanner(part).tokens())
+    if part.tokens and part.tokens[-1].text not in (";", "}"):
+        part.refuse(part.tokens[-1].start, "the last statement has no semicolon")
+    _read_imports_and_exports(part)
+    _read_declarations(part)
+    return part
+
+
+def _read_imports_and_exports(part: _Part) -> None:
+    for index, token in enumerate(part.tokens):
+        if token.kind != "name" or token.text not in ("import", "export"):
+            continue
+        if _around(part.tokens, index)[0] in (".", "?."):
+            continue
+        if token.text == "import":
+            _read_import(part, index)
+        else:
+            _read_export(part, index)
+
+
+_IMPORT = re.compile(
+    r'import { (?P<names>[\w$]+(?: , [\w$]+)*)(?: ,)? } from "\./(?P<source>[\w-]+\.js)" ;'
+)
+
+
+def _read_import(part: _Part, index: int) -> None:
+    start = part.tokens[index].start
+    end = next((n for n in range(index, len(part.tokens)) if part.tokens[n].text == ";"), index)
+    statement = part.tokens[index : end + 1]
+    found = _IMPORT.fullmatch(" ".join(token.text for token in statement))
+    if found is None or statement[0].depth != 0:
+        part.refuse(start, f"this import is not understood; write {IMPORT}")
+    for name in found["names"].split(" , "):
+        part.imports.append(_Import(name, found["source"], start))
+    after = statement[-1].start + 1
+    part.cuts.append((start, after + part.text[after:].startswith("\n")))
+
+
+def _read_export(part: _Part, index: int) -> None:
+    token, following = part.tokens[index], part.tokens[index + 1 :]
+    words = [each.text for each in following[:2]]
+    if words[:1] == ["default"] and token.depth == 0:
+        part.defaults.append(token.start)
+        return
+    is_declaration = words[:1] and words[0] in ("const", "let", "class", "function")
+    is_declaration = is_declaration or words == ["async", "function"]
+    if not is_declaration or token.depth != 0:
+        part.refuse(token.start, f"this export is not understood; there are {EXPORTS}")
+    part.cuts.append((token.start, following[0].start))
+
+
+def _read_declarations(part: _Part) -> None:
+    """Find what the part declares in its outermost scope, and what of that it exports."""
+    inside = False  # of a const or let, whose end is its semicolon
+    is_exported = False
+    for index, token in _outermost(part):
+        begins = token.text in ("const", "let")
+        if token.text == ";":
+            inside = False
+        elif begins or (inside and token.text == ","):
+            if begins:
+                is_exported = _word_before(part.tokens, index) == "export"
+            _declare(part, index + 1, follows_on=begins and inside, is_exported=is_exported)
+            inside = True
+        elif token.text in ("class", "function") and not _is_operand(part.tokens, index):
+            place = index + 1 + (_around(part.tokens, index)[1] == "*")
+            before = _word_before(part.tokens, index)
+            if before != "default" or _is_name(part.tokens[place].text):
+                _declare(part, place, follows_on=inside, is_exported=before == "export")
+    if inside:
+        part.refuse(part.tokens[-1].start, "the last declaration has no semicolon")
+
+
+def _outermost(part: _Part) -> Iterator[tuple[int, _Token]]:
+    """Give what stands in no bracket and is no property, with its place among the tokens."""
+    for index, token in enumerate(part.tokens):
+        if token.kind == "text" or _around(part.tokens, index)[0] in (".", "?."):
+            continue
+        if token.text == "var":
+            part.refuse(token.start, "var reaches out of its block; write const or let")
+        if token.depth == 0:
+            yield index, token
+
+
+def _declare(part: _Part, index: int, *, follows_on: bool, is_exported: bool) -> None:
+    start = part.tokens[index - 1].start
+    if follows_on:
+        part.refuse(start, "the declaration before this one has no semicolon")
+    name = part.tokens[index].text
+    if not _is_name(name):
+        part.refuse(start, "this declares no plain name; write one name after another")
+    part.declared.append((name, start))
+    if is_exported:
+        part.exports.add(name)
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z_$][\w$]*", text) is not None
+
+
+def _is_operand(tokens: list[_Token], index: int) -> bool:
+    """Tell whether a class or function belongs to an expression, by what stands before it."""
+    index -= bool(index) and tokens[index - 1].text == "async"
+    before = tokens[index - 1] if index else None
+    return before is not None and before.kind == "mark" and before.text not in (";", ")", "]", "}")
+
+
+def _word_before(tokens: list[_Token], index: int) -> str:
+    """Return the text before a declaration, past its ``async``; empty at the beginning."""
+    before = _around(tokens, index)[0]
+    return _word_before(tokens, index - 1) if before == "async" else before
+
+
+# Tokens: only as finely as is needed to know what is code, and how deep it stands
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+|//[^\n]*|/\*.*?\*/)
+    |(?P<text>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
+    |(?P<name>[\w$\#]+)
+    |(?P<mark>=>|\?\.|\.\.\.|\+\+|--|.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_REGULAR_EXPRESSION = re.compile(r"/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/[a-z]*")
+_TEMPLATE_PIECE = re.compile(r"(?:\\.|\$(?!\{)|[^`\\$])*(?P<end>`|\$\{)", re.DOTALL)
+
+_CLOSING = {"(": ")", "[": "]", "{": "}", "${": "}"}
+_BEFORE_A_VALUE = {
+    *("return", "typeof", "case", "of", "in", "instanceof", "void", "delete", "await", "yield"),
+    *("new", "throw", "else", "do"),
+}
+_BEFORE_A_CONDITION = {"if", "while", "for", "with"}
+
+
+class _Scanner:
+    """Gives the tokens of a part; refuses what only a whole parser could tell apart."""
+
+    def __init__(self, part: _Part) -> None:
+        self._part, self._text, self._at = part, part.text, 0
+        self._open: list[tuple[str, str, int]] = []  # brackets, the word before each, its place
+        self._last = _Token("mark", ";", 0, 0)
+        self._condition_ends = False  # the last token closes the condition of an if or a loop
+        self._template_goes_on = False  # the last token closes the ${ of a template
+
+    def tokens(self) -> Iterator[_Token]:
+        while self._at < len(self._text):
+            found = _TOKEN.match(self._text, self._at)
+            assert found is not None  # noqa: S101 - its last alternative is any character
+            if found.lastgroup == "space":
+                self._at = found.end()
+                continue
+            if found[0] == "`":
+                yield self._template(1)
+                continue
+            token = self._slash() if found[0] == "/" else self._token(found)
+            self._at = token.start + len(token.text)
+            self._last = token
+            yield token
+            if token.text == "}" and self._template_goes_on:
+                self._template_goes_on = False
+                yield self._template(0)
+        if self._open:
+            opening, _, start = self._open[-1]
+            self._part.refuse(start, f"{opening} is not closed")
+
+    def _token(self, found: re.Match[str]) -> _Token:
+        kind = cast("Kind", found.lastgroup)
+        word, depth = found[0], len(self._open)
+        if word in ('"', "'"):
+            self._part.refuse(self._at, "a string has no end")
+        if word in ("(", "[", "{"):
+            self._open.append((word, self._last.text, self._at))
+        elif word in (")", "]", "}"):
+            opening, before, _ = self._open.pop() if self._open else ("", "", 0)
+            if _CLOSING.get(opening) != word:
+                self._part.refuse(self._at, f"{word} closes nothing")
+            depth -= 1
+            self._condition_ends = before in _BEFORE_A_CONDITION
+            self._template_goes_on = opening == "${"
+        return _Token(kind, word, self._at, depth)
+
+    def _template(self, skipped: int) -> _Token:
+        """Take a template up to its end, or to the next ``${``."""
+        piece = _TEMPLATE_PIECE.match(self._text, self._at + skipped)
+        if piece is None:
+            self._part.refuse(self._at, "a template has no end")
+        start, depth = self._at, len(self._open)
+        self._at = piece.end()
+        if piece["end"] == "`":
+            self._last = _Token("text", self._text[start : self._at], start, depth)
+        else:
+            self._open.append(("${", "", self._at - 2))
+            self._last = _Token("mark", "${", self._at - 2, depth)
+        return self._last
+
+    def _slash(self) -> _Token:
+        """Take a division, or a regular expression as a whole."""
+        last, depth = self._last, len(self._open)
+        if last.text in ("}", "++", "--") or (last.text == ")" and self._condition_ends):
+            self._part.refuse(self._at, "is this a division or a regular expression? use brackets")
+        ends_a_value = last.kind == "text" or last.text in (")", "]")
+        if ends_a_value or (last.kind == "name" and last.text not in _BEFORE_A_VALUE):
+            return _Token("mark", "/", self._at, depth)
+        found = _REGULAR_EXPRESSION.match(self._text, self._at)
+        if found is None:
+            self._part.refuse(self._at, "a regular expression or a comment has no end")
+        return _Token("text", found[0], self._at, depth)
