@@ -180,15 +180,15 @@ LINES = "log => Array.from(log.querySelectorAll('li'), line => line.innerText)"
 
 
 async def test_the_log_keeps_its_last_lines_and_leaves_those_that_stay_alone(panel):
-    await panel.notebook.ask("for n in range(6): controls._happenings.note(f'line {n}')")
+    await panel.notebook.ask("for n in range(6): controls._activity.note(f'line {n}')")
     await expect(panel.log).to_contain_text("line 5")
     fifth = await panel.log.get_by_text("line 5").element_handle()
-    await panel.notebook.ask("for n in range(6, 12): controls._happenings.note(f'line {n}')")
+    await panel.notebook.ask("for n in range(6, 12): controls._activity.note(f'line {n}')")
     await expect(panel.log).to_contain_text("line 11")
     shown = await panel.log.evaluate(LINES)
     assert [line.split(": ")[1] for line in shown] == [f"line {n}" for n in range(4, 12)]
     assert await fifth.evaluate("line => line.isConnected && line.innerText.endsWith('line 5')")
-    await panel.notebook.ask("for n in range(12, 40): controls._happenings.note(f'line {n}')")
+    await panel.notebook.ask("for n in range(12, 40): controls._activity.note(f'line {n}')")
     last = [re.compile(rf": line {n}$") for n in range(32, 40)]
     await expect(panel.log.locator("li")).to_have_text(last)
     assert not await fifth.evaluate("line => line.isConnected")

@@ -109,7 +109,7 @@ class WebClient:
         except aiohttp.ServerTimeoutError as error:
             raise TwimlFault(11201, f"{url}: no connection within 5 s") from error
         except TimeoutError as error:
-            raise TwimlFault(11200, f"{url} did not answer within 15 s") from error
+            raise TwimlFault(11200, f"{url} did not answer within {FETCH_SECONDS:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _fault_of(url, error) from error
 
