@@ -1,9 +1,9 @@
 """How long requests that nobody has signed hold the event loop of a server.
 
-Heads of 60 kB of several kinds are sent, one and then ten at once, to a stream server and to an
-inspector in another process, whose loop looks every millisecond how much of the processor its
-thread has used meanwhile.  The most is the figure: what other programs of the machine take does not
-count, and neither do waits of the kernel's.
+Heads of 60 kB of several kinds, of the most that is read, of a byte more and of 1 MB are sent, one
+and then ten at once, to a stream server and to an inspector in another process, whose loop looks
+every millisecond how much of the processor its thread has used meanwhile.  The most is the figure:
+what other programs of the machine take does not count, and neither do waits of the kernel's.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def measure(*, tiny: bool = False) -> list[Figure]:
                     statistics.median(_held(companion, port, head, count) for _ in range(rounds))
                     for head in heads(size)
                 )
-                what = f"{name}, loop held by {count} head{'s' if count > 1 else ''} of 60 kB"
+                what = f"{name}, loop held by {count} head{'s' if count > 1 else ''}"
                 figure = f"{held:.1f} ms (the worst of {len(heads(size))} kinds)"
                 figures.append(Figure(what, figure, f"<= {AIM_MS:g} ms", held <= AIM_MS))
     return figures
@@ -58,6 +58,10 @@ def heads(size: int) -> list[bytes]:
         b"\r\n".join([b"Upgrade: " + b"," * (size // 8 - 11)] * 4),
         b"\r\n".join([b"Transfer-Encoding: a" + b" " * (size // 8 - 30) + b"b"] * 4),
     ]
+    # Of the most that is read, a byte more, and a megabyte; or as much less as `size` is.
+    lines += [_padding(whole * size // HEAD_BYTES) for whole in (32_768, 32_769, 1_000_000)]
+    # A control character is found late, after what a pattern goes back and forth over.
+    lines.append(b"x: " + b" " * (size // 2) + b"\x0b")
     first = b"POST /status HTTP/1.1\r\nHost: localhost\r\n"
     get = first.replace(b"POST", b"GET")
     return [each + line + b"\r\n\r\n" for line in lines for each in (first, get)] + [
@@ -65,6 +69,14 @@ def heads(size: int) -> list[bytes]:
         get.replace(b"/status", b"/status?" + b"a&" * (size // 16)) + b"\r\n",
         b"POST /status HTTP/1.1\r\n" + (b"\r\n\r" * size)[:size],
     ]
+
+
+def _padding(size: int) -> bytes:
+    """Return headers that make a GET of `heads` one of `size` bytes, at most 127 up to 32 kB."""
+    left = size - len(b"GET /status HTTP/1.1\r\nHost: localhost\r\n") - 4
+    lines = [b"x: " + b"y" * (size // 120)] * (left // (size // 120 + 5))
+    lines.append(b"x: " + b"y" * (left - 3 - sum(len(line) + 2 for line in lines)))
+    return b"\r\n".join(lines)
 
 
 def _held(companion: Companion, port: int, head: bytes, count: int) -> float:

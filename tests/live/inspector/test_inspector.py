@@ -254,7 +254,7 @@ async def test_request_reaches_the_server_as_it_was_but_for_host_and_compression
         "sec-websocket-version: 13",
         f"Sec-WebSocket-Key: {KEY}",
         "x-twilio-signature: c2lnbmVk",
-        "x-ODD-header:  two  spaces ",
+        "x-ODD-header: two  spaces",
         "X-Forwarded-For: 127.0.0.1",
         "X-Forwarded-Host: public.example",
         "X-Forwarded-Proto: http",

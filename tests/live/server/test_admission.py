@@ -113,7 +113,7 @@ class TestPages:
         self, serve, inspect, ask, said
     ):
         inspector = await inspect((await serve()).url)
-        await ask(inspector, get("/twiml", "Origin: \x1b[31m" + "é" * 500))
+        await ask(inspector, get("/twiml", "Origin: \x9b31m" + "é" * 500))
         (line,) = [line for line in said() if line.startswith("refused: ")]
         assert line.isascii()
         assert line.isprintable()
@@ -129,7 +129,7 @@ KNOWN = ["localhost", "LOCALHOST:1", "localhost.", "127.0.0.1:8080", "127.9.8.7"
 UNKNOWN = [
     "evil.example", "evil.example:80", "localhost.evil.example", "evil-localhost", "192.168.1.7",
     "127.0.0.1.evil.example", "[::2]", "[2001:db8::1]:80", "0.0.0.0", "", "a b", "127.0.0.1@evil",
-    "[::1", "[localhost]", "localhost:80:80", "http://localhost", (), ("localhost", "localhost"),
+    "[::1", "[localhost]", "localhost:80:80", "http://localhost",
 ]  # fmt: skip
 
 
@@ -165,6 +165,15 @@ class TestHosts:
         right = signed(server.stream_url)
         assert status(await ask(server, handshake(right, host=host))) == 101
         assert b"signature" in await ask(server, handshake(host=host))
+
+    @pytest.mark.parametrize("host", [(), ("localhost", "localhost")], ids=["none", "two"])
+    async def test_request_for_no_host_or_for_two_is_none(self, serve, inspect, ask, host):
+        server = await serve()
+        for where in (server, await inspect(server.url)):
+            for request in (handshake(host=host), callback(host=host), get("/health", host=host)):
+                answer = await ask(where, request)
+                assert (status(answer), b"one Host" in answer) == (400, True)
+        assert server.streams == () == tuple(server.status_events)
 
     async def test_public_host_follows_the_public_address(self, serve, ask):
         server = await serve()

@@ -312,6 +312,10 @@ def spaces_in_length(size):
     yield b"POST /status HTTP/1.1\r\nContent-Length: a" + b" " * (size - 50) + b"b\r\n\r\n"
 
 
+def spaces_before_a_control_character(size):
+    yield b"POST /status HTTP/1.1\r\nHost: x\r\nX-A:" + b" " * (size - 50) + b"\x0b\r\n\r\n"
+
+
 def byte_by_byte(size):
     nearly = (b"\r\n\r" * size)[: size - 4]  # what a search for the empty line is slow at
     yield from (nearly[at : at + 1] for at in range(len(nearly)))
@@ -339,7 +343,14 @@ def seconds_for(pieces):
 
 
 @pytest.mark.parametrize(
-    "pieces", [spaces_in_length, byte_by_byte, body_byte_by_byte, many_headers]
+    "pieces",
+    [
+        spaces_in_length,
+        spaces_before_a_control_character,
+        byte_by_byte,
+        body_byte_by_byte,
+        many_headers,
+    ],
 )
 def test_work_for_a_request_is_linear_in_its_size(pieces):
     sizes = [4000, 8000, 16_000, 32_000]

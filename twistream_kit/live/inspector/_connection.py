@@ -23,9 +23,8 @@ from urllib.parse import urlsplit
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.inspector._http import (
     READ_AHEAD_BYTES,
-    BadHead,
-    RequestHead,
     ResponseHead,
+    forwarded,
     read_head,
     read_response_head,
 )
@@ -41,8 +40,8 @@ from twistream_kit.live.inspector._relay import (
 from twistream_kit.live.inspector.stream import UNASKED_EXTENSION, InspectedStream
 from twistream_kit.live.server.addresses import HEALTH_PATH
 from twistream_kit.live.server.admission import host_refusal, origin_refusal, page_refusal
-from twistream_kit.live.server.http import HEAD_TOO_LONG
 from twistream_kit.live.server.probe import HEALTH_OF_HEADER, health_of
+from twistream_kit.live.server.request_head import REFUSALS, BadRequest, RequestHead
 from twistream_kit.live.settings.secret import Secret, revealed
 from twistream_kit.pending import HomeLoop, end_tasks
 from twistream_kit.protocol import signature
@@ -103,10 +102,9 @@ class ProxyConnection:
         """Run until the connection ends; cancelling closes both connections."""
         try:
             await self._serve_request()
-        except BadHead as error:
+        except BadRequest as error:
             with contextlib.suppress(OSError, TimeoutError):
-                text = HEAD_TOO_LONG if error.status == 431 else "This request is not understood.\n"
-                await self._refuse(HTTPStatus(error.status), text)
+                await self._refuse(HTTPStatus(error.status), REFUSALS[error.status])
                 self._client.end_sending()
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._client.read_out()  # or the rest of its head would undo the answer
@@ -117,30 +115,30 @@ class ProxyConnection:
 
     async def _serve_request(self) -> None:
         async with asyncio.timeout(HEAD_SECONDS):
-            raw = await read_head(self._client.reader)
-        if raw is None:
+            head = await read_head(self._client.reader)
+        if head is None:
             return
-        head = RequestHead.of(raw)
         answer = self._context.admission.answer(head)
         if answer is not None:
             await self._client.send(answer)
             return
-        if head.is_upgrade and head.size:
-            raise BadHead(400)
+        if head.is_upgrade and head.body_bytes:
+            raise BadRequest(400)  # the body would be taken for the first frames
         server = await self._connect()
         if server is None:
             return
         try:
-            forwarded = head.forwarded(
+            passed_on = forwarded(
+                head,
                 self._context.upstream.authority,
                 came_from=self._client.address,
                 scheme=self._context.scheme(),
             )
-            await server.send(forwarded)
+            await server.send(passed_on)
             if head.is_upgrade:
                 await self._pass_handshake(server)
             else:
-                await self._pass_request(server, head.size)
+                await self._pass_request(server, head.body_bytes)
         finally:
             await server.close()
 
@@ -208,7 +206,7 @@ class ProxyConnection:
         stream = InspectedStream(context.home, time.monotonic())
         tap = StreamTap(stream, lambda: context.started(stream))
         context.opened(stream)
-        if head.all("Sec-WebSocket-Extensions"):
+        if head.has("Sec-WebSocket-Extensions"):
             stream.object_to_handshake(UNASKED_EXTENSION, time.monotonic())
         is_stopped = True
         try:

@@ -3,7 +3,8 @@
 `websockets` reads a request only as far as its head, and closes a POST that has a body without a
 word.  Twilio's webhooks are such POSTs.  So `RequestConnection` collects the head and the body
 first, keeps what is worth knowing, and hands over a GET without a body, which every version
-understands.
+understands.  h11 reads the head (`request_head`), and what is handed over is written anew from
+that, so that two parsers cannot read two things.
 
 `RequestAdmission` then lets a stream in or answers the request.  `Webhooks` has the answers: TwiML,
 status callbacks, and a proof of health.  Twilio asks with POST or GET (PROTOCOL.md §6.5) and signs
@@ -37,26 +38,21 @@ from twistream_kit.live.server.addresses import (
 )
 from twistream_kit.live.server.admission import host_refusal, page_refusal
 from twistream_kit.live.server.probe import PROBE_HEADER
+from twistream_kit.live.server.request_head import (
+    MAX_HEAD_BYTES,
+    REFUSALS,
+    BadRequest,
+    RequestHead,
+    begins_badly,
+)
 from twistream_kit.live.settings.secret import Secret, revealed
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.twiml import connect_stream
 
 logger = logging.getLogger("twistream_kit.live")
 
-MAX_HEAD_BYTES = 32_768
-"""Of a request, its empty line included.  Twilio's have about a kilobyte."""
-
-MAX_HEADERS = 128
-"""Of a request.  Twilio sends some ten, and proxies add a few; `websockets` takes no more."""
-
-HEAD_TOO_LONG = (
-    f"The head of this request is too long: at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} "
-    "headers are read.  Send fewer or shorter headers, or a shorter URL.\n"
-)
-"""What is answered with 431."""
-
 MAX_LINE_BYTES = 8192
-"""Of a request line or a header, its end included; `websockets` takes no more."""
+"""Of a request line or a header, as it is handed over with its end; `websockets` takes no more."""
 
 MAX_QUERY_FIELDS = 256
 """Twilio sends some forty.  Taking apart thousands of them, unsigned, would take milliseconds."""
@@ -70,11 +66,12 @@ URL_TOO_LONG = (
 MAX_BODY_BYTES = 65_536
 """A webhook of Twilio's is a form of some hundred bytes; 64 kB is generous."""
 
-END_OF_HEAD = b"\r\n\r\n"
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
+"""Ends a head; one without CR does so for other programs, so that waiting for more is in vain."""
 
-_REQUEST_LINE = re.compile(rb"[^\s]+ [^\s]+ HTTP/1\.[01]")
+_BODY_HEADERS = ("Content-Length", "Expect")
 
-_BODY_HEADERS = {b"content-length", b"transfer-encoding", b"expect"}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class RequestConnection(ServerConnection):
@@ -105,6 +102,8 @@ class RequestConnection(ServerConnection):
         if request is not None:
             self._is_handed_over = True
             super().data_received(request)
+        elif self._reader.client_waits():
+            self.transport.write(_CONTINUE)
 
 
 class RequestReader:
@@ -122,21 +121,24 @@ class RequestReader:
         self._received = bytearray()
         self._get = b""
         self._head_size = self._body_size = 0
+        self._client_waits = False
 
     def take(self, data: bytes) -> bytes | None:
         """Take what has come; return what to hand over, once the request is whole or refused."""
         searched = len(self._received)
         self._received += data
         if not self._head_size:
+            if begins_badly(self._received):
+                return self._refuse(400)
             # Only in what is new: searching all of it again with each byte would be quadratic.
-            start = max(0, searched - len(END_OF_HEAD) + 1)
-            found = self._received.find(END_OF_HEAD, start, MAX_HEAD_BYTES)
-            if found < 0:
+            found = _EMPTY_LINE.search(self._received, max(0, searched - 2), MAX_HEAD_BYTES)
+            if found is None:
                 return self._refuse(431) if len(self._received) >= MAX_HEAD_BYTES else None
-            self._head_size = found + len(END_OF_HEAD)
-            head = bytes(self._received[:found])
-            if not _REQUEST_LINE.fullmatch(head.partition(b"\r\n")[0]):
-                return bytes(self._received)  # no request: `websockets` closes the connection
+            self._head_size = found.end()
+            try:
+                head = RequestHead.of(bytes(self._received[: self._head_size]))
+            except BadRequest as error:
+                return self._refuse(error.status)
             if refusal := self._read(head):
                 return self._refuse(refusal)
         whole = self._head_size + self._body_size
@@ -145,47 +147,37 @@ class RequestReader:
         self.request.body = bytes(self._received[self._head_size : whole])
         return self._get + (self._received[whole:] if self.request.is_upgrade else b"")
 
-    def _read(self, head: bytes) -> int:
-        """Note what the head says; return the status with which to refuse it, or 0."""
-        if head.count(b"\r\n") > MAX_HEADERS:
-            return 431
-        first, *lines = head.split(b"\r\n")
-        if len(first) + 2 > MAX_LINE_BYTES or first.count(b"&") >= MAX_QUERY_FIELDS:
-            return 414
-        if max(map(len, lines), default=0) + 2 > MAX_LINE_BYTES:
-            return 431
-        parts = [line.partition(b":") for line in lines]
-        headers = [(name.lower(), value.strip(b" \t")) for name, _, value in parts]
-        method, _, remains = first.partition(b" ")
-        self.request.method = method.decode("latin-1")
-        self.request.target = remains.partition(b" ")[0].decode("latin-1")
-        self.request.is_upgrade = any(
-            name == b"upgrade" and value.lower() == b"websocket" for name, value in headers
-        )
-        pairs = zip(lines, headers, strict=True)
-        kept = [line for line, (name, _) in pairs if name not in _BODY_HEADERS]
-        self._get = b"\r\n".join([b"GET " + remains, *kept, b"", b""])
-        return self._read_size(headers)
+    def client_waits(self) -> bool:
+        """Whether ``100 Continue`` is due now: the client asks for it, and has sent no body yet."""
+        is_due = self._client_waits and len(self._received) == self._head_size
+        self._client_waits = False
+        return is_due
 
-    def _read_size(self, headers: list[tuple[bytes, bytes]]) -> int:
-        """Note the size of the body; return the status with which to refuse it, or 0."""
-        method = self.request.method
-        lengths = {value for name, value in headers if name == b"content-length"} or {b"0"}
-        length = lengths.pop()
-        if method not in ("GET", "POST") or (self.request.is_upgrade and method != "GET"):
+    def _read(self, head: RequestHead) -> int:
+        """Note what the head says; return the status with which to refuse it, or 0."""
+        first = head.first_line("GET")
+        if len(first) + 2 > MAX_LINE_BYTES or head.target.count("&") >= MAX_QUERY_FIELDS:
+            return 414
+        if any(len(name) + len(value) + 4 > MAX_LINE_BYTES for name, value in head.headers):
+            return 431
+        self.request.method = head.method
+        self.request.target = head.target
+        self.request.is_upgrade = any(value.lower() == "websocket" for value in head.all("Upgrade"))
+        if head.method not in ("GET", "POST") or (self.request.is_upgrade and head.method != "GET"):
             return 405
-        if any(name == b"transfer-encoding" for name, _ in headers):
-            return 411
-        if lengths or not length.isdigit():
-            return 400
-        if len(length) >= 10 or int(length) > MAX_BODY_BYTES:
+        if self.request.is_upgrade and head.body_bytes:
+            return 400  # the body would be taken for the first frames
+        if head.body_bytes > MAX_BODY_BYTES:
             return 413
-        self._body_size = int(length)
+        self._body_size = head.body_bytes
+        self._client_waits = head.expects_continue and head.body_bytes > 0
+        self._get = head.written(head.without(_BODY_HEADERS), method="GET")
         return 0
 
     def _refuse(self, status: int) -> bytes:
         self.request.refusal = status
         self.request.is_upgrade = False
+        self._received.clear()
         # Nothing of a request that is refused reaches `websockets`, which has limits of its own.
         return b"GET / HTTP/1.1\r\n\r\n"
 
@@ -253,7 +245,7 @@ class RequestAdmission:
         if web is None:
             raise TypeError("the stream server makes its own connections")
         if web.refusal:
-            text = {414: URL_TOO_LONG, 431: HEAD_TOO_LONG}.get(web.refusal, "")
+            text = URL_TOO_LONG if web.refusal == 414 else REFUSALS[web.refusal]
             return _response(socket, Answer(HTTPStatus(web.refusal), text))
         if refusal := self._refusal(web.path, request):
             logger.warning("refused: %s", refusal)
