@@ -134,6 +134,11 @@ class Pending(Future[T]):
                 fix="Say `await` instead, or call it from an ordinary function on another thread",
             )
 
+    def _drop_callback(self, fn: Callable[[Future[T]], object]) -> None:
+        with self._condition:
+            kept = self._done_callbacks  # type: ignore[has-type]
+            self._done_callbacks = [each for each in kept if getattr(each, "args", ()) != (fn,)]
+
     def _settle(self, value: T | None, error: BaseException | None) -> bool:
         with self._condition:
             if self._settled:
@@ -171,6 +176,14 @@ def fulfil(pending: Pending[T], value: T) -> bool:
 def fail(pending: Pending[Any], error: BaseException) -> bool:
     """Give `pending` an error; return False if it has an outcome already.  Owners only."""
     return pending._settle(None, error)  # noqa: SLF001 - the owner's side of the same class
+
+
+def drop_callback(pending: Pending[Any], fn: Callable[[Future[Any]], object]) -> None:
+    """Have `pending` forget a done-callback, which it would else keep until its outcome.
+
+    `asyncio.Future.remove_done_callback` does so; `concurrent.futures` has nothing like it.
+    """
+    pending._drop_callback(fn)  # noqa: SLF001 - the owner's side of the same class
 
 
 @runtime_checkable

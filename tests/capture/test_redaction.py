@@ -14,7 +14,9 @@ from support.captures import capture_of
 from twistream_kit.capture._redaction import Redaction
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry
-from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.notebook.plots._timeline import read_timeline
+from twistream_kit.protocol import from_twilio, marks, to_twilio
+from twistream_kit.protocol.conversation import Conversation
 
 SID = "MZ0123456789abcdef0123456789abcdef"
 CALL = "CA0123456789abcdef0123456789abcdef"
@@ -141,6 +143,86 @@ def test_redacted_capture_says_so_and_stays_it(tmp_path):
     assert again.read_text() == (tmp_path / "call.jsonl").read_text()
 
 
+def spoken():
+    """A call whose marks the kit itself wrote, Twilio having heard or cleared their sound."""
+    conversation, capture = Conversation(SID), Capture(SID, CALL)
+    capture.append(START, 0.0)
+
+    def send(now):
+        while (message := conversation.next_message(now)) is not None:
+            capture.append(message, now)
+
+    def note(outcomes):
+        for outcome in outcomes:
+            capture.note_ending(outcome.handle, outcome.ending)
+
+    def come_back(now):
+        sent = [e.message.name for e in capture.entries if isinstance(e.message, to_twilio.Mark)]
+        back = [e.message.name for e in capture.entries if isinstance(e.message, from_twilio.Mark)]
+        for name in sent[len(back) :]:
+            capture.append(message := from_twilio.Mark(SID, name), now)
+            note(conversation.receive(message, now))
+
+    conversation.play(b"\x55" * 20_000, 0.1, mark=f"for {NUMBER}")
+    conversation.play(b"\x66" * 12_000, 0.1)
+    send(0.1)
+    come_back(4.2)
+    conversation.play(b"\x77" * 24_000, 5.0, mark="Mrs. Alice Example")
+    send(5.0)
+    note(conversation.clear(6.5))
+    send(6.5)
+    come_back(6.52)
+    conversation.mark("done", 7.0)
+    send(7.0)
+    come_back(7.02)
+    for key in "1234":  # the numbers and seconds of the marks, which are no keys all the same
+        capture.append(from_twilio.Dtmf(SID, key), 7.5)
+    capture.append(from_twilio.Stop(SID, ACCOUNT, CALL), 8.0)
+    return capture
+
+
+def shown(capture):
+    """What is shown of its marks and playbacks."""
+    summary = capture.summary()
+    timeline = read_timeline(capture.entries, capture.endings)
+    return (
+        [(p.name, p.total_ms, p.heard_ms, p.ending) for p in summary.playbacks],
+        summary.marks,
+        (summary.from_twilio, summary.to_twilio),
+        [(end.name, end.at, end.ending) for end in timeline.mark_ends],
+        timeline.progress,
+        [str(figure) for figure in summary.figures()],
+    )
+
+
+USUAL = {"_UNIQUE": "#", "_PROGRESS": "@", "_SECONDS": "s"}
+ANOTHER = {"_UNIQUE": "~no.", "_PROGRESS": " after ", "_SECONDS": " sec"}
+
+
+def test_the_form_of_a_mark_can_be_changed_in_one_place(monkeypatch, tmp_path):
+    pages = []
+    for form in (USUAL, ANOTHER):
+        for constant, sign in form.items():
+            monkeypatch.setattr(marks, constant, sign)
+        capture = spoken()
+        loaded = Capture.load(capture.save(tmp_path / "call.jsonl"))
+        text = (tmp_path / "call.jsonl").read_text()
+        assert f"{form['_UNIQUE']}1{form['_PROGRESS']}2{form['_SECONDS']}" in text
+        assert not [secret for secret in SECRETS if secret in text]
+        pages += [shown(capture), shown(loaded)]
+    usual, usual_redacted, another, another_redacted = pages
+    assert usual[1] == (
+        (f"for {NUMBER}", "heard"), ("play", "heard"), ("Mrs. Alice Example", "cleared"),
+        ("done", "heard"),
+    )  # fmt: skip
+    assert [name for name, _ in usual_redacted[1]] == [
+        "for +15550100001", "play", "redacted-1", "done",
+    ]  # fmt: skip
+    assert usual == another
+    assert usual_redacted == another_redacted
+    assert len(usual[4]) == len(usual_redacted[4]) == 5
+
+
 def test_redact_false_keeps_everything(tmp_path):
     text = a_capture().save(tmp_path / "call.jsonl", redact=False).read_text()
     assert all(secret in text for secret in (SID, CALL, ACCOUNT, OTHER, NUMBER, "tok_5f3a"))
@@ -182,6 +264,10 @@ def test_capture_itself_is_not_changed_by_saving_it(tmp_path):
         ("card 4111 1111 1111 1111", "card 1555 0100 0000 0001"),
         ("call#14155550142", "call#15550100001"),
         ("6", "6"),
+        ("part#1234567", "part#0100001"),
+        ("part#14@1234567s", "part#14@0100001s"),
+        ("part#005", "part#005"),
+        ("#5", "#key-1"),
         ("12345678901234567890", "12345678901234567890"),  # twenty digits and more are no number
     ],
 )

@@ -132,12 +132,12 @@ def on_later_progress(up, culprit, background):
 
 
 def on_server_stop(up, culprit, background):
-    up.server.follow_call(up.call.sid, print, culprit)
+    up.server.stopped.add_done_callback(culprit)
     background.stop(up.server)
 
 
 def on_lost_address(up, culprit, background):
-    up.server.follow_call(up.call.sid, print, bool, culprit)
+    up.server.follow_call(up.call.sid, print, culprit)
     up.server.lose_public_url("it was only tried")
 
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import to_twilio
-from twistream_kit.protocol.outbox import Outbox, check_payload, is_progress_mark, measured_by
+from twistream_kit.protocol.marks import MarkName
+from twistream_kit.protocol.outbox import Outbox, check_payload
 
 SID = "MZ00000000000000000000000000000000"
 SECOND = 8000
@@ -129,36 +130,33 @@ def test_audio_put_after_a_clear_follows_the_marks_that_the_clear_left(outbox):
 
 
 def test_a_progress_mark_follows_each_full_second_but_not_the_last_byte(outbox):
-    outbox.put_sound("a", b"\x01" * 3 * SECOND)
-    outbox.put_mark("a", own=True)
+    outbox.put_sound("a#1", b"\x01" * 3 * SECOND)
+    outbox.put_mark("a#1", own=True)
     taken = drain(outbox)
     places = [
-        (sum(len(frame) for name, frame in taken[:at] if name == "a"), item)
+        (sum(len(frame) for name, frame in taken[:at] if name == "a#1"), item)
         for at, item in enumerate(taken)
-        if item[0] != "a"
+        if item[0] != "a#1"
     ]
     assert places == [
-        (1 * SECOND, ("progress", "a@1s")),
-        (2 * SECOND, ("progress", "a@2s")),
-        (3 * SECOND, ("mark", "a")),
+        (1 * SECOND, ("progress", "a#1@1s")),
+        (2 * SECOND, ("progress", "a#1@2s")),
+        (3 * SECOND, ("mark", "a#1")),
     ]
 
 
 def test_one_second_and_a_byte_has_one_progress_mark(outbox):
-    outbox.put_sound("a", b"\x01" * (SECOND + 1))
-    assert drain(outbox)[-2:] == [("progress", "a@1s"), ("a", b"\x01")]
+    outbox.put_sound("a#1", b"\x01" * (SECOND + 1))
+    assert drain(outbox)[-2:] == [("progress", "a#1@1s"), ("a#1", b"\x01")]
 
 
 def test_progress_marks_are_told_from_marks_that_a_user_named(outbox):
     outbox.put_sound("play#7", b"\x01" * 2 * SECOND)
     names = [name for kind, name in drain(outbox) if kind == "progress"]
     assert names == ["play#7@1s"]
-    assert is_progress_mark("play#7@1s")
+    assert MarkName.parse("play#7@1s") == MarkName("play", 7, 1)
     # Conversation ends every name that a user gave with its own number.
-    assert not is_progress_mark("play#7@1s#8")
-    assert not is_progress_mark("play#7")
-    assert not is_progress_mark("")
-    assert (measured_by("play#7@1s"), measured_by("play#7")) == ("play#7", None)
+    assert not MarkName.parse("play#7@1s#8").is_progress
 
 
 def test_less_than_a_second_has_no_progress_mark(outbox):
@@ -168,7 +166,7 @@ def test_less_than_a_second_has_no_progress_mark(outbox):
 
 
 def test_clear_takes_a_progress_mark_away_that_was_due(outbox):
-    outbox.put_sound("a", b"\x01" * 2 * SECOND)
+    outbox.put_sound("a#1", b"\x01" * 2 * SECOND)
     for _ in range(50):
         outbox.take()
     outbox.clear()
@@ -176,7 +174,7 @@ def test_clear_takes_a_progress_mark_away_that_was_due(outbox):
 
 
 def test_a_due_progress_mark_alone_keeps_the_outbox_busy(outbox):
-    outbox.put_sound("a", b"\x01" * 2 * SECOND)
+    outbox.put_sound("a#1", b"\x01" * 2 * SECOND)
     for _ in range(50):
         assert outbox.needs_room
         outbox.take()
@@ -284,8 +282,8 @@ def test_outbox_sends_what_a_rewritten_list_would(commands):
     for number, (command, value) in enumerate(commands):
         if command == "sound":
             payload = bytes([number]) * value
-            outbox.put_sound(f"s{number}", payload)
-            expected.sound(f"s{number}", payload)
+            outbox.put_sound(f"s#{number + 1}", payload)
+            expected.sound(f"s#{number + 1}", payload)
         elif command == "mark":
             outbox.put_mark(f"m{number}", own=value)
             expected.mark(f"m{number}", value)

@@ -21,12 +21,13 @@ import re
 from base64 import b64encode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 from twistream_kit.capture.entry import Entry, Message
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.outbox import UNNAMED
+from twistream_kit.protocol.marks import UNNAMED, MarkName
 
 NEUTRAL_KEY = "0"
 """What stands for every key that was pressed."""
@@ -52,8 +53,8 @@ _FEW_KEYS = 4
 _LEAST_VALUE = 3
 """A value shorter than this is replaced only where it is a parameter, not inside other texts."""
 
-_SUFFIX = re.compile(r"(?P<name>.*?)(?P<suffix>(?:#(?P<count>\d{1,6})(?:@\d+s)?)?)", re.DOTALL)
-"""What the outbox adds to the name of a mark; seven digits would be somebody's number."""
+_LEAST_SOMEBODYS = 1_000_000
+"""What makes the name of a mark unique is less; seven digits would be somebody's number."""
 
 _AS_THEY_ARE = frozenset({"event", "payload", "sequenceNumber", "chunk", "timestamp", "track"})
 _PARAMETERS = frozenset({"customParameters", "parameters"})
@@ -89,13 +90,12 @@ class Redaction:
 
     def mark(self, wire_name: str) -> str:
         """Replace inside the name of a mark; what makes it unique on the wire stays."""
-        found = _SUFFIX.fullmatch(wire_name)
-        name, suffix = (found["name"], found["suffix"]) if found else (wire_name, "")
-        if found and len(found["count"] or "") >= _FEW_KEYS and found["count"] in self._pressed:
-            name, suffix = wire_name, ""
-        if suffix and name == UNNAMED:
+        mark = MarkName.parse(wire_name)
+        if not mark.is_ours or self._is_somebodys(mark):
+            return self._in_marks.sub(self._stand_in, wire_name)
+        if mark.name == UNNAMED:
             return wire_name
-        return self._in_marks.sub(self._stand_in, name) + suffix
+        return str(replace(mark, name=self._in_marks.sub(self._stand_in, mark.name)))
 
     def message(self, message: Message) -> str:
         """Return the JSON of a message, redacted."""
@@ -117,6 +117,13 @@ class Redaction:
                 return message  # bare sound, mostly
             return self._odd(text).encode()
         return self._odd(message)
+
+    def _is_somebodys(self, mark: MarkName) -> bool:
+        """Whether the numbers in it are a telephone number, or keys that were pressed."""
+        number = str(mark.number)
+        return max(mark.number or 0, mark.seconds or 0) >= _LEAST_SOMEBODYS or (
+            len(number) >= _FEW_KEYS and number in self._pressed
+        )
 
     def _odd(self, text: str) -> str:
         try:

@@ -21,8 +21,7 @@ import numpy as np
 from twistream_kit.audio.clip import Clip, replacing
 from twistream_kit.capture.entry import Entry
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.marks import Ending
-from twistream_kit.protocol.outbox import is_progress_mark, measured_by, spoken_name
+from twistream_kit.protocol.marks import Ending, MarkName
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval, PlayoutModel
 
 SILENCE = b"\xff"
@@ -166,9 +165,10 @@ class Replay:
         mark = SentMark(wire_name, at, self._model.sent_bytes, cleared)
         self.marks.append(mark)
         self._waiting.setdefault(wire_name, deque()).append(mark)
-        if (handle := measured_by(wire_name)) is not None:
+        wire = MarkName.parse(wire_name)
+        if wire.is_progress:
             if self._piece is not None:
-                self._piece.name = spoken_name(handle)
+                self._piece.name = wire.name
         elif self._piece is not None:
             self._piece.name, self._piece.mark = mark.name, mark
             self._cut()
@@ -256,7 +256,8 @@ class SentMark:
     @property
     def name(self) -> str:
         """As the user gave it; empty for a mark that only measures progress."""
-        return "" if is_progress_mark(self.wire_name) else spoken_name(self.wire_name)
+        wire = MarkName.parse(self.wire_name)
+        return "" if wire.is_progress else wire.name
 
 
 def render_caller(entries: Iterable[Entry]) -> Clip:

@@ -18,8 +18,7 @@ import numpy as np
 from twistream_kit.capture.entry import Entry
 from twistream_kit.capture.replay import Playback, Replay, SentMark
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.marks import Ending
-from twistream_kit.protocol.outbox import is_own_mark, is_progress_mark, spoken_name
+from twistream_kit.protocol.marks import Ending, MarkName
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 GAP_SECONDS = 0.1
@@ -265,8 +264,8 @@ def event_of(entry: Entry) -> str:
     message = entry.message
     if isinstance(message, from_twilio.Unknown):
         return message.event
-    if isinstance(message, from_twilio.Mark | to_twilio.Mark) and is_progress_mark(message.name):
-        return "progress mark"
+    if isinstance(message, from_twilio.Mark | to_twilio.Mark):
+        return "progress mark" if MarkName.parse(message.name).is_progress else "mark"
     return type(message).__name__.lower()
 
 
@@ -297,7 +296,8 @@ def _ends_an_utterance(mark: SentMark) -> bool:
 
     Other servers put a mark behind each piece of the same sentence.
     """
-    return not is_own_mark(mark.wire_name) and spoken_name(mark.wire_name) != mark.wire_name
+    wire = MarkName.parse(mark.wire_name)
+    return wire.is_ours and not wire.is_own
 
 
 def measure_queue(replay: Replay) -> QueueFigures:

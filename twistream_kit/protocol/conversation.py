@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.marks import Ending, MarkOutcome, PlayOutcome
-from twistream_kit.protocol.outbox import UNNAMED, Outbox, check_payload
+from twistream_kit.protocol.marks import UNNAMED, Ending, MarkName, MarkOutcome, PlayOutcome
+from twistream_kit.protocol.outbox import Outbox, check_payload
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, LEAD_SECONDS, PlayoutModel, SendAhead
 
 Outcome = PlayOutcome | MarkOutcome
@@ -213,7 +213,7 @@ class Conversation:
 
     def _handle(self, name: str) -> str:
         self._count += 1
-        return f"{name}#{self._count}"
+        return str(MarkName(name, self._count))
 
     def _check_live(self) -> None:
         if self._ended is not None:

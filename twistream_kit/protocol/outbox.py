@@ -1,4 +1,4 @@
-"""Messages on their way to Twilio, in order, and the names of marks on the wire.
+"""Messages on their way to Twilio, in order.
 
 Twilio plays what it has been sent until it is told to clear, so an interruption has to empty two
 buffers: Twilio's and this one (PROTOCOL.md §9, items 3 and 11).  A clear therefore goes first and
@@ -9,25 +9,14 @@ a mark for ever.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from dataclasses import dataclass
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
+from twistream_kit.protocol.marks import MarkName
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
-
-UNNAMED = "play"
-"""How a playback is called whose user gave no name."""
-
-_UNNAMED = re.compile(UNNAMED + r"#\d+")
-
-_UNIQUE = re.compile(r"#\d+$")
-"""What makes a name unique on the wire; `Conversation` adds it."""
-
-_PROGRESS = re.compile(r"(?P<handle>.*#\d+)@\d+s", re.DOTALL)
-"""How the marks are named that are placed with each second of a playback."""
 
 
 class Outbox:
@@ -91,7 +80,9 @@ class Outbox:
         if sound.taken >= len(sound.payload):
             self._waiting.popleft()
         elif sound.taken % BYTES_PER_SECOND == 0:
-            self._progress = f"{sound.handle}@{sound.taken // BYTES_PER_SECOND}s"
+            self._progress = str(
+                MarkName.parse(sound.handle).after(sound.taken // BYTES_PER_SECOND)
+            )
         return Outgoing(to_twilio.Media(self._stream_sid, frame), handle=sound.handle)
 
 
@@ -129,27 +120,6 @@ def check_payload(payload: bytes) -> None:
                 fix="Add clips instead of files: kit.load_clip(a) + kit.load_clip(b)",
             )
         at = payload.find(b"WAVE", at + 1)
-
-
-def is_own_mark(name: str) -> bool:
-    """Whether a mark on the wire stands for nothing that the user named."""
-    return is_progress_mark(name) or _UNNAMED.fullmatch(name) is not None
-
-
-def is_progress_mark(name: str) -> bool:
-    """Whether a mark on the wire is one of ours that measures how far a playback is."""
-    return measured_by(name) is not None
-
-
-def measured_by(name: str) -> str | None:
-    """Return the handle of the playback that a mark measures; None for a mark of the user's."""
-    progress = _PROGRESS.fullmatch(name)
-    return progress and progress["handle"]
-
-
-def spoken_name(name: str) -> str:
-    """Return the name of a mark as the user gave it, without what makes it unique on the wire."""
-    return _UNIQUE.sub("", name)
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from twistream_kit.live.calls.status import StatusEvent
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import Playing
-from twistream_kit.pending import fulfil
+from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol.marks import PlayOutcome
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -53,10 +53,14 @@ class FakeStatusSource:
 
     def __init__(self, *earlier):
         self.earlier = earlier
+        self.stopped = Pending()
 
-    def follow_call(self, call_sid, listener, on_stop, on_loss):
+    def stop(self):
+        fulfil(self.stopped, None)
+
+    def follow_call(self, call_sid, listener, on_loss):
         assert call_sid == SID
-        self.tell, self.stop, self.lose = listener, on_stop, on_loss
+        self.tell, self.lose = listener, on_loss
         for each in self.earlier:
             listener(each)
         return lambda: None
@@ -240,6 +244,19 @@ def test_server_that_stops_first_ends_the_wait_and_not_the_call():
         call.ended.result(0)
     assert call.status == "in-progress"
     assert not call.is_over
+
+
+def test_what_runs_for_weeks_keeps_nothing_of_the_calls_that_are_over():
+    source = FakeStatusSource()
+    kept = [call_with(server=source)[0] for _ in range(3)]
+    assert len(source.stopped._done_callbacks) == 3
+    source.tell(event("completed"))
+    assert kept[-1].ended.result(0) == "completed"
+    assert len(source.stopped._done_callbacks) == 2
+    source.stop()
+    for call in kept[:-1]:
+        with pytest.raises(ServerStopped):
+            call.ended.result(0)
 
 
 def test_server_that_has_stopped_already_is_no_error_of_the_call():

@@ -1,13 +1,12 @@
 import pytest
 
-from twistream_kit.errors import CallRefused, ServerStopped
+from twistream_kit.errors import CallRefused
 from twistream_kit.live.calls.status import (
     FOLLOWED_AFTER_END,
     KEPT_EVENTS,
     StatusEvent,
     StatusLog,
 )
-from twistream_kit.pending import Pending, fail
 
 CALL = "CA" + "1" * 32
 STREAM = "MZ" + "1" * 32
@@ -100,27 +99,28 @@ def test_a_listener_that_fails_stops_nobody(caplog, kind):
     assert "a listener to the progress" in caplog.text
 
 
-def test_a_stop_tells_those_who_follow():
-    log, stopped = StatusLog(), Pending()
-    log.follow(CALL, print, lambda: fail(stopped, ServerStopped.before("the end")))
-    log.follow(CALL, print)
+def test_a_stop_forgets_those_who_follow():
+    log, told = StatusLog(), []
+    log.follow(CALL, told.append, lambda: told.append("lost"))
     log.stop()
-    with pytest.raises(ServerStopped):
-        stopped.result(0)
+    log.note(progress("ringing"))
+    log.lose_address()
+    assert told == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_listener_that_fails_at_the_stop_keeps_it_from_nobody(caplog, kind):
-    log, stopped = StatusLog(), []
+def test_a_listener_that_fails_at_the_loss_keeps_it_from_nobody(caplog, kind):
+    log, lost = StatusLog(), []
 
     def fails():
         raise kind
 
     log.follow(CALL, print, fails)
-    log.follow(CALL, print, lambda: stopped.append(True))
-    log.stop()
-    assert stopped == [True]
-    assert "a listener to the end of a server" in caplog.text
+    log.follow(CALL, print)
+    log.follow(CALL, print, lambda: lost.append(True))
+    log.lose_address()
+    assert lost == [True]
+    assert "a listener to the loss of a server's address" in caplog.text
 
 
 def test_calls_that_are_over_are_not_followed_for_ever():

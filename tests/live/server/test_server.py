@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+import doctest
 import gc
 import math
 import socket
@@ -11,6 +13,7 @@ import websockets
 from support.far_end import TOKEN
 from support.waiting import soon
 from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
+from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.local_proxy import LocalProxy
 from twistream_kit.live.server.server import StreamServer, server_at
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS
@@ -295,6 +298,74 @@ def test_constructors_touch_no_loop():
             assert made["twilio"].url
 
     asyncio.run(enter())
+
+
+@pytest.fixture(params=[StreamServer, lambda: Inspector("ws://127.0.0.1:9/media")])
+def either(request):
+    """A stream server, or an inspector: both say when they have stopped."""
+    return request.param()
+
+
+async def test_each_run_has_a_stop_of_its_own(either):
+    assert either.stopped.done()
+    async with either:
+        first = either.stopped
+        waiting = asyncio.ensure_future(_outcome(first))
+        assert not first.done()
+        with pytest.raises(WouldDeadlock):
+            first.result(1)
+    assert await soon(waiting) is None
+    async with either:
+        assert either.stopped is not first
+        assert not either.stopped.done()
+        assert first.done()
+    assert either.stopped.result(0) is None
+
+
+async def test_what_waits_for_the_stop_finds_it_stopped(either):
+    found = []
+    async with either:
+        either.stopped.add_done_callback(lambda _: found.append((either.loop, repr(either))))
+    ((loop, text),) = found
+    assert loop is None
+    assert "not running" in text
+
+
+async def test_what_cannot_be_entered_has_stopped(either, serve):
+    either._wanted_port = (await serve()).port
+    with pytest.raises(OSError, match="port"):
+        await either.__aenter__()
+    assert either.stopped.result(0) is None
+
+
+def test_a_run_whose_loop_was_closed_under_it_has_stopped_at_the_next():
+    server = StreamServer()
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(server.__aenter__())
+        first = server.stopped
+        server._server.close()
+        loop.run_until_complete(server._server.wait_closed())
+    assert not first.done()
+
+    async def enter():
+        async with server:
+            assert first.result(0) is None
+            assert not server.stopped.done()
+
+    asyncio.run(enter())
+
+
+def test_the_example_of_stopped_shows_what_it_says():
+    examples = doctest.DocTestFinder(recurse=False).find(
+        StreamServer.stopped, "stopped", globs={"asyncio": asyncio, "StreamServer": StreamServer}
+    )
+    assert len(examples) == 1
+    ran = doctest.DocTestRunner().run(examples[0])
+    assert ran == (0, 2)
+
+
+async def _outcome(pending):
+    return await pending
 
 
 def test_nothing_is_left_of_a_server_that_was_stopped():

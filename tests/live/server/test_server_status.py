@@ -91,11 +91,9 @@ async def test_follow_call_is_told_until_it_is_ended(serve, tell, eventually):
     assert [event.name for event in told] == ["initiated", "ringing"]
 
 
-async def test_follow_call_hears_of_the_stop():
-    stopped = []
+async def test_follow_call_ends_with_the_server():
     async with StreamServer() as server:
-        end = server.follow_call("CA1", print, lambda: stopped.append(True))
-    assert stopped == [True]
+        end = server.follow_call("CA1", print)
     end()
     with pytest.raises(ServerStopped):
         server.follow_call("CA1", print)

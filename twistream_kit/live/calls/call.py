@@ -11,6 +11,7 @@ polled for it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
 from twistream_kit.live.calls.sdk import answered_within, ask, home_of
 from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
 from twistream_kit.live.stream.stream import GOODBYE_SECONDS, Playing
-from twistream_kit.pending import Guard, Pending, error_text, fail, fulfil, on_worker
+from twistream_kit.pending import Guard, Pending, drop_callback, error_text, fail, fulfil, on_worker
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -188,7 +189,7 @@ class Call:
             if (call := myself()) is not None:
                 call._take(event)  # noqa: SLF001 - this very class
 
-        def stop() -> None:
+        def stop(_: Future[None]) -> None:
             if (call := myself()) is not None:
                 fail(call._ended, ServerStopped.before(f"call {call.sid} was over"))  # noqa: SLF001
 
@@ -208,10 +209,12 @@ class Call:
                 poll = on_worker(f"asking for the end of {call.sid}", _end_poll(call))
                 poll.add_done_callback(check_poll)
 
-        try:
-            server.follow_call(self.sid, listen, stop, start_poll)
-        except ServerStopped:
-            stop()
+        stopped = server.stopped  # of the run in which it is followed, hence taken first
+        stopped.add_done_callback(stop)
+        # A server that runs for weeks should not keep a callback for each call of them.
+        self._ended.add_done_callback(lambda _: drop_callback(stopped, stop))
+        with contextlib.suppress(ServerStopped):  # `stopped` is done then
+            server.follow_call(self.sid, listen, start_poll)
 
     def _take(self, event: StatusEvent) -> None:
         with self._lock:
@@ -277,12 +280,15 @@ class StatusSource(Protocol):
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop that it runs on, else None."""
 
+    @property
+    def stopped(self) -> Pending[None]:
+        """Done once its present run is over, or while it does not run."""
+
     def follow_call(
         self,
         call_sid: str,
         listener: Listener,
-        on_stop: Callable[[], object] = ...,
-        on_loss: Callable[[], object] = ...,
+        on_loss: Callable[[], object] | None = None,
     ) -> Callable[[], None]:
         """Have `listener` told of the status callbacks of a call; see `StreamServer`."""
 

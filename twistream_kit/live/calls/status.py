@@ -126,8 +126,7 @@ class StatusLog:
         self,
         call_sid: str,
         listener: Listener,
-        on_stop: Callable[[], object] = bool,
-        on_loss: Callable[[], object] = bool,
+        on_loss: Callable[[], object] | None = None,
     ) -> None:
         """Pass `listener` all callbacks of a call, past and to come.
 
@@ -136,13 +135,12 @@ class StatusLog:
         Args:
             call_sid: CA and 32 hex digits.
             listener: Takes one `StatusEvent`.
-            on_stop: Called when the server stops.
-            on_loss: Called when its public address is lost.
+            on_loss: Called when the public address of the server is lost.
         """
         events = self.of(call_sid)
         for event in events:
             _notify(listener, event)
-        self._listeners.setdefault(call_sid, []).append(_Following(listener, on_stop, on_loss))
+        self._listeners.setdefault(call_sid, []).append(_Following(listener, on_loss))
         if any(event.is_final for event in events):
             self._note_end(call_sid)
 
@@ -153,16 +151,15 @@ class StatusLog:
             self._listeners[call_sid] = left
 
     def stop(self) -> None:
-        """Forget all listeners, and call their `on_stop`."""
-        listeners, self._listeners = self._listeners, {}
+        """Forget all listeners."""
+        self._listeners.clear()
         self._over.clear()
-        for following in chain.from_iterable(listeners.values()):
-            _call_guarded(following.on_stop)
 
     def lose_address(self) -> None:
         """Call `on_loss` of all listeners: nothing can be reported any more."""
         for following in list(chain.from_iterable(self._listeners.values())):
-            _call_guarded(following.on_loss)
+            if following.on_loss is not None:
+                _call_guarded(following.on_loss)
 
     def why_no_stream(self, call_sid: str) -> CallRefused | None:
         """Say why that call will bring no stream any more, or None while it still may."""
@@ -207,8 +204,7 @@ def ended_without_stream(status: str) -> CallRefused:
 @dataclass(frozen=True, slots=True)
 class _Following:
     listener: Listener
-    on_stop: Callable[[], object]
-    on_loss: Callable[[], object]
+    on_loss: Callable[[], object] | None
 
 
 def _notify(listener: Listener, event: StatusEvent) -> None:
@@ -219,5 +215,5 @@ def _notify(listener: Listener, event: StatusEvent) -> None:
 
 def _call_guarded(act: Callable[[], object]) -> None:
     # An error of one must not keep the others from being called.
-    with Guard("a listener to the end of a server or of its address failed"):
+    with Guard("a listener to the loss of a server's address failed"):
         act()

@@ -98,7 +98,7 @@ class NumberRoute:
         self._previous: dict[str, str] = {}
         self._ours: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._forget: Callable[[], object] = bool
+        self._forget: Callable[[], object] = lambda: None
 
     @property
     def previous(self) -> Mapping[str, str]:

@@ -12,12 +12,11 @@ import contextlib
 import logging
 import re
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from twistream_kit.errors import ServerStopped, TunnelError
-from twistream_kit.live.calls.status import Listener
 from twistream_kit.live.inspector._connection import (
     ProxyAdmission,
     ProxyConnection,
@@ -108,7 +107,6 @@ class Inspector(ServerAddresses):
         self._connections: set[asyncio.Task[None]] = set()
         self._list: StreamList[InspectedStream] = StreamList()
         self._not_started: list[InspectedStream] = []
-        self._on_stop: list[Callable[[], None]] = []
 
     @property
     def upstream_url(self) -> str:
@@ -164,31 +162,6 @@ class Inspector(ServerAddresses):
             fail(wait, error)
         return wait
 
-    def follow_call(
-        self,
-        call_sid: str,  # noqa: ARG002 - as `StreamServer.follow_call` has it
-        listener: Listener,  # noqa: ARG002 - likewise
-        on_stop: Callable[[], None] | None = None,
-    ) -> Callable[[], None]:
-        """Have `on_stop` called on the inspector's loop when it stops; from any thread.
-
-        What Twilio reports of calls passes through to your server, so `listener` hears nothing.
-
-        Returns:
-            What takes that back; calling it twice does no harm.
-
-        Raises:
-            ServerStopped: If it does not run.
-        """
-        told = on_stop or (lambda: None)
-        self._home.call(self._on_stop.append, told)
-
-        def end() -> None:
-            with contextlib.suppress(ServerStopped):
-                self._home.call(self._forget_on_stop, told)
-
-        return end
-
     def lose_public_url(self, why: str) -> None:
         """Note that the public address leads here no more; callable from any thread.
 
@@ -200,12 +173,14 @@ class Inspector(ServerAddresses):
 
     async def __aenter__(self) -> Self:
         self._home.enter()
+        self._begin_run()
         try:
             self._listener = await asyncio.start_server(
                 self._accept, self._host, self._wanted_port, limit=READ_AHEAD_BYTES
             )
         except BaseException as error:
             await self._home.leave()
+            self._end_run()
             if isinstance(error, OSError):
                 raise port_error(error, self._host, self._wanted_port) from error
             raise
@@ -227,9 +202,7 @@ class Inspector(ServerAddresses):
         await self._home.leave()
         self._port = None
         self._list.stop()
-        for on_stop in self._on_stop:
-            on_stop()
-        self._on_stop.clear()
+        self._end_run()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -272,10 +245,6 @@ class Inspector(ServerAddresses):
         ended = [each for each in self._not_started if not each.is_open]
         for each in ended[:-KEPT_ENDED_STREAMS]:
             self._not_started.remove(each)
-
-    def _forget_on_stop(self, on_stop: Callable[[], None]) -> None:
-        with contextlib.suppress(ValueError):
-            self._on_stop.remove(on_stop)
 
     def _lose_public_url(self, why: str) -> None:
         self._public_url, self._trouble = None, why

@@ -20,7 +20,7 @@ from twistream_kit.errors import shown
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.inspector.stream import InspectedStream, Violation
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.outbox import is_progress_mark
+from twistream_kit.protocol.marks import MarkName
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 PAUSE_SECONDS = 0.2
@@ -198,7 +198,7 @@ def _words(message: object) -> str:
         case from_twilio.Dtmf(digit=digit):
             return f"key {digit}"
         case from_twilio.Mark(name=name) | to_twilio.Mark(name=name):
-            return "" if is_progress_mark(name) else f"mark {shown(name)}"
+            return "" if MarkName.parse(name).is_progress else f"mark {shown(name)}"
         case from_twilio.Unknown(event=event):
             return f"{shown(event)}, an event that is not known here"
         case _:

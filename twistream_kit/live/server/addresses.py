@@ -1,22 +1,24 @@
 """Where a server is reached, here and from outside, and what it may be told about that.
 
-`ServerAddresses` is what a server and an inspector have in common; `Reachable` is what a tunnel
-asks of either.  The checks refuse what cannot be used before anything starts.
+`ServerAddresses` is what a server and an inspector have in common, the end of a run included;
+`Reachable` is what a tunnel asks of either.  The checks refuse what cannot be used before anything
+starts.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from twistream_kit.errors import ServerStopped, SettingsError
-from twistream_kit.live.calls.status import Listener
 from twistream_kit.live.server.admission import checked_hosts, host_of, is_ip_address, is_wildcard
 from twistream_kit.live.settings.secret import Secret, revealed
+from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol.twiml import stream_url as stream_url_of
 
 OWN_PATHS = TWIML_PATH, STATUS_PATH, HEALTH_PATH = "/twiml", "/status", "/health"
@@ -42,6 +44,8 @@ class ServerAddresses:
         self._allowed_hosts = checked_hosts(allowed_hosts)
         self._port: int | None = None
         self._trouble = ""
+        self._stopped: Pending[None] = Pending()
+        fulfil(self._stopped, None)
         self.public_url = public_url
 
     @property
@@ -60,6 +64,26 @@ class ServerAddresses:
     def trouble(self) -> str:
         """Why the public address is gone, or empty; a new address takes it away."""
         return self._trouble
+
+    @property
+    def stopped(self) -> Pending[None]:
+        """The end of the present run: a `Pending` that is done once it has stopped.
+
+        Each entering makes another one; while it does not run, that of the last run, which is
+        done.  ``await server.stopped`` works on any loop, and ending that wait stops nothing.  It
+        gets a `ServerStopped` where the loop's thread ended, so that nothing could be stopped in
+        order.
+
+        >>> async def run():
+        ...     async with StreamServer() as server:
+        ...         stopped = server.stopped
+        ...         print(stopped)
+        ...     print(stopped)
+        >>> asyncio.run(run())
+        <Pending: pending>
+        <Pending: None>
+        """
+        return self._stopped
 
     @property
     def port(self) -> int:
@@ -117,6 +141,13 @@ class ServerAddresses:
         public = host_of(urlsplit(self.public_url or "").hostname or "")
         return host in {"localhost", host_of(self._host), public} | self._allowed_hosts
 
+    def _begin_run(self) -> None:
+        fulfil(self._stopped, None)  # unless it is done: the loop of the last run was closed
+        self._stopped = Pending(asyncio.get_running_loop())
+
+    def _end_run(self) -> None:
+        fulfil(self._stopped, None)
+
     @property
     def _authority(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -147,14 +178,9 @@ class Reachable(Protocol):
     def lose_public_url(self, why: str) -> None:
         """Note that the public address leads here no more; callable from any thread."""
 
-    def follow_call(
-        self, call_sid: str, listener: Listener, on_stop: Callable[[], None] | None = None
-    ) -> Callable[[], None]:
-        """Have `on_stop` called when it stops; return what ends that.
-
-        Raises:
-            ServerStopped: If it does not run.
-        """
+    @property
+    def stopped(self) -> Pending[None]:
+        """Done once its present run is over, or while it does not run."""
 
 
 def check_path(path: str) -> None:

@@ -180,17 +180,16 @@ class StreamServer(ServerAddresses):
         self,
         call_sid: str,
         listener: Listener,
-        on_stop: Callable[[], object] = bool,
-        on_loss: Callable[[], object] = bool,
+        on_loss: Callable[[], object] | None = None,
     ) -> Callable[[], None]:
         """Have `listener` told of the status callbacks of a call, those that came already first.
 
-        Callable from any thread; the functions are called on the server's loop.
+        Callable from any thread; the functions are called on the server's loop.  They are
+        forgotten when it stops, which `stopped` tells.
 
         Args:
             call_sid: CA and 32 hex digits.
             listener: Takes one `StatusEvent`.
-            on_stop: Called when the server stops.
             on_loss: Called when its public address is lost, after which nothing is reported.
 
         Returns:
@@ -199,7 +198,7 @@ class StreamServer(ServerAddresses):
         Raises:
             ServerStopped: If the server does not run.
         """
-        self._home.call(self._status.follow, call_sid, listener, on_stop, on_loss)
+        self._home.call(self._status.follow, call_sid, listener, on_loss)
 
         def end() -> None:
             with contextlib.suppress(ServerStopped):
@@ -226,6 +225,7 @@ class StreamServer(ServerAddresses):
 
     async def __aenter__(self) -> Self:
         self._home.enter()
+        self._begin_run()
         # Nothing is there, unless the loop ended before this could be left.
         self._sessions.clear()
         self._connections.clear()
@@ -247,6 +247,7 @@ class StreamServer(ServerAddresses):
             )
         except BaseException as error:
             await self._home.leave()
+            self._end_run()
             if isinstance(error, OSError):
                 raise port_error(error, self._host, self._wanted_port) from error
             raise
@@ -274,6 +275,7 @@ class StreamServer(ServerAddresses):
         self._port = None
         self._list.stop()
         self._status.stop()
+        self._end_run()
 
     def _wait_for_stream(self, call_sid: str | None, wait: Pending[MediaStream]) -> None:
         self._list.wait_for(call_sid, wait)

@@ -8,6 +8,7 @@ server stops.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -391,25 +392,17 @@ async def _wait_for_end(provider: Provider, server: Reachable) -> str:
         provider: One that is open.
         server: On any loop.
     """
-    stopped: Pending[None] = Pending()
-
-    def on_stop() -> None:
-        fulfil(stopped, None)
-
-    try:
-        # No call has an empty SID; what is wanted is the end of the following.
-        unfollow = server.follow_call("", lambda _: None, on_stop)
-    except ServerStopped:
+    if server.stopped.done():
         return SERVER_STOPPED
     closed = asyncio.ensure_future(provider.wait_closed())
-    stop = asyncio.ensure_future(_wait_for(stopped))
+    stop = asyncio.ensure_future(_wait_for_stop(server))
     try:
         await asyncio.wait((closed, stop), return_when=asyncio.FIRST_COMPLETED)
         return closed.result() if closed.done() else SERVER_STOPPED
     finally:
-        unfollow()
         await end_tasks({closed, stop})
 
 
-async def _wait_for(pending: Pending[None]) -> None:
-    await pending
+async def _wait_for_stop(server: Reachable) -> None:
+    with contextlib.suppress(ServerStopped):  # its loop's thread ended, and the server with it
+        await server.stopped

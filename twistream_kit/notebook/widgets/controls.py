@@ -28,8 +28,7 @@ from twistream_kit.notebook.runtime.activity_log import PUMP, ActivityLog, activ
 from twistream_kit.notebook.runtime.kernel import CellWatch, answer_on_subshell, why_buttons_wait
 from twistream_kit.pending import Pending, error_text
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
-from twistream_kit.protocol.outbox import is_own_mark, spoken_name
+from twistream_kit.protocol.marks import MarkName, MarkOutcome, PlayOutcome
 
 NOT_RUN = (
     "Buttons for a call: Send, Speak over, Mark, Clear, Hang up. Run the notebook to use them."
@@ -334,16 +333,16 @@ def _describe_message(message: object) -> str:
             return "Twilio started the stream"
         case from_twilio.Dtmf(digit=digit):
             return f"the caller pressed {digit}"
-        case from_twilio.Mark(name=name) | to_twilio.Mark(name=name) if is_own_mark(name):
+        case from_twilio.Mark(name=name) | to_twilio.Mark(name=name) if MarkName.parse(name).is_own:
             return ""
         case from_twilio.Mark(name=name):
-            return f"mark {spoken_name(name)} came back"
+            return f"mark {MarkName.parse(name).name} came back"
         case from_twilio.Stop():
             return "Twilio stopped the stream"
         case from_twilio.Unknown(event=event):
             return f"Twilio said something unknown: {event}"
         case to_twilio.Mark(name=name):
-            return f"mark {spoken_name(name)} sent"
+            return f"mark {MarkName.parse(name).name} sent"
         case to_twilio.Clear():
             return "clear sent"
         case _:

@@ -37,6 +37,7 @@ from twistream_kit.notebook.plots.style import (
 )
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.marks import UNNAMED
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
 
 COLUMN_BYTES = 160
@@ -50,7 +51,7 @@ WINDOW_SECONDS = 8.0
 KEPT_EVENTS = 200
 """How many marks, clears and keys the trace keeps."""
 
-_UNNAMED_MARKS = ("", "play")
+_UNNAMED_MARKS = ("", UNNAMED)
 """Marks that nobody asked for by name: they measure how far a playback is."""
 
 LEAD_IN_SECONDS = 0.1

@@ -30,7 +30,7 @@ from twistream_kit.notebook.plots import style
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.outbox import is_progress_mark
+from twistream_kit.protocol.marks import MarkName
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 KEPT_LINES = 300
@@ -340,7 +340,7 @@ class LogLines:
                 entry.sender,
                 event_of(entry),
                 _shorten(entry.message.to_json()),
-                is_progress_mark(name),
+                MarkName.parse(name).is_progress,
                 tuple(objections),
             )
         )
