@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from twistream_kit.audio import wav_report
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.examine import examine
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.audio.load import load_clip
 from twistream_kit.errors import WavError
@@ -27,6 +29,14 @@ def assert_is_the_wave(clip, tolerance=0.02, **kwargs):
     assert len(got) == len(expected)
     # The filter of the resampler sees the silence around the sound; its ends are not compared.
     assert np.abs(got - expected)[100:-100].max() < tolerance
+
+
+@pytest.mark.parametrize("read", [load_clip, examine])
+def test_sound_is_read_without_a_report_on_every_byte_of_its_header(build, read, monkeypatch):
+    monkeypatch.delattr(wav_report, "report_on")
+    monkeypatch.delattr(wav_report, "read_fields")
+    found = read(build.question(encode_ulaw((wave(8000) * 32767).astype(np.int16))))
+    assert (found if read is load_clip else found.after).seconds == 0.5
 
 
 @pytest.mark.parametrize(
