@@ -9,24 +9,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
-from twistream_kit.audio._source import Opened, read_at
 from twistream_kit.errors import WavError
-
-ByteOrder = Literal["little", "big"]
-"""The order of the bytes in a number, as `int.from_bytes` calls it."""
-
-FORMS: dict[bytes, ByteOrder] = {
-    b"RIFF": "little",
-    b"RIFX": "big",
-    b"RF64": "little",
-    b"BW64": "little",
-}
-"""The signatures of a RIFF file, and the order of the bytes in its numbers."""
-
-HEAD_BYTES = 12
-"""What is needed to know a WAV file: its signature, its size, its kind."""
+from twistream_kit.sound_file import RIFF_FORMS, WAV_HEAD_BYTES, ByteOrder, Opened, read_at
 
 IN_DS64 = 0xFFFFFFFF
 """In RF64: the size stands in the ``ds64`` chunk.  In RIFF: the writer never knew it."""
@@ -83,11 +69,6 @@ _GUID_TAIL = bytes.fromhex("0000 0000 1000 8000 00AA00389B71")
 
 # The same in RIFX, where the first three numbers of the GUID have their high byte first.
 _GUID_HEAD_BIG, _GUID_TAIL_BIG = bytes(2), bytes.fromhex("0000 0010 8000 00AA00389B71")
-
-
-def is_wav(head: bytes) -> bool:
-    """Whether bytes begin as a WAV file does."""
-    return head[:4] in FORMS and head[8:HEAD_BYTES] == b"WAVE"
 
 
 def find_sound(opened: Opened) -> WavSound | None:
@@ -185,11 +166,11 @@ def walk(opened: Opened) -> Riff | None:
         WavError: If the file ends within its first 12 bytes.
     """
     file, size = opened.file, opened.size
-    head = read_at(file, 0, HEAD_BYTES)
-    byte_order = FORMS.get(head[:4])
-    if byte_order is None or (len(head) == HEAD_BYTES and head[8:] != b"WAVE"):
+    head = read_at(file, 0, WAV_HEAD_BYTES)
+    byte_order = RIFF_FORMS.get(head[:4])
+    if byte_order is None or (len(head) == WAV_HEAD_BYTES and head[8:] != b"WAVE"):
         return None
-    if len(head) < HEAD_BYTES:
+    if len(head) < WAV_HEAD_BYTES:
         raise WavError(
             f"the file ends after {len(head)} bytes, inside its RIFF header of 12",
             source=opened.name,

@@ -15,8 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio._source import CONVERT_FIRST, Opened, Source, not_a_wav, opened, read_at
-from twistream_kit.audio._wav_format import ByteOrder, Format, WavSound, find_sound, is_wav
+from twistream_kit.audio._wav_format import Format, WavSound, find_sound
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_alaw, decode_ulaw, encode_ulaw
 from twistream_kit.audio.resample import (
@@ -28,6 +27,16 @@ from twistream_kit.audio.resample import (
     mix_to_mono,
 )
 from twistream_kit.errors import WavError
+from twistream_kit.sound_file import (
+    CONVERT_FIRST,
+    ByteOrder,
+    Opened,
+    Source,
+    is_wav,
+    not_a_wav,
+    opened,
+    read_at,
+)
 
 BLOCK = 65536
 """Samples of each channel in one block: large against the cost of a call, small against a cache."""

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio._source import Source, read_at, recognise
 from twistream_kit.audio._wav_format import WavSound
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.audio.load import (
@@ -35,6 +34,7 @@ from twistream_kit.audio.load import (
     read_pieces,
 )
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
+from twistream_kit.sound_file import Source, read_at, recognise
 
 SILENT = -math.inf
 """The level of nothing at all."""

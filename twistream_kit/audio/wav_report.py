@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from twistream_kit.audio._source import Opened, Source, not_a_wav, opened, read_at
 from twistream_kit.audio._wav_format import (
     EXPLAINED,
     EXTENSIBLE,
@@ -21,10 +20,10 @@ from twistream_kit.audio._wav_format import (
     Riff,
     encoding_name,
     find_sound,
-    is_wav,
     sub_format_name,
 )
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SAMPLE_RATE
+from twistream_kit.sound_file import Opened, Source, is_wav, not_a_wav, opened, read_at
 
 SHOWN_BYTES = 64
 """How many bytes of a skipped body are read, to be shown."""
