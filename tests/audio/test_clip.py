@@ -55,7 +55,7 @@ def test_bytes_of_a_clip_are_its_payload():
     assert bytes(Clip(b"\x01\x02")) == b"\x01\x02"
 
 
-@pytest.mark.parametrize("form", [b"RIFF", b"RIFX", b"RF64"])
+@pytest.mark.parametrize("form", [b"RIFF", b"RIFX", b"RF64", b"BW64"])
 def test_clip_refuses_a_whole_wav_file(form):
     with pytest.raises(WavError, match=r"a whole WAV file, not bare PCMU\. Its header would be"):
         Clip(form + b"\x10\0\0\0WAVEfmt ")

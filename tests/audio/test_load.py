@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from twistream_kit.audio import wav_report
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.examine import examine
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
-from twistream_kit.audio.load import load_clip
+from twistream_kit.audio.load import load_clip, open_sound
 from twistream_kit.errors import WavError
 
 
@@ -27,6 +29,39 @@ def assert_is_the_wave(clip, tolerance=0.02, **kwargs):
     assert len(got) == len(expected)
     # The filter of the resampler sees the silence around the sound; its ends are not compared.
     assert np.abs(got - expected)[100:-100].max() < tolerance
+
+
+@pytest.mark.parametrize(
+    ("encoding", "subtype", "endian"),
+    [
+        ("PCMU", "ULAW", "FILE"),
+        ("PCMA", "ALAW", "FILE"),
+        ("PCM_U8", "PCM_U8", "FILE"),
+        ("PCM_S16LE", "PCM_16", "LITTLE"),
+        ("PCM_S16BE", "PCM_16", "BIG"),
+        ("PCM_S24LE", "PCM_24", "LITTLE"),
+        ("PCM_S32LE", "PCM_32", "LITTLE"),
+        ("FLOAT32LE", "FLOAT", "LITTLE"),
+    ],
+)
+def test_headerless_samples_are_those_of_libsndfile_to_the_bit(encoding, subtype, endian):
+    random = np.random.default_rng(7)
+    raw = bytes(range(256)) * 3 + random.bytes(24_000)  # every code of 8 bits, a multiple of 24
+    if encoding == "FLOAT32LE":
+        raw = random.uniform(-1, 1, 6000).astype("<f4").tobytes()
+    sndfile = {"samplerate": 16_000, "channels": 1, "format": "RAW", "subtype": subtype}
+    expected, _ = soundfile.read(io.BytesIO(raw), dtype="float32", endian=endian, **sndfile)
+    with open_sound(raw, sample_rate=16_000, encoding=encoding) as sound:
+        samples = np.concatenate(list(sound.blocks))
+    assert samples.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("read", [load_clip, examine])
+def test_sound_is_read_without_a_report_on_every_byte_of_its_header(build, read, monkeypatch):
+    monkeypatch.delattr(wav_report, "report_on")
+    monkeypatch.delattr(wav_report, "read_fields")
+    found = read(build.question(encode_ulaw((wave(8000) * 32767).astype(np.int16))))
+    assert (found if read is load_clip else found.after).seconds == 0.5
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@ import struct
 
 import pytest
 
-from twistream_kit.audio._source import opened
 from twistream_kit.audio._wav_format import MOST_CHUNKS, walk
 from twistream_kit.errors import WavError
+from twistream_kit.sound_file import opened
 
 
 def chunks_of(raw):

@@ -515,11 +515,3 @@ def test_empty_mark_name_is_refused(conversation, command):
             conversation.mark("", 0.0)
     assert str(caught.value) == "mark.name is empty. Give the mark a short name of ASCII letters."
     assert conversation.open_handles == []
-
-
-@pytest.mark.parametrize("before", [0, 160, 161])
-def test_wav_file_is_refused_before_anything_is_queued(conversation, before):
-    with pytest.raises(LocalProtocolError, match="WAV"):
-        conversation.play(b"\xff" * before + b"RIFF\x24\0\0\0WAVEfmt " + b"\xff" * 400, 0.0)
-    assert conversation.open_handles == []
-    assert conversation.next_message(0.0) is None

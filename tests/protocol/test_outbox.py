@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.marks import MarkName
-from twistream_kit.protocol.outbox import Outbox, check_payload
+from twistream_kit.protocol.outbox import Outbox
 
 SID = "MZ00000000000000000000000000000000"
 SECOND = 8000
@@ -192,37 +191,6 @@ def test_only_audio_needs_room_at_twilio(outbox):
     assert outbox.needs_room
     outbox.clear()
     assert not outbox.needs_room
-
-
-@pytest.mark.parametrize(
-    ("payload", "text"),
-    [
-        (
-            WAV + b"\xff" * 400,
-            (
-                "media.payload starts with RIFF: it is a whole WAV file, not bare PCMU. Twilio "
-                "would accept it and play noise, logging nothing. Send kit.load_clip(path).payload."
-            ),
-        ),
-        (
-            b"\xff" * 160 + WAV + b"\xff" * 400,
-            (
-                "media.payload holds the header of a WAV file at byte 160. Twilio would accept it "
-                "and play the header as a click. Add clips instead of files: kit.load_clip(a) + "
-                "kit.load_clip(b)."
-            ),
-        ),
-    ],
-)
-def test_check_payload_refuses_a_wav_file_wherever_it_stands(payload, text):
-    with pytest.raises(LocalProtocolError) as caught:
-        check_payload(payload)
-    assert str(caught.value) == text
-
-
-@pytest.mark.parametrize("payload", [b"", b"WAVE", b"RIFF", b"RIFFWAVE", b"xWAVE" * 5, b"\xff" * 9])
-def test_check_payload_accepts_sound_that_only_resembles_one(payload):
-    check_payload(payload)
 
 
 class ListOfCommands:

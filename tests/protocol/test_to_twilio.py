@@ -44,13 +44,13 @@ def test_every_message_survives_the_wire(kind, sid, name, payload):
     assert parse(message.to_json()) == message
 
 
-@pytest.mark.parametrize("sign", [b"RIFF", b"RIFX", b"RF64"])
+@pytest.mark.parametrize("sign", ["RIFF", "RIFX", "RF64", "BW64"])
 def test_media_refuses_a_whole_wav_file(sign):
     with pytest.raises(LocalProtocolError) as caught:
-        Media(SID, sign + b"\x24\0\0\0WAVEfmt ")
+        Media(SID, sign.encode() + b"\x24\0\0\0WAVEfmt ")
     assert str(caught.value) == (
-        "media.payload starts with RIFF: it is a whole WAV file, not bare PCMU. Twilio would accept"
-        " it and play noise, logging nothing. Send kit.load_clip(path).payload."
+        f"media.payload starts with {sign}: it is a whole WAV file, not bare PCMU. Twilio would"
+        " accept it and play noise, logging nothing. Send kit.load_clip(path).payload."
     )
     assert caught.value.twilio_code is None
 

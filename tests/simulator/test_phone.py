@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.errors import CallRefused, ServerStopped
+from twistream_kit.errors import CallRefused, LocalProtocolError, ServerStopped
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE, BOB = "+15550100001", "+15550100002"
@@ -195,6 +195,15 @@ async def test_keys_that_no_telephone_has_are_refused(in_call, keys):
 async def test_say_wants_sound(in_call):
     with pytest.raises(TypeError, match="load_clip"):
         in_call.say("greeting.wav")
+
+
+@pytest.mark.parametrize("before", [0, 160])
+async def test_say_refuses_a_wav_file(in_call, before):
+    wav = b"\xff" * before + b"RIFF\x24\0\0\0WAVEfmt "
+    with pytest.raises(LocalProtocolError, match=r"^say .* WAV file") as caught:
+        in_call.say(wav)
+    assert caught.value.field == "say"
+    assert await in_call.say(b"\xff" * 160) == pytest.approx(0.02)
 
 
 async def test_unknown_state_cannot_be_waited_for(twilio):

@@ -278,6 +278,11 @@ def test_the_report_can_be_waited_for_without_a_loop():
         ({"url": "http://127.0.0.1/"}, CallRefused, "is not a wss URL"),
         ({"url": "ws://example.com/"}, CallRefused, "is not encrypted"),
         ({"say": b"RIFF\x00\x00\x00\x00WAVE"}, LocalProtocolError, "whole WAV file"),
+        (
+            {"say": b"\xff" * 160 + b"RIFF\x00\x00\x00\x00WAVE"},
+            LocalProtocolError,
+            "say holds the header of a WAV file at byte 160",
+        ),
         ({"say": "hello.wav"}, TypeError, "say must be a Clip or PCMU bytes, not str"),
         ({"press": "12x"}, ValueError, "'x', which is no key of a telephone"),
         ({"seconds": 0}, ValueError, "seconds is 0; a call lasts more than 0"),

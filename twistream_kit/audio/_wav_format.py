@@ -9,24 +9,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
-from twistream_kit.audio._source import Opened, not_a_wav, read_at
 from twistream_kit.errors import WavError
-
-ByteOrder = Literal["little", "big"]
-"""The order of the bytes in a number, as `int.from_bytes` calls it."""
-
-FORMS: dict[bytes, ByteOrder] = {
-    b"RIFF": "little",
-    b"RIFX": "big",
-    b"RF64": "little",
-    b"BW64": "little",
-}
-"""The signatures of a RIFF file, and the order of the bytes in its numbers."""
-
-HEAD_BYTES = 12
-"""What is needed to know a WAV file: its signature, its size, its kind."""
+from twistream_kit.sound_file import RIFF_FORMS, WAV_HEAD_BYTES, ByteOrder, Opened, read_at
 
 IN_DS64 = 0xFFFFFFFF
 """In RF64: the size stands in the ``ds64`` chunk.  In RIFF: the writer never knew it."""
@@ -85,23 +71,106 @@ _GUID_TAIL = bytes.fromhex("0000 0000 1000 8000 00AA00389B71")
 _GUID_HEAD_BIG, _GUID_TAIL_BIG = bytes(2), bytes.fromhex("0000 0010 8000 00AA00389B71")
 
 
-def is_wav(head: bytes) -> bool:
-    """Whether bytes begin as a WAV file does."""
-    return head[:4] in FORMS and head[8:HEAD_BYTES] == b"WAVE"
-
-
-def walk(opened: Opened) -> Riff:
-    """Find the chunks of a WAV file.
+def find_sound(opened: Opened) -> WavSound | None:
+    """Find the sound in a WAV file and how it is written; None if it does not begin as one.
 
     Raises:
-        WavError: If the file is empty, is something else, or ends within its first 12 bytes.
+        WavError: If it ends before that is said.
+    """
+    riff = walk(opened)
+    if riff is None:
+        return None
+    form = _require_format(opened, riff)
+    data = riff.find("data")
+    size = data.size if data else 0
+    return WavSound(
+        riff=riff,
+        format=form,
+        offset=data.body if data else riff.size,
+        size=size,
+        missing_bytes=data.missing if data else 0,
+        seconds=_duration(opened, riff, form, size),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WavSound:
+    """The sound in a WAV file.
+
+    Attributes:
+        riff: The chunks of the file.
+        format: What its ``fmt `` chunk says.
+        offset: Where the sound begins; the size of the file if there is none.
+        size: How many bytes of sound there are, in fact and not by the header.
+        missing_bytes: How many bytes of sound the header promises and the file does not hold.
+        seconds: How long what is there lasts.
+    """
+
+    riff: Riff
+    format: Format
+    offset: int
+    size: int
+    missing_bytes: int
+    seconds: float
+
+    @property
+    def trailing_bytes(self) -> int:
+        """How many bytes follow the sound."""
+        return self.riff.size - self.offset - self.size
+
+    @property
+    def missing_seconds(self) -> float:
+        """How much sound the header promises and the file does not hold."""
+        return self.seconds * self.missing_bytes / self.size if self.size else 0.0
+
+
+def _require_format(file: Opened, riff: Riff) -> Format:
+    chunk = riff.find("fmt ")
+    if chunk is None:
+        raise WavError(
+            "the file ends before its fmt chunk"
+            if riff.rest >= riff.size - 8
+            else "no fmt chunk is left of it: what follows is no chunk",
+            source=file.name,
+            offset=riff.rest,
+            consequence="Nothing says how the sound is written",
+            fix="Fetch or record it again",
+        )
+    if chunk.size < 16:
+        raise WavError(
+            f"its fmt chunk has {chunk.size} bytes; 16 are the least",
+            source=file.name,
+            offset=chunk.body + chunk.size,
+            consequence="Nothing says how the sound is written",
+            fix="Fetch or record it again",
+        )
+    return read_format(read_at(file.file, chunk.body, min(chunk.size, 40)), riff.byte_order)
+
+
+def _duration(file: Opened, riff: Riff, form: Format, data_bytes: int) -> float:
+    if form.sample_bytes and form.channels and form.sample_rate:
+        return data_bytes / (form.sample_bytes * form.channels) / form.sample_rate
+    fact = riff.find("fact")
+    if fact and fact.size >= 4 and form.sample_rate:
+        samples = int.from_bytes(read_at(file.file, fact.body, 4), riff.byte_order)
+        data = riff.find("data")
+        whole = data.declared if data and data.missing else data_bytes
+        return samples / form.sample_rate * (data_bytes / whole if whole else 1.0)
+    return data_bytes / form.byte_rate if form.byte_rate else 0.0
+
+
+def walk(opened: Opened) -> Riff | None:
+    """Find the chunks of a WAV file; return None if it does not begin as one.
+
+    Raises:
+        WavError: If the file ends within its first 12 bytes.
     """
     file, size = opened.file, opened.size
-    head = read_at(file, 0, 64)
-    byte_order = FORMS.get(head[:4])
-    if byte_order is None or (len(head) >= 12 and head[8:12] != b"WAVE"):
-        raise not_a_wav(head, opened.name)
-    if len(head) < 12:
+    head = read_at(file, 0, WAV_HEAD_BYTES)
+    byte_order = RIFF_FORMS.get(head[:4])
+    if byte_order is None or (len(head) == WAV_HEAD_BYTES and head[8:] != b"WAVE"):
+        return None
+    if len(head) < WAV_HEAD_BYTES:
         raise WavError(
             f"the file ends after {len(head)} bytes, inside its RIFF header of 12",
             source=opened.name,

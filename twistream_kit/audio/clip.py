@@ -28,6 +28,7 @@ from twistream_kit.audio.resample import (
     mix_to_mono,
 )
 from twistream_kit.errors import WavError
+from twistream_kit.sound_file import is_wav
 
 FRAME_BYTES = 160
 """20 ms of PCMU, the portion in which Twilio sends and plays (PROTOCOL.md §3)."""
@@ -76,7 +77,7 @@ class Clip:
         if not isinstance(self.payload, bytes | bytearray | memoryview):
             raise TypeError(f"payload is {type(self.payload).__name__}; give PCMU as bytes")
         object.__setattr__(self, "payload", bytes(self.payload))
-        if self.payload[:4] in (b"RIFF", b"RIFX", b"RF64") and self.payload[8:12] == b"WAVE":
+        if is_wav(self.payload):
             raise WavError(
                 "the payload is a whole WAV file, not bare PCMU",
                 source=self.name,

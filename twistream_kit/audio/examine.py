@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio._source import Source
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.examination import Examination, Figures, findings_of
 from twistream_kit.audio.g711 import SILENCE, decode_ulaw
@@ -29,6 +28,7 @@ from twistream_kit.audio.measure import (
     speech_level,
 )
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler, mix_to_mono
+from twistream_kit.sound_file import Source
 
 KEPT_SECONDS = 60
 """How much of the sound is kept for the players and the pictures."""

@@ -15,8 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio._source import CONVERT_FIRST, Opened, Source, not_a_wav, opened, read_at
-from twistream_kit.audio._wav_format import FORMS, HEAD_BYTES, ByteOrder, Format, is_wav
+from twistream_kit.audio._wav_format import Format, WavSound, find_sound
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_alaw, decode_ulaw, encode_ulaw
 from twistream_kit.audio.resample import (
@@ -27,8 +26,17 @@ from twistream_kit.audio.resample import (
     Resampler,
     mix_to_mono,
 )
-from twistream_kit.audio.wav_report import report_on
 from twistream_kit.errors import WavError
+from twistream_kit.sound_file import (
+    CONVERT_FIRST,
+    ByteOrder,
+    Opened,
+    Source,
+    is_wav,
+    not_a_wav,
+    opened,
+    read_at,
+)
 
 BLOCK = 65536
 """Samples of each channel in one block: large against the cost of a call, small against a cache."""
@@ -123,8 +131,8 @@ def open_sound(
             yield _open_headerless(file, form, head)
         elif not head:
             raise not_a_wav(head, file.name)
-        elif is_wav(head) or (head[:4] in FORMS and len(head) < HEAD_BYTES):
-            yield _open_wav(file)
+        elif (wav := find_sound(file)) is not None:
+            yield _open_wav(file, wav)
         else:
             yield _open_by_libsndfile(file, head)
 
@@ -138,14 +146,19 @@ class DecodedSound:
         sample_rate: In Hz, 4000 to 192,000.
         blocks: float32 in [-1, 1], mono, shape ``(n,)``.
         payload: The bytes of a source that is PCMU at 8000 Hz in mono already, else None.
-        missing_seconds: How much of it a WAV file promises and does not hold: it was cut off.
+        wav: Where in a WAV file it lies; None for another source.
     """
 
     opened: Opened
     sample_rate: int
     blocks: Iterator[NDArray[np.float32]]
     payload: Iterator[bytes] | None = None
-    missing_seconds: float = 0.0
+    wav: WavSound | None = None
+
+    @property
+    def missing_seconds(self) -> float:
+        """How much of it a WAV file promises and does not hold: it was cut off."""
+        return 0.0 if self.wav is None else self.wav.missing_seconds
 
 
 def _open_headerless(file: Opened, form: Format, head: bytes) -> DecodedSound:
@@ -171,20 +184,19 @@ def _open_headerless(file: Opened, form: Format, head: bytes) -> DecodedSound:
     return _open_linear(file, form, 0, file.size)
 
 
-def _open_wav(file: Opened) -> DecodedSound:
-    report = report_on(file)
-    if not report.data_bytes:
+def _open_wav(file: Opened, wav: WavSound) -> DecodedSound:
+    if not wav.size:
         raise WavError(
             "it holds no sound: its data chunk is empty or missing",
             source=file.name,
-            offset=report.header_bytes,
+            offset=wav.offset,
             fix="Fetch or record it again",
         )
-    if decoder_for(report.format) is None:
+    if decoder_for(wav.format) is None:
         sound = _open_by_libsndfile(file, b"")
     else:
-        sound = _open_linear(file, report.format, report.header_bytes, report.data_bytes)
-    return replace(sound, missing_seconds=report.missing_seconds)
+        sound = _open_linear(file, wav.format, wav.offset, wav.size)
+    return replace(sound, wav=wav)
 
 
 def _open_linear(file: Opened, form: Format, offset: int, size: int) -> DecodedSound:

@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio._source import Source, read_at, recognise
-from twistream_kit.audio._wav_format import is_wav
+from twistream_kit.audio._wav_format import WavSound
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.audio.load import (
     BLOCK,
@@ -35,7 +34,7 @@ from twistream_kit.audio.load import (
     read_pieces,
 )
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
-from twistream_kit.audio.wav_report import WavReport, report_on
+from twistream_kit.sound_file import Source, read_at, recognise
 
 SILENT = -math.inf
 """The level of nothing at all."""
@@ -77,7 +76,6 @@ def open_channels(
 ) -> Iterator[Channels]:
     """Open a source of sound; see `load_clip` for what it may be, and for the errors."""
     with open_sound(source, sample_rate=sample_rate, encoding=encoding) as sound:
-        head = read_at(sound.opened.file, 0, 64)
         if sample_rate is not None and encoding is not None:
             form = headerless_format(encoding, sample_rate)
             decoder = decoder_for(form)
@@ -92,9 +90,10 @@ def open_channels(
                 blocks,
                 b"",
             )
-        elif is_wav(head):
-            yield _wav_channels(sound, report_on(sound.opened))
+        elif sound.wav is not None:
+            yield _wav_channels(sound, sound.wav)
         else:
+            head = read_at(sound.opened.file, 0, 64)
             count, blocks = _open_by_libsndfile(sound)
             yield Channels(sound, count, recognise(head).what, _full_scale_of("", 0), blocks)
 
@@ -125,22 +124,22 @@ class Channels:
     trailing_bytes: int = 0
 
 
-def _wav_channels(sound: DecodedSound, report: WavReport) -> Channels:
-    form, decoder = report.format, decoder_for(report.format)
+def _wav_channels(sound: DecodedSound, wav: WavSound) -> Channels:
+    form, decoder = wav.format, decoder_for(wav.format)
     count = form.channels
     if decoder is None:
         count, blocks = _open_by_libsndfile(sound)
     else:
-        blocks = _decode_blocks(sound, decoder, count, report.header_bytes, report.data_bytes)
+        blocks = _decode_blocks(sound, decoder, count, wav.offset, wav.size)
     return Channels(
         sound,
         count,
         f"{form.encoding}, {form.bits_per_sample} bit" if form.bits_per_sample else form.encoding,
         _full_scale_of(form.encoding, form.bits_per_sample if decoder else 0),
         blocks,
-        read_at(sound.opened.file, 0, min(report.header_bytes, MOST_HEADER_BYTES)),
-        report.header_bytes,
-        report.trailing_bytes,
+        read_at(sound.opened.file, 0, min(wav.offset, MOST_HEADER_BYTES)),
+        wav.offset,
+        wav.trailing_bytes,
     )
 
 

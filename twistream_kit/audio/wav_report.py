@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from twistream_kit.audio._source import Opened, Source, opened, read_at
 from twistream_kit.audio._wav_format import (
     EXPLAINED,
     EXTENSIBLE,
@@ -20,13 +19,11 @@ from twistream_kit.audio._wav_format import (
     Format,
     Riff,
     encoding_name,
-    is_wav,
-    read_format,
+    find_sound,
     sub_format_name,
-    walk,
 )
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SAMPLE_RATE
-from twistream_kit.errors import WavError
+from twistream_kit.sound_file import Opened, Source, is_wav, not_a_wav, opened, read_at
 
 SHOWN_BYTES = 64
 """How many bytes of a skipped body are read, to be shown."""
@@ -193,63 +190,29 @@ def _as_table(report: WavReport) -> str:
 
 def report_on(file: Opened) -> WavReport:
     """Do what `inspect_wav` does with a source that is open already."""
-    riff = walk(file)
-    form = _require_format(file, riff)
-    data = riff.find("data")
-    data_bytes = data.size if data else 0
-    header_bytes = data.body if data else riff.size
+    wav = find_sound(file)
+    if wav is None:
+        raise not_a_wav(read_at(file.file, 0, 64), file.name)
     return WavReport(
         name=file.name,
-        fields=read_fields(file.file, riff),
-        format=form,
-        header_bytes=header_bytes,
-        data_bytes=data_bytes,
-        trailing_bytes=riff.size - header_bytes - data_bytes,
-        missing_bytes=data.missing if data else 0,
-        seconds=_duration(file, riff, form, data_bytes),
-        objections=[*_structure_objections(file, riff, form), *_format_objections(form)],
+        fields=read_fields(file.file, wav.riff),
+        format=wav.format,
+        header_bytes=wav.offset,
+        data_bytes=wav.size,
+        trailing_bytes=wav.trailing_bytes,
+        missing_bytes=wav.missing_bytes,
+        seconds=wav.seconds,
+        objections=[
+            *_structure_objections(file, wav.riff, wav.format),
+            *_format_objections(wav.format),
+        ],
     )
-
-
-def _require_format(file: Opened, riff: Riff) -> Format:
-    chunk = riff.find("fmt ")
-    if chunk is None:
-        raise WavError(
-            "the file ends before its fmt chunk"
-            if riff.rest >= riff.size - 8
-            else "no fmt chunk is left of it: what follows is no chunk",
-            source=file.name,
-            offset=riff.rest,
-            consequence="Nothing says how the sound is written",
-            fix="Fetch or record it again",
-        )
-    if chunk.size < 16:
-        raise WavError(
-            f"its fmt chunk has {chunk.size} bytes; 16 are the least",
-            source=file.name,
-            offset=chunk.body + chunk.size,
-            consequence="Nothing says how the sound is written",
-            fix="Fetch or record it again",
-        )
-    return read_format(read_at(file.file, chunk.body, min(chunk.size, 40)), riff.byte_order)
 
 
 def _is_loadable(form: Format) -> bool:
     is_possible = bool(form.sample_bytes) or form.encoding not in LINEAR_BYTES
     is_in_range = LOWEST_RATE <= form.sample_rate <= HIGHEST_RATE
     return is_possible and is_in_range and 1 <= form.channels <= MOST_CHANNELS
-
-
-def _duration(file: Opened, riff: Riff, form: Format, data_bytes: int) -> float:
-    if form.sample_bytes and form.channels and form.sample_rate:
-        return data_bytes / (form.sample_bytes * form.channels) / form.sample_rate
-    fact = riff.find("fact")
-    if fact and fact.size >= 4 and form.sample_rate:
-        samples = int.from_bytes(read_at(file.file, fact.body, 4), riff.byte_order)
-        data = riff.find("data")
-        whole = data.declared if data and data.missing else data_bytes
-        return samples / form.sample_rate * (data_bytes / whole if whole else 1.0)
-    return data_bytes / form.byte_rate if form.byte_rate else 0.0
 
 
 def _structure_objections(file: Opened, riff: Riff, form: Format) -> Iterator[str]:

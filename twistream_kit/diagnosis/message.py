@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from twistream_kit.diagnosis.payload import SHORTEST_BYTES, find_container, look_inside
+from twistream_kit.diagnosis.payload import SHORTEST_BYTES, look_inside
 from twistream_kit.errors import Objection, by_importance, shown
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
+from twistream_kit.sound_file import find_container
 
 _EVENTS = ("media", "mark", "clear")
 """All that a server may send (§4)."""

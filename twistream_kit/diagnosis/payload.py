@@ -4,9 +4,6 @@ Twilio plays whatever it is given as PCMU.  A file header, an error page or soun
 is therefore heard as clicks or as loud noise, and nothing is logged.  These are exact rules over
 one payload: none can be met by sound.  What only a stretch of sound can show is found by `_coding`.
 
-The signature of a file format counts only when it is at least eight bytes long, or as unlikely as
-that, so that no sound can match by chance.
-
 Text is harder to tell from sound.  Half of all codes of PCMU are ASCII: the negative samples.  That
 a payload is ASCII therefore means little, and a quiet sound that never crosses zero can even be all
 small letters.  What no sound does is to jump between large and small letters, digits and signs as
@@ -21,11 +18,10 @@ from base64 import b64decode
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from http import HTTPStatus
-from itertools import pairwise
 
 from twistream_kit.errors import Objection, Severity
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
-from twistream_kit.protocol.to_twilio import is_wav
+from twistream_kit.sound_file import TO_TWILIO, describe_wav, find_container
 
 SHORTEST_BYTES = 4000
 """Half a second; in less sound no coding can be told."""
@@ -33,16 +29,6 @@ SHORTEST_BYTES = 4000
 _CUT_SHARE, _TIMES_MORE = 0.01, 4
 """Ours; a sine at 0 dB has 2.6 times more at full scale than in the step below, sound that is cut
 seven times more or hundreds."""
-
-_FILE_STARTS = frozenset(bytes([byte]) for byte in b"R.\xffIOfF\x1arN#c")
-"""The first bytes of all file formats that are known here; MPEG-4 alone begins with a size."""
-
-_MP3_FRAMES = 6
-"""An idle line is full of 0xFF, the first byte of an MP3 frame: ask for this many in a row."""
-
-_MPEG1_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-
-_MPEG2_KBIT = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
 _LOOKED_AT = 4096
 """Bytes at the beginning by which a long payload is told from text."""
@@ -92,8 +78,6 @@ _SHORTEST_BASE64 = 32
 
 _NEAR_SILENCE = bytes([*range(0xFC, 0x100), *range(0x7C, 0x80), 0x00])
 """The softest codes of PCMU, and the zero of 16-bit sound."""
-
-_PLAYS_NOISE = "Twilio would accept it and play noise, logging nothing"
 
 _SEND_A_CLIP = "Send kit.load_clip(path).payload, or call stream.play(kit.load_clip(path))"
 
@@ -196,14 +180,6 @@ def is_cut(payload: bytes) -> bool:
     return share > _CUT_SHARE and share * len(payload) > _TIMES_MORE * below
 
 
-def find_container(payload: bytes) -> str | None:
-    """Return the name of the file format that `payload` begins with, or None."""
-    if payload[:1] not in _FILE_STARTS:
-        # What comes fifty times in a second is sound, and most of it ends here.
-        return None if payload[4:8] != b"ftyp" else _match_container(payload)
-    return _match_container(payload)
-
-
 def unwrap_base64(payload: bytes) -> bytes | None:
     """Return what is inside if `payload` is itself base64 of something, else None."""
     if len(payload) < _SHORTEST_BASE64 or not payload.isascii():
@@ -264,11 +240,10 @@ def _look_for_file(payload: bytes, field: str) -> Objection | None:
     if name is None:
         return None
     if name == "WAV":
-        sign = payload[:4].decode("ascii")
-        problem = f"starts with {sign}: it is a whole WAV file, not bare PCMU"
+        problem = describe_wav(payload)
     else:
         problem = f"starts like a file: it is {name}, not bare PCMU"
-    return Objection(None, field, problem, _PLAYS_NOISE, _SEND_A_CLIP)
+    return Objection(None, field, problem, TO_TWILIO.whole, _SEND_A_CLIP)
 
 
 def _look_for_base64(payload: bytes, field: str) -> Objection | None:
@@ -316,73 +291,6 @@ _LOOKS: list[Callable[[bytes, str], Objection | None]] = [
     _look_for_flat_runs,
 ]
 """Everything that is looked for, in order of importance; each look finds one thing or nothing."""
-
-
-def _match_container(payload: bytes) -> str | None:
-    return next((name for name, matches in _CONTAINERS if matches(payload)), None)
-
-
-def _is_au(payload: bytes) -> bool:
-    header = [int.from_bytes(payload[at : at + 4], "big") for at in (4, 12, 20)]
-    return (
-        payload[:4] == b".snd"
-        and len(payload) >= 24
-        and 24 <= header[0] <= 65536  # where the sound begins
-        and 1 <= header[1] <= 27  # its encoding
-        and 1 <= header[2] <= 64  # its channels
-    )
-
-
-def _is_mp3(payload: bytes) -> bool:
-    """Whether frame follows frame, each as long as its header says."""
-    headers: list[bytes] = []
-    at = 0
-    while len(headers) < _MP3_FRAMES:
-        header = payload[at : at + 4]
-        size = _mp3_frame_size(header)
-        if not size:
-            return False
-        headers.append(header)
-        at += size
-    return all(a[:2] == b[:2] and a[2] & 0x0C == b[2] & 0x0C for a, b in pairwise(headers))
-
-
-def _mp3_frame_size(header: bytes) -> int:
-    """Return the length in bytes of the layer III frame with this header; 0 if it is none."""
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
-        return 0
-    version, bit_rate, rate = (header[1] >> 3) & 3, header[2] >> 4, (header[2] >> 2) & 3
-    if version == 1 or bit_rate in (0, 15) or rate == 3:
-        return 0
-    mpeg1 = version == 3
-    kbit = (_MPEG1_KBIT if mpeg1 else _MPEG2_KBIT)[bit_rate - 1]
-    sample_rate = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
-    return (144 if mpeg1 else 72) * kbit * 1000 // sample_rate + ((header[2] >> 1) & 1)
-
-
-def _starts(pattern: bytes) -> Callable[[bytes], bool]:
-    compiled = re.compile(pattern, re.DOTALL)
-    return lambda payload: compiled.match(payload) is not None
-
-
-_CONTAINERS: list[tuple[str, Callable[[bytes], bool]]] = [
-    ("WAV", is_wav),
-    ("AU", _is_au),
-    # Version 2 to 4, revision 0, then a size in four bytes below 0x80.
-    ("MP3 with an ID3 tag", _starts(rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}")),
-    ("MP3", _is_mp3),
-    # The first page: version 0, beginning of stream, position 0.
-    ("Ogg", _starts(rb"OggS\x00\x02\x00{8}")),
-    # The first block is STREAMINFO, 34 bytes long.
-    ("FLAC", _starts(rb"fLaC[\x00\x80]\x00\x00\x22")),
-    ("AIFF", _starts(rb"FORM....AIF[FC]")),
-    ("MPEG-4", _starts(rb"....ftyp[A-Za-z0-9 ]{4}")),
-    ("WebM or Matroska", _starts(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)")),
-    ("Wave64", _starts(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00")),
-    ("NIST Sphere", _starts(rb"NIST_1A\n")),
-    ("AMR", _starts(rb"#!AMR(?:-WB)?\n[\x04-\x7c]")),
-    ("Core Audio", _starts(rb"caff\x00\x01\x00\x00desc")),
-]
 
 
 def _jumps(payload: bytes) -> bool:

@@ -42,7 +42,6 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis._coding import recognise_coding, suspect_rate_in_steps
 from twistream_kit.diagnosis.payload import (
     SHORTEST_BYTES,
-    find_container,
     full_scale_share,
     is_cut,
     look_inside,
@@ -51,7 +50,7 @@ from twistream_kit.errors import Objection, Objections, by_importance
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS
-from twistream_kit.protocol.to_twilio import is_wav
+from twistream_kit.sound_file import WAV_HEAD_BYTES, find_container, find_wav_headers
 
 FIELD = "media.payload"
 """How objections to sound name what they are about."""
@@ -151,12 +150,6 @@ _TOO_FAR_AHEAD = Objection(
     "Twilio discards what does not fit, with warning 31931, logged once per stream",
     "Wait for a mark to come back before you send more; stream.play(clip) keeps 10 s ahead",
 )
-
-_NAME_AT = 8
-"""Where in a WAV header ``WAVE`` stands."""
-
-_HEAD_BYTES = 12
-"""``RIFF``, a size, and ``WAVE``: the part of a WAV header that is told from sound for certain."""
 
 FEWEST_BORDERS = 12
 """Fewer than this prove nothing."""
@@ -599,16 +592,12 @@ class RepeatedHeaders:
         begin, tail = self._sent, self._tail
         self._sent += len(payload)
         joined = tail + payload if tail else payload
-        self._tail = joined[1 - _HEAD_BYTES :]
+        self._tail = joined[1 - WAV_HEAD_BYTES :]
         if self._is_told:
             return None
         found: Objection | None = None
-        place = joined.find(b"WAVE", _NAME_AT)
-        while place != -1:
-            if is_wav(joined[place - _NAME_AT : place + 4]):
-                at = begin - len(tail) + place - _NAME_AT
-                found = self._header("WAV", at, begin) or found
-            place = joined.find(b"WAVE", place + 1)
+        for place in find_wav_headers(joined):
+            found = self._header("WAV", begin - len(tail) + place, begin) or found
         name = find_container(payload) if is_file else None
         if name and name != "WAV":
             self._is_compressed = True

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import UNNAMED, Ending, MarkName, MarkOutcome, PlayOutcome
-from twistream_kit.protocol.outbox import Outbox, check_payload
+from twistream_kit.protocol.outbox import Outbox
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, LEAD_SECONDS, PlayoutModel, SendAhead
+from twistream_kit.sound_file import CheckedPayload
 
 Outcome = PlayOutcome | MarkOutcome
 
@@ -73,15 +74,13 @@ class Conversation:
         """The handles that have not ended yet, oldest first."""
         return list(self._open)
 
-    def play(self, payload: bytes, now: float, *, mark: str | None = None) -> str:
+    def play(self, payload: CheckedPayload, now: float, *, mark: str | None = None) -> str:
         """Queue PCMU behind all that is queued; return the handle of the playback.
 
         Raises:
-            LocalProtocolError: If the payload holds a WAV file, the name of the mark is empty, or
-                the stream has ended.
+            LocalProtocolError: If the name of the mark is empty, or the stream has ended.
         """
         self._check_live()
-        check_payload(payload)
         if mark is not None:
             _check_name(mark)
         handle = self._handle(UNNAMED if mark is None else mark)

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.marks import MarkName
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
+from twistream_kit.sound_file import CheckedPayload
 
 
 class Outbox:
@@ -35,7 +35,7 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._waiting or self._must_clear or self._progress)
 
-    def put_sound(self, handle: str, payload: bytes) -> None:
+    def put_sound(self, handle: str, payload: CheckedPayload) -> None:
         """Queue audio; it is cut into frames only as it leaves."""
         self._waiting.append(QueuedSound(handle, payload))
 
@@ -83,7 +83,7 @@ class Outbox:
             self._progress = str(
                 MarkName.parse(sound.handle).after(sound.taken // BYTES_PER_SECOND)
             )
-        return Outgoing(to_twilio.Media(self._stream_sid, frame), handle=sound.handle)
+        return Outgoing(to_twilio.unchecked_media(self._stream_sid, frame), handle=sound.handle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +101,6 @@ class Outgoing:
     handle: str = ""
     progress: bool = False
     own: bool = False
-
-
-def check_payload(payload: bytes) -> None:
-    """Refuse PCMU with a WAV header anywhere in it, because it may be cut at any byte.
-
-    Raises:
-        LocalProtocolError: If it is a WAV file, or holds one.
-    """
-    to_twilio.Media("", payload[:12])  # refuses one at the beginning
-    at = payload.find(b"WAVE")
-    while at != -1:
-        if at >= 8 and to_twilio.is_wav(payload[at - 8 : at + 4]):
-            raise LocalProtocolError(
-                f"holds the header of a WAV file at byte {at - 8}",
-                field="media.payload",
-                consequence="Twilio would accept it and play the header as a click",
-                fix="Add clips instead of files: kit.load_clip(a) + kit.load_clip(b)",
-            )
-        at = payload.find(b"WAVE", at + 1)
 
 
 @dataclass(slots=True)

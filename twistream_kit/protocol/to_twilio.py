@@ -13,7 +13,8 @@ from binascii import Error as Base64Error
 from dataclasses import dataclass
 from typing import Any
 
-from twistream_kit.errors import LocalProtocolError, RemoteProtocolError
+from twistream_kit.errors import RemoteProtocolError
+from twistream_kit.sound_file import is_wav, wav_refused
 
 INVALID_MESSAGE = 31951
 """Twilio's code for a text message it cannot use; a warning, logged once per stream (§5.1)."""
@@ -39,12 +40,7 @@ class Media:
 
     def __post_init__(self) -> None:
         if is_wav(self.payload):
-            raise LocalProtocolError(
-                "starts with RIFF: it is a whole WAV file, not bare PCMU",
-                field="media.payload",
-                consequence="Twilio would accept it and play noise, logging nothing",
-                fix="Send kit.load_clip(path).payload",
-            )
+            raise wav_refused(self.payload)
 
     def to_json(self) -> str:
         """Return the text that goes on the wire."""
@@ -53,6 +49,14 @@ class Media:
             f'{{"event":"media","streamSid":{json.dumps(self.stream_sid)},'
             f'"media":{{"payload":"{b64encode(self.payload).decode("ascii")}"}}}}'
         )
+
+
+def unchecked_media(stream_sid: str, payload: bytes) -> Media:
+    """Make a `Media` of a payload that was checked as a whole, or was sent as it is."""
+    media = object.__new__(Media)  # past __post_init__
+    object.__setattr__(media, "stream_sid", stream_sid)
+    object.__setattr__(media, "payload", payload)
+    return media
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +121,6 @@ def parse(text: str | bytes) -> Message:
             raise _invalid(f"is {event!r}, which is not a message to Twilio", "event")
 
 
-def is_wav(payload: bytes) -> bool:
-    """Whether `payload` begins with the signature of a WAV file.
-
-    Eight bytes are compared, so that no μ-law sound can match by chance.
-    """
-    return payload[:4] in (b"RIFF", b"RIFX", b"RF64") and payload[8:12] == b"WAVE"
-
-
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is no number in JSON")
 
@@ -138,10 +134,7 @@ def _media(stream_sid: str, payload: str) -> Media:
         decoded = b64decode(payload, validate=True)
     except (Base64Error, ValueError) as error:
         raise _invalid(f"is not base64: {error}", "media.payload") from error
-    media = object.__new__(Media)  # past __post_init__: see `parse`
-    object.__setattr__(media, "stream_sid", stream_sid)
-    object.__setattr__(media, "payload", decoded)
-    return media
+    return unchecked_media(stream_sid, decoded)
 
 
 def _object(raw: dict[str, Any], key: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from twistream_kit.simulator.model.numbers import require_e164
 from twistream_kit.simulator.rest.account import AccountRecord
 from twistream_kit.simulator.rest.call_request import incoming_plan
 from twistream_kit.simulator.stream.leg import DIGITS
+from twistream_kit.sound_file import FROM_CALLER, check_payload
 
 
 class Phone:
@@ -153,6 +154,7 @@ class Phone:
 
         Raises:
             TypeError: If `clip` is neither.
+            LocalProtocolError: If it is or holds a WAV file.
             CallRefused: If it is in no call.
         """
         if not isinstance(clip, Clip | bytes):
@@ -160,9 +162,10 @@ class Phone:
                 f"say() takes a Clip or PCMU bytes, not {type(clip).__name__}; "
                 "a file becomes one with kit.load_clip(path)"
             )
+        payload = check_payload(bytes(clip), FROM_CALLER)
         self._require_call("say something")
         pending: Pending[float] = self._home.pending()
-        self._home.call(self._say, clip if isinstance(clip, bytes) else clip.payload, pending)
+        self._home.call(self._say, payload, pending)
         return pending
 
     def dial(self, number: str) -> Pending[SimulatedCall]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.errors import LocalProtocolError, Objection
+from twistream_kit.errors import Objection
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.simulator.call.handset import Handset
@@ -27,6 +27,7 @@ from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
 from twistream_kit.simulator.stream.leg import DIGITS, StreamLeg
 from twistream_kit.simulator.stream.pacer import Pacer
+from twistream_kit.sound_file import FROM_CALLER, check_payload
 
 QUIET_SECONDS = 3.0
 """A call without a set length ends when both ends have been silent for so long."""
@@ -71,7 +72,7 @@ def simulate_call(
 
     Raises:
         CallRefused: At once, if `url` is nothing that Twilio would connect to.
-        LocalProtocolError: At once, if `say` is a whole WAV file.
+        LocalProtocolError: At once, if `say` is or holds a WAV file.
         TypeError, ValueError: At once, for arguments that mean nothing.
     """
     behaviour = behaviour or Behaviour()
@@ -109,19 +110,10 @@ def _checked_say(say: object) -> bytes:
     """Return the PCMU of `say`, which is a `Clip`, bytes or None."""
     if say is None:
         return b""
-    if isinstance(say, Clip):
-        return say.payload
-    if not isinstance(say, bytes):
+    if not isinstance(say, Clip | bytes):
         kind = type(say).__name__
         raise TypeError(f"say must be a Clip or PCMU bytes, not {kind}; kit.load_clip(path) reads")
-    if to_twilio.is_wav(say):
-        raise LocalProtocolError(
-            "starts with RIFF: it is a whole WAV file, not bare PCMU",
-            field="say",
-            consequence="The server would hear its header as noise",
-            fix="Pass kit.load_clip(path)",
-        )
-    return say
+    return check_payload(bytes(say), FROM_CALLER)
 
 
 def _checked_keys(press: str) -> str:

@@ -28,8 +28,8 @@ from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
-from twistream_kit.protocol.outbox import check_payload
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, LEAD_SECONDS
+from twistream_kit.sound_file import CheckedPayload, check_payload
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -140,8 +140,7 @@ class MediaStream:
             TypeError: If `sound` is neither.
             LocalProtocolError: If the bytes hold a WAV file, or the mark's name is empty.
         """
-        payload = _payload(sound)
-        check_payload(payload)
+        payload = check_payload(_payload(sound))
         if mark is not None:
             _check_name(mark)
         playing = self.newest = Playing(self, len(payload), mark, self._home.loop)
@@ -271,7 +270,7 @@ class MediaStream:
             return False
         return True
 
-    def _begin_play(self, playing: Playing, payload: bytes, lost: PlayOutcome) -> None:
+    def _begin_play(self, playing: Playing, payload: CheckedPayload, lost: PlayOutcome) -> None:
         if not self.is_open:
             self._refuse(playing, lost)
             return

@@ -7,7 +7,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.diagnosis.payload import find_container
+from twistream_kit.audio.load import load_clip
+from twistream_kit.sound_file import find_container, recognise
 
 
 def sound_file(kind, subtype=None):
@@ -53,10 +54,19 @@ def test_file_written_by_the_standard_library_is_recognised():
         (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\x82\x84webm", "WebM or Matroska"),
         (b"#!AMR\n\x3c\x48", "AMR"),
         (b"RIFX\0\0\0\x24WAVEfmt ", "WAV"),
+        (b"BW64\xff\xff\xff\xffWAVEds64", "WAV"),
     ],
 )
 def test_file_is_recognised_by_its_first_bytes(start, name):
     assert find_container(start + bytes(100)) == name
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AU", "AIFF", "FLAC", "OGG", "CAF", "MP3", "W64", "NIST"])
+def test_what_is_told_for_certain_of_a_payload_is_told_of_a_file_too(kind):
+    raw = sound_file(kind)
+    assert find_container(raw) is not None
+    assert recognise(raw[:64]).fix == "kit.load_clip reads it and converts it for a call"
+    assert load_clip(raw).seconds == 1
 
 
 @pytest.mark.parametrize("kind", ["WAV", "AU", "AIFF", "FLAC", "OGG", "CAF", "MP3"])

@@ -2,9 +2,21 @@ import io
 
 import pytest
 
-from twistream_kit.audio._source import opened, recognise
+from twistream_kit.audio.clip import ulaw_header
 from twistream_kit.audio.wav_report import inspect_wav
-from twistream_kit.errors import WavError
+from twistream_kit.errors import LocalProtocolError, WavError
+from twistream_kit.sound_file import (
+    FROM_CALLER,
+    TO_TWILIO,
+    check_payload,
+    find_wav_headers,
+    opened,
+    recognise,
+)
+
+WAV = b"RIFF\x24\0\0\0WAVEfmt "
+
+QUESTION = ulaw_header(800) + b"\xff" * 800
 
 
 def test_missing_file_is_answered_with_the_nearest_names(tmp_path):
@@ -46,32 +58,32 @@ def test_path_with_a_nul_byte_is_a_wav_error():
         inspect_wav("a\0b.wav")
 
 
-def test_file_object_is_read_from_its_beginning_and_put_back(build):
-    file = io.BytesIO(build.question())
+def test_file_object_is_read_from_its_beginning_and_put_back():
+    file = io.BytesIO(QUESTION)
     file.seek(7)
     assert inspect_wav(file).header_bytes == 58
     assert file.tell() == 7
 
 
-def test_pipe_is_read_into_memory(build):
+def test_pipe_is_read_into_memory():
     class Pipe(io.BytesIO):
         def seekable(self):
             return False
 
-    with opened(Pipe(build.question())) as file:
+    with opened(Pipe(QUESTION)) as file:
         assert (file.size, file.name) == (858, "file")
 
 
-def test_file_object_keeps_its_name(build, tmp_path):
+def test_file_object_keeps_its_name(tmp_path):
     path = tmp_path / "question.wav"
-    path.write_bytes(build.question())
+    path.write_bytes(QUESTION)
     with path.open("rb") as file:
         assert inspect_wav(file).name == "question.wav"
 
 
-def test_bytearray_and_memoryview_are_taken_as_bytes(build):
+def test_bytearray_and_memoryview_are_taken_as_bytes():
     for kind in (bytearray, memoryview):
-        assert inspect_wav(kind(build.question())).data_bytes == 800
+        assert inspect_wav(kind(QUESTION)).data_bytes == 800
 
 
 @pytest.mark.parametrize(
@@ -93,7 +105,9 @@ def test_bytearray_and_memoryview_are_taken_as_bytes(build):
         (b"[]", "JSON"),
         (b"UklGRsaDAABXQVZF", "a WAV file written as base64"),
         (b"PK\x03\x04", "a ZIP archive"),
+        (b"NIST_1A\n   1024\nsample_count -i 8000\n", "a NIST Sphere file"),
         (b"Not found, try again later.", "a text file"),
+        (b"\xef\xbb\xbfNot found, try again later.", "a text file"),
     ],
 )
 def test_first_bytes_tell_what_a_file_is(head, what):
@@ -121,3 +135,57 @@ def test_riff_file_of_another_kind_is_named():
         inspect_wav(b"RIFF\x10\0\0\0RMIDdata")
     with pytest.raises(WavError, match="an AVI film"):
         inspect_wav(b"RIFF\x10\0\0\0AVI LIST")
+
+
+@pytest.mark.parametrize(
+    ("use", "payload", "text"),
+    [
+        (
+            TO_TWILIO,
+            WAV + b"\xff" * 400,
+            (
+                "media.payload starts with RIFF: it is a whole WAV file, not bare PCMU. Twilio "
+                "would accept it and play noise, logging nothing. Send kit.load_clip(path).payload."
+            ),
+        ),
+        (
+            TO_TWILIO,
+            b"\xff" * 160 + WAV + b"\xff" * 400,
+            (
+                "media.payload holds the header of a WAV file at byte 160. Twilio would accept it "
+                "and play the header as a click. Add clips instead of files: kit.load_clip(a) + "
+                "kit.load_clip(b)."
+            ),
+        ),
+        (
+            FROM_CALLER,
+            b"BW64" + WAV[4:],
+            (
+                "say starts with BW64: it is a whole WAV file, not bare PCMU. The server would "
+                "hear its header as noise. Pass kit.load_clip(path)."
+            ),
+        ),
+        (
+            FROM_CALLER,
+            b"\xff" * 161 + WAV,
+            (
+                "say holds the header of a WAV file at byte 161. The server would hear the header "
+                "as a click. Add clips instead of files: kit.load_clip(a) + kit.load_clip(b)."
+            ),
+        ),
+    ],
+)
+def test_wav_file_is_refused_wherever_it_stands(use, payload, text):
+    with pytest.raises(LocalProtocolError) as caught:
+        check_payload(payload, use)
+    assert str(caught.value) == text
+    assert (caught.value.field, caught.value.twilio_code) == (use.field, None)
+
+
+@pytest.mark.parametrize("payload", [b"", b"WAVE", b"RIFF", b"RIFFWAVE", b"xWAVE" * 5, b"\xff" * 9])
+def test_sound_that_only_resembles_a_wav_file_is_let_through_as_it_is(payload):
+    assert check_payload(payload) is payload
+
+
+def test_every_wav_header_in_a_payload_is_found():
+    assert list(find_wav_headers(WAV + b"WAVE" + WAV + b"\xff" + WAV)) == [0, 20, 37]

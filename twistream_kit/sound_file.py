@@ -1,0 +1,502 @@
+"""A file of sound: opened, told by its first bytes, and refused where bare sound belongs.
+
+A path, bytes and an open binary file are all read the same way.  The usual three that are no WAV
+file are a download that brought an error page, an MP3 file renamed to ``.wav``, and bare PCMU.
+
+A call takes bare PCMU: whatever is given is played, headers included (PROTOCOL.md §4).  Both
+ends of a call ask `check_payload`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NewType
+
+from twistream_kit.errors import LocalProtocolError, WavError
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+"""What `inspect_wav`, `load_clip` and `convert_file` take."""
+
+USE_LOAD_CLIP = "kit.load_clip reads it and converts it for a call"
+"""What to do with a file that libsndfile reads."""
+
+CONVERT_FIRST = "Convert it first, for example with ffmpeg -i IN -ar 8000 -ac 1 out.wav"
+"""What to do with sound that nothing here reads."""
+
+LOOK_AT_IT = (
+    "Look at it in an editor; a download may have brought an error page instead of the sound"
+)
+"""What to do with a file that holds no sound."""
+
+NAME_THE_ENCODING = (
+    "If it is bare sound, say which: kit.load_clip(source, sample_rate=8000, encoding='PCMU')"
+)
+"""What to do with bytes that do not say what they are."""
+
+ByteOrder = Literal["little", "big"]
+"""The order of the bytes in a number, as `int.from_bytes` calls it."""
+
+RIFF_FORMS: dict[bytes, ByteOrder] = {
+    b"RIFF": "little",
+    b"RIFX": "big",
+    b"RF64": "little",
+    b"BW64": "little",
+}
+"""The signatures of a RIFF file, and the order of the bytes in its numbers."""
+
+WAV_HEAD_BYTES = 12
+"""What is needed to know a WAV file: its signature, its size, its kind."""
+
+_WAVE_AT = 8
+"""Where in a WAV header ``WAVE`` stands."""
+
+_MP3_FRAMES = 6
+"""An idle line is full of 0xFF, the first byte of an MP3 frame: ask for this many in a row."""
+
+_MPEG1_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+
+_MPEG2_KBIT = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+
+CheckedPayload = NewType("CheckedPayload", bytes)
+"""PCMU in which `check_payload` has found no file."""
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[Opened]:
+    """Open `source` for reading.
+
+    A file object is read from its beginning, whatever its position, which is put back at the end;
+    one that cannot seek (a pipe) is read into memory first.
+
+    Raises:
+        WavError: If the file is missing, is a folder or may not be read.
+        TypeError: If `source` is something else, a file opened as text for instance.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        yield Opened(io.BytesIO(source), "bytes", "", memoryview(source).nbytes)
+    elif isinstance(source, str | os.PathLike):
+        _refuse_address(os.fspath(source))
+        path = Path(source)
+        with _open(path) as file:
+            yield Opened(file, path.name, path.stem, file.seek(0, os.SEEK_END))
+    else:
+        yield from _open_file_object(source)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source while it is being read.
+
+    Attributes:
+        file: Binary and seekable; what is asked for is read, and no more.
+        name: How errors and reports call it, ``greeting.wav``.
+        stem: How a clip made of it is called, ``greeting``; empty for bytes.
+        size: In bytes.
+    """
+
+    file: BinaryIO
+    name: str
+    stem: str
+    size: int
+
+
+def _open_file_object(file: Any) -> Iterator[Opened]:
+    if isinstance(file, io.TextIOBase) or not callable(getattr(file, "read", None)):
+        kind = "a file opened as text" if isinstance(file, io.TextIOBase) else repr(type(file))
+        raise TypeError(f"{kind} holds no bytes; give a path, bytes, or a file opened with 'rb'")
+    named = getattr(file, "name", "")
+    path = Path(named) if isinstance(named, str) else Path()
+    if not file.seekable():
+        whole = file.read()
+        yield Opened(io.BytesIO(whole), path.name or "file", path.stem, len(whole))
+        return
+    position = file.tell()
+    try:
+        yield Opened(file, path.name or "file", path.stem, file.seek(0, os.SEEK_END))
+    finally:
+        if not file.closed:
+            file.seek(position)
+
+
+def _refuse_address(source: str) -> None:
+    # "http:/" is what pathlib makes of an address.
+    if source.startswith(("http:/", "https:/")):
+        raise WavError(
+            "is an address, not a file",
+            source=source,
+            fix="Download it first, and give the path or the bytes",
+        )
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise _missing_file(path) from error
+    except IsADirectoryError as error:
+        raise WavError(
+            "is a folder, not a file", source=str(path), fix="Name one of the files in it"
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise WavError(f"cannot be opened: {reason}", source=str(path)) from error
+
+
+def _missing_file(path: Path) -> WavError:
+    folder = path.parent
+    if not folder.is_dir():
+        nearest = f"The folder {folder} does not exist either, seen from {Path.cwd()}"
+    else:
+        from difflib import get_close_matches  # a millisecond, which only an error is worth
+
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+        close = get_close_matches(path.name, names, n=3, cutoff=0.5)
+        nearest = f"Nearest in that folder: {', '.join(close)}" if close else "Check the path"
+        if not path.is_absolute():
+            nearest += f" (looked in {folder.resolve()})"
+    return WavError("there is no such file", source=str(path), fix=nearest)
+
+
+def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    """Read up to `size` bytes from `offset`; fewer only where the file ends."""
+    file.seek(offset)
+    return file.read(size)
+
+
+def not_a_wav(head: bytes, name: str) -> WavError:
+    """Build the error for a file that does not begin as a WAV file does."""
+    if not head:
+        return WavError(
+            "the file is empty",
+            source=name,
+            offset=0,
+            consequence="There is nothing to hear",
+            fix="Fetch or record it again",
+        )
+    if head[:4] in RIFF_FORMS and recognise(head).fix == NAME_THE_ENCODING:
+        form = head[8:12].decode("latin-1")
+        problem = f"it is a RIFF file, but of the kind {form!r}, not 'WAVE'"
+        return WavError(problem, source=name, offset=8, fix=CONVERT_FIRST)
+    kind = recognise(head)
+    return WavError(
+        f"this is not a WAV file; it looks like {kind.what}"
+        if kind.fix != NAME_THE_ENCODING
+        else f"this is not a WAV file; it is {kind.what}",
+        source=name,
+        offset=0,
+        consequence="It has no RIFF header to show",
+        fix=kind.fix,
+    )
+
+
+def recognise(head: bytes) -> FileKind:
+    """Say what a file looks like.
+
+    Args:
+        head: Its first bytes, 64 of them if there are that many.
+    """
+    text = head.removeprefix(b"\xef\xbb\xbf")  # a UTF-8 byte order mark hides a page
+    for kind in _KINDS:
+        if kind.resembles(text):
+            return kind
+    return _HEADERLESS
+
+
+def find_container(payload: bytes) -> str | None:
+    """Return the name of the file format that a payload begins with, or None if it may be sound."""
+    if payload[:1] not in _CONTAINER_STARTS and payload[4:8] != b"ftyp":
+        # What comes fifty times in a second is sound, and most of it ends here.
+        return None
+    return next((kind.container for kind in _CONTAINERS if kind.is_for_certain(payload)), None)
+
+
+def is_wav(head: bytes) -> bool:
+    """Whether bytes begin as a WAV file does.
+
+    Eight bytes are compared, so that no μ-law sound can match by chance.
+    """
+    return head[:4] in RIFF_FORMS and head[_WAVE_AT:WAV_HEAD_BYTES] == b"WAVE"
+
+
+def find_wav_headers(payload: bytes) -> Iterator[int]:
+    """Yield where in a payload WAV files begin, in bytes."""
+    place = payload.find(b"WAVE", _WAVE_AT)
+    while place != -1:
+        if is_wav(payload[place - _WAVE_AT : place + 4]):
+            yield place - _WAVE_AT
+        place = payload.find(b"WAVE", place + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadUse:
+    """What PCMU is given for, and what would follow if it were a file.
+
+    Attributes:
+        field: How it is called where it is given.
+        whole: What follows if it is a whole WAV file.
+        inside: What follows if there is one in it.
+        fix: What to give instead of a whole file.
+    """
+
+    field: str
+    whole: str
+    inside: str
+    fix: str
+
+
+TO_TWILIO = PayloadUse(
+    "media.payload",
+    "Twilio would accept it and play noise, logging nothing",
+    "Twilio would accept it and play the header as a click",
+    "Send kit.load_clip(path).payload",
+)
+"""Sound that a server sends."""
+
+FROM_CALLER = PayloadUse(
+    "say",
+    "The server would hear its header as noise",
+    "The server would hear the header as a click",
+    "Pass kit.load_clip(path)",
+)
+"""Sound that a simulated caller says."""
+
+
+def check_payload(payload: bytes, use: PayloadUse = TO_TWILIO) -> CheckedPayload:
+    """Return PCMU if no WAV file begins anywhere in it, because it may be cut at any byte.
+
+    Raises:
+        LocalProtocolError: If it is a WAV file, or holds one.
+    """
+    for at in find_wav_headers(payload):
+        raise wav_refused(payload, at, use)
+    return CheckedPayload(payload)
+
+
+def wav_refused(payload: bytes, at: int = 0, use: PayloadUse = TO_TWILIO) -> LocalProtocolError:
+    """Build the error for a payload with a WAV file at byte `at`."""
+    if at == 0:
+        problem, consequence, fix = describe_wav(payload), use.whole, use.fix
+    else:
+        problem, consequence = f"holds the header of a WAV file at byte {at}", use.inside
+        fix = "Add clips instead of files: kit.load_clip(a) + kit.load_clip(b)"
+    return LocalProtocolError(problem, field=use.field, consequence=consequence, fix=fix)
+
+
+def describe_wav(payload: bytes) -> str:
+    """Say what is wrong with a payload that is a whole WAV file."""
+    sign = payload[:4].decode("ascii")
+    return f"starts with {sign}: it is a whole WAV file, not bare PCMU"
+
+
+def _starts(pattern: bytes, flags: re.RegexFlag = re.DOTALL) -> Callable[[bytes], bool]:
+    compiled = re.compile(pattern, flags)
+    return lambda head: compiled.match(head) is not None
+
+
+_is_aiff = _starts(rb"FORM....AIF[FC]")
+
+_is_nist = _starts(rb"NIST_1A\n")
+
+
+def _is_au(payload: bytes) -> bool:
+    header = [int.from_bytes(payload[at : at + 4], "big") for at in (4, 12, 20)]
+    return (
+        payload[:4] == b".snd"
+        and len(payload) >= 24
+        and 24 <= header[0] <= 65536  # where the sound begins
+        and 1 <= header[1] <= 27  # its encoding
+        and 1 <= header[2] <= 64  # its channels
+    )
+
+
+def _is_mp3(payload: bytes) -> bool:
+    """Whether frame follows frame, each as long as its header says."""
+    headers: list[bytes] = []
+    at = 0
+    while len(headers) < _MP3_FRAMES:
+        header = payload[at : at + 4]
+        size = _mp3_frame_size(header)
+        if not size:
+            return False
+        headers.append(header)
+        at += size
+    return all(a[:2] == b[:2] and a[2] & 0x0C == b[2] & 0x0C for a, b in pairwise(headers))
+
+
+def _mp3_frame_size(header: bytes) -> int:
+    """Return the length in bytes of the layer III frame with this header; 0 if it is none."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
+        return 0
+    version, bit_rate, rate = (header[1] >> 3) & 3, header[2] >> 4, (header[2] >> 2) & 3
+    if version == 1 or bit_rate in (0, 15) or rate == 3:
+        return 0
+    mpeg1 = version == 3
+    kbit = (_MPEG1_KBIT if mpeg1 else _MPEG2_KBIT)[bit_rate - 1]
+    sample_rate = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    return (144 if mpeg1 else 72) * kbit * 1000 // sample_rate + ((header[2] >> 1) & 1)
+
+
+_starts_mpeg_frame = _starts(rb"\xff[\xfa\xfb\xf2\xf3\xe2\xe3\xfc-\xfe][\x10-\xeb]")
+
+
+def _resembles_mp3(head: bytes) -> bool:
+    # Layer I to III, a legal bitrate and sample rate (ISO/IEC 11172-3 §2.4.2.3), so that
+    # headerless μ-law, whose silence is 0xFF, is not taken for an MP3.
+    return _starts_mpeg_frame(head) and (head[2] >> 2) & 3 != 3
+
+
+def _resembles_text(head: bytes) -> bool:
+    return len(head) >= 16 and all(byte in b"\t\n\r" or 0x20 <= byte < 0x7F for byte in head)
+
+
+def _never(_payload: bytes) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """A kind of file, and by what it is told.
+
+    Attributes:
+        what: It, with its article: ``an MP3 file``.
+        fix: What to do with such a file, one sentence.
+        resembles: Whether a file that should be sound and is no WAV file begins like it.
+        container: Its short name, where it was sent as if it were bare sound.
+        is_for_certain: Whether a payload begins so that it cannot be sound: by a signature of
+            eight bytes or more, or one as unlikely as that.
+    """
+
+    what: str
+    fix: str
+    resembles: Callable[[bytes], bool] = _never
+    container: str = ""
+    is_for_certain: Callable[[bytes], bool] = _never
+
+
+_KINDS = (
+    FileKind("a WAV file", USE_LOAD_CLIP, is_wav, "WAV", is_wav),
+    FileKind(
+        "an MP3 file",
+        USE_LOAD_CLIP,
+        _starts(rb"ID3"),
+        "MP3 with an ID3 tag",
+        # Version 2 to 4, revision 0, then a size in four bytes below 0x80.
+        _starts(rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}"),
+    ),
+    FileKind(
+        "an OGG file",
+        USE_LOAD_CLIP,
+        _starts(rb"OggS"),
+        "Ogg",
+        # The first page: version 0, beginning of stream, position 0.
+        _starts(rb"OggS\x00\x02\x00{8}"),
+    ),
+    FileKind(
+        "a FLAC file",
+        USE_LOAD_CLIP,
+        _starts(rb"fLaC"),
+        "FLAC",
+        # The first block is STREAMINFO, 34 bytes long.
+        _starts(rb"fLaC[\x00\x80]\x00\x00\x22"),
+    ),
+    FileKind("an AU file", USE_LOAD_CLIP, _starts(rb"\.snd"), "AU", _is_au),
+    FileKind(
+        "an AIFF file",
+        USE_LOAD_CLIP,
+        _is_aiff,
+        "AIFF",
+        _is_aiff,
+    ),
+    FileKind(
+        "a CAF file",
+        USE_LOAD_CLIP,
+        _starts(rb"caff"),
+        "Core Audio",
+        _starts(rb"caff\x00\x01\x00\x00desc"),
+    ),
+    FileKind(
+        "a W64 file",
+        USE_LOAD_CLIP,
+        _starts(rb"riff\x2e\x91\xcf\x11"),
+        "Wave64",
+        _starts(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"),
+    ),
+    FileKind(
+        "a NIST Sphere file",
+        USE_LOAD_CLIP,
+        _is_nist,
+        "NIST Sphere",
+        _is_nist,
+    ),
+    FileKind(
+        "an MP4 or M4A file",
+        CONVERT_FIRST,
+        _starts(rb"....ftyp"),
+        "MPEG-4",
+        _starts(rb"....ftyp[A-Za-z0-9 ]{4}"),
+    ),
+    FileKind(
+        "a WebM or Matroska file",
+        CONVERT_FIRST,
+        _starts(rb"\x1aE\xdf\xa3"),
+        "WebM or Matroska",
+        _starts(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)"),
+    ),
+    FileKind(
+        "an AMR file",
+        CONVERT_FIRST,
+        _starts(rb"#!AMR"),
+        "AMR",
+        _starts(rb"#!AMR(?:-WB)?\n[\x04-\x7c]"),
+    ),
+    FileKind("a WMA file", CONVERT_FIRST, _starts(rb"\x30\x26\xb2\x75")),
+    FileKind(
+        "an AAC file",
+        CONVERT_FIRST,
+        _starts(rb"\xff[\xf1\xf9][\x40-\x7f][\x40\x41\x80\x81]"),
+    ),
+    FileKind("an AVI film", CONVERT_FIRST, _starts(rb"RIFF....AVI ")),
+    FileKind("a WebP picture", LOOK_AT_IT, _starts(rb"RIFF....WEBP")),
+    FileKind("a picture", LOOK_AT_IT, _starts(rb"\x89PNG|\xff\xd8\xff|GIF8")),
+    FileKind("a ZIP archive", "Unpack it first", _starts(rb"PK\x03\x04")),
+    FileKind("a gzip archive", "Unpack it first", _starts(rb"\x1f\x8b")),
+    FileKind("a PDF document", LOOK_AT_IT, _starts(rb"%PDF")),
+    FileKind(
+        "a WAV file written as base64",
+        "Decode it: base64.b64decode",
+        _starts(rb"UklGR|data:audio"),
+    ),
+    FileKind(
+        "a Git LFS pointer",
+        "Fetch the file with git lfs pull",
+        _starts(rb"version https://git-lfs"),
+    ),
+    FileKind(
+        "an HTML page",
+        LOOK_AT_IT,
+        _starts(rb"\s*<(!doctype html|html|head|body)", re.DOTALL | re.IGNORECASE),
+    ),
+    FileKind(
+        "an XML document",
+        LOOK_AT_IT,
+        _starts(rb"\s*<(\?xml|response)", re.DOTALL | re.IGNORECASE),
+    ),
+    FileKind("JSON", LOOK_AT_IT, _starts(rb"\s*[{\[]\s*([\"\[{}\]]|-?\d|$)")),
+    FileKind("an MP3 file", USE_LOAD_CLIP, _resembles_mp3, "MP3", _is_mp3),
+    FileKind("a text file", LOOK_AT_IT, _resembles_text),
+)
+"""All kinds of file that are told apart here; the first that fits is taken."""
+
+_HEADERLESS = FileKind("headerless: nothing at its beginning says what it is", NAME_THE_ENCODING)
+
+_CONTAINERS = tuple(kind for kind in _KINDS if kind.container)
+
+_CONTAINER_STARTS = frozenset(bytes([byte]) for byte in b"RB.\xffIOfF\x1arN#c")
+"""The first bytes of all containers but MPEG-4, which begins with a size."""
