@@ -39,7 +39,7 @@ from twistream_kit.live.inspector._relay import (
 )
 from twistream_kit.live.inspector.stream import UNASKED_EXTENSION, InspectedStream
 from twistream_kit.live.server.addresses import HEALTH_PATH
-from twistream_kit.live.server.admission import host_refusal, origin_refusal, page_refusal
+from twistream_kit.live.server.admission import UNSIGNED, host_refusal, origin_refusal, page_refusal
 from twistream_kit.live.server.probe import HEALTH_OF_HEADER, health_of
 from twistream_kit.live.server.request_head import REFUSALS, BadRequest, RequestHead
 from twistream_kit.live.settings.secret import Secret, revealed
@@ -324,7 +324,7 @@ class ProxyAdmission:
             signature.refusal(headers, settings),
             signature.without_user(self._stream_url_at(head.path)),
         )
-        return _response(HTTPStatus.FORBIDDEN, "The signature is missing or does not fit.\n")
+        return _response(HTTPStatus.FORBIDDEN, UNSIGNED)
 
     def _refusal(self, head: RequestHead) -> str:
         """Say why a request is refused whatever its signature says; empty if it may go on."""

@@ -17,6 +17,9 @@ from twistream_kit.errors import SettingsError
 HeaderValues = Callable[[str], Sequence[str]]
 """Returns all values of a header, by its name."""
 
+UNSIGNED = "The signature is missing or does not fit.\n"
+"""What is answered with 403 where a signature is checked; the log says more, to its owner."""
+
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[A-Za-z0-9._-]+)(?::[0-9]*)?")
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 _SHOWN_CHARS = 80

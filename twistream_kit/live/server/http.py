@@ -36,7 +36,7 @@ from twistream_kit.live.server.addresses import (
     TWIML_PATH,
     ServerAddresses,
 )
-from twistream_kit.live.server.admission import host_refusal, page_refusal
+from twistream_kit.live.server.admission import UNSIGNED, host_refusal, page_refusal
 from twistream_kit.live.server.probe import PROBE_HEADER
 from twistream_kit.live.server.request_head import (
     MAX_HEAD_BYTES,
@@ -276,8 +276,7 @@ class RequestAdmission:
             signature.refusal(headers, settings),
             signature.without_user(self._addresses.stream_url),
         )
-        text = "The signature is missing or does not fit.\n"
-        return _response(socket, Answer(HTTPStatus.FORBIDDEN, text))
+        return _response(socket, Answer(HTTPStatus.FORBIDDEN, UNSIGNED))
 
     def _refusal(self, path: str, request: Request) -> str:
         """Say why nothing of a request is looked at; empty if it may go on."""
@@ -338,7 +337,7 @@ class Webhooks:
         url = base_url.rstrip("/") + request.target
         if not self._is_signed(request, signature_header, url, settings):
             logger.warning("a request for %s without a valid signature was refused", request.path)
-            return Answer(HTTPStatus.FORBIDDEN, "The signature is missing or does not fit.\n")
+            return Answer(HTTPStatus.FORBIDDEN, UNSIGNED)
         parameters = request.parameters()
         if request.path == STATUS_PATH:
             return self._noted(StatusEvent.of(parameters, time.monotonic()))
