@@ -26,9 +26,8 @@ $(VENV)/.made: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@
 
-# The tests of a file stay on one worker, which makes what they share once, in the order in which
-# tests/conftest.py puts them.
-SIDE_BY_SIDE := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# tests/conftest.py says which tests stay on one worker, and which come first.
+SIDE_BY_SIDE := -n $(WORKERS) --no-loadscope-reorder
 
 test: install
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)

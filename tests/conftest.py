@@ -43,17 +43,35 @@ PATIENT = ("slow", "browser", "notebook", "realtime")
 """Marks of tests that take long; they begin first, so that no worker is left alone with one."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Keep the tests of a file together on one worker, since they share what is costly to make.
-
-    Each notebook is a group of its own where a file runs all of them.
-    """
-    for item in items:
-        notebook = getattr(item, "callspec", None) and item.callspec.params.get("path")
-        apart = f" {notebook.stem}" if notebook and item.get_closest_marker("notebook") else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.location[0]}{apart}"))
+    """Let what takes long begin first."""
     items.sort(key=lambda item: not any(item.get_closest_marker(mark) for mark in PATIENT))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which a single worker does not need
+def pytest_xdist_make_scheduler(config, log):
+    """Keep together on one worker what shares things that are costly to make.
+
+    The mark ``xdist_group`` would do, but pytest 9.2 does not let xdist 3.8 write it down.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return Together(config, log)
+
+
+def group_of(nodeid):
+    """Return what a test stays together with: the browser, else its file, or one notebook of it.
+
+    One JupyterLab and one Chromium keep a core busy; more of them only take it from each other.
+    """
+    path, _, name = nodeid.partition("::")
+    if "/browser/" in path:
+        return "browser"
+    return nodeid if path.endswith("/test_notebooks.py") and "top_to_bottom" in name else path
 
 
 @pytest.fixture(scope="session")
