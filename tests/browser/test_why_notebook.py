@@ -98,7 +98,8 @@ async def test_the_clicks_are_there_twice_a_second_and_then_gone(opened):
 
 async def test_the_roar_leaves_no_pause(opened):
     before, after = (quiet(sound) for sound in await heard(opened.why, "roaring"))
-    assert before == 0
+    # A busy machine may be late with a frame or two of the roar; speech pauses far longer.
+    assert before < 0.05
     assert after > 0.1
 
 
