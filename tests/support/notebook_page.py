@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+
+from support.waiting import LIMIT_SECONDS
 
 CELL_SECONDS = 60
 
@@ -47,6 +50,8 @@ KERNEL_IS_READY = """async () => {
     await context.session.kernel.info;
 }"""
 
+RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()"
+
 REMEMBER_CLICKS = """() => {
     window.pressed = {};
     document.addEventListener('mousedown', event => {
@@ -81,8 +86,21 @@ class NotebookPage:
         await self.page.goto(self._address(path))
         idle = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Toolbar-kernelStatus, .jp-Notebook-cell"
         await self.page.locator(idle).first.wait_for(timeout=30_000)
-        await self.page.evaluate(KERNEL_IS_READY)
+        await self._wait_for_kernel()
         await self.page.evaluate(REMEMBER_CLICKS)
+
+    async def _wait_for_kernel(self) -> None:
+        """Wait for the kernel's first answer; restart one that never gives it.
+
+        Now and then JupyterLab asks a starting kernel before it listens, and waits for ever.
+        """
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                await self.page.evaluate(KERNEL_IS_READY)
+        except TimeoutError:
+            async with asyncio.timeout(2 * LIMIT_SECONDS):
+                await self.page.evaluate(RESTART)
+                await self.page.evaluate(KERNEL_IS_READY)
 
     async def close(self) -> None:
         """End the kernel and close the page."""
