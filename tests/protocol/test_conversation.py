@@ -515,3 +515,12 @@ def test_empty_mark_name_is_refused(conversation, command):
             conversation.mark("", 0.0)
     assert str(caught.value) == "mark.name is empty. Give the mark a short name of ASCII letters."
     assert conversation.open_handles == []
+
+
+def test_mark_given_up_while_it_was_held_back_wakes_nobody(conversation):
+    conversation.mark("part", 0.0)
+    conversation.play(b"", 0.0)  # its mark would come hard upon the other, and is held back
+    send_all(conversation, 0.0)
+    assert [outcome.ending for outcome in conversation.advance(31.0)] == ["lost", "lost"]
+    assert conversation.wait_seconds(31.0) is None
+    assert conversation.next_message(31.0) is None

@@ -186,7 +186,7 @@ class Conversation:
         if self._ended is not None:
             return None
         held = None
-        if self._held is not None:
+        if self._held is not None and self._held.name in self._unmarked:  # not given up as lost
             held = max(0.0, self._marked_at + MARK_PAUSE_SECONDS - now) + 0.001
         if not self._outbox:
             return held
