@@ -279,7 +279,10 @@ async def test_over_the_socket_all_goes_both_ways(make_desk):
                 break
         await page.send("hang_up")
         await desk.phone.until("idle")
-    assert [content["type"] for content, _ in desk.told] == ["speaker"]
+        told = [
+            content["type"] for content, _ in desk.told
+        ]  # before the page goes, which is told too
+    assert told == ["speaker"]
 
 
 async def test_a_page_that_goes_takes_its_sound_with_it(make_desk, until):
