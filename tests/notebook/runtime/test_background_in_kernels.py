@@ -146,7 +146,9 @@ assert called.wait(10)
     kernel.run("server = kit.start(kit.StreamServer())")
     assert kernel.value("kit.simulate_call(server.url, seconds=0.2).result(20).ending") == "stopped"
     kernel.run("from twistream_kit.notebook.runtime.activity_log import activity_log")
-    lines = kernel.value("[line.text for line in activity_log().lines if line.level == 'ERROR']")
+    lines = kernel.value(
+        "[line.text for line in get_activity_log().lines if line.level == 'ERROR']"
+    )
     assert any("SystemExit: 2" in line for line in lines)
     assert any("SystemExit: 3" in line for line in lines)
     assert any("SystemExit: 4" in line for line in lines)
