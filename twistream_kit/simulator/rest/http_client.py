@@ -1,7 +1,7 @@
-"""The way from Twilio's own SDK to the simulator.
+"""Redirects the requests of Twilio's own SDK to the simulator.
 
-Only scheme and host of each request change; path, parameters, credentials and the reading of the
-answer stay the SDK's.  So the same `twilio.rest.Client` code runs against both.
+Only scheme and host of each request change; path, parameters, credentials and the parsing of the
+response stay the SDK's.  So the same `twilio.rest.Client` code runs against both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twilio.http.response import Response
 from twistream_kit.errors import ServerStopped, WouldDeadlock
 
 TIMEOUT_SECONDS = 10.0
-"""A simulator on the same machine that has not answered by then never will."""
+"""The timeout of a request; a simulator on the same machine that exceeds it will never answer."""
 
 
 class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is untyped
@@ -28,7 +28,7 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
 
     Attributes:
         dials_loopback: True: calls placed through this client may be sent to loopback addresses.
-        loop: As given.
+        loop: The event loop that the simulator runs on.
     """
 
     dials_loopback = True
@@ -38,7 +38,7 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
         self.origin = origin
         self.loop = loop
         self._closed = False
-        # A proxy variable in the environment must not catch what never leaves this machine.
+        # A proxy variable in the environment must not apply to requests on this machine.
         self.session.trust_env = False
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> Response:
@@ -53,10 +53,10 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
                 "the simulator that this client belongs to has stopped",
                 fix="Start a SimulatedTwilio and use its client",
             )
-        if _running_loop() is self.loop:
+        if _get_running_loop() is self.loop:
             raise WouldDeadlock(
-                "the Twilio SDK waits for an answer that this very loop is to give",
-                consequence="Neither could ever go on",
+                "the Twilio SDK would block the loop that has to answer the request",
+                consequence="The request would never end",
                 fix="Use kit.place_call(…), or await asyncio.to_thread(client.calls.create, …)",
             )
         parts = urlsplit(url)
@@ -69,7 +69,7 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
         self.session.close()
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def _get_running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
