@@ -19,7 +19,7 @@ from twistream_kit.live.calls.call import Call
 from twistream_kit.live.calls.status import StatusEvent
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.live.stream.stream import Playing
+from twistream_kit.live.stream.state import Playing
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol.marks import PlayOutcome
 from twistream_kit.simulator.twilio import SimulatedTwilio

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
 from twistream_kit.live.calls.sdk import answered_within, ask, home_of
 from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
-from twistream_kit.live.stream.stream import GOODBYE_SECONDS, Playing
+from twistream_kit.live.stream.state import GOODBYE_SECONDS, Playing
 from twistream_kit.pending import Guard, Pending, drop_callback, error_text, fail, fulfil, on_worker
 
 if TYPE_CHECKING:

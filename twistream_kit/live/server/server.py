@@ -35,7 +35,7 @@ from twistream_kit.live.server.http import RequestAdmission, RequestConnection, 
 from twistream_kit.live.server.stream_list import HasCallSid, StreamList
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.stream.session import Handler, StreamSession
-from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.live.stream.stream import MediaStream, state_of
 from twistream_kit.pending import HomeLoop, Pending, fail
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.playout import LEAD_SECONDS, check_lead
@@ -305,8 +305,7 @@ class StreamServer(ServerAddresses):
         self._public_url, self._trouble = None, why
         logger.error("the public address is gone: %s", why)
         for stream in self.streams:
-            if not stream.closed.done() or stream.broke_lately:
-                stream.trouble = why
+            state_of(stream).lose_address(why)
         self._list.give_up(
             TunnelError(
                 f"the public address is gone: {why}",
