@@ -303,6 +303,7 @@ class Calls(Sequence[SimulatedCall]):
     def forget(self, call: SimulatedCall) -> None:
         """Remove a call that has ended from the list."""
         self._calls.remove(call)
+        call.streams.drop()
 
     async def close(self) -> None:
         """End all calls in order, and wait until everything of them is closed."""
@@ -315,6 +316,8 @@ class Calls(Sequence[SimulatedCall]):
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+        for call in self._calls:
+            call.streams.drop()
 
     def _begin(self, call: SimulatedCall) -> SimulatedCall:
         self._calls.append(call)
