@@ -22,6 +22,11 @@ FETCHED_LIMIT = 65536
 PARAMETER_LIMIT = 500
 """Name and value of one <Parameter> together must stay below this (§1.4)."""
 
+PARAMETER_TOO_LONG = (
+    f"Twilio wants fewer than {PARAMETER_LIMIT}; what it does with more is not documented"
+)
+PASS_A_TOKEN = "Pass a short token and keep the rest on your server"  # noqa: S105
+
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 has no place for, not even escaped."""
 
@@ -72,7 +77,7 @@ def connect_stream(
         status_callback_method=_check_method(status_callback_method, "status_callback_method"),
     )
     for key, value in (parameters or {}).items():
-        _check_parameter(key, value)
+        check_parameter(key, value)
         stream.parameter(name=key, value=value)
     response = VoiceResponse()
     response.append(connect)
@@ -121,6 +126,27 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def check_parameter(name: str, value: str) -> None:
+    """Refuse what no `<Parameter>` can carry.
+
+    Raises:
+        LocalProtocolError: If it has no name, is too long, or holds what XML cannot carry.
+        TypeError: If either is no string.
+    """
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(f"parameter {name!r} is {value!r}: names and values must be strings")
+    if not name:
+        raise LocalProtocolError("has no name", field="<Parameter>", fix="Give it one")
+    if len(name) + len(value) >= PARAMETER_LIMIT:
+        raise LocalProtocolError(
+            f"{name[:40]!r} has {len(name) + len(value)} characters, name and value together",
+            field="<Parameter>",
+            consequence=PARAMETER_TOO_LONG,
+            fix=PASS_A_TOKEN,
+        )
+    _check_characters(name + value, f"<Parameter> {name[:40]!r}")
+
+
 def _check_url(url: str) -> None:
     for objection in review_stream_url(url):
         if objection.severity == "error" or objection.problem.startswith("is relative"):
@@ -131,22 +157,6 @@ def _check_url(url: str) -> None:
                 consequence=objection.consequence,
                 fix=objection.fix,
             )
-
-
-def _check_parameter(name: str, value: str) -> None:
-    if not isinstance(name, str) or not isinstance(value, str):
-        raise TypeError(f"parameter {name!r} is {value!r}: names and values must be strings")
-    if not name:
-        raise LocalProtocolError("has no name", field="<Parameter>", fix="Give it one")
-    if len(name) + len(value) >= PARAMETER_LIMIT:
-        raise LocalProtocolError(
-            f"{name[:40]!r} has {len(name) + len(value)} characters, name and value together",
-            field="<Parameter>",
-            consequence=f"Twilio wants fewer than {PARAMETER_LIMIT}; what it does with more is not"
-            " documented",
-            fix="Pass a short token and keep the rest on your server",
-        )
-    _check_characters(name + value, f"<Parameter> {name[:40]!r}")
 
 
 def _check_characters(text: str, field: str) -> None:

@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import AnyStr
 from xml.etree import ElementTree as ET
 
+from twistream_kit.protocol.twiml import FETCHED_LIMIT
 from twistream_kit.simulator.call._speech import Speech
 from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
-from twistream_kit.simulator.call.twiml import TwimlFault, parse_twiml
-from twistream_kit.simulator.call.web import TWIML_BYTES, TWIML_TYPES, FetchedPage, WebClient
+from twistream_kit.simulator.call.twiml import TwimlFault, root_of
+from twistream_kit.simulator.call.web import TWIML_TYPES, FetchedPage, WebClient
 from twistream_kit.simulator.model.assumptions import (
     TRIAL_ANNOUNCEMENT,
     TRIAL_BLOCKED,
@@ -93,14 +94,14 @@ class TrialWebClient(WebClient):
         method: str = "POST",
         params: Mapping[str, str] | None = None,
         *,
-        limit: int = TWIML_BYTES,
+        limit: int = FETCHED_LIMIT,
     ) -> FetchedPage:
         """Request `url` as any account does; five seconds are the limit for all but sounds.
 
         Raises:
             TwimlFault: As in `WebClient.fetch`; 11200 when the time is over.
         """
-        if limit != TWIML_BYTES:
+        if limit != FETCHED_LIMIT:
             return await super().fetch(url, method, params, limit=limit)
         try:
             async with asyncio.timeout(TRIAL_FETCH_SECONDS):
@@ -169,7 +170,7 @@ def sanitised(document: AnyStr) -> AnyStr:
     What is not TwiML comes back as it is: the reader that comes next says what is wrong with it.
     """
     try:
-        root = parse_twiml(document)
+        root = root_of(document)
     except TwimlFault:
         return document
     if not _sanitise(root):

@@ -24,6 +24,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import aiohttp
 
 from twistream_kit.protocol.signature import sign, signed_url
+from twistream_kit.protocol.twiml import FETCHED_LIMIT
 from twistream_kit.simulator.call.context import Callback, CallPlan, Source
 from twistream_kit.simulator.call.twiml import PlayBody, Say, Script, TwimlFault, read_twiml
 from twistream_kit.simulator.model.debugger import Debugger
@@ -36,9 +37,6 @@ CONNECT_SECONDS = 5.0
 
 REDIRECT_LIMIT = 10
 """Redirects followed in one request (§1.5)."""
-
-TWIML_BYTES = 64 * 1024
-"""A larger TwiML document is fault 11750 (§1.5)."""
 
 SOUND_BYTES = 40 * 1024 * 1024
 """A limit of our own: a <Play> file beyond it is refused."""
@@ -89,7 +87,7 @@ class WebClient:
         method: str = "POST",
         params: Mapping[str, str] | None = None,
         *,
-        limit: int = TWIML_BYTES,
+        limit: int = FETCHED_LIMIT,
     ) -> FetchedPage:
         """Request `url` with `params` as a form (POST) or in the query (GET), and follow redirects.
 

@@ -63,9 +63,6 @@ SLOW_READER_SECONDS = 5.0
 APPENDS_SLASH_TO_BARE_HOST = True
 """25 [OBS]: a URL without a path is signed with a slash at its end."""
 
-PARAMETER_LIMIT = 500
-"""27 [ASM]: a `<Parameter>` whose name and value are longer together is dropped, with 12200."""
-
 CALLBACK_ORDER = ("initiated", "ringing", "answered", "completed")
 """30 [OBS]: call progress in order; *answered* is on its way before the stream connects."""
 
