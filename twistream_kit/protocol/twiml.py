@@ -150,13 +150,7 @@ def check_parameter(name: str, value: str) -> None:
 def _check_url(url: str) -> None:
     for objection in review_stream_url(url):
         if objection.severity == "error" or objection.problem.startswith("is relative"):
-            raise LocalProtocolError(
-                objection.problem,
-                field=objection.field,
-                twilio_code=objection.code,
-                consequence=objection.consequence,
-                fix=objection.fix,
-            )
+            raise LocalProtocolError.of(objection)
 
 
 def _check_characters(text: str, field: str) -> None:

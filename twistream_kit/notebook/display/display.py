@@ -177,8 +177,8 @@ def _list_objections(objections: Sequence[Objection]) -> Html:
 def _verdict(objection: Objection) -> Html:
     number = f"{objection.code} " if objection.code else ""
     verdict = strong(f"{number}{objection.severity}")
-    # Its text says how sure it is, too; field, consequence and fix have places of their own.
-    problem = str(replace(objection, field="", consequence="", fix=""))
+    # The statement says how sure it is, too; the field has a place of its own.
+    problem = replace(objection, field="").statement
     return joined(verdict, " ", code(objection.field), " ", problem.rstrip("."))
 
 

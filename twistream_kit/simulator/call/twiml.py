@@ -62,7 +62,7 @@ def root_of(xml: str | bytes) -> ET.Element:
 
 def _fault_of(objection: Objection) -> TwimlFault:
     # Where nothing says what Twilio would log, it is taken for a document that cannot be parsed.
-    return TwimlFault(objection.code or 12100, f"{objection.field} {objection.problem}")
+    return TwimlFault(objection.code or 12100, objection.statement)
 
 
 class TwimlFault(Exception):
@@ -248,8 +248,7 @@ class _TwimlReader:
 
     def document(self, root: ET.Element) -> Script:
         for objection in review_names(root):
-            problem = f"{objection.field} {objection.problem}"
-            self._remark(objection.code or 12200, sentences(problem, objection.fix))
+            self._remark(objection.code or 12200, sentences(objection.statement, objection.fix))
         verbs = [verb for element in root if (verb := self._verb(element)) is not None]
         return Script(tuple(verbs), tuple(self._remarks))
 
