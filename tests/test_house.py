@@ -18,6 +18,7 @@ from twistream_kit.audio.load import load_clip
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.codes import TWILIO_CODES
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "twistream_kit"
@@ -245,6 +246,26 @@ def test_a_helper_written_twice_is_found_whatever_its_docstring() -> None:
 def test_no_two_modules_write_the_same_helper() -> None:
     found = twice({str(path.relative_to(TESTS)): path.read_text() for path in TESTS.rglob("*.py")})
     assert found == [], "put it into tests/support, or a fixture into a conftest.py"
+
+
+def test_no_two_modules_of_the_package_write_the_same_function() -> None:
+    texts = {str(path.relative_to(PACKAGE)): path.read_text() for path in PACKAGE.rglob("*.py")}
+    assert twice(texts) == [], "put it where the lower of the two can import it from"
+
+
+def test_each_number_of_twilio_s_has_one_name() -> None:
+    """And so do the other constants of `protocol` that are a rule of Twilio's."""
+    names = defaultdict(list)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if not isinstance(node, ast.Assign):
+                continue
+            said = ast.unparse(node.value).replace("_", "")
+            is_code = said.isdecimal() and int(said) in TWILIO_CODES
+            if is_code or "{6,14}" in said or said.startswith("('initiated'"):
+                names[said].append(f"{path.name}: {ast.unparse(node.targets[0])}")
+    assert len(names) >= 10
+    assert [each for each in names.values() if len(each) > 1] == []
 
 
 def test_the_wire_format_lives_in_the_protocol_layer_alone() -> None:

@@ -121,7 +121,17 @@ def review_stream_url(url: str, field: str = "<Stream url>") -> list[Objection]:
 def is_loopback(url: str) -> bool:
     """Whether `url` leads to this very machine."""
     try:
-        return _is_loopback_host(urlsplit(url).hostname or "")
+        return is_loopback_host(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether `host` is this machine by its name or number alone."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -222,7 +232,7 @@ def _relative_url(url: str, field: str) -> Objection:
 
 def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objection]:
     host, scheme = parts.hostname or "", parts.scheme.lower()
-    loopback = _is_loopback_host(host)
+    loopback = is_loopback_host(host)
     if scheme != "wss":
         is_local = scheme == "ws" and loopback
         yield Objection(
@@ -248,7 +258,7 @@ def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objectio
 
 
 def _review_port(port: int | None, parts: SplitResult, field: str) -> Iterator[Objection]:
-    if port in (None, 443) or _is_loopback_host(parts.hostname or ""):
+    if port in (None, 443) or is_loopback_host(parts.hostname or ""):
         return
     consequence = "Twilio's documents speak of 443 only; others may work and are not promised"
     fix = "Serve the stream on 443, through a tunnel or a reverse proxy"
@@ -277,15 +287,6 @@ def _review_extras(parts: SplitResult, field: str) -> Iterator[Objection]:
 
 def _stream_refused(code: int) -> str:
     return f"Twilio would not open the stream (error {code}); the next verb runs, or the call ends"
-
-
-def _is_loopback_host(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_out_of_reach(host: str) -> bool:

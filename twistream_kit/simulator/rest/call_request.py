@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT, is_e164
 from twistream_kit.protocol.twiml import INLINE_LIMIT
-from twistream_kit.simulator.call.context import PROGRESS_EVENTS, Callback, CallPlan, Source
+from twistream_kit.simulator.call.context import Callback, CallPlan, Source
 from twistream_kit.simulator.call.twiml import Next
-from twistream_kit.simulator.model.numbers import AccountNumber, is_e164
+from twistream_kit.simulator.model.numbers import AccountNumber
 from twistream_kit.simulator.rest._errors import Refusal
 
 RING_SECONDS = 60
 """How long a call rings when the request does not say (§6.1)."""
-
-RING_SECONDS_LIMIT = 600
-"""The largest `Timeout` (§6.1)."""
 
 _MACHINE_RANGES = {
     "MachineDetectionTimeout": range(1, 601),
