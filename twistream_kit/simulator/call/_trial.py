@@ -10,7 +10,7 @@ the place of what is blocked [DOC].  Which of them an account is under is `Behav
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import AnyStr
 from xml.etree import ElementTree as ET
@@ -88,31 +88,17 @@ class TrialWebClient(WebClient):
         super().__init__(context.auth_token, context.connector)
         self._sanitises = context.behaviour.trial == "blocked"
 
-    async def fetch(
-        self,
-        url: str,
-        method: str = "POST",
-        params: Mapping[str, str] | None = None,
-        *,
-        limit: int = FETCHED_LIMIT,
-    ) -> FetchedPage:
-        """Request `url` as any account does; five seconds are the limit for all but sounds.
+    def _patience(self, limit: int) -> tuple[float, str]:
+        if limit != FETCHED_LIMIT:  # a sound
+            return super()._patience(limit)
+        return TRIAL_FETCH_SECONDS, ", which is all that a trial account waits"
 
-        Raises:
-            TwimlFault: As in `WebClient.fetch`; 11200 when the time is over.
-        """
-        if limit != FETCHED_LIMIT:
-            return await super().fetch(url, method, params, limit=limit)
-        try:
-            async with asyncio.timeout(TRIAL_FETCH_SECONDS):
-                page = await super().fetch(url, method, params, limit=limit)
-        except TimeoutError as error:
-            raise TwimlFault(
-                11200,
-                f"{url} did not answer within {TRIAL_FETCH_SECONDS:g} s, which is all that a "
-                "trial account waits",
-            ) from error
-        if self._sanitises and page.content_type in {*TWIML_TYPES, "text/plain"}:
+    async def _follow(
+        self, url: str, method: str, params: dict[str, str], limit: int
+    ) -> FetchedPage:
+        page = await super()._follow(url, method, params, limit)
+        is_document = limit == FETCHED_LIMIT and page.content_type in {*TWIML_TYPES, "text/plain"}
+        if self._sanitises and is_document:
             return replace(page, content=sanitised(page.content))
         return page
 
