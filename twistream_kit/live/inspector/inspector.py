@@ -86,7 +86,7 @@ class Inspector(ServerAddresses):
     ) -> None:
         self._upstream = Upstream.of(upstream_url)
         super().__init__(host, port, self._upstream.path, public_url, auth_token, allowed_hosts)
-        self._admission = ProxyAdmission(auth_token, self._stream_url_at, self.is_own_host)
+        self._admission = ProxyAdmission(auth_token, self._stream_url_at, self._is_own_host)
         self._context = ProxyContext(
             self._home,
             self._admission,
