@@ -363,6 +363,17 @@ async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
         await asyncio.wait(others)
 
 
+async def stop_listening(
+    listener: asyncio.Server | None, connections: set[asyncio.Task[Any]]
+) -> None:
+    """Accept no more, end the tasks of the `connections`, and wait until nothing is left open."""
+    if listener is not None:
+        listener.close()
+    await end_tasks(set(connections))
+    if listener is not None:
+        await listener.wait_closed()
+
+
 def on_worker(
     name: str, work: Callable[[], T], *, home: asyncio.AbstractEventLoop | None = None
 ) -> Pending[T]:

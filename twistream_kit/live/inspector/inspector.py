@@ -28,7 +28,7 @@ from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.server.addresses import ServerAddresses
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS, HasCallSid, StreamList
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.pending import Pending, end_tasks, fail
+from twistream_kit.pending import Pending, fail, stop_listening
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.twiml import stream_url as stream_url_of
 
@@ -166,11 +166,7 @@ class Inspector(ServerAddresses):
         traceback: TracebackType | None,
     ) -> None:
         listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.close()
-        await end_tasks(set(self._connections))
-        if listener is not None:
-            await listener.wait_closed()
+        await stop_listening(listener, self._connections)
         await self._home.leave()
         self._port = None
         self._list.stop()
