@@ -17,9 +17,9 @@ from twistream_kit.live.tunnel._provider import (
     PROVIDERS,
     ProviderRow,
     auto_rows,
+    listed,
     or_another_way,
 )
-from twistream_kit.live.tunnel._table import words_of_providers
 from twistream_kit.live.tunnel.tunnel import Tunnel, open_tunnel
 from twistream_kit.protocol import to_twilio
 
@@ -204,6 +204,22 @@ def pigeons(monkeypatch):
     )
     monkeypatch.setitem(PROVIDERS, row.name, row)
     return state
+
+
+def words_of_providers():
+    """Say which there are, and which of them ``"auto"`` takes."""
+    names = "; ".join(f'``"{row.name}"``: {row.words}' for row in PROVIDERS.values())
+    ways = "; ".join(availability(row) for row in auto_rows())
+    return f'{names}.  ``"auto"`` takes the first to be had: {ways}.'
+
+
+def availability(row):
+    if row.setting and row.way == row.variable:
+        return f"``{row.variable}``, where it is set"
+    conditions = [f"``{row.variable}`` is set"] if row.setting else []
+    if row.is_installed is not None:
+        conditions.append("its program or package is installed")
+    return f"{row.name}, where {listed(conditions, 'and')}" if conditions else row.name
 
 
 @pytest.mark.usefixtures("nothing_there")

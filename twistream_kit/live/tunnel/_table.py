@@ -1,6 +1,6 @@
 """The table of providers: a new one is a module beside this, and a row here.
 
-From it follow what `open_tunnel` takes and its docstring, the order of ``"auto"`` and the error
+From it follow what `open_tunnel` takes, the order of ``"auto"`` and the error
 that names its ways, and the other ways that the error of each provider names.
 """
 
@@ -74,22 +74,6 @@ def choose_provider(request: TunnelRequest) -> Provider:
     row = PROVIDERS.get("static" if is_auto and request.url else request.provider)
     _check_arguments(request, () if row is None else row.arguments)
     return (row or _first_available(request)).make(request)
-
-
-def words_of_providers() -> str:
-    """Say which there are, and which of them ``"auto"`` takes."""
-    names = "; ".join(f'``"{row.name}"``: {row.words}' for row in PROVIDERS.values())
-    ways = "; ".join(_availability(row) for row in auto_rows())
-    return f'{names}.  ``"auto"`` takes the first to be had: {ways}.'
-
-
-def _availability(row: ProviderRow) -> str:
-    if row.setting and row.way == row.variable:
-        return f"``{row.variable}``, where it is set"
-    conditions = [f"``{row.variable}`` is set"] if row.setting else []
-    if row.is_installed is not None:
-        conditions.append("its program or package is installed")
-    return f"{row.name}, where {listed(conditions, 'and')}" if conditions else row.name
 
 
 def _check_arguments(request: TunnelRequest, taken: tuple[str, ...]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import textwrap
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -21,7 +20,7 @@ from twistream_kit.live.server.addresses import Reachable
 from twistream_kit.live.server.probe import prove
 from twistream_kit.live.settings.settings import Settings
 from twistream_kit.live.tunnel._provider import Provider, StaticAddress, TunnelRequest
-from twistream_kit.live.tunnel._table import choose_provider, words_of_providers
+from twistream_kit.live.tunnel._table import choose_provider
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
 from twistream_kit.protocol.signature import without_user
 from twistream_kit.protocol.twiml import is_loopback
@@ -53,7 +52,12 @@ def open_tunnel(
 
     Args:
         server: A `StreamServer` or an `Inspector` that runs when the tunnel is entered.
-        provider: %(providers)s
+        provider: ``"static"``: an address that leads here already (your own proxy, a domain,
+            Codespaces); ``"ngrok"``: an https endpoint of an ngrok account; ``"cloudflared"``: a
+            quick tunnel of Cloudflare's, without an account; ``"ssh"``: a forward through a host of
+            yours, or a service.  ``"auto"`` takes the first to be had: ``TWISTREAM_PUBLIC_URL``,
+            where it is set; ngrok, where ``NGROK_AUTHTOKEN`` is set and its program or package is
+            installed; cloudflared, where its program or package is installed.
         url: The address, for ``"static"``: ``https://example.com``; for ``"ssh"`` to a host of
             yours, that of what listens there, in which ``{port}`` stands for the port.
         fallback_url: An address to take when there is no other, or it fails, such as that of a
@@ -88,15 +92,6 @@ def open_tunnel(
         if fallback is None or provider != "auto":
             raise
         return Tunnel(server, None, fallback=fallback, why_not=error.problem)
-
-
-if open_tunnel.__doc__:  # python -OO leaves none
-    _indent = " " * 8
-    _words = textwrap.fill(
-        f"provider: {words_of_providers()}", 100, initial_indent=_indent,
-        subsequent_indent=_indent + "    ", break_on_hyphens=False,
-    )  # fmt: skip
-    open_tunnel.__doc__ = open_tunnel.__doc__.replace(f"{_indent}provider: %(providers)s", _words)
 
 
 class Tunnel:

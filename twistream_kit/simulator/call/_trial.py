@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import AnyStr
 from xml.etree import ElementTree as ET
 
+from twistream_kit.protocol.twiml import FETCHED_LIMIT
 from twistream_kit.simulator.call._speech import VerbAudio
 from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
-from twistream_kit.simulator.call.twiml import TwimlFault, parse_twiml
-from twistream_kit.simulator.call.web import TWIML_BYTES, TWIML_TYPES, FetchedPage, WebClient
+from twistream_kit.simulator.call.twiml import TwimlFault, root_of
+from twistream_kit.simulator.call.web import TWIML_TYPES, FetchedPage, WebClient
 from twistream_kit.simulator.model.assumptions import (
     TRIAL_ANNOUNCEMENT,
     TRIAL_BLOCKED,
@@ -87,31 +88,10 @@ class TrialWebClient(WebClient):
         super().__init__(context.auth_token, context.connector)
         self._is_of_2026 = context.behaviour.trial == "blocked"
 
-    async def fetch(
-        self,
-        url: str,
-        method: str = "POST",
-        params: Mapping[str, str] | None = None,
-        *,
-        limit: int = TWIML_BYTES,
-        signed: bool = True,
-    ) -> FetchedPage:
-        """Request `url` with a timeout of five seconds, except for sound files.
-
-        Raises:
-            TwimlFault: As in `WebClient.fetch`; 11200 after the timeout.
-        """
-        if limit != TWIML_BYTES:
-            return await super().fetch(url, method, params, limit=limit, signed=signed)
-        try:
-            async with asyncio.timeout(TRIAL_FETCH_SECONDS):
-                return await super().fetch(url, method, params, limit=limit, signed=signed)
-        except TimeoutError as error:
-            raise TwimlFault(
-                11200,
-                f"{url} did not answer within {TRIAL_FETCH_SECONDS:g} s, the timeout of a trial "
-                "account",
-            ) from error
+    def _get_timeout(self, limit: int) -> tuple[float, str]:
+        if limit != FETCHED_LIMIT:  # a sound file
+            return super()._get_timeout(limit)
+        return TRIAL_FETCH_SECONDS, ", the timeout of a trial account"
 
     async def fetch_document(self, url: str, method: str, params: Mapping[str, str]) -> FetchedPage:
         """Request TwiML; under the regime of 2026 without a signature, and filtered."""
@@ -177,7 +157,7 @@ def sanitise(document: AnyStr) -> AnyStr:
     A document that is not TwiML is returned unchanged: `read_twiml` then reports its error.
     """
     try:
-        root = parse_twiml(document)
+        root = root_of(document)
     except TwimlFault:
         return document
     if not _sanitise_tree(root):

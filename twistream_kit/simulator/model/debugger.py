@@ -24,6 +24,10 @@ UNLOGGED = "What Twilio would not log"
 """The heading of the entries that Twilio's console would not show."""
 
 
+NOTHING_LOGGED = "no errors, no warnings"
+"""The text of an empty debugger log."""
+
+
 @dataclass(frozen=True, slots=True)
 class DebuggerEntry:
     """One line of the console.
@@ -188,7 +192,7 @@ class Debugger(Sequence[DebuggerEntry]):
         return iter(self._copy_entries())
 
     def __repr__(self) -> str:
-        lines = [str(entry) for entry in self] or ["no errors, no warnings"]
+        lines = [str(entry) for entry in self] or [NOTHING_LOGGED]
         if unlogged := self.unlogged:
             lines += [f"{UNLOGGED}:", *map(str, unlogged)]
         return "\n".join(lines)

@@ -26,6 +26,7 @@ from typing import Literal, get_args
 from aiohttp import web
 
 from twistream_kit.errors import CallRefused
+from twistream_kit.protocol.rest import is_e164
 from twistream_kit.simulator.model.assumptions import Behaviour, Trial
 from twistream_kit.simulator.model.numbers import (
     COUNTRIES,
@@ -34,7 +35,6 @@ from twistream_kit.simulator.model.numbers import (
     draw_auth_token,
     find_country,
     format_national,
-    is_e164,
     require_e164,
 )
 from twistream_kit.simulator.rest._errors import REFUSALS, Refusal
@@ -164,7 +164,7 @@ def _require_numbers(name: str, numbers: object) -> None:
     if isinstance(numbers, str):
         raise TypeError(f"{name} is {numbers!r}; give a tuple of numbers: ({numbers!r},)")
     for number in tuple(numbers):  # type: ignore[var-annotated, arg-type]
-        if not isinstance(number, str) or not is_e164(number):
+        if not is_e164(number):
             raise ValueError(
                 f"{name} has {number!r}; numbers are written in E.164, such as +15550100001"
             )

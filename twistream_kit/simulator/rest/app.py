@@ -65,7 +65,7 @@ _LOOKUP_PACKAGES = (
 """The packages that cost money with Twilio; null here, as they are there if not requested."""
 
 _E164_DIGITS = range(7, 16)
-"""The number of digits of an E.164 number, with its country code (see `model.numbers.E164`)."""
+"""The number of digits of an E.164 number, with its country code (see `protocol.rest.E164`)."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
