@@ -15,6 +15,7 @@ from types import FrameType
 import pytest
 
 from twistream_kit.audio.load import load_clip
+from twistream_kit.live.stream.state import StreamState
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio
@@ -268,7 +269,8 @@ async def test_a_file_enters_few_modules_on_its_way_to_the_wire() -> None:
     home = HomeLoop("the journey")
     home.enter()
     start = from_twilio.Start(f"MZ{0:032x}", f"AC{0:032x}", f"CA{0:032x}")
-    stream = MediaStream(start, home)
+    state = StreamState(start, home)
+    stream = MediaStream(state)
     entered: set[str] = set()
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
@@ -282,7 +284,7 @@ async def test_a_file_enters_few_modules_on_its_way_to_the_wire() -> None:
         playing = stream.play(load_clip(TESTS.parent / "sample_audio" / "greeting.wav"))
         await asyncio.sleep(0)
         texts = []
-        while (message := stream.next_message()) is not None:
+        while (message := state.next_message()) is not None:
             texts.append(message.to_json())
     finally:
         sys.setprofile(before)
