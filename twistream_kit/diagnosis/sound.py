@@ -8,7 +8,7 @@ whatever it holds.  `look_inside` reviews one payload; here stands what only sho
   one on each: whoever follows a stream must not stand still.
 - `SoundWindow` chooses what is listened to.  That costs milliseconds for each second of sound, and
   a wrong coding is wrong from the first second on.  So three seconds are taken, then a rest is
-  made, each twice as long as the one before.
+  made, each twice as long as the one before.  A clip that is sent whole is listened to in any case.
 - `SendingPace` tells whether sound is sent in time: neither slower than it is played nor ten
   minutes ahead.  Where Twilio has no sound, it plays silence.  A server that sleeps 20 ms after
   each 20 ms of sound is therefore always late, by what else it does, and the caller hears a stutter
@@ -274,6 +274,9 @@ class SoundReview:
                 self._window.interrupt()
             if due := self._window.add(payload):
                 self._listening += map(self._listen, due)
+            if len(payload) >= _WHOLE_CLIP:
+                # Each may come from a file of its own, in a coding of its own.
+                self._listening.append(self._listen(SoundPiece(payload[:_ROUND_BYTES])))
         else:
             self._window.interrupt()
         if self._listening and not self._at_leisure:
