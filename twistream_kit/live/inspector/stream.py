@@ -15,6 +15,7 @@ from typing import Literal
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Sender
+from twistream_kit.capture.message_text import event_of, quote_message
 from twistream_kit.diagnosis.stream import Reviewed, StreamReviewer
 from twistream_kit.errors import Objection, Objections, RemoteProtocolError, by_importance
 from twistream_kit.live.inspector._frames import ABNORMAL, Closing, FrameViolation, Passed
@@ -23,9 +24,6 @@ from twistream_kit.protocol import from_twilio
 
 MOST_OBJECTIONS = 1000
 """How many different objections are kept of one stream; further ones are dropped."""
-
-MOST_CHARACTERS = 2000
-"""How much is kept of the text of a message at fault."""
 
 PROTOCOL_ERROR = 31924
 """Twilio's code for what breaks the rules of WebSocket itself (PROTOCOL.md §5.1)."""
@@ -179,14 +177,15 @@ class InspectedStream:
         if reviewed.sound:
             self._note_sound(reviewed.sound, at)
 
-    def _note_new(self, reviewed: Reviewed, message: str | bytes, at: float) -> None:
-        event = type(reviewed.message).__name__.lower() if not reviewed.is_odd else ""
+    def _note_new(self, reviewed: Reviewed, text: str | bytes, at: float) -> None:
+        message = reviewed.message
+        event = "" if message is None or reviewed.is_odd else event_of(message)
         self._violations.add(
             Violation(
                 at - self.capture.started,
                 "server",
                 tuple(reviewed.new),
-                _shown(message),
+                quote_message(text),
                 in_capture=not reviewed.is_odd,
                 event=event,
                 place=self.capture.n_kept,
@@ -321,16 +320,8 @@ class Violations:
                 new.append(objection)
             self.times[objection] += 1
         if new:
-            self.add(Violation(at, sender, tuple(new), _shown(message), place=place))
+            self.add(Violation(at, sender, tuple(new), quote_message(message), place=place))
 
     def add(self, violation: Violation) -> None:
         """Keep a violation whose objections are new, and counted elsewhere."""
         self._found.append(violation)
-
-
-def _shown(message: str | bytes) -> str:
-    if isinstance(message, bytes):
-        return f"{len(message)} bytes, binary: {message[:40].hex(' ')}"
-    if len(message) <= MOST_CHARACTERS:
-        return message
-    return f"{message[:MOST_CHARACTERS]}… ({len(message)} characters)"

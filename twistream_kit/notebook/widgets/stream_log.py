@@ -18,7 +18,7 @@ import traitlets
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry, Sender
-from twistream_kit.capture.summary import event_of
+from twistream_kit.capture.message_text import event_of, quote_message
 from twistream_kit.diagnosis.stream import CaptureReview, OddMessage, Reviewed
 from twistream_kit.errors import Objection, TwistreamError
 from twistream_kit.live.inspector.stream import InspectedStream, Violation
@@ -33,9 +33,6 @@ from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 KEPT_LINES = 300
 """How many lines the log keeps."""
-
-MOST_CHARACTERS = 2000
-"""How much of one message is shown: a bad one may have any length, and all goes to the page."""
 
 STILL_LINES = 12
 """How many lines a page without a kernel shows."""
@@ -279,7 +276,11 @@ class LogLines:
         for entry in self._capture.kept_since(self._read):
             while waiting and waiting[0].place <= self._read:
                 self._add_violation(waiting.popleft())
-            if waiting and waiting[0].place == self._read + 1 and waiting[0].event == "mark":
+            if (
+                waiting
+                and waiting[0].place == self._read + 1
+                and waiting[0].event not in ("", "media")
+            ):
                 self._take(entry, Reviewed(None, form=waiting.popleft().objections))
             else:
                 self._take(entry, _NOT_REVIEWED)
@@ -306,8 +307,7 @@ class LogLines:
         if reviewed.is_obeyed and isinstance(odd.message, to_twilio.Media):
             self.media["server"].bad += 1
         if reviewed.new:
-            text = odd.text if isinstance(odd.text, str) else repr(odd.text)
-            self._add(odd.at, "server", INVALID, _shorten(text), reviewed.new)
+            self._add(odd.at, "server", INVALID, quote_message(odd.text), reviewed.new)
 
     def _add_violation(self, violation: Violation) -> None:
         if not violation.in_capture:
@@ -326,8 +326,8 @@ class LogLines:
         self._add(
             entry.at,
             entry.sender,
-            event_of(entry),
-            _shorten(entry.message.to_json()),
+            event_of(entry.message),
+            quote_message(entry.message.to_json()),
             objections,
             is_progress=MarkName.parse(name).is_progress,
         )
@@ -393,9 +393,3 @@ class MediaCount:
     def seconds(self) -> float:
         """How much sound they held."""
         return self.size / BYTES_PER_SECOND
-
-
-def _shorten(text: str) -> str:
-    if len(text) <= MOST_CHARACTERS:
-        return text
-    return f"{text[:MOST_CHARACTERS]}… ({len(text)} characters)"
