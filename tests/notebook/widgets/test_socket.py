@@ -146,7 +146,7 @@ async def test_what_follows_a_refused_handshake_does_not_undo_the_answer(socket,
     writer.close()
     await soon(writer.wait_closed())
     assert answer.startswith(b"HTTP/1.1 403 ")
-    assert answer.endswith(b"This is not for you.\n")
+    assert answer.endswith(b"Forbidden\n")
     assert caplog.messages == []
 
 
