@@ -115,7 +115,7 @@ def _holds_more(capture: kit.Capture, passed: int) -> bool:
 async def journeys() -> dict[str, list[str]]:
     """Make each journey; return the modules that it enters, by its name.
 
-    Of several runs the shortest counts: only tasks that wake meanwhile make one longer.
+    What is entered in one run and not in another belongs to tasks that woke meanwhile.
     """
     runs: dict[str, list[list[str]]] = {}
     # What is loaded when it is first asked for is loaded before.
@@ -147,11 +147,15 @@ async def journeys() -> dict[str, list[str]]:
             await call.finish(marks)
             stream.clear()
             await soon(stream.closed)
+        capture = stream.capture
         with traced() as to_a_timeline:
-            plot_timeline(stream.capture)
+            plot_timeline(capture)
         if number:
             runs.setdefault("a WAV path to the wire", []).append(to_the_wire)
             runs.setdefault("an inbound frame to a reader", []).append(to_a_reader)
             runs.setdefault("an inbound frame to a picture", []).append(to_a_picture)
             runs.setdefault("plot_timeline(capture)", []).append(to_a_timeline)
-    return {name: min(lists, key=len) for name, lists in runs.items()}
+    return {
+        name: [module for module in first if all(module in other for other in others)]
+        for name, (first, *others) in runs.items()
+    }

@@ -96,11 +96,12 @@ class CallReport:
 
     @property
     def ok(self) -> bool:
-        """Whether Twilio had nothing to log, and `review` found no error and no warning.
+        """Whether Twilio logged no error or warning, and `review` found none.
 
         What is said of the server's pace counts only where the timings can be believed.
         """
-        return not self.debugger and not any(map(self._matters, self.objections))
+        logged = any(entry.level != "note" for entry in self.debugger)
+        return not logged and not any(map(self._matters, self.objections))
 
     def _matters(self, objection: Objection) -> bool:
         if is_about_pace(objection) and not self.believable:

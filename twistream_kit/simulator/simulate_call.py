@@ -21,7 +21,11 @@ from twistream_kit.errors import Objection
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.simulator.call.handset import Handset
-from twistream_kit.simulator.model.assumptions import PARAMETER_LIMIT, Behaviour
+from twistream_kit.simulator.model.assumptions import (
+    CLOSE_WAIT_SECONDS,
+    PARAMETER_LIMIT,
+    Behaviour,
+)
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
@@ -192,6 +196,7 @@ class _Call:
                 ended, ending = await self._run_until_over(pacer)
         finally:
             await self._client.stop()
+            await self._client.release(CLOSE_WAIT_SECONDS)
         return self._make_report(pacer, ending, started, ended - started)
 
     def _tick(self, now: float) -> None:
@@ -209,7 +214,7 @@ class _Call:
 
     async def _run_until_over(self, pacer: Pacer) -> tuple[float, StreamEnding]:
         caller = asyncio.create_task(self._act())
-        closed = asyncio.create_task(self._client.closed())
+        closed = asyncio.create_task(self._client.over())
         try:
             await asyncio.wait([caller, closed], return_when=asyncio.FIRST_COMPLETED)
             if caller.done():

@@ -262,6 +262,20 @@ async def test_stream_is_refused_in_words_and_the_server_never_hears_of_it(
 
 
 @blocked
+async def test_twiml_is_asked_for_without_a_signature_and_status_callbacks_carry_one(
+    twilio, place, site, progress, eventually
+):
+    twilio.phone(ALICE)
+    options, reported = progress
+    await place(url=site.twiml("/voice", "<Say>on</Say>"), **options)
+    await eventually(lambda: len(reported()) == 4)
+    (asked,) = site.at("/voice")
+    assert "X-Twilio-Signature" not in asked.headers
+    callbacks = [request for request in site.requests if request is not asked]
+    assert all("X-Twilio-Signature" in request.headers for request in callbacks)
+
+
+@blocked
 async def test_verbs_behind_a_refused_one_are_carried_out(
     twilio, place, media, site, eventually, briefly
 ):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from twistream_kit.errors import CallRefused, LocalProtocolError
-from twistream_kit.live.calls.call import Call
+from twistream_kit.live.calls.call import Call, hang_up_now, when_over
 from twistream_kit.live.calls.exit_hooks import at_exit
 from twistream_kit.live.calls.sdk import ask, callback_problem, dials_loopback, home_of
 from twistream_kit.live.server.server import server_at
@@ -203,13 +203,13 @@ def _detection(wanted: str | None, report_to: str | None, *, is_async: bool) -> 
 def _hang_up_at_exit(placing: Pending[Call], to: str) -> None:
     # From the request on: the exit may come before Twilio's answer.
     def hang_up(seconds: float) -> None:
-        placing.result(seconds).hang_up_now(seconds)
+        hang_up_now(placing.result(seconds), seconds)
 
     forget = at_exit(f"the call to {to}", hang_up)
 
     def placed(_: object) -> None:
         if placing.exception(0) is None:
-            placing.result(0).when_over(forget)
+            when_over(placing.result(0), forget)
         else:
             forget()
 

@@ -92,7 +92,7 @@ class Inspector(ServerAddresses):
         super().__init__(host, self._upstream.path, public_url, allowed_hosts)
         self._wanted_port = port
         self._home = HomeLoop("the inspector")
-        self._admission = ProxyAdmission(auth_token, self._stream_url_at, self.is_own_host)
+        self._admission = ProxyAdmission(auth_token, self._stream_url_at, self._is_own_host)
         self._context = ProxyContext(
             self._home,
             self._admission,

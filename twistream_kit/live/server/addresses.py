@@ -127,7 +127,7 @@ class ServerAddresses:
         """Where status callbacks of calls and streams may be sent; see `status_events`."""
         return self.base_url + STATUS_PATH
 
-    def is_own_host(self, authority: str) -> bool:
+    def _is_own_host(self, authority: str) -> bool:
         """Whether a ``Host`` header names this server, as its addresses are now.
 
         These do: loopback, the address it listens on, the host of `public_url`, and the allowed

@@ -232,12 +232,20 @@ class RequestAdmission:
         webhooks: Answers those that are not for streams, and knows the token.
         addresses: The addresses that signatures are made over, as they are when a request comes.
         path: Where streams connect.
+        is_own_host: Whether a ``Host`` header names the server.
     """
 
-    def __init__(self, webhooks: Webhooks, addresses: ServerAddresses, path: str) -> None:
+    def __init__(
+        self,
+        webhooks: Webhooks,
+        addresses: ServerAddresses,
+        path: str,
+        is_own_host: Callable[[str], bool],
+    ) -> None:
         self._webhooks = webhooks
         self._addresses = addresses
         self._path = path
+        self._is_own_host = is_own_host
 
     def answer(self, socket: ServerConnection, request: Request) -> Response | None:
         """Answer one request, or return None to let a stream in."""
@@ -286,7 +294,7 @@ class RequestAdmission:
         # A signature proves more than Host does, and a probe of health has to come from anywhere.
         if self._webhooks.checks_signatures or path == HEALTH_PATH:
             return ""
-        return host_refusal(values, self._addresses.is_own_host)
+        return host_refusal(values, self._is_own_host)
 
 
 class Webhooks:

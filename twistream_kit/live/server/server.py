@@ -17,7 +17,7 @@ from typing import Any, Self
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from twistream_kit.errors import ServerStopped, TunnelError
-from twistream_kit.live.calls.call import Call
+from twistream_kit.live.calls.call import Call, when_over
 from twistream_kit.live.calls.status import (
     Listener,
     StatusEvent,
@@ -35,7 +35,7 @@ from twistream_kit.live.server.http import RequestAdmission, RequestConnection, 
 from twistream_kit.live.server.stream_list import HasCallSid, StreamList
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.stream.session import Handler, StreamSession
-from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.live.stream.stream import MediaStream, state_of
 from twistream_kit.pending import HomeLoop, Pending, fail
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.playout import LEAD_SECONDS, check_lead
@@ -112,7 +112,7 @@ class StreamServer(ServerAddresses):
         self._lead_seconds, self._dead_after = lead_seconds, dead_after
         self._home = HomeLoop("the stream server")
         self._webhooks = Webhooks(auth_token, self._note_status)
-        self._admission = RequestAdmission(self._webhooks, self, path)
+        self._admission = RequestAdmission(self._webhooks, self, path, self._is_own_host)
         self._status = StatusLog()
         self._server: Server | None = None
         self._sessions: set[StreamSession] = set()
@@ -287,7 +287,7 @@ class StreamServer(ServerAddresses):
             with contextlib.suppress(ServerStopped):
                 self._home.call(self._list.give_up, ended_without_stream(call.status), call.sid)
 
-        call.when_over(give_up)
+        when_over(call, give_up)
 
     def _give_up_what_cannot_come(self, call_sid: str | None) -> None:
         error = None if call_sid is None else self._status.why_no_stream(call_sid)
@@ -305,8 +305,7 @@ class StreamServer(ServerAddresses):
         self._public_url, self._trouble = None, why
         logger.error("the public address is gone: %s", why)
         for stream in self.streams:
-            if not stream.closed.done() or stream.broke_lately:
-                stream.trouble = why
+            state_of(stream).lose_address(why)
         self._list.give_up(
             TunnelError(
                 f"the public address is gone: {why}",

@@ -90,6 +90,7 @@ class WebClient:
         params: Mapping[str, str] | None = None,
         *,
         limit: int = TWIML_BYTES,
+        signed: bool = True,
     ) -> FetchedPage:
         """Request `url` with `params` as a form (POST) or in the query (GET), and follow redirects.
 
@@ -98,6 +99,7 @@ class WebClient:
             method: POST or GET.
             params: What Twilio tells the server.
             limit: The largest body taken, in bytes.
+            signed: Whether the request carries a signature.
 
         Raises:
             TwimlFault: 11100, or 11200 to 11237 for a request that brought no answer, 11215,
@@ -105,7 +107,7 @@ class WebClient:
         """
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                return await self._follow(url, method, dict(params or {}), limit)
+                return await self._follow(url, method, dict(params or {}), limit, signed=signed)
         except aiohttp.ServerTimeoutError as error:
             raise TwimlFault(11201, f"{url}: no connection within 5 s") from error
         except TimeoutError as error:
@@ -113,11 +115,15 @@ class WebClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _fault_of(url, error) from error
 
+    async def fetch_document(self, url: str, method: str, params: Mapping[str, str]) -> FetchedPage:
+        """Ask a webhook for TwiML; as `fetch` does."""
+        return await self.fetch(url, method, params)
+
     async def _follow(
-        self, url: str, method: str, params: dict[str, str], limit: int
+        self, url: str, method: str, params: dict[str, str], limit: int, *, signed: bool
     ) -> FetchedPage:
         for _ in range(REDIRECT_LIMIT + 1):
-            page, location = await self._request(url, method, params, limit)
+            page, location = await self._request(url, method, params, limit, signed=signed)
             if not location:
                 return page
             if page.status in {301, 302, 303}:
@@ -127,14 +133,16 @@ class WebClient:
         raise TwimlFault(11215, f"more than {REDIRECT_LIMIT} redirects, the last to {url}")
 
     async def _request(
-        self, url: str, method: str, params: dict[str, str], limit: int
+        self, url: str, method: str, params: dict[str, str], limit: int, *, signed: bool
     ) -> tuple[FetchedPage, str]:
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
             raise TwimlFault(11100, f"{url} is not an absolute http(s) URL")
         if method == "GET" and params:
             url = f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(params)}"
         form = params if method == "POST" else None
-        headers = {"X-Twilio-Signature": sign(self._auth_token, signed_url(url), form)}
+        headers = {}
+        if signed:
+            headers["X-Twilio-Signature"] = sign(self._auth_token, signed_url(url), form)
         async with self._session.request(
             method, _exactly(url), data=form, headers=headers, allow_redirects=False
         ) as response:
@@ -219,14 +227,14 @@ async def obtain(
     if source.page is None:
         return read_twiml(source.twiml, into_live_call=source.into_live_call)
     try:
-        page = await web.fetch(source.page.url, source.page.method, params)
+        page = await web.fetch_document(source.page.url, source.page.method, params)
         return script_of(page.in_full())
     except TwimlFault as fault:
         if source.fallback is None:
             raise
         on_fault(fault)
         why = {"ErrorCode": str(fault.code), "ErrorUrl": source.page.url}
-    page = await web.fetch(source.fallback.url, source.fallback.method, {**params, **why})
+    page = await web.fetch_document(source.fallback.url, source.fallback.method, {**params, **why})
     return script_of(page.in_full())
 
 

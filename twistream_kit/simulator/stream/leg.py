@@ -97,7 +97,7 @@ class StreamLeg:
         self.on_dropped: Callable[[str | bytes, float], None] | None = None
         self.broken = False
         self._sequence = 0
-        self._chunk = 0
+        self._chunks = dict.fromkeys(self.tracks, 0)
         self._frames = 0
         self._stopped = False
         self._hold_frames = frames_in(self.behaviour.playout_delay_ms)
@@ -230,11 +230,12 @@ class StreamLeg:
         timestamp = self._timestamp_ms + self._frames * PTIME_MS + jitter
         self._frames += 1
         for track in self.tracks:
-            self._chunk += 1  # shared by both tracks, as in the documentation's example (§3)
+            # Each track counts its own: seen live, without a gap in 2,300 frames (§10.19).
+            chunk = self._chunks[track] = self._chunks[track] + 1
             payload = inbound if track == "inbound" else outbound
             sequence = self._next_sequence()
             messages.append(
-                from_twilio.Media(self.stream_sid, payload, sequence, track, self._chunk, timestamp)
+                from_twilio.Media(self.stream_sid, payload, sequence, track, chunk, timestamp)
             )
 
     def _obey(self, message: to_twilio.Message) -> list[str]:
