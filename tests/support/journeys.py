@@ -22,7 +22,8 @@ from support.waiting import eventually, soon
 
 PACKAGE = Path(kit.__file__).parent
 GREETING = PACKAGE.parent / "sample_audio" / "greeting.wav"
-RUNS = 3
+RUNS = 2
+FRAMES = 8
 CALLER_FRAME = b64encode(bytes(range(0x20, 0xC0))).decode()
 
 
@@ -97,11 +98,6 @@ class OpenCall:
         return marks
 
 
-@contextmanager
-def _not_traced() -> Iterator[list[str]]:
-    yield []
-
-
 def _holds_more(capture: kit.Capture, passed: int) -> bool:
     """Whether messages were appended; this look of the test's own is no part of a journey."""
     profiler = sys.getprofile()
@@ -117,45 +113,54 @@ async def journeys() -> dict[str, list[str]]:
 
     What is entered in one run and not in another belongs to tasks that woke meanwhile.
     """
-    runs: dict[str, list[list[str]]] = {}
     # What is loaded when it is first asked for is loaded before.
     load_clip, live_scope, plot_timeline = kit.load_clip, kit.LiveScope, kit.plot_timeline
-    for number in range(RUNS):
-        traced = entered_modules if number else _not_traced
+    sounds, readings, pictures, timelines = [], [], [], []
+    for _ in range(RUNS):
         async with kit.StreamServer() as server, websockets.connect(server.url, proxy=None) as far:
             call = OpenCall(far)
             await call.begin()
             stream = await soon(server.next_stream())
+            clip = load_clip(GREETING)  # once more below; the first time it loads libraries
 
-            with traced() as to_the_wire:
+            with entered_modules() as entered:
                 clip = load_clip(GREETING)
                 stream.play(clip)
                 marks = await call.receive(clip)
+            sounds.append(entered)
 
-            arrived = partial(_holds_more, stream.capture, len(stream.capture))
-            with traced() as to_a_picture:
-                await call.send_frame()
-                await eventually(arrived)
-                scope = live_scope(stream)
-            scope.close()
+            for _ in range(FRAMES):
+                arrived = partial(_holds_more, stream.capture, len(stream.capture))
+                with entered_modules() as entered:
+                    await call.send_frame()
+                    await eventually(arrived)
+                    scope = live_scope(stream)
+                scope.close()
+                pictures.append(entered)
 
             reader = stream.audio()
-            with traced() as to_a_reader:
-                await call.send_frame()
-                await soon(anext(reader))
+            for _ in range(FRAMES):
+                with entered_modules() as entered:
+                    await call.send_frame()
+                    await soon(anext(reader))
+                readings.append(entered)
 
             await call.finish(marks)
             stream.clear()
             await soon(stream.closed)
         capture = stream.capture
-        with traced() as to_a_timeline:
+        plot_timeline(capture)
+        with entered_modules() as entered:
             plot_timeline(capture)
-        if number:
-            runs.setdefault("a WAV path to the wire", []).append(to_the_wire)
-            runs.setdefault("an inbound frame to a reader", []).append(to_a_reader)
-            runs.setdefault("an inbound frame to a picture", []).append(to_a_picture)
-            runs.setdefault("plot_timeline(capture)", []).append(to_a_timeline)
+        timelines.append(entered)
     return {
-        name: [module for module in first if all(module in other for other in others)]
-        for name, (first, *others) in runs.items()
+        "a WAV path to the wire": _in_all(sounds),
+        "an inbound frame to a reader": _in_all(readings),
+        "an inbound frame to a picture": _in_all(pictures),
+        "plot_timeline(capture)": _in_all(timelines),
     }
+
+
+def _in_all(runs: list[list[str]]) -> list[str]:
+    first, *others = runs
+    return [module for module in first if all(module in other for other in others)]
