@@ -32,7 +32,12 @@ def texts() -> Iterator[tuple[str, str]]:
             name
             for name in folders
             if name in OURS
-            or (not name.startswith(".") and name not in NOT_OURS and ".egg-info" not in name)
+            or not (
+                name.startswith(".")
+                or name in NOT_OURS
+                or name.endswith(".egg-info")
+                or Path(folder, name, "pyvenv.cfg").exists()
+            )
         )
         for name in sorted(names):
             path = Path(folder, name)
@@ -271,3 +276,11 @@ def test_the_tables_of_codes_hold_what_the_program_explains_and_nothing_else() -
     }
     explained = {(code.section, code.code) for code in TWILIO_CODES.values()}
     assert written == explained
+
+
+def test_the_assumptions_of_the_simulator_have_the_numbers_of_their_rows() -> None:
+    text = TEXTS["twistream_kit/simulator/model/assumptions.py"]
+    numbers = re.findall(r'(?:^"""|^        \w+: )((?:\d+(?:, | and )?)+) \[', text, re.MULTILINE)
+    used = {int(number) for group in numbers for number in re.findall(r"\d+", group)}
+    assert len(used) > 20
+    assert used <= NUMBERED[PROTOCOL].items["10"]
