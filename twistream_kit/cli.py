@@ -211,7 +211,7 @@ def _review(arguments: argparse.Namespace) -> int:
     if raw.lstrip().startswith(b"<"):
         from twistream_kit.diagnosis.twiml import review_twiml
 
-        return _report_objections([("TwiML", review_twiml(raw.decode("utf-8", "replace")))])
+        return _report_objections([("TwiML", review_twiml(raw))])
     if is_capture(raw):
         return _review_capture(raw, arguments)
     reviewed = [

@@ -324,8 +324,12 @@ def test_the_report_can_be_waited_for_without_a_loop():
         ({"press": 5}, TypeError, "give the keys as a string"),
         ({"seconds": "3"}, TypeError, "seconds is '3'; give a number"),
         ({"parameters": ["a"]}, TypeError, "give a dict of names and values"),
-        ({"parameters": {"a": 1}}, TypeError, "names and values are strings"),
-        ({"parameters": {"a": "x" * 499}}, ValueError, "must stay under 500 characters"),
+        ({"parameters": {"a": 1}}, TypeError, "names and values must be strings"),
+        (
+            {"parameters": {"a": "x" * 499}},
+            ValueError,
+            "has 500 characters, name and value together",
+        ),
         ({"behaviour": Behaviour(strict=True), "url": "ws://127.0.0.1/?a"}, CallRefused, "query"),
     ],
 )

@@ -21,7 +21,13 @@ from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.marks import UNNAMED, Ending, MarkName, MarkOutcome, PlayOutcome
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, LEAD_SECONDS, PlayoutModel, SendAhead
+from twistream_kit.protocol.playout import (
+    BYTES_PER_SECOND,
+    LEAD_SECONDS,
+    PlayoutModel,
+    SendAhead,
+    milliseconds,
+)
 from twistream_kit.sound_file import CheckedPayload
 
 Outcome = PlayOutcome | MarkOutcome
@@ -298,7 +304,7 @@ class Conversation:
         heard = handle.size
         if ending != "heard":
             heard = self._heard_bytes(handle, self.model.position(now))
-        return PlayOutcome(ending, _milliseconds(heard), _milliseconds(handle.size), name)
+        return PlayOutcome(ending, milliseconds(heard), milliseconds(handle.size), name)
 
 
 @dataclass(slots=True)
@@ -443,7 +449,3 @@ def _check_name(name: str) -> None:
         raise LocalProtocolError(
             "is empty", field="mark.name", fix="Give the mark a short name of ASCII letters"
         )
-
-
-def _milliseconds(size: int) -> int:
-    return round(size * 1000 / BYTES_PER_SECOND)

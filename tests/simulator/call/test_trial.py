@@ -520,3 +520,8 @@ def test_anything_that_is_no_twiml_comes_back_as_it_was(document):
 def test_redirects_are_left_alone_and_counted_by_whoever_follows_them():
     document = "<Redirect>https://e.com/next</Redirect>"
     assert isinstance(verbs(document)[0], Redirect)
+
+
+def test_a_document_that_is_nested_too_deeply_comes_back_as_it_is():
+    deep = f"<Response><Record/>{'<a>' * 5000}{'</a>' * 5000}</Response>"
+    assert sanitised(deep) == deep

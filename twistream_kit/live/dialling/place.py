@@ -17,6 +17,7 @@ from twistream_kit.live.calls.exit_hooks import at_exit
 from twistream_kit.live.calls.sdk import ask, callback_problem, dials_loopback, home_of
 from twistream_kit.live.server.server import server_at
 from twistream_kit.pending import Pending, on_worker
+from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT
 from twistream_kit.protocol.twiml import connect_stream, is_loopback
 
 if TYPE_CHECKING:
@@ -26,12 +27,6 @@ logger = logging.getLogger("twistream_kit.live")
 
 MachineDetection = Literal["Enable", "DetectMessageEnd"]
 """Whether a person or a machine has answered; the second waits for the end of its greeting."""
-
-RING_SECONDS_LIMIT = 600
-"""The longest that Twilio lets a call ring (PROTOCOL.md §6.1)."""
-
-EVENTS = ("initiated", "ringing", "answered", "completed")
-"""What a status callback is asked for; Twilio alone would tell the last only (§6.1)."""
 
 _TOO_LONG = 32018
 
@@ -93,7 +88,7 @@ def place_call(
     options |= _limits(ring_seconds, time_limit_seconds)
     options |= _detection(machine_detection, report_to, is_async=async_machine_detection)
     if report_to is not None:
-        options |= {"status_callback": report_to, "status_callback_event": list(EVENTS)}
+        options |= {"status_callback": report_to, "status_callback_event": list(PROGRESS_EVENTS)}
 
     def create() -> Call:
         call = ask(lambda: client.calls.create(**options), f"to call {to} from {from_}")

@@ -7,19 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from twistream_kit.diagnosis.twiml import TRACKS
 from twistream_kit.protocol.codes import explain
 from twistream_kit.simulator.call.context import Callback, CallContext
 from twistream_kit.simulator.call.twiml import StreamNoun
 from twistream_kit.simulator.call.web import Callbacks, stream_params
 from twistream_kit.simulator.stream.client import StreamClient, StreamFailed
 from twistream_kit.simulator.stream.leg import StreamLeg
-
-TRACKS = {
-    "inbound_track": ("inbound",),
-    "outbound_track": ("outbound",),
-    "both_tracks": ("inbound", "outbound"),
-}
-"""What may be said in TwiML and what `start.tracks` then says (PROTOCOL.md §1.2, §3)."""
 
 TRACK_LIMIT = 4
 """Tracks that may be streamed one way at the same time in one call (§1.2)."""

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, MEDIA_DISCARDED
+from twistream_kit.protocol.rest import PROGRESS_EVENTS
+from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
 
 HANDSHAKE_SECONDS = 10.0
 """1 [ASM]: a server that has not answered the upgrade by then gets 31901."""
@@ -33,7 +36,7 @@ NORMAL_CLOSE = 1000
 RECONNECTS = False
 """6 [ASM]: a stream that is lost is never resumed."""
 
-ONCE_PER_STREAM = frozenset({31931, 31950, 31951})
+ONCE_PER_STREAM = frozenset({MEDIA_DISCARDED, MALFORMED_MESSAGE, INVALID_MESSAGE})
 """7, 9, 17 [DOC]: warnings that are logged for the first offence of a stream only (§5.1)."""
 
 PROTOCOL_ERROR_CLOSE = 1002
@@ -48,7 +51,7 @@ SILENCE = 0xFF
 SILENT_FRAME = bytes([SILENCE]) * FRAME_BYTES
 """20 ms of it."""
 
-PLAYOUT_CAPACITY = 4_800_000
+PLAYOUT_CAPACITY = round(CAPACITY_SECONDS * BYTES_PER_SECOND)
 """17 [DOC]: ten minutes of audio in bytes; what exceeds it is discarded, with one 31931."""
 
 MESSAGE_LIMIT: int | None = None
@@ -74,10 +77,7 @@ SLOW_READER_SECONDS = 5.0
 APPENDS_SLASH_TO_BARE_HOST = True
 """25 [OBS]: a URL without a path is signed with a slash at its end."""
 
-PARAMETER_LIMIT = 500
-"""27 [ASM]: a `<Parameter>` whose name and value are longer together is dropped, with 12200."""
-
-CALLBACK_ORDER = ("initiated", "ringing", "answered", "completed")
+CALLBACK_ORDER = PROGRESS_EVENTS
 """30 [OBS]: call progress in order; *answered* is on its way before the stream connects."""
 
 TRIAL_ANNOUNCEMENT = (

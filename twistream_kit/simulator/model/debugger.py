@@ -24,6 +24,10 @@ UNLOGGED = "What Twilio would not log"
 """The heading over what stands beside the console."""
 
 
+NOTHING_LOGGED = "no errors, no warnings"
+"""What a console says that is empty."""
+
+
 @dataclass(frozen=True, slots=True)
 class DebuggerEntry:
     """One line of the console.
@@ -186,7 +190,7 @@ class Debugger(Sequence[DebuggerEntry]):
         return iter(self._snapshot())
 
     def __repr__(self) -> str:
-        lines = [str(entry) for entry in self] or ["no errors, no warnings"]
+        lines = [str(entry) for entry in self] or [NOTHING_LOGGED]
         if unlogged := self.unlogged:
             lines += [f"{UNLOGGED}:", *map(str, unlogged)]
         return "\n".join(lines)

@@ -21,7 +21,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from socket import gaierror
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -37,6 +36,8 @@ from twistream_kit.errors import CallRefused, Severity, sentences
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.codes import explain
 from twistream_kit.protocol.signature import sign, signed_url
+from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
+from twistream_kit.protocol.twiml import is_loopback_host
 from twistream_kit.simulator.model.assumptions import (
     APPENDS_SLASH_TO_BARE_HOST,
     CLOSE_WAIT_SECONDS,
@@ -51,7 +52,7 @@ from twistream_kit.simulator.model.assumptions import (
     NormalClose,
 )
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.leg import PROTOCOL_ERROR, StreamLeg, Warned
+from twistream_kit.simulator.stream.leg import StreamLeg, Warned
 
 USER_AGENT = "Twilio.TmeWs/1.0"
 """What Twilio calls itself on the socket [OBS] (§2.1)."""
@@ -403,7 +404,7 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
         raise StreamFailed(31923, f"{url!r} is not a URL: it names no host", fix=_URL_FORM)
     if any(character.isspace() for character in url):
         raise StreamFailed(31923, f"{url!r} is not a URL: it contains a space", fix="Write %20")
-    if parts.scheme == "ws" and not is_loopback(host):
+    if parts.scheme == "ws" and not is_loopback_host(host):
         fix = "Twilio speaks TLS only: put the server behind a tunnel and use its wss address"
         raise StreamFailed(31922, f"{url!r} is not encrypted", fix=fix)
     if parts.query and behaviour.strict:
@@ -415,16 +416,6 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
 
 
 _URL_FORM = "Write wss://host/path; on this machine ws://127.0.0.1:port/path will do"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine by its name or number alone."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Socket(ClientConnection):
