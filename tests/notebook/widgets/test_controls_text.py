@@ -15,9 +15,9 @@ def stream(*, has_queued=False, **what):
         "handler_error": None,
         "closed": SimpleNamespace(done=lambda: False),
         "is_open": True,
-        "_state": SimpleNamespace(has_queued=has_queued),
         "stream_sid": SID,
         "trouble": "",
+        "_state": SimpleNamespace(has_queued=has_queued),
     }
     return SimpleNamespace(**(about | what))
 
