@@ -537,13 +537,33 @@ def test_reports_stand_in_a_file_where_they_came(tmp_path):
     assert lines[4] == '{"at":3.000000,"status":"com\\npleted"}'
 
 
-def test_only_a_file_with_reports_has_version_2(tmp_path):
-    for capture, version in [(a_capture(*FULL), 1), (a_reported_capture(), 2)]:
+def test_every_file_has_the_same_version(tmp_path):
+    for capture in (Capture(SID), a_capture(*FULL), a_reported_capture(), an_odd_capture()):
         path = capture.save(tmp_path / "call.jsonl")
-        assert json.loads(path.read_text().splitlines()[0])["version"] == version
+        assert json.loads(path.read_text().splitlines()[0])["version"] == 1
 
 
-def test_file_of_version_1_has_no_reports(tmp_path):
+@pytest.mark.parametrize(
+    "version", ["0", "-1", "2", "3", "93", "true", "1.0", '"1"', "null", "[1]", "{}", "1e999"]
+)
+def test_file_of_another_version_is_refused_though_its_lines_are_good(tmp_path, version):
+    path = a_reported_capture().save(tmp_path / "call.jsonl")
+    path.write_text(path.read_text().replace('"version":1', f'"version":{version}', 1))
+    with pytest.raises(CaptureError) as caught:
+        Capture.load(path)
+    assert str(caught.value) == (
+        f"call.jsonl, line 1: the capture has version {json.loads(version)!r}; this package reads "
+        "version 1 only. Nothing of it was read, because its lines may mean something else. Read "
+        "it with the version of twistream-kit that wrote it."
+    )
+
+
+def test_file_without_a_version_is_refused_too():
+    with pytest.raises(CaptureError, match="has version None; this package reads version 1 only"):
+        Capture.read(b'{"format":"twistream-capture"}\n')
+
+
+def test_file_without_reports_has_none(tmp_path):
     path = tmp_path / "call.jsonl"
     path.write_text(
         '{"format":"twistream-capture","version":1,"streamSid":"MZ1","callSid":"CA1",'
@@ -563,10 +583,9 @@ def an_odd_capture():
     return capture
 
 
-def test_odd_messages_are_kept_as_they_came_and_have_version_3(tmp_path):
+def test_odd_messages_are_kept_as_they_came(tmp_path):
     capture = an_odd_capture()
     path = capture.save(tmp_path / "call.jsonl", redact=False)
-    assert json.loads(path.read_text().splitlines()[0])["version"] == 3
     loaded = Capture.load(path)
     assert loaded.odd == sorted(capture.odd, key=lambda odd: odd[0])
     assert len(loaded) == len(capture)
@@ -597,7 +616,7 @@ def test_odd_messages_are_limited_in_number_and_size():
 def test_line_with_a_time_that_is_none_is_refused(tmp_path, at):
     path = tmp_path / "call.jsonl"
     path.write_text(
-        '{"format":"twistream-capture","version":2}\n'
+        '{"format":"twistream-capture","version":1}\n'
         f'{{"at":{at},"status":"ringing"}}\n'
         '{"at":0,"status":"completed"}\n'
     )
@@ -669,13 +688,6 @@ def test_saving_replaces_a_file_as_a_whole(tmp_path):
         ("", "call.jsonl, line 1: this is not the header of a capture."),
         ("[]\n", "call.jsonl, line 1: this is not the header of a capture."),
         ('{"format":"har"}\n', "call.jsonl, line 1: this is not the header of a capture."),
-        (
-            '{"format":"twistream-capture","version":4}\n',
-            (
-                "call.jsonl, line 1: the capture has version 4; this package reads up to 3. Read it"
-                " with a newer twistream-kit."
-            ),
-        ),
         (
             '{"format":"twistream-capture","version":1}\nrubbish\n{}\n',
             "call.jsonl, line 2: the line cannot be read: it is no timed message.",

@@ -82,7 +82,7 @@ class Capture:
         """Read a saved capture; of a file that was cut off, anywhere, what is whole.
 
         Raises:
-            CaptureError: If it is no capture, or one of a newer version of this package.
+            CaptureError: If it is no capture, or one of another version of the file.
         """
         path = Path(path)
         return cls.read(path.read_bytes(), path)

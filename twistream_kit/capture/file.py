@@ -13,9 +13,8 @@ what Twilio reported of the call at that time.  One with ``odd``, or in base64 `
 message of the server as it came, because something is wrong with it.  The last line, if it is
 there, says how the marks ended, which the wire does not.
 
-Lines with ``status`` came with version 2, those with ``odd`` with version 3.  A file without them
-is written as version 1, which it is; a reader that knows only version 1 would take such a line for
-damage, and so refuses the file by its version and says why.
+There is one version.  What a reader of it would take for damage raises it, and a file of another
+version is refused, because it may mean something else by the same lines.
 
 A media line that looks exactly as it is written here is taken apart by one expression; every other
 line, however it differs, is left to the reader that knows all of JSON.
@@ -45,15 +44,15 @@ from twistream_kit.capture.entry import (
     KeptMessage,
     keep,
 )
-from twistream_kit.errors import TwistreamError
+from twistream_kit.errors import TwistreamError, shown
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, is_ending
 
 FORMAT = "twistream-capture"
 """What the header of every capture says."""
 
-VERSION = 3
-"""The newest version of the format; this module reads all up to it."""
+VERSION = 1
+"""The version of the format; this module reads no other."""
 
 _BEGIN = rb'\{"at":(-?\d{1,12}\.\d{6}),"from":"%s","message":\{"event":"media",'
 """How a media line begins, exactly as it is written here; `MediaLineReader` reads no other."""
@@ -75,7 +74,7 @@ def write_capture(path: Path, header: Header, contents: Contents) -> Path:
     replaced = redaction.text if redaction else str
     first: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION if contents.odd else 2 if contents.statuses else 1,
+        "version": VERSION,
         "streamSid": replaced(header.stream_sid),
         "callSid": replaced(header.call_sid),
         "keepSeconds": header.keep_seconds,
@@ -101,7 +100,7 @@ def read_capture(raw: bytes, path: Path) -> tuple[Header, Stored]:
         path: How errors call it.
 
     Raises:
-        CaptureError: If it is no capture, or one of a newer version.
+        CaptureError: If it is no capture, or one of another version.
     """
     lines = raw.split(b"\n")
     return _read_header(path, lines[0]), _read_lines(path, lines[1:])
@@ -177,8 +176,10 @@ class CaptureError(TwistreamError, ValueError):
         line: The line at fault, from 1.
     """
 
-    def __init__(self, path: Path, line: int, problem: str, *, fix: str = "") -> None:
-        super().__init__(f"{path.name}, line {line}: {problem}", fix=fix)
+    def __init__(
+        self, path: Path, line: int, problem: str, *, consequence: str = "", fix: str = ""
+    ) -> None:
+        super().__init__(f"{path.name}, line {line}: {problem}", consequence=consequence, fix=fix)
         self.path = path
         self.line = line
 
@@ -229,9 +230,14 @@ def _read_header(path: Path, line: bytes) -> Header:
         fix = "Give a file that Capture.save has written"
         raise CaptureError(path, 1, "this is not the header of a capture", fix=fix)
     version = header.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        problem = f"the capture has version {version!r}; this package reads up to {VERSION}"
-        raise CaptureError(path, 1, problem, fix="Read it with a newer twistream-kit")
+    if type(version) is not int or version != VERSION:  # to Python, 1 is also True and 1.0
+        raise CaptureError(
+            path,
+            1,
+            f"the capture has version {shown(version)}; this package reads version {VERSION} only",
+            consequence="Nothing of it was read, because its lines may mean something else",
+            fix="Read it with the version of twistream-kit that wrote it",
+        )
     try:
         keep_seconds = float(header.get("keepSeconds", 0))
     except (TypeError, ValueError):
