@@ -1,7 +1,11 @@
+import copy
+import gc
 import json
+import pickle
 import threading
 import wave
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +139,76 @@ def test_limit_is_for_each_direction_and_never_drops_a_mark():
 def test_dropped_sound_counts_as_silence_when_heard():
     capture = a_capture((0, sound(SECOND)), (0, sound(SECOND)), (3, STOP), keep_seconds=1)
     assert capture.heard.payload == SECOND + silence(1)
+
+
+PASSED = [
+    from_twilio.Connected(),
+    from_twilio.Start(SID, "AC1", "CA1", custom_parameters={"to": "you"}),
+    from_twilio.Media(SID, b"\x2a" * 160, 7, "outbound", 5, 177),
+    from_twilio.Media("MZ1", b"", -1, "sideways", 2**63, 10**40),
+    from_twilio.Dtmf(SID, "#", 8),
+    from_twilio.Mark(SID, "story#1", 9),
+    from_twilio.Mark(SID, "\ud800 ü 🎈", -(2**70)),
+    from_twilio.Stop(SID, "AC1", "CA1", 10),
+    from_twilio.Unknown("novelty", "{}"),
+    to_twilio.Media(SID, b"\xff" * 160),
+    to_twilio.Mark(SID, "story#1"),
+    to_twilio.Mark(SID, "\udc00"),
+    to_twilio.Clear(SID),
+]
+
+
+def test_messages_come_back_as_they_passed():
+    capture = a_capture(*enumerate(PASSED))
+    copies = [capture, pickle.loads(pickle.dumps(capture)), copy.deepcopy(capture)]
+    for entries in [each.entries for each in copies]:
+        assert [each.message for each in entries] == PASSED
+        assert [type(each.message) for each in entries] == list(map(type, PASSED))
+        assert [each.at for each in entries] == list(range(len(PASSED)))
+    for count in range(len(PASSED) + 2):
+        assert [each.message for each in capture.kept_since(count)] == PASSED[count:]
+
+
+def test_a_whole_wav_file_that_was_sent_comes_back_too():
+    wav = to_twilio.parse(sound(b"RIFF----").to_json().replace("LS0=", "LS1XQVZF"))
+    assert wav.payload == b"RIFF----WAVE"
+    assert a_capture((0, wav)).entries[0].message == wav
+
+
+def test_the_garbage_collector_has_nothing_to_do_with_what_is_kept():
+    capture = Capture(SID)
+
+    def pass_ten_seconds():
+        for chunk in range(500):
+            capture.append(voice(chunk), chunk * 0.02)
+            capture.append(sound(bytes(160)), chunk * 0.02)
+            capture.append(mark(f"m{chunk}"), chunk * 0.02)
+            capture.append(returned(f"m{chunk}"), chunk * 0.02)
+        gc.collect()
+        return len(gc.get_objects())
+
+    before = pass_ten_seconds()
+    assert pass_ten_seconds() - before < 100
+    assert len(capture) == 4000
+
+
+def test_messages_whose_sound_is_not_kept_are_no_messages_kept_since():
+    rows = []
+    for chunk in range(1, 81):
+        rows += [(chunk * 0.02, voice(chunk)), (chunk * 0.02, mark(f"m{chunk}"))]
+    capture = a_capture(*rows, keep_seconds=0.8)
+    kept = [each for each in capture.entries if each.is_kept]
+    assert len(kept) == 120
+    for count in range(len(kept) + 3):
+        assert capture.kept_since(count) == kept[count:]
+
+
+def test_sound_is_dropped_though_its_numbers_are_wild():
+    wild = from_twilio.Media(SID, b"\x10" * 160, 10**30, "inbound", -(10**30), 3)
+    capture = a_capture((0, wild), (1, wild), keep_seconds=0.02)
+    first, second = capture.entries
+    assert (first.message, first.size, first.is_kept) == (wild, 160, True)
+    assert (second.message, second.size, second.is_kept) == (replace(wild, payload=b""), 160, False)
 
 
 # The caller
