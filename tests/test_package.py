@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,8 +86,50 @@ def test_the_bare_import_loads_nothing_heavy() -> None:
 def test_every_public_name_is_there_and_is_explained(name: str) -> None:
     thing = getattr(kit, name)
     assert name in kit.__all__
-    assert name in dir(kit)
     assert inspect.getdoc(thing)
+
+
+def test_a_dot_and_a_tab_give_the_public_names_and_nothing_else() -> None:
+    assert dir(kit) == sorted(kit.__all__)
+
+
+def test_help_lists_the_public_names_in_the_order_of_use() -> None:
+    _, _, listed = (kit.__doc__ or "").partition("All public names are here")
+    paragraphs = re.findall(r"(?m)^    .*$", listed)
+    assert re.findall(r"\w+", " ".join(paragraphs)) == kit.__all__
+
+
+HOMES_AFTER_EVERY_IMPORT = """
+import importlib, json, pkgutil, random, sys
+import twistream_kit as kit
+
+modules = [each.name for each in pkgutil.walk_packages(kit.__path__, "twistream_kit.")]
+random.Random(int(sys.argv[1])).shuffle(modules)
+for module in modules:
+    if not module.endswith("__main__"):
+        importlib.import_module(module)
+
+def describe(thing):
+    is_module = type(thing).__name__ == "module"
+    return thing.__name__ if is_module else f"{thing.__module__}.{thing.__qualname__}"
+
+print(json.dumps({name: describe(getattr(kit, name)) for name in kit.__all__}))
+"""
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_no_module_takes_the_place_of_a_public_name(seed: str) -> None:
+    # Importing a sub-module sets it on its package, whatever was there under its name.
+    done = subprocess.run(
+        [sys.executable, "-c", HOMES_AFTER_EVERY_IMPORT, seed],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    homes = json.loads(done.stdout)
+    expected = {
+        alias.name: f"{node.module}.{alias.name}" for node in _exports_for_type_checkers()
+        for alias in node.names
+    }  # fmt: skip
+    assert homes == expected
 
 
 def test_an_unknown_name_is_refused_in_the_usual_way() -> None:
@@ -94,15 +138,16 @@ def test_an_unknown_name_is_refused_in_the_usual_way() -> None:
 
 
 def test_type_checkers_see_the_same_names_as_programs() -> None:
+    imported = {alias.asname for node in _exports_for_type_checkers() for alias in node.names}
+    assert imported == set(kit.__all__)
+
+
+def _exports_for_type_checkers() -> list[ast.ImportFrom]:
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     block = next(
         node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node)
     )
-    imported = {
-        alias.asname for node in ast.walk(block) if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }  # fmt: skip
-    assert imported == set(kit.__all__)
+    return [node for node in ast.walk(block) if isinstance(node, ast.ImportFrom)]
 
 
 def test_no_module_imports_the_root_package_or_relatively() -> None:

@@ -6,16 +6,47 @@ Hear your own file on a call, see every frame of it, interrupt it with a button,
 when nothing is heard; without an account, because Twilio's side of the call is simulated on your
 machine, and with one by changing one cell.
 
-All public names are here.  They are loaded when first used, so that the import itself is light.
+All public names are here, in the order of use.  They are loaded when first used, so that the import
+itself is light.
+
+Sound: what a file holds, and what a call makes of it.
+    inspect_wav, WavReport, load_clip, Clip, convert_file, convert_files, ConvertedFile,
+    examine, Examination, encode_ulaw, decode_ulaw, Resampler, VoiceTrigger
+
+What runs in a notebook, and how to wait for it.
+    start, stop, running, url_of, Pending, allow_nested_asyncio
+
+Twilio's side of a call, simulated.
+    SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, Behaviour
+
+The server, its streams, and the address under which Twilio reaches it.
+    StreamServer, MediaStream, Playing, StreamEnd, PlayOutcome, MarkOutcome, ServerProcess,
+    LocalProxy, open_tunnel, Tunnel, Inspector, InspectedStream, InspectedEnd
+
+Calls, made and taken.
+    settings, Settings, client_from_environment, Secret, preflight, Check, Checks, place_call,
+    route_number, NumberRoute, Call, StatusEvent, connect_stream
+
+Widgets and pictures.
+    StreamControls, StreamLog, LiveScope, PhoneWidget, plot_header, plot_waveform, plot_companding,
+    plot_frames, plot_examination, plot_spectrogram, plot_timeline
+
+What is wrong, and why.
+    Capture, review, review_twiml, review_sound, review_capture, explain, TwilioCode, Objection,
+    TwistreamError, WavError, LocalProtocolError, RemoteProtocolError, CallRefused, TunnelError,
+    SettingsError, ServerStopped, WouldDeadlock
+
+The messages of a stream, typed: two modules.
+    from_twilio, to_twilio
 """
 
-from __future__ import annotations
+# The underscores keep these modules out of completion, which reads this file; so does the absence
+# of `from __future__ import annotations`, which is a name as well.
+import importlib as _importlib
+import sys as _sys
+import typing as _typing
 
-import importlib
-import sys
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from twistream_kit.audio.clip import Clip as Clip
     from twistream_kit.audio.convert import ConvertedFile as ConvertedFile
     from twistream_kit.audio.convert import convert_file as convert_file
@@ -63,9 +94,9 @@ if TYPE_CHECKING:
     from twistream_kit.live.settings.settings import (
         client_from_environment as client_from_environment,
     )
+    from twistream_kit.live.stream.state import Playing as Playing
+    from twistream_kit.live.stream.state import StreamEnd as StreamEnd
     from twistream_kit.live.stream.stream import MediaStream as MediaStream
-    from twistream_kit.live.stream.stream import Playing as Playing
-    from twistream_kit.live.stream.stream import StreamEnd as StreamEnd
     from twistream_kit.live.tunnel.tunnel import Tunnel as Tunnel
     from twistream_kit.live.tunnel.tunnel import open_tunnel as open_tunnel
     from twistream_kit.notebook.plots.call import plot_timeline as plot_timeline
@@ -126,7 +157,8 @@ _HOMES = {
     "twistream_kit.simulator.model.assumptions": "Behaviour",
     # The server, its streams, and the address under which Twilio reaches it.
     "twistream_kit.live.server.server": "StreamServer",
-    "twistream_kit.live.stream.stream": "MediaStream Playing StreamEnd",
+    "twistream_kit.live.stream.stream": "MediaStream",
+    "twistream_kit.live.stream.state": "Playing StreamEnd",
     "twistream_kit.protocol.marks": "PlayOutcome MarkOutcome",
     "twistream_kit.live.process.server_process": "ServerProcess",
     "twistream_kit.live.server.local_proxy": "LocalProxy",
@@ -134,6 +166,7 @@ _HOMES = {
     "twistream_kit.live.inspector.inspector": "Inspector",
     "twistream_kit.live.inspector.stream": "InspectedStream InspectedEnd",
     # Calls, made and taken.
+    "twistream_kit.notebook.widgets.settings_form": "settings",
     "twistream_kit.live.settings.settings": "Settings client_from_environment",
     "twistream_kit.live.settings.secret": "Secret",
     "twistream_kit.live.preflight.preflight": "preflight",
@@ -148,7 +181,6 @@ _HOMES = {
     "twistream_kit.notebook.widgets.stream_log": "StreamLog",
     "twistream_kit.notebook.widgets.scope": "LiveScope",
     "twistream_kit.notebook.widgets.phone": "PhoneWidget",
-    "twistream_kit.notebook.widgets.settings_form": "settings",
     "twistream_kit.notebook.plots.clip": "plot_header plot_waveform plot_companding plot_frames",
     "twistream_kit.notebook.plots.examine": "plot_examination plot_spectrogram",
     "twistream_kit.notebook.plots.call": "plot_timeline",
@@ -172,9 +204,10 @@ _SUBMODULES = {
     "from_twilio": "twistream_kit.protocol.from_twilio",
     "to_twilio": "twistream_kit.protocol.to_twilio",
 }
-"""The public names that are modules."""
+"""The public names that are modules: the messages of a stream, typed."""
 
-__all__ = sorted([*_HOME_OF, *_SUBMODULES])  # noqa: PLE0605 - the names are strings above
+__all__ = [*_HOME_OF, *_SUBMODULES]  # noqa: PLE0604 - the names are strings above
+"""The public names, in the order of use."""
 
 _SHOWN = {
     "twistream_kit.audio.wav_report": "WavReport",
@@ -193,11 +226,11 @@ _SHOWN = {
 that defines each, which is how IPython looks for them."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     if name in _HOME_OF:
-        value = getattr(importlib.import_module(_HOME_OF[name]), name)
+        value = getattr(_importlib.import_module(_HOME_OF[name]), name)
     elif name in _SUBMODULES:
-        value = importlib.import_module(_SUBMODULES[name])
+        value = _importlib.import_module(_SUBMODULES[name])
     else:
         message = f"module 'twistream_kit' has no attribute {name!r}"
         raise AttributeError(message)
@@ -206,12 +239,13 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # Not the sub-packages that happen to be loaded: a dot and a tab give what one may use.
+    return __all__.copy()
 
 
 def _show_richly() -> None:
     """Tell IPython, where it runs, which classes have a display, by name and without importing."""
-    ipython = sys.modules.get("IPython")
+    ipython = _sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None:
         return
@@ -224,13 +258,13 @@ def _show_richly() -> None:
     pictures.for_type_by_name("matplotlib.figure", "Figure", _png_of)
 
 
-def _html_of(result: Any) -> str:
+def _html_of(result: _typing.Any) -> str:
     from twistream_kit.notebook.display.display import html_of
 
     return html_of(result)
 
 
-def _png_of(figure: Any) -> bytes:
+def _png_of(figure: _typing.Any) -> bytes:
     from twistream_kit.notebook.display.display import png_of
 
     return png_of(figure)

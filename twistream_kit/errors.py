@@ -23,7 +23,29 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 
-class TwistreamError(Exception):
+class Explained:
+    """Something that says what is wrong, what follows from it, and what to do.
+
+    Errors are raised; objections, findings and checks are given back.  All of them are read in the
+    same three sentences.
+    """
+
+    __slots__ = ()
+
+    problem: str
+    consequence: str
+    fix: str
+
+    @property
+    def statement(self) -> str:
+        """What is wrong, and with what, without what follows from it."""
+        return self.problem
+
+    def __str__(self) -> str:
+        return sentences(self.statement, self.consequence, self.fix)
+
+
+class TwistreamError(Explained, Exception):
     """The root of all errors of this package.
 
     Attributes:
@@ -37,9 +59,6 @@ class TwistreamError(Exception):
         self.problem = problem
         self.consequence = consequence
         self.fix = fix
-
-    def __str__(self) -> str:
-        return sentences(self.problem, self.consequence, self.fix)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword arguments do not survive Exception's own pickling, and a process pool pickles.
@@ -74,12 +93,13 @@ class WavError(TwistreamError, ValueError):
         self.source = source
         self.offset = offset
 
-    def __str__(self) -> str:
+    @property
+    def statement(self) -> str:
+        """What is wrong, and where in which file."""
         where = self.source
         if self.offset is not None:
             where = f"{where}, byte {self.offset}" if where else f"byte {self.offset}"
-        problem = f"{where}: {self.problem}" if where else self.problem
-        return sentences(problem, self.consequence, self.fix)
+        return f"{where}: {self.problem}" if where else self.problem
 
 
 class _ProtocolError(TwistreamError):
@@ -103,9 +123,21 @@ class _ProtocolError(TwistreamError):
         self.field = field
         self.twilio_code = twilio_code
 
-    def __str__(self) -> str:
-        problem = f"{self.field} {self.problem}" if self.field else self.problem
-        return sentences(problem, self.consequence, self.fix)
+    @classmethod
+    def of(cls, objection: Objection) -> Self:
+        """Build the error that says what `objection` says."""
+        return cls(
+            objection.problem,
+            field=objection.field,
+            twilio_code=objection.code,
+            consequence=objection.consequence,
+            fix=objection.fix,
+        )
+
+    @property
+    def statement(self) -> str:
+        """What is wrong, and with which field."""
+        return f"{self.field} {self.problem}".lstrip()
 
 
 class LocalProtocolError(_ProtocolError, ValueError):
@@ -173,7 +205,7 @@ _RANK: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Objection:
+class Objection(Explained):
     """What is wrong, what follows from it, and what to do.
 
     Attributes:
@@ -195,12 +227,14 @@ class Objection:
     severity: Severity = "error"
     confidence: float | None = None
 
-    def __str__(self) -> str:
-        problem = f"{self.field} {self.problem}" if self.field else self.problem
+    @property
+    def statement(self) -> str:
+        """What is wrong, with what, and how sure that is."""
+        statement = f"{self.field} {self.problem}".lstrip()
         if self.confidence is not None:
             # Never 100 %: what is certain carries no confidence.
-            problem += f" ({min(99, round(100 * self.confidence))} % sure)"
-        return sentences(problem, self.consequence, self.fix)
+            statement += f" ({min(99, round(100 * self.confidence))} % sure)"
+        return statement
 
 
 class Objections(list[Objection]):

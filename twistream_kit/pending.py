@@ -119,10 +119,10 @@ class Pending(Future[T]):
         return f"<{type(self).__name__}: {state}>"
 
     def _waits_on_a_nested_loop(self) -> bool:
-        return isinstance(_running_loop(), ReentrantLoop)
+        return isinstance(running_loop(), ReentrantLoop)
 
     def _prepare_wait(self, timeout: float | None) -> None:
-        loop = _running_loop()
+        loop = running_loop()
         if loop is None or self.done():
             return
         if isinstance(loop, ReentrantLoop):
@@ -161,7 +161,8 @@ def _still_pending(timeout: float | None) -> str:
     return f"no result within {timeout} s; it is still on its way and can be waited for again"
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs in this thread, or None."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -251,7 +252,7 @@ class HomeLoop:
 
     def is_current(self) -> bool:
         """Whether the calling code runs on the home loop."""
-        return self._loop is not None and _running_loop() is self._loop
+        return self._loop is not None and running_loop() is self._loop
 
     @contextmanager
     def in_a_hurry(self) -> Iterator[None]:
@@ -346,7 +347,7 @@ async def _outcome_of(work: Coroutine[Any, Any, T]) -> tuple[T | None, BaseExcep
             raise
         return None, error
     except GeneratorExit as error:
-        if _running_loop() is None:  # the loop is gone, and the coroutine is being closed
+        if running_loop() is None:  # the loop is gone, and the coroutine is being closed
             raise
         return None, error
     except BaseException as error:  # noqa: BLE001 - it goes to those who wait
@@ -360,6 +361,17 @@ async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
         task.cancel()
     if others:
         await asyncio.wait(others)
+
+
+async def stop_listening(
+    listener: asyncio.Server | None, connections: set[asyncio.Task[Any]]
+) -> None:
+    """Accept no more, end the tasks of the `connections`, and wait until nothing is left open."""
+    if listener is not None:
+        listener.close()
+    await end_tasks(set(connections))
+    if listener is not None:
+        await listener.wait_closed()
 
 
 def on_worker(

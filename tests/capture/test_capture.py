@@ -198,7 +198,7 @@ def test_messages_whose_sound_is_not_kept_are_no_messages_kept_since():
         rows += [(chunk * 0.02, voice(chunk)), (chunk * 0.02, mark(f"m{chunk}"))]
     capture = a_capture(*rows, keep_seconds=0.8)
     kept = [each for each in capture.entries if each.is_kept]
-    assert len(kept) == 120
+    assert len(kept) == capture.n_kept == 120
     for count in range(len(kept) + 3):
         assert capture.kept_since(count) == kept[count:]
 

@@ -126,6 +126,30 @@ def test_attribute_that_does_not_exist_is_12200(attribute, severity, fix):
     assert fix in objection.fix
 
 
+@pytest.mark.parametrize("verb", ["Connect", "Start"])
+@pytest.mark.parametrize("attribute", ["audioFormat", "sampleRate"])
+def test_attributes_of_the_sdk_that_no_page_explains_are_noted(verb, attribute):
+    stream = f"<Stream url='wss://example.com/' {attribute}='16000'/>"
+    xml = f"<Response><{verb}>{stream}</{verb}><Pause/></Response>"
+    about = [each for each in review_twiml(xml) if attribute in each.field]
+    assert [(each.severity, each.code) for each in about] == [("note", None)]
+    assert "since September 2026" in about[0].problem
+    assert "μ-law at 8000 Hz" in about[0].consequence
+
+
+def test_a_one_way_stream_before_one_that_talks_is_meant():
+    xml = f"<Response><Start>{STREAM}</Start><Connect>{STREAM}</Connect></Response>"
+    assert review_twiml(xml) == []
+    xml = f"<Response><Connect>{STREAM}</Connect><Start>{STREAM}</Start></Response>"
+    assert any("one-way" in each.problem for each in review_twiml(xml))
+
+
+def test_a_pause_behind_connect_is_silence_once_the_server_has_closed():
+    xml = f"<Response><Connect>{STREAM}</Connect><Pause length='40'/></Response>"
+    [note] = review_twiml(xml)
+    assert "the caller would hear silence" in note.consequence
+
+
 def test_start_is_noted_as_one_way():
     xml = f"<Response><Start>{STREAM}</Start><Pause length='60'/></Response>"
     [note] = review_twiml(xml)
@@ -218,9 +242,10 @@ def test_size_is_judged_for_inline_and_for_fetched_documents():
     assert found(huge) == [("error", 11750, "TwiML"), ("warning", 32018, "TwiML")]
 
 
-def test_deep_nesting_is_walked_without_recursion():
-    depth = 20_000
-    assert review_twiml("<Response>" + "<a>" * depth + "</a>" * depth + "</Response>")
+def test_deep_nesting_is_refused_where_it_begins():
+    depth = 200
+    [objection] = review_twiml("<Response>\n" + "<a>\n" * depth + "</a>" * depth + "</Response>")
+    assert objection.problem == "nests more than 100 elements in line 101"
 
 
 PIECES = st.sampled_from(
@@ -251,7 +276,15 @@ def test_review_of_any_text_never_raises(xml):
         assert objection.problem
 
 
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=60) | st.lists(PIECES, max_size=8).map("".join).map(str.encode))
+def test_review_of_any_bytes_never_raises(xml):
+    for objection in review_twiml(xml):
+        assert objection.problem
+
+
 def test_bytes_are_read_as_utf_8_and_nothing_else_is_taken():
+    assert review_twiml(bytearray(b"<Response/>")) == []
     assert review_twiml(b"<Response><Say>\xc3\xa4</Say></Response>") == []
     with pytest.raises(TypeError, match=r"TwiML is int; give a str, such as str\(response\)"):
         review_twiml(5)

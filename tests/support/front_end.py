@@ -110,6 +110,12 @@ class FrontEnd:
         """Return the value of an expression, which must be a literal's."""
         return ast.literal_eval(self.run(f"print(repr({expression}))"))
 
+    def complete(self, code):
+        """Return what a tab at the end of `code` offers."""
+        request = self.client.complete(code, len(code))
+        self.wait(lambda: request in self._replies, "completion")
+        return self._replies[request]["matches"]
+
     def has_ended(self, request):
         """Whether a cell has been answered, and all its output is here."""
         return request in self._replies and request in self._idle

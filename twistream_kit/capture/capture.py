@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -176,6 +176,11 @@ class Capture:
         """All messages so far, in the order in which they passed; a new list each time."""
         return list(self._messages.entries(0, self.started))
 
+    @property
+    def n_kept(self) -> int:
+        """How many messages are kept whole."""
+        return self._messages.n_kept
+
     def kept_since(self, count: int) -> list[Entry]:
         """Return the messages behind the first `count` of those kept whole.
 
@@ -294,6 +299,12 @@ class _Messages:
         """When the last of them passed."""
         at: float = _RECORD.unpack_from(self._records, len(self._records) - _RECORD.size)[1]
         return at
+
+    @property
+    def n_kept(self) -> int:
+        """How many of them are not without their sound."""
+        count = len(self)
+        return count - bisect_left(self._not_kept, count)  # one may be on its way in
 
     def place_of_kept(self, count: int) -> int:
         """Return behind how many messages the first `count` stand whose sound is kept."""

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from twistream_kit.capture.entry import Entry
+from twistream_kit.capture.message_text import event_of
 from twistream_kit.capture.replay import Playback, Replay, SentMark
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, MarkName
@@ -87,7 +88,7 @@ def summarise(
     sizes = Counter[str]()
     start_at = 0.0
     for entry in entries:
-        sender, event = _MEDIA.get(type(entry.message)) or (entry.sender, event_of(entry))
+        sender, event = _MEDIA.get(type(entry.message)) or (entry.sender, event_of(entry.message))
         counts[sender][event] += 1
         sizes[sender] += entry.size
         if type(entry.message) is from_twilio.Start:
@@ -194,6 +195,16 @@ class CaptureSummary:
         }
         return [Figure(name, value, DEFINITIONS[name]) for name, value in values.items()]
 
+    def counts(self) -> dict[str, str]:
+        """Return what was said, heard and marked in words, by whom and what it is about."""
+        came, went = _format_counts(self.from_twilio), _format_counts(self.to_twilio)
+        return {
+            "from Twilio": f"{came}; {self.caller_seconds:.2f} s of sound",
+            "to Twilio": f"{went}; {self.sent_seconds:.2f} s of sound, "
+            f"{self.heard_seconds:.2f} s heard",
+            "marks": _describe_marks(self.marks),
+        }
+
     def report(self) -> str:
         """Return the whole in words, with the definition of each figure under it."""
         lines = self._count_lines()
@@ -206,14 +217,8 @@ class CaptureSummary:
         return "\n".join(self._count_lines() + figures)
 
     def _count_lines(self) -> list[str]:
-        came = f"{_format_counts(self.from_twilio)}; {self.caller_seconds:.2f} s of sound"
-        went = f"{_format_counts(self.to_twilio)}; {self.sent_seconds:.2f} s of sound"
-        return [
-            f"Stream {self.stream_sid or '(no name)'}, {self.seconds:.2f} s",
-            f"from Twilio: {came}",
-            f"to Twilio: {went}, {self.heard_seconds:.2f} s heard",
-            f"marks: {describe_marks(self.marks)}",
-        ]
+        heading = f"Stream {self.stream_sid or '(no name)'}, {self.seconds:.2f} s"
+        return [heading, *(f"{name}: {value}" for name, value in self.counts().items())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,16 +262,6 @@ class LateMark:
     name: str
     at: float
     late_ms: float
-
-
-def event_of(entry: Entry) -> str:
-    """Return the event of a message as on the wire; of the kit's own marks ``progress mark``."""
-    message = entry.message
-    if isinstance(message, from_twilio.Unknown):
-        return message.event
-    if isinstance(message, from_twilio.Mark | to_twilio.Mark):
-        return "progress mark" if MarkName.parse(message.name).is_progress else "mark"
-    return type(message).__name__.lower()
 
 
 _MEDIA = {from_twilio.Media: ("twilio", "media"), to_twilio.Media: ("server", "media")}
@@ -357,7 +352,7 @@ def find_missing_marks(replay: Replay) -> list[SentMark]:
     ]
 
 
-def describe_marks(marks: Sequence[tuple[str, str]]) -> str:
+def _describe_marks(marks: Sequence[tuple[str, str]]) -> str:
     """Say how the marks ended, by name if there are not too many names."""
     ended = Counter(f"{name} {ending}" for name, ending in marks)
     if len(ended) > MOST_ENDINGS:

@@ -22,7 +22,10 @@ BYTES_PER_SECOND = 8000
 """PCMU at 8 kHz, one byte a sample (§3, mediaFormat)."""
 
 CAPACITY_SECONDS = 600.0
-"""Twilio discards what goes beyond ten minutes of buffered audio, with warning 31931 (§4)."""
+"""Twilio discards what goes beyond ten minutes of buffered audio, with `MEDIA_DISCARDED` (§4)."""
+
+MEDIA_DISCARDED = 31931
+"""Twilio's code for it; a warning, logged once per stream (§5.1)."""
 
 LEAD_SECONDS = 10.0
 """How much sound is sent ahead if nothing else is said; it outlasts a busy notebook."""
@@ -166,6 +169,11 @@ class SendAhead:
     def restart(self) -> None:
         """Fill up again from now on: a clear has emptied the buffer."""
         self._filling = True
+
+
+def milliseconds(size: int) -> int:
+    """Return how long so many bytes of PCMU last."""
+    return round(size * 1000 / BYTES_PER_SECOND)
 
 
 def check_lead(seconds: float) -> None:

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from twistream_kit.capture.capture import Capture
+from twistream_kit.live.stream.state import StreamState
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.runtime.activity_log import ActivityLog
 from twistream_kit.notebook.widgets.controls import KEPT_LINES, ActivityLines, describe_outcome
@@ -26,7 +27,7 @@ def stream():
         f'"streamSid":"{SID}","callSid":"CA1","tracks":["inbound"],"customParameters":{{}},'
         '"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}}}'
     )
-    return MediaStream(start, HomeLoop("nobody"))
+    return MediaStream(StreamState(start, HomeLoop("nobody")))
 
 
 @pytest.fixture
@@ -55,11 +56,11 @@ def test_what_passed_is_told_in_words_and_sound_is_not(stream, log, passed):
     passed(to_twilio.Clear(SID), 4)
     passed(from_twilio.Unknown("novelty", "{}"), 5)
     assert activity.lines() == [
-        "1.00 s: mark story sent",
-        "2.00 s: mark story came back",
+        "1.00 s: mark 'story#1' sent",
+        "2.00 s: mark 'story#1' came back",
         "3.00 s: the caller pressed 5",
         "4.00 s: clear sent",
-        "5.00 s: Twilio said something unknown: novelty",
+        "5.00 s: Twilio sent 'novelty', an event that is not known here",
     ]
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
 from twistream_kit.live.calls.sdk import answered_within, ask, home_of
 from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
-from twistream_kit.live.stream.stream import GOODBYE_SECONDS, Playing
+from twistream_kit.live.stream.state import GOODBYE_SECONDS, Playing
 from twistream_kit.pending import Guard, Pending, drop_callback, error_text, fail, fulfil, on_worker
 
 if TYPE_CHECKING:
@@ -161,20 +161,11 @@ class Call:
 
         return self._request("hanging up", complete)
 
-    def hang_up_now(self, seconds: float) -> None:
-        """End the call on this very thread, which is blocked meanwhile; for the exit of a program.
-
-        Args:
-            seconds: How long Twilio has to answer, in place of the client's own limit.
-
-        Raises:
-            CallRefused: If Twilio would not.
-        """
+    def _hang_up_now(self, seconds: float) -> None:
         with answered_within(self._client, seconds):
             self._complete()
 
-    def when_over(self, act: Callable[[], object]) -> None:
-        """Have ``act()`` called once the call is known to be over, or at once if it is."""
+    def _have_called_when_over(self, act: Callable[[], object]) -> None:
         with self._lock:
             if not self.is_over:
                 self._when_over.append(act)
@@ -271,6 +262,24 @@ class Call:
         except CallRefused:
             # That it is over is known, and all that was asked for.
             self._learn("completed")
+
+
+def hang_up_now(call: Call, seconds: float) -> None:
+    """End a call on this very thread, which is blocked meanwhile; for the exit of a program.
+
+    Args:
+        call: The call.
+        seconds: How long Twilio has to answer, in place of the client's own limit.
+
+    Raises:
+        CallRefused: If Twilio would not.
+    """
+    call._hang_up_now(seconds)  # noqa: SLF001 - the owner's side of the same class
+
+
+def when_over(call: Call, act: Callable[[], object]) -> None:
+    """Have ``act()`` called once a call is known to be over, or at once if it is."""
+    call._have_called_when_over(act)  # noqa: SLF001 - the owner's side of the same class
 
 
 class StatusSource(Protocol):

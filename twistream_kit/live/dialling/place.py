@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from twistream_kit.errors import CallRefused, LocalProtocolError
-from twistream_kit.live.calls.call import Call
+from twistream_kit.live.calls.call import Call, hang_up_now, when_over
 from twistream_kit.live.calls.exit_hooks import at_exit
 from twistream_kit.live.calls.sdk import ask, callback_problem, dials_loopback, home_of
 from twistream_kit.live.server.server import server_at
 from twistream_kit.pending import Pending, on_worker
+from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT
 from twistream_kit.protocol.twiml import connect_stream, is_loopback
 
 if TYPE_CHECKING:
@@ -26,12 +27,6 @@ logger = logging.getLogger("twistream_kit.live")
 
 MachineDetection = Literal["Enable", "DetectMessageEnd"]
 """Whether a person or a machine has answered; the second waits for the end of its greeting."""
-
-RING_SECONDS_LIMIT = 600
-"""The longest that Twilio lets a call ring (PROTOCOL.md §6.1)."""
-
-EVENTS = ("initiated", "ringing", "answered", "completed")
-"""What a status callback is asked for; Twilio alone would tell the last only (§6.1)."""
 
 _TOO_LONG = 32018
 
@@ -93,7 +88,7 @@ def place_call(
     options |= _limits(ring_seconds, time_limit_seconds)
     options |= _detection(machine_detection, report_to, is_async=async_machine_detection)
     if report_to is not None:
-        options |= {"status_callback": report_to, "status_callback_event": list(EVENTS)}
+        options |= {"status_callback": report_to, "status_callback_event": list(PROGRESS_EVENTS)}
 
     def create() -> Call:
         call = ask(lambda: client.calls.create(**options), f"to call {to} from {from_}")
@@ -203,13 +198,13 @@ def _detection(wanted: str | None, report_to: str | None, *, is_async: bool) -> 
 def _hang_up_at_exit(placing: Pending[Call], to: str) -> None:
     # From the request on: the exit may come before Twilio's answer.
     def hang_up(seconds: float) -> None:
-        placing.result(seconds).hang_up_now(seconds)
+        hang_up_now(placing.result(seconds), seconds)
 
     forget = at_exit(f"the call to {to}", hang_up)
 
     def placed(_: object) -> None:
         if placing.exception(0) is None:
-            placing.result(0).when_over(forget)
+            when_over(placing.result(0), forget)
         else:
             forget()
 

@@ -15,6 +15,7 @@ from twistream_kit.errors import CallRefused, TwistreamError, shown
 from twistream_kit.live.calls.sdk import ask
 from twistream_kit.live.preflight.check import Check, failed, failed_by, passed, unknown
 from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.rest import is_e164
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -28,8 +29,6 @@ NOT_ACTIVE = (20005, 10001)
 
 CLOCK_SECONDS = 5.0
 """How far the clock here may be from Twilio's."""
-
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 _SHOWN_NUMBERS = 5
 """How many of the account's own numbers an objection names."""
@@ -162,7 +161,7 @@ def caller_checks(client: Client, from_: str | None, account: Account) -> list[C
     """
     if from_ is None:
         return [unknown(CALLER, "no from_ was given")]
-    if not _is_e164(from_):
+    if not is_e164(from_):
         return [_malformed(CALLER, from_, 21212)]
     if account.why_silent:
         return [unknown(CALLER, account.why_silent)]
@@ -220,7 +219,7 @@ def called_checks(
     """
     if to is None:
         return [unknown(CALLED, "no to was given"), unknown(COUNTRY, "no to was given")]
-    if not _is_e164(to):
+    if not is_e164(to):
         return [_malformed(CALLED, to, 21211), unknown(COUNTRY, "to names no country")]
     same = to == from_
     if account.why_silent:
@@ -321,10 +320,6 @@ def _is_verified(client: Client, number: str) -> bool:
         "to show the verified numbers",
     )
     return any(each.phone_number == number for each in found)
-
-
-def _is_e164(number: object) -> bool:
-    return isinstance(number, str) and _E164.fullmatch(number) is not None
 
 
 def _malformed(name: str, number: object, code: int) -> Check:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from twistream_kit.diagnosis.twiml import review_twiml
-from twistream_kit.errors import LocalProtocolError, Objection, ServerStopped, TwistreamError
+from twistream_kit.errors import LocalProtocolError, ServerStopped, TwistreamError
 from twistream_kit.live.preflight.check import Check, failed, failed_by, passed, unknown
 from twistream_kit.live.server.probe import OPENED, probe_handshake, prove
 from twistream_kit.protocol.signature import sign, signed_url
@@ -71,16 +71,16 @@ def twiml_checks(
     except LocalProtocolError as error:
         if error.twilio_code in _OUT_OF_REACH:
             return [unknown(TWIML, "not written, because it needs a public address")]
-        return [failed(TWIML, f"{error.field} {error.problem}", error.consequence, error.fix)]
+        return [failed_by(TWIML, error)]
     except TypeError as error:
         return [failed(TWIML, str(error), "No call would be placed", "Give strings")]
     found = [each for each in review_twiml(twiml) if each.code not in _OUT_OF_REACH]
     for objection in found:
         if objection.severity != "note":
-            return [_objected(TWIML, objection)]
+            return [failed_by(TWIML, objection)]
     if "_" in (urlsplit(server.status_url).hostname or ""):
         return [_underscore(server.status_url)]
-    remarks = "".join(f"; {each.field} {each.problem}" for each in found)
+    remarks = "".join(f"; {each.statement}" for each in found)
     return [passed(TWIML, f"valid, {len(twiml)} of {INLINE_LIMIT} characters{remarks}")]
 
 
@@ -99,7 +99,7 @@ def _address(server: StreamServer, *, loopback: bool) -> Check:
     if not loopback:
         for objection in review_stream_url(stream_url):
             if objection.code in _OUT_OF_REACH:
-                return _objected(ADDRESS, objection)
+                return failed_by(ADDRESS, objection)
     try:
         # This is a thread without a loop; `asyncio.run` may be somebody's patched one.
         with asyncio.Runner() as runner:
@@ -181,11 +181,6 @@ def _signatures(server: StreamServer, token: str | None) -> Check:
     if status != 403:
         return unknown(SIGNATURES, f"without one the address answers HTTP {status}, not 403")
     return passed(SIGNATURES, "a handshake without one is refused")
-
-
-def _objected(name: str, objection: Objection) -> Check:
-    detail = f"{objection.field} {objection.problem}".strip()
-    return failed(name, detail, objection.consequence, objection.fix)
 
 
 def _underscore(url: str) -> Check:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
-from twistream_kit.errors import TwistreamError, sentences
+from twistream_kit.errors import Explained, sentences
 
 _WIDTH = 96
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(Explained):
     """One thing that a call depends on.
 
     Attributes:
@@ -35,8 +35,10 @@ class Check:
         """``✓``, ``✗`` or ``–``."""
         return "–" if self.passed is None else "✓" if self.passed else "✗"
 
-    def __str__(self) -> str:
-        return f"{self.sign} {self.name}: " + sentences(self.detail, self.consequence, self.fix)
+    @property
+    def statement(self) -> str:
+        """What was looked at, whether it is right, and what was found."""
+        return f"{self.sign} {self.name}: {self.detail}"
 
 
 class Checks(list[Check]):
@@ -87,11 +89,11 @@ def unknown(name: str, why: str) -> Check:
     return Check(name, passed=None, detail=why)
 
 
-def failed_by(name: str, error: TwistreamError) -> Check:
-    """Return a check that found `error`."""
-    consequence = error.consequence or "No call could be placed, or none could open its stream"
-    fix = error.fix or "Put that right, then run the preflight again"
-    return failed(name, error.problem, consequence, fix)
+def failed_by(name: str, found: Explained) -> Check:
+    """Return a check that met an error, or an objection."""
+    consequence = found.consequence or "No call could be placed, or none could open its stream"
+    fix = found.fix or "Put that right, then run the preflight again"
+    return failed(name, found.statement, consequence, fix)
 
 
 def settled(names: Sequence[str], look: Callable[[], list[Check]]) -> list[Check]:

@@ -1,25 +1,29 @@
 """Where a server is reached, here and from outside, and what it may be told about that.
 
-`ServerAddresses` is what a server and an inspector have in common, the end of a run included;
-`Reachable` is what a tunnel asks of either.  The checks refuse what cannot be used before anything
-starts.
+`ServerAddresses` is what a server and an inspector have in common: the addresses, the loop of a
+run, its beginning and its end; `Reachable` is what a tunnel asks of either.  The checks refuse what
+cannot be used before anything starts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import ServerStopped, SettingsError
+from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
 from twistream_kit.live.server.admission import checked_hosts, host_of, is_ip_address, is_wildcard
 from twistream_kit.live.settings.secret import Secret, revealed
-from twistream_kit.pending import Pending, fulfil
+from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.twiml import stream_url as stream_url_of
+
+logger = logging.getLogger("twistream_kit.live")
 
 OWN_PATHS = TWIML_PATH, STATUS_PATH, HEALTH_PATH = "/twiml", "/status", "/health"
 """Where the server answers besides the streams."""
@@ -30,23 +34,44 @@ class ServerAddresses:
 
     Args:
         host: The address it listens on.
+        port: Where; 0 takes a free one.
         path: Where streams connect.
         public_url: The address at which Twilio reaches it, or None.
+        auth_token: Its auth token, or None.
         allowed_hosts: Further hosts by which it is known.
+
+    Raises:
+        SettingsError: If `public_url`, `auth_token` or `allowed_hosts` cannot be used.
+        ValueError: If `port` is out of range.
     """
 
     _called = ("the stream server", "server")
 
     def __init__(
-        self, host: str, path: str, public_url: str | None, allowed_hosts: Sequence[str] = ()
+        self,
+        host: str,
+        port: int,
+        path: str,
+        public_url: str | None,
+        auth_token: str | Secret | None,
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
-        self._host, self._path = host, path
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
+        _check_token(auth_token)
+        self._host, self._wanted_port, self._path = host, port, path
         self._allowed_hosts = checked_hosts(allowed_hosts)
+        self._home = HomeLoop(self._called[0])
         self._port: int | None = None
         self._trouble = ""
         self._stopped: Pending[None] = Pending()
         fulfil(self._stopped, None)
         self.public_url = public_url
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop it runs on, or None."""
+        return self._home.loop
 
     @property
     def public_url(self) -> str | None:
@@ -127,7 +152,7 @@ class ServerAddresses:
         """Where status callbacks of calls and streams may be sent; see `status_events`."""
         return self.base_url + STATUS_PATH
 
-    def is_own_host(self, authority: str) -> bool:
+    def _is_own_host(self, authority: str) -> bool:
         """Whether a ``Host`` header names this server, as its addresses are now.
 
         These do: loopback, the address it listens on, the host of `public_url`, and the allowed
@@ -141,12 +166,49 @@ class ServerAddresses:
         public = host_of(urlsplit(self.public_url or "").hostname or "")
         return host in {"localhost", host_of(self._host), public} | self._allowed_hosts
 
+    def lose_public_url(self, why: str) -> None:
+        """Note that the public address leads here no more; callable from any thread.
+
+        Nothing new can come from outside, so all waits for streams get a `TunnelError`.  What the
+        open streams have to say of it stands in their `trouble`; they end when their connections
+        do, or when nothing arrives any more.
+
+        Args:
+            why: What happened to it, in words.
+        """
+        with contextlib.suppress(ServerStopped):
+            self._home.call(self._lose_public_url, why)
+
+    def _lose_public_url(self, why: str) -> TunnelError:
+        """Forget the address; return what those get who wait for a stream."""
+        self._public_url, self._trouble = None, why
+        logger.error("the public address is gone: %s", why)
+        return TunnelError(
+            f"the public address is gone: {why}",
+            consequence="No stream can come in from outside",
+            fix="Open a tunnel again and place the call anew",
+        )
+
     def _begin_run(self) -> None:
         fulfil(self._stopped, None)  # unless it is done: the loop of the last run was closed
         self._stopped = Pending(asyncio.get_running_loop())
 
     def _end_run(self) -> None:
         fulfil(self._stopped, None)
+
+    @contextlib.asynccontextmanager
+    async def _starting(self) -> AsyncIterator[None]:
+        """Begin a run; what breaks in the block ends it, an `OSError` in words that help."""
+        self._home.enter()
+        self._begin_run()
+        try:
+            yield
+        except BaseException as error:
+            await self._home.leave()
+            self._end_run()
+            if isinstance(error, OSError):
+                raise _port_error(error, self._called[0], self._host, self._wanted_port) from error
+            raise
 
     @property
     def _authority(self) -> str:
@@ -216,7 +278,7 @@ def check_public_url(url: str) -> None:
         )
 
 
-def check_token(auth_token: str | Secret | None) -> None:
+def _check_token(auth_token: str | Secret | None) -> None:
     """Refuse an empty token, with which no signature is valid.
 
     Raises:
@@ -243,9 +305,9 @@ def check_handler(handler: object) -> None:
         )
 
 
-def port_error(error: OSError, host: str, port: int) -> OSError:
+def _port_error(error: OSError, called: str, host: str, port: int) -> OSError:
     """Return `error` with words for why the server cannot listen, and what to do."""
-    what = f"the stream server cannot listen on {host}, port {port}: {error.strerror or error}. "
+    what = f"{called} cannot listen on {host}, port {port}: {error.strerror or error}. "
     fix = "Say host='127.0.0.1', or another address of this machine"
     if error.errno == errno.EADDRINUSE:
         fix = (

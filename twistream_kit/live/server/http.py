@@ -27,6 +27,7 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.live.calls.status import StatusEvent
@@ -81,6 +82,8 @@ class RequestConnection(ServerConnection):
         super().__init__(*args, **kwargs)
         self._reader = RequestReader()
         self._is_handed_over = False
+        # Of a WebSocket, until its handshake is answered; then None.
+        self._early: bytearray | None = bytearray()
 
     @property
     def web(self) -> WebRequest:
@@ -96,14 +99,33 @@ class RequestConnection(ServerConnection):
         """Collect until the request is whole, then pass everything on."""
         if self._is_handed_over:
             if self.web.is_upgrade:
-                super().data_received(data)
+                self._receive_frames(data)
             return  # one request for each connection: what follows it is ignored
         request = self._reader.take(data)
         if request is not None:
             self._is_handed_over = True
+            self._receive_frames(self._reader.rest)
             super().data_received(request)
         elif self._reader.client_waits():
             self.transport.write(_CONTINUE)
+
+    async def handshake(self, *args: Any, **kwargs: Any) -> None:
+        """Answer the request; only then pass on what came after it, if it became a WebSocket.
+
+        `websockets` reads frames as soon as they come.  Before the answer, one that is no frame, or
+        that closes, would take the place of the answer, and be logged as an internal error.
+        """
+        await super().handshake(*args, **kwargs)
+        early, self._early = self._early, None
+        if early and self.state is State.OPEN:
+            super().data_received(bytes(early))
+
+    def _receive_frames(self, data: bytes) -> None:
+        if self._early is None:
+            super().data_received(data)
+        elif self.response is None or self.state is State.OPEN:
+            self._early += data  # for a turn or two of the loop: `RequestAdmission` waits for none
+        # Else it is refused, and what the client still sends is read and dropped.
 
 
 class RequestReader:
@@ -114,10 +136,12 @@ class RequestReader:
 
     Attributes:
         request: What is known of it so far.
+        rest: What came after the head of a handshake: the first frames, if it is accepted.
     """
 
     def __init__(self) -> None:
         self.request = WebRequest()
+        self.rest = b""
         self._received = bytearray()
         self._get = b""
         self._head_size = self._body_size = 0
@@ -145,7 +169,9 @@ class RequestReader:
         if len(self._received) < whole:
             return None
         self.request.body = bytes(self._received[self._head_size : whole])
-        return self._get + (self._received[whole:] if self.request.is_upgrade else b"")
+        if self.request.is_upgrade:
+            self.rest = bytes(self._received[whole:])
+        return self._get
 
     def client_waits(self) -> bool:
         """Whether ``100 Continue`` is due now: the client asks for it, and has sent no body yet."""
@@ -232,12 +258,20 @@ class RequestAdmission:
         webhooks: Answers those that are not for streams, and knows the token.
         addresses: The addresses that signatures are made over, as they are when a request comes.
         path: Where streams connect.
+        is_own_host: Whether a ``Host`` header names the server.
     """
 
-    def __init__(self, webhooks: Webhooks, addresses: ServerAddresses, path: str) -> None:
+    def __init__(
+        self,
+        webhooks: Webhooks,
+        addresses: ServerAddresses,
+        path: str,
+        is_own_host: Callable[[str], bool],
+    ) -> None:
         self._webhooks = webhooks
         self._addresses = addresses
         self._path = path
+        self._is_own_host = is_own_host
 
     def answer(self, socket: ServerConnection, request: Request) -> Response | None:
         """Answer one request, or return None to let a stream in."""
@@ -286,7 +320,7 @@ class RequestAdmission:
         # A signature proves more than Host does, and a probe of health has to come from anywhere.
         if self._webhooks.checks_signatures or path == HEALTH_PATH:
             return ""
-        return host_refusal(values, self._addresses.is_own_host)
+        return host_refusal(values, self._is_own_host)
 
 
 class Webhooks:

@@ -20,9 +20,12 @@ import ipywidgets as widgets
 import traitlets
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.capture.entry import Message
+from twistream_kit.capture.message_text import describe_message
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.calls.call import Call
-from twistream_kit.live.stream.stream import MediaStream, Playing
+from twistream_kit.live.stream.state import Playing
+from twistream_kit.live.stream.stream import MediaStream, state_of
 from twistream_kit.notebook.display.html import paragraph
 from twistream_kit.notebook.runtime.activity_log import PUMP, ActivityLog, activity_log
 from twistream_kit.notebook.runtime.kernel import CellWatch, answer_on_subshell, why_buttons_wait
@@ -200,12 +203,13 @@ class StreamControls:
     def _update(self) -> bool:
         """Show the state of things; return whether it can still change."""
         with self._display:
-            stream, newest = self._stream, self._stream.newest
+            stream, state = self._stream, state_of(self._stream)
+            newest = stream.newest
             is_open = stream.is_open
             over = stream.closed.done()
             self.send.disabled = self.speak_over.disabled = not (is_open and self.clip.options)
             self.mark.disabled = not is_open
-            self.clear.disabled = over or not stream.has_queued
+            self.clear.disabled = over or not state.has_queued
             self.hang_up.disabled = over or self._is_hanging_up()
             self.progress.value = 0.0 if newest is None else newest.progress
             self.progress.bar_style = choose_bar_style(newest)
@@ -216,7 +220,7 @@ class StreamControls:
             if over:
                 self._cells.close()
             # Why a connection broke is often known only some moments after it did.
-            return not over or (stream.broke_lately and not stream.trouble)
+            return not over or (state.broke_lately and not stream.trouble)
 
     def _is_hanging_up(self) -> bool:
         if self._call is not None and self._call.is_over:
@@ -315,8 +319,11 @@ class ActivityLines:
     def _passed(self) -> list[tuple[float, str]]:
         entries = self._stream.capture.kept_since(self._read)
         self._read += len(entries)
-        lines = [(entry.at, _describe_message(entry.message)) for entry in entries]
-        return [line for line in lines if line[1]]
+        return [
+            (entry.at, describe_message(entry.message))
+            for entry in entries
+            if _is_told(entry.message)
+        ]
 
     def _logged(self) -> list[tuple[float, str]]:
         since, self._logged_until = self._logged_until, time.monotonic()
@@ -327,26 +334,11 @@ class ActivityLines:
         ]
 
 
-def _describe_message(message: object) -> str:
-    match message:
-        case from_twilio.Start():
-            return "Twilio started the stream"
-        case from_twilio.Dtmf(digit=digit):
-            return f"the caller pressed {digit}"
-        case from_twilio.Mark(name=name) | to_twilio.Mark(name=name) if MarkName.parse(name).is_own:
-            return ""
-        case from_twilio.Mark(name=name):
-            return f"mark {MarkName.parse(name).name} came back"
-        case from_twilio.Stop():
-            return "Twilio stopped the stream"
-        case from_twilio.Unknown(event=event):
-            return f"Twilio said something unknown: {event}"
-        case to_twilio.Mark(name=name):
-            return f"mark {MarkName.parse(name).name} sent"
-        case to_twilio.Clear():
-            return "clear sent"
-        case _:
-            return ""
+def _is_told(message: Message) -> bool:
+    """Whether a message is worth a line: media and marks that nobody named come all the time."""
+    if isinstance(message, from_twilio.Mark | to_twilio.Mark):
+        return not MarkName.parse(message.name).is_own
+    return not isinstance(message, from_twilio.Media | to_twilio.Media | from_twilio.Connected)
 
 
 def label_clip(clip: Clip) -> str:
@@ -392,7 +384,7 @@ def _describe_stream(stream: MediaStream) -> str:
             how = str(stopped)
         return f"<b>Ended</b>: {escape(how)}"
     words = "Saying goodbye" if not stream.is_open else "In a call"
-    if stream.has_queued and stream.is_open:
+    if state_of(stream).has_queued and stream.is_open:
         words = "Playing"
     sid = escape(stream.stream_sid)
     # Whole in the name of the box; here it would be read out again with each change.
