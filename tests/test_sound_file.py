@@ -10,7 +10,7 @@ from twistream_kit.sound_file import (
     TO_TWILIO,
     check_payload,
     find_wav_headers,
-    opened,
+    open_source,
     recognise,
 )
 
@@ -70,7 +70,7 @@ def test_pipe_is_read_into_memory():
         def seekable(self):
             return False
 
-    with opened(Pipe(QUESTION)) as file:
+    with open_source(Pipe(QUESTION)) as file:
         assert (file.size, file.name) == (858, "file")
 
 

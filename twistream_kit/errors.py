@@ -1,19 +1,19 @@
-"""Everything that goes wrong, as data.
+"""The errors of this package, and the objections of a review.
 
     TwistreamError
-    ├── WavError             a file is not what a telephone can be given
+    ├── WavError             a sound file cannot be read
     ├── LocalProtocolError   you are about to break a rule of Media Streams
-    ├── RemoteProtocolError  the far end broke one
-    ├── CallRefused          Twilio (or its simulator) would not place or change a call
+    ├── RemoteProtocolError  the far end broke a rule of Media Streams
+    ├── CallRefused          Twilio (or its simulator) refused to place or change a call
     ├── TunnelError          the public address could not be opened, or does not lead here
     ├── SettingsError        an account, a number or an option is missing or malformed
-    ├── ServerStopped        what was waited for cannot come: its server has stopped
-    └── WouldDeadlock        waiting here would stop the very loop that is waited for
+    ├── ServerStopped        the server stopped before the result arrived
+    └── WouldDeadlock        waiting here would block the event loop that brings the result
 
-Each error says what is wrong, what follows from it and what to do.  The text is built from the
-attributes, so that a program and a person read the same thing.
+Each error holds the problem, its consequence and the fix as attributes.  The text is built from
+them, so a program and a person read the same thing.
 
-An `Objection` says the same of a thing that is reviewed and not refused: nothing is raised.
+An `Objection` holds the same parts, but is returned by a review and never raised.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, Literal, Self
 
 
 class TwistreamError(Exception):
-    """The root of all errors of this package.
+    """The base class of all errors of this package.
 
     Attributes:
         problem: What is wrong.
@@ -39,10 +39,10 @@ class TwistreamError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        return sentences(self.problem, self.consequence, self.fix)
+        return join_sentences(self.problem, self.consequence, self.fix)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Keyword arguments do not survive Exception's own pickling, and a process pool pickles.
+        # Exception's own pickling loses keyword arguments, and a process pool pickles errors.
         return (_rebuild, (type(self), self.args, self.__dict__))
 
 
@@ -57,8 +57,8 @@ class WavError(TwistreamError, ValueError):
     """A sound file cannot be read.
 
     Attributes:
-        source: The name of the file, or what stood in for one.
-        offset: Where in the file the trouble is, in bytes, or None.
+        source: The name of the file; a substitute such as ``bytes`` where it has none.
+        offset: The position of the fault in the file, in bytes, or None.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class WavError(TwistreamError, ValueError):
         if self.offset is not None:
             where = f"{where}, byte {self.offset}" if where else f"byte {self.offset}"
         problem = f"{where}: {self.problem}" if where else self.problem
-        return sentences(problem, self.consequence, self.fix)
+        return join_sentences(problem, self.consequence, self.fix)
 
 
 class _ProtocolError(TwistreamError):
-    """A rule of Media Streams broken, and by which field.
+    """A field breaks a rule of Media Streams.
 
     Attributes:
-        field: The field at fault, as on the wire (``media.payload``), or empty.
+        field: The name of the field, as on the wire (``media.payload``), or empty.
         twilio_code: The code that Twilio logs for it, or None where Twilio logs nothing.
     """
 
@@ -105,7 +105,7 @@ class _ProtocolError(TwistreamError):
 
     def __str__(self) -> str:
         problem = f"{self.field} {self.problem}" if self.field else self.problem
-        return sentences(problem, self.consequence, self.fix)
+        return join_sentences(problem, self.consequence, self.fix)
 
 
 class LocalProtocolError(_ProtocolError, ValueError):
@@ -139,19 +139,23 @@ class CallRefused(TwistreamError):
 
 
 class TunnelError(TwistreamError):
-    """There is no public address, or it does not lead to this process."""
+    """The public address could not be opened, or does not lead to this process."""
 
 
 class SettingsError(TwistreamError, ValueError):
-    """A setting is missing or malformed; its value is never part of the text."""
+    """A setting is missing or malformed; the text never contains its value."""
 
 
 class ServerStopped(TwistreamError):
-    """What was waited for cannot come any more, because its server has stopped."""
+    """The server stopped before the result arrived."""
 
     @classmethod
     def before(cls, what: str) -> Self:
-        """Build the error for a wait for `what` that the stop of a server ended."""
+        """Build the error for a wait that ended because the server stopped.
+
+        Args:
+            what: The event that was waited for, as a clause: ``"a stream started"``.
+        """
         return cls(
             f"the server stopped before {what}",
             fix="Start it again with kit.start(server) and wait anew",
@@ -159,14 +163,14 @@ class ServerStopped(TwistreamError):
 
 
 class WouldDeadlock(TwistreamError, RuntimeError):
-    """Waiting here would stop the very loop that is to bring the result."""
+    """Waiting here would block the event loop that has to bring the result."""
 
 
 Severity = Literal["error", "warning", "note"]
-"""How much it matters.
+"""How serious an objection is.
 
-``error``: it will not do what you want.  ``warning``: it may not, or Twilio obeys and complains.
-``note``: legal, but often not what was meant.
+``error``: it will not do what you want.  ``warning``: it may not, or Twilio obeys and logs a
+warning.  ``note``: it is valid, but often a mistake.
 """
 
 _RANK: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
@@ -174,17 +178,18 @@ _RANK: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """What is wrong, what follows from it, and what to do.
+    """A problem found in a review, with its consequence and its fix.
 
     Attributes:
-        code: What Twilio's console would show (31951, ...), or None where Twilio says nothing.
-        field: What it is about, as on the wire (``media.payload``), or empty for the whole.
+        code: The code that Twilio's console would show (31951, ...), or None where Twilio logs
+            nothing.
+        field: The name of the field, as on the wire (``media.payload``), or empty for the whole.
         problem: What is wrong; continues the sentence that `field` begins.
         consequence: What Twilio does about it; may be empty.
         fix: What to do, in this package's names; may be empty.
         severity: ``error``, ``warning`` or ``note``.
-        confidence: How sure this is, 0 to 1, where it was judged by the look of the sound; None
-            where a rule was broken, which is certain.
+        confidence: The probability that it is right, 0 to 1, where it was estimated from the
+            sound; None where a rule was broken, which is certain.
     """
 
     code: int | None
@@ -198,34 +203,34 @@ class Objection:
     def __str__(self) -> str:
         problem = f"{self.field} {self.problem}" if self.field else self.problem
         if self.confidence is not None:
-            # Never 100 %: what is certain carries no confidence.
+            # Never 100 %: an objection that is certain has no confidence.
             problem += f" ({min(99, round(100 * self.confidence))} % sure)"
-        return sentences(problem, self.consequence, self.fix)
+        return join_sentences(problem, self.consequence, self.fix)
 
 
 class Objections(list[Objection]):
-    """A list of objections that can be read; an empty one says that there are none."""
+    """A list of objections whose repr has a line for each; an empty one says that it is empty."""
 
     def __repr__(self) -> str:
         return "\n".join(f"- {objection}" for objection in self) or "nothing to object to"
 
 
-def by_importance(objections: Iterable[Objection]) -> Objections:
-    """Return `objections` with errors first and notes last, otherwise in the order found."""
+def sort_by_severity(objections: Iterable[Objection]) -> Objections:
+    """Return `objections` with errors first and notes last; equal ones keep their order."""
     return Objections(sorted(objections, key=lambda objection: _RANK[objection.severity]))
 
 
-def sentences(*parts: str) -> str:
+def join_sentences(*parts: str) -> str:
     """Join `parts` into sentences, each with one full stop; leave out the empty ones."""
     return " ".join(
         part if part[-1] in ".!?" else f"{part}." for part in map(str.strip, parts) if part
     )
 
 
-def shown(value: object, limit: int = 40) -> str:
-    """Return `value` for use in a sentence: quoted, on one line, at most `limit` characters long.
+def quote(value: object, limit: int = 40) -> str:
+    """Quote `value` for use in a sentence, on one line and cut after `limit` characters.
 
-    Lone surrogates and control characters come out escaped, so the text can always be printed.
+    Lone surrogates and control characters are escaped, so the text can always be printed.
     """
     if isinstance(value, str) and len(value) > limit:
         return f"{value[:limit]!r}… ({len(value)} characters)"

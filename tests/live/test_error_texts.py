@@ -45,7 +45,7 @@ def handler():
 
 
 def lead():
-    StreamServer(lead_seconds=0.1)
+    StreamServer(send_ahead_seconds=0.1)
 
 
 def dead_after():
@@ -149,7 +149,7 @@ TEXTS = {
         "stream"
     ),
     lead: (
-        "lead_seconds is 0.1; it must be between 0.2 (less starves Twilio's buffer) and 590 "
+        "send_ahead_seconds is 0.1; it must be between 0.2 (less starves Twilio's buffer) and 590 "
         "(Twilio discards what goes beyond ten minutes)"
     ),
     dead_after: "dead_after is 0; it is a number of seconds above 0",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.measure import Spectrum
 from twistream_kit.audio.resample import SAMPLE_RATE
-from twistream_kit.errors import sentences
+from twistream_kit.errors import join_sentences
 
 Severity = Literal["ok", "note", "warning"]
 """How much a finding matters: nothing is wrong, worth knowing, or worth mending."""
@@ -92,8 +92,8 @@ class Examination:
         lines = [self.heading, ""]
         for finding in self.findings:
             sign, subject = _SIGNS[finding.severity], finding.subject.ljust(width)
-            lines.append(f"{sign}  {subject}  {sentences(finding.problem)}")
-            if rest := sentences(finding.consequence, finding.fix):
+            lines.append(f"{sign}  {subject}  {join_sentences(finding.problem)}")
+            if rest := join_sentences(finding.consequence, finding.fix):
                 lines.append(f"{'':{width + 8}}{rest}")
         return "\n".join([*lines, "", f"{self.verdict}."])
 
@@ -119,7 +119,7 @@ class Finding:
     fix: str = ""
 
     def __str__(self) -> str:
-        return sentences(self.problem, self.consequence, self.fix)
+        return join_sentences(self.problem, self.consequence, self.fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

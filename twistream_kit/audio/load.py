@@ -32,9 +32,9 @@ from twistream_kit.sound_file import (
     ByteOrder,
     Opened,
     Source,
+    build_not_wav_error,
     is_wav,
-    not_a_wav,
-    opened,
+    open_source,
     read_at,
 )
 
@@ -125,12 +125,12 @@ def open_sound(
     form = None
     if sample_rate is not None and encoding is not None:
         form = headerless_format(encoding, sample_rate)
-    with opened(source) as file:
+    with open_source(source) as file:
         head = read_at(file.file, 0, 64)
         if form is not None:
             yield _open_headerless(file, form, head)
         elif not head:
-            raise not_a_wav(head, file.name)
+            raise build_not_wav_error(head, file.name)
         elif (wav := find_sound(file)) is not None:
             yield _open_wav(file, wav)
         else:
@@ -236,7 +236,7 @@ def _open_by_libsndfile(file: Opened, head: bytes) -> DecodedSound:
         sound = open_libsndfile(file)
     except soundfile.LibsndfileError as error:
         if head:
-            raise not_a_wav(head, file.name) from error
+            raise build_not_wav_error(head, file.name) from error
         raise WavError(
             f"libsndfile cannot read it: {error.error_string}", source=file.name, fix=CONVERT_FIRST
         ) from error

@@ -23,7 +23,14 @@ from twistream_kit.audio._wav_format import (
     sub_format_name,
 )
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SAMPLE_RATE
-from twistream_kit.sound_file import Opened, Source, is_wav, not_a_wav, opened, read_at
+from twistream_kit.sound_file import (
+    Opened,
+    Source,
+    build_not_wav_error,
+    is_wav,
+    open_source,
+    read_at,
+)
 
 SHOWN_BYTES = 64
 """How many bytes of a skipped body are read, to be shown."""
@@ -65,7 +72,7 @@ def inspect_wav(source: Source) -> WavReport:
         WavError: If it is no WAV file, or ends before its sound is described; `offset` says where.
         TypeError: If `source` is something else.
     """
-    with opened(source) as file:
+    with open_source(source) as file:
         return report_on(file)
 
 
@@ -192,7 +199,7 @@ def report_on(file: Opened) -> WavReport:
     """Do what `inspect_wav` does with a source that is open already."""
     wav = find_sound(file)
     if wav is None:
-        raise not_a_wav(read_at(file.file, 0, 64), file.name)
+        raise build_not_wav_error(read_at(file.file, 0, 64), file.name)
     return WavReport(
         name=file.name,
         fields=read_fields(file.file, wav.riff),

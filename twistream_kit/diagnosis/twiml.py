@@ -16,7 +16,7 @@ from itertools import zip_longest
 from xml.parsers import expat
 
 from twistream_kit.diagnosis.message import nearest
-from twistream_kit.errors import Objection, by_importance, shown
+from twistream_kit.errors import Objection, quote, sort_by_severity
 from twistream_kit.protocol.twiml import (
     FETCHED_LIMIT,
     INLINE_LIMIT,
@@ -107,7 +107,7 @@ def review_twiml(xml: str | bytes) -> list[Objection]:
         xml = xml.decode("utf-8", "replace")
     if not isinstance(xml, str):
         raise TypeError(f"TwiML is {type(xml).__name__}; give a str, such as str(response)")
-    return by_importance(_review_document(xml))
+    return sort_by_severity(_review_document(xml))
 
 
 def _review_document(xml: str) -> Iterator[Objection]:
@@ -124,7 +124,7 @@ def _review_document(xml: str) -> Iterator[Objection]:
         return
     if root.tag != "Response":
         nearly = "in lower case " if root.tag.lower() == "response" else ""
-        problem = f"has <{shown(root.tag)[1:-1]}> {nearly}as its outermost element"
+        problem = f"has <{quote(root.tag)[1:-1]}> {nearly}as its outermost element"
         consequence = "Twilio would not carry it out (error 12102)"
         fix = "Put everything inside <Response>…</Response>"
         yield Objection(12102, "TwiML", problem, consequence, fix)
@@ -267,19 +267,19 @@ def _review_stream(parent: _Element, stream: _Element) -> Iterator[Objection]:
 def _review_track(parent: _Element, track: str) -> Iterator[Objection]:
     consequence = "Twilio would not begin the stream (error 31941)"
     if parent.tag == "Connect" and track != "inbound_track":
-        problem = f"is {shown(track)}; under <Connect> only inbound_track exists"
+        problem = f"is {quote(track)}; under <Connect> only inbound_track exists"
         fix = "Leave track out"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
     elif track not in _TRACKS:
         fix = f"Write {nearest(track, _TRACKS) or 'one of them'}"
-        problem = f"is {shown(track)}, not one of {', '.join(_TRACKS)}"
+        problem = f"is {quote(track)}, not one of {', '.join(_TRACKS)}"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
 
 
 def _review_callback(attributes: dict[str, str]) -> Iterator[Objection]:
     callback = attributes.get("statusCallback")
     if callback is not None and not callback.startswith(("https://", "http://")):
-        problem = f"is {shown(callback)}, not an absolute URL"
+        problem = f"is {quote(callback)}, not an absolute URL"
         consequence = "Twilio would not tell you why a stream failed"
         fix = "Write https://host/path"
         yield Objection(11100, "<Stream statusCallback>", problem, consequence, fix, "warning")
@@ -287,7 +287,7 @@ def _review_callback(attributes: dict[str, str]) -> Iterator[Objection]:
     if method not in ("GET", "POST"):
         field = "<Stream statusCallbackMethod>"
         yield Objection(
-            12200, field, f"is {shown(method)}", _IGNORED, "Write GET or POST", "warning"
+            12200, field, f"is {quote(method)}", _IGNORED, "Write GET or POST", "warning"
         )
 
 
@@ -298,7 +298,7 @@ def _review_parameter(attributes: dict[str, str]) -> Iterator[Objection]:
         fix = 'Write <Parameter name="…" value="…"/>'
         yield Objection(12200, "<Parameter>", "has no name", _IGNORED, fix)
     if size >= PARAMETER_LIMIT:
-        problem = f"{shown(name)} has {size} characters, name and value together"
+        problem = f"{quote(name)} has {size} characters, name and value together"
         consequence = f"Twilio wants fewer than {PARAMETER_LIMIT}; what it does is not documented"
         fix = "Pass a short token and keep the rest on your server"
         yield Objection(None, "<Parameter>", problem, consequence, fix)
@@ -402,14 +402,14 @@ def _explain_unparsable(xml: str, error: Exception) -> Objection:
     if not start:
         return _unparsable("is empty", "Return at least <Response/>")
     if start.startswith("<?xml") and start != xml:
-        before = shown(xml[: len(xml) - len(start)])
+        before = quote(xml[: len(xml) - len(start)])
         return _unparsable(f"has {before} before <?xml", "Let the document begin with <?xml")
     if start[0] != "<":
         looks = "JSON" if start[0] in "{[" else "plain text"
-        return _unparsable(f"is {looks}, not XML: it begins with {shown(start[:20])}", _BUILD_IT)
+        return _unparsable(f"is {looks}, not XML: it begins with {quote(start[:20])}", _BUILD_IT)
     if ampersand := re.search(r"&(?!#?\w{1,32};)", xml):
         line = xml.count("\n", 0, ampersand.start()) + 1
-        problem = f"has a bare & in line {line}: {shown(xml[ampersand.start() :][:20])}"
+        problem = f"has a bare & in line {line}: {quote(xml[ampersand.start() :][:20])}"
         return _unparsable(problem, "Write &amp; for it")
     if re.match(r"<html\b", start, re.IGNORECASE):
         return _unparsable("is a web page", "Look for the error page of a framework or tunnel")

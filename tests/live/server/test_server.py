@@ -251,9 +251,9 @@ def test_public_address_that_is_none_is_refused(url):
 @pytest.mark.parametrize(
     "options",
     [
-        {"lead_seconds": 0.1},
-        {"lead_seconds": 1000},
-        {"lead_seconds": math.nan},
+        {"send_ahead_seconds": 0.1},
+        {"send_ahead_seconds": 1000},
+        {"send_ahead_seconds": math.nan},
         {"dead_after": 0},
         {"dead_after": -1},
         {"dead_after": math.nan},

@@ -67,7 +67,7 @@ async def test_marks_of_one_name_are_told_apart(pair):
 
 
 async def test_clear_silences_both_buffers_and_tells_so(pair):
-    stream, end = await pair(lead_seconds=1.0)
+    stream, end = await pair(send_ahead_seconds=1.0)
     playing = stream.play(SECOND * 60, mark="story")
     mark = stream.mark("after")
     await end.until(to_twilio.Media, 25)
@@ -84,7 +84,7 @@ async def test_clear_silences_both_buffers_and_tells_so(pair):
 
 
 async def test_clear_ends_an_unnamed_playback_that_was_not_sent_yet(pair):
-    stream, end = await pair(lead_seconds=1.0)
+    stream, end = await pair(send_ahead_seconds=1.0)
     stream.play(SECOND * 2)
     unsent = stream.play(SECOND)
     await end.until(to_twilio.Media, 25)
@@ -93,7 +93,7 @@ async def test_clear_ends_an_unnamed_playback_that_was_not_sent_yet(pair):
 
 
 async def test_sound_is_sent_ahead_but_not_without_end(pair):
-    stream, end = await pair(lead_seconds=0.5)
+    stream, end = await pair(send_ahead_seconds=0.5)
     stream.play(SECOND * 60)
     await end.until(to_twilio.Media, 25)
     await asyncio.sleep(0.05)  # sleeps: nothing more may come in it

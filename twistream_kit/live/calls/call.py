@@ -23,7 +23,15 @@ from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
 from twistream_kit.live.calls.sdk import answered_within, ask, home_of
 from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
 from twistream_kit.live.stream.stream import GOODBYE_SECONDS, Playing
-from twistream_kit.pending import Guard, Pending, drop_callback, error_text, fail, fulfil, on_worker
+from twistream_kit.pending import (
+    Guard,
+    Pending,
+    drop_callback,
+    fail,
+    format_error,
+    fulfil,
+    on_worker,
+)
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -197,7 +205,7 @@ class Call:
             error = poll.exception(0)  # of a kind that no asking again can help
             if error is not None and (call := myself()) is not None:
                 broken = TwistreamError(
-                    f"asking how call {call.sid} ended broke: {error_text(error)}",
+                    f"asking how call {call.sid} ended broke: {format_error(error)}",
                     consequence="Its end cannot be reported, as the public address is lost",
                     fix="call.refresh() asks for its status",
                 )

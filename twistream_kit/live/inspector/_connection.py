@@ -45,7 +45,7 @@ from twistream_kit.live.server.request_head import REFUSALS, BadRequest, Request
 from twistream_kit.live.settings.secret import Secret, revealed
 from twistream_kit.pending import HomeLoop, end_tasks
 from twistream_kit.protocol import signature
-from twistream_kit.protocol.signature import without_user
+from twistream_kit.protocol.signature import remove_user
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -213,7 +213,7 @@ class ProxyConnection:
             if early:
                 tap.passed("twilio", early)
                 await server.send(early)
-            with context.home.in_a_hurry():
+            with context.home.hurry_loop():
                 await relay(
                     self._client,
                     server,
@@ -321,8 +321,8 @@ class ProxyAdmission:
         logger.warning(
             "a stream without a valid signature was refused: %s; is the public address right? "
             "It is %s here",
-            signature.refusal(headers, settings),
-            signature.without_user(self._stream_url_at(head.path)),
+            signature.describe_refusal(headers, settings),
+            signature.remove_user(self._stream_url_at(head.path)),
         )
         return _response(HTTPStatus.FORBIDDEN, UNSIGNED)
 
@@ -387,11 +387,11 @@ class Upstream:
             parts, host, port = urlsplit(""), None, None
         secure = {"ws": False, "http": False, "wss": True, "https": True}.get(parts.scheme)
         if secure is None or not host:
-            problem = f"{without_user(url)!r} is not the address of a WebSocket server"
+            problem = f"{remove_user(url)!r} is not the address of a WebSocket server"
             raise SettingsError(problem, fix=_FORM)
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise SettingsError(
-                f"the address {without_user(url)!r} has a query, a fragment or a user",
+                f"the address {remove_user(url)!r} has a query, a fragment or a user",
                 consequence="Twilio supports none of them, so nobody would ask for it",
                 fix=_FORM,
             )

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from twistream_kit.capture.entry import Entry, Sender
-from twistream_kit.errors import shown
+from twistream_kit.errors import quote
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.inspector.stream import InspectedStream, Violation
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -198,8 +198,8 @@ def _words(message: object) -> str:
         case from_twilio.Dtmf(digit=digit):
             return f"key {digit}"
         case from_twilio.Mark(name=name) | to_twilio.Mark(name=name):
-            return "" if MarkName.parse(name).is_progress else f"mark {shown(name)}"
+            return "" if MarkName.parse(name).is_progress else f"mark {quote(name)}"
         case from_twilio.Unknown(event=event):
-            return f"{shown(event)}, an event that is not known here"
+            return f"{quote(event)}, an event that is not known here"
         case _:
             return type(message).__name__.lower()

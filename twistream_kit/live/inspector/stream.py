@@ -17,7 +17,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Sender
 from twistream_kit.diagnosis.message import review
 from twistream_kit.diagnosis.sound import SoundReview
-from twistream_kit.errors import Objection, Objections, RemoteProtocolError, by_importance
+from twistream_kit.errors import Objection, Objections, RemoteProtocolError, sort_by_severity
 from twistream_kit.live.inspector._frames import ABNORMAL, Closing, FrameViolation, Passed
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -104,7 +104,9 @@ class InspectedStream:
     @property
     def objections(self) -> Objections:
         """What is objected to so far, each thing once, errors first."""
-        return by_importance(each for violation in self.findings for each in violation.objections)
+        return sort_by_severity(
+            each for violation in self.findings for each in violation.objections
+        )
 
     @property
     def times(self) -> Counter[Objection]:

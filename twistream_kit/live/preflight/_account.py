@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from twistream_kit.errors import CallRefused, TwistreamError, shown
+from twistream_kit.errors import CallRefused, TwistreamError, quote
 from twistream_kit.live.calls.sdk import ask
 from twistream_kit.live.preflight.check import Check, failed, failed_by, passed, unknown
 from twistream_kit.protocol.codes import explain
@@ -330,7 +330,7 @@ def _is_e164(number: object) -> bool:
 def _malformed(name: str, number: object, code: int) -> Check:
     return failed(
         name,
-        f"{shown(number)} is not a telephone number in E.164 form",
+        f"{quote(number)} is not a telephone number in E.164 form",
         f"Twilio would refuse the call with {code}",
         explain(code).remedy,
     )

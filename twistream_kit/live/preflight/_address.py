@@ -17,7 +17,7 @@ from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import LocalProtocolError, Objection, ServerStopped, TwistreamError
 from twistream_kit.live.preflight.check import Check, failed, failed_by, passed, unknown
 from twistream_kit.live.server.probe import OPENED, probe_handshake, prove
-from twistream_kit.protocol.signature import sign, signed_url
+from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.twiml import INLINE_LIMIT, connect_stream, review_stream_url
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _token_objection(server: StreamServer, token: str | None) -> Check | None:
         )
     try:
         wanted = server.signature_for_handshake()
-        given = None if token is None else sign(token, signed_url(server.stream_url))
+        given = None if token is None else sign(token, compute_signed_url(server.stream_url))
     except TwistreamError:  # it does not run, which the check of its address says
         return None
     if wanted is None or given is None or hmac.compare_digest(wanted, given):

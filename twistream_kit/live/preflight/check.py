@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
-from twistream_kit.errors import TwistreamError, sentences
+from twistream_kit.errors import TwistreamError, join_sentences
 
 _WIDTH = 96
 
@@ -36,7 +36,9 @@ class Check:
         return "–" if self.passed is None else "✓" if self.passed else "✗"
 
     def __str__(self) -> str:
-        return f"{self.sign} {self.name}: " + sentences(self.detail, self.consequence, self.fix)
+        return f"{self.sign} {self.name}: " + join_sentences(
+            self.detail, self.consequence, self.fix
+        )
 
 
 class Checks(list[Check]):
@@ -109,11 +111,11 @@ def settled(names: Sequence[str], look: Callable[[], list[Check]]) -> list[Check
 def _row(check: Check, width: int) -> str:
     margin = " " * (width + 4)
     first = f"{check.sign} {check.name:<{width}}  "
-    lines = [_wrapped(sentences(check.detail).removesuffix("."), first, margin)]
+    lines = [_wrapped(join_sentences(check.detail).removesuffix("."), first, margin)]
     if check.consequence:
-        lines.append(_wrapped(sentences(check.consequence), f"{margin}What follows: ", margin))
+        lines.append(_wrapped(join_sentences(check.consequence), f"{margin}What follows: ", margin))
     if check.fix:
-        lines.append(_wrapped(sentences(check.fix), f"{margin}What to do: ", margin))
+        lines.append(_wrapped(join_sentences(check.fix), f"{margin}What to do: ", margin))
     return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ from twistream_kit.errors import ServerStopped, SettingsError
 from twistream_kit.live.server.admission import checked_hosts, host_of, is_ip_address, is_wildcard
 from twistream_kit.live.settings.secret import Secret, revealed
 from twistream_kit.pending import Pending, fulfil
-from twistream_kit.protocol.twiml import stream_url as stream_url_of
+from twistream_kit.protocol.twiml import build_stream_url
 
 OWN_PATHS = TWIML_PATH, STATUS_PATH, HEALTH_PATH = "/twiml", "/status", "/health"
 """Where the server answers besides the streams."""
@@ -115,7 +115,9 @@ class ServerAddresses:
     @property
     def stream_url(self) -> str:
         """What ``<Stream url>`` needs: the wss form of `public_url`, else `url`."""
-        return self.url if self.public_url is None else stream_url_of(self.public_url, self._path)
+        return (
+            self.url if self.public_url is None else build_stream_url(self.public_url, self._path)
+        )
 
     @property
     def twiml_url(self) -> str:

@@ -208,7 +208,7 @@ class WebRequest:
     @property
     def has_form(self) -> bool:
         """Whether the body is a form: a POST whose query does not vouch for it as a whole (§7)."""
-        return self.method == "POST" and not signature.vouches_for_body(self.target)
+        return self.method == "POST" and not signature.has_body_hash(self.target)
 
     def parameters(self) -> signature.Parameters:
         """What it says, wherever that stands: query, form, or a JSON object in the body."""
@@ -258,7 +258,7 @@ class RequestAdmission:
                 web, header, self._addresses.base_url, self._addresses.stream_url, settings=settings
             )
             if answer.status == HTTPStatus.FORBIDDEN:
-                logger.warning("because %s", signature.refusal(headers, settings))
+                logger.warning("because %s", signature.describe_refusal(headers, settings))
             return _response(socket, answer)
         if not web.is_upgrade:
             text = "This is the address of a WebSocket; Twilio's <Stream> connects here.\n"
@@ -273,8 +273,8 @@ class RequestAdmission:
         logger.warning(
             "a stream without a valid signature was refused: %s; is the public address right? "
             "It is %s here",
-            signature.refusal(headers, settings),
-            signature.without_user(self._addresses.stream_url),
+            signature.describe_refusal(headers, settings),
+            signature.remove_user(self._addresses.stream_url),
         )
         return _response(socket, Answer(HTTPStatus.FORBIDDEN, UNSIGNED))
 
@@ -356,7 +356,7 @@ class Webhooks:
         """Return the signature that Twilio's handshake would bear; None if none is checked."""
         if self._auth_token is None:
             return None
-        return signature.sign(self._auth_token.reveal(), signature.signed_url(stream_url))
+        return signature.sign(self._auth_token.reveal(), signature.compute_signed_url(stream_url))
 
     def _is_signed(
         self, request: WebRequest, header: str | None, url: str, settings: str | None

@@ -16,7 +16,7 @@ from typing import Any
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.server.addresses import HEALTH_PATH
 from twistream_kit.pending import on_worker
-from twistream_kit.protocol.signature import without_user
+from twistream_kit.protocol.signature import remove_user
 from twistream_kit.protocol.twiml import is_loopback
 
 HEALTH_OF_HEADER = "X-Twistream-Health-Of"
@@ -77,7 +77,7 @@ async def prove(url: str, nonce: str, *, settles_within: float = 0.0) -> None:
             return
         if time.monotonic() + PAUSE_SECONDS > end:
             raise TunnelError(
-                f"{without_user(url) + HEALTH_PATH} {failure}",
+                f"{remove_user(url) + HEALTH_PATH} {failure}",
                 consequence="Twilio would not reach this server either",
                 fix="Start the proxy or tunnel that leads to this server's port, and try again",
             )
@@ -169,7 +169,7 @@ def _ask(url: str, nonce: str) -> str | None:
     if status in _NOT_YET:
         return f"leads nowhere (HTTP {status})"
     raise TunnelError(
-        f"{without_user(address)} answers, but not from this process (HTTP {status})",
+        f"{remove_user(address)} answers, but not from this process (HTTP {status})",
         consequence="Calls would go to somebody else's server, or to an earlier one of yours",
         fix="Point the proxy or tunnel at this server's port" + _hint(status),
     )
@@ -183,7 +183,7 @@ def _hint(status: int) -> str:
 
 def _bad_certificate(address: str) -> TunnelError:
     return TunnelError(
-        f"the certificate of {without_user(address)} does not hold",
+        f"the certificate of {remove_user(address)} does not hold",
         consequence="Twilio would refuse the connection with 31910",
         fix="Give the proxy a certificate for this very name from a public authority",
     )

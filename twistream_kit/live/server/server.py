@@ -38,7 +38,7 @@ from twistream_kit.live.stream.session import Handler, StreamSession
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.pending import HomeLoop, Pending, fail
 from twistream_kit.protocol import signature
-from twistream_kit.protocol.playout import LEAD_SECONDS, check_lead
+from twistream_kit.protocol.playout import SEND_AHEAD_SECONDS, check_send_ahead
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -76,7 +76,7 @@ class StreamServer(ServerAddresses):
             without a token, besides loopback, `host` and the host of `public_url`.  All other
             requests are refused, but for ``/health``.  ``host="0.0.0.0"`` accepts any IP address,
             but no name.
-        lead_seconds: How much sound is sent ahead of its playing, 0.2 to 590 s.
+        send_ahead_seconds: How much sound is sent ahead of its playing, 0.2 to 590 s.
         dead_after: Seconds without a message after which a stream is given up.
 
     Raises:
@@ -96,10 +96,10 @@ class StreamServer(ServerAddresses):
         public_url: str | None = None,
         auth_token: str | Secret | None = None,
         allowed_hosts: Sequence[str] = (),
-        lead_seconds: float = LEAD_SECONDS,
+        send_ahead_seconds: float = SEND_AHEAD_SECONDS,
         dead_after: float = DEAD_AFTER_SECONDS,
     ) -> None:
-        check_lead(lead_seconds)
+        check_send_ahead(send_ahead_seconds)
         if not dead_after > 0:  # NaN is neither
             raise ValueError(f"dead_after is {dead_after}; it is a number of seconds above 0")
         if not 0 <= port <= 65535:
@@ -109,7 +109,7 @@ class StreamServer(ServerAddresses):
         check_token(auth_token)
         super().__init__(host, path, public_url, allowed_hosts)
         self._handler, self._wanted_port = handler, port
-        self._lead_seconds, self._dead_after = lead_seconds, dead_after
+        self._send_ahead_seconds, self._dead_after = send_ahead_seconds, dead_after
         self._home = HomeLoop("the stream server")
         self._webhooks = Webhooks(auth_token, self._note_status)
         self._admission = RequestAdmission(self._webhooks, self, path)
@@ -148,7 +148,7 @@ class StreamServer(ServerAddresses):
         if self._port is None:
             return "<StreamServer: not running>"
         n_open = sum(stream.is_open for stream in self.streams)
-        url = signature.without_user(self.stream_url)  # a password in it is not to be shown
+        url = signature.remove_user(self.stream_url)  # a password in it is not to be shown
         return f"<StreamServer {url}: {n_open} open of {len(self.streams)} streams>"
 
     def next_stream(self, call: HasCallSid | str | None = None) -> Pending[MediaStream]:
@@ -323,7 +323,10 @@ class StreamServer(ServerAddresses):
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
         session = StreamSession(
-            socket, self._home, lead_seconds=self._lead_seconds, dead_after=self._dead_after
+            socket,
+            self._home,
+            send_ahead_seconds=self._send_ahead_seconds,
+            dead_after=self._dead_after,
         )
         self._sessions.add(session)
         try:
@@ -333,7 +336,7 @@ class StreamServer(ServerAddresses):
             for event in self._status.of(stream.call_sid):
                 stream.capture.note_status(event.at, event.name)
             self._list.announce(stream)
-            with self._home.in_a_hurry():
+            with self._home.hurry_loop():
                 await session.run(stream, self._handler)
         finally:
             self._sessions.discard(session)

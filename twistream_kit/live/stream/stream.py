@@ -28,7 +28,7 @@ from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, LEAD_SECONDS
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, SEND_AHEAD_SECONDS
 from twistream_kit.sound_file import CheckedPayload, check_payload
 
 logger = logging.getLogger("twistream_kit.live")
@@ -59,13 +59,13 @@ class MediaStream:
         start: from_twilio.Start,
         home: HomeLoop,
         *,
-        lead_seconds: float = LEAD_SECONDS,
+        send_ahead_seconds: float = SEND_AHEAD_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._start = start
         self._home = home
         self._clock = clock
-        self._conversation = Conversation(start.stream_sid, lead_seconds=lead_seconds)
+        self._conversation = Conversation(start.stream_sid, send_ahead_seconds=send_ahead_seconds)
         self._waiting: dict[str, Pending[Any]] = {}
         self._event_readers: list[Reader[from_twilio.Message]] = []
         self._audio_readers: list[Reader[NDArray[np.int16]]] = []

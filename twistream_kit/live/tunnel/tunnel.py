@@ -28,7 +28,7 @@ from twistream_kit.live.tunnel._ngrok import NgrokTunnel
 from twistream_kit.live.tunnel._provider import Provider, StaticAddress
 from twistream_kit.live.tunnel._ssh import SshTunnel
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
-from twistream_kit.protocol.signature import without_user
+from twistream_kit.protocol.signature import remove_user
 from twistream_kit.protocol.twiml import is_loopback
 
 logger = logging.getLogger("twistream_kit.live")
@@ -172,7 +172,7 @@ class Tunnel:
         if self._url is None:
             state = f"gone: {self._trouble}" if self._trouble else "not open"
             return f"<Tunnel ({self.provider}): {state}>"
-        state = without_user(self._url)
+        state = remove_user(self._url)
         if self._server.public_url != self._url:
             state += f"; not used, the server's address is {_shown(self._server.public_url)}"
         if self._fallback_reason:
@@ -182,7 +182,7 @@ class Tunnel:
     async def __aenter__(self) -> Self:
         self._home.enter()
         if self._ended.done():
-            self._ended = self._home.pending()
+            self._ended = self._home.make_pending()
         self._trouble = self._fallback_reason = ""
         try:
             url = await self._open_one()
@@ -191,9 +191,9 @@ class Tunnel:
             await self._close("it could not be opened")
             raise
         if self._fallback_reason:
-            logger.warning("%s: %s", self._fallback_words(), without_user(url))
+            logger.warning("%s: %s", self._fallback_words(), remove_user(url))
         else:
-            logger.info("the public address %s leads here (%s)", without_user(url), self.provider)
+            logger.info("the public address %s leads here (%s)", remove_user(url), self.provider)
         self._watch = asyncio.create_task(self._watching(), name="watching a tunnel")
         return self
 
@@ -246,12 +246,12 @@ class Tunnel:
         why = await _wait_for_end(self._open, self._server)
         self._trouble = why
         if why == SERVER_STOPPED:
-            logger.info("the tunnel to %s is closed: %s", without_user(self._url), why)
+            logger.info("the tunnel to %s is closed: %s", remove_user(self._url), why)
             self._take_address_back()
         elif self._server.public_url == self._url:
             self._server.lose_public_url(why)
         else:
-            logger.error("the tunnel to %s is gone: %s", without_user(self._url), why)
+            logger.error("the tunnel to %s is gone: %s", remove_user(self._url), why)
         self._url = None
         await self._open.close()
         fulfil(self._ended, why)
@@ -280,7 +280,7 @@ class Tunnel:
 
 
 def _shown(url: str | None) -> str:
-    return "none" if url is None else without_user(url)
+    return "none" if url is None else remove_user(url)
 
 
 def _origin(server: Reachable) -> str:

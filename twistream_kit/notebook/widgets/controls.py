@@ -26,7 +26,7 @@ from twistream_kit.live.stream.stream import MediaStream, Playing
 from twistream_kit.notebook.display.html import paragraph
 from twistream_kit.notebook.runtime.activity_log import PUMP, ActivityLog, activity_log
 from twistream_kit.notebook.runtime.kernel import CellWatch, answer_on_subshell, why_buttons_wait
-from twistream_kit.pending import Pending, error_text
+from twistream_kit.pending import Pending, format_error
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkName, MarkOutcome, PlayOutcome
 
@@ -384,7 +384,7 @@ def _says_more_than_the_stream(call: Call) -> bool:
 def _describe_stream(stream: MediaStream) -> str:
     if stream.handler_error is not None:
         error = stream.handler_error
-        return f"<b>Ended by an error</b>: {escape(error_text(error))}"
+        return f"<b>Ended by an error</b>: {escape(format_error(error))}"
     if stream.closed.done():
         try:
             how = stream.closed.result(0).detail
