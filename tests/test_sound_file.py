@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from twistream_kit.audio.clip import ulaw_header
+from twistream_kit.audio.clip import build_ulaw_header
 from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.errors import LocalProtocolError, WavError
 from twistream_kit.sound_file import (
@@ -16,7 +16,7 @@ from twistream_kit.sound_file import (
 
 WAV = b"RIFF\x24\0\0\0WAVEfmt "
 
-QUESTION = ulaw_header(800) + b"\xff" * 800
+QUESTION = build_ulaw_header(800) + b"\xff" * 800
 
 
 def test_missing_file_is_answered_with_the_nearest_names(tmp_path):

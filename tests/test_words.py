@@ -88,10 +88,11 @@ _STILL_TO_DO = (
     "README.md",
     "CHANGELOG.md",
     "tests",
-    "twistream_kit/audio",
     "twistream_kit/capture",
     "twistream_kit/diagnosis",
-    "twistream_kit/live",
+    "twistream_kit/live/inspector",
+    "twistream_kit/live/stream",
+    "twistream_kit/live/tunnel",
     "twistream_kit/notebook",
     "twistream_kit/protocol/conversation.py",
     "twistream_kit/protocol/from_twilio.py",
@@ -204,12 +205,12 @@ _VERBS = frozenset(
     ask assemble attach await beat become begin block break build cache call cancel capture
     carry cast catch change check choose claim classify clean clear close collect combine
     compare compile complain complete compute connect consume contain converse convert copy
-    correlate count create cut date decide declare decode defer delete deliver deny derive
+    correlate count create cut date decide declare decode defer delegate delete deliver deny derive
     describe detach detect determine dial differ discard disconnect dispatch divide do
     download drain draw drop dump dumps echo elide emit encode end enqueue enter escape
     estimate examine execute expand expect explain extend extract fail feed fetch fill
     filter find finish fit flush fold follow forget format forward fulfil get give group
-    guard handle hang have hear hide hurry identify ignore import indent insert inspect
+    guard handle hang hash have hear hide hurry identify ignore import indent insert inspect
     install intercept interpolate interpret interrupt invoke iterate join keep kill label
     launch leak learn leave let limit link list listen load locate log look lose make map
     mark mask match mean measure merge mix move multiply name need normalise note notify
@@ -220,7 +221,7 @@ _VERBS = frozenset(
     remember remove rename render repeat replace replay reply report represent request
     require resample resemble reset resolve respond restart restore resume retire retry
     return reuse reveal review rewrite ring round route run sanitise save say schedule scrub
-    search select send separate serve set settle share shed shift shorten show shrink sign
+    search select send separate serialize serve set settle share shed shift shorten show shrink sign
     signal simulate skip sort spawn speak split stand start stay step stop store stretch
     strip submit subscribe subtract succeed suggest summarise support suspect swallow swap
     switch take tell test thin throw tick tighten tokenize trace track transcribe translate

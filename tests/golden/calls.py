@@ -458,7 +458,7 @@ async def _states(pages: Pages) -> None:
             "status_url",
             "twiml_url",
             "public_url",
-            "trouble",
+            "disconnect_reason",
         )
         pages.add(
             "states",

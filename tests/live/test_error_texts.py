@@ -141,8 +141,8 @@ TEXTS = {
         "query. Give it as https://example.com, without the path of the stream."
     ),
     empty_token: (
-        "auth_token is empty. No signature could ever fit, so nobody would get in. Give the "
-        "account's token, or leave it out to check nothing."
+        "auth_token is empty. No signature could be valid, so every request would be refused. "
+        "Give the account's token, or leave it out to check nothing."
     ),
     handler: (
         "handler is str, not a function: give `async def (stream)` or an ordinary function of one "

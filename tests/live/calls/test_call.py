@@ -148,7 +148,7 @@ async def test_hang_up_after_a_playback_waits_until_it_was_heard():
 
 
 async def test_hang_up_after_a_playback_that_never_ends_has_a_limit(monkeypatch):
-    monkeypatch.setattr(call_module, "GOODBYE_SECONDS", 0.02)
+    monkeypatch.setattr(call_module, "CLOSE_MARGIN_SECONDS", 0.02)
     call, _ = call_with(says("completed"))
     assert await soon(call.hang_up(after=Playing(Source(), 80, None, None))) == "completed"
 
@@ -328,7 +328,7 @@ async def test_lost_address_asks_nothing_of_a_call_that_is_over_or_forgotten(no_
     server.lose()
     assert await soon(call.ended) == "completed"
     forgotten, network_too = call_with(server=FakeStatusSource())
-    poll = call_module._end_poll(forgotten)
+    poll = call_module._build_end_poll(forgotten)
     del forgotten
     gc.collect()
     await soon(asyncio.to_thread(poll))
@@ -347,7 +347,7 @@ async def test_lost_address_shows_in_the_end_of_a_real_call(serve, eventually):
         await soon(server.next_stream(call))
         await eventually(lambda: call.status == "in-progress")
         server.lose_public_url("ssh ended")
-        await eventually(lambda: server.trouble)
+        await eventually(lambda: server.disconnect_reason)
         server.public_url = "https://example.com"  # reports, signed for here, are refused
         phone.hang_up()
         assert await soon(call.ended) == "completed"

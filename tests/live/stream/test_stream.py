@@ -282,7 +282,7 @@ async def test_close_now_hurries_a_close_that_waits(pair):
 
 
 async def test_goodbye_to_a_far_end_that_returns_no_mark_has_a_limit(pair, monkeypatch):
-    monkeypatch.setattr(stream_module, "GOODBYE_SECONDS", 0.05)
+    monkeypatch.setattr(stream_module, "CLOSE_MARGIN_SECONDS", 0.05)
     stream, end = await pair()
     playing = stream.play(b"\x00" * 160)
     assert (await soon(stream.close())).reason == "closed"

@@ -26,7 +26,7 @@ from twistream_kit.live.inspector._connection import (
 from twistream_kit.live.inspector._http import READ_AHEAD_BYTES
 from twistream_kit.live.inspector._relay import Peer
 from twistream_kit.live.inspector.stream import InspectedStream
-from twistream_kit.live.server.addresses import ServerAddresses, check_token, port_error
+from twistream_kit.live.server.addresses import ServerAddresses, check_token, describe_port_error
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS, HasCallSid, StreamList
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fail
@@ -182,7 +182,7 @@ class Inspector(ServerAddresses):
             await self._home.leave()
             self._end_run()
             if isinstance(error, OSError):
-                raise port_error(error, self._host, self._wanted_port) from error
+                raise describe_port_error(error, self._host, self._wanted_port) from error
             raise
         self._port = self._listener.sockets[0].getsockname()[1]
         return self
@@ -247,11 +247,11 @@ class Inspector(ServerAddresses):
             self._not_started.remove(each)
 
     def _lose_public_url(self, why: str) -> None:
-        self._public_url, self._trouble = None, why
+        self._public_url, self._disconnect_reason = None, why
         logger.error("the public address is gone: %s", why)
         for stream in self.streams:
             if stream.is_open:
-                stream.trouble = why
+                stream.disconnect_reason = why
         self._list.give_up(
             TunnelError(
                 f"the public address is gone: {why}",

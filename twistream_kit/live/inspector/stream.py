@@ -62,13 +62,13 @@ class InspectedStream:
         capture: Everything that passed, as a `Capture`; of your server's messages those that
             Twilio would not understand, or not take as theirs, stand under `Capture.odd`.
         closed: A `Pending` with the `InspectedEnd`.
-        trouble: What has befallen the way to it, such as the loss of the tunnel, or empty.
+        disconnect_reason: Why its public address was lost, or empty.
     """
 
     def __init__(self, home: HomeLoop, began: float) -> None:
         self.capture = Capture(started=began)
         self.closed: Pending[InspectedEnd] = Pending(home.loop)
-        self.trouble = ""
+        self.disconnect_reason = ""
         self._start: from_twilio.Start | None = None
         self._has_begun = self._said_stop = False
         self._sound = SoundReview()

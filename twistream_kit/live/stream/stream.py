@@ -33,7 +33,7 @@ from twistream_kit.sound_file import CheckedPayload, check_payload
 
 logger = logging.getLogger("twistream_kit.live")
 
-GOODBYE_SECONDS = 5.0
+CLOSE_MARGIN_SECONDS = 5.0
 """How much longer than its sound what is queued is waited for at a goodbye (§9 item 13)."""
 
 BLAME_SECONDS = 3.0
@@ -51,7 +51,7 @@ class MediaStream:
         closed: A `Pending` with the `StreamEnd`.
         handler_error: What the handler raised, or None.
         newest: The playback asked for last, or None.
-        trouble: What has befallen the way to it, such as the loss of the tunnel, or empty.
+        disconnect_reason: Why its public address was lost, or empty.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class MediaStream:
         self.closed.add_done_callback(lambda _: self._end_readers())
         self.handler_error: BaseException | None = None
         self.newest: Playing | None = None
-        self.trouble = ""
+        self.disconnect_reason = ""
         self._broke_at: float | None = None
 
     @property
@@ -255,11 +255,11 @@ class MediaStream:
             logger.info("stream %s ended: %s", self.stream_sid, end.detail)
 
     async def heard_out(self) -> None:
-        """Wait until everything queued has ended, at most its length and `GOODBYE_SECONDS`."""
+        """Wait until everything queued has ended, at most its length and `CLOSE_MARGIN_SECONDS`."""
         queued = sum(p.total_ms for p in self._waiting.values() if isinstance(p, Playing))
         waits = [asyncio.wrap_future(pending) for pending in self._waiting.values()]
         if waits:
-            await asyncio.wait(waits, timeout=queued / 1000 + GOODBYE_SECONDS)
+            await asyncio.wait(waits, timeout=queued / 1000 + CLOSE_MARGIN_SECONDS)
 
     # Commands, carried out on the server's loop.
 

@@ -7,7 +7,7 @@ import re
 from typing import Protocol
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.live.settings.schema import fault_of_address
+from twistream_kit.live.settings.schema import describe_address_fault
 
 
 class Provider(Protocol):
@@ -74,7 +74,7 @@ def check_url(url: str, *, source: str = "") -> None:
     Raises:
         SettingsError: If `url` is not such an address.
     """
-    fault = fault_of_address(url)
+    fault = describe_address_fault(url)
     if not fault:
         return
     if not fault.startswith("has a query"):

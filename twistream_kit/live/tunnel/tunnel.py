@@ -109,8 +109,9 @@ def open_tunnel(
 class Tunnel:
     """A public address; an async context manager that sets and resets `server.public_url`.
 
-    It is watched while it is open: when the provider dies, the server is told, and `trouble` says
-    why.  When the server stops, the tunnel closes too, as its port may soon be somebody else's.
+    It is watched while it is open: when the provider fails, the server is notified, and
+    `disconnect_reason` says why.  When the server stops, the tunnel closes too, because another
+    program may take its port.
     Leaving ends all that was started for it, also after a failed or interrupted entering.
 
     Args:
@@ -139,7 +140,7 @@ class Tunnel:
         self._open: Provider | None = None
         self._watch: asyncio.Task[None] | None = None
         self._url: str | None = None
-        self._trouble = self._fallback_reason = ""
+        self._disconnect_reason = self._fallback_reason = ""
         self._ended: Pending[str] = Pending()
 
     @property
@@ -159,9 +160,9 @@ class Tunnel:
         return self._fallback_reason
 
     @property
-    def trouble(self) -> str:
+    def disconnect_reason(self) -> str:
         """Why the address is gone, though nobody closed the tunnel; else empty."""
-        return self._trouble
+        return self._disconnect_reason
 
     @property
     def ended(self) -> Pending[str]:
@@ -170,7 +171,7 @@ class Tunnel:
 
     def __repr__(self) -> str:
         if self._url is None:
-            state = f"gone: {self._trouble}" if self._trouble else "not open"
+            state = f"gone: {self._disconnect_reason}" if self._disconnect_reason else "not open"
             return f"<Tunnel ({self.provider}): {state}>"
         state = remove_user(self._url)
         if self._server.public_url != self._url:
@@ -183,7 +184,7 @@ class Tunnel:
         self._home.enter()
         if self._ended.done():
             self._ended = self._home.make_pending()
-        self._trouble = self._fallback_reason = ""
+        self._disconnect_reason = self._fallback_reason = ""
         try:
             url = await self._open_one()
             self._server.public_url = self._url = url
@@ -244,7 +245,7 @@ class Tunnel:
         if self._open is None or self._url is None:
             return
         why = await _wait_for_end(self._open, self._server)
-        self._trouble = why
+        self._disconnect_reason = why
         if why == SERVER_STOPPED:
             logger.info("the tunnel to %s is closed: %s", remove_user(self._url), why)
             self._take_address_back()
@@ -272,7 +273,7 @@ class Tunnel:
                 await provider.close()
         finally:
             await self._home.leave()
-            fulfil(self._ended, self._trouble or why)
+            fulfil(self._ended, self._disconnect_reason or why)
 
     def _fallback_words(self) -> str:
         reach = "from this machine only" if is_loopback(self._url or "") else "in its place"

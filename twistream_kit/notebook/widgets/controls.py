@@ -216,7 +216,7 @@ class StreamControls:
             if over:
                 self._cells.close()
             # Why a connection broke is often known only some moments after it did.
-            return not over or (stream.broke_lately and not stream.trouble)
+            return not over or (stream.broke_lately and not stream.disconnect_reason)
 
     def _is_hanging_up(self) -> bool:
         if self._call is not None and self._call.is_over:
@@ -363,8 +363,8 @@ def describe_state(stream: MediaStream, waiting: str = "", call: Call | None = N
         call: The call of the stream, if it is known.
     """
     lines = [_describe_stream(stream)]
-    if stream.trouble:
-        lines.append(f"<b>The public address is gone</b>: {escape(stream.trouble)}")
+    if stream.disconnect_reason:
+        lines.append(f"<b>The public address is gone</b>: {escape(stream.disconnect_reason)}")
     if call is not None and _says_more_than_the_stream(call):
         lines.append(f"The call: {escape(call.status)}")
     if waiting and not stream.closed.done() and stream.handler_error is None:
