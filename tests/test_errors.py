@@ -1,14 +1,20 @@
 """Every error says what, what follows and what to do: one table, exact text."""
 
 import copy
+import importlib
 import inspect
 import pickle
+import pkgutil
+import re
+from pathlib import Path
 
 import pytest
 
+import twistream_kit
 from twistream_kit import errors
 from twistream_kit.errors import (
     CallRefused,
+    Explained,
     LocalProtocolError,
     RemoteProtocolError,
     ServerStopped,
@@ -227,3 +233,28 @@ def test_note_added_to_an_error_survives_pickling():
 )
 def test_sentences_have_one_full_stop_each(parts, text):
     assert join_sentences(*parts) == text
+
+
+def test_what_explains_itself_does_so_by_one_class():
+    """Whatever is made with a consequence and a fix reads in the same three sentences."""
+    explained = set()
+    for module in pkgutil.walk_packages(twistream_kit.__path__, "twistream_kit."):
+        if module.name.endswith(("__main__", "pytest_plugin")):
+            continue
+        for kind in vars(importlib.import_module(module.name)).values():
+            if not inspect.isclass(kind) or not kind.__module__.startswith("twistream_kit"):
+                continue
+            if {"consequence", "fix"} <= set(inspect.signature(kind.__init__).parameters):
+                assert issubclass(kind, Explained), kind
+                assert "__str__" not in vars(kind), kind
+                explained.add(kind.__name__)
+    assert {"TwistreamError", "Objection", "Finding", "Check"} <= explained
+
+
+def test_the_severities_are_named_once():
+    texts = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in Path(twistream_kit.__file__).parent.rglob("*.py")
+    }
+    named = re.compile(r'Literal\[(?=.*"warning")(?=.*"note")')
+    assert [name for name, text in texts.items() for _ in named.findall(text)] == ["errors.py"]

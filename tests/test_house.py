@@ -6,6 +6,7 @@ import ast
 import asyncio
 import re
 import sys
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,9 +16,11 @@ from types import FrameType
 import pytest
 
 from twistream_kit.audio.load import load_clip
+from twistream_kit.live.stream.state import StreamState
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.codes import TWILIO_CODES
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "twistream_kit"
@@ -213,23 +216,25 @@ MOST_LINES_TWICE = 3
 """So long, with its ``def``, may be what two modules both write."""
 
 
-def helpers(text: str) -> Iterator[tuple[str, str]]:
+def helpers(text: str, most: int = MOST_LINES_TWICE) -> Iterator[tuple[str, str]]:
     """Give the name and the code of each long helper of a module, whatever it is said to be."""
-    for node in ast.parse(text).body:
+    body = ast.parse(text).body
+    methods = [each for node in body if isinstance(node, ast.ClassDef) for each in node.body]
+    for node in [*body, *methods]:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         if node.name.startswith("test_"):
             continue
         body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-        if body and body[-1].end_lineno - body[0].lineno + 2 > MOST_LINES_TWICE:
+        if body and body[-1].end_lineno - body[0].lineno + 2 > most:
             yield node.name, ast.unparse(ast.Module([node.args, *body], []))
 
 
-def twice(texts: dict[str, str]) -> list[tuple[str, list[str]]]:
+def twice(texts: dict[str, str], most: int = MOST_LINES_TWICE) -> list[tuple[str, list[str]]]:
     """Return each helper that modules share by repeating it, with these modules."""
     places = defaultdict(list)
     for module, text in texts.items():
-        for helper in helpers(text):
+        for helper in helpers(text, most):
             places[helper].append(module)
     return [(name, modules) for (name, _), modules in places.items() if len(modules) > 1]
 
@@ -240,11 +245,34 @@ def test_a_helper_written_twice_is_found_whatever_its_docstring() -> None:
     assert twice({"one": one, "other": other}) == [("f", ["one", "other"])]
     assert twice({"one": one, "other": other.replace("c = b", "c = 2")}) == []
     assert twice({"one": one, "other": other.replace("f(a)", "g(a)")}) == []
+    in_class = "class C:\n" + textwrap.indent(other, "    ")
+    assert twice({"one": one, "other": in_class}) == [("f", ["one", "other"])]
 
 
 def test_no_two_modules_write_the_same_helper() -> None:
     found = twice({str(path.relative_to(TESTS)): path.read_text() for path in TESTS.rglob("*.py")})
     assert found == [], "put it into tests/support, or a fixture into a conftest.py"
+
+
+def test_no_two_modules_of_the_package_write_the_same_function() -> None:
+    texts = {str(path.relative_to(PACKAGE)): path.read_text() for path in PACKAGE.rglob("*.py")}
+    # Two widgets close in the same three lines, each with a docstring that users see.
+    assert twice(texts, 4) == [], "put it where the lower of the two can import it from"
+
+
+def test_each_number_of_twilio_s_has_one_name() -> None:
+    """And so do the other constants of `protocol` that are a rule of Twilio's."""
+    names = defaultdict(list)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if not isinstance(node, ast.Assign):
+                continue
+            said = ast.unparse(node.value).replace("_", "")
+            is_code = said.isdecimal() and int(said) in TWILIO_CODES
+            if is_code or "{6,14}" in said or said.startswith("('initiated'"):
+                names[said].append(f"{path.name}: {ast.unparse(node.targets[0])}")
+    assert len(names) >= 10
+    assert [each for each in names.values() if len(each) > 1] == []
 
 
 def test_the_wire_format_lives_in_the_protocol_layer_alone() -> None:
@@ -268,7 +296,8 @@ async def test_a_file_enters_few_modules_on_its_way_to_the_wire() -> None:
     home = HomeLoop("the journey")
     home.enter()
     start = from_twilio.Start(f"MZ{0:032x}", f"AC{0:032x}", f"CA{0:032x}")
-    stream = MediaStream(start, home)
+    state = StreamState(start, home)
+    stream = MediaStream(state)
     entered: set[str] = set()
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
@@ -282,7 +311,7 @@ async def test_a_file_enters_few_modules_on_its_way_to_the_wire() -> None:
         playing = stream.play(load_clip(TESTS.parent / "sample_audio" / "greeting.wav"))
         await asyncio.sleep(0)
         texts = []
-        while (message := stream.next_message()) is not None:
+        while (message := state.next_message()) is not None:
             texts.append(message.to_json())
     finally:
         sys.setprofile(before)

@@ -11,6 +11,7 @@ import sys
 import threading
 
 import pytest
+import requests
 
 import twistream_kit as kit
 from support.waiting import LIMIT_SECONDS, until
@@ -186,7 +187,7 @@ async def test_the_misspelt_payload_of_a_fastapi_server_is_named(fastapi):
         async with asyncio.timeout(LIMIT_SECONDS):
             stream = await wait
             await stream.closed
-    assert [entry.code for entry in report.debugger] == [31951]
+    assert [entry.code for entry in report.debugger] == [31951, 31921]
     worst = stream.objections[0]
     assert worst.code == 31951
     assert "playload" in str(worst)
@@ -301,12 +302,31 @@ def test_the_command_ends_in_words_where_it_cannot_begin():
     for argv, words in (
         (["--upstream", "http//x"], "is not the address of a WebSocket server"),
         (["--upstream", "ws://localhost:1/media", "--port", "70000"], "from 1 to 65535"),
+        (["--upstream", "ws://localhost:1/media", "--allowed-host", "a/b"], "'a/b' is no host"),
         ([], "--upstream"),
     ):
         done = run(*argv)
         assert done.returncode == 2
         assert words in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_the_command_lets_in_what_is_for_an_allowed_host():
+    allowed = ("--allowed-host", "devbox.lan", "--allowed-host", "192.168.1.7")
+    with inspecting("--upstream", "ws://127.0.0.1:1/media", *allowed) as (_, url, _lines):
+        address = url.replace("ws:", "http:")
+        found = {
+            host: requests.get(address, headers={"Host": host}, timeout=LIMIT_SECONDS)
+            for host in ("devbox.lan:80", "192.168.1.7", "another.lan")
+        }
+    # The server behind it is not there; what is refused does not get so far.
+    assert {host: answer.status_code for host, answer in found.items()} == {
+        "devbox.lan:80": 502,
+        "192.168.1.7": 502,
+        "another.lan": 403,
+    }
+    # Who runs the command has no argument to give, but an option.
+    assert "--allowed-host" in found["another.lan"].text
 
 
 def test_the_command_ends_with_zero_when_nothing_came():

@@ -21,7 +21,8 @@ from twistream_kit.errors import TunnelError
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.live.stream.stream import MediaStream, Playing
+from twistream_kit.live.stream.state import Playing
+from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.live.tunnel.tunnel import Tunnel
 from twistream_kit.pending import on_worker
 from twistream_kit.simulator.phone import Phone

@@ -236,8 +236,15 @@ _VERBS = frozenset(
 _CONVERSIONS = {"as", "from", "to", "on", "is", "has", "can", "may", "must", "needs"}
 """With these it may begin too: what it makes of something, when it is called, what it asks."""
 
-_OVERRIDDEN = {"connection_made", "connection_lost", "data_received", "eof_received", "main"}
-"""Names that asyncio, or a habit of every program, gives to what is called."""
+_OVERRIDDEN = {
+    "connection_made",
+    "connection_lost",
+    "data_received",
+    "eof_received",
+    "handshake",
+    "main",
+}
+"""Names that asyncio, websockets or a habit of every program gives to what is called."""
 
 
 def nouns_in_file(path: Path) -> Iterator[Place]:

@@ -94,9 +94,9 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.live.settings.settings import (
         client_from_environment as client_from_environment,
     )
+    from twistream_kit.live.stream.state import Playing as Playing
+    from twistream_kit.live.stream.state import StreamEnd as StreamEnd
     from twistream_kit.live.stream.stream import MediaStream as MediaStream
-    from twistream_kit.live.stream.stream import Playing as Playing
-    from twistream_kit.live.stream.stream import StreamEnd as StreamEnd
     from twistream_kit.live.tunnel.tunnel import Tunnel as Tunnel
     from twistream_kit.live.tunnel.tunnel import open_tunnel as open_tunnel
     from twistream_kit.notebook.plots.call import plot_timeline as plot_timeline
@@ -157,7 +157,8 @@ _HOMES = {
     "twistream_kit.simulator.model.assumptions": "Behaviour",
     # The server, its streams and its public address.
     "twistream_kit.live.server.server": "StreamServer",
-    "twistream_kit.live.stream.stream": "MediaStream Playing StreamEnd",
+    "twistream_kit.live.stream.stream": "MediaStream",
+    "twistream_kit.live.stream.state": "Playing StreamEnd",
     "twistream_kit.protocol.marks": "PlayOutcome MarkOutcome",
     "twistream_kit.live.process.server_process": "ServerProcess",
     "twistream_kit.live.server.local_proxy": "LocalProxy",

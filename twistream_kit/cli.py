@@ -121,6 +121,13 @@ def _build_parser() -> argparse.ArgumentParser:
         "--port", type=int, default=0, metavar="N", help="where to listen; a free port if left out"
     )
     inspect_stream.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="accept requests for this name or address too; may be repeated",
+    )
+    inspect_stream.add_argument(
         "--save", type=Path, metavar="DIR", help="keep the capture of each call, redacted"
     )
     return parser
@@ -210,7 +217,7 @@ def _review(arguments: argparse.Namespace) -> int:
     if raw.lstrip().startswith(b"<"):
         from twistream_kit.diagnosis.twiml import review_twiml
 
-        return _report_objections([("TwiML", review_twiml(raw.decode("utf-8", "replace")))])
+        return _report_objections([("TwiML", review_twiml(raw))])
     if is_capture(raw):
         return _review_capture(raw, arguments)
     reviewed = [
@@ -285,7 +292,9 @@ def _inspect_stream(arguments: argparse.Namespace) -> int:
     from twistream_kit.live.inspector.report import InspectCommand
 
     try:
-        inspector = Inspector(arguments.upstream, port=arguments.port)
+        inspector = Inspector(
+            arguments.upstream, port=arguments.port, allowed_hosts=arguments.allowed_host
+        )
     except ValueError as error:
         raise SettingsError(str(error)) from error
     command = InspectCommand(inspector, lambda line: print(line, flush=True), arguments.save)

@@ -23,7 +23,29 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 
-class TwistreamError(Exception):
+class Explained:
+    """The base of errors, objections, findings and checks: problem, consequence and fix.
+
+    Errors are raised; the others are returned.  The text of all of them is built from the same
+    three parts.
+    """
+
+    __slots__ = ()
+
+    problem: str
+    consequence: str
+    fix: str
+
+    @property
+    def statement(self) -> str:
+        """The problem and its subject, without the consequence."""
+        return self.problem
+
+    def __str__(self) -> str:
+        return join_sentences(self.statement, self.consequence, self.fix)
+
+
+class TwistreamError(Explained, Exception):
     """The base class of all errors of this package.
 
     Attributes:
@@ -37,9 +59,6 @@ class TwistreamError(Exception):
         self.problem = problem
         self.consequence = consequence
         self.fix = fix
-
-    def __str__(self) -> str:
-        return join_sentences(self.problem, self.consequence, self.fix)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own pickling loses keyword arguments, and a process pool pickles errors.
@@ -74,12 +93,13 @@ class WavError(TwistreamError, ValueError):
         self.source = source
         self.offset = offset
 
-    def __str__(self) -> str:
+    @property
+    def statement(self) -> str:
+        """What is wrong, and where in which file."""
         where = self.source
         if self.offset is not None:
             where = f"{where}, byte {self.offset}" if where else f"byte {self.offset}"
-        problem = f"{where}: {self.problem}" if where else self.problem
-        return join_sentences(problem, self.consequence, self.fix)
+        return f"{where}: {self.problem}" if where else self.problem
 
 
 class _ProtocolError(TwistreamError):
@@ -103,9 +123,21 @@ class _ProtocolError(TwistreamError):
         self.field = field
         self.twilio_code = twilio_code
 
-    def __str__(self) -> str:
-        problem = f"{self.field} {self.problem}" if self.field else self.problem
-        return join_sentences(problem, self.consequence, self.fix)
+    @classmethod
+    def from_objection(cls, objection: Objection) -> Self:
+        """Build the error with the texts of `objection`."""
+        return cls(
+            objection.problem,
+            field=objection.field,
+            twilio_code=objection.code,
+            consequence=objection.consequence,
+            fix=objection.fix,
+        )
+
+    @property
+    def statement(self) -> str:
+        """The field and the problem."""
+        return f"{self.field} {self.problem}".lstrip()
 
 
 class LocalProtocolError(_ProtocolError, ValueError):
@@ -177,8 +209,8 @@ _RANK: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Objection:
-    """A problem found in a review, with its consequence and its fix.
+class Objection(Explained):
+    """What is wrong, what follows from it, and what to do.
 
     Attributes:
         code: The code that Twilio's console would show (31951, ...), or None where Twilio logs
@@ -200,12 +232,14 @@ class Objection:
     severity: Severity = "error"
     confidence: float | None = None
 
-    def __str__(self) -> str:
-        problem = f"{self.field} {self.problem}" if self.field else self.problem
+    @property
+    def statement(self) -> str:
+        """What is wrong, with what, and how sure that is."""
+        statement = f"{self.field} {self.problem}".lstrip()
         if self.confidence is not None:
-            # Never 100 %: an objection that is certain has no confidence.
-            problem += f" ({min(99, round(100 * self.confidence))} % sure)"
-        return join_sentences(problem, self.consequence, self.fix)
+            # Never 100 %: what is certain carries no confidence.
+            statement += f" ({min(99, round(100 * self.confidence))} % sure)"
+        return statement
 
 
 class Objections(list[Objection]):

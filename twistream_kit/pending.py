@@ -122,10 +122,10 @@ class Pending(Future[T]):
         return f"<{type(self).__name__}: {state}>"
 
     def _waits_on_a_nested_loop(self) -> bool:
-        return isinstance(_get_running_loop(), ReentrantLoop)
+        return isinstance(get_running_loop(), ReentrantLoop)
 
     def _prepare_wait(self, timeout: float | None) -> None:
-        loop = _get_running_loop()
+        loop = get_running_loop()
         if loop is None or self.done():
             return
         if isinstance(loop, ReentrantLoop):
@@ -164,7 +164,8 @@ def _describe_timeout(timeout: float | None) -> str:
     return f"no result within {timeout} s; it is still on its way and can be waited for again"
 
 
-def _get_running_loop() -> asyncio.AbstractEventLoop | None:
+def get_running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs in this thread, or None."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -253,8 +254,8 @@ class HomeLoop:
         await end_tasks(self._tasks)
 
     def is_current(self) -> bool:
-        """Whether the calling code runs on this loop."""
-        return self._loop is not None and _get_running_loop() is self._loop
+        """Whether the calling code runs on the home loop."""
+        return self._loop is not None and get_running_loop() is self._loop
 
     @contextmanager
     def hurry_loop(self) -> Iterator[None]:
@@ -349,7 +350,7 @@ async def _catch_outcome(work: Coroutine[Any, Any, T]) -> tuple[T | None, BaseEx
             raise
         return None, error
     except GeneratorExit as error:
-        if _get_running_loop() is None:  # the loop has ended, and the coroutine is being closed
+        if get_running_loop() is None:  # the loop is gone, and the coroutine is being closed
             raise
         return None, error
     except BaseException as error:  # noqa: BLE001 - the Pending raises it
@@ -363,6 +364,17 @@ async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
         task.cancel()
     if others:
         await asyncio.wait(others)
+
+
+async def stop_listening(
+    listener: asyncio.Server | None, connections: set[asyncio.Task[Any]]
+) -> None:
+    """Accept no more, end the tasks of the `connections`, and wait until nothing is left open."""
+    if listener is not None:
+        listener.close()
+    await end_tasks(set(connections))
+    if listener is not None:
+        await listener.wait_closed()
 
 
 def on_worker(

@@ -218,9 +218,10 @@ def test_size_is_judged_for_inline_and_for_fetched_documents():
     assert found(huge) == [("error", 11750, "TwiML"), ("warning", 32018, "TwiML")]
 
 
-def test_deep_nesting_is_walked_without_recursion():
-    depth = 20_000
-    assert review_twiml("<Response>" + "<a>" * depth + "</a>" * depth + "</Response>")
+def test_deep_nesting_is_refused_where_it_begins():
+    depth = 200
+    [objection] = review_twiml("<Response>\n" + "<a>\n" * depth + "</a>" * depth + "</Response>")
+    assert objection.problem == "nests more than 100 elements in line 101"
 
 
 PIECES = st.sampled_from(
@@ -251,7 +252,15 @@ def test_review_of_any_text_never_raises(xml):
         assert objection.problem
 
 
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=60) | st.lists(PIECES, max_size=8).map("".join).map(str.encode))
+def test_review_of_any_bytes_never_raises(xml):
+    for objection in review_twiml(xml):
+        assert objection.problem
+
+
 def test_bytes_are_read_as_utf_8_and_nothing_else_is_taken():
+    assert review_twiml(bytearray(b"<Response/>")) == []
     assert review_twiml(b"<Response><Say>\xc3\xa4</Say></Response>") == []
     with pytest.raises(TypeError, match=r"TwiML is int; give a str, such as str\(response\)"):
         review_twiml(5)

@@ -14,6 +14,7 @@ import pytest
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import ServerStopped
+from twistream_kit.live.calls.call import when_over
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.pending import HomeLoop, Pending
@@ -103,7 +104,7 @@ def on_call_ended(up, culprit, background):
 
 
 def on_call_over(up, culprit, background):
-    up.call.when_over(culprit)
+    when_over(up.call, culprit)
     up.call.hang_up()
 
 

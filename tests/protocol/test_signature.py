@@ -258,7 +258,8 @@ def test_an_unknown_algorithm_lets_nothing_in(algorithm):
 
 def test_a_refusal_says_what_was_missing_and_quotes_nothing():
     assert signature.describe_refusal([], None) == (
-        "it has no header X-Twilio-Signature, where Twilio sends one"
+        "it has no header X-Twilio-Signature, where Twilio sends one "
+        '("Try out Voice" of a trial account sends none)'
     )
     assert signature.describe_refusal(["a", "a"], None) == (
         "it has 2 times the header X-Twilio-Signature, where Twilio sends one"

@@ -85,6 +85,19 @@ def test_what_never_enters_is_given_up_and_cancelled():
     assert guest.was_cancelled
 
 
+def test_what_never_leaves_is_given_up():
+    guest = Guest(leave="hang")
+    with (
+        pytest.raises(TwistreamError, match=r"Guest did not stop within 0\.05 s"),
+        on_own_thread(guest, limit=0.05),
+    ):
+        pass
+    guest.tasks[0].get_loop().call_soon_threadsafe(guest.tasks[0].cancel)
+    guest.thread.join(5)
+    assert guest.was_cancelled
+    assert not guest.thread.is_alive()
+
+
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
 @pytest.mark.parametrize("when", ["enter", "leave"])
 def test_an_exit_there_is_an_error_here_and_no_exit(when, kind):

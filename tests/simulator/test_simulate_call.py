@@ -10,8 +10,10 @@ from dataclasses import replace
 import pytest
 from websockets.asyncio.server import serve
 
+from support.waiting import soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused, LocalProtocolError
+from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.signature import sign
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.simulate_call import simulate_call
@@ -177,6 +179,36 @@ async def test_the_call_ends_when_the_server_closes():
     assert "\n  logged: 31921 " in repr(report)
 
 
+async def test_a_server_that_closes_with_1000_is_logged_and_fine():
+    async def brief(connection, start):
+        await connection.close(1000)
+
+    async with server(brief) as url:
+        report = await simulate_call(url, seconds=30)
+        silent = await simulate_call(url, seconds=30, behaviour=Behaviour(normal_close="silent"))
+    assert (report.ending, report.close_code, report.error_code) == ("server-closed", 1000, 31921)
+    (entry,) = report.debugger
+    assert (entry.code, entry.level) == (31921, "note")
+    assert report.ok
+    assert "expected when you meant to" in repr(report)
+    assert (silent.error_code, silent.debugger, silent.ok) == (None, (), True)
+
+
+async def test_a_call_may_end_without_a_close_and_leaves_nothing_open():
+    ended = asyncio.Event()
+
+    async def patient(connection, start):
+        async for message in connection:
+            if isinstance(from_twilio.parse(message), from_twilio.Stop):
+                await connection.close(1000)
+        ended.set()
+
+    async with server(patient) as url:
+        report = await simulate_call(url, seconds=0.2, behaviour=Behaviour(close_at_end="nothing"))
+        await soon(ended.wait())
+    assert (report.ending, report.close_code) == ("stopped", 1006)
+
+
 async def test_parameters_and_the_signature_reach_the_server():
     seen = {}
 
@@ -292,8 +324,12 @@ def test_the_report_can_be_waited_for_without_a_loop():
         ({"press": 5}, TypeError, "give the keys as a string"),
         ({"seconds": "3"}, TypeError, "seconds is '3'; give a number"),
         ({"parameters": ["a"]}, TypeError, "give a dict of names and values"),
-        ({"parameters": {"a": 1}}, TypeError, "names and values are strings"),
-        ({"parameters": {"a": "x" * 499}}, ValueError, "must stay under 500 characters"),
+        ({"parameters": {"a": 1}}, TypeError, "names and values must be strings"),
+        (
+            {"parameters": {"a": "x" * 499}},
+            ValueError,
+            "has 500 characters, name and value together",
+        ),
         ({"behaviour": Behaviour(strict=True), "url": "ws://127.0.0.1/?a"}, CallRefused, "query"),
     ],
 )

@@ -17,10 +17,7 @@ from numpy.typing import NDArray
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.measure import Spectrum
 from twistream_kit.audio.resample import SAMPLE_RATE
-from twistream_kit.errors import join_sentences
-
-Severity = Literal["ok", "note", "warning"]
-"""The severity of a finding: no fault, worth knowing, or worth fixing."""
+from twistream_kit.errors import Explained, Severity, join_sentences
 
 DBM0 = 6.18
 """The offset from dBFS (RMS) to dBm0: a full-scale sine is 3.17 dBm0 in μ-law (ITU-T G.711)."""
@@ -101,7 +98,7 @@ class Examination:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Explained):
     """The result of one check.
 
     Attributes:
@@ -113,13 +110,10 @@ class Finding:
     """
 
     subject: str
-    severity: Severity
+    severity: Severity | Literal["ok"]
     problem: str
     consequence: str = ""
     fix: str = ""
-
-    def __str__(self) -> str:
-        return join_sentences(self.problem, self.consequence, self.fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from twistream_kit.audio.clip import Clip, replace_file
 from twistream_kit.capture.entry import Entry
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, MarkName
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval, PlayoutModel
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval, PlayoutModel, to_milliseconds
 
 SILENCE = b"\xff"
 """PCMU for the sample 0."""
@@ -386,14 +386,10 @@ def _make_playback(
     return Playback(
         piece.name,
         piece.sent_at,
-        _milliseconds(heard),
-        _milliseconds(size),
+        to_milliseconds(heard),
+        to_milliseconds(size),
         ending,
         begin,
         end,
         cleared_at,
     )
-
-
-def _milliseconds(size: int) -> int:
-    return round(size * 1000 / BYTES_PER_SECOND)

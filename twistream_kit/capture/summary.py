@@ -194,6 +194,16 @@ class CaptureSummary:
         }
         return [Figure(name, value, DEFINITIONS[name]) for name, value in values.items()]
 
+    def counts(self) -> dict[str, str]:
+        """Return what was said, heard and marked in words, by whom and what it is about."""
+        came, went = _format_counts(self.from_twilio), _format_counts(self.to_twilio)
+        return {
+            "from Twilio": f"{came}; {self.caller_seconds:.2f} s of sound",
+            "to Twilio": f"{went}; {self.sent_seconds:.2f} s of sound, "
+            f"{self.heard_seconds:.2f} s heard",
+            "marks": _describe_marks(self.marks),
+        }
+
     def report(self) -> str:
         """Return the whole in words, with the definition of each figure under it."""
         lines = self._count_lines()
@@ -206,14 +216,8 @@ class CaptureSummary:
         return "\n".join(self._count_lines() + figures)
 
     def _count_lines(self) -> list[str]:
-        came = f"{_format_counts(self.from_twilio)}; {self.caller_seconds:.2f} s of sound"
-        went = f"{_format_counts(self.to_twilio)}; {self.sent_seconds:.2f} s of sound"
-        return [
-            f"Stream {self.stream_sid or '(no name)'}, {self.seconds:.2f} s",
-            f"from Twilio: {came}",
-            f"to Twilio: {went}, {self.heard_seconds:.2f} s heard",
-            f"marks: {describe_marks(self.marks)}",
-        ]
+        heading = f"Stream {self.stream_sid or '(no name)'}, {self.seconds:.2f} s"
+        return [heading, *(f"{name}: {value}" for name, value in self.counts().items())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +361,7 @@ def find_missing_marks(replay: Replay) -> list[SentMark]:
     ]
 
 
-def describe_marks(marks: Sequence[tuple[str, str]]) -> str:
+def _describe_marks(marks: Sequence[tuple[str, str]]) -> str:
     """Say how the marks ended, by name if there are not too many names."""
     ended = Counter(f"{name} {ending}" for name, ending in marks)
     if len(ended) > MOST_ENDINGS:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import decode_alaw, decode_ulaw
 from twistream_kit.diagnosis.payload import SHORTEST_BYTES
-from twistream_kit.errors import Objection
+from twistream_kit.errors import Objection, Severity
 
 Coding = Literal[
     "PCM16 little-endian",
@@ -182,9 +182,7 @@ class RecognisedCoding:
     def objection(self, field: str = "media.payload") -> Objection:
         """Say it as an objection: an error only where there is next to no doubt."""
         what = f"{self.coding}, stereo" if self.channels == 2 else self.coding
-        severity: Literal["error", "warning"] = (
-            "error" if self.confidence >= _CERTAIN_CODING else "warning"
-        )
+        severity: Severity = "error" if self.confidence >= _CERTAIN_CODING else "warning"
         return Objection(
             None,
             field,

@@ -49,7 +49,7 @@ from twistream_kit.diagnosis.payload import (
 from twistream_kit.errors import Objection, Objections, sort_by_severity
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, MEDIA_DISCARDED
 from twistream_kit.sound_file import WAV_HEAD_BYTES, find_container, find_wav_headers
 
 FIELD = "media.payload"
@@ -117,9 +117,6 @@ _FIRST_REST, _LONGEST_REST = 4 * BYTES_PER_SECOND, 60 * BYTES_PER_SECOND
 _PACE_FIELD = "media"
 """How objections to the pace name what they are about."""
 
-_DISCARDED = 31931
-"""Twilio's warning for audio beyond ten minutes in its buffer (§5.1)."""
-
 _SHORTEST_GAP, _LONGEST_GAP = 0.001, 0.4
 """In seconds.  Twilio plays frames, so a gap of a millisecond now and then costs 20 of them; what
 is longer than the other is heard as a pause."""
@@ -144,10 +141,10 @@ _MAGNITUDES = bytes(code & 0x7F for code in range(256))
 _TOO_SLOW = "comes more slowly than it sounds"
 
 _TOO_FAR_AHEAD = Objection(
-    _DISCARDED,
+    MEDIA_DISCARDED,
     _PACE_FIELD,
     "is more than ten minutes ahead of what the caller hears",
-    "Twilio discards what does not fit, with warning 31931, logged once per stream",
+    f"Twilio discards what does not fit, with warning {MEDIA_DISCARDED}, logged once per stream",
     "Wait for a mark to come back before you send more; stream.play(clip) keeps 10 s ahead",
 )
 

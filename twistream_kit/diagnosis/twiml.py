@@ -1,18 +1,19 @@
 """What Twilio would object to in a TwiML document, or do otherwise than meant (PROTOCOL.md §1).
 
-The document is parsed into a tree of elements, or it is said why it cannot be (§1.5).  A document
-type declaration is refused: TwiML has none, and its entities could swell without end.  The tables
-hold elements and attributes as far as a document with a stream needs them (§1.1 to §1.4):
-attributes are listed only for elements that stand around streams, those of others are not
-reviewed.
+`parse_twiml` is the one parser of TwiML, for the review and for the simulator: it gives a tree of
+elements, or says why there is none (§1.5).  A document type declaration is refused: TwiML has none,
+and its entities could swell without end.  The tables hold elements and attributes as far as a
+document with a stream needs them (§1.1 to §1.4): attributes are listed only for elements that stand
+around streams, those of others are not reviewed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import zip_longest
+from typing import cast
+from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
 from twistream_kit.diagnosis.message import nearest
@@ -21,6 +22,8 @@ from twistream_kit.protocol.twiml import (
     FETCHED_LIMIT,
     INLINE_LIMIT,
     PARAMETER_LIMIT,
+    PARAMETER_TOO_LONG,
+    PASS_A_TOKEN,
     review_stream_url,
 )
 
@@ -35,7 +38,7 @@ _VERBS = _names_of(
 )
 """What may stand directly inside <Response>."""
 
-_NOUNS = {
+NOUNS = {
     "Response": _VERBS,
     "Connect": _names_of(
         "AiSession Assistant Autopilot Conversation ConversationRelay ConversationRelaySession Room"
@@ -79,8 +82,16 @@ _INVENTED = {
 }
 """Attributes of <Stream> that some guides make up, and what is true (§1.3, §9)."""
 
-_TRACKS = ("inbound_track", "outbound_track", "both_tracks")
-"""The values of ``track``; under <Connect> only the first (§1.1, §1.2)."""
+TRACKS = {
+    "inbound_track": ("inbound",),
+    "outbound_track": ("outbound",),
+    "both_tracks": ("inbound", "outbound"),
+}
+"""The values of ``track``, under <Connect> only the first, and what `start.tracks` then says
+(§1.1, §1.2, §3)."""
+
+DEPTH_LIMIT = 100
+"""How many elements may be nested: a limit of our own, for some of what reads a tree recurses."""
 
 _IGNORED = "Twilio would leave it out, with warning 12200"
 
@@ -95,7 +106,8 @@ def review_twiml(xml: str | bytes) -> list[Objection]:
     """Say what Twilio would object to in `xml`, and what would not do what is probably meant.
 
     Args:
-        xml: The whole document, as it is passed inline or served by URL; bytes are UTF-8.
+        xml: The whole document, as it is passed inline or served by URL; bytes are UTF-8 unless
+            they declare another encoding.
 
     Returns:
         Errors first, then warnings, then notes; empty if all is well.
@@ -103,68 +115,79 @@ def review_twiml(xml: str | bytes) -> list[Objection]:
     Raises:
         TypeError: If `xml` is neither.
     """
-    if isinstance(xml, bytes | bytearray):
-        xml = xml.decode("utf-8", "replace")
-    if not isinstance(xml, str):
+    if not isinstance(xml, str | bytes | bytearray):
         raise TypeError(f"TwiML is {type(xml).__name__}; give a str, such as str(response)")
-    return sort_by_severity(_review_document(xml))
+    return sort_by_severity(_review_document(xml if isinstance(xml, str) else bytes(xml)))
 
 
-def _review_document(xml: str) -> Iterator[Objection]:
-    yield from _review_size(xml)
-    if xml.startswith("\ufeff"):
+def _review_document(xml: str | bytes) -> Iterator[Objection]:
+    text = _text_of(xml)
+    yield from _review_size(xml, text)
+    if text.startswith("\ufeff"):
         problem = "begins with a byte order mark"
         consequence = "Twilio fails on bytes before the XML header (error 12100); perhaps on these"
         fix = "Write the file without one: encoding utf-8, not utf-8-sig"
         yield Objection(12100, "TwiML", problem, consequence, fix, "warning")
     try:
-        root = _parse(xml)
-    except _NotXml as error:
+        root = parse_twiml(xml)
+    except NotTwiml as error:
         yield error.objection
         return
-    if root.tag != "Response":
-        nearly = "in lower case " if root.tag.lower() == "response" else ""
-        problem = f"has <{quote(root.tag)[1:-1]}> {nearly}as its outermost element"
-        consequence = "Twilio would not carry it out (error 12102)"
-        fix = "Put everything inside <Response>…</Response>"
-        yield Objection(12102, "TwiML", problem, consequence, fix)
-    if "version" in root.attributes:
+    if wrong := review_root(root):
+        yield wrong
+    if "version" in root.attrib:
         fix = "Write <Response> without attributes"
         yield Objection(12101, "<Response>", "has a version", "", fix, "warning")
-    yield from _review_names(root)
+    yield from review_names(root)
     yield from _review_order(root)
     for parent, stream in _find_streams(root):
         yield from _review_stream(parent, stream)
 
 
-def _review_size(xml: str) -> Iterator[Objection]:
-    size = len(xml.encode("utf-8", "surrogatepass"))
+def _review_size(xml: str | bytes, text: str) -> Iterator[Objection]:
+    size = len(xml if isinstance(xml, bytes) else xml.encode("utf-8", "surrogatepass"))
     if size > FETCHED_LIMIT:
         problem = f"has {size} bytes; {FETCHED_LIMIT} are the most"
         fix = "Return only the verbs that come next"
         yield Objection(11750, "TwiML", problem, "Twilio would refuse it (error 11750)", fix)
-    if len(xml) > INLINE_LIMIT:
-        problem = f"has {len(xml)} characters; {INLINE_LIMIT} fit into a REST request"
+    if len(text) > INLINE_LIMIT:
+        problem = f"has {len(text)} characters; {INLINE_LIMIT} fit into a REST request"
         consequence = "Passed inline, it would be refused (error 32018)"
         fix = "Serve it by URL, or pass one short token by <Parameter>"
         yield Objection(32018, "TwiML", problem, consequence, fix, "warning")
 
 
-def _review_names(root: _Element) -> Iterator[Objection]:
-    """Object to elements and attributes that do not exist where they stand."""
+def review_root(root: ET.Element) -> Objection | None:
+    """Object to a document that is XML and yet no TwiML, by its outermost element."""
+    if root.tag == "Response":
+        return None
+    nearly = "in lower case " if root.tag.lower() == "response" else ""
+    return Objection(
+        12102,
+        "TwiML",
+        f"has <{quote(root.tag)[1:-1]}> {nearly}as its outermost element",
+        "Twilio would not carry it out (error 12102)",
+        "Put everything inside <Response>…</Response>",
+    )
+
+
+def review_names(root: ET.Element) -> Iterator[Objection]:
+    """Object to elements and attributes that do not exist where they stand (12200)."""
     for parent, element in _walk(root):
-        allowed = _VERBS if parent is root else _NOUNS.get(parent.tag)
+        allowed = _VERBS if parent is root else NOUNS.get(parent.tag)
         if allowed is not None and element.tag not in allowed:
             yield _object_to_element(parent, element, allowed)
         known = _ATTRIBUTES.get(element.tag)
         if known is None:
             continue
-        for name in element.attributes:
+        for name in element.attrib:
             if name not in known and not name.startswith("xml"):
                 yield _object_to_attribute(element, name, known)
 
 
-def _object_to_element(parent: _Element, element: _Element, allowed: frozenset[str]) -> Objection:
+def _object_to_element(
+    parent: ET.Element, element: ET.Element, allowed: frozenset[str]
+) -> Objection:
     field = f"<{element.tag[:40]}>"
     if element.tag == "Stream":
         fix = "Put it inside <Connect>: <Connect><Stream url=…/></Connect>"
@@ -175,15 +198,15 @@ def _object_to_element(parent: _Element, element: _Element, allowed: frozenset[s
     if element.tag in _VERBS:
         fix = f"Put it beside <{parent.tag[:40]}>, directly inside <Response>"
         return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
-    meant = nearest(element.tag, allowed)
-    problem = f"in line {element.line} is not an element that <{parent.tag[:40]}> can hold"
+    meant, line = nearest(element.tag, allowed), cast("_Element", element).line
+    problem = f"in line {line} is not an element that <{parent.tag[:40]}> can hold"
     if meant:
-        problem = f"in line {element.line} is not TwiML: <{meant}> is meant"
+        problem = f"in line {line} is not TwiML: <{meant}> is meant"
     fix = f"Write <{meant}>; case counts" if meant else "Leave it out"
     return Objection(12200, field, problem, _IGNORED, fix)
 
 
-def _object_to_attribute(element: _Element, name: str, known: frozenset[str]) -> Objection:
+def _object_to_attribute(element: ET.Element, name: str, known: frozenset[str]) -> Objection:
     field = f"<{element.tag} {name[:40]}>"
     if element.tag == "Stream" and name in _INVENTED:
         fix = f"Leave it out: {_INVENTED[name]}"
@@ -194,17 +217,17 @@ def _object_to_attribute(element: _Element, name: str, known: frozenset[str]) ->
     return Objection(12200, field, problem, _IGNORED, fix, "error" if meant else "warning")
 
 
-def _review_order(root: _Element) -> Iterator[Objection]:
+def _review_order(root: ET.Element) -> Iterator[Objection]:
     """Object to an order of verbs that ends or silences the call."""
-    for verb, following in zip_longest(root.children, root.children[1:]):
-        has_stream = any(child.tag == "Stream" for child in verb.children)
+    for verb, following in zip_longest(root, root[1:]):
+        has_stream = any(child.tag == "Stream" for child in verb)
         if verb.tag == "Start" and has_stream:
             yield from _review_one_way(following)
         elif verb.tag == "Connect":
             yield from _review_connect(verb, following)
 
 
-def _review_one_way(following: _Element | None) -> Iterator[Objection]:
+def _review_one_way(following: ET.Element | None) -> Iterator[Objection]:
     yield Objection(
         None,
         "<Start>",
@@ -223,9 +246,9 @@ def _review_one_way(following: _Element | None) -> Iterator[Objection]:
         )
 
 
-def _review_connect(verb: _Element, following: _Element | None) -> Iterator[Objection]:
-    streams = [child for child in verb.children if child.tag == "Stream"]
-    if not verb.children:
+def _review_connect(verb: ET.Element, following: ET.Element | None) -> Iterator[Objection]:
+    streams = [child for child in verb if child.tag == "Stream"]
+    if not len(verb):
         fix = 'Write <Connect><Stream url="wss://…"/></Connect>'
         yield Objection(12200, "<Connect>", "is empty", "Twilio would have nothing to do", fix)
     if len(streams) > 1:
@@ -243,12 +266,12 @@ def _review_connect(verb: _Element, following: _Element | None) -> Iterator[Obje
         )
 
 
-def _find_streams(root: _Element) -> Iterator[tuple[_Element, _Element]]:
+def _find_streams(root: ET.Element) -> Iterator[tuple[ET.Element, ET.Element]]:
     return (pair for pair in _walk(root) if pair[1].tag == "Stream" and pair[0].tag != "Stop")
 
 
-def _review_stream(parent: _Element, stream: _Element) -> Iterator[Objection]:
-    attributes = stream.attributes
+def _review_stream(parent: ET.Element, stream: ET.Element) -> Iterator[Objection]:
+    attributes = stream.attrib
     if "url" in attributes:
         yield from review_stream_url(attributes["url"])
     elif "connectorName" not in attributes:
@@ -259,20 +282,20 @@ def _review_stream(parent: _Element, stream: _Element) -> Iterator[Objection]:
     if "track" in attributes:
         yield from _review_track(parent, attributes["track"])
     yield from _review_callback(attributes)
-    for child in stream.children:
+    for child in stream:
         if child.tag == "Parameter":
-            yield from _review_parameter(child.attributes)
+            yield from _review_parameter(child.attrib)
 
 
-def _review_track(parent: _Element, track: str) -> Iterator[Objection]:
+def _review_track(parent: ET.Element, track: str) -> Iterator[Objection]:
     consequence = "Twilio would not begin the stream (error 31941)"
     if parent.tag == "Connect" and track != "inbound_track":
         problem = f"is {quote(track)}; under <Connect> only inbound_track exists"
         fix = "Leave track out"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
-    elif track not in _TRACKS:
-        fix = f"Write {nearest(track, _TRACKS) or 'one of them'}"
-        problem = f"is {quote(track)}, not one of {', '.join(_TRACKS)}"
+    elif track not in TRACKS:
+        fix = f"Write {nearest(track, TRACKS) or 'one of them'}"
+        problem = f"is {quote(track)}, not one of {', '.join(TRACKS)}"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
 
 
@@ -299,9 +322,7 @@ def _review_parameter(attributes: dict[str, str]) -> Iterator[Objection]:
         yield Objection(12200, "<Parameter>", "has no name", _IGNORED, fix)
     if size >= PARAMETER_LIMIT:
         problem = f"{quote(name)} has {size} characters, name and value together"
-        consequence = f"Twilio wants fewer than {PARAMETER_LIMIT}; what it does is not documented"
-        fix = "Pass a short token and keep the rest on your server"
-        yield Objection(None, "<Parameter>", problem, consequence, fix)
+        yield Objection(None, "<Parameter>", problem, PARAMETER_TOO_LONG, PASS_A_TOKEN)
     if name in _ATTRIBUTES["Stream"] - {"name", "url"}:
         problem = f"{name} is an attribute of <Stream>, not a parameter"
         consequence = "Twilio would only hand it to your server"
@@ -309,80 +330,105 @@ def _review_parameter(attributes: dict[str, str]) -> Iterator[Objection]:
         yield Objection(None, "<Parameter>", problem, consequence, fix, "warning")
 
 
-def _walk(root: _Element) -> Iterator[tuple[_Element, _Element]]:
+def _walk(root: ET.Element) -> Iterator[tuple[ET.Element, ET.Element]]:
     """Yield every element with its parent, in document order; without recursion, however deep."""
-    waiting = [(root, child) for child in reversed(root.children)]
+    waiting = [(root, child) for child in reversed(root)]
     while waiting:
         parent, element = waiting.pop()
         yield parent, element
-        waiting.extend((element, child) for child in reversed(element.children))
+        waiting.extend((element, child) for child in reversed(element))
 
 
-@dataclass(slots=True)
-class _Element:
-    """One element of a document.
+class _Element(ET.Element):
+    """One element, and the line in which it begins, from 1."""
+
+    line = 0
+
+
+class NotTwiml(ValueError):
+    """A document that is not well-formed, nests too deeply, or has a document type declaration.
 
     Attributes:
-        tag: Its name, case kept.
-        attributes: Their names and values, escapes undone.
-        line: Where it begins, from 1.
-        children: The elements inside.
+        objection: Why and where.
     """
-
-    tag: str
-    attributes: dict[str, str]
-    line: int
-    children: list[_Element] = field(default_factory=list)
-
-
-class _NotXml(ValueError):
-    """A document is not well-formed, or has a document type declaration."""
 
     def __init__(self, objection: Objection) -> None:
         super().__init__(str(objection))
         self.objection = objection
 
 
-def _parse(xml: str) -> _Element:
-    """Parse `xml` and return its root.
+def parse_twiml(xml: str | bytes) -> ET.Element:
+    """Parse a document and return its outermost element, whatever its name (`review_root`).
+
+    Names are as the document writes them, prefixes and all: TwiML has no namespaces.
+
+    Args:
+        xml: The document; bytes are UTF-8 unless they declare another encoding.
 
     Raises:
-        NotXml: With the objection that says why and where.
+        NotTwiml: If there is no tree to be had.
     """
     builder = _Builder()
     try:
         builder.parser.Parse(xml, True)
-    except _DoctypeFound:
-        raise _NotXml(_object_to_doctype(xml)) from None
-    except (expat.ExpatError, ValueError) as error:
-        # ValueError: lone surrogates, which cannot be encoded.
-        raise _NotXml(_explain_unparsable(xml, error)) from error
-    return builder.root.children[0]
+        return builder.close()
+    except _Refused as error:
+        raise NotTwiml(error.objection or _object_to_doctype(_text_of(xml))) from None
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        # ValueError: lone surrogates, which cannot be encoded; LookupError: an unknown encoding.
+        raise NotTwiml(_explain_unparsable(_text_of(xml), error)) from error
 
 
-class _DoctypeFound(Exception):
-    pass
+def _text_of(xml: str | bytes) -> str:
+    return xml if isinstance(xml, str) else xml.decode("utf-8", "replace")
+
+
+class _Refused(Exception):
+    """The parser has met what TwiML may not hold; without an objection, a document type."""
+
+    def __init__(self, objection: Objection | None = None) -> None:
+        super().__init__()
+        self.objection = objection
 
 
 class _Builder:
+    """Makes a tree of what expat reads."""
+
     def __init__(self) -> None:
-        self.root = _Element("", {}, 0)
-        self._open = [self.root]
+        self._depth = 0
+        self._tree = ET.TreeBuilder(element_factory=_Element)
         self.parser = expat.ParserCreate()
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
-        self.parser.StartDoctypeDeclHandler = self._doctype
+        self.parser.CharacterDataHandler = self._tree.data
+        self.parser.StartDoctypeDeclHandler = self._refuse_doctype
+
+    def close(self) -> ET.Element:
+        return self._tree.close()
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        element = _Element(tag, attributes, self.parser.CurrentLineNumber)
-        self._open[-1].children.append(element)
-        self._open.append(element)
+        self._depth += 1
+        line = self.parser.CurrentLineNumber
+        if self._depth > DEPTH_LIMIT:
+            raise _Refused(_object_to_depth(line))
+        cast("_Element", self._tree.start(tag, attributes)).line = line
 
-    def _end(self, _tag: str) -> None:
-        self._open.pop()
+    def _end(self, tag: str) -> None:
+        self._depth -= 1
+        self._tree.end(tag)
 
-    def _doctype(self, *_: object) -> None:
-        raise _DoctypeFound
+    def _refuse_doctype(self, *_: object) -> None:
+        raise _Refused
+
+
+def _object_to_depth(line: int) -> Objection:
+    return Objection(
+        None,
+        "TwiML",
+        f"nests more than {DEPTH_LIMIT} elements in line {line}",
+        "No TwiML is that deep, and nothing here reads further",
+        "Look for elements that are not closed",
+    )
 
 
 def _object_to_doctype(xml: str) -> Objection:
@@ -392,7 +438,7 @@ def _object_to_doctype(xml: str) -> Objection:
         None,
         "TwiML",
         "has a document type declaration",
-        "TwiML knows none, and this review reads no further",
+        "TwiML knows none, and nothing here reads further",
         "Leave <!DOCTYPE …> out",
     )
 

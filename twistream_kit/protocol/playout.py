@@ -23,7 +23,10 @@ BYTES_PER_SECOND = 8000
 """PCMU at 8 kHz, one byte a sample (§3, mediaFormat)."""
 
 CAPACITY_SECONDS = 600.0
-"""Twilio buffers ten minutes of audio and discards the rest, with warning 31931 (§4)."""
+"""Twilio buffers ten minutes of audio and discards the rest, with `MEDIA_DISCARDED` (§4)."""
+
+MEDIA_DISCARDED = 31931
+"""Twilio's code for it; a warning, logged once per stream (§5.1)."""
 
 SEND_AHEAD_SECONDS = 10.0
 """The default send-ahead: it outlasts the time for which a cell usually blocks the notebook."""
@@ -166,6 +169,11 @@ class SendAhead:
     def restart(self) -> None:
         """Refill the buffer, because a clear has emptied it."""
         self._filling = True
+
+
+def to_milliseconds(size: int) -> int:
+    """Return the duration of `size` bytes of PCMU."""
+    return round(size * 1000 / BYTES_PER_SECOND)
 
 
 def check_send_ahead(seconds: float) -> None:

@@ -130,7 +130,8 @@ def describe_refusal(signatures: Sequence[str], settings: str | None) -> str:
     """
     if len(signatures) != 1:
         number = "no" if not signatures else f"{len(signatures)} times the"
-        return f"it has {number} header {SIGNATURE_HEADER}, where Twilio sends one"
+        why = "" if signatures else ' ("Try out Voice" of a trial account sends none)'
+        return f"it has {number} header {SIGNATURE_HEADER}, where Twilio sends one{why}"
     if not settings:
         return f"its {SIGNATURE_HEADER} does not fit"
     if read_algorithm(settings) not in _HASHES:

@@ -19,6 +19,10 @@ from twistream_kit.sound_file import build_wav_refusal, is_wav
 INVALID_MESSAGE = 31951
 """Twilio's code for a text message it cannot use; a warning, logged once per stream (§5.1)."""
 
+PROTOCOL_ERROR = 31924
+"""Twilio's code for what breaks the rules of WebSocket, and for whatever is sent on a stream that
+only listens; the stream ends by it (§4, §5.1)."""
+
 MALFORMED_MESSAGE = 31950
 """Twilio's code for a binary message; a warning, logged once per stream (§5.1)."""
 

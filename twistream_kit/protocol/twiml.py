@@ -21,6 +21,11 @@ FETCHED_LIMIT = 65536
 PARAMETER_LIMIT = 500
 """Name and value of a <Parameter> together must have fewer characters (§1.4)."""
 
+PARAMETER_TOO_LONG = (
+    f"Twilio wants fewer than {PARAMETER_LIMIT}; what it does with more is not documented"
+)
+PASS_A_TOKEN = "Pass a short token and keep the rest on your server"  # noqa: S105
+
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 does not allow, not even escaped."""
 
@@ -71,7 +76,7 @@ def connect_stream(
         status_callback_method=_check_method(status_callback_method, "status_callback_method"),
     )
     for key, value in (parameters or {}).items():
-        _check_parameter(key, value)
+        check_parameter(key, value)
         stream.parameter(name=key, value=value)
     response = VoiceResponse()
     response.append(connect)
@@ -115,24 +120,28 @@ def review_stream_url(url: str, field: str = "<Stream url>") -> list[Objection]:
 def is_loopback(url: str) -> bool:
     """Whether the host of `url` is this machine."""
     try:
-        return _is_loopback_host(urlsplit(url).hostname or "")
+        return is_loopback_host(urlsplit(url).hostname or "")
     except ValueError:
         return False
 
 
-def _check_url(url: str) -> None:
-    for objection in review_stream_url(url):
-        if objection.severity == "error" or objection.problem.startswith("is relative"):
-            raise LocalProtocolError(
-                objection.problem,
-                field=objection.field,
-                twilio_code=objection.code,
-                consequence=objection.consequence,
-                fix=objection.fix,
-            )
+def is_loopback_host(host: str) -> bool:
+    """Whether `host` is this machine by its name or number alone."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
-def _check_parameter(name: str, value: str) -> None:
+def check_parameter(name: str, value: str) -> None:
+    """Refuse what no `<Parameter>` can carry.
+
+    Raises:
+        LocalProtocolError: If it has no name, is too long, or holds what XML cannot carry.
+        TypeError: If either is no string.
+    """
     if not isinstance(name, str) or not isinstance(value, str):
         raise TypeError(f"parameter {name!r} is {value!r}: names and values must be strings")
     if not name:
@@ -141,11 +150,16 @@ def _check_parameter(name: str, value: str) -> None:
         raise LocalProtocolError(
             f"{name[:40]!r} has {len(name) + len(value)} characters, name and value together",
             field="<Parameter>",
-            consequence=f"Twilio wants fewer than {PARAMETER_LIMIT}; what it does with more is not"
-            " documented",
-            fix="Pass a short token and keep the rest on your server",
+            consequence=PARAMETER_TOO_LONG,
+            fix=PASS_A_TOKEN,
         )
     _check_characters(name + value, f"<Parameter> {name[:40]!r}")
+
+
+def _check_url(url: str) -> None:
+    for objection in review_stream_url(url):
+        if objection.severity == "error" or objection.problem.startswith("is relative"):
+            raise LocalProtocolError.from_objection(objection)
 
 
 def _check_characters(text: str, field: str) -> None:
@@ -217,7 +231,7 @@ def _object_to_relative_url(url: str, field: str) -> Objection:
 
 def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objection]:
     host, scheme = parts.hostname or "", parts.scheme.lower()
-    loopback = _is_loopback_host(host)
+    loopback = is_loopback_host(host)
     if scheme != "wss":
         is_local = scheme == "ws" and loopback
         yield Objection(
@@ -243,7 +257,7 @@ def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objectio
 
 
 def _review_port(port: int | None, parts: SplitResult, field: str) -> Iterator[Objection]:
-    if port in (None, 443) or _is_loopback_host(parts.hostname or ""):
+    if port in (None, 443) or is_loopback_host(parts.hostname or ""):
         return
     consequence = "Twilio's documents speak of 443 only; others may work and are not promised"
     fix = "Serve the stream on 443, through a tunnel or a reverse proxy"
@@ -272,15 +286,6 @@ def _review_extras(parts: SplitResult, field: str) -> Iterator[Objection]:
 
 def _describe_refusal(code: int) -> str:
     return f"Twilio would not open the stream (error {code}); the next verb runs, or the call ends"
-
-
-def _is_loopback_host(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_out_of_reach(host: str) -> bool:

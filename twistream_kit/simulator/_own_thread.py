@@ -1,4 +1,9 @@
-"""An async context manager on a thread and a loop of its own, for code that has no loop."""
+"""An async context manager on a thread and a loop of its own, for code that has no loop.
+
+`anyio.from_thread.start_blocking_portal` would do most of it, but joins its thread without a limit,
+so that what never enters or leaves hangs the test; and it raises an exit there as an exit here,
+which ends the whole test run.
+"""
 
 from __future__ import annotations
 

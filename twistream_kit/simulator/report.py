@@ -25,6 +25,9 @@ _ENDINGS = {
     "protocol-error": "the server broke a rule that ends the stream",
 }
 
+SIMULATOR_WAS_LATE = "The simulator itself was late: do not believe the timings above"
+"""What a report adds to its timing when it is not `believable`."""
+
 _FILE_NAMES = {
     ".wav": "heard.wav",
     ".jsonl": "messages.jsonl",
@@ -96,11 +99,12 @@ class CallReport:
 
     @property
     def ok(self) -> bool:
-        """Whether Twilio had nothing to log, and `review` found no error and no warning.
+        """Whether Twilio logged no error or warning, and `review` found none.
 
         What is said of the server's pace counts only where the timings can be believed.
         """
-        return not self.debugger and not any(map(self._matters, self.objections))
+        logged = any(entry.level != "note" for entry in self.debugger)
+        return not logged and not any(map(self._matters, self.objections))
 
     def _matters(self, objection: Objection) -> bool:
         if is_about_pace(objection) and not self.believable:
@@ -137,18 +141,11 @@ class CallReport:
         }
 
     def __repr__(self) -> str:
-        ending = _ENDINGS.get(self.ending, self.ending)
-        lines = [
-            f"Call to {self.url}: {self.seconds:.1f} s, then {ending} ({self.close_code})",
-            f"  sent      {_counts(self.sent)}",
-            f"  received  {_counts(self.received) or 'nothing'}",
-            f"  heard     {self._heard()}",
-        ]
-        if self.marks_received:
-            lines.append(f"  marks     {self.marks_returned} of {self.marks_received} returned")
-        lines.append(f"  timing    {self.lateness}")
+        said = describe_call(self)
+        lines = [f"Call to {self.url}: {said.pop('length')}"]
+        lines += [f"  {about:<9} {sentence}" for about, sentence in said.items()]
         if not self.believable:
-            lines.append("  The simulator itself was late: do not believe the timings above.")
+            lines.append(f"  {SIMULATOR_WAS_LATE}.")
         for objection, times in self.objections.items():
             code = objection.code or "no code"
             lines.append(f"  {times} × {objection.severity} ({code}): {objection}")
@@ -160,14 +157,27 @@ class CallReport:
             lines.append("  no objections")
         return "\n".join(lines)
 
-    def _heard(self) -> str:
-        if self.first_sound_ms is None:
-            return "nothing but silence"
-        return f"{self.sound_seconds:.1f} s of sound, the first after {self.first_sound_ms:.0f} ms"
+
+def describe_call(report: CallReport) -> dict[str, str]:
+    """Say what a call showed, by what each sentence is about: for its text and its display."""
+    ending = _ENDINGS.get(report.ending, report.ending)
+    said = {
+        "length": f"{report.seconds:.1f} s, then {ending} ({report.close_code})",
+        "sent": _describe_counts(report.sent),
+        "received": _describe_counts(report.received),
+        "heard": "nothing but silence",
+    }
+    if report.first_sound_ms is not None:
+        sound, first = report.sound_seconds, report.first_sound_ms
+        said["heard"] = f"{sound:.1f} s of sound, the first after {first:.0f} ms"
+    if report.marks_received:
+        said["marks"] = f"{report.marks_returned} of {report.marks_received} returned"
+    said["timing"] = str(report.lateness)
+    return said
 
 
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{kind} {count}" for kind, count in counts.items())
+def _describe_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in counts.items()) or "nothing"
 
 
 def save_report(report: CallReport, target: Path) -> list[Path]:

@@ -20,8 +20,9 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.errors import Objection
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.twiml import check_parameter
 from twistream_kit.simulator.call.handset import Handset
-from twistream_kit.simulator.model.assumptions import PARAMETER_LIMIT, Behaviour
+from twistream_kit.simulator.model.assumptions import CLOSE_WAIT_SECONDS, Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
@@ -140,13 +141,7 @@ def _checked_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
     if not isinstance(parameters, Mapping | None):
         raise TypeError(f"parameters is {parameters!r}; give a dict of names and values")
     for name, value in (parameters or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"parameter {name!r} is {value!r}; names and values are strings")
-        if len(name) + len(value) >= PARAMETER_LIMIT:
-            raise ValueError(
-                f"parameter {name!r} is too long: name and value together must stay under "
-                f"{PARAMETER_LIMIT} characters (Twilio's limit)"
-            )
+        check_parameter(name, value)
     return dict(parameters or {})
 
 
@@ -192,6 +187,7 @@ class _Call:
                 ended, ending = await self._run_until_over(pacer)
         finally:
             await self._client.stop()
+            await self._client.release(CLOSE_WAIT_SECONDS)
         return self._make_report(pacer, ending, started, ended - started)
 
     def _tick(self, now: float) -> None:
@@ -209,7 +205,7 @@ class _Call:
 
     async def _run_until_over(self, pacer: Pacer) -> tuple[float, StreamEnding]:
         caller = asyncio.create_task(self._act())
-        closed = asyncio.create_task(self._client.closed())
+        closed = asyncio.create_task(self._client.over())
         try:
             await asyncio.wait([caller, closed], return_when=asyncio.FIRST_COMPLETED)
             if caller.done():

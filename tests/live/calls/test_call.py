@@ -15,11 +15,11 @@ from support.sdk import Network, refusal
 from support.waiting import soon
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError, WouldDeadlock
 from twistream_kit.live.calls import call as call_module
-from twistream_kit.live.calls.call import Call
+from twistream_kit.live.calls.call import Call, call_when_over, hang_up_now
 from twistream_kit.live.calls.status import StatusEvent
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.live.stream.stream import Playing
+from twistream_kit.live.stream.state import Playing
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol.marks import PlayOutcome
 from twistream_kit.simulator.twilio import SimulatedTwilio
@@ -123,7 +123,7 @@ async def test_refresh_with_an_older_answer_takes_nothing_back():
 
 async def test_hanging_up_now_needs_no_thread_and_has_its_own_limit():
     call, network = call_with(says("completed"))
-    call.hang_up_now(3)
+    hang_up_now(call, 3)
     assert call.is_over
     assert network.limit == 3
     assert network.timeout is None
@@ -313,10 +313,10 @@ async def test_what_fails_at_the_end_of_a_call_keeps_it_from_nobody(caplog, kind
     def fails():
         raise kind("enough")
 
-    call.when_over(fails)
-    call.when_over(lambda: told.append(call.status))
+    call_when_over(call, fails)
+    call_when_over(call, lambda: told.append(call.status))
     server.tell(event("completed"))
-    call.when_over(fails)
+    call_when_over(call, fails)
     assert told == ["completed"]
     assert call.ended.result(0) == "completed"
     assert caplog.text.count("a listener to the end of call") == 2
@@ -357,12 +357,12 @@ async def test_lost_address_shows_in_the_end_of_a_real_call(serve, eventually):
 async def test_when_over_is_called_once_or_at_once():
     told = []
     call, _ = call_with(says("completed"))
-    call.when_over(lambda: told.append("then"))
+    call_when_over(call, lambda: told.append("then"))
     assert told == []
     await soon(call.hang_up())
     await soon(call.hang_up())
     assert told == ["then"]
-    call.when_over(lambda: told.append("now"))
+    call_when_over(call, lambda: told.append("now"))
     assert told == ["then", "now"]
 
 

@@ -201,14 +201,14 @@ class TestHosts:
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
     def test_wildcards_are_known_as_such(self, host):
         server = StreamServer(host=host)
-        assert server.is_own_host("[fd00::5]:80")
-        assert not server.is_own_host("evil.example")
+        assert server._is_own_host("[fd00::5]:80")
+        assert not server._is_own_host("evil.example")
 
     def test_address_that_is_listened_on_is_known(self):
         server = StreamServer(host="192.168.1.7")
-        assert server.is_own_host("192.168.1.7:8080")
-        assert not server.is_own_host("192.168.1.8:8080")
-        assert StreamServer(host="DevBox.lan").is_own_host("devbox.lan:1")
+        assert server._is_own_host("192.168.1.7:8080")
+        assert not server._is_own_host("192.168.1.8:8080")
+        assert StreamServer(host="DevBox.lan")._is_own_host("devbox.lan:1")
 
     @pytest.mark.parametrize(
         "hosts",

@@ -1,15 +1,20 @@
 import asyncio
+import contextlib
 import itertools
 import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
 
-from support.waiting import soon
+from support.far_end import TOKEN
+from support.waiting import eventually, soon
+from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server import http as http_module
 from twistream_kit.live.server.http import RequestReader, WebRequest
 from twistream_kit.live.server.server import StreamServer
+from twistream_kit.protocol import from_twilio
 
 FORM = b"CallSid=CA123&CallStatus=ringing"
 
@@ -202,6 +207,86 @@ async def test_what_follows_a_request_is_not_taken_for_another(serve, ask):
     answer = await ask(server, post() + post() + b"junk\r\n\r\n")
     assert answer.count(b"HTTP/1.1") == 1
     assert len(server.status_events) == 1
+
+
+def handshake(*headers):
+    """A request for a WebSocket, unsigned."""
+    return request(
+        "GET",
+        "/media",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        *headers,
+    )
+
+
+def frame(payload, opcode=Opcode.TEXT):
+    return Frame(opcode, payload.encode()).serialize(mask=True)
+
+
+@pytest.mark.parametrize("by_inspector", [False, True], ids=["server", "inspector"])
+@pytest.mark.parametrize("n_pieces", [1, 2])
+@pytest.mark.parametrize(
+    "early",
+    [
+        b"junk that is no frame",
+        frame("", Opcode.CLOSE),
+        frame("", Opcode.PING),
+        frame("{}", Opcode.TEXT),
+        b"\x81",
+        frame("x" * 60_000) * 50,
+    ],
+    ids=["junk", "close", "ping", "text", "half", "3 MB"],
+)
+async def test_what_follows_a_refused_handshake_does_not_undo_the_answer(
+    server, caplog, early, n_pieces, by_inspector
+):
+    async with contextlib.AsyncExitStack() as running:
+        at = server
+        if by_inspector:
+            at = await running.enter_async_context(Inspector(server.url, auth_token=TOKEN))
+        reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+        running.callback(writer.close)
+        asked = handshake()
+        for piece in [asked + early] if n_pieces == 1 else [asked, early]:
+            writer.write(piece)
+        # Answer and end come while it still sends: a client may read only afterwards.
+        await soon(writer.drain())
+        answer = await soon(reader.read())
+    assert status(answer) == 403
+    assert [line for line in caplog.messages if "refused" not in line] == []
+
+
+@pytest.mark.parametrize("n_pieces", [1, 2])
+async def test_frames_sent_before_a_handshake_is_accepted_are_read_in_order(serve, n_pieces):
+    server = await serve()
+    sid, call = "MZ" + "1" * 32, "CA" + "1" * 32
+    messages = [
+        from_twilio.Connected(),
+        from_twilio.Start(sid, "AC" + "0" * 32, call),
+        *(from_twilio.Dtmf(sid, digit) for digit in "123"),
+    ]
+    early = frame("", Opcode.PING) + b"".join(frame(message.to_json()) for message in messages)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for piece in [handshake() + early] if n_pieces == 1 else [handshake(), early]:
+        writer.write(piece)
+    stream = await soon(server.next_stream())
+    await eventually(lambda: len(stream.capture) == 4)
+    assert [entry.message for entry in stream.capture.entries] == messages[1:]
+    assert status(await soon(reader.readuntil(b"\r\n\r\n"))) == 101
+    assert await soon(reader.readexactly(2)) == Frame(Opcode.PONG, b"").serialize(mask=False)
+    writer.close()
+    await soon(writer.wait_closed())
+
+
+async def test_close_sent_before_a_handshake_is_accepted_is_answered_after_it(serve, ask, caplog):
+    server = await serve()
+    answer = await ask(server, handshake() + frame("", Opcode.CLOSE))
+    assert status(answer) == 101
+    assert answer.endswith(b"\r\n\r\n" + Frame(Opcode.CLOSE, b"").serialize(mask=False))
+    assert "unexpected internal error" not in caplog.messages
 
 
 async def test_half_of_a_request_does_not_hold_up_the_stop(ask):

@@ -19,8 +19,8 @@ async def rest_of(reader):
 
 async def test_items_come_in_order_until_the_end(reader):
     for item in "abc":
-        reader.push(item, 0.0)
-    reader.end()
+        reader._push(item, 0.0)
+    reader._end()
     assert await rest_of(reader) == ["a", "b", "c"]
     assert await rest_of(reader) == []
 
@@ -28,28 +28,28 @@ async def test_items_come_in_order_until_the_end(reader):
 async def test_waiting_reader_gets_what_comes_later(reader):
     waiting = asyncio.create_task(anext(reader))
     await asyncio.sleep(0)
-    reader.push("late", 0.0)
+    reader._push("late", 0.0)
     assert await soon(waiting) == "late"
 
 
 async def test_waiting_reader_ends_with_the_stream(reader):
     waiting = asyncio.create_task(rest_of(reader))
     await asyncio.sleep(0)
-    reader.end()
+    reader._end()
     assert await soon(waiting) == []
 
 
 async def test_cancelled_wait_loses_nothing(reader):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(anext(reader), 0.01)
-    reader.push("a", 0.0)
+    reader._push("a", 0.0)
     assert await soon(anext(reader)) == "a"
 
 
 async def test_work_on_an_item_is_done_by_the_one_who_reads():
     where = []
     reader = Reader(lambda item: where.append(threading.current_thread().name), None)
-    reader.push("a", 0.0)
+    reader._push("a", 0.0)
     assert where == []
     await asyncio.to_thread(list, reader)
     assert where[0] != threading.current_thread().name
@@ -57,9 +57,9 @@ async def test_work_on_an_item_is_done_by_the_one_who_reads():
 
 async def test_ten_seconds_are_held_and_what_is_older_is_counted(reader):
     for frame in range(1000):
-        reader.push(frame, frame * 0.02)
+        reader._push(frame, frame * 0.02)
     last = 999 * 0.02
-    reader.end()
+    reader._end()
     kept = await rest_of(reader)
     assert kept[-1] == 999
     assert len(kept) == pytest.approx(HELD_SECONDS / 0.02, abs=2)
@@ -69,14 +69,14 @@ async def test_ten_seconds_are_held_and_what_is_older_is_counted(reader):
 
 async def test_reader_that_reads_drops_nothing(reader):
     for frame in range(2000):
-        reader.push(frame, frame * 0.02)
+        reader._push(frame, frame * 0.02)
         assert await anext(reader) == frame
     assert reader.dropped == 0
 
 
 async def test_after_a_long_silence_the_newest_item_is_kept(reader):
-    reader.push("old", 0.0)
-    reader.push("new", 100.0)
+    reader._push("old", 0.0)
+    reader._push("new", 100.0)
     assert reader.dropped == 1
     assert await anext(reader) == "new"
 
@@ -88,8 +88,8 @@ async def test_thread_reads_with_an_ordinary_loop(reader, in_thread):
     reading = asyncio.create_task(in_thread(read))
     for item in "abc":
         await asyncio.sleep(0.005)  # sleeps: stands for a far end that takes its time
-        reader.push(item, 0.0)
-    reader.end()
+        reader._push(item, 0.0)
+    reader._end()
     assert await reading == ["a", "b", "c"]
 
 
@@ -97,8 +97,8 @@ async def test_another_loop_reads_too(reader, other_loop):
     reading = asyncio.create_task(other_loop(rest_of(reader)))
     for item in "abc":
         await asyncio.sleep(0.005)  # sleeps: stands for a far end that takes its time
-        reader.push(item, 0.0)
-    reader.end()
+        reader._push(item, 0.0)
+    reader._end()
     assert await reading == ["a", "b", "c"]
 
 
@@ -114,7 +114,7 @@ async def test_reader_whose_loop_was_closed_harms_nobody(reader):
 
     await asyncio.to_thread(begin_to_wait)
     assert len(reader._waiters) == 1
-    reader.push("a", 0.0)
+    reader._push("a", 0.0)
     assert await anext(reader) == "a"
 
 
@@ -127,8 +127,8 @@ async def test_ordinary_loop_on_the_feeding_loop_is_refused(reader):
 async def test_two_waits_on_one_reader_get_one_item_each(reader):
     both = [asyncio.create_task(anext(reader)) for _ in range(2)]
     await asyncio.sleep(0)
-    reader.push("a", 0.0)
-    reader.push("b", 0.0)
+    reader._push("a", 0.0)
+    reader._push("b", 0.0)
     assert sorted(await asyncio.gather(*both)) == ["a", "b"]
 
 

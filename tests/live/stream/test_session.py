@@ -13,6 +13,7 @@ from support.waiting import soon
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream import session as session_module
 from twistream_kit.live.stream.session import is_async
+from twistream_kit.live.stream.stream import state_of
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SECOND = b"\x00" * 8000
@@ -70,7 +71,7 @@ async def test_whatever_ends_a_stream_everything_promised_gets_its_ending(dial, 
         assert endings == ["lost"] * 4
         assert all([await soon(wait) >= 0 for wait in waits])
         assert await soon(events) == [from_twilio.Stop] * (how == "stop")
-        assert stream._waiting == {}
+        assert not state_of(stream).has_queued
         assert not stream.is_open
         assert await end.close_code() == code
     finally:
@@ -433,7 +434,7 @@ async def test_ordinary_handler_outlives_the_server_without_an_error(dial):
 
 async def test_error_of_our_own_ends_the_stream_and_is_shown(pair, said):
     stream, end = await pair()
-    stream._conversation.receive = None
+    state_of(stream)._conversation.receive = None
     await end.media()
     assert (await soon(stream.closed)).reason == "lost"
     assert "a stream had to be ended" in said(logging.ERROR)

@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from support.waiting import soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import LocalProtocolError, WouldDeadlock
-from twistream_kit.live.stream import stream as stream_module
+from twistream_kit.live.stream import state as state_module
+from twistream_kit.live.stream.stream import state_of
+from twistream_kit.pending import Pending
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 
@@ -28,6 +32,41 @@ async def test_start_names_the_stream(serve, dial):
     assert stream.parameters == {"lang": "en", "empty": ""}
     assert stream.is_open
     assert repr(stream) == f"<MediaStream {end.stream_sid}: open, call {end.call_sid}>"
+
+
+NAMES_OF_A_STREAM = {
+    *("play", "mark", "clear", "close", "audio", "events", "resampler"),
+    *("stream_sid", "call_sid", "account_sid", "parameters", "capture", "newest"),
+    *("is_open", "closed", "handler_error", "disconnect_reason"),
+}
+"""What a user is offered by completion; what our own code needs is behind `state_of`."""
+
+NAMES_OF_A_PLAYING = {"heard", "heard_ms", "mark", "progress", "total_ms"}
+NAMES_OF_A_READER = {"dropped"}
+
+
+def names_in_the_readme(thing):
+    """Return the names in the first column of the table of what `thing` has."""
+    readme = Path(__file__).parents[3].joinpath("README.md").read_text(encoding="utf-8")
+    _, _, table = readme.partition(f"| `{thing}.` | |\n| --- | --- |\n")
+    rows = [row.split("|")[1] for row in table.partition("\n\n")[0].splitlines()]
+    return {name for row in rows for name in re.findall(r"`(\w+)", row)}
+
+
+def public_names(thing):
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+async def test_a_user_is_offered_nothing_but_what_is_theirs(pair):
+    stream, _ = await pair()
+    playing = stream.play(SECOND)
+    assert public_names(stream) == NAMES_OF_A_STREAM
+    assert public_names(playing) - public_names(Pending) == NAMES_OF_A_PLAYING
+    assert public_names(stream.audio()) == public_names(stream.events()) == NAMES_OF_A_READER
+
+
+def test_the_readme_names_what_a_stream_has():
+    assert names_in_the_readme("stream") == NAMES_OF_A_STREAM
 
 
 async def test_sound_arrives_whole_in_frames_followed_by_its_mark(pair):
@@ -48,11 +87,11 @@ async def test_playback_is_heard_when_its_mark_comes_back(pair):
     playing = stream.play(Clip.tone(440, 0.5), mark="hello")
     (mark,) = await end.until(to_twilio.Mark)
     assert not playing.done()
-    assert stream.has_queued
+    assert state_of(stream).has_queued
     await end.echo(mark.name)
     assert await soon(playing) == PlayOutcome("heard", 500, 500)
     assert playing.progress == 1
-    assert not stream.has_queued
+    assert not state_of(stream).has_queued
 
 
 async def test_marks_of_one_name_are_told_apart(pair):
@@ -114,7 +153,7 @@ async def test_whole_wav_file_is_refused_in_the_face_of_the_caller(pair, sound):
     stream, end = await pair()
     with pytest.raises(LocalProtocolError):
         stream.play(sound)
-    assert not stream.has_queued
+    assert not state_of(stream).has_queued
     await stream.close(now=True)
     assert end.of(to_twilio.Media) == []
 
@@ -282,7 +321,7 @@ async def test_close_now_hurries_a_close_that_waits(pair):
 
 
 async def test_goodbye_to_a_far_end_that_returns_no_mark_has_a_limit(pair, monkeypatch):
-    monkeypatch.setattr(stream_module, "CLOSE_MARGIN_SECONDS", 0.05)
+    monkeypatch.setattr(state_module, "CLOSE_MARGIN_SECONDS", 0.05)
     stream, end = await pair()
     playing = stream.play(b"\x00" * 160)
     assert (await soon(stream.close())).reason == "closed"
@@ -372,9 +411,10 @@ async def test_progress_never_goes_back(pair):
     seen = [playing.heard_ms]
     # A progress mark so late that the model learns it had been too hopeful.
     await end.until(to_twilio.Mark)
-    stream._conversation.model._run_started -= 2.0
+    model = state_of(stream)._conversation.model
+    model._run_started -= 2.0
     seen.append(playing.heard_ms)
-    stream._conversation.model._run_started += 2.0
+    model._run_started += 2.0
     seen.append(playing.heard_ms)
     stream.clear()
     await end.until(to_twilio.Clear)

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import importlib.util
 import socket
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.settings import settings
 from twistream_kit.live.tunnel import _ngrok
-from twistream_kit.live.tunnel import tunnel as tunnel_module
 from twistream_kit.live.tunnel._ngrok import NgrokTunnel, scrub, to_error
 from twistream_kit.live.tunnel.tunnel import open_tunnel
 
@@ -45,7 +45,7 @@ async def test_service_that_is_not_reached_is_named(nobody):
     assert str(error) == (
         "ngrok is not reached; ngrok said: failed to connect session failed to establish tcp "
         "connection. There is no public address. Check the network: connect.ngrok-agent.com, port "
-        "443; or use another way: cloudflared."
+        "443, or use another way: TWISTREAM_PUBLIC_URL or cloudflared."
     )
 
 
@@ -99,7 +99,7 @@ def test_token_that_is_quoted_in_another_form_is_scrubbed_too():
 
 async def test_failed_opening_falls_back_visibly_and_says_why(server, serve, nobody, monkeypatch):
     led_here = functools.partial(NgrokTunnel, server_addr=nobody)
-    monkeypatch.setattr(tunnel_module, "NgrokTunnel", led_here)
+    monkeypatch.setattr(_ngrok, "NgrokTunnel", led_here)
     monkeypatch.delenv("TWISTREAM_PUBLIC_URL", raising=False)
     given = settings(ngrok_authtoken=NGROK_TOKEN)
     here = f"http://127.0.0.1:{server.port}"
@@ -122,7 +122,7 @@ def test_missing_token_and_missing_package_are_told_before_the_sdk_is_asked(
         open_tunnel(server, "ngrok")
     monkeypatch.setenv("NGROK_AUTHTOKEN", NGROK_TOKEN)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(_ngrok, "is_installed", lambda: False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(
         TunnelError, match=r"is set, but the package ngrok is not installed\. .*pip"
     ):

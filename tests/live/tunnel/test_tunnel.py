@@ -1,6 +1,8 @@
 import asyncio
 import logging
 import socket
+import types
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,14 @@ from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
 from twistream_kit.live.server.local_proxy import LocalProxy
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.settings.settings import settings
+from twistream_kit.live.tunnel import _ngrok
+from twistream_kit.live.tunnel._provider import (
+    PROVIDERS,
+    ProviderRow,
+    auto_rows,
+    listed,
+    or_another_way,
+)
 from twistream_kit.live.tunnel.tunnel import Tunnel, open_tunnel
 from twistream_kit.protocol import to_twilio
 
@@ -170,6 +180,91 @@ def test_missing_address_and_unknown_provider_are_named(monkeypatch, tmp_path):
         open_tunnel(server, "static")
     with pytest.raises(TunnelError, match="no tunnel provider 'carrier pigeon'"):
         open_tunnel(server, "carrier pigeon")
+
+
+class Pigeon:
+    """A provider that needs nothing but a setting and a program."""
+
+    name, settles_within = "pigeon", 0.0
+
+
+@pytest.fixture
+def pigeons(monkeypatch):
+    """A row more in the table, after all others; gives what its program and setting are."""
+    state = types.SimpleNamespace(installed=True)
+    row = ProviderRow(
+        "pigeon",
+        lambda request: Pigeon(),
+        "a letter to the loft",
+        set_up="set TWISTREAM_CALL_TO and buy a pigeon",
+        setting="call_to",
+        is_installed=lambda: state.installed,
+        not_installed="there is no pigeon",
+        install="Buy one",
+    )
+    monkeypatch.setitem(PROVIDERS, row.name, row)
+    return state
+
+
+def words_of_providers():
+    """Say which there are, and which of them ``"auto"`` takes."""
+    names = "; ".join(f'``"{row.name}"``: {row.words}' for row in PROVIDERS.values())
+    ways = "; ".join(availability(row) for row in auto_rows())
+    return f'{names}.  ``"auto"`` takes the first to be had: {ways}.'
+
+
+def availability(row):
+    if row.setting and row.way == row.variable:
+        return f"``{row.variable}``, where it is set"
+    conditions = [f"``{row.variable}`` is set"] if row.setting else []
+    if row.is_installed is not None:
+        conditions.append("its program or package is installed")
+    return f"{row.name}, where {listed(conditions, 'and')}" if conditions else row.name
+
+
+@pytest.mark.usefixtures("nothing_there")
+def test_provider_in_the_table_is_chosen_and_named_everywhere(pigeons, monkeypatch):
+    server = StreamServer(auth_token=TOKEN)
+    assert open_tunnel(server, "pigeon").provider == "pigeon"
+    with pytest.raises(TunnelError, match="'cloudflared', 'ssh', 'pigeon'"):
+        open_tunnel(server, "carrier")
+    with pytest.raises(SettingsError, match="pigeon gives the address, so url means nothing"):
+        open_tunnel(server, "pigeon", url="https://example.com")
+    with pytest.raises(SettingsError, match="ssh, ssh_options and remote_port mean nothing"):
+        open_tunnel(server, "pigeon", remote_port=0)
+    with pytest.raises(TunnelError) as nothing:
+        open_tunnel(server)
+    assert nothing.value.problem == (
+        "TWISTREAM_PUBLIC_URL, NGROK_AUTHTOKEN and TWISTREAM_CALL_TO are not set, and cloudflared "
+        "is not on the PATH"
+    )
+    assert nothing.value.fix.endswith(", or set TWISTREAM_CALL_TO and buy a pigeon")
+    for besides in ("ngrok", "cloudflared", "ssh"):
+        assert or_another_way(besides).endswith(" or pigeon")
+    refused = _ngrok.to_error("ERR_NGROK_108")
+    assert refused.fix.endswith("another way: TWISTREAM_PUBLIC_URL, cloudflared or pigeon")
+    words = words_of_providers()
+    assert '``"pigeon"``: a letter to the loft.' in words
+    assert "pigeon, where ``TWISTREAM_CALL_TO`` is set and its program or package" in words
+
+    monkeypatch.setenv("TWISTREAM_CALL_TO", "+15005550006")
+    assert open_tunnel(server).provider == "pigeon"
+    pigeons.installed = False
+    with pytest.raises(
+        TunnelError, match=r"^TWISTREAM_CALL_TO is set, but there is no pigeon\. .* Buy one\.$"
+    ):
+        open_tunnel(server)
+
+
+def test_docstring_and_readme_name_the_providers_in_the_order_of_the_table():
+    docstring = " ".join(open_tunnel.__doc__.split())
+    assert " ".join(words_of_providers().split()) in docstring
+    assert "%(" not in docstring
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    paragraph = readme[readme.index("`open_tunnel` takes the first") :].split("\n\n")[0]
+    places = [paragraph.index(row.way or row.name) for row in auto_rows()]
+    assert places == sorted(places)
+    assert [name for name in PROVIDERS if name not in f"static {paragraph}"] == []
 
 
 @pytest.fixture

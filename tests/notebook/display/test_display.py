@@ -11,6 +11,8 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pytest
@@ -31,7 +33,7 @@ from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.codes import explain
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.report import CallReport
+from twistream_kit.simulator.report import SIMULATOR_WAS_LATE, CallReport, describe_call
 from twistream_kit.simulator.stream.pacer import LatenessReport
 
 SID = "MZ" + "0" * 32
@@ -241,7 +243,7 @@ def test_a_debugger_entry_may_hold_a_binary_message(debugger):
 def test_a_capture_shows_its_summary(capture):
     html = html_of(capture)
     assert "&lt;b&gt;greeting heard" in html
-    assert "heard of it" in html
+    assert "of sound, 1.00 s heard" in html
     assert ">1000</td>" in html  # of the one piece, in ms
 
 
@@ -251,6 +253,18 @@ def test_a_call_report_shows_numbers_objections_and_what_was_heard(call_report):
     assert "1 of 1 returned" in html
     assert "playload" in html
     assert len(player_of(html)) == 44 + 1600
+
+
+def test_the_displays_of_calls_hold_the_sentences_of_their_texts(call_report, capture):
+    late = replace(call_report, lateness=replace(call_report.lateness, max_ms=300.0))
+    shown = unescape(html_of(late) + html_of(capture))
+    assert SIMULATOR_WAS_LATE in shown
+    for sentence in (*describe_call(late).values(), SIMULATOR_WAS_LATE):
+        assert sentence in repr(late)
+        assert sentence in shown
+    for sentence in capture.summary().counts().values():
+        assert sentence in repr(capture.summary())
+        assert sentence in shown
 
 
 def in_a_fresh_shell(code: str) -> list[dict[str, str]]:

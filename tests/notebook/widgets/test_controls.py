@@ -10,7 +10,7 @@ import pytest
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused
-from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.live.stream.state import StreamState
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.widgets.controls import StreamControls
 
@@ -385,7 +385,7 @@ def test_an_update_during_the_press_of_hang_up_does_not_enable_it_again(
 
 LOOKS = {
     "hang_up": (StreamControls, "_is_hanging_up", StreamControls._is_hanging_up, lambda look: look),
-    "send": (MediaStream, "has_queued", MediaStream.has_queued.fget, property),
+    "send": (StreamState, "has_queued", StreamState.has_queued.fget, property),
 }
 """What an update looks at that a press of a button changes, and how to put something else there."""
 

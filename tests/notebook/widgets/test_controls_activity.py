@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from twistream_kit.capture.capture import Capture
+from twistream_kit.live.stream.state import StreamState
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.runtime.activity_log import ActivityLog
 from twistream_kit.notebook.widgets.controls import KEPT_LINES, ActivityLines, describe_outcome
@@ -26,7 +27,7 @@ def stream():
         f'"streamSid":"{SID}","callSid":"CA1","tracks":["inbound"],"customParameters":{{}},'
         '"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}}}'
     )
-    return MediaStream(start, HomeLoop("nobody"))
+    return MediaStream(StreamState(start, HomeLoop("nobody")))
 
 
 @pytest.fixture

@@ -134,6 +134,22 @@ async def test_a_wrong_secret_is_told_no_more_than_a_wrong_origin(socket, widget
     assert len(answers) == 1
 
 
+async def test_what_follows_a_refused_handshake_does_not_undo_the_answer(socket, caplog):
+    reader, writer = await asyncio.open_connection("127.0.0.1", socket.port)
+    head = (
+        f"GET /wrong HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: {ORIGIN}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    writer.write(head.encode() + b"junk that is no frame")
+    answer = await soon(reader.read())
+    writer.close()
+    await soon(writer.wait_closed())
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert answer.endswith(b"This is not for you.\n")
+    assert caplog.messages == []
+
+
 async def test_a_query_behind_the_secret_is_no_part_of_it(socket, widget):
     async with visit(socket.open(widget).address + "?token=1"):
         pass

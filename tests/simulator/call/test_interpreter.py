@@ -123,7 +123,8 @@ async def test_verbs_after_connect_wait_until_the_server_closes(twilio, place, m
     await media.close()
     await phone.until("idle")
     assert spoken("on") in phone.heard.payload
-    assert len(twilio.debugger) == 0
+    (entry,) = twilio.debugger
+    assert (entry.code, entry.level) == (31921, "note")
 
 
 async def test_action_of_connect_replaces_the_verbs_behind_it(

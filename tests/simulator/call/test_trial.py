@@ -262,6 +262,20 @@ async def test_stream_is_refused_in_words_and_the_server_never_hears_of_it(
 
 
 @blocked
+async def test_twiml_is_asked_for_without_a_signature_and_status_callbacks_carry_one(
+    twilio, place, site, progress, eventually
+):
+    twilio.phone(ALICE)
+    options, reported = progress
+    await place(url=site.twiml("/voice", "<Say>on</Say>"), **options)
+    await eventually(lambda: len(reported()) == 4)
+    (asked,) = site.at("/voice")
+    assert "X-Twilio-Signature" not in asked.headers
+    callbacks = [request for request in site.requests if request is not asked]
+    assert all("X-Twilio-Signature" in request.headers for request in callbacks)
+
+
+@blocked
 async def test_verbs_behind_a_refused_one_are_carried_out(
     twilio, place, media, site, eventually, briefly
 ):
@@ -506,3 +520,8 @@ def test_anything_that_is_no_twiml_comes_back_as_it_was(document):
 def test_redirects_are_left_alone_and_counted_by_whoever_follows_them():
     document = "<Redirect>https://e.com/next</Redirect>"
     assert isinstance(verbs(document)[0], Redirect)
+
+
+def test_a_document_that_is_nested_too_deeply_comes_back_as_it_is():
+    deep = f"<Response><Record/>{'<a>' * 5000}{'</a>' * 5000}</Response>"
+    assert sanitised(deep) == deep

@@ -1,9 +1,14 @@
 import contextlib
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import twistream_kit
+from twistream_kit.diagnosis.twiml import DEPTH_LIMIT, review_twiml
+from twistream_kit.errors import sentences
 from twistream_kit.simulator.call.twiml import (
     ConnectStream,
     Hangup,
@@ -112,8 +117,92 @@ def test_faults_have_the_codes_of_twilio_and_keep_the_document(document, code):
 
 def test_a_doctype_does_not_hide_in_utf_16():
     document = "<?xml version='1.0' encoding='utf-16'?><!DOCTYPE Response><Response/>"
-    with pytest.raises(TwimlFault, match="DOCTYPE"):
+    with pytest.raises(TwimlFault, match="has a document type declaration"):
         read_twiml(document.encode("utf-16"))
+
+
+GOOD = "<Connect><Stream url='wss://e.com/m'/></Connect>"
+TOO_DEEP = f"<Response>{'<a>' * DEPTH_LIMIT}{'</a>' * DEPTH_LIMIT}</Response>"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "",
+        " <?xml version='1.0'?><Response/>",
+        "Not Found",
+        '{"error": 404}',
+        "<Response><Say>a & b</Say></Response>",
+        "<Response>\n<Connect>\n</Response>",
+        "<Response/><Response/>",
+        "<Response>\ud800</Response>",
+        "<!DOCTYPE html><html></html>",
+        "<!doctype html><html></html>",
+        "<!DOCTYPE Response [<!ENTITY a 'b'>]><Response>&a;</Response>",
+        "<!DOCTYPE Response><Response/>".encode("utf-16"),
+        b"<?xml version='1.0' encoding='no-such'?><Response/>",
+        b"<?xml version='1.0' encoding='rot13'?><Response/>",
+        b"<Response>\xff\xfe</Response>",
+        TOO_DEEP,
+        "<response/>",
+        "<html><body/></html>",
+        "<a:Response xmlns:a='urn:a'/>",
+    ],
+)
+def test_what_is_no_twiml_is_so_in_the_words_of_the_review(document):
+    with pytest.raises(TwimlFault) as caught:
+        read_twiml(document)
+    objection = review_twiml(document)[0]
+    assert caught.value.text == f"TwiML {objection.problem}"
+    assert caught.value.code == (objection.code or 12100)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        f"<Response>{GOOD}</Response>".encode("utf-16"),
+        f"<?xml version='1.0' encoding='latin-1'?><Response><!-- \xff -->{GOOD}</Response>".encode(
+            "latin-1"
+        ),
+        f"<Response><!-- <!DOCTYPE a> -->{GOOD}</Response>",
+        f"<Response xmlns='urn:twiml'>{GOOD}</Response>",
+        f"<Response>{GOOD}{'<Dial>' * (DEPTH_LIMIT - 1)}{'</Dial>' * (DEPTH_LIMIT - 1)}</Response>",
+    ],
+)
+def test_what_the_review_can_read_the_simulator_can(document):
+    assert not [each for each in review_twiml(document) if each.severity == "error"]
+    assert isinstance(read_twiml(document).verbs[0], ConnectStream)
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        "<say>x</say>",
+        "<Nonsense/>",
+        "<Say volume='11'>x</Say>",
+        "<Stream url='wss://e.com'/>",
+        "<Connect><Stream url='wss://e.com' codec='pcm' statuscallback='x'/></Connect>",
+        "<Connect><Stream url='wss://e.com'><Param name='a'/></Stream></Connect>",
+        "<Connect><Say>x</Say><Stream url='wss://e.com'/></Connect>",
+    ],
+)
+def test_names_that_do_not_exist_are_so_in_the_words_of_the_review(xml):
+    objections = [
+        each for each in review_twiml(f"<Response>{xml}</Response>") if each.code == 12200
+    ]
+    assert sorted(remark.text for remark in remarks(xml)) == sorted(
+        sentences(f"{each.field} {each.problem}", each.fix) for each in objections
+    )
+
+
+def test_one_module_of_the_package_reads_xml():
+    package = Path(twistream_kit.__file__).parent
+    readers = re.compile(r"expat\.ParserCreate|XMLParser|ET\.(fromstring|parse|XML|iterparse)\(")
+    assert [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if readers.search(path.read_text(encoding="utf-8"))
+    ] == ["diagnosis/twiml.py"]
 
 
 def test_a_relative_action_pushed_into_a_live_call_is_15004():
@@ -125,7 +214,8 @@ def test_a_relative_action_pushed_into_a_live_call_is_15004():
 @pytest.mark.parametrize(
     ("xml", "words"),
     [
-        ("<say>x</say>", "case-sensitive: write <Say>"),
+        ("<say>x</say>", "<Say> is meant. Write <Say>; case counts"),
+        ("<Nonsense/>", "is not an element that <Response> can hold"),
         ("<Gather/>", "no such verb"),
         ("<Connect><ConversationRelay url='wss://e.com'/></Connect>", "<ConversationRelay>"),
         ("<Connect/>", "holds nothing"),

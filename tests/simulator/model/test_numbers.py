@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twistream_kit.protocol.rest import is_e164
 from twistream_kit.simulator.model.numbers import (
     COUNTRIES,
     Sids,
     country_of,
     in_national_form,
-    is_e164,
     require_e164,
 )
 

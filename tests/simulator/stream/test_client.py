@@ -9,7 +9,7 @@ import struct
 import pytest
 from websockets.asyncio.server import serve
 
-from support.waiting import soon
+from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
@@ -79,11 +79,12 @@ class Recorder:
 
     def __init__(self, *, send=(), close=None):
         self.messages, self.request, self.close_code = [], None, None
+        self.connection = None
         self.send, self.close = send, close
         self.ended = asyncio.Event()
 
     async def __call__(self, connection):
-        self.request = connection.request
+        self.request, self.connection = connection.request, connection
         with contextlib.suppress(Exception):
             async for message in connection:
                 self.messages.append(from_twilio.parse(message))
@@ -149,21 +150,24 @@ async def test_stop_before_connect_does_nothing_and_stop_may_be_said_twice():
 
 
 @pytest.mark.parametrize(
-    ("close", "strict", "ending"),
+    ("close", "normal_close", "ending", "logged"),
     [
-        ((1000, "bye"), False, StreamEnding("server-closed", 1000)),
-        ((1000, "bye"), True, StreamEnding("server-closed", 1000, 31921)),
-        ((1001, ""), False, StreamEnding("server-closed", 1001, 31921)),
-        ((1011, "oops"), False, StreamEnding("server-closed", 1011, 31921)),
+        ((1000, "bye"), "31921", StreamEnding("server-closed", 1000, 31921), [(31921, "note")]),
+        ((1000, "bye"), "silent", StreamEnding("server-closed", 1000), []),
+        ((1001, ""), "silent", StreamEnding("server-closed", 1001, 31921), [(31921, "error")]),
+        ((1011, "oops"), "31921", StreamEnding("server-closed", 1011, 31921), [(31921, "error")]),
     ],
 )
-async def test_a_close_by_the_server_ends_the_stream_and_no_stop_is_sent(close, strict, ending):
+async def test_a_close_by_the_server_ends_the_stream_and_no_stop_is_sent(
+    close, normal_close, ending, logged
+):
     server = Recorder(close=close)
     async with websocket_server(server) as url:
-        client = client_for(url, behaviour=Behaviour(strict=strict))
+        client = client_for(url, behaviour=Behaviour(normal_close=normal_close))
         await client.connect()
         assert await ticking(client) == ending
-    assert client._debugger.codes == ([] if ending.error_code is None else [ending.error_code])
+    assert [(entry.code, entry.level) for entry in client._debugger] == logged
+    assert ending.failed == ("error" in dict(logged).values())
     assert server.of(from_twilio.Stop) == []
 
 
@@ -177,6 +181,120 @@ async def test_a_connection_that_dies_is_31903():
         await client.connect()
         assert await ticking(client) == StreamEnding("broken", 1006, 31903)
     assert client._debugger.codes == [31903]
+
+
+async def test_at_the_end_of_a_call_the_close_may_carry_1000():
+    server = Recorder()
+    async with websocket_server(server) as url:
+        client = client_for(url, behaviour=Behaviour(close_at_end="1000"))
+        await client.connect()
+        await client.stop()
+        await soon(server.ended.wait())
+    assert server.close_code == 1000
+    assert (await client.closed()).reason == "stopped"
+
+
+async def test_at_the_end_of_a_call_the_socket_may_stay_open_without_a_word():
+    server = Recorder()
+    async with websocket_server(server) as url:
+        client = client_for(url, behaviour=Behaviour(close_at_end="nothing"))
+        await client.connect()
+        await asyncio.gather(client.stop(), client.stop())
+        assert await soon(client.closed()) == StreamEnding("stopped", 1006)
+        await eventually(lambda: server.of(from_twilio.Stop))
+        # The answer to a ping is behind all that was said before it.
+        await soon(await server.connection.ping())
+        assert server.connection.protocol.close_rcvd is None
+        assert not server.ended.is_set()
+        client.drop()
+        await soon(server.ended.wait())
+    assert server.close_code == 1006
+
+
+async def test_a_server_that_closes_by_itself_is_waited_for_before_the_socket_is_dropped():
+    async def hang_up_on_stop(connection):
+        async for message in connection:
+            if isinstance(from_twilio.parse(message), from_twilio.Stop):
+                await connection.close(1000)
+                codes.append(connection.protocol.close_code)
+
+    codes = []
+    async with websocket_server(hang_up_on_stop) as url:
+        client = client_for(url, behaviour=Behaviour(close_at_end="nothing"))
+        await client.connect()
+        await client.stop()
+        await soon(client.release(LIMIT_SECONDS))
+        await eventually(lambda: codes)
+    assert codes == [1000]  # the closing handshake was answered
+
+
+@pytest.mark.parametrize("plays_after_close", [False, True])
+async def test_what_waits_when_the_server_closes_is_heard_only_where_that_is_assumed(
+    plays_after_close,
+):
+    sound = to_twilio.Media(SID, b"\x01" * 1600).to_json()
+    server = Recorder(send=[sound], close=(1000,))
+    behaviour = Behaviour(plays_after_close=plays_after_close)
+    async with websocket_server(server) as url:
+        client = client_for(url, behaviour=behaviour)
+        await client.connect()
+        over = asyncio.create_task(client.over())
+        await soon(client.closed())
+        heard = b""
+        for number in range(20):
+            await asyncio.sleep(0)
+            if over.done():
+                break
+            heard += client.tick(number * 0.02, SILENT_FRAME)
+        assert (await soon(over)).close_code == 1000
+    assert heard == (b"\x01" * 1600 if plays_after_close else b"")
+
+
+async def test_a_caller_who_hangs_up_does_not_wait_for_what_plays_after_the_close():
+    server = Recorder(send=[to_twilio.Media(SID, b"\x01" * 1600).to_json()], close=(1000,))
+    async with websocket_server(server) as url:
+        client = client_for(url, behaviour=Behaviour(plays_after_close=True))
+        await client.connect()
+        over = asyncio.create_task(client.over())
+        await soon(client.closed())
+        await client.stop()
+        assert (await soon(over)).reason == "server-closed"
+
+
+@pytest.mark.parametrize("frame", [b"\x09\x00", b"\xc1\x00", b"\x81\x02\xff\xfe"])
+async def test_after_a_violation_the_socket_may_stay_half_open(frame):
+    server = Recorder()
+
+    async def violate(connection):
+        await connection.recv()
+        connection.transport.write(frame)
+        await server(connection)
+
+    async with websocket_server(violate) as url:
+        client = client_for(url, behaviour=Behaviour(after_protocol_error="half-open"))
+        await client.connect()
+        ending = await ticking(client)
+        assert (ending.reason, ending.error_code) == ("protocol-error", 31924)
+        assert server.connection.protocol.close_rcvd is None
+        assert not server.ended.is_set()
+        client.drop()
+        await soon(server.ended.wait())
+    assert server.close_code == 1006
+    assert client._debugger.codes == [31924]
+
+
+async def test_a_stream_that_only_listens_may_stay_half_open_once_it_was_spoken_to():
+    server = Recorder(send=[to_twilio.Clear(SID).to_json()])
+    async with websocket_server(server) as url:
+        behaviour = Behaviour(after_protocol_error="half-open")
+        client = client_for(url, behaviour=behaviour, bidirectional=False)
+        await client.connect()
+        ending = await ticking(client)
+        assert (ending.reason, ending.error_code) == ("protocol-error", 31924)
+        assert not server.ended.is_set()
+        client.drop()
+        await soon(server.ended.wait())
+    assert server.close_code == 1006
 
 
 @pytest.mark.parametrize(
@@ -217,7 +335,7 @@ async def test_a_server_that_closes_but_never_hangs_up_does_not_keep_the_stream(
     async with websocket_server(half_close) as url:
         client = client_for(url)
         await client.connect()
-        assert await ticking(client) == StreamEnding("server-closed", 1000)
+        assert await ticking(client) == StreamEnding("server-closed", 1000, 31921)
         over.set()
 
 
@@ -323,7 +441,8 @@ async def test_the_message_at_fault_and_its_review_are_in_the_debugger():
         client = client_for(url)
         await client.connect()
         await ticking(client)
-    (entry,) = client._debugger
+    entry, closed = client._debugger
+    assert (closed.code, closed.level) == (31921, "note")
     assert (entry.code, entry.message, entry.stream_sid, entry.call_sid) == (31951, bad, SID, CALL)
     assert any("playload" in str(objection) for objection in entry.objections)
 

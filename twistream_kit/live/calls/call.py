@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
 from twistream_kit.live.calls.sdk import ask, find_loop, limit_timeout
 from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
-from twistream_kit.live.stream.stream import CLOSE_MARGIN_SECONDS, Playing
+from twistream_kit.live.stream.state import CLOSE_MARGIN_SECONDS, Playing
 from twistream_kit.pending import (
     Guard,
     Pending,
@@ -167,20 +167,11 @@ class Call:
 
         return self._request("hanging up", complete)
 
-    def hang_up_now(self, seconds: float) -> None:
-        """End the call and block until Twilio has answered; for the exit of the interpreter.
-
-        Args:
-            seconds: The timeout of the request, instead of the client's own.
-
-        Raises:
-            CallRefused: If the request fails.
-        """
+    def _hang_up_now(self, seconds: float) -> None:
         with limit_timeout(self._client, seconds):
             self._complete()
 
-    def when_over(self, act: Callable[[], object]) -> None:
-        """Call ``act()`` when the call is known to be over, or at once if it is."""
+    def _call_when_over(self, act: Callable[[], object]) -> None:
         with self._lock:
             if not self.is_over:
                 self._when_over.append(act)
@@ -277,6 +268,24 @@ class Call:
         except CallRefused:
             # The call is known to be over, which is enough.
             self._learn("completed")
+
+
+def hang_up_now(call: Call, seconds: float) -> None:
+    """End a call and block until Twilio has answered; for the exit of the interpreter.
+
+    Args:
+        call: The call.
+        seconds: The timeout of the request, instead of the client's own.
+
+    Raises:
+        CallRefused: If the request fails.
+    """
+    call._hang_up_now(seconds)  # noqa: SLF001 - the owner's side of the same class
+
+
+def call_when_over(call: Call, act: Callable[[], object]) -> None:
+    """Call ``act()`` when a call is known to be over, or at once if it is."""
+    call._call_when_over(act)  # noqa: SLF001 - the owner's side of the same class
 
 
 class StatusSource(Protocol):

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from twistream_kit.errors import CallRefused, LocalProtocolError
-from twistream_kit.live.calls.call import Call
+from twistream_kit.live.calls.call import Call, call_when_over, hang_up_now
 from twistream_kit.live.calls.exit_hooks import register_exit_hook
 from twistream_kit.live.calls.sdk import ask, describe_callback_problem, dials_loopback, find_loop
 from twistream_kit.live.server.server import find_server
 from twistream_kit.pending import Pending, on_worker
+from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT
 from twistream_kit.protocol.twiml import connect_stream, is_loopback
 
 if TYPE_CHECKING:
@@ -26,12 +27,6 @@ logger = logging.getLogger("twistream_kit.live")
 
 MachineDetection = Literal["Enable", "DetectMessageEnd"]
 """The modes of answering machine detection; the second waits for the end of the greeting."""
-
-RING_SECONDS_LIMIT = 600
-"""The longest time that Twilio lets a call ring (PROTOCOL.md §6.1)."""
-
-EVENTS = ("initiated", "ringing", "answered", "completed")
-"""The events for which status callbacks are requested; the default is the last only (§6.1)."""
 
 _TOO_LONG = 32018
 
@@ -95,7 +90,7 @@ def place_call(
     options |= _build_limits(ring_seconds, time_limit_seconds)
     options |= _build_detection(machine_detection, report_to, is_async=async_machine_detection)
     if report_to is not None:
-        options |= {"status_callback": report_to, "status_callback_event": list(EVENTS)}
+        options |= {"status_callback": report_to, "status_callback_event": list(PROGRESS_EVENTS)}
 
     def create() -> Call:
         call = ask(lambda: client.calls.create(**options), f"to call {to} from {from_}")
@@ -209,13 +204,13 @@ def _build_detection(
 def _hang_up_at_exit(placing: Pending[Call], to: str) -> None:
     # Registered before the request, because the interpreter may exit before Twilio's answer.
     def hang_up(seconds: float) -> None:
-        placing.result(seconds).hang_up_now(seconds)
+        hang_up_now(placing.result(seconds), seconds)
 
     forget = register_exit_hook(f"the call to {to}", hang_up)
 
     def forget_when_over(_: object) -> None:
         if placing.exception(0) is None:
-            placing.result(0).when_over(forget)
+            call_when_over(placing.result(0), forget)
         else:
             forget()
 

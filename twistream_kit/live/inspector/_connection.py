@@ -29,7 +29,6 @@ from twistream_kit.live.inspector._http import (
     read_response_head,
 )
 from twistream_kit.live.inspector._relay import (
-    CLOSE_SECONDS,
     PIECE_BYTES,
     Peer,
     StreamTap,
@@ -108,11 +107,8 @@ class ProxyConnection:
         try:
             await self._serve_request()
         except BadRequest as error:
-            with contextlib.suppress(OSError, TimeoutError):
+            with contextlib.suppress(OSError):
                 await self._refuse(HTTPStatus(error.status), REFUSALS[error.status])
-                self._client.end_sending()
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._client.read_out()  # or the rest of its head would undo the answer
         except (OSError, TimeoutError):
             pass  # the client is gone, or never sent a whole head
         finally:
@@ -125,7 +121,7 @@ class ProxyConnection:
             return
         answer = self._context.admission.answer(head)
         if answer is not None:
-            await self._client.send(answer)
+            await self._answer(answer)
             return
         if head.is_upgrade and head.body_bytes:
             raise BadRequest(400)  # the body would be taken for the first frames
@@ -165,7 +161,13 @@ class ProxyConnection:
         return Peer(reader, writer)
 
     async def _refuse(self, status: HTTPStatus, text: str) -> None:
-        await self._client.send(_response(status, text))
+        await self._answer(_response(status, text))
+
+    async def _answer(self, answer: bytes) -> None:
+        """Send an answer of the inspector's own, the last of its connection."""
+        await self._client.send(answer)
+        # Or what the client still sends would reset the connection, and undo the answer.
+        await end_gracefully(self._client)
 
     async def _pass_request(self, server: Peer, size: int) -> None:
         """Pass a request with its body on, and the answer back; the last of its connection."""

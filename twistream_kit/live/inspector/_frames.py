@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+# In C where the library was built so, and therefore not named in its __all__.
+from websockets.frames import apply_mask  # type: ignore[attr-defined]
+
 LARGEST_FRAME = 16 << 20
 """Bytes of one frame that are kept; a longer one passes unread (our choice)."""
 
@@ -222,7 +225,7 @@ class FrameReader:
             return None
         payload = bytes(self._buffer[begin:end])
         if is_masked:
-            payload = _unmasked(payload, bytes(self._buffer[begin - 4 : begin]))
+            payload = apply_mask(payload, bytes(self._buffer[begin - 4 : begin]))
         del self._buffer[:end]
         return Frame(opcode, payload, is_final, size, faults, bool(first & 0x40))
 
@@ -275,11 +278,3 @@ class FrameReader:
             return None
         frame, self._skipped = self._skipped, None
         return frame
-
-
-def _unmasked(payload: bytes, key: bytes) -> bytes:
-    size = len(payload)
-    mask = (key * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(
-        size, "little"
-    )

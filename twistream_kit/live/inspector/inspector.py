@@ -8,7 +8,6 @@ compression, which Twilio does not make (PROTOCOL.md §2.1).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 import ssl
@@ -26,10 +25,10 @@ from twistream_kit.live.inspector._connection import (
 from twistream_kit.live.inspector._http import READ_AHEAD_BYTES
 from twistream_kit.live.inspector._relay import Peer
 from twistream_kit.live.inspector.stream import InspectedStream
-from twistream_kit.live.server.addresses import ServerAddresses, check_token, describe_port_error
+from twistream_kit.live.server.addresses import ServerAddresses
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS, HasCallSid, StreamList
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.pending import HomeLoop, Pending, end_tasks, fail
+from twistream_kit.pending import Pending, fail, stop_listening
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.twiml import build_stream_url
 
@@ -85,14 +84,9 @@ class Inspector(ServerAddresses):
         allowed_hosts: Sequence[str] = (),
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        if not 0 <= port <= 65535:
-            raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
-        check_token(auth_token)
         self._upstream = Upstream.of(upstream_url)
-        super().__init__(host, self._upstream.path, public_url, allowed_hosts)
-        self._wanted_port = port
-        self._home = HomeLoop("the inspector")
-        self._admission = ProxyAdmission(auth_token, self._stream_url_at, self.is_own_host)
+        super().__init__(host, port, self._upstream.path, public_url, auth_token, allowed_hosts)
+        self._admission = ProxyAdmission(auth_token, self._stream_url_at, self._is_own_host)
         self._context = ProxyContext(
             self._home,
             self._admission,
@@ -117,11 +111,6 @@ class Inspector(ServerAddresses):
     def checks_signatures(self) -> bool:
         """Whether an auth token was given, so that only Twilio's streams get through."""
         return self._admission.checks_signatures
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop it runs on, or None."""
-        return self._home.loop
 
     @property
     def nonce(self) -> str:
@@ -162,28 +151,11 @@ class Inspector(ServerAddresses):
             fail(wait, error)
         return wait
 
-    def lose_public_url(self, why: str) -> None:
-        """Note that the public address leads here no more; callable from any thread.
-
-        Args:
-            why: What happened to it, in words.
-        """
-        with contextlib.suppress(ServerStopped):
-            self._home.call(self._lose_public_url, why)
-
     async def __aenter__(self) -> Self:
-        self._home.enter()
-        self._begin_run()
-        try:
+        async with self._start_run():
             self._listener = await asyncio.start_server(
                 self._accept, self._host, self._wanted_port, limit=READ_AHEAD_BYTES
             )
-        except BaseException as error:
-            await self._home.leave()
-            self._end_run()
-            if isinstance(error, OSError):
-                raise describe_port_error(error, self._host, self._wanted_port) from error
-            raise
         self._port = self._listener.sockets[0].getsockname()[1]
         return self
 
@@ -194,11 +166,7 @@ class Inspector(ServerAddresses):
         traceback: TracebackType | None,
     ) -> None:
         listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.close()
-        await end_tasks(set(self._connections))
-        if listener is not None:
-            await listener.wait_closed()
+        await stop_listening(listener, self._connections)
         await self._home.leave()
         self._port = None
         self._list.stop()
@@ -246,16 +214,10 @@ class Inspector(ServerAddresses):
         for each in ended[:-KEPT_ENDED_STREAMS]:
             self._not_started.remove(each)
 
-    def _lose_public_url(self, why: str) -> None:
-        self._public_url, self._disconnect_reason = None, why
-        logger.error("the public address is gone: %s", why)
+    def _lose_public_url(self, why: str) -> TunnelError:
+        error = super()._lose_public_url(why)
         for stream in self.streams:
             if stream.is_open:
                 stream.disconnect_reason = why
-        self._list.give_up(
-            TunnelError(
-                f"the public address is gone: {why}",
-                consequence="No stream can come in from outside",
-                fix="Open a tunnel again and place the call anew",
-            )
-        )
+        self._list.give_up(error)
+        return error

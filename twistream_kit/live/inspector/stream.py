@@ -21,16 +21,13 @@ from twistream_kit.errors import Objection, Objections, RemoteProtocolError, sor
 from twistream_kit.live.inspector._frames import ABNORMAL, Closing, FrameViolation, Passed
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
+from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, PROTOCOL_ERROR
 
 MOST_OBJECTIONS = 1000
 """How many different objections are kept of one stream; further ones are dropped."""
 
 MOST_CHARACTERS = 2000
 """How much is kept of the text of a message at fault."""
-
-PROTOCOL_ERROR = 31924
-"""Twilio's code for what breaks the rules of WebSocket itself (PROTOCOL.md §5.1)."""
 
 _BETWEEN = "Look at what stands between Twilio and here: a proxy, or a simulator"
 

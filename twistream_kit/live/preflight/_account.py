@@ -21,6 +21,7 @@ from twistream_kit.live.preflight.check import (
     skip_check,
 )
 from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.rest import is_e164
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -34,8 +35,6 @@ NOT_ACTIVE = (20005, 10001)
 
 CLOCK_SECONDS = 5.0
 """The allowed difference between the local clock and Twilio's."""
-
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 _SHOWN_NUMBERS = 5
 """The number of the account's own numbers that a fix names."""
@@ -172,7 +171,7 @@ def check_caller(client: Client, from_: str | None, account: Account) -> list[Ch
     """
     if from_ is None:
         return [skip_check(CALLER, "no from_ was given")]
-    if not _is_e164(from_):
+    if not is_e164(from_):
         return [_object_to_format(CALLER, from_, 21212)]
     if account.why_silent:
         return [skip_check(CALLER, account.why_silent)]
@@ -230,7 +229,7 @@ def check_called(
     """
     if to is None:
         return [skip_check(CALLED, "no to was given"), skip_check(COUNTRY, "no to was given")]
-    if not _is_e164(to):
+    if not is_e164(to):
         return [_object_to_format(CALLED, to, 21211), skip_check(COUNTRY, "to names no country")]
     same = to == from_
     if account.why_silent:
@@ -333,10 +332,6 @@ def _is_verified(client: Client, number: str) -> bool:
         "to show the verified numbers",
     )
     return any(each.phone_number == number for each in found)
-
-
-def _is_e164(number: object) -> bool:
-    return isinstance(number, str) and _E164.fullmatch(number) is not None
 
 
 def _object_to_format(name: str, number: object, code: int) -> Check:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from twistream_kit.diagnosis.twiml import review_twiml
-from twistream_kit.errors import LocalProtocolError, Objection, ServerStopped, TwistreamError
+from twistream_kit.errors import LocalProtocolError, ServerStopped, TwistreamError
 from twistream_kit.live.preflight.check import (
     Check,
     fail_by_error,
@@ -83,16 +83,16 @@ def check_twiml(
     except LocalProtocolError as error:
         if error.twilio_code in _OUT_OF_REACH:
             return [skip_check(TWIML, "not written, because it needs a public address")]
-        return [fail_check(TWIML, f"{error.field} {error.problem}", error.consequence, error.fix)]
+        return [fail_by_error(TWIML, error)]
     except TypeError as error:
         return [fail_check(TWIML, str(error), "No call would be placed", "Give strings")]
     found = [each for each in review_twiml(twiml) if each.code not in _OUT_OF_REACH]
     for objection in found:
         if objection.severity != "note":
-            return [_to_check(TWIML, objection)]
+            return [fail_by_error(TWIML, objection)]
     if "_" in (urlsplit(server.status_url).hostname or ""):
         return [_object_to_underscore(server.status_url)]
-    remarks = "".join(f"; {each.field} {each.problem}" for each in found)
+    remarks = "".join(f"; {each.statement}" for each in found)
     return [pass_check(TWIML, f"valid, {len(twiml)} of {INLINE_LIMIT} characters{remarks}")]
 
 
@@ -111,7 +111,7 @@ def _check_public_address(server: StreamServer, *, loopback: bool) -> Check:
     if not loopback:
         for objection in review_stream_url(stream_url):
             if objection.code in _OUT_OF_REACH:
-                return _to_check(ADDRESS, objection)
+                return fail_by_error(ADDRESS, objection)
     try:
         # On this thread no loop runs; not `asyncio.run`, because notebooks may patch it.
         with asyncio.Runner() as runner:
@@ -192,11 +192,6 @@ def _check_signatures(server: StreamServer, token: str | None) -> Check:
     if status != 403:
         return skip_check(SIGNATURES, f"without one the address answers HTTP {status}, not 403")
     return pass_check(SIGNATURES, "a handshake without one is refused")
-
-
-def _to_check(name: str, objection: Objection) -> Check:
-    detail = f"{objection.field} {objection.problem}".strip()
-    return fail_check(name, detail, objection.consequence, objection.fix)
 
 
 def _object_to_underscore(url: str) -> Check:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
-from twistream_kit.errors import TwistreamError, join_sentences
+from twistream_kit.errors import Explained, join_sentences
 
 _WIDTH = 96
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(Explained):
     """The result of a check.
 
     Attributes:
@@ -35,10 +35,10 @@ class Check:
         """``✓``, ``✗`` or ``–``."""
         return "–" if self.passed is None else "✓" if self.passed else "✗"
 
-    def __str__(self) -> str:
-        return f"{self.sign} {self.name}: " + join_sentences(
-            self.detail, self.consequence, self.fix
-        )
+    @property
+    def statement(self) -> str:
+        """The sign, the subject, and what was found."""
+        return f"{self.sign} {self.name}: {self.detail}"
 
 
 class Checks(list[Check]):
@@ -89,11 +89,11 @@ def skip_check(name: str, why: str) -> Check:
     return Check(name, passed=None, detail=why)
 
 
-def fail_by_error(name: str, error: TwistreamError) -> Check:
-    """Make the result of a check that failed with `error`."""
-    consequence = error.consequence or "No call could be placed, or none could open its stream"
-    fix = error.fix or "Correct that, then run the preflight again"
-    return fail_check(name, error.problem, consequence, fix)
+def fail_by_error(name: str, found: Explained) -> Check:
+    """Make the result of a check that failed with an error or an objection."""
+    consequence = found.consequence or "No call could be placed, or none could open its stream"
+    fix = found.fix or "Correct that, then run the preflight again"
+    return fail_check(name, found.statement, consequence, fix)
 
 
 def run_checks(names: Sequence[str], look: Callable[[], list[Check]]) -> list[Check]:

@@ -1,21 +1,23 @@
 """The local and public addresses of a server, and checks of its options.
 
-`ServerAddresses` is the common base of the server and the inspector; it also has `stopped`, the end
-of a run.  `Reachable` is the interface that a tunnel needs of either.  The checks refuse invalid
-options before anything starts.
+`ServerAddresses` is what a server and an inspector have in common: the addresses, the loop of a
+run, its beginning and its end; `Reachable` is what a tunnel asks of either.  The checks refuse what
+cannot be used before anything starts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import ServerStopped, SettingsError
+from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
 from twistream_kit.live.server.admission import (
     is_ip_address,
     is_wildcard,
@@ -23,8 +25,10 @@ from twistream_kit.live.server.admission import (
     normalise_hosts,
 )
 from twistream_kit.live.settings.secret import Secret, reveal_text
-from twistream_kit.pending import Pending, fulfil
+from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.twiml import build_stream_url
+
+logger = logging.getLogger("twistream_kit.live")
 
 OWN_PATHS = TWIML_PATH, STATUS_PATH, HEALTH_PATH = "/twiml", "/status", "/health"
 """The paths at which the server answers requests that are not for streams."""
@@ -35,23 +39,44 @@ class ServerAddresses:
 
     Args:
         host: The address it listens on.
-        path: The path at which streams connect.
+        port: Where; 0 takes a free one.
+        path: Where streams connect.
         public_url: The address at which Twilio reaches it, or None.
-        allowed_hosts: Further hosts for which requests are accepted.
+        auth_token: Its auth token, or None.
+        allowed_hosts: Further hosts by which it is known.
+
+    Raises:
+        SettingsError: If `public_url`, `auth_token` or `allowed_hosts` cannot be used.
+        ValueError: If `port` is out of range.
     """
 
     _called = ("the stream server", "server")
 
     def __init__(
-        self, host: str, path: str, public_url: str | None, allowed_hosts: Sequence[str] = ()
+        self,
+        host: str,
+        port: int,
+        path: str,
+        public_url: str | None,
+        auth_token: str | Secret | None,
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
-        self._host, self._path = host, path
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
+        _check_token(auth_token)
+        self._host, self._wanted_port, self._path = host, port, path
         self._allowed_hosts = normalise_hosts(allowed_hosts)
+        self._home = HomeLoop(self._called[0])
         self._port: int | None = None
         self._disconnect_reason = ""
         self._stopped: Pending[None] = Pending()
         fulfil(self._stopped, None)
         self.public_url = public_url
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop it runs on, or None."""
+        return self._home.loop
 
     @property
     def public_url(self) -> str | None:
@@ -134,8 +159,8 @@ class ServerAddresses:
         """The URL for status callbacks of calls and streams; see `status_events`."""
         return self.base_url + STATUS_PATH
 
-    def is_own_host(self, authority: str) -> bool:
-        """Whether a ``Host`` header names this server by its current addresses.
+    def _is_own_host(self, authority: str) -> bool:
+        """Whether a ``Host`` header names this server, as its addresses are now.
 
         These are loopback, the address it listens on, the host of `public_url`, and the allowed
         hosts; and any IP address, if it listens on all addresses of the machine.
@@ -148,12 +173,51 @@ class ServerAddresses:
         public = normalise_host(urlsplit(self.public_url or "").hostname or "")
         return host in {"localhost", normalise_host(self._host), public} | self._allowed_hosts
 
+    def lose_public_url(self, why: str) -> None:
+        """Note that the public address no longer leads here; callable from any thread.
+
+        No new stream can arrive from outside, so all waits for streams get a `TunnelError`.  Open
+        streams get `why` as their `disconnect_reason`; they end when their connections do, or when
+        no message arrives any more.
+
+        Args:
+            why: The reason, in words.
+        """
+        with contextlib.suppress(ServerStopped):
+            self._home.call(self._lose_public_url, why)
+
+    def _lose_public_url(self, why: str) -> TunnelError:
+        """Clear the address; return the error for the waits for a stream."""
+        self._public_url, self._disconnect_reason = None, why
+        logger.error("the public address is gone: %s", why)
+        return TunnelError(
+            f"the public address is gone: {why}",
+            consequence="No stream can come in from outside",
+            fix="Open a tunnel again and place the call anew",
+        )
+
     def _begin_run(self) -> None:
         fulfil(self._stopped, None)  # not done yet if the loop of the last run was closed
         self._stopped = Pending(asyncio.get_running_loop())
 
     def _end_run(self) -> None:
         fulfil(self._stopped, None)
+
+    @contextlib.asynccontextmanager
+    async def _start_run(self) -> AsyncIterator[None]:
+        """Begin a run; an exception in the block ends it, and an `OSError` gets a helpful text."""
+        self._home.enter()
+        self._begin_run()
+        try:
+            yield
+        except BaseException as error:
+            await self._home.leave()
+            self._end_run()
+            if isinstance(error, OSError):
+                raise _describe_port_error(
+                    error, self._called[0], self._host, self._wanted_port
+                ) from error
+            raise
 
     @property
     def _authority(self) -> str:
@@ -223,7 +287,7 @@ def check_public_url(url: str) -> None:
         )
 
 
-def check_token(auth_token: str | Secret | None) -> None:
+def _check_token(auth_token: str | Secret | None) -> None:
     """Refuse an empty token, with which no signature is valid.
 
     Raises:
@@ -250,9 +314,9 @@ def check_handler(handler: object) -> None:
         )
 
 
-def describe_port_error(error: OSError, host: str, port: int) -> OSError:
-    """Return `error` with a text that says why the server cannot listen, and what to do."""
-    what = f"the stream server cannot listen on {host}, port {port}: {error.strerror or error}. "
+def _describe_port_error(error: OSError, called: str, host: str, port: int) -> OSError:
+    """Return `error` with words for why the server cannot listen, and what to do."""
+    what = f"{called} cannot listen on {host}, port {port}: {error.strerror or error}. "
     fix = "Say host='127.0.0.1', or another address of this machine"
     if error.errno == errno.EADDRINUSE:
         fix = (

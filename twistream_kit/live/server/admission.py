@@ -50,8 +50,9 @@ def describe_host_refusal(values: HeaderValues, is_own_host: Callable[[str], boo
     found = f"for the host {_quote_values(hosts)}" if hosts else "for no host"
     return (
         f"This request is {found}, which is not known here.  It is refused, because nothing proves "
-        "that Twilio signed it, and a web page can resolve a name of its own to this machine.  "
-        "Give the host's name in allowed_hosts=, or the public address as public_url=."
+        "that Twilio signed it, and a web page can have a name of its own lead to this machine.  "
+        "Give the host's name in allowed_hosts= (--allowed-host on the command line), or the "
+        "public address as public_url=."
     )
 
 
@@ -98,7 +99,8 @@ def normalise_hosts(allowed_hosts: Iterable[str]) -> frozenset[str]:
             f"allowed_hosts is {allowed_hosts!r}"
             + (f", and {wrong[0]!r} is no host" if wrong else ""),
             consequence="It is a sequence of names or IP addresses, without scheme, path or *",
-            fix="Say for example allowed_hosts=['devbox.lan', '192.168.1.7']",
+            fix="Say for example allowed_hosts=['devbox.lan', '192.168.1.7'], or on the command "
+            "line --allowed-host devbox.lan",
         )
     return frozenset(map(normalise_host, names))
 

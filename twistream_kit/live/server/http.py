@@ -27,6 +27,7 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.live.calls.status import StatusEvent
@@ -85,6 +86,8 @@ class RequestConnection(ServerConnection):
         super().__init__(*args, **kwargs)
         self._reader = RequestReader()
         self._is_handed_over = False
+        # Of a WebSocket, until its handshake is answered; then None.
+        self._early: bytearray | None = bytearray()
 
     @property
     def web(self) -> WebRequest:
@@ -100,14 +103,33 @@ class RequestConnection(ServerConnection):
         """Collect data until the request is complete, then pass it to `websockets`."""
         if self._is_handed_over:
             if self.web.is_upgrade:
-                super().data_received(data)
-            return  # one request for each connection: further data is ignored
+                self._receive_frames(data)
+            return  # one request for each connection: what follows it is ignored
         request = self._reader.take(data)
         if request is not None:
             self._is_handed_over = True
+            self._receive_frames(self._reader.rest)
             super().data_received(request)
         elif self._reader.must_continue():
             self.transport.write(_CONTINUE)
+
+    async def handshake(self, *args: Any, **kwargs: Any) -> None:
+        """Answer the request; then pass on the data after it, if it became a WebSocket.
+
+        `websockets` parses frames as soon as they arrive.  Before the answer, an invalid frame or a
+        Close frame would replace the answer, and be logged as an internal error.
+        """
+        await super().handshake(*args, **kwargs)
+        early, self._early = self._early, None
+        if early and self.state is State.OPEN:
+            super().data_received(bytes(early))
+
+    def _receive_frames(self, data: bytes) -> None:
+        if self._early is None:
+            super().data_received(data)
+        elif self.response is None or self.state is State.OPEN:
+            self._early += data  # for an iteration or two: `RequestAdmission` never waits
+        # Otherwise the request is refused, and further data of the client is discarded.
 
 
 class RequestReader:
@@ -118,10 +140,12 @@ class RequestReader:
 
     Attributes:
         request: The request, as far as it has been read.
+        rest: The data after the head of a handshake: the first frames, if it is accepted.
     """
 
     def __init__(self) -> None:
         self.request = WebRequest()
+        self.rest = b""
         self._received = bytearray()
         self._get = b""
         self._head_size = self._body_size = 0
@@ -149,7 +173,9 @@ class RequestReader:
         if len(self._received) < whole:
             return None
         self.request.body = bytes(self._received[self._head_size : whole])
-        return self._get + (self._received[whole:] if self.request.is_upgrade else b"")
+        if self.request.is_upgrade:
+            self.rest = bytes(self._received[whole:])
+        return self._get
 
     def must_continue(self) -> bool:
         """Whether to send ``100 Continue`` now: the client expects it and has sent no body yet."""
@@ -238,12 +264,20 @@ class RequestAdmission:
         webhooks: Answers requests that are not for streams; it holds the token.
         addresses: The addresses over which signatures are computed.
         path: The path at which streams connect.
+        is_own_host: Whether a ``Host`` header names the server.
     """
 
-    def __init__(self, webhooks: Webhooks, addresses: ServerAddresses, path: str) -> None:
+    def __init__(
+        self,
+        webhooks: Webhooks,
+        addresses: ServerAddresses,
+        path: str,
+        is_own_host: Callable[[str], bool],
+    ) -> None:
         self._webhooks = webhooks
         self._addresses = addresses
         self._path = path
+        self._is_own_host = is_own_host
 
     def answer(self, socket: ServerConnection, request: Request) -> Response | None:
         """Answer a request, or return None to admit a stream."""
@@ -292,7 +326,7 @@ class RequestAdmission:
         # A signature proves more than Host does, and a health check may come from anywhere.
         if self._webhooks.checks_signatures or path == HEALTH_PATH:
             return ""
-        return describe_host_refusal(values, self._addresses.is_own_host)
+        return describe_host_refusal(values, self._is_own_host)
 
 
 class Webhooks:

@@ -12,7 +12,7 @@ from typing import Self
 
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.pending import HomeLoop, end_tasks
+from twistream_kit.pending import HomeLoop, stop_listening
 
 _PIECE_BYTES = 65_536
 
@@ -56,11 +56,7 @@ class LocalProxy:
         traceback: TracebackType | None,
     ) -> None:
         listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.close()
-        await end_tasks(set(self._connections))
-        if listener is not None:
-            await listener.wait_closed()
+        await stop_listening(listener, self._connections)
         await self._home.leave()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Self
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from twistream_kit.errors import ServerStopped, TunnelError
-from twistream_kit.live.calls.call import Call
+from twistream_kit.live.calls.call import Call, call_when_over
 from twistream_kit.live.calls.status import (
     Listener,
     StatusEvent,
@@ -28,15 +28,13 @@ from twistream_kit.live.server.addresses import (
     ServerAddresses,
     check_handler,
     check_path,
-    check_token,
-    describe_port_error,
 )
 from twistream_kit.live.server.http import RequestAdmission, RequestConnection, Webhooks
 from twistream_kit.live.server.stream_list import HasCallSid, StreamList
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.stream.session import Handler, StreamSession
-from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.pending import HomeLoop, Pending, fail
+from twistream_kit.live.stream.stream import MediaStream, state_of
+from twistream_kit.pending import Pending, fail
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.playout import SEND_AHEAD_SECONDS, check_send_ahead
 
@@ -102,17 +100,13 @@ class StreamServer(ServerAddresses):
         check_send_ahead(send_ahead_seconds)
         if not dead_after > 0:  # NaN is neither
             raise ValueError(f"dead_after is {dead_after}; it is a number of seconds above 0")
-        if not 0 <= port <= 65535:
-            raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
         check_handler(handler)
         check_path(path)
-        check_token(auth_token)
-        super().__init__(host, path, public_url, allowed_hosts)
-        self._handler, self._wanted_port = handler, port
+        super().__init__(host, port, path, public_url, auth_token, allowed_hosts)
+        self._handler = handler
         self._send_ahead_seconds, self._dead_after = send_ahead_seconds, dead_after
-        self._home = HomeLoop("the stream server")
         self._webhooks = Webhooks(auth_token, self._note_status)
-        self._admission = RequestAdmission(self._webhooks, self, path)
+        self._admission = RequestAdmission(self._webhooks, self, path, self._is_own_host)
         self._status = StatusLog()
         self._server: Server | None = None
         self._sessions: set[StreamSession] = set()
@@ -123,11 +117,6 @@ class StreamServer(ServerAddresses):
     def checks_signatures(self) -> bool:
         """Whether an auth token was given, so that requests must be signed by Twilio."""
         return self._webhooks.checks_signatures
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop that the server runs on, or None."""
-        return self._home.loop
 
     @property
     def nonce(self) -> str:
@@ -207,32 +196,17 @@ class StreamServer(ServerAddresses):
 
         return end
 
-    def lose_public_url(self, why: str) -> None:
-        """Note that the public address no longer leads here; callable from any thread.
-
-        No new stream can arrive from outside, so all waits for streams get a `TunnelError`.  Open
-        streams get `why` as their `disconnect_reason`; they end when their connections do, or when
-        no message arrives for `dead_after` seconds.
-
-        Args:
-            why: The reason, in words.
-        """
-        with contextlib.suppress(ServerStopped):
-            self._home.call(self._lose_public_url, why)
-
     def signature_for_handshake(self) -> str | None:
         """Return the signature of a handshake from Twilio, or None if none is checked."""
         return self._webhooks.sign_handshake(self.stream_url)
 
     async def __aenter__(self) -> Self:
-        self._home.enter()
-        self._begin_run()
-        # These are empty, unless the loop of the last run ended before `__aexit__`.
-        self._sessions.clear()
-        self._connections.clear()
-        self._list.stop()
-        self._status.stop()
-        try:
+        async with self._start_run():
+            # Nothing is there, unless the loop ended before this could be left.
+            self._sessions.clear()
+            self._connections.clear()
+            self._list.stop()
+            self._status.stop()
             self._server = await serve(
                 self._serve_socket,
                 self._host,
@@ -246,12 +220,6 @@ class StreamServer(ServerAddresses):
                 close_timeout=2,
                 max_size=MAX_MESSAGE_BYTES,
             )
-        except BaseException as error:
-            await self._home.leave()
-            self._end_run()
-            if isinstance(error, OSError):
-                raise describe_port_error(error, self._host, self._wanted_port) from error
-            raise
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         _running.add(self)
         return self
@@ -288,7 +256,7 @@ class StreamServer(ServerAddresses):
             with contextlib.suppress(ServerStopped):
                 self._home.call(self._list.give_up, build_ended_error(call.status), call.sid)
 
-        call.when_over(give_up)
+        call_when_over(call, give_up)
 
     def _give_up_what_cannot_come(self, call_sid: str | None) -> None:
         error = None if call_sid is None else self._status.explain_missing_stream(call_sid)
@@ -302,20 +270,13 @@ class StreamServer(ServerAddresses):
                 stream.capture.note_status(event.at, event.name)
         self._give_up_what_cannot_come(event.call_sid)
 
-    def _lose_public_url(self, why: str) -> None:
-        self._public_url, self._disconnect_reason = None, why
-        logger.error("the public address is gone: %s", why)
+    def _lose_public_url(self, why: str) -> TunnelError:
+        error = super()._lose_public_url(why)
         for stream in self.streams:
-            if not stream.closed.done() or stream.broke_lately:
-                stream.disconnect_reason = why
-        self._list.give_up(
-            TunnelError(
-                f"the public address is gone: {why}",
-                consequence="No stream can come in from outside",
-                fix="Open a tunnel again and place the call anew",
-            )
-        )
+            state_of(stream).lose_address(why)
+        self._list.give_up(error)
         self._status.lose_address()
+        return error
 
     def _create_connection(self, *args: Any, **kwargs: Any) -> RequestConnection:
         connection = RequestConnection(*args, **kwargs)

@@ -28,7 +28,8 @@ class _Listed(Protocol):
     @property
     def is_open(self) -> bool: ...
 
-    closed: Pending[Any]
+    @property
+    def closed(self) -> Pending[Any]: ...
 
 
 S = TypeVar("S", bound=_Listed)

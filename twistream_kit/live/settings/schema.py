@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.settings.secret import QuietText
+from twistream_kit.protocol.rest import E164
 from twistream_kit.protocol.twiml import is_loopback
 
 Source = Literal["argument", "environment", ".env", "prompt"]
@@ -52,8 +53,6 @@ _CONSOLE = "Copy it anew from the Twilio console (console.twilio.com, Account In
 _KEYS = "Copy it anew from the Twilio console (Account, API keys & tokens), or make a new key"
 
 _NGROK = "Copy it anew from dashboard.ngrok.com"
-
-_E164_SHAPE = r"\+[1-9][0-9]{6,14}"
 
 _E164_WORDS = "a number in E.164, such as +15551234567"
 
@@ -108,7 +107,7 @@ SETTINGS = (
         "phone_number",
         "TWILIO_PHONE_NUMBER",
         "Your Twilio number",
-        _E164_SHAPE,
+        E164.pattern,
         _E164_WORDS,
         "Twilio would refuse the call with 21212",
         "Without a number of yours there is none to call from",
@@ -118,7 +117,7 @@ SETTINGS = (
         "call_to",
         "TWISTREAM_CALL_TO",
         "Number to call",
-        _E164_SHAPE,
+        E164.pattern,
         _E164_WORDS,
         "Twilio would refuse the call with 21211",
         "Without it there is nobody to call",
@@ -196,7 +195,7 @@ _LOOKS_LIKE = (
     (r"[A-Z]{2}[0-9a-fA-F]{32}", "", "the SID of something else"),
     (r"[0-9a-fA-F]{32}", "auth_token", "an auth token"),
     (r"[0-9A-Za-z]{32}", "api_secret", "the secret of an API key"),
-    (_E164_SHAPE, "", "a telephone number"),
+    (E164.pattern, "", "a telephone number"),
 )
 
 _PAIRS = {

@@ -40,7 +40,7 @@ class Reader(AsyncIterator[T], Generic[T]):
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._ended = home is None
 
-    def push(self, item: Any, now: float) -> None:
+    def _push(self, item: Any, now: float) -> None:
         """Queue one item that arrived at `now`; for the stream."""
         with self._changed:
             self._queue.append((now, item))
@@ -49,7 +49,7 @@ class Reader(AsyncIterator[T], Generic[T]):
                 self.dropped += 1
             self._wake()
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Let it end once its queue is empty; for the stream."""
         with self._changed:
             self._ended = True

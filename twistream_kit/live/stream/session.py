@@ -21,7 +21,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from twistream_kit.errors import RemoteProtocolError, TwistreamError
-from twistream_kit.live.stream.stream import MediaStream, StreamEnd
+from twistream_kit.live.stream.state import StreamEnd, StreamState
+from twistream_kit.live.stream.stream import MediaStream, state_of
 from twistream_kit.pending import HomeLoop, format_error
 from twistream_kit.protocol import from_twilio
 
@@ -81,12 +82,11 @@ class StreamSession:
 
     async def run(self, stream: MediaStream, handler: Handler | None) -> None:
         """Serve the stream until it ends, for whatever reason."""
-        loop = asyncio.get_running_loop()
+        loop, state = asyncio.get_running_loop(), state_of(stream)
         self._runner = asyncio.current_task()
-        tasks = [loop.create_task(work) for work in (self._read(stream), self._write(stream))]
+        tasks = [loop.create_task(work) for work in (self._read(state), self._write(state))]
         tasks += [
-            loop.create_task(work)
-            for work in (self._watch(stream), self._close_when_wanted(stream))
+            loop.create_task(work) for work in (self._watch(state), self._close_when_wanted(state))
         ]
         for task in tasks:
             task.add_done_callback(self._check_ended)
@@ -96,7 +96,7 @@ class StreamSession:
                 tasks.append(self._start_handler(stream, handler))
             end = await self._ended
         finally:
-            stream.end(end)
+            state.end(end)
             for task in tasks:
                 task.cancel()
             _, stuck = await asyncio.wait(tasks, timeout=HANDLER_SECONDS)
@@ -110,10 +110,10 @@ class StreamSession:
 
     def _make_stream(self, start: from_twilio.Start) -> MediaStream:
         self._last_message = time.monotonic()
-        stream = MediaStream(start, self._home, send_ahead_seconds=self._send_ahead_seconds)
-        stream.capture.append(start, self._last_message)
-        logger.info("stream %s started, call %s", stream.stream_sid, stream.call_sid)
-        return stream
+        state = StreamState(start, self._home, send_ahead_seconds=self._send_ahead_seconds)
+        state.capture.append(start, self._last_message)
+        logger.info("stream %s started, call %s", start.stream_sid, start.call_sid)
+        return MediaStream(state)
 
     def _check_ended(self, task: asyncio.Task[None]) -> None:
         # None of ours raises; if one ever does, the stream must not live on without it.
@@ -126,14 +126,14 @@ class StreamSession:
         if not self._ended.done():
             self._ended.set_result(end)
 
-    async def _read(self, stream: MediaStream) -> None:
+    async def _read(self, state: StreamState) -> None:
         try:
             async for text in self._socket:
                 message = self._parse(text)
                 if message is None:
                     continue
                 self._last_message = now = time.monotonic()
-                stream.receive(message, now)
+                state.receive(message, now)
                 if isinstance(message, from_twilio.Stop):
                     self._end(StreamEnd("stop", "Twilio said stop"))
                     return
@@ -160,20 +160,20 @@ class StreamSession:
             logger.warning("unknown event %r, kept in the capture", message.event)
         return message
 
-    async def _write(self, stream: MediaStream) -> None:
+    async def _write(self, state: StreamState) -> None:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                texts = list(itertools.islice(_texts(stream), FAIRNESS))
+                texts = list(itertools.islice(_texts(state), FAIRNESS))
                 if texts:
                     await self._send(texts)
                 if len(texts) == FAIRNESS:
                     await asyncio.sleep(0)
                     continue
-                seconds = stream.wait_seconds()
-                alarm = None if seconds is None else loop.call_later(seconds, stream.outgoing.set)
-                await stream.outgoing.wait()
-                stream.outgoing.clear()
+                seconds = state.wait_seconds()
+                alarm = None if seconds is None else loop.call_later(seconds, state.outgoing.set)
+                await state.outgoing.wait()
+                state.outgoing.clear()
                 if alarm is not None:
                     alarm.cancel()
         except ConnectionClosed:
@@ -186,21 +186,21 @@ class StreamSession:
                 self._socket.protocol.send_text(text.encode())
             self._socket.transport.write(b"".join(self._socket.protocol.data_to_send()))
 
-    async def _watch(self, stream: MediaStream) -> None:
+    async def _watch(self, state: StreamState) -> None:
         # Streams sometimes die with neither stop nor Close (§2.3), so silence ends them too.
         pause = min(1.0, self._dead_after / 4)
         while True:
             await asyncio.sleep(pause)
-            stream.let_time_pass()
+            state.let_time_pass()
             silent = time.monotonic() - self._last_message
             if silent > self._dead_after:
                 detail = f"nothing arrived for {silent:.0f} s"
                 self._end(StreamEnd("silent", detail))
                 return
 
-    async def _close_when_wanted(self, stream: MediaStream) -> None:
-        await stream.close_wanted.wait()
-        await stream.heard_out()
+    async def _close_when_wanted(self, state: StreamState) -> None:
+        await state.close_wanted.wait()
+        await state.heard_out()
         self._end(StreamEnd("closed", "closed here"))
 
     def _start_handler(self, stream: MediaStream, handler: Handler) -> asyncio.Task[None]:
@@ -246,7 +246,7 @@ class StreamSession:
             self._handler_failed(stream, error)
 
     def _handler_failed(self, stream: MediaStream, error: BaseException) -> None:
-        stream.handler_error = error
+        state_of(stream).handler_error = error
         logger.error("the handler of stream %s failed", stream.stream_sid, exc_info=error)
         self._end(StreamEnd("handler", f"the handler raised {format_error(error)}"))
 
@@ -258,8 +258,8 @@ def is_async(handler: Handler) -> bool:
     )
 
 
-def _texts(stream: MediaStream) -> Iterator[str]:
-    while (message := stream.next_message()) is not None:
+def _texts(state: StreamState) -> Iterator[str]:
+    while (message := state.next_message()) is not None:
         yield message.to_json()
 
 

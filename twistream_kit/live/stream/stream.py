@@ -1,43 +1,27 @@
-"""One stream of a call, as the code of its user sees it: the stream, a playback, and the end.
+"""One stream of a call, as the code of its user sees it: the handle.
 
 Every command is a plain function that may be called from any thread: it queues something and
 returns at once.  The socket belongs to `session.StreamSession`, which runs on the server's loop;
-what was agreed with Twilio is `protocol.conversation`'s to know.
+what both work on is a `state.StreamState`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import math
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.resample import Resampler
 from twistream_kit.capture.capture import Capture
-from twistream_kit.errors import LocalProtocolError, ServerStopped
+from twistream_kit.errors import LocalProtocolError
 from twistream_kit.live.stream._reader import Reader
-from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
-from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.conversation import Conversation, Outcome
-from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, SEND_AHEAD_SECONDS
-from twistream_kit.sound_file import CheckedPayload, check_payload
-
-logger = logging.getLogger("twistream_kit.live")
-
-CLOSE_MARGIN_SECONDS = 5.0
-"""How much longer than its sound what is queued is waited for at a goodbye (§9 item 13)."""
-
-BLAME_SECONDS = 3.0
-"""For how long the loss of the public address explains a connection that broke before it."""
+from twistream_kit.live.stream.state import Playing, StreamEnd, StreamState
+from twistream_kit.pending import Pending
+from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.marks import MarkOutcome
+from twistream_kit.sound_file import check_payload
 
 
 class MediaStream:
@@ -45,79 +29,60 @@ class MediaStream:
 
     Made by `StreamServer`, for each call that connects.  All methods may be called from any
     thread; a widget's callback, a cell and a coroutine are all the same to it.
-
-    Attributes:
-        capture: Everything that passed, as a `Capture`.
-        closed: A `Pending` with the `StreamEnd`.
-        handler_error: What the handler raised, or None.
-        newest: The playback asked for last, or None.
-        disconnect_reason: Why its public address was lost, or empty.
     """
 
-    def __init__(
-        self,
-        start: from_twilio.Start,
-        home: HomeLoop,
-        *,
-        send_ahead_seconds: float = SEND_AHEAD_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._start = start
-        self._home = home
-        self._clock = clock
-        self._conversation = Conversation(start.stream_sid, send_ahead_seconds=send_ahead_seconds)
-        self._waiting: dict[str, Pending[Any]] = {}
-        self._event_readers: list[Reader[from_twilio.Message]] = []
-        self._audio_readers: list[Reader[NDArray[np.int16]]] = []
-        self._resamplers: list[Resampler] = []
-        self._is_closing = False
-        self.outgoing = asyncio.Event()
-        self.close_wanted = asyncio.Event()
-        self.capture = Capture(start.stream_sid, start.call_sid, started=clock())
-        self.closed: Pending[StreamEnd] = Pending(home.loop)
-        self.closed.add_done_callback(lambda _: self._end_readers())
-        self.handler_error: BaseException | None = None
-        self.newest: Playing | None = None
-        self.disconnect_reason = ""
-        self._broke_at: float | None = None
+    def __init__(self, state: StreamState) -> None:
+        self._state = state
 
     @property
     def stream_sid(self) -> str:
         """MZ and 32 hex digits."""
-        return self._start.stream_sid
+        return self._state.start.stream_sid
 
     @property
     def call_sid(self) -> str:
         """CA and 32 hex digits."""
-        return self._start.call_sid
+        return self._state.start.call_sid
 
     @property
     def account_sid(self) -> str:
         """AC and 32 hex digits."""
-        return self._start.account_sid
+        return self._state.start.account_sid
 
     @property
     def parameters(self) -> Mapping[str, str]:
         """The ``<Parameter>`` names and values of the TwiML."""
-        return self._start.custom_parameters
+        return self._state.start.custom_parameters
 
     @property
     def is_open(self) -> bool:
         """Whether something can still be played on it."""
-        return self._conversation.ended is None and not self._is_closing
+        return self._state.is_open
 
     @property
-    def broke_lately(self) -> bool:
-        """Whether its connection broke within the last `BLAME_SECONDS`.
-
-        A tunnel that dies takes the connection along, and its end is noticed a little later.
-        """
-        return self._broke_at is not None and self._clock() - self._broke_at < BLAME_SECONDS
+    def capture(self) -> Capture:
+        """Everything that passed, as a `Capture`."""
+        return self._state.capture
 
     @property
-    def has_queued(self) -> bool:
-        """Whether something is still on its way to the caller's ear, or waits for its mark."""
-        return bool(self._waiting)
+    def closed(self) -> Pending[StreamEnd]:
+        """A `Pending` with the `StreamEnd`."""
+        return self._state.closed
+
+    @property
+    def newest(self) -> Playing | None:
+        """The playback asked for last, or None."""
+        return self._state.newest
+
+    @property
+    def handler_error(self) -> BaseException | None:
+        """What the handler raised, or None."""
+        return self._state.handler_error
+
+    @property
+    def disconnect_reason(self) -> str:
+        """What has befallen the way to it, such as the loss of the tunnel, or empty."""
+        return self._state.disconnect_reason
 
     def __repr__(self) -> str:
         if self.closed.done():
@@ -143,11 +108,7 @@ class MediaStream:
         payload = check_payload(_payload(sound))
         if mark is not None:
             _check_name(mark)
-        playing = self.newest = Playing(self, len(payload), mark, self._home.loop)
-        lost = PlayOutcome("lost", 0, playing.total_ms)
-        if not self._command(self._begin_play, playing, payload, lost):
-            fulfil(playing, lost)
-        return playing
+        return self._state.play(payload, mark)
 
     def mark(self, name: str) -> Pending[MarkOutcome]:
         """Ask to be told when all audio queued so far was heard or cleared; from any thread.
@@ -156,17 +117,11 @@ class MediaStream:
             LocalProtocolError: If the name is empty.
         """
         _check_name(name)
-        wait: Pending[MarkOutcome] = Pending(self._home.loop)
-        lost = MarkOutcome("lost", name, 0)
-        if not self._command(self._begin_mark, wait, name, lost):
-            fulfil(wait, lost)
-        return wait
+        return self._state.mark(name)
 
     def clear(self) -> None:
         """Silence everything queued, here and at Twilio, at once; callable from any thread."""
-        for resampler in list(self._resamplers):
-            resampler.clear()
-        self._command(self._clear)
+        self._state.clear()
 
     def resampler(self, sample_rate: int) -> Resampler:
         """Make a `Resampler` for sound that arrives in pieces; a clear empties it too.
@@ -174,9 +129,7 @@ class MediaStream:
         Args:
             sample_rate: Of the pieces, in Hz.
         """
-        resampler = Resampler(sample_rate)
-        self._resamplers.append(resampler)
-        return resampler
+        return self._state.resampler(sample_rate)
 
     def close(self, *, now: bool = False) -> Pending[StreamEnd]:
         """Say goodbye: take no more audio, let what is queued be heard, then close with 1000.
@@ -191,236 +144,20 @@ class MediaStream:
         Returns:
             A `Pending` with the `StreamEnd`; the same as `closed`.
         """
-        if not self._command(self._begin_close, now):
-            fulfil(self.closed, StreamEnd("server stopped", "the server had stopped"))
-        return self.closed
+        return self._state.close(now=now)
 
     def events(self) -> Reader[from_twilio.Message]:
         """Read Twilio's messages from now on, without media: `from_twilio` values, in order."""
-        reader: Reader[from_twilio.Message] = Reader(lambda message: message, self._home.loop)
-        self._attach(reader, self._event_readers)
-        return reader
+        return self._state.read_events()
 
     def audio(self) -> Reader[NDArray[np.int16]]:
         """Read the caller's voice from now on: int16 arrays, mono, 8000 Hz, 20 ms each."""
-        reader: Reader[NDArray[np.int16]] = Reader(decode_ulaw, self._home.loop)
-        self._attach(reader, self._audio_readers)
-        return reader
-
-    # For `Playing`.
-
-    def heard_bytes(self, handle: str) -> int:
-        """Return how many bytes of a playback were heard by now; from any thread."""
-        return self._conversation.heard_bytes(handle, self._clock())
-
-    def watch(self, playing: Playing, size: int, wait: Pending[float]) -> None:
-        """Fulfil `wait` as soon as `size` bytes of `playing` were heard; from any thread."""
-        self._command(self._check_heard, playing, size, wait)
-
-    # For the session, on the server's loop.
-
-    def receive(self, message: from_twilio.Message, now: float) -> None:
-        """Take in one message that arrived at `now`."""
-        self.capture.append(message, now)
-        if isinstance(message, from_twilio.Media):
-            for audio_reader in self._audio_readers:
-                audio_reader.push(message.payload, now)
-        else:
-            for event_reader in self._event_readers:
-                event_reader.push(message, now)
-        self._settle(self._conversation.receive(message, now))
-
-    def next_message(self) -> to_twilio.Message | None:
-        """Return what may be sent now, noted in the capture, or None."""
-        now = self._clock()
-        message = self._conversation.next_message(now)
-        if message is not None:
-            self.capture.append(message, now)
-        return message
-
-    def wait_seconds(self) -> float | None:
-        """Return how long `next_message` will have nothing, or None until the next command."""
-        return self._conversation.wait_seconds(self._clock())
-
-    def let_time_pass(self) -> None:
-        """End what has waited too long for its mark."""
-        self._settle(self._conversation.advance(self._clock()))
-
-    def end(self, end: StreamEnd) -> None:
-        """End everything that is still open; idempotent."""
-        self._settle(self._conversation.end(end.reason, self._clock()))
-        if end.reason == "lost" and not self.closed.done():
-            self._broke_at = self._clock()
-        if fulfil(self.closed, end):
-            logger.info("stream %s ended: %s", self.stream_sid, end.detail)
-
-    async def heard_out(self) -> None:
-        """Wait until everything queued has ended, at most its length and `CLOSE_MARGIN_SECONDS`."""
-        queued = sum(p.total_ms for p in self._waiting.values() if isinstance(p, Playing))
-        waits = [asyncio.wrap_future(pending) for pending in self._waiting.values()]
-        if waits:
-            await asyncio.wait(waits, timeout=queued / 1000 + CLOSE_MARGIN_SECONDS)
-
-    # Commands, carried out on the server's loop.
-
-    def _command(self, function: Callable[..., None], *args: Any) -> bool:
-        try:
-            self._home.call(function, *args)
-        except ServerStopped:
-            return False
-        return True
-
-    def _begin_play(self, playing: Playing, payload: CheckedPayload, lost: PlayOutcome) -> None:
-        if not self.is_open:
-            self._refuse(playing, lost)
-            return
-        playing.handle = self._conversation.play(payload, self._clock(), mark=playing.mark)
-        self._waiting[playing.handle] = playing
-        self.outgoing.set()
-
-    def _begin_mark(self, wait: Pending[MarkOutcome], name: str, lost: MarkOutcome) -> None:
-        if not self.is_open:
-            self._refuse(wait, lost)
-            return
-        self._waiting[self._conversation.mark(name, self._clock())] = wait
-        self.outgoing.set()
-
-    def _refuse(self, wait: Pending[Any], lost: Outcome) -> None:
-        logger.warning("stream %s has ended or is closing; lost: %s", self.stream_sid, lost)
-        fulfil(wait, lost)
-
-    def _clear(self) -> None:
-        self._settle(self._conversation.clear(self._clock()))
-        self.outgoing.set()
-
-    def _begin_close(self, now: bool) -> None:
-        # Set here and not in `close`, so that what was played before it is still accepted.
-        self._is_closing = True
-        if now and self._conversation.ended is None:
-            self._settle(self._conversation.end("closed", self._clock()))
-        self.close_wanted.set()
-
-    def _check_heard(self, playing: Playing, size: int, wait: Pending[float]) -> None:
-        if wait.done() or playing.done():
-            return  # an ended playback settles its waits itself
-        now = self._clock()
-        heard = self._conversation.heard_bytes(playing.handle, now)
-        if heard >= size and playing.handle:
-            fulfil(wait, heard / BYTES_PER_SECOND)
-            return
-        delay = self._conversation.heard_in(playing.handle, size, now)
-        # Sound that has not been sent yet has no time of its own: look again, a frame later.
-        pause = 0.02 if delay is None else max(delay, 0.001)
-        asyncio.get_running_loop().call_later(pause, self._check_heard, playing, size, wait)
-
-    def _settle(self, outcomes: list[Outcome]) -> None:
-        for outcome in outcomes:
-            self.capture.note_ending(outcome.handle, outcome.ending)
-            fulfil(self._waiting.pop(outcome.handle), outcome)
-
-    def _end_readers(self) -> None:
-        # After `closed`, so that a reader attached meanwhile is ended here or by `_attach`.
-        readers: list[Reader[Any]] = [*self._event_readers, *self._audio_readers]
-        for reader in readers:
-            reader.end()
-
-    def _attach(self, reader: Reader[Any], readers: list[Reader[Any]]) -> None:
-        readers.append(reader)
-        if self.closed.done():
-            reader.end()
+        return self._state.read_audio()
 
 
-class Playing(Pending[PlayOutcome]):
-    """Audio on its way to the caller's ear: a `Pending` whose result is a `PlayOutcome`.
-
-    Attributes:
-        total_ms: The duration of the whole.
-        mark: The name given to `MediaStream.play`, or None.
-    """
-
-    def __init__(
-        self,
-        source: PlaybackSource,
-        size: int,
-        mark: str | None,
-        home: asyncio.AbstractEventLoop | None,
-    ) -> None:
-        super().__init__(home)
-        self.total_ms = round(size * 1000 / BYTES_PER_SECOND)
-        self.mark = mark
-        self.handle = ""
-        self._size = size
-        self._source = source
-        self._furthest = 0
-
-    @property
-    def heard_ms(self) -> int:
-        """How much was heard by now, by the playout model; it never goes back."""
-        if self.done():
-            heard = self._furthest if self.exception(0) else self.result(0).heard_ms
-        else:
-            heard = round(self._source.heard_bytes(self.handle) * 1000 / BYTES_PER_SECOND)
-        # The model may find by a late mark that it had been too hopeful.
-        self._furthest = max(self._furthest, heard)
-        return self._furthest
-
-    @property
-    def progress(self) -> float:
-        """How much of it was heard by now, from 0 to 1."""
-        return self.heard_ms / self.total_ms if self.total_ms else float(self.done())
-
-    def heard(self, seconds: float) -> Pending[float]:
-        """Wait for sound, not for the clock.
-
-        Returns:
-            A `Pending` with the seconds heard: `seconds` or a little more, or less when the
-            playback ended earlier.
-
-        Raises:
-            ValueError: If `seconds` is negative or not finite.
-        """
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise ValueError(f"heard() takes a duration in seconds, 0 or more, not {seconds!r}")
-        wait: Pending[float] = Pending(self._home)
-        size = min(self._size, math.ceil(seconds * BYTES_PER_SECOND))
-        self.add_done_callback(lambda _: self._settle_wait(wait))
-        self._source.watch(self, size, wait)
-        return wait
-
-    def _settle_wait(self, wait: Pending[float]) -> None:
-        error = self.exception(0)
-        if error is not None:
-            fail(wait, error)
-        else:
-            fulfil(wait, self.result(0).heard_ms / 1000)
-
-
-class PlaybackSource(Protocol):
-    """What a `Playing` asks of its stream."""
-
-    def heard_bytes(self, handle: str) -> int:
-        """Return how much of the playback was heard by now; from any thread."""
-
-    def watch(self, playing: Playing, size: int, wait: Pending[float]) -> None:
-        """Fulfil `wait` when `size` bytes of it were heard; from any thread."""
-
-
-EndReason = Literal["stop", "far end", "lost", "silent", "closed", "server stopped", "handler"]
-"""``stop``: Twilio said so.  ``far end``: it closed the socket.  ``lost``: the connection broke.
-``silent``: no message for too long.  ``closed``: `MediaStream.close`.  ``handler``: it raised."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEnd:
-    """How a stream ended.
-
-    Attributes:
-        reason: One of `EndReason`.
-        detail: The same in words, with the close code where there was one.
-    """
-
-    reason: EndReason
-    detail: str
+def state_of(stream: MediaStream) -> StreamState:
+    """Return what is behind a handle; for our own code, not for users."""
+    return stream._state  # noqa: SLF001 - the owner's side of the same class
 
 
 def _payload(sound: Clip | bytes) -> bytes:

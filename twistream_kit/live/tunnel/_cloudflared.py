@@ -9,6 +9,7 @@ import shutil
 
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.process.process import ChildProcess
+from twistream_kit.live.tunnel._provider import TunnelRequest, or_another_way
 
 PROGRAM = "cloudflared"
 
@@ -23,7 +24,7 @@ _FAILURES = (
     (
         re.compile(r"429 Too Many Requests|error code: 1015"),
         "Cloudflare gives no more quick tunnels for now (429 Too Many Requests)",
-        "Wait some minutes, or use another way: ngrok, or TWISTREAM_PUBLIC_URL",
+        "Wait some minutes{or_another_way}",
     ),
     (
         re.compile(r"dial tcp|no such host|i/o timeout|network is unreachable|failed to dial"),
@@ -33,7 +34,7 @@ _FAILURES = (
     (
         re.compile(r"failed to (?:unmarshal|parse|request) quick Tunnel"),
         "Cloudflare gave no quick tunnel",
-        "Try again in some minutes, or use another way: ngrok, or TWISTREAM_PUBLIC_URL",
+        "Try again in some minutes{or_another_way}",
     ),
 )
 
@@ -48,6 +49,11 @@ _LEADING_ASTRAY = (
 def is_installed() -> bool:
     """Whether `cloudflared` is on the PATH."""
     return shutil.which(PROGRAM) is not None
+
+
+def make(request: TunnelRequest) -> CloudflaredTunnel:  # noqa: ARG001 - it needs nothing
+    """Make a quick tunnel, not opened yet."""
+    return CloudflaredTunnel()
 
 
 class CloudflaredTunnel:
@@ -70,7 +76,8 @@ class CloudflaredTunnel:
         if program is None:
             raise TunnelError(
                 "cloudflared is not on the PATH",
-                fix="Install it (one program: github.com/cloudflare/cloudflared), or use ngrok",
+                fix="Install it (one program: github.com/cloudflare/cloudflared)"
+                + or_another_way("cloudflared"),
             )
         # A config.yml in its usual places would rule over --url; an empty one does not.
         command = [program, "tunnel", "--config", os.devnull, "--no-autoupdate"]
@@ -106,7 +113,7 @@ class CloudflaredTunnel:
     def _failed(self, problem: str) -> TunnelError:
         lines = self._child.lines if self._child is not None else []
         text = "\n".join(lines)
-        fix = "Try again, or use another way: ngrok, or TWISTREAM_PUBLIC_URL"
+        fix = "Try again{or_another_way}"
         for pattern, words, remedy in _FAILURES:
             if pattern.search(text):
                 problem, fix = words, remedy
@@ -114,7 +121,7 @@ class CloudflaredTunnel:
         return TunnelError(
             f"{problem}; its last line: {_last(lines)}",
             consequence="There is no public address",
-            fix=fix,
+            fix=fix.format(or_another_way=or_another_way("cloudflared")),
         )
 
 

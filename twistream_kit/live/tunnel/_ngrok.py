@@ -17,6 +17,7 @@ from typing import Any
 
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.settings.secret import Secret
+from twistream_kit.live.tunnel._provider import TunnelRequest, or_another_way
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -40,7 +41,7 @@ _FAILURES = (
         {108, 324, 348},
         r"simultaneous|limited to",
         "a limit of this ngrok account is reached",
-        "Close other tunnels of the account, or use another way: cloudflared",
+        "Close other tunnels of the account{or_another_way}",
     ),
     (
         {334},
@@ -58,9 +59,12 @@ _FAILURES = (
         set[int](),
         r"tcp connection|dns|resolve|connect|tls|timed? ?out",
         "ngrok is not reached",
-        "Check the network: connect.ngrok-agent.com, port 443; or use another way: cloudflared",
+        "Check the network: connect.ngrok-agent.com, port 443{or_another_way}",
     ),
 )
+
+NOT_INSTALLED = "the package ngrok is not installed"
+INSTALL = "Say pip install 'twistream-kit[tunnel]'"
 
 _exit_pause = threading.Lock()
 
@@ -68,6 +72,18 @@ _exit_pause = threading.Lock()
 def is_installed() -> bool:
     """Whether the package `ngrok` can be imported."""
     return importlib.util.find_spec("ngrok") is not None
+
+
+def make(request: TunnelRequest) -> NgrokTunnel:
+    """Make an endpoint of the account that is set, not opened yet.
+
+    Raises:
+        SettingsError: If the token is missing or malformed: the SDK, whose one error does not tell
+            this from anything else, is not asked.
+    """
+    settings = request.get_settings()
+    token: Secret = settings.ngrok_authtoken
+    return NgrokTunnel(token, domain=str(settings.get("ngrok_domain") or ""))
 
 
 class NgrokTunnel:
@@ -101,8 +117,8 @@ class NgrokTunnel:
         """Connect to ngrok and have an endpoint lead to `origin`."""
         if not is_installed():
             raise TunnelError(
-                "the package ngrok is not installed",
-                fix="Say pip install 'twistream-kit[tunnel]', or use another way: cloudflared",
+                NOT_INSTALLED,
+                fix=INSTALL + or_another_way("ngrok"),
             )
         _pause_at_exit()
         self._stopped = asyncio.get_running_loop().create_future()
@@ -174,11 +190,11 @@ def to_error(said: str) -> TunnelError:
             problem, fix = words, remedy
             break
     else:
-        problem, fix = "ngrok opened no tunnel", "Try again, or use another way: cloudflared"
+        problem, fix = "ngrok opened no tunnel", "Try again{or_another_way}"
     return TunnelError(
         f"{problem}; ngrok said: {said.rstrip('.') or 'nothing'}",
         consequence="There is no public address",
-        fix=fix,
+        fix=fix.format(or_another_way=or_another_way("ngrok")),
     )
 
 

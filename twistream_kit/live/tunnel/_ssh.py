@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.process.process import ChildProcess
-from twistream_kit.live.tunnel._provider import check_url
+from twistream_kit.live.tunnel._provider import TunnelRequest, check_url, or_another_way
 
 OPEN_SECONDS = 15.0
 """How long logging in and forwarding may take."""
@@ -64,6 +64,22 @@ _FAILURES = (
     ),
 )
 _LARGEST_CODE_OF_A_SIGNAL = 128 + 64
+
+
+def make(request: TunnelRequest) -> SshTunnel:
+    """Make a forward to the host that is asked for, not opened yet.
+
+    Raises:
+        SettingsError: If the host is missing, or cannot be used.
+    """
+    if not request.ssh:
+        raise SettingsError("a tunnel by ssh needs its host", fix="Say ssh='user@host'")
+    return SshTunnel(
+        request.ssh,
+        url=request.url,
+        remote_port=request.remote_port,
+        options=request.ssh_options,
+    )
 
 
 class SshTunnel:
@@ -149,7 +165,7 @@ class SshTunnel:
         if program is None:
             raise TunnelError(
                 "there is no program ssh on the PATH",
-                fix="Install OpenSSH's client, or use another way: ngrok or cloudflared",
+                fix="Install OpenSSH's client" + or_another_way("ssh"),
             )
         ours = [
             "BatchMode=yes",  # it must never ask: nobody would see the question

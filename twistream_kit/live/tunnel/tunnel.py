@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -19,30 +18,17 @@ from urllib.parse import urlsplit
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError, TwistreamError
 from twistream_kit.live.server.addresses import Reachable
 from twistream_kit.live.server.probe import prove
-from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.settings.settings import Settings
-from twistream_kit.live.settings.settings import settings as read_settings
-from twistream_kit.live.tunnel import _cloudflared, _ngrok
-from twistream_kit.live.tunnel._cloudflared import CloudflaredTunnel
-from twistream_kit.live.tunnel._ngrok import NgrokTunnel
-from twistream_kit.live.tunnel._provider import Provider, StaticAddress
-from twistream_kit.live.tunnel._ssh import SshTunnel
+from twistream_kit.live.tunnel._provider import Provider, StaticAddress, TunnelRequest
+from twistream_kit.live.tunnel._table import choose_provider
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
 from twistream_kit.protocol.signature import remove_user
 from twistream_kit.protocol.twiml import is_loopback
 
 logger = logging.getLogger("twistream_kit.live")
 
-PROVIDERS = ("auto", "static", "ngrok", "cloudflared", "ssh")
-"""What `open_tunnel` takes as `provider`."""
-
 SERVER_STOPPED = "the server that it leads to has stopped"
 """Why a tunnel has ended whose server has stopped."""
-
-_FIX_NO_PROVIDER = (
-    "Set TWISTREAM_PUBLIC_URL to an https address that leads here, or set NGROK_AUTHTOKEN and "
-    "install the package ngrok, or put cloudflared on the PATH"
-)
 
 _LISTENING_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not bound
 
@@ -66,10 +52,12 @@ def open_tunnel(
 
     Args:
         server: A `StreamServer` or an `Inspector` that runs when the tunnel is entered.
-        provider: ``"static"`` for an address that leads here already (your own proxy, a domain,
-            Codespaces); ``"ngrok"``; ``"cloudflared"``; ``"ssh"``; ``"auto"`` takes the first to
-            be had of ``TWISTREAM_PUBLIC_URL``, ngrok where ``NGROK_AUTHTOKEN`` is set and its
-            package installed, and cloudflared where it is on the PATH.
+        provider: ``"static"``: an address that leads here already (your own proxy, a domain,
+            Codespaces); ``"ngrok"``: an https endpoint of an ngrok account; ``"cloudflared"``: a
+            quick tunnel of Cloudflare's, without an account; ``"ssh"``: a forward through a host of
+            yours, or a service.  ``"auto"`` takes the first to be had: ``TWISTREAM_PUBLIC_URL``,
+            where it is set; ngrok, where ``NGROK_AUTHTOKEN`` is set and its program or package is
+            installed; cloudflared, where its program or package is installed.
         url: The address, for ``"static"``: ``https://example.com``; for ``"ssh"`` to a host of
             yours, that of what listens there, in which ``{port}`` stands for the port.
         fallback_url: An address to take when there is no other, or it fails, such as that of a
@@ -99,7 +87,7 @@ def open_tunnel(
     fallback = None if fallback_url is None else StaticAddress(fallback_url, source="fallback_url")
     request = TunnelRequest(provider, url, ssh, remote_port, ssh_options, settings)
     try:
-        return Tunnel(server, _choose_provider(request), fallback=fallback)
+        return Tunnel(server, choose_provider(request), fallback=fallback)
     except (TunnelError, SettingsError) as error:
         if fallback is None or provider != "auto":
             raise
@@ -288,99 +276,6 @@ def _origin(server: Reachable) -> str:
     parts = urlsplit(server.url)
     host = _LISTENING_EVERYWHERE.get(parts.hostname or "", parts.hostname or "127.0.0.1")
     return f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class TunnelRequest:
-    """The arguments of `open_tunnel` that decide which provider is taken.
-
-    Attributes:
-        provider: One of `PROVIDERS`.
-        url: For ``"static"``, and for ``"ssh"`` to a host of your own.
-        ssh: For ``"ssh"``: ``user@host``.
-        remote_port: For ``"ssh"``.
-        ssh_options: For ``"ssh"``.
-        settings: None reads them when they are needed.
-    """
-
-    provider: str
-    url: str | None = None
-    ssh: str | None = None
-    remote_port: int | None = None
-    ssh_options: Sequence[str] = ()
-    settings: Settings | None = None
-
-
-def _choose_provider(request: TunnelRequest) -> Provider:
-    """Make the provider, not opened yet.
-
-    Raises:
-        TunnelError: If there is none of that name, or none to be had.
-        SettingsError: If what it needs is missing or malformed.
-    """
-    if request.provider not in PROVIDERS:
-        raise TunnelError(
-            f"there is no tunnel provider {request.provider!r}",
-            fix=f"Say one of {', '.join(map(repr, PROVIDERS))}",
-        )
-    if request.provider == "ssh":
-        if not request.ssh:
-            raise SettingsError("a tunnel by ssh needs its host", fix="Say ssh='user@host'")
-        return SshTunnel(
-            request.ssh,
-            url=request.url,
-            remote_port=request.remote_port,
-            options=request.ssh_options,
-        )
-    if request.ssh is not None or request.remote_port is not None or request.ssh_options:
-        raise SettingsError(
-            f"ssh, ssh_options and remote_port mean nothing to {request.provider!r}",
-            fix="Say open_tunnel(server, 'ssh', ssh='user@host', …)",
-        )
-    if request.provider == "static" or (request.provider == "auto" and request.url):
-        if not request.url:
-            raise SettingsError("a static tunnel needs its address", fix="Say url='https://…'")
-        return StaticAddress(request.url)
-    if request.url:
-        raise SettingsError(
-            f"{request.provider} gives the address, so url means nothing to it",
-            fix="Leave url away, or say 'static'; a name kept at ngrok goes into NGROK_DOMAIN",
-        )
-    if request.provider == "cloudflared":
-        return CloudflaredTunnel()
-    settings = read_settings() if request.settings is None else request.settings
-    return _ngrok_tunnel(settings) if request.provider == "ngrok" else _first_available(settings)
-
-
-def _first_available(settings: Settings) -> Provider:
-    url = settings.get("public_url")
-    if url is not None:
-        return StaticAddress(settings.public_url, source="TWISTREAM_PUBLIC_URL")
-    has_token = settings.get("ngrok_authtoken") is not None
-    if has_token and _ngrok.is_installed():
-        return _ngrok_tunnel(settings)
-    if _cloudflared.is_installed():
-        return CloudflaredTunnel()
-    if has_token:
-        problem = "NGROK_AUTHTOKEN is set, but the package ngrok is not installed"
-        fix = "Say pip install 'twistream-kit[tunnel]'"
-    else:
-        problem = (
-            "TWISTREAM_PUBLIC_URL and NGROK_AUTHTOKEN are not set, and cloudflared is not on the "
-            "PATH"
-        )
-        fix = _FIX_NO_PROVIDER
-    raise TunnelError(
-        problem,
-        consequence="There is no public address, and Twilio cannot reach this machine",
-        fix=fix,
-    )
-
-
-def _ngrok_tunnel(settings: Settings) -> NgrokTunnel:
-    # Checked before the SDK is asked, whose one error does not tell this from anything else.
-    token: Secret = settings.ngrok_authtoken
-    return NgrokTunnel(token, domain=str(settings.get("ngrok_domain") or ""))
 
 
 async def _wait_for_end(provider: Provider, server: Reachable) -> str:

@@ -8,13 +8,12 @@ shown brings it in.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twistream_kit.audio.examination import Examination, Finding
-from twistream_kit.capture.summary import describe_marks
-from twistream_kit.errors import join_sentences
+from twistream_kit.errors import Objections, join_sentences
 from twistream_kit.notebook.display.html import (
     EMPTY,
     Html,
@@ -166,7 +165,7 @@ def show_objection(objection: Objection) -> Html:
 
 def show_objections(objections: Sequence[Objection]) -> Html:
     """What `review` returns: the objections, or that there are none."""
-    return _list_objections(objections) if objections else paragraph("nothing to object to")
+    return _list_objections(objections) if objections else paragraph(repr(Objections()))
 
 
 def _list_objections(objections: Sequence[Objection]) -> Html:
@@ -177,8 +176,8 @@ def _list_objections(objections: Sequence[Objection]) -> Html:
 def _verdict(objection: Objection) -> Html:
     number = f"{objection.code} " if objection.code else ""
     verdict = strong(f"{number}{objection.severity}")
-    # Its text says how sure it is, too; field, consequence and fix have places of their own.
-    problem = str(replace(objection, field="", consequence="", fix=""))
+    # The statement says how sure it is, too; the field has a place of its own.
+    problem = replace(objection, field="").statement
     return joined(verdict, " ", code(objection.field), " ", problem.rstrip("."))
 
 
@@ -214,10 +213,7 @@ def show_capture(capture: Capture) -> Html:
     values: dict[str, object] = {
         "stream": code(found.stream_sid or "(no name)"),
         "length": f"{found.seconds:.2f} s",
-        "from Twilio": f"{_list_counts(found.from_twilio)}; {found.caller_seconds:.2f} s of sound",
-        "to Twilio": f"{_list_counts(found.to_twilio)}; {found.sent_seconds:.2f} s of sound",
-        "heard of it": f"{found.heard_seconds:.2f} s",
-        "marks": describe_marks(found.marks),
+        **found.counts(),
     }
     numbers = pairs(values, caption="A captured call")
     rows = [(figure.name, figure.value, _small(figure.definition)) for figure in found.figures()]
@@ -279,7 +275,9 @@ def show_settings(settings: Settings) -> Html:
 
 def show_debugger(debugger: Debugger) -> Html:
     """What Twilio's console would show, and under it what no console would."""
-    logged = _show_entries(debugger) if debugger else paragraph("No errors, no warnings.")
+    from twistream_kit.simulator.model.debugger import NOTHING_LOGGED
+
+    logged = _show_entries(debugger) if debugger else paragraph(f"{NOTHING_LOGGED.capitalize()}.")
     if not debugger.unlogged:
         return logged
     rows = [(code(each.stream_sid), show_objection(each.objection)) for each in debugger.unlogged]
@@ -317,21 +315,15 @@ def _shorten(message: str | bytes, limit: int = 160) -> str:
 
 def show_call_report(report: CallReport) -> Html:
     """One simulated call: its numbers, its objections, and a player for what was heard."""
-    first = "nothing but silence"
-    if report.first_sound_ms is not None:
-        first = (
-            f"{report.sound_seconds:.1f} s of sound, the first after {report.first_sound_ms:.0f} ms"
-        )
+    from twistream_kit.simulator.report import SIMULATOR_WAS_LATE, describe_call
+
     values: dict[str, object] = {
         "server": code(report.url),
         "verdict": strong("fine" if report.ok else "something was objected to"),
-        "length": f"{report.seconds:.1f} s, then {report.ending} ({report.close_code})",
-        "sent to it": _list_counts(report.sent),
-        "received from it": _list_counts(report.received),
-        "heard": first,
-        "marks": f"{report.marks_returned} of {report.marks_received} returned",
-        "timing": report.lateness if report.believable else _not_believed(report),
+        **describe_call(report),
     }
+    if not report.believable:
+        values["timing"] = joined(values["timing"], ". ", SIMULATOR_WAS_LATE, ".")
     found = [
         joined(f"{times} × ", _verdict(objection), _reasons(objection))
         for objection, times in report.objections.items()
@@ -340,14 +332,6 @@ def show_call_report(report: CallReport) -> Html:
     return joined(
         pairs(values, caption="A simulated call"), bullets(found), logged, show_clip(report.heard)
     )
-
-
-def _list_counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{kind} {count}" for kind, count in counts.items()) or "nothing"
-
-
-def _not_believed(report: CallReport) -> Html:
-    return joined(report.lateness, ". The simulator itself was late: do not believe its timings.")
 
 
 DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {

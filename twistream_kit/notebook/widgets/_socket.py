@@ -31,6 +31,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from twistream_kit.errors import ServerStopped
+from twistream_kit.live.server.http import RequestConnection
 from twistream_kit.notebook.runtime import background
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol.twiml import is_loopback
@@ -97,6 +98,8 @@ class WidgetSocket:
                 "127.0.0.1",
                 0,
                 process_request=self._admit,
+                # What follows a request that is refused must not undo the answer.
+                create_connection=RequestConnection,
                 compression=None,
                 close_timeout=1,
                 max_size=MAX_MESSAGE_BYTES,

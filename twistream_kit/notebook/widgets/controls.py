@@ -22,7 +22,8 @@ import traitlets
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.calls.call import Call
-from twistream_kit.live.stream.stream import MediaStream, Playing
+from twistream_kit.live.stream.state import Playing
+from twistream_kit.live.stream.stream import MediaStream, state_of
 from twistream_kit.notebook.display.html import paragraph
 from twistream_kit.notebook.runtime.activity_log import PUMP, ActivityLog, activity_log
 from twistream_kit.notebook.runtime.kernel import CellWatch, answer_on_subshell, why_buttons_wait
@@ -200,12 +201,13 @@ class StreamControls:
     def _update(self) -> bool:
         """Show the state of things; return whether it can still change."""
         with self._display:
-            stream, newest = self._stream, self._stream.newest
+            stream, state = self._stream, state_of(self._stream)
+            newest = stream.newest
             is_open = stream.is_open
             over = stream.closed.done()
             self.send.disabled = self.speak_over.disabled = not (is_open and self.clip.options)
             self.mark.disabled = not is_open
-            self.clear.disabled = over or not stream.has_queued
+            self.clear.disabled = over or not state.has_queued
             self.hang_up.disabled = over or self._is_hanging_up()
             self.progress.value = 0.0 if newest is None else newest.progress
             self.progress.bar_style = choose_bar_style(newest)
@@ -216,7 +218,7 @@ class StreamControls:
             if over:
                 self._cells.close()
             # Why a connection broke is often known only some moments after it did.
-            return not over or (stream.broke_lately and not stream.disconnect_reason)
+            return not over or (state.broke_lately and not stream.disconnect_reason)
 
     def _is_hanging_up(self) -> bool:
         if self._call is not None and self._call.is_over:
@@ -392,7 +394,7 @@ def _describe_stream(stream: MediaStream) -> str:
             how = str(stopped)
         return f"<b>Ended</b>: {escape(how)}"
     words = "Saying goodbye" if not stream.is_open else "In a call"
-    if stream.has_queued and stream.is_open:
+    if state_of(stream).has_queued and stream.is_open:
         words = "Playing"
     sid = escape(stream.stream_sid)
     # Whole in the name of the box; here it would be read out again with each change.

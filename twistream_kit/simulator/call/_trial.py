@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import AnyStr
 from xml.etree import ElementTree as ET
 
+from twistream_kit.protocol.twiml import FETCHED_LIMIT
 from twistream_kit.simulator.call._speech import Speech
 from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
-from twistream_kit.simulator.call.twiml import TwimlFault, parse_twiml
-from twistream_kit.simulator.call.web import TWIML_BYTES, TWIML_TYPES, FetchedPage, WebClient
+from twistream_kit.simulator.call.twiml import TwimlFault, root_of
+from twistream_kit.simulator.call.web import TWIML_TYPES, FetchedPage, WebClient
 from twistream_kit.simulator.model.assumptions import (
     TRIAL_ANNOUNCEMENT,
     TRIAL_BLOCKED,
@@ -85,33 +86,20 @@ class TrialWebClient(WebClient):
 
     def __init__(self, context: CallContext) -> None:
         super().__init__(context.auth_token, context.connector)
-        self._sanitises = context.behaviour.trial == "blocked"
+        self._is_of_2026 = context.behaviour.trial == "blocked"
 
-    async def fetch(
-        self,
-        url: str,
-        method: str = "POST",
-        params: Mapping[str, str] | None = None,
-        *,
-        limit: int = TWIML_BYTES,
-    ) -> FetchedPage:
-        """Request `url` as any account does; five seconds are the limit for all but sounds.
+    def _patience(self, limit: int) -> tuple[float, str]:
+        if limit != FETCHED_LIMIT:  # a sound
+            return super()._patience(limit)
+        return TRIAL_FETCH_SECONDS, ", which is all that a trial account waits"
 
-        Raises:
-            TwimlFault: As in `WebClient.fetch`; 11200 when the time is over.
-        """
-        if limit != TWIML_BYTES:
-            return await super().fetch(url, method, params, limit=limit)
-        try:
-            async with asyncio.timeout(TRIAL_FETCH_SECONDS):
-                page = await super().fetch(url, method, params, limit=limit)
-        except TimeoutError as error:
-            raise TwimlFault(
-                11200,
-                f"{url} did not answer within {TRIAL_FETCH_SECONDS:g} s, which is all that a "
-                "trial account waits",
-            ) from error
-        if self._sanitises and page.content_type in {*TWIML_TYPES, "text/plain"}:
+    async def fetch_document(self, url: str, method: str, params: Mapping[str, str]) -> FetchedPage:
+        """Ask a webhook for TwiML; since 2026 without a signature, and what is blocked is cut."""
+        if not self._is_of_2026:
+            return await super().fetch_document(url, method, params)
+        # Seen live: "Try out Voice" signs no webhook (§10.32).
+        page = await self.fetch(url, method, params, signed=False)
+        if page.content_type in {*TWIML_TYPES, "text/plain"}:
             return replace(page, content=sanitised(page.content))
         return page
 
@@ -169,7 +157,7 @@ def sanitised(document: AnyStr) -> AnyStr:
     What is not TwiML comes back as it is: the reader that comes next says what is wrong with it.
     """
     try:
-        root = parse_twiml(document)
+        root = root_of(document)
     except TwimlFault:
         return document
     if not _sanitise(root):

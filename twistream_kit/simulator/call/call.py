@@ -298,6 +298,7 @@ class Calls(Sequence[SimulatedCall]):
     def forget(self, call: SimulatedCall) -> None:
         """Take a call that is over from the list."""
         self._calls.remove(call)
+        call.streams.drop()
 
     async def close(self) -> None:
         """End all calls in order, and wait until nothing of them is left."""
@@ -310,6 +311,8 @@ class Calls(Sequence[SimulatedCall]):
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+        for call in self._calls:
+            call.streams.drop()
 
     def _begin(self, call: SimulatedCall) -> SimulatedCall:
         self._calls.append(call)

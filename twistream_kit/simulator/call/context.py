@@ -13,9 +13,6 @@ from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.model.numbers import Sids
 from twistream_kit.simulator.stream.pacer import Pacer
 
-PROGRESS_EVENTS = ("initiated", "ringing", "answered", "completed")
-"""What a status callback may be sent for (PROTOCOL.md §6.1)."""
-
 
 @dataclass(frozen=True, slots=True)
 class CallContext:

@@ -18,6 +18,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.pending import Guard
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
+from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.simulator.model.assumptions import (
     ECHO_DELAY_MS,
     ECHO_GAIN,
@@ -26,9 +27,6 @@ from twistream_kit.simulator.model.assumptions import (
     Behaviour,
     frames_in,
 )
-
-BYTES_PER_SECOND = 8000
-"""One byte is one sample of PCMU, 8000 a second (§3)."""
 
 _SILENT_BYTES = b"\xff\x7f"
 

@@ -7,19 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from twistream_kit.diagnosis.twiml import TRACKS
 from twistream_kit.protocol.codes import explain
 from twistream_kit.simulator.call.context import Callback, CallContext
 from twistream_kit.simulator.call.twiml import StreamNoun
 from twistream_kit.simulator.call.web import Callbacks, stream_params
 from twistream_kit.simulator.stream.client import StreamClient, StreamFailed
 from twistream_kit.simulator.stream.leg import StreamLeg
-
-TRACKS = {
-    "inbound_track": ("inbound",),
-    "outbound_track": ("outbound",),
-    "both_tracks": ("inbound", "outbound"),
-}
-"""What may be said in TwiML and what `start.tracks` then says (PROTOCOL.md §1.2, §3)."""
 
 TRACK_LIMIT = 4
 """Tracks that may be streamed one way at the same time in one call (§1.2)."""
@@ -141,6 +135,11 @@ class CallStreams:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def drop(self) -> None:
+        """Drop the connections that were left open when their streams were over."""
+        for stream in self.all:
+            stream.client.drop()
+
     def _make(self, noun: StreamNoun, *, bidirectional: bool) -> CallStream:
         context = self._context
         sid = context.sids.make("MZ")
@@ -174,16 +173,18 @@ class CallStreams:
         self._attach(stream)
         self._tell(stream, "stream-started")
         try:
-            ending = await stream.client.closed()
+            ending = await stream.client.over()
         except asyncio.CancelledError:
             self._keep(asyncio.create_task(self._stop_and_tell(stream)))
             raise
         finally:
             self._detach(stream)
             stream.status = "stopped"
-        event = "stream-error" if ending.error_code else "stream-stopped"
-        self._tell(stream, event, ending.error_code)
-        return not ending.error_code
+        if ending.failed:
+            self._tell(stream, "stream-error", ending.error_code)
+        else:
+            self._tell(stream, "stream-stopped")
+        return not ending.failed
 
     async def _stop_and_tell(self, stream: CallStream) -> None:
         await stream.client.stop()

@@ -1,8 +1,9 @@
 """From a TwiML document to verbs as plain values, and to the codes that Twilio would log.
 
-The verbs and nouns that the simulator obeys are those of PROTOCOL.md §1, the codes those of §1.5
-and §5.2.  Faults that end the call are raised as `TwimlFault`; what Twilio only warns of is a
-`Remark`.  Nothing here is carried out, or fetched.
+`twistream_kit.diagnosis.twiml` parses the document and objects to its names; this module reads the
+verbs and nouns that the simulator obeys (PROTOCOL.md §1), with the codes of §1.5 and §5.2.  Faults
+that end the call are raised as `TwimlFault`; what Twilio only warns of is a `Remark`.  Nothing here
+is carried out, or fetched.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree as ET
 
-from twistream_kit.simulator.model.assumptions import PARAMETER_LIMIT
-
-STREAM_ATTRIBUTES = frozenset(
-    {"url", "name", "track", "statusCallback", "statusCallbackMethod", "connectorName"}
+from twistream_kit.diagnosis.twiml import (
+    NOUNS,
+    NotTwiml,
+    parse_twiml,
+    review_names,
+    review_root,
 )
-"""All attributes of <Stream> (§1.3); `bidirectional`, `codec` and the like are inventions."""
+from twistream_kit.errors import Objection, join_sentences
+from twistream_kit.protocol.twiml import PARAMETER_LIMIT
 
 
 def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = False) -> Script:
@@ -35,29 +39,30 @@ def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = F
     """
     text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
     try:
-        return _TwimlReader(base_url, into_live_call=into_live_call).document(parse_twiml(xml))
+        return _TwimlReader(base_url, into_live_call=into_live_call).document(root_of(xml))
     except TwimlFault as fault:
         fault.document = text
         raise
 
 
-def parse_twiml(xml: str | bytes) -> ET.Element:
+def root_of(xml: str | bytes) -> ET.Element:
     """Return the ``<Response>`` of a TwiML document.
 
     Raises:
-        TwimlFault: 12100 or 12102.
+        TwimlFault: 12100 or 12102, in the words of `review_twiml`.
     """
-    text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
-    if "<!DOCTYPE" in text.replace("\0", ""):  # UTF-16 hides letters behind zeros
-        raise TwimlFault(12100, "the document has a DOCTYPE, which TwiML does not allow")
     try:
-        # Without a DOCTYPE there are no entities to expand, so this is safe for unknown documents.
-        root = ET.fromstring(xml)  # noqa: S314
-    except (ET.ParseError, ValueError, LookupError) as error:
-        raise TwimlFault(12100, f"the document is not XML: {error}") from error
-    if root.tag != "Response":
-        raise TwimlFault(12102, f"the root of the document is <{root.tag}>, not <Response>")
+        root = parse_twiml(xml)
+    except NotTwiml as error:
+        raise _fault_of(error.objection) from error
+    if wrong := review_root(root):
+        raise _fault_of(wrong)
     return root
+
+
+def _fault_of(objection: Objection) -> TwimlFault:
+    # Where nothing says what Twilio would log, it is taken for a document that cannot be parsed.
+    return TwimlFault(objection.code or 12100, objection.statement)
 
 
 class TwimlFault(Exception):
@@ -242,21 +247,18 @@ class _TwimlReader:
         }
 
     def document(self, root: ET.Element) -> Script:
+        for objection in review_names(root):
+            self._remark(
+                objection.code or 12200, join_sentences(objection.statement, objection.fix)
+            )
         verbs = [verb for element in root if (verb := self._verb(element)) is not None]
         return Script(tuple(verbs), tuple(self._remarks))
 
     def _verb(self, element: ET.Element) -> Verb | None:
         read = self._readers.get(element.tag)
         if read is None:
-            right = next(
-                (name for name in self._readers if name.lower() == element.tag.lower()), ""
-            )
-            why = (
-                f"verb names are case-sensitive: write <{right}>"
-                if right
-                else "the simulator has no such verb"
-            )
-            self._remark(12200, f"<{element.tag}> was skipped: {why}")
+            if element.tag in NOUNS["Response"]:
+                self._remark(12200, f"<{element.tag}> was skipped: the simulator has no such verb")
             return None
         return read(element)
 
@@ -280,17 +282,16 @@ class _TwimlReader:
         return StopStream(name)
 
     def _stream_in(self, element: ET.Element) -> StreamNoun | None:
-        streams = element.findall("Stream")
-        if len(streams) != 1 or len(element) != 1:
-            names = ", ".join(f"<{child.tag}>" for child in element) or "nothing"
+        nouns = [child.tag for child in element if child.tag in NOUNS[element.tag]]
+        if nouns != ["Stream"] and (nouns or not len(element)):
+            names = ", ".join(f"<{noun}>" for noun in nouns) or "nothing"
             self._remark(
                 12200, f"<{element.tag}> holds {names}; the simulator knows one <Stream> in it"
             )
+        streams = element.findall("Stream")
         return self._stream(streams[0]) if streams else None
 
     def _stream(self, element: ET.Element) -> StreamNoun:
-        for name in sorted(set(element.keys()) - STREAM_ATTRIBUTES):
-            self._remark(12200, f"<Stream> has no attribute {name}; it was ignored")
         callback = element.get("statusCallback", "")
         return StreamNoun(
             url=self._stream_url(element.get("url", "").strip()),
@@ -303,10 +304,10 @@ class _TwimlReader:
 
     def _parameters(self, element: ET.Element) -> dict[str, str]:
         parameters = {}
-        for child in element:
+        for child in element.findall("Parameter"):
             name, value = child.get("name", ""), child.get("value", "")
-            if child.tag != "Parameter" or not name:
-                self._remark(12200, f"<{child.tag}> in <Stream> was ignored")
+            if not name:
+                self._remark(12200, "<Parameter> without a name was ignored")
             elif len(name) + len(value) >= PARAMETER_LIMIT:
                 # What Twilio really does is not known (§10.27).
                 self._remark(

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, MEDIA_DISCARDED
+from twistream_kit.protocol.rest import PROGRESS_EVENTS
+from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
 
 HANDSHAKE_SECONDS = 10.0
 """1 [ASM]: a server that has not answered the upgrade by then gets 31901."""
@@ -22,19 +25,25 @@ SENDS_PINGS = False
 """3 [ASM]: Twilio never pings; it answers pings."""
 
 CLOSE_WAIT_SECONDS = 5.0
-"""4 [OBS, ASM]: `stop`, a Close without status (the peer sees 1005), at most this, then TCP."""
+"""4 [ASM]: how long Twilio's side waits for an answer to its Close before it drops TCP."""
+
+SILENT_END_SECONDS = 240.0
+"""4 [OBS]: how long a socket stays open on which neither Close nor FIN follows `stop`."""
 
 NORMAL_CLOSE = 1000
-"""5 [ASM]: the only close code that is not an error of the stream."""
+"""5 [DOC]: the close code of a server that means to end the stream."""
 
 RECONNECTS = False
 """6 [ASM]: a stream that is lost is never resumed."""
 
-ONCE_PER_STREAM = frozenset({31931, 31950, 31951})
+ONCE_PER_STREAM = frozenset({MEDIA_DISCARDED, MALFORMED_MESSAGE, INVALID_MESSAGE})
 """7, 9, 17 [DOC]: warnings that are logged for the first offence of a stream only (§5.1)."""
 
 PROTOCOL_ERROR_CLOSE = 1002
 """10 [ASM]: how a violation of WebSocket itself is answered, with 31924."""
+
+HALF_OPEN_SECONDS = 40.0
+"""10 [OBS]: how long a socket stays half-open after one, where it does; 30 to 45 s were seen."""
 
 SILENCE = 0xFF
 """13, 21 [ASM]: the PCMU byte that fills a partial frame, and what a silent caller sends."""
@@ -42,7 +51,7 @@ SILENCE = 0xFF
 SILENT_FRAME = bytes([SILENCE]) * FRAME_BYTES
 """20 ms of it."""
 
-PLAYOUT_CAPACITY = 4_800_000
+PLAYOUT_CAPACITY = round(CAPACITY_SECONDS * BYTES_PER_SECOND)
 """17 [DOC]: ten minutes of audio in bytes; what exceeds it is discarded, with one 31931."""
 
 MESSAGE_LIMIT: int | None = None
@@ -54,8 +63,13 @@ FIRST_TIMESTAMPS_MS = range(50, 181)
 TIMESTAMP_JITTER_MS = (0, 1, -1, 0, 2, 0, -2, 1, 0, -1, 0)
 """19 [OBS]: how far timestamps lie from multiples of 20 ms; here in a fixed round."""
 
+CHUNKS_PER_TRACK = True
+"""19 [OBS]: each track counts its own chunks, without gaps."""
+
 INITIAL_BURST_FRAMES = 3
-"""20 [OBS]: frames that arrive together when the stream begins, before the cadence of 20 ms."""
+"""20 [OBS]: frames that arrive together when the stream begins, before the cadence of 20 ms.
+
+Later gaps in arrival, up to 233 ms where the TwiML goes from verb to verb, lose no sound."""
 
 SLOW_READER_SECONDS = 5.0
 """22 [ASM]: unsent audio of the caller beyond which frames are dropped, with 31930."""
@@ -63,10 +77,7 @@ SLOW_READER_SECONDS = 5.0
 APPENDS_SLASH_TO_BARE_HOST = True
 """25 [OBS]: a URL without a path is signed with a slash at its end."""
 
-PARAMETER_LIMIT = 500
-"""27 [ASM]: a `<Parameter>` whose name and value are longer together is dropped, with 12200."""
-
-CALLBACK_ORDER = ("initiated", "ringing", "answered", "completed")
+CALLBACK_ORDER = PROGRESS_EVENTS
 """30 [OBS]: call progress in order; *answered* is on its way before the stream connects."""
 
 TRIAL_ANNOUNCEMENT = (
@@ -120,8 +131,18 @@ ECHO_GAIN = 0.1
 ExtraFields = Literal["drop", "execute"]
 EndedCallUpdate = Literal[404, 400]
 Trial = Literal["off", "announcement", "blocked"]
+CloseAtEnd = Literal["no status", "1000", "nothing"]
+NormalClose = Literal["31921", "silent"]
+AfterProtocolError = Literal["close", "half-open"]
 
-_CHOICES = {"extra_fields": ExtraFields, "ended_call_update": EndedCallUpdate, "trial": Trial}
+_CHOICES = {
+    "close_at_end": CloseAtEnd,
+    "normal_close": NormalClose,
+    "extra_fields": ExtraFields,
+    "after_protocol_error": AfterProtocolError,
+    "ended_call_update": EndedCallUpdate,
+    "trial": Trial,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,32 +152,46 @@ class Behaviour:
     Attributes:
         continues_after_failure: 2 [ASM]: after a failed stream the TwiML goes on with its next
             verb; False: the call is hung up.
-        strict: 5 and 26 [ASM]: False takes what users saw: a close with 1000 is no error, and a
-            query string on the stream's URL silently vanishes.  True takes the letter of Twilio's
-            pages: 31921 for every close by the server, 31920 for a query string.
+        close_at_end: 4 [OBS], sources differ: what follows `stop` at the end of a call.
+            ``no status`` is a Close without one (the server sees 1005), ``1000`` a Close with that
+            code, ``nothing`` neither Close nor FIN for four minutes.
+        normal_close: 5 [DOC]: what is logged when the server closes with 1000.  ``31921`` is
+            logged for every close by the server, here as a note; ``silent`` logs nothing.
+        strict: 26 [ASM]: False takes what users saw: a query string on the stream's URL silently
+            vanishes.  True takes the letter of Twilio's pages: 31920.
         extra_fields: 7 and 8 [ASM]: whether a message with an unexpected field is dropped or
             executed all the same.  The warning 31951 comes either way.
+        after_protocol_error: 10 [ASM, OBS]: what follows a violation of WebSocket, beside 31924:
+            ``close`` is a Close with 1002, ``half-open`` a socket that says nothing more for 40 s
+            and is then dropped (1006).
         playout_delay_ms: 14 [ASM]: how long audio waits in an empty playout buffer before it
             begins to play, rounded up to frames; 40 to 100 would be usual.
         ended_call_update: 29 [OBS]: the HTTP status of an update to a call that has ended: 404
             (code 20404) or 400 (code 21220).
         trial: 32 [DOC, OBS]: ``off`` is an upgraded account.  ``announcement`` is the older trial:
             a sentence that asks for any key, and without one the call ends before its TwiML.
-            ``blocked`` is that of 2026: `<Stream>` becomes a spoken refusal.  [OBS]: some users met
-            both in one call.  Either way a call lasts ten minutes at most.
+            ``blocked`` is that of 2026: `<Stream>` becomes a spoken refusal, and TwiML is
+            asked for without a signature [OBS].  Some users met both in one call [OBS].  Either
+            way a call lasts ten minutes at most.
         latency_ms: 33 [ASM]: how much later than here sound arrives, each way, rounded to
             frames; 100 to 250 is what a carrier adds.
         echo: 34 [ASM]: the caller's telephone leaks what it plays into its microphone.
+        plays_after_close: 37 [ASM]: whether the sound that waits is still heard when the server
+            closes; nobody knows.  False: it is lost, and with it the last words of a call.
     """
 
     continues_after_failure: bool = True
+    close_at_end: CloseAtEnd = "no status"
+    normal_close: NormalClose = "31921"
     strict: bool = False
     extra_fields: ExtraFields = "drop"
+    after_protocol_error: AfterProtocolError = "close"
     playout_delay_ms: int = 0
     ended_call_update: EndedCallUpdate = 404
     trial: Trial = "off"
     latency_ms: int = 0
     echo: bool = False
+    plays_after_close: bool = False
 
     def __post_init__(self) -> None:
         for name in ("playout_delay_ms", "latency_ms"):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
-from twistream_kit.errors import Objection
+from twistream_kit.errors import Objection, Severity
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES, explain
 from twistream_kit.simulator.model.assumptions import ONCE_PER_STREAM
@@ -24,6 +24,10 @@ UNLOGGED = "What Twilio would not log"
 """The heading over what stands beside the console."""
 
 
+NOTHING_LOGGED = "no errors, no warnings"
+"""What a console says that is empty."""
+
+
 @dataclass(frozen=True, slots=True)
 class DebuggerEntry:
     """One line of the console.
@@ -31,7 +35,7 @@ class DebuggerEntry:
     Attributes:
         code: Twilio's number, such as 31951.
         name: Twilio's title for it.
-        level: ``error`` or ``warning``.
+        level: ``error`` or ``warning``; ``note`` for the close that a server means to make.
         text: What happened this time, in a sentence; may be empty.
         stream_sid: The stream concerned, or empty.
         call_sid: The call concerned, or empty.
@@ -42,7 +46,7 @@ class DebuggerEntry:
 
     code: int
     name: str
-    level: str
+    level: Severity
     text: str = ""
     stream_sid: str = ""
     call_sid: str = ""
@@ -108,11 +112,12 @@ class Debugger(Sequence[DebuggerEntry]):
         call_sid: str = "",
         message: str | bytes | None = None,
         objections: Sequence[Objection] = (),
+        level: Severity | None = None,
     ) -> DebuggerEntry | None:
         """Add an entry and return it, or None when Twilio would not log it a second time."""
         known = explain(code)
         entry = DebuggerEntry(
-            known.code, known.name, known.level, text, stream_sid, call_sid, message,
+            known.code, known.name, level or known.level, text, stream_sid, call_sid, message,
             tuple(objections), self._clock(),
         )  # fmt: skip
         with self._lock:
@@ -185,7 +190,7 @@ class Debugger(Sequence[DebuggerEntry]):
         return iter(self._snapshot())
 
     def __repr__(self) -> str:
-        lines = [str(entry) for entry in self] or ["no errors, no warnings"]
+        lines = [str(entry) for entry in self] or [NOTHING_LOGGED]
         if unlogged := self.unlogged:
             lines += [f"{UNLOGGED}:", *map(str, unlogged)]
         return "\n".join(lines)

@@ -18,16 +18,10 @@ import secrets
 from collections import Counter
 from dataclasses import dataclass
 
-E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-"""A telephone number as Twilio wants it: plus, country code, at most 15 digits."""
+from twistream_kit.protocol.rest import is_e164
 
 ACCOUNT_NUMBERS = ("+15005550006", "+15005550009")
 """The numbers of the simulated account: Twilio's magic numbers, which ring nowhere (§6.7)."""
-
-
-def is_e164(number: str) -> bool:
-    """Tell whether `number` is a telephone number in E.164 form, such as +15550100001."""
-    return E164.fullmatch(number) is not None
 
 
 def require_e164(number: str) -> None:

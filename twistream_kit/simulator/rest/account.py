@@ -26,6 +26,7 @@ from typing import Literal, get_args
 from aiohttp import web
 
 from twistream_kit.errors import CallRefused
+from twistream_kit.protocol.rest import is_e164
 from twistream_kit.simulator.model.assumptions import Behaviour, Trial
 from twistream_kit.simulator.model.numbers import (
     COUNTRIES,
@@ -33,7 +34,6 @@ from twistream_kit.simulator.model.numbers import (
     Sids,
     country_of,
     in_national_form,
-    is_e164,
     new_auth_token,
     require_e164,
 )
@@ -163,7 +163,7 @@ def _require_numbers(name: str, numbers: object) -> None:
     if isinstance(numbers, str):
         raise TypeError(f"{name} is {numbers!r}; give a tuple of numbers: ({numbers!r},)")
     for number in tuple(numbers):  # type: ignore[var-annotated, arg-type]
-        if not isinstance(number, str) or not is_e164(number):
+        if not is_e164(number):
             raise ValueError(
                 f"{name} has {number!r}; numbers are written in E.164, such as +15550100001"
             )

@@ -64,7 +64,7 @@ _LOOKUP_PACKAGES = (
 """What costs money with Twilio and is null here, as it is there when nobody asks for it."""
 
 _E164_DIGITS = range(7, 16)
-"""How many digits a number in E.164 has, with its country code (see `model.numbers.E164`)."""
+"""How many digits a number in E.164 has, with its country code (see `protocol.rest.E164`)."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

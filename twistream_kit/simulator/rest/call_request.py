@@ -8,19 +8,15 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from twistream_kit.simulator.call.context import PROGRESS_EVENTS, Callback, CallPlan, Source
+from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT, is_e164
+from twistream_kit.protocol.twiml import INLINE_LIMIT
+from twistream_kit.simulator.call.context import Callback, CallPlan, Source
 from twistream_kit.simulator.call.twiml import Next
-from twistream_kit.simulator.model.numbers import AccountNumber, is_e164
+from twistream_kit.simulator.model.numbers import AccountNumber
 from twistream_kit.simulator.rest._errors import Refusal
-
-INLINE_TWIML_CHARACTERS = 4000
-"""TwiML in the `Twiml` parameter may not be longer (§1.5)."""
 
 RING_SECONDS = 60
 """How long a call rings when the request does not say (§6.1)."""
-
-RING_SECONDS_LIMIT = 600
-"""The largest `Timeout` (§6.1)."""
 
 _MACHINE_RANGES = {
     "MachineDetectionTimeout": range(1, 601),
@@ -189,10 +185,10 @@ def _source(form: Form, *, live: bool = False) -> Source:
         )
     if not twiml:
         raise Refusal(21205)
-    if len(twiml) > INLINE_TWIML_CHARACTERS:
+    if len(twiml) > INLINE_LIMIT:
         raise Refusal(
             32018,
-            f"Twiml has {len(twiml)} characters; the limit is {INLINE_TWIML_CHARACTERS}",
+            f"Twiml has {len(twiml)} characters; the limit is {INLINE_LIMIT}",
         )
     return Source(twiml=twiml, into_live_call=live)
 

@@ -14,6 +14,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 
 from twistream_kit.errors import ServerStopped, WouldDeadlock
+from twistream_kit.pending import get_running_loop
 
 TIMEOUT_SECONDS = 10.0
 """A simulator on the same machine that has not answered by then never will."""
@@ -53,7 +54,7 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
                 "the simulator that this client belongs to has stopped",
                 fix="Start a SimulatedTwilio and use its client",
             )
-        if _running_loop() is self.loop:
+        if get_running_loop() is self.loop:
             raise WouldDeadlock(
                 "the Twilio SDK waits for an answer that this very loop is to give",
                 consequence="Neither could ever go on",
@@ -67,10 +68,3 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
         """Close the connections; every later request raises `ServerStopped`."""
         self._closed = True
         self.session.close()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -21,7 +21,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from socket import gaierror
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -33,22 +32,27 @@ from websockets.frames import CloseCode
 from websockets.protocol import Protocol, State
 from websockets.uri import parse_uri
 
-from twistream_kit.errors import CallRefused, join_sentences
+from twistream_kit.errors import CallRefused, Severity, join_sentences
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.codes import explain
 from twistream_kit.protocol.signature import compute_signed_url, sign
+from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
+from twistream_kit.protocol.twiml import is_loopback_host
 from twistream_kit.simulator.model.assumptions import (
     APPENDS_SLASH_TO_BARE_HOST,
     CLOSE_WAIT_SECONDS,
+    HALF_OPEN_SECONDS,
     HANDSHAKE_SECONDS,
     MESSAGE_LIMIT,
     NORMAL_CLOSE,
     PROTOCOL_ERROR_CLOSE,
+    SILENT_END_SECONDS,
     SLOW_READER_SECONDS,
     Behaviour,
+    NormalClose,
 )
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.leg import PROTOCOL_ERROR, StreamLeg, Warned
+from twistream_kit.simulator.stream.leg import StreamLeg, Warned
 
 USER_AGENT = "Twilio.TmeWs/1.0"
 """What Twilio calls itself on the socket [OBS] (§2.1)."""
@@ -57,7 +61,7 @@ BROKEN_PIPE = 31903
 """The connection died without a word (§5.1)."""
 
 CLOSED_BY_SERVER = 31921
-"""The server closed the connection, by anything but 1000 [ASM] (§10.5)."""
+"""The server closed the connection (§5.1); with 1000 too, and then as a note (§10.5)."""
 
 OVERFLOW = 31930
 """The server reads too slowly: frames of the caller were dropped (§5.1)."""
@@ -116,9 +120,11 @@ class StreamClient:
         self._debugger = debugger
         self._behaviour = behaviour or leg.behaviour
         self._signed_url = signed_url
-        self._connection: ClientConnection | None = None
+        self._connection: _Socket | None = None
         self._reader: asyncio.Task[StreamEnding] | None = None
-        self._stopping = False
+        self._stopping = self._ended_by_us = False
+        self._left_open: asyncio.TimerHandle | None = None
+        self._heard_out = asyncio.Event()
         self._congested = False
         self._giving_up = False
 
@@ -134,6 +140,7 @@ class StreamClient:
             target = read_url(self.url, self._behaviour)
             signed = self._signed_url or target.signed
             self._connection = await open_socket(target.url, signed, self._auth_token)
+            self._connection.is_mute_after_error = self._is_half_open_after_error
         except StreamFailed as failure:
             self._log(failure.code or 0, join_sentences(failure.problem, failure.fix))
             raise
@@ -150,6 +157,8 @@ class StreamClient:
             outbound_frame: What others play to the caller, for a stream that listens to that.
         """
         heard, messages = self.leg.frame(inbound_frame, now, outbound_frame)
+        if self._reader is not None and self._reader.done() and not len(self.leg.playout):
+            self._heard_out.set()
         if messages:
             if self._is_congested():
                 self.dropped += len(messages)
@@ -165,21 +174,48 @@ class StreamClient:
         self._send(self.leg.press(digit), time.monotonic())
 
     async def stop(self) -> None:
-        """End the stream from Twilio's side: *stop*, a Close without status, at most 5 s [OBS].
+        """End the stream from Twilio's side: *stop*, then a Close, at most 5 s.
 
-        It may be called at any time, and more than once; cancelling it breaks the connection off.
+        Which Close, or none at all, says `Behaviour.close_at_end`; without one the connection is
+        left open, until `release`.  It may be called at any time, and more than once; cancelling it
+        breaks the connection off.
         """
         if self._connection is None or self._reader is None:
             return
-        if not self._stopping and self._connection.protocol.state is State.OPEN:
-            self._stopping = True
+        has_begun, self._stopping = self._stopping, True
+        self._heard_out.set()
+        if not has_begun and self._connection.protocol.state is State.OPEN:
+            self._ended_by_us = True
             self._send(self.leg.stop(), time.monotonic())
-            self._close(None)
+            if self._behaviour.close_at_end == "nothing":
+                self._leave_open(SILENT_END_SECONDS)
+                self._reader.cancel()
+            else:
+                self._close(NORMAL_CLOSE if self._behaviour.close_at_end == "1000" else None)
         try:
             await asyncio.wait([self._reader], timeout=CLOSE_WAIT_SECONDS)
         finally:
-            self._connection.transport.abort()
+            if self._left_open is None:
+                self._connection.transport.abort()
         await asyncio.wait([self._reader])
+
+    async def release(self, seconds: float) -> None:
+        """Wait until the server closes a connection that was left open; drop it after `seconds`."""
+        if self._connection is None or self._left_open is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._connection.wait_closed()
+        except TimeoutError:
+            pass  # it is dropped now
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Drop a connection that was left open, at once."""
+        if self._connection is not None and self._left_open is not None:
+            self._left_open.cancel()
+            self._connection.transport.abort()
 
     async def closed(self) -> StreamEnding:
         """Wait until the stream is over; any number of tasks may, and may be cancelled.
@@ -190,6 +226,21 @@ class StreamClient:
         if self._reader is None:
             raise RuntimeError("the stream was never connected: await connect() first")
         return await asyncio.shield(self._reader)
+
+    async def over(self) -> StreamEnding:
+        """Wait until the stream is over, and what may still be heard of it has been heard.
+
+        Only `Behaviour.plays_after_close` leaves something: what the server had sent before it
+        closed.  Somebody must go on to call `tick`.
+        """
+        ending = await self.closed()
+        if ending.reason == "server-closed" and self._behaviour.plays_after_close:
+            await self._heard_out.wait()
+        return ending
+
+    @property
+    def _is_half_open_after_error(self) -> bool:
+        return self._behaviour.after_protocol_error == "half-open"
 
     async def _read(self, connection: ClientConnection) -> StreamEnding:
         count = 0
@@ -202,26 +253,39 @@ class StreamClient:
                 count += 1
                 if not count % _MESSAGES_AT_A_TIME:
                     await asyncio.sleep(0)  # a server that floods us must not stop the beat
-            self._close(PROTOCOL_ERROR_CLOSE)
-            async with asyncio.timeout(1):
-                while True:  # or a full queue would hide the server's answer to the Close
-                    await connection.recv()
-                    await asyncio.sleep(0)
+            if self._is_half_open_after_error:
+                self._leave_open(HALF_OPEN_SECONDS)
+            else:
+                self._close(PROTOCOL_ERROR_CLOSE)
+                async with asyncio.timeout(1):
+                    while True:  # or a full queue would hide the server's answer to the Close
+                        await connection.recv()
+                        await asyncio.sleep(0)
         except (ConnectionClosed, TimeoutError):
             pass  # how it was closed is read from the connection
+        except asyncio.CancelledError:
+            if self._left_open is None:
+                raise
         finally:
-            connection.transport.abort()
+            if self._left_open is None:
+                connection.transport.abort()
         self.leg.finish(time.monotonic())
         self._log_warnings()
         ending = ending_of(
             connection.protocol,
             broken=self.leg.broken,
-            stopping=self._stopping,
-            strict=self._behaviour.strict,
+            stopping=self._ended_by_us,
+            normal_close=self._behaviour.normal_close,
         )
         if ending.error_code is not None and not self.leg.broken:
-            self._log(ending.error_code, ending.in_words)
+            self._log(ending.error_code, ending.in_words, level=None if ending.failed else "note")
         return ending
+
+    def _leave_open(self, seconds: float) -> None:
+        """Let go of the connection without a word; TCP is dropped `seconds` later."""
+        if self._connection is not None:
+            loop = asyncio.get_running_loop()
+            self._left_open = loop.call_later(seconds, self._connection.transport.abort)
 
     def _send(self, messages: Iterable[from_twilio.Message], now: float) -> None:
         connection = self._connection
@@ -239,10 +303,14 @@ class StreamClient:
         if data := protocol.data_to_send():
             connection.transport.write(b"".join(data))
 
-    def _give_up_later(self, connection: ClientConnection) -> None:
+    def _give_up_later(self, connection: _Socket) -> None:
         """See to it that a closing handshake ends, even if the server never drops TCP."""
         if not self._giving_up:
             self._giving_up = True
+            if connection.is_mute and self._reader is not None:
+                self._leave_open(HALF_OPEN_SECONDS)
+                self._reader.cancel()
+                return
             loop = asyncio.get_running_loop()
             loop.call_later(CLOSE_WAIT_SECONDS, connection.transport.abort)
 
@@ -270,10 +338,13 @@ class StreamClient:
         for objection in self.leg.take_unlogged():
             self._debugger.note(objection, self.leg.stream_sid, self.leg.call_sid)
 
-    def _log(self, code: int, text: str, warned: Warned | None = None) -> None:
+    def _log(
+        self, code: int, text: str, warned: Warned | None = None, *, level: Severity | None = None
+    ) -> None:
         self._debugger.log(
             code,
             text,
+            level=level,
             stream_sid=self.leg.stream_sid,
             call_sid=self.leg.call_sid,
             message=warned.message if warned else None,
@@ -333,7 +404,7 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
         raise StreamFailed(31923, f"{url!r} is not a URL: it names no host", fix=_URL_FORM)
     if any(character.isspace() for character in url):
         raise StreamFailed(31923, f"{url!r} is not a URL: it contains a space", fix="Write %20")
-    if parts.scheme == "ws" and not is_loopback(host):
+    if parts.scheme == "ws" and not is_loopback_host(host):
         fix = "Twilio speaks TLS only: put the server behind a tunnel and use its wss address"
         raise StreamFailed(31922, f"{url!r} is not encrypted", fix=fix)
     if parts.query and behaviour.strict:
@@ -347,17 +418,30 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
 _URL_FORM = "Write wss://host/path; on this machine ws://127.0.0.1:port/path will do"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine by its name or number alone."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+class _Socket(ClientConnection):
+    """A connection that can fall silent once the server has broken a rule of WebSocket.
+
+    Attributes:
+        is_mute_after_error: Whether it does, in place of a Close.
+    """
+
+    is_mute_after_error = False
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether it has fallen silent: the library wants to close it for a rule broken."""
+        sent = self.protocol.close_sent
+        return self.is_mute_after_error and sent is not None and sent.code in _OUR_OBJECTIONS
+
+    def send_data(self) -> None:
+        """Write what the protocol has to say, unless the connection is mute."""
+        if self.is_mute:
+            self.protocol.data_to_send()
+        else:
+            super().send_data()
 
 
-async def open_socket(url: str, signed: str, auth_token: str | None) -> ClientConnection:
+async def open_socket(url: str, signed: str, auth_token: str | None) -> _Socket:
     """Connect and shake hands; redirects and proxies are not followed.
 
     It ends after `HANDSHAKE_SECONDS` at the latest.  Cancelling it leaves nothing open.
@@ -376,13 +460,13 @@ async def open_socket(url: str, signed: str, auth_token: str | None) -> ClientCo
         raise _failure(url, error) from error
 
 
-async def _connect(url: str, signed: str, auth_token: str | None) -> ClientConnection:
+async def _connect(url: str, signed: str, auth_token: str | None) -> _Socket:
     uri = parse_uri(url)
     loop = asyncio.get_running_loop()
 
-    def protocol() -> ClientConnection:
+    def protocol() -> _Socket:
         # Not websockets.connect: it follows redirects, which Twilio does not (§2.3).
-        return ClientConnection(
+        return _Socket(
             ClientProtocol(uri, max_size=MESSAGE_LIMIT),
             ping_interval=None,
             close_timeout=CLOSE_WAIT_SECONDS,
@@ -470,20 +554,33 @@ class StreamEnding:
     detail: str = ""
 
     @property
+    def failed(self) -> bool:
+        """Whether something went wrong: not where the server closed with 1000, which is logged."""
+        return self.error_code is not None and not self._is_meant
+
+    @property
+    def _is_meant(self) -> bool:
+        return self.reason == "server-closed" and self.close_code == NORMAL_CLOSE
+
+    @property
     def in_words(self) -> str:
         """What happened, in a sentence."""
         words = _IN_WORDS[self.reason].format(self.close_code)
+        if self._is_meant:
+            words += "; expected when you meant to end the stream"
         return f"{words}: {self.detail}" if self.detail else words
 
 
-def ending_of(protocol: Protocol, *, broken: bool, stopping: bool, strict: bool) -> StreamEnding:
+def ending_of(
+    protocol: Protocol, *, broken: bool, stopping: bool, normal_close: NormalClose
+) -> StreamEnding:
     """Read from a closed connection how its stream ended.
 
     Args:
         protocol: The connection's, after it was closed.
         broken: Whether the server said something on a stream that only listens.
         stopping: Whether Twilio's side ended it.
-        strict: Whether a close with 1000 is an error as well (§10.5).
+        normal_close: What is logged for a close with 1000 (§10.5).
     """
     received, sent = protocol.close_rcvd, protocol.close_sent
     code = int(received.code) if received else int(CloseCode.ABNORMAL_CLOSURE)
@@ -492,8 +589,8 @@ def ending_of(protocol: Protocol, *, broken: bool, stopping: bool, strict: bool)
     if stopping:
         return StreamEnding("stopped", code)
     if received is not None:
-        fine = code == NORMAL_CLOSE and not strict
-        return StreamEnding("server-closed", code, None if fine else CLOSED_BY_SERVER)
+        is_silent = code == NORMAL_CLOSE and normal_close == "silent"
+        return StreamEnding("server-closed", code, None if is_silent else CLOSED_BY_SERVER)
     if sent is not None and sent.code in _OUR_OBJECTIONS:
         return StreamEnding("protocol-error", code, PROTOCOL_ERROR, sent.reason)
     return StreamEnding("broken", code, BROKEN_PIPE)

@@ -25,6 +25,7 @@ from twistream_kit.diagnosis.sound import FIELD, SoundReview
 from twistream_kit.errors import Objection, RemoteProtocolError
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
+from twistream_kit.protocol.playout import MEDIA_DISCARDED
 from twistream_kit.simulator.model.assumptions import (
     FIRST_TIMESTAMPS_MS,
     INITIAL_BURST_FRAMES,
@@ -39,12 +40,6 @@ from twistream_kit.simulator.model.assumptions import (
 
 DIGITS = frozenset("0123456789*#ABCD")
 """The keys of a telephone, the rare fourth column included (§3)."""
-
-PROTOCOL_ERROR = 31924
-"""For whatever is sent on a stream that only listens; the stream ends by it (§4, §5.1)."""
-
-MEDIA_DISCARDED = 31931
-"""For audio beyond ten minutes in the playout buffer (§4)."""
 
 
 class StreamLeg:
@@ -97,7 +92,7 @@ class StreamLeg:
         self.on_dropped: Callable[[str | bytes, float], None] | None = None
         self.broken = False
         self._sequence = 0
-        self._chunk = 0
+        self._chunks = dict.fromkeys(self.tracks, 0)
         self._frames = 0
         self._stopped = False
         self._hold_frames = frames_in(self.behaviour.playout_delay_ms)
@@ -230,11 +225,12 @@ class StreamLeg:
         timestamp = self._timestamp_ms + self._frames * PTIME_MS + jitter
         self._frames += 1
         for track in self.tracks:
-            self._chunk += 1  # shared by both tracks, as in the documentation's example (§3)
+            # Each track counts its own: seen live, without a gap in 2,300 frames (§10.19).
+            chunk = self._chunks[track] = self._chunks[track] + 1
             payload = inbound if track == "inbound" else outbound
             sequence = self._next_sequence()
             messages.append(
-                from_twilio.Media(self.stream_sid, payload, sequence, track, self._chunk, timestamp)
+                from_twilio.Media(self.stream_sid, payload, sequence, track, chunk, timestamp)
             )
 
     def _obey(self, message: to_twilio.Message) -> list[str]:
@@ -255,7 +251,7 @@ class StreamLeg:
             return
         self.broken = True
         text = "a message came on a stream of <Start>, which only listens; use <Connect> to speak"
-        self.warn(PROTOCOL_ERROR, text, message)
+        self.warn(to_twilio.PROTOCOL_ERROR, text, message)
 
     def _mark(self, name: str) -> from_twilio.Mark:
         return from_twilio.Mark(self.stream_sid, name, self._next_sequence())

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.protocol import to_twilio
+from twistream_kit.protocol.conversation import Outbox
 from twistream_kit.protocol.marks import MarkName
-from twistream_kit.protocol.outbox import Outbox
 
 SID = "MZ00000000000000000000000000000000"
 SECOND = 8000
