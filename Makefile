@@ -1,8 +1,10 @@
 # make tutorial   the environment, then JupyterLab at the tutorial
 # make test       the environment, then all tests, notebooks and, where a Chromium is, browser tests
+#                 TESTS="tests/audio tests/protocol" runs some files or folders only
 # make test-fast  without notebooks, kernels and browser
 # make test-slow  what needs patience and is left out of make test
 # make check      ruff, mypy, import-linter, node --check where node is, then make test
+# make golden     write the recorded outputs anew (tests/golden); AREA=reviews for one of them
 # make notebooks  run the notebooks and put them into their clean form
 # make bench      the figures of the README, as ratios taken side by side
 # make picture    the picture of the README, taken in a Chromium
@@ -11,14 +13,20 @@ PYTHON ?= python3
 # Tests that wait for sound leave the cores idle, so three workers suit two cores.
 WORKERS ?= 3
 VENV := .venv
-BIN := $(VENV)/bin
 
-.PHONY: tutorial install test test-fast test-slow check lint types layers format notebooks samples bench picture clean
+.PHONY: tutorial install test test-fast test-slow golden check lint types layers format notebooks samples bench picture clean
 
 tutorial: install
 	$(BIN)/jupyter lab notebooks/tutorial.ipynb $(LAB_OPTIONS)
 
+# `make … BIN=/path/to/environment/bin` uses an environment that exists already, as it is.
+ifeq ($(origin BIN),command line)
+install:
+	@test -x $(BIN)/python || { echo "BIN=$(BIN) holds no python"; exit 2; }
+else
+BIN := $(VENV)/bin
 install: $(VENV)/.made
+endif
 
 # Made anew only when pyproject.toml changes; plain venv and pip, nothing else is needed.
 $(VENV)/.made: pyproject.toml
@@ -30,13 +38,16 @@ $(VENV)/.made: pyproject.toml
 SIDE_BY_SIDE := -n $(WORKERS) --no-loadscope-reorder
 
 test: install
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 test-fast: install
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not browser and not notebook and not slow'
 
 test-slow: install
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow
+
+golden: install
+	$(BIN)/python -m pytest tests/golden --regolden $(if $(AREA),-k 'nothing_that_users_see and $(AREA)')
 
 check: lint types layers test
 

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import re
-import sys
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
-from twistream_kit.audio.load import load_clip
-from twistream_kit.live.stream.state import StreamState
-from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.pending import HomeLoop
-from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.codes import TWILIO_CODES
 
 TESTS = Path(__file__).parent
@@ -290,32 +282,3 @@ def test_no_module_prints_but_the_command_line() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id != "print", path
-
-
-async def test_a_file_enters_few_modules_on_its_way_to_the_wire() -> None:
-    home = HomeLoop("the journey")
-    home.enter()
-    start = from_twilio.Start(f"MZ{0:032x}", f"AC{0:032x}", f"CA{0:032x}")
-    state = StreamState(start, home)
-    stream = MediaStream(state)
-    entered: set[str] = set()
-
-    def note(frame: FrameType, event: str, _argument: object) -> None:
-        path = Path(frame.f_code.co_filename)
-        if event == "call" and path.is_relative_to(PACKAGE):
-            entered.add(str(path.relative_to(PACKAGE)))
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        playing = stream.play(load_clip(TESTS.parent / "sample_audio" / "greeting.wav"))
-        await asyncio.sleep(0)
-        texts = []
-        while (message := state.next_message()) is not None:
-            texts.append(message.to_json())
-    finally:
-        sys.setprofile(before)
-    await home.leave()
-    assert len(texts) > playing.total_ms / 20
-    # The session, whose turn the loop above has taken, is one more.
-    assert len(entered) <= 15, sorted(entered)

@@ -269,10 +269,10 @@ def test_the_command_tells_what_passes_saves_it_and_ends_with_ctrl_c(fastapi, tm
     text = "".join(lines)
     assert f"Everything passes on to {upstream}; Ctrl-C ends this." in text
     for words in (
-        r"\[1\]     \d\.\d\d s  from Twilio  connected",
-        r"from Twilio  start of MZ\w{32}, parameters: pin",
-        r"to Twilio    mark 'said'",
-        r"from Twilio  mark 'said'",
+        r"\[1\]     \d\.\d\d s  from Twilio  Twilio connected",
+        r"from Twilio  Twilio started the stream MZ\w{32}, parameters: pin",
+        r"to Twilio    mark 'said' sent",
+        r"from Twilio  mark 'said' came back",
         r"media        \d+ from Twilio \(\d\.\d\d s\)",
         r"\[1\] ended: your server closed with 1000",
         r"\[1\] marks: said heard",

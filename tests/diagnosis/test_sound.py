@@ -245,3 +245,15 @@ def test_a_whole_clip_in_one_message_is_listened_to_at_once():
     (objection,) = [each for each in review.sent(PCM16, 0.0) if "PCM16" in each.problem]
     assert objection.severity == "error"
     assert "kit.Clip.from_samples" in objection.fix
+
+
+@pytest.mark.parametrize("place", range(8))
+@pytest.mark.parametrize("at_leisure", [False, True])
+def test_one_clip_of_many_in_another_coding_is_found_wherever_it_comes(place, at_leisure):
+    voice = load_clip("sample_audio/greeting.wav")
+    clips = [voice.payload[:24000]] * 8
+    clips[place] = voice.samples()[:12000].astype("<i2").tobytes()
+    review = SoundReview(at_leisure=at_leisure)
+    found = [each for n, clip in enumerate(clips) for each in review.sent(clip, n * 3.0)]
+    (coding,) = [*found, *review.finish(24.0)]
+    assert "PCM16 little-endian" in coding.problem

@@ -126,6 +126,30 @@ def test_attribute_that_does_not_exist_is_12200(attribute, severity, fix):
     assert fix in objection.fix
 
 
+@pytest.mark.parametrize("verb", ["Connect", "Start"])
+@pytest.mark.parametrize("attribute", ["audioFormat", "sampleRate"])
+def test_attributes_of_the_sdk_that_no_page_explains_are_noted(verb, attribute):
+    stream = f"<Stream url='wss://example.com/' {attribute}='16000'/>"
+    xml = f"<Response><{verb}>{stream}</{verb}><Pause/></Response>"
+    about = [each for each in review_twiml(xml) if attribute in each.field]
+    assert [(each.severity, each.code) for each in about] == [("note", None)]
+    assert "since September 2026" in about[0].problem
+    assert "μ-law at 8000 Hz" in about[0].consequence
+
+
+def test_a_one_way_stream_before_one_that_talks_is_meant():
+    xml = f"<Response><Start>{STREAM}</Start><Connect>{STREAM}</Connect></Response>"
+    assert review_twiml(xml) == []
+    xml = f"<Response><Connect>{STREAM}</Connect><Start>{STREAM}</Start></Response>"
+    assert any("one-way" in each.problem for each in review_twiml(xml))
+
+
+def test_a_pause_behind_connect_is_silence_once_the_server_has_closed():
+    xml = f"<Response><Connect>{STREAM}</Connect><Pause length='40'/></Response>"
+    [note] = review_twiml(xml)
+    assert "the caller would hear silence" in note.consequence
+
+
 def test_start_is_noted_as_one_way():
     xml = f"<Response><Start>{STREAM}</Start><Pause length='60'/></Response>"
     [note] = review_twiml(xml)

@@ -243,6 +243,18 @@ async def test_1_3_attributes_that_do_not_exist_are_ignored_with_12200(
     assert twilio.debugger.codes == [12200]
 
 
+async def test_10_38_attributes_of_hd_audio_are_taken_with_a_remark_and_change_nothing(
+    twilio, place, media, eventually
+):
+    twilio.phone(ALICE)
+    await place(media.connect(sampleRate="16000"))
+    (start,) = await eventually(lambda: media.of("start"))
+    assert start["start"]["mediaFormat"]["sampleRate"] == 8000
+    assert twilio.debugger.codes == []
+    (remark,) = twilio.debugger.unlogged
+    assert (remark.objection.field, remark.objection.severity) == ("<Stream sampleRate>", "note")
+
+
 async def test_1_4_parameters_arrive_as_custom_parameters(twilio, place, media, eventually):
     twilio.phone(ALICE)
     await place(media.connect(inside="<Parameter name='who' value='Alice &amp; Bob'/>"))

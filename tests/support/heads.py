@@ -25,7 +25,7 @@ def _first(line: bytes) -> bytes:
 
 
 MALFORMED: dict[str, tuple[bytes, int]] = {
-    # The request line (§3)
+    # The request line (RFC 9112 §3)
     "no version": (_first(b"GET /health"), 400),
     "method alone": (_first(b"GET"), 400),
     "no method": (_first(b"/health HTTP/1.1"), 400),
@@ -54,7 +54,7 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "OPTIONS of asterisk": (_first(b"OPTIONS * HTTP/1.1"), 501),
     "CONNECT": (_first(b"CONNECT evil.example:443 HTTP/1.1"), 501),
     "CONNECT to a path": (_first(b"CONNECT /media HTTP/1.1"), 501),
-    # The version (§2.3)
+    # The version (RFC 9112 §2.3)
     "HTTP/0.9": (_first(b"GET /health HTTP/0.9"), 505),
     "HTTP/1.2": (_first(b"GET /health HTTP/1.2"), 505),
     "HTTP/2.0": (_first(b"GET /health HTTP/2.0"), 505),
@@ -70,7 +70,7 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "HTTP /1.1": (_first(b"GET /health HTTP /1.1"), 400),
     "RTSP": (_first(b"OPTIONS /health RTSP/1.0"), 400),
     "SIP": (_first(b"INVITE sip:a@localhost SIP/2.0"), 400),
-    # What comes before it (§2.2)
+    # What comes before it (RFC 9112 §2.2)
     "empty line first": (b"\r\n" + head(), 400),
     "LF first": (b"\n" + head(), 400),
     "nothing but its end": (b"\r\n\r\n", 400),
@@ -78,7 +78,7 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "zeros": (bytes(40), 400),
     "byte order mark": (b"\xef\xbb\xbf" + head(), 400),
     "proxy protocol": (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n" + head(), 400),
-    # The headers (§5)
+    # The headers (RFC 9112 §5)
     "no colon": (head(b"X-A"), 400),
     "empty name": (head(b": x"), 400),
     "space before the colon": (head(b"X-A : b"), 400),
@@ -114,14 +114,14 @@ CHUNKED = b"Transfer-Encoding: chunked"
 _CHUNKS = b"0\r\n\r\n"
 
 SMUGGLING: dict[str, tuple[bytes, int]] = {
-    # Two lengths (§6.3)
+    # Two lengths (RFC 9112 §6.3)
     "two lengths": (post(b"Content-Length: 0", b"Content-Length: 97"), 400),
     "two lengths, spelled otherwise": (post(b"Content-Length: 0", b"content-LENGTH: 97"), 400),
     "list of two lengths": (post(b"Content-Length: 0, 97"), 400),
     "list of one length twice": (post(b"Content-Length: 0, 0"), 400),
     "list of nothing": (post(b"Content-Length: ,"), 400),
     "same number, other digits": (post(b"Content-Length: 97", b"Content-Length: 097"), 400),
-    # No number (§6.2)
+    # No number (RFC 9112 §6.2)
     "negative length": (post(b"Content-Length: -1"), 400),
     "length with a plus": (post(b"Content-Length: +0"), 400),
     "length in hexadecimal": (post(b"Content-Length: 0x0"), 400),
@@ -139,7 +139,7 @@ SMUGGLING: dict[str, tuple[bytes, int]] = {
     "length of 5000 digits": (post(b"Content-Length: " + b"9" * 5000), 413),
     "space before the colon": (post(b"Content-Length : 97"), 400),
     "length folded": (post(b"Content-Length:", b" 97"), 400),
-    # Chunks (§6.1, §7.1)
+    # Chunks (RFC 9112 §6.1, §7.1)
     "chunked": (post(CHUNKED) + _CHUNKS, 411),
     "chunked, in capitals": (post(b"TRANSFER-ENCODING: CHUNKED") + _CHUNKS, 411),
     "chunked and spaces": (post(b"Transfer-Encoding:  \tchunked \t") + _CHUNKS, 411),
@@ -161,7 +161,7 @@ SMUGGLING: dict[str, tuple[bytes, int]] = {
     "chunked folded": (post(b"Transfer-Encoding:", b" chunked") + _CHUNKS, 400),
     "chunked before a colon": (post(b"Transfer-Encoding : chunked") + _CHUNKS, 400),
     "chunked in a name": (post(b"X: a\nTransfer-Encoding: chunked") + _CHUNKS, 400),
-    # Ends of lines (§2.2)
+    # Ends of lines (RFC 9112 §2.2)
     "lines that end by LF": (head(first=b"GET /health HTTP/1.1", end=b"\n"), 400),
     "one line that ends by LF": (post(b"X-A: b\nContent-Length: 97"), 400),
     "one line that ends by CR": (post(b"X-A: b\rContent-Length: 97"), 400),

@@ -196,6 +196,11 @@ class Capture:
             copied = place
         return entries + whole[copied:]
 
+    @property
+    def n_kept(self) -> int:
+        """How many messages are kept whole."""
+        return len(self._whole)
+
     def kept_since(self, count: int) -> list[Entry]:
         """Return the messages behind the first `count` of those kept whole.
 

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from twistream_kit.capture.entry import Entry
+from twistream_kit.capture.message_text import event_of
 from twistream_kit.capture.replay import Playback, Replay, SentMark
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, MarkName
@@ -87,7 +88,7 @@ def summarise(
     sizes = Counter[str]()
     start_at = 0.0
     for entry in entries:
-        sender, event = _MEDIA.get(type(entry.message)) or (entry.sender, event_of(entry))
+        sender, event = _MEDIA.get(type(entry.message)) or (entry.sender, event_of(entry.message))
         counts[sender][event] += 1
         sizes[sender] += entry.size
         if type(entry.message) is from_twilio.Start:
@@ -261,16 +262,6 @@ class LateMark:
     name: str
     at: float
     late_ms: float
-
-
-def event_of(entry: Entry) -> str:
-    """Return the event of a message as on the wire; of the kit's own marks ``progress mark``."""
-    message = entry.message
-    if isinstance(message, from_twilio.Unknown):
-        return message.event
-    if isinstance(message, from_twilio.Mark | to_twilio.Mark):
-        return "progress mark" if MarkName.parse(message.name).is_progress else "mark"
-    return type(message).__name__.lower()
 
 
 _MEDIA = {from_twilio.Media: ("twilio", "media"), to_twilio.Media: ("server", "media")}

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.file import FORMAT
-from twistream_kit.diagnosis.message import review
-from twistream_kit.diagnosis.sound import mistake_in, review_sound
-from twistream_kit.errors import Objection
+from twistream_kit.diagnosis.sound import mistake_in
+from twistream_kit.diagnosis.stream import CaptureReview
+from twistream_kit.errors import Objection, sort_by_severity
 
 
 def messages_in(raw: bytes) -> Iterator[tuple[str, str | bytes]]:
@@ -54,20 +55,20 @@ def review_capture(capture: Capture, *, stream_sid: str | None = None) -> list[M
         capture: Of the call.
         stream_sid: The stream that the messages should be for; that of the capture if not given.
     """
-    expected = stream_sid or capture.stream_sid or None
+    review = CaptureReview(capture, stream_sid=stream_sid)
     found: dict[tuple[int | None, str, str], Mistake] = {}
-    sent: list[tuple[float, str | bytes]] = [
-        (entry.at, entry.message.to_json())
-        for entry in capture.entries
-        if entry.sender == "server" and entry.is_kept
-    ]
-    for at, message in sorted([*sent, *capture.odd], key=lambda each: each[0]):
-        for objection in review(message, stream_sid=expected):
-            mistake = found.setdefault(_mistake_key(objection), Mistake(objection, at, 0))
+    in_sound: list[Objection] = []
+    for passed, reviewed in review.new():
+        for objection in reviewed.objections:
+            mistake = found.setdefault(_mistake_key(objection), Mistake(objection, passed.at, 0))
             mistake.times += 1
-    for objection in review_sound(capture):
-        found.setdefault(_mistake_key(objection), Mistake(objection, None))
-    return list(found.values())
+            mistake.at = passed.at if mistake.at is None else min(mistake.at, passed.at)
+        in_sound += reviewed.sound
+    mistakes = sorted(found.values(), key=attrgetter("at"))
+    for objection in sort_by_severity([*in_sound, *review.finish()]):
+        if _mistake_key(objection) not in found:
+            mistakes.append(Mistake(objection, None))
+    return mistakes
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from twistream_kit.diagnosis.payload import SHORTEST_BYTES, look_inside
-from twistream_kit.errors import Objection, quote, sort_by_severity
+from twistream_kit.errors import Objection, Objections, quote, sort_by_severity
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
 from twistream_kit.sound_file import find_container
 
@@ -112,6 +112,16 @@ def review(
     return sort_by_severity(_review_text(message, stream_sid))
 
 
+def review_unheard(message: str | bytes, *, stream_sid: str | None = None) -> Objections:
+    """Say the same as `review`, but for what shows only where a long payload is listened to.
+
+    It is for `StreamReviewer`, which listens to all messages of a stream together.
+    """
+    if isinstance(message, bytes):
+        return sort_by_severity(_review_binary(message, stream_sid, is_heard=False))
+    return sort_by_severity(_review_text(message, stream_sid, is_heard=False))
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """Return the one of `choices` that `word` is likely to mean, or an empty string.
 
@@ -122,7 +132,9 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     return plain[close[0]] if close else ""
 
 
-def _review_binary(message: bytes, stream_sid: str | None) -> Iterator[Objection]:
+def _review_binary(
+    message: bytes, stream_sid: str | None, *, is_heard: bool = True
+) -> Iterator[Objection]:
     is_json = message.lstrip().startswith(b"{")
     if is_json:
         problem = "the message is JSON, but sent as a binary message"
@@ -132,10 +144,12 @@ def _review_binary(message: bytes, stream_sid: str | None) -> Iterator[Objection
         fix = "Call stream.play(clip), or send to_twilio.Media(stream_sid, payload).to_json()"
     yield Objection(MALFORMED_MESSAGE, "", problem, _BINARY_DROPPED, fix)
     if is_json:
-        yield from _review_text(message.decode("utf-8", "replace"), stream_sid)
+        yield from _review_text(message.decode("utf-8", "replace"), stream_sid, is_heard=is_heard)
 
 
-def _review_text(text: str, stream_sid: str | None) -> Iterator[Objection]:
+def _review_text(
+    text: str, stream_sid: str | None, *, is_heard: bool = True
+) -> Iterator[Objection]:
     repeated: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -156,7 +170,7 @@ def _review_text(text: str, stream_sid: str | None) -> Iterator[Objection]:
         return
     found = list(_review_fields(message, stream_sid))
     yield from found
-    if not any(objection.severity == "error" for objection in found):
+    if is_heard and not any(objection.severity == "error" for objection in found):
         yield from _review_long_sound(message)
     for name in dict.fromkeys(repeated):
         problem = "stands twice in one object; which of the two Twilio reads is not documented"

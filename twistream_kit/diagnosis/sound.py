@@ -8,7 +8,7 @@ whatever it holds.  `look_inside` reviews one payload; here stands what only sho
   one on each: whoever follows a stream must not stand still.
 - `SoundWindow` chooses what is listened to.  That costs milliseconds for each second of sound, and
   a wrong coding is wrong from the first second on.  So three seconds are taken, then a rest is
-  made, each twice as long as the one before.
+  made, each twice as long as the one before.  A clip that is sent whole is listened to in any case.
 - `SendingPace` tells whether sound is sent in time: neither slower than it is played nor ten
   minutes ahead.  Where Twilio has no sound, it plays silence.  A server that sleeps 20 ms after
   each 20 ms of sound is therefore always late, by what else it does, and the caller hears a stutter
@@ -55,8 +55,13 @@ from twistream_kit.sound_file import WAV_HEAD_BYTES, find_container, find_wav_he
 FIELD = "media.payload"
 """How objections to sound name what they are about."""
 
+MOST_MISTAKES = 1000
+"""How many different mistakes are kept of one stream; further ones are dropped."""
+
 _SILENT_SECONDS = 3.0
 """Of silence at the beginning of a stream are worth a note (our choice)."""
+
+_SILENT_BYTES = int(_SILENT_SECONDS * BYTES_PER_SECOND)
 
 _INAUDIBLE = bytes(code for code in range(256) if code & 0x7F >= 0x7C)
 """The codes of 0 to 24 of 32,768: silence, and what a quiet line adds to it."""
@@ -232,15 +237,11 @@ class SoundReview:
     Args:
         stream_sid: The name of the stream; only spreads the work of many over time.
         at_leisure: Whether `sent` leaves all listening, which costs milliseconds, to `listen`.
-
-    Attributes:
-        found: Each objection with how many messages it applied to.
     """
 
     def __init__(self, stream_sid: str = "", *, at_leisure: bool = False) -> None:
         self._at_leisure = at_leisure
-        self.found: Counter[Objection] = Counter()
-        self._kinds: dict[tuple[str, str], Objection] = {}
+        self._mistakes = MistakeCounter()
         self._pace = SendingPace()
         self._headers = RepeatedHeaders(FIELD)
         self._listening: deque[Iterator[list[Objection]]] = deque()
@@ -250,30 +251,43 @@ class SoundReview:
         self._pause = self._rounds = 0
         self._size = self._messages = self._odd = 0
 
-    def sent(self, payload: bytes, at: float) -> list[Objection]:
+    def sent(
+        self, payload: bytes, at: float, inside: list[Objection] | None = None
+    ) -> list[Objection]:
         """Take in the sound of one message; return what is newly objected to.
 
         Args:
             payload: Decoded, any length.
             at: When it was sent, in seconds of any clock.
+            inside: What `look_inside` says of it, where that was asked already.
         """
-        found = look_inside(payload, FIELD)
+        found = look_inside(payload, FIELD) if inside is None else inside
         if header := self._headers.sent(payload, is_file=bool(found)):
             found = [*found, header]
         # Noted before anything is listened to: what follows from it is no news.
-        new, found = (self._new(found) if found else []), []
+        new, found = (self._mistakes.add(found) if found else []), []
         if self._is_worth_listening(payload):
             if not self._pace.is_joined(at):
                 self._window.interrupt()
-            self._listening += map(self._listen, self._window.add(payload))
+            if due := self._window.add(payload):
+                self._listening += map(self._listen, due)
+            if len(payload) >= _WHOLE_CLIP:
+                # Each may come from a file of its own, in a coding of its own.
+                self._listening.append(self._listen(SoundPiece(payload[:_ROUND_BYTES])))
         else:
             self._window.interrupt()
         if self._listening and not self._at_leisure:
             new += self._heard(is_to_the_end=len(payload) >= _WHOLE_CLIP)
         if pace := self._pace.sent(payload, at):
             found = [*found, pace]
-        found = [*found, *self._counted(len(payload))]
-        return [*new, *self._new(found)] if found else new
+        if counted := self._counted(len(payload)):
+            found = [*found, *counted]
+        return [*new, *self._mistakes.add(found)] if found else new
+
+    @property
+    def found(self) -> Counter[Objection]:
+        """Each objection with how many messages it applied to."""
+        return self._mistakes.found
 
     @property
     def has_more_to_hear(self) -> bool:
@@ -296,7 +310,7 @@ class SoundReview:
             self._listening.append(self._listen(piece))
         new = self._heard(is_to_the_end=True)
         if self._size >= _PAUSE_BYTES and not self._is_audible:
-            new += self._new([_NOTHING_BUT_SILENCE])
+            new += self._mistakes.add([_NOTHING_BUT_SILENCE])
         return new
 
     def _is_worth_listening(self, payload: bytes) -> bool:
@@ -311,7 +325,7 @@ class SoundReview:
         new: list[Objection] = []
         while self._listening:
             for found in self._listening[0]:
-                new += self._new([each for each in found if mistake_in(each) not in self._kinds])
+                new += self._mistakes.add(each for each in found if each not in self._mistakes)
                 if not is_to_the_end:
                     return new
             self._listening.popleft()
@@ -343,27 +357,48 @@ class SoundReview:
     def _is_no_sound(self) -> bool:
         return any(each.severity == "error" and each.field == FIELD for each in self.found)
 
-    def _counted(self, size: int) -> Iterator[Objection]:
+    def _counted(self, size: int) -> list[Objection]:
         """Count a message; object to sizes, and to silence alone, at the one right moment."""
+        found: list[Objection] = []
         before, self._size = self._size, self._size + size
         self._messages += 1
         if size % FRAME_BYTES and size < _WHOLE_CLIP:
             self._odd += 1
             if self._odd >= _ODD_MESSAGES and 2 * self._odd > self._messages:
                 self._odd = -1 << 62  # once is enough
-                yield _ODD_SIZES
-        limit = _SILENT_SECONDS * BYTES_PER_SECOND
-        if before < limit <= self._size and not self._is_audible:
-            yield _SILENT_SO_FAR
+                found.append(_ODD_SIZES)
+        if before < _SILENT_BYTES <= self._size and not self._is_audible:
+            found.append(_SILENT_SO_FAR)
+        return found
 
-    def _new(self, found: Iterable[Objection]) -> list[Objection]:
+
+class MistakeCounter:
+    """Counts in how many messages each mistake was made; the first objection stands for all.
+
+    Attributes:
+        found: Each objection with how many messages it applied to.
+    """
+
+    def __init__(self) -> None:
+        self.found: Counter[Objection] = Counter()
+        self._first: dict[tuple[str, str], Objection] = {}
+
+    def __contains__(self, objection: Objection) -> bool:
+        """Whether the same mistake was counted before."""
+        return mistake_in(objection) in self._first
+
+    def add(self, objections: Iterable[Objection]) -> list[Objection]:
+        """Count the objections to one message; return those to a mistake that is new."""
         new = []
-        for objection in found:
-            kind = mistake_in(objection)
-            if kind not in self._kinds:
-                self._kinds[kind] = objection
+        for objection in objections:
+            mistake = mistake_in(objection)
+            first = self._first.get(mistake)
+            if first is None:
+                if len(self._first) >= MOST_MISTAKES:
+                    continue
+                first = self._first[mistake] = objection
                 new.append(objection)
-            self.found[self._kinds[kind]] += 1
+            self.found[first] += 1
         return new
 
 
@@ -593,7 +628,8 @@ class RepeatedHeaders:
         if self._is_told:
             return None
         found: Objection | None = None
-        for place in find_wav_headers(joined):
+        # Nearly always there is none, and to look for it costs less than to begin a generator.
+        for place in find_wav_headers(joined) if b"WAVE" in joined else ():
             found = self._header("WAV", begin - len(tail) + place, begin) or found
         name = find_container(payload) if is_file else None
         if name and name != "WAV":

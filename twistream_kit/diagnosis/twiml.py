@@ -53,14 +53,19 @@ NOUNS = {
 }
 """What may stand inside these elements."""
 
+_OF_THE_SDK_ONLY = ("audioFormat", "sampleRate")
+"""Attributes of <Stream> that Twilio's SDKs write since September 2026, and no page explains (§11).
+
+Their values, and what then arrives on the WebSocket, are not known.
+"""
+
 _ATTRIBUTES = {
     "Response": _names_of(""),
     "Connect": frozenset({"action", "method"}),
     "Start": frozenset({"action", "method"}),
     "Stop": _names_of(""),
-    "Stream": frozenset(
-        {"url", "name", "track", "statusCallback", "statusCallbackMethod", "connectorName"}
-    ),
+    "Stream": _names_of("url name track statusCallback statusCallbackMethod connectorName")
+    | frozenset(_OF_THE_SDK_ONLY),
     "Parameter": frozenset({"name", "value"}),
     "Pause": frozenset({"length"}),
     "Hangup": _names_of(""),
@@ -75,7 +80,6 @@ _INVENTED = {
     "bidirectional": "<Connect><Stream> is always both ways, <Start><Stream> never",
     "codec": "the sound is always μ-law at 8000 Hz",
     "encoding": "the sound is always μ-law at 8000 Hz",
-    "sampleRate": "the sound is always μ-law at 8000 Hz",
     "contentType": "the sound is always μ-law at 8000 Hz",
     "mediaFormat": "the sound is always μ-law at 8000 Hz",
     "audioTrack": "<Connect><Stream> always brings the caller's voice",
@@ -139,6 +143,7 @@ def _review_document(xml: str | bytes) -> Iterator[Objection]:
         fix = "Write <Response> without attributes"
         yield Objection(12101, "<Response>", "has a version", "", fix, "warning")
     yield from review_names(root)
+    yield from review_undocumented(root)
     yield from _review_order(root)
     for parent, stream in _find_streams(root):
         yield from _review_stream(parent, stream)
@@ -217,11 +222,27 @@ def _object_to_attribute(element: ET.Element, name: str, known: frozenset[str]) 
     return Objection(12200, field, problem, _IGNORED, fix, "error" if meant else "warning")
 
 
+def review_undocumented(root: ET.Element) -> Iterator[Objection]:
+    """Remark on what Twilio's SDKs write and no page explains."""
+    for _, stream in _find_streams(root):
+        for name in _OF_THE_SDK_ONLY:
+            if name in stream.attrib:
+                yield Objection(
+                    None,
+                    f"<Stream {name}>",
+                    "is known to Twilio's SDKs since September 2026, and no page says what it does",
+                    "The simulator takes it and sends μ-law at 8000 Hz as ever",
+                    "Leave it out, unless Twilio has told you the value",
+                    "note",
+                )
+
+
 def _review_order(root: ET.Element) -> Iterator[Objection]:
     """Object to an order of verbs that ends or silences the call."""
-    for verb, following in zip_longest(root, root[1:]):
-        has_stream = any(child.tag == "Stream" for child in verb)
-        if verb.tag == "Start" and has_stream:
+    streams = [(verb.tag, any(child.tag == "Stream" for child in verb)) for verb in root]
+    for place, (verb, following) in enumerate(zip_longest(root, root[1:])):
+        # A one-way stream before one that talks is meant (seen live, §11).
+        if streams[place] == ("Start", True) and ("Connect", True) not in streams[place:]:
             yield from _review_one_way(following)
         elif verb.tag == "Connect":
             yield from _review_connect(verb, following)
@@ -256,11 +277,14 @@ def _review_connect(verb: ET.Element, following: ET.Element | None) -> Iterator[
         consequence = "A call has at most one stream in both directions"
         yield Objection(12200, "<Connect>", problem, consequence, "Keep one")
     if streams and following is not None and following.tag in _VERBS:
+        consequence = "It would run only when your server has closed the WebSocket"
+        if following.tag == "Pause":
+            consequence += ", and the caller would hear silence for as long"
         yield Objection(
             None,
             f"<{following.tag}>",
             "comes after <Connect>",
-            "It would run only when your server has closed the WebSocket",
+            consequence,
             "Nothing, if that is meant",
             "note",
         )

@@ -174,7 +174,7 @@ class _Call:
         )
         self._capture: Capture | None = None
         self._leg.on_message = self._note
-        self._leg.on_dropped = self._note_dropped
+        self._leg.on_odd = self._note_odd
         self._client.on_sent = self._note
 
     async def report(self) -> CallReport:
@@ -199,7 +199,7 @@ class _Call:
             self._capture = Capture(self._leg.stream_sid, self._leg.call_sid, now)
         self._capture.append(message, now)
 
-    def _note_dropped(self, message: str | bytes, now: float) -> None:
+    def _note_odd(self, message: str | bytes, now: float) -> None:
         if self._capture is not None:  # nothing comes before Twilio's own first message
             self._capture.note_odd(now, message)
 

@@ -56,11 +56,11 @@ def test_what_passed_is_told_in_words_and_sound_is_not(stream, log, passed):
     passed(to_twilio.Clear(SID), 4)
     passed(from_twilio.Unknown("novelty", "{}"), 5)
     assert activity.lines() == [
-        "1.00 s: mark story sent",
-        "2.00 s: mark story came back",
+        "1.00 s: mark 'story#1' sent",
+        "2.00 s: mark 'story#1' came back",
         "3.00 s: the caller pressed 5",
         "4.00 s: clear sent",
-        "5.00 s: Twilio said something unknown: novelty",
+        "5.00 s: Twilio sent 'novelty', an event that is not known here",
     ]
 
 

@@ -10,14 +10,14 @@ from twistream_kit.notebook.widgets import controls
 SID = "MZ0123456789abcdef0123456789abcdef"
 
 
-def stream(**what):
+def stream(*, has_queued=False, **what):
     about = {
         "handler_error": None,
         "closed": SimpleNamespace(done=lambda: False),
         "is_open": True,
-        "has_queued": False,
         "stream_sid": SID,
         "disconnect_reason": "",
+        "_state": SimpleNamespace(has_queued=has_queued),
     }
     return SimpleNamespace(**(about | what))
 

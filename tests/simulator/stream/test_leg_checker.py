@@ -43,7 +43,8 @@ def media_server_call(twilio, place, media, eventually):
 def test_good_messages_are_obeyed_and_nothing_is_noted():
     checker = make_checker()
     for n, payload in enumerate(load_clip("sample_audio/reply.wav").frames()):
-        assert checker.check(media(payload), n * 0.02) == to_twilio.Media(SID, payload)
+        reviewed = checker.check(media(payload), n * 0.02)
+        assert (reviewed.is_obeyed, reviewed.message) == (True, to_twilio.Media(SID, payload))
     checker.finish(9.0)
     assert checker.take_warnings() == checker.take_unlogged() == []
     assert not checker.objections
@@ -52,7 +53,7 @@ def test_good_messages_are_obeyed_and_nothing_is_noted():
 def test_what_twilio_would_not_log_is_told_once_and_counted_each_time():
     checker = make_checker()
     for n in range(4):
-        assert checker.check(media(TAGGED), n * 0.02) is not None
+        assert checker.check(media(TAGGED), n * 0.02).is_obeyed
     assert checker.take_warnings() == []
     first, repeated = checker.take_unlogged()
     assert "MP3" in first.problem
@@ -63,7 +64,7 @@ def test_what_twilio_would_not_log_is_told_once_and_counted_each_time():
 
 def test_sound_of_a_message_that_is_dropped_is_not_heard():
     checker = make_checker()
-    assert checker.check(media(TAGGED, extra=1), 0.0) is None
+    assert not checker.check(media(TAGGED, extra=1), 0.0).is_obeyed
     assert [warned.code for warned in checker.take_warnings()] == [31951]
     assert checker.take_unlogged() == []
     assert sorted(str(each.code) for each in checker.objections) == ["31951", "None"]
@@ -71,7 +72,7 @@ def test_sound_of_a_message_that_is_dropped_is_not_heard():
 
 def test_sound_of_a_message_that_is_obeyed_in_spite_of_an_extra_field_is_heard_and_counted_once():
     checker = make_checker(extra_fields="execute")
-    assert checker.check(media(TAGGED, extra=1), 0.0) is not None
+    assert checker.check(media(TAGGED, extra=1), 0.0).is_obeyed
     assert [warned.code for warned in checker.take_warnings()] == [31951]
     (unlogged,) = checker.take_unlogged()
     assert checker.objections[unlogged] == 1
@@ -81,7 +82,8 @@ def test_sound_of_a_message_that_is_obeyed_in_spite_of_an_extra_field_is_heard_a
 def test_a_repeated_field_is_obeyed_and_told_although_twilio_may_not_log_it():
     checker = make_checker()
     text = f'{{"event":"mark","event":"clear","streamSid":"{SID}"}}'
-    assert checker.check(text, 0.0) == to_twilio.Clear(SID)
+    reviewed = checker.check(text, 0.0)
+    assert (reviewed.is_obeyed, reviewed.message) == (True, to_twilio.Clear(SID))
     (unlogged,) = checker.take_unlogged()
     assert "stands twice" in unlogged.problem
 

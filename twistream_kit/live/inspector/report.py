@@ -16,11 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from twistream_kit.capture.entry import Entry, Sender
-from twistream_kit.errors import quote
+from twistream_kit.capture.message_text import describe_message, event_of
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.inspector.stream import InspectedStream, Violation
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.marks import MarkName
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 PAUSE_SECONDS = 0.2
@@ -156,14 +155,15 @@ class ConsoleReport:
             self._bytes[entry.sender] += entry.size
             is_due = entry.at - self._counted_at >= MEDIA_SECONDS
             return self._media(entry.at) if is_due else []
-        words = _words(entry.message)
-        if not words:
+        if event_of(entry.message) == "progress mark":
             return []
+        words = describe_message(entry.message)
         return [*self._media(entry.at), _line(entry.at, _WHO[entry.sender], words)]
 
     def _of_violation(self, violation: Violation) -> list[str]:
         lines = self._media(violation.at)
         if violation.text and not violation.in_capture:
+            # One line's worth; the violation has more of it, and the capture all.
             is_long = len(violation.text) > _MOST_CHARACTERS
             text = f"{violation.text[:_MOST_CHARACTERS]}…" if is_long else violation.text
             lines.append(_line(violation.at, _WHO[violation.sender], text))
@@ -187,19 +187,3 @@ class ConsoleReport:
 
 def _line(at: float, what: str, words: str) -> str:
     return f"{at:8.2f} s  {what:<12} {words}"
-
-
-def _words(message: object) -> str:
-    match message:
-        case from_twilio.Start() as start:
-            # Names alone: the values are somebody's, and a terminal is soon copied.
-            names = ", ".join(start.custom_parameters)
-            return f"start of {start.stream_sid}" + (f", parameters: {names}" if names else "")
-        case from_twilio.Dtmf(digit=digit):
-            return f"key {digit}"
-        case from_twilio.Mark(name=name) | to_twilio.Mark(name=name):
-            return "" if MarkName.parse(name).is_progress else f"mark {quote(name)}"
-        case from_twilio.Unknown(event=event):
-            return f"{quote(event)}, an event that is not known here"
-        case _:
-            return type(message).__name__.lower()

@@ -9,35 +9,24 @@ to.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Sender
-from twistream_kit.diagnosis.message import review
-from twistream_kit.diagnosis.sound import SoundReview
+from twistream_kit.capture.message_text import event_of, quote_message
+from twistream_kit.diagnosis.stream import Reviewed, StreamReviewer
 from twistream_kit.errors import Objection, Objections, RemoteProtocolError, sort_by_severity
 from twistream_kit.live.inspector._frames import ABNORMAL, Closing, FrameViolation, Passed
 from twistream_kit.pending import HomeLoop, Pending, fulfil
-from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, PROTOCOL_ERROR
+from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 
 MOST_OBJECTIONS = 1000
 """How many different objections are kept of one stream; further ones are dropped."""
 
-MOST_CHARACTERS = 2000
-"""How much is kept of the text of a message at fault."""
-
 _BETWEEN = "Look at what stands between Twilio and here: a proxy, or a simulator"
-
-TOO_EARLY = Objection(
-    INVALID_MESSAGE,
-    "",
-    "the message was sent before Twilio's start message",
-    "No SID is known before it, so Twilio would drop it with warning 31951, logged once per stream",
-    "Wait for start, and take the SID of the stream from it",
-)
 
 UNASKED_EXTENSION = Objection(
     PROTOCOL_ERROR,
@@ -68,7 +57,7 @@ class InspectedStream:
         self.disconnect_reason = ""
         self._start: from_twilio.Start | None = None
         self._has_begun = self._said_stop = False
-        self._sound = SoundReview()
+        self._reviewer = StreamReviewer(is_begun=False)
         self._violations = Violations()
         self._codes: dict[Sender, int] = {"twilio": ABNORMAL, "server": ABNORMAL}
         self._first: Sender | None = None
@@ -108,10 +97,15 @@ class InspectedStream:
     @property
     def times(self) -> Counter[Objection]:
         """How many messages each objection applied to."""
-        return Counter({**self._violations.times, **self._sound.found})
+        return self._violations.times.copy() + self._reviewer.found
+
+    @property
+    def bad_media(self) -> int:
+        """How many of your server's media messages are objected to by themselves."""
+        return self._reviewer.bad_media
 
     def __repr__(self) -> str:
-        n = len(self._violations.times)
+        n = len(self.times)
         state = f"ended, {self.closed.result(0).detail}" if self.closed.done() else "open"
         what = f"{n} objection" if n == 1 else f"{n or 'no'} objections"
         return f"<InspectedStream {self.stream_sid or '(no start yet)'}: {state}; {what}>"
@@ -142,7 +136,7 @@ class InspectedStream:
 
     def end(self, at: float, *, stopped_here: bool) -> None:
         """End it, once; for the inspector alone."""
-        self._note_sound(self._sound.finish(at), "", at)
+        self._note_sound(self._reviewer.finish(at), at)
         by: EndedBy = "inspector" if stopped_here or self._first is None else self._first
         twilio, server = self._codes["twilio"], self._codes["server"]
         detail = _end_in_words(by, twilio, server)
@@ -150,7 +144,8 @@ class InspectedStream:
 
     def _note(self, at: float, sender: Sender, *objections: Objection) -> None:
         """Note what is about no single message."""
-        self._violations.note(max(0.0, at - self.capture.started), sender, objections)
+        since = max(0.0, at - self.capture.started)
+        self._violations.note(since, sender, objections, place=self.capture.n_kept)
 
     def _take_from_twilio(self, message: str | bytes, at: float) -> None:
         try:
@@ -158,44 +153,51 @@ class InspectedStream:
         except RemoteProtocolError as error:
             objections = [_message_objection(error)]
             since = at - self.capture.started
-            self._violations.note(since, "twilio", objections, message)
+            place = self.capture.n_kept
+            self._violations.note(since, "twilio", objections, message, place=place)
             return
         if isinstance(parsed, from_twilio.Start) and self._start is None:
             self.capture.stream_sid, self.capture.call_sid = parsed.stream_sid, parsed.call_sid
-            self._sound = SoundReview(parsed.stream_sid)
+            self._reviewer.begin(parsed.stream_sid)
             self._start = parsed
-        elif isinstance(parsed, from_twilio.Stop):
-            self._said_stop = True
         self.capture.append(parsed, at)
+        if isinstance(parsed, from_twilio.Stop):
+            self._said_stop = True
+            self._note_sound(self._reviewer.finish(at), at)
 
     def _take_from_server(self, message: str | bytes, at: float) -> None:
-        parsed = _parse_or_none(message)
-        sid = self.stream_sid
-        is_addressed = parsed is not None and bool(sid) and parsed.stream_sid == sid
-        if parsed is None or not is_addressed or not _is_plain(parsed, message):
-            objections: list[Objection] = list(review(message, stream_sid=sid or None))
-            if not sid:
-                objections = [TOO_EARLY, *objections]
-            if is_addressed and isinstance(parsed, to_twilio.Media):
-                # The review of the whole stream says what is wrong with the sound, and says more.
-                objections = [each for each in objections if each.code is not None]
-            self._violations.note(at - self.capture.started, "server", objections, message)
-            if objections:
-                self.capture.note_odd(at, message)
-        if parsed is not None and is_addressed:
-            self._take_obeyed(parsed, message, at)
+        reviewed = self._reviewer.take(message, at)
+        if reviewed.message is not None and reviewed.is_obeyed:
+            # Before what is wrong with it: who reads both at once finds the message of a violation.
+            self.capture.append(reviewed.message, at)
+        if reviewed.is_odd:
+            self.capture.note_odd(at, message)
+        if reviewed.new:
+            self._note_new(reviewed, message, at)
+        if reviewed.sound:
+            self._note_sound(reviewed.sound, at)
 
-    def _take_obeyed(self, parsed: to_twilio.Message, message: str | bytes, at: float) -> None:
-        self.capture.append(parsed, at)
-        if isinstance(parsed, to_twilio.Media):
-            self._note_sound(self._sound.sent(parsed.payload, at), message, at)
-        elif isinstance(parsed, to_twilio.Clear):
-            self._sound.cleared(at)
+    def _note_new(self, reviewed: Reviewed, text: str | bytes, at: float) -> None:
+        message = reviewed.message
+        event = "" if message is None or reviewed.is_odd else event_of(message)
+        self._violations.add(
+            Violation(
+                at - self.capture.started,
+                "server",
+                tuple(reviewed.new),
+                quote_message(text),
+                in_capture=not reviewed.is_odd,
+                event=event,
+                place=self.capture.n_kept,
+            )
+        )
 
-    def _note_sound(self, found: list[Objection], message: str | bytes, at: float) -> None:
+    def _note_sound(self, found: Sequence[Objection], at: float) -> None:
         if found:
-            since = at - self.capture.started
-            self._violations.note(since, "server", found, message, in_capture=True)
+            since, place = at - self.capture.started, self.capture.n_kept
+            self._violations.add(
+                Violation(since, "server", tuple(found), in_capture=True, place=place)
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +229,10 @@ class Violation:
         sender: ``twilio`` or ``server``: who sent it.
         objections: What is wrong with it that was not wrong with anything before.
         text: The message, or the beginning of it; empty if the objections are about many.
-        in_capture: Whether a review of the capture finds it too.  A capture cannot hold what is no
-            message, nor a field that no message has.
+        in_capture: Whether it is about a message that the capture holds as one, or about the sound
+            of many.  What is no message, or has a field too many, stands there as it came.
+        event: Of a message that is in the capture, as on the wire.
+        place: How many messages the capture had kept whole by then, this one included.
     """
 
     at: float
@@ -236,19 +240,8 @@ class Violation:
     objections: tuple[Objection, ...]
     text: str = ""
     in_capture: bool = False
-
-
-def _parse_or_none(message: str | bytes) -> to_twilio.Message | None:
-    try:
-        return to_twilio.parse(message)
-    except RemoteProtocolError:
-        return None
-
-
-def _is_plain(parsed: to_twilio.Message, message: str | bytes) -> bool:
-    """Whether `message` holds exactly what was parsed, so that it needs no review."""
-    text = parsed.to_json()
-    return text == message or (isinstance(message, str) and text == message.replace(" ", ""))
+    event: str = ""
+    place: int = 0
 
 
 def _end_in_words(by: EndedBy, twilio: int, server: int) -> str:
@@ -297,7 +290,7 @@ class Violations:
     """The violations of one stream; one thread notes them, any thread may read them meanwhile.
 
     Attributes:
-        times: How many messages each objection applied to.
+        times: How many messages or frames each objection applied to that came by `note`.
     """
 
     def __init__(self) -> None:
@@ -316,9 +309,9 @@ class Violations:
         objections: Iterable[Objection],
         message: str | bytes = "",
         *,
-        in_capture: bool = False,
+        place: int = 0,
     ) -> None:
-        """Count what is objected to in a message, and keep what is new."""
+        """Count what is objected to in a message or a frame, and keep what is new."""
         new = []
         for objection in objections:
             if objection not in self.times:
@@ -327,12 +320,8 @@ class Violations:
                 new.append(objection)
             self.times[objection] += 1
         if new:
-            self._found.append(Violation(at, sender, tuple(new), _shown(message), in_capture))
+            self.add(Violation(at, sender, tuple(new), quote_message(message), place=place))
 
-
-def _shown(message: str | bytes) -> str:
-    if isinstance(message, bytes):
-        return f"{len(message)} bytes, binary: {message[:40].hex(' ')}"
-    if len(message) <= MOST_CHARACTERS:
-        return message
-    return f"{message[:MOST_CHARACTERS]}… ({len(message)} characters)"
+    def add(self, violation: Violation) -> None:
+        """Keep a violation whose objections are new, and counted elsewhere."""
+        self._found.append(violation)

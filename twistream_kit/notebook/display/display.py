@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twistream_kit.audio.examination import Examination, Finding
+from twistream_kit.capture.message_text import quote_message
 from twistream_kit.errors import Objections, join_sentences
 from twistream_kit.notebook.display.html import (
     EMPTY,
@@ -299,18 +300,17 @@ def _show_entries(debugger: Sequence[DebuggerEntry]) -> Html:
 
 
 def _entry_row(entry: DebuggerEntry) -> tuple[object, ...]:
-    message = code(_shorten(entry.message), breakable=True) if entry.message is not None else EMPTY
+    message = (
+        code(quote_message(entry.message, 120), breakable=True)
+        if entry.message is not None
+        else EMPTY
+    )
     sid = entry.stream_sid or entry.call_sid
     where = joined(" on ", code(sid)) if sid else EMPTY
     happened = joined(
         paragraph(strong(entry.name), where), *map(paragraph, filter(None, [entry.text]))
     )
     return (entry.code, entry.level, joined(happened, message, _list_objections(entry.objections)))
-
-
-def _shorten(message: str | bytes, limit: int = 160) -> str:
-    text = message if isinstance(message, str) else repr(message)
-    return text if len(text) <= limit else f"{text[: limit - 40]} … {text[-30:]}"
 
 
 def show_call_report(report: CallReport) -> Html:

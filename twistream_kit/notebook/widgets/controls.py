@@ -20,6 +20,8 @@ import ipywidgets as widgets
 import traitlets
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.capture.entry import Message
+from twistream_kit.capture.message_text import describe_message
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.state import Playing
@@ -317,8 +319,11 @@ class ActivityLines:
     def _passed(self) -> list[tuple[float, str]]:
         entries = self._stream.capture.kept_since(self._read)
         self._read += len(entries)
-        lines = [(entry.at, _describe_message(entry.message)) for entry in entries]
-        return [line for line in lines if line[1]]
+        return [
+            (entry.at, describe_message(entry.message))
+            for entry in entries
+            if _is_told(entry.message)
+        ]
 
     def _logged(self) -> list[tuple[float, str]]:
         since, self._logged_until = self._logged_until, time.monotonic()
@@ -329,26 +334,11 @@ class ActivityLines:
         ]
 
 
-def _describe_message(message: object) -> str:
-    match message:
-        case from_twilio.Start():
-            return "Twilio started the stream"
-        case from_twilio.Dtmf(digit=digit):
-            return f"the caller pressed {digit}"
-        case from_twilio.Mark(name=name) | to_twilio.Mark(name=name) if MarkName.parse(name).is_own:
-            return ""
-        case from_twilio.Mark(name=name):
-            return f"mark {MarkName.parse(name).name} came back"
-        case from_twilio.Stop():
-            return "Twilio stopped the stream"
-        case from_twilio.Unknown(event=event):
-            return f"Twilio said something unknown: {event}"
-        case to_twilio.Mark(name=name):
-            return f"mark {MarkName.parse(name).name} sent"
-        case to_twilio.Clear():
-            return "clear sent"
-        case _:
-            return ""
+def _is_told(message: Message) -> bool:
+    """Whether a message is worth a line: media and marks that nobody named come all the time."""
+    if isinstance(message, from_twilio.Mark | to_twilio.Mark):
+        return not MarkName.parse(message.name).is_own
+    return not isinstance(message, from_twilio.Media | to_twilio.Media | from_twilio.Connected)
 
 
 def label_clip(clip: Clip) -> str:

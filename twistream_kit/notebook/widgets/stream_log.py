@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,8 @@ import traitlets
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry, Sender
-from twistream_kit.capture.summary import event_of
-from twistream_kit.diagnosis.message import review
-from twistream_kit.diagnosis.payload import look_inside
-from twistream_kit.diagnosis.sound import SoundReview, mistake_in
+from twistream_kit.capture.message_text import event_of, quote_message
+from twistream_kit.diagnosis.stream import CaptureReview, OddMessage, Reviewed
 from twistream_kit.errors import Objection, TwistreamError
 from twistream_kit.live.inspector.stream import InspectedStream, Violation
 from twistream_kit.live.stream.stream import MediaStream
@@ -35,9 +33,6 @@ from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 KEPT_LINES = 300
 """How many lines the log keeps."""
-
-MOST_CHARACTERS = 2000
-"""How much of one message is shown: a bad one may have any length, and all goes to the page."""
 
 STILL_LINES = 12
 """How many lines a page without a kernel shows."""
@@ -152,7 +147,7 @@ class StreamLog(anywidget.AnyWidget):
         if self._is_closed:
             return False
         is_over = self._stream is None or self._stream.closed.done()
-        newest = self._messages.read(self._new_violations())
+        newest = self._read(is_over=is_over)
         if newest != self._newest:
             self._newest = newest
             self.lines = [_as_traits(line) for line in self._messages.lines]
@@ -162,12 +157,13 @@ class StreamLog(anywidget.AnyWidget):
         self.state = self._state_in_words()
         return not is_over
 
-    def _new_violations(self) -> list[Violation] | None:
+    def _read(self, *, is_over: bool) -> int:
+        """Read what has passed; return the number of the newest line."""
         if not isinstance(self._stream, InspectedStream):
-            return None
+            return self._messages.read(is_over=is_over)
         new = self._stream.findings[self._n_violations :]
         self._n_violations += len(new)
-        return [violation for violation in new if not violation.in_capture]
+        return self._messages.read_reviewed(new, bad_media=self._stream.bad_media)
 
     def _state_in_words(self) -> str:
         words = "A capture."
@@ -238,10 +234,8 @@ class LogLines:
 
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
-        self._read = 0
-        self._number = self._n_odd = 0
-        self._known: set[tuple[object, ...]] = set()
-        self._sound = SoundReview(capture.stream_sid)
+        self._review = CaptureReview(capture)
+        self._read = self._number = 0
         self._lines: deque[LogLine] = deque(maxlen=KEPT_LINES)
         self.unkept = 0
         self.media: dict[Sender, MediaCount] = {"twilio": MediaCount(), "server": MediaCount()}
@@ -251,108 +245,110 @@ class LogLines:
         """The last lines as they stand, oldest first."""
         return list(self._lines)
 
-    def read(self, violations: Iterable[Violation] | None = None) -> int:
-        """Take in what has passed since; return the number of the newest line.
+    def read(self, *, is_over: bool = False) -> int:
+        """Review what has passed since; return the number of the newest line.
 
         Args:
-            violations: What an inspector objected to and the capture does not show, since the last
-                time this was asked, oldest first.  Without an inspector, what the capture kept
-                of messages that are none is reviewed here.
+            is_over: Whether nothing more will pass.
         """
-        waiting = deque(self._review_odd() if violations is None else violations)
         passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
-        for entry in self._capture.kept_since(self._read):
-            while waiting and waiting[0].at < entry.at:
-                self._add_violation(waiting.popleft())
-            self._read += 1
-            self._take(entry)
-        for violation in waiting:
-            self._add_violation(violation)
+        for each, reviewed in self._review.new():
+            if isinstance(each, OddMessage):
+                self._take_odd(each, reviewed)
+            else:
+                self._take(each, reviewed)
+            if reviewed.sound:
+                self._add_sound(each.at, reviewed.sound)
+        if is_over and (found := self._review.finish()):
+            self._add_sound(self._capture.seconds, found)
         self.unkept = max(0, passed - self._read)
         return self._number
 
-    def _review_odd(self) -> Iterator[Violation]:
-        odd = self._capture.odd[self._n_odd :]
-        self._n_odd += len(odd)
-        for at, message in odd:
-            found = review(message, stream_sid=self._capture.stream_sid or None)
-            new = tuple(each for each in found if mistake_in(each) not in self._known)
-            self._known |= {mistake_in(each) for each in new}
-            if new:
-                text = message if isinstance(message, str) else repr(message)
-                yield Violation(at, "server", new, _shorten(text))
+    def read_reviewed(self, violations: Iterable[Violation], *, bad_media: int) -> int:
+        """Take in what has passed an inspector since, which reviews it; return as `read` does.
 
-    def _take(self, entry: Entry) -> None:
-        message = entry.message
-        objections = self._review_message(entry)
-        is_media = isinstance(message, from_twilio.Media | to_twilio.Media)
-        if not is_media or self._count_media(entry, objections):
-            self._add_message(entry, objections)
-        if found := self._review_sound(entry):
-            text = f"all media to Twilio so far, {self.media['server'].seconds:.2f} s"
-            number = self._number = self._number + 1
-            line = LogLine(number, entry.at, "server", SOUND, text, objections=tuple(found))
-            self._lines.append(line)
+        Args:
+            violations: What it objected to since the last time this was asked, oldest first.
+            bad_media: How many media messages it objected to by themselves in all.
+        """
+        waiting = deque(violations)
+        passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
+        for entry in self._capture.kept_since(self._read):
+            while waiting and waiting[0].place <= self._read:
+                self._add_violation(waiting.popleft())
+            if (
+                waiting
+                and waiting[0].place == self._read + 1
+                and waiting[0].event not in ("", "media")
+            ):
+                self._take(entry, Reviewed(None, form=waiting.popleft().objections))
+            else:
+                self._take(entry, _NOT_REVIEWED)
+        for violation in waiting:
+            self._add_violation(violation)
+        self.unkept = max(0, passed - self._read)
+        self.media["server"].bad = bad_media
+        return self._number
 
-    def _count_media(self, entry: Entry, objections: list[Objection]) -> bool:
-        """Count a media message; return whether something is wrong with it that was not before."""
+    def _take(self, entry: Entry, reviewed: Reviewed) -> None:
+        self._read += 1
+        if not isinstance(entry.message, from_twilio.Media | to_twilio.Media):
+            self._add_message(entry, reviewed.objections)
+            return
         count = self.media[entry.sender]
         count.messages += 1
         count.size += entry.size
-        count.bad += bool(objections)
-        mistakes = {mistake_in(objection) for objection in objections}
-        is_new = not mistakes <= self._known
-        self._known |= mistakes
-        return is_new
+        if reviewed.form or reviewed.inside:
+            count.bad += 1
+            if reviewed.new:
+                self._add_message(entry, reviewed.objections)
 
-    def _review_sound(self, entry: Entry) -> list[Objection]:
-        """Return what is newly objected to in the sound so far, and stands under no message."""
-        message = entry.message
-        if isinstance(message, to_twilio.Media):
-            found = self._sound.sent(message.payload, entry.at)
-        elif isinstance(message, from_twilio.Stop):
-            found = self._sound.finish(entry.at)
-        else:
-            if isinstance(message, to_twilio.Clear):
-                self._sound.cleared(entry.at)
-            return []
-        return [objection for objection in found if mistake_in(objection) not in self._known]
+    def _take_odd(self, odd: OddMessage, reviewed: Reviewed) -> None:
+        if reviewed.is_obeyed and isinstance(odd.message, to_twilio.Media):
+            self.media["server"].bad += 1
+        if reviewed.new:
+            self._add(odd.at, "server", INVALID, quote_message(odd.text), reviewed.new)
 
     def _add_violation(self, violation: Violation) -> None:
-        number = self._number = self._number + 1
-        line = LogLine(
-            number,
-            violation.at,
-            violation.sender,
-            INVALID,
-            violation.text,
-            objections=violation.objections,
-        )
-        self._lines.append(line)
+        if not violation.in_capture:
+            self._add(violation.at, violation.sender, INVALID, violation.text, violation.objections)
+        elif violation.event:
+            self._add(violation.at, "server", violation.event, violation.text, violation.objections)
+        else:
+            self._add_sound(violation.at, violation.objections)
 
-    def _add_message(self, entry: Entry, objections: list[Objection]) -> None:
-        self._number += 1
+    def _add_sound(self, at: float, found: Sequence[Objection]) -> None:
+        text = f"all media to Twilio so far, {self.media['server'].seconds:.2f} s"
+        self._add(at, "server", SOUND, text, found)
+
+    def _add_message(self, entry: Entry, objections: Sequence[Objection]) -> None:
         name = getattr(entry.message, "name", "")
-        self._lines.append(
-            LogLine(
-                self._number,
-                entry.at,
-                entry.sender,
-                event_of(entry),
-                _shorten(entry.message.to_json()),
-                MarkName.parse(name).is_progress,
-                tuple(objections),
-            )
+        self._add(
+            entry.at,
+            entry.sender,
+            event_of(entry.message),
+            quote_message(entry.message.to_json()),
+            objections,
+            is_progress=MarkName.parse(name).is_progress,
         )
 
-    def _review_message(self, entry: Entry) -> list[Objection]:
-        if entry.sender == "twilio":
-            return []  # what is reviewed is what *your* server sends
-        message = entry.message
-        if isinstance(message, to_twilio.Media) and message.stream_sid == self._capture.stream_sid:
-            # Read once already, so its form is right; fifty of them come in a second.
-            return look_inside(message.payload)
-        return review(entry.message.to_json(), stream_sid=self._capture.stream_sid or None)
+    def _add(
+        self,
+        at: float,
+        sender: Sender,
+        event: str,
+        text: str,
+        objections: Sequence[Objection],
+        *,
+        is_progress: bool = False,
+    ) -> None:
+        self._number += 1
+        self._lines.append(
+            LogLine(self._number, at, sender, event, text, is_progress, tuple(objections))
+        )
+
+
+_NOT_REVIEWED = Reviewed(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +363,7 @@ class LogLine:
             capture cannot hold.
         text: The message as on the wire; for the sound, how much of it there was by then.
         is_progress: Whether it is a mark that only measures how far a playback is.
-        objections: What `review` says of it, or `SoundReview` of the sound.
+        objections: What `StreamReviewer` has to say of it, or of the sound so far.
     """
 
     number: int
@@ -386,7 +382,7 @@ class MediaCount:
     Attributes:
         messages: How many there were.
         size: How many bytes of sound they held.
-        bad: How many of them `review` objects to.
+        bad: How many of them are objected to by themselves.
     """
 
     messages: int = 0
@@ -397,9 +393,3 @@ class MediaCount:
     def seconds(self) -> float:
         """How much sound they held."""
         return self.size / BYTES_PER_SECOND
-
-
-def _shorten(text: str) -> str:
-    if len(text) <= MOST_CHARACTERS:
-        return text
-    return f"{text[:MOST_CHARACTERS]}… ({len(text)} characters)"

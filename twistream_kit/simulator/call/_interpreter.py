@@ -92,6 +92,8 @@ class TwimlInterpreter:
                 script = await obtain(source, self._web, self._call.params(), self._log)
                 for remark in script.remarks:
                     self._context.debugger.log(remark.code, remark.text, call_sid=self._call.sid)
+                for note in script.notes:
+                    self._context.debugger.note(note, call_sid=self._call.sid)
                 source = await self._perform(script)
             except TwimlFault as fault:
                 await self._fail(fault)

@@ -19,6 +19,7 @@ from twistream_kit.diagnosis.twiml import (
     parse_twiml,
     review_names,
     review_root,
+    review_undocumented,
 )
 from twistream_kit.errors import Objection, join_sentences
 from twistream_kit.protocol.twiml import PARAMETER_LIMIT
@@ -88,10 +89,12 @@ class Script:
     Attributes:
         verbs: What to do, in order.
         remarks: What to log.
+        notes: What is worth a word and is not logged.
     """
 
     verbs: tuple[Verb, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    notes: tuple[Objection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +255,7 @@ class _TwimlReader:
                 objection.code or 12200, join_sentences(objection.statement, objection.fix)
             )
         verbs = [verb for element in root if (verb := self._verb(element)) is not None]
-        return Script(tuple(verbs), tuple(self._remarks))
+        return Script(tuple(verbs), tuple(self._remarks), tuple(review_undocumented(root)))
 
     def _verb(self, element: ET.Element) -> Verb | None:
         read = self._readers.get(element.tag)

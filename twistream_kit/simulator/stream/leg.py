@@ -9,20 +9,19 @@ other's mistake.
 
 `MessageChecker` says what Twilio makes of a message from the server: it obeys, or it drops and
 warns (§4).  Twilio names neither the message nor the field, warns once per stream, and says nothing
-of what a message sounds like.  The checker keeps all that `review` has to say about every message,
-and `SoundReview` about all of them together, for the debugger and for reports.
+of what a message sounds like.  The checker keeps all that `StreamReviewer` has to say about every
+message and about all of them together, for the debugger and for reports.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from twistream_kit.diagnosis.message import review
-from twistream_kit.diagnosis.sound import FIELD, SoundReview
-from twistream_kit.errors import Objection, RemoteProtocolError
+from twistream_kit.diagnosis.stream import Reviewed, StreamReviewer
+from twistream_kit.errors import Objection
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.playout import MEDIA_DISCARDED
@@ -57,7 +56,8 @@ class StreamLeg:
     Attributes:
         playout: The audio that waits to be heard.
         on_message: Called with each message that was obeyed and its time, if not None.
-        on_dropped: Called with each message that was not, as it came, and its time, if not None.
+        on_odd: Called with each message that was not, or holds more than Twilio reads, as it came,
+            and its time, if not None.
         broken: Whether the server broke a rule that ends the stream.
     """
 
@@ -89,7 +89,7 @@ class StreamLeg:
         self.playout = PlayoutBuffer()
         self._checker = MessageChecker(stream_sid, self.behaviour)
         self.on_message: Callable[[to_twilio.Message, float], None] | None = None
-        self.on_dropped: Callable[[str | bytes, float], None] | None = None
+        self.on_odd: Callable[[str | bytes, float], None] | None = None
         self.broken = False
         self._sequence = 0
         self._chunks = dict.fromkeys(self.tracks, 0)
@@ -162,14 +162,13 @@ class StreamLeg:
         if not self.bidirectional:
             self._break(message)
             return []
-        obeyed = self._checker.check(message, now)
-        if obeyed is None:
-            if self.on_dropped is not None:
-                self.on_dropped(message, now)
-            return []
-        if self.on_message is not None:
+        reviewed = self._checker.check(message, now)
+        obeyed = reviewed.message if reviewed.is_obeyed else None
+        if obeyed is not None and self.on_message is not None:
             self.on_message(obeyed, now)
-        return [self._mark(name) for name in self._obey(obeyed)]
+        if reviewed.is_odd and self.on_odd is not None:
+            self.on_odd(message, now)
+        return [] if obeyed is None else [self._mark(name) for name in self._obey(obeyed)]
 
     def listen(self, now: float) -> bool:
         """Review more of the server's sound if there is time; tell whether something was found."""
@@ -331,37 +330,36 @@ class MessageChecker:
 
     def __init__(self, stream_sid: str, behaviour: Behaviour) -> None:
         self.received: Counter[str] = Counter()
-        self._reviewed: Counter[Objection] = Counter()
-        self._sound = SoundReview(stream_sid, at_leisure=True)
+        self._reviewer = StreamReviewer(
+            stream_sid,
+            at_leisure=True,
+            obeys_extra_fields=behaviour.extra_fields != "drop",
+        )
         self._unlogged: list[Objection] = []
-        self._stream_sid = stream_sid
-        self._behaviour = behaviour
         self._warnings: list[Warned] = []
         self._warned: set[int] = set()
 
     @property
     def objections(self) -> Counter[Objection]:
-        """What `review` found in the messages, and `SoundReview` in their sound, and how often."""
-        return self._reviewed + self._sound.found
+        """What is objected to in the messages and in their sound, and in how many of them."""
+        return self._reviewer.found
 
-    def check(self, message: str | bytes, now: float) -> to_twilio.Message | None:
-        """Return the message if Twilio would obey it; note what is wrong with its form and sound.
+    def check(self, message: str | bytes, now: float) -> Reviewed:
+        """Say whether Twilio would obey a message; note what is wrong with its form and sound.
 
         Args:
             message: As it came.
             now: Monotonic seconds.
         """
-        try:
-            parsed: to_twilio.Message | None = to_twilio.parse(message)
-        except RemoteProtocolError:
-            parsed = None
-        if (
-            parsed is None
-            or parsed.stream_sid != self._stream_sid
-            or not _is_plain(parsed, message)
-        ):
-            return self._review(parsed, message, now)
-        return self._obeyed(parsed, now)
+        reviewed = self._reviewer.take(message, now)
+        if not reviewed.is_obeyed:
+            self.refuse(message)
+            self._note(reviewed, message)
+            return reviewed
+        self.received[_KINDS[type(reviewed.message)]] += 1
+        if reviewed.form or reviewed.inside or reviewed.sound:
+            self._note(reviewed, message)
+        return reviewed
 
     def listen(self, now: float) -> bool:
         """Review more of the sound if it is this stream's turn; return whether something was found.
@@ -369,15 +367,15 @@ class MessageChecker:
         One step is done in 20 ms, for all streams of this process together, so that however many
         calls there are, none of them is late for it.
         """
-        if not self._sound.has_more_to_hear or not _TURNS.take(now):
+        if not self._reviewer.has_more_to_hear or not _TURNS.take(now):
             return False
-        found = self._sound.listen()
-        self._note(found)
+        found = self._reviewer.listen()
+        self._note_unlogged(found)
         return bool(found)
 
     def finish(self, now: float) -> None:
         """Note what is to be said of the sound now that no more will come."""
-        self._note(self._sound.finish(now))
+        self._note_unlogged(self._reviewer.finish(now))
 
     def refuse(self, message: str | bytes) -> None:
         """Count a message that Twilio drops."""
@@ -401,38 +399,17 @@ class MessageChecker:
         unlogged, self._unlogged = self._unlogged, []
         return unlogged
 
-    def _review(
-        self, parsed: to_twilio.Message | None, message: str | bytes, now: float
-    ) -> to_twilio.Message | None:
-        objections = review(message, stream_sid=self._stream_sid)
-        logged = [objection for objection in objections if objection.code in ONCE_PER_STREAM]
-        if logged or parsed is None:
+    def _note(self, reviewed: Reviewed, message: str | bytes) -> None:
+        logged = [each for each in reviewed.objections if each.code in ONCE_PER_STREAM]
+        if logged or reviewed.message is None:
             code = logged[0].code if logged else None
             reason = "" if logged else "the message is none of media, mark and clear"
-            warned = Warned(code or to_twilio.INVALID_MESSAGE, reason, message, tuple(objections))
-            self.warn(warned)
-        fatal = any(objection.severity == "error" for objection in logged)
-        if parsed is None or fatal or (logged and self._behaviour.extra_fields == "drop"):
-            self._reviewed.update(objections)
-            self.refuse(message)
-            return None
-        # What is wrong with the sound of a message that is obeyed, `_obeyed` finds.
-        about_form = [each for each in objections if not _is_about_sound(each)]
-        self._reviewed.update(about_form)
-        if not logged:
-            self._note(about_form)
-        return self._obeyed(parsed, now)
+            objections = tuple(reviewed.objections)
+            self.warn(Warned(code or to_twilio.INVALID_MESSAGE, reason, message, objections))
+        if reviewed.is_obeyed:
+            self._note_unlogged([*reviewed.new, *reviewed.sound])
 
-    def _obeyed(self, message: to_twilio.Message, now: float) -> to_twilio.Message:
-        self.received[_KINDS[type(message)]] += 1
-        if isinstance(message, to_twilio.Media):
-            if found := self._sound.sent(message.payload, now):
-                self._note(found)
-        elif isinstance(message, to_twilio.Clear):
-            self._sound.cleared(now)
-        return message
-
-    def _note(self, objections: list[Objection]) -> None:
+    def _note_unlogged(self, objections: Iterable[Objection]) -> None:
         self._unlogged += [each for each in objections if each.code is None]
 
 
@@ -458,19 +435,6 @@ _KINDS: dict[type, str] = {
     to_twilio.Mark: "mark",
     to_twilio.Clear: "clear",
 }
-
-
-def _is_plain(parsed: to_twilio.Message, message: str | bytes) -> bool:
-    """Whether `message` holds exactly what was parsed, so that it needs no review.
-
-    Most messages do, and fifty of them come in a second; Python's own spaces are allowed for.
-    """
-    text = parsed.to_json()
-    return text == message or (isinstance(message, str) and text == message.replace(" ", ""))
-
-
-def _is_about_sound(objection: Objection) -> bool:
-    return objection.code is None and objection.field == FIELD
 
 
 class _Turns:

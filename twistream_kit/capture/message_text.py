@@ -1,0 +1,70 @@
+"""A message in words, as people read it in a console, a log and a list of activity."""
+
+from __future__ import annotations
+
+from twistream_kit.capture.entry import Message
+from twistream_kit.errors import quote
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.marks import MarkName
+
+MOST_CHARACTERS = 2000
+"""How much of one message is shown: a bad one may have any length, and all goes to the page."""
+
+_END_CHARACTERS = 30
+"""How much of the end of a long one: it shows the fields behind the payload."""
+
+
+def describe_message(message: Message) -> str:
+    """Say in one line what a message says, and who says it; the sound of media is not described.
+
+    >>> from twistream_kit.protocol import from_twilio, to_twilio
+    >>> describe_message(from_twilio.Dtmf("MZ1", "5"))
+    'the caller pressed 5'
+    >>> describe_message(to_twilio.Mark("MZ1", "greeting#1"))
+    "mark 'greeting#1' sent"
+    """
+    match message:
+        case from_twilio.Connected():
+            return "Twilio connected"
+        case from_twilio.Start(stream_sid=sid, custom_parameters=parameters):
+            # Names alone: the values are somebody's, and a terminal is soon copied.
+            names = ", ".join(parameters)
+            return f"Twilio started the stream {sid}" + (f", parameters: {names}" if names else "")
+        case from_twilio.Dtmf(digit=digit):
+            return f"the caller pressed {digit}"
+        case from_twilio.Mark(name=name):
+            return f"mark {quote(name)} came back"
+        case from_twilio.Stop():
+            return "Twilio stopped the stream"
+        case from_twilio.Unknown(event=event):
+            return f"Twilio sent {quote(event)}, an event that is not known here"
+        case to_twilio.Mark(name=name):
+            return f"mark {quote(name)} sent"
+        case to_twilio.Clear():
+            return "clear sent"
+        case _:
+            return "media came" if isinstance(message, from_twilio.Media) else "media sent"
+
+
+def event_of(message: Message) -> str:
+    """Return the event of a message as on the wire; of the kit's own marks ``progress mark``."""
+    if isinstance(message, from_twilio.Unknown):
+        return message.event
+    if isinstance(message, from_twilio.Mark | to_twilio.Mark):
+        return "progress mark" if MarkName.parse(message.name).is_progress else "mark"
+    return type(message).__name__.lower()
+
+
+def quote_message(message: str | bytes, limit: int = MOST_CHARACTERS) -> str:
+    """Return a message as it came; of a long one the beginning, the end, and how long it is.
+
+    Args:
+        message: Text, or bytes for a binary message, in which text can still be read.
+        limit: How many characters, or bytes, of the beginning are shown.
+    """
+    if isinstance(message, bytes):
+        more = " …" if len(message) > limit else ""
+        return f"{len(message)} bytes, binary: {message[:limit]!r}{more}"
+    if len(message) <= limit + _END_CHARACTERS:
+        return message
+    return f"{message[:limit]} … {message[-_END_CHARACTERS:]} ({len(message)} characters)"

@@ -1,0 +1,359 @@
+"""What a server says on one stream, message by message: its form, and the sound of all together.
+
+`StreamReviewer` alone decides which messages need a review, which of them Twilio obeys, and what is
+listened to.  The simulator, the inspector, the log of a notebook and the review of a capture ask
+it, so that all of them say the same.  `CaptureReview` takes what a capture holds through one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from twistream_kit.capture.capture import Capture
+from twistream_kit.capture.entry import Entry
+from twistream_kit.diagnosis.message import review_unheard
+from twistream_kit.diagnosis.payload import SHORTEST_BYTES, look_inside
+from twistream_kit.diagnosis.sound import FIELD, MistakeCounter, SoundReview, listen_to
+from twistream_kit.errors import Objection, RemoteProtocolError, sort_by_severity
+from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
+
+TOO_EARLY = Objection(
+    INVALID_MESSAGE,
+    "",
+    "the message was sent before Twilio's start message",
+    "No SID is known before it, so Twilio would drop it with warning 31951, logged once per stream",
+    "Wait for start, and take the SID of the stream from it",
+)
+
+
+class StreamReviewer:
+    """Follows what a server sends on one stream; time is an argument.
+
+    It has no thread of its own; `found` and `bad_media` may be read from any.
+
+    Args:
+        stream_sid: The name that every message must carry; None where any will do.
+        is_begun: False where Twilio's start message is still to come: `begin` tells its name.
+        at_leisure: Whether `take` leaves all listening, which costs milliseconds, to `listen`.
+        obeys_extra_fields: Whether a message is obeyed that has fields too many.
+
+    Attributes:
+        bad_media: How many of the media messages that were obeyed are objected to by themselves.
+    """
+
+    def __init__(
+        self,
+        stream_sid: str | None = None,
+        *,
+        is_begun: bool = True,
+        at_leisure: bool = False,
+        obeys_extra_fields: bool = True,
+    ) -> None:
+        self.bad_media = 0
+        self._stream_sid: str | None = None
+        self._at_leisure = at_leisure
+        self._obeys_extra_fields = obeys_extra_fields
+        self._mistakes = MistakeCounter()
+        self._sound: SoundReview | None = None
+        self._is_over = False
+        if is_begun:
+            self.begin(stream_sid)
+
+    @property
+    def found(self) -> Counter[Objection]:
+        """Each objection with how many messages it applied to; a new counter each time."""
+        sound = Counter[Objection]() if self._sound is None else self._sound.found
+        return self._mistakes.found.copy() + sound.copy()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether Twilio's start message has come."""
+        return self._sound is not None
+
+    @property
+    def has_more_to_hear(self) -> bool:
+        """Whether `listen` would do something."""
+        return self._sound is not None and self._sound.has_more_to_hear
+
+    def begin(self, stream_sid: str | None) -> None:
+        """Note that Twilio's start message has come."""
+        self._stream_sid = stream_sid
+        self._sound = SoundReview(stream_sid or "", at_leisure=self._at_leisure)
+
+    def take(self, text: str | bytes, at: float) -> Reviewed:
+        """Review one message as it came.
+
+        Args:
+            text: Text, or bytes for a binary message.
+            at: When it was sent, in seconds of any clock.
+        """
+        try:
+            message = to_twilio.parse(text)
+        except RemoteProtocolError:
+            return self._review(None, text, at)
+        is_heard = message.stream_sid == self._stream_sid and not self._is_over
+        # Most messages hold what was read and no more, and fifty of them come in a second.
+        if is_heard and _is_all_of(message, text) and _is_named(message):
+            return self._obey(message, at)
+        return self._review(message, text, at)
+
+    def take_read(self, message: to_twilio.Message, at: float) -> Reviewed:
+        """Review a message of which nothing is left but what was read, as in a capture."""
+        is_addressed = self._stream_sid is None or message.stream_sid == self._stream_sid
+        if is_addressed and self._sound is not None and not self._is_over and _is_named(message):
+            return self._obey(message, at)
+        return self._review(message, message.to_json(), at)
+
+    def take_odd(
+        self, message: to_twilio.Message | None, text: str | bytes, at: float, *, is_dropped: bool
+    ) -> Reviewed:
+        """Review a message as it came, which was read before.
+
+        Args:
+            message: What was read of it; None if it is none of the three messages.
+            text: Text, or bytes for a binary message.
+            at: When it was sent, in seconds of any clock.
+            is_dropped: Whether it is known not to have been obeyed.
+        """
+        return self._review(message, text, at, is_dropped=is_dropped)
+
+    def listen(self) -> list[Objection]:
+        """Do one step of listening, about a millisecond; return what is newly objected to."""
+        return [] if self._sound is None else self._sound.listen()
+
+    def finish(self, at: float) -> list[Objection]:
+        """Return what is newly objected to now that Twilio reads no more; later messages pass."""
+        if self._is_over or self._sound is None:
+            return []
+        self._is_over = True
+        return self._sound.finish(at)
+
+    def _review(
+        self,
+        message: to_twilio.Message | None,
+        text: str | bytes,
+        at: float,
+        *,
+        is_dropped: bool = False,
+    ) -> Reviewed:
+        sid = self._stream_sid
+        is_begun = self.is_begun
+        obeyed = message if is_begun and not is_dropped else None
+        if obeyed is not None and sid not in (None, obeyed.stream_sid):
+            obeyed = None
+        if self._is_over:
+            return Reviewed(message, is_obeyed=obeyed is not None)
+        form: list[Objection] = review_unheard(text, stream_sid=sid)
+        if not is_begun:
+            form = [TOO_EARLY, *form]
+        if obeyed is None or not self._is_obeyed(form):
+            form = sort_by_severity([*form, *_listen_alone(message, form)])
+            return Reviewed(
+                message, is_obeyed=False, is_odd=True, form=form, new=self._mistakes.add(form)
+            )
+        # What is wrong with the sound is said of the whole stream, which says more.
+        form = [each for each in form if not _is_about_sound(each)]
+        # That a name is missing, a capture shows as well.
+        return self._obey(obeyed, at, form, is_odd=len(form) > (not _is_named(obeyed)))
+
+    def _is_obeyed(self, form: list[Objection]) -> bool:
+        """Whether Twilio would obey a message for this stream to whose form is so objected."""
+        logged = [each for each in form if each.code is not None]
+        if any(each.severity == "error" for each in logged):
+            return False
+        return self._obeys_extra_fields or not logged
+
+    def _obey(
+        self,
+        message: to_twilio.Message,
+        at: float,
+        form: Sequence[Objection] = (),
+        *,
+        is_odd: bool = False,
+    ) -> Reviewed:
+        assert self._sound is not None  # noqa: S101 - for the type checker; nothing is obeyed before
+        inside: Sequence[Objection] = ()
+        sound: Sequence[Objection] = ()
+        if isinstance(message, to_twilio.Media):
+            inside = look_inside(message.payload, FIELD)
+            sound = self._sound.sent(message.payload, at, inside)
+            if not (inside or sound or form):
+                return Reviewed(message, True)
+            self.bad_media += bool(inside or form)
+        elif isinstance(message, to_twilio.Clear):
+            self._sound.cleared(at)
+        return Reviewed(
+            message,
+            is_obeyed=True,
+            is_odd=is_odd,
+            form=form,
+            inside=inside,
+            new=[*self._mistakes.add(form), *(each for each in sound if each in inside)],
+            sound=[each for each in sound if each not in inside],
+        )
+
+
+@dataclass(slots=True)
+class Reviewed:
+    """One message, and what is to be said of it.
+
+    Attributes:
+        message: What was read; None if it is none of the three messages.
+        is_obeyed: Whether Twilio takes it, so that its sound is played.
+        is_odd: Whether there is more to be objected to than `message` shows.
+        form: What is wrong with the message; of one that is not obeyed, also with its sound.
+        inside: What is wrong with the sound of this message by itself.
+        new: Of these, what was not wrong with any message before.
+        sound: What has newly shown in the sound of all messages so far.
+    """
+
+    message: to_twilio.Message | None
+    is_obeyed: bool = False
+    is_odd: bool = False
+    form: Sequence[Objection] = ()
+    inside: Sequence[Objection] = ()
+    new: Sequence[Objection] = ()
+    sound: Sequence[Objection] = ()
+
+    @property
+    def objections(self) -> Sequence[Objection]:
+        """All that is wrong with this message, errors first."""
+        return sort_by_severity([*self.form, *self.inside]) if self.form else self.inside
+
+
+@dataclass(frozen=True, slots=True)
+class OddMessage:
+    """A message of the server as it came, because what was read of it is not all.
+
+    Attributes:
+        at: In seconds since the capture was started.
+        text: As it came.
+        message: What was read of it; None if it is none of the three messages.
+    """
+
+    at: float
+    text: str | bytes
+    message: to_twilio.Message | None
+
+
+class CaptureReview:
+    """Takes the messages of a capture through a `StreamReviewer`, in the order of the capture.
+
+    Args:
+        capture: Of a call that goes on, or of one that has ended.
+        stream_sid: The stream that the messages should be for; that of the capture if not given.
+    """
+
+    def __init__(self, capture: Capture, *, stream_sid: str | None = None) -> None:
+        self._capture = capture
+        self._wanted_sid = stream_sid
+        self._reviewer: StreamReviewer | None = None
+        self._n_read = self._n_odd = 0
+
+    def new(self) -> Iterator[tuple[Entry | OddMessage, Reviewed]]:
+        """Yield what the capture has taken in since, each message with what is to be said of it.
+
+        Of what Twilio sent nothing is said; but behind its stop comes what only the end shows.
+        """
+        odd = self._capture.odd[self._n_odd :]
+        entries = self._capture.kept_since(self._n_read)
+        self._n_odd += len(odd)
+        self._n_read += len(entries)
+        waiting = deque(OddMessage(at, text, _read_or_none(text)) for at, text in odd)
+        reviewer = self._reviewer
+        if reviewer is None and (entries or waiting):
+            reviewer = self._reviewer = StreamReviewer(self._sid, is_begun=_is_begun(entries))
+        if reviewer is None:
+            return
+        for entry in entries:
+            while waiting and waiting[0].at < entry.at:
+                yield _take_dropped(reviewer, waiting.popleft())
+            message = entry.message
+            if not isinstance(message, to_twilio.Media | to_twilio.Mark | to_twilio.Clear):
+                yield entry, self._follow_twilio(reviewer, entry)
+                continue
+            place = _find_same(entry, waiting) if waiting else None
+            if place is None:
+                yield entry, reviewer.take_read(message, entry.at)
+                continue
+            for _ in range(place):
+                yield _take_dropped(reviewer, waiting.popleft())
+            yield entry, _NOTHING
+            same = waiting.popleft()
+            yield same, reviewer.take_odd(same.message, same.text, same.at, is_dropped=False)
+        for each in waiting:
+            yield _take_dropped(reviewer, each)
+
+    def finish(self) -> Sequence[Objection]:
+        """Return what is newly objected to now that the capture is whole."""
+        return [] if self._reviewer is None else self._reviewer.finish(self._capture.seconds)
+
+    @property
+    def _sid(self) -> str | None:
+        return self._wanted_sid or self._capture.stream_sid or None
+
+    def _follow_twilio(self, reviewer: StreamReviewer, entry: Entry) -> Reviewed:
+        if isinstance(entry.message, from_twilio.Start):
+            if not reviewer.is_begun:
+                reviewer.begin(self._sid)
+        elif isinstance(entry.message, from_twilio.Stop):
+            return Reviewed(None, sound=reviewer.finish(entry.at))
+        return _NOTHING
+
+
+_NOTHING = Reviewed(None)
+
+
+def _is_all_of(message: to_twilio.Message, text: str | bytes) -> bool:
+    """Whether `text` holds exactly what was read of it; Python's own spaces are allowed for."""
+    whole = message.to_json()
+    return whole == text or (isinstance(text, str) and whole == text.replace(" ", ""))
+
+
+def _is_named(message: to_twilio.Message) -> bool:
+    """Whether it is no mark without a name, which is the one flaw that a right form may have."""
+    return bool(message.name) if isinstance(message, to_twilio.Mark) else True
+
+
+def _is_about_sound(objection: Objection) -> bool:
+    return objection.code is None and objection.field == FIELD
+
+
+def _listen_alone(
+    message: to_twilio.Message | None, form: Sequence[Objection]
+) -> Sequence[Objection]:
+    """Listen to a message that is not obeyed only because it holds too much."""
+    if not isinstance(message, to_twilio.Media) or len(message.payload) <= SHORTEST_BYTES:
+        return ()
+    return () if any(each.severity == "error" for each in form) else listen_to(message.payload)
+
+
+def _read_or_none(text: str | bytes) -> to_twilio.Message | None:
+    try:
+        return to_twilio.parse(text)
+    except RemoteProtocolError:
+        return None
+
+
+def _is_begun(entries: Sequence[Entry]) -> bool:
+    """Whether the start message came before all of this, or is not in the capture at all."""
+    return not any(
+        isinstance(entry.message, from_twilio.Connected | from_twilio.Start) for entry in entries
+    )
+
+
+def _find_same(entry: Entry, waiting: Iterable[OddMessage]) -> int | None:
+    """Return the place of the message that was obeyed as `entry`, of those of the same time."""
+    for place, odd in enumerate(waiting):
+        if odd.at > entry.at:
+            return None
+        if odd.message == entry.message:
+            return place
+    return None
+
+
+def _take_dropped(reviewer: StreamReviewer, odd: OddMessage) -> tuple[OddMessage, Reviewed]:
+    return odd, reviewer.take_odd(odd.message, odd.text, odd.at, is_dropped=True)
