@@ -3,9 +3,9 @@
     python notebooks/run_and_clean.py            run and clean all
     python notebooks/run_and_clean.py --check    change nothing; fail on one that is not clean
 
-Clean form: what teaches is kept (text, tables, pictures); what is noise is left out (execution
+Clean form keeps the outputs that teach (text, tables, pictures) and removes the others (execution
 counts, the state of widgets, sound players, times, ports).  So a notebook can be read on a web
-page, and its text differs only where its story does.
+page, and two versions of its file differ only where its content does.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ OF_AN_ACCOUNT = ("TWILIO_", "NGROK_", "TWISTREAM_PUBLIC_URL", "TWISTREAM_CALL_TO
 
 
 def notebooks() -> list[Path]:
-    """Return all notebooks, without any that is left out."""
+    """Return the paths of all notebooks."""
     return sorted(FOLDER.glob("*.ipynb"))
 
 
 def run(notebook: Any) -> Any:
     """Execute `notebook` in the folder it lies in; cells tagged raises-exception may fail.
 
-    It sees no account and no tunnel, whatever this machine has: nobody is called from here.
+    The kernel sees no account and no tunnel, whatever this machine has: no real call is placed.
     """
     from nbclient import NotebookClient
 
@@ -99,7 +99,7 @@ def _kept(output: Any) -> Any:
 
 
 def _smaller(picture: str) -> str:
-    """Return a PNG with a palette of its own: a plot has few colours, and a third of the bytes."""
+    """Return a PNG with a palette: a plot has few colours, and then a third of the bytes."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(b64decode(picture)))
@@ -122,7 +122,7 @@ def _without_colours(text: str) -> str:
 
 
 def faults(path: Path) -> list[str]:
-    """Return what is not clean about a notebook, in words."""
+    """Return the reasons why a notebook is not in clean form, in words."""
     text = path.read_text(encoding="utf-8")
     found = []
     if len(text) > MOST_BYTES:
@@ -137,7 +137,7 @@ def _text_of(notebook: Any) -> str:
 
 
 def main() -> int:
-    """Do what the command line asks for; return the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args()

@@ -23,7 +23,7 @@ from twistream_kit.errors import CallRefused
 from twistream_kit.live.dialling.number_route import route_number
 from twistream_kit.live.server.http import Webhooks
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.simulator.call._speech import error_tone
+from twistream_kit.simulator.call._speech import make_error_tone
 
 ALICE = "+15550100001"
 SILENCE = b"\xff"
@@ -203,7 +203,7 @@ async def test_server_with_another_token_lets_no_call_in(
         assert f"{tunnel.public_url}/twiml answered with HTTP status 403" in first.text
         # The number's fallback, which stays as it was, is not there; no report is let in either.
         assert sorted(twilio.debugger.codes[1:]) == [11202, 15003]
-        assert error_tone() in phone.heard.payload
+        assert make_error_tone() in phone.heard.payload
         assert not waiting.done()
         assert server.streams == ()
         assert server.status_events == []
@@ -226,7 +226,7 @@ async def test_dialling_while_the_tunnel_is_down_is_told_to_the_caller_and_mende
             await eventually(lambda: theirs.over)
             await eventually(lambda: len(twilio.debugger) == 3)  # TwiML, fallback, status
             assert twilio.debugger.codes == [11202] * 3
-            assert error_tone() in phone.heard.payload
+            assert make_error_tone() in phone.heard.payload
             assert server.streams == ()
             assert theirs.status == "completed"
         # What was put back needs no tunnel.

@@ -189,7 +189,7 @@ async def test_call_ends_at_twilio_too_and_hanging_it_up_is_no_error(world):
         await soon(up.phone.until("idle"))
         await eventually(lambda: theirs.over)
         assert theirs.status == "completed"
-        (entry,) = up.twilio.debugger.of(up.stream.stream_sid)
+        (entry,) = up.twilio.debugger.find(up.stream.stream_sid)
         assert entry.code in (31903, 31921)
         assert await soon(up.call.hang_up()) == "completed"
         assert await soon(up.call.hang_up()) == "completed"

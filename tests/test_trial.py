@@ -58,9 +58,9 @@ async def test_on_an_older_trial_account_the_stream_works_after_a_key(trial):
     await soon(stream.close())
     assert await reported(server) == ["initiated", "ringing", "in-progress", "completed"]
     assert TONE.payload in phone.heard.payload
-    (announcement,) = phone.told
+    (announcement,) = phone.transcript
     assert announcement.endswith("Press any key to execute your code.")
-    assert twilio.calls[0].told == phone.told
+    assert twilio.calls[0].transcript == phone.transcript
 
 
 async def test_on_an_older_trial_account_nobody_hears_the_server_without_a_key(trial, monkeypatch):
@@ -69,12 +69,12 @@ async def test_on_an_older_trial_account_nobody_hears_the_server_without_a_key(t
     twilio, phone, server, _ = await trial("announcement")
     assert await reported(server) == ["initiated", "ringing", "in-progress", "completed"]
     assert (server.streams, len(twilio.debugger)) == ((), 0)
-    assert phone.told == ("Any key.",)
+    assert phone.transcript == ("Any key.",)
 
 
 async def test_on_a_trial_account_of_2026_the_caller_is_told_that_stream_is_blocked(trial):
     twilio, phone, server, _ = await trial("blocked")
     assert await reported(server) == ["initiated", "ringing", "in-progress", "completed"]
     assert (server.streams, len(twilio.debugger)) == ((), 0)
-    assert phone.told == (BLOCKED,)
+    assert phone.transcript == (BLOCKED,)
     assert phone.heard.seconds > 2

@@ -175,7 +175,7 @@ async def _call(twilio: kit.SimulatedTwilio, acts: Any) -> str:
             *lines,
             f"after: {call!r} {call.is_over}",
             f"states of the phone: {states}",
-            f"told: {phone.told}",
+            f"transcript: {phone.transcript}",
             *events,
             "--- capture",
             *passed_of(stream),
@@ -393,7 +393,7 @@ async def _document(verbs: str) -> str:
             while now.status not in _FINAL:
                 await asyncio.sleep(0.02)  # sleeps: between two questions over HTTP
                 now = await asyncio.to_thread(call.fetch)
-        return listed([now.status, f"told: {phone.told}", repr(twilio.debugger)])
+        return listed([now.status, f"transcript: {phone.transcript}", repr(twilio.debugger)])
 
 
 async def _states(pages: Pages) -> None:

@@ -18,7 +18,7 @@ from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.runtime import background
-from twistream_kit.notebook.runtime.activity_log import activity_log
+from twistream_kit.notebook.runtime.activity_log import get_activity_log
 from twistream_kit.simulator.phone import Phone
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -34,7 +34,7 @@ def background_loop():
 @pytest.fixture
 def said():
     """Return what the kit's activity log says of what happened since the test began."""
-    log, begin = activity_log(), time.monotonic()
+    log, begin = get_activity_log(), time.monotonic()
     return lambda: [line.text for line in log.lines if line.at >= begin]
 
 

@@ -67,7 +67,7 @@ def on_trial(eventually):
             if keys:
                 phone.press(keys)
             await eventually(lambda: twilio.calls[0].over)
-            return list(phone.told), twilio.debugger.codes
+            return list(phone.transcript), twilio.debugger.codes
 
     return run
 
@@ -98,7 +98,7 @@ async def test_0_a_trial_account_is_told_which_verb_is_not_available(
     on_trial, monkeypatch, verb, xml
 ):
     monkeypatch.setattr(
-        "twistream_kit.simulator.call._speech.spoken", lambda text: b"\xff" * 20 * len(text)
+        "twistream_kit.simulator.call._speech.make_beeps", lambda text: b"\xff" * 20 * len(text)
     )
     told, logged = await on_trial("blocked", xml)
     assert told == [f"The {verb} verb is not available on trial accounts."]

@@ -56,7 +56,7 @@ async def test_what_the_server_plays_is_heard_without_gaps(in_call, media, event
 
 
 async def test_a_phone_was_told_nothing_by_a_stream(in_call):
-    assert in_call.told == ()
+    assert in_call.transcript == ()
     assert repr(in_call).endswith("s heard>")
 
 
@@ -64,11 +64,11 @@ async def test_told_outlasts_its_call_and_an_unanswered_one(twilio, place, event
     phone = twilio.phone(ALICE)
     await place("<Say>a</Say>")
     await eventually(lambda: twilio.calls[0].over)
-    assert phone.told == ("a",)
+    assert phone.transcript == ("a",)
     twilio.phone(ALICE, "reject")
     await place("<Say>b</Say>")
     await eventually(lambda: twilio.calls[1].over)
-    assert phone.told == ("a",)
+    assert phone.transcript == ("a",)
 
 
 async def test_heard_begins_anew_with_the_next_call(twilio, in_call, place, media, eventually):

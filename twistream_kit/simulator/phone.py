@@ -1,4 +1,4 @@
-"""Telephones without a screen: `Phone`, what the person at the other end can do, and `Phones`."""
+"""Simulated telephones without a screen: `Phone`, operated by code, and the collection `Phones`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.endpoint import AnswerMode, Endpoint, EndpointState
 from twistream_kit.simulator.model.numbers import require_e164
 from twistream_kit.simulator.rest.account import AccountRecord
-from twistream_kit.simulator.rest.call_request import incoming_plan
+from twistream_kit.simulator.rest.call_request import make_incoming_plan
 from twistream_kit.simulator.stream.leg import DIGITS
 from twistream_kit.sound_file import FROM_CALLER, check_payload
 
 
 class Phone:
-    """One telephone of the simulated world.  Everything here may be called from any thread.
+    """One simulated telephone.  All its methods may be called from any thread.
 
     Args:
-        line: Its line to the exchange.
-        home: The way to the simulator's loop.
-        place: Makes a call from this line to a number of the account, on that loop.
+        line: The network side of the telephone.
+        home: Runs functions on the simulator's loop.
+        place: Places a call from this telephone to a number of the account, on that loop.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Phone:
 
     @property
     def number(self) -> str:
-        """Its number, E.164."""
+        """Its number in E.164 form."""
         return self._endpoint.number
 
     @property
     def answers(self) -> AnswerMode:
-        """What it does when it rings; `SimulatedTwilio.phone` sets it."""
+        """Its reaction when it rings; `SimulatedTwilio.phone` sets it."""
         return self._endpoint.mode
 
     @property
@@ -57,28 +57,28 @@ class Phone:
 
     @property
     def call(self) -> SimulatedCall | None:
-        """The call that rings or is talked on, or None."""
+        """The ringing or active call, or None."""
         return self._endpoint.call
 
     @property
     def heard(self) -> Clip:
-        """What reached the ear since the newest call was answered, without gaps."""
+        """The sound that reached the ear since the newest call was answered, without gaps."""
         return self._endpoint.heard
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """What was read to it in the newest answered call, in words, where `heard` has beeps.
+    def transcript(self) -> tuple[str, ...]:
+        """The spoken texts of the newest answered call, which are beeps in `heard`.
 
-        That is every ``<Say>``, and what Twilio itself says on a trial account.
+        These are the texts of every ``<Say>``, and Twilio's own sentences for a trial account.
         """
-        return () if self._newest is None else self._newest.told
+        return () if self._newest is None else self._newest.transcript
 
     def __repr__(self) -> str:
-        told = f", last told {self.told[-1]!r}" if self.told else ""
-        return f"<Phone {self.number}: {self.state}, {self.heard.seconds:.2f} s heard{told}>"
+        said = f", transcript ends with {self.transcript[-1]!r}" if self.transcript else ""
+        return f"<Phone {self.number}: {self.state}, {self.heard.seconds:.2f} s heard{said}>"
 
     def until(self, state: EndpointState) -> Pending[str]:
-        """Return a `Pending` that is done as soon as the telephone is in `state`.
+        """Return a `Pending` that completes as soon as the telephone is in `state`.
 
         Raises:
             ValueError: If there is no such state.
@@ -92,12 +92,12 @@ class Phone:
         return pending
 
     def follow(self, listener: Callable[[EndpointState], None]) -> Callable[[], None]:
-        """Have `listener` called with each new state from now on, on the simulator's loop.
+        """Call `listener` with each new state from now on, on the simulator's loop.
 
-        ``in-call`` is announced before the first frame of the call is heard.
+        It is called with ``in-call`` before the first frame of the call is heard.
 
         Returns:
-            What ends it; calling that twice does no harm.
+            A function that ends this; it may be called more than once.
         """
         self._endpoint.on_state.append(listener)
 
@@ -108,33 +108,33 @@ class Phone:
         return end
 
     def answer(self) -> None:
-        """Pick up.
+        """Answer the ringing call.
 
         Raises:
-            CallRefused: If it does not ring.
+            CallRefused: If the telephone does not ring.
         """
         if self.state != "ringing":
-            raise self._wrong_moment(
+            raise self._make_refusal(
                 "answered", "does not ring", 'Wait for it: phone.until("ringing").result(5)'
             )
         self._home.call(self._endpoint.decide, "answered")
 
     def hang_up(self) -> None:
-        """Hang up, decline what rings, or give up dialling.
+        """Hang up, decline a ringing call, or cancel dialling.
 
         Raises:
             CallRefused: If there is no call.
         """
         if self.state == "idle":
-            raise self._wrong_moment("hung up", "is in no call", "Place one first")
+            raise self._make_refusal("hung up", "is in no call", "Place one first")
         self._home.call(self._hang_up)
 
     def press(self, digits: str) -> None:
         """Press one key or several: each becomes a dtmf message on a bidirectional stream.
 
         Raises:
-            ValueError: If `digits` is empty or holds something that no telephone has.
-            CallRefused: If it is in no call.
+            ValueError: If `digits` is empty or holds a character that is no key.
+            CallRefused: If the telephone is in no call.
         """
         wrong = sorted(set(digits) - DIGITS)
         if wrong or not digits:
@@ -144,18 +144,18 @@ class Phone:
         self._home.call(self._press, digits)
 
     def say(self, clip: Clip | bytes) -> Pending[float]:
-        """Say something into the telephone, after what is being said already.
+        """Say a clip into the telephone, after all earlier ones.
 
         Args:
-            clip: What to say: a `Clip`, or bare PCMU.
+            clip: A `Clip`, or bare PCMU.
 
         Returns:
-            The seconds that were said: all of it, or less when the call ends earlier.
+            The seconds that were said: the whole length, or less if the call ends earlier.
 
         Raises:
             TypeError: If `clip` is neither.
             LocalProtocolError: If it is or holds a WAV file.
-            CallRefused: If it is in no call.
+            CallRefused: If the telephone is in no call.
         """
         if not isinstance(clip, Clip | bytes):
             raise TypeError(
@@ -172,13 +172,13 @@ class Phone:
         """Call a number of the account.
 
         Returns:
-            The call, as soon as it is answered or has failed: its `status` says which.
+            The call, as soon as it was answered or has failed; its `status` says which.
 
         Raises:
             CallRefused: If the account has no such number, or the telephone is in use.
         """
         if self.state != "idle":
-            raise self._wrong_moment("used to dial", f"is {self.state}", "Hang up first")
+            raise self._make_refusal("used to dial", f"is {self.state}", "Hang up first")
         pending: Pending[SimulatedCall] = self._home.make_pending()
         self._home.call(self._place, self._endpoint, number, pending)
         return pending
@@ -205,10 +205,10 @@ class Phone:
             return
         mouth = self._endpoint.call.handset.mouth
 
-        def said(seconds: float) -> None:
+        def finish(seconds: float) -> None:
             fulfil(pending, seconds)
 
-        mouth.say(payload, said)
+        mouth.say(payload, finish)
 
     def _require_call(self, what: str) -> None:
         if self.state != "in-call":
@@ -218,7 +218,7 @@ class Phone:
                 fix='Wait until it is in a call: phone.until("in-call").result(5)',
             )
 
-    def _wrong_moment(self, what: str, why: str, fix: str) -> CallRefused:
+    def _make_refusal(self, what: str, why: str, fix: str) -> CallRefused:
         return CallRefused(f"{self.number} cannot be {what}: it {why}", fix=fix)
 
 
@@ -226,8 +226,8 @@ class Phones:
     """The telephones by number.
 
     Args:
-        account: Whose numbers they can dial.
-        home: The way to the simulator's loop.
+        account: The account whose numbers they can dial.
+        home: Runs functions on the simulator's loop.
 
     Attributes:
         calls: All calls, to these telephones and from them.
@@ -242,8 +242,8 @@ class Phones:
         self._context: CallContext | None = None
         self.calls = Calls(self._endpoints)
 
-    def at(self, number: str, answer: AnswerMode) -> Phone:
-        """Return the telephone with that number, put there if need be; for any thread.
+    def provide(self, number: str, answer: AnswerMode) -> Phone:
+        """Return the telephone with that number, and create it if necessary; for any thread.
 
         Raises:
             ValueError: For a number that is not E.164, belongs to the account, or another `answer`.
@@ -266,15 +266,15 @@ class Phones:
             return self._phones[number]
 
     def connect(self, context: CallContext) -> None:
-        """Let the telephones dial from now on."""
+        """Allow the telephones to dial."""
         self._context = context
 
     def disconnect(self) -> None:
-        """Let them dial no longer."""
+        """Forbid the telephones to dial."""
         self._context = None
 
     def end_watches(self) -> None:
-        """Fail what waits for the state of a telephone, because the simulator has stopped."""
+        """Fail all `Pending` objects of `Phone.until`, because the simulator has stopped."""
         for endpoint in self._endpoints.values():
             for pending in endpoint.end_watches():
                 fail(pending, ServerStopped.before("the phone got into that state"))
@@ -282,10 +282,10 @@ class Phones:
     def _dial(
         self, endpoint: Endpoint[SimulatedCall], number: str, pending: Pending[SimulatedCall]
     ) -> None:
-        """Begin an incoming call; on the loop."""
+        """Start an incoming call; on the loop."""
         own = self._account.own(number)
         if own is None or self._context is None:
-            fail(pending, self._nobody_at(number))
+            fail(pending, self._make_unknown_number_error(number))
         elif endpoint.call is not None:
             fail(
                 pending, CallRefused(f"{endpoint.number} is in a call already", fix="Hang up first")
@@ -293,11 +293,11 @@ class Phones:
         elif refusal := self._account.refuse_incoming(endpoint.number, own, self.calls.running):
             fail(pending, refusal)
         else:
-            plan = incoming_plan(endpoint.number, own)
+            plan = make_incoming_plan(endpoint.number, own)
             call = self.calls.receive(self._context, plan, endpoint)
             call.on_decided = lambda: fulfil(pending, call)
 
-    def _nobody_at(self, number: str) -> CallRefused:
+    def _make_unknown_number_error(self, number: str) -> CallRefused:
         own = (number.phone_number for number in self._account.numbers.values())
         return CallRefused(
             f"the account has no number {number}",

@@ -1,7 +1,7 @@
-"""The pytest plugin: a simulated Twilio, and simulated calls, as fixtures of anybody's tests.
+"""The pytest plugin: fixtures for a simulated Twilio and for simulated calls.
 
-pytest loads this module in every run, so it imports nothing of this package, and nothing else
-that is heavy, before a test asks for one of the fixtures.
+pytest loads this module in every run, so it imports nothing of this package, and no other heavy
+module, before a test requests one of the fixtures.
 """
 
 from __future__ import annotations
@@ -22,37 +22,39 @@ if TYPE_CHECKING:
 TIMEOUT = "simulated_call_timeout"
 
 GRACE_SECONDS = 30.0
-"""How much longer than the call itself a test waits for its report, if nothing else is said."""
+"""How much longer than the call a test waits for its report, by default."""
 
 _MARKER = (
-    "twilio(**options): what the simulated_twilio of this test is like: ring_seconds, behaviour, "
+    "twilio(**options): options of simulated_twilio for this test: ring_seconds, behaviour, "
     "numbers, account, as for twistream_kit.SimulatedTwilio; behaviour also applies to "
     "simulated_call"
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Make the one setting known."""
+    """Register the setting."""
     parser.addini(TIMEOUT, "seconds to wait for the report of a simulated call", default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line("markers", _MARKER)
 
 
 @pytest.fixture
 def simulated_twilio(request: pytest.FixtureRequest) -> Iterator[SimulatedTwilio]:
-    """Twilio's side of everything, running on this machine until the test is over.
+    """A simulated Twilio that runs on this machine until the test ends.
 
-    It has a thread and a loop of its own, so ordinary tests may use it as well as async ones.
-    What it logged is shown under a test that fails.  Options: ``@pytest.mark.twilio(…)``.
+    It has a thread and a loop of its own, so synchronous and async tests may use it.  Its debugger
+    log is shown under a test that fails.  Options: ``@pytest.mark.twilio(…)``.
     """
     from twistream_kit.simulator._own_thread import on_own_thread
     from twistream_kit.simulator.twilio import SimulatedTwilio
 
-    # A test has no ear for ringing; who has says @pytest.mark.twilio(ring_seconds=…).
-    with on_own_thread(SimulatedTwilio(**({"ring_seconds": 0.02} | _options(request)))) as twilio:
+    # Tests need no ringing; @pytest.mark.twilio(ring_seconds=…) changes that.
+    with on_own_thread(
+        SimulatedTwilio(**({"ring_seconds": 0.02} | _read_options(request)))
+    ) as twilio:
         yield twilio
     if len(twilio.debugger) or twilio.debugger.unlogged:
         _show(request, "teardown", "Twilio's debugger", str(twilio.debugger))
@@ -60,17 +62,16 @@ def simulated_twilio(request: pytest.FixtureRequest) -> Iterator[SimulatedTwilio
 
 @pytest.fixture
 def simulated_call(request: pytest.FixtureRequest) -> SimulatedCaller:
-    """Call a Media Streams server and get the report of the call, `CallReport`.
+    """Call a Media Streams server and get the report of the call, a `CallReport`.
 
-    ``report = simulated_call(url, say=…, seconds=…)`` waits for it, and
-    ``await simulated_call.start(url, …)`` does in an async test.  The reports of a test that
-    fails are shown under it.
+    Write ``report = simulated_call(url, say=…, seconds=…)``, or in an async test
+    ``report = await simulated_call.start(url, …)``.  The reports are shown under a test that fails.
     """
     return SimulatedCaller(request)
 
 
 class SimulatedCaller:
-    """What the fixture `simulated_call` gives: call it to make a call."""
+    """The value of the fixture `simulated_call`; call it to make a call."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request
@@ -87,20 +88,20 @@ class SimulatedCaller:
 
         Args:
             url: The server's WebSocket: wss, or ws on this machine.
-            say: What the caller says: a clip, PCMU bytes, or the path of a sound file.
-            timeout: How many seconds to wait; the ini setting ``simulated_call_timeout`` if not
-                given, else the length of the call and 30 more.
+            say: The speech of the caller: a clip, PCMU bytes, or the path of a sound file.
+            timeout: The seconds to wait; by default the ini setting ``simulated_call_timeout``, or
+                30 seconds more than the length of the call.
             options: ``press``, ``seconds``, ``parameters``, ``auth_token``, ``behaviour``: as for
                 `simulate_call`.
 
         Raises:
             CallRefused: If the server cannot be reached, or refuses.
-            TimeoutError: If there is no report in time.
-            WouldDeadlock: If said on a running loop, where the server may have to answer.
+            TimeoutError: If there is no report within the timeout.
+            WouldDeadlock: If called on a running loop, which the server may need to answer.
         """
         _refuse_on_a_loop()
         if timeout is None:
-            timeout = self._timeout(options.get("seconds"))
+            timeout = self._read_timeout(options.get("seconds"))
         report = self._begin(url, say, options).result(timeout)
         self._note(report)
         return report
@@ -108,7 +109,7 @@ class SimulatedCaller:
     def start(
         self, url: str, *, say: Clip | bytes | str | Path | None = None, **options: Any
     ) -> Pending[CallReport]:
-        """Make a call and return at once; await the result, or ask it for ``.result(timeout)``."""
+        """Make a call and return at once; await the result, or call its ``.result(timeout)``."""
         pending = self._begin(url, say, options)
         pending.add_done_callback(
             lambda done: None if done.exception() else self._note(done.result())
@@ -121,7 +122,7 @@ class SimulatedCaller:
         from twistream_kit.audio.load import load_clip
         from twistream_kit.simulator.simulate_call import simulate_call
 
-        if "behaviour" in (marked := _options(self._request)):
+        if "behaviour" in (marked := _read_options(self._request)):
             options = {"behaviour": marked["behaviour"]} | options
         words = load_clip(say) if isinstance(say, str | Path) else say
         return simulate_call(url, say=words, **options)
@@ -130,7 +131,7 @@ class SimulatedCaller:
         # The heading becomes "Captured report of a simulated call".
         _show(self._request, "call", "report of a simulated", str(report))
 
-    def _timeout(self, seconds: float | None) -> float:
+    def _read_timeout(self, seconds: float | None) -> float:
         text = self._request.config.getini(TIMEOUT)
         if not text:
             from twistream_kit.simulator.simulate_call import LONGEST_SECONDS
@@ -143,8 +144,8 @@ class SimulatedCaller:
             raise pytest.UsageError(message) from error
 
 
-def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What the markers of a test say, the nearest one last."""
+def _read_options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the options in the markers of a test; the nearest marker takes precedence."""
     options: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("twilio"))):
         if marker.args:
@@ -155,7 +156,7 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def _show(request: pytest.FixtureRequest, when: str, title: str, text: str) -> None:
-    """Have `text` shown under the test if it fails."""
+    """Add `text` to the report of the test, which is shown if it fails."""
     request.node.add_report_section(when, title, text)
 
 
@@ -171,5 +172,5 @@ def _refuse_on_a_loop() -> None:
     raise WouldDeadlock(
         "simulated_call(…) was called in an async test",
         consequence="A server on the same loop could not answer, and both would wait",
-        fix="Say `report = await simulated_call.start(url, …)`",
+        fix="Use `report = await simulated_call.start(url, …)`",
     )

@@ -1,7 +1,7 @@
-"""`simulate_call`: one call straight to a server's WebSocket, without REST and TwiML.
+"""`simulate_call`: one call directly to a server's WebSocket, without REST and TwiML.
 
-The arguments are checked at once, in words.  The call then runs on a thread and a loop of its own,
-so that anything may wait for the report: a cell, a handler, a command line.
+The arguments are checked at once.  The call then runs on a thread and a loop of its own, so that
+any code may wait for the report: a cell, a handler, a command line.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from twistream_kit.simulator.stream.pacer import Pacer
 from twistream_kit.sound_file import FROM_CALLER, check_payload
 
 QUIET_SECONDS = 3.0
-"""A call without a set length ends when both ends have been silent for so long."""
+"""A call without a set length ends when both parties have been silent for this long."""
 
 LONGEST_SECONDS = 60.0
-"""A call without a set length ends then at the latest."""
+"""The longest call without a set length."""
 
 KEY_SECONDS = 0.2
-"""The time from one key to the next; a fast finger."""
+"""The time from one key to the next, as a fast finger presses them."""
 
 _numbers = count(1)
 
@@ -52,38 +52,38 @@ def simulate_call(
     auth_token: str | None = None,
     behaviour: Behaviour | None = None,
 ) -> Pending[CallReport]:
-    """Call a Media Streams server in any language, and report what it did.
+    """Call a Media Streams server in any language, and return a report of the call.
 
     The caller says `say`, presses the keys of `press`, then listens.  Callable from any thread.
 
     Args:
         url: The server's WebSocket: wss, or ws on this machine.
-        say: The caller's words: a clip, or PCMU bytes.
+        say: The speech of the caller: a clip, or PCMU bytes.
         press: Keys, of ``0123456789*#ABCD``.
         seconds: The length of the call.  Without it the call ends when caller and server have
             both been silent for 3 s, after 60 s at the latest.  It also ends when the server
             closes.
-        parameters: What ``<Parameter>`` would hand to the server in *start*.
+        parameters: The custom parameters in *start*, as set by ``<Parameter>``.
         auth_token: Signs the handshake as Twilio would; without it there is no signature.
-        behaviour: The switches for what is not known of Twilio.
+        behaviour: The switches for behaviour of Twilio that is not known.
 
     Returns:
         The report.  If the server cannot be reached, or refuses, the `Pending` fails with
         `CallRefused`, whose ``code`` is Twilio's.
 
     Raises:
-        CallRefused: At once, if `url` is nothing that Twilio would connect to.
+        CallRefused: At once, if Twilio would not connect to `url`.
         LocalProtocolError: At once, if `say` is or holds a WAV file.
-        TypeError, ValueError: At once, for arguments that mean nothing.
+        TypeError, ValueError: At once, for invalid arguments.
     """
     behaviour = behaviour or Behaviour()
     read_url(url, behaviour)
     plan = CallerPlan(
         url,
-        _checked_say(say),
-        _checked_keys(press),
-        _checked_seconds(seconds),
-        _checked_parameters(parameters),
+        _check_say(say),
+        _check_keys(press),
+        _check_seconds(seconds),
+        _check_parameters(parameters),
         behaviour,
         auth_token,
     )
@@ -95,7 +95,7 @@ def simulate_call(
 
 @dataclass(frozen=True, slots=True)
 class CallerPlan:
-    """What the caller of one simulated call does.  The token is kept out of every repr."""
+    """The actions of the caller in one simulated call.  No repr shows the token."""
 
     url: str
     say: bytes
@@ -107,7 +107,7 @@ class CallerPlan:
     number: int = field(default_factory=lambda: next(_numbers))
 
 
-def _checked_say(say: object) -> bytes:
+def _check_say(say: object) -> bytes:
     """Return the PCMU of `say`, which is a `Clip`, bytes or None."""
     if say is None:
         return b""
@@ -117,8 +117,8 @@ def _checked_say(say: object) -> bytes:
     return check_payload(bytes(say), FROM_CALLER)
 
 
-def _checked_keys(press: str) -> str:
-    """Return `press` if a telephone has all its keys."""
+def _check_keys(press: str) -> str:
+    """Return `press` if it holds only keys of a telephone."""
     if not isinstance(press, str):
         raise TypeError(f"press is {press!r}; give the keys as a string, such as '12#'")
     wrong = sorted(set(press) - DIGITS)
@@ -127,8 +127,8 @@ def _checked_keys(press: str) -> str:
     return press
 
 
-def _checked_seconds(seconds: float | None) -> float | None:
-    """Return `seconds` if a call can last that long."""
+def _check_seconds(seconds: float | None) -> float | None:
+    """Return `seconds` if it is a possible length of a call."""
     if seconds is not None and not isinstance(seconds, int | float):
         raise TypeError(f"seconds is {seconds!r}; give a number, or None")
     if seconds is not None and not 0 < seconds <= 4 * 3600:
@@ -136,8 +136,8 @@ def _checked_seconds(seconds: float | None) -> float | None:
     return seconds
 
 
-def _checked_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
-    """Return `parameters` if they could stand in TwiML (PROTOCOL.md §1.4)."""
+def _check_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
+    """Return `parameters` if they are allowed in TwiML (PROTOCOL.md §1.4)."""
     if not isinstance(parameters, Mapping | None):
         raise TypeError(f"parameters is {parameters!r}; give a dict of names and values")
     for name, value in (parameters or {}).items():
@@ -148,15 +148,15 @@ def _checked_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
 def _run(plan: CallerPlan, pending: Pending[CallReport]) -> None:
     try:
         with asyncio.Runner() as runner:
-            report = runner.run(_Call(plan).report())
-    except BaseException as error:  # noqa: BLE001 - the one that waits must learn of everything
+            report = runner.run(_CallRun(plan).report())
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
         fail(pending, error)
     else:
         fulfil(pending, report)
 
 
-class _Call:
-    """The call while it lasts; made and used on its own loop."""
+class _CallRun:
+    """One running call; created and used on its own loop."""
 
     def __init__(self, plan: CallerPlan) -> None:
         self._plan = plan
@@ -178,7 +178,7 @@ class _Call:
         self._client.on_sent = self._note
 
     async def report(self) -> CallReport:
-        """Make the call; return when it is over."""
+        """Make the call; return its report when it has ended."""
         try:
             await self._client.connect()
             started = time.monotonic()
@@ -191,16 +191,16 @@ class _Call:
         return self._make_report(pacer, ending, started, ended - started)
 
     def _tick(self, now: float) -> None:
-        frame = self._client.tick(now, self._handset.mouth.next_frame())
+        frame = self._client.tick(now, self._handset.mouth.take_frame())
         self._handset.ear.hear(frame, now)
 
     def _note(self, message: from_twilio.Message | to_twilio.Message, now: float) -> None:
-        if self._capture is None:  # time counts from the first message, not from the handshake
+        if self._capture is None:  # times count from the first message, not from the handshake
             self._capture = Capture(self._leg.stream_sid, self._leg.call_sid, now)
         self._capture.append(message, now)
 
     def _note_odd(self, message: str | bytes, now: float) -> None:
-        if self._capture is not None:  # nothing comes before Twilio's own first message
+        if self._capture is not None:  # nothing is recorded before Twilio's first message
             self._capture.note_odd(now, message)
 
     async def _run_until_over(self, pacer: Pacer) -> tuple[float, StreamEnding]:
@@ -210,7 +210,7 @@ class _Call:
             await asyncio.wait([caller, closed], return_when=asyncio.FIRST_COMPLETED)
             if caller.done():
                 caller.result()
-            # Who has hung up hears nothing more, however long the server takes to close.
+            # After hanging up the caller hears nothing, however long the server takes to close.
             pacer.remove(self._tick)
             ended = time.monotonic()
             await self._client.stop()
@@ -220,7 +220,7 @@ class _Call:
             await asyncio.wait([caller])
 
     async def _act(self) -> None:
-        """Say, press and listen, until it is time to hang up."""
+        """Say, press and listen, until the call is to be hung up."""
         limit = LONGEST_SECONDS if self._plan.seconds is None else self._plan.seconds
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + limit):
@@ -252,7 +252,7 @@ class _Call:
         first = self._handset.ear.first_audible_at
         objections = Counter(self._leg.objections)
         if query := read_url(self._plan.url, self._plan.behaviour).dropped:
-            objections[_query_objection(query)] += 1
+            objections[_object_to_query(query)] += 1
         return CallReport(
             url=self._plan.url,
             stream_sid=self._leg.stream_sid,
@@ -271,7 +271,7 @@ class _Call:
         )
 
 
-def _query_objection(query: str) -> Objection:
+def _object_to_query(query: str) -> Objection:
     return Objection(
         None,
         "url",

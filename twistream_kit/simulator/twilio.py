@@ -1,4 +1,4 @@
-"""Twilio's side of everything, on this machine: `SimulatedTwilio`."""
+"""`SimulatedTwilio`: a simulated Twilio account with telephones, on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from twistream_kit.simulator.stream.pacer import Pacer
 
 @dataclass(slots=True)
 class _Running:
-    """What exists only while the simulator is entered."""
+    """The objects that exist only while the simulator runs."""
 
     context: CallContext
     client: Client
@@ -36,28 +36,28 @@ class _Running:
 
 
 class SimulatedTwilio:
-    """An account with Twilio, and telephones, without Twilio and without telephones.
+    """A simulated Twilio account, with simulated telephones.
 
-    A real HTTP server on loopback answers the official SDK; behind it calls ring, are answered,
-    fetch TwiML, open Media Streams and report their progress, all in real time.  It is an
-    asynchronous context manager: ``async with SimulatedTwilio() as twilio`` or, in a notebook,
+    A real HTTP server on loopback answers the official SDK; its calls ring, are answered, fetch
+    TwiML, open Media Streams and report their progress, all in real time.  It is an asynchronous
+    context manager: ``async with SimulatedTwilio() as twilio`` or, in a notebook,
     ``twilio = kit.start(kit.SimulatedTwilio())``.  It can be entered again after it was left.
 
     Args:
-        ring_seconds: How long a telephone that answers by itself rings first.
-        behaviour: Switches for what is not known of Twilio.
+        ring_seconds: How long a telephone that answers by itself rings before.
+        behaviour: Switches for behaviour of Twilio that is not known.
         numbers: The account's own numbers, E.164.
-        account: What kind of account it is: on trial, suspended, not permitted to call somewhere.
-            A trial account is under the rules of 2026 unless `behaviour.trial` names the older
-            ones; conversely a `behaviour.trial` other than ``off`` makes it a trial account.
+        account: The type and permissions of the account: on trial, suspended, with blocked
+            countries.  A trial account has the rules of 2026 unless `behaviour.trial` names the
+            older ones; conversely a `behaviour.trial` other than ``off`` makes it a trial account.
 
     Attributes:
         account_sid: AC and 32 hex digits, the same in every run.
-        auth_token: Drawn anew for each simulator; never part of a repr.
-        api_key: SK and 32 hex digits: with `api_secret`, the other way to log in.
-        api_secret: Drawn anew for each simulator; never part of a repr.
+        auth_token: A new random token for each simulator; never part of a repr.
+        api_key: SK and 32 hex digits: with `api_secret`, an alternative to the auth token.
+        api_secret: A new random secret for each simulator; never part of a repr.
         calls: All calls, oldest first.
-        debugger: What Twilio's console would show.
+        debugger: The errors and warnings that Twilio's console would show.
     """
 
     def __init__(
@@ -90,14 +90,14 @@ class SimulatedTwilio:
 
     @property
     def client(self) -> Client:
-        """The official SDK's client, whose requests come here.
+        """The official SDK's client, which sends its requests to this simulator.
 
         It blocks, so it is for cells and worker threads, not for the simulator's own loop.
 
         Raises:
             ServerStopped: If the simulator is not running.
         """
-        return self._now_running().client
+        return self._require_running().client
 
     @property
     def test_client(self) -> Client:
@@ -105,83 +105,84 @@ class SimulatedTwilio:
 
         It may create calls from +15005550006, which are checked and not placed, and look numbers
         up; the magic numbers +15005550001 to +15005550004 are refused, each for its own reason.
-        All else is 20008.
+        All other requests get 20008.
 
         Raises:
             ServerStopped: If the simulator is not running.
         """
-        return self._now_running().test_client
+        return self._require_running().test_client
 
     @property
     def account(self) -> SimulatedAccount:
-        """What kind of account it is."""
+        """The type, status and permissions of the account."""
         return self._account.settings
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """The account's own numbers; the first one will do as `from_`."""
+        """The account's own numbers; the first one can be used as `from_`."""
         return tuple(number.phone_number for number in self._account.numbers.values())
 
     @property
     def url(self) -> str:
-        """Where the REST API is: ``http://127.0.0.1:`` and a port.
+        """The URL of the REST API: ``http://127.0.0.1:`` and a port.
 
         Raises:
             ServerStopped: If the simulator is not running.
         """
-        return self._client_of(self._now_running()).origin
+        return self._get_http_client(self._require_running()).origin
 
     @property
     def pacer(self) -> Pacer:
-        """The beat that all calls follow; its `lateness` says how late the simulator itself was."""
+        """The 20 ms clock of all calls; its `lateness` says how late the simulator itself was."""
         return self._pacer
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop it runs on, or None."""
+        """The event loop that it runs on, or None."""
         return self._home.loop
 
     def verify(self, number: str) -> None:
-        """Have `number` verified, as its owner does in Twilio's console.  Callable from any thread.
+        """Verify `number`, as its owner does in Twilio's console.  Callable from any thread.
 
-        A trial account calls verified numbers only.
+        A trial account may call verified numbers only.
 
         Args:
-            number: E.164, such as ``+15550100001``.
+            number: In E.164 form, such as ``+15550100001``.
 
         Raises:
-            ValueError: If it is not E.164, or the sixth of a trial account.
+            ValueError: If it is not in E.164 form, or the sixth number of a trial account.
         """
         self._account.verify(number)
 
     def refuse_next(self, code: int, times: int = 1) -> None:
-        """Have the next REST requests refused.  Callable from any thread.
+        """Refuse the next REST requests.  Callable from any thread.
 
-        For refusals that cannot be brought about otherwise, such as 20429 or 20503.
+        It serves to test errors that cannot be caused otherwise, such as 20429 or 20503.
 
         Args:
-            code: One of Twilio's codes for refused requests (PROTOCOL.md §5.3).
-            times: How many requests, whatever they ask for.
+            code: One of Twilio's error codes for requests (PROTOCOL.md §5.3).
+            times: The number of requests, of any kind.
 
         Raises:
-            ValueError: If no request is refused with `code`, or `times` is less than 1.
+            ValueError: If `code` is no error code of the REST API, or `times` is less than 1.
         """
         self._account.refuse_next(code, times)
 
     def phone(self, number: str, answer: AnswerMode = "auto") -> Phone:
-        """Return the telephone with that number, which is put there if it did not exist.
+        """Return the telephone with that number; create it if it does not exist.
 
         Callable from any thread.
 
         Args:
-            number: E.164, such as ``+15550100001``.
-            answer: What it does when it rings: ``auto`` answers, ``manual`` waits for
+            number: In E.164 form, such as ``+15550100001``.
+            answer: The reaction when it rings: ``auto`` answers, ``manual`` waits for
                 `Phone.answer`, ``busy`` is engaged, ``never`` rings on, ``reject`` declines.
 
         Raises:
-            ValueError: For a number that is not E.164, belongs to the account, or another `answer`.
+            ValueError: If the number is not in E.164 form or belongs to the account, or if `answer`
+                has another value.
         """
-        return self._phones.at(number, answer)
+        return self._phones.provide(number, answer)
 
     async def __aenter__(self) -> Self:
         self._home.enter()
@@ -220,7 +221,7 @@ class SimulatedTwilio:
             self.account_sid, self.auth_token, self._behaviour, self.debugger, self._sids,
             self._pacer, connector, executor, self._ring_seconds,
         )  # fmt: skip
-        application = RestApi(context, self.calls, self._account).application()
+        application = RestApi(context, self.calls, self._account).build_application()
         origin = await serve(application, resources)
         http_client = LoopbackHttpClient(origin, asyncio.get_running_loop())
         resources.callback(http_client.close)
@@ -233,7 +234,7 @@ class SimulatedTwilio:
             resources.pop_all(),
         )
 
-    def _now_running(self) -> _Running:
+    def _require_running(self) -> _Running:
         if self._running is None:
             raise ServerStopped(
                 "the simulator is not running",
@@ -242,7 +243,7 @@ class SimulatedTwilio:
         return self._running
 
     @staticmethod
-    def _client_of(running: _Running) -> LoopbackHttpClient:
+    def _get_http_client(running: _Running) -> LoopbackHttpClient:
         http_client = running.client.http_client
         assert isinstance(http_client, LoopbackHttpClient)  # noqa: S101 - for the type checker
         return http_client

@@ -52,7 +52,7 @@ def test_every_examination_can_be_drawn_at_the_width_of_the_house(examination):
 
 
 def test_the_pitches_before_and_after_are_drawn_with_the_band_of_the_telephone():
-    axes = panels(plot_examination(examined(1040, 6000)))["pitches"]
+    axes = panels(plot_examination(examined(1040, 6000)))["spectrum"]
     levels = {}
     for line in axes.lines:
         x, y = np.array(line.get_xdata()), np.array(line.get_ydata())

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from twistream_kit.notebook.runtime.activity_log import KEPT_LINES, ActivityLog, activity_log
+from twistream_kit.notebook.runtime.activity_log import KEPT_LINES, ActivityLog, get_activity_log
 
 
 @pytest.fixture
@@ -65,16 +65,16 @@ def test_lines_about_a_stream_since_a_moment_are_found(log):
     logger.info("stream MZ2 started")
     logger.warning("stream MZ1 is late")
     since = log.lines[2].at
-    assert [line.text for line in log.about("MZ1", 0)] == [
+    assert [line.text for line in log.find_lines("MZ1", 0)] == [
         "stream MZ1 started",
         "stream MZ1 is late",
     ]
-    assert "stream MZ1 is late" in [line.text for line in log.about("MZ1", since)]
-    assert log.about("MZ3", 0) == []
+    assert "stream MZ1 is late" in [line.text for line in log.find_lines("MZ1", since)]
+    assert log.find_lines("MZ3", 0) == []
 
 
 def test_there_is_one_activity_log_for_all():
-    assert activity_log() is activity_log()
+    assert get_activity_log() is get_activity_log()
     handlers = logging.getLogger("twistream_kit").handlers
     assert sum(isinstance(handler, ActivityLog) for handler in handlers) == 1
 
@@ -86,8 +86,8 @@ def test_a_failing_handler_in_a_started_server_prints_nothing():
             raise ValueError("it broke")
         server = kit.start(kit.StreamServer(handler))
         kit.simulate_call(server.url, seconds=0.3).result(10)
-        from twistream_kit.notebook.runtime.activity_log import activity_log
-        print([line.level for line in activity_log().lines if "it broke" in line.text])
+        from twistream_kit.notebook.runtime.activity_log import get_activity_log
+        print([line.level for line in get_activity_log().lines if "it broke" in line.text])
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],

@@ -125,7 +125,7 @@ def test_an_update_that_fails_is_logged_once_and_the_others_go_on(pump, until, s
     until(lambda: counter.calls >= 3)
     lines = [line for line in said() if "no such trait" in line]
     assert lines == [
-        "a widget could not be brought up to date and stays as it is: ValueError: no such trait"
+        "a widget could not be updated, and will not be updated again: ValueError: no such trait"
     ]
 
 

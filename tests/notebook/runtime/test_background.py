@@ -54,7 +54,7 @@ def test_starting_another_of_the_class_stops_the_earlier_first_and_says_so(
     background_loop.start(thing("second", notes=notes))
     assert notes == ["enter first", "leave first", "enter second"]
     assert background_loop.running() == ["Thing"]
-    assert "Thing is started anew; the earlier one is stopped" in said()
+    assert "Thing is started again; the earlier one is stopped" in said()
 
 
 def test_two_names_let_two_of_a_class_run_side_by_side(background_loop, thing):
@@ -98,12 +98,12 @@ def test_stopping_what_does_not_run_says_what_does(background_loop, thing):
     background_loop.start(thing(), name="one")
     with pytest.raises(TwistreamError) as caught:
         background_loop.stop("oen")
-    assert str(caught.value) == "'oen' does not run. What runs is: one; stop() stops all."
+    assert str(caught.value) == "'oen' is not running. Running: one; stop() stops everything."
 
 
 def test_stop_without_anything_running_is_fine(background_loop):
     background_loop.stop()
-    with pytest.raises(TwistreamError, match="What runs is: nothing"):
+    with pytest.raises(TwistreamError, match="Running: nothing"):
         background_loop.stop("server")
 
 
@@ -227,7 +227,7 @@ def test_what_never_gets_ready_is_given_up_in_words(background_loop, thing, monk
     slow = thing(gate=asyncio.Event())
     with pytest.raises(TwistreamError) as caught:
         background_loop.start(slow)
-    assert "Thing was not ready within 0.2 s. It was given up" in str(caught.value)
+    assert "Thing was not ready within 0.2 s. It is being stopped" in str(caught.value)
     assert background_loop.running() == []
     until(lambda: slow.task.done())
 
@@ -245,8 +245,8 @@ def test_start_and_stop_are_refused_on_the_kits_own_loop(background_loop, thing)
 
     background_loop.start(Nested())
     assert refused == [
-        f"kit.{name}() was called on the kit's own loop. It would wait for itself. There, say "
-        "`async with thing:` instead."
+        f"kit.{name}() was called on the kit's own loop. It would wait for itself. Use "
+        "`async with thing:` there."
         for name in ("start", "stop")
     ]
 

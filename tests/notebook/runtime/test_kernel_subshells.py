@@ -28,9 +28,9 @@ def kernel_with(*ids):
 def test_buttons_wait_without_a_subshell_and_nothing_is_said_of_the_unknown(
     monkeypatch, kernel, is_old, why
 ):
-    monkeypatch.setattr(kernel_module, "running_kernel", lambda: kernel)
-    monkeypatch.setattr(kernel_module, "buttons_wait_for_cells", lambda: is_old)
-    assert kernel_module.why_buttons_wait() == why
+    monkeypatch.setattr(kernel_module, "find_kernel", lambda: kernel)
+    monkeypatch.setattr(kernel_module, "do_buttons_wait", lambda: is_old)
+    assert kernel_module.explain_button_delay() == why
 
 
 CONTROLS = """

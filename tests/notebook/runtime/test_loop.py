@@ -132,7 +132,7 @@ def test_a_second_nested_wait_at_the_same_time_is_refused_and_the_first_goes_on(
 
     assert on(first()) == (
         "result() was called on the kit's loop while another such call waits there. Nested waits "
-        "end last in, first out: the first would wait for this. Say `await pending`, or make the "
+        "end last in, first out: the first would wait for this. Use `await pending`, or make the "
         "handler an ordinary function."
     )
 

@@ -36,7 +36,7 @@ def test_the_fork_is_applied_where_the_original_would_lose_cells():
     assert first.startswith("nest_asyncio2 1.7.")
     assert first.endswith(" is applied: asyncio.run() works in cells now.")
     assert second.startswith("nest_asyncio2 1.7.")
-    assert second.endswith(" had been applied already.")
+    assert second.endswith(" was applied before.")
     assert value == "nested"
 
 
@@ -51,7 +51,7 @@ def test_the_original_applied_earlier_is_refused_where_it_loses_cells():
             print(error)
     """)
     assert text == (
-        "nest_asyncio has been applied already, and on this kernel it loses queued cells. Run All "
+        "nest_asyncio has already been applied, and on this kernel it loses queued cells. Run All "
         "would hang for ever. Restart the kernel and call kit.allow_nested_asyncio() in place of "
         "nest_asyncio.apply()."
     )
@@ -70,7 +70,7 @@ def test_a_loop_that_cannot_be_patched_is_named():
     """)
     assert text == (
         "the kernel's event loop, Foreign, cannot be entered again. asyncio.run() will not work "
-        "in a cell. Say `await` instead, which every cell allows."
+        "in a cell. Use `await` instead, which every cell allows."
     )
 
 
@@ -81,9 +81,9 @@ def test_a_fork_that_still_loses_cells_is_refused_before_anything_is_patched(mon
         loop.allow_nested_asyncio()
     assert str(caught.value) == (
         "nest_asyncio2 1.7.2 loses queued cells on this kernel. Run All would hang for ever. "
-        "Install nest-asyncio2 1.7.3 or newer, or say `await` instead of asyncio.run()."
+        "Install nest-asyncio2 1.7.3 or newer, or use `await` instead of asyncio.run()."
     )
-    assert loop._applied() is None
+    assert loop._find_applied() is None
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_fork_that_still_loses_cells_is_refused_before_anything_is_patched(mon
 )  # fmt: skip
 def test_which_kernels_lose_queued_cells(monkeypatch, version, swallows):
     monkeypatch.setattr(loop.metadata, "version", lambda _package: version)
-    assert loop._swallows_cells() is swallows
+    assert loop._loses_cells() is swallows
 
 
 @pytest.mark.parametrize("kit_first", [True, False])

@@ -157,7 +157,7 @@ def test_hang_up_ends_the_call_and_disables_everything(controls, until):
 def test_the_loss_of_the_public_address_shows_while_the_stream_is_open_and_after(controls, until):
     up = controls.up
     up.server.lose_public_url("the tunnel <ended>")
-    gone = "<b>The public address is gone</b>: the tunnel &lt;ended&gt;"
+    gone = "<b>The public address was lost</b>: the tunnel &lt;ended&gt;"
     until(lambda: gone in controls.state.value)
     assert "<b>In a call</b>" in controls.state.value
     assert disabled(controls) == {"clear"}, "the stream is open still"
@@ -174,7 +174,7 @@ def test_controls_made_after_the_loss_of_the_address_show_it_too(make_call, tone
     up.stream.close(now=True).result(5)
     controls = StreamControls(up.stream, clips=[tone])
     assert controls.state.value == (
-        "<b>Ended</b>: closed here<br><b>The public address is gone</b>: the tunnel ended"
+        "<b>Ended</b>: closed here<br><b>The public address was lost</b>: the tunnel ended"
     )
     assert disabled(controls) == EVERY_BUTTON
 
@@ -220,7 +220,7 @@ def test_the_other_end_hanging_up_shows_without_a_click(controls, until):
 def test_a_goodbye_under_way_takes_no_more_audio_but_can_be_cleared(controls, until):
     controls.send.click()
     controls.up.stream.close()
-    until(lambda: "<b>Saying goodbye</b>" in controls.state.value)
+    until(lambda: "<b>Closing</b>" in controls.state.value)
     assert disabled(controls) == {"send", "speak_over", "mark"}
     controls.clear.click()
     assert controls.up.stream.closed.result(5).reason == "closed"
@@ -356,7 +356,7 @@ def test_ten_thousand_lines_leave_the_last_eight(controls, until):
         controls._activity.note(f"line {number}")
     until(lambda: "line 9999<" in controls.log.value)
     assert controls.log.value.count("<li>") == 8
-    assert len(controls._activity.lines()) == 200
+    assert len(controls._activity.read_lines()) == 200
 
 
 def test_hang_up_stays_disabled_until_twilio_has_answered(controls, held_hang_up, until):

@@ -55,7 +55,7 @@ def test_what_passed_is_told_in_words_and_sound_is_not(stream, log, passed):
     passed(from_twilio.Dtmf(SID, "5"), 3)
     passed(to_twilio.Clear(SID), 4)
     passed(from_twilio.Unknown("novelty", "{}"), 5)
-    assert activity.lines() == [
+    assert activity.read_lines() == [
         "1.00 s: mark 'story#1' sent",
         "2.00 s: mark 'story#1' came back",
         "3.00 s: the caller pressed 5",
@@ -69,9 +69,9 @@ def test_lines_stand_in_the_order_of_their_times(stream, log, passed):
     activity.note("pressed")
     passed(to_twilio.Clear(SID), 3600)
     passed(from_twilio.Dtmf(SID, "1"), 0)
-    lines = [line.split(": ")[1] for line in activity.lines()]
+    lines = [line.split(": ")[1] for line in activity.read_lines()]
     assert lines == ["the caller pressed 1", "pressed", "clear sent"]
-    assert activity.lines()[-1] == "3600.00 s: clear sent"
+    assert activity.read_lines()[-1] == "3600.00 s: clear sent"
 
 
 def test_no_line_is_told_twice_and_none_is_missed(stream, log, passed):
@@ -79,15 +79,15 @@ def test_no_line_is_told_twice_and_none_is_missed(stream, log, passed):
     for number in range(150):
         passed(from_twilio.Dtmf(SID, "1"), number)
         passed(to_twilio.Media(SID, b"\xff" * 160), number)
-        assert len(activity.lines()) == number + 1
+        assert len(activity.read_lines()) == number + 1
 
 
 def test_only_the_last_lines_are_kept(stream, log):
     activity = ActivityLines(stream, log)
     for number in range(KEPT_LINES + 5):
         activity.note(str(number))
-    assert len(activity.lines()) == KEPT_LINES
-    assert activity.lines()[-1].endswith(f": {KEPT_LINES + 4}")
+    assert len(activity.read_lines()) == KEPT_LINES
+    assert activity.read_lines()[-1].endswith(f": {KEPT_LINES + 4}")
 
 
 def test_warnings_and_errors_about_this_stream_are_told_once(stream, log, until):
@@ -98,8 +98,8 @@ def test_warnings_and_errors_about_this_stream_are_told_once(stream, log, until)
         (logging.ERROR, "stream MZ1 failed"),
     ]:
         log.handle(logging.LogRecord("x", level, "x", 1, text, None, None))
-    until(lambda: any("late" in line for line in activity.lines()))
-    (line,) = activity.lines()
+    until(lambda: any("late" in line for line in activity.read_lines()))
+    (line,) = activity.read_lines()
     assert line.endswith(f"Warning: stream {SID} is late")
 
 
@@ -111,14 +111,14 @@ def test_notes_from_many_threads_are_all_kept(stream, log):
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        activity.lines()
-    assert len(activity.lines()) == 160
+        activity.read_lines()
+    assert len(activity.read_lines()) == 160
 
 
 def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monkeypatch):
     activity = ActivityLines(stream, log)
     passed(from_twilio.Dtmf(SID, "1"), 1)
-    activity.lines()
+    activity.read_lines()
     looked = []
     kept_since = Capture.kept_since
     monkeypatch.setattr(
@@ -128,7 +128,7 @@ def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monk
     )
     monkeypatch.setattr(Capture, "entries", property(lambda _: pytest.fail("all of it was copied")))
     passed(from_twilio.Dtmf(SID, "2"), 2)
-    assert activity.lines()[1:] == ["2.00 s: the caller pressed 2"]
+    assert activity.read_lines()[1:] == ["2.00 s: the caller pressed 2"]
     assert looked == [1]
 
 

@@ -64,7 +64,7 @@ def test_controls_say_that_the_address_is_gone_and_let_nothing_be_pressed(world,
     kill_ssh()
     why = tunnel.ended.result(LIMIT_SECONDS)
     assert why.endswith("was killed (signal 9)")
-    words = f"<b>The public address is gone</b>: {html.escape(why)}"
+    words = f"<b>The public address was lost</b>: {html.escape(why)}"
     until(lambda: words in controls.state.value)
     assert controls.state.value.startswith("<b>Ended</b>: the connection broke")
     assert all(getattr(controls, button).disabled for button in BUTTONS)
@@ -91,7 +91,7 @@ def test_reason_that_is_known_only_after_the_connection_broke_is_still_shown(
     assert stream.closed.result(LIMIT_SECONDS).reason == "lost"
     until(lambda: controls.state.value.startswith("<b>Ended</b>: the connection broke"))
     server.lose_public_url("the proxy was stopped")
-    until(lambda: "<b>The public address is gone</b>: the proxy was" in controls.state.value)
+    until(lambda: "<b>The public address was lost</b>: the proxy was" in controls.state.value)
     controls.close()
 
 

@@ -54,7 +54,7 @@ def test_what_buttons_wait_for_stands_under_the_state_until_the_call_has_ended()
 
 
 def test_a_lost_public_address_is_told_while_the_stream_is_open_and_after_it():
-    gone = "<br><b>The public address is gone</b>: ssh ended &lt;255&gt;"
+    gone = "<br><b>The public address was lost</b>: ssh ended &lt;255&gt;"
     assert controls.describe_state(stream(disconnect_reason="ssh ended <255>")).endswith(gone)
     assert controls.describe_state(ended(disconnect_reason="ssh ended <255>")).endswith(gone)
     assert "public address" not in controls.describe_state(stream())
@@ -65,7 +65,7 @@ def test_a_lost_public_address_does_not_hide_why_a_handler_failed():
         stream(disconnect_reason="ssh ended", handler_error=ValueError("x")), "Buttons wait."
     )
     assert text == (
-        "<b>Ended by an error</b>: ValueError: x<br><b>The public address is gone</b>: ssh ended"
+        "<b>Ended by an error</b>: ValueError: x<br><b>The public address was lost</b>: ssh ended"
     )
 
 

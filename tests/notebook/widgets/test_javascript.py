@@ -139,11 +139,11 @@ REFUSED = {
             "a": 'import { two } from "./b.js";\n' + ONE,
             "b": 'import { one } from "./a.js";\nexport const two = 2;\n',
         },
-        "imports go in a circle: a.js → b.js → a.js",
+        "circular imports: a.js → b.js → a.js",
     ),
     "a circle of one": (
         {"entry": 'import { one } from "./entry.js";\n' + ONE + DEFAULT},
-        "imports go in a circle: entry.js → entry.js",
+        "circular imports: entry.js → entry.js",
     ),
     "an entry without a default export": (
         {"entry": ONE},
@@ -151,11 +151,11 @@ REFUSED = {
     ),
     "a default export elsewhere": (
         {"entry": IMPORT_ONE + DEFAULT, "a": ONE + DEFAULT},
-        "a.js, line 2: only the entry has a default export",
+        "a.js, line 2: only the entry may have a default export",
     ),
     "two default exports": (
         {"entry": DEFAULT + DEFAULT},
-        "entry.js, line 2: only the entry has a default export, and only one",
+        "entry.js, line 2: only the entry may have a default export, only one",
     ),
 }
 
@@ -190,9 +190,9 @@ NOT_UNDERSTOOD = {
 }
 
 NOT_CERTAIN = {
-    "export const { one } = {};": "this declares no plain name",
-    "const a = 1, [b] = [2];": "this declares no plain name",
-    "function () {}": "this declares no plain name",
+    "export const { one } = {};": "this does not declare a plain name",
+    "const a = 1, [b] = [2];": "this does not declare a plain name",
+    "function () {}": "this does not declare a plain name",
     "if (true) { var one = 1; }": "var reaches out of its block",
     "const a = 1\nconst b = 2;": "the declaration before this one has no semicolon",
     "const a = {}\nclass B {}": "the declaration before this one has no semicolon",
@@ -223,7 +223,7 @@ def test_it_refuses(join, what):
     ("kind", "form"), [(kind, form) for kind, forms in NOT_UNDERSTOOD.items() for form in forms]
 )
 def test_it_refuses_a_form_that_it_does_not_understand(join, kind, form):
-    with pytest.raises(ValueError, match=rf"entry.js, line 2: this {kind} is not understood"):
+    with pytest.raises(ValueError, match=rf"js, line 2: this form of {kind} is not supported"):
         join(entry=f"// First.\n{form}\n{DEFAULT}", a="export const one = 1;\n")
 
 

@@ -14,7 +14,7 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.errors import WouldDeadlock
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.notebook.widgets._socket import widget_socket
+from twistream_kit.notebook.widgets._socket import start_widget_socket
 from twistream_kit.notebook.widgets.phone import PhoneWidget
 from twistream_kit.protocol.from_twilio import Dtmf
 from twistream_kit.simulator.twilio import SimulatedTwilio
@@ -33,9 +33,9 @@ class Desk:
         self.widget = self.show(**options)
 
     def show(self, **options):
-        self.told = []
+        self.sent = []
         widget = PhoneWidget(self.phone, server=self.server, **options)
-        widget.send = lambda content, buffers=None: self.told.append((content, buffers))
+        widget.send = lambda content, buffers=None: self.sent.append((content, buffers))
         return widget
 
     def page_says(self, words, page="a"):
@@ -46,7 +46,7 @@ class Desk:
         self.widget._handle_custom_msg(content, [memoryview(samples.tobytes())])
 
     def notes(self):
-        return [content["text"] for content, _ in self.told if content["type"] == "note"]
+        return [content["text"] for content, _ in self.sent if content["type"] == "note"]
 
     def ring(self):
         call = place_call(
@@ -93,7 +93,7 @@ def test_a_call_that_is_under_way_already_is_shown_and_heard(desk, until):
     assert desk.widget.call["state"] == "in-call"
     desk.page_says("sound on")
     stream.play(Clip.tone(440, 1))
-    until(lambda: any(content["type"] == "sound" for content, _ in desk.told))
+    until(lambda: any(content["type"] == "sound" for content, _ in desk.sent))
 
 
 def test_a_key_becomes_dtmf(desk):
@@ -132,12 +132,12 @@ def test_one_stream_can_be_given_in_place_of_the_server(desk):
     assert not PhoneWidget(desk.phone, direct=False).can_clear
 
 
-def test_what_cannot_be_done_now_is_told_in_a_sentence(desk):
+def test_what_cannot_be_done_now_is_reported_in_a_sentence(desk):
     for words in ("answer", "hang_up", "press 5", "press x", "say nothing.wav", "dance"):
         desk.page_says(words)
     assert len(desk.notes()) == 6
     assert desk.notes()[0].startswith(f"{NUMBER} cannot be answered: it does not ring.")
-    assert all(note.endswith((".", "know", "D", "said")) for note in desk.notes())
+    assert all(note.endswith((".", "know", "D", "say")) for note in desk.notes())
 
 
 def test_sound_goes_to_the_page_that_asked_for_it_last_in_batches_of_100_ms(desk, until):
@@ -146,7 +146,7 @@ def test_sound_goes_to_the_page_that_asked_for_it_last_in_batches_of_100_ms(desk
     stream.play(Clip.tone(440, 20))
 
     def batches(page):
-        return [b for c, b in desk.told if c["type"] == "sound" and c["page"] == page]
+        return [b for c, b in desk.sent if c["type"] == "sound" and c["page"] == page]
 
     until(lambda: len(batches("a")) >= 2)
     desk.page_says("sound on", page="b")
@@ -164,7 +164,7 @@ def test_sound_goes_to_the_page_that_asked_for_it_last_in_batches_of_100_ms(desk
 def test_nothing_is_sent_while_no_page_wants_sound(desk):
     stream = desk.answered()
     stream.play(Clip.tone(440, 0.4)).result(LIMIT_SECONDS)
-    assert desk.told == []
+    assert desk.sent == []
 
 
 def test_the_microphone_of_that_page_becomes_the_callers_voice(desk):
@@ -198,7 +198,7 @@ def test_a_file_can_speak_where_there_is_no_microphone(make_desk):
     assert heard.tobytes() in decode_ulaw(bytes(clip)).tobytes()
 
 
-def test_a_file_that_cannot_be_read_is_told_in_a_sentence(make_desk, tmp_path, until):
+def test_a_file_that_cannot_be_read_is_reported_in_a_sentence(make_desk, tmp_path, until):
     path = tmp_path / "broken.wav"
     path.write_bytes(b"nothing")
     desk = make_desk(direct=False, voices=[path, tmp_path / "missing.wav"])
@@ -210,17 +210,17 @@ def test_a_file_that_cannot_be_read_is_told_in_a_sentence(make_desk, tmp_path, u
 
 def test_showing_the_phone_anew_silences_the_widget_shown_before(desk, until):
     stream = desk.answered()
-    earlier, told = desk.widget, desk.told
+    earlier, sent = desk.widget, desk.sent
     desk.page_says("sound on")
     stream.play(Clip.tone(440, 20))
-    until(lambda: len(told) > 2)
+    until(lambda: len(sent) > 2)
     desk.widget = desk.show(direct=False)
     assert earlier.is_retired
     assert not desk.widget.is_retired
-    before = len(told)
+    before = len(sent)
     desk.page_says("sound on")
-    until(lambda: len(desk.told) > 4)
-    assert len(told) == before
+    until(lambda: len(desk.sent) > 4)
+    assert len(sent) == before
     desk.page_says("hang_up")
     until(lambda: desk.widget.call["state"] == "idle")
     assert earlier.call["state"] == "in-call", "it follows the telephone no more"
@@ -254,7 +254,7 @@ def test_it_survives_the_end_of_the_simulator(desk, background_loop, until):
 
 def test_a_page_says_where_it_is_and_is_welcomed(desk):
     desk.page_says("here", page="a")
-    assert desk.told == [({"type": "welcome", "page": "a"}, [])]
+    assert desk.sent == [({"type": "welcome", "page": "a"}, [])]
 
 
 async def test_over_the_socket_all_goes_both_ways(make_desk):
@@ -279,10 +279,10 @@ async def test_over_the_socket_all_goes_both_ways(make_desk):
                 break
         await page.send("hang_up")
         await desk.phone.until("idle")
-        told = [
-            content["type"] for content, _ in desk.told
-        ]  # before the page goes, which is told too
-    assert told == ["speaker"]
+        sent = [
+            content["type"] for content, _ in desk.sent
+        ]  # before the page goes, which is sent too
+    assert sent == ["speaker"]
 
 
 async def test_a_page_that_goes_takes_its_sound_with_it(make_desk, until):
@@ -309,7 +309,7 @@ def test_a_widget_made_after_a_stop_has_an_address_again(background_loop, make_d
     background_loop.stop()
     second = make_desk().widget._address
     assert first != second
-    assert str(widget_socket().port) in second
+    assert str(start_widget_socket().port) in second
 
 
 def test_where_the_notebook_was_not_run_a_picture_stands(desk):

@@ -47,11 +47,11 @@ def test_both_voices_and_a_clear_show_while_the_call_goes_on(make_call, scope_of
     playing = up.stream.play(tone, mark="tone")
     up.phone.say(tone)
     until(lambda: is_loud(scope, "caller") and is_loud(scope, "heard"))
-    until(lambda: scope.story == "Waveform of the call: the caller speaks and hears you")
+    until(lambda: scope.summary == "Waveform of the call: the caller speaks and hears you")
     up.stream.clear()
     playing.result(LIMIT_SECONDS)
     until(lambda: "clear" in [kind for _, kind, _ in scope.picture["events"]])
-    until(lambda: "hears silence; in view: 1 mark back, 1 clear" in scope.story)
+    until(lambda: "hears silence; in view: 1 mark back, 1 clear" in scope.summary)
     heard = np.ptp(lane(scope, "heard"), axis=1) > 20
     assert heard.sum() * 20 == pytest.approx(playing.result(0).heard_ms, abs=60)
     assert ["mark back", "tone (cleared)"] in [event[1:] for event in scope.picture["events"]]

@@ -35,7 +35,7 @@ def test_they_go_on_while_a_cell_sleeps_and_print_nothing(kernel, shown, tmp_pat
     scope, log = shown
     cell = kernel.begin_and_hold(BUSY, tmp_path / "gate")
     hears = "hears you; in view: 1 key"
-    kernel.wait(lambda: hears in kernel.models[scope]["story"], "sound in the scope")
+    kernel.wait(lambda: hears in kernel.models[scope]["summary"], "sound in the scope")
     kernel.wait(lambda: "dtmf" in [line["event"] for line in kernel.models[log]["lines"]], "a key")
     assert not kernel.has_ended(cell)
     (tmp_path / "gate").touch()

@@ -60,7 +60,7 @@ def loud(lane, window):
 
 
 def test_before_anything_passed_both_lanes_are_silent(capture):
-    window = ScopeTrace(capture).window(0.5)
+    window = ScopeTrace(capture).read_window(0.5)
     assert window.caller.shape == window.heard.shape == (400, 2)
     assert window.caller.dtype == np.int8
     assert not window.caller.any()
@@ -72,15 +72,15 @@ def test_before_anything_passed_both_lanes_are_silent(capture):
 def test_your_sound_shows_as_it_is_heard_and_not_as_it_is_sent(capture, passes):
     trace = ScopeTrace(capture)
     passes(1.0, *frames(TONE))
-    assert loud((half := trace.window(1.5)).heard, half) == (1.0, 1.5)
-    assert loud((whole := trace.window(4.0)).heard, whole) == (1.0, 3.0)
+    assert loud((half := trace.read_window(1.5)).heard, half) == (1.0, 1.5)
+    assert loud((whole := trace.read_window(4.0)).heard, whole) == (1.0, 3.0)
 
 
 def test_what_a_clear_threw_away_never_shows(capture, passes):
     passes(1.0, *frames(TONE))
     passes(1.5, CLEAR)
     passes(2.0, *frames(TONE[:8000]))
-    window = ScopeTrace(capture).window(5.0)
+    window = ScopeTrace(capture).read_window(5.0)
     lane = window.heard.astype(int)
     loud_columns = (lane[:, 1] - lane[:, 0]) > 10
     at = [round((window.first + number) * 0.02, 2) for number in np.flatnonzero(loud_columns)]
@@ -91,16 +91,16 @@ def test_what_a_clear_threw_away_never_shows(capture, passes):
 def test_a_late_mark_moves_what_is_heard(capture, passes):
     passes(1.0, *frames(TONE), mark("end#1"))
     trace = ScopeTrace(capture)
-    assert loud((early := trace.window(2.0)).heard, early) == (1.0, 2.0)
+    assert loud((early := trace.read_window(2.0)).heard, early) == (1.0, 2.0)
     passes(3.2, returned("end#1"))
-    assert loud((late := trace.window(4.0)).heard, late) == (1.2, 3.2)
+    assert loud((late := trace.read_window(4.0)).heard, late) == (1.2, 3.2)
 
 
 def test_a_mark_that_a_clear_sent_back_says_nothing_about_what_was_heard(capture, passes):
     passes(1.0, *frames(TONE), mark("end#1"))
     passes(1.5, CLEAR)
     passes(1.75, returned("end#1"))
-    window = ScopeTrace(capture).window(3.0)
+    window = ScopeTrace(capture).read_window(3.0)
     assert loud(window.heard, window) == (1.0, 1.5)
     assert window.events[-1] == ScopeEvent(1.75, "mark back", "end (cleared)")
 
@@ -110,7 +110,7 @@ def test_the_caller_shows_where_the_voice_arrived(capture, passes):
         passes(0.02 * n + 0.02, voice(n + 1))
     for n in range(25):  # after a gap
         passes(0.02 * n + 2.02, voice(n + 101))
-    window = ScopeTrace(capture).window(3.0)
+    window = ScopeTrace(capture).read_window(3.0)
     lane = window.caller.astype(int)
     at = np.flatnonzero(lane[:, 1] - lane[:, 0] > 10) + window.first
     assert at.tolist() == [*range(25), *range(100, 125)]
@@ -120,26 +120,26 @@ def test_the_caller_shows_where_the_voice_arrived(capture, passes):
 def test_frames_that_are_late_leave_no_gap(capture, passes):
     passes(0.02, voice(1))
     passes(0.9, *(voice(n) for n in range(2, 45)))
-    assert loud((w := ScopeTrace(capture).window(1.0)).caller, w) == (0.0, 0.88)
+    assert loud((w := ScopeTrace(capture).read_window(1.0)).caller, w) == (0.0, 0.88)
 
 
 def test_a_wild_chunk_number_leads_no_further_than_the_present(capture, passes):
     passes(0.02, voice(1))
     passes(2.0, voice(4_000_000_000))
     assert (
-        np.flatnonzero((w := ScopeTrace(capture).window(3.0)).caller.any(axis=1))[-1] + w.first
+        np.flatnonzero((w := ScopeTrace(capture).read_window(3.0)).caller.any(axis=1))[-1] + w.first
         == 99
     )
 
 
 def test_a_burst_of_frames_stands_side_by_side(capture, passes):
     passes(1.06, *(voice(n) for n in range(1, 11)))
-    assert loud((w := ScopeTrace(capture).window(2.0)).caller, w) == (1.04, 1.24)
+    assert loud((w := ScopeTrace(capture).read_window(2.0)).caller, w) == (1.04, 1.24)
 
 
 def test_the_other_track_is_not_the_caller(capture, passes):
     passes(0.5, from_twilio.Media(SID, TONE[:160], track="outbound"))
-    assert not ScopeTrace(capture).window(1.0).caller.any()
+    assert not ScopeTrace(capture).read_window(1.0).caller.any()
 
 
 def test_marks_clears_and_keys_stand_where_they_fall_by_their_plain_names(capture, passes):
@@ -147,7 +147,7 @@ def test_marks_clears_and_keys_stand_where_they_fall_by_their_plain_names(captur
     passes(2.0, returned("greeting#1@1s"), from_twilio.Dtmf(SID, "5"))
     passes(3.0, returned("greeting#1"), returned("play#2"))
     passes(3.5, CLEAR)
-    assert ScopeTrace(capture).window(4.0).events == (
+    assert ScopeTrace(capture).read_window(4.0).events == (
         ScopeEvent(1.0, "mark sent", "greeting"),
         ScopeEvent(2.0, "key", "5"),
         ScopeEvent(3.0, "mark back", "greeting"),
@@ -158,8 +158,8 @@ def test_marks_clears_and_keys_stand_where_they_fall_by_their_plain_names(captur
 def test_what_lies_before_the_window_has_left_it(capture, passes):
     passes(0.0, CLEAR, voice(1), *frames(TONE[:8000]))
     trace = ScopeTrace(capture)
-    assert trace.window(1.0).events
-    window = trace.window(20.0)
+    assert trace.read_window(1.0).events
+    window = trace.read_window(20.0)
     assert window.events == ()
     assert not window.caller.any()
     assert not window.heard.any()
@@ -169,7 +169,7 @@ def test_its_memory_is_bounded_however_long_the_call(capture, passes):
     trace = ScopeTrace(capture)
     for second in range(60):
         passes(second, *(voice(50 * second + n) for n in range(50)), *frames(TONE[:8000]), CLEAR)
-        trace.window(second)
+        trace.read_window(second)
     assert len(trace._caller._payload) < 30 * 8000
     assert len(trace._yours._payload) < 30 * 8000
     assert len(trace._events) <= 200
@@ -177,7 +177,7 @@ def test_its_memory_is_bounded_however_long_the_call(capture, passes):
 
 def test_a_mark_nobody_sent_is_passed_over(capture, passes):
     passes(1.0, returned("strange"))
-    assert ScopeTrace(capture).window(2.0).events == ()
+    assert ScopeTrace(capture).read_window(2.0).events == ()
 
 
 @given(st.lists(st.floats(0, 4), max_size=8), st.integers(1, 20))
@@ -189,10 +189,10 @@ def test_looking_often_shows_the_same_as_looking_once(times, looks):
         sent = [CLEAR] if number % 3 == 2 else frames(TONE[:4000])
         for message in (*sent, voice(number + 1)):
             capture.append(message, 100.0 + at)
-        trace.window(at)
+        trace.read_window(at)
     for look in range(looks):
-        trace.window(4 + look / 100)
-    often, once = trace.window(5.0), ScopeTrace(capture).window(5.0)
+        trace.read_window(4 + look / 100)
+    often, once = trace.read_window(5.0), ScopeTrace(capture).read_window(5.0)
     assert often.events == once.events
     assert np.array_equal(often.heard, once.heard)
     assert np.array_equal(often.caller, once.caller)

@@ -87,7 +87,7 @@ def test_a_press_without_anything_typed_is_answered(form):
     for typed in ({}, {"TWILIO_AUTH_TOKEN": "  "}):
         turn = form.shown["turn"]
         press(form, **typed)
-        assert form.shown["words"] == "Nothing was typed."
+        assert form.shown["words"] == "Every field was empty."
         assert form.shown["turn"] == turn + 1, "the page would go on saying that it checks"
 
 
@@ -122,11 +122,11 @@ def test_what_no_page_sends_does_nothing(form, content):
 
 def test_a_page_without_a_kernel_shows_what_it_is(form):
     html = form._repr_mimebundle_()[0]["text/html"]
-    assert "A form for what is missing for a real call: TWILIO_ACCOUNT_SID, " in html
+    assert "A form for the missing settings of a real call: TWILIO_ACCOUNT_SID, " in html
     assert "Run the notebook" in html
-    assert repr(form).startswith("<SettingsForm that asks for TWILIO_ACCOUNT_SID, ")
+    assert repr(form).startswith("<SettingsForm for TWILIO_ACCOUNT_SID, ")
     press(form, **GOOD)
-    assert repr(form) == "<SettingsForm that asks for nothing more>"
+    assert repr(form) == "<SettingsForm for nothing more>"
 
 
 def test_without_a_kernel_nothing_is_asked(monkeypatch):
@@ -134,7 +134,7 @@ def test_without_a_kernel_nothing_is_asked(monkeypatch):
     monkeypatch.setattr(settings_form, "_show", shown.append)
     assert settings().missing == tuple(GOOD)
     assert shown == []
-    monkeypatch.setattr(settings_form, "running_kernel", object)
+    monkeypatch.setattr(settings_form, "find_kernel", object)
     settings(ask=False)
     settings(account_sid=SID, auth_token=HEX, phone_number="+15550100001", call_to="+15550100002")
     assert shown == []

@@ -14,7 +14,7 @@ from twistream_kit.notebook.widgets._socket import (
     WAITING_FRAMES,
     WidgetPage,
     WidgetSocket,
-    widget_socket,
+    start_widget_socket,
 )
 
 ORIGIN = "http://localhost:8888"
@@ -28,18 +28,18 @@ class Widget:
         self.pages, self.heard, self.gone = [], [], []
         self.something = asyncio.Event()
 
-    def joined(self, page):
+    def add_page(self, page):
         self.pages.append(page)
 
-    def left(self, page):
+    def remove_page(self, page):
         self.gone.append(page)
         self.something.set()
 
-    def said(self, page, words):
+    def handle_text(self, page, words):
         self.heard.append(words)
         self.something.set()
 
-    def spoke(self, page, sound):
+    def handle_sound(self, page, sound):
         self.heard.append(sound)
         self.something.set()
 
@@ -146,7 +146,7 @@ async def test_what_follows_a_refused_handshake_does_not_undo_the_answer(socket,
     writer.close()
     await soon(writer.wait_closed())
     assert answer.startswith(b"HTTP/1.1 403 ")
-    assert answer.endswith(b"This is not for you.\n")
+    assert answer.endswith(b"Forbidden\n")
     assert caplog.messages == []
 
 
@@ -240,20 +240,20 @@ async def test_a_page_that_does_not_keep_up_loses_the_oldest_and_gets_the_newest
 
 async def test_a_page_cannot_confirm_more_than_it_was_sent():
     page = WidgetPage(None)
-    assert page.take_news("got 99999999999999999999")
-    assert page.take_news("got nonsense")
+    assert page.handle_control("got 99999999999999999999")
+    assert page.handle_control("got nonsense")
     assert page._confirmed == 0
 
 
 def test_the_process_has_one_listener_which_a_stop_ends(background_loop):
-    socket = widget_socket()
-    assert widget_socket() is socket
+    socket = start_widget_socket()
+    assert start_widget_socket() is socket
     assert socket.port > 0
     background_loop.stop()
     assert socket.port == 0
-    assert widget_socket().port > 0
+    assert start_widget_socket().port > 0
 
 
 def test_no_secret_is_in_a_repr(background_loop):
-    channel = widget_socket().open(Widget())
-    assert channel.secret not in repr(channel) + repr(widget_socket())
+    channel = start_widget_socket().open(Widget())
+    assert channel.secret not in repr(channel) + repr(start_widget_socket())

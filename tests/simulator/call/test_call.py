@@ -91,7 +91,7 @@ async def test_canceled_while_queued_tells_nothing(twilio, place, site, told, re
     # The simulator has no queue that lasts; this one is canceled before its life begins.
     call = SimulatedCall(twilio._running.context, twilio.calls[0].plan, None)
     call.end("canceled")
-    await call.live()
+    await call.run()
     assert {status for _, status in told()} <= {"initiated", "ringing"}
     assert call.sid not in {request.params["CallSid"] for request in site.at("/status")}
 

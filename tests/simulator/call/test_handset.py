@@ -9,16 +9,16 @@ TONE = bytes(range(0x20, 0x20 + 80)) * 2
 
 
 def test_a_silent_mouth_gives_frames_of_silence():
-    assert Handset().mouth.next_frame() == b"\xff" * 160
+    assert Handset().mouth.take_frame() == b"\xff" * 160
 
 
 def test_two_utterances_follow_without_a_gap_and_the_tail_is_padded():
     mouth = Handset().mouth
     mouth.say(b"a" * 200)
     mouth.say(b"b" * 100)
-    assert mouth.next_frame() == b"a" * 160
-    assert mouth.next_frame() == b"a" * 40 + b"b" * 100 + b"\xff" * 20
-    assert mouth.next_frame() == SILENT_FRAME
+    assert mouth.take_frame() == b"a" * 160
+    assert mouth.take_frame() == b"a" * 40 + b"b" * 100 + b"\xff" * 20
+    assert mouth.take_frame() == SILENT_FRAME
     assert not mouth.speaking
 
 
@@ -26,11 +26,11 @@ def test_an_utterance_is_done_when_its_last_byte_is_said():
     done = []
     mouth = Handset().mouth
     utterance = mouth.say(b"a" * 320, done.append)
-    mouth.next_frame()
+    mouth.take_frame()
     assert (done, utterance.done, utterance.seconds_said) == ([], False, 0.02)
-    mouth.next_frame()
+    mouth.take_frame()
     assert (done, utterance.done) == ([0.04], True)
-    mouth.next_frame()
+    mouth.take_frame()
     assert done == [0.04]
 
 
@@ -45,16 +45,16 @@ def test_stop_ends_every_utterance_with_what_was_said_of_it():
     mouth = Handset().mouth
     mouth.say(b"a" * 1600, lambda seconds: done.append(("first", seconds)))
     mouth.say(b"b" * 1600, lambda seconds: done.append(("second", seconds)))
-    mouth.next_frame()
+    mouth.take_frame()
     mouth.stop()
     assert done == [("first", 0.02), ("second", 0.0)]
-    assert mouth.next_frame() == SILENT_FRAME
+    assert mouth.take_frame() == SILENT_FRAME
 
 
 def test_something_said_when_an_utterance_ends_follows_at_once():
     mouth = Handset().mouth
     mouth.say(b"a" * 100, lambda _seconds: mouth.say(b"b" * 60))
-    assert mouth.next_frame() == b"a" * 100 + b"b" * 60
+    assert mouth.take_frame() == b"a" * 100 + b"b" * 60
 
 
 @pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
@@ -70,7 +70,7 @@ def test_who_fails_when_told_of_a_frame_is_told_no_more_and_the_others_are(kind,
         ear.hear(TONE, 1.0)
     assert (len(told), heard) == (1, [TONE] * 3)
     assert ear.heard.payload == TONE * 3
-    assert "a listener to what a phone hears failed" in caplog.text
+    assert "a listener of a phone's ear failed" in caplog.text
     assert "no ear for it" in caplog.text
 
 
@@ -83,7 +83,7 @@ def test_who_fails_when_told_that_something_was_said_keeps_nobody_from_speaking(
 
     mouth.say(b"a" * 160, fail)
     mouth.say(b"b" * 160, done.append)
-    assert [mouth.next_frame(), mouth.next_frame()] == [b"a" * 160, b"b" * 160]
+    assert [mouth.take_frame(), mouth.take_frame()] == [b"a" * 160, b"b" * 160]
     assert done == [0.02]
     assert "speechless" in caplog.text
 
@@ -123,7 +123,7 @@ def test_both_silences_of_companding_are_inaudible(frame, audible):
 def test_latency_delays_both_directions_by_the_same_time():
     handset = Handset(Behaviour(latency_ms=40))
     handset.mouth.say(TONE)
-    said = [handset.mouth.next_frame() for _ in range(4)]
+    said = [handset.mouth.take_frame() for _ in range(4)]
     for frame in [TONE, SILENT_FRAME, SILENT_FRAME]:
         handset.ear.hear(frame, 0.0)
     assert said == [SILENT_FRAME, SILENT_FRAME, TONE, SILENT_FRAME]
@@ -135,7 +135,7 @@ def test_an_echo_comes_back_faintly_after_200_ms():
     said = []
     for number in range(14):
         handset.ear.hear(b"\x80" * 160 if number == 0 else SILENT_FRAME, 0.0)
-        said.append(handset.mouth.next_frame())
+        said.append(handset.mouth.take_frame())
     audible = [number for number, frame in enumerate(said) if is_audible(frame)]
     assert audible == [10]
     assert 2800 < max(abs(handset_samples(said[10]))) < 3600

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.simulator.call._speech import Speech, error_tone, spoken
+from twistream_kit.simulator.call._speech import VerbAudio, make_beeps, make_error_tone
 
 ALICE = "+15550100001"
 
@@ -30,33 +30,33 @@ def wav(clip, tmp_path: Path) -> bytes:
 
 
 def test_a_word_sounds_as_long_as_it_is_and_silence_follows():
-    assert len(spoken("four")) == 8000 * 0.06 * 5
-    assert spoken("four five") == spoken("four") + spoken("five")
-    assert spoken("") == b""
+    assert len(make_beeps("four")) == 8000 * 0.06 * 5
+    assert make_beeps("four five") == make_beeps("four") + make_beeps("five")
+    assert make_beeps("") == b""
 
 
 async def test_speech_gives_one_frame_at_a_time_and_pads_the_last():
     import asyncio
 
-    speech = Speech()
-    assert speech.next_frame() == b"\xff" * 160
+    speech = VerbAudio()
+    assert speech.take_frame() == b"\xff" * 160
     saying = asyncio.create_task(speech.say(b"\x01" * 200))
     await asyncio.sleep(0)
-    assert speech.next_frame() == b"\x01" * 160
-    assert speech.next_frame() == b"\x01" * 40 + b"\xff" * 120
+    assert speech.take_frame() == b"\x01" * 160
+    assert speech.take_frame() == b"\x01" * 40 + b"\xff" * 120
     await saying
-    assert speech.next_frame() == b"\xff" * 160
+    assert speech.take_frame() == b"\xff" * 160
 
 
 async def test_say_is_heard_as_beeps_and_loops(heard):
     clip = await heard("<Say loop='2'>ab</Say>")
-    assert spoken("ab") in clip.payload
-    assert clip.payload.strip(b"\xff") == (spoken("ab") * 2).strip(b"\xff")
+    assert make_beeps("ab") in clip.payload
+    assert clip.payload.strip(b"\xff") == (make_beeps("ab") * 2).strip(b"\xff")
 
 
 async def test_say_can_be_read_where_a_beep_is_not_enough(twilio, heard):
     await heard("<Say loop='2'>a  b</Say><Say/><Play digits='1'/><Say>c</Say>")
-    assert twilio.calls[0].told == twilio.phone(ALICE).told == ("a b", "c")
+    assert twilio.calls[0].transcript == twilio.phone(ALICE).transcript == ("a b", "c")
 
 
 async def test_play_of_a_wav_is_heard_as_it_is(heard, site, tmp_path):
@@ -73,7 +73,7 @@ async def test_play_of_something_else_is_logged_and_the_next_verb_runs(
     heard, twilio, site, status, body, code
 ):
     url = site.serve("/a.wav", body, "audio/wav", status)
-    assert spoken("on") in (await heard(f"<Play>{url}</Play><Say>on</Say>")).payload
+    assert make_beeps("on") in (await heard(f"<Play>{url}</Play><Say>on</Say>")).payload
     assert twilio.debugger.codes == [code]
 
 
@@ -94,8 +94,8 @@ async def test_hangup_ends_the_call_before_later_verbs(heard):
 async def test_redirect_leaves_the_document(heard, site):
     url = site.twiml("/next", "<Say>on</Say>")
     clip = await heard(f"<Redirect method='GET'>{url}</Redirect><Say>never said</Say>")
-    assert spoken("on") in clip.payload
-    assert spoken("never said") not in clip.payload
+    assert make_beeps("on") in clip.payload
+    assert make_beeps("never said") not in clip.payload
     assert site.at("/next")[0].params["CallStatus"] == "in-progress"
 
 
@@ -110,7 +110,7 @@ async def test_documents_in_a_circle_can_be_left_by_hanging_up(twilio, place, si
 
 
 async def test_unknown_verb_is_skipped_with_a_warning(heard, twilio):
-    assert spoken("on") in (await heard("<Gather/><Say>on</Say>")).payload
+    assert make_beeps("on") in (await heard("<Gather/><Say>on</Say>")).payload
     assert twilio.debugger.codes == [12200]
     assert twilio.debugger[0].level == "warning"
 
@@ -119,10 +119,10 @@ async def test_verbs_after_connect_wait_until_the_server_closes(twilio, place, m
     phone = twilio.phone(ALICE)
     await place(media.connect() + "<Say>on</Say>")
     await eventually(lambda: media.of("media"))
-    assert spoken("on") not in phone.heard.payload
+    assert make_beeps("on") not in phone.heard.payload
     await media.close()
     await phone.until("idle")
-    assert spoken("on") in phone.heard.payload
+    assert make_beeps("on") in phone.heard.payload
     (entry,) = twilio.debugger
     assert (entry.code, entry.level) == (31921, "note")
 
@@ -137,8 +137,8 @@ async def test_action_of_connect_replaces_the_verbs_behind_it(
     await eventually(lambda: media.of("media"))
     await media.close()
     await phone.until("idle")
-    assert spoken("on") in phone.heard.payload
-    assert spoken("never") not in phone.heard.payload
+    assert make_beeps("on") in phone.heard.payload
+    assert make_beeps("never") not in phone.heard.payload
     (request,) = site.at("/after")
     assert (request.method, request.params["CallSid"]) == ("POST", twilio.calls[0].sid)
 
@@ -194,7 +194,7 @@ async def test_stop_of_an_unknown_stream_is_a_warning(heard, twilio):
 
 async def test_fault_in_the_twiml_is_heard_logged_and_ends_the_call(heard, twilio):
     clip = await heard("<Say>broken")
-    assert error_tone() in clip.payload
+    assert make_error_tone() in clip.payload
     (entry,) = twilio.debugger
     assert entry.code == 12100
     assert entry.message == "<Response><Say>broken</Response>"
@@ -206,7 +206,7 @@ async def test_fault_in_the_twiml_is_heard_logged_and_ends_the_call(heard, twili
 )
 async def test_plain_text_is_read_aloud(heard, site, content, kind):
     clip = await heard(None, url=site.serve("/voice", content, kind))
-    assert spoken(content.decode()) in clip.payload
+    assert make_beeps(content.decode()) in clip.payload
 
 
 async def test_sound_in_place_of_twiml_is_played_and_the_call_ends(heard, site, tmp_path):
@@ -219,7 +219,7 @@ async def test_fallback_is_fetched_when_the_url_fails(heard, twilio, site):
     bad = site.serve("/voice", status=500)
     fallback = site.twiml("/fallback", "<Say>on</Say>")
     clip = await heard(None, url=bad, fallback_url=fallback)
-    assert spoken("on") in clip.payload
+    assert make_beeps("on") in clip.payload
     assert twilio.debugger.codes == [11200]
     params = site.at("/fallback")[0].params
     assert (params["ErrorCode"], params["ErrorUrl"]) == ("11200", bad)

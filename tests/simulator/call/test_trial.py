@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.simulator.call._speech import Speech, spoken
-from twistream_kit.simulator.call._trial import TrialPrompt, sanitised
+from twistream_kit.simulator.call._speech import VerbAudio, make_beeps
+from twistream_kit.simulator.call._trial import TrialPrompt, sanitise
 from twistream_kit.simulator.call.twiml import Hangup, Pause, Play, Redirect, Say, read_twiml
 from twistream_kit.simulator.model.assumptions import (
     TRIAL_ANNOUNCEMENT,
@@ -59,7 +59,7 @@ def progress(site):
 
 
 def verbs(xml):
-    return read_twiml(sanitised(f"<Response>{xml}</Response>")).verbs
+    return read_twiml(sanitise(f"<Response>{xml}</Response>")).verbs
 
 
 def refusals(*names):
@@ -78,9 +78,9 @@ async def test_without_a_key_the_call_ends_before_its_twiml(
     await place(media.connect(), **options)
     await eventually(lambda: len(reported()) == 4)
     assert reported() == ["initiated", "ringing", "in-progress", "completed"]
-    assert phone.told == (SHORT,)
-    assert spoken(SHORT) in phone.heard.payload
-    assert 0.06 < phone.heard.seconds - len(spoken(SHORT)) / 8000 < 1
+    assert phone.transcript == (SHORT,)
+    assert make_beeps(SHORT) in phone.heard.payload
+    assert 0.06 < phone.heard.seconds - len(make_beeps(SHORT)) / 8000 < 1
     assert media.connections == []
     assert len(twilio.debugger) == 0
 
@@ -93,13 +93,13 @@ async def test_twiml_is_asked_for_when_a_key_was_pressed_and_not_before(
     await place(url=site.twiml("/voice", "<Say>on</Say>"))
     await phone.until("in-call")
     await eventually(lambda: phone.heard.seconds > 0.2)
-    assert phone.told == (TRIAL_ANNOUNCEMENT,)
+    assert phone.transcript == (TRIAL_ANNOUNCEMENT,)
     assert site.requests == []
     phone.press("7")
     await phone.until("idle")
     assert site.at("/voice")[0].params["CallStatus"] == "in-progress"
-    assert phone.told == (TRIAL_ANNOUNCEMENT, "on")
-    assert phone.heard.payload.count(spoken("on")) == 1
+    assert phone.transcript == (TRIAL_ANNOUNCEMENT, "on")
+    assert phone.heard.payload.count(make_beeps("on")) == 1
     assert phone.heard.seconds < 5, "the key should have cut the sentence off"
 
 
@@ -110,10 +110,10 @@ async def test_a_key_in_the_silence_after_the_announcement_counts_too(
     monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_ANNOUNCEMENT", SHORT)
     phone = twilio.phone(ALICE)
     await place("<Say>on</Say>")
-    await eventually(lambda: phone.heard.seconds > len(spoken(SHORT)) / 8000 + 0.1)
+    await eventually(lambda: phone.heard.seconds > len(make_beeps(SHORT)) / 8000 + 0.1)
     phone.press("#")
     await phone.until("idle")
-    assert phone.told == (SHORT, "on")
+    assert phone.transcript == (SHORT, "on")
     assert phone.heard.seconds < 3
 
 
@@ -139,7 +139,7 @@ async def test_who_calls_a_trial_number_hears_the_announcement_too(
     phone = twilio.phone(ALICE)
     assert (await phone.dial(number.phone_number)).status == "in-progress"
     await phone.until("idle")
-    assert (phone.told, site.requests) == ((SHORT,), [])
+    assert (phone.transcript, site.requests) == ((SHORT,), [])
     await phone.dial(number.phone_number)
     phone.press("1")
     await eventually(lambda: media.of("media"))
@@ -165,10 +165,10 @@ async def test_twiml_that_replaces_the_first_during_the_announcement_waits_for_t
     call = await place(media.connect())
     await phone.until("in-call")
     await asyncio.to_thread(call.update, twiml="<Response><Say>other</Say></Response>")
-    assert phone.told == (TRIAL_ANNOUNCEMENT,)
+    assert phone.transcript == (TRIAL_ANNOUNCEMENT,)
     phone.press("1")
     await phone.until("idle")
-    assert phone.told == (TRIAL_ANNOUNCEMENT, "other")
+    assert phone.transcript == (TRIAL_ANNOUNCEMENT, "other")
     assert media.connections == []
 
 
@@ -181,23 +181,23 @@ async def test_new_twiml_in_mid_call_needs_no_second_key(twilio, place, media, e
     await eventually(lambda: media.of("media"))
     await asyncio.to_thread(call.update, twiml="<Response><Say>other</Say></Response>")
     await phone.until("idle")
-    assert phone.told == (TRIAL_ANNOUNCEMENT, "other")
+    assert phone.transcript == (TRIAL_ANNOUNCEMENT, "other")
 
 
 @older
 async def test_the_next_call_is_told_its_own_announcement_only(twilio, place, eventually, briefly):
     phone = twilio.phone(ALICE)
-    assert phone.told == ()
-    assert "told" not in repr(phone)
+    assert phone.transcript == ()
+    assert "transcript" not in repr(phone)
     for count in (1, 2):
         await place("<Say>on</Say>")
         await eventually(lambda count=count: len(twilio.calls) == count and twilio.calls[-1].over)
-    assert phone.told == (SHORT,)
-    assert repr(phone).endswith(f"s heard, last told {SHORT!r}>")
+    assert phone.transcript == (SHORT,)
+    assert repr(phone).endswith(f"s heard, transcript ends with {SHORT!r}>")
 
 
 async def test_a_trial_prompt_takes_no_key_before_it_announces_nor_after():
-    prompt = TrialPrompt(Speech())
+    prompt = TrialPrompt(VerbAudio())
     assert not prompt.press()
     answer = asyncio.create_task(prompt.wait_for_key())
     await asyncio.sleep(0)
@@ -208,7 +208,7 @@ async def test_a_trial_prompt_takes_no_key_before_it_announces_nor_after():
 
 
 async def test_what_is_said_right_after_the_key_is_heard():
-    speech = Speech()
+    speech = VerbAudio()
     prompt = TrialPrompt(speech)
 
     async def converse():
@@ -221,12 +221,12 @@ async def test_what_is_said_right_after_the_key_is_heard():
     prompt.press()
     for _ in range(10):
         await asyncio.sleep(0)
-    assert speech.next_frame() == b"\x01" * 160
+    assert speech.take_frame() == b"\x01" * 160
     await conversation
 
 
 async def test_a_gate_that_is_given_up_leaves_the_speech_free():
-    speech = Speech()
+    speech = VerbAudio()
     answer = asyncio.create_task(TrialPrompt(speech).wait_for_key())
     while not speech.texts:  # noqa: ASYNC110 - until the sentence has begun
         await asyncio.sleep(0)
@@ -235,11 +235,11 @@ async def test_a_gate_that_is_given_up_leaves_the_speech_free():
     assert answer.cancelled()
     saying = asyncio.create_task(speech.say(b"\x01" * 160))
     await asyncio.sleep(0)
-    assert speech.next_frame() == b"\x01" * 160
+    assert speech.take_frame() == b"\x01" * 160
     await saying
 
 
-# The regime of 2026: some verbs are spoken refusals.
+# The regime of 2026: some verbs are make_beeps refusals.
 
 
 @blocked
@@ -254,8 +254,8 @@ async def test_stream_is_refused_in_words_and_the_server_never_hears_of_it(
     await place(url=site.twiml("/voice", f"<Connect action='{after}'>{noun}</Connect>"), **options)
     await eventually(lambda: len(reported()) == 4)
     assert reported() == ["initiated", "ringing", "in-progress", "completed"]
-    assert phone.told == (NO_THIS,)
-    assert spoken(NO_THIS) in phone.heard.payload
+    assert phone.transcript == (NO_THIS,)
+    assert make_beeps(NO_THIS) in phone.heard.payload
     assert media.connections == []
     assert site.at("/stream") == site.at("/after") == []
     assert len(twilio.debugger) == 0
@@ -283,7 +283,7 @@ async def test_verbs_behind_a_refused_one_are_carried_out(
     document = f"<Start>{media.noun()}</Start><Say>on</Say>"
     await place(url=site.serve("/voice", f"<Response>{document}</Response>", "text/plain"))
     await eventually(lambda: twilio.calls[0].over)
-    assert phone.told == (NO_THIS, "on")
+    assert phone.transcript == (NO_THIS, "on")
 
 
 @blocked
@@ -296,7 +296,7 @@ async def test_twiml_pushed_into_a_live_call_is_sanitised_too(
     document = f"<Response>{media.connect()}</Response>"
     await asyncio.to_thread(call.update, twiml=document)
     await phone.until("idle")
-    assert phone.told == (NO_THIS,)
+    assert phone.transcript == (NO_THIS,)
 
 
 @blocked
@@ -306,7 +306,7 @@ async def test_who_calls_a_trial_number_hears_the_refusal(twilio, media, site, b
     phone = twilio.phone(ALICE)
     await phone.dial(number.phone_number)
     await phone.until("idle")
-    assert phone.told == (NO_THIS,)
+    assert phone.transcript == (NO_THIS,)
 
 
 @blocked
@@ -355,7 +355,7 @@ async def test_slow_twiml_is_11200_and_a_slow_sound_is_not(
     assert twilio.debugger.codes == [11200]
     assert "0.2 s" in twilio.debugger[0].text
     assert "trial" in twilio.debugger[0].text
-    assert phone.told[-1] == "on"
+    assert phone.transcript[-1] == "on"
     assert Clip.tone(440, 0.1).payload in phone.heard.payload
 
 
@@ -369,7 +369,7 @@ async def test_a_circle_of_redirects_is_ended_in_words(twilio, place, site, even
     phone.press("1")
     await phone.until("idle")
     assert len(site.at("/round")) == 10
-    assert phone.told[-1] == "Bye."
+    assert phone.transcript[-1] == "Bye."
     assert twilio.calls[0].status == "completed"
 
 
@@ -408,7 +408,7 @@ async def test_an_upgraded_account_has_none_of_these_limits(
     phone = twilio.phone(ALICE)
     await place(media.connect())
     await eventually(lambda: len(media.of("media")) > 20)
-    assert (phone.told, len(twilio.debugger)) == ((), 0)
+    assert (phone.transcript, len(twilio.debugger)) == ((), 0)
     assert twilio.calls[0].status == "in-progress"
 
 
@@ -443,7 +443,7 @@ def test_blocked_verbs_become_words(document, expected):
 
 def test_a_noun_that_is_allowed_stays_in_its_verb():
     document = "<Response><Start><Transcription/><Stream url='wss://e.com'/></Start></Response>"
-    say, start = ET.fromstring(sanitised(document))
+    say, start = ET.fromstring(sanitise(document))
     assert (say.text, [noun.tag for noun in start]) == (NO_STREAM, ["Transcription"])
 
 
@@ -460,13 +460,13 @@ def test_a_noun_that_is_allowed_stays_in_its_verb():
     ],
 )
 def test_a_document_without_anything_blocked_comes_back_as_it_was(document):
-    assert sanitised(document) == document
-    assert sanitised(document.encode()) == document.encode()
+    assert sanitise(document) == document
+    assert sanitise(document.encode()) == document.encode()
 
 
 def test_a_document_in_another_encoding_is_understood():
     xml = "<?xml version='1.0' encoding='utf-16'?><Response><Record/><Say>ä μ</Say></Response>"
-    cleaned = sanitised(xml.encode("utf-16"))
+    cleaned = sanitise(xml.encode("utf-16"))
     assert read_twiml(cleaned).verbs == (*refusals("Record"), Say("ä μ"))
 
 
@@ -487,7 +487,7 @@ def document_of(tree):
 @settings(max_examples=150, deadline=None)
 @given(DOCUMENTS)
 def test_nothing_blocked_is_ever_left_and_nothing_else_is_lost(tree):
-    cleaned = sanitised(document_of(tree))
+    cleaned = sanitise(document_of(tree))
     root = ET.fromstring(cleaned)
     left = [verb.tag for verb in root] + [noun.tag for verb in root for noun in verb]
     assert not TRIAL_BLOCKED & set(left)
@@ -508,13 +508,13 @@ def test_nothing_blocked_is_ever_left_and_nothing_else_is_lost(tree):
         for verb, nouns in tree
         if verb not in TRIAL_BLOCKED
     )
-    assert sanitised(cleaned) == cleaned
+    assert sanitise(cleaned) == cleaned
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=200) | st.binary(max_size=200))
 def test_anything_that_is_no_twiml_comes_back_as_it_was(document):
-    assert sanitised(document) == document
+    assert sanitise(document) == document
 
 
 def test_redirects_are_left_alone_and_counted_by_whoever_follows_them():
@@ -524,4 +524,4 @@ def test_redirects_are_left_alone_and_counted_by_whoever_follows_them():
 
 def test_a_document_that_is_nested_too_deeply_comes_back_as_it_is():
     deep = f"<Response><Record/>{'<a>' * 5000}{'</a>' * 5000}</Response>"
-    assert sanitised(deep) == deep
+    assert sanitise(deep) == deep

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from twistream_kit.simulator.call import web as web_module
 from twistream_kit.simulator.call.twiml import TwimlFault
-from twistream_kit.simulator.call.web import FetchedPage, WebClient, script_of
+from twistream_kit.simulator.call.web import FetchedPage, WebClient, read_script
 
 TOKEN = "12345"
 
@@ -96,7 +96,7 @@ async def test_error_page_is_11200_for_whoever_needs_its_content(client, site):
     page = await client.fetch(site.serve("/voice", status=503))
     assert page.status == 503
     with pytest.raises(TwimlFault, match="HTTP status 503"):
-        page.in_full()
+        page.check_status()
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def page(kind, content=b"<Response><Hangup/></Response>"):
 
 @pytest.mark.parametrize("kind", ["text/xml", "application/xml", "text/html", "text/plain"])
 def test_content_types_of_twiml_are_read_as_twiml(kind):
-    assert len(script_of(page(kind)).verbs) == 1
+    assert len(read_script(page(kind)).verbs) == 1
 
 
 @pytest.mark.parametrize(
@@ -180,5 +180,5 @@ def test_content_types_of_twiml_are_read_as_twiml(kind):
 )
 def test_other_answers_have_their_code(kind, content, code):
     with pytest.raises(TwimlFault) as caught:
-        script_of(page(kind, content))
+        read_script(page(kind, content))
     assert caught.value.code == code

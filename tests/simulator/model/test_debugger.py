@@ -62,8 +62,8 @@ def test_debugger_is_a_sequence():
     assert debugger[0] is entry
     assert debugger[-1:] == [entry]
     assert entry in debugger
-    assert debugger.of("CA1") == debugger.of(SID) == [entry]
-    assert debugger.of(OTHER) == []
+    assert debugger.find("CA1") == debugger.find(SID) == [entry]
+    assert debugger.find(OTHER) == []
 
 
 def test_clear_forgets_the_entries_but_not_that_they_were_logged():

@@ -6,8 +6,8 @@ from twistream_kit.protocol.rest import is_e164
 from twistream_kit.simulator.model.numbers import (
     COUNTRIES,
     Sids,
-    country_of,
-    in_national_form,
+    find_country,
+    format_national,
     require_e164,
 )
 
@@ -30,8 +30,8 @@ def test_nothing_else_is_e164(number):
 
 
 def test_numbers_of_the_us_have_a_national_form_and_others_stay_as_they_are():
-    assert in_national_form("+14158675308") == "(415) 867-5308"
-    assert in_national_form("+493012345678") == "+493012345678"
+    assert format_national("+14158675308") == "(415) 867-5308"
+    assert format_national("+493012345678") == "+493012345678"
 
 
 def test_sids_are_counted_by_kind():
@@ -54,12 +54,12 @@ def test_sids_are_counted_by_kind():
     ],
 )
 def test_number_belongs_to_the_country_of_its_calling_code(number, iso):
-    assert country_of(number).iso == iso
+    assert find_country(number).iso == iso
 
 
 @pytest.mark.parametrize("number", ["+9991234567", "+3501234567", "+", ""])
 def test_number_with_a_code_that_is_not_listed_has_no_country(number):
-    assert country_of(number) is None
+    assert find_country(number) is None
 
 
 def test_no_calling_code_is_the_beginning_of_another():
@@ -71,4 +71,4 @@ def test_no_calling_code_is_the_beginning_of_another():
 @settings(max_examples=50, deadline=None)
 @given(st.sampled_from(sorted(COUNTRIES)), st.text("0123456789", min_size=4, max_size=11))
 def test_whatever_follows_the_code_the_country_stays(iso, rest):
-    assert country_of(f"+{COUNTRIES[iso].calling_code}{rest}").iso == iso
+    assert find_country(f"+{COUNTRIES[iso].calling_code}{rest}").iso == iso

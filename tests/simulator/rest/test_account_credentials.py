@@ -15,9 +15,9 @@ def basic(name, secret):
 
 
 def test_each_pair_of_name_and_secret_logs_in_as_what_it_is():
-    assert OURS.login(basic(OURS.account_sid, OURS.auth_token)) == "account"
-    assert OURS.login(basic(OURS.api_key, OURS.api_secret)) == "key"
-    assert OURS.login(basic(OURS.test_sid, OURS.test_token)) == "test"
+    assert OURS.identify(basic(OURS.account_sid, OURS.auth_token)) == "account"
+    assert OURS.identify(basic(OURS.api_key, OURS.api_secret)) == "key"
+    assert OURS.identify(basic(OURS.test_sid, OURS.test_token)) == "test"
 
 
 def test_no_name_goes_with_the_secret_of_another():
@@ -25,7 +25,7 @@ def test_no_name_goes_with_the_secret_of_another():
     tokens = (OURS.auth_token, OURS.api_secret, OURS.test_token)
     for i, name in enumerate(names):
         for j, secret in enumerate(tokens):
-            assert (OURS.login(basic(name, secret)) is None) == (i != j)
+            assert (OURS.identify(basic(name, secret)) is None) == (i != j)
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,14 @@ def test_no_name_goes_with_the_secret_of_another():
     ids=["empty", "no text", "not ASCII", "not base64", "bearer", "longer secret", "no secret"],
 )
 def test_anything_else_logs_in_as_nobody(header):
-    assert OURS.login(header) is None
+    assert OURS.identify(header) is None
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=80))
 def test_no_text_breaks_the_log_in(text):
-    assert OURS.login(text) is None
-    assert OURS.login(f"Basic {text}") is None
+    assert OURS.identify(text) is None
+    assert OURS.identify(f"Basic {text}") is None
 
 
 def test_secrets_are_drawn_anew_and_shown_nowhere():

@@ -11,7 +11,7 @@ from support.sdk import refused
 from twistream_kit.errors import CallRefused
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.rest.account import SimulatedAccount
-from twistream_kit.simulator.rest.app import validation_errors
+from twistream_kit.simulator.rest.app import find_validation_errors
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE = "+15550100001"
@@ -131,7 +131,7 @@ async def test_look_up_of_an_impossible_number_says_what_is_wrong(twilio):
     ],
 )
 def test_validation_errors_are_twilios_words(number, errors):
-    assert validation_errors(number) == errors
+    assert find_validation_errors(number) == errors
 
 
 async def test_permission_of_a_country_is_shown_as_set():

@@ -1,5 +1,5 @@
-"""Pictures made by matplotlib after the fact: clips, examinations, the timeline of a call.
+"""Matplotlib figures of recorded data: clips, examinations, the timeline of a call.
 
-Nothing here uses pyplot or runs in a callback. Begin with `_timeline`, the call as `call` draws it;
-`style` has the colours and sizes of all plots.
+Nothing here uses pyplot or runs in a callback. Begin with `_timeline`, which reads a call from its
+capture for `call` to draw; `style` has the colours and sizes of all plots.
 """

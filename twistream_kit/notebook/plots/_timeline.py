@@ -1,4 +1,4 @@
-"""What happened on one call and when, read from a capture and ready to be drawn."""
+"""Reads the events of one call and their times from a capture, for `call` to draw."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 EARLY_SHARE, EARLY_SECONDS = 0.5, 1.0
 """How far before the stream the picture begins, in lengths of the stream or in seconds, whichever
-is more: a call that waited for an hour must not squash what was said on it."""
+is more: if a call waited for an hour, its audio must not be squeezed into a corner."""
 
 LATE_SHARE, LATE_SECONDS = 0.15, 0.5
-"""The same for what was reported behind the end."""
+"""The same for status reports that came after the end of the stream."""
 
 
 def read_timeline(
@@ -31,7 +31,7 @@ def read_timeline(
     endings: Mapping[str, Ending] | None = None,
     statuses: Sequence[tuple[float, str]] = (),
 ) -> Timeline:
-    """Follow a call through the same playout model that measures it live."""
+    """Replay a call through the playout model that also measures live calls."""
     replay = Replay(entries, endings)
     timeline = Timeline(render_caller(entries), replay.render_heard(), seconds=replay.seconds)
     timeline.sent = [(at, size / BYTES_PER_SECOND) for at, size in replay.sent]
@@ -73,7 +73,7 @@ def _format_duration(seconds: float) -> str:
 
 
 def _find_corners(replay: Replay) -> list[tuple[float, float]]:
-    """Return the line of what waits at Twilio, with the moments at which it ran empty."""
+    """Return the corners of the buffer level at Twilio, with the moments at which it ran empty."""
     corners: list[tuple[float, float]] = []
     waiting = 0
     for at, before, behind, empty_at in replay.levels:
@@ -99,7 +99,7 @@ def _find_mark_ends(replay: Replay) -> list[MarkEnd]:
 
 
 def _find_silences(replay: Replay) -> list[tuple[float, float]]:
-    """From each clear to the next sound, or to the end."""
+    """Return the interval from each clear to the next audio, or to the end."""
     begins = [interval.started for interval in replay.intervals]
     silences = []
     for clear in replay.clears:
@@ -110,26 +110,26 @@ def _find_silences(replay: Replay) -> list[tuple[float, float]]:
 
 @dataclass(slots=True)
 class Timeline:
-    """All times in seconds since the stream began.
+    """The events of one call; all times are in seconds since the stream began.
 
     Attributes:
         caller: What the caller said.
         heard: What the caller heard.
-        sent: For each piece of sound sent, its time and its duration in seconds.
-        buffered: Corners of the line of what waits at Twilio: time and seconds of sound.
-        underruns: When Twilio ran out of sound in the middle of something.
-        deaf: From when to when the caller would have interrupted in vain, at most; None if nothing
-            ever waited.
+        sent: The time and the duration of each piece of sound sent, in seconds.
+        buffered: The corners of the buffer level at Twilio: time, and seconds of sound.
+        underruns: The times when Twilio ran out of sound in the middle of a playback.
+        deaf: The begin and the end of the longest time during which an interruption by the caller
+            would have had no effect; None if nothing was ever buffered.
         marks: The marks that have a name, in the order sent.
         mark_ends: How and when they ended, in the order sent.
-        progress: When marks that only measure progress came back.
-        clears: When a clear was sent.
-        silences: For each clear, from when to when nothing was heard after it.
-        keys: The caller's keys and their times.
-        reports: What Twilio reported of the call, in the order of time.
-        seconds: The whole.
-        begins: Where the picture begins: 0, or before it if something was reported earlier.
-        ends: Where it ends: at `seconds`, or behind it if something was reported later.
+        progress: When the marks that only measure progress came back.
+        clears: When each clear was sent.
+        silences: The begin and the end of the silence after each clear.
+        keys: The time and the digit of each key that the caller pressed.
+        reports: The status reports of Twilio about the call, in the order of time.
+        seconds: The duration of the stream.
+        begins: Where the picture begins: at 0, or earlier if there is an earlier report.
+        ends: Where the picture ends: at `seconds`, or later if there is a later report.
     """
 
     caller: Clip
@@ -152,12 +152,12 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What Twilio reported of the call.
+    """A status report of Twilio about the call.
 
     Attributes:
-        at: Where it stands in the picture, in seconds since the stream began.
-        name: Twilio's word.
-        text: The same, with the time if it lies beyond the picture.
+        at: Its position in the picture, in seconds since the stream began.
+        name: The status, as Twilio spells it.
+        text: The label: the status, with its time if that lies outside the picture.
     """
 
     at: float

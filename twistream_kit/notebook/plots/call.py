@@ -1,4 +1,4 @@
-"""A picture of one call: received, sent, buffered at Twilio, marks that came back, heard."""
+"""A figure of one call: received, sent, buffered at Twilio, marks that came back, heard."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ if TYPE_CHECKING:
     from twistream_kit.audio.clip import Clip
 
 MOST_LABELS = 12
-"""More marks than this are drawn without their names, which would cover each other."""
+"""If there are more marks than this, their names are left out: they would cover each other."""
 
 _MOST_CHARACTERS = 24
-"""Of a name; people put whole sentences into them."""
+"""The length of a drawn mark name; some users name their marks with whole sentences."""
 
 SHOWN_DEAF_SECONDS = 0.3
 """A caller who has to wait no longer than this does not notice."""
 
 SHOWN_SILENCE_SECONDS = 0.1
-"""What is shorter than this is not worth a word."""
+"""A shorter silence gets no label."""
 
 _FAILURES = ("busy", "no-answer", "failed", "canceled", "stream-error")
-"""Reports in bold type."""
+"""Status reports that are set in bold type."""
 
 _BARS = 150
-"""What was sent is added up to at most so many bars, because a call has thousands of messages."""
+"""Sent audio is added up to at most this many bars, because a call has thousands of messages."""
 
 _BAR_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 _BUFFER_COLUMNS = 1000
-"""What waits at Twilio is drawn as at most so many pairs of the least and the most."""
+"""The buffer level at Twilio is drawn as at most this many pairs of minimum and maximum."""
 
 _SIGNS = {
     "heard": ("o", MARK_COLOUR, MARK_COLOUR, "mark back: heard"),
     "cleared": ("X", CLEAR_COLOUR, CLEAR_COLOUR, "mark back: cleared"),
     "missing": ("s", "white", QUIET_COLOUR, "mark missing"),
 }
-"""For each ending a shape, the colours of its face and its edge, and what the legend says."""
+"""The marker, its face and edge colours, and the text of the legend for each ending."""
 
 _DEAF_STYLE: dict[str, Any] = {
     "facecolor": "none",
@@ -80,27 +80,29 @@ _UNDERRUN_STYLE: dict[str, Any] = {
 
 
 def plot_timeline(capture: Capture) -> Figure:
-    """Draw one call from the first message to the last, all of it over the same time.
+    """Draw one call from the first message to the last, in lanes over one time axis.
 
-    From above: what the caller said, what your server sent, what waited at Twilio to be played,
-    the marks that came back, and what the caller heard, as far as marks and the playout model can
-    tell (with the real service the ear is 50 to 300 ms later).
+    The lanes show, from the top: what the caller said, what your server sent, what was buffered at
+    Twilio, the marks that came back, and what the caller heard.  The last lane is computed from the
+    marks and the playout model; with the real service the caller hears it 50 to 300 ms later.
 
-    A mark that came back because its sound was heard is a green dot, one that came back because of
-    a clear a purple cross, and one that never came back an empty square where it should have been.
-    Dashed purple lines are clears; the grey field behind a clear is the silence that follows it.
-    The hatched field is the deaf window: for so long the caller could have interrupted in vain; if
-    a clear has ended it, the text says how long it would have been.  Black triangles stand where
-    Twilio ran out of sound in mid-sentence.
+    A green dot is a mark that came back because its sound was heard, a purple cross one that came
+    back because of a clear, and an empty square one that never came back, drawn where it was due.
+    A dashed purple line is a clear; the grey field after it is the silence that follows.
+    The hatched field is the deaf window, during which an interruption by the caller would have had
+    no effect; if a clear ended it early, the text gives the length that it would have had.  A black
+    triangle is an underrun: Twilio ran out of sound in the middle of a playback.
 
-    Where Twilio reported how the call went (status callbacks), a lane above says so, also for the
-    time before the stream began; what lies too far off stands at the edge, with its time.
+    If Twilio reported the progress of the call (status callbacks), a lane at the top shows the
+    reports, also those from before the stream began.  Reports that lie too far outside the picture
+    are drawn at its edge, with their time.
 
     Args:
-        capture: A `Capture`, or what has one: a stream, an inspected stream, the report of a call.
+        capture: A `Capture`, or an object that has one: a stream, an inspected stream, the report
+            of a call.
 
     Raises:
-        TypeError: If it is nothing of the kind.
+        TypeError: If `capture` is not a `Capture` and has none.
     """
     made_by = "plot_timeline takes a Capture; stream.capture is one."
     capture = expect(getattr(capture, "capture", capture), Capture, made_by)
@@ -170,7 +172,7 @@ def _make_legend(timeline: Timeline) -> list[Line2D | Patch]:
 
 
 def _explain_marks(timeline: Timeline) -> list[Line2D]:
-    """Return what the signs mean, of those that are there."""
+    """Return the legend entries of the mark signs that occur in the picture."""
     present = {end.ending for end in timeline.mark_ends}
     legend = [_make_sign(ending, (), ()) for ending in _SIGNS if ending in present]
     if timeline.marks:
@@ -182,7 +184,7 @@ def _explain_marks(timeline: Timeline) -> list[Line2D]:
 
 
 def _explain_buffer(timeline: Timeline) -> list[Line2D | Patch]:
-    """Return what the signs mean, of those that are there."""
+    """Return the legend entries of the buffer signs that occur in the picture."""
     legend: list[Line2D | Patch] = []
     if _is_deaf(timeline):
         legend.append(Patch(**_DEAF_STYLE, label="deaf window"))
@@ -200,7 +202,7 @@ def _arrange_reports(timeline: Timeline) -> LabelRows:
 
 
 def _arrange_marks(timeline: Timeline) -> LabelRows:
-    """Return the names of the marks with their rows; none if there are too many."""
+    """Arrange the names of the marks in rows; without names if there are too many."""
     labels = [
         Label(end.at, _shorten(end.name), colour=_SIGNS[end.ending][2], gap=6)
         for end in sorted(timeline.mark_ends, key=lambda end: end.at)
@@ -240,18 +242,18 @@ def _draw_sent(axes: Axes, timeline: Timeline) -> None:
         axes.stairs(sums, edges, fill=True, color=YOUR_COLOUR)
     axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1], 0.02))  # room for the marks
     label_axes(axes, x="", y=f"you send\n(s per {step:g} s)")
-    if timeline.marks:  # without one, matplotlib would take room for a sign in the figure's corner
+    if timeline.marks:  # plotted empty, matplotlib would reserve room for a marker in the corner
         axes.plot([mark.sent_at for mark in timeline.marks], [0.9] * len(timeline.marks), "v",
                   clip_on=False, color=MARK_COLOUR, markersize=4,
                   transform=axes.get_xaxis_transform())  # fmt: skip
 
 
 def _draw_buffer(axes: Axes, timeline: Timeline) -> None:
-    """Draw how much waited, when it ran out, and how long the caller was in vain."""
+    """Draw the buffer level at Twilio, its underruns and the deaf window."""
     times, seconds = _thin_out(np.array(timeline.buffered or [(0.0, 0.0)])).T
     axes.fill_between(times, seconds, color=YOUR_COLOUR, alpha=0.35, linewidth=0)
     axes.plot(times, seconds, color=YOUR_COLOUR, linewidth=0.8)
-    axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1], 0.02))  # room for a word
+    axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1], 0.02))  # room for the label
     if timeline.underruns:
         places = [gap.at for gap in timeline.underruns]
         axes.plot(places, [0.0] * len(places), clip_on=False, zorder=3, **_UNDERRUN_STYLE)
@@ -269,7 +271,7 @@ def _is_deaf(timeline: Timeline) -> bool:
 
 
 def _thin_out(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the corners of a line; of very many the first, least, most and last in each column."""
+    """Thin a line out to the first, lowest, highest and last corner of each column."""
     if len(corners) <= 4 * _BUFFER_COLUMNS:
         return corners
     times, values = corners.T
@@ -337,7 +339,7 @@ def _draw_clears(lanes: list[Axes], timeline: Timeline) -> None:
 def _draw_verticals(
     axes: Axes, times: list[float], colour: str, *, height: float = 1.0, linestyle: str = "-"
 ) -> None:
-    """Draw lines from the foot of a lane, all at once, because there may be hundreds."""
+    """Draw lines from the bottom of a lane in one plot, because there may be hundreds."""
     axes.vlines(times, 0, height, color=colour, linewidth=1, linestyle=linestyle,
                 transform=axes.get_xaxis_transform())  # fmt: skip
 
@@ -345,7 +347,7 @@ def _draw_verticals(
 def _write_beside(
     axes: Axes, at: float, text: str, colour: str, height: float, timeline: Timeline
 ) -> None:
-    """Write beside a line at `at`, on the side where there is room."""
+    """Write a label beside the line at `at`, on the side where there is room."""
     late = at > 0.75 * timeline.seconds
     axes.annotate(
         text,

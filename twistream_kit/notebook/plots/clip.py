@@ -1,6 +1,7 @@
-"""Pictures of a clip and of the file that it came from.
+"""Figures of a clip and of the file that it came from.
 
-The waveform, the frames and the place on the μ-law curve of a clip; the header of a WAV file.
+They show the waveform of a clip, its frames and its samples on the μ-law curve, and the header of a
+WAV file.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ ROW_BYTES = 16
 """As in every hex dump."""
 
 MOST_ROWS = 12
-"""More would not be read; what is left out is said."""
+"""Nobody would read more rows; the title gives the number of those left out."""
 
 _CHUNK_COLOURS = {"fmt ": "#7B5EA7", "fact": "#A67C00", "data": "#2E8540"}
-"""Neither party's colour, because these bytes belong to nobody's voice; all others are grey."""
+"""Not the colours of the two parties, because these bytes are no voice; other chunks are grey."""
 
 
 def plot_waveform(clip: Clip, *, track: Literal["inbound", "outbound"] = "outbound") -> Figure:
@@ -60,7 +61,7 @@ def plot_waveform(clip: Clip, *, track: Literal["inbound", "outbound"] = "outbou
 
     Args:
         clip: The sound.
-        track: Whose colour it gets: ``inbound`` is the caller's, ``outbound`` yours.
+        track: Selects the colour: ``inbound`` is the caller's, ``outbound`` is yours.
 
     Raises:
         TypeError: If `clip` is not a `Clip`.
@@ -96,7 +97,7 @@ def _show_whole_range(axes: Axes) -> None:
 
 
 def plot_frames(clip: Clip) -> Figure:
-    """Draw the 20 ms grid: frames from the loudest on, and how the last one is filled up.
+    """Draw the 20 ms grid: frames from the loudest on, and the padding of the last one.
 
     Raises:
         TypeError: If `clip` is not a `Clip`.
@@ -122,7 +123,7 @@ def plot_frames(clip: Clip) -> Figure:
 
 
 def _find_loudest(samples: NDArray[np.int16]) -> int:
-    """The number of the frame from which `SHOWN_FRAMES` frames carry the most sound."""
+    """Return the number of the frame from which `SHOWN_FRAMES` frames carry the most sound."""
     whole = len(samples) // FRAME_SAMPLES
     if whole <= SHOWN_FRAMES:
         return 0
@@ -155,10 +156,10 @@ def _draw_frames(axes: Axes, samples: NDArray[np.int16], frames: range) -> None:
 
 
 def plot_companding(clip: Clip) -> Figure:
-    """Draw the μ-law curve, and where the samples of `clip` fall on it.
+    """Draw the μ-law curve, and the samples of `clip` on it.
 
-    Left: which of the 255 steps stands for which sample value, with the steps that this clip
-    uses.  Right: how much of the clip lies in each of the curve's 16 segments.
+    The left panel shows the sample value of each of the 255 steps, and marks the steps that this
+    clip uses.  The right panel shows the share of the clip in each of the curve's 16 segments.
 
     Raises:
         TypeError: If `clip` is not a `Clip`.
@@ -179,7 +180,7 @@ def plot_companding(clip: Clip) -> Figure:
 
 
 def _compute_curve() -> tuple[NDArray[np.int64], NDArray[np.int16]]:
-    """For each of the 256 codes its signed step and its sample value."""
+    """Return the signed step and the sample value of each of the 256 codes."""
     codes = np.arange(256, dtype=np.uint8)
     inverted = (~codes).astype(np.int64)
     magnitude = inverted & 0x7F
@@ -204,7 +205,7 @@ def _draw_curve(
 
 
 def _draw_segments(axes: Axes, steps: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
-    # The byte 0x7F is a second zero and falls into the positive half with 0xFF.
+    # The byte 0x7F is a second zero; it counts in the positive half, with 0xFF.
     segments = np.floor_divide(steps, 16) + 8
     segments[steps < 0] = 7 - (-steps[steps < 0]) // 16
     shares = np.bincount(segments, weights=counts, minlength=16) * 100 / max(counts.sum(), 1)
@@ -244,7 +245,7 @@ def plot_header(report: WavReport) -> Figure:
 
 
 def _find_rows(report: WavReport) -> list[int]:
-    """The rows in which something begins; those wholly inside a long field say nothing new."""
+    """Return the rows in which a field begins; the other rows only continue a long field."""
     return sorted({field.offset // ROW_BYTES for field in report.fields})
 
 
@@ -260,7 +261,7 @@ def _draw_field(axes: Axes, field: Field, rows: list[int]) -> None:
 
 
 def _cut(begin: int, end: int, rows: list[int]) -> Iterator[tuple[int, int, int]]:
-    """Cut the bytes from `begin` to `end` along the shown rows: (place of the row, from, to)."""
+    """Cut the bytes from `begin` to `end` at the shown rows: (index of the row, begin, end)."""
     for place, row in enumerate(rows):
         left, right = max(begin, row * ROW_BYTES), min(end, (row + 1) * ROW_BYTES)
         if left < right:

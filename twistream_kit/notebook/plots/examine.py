@@ -1,4 +1,4 @@
-"""Pictures of what the telephone makes of a file: its wave and its pitches, before and after."""
+"""Figures of a file before and after its conversion for the telephone: waveform and spectrum."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
     from twistream_kit.audio.measure import Spectrum
 
 LOWEST_PITCH_HZ, HIGHEST_PITCH_HZ = 50, 20_000
-"""In Hz: what an ear hears, nearly."""
+"""In Hz; roughly the range of human hearing."""
 
 BANDS = 72
-"""Eight to an octave: narrow enough for a voice, wide enough for a smooth curve."""
+"""Eight bands to an octave: narrow enough for a voice, wide enough for a smooth curve."""
 
 FLOOR_DB = -90.0
-"""Below the noise of μ-law at any level that is used in a call."""
+"""The bottom of the level axis, below the noise of μ-law at any level that is used in a call."""
 
 TELEPHONE_RATE = 8000
-"""In Hz; half of it is the highest pitch that a telephone carries."""
+"""In Hz; half of it is the highest frequency that a telephone carries."""
 
 SPECTROGRAM_TOP_HZ = 12_000
-"""In Hz; above it speech has little, and the picture should be of what is lost."""
+"""In Hz; speech has little energy above it, and the picture is to show the part that is lost."""
 
 MOST_WINDOWS = 600
-"""However long the sound, at most so many windows of it are looked at."""
+"""At most this many windows are analysed, however long the sound is."""
 
 
 def plot_examination(examination: Examination) -> Figure:
-    """Draw the sound of a file before and after the telephone, and its pitches with their band.
+    """Draw the waveform and the spectrum of a file before and after its conversion.
 
     Args:
-        examination: What `examine` gave.
+        examination: The result of `examine`.
 
     Raises:
         TypeError: If it is not an `Examination`.
@@ -66,14 +66,17 @@ def plot_examination(examination: Examination) -> Figure:
     if examination.figures.seconds > examination.after.seconds:
         title += f" (of {examination.figures.seconds:.0f} s the first minute is drawn)"
     figure = make_figure(title, height=4.2)
-    axes = figure.subplot_mosaic([["before", "pitches"], ["after", "pitches"]], width_ratios=[1, 1])
+    axes = figure.subplot_mosaic(
+        [["before", "spectrum"], ["after", "spectrum"]], width_ratios=[1, 1]
+    )
     _draw_waves(axes["before"], axes["after"], examination)
-    _draw_pitches(axes["pitches"], examination)
+    _draw_spectrum(axes["spectrum"], examination)
     return figure
 
 
 def _draw_waves(before: Axes, after: Axes, examination: Examination) -> None:
-    # In one channel, as it is converted: two drawn over each other hide what cancels out.
+    # Mixed to one channel, as in the conversion: two channels drawn over each other would hide
+    # the sound that cancels out.
     sound = examination.before.mean(axis=1) if len(examination.before) else np.zeros(0)
     rate = examination.sample_rate
     panels = (
@@ -89,7 +92,7 @@ def _draw_waves(before: Axes, after: Axes, examination: Examination) -> None:
     label_axes(after, x="time (s)", y="of full scale (1)")
 
 
-def _draw_pitches(axes: Axes, examination: Examination) -> None:
+def _draw_spectrum(axes: Axes, examination: Examination) -> None:
     low, high = CARRIED_HZ
     axes.axvspan(
         low, high, color=YOUR_COLOUR, alpha=0.12, linewidth=0, label="the telephone's band"
@@ -109,12 +112,12 @@ def _draw_pitches(axes: Axes, examination: Examination) -> None:
     axes.set_ylim(FLOOR_DB, 0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=SMALL, frameon=False, loc="lower left")
-    axes.set_title("pitches, averaged over time", fontsize=SMALL, loc="left")
+    axes.set_title("spectrum, averaged over time", fontsize=SMALL, loc="left")
     label_axes(axes, x="frequency (kHz)", y="level per eighth of an octave (dBFS)")
 
 
 def _add_up_bands(spectrum: Spectrum) -> tuple[list[float], list[float]]:
-    """The level in each band that holds at least one line of the spectrum."""
+    """Return the centre and the level of each band that holds a line of the spectrum."""
     edges = np.geomspace(LOWEST_PITCH_HZ, HIGHEST_PITCH_HZ, BANDS + 1)
     places = np.digitize(spectrum.frequencies, edges)
     power = np.bincount(places, spectrum.power, BANDS + 2)[1:-1]
@@ -126,10 +129,10 @@ def _add_up_bands(spectrum: Spectrum) -> tuple[list[float], list[float]]:
 
 
 def plot_spectrogram(path: str | PathLike[str]) -> Figure:
-    """Draw which pitches a file holds, and which of them reach the telephone.
+    """Draw the spectrogram of a file before and after its conversion for the telephone.
 
-    Both panels have the same axes and the same colours, so what the conversion takes away is
-    seen at a glance: everything above 4 kHz, half the telephone's sample rate.
+    Both panels have the same axes and the same colours, so the part that the conversion removes is
+    easy to see: everything above 4 kHz, half the telephone's sample rate.
 
     Args:
         path: A sound file that `load_clip` reads.
@@ -169,7 +172,7 @@ def _check_path(path: object) -> str | PathLike[str]:
 
 
 def _cut_file(path: str | PathLike[str], clip: Clip) -> tuple[NDArray[np.float32], int]:
-    """Read a file as the conversion does, in constant memory, and keep what is drawn."""
+    """Read a file as the conversion does, in constant memory, and keep the windows drawn."""
     with open_sound(path) as sound:
         if sound.payload is not None:
             return _cut_samples(clip.samples()), sound.sample_rate
@@ -197,7 +200,7 @@ def _cut_samples(samples: NDArray[np.int16]) -> NDArray[np.float32]:
 
 
 def _choose_window_size(rate: int) -> int:
-    """About 32 ms, as a power of two."""
+    """Return the number of samples in about 32 ms, as a power of two."""
     return 1 << max(rate // 32, 16).bit_length()
 
 
@@ -209,7 +212,7 @@ def _choose_begins(samples: int, window: int) -> NDArray[np.intp]:
 
 
 def _draw_levels(axes: Axes, windows: NDArray[np.float32], rate: int, seconds: float) -> AxesImage:
-    axes.set_facecolor("#000004")  # the darkest of the colours below: nothing was there
+    axes.set_facecolor("#000004")  # the darkest colour of magma: no energy
     return axes.imshow(
         _measure_levels(windows),
         origin="lower",
@@ -223,7 +226,10 @@ def _draw_levels(axes: Axes, windows: NDArray[np.float32], rate: int, seconds: f
 
 
 def _measure_levels(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The level at each pitch in dB of a full-scale sine, shape ``(pitches, windows)``."""
+    """Return the level at each frequency in dB of a full-scale sine.
+
+    The shape is ``(frequencies, windows)``.
+    """
     shape = np.hanning(windows.shape[1]).astype(np.float32)
     spectrum = np.abs(np.fft.rfft(windows * shape, axis=1)) * (2 / shape.sum())
     return np.asarray(20 * np.log10(spectrum.T + 1e-6), np.float32)

@@ -1,12 +1,12 @@
-"""What all pictures of this package share: size, type, colours, how sound is drawn, labels in rows.
+"""The style of all figures of this package: size, font, colours, drawn sound, labels in rows.
 
-Matplotlib's `Figure` objects are made directly and never through pyplot, which keeps every figure
-it makes for ever and is not safe in a thread or a callback.
+Matplotlib's `Figure` objects are made directly and never through pyplot: pyplot keeps a reference
+to every figure that it makes and is not safe in a thread or a callback.
 
-The colours of a call are the same in every picture, one for each party: blue and vermilion of Okabe
-and Ito's palette, which people with any of the common forms of colour blindness tell apart; on
-white both reach a contrast of 3.7 or more.  Nothing is said by colour alone: every lane and every
-line carries its name as well.
+The colours of a call are the same in every figure, one for each party: blue and vermilion of Okabe
+and Ito's palette, which people with any of the common forms of colour blindness can distinguish; on
+white both reach a contrast of 3.7 or more.  Colour alone never carries information: every lane and
+every line has its name as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ YOUR_COLOUR = "#D55E00"
 """Outbound: what your server says (vermilion)."""
 
 QUIET_COLOUR = "#6B6B6B"
-"""What belongs to neither: grids, curves, notes (grey)."""
+"""Everything that belongs to neither party: grids, curves, notes (grey)."""
 
 MARK_COLOUR = "#007A5A"
 """A mark (green, darkened for text)."""
@@ -47,19 +47,19 @@ COLUMNS = 1200
 """Sound longer than twice this many samples is drawn as that many pairs of minimum and maximum."""
 
 LANE_POINTS = 400
-"""The width of a lane, in points, at the least."""
+"""The minimum width of a lane, in points."""
 
 OFFSET_POINTS = 3
-"""The gap between a place and its name, in points, unless a label has its own."""
+"""The gap between a position and its label, in points, unless the label has its own."""
 
 T = TypeVar("T")
 
 
 def make_figure(title: str, *, height: float = HEIGHT) -> Figure:
-    """Return an empty figure of the house's width with its `title` at the left.
+    """Return an empty figure of the common width, with its `title` at the left.
 
     Args:
-        title: What there is to see, in one sentence.
+        title: One sentence that says what the figure shows.
         height: In inches.
     """
     from matplotlib.figure import Figure
@@ -70,7 +70,7 @@ def make_figure(title: str, *, height: float = HEIGHT) -> Figure:
 
 
 def label_axes(axes: Axes, *, x: str, y: str) -> None:
-    """Give `axes` their labels, which name the units, and the look of the house."""
+    """Set the labels of `axes`, which name the units, and the common style."""
     axes.set_xlabel(x, fontsize=SMALL)
     axes.set_ylabel(y, fontsize=SMALL)
     axes.tick_params(labelsize=SMALL)
@@ -81,7 +81,8 @@ def expect(value: object, kind: type[T], sentence: str) -> T:
     """Return `value` if it is a `kind`.
 
     Raises:
-        TypeError: With `sentence`, which says what is taken and how to make one.
+        TypeError: Otherwise; its message is `sentence`, which names the expected type and how to
+            make one, and the type of `value`.
     """
     if isinstance(value, kind):
         return value
@@ -97,14 +98,14 @@ def draw_sound(
     begin: float = 0.0,
     colour: str = YOUR_COLOUR,
 ) -> None:
-    """Draw sound over time: as a line where single samples show, else as an envelope.
+    """Draw sound over time: as a line if single samples are visible, else as an envelope.
 
     Args:
-        axes: Where; its x axis is in seconds.
+        axes: The axes to draw on; the x axis is in seconds.
         samples: Shape ``(n,)``, any numeric dtype.
         sample_rate: In Hz.
         begin: The time of the first sample, in seconds.
-        colour: Whose sound it is.
+        colour: The colour of the party whose sound it is.
     """
     axes.axhline(0, color=QUIET_COLOUR, linewidth=0.5, zorder=0)
     if len(samples) <= 2 * COLUMNS:
@@ -119,21 +120,21 @@ def draw_sound(
 def reduce_sound(
     samples: NDArray[Any], columns: int = COLUMNS
 ) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[Any]]:
-    """Reduce sound to what a picture can show.
+    """Reduce sound to one minimum and one maximum for each column of a picture.
 
     Args:
         samples: Shape ``(n,)``, n > 0.
         columns: The number of pieces, at most n.
 
     Returns:
-        For each piece the index of its first sample, its minimum and its maximum.
+        The index of the first sample, the minimum and the maximum of each piece.
     """
     edges = np.linspace(0, len(samples), min(columns, len(samples)) + 1).astype(np.intp)[:-1]
     return edges, np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
 
 
 class LabelRows:
-    """Labels with a row for each.
+    """Labels in as many rows as they need in order not to overlap.
 
     Args:
         labels: From left to right.
@@ -141,7 +142,7 @@ class LabelRows:
         ends: The time at its right edge.
 
     Attributes:
-        rows: The row of each label, from below.
+        rows: The row of each label, counted from the bottom.
     """
 
     def __init__(self, labels: Sequence[Label], begins: float, ends: float) -> None:
@@ -152,11 +153,11 @@ class LabelRows:
 
     @property
     def height(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return max(self.rows, default=-1) + 1
 
     def draw(self, axes: Axes) -> None:
-        """Write the labels; row 0 lies between 0 and 1."""
+        """Draw the labels; row 0 lies between 0 and 1 on the y axis."""
         for label, row in zip(self.labels, self.rows, strict=True):
             late = self._is_late(label)
             axes.annotate(
@@ -173,11 +174,11 @@ class LabelRows:
             )
 
     def _find_rows(self) -> list[int]:
-        # From the last to the first: the stem of an earlier one then passes left of a later name.
+        # From the last to the first: the stem of an earlier label then passes left of a later one.
         taken: list[list[tuple[float, float]]] = []
         rows = []
         for label in reversed(self.labels):
-            at, width = self._points(label), self._width(label)
+            at, width = self._to_points(label), self._measure_width(label)
             begin, end = (at - width, at + 6) if self._is_late(label) else (at - 6, at + width)
             row = next(
                 (n for n, row in enumerate(taken) if all(b >= end or e <= begin for b, e in row)),
@@ -189,13 +190,13 @@ class LabelRows:
         return rows[::-1]
 
     def _is_late(self, label: Label) -> bool:
-        """Whether the name has to stand left of its place, to stay in the picture."""
-        return self._points(label) + self._width(label) > LANE_POINTS
+        """Whether the label must be drawn left of its position, to stay in the picture."""
+        return self._to_points(label) + self._measure_width(label) > LANE_POINTS
 
-    def _points(self, label: Label) -> float:
+    def _to_points(self, label: Label) -> float:
         return (label.at - self._begins) * self._scale
 
-    def _width(self, label: Label) -> float:
+    def _measure_width(self, label: Label) -> float:
         from matplotlib.font_manager import FontProperties
         from matplotlib.textpath import TextPath
 
@@ -206,14 +207,14 @@ class LabelRows:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A name and its place.
+    """A label at a time.
 
     Attributes:
-        at: In seconds.
-        text: What is written.
-        weight: ``normal`` or ``bold``.
-        colour: Of the text.
-        gap: Between the place and the text, in points.
+        at: The time, in seconds.
+        text: The text that is drawn.
+        weight: The font weight, ``normal`` or ``bold``.
+        colour: The colour of the text.
+        gap: The gap between the position and the text, in points.
     """
 
     at: float

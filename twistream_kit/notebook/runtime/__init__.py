@@ -1,6 +1,6 @@
-"""How the kit runs beside the cells.
+"""Runs the kit beside the cells of a notebook.
 
-The thread and its loop, what is known of the kernel, the activity log and the pump of the widgets.
-Nothing here draws or displays. Begin with `background`; `loop` is the event loop that can be
-entered again.
+It holds the thread and its event loop, the facts about the kernel, the activity log, and the pump
+that updates the widgets.  Nothing here draws or displays.  Begin with `background`; `loop` is the
+re-entrant event loop.
 """

@@ -1,12 +1,12 @@
-"""What happened, for widgets to show, and the thread that brings them up to date.
+"""The activity log that the widgets show, and the thread that updates the widgets.
 
-A line printed on a thread lands in somebody else's cell or nowhere, so threads and callbacks never
-print.  Everything that the kit has to say goes through Python's logging, under ``twistream_kit``,
-and is kept here.
+A line printed on a thread appears in the output of another cell or nowhere, so threads and
+callbacks never print.  Every message of the kit goes through Python's logging, under
+``twistream_kit``, and is kept here.
 
-Widgets may be changed from any thread, at some 90 microseconds a change.  The pump looks at the
-state ten times a second at most instead of following its changes: what comes faster than a person
-can see is left out.
+Widgets may be changed from any thread, at some 90 microseconds a change.  The pump reads the state
+at most ten times a second instead of following every change: changes faster than a person can see
+are left out.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from dataclasses import dataclass
 from twistream_kit.pending import Guard, format_error
 
 KEPT_LINES = 500
-"""How many lines the log keeps."""
+"""The number of lines that the log keeps."""
 
 PUMP_SECONDS = 0.1
 """How long the pump sleeps after each turn."""
 
 Update = Callable[[], bool]
-"""Brings something up to date; returns False when it has nothing more to show."""
+"""Updates a widget; returns False when the widget will not change any more."""
 
 
-def activity_log() -> ActivityLog:
+def get_activity_log() -> ActivityLog:
     """Return the kit's activity log; the first call attaches it to the kit's loggers."""
     logger = logging.getLogger("twistream_kit")
     for handler in logger.handlers:
@@ -45,7 +45,7 @@ def activity_log() -> ActivityLog:
 
 
 class ActivityLog(logging.Handler):
-    """The last lines of what the kit has to say; it keeps them and prints nothing."""
+    """A logging handler that keeps the last log lines of the kit and prints nothing."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -53,29 +53,29 @@ class ActivityLog(logging.Handler):
 
     @property
     def lines(self) -> list[Activity]:
-        """What was said, oldest first."""
+        """The kept lines, oldest first."""
         return list(self._lines)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one record, with the traceback's last line where there is one."""
+        """Keep one record, with the last line of its traceback if it has one."""
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {format_error(record.exc_info[1])}"
         self._lines.append(Activity(time.monotonic(), record.levelname, text))
 
-    def about(self, name: str, since: float) -> list[Activity]:
-        """Return the lines since a moment that speak of `name`, such as a stream's SID."""
+    def find_lines(self, name: str, since: float) -> list[Activity]:
+        """Return the lines since the time `since` that contain `name`, such as a stream's SID."""
         return [line for line in self.lines if line.at >= since and name in line.text]
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One thing that happened.
+    """One line of the activity log.
 
     Attributes:
-        at: When, in seconds of the monotonic clock.
+        at: The time, in seconds of the monotonic clock.
         level: ``INFO``, ``WARNING`` or ``ERROR``.
-        text: What, in words.
+        text: The message.
     """
 
     at: float
@@ -84,7 +84,7 @@ class Activity:
 
 
 class Pump:
-    """Calls its updates until each has nothing more to show; sleeps while there are none."""
+    """Calls each update until it returns False; sleeps while there are none."""
 
     def __init__(self) -> None:
         self._updates: dict[Update, int] = {}
@@ -95,9 +95,9 @@ class Pump:
         self._thread: threading.Thread | None = None
 
     def add(self, update: Update) -> None:
-        """Have `update` called from now on, on the pump's thread; once a turn, if added twice."""
+        """Call `update` from now on, on the pump's thread; once a turn, even if added twice."""
         with self._lock:
-            # A new number each time: what is added while it ends is called once more.
+            # A new number each time: an update that is added while it ends is called once more.
             self._updates[update] = next(self._numbers)
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -107,7 +107,7 @@ class Pump:
         self._has_updates.set()
 
     def remove(self, update: Update) -> None:
-        """Have it called no more."""
+        """Stop calling `update`."""
         with self._lock:
             self._updates.pop(update, None)
 
@@ -124,11 +124,11 @@ class Pump:
             self._pause.wait(PUMP_SECONDS)
 
     def _call(self, update: Update, number: int) -> None:
-        goes_on = False
-        # All widgets share the thread: one that fails must not take it from the others.
-        with Guard("a widget could not be brought up to date and stays as it is"):
-            goes_on = update()
-        if goes_on:
+        continues = False
+        # All widgets share the thread: an error in one must not stop the updates of the others.
+        with Guard("a widget could not be updated, and will not be updated again"):
+            continues = update()
+        if continues:
             return
         with self._lock:
             if self._updates.get(update) == number:

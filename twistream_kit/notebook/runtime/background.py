@@ -1,8 +1,8 @@
-"""What a notebook starts and stops: one event loop on one daemon thread for all of it.
+"""Starts and stops the servers of a notebook, on one event loop on one daemon thread.
 
-A server on the kernel's own loop stands still while a cell computes, so the kit's sockets live on
-a thread of their own.  `start` runs an async context manager there and gives back what entering
-it gave; running the cell again replaces what it started before.
+A server on the kernel's own loop is blocked while a cell computes, so the kit's sockets live on a
+thread of their own.  `start` enters an async context manager there and returns the value of
+``async with``; if the cell is run again, the new one replaces the old one.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeVar, cast, overload
 
 from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
-from twistream_kit.notebook.runtime.activity_log import activity_log
+from twistream_kit.notebook.runtime.activity_log import get_activity_log
 from twistream_kit.notebook.runtime.loop import KitLoop
 from twistream_kit.pending import Pending, fail, fulfil
 
 logger = logging.getLogger("twistream_kit.notebook")
 
 START_SECONDS = 10.0
-"""How long `start` waits for something to be entered, and `stop` for it to be left.
+"""How long `start` waits for a context manager to be entered, and `stop` for it to be left.
 
-What needs longer by its nature, such as a tunnel whose name must first become known to the world,
-says so itself, in an attribute `start_seconds`.
+An object that needs longer, such as a tunnel whose name has to reach the DNS first, has an
+attribute `start_seconds`.
 """
 
 T = TypeVar("T")
@@ -51,23 +51,24 @@ def start(
 
 
 def start(thing: Any, *, name: str | None = None) -> Any:
-    """Run something beside the notebook's cells, until it is stopped or replaced.
+    """Run an async context manager beside the notebook's cells, until it is stopped or replaced.
 
     Args:
         thing: An async context manager, such as a `StreamServer`, a `SimulatedTwilio` or a tunnel;
-            or a function without arguments that makes one and is called on the kit's loop.
-        name: Under which it can be stopped and replaced; its class name if not given.
+            or a function without arguments that returns one and is called on the kit's loop.
+        name: The name under which it can be stopped and replaced; by default its class name.
 
     Returns:
-        What entering it gave; for the kit's own things, the thing itself.  Starting the same
-        object again returns the same; starting another under the same name stops the earlier.
+        The value of ``async with``; for the kit's own classes, the object itself.  Starting the
+        same object again returns the same value; starting another one under the same name stops
+        the earlier one.
 
     Raises:
-        TypeError: If it is neither.
-        WouldDeadlock: If said on the kit's own loop.
+        TypeError: If `thing` is neither.
+        WouldDeadlock: If called on the kit's own loop.
         TwistreamError: If it is not ready within ten seconds, or within `thing.start_seconds`.
         ServerStopped: If the kit's loop ends meanwhile; the next `start` makes a new one.
-        Exception: Whatever entering it raised.
+        Exception: The exception that entering it raised.
     """
     _check_startable(thing)
     _refuse_on_own_loop("start")
@@ -79,9 +80,9 @@ def start(thing: Any, *, name: str | None = None) -> Any:
                 return lifespan.value
         known = _lifespans.get(key)
         if known is not None:
-            logger.info("%s is started anew; the earlier one is stopped", key)
+            logger.info("%s is started again; the earlier one is stopped", key)
             _end_lifespans([known])
-        lifespan = Lifespan(key, thing, _running_loop())
+        lifespan = Lifespan(key, thing, _get_loop())
         _lifespans[key] = lifespan
         try:
             return lifespan.wait_entered(getattr(thing, "start_seconds", START_SECONDS))
@@ -92,11 +93,14 @@ def start(thing: Any, *, name: str | None = None) -> Any:
 
 
 def stop(thing: Any = None) -> None:
-    """Stop one thing, given itself or its name; without an argument everything, newest first.
+    """Stop what `start` started.
+
+    Args:
+        thing: An object or its name; without it, everything is stopped, newest first.
 
     Raises:
-        TwistreamError: If nothing of that name runs.
-        WouldDeadlock: If said on the kit's own loop.
+        TwistreamError: If it is not running.
+        WouldDeadlock: If called on the kit's own loop.
     """
     _refuse_on_own_loop("stop")
     with _LOCK:
@@ -107,13 +111,13 @@ def stop(thing: Any = None) -> None:
         if not found:
             names = ", ".join(running()) or "nothing"
             raise TwistreamError(
-                f"{thing!r} does not run", fix=f"What runs is: {names}; stop() stops all"
+                f"{thing!r} is not running", fix=f"Running: {names}; stop() stops everything"
             )
         _end_lifespans(found)
 
 
 def url_of(thing: Any) -> str:
-    """Return the ws:// address of a running server, ours or a plain one of `websockets`.
+    """Return the ws:// address of a running server, of the kit or of `websockets`.
 
     Raises:
         TypeError: If it has no address.
@@ -132,17 +136,17 @@ def url_of(thing: Any) -> str:
 
 
 def running() -> list[str]:
-    """Return the names of all that runs, oldest first."""
+    """Return the names of everything that `start` started and that still runs, oldest first."""
     with _LOCK:
         ordered = sorted(_lifespans.values(), key=lambda lifespan: lifespan.order)
         return [lifespan.key for lifespan in ordered if not lifespan.is_over]
 
 
 def _check_startable(thing: Any) -> None:
-    """Refuse what cannot be started.
+    """Check that `start` can start `thing`.
 
     Raises:
-        TypeError: If it is no async context manager, and no function that could make one.
+        TypeError: If it is no async context manager, and no function that could return one.
     """
     if hasattr(type(thing), "__aenter__"):
         return
@@ -168,12 +172,12 @@ def _needs_arguments(function: Callable[..., Any]) -> bool:
 
 
 def _is_factory(thing: Any) -> bool:
-    """Whether `thing` makes what is to be started, rather than being it."""
+    """Whether `thing` is a function that returns the context manager, not the manager itself."""
     return callable(thing) and not hasattr(type(thing), "__aenter__")
 
 
 def _choose_name(thing: Any) -> str:
-    """Return the name under which `thing` is kept if none is given."""
+    """Return the default name of `thing`."""
     if _is_factory(thing):
         return str(getattr(thing, "__name__", type(thing).__name__)).strip("<>")
     return type(thing).__name__
@@ -181,7 +185,7 @@ def _choose_name(thing: Any) -> str:
 
 def _forget_ended() -> None:
     for key, lifespan in tuple(_lifespans.items()):
-        # What a loop that ends still leaves may hold the port that is wanted next.
+        # A loop that is ending may still hold the port that the next server needs.
         if lifespan.is_over or (lifespan.is_ending and lifespan.wait_left(START_SECONDS)):
             del _lifespans[key]
 
@@ -194,18 +198,18 @@ def _end_lifespans(lifespans: list[Lifespan]) -> None:
         _lifespans.pop(lifespan.key, None)
 
 
-def _running_loop() -> KitLoop:
-    global _loop  # noqa: PLW0603 - one loop for the process is the point
+def _get_loop() -> KitLoop:
+    global _loop  # noqa: PLW0603 - there is one loop for each process
     if _loop is None or _loop.is_ending or _loop.is_closed():
         _loop = KitLoop()
         thread = threading.Thread(target=_loop.run_on_thread, name="twistream_kit", daemon=True)
         thread.start()
-        activity_log()  # without it, what goes wrong there would be printed into somebody's cell
-        atexit.register(_at_exit)
+        get_activity_log()  # else logging would print the errors of this thread into some cell
+        atexit.register(_stop_at_exit)
     return _loop
 
 
-def _at_exit() -> None:
+def _stop_at_exit() -> None:
     if _loop is None or _loop.is_closed():
         return
     try:
@@ -224,7 +228,7 @@ def _refuse_on_own_loop(what: str) -> None:
         raise WouldDeadlock(
             f"kit.{what}() was called on the kit's own loop",
             consequence="It would wait for itself",
-            fix="There, say `async with thing:` instead",
+            fix="Use `async with thing:` there",
         )
 
 
@@ -232,9 +236,10 @@ _order = itertools.count()
 
 
 class Lifespan:
-    """The time from entering one thing to leaving it; one task enters it, waits, and leaves it.
+    """The lifespan of one context manager: one task enters it, waits, and leaves it.
 
-    The same task must do both, because cancel scopes and context variables belong to a task.
+    The same task must enter and leave, because cancel scopes and context variables belong to a
+    task.
     """
 
     def __init__(self, key: str, thing: Any, loop: KitLoop) -> None:
@@ -244,7 +249,7 @@ class Lifespan:
         self.order = next(_order)
         self._loop = loop
         self._stop = asyncio.Event()
-        # They fail when the loop ends first, so nobody waits for what cannot come.
+        # They fail if the loop ends first, so that no caller waits for ever.
         self._entered: Pending[Any] = Pending(loop)
         self._left: Pending[None] = Pending(loop)
         self._task: asyncio.Task[None] | None = None
@@ -253,20 +258,20 @@ class Lifespan:
 
     @property
     def is_over(self) -> bool:
-        """Whether the thing was left, or its loop has ended."""
+        """Whether the context manager was left, or its loop has ended."""
         return self._left.done()
 
     @property
     def is_ending(self) -> bool:
-        """Whether the loop that it is entered on ends or has ended."""
+        """Whether its loop is ending or has ended."""
         return self._loop.is_ending
 
     def owns(self, thing: Any) -> bool:
-        """Whether `thing` is what was started, or what entering it gave."""
+        """Whether `thing` is the object that was started, or the value of its ``async with``."""
         return thing is self.thing or thing is self.value
 
     def wait_entered(self, limit: float) -> Any:
-        """Wait until the thing is entered; return what that gave, or raise what it raised."""
+        """Wait until it is entered; return the value of ``async with``, or raise its exception."""
         try:
             return self._entered.result(limit)
         except TimeoutError:
@@ -275,17 +280,17 @@ class Lifespan:
             self.request_stop()
             raise TwistreamError(
                 f"{self.key} was not ready within {limit:g} s",
-                consequence="It was given up and is being stopped",
-                fix="Look at what it waits for, then start it again",
+                consequence="It is being stopped",
+                fix="Find out what it waits for, then start it again",
             ) from None
 
     def request_stop(self) -> None:
-        """Ask for the end; returns at once."""
-        with suppress(RuntimeError):  # the loop is closed, and has ended it
+        """Request the stop and return at once."""
+        with suppress(RuntimeError):  # the loop is closed, and has stopped it
             self._loop.call_soon_threadsafe(self._end)
 
     def wait_left(self, limit: float) -> bool:
-        """Wait until it has been left, or cannot be any more; return False if that takes long."""
+        """Wait until it was left, or its loop has ended; return False after `limit` seconds."""
         try:
             self._left.exception(limit)
         except TimeoutError:
@@ -297,7 +302,7 @@ class Lifespan:
         self._task.add_done_callback(self._note_end)
 
     def _note_end(self, _: asyncio.Task[None]) -> None:
-        # A task that is cancelled before its first step settles nothing itself.
+        # A task that is cancelled before its first step does not run its own `finally`.
         fail(self._entered, ServerStopped(f"{self.key} was stopped before it was ready"))
         fulfil(self._left, None)
 
@@ -319,7 +324,7 @@ class Lifespan:
 
 
 def _make_manager(thing: Any) -> AbstractAsyncContextManager[Any, bool | None]:
-    """Return what can be entered, made by `thing` if it is a function; on the kit's loop.
+    """Return the context manager: `thing`, or its result if it is a function; on the kit's loop.
 
     Raises:
         TypeError: If the function returned something else.
@@ -332,6 +337,6 @@ def _make_manager(thing: Any) -> AbstractAsyncContextManager[Any, bool | None]:
     if not hasattr(type(made), "__aenter__"):
         raise TypeError(
             f"{_choose_name(thing)} returned {type(made).__name__}, which is not an async context "
-            "manager: start() has nothing to enter; return one, such as websockets.serve(…)"
+            "manager; start() needs one, such as websockets.serve(…)"
         )
     return cast("AbstractAsyncContextManager[Any, bool | None]", made)

@@ -1,16 +1,16 @@
-"""The event loop of the kit: of a class of its own, so that it alone can be made re-entrant.
+"""The event loop of the kit, a class of its own, so that only this loop is made re-entrant.
 
-An async handler that says ``pending.result()`` would stop the loop that has to bring the result.
-There, and only there, the loop is entered again while it waits.  nest_asyncio knows how, but its
-``apply`` patches the class of the loop it is given, the kernel's too, and `asyncio.run` for the
+An async handler that calls ``pending.result()`` would block the loop that has to produce the
+result.  Only in this case the loop is entered again while it waits.  nest_asyncio can do that, but
+its ``apply`` patches the class of the loop it is given, the kernel's too, and `asyncio.run` for the
 whole process, after which a notebook's Run All can hang for ever.  So only this class is patched,
-by its private ``_patch_loop``; the package is archived and pinned, so that cannot move.
+by the private ``_patch_loop``; the package is archived and pinned, so that function cannot change.
 
-It runs on one thread for all calls.  `asyncio` lets SystemExit and KeyboardInterrupt out of any
-task or callback through ``run_forever``; here they are logged, and the loop goes on.  If its thread
-ends all the same, nothing that only this loop can bring is waited for in vain.
+The loop runs on one thread for all calls.  `asyncio` lets SystemExit and KeyboardInterrupt out of
+any task or callback through ``run_forever``; here they are logged, and the loop continues.  If its
+thread ends nevertheless, every `Pending` that only this loop can complete fails.
 
-`allow_nested_asyncio` is for people who want `asyncio.run()` in their own cells; it patches the
+`allow_nested_asyncio` is for users who want `asyncio.run()` in their own cells; it patches the
 kernel's loop, and the kit itself never needs it.
 """
 
@@ -35,14 +35,14 @@ from twistream_kit.pending import Guard, Pending, fail, format_error, report
 logger = logging.getLogger("twistream_kit.notebook")
 
 LEAVE_SECONDS = 5.0
-"""How long what is entered may take to be left when the thread ends unasked."""
+"""How long the context managers may take to be left when the thread ends unexpectedly."""
 
 CANCEL_SECONDS = 1.0
-"""How long all other tasks may take to end after that."""
+"""How long all other tasks may take to end afterwards."""
 
 HURRIED_SWITCH_SECONDS = 0.001
-"""The interpreter's switch interval while a call is up: measured, a cell that computes in pure
-Python then delays the server 3.5 ms instead of 15, and is slowed by at most an eighth."""
+"""The interpreter's switch interval while a call is active.  Measured: a cell that computes in pure
+Python then delays the server by 3.5 ms instead of 15, and is slowed by at most an eighth."""
 
 SAFE_NEST_ASYNCIO2 = (1, 7, 3)
 """From here on nest_asyncio2 keeps the messages that reach the kernel during a nested run."""
@@ -54,7 +54,7 @@ class KitLoop(_PlatformLoop):  # type: ignore[misc]
     """An event loop that can be entered again while one of its own tasks waits.
 
     Attributes:
-        is_ending: Whether its thread ends or has ended; it takes nothing more then.
+        is_ending: Whether its thread is ending or has ended; it accepts nothing more then.
     """
 
     _run_once: Any
@@ -71,18 +71,18 @@ class KitLoop(_PlatformLoop):  # type: ignore[misc]
         self._usual_switch = sys.getswitchinterval()
         self._lock = threading.RLock()  # a finaliser may make a Pending anywhere
         nest_asyncio._patch_loop(self)  # noqa: SLF001 - see the module
-        # C tasks refuse to be entered while another one runs; the Python ones let us.
+        # C tasks refuse to be entered while another one runs; the Python ones do not.
         self.set_task_factory(_make_task)
         self._run_patched = self._run_once
-        # On the instance: the patch is on the class, for all loops, and may have come before.
+        # On the instance: the patch is on the class, for all loops, and may have been made before.
         self._run_once = self._run_guarded
 
     def run_on_thread(self) -> None:
-        """Run until it is stopped, then end everything on it and close it; a thread's work."""
+        """Run until it is stopped, then end everything on it and close it; a thread's target."""
         error: BaseException | None = None
         try:
             self.run_forever()
-        except BaseException as raised:  # noqa: BLE001 - those who wait must learn of everything
+        except BaseException as raised:  # noqa: BLE001 - whatever it is, the waiting callers must get it
             error = raised
         finally:
             self._end(error)
@@ -98,14 +98,14 @@ class KitLoop(_PlatformLoop):  # type: ignore[misc]
             if not self._is_over:
                 self._pendings.add(pending)
                 return
-        fail(pending, _has_ended())
+        fail(pending, _make_loop_ended_error())
 
     def keep(
         self, work: Coroutine[Any, Any, None], end: Callable[[], object], name: str
     ) -> asyncio.Task[None]:
-        """Run `work` as a task; when the thread ends, ``end()`` has it end in order.
+        """Run `work` as a task, and call ``end()`` to end it in order when the thread ends.
 
-        On the loop.
+        It must be called on the loop.
         """
         task: asyncio.Task[None] = self.create_task(work, name=name)
         self._kept[task] = end
@@ -123,16 +123,16 @@ class KitLoop(_PlatformLoop):  # type: ignore[misc]
             raise WouldDeadlock(
                 "result() was called on the kit's loop while another such call waits there",
                 consequence="Nested waits end last in, first out: the first would wait for this",
-                fix="Say `await pending`, or make the handler an ordinary function",
+                fix="Use `await pending`, or make the handler an ordinary function",
             )
         self._nested += 1
         try:
-            self.run_until_complete(_until_done(pending, timeout))
+            self.run_until_complete(_wait_until_done(pending, timeout))
         finally:
             self._nested -= 1
 
     def hurry(self) -> None:
-        """Shorten the interpreter's switch interval while at least one call is up."""
+        """Shorten the interpreter's switch interval while at least one call is active."""
         with self._lock:
             self._hurried += 1
             if self._hurried == 1:
@@ -140,37 +140,37 @@ class KitLoop(_PlatformLoop):  # type: ignore[misc]
                 sys.setswitchinterval(min(HURRIED_SWITCH_SECONDS, self._usual_switch))
 
     def relax(self) -> None:
-        """Put the switch interval back when the last call is over."""
+        """Restore the switch interval when the last call is over."""
         with self._lock:
             self._hurried -= 1
             if self._hurried == 0:
                 sys.setswitchinterval(self._usual_switch)
 
     def _run_guarded(self) -> None:
-        # Each turn takes what it calls from the queue first, so nothing is called twice or lost.
+        # Each turn takes its callbacks from the queue first, so none is called twice or lost.
         try:
             self._run_patched()
         except (SystemExit, KeyboardInterrupt) as error:
-            report("a task or a callback wanted to end the kit's event loop, which goes on", error)
+            report("a task or a callback tried to end the kit's event loop; it goes on", error)
 
     def stop(self) -> None:
-        """Have the loop stop, for good: its thread ends; nothing happens while it ends."""
+        """Stop the loop for good: its thread ends; nothing happens if it is ending already."""
         if not self.is_ending:
             super().stop()
 
     def _end(self, error: BaseException | None) -> None:
         self.is_ending = True
-        self._stopping = False  # or every wait below would be over at once
+        self._stopping = False  # else every wait below would return at once
         if not self._is_retired:
             why = "it was stopped" if error is None else format_error(error)
             logger.error(
-                "the kit's event loop has ended (%s), and with it all that was started; "
+                "the kit's event loop has ended (%s), and everything started on it; "
                 "kit.start(…) makes a new one",
                 why,
                 exc_info=error,
             )
         for end in (self._leave_in_order, self._cancel_others, self._fail_pendings, self.close):
-            with Guard("ending the kit's event loop failed in part"):
+            with Guard("an error occurred while the kit's event loop ended"):
                 end()
 
     def _leave_in_order(self) -> None:
@@ -191,7 +191,7 @@ class KitLoop(_PlatformLoop):  # type: ignore[misc]
         try:
             self.run_until_complete(work)
         finally:
-            work.close()  # a loop that is broken did not begin it
+            work.close()  # a broken loop did not start it
 
     def _fail_pendings(self) -> None:
         with self._lock:
@@ -200,7 +200,7 @@ class KitLoop(_PlatformLoop):  # type: ignore[misc]
             if self._hurried:
                 sys.setswitchinterval(self._usual_switch)
         for pending in left:
-            fail(pending, _has_ended())
+            fail(pending, _make_loop_ended_error())
 
 
 def _make_task(
@@ -210,14 +210,14 @@ def _make_task(
     return task
 
 
-async def _until_done(pending: Pending[Any], timeout: float | None) -> None:
+async def _wait_until_done(pending: Pending[Any], timeout: float | None) -> None:
     await asyncio.wait([asyncio.wrap_future(pending)], timeout=timeout)
 
 
-def _has_ended() -> ServerStopped:
+def _make_loop_ended_error() -> ServerStopped:
     return ServerStopped(
         "the kit's event loop has ended",
-        consequence="What was waited for cannot come any more",
+        consequence="The result cannot arrive any more",
         fix="Start everything again with kit.start(…), which makes a new loop",
     )
 
@@ -225,25 +225,25 @@ def _has_ended() -> ServerStopped:
 def allow_nested_asyncio() -> str:
     """Make `asyncio.run()` and `run_until_complete()` work in this notebook's cells.
 
-    On ipykernel 7.1 and newer a nested run under nest_asyncio 1.6.0 swallows the cells that are
-    queued behind it: Run All then hangs for ever.  There nest_asyncio2 is applied, elsewhere
-    nest_asyncio; just one of the two.  It may be called before or after `kit.start`, and twice.
+    On ipykernel 7.1 and newer a nested run under nest_asyncio 1.6.0 loses the cells that are queued
+    behind it: Run All then hangs for ever.  On those versions nest_asyncio2 is applied, on older
+    ones nest_asyncio, never both.  It may be called before or after `kit.start`, and repeatedly.
 
     Returns:
-        A sentence that says which.
+        A sentence that names the package that is applied.
 
     Raises:
         SettingsError: If the kernel's loop cannot be patched, or the wrong package has been
             applied already.
     """
-    if _applied() is not None:
-        return _check_applied(str(_applied()))
-    module = "nest_asyncio2" if _swallows_cells() else "nest_asyncio"
-    if module == "nest_asyncio2" and _version(module) < SAFE_NEST_ASYNCIO2:
+    if _find_applied() is not None:
+        return _check_applied(str(_find_applied()))
+    module = "nest_asyncio2" if _loses_cells() else "nest_asyncio"
+    if module == "nest_asyncio2" and _read_version(module) < SAFE_NEST_ASYNCIO2:
         raise SettingsError(
             f"nest_asyncio2 {metadata.version(module)} loses queued cells on this kernel",
             consequence="Run All would hang for ever",
-            fix="Install nest-asyncio2 1.7.3 or newer, or say `await` instead of asyncio.run()",
+            fix="Install nest-asyncio2 1.7.3 or newer, or use `await` instead of asyncio.run()",
         )
     try:
         with warnings.catch_warnings():
@@ -254,35 +254,35 @@ def allow_nested_asyncio() -> str:
         raise SettingsError(
             f"the kernel's event loop, {loop}, cannot be entered again",
             consequence="asyncio.run() will not work in a cell",
-            fix="Say `await` instead, which every cell allows",
+            fix="Use `await` instead, which every cell allows",
         ) from error
     return f"{module} {metadata.version(module)} is applied: asyncio.run() works in cells now."
 
 
-def _applied() -> str | None:
+def _find_applied() -> str | None:
     if hasattr(asyncio, "_nest_asyncio2"):
         return "nest_asyncio2"
     return "nest_asyncio" if hasattr(asyncio, "_nest_patched") else None
 
 
 def _check_applied(module: str) -> str:
-    if module == "nest_asyncio" and _swallows_cells():
+    if module == "nest_asyncio" and _loses_cells():
         raise SettingsError(
-            "nest_asyncio has been applied already, and on this kernel it loses queued cells",
+            "nest_asyncio has already been applied, and on this kernel it loses queued cells",
             consequence="Run All would hang for ever",
             fix="Restart the kernel and call kit.allow_nested_asyncio() in place of "
             "nest_asyncio.apply()",
         )
-    return f"{module} {metadata.version(module)} had been applied already."
+    return f"{module} {metadata.version(module)} was applied before."
 
 
-def _swallows_cells() -> bool:
+def _loses_cells() -> bool:
     try:
-        return _version("ipykernel") >= (7, 1)
+        return _read_version("ipykernel") >= (7, 1)
     except metadata.PackageNotFoundError:
         return False
 
 
-def _version(package: str) -> tuple[int, ...]:
+def _read_version(package: str) -> tuple[int, ...]:
     numbers = metadata.version(package).split(".")[:3]
     return tuple(int(number) for number in numbers if number.isdigit())

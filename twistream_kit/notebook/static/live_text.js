@@ -1,10 +1,10 @@
-// A live region that stays in the page while its text changes.  Screen readers read out what is
-// new in a region they know; ipywidgets' HTML puts a new region in place of the old, which is not.
+// A live region that stays in the page while its text changes.  A screen reader reads out changes in
+// a region that it knows; ipywidgets' HTML replaces the region, and nothing is read out.
 
 const BOX = ".twistream-controls";
 
-// Lines are only ever added below and dropped above, so those that stay are left alone: what has
-// been read out once is not read out again.
+// Lines are only added at the end and removed at the beginning.  The others are left unchanged, so
+// that no line is read out twice.
 function renewLines(list, fresh) {
   const text = (items) => Array.from(items, (item) => item.textContent);
   const [old, now] = [text(list.children), text(fresh.children)];
@@ -15,12 +15,12 @@ function renewLines(list, fresh) {
   list.append(...Array.from(fresh.children).slice(old.length - dropped));
 }
 
-// What ipywidgets cannot say from Python about the box in which this text stands.
+// Sets the attributes of the box around this text that ipywidgets cannot set from Python.
 function finish(box, model) {
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", model.get("box_label"));
   for (const select of box.querySelectorAll("select")) {
-    // Arrows and letters choose in it; JupyterLab would go to another cell, cut this one, and so on.
+    // Arrows and letters choose an option; JupyterLab would select another cell, cut this one, etc.
     select.onkeydown = (event) => {
       if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
     };
@@ -33,12 +33,12 @@ function render({ model, el }) {
   if (model.get("label")) el.setAttribute("aria-label", model.get("label"));
   const show = () => {
     const fresh = document.createElement("template");
-    fresh.innerHTML = model.get("value"); // escaped where it was made
+    fresh.innerHTML = model.get("value"); // escaped by Python
     const [list, lines] = [el.querySelector("ul"), fresh.content.querySelector("ul")];
     if (list && lines) renewLines(list, lines);
     else el.replaceChildren(fresh.content);
   };
-  // A box puts its children into the page one after the other, this one before or after its own.
+  // A box adds its children to the page one by one; this one may be added before the box itself.
   const watch = new IntersectionObserver(() => {
     const box = el.closest(BOX);
     if (box && model.get("box_label")) finish(box, model);

@@ -1,10 +1,10 @@
-// The scope's picture, drawn from the least and the greatest sample of each 20 ms.
+// Draws the scope from the minimum and the maximum of each 20 ms.
 //
-// Python sends the last seconds ten times a second; between two of them the picture moves on by
-// the browser's clock, a moment late, so that it glides instead of jumping.
+// Python sends the last seconds ten times a second; between two updates the picture moves by the
+// browser's clock, with a short delay, so that it scrolls smoothly.
 
 const COLUMN_SECONDS = 0.02;
-const LATE_SECONDS = 0.2; // two updates: what is drawn has always arrived
+const LATE_SECONDS = 0.2; // two updates: everything that is drawn has arrived
 const MARGIN_SECONDS = 0.4; // received but not shown, so that the left edge is never empty
 const SILENT_KERNEL_MS = 3000;
 const AXIS = 20; // pixels below the lanes, for the seconds
@@ -47,7 +47,7 @@ function build(el) {
   return { root, canvas, swatches, state };
 }
 
-// A canvas knows no CSS variables: the colours are read off the legend, whatever the theme.
+// A canvas cannot use CSS variables: the colours of the theme are read from the legend.
 function paletteOf(parts) {
   const colourOf = (element) => getComputedStyle(element).color;
   const style = getComputedStyle(parts.root);
@@ -106,7 +106,7 @@ function drawLane(pen, frame, lane, samples, first, colour, palette) {
   pen.globalAlpha = 1;
   const y = (value) => lane.middle - (value / 128) * lane.half;
   const xOf = (column) => frame.x((first + column) * COLUMN_SECONDS);
-  // What lies beyond the right edge has arrived but is not due yet.
+  // Columns beyond the right edge have arrived but are not due yet.
   let last = columns - 1;
   while (last > 0 && xOf(last) > frame.width) last--;
   pen.beginPath();
@@ -120,7 +120,7 @@ function drawLane(pen, frame, lane, samples, first, colour, palette) {
 function note(pen, frame, lane, x, text, palette) {
   const wide = pen.measureText(text).width;
   const left = Math.min(x + 4, frame.width - wide - 4);
-  // In the first row in which it covers no other; where there is none, the line alone must do.
+  // Use the first row in which it covers no other label; without such a row, draw the line alone.
   const row = lane.ends.findIndex((end) => end < left);
   if (row < 0) return;
   lane.ends[row] = left + wide + 6;
@@ -214,9 +214,9 @@ function render({ model, el }) {
 
   const words = () => {
     const silent = model.get("picture").running && performance.now() - arrived > SILENT_KERNEL_MS;
-    const text = silent ? "No news from the kernel: the picture stands still." : model.get("state");
+    const text = silent ? "No update from the kernel: the picture does not move." : model.get("state");
     if (parts.state.textContent !== text) parts.state.textContent = text;
-    parts.canvas.setAttribute("aria-label", model.get("story"));
+    parts.canvas.setAttribute("aria-label", model.get("summary"));
   };
 
   const step = (now) => {
@@ -255,7 +255,7 @@ function render({ model, el }) {
     resized.disconnect();
     themed.disconnect();
     cancelAnimationFrame(waiting);
-    waiting = -1; // nothing more is asked for
+    waiting = -1; // request no further frame
   };
 }
 

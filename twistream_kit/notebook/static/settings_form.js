@@ -1,5 +1,5 @@
-// A form for settings that are missing.  What is typed stands in the fields alone: a press sends it
-// once and empties them all, so that no model holds it and no notebook can save it.
+// A form for missing settings.  The entries are in the fields only: a press sends them once and
+// empties all fields, so that no model holds them and no notebook can save them.
 
 function make(tag, className, text = "") {
   const element = document.createElement(tag);
@@ -8,7 +8,7 @@ function make(tag, className, text = "") {
   return element;
 }
 
-let numbers = 0; // ids, for the words that belong to a field
+let numbers = 0; // for the ids of the texts that belong to a field
 
 function makeField({ name, secret }) {
   const row = make("div", "twistream-settings-field");
@@ -72,7 +72,7 @@ function render({ model, el }) {
     if (next) fields.get(next.name).input.focus();
   };
   const press = (event) => {
-    event.preventDefault(); // the browser must not send it anywhere
+    event.preventDefault(); // the browser must not submit the form
     const typed = {};
     for (const [name, { input }] of fields) if (input.value) typed[name] = input.value;
     empty();
@@ -81,7 +81,7 @@ function render({ model, el }) {
   };
   form.addEventListener("submit", press);
   form.addEventListener("keydown", (event) => {
-    // JupyterLab would take Enter and Escape for its own.
+    // JupyterLab would handle Enter and Escape as its own shortcuts.
     if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
   });
   model.on("change:shown", show);

@@ -1,5 +1,5 @@
-// The messages of a call as they pass.  Everything is put in as text, never as HTML: a message may
-// hold whatever somebody sent.
+// Lists the messages of a call live.  Everything is inserted as text, never as HTML: a message may
+// contain anything.
 
 const WHO = { twilio: "from Twilio", server: "to Twilio" };
 
@@ -43,7 +43,7 @@ function build(el) {
   const media = make("div", "twistream-log-media");
   const state = make("div", "twistream-log-state");
   state.setAttribute("role", "status");
-  // A region to be read at will: read out as they come, the messages would drown everything else.
+  // Not a live region: if every message was read out, nothing else could be heard.
   const region = make("div", "");
   region.setAttribute("role", "log");
   region.setAttribute("aria-live", "off");
@@ -83,7 +83,7 @@ function render({ model, el }) {
     parts.root.style.setProperty(`--light-${who}`, colour);
   }
   const rows = new Map();
-  let follows = true; // the newest line is in view, until somebody scrolls back
+  let follows = true; // scroll to the newest line, until the user scrolls back
 
   const { list } = parts;
   const toEnd = () => {
@@ -136,7 +136,7 @@ function render({ model, el }) {
   const shows = { lines: showLines, media: showMedia, state: showWords, saved: showWords };
   for (const [name, show] of Object.entries(shows)) model.on(`change:${name}`, show);
   list.addEventListener("scroll", scrolled);
-  const resized = new ResizeObserver(toEnd); // the first time, now that it has a size at all
+  const resized = new ResizeObserver(toEnd); // called first when the element gets its size
   resized.observe(list);
   parts.kind.addEventListener("change", filter);
   parts.words.addEventListener("input", filter);

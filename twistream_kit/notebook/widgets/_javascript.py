@@ -1,12 +1,12 @@
-"""The script of a page in several files, joined into the one text that anywidget takes.
+"""Joins the ES modules of a widget's page into the one text that anywidget takes.
 
-The files are plain ES modules, and everything that reads JavaScript reads them as such.  anywidget
-sends a page one text, made into a module without an address, in which a relative import leads
-nowhere; so the imports are resolved here, when a widget is loaded, without a bundler and a build.
+The files are plain ES modules, which every JavaScript tool can read.  anywidget sends a page one
+text, which becomes a module without a URL, so a relative import in it cannot be resolved.  The
+imports are therefore resolved here, when a widget is loaded, without a bundler and a build step.
 
-All parts share one scope then.  What could mean something else there than in a module of its own
-is refused, as is every form of import and export but those that `join_modules` names: the text
-that a page is sent does what its parts say, or it is not made.
+All parts then share one scope.  Code that could behave differently there than in a module of its
+own is refused, and so is every form of import and export except those listed at `join_modules`:
+either the joined text does the same as its parts, or an error is raised.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ EXPORTS = "export const, let, class, function or async function, and in the entr
 
 @cache
 def join_modules(entry: Path) -> str:
-    """Return `entry` and all that it imports as the text of one module; read once per process.
+    """Return `entry` and all its imports as the text of one module; read once per process.
 
-    A part comes after those that it imports, in the order in which it names them.  Understood are
-    ``import { a, b } from "./part.js";`` of a part in the same folder, ``export`` before a
+    A part comes after the parts that it imports, in the order of its imports.  The supported forms
+    are ``import { a, b } from "./part.js";`` of a part in the same folder, ``export`` before a
     declaration, and ``export default`` in the entry.
 
     Args:
-        entry: The file with the default export, which is what anywidget calls.
+        entry: The file with the default export, which anywidget calls.
 
     Raises:
-        ValueError: If a part imports what is not there, or imports or exports in another form; if
-            imports go in a circle; if two parts declare the same name, or one uses a name of
-            another that it does not import; or if the text cannot be told apart for certain.
+        ValueError: If a part imports a name or a file that does not exist, or imports or exports in
+            another form; if imports are circular; if two parts declare the same name, or one uses a
+            name of another that it does not import; or if the tokens of a part are ambiguous.
     """
-    parts = _in_order(entry)
-    owners: dict[str, _Part] = {}
+    parts = _sort_parts(entry)
+    owners: dict[str, _ScriptPart] = {}
     for part in parts:
         for name, start in part.declared:
             if name in owners:
@@ -55,14 +55,14 @@ def join_modules(entry: Path) -> str:
 
 
 Kind = Literal["name", "mark", "text"]
-"""Of a token: a text is a string, a template or a regular expression."""
+"""The kind of a token; a text is a string, a template or a regular expression."""
 
 
 class _Token(NamedTuple):
     kind: Kind
     text: str
     start: int
-    depth: int  # how many brackets are open around it
+    depth: int  # the number of open brackets around it
 
 
 @dataclass
@@ -73,8 +73,8 @@ class _Import:
 
 
 @dataclass
-class _Part:
-    """One file, and what is to be known of it."""
+class _ScriptPart:
+    """One file, with its tokens, imports, exports and declarations."""
 
     path: Path
     text: str
@@ -99,14 +99,14 @@ class _Part:
         raise ValueError(f"{self.path.name}, line {line}: {why}")
 
 
-def _in_order(entry: Path) -> list[_Part]:
-    done: dict[str, _Part] = {}
+def _sort_parts(entry: Path) -> list[_ScriptPart]:
+    done: dict[str, _ScriptPart] = {}
     under_way: list[str] = []
 
-    def add(path: Path) -> _Part:
+    def add(path: Path) -> _ScriptPart:
         if path.name in under_way:
             circle = " → ".join([*under_way[under_way.index(path.name) :], path.name])
-            raise ValueError(f"imports go in a circle: {circle}; move what both need to a part")
+            raise ValueError(f"circular imports: {circle}; move the shared code to another part")
         if path.name in done:
             return done[path.name]
         part = _read(path)
@@ -125,20 +125,20 @@ def _in_order(entry: Path) -> list[_Part]:
     for part in done.values():
         wanted = 1 if part is last else 0
         if len(part.defaults) > wanted:
-            part.refuse(part.defaults[wanted], "only the entry has a default export, and only one")
+            part.refuse(part.defaults[wanted], "only the entry may have a default export, only one")
     if not last.defaults:
-        last.refuse(0, "the entry has no default export, which is what anywidget calls")
+        last.refuse(0, "the entry has no default export, which anywidget calls")
     return list(done.values())
 
 
-def _check_names(part: _Part, owners: dict[str, _Part]) -> None:
-    """Refuse a name of another part that is not imported: only the joined text would find it."""
+def _check_names(part: _ScriptPart, owners: dict[str, _ScriptPart]) -> None:
+    """Refuse a name of another part that is not imported: it exists only in the joined text."""
     imported = {each.name for each in part.imports}
     for index, token in enumerate(part.tokens):
         owner = owners.get(token.text)
         if token.kind != "name" or owner in (None, part) or token.text in imported:
             continue
-        before, after = _around(part.tokens, index)
+        before, after = _get_neighbours(part.tokens, index)
         is_property = before in (".", "?.") or (before in ("{", ",") and after == ":")
         if not is_property:
             part.refuse(
@@ -148,8 +148,8 @@ def _check_names(part: _Part, owners: dict[str, _Part]) -> None:
             )
 
 
-def _around(tokens: list[_Token], index: int) -> tuple[str, str]:
-    """Return the text before and after a token, empty at the borders."""
+def _get_neighbours(tokens: list[_Token], index: int) -> tuple[str, str]:
+    """Return the text of the tokens before and after a token, empty at the borders."""
     before = tokens[index - 1].text if index else ""
     after = tokens[index + 1].text if index + 1 < len(tokens) else ""
     return before, after
@@ -158,9 +158,9 @@ def _around(tokens: list[_Token], index: int) -> tuple[str, str]:
 # Reading one part
 
 
-def _read(path: Path) -> _Part:
-    part = _Part(path, path.read_text(encoding="utf-8"))
-    part.tokens = list(_Scanner(part).tokens())
+def _read(path: Path) -> _ScriptPart:
+    part = _ScriptPart(path, path.read_text(encoding="utf-8"))
+    part.tokens = list(_Scanner(part).read())
     if part.tokens and part.tokens[-1].text not in (";", "}"):
         part.refuse(part.tokens[-1].start, "the last statement has no semicolon")
     _read_imports_and_exports(part)
@@ -168,11 +168,11 @@ def _read(path: Path) -> _Part:
     return part
 
 
-def _read_imports_and_exports(part: _Part) -> None:
+def _read_imports_and_exports(part: _ScriptPart) -> None:
     for index, token in enumerate(part.tokens):
         if token.kind != "name" or token.text not in ("import", "export"):
             continue
-        if _around(part.tokens, index)[0] in (".", "?."):
+        if _get_neighbours(part.tokens, index)[0] in (".", "?."):
             continue
         if token.text == "import":
             _read_import(part, index)
@@ -185,20 +185,20 @@ _IMPORT = re.compile(
 )
 
 
-def _read_import(part: _Part, index: int) -> None:
+def _read_import(part: _ScriptPart, index: int) -> None:
     start = part.tokens[index].start
     end = next((n for n in range(index, len(part.tokens)) if part.tokens[n].text == ";"), index)
     statement = part.tokens[index : end + 1]
     found = _IMPORT.fullmatch(" ".join(token.text for token in statement))
     if found is None or statement[0].depth != 0:
-        part.refuse(start, f"this import is not understood; write {IMPORT}")
+        part.refuse(start, f"this form of import is not supported; write {IMPORT}")
     for name in found["names"].split(" , "):
         part.imports.append(_Import(name, found["source"], start))
     after = statement[-1].start + 1
     part.cuts.append((start, after + part.text[after:].startswith("\n")))
 
 
-def _read_export(part: _Part, index: int) -> None:
+def _read_export(part: _ScriptPart, index: int) -> None:
     token, following = part.tokens[index], part.tokens[index + 1 :]
     words = [each.text for each in following[:2]]
     if words[:1] == ["default"] and token.depth == 0:
@@ -207,36 +207,36 @@ def _read_export(part: _Part, index: int) -> None:
     is_declaration = words[:1] and words[0] in ("const", "let", "class", "function")
     is_declaration = is_declaration or words == ["async", "function"]
     if not is_declaration or token.depth != 0:
-        part.refuse(token.start, f"this export is not understood; there are {EXPORTS}")
+        part.refuse(token.start, f"this form of export is not supported; write {EXPORTS}")
     part.cuts.append((token.start, following[0].start))
 
 
-def _read_declarations(part: _Part) -> None:
-    """Find what the part declares in its outermost scope, and what of that it exports."""
-    inside = False  # of a const or let, whose end is its semicolon
+def _read_declarations(part: _ScriptPart) -> None:
+    """Find the declarations of the part in its outermost scope, and which of them it exports."""
+    inside = False  # inside a const or let declaration, which ends at its semicolon
     is_exported = False
-    for index, token in _outermost(part):
+    for index, token in _iterate_outermost(part):
         begins = token.text in ("const", "let")
         if token.text == ";":
             inside = False
         elif begins or (inside and token.text == ","):
             if begins:
-                is_exported = _word_before(part.tokens, index) == "export"
+                is_exported = _find_word_before(part.tokens, index) == "export"
             _declare(part, index + 1, follows_on=begins and inside, is_exported=is_exported)
             inside = True
         elif token.text in ("class", "function") and not _is_operand(part.tokens, index):
-            place = index + 1 + (_around(part.tokens, index)[1] == "*")
-            before = _word_before(part.tokens, index)
+            place = index + 1 + (_get_neighbours(part.tokens, index)[1] == "*")
+            before = _find_word_before(part.tokens, index)
             if before != "default" or _is_name(part.tokens[place].text):
                 _declare(part, place, follows_on=inside, is_exported=before == "export")
     if inside:
         part.refuse(part.tokens[-1].start, "the last declaration has no semicolon")
 
 
-def _outermost(part: _Part) -> Iterator[tuple[int, _Token]]:
-    """Give what stands in no bracket and is no property, with its place among the tokens."""
+def _iterate_outermost(part: _ScriptPart) -> Iterator[tuple[int, _Token]]:
+    """Yield the tokens outside all brackets that are no property, each with its index."""
     for index, token in enumerate(part.tokens):
-        if token.kind == "text" or _around(part.tokens, index)[0] in (".", "?."):
+        if token.kind == "text" or _get_neighbours(part.tokens, index)[0] in (".", "?."):
             continue
         if token.text == "var":
             part.refuse(token.start, "var reaches out of its block; write const or let")
@@ -244,13 +244,13 @@ def _outermost(part: _Part) -> Iterator[tuple[int, _Token]]:
             yield index, token
 
 
-def _declare(part: _Part, index: int, *, follows_on: bool, is_exported: bool) -> None:
+def _declare(part: _ScriptPart, index: int, *, follows_on: bool, is_exported: bool) -> None:
     start = part.tokens[index - 1].start
     if follows_on:
         part.refuse(start, "the declaration before this one has no semicolon")
     name = part.tokens[index].text
     if not _is_name(name):
-        part.refuse(start, "this declares no plain name; write one name after another")
+        part.refuse(start, "this does not declare a plain name; declare one name after another")
     part.declared.append((name, start))
     if is_exported:
         part.exports.add(name)
@@ -261,19 +261,19 @@ def _is_name(text: str) -> bool:
 
 
 def _is_operand(tokens: list[_Token], index: int) -> bool:
-    """Tell whether a class or function belongs to an expression, by what stands before it."""
+    """Whether a class or function is part of an expression, decided by the token before it."""
     index -= bool(index) and tokens[index - 1].text == "async"
     before = tokens[index - 1] if index else None
     return before is not None and before.kind == "mark" and before.text not in (";", ")", "]", "}")
 
 
-def _word_before(tokens: list[_Token], index: int) -> str:
+def _find_word_before(tokens: list[_Token], index: int) -> str:
     """Return the text before a declaration, past its ``async``; empty at the beginning."""
-    before = _around(tokens, index)[0]
-    return _word_before(tokens, index - 1) if before == "async" else before
+    before = _get_neighbours(tokens, index)[0]
+    return _find_word_before(tokens, index - 1) if before == "async" else before
 
 
-# Tokens: only as finely as is needed to know what is code, and how deep it stands
+# Tokens: only as detailed as needed to find the code and its bracket depth
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+|//[^\n]*|/\*.*?\*/)
@@ -294,16 +294,16 @@ _BEFORE_A_CONDITION = {"if", "while", "for", "with"}
 
 
 class _Scanner:
-    """Gives the tokens of a part; refuses what only a whole parser could tell apart."""
+    """Yields the tokens of a part; refuses text that only a complete parser could tokenize."""
 
-    def __init__(self, part: _Part) -> None:
+    def __init__(self, part: _ScriptPart) -> None:
         self._part, self._text, self._at = part, part.text, 0
         self._open: list[tuple[str, str, int]] = []  # brackets, the word before each, its place
         self._last = _Token("mark", ";", 0, 0)
         self._condition_ends = False  # the last token closes the condition of an if or a loop
-        self._template_goes_on = False  # the last token closes the ${ of a template
+        self._template_continues = False  # the last token closes the ${ of a template
 
-    def tokens(self) -> Iterator[_Token]:
+    def read(self) -> Iterator[_Token]:
         while self._at < len(self._text):
             found = _TOKEN.match(self._text, self._at)
             assert found is not None  # noqa: S101 - its last alternative is any character
@@ -311,20 +311,20 @@ class _Scanner:
                 self._at = found.end()
                 continue
             if found[0] == "`":
-                yield self._template(1)
+                yield self._take_template(1)
                 continue
-            token = self._slash() if found[0] == "/" else self._token(found)
+            token = self._take_slash() if found[0] == "/" else self._take_token(found)
             self._at = token.start + len(token.text)
             self._last = token
             yield token
-            if token.text == "}" and self._template_goes_on:
-                self._template_goes_on = False
-                yield self._template(0)
+            if token.text == "}" and self._template_continues:
+                self._template_continues = False
+                yield self._take_template(0)
         if self._open:
             opening, _, start = self._open[-1]
             self._part.refuse(start, f"{opening} is not closed")
 
-    def _token(self, found: re.Match[str]) -> _Token:
+    def _take_token(self, found: re.Match[str]) -> _Token:
         kind = cast("Kind", found.lastgroup)
         word, depth = found[0], len(self._open)
         if word in ('"', "'"):
@@ -337,10 +337,10 @@ class _Scanner:
                 self._part.refuse(self._at, f"{word} closes nothing")
             depth -= 1
             self._condition_ends = before in _BEFORE_A_CONDITION
-            self._template_goes_on = opening == "${"
+            self._template_continues = opening == "${"
         return _Token(kind, word, self._at, depth)
 
-    def _template(self, skipped: int) -> _Token:
+    def _take_template(self, skipped: int) -> _Token:
         """Take a template up to its end, or to the next ``${``."""
         piece = _TEMPLATE_PIECE.match(self._text, self._at + skipped)
         if piece is None:
@@ -354,7 +354,7 @@ class _Scanner:
             self._last = _Token("mark", "${", self._at - 2, depth)
         return self._last
 
-    def _slash(self) -> _Token:
+    def _take_slash(self) -> _Token:
         """Take a division, or a regular expression as a whole."""
         last, depth = self._last, len(self._open)
         if last.text in ("}", "++", "--") or (last.text == ")" and self._condition_ends):

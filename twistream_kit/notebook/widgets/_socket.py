@@ -1,18 +1,20 @@
-"""The WebSocket from a widget's page straight to the kit's loop, past the kernel's own messages.
+"""The WebSocket from a widget's page directly to the kit's loop, without the kernel's messages.
 
-Over those, sound takes 3 to 40 ms to the page and up to 300, and what a page says waits, on several
-kernels, until the running cell has ended.  Over this socket both take about a millisecond, whatever
-the cells do (measured).  It works where the browser runs on the same machine as the kernel.
+In the kernel's messages, sound takes 3 to 40 ms to the page and up to 300, and on several kernels
+the messages of a page wait until the running cell has ended.  Over this socket both directions take
+about a millisecond, whatever the cells do (measured).  It works if the browser runs on the same
+machine as the kernel.
 
 It listens on a port of its own on 127.0.0.1, which is never given to a tunnel: a tunnel's agent
-connects from loopback too.  A page is let in if it knows a random secret, has addressed this
+connects from loopback too.  A page is admitted if it knows a random secret, has addressed this
 machine (a page of another site can have its own name point here), and was served by this machine.
-All others get the same answer, which tells nothing.
+Every other request gets the same response, which reveals nothing.
 
-A page that does not keep up, because its tab sleeps or its machine is busy, must not be sent more
-and more: the sockets between hold minutes of telephone sound, all of which would be heard late.
-So it says from time to time how far it has come; beyond a second that it has not confirmed, frames
-wait here, and of those the oldest are dropped.  Frames are numbered, so that the page can count.
+If a page does not keep up, because its tab sleeps or its machine is busy, the kit stops sending:
+the socket buffers hold minutes of telephone sound, all of which would be heard late.  The page
+acknowledges the frames that it has received; if more than a second is not acknowledged, frames
+wait here, and the oldest of them are dropped.  Frames are numbered, so that the page can count the
+lost ones.
 """
 
 from __future__ import annotations
@@ -37,23 +39,23 @@ from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol.twiml import is_loopback
 
 UNCONFIRMED_FRAMES = 50
-"""How many frames may be on their way: a second."""
+"""The number of frames that may be sent and not acknowledged: one second."""
 
 WAITING_FRAMES = 10
-"""How many may wait here beyond that: 200 ms."""
+"""The number of frames that may wait here in addition: 200 ms."""
 
 MAX_MESSAGE_BYTES = 65_536
-"""A page sends commands and 20 ms of sound at a time."""
+"""The largest message of a page: a command, or 20 ms of sound."""
 
 NOT_WANTED = 4000
-"""The code with which a page is told not to connect again."""
+"""The close code that stops a page from reconnecting."""
 
 NUMBER = struct.Struct("<I")
-"""What goes before the sound, in both directions: the number of the message."""
+"""The header of each sound message, in both directions: the number of the message."""
 
 
-def widget_socket() -> WidgetSocket:
-    """Return the process's listener, started on the kit's loop if it does not run.
+def start_widget_socket() -> WidgetSocket:
+    """Return the listener of this process; start it on the kit's loop if it is not running.
 
     Raises:
         WouldDeadlock: If called on the kit's own loop.
@@ -64,11 +66,11 @@ def widget_socket() -> WidgetSocket:
 class WidgetSocket:
     """The listener that all widgets of this process share; an async context manager.
 
-    It can be entered again after it was left; channels opened before are then gone.
+    It can be entered again after it was left; the channels opened before are then closed.
 
     Attributes:
         home: The loop that it runs on.
-        port: Where it listens; 0 while it does not.
+        port: The port that it listens on; 0 while it does not listen.
     """
 
     def __init__(self) -> None:
@@ -84,7 +86,7 @@ class WidgetSocket:
         return channel
 
     def forget(self, channel: Channel) -> None:
-        """Let nobody in through `channel` any more; on the loop."""
+        """Admit no more pages to `channel`; on the loop."""
         if channel in self._channels:
             self._channels.remove(channel)
         for page in tuple(channel.pages):
@@ -124,29 +126,29 @@ class WidgetSocket:
         return f"<WidgetSocket: {state}, {len(self._channels)} widgets>"
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        knows_the_secret = self._channel_at(request.path) is not None
-        if knows_the_secret and _came_to_loopback(request) and _came_from_loopback(request):
+        knows_the_secret = self._find_channel(request.path) is not None
+        if knows_the_secret and _is_to_loopback(request) and _is_from_loopback(request):
             return None
-        return connection.respond(HTTPStatus.FORBIDDEN, "This is not for you.\n")
+        return connection.respond(HTTPStatus.FORBIDDEN, "Forbidden\n")
 
-    def _channel_at(self, path: str) -> Channel | None:
-        # Without the query, which a proxy may have added.
+    def _find_channel(self, path: str) -> Channel | None:
+        # Ignore the query, which a proxy may have added.
         offered = path.partition("?")[0].removeprefix("/").encode(errors="replace")
         found = None
         for channel in tuple(self._channels):
-            # All of them, each in constant time: how long it takes tells nothing of any secret.
+            # Compare all of them, each in constant time: the duration must reveal no secret.
             if hmac.compare_digest(offered, channel.secret.encode()):
                 found = channel
         return found
 
     async def _serve_page(self, connection: ServerConnection) -> None:
         request = connection.request
-        channel = None if request is None else self._channel_at(request.path)
-        if channel is None:  # it was closed while the page came in
+        channel = None if request is None else self._find_channel(request.path)
+        if channel is None:  # the channel was closed during the handshake
             return
         page = WidgetPage(connection)
         channel.pages.add(page)
-        channel.host.joined(page)
+        channel.host.add_page(page)
         writer = asyncio.create_task(page.write())
         try:
             with contextlib.suppress(ConnectionClosed):
@@ -155,7 +157,7 @@ class WidgetSocket:
         finally:
             writer.cancel()
             channel.pages.discard(page)
-            channel.host.left(page)
+            channel.host.remove_page(page)
 
 
 _SOCKET = WidgetSocket()
@@ -163,21 +165,21 @@ _SOCKET = WidgetSocket()
 
 def _pass_on(host: Host, page: WidgetPage, message: str | bytes) -> None:
     if isinstance(message, bytes):
-        host.spoke(page, message)
-    elif not page.take_news(message):
-        host.said(page, message)
+        host.handle_sound(page, message)
+    elif not page.handle_control(message):
+        host.handle_text(page, message)
 
 
-def _came_to_loopback(request: Request) -> bool:
-    return is_loopback(f"http://{_header(request, 'Host')}")
+def _is_to_loopback(request: Request) -> bool:
+    return is_loopback(f"http://{_read_header(request, 'Host')}")
 
 
-def _came_from_loopback(request: Request) -> bool:
-    origin = _header(request, "Origin")
+def _is_from_loopback(request: Request) -> bool:
+    origin = _read_header(request, "Origin")
     return origin.startswith(("http://", "https://")) and is_loopback(origin)
 
 
-def _header(request: Request, name: str) -> str:
+def _read_header(request: Request, name: str) -> str:
     said = request.headers.get_all(name)
     return said[0] if len(said) == 1 else ""
 
@@ -186,7 +188,7 @@ class Channel:
     """The connections of one widget's pages; made by `WidgetSocket.open`.
 
     Args:
-        socket: The listener that they come in through.
+        socket: The listener that accepts the connections.
         host: The widget.
     """
 
@@ -198,7 +200,7 @@ class Channel:
 
     @property
     def address(self) -> str:
-        """Where a page connects; empty while the socket does not listen."""
+        """The address that a page connects to; empty while the socket does not listen."""
         port = self._socket.port
         return f"ws://127.0.0.1:{port}/{self.secret}" if port else ""
 
@@ -206,38 +208,38 @@ class Channel:
         return f"<Channel with {len(self.pages)} pages>"
 
     def send_sound(self, page: WidgetPage, frame: bytes) -> None:
-        """Send a frame to one page; from any thread.  It is lost if the page has gone."""
+        """Send a frame to one page; from any thread.  It is lost if the page has disconnected."""
         with contextlib.suppress(ServerStopped):
             self._socket.home.call(page.send_sound, frame)
 
     def close(self) -> None:
-        """Let nobody in any more, and send away who is here; from any thread."""
+        """Admit no more pages, and close the connections of the present ones; from any thread."""
         with contextlib.suppress(ServerStopped):
             self._socket.home.call(self._socket.forget, self)
 
 
 class Host(Protocol):
-    """A widget, as its pages see it.  All is called on the socket's loop."""
+    """The interface of a widget to its pages.  All methods are called on the socket's loop."""
 
-    def joined(self, page: WidgetPage) -> None:
-        """Take note of a page that has connected."""
+    def add_page(self, page: WidgetPage) -> None:
+        """Handle a page that has connected."""
 
-    def left(self, page: WidgetPage) -> None:
-        """Take note that it has gone."""
+    def remove_page(self, page: WidgetPage) -> None:
+        """Handle a page that has disconnected."""
 
-    def said(self, page: WidgetPage, words: str) -> None:
-        """Take a text message."""
+    def handle_text(self, page: WidgetPage, words: str) -> None:
+        """Handle a text message."""
 
-    def spoke(self, page: WidgetPage, sound: bytes) -> None:
-        """Take a binary message."""
+    def handle_sound(self, page: WidgetPage, sound: bytes) -> None:
+        """Handle a binary message."""
 
 
 class WidgetPage:
     """One connected page of a browser, and the frames that wait for it; on the loop of the socket.
 
     Attributes:
-        name: Drawn by the page; the same when it connects again.
-        dropped: How many frames it was not sent because it did not keep up.
+        name: A random name that the page chose; the same when it reconnects.
+        dropped: The number of frames that were dropped because the page did not keep up.
     """
 
     def __init__(self, connection: ServerConnection) -> None:
@@ -253,7 +255,7 @@ class WidgetPage:
         return f"<WidgetPage {self.name}: {self._numbered} frames, {self.dropped} dropped>"
 
     def send_sound(self, frame: bytes) -> None:
-        """Send a frame as soon as the page is ready for it."""
+        """Send a frame as soon as the page has acknowledged enough earlier ones."""
         self._numbered += 1
         if len(self._waiting) >= WAITING_FRAMES:
             self._waiting.popleft()
@@ -261,8 +263,8 @@ class WidgetPage:
         self._waiting.append((self._numbered, frame))
         self._changed.set()
 
-    def take_news(self, words: str) -> bool:
-        """Take what a page says of itself; False for what is not about that."""
+    def handle_control(self, words: str) -> bool:
+        """Handle the page's name or an acknowledgement; return False for other messages."""
         verb, _, rest = words.partition(" ")
         if verb == "here":
             self.name = rest
@@ -272,13 +274,13 @@ class WidgetPage:
         return verb == "got"
 
     def close_soon(self) -> None:
-        """Close the connection, soon."""
+        """Start closing the connection, and return at once."""
         if self._closing is None:
             closing = self._connection.close(NOT_WANTED)
             self._closing = asyncio.get_running_loop().create_task(closing)
 
     async def write(self) -> None:
-        """Send what waits, for as long as the page is there."""
+        """Send the waiting frames until the connection is closed."""
         with contextlib.suppress(ConnectionClosed):
             while True:
                 await self._changed.wait()

@@ -1,8 +1,8 @@
-"""Buttons for one stream: send a clip, speak over it, mark, clear, hang up; what was heard.
+"""Buttons for one stream: send a clip, speak over, mark, clear, hang up; and the progress.
 
-Beside the buttons stand the state of the call, how much of the newest clip was heard, and the last
-lines of activity: what passed on the wire, what was pressed, what went wrong.  The text is read out
-by a screen reader when it changes.
+The controls also show the state of the call, how much of the newest clip was heard, and the last
+lines of activity: messages, pressed buttons, errors.  A screen reader reads the text out when it
+changes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,12 @@ from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.state import Playing
 from twistream_kit.live.stream.stream import MediaStream, state_of
 from twistream_kit.notebook.display.html import paragraph
-from twistream_kit.notebook.runtime.activity_log import PUMP, ActivityLog, activity_log
-from twistream_kit.notebook.runtime.kernel import CellWatch, answer_on_subshell, why_buttons_wait
+from twistream_kit.notebook.runtime.activity_log import PUMP, ActivityLog, get_activity_log
+from twistream_kit.notebook.runtime.kernel import (
+    CellWatch,
+    answer_on_subshell,
+    explain_button_delay,
+)
 from twistream_kit.pending import Pending, format_error
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkName, MarkOutcome, PlayOutcome
@@ -39,10 +43,10 @@ NOT_RUN = (
 """Shown in place of the controls by pages that have no kernel."""
 
 SHOWN_LINES = 8
-"""How many lines of activity the controls show."""
+"""The number of lines of activity that the controls show."""
 
 KEPT_LINES = 200
-"""How many they keep."""
+"""The number of lines that they keep."""
 
 _STATIC = Path(__file__).parents[1] / "static"
 
@@ -50,27 +54,26 @@ _STATIC = Path(__file__).parents[1] / "static"
 class StreamControls:
     """Buttons that act on a call while it runs.
 
-    A click is handled on whatever thread the kernel picks, so every button only gives a command,
-    which any thread may, and the display is brought up to date by one thread, ten times a second
-    at most.
+    A click is handled on a thread that the kernel chooses, so every button only gives a command,
+    which any thread may do, and one thread updates the display, at most ten times a second.
 
     Args:
         stream: The stream to act on.
-        clips: What can be sent; `Clip` objects with names.
+        clips: The clips that can be sent; `Clip` objects with names.
         call: The call of the stream, for *Hang up* and for its status; without it, hanging up
             closes the stream.
 
     Attributes:
         clip: A drop-down with the clips.
         send, mark, clear, hang_up: The buttons; ``controls.clear.click()`` presses one.
-        speak_over: The button that clears and sends the chosen clip, at once.
+        speak_over: The button that clears, and then sends the chosen clip at once.
         progress: How much of the newest playback was *heard*, from 0 to 1.
-        state: The state of the call, in words; also when its public address was lost.
-        log: The last events, errors among them.
-        widget: The box of all of them, to be put into a layout of your own.
+        state: The state of the call as text; it also shows that the public address was lost.
+        log: The last events, including errors.
+        widget: The box that holds all of them, for a layout of your own.
 
     Raises:
-        TypeError: If `stream` is not a `MediaStream`, or `clips` holds something else than clips.
+        TypeError: If `stream` is not a `MediaStream`, or `clips` holds anything but clips.
     """
 
     def __init__(
@@ -81,66 +84,68 @@ class StreamControls:
         self._marks = 0
         self._is_closed = False
         self._hanging_up: Pending[Any] | None = None
-        # Without it, an update that looked before a press would undo what the press shows.
+        # Without it, an update that read the state before a press would undo what the press shows.
         self._display = threading.RLock()
-        self._activity = ActivityLines(stream, activity_log())
+        self._activity = ActivityLines(stream, get_activity_log())
         self._cells = CellWatch()
         self.clip = widgets.Dropdown(
             options=[(label_clip(clip), clip) for clip in clips],
             description="Clip",
             tooltip="Clip",
         )
-        self.send = _button("Send", "paper-plane", "Play the chosen clip into the call", "primary")
-        self.speak_over = _button(
+        self.send = _make_button(
+            "Send", "paper-plane", "Play the chosen clip into the call", "primary"
+        )
+        self.speak_over = _make_button(
             "Speak over", "bullhorn", "Clear, then play the chosen clip at once"
         )
-        self.mark = _button("Mark", "flag", "Ask to be told when all queued so far was heard")
-        self.clear = _button("Clear", "eraser", "Silence everything that is queued, at once")
-        self.hang_up = _button("Hang up", "phone", "End the call", "danger")
+        self.mark = _make_button("Mark", "flag", "Notify when everything queued so far was heard")
+        self.clear = _make_button("Clear", "eraser", "Silence everything that is queued, at once")
+        self.hang_up = _make_button("Hang up", "phone", "End the call", "danger")
         self.progress = widgets.FloatProgress(
             min=0, max=1, description="Heard", tooltip="How much of the newest clip was heard"
         )
         self.state = LiveText(box_label=f"Controls of stream {stream.stream_sid}")
         self.log = LiveText("log", label="Last events")
         self._heard_text = widgets.Label(layout=widgets.Layout(flex="0 0 auto"))
-        for button, act in self._actions():
+        for button, act in self._list_actions():
             button.on_click(act)
-        self.widget = self._laid_out()
-        for button in (self.clip, *(button for button, _ in self._actions())):
+        self.widget = self._build_box()
+        for button in (self.clip, *(button for button, _ in self._list_actions())):
             answer_on_subshell(button)
         self._update()
         PUMP.add(self._update)
         if call is not None:
-            # The end of the call is often reported when that of the stream was shown long ago.
+            # The end of the call is often reported long after the end of the stream.
             call.ended.add_done_callback(lambda _: self._wake())
 
     def close(self) -> None:
-        """Take the widget away; the stream goes on."""
+        """Close the widget; the stream continues."""
         self._is_closed = True
         PUMP.remove(self._update)
         self._cells.close()
         self.widget.close()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        # Not a widget itself: every ipywidget has a `log` of its own, which is its logger.
+        # This class is no widget itself: every ipywidget has a `log`, which is its logger.
         shown = self.widget._repr_mimebundle_(**options)
-        if shown is not None:  # what a page without a kernel shows instead
+        if shown is not None:  # shown by a page without a kernel
             shown["text/html"] = str(paragraph(NOT_RUN))
         return shown
 
     def __repr__(self) -> str:
         return f"<StreamControls of {self._stream!r}>"
 
-    def _laid_out(self) -> widgets.VBox:
+    def _build_box(self) -> widgets.VBox:
         row = widgets.Layout(flex_flow="row wrap", align_items="center")
-        buttons = [self.clip, *(button for button, _ in self._actions())]
+        buttons = [self.clip, *(button for button, _ in self._list_actions())]
         for wide in (self.clip, self.progress):
             wide.layout = widgets.Layout(width="auto", flex="0 1 300px", min_width="170px")
         heard = widgets.HBox([self.progress, self._heard_text])
         box = widgets.VBox([widgets.HBox(buttons, layout=row), heard, self.state, self.log])
         return box.add_class("twistream-controls")
 
-    def _actions(self) -> list[tuple[widgets.Button, Any]]:
+    def _list_actions(self) -> list[tuple[widgets.Button, Any]]:
         return [
             (self.send, self._send),
             (self.speak_over, self._speak_over),
@@ -198,10 +203,10 @@ class StreamControls:
 
     def _wake(self) -> None:
         if not self._is_closed:
-            PUMP.add(self._update)  # it has left the pump when the stream has ended
+            PUMP.add(self._update)  # the pump has dropped it if the stream has ended
 
     def _update(self) -> bool:
-        """Show the state of things; return whether it can still change."""
+        """Show the present state; return whether it can still change."""
         with self._display:
             stream, state = self._stream, state_of(self._stream)
             newest = stream.newest
@@ -214,12 +219,12 @@ class StreamControls:
             self.progress.value = 0.0 if newest is None else newest.progress
             self.progress.bar_style = choose_bar_style(newest)
             self._heard_text.value = describe_heard(newest)
-            waiting = why_buttons_wait() if self._cells.is_running else ""
+            waiting = explain_button_delay() if self._cells.is_running else ""
             self.state.value = describe_state(stream, waiting, self._call)
-            self.log.value = list_lines(self._activity.lines()[-SHOWN_LINES:])
+            self.log.value = list_lines(self._activity.read_lines()[-SHOWN_LINES:])
             if over:
                 self._cells.close()
-            # Why a connection broke is often known only some moments after it did.
+            # The reason of a lost connection often becomes known some moments later.
             return not over or (state.broke_lately and not stream.disconnect_reason)
 
     def _is_hanging_up(self) -> bool:
@@ -228,7 +233,7 @@ class StreamControls:
         return self._hanging_up is not None and not self._hanging_up.done()
 
 
-def _button(text: str, icon: str, tooltip: str, style: str = "") -> widgets.Button:
+def _make_button(text: str, icon: str, tooltip: str, style: str = "") -> widgets.Button:
     layout = widgets.Layout(width="auto")
     return widgets.Button(
         description=text, icon=icon, tooltip=tooltip, button_style=style, layout=layout
@@ -243,7 +248,7 @@ def _check(stream: MediaStream, clips: Sequence[Clip]) -> None:
         )
     if not isinstance(clips, Sequence):
         raise TypeError(
-            f"clips must be a list of Clip objects, not {type(clips).__name__}; say clips=[clip]"
+            f"clips must be a list of Clip objects, not {type(clips).__name__}; write clips=[clip]"
         )
     wrong = [type(clip).__name__ for clip in clips if not isinstance(clip, Clip)]
     if wrong:
@@ -253,20 +258,20 @@ def _check(stream: MediaStream, clips: Sequence[Clip]) -> None:
 
 
 class LiveText(anywidget.AnyWidget):
-    """A live region: what is new in it is read out, without a change of focus.
+    """An ARIA live region: a screen reader reads changes out, without a change of focus.
 
-    `ipywidgets.HTML` cannot be one, as each change puts a new element in the place of the old.
-    A list (``<ul>``) in `value` only ever gets new lines and loses old ones, so that no line is
-    read out twice.
+    `ipywidgets.HTML` cannot be one, because each change replaces its element by a new one.
+    For a list (``<ul>``) in `value`, the page only adds new lines and removes old ones, so that no
+    line is read out twice.
 
     Args:
-        live: ``"status"`` is read out as a whole, of a ``"log"`` only what was added.
-        label: Its name, where the text alone does not say what it is.
+        live: A ``"status"`` is read out as a whole, a ``"log"`` only in its new lines.
+        label: Its accessible name, if the text alone does not say what it is.
         box_label: The name of the box of class ``twistream-controls`` around it, whose clip
-            can then be chosen with the keyboard; "" if that is somebody else's task.
+            can then be chosen with the keyboard; "" if another widget names the box.
 
     Attributes:
-        value: HTML in which everything that came from elsewhere has been escaped.
+        value: HTML in which all foreign text has been escaped.
     """
 
     _esm = _STATIC / "live_text.js"
@@ -287,7 +292,7 @@ class ActivityLines:
     """Collects the activity of one stream in lines; any thread may call its methods.
 
     Args:
-        stream: Whose activity it is.
+        stream: The stream.
         log: The kit's activity log, for warnings and errors about the stream.
     """
 
@@ -301,48 +306,48 @@ class ActivityLines:
         self._lock = threading.Lock()
 
     def note(self, text: str) -> None:
-        """Add a line of one's own."""
+        """Add a line."""
         at = time.monotonic() - self._stream.capture.started
         with self._lock:
             self._new.append((at, text))
 
-    def lines(self) -> list[str]:
-        """Return the last lines, with all that has happened since, in the order of their times."""
+    def read_lines(self) -> list[str]:
+        """Add the lines of everything new, in the order of time, and return the last lines."""
         with self._lock:
-            self._new += self._passed() + self._logged()
+            self._new += self._read_messages() + self._read_log()
             self._new.sort(key=lambda line: line[0])
             self._lines += [f"{max(at, 0):.2f} s: {text}" for at, text in self._new]
             self._new.clear()
             del self._lines[:-KEPT_LINES]
             return list(self._lines)
 
-    def _passed(self) -> list[tuple[float, str]]:
+    def _read_messages(self) -> list[tuple[float, str]]:
         entries = self._stream.capture.kept_since(self._read)
         self._read += len(entries)
         return [
             (entry.at, describe_message(entry.message))
             for entry in entries
-            if _is_told(entry.message)
+            if _is_shown(entry.message)
         ]
 
-    def _logged(self) -> list[tuple[float, str]]:
+    def _read_log(self) -> list[tuple[float, str]]:
         since, self._logged_until = self._logged_until, time.monotonic()
         return [
             (line.at - self._stream.capture.started, f"{line.level.capitalize()}: {line.text}")
-            for line in self._log.about(self._stream.stream_sid, since)
+            for line in self._log.find_lines(self._stream.stream_sid, since)
             if line.level != "INFO" and line.at < self._logged_until
         ]
 
 
-def _is_told(message: Message) -> bool:
-    """Whether a message is worth a line: media and marks that nobody named come all the time."""
+def _is_shown(message: Message) -> bool:
+    """Whether a message gets a line: not media and progress marks, which arrive all the time."""
     if isinstance(message, from_twilio.Mark | to_twilio.Mark):
         return not MarkName.parse(message.name).is_own
     return not isinstance(message, from_twilio.Media | to_twilio.Media | from_twilio.Connected)
 
 
 def label_clip(clip: Clip) -> str:
-    """Return how a clip is named in the list of clips."""
+    """Return the name of a clip in the list of clips."""
     return f"{clip.name or 'clip'} ({clip.seconds:.1f} s)"
 
 
@@ -350,13 +355,13 @@ def describe_state(stream: MediaStream, waiting: str = "", call: Call | None = N
     """Return the state of a call as HTML.
 
     Args:
-        stream: Whose state it is.
-        waiting: Why buttons do not act at once, if they do not.
+        stream: The stream.
+        waiting: The reason why buttons do not act at once, or "".
         call: The call of the stream, if it is known.
     """
     lines = [_describe_stream(stream)]
     if stream.disconnect_reason:
-        lines.append(f"<b>The public address is gone</b>: {escape(stream.disconnect_reason)}")
+        lines.append(f"<b>The public address was lost</b>: {escape(stream.disconnect_reason)}")
     if call is not None and _says_more_than_the_stream(call):
         lines.append(f"The call: {escape(call.status)}")
     if waiting and not stream.closed.done() and stream.handler_error is None:
@@ -365,9 +370,9 @@ def describe_state(stream: MediaStream, waiting: str = "", call: Call | None = N
 
 
 def _says_more_than_the_stream(call: Call) -> bool:
-    """Whether the status says more than the stream does.
+    """Whether the status of the call adds something to the state of the stream.
 
-    Without status callbacks it stays for ever what it was when the call was placed.
+    Without status callbacks, the status stays what it was when the call was placed.
     """
     is_followed = any(not event.stream_sid for event in call.events)
     return call.is_over or (is_followed and call.status != "in-progress")
@@ -380,20 +385,20 @@ def _describe_stream(stream: MediaStream) -> str:
     if stream.closed.done():
         try:
             how = stream.closed.result(0).detail
-        except ServerStopped as stopped:  # its loop ended, and could not say how the stream did
+        except ServerStopped as stopped:  # its loop ended before the stream did
             how = str(stopped)
         return f"<b>Ended</b>: {escape(how)}"
-    words = "Saying goodbye" if not stream.is_open else "In a call"
+    words = "Closing" if not stream.is_open else "In a call"
     if state_of(stream).has_queued and stream.is_open:
         words = "Playing"
     sid = escape(stream.stream_sid)
-    # Whole in the name of the box; here it would be read out again with each change.
+    # The whole SID is in the name of the box; here it would be read out again with each change.
     short = f'<span title="{sid}" aria-hidden="true">, stream {sid[:6]}…{sid[-4:]}</span>'
     return f"<b>{words}</b>{short}"
 
 
 def describe_heard(newest: Playing | None) -> str:
-    """Return how much of a playback was heard."""
+    """Return the text that says how much of a playback was heard."""
     if newest is None:
         return "nothing sent yet"
     seconds = f"{newest.heard_ms / 1000:.1f} of {newest.total_ms / 1000:.1f} s"
@@ -401,7 +406,7 @@ def describe_heard(newest: Playing | None) -> str:
 
 
 def choose_bar_style(newest: Playing | None) -> str:
-    """Return the style of the bar that shows how much was heard."""
+    """Return the style of the progress bar."""
     if newest is None or not newest.done():
         return ""
     return {"heard": "success", "cleared": "warning", "lost": "danger"}[newest.result(0).ending]
@@ -413,11 +418,11 @@ def list_lines(newest: Iterable[str]) -> str:
 
 
 def describe_outcome(outcome: object, name: str) -> str:
-    """Say how something ended, in words.
+    """Return a sentence that says how something ended.
 
     Args:
-        outcome: A `PlayOutcome`, a `MarkOutcome`, an exception, or what else there is to say.
-        name: Of what ended.
+        outcome: A `PlayOutcome`, a `MarkOutcome`, an exception, or another result.
+        name: The name of the clip, the mark or the command that ended.
     """
     match outcome:
         case PlayOutcome(ending="heard"):

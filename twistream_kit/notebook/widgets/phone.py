@@ -1,9 +1,9 @@
 """A telephone on the screen: hear the call, speak into it, press keys.
 
-A telephone may be shown by several pages (the same notebook in two tabs), each over the direct
-socket or over the kernel's messages.  All of them show its state and may press its buttons; the
-sound, in both directions, belongs to the page that asked for it last, so that nobody hears it
-twice.  Where nothing runs, on a web page or before the cell was run, a drawing stands for it.
+Several pages may show a telephone (the same notebook in two tabs), each connected by the direct
+socket or by the kernel's messages.  All of them show its state and may press its buttons; the
+sound, in both directions, goes to the page that requested it last, so that it is not heard twice.
+Where no kernel runs, on a web page or before the cell was run, a drawing is shown instead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.plots.style import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
 from twistream_kit.notebook.widgets._javascript import join_modules
-from twistream_kit.notebook.widgets._socket import NUMBER, Channel, WidgetPage, widget_socket
+from twistream_kit.notebook.widgets._socket import NUMBER, Channel, WidgetPage, start_widget_socket
 from twistream_kit.pending import on_worker
 from twistream_kit.simulator.call.call import SimulatedCall
 from twistream_kit.simulator.call.endpoint import EndpointState
@@ -42,18 +42,18 @@ from twistream_kit.simulator.phone import Phone
 logger = logging.getLogger("twistream_kit.notebook")
 
 BATCH_FRAMES = 5
-"""How many frames one message of the kernel carries: 100 ms, 10 messages a second."""
+"""The number of frames in one message of the kernel: 100 ms, 10 messages a second."""
 
 KEPT_FRAMES_OVER_THE_KERNEL = 6
-"""The microphone comes 60 ms at a time there, and less evenly."""
+"""Over the kernel's messages, the microphone's sound arrives 60 ms at a time, and less evenly."""
 
 KEYS = "123456789*0#"
 
 _SAMPLES = (Path("sample_audio"), Path("..", "sample_audio"))
-"""Where files to be said are looked for."""
+"""The folders that are searched for sound files to say."""
 
 _MOST_VOICES = 12
-"""So many of the files there can be said."""
+"""The largest number of these files that is offered."""
 
 _STATIC = Path(__file__).parents[1] / "static"
 
@@ -63,23 +63,23 @@ _SHOWN_LOCK = threading.Lock()
 
 
 class PhoneWidget(anywidget.AnyWidget):
-    """A telephone of the simulated world as something to be heard and touched.
+    """A simulated telephone in the notebook, with sound, a microphone and keys.
 
-    It rings, and its *Answer* is also what allows the browser to make sound.  What the call's ear
-    hears comes out of the loudspeaker; the microphone is the caller's voice.  Showing a telephone
-    anew, in the same cell or another, takes it away from where it was shown before.
+    It rings, and a click on *Answer* also allows the browser to play sound.  The loudspeaker plays
+    what the caller hears; the microphone is the caller's voice.  If a telephone is shown again, in
+    the same cell or another, the earlier widget is retired.
 
     Args:
         phone: From ``twilio.phone(number)``; best with ``answer="manual"``.
         server: Your server, for the button *Clear*: it clears the stream of the phone's call.
-        stream: Or one stream to be cleared.
-        voices: What can be said without a microphone: clips, or paths of sound files.  The WAV
-            files in ``sample_audio`` beside the notebook, or above it, if not given.
-        direct: Whether a page on this machine may connect past the kernel's messages.
+        stream: One stream that *Clear* clears, instead of `server`.
+        voices: The clips, or paths of sound files, that can be said without a microphone.  By
+            default the WAV files in ``sample_audio`` beside the notebook, or above it.
+        direct: Whether a page on this machine may use the direct socket.
 
     Raises:
-        TypeError: If an argument is of another kind.
-        WouldDeadlock: If made on the kit's own loop.
+        TypeError: If an argument has another type.
+        WouldDeadlock: If called on the kit's own loop.
     """
 
     _esm = join_modules(_STATIC / "phone" / "phone.js")
@@ -91,7 +91,7 @@ class PhoneWidget(anywidget.AnyWidget):
     voices = traitlets.List(traitlets.Unicode()).tag(sync=True)
     colours = traitlets.Dict().tag(sync=True)
     is_retired = traitlets.Bool(False).tag(sync=True)
-    # The page forgets it as soon as it has read it, so that it is not saved with the notebook.
+    # The page empties it as soon as it has read it, so that it is not saved with the notebook.
     _address = traitlets.Unicode().tag(sync=True)
 
     def __init__(
@@ -108,7 +108,7 @@ class PhoneWidget(anywidget.AnyWidget):
         self._phone, self._server, self._stream = phone, server, stream
         self.pages = PhonePages(phone, self._find_stream, found, self._tell)
         if direct:
-            self.pages.channel = widget_socket().open(self.pages)
+            self.pages.channel = start_widget_socket().open(self.pages)
         super().__init__(
             number=phone.number,
             call=_describe_call(phone, phone.state),
@@ -128,7 +128,7 @@ class PhoneWidget(anywidget.AnyWidget):
         return f"<PhoneWidget of {self._phone!r}>"
 
     def retire(self) -> None:
-        """Be silent from now on, and say so: the telephone is shown elsewhere, or not at all."""
+        """Stop the sound for good and show that: the telephone is shown elsewhere or not at all."""
         if self.is_retired:
             return
         self._end_following()
@@ -138,8 +138,8 @@ class PhoneWidget(anywidget.AnyWidget):
         self.is_retired = True
 
     def close(self) -> None:
-        """Take the widget away; the telephone stays and its call goes on."""
-        if hasattr(self, "_end_following"):  # ipywidgets closes what failed in its constructor too
+        """Close the widget; the telephone stays and its call continues."""
+        if hasattr(self, "_end_following"):  # ipywidgets also closes after a failed constructor
             self.retire()
         super().close()
 
@@ -218,7 +218,7 @@ def _return_clip(clip: Clip) -> Clip:
 
 
 def _describe_call(phone: Phone, state: EndpointState) -> dict[str, Any]:
-    """Return what pages show: the state, the other number, and since when, in ms since 1970."""
+    """Return the state, the other number, and the time of the answer in ms since 1970."""
     call = phone.call
     other = ""
     since = None
@@ -237,20 +237,20 @@ def _take_over(phone: Phone, widget: PhoneWidget) -> None:
 
 
 class PhonePages:
-    """The pages that show one telephone: what they say is done, what it hears is sent to them.
+    """The pages that show one telephone: carries out their commands and sends them its sound.
 
     All methods may be called from any thread.
 
     Args:
         phone: The telephone.
         find_stream: Finds the open stream of its call, for *Clear*; None if there is none.
-        voices: What can be said in place of a microphone, by name; a clip, or how to load it.
+        voices: The functions that load the clips to say in place of a microphone, by name.
         tell: Sends a message to all pages.
 
     Attributes:
         channel: The connections of the pages that use the socket; None without a socket.
         voice: The microphone of the page that has the sound.
-        lost: How many messages of that page's microphone never came.
+        lost: The number of lost messages of that page's microphone.
     """
 
     def __init__(
@@ -275,11 +275,11 @@ class PhonePages:
 
     @property
     def speaker(self) -> str:
-        """The name of the page that has the sound; empty if none has."""
+        """The name of the page that has the sound; empty if no page has it."""
         return self._speaker
 
     def attach(self, call: SimulatedCall) -> None:
-        """Put the ear and the mouth of an answered call through."""
+        """Connect the pages to the ear and the mouth of an answered call."""
         with self._lock:
             if call is self._call:
                 return
@@ -291,7 +291,7 @@ class PhonePages:
             call.handset.ear.on_frame.append(self._hear)
 
     def detach(self) -> None:
-        """Hear no more of the call, and say no more in it."""
+        """Disconnect the pages from the ear and the mouth of the call."""
         with self._lock:
             call, self._call = self._call, None
             if call is None:
@@ -301,13 +301,13 @@ class PhonePages:
             if self._hear in call.handset.ear.on_frame:
                 call.handset.ear.on_frame.remove(self._hear)
 
-    # What pages say, over the socket
+    # Messages of pages over the socket
 
-    def joined(self, page: WidgetPage) -> None:
-        """Wait until it says its name."""
+    def add_page(self, page: WidgetPage) -> None:
+        """Do nothing until the page sends its name."""
 
-    def left(self, page: WidgetPage) -> None:
-        """Take the sound away from a page that has gone."""
+    def remove_page(self, page: WidgetPage) -> None:
+        """Take the sound away from a page that has disconnected."""
         with self._lock:
             was_here = self._direct.get(page.name) is page
             if was_here:
@@ -315,25 +315,25 @@ class PhonePages:
         if was_here:
             self._give_sound_to(page.name, wanted=False)
 
-    def said(self, page: WidgetPage, words: str) -> None:
-        """Do what a page says."""
+    def handle_text(self, page: WidgetPage, words: str) -> None:
+        """Carry out a command of a page."""
         if words.startswith("here "):
             with self._lock:
                 self._direct[page.name] = page
         else:
             self.obey(words, page.name)
 
-    def spoke(self, page: WidgetPage, sound: bytes) -> None:
-        """Take 20 ms of a page's microphone: a number, and int16 in little-endian order."""
+    def handle_sound(self, page: WidgetPage, sound: bytes) -> None:
+        """Take 20 ms of a page's microphone: a number, then int16 in little-endian order."""
         if page.name == self._speaker and len(sound) > NUMBER.size and len(sound) % 2 == 0:
             self.listen(NUMBER.unpack_from(sound)[0], sound[NUMBER.size :])
 
-    # What pages say, over the socket or the kernel
+    # Messages of pages over the socket or the kernel
 
     def obey(self, words: str, page: str) -> None:
-        """Do what a page says: a verb, and for some of them more.
+        """Carry out a command of a page: a verb, and for some verbs an argument.
 
-        What cannot be done is told to the pages in a sentence, and logged.
+        If it fails, the pages get a sentence that says why; an unexpected error is also logged.
         """
         verb, _, rest = words.partition(" ")
         try:
@@ -345,7 +345,7 @@ class PhonePages:
             self.note(f"That failed: {type(error).__name__}: {error}")
 
     def listen(self, number: int, sound: bytes) -> None:
-        """Take int16 samples, 8000 a second, that a page's microphone picked up."""
+        """Take int16 samples of a page's microphone, 8000 a second."""
         if self._heard_from_page is not None:
             self.lost += max(0, number - self._heard_from_page - 1)
         self._heard_from_page = number
@@ -353,7 +353,7 @@ class PhonePages:
             self.voice.push(encode_ulaw(np.frombuffer(sound, "<i2").astype(np.int16)))
 
     def note(self, text: str) -> None:
-        """Tell the pages something in a sentence."""
+        """Show a sentence on all pages."""
         self._tell({"type": "note", "text": text}, [])
 
     def _do(self, verb: str, rest: str, page: str) -> None:
@@ -373,7 +373,7 @@ class PhonePages:
             case "sound":
                 self._give_sound_to(page, wanted=rest == "on")
             case _:
-                raise ValueError(f"the page said {verb!r}, which this version does not know")
+                raise ValueError(f"the page sent {verb!r}, which this version does not know")
 
     def _clear(self) -> None:
         stream = self._find_stream()
@@ -386,7 +386,7 @@ class PhonePages:
 
     def _say(self, name: str) -> None:
         if name not in self._voices:
-            raise ValueError(f"there is no file {name!r} to be said")
+            raise ValueError(f"there is no file {name!r} to say")
 
         def say(loading: Future[Clip]) -> None:
             try:
@@ -407,7 +407,7 @@ class PhonePages:
             self.voice.kept = KEPT_FRAMES if is_direct else KEPT_FRAMES_OVER_THE_KERNEL
         self._tell({"type": "speaker", "page": self._speaker}, [])
 
-    # What the telephone hears
+    # Sound for the pages
 
     def _hear(self, frame: bytes, _now: float) -> None:
         with self._lock:
@@ -431,7 +431,7 @@ Tell = Callable[[dict[str, Any], list[bytes]], object]
 
 
 def _draw_still(number: str) -> str:
-    """Return a drawing of the telephone as HTML, with a sentence that says how it comes alive."""
+    """Return a drawing of the telephone as HTML, with a sentence that says how to use it."""
     words = escape(f"A telephone, {number}. Run the cell to hear it, speak and press its keys.")
     opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="200" height="254" role="img" '

@@ -1,11 +1,11 @@
-"""A moving picture of a call: what the caller says and hears, with marks and clears.
+"""A live waveform of a call: the sound that the caller says and hears, with marks and clears.
 
-The kernel sends the least and the greatest sample of each 20 ms, ten times a second; the browser
-draws them.  That costs the kernel a hundredth of its time, where a plot would take a third.
+The kernel sends the minimum and the maximum of each 20 ms, ten times a second; the browser draws
+them.  That costs the kernel a hundredth of its time, where a plot would take a third.
 
-The trace follows a capture while it grows, at the cost of what is new.  The caller's voice stands
-where it arrived, yours where the caller heard it by the playout model, so that what a clear threw
-away never shows.  A page without a kernel shows the same as a still picture.
+The trace follows a growing capture, at the cost of the new entries only.  The caller's voice is
+drawn at the time of its arrival, yours at the time when the caller heard it by the playout model,
+so that sound removed by a clear never appears.  A page without a kernel shows a still picture.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ COLUMN_BYTES = 160
 COLUMN_SECONDS = COLUMN_BYTES / BYTES_PER_SECOND
 
 WINDOW_SECONDS = 8.0
-"""How much the picture shows; 400 columns of both voices are 1.6 kB."""
+"""The duration that the picture shows; 400 columns of both voices are 1.6 kB."""
 
 KEPT_EVENTS = 200
-"""How many marks, clears and keys the trace keeps."""
+"""The number of marks, clears and keys that the trace keeps."""
 
 _UNNAMED_MARKS = ("", UNNAMED)
-"""Marks that nobody asked for by name: they measure how far a playback is."""
+"""Marks without a name of the user's: they measure the progress of a playback."""
 
-LEAD_IN_SECONDS = 0.1
+FIRST_MEDIA_SECONDS = 0.1
 """Twilio's first media comes within this of the start message (PROTOCOL.md §2.3)."""
 
 _RECENT_COLUMNS = 15
-"""Who was loud within 300 ms is said to speak."""
+"""A party that was loud within the last 300 ms counts as speaking."""
 
 _LOUD = 4
-"""In 256ths of full scale, -36 dB."""
+"""The level that counts as loud, in 256ths of full scale: -36 dB."""
 
 _COUNTED_EVENTS = (
     ("mark back", "mark back", "marks back"),
@@ -73,7 +73,7 @@ _WIDTH, _LANE = 640, 70
 """The width of the still picture and the height of one of its lanes, in pixels."""
 
 _STILL_COLUMNS = 160
-"""The still picture has fewer columns: its text stays in the notebook's file."""
+"""The still picture has fewer columns, because its text is saved in the notebook's file."""
 
 _COLOURS = {
     "caller": CALLER_COLOUR,
@@ -86,14 +86,14 @@ _STATIC = Path(__file__).parents[1] / "static"
 
 
 class LiveScope(anywidget.AnyWidget):
-    """The last eight seconds of a call, moving: above what the caller says, below what is heard.
+    """A live waveform of the last eight seconds of a call: the caller above, your sound below.
 
-    What is below is what the caller *hears* of you by the playout model, not what was sent: a
-    clear cuts it off, and silence follows.  Marks, clears and keys stand where they fall.  When the
-    call has ended its last seconds remain.
+    The lower lane shows what the caller *hears* of you by the playout model, not what was sent: a
+    clear cuts it off, and silence follows.  Marks, clears and keys are drawn at their times.  After
+    the end of the call its last seconds remain.
 
     Args:
-        stream: The stream to show; one that has ended shows its end.
+        stream: The stream to show; if it has ended, its last seconds are shown.
 
     Raises:
         TypeError: If `stream` is not a `MediaStream`.
@@ -104,7 +104,7 @@ class LiveScope(anywidget.AnyWidget):
 
     picture = traitlets.Dict().tag(sync=True)
     state = traitlets.Unicode().tag(sync=True)
-    story = traitlets.Unicode().tag(sync=True)
+    summary = traitlets.Unicode().tag(sync=True)
     colours = traitlets.Dict(_COLOURS).tag(sync=True)
 
     def __init__(self, stream: MediaStream) -> None:
@@ -122,7 +122,7 @@ class LiveScope(anywidget.AnyWidget):
             PUMP.add(self._update)
 
     def close(self) -> None:
-        """Take the picture away; the stream goes on."""
+        """Close the widget; the stream continues."""
         self._is_closed = True
         PUMP.remove(self._update)
         super().close()
@@ -132,22 +132,22 @@ class LiveScope(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         shown = super()._repr_mimebundle_(**options)
-        if isinstance(shown, tuple):  # what a page without a kernel shows instead
-            shown[0]["text/html"] = _draw_still(self.picture, self.story)
+        if isinstance(shown, tuple):  # shown by a page without a kernel
+            shown[0]["text/html"] = _draw_still(self.picture, self.summary)
         return shown
 
     def _update(self) -> bool:
-        """Show the last seconds; return whether there can be more."""
+        """Show the last seconds; return whether more can follow."""
         if self._is_closed:
             return False
         stream = self._stream
         is_over = stream.closed.done()
         now = stream.capture.seconds if is_over else time.monotonic() - stream.capture.started
-        window = self._trace.window(now)
+        window = self._trace.read_window(now)
         with self.hold_sync():
             self.picture = _as_traits(window, is_running=not is_over)
             self.state = self._describe_state()
-            self.story = _describe(window)
+            self.summary = _describe(window)
         return not is_over
 
     def _describe_state(self) -> str:
@@ -173,7 +173,7 @@ def _as_traits(window: ScopeWindow, *, is_running: bool) -> dict[str, Any]:
 
 
 def _describe(window: ScopeWindow) -> str:
-    """Say what the picture shows, for those who do not see it."""
+    """Describe the picture in words, for screen readers."""
     speaks = "speaks" if _is_loud(window.caller) else "is silent"
     hears = "hears you" if _is_loud(window.heard) else "hears silence"
     kinds = [event.kind for event in window.events]
@@ -192,14 +192,14 @@ def _is_loud(lane: Any) -> bool:
 
 
 class ScopeTrace:
-    """The picture of one capture, which grows with it; one thread at a time.
+    """Computes the picture of one capture, which may grow; for one thread at a time.
 
     Args:
-        capture: Of a call that goes on, or of one that has ended.
-        seconds: How much one window shows.
+        capture: The capture of a running call, or of one that has ended.
+        seconds: The duration that one window shows.
 
     Attributes:
-        unkept: How many messages of sound are known to the capture by their size alone.
+        unkept: The number of media messages whose sound the capture did not keep.
     """
 
     def __init__(self, capture: Capture, seconds: float = WINDOW_SECONDS) -> None:
@@ -214,9 +214,9 @@ class ScopeTrace:
         self._marks: dict[str, deque[SentMark]] = {}
         self._events: deque[ScopeEvent] = deque(maxlen=KEPT_EVENTS)
 
-    def window(self, now: float) -> ScopeWindow:
-        """Return what the picture shows at `now`, in seconds since the stream began."""
-        passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
+    def read_window(self, now: float) -> ScopeWindow:
+        """Return the window that ends at `now`, in seconds since the stream began."""
+        passed = len(self._capture)  # read first, because more entries may arrive meanwhile
         for entry in self._capture.kept_since(self._read):
             self._read += 1
             self._take(entry)
@@ -226,8 +226,8 @@ class ScopeTrace:
         return ScopeWindow(
             now,
             first,
-            self._caller_columns(first),
-            self._heard_columns(first, now),
+            self._reduce_caller(first),
+            self._reduce_heard(first, now),
             tuple(event for event in self._events if event.at >= begin),
         )
 
@@ -255,10 +255,9 @@ class ScopeTrace:
             self._events.append(ScopeEvent(at, kind, mark.name + ending))
 
     def _take_caller(self, message: from_twilio.Media, size: int, at: float) -> None:
-        # As in the capture's own `caller`: a frame that is late is not a gap, one that is missing
-        # by its number is.
+        # As in the capture's own `caller`: a late frame is no gap, a missing number is one.
         here = round(at * BYTES_PER_SECOND) - size
-        if not self._next_chunk and at > LEAD_IN_SECONDS:
+        if not self._next_chunk and at > FIRST_MEDIA_SECONDS:
             self._caller.skip_to(here)
         elif message.chunk > self._next_chunk > 0:
             missing = (message.chunk - self._next_chunk) * size
@@ -286,28 +285,28 @@ class ScopeTrace:
             self._model.note_mark(mark.position, at)
         self._note_mark(at, "mark back", mark, " (cleared)" if mark.cleared else "")
 
-    def _caller_columns(self, first: int) -> NDArray[np.int8]:
+    def _reduce_caller(self, first: int) -> NDArray[np.int8]:
         begin = first * COLUMN_BYTES
-        lane = self._silence()
-        _write_sound(lane, self._caller.between(begin, begin + len(lane)), begin=begin)
-        return _envelope(lane)
+        lane = self._make_silence()
+        _write_sound(lane, self._caller.read_between(begin, begin + len(lane)), begin=begin)
+        return _reduce_lane(lane)
 
-    def _heard_columns(self, first: int, now: float) -> NDArray[np.int8]:
-        lane = self._silence()
+    def _reduce_heard(self, first: int, now: float) -> NDArray[np.int8]:
+        lane = self._make_silence()
         needed = self._model.count_played(now)
         for interval in self._model.list_intervals(now):
-            # The number that the byte at the left edge has, or would have, in what was sent.
+            # The number of the byte at the left edge, counted in the sound that was sent.
             edge = (
                 interval.first + first * COLUMN_BYTES - round(interval.started * BYTES_PER_SECOND)
             )
             begin, end = max(interval.first, edge), interval.first + interval.size
             if begin < end:
-                _write_sound(lane, self._yours.between(begin, end), begin=edge)
+                _write_sound(lane, self._yours.read_between(begin, end), begin=edge)
                 needed = min(needed, begin)
-        self._yours.forget(needed - BYTES_PER_SECOND)  # a late mark may move what is heard
-        return _envelope(lane)
+        self._yours.forget(needed - BYTES_PER_SECOND)  # a late mark may shift the heard sound
+        return _reduce_lane(lane)
 
-    def _silence(self) -> NDArray[np.int16]:
+    def _make_silence(self) -> NDArray[np.int16]:
         return np.zeros(self._columns * COLUMN_BYTES, np.int16)
 
 
@@ -316,12 +315,13 @@ Kind = Literal["mark sent", "mark back", "clear", "key"]
 
 @dataclass(frozen=True, slots=True)
 class ScopeEvent:
-    """Something that is drawn as a line across the picture.
+    """An event that is drawn as a line across the picture.
 
     Attributes:
-        at: In seconds since the stream began.
+        at: The time, in seconds since the stream began.
         kind: ``mark sent``, ``mark back``, ``clear`` or ``key``.
-        name: Of the mark, with ``(cleared)`` behind it if it was; or the key; empty for a clear.
+        name: The name of the mark, followed by ``(cleared)`` if it was cleared; or the key; empty
+            for a clear.
     """
 
     at: float
@@ -331,15 +331,15 @@ class ScopeEvent:
 
 @dataclass(frozen=True, slots=True)
 class ScopeWindow:
-    """What the picture shows at one moment.
+    """The part of the call that the picture shows at one moment.
 
     Attributes:
-        now: In seconds since the stream began.
+        now: The time at the right edge, in seconds since the stream began.
         first: The number of the first column; column 0 begins at 0 s.
-        caller: int8, shape ``(columns, 2)``: the least and the greatest sample of each column,
-            in 256ths of full scale.
-        heard: The same of what the caller heard of you.
-        events: What happened within it, oldest first.
+        caller: int8, shape ``(columns, 2)``: the minimum and the maximum of each column, in 256ths
+            of full scale.
+        heard: The same for the sound of yours that the caller heard.
+        events: The events within the window, oldest first.
     """
 
     now: float
@@ -350,7 +350,7 @@ class ScopeWindow:
 
 
 class _SoundBuffer:
-    """PCMU bytes with numbers, of which the oldest are forgotten."""
+    """Numbered PCMU bytes, of which only the newest are kept."""
 
     def __init__(self) -> None:
         self._payload = bytearray()
@@ -364,20 +364,20 @@ class _SoundBuffer:
         self._payload += payload
 
     def skip_to(self, number: int) -> None:
-        """Go on at a later number; what lies between was silent."""
-        if number - self.end > BYTES_PER_SECOND * 60:  # far beyond any window: begin anew
+        """Continue at a later number, and fill the gap with silence."""
+        if number - self.end > BYTES_PER_SECOND * 60:  # far beyond any window: start afresh
             self._payload.clear()
             self._first = number
         self._payload += b"\xff" * max(0, number - self.end)
 
     def forget(self, before: int) -> None:
-        """Drop the bytes before a number, in portions: dropping moves all that stay."""
+        """Drop the bytes before a number, many at a time: each drop moves all remaining bytes."""
         if before - self._first >= BYTES_PER_SECOND:
             del self._payload[: before - self._first]
             self._first = before
 
-    def between(self, begin: int, end: int) -> tuple[int, bytes]:
-        """Return what there is from `begin` to `end`, and the number of its first byte."""
+    def read_between(self, begin: int, end: int) -> tuple[int, bytes]:
+        """Return the kept bytes between `begin` and `end`, and the number of the first one."""
         begin = max(begin, self._first)
         return begin, bytes(self._payload[begin - self._first : max(0, end - self._first)])
 
@@ -391,18 +391,18 @@ def _write_sound(lane: NDArray[np.int16], sound: tuple[int, bytes], *, begin: in
     lane[place : place + len(payload)] = decode_ulaw(payload)
 
 
-def _envelope(lane: NDArray[np.int16]) -> NDArray[np.int8]:
+def _reduce_lane(lane: NDArray[np.int16]) -> NDArray[np.int8]:
     columns = lane.reshape(-1, COLUMN_BYTES)
     both = np.stack([columns.min(axis=1), columns.max(axis=1)], axis=1)
     return (both >> 8).astype(np.int8)
 
 
-def _draw_still(picture: Mapping[str, Any], story: str) -> str:
+def _draw_still(picture: Mapping[str, Any], summary: str) -> str:
     """Return a small picture of both lanes as HTML.
 
     Args:
         picture: As `LiveScope.picture` holds it.
-        story: What there is to see, in words.
+        summary: The description of the picture, in words.
     """
     lanes = "".join(
         _draw_lane(np.frombuffer(picture[name], np.int8).reshape(-1, 2), number, colour, title)
@@ -414,13 +414,13 @@ def _draw_still(picture: Mapping[str, Any], story: str) -> str:
         )
     )
     lines = "".join(_draw_event(picture, *event) for event in picture["events"])
-    note = "A still picture; run the notebook and it moves."
+    note = "A still picture; run the notebook to see it live."
     height = 2 * _LANE
     return (
-        f'<figure style="margin:4px 0"><svg role="img" aria-label="{escape(story)}" '
+        f'<figure style="margin:4px 0"><svg role="img" aria-label="{escape(summary)}" '
         f'viewBox="0 0 {_WIDTH} {height}" style="width:100%;max-width:{_WIDTH}px" '
         f'font-family="sans-serif" font-size="11">{lanes}{lines}</svg>'
-        f"<figcaption>{escape(story)}. {note}</figcaption></figure>"
+        f"<figcaption>{escape(summary)}. {note}</figcaption></figure>"
     )
 
 

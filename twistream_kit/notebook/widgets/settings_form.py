@@ -1,9 +1,10 @@
-"""`kit.settings()`: what is set for a real call, and in a notebook a form for what is missing.
+"""`kit.settings()`: the settings for a real call, and in a notebook a form for the missing ones.
 
-What is typed travels to the kernel once, with the press of the button, and is never part of the
-widget's state.  The value of an `ipywidgets.Password` is: saved in the notebook in plain text
-whenever somebody saves before it is emptied, and sent back by the kernel with every key.  Nor
-could a press overtake the last letters, as each message may come on another thread.
+The typed text travels to the kernel once, when the button is pressed, and is never part of the
+widget's state.  The value of an `ipywidgets.Password` is part of it: it is saved in the notebook in
+plain text if the notebook is saved before the field is emptied, and the kernel sends it back with
+every key.  The press also carries the text itself, so it cannot overtake the last letters, although
+each message may arrive on another thread.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from twistream_kit.live.settings.schema import BY_NAME
 from twistream_kit.live.settings.secret import QuietText, Secret
 from twistream_kit.live.settings.settings import Settings, find, remember, take
 from twistream_kit.notebook.display.html import paragraph
-from twistream_kit.notebook.runtime.kernel import answer_on_subshell, running_kernel
+from twistream_kit.notebook.runtime.kernel import answer_on_subshell, find_kernel
 
 ASKS = (
-    "What is typed here is kept in this kernel's memory until it ends, and never in the notebook. "
+    "Entries are kept in the memory of this kernel until it ends, and never in the notebook. "
     "Without an account, leave it empty: the simulator needs none of it."
 )
 
@@ -37,23 +38,23 @@ _NEWEST: list[SettingsForm] = []
 
 
 def settings(*, ask: bool = True, **given: str | Secret | None) -> Settings:
-    """Read the settings for a real call; in a notebook, ask for what is missing.
+    """Read the settings for a real call; in a notebook, show a form for the missing ones.
 
-    They are taken from arguments, the environment, a file ``.env`` beside the notebook or above,
-    and what was typed into the form before, in that order.  Nothing waits for the form: the
-    settings returned see what is typed the next time they are asked.
+    They are read from the arguments, the environment, a file ``.env`` beside the notebook or above,
+    and from earlier entries in the form, in that order.  The function does not wait for the form:
+    the returned settings include later entries when they are read again.
 
     Args:
-        ask: Whether to show the form where a kernel runs and something is missing.
+        ask: Whether to show the form if a kernel runs and a setting is missing.
         **given: By attribute of `Settings`: ``settings(phone_number="+15550100001")``.  None or a
             blank value counts as not given.
 
     Raises:
-        SettingsError: If a value has another shape than it should; the value is not shown.
-        TypeError: If an argument has a name or a type that it cannot have.
+        SettingsError: If a value has the wrong format; the error does not show the value.
+        TypeError: If the name or the type of an argument is wrong.
     """
     found = Settings(find(take(given)))
-    if ask and running_kernel() is not None and not found.ready:
+    if ask and find_kernel() is not None and not found.ready:
         _show(SettingsForm(found))
     return found
 
@@ -62,25 +63,25 @@ def _show(form: SettingsForm) -> None:
     from IPython.display import display
 
     while _NEWEST:
-        _NEWEST.pop().close()  # a cell that is run again takes its earlier form away
+        _NEWEST.pop().close()  # a cell that is run again closes its earlier form
     _NEWEST.append(form)
     display(form)  # type: ignore[no-untyped-call]
 
 
 class SettingsForm(anywidget.AnyWidget):
-    """A field for each setting that a real call still needs, and a button, *Use these*.
+    """A form with a field for each missing setting of a real call, and a button, *Use these*.
 
-    A press, or Enter in a field, checks what was typed and remembers it in this process, where
-    `settings` finds it from then on.  It empties every field, whatever comes of the check.
+    A press, or Enter in a field, checks the entries and keeps them in this process, where
+    `settings` finds them from then on.  It empties every field, whether the check passed or not.
 
     Args:
-        settings: What has been found so far; sees what is typed the next time it is asked.
+        settings: The settings found so far; they include the entries when they are read again.
     """
 
     _esm = _STATIC / "settings_form.js"
     _css = _STATIC / "settings_form.css"
 
-    # One trait for all of it: each answer differs, and what belongs together arrives together.
+    # One trait for the whole answer, so that its parts arrive together and each one is a change.
     shown = traitlets.Dict().tag(sync=True)
 
     def __init__(self, settings: Settings) -> None:
@@ -93,18 +94,18 @@ class SettingsForm(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         missing = ", ".join(self._settings.missing)
-        return f"<SettingsForm that asks for {missing or 'nothing more'}>"
+        return f"<SettingsForm for {missing or 'nothing more'}>"
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         bundle = super()._repr_mimebundle_(**options)
-        if isinstance(bundle, tuple):  # what a page without a kernel shows instead
+        if isinstance(bundle, tuple):  # shown by a page without a kernel
             names = ", ".join(self._settings.missing) or "nothing"
-            words = f"A form for what is missing for a real call: {names}."
+            words = f"A form for the missing settings of a real call: {names}."
             bundle[0]["text/html"] = str(paragraph(f"{words} Run the notebook to fill it in."))
         return bundle
 
     def _take_message(self, _widget: object, content: Any, _buffers: object) -> None:
-        """Take what was typed out of a message, which the kernel keeps until the next one."""
+        """Remove the entries from a message, which the kernel keeps until the next one."""
         typed = content.pop("use", None) if isinstance(content, dict) else None
         if not isinstance(typed, dict):
             return
@@ -125,16 +126,16 @@ class SettingsForm(anywidget.AnyWidget):
                 faults[name] = str(error)
             else:
                 taken.append(BY_NAME[name].label)
-        self._answer(self._in_words(taken, faults), faults)
+        self._answer(self._describe_result(taken, faults), faults)
 
-    def _in_words(self, taken: list[str], faults: Mapping[str, str]) -> str:
+    def _describe_result(self, taken: list[str], faults: Mapping[str, str]) -> str:
         if not self._settings.missing:
             return ALL_SET
         said = [f"Taken: {', '.join(taken)}."] if taken else []
         if faults:
             said.append(f"Not taken: {', '.join(BY_NAME[name].label for name in faults)}.")
         elif not taken:
-            said.append("Nothing was typed.")
+            said.append("Every field was empty.")
         return " ".join(said)
 
     def _answer(self, words: str, faults: Mapping[str, str]) -> None:

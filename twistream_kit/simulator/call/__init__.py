@@ -1,7 +1,5 @@
-"""One simulated call.
+"""One simulated call: ringing, TwiML, streams, status callbacks, and the telephone that is called.
 
-Ringing, its TwiML carried out verb by verb, its streams, status callbacks and the telephone at
-its other end. Nothing here answers REST requests; `simulator.rest` turns them into calls. Begin
-with `call`, then `_interpreter`, which carries out TwiML; `web` fetches documents and sends
-callbacks.
+Nothing here answers REST requests; `simulator.rest` turns them into calls.  Begin with `call`, then
+`_interpreter`, which executes TwiML; `web` fetches documents and sends callbacks.
 """

@@ -1,4 +1,4 @@
-"""Carries out the TwiML of one call, verb after verb (PROTOCOL.md §1)."""
+"""Executes the TwiML of one call, verb after verb (PROTOCOL.md §1)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Protocol
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import WavError
-from twistream_kit.simulator.call._speech import Speech, error_tone
-from twistream_kit.simulator.call._trial import intercepted
+from twistream_kit.simulator.call._speech import VerbAudio, make_error_tone
+from twistream_kit.simulator.call._trial import intercept
 from twistream_kit.simulator.call.context import CallContext, Source
 from twistream_kit.simulator.call.streams import CallStreams
 from twistream_kit.simulator.call.twiml import (
@@ -33,35 +33,35 @@ from twistream_kit.simulator.call.web import SOUND_BYTES, WebClient, obtain
 from twistream_kit.simulator.model.assumptions import FAILED_STREAM_HANGS_UP_AFTER_SECONDS
 
 HANG_UP = Source()
-"""What a verb returns instead of where to go on: nowhere."""
+"""The result of a verb that ends the call, instead of the source of the next document."""
 
 
 class Party(Protocol):
-    """What the interpreter asks of its call."""
+    """The methods of a call that the interpreter needs."""
 
     sid: str
 
-    def params(self) -> Mapping[str, str]:
-        """Return the parameters of a voice request, with the status as it is now."""
+    def make_params(self) -> Mapping[str, str]:
+        """Return the parameters of a voice request, with the present status."""
 
     def pick_up(self) -> None:
-        """Answer an incoming call, if it is not answered yet."""
+        """Answer an incoming call if it is not answered yet."""
 
     def reject(self, reason: str) -> bool:
-        """Refuse an incoming call; False when it was answered already."""
+        """Refuse an incoming call; return False if it was answered already."""
 
-    async def reported(self) -> None:
-        """Wait, for a moment, until the call's progress has been told."""
+    async def wait_reported(self) -> None:
+        """Wait, for a limited time, until the status callbacks so far were delivered."""
 
 
 class TwimlInterpreter:
-    """Carries out the TwiML of one call, document after document.
+    """Executes the TwiML of one call, document after document.
 
     Args:
         call: The call.
-        context: What calls share.
-        web: Fetches TwiML and sounds.
-        speech: Where Say and Play sound.
+        context: The objects that all calls share.
+        web: Fetches TwiML and sound files.
+        speech: Plays the sound of Say and Play.
         streams: The streams of the call.
     """
 
@@ -70,7 +70,7 @@ class TwimlInterpreter:
         call: Party,
         context: CallContext,
         web: WebClient,
-        speech: Speech,
+        speech: VerbAudio,
         streams: CallStreams,
     ) -> None:
         self._call = call
@@ -80,16 +80,16 @@ class TwimlInterpreter:
         self._streams = streams
 
     async def run(self, source: Source) -> None:
-        """Carry out the TwiML of `source`, and what it leads to, until nothing is left to do.
+        """Execute the TwiML of `source`, and the documents that follow, until no verb is left.
 
         Cancelling it ends the running verb at once; a stream gets its `stop`.
         """
         hops = 0
         while source is not HANG_UP:
-            source = intercepted(source, hops, self._context.behaviour)
+            source = intercept(source, hops, self._context.behaviour)
             hops += 1
             try:
-                script = await obtain(source, self._web, self._call.params(), self._log)
+                script = await obtain(source, self._web, self._call.make_params(), self._log)
                 for remark in script.remarks:
                     self._context.debugger.log(remark.code, remark.text, call_sid=self._call.sid)
                 for note in script.notes:
@@ -109,7 +109,7 @@ class TwimlInterpreter:
             if isinstance(verb, Redirect):
                 return Source(page=verb.to)
             if not isinstance(verb, Pause):
-                # A <Pause> at the beginning lets an incoming call go on ringing.
+                # A <Pause> at the beginning lets an incoming call continue to ring.
                 self._call.pick_up()
             if isinstance(verb, ConnectStream):
                 onward = await self._connect(verb, is_last=position + 1 == len(script.verbs))
@@ -125,23 +125,23 @@ class TwimlInterpreter:
             case Say():
                 await self._speech.read(verb.text, verb.loop)
             case Play() if verb.digits:
-                await self._speech.say(_tones(verb.digits), verb.loop)
+                await self._speech.say(_make_tones(verb.digits), verb.loop)
             case Play():
-                await self._speech.say(await self._sound(verb.url), verb.loop)
+                await self._speech.say(await self._fetch_sound(verb.url), verb.loop)
             case PlayBody():
-                await self._speech.say(await self._decoded(verb.content, "the TwiML's answer"))
+                await self._speech.say(await self._decode(verb.content, "the TwiML's answer"))
             case Pause():
                 await asyncio.sleep(verb.seconds)
             case StartStream():
-                await self._call.reported()
+                await self._call.wait_reported()
                 self._streams.start(verb.stream)
             case StopStream():
                 self._stop(verb)
 
     async def _connect(self, verb: ConnectStream, *, is_last: bool) -> Source | None:
-        """Run a bidirectional stream; return where to go on, or None for the next verb."""
-        # The answered callback is seen before the socket (§6.6).
-        await self._call.reported()
+        """Run a bidirectional stream; return the next document, or None for the next verb."""
+        # The answered callback arrives before the WebSocket connects (§6.6).
+        await self._call.wait_reported()
         worked = await self._streams.connect(verb.stream)
         if not worked and not self._context.behaviour.continues_after_failure:
             return HANG_UP
@@ -159,16 +159,16 @@ class TwimlInterpreter:
         else:
             self._streams.stop(stream)
 
-    async def _sound(self, url: str) -> bytes:
+    async def _fetch_sound(self, url: str) -> bytes:
         try:
-            page = (await self._web.fetch(url, "GET", limit=SOUND_BYTES)).in_full()
+            page = (await self._web.fetch(url, "GET", limit=SOUND_BYTES)).check_status()
         except TwimlFault as fault:
-            # What Twilio does then is not known; a missing jingle should not end a call.
+            # Twilio's behaviour is not known; here a missing sound file does not end the call.
             self._log(fault)
             return b""
-        return await self._decoded(page.content, url)
+        return await self._decode(page.content, url)
 
-    async def _decoded(self, content: bytes, where: str) -> bytes:
+    async def _decode(self, content: bytes, where: str) -> bytes:
         loop = asyncio.get_running_loop()
         try:
             clip = await loop.run_in_executor(self._context.executor, _load, content)
@@ -180,7 +180,7 @@ class TwimlInterpreter:
     async def _fail(self, fault: TwimlFault) -> None:
         self._log(fault)
         self._call.pick_up()
-        await self._speech.say(error_tone())
+        await self._speech.say(make_error_tone())
 
     def _log(self, fault: TwimlFault) -> None:
         document = fault.document
@@ -199,8 +199,8 @@ def _load(content: bytes) -> Clip:
     return load_clip(BytesIO(content))
 
 
-def _tones(digits: str) -> bytes:
-    """Return what <Play digits> sounds like: DTMF, and half a second of silence for each w."""
+def _make_tones(digits: str) -> bytes:
+    """Return the sound of <Play digits>: DTMF, and half a second of silence for each w."""
     return b"".join(
         (Clip.silence(0.5) if letter == "W" else Clip.dtmf(letter)).payload
         for letter in digits.upper()

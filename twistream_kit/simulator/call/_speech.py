@@ -1,8 +1,8 @@
-"""What the caller hears of Say, Play and faults: frames of sound, one each 20 ms.
+"""The sound of Say, Play and application errors, in frames of 20 ms.
 
-There is no voice here.  A word is a beep, as long as the word, so that a sentence is heard as one
-and can be measured; a fault is a falling pair of tones (PROTOCOL.md §5.2: Twilio says a stock
-sentence about an application error).
+There is no speech synthesis here.  Each word is a beep of the length of the word, so that a
+sentence can be recognised and measured; an application error is a falling pair of tones
+(PROTOCOL.md §5.2: Twilio speaks a stock sentence about an application error).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ SECONDS_PER_LETTER = 0.06
 """About 150 English words a minute."""
 
 WORD_HZ = 330.0
-"""The pitch of a word."""
+"""The frequency of a word."""
 
 
-class Speech:
-    """The sound that the running verb makes, taken a frame at a time.
+class VerbAudio:
+    """The sound of the running verb, taken a frame at a time.
 
-    It belongs to one loop.  One verb speaks at a time.
+    It belongs to one loop.  One verb plays at a time.
 
     Attributes:
-        texts: What was read aloud, in order, since one beep sounds like another.
+        texts: The spoken texts, in order, because all beeps sound alike.
     """
 
     def __init__(self) -> None:
@@ -36,8 +36,8 @@ class Speech:
         self._position = 0
         self._done: asyncio.Future[None] | None = None
 
-    def next_frame(self) -> bytes:
-        """Take the next 20 ms, silence when no verb speaks."""
+    def take_frame(self) -> bytes:
+        """Take the next 20 ms; silence if no verb plays."""
         if self._done is None:
             return SILENT_FRAME
         frame = self._payload[self._position : self._position + FRAME_BYTES]
@@ -47,13 +47,13 @@ class Speech:
         return frame.ljust(FRAME_BYTES, bytes([SILENCE]))
 
     async def read(self, text: str, times: int = 1) -> None:
-        """Speak `text`, as `say` does its beeps, and note it when it begins."""
+        """Play the beeps of `text`, and append it to `texts` when they begin."""
         if text:
             self.texts.append(text)
-        await self.say(spoken(text), times)
+        await self.say(make_beeps(text), times)
 
     async def say(self, payload: bytes, times: int = 1) -> None:
-        """Speak until `payload` was taken `times` times, 0 being without end.
+        """Play `payload` `times` times, for ever if 0; return when all of it was taken.
 
         Cancelling it ends the sound at once.
         """
@@ -68,19 +68,19 @@ class Speech:
             count += 1
 
 
-def spoken(text: str) -> bytes:
-    """Return the beeps that stand for `text`, as PCMU."""
-    # Nobody listens to a beep of minutes; 40 letters are the longest that a word may sound.
-    return b"".join(_word(min(len(word), 40)) for word in text.split())
+def make_beeps(text: str) -> bytes:
+    """Return the beeps for `text`, as PCMU."""
+    # Words longer than 40 letters are cut, so that no beep lasts for minutes.
+    return b"".join(_make_word(min(len(word), 40)) for word in text.split())
 
 
 @lru_cache(maxsize=1)
-def error_tone() -> bytes:
-    """Return the sound of "an application error has occurred", as PCMU, 0.3 s."""
+def make_error_tone() -> bytes:
+    """Return the tones for "an application error has occurred", as PCMU, 0.3 s."""
     return (Clip.tone(480, 0.15) + Clip.tone(360, 0.15)).payload
 
 
 @lru_cache(maxsize=64)
-def _word(letters: int) -> bytes:
+def _make_word(letters: int) -> bytes:
     beep = Clip.tone(WORD_HZ, SECONDS_PER_LETTER * letters)
     return (beep + Clip.silence(SECONDS_PER_LETTER)).payload

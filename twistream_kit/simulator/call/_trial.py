@@ -1,10 +1,10 @@
-"""What becomes of a call when the account is a trial account (PROTOCOL.md §0, §6.7).
+"""The restrictions of calls of a trial account (PROTOCOL.md §0, §6.7).
 
-There are two regimes.  In the older one a call begins with an announcement that asks for a key,
-and without a key ends before its TwiML.  Who was called hears it, and so does who calls [OBS]; it
-sounds after the answer, which is told before it [OBS], and before the TwiML is fetched [ASM].  In
-the regime of 2026 Twilio stands between the account and its TwiML, and puts a spoken refusal in
-the place of what is blocked [DOC].  Which of them an account is under is `Behaviour.trial`.
+There are two regimes.  Under the older one, a call begins with an announcement that asks for a key,
+and without a key it ends before its TwiML.  The callee hears it, or the caller of an incoming call
+[OBS]; it is played after the answer, which is reported first [OBS], and before the TwiML is fetched
+[ASM].  Under the regime of 2026, Twilio changes the TwiML of the account and replaces every blocked
+verb or noun by a spoken refusal [DOC].  `Behaviour.trial` selects the regime.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import AnyStr
 from xml.etree import ElementTree as ET
 
 from twistream_kit.protocol.twiml import FETCHED_LIMIT
-from twistream_kit.simulator.call._speech import Speech
+from twistream_kit.simulator.call._speech import VerbAudio
 from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
 from twistream_kit.simulator.call.twiml import TwimlFault, root_of
 from twistream_kit.simulator.call.web import TWIML_TYPES, FetchedPage, WebClient
@@ -35,24 +35,24 @@ from twistream_kit.simulator.model.assumptions import (
 )
 
 TRIAL_OVER = 13805
-"""A trial account's call has lasted its ten minutes (§5.2)."""
+"""The warning that a call of a trial account has reached its ten minutes (§5.2)."""
 
 
 class TrialPrompt:
-    """The announcement of the older regime, and the wait for a key of the caller's.
+    """The announcement of the older regime, and the wait for a key.
 
     It belongs to one loop.
 
     Args:
-        speech: Where the announcement sounds.
+        speech: Plays the announcement.
     """
 
-    def __init__(self, speech: Speech) -> None:
+    def __init__(self, speech: VerbAudio) -> None:
         self._speech = speech
         self._key: asyncio.Future[None] | None = None
 
     def press(self) -> bool:
-        """Take a key; False when none is waited for, and the key is for somebody else."""
+        """Take a key; return False if no key is expected, so that the key is not for this."""
         if self._key is None:
             return False
         if not self._key.done():
@@ -60,7 +60,7 @@ class TrialPrompt:
         return True
 
     async def wait_for_key(self) -> bool:
-        """Announce and wait; tell whether a key was pressed, be it while the sentence sounds."""
+        """Play the announcement and wait; return whether a key was pressed, even during it."""
         key = self._key = asyncio.get_running_loop().create_future()
         asking = asyncio.create_task(self._announce())
         try:
@@ -69,7 +69,7 @@ class TrialPrompt:
         finally:
             self._key = None
             asking.cancel()
-            # The sentence is over before that which follows it begins to sound.
+            # The announcement must end before the next sound begins.
             await asyncio.wait({asking})
 
     async def _announce(self) -> None:
@@ -78,66 +78,66 @@ class TrialPrompt:
 
 
 class TrialWebClient(WebClient):
-    """Fetches TwiML as Twilio does for a trial account: with less patience, and not all of it.
+    """Fetches TwiML as Twilio does for a trial account: with a shorter timeout, and filtered.
 
     Args:
-        context: What calls share.
+        context: The objects that all calls share.
     """
 
     def __init__(self, context: CallContext) -> None:
         super().__init__(context.auth_token, context.connector)
         self._is_of_2026 = context.behaviour.trial == "blocked"
 
-    def _patience(self, limit: int) -> tuple[float, str]:
-        if limit != FETCHED_LIMIT:  # a sound
-            return super()._patience(limit)
-        return TRIAL_FETCH_SECONDS, ", which is all that a trial account waits"
+    def _get_timeout(self, limit: int) -> tuple[float, str]:
+        if limit != FETCHED_LIMIT:  # a sound file
+            return super()._get_timeout(limit)
+        return TRIAL_FETCH_SECONDS, ", the timeout of a trial account"
 
     async def fetch_document(self, url: str, method: str, params: Mapping[str, str]) -> FetchedPage:
-        """Ask a webhook for TwiML; since 2026 without a signature, and what is blocked is cut."""
+        """Request TwiML; under the regime of 2026 without a signature, and filtered."""
         if not self._is_of_2026:
             return await super().fetch_document(url, method, params)
         # Seen live: "Try out Voice" signs no webhook (§10.32).
         page = await self.fetch(url, method, params, signed=False)
         if page.content_type in {*TWIML_TYPES, "text/plain"}:
-            return replace(page, content=sanitised(page.content))
+            return replace(page, content=sanitise(page.content))
         return page
 
 
-def web_client(context: CallContext) -> WebClient:
-    """Return what fetches the TwiML of one call, by the rules of the account."""
+def make_web_client(context: CallContext) -> WebClient:
+    """Return the web client of one call, by the rules of the account."""
     if context.behaviour.trial == "off":
         return WebClient(context.auth_token, context.connector)
     return TrialWebClient(context)
 
 
-def intercepted(source: Source, hops: int, behaviour: Behaviour) -> Source:
-    """Return what the account may have of `source`.
+def intercept(source: Source, hops: int, behaviour: Behaviour) -> Source:
+    """Apply the restrictions of the account to `source`.
 
     Args:
-        source: Where the TwiML is to come from.
-        hops: How many documents led to it.
-        behaviour: Says whether this is a trial.
+        source: The source of the TwiML.
+        hops: The number of documents before it.
+        behaviour: Says whether this is a trial account.
 
     Returns:
-        `source`, without what is blocked if it is inline; or, after too many hops, one sentence
-        and a hang-up.
+        `source`, without blocked verbs if it is inline; or, after too many hops, one sentence and a
+        hang-up.
     """
     if behaviour.trial == "off":
         return source
     if hops >= TRIAL_HOPS:
         return Source(twiml=f"<Response><Say>{TRIAL_LAST_HOP}</Say><Hangup/></Response>")
     if behaviour.trial == "blocked" and source.page is None:
-        return replace(source, twiml=sanitised(source.twiml))
+        return replace(source, twiml=sanitise(source.twiml))
     return source
 
 
-def time_limit(
+def limit_time(
     context: CallContext, plan: CallPlan, call_sid: str, end: Callable[[], object]
 ) -> asyncio.TimerHandle | None:
-    """Have `end` called when the call has lasted as long as it may; it was answered just now.
+    """Call `end` when the call, which was answered just now, has reached its time limit.
 
-    The limit is that of the plan, or else the trial's, which is logged when it is reached.
+    The limit is that of the plan, or else that of a trial account, which is logged when reached.
     """
 
     def end_trial() -> None:
@@ -151,55 +151,55 @@ def time_limit(
     return None if wanted is None else loop.call_later(wanted, end)
 
 
-def sanitised(document: AnyStr) -> AnyStr:
-    """Return a document with a spoken refusal in place of each verb or noun that is blocked.
+def sanitise(document: AnyStr) -> AnyStr:
+    """Replace each blocked verb or noun of a document by a spoken refusal.
 
-    What is not TwiML comes back as it is: the reader that comes next says what is wrong with it.
+    A document that is not TwiML is returned unchanged: `read_twiml` then reports its error.
     """
     try:
         root = root_of(document)
     except TwimlFault:
         return document
-    if not _sanitise(root):
+    if not _sanitise_tree(root):
         return document
     text = ET.tostring(root, encoding="unicode")
     return text if isinstance(document, str) else text.encode()
 
 
-def _sanitise(root: ET.Element) -> bool:
-    """Change `root` as needed; tell whether that was necessary."""
+def _sanitise_tree(root: ET.Element) -> bool:
+    """Change `root` as needed; return whether it was changed."""
     verbs = list(root)
-    allowed = [each for verb in verbs for each in _in_place_of(verb)]
+    allowed = [each for verb in verbs for each in _replace_verb(verb)]
     root[:] = allowed
     loops = [_limit_loop(play) for play in root.iter("Play")]
     return allowed != verbs or any(loops)
 
 
-def _in_place_of(verb: ET.Element) -> list[ET.Element]:
-    """Return what stands where `verb` stood.
+def _replace_verb(verb: ET.Element) -> list[ET.Element]:
+    """Return the elements that replace `verb`.
 
-    A verb that is left without a noun goes too, and with it its `action`; that is an assumption.
+    A verb that is left without a noun is removed too, with its `action`; that is an assumption.
     """
     if verb.tag in TRIAL_BLOCKED:
-        return [_refusal(verb.tag)]
+        return [_make_refusal(verb.tag)]
     names = TRIAL_BLOCKED | TRIAL_BLOCKED_IN_DIAL if verb.tag == "Dial" else TRIAL_BLOCKED
     blocked = [noun for noun in verb if noun.tag in names]
     for noun in blocked:
         verb.remove(noun)
-    refusals = [_refusal(noun.tag) for noun in blocked]
+    refusals = [_make_refusal(noun.tag) for noun in blocked]
     return [*refusals, verb] if len(verb) or not blocked else refusals
 
 
-def _refusal(verb: str) -> ET.Element:
+def _make_refusal(verb: str) -> ET.Element:
     say = ET.Element("Say")
     say.text = TRIAL_REFUSAL.format(verb=verb)
     return say
 
 
 def _limit_loop(play: ET.Element) -> bool:
-    """Reduce the `loop` of a ``<Play>``; tell whether that was necessary."""
+    """Reduce the `loop` of a ``<Play>``; return whether it was changed."""
     text = play.get("loop", "1")
-    # By way of float, for `int` refuses to read thousands of digits.
+    # Parsed as a float, because `int` refuses to read thousands of digits.
     loop = int(min(float(text), TRIAL_PLAY_LOOPS)) if text.isdecimal() else 1
     play.set("loop", str(loop))
     return str(loop) != text

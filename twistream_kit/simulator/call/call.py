@@ -1,7 +1,7 @@
 """Calls of the simulator: `SimulatedCall`, from the request to the hang-up (PROTOCOL.md §6.3).
 
-`Calls` holds all of one simulator, oldest first; `Progress` tells the status callback of a call how
-far it is (§6.6).
+`Calls` holds all calls of one simulator, oldest first; `Progress` sends the status callbacks of a
+call (§6.6).
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from datetime import UTC, datetime
 from typing import Literal, overload
 
 from twistream_kit.simulator.call._interpreter import TwimlInterpreter
-from twistream_kit.simulator.call._speech import Speech
-from twistream_kit.simulator.call._trial import TrialPrompt, time_limit, web_client
+from twistream_kit.simulator.call._speech import VerbAudio
+from twistream_kit.simulator.call._trial import TrialPrompt, limit_time, make_web_client
 from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
 from twistream_kit.simulator.call.endpoint import Endpoint
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.streams import CallStreams
-from twistream_kit.simulator.call.web import Callbacks, rfc2822, terminal_params, voice_params
+from twistream_kit.simulator.call.web import (
+    Callbacks,
+    format_rfc2822,
+    make_terminal_params,
+    make_voice_params,
+)
 
 Status = Literal[
     "queued", "ringing", "in-progress", "completed", "busy", "no-answer", "failed", "canceled"
@@ -26,12 +31,12 @@ Status = Literal[
 """The states of a call resource (§6.3)."""
 
 TERMINAL = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
-"""The states that nothing follows."""
+"""The final states."""
 
 _UNANSWERED: dict[str, tuple[Status, int]] = {
     "busy": ("busy", 486),
     "no-answer": ("no-answer", 487),
-    # Which SIP code a declined call has is not known (§6.6 names 404, 486 and 487 only).
+    # The SIP code of a declined call is not known (§6.6 names 404, 486 and 487 only).
     "rejected": ("no-answer", 603),
 }
 
@@ -39,25 +44,25 @@ UNREACHABLE = 21214
 """The number cannot be reached (§5.3); Twilio's console may show it elsewhere or not at all."""
 
 REPORT_SECONDS = 1.0
-"""How long a stream waits for the answered callback to be delivered before it connects."""
+"""How long a stream waits for the delivery of the answered callback before it connects."""
 
 CLOSE_SECONDS = 8.0
-"""How long calls may take to end in order, callbacks and Close frames included."""
+"""How long calls may take to end in order, including callbacks and WebSocket Close frames."""
 
 
 class SimulatedCall:
-    """One call: who, how far, and everything that happens in it.
+    """One simulated call: its parties, its status, its TwiML and its streams.
 
-    What it says of itself may be read from any thread; its methods belong to the simulator's loop.
+    Any thread may read its attributes; its methods belong to the simulator's loop.
 
     Attributes:
         sid: CA and 32 hex digits.
-        plan: What was asked for.
+        plan: The requested call.
         status: One of `Status`.
-        handset: The caller's mouth and ear.
-        streams: Its Media Streams.
+        handset: The mouth and the ear of the telephone.
+        streams: The Media Streams of the call.
         on_decided: Called once, when the call is answered or ends without an answer.
-        created, started, ended: Moments in UTC; `started` is the answer, None without one.
+        created, started, ended: Times in UTC; `started` is the answer, None without one.
     """
 
     def __init__(
@@ -75,11 +80,11 @@ class SimulatedCall:
         self.on_decided: Callable[[], object] | None = None
         self._context = context
         self._endpoint = endpoint
-        self._web = web_client(context)
+        self._web = make_web_client(context)
         self._stream_callbacks = Callbacks(self._web, context.debugger, self.sid)
         self.streams = CallStreams(context, self.sid, self._stream_callbacks)
         self.progress = Progress(plan, Callbacks(self._web, context.debugger, self.sid))
-        self._speech = Speech()
+        self._speech = VerbAudio()
         self._trial_prompt = TrialPrompt(self._speech)
         self._interpreter = TwimlInterpreter(self, context, self._web, self._speech, self.streams)
         self._work: asyncio.Task[None] | None = None
@@ -105,37 +110,37 @@ class SimulatedCall:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more happens to it."""
+        """Whether the call has ended."""
         return self.status in TERMINAL
 
     @property
     def seconds(self) -> int | None:
-        """How long it lasted, in whole seconds as Twilio counts, or None while it goes on."""
+        """Its duration in whole seconds, as Twilio counts them; None while it runs."""
         if self.ended is None:
             return None
         return 0 if self.started is None else round((self.ended - self.started).total_seconds())
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """What was read to the caller, in words: what is heard of it is beeps."""
+    def transcript(self) -> tuple[str, ...]:
+        """The spoken texts, in order; the sound of them is beeps."""
         return tuple(self._speech.texts)
 
     def __repr__(self) -> str:
         return f"<SimulatedCall {self.sid}: {self.from_} to {self.to}, {self.status}>"
 
-    async def live(self) -> None:
-        """Run until the call ends; returns when nothing of it is left.
+    async def run(self) -> None:
+        """Run until the call ends and everything of it is closed.
 
-        Cancelling it abandons the call; `end` is the way to have it end in order.
+        Cancelling it abandons the call; `end` ends it in order.
         """
         async with self._web:
             if not self.over:
-                work = self._inbound() if self.direction == "inbound" else self._outbound()
+                work = self._run_inbound() if self.direction == "inbound" else self._run_outbound()
                 self._work = asyncio.create_task(work)
                 try:
                     await asyncio.wait({self._work})
                     if not self._work.cancelled() and (error := self._work.exception()):
-                        self._context.debugger.log(12400, f"the simulator broke: {error!r}")
+                        self._context.debugger.log(12400, f"error in the simulator: {error!r}")
                         raise error
                 finally:
                     self._work.cancel()
@@ -143,7 +148,7 @@ class SimulatedCall:
                     await self._wind_up()
 
     def end(self, status: Status = "completed", *, sip_code: int = 200) -> None:
-        """Have the call end with `status`; nothing happens when it has ended."""
+        """End the call with `status`; nothing happens if it has ended."""
         if self.over:
             return
         self._sip_code = sip_code
@@ -159,28 +164,28 @@ class SimulatedCall:
             self._work.cancel()
 
     def redirect(self, source: Source) -> None:
-        """Have the running verb end and the TwiML of `source` take its place (§6.4)."""
+        """End the running verb and continue with the TwiML of `source` (§6.4)."""
         self._replacement = source
         if self._script is not None:
             self._script.cancel()
 
-    def params(self) -> dict[str, str]:
-        """Return the parameters of a voice request, with the status as it is now (§6.5)."""
-        return voice_params(
+    def make_params(self) -> dict[str, str]:
+        """Return the parameters of a voice request, with the present status (§6.5)."""
+        return make_voice_params(
             self.plan, call_sid=self.sid, account_sid=self.account_sid, status=self.status
         )
 
     def pick_up(self) -> None:
-        """Answer, if it is not answered yet: sound flows from now on."""
+        """Answer the call if it is not answered yet: sound flows from now on."""
         if self.started is not None or self.over:
             return
         self.started = datetime.now(UTC)
         self._become("in-progress")
         self._context.pacer.add(self._tick)
         if self._endpoint is not None:
-            self._endpoint.connected(self)
-        self.progress.tell("answered", self.params())
-        self._limit = time_limit(self._context, self.plan, self.sid, self.end)
+            self._endpoint.note_answered(self)
+        self.progress.tell("answered", self.make_params())
+        self._limit = limit_time(self._context, self.plan, self.sid, self.end)
 
     def reject(self, reason: str) -> bool:
         """Refuse the call if it is not answered yet; busy, or else no-answer (§6.3)."""
@@ -189,24 +194,24 @@ class SimulatedCall:
         self.end("busy" if reason == "busy" else "no-answer")
         return True
 
-    async def reported(self) -> None:
-        """Wait until the progress so far has been told, a second at most (§6.6)."""
-        await self.progress.delivered(REPORT_SECONDS)
+    async def wait_reported(self) -> None:
+        """Wait until the status callbacks so far were delivered, at most one second (§6.6)."""
+        await self.progress.wait_delivered(REPORT_SECONDS)
 
     def press(self, digit: str) -> None:
-        """Take a key of the caller's."""
+        """Handle a key that the person at the telephone pressed."""
         if not self._trial_prompt.press():
             self.streams.press(digit)
 
-    async def _outbound(self) -> None:
-        self.progress.tell("initiated", self.params() | {"CallStatus": "initiated"})
+    async def _run_outbound(self) -> None:
+        self.progress.tell("initiated", self.make_params() | {"CallStatus": "initiated"})
         if self._endpoint is None:
-            text = f"no telephone has the number {self.to}: put one there with twilio.phone(number)"
+            text = f"no telephone has the number {self.to}: add one with twilio.phone(number)"
             self._context.debugger.log(UNREACHABLE, text, call_sid=self.sid)
             self.end("failed", sip_code=404)
             return
         self._become("ringing")
-        self.progress.tell("ringing", self.params())
+        self.progress.tell("ringing", self.make_params())
         answer = await self._endpoint.ring(self, self._context.ring_seconds, self.plan.ring_limit)
         if answer in _UNANSWERED:
             status, sip_code = _UNANSWERED[answer]
@@ -215,13 +220,13 @@ class SimulatedCall:
         self.pick_up()
         await self._converse()
 
-    async def _inbound(self) -> None:
+    async def _run_inbound(self) -> None:
         self._become("ringing")
-        self.progress.tell("ringing", self.params())
+        self.progress.tell("ringing", self.make_params())
         await self._converse()
 
     async def _converse(self) -> None:
-        """Carry out the TwiML, and whatever replaces it, until it is done."""
+        """Execute the TwiML, and all TwiML that replaces it, until it is finished."""
         if self._context.behaviour.trial == "announcement":
             self.pick_up()
             if not await self._trial_prompt.wait_for_key():
@@ -241,16 +246,16 @@ class SimulatedCall:
         self.end("completed")
 
     def _tick(self, now: float) -> None:
-        inbound = self.handset.mouth.next_frame()
-        outbound = self.streams.tick(now, inbound, self._speech.next_frame)
+        inbound = self.handset.mouth.take_frame()
+        outbound = self.streams.tick(now, inbound, self._speech.take_frame)
         self.handset.ear.hear(outbound, now)
 
     async def _wind_up(self) -> None:
         await self.streams.close()
-        last = self.params() | terminal_params(self.seconds or 0, self._sip_code)
+        last = self.make_params() | make_terminal_params(self.seconds or 0, self._sip_code)
         self.progress.tell("completed", last)
-        await self.progress.delivered()
-        await self._stream_callbacks.delivered()
+        await self.progress.wait_delivered()
+        await self._stream_callbacks.wait_delivered()
         self.progress.drop()
         self._stream_callbacks.drop()
 
@@ -263,7 +268,7 @@ class SimulatedCall:
 
 
 class Calls(Sequence[SimulatedCall]):
-    """The calls so far.  Reading is for any thread, placing and ending for the simulator's loop.
+    """The calls so far.  Any thread may read them; only the simulator's loop places and ends them.
 
     Args:
         endpoints: The telephones by number; a number without one cannot be reached.
@@ -288,22 +293,22 @@ class Calls(Sequence[SimulatedCall]):
 
     @property
     def running(self) -> int:
-        """How many of them are not over."""
+        """The number of calls that have not ended."""
         return sum(not call.over for call in self)
 
     def find(self, sid: str) -> SimulatedCall | None:
-        """Return the call of that SID."""
+        """Return the call with that SID, or None."""
         return next((call for call in self._calls if call.sid == sid), None)
 
     def forget(self, call: SimulatedCall) -> None:
-        """Take a call that is over from the list."""
+        """Remove a call that has ended from the list."""
         self._calls.remove(call)
         call.streams.drop()
 
     async def close(self) -> None:
-        """End all calls in order, and wait until nothing of them is left."""
+        """End all calls in order, and wait until everything of them is closed."""
         for call in self._calls:
-            # A call that was never answered has been cancelled, not completed (§6.3).
+            # A call that was never answered is canceled, not completed (§6.3).
             call.end("completed" if call.started else "canceled")
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
@@ -316,15 +321,15 @@ class Calls(Sequence[SimulatedCall]):
 
     def _begin(self, call: SimulatedCall) -> SimulatedCall:
         self._calls.append(call)
-        task = asyncio.create_task(call.live(), name=f"simulated call {call.sid}")
+        task = asyncio.create_task(call.run(), name=f"simulated call {call.sid}")
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._handle_end)
         return call
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _handle_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            context = {"message": f"{task.get_name()} broke", "exception": error}
+            context = {"message": f"{task.get_name()} failed", "exception": error}
             task.get_loop().call_exception_handler(context)
 
     @overload
@@ -345,10 +350,10 @@ class Calls(Sequence[SimulatedCall]):
 
 
 class Progress:
-    """Sends the progress events of one call that were subscribed to.
+    """Sends the status callbacks of one call for the subscribed events.
 
     Args:
-        plan: Says where to and which events.
+        plan: Holds the callback and the events.
         callbacks: Sends them.
     """
 
@@ -358,26 +363,26 @@ class Progress:
         self._sent = 0
 
     def tell(self, event: str, params: Mapping[str, str]) -> None:
-        """Tell `event`, one of ``initiated``, ``ringing``, ``answered``, ``completed``.
+        """Send `event`, one of ``initiated``, ``ringing``, ``answered``, ``completed``.
 
         Busy, no-answer, failed and canceled calls end with ``completed`` too; their `CallStatus`
-        says which it was.
+        says which it is.
         """
         if event not in self._plan.events:
             return
         extra = {
             "CallbackSource": "call-progress-events",
-            "Timestamp": rfc2822(datetime.now(UTC)),
-            # Counts what is sent, so a lone completed event has number 0; an assumption.
+            "Timestamp": format_rfc2822(datetime.now(UTC)),
+            # Counts the sent events, so a single completed event has number 0; an assumption.
             "SequenceNumber": str(self._sent),
         }
         self._sent += 1
         self._callbacks.send(self._plan.callback, {**params, **extra})
 
-    async def delivered(self, limit: float = 2.0) -> None:
-        """Wait until all was answered, at most `limit` seconds."""
-        await self._callbacks.delivered(limit)
+    async def wait_delivered(self, limit: float = 2.0) -> None:
+        """Wait until all callbacks were answered, at most `limit` seconds."""
+        await self._callbacks.wait_delivered(limit)
 
     def drop(self) -> None:
-        """Give up what is still on its way."""
+        """Cancel the callbacks that were not answered yet."""
         self._callbacks.drop()

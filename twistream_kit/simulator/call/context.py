@@ -1,4 +1,4 @@
-"""What all calls of one simulator share, and what is asked of one call."""
+"""The objects that all calls of one simulator share, and the plan of one call."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from twistream_kit.simulator.stream.pacer import Pacer
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """What all calls of one simulator share: what a call needs and does not own.
+    """The objects that all calls of one simulator share.
 
     Attributes:
         account_sid: AC and 32 hex digits.
         auth_token: Signs all requests; never shown.
         behaviour: The switches of the simulator.
-        debugger: Where faults go.
-        sids: Names for calls and streams.
-        pacer: The beat.
-        connector: Web connections.
-        executor: A thread for what would hold the beat up, such as reading a sound file.
+        debugger: Collects errors and warnings.
+        sids: Makes the SIDs of calls and streams.
+        pacer: The 20 ms clock.
+        connector: The HTTP connections.
+        executor: A thread for work that would delay the clock, such as reading a sound file.
         ring_seconds: How long an automatic telephone rings.
     """
 
@@ -43,10 +43,10 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """Where to report, and how.
+    """The address of status callbacks.
 
     Attributes:
-        url: Absolute; empty for nowhere.
+        url: The absolute URL; empty for no callbacks.
         method: GET or POST.
     """
 
@@ -56,12 +56,12 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the TwiML of a call comes from: inline, or from a URL.
+    """The source of the TwiML of a call: inline, or a URL.
 
     Attributes:
-        twiml: The document itself, when given inline.
-        page: Where to fetch it, otherwise.
-        fallback: Where to go when that fails, or None.
+        twiml: The document itself, if given inline.
+        page: The URL to fetch it from, otherwise.
+        fallback: The URL to fetch if that fails, or None.
         into_live_call: True for inline TwiML that replaces that of a running call.
     """
 
@@ -73,17 +73,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """What was asked for when a call was made.
+    """The parameters of a requested call.
 
     Attributes:
         to: The number called.
         from_: The number calling.
-        source: Where the TwiML is.
+        source: The source of the TwiML.
         direction: ``outbound-api`` or ``inbound``.
-        callback: Told of the progress.
-        events: Which progress, of `PROGRESS_EVENTS`.
-        ring_limit: Seconds to ring before giving up.
-        time_limit: Seconds the call may last after it was answered, or None.
+        callback: The address of the status callbacks.
+        events: The subscribed events, of `PROGRESS_EVENTS`.
+        ring_limit: The longest ringing time, in seconds.
+        time_limit: The longest duration after the answer, in seconds, or None.
         number_sid: The SID of the account's own number in the call.
     """
 

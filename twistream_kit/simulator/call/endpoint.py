@@ -12,36 +12,36 @@ from twistream_kit.pending import Guard, Pending, fulfil
 from twistream_kit.simulator.call.handset import Handset
 
 AnswerMode = Literal["auto", "manual", "busy", "never", "reject"]
-"""What a telephone does when it rings."""
+"""The reaction of a telephone when it rings."""
 
 EndpointState = Literal["idle", "dialling", "ringing", "in-call"]
-"""What a telephone is doing."""
+"""The state of a telephone."""
 
 _AFTER_RINGING = {"auto": "answered", "busy": "busy", "reject": "rejected"}
 
 
 class HasHandset(Protocol):
-    """A call as its telephone sees it."""
+    """The interface of a call to its telephone."""
 
     @property
     def handset(self) -> Handset:
-        """Mouth and ear of the telephone in this call."""
+        """The mouth and the ear of the telephone in this call."""
 
 
 CallT = TypeVar("CallT", bound=HasHandset)
 
 
 class Endpoint(Generic[CallT]):
-    """One telephone as the network sees it.  It belongs to the simulator's loop.
+    """The network side of one telephone.  It belongs to the simulator's loop.
 
     `state`, `heard` and `watch` may be used from any thread.
 
     Args:
-        number: E.164.
-        mode: What it does when it rings.
+        number: The number in E.164 form.
+        mode: The reaction when it rings.
 
     Attributes:
-        on_state: Functions called on the loop with each new state, before anything is heard in it.
+        on_state: Functions called on the loop with each new state, before any sound is heard in it.
     """
 
     def __init__(self, number: str, mode: AnswerMode) -> None:
@@ -57,16 +57,16 @@ class Endpoint(Generic[CallT]):
 
     @property
     def heard(self) -> Clip:
-        """What reached the ear in the newest answered call."""
+        """The sound that reached the ear in the newest answered call."""
         return Clip(b"", "heard") if self._newest is None else self._newest.handset.heard
 
     async def ring(self, call: CallT, seconds: float, limit: float) -> str:
-        """Ring until there is a decision.
+        """Ring until the call is answered, declined or given up.
 
         Args:
-            call: The call that comes in.
-            seconds: How long an automatic telephone rings before it does what its mode says.
-            limit: How long it rings at most, in seconds.
+            call: The incoming call.
+            seconds: How long an automatic telephone rings before it reacts.
+            limit: The longest ringing time, in seconds.
 
         Returns:
             ``answered``, ``busy``, ``rejected`` or ``no-answer``.
@@ -91,15 +91,15 @@ class Endpoint(Generic[CallT]):
         return answer
 
     def decide(self, answer: str) -> None:
-        """Answer or decline what rings; nothing happens when nothing rings any more."""
+        """Answer or decline the ringing call; nothing happens if it does not ring any more."""
         if self._choice is not None and not self._choice.done():
             self._choice.set_result(answer)
 
     def dial(self, call: CallT) -> None:
-        """Lift the handset for a call of one's own."""
+        """Start an outgoing call of this telephone."""
         self._take(call, "dialling")
 
-    def connected(self, call: CallT) -> None:
+    def note_answered(self, call: CallT) -> None:
         """Note that the call is answered."""
         if self.call is call:
             self._newest = call
@@ -120,7 +120,7 @@ class Endpoint(Generic[CallT]):
         fulfil(pending, state)
 
     def end_watches(self) -> list[Pending[str]]:
-        """Take all waits away and return them: the caller ends them."""
+        """Remove and return all `Pending` objects of `watch`; the caller must settle them."""
         with self._lock:
             watchers, self._watchers = self._watchers, []
         return [pending for _, pending in watchers]
@@ -135,7 +135,7 @@ class Endpoint(Generic[CallT]):
             ready = [pending for wanted, pending in self._watchers if wanted == state]
             self._watchers = [each for each in self._watchers if each[0] != state]
         for listener in tuple(self.on_state):
-            # A screen that fails must not end the call.
+            # An error in a widget must not end the call.
             with Guard("a listener to a phone failed", loop=asyncio.get_running_loop()):
                 listener(state)
         for pending in ready:

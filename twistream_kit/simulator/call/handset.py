@@ -1,8 +1,8 @@
-"""The caller's telephone without a screen and without a clock: a mouth and an ear.
+"""The sound of a telephone, without a screen and without a clock: a mouth and an ear.
 
-Both deal in frames of 160 bytes PCMU (PROTOCOL.md §3); every 20 ms the owner of the clock asks the
-mouth for one and gives one to the ear.  Everything here belongs to one loop; `Handset.heard` may be
-read, and `LiveVoice` filled, from any thread.
+Both use frames of 160 bytes PCMU (PROTOCOL.md §3); every 20 ms the owner of the clock takes one
+from the mouth and passes one to the ear.  Everything here belongs to one loop; any thread may read
+`Handset.heard` and fill a `LiveVoice`.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from twistream_kit.simulator.model.assumptions import (
     SILENCE,
     SILENT_FRAME,
     Behaviour,
-    frames_in,
+    count_frames,
 )
 
 _SILENT_BYTES = b"\xff\x7f"
 
 KEPT_FRAMES = 3
-"""How many frames are waited for before the first is given: 60 ms."""
+"""The number of frames that are buffered before the first one is returned: 60 ms."""
 
 MOST_FRAMES = 12
-"""How many may wait: 240 ms."""
+"""The largest number of buffered frames: 240 ms."""
 
 WATCHED_FRAMES = 25
-"""How long more than is kept may wait without need: 500 ms."""
+"""Frames that were not needed for this long are dropped: 500 ms."""
 
 
 class Handset:
@@ -45,25 +45,25 @@ class Handset:
 
     def __init__(self, behaviour: Behaviour | None = None) -> None:
         behaviour = behaviour or Behaviour()
-        latency = frames_in(behaviour.latency_ms)
+        latency = count_frames(behaviour.latency_ms)
         self.mouth = Mouth(latency)
         if behaviour.echo:
-            self.mouth.echo = DelayLine(frames_in(ECHO_DELAY_MS))
+            self.mouth.echo = DelayLine(count_frames(ECHO_DELAY_MS))
             self.ear: Ear = _LeakingEar(latency, self.mouth)
         else:
             self.ear = Ear(latency)
 
     @property
     def heard(self) -> Clip:
-        """All that reached the ear so far; callable from any thread."""
+        """The sound that reached the ear so far; callable from any thread."""
         return self.ear.heard
 
 
 class Mouth:
-    """What the caller says, one utterance after the other, silence in between.
+    """The sound that the caller says: one utterance after the other, with silence in between.
 
     Attributes:
-        live: A microphone, heard wherever no utterance is being said; None without one.
+        live: A microphone that is heard while no utterance is said; None without one.
     """
 
     def __init__(self, latency_frames: int = 0) -> None:
@@ -75,11 +75,11 @@ class Mouth:
 
     @property
     def speaking(self) -> bool:
-        """Whether something is still to be said."""
+        """Whether an utterance is not finished."""
         return bool(self._utterances)
 
     def say(self, payload: bytes, on_done: Callable[[float], None] | None = None) -> Utterance:
-        """Say `payload` after all that is to be said already; an empty one is done at once."""
+        """Say `payload` after all earlier utterances; an empty one is done at once."""
         utterance = Utterance(payload, on_done)
         if payload:
             self._utterances.append(utterance)
@@ -87,25 +87,25 @@ class Mouth:
             utterance.end()
         return utterance
 
-    def next_frame(self) -> bytes:
-        """Take the next 20 ms; one utterance may end and the next begin within it."""
-        frame = SILENT_FRAME if self.live is None else self.live.next_frame()
+    def take_frame(self) -> bytes:
+        """Take the next 20 ms; one utterance may end and the next one begin within it."""
+        frame = SILENT_FRAME if self.live is None else self.live.take_frame()
         if self._utterances:
-            frame = self._spoken()
+            frame = self._take_spoken()
         if self.echo is not None:
-            frame = _mix(frame, self.echo.through(self._leaking))
-        return self._delay.through(frame)
+            frame = _mix(frame, self.echo.pass_through(self._leaking))
+        return self._delay.pass_through(frame)
 
     def stop(self) -> None:
-        """Say no more: all utterances end with what was said of them, because the call is over."""
+        """End all utterances, finished or not, because the call is over."""
         while self._utterances:
             self._utterances.popleft().end()
 
     def leak(self, frame: bytes) -> None:
-        """Note what the ear plays now; with an echo, some of it comes back later."""
+        """Pass on the frame that the ear plays now; with an echo, it comes back later."""
         self._leaking = frame
 
-    def _spoken(self) -> bytes:
+    def _take_spoken(self) -> bytes:
         frame = b""
         while self._utterances and len(frame) < FRAME_BYTES:
             utterance = self._utterances[0]
@@ -117,12 +117,12 @@ class Mouth:
 
 @dataclass(slots=True, eq=False)
 class Utterance:
-    """Something the caller is to say, and how much of it was said.
+    """A piece of sound that the caller says, and its progress.
 
     Attributes:
         payload: PCMU of any length.
         on_done: Called once, with the seconds said, when the last byte was said or the call ended.
-        said: How many bytes were said so far.
+        said: The number of bytes said so far.
         done: Whether `on_done` was called.
     """
 
@@ -133,7 +133,7 @@ class Utterance:
 
     @property
     def seconds_said(self) -> float:
-        """How much of it was said so far."""
+        """The duration said so far."""
         return self.said / BYTES_PER_SECOND
 
     def take(self, size: int) -> bytes:
@@ -145,28 +145,29 @@ class Utterance:
         return piece
 
     def end(self) -> None:
-        """Say no more; calls `on_done` the first time."""
+        """End the utterance; calls `on_done` the first time."""
         if not self.done:
             self.done = True
             if self.on_done is not None:
-                with Guard("what was to be told that something was said failed"):
+                with Guard("a callback at the end of an utterance failed"):
                     self.on_done(self.seconds_said)
 
 
 class LiveVoice:
-    """A queue of frames between a microphone and a mouth.
+    """A jitter buffer between a microphone and a mouth.
 
-    A microphone delivers by its own clock, in pieces and not always in time, while the call takes
-    20 ms every 20 ms (PROTOCOL.md §3).  So a little is kept back before the first frame is given,
-    and what piles up is thrown away, the oldest first.  What was not needed for half a second is
-    thrown away too: a caller whose microphone once stood still is not heard late for the rest of
-    the call.
+    A microphone delivers sound by its own clock, in pieces and with jitter, while the call takes
+    20 ms every 20 ms (PROTOCOL.md §3).  So some frames are buffered before the first one is
+    returned, and if too many wait, the oldest are dropped.  Frames that were not needed for half a
+    second are dropped too: after a pause of the microphone, the caller is not delayed for the rest
+    of the call.
 
     Attributes:
-        kept: How many frames are waited for, at the beginning and after each gap.
-        given: How many frames of the microphone's were taken.
-        dropped: How many were thrown away because too many waited, or waited without need.
-        gaps: How often it ran empty.
+        kept: The number of frames that are buffered at the beginning and after each gap.
+        given: The number of frames of the microphone that were taken.
+        dropped: The number of frames dropped because too many waited, or because they were not
+            needed.
+        gaps: How often the buffer ran empty.
     """
 
     def __init__(self, kept: int = KEPT_FRAMES) -> None:
@@ -179,7 +180,7 @@ class LiveVoice:
         self._lock = threading.Lock()
 
     def push(self, payload: bytes) -> None:
-        """Take what the microphone picked up, PCMU of any length; from any thread."""
+        """Add sound of the microphone, PCMU of any length; from any thread."""
         with self._lock:
             payload = self._rest + payload
             whole = len(payload) - len(payload) % FRAME_BYTES
@@ -191,8 +192,8 @@ class LiveVoice:
                     self._frames.popleft()
                     self.dropped += 1
 
-    def next_frame(self) -> bytes:
-        """Take the next 20 ms, silence where there is nothing."""
+    def take_frame(self) -> bytes:
+        """Take the next 20 ms; silence if the buffer is empty."""
         with self._lock:
             if not self._flows and len(self._frames) < max(self.kept, 1):
                 return SILENT_FRAME
@@ -208,7 +209,7 @@ class LiveVoice:
             return frame
 
     def _shed(self) -> None:
-        """Throw away what was not needed for a while: the least that waited, but for `kept`."""
+        """Drop the frames that were not needed: the smallest buffer level, less `kept`."""
         waiting = len(self._frames)
         self._least = min(self._least, waiting) if self._watched else waiting
         self._watched += 1
@@ -220,14 +221,14 @@ class LiveVoice:
             self.dropped += 1
 
     def clear(self) -> None:
-        """Forget what waits: the microphone was switched off."""
+        """Drop all frames, because the microphone was switched off."""
         with self._lock:
             self._frames.clear()
             self._rest, self._flows = b"", False
 
 
 class Ear:
-    """What reached the caller, without gaps since the call was answered.
+    """The sound that reached the caller, without gaps since the call was answered.
 
     Attributes:
         on_frame: Functions called with each frame and the monotonic time in seconds.
@@ -243,15 +244,15 @@ class Ear:
         self.last_audible_at: float | None = None
 
     def hear(self, frame: bytes, now: float) -> bytes:
-        """Take 20 ms; return what is heard at this moment, which latency makes an earlier frame."""
-        frame = self._delay.through(frame)
+        """Take a frame; return the frame that is heard now, an earlier one if there is latency."""
+        frame = self._delay.pass_through(frame)
         self._heard += frame
         if is_audible(frame):
             self.last_audible_at = now
             if self.first_audible_at is None:
                 self.first_audible_at = now
         for listener in tuple(self.on_frame):
-            with Guard("a listener to what a phone hears failed, and is told no more") as guard:
+            with Guard("a listener of a phone's ear failed, and is not called again") as guard:
                 listener(frame, now)
             if guard.error is not None and listener in self.on_frame:
                 self.on_frame.remove(listener)
@@ -259,15 +260,15 @@ class Ear:
 
     @property
     def heard(self) -> Clip:
-        """All of it so far, as a copy."""
+        """A copy of the sound so far."""
         clip = Clip(b"", "heard")
-        # Past Clip's own check: a server that sends a whole WAV file is heard to do so.
+        # Skips Clip's own check: if a server sends a whole WAV file, the caller hears it.
         object.__setattr__(clip, "payload", bytes(self._heard))
         return clip
 
 
 class _LeakingEar(Ear):
-    """An ear so near to the mouth that the mouth picks up what it plays."""
+    """An ear whose sound the mouth picks up as an echo."""
 
     def __init__(self, latency_frames: int, mouth: Mouth) -> None:
         super().__init__(latency_frames)
@@ -280,13 +281,13 @@ class _LeakingEar(Ear):
 
 
 class DelayLine:
-    """Frames come out `frames` calls after they went in; silence until then."""
+    """Delays frames by `frames` calls; returns silence until then."""
 
     def __init__(self, frames: int) -> None:
         self._inside = deque([SILENT_FRAME] * frames)
 
-    def through(self, frame: bytes) -> bytes:
-        """Put one frame in and take one out."""
+    def pass_through(self, frame: bytes) -> bytes:
+        """Put one frame in and return the delayed one."""
         if not self._inside:
             return frame
         self._inside.append(frame)
@@ -299,7 +300,7 @@ def is_audible(frame: bytes) -> bool:
 
 
 def _mix(frame: bytes, leaking: bytes) -> bytes:
-    """Return `frame` with `leaking` in it at the level of an echo."""
+    """Mix `leaking` into `frame` at the level of an echo."""
     if not is_audible(leaking):
         return frame
     echo = decode_ulaw(leaking).astype(np.float32) * ECHO_GAIN

@@ -1,4 +1,4 @@
-"""The Media Streams of one call: one both ways at a time, others that only listen (§1, §8)."""
+"""The Media Streams of one call: one bidirectional at a time, and one-way streams (§1, §8)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from twistream_kit.diagnosis.twiml import TRACKS
 from twistream_kit.protocol.codes import explain
 from twistream_kit.simulator.call.context import Callback, CallContext
 from twistream_kit.simulator.call.twiml import StreamNoun
-from twistream_kit.simulator.call.web import Callbacks, stream_params
+from twistream_kit.simulator.call.web import Callbacks, make_stream_params
 from twistream_kit.simulator.stream.client import StreamClient, StreamFailed
 from twistream_kit.simulator.stream.leg import StreamLeg
 
 TRACK_LIMIT = 4
-"""Tracks that may be streamed one way at the same time in one call (§1.2)."""
+"""The largest number of tracks of simultaneous one-way streams in one call (§1.2)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -25,12 +25,12 @@ class CallStream:
 
     Attributes:
         sid: MZ and 32 hex digits.
-        noun: What the TwiML, or the REST request, said of it.
+        noun: Its parameters in the TwiML or the REST request.
         client: Its WebSocket.
         bidirectional: Whether it came from <Connect>.
         status: ``in-progress`` or ``stopped``.
-        connected: Whether audio flows.
-        task: The task that runs it, for a stream that listens.
+        connected: Whether it sends and receives audio.
+        task: The task that runs it, for a one-way stream.
     """
 
     sid: str
@@ -43,12 +43,12 @@ class CallStream:
 
 
 class CallStreams:
-    """All streams that one call ever had.  It belongs to one loop.
+    """All streams of one call, open and ended.  It belongs to one loop.
 
     Args:
-        context: What calls share.
-        call_sid: The call.
-        callbacks: Sends the status of streams.
+        context: The objects that all calls share.
+        call_sid: The SID of the call.
+        callbacks: Sends the status callbacks of streams.
     """
 
     def __init__(self, context: CallContext, call_sid: str, callbacks: Callbacks) -> None:
@@ -57,35 +57,35 @@ class CallStreams:
         self._callbacks = callbacks
         self._tasks: set[asyncio.Task[Any]] = set()
         self._conversation: CallStream | None = None
-        self._listening: list[CallStream] = []
+        self._one_way: list[CallStream] = []
         self.all: list[CallStream] = []
 
     def tick(self, now: float, inbound: bytes, speak: Callable[[], bytes]) -> bytes:
         """Serve all streams for 20 ms.
 
         Args:
-            now: Monotonic time, seconds.
-            inbound: What the caller says.
-            speak: Gives what the running verb says, when no stream speaks.
+            now: The monotonic time, in seconds.
+            inbound: The frame that the caller says.
+            speak: Returns the frame of the running verb, if no bidirectional stream plays.
 
         Returns:
-            What the caller hears.
+            The frame that the caller hears.
         """
         stream = self._conversation
         outbound = speak() if stream is None else stream.client.tick(now, inbound)
-        for listening in tuple(self._listening):
-            listening.client.tick(now, inbound, outbound)
+        for listener in tuple(self._one_way):
+            listener.client.tick(now, inbound, outbound)
         return outbound
 
     def press(self, digit: str) -> None:
-        """Send a key of the caller's; only a bidirectional stream gets it (§1.1)."""
+        """Send a key that the caller pressed; only a bidirectional stream gets it (§1.1)."""
         if self._conversation is not None:
             self._conversation.client.press(digit)
 
     async def connect(self, noun: StreamNoun) -> bool:
-        """Open a bidirectional stream and wait until it is over; tell whether it did its work.
+        """Open a bidirectional stream and wait until it ends; return whether it succeeded.
 
-        Cancelling it stops the stream: what happens when the call ends, or gets new TwiML.
+        Cancelling it stops the stream, as when the call ends or gets new TwiML.
         """
         if noun.track != "inbound_track":
             self._refuse(noun, f"<Connect> streams inbound_track only, not {noun.track!r}")
@@ -93,7 +93,7 @@ class CallStreams:
         return await self._run(self._make(noun, bidirectional=True))
 
     def start(self, noun: StreamNoun) -> CallStream | None:
-        """Begin a stream that listens, without waiting; None when its tracks are impossible."""
+        """Start a one-way stream without waiting; return None if its tracks are not allowed."""
         if noun.track not in TRACKS:
             self._refuse(noun, f"<Stream> has no track {noun.track!r}")
             return None
@@ -108,9 +108,9 @@ class CallStreams:
         return stream
 
     def find(self, name: str) -> CallStream | None:
-        """Return the listening stream of that name or SID, the newest if there were several.
+        """Return the one-way stream with that name or SID, the newest if there are several.
 
-        Streams of <Connect> are not among them: neither <Stop> nor REST stops those (§1.1).
+        Streams of <Connect> are never found: neither <Stop> nor REST can stop them (§1.1).
         """
         for stream in reversed(self.all):
             if not stream.bidirectional and name in (stream.sid, stream.noun.name):
@@ -118,17 +118,17 @@ class CallStreams:
         return None
 
     def stop(self, stream: CallStream) -> None:
-        """Stop a stream that listens, soon."""
+        """Begin to stop a one-way stream."""
         stream.status = "stopped"
         if stream.connected:
             self._detach(stream)
             self._keep(asyncio.create_task(stream.client.stop()))
         elif stream.task is not None:
-            # It is still connecting, and gets no further.
+            # It is still connecting: cancel that.
             stream.task.cancel()
 
     async def close(self) -> None:
-        """Stop whatever is still open, and wait for it."""
+        """Stop all open streams, and wait for them."""
         for stream in self.all:
             if stream.status == "in-progress":
                 self.stop(stream)
@@ -136,7 +136,7 @@ class CallStreams:
             await asyncio.wait(self._tasks)
 
     def drop(self) -> None:
-        """Drop the connections that were left open when their streams were over."""
+        """Drop the connections that are still open although their streams have ended."""
         for stream in self.all:
             stream.client.drop()
 
@@ -195,14 +195,14 @@ class CallStreams:
         if stream.bidirectional:
             self._conversation = stream
         else:
-            self._listening.append(stream)
+            self._one_way.append(stream)
 
     def _detach(self, stream: CallStream) -> None:
         stream.connected = False
         if self._conversation is stream:
             self._conversation = None
-        if stream in self._listening:
-            self._listening.remove(stream)
+        if stream in self._one_way:
+            self._one_way.remove(stream)
 
     def _refuse(self, noun: StreamNoun, why: str) -> None:
         sid = self._context.sids.make("MZ")
@@ -213,7 +213,7 @@ class CallStreams:
         self._report(stream.sid, stream.noun, event, error_code)
 
     def _report(self, sid: str, noun: StreamNoun, event: str, error_code: int | None) -> None:
-        params = stream_params(
+        params = make_stream_params(
             account_sid=self._context.account_sid,
             call_sid=self._call_sid,
             stream_sid=sid,

@@ -1,12 +1,12 @@
 """Twilio as a client of your web server (PROTOCOL.md §1.5, §6.5, §7).
 
-`WebClient` fetches TwiML and sound files, signed; `obtain` and `script_of` make a script of an
-answer; `Callbacks` sends status callbacks.  Call progress is §6.6, the state of streams is §8, the
-parameters of all voice requests are §6.5.  Callbacks of one kind are delivered in order, one after
-the other (§10.30).
+`WebClient` fetches TwiML and sound files, with signatures; `obtain` and `read_script` parse the
+responses; `Callbacks` sends status callbacks.  Call progress is §6.6, the state of streams is §8,
+the parameters of all voice requests are §6.5.  Callbacks of one kind are delivered in order, one
+after the other (§10.30).
 
-Every failure of a fetch is a `TwimlFault` with the code that Twilio would log; what called
-`fetch` decides whether the call ends over it.
+Every failed fetch is a `TwimlFault` with the code that Twilio would log; the caller of `fetch`
+decides whether it ends the call.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from twistream_kit.simulator.call.twiml import PlayBody, Say, Script, TwimlFault
 from twistream_kit.simulator.model.debugger import Debugger
 
 FETCH_SECONDS = 15.0
-"""The whole of one request may take this long (§1.5)."""
+"""The timeout of a whole request (§1.5)."""
 
 CONNECT_SECONDS = 5.0
-"""One attempt to connect (§1.5); the second attempt is not made here."""
+"""The timeout of one attempt to connect (§1.5); Twilio's second attempt is not simulated."""
 
 REDIRECT_LIMIT = 10
-"""Redirects followed in one request (§1.5)."""
+"""The largest number of redirects in one request (§1.5)."""
 
 SOUND_BYTES = 40 * 1024 * 1024
-"""A limit of our own: a <Play> file beyond it is refused."""
+"""A limit of the simulator: a larger <Play> file is refused."""
 
 USER_AGENT = "TwilioProxy/1.1"
-"""As voice webhooks carry it (§2.1)."""
+"""The User-Agent of voice webhooks (§2.1)."""
 
 TWIML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})
 """Content types that are read as TwiML (§1.5)."""
 
 DELIVERY_SECONDS = 2.0
-"""How long the end of a simulator waits for callbacks that are on their way."""
+"""How long a stopping simulator waits for callbacks that were not answered yet."""
 
 _PLACE = ("City", "State", "Zip", "Country")
 
 
 class WebClient:
-    """Requests made for one call, which keeps its cookies (§6.5).
+    """The HTTP client of one call, which keeps its cookies (§6.5).
 
     Args:
         auth_token: Signs every request.
@@ -69,7 +69,7 @@ class WebClient:
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             connector_owner=False,
-            # The servers here have an address and no name; a strict jar would drop their cookies.
+            # A strict jar would drop the cookies of servers that have an IP address and no name.
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             timeout=aiohttp.ClientTimeout(total=FETCH_SECONDS, sock_connect=CONNECT_SECONDS),
             trust_env=False,
@@ -95,15 +95,15 @@ class WebClient:
         Args:
             url: Absolute, http or https.
             method: POST or GET.
-            params: What Twilio tells the server.
-            limit: The largest body taken, in bytes.
+            params: The parameters of the request.
+            limit: The largest body accepted, in bytes.
             signed: Whether the request carries a signature.
 
         Raises:
-            TwimlFault: 11100, or 11200 to 11237 for a request that brought no answer, 11215,
-                11750.  An answer of 400 or more is returned.
+            TwimlFault: 11100, or 11200 to 11237 for a request without a response, 11215, 11750.  A
+                response with a status of 400 or more is returned.
         """
-        seconds, why = self._patience(limit)
+        seconds, why = self._get_timeout(limit)
         try:
             async with asyncio.timeout(seconds):
                 return await self._follow(url, method, dict(params or {}), limit, signed=signed)
@@ -112,14 +112,14 @@ class WebClient:
         except TimeoutError as error:
             raise TwimlFault(11200, f"{url} did not answer within {seconds:g} s{why}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _fault_of(url, error) from error
+            raise _make_fault(url, error) from error
 
     async def fetch_document(self, url: str, method: str, params: Mapping[str, str]) -> FetchedPage:
-        """Ask a webhook for TwiML; as `fetch` does."""
+        """Request TwiML from a webhook, as `fetch` does."""
         return await self.fetch(url, method, params)
 
-    def _patience(self, limit: int) -> tuple[float, str]:  # noqa: ARG002 - for those who differ
-        """Return how long a request for so many bytes may take, and why if it is a special time."""
+    def _get_timeout(self, limit: int) -> tuple[float, str]:  # noqa: ARG002 - subclasses use it
+        """Return the timeout of a request for at most `limit` bytes, and a remark for its error."""
         return FETCH_SECONDS, ""
 
     async def _follow(
@@ -130,7 +130,7 @@ class WebClient:
             if not location:
                 return page
             if page.status in {301, 302, 303}:
-                # What a browser does too; that Twilio drops the form here is an assumption.
+                # As browsers do; that Twilio drops the form here is an assumption.
                 method, params = "GET", {}
             url = urljoin(url, location)
         raise TwimlFault(11215, f"more than {REDIRECT_LIMIT} redirects, the last to {url}")
@@ -147,7 +147,7 @@ class WebClient:
         if signed:
             headers["X-Twilio-Signature"] = sign(self._auth_token, compute_signed_url(url), form)
         async with self._session.request(
-            method, _exactly(url), data=form, headers=headers, allow_redirects=False
+            method, _keep_encoding(url), data=form, headers=headers, allow_redirects=False
         ) as response:
             content = await response.content.read(limit + 1)
             while len(content) <= limit and (more := await response.content.read(limit + 1)):
@@ -161,12 +161,12 @@ class WebClient:
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """What a web server answered to one request, redirects followed.
+    """The response of a web server to one request, after redirects.
 
     Attributes:
-        url: Where it was found in the end, after redirects.
-        status: HTTP status.
-        content_type: Lower case, without parameters; empty when there was none.
+        url: The final URL, after redirects.
+        status: The HTTP status.
+        content_type: In lower case, without parameters; empty if there was none.
         content: The body.
     """
 
@@ -175,25 +175,25 @@ class FetchedPage:
     content_type: str
     content: bytes
 
-    def in_full(self) -> Self:
-        """Return the page itself.
+    def check_status(self) -> Self:
+        """Return the page itself if its status is less than 400.
 
         Raises:
-            TwimlFault: 11200 if the answer was 400 or more.
+            TwimlFault: 11200 if the status is 400 or more.
         """
         if self.status >= 400:
             raise TwimlFault(11200, f"{self.url} answered with HTTP status {self.status}")
         return self
 
 
-def _exactly(url: str) -> aiohttp.typedefs.StrOrURL:
-    # aiohttp would decode and encode the query anew, and the signature would not fit it any more.
+def _keep_encoding(url: str) -> aiohttp.typedefs.StrOrURL:
+    # aiohttp would decode and encode the query again, and the signature would not match any more.
     from yarl import URL
 
     return URL(url, encoded=True)
 
 
-def _fault_of(url: str, error: Exception) -> TwimlFault:
+def _make_fault(url: str, error: Exception) -> TwimlFault:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return TwimlFault(11237, f"{url}: its certificate is not valid")
     if isinstance(error, aiohttp.ClientSSLError):
@@ -216,37 +216,37 @@ async def obtain(
     """Read the TwiML that `source` names, or its fallback when that fails.
 
     Args:
-        source: Where it is.
+        source: The source of the TwiML.
         web: Fetches it.
         params: The request parameters of §6.5.
-        on_fault: Told of a fault that the fallback may still mend.
+        on_fault: Called with a fault before the fallback is fetched.
 
     Raises:
-        TwimlFault: If there is no TwiML to be had.
+        TwimlFault: If no TwiML could be read.
     """
     if source.page is not None and not source.page.url:
-        # What Twilio does with such a number is not documented.
+        # Twilio's behaviour for such a number is not documented.
         raise TwimlFault(11100, "the number that was called has no Voice URL: set its voice_url")
     if source.page is None:
         return read_twiml(source.twiml, into_live_call=source.into_live_call)
     try:
         page = await web.fetch_document(source.page.url, source.page.method, params)
-        return script_of(page.in_full())
+        return read_script(page.check_status())
     except TwimlFault as fault:
         if source.fallback is None:
             raise
         on_fault(fault)
         why = {"ErrorCode": str(fault.code), "ErrorUrl": source.page.url}
     page = await web.fetch_document(source.fallback.url, source.fallback.method, {**params, **why})
-    return script_of(page.in_full())
+    return read_script(page.check_status())
 
 
-def script_of(page: FetchedPage) -> Script:
-    """Read an answer by its content type: TwiML, words to say, or a sound to play.
+def read_script(page: FetchedPage) -> Script:
+    """Parse a response by its content type: TwiML, text to say, or a sound to play.
 
     Raises:
-        TwimlFault: 12300 for a type that is not understood or missing, 11770 for no body at all,
-            and the faults of `read_twiml`.
+        TwimlFault: 12300 for an unsupported or missing content type, 11770 for an empty body, and
+            the faults of `read_twiml`.
     """
     if page.content_type in TWIML_TYPES:
         if not page.content:
@@ -264,12 +264,12 @@ def script_of(page: FetchedPage) -> Script:
 
 
 class Callbacks:
-    """Sends the callbacks of one kind for one call, in the order they were told.
+    """Sends the callbacks of one kind for one call, in order.
 
     Args:
-        web: Sends them.
-        debugger: Where failures go, as 15003 for an answer of 400 or more.
-        call_sid: The call they belong to.
+        web: Sends the requests.
+        debugger: Logs failures: 15003 for a status of 400 or more.
+        call_sid: The SID of the call.
     """
 
     def __init__(self, web: WebClient, debugger: Debugger, call_sid: str) -> None:
@@ -279,18 +279,18 @@ class Callbacks:
         self._last: asyncio.Task[None] | None = None
 
     def send(self, callback: Callback, params: Mapping[str, str]) -> None:
-        """Send `params` after what was sent before; nothing happens without a URL."""
+        """Send `params` after all earlier callbacks; nothing happens without a URL."""
         if callback.url:
             earlier = self._last
             self._last = asyncio.create_task(self._send(earlier, callback, dict(params)))
 
-    async def delivered(self, limit: float = DELIVERY_SECONDS) -> None:
-        """Wait until all of them were answered, at most `limit` seconds; cancels nothing."""
+    async def wait_delivered(self, limit: float = DELIVERY_SECONDS) -> None:
+        """Wait until all callbacks were answered, at most `limit` seconds; cancels nothing."""
         if self._last is not None:
             await asyncio.wait({self._last}, timeout=limit)
 
     def drop(self) -> None:
-        """Give up those that are still on their way."""
+        """Cancel the callbacks that were not answered yet."""
         if self._last is not None:
             self._last.cancel()
 
@@ -298,7 +298,7 @@ class Callbacks:
         self, earlier: asyncio.Task[None] | None, callback: Callback, params: dict[str, str]
     ) -> None:
         if earlier is not None:
-            # Awaited, so that dropping the last one drops the whole queue.
+            # Awaited, so that cancelling the last task cancels the whole queue.
             await earlier
         try:
             page = await self._web.fetch(callback.url, callback.method, params)
@@ -315,7 +315,9 @@ class Callbacks:
                 )
 
 
-def voice_params(plan: CallPlan, *, call_sid: str, account_sid: str, status: str) -> dict[str, str]:
+def make_voice_params(
+    plan: CallPlan, *, call_sid: str, account_sid: str, status: str
+) -> dict[str, str]:
     """Return the parameters that come with every voice request (§6.5)."""
     params = {
         "CallSid": call_sid,
@@ -331,15 +333,18 @@ def voice_params(plan: CallPlan, *, call_sid: str, account_sid: str, status: str
     for who, number in {
         "From": plan.from_, "To": plan.to, "Called": plan.to, "Caller": plan.from_,
     }.items():  # fmt: skip
-        # What is unknown of a place is empty, not absent.
+        # An unknown part of a place is empty, not absent.
         params |= {f"{who}{part}": "" for part in _PLACE}
         if number.startswith("+1"):
             params[f"{who}Country"] = "US"
     return params
 
 
-def terminal_params(seconds: int, sip_code: int) -> dict[str, str]:
-    """Return what the last progress callback adds (§6.6): `Duration` is billed minutes."""
+def make_terminal_params(seconds: int, sip_code: int) -> dict[str, str]:
+    """Return the parameters that only the last progress callback has (§6.6).
+
+    `Duration` is in billed minutes.
+    """
     return {
         "CallDuration": str(seconds),
         "Duration": str(math.ceil(seconds / 60)),
@@ -347,7 +352,7 @@ def terminal_params(seconds: int, sip_code: int) -> dict[str, str]:
     }
 
 
-def stream_params(
+def make_stream_params(
     *, account_sid: str, call_sid: str, stream_sid: str, name: str, event: str, error: str = ""
 ) -> dict[str, str]:
     """Return the parameters of a stream's status callback; `StreamError` only on errors (§8)."""
@@ -357,17 +362,17 @@ def stream_params(
         "StreamSid": stream_sid,
         "StreamName": name or stream_sid,
         "StreamEvent": event,
-        "Timestamp": nanosecond_timestamp(time.time_ns()),
+        "Timestamp": format_timestamp(time.time_ns()),
     }
     return params | {"StreamError": error} if error else params
 
 
-def nanosecond_timestamp(ns: int) -> str:
+def format_timestamp(ns: int) -> str:
     """Return nanoseconds since the epoch as ISO 8601 in UTC: 2024-11-29T00:09:39.602648368Z."""
     seconds, rest = divmod(ns, 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
-def rfc2822(moment: datetime) -> str:
-    """Return a date as Twilio's REST API writes it: Tue, 31 Aug 2010 20:36:28 +0000."""
+def format_rfc2822(moment: datetime) -> str:
+    """Format a date as Twilio's REST API does: Tue, 31 Aug 2010 20:36:28 +0000."""
     return format_datetime(moment)

@@ -1,5 +1,5 @@
-"""What the simulator knows without a call.
+"""The parts of the simulator that need no call: assumptions about Twilio, numbers, the debugger.
 
-Its assumptions about Twilio, telephone numbers and SIDs, and the debugger log. Nothing here opens
-a socket or starts a task. Begin with `assumptions`, the switches and their sources.
+Nothing here opens a socket or starts a task.  Begin with `assumptions`, the switches and their
+sources; `numbers` makes SIDs and checks telephone numbers.
 """

@@ -1,8 +1,8 @@
-"""What Twilio does where Twilio does not say: one constant for each open question.
+"""Assumptions about undocumented behaviour of Twilio: one constant for each open question.
 
-The numbers are those of the table of open questions (PROTOCOL.md §10).  ``[OBS]`` was seen by
-users, ``[ASM]`` is our assumption.  Whatever a user of the simulator may want otherwise is a field
-of `Behaviour`; the rest is fixed here, in sight.  `live`, the server's half, never reads this.
+The numbers are those of the table of open questions (PROTOCOL.md §10).  ``[OBS]`` was observed by
+users, ``[ASM]`` is our assumption.  The ones that a user of the simulator may want to change are
+fields of `Behaviour`; the others are constants here.  `live`, the server's half, never reads them.
 """
 
 from __future__ import annotations
@@ -16,75 +16,75 @@ from twistream_kit.protocol.rest import PROGRESS_EVENTS
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
 
 HANDSHAKE_SECONDS = 10.0
-"""1 [ASM]: a server that has not answered the upgrade by then gets 31901."""
+"""1 [ASM]: if the server has not answered the upgrade by then, 31901 is logged."""
 
 FAILED_STREAM_HANGS_UP_AFTER_SECONDS = 1.0
-"""2 [OBS]: with no verb left, the call drops about a second after a stream failed."""
+"""2 [OBS]: if no verb is left, the call ends about a second after a stream failed."""
 
 SENDS_PINGS = False
 """3 [ASM]: Twilio never pings; it answers pings."""
 
 CLOSE_WAIT_SECONDS = 5.0
-"""4 [ASM]: how long Twilio's side waits for an answer to its Close before it drops TCP."""
+"""4 [ASM]: how long Twilio waits for the answer to its Close before it drops the TCP connection."""
 
 SILENT_END_SECONDS = 240.0
-"""4 [OBS]: how long a socket stays open on which neither Close nor FIN follows `stop`."""
+"""4 [OBS]: how long a socket stays open if neither Close nor FIN follows `stop`."""
 
 NORMAL_CLOSE = 1000
-"""5 [DOC]: the close code of a server that means to end the stream."""
+"""5 [DOC]: the close code of a server that ends the stream intentionally."""
 
 RECONNECTS = False
-"""6 [ASM]: a stream that is lost is never resumed."""
+"""6 [ASM]: a lost stream is never resumed."""
 
 ONCE_PER_STREAM = frozenset({MEDIA_DISCARDED, MALFORMED_MESSAGE, INVALID_MESSAGE})
-"""7, 9, 17 [DOC]: warnings that are logged for the first offence of a stream only (§5.1)."""
+"""7, 9, 17 [DOC]: warnings that are logged once per stream only (§5.1)."""
 
 PROTOCOL_ERROR_CLOSE = 1002
-"""10 [ASM]: how a violation of WebSocket itself is answered, with 31924."""
+"""10 [ASM]: the close code after a violation of the WebSocket protocol, logged as 31924."""
 
 HALF_OPEN_SECONDS = 40.0
-"""10 [OBS]: how long a socket stays half-open after one, where it does; 30 to 45 s were seen."""
+"""10 [OBS]: how long a socket stays half-open after it, if it does; 30 to 45 s were observed."""
 
 SILENCE = 0xFF
-"""13, 21 [ASM]: the PCMU byte that fills a partial frame, and what a silent caller sends."""
+"""13, 21 [ASM]: the PCMU byte that pads a partial frame and that a silent caller sends."""
 
 SILENT_FRAME = bytes([SILENCE]) * FRAME_BYTES
 """20 ms of it."""
 
 PLAYOUT_CAPACITY = round(CAPACITY_SECONDS * BYTES_PER_SECOND)
-"""17 [DOC]: ten minutes of audio in bytes; what exceeds it is discarded, with one 31931."""
+"""17 [DOC]: ten minutes of audio in bytes; any excess is discarded, with one 31931."""
 
 MESSAGE_LIMIT: int | None = None
 """18 [ASM]: no limit to the size of a message from the server, in bytes."""
 
 FIRST_TIMESTAMPS_MS = range(50, 181)
-"""19 [OBS]: where the timestamps of a stream begin; captures show 57 to 171."""
+"""19 [OBS]: the first timestamp of a stream; captures show 57 to 171."""
 
 TIMESTAMP_JITTER_MS = (0, 1, -1, 0, 2, 0, -2, 1, 0, -1, 0)
-"""19 [OBS]: how far timestamps lie from multiples of 20 ms; here in a fixed round."""
+"""19 [OBS]: the deviations of timestamps from multiples of 20 ms; here in a fixed cycle."""
 
 CHUNKS_PER_TRACK = True
 """19 [OBS]: each track counts its own chunks, without gaps."""
 
 INITIAL_BURST_FRAMES = 3
-"""20 [OBS]: frames that arrive together when the stream begins, before the cadence of 20 ms.
+"""20 [OBS]: the frames that arrive together at the start of a stream, before the 20 ms interval.
 
-Later gaps in arrival, up to 233 ms where the TwiML goes from verb to verb, lose no sound."""
+Later gaps in arrival, up to 233 ms when the TwiML continues with another verb, lose no sound."""
 
 SLOW_READER_SECONDS = 5.0
-"""22 [ASM]: unsent audio of the caller beyond which frames are dropped, with 31930."""
+"""22 [ASM]: the limit of unsent audio of the caller; further frames are dropped, with 31930."""
 
 APPENDS_SLASH_TO_BARE_HOST = True
 """25 [OBS]: a URL without a path is signed with a slash at its end."""
 
 CALLBACK_ORDER = PROGRESS_EVENTS
-"""30 [OBS]: call progress in order; *answered* is on its way before the stream connects."""
+"""30 [OBS]: call progress in order; *answered* is sent before the stream connects."""
 
 TRIAL_ANNOUNCEMENT = (
     "You have a trial account. You can remove this message at any time by upgrading to a full "
     "account. Press any key to execute your code."
 )
-"""32 [OBS]: what either party of a call hears first where the older regime is in force."""
+"""32 [OBS]: the announcement that either party of a call hears first under the older regime."""
 
 TRIAL_KEY_SECONDS = 5.0
 """32 [ASM]: the wait for a key after that; one user counted 13 s from the answer to the drop."""
@@ -95,37 +95,37 @@ TRIAL_BLOCKED = frozenset(
         "VirtualAgent",
     }
 )  # fmt: skip
-"""32 [DOC]: verbs and nouns that are taken out of a trial account's TwiML since 2026.
+"""32 [DOC]: verbs and nouns that are removed from a trial account's TwiML since 2026.
 
-[OBS]: in September 2026 one trial account recorded all the same.
+[OBS]: in September 2026 one trial account could record nevertheless.
 """
 
 TRIAL_BLOCKED_IN_DIAL = frozenset({"Application", "Client", "Number", "Sip", "WhatsApp"})
-"""32 [DOC]: nouns that are taken out of `<Dial>`; a number that stands there bare is not named."""
+"""32 [DOC]: nouns that are removed from `<Dial>`; a bare number in it is not mentioned."""
 
 TRIAL_REFUSAL = "The {verb} verb is not available on trial accounts."
-"""32 [DOC]: what is said in the place of one.  [ASM]: and nothing is logged."""
+"""32 [DOC]: the sentence spoken instead of a removed verb.  [ASM]: nothing is logged."""
 
 TRIAL_FETCH_SECONDS = 5.0
-"""32 [DOC]: how long TwiML may take.  [ASM]: status callbacks too, and in the older regime."""
+"""32 [DOC]: the timeout for TwiML.  [ASM]: status callbacks too, and under the older regime."""
 
 TRIAL_HOPS = 10
-"""32 [DOC]: the redirect, or `action`, at which the call is ended.  [ASM]: older regime too."""
+"""32 [DOC]: the number of redirects and `action`s that ends the call.  [ASM]: older regime too."""
 
 TRIAL_LAST_HOP = "This call has been redirected too many times."
-"""32 [ASM]: the words it ends with; that there are words is documented."""
+"""32 [ASM]: the text of the last sentence; that there is a sentence is documented."""
 
 TRIAL_PLAY_LOOPS = 10
-"""32 [DOC]: the largest `loop` of `<Play>` since 2026.  [ASM]: 0, without end, stays."""
+"""32 [DOC]: the largest `loop` of `<Play>` since 2026.  [ASM]: 0, which repeats for ever, stays."""
 
 TRIAL_CALL_SECONDS = 600.0
-"""32 [DOC]: how long a call may last, with 13805 at its end.  [ASM]: counted from the answer."""
+"""32 [DOC]: the longest call, with 13805 at its end.  [ASM]: counted from the answer."""
 
 ECHO_DELAY_MS = 200
-"""34 [ASM]: how long after the ear the mouth hears what leaks, within 150 to 300 ms."""
+"""34 [ASM]: the delay of the echo from the ear to the mouth, within 150 to 300 ms."""
 
 ECHO_GAIN = 0.1
-"""34 [ASM]: the amplitude of what leaks, -20 dB."""
+"""34 [ASM]: the amplitude of the echo, -20 dB."""
 
 
 ExtraFields = Literal["drop", "execute"]
@@ -147,37 +147,37 @@ _CHOICES = {
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Switches for what is not known of Twilio, or differs from account to account.
+    """Switches for behaviour of Twilio that is not known, or differs from account to account.
 
     Attributes:
-        continues_after_failure: 2 [ASM]: after a failed stream the TwiML goes on with its next
+        continues_after_failure: 2 [ASM]: after a failed stream the TwiML continues with its next
             verb; False: the call is hung up.
         close_at_end: 4 [OBS], sources differ: what follows `stop` at the end of a call.
             ``no status`` is a Close without one (the server sees 1005), ``1000`` a Close with that
             code, ``nothing`` neither Close nor FIN for four minutes.
         normal_close: 5 [DOC]: what is logged when the server closes with 1000.  ``31921`` is
             logged for every close by the server, here as a note; ``silent`` logs nothing.
-        strict: 26 [ASM]: False takes what users saw: a query string on the stream's URL silently
-            vanishes.  True takes the letter of Twilio's pages: 31920.
+        strict: 26 [ASM]: False follows the observations of users: a query string on the stream's
+            URL is silently dropped.  True follows the wording of Twilio's pages: 31920.
         extra_fields: 7 and 8 [ASM]: whether a message with an unexpected field is dropped or
-            executed all the same.  The warning 31951 comes either way.
-        after_protocol_error: 10 [ASM, OBS]: what follows a violation of WebSocket, beside 31924:
-            ``close`` is a Close with 1002, ``half-open`` a socket that says nothing more for 40 s
-            and is then dropped (1006).
+            executed nevertheless.  The warning 31951 is logged either way.
+        after_protocol_error: 10 [ASM, OBS]: what follows a violation of the WebSocket protocol, in
+            addition to 31924: ``close`` is a Close with 1002, ``half-open`` a socket that sends
+            nothing more for 40 s and is then dropped (1006).
         playout_delay_ms: 14 [ASM]: how long audio waits in an empty playout buffer before it
             begins to play, rounded up to frames; 40 to 100 would be usual.
         ended_call_update: 29 [OBS]: the HTTP status of an update to a call that has ended: 404
             (code 20404) or 400 (code 21220).
         trial: 32 [DOC, OBS]: ``off`` is an upgraded account.  ``announcement`` is the older trial:
-            a sentence that asks for any key, and without one the call ends before its TwiML.
-            ``blocked`` is that of 2026: `<Stream>` becomes a spoken refusal, and TwiML is
-            asked for without a signature [OBS].  Some users met both in one call [OBS].  Either
+            a sentence that asks for any key, and without a key the call ends before its TwiML.
+            ``blocked`` is the trial of 2026: `<Stream>` becomes a spoken refusal, and TwiML is
+            requested without a signature [OBS].  Some users saw both in one call [OBS].  Either
             way a call lasts ten minutes at most.
-        latency_ms: 33 [ASM]: how much later than here sound arrives, each way, rounded to
-            frames; 100 to 250 is what a carrier adds.
-        echo: 34 [ASM]: the caller's telephone leaks what it plays into its microphone.
-        plays_after_close: 37 [ASM]: whether the sound that waits is still heard when the server
-            closes; nobody knows.  False: it is lost, and with it the last words of a call.
+        latency_ms: 33 [ASM]: the additional one-way latency of the sound, in each direction,
+            rounded to frames; a carrier adds 100 to 250.
+        echo: 34 [ASM]: the caller's microphone picks up the sound of its loudspeaker.
+        plays_after_close: 37 [ASM]: whether the buffered sound is still heard after the server
+            closes, which is not known.  False: it is lost, and with it the last words of a call.
     """
 
     continues_after_failure: bool = True
@@ -204,6 +204,6 @@ class Behaviour:
                 raise ValueError(f"{name} is {value!r}; it must be one of {choices}")
 
 
-def frames_in(duration_ms: float) -> int:
-    """Return how many frames cover `duration_ms`, the last one perhaps in part."""
+def count_frames(duration_ms: float) -> int:
+    """Return the number of frames that cover `duration_ms`, rounded up."""
     return -int(-duration_ms // PTIME_MS)

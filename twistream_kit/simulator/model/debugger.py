@@ -1,8 +1,8 @@
-"""What Twilio's console would show: errors and warnings, each with the message at fault.
+"""The debugger of Twilio's console: errors and warnings, each with the message that caused it.
 
 Twilio logs the three warnings about messages once per stream (PROTOCOL.md §5.1), and so does this;
-what Twilio leaves out, namely which message it was and what is wrong with it, stands here as well.
-What a stream sounds like Twilio does not log (§4): that is kept apart, in `Debugger.unlogged`.
+the entries also show the message and its error, which Twilio leaves out.  Twilio does not log
+problems of the sound (§4): those are kept separately, in `Debugger.unlogged`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from twistream_kit.simulator.model.assumptions import ONCE_PER_STREAM
 _SHOWN_CHARACTERS = 160
 
 UNLOGGED = "What Twilio would not log"
-"""The heading over what stands beside the console."""
+"""The heading of the entries that Twilio's console would not show."""
 
 
 NOTHING_LOGGED = "no errors, no warnings"
-"""What a console says that is empty."""
+"""The text of an empty debugger log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class DebuggerEntry:
     Attributes:
         code: Twilio's number, such as 31951.
         name: Twilio's title for it.
-        level: ``error`` or ``warning``; ``note`` for the close that a server means to make.
-        text: What happened this time, in a sentence; may be empty.
+        level: ``error`` or ``warning``; ``note`` for an intentional close by the server.
+        text: A sentence about this occurrence; may be empty.
         stream_sid: The stream concerned, or empty.
         call_sid: The call concerned, or empty.
-        message: The message at fault, as it came, or None.
-        objections: What `review` says of that message.
-        at: When, in seconds since the epoch.
+        message: The message that caused it, as received, or None.
+        objections: The result of `review` for that message.
+        at: The time, in seconds since the epoch.
     """
 
     code: int
@@ -60,7 +60,7 @@ class DebuggerEntry:
         if self.text:
             lines.append(f"    {self.text}")
         if self.message is not None:
-            lines.append(f"    message: {elided(self.message)}")
+            lines.append(f"    message: {elide(self.message)}")
         lines += [f"    {objection}" for objection in self.objections]
         return "\n".join(lines)
 
@@ -69,13 +69,13 @@ class DebuggerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Unlogged:
-    """Something that is heard and that no console shows.
+    """A problem that the caller hears and that Twilio's console does not show.
 
     Attributes:
-        objection: What is wrong, what the caller hears, and what to do.
+        objection: The problem, its effect for the caller, and the fix.
         stream_sid: The stream concerned.
         call_sid: The call concerned.
-        at: When it was found, in seconds since the epoch.
+        at: The time when it was found, in seconds since the epoch.
     """
 
     objection: Objection
@@ -91,7 +91,7 @@ class Unlogged:
 
 
 class Debugger(Sequence[DebuggerEntry]):
-    """The entries so far, oldest first.  It may be read and written from any thread."""
+    """The entries so far, oldest first.  Any thread may read and write it."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._entries: list[DebuggerEntry] = []
@@ -100,7 +100,7 @@ class Debugger(Sequence[DebuggerEntry]):
         self._waiting: list[tuple[int, Pending[DebuggerEntry]]] = []
         self._lock = threading.Lock()
         self._clock = clock
-        # Reads their file now, which takes some 10 ms: half a frame, once calls keep time.
+        # Reads the file of codes now: it takes some 10 ms, half a frame, and would delay a call.
         len(TWILIO_CODES)
 
     def log(
@@ -114,7 +114,7 @@ class Debugger(Sequence[DebuggerEntry]):
         objections: Sequence[Objection] = (),
         level: Severity | None = None,
     ) -> DebuggerEntry | None:
-        """Add an entry and return it, or None when Twilio would not log it a second time."""
+        """Add an entry and return it, or None if Twilio logs it only once per stream."""
         known = explain(code)
         entry = DebuggerEntry(
             known.code, known.name, level or known.level, text, stream_sid, call_sid, message,
@@ -133,7 +133,7 @@ class Debugger(Sequence[DebuggerEntry]):
         return entry
 
     def note(self, objection: Objection, stream_sid: str = "", call_sid: str = "") -> Unlogged:
-        """Add something that Twilio does not log, and return it."""
+        """Add a problem that Twilio does not log, and return it."""
         unlogged = Unlogged(objection, stream_sid, call_sid, self._clock())
         with self._lock:
             self._unlogged.append(unlogged)
@@ -141,12 +141,12 @@ class Debugger(Sequence[DebuggerEntry]):
 
     @property
     def unlogged(self) -> list[Unlogged]:
-        """What would be heard and not logged, oldest first; of each stream each kind once."""
+        """The problems that are heard and not logged, oldest first; each once per stream."""
         with self._lock:
             return list(self._unlogged)
 
     def wait_for(self, code: int) -> Pending[DebuggerEntry]:
-        """Return a `Pending` with the oldest entry of `code`, there already or still to come.
+        """Return a `Pending` of the oldest entry of `code`, present or future.
 
         Raises:
             LookupError: If Twilio has no such code.
@@ -163,15 +163,17 @@ class Debugger(Sequence[DebuggerEntry]):
 
     @property
     def codes(self) -> list[int]:
-        """The codes alone, oldest first."""
-        return [entry.code for entry in self._snapshot()]
+        """The codes of the entries, oldest first."""
+        return [entry.code for entry in self._copy_entries()]
 
-    def of(self, sid: str) -> list[DebuggerEntry]:
-        """Return the entries of one stream (MZ...) or one call (CA...)."""
-        return [entry for entry in self._snapshot() if sid in (entry.stream_sid, entry.call_sid)]
+    def find(self, sid: str) -> list[DebuggerEntry]:
+        """Return the entries of one stream (MZ...) or one call (CA...), oldest first."""
+        return [
+            entry for entry in self._copy_entries() if sid in (entry.stream_sid, entry.call_sid)
+        ]
 
     def clear(self) -> None:
-        """Forget the entries; what was logged for a stream once is still not logged again."""
+        """Remove all entries; warnings already logged for a stream are still not logged again."""
         with self._lock:
             self._entries.clear()
             self._unlogged.clear()
@@ -181,13 +183,13 @@ class Debugger(Sequence[DebuggerEntry]):
     @overload
     def __getitem__(self, index: slice) -> list[DebuggerEntry]: ...
     def __getitem__(self, index: int | slice) -> DebuggerEntry | list[DebuggerEntry]:
-        return self._snapshot()[index]
+        return self._copy_entries()[index]
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[DebuggerEntry]:
-        return iter(self._snapshot())
+        return iter(self._copy_entries())
 
     def __repr__(self) -> str:
         lines = [str(entry) for entry in self] or [NOTHING_LOGGED]
@@ -195,17 +197,17 @@ class Debugger(Sequence[DebuggerEntry]):
             lines += [f"{UNLOGGED}:", *map(str, unlogged)]
         return "\n".join(lines)
 
-    def _snapshot(self) -> list[DebuggerEntry]:
+    def _copy_entries(self) -> list[DebuggerEntry]:
         with self._lock:
             return list(self._entries)
 
 
-def elided(message: str | bytes) -> str:
-    """Return `message` for reading: one line, the middle of a long one left out."""
+def elide(message: str | bytes) -> str:
+    """Return `message` on one line, without the middle of a long one."""
     text = message if isinstance(message, str) else repr(message)
     text = " ".join(text.split())
     if len(text) <= _SHOWN_CHARACTERS:
         return text
-    # More of the beginning, where the keys stand, than of the end.
+    # More of the beginning, where the keys are, than of the end.
     head, tail = _SHOWN_CHARACTERS * 3 // 4, _SHOWN_CHARACTERS // 4
     return f"{text[:head]} ... {text[-tail:]} ({len(message)} long)"

@@ -1,13 +1,13 @@
-"""Names in the simulated world: SIDs, telephone numbers, countries, the numbers of the account.
+"""SIDs, telephone numbers, countries, and the numbers of the simulated account.
 
-SIDs are two letters and 32 hex digits (PROTOCOL.md §1.7).  They are counted, not drawn by lot, so
-that a notebook run twice shows the same ones.  The auth token is the exception: it is what keeps
-strangers out of a server behind a tunnel, and a token that everybody can look up keeps out nobody.
+SIDs are two letters and 32 hex digits (PROTOCOL.md §1.7).  They are computed from a counter, not at
+random, so that a notebook run twice shows the same ones.  The auth token is the exception: it
+protects a server behind a tunnel, and a token that can be looked up protects nothing.
 
-Countries are known by calling code: enough to have geographic permissions, and no numbering plan.
-A number belongs to the country with the longest calling code that it begins with.  What shares a
-code is not told apart: every +1 is the United States, though Canada and the Caribbean dial +1 too.
-Codes that are not listed here belong to no country, and nothing is forbidden there.
+Countries are identified by calling code: enough for geographic permissions, without a numbering
+plan.  A number belongs to the country with the longest matching calling code.  Countries that share
+a code are not distinguished: every +1 is the United States, though Canada and the Caribbean use +1
+too.  Codes that are not listed here belong to no country and are never blocked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from twistream_kit.protocol.rest import is_e164
 
 ACCOUNT_NUMBERS = ("+15005550006", "+15005550009")
-"""The numbers of the simulated account: Twilio's magic numbers, which ring nowhere (§6.7)."""
+"""The numbers of the simulated account: Twilio's magic numbers, which reach no phone (§6.7)."""
 
 
 def require_e164(number: str) -> None:
@@ -33,48 +33,48 @@ def require_e164(number: str) -> None:
         )
 
 
-def in_national_form(number: str) -> str:
-    """Write a number as Twilio's ``…_formatted`` fields do: (415) 867-5308 in the US (§6.2)."""
+def format_national(number: str) -> str:
+    """Format a number as in Twilio's ``…_formatted`` fields: (415) 867-5308 in the US (§6.2)."""
     if re.fullmatch(r"\+1\d{10}", number):
         return f"({number[2:5]}) {number[5:8]}-{number[8:]}"
     return number
 
 
 class Sids:
-    """Makes the SIDs of one simulator, the same ones in every run."""
+    """Makes the SIDs of one simulator, the same in every run."""
 
     def __init__(self) -> None:
         self._made: Counter[str] = Counter()
 
     def make(self, prefix: str) -> str:
-        """Return the next SID of a kind: `prefix` is AC, CA, MZ or PN."""
+        """Return the next SID with a prefix: AC, CA, MZ or PN."""
         self._made[prefix] += 1
         seed = f"twistream {prefix} {self._made[prefix]}"
         return prefix + hashlib.sha256(seed.encode()).hexdigest()[:32]
 
 
-def new_auth_token() -> str:
-    """Draw an auth token: 32 hex digits, as Twilio's are."""
+def draw_auth_token() -> str:
+    """Return a random auth token: 32 hex digits, like Twilio's."""
     return secrets.token_hex(16)
 
 
 @dataclass(slots=True)
 class AccountNumber:
-    """A number of the account, and what happens when somebody dials it.
+    """A number of the account, with the handling of its incoming calls.
 
     Attributes:
         sid: PN and 32 hex digits.
-        phone_number: E.164.
-        friendly_name: As the console shows it.
-        voice: Whether it can make and take calls.
-        voice_url: Where the TwiML of an incoming call is fetched; empty when nothing was set.
+        phone_number: The number in E.164 form.
+        friendly_name: The name that the console shows.
+        voice: Whether it can place and receive calls.
+        voice_url: The URL of the TwiML for an incoming call; empty if none was set.
         voice_method: GET or POST.
-        voice_fallback_url: Fetched when `voice_url` fails.
+        voice_fallback_url: The URL that is fetched if `voice_url` fails.
         voice_fallback_method: GET or POST.
-        status_callback: Told when a call to this number ends.
+        status_callback: The URL that is notified when a call to this number ends.
         status_callback_method: GET or POST.
         voice_application_sid: AP and 32 hex digits: the application that handles its calls, or
-            empty.  While there is one, the URLs above are not used.
+            empty.  If there is one, the URLs above are not used.
         trunk_sid: TK and 32 hex digits: the SIP trunk that handles its calls, or empty; likewise.
     """
 
@@ -93,14 +93,14 @@ class AccountNumber:
 
     @property
     def elsewhere(self) -> str:
-        """What handles its calls in place of its URLs: a SID, or empty."""
+        """The SID of the application or trunk that replaces its URLs; empty if there is none."""
         return self.voice_application_sid or self.trunk_sid
 
 
-def country_of(number: str) -> Country | None:
-    """Return the country of `number`, E.164, or None when its code is not listed."""
+def find_country(number: str) -> Country | None:
+    """Return the country of `number`, in E.164 form, or None if its code is not listed."""
     digits = number.removeprefix("+")
-    # Calling codes have one to three digits, and none is the beginning of another (E.164).
+    # Calling codes have one to three digits, and none is a prefix of another (E.164).
     return next(
         (found for size in (3, 2, 1) if (found := _BY_CALLING_CODE.get(digits[:size]))), None
     )
@@ -108,13 +108,13 @@ def country_of(number: str) -> Country | None:
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """A country that has telephones.
+    """A country with a calling code.
 
     Attributes:
         iso: Two capital letters, ISO 3166-1.
-        calling_code: What its numbers begin with, without the plus.
-        name: In English.
-        continent: As Twilio's REST API writes it, such as ``NORTH_AMERICA``.
+        calling_code: The prefix of its numbers, without the plus.
+        name: The English name.
+        continent: The continent by Twilio's REST API, such as ``NORTH_AMERICA``.
     """
 
     iso: str

@@ -1,6 +1,5 @@
-"""The REST API that the official SDK speaks to.
+"""The REST API for the official SDK: calls, numbers, the account, and errors with their codes.
 
-Calls, numbers, the account, and each refusal with its code. Nothing here runs a call itself.
-Begin with `app`, which routes the requests; `call_request` reads what is asked for and `_errors`
-words the refusals.
+Nothing here runs a call itself.  Begin with `app`, which routes the requests; `call_request` reads
+the parameters of a call and `_errors` holds the error messages.
 """

@@ -1,4 +1,4 @@
-"""How the REST API says no: a code, a sentence and an HTTP status (PROTOCOL.md §5.3, §5.4)."""
+"""Errors of the REST API: a code, a sentence and an HTTP status (PROTOCOL.md §5.3, §5.4)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 _HTTP_STATUS = {
     20003: 401, 20008: 403, 20009: 409, 20404: 404, 20422: 422, 20429: 429, 20500: 500, 20503: 503,
 }  # fmt: skip
-"""Codes that do not come with HTTP 400 (§5.3)."""
+"""The HTTP status of the codes that do not use 400 (§5.3)."""
 
 REFUSALS = {
     10001: "Account is not active",
@@ -41,21 +41,21 @@ REFUSALS = {
     21220: "Call is not in-progress. Cannot redirect.",
     32018: "Twiml is too long",
 }
-"""What the REST API refuses a request with, and a sentence for when nothing nearer is known.
+"""The error codes of the REST API, each with the sentence that is used if none is given.
 
 21219, 20003, 20008 and the beginning of 21215 are worded as users saw them; most of the others are
-the titles of Twilio's dictionary (§5.3, §5.4)."""
+the titles of Twilio's error dictionary (§5.3, §5.4)."""
 
 
 class Refusal(Exception):
-    """A request that the REST API does not fulfil.
+    """The REST API refuses a request.
 
     Args:
         code: Twilio's error code, one of `REFUSALS`.
-        message: One sentence for the developer; that of `REFUSALS` if empty.
+        message: One sentence for the developer; by default the sentence of `REFUSALS`.
 
     Attributes:
-        code: As given.
+        code: The error code.
         message: The sentence.
         status: The HTTP status.
     """
@@ -68,7 +68,7 @@ class Refusal(Exception):
         self.status = _HTTP_STATUS.get(code, 400)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the body of the answer, in the shape of §5.4."""
+        """Return the body of the response, in the format of §5.4."""
         return {
             "code": self.code,
             "message": self.message,
@@ -77,6 +77,6 @@ class Refusal(Exception):
         }
 
 
-def not_found(path: str) -> Refusal:
-    """Build the 20404 for a path that leads nowhere."""
+def make_not_found(path: str) -> Refusal:
+    """Make the 20404 for an unknown path."""
     return Refusal(20404, f"The requested resource {path} was not found")

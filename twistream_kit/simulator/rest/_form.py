@@ -1,4 +1,4 @@
-"""What comes with a REST request, and what goes back."""
+"""The form of a REST request, its credentials, and its response."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RequestForm:
         """Return the first value of `key`."""
         return str(self._fields.get(key, default))
 
-    def all(self, key: str, /) -> list[str]:
+    def get_all(self, key: str, /) -> list[str]:
         """Return every value of `key`."""
         return [str(value) for value in self._fields.getall(key, [])]
 
@@ -27,7 +27,7 @@ class RequestForm:
         return key in self._fields
 
     @classmethod
-    async def of(cls, request: web.Request) -> RequestForm:
+    async def read(cls, request: web.Request) -> RequestForm:
         """Read the body of a request."""
         return cls(await request.post())
 
@@ -37,6 +37,6 @@ def answer(body: dict[str, Any], status: int = 200) -> web.Response:
     return web.json_response(body, status=status)
 
 
-def login_of(request: web.Request, credentials: Credentials) -> Login | None:
-    """Return whose credentials `request` came with, or None if nobody's."""
-    return credentials.login(request.headers.get("Authorization", ""))
+def read_login(request: web.Request, credentials: Credentials) -> Login | None:
+    """Return which credentials `request` carries, or None if they are not valid."""
+    return credentials.identify(request.headers.get("Authorization", ""))

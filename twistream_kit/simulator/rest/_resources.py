@@ -1,4 +1,7 @@
-"""Calls, numbers and streams as REST JSON: each scalar of a call is a string or null (§6.2)."""
+"""Formats calls, numbers and streams as REST JSON.
+
+Each scalar of a call is a string or null (§6.2).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from urllib.parse import urlencode
 
 from twistream_kit.simulator.call.call import SimulatedCall
 from twistream_kit.simulator.call.streams import CallStream
-from twistream_kit.simulator.call.web import rfc2822
-from twistream_kit.simulator.model.numbers import AccountNumber, in_national_form
+from twistream_kit.simulator.call.web import format_rfc2822
+from twistream_kit.simulator.model.numbers import AccountNumber, format_national
 
 API_VERSION = "2010-04-01"
 
 PAGE_SIZE = 50
-"""Entries on a page of a list when the request does not say."""
+"""The default number of entries on a page of a list."""
 
 PAGE_SIZE_LIMIT = 1000
 
@@ -25,13 +28,15 @@ _CALL_PARTS = (
 )  # fmt: skip
 
 
-def account_uri(account_sid: str) -> str:
-    """Return the path of an account without its extension."""
+def make_account_uri(account_sid: str) -> str:
+    """Return the path of an account, without the extension."""
     return f"/{API_VERSION}/Accounts/{account_sid}"
 
 
-def account_json(account_sid: str, created: datetime, *, type_: str, status: str) -> dict[str, Any]:
-    """Return the account; without its token, which nobody needs to read again."""
+def make_account_json(
+    account_sid: str, created: datetime, *, type_: str, status: str
+) -> dict[str, Any]:
+    """Return the account as JSON; without its token, which no client needs to read again."""
     return {
         "sid": account_sid,
         "friendly_name": "Simulated account",
@@ -39,35 +44,35 @@ def account_json(account_sid: str, created: datetime, *, type_: str, status: str
         "type": type_,
         "owner_account_sid": account_sid,
         "auth_token": None,
-        "date_created": rfc2822(created),
-        "date_updated": rfc2822(created),
-        "uri": f"{account_uri(account_sid)}.json",
+        "date_created": format_rfc2822(created),
+        "date_updated": format_rfc2822(created),
+        "uri": f"{make_account_uri(account_sid)}.json",
         "subresource_uris": {
-            "calls": f"{account_uri(account_sid)}/Calls.json",
-            "incoming_phone_numbers": f"{account_uri(account_sid)}/IncomingPhoneNumbers.json",
-            "outgoing_caller_ids": f"{account_uri(account_sid)}/OutgoingCallerIds.json",
+            "calls": f"{make_account_uri(account_sid)}/Calls.json",
+            "incoming_phone_numbers": f"{make_account_uri(account_sid)}/IncomingPhoneNumbers.json",
+            "outgoing_caller_ids": f"{make_account_uri(account_sid)}/OutgoingCallerIds.json",
         },
     }
 
 
-def call_json(call: SimulatedCall) -> dict[str, Any]:
-    """Return a call as §6.2 describes it; dates and duration are null while it is queued."""
-    path = f"{account_uri(call.account_sid)}/Calls/{call.sid}"
+def make_call_json(call: SimulatedCall) -> dict[str, Any]:
+    """Return a call as JSON (§6.2); dates and duration are null while it is queued."""
+    path = f"{make_account_uri(call.account_sid)}/Calls/{call.sid}"
     known = call.status != "queued"
     return {
         "sid": call.sid,
-        "date_created": rfc2822(call.created) if known else None,
-        "date_updated": rfc2822(call.updated) if known else None,
+        "date_created": format_rfc2822(call.created) if known else None,
+        "date_updated": format_rfc2822(call.updated) if known else None,
         "parent_call_sid": None,
         "account_sid": call.account_sid,
         "to": call.to,
-        "to_formatted": in_national_form(call.to),
+        "to_formatted": format_national(call.to),
         "from": call.from_,
-        "from_formatted": in_national_form(call.from_),
+        "from_formatted": format_national(call.from_),
         "phone_number_sid": call.plan.number_sid,
         "status": call.status,
-        "start_time": None if call.started is None else rfc2822(call.started),
-        "end_time": None if call.ended is None else rfc2822(call.ended),
+        "start_time": None if call.started is None else format_rfc2822(call.started),
+        "end_time": None if call.ended is None else format_rfc2822(call.ended),
         "duration": None if call.seconds is None else str(call.seconds),
         "price": None,
         "price_unit": "USD",
@@ -87,8 +92,8 @@ def call_json(call: SimulatedCall) -> dict[str, Any]:
     }
 
 
-def number_json(account_sid: str, number: AccountNumber, created: datetime) -> dict[str, Any]:
-    """Return a number of the account."""
+def make_number_json(account_sid: str, number: AccountNumber, created: datetime) -> dict[str, Any]:
+    """Return a number of the account as JSON."""
     return {
         "sid": number.sid,
         "account_sid": account_sid,
@@ -102,8 +107,8 @@ def number_json(account_sid: str, number: AccountNumber, created: datetime) -> d
             "mms": False,
             "fax": False,
         },
-        "date_created": rfc2822(created),
-        "date_updated": rfc2822(created),
+        "date_created": format_rfc2822(created),
+        "date_updated": format_rfc2822(created),
         "origin": "twilio",
         "status": "in-use",
         "voice_url": number.voice_url or None,
@@ -114,52 +119,54 @@ def number_json(account_sid: str, number: AccountNumber, created: datetime) -> d
         "trunk_sid": number.trunk_sid or None,
         "status_callback": number.status_callback or None,
         "status_callback_method": number.status_callback_method,
-        "uri": f"{account_uri(account_sid)}/IncomingPhoneNumbers/{number.sid}.json",
+        "uri": f"{make_account_uri(account_sid)}/IncomingPhoneNumbers/{number.sid}.json",
     }
 
 
-def caller_id_json(account_sid: str, sid: str, number: str, created: datetime) -> dict[str, Any]:
-    """Return a verified number."""
+def make_caller_id_json(
+    account_sid: str, sid: str, number: str, created: datetime
+) -> dict[str, Any]:
+    """Return a verified number as JSON."""
     return {
         "sid": sid,
         "account_sid": account_sid,
-        "friendly_name": in_national_form(number),
+        "friendly_name": format_national(number),
         "phone_number": number,
-        "date_created": rfc2822(created),
-        "date_updated": rfc2822(created),
-        "uri": f"{account_uri(account_sid)}/OutgoingCallerIds/{sid}.json",
+        "date_created": format_rfc2822(created),
+        "date_updated": format_rfc2822(created),
+        "uri": f"{make_account_uri(account_sid)}/OutgoingCallerIds/{sid}.json",
     }
 
 
-def stream_json(call: SimulatedCall, stream: CallStream) -> dict[str, Any]:
-    """Return a stream as §1.6 describes it."""
+def make_stream_json(call: SimulatedCall, stream: CallStream) -> dict[str, Any]:
+    """Return a stream as JSON (§1.6)."""
     return {
         "sid": stream.sid,
         "account_sid": call.account_sid,
         "call_sid": call.sid,
         "name": stream.noun.name or None,
         "status": stream.status,
-        "date_updated": rfc2822(datetime.now(UTC)),
-        "uri": f"{account_uri(call.account_sid)}/Calls/{call.sid}/Streams/{stream.sid}.json",
+        "date_updated": format_rfc2822(datetime.now(UTC)),
+        "uri": f"{make_account_uri(call.account_sid)}/Calls/{call.sid}/Streams/{stream.sid}.json",
     }
 
 
-def page_json(
+def make_page_json(
     key: str, entries: Sequence[dict[str, Any]], *, path: str, query: dict[str, str]
 ) -> dict[str, Any]:
     """Return one page of a list.
 
     Args:
-        key: What the list is called, such as ``calls``.
+        key: The name of the list, such as ``calls``.
         entries: All entries, of which the page shows a part.
         path: The path of the list.
         query: The query of the request: `Page`, `PageSize` and the filters.
     """
-    size = min(max(_whole(query.get("PageSize"), PAGE_SIZE), 1), PAGE_SIZE_LIMIT)
-    page = _whole(query.get("Page"), 0)
+    size = min(max(_parse_whole(query.get("PageSize"), PAGE_SIZE), 1), PAGE_SIZE_LIMIT)
+    page = _parse_whole(query.get("Page"), 0)
     shown = entries[page * size : (page + 1) * size]
 
-    def uri(number: int) -> str:
+    def make_uri(number: int) -> str:
         return f"{path}?{urlencode(query | {'PageSize': str(size), 'Page': str(number)})}"
 
     return {
@@ -168,12 +175,12 @@ def page_json(
         "page_size": size,
         "start": page * size,
         "end": page * size + max(len(shown) - 1, 0),
-        "uri": uri(page),
-        "first_page_uri": uri(0),
-        "next_page_uri": uri(page + 1) if (page + 1) * size < len(entries) else None,
-        "previous_page_uri": uri(page - 1) if page else None,
+        "uri": make_uri(page),
+        "first_page_uri": make_uri(0),
+        "next_page_uri": make_uri(page + 1) if (page + 1) * size < len(entries) else None,
+        "previous_page_uri": make_uri(page - 1) if page else None,
     }
 
 
-def _whole(text: str | None, default: int) -> int:
+def _parse_whole(text: str | None, default: int) -> int:
     return int(text) if text and text.isdecimal() else default

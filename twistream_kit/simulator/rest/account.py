@@ -1,13 +1,13 @@
-"""The account: its kind, its credentials, its numbers, and whom it may call.
+"""The account: its type, its credentials, its numbers, and the numbers that it may call.
 
-`SimulatedAccount` is what the user sets, and every field makes Twilio refuse something;
-`AccountRecord` is the account as it stands now (PROTOCOL.md §5.3, §6.7); `Credentials` are the
-names and secrets that the REST API lets in (§5.3, §6.1).
+`SimulatedAccount` holds the settings of the user, each of which makes Twilio refuse something;
+`AccountRecord` is the present state of the account (PROTOCOL.md §5.3, §6.7); `Credentials` are the
+names and secrets that the REST API accepts (§5.3, §6.1).
 
-What test credentials may do, and the numbers that are magic to them, is here too.  Twilio's page on
-test credentials and Twilio's dictionary (21210) have the codes: a call is checked like any other
-and then not placed, no status callback is sent, and everything else is refused (§6.7).  Here only
-calls and look-ups are let through; numbers are not bought and messages not sent.
+The permissions of test credentials, and their magic numbers, are here too.  The codes are from
+Twilio's page on test credentials and Twilio's error dictionary (21210): a call is checked like any
+other and then not placed, no status callback is sent, and everything else is refused (§6.7).  Here
+only calls and look-ups are allowed; numbers cannot be bought and messages cannot be sent.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from twistream_kit.simulator.model.numbers import (
     COUNTRIES,
     AccountNumber,
     Sids,
-    country_of,
-    in_national_form,
-    new_auth_token,
+    draw_auth_token,
+    find_country,
+    format_national,
     require_e164,
 )
 from twistream_kit.simulator.rest._errors import REFUSALS, Refusal
-from twistream_kit.simulator.rest._resources import account_uri
+from twistream_kit.simulator.rest._resources import make_account_uri
 
 AccountType = Literal["Full", "Trial"]
-"""What the account resource shows as `type` (the SDK's `AccountInstance.Type`)."""
+"""The `type` of the account resource (the SDK's `AccountInstance.Type`)."""
 
 AccountStatus = Literal["active", "suspended", "closed"]
-"""What the account resource shows as `status` (the SDK's `AccountInstance.Status`)."""
+"""The `status` of the account resource (the SDK's `AccountInstance.Status`)."""
 
 Login = Literal["account", "key", "test"]
-"""Who asks: account SID and auth token, an API key, or the test credentials."""
+"""The kind of credentials: account SID and auth token, an API key, or the test credentials."""
 
 VERIFIED_LIMIT = 5
-"""How many numbers a trial account can verify (PROTOCOL.md §6.7)."""
+"""The largest number of verified numbers of a trial account (PROTOCOL.md §6.7)."""
 
 TRIAL_CALLS_AT_ONCE = 5
-"""How many calls a trial account has at once (§6.7)."""
+"""The largest number of simultaneous calls of a trial account (§6.7)."""
 
 _LONGEST_SHIFT_SECONDS = 10 * 366 * 86400.0
 
@@ -72,29 +72,30 @@ _REFUSED_FROM = {"+15005550001": 21212}
 
 @dataclass(frozen=True, slots=True)
 class SimulatedAccount:
-    """An account as it stands with Twilio.
+    """The type, status and permissions of a Twilio account.
 
-    With its defaults it is what the tutorial needs: paid for, active, nothing forbidden.
+    The defaults are those of the tutorial: paid for, active, without restrictions.
 
-    Of a trial account of 2026 Twilio also says that it may give only some of the parameters of a
-    call and that it calls within its own country.  How a request is answered that does otherwise
-    is not documented, so neither is simulated; minutes and days are not counted either (§6.7).
+    Twilio also says that a trial account of 2026 may give only some of the parameters of a call,
+    and that it may call only within its own country.  The response to other requests is not
+    documented, so neither is simulated; minutes and days are not counted either (§6.7).
 
     Attributes:
-        type: ``Full`` or ``Trial``.  A trial account calls verified numbers only (21219), has five
-            calls at once (10004), and no `<Stream>`: see `Behaviour.trial` (PROTOCOL.md §0, §6.7).
-        status: ``active``; ``suspended``: credentials are accepted and nothing is done (10001 for
-            calls, else 20005; only the account itself can still be read [ASM]); ``closed``: the
-            credentials are not accepted any more (20003 [ASM]).
-        verified: Numbers that were verified, E.164; at most five on a trial account (§6.7).  A full
+        type: ``Full`` or ``Trial``.  A trial account may call verified numbers only (21219), may
+            have five calls at once (10004), and no `<Stream>`: see `Behaviour.trial` (PROTOCOL.md
+            §0, §6.7).
+        status: ``active``; ``suspended``: credentials are accepted, but every request is refused
+            (10001 for calls, else 20005; only the account itself can still be read [ASM]);
+            ``closed``: the credentials are not accepted any more (20003 [ASM]).
+        verified: The verified numbers, E.164; at most five on a trial account (§6.7).  A full
             account may use them as `from_` (§5.3, 21210).
         blocked_countries: ISO codes of the countries without geographic permission (21215).
-        blocklist: Numbers that Twilio calls from no account (21216).
-        voiceless: Numbers of the account that can do text messages only, no calls.
-        calls_at_once: How many calls there can be at once (10004), or None: no limit, on a trial
-            account five.
-        clock_ahead_seconds: How far Twilio's clock, which each answer shows in its Date header, is
-            ahead of this machine's; negative when it is behind.
+        blocklist: Numbers that no Twilio account may call (21216).
+        voiceless: Numbers of the account that support text messages only, no calls.
+        calls_at_once: The largest number of simultaneous calls (10004); None for no limit, or five
+            on a trial account.
+        clock_ahead_seconds: The offset of Twilio's clock, which each response shows in its Date
+            header, from the clock of this machine; negative when it is behind.
     """
 
     type: AccountType = "Full"
@@ -131,7 +132,7 @@ class SimulatedAccount:
 
     @property
     def call_limit(self) -> int | None:
-        """How many calls there can be at once, or None."""
+        """The largest number of simultaneous calls, or None."""
         if self.calls_at_once is None and self.type == "Trial":
             return TRIAL_CALLS_AT_ONCE
         return self.calls_at_once
@@ -141,15 +142,15 @@ class SimulatedAccount:
         if not set(countries) <= COUNTRIES.keys():
             known = " ".join(sorted(COUNTRIES))
             raise ValueError(
-                f"blocked_countries is {countries!r}; give a set of ISO codes, of those that the "
-                f"simulator knows by their calling codes: {known}"
+                f"blocked_countries is {countries!r}; give a set of the ISO codes whose calling "
+                f"codes the simulator knows: {known}"
             )
 
 
 def reconcile(
     account: SimulatedAccount | None, behaviour: Behaviour | None
 ) -> tuple[SimulatedAccount, Behaviour]:
-    """Return both such that a trial account has a trial's rules, and no other account has them."""
+    """Return both such that exactly a trial account has the rules of a trial."""
     account, behaviour = account or SimulatedAccount(), behaviour or Behaviour()
     if behaviour.trial != "off":
         account = replace(account, type="Trial")
@@ -159,7 +160,7 @@ def reconcile(
 
 
 def _require_numbers(name: str, numbers: object) -> None:
-    # A single number instead of a tuple of one is the usual slip; its letters are no numbers.
+    # A common mistake is a single number instead of a tuple; its characters are no numbers.
     if isinstance(numbers, str):
         raise TypeError(f"{name} is {numbers!r}; give a tuple of numbers: ({numbers!r},)")
     for number in tuple(numbers):  # type: ignore[var-annotated, arg-type]
@@ -170,19 +171,21 @@ def _require_numbers(name: str, numbers: object) -> None:
 
 
 class AccountRecord:
-    """The account as it stands now.  `verify`, `refuse_next` and all reading are for any thread.
+    """The present state of the account.
+
+    Any thread may call `verify` and `refuse_next` and read everything.
 
     Args:
-        settings: What kind of account it is.
-        regime: Which rules for trial accounts apply.
+        settings: The type, status and permissions of the account.
+        regime: The rules for trial accounts that apply.
         numbers: The account's own numbers, E.164.
-        sids: Names for it, its numbers and its keys.
+        sids: Makes the SIDs of the account, its numbers and its keys.
 
     Attributes:
-        settings: As given.
-        credentials: What it is entered with.
-        numbers: Its own numbers by SID.
-        created: When it came to be.
+        settings: The settings as given.
+        credentials: The credentials of the account.
+        numbers: The account's own numbers by SID.
+        created: The time when the account was created.
     """
 
     def __init__(
@@ -195,7 +198,7 @@ class AccountRecord:
         self.created = datetime.now(UTC)
         own = [
             AccountNumber(
-                sids.make("PN"), each, in_national_form(each), voice=each not in settings.voiceless
+                sids.make("PN"), each, format_national(each), voice=each not in settings.voiceless
             )
             for each in numbers
         ]
@@ -216,19 +219,19 @@ class AccountRecord:
 
     @property
     def date(self) -> str:
-        """The present moment by Twilio's clock, as a Date header (RFC 9110)."""
+        """The present time by Twilio's clock, as a Date header (RFC 9110)."""
         shift = timedelta(seconds=self.settings.clock_ahead_seconds)
         return format_datetime(datetime.now(UTC) + shift, usegmt=True)
 
     def own(self, number: str) -> AccountNumber | None:
-        """Return the account's own number that is `number`."""
+        """Return the account's own number `number`, or None."""
         return next((own for own in self.numbers.values() if own.phone_number == number), None)
 
     def verify(self, number: str) -> None:
-        """Note that `number` was verified; nothing happens if it was already.
+        """Add `number` to the verified numbers; nothing happens if it is one already.
 
         Raises:
-            ValueError: If it is not E.164, or one more than a trial account may have.
+            ValueError: If it is not E.164, or exceeds the limit of a trial account.
         """
         require_e164(number)
         with self._lock:
@@ -236,17 +239,17 @@ class AccountRecord:
                 return
             if self.settings.type == "Trial" and len(self._verified) >= VERIFIED_LIMIT:
                 raise ValueError(
-                    f"{number} would be one too many: a trial account can verify "
+                    f"{number} cannot be verified: a trial account can verify only "
                     f"{VERIFIED_LIMIT} numbers"
                 )
             # A caller ID has a SID of the same kind as a number of the account.
             self._verified[number] = self._sids.make("PN")
 
     def refuse_next(self, code: int, times: int = 1) -> None:
-        """Have the next requests refused with `code`.
+        """Refuse the next requests with `code`.
 
         Raises:
-            ValueError: If the REST API refuses nothing with `code`, or `times` is not positive.
+            ValueError: If `code` is no error code of the REST API, or `times` is not positive.
         """
         if code not in REFUSALS:
             known = ", ".join(map(str, REFUSALS))
@@ -259,7 +262,7 @@ class AccountRecord:
             self._refusals.extend([code] * times)
 
     def take_refusal(self) -> Refusal | None:
-        """Return what the request at hand is refused with as `refuse_next` said, or None."""
+        """Return the error that `refuse_next` set for this request, or None."""
         with self._lock:
             return Refusal(self._refusals.popleft()) if self._refusals else None
 
@@ -267,12 +270,12 @@ class AccountRecord:
         """Return the SID of the number `from_` if it may call `to`.
 
         Raises:
-            Refusal: With the code of §5.3 for the first thing in the way.
+            Refusal: With the code of §5.3 for the first obstacle.
         """
-        sid = self._caller(from_)
+        sid = self._find_caller(from_)
         if to in self.settings.blocklist:
             raise Refusal(21216, f"Account not allowed to call {to}")
-        country = country_of(to)
+        country = find_country(to)
         if country is not None and country.iso in self.settings.blocked_countries:
             raise Refusal(
                 21215,
@@ -289,7 +292,7 @@ class AccountRecord:
         return sid
 
     def require_room(self, running: int) -> None:
-        """Raise `Refusal` 10004 if `running` calls are as many as there can be at once."""
+        """Raise `Refusal` 10004 if `running` calls have reached the limit."""
         limit = self.settings.call_limit
         if limit is not None and running >= limit:
             raise Refusal(10004, f"Call concurrency limit exceeded: {limit} at once")
@@ -297,36 +300,36 @@ class AccountRecord:
     def refuse_incoming(
         self, caller: str, number: AccountNumber, running: int
     ) -> CallRefused | None:
-        """Return why a call from `caller` to an own number is not put through, or None."""
+        """Return the error of a call from `caller` to an own number, or None if it is accepted."""
         settings = self.settings
         if settings.status != "active":
-            # 10003 is what the console shows then; Twilio's dictionary has the sentence.
-            return _not_put_through("incoming call rejected due to inactive account", code=10003)
+            # The console shows 10003 then; the sentence is from Twilio's error dictionary.
+            return _make_refusal("incoming call rejected due to inactive account", code=10003)
         if not number.voice:
-            return _not_put_through(f"{number.phone_number} takes text messages only, no calls")
+            return _make_refusal(f"{number.phone_number} takes text messages only, no calls")
         if number.elsewhere:
-            return _not_put_through(
-                f"{number.phone_number} is handed to {number.elsewhere}, and the simulator has "
+            return _make_refusal(
+                f"calls to {number.phone_number} go to {number.elsewhere}, and the simulator has "
                 "neither applications nor trunks",
                 fix='Set its voice_application_sid and trunk_sid to ""',
             )
         if self._regime == "blocked" and caller not in self.verified:
             # Calls of a trial account of 2026 come from verified numbers, too (§6.7).
-            return _not_put_through(
+            return _make_refusal(
                 f"{caller} is not verified, and a trial account takes calls from verified numbers",
                 fix="twilio.verify(number)",
             )
         if settings.call_limit is not None and running >= settings.call_limit:
-            return _not_put_through(f"the account has {running} calls already", code=10004)
+            return _make_refusal(f"the account has {running} calls already", code=10004)
         return None
 
-    def _caller(self, from_: str) -> str:
+    def _find_caller(self, from_: str) -> str:
         number = self.own(from_)
         if number is not None and number.voice:
             return number.sid
         if self.settings.type == "Full" and from_ in self.verified:
             return self.verified[from_]
-        # That a number without voice is refused so is an assumption [ASM].
+        # This code for a number without voice is an assumption [ASM].
         raise Refusal(
             21210,
             f"The source phone number provided, {from_}, is not yet verified for your account. "
@@ -334,21 +337,21 @@ class AccountRecord:
         )
 
 
-def _not_put_through(problem: str, *, code: int | None = None, fix: str = "") -> CallRefused:
+def _make_refusal(problem: str, *, code: int | None = None, fix: str = "") -> CallRefused:
     return CallRefused(problem, code=code, consequence="The call was not put through", fix=fix)
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Everything that an account can be entered with.  The secrets are in no repr.
+    """The credentials of an account.  No repr shows the secrets.
 
     Attributes:
         account_sid: AC and 32 hex digits, the same in every run, as all SIDs are.
-        auth_token: Drawn anew for each simulator.
+        auth_token: A new random token for each simulator.
         api_key: SK and 32 hex digits.
-        api_secret: Drawn anew.
-        test_sid: The account that test credentials pretend to be.
-        test_token: Drawn anew.
+        api_secret: A new random secret for each simulator.
+        test_sid: The account SID of the test credentials.
+        test_token: A new random token for each simulator.
     """
 
     account_sid: str
@@ -360,18 +363,18 @@ class Credentials:
 
     @classmethod
     def draw(cls, sids: Sids) -> Credentials:
-        """Draw new secrets; the names come from `sids`."""
+        """Make credentials with new random secrets, and SIDs from `sids`."""
         return cls(
             account_sid=sids.make("AC"),
-            auth_token=new_auth_token(),
+            auth_token=draw_auth_token(),
             api_key=sids.make("SK"),
             api_secret=secrets.token_hex(16),
             test_sid=sids.make("AC"),
-            test_token=new_auth_token(),
+            test_token=draw_auth_token(),
         )
 
-    def login(self, header: str) -> Login | None:
-        """Tell whose credentials the header `Authorization` brings, or None if nobody's."""
+    def identify(self, header: str) -> Login | None:
+        """Return which credentials an `Authorization` header holds, or None if they are wrong."""
         scheme, _, encoded = header.partition(" ")
         try:
             given = b64decode(encoded, validate=True)
@@ -384,7 +387,7 @@ class Credentials:
             "key": (self.api_key, self.api_secret),
             "test": (self.test_sid, self.test_token),
         }
-        # All are compared, so that the time does not tell which name exists.
+        # All are compared, so that the duration does not reveal which name exists.
         found: Login | None = None
         for login, pair in pairs.items():
             if hmac.compare_digest(given, ":".join(pair).encode()):
@@ -393,10 +396,10 @@ class Credentials:
 
 
 def allow_with_test_credentials(to: str, from_: str) -> None:
-    """Return if test credentials may ask for a call between these numbers.
+    """Check that test credentials may request a call between these numbers.
 
     Raises:
-        Refusal: With the code that belongs to a magic number.
+        Refusal: With the code of the magic number.
     """
     if from_ != MAGIC_FROM:
         code = _REFUSED_FROM.get(from_, 21210)
@@ -407,7 +410,7 @@ def allow_with_test_credentials(to: str, from_: str) -> None:
 
 
 def opens_to_test_credentials(request: web.Request, test_sid: str) -> bool:
-    """Tell whether test credentials open what `request` asks for."""
+    """Whether test credentials may make `request`."""
     if request.method == "POST":
-        return request.path == f"{account_uri(test_sid)}/Calls.json"
+        return request.path == f"{make_account_uri(test_sid)}/Calls.json"
     return request.method == "GET" and request.path.startswith("/v2/PhoneNumbers/")

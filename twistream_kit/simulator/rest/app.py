@@ -1,4 +1,4 @@
-"""The REST API as a web application: who may ask, and what each path shows (PROTOCOL.md §5.3, §6).
+"""The REST API as a web application: authentication and routes (PROTOCOL.md §5.3, §6).
 
 The account, its verified numbers, its own numbers, geographic permissions and look-ups are here;
 calls and their streams are in `_calls`.
@@ -19,21 +19,21 @@ from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.model.numbers import (
     COUNTRIES,
     AccountNumber,
-    country_of,
-    in_national_form,
+    find_country,
+    format_national,
 )
 from twistream_kit.simulator.rest._calls import CallResources
-from twistream_kit.simulator.rest._errors import Refusal, not_found
-from twistream_kit.simulator.rest._form import RequestForm, answer, login_of
+from twistream_kit.simulator.rest._errors import Refusal, make_not_found
+from twistream_kit.simulator.rest._form import RequestForm, answer, read_login
 from twistream_kit.simulator.rest._resources import (
-    account_json,
-    account_uri,
-    caller_id_json,
-    number_json,
-    page_json,
+    make_account_json,
+    make_account_uri,
+    make_caller_id_json,
+    make_number_json,
+    make_page_json,
 )
 from twistream_kit.simulator.rest.account import AccountRecord, Login, opens_to_test_credentials
-from twistream_kit.simulator.rest.call_request import checked_url, method_of
+from twistream_kit.simulator.rest.call_request import check_url, read_method
 
 _NUMBER_FIELDS = {
     "FriendlyName": "friendly_name",
@@ -48,7 +48,8 @@ _NUMBER_FIELDS = {
 }
 
 _NUMBER_SIDS = {"VoiceApplicationSid": ("AP", 21218), "TrunkSid": ("TK", 20422)}
-"""How these begin, and what a malformed one is refused with: 21218 is §5.3's, the other [ASM]."""
+"""The prefix of each SID, and the error code of a malformed one: 21218 is from §5.3, the other is
+an assumption [ASM]."""
 
 _COUNTRIES_PATH = "/v1/DialingPermissions/Countries"
 
@@ -61,24 +62,24 @@ _LOOKUP_PACKAGES = (
     "identity_match", "reassigned_number", "sms_pumping_risk", "phone_number_quality_score",
     "pre_fill",
 )  # fmt: skip
-"""What costs money with Twilio and is null here, as it is there when nobody asks for it."""
+"""The packages that cost money with Twilio; null here, as they are there if not requested."""
 
 _E164_DIGITS = range(7, 16)
-"""How many digits a number in E.164 has, with its country code (see `protocol.rest.E164`)."""
+"""The number of digits of an E.164 number, with its country code (see `protocol.rest.E164`)."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class RestApi:
-    """Twilio's REST resources for calls, over one simulator's calls and account.
+    """Twilio's REST resources for the calls and the account of one simulator.
 
-    Twilio spreads them over several hosts (``api``, ``voice``, ``lookups``); their paths differ, so
-    one server has them all.
+    Twilio uses several hosts (``api``, ``voice``, ``lookups``); their paths differ, so one server
+    serves all of them.
 
     Args:
-        context: What calls share.
+        context: The objects that all calls share.
         calls: The calls.
-        account: Who may ask, and for what.
+        account: The credentials and permissions.
     """
 
     def __init__(self, context: CallContext, calls: Calls, account: AccountRecord) -> None:
@@ -91,12 +92,12 @@ class RestApi:
             LookupResources(),
         )
 
-    def application(self) -> web.Application:
+    def build_application(self) -> web.Application:
         """Build the web application."""
-        account = account_uri("{account}")
+        account = make_account_uri("{account}")
 
         @web.middleware
-        async def middleware(
+        async def handle(
             request: web.Request,
             handler: _Handler,
         ) -> web.StreamResponse:
@@ -104,9 +105,9 @@ class RestApi:
             response.headers["Date"] = self._account.date
             return response
 
-        application = web.Application(middlewares=[middleware], client_max_size=1 << 20)
+        application = web.Application(middlewares=[handle], client_max_size=1 << 20)
         for resource in self._resources:
-            application.add_routes(resource.routes(account))
+            application.add_routes(resource.list_routes(account))
         return application
 
     async def _guard(
@@ -120,16 +121,16 @@ class RestApi:
         except Refusal as refusal:
             return answer(refusal.to_json(), refusal.status)
         except web.HTTPException as error:
-            # Wrong path, wrong case or wrong method: one and the same answer (§5.3).
+            # Wrong path, wrong case and wrong method have the same response (§5.3).
             if error.status not in {404, 405}:
                 raise
-            nowhere = not_found(request.path)
+            nowhere = make_not_found(request.path)
             return answer(nowhere.to_json(), nowhere.status)
 
     def _admit(self, request: web.Request) -> None:
-        """Return if `request` may be carried out, else raise `Refusal`."""
+        """Raise `Refusal` unless `request` may be carried out."""
         credentials = self._account.credentials
-        login = login_of(request, credentials)
+        login = read_login(request, credentials)
         if login is None or self._account.settings.status == "closed":
             raise Refusal(20003)
         if (refusal := self._account.take_refusal()) is not None:
@@ -138,15 +139,15 @@ class RestApi:
             raise Refusal(20008)
         mine = credentials.test_sid if login == "test" else credentials.account_sid
         if request.match_info.get("account", mine) != mine:
-            raise not_found(request.path)
+            raise make_not_found(request.path)
         if self._account.settings.status == "suspended":
             self._refuse_suspended(request, login)
 
     def _refuse_suspended(self, request: web.Request, login: Login) -> None:
-        account = account_uri(self._account.credentials.account_sid)
+        account = make_account_uri(self._account.credentials.account_sid)
         if request.path == f"{account}.json" and login == "account":
             return
-        # Which of the two codes comes for what is not known [ASM] (§5.3).
+        # Which requests get which of the two codes is not known [ASM] (§5.3).
         raise Refusal(10001 if request.path.startswith(f"{account}/Calls") else 20005)
 
 
@@ -154,8 +155,8 @@ async def serve(application: web.Application, resources: AsyncExitStack) -> str:
     """Serve `application` on a free port of loopback; return its scheme, host and port.
 
     Args:
-        application: What answers.
-        resources: Closed by the caller, who thereby ends the service.
+        application: The application.
+        resources: The exit stack that stops the server; the caller closes it.
     """
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     resources.push_async_callback(runner.cleanup)
@@ -169,13 +170,13 @@ class AccountResources:
     """Shows the account and its verified numbers, which Twilio calls outgoing caller IDs.
 
     Args:
-        account: Whose they are.
+        account: The account.
     """
 
     def __init__(self, account: AccountRecord) -> None:
         self._account = account
 
-    def routes(self, account: str) -> Iterable[web.RouteDef]:
+    def list_routes(self, account: str) -> Iterable[web.RouteDef]:
         """Return the routes at and below the path `account`."""
         verified = f"{account}/OutgoingCallerIds"
         return [
@@ -185,56 +186,58 @@ class AccountResources:
         ]
 
     async def _fetch_account(self, request: web.Request) -> web.Response:
-        if login_of(request, self._account.credentials) == "key":
-            # A standard API key opens everything but accounts and keys; that it is refused with
-            # this code is an assumption [ASM].
+        if read_login(request, self._account.credentials) == "key":
+            # A standard API key may access everything but accounts and keys; this error code is an
+            # assumption [ASM].
             raise Refusal(20003)
         settings = self._account.settings
         sid = self._account.credentials.account_sid
         return answer(
-            account_json(sid, self._account.created, type_=settings.type, status=settings.status)
+            make_account_json(
+                sid, self._account.created, type_=settings.type, status=settings.status
+            )
         )
 
     async def _list_verified(self, request: web.Request) -> web.Response:
         query = dict(request.query)
         found = [
             shown
-            for shown in self._shown()
+            for shown in self._list_shown()
             if query.get("PhoneNumber", shown["phone_number"]) == shown["phone_number"]
             and query.get("FriendlyName", shown["friendly_name"]) == shown["friendly_name"]
         ]
-        return answer(page_json("outgoing_caller_ids", found, path=request.path, query=query))
+        return answer(make_page_json("outgoing_caller_ids", found, path=request.path, query=query))
 
     async def _fetch_verified(self, request: web.Request) -> web.Response:
         sid = request.match_info["verified"]
-        for shown in self._shown():
+        for shown in self._list_shown():
             if shown["sid"] == sid:
                 return answer(shown)
-        raise not_found(request.path)
+        raise make_not_found(request.path)
 
-    def _shown(self) -> list[dict[str, Any]]:
+    def _list_shown(self) -> list[dict[str, Any]]:
         account = self._account
         return [
-            caller_id_json(account.credentials.account_sid, sid, number, account.created)
+            make_caller_id_json(account.credentials.account_sid, sid, number, account.created)
             for number, sid in account.verified.items()
         ]
 
 
 class NumberResources:
-    """Shows and changes the account's own numbers: what happens when somebody dials them.
+    """Shows and changes the account's own numbers and the handling of their incoming calls.
 
-    A number can be handed to an application or a SIP trunk, of which there are none here: any SID
-    of the right shape will do, and calls to the number then find nobody.
+    A number can be assigned to an application or a SIP trunk, which do not exist here: any SID of
+    the right format is accepted, and calls to the number then fail.
 
     Args:
-        account: Whose they are.
+        account: The account.
     """
 
     def __init__(self, account: AccountRecord) -> None:
         self._account = account
         self._numbers = account.numbers
 
-    def routes(self, account: str) -> Iterable[web.RouteDef]:
+    def list_routes(self, account: str) -> Iterable[web.RouteDef]:
         """Return the routes below the path `account`."""
         numbers = f"{account}/IncomingPhoneNumbers"
         return [
@@ -246,19 +249,21 @@ class NumberResources:
     async def _list_numbers(self, request: web.Request) -> web.Response:
         query = dict(request.query)
         found = [
-            self._number_json(number)
+            self._make_number_json(number)
             for number in self._numbers.values()
             if query.get("PhoneNumber", number.phone_number) == number.phone_number
         ]
-        return answer(page_json("incoming_phone_numbers", found, path=request.path, query=query))
+        return answer(
+            make_page_json("incoming_phone_numbers", found, path=request.path, query=query)
+        )
 
     async def _fetch_number(self, request: web.Request) -> web.Response:
-        return answer(self._number_json(self._number(request)))
+        return answer(self._make_number_json(self._find_number(request)))
 
     async def _update_number(self, request: web.Request) -> web.Response:
-        number, form = self._number(request), await RequestForm.of(request)
+        number, form = self._find_number(request), await RequestForm.read(request)
         changes = {
-            attribute: _checked_field(form, key)
+            attribute: _check_field(form, key)
             for key, attribute in _NUMBER_FIELDS.items()
             if key in form
         }
@@ -267,55 +272,55 @@ class NumberResources:
             changes["voice_application_sid"] = ""
         elif changes.get("voice_application_sid"):
             changes["trunk_sid"] = ""
-        # All or nothing: nothing changes when one of them is refused.
+        # If one of the fields is refused, none is changed.
         self._numbers[number.sid] = replace(number, **changes)
-        return answer(self._number_json(self._numbers[number.sid]))
+        return answer(self._make_number_json(self._numbers[number.sid]))
 
-    def _number_json(self, number: AccountNumber) -> dict[str, Any]:
+    def _make_number_json(self, number: AccountNumber) -> dict[str, Any]:
         account = self._account
-        return number_json(account.credentials.account_sid, number, account.created)
+        return make_number_json(account.credentials.account_sid, number, account.created)
 
-    def _number(self, request: web.Request) -> AccountNumber:
+    def _find_number(self, request: web.Request) -> AccountNumber:
         number = self._numbers.get(request.match_info["number"])
         if number is None:
-            raise not_found(request.path)
+            raise make_not_found(request.path)
         return number
 
 
-def _checked_field(form: RequestForm, key: str) -> Any:
-    """Return the field `key` of a form if a number can have it."""
+def _check_field(form: RequestForm, key: str) -> Any:
+    """Return the field `key` of a form, or raise `Refusal` if its value is not valid."""
     value = form.get(key)
     if key.endswith("Method"):
-        return method_of(form, key)
+        return read_method(form, key)
     if key in _NUMBER_SIDS:
         prefix, code = _NUMBER_SIDS[key]
         if value and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
             raise Refusal(code, f"{key} {value} is not valid: {prefix} and 32 hex digits")
     elif value and key != "FriendlyName":
-        checked_url(value, key)
+        check_url(value, key)
     return value
 
 
 class PermissionResources:
     """Shows geographic permissions: one country at a time, as the SDK's `CountryInstance`.
 
-    Numbers of high risk are never permitted here: no simulated telephone has one.
+    High-risk numbers are never permitted here: no simulated telephone has one.
 
     Args:
-        account: Has the countries without permission.
+        account: The account, with the countries without permission.
     """
 
     def __init__(self, account: AccountRecord) -> None:
         self._account = account
 
-    def routes(self, _account: str) -> Iterable[web.RouteDef]:
+    def list_routes(self, _account: str) -> Iterable[web.RouteDef]:
         """Return the routes; they do not lie below the account's path."""
         return [web.get(f"{_COUNTRIES_PATH}/{{iso}}", self._fetch)]
 
     async def _fetch(self, request: web.Request) -> web.Response:
         country = COUNTRIES.get(request.match_info["iso"])
         if country is None:
-            raise not_found(request.path)
+            raise make_not_found(request.path)
         url = f"{_VOICE_ORIGIN}{_COUNTRIES_PATH}/{country.iso}"
         blocked = country.iso in self._account.settings.blocked_countries
         return answer(
@@ -334,26 +339,26 @@ class PermissionResources:
 
 
 class LookupResources:
-    """Looks one number up, in the shape of the SDK's lookups v2 `PhoneNumberInstance`.
+    """Looks one number up, in the format of the SDK's lookups v2 `PhoneNumberInstance`.
 
-    Length alone decides whether a number is valid, for there is no numbering plan here: the
-    simulated telephones themselves, such as +15550100001, would not pass one.
+    Only the length decides whether a number is valid, because there is no numbering plan here: the
+    numbers of the simulated telephones, such as +15550100001, would not be valid in one.
     """
 
-    def routes(self, _account: str) -> Iterable[web.RouteDef]:
+    def list_routes(self, _account: str) -> Iterable[web.RouteDef]:
         """Return the routes; they do not lie below the account's path."""
         return [web.get(f"{_LOOKUPS_PATH}/{{number}}", self._fetch)]
 
     async def _fetch(self, request: web.Request) -> web.Response:
         number = request.match_info["number"]
-        faults = validation_errors(number)
-        country = None if faults else country_of(number)
+        faults = find_validation_errors(number)
+        country = None if faults else find_country(number)
         return answer(
             {
                 "calling_country_code": country and country.calling_code,
                 "country_code": country and country.iso,
                 "phone_number": number,
-                "national_format": in_national_form(number),
+                "national_format": format_national(number),
                 "valid": not faults,
                 "validation_errors": faults,
                 "url": f"https://lookups.twilio.com{_LOOKUPS_PATH}/{number}",
@@ -362,8 +367,8 @@ class LookupResources:
         )
 
 
-def validation_errors(number: str) -> list[str]:
-    """Return what is wrong with `number`, in Twilio's words; an empty list if nothing is."""
+def find_validation_errors(number: str) -> list[str]:
+    """Return the validation errors of `number`, by Twilio's names; empty if it is valid."""
     digits = number.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
         return ["NOT_A_NUMBER"]

@@ -1,4 +1,4 @@
-"""What a REST request asks of a call, checked as Twilio does (PROTOCOL.md §5.3, §6.1, §6.4)."""
+"""Reads and checks the REST requests for calls as Twilio does (PROTOCOL.md §5.3, §6.1, §6.4)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twistream_kit.simulator.model.numbers import AccountNumber
 from twistream_kit.simulator.rest._errors import Refusal
 
 RING_SECONDS = 60
-"""How long a call rings when the request does not say (§6.1)."""
+"""The default ringing time of a call (§6.1)."""
 
 _MACHINE_RANGES = {
     "MachineDetectionTimeout": range(1, 601),
@@ -24,26 +24,26 @@ _MACHINE_RANGES = {
     "MachineDetectionSpeechEndThreshold": range(500, 5001),
     "MachineDetectionSilenceTimeout": range(2000, 10001),
 }
-"""What answering-machine detection can be told (§6.1); the first in seconds, its bounds [ASM]."""
+"""The parameters of answering-machine detection (§6.1); the first in seconds, its bounds [ASM]."""
 
 _SEND_DIGITS = re.compile(r"[0-9A-Da-d#*wW]{1,32}")
 
 
-def plan_of(form: Form, allow: Callable[[str, str], str | None]) -> CallPlan:
+def read_plan(form: Form, allow: Callable[[str, str], str | None]) -> CallPlan:
     """Read the request for a new call.
 
-    `MachineDetection` and what belongs to it, `AsyncAmd` and its callback included, are checked and
+    `MachineDetection` and its parameters, including `AsyncAmd` and its callback, are checked and
     have no effect: no simulated telephone is a machine, `answered_by` stays null, the TwiML does
-    not wait, and no verdict is sent.  The other parameters of §6.1 that are not named in this
-    module, recording above all, are ignored.
+    not wait, and no result is sent.  The other parameters of §6.1 that are not named in this
+    module, such as recording, are ignored.
 
     Args:
         form: The parameters of the request.
-        allow: Given the numbers to call and to call from, both E.164, returns the SID of the
-            latter, or raises `Refusal` if this account may not call so.
+        allow: Takes the numbers to call and to call from, both E.164; returns the SID of the
+            latter, or raises `Refusal` if this account may not place the call.
 
     Raises:
-        Refusal: With the code of §5.3 for the first thing that is wrong.
+        Refusal: With the code of §5.3 for the first error.
     """
     to, from_ = form.get("To").strip(), form.get("From").strip()
     _check_numbers(to, from_)
@@ -55,16 +55,16 @@ def plan_of(form: Form, allow: Callable[[str, str], str | None]) -> CallPlan:
     return CallPlan(
         to=to,
         from_=from_,
-        source=_source(form),
-        callback=_callback(form, "StatusCallback"),
-        events=_events(form.all("StatusCallbackEvent")),
-        ring_limit=_seconds(form, "Timeout", RING_SECONDS, RING_SECONDS_LIMIT),
-        time_limit=_seconds(form, "TimeLimit", 0) or None,
+        source=_read_source(form),
+        callback=_read_callback(form, "StatusCallback"),
+        events=_read_events(form.get_all("StatusCallbackEvent")),
+        ring_limit=_read_seconds(form, "Timeout", RING_SECONDS, RING_SECONDS_LIMIT),
+        time_limit=_read_seconds(form, "TimeLimit", 0) or None,
         number_sid=number_sid,
     )
 
 
-def incoming_plan(from_: str, number: AccountNumber) -> CallPlan:
+def make_incoming_plan(from_: str, number: AccountNumber) -> CallPlan:
     """Return the plan of a call that the number `from_` makes to a number of the account."""
     fallback = number.voice_fallback_url
     return CallPlan(
@@ -80,25 +80,25 @@ def incoming_plan(from_: str, number: AccountNumber) -> CallPlan:
     )
 
 
-def change_of(form: Form) -> Change:
+def read_change(form: Form) -> Change:
     """Read the request that updates a call.
 
     Raises:
-        Refusal: With the code of §5.3 for the first thing that is wrong.
+        Refusal: With the code of §5.3 for the first error.
     """
     status = form.get("Status")
     if status and status not in {"completed", "canceled"}:
         raise Refusal(20422, f"Status {status} is not valid: completed or canceled")
     url, twiml = form.get("Url"), form.get("Twiml")
     if url and twiml:
-        # That they exclude each other is documented, the code for it is not (§6.4).
+        # It is documented that they exclude each other, but not with which code (§6.4).
         raise Refusal(20422, "Url and Twiml exclude each other")
-    return Change(status, _source(form, live=True) if url or twiml else None)
+    return Change(status, _read_source(form, live=True) if url or twiml else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to become of a call.
+    """The requested change of a call.
 
     Attributes:
         status: ``completed``, ``canceled`` or empty.
@@ -109,9 +109,9 @@ class Change:
     source: Source | None = None
 
 
-def checked_url(url: str, name: str) -> str:
+def check_url(url: str, name: str) -> str:
     """Return `url` if it is an absolute http(s) URL, else raise `Refusal` 21205."""
-    # Loopback is accepted here, unlike with Twilio: what is to be tried out runs on this machine.
+    # Loopback is accepted here, unlike with Twilio: the servers under test run on this machine.
     try:
         parts = urlsplit(url)
         reachable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
@@ -122,8 +122,8 @@ def checked_url(url: str, name: str) -> str:
     return url
 
 
-def method_of(form: Form, name: str) -> str:
-    """Return the HTTP method that `form` names, POST if none; `Refusal` 21209 for others."""
+def read_method(form: Form, name: str) -> str:
+    """Return the HTTP method in `form`, by default POST; raise `Refusal` 21209 for others."""
     method = form.get(name, "POST").upper()
     if method not in {"GET", "POST"}:
         raise Refusal(21209, f"{name} {method} is not valid: GET or POST")
@@ -131,12 +131,12 @@ def method_of(form: Form, name: str) -> str:
 
 
 class Form(Protocol):
-    """The form of a request: names, some of them repeated."""
+    """The form of a request; a name may occur more than once."""
 
     def get(self, key: str, default: str = "", /) -> str:
         """Return the first value of `key`."""
 
-    def all(self, key: str, /) -> list[str]:
+    def get_all(self, key: str, /) -> list[str]:
         """Return every value of `key`."""
 
 
@@ -152,33 +152,33 @@ def _check_numbers(to: str, from_: str) -> None:
 
 
 def _check_machine_detection(form: Form) -> None:
-    # IfMachine is what MachineDetection was called before; only its code is documented (§5.3).
+    # IfMachine is the former name of MachineDetection; only its code is documented (§5.3).
     _require_choice(form, "IfMachine", ("Continue", "Hangup"), code=21207)
     _require_choice(form, "MachineDetection", ("Enable", "DetectMessageEnd"))
     _require_choice(form, "AsyncAmd", ("true", "false"))
     for name, legal in _MACHINE_RANGES.items():
         if (text := form.get(name)) and not (text.isdecimal() and int(text) in legal):
             raise Refusal(20422, f"{name} {text} is not valid: {legal.start} to {legal.stop - 1}")
-    _callback(form, "AsyncAmdStatusCallback")
+    _read_callback(form, "AsyncAmdStatusCallback")
 
 
 def _require_choice(form: Form, name: str, choices: tuple[str, ...], *, code: int = 20422) -> None:
-    # That 20422 is the code for all of these but IfMachine is an assumption [ASM].
+    # The code 20422 for all of these except IfMachine is an assumption [ASM].
     if (text := form.get(name)) and text not in choices:
         raise Refusal(code, f"{name} {text} is not valid: {' or '.join(choices)}")
 
 
-def _source(form: Form, *, live: bool = False) -> Source:
+def _read_source(form: Form, *, live: bool = False) -> Source:
     if sid := form.get("ApplicationSid"):
-        # An application comes before Url and Twiml, and there is none here.
+        # An application takes precedence over Url and Twiml, and there is none here.
         raise Refusal(21218, f"ApplicationSid {sid} is not valid")
     url, twiml = form.get("Url"), form.get("Twiml")
     if url:  # and `Twiml` is ignored (§6.1)
         fallback = form.get("FallbackUrl")
         return Source(
-            page=Next(checked_url(url, "Url"), method_of(form, "Method")),
+            page=Next(check_url(url, "Url"), read_method(form, "Method")),
             fallback=(
-                Next(checked_url(fallback, "FallbackUrl"), method_of(form, "FallbackMethod"))
+                Next(check_url(fallback, "FallbackUrl"), read_method(form, "FallbackMethod"))
                 if fallback
                 else None
             ),
@@ -193,19 +193,19 @@ def _source(form: Form, *, live: bool = False) -> Source:
     return Source(twiml=twiml, into_live_call=live)
 
 
-def _callback(form: Form, name: str) -> Callback:
+def _read_callback(form: Form, name: str) -> Callback:
     url = form.get(name)
-    return Callback(checked_url(url, name), method_of(form, f"{name}Method")) if url else Callback()
+    return Callback(check_url(url, name), read_method(form, f"{name}Method")) if url else Callback()
 
 
-def _events(wanted: list[str]) -> tuple[str, ...]:
+def _read_events(wanted: list[str]) -> tuple[str, ...]:
     for event in wanted:
         if event not in PROGRESS_EVENTS:
             raise Refusal(20422, f"StatusCallbackEvent {event} is not one of {PROGRESS_EVENTS}")
     return tuple(wanted) or ("completed",)
 
 
-def _seconds(form: Form, name: str, default: int, limit: int | None = None) -> int:
+def _read_seconds(form: Form, name: str, default: int, limit: int | None = None) -> int:
     text = form.get(name)
     if not text:
         return default

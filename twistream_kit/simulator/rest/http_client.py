@@ -1,7 +1,7 @@
-"""The way from Twilio's own SDK to the simulator.
+"""Redirects the requests of Twilio's own SDK to the simulator.
 
-Only scheme and host of each request change; path, parameters, credentials and the reading of the
-answer stay the SDK's.  So the same `twilio.rest.Client` code runs against both.
+Only scheme and host of each request change; path, parameters, credentials and the parsing of the
+response stay the SDK's.  So the same `twilio.rest.Client` code runs against both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twistream_kit.errors import ServerStopped, WouldDeadlock
 from twistream_kit.pending import get_running_loop
 
 TIMEOUT_SECONDS = 10.0
-"""A simulator on the same machine that has not answered by then never will."""
+"""The timeout of a request; a simulator on the same machine that exceeds it will never answer."""
 
 
 class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is untyped
@@ -29,7 +29,7 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
 
     Attributes:
         dials_loopback: True: calls placed through this client may be sent to loopback addresses.
-        loop: As given.
+        loop: The event loop that the simulator runs on.
     """
 
     dials_loopback = True
@@ -39,7 +39,7 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
         self.origin = origin
         self.loop = loop
         self._closed = False
-        # A proxy variable in the environment must not catch what never leaves this machine.
+        # A proxy variable in the environment must not apply to requests on this machine.
         self.session.trust_env = False
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> Response:
@@ -56,8 +56,8 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
             )
         if get_running_loop() is self.loop:
             raise WouldDeadlock(
-                "the Twilio SDK waits for an answer that this very loop is to give",
-                consequence="Neither could ever go on",
+                "the Twilio SDK would block the loop that has to answer the request",
+                consequence="The request would never end",
                 fix="Use kit.place_call(…), or await asyncio.to_thread(client.calls.create, …)",
             )
         parts = urlsplit(url)

@@ -34,7 +34,7 @@ from twistream_kit.simulator.model.assumptions import (
     SILENT_FRAME,
     TIMESTAMP_JITTER_MS,
     Behaviour,
-    frames_in,
+    count_frames,
 )
 
 DIGITS = frozenset("0123456789*#ABCD")
@@ -95,7 +95,7 @@ class StreamLeg:
         self._chunks = dict.fromkeys(self.tracks, 0)
         self._frames = 0
         self._stopped = False
-        self._hold_frames = frames_in(self.behaviour.playout_delay_ms)
+        self._hold_frames = count_frames(self.behaviour.playout_delay_ms)
         self._held = 0
 
     @property

@@ -1,16 +1,16 @@
-// The connection to the kernel: a socket where the kernel is on this machine, else the kernel's messages.
+// The connection to the kernel: a socket if the kernel is on this machine, else the kernel's messages.
 
 import { RATE, ULAW } from "./sound.js";
 
 const FRAMES_CONFIRMED_TOGETHER = 10;
-const RETIRED = 4000; // a code of our own: this phone is shown elsewhere
+const RETIRED = 4000; // a private close code: this phone is shown elsewhere
 const GOING_AWAY = 1001; // the listener was stopped
-const DIRECT_MS = 1500; // how long a direct connection is tried
-const PATIENCE_MS = 4000; // how long the kernel may take to answer before we say that it does not
+const DIRECT_MS = 1500; // the timeout of a direct connection
+const KERNEL_TIMEOUT_MS = 4000; // after this, the kernel is shown as not answering
 
 export class Link {
-  constructor(model, address, page, told) {
-    Object.assign(this, { model, address, page, told, state: "closed", missed: 0 });
+  constructor(model, address, page, notify) {
+    Object.assign(this, { model, address, page, notify, state: "closed", missed: 0 });
     this.waiting = [];
     this.voiceNumber = 0;
     this.batch = [];
@@ -38,7 +38,8 @@ export class Link {
     else if (this.state !== "closed") this.#send({ do: words });
   }
 
-  // 20 ms of the microphone, int16.  They are numbered, so that the kernel can count the lost ones.
+  // Sends 20 ms of the microphone, int16.  Messages are numbered, so that the kernel can count the
+  // lost ones.
   speak(frame) {
     if (this.state === "direct") {
       const message = new Uint8Array(4 + frame.byteLength);
@@ -64,7 +65,7 @@ export class Link {
   #become(state) {
     if (this.state === state) return;
     this.state = state;
-    this.told({ state });
+    this.notify({ state });
   }
 
   #connect() {
@@ -85,7 +86,7 @@ export class Link {
     socket.onmessage = ({ data }) => this.#hear(data);
     socket.onclose = ({ code }) => {
       clearTimeout(this.timer);
-      if (this.socket !== socket) return; // an earlier one, or we closed it
+      if (this.socket !== socket) return; // an earlier socket, or closed by us
       if (code === RETIRED) this.close();
       else if (isOpen && code !== GOING_AWAY) this.#connect();
       else this.#overKernel();
@@ -96,12 +97,12 @@ export class Link {
     this.socket = null;
     this.#become("waiting");
     this.#send({ do: `here ${this.page}` });
-    this.timer = setTimeout(() => this.#become("lost"), PATIENCE_MS);
+    this.timer = setTimeout(() => this.#become("lost"), KERNEL_TIMEOUT_MS);
     for (const words of this.waiting.splice(0)) this.#send({ do: words });
   }
 
   #sendDirectly(message) {
-    // A socket that is closing complains to the console; what is to come its `onclose` decides.
+    // A closing socket would log an error to the console; its `onclose` decides how to go on.
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send(message);
   }
 
@@ -109,7 +110,7 @@ export class Link {
     try {
       this.model.send({ ...content, page: this.page }, undefined, buffers);
     } catch {
-      this.#become("lost"); // the kernel has ended and taken the comm with it
+      this.#become("lost"); // the kernel has ended, and the comm with it
     }
   }
 
@@ -124,7 +125,7 @@ export class Link {
       const { buffer, byteOffset, byteLength } = buffers[0];
       this.#frames(content.number, new Uint8Array(buffer ?? buffers[0], byteOffset, byteLength));
     } else {
-      this.told(content);
+      this.notify(content);
     }
   }
 
@@ -142,6 +143,6 @@ export class Link {
       this.missed += ((number - this.number - 1) * payload.length) / RATE;
     }
     this.number = number;
-    this.told({ samples: Float32Array.from(payload, (code) => ULAW[code]) });
+    this.notify({ samples: Float32Array.from(payload, (code) => ULAW[code]) });
   }
 }

@@ -1,4 +1,4 @@
-// The keypad: keys to be clicked, and the same keys of the keyboard.
+// The keypad: keys to click, and the same keys on the keyboard.
 
 const KEYS = ["1", "2 abc", "3 def", "4 ghi", "5 jkl", "6 mno", "7 pqrs", "8 tuv", "9 wxyz", "*", "0", "#"];
 const NAMES = { "*": "Star", "#": "Hash" };

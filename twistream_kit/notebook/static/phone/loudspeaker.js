@@ -1,9 +1,9 @@
-// What the call's ear hears, made audible; and the ring.
+// Plays the sound that the caller hears, and the ringing tone.
 
 import { LowPass, RATE } from "./sound.js";
 
-// Sound comes in at 8000 samples a second when it comes, and goes out evenly at `rate`.  It starts,
-// stops and skips only under a fade of 4 ms, so that no border is heard as a click.
+// Sound arrives unevenly, at 8000 samples a second, and leaves evenly, at `rate`.  Playback starts,
+// stops and skips only with a fade of 4 ms, so that no border is heard as a click.
 export class JitterBuffer {
   constructor(rate, target, most) {
     this.step = 8000 / rate;
@@ -29,7 +29,7 @@ export class JitterBuffer {
   push(samples) {
     const mask = this.ring.length - 1;
     for (const sample of samples) this.ring[this.written++ & mask] = sample;
-    if (this.left > this.ring.length - 64) this.#skip(); // nobody pulls: the sound is suspended
+    if (this.left > this.ring.length - 64) this.#skip(); // the audio context is suspended and does not pull
   }
 
   flush() {
@@ -64,7 +64,7 @@ export class JitterBuffer {
   }
 
   #skip() {
-    // What came before there was anything to hear is not missed.
+    // Sound that arrived before the playback started does not count as dropped.
     if (this.hasFlowed) this.dropped += this.left - this.target;
     this.position = this.written - this.target;
   }
@@ -79,7 +79,7 @@ export class JitterBuffer {
   }
 }
 
-// Sent as text to the thread where sound is made, beside the classes that it uses.
+// Sent as text to the audio thread, together with the classes that it uses.
 export function registerLoudspeaker() {
   class Loudspeaker extends AudioWorkletProcessor {
     constructor({ processorOptions: { target, most } }) {
@@ -110,7 +110,7 @@ export function registerLoudspeaker() {
   registerProcessor("twistream-loudspeaker", Loudspeaker);
 }
 
-// Two of a kind, of which the second needs neither a secure context nor a worklet.
+// Two classes with the same interface; the second needs neither a secure context nor a worklet.
 
 export class WorkletLoudspeaker {
   constructor(context, buffer, tell) {
@@ -138,8 +138,8 @@ export class WorkletLoudspeaker {
   }
 }
 
-// Plays pieces of 100 ms one after the other.  They are brought to the browser's sample rate here,
-// in one go over all borders, because the browser would do it piece by piece, with a click at each.
+// Plays pieces of 100 ms one after the other.  They are resampled to the browser's sample rate here,
+// continuously, because the browser would resample each piece by itself, with a click at each border.
 export class BufferLoudspeaker {
   constructor(context, buffer, tell) {
     this.context = context;
@@ -199,7 +199,7 @@ export class BufferLoudspeaker {
   }
 }
 
-// The ring of a telephone in North America: 440 and 480 Hz, 2 s of every 6.
+// The ringing tone of North America: 440 and 480 Hz, 2 s of every 6.
 export class Ringer {
   constructor(context) {
     const gain = new GainNode(context, { gain: 0 });

@@ -1,4 +1,4 @@
-// The caller's voice: from the browser's microphone to frames for the kernel.
+// The caller's voice: converts the browser's microphone to frames for the kernel.
 
 import { LowPass } from "./sound.js";
 
@@ -10,7 +10,7 @@ const NO_MICROPHONE = {
   other: "The microphone does not work. You can",
 };
 
-// Brings the browser's sample rate down to 8000 and gives frames of 160 samples, int16.
+// Resamples from the browser's sample rate to 8000 and emits frames of 160 samples, int16.
 export class Downsampler {
   constructor(rate, give) {
     this.step = rate / 8000;
@@ -44,7 +44,7 @@ export class Downsampler {
   }
 }
 
-// Sent as text to the thread where sound is made, beside the classes that it uses.
+// Sent as text to the audio thread, together with the classes that it uses.
 export function registerMicrophone() {
   class Microphone extends AudioWorkletProcessor {
     constructor() {
@@ -67,7 +67,7 @@ export async function askForMicrophone(hasWorklet) {
   if (!navigator.mediaDevices || !hasWorklet) {
     throw Object.assign(new Error(), { name: "insecure" });
   }
-  // The echo of the loudspeaker is taken out and nothing else: what arrives is to be analysed.
+  // Only the echo of the loudspeaker is removed, because the voice is to be analysed unchanged.
   const wishes = { echoCancellation: true, noiseSuppression: false, autoGainControl: false };
   return navigator.mediaDevices.getUserMedia({ audio: wishes });
 }

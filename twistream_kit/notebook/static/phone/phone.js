@@ -1,6 +1,6 @@
-// A telephone on the page: its connection to the kernel, its loudspeaker, microphone and keypad, and
-// what it looks like.  The default export is a function, called once for each widget: `initialize`
-// and `render` get different proxies of the model, so only a closure gives both the same `Telephone`.
+// A telephone on the page: its connection to the kernel, loudspeaker, microphone, keypad and view.
+// The default export is a function, called once for each widget: `initialize` and `render` get
+// different proxies of the model, so only a closure gives both the same `Telephone`.
 
 import { Telephone } from "./telephone.js";
 import { PhoneView } from "./view.js";
@@ -15,7 +15,7 @@ export default () => {
     render({ el }) {
       const root = document.createElement("section");
       root.className = "twistream-phone";
-      // Or JupyterLab would take digits for its own shortcuts: 0 0 restarts the kernel.
+      // Else JupyterLab would handle digits as its own shortcuts: 0 0 restarts the kernel.
       root.dataset.lmSuppressShortcuts = "true";
       el.append(root);
       const view = new PhoneView(telephone, root);

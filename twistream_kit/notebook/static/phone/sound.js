@@ -1,4 +1,4 @@
-// Sound on a call is PCMU, 8000 samples a second, in frames of 160 bytes, 20 ms each.
+// The sound of a call is PCMU, 8000 samples a second, in frames of 160 bytes, 20 ms each.
 
 export const RATE = 8000;
 
@@ -8,8 +8,8 @@ export const ULAW = Float32Array.from({ length: 256 }, (_, code) => {
   return (bits & 0x80 ? -size : size) / 32768;
 });
 
-// A low-pass at 3.8 kHz for 8000 samples a second, as a table: it serves both to raise the sample
-// rate to the browser's and to lower it from there.  Kaiser window, images and aliases below -60 dB.
+// A low-pass filter at 3.8 kHz for 8000 samples a second, as a table, for resampling to the browser's
+// sample rate and back.  Kaiser window, images and aliases below -60 dB.
 export class LowPass {
   constructor() {
     this.half = 12; // samples to either side

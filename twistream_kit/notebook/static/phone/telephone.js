@@ -6,8 +6,8 @@ import { WorkletMicrophone, askForMicrophone, whyNoMicrophone } from "./micropho
 import { RATE } from "./sound.js";
 import { loadWorklet } from "./worklet.js";
 
-// How much sound is kept back, and how much may pile up, in seconds.  Over the kernel's messages it
-// comes 100 ms at a time and less evenly.
+// The target and the limit of the jitter buffer, in seconds.  Over the kernel's messages, sound
+// arrives 100 ms at a time and less evenly.
 const DIRECT_BUFFER = { target: 0.07, most: 0.12 };
 const KERNEL_BUFFER = { target: 0.12, most: 0.36 };
 
@@ -20,8 +20,8 @@ export class Telephone {
     this.note = this.noMicrophone = "";
     this.levels = { hear: 0, say: 0 };
     this.stats = { depth: 0, gaps: 0, dropped: 0 };
-    this.link = new Link(model, model.get("_address"), this.page, (news) => this.#hearNews(news));
-    model.set("_address", ""); // not saved to the kernel, and not with the notebook
+    this.link = new Link(model, model.get("_address"), this.page, (news) => this.#handleNews(news));
+    model.set("_address", ""); // not synchronised with the kernel, and not saved with the notebook
     model.on("change:call", () => this.#followCall());
     model.on("change:is_retired", () => this.release());
     this.call = model.get("call");
@@ -48,7 +48,7 @@ export class Telephone {
 
   hide(view) {
     this.views.delete(view);
-    // A view that is moved is made anew at once: only one that stays away means the end.
+    // A moved view is created again at once: release only if none comes back.
     if (!this.views.size) this.leaving = setTimeout(() => this.views.size || this.release(), 500);
   }
 
@@ -56,10 +56,10 @@ export class Telephone {
     for (const view of this.views) view.draw();
   }
 
-  // What a person does
+  // Actions of the user
 
   answer() {
-    this.setSound(true); // within the click, which is what the browser asks for
+    this.setSound(true); // within the click, as the browser requires
     this.link.say("answer");
   }
 
@@ -85,7 +85,7 @@ export class Telephone {
     this.#settle();
   }
 
-  // What happens
+  // Events
 
   #followCall() {
     const before = this.call.state;
@@ -106,7 +106,7 @@ export class Telephone {
     this.#settle();
   }
 
-  #hearNews(news) {
+  #handleNews(news) {
     if (news.samples) {
       if (this.hasSound && this.inCall) this.loudspeaker?.push(news.samples);
       return;
@@ -124,7 +124,7 @@ export class Telephone {
     return this.link.state === "direct" ? DIRECT_BUFFER : KERNEL_BUFFER;
   }
 
-  // Bring everything in line with the state: whatever changes, this makes it so.
+  // Apply the present state to all parts, after any change.
   #settle() {
     const isLinked = this.link.state === "direct" || this.link.state === "kernel";
     const mayTalk = this.hasSound && this.inCall && isLinked;
@@ -138,7 +138,7 @@ export class Telephone {
     this.draw();
   }
 
-  // Between calls the browser need not make 48,000 samples of silence a second.
+  // Between calls the browser need not produce 48,000 samples of silence a second.
   #rest() {
     const { context } = this;
     if (!context || context.state === "closed") return;
@@ -155,7 +155,7 @@ export class Telephone {
     try {
       await Promise.all([context.resume(), this.isReady]);
     } catch (error) {
-      this.note = `The browser makes no sound: ${error.message}`;
+      this.note = `The browser plays no sound: ${error.message}`;
     }
     this.#settle();
   }
@@ -194,11 +194,11 @@ export class Telephone {
 
   #useMicrophone(tracks) {
     if (!this.hasSound || !this.inCall) {
-      for (const track of tracks.getTracks()) track.stop(); // the call was shorter than the asking
+      for (const track of tracks.getTracks()) track.stop(); // the call ended before the permission was given
       return;
     }
     this.microphone = new WorkletMicrophone(this.context, tracks, (frame) => {
-      if (this.isMuted) frame.fill(0); // silence is sent: a telephone that is muted still talks
+      if (this.isMuted) frame.fill(0); // silence is sent: a muted telephone still sends frames
       for (const sample of frame) this.levels.say = Math.max(this.levels.say, Math.abs(sample) / 32768);
       this.link.speak(frame);
     });
@@ -210,7 +210,7 @@ export class Telephone {
     microphone?.close();
   }
 
-  // Let go of everything that a page can hold.  The next view begins anew.
+  // Release all resources of the page.  The next view starts afresh.
   release() {
     this.hasSound = false;
     this.#closeMicrophone();

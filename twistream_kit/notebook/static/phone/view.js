@@ -1,4 +1,4 @@
-// What a telephone looks like.
+// The view of a telephone.
 
 import { KEYPAD, Keypad } from "./keypad.js";
 
@@ -41,7 +41,7 @@ const LINKS = {
   direct: "Direct connection",
   waiting: "Through the kernel, which has not answered yet",
   kernel: "Through the kernel's messages",
-  lost: "The kernel does not answer: a cell is running, or it has ended. Then run the cell again",
+  lost: "The kernel does not answer: a cell is running, or the kernel has ended. Then run the cell again",
 };
 
 const clock = (ms) => {
@@ -49,7 +49,7 @@ const clock = (ms) => {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 };
 
-// -50 dB is nothing, full scale everything.
+// -50 dB is 0 %, full scale 100 %.
 const percent = (level) => Math.max(0, Math.min(100, 100 + 40 * Math.log10(level + 1e-9)));
 
 export class PhoneView {
@@ -113,10 +113,10 @@ export class PhoneView {
     parts.clear.disabled = !inCall || !canClear;
     parts.clear.title = canClear
       ? "Silence everything that your server has queued, at once"
-      : "PhoneWidget(phone, server=server) knows what to clear";
+      : "To use it, write PhoneWidget(phone, server=server)";
     parts.sound.disabled = state === "retired";
     parts.sound.setAttribute("aria-pressed", telephone.hasSound);
-    parts.sound.title = telephone.hasSound ? "Turn the sound off" : "Let the browser make sound";
+    parts.sound.title = telephone.hasSound ? "Turn the sound off" : "Allow the browser to play sound";
     this.#drawVoice();
     const note = telephone.note || hint;
     parts.note.hidden = !note;
@@ -137,7 +137,7 @@ export class PhoneView {
 
   #words() {
     const { state, call, lasted, hasSound } = this.telephone;
-    const silent = "The browser makes no sound before a click: press Sound.";
+    const silent = "The browser plays no sound before a click: press Sound.";
     switch (state) {
       case "ringing":
         return [`${call.other} is calling`, ""];
@@ -146,7 +146,7 @@ export class PhoneView {
       case "in-call":
         return [`In a call with ${call.other}`, hasSound ? "" : silent];
       case "retired":
-        return ["Shown anew elsewhere", "This telephone is silent: the one shown last is in use."];
+        return ["Shown again elsewhere", "This telephone is silent: the one shown last is in use."];
       default:
         return [lasted == null ? "Waiting for a call" : "The call has ended", ""];
     }
@@ -161,7 +161,7 @@ export class PhoneView {
       const value = inCall ? Math.round(percent(levels[name])) : 0;
       bar.firstChild.style.width = `${value}%`;
       bar.setAttribute("aria-valuenow", value);
-      levels[name] *= 0.5; // falls slower than speech does
+      levels[name] *= 0.5; // falls more slowly than the level of speech
     }
     const pieces = [LINKS[link.state]];
     if (telephone.hasSound && telephone.inCall) {

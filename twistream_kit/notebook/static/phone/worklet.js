@@ -1,16 +1,16 @@
-// What runs in the thread where sound is made, for the loudspeaker and for the microphone.
+// The code of the audio thread, for the loudspeaker and for the microphone.
 
 import { JitterBuffer, registerLoudspeaker } from "./loudspeaker.js";
 import { Downsampler, registerMicrophone } from "./microphone.js";
 import { LowPass } from "./sound.js";
 
-// That thread knows nothing of this page: all that these name must be among them, or be its own.
+// That thread cannot access this page: these may use each other and the globals of the thread only.
 const WORKLET = [
   ...[LowPass, JitterBuffer, Downsampler],
   ...[registerLoudspeaker, registerMicrophone].map((register) => `(${register})();`),
 ].join("\n");
 
-// Returns whether the browser took it.
+// Returns whether the browser accepted it.
 export async function loadWorklet(context) {
   const module = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
   try {
@@ -18,7 +18,7 @@ export async function loadWorklet(context) {
     await context.audioWorklet.addModule(module);
     return true;
   } catch {
-    return false; // http from elsewhere, or a policy against scripts from blobs
+    return false; // not a secure context, or a policy against scripts from blobs
   } finally {
     URL.revokeObjectURL(module);
   }
