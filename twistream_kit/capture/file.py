@@ -28,10 +28,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twistream_kit.audio.clip import replacing
+from twistream_kit.audio.clip import replace_file
 from twistream_kit.capture._redaction import Redaction
 from twistream_kit.capture.entry import Entry
-from twistream_kit.errors import TwistreamError, shown
+from twistream_kit.errors import TwistreamError, quote
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, is_ending
 
@@ -60,7 +60,7 @@ def write_capture(path: Path, header: Header, contents: Contents) -> Path:
         first["redacted"] = True
     renamed = redaction.mark if redaction else str
     endings = {renamed(name): ending for name, ending in contents.endings.items()}
-    with replacing(path) as file:
+    with replace_file(path) as file:
         file.write(f"{_dumps(first)}\n".encode())
         for line in _make_lines(contents, redaction):
             file.write(f"{line}\n".encode())
@@ -192,7 +192,7 @@ def _read_header(path: Path, line: bytes) -> Header:
         raise CaptureError(
             path,
             1,
-            f"the capture has version {shown(version)}; this package reads version {VERSION} only",
+            f"the capture has version {quote(version)}; this package reads version {VERSION} only",
             consequence="Nothing of it was read, because its lines may mean something else",
             fix="Read it with the version of twistream-kit that wrote it",
         )
