@@ -230,18 +230,19 @@ def show_phone(phone: Phone) -> Html:
 
 def show_capture(capture: Capture) -> Html:
     """One call in numbers, each timing with what was measured, and what became of each sound."""
-    return show_capture_summary(capture.summary())
+    found = capture.summary()
+    return joined(show_capture_summary(found), _show_playbacks(found.playbacks))
 
 
 def show_capture_summary(found: CaptureSummary) -> Html:
-    """The same of its summary."""
+    """The same without the sounds, which its repr leaves out too."""
     values: dict[str, object] = {
         "stream": code(found.stream_sid or "(no name)"),
         "length": f"{found.seconds:.2f} s",
         **found.counts(),
     }
     numbers = pairs(values, caption="A captured call")
-    return joined(numbers, _show_all(found.figures(), "Timing"), _show_playbacks(found.playbacks))
+    return joined(numbers, _show_all(found.figures(), "Timing"))
 
 
 def _show_playbacks(playbacks: Sequence[Playback]) -> Html:
