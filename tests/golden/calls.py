@@ -190,12 +190,12 @@ def passed_of(stream: kit.MediaStream) -> list[str]:
 
 
 async def _server_hangs_up(call: Any, stream: Any, phone: Any) -> list[str]:
-    goodbye = stream.play(TONE, mark="goodbye")
-    status = await soon(call.hang_up(after=goodbye))
+    playing = stream.play(TONE, mark="goodbye")
+    status = await soon(call.hang_up(after=playing))
     return [
         f"hang_up: {status}",
-        repr(await soon(goodbye)),
-        repr(goodbye),
+        repr(await soon(playing)),
+        repr(playing),
         f"heard: {sound(phone.heard)}",
     ]
 

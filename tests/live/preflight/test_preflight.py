@@ -82,7 +82,7 @@ class Bench:
         running = await self.resources.enter_async_context(proxy(self.server))
         self.server.public_url = running.url
 
-    async def lead_elsewhere(self):
+    async def forward_elsewhere(self):
         other = await self.resources.enter_async_context(StreamServer())
         self.server.public_url = f"http://127.0.0.1:{other.port}"
 
@@ -148,7 +148,7 @@ FAULTS = (
     Fault("stopped server with a public address", "public address", "WebSocket, signatures",
           "not running", breaking=Bench.stop_behind_its_address),
     Fault("address of another server", "public address", "WebSocket, signatures",
-          "not from this process", breaking=Bench.lead_elsewhere),
+          "not from this process", breaking=Bench.forward_elsewhere),
     Fault("lost tunnel", "public address", "WebSocket, signatures", "ssh ended",
           breaking=Bench.lose_the_tunnel),
     Fault("proxy that drops Upgrade", "WebSocket", "signatures", "HTTP 426",

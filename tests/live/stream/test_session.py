@@ -372,7 +372,7 @@ async def test_handler_whose_thread_cannot_start_ends_its_stream_with_all_that_w
     assert not [task for task in asyncio.all_tasks() - before if "StreamSession" in repr(task)]
 
 
-async def test_handler_that_returns_a_coroutine_nobody_awaits_is_told(serve, dial):
+async def test_handler_that_returns_a_coroutine_nobody_awaits_is_reported(serve, dial):
     server = await serve(lambda stream: raises(stream))
     await dial(server)
     stream = await soon(server.next_stream())

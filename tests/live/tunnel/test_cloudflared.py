@@ -148,7 +148,7 @@ async def test_auto_takes_cloudflared_where_it_is_on_the_path(
         ("blocked", r"cloudflared does not reach Cloudflare; .* port 7844 outwards"),
     ],
 )
-async def test_tunnel_that_is_not_to_be_had_is_told_in_words(way, words, edge, cloudflared):
+async def test_tunnel_that_is_not_to_be_had_is_reported_in_words(way, words, edge, cloudflared):
     cloudflared(way)
     provider = CloudflaredTunnel(open_seconds=1.5 if way in ("silent", "blocked") else 8)
     with pytest.raises(TunnelError, match=words):

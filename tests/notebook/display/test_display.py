@@ -183,7 +183,7 @@ def test_an_empty_clip_has_no_player():
     assert "<audio" not in html_of(Clip(b""))
 
 
-def test_clipped_samples_are_told():
+def test_clipped_samples_are_reported():
     assert "7 samples clipped" in html_of(Clip(b"\x80", "loud", 7))
 
 
