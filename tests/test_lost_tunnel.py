@@ -166,7 +166,7 @@ async def test_server_stream_and_tunnel_say_in_words_why_it_is_gone(world, sshd,
         )
         assert up.server.public_url is up.tunnel.public_url is None
         assert up.server.stream_url == up.server.url
-        # Its log comes from the server's loop, before the stream is told.
+        # Its log comes from the server's loop, before the stream learns of it.
         (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
         assert line.getMessage() == f"the public address is gone: {why}"
         assert (await soon(up.stream.closed)).detail.startswith("the connection broke")

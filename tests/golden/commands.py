@@ -283,7 +283,7 @@ def _inspected(kind: str) -> str:
 
 
 def _calm_report(text: str) -> str:
-    """Return the story of a stream without times, numbers of media and the capture's name."""
+    """Return the report of a stream without times, numbers of media and the capture's name."""
     lines = []
     for line in sorted(text.splitlines(), key=_place_of):
         line = re.sub(r"^(\[\d+\]) +\d+\.\d\d s ", r"\1 TIME", line)

@@ -258,7 +258,7 @@ RAISED_TO_WHO_WAITS = {as_work, as_guest_entered, as_factory}
 """What is raised there is raised again where somebody waits for it, and needs no line in a log."""
 
 CANCELS = {as_task_of_a_handler, as_task}
-"""A task that is cancelled has ended as asyncio's tasks may, and nobody is told."""
+"""A task that is cancelled has ended as asyncio's tasks may, and nothing is logged."""
 
 
 def call_up(server):

@@ -60,7 +60,7 @@ def settings_of(twilio):
 
 
 class Watched:
-    """The simulator's transport, with something happening before a request is sent."""
+    """The simulator's transport, with something that happens before a request is sent."""
 
     def __init__(self, client, monkeypatch):
         self.requests = []

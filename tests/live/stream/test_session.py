@@ -97,7 +97,7 @@ async def test_media_keeps_a_stream_alive(pair):
     stream, end = await pair(dead_after=0.2)
     for _ in range(8):
         await end.media()
-        await asyncio.sleep(0.05)  # sleeps: stands for the pace of a far end
+        await asyncio.sleep(0.05)  # sleeps: stands for the timing of a far end
     assert stream.is_open
     assert (await soon(stream.closed)).reason == "silent"
 

@@ -1,4 +1,4 @@
-"""Commands and their outcomes, with a far end that returns a mark only when told to."""
+"""Commands and their outcomes, with a far end that returns a mark only when asked to."""
 
 import asyncio
 import math

@@ -21,7 +21,7 @@ ADDRESS = "https://four-dashed-random-words.trycloudflare.com"
 
 
 class Edge:
-    """Cloudflare's side: whoever asks for the name gets TLS, and what is behind it.
+    """Cloudflare's side: a client that asks for the name gets TLS, and what is behind it.
 
     It is reached as a proxy is, by CONNECT, so that no name has to be resolved.  While nothing
     is registered, it answers as Cloudflare does: 530.
@@ -122,7 +122,7 @@ async def test_quick_tunnel_is_proved_through_its_public_name(server, edge, clou
         assert edge.names == [ADDRESS.removeprefix("https://") + ":443"] * 2
         assert len(stand_ins()) == 1
     assert not stand_ins()
-    assert not edge.register.exists()  # it had the time to say goodbye
+    assert not edge.register.exists()  # it had the time to unregister
     assert server.public_url is None
     assert tunnel.disconnect_reason == ""
 

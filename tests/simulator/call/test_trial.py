@@ -1,4 +1,4 @@
-"""Calls of a trial account: what its owner sees in either regime, and what the phone is told."""
+"""Calls of a trial account: what its owner sees in either regime, and what the phone hears."""
 
 import asyncio
 from xml.etree import ElementTree as ET

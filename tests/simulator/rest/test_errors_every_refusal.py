@@ -181,7 +181,7 @@ async def test_refusals_come_as_often_as_asked_for_and_then_no_more(twilio):
 
 
 async def test_sdk_hides_the_code_of_a_refused_list_in_the_answer(twilio):
-    # Whoever turns the SDK's errors into words must look there: the exception has no code.
+    # A program that turns the SDK's errors into words must look there: the exception has no code.
     twilio.refuse_next(20429)
     with pytest.raises(TwilioException) as caught:
         await asyncio.to_thread(twilio.client.calls.list)
