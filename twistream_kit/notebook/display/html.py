@@ -24,8 +24,6 @@ _ROW = f"border-bottom:1px solid {_BORDER}"
 
 _TABLE = "border-collapse:collapse;table-layout:auto;margin:0"
 
-_CODE = "font-family:var(--jp-code-font-family, monospace)"
-
 
 class Html(str):
     """Text that is HTML already and must not be escaped again."""
@@ -41,7 +39,7 @@ def text(value: object) -> Html:
     return value if isinstance(value, Html) else Html(escape(str(value)))
 
 
-def joined(*parts: object) -> Html:
+def join(*parts: object) -> Html:
     """Put `parts` one after the other."""
     return Html("".join(text(part) for part in parts))
 
@@ -49,7 +47,7 @@ def joined(*parts: object) -> Html:
 def code(value: object, *, breakable: bool = False) -> Html:
     """Return `value` in the font of code; a `breakable` one may go on in the next line."""
     breaks = ";overflow-wrap:anywhere" if breakable else ""
-    return Html(f'<code style="{_CODE};white-space:pre-wrap{breaks}">{text(value)}</code>')
+    return Html(f'<code style="white-space:pre-wrap{breaks}">{text(value)}</code>')
 
 
 def strong(value: object) -> Html:
@@ -59,7 +57,7 @@ def strong(value: object) -> Html:
 
 def paragraph(*parts: object) -> Html:
     """Return one paragraph."""
-    return Html(f'<p style="margin:4px 0">{joined(*parts)}</p>')
+    return Html(f'<p style="margin:4px 0">{join(*parts)}</p>')
 
 
 def bullets(items: Iterable[object]) -> Html:
