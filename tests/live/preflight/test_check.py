@@ -403,7 +403,7 @@ class TestProbe:
             await in_thread(probe_handshake, f"ws://{address}/media", None)
 
     async def test_silence_has_a_limit(self, host, in_thread, monkeypatch):
-        monkeypatch.setattr(probe_module, "HANDSHAKE_SECONDS", 0.1)
+        monkeypatch.setattr(probe_module, "PROBE_SECONDS", 0.1)
         address, _ = await host(None)
         with pytest.raises(TunnelError, match="TimeoutError"):
             await in_thread(probe_handshake, f"ws://{address}/media", None)

@@ -129,7 +129,7 @@ class StreamClient:
         self._giving_up = False
 
     async def connect(self) -> None:
-        """Shake hands and send *connected* and *start*; at most 10 s.
+        """Shake hands and send *connected* and *start*, within `HANDSHAKE_SECONDS`.
 
         Cancelling it leaves no socket open.
 
@@ -174,7 +174,7 @@ class StreamClient:
         self._send(self.leg.press(digit), time.monotonic())
 
     async def stop(self) -> None:
-        """End the stream from Twilio's side: *stop*, then a Close, at most 5 s.
+        """End the stream from Twilio's side: *stop*, then a Close, within `CLOSE_WAIT_SECONDS`.
 
         Which Close, or none at all, says `Behaviour.close_at_end`; without one the connection is
         left open, until `release`.  It may be called at any time, and more than once; cancelling it
