@@ -39,7 +39,7 @@ class CallReport:
         stream_sid: The stream that was opened.
         seconds: From the start message to the end.
         ending: ``stopped`` (the caller hung up), ``server-closed``, ``broken`` or
-            ``protocol-error``; `ENDINGS` has their words.
+            ``protocol-error``.
         close_code: Of the server's Close frame; 1005 for one without status, 1006 for none.
         error_code: What Twilio logs for the ending, or None.
         sent: Messages to the server by kind: ``connected``, ``start``, ``media``, ...
