@@ -1,0 +1,234 @@
+"""The examples in the docstrings of all public names: each runs and gives what it shows."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import twistream_kit as kit
+
+SAMPLES = Path(__file__).parents[1] / "sample_audio"
+
+FIRST_LINE = "import twistream_kit as kit\n"
+
+_SECTION = re.compile(r"^(\w+):\n(?= )", re.MULTILINE)
+"""The header of a section of a docstring in Google's style."""
+
+
+def _public_things() -> dict[str, Any]:
+    """Return what must have an example, by name: all of `kit.__all__`, and its modules' classes."""
+    things: dict[str, Any] = {}
+    for name in kit.__all__:
+        thing = things[name] = getattr(kit, name)
+        if isinstance(thing, ModuleType):
+            things |= {
+                f"{name}.{part}": value
+                for part, value in vars(thing).items()
+                if inspect.isclass(value) and value.__module__ == thing.__name__
+                if not part.startswith("_")
+            }
+    return things
+
+
+THINGS = _public_things()
+
+_WITHOUT_EXAMPLE_YET = {
+    "inspect_wav",
+    "WavReport",
+    "load_clip",
+    "Clip",
+    "convert_file",
+    "convert_files",
+    "ConvertedFile",
+    "examine",
+    "Examination",
+    "encode_ulaw",
+    "decode_ulaw",
+    "Resampler",
+    "VoiceTrigger",
+    "start",
+    "stop",
+    "running",
+    "url_of",
+    "Pending",
+    "allow_nested_asyncio",
+    "SimulatedTwilio",
+    "SimulatedAccount",
+    "Phone",
+    "simulate_call",
+    "CallReport",
+    "Behaviour",
+    "StreamServer",
+    "MediaStream",
+    "Playing",
+    "StreamEnd",
+    "PlayOutcome",
+    "MarkOutcome",
+    "ServerProcess",
+    "LocalProxy",
+    "open_tunnel",
+    "Tunnel",
+    "Inspector",
+    "InspectedStream",
+    "InspectedEnd",
+    "settings",
+    "Settings",
+    "client_from_environment",
+    "Secret",
+    "preflight",
+    "Check",
+    "Checks",
+    "place_call",
+    "route_number",
+    "NumberRoute",
+    "Call",
+    "StatusEvent",
+    "connect_stream",
+    "StreamControls",
+    "StreamLog",
+    "LiveScope",
+    "PhoneWidget",
+    "plot_header",
+    "plot_waveform",
+    "plot_companding",
+    "plot_frames",
+    "plot_examination",
+    "plot_spectrogram",
+    "plot_timeline",
+    "Capture",
+    "review",
+    "review_twiml",
+    "review_sound",
+    "review_capture",
+    "explain",
+    "TwilioCode",
+    "Objection",
+    "TwistreamError",
+    "WavError",
+    "LocalProtocolError",
+    "RemoteProtocolError",
+    "CallRefused",
+    "TunnelError",
+    "SettingsError",
+    "ServerStopped",
+    "WouldDeadlock",
+    "from_twilio",
+    "from_twilio.Connected",
+    "from_twilio.MediaFormat",
+    "from_twilio.Start",
+    "from_twilio.Media",
+    "from_twilio.Dtmf",
+    "from_twilio.Mark",
+    "from_twilio.Stop",
+    "from_twilio.Unknown",
+    "to_twilio",
+    "to_twilio.Media",
+    "to_twilio.Mark",
+    "to_twilio.Clear",
+}
+"""What has no example yet; a name leaves with its first example, until the set is empty."""
+
+
+def docstring_of(thing: Any) -> str:
+    """Return the docstring of a thing itself, not of a base class of it."""
+    return inspect.cleandoc(vars(thing).get("__doc__") or "")
+
+
+def examples_in(docstring: str) -> list[doctest.Example]:
+    """Return the examples of a docstring, in order."""
+    return doctest.DocTestParser().get_examples(docstring)
+
+
+def faults_of(docstring: str) -> list[str]:
+    """Say what is wrong with the form of the examples of a docstring, before any of them runs."""
+    examples = examples_in(docstring)
+    if not examples:
+        return ["has no example"]
+    faults = []
+    sections = list(_SECTION.finditer(docstring))
+    if not sections or sections[-1][1] != "Example" or ">>>" in docstring[: sections[-1].start()]:
+        faults.append("does not have its example in a section `Example:` that is the last one")
+    if examples[0].source != FIRST_LINE:
+        faults.append(f"does not begin with {FIRST_LINE.strip()}")
+    if any(example.options for example in examples):
+        faults.append("sets an option of doctest")
+    if not any(re.search(r"\w", example.want) for example in examples):
+        faults.append("shows no result that says anything")
+    return faults
+
+
+def run(name: str, docstring: str) -> str:
+    """Run the examples of a docstring; return what doctest reports, empty if all is as shown."""
+    test = doctest.DocTestParser().get_doctest(docstring, {}, name, None, None)
+    report: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=report.append)
+    return "".join(report)
+
+
+@pytest.fixture
+def beside_the_samples(nothing_set, tmp_path):
+    """A folder of its own with the samples in it, and nothing running when the test has ended."""
+    shutil.copytree(SAMPLES, tmp_path / "sample_audio")
+    yield
+    kit.stop()
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_the_example_runs_and_shows_what_it_says(name, beside_the_samples):
+    docstring = docstring_of(THINGS[name])
+    if name in _WITHOUT_EXAMPLE_YET:
+        assert not examples_in(docstring), "it has an example: take it from _WITHOUT_EXAMPLE_YET"
+        return
+    assert faults_of(docstring) == []
+    assert run(name, docstring) == ""
+
+
+def test_only_public_names_may_be_without_an_example():
+    assert THINGS.keys() >= _WITHOUT_EXAMPLE_YET
+
+
+GOOD = """Answer.
+
+Args:
+    it: The question.
+
+Example:
+    >>> import twistream_kit as kit
+    >>> 6 * 7
+    42
+"""
+
+
+def test_a_right_example_has_no_fault():
+    assert faults_of(GOOD) == []
+    assert run("good", GOOD) == ""
+
+
+@pytest.mark.parametrize(
+    ("what", "instead", "fault"),
+    [
+        (">>> ", "", "has no example"),
+        ("Example:\n", "For example\n", "in a section `Example:`"),
+        ("Args:", "Example:\n    >>> 1\n    1\n\nArgs:", "in a section `Example:`"),
+        ("as kit", "as ours", "does not begin with"),
+        ("6 * 7", "6 * 7  # doctest: +SKIP", "sets an option"),
+        ("    42\n", "", "shows no result"),
+        ("    42\n", "    <...>\n", "shows no result"),
+    ],
+)
+def test_the_form_of_an_example_is_checked(what, instead, fault):
+    assert what in GOOD
+    faults = faults_of(GOOD.replace(what, instead))
+    assert any(fault in each for each in faults), faults
+
+
+def test_another_result_than_the_one_shown_is_reported():
+    report = run("good", GOOD.replace("42", "43"))
+    assert re.search(r"Expected:\s+43\s+Got:\s+42", report)
