@@ -23,7 +23,7 @@ _SECTION = re.compile(r"^(\w+):\n(?= )", re.MULTILINE)
 
 
 def _public_things() -> dict[str, Any]:
-    """Return what must have an example, by name: all of `kit.__all__`, and its modules' classes."""
+    """Return what must have an example, by name: `kit.__all__`, and what its modules define."""
     things: dict[str, Any] = {}
     for name in kit.__all__:
         thing = things[name] = getattr(kit, name)
@@ -31,7 +31,8 @@ def _public_things() -> dict[str, Any]:
             things |= {
                 f"{name}.{part}": value
                 for part, value in vars(thing).items()
-                if inspect.isclass(value) and value.__module__ == thing.__name__
+                if inspect.isclass(value) or inspect.isfunction(value)
+                if value.__module__ == thing.__name__
                 if not part.startswith("_")
             }
     return things
@@ -40,19 +41,6 @@ def _public_things() -> dict[str, Any]:
 THINGS = _public_things()
 
 _WITHOUT_EXAMPLE_YET = {
-    "inspect_wav",
-    "WavReport",
-    "load_clip",
-    "Clip",
-    "convert_file",
-    "convert_files",
-    "ConvertedFile",
-    "examine",
-    "Examination",
-    "encode_ulaw",
-    "decode_ulaw",
-    "Resampler",
-    "VoiceTrigger",
     "start",
     "stop",
     "running",
@@ -102,43 +90,15 @@ _WITHOUT_EXAMPLE_YET = {
     "plot_examination",
     "plot_spectrogram",
     "plot_timeline",
-    "Capture",
     "review",
-    "review_twiml",
-    "review_sound",
-    "review_capture",
-    "explain",
-    "TwilioCode",
-    "Objection",
-    "TwistreamError",
-    "WavError",
-    "LocalProtocolError",
-    "RemoteProtocolError",
-    "CallRefused",
-    "TunnelError",
-    "SettingsError",
-    "ServerStopped",
-    "WouldDeadlock",
-    "from_twilio",
-    "from_twilio.Connected",
-    "from_twilio.MediaFormat",
-    "from_twilio.Start",
-    "from_twilio.Media",
-    "from_twilio.Dtmf",
-    "from_twilio.Mark",
-    "from_twilio.Stop",
-    "from_twilio.Unknown",
-    "to_twilio",
-    "to_twilio.Media",
-    "to_twilio.Mark",
-    "to_twilio.Clear",
 }
 """What has no example yet; a name leaves with its first example, until the set is empty."""
 
 
 def docstring_of(thing: Any) -> str:
     """Return the docstring of a thing itself, not of a base class of it."""
-    return inspect.cleandoc(vars(thing).get("__doc__") or "")
+    own = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__
+    return inspect.cleandoc(own or "")
 
 
 def examples_in(docstring: str) -> list[doctest.Example]:

@@ -50,10 +50,23 @@ def examine(
         sample_rate: For headerless mono sound, together with `encoding`: its sample rate in Hz.
         encoding: As for `load_clip`.
 
+    Returns:
+        A report with the measurements, and a finding for each property; levels are in dB.
+
     Raises:
         WavError: If there is no such file, it cannot be read as sound, or contains none.
         ValueError: If only one of the keywords is given, or the encoding is unknown.
         TypeError: If `source` is of another type, for example a file opened as text.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.examine("sample_audio/greeting.wav")
+        greeting.wav: PCM, 16 bit, stereo, 44100 Hz, 4.21 s on the telephone
+        <BLANKLINE>
+        note  level         -10.0 dBm0 where it is not pause ...
+         ok   clipping      Nothing is cut off; the file's peak is -3.1 dBFS.
+        ...
+        greeting.wav will be well understood on a telephone.
     """
     name = ""
     if isinstance(source, Clip):

@@ -65,12 +65,26 @@ _FORMAT_FIELDS = (
 def inspect_wav(source: Source) -> WavReport:
     """Explain the header of a WAV file; only headers are read, whatever the length of the file.
 
+    A call takes μ-law at 8000 Hz in mono without a header (PROTOCOL.md §4); the report says what
+    differs.
+
     Args:
         source: A path, the bytes of a whole file, or a file opened with ``'rb'``.
 
     Raises:
-        WavError: If it is not a WAV file, or ends before its format is given; `offset` says where.
+        WavError: If there is no such file, it is not a WAV file, or it ends before its format is
+            given; `offset` says where.
         TypeError: If `source` is of another type.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.inspect_wav("sample_audio/greeting.wav")
+        greeting.wav: WAV, PCM, 16 bit, stereo, 44100 Hz, 4.21 s
+        ...
+        36      64 61 74 61   data id              data          the sound begins after the size
+        40      f4 54 0b 00   data size            742644        bytes in this chunk
+        44                    data sound           742644 bytes  the sound
+        ...
     """
     with open_source(source) as file:
         return report_on(file)
@@ -89,8 +103,16 @@ class WavReport:
             says.
         trailing_bytes: The number of bytes after the sound.
         missing_bytes: The number of bytes of sound that the file lacks.
-        seconds: The duration of the sound in the file.
+        seconds: The duration of the sound in the file, in seconds.
         objections: The reasons why the file cannot be sent as it is, each a clause about "it".
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> report = kit.inspect_wav("sample_audio/greeting.wav")
+        >>> report.header_bytes, report.data_bytes, report.seconds
+        (44, 742644, 4.21)
+        >>> report.objections[0]
+        'its encoding is PCM, and a call takes PCMU (μ-law)'
     """
 
     name: str

@@ -54,6 +54,15 @@ def review_capture(capture: Capture, *, stream_sid: str | None = None) -> list[M
     Args:
         capture: Of the call.
         stream_sid: The stream that the messages should be for; that of the capture if not given.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> capture = kit.Capture("MZ" + "0" * 32)
+        >>> capture.append(kit.from_twilio.Start(capture.stream_sid), at=0.0)
+        >>> capture.append(kit.to_twilio.Mark("MZ" + "1" * 32, "end"), at=0.5)
+        >>> [mistake] = kit.review_capture(capture)
+        >>> mistake.place, mistake.objection.code
+        ('0.50 s', 31951)
     """
     review = CaptureReview(capture, stream_sid=stream_sid)
     found: dict[tuple[int | None, str, str], Mistake] = {}

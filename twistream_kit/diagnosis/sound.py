@@ -192,6 +192,14 @@ def review_sound(source: Capture | bytes | Iterable[bytes | to_twilio.Media]) ->
 
     Raises:
         TypeError: If `source` is none of these.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> clip = kit.load_clip("sample_audio/greeting.wav")
+        >>> kit.review_sound([clip.payload])
+        nothing to object to
+        >>> kit.review_sound([clip.payload.hex().encode()])
+        - media.payload is hexadecimal digits, not sound. ...
     """
     if isinstance(source, Capture):
         return _review_capture(source)

@@ -118,6 +118,14 @@ def review_twiml(xml: str | bytes) -> list[Objection]:
 
     Raises:
         TypeError: If `xml` is neither.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> stream = '<Stream url="wss://example.com/media?customer=42"/>'
+        >>> kit.review_twiml(f"<Response><Connect>{stream}</Connect></Response>")
+        - <Stream url> has a query, ?customer=42. Streams do not support one: ...
+        >>> kit.review_twiml(kit.connect_stream("wss://example.com/media"))
+        nothing to object to
     """
     if not isinstance(xml, str | bytes | bytearray):
         raise TypeError(f"TwiML is {type(xml).__name__}; give a str, such as str(response)")
