@@ -362,6 +362,9 @@ class StreamEnd:
     reason: EndReason
     detail: str
 
+    def __repr__(self) -> str:
+        return f"<StreamEnd {self.reason}: {self.detail}>"
+
 
 def _lost(playing: Playing) -> PlayOutcome:
     """Return the outcome of a playback that is not even queued."""
