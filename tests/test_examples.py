@@ -90,7 +90,6 @@ _WITHOUT_EXAMPLE_YET = {
     "plot_examination",
     "plot_spectrogram",
     "plot_timeline",
-    "review",
 }
 """What has no example yet; a name leaves with its first example, until the set is empty."""
 

@@ -110,8 +110,8 @@ def review_twiml(xml: str | bytes) -> Objections:
     """Say what Twilio would object to in `xml`, and what would not do what is probably meant.
 
     Args:
-        xml: The whole document, as it is passed inline or served by URL; bytes are UTF-8 unless
-            they declare another encoding.
+        xml: The whole document (PROTOCOL.md §1), as it is passed inline or served by URL; bytes
+            are UTF-8 unless they declare another encoding.
 
     Returns:
         Errors first, then warnings, then notes; empty if all is well.
