@@ -8,13 +8,13 @@ does not parse.
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass
 from typing import Any
 
 from twistream_kit.errors import RemoteProtocolError
-from twistream_kit.sound_file import is_wav, wav_refused
+from twistream_kit.sound_file import build_wav_refusal, is_wav
 
 INVALID_MESSAGE = 31951
 """Twilio's code for a text message it cannot use; a warning, logged once per stream (§5.1)."""
@@ -44,14 +44,14 @@ class Media:
 
     def __post_init__(self) -> None:
         if is_wav(self.payload):
-            raise wav_refused(self.payload)
+            raise build_wav_refusal(self.payload)
 
     def to_json(self) -> str:
         """Return the text that goes on the wire."""
         # base64 needs no escaping, so only the SID goes through the JSON encoder.
         return (
-            f'{{"event":"media","streamSid":{json.dumps(self.stream_sid)},'
-            f'"media":{{"payload":"{b64encode(self.payload).decode("ascii")}"}}}}'
+            f'{{"event":"media","streamSid":{_dumps(self.stream_sid)},'
+            f'"media":{{"payload":"{b2a_base64(self.payload, newline=False).decode()}"}}}}'
         )
 
 
@@ -111,6 +111,15 @@ def parse(text: str | bytes) -> Message:
     except (ValueError, RecursionError) as error:
         problem = f"the message is not JSON: {error}"
         raise RemoteProtocolError(problem, twilio_code=INVALID_MESSAGE) from error
+    return read(raw)
+
+
+def read(raw: object) -> Message:
+    """Read one message that is no text any more, but what JSON makes of it; as `parse`.
+
+    Raises:
+        RemoteProtocolError: As `parse`.
+    """
     if not isinstance(raw, dict):
         raise _invalid("the message is not a JSON object")
     stream_sid = _string(raw, "streamSid")
@@ -135,7 +144,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 def _media(stream_sid: str, payload: str) -> Media:
     try:
-        decoded = b64decode(payload, validate=True)
+        decoded = a2b_base64(payload, strict_mode=True)
     except (Base64Error, ValueError) as error:
         raise _invalid(f"is not base64: {error}", "media.payload") from error
     return unchecked_media(stream_sid, decoded)
@@ -159,5 +168,4 @@ def _invalid(problem: str, field: str = "") -> RemoteProtocolError:
     return RemoteProtocolError(problem, field=field, twilio_code=INVALID_MESSAGE)
 
 
-def _dumps(message: dict[str, Any]) -> str:
-    return json.dumps(message, separators=(",", ":"))
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
