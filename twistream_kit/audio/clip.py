@@ -171,8 +171,8 @@ class Clip:
         """Make a sine tone.
 
         Args:
-            hz: Its frequency, above 0 and below 4000, half the sample rate.
-            seconds: Its duration.
+            hz: Its frequency in Hz, above 0 and below 4000, half the sample rate.
+            seconds: Its duration in seconds.
             level_db: Its level in dB relative to a full-scale sine.
 
         Raises:
@@ -184,6 +184,9 @@ class Clip:
     @classmethod
     def silence(cls, seconds: float) -> Self:
         """Make silence.
+
+        Args:
+            seconds: Its duration in seconds.
 
         Raises:
             ValueError: If `seconds` is negative.
@@ -198,8 +201,8 @@ class Clip:
 
         Args:
             digits: The keys, of ``0123456789*#ABCD``.
-            tone_ms: The duration of each tone.
-            gap_ms: The silence after each.
+            tone_ms: The duration of each tone, in ms.
+            gap_ms: The silence after each, in ms.
 
         Raises:
             ValueError: If `digits` is empty or contains another character.
