@@ -77,7 +77,7 @@ def start(thing: Any, *, name: str | None = None) -> Any:
         'ws://127.0.0.1:.../media'
         >>> kit.start(server) is server
         True
-        >>> kit.running()
+        >>> list(kit.running())
         ['StreamServer']
     """
     _check_startable(thing)
@@ -115,10 +115,10 @@ def stop(thing: Any = None) -> None:
     Example:
         >>> import twistream_kit as kit
         >>> server = kit.start(kit.StreamServer())
-        >>> kit.running()
+        >>> list(kit.running())
         ['StreamServer']
         >>> kit.stop(server)
-        >>> kit.running()
+        >>> list(kit.running())
         []
     """
     _refuse_on_own_loop("stop")
@@ -170,7 +170,7 @@ def running() -> list[str]:
         >>> import twistream_kit as kit
         >>> server = kit.start(kit.StreamServer())
         >>> twilio = kit.start(kit.SimulatedTwilio(), name="Twilio")
-        >>> kit.running()
+        >>> list(kit.running())
         ['StreamServer', 'Twilio']
     """
     with _LOCK:

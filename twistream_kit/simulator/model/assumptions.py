@@ -182,11 +182,13 @@ class Behaviour:
     Example:
         >>> import twistream_kit as kit
         >>> server = kit.start(kit.StreamServer(lambda stream: stream.close()))
-        >>> [entry.code for entry in kit.simulate_call(server.url).result(10).debugger]
+        >>> report = kit.simulate_call(server.url).result(10)
+        >>> [entry.code for entry in report.debugger]
         [31921]
         >>> silent = kit.Behaviour(normal_close="silent")
-        >>> kit.simulate_call(server.url, behaviour=silent).result(10).debugger
-        ()
+        >>> report = kit.simulate_call(server.url, behaviour=silent).result(10)
+        >>> [entry.code for entry in report.debugger]
+        []
     """
 
     continues_after_failure: bool = True
