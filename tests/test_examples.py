@@ -77,11 +77,20 @@ def faults_of(docstring: str) -> list[str]:
     return faults
 
 
+class LineByLine(doctest.OutputChecker):
+    """Compares line by line: an ellipsis stands for a part of one line, and never for lines."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        """Whether `got` is as shown."""
+        return want.count("\n") == got.count("\n") and super().check_output(want, got, optionflags)
+
+
 def run(name: str, docstring: str) -> str:
     """Run the examples of a docstring; return what doctest reports, empty if all is as shown."""
     test = doctest.DocTestParser().get_doctest(docstring, {}, name, None, None)
     report: list[str] = []
-    results = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=report.append)
+    runner = doctest.DocTestRunner(LineByLine(), optionflags=doctest.ELLIPSIS)
+    results = runner.run(test, out=report.append)
     return "".join(report) if results.attempted else f"{name}: no example ran"
 
 
@@ -147,6 +156,12 @@ def test_another_result_than_the_one_shown_is_reported():
     report = run("good", GOOD.replace("42", "43"))
     assert re.search(r"Expected:\s+43\s+Got:\s+42", report)
     assert run("nothing", "Answer.") == "nothing: no example ran"
+
+
+def test_an_ellipsis_stands_for_a_part_of_a_line_only():
+    two_lines = GOOD.replace("6 * 7", 'print("4\\n2")')
+    assert run("part", GOOD.replace("42", "4...")) == ""
+    assert "Expected:" in run("lines", two_lines.replace("42", "4...2"))
 
 
 def test_what_fails_in_a_process_of_its_own_is_reported():

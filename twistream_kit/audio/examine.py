@@ -61,13 +61,11 @@ def examine(
 
     Example:
         >>> import twistream_kit as kit
-        >>> kit.examine("sample_audio/greeting.wav")
-        greeting.wav: PCM, 16 bit, stereo, 44100 Hz, 4.21 s on the telephone
-        <BLANKLINE>
-        note  level         -10.0 dBm0 where it is not pause ...
-         ok   clipping      Nothing is cut off; the file's peak is -3.1 dBFS.
-        ...
-        greeting.wav will be well understood on a telephone.
+        >>> examination = kit.examine("sample_audio/greeting.wav")
+        >>> examination.figures
+        <Figures of PCM, 16 bit, 2 at 44100 Hz, 4.21 s: speech -16.1 dBFS, peak -4.0 dBFS, ...>
+        >>> examination.findings[1]
+        <Finding ok, clipping: Nothing is cut off; the file's peak is -3.1 dBFS.>
     """
     name = ""
     if isinstance(source, Clip):

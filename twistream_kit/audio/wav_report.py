@@ -79,13 +79,11 @@ def inspect_wav(source: Source) -> WavReport:
 
     Example:
         >>> import twistream_kit as kit
-        >>> kit.inspect_wav("sample_audio/greeting.wav")
-        greeting.wav: WAV, PCM, 16 bit, stereo, 44100 Hz, 4.21 s
-        ...
-        36      64 61 74 61   data id              data          the sound begins after the size
-        40      f4 54 0b 00   data size            742644        bytes in this chunk
-        44                    data sound           742644 bytes  the sound
-        ...
+        >>> report = kit.inspect_wav("sample_audio/greeting.wav")
+        >>> report.format
+        <Format PCM, 16 bit, stereo, 44100 Hz>
+        >>> report.fields[7]
+        <Field fmt sample_rate at 24, 4 bytes is 44100: samples a second in each channel; ...>
     """
     with open_source(source) as file:
         return report_on(file)

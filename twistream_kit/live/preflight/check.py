@@ -64,7 +64,9 @@ class Checks(list[Check]):
         (False, 10, 1)
         >>> checks.failed
         ✗ from_  +15550100009 is neither a number of the account's nor a verified caller ID
-                 What follows: ...
+                 What follows: Twilio would refuse the call with 21210.
+                 What to do: Use a number of the account's, such as ...
+        1 failed
     """
 
     @property

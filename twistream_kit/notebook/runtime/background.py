@@ -77,8 +77,8 @@ def start(thing: Any, *, name: str | None = None) -> Any:
         'ws://127.0.0.1:.../media'
         >>> kit.start(server) is server
         True
-        >>> kit.running()
-        StreamServer: <StreamServer ws://127.0.0.1:.../media: 0 open of 0 streams>
+        >>> list(kit.running())
+        ['StreamServer']
     """
     _check_startable(thing)
     _refuse_on_own_loop("start")
@@ -115,11 +115,11 @@ def stop(thing: Any = None) -> None:
     Example:
         >>> import twistream_kit as kit
         >>> server = kit.start(kit.StreamServer())
-        >>> kit.running()
-        StreamServer: <StreamServer ws://127.0.0.1:.../media: 0 open of 0 streams>
+        >>> list(kit.running())
+        ['StreamServer']
         >>> kit.stop(server)
-        >>> kit.running()
-        nothing runs
+        >>> list(kit.running())
+        []
     """
     _refuse_on_own_loop("stop")
     with _LOCK:
@@ -172,9 +172,8 @@ def running() -> Running:
         >>> import twistream_kit as kit
         >>> server = kit.start(kit.StreamServer())
         >>> twilio = kit.start(kit.SimulatedTwilio(), name="Twilio")
-        >>> kit.running()
-        StreamServer: <StreamServer ws://127.0.0.1:.../media: 0 open of 0 streams>
-        Twilio: <SimulatedTwilio AC...: http://127.0.0.1:..., 0 calls, 0 debugger entries>
+        >>> list(kit.running())
+        ['StreamServer', 'Twilio']
     """
     with _LOCK:
         ordered = sorted(_lifespans.values(), key=lambda lifespan: lifespan.order)

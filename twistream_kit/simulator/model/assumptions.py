@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from twistream_kit.listing import describe_changes
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, MEDIA_DISCARDED
 from twistream_kit.protocol.rest import PROGRESS_EVENTS
@@ -183,11 +182,13 @@ class Behaviour:
     Example:
         >>> import twistream_kit as kit
         >>> server = kit.start(kit.StreamServer(lambda stream: stream.close()))
-        >>> [entry.code for entry in kit.simulate_call(server.url).result(10).debugger]
+        >>> report = kit.simulate_call(server.url).result(10)
+        >>> [entry.code for entry in report.debugger]
         [31921]
         >>> silent = kit.Behaviour(normal_close="silent")
-        >>> kit.simulate_call(server.url, behaviour=silent).result(10).debugger
-        no entries
+        >>> report = kit.simulate_call(server.url, behaviour=silent).result(10)
+        >>> [entry.code for entry in report.debugger]
+        []
     """
 
     continues_after_failure: bool = True
@@ -212,9 +213,6 @@ class Behaviour:
             if (value := getattr(self, name)) not in get_args(legal):
                 choices = ", ".join(map(repr, get_args(legal)))
                 raise ValueError(f"{name} is {value!r}; it must be one of {choices}")
-
-    def __repr__(self) -> str:
-        return describe_changes(self)
 
 
 def count_frames(duration_ms: float) -> int:
