@@ -218,7 +218,7 @@ _SHOWN = {
     "twistream_kit.audio.examination": "Examination Figures Finding",
     "twistream_kit.audio.resample": "Resampler",
     "twistream_kit.audio.voice_trigger": "VoiceTrigger",
-    "twistream_kit.notebook.runtime.background": "Running",
+    "twistream_kit.notebook.runtime.background": "RunningThings",
     "twistream_kit.pending": "Pending",
     "twistream_kit.simulator.twilio": "SimulatedTwilio",
     "twistream_kit.simulator.rest.account": "SimulatedAccount",
@@ -296,15 +296,15 @@ def _show_richly() -> None:
 
 
 def _make_html(result: _typing.Any) -> str:
-    from twistream_kit.notebook.display.display import html_of
+    from twistream_kit.notebook.display.display import render_html
 
-    return html_of(result)
+    return render_html(result)
 
 
 def _make_png(figure: _typing.Any) -> bytes:
-    from twistream_kit.notebook.display.display import png_of
+    from twistream_kit.notebook.display.display import render_png
 
-    return png_of(figure)
+    return render_png(figure)
 
 
 _show_richly()

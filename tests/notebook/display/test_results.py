@@ -32,8 +32,8 @@ from twistream_kit.live.inspector.stream import Violation
 from twistream_kit.live.stream._reader import Reader
 from twistream_kit.live.stream.state import StreamState
 from twistream_kit.live.tunnel._provider import StaticAddress
-from twistream_kit.notebook.display.display import DISPLAYS, html_of
-from twistream_kit.notebook.runtime.background import Running
+from twistream_kit.notebook.display.display import DISPLAYS, render_html
+from twistream_kit.notebook.runtime.background import RunningThings
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES
 from twistream_kit.simulator.call.call import Progress
@@ -166,7 +166,7 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(examination, Finding(EVIL, "warning", EVIL, EVIL, EVIL), examination.figures),
         *(Spectrum(np.array([500.0]), np.array([1.0])), examination.spectrum_before),
         *(kit.Resampler(8000), kit.VoiceTrigger(), kit.Secret(EVIL)),
-        *(Running([(EVIL, EVIL)]), Running(), done, Pending()),
+        *(RunningThings([(EVIL, EVIL)]), RunningThings(), done, Pending()),
         *(twilio, twilio.calls, twilio.pacer, Lateness(), LatenessReport(1, 0, 0, 0, 0, 0)),
         *(Pacer(), twilio.account, kit.SimulatedAccount(type="Trial"), kit.Behaviour(echo=True)),
         *(phone, call, kit.SimulatedTwilio(), twilio.phone("+15550100009")),
@@ -206,7 +206,7 @@ def key_of(kind):
     return kind.__module__, kind.__qualname__
 
 
-def test_every_class_that_public_names_lead_to_has_a_display_or_a_reason_to_have_none():
+def test_every_class_behind_the_public_names_has_a_display_or_a_reason():
     found = public_classes(unfollowed=WITHOUT)
     assert len(found) > 70
     shown = {kind for kind in found if key_of(kind) in DISPLAYS}
@@ -245,13 +245,13 @@ async def test_every_repr_is_a_report(everything):
 
 async def test_every_display_is_a_table_or_a_picture_or_a_player(everything):
     for thing in everything:
-        assert re.search("<table|<svg|<img|<audio", html_of(thing)), thing
+        assert re.search("<table|<svg|<img|<audio", render_html(thing)), thing
 
 
 async def test_no_display_lets_markup_of_others_through(everything):
     n_escaped = 0
     for thing in everything:
-        html = html_of(thing)
+        html = render_html(thing)
         assert "<script" not in html, type(thing)
         assert "<b>" not in html, type(thing)
         n_escaped += "&lt;script&gt;" in html
@@ -261,12 +261,12 @@ async def test_no_display_lets_markup_of_others_through(everything):
 async def test_no_display_fixes_a_colour_that_a_dark_theme_would_change(everything):
     for thing in everything:
         # Jupyter's variables only, with a fallback that inherits.
-        html = re.sub(r"base64,[A-Za-z0-9+/=]+", "", html_of(thing))
+        html = re.sub(r"base64,[A-Za-z0-9+/=]+", "", render_html(thing))
         assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgb\(|background", html), type(thing)
 
 
 async def test_no_display_shows_a_secret(twilio):
-    html = html_of(twilio) + html_of(kit.Secret("0123456789abcdef"))
+    html = render_html(twilio) + render_html(kit.Secret("0123456789abcdef"))
     for secret in (twilio.auth_token, twilio.api_secret, "0123456789abcdef"):
         assert secret not in html
 
@@ -292,18 +292,18 @@ def test_a_fresh_kernel_knows_every_class_without_importing_a_display():
 
 def test_something_without_a_display_says_so():
     with pytest.raises(TypeError, match="dict has no display of its own"):
-        html_of({})
+        render_html({})
 
 
 def test_a_subclass_is_displayed_as_what_it_is():
     class Louder(kit.Clip):
         pass
 
-    assert html_of(Louder(b"\x80", "x")) == html_of(kit.Clip(b"\x80", "x"))
+    assert render_html(Louder(b"\x80", "x")) == render_html(kit.Clip(b"\x80", "x"))
 
 
 def test_a_long_list_shows_its_beginning_and_how_many_there_are():
     gaps = Listing.of([Gap(float(n), 0.5) for n in range(1000)], "gaps")
-    assert html_of(gaps).count("<tr>") == 101
-    assert "1000 gaps, of which the first 100 are shown" in html_of(gaps)
+    assert render_html(gaps).count("<tr ") == 101
+    assert "1000 gaps, of which the first 100 are shown" in render_html(gaps)
     assert repr(gaps).splitlines()[100:] == ["… and 900 more gaps"]

@@ -18,7 +18,7 @@ from twistream_kit.notebook.display.html import (
     Html,
     bullets,
     code,
-    joined,
+    join,
     pairs,
     paragraph,
     player,
@@ -27,8 +27,8 @@ from twistream_kit.notebook.display.html import (
 )
 from twistream_kit.notebook.display.rows import (
     ROWS,
-    columns_of,
-    meter,
+    draw_meter,
+    find_columns,
     show_reasons,
     show_row,
     show_rows,
@@ -67,7 +67,7 @@ MOST_PLAYED_BYTES = 4_000_000
 """What the two players together may weigh in a notebook, before base64: 20 s of 44.1 kHz stereo."""
 
 
-def html_of(result: object) -> str:
+def render_html(result: object) -> str:
     """Return the HTML of a public result.
 
     Raises:
@@ -75,7 +75,7 @@ def html_of(result: object) -> str:
     """
     show = find_display(result)
     if show is None:
-        message = f"{type(result).__name__} has no display of its own; repr(result) says all"
+        message = f"{type(result).__name__} has no display of its own; repr(result) describes it"
         raise TypeError(message)
     return Html(show(result))
 
@@ -86,7 +86,7 @@ def find_display(result: object) -> Callable[[Any], Html] | None:
     return next((show for show in found if show is not None), None)
 
 
-def png_of(figure: Figure) -> bytes:
+def render_png(figure: Figure) -> bytes:
     """Draw a figure, as a cell shows it without pyplot having been imported."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
@@ -96,12 +96,12 @@ def png_of(figure: Figure) -> bytes:
 def show_wav_report(report: WavReport) -> Html:
     """A table of the header's fields, byte by byte, and the verdict under it."""
     caption = f"{report.name or 'WAV'}: {report.header_bytes} bytes of header"
-    return joined(_show_all(report.fields, caption), paragraph(strong(report.verdict)))
+    return join(_show_all(report.fields, caption), paragraph(strong(report.verdict)))
 
 
 def _show_all(things: Sequence[object], caption: str) -> Html:
     """A table of all `things`, however many; there is one or more."""
-    columns = columns_of(things[0])
+    columns = find_columns(things[0])
     return table(columns.heads, map(columns.cells, things), caption=caption)
 
 
@@ -116,12 +116,12 @@ def show_clip(clip: Clip) -> Html:
         text += f"; the player holds the first {MOST_PLAYED_SECONDS} s, clip.save(path) writes all"
     samples = clip.samples()[: MOST_PLAYED_SECONDS * 8000]
     name = code(clip.name) if clip.name else "clip"
-    return joined(player(samples, 8000, name), paragraph(text))
+    return join(player(samples, 8000, name), paragraph(text))
 
 
 def show_examination(examination: Examination) -> Html:
     """A table of findings, the verdict, and players for before, after and the header's click."""
-    return joined(
+    return join(
         _show_all(examination.findings, examination.heading),
         paragraph(strong(f"{examination.verdict}.")),
         _show_players(examination),
@@ -149,7 +149,7 @@ def _show_players(examination: Examination) -> Html:
             paragraph("Its header, if the file were sent whole:"),
             player(click, 8000, "header"),
         ]
-    return joined(*parts)
+    return join(*parts)
 
 
 def show_objections(objections: Sequence[Objection]) -> Html:
@@ -196,7 +196,7 @@ def show_pending(pending: Pending[Any]) -> Html:
 def show_playing(playing: Playing) -> Html:
     """How much of it was heard by now, and how it ended."""
     heard = f" {playing.heard_ms} of {playing.total_ms} ms"
-    return _show_wait(playing, {"heard": joined(meter(playing), heard)})
+    return _show_wait(playing, {"heard": join(draw_meter(playing), heard)})
 
 
 def _show_wait(pending: Pending[Any], values: Mapping[str, object]) -> Html:
@@ -212,7 +212,7 @@ def _show_wait(pending: Pending[Any], values: Mapping[str, object]) -> Html:
     if show is None:
         text = code(repr(result), breakable=True)
         return pairs({"state": "done", **values, "result": text}, caption=title)
-    return joined(pairs({"state": "done", **values}, caption=title), show(result))
+    return join(pairs({"state": "done", **values}, caption=title), show(result))
 
 
 def show_phone(phone: Phone) -> Html:
@@ -225,23 +225,24 @@ def show_phone(phone: Phone) -> Html:
     }
     found = {name: value for name, value in values.items() if value}
     shown = pairs(found, caption="A telephone")
-    return joined(shown, show_clip(phone.heard)) if phone.heard.payload else shown
+    return join(shown, show_clip(phone.heard)) if phone.heard.payload else shown
 
 
 def show_capture(capture: Capture) -> Html:
     """One call in numbers, each timing with what was measured, and what became of each sound."""
-    return show_capture_summary(capture.summary())
+    found = capture.summary()
+    return join(show_capture_summary(found), _show_playbacks(found.playbacks))
 
 
 def show_capture_summary(found: CaptureSummary) -> Html:
-    """The same of its summary."""
+    """The same without the sounds, which its repr leaves out too."""
     values: dict[str, object] = {
         "stream": code(found.stream_sid or "(no name)"),
         "length": f"{found.seconds:.2f} s",
         **found.counts(),
     }
     numbers = pairs(values, caption="A captured call")
-    return joined(numbers, _show_all(found.figures(), "Timing"), _show_playbacks(found.playbacks))
+    return join(numbers, _show_all(found.figures(), "Timing"))
 
 
 def _show_playbacks(playbacks: Sequence[Playback]) -> Html:
@@ -255,16 +256,16 @@ def _show_playbacks(playbacks: Sequence[Playback]) -> Html:
 def show_checks(checks: Checks) -> Html:
     """What a preflight found: one row each, with what follows and what to do."""
     found = show_rows(checks, "Before the call")
-    return joined(found, paragraph(strong(checks.verdict)))
+    return join(found, paragraph(strong(checks.verdict)))
 
 
 def show_settings(settings: Settings) -> Html:
     """What is set and where it came from, secrets unseen, and what a real call still needs."""
     rows = [(code(name), value, source) for name, value, source in settings.rows()]
     heads = ("setting", "value", "from")
-    needs = joined("Still missing for a real call: ", code(", ".join(settings.missing)))
+    needs = join("Still missing for a real call: ", code(", ".join(settings.missing)))
     verdict = strong("Ready for a real call.") if settings.ready else needs
-    return joined(
+    return join(
         table(heads, rows, caption="Settings" if rows else "Settings: none"), paragraph(verdict)
     )
 
@@ -274,7 +275,7 @@ def show_debugger(debugger: Debugger) -> Html:
     logged = _show_entries(debugger[:])
     if not debugger.unlogged:
         return logged
-    return joined(logged, show_rows(debugger.unlogged, "What Twilio would not log"))
+    return join(logged, show_rows(debugger.unlogged, "What Twilio would not log"))
 
 
 def _show_entries(entries: Sequence[DebuggerEntry]) -> Html:
@@ -294,13 +295,13 @@ def show_call_report(report: CallReport) -> Html:
         **describe_call(report),
     }
     if not report.believable:
-        values["timing"] = joined(values["timing"], ". ", SIMULATOR_WAS_LATE, ".")
+        values["timing"] = join(values["timing"], ". ", SIMULATOR_WAS_LATE, ".")
     found = [
-        joined(f"{times} × ", show_verdict(objection), show_reasons(objection))
+        join(f"{times} × ", show_verdict(objection), show_reasons(objection))
         for objection, times in report.objections.items()
     ]
     logged = _show_entries(report.debugger) if report.debugger else EMPTY
-    return joined(
+    return join(
         pairs(values, caption="A simulated call"), bullets(found), logged, show_clip(report.heard)
     )
 

@@ -10,15 +10,15 @@ from twistream_kit.notebook.display.html import (
     Html,
     bullets,
     code,
-    joined,
+    join,
     pairs,
     table,
 )
 from twistream_kit.notebook.display.rows import (
+    describe_state,
     list_objections,
     show_row,
     show_rows,
-    state_of_stream,
 )
 from twistream_kit.protocol.signature import remove_user
 
@@ -51,27 +51,27 @@ def show_running(running: Any) -> Html:
 def show_server(server: StreamServer) -> Html:
     """Its addresses, and its streams."""
     values: dict[str, object] = {
-        "streams connect at": _stream_url(server),
-        "public address": _address(server.public_url),
+        "streams connect at": _show_stream_url(server),
+        "public address": _show_address(server.public_url),
         "signatures": "checked" if server.checks_signatures else "not checked",
         "address lost": server.disconnect_reason,
     }
     streams = server.streams
-    shown = pairs(_without_empty(values), caption="A stream server")
-    return joined(shown, show_rows(streams, "Its streams") if streams else EMPTY)
+    shown = pairs(_drop_empty(values), caption="A stream server")
+    return join(shown, show_rows(streams, "Its streams") if streams else EMPTY)
 
 
 def show_inspector(inspector: Inspector) -> Html:
     """Its addresses, that of the server behind it, and the streams that pass."""
     values: dict[str, object] = {
-        "streams connect at": _stream_url(inspector),
-        "public address": _address(inspector.public_url),
+        "streams connect at": _show_stream_url(inspector),
+        "public address": _show_address(inspector.public_url),
         "your server": code(remove_user(inspector.upstream_url)),
         "address lost": inspector.disconnect_reason,
     }
     streams = inspector.streams
-    shown = pairs(_without_empty(values), caption="An inspector")
-    return joined(shown, show_rows(streams, "What passes") if streams else EMPTY)
+    shown = pairs(_drop_empty(values), caption="An inspector")
+    return join(shown, show_rows(streams, "What passes") if streams else EMPTY)
 
 
 def show_stream(stream: MediaStream) -> Html:
@@ -79,13 +79,13 @@ def show_stream(stream: MediaStream) -> Html:
     values: dict[str, object] = {
         "stream": code(stream.stream_sid),
         "call": code(stream.call_sid),
-        "state": state_of_stream(stream),
+        "state": describe_state(stream),
         "parameters": bullets(f"{name}: {value}" for name, value in stream.parameters.items()),
         "so far": repr(stream.capture),
         "newest playback": "" if stream.newest is None else repr(stream.newest),
         "error of the handler": "" if stream.handler_error is None else repr(stream.handler_error),
     }
-    return pairs(_without_empty(values), caption="A stream")
+    return pairs(_drop_empty(values), caption="A stream")
 
 
 def show_inspected_stream(stream: InspectedStream) -> Html:
@@ -93,17 +93,17 @@ def show_inspected_stream(stream: InspectedStream) -> Html:
     values: dict[str, object] = {
         "stream": code(stream.stream_sid or "(no start yet)"),
         "call": code(stream.call_sid) if stream.call_sid else "",
-        "state": state_of_stream(stream),
+        "state": describe_state(stream),
         "so far": repr(stream.capture),
         "what is wrong": list_objections(stream.objections) or "nothing to object to",
     }
-    return pairs(_without_empty(values), caption="An inspected stream")
+    return pairs(_drop_empty(values), caption="An inspected stream")
 
 
 def show_call(call: Call) -> Html:
     """Who calls whom, how far it is, and what Twilio reported of it."""
     events = call.events
-    return joined(show_row(call), show_rows(events, "What Twilio reported") if events else EMPTY)
+    return join(show_row(call), show_rows(events, "What Twilio reported") if events else EMPTY)
 
 
 def show_simulated_calls(calls: Calls) -> Html:
@@ -125,18 +125,18 @@ def show_tunnel(tunnel: Tunnel) -> Html:
     """The address, where it comes from, and what became of it."""
     values: dict[str, object] = {
         "provider": tunnel.provider,
-        "public address": _address(tunnel.public_url),
+        "public address": _show_address(tunnel.public_url),
         "no public address, because": tunnel.fallback_reason,
         "address lost": tunnel.disconnect_reason,
     }
-    return pairs(_without_empty(values), caption="A tunnel")
+    return pairs(_drop_empty(values), caption="A tunnel")
 
 
 def show_process(process: ServerProcess) -> Html:
     """What runs, and the last lines that it wrote."""
     lines = [(code(line, breakable=True),) for line in process.lines]
     shown = pairs({"process": code(repr(process), breakable=True)}, caption="A server process")
-    return joined(shown, table(("its last lines",), lines, caption="What it wrote"))
+    return join(shown, table(("its last lines",), lines, caption="What it wrote"))
 
 
 def show_proxy(proxy: LocalProxy) -> Html:
@@ -149,7 +149,7 @@ def show_reader(reader: Any) -> Html:
     return pairs({"reader": repr(reader), "dropped": reader.dropped}, caption="A reader")
 
 
-def show_pacer(pacer: Pacer) -> Html:
+def show_beat(pacer: Pacer) -> Html:
     """How late its beats were."""
     return pairs({"so far": pacer.lateness.report()}, caption="The beat that all calls follow")
 
@@ -165,27 +165,27 @@ def show_simulated_twilio(twilio: SimulatedTwilio) -> Html:
     from twistream_kit.simulator.model.debugger import NOTHING_LOGGED
 
     console = "What Twilio's console shows" if twilio.debugger else NOTHING_LOGGED.capitalize()
-    return joined(
+    return join(
         pairs(values, caption="Twilio, simulated"),
         show_simulated_calls(twilio.calls),
         show_rows(twilio.debugger[:], console),
     )
 
 
-def _stream_url(server: StreamServer | Inspector) -> object:
+def _show_stream_url(server: StreamServer | Inspector) -> object:
     return _NOT_RUNNING if server.loop is None else code(remove_user(server.stream_url))
 
 
-def _address(url: str | None) -> object:
+def _show_address(url: str | None) -> object:
     return "none" if url is None else code(remove_user(url))
 
 
-def _without_empty(values: dict[str, object]) -> dict[str, object]:
+def _drop_empty(values: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if value != ""}
 
 
 HANDLES: dict[tuple[str, str], Callable[[Any], Html]] = {
-    ("twistream_kit.notebook.runtime.background", "Running"): show_running,
+    ("twistream_kit.notebook.runtime.background", "RunningThings"): show_running,
     ("twistream_kit.live.server.server", "StreamServer"): show_server,
     ("twistream_kit.live.inspector.inspector", "Inspector"): show_inspector,
     ("twistream_kit.live.stream.stream", "MediaStream"): show_stream,
@@ -197,7 +197,7 @@ HANDLES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.live.process.server_process", "ServerProcess"): show_process,
     ("twistream_kit.live.server.local_proxy", "LocalProxy"): show_proxy,
     ("twistream_kit.live.stream._reader", "Reader"): show_reader,
-    ("twistream_kit.simulator.stream.pacer", "Pacer"): show_pacer,
+    ("twistream_kit.simulator.stream.pacer", "Pacer"): show_beat,
     ("twistream_kit.simulator.twilio", "SimulatedTwilio"): show_simulated_twilio,
 }
 """Where each class is defined, under what name, and what shows it."""

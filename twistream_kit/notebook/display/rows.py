@@ -16,7 +16,7 @@ from twistream_kit.notebook.display.html import (
     Html,
     bullets,
     code,
-    joined,
+    join,
     paragraph,
     strong,
     table,
@@ -64,7 +64,7 @@ class Columns:
 
 def show_row(thing: object) -> Html:
     """One result as a table with one row."""
-    columns = columns_of(thing)
+    columns = find_columns(thing)
     return table(columns.heads, [columns.cells(thing)], caption=columns.caption)
 
 
@@ -72,14 +72,14 @@ def show_rows(things: Sequence[object], caption: str) -> Html:
     """Several results of one class as a table, of very many the first."""
     if not things:
         return table((), [], caption=caption)
-    columns = columns_of(things[0])
+    columns = find_columns(things[0])
     more = len(things) - MOST_ROWS
     if more > 0:
         caption = f"{caption}, of which the first {MOST_ROWS} are shown"
     return table(columns.heads, map(columns.cells, things[:MOST_ROWS]), caption=caption)
 
 
-def columns_of(thing: object) -> Columns:
+def find_columns(thing: object) -> Columns:
     """Return how a thing stands in a table; of another class, by its repr alone."""
     for kind in type(thing).__mro__:
         if found := ROWS.get((kind.__module__, kind.__qualname__)):
@@ -95,14 +95,14 @@ def show_text(message: str | bytes) -> Html:
 def set_code(sentence: str) -> Html:
     """Set what stands between backticks in the font of code."""
     parts = sentence.split("`")
-    return joined(*(code(part) if n % 2 else part for n, part in enumerate(parts)))
+    return join(*(code(part) if n % 2 else part for n, part in enumerate(parts)))
 
 
 def show_verdict(objection: Objection) -> Html:
     """Code, severity, field and problem of an objection, in one line."""
     number = f"{objection.code} " if objection.code else ""
     verdict = strong(f"{number}{objection.severity}")
-    return joined(verdict, " ", code(objection.field), " ", _problem(objection))
+    return join(verdict, " ", code(objection.field), " ", _say_problem(objection))
 
 
 def show_reasons(objection: Objection) -> Html:
@@ -112,45 +112,48 @@ def show_reasons(objection: Objection) -> Html:
 
 def list_objections(objections: Iterable[Objection]) -> Html:
     """Several objections below each other, inside a cell."""
-    return bullets(joined(show_verdict(each), show_reasons(each)) for each in objections)
+    return bullets(join(show_verdict(each), show_reasons(each)) for each in objections)
 
 
-def _problem(objection: Objection) -> str:
+def _say_problem(objection: Objection) -> str:
     # The statement says how sure it is, too; the field has a place of its own.
     return replace(objection, field="").statement.rstrip(".")
 
 
-def _objection(objection: Objection) -> Sequence[object]:
+def _list_objection_cells(objection: Objection) -> Sequence[object]:
     field = code(objection.field) if objection.field else EMPTY
-    said = objection.severity, objection.code or "", field, set_code(_problem(objection))
+    said = objection.severity, objection.code or "", field, set_code(_say_problem(objection))
     return (*said, set_code(objection.consequence), set_code(objection.fix))
 
 
 _OBJECTION = ("severity", "code", "field", "what is wrong", "what follows", "what to do")
 
 
-def _mistake(mistake: Mistake) -> Sequence[object]:
-    return (mistake.place, *_objection(mistake.objection))
+def _list_mistake_cells(mistake: Mistake) -> Sequence[object]:
+    return (mistake.place, *_list_objection_cells(mistake.objection))
 
 
-def _unlogged(unlogged: Unlogged) -> Sequence[object]:
-    return (code(unlogged.stream_sid or unlogged.call_sid), *_objection(unlogged.objection))
+def _list_unlogged_cells(unlogged: Unlogged) -> Sequence[object]:
+    return (
+        code(unlogged.stream_sid or unlogged.call_sid),
+        *_list_objection_cells(unlogged.objection),
+    )
 
 
-def _violation(violation: Violation) -> Sequence[object]:
+def _list_violation_cells(violation: Violation) -> Sequence[object]:
     message = show_text(violation.text) if violation.text else EMPTY
     objections = list_objections(violation.objections)
-    return (f"{violation.at:.2f}", violation.sender, joined(message, objections))
+    return (f"{violation.at:.2f}", violation.sender, join(message, objections))
 
 
-def _converted(done: ConvertedFile) -> Sequence[object]:
+def _list_converted_cells(done: ConvertedFile) -> Sequence[object]:
     if done.error:
         return (code(done.source), EMPTY, EMPTY, EMPTY, done.error)
     cut = f"cut off: {done.missing_seconds:.2f} s missing" if done.missing_seconds else EMPTY
     return (code(done.source), code(done.path), f"{done.seconds:.2f}", done.clipped or EMPTY, cut)
 
 
-def _field(field: Field) -> Sequence[object]:
+def _list_field_cells(field: Field) -> Sequence[object]:
     raw = field.raw[:12].hex(" ") + (" …" if field.size > 12 else "")
     return (
         field.offset,
@@ -161,36 +164,36 @@ def _field(field: Field) -> Sequence[object]:
     )
 
 
-def _finding(finding: Finding) -> Sequence[object]:
+def _list_finding_cells(finding: Finding) -> Sequence[object]:
     more = join_sentences(finding.consequence, finding.fix)
     problem = paragraph(set_code(join_sentences(finding.problem)))
-    found = joined(problem, paragraph(set_code(more)) if more else EMPTY)
+    found = join(problem, paragraph(set_code(more)) if more else EMPTY)
     return (finding.severity, finding.subject, found)
 
 
-def _check(check: Check) -> Sequence[object]:
+def _list_check_cells(check: Check) -> Sequence[object]:
     labelled = (("What follows: ", check.consequence), ("What to do: ", check.fix))
     reasons = bullets(label + text for label, text in labelled if text)
-    return (check.name, check.sign, joined(check.detail, reasons))
+    return (check.name, check.sign, join(check.detail, reasons))
 
 
-def _entry(entry: Entry) -> Sequence[object]:
+def _list_entry_cells(entry: Entry) -> Sequence[object]:
     event = event_of(entry.message)
     content = show_text(entry.message.to_json())
     return (f"{entry.at:.3f}", entry.sender, event, entry.size or EMPTY, content)
 
 
-def _playback(played: Playback) -> Sequence[object]:
+def _list_playback_cells(played: Playback) -> Sequence[object]:
     times = (played.sent_at, played.heard_from, played.heard_to, played.cleared_at)
     ended = (played.heard_ms, played.total_ms, played.ending)
     return (played.name, *("" if at is None else f"{at:.2f}" for at in times), *ended)
 
 
-def _play_outcome(outcome: PlayOutcome) -> Sequence[object]:
-    return (outcome.ending, outcome.heard_ms, outcome.total_ms, meter(outcome))
+def _list_play_outcome_cells(outcome: PlayOutcome) -> Sequence[object]:
+    return (outcome.ending, outcome.heard_ms, outcome.total_ms, draw_meter(outcome))
 
 
-def meter(played: Any) -> Html:
+def draw_meter(played: Any) -> Html:
     """How much of a playback was heard, drawn."""
     most = max(played.total_ms, 1)
     return Html(
@@ -198,49 +201,49 @@ def meter(played: Any) -> Html:
     )
 
 
-def _code(known: TwilioCode) -> Sequence[object]:
+def _list_code_cells(known: TwilioCode) -> Sequence[object]:
     return (known.code, known.level, known.name, known.meaning, known.remedy)
 
 
-def debugger_entry(entry: DebuggerEntry) -> Sequence[object]:
+def list_entry_cells(entry: DebuggerEntry) -> Sequence[object]:
     """The cells of one line of Twilio's console, with the message at fault."""
     message = show_text(entry.message) if entry.message is not None else EMPTY
     sid = entry.stream_sid or entry.call_sid
-    where = joined(" on ", code(sid)) if sid else EMPTY
-    happened = joined(
+    where = join(" on ", code(sid)) if sid else EMPTY
+    happened = join(
         paragraph(strong(entry.name), where), *map(paragraph, filter(None, [entry.text]))
     )
-    return (entry.code, entry.level, joined(happened, message, list_objections(entry.objections)))
+    return (entry.code, entry.level, join(happened, message, list_objections(entry.objections)))
 
 
-def _status(event: StatusEvent) -> Sequence[object]:
+def _list_status_cells(event: StatusEvent) -> Sequence[object]:
     number = EMPTY if event.sequence is None else event.sequence
     parameters = bullets(f"{name}: {value}" for name, value in event.parameters.items())
     return (event.name, code(event.call_sid), code(event.stream_sid), number, parameters)
 
 
-def _call(call: Call) -> Sequence[object]:
+def _list_call_cells(call: Call) -> Sequence[object]:
     return (code(call.sid), call.from_, call.to, call.status, call.answered_by)
 
 
-def _simulated_call(call: SimulatedCall) -> Sequence[object]:
+def _list_simulated_call_cells(call: SimulatedCall) -> Sequence[object]:
     seconds = EMPTY if call.seconds is None else call.seconds
     return (code(call.sid), call.from_, call.to, call.status, seconds, bullets(call.transcript))
 
 
-def _stream(stream: MediaStream) -> Sequence[object]:
+def _list_stream_cells(stream: MediaStream) -> Sequence[object]:
     parameters = bullets(f"{name}: {value}" for name, value in stream.parameters.items())
     sids = code(stream.stream_sid), code(stream.call_sid)
-    return (*sids, state_of_stream(stream), f"{stream.capture.seconds:.2f}", parameters)
+    return (*sids, describe_state(stream), f"{stream.capture.seconds:.2f}", parameters)
 
 
-def _inspected_stream(stream: InspectedStream) -> Sequence[object]:
+def _list_inspected_stream_cells(stream: InspectedStream) -> Sequence[object]:
     sids = code(stream.stream_sid or "(no start yet)"), code(stream.call_sid)
     seconds = f"{stream.capture.seconds:.2f}"
-    return (*sids, state_of_stream(stream), seconds, list_objections(stream.objections))
+    return (*sids, describe_state(stream), seconds, list_objections(stream.objections))
 
 
-def state_of_stream(stream: MediaStream | InspectedStream) -> str:
+def describe_state(stream: MediaStream | InspectedStream) -> str:
     """Return whether a stream is open, and how it ended, in words."""
     if not stream.closed.done():
         return "; ".join(filter(None, ("open", stream.disconnect_reason)))
@@ -253,35 +256,37 @@ _STREAM = ("stream", "call", "state", "length (s)")
 ROWS: dict[tuple[str, str], Columns] = {
     ("twistream_kit.audio.convert", "ConvertedFile"): Columns(
         "A converted file", ("file", "written", "length (s)", "samples clipped", "what went wrong"),
-        _converted,
+        _list_converted_cells,
     ),
     ("twistream_kit.audio.wav_report", "Field"): Columns(
-        "A field of a WAV file", ("offset", "bytes (hex)", "field", "value", "meaning"), _field
+        "A field of a WAV file", ("offset", "bytes (hex)", "field", "value", "meaning"),
+        _list_field_cells
     ),
     ("twistream_kit.audio.examination", "Finding"): Columns(
-        "A finding", ("verdict", "what was looked at", "what was found"), _finding
+        "A finding", ("verdict", "what was looked at", "what was found"), _list_finding_cells
     ),
-    ("twistream_kit.errors", "Objection"): Columns("An objection", _OBJECTION, _objection),
+    ("twistream_kit.errors", "Objection"): Columns("An objection", _OBJECTION,
+        _list_objection_cells),
     ("twistream_kit.diagnosis.files", "Mistake"): Columns(
-        "A mistake", ("where", *_OBJECTION), _mistake
+        "A mistake", ("where", *_OBJECTION), _list_mistake_cells
     ),
     ("twistream_kit.simulator.model.debugger", "Unlogged"): Columns(
-        "What Twilio would not log", ("stream", *_OBJECTION), _unlogged
+        "What Twilio would not log", ("stream", *_OBJECTION), _list_unlogged_cells
     ),
     ("twistream_kit.live.inspector.stream", "Violation"): Columns(
-        "A violation", ("at (s)", "sender", "what is wrong"), _violation
+        "A violation", ("at (s)", "sender", "what is wrong"), _list_violation_cells
     ),
     ("twistream_kit.simulator.model.debugger", "DebuggerEntry"): Columns(
-        "Twilio's console", ("code", "level", "what happened"), debugger_entry
+        "Twilio's console", ("code", "level", "what happened"), list_entry_cells
     ),
     ("twistream_kit.protocol.codes", "TwilioCode"): Columns(
-        "A code of Twilio's", ("code", "level", "name", "meaning", "what to do"), _code
+        "A code of Twilio's", ("code", "level", "name", "meaning", "what to do"), _list_code_cells
     ),
     ("twistream_kit.live.preflight.check", "Check"): Columns(
-        "Before the call", ("check", "passed", "what was found"), _check
+        "Before the call", ("check", "passed", "what was found"), _list_check_cells
     ),
     ("twistream_kit.protocol.marks", "PlayOutcome"): Columns(
-        "A playback", ("ending", "heard (ms)", "of (ms)", "part heard"), _play_outcome
+        "A playback", ("ending", "heard (ms)", "of (ms)", "part heard"), _list_play_outcome_cells
     ),
     ("twistream_kit.protocol.marks", "MarkOutcome"): Columns(
         "A mark", ("mark", "ending", "after (ms)"),
@@ -294,28 +299,29 @@ ROWS: dict[tuple[str, str], Columns] = {
         "The end of an inspected stream",
         ("ended by", "Twilio's code", "your server's code", "Twilio said stop", "what happened"),
         lambda end: (
-            end.ended_by, end.twilio_code, end.server_code, _yes_or_no(end.said_stop), end.detail
+            end.ended_by, end.twilio_code, end.server_code, _say_yes_or_no(end.said_stop), end.detail
         ),
     ),
     ("twistream_kit.live.calls.status", "StatusEvent"): Columns(
-        "A status callback", ("status", "call", "stream", "number", "parameters"), _status
+        "A status callback", ("status", "call", "stream", "number", "parameters"),
+        _list_status_cells
     ),
     ("twistream_kit.live.calls.call", "Call"): Columns(
-        "A call", ("call", "from", "to", "status", "answered by"), _call
+        "A call", ("call", "from", "to", "status", "answered by"), _list_call_cells
     ),
     ("twistream_kit.simulator.call.call", "SimulatedCall"): Columns(
         "A simulated call",
         ("call", "from", "to", "status", "length (s)", "what was read to the caller"),
-        _simulated_call,
+        _list_simulated_call_cells,
     ),
     ("twistream_kit.live.stream.stream", "MediaStream"): Columns(
-        "A stream", (*_STREAM, "parameters"), _stream
+        "A stream", (*_STREAM, "parameters"), _list_stream_cells
     ),
     ("twistream_kit.live.inspector.stream", "InspectedStream"): Columns(
-        "An inspected stream", (*_STREAM, "what is wrong"), _inspected_stream
+        "An inspected stream", (*_STREAM, "what is wrong"), _list_inspected_stream_cells
     ),
     ("twistream_kit.capture.entry", "Entry"): Columns(
-        "A message", ("at (s)", "sender", "event", "sound (bytes)", "message"), _entry
+        "A message", ("at (s)", "sender", "event", "sound (bytes)", "message"), _list_entry_cells
     ),
     ("twistream_kit.capture.entry", "StatusReport"): Columns(
         "What Twilio reported", ("at (s)", "status"),
@@ -331,14 +337,14 @@ ROWS: dict[tuple[str, str], Columns] = {
             *("sound", "sent at (s)", "heard from (s)", "to (s)", "cleared at (s)"),
             *("heard (ms)", "of (ms)", "ending"),
         ),
-        _playback,
+        _list_playback_cells,
     ),
     ("twistream_kit.capture.summary", "MarkEnding"): Columns(
         "A mark", ("mark", "ending"), lambda mark: (code(mark.name), mark.ending)
     ),
     ("twistream_kit.capture.summary", "Figure"): Columns(
         "Timing", ("figure", "value", "what was measured"),
-        lambda figure: (figure.name, figure.value, small(figure.definition)),
+        lambda figure: (figure.name, figure.value, set_small(figure.definition)),
     ),
     ("twistream_kit.capture.summary", "Gap"): Columns(
         "A gap", ("at (s)", "length (s)"), lambda gap: (f"{gap.at:.2f}", f"{gap.seconds:.2f}")
@@ -351,10 +357,10 @@ ROWS: dict[tuple[str, str], Columns] = {
 """Where each class is defined, under what name, and its columns."""
 
 
-def small(definition: str) -> Html:
+def set_small(definition: str) -> Html:
     """Return text that stands behind the rest."""
-    return joined(Html('<small style="opacity:0.8">'), definition, Html("</small>"))
+    return join(Html('<small style="opacity:0.8">'), definition, Html("</small>"))
 
 
-def _yes_or_no(value: bool) -> str:
+def _say_yes_or_no(value: bool) -> str:
     return "yes" if value else "no"

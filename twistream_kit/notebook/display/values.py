@@ -11,7 +11,7 @@ from twistream_kit.notebook.display.html import (
     Html,
     bullets,
     code,
-    joined,
+    join,
     pairs,
     player,
     table,
@@ -63,12 +63,12 @@ def show_media(message: from_twilio.Media | to_twilio.Media) -> Html:
     for name in ("sequence_number", "track", "chunk", "timestamp_ms"):
         if hasattr(message, name):
             values[name.replace("_", " ")] = getattr(message, name)
-    shown = pairs(values, caption=f"Media {_direction(message)}")
+    shown = pairs(values, caption=f"Media {_describe_direction(message)}")
     if not message.payload:
         return shown
     from twistream_kit.audio.g711 import decode_ulaw
 
-    return joined(shown, player(decode_ulaw(message.payload[:_MOST_BYTES]), 8000, "media"))
+    return join(shown, player(decode_ulaw(message.payload[:_MOST_BYTES]), 8000, "media"))
 
 
 _MOST_BYTES = 8000 * 60
@@ -113,7 +113,7 @@ def show_voice_trigger(trigger: VoiceTrigger) -> Html:
     return pairs(values, caption="A voice trigger")
 
 
-def _direction(message: object) -> str:
+def _describe_direction(message: object) -> str:
     return "to Twilio" if type(message).__module__.endswith("to_twilio") else "from Twilio"
 
 
@@ -129,7 +129,7 @@ def _show(value: object) -> object:
     return value
 
 
-def _of(names: str, caption: str) -> Callable[[Any], Html]:
+def _make_show(names: str, caption: str) -> Callable[[Any], Html]:
     return partial(show_attributes, names, caption)
 
 
@@ -144,11 +144,13 @@ _FIGURES: Sequence[str] = (
 _FROM, _TO = "twistream_kit.protocol.from_twilio", "twistream_kit.protocol.to_twilio"
 
 VALUES: dict[tuple[str, str], Callable[[Any], Html]] = {
-    ("twistream_kit.audio._wav_format", "Format"): _of(
+    ("twistream_kit.audio._wav_format", "Format"): _make_show(
         "encoding channels sample_rate bits_per_sample block_align byte_rate byte_order",
         "The format of a WAV file",
     ),
-    ("twistream_kit.audio.examination", "Figures"): _of(" ".join(_FIGURES), "What was measured"),
+    ("twistream_kit.audio.examination", "Figures"): _make_show(
+        " ".join(_FIGURES), "What was measured"
+    ),
     ("twistream_kit.audio.measure", "Spectrum"): show_spectrum,
     ("twistream_kit.audio.resample", "Resampler"): show_resampler,
     ("twistream_kit.audio.voice_trigger", "VoiceTrigger"): show_voice_trigger,
@@ -161,21 +163,23 @@ VALUES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.simulator.model.assumptions", "Behaviour"): partial(
         show_fields, "How simulated Twilio behaves"
     ),
-    (_FROM, "Connected"): _of("protocol version", "Connected, from Twilio"),
-    (_FROM, "MediaFormat"): _of("encoding sample_rate channels", "What the payloads hold"),
-    (_FROM, "Start"): _of(
+    (_FROM, "Connected"): _make_show("protocol version", "Connected, from Twilio"),
+    (_FROM, "MediaFormat"): _make_show("encoding sample_rate channels", "What the payloads hold"),
+    (_FROM, "Start"): _make_show(
         "stream_sid account_sid call_sid tracks media_format custom_parameters sequence_number",
         "Start, from Twilio",
     ),
     (_FROM, "Media"): show_media,
-    (_FROM, "Dtmf"): _of("stream_sid digit sequence_number track", "A key, from Twilio"),
-    (_FROM, "Mark"): _of("stream_sid name sequence_number", "Mark, from Twilio"),
-    (_FROM, "Stop"): _of("stream_sid account_sid call_sid sequence_number", "Stop, from Twilio"),
-    (_FROM, "Unknown"): _of(
+    (_FROM, "Dtmf"): _make_show("stream_sid digit sequence_number track", "A key, from Twilio"),
+    (_FROM, "Mark"): _make_show("stream_sid name sequence_number", "Mark, from Twilio"),
+    (_FROM, "Stop"): _make_show(
+        "stream_sid account_sid call_sid sequence_number", "Stop, from Twilio"
+    ),
+    (_FROM, "Unknown"): _make_show(
         "event raw stream_sid sequence_number", "A message that is not known here, from Twilio"
     ),
     (_TO, "Media"): show_media,
-    (_TO, "Mark"): _of("stream_sid name", "Mark, to Twilio"),
-    (_TO, "Clear"): _of("stream_sid", "Clear, to Twilio"),
+    (_TO, "Mark"): _make_show("stream_sid name", "Mark, to Twilio"),
+    (_TO, "Clear"): _make_show("stream_sid", "Clear, to Twilio"),
 }
 """Where each class is defined, under what name, and what shows it."""

@@ -130,7 +130,7 @@ def stop(thing: Any = None) -> None:
         if not found:
             names = ", ".join(running()) or "nothing"
             raise TwistreamError(
-                f"{thing!r} is not running", fix=f"Running: {names}; stop() stops everything"
+                f"{thing!r} is not running", fix=f"RunningThings: {names}; stop() stops everything"
             )
         _end_lifespans(found)
 
@@ -163,7 +163,7 @@ def url_of(thing: Any) -> str:
     return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
 
 
-def running() -> Running:
+def running() -> RunningThings:
     """Return the names of everything that `start` started and that still runs, oldest first.
 
     The repr of the list says what each is.
@@ -179,12 +179,12 @@ def running() -> Running:
         ordered = sorted(_lifespans.values(), key=lambda lifespan: lifespan.order)
         found = [(each.key, each.thing, each.value) for each in ordered if not each.is_over]
     # Outside the lock: a repr may be anybody's.
-    return Running(
+    return RunningThings(
         (key, _describe(thing if value is None else value)) for key, thing, value in found
     )
 
 
-class Running(list[str]):
+class RunningThings(list[str]):
     """The names of what ran when `running` was asked.
 
     Args:

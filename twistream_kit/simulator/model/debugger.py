@@ -172,7 +172,7 @@ class Debugger(Sequence[DebuggerEntry]):
 
     def find(self, sid: str) -> Listing[DebuggerEntry]:
         """Return the entries of one stream (MZ...) or one call (CA...), oldest first."""
-        return _listed(e for e in self._copy_entries() if sid in (e.stream_sid, e.call_sid))
+        return _list_entries(e for e in self._copy_entries() if sid in (e.stream_sid, e.call_sid))
 
     def clear(self) -> None:
         """Remove all entries; warnings already logged for a stream are still not logged again."""
@@ -186,7 +186,7 @@ class Debugger(Sequence[DebuggerEntry]):
     def __getitem__(self, index: slice) -> Listing[DebuggerEntry]: ...
     def __getitem__(self, index: int | slice) -> DebuggerEntry | Listing[DebuggerEntry]:
         found = self._copy_entries()[index]
-        return found if isinstance(found, DebuggerEntry) else _listed(found)
+        return found if isinstance(found, DebuggerEntry) else _list_entries(found)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -205,7 +205,7 @@ class Debugger(Sequence[DebuggerEntry]):
             return list(self._entries)
 
 
-def _listed(entries: Iterable[DebuggerEntry]) -> Listing[DebuggerEntry]:
+def _list_entries(entries: Iterable[DebuggerEntry]) -> Listing[DebuggerEntry]:
     return Listing.of(entries, "entries")
 
 
