@@ -26,12 +26,12 @@ def report_of(*objections, lateness=PUNCTUAL):
 @pytest.fixture(scope="module")
 def slow():
     """What a review says of sound that comes more slowly than it is."""
-    pace = SendingPace()
+    timing = SendingPace()
     loud = Clip.tone(440, 0.02).payload
     for number in range(200):
-        if found := pace.sent(loud, 0.05 * number):
+        if found := timing.sent(loud, 0.05 * number):
             return found
-    return pytest.fail("the pace was not objected to")
+    return pytest.fail("the timing was not objected to")
 
 
 def test_what_twilio_logs_or_the_ear_minds_is_not_fine():
