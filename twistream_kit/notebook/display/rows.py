@@ -299,7 +299,8 @@ ROWS: dict[tuple[str, str], Columns] = {
         "The end of an inspected stream",
         ("ended by", "Twilio's code", "your server's code", "Twilio said stop", "what happened"),
         lambda end: (
-            end.ended_by, end.twilio_code, end.server_code, _say_yes_or_no(end.said_stop), end.detail
+            end.ended_by, end.twilio_code, end.server_code, _say_yes_or_no(end.said_stop),
+            end.detail,
         ),
     ),
     ("twistream_kit.live.calls.status", "StatusEvent"): Columns(
