@@ -55,17 +55,26 @@ _MOST_BYTES = 0xFFFFFFFF - HEADER_BYTES
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Clip:
-    """Bare PCMU at 8000 Hz in mono, without any header.
+    """Bare PCMU at 8000 Hz in mono, without any header, as a call takes it (PROTOCOL.md §4).
 
     Attributes:
-        payload: The sound, one byte a sample.
+        payload: The sound in μ-law, one byte a sample, 8000 bytes a second, any length.
         name: A name for reports and plots; not unique.
         clipped: How many samples exceeded full scale during the conversion and were clipped.
-        missing_seconds: How much sound is missing because the WAV file was cut off.
+        missing_seconds: How much sound is missing because the WAV file was cut off, in seconds.
 
     Raises:
         TypeError: If the payload is not bytes.
         WavError: If the payload is a whole WAV file.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> answer = kit.load_clip("sample_audio/reply.wav") + kit.Clip.tone(440, 0.5)
+        >>> answer
+        Clip('reply + 440 Hz', 2.46 s)
+        >>> frames = answer.frames()
+        >>> len(frames), len(frames[0])
+        (124, 160)
     """
 
     payload: bytes
@@ -162,8 +171,8 @@ class Clip:
         """Make a sine tone.
 
         Args:
-            hz: Its frequency, above 0 and below 4000, half the sample rate.
-            seconds: Its duration.
+            hz: Its frequency in Hz, above 0 and below 4000, half the sample rate.
+            seconds: Its duration in seconds.
             level_db: Its level in dB relative to a full-scale sine.
 
         Raises:
@@ -175,6 +184,9 @@ class Clip:
     @classmethod
     def silence(cls, seconds: float) -> Self:
         """Make silence.
+
+        Args:
+            seconds: Its duration in seconds.
 
         Raises:
             ValueError: If `seconds` is negative.
@@ -189,8 +201,8 @@ class Clip:
 
         Args:
             digits: The keys, of ``0123456789*#ABCD``.
-            tone_ms: The duration of each tone.
-            gap_ms: The silence after each.
+            tone_ms: The duration of each tone, in ms.
+            gap_ms: The silence after each, in ms.
 
         Raises:
             ValueError: If `digits` is empty or contains another character.

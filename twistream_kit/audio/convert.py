@@ -45,11 +45,22 @@ def convert_file(
         dst: The path of the new file.
         overwrite: Replace an existing `dst` when the new file is complete.
         progress: True shows a progress bar, in a terminal or a notebook; a function is called with
-            the fraction done.
+            the fraction done, 0 to 1.
+
+    Returns:
+        Where the new file is, how long it is, and what was lost.
 
     Raises:
         WavError: If `src` cannot be read, if `dst` cannot be written or exists already, or if both
             are the same file.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> converted = kit.convert_file("sample_audio/greeting.wav", "greeting.wav")
+        >>> converted.seconds, converted.clipped
+        (4.21, 0)
+        >>> kit.load_clip(converted.path) == kit.load_clip("sample_audio/greeting.wav")
+        True
     """
     source, target = Path(src), Path(dst)
     try:
@@ -100,6 +111,14 @@ def convert_files(
         TypeError: If `paths` is a single path.
         WavError: If `folder` is a file or cannot be created, or if a target is one of `paths` or
             exists already.  Nothing has been written then.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> paths = ["sample_audio/greeting.wav", "sample_audio/README.md"]
+        >>> for file in kit.convert_files(paths, "converted", progress=False):
+        ...     print(file.error or f"{file.path.name}: {file.seconds} s")
+        greeting.wav: 4.21 s
+        README.md, byte 0: this is not a WAV file; it looks like a text file. ...
     """
     if isinstance(paths, str | os.PathLike):
         raise TypeError(f"paths is one path, {str(paths)!r}; give a list of them")
@@ -130,10 +149,16 @@ class ConvertedFile:
     Attributes:
         source: The file that was read.
         path: The file that was written, or None if there was an error.
-        seconds: Its duration.
+        seconds: Its duration in seconds.
         clipped: How many samples exceeded full scale and were clipped.
         error: The text of the error, or empty.
-        missing_seconds: How much sound is missing because the source was cut off.
+        missing_seconds: How much sound is missing because the source was cut off, in seconds.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> converted = kit.convert_file("sample_audio/speech_float.wav", "speech.wav")
+        >>> print(f"{converted.path}: {converted.seconds:.2f} s, {converted.clipped} clipped")
+        speech.wav: 1.61 s, 0 clipped
     """
 
     source: Path

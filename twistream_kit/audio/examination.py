@@ -51,6 +51,14 @@ class Examination:
             and after it; None if there is no header.
         spectrum_before: The spectrum of the file.
         spectrum_after: The spectrum after conversion for the telephone.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> examination = kit.examine("sample_audio/greeting.wav")
+        >>> [finding.subject for finding in examination.findings if finding.severity != "ok"]
+        ['level', 'high pitches', 'header']
+        >>> round(examination.figures.peak_db, 1), examination.before.shape
+        (-4.0, (185661, 2))
     """
 
     name: str

@@ -51,10 +51,21 @@ def examine(
         sample_rate: For headerless mono sound, together with `encoding`: its sample rate in Hz.
         encoding: As for `load_clip`.
 
+    Returns:
+        A report with the measurements, and a finding for each property; levels are in dB.
+
     Raises:
         WavError: If there is no such file, it cannot be read as sound, or contains none.
         ValueError: If only one of the keywords is given, or the encoding is unknown.
         TypeError: If `source` is of another type, for example a file opened as text.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> examination = kit.examine("sample_audio/greeting.wav")
+        >>> examination.figures
+        <Figures of PCM, 16 bit, 2 at 44100 Hz, 4.21 s: speech -16.1 dBFS, peak -4.0 dBFS, ...>
+        >>> examination.findings[1]
+        <Finding ok, clipping: Nothing is cut off; the file's peak is -3.1 dBFS.>
     """
     name = ""
     if isinstance(source, Clip):

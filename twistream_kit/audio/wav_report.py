@@ -66,12 +66,24 @@ _FORMAT_FIELDS = (
 def inspect_wav(source: Source) -> WavReport:
     """Explain the header of a WAV file; only headers are read, whatever the length of the file.
 
+    A call takes μ-law at 8000 Hz in mono without a header (PROTOCOL.md §4); the report says what
+    differs.
+
     Args:
         source: A path, the bytes of a whole file, or a file opened with ``'rb'``.
 
     Raises:
-        WavError: If it is not a WAV file, or ends before its format is given; `offset` says where.
+        WavError: If there is no such file, it is not a WAV file, or it ends before its format is
+            given; `offset` says where.
         TypeError: If `source` is of another type.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> report = kit.inspect_wav("sample_audio/greeting.wav")
+        >>> report.format
+        <Format PCM, 16 bit, stereo, 44100 Hz>
+        >>> report.fields[7]
+        <Field fmt sample_rate at 24, 4 bytes is 44100: samples a second in each channel; ...>
     """
     with open_source(source) as file:
         return report_on(file)
@@ -90,8 +102,16 @@ class WavReport:
             says.
         trailing_bytes: The number of bytes after the sound.
         missing_bytes: The number of bytes of sound that the file lacks.
-        seconds: The duration of the sound in the file.
+        seconds: The duration of the sound in the file, in seconds.
         objections: The reasons why the file cannot be sent as it is, each a clause about "it".
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> report = kit.inspect_wav("sample_audio/greeting.wav")
+        >>> report.header_bytes, report.data_bytes, report.seconds
+        (44, 742644, 4.21)
+        >>> report.objections[0]
+        'its encoding is PCM, and a call takes PCMU (μ-law)'
     """
 
     name: str

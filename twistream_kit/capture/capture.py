@@ -41,12 +41,24 @@ class Capture:
     """One stream as timed messages; one thread appends, any thread may read meanwhile.
 
     Attributes:
-        stream_sid: MZ and 32 hex digits.
+        stream_sid: MZ and 32 hex digits (PROTOCOL.md §1.7).
         call_sid: CA and 32 hex digits.
         started: Monotonic seconds from which all times count; normally those of the start message.
-        keep_seconds: How much sound is kept in each direction.
+        keep_seconds: How much sound is kept in each direction, in seconds.
         redacted: Whether it was read from a file from which everything was taken that says who
             called; see `save`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> sid = "MZ" + "0" * 32
+        >>> capture = kit.Capture(sid)
+        >>> capture.append(kit.from_twilio.Start(sid), at=0.0)
+        >>> capture.append(kit.to_twilio.Media(sid, kit.Clip.tone(440, 2.0).payload), at=0.1)
+        >>> capture.append(kit.to_twilio.Clear(sid), at=0.6)
+        >>> capture
+        Capture(MZ00000000000000000000000000000000, 0.60 s, 3 messages)
+        >>> capture.heard
+        Clip('heard', 0.60 s)
     """
 
     def __init__(

@@ -54,6 +54,14 @@ def review_capture(capture: Capture, *, stream_sid: str | None = None) -> Mistak
     Args:
         capture: Of the call.
         stream_sid: The stream that the messages should be for; that of the capture if not given.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> capture = kit.Capture("MZ" + "0" * 32)
+        >>> capture.append(kit.from_twilio.Start(capture.stream_sid), at=0.0)
+        >>> capture.append(kit.to_twilio.Mark("MZ" + "1" * 32, "end"), at=0.5)
+        >>> kit.review_capture(capture)
+        0.50 s: error 31951: streamSid is 'MZ1...' but this stream is 'MZ0...'. Twilio would ...
     """
     review = CaptureReview(capture, stream_sid=stream_sid)
     found: dict[tuple[int | None, str, str], Mistake] = {}

@@ -85,6 +85,9 @@ def review_message(
 ) -> Objections:
     """Say what Twilio would object to in `message`, and what it would play as noise.
 
+    A server may send media, mark and clear (PROTOCOL.md §4); Twilio drops what is none of them, or
+    malformed, with warning 31950 or 31951, once per stream (§5.1).
+
     Args:
         message: What your server sends: str for a text message, bytes for a binary one, or a dict
             that is about to become JSON.
@@ -96,6 +99,14 @@ def review_message(
 
     Raises:
         TypeError: If `message` is none of these.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> sid = "MZ" + "0" * 32
+        >>> kit.review_message({"event": "mark", "streamSid": sid, "mark": "greeting"})
+        - mark is the string 'greeting', not an object. Twilio would drop it with warning 31951, ...
+        >>> kit.review_message(kit.to_twilio.Mark(sid, "greeting").to_json(), stream_sid=sid)
+        nothing to object to
     """
     if isinstance(message, Mapping):
         try:

@@ -59,6 +59,8 @@ def review(
 def review(thing: Any, *, stream_sid: str | None = None) -> Objections | Mistakes:
     """Say what Twilio, or the ear of the caller, would object to in what a server sends.
 
+    What Twilio accepts is in PROTOCOL.md: §4 for messages and payloads, §1 for TwiML.
+
     Args:
         thing: A message: text, bytes for a binary one, or a dict that is about to become JSON.
             TwiML: text whose first character is ``<``.  Payloads: a list or another iterable of
@@ -78,12 +80,14 @@ def review(thing: Any, *, stream_sid: str | None = None) -> Objections | Mistake
         TwistreamError: If a file holds nothing.
         OSError: If a file cannot be read.
 
-    >>> import twistream_kit as kit
-    >>> kit.review({"event": "clear", "streamSID": f"MZ{0:032x}"})
-    - streamSID is not a name that Twilio reads: streamSid is meant. \
-Twilio would drop it with warning 31951, logged once per stream. Rename it to streamSid.
-    >>> kit.review("<Response/>")
-    nothing to object to
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.review({"event": "clear"})
+        - streamSid is missing. Twilio would drop it with warning 31951, logged once per stream. ...
+        >>> kit.review("<Response><Connect><Stream/></Connect></Response>")
+        - <Stream> has no url. ...
+        >>> kit.review([kit.load_clip("sample_audio/greeting.wav").payload])
+        nothing to object to
     """
     if isinstance(thing, str):
         if _is_markup(thing):

@@ -189,6 +189,9 @@ _Samples = NDArray[np.float64]
 def review_sound(source: Capture | bytes | Iterable[bytes | to_twilio.Media]) -> Objections:
     """Say what would be heard of a whole stream other than what was meant.
 
+    A call takes PCMU at 8000 Hz in mono; Twilio plays all else as noise, and logs nothing
+    (PROTOCOL.md §4, §9).
+
     Args:
         source: A capture, of which what the server sent is judged with its times; or payloads, or
             `to_twilio.Media`, which are taken as sent in time.
@@ -198,6 +201,14 @@ def review_sound(source: Capture | bytes | Iterable[bytes | to_twilio.Media]) ->
 
     Raises:
         TypeError: If `source` is none of these.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> clip = kit.load_clip("sample_audio/greeting.wav")
+        >>> kit.review_sound([clip.payload])
+        nothing to object to
+        >>> kit.review_sound([clip.payload.hex().encode()])
+        - media.payload is hexadecimal digits, not sound. ...
     """
     if isinstance(source, Capture):
         return _review_capture(source)

@@ -110,14 +110,22 @@ def review_twiml(xml: str | bytes) -> Objections:
     """Say what Twilio would object to in `xml`, and what would not do what is probably meant.
 
     Args:
-        xml: The whole document, as it is passed inline or served by URL; bytes are UTF-8 unless
-            they declare another encoding.
+        xml: The whole document (PROTOCOL.md §1), as it is passed inline or served by URL; bytes
+            are UTF-8 unless they declare another encoding.
 
     Returns:
         Errors first, then warnings, then notes; empty if all is well.
 
     Raises:
         TypeError: If `xml` is neither.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> stream = '<Stream url="wss://example.com/media?customer=42"/>'
+        >>> kit.review_twiml(f"<Response><Connect>{stream}</Connect></Response>")
+        - <Stream url> has a query, ?customer=42. Streams do not support one: ...
+        >>> kit.review_twiml(kit.connect_stream("wss://example.com/media"))
+        nothing to object to
     """
     if not isinstance(xml, str | bytes | bytearray):
         raise TypeError(f"TwiML is {type(xml).__name__}; give a str, such as str(response)")

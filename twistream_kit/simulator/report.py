@@ -53,6 +53,20 @@ class CallReport:
         lateness: How late the simulator itself was.
         capture: Every message in both directions, with its time; of the server's those that were
             obeyed.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> def answer(stream):
+        ...     stream.play(kit.Clip.tone(440, 0.2), mark="tone")
+        ...     stream.close()
+        >>> server = kit.start(kit.StreamServer(answer))
+        >>> report = kit.simulate_call(server.url).result(10)
+        >>> report.ending, report.close_code
+        ('server-closed', 1000)
+        >>> report.heard
+        Clip('heard', ... s)
+        >>> report.marks_returned
+        1
     """
 
     url: str

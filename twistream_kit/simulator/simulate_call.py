@@ -76,6 +76,16 @@ def simulate_call(
         CallRefused: At once, if Twilio would not connect to `url`.
         LocalProtocolError: At once, if `say` is or holds a WAV file.
         TypeError, ValueError: At once, for invalid arguments.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> def answer(stream):
+        ...     stream.play(kit.Clip.tone(440, 0.2))
+        ...     stream.close()
+        >>> server = kit.start(kit.StreamServer(answer))
+        >>> report = kit.simulate_call(server.url, press="1").result(10)
+        >>> report.ok, report.sound_seconds
+        (True, 0.2)
     """
     behaviour = behaviour or Behaviour()
     read_url(url, behaviour)

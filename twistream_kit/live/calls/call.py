@@ -69,6 +69,20 @@ class Call:
         sid: The SID of the call.
         to: The number of the callee.
         from_: The number of the caller.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
+        >>> phone = twilio.phone("+15550100001", answer="busy")
+        >>> call = kit.place_call(
+        ...     twilio.client, to="+15550100001", from_=twilio.numbers[0],
+        ...     stream_url=server.stream_url,
+        ... ).result(10)
+        >>> call.ended.result(10)
+        'busy'
+        >>> call
+        <Call CA...: +15005550006 to +15550100001, busy>
     """
 
     def __init__(

@@ -54,6 +54,20 @@ class StatusEvent:
         stream_sid: The SID of the stream; empty for a callback of the call.
         sequence: Twilio's sequence number in the call, from 0, or None if there is none.
         parameters: All parameters of the callback.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
+        >>> phone = twilio.phone("+15550100001", answer="busy")
+        >>> call = kit.place_call(
+        ...     twilio.client, to="+15550100001", from_=twilio.numbers[0],
+        ...     stream_url=server.stream_url,
+        ... ).result(10)
+        >>> call.ended.result(10)
+        'busy'
+        >>> [(event.sequence, event.name) for event in call.events]
+        [(0, 'initiated'), (1, 'ringing'), (2, 'busy')]
     """
 
     at: float

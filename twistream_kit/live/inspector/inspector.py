@@ -70,6 +70,17 @@ class Inspector(ServerAddresses):
             used.
         ValueError: If `port` is out of range.
         OSError: On entering, if the port is in use or cannot be had.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> inspector = kit.start(kit.Inspector(server.url))
+        >>> report = kit.simulate_call(inspector.stream_url, seconds=0.1).result(10)
+        >>> stream = inspector.streams[0]
+        >>> stream.objections
+        nothing to object to
+        >>> stream.capture
+        Capture(MZ..., ... s, ... messages)
     """
 
     _called = ("the inspector", "inspector")

@@ -50,6 +50,17 @@ class InspectedStream:
             Twilio would not understand, or not take as theirs, stand under `Capture.odd`.
         closed: A `Pending` with the `InspectedEnd`.
         disconnect_reason: Why its public address was lost, or empty.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import websockets
+        >>> async def answer(socket):
+        ...     await socket.send("hello")
+        >>> server = kit.start(lambda: websockets.serve(answer, "127.0.0.1", 0, compression=None))
+        >>> inspector = kit.start(kit.Inspector(kit.url_of(server)))
+        >>> report = kit.simulate_call(inspector.stream_url).result(10)
+        >>> inspector.streams[0].objections[-1].problem
+        'the message is not JSON: ...'
     """
 
     def __init__(self, home: HomeLoop, began: float) -> None:
@@ -213,6 +224,15 @@ class InspectedEnd:
         server_code: Of your server's, likewise.
         said_stop: Whether Twilio had said stop.
         detail: The same in words.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer(lambda stream: stream.close()))
+        >>> inspector = kit.start(kit.Inspector(server.url))
+        >>> report = kit.simulate_call(inspector.stream_url).result(10)
+        >>> end = inspector.streams[0].closed.result(10)
+        >>> end.ended_by, end.server_code
+        ('server', 1000)
     """
 
     ended_by: EndedBy

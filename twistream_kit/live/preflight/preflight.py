@@ -60,6 +60,15 @@ def preflight(
         A `Pending` with the checks, each ✓, ✗ or –: credentials, account, from_, to, country,
         public address, WebSocket, signatures, TwiML, clock.  A failed check raises no exception.
         It takes a second or two, and at most a minute and a half if there are timeouts.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twilio = kit.start(kit.SimulatedTwilio())
+        >>> checks = kit.preflight(twilio.client, from_=twilio.numbers[0]).result(30)
+        >>> checks.ok
+        True
+        >>> [check.name for check in checks if check.passed]
+        ['credentials', 'account', 'from_', 'clock']
     """
     # A simulator and the server answer on loops of this process, which must not be blocked.
     home = getattr(client.http_client, "loop", None) or (server.loop if server else None)

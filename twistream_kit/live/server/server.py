@@ -83,6 +83,18 @@ class StreamServer(ServerAddresses):
         TypeError: If `handler` is not callable.
         ValueError: If a number is out of range.
         OSError: On entering, if the server cannot listen on the port.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> def answer(stream):
+        ...     stream.play(kit.Clip.tone(440, 0.2))
+        ...     stream.close()
+        >>> server = kit.start(kit.StreamServer(answer))
+        >>> report = kit.simulate_call(server.url).result(10)
+        >>> report.sound_seconds
+        0.2
+        >>> server
+        <StreamServer ws://127.0.0.1:.../media: ... of 1 streams>
     """
 
     def __init__(

@@ -69,6 +69,16 @@ def start(thing: Any, *, name: str | None = None) -> Any:
         TwistreamError: If it is not ready within ten seconds, or within `thing.start_seconds`.
         ServerStopped: If the kit's loop ends meanwhile; the next `start` makes a new one.
         Exception: The exception that entering it raised.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> server.url
+        'ws://127.0.0.1:.../media'
+        >>> kit.start(server) is server
+        True
+        >>> list(kit.running())
+        ['StreamServer']
     """
     _check_startable(thing)
     _refuse_on_own_loop("start")
@@ -101,6 +111,15 @@ def stop(thing: Any = None) -> None:
     Raises:
         TwistreamError: If it is not running.
         WouldDeadlock: If called on the kit's own loop.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> list(kit.running())
+        ['StreamServer']
+        >>> kit.stop(server)
+        >>> list(kit.running())
+        []
     """
     _refuse_on_own_loop("stop")
     with _LOCK:
@@ -121,6 +140,15 @@ def url_of(thing: Any) -> str:
 
     Raises:
         TypeError: If it has no address.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import websockets
+        >>> async def answer(socket):
+        ...     await socket.wait_closed()
+        >>> server = kit.start(lambda: websockets.serve(answer, "127.0.0.1", 0))
+        >>> kit.url_of(server)
+        'ws://127.0.0.1:...'
     """
     url = getattr(thing, "url", None)
     if isinstance(url, str):
@@ -139,6 +167,13 @@ def running() -> RunningThings:
     """Return the names of everything that `start` started and that still runs, oldest first.
 
     The repr of the list says what each is.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> twilio = kit.start(kit.SimulatedTwilio(), name="Twilio")
+        >>> list(kit.running())
+        ['StreamServer', 'Twilio']
     """
     with _LOCK:
         ordered = sorted(_lifespans.values(), key=lambda lifespan: lifespan.order)

@@ -64,6 +64,15 @@ class StreamLog(anywidget.AnyWidget):
 
     Raises:
         TypeError: If `stream` is none of these.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer(lambda stream: stream.close()))
+        >>> report = kit.simulate_call(server.url, press="1").result(10)
+        >>> log = kit.StreamLog(report.capture)
+        >>> [line["event"] for line in log.lines]
+        ['connected', 'start', 'dtmf']
+        >>> log.close()
     """
 
     _esm = _STATIC / "stream_log.js"

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from twistream_kit.listing import describe_changes
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, MEDIA_DISCARDED
 from twistream_kit.protocol.rest import PROGRESS_EVENTS
@@ -179,6 +178,17 @@ class Behaviour:
         echo: 34 [ASM]: the caller's microphone picks up the sound of its loudspeaker.
         plays_after_close: 37 [ASM]: whether the buffered sound is still heard after the server
             closes, which is not known.  False: it is lost, and with it the last words of a call.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer(lambda stream: stream.close()))
+        >>> report = kit.simulate_call(server.url).result(10)
+        >>> [entry.code for entry in report.debugger]
+        [31921]
+        >>> silent = kit.Behaviour(normal_close="silent")
+        >>> report = kit.simulate_call(server.url, behaviour=silent).result(10)
+        >>> [entry.code for entry in report.debugger]
+        []
     """
 
     continues_after_failure: bool = True
@@ -203,9 +213,6 @@ class Behaviour:
             if (value := getattr(self, name)) not in get_args(legal):
                 choices = ", ".join(map(repr, get_args(legal)))
                 raise ValueError(f"{name} is {value!r}; it must be one of {choices}")
-
-    def __repr__(self) -> str:
-        return describe_changes(self)
 
 
 def count_frames(duration_ms: float) -> int:

@@ -97,6 +97,16 @@ class SimulatedAccount:
             on a trial account.
         clock_ahead_seconds: The offset of Twilio's clock, which each response shows in its Date
             header, from the clock of this machine; negative when it is behind.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> account = kit.SimulatedAccount(type="Trial", verified=("+15550100001",))
+        >>> twilio = kit.start(kit.SimulatedTwilio(account=account))
+        >>> twilio.client.api.account.fetch().type
+        'Trial'
+        >>> checks = kit.preflight(twilio.client, to="+15550100002").result(30)
+        >>> [check.name for check in checks.failed]
+        ['account', 'to']
     """
 
     type: AccountType = "Full"
