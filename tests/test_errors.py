@@ -23,7 +23,7 @@ from twistream_kit.errors import (
     TwistreamError,
     WavError,
     WouldDeadlock,
-    sentences,
+    join_sentences,
 )
 
 TEXTS = [
@@ -232,7 +232,7 @@ def test_note_added_to_an_error_survives_pickling():
     ],
 )
 def test_sentences_have_one_full_stop_each(parts, text):
-    assert sentences(*parts) == text
+    assert join_sentences(*parts) == text
 
 
 def test_what_explains_itself_does_so_by_one_class():

@@ -132,7 +132,7 @@ async def test_whole_incoming_call_through_a_tunnel(twilio, number, record_of, t
 
             phone.hang_up()
             assert (await soon(stream.closed)).reason == "stop"
-            assert stream.trouble == ""
+            assert stream.disconnect_reason == ""
             await eventually(lambda: len(server.status_events) == 3)
         assert await record_of(number) == before
     assert [event.name for event in server.status_events if event.stream_sid] == [
@@ -220,7 +220,7 @@ async def test_dialling_while_the_tunnel_is_down_is_told_to_the_caller_and_mende
         async with tunnel_to(server) as tunnel, route_number(twilio.client, number, server):
             port = int(tunnel.public_url.rpartition(":")[2])
             kill_ssh()
-            await eventually(lambda: server.trouble and is_refused(port))
+            await eventually(lambda: server.disconnect_reason and is_refused(port))
             theirs = await soon(phone.dial(number))
             await soon(phone.until("idle"))
             await eventually(lambda: theirs.over)

@@ -109,9 +109,9 @@ class Wire:
         writer.close()
         far_writer.close()
 
-    async def _carry(self, reader, writer, remembered):
+    async def _carry(self, reader, writer, find_remembered):
         while piece := await reader.read(65536):
-            remembered += piece
+            find_remembered += piece
             writer.write(piece)
             await writer.drain()
         writer.write_eof()

@@ -157,8 +157,13 @@ async def test_server_stream_and_tunnel_say_in_words_why_it_is_gone(world, sshd,
         up.cut()
         why = await soon(up.tunnel.ended)
         assert why == f"ssh {sshd.host} was killed (signal 9)"
-        await eventually(lambda: up.server.trouble and up.stream.trouble)
-        assert up.server.trouble == up.stream.trouble == up.tunnel.trouble == why
+        await eventually(lambda: up.server.disconnect_reason and up.stream.disconnect_reason)
+        assert (
+            up.server.disconnect_reason
+            == up.stream.disconnect_reason
+            == up.tunnel.disconnect_reason
+            == why
+        )
         assert up.server.public_url is up.tunnel.public_url is None
         assert up.server.stream_url == up.server.url
         # Its log comes from the server's loop, before the stream is told.
@@ -173,8 +178,8 @@ async def test_stream_that_ended_before_the_tunnel_died_is_not_blamed_on_it(worl
         assert (await soon(up.stream.closed)).reason == "stop"
         up.cut()
         await soon(up.tunnel.ended)
-        await eventually(lambda: up.server.trouble)
-        assert up.stream.trouble == ""
+        await eventually(lambda: up.server.disconnect_reason)
+        assert up.stream.disconnect_reason == ""
 
 
 async def test_call_ends_at_twilio_too_and_hanging_it_up_is_no_error(world):
@@ -228,7 +233,7 @@ async def test_server_goes_on_with_a_new_tunnel_and_a_new_call(world, anew):
         if anew == "the same one":
             await up.tunnel.__aexit__(None, None, None)
         async with up.tunnel if anew == "the same one" else world.tunnel_to(up.server) as tunnel:
-            assert up.server.trouble == tunnel.trouble == ""
+            assert up.server.disconnect_reason == tunnel.disconnect_reason == ""
             assert up.server.public_url == tunnel.public_url != before
             assert not tunnel.ended.done()
             bob = up.twilio.phone("+15550100002")
@@ -238,7 +243,7 @@ async def test_server_goes_on_with_a_new_tunnel_and_a_new_call(world, anew):
             assert ear_ms(bob, TONE) == 200
             assert await soon(call.hang_up()) == "completed"
             assert (await soon(stream.closed)).reason == "stop"
-            assert stream.trouble == ""
+            assert stream.disconnect_reason == ""
         assert tunnel.ended.result(0) == "closed"
 
 
@@ -314,7 +319,9 @@ async def test_tunnel_that_stands_still_ends_the_stream_by_its_silence(world, ss
             frozen = up.cut(signal.SIGSTOP)
             assert (await soon(up.stream.closed)).reason == "silent"
             assert (await soon(playing)).ending == "lost"
-            assert up.server.trouble == up.tunnel.trouble == ""  # nobody can know
+            assert (
+                up.server.disconnect_reason == up.tunnel.disconnect_reason == ""
+            )  # nobody can know
             assert frozen.status() == psutil.STATUS_STOPPED
         assert users_of(sshd) == []
         assert up.tunnel.ended.result(0) == "closed"

@@ -21,8 +21,8 @@ from twistream_kit.pending import (
     Pending,
     ReentrantLoop,
     end_tasks,
-    error_text,
     fail,
+    format_error,
     fulfil,
     on_worker,
 )
@@ -202,9 +202,9 @@ def test_the_text_of_an_error_stands_an_error_that_cannot_be_said(kind):
         def __str__(self):
             raise kind
 
-    assert error_text(Unspeakable()) == "Unspeakable: (its text cannot be had)"
-    assert error_text(kind("enough")) == f"{kind.__name__}: enough"
-    assert error_text(kind()) == kind.__name__
+    assert format_error(Unspeakable()) == "Unspeakable: (its text cannot be had)"
+    assert format_error(kind("enough")) == f"{kind.__name__}: enough"
+    assert format_error(kind()) == kind.__name__
 
 
 def test_nobody_outside_can_cancel_or_fulfil_it():
@@ -598,7 +598,7 @@ def test_command_wakes_a_loop_that_has_nothing_else_to_do():
             idle = threading.Event()
             loop.call_soon_threadsafe(loop.call_soon, loop.call_soon, idle.set)
             assert idle.wait(LIMIT)
-            done = home.pending()
+            done = home.make_pending()
             home.call(fulfil, done, "woken")
             assert done.result(LIMIT) == "woken"
         run_on(loop, home.leave())
@@ -794,7 +794,7 @@ async def test_result_of_own_work_on_the_home_loop_is_refused(home):
     with pytest.raises(WouldDeadlock):
         pending.result()
     with pytest.raises(WouldDeadlock):
-        home.pending().result()
+        home.make_pending().result()
     await pending
 
 
@@ -946,12 +946,12 @@ def test_hurry_lasts_as_long_as_the_block_even_when_it_raises():
 
     async def live():
         home.enter()
-        with home.in_a_hurry(), home.in_a_hurry():
+        with home.hurry_loop(), home.hurry_loop():
             seen.append(loop.hurries)
-        with pytest.raises(Trouble), home.in_a_hurry():
+        with pytest.raises(Trouble), home.hurry_loop():
             raise Trouble
         await home.leave()
-        with home.in_a_hurry():
+        with home.hurry_loop():
             seen.append(loop.hurries)
 
     loop.run_until_complete(live())
@@ -961,7 +961,7 @@ def test_hurry_lasts_as_long_as_the_block_even_when_it_raises():
 
 
 async def test_loop_that_cannot_hurry_is_left_alone(home):
-    with home.in_a_hurry():
+    with home.hurry_loop():
         assert home.is_current()
 
 

@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from twistream_kit.audio.clip import ulaw_header
+from twistream_kit.audio.clip import build_ulaw_header
 from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.errors import LocalProtocolError, WavError
 from twistream_kit.sound_file import (
@@ -10,13 +10,13 @@ from twistream_kit.sound_file import (
     TO_TWILIO,
     check_payload,
     find_wav_headers,
-    opened,
+    open_source,
     recognise,
 )
 
 WAV = b"RIFF\x24\0\0\0WAVEfmt "
 
-QUESTION = ulaw_header(800) + b"\xff" * 800
+QUESTION = build_ulaw_header(800) + b"\xff" * 800
 
 
 def test_missing_file_is_answered_with_the_nearest_names(tmp_path):
@@ -70,7 +70,7 @@ def test_pipe_is_read_into_memory():
         def seekable(self):
             return False
 
-    with opened(Pipe(QUESTION)) as file:
+    with open_source(Pipe(QUESTION)) as file:
         assert (file.size, file.name) == (858, "file")
 
 

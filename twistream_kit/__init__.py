@@ -2,41 +2,41 @@
 
     import twistream_kit as kit
 
-Hear your own file on a call, see every frame of it, interrupt it with a button, and be told why
-when nothing is heard; without an account, because Twilio's side of the call is simulated on your
-machine, and with one by changing one cell.
+Play your own file into a call, see every frame of it, interrupt it with a button, and read the
+reason when nothing is heard.  No account is needed, because Twilio's side of the call is simulated
+on your machine; for a real account, change one cell.
 
-All public names are here, in the order of use.  They are loaded when first used, so that the import
-itself is light.
+All public names are here, in the order of use.  They are loaded on first use, so that the import
+itself is fast.
 
-Sound: what a file holds, and what a call makes of it.
+Sound files and clips.
     inspect_wav, WavReport, load_clip, Clip, convert_file, convert_files, ConvertedFile,
     examine, Examination, encode_ulaw, decode_ulaw, Resampler, VoiceTrigger
 
-What runs in a notebook, and how to wait for it.
+Run things beside the cells, and wait for results.
     start, stop, running, url_of, Pending, allow_nested_asyncio
 
-Twilio's side of a call, simulated.
+Simulated Twilio.
     SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, Behaviour
 
-The server, its streams, and the address under which Twilio reaches it.
+The server, its streams and its public address.
     StreamServer, MediaStream, Playing, StreamEnd, PlayOutcome, MarkOutcome, ServerProcess,
     LocalProxy, open_tunnel, Tunnel, Inspector, InspectedStream, InspectedEnd
 
-Calls, made and taken.
+Real calls, outgoing and incoming.
     settings, Settings, client_from_environment, Secret, preflight, Check, Checks, place_call,
     route_number, NumberRoute, Call, StatusEvent, connect_stream
 
-Widgets and pictures.
+Widgets and plots.
     StreamControls, StreamLog, LiveScope, PhoneWidget, plot_header, plot_waveform, plot_companding,
     plot_frames, plot_examination, plot_spectrogram, plot_timeline
 
-What is wrong, and why.
+Captures, reviews and errors.
     Capture, review, review_twiml, review_sound, review_capture, explain, TwilioCode, Objection,
     TwistreamError, WavError, LocalProtocolError, RemoteProtocolError, CallRefused, TunnelError,
     SettingsError, ServerStopped, WouldDeadlock
 
-The messages of a stream, typed: two modules.
+The typed messages of a stream: two modules.
     from_twilio, to_twilio
 """
 
@@ -134,7 +134,7 @@ if _typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    # Sound: what a file holds, and what a call makes of it.
+    # Sound files and clips.
     "twistream_kit.audio.wav_report": "inspect_wav WavReport",
     "twistream_kit.audio.load": "load_clip",
     "twistream_kit.audio.clip": "Clip",
@@ -144,18 +144,18 @@ _HOMES = {
     "twistream_kit.audio.g711": "encode_ulaw decode_ulaw",
     "twistream_kit.audio.resample": "Resampler",
     "twistream_kit.audio.voice_trigger": "VoiceTrigger",
-    # What runs in a notebook, and how to wait for it.
+    # Run things beside the cells, and wait for results.
     "twistream_kit.notebook.runtime.background": "start stop running url_of",
     "twistream_kit.pending": "Pending",
     "twistream_kit.notebook.runtime.loop": "allow_nested_asyncio",
-    # Twilio's side of a call, simulated.
+    # Simulated Twilio.
     "twistream_kit.simulator.twilio": "SimulatedTwilio",
     "twistream_kit.simulator.rest.account": "SimulatedAccount",
     "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.simulate_call": "simulate_call",
     "twistream_kit.simulator.report": "CallReport",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
-    # The server, its streams, and the address under which Twilio reaches it.
+    # The server, its streams and its public address.
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.stream.stream": "MediaStream",
     "twistream_kit.live.stream.state": "Playing StreamEnd",
@@ -165,7 +165,7 @@ _HOMES = {
     "twistream_kit.live.tunnel.tunnel": "open_tunnel Tunnel",
     "twistream_kit.live.inspector.inspector": "Inspector",
     "twistream_kit.live.inspector.stream": "InspectedStream InspectedEnd",
-    # Calls, made and taken.
+    # Real calls, outgoing and incoming.
     "twistream_kit.notebook.widgets.settings_form": "settings",
     "twistream_kit.live.settings.settings": "Settings client_from_environment",
     "twistream_kit.live.settings.secret": "Secret",
@@ -176,7 +176,7 @@ _HOMES = {
     "twistream_kit.live.calls.call": "Call",
     "twistream_kit.live.calls.status": "StatusEvent",
     "twistream_kit.protocol.twiml": "connect_stream",
-    # Widgets and pictures.
+    # Widgets and plots.
     "twistream_kit.notebook.widgets.controls": "StreamControls",
     "twistream_kit.notebook.widgets.stream_log": "StreamLog",
     "twistream_kit.notebook.widgets.scope": "LiveScope",
@@ -184,7 +184,7 @@ _HOMES = {
     "twistream_kit.notebook.plots.clip": "plot_header plot_waveform plot_companding plot_frames",
     "twistream_kit.notebook.plots.examine": "plot_examination plot_spectrogram",
     "twistream_kit.notebook.plots.call": "plot_timeline",
-    # What is wrong, and why.
+    # Captures, reviews and errors.
     "twistream_kit.capture.capture": "Capture",
     "twistream_kit.diagnosis.message": "review",
     "twistream_kit.diagnosis.twiml": "review_twiml",
@@ -244,7 +244,7 @@ def __dir__() -> list[str]:
 
 
 def _show_richly() -> None:
-    """Tell IPython, where it runs, which classes have a display, by name and without importing."""
+    """Register our HTML displays with IPython, if it runs; by name, so that nothing is imported."""
     ipython = _sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None:
@@ -252,19 +252,19 @@ def _show_richly() -> None:
     formatter = shell.display_formatter.formatters["text/html"]
     for module, names in _SHOWN.items():
         for name in names.split():
-            formatter.for_type_by_name(module, name, _html_of)
-    # A Figure shows itself only where pyplot was imported; where it was, its own way wins.
+            formatter.for_type_by_name(module, name, _make_html)
+    # A Figure displays itself only after pyplot was imported; its own formatter then takes over.
     pictures = shell.display_formatter.formatters["image/png"]
-    pictures.for_type_by_name("matplotlib.figure", "Figure", _png_of)
+    pictures.for_type_by_name("matplotlib.figure", "Figure", _make_png)
 
 
-def _html_of(result: _typing.Any) -> str:
+def _make_html(result: _typing.Any) -> str:
     from twistream_kit.notebook.display.display import html_of
 
     return html_of(result)
 
 
-def _png_of(figure: _typing.Any) -> bytes:
+def _make_png(figure: _typing.Any) -> bytes:
     from twistream_kit.notebook.display.display import png_of
 
     return png_of(figure)

@@ -1,8 +1,7 @@
 """The command line: ``python -m twistream_kit``, or ``twistream``.
 
-Results go to standard output, errors to standard error, each in one sentence or two and without a
-traceback when the mistake is an ordinary one.  Everything heavy is imported by the command that
-needs it, so ``explain`` answers at once.
+Results go to standard output, errors to standard error.  An expected error is printed in a sentence
+or two, without a traceback.  Each command imports what it needs, so ``explain`` answers at once.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # A terminal without μ shows an escape; it must not be an error.
+            # A terminal that cannot show μ gets an escape sequence and not a UnicodeEncodeError.
             stream.reconfigure(errors="backslashreplace")
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _build_parser().parse_args(argv)
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except SystemExit as leaving:  # argparse, after --help or a wrong option
@@ -53,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TwistreamError as error:
         return _complain(error, USAGE)
     except BrokenPipeError:
-        # The reader (head, less) has gone; without this Python complains once more at its exit.
+        # The reader (head, less) has exited.  Without this, Python fails again when it flushes
+        # standard output at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
     except OSError as error:
@@ -69,7 +69,7 @@ def _complain(error: object, code: int) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="twistream",
         description="Look at sound files, messages and servers of Twilio's Media Streams.",
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, run: Callable[..., int], summary: str) -> argparse.ArgumentParser:
+    def add_command(name: str, run: Callable[..., int], summary: str) -> argparse.ArgumentParser:
         made = commands.add_parser(
             name,
             help=summary,
@@ -89,23 +89,29 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    inspect = command("inspect", _inspect, "show the header of WAV files and what a call needs")
+    inspect = add_command("inspect", _inspect, "show the header of WAV files and what a call needs")
     inspect.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    convert = command("convert", _convert, "turn sound files into what Twilio plays")
+    convert = add_command("convert", _convert, "turn sound files into what Twilio plays")
     convert.add_argument("files", nargs="+", type=Path, metavar="SRC")
     convert.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
     convert.add_argument(
         "--force", action="store_true", help="replace files that are there already"
     )
-    explain = command("explain", _explain, "say what one of Twilio's codes means and what to do")
+    explain = add_command(
+        "explain", _explain, "say what one of Twilio's codes means and what to do"
+    )
     explain.add_argument("code", metavar="CODE")
-    review = command("review", _review, "say what Twilio would object to in your messages or TwiML")
+    review = add_command(
+        "review", _review, "say what Twilio would object to in your messages or TwiML"
+    )
     review.add_argument(
         "file", metavar="FILE|-", help="one message a line, a JSON document, a capture, or TwiML"
     )
     review.add_argument("--stream-sid", metavar="MZ…", help="the stream that the messages are for")
-    _add_call_options(command("call", _call, "call a Media Streams server and report what happens"))
-    inspect_stream = command(
+    _add_call_options(
+        add_command("call", _call, "call a Media Streams server and report what happens")
+    )
+    inspect_stream = add_command(
         "inspect-stream", _inspect_stream, "show and review what passes between Twilio and a server"
     )
     inspect_stream.add_argument(
@@ -163,7 +169,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
         try:
             report = inspect_wav(path)
         except WavError as error:
-            code = max(code, _complain(error, _unreadable_code(path)))
+            code = max(code, _complain(error, _choose_exit_code(path)))
             continue
         print(report)
         code = max(code, FINE if report.ready else OBJECTIONS)
@@ -182,7 +188,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     )
     for done in results:
         if done.error:
-            code = max(code, _complain(done.error, _unreadable_code(done.source)))
+            code = max(code, _complain(done.error, _choose_exit_code(done.source)))
             continue
         clipped = f", {done.clipped} samples clipped" if done.clipped else ""
         missing = f", cut off: {done.missing_seconds:.2f} s missing" if done.missing_seconds else ""
@@ -190,8 +196,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _unreadable_code(path: Path) -> int:
-    """Return the exit code for a file that cannot be read: is the file at fault, or its name?"""
+def _choose_exit_code(path: Path) -> int:
+    """Return the exit code for a file that cannot be read: `USAGE` if there is no such file."""
     return OBJECTIONS if path.exists() and not path.is_dir() else USAGE
 
 
@@ -261,9 +267,9 @@ def _call(arguments: argparse.Namespace) -> int:
 
     if arguments.save:
         files_for(arguments.save)
-    options: dict[str, Any] = {"parameters": _parameters(arguments.param)}
+    options: dict[str, Any] = {"parameters": _parse_parameters(arguments.param)}
     if arguments.auth_token_from:
-        options["auth_token"] = _environment(arguments.auth_token_from)
+        options["auth_token"] = _read_variable(arguments.auth_token_from)
     say = load_clip(arguments.say) if arguments.say else None
     if say is not None and say.missing_seconds:
         print(f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr)
@@ -303,7 +309,7 @@ def _inspect_stream(arguments: argparse.Namespace) -> int:
 
 
 def _wait(pending: Any) -> CallReport:
-    while True:  # in steps, because Windows does not let Ctrl-C end a longer wait
+    while True:  # in steps, because on Windows Ctrl-C does not interrupt a longer wait
         try:
             report: CallReport = pending.result(0.25)
         except TimeoutError:
@@ -313,7 +319,7 @@ def _wait(pending: Any) -> CallReport:
             return report
 
 
-def _parameters(pairs: list[str]) -> dict[str, str]:
+def _parse_parameters(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         if not pair.partition("=")[0] or "=" not in pair:
             problem = f"--param takes NAME=VALUE, and {pair!r} is not of that form"
@@ -321,7 +327,7 @@ def _parameters(pairs: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
-def _environment(variable: str) -> str:
+def _read_variable(variable: str) -> str:
     token = os.environ.get(variable)
     if not token:
         problem = f"the environment variable {variable} is not set"

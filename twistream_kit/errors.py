@@ -1,19 +1,19 @@
-"""Everything that goes wrong, as data.
+"""The errors of this package, and the objections of a review.
 
     TwistreamError
-    ├── WavError             a file is not what a telephone can be given
+    ├── WavError             a sound file cannot be read
     ├── LocalProtocolError   you are about to break a rule of Media Streams
-    ├── RemoteProtocolError  the far end broke one
-    ├── CallRefused          Twilio (or its simulator) would not place or change a call
+    ├── RemoteProtocolError  the far end broke a rule of Media Streams
+    ├── CallRefused          Twilio (or its simulator) refused to place or change a call
     ├── TunnelError          the public address could not be opened, or does not lead here
     ├── SettingsError        an account, a number or an option is missing or malformed
-    ├── ServerStopped        what was waited for cannot come: its server has stopped
-    └── WouldDeadlock        waiting here would stop the very loop that is waited for
+    ├── ServerStopped        the server stopped before the result arrived
+    └── WouldDeadlock        waiting here would block the event loop that brings the result
 
-Each error says what is wrong, what follows from it and what to do.  The text is built from the
-attributes, so that a program and a person read the same thing.
+Each error holds the problem, its consequence and the fix as attributes.  The text is built from
+them, so a program and a person read the same thing.
 
-An `Objection` says the same of a thing that is reviewed and not refused: nothing is raised.
+An `Objection` holds the same parts, but is returned by a review and never raised.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import Any, Literal, Self
 
 
 class Explained:
-    """Something that says what is wrong, what follows from it, and what to do.
+    """The base of errors, objections, findings and checks: problem, consequence and fix.
 
-    Errors are raised; objections, findings and checks are given back.  All of them are read in the
-    same three sentences.
+    Errors are raised; the others are returned.  The text of all of them is built from the same
+    three parts.
     """
 
     __slots__ = ()
@@ -38,15 +38,15 @@ class Explained:
 
     @property
     def statement(self) -> str:
-        """What is wrong, and with what, without what follows from it."""
+        """The problem and its subject, without the consequence."""
         return self.problem
 
     def __str__(self) -> str:
-        return sentences(self.statement, self.consequence, self.fix)
+        return join_sentences(self.statement, self.consequence, self.fix)
 
 
 class TwistreamError(Explained, Exception):
-    """The root of all errors of this package.
+    """The base class of all errors of this package.
 
     Attributes:
         problem: What is wrong.
@@ -61,7 +61,7 @@ class TwistreamError(Explained, Exception):
         self.fix = fix
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Keyword arguments do not survive Exception's own pickling, and a process pool pickles.
+        # Exception's own pickling loses keyword arguments, and a process pool pickles errors.
         return (_rebuild, (type(self), self.args, self.__dict__))
 
 
@@ -76,8 +76,8 @@ class WavError(TwistreamError, ValueError):
     """A sound file cannot be read.
 
     Attributes:
-        source: The name of the file, or what stood in for one.
-        offset: Where in the file the trouble is, in bytes, or None.
+        source: The name of the file; a substitute such as ``bytes`` where it has none.
+        offset: The position of the fault in the file, in bytes, or None.
     """
 
     def __init__(
@@ -103,10 +103,10 @@ class WavError(TwistreamError, ValueError):
 
 
 class _ProtocolError(TwistreamError):
-    """A rule of Media Streams broken, and by which field.
+    """A field breaks a rule of Media Streams.
 
     Attributes:
-        field: The field at fault, as on the wire (``media.payload``), or empty.
+        field: The name of the field, as on the wire (``media.payload``), or empty.
         twilio_code: The code that Twilio logs for it, or None where Twilio logs nothing.
     """
 
@@ -124,8 +124,8 @@ class _ProtocolError(TwistreamError):
         self.twilio_code = twilio_code
 
     @classmethod
-    def of(cls, objection: Objection) -> Self:
-        """Build the error that says what `objection` says."""
+    def from_objection(cls, objection: Objection) -> Self:
+        """Build the error with the texts of `objection`."""
         return cls(
             objection.problem,
             field=objection.field,
@@ -136,7 +136,7 @@ class _ProtocolError(TwistreamError):
 
     @property
     def statement(self) -> str:
-        """What is wrong, and with which field."""
+        """The field and the problem."""
         return f"{self.field} {self.problem}".lstrip()
 
 
@@ -171,19 +171,23 @@ class CallRefused(TwistreamError):
 
 
 class TunnelError(TwistreamError):
-    """There is no public address, or it does not lead to this process."""
+    """The public address could not be opened, or does not lead to this process."""
 
 
 class SettingsError(TwistreamError, ValueError):
-    """A setting is missing or malformed; its value is never part of the text."""
+    """A setting is missing or malformed; the text never contains its value."""
 
 
 class ServerStopped(TwistreamError):
-    """What was waited for cannot come any more, because its server has stopped."""
+    """The server stopped before the result arrived."""
 
     @classmethod
     def before(cls, what: str) -> Self:
-        """Build the error for a wait for `what` that the stop of a server ended."""
+        """Build the error for a wait that ended because the server stopped.
+
+        Args:
+            what: The event that was waited for, as a clause: ``"a stream started"``.
+        """
         return cls(
             f"the server stopped before {what}",
             fix="Start it again with kit.start(server) and wait anew",
@@ -191,14 +195,14 @@ class ServerStopped(TwistreamError):
 
 
 class WouldDeadlock(TwistreamError, RuntimeError):
-    """Waiting here would stop the very loop that is to bring the result."""
+    """Waiting here would block the event loop that has to bring the result."""
 
 
 Severity = Literal["error", "warning", "note"]
-"""How much it matters.
+"""How serious an objection is.
 
-``error``: it will not do what you want.  ``warning``: it may not, or Twilio obeys and complains.
-``note``: legal, but often not what was meant.
+``error``: it will not do what you want.  ``warning``: it may not, or Twilio obeys and logs a
+warning.  ``note``: it is valid, but often a mistake.
 """
 
 _RANK: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
@@ -209,14 +213,15 @@ class Objection(Explained):
     """What is wrong, what follows from it, and what to do.
 
     Attributes:
-        code: What Twilio's console would show (31951, ...), or None where Twilio says nothing.
-        field: What it is about, as on the wire (``media.payload``), or empty for the whole.
+        code: The code that Twilio's console would show (31951, ...), or None where Twilio logs
+            nothing.
+        field: The name of the field, as on the wire (``media.payload``), or empty for the whole.
         problem: What is wrong; continues the sentence that `field` begins.
         consequence: What Twilio does about it; may be empty.
         fix: What to do, in this package's names; may be empty.
         severity: ``error``, ``warning`` or ``note``.
-        confidence: How sure this is, 0 to 1, where it was judged by the look of the sound; None
-            where a rule was broken, which is certain.
+        confidence: The probability that it is right, 0 to 1, where it was estimated from the
+            sound; None where a rule was broken, which is certain.
     """
 
     code: int | None
@@ -238,28 +243,28 @@ class Objection(Explained):
 
 
 class Objections(list[Objection]):
-    """A list of objections that can be read; an empty one says that there are none."""
+    """A list of objections whose repr has a line for each; an empty one says that it is empty."""
 
     def __repr__(self) -> str:
         return "\n".join(f"- {objection}" for objection in self) or "nothing to object to"
 
 
-def by_importance(objections: Iterable[Objection]) -> Objections:
-    """Return `objections` with errors first and notes last, otherwise in the order found."""
+def sort_by_severity(objections: Iterable[Objection]) -> Objections:
+    """Return `objections` with errors first and notes last; equal ones keep their order."""
     return Objections(sorted(objections, key=lambda objection: _RANK[objection.severity]))
 
 
-def sentences(*parts: str) -> str:
+def join_sentences(*parts: str) -> str:
     """Join `parts` into sentences, each with one full stop; leave out the empty ones."""
     return " ".join(
         part if part[-1] in ".!?" else f"{part}." for part in map(str.strip, parts) if part
     )
 
 
-def shown(value: object, limit: int = 40) -> str:
-    """Return `value` for use in a sentence: quoted, on one line, at most `limit` characters long.
+def quote(value: object, limit: int = 40) -> str:
+    """Quote `value` for use in a sentence, on one line and cut after `limit` characters.
 
-    Lone surrogates and control characters come out escaped, so the text can always be printed.
+    Lone surrogates and control characters are escaped, so the text can always be printed.
     """
     if isinstance(value, str) and len(value) > limit:
         return f"{value[:limit]!r}… ({len(value)} characters)"

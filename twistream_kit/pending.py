@@ -1,13 +1,14 @@
-"""Results that take time, and the loop or the thread they come from.
+"""Futures for results that take time, and the event loop or thread that brings them.
 
-A notebook has several threads and at least two event loops: cells run on the kernel's, widget
-callbacks on one that nobody can predict, our sockets on a third.  So a command is a plain
-function that any thread may call, and what takes time returns a `Pending` that any of them may
-wait for: with ``await`` on whatever loop, or with ``.result(timeout)``.
+A notebook has several threads and at least two event loops: cells run on the kernel's loop, widget
+callbacks on a thread that depends on the version of ipykernel, and our sockets on a loop of their
+own.  Commands are therefore plain functions that any thread may call.  A command that takes time
+returns a `Pending`, which any thread can wait for: with ``await`` on any loop, or with
+``.result(timeout)``.
 
-An object that lives on a loop has a `HomeLoop`, by which any thread reaches it there.  Blocking
-work, such as the Twilio SDK's, is done by `on_worker` on a thread of its own, never on a loop.
-What foreign code raises, a `Guard` keeps away from both.
+An object that lives on a loop has a `HomeLoop`, by which other threads call it there.  Blocking
+work, such as the Twilio SDK's, runs on a thread of its own, started by `on_worker`, never on a
+loop.  A `Guard` keeps the exceptions of user code away from both.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ logger = logging.getLogger("twistream_kit")
 
 
 class Pending(Future[T]):
-    """A result that is on its way, and gets exactly one outcome.
+    """A future whose result only its owner can set.
 
-    It is a `concurrent.futures.Future` that nobody outside can cancel or fulfil, because what it
-    stands for (a call that rings, a sound that plays) goes on whether somebody waits or not.
-    ``await pending`` works on any loop, and ending that wait by a timeout or a cancellation ends
-    only that wait.  ``pending.result(timeout)`` blocks the thread that says it.
+    It is a `concurrent.futures.Future` that users can neither cancel nor fulfil, because the
+    operation behind it (a call that rings, a sound that plays) continues whether anyone waits or
+    not.  ``await pending`` works on any loop; a timeout or cancellation of that wait ends only the
+    wait.  ``pending.result(timeout)`` blocks the calling thread.
 
     Args:
-        home: The loop that brings the result, where there is one: waiting *on that loop* with
-            `result` would stop it, and is refused.
+        home: The loop that brings the result, if there is one.  `result` would block it, and
+            therefore raises an error when it is called on that loop.
     """
 
     def __init__(self, home: asyncio.AbstractEventLoop | None = None) -> None:
@@ -52,24 +53,26 @@ class Pending(Future[T]):
             home.adopt(self)
 
     def __await__(self) -> Generator[Any, None, T]:
-        # wrap_future forwards a cancelled wait to `cancel`, which refuses.
+        # wrap_future forwards a cancellation of the wait to `cancel`, which does nothing.
         return asyncio.wrap_future(self).__await__()
 
     def cancel(self) -> bool:
-        """Return False: what has been started goes on, whoever waits for it."""
+        """Return False: the operation cannot be cancelled by those who wait for it."""
         return False
 
     def result(self, timeout: float | None = None) -> T:
         """Wait for the result.
 
-        On the kit's own loop, inside an async function, the loop is entered again meanwhile; a
-        second such wait at the same time is refused, because nested waits end last in, first out.
+        Inside an async function on the kit's own loop, the loop is run nested until the result is
+        there.  A second such wait at the same time is refused, because nested waits can only end
+        in reverse order.
 
         Args:
-            timeout: In seconds; None waits without limit.  Timing out leaves it pending.
+            timeout: In seconds; None waits without limit.  After a timeout the result is still
+                pending and can be waited for again.
 
         Raises:
-            TimeoutError: If there is no outcome within `timeout`.
+            TimeoutError: If there is no result within `timeout`.
             WouldDeadlock: If this thread is the one that has to bring the result.
         """
         self._prepare_wait(timeout)
@@ -78,37 +81,37 @@ class Pending(Future[T]):
         except TimeoutError:
             if self.done():
                 raise
-            raise TimeoutError(_still_pending(timeout)) from None
+            raise TimeoutError(_describe_timeout(timeout)) from None
         except TwistreamError as error:
-            # Its words say it all; the frames it came through, more with each call, do not.
+            # The text of our errors suffices.  Their traceback would grow with each call.
             raise error.with_traceback(None) from error.__cause__
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait like `result`, and return the error, or None."""
+        """Wait like `result`, and return the exception, or None if there was none."""
         self._prepare_wait(timeout)
         try:
             return super().exception(0 if self._waits_on_a_nested_loop() else timeout)
         except TimeoutError:
-            raise TimeoutError(_still_pending(timeout)) from None
+            raise TimeoutError(_describe_timeout(timeout)) from None
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
-        """Have ``fn(self)`` called when there is an outcome, or at once if there is one.
+        """Call ``fn(self)`` when the result or an exception is there, or at once if it is.
 
-        It is called on the thread that brings the outcome.  What it raises, ``sys.exit()``
-        included, is logged with its traceback and goes no further.
+        It is called on the thread that brings the result.  An exception that it raises,
+        ``sys.exit()`` included, is logged with its traceback and not propagated.
         """
         super().add_done_callback(partial(_call_back, fn))
 
     def set_result(self, result: T) -> None:  # noqa: ARG002 - Future's signature
-        """Refuse: only the owner fulfils it."""
+        """Raise TypeError: only the owner sets the result."""
         raise TypeError("a Pending is fulfilled by what it stands for, not from outside")
 
     def set_exception(self, exception: BaseException | None) -> None:  # noqa: ARG002 - Future's
-        """Refuse: only the owner fulfils it."""
+        """Raise TypeError: only the owner sets the exception."""
         raise TypeError("a Pending is fulfilled by what it stands for, not from outside")
 
     def set_running_or_notify_cancel(self) -> bool:
-        """Refuse: it has been running since it was made."""
+        """Raise TypeError: it has been running since it was made."""
         raise TypeError("a Pending runs from the moment it is made")
 
     def __repr__(self) -> str:
@@ -119,10 +122,10 @@ class Pending(Future[T]):
         return f"<{type(self).__name__}: {state}>"
 
     def _waits_on_a_nested_loop(self) -> bool:
-        return isinstance(running_loop(), ReentrantLoop)
+        return isinstance(get_running_loop(), ReentrantLoop)
 
     def _prepare_wait(self, timeout: float | None) -> None:
-        loop = running_loop()
+        loop = get_running_loop()
         if loop is None or self.done():
             return
         if isinstance(loop, ReentrantLoop):
@@ -144,7 +147,7 @@ class Pending(Future[T]):
             if self._settled:
                 return False
             self._settled = True
-        # Outside the lock: done callbacks run here, and may be anybody's.
+        # Outside the lock, because done callbacks run here, and they are user code.
         if error is None:
             super().set_result(value)  # type: ignore[arg-type]
         else:
@@ -157,11 +160,11 @@ def _call_back(function: Callable[[Future[T]], object], done: Future[T]) -> None
         function(done)
 
 
-def _still_pending(timeout: float | None) -> str:
+def _describe_timeout(timeout: float | None) -> str:
     return f"no result within {timeout} s; it is still on its way and can be waited for again"
 
 
-def running_loop() -> asyncio.AbstractEventLoop | None:
+def get_running_loop() -> asyncio.AbstractEventLoop | None:
     """Return the loop that runs in this thread, or None."""
     try:
         return asyncio.get_running_loop()
@@ -170,55 +173,55 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def fulfil(pending: Pending[T], value: T) -> bool:
-    """Give `pending` its result; return False if it has an outcome already.  Owners only."""
+    """Set the result of `pending`; return False if it is done already.  For its owner only."""
     return pending._settle(value, None)  # noqa: SLF001 - the owner's side of the same class
 
 
 def fail(pending: Pending[Any], error: BaseException) -> bool:
-    """Give `pending` an error; return False if it has an outcome already.  Owners only."""
+    """Set the exception of `pending`; return False if it is done already.  For its owner only."""
     return pending._settle(None, error)  # noqa: SLF001 - the owner's side of the same class
 
 
 def drop_callback(pending: Pending[Any], fn: Callable[[Future[Any]], object]) -> None:
-    """Have `pending` forget a done-callback, which it would else keep until its outcome.
+    """Remove a done-callback from `pending`, which would otherwise keep it until it is done.
 
-    `asyncio.Future.remove_done_callback` does so; `concurrent.futures` has nothing like it.
+    `concurrent.futures` has no counterpart of `asyncio.Future.remove_done_callback`.
     """
     pending._drop_callback(fn)  # noqa: SLF001 - the owner's side of the same class
 
 
 @runtime_checkable
 class ReentrantLoop(Protocol):
-    """A loop that can be entered again while it runs, such as `notebook.runtime.loop.KitLoop`."""
+    """A loop that can run nested in itself, such as `notebook.runtime.loop.KitLoop`."""
 
     def run_nested(self, pending: Pending[Any], timeout: float | None) -> None:
-        """Run the loop until `pending` is done or `timeout` seconds are over."""
+        """Run the loop until `pending` is done or `timeout` seconds have passed."""
 
 
 @runtime_checkable
 class HurryingLoop(Protocol):
-    """A loop on a thread of its own that can ask for shorter turns of the others."""
+    """A loop on a thread of its own that can shorten the interpreter's thread switch interval."""
 
     def hurry(self) -> None:
-        """Ask for them; may be asked several times over."""
+        """Shorten the switch interval; calls are counted."""
 
     def relax(self) -> None:
-        """Take one asking back."""
+        """Undo one call of `hurry`."""
 
 
 @runtime_checkable
 class EndingLoop(Protocol):
-    """A loop that fails what still waits for it when its thread ends."""
+    """A loop that fails its pending results when its thread ends."""
 
     def adopt(self, pending: Pending[Any]) -> None:
-        """Take in a `Pending` that only this loop can bring."""
+        """Register a `Pending` whose result only this loop can bring."""
 
 
 class HomeLoop:
-    """The loop that an object was entered on, and the way to it from any thread.
+    """The event loop that an object runs on; other threads call the object through it.
 
     Args:
-        owner: What to call the object in an error, such as ``"the stream server"``.
+        owner: The name of the object in errors, such as ``"the stream server"``.
     """
 
     def __init__(self, owner: str) -> None:
@@ -230,21 +233,21 @@ class HomeLoop:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop while the object is entered, else None."""
+        """The loop while the object runs, else None."""
         return self._loop
 
     def enter(self) -> None:
-        """Take the running loop as home; for ``__aenter__``."""
+        """Use the running loop from now on; for ``__aenter__``."""
         with self._lock:
             if self._loop is not None and not self._loop.is_closed():
                 raise RuntimeError(f"{self._owner} is running already; stop it before entering it")
-            if self._loop is not None:  # its thread ended before it could be left
+            if self._loop is not None:  # its thread ended before `leave` was called
                 self._commands.clear()
                 self._tasks.clear()
             self._loop = asyncio.get_running_loop()
 
     async def leave(self) -> None:
-        """Carry out what was commanded so far, end the tasks, take no more; for ``__aexit__``."""
+        """Run the queued commands, cancel the tasks, and accept no more; for ``__aexit__``."""
         with self._lock:
             self._loop = None
         self._carry_out()
@@ -252,11 +255,11 @@ class HomeLoop:
 
     def is_current(self) -> bool:
         """Whether the calling code runs on the home loop."""
-        return self._loop is not None and running_loop() is self._loop
+        return self._loop is not None and get_running_loop() is self._loop
 
     @contextmanager
-    def in_a_hurry(self) -> Iterator[None]:
-        """While it lasts, a loop beside the notebook's cells gets its turns sooner."""
+    def hurry_loop(self) -> Iterator[None]:
+        """Let a loop that shares the interpreter with a busy cell run sooner, within the block."""
         loop: object = self._loop
         if not isinstance(loop, HurryingLoop):
             yield
@@ -268,31 +271,31 @@ class HomeLoop:
             loop.relax()
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
-        """Have ``function(*args)`` called on the loop, soon and in order; from any thread.
+        """Schedule ``function(*args)`` on the loop, in order; from any thread.
 
         Raises:
-            ServerStopped: If the object is not entered.
+            ServerStopped: If the object is not running.
         """
         with self._lock:
             if self._loop is None:
-                raise self._stopped()
+                raise self._build_stopped_error()
             self._commands.append((function, args))
             try:
                 self._loop.call_soon_threadsafe(self._carry_out)
-            except RuntimeError as error:  # the loop was closed under us
+            except RuntimeError as error:  # the loop was closed meanwhile
                 self._commands.clear()
-                raise self._stopped() from error
+                raise self._build_stopped_error() from error
 
-    def pending(self) -> Pending[Any]:
-        """Make a `Pending` that this loop will bring."""
+    def make_pending(self) -> Pending[Any]:
+        """Make a `Pending` whose result this loop will bring."""
         return Pending(self._loop)
 
     def start(self, work: Coroutine[Any, Any, T]) -> Pending[T]:
-        """Run a coroutine on the loop as a task that ends with the object; from any thread.
+        """Run a coroutine on the loop as a task; from any thread.
 
-        If the object stops first, the `Pending` gets a `ServerStopped`.
+        When the object stops, the task is cancelled and the `Pending` gets a `ServerStopped`.
         """
-        pending: Pending[T] = self.pending()
+        pending: Pending[T] = self.make_pending()
         try:
             self.call(self._begin, work, pending)
         except ServerStopped as error:
@@ -303,23 +306,23 @@ class HomeLoop:
     def _begin(self, work: Coroutine[Any, Any, T], pending: Pending[T]) -> None:
         if self._loop is None:
             work.close()
-            fail(pending, self._stopped())
+            fail(pending, self._build_stopped_error())
             return
-        task = self._loop.create_task(_outcome_of(work))
+        task = self._loop.create_task(_catch_outcome(work))
         self._tasks.add(task)
 
         def end(done: asyncio.Task[tuple[T | None, BaseException | None]]) -> None:
-            work.close()  # a task that is cancelled before its first step never began it
-            self._ended(done, pending)
+            work.close()  # a task that is cancelled before its first step never started it
+            self._finish(done, pending)
 
         task.add_done_callback(end)
 
-    def _ended(
+    def _finish(
         self, task: asyncio.Task[tuple[T | None, BaseException | None]], pending: Pending[T]
     ) -> None:
         self._tasks.discard(task)
         if task.cancelled():
-            fail(pending, self._stopped())
+            fail(pending, self._build_stopped_error())
         else:
             pending._settle(*task.result())  # noqa: SLF001 - the owner's side
 
@@ -327,18 +330,18 @@ class HomeLoop:
         while self._commands:
             function, args = self._commands.popleft()
             loop = asyncio.get_running_loop()
-            # One command must not take the next away.
+            # An exception in one command must not prevent the next.
             with Guard(f"a command to {self._owner} failed", loop=loop):
                 function(*args)
 
-    def _stopped(self) -> ServerStopped:
+    def _build_stopped_error(self) -> ServerStopped:
         return ServerStopped(
             f"{self._owner} is not running", fix="Enter it with `async with` or kit.start(…)"
         )
 
 
-async def _outcome_of(work: Coroutine[Any, Any, T]) -> tuple[T | None, BaseException | None]:
-    # A task that raises SystemExit or KeyboardInterrupt takes its loop along, so nothing is raised.
+async def _catch_outcome(work: Coroutine[Any, Any, T]) -> tuple[T | None, BaseException | None]:
+    # SystemExit or KeyboardInterrupt raised in a task would stop the loop, so nothing is raised.
     try:
         return await work, None
     except asyncio.CancelledError as error:
@@ -347,10 +350,10 @@ async def _outcome_of(work: Coroutine[Any, Any, T]) -> tuple[T | None, BaseExcep
             raise
         return None, error
     except GeneratorExit as error:
-        if running_loop() is None:  # the loop is gone, and the coroutine is being closed
+        if get_running_loop() is None:  # the loop is gone, and the coroutine is being closed
             raise
         return None, error
-    except BaseException as error:  # noqa: BLE001 - it goes to those who wait
+    except BaseException as error:  # noqa: BLE001 - the Pending raises it
         return None, error
 
 
@@ -377,13 +380,13 @@ async def stop_listening(
 def on_worker(
     name: str, work: Callable[[], T], *, home: asyncio.AbstractEventLoop | None = None
 ) -> Pending[T]:
-    """Do `work` on a daemon thread; return a `Pending` with its result or its error.
+    """Run `work` on a daemon thread; return a `Pending` with its result or its error.
 
-    If no thread can be started, that is the error.
+    If no thread can be started, the `Pending` gets that error.
 
     Args:
-        name: Of the thread, for people who look at a list of them.
-        work: May block as long as it likes.
+        name: The name of the thread, as it shows in a list of threads.
+        work: A function that may block.
         home: A loop that must keep running for `work` to end, if there is one.
     """
     pending: Pending[T] = Pending(home)
@@ -391,7 +394,7 @@ def on_worker(
     def run() -> None:
         try:
             result = work()
-        except BaseException as error:  # noqa: BLE001 - it goes to those who wait
+        except BaseException as error:  # noqa: BLE001 - the Pending raises it
             fail(pending, error)
         else:
             fulfil(pending, result)
@@ -399,12 +402,12 @@ def on_worker(
     try:
         threading.Thread(target=run, name=name, daemon=True).start()
     except RuntimeError as error:
-        # It goes like every other failure to those who wait for the result.
-        fail(pending, _no_thread(name, error))
+        # Like every other failure, it is raised by the Pending.
+        fail(pending, _build_thread_error(name, error))
     return pending
 
 
-def _no_thread(name: str, error: RuntimeError) -> TwistreamError:
+def _build_thread_error(name: str, error: RuntimeError) -> TwistreamError:
     failure = TwistreamError(
         f"no thread could be started for {name}: {error}",
         consequence="It was not done",
@@ -415,11 +418,11 @@ def _no_thread(name: str, error: RuntimeError) -> TwistreamError:
 
 
 class Guard:
-    """Around code that is not ours: whatever it raises is reported, and goes no further.
+    """A context manager around user code: an exception is reported and not propagated.
 
-    `asyncio` lets SystemExit and KeyboardInterrupt out of a task or a callback through
-    ``run_forever``, and `concurrent.futures` lets every BaseException out of a done-callback: one
-    ``sys.exit()`` of somebody's would end the thread that all calls share.
+    `asyncio` propagates SystemExit and KeyboardInterrupt from a task or a callback through
+    ``run_forever``, and `concurrent.futures` propagates every BaseException from a done-callback:
+    one ``sys.exit()`` in user code would end the thread that all calls share.
 
     >>> with Guard("a listener failed") as guard:
     ...     raise SystemExit(3)
@@ -427,11 +430,11 @@ class Guard:
     SystemExit(3)
 
     Args:
-        message: What to log, with the traceback, if something is raised.
-        loop: Whose exception handler gets the error instead of the log.
+        message: The message to log with the traceback.
+        loop: The loop whose exception handler gets the error instead of the log.
 
     Attributes:
-        error: What was raised, or None.
+        error: The exception that was raised, or None.
     """
 
     __slots__ = ("_loop", "_message", "error")
@@ -460,19 +463,19 @@ class Guard:
 def report(
     message: str, error: BaseException, loop: asyncio.AbstractEventLoop | None = None
 ) -> None:
-    """Log an error with its traceback, or hand it to the exception handler of `loop`."""
-    with suppress(BaseException):  # what a log is written with may be somebody's too
+    """Log an error with its traceback, or pass it to the exception handler of `loop`."""
+    with suppress(BaseException):  # a logging handler may be user code, too
         if loop is None:
             logger.error("%s", message, exc_info=error)
         else:
             loop.call_exception_handler({"message": message, "exception": error})
 
 
-def error_text(error: BaseException) -> str:
-    """Return the class of `error` and its text in one line; it may be of anybody's class."""
+def format_error(error: BaseException) -> str:
+    """Return the class and the text of `error` in one line; its class may be the user's."""
     name = type(error).__name__
     try:
         text = str(error)
-    except BaseException:  # noqa: BLE001 - somebody's __str__ is code that is not ours
+    except BaseException:  # noqa: BLE001 - __str__ may be user code
         text = "(its text cannot be had)"
     return f"{name}: {text}" if text else name

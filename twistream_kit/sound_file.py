@@ -1,10 +1,11 @@
-"""A file of sound: opened, told by its first bytes, and refused where bare sound belongs.
+"""Sound files: open them, recognise their format, and refuse them as the payload of a message.
 
-A path, bytes and an open binary file are all read the same way.  The usual three that are no WAV
-file are a download that brought an error page, an MP3 file renamed to ``.wav``, and bare PCMU.
+A path, bytes and an open binary file are all read the same way.  Three inputs are often mistaken
+for a WAV file: a download that returned an error page, an MP3 file renamed to ``.wav``, and bare
+PCMU.
 
-A call takes bare PCMU: whatever is given is played, headers included (PROTOCOL.md §4).  Both
-ends of a call ask `check_payload`.
+A call takes bare PCMU: Twilio plays every byte of a payload, headers included (PROTOCOL.md §4).
+Both ends of a call use `check_payload`.
 """
 
 from __future__ import annotations
@@ -22,26 +23,26 @@ from typing import Any, BinaryIO, Literal, NewType
 from twistream_kit.errors import LocalProtocolError, WavError
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-"""What `inspect_wav`, `load_clip` and `convert_file` take."""
+"""The sources that `inspect_wav`, `load_clip` and `convert_file` accept."""
 
 USE_LOAD_CLIP = "kit.load_clip reads it and converts it for a call"
-"""What to do with a file that libsndfile reads."""
+"""The fix for a file that libsndfile reads."""
 
 CONVERT_FIRST = "Convert it first, for example with ffmpeg -i IN -ar 8000 -ac 1 out.wav"
-"""What to do with sound that nothing here reads."""
+"""The fix for a sound file that this package cannot read."""
 
 LOOK_AT_IT = (
     "Look at it in an editor; a download may have brought an error page instead of the sound"
 )
-"""What to do with a file that holds no sound."""
+"""The fix for a file that holds no sound."""
 
 NAME_THE_ENCODING = (
     "If it is bare sound, say which: kit.load_clip(source, sample_rate=8000, encoding='PCMU')"
 )
-"""What to do with bytes that do not say what they are."""
+"""The fix for bytes without a known signature."""
 
 ByteOrder = Literal["little", "big"]
-"""The order of the bytes in a number, as `int.from_bytes` calls it."""
+"""The byte order of a number, as `int.from_bytes` names it."""
 
 RIFF_FORMS: dict[bytes, ByteOrder] = {
     b"RIFF": "little",
@@ -49,35 +50,38 @@ RIFF_FORMS: dict[bytes, ByteOrder] = {
     b"RF64": "little",
     b"BW64": "little",
 }
-"""The signatures of a RIFF file, and the order of the bytes in its numbers."""
+"""The signatures of a RIFF file, with the byte order of its numbers."""
 
 WAV_HEAD_BYTES = 12
-"""What is needed to know a WAV file: its signature, its size, its kind."""
+"""The bytes that identify a WAV file: signature, size and form."""
 
 _WAVE_AT = 8
-"""Where in a WAV header ``WAVE`` stands."""
+"""The offset of ``WAVE`` in a WAV header."""
 
 _MP3_FRAMES = 6
-"""An idle line is full of 0xFF, the first byte of an MP3 frame: ask for this many in a row."""
+"""How many MP3 frames must follow one another.
+
+The first byte of an MP3 frame is 0xFF, and so is every byte of μ-law silence.
+"""
 
 _MPEG1_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 
 _MPEG2_KBIT = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
 CheckedPayload = NewType("CheckedPayload", bytes)
-"""PCMU in which `check_payload` has found no file."""
+"""PCMU in which `check_payload` found no WAV file."""
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[Opened]:
+def open_source(source: Source) -> Iterator[Opened]:
     """Open `source` for reading.
 
-    A file object is read from its beginning, whatever its position, which is put back at the end;
-    one that cannot seek (a pipe) is read into memory first.
+    A file object is read from its beginning, and its position is restored at the end.  One that
+    cannot seek (a pipe) is read into memory first.
 
     Raises:
-        WavError: If the file is missing, is a folder or may not be read.
-        TypeError: If `source` is something else, a file opened as text for instance.
+        WavError: If the file does not exist, is a folder or cannot be opened.
+        TypeError: If `source` is of another type, for example a file opened as text.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         yield Opened(io.BytesIO(source), "bytes", "", memoryview(source).nbytes)
@@ -92,13 +96,13 @@ def opened(source: Source) -> Iterator[Opened]:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A source while it is being read.
+    """An open source.
 
     Attributes:
-        file: Binary and seekable; what is asked for is read, and no more.
-        name: How errors and reports call it, ``greeting.wav``.
-        stem: How a clip made of it is called, ``greeting``; empty for bytes.
-        size: In bytes.
+        file: A binary, seekable file.  It is read in parts, on demand.
+        name: Its name in errors and reports, ``greeting.wav``.
+        stem: The name of a clip made of it, ``greeting``; empty for bytes.
+        size: Its size in bytes.
     """
 
     file: BinaryIO
@@ -126,7 +130,7 @@ def _open_file_object(file: Any) -> Iterator[Opened]:
 
 
 def _refuse_address(source: str) -> None:
-    # "http:/" is what pathlib makes of an address.
+    # pathlib turns "http://" into "http:/".
     if source.startswith(("http:/", "https:/")):
         raise WavError(
             "is an address, not a file",
@@ -139,7 +143,7 @@ def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError as error:
-        raise _missing_file(path) from error
+        raise _build_missing_error(path) from error
     except IsADirectoryError as error:
         raise WavError(
             "is a folder, not a file", source=str(path), fix="Name one of the files in it"
@@ -149,12 +153,12 @@ def _open(path: Path) -> BinaryIO:
         raise WavError(f"cannot be opened: {reason}", source=str(path)) from error
 
 
-def _missing_file(path: Path) -> WavError:
+def _build_missing_error(path: Path) -> WavError:
     folder = path.parent
     if not folder.is_dir():
         nearest = f"The folder {folder} does not exist either, seen from {Path.cwd()}"
     else:
-        from difflib import get_close_matches  # a millisecond, which only an error is worth
+        from difflib import get_close_matches  # imported only here: it takes a millisecond
 
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
         close = get_close_matches(path.name, names, n=3, cutoff=0.5)
@@ -170,8 +174,8 @@ def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
     return file.read(size)
 
 
-def not_a_wav(head: bytes, name: str) -> WavError:
-    """Build the error for a file that does not begin as a WAV file does."""
+def build_not_wav_error(head: bytes, name: str) -> WavError:
+    """Build the error for a file that does not begin with the header of a WAV file."""
     if not head:
         return WavError(
             "the file is empty",
@@ -197,12 +201,12 @@ def not_a_wav(head: bytes, name: str) -> WavError:
 
 
 def recognise(head: bytes) -> FileKind:
-    """Say what a file looks like.
+    """Return the kind of a file.
 
     Args:
         head: Its first bytes, 64 of them if there are that many.
     """
-    text = head.removeprefix(b"\xef\xbb\xbf")  # a UTF-8 byte order mark hides a page
+    text = head.removeprefix(b"\xef\xbb\xbf")  # an HTML page may begin with a UTF-8 byte order mark
     for kind in _KINDS:
         if kind.resembles(text):
             return kind
@@ -212,21 +216,21 @@ def recognise(head: bytes) -> FileKind:
 def find_container(payload: bytes) -> str | None:
     """Return the name of the file format that a payload begins with, or None if it may be sound."""
     if payload[:1] not in _CONTAINER_STARTS and payload[4:8] != b"ftyp":
-        # What comes fifty times in a second is sound, and most of it ends here.
+        # This runs fifty times a second for each stream; for most sound it returns here.
         return None
     return next((kind.container for kind in _CONTAINERS if kind.is_for_certain(payload)), None)
 
 
 def is_wav(head: bytes) -> bool:
-    """Whether bytes begin as a WAV file does.
+    """Whether bytes begin with the header of a WAV file.
 
-    Eight bytes are compared, so that no μ-law sound can match by chance.
+    Eight bytes are compared, so that no μ-law sound matches by chance.
     """
     return head[:4] in RIFF_FORMS and head[_WAVE_AT:WAV_HEAD_BYTES] == b"WAVE"
 
 
 def find_wav_headers(payload: bytes) -> Iterator[int]:
-    """Yield where in a payload WAV files begin, in bytes."""
+    """Yield the offset of each WAV header in a payload, in bytes."""
     place = payload.find(b"WAVE", _WAVE_AT)
     while place != -1:
         if is_wav(payload[place - _WAVE_AT : place + 4]):
@@ -236,13 +240,13 @@ def find_wav_headers(payload: bytes) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class PayloadUse:
-    """What PCMU is given for, and what would follow if it were a file.
+    """The texts of the error for a payload that is not bare PCMU, by where it is passed.
 
     Attributes:
-        field: How it is called where it is given.
-        whole: What follows if it is a whole WAV file.
-        inside: What follows if there is one in it.
-        fix: What to give instead of a whole file.
+        field: The name of the field or argument.
+        whole: The consequence if the payload is a whole WAV file.
+        inside: The consequence if a WAV file begins inside it.
+        fix: What to pass instead of a whole file.
     """
 
     field: str
@@ -269,17 +273,21 @@ FROM_CALLER = PayloadUse(
 
 
 def check_payload(payload: bytes, use: PayloadUse = TO_TWILIO) -> CheckedPayload:
-    """Return PCMU if no WAV file begins anywhere in it, because it may be cut at any byte.
+    """Return `payload` if no WAV file begins anywhere in it.
+
+    All of it is searched, because a stream may be cut into payloads at any byte.
 
     Raises:
-        LocalProtocolError: If it is a WAV file, or holds one.
+        LocalProtocolError: If it is a WAV file, or contains the header of one.
     """
     for at in find_wav_headers(payload):
-        raise wav_refused(payload, at, use)
+        raise build_wav_refusal(payload, at, use)
     return CheckedPayload(payload)
 
 
-def wav_refused(payload: bytes, at: int = 0, use: PayloadUse = TO_TWILIO) -> LocalProtocolError:
+def build_wav_refusal(
+    payload: bytes, at: int = 0, use: PayloadUse = TO_TWILIO
+) -> LocalProtocolError:
     """Build the error for a payload with a WAV file at byte `at`."""
     if at == 0:
         problem, consequence, fix = describe_wav(payload), use.whole, use.fix
@@ -290,19 +298,19 @@ def wav_refused(payload: bytes, at: int = 0, use: PayloadUse = TO_TWILIO) -> Loc
 
 
 def describe_wav(payload: bytes) -> str:
-    """Say what is wrong with a payload that is a whole WAV file."""
+    """Describe the fault of a payload that is a whole WAV file."""
     sign = payload[:4].decode("ascii")
     return f"starts with {sign}: it is a whole WAV file, not bare PCMU"
 
 
-def _starts(pattern: bytes, flags: re.RegexFlag = re.DOTALL) -> Callable[[bytes], bool]:
+def _compile_start(pattern: bytes, flags: re.RegexFlag = re.DOTALL) -> Callable[[bytes], bool]:
     compiled = re.compile(pattern, flags)
     return lambda head: compiled.match(head) is not None
 
 
-_is_aiff = _starts(rb"FORM....AIF[FC]")
+_is_aiff = _compile_start(rb"FORM....AIF[FC]")
 
-_is_nist = _starts(rb"NIST_1A\n")
+_is_nist = _compile_start(rb"NIST_1A\n")
 
 
 def _is_au(payload: bytes) -> bool:
@@ -317,12 +325,12 @@ def _is_au(payload: bytes) -> bool:
 
 
 def _is_mp3(payload: bytes) -> bool:
-    """Whether frame follows frame, each as long as its header says."""
+    """Whether several MP3 frames follow one another, each as long as its header says."""
     headers: list[bytes] = []
     at = 0
     while len(headers) < _MP3_FRAMES:
         header = payload[at : at + 4]
-        size = _mp3_frame_size(header)
+        size = _read_mp3_frame_size(header)
         if not size:
             return False
         headers.append(header)
@@ -330,8 +338,8 @@ def _is_mp3(payload: bytes) -> bool:
     return all(a[:2] == b[:2] and a[2] & 0x0C == b[2] & 0x0C for a, b in pairwise(headers))
 
 
-def _mp3_frame_size(header: bytes) -> int:
-    """Return the length in bytes of the layer III frame with this header; 0 if it is none."""
+def _read_mp3_frame_size(header: bytes) -> int:
+    """Return the length in bytes of a layer III frame, or 0 if `header` is not that of one."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
         return 0
     version, bit_rate, rate = (header[1] >> 3) & 3, header[2] >> 4, (header[2] >> 2) & 3
@@ -343,12 +351,12 @@ def _mp3_frame_size(header: bytes) -> int:
     return (144 if mpeg1 else 72) * kbit * 1000 // sample_rate + ((header[2] >> 1) & 1)
 
 
-_starts_mpeg_frame = _starts(rb"\xff[\xfa\xfb\xf2\xf3\xe2\xe3\xfc-\xfe][\x10-\xeb]")
+_starts_mpeg_frame = _compile_start(rb"\xff[\xfa\xfb\xf2\xf3\xe2\xe3\xfc-\xfe][\x10-\xeb]")
 
 
 def _resembles_mp3(head: bytes) -> bool:
-    # Layer I to III, a legal bitrate and sample rate (ISO/IEC 11172-3 §2.4.2.3), so that
-    # headerless μ-law, whose silence is 0xFF, is not taken for an MP3.
+    # Check layer I to III, bit rate and sample rate (ISO/IEC 11172-3 §2.4.2.3), because the
+    # silence of headerless μ-law is 0xFF, like the first byte of an MP3 frame.
     return _starts_mpeg_frame(head) and (head[2] >> 2) & 3 != 3
 
 
@@ -356,28 +364,28 @@ def _resembles_text(head: bytes) -> bool:
     return len(head) >= 16 and all(byte in b"\t\n\r" or 0x20 <= byte < 0x7F for byte in head)
 
 
-def _never(_payload: bytes) -> bool:
+def _match_nothing(_payload: bytes) -> bool:
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """A kind of file, and by what it is told.
+    """A kind of file, and how it is recognised.
 
     Attributes:
-        what: It, with its article: ``an MP3 file``.
+        what: Its name with the article: ``an MP3 file``.
         fix: What to do with such a file, one sentence.
-        resembles: Whether a file that should be sound and is no WAV file begins like it.
-        container: Its short name, where it was sent as if it were bare sound.
-        is_for_certain: Whether a payload begins so that it cannot be sound: by a signature of
-            eight bytes or more, or one as unlikely as that.
+        resembles: Whether the first bytes of a file are those of this kind.
+        container: The short name used when such a file was sent as a payload.
+        is_for_certain: Whether a payload begins with a signature of this kind that bare sound
+            cannot contain by chance: eight bytes or more, or one as unlikely as that.
     """
 
     what: str
     fix: str
-    resembles: Callable[[bytes], bool] = _never
+    resembles: Callable[[bytes], bool] = _match_nothing
     container: str = ""
-    is_for_certain: Callable[[bytes], bool] = _never
+    is_for_certain: Callable[[bytes], bool] = _match_nothing
 
 
 _KINDS = (
@@ -385,28 +393,28 @@ _KINDS = (
     FileKind(
         "an MP3 file",
         USE_LOAD_CLIP,
-        _starts(rb"ID3"),
+        _compile_start(rb"ID3"),
         "MP3 with an ID3 tag",
         # Version 2 to 4, revision 0, then a size in four bytes below 0x80.
-        _starts(rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}"),
+        _compile_start(rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}"),
     ),
     FileKind(
         "an OGG file",
         USE_LOAD_CLIP,
-        _starts(rb"OggS"),
+        _compile_start(rb"OggS"),
         "Ogg",
         # The first page: version 0, beginning of stream, position 0.
-        _starts(rb"OggS\x00\x02\x00{8}"),
+        _compile_start(rb"OggS\x00\x02\x00{8}"),
     ),
     FileKind(
         "a FLAC file",
         USE_LOAD_CLIP,
-        _starts(rb"fLaC"),
+        _compile_start(rb"fLaC"),
         "FLAC",
         # The first block is STREAMINFO, 34 bytes long.
-        _starts(rb"fLaC[\x00\x80]\x00\x00\x22"),
+        _compile_start(rb"fLaC[\x00\x80]\x00\x00\x22"),
     ),
-    FileKind("an AU file", USE_LOAD_CLIP, _starts(rb"\.snd"), "AU", _is_au),
+    FileKind("an AU file", USE_LOAD_CLIP, _compile_start(rb"\.snd"), "AU", _is_au),
     FileKind(
         "an AIFF file",
         USE_LOAD_CLIP,
@@ -417,16 +425,16 @@ _KINDS = (
     FileKind(
         "a CAF file",
         USE_LOAD_CLIP,
-        _starts(rb"caff"),
+        _compile_start(rb"caff"),
         "Core Audio",
-        _starts(rb"caff\x00\x01\x00\x00desc"),
+        _compile_start(rb"caff\x00\x01\x00\x00desc"),
     ),
     FileKind(
         "a W64 file",
         USE_LOAD_CLIP,
-        _starts(rb"riff\x2e\x91\xcf\x11"),
+        _compile_start(rb"riff\x2e\x91\xcf\x11"),
         "Wave64",
-        _starts(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"),
+        _compile_start(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"),
     ),
     FileKind(
         "a NIST Sphere file",
@@ -438,61 +446,61 @@ _KINDS = (
     FileKind(
         "an MP4 or M4A file",
         CONVERT_FIRST,
-        _starts(rb"....ftyp"),
+        _compile_start(rb"....ftyp"),
         "MPEG-4",
-        _starts(rb"....ftyp[A-Za-z0-9 ]{4}"),
+        _compile_start(rb"....ftyp[A-Za-z0-9 ]{4}"),
     ),
     FileKind(
         "a WebM or Matroska file",
         CONVERT_FIRST,
-        _starts(rb"\x1aE\xdf\xa3"),
+        _compile_start(rb"\x1aE\xdf\xa3"),
         "WebM or Matroska",
-        _starts(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)"),
+        _compile_start(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)"),
     ),
     FileKind(
         "an AMR file",
         CONVERT_FIRST,
-        _starts(rb"#!AMR"),
+        _compile_start(rb"#!AMR"),
         "AMR",
-        _starts(rb"#!AMR(?:-WB)?\n[\x04-\x7c]"),
+        _compile_start(rb"#!AMR(?:-WB)?\n[\x04-\x7c]"),
     ),
-    FileKind("a WMA file", CONVERT_FIRST, _starts(rb"\x30\x26\xb2\x75")),
+    FileKind("a WMA file", CONVERT_FIRST, _compile_start(rb"\x30\x26\xb2\x75")),
     FileKind(
         "an AAC file",
         CONVERT_FIRST,
-        _starts(rb"\xff[\xf1\xf9][\x40-\x7f][\x40\x41\x80\x81]"),
+        _compile_start(rb"\xff[\xf1\xf9][\x40-\x7f][\x40\x41\x80\x81]"),
     ),
-    FileKind("an AVI film", CONVERT_FIRST, _starts(rb"RIFF....AVI ")),
-    FileKind("a WebP picture", LOOK_AT_IT, _starts(rb"RIFF....WEBP")),
-    FileKind("a picture", LOOK_AT_IT, _starts(rb"\x89PNG|\xff\xd8\xff|GIF8")),
-    FileKind("a ZIP archive", "Unpack it first", _starts(rb"PK\x03\x04")),
-    FileKind("a gzip archive", "Unpack it first", _starts(rb"\x1f\x8b")),
-    FileKind("a PDF document", LOOK_AT_IT, _starts(rb"%PDF")),
+    FileKind("an AVI film", CONVERT_FIRST, _compile_start(rb"RIFF....AVI ")),
+    FileKind("a WebP picture", LOOK_AT_IT, _compile_start(rb"RIFF....WEBP")),
+    FileKind("a picture", LOOK_AT_IT, _compile_start(rb"\x89PNG|\xff\xd8\xff|GIF8")),
+    FileKind("a ZIP archive", "Unpack it first", _compile_start(rb"PK\x03\x04")),
+    FileKind("a gzip archive", "Unpack it first", _compile_start(rb"\x1f\x8b")),
+    FileKind("a PDF document", LOOK_AT_IT, _compile_start(rb"%PDF")),
     FileKind(
         "a WAV file written as base64",
         "Decode it: base64.b64decode",
-        _starts(rb"UklGR|data:audio"),
+        _compile_start(rb"UklGR|data:audio"),
     ),
     FileKind(
         "a Git LFS pointer",
         "Fetch the file with git lfs pull",
-        _starts(rb"version https://git-lfs"),
+        _compile_start(rb"version https://git-lfs"),
     ),
     FileKind(
         "an HTML page",
         LOOK_AT_IT,
-        _starts(rb"\s*<(!doctype html|html|head|body)", re.DOTALL | re.IGNORECASE),
+        _compile_start(rb"\s*<(!doctype html|html|head|body)", re.DOTALL | re.IGNORECASE),
     ),
     FileKind(
         "an XML document",
         LOOK_AT_IT,
-        _starts(rb"\s*<(\?xml|response)", re.DOTALL | re.IGNORECASE),
+        _compile_start(rb"\s*<(\?xml|response)", re.DOTALL | re.IGNORECASE),
     ),
-    FileKind("JSON", LOOK_AT_IT, _starts(rb"\s*[{\[]\s*([\"\[{}\]]|-?\d|$)")),
+    FileKind("JSON", LOOK_AT_IT, _compile_start(rb"\s*[{\[]\s*([\"\[{}\]]|-?\d|$)")),
     FileKind("an MP3 file", USE_LOAD_CLIP, _resembles_mp3, "MP3", _is_mp3),
     FileKind("a text file", LOOK_AT_IT, _resembles_text),
 )
-"""All kinds of file that are told apart here; the first that fits is taken."""
+"""All known kinds of file; the first that matches is taken."""
 
 _HEADERLESS = FileKind("headerless: nothing at its beginning says what it is", NAME_THE_ENCODING)
 

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from twistream_kit.audio.clip import Clip, replacing, ulaw_header
+from twistream_kit.audio.clip import Clip, build_ulaw_header, replace_file
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.load import load_clip
 from twistream_kit.errors import WavError
@@ -216,18 +216,18 @@ def test_what_is_no_key_is_refused(digits):
 
 
 def test_header_is_58_bytes():
-    assert len(ulaw_header(0)) == len(ulaw_header(33680)) == 58
+    assert len(build_ulaw_header(0)) == len(build_ulaw_header(33680)) == 58
 
 
 def test_payload_beyond_the_size_of_a_wav_file_is_refused():
-    ulaw_header(0xFFFFFFFF - 58)
+    build_ulaw_header(0xFFFFFFFF - 58)
     with pytest.raises(ValueError, match="too many for a WAV file"):
-        ulaw_header(0xFFFFFFFF)
+        build_ulaw_header(0xFFFFFFFF)
 
 
 def test_file_appears_when_it_is_whole(tmp_path):
     path = tmp_path / "new.wav"
-    with replacing(path) as file:
+    with replace_file(path) as file:
         file.write(b"half")
         assert not path.exists()
     assert path.read_bytes() == b"half"
@@ -236,7 +236,7 @@ def test_file_appears_when_it_is_whole(tmp_path):
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_nothing_is_left_after_an_exception(tmp_path, error):
-    with pytest.raises(error), replacing(tmp_path / "new.wav") as file:
+    with pytest.raises(error), replace_file(tmp_path / "new.wav") as file:
         file.write(b"half")
         raise error
     assert list(tmp_path.iterdir()) == []

@@ -347,6 +347,6 @@ def test_the_report_reads_as_sentences_with_the_worst_marked():
     text = repr(examine(file_of(np.stack([sine(), -sine()], axis=1) + 0.05)))
     assert "bytes: PCM, 16 bit, stereo, 44100 Hz, 2.00 s on the telephone" in text
     assert "WARN  offset" in text
-    assert "It wants mending before a call: " in text
+    assert "It should be corrected before a call: " in text
     assert ".." not in text
     assert "nan" not in text

@@ -5,11 +5,11 @@ import pytest
 
 from twistream_kit.audio._wav_format import MOST_CHUNKS, walk
 from twistream_kit.errors import WavError
-from twistream_kit.sound_file import opened
+from twistream_kit.sound_file import open_source
 
 
 def chunks_of(raw):
-    with opened(raw) as file:
+    with open_source(raw) as file:
         riff = walk(file)
     return riff, [(chunk.id, chunk.body, chunk.size) for chunk in riff.chunks]
 
@@ -106,7 +106,7 @@ def test_walk_reads_headers_only():
     raw = b"RIFF" + struct.pack("<I", len(body) + 36) + b"WAVEfmt " + struct.pack("<I", 16)
     raw += struct.pack("<HHIIHH", 7, 1, 8000, 8000, 1, 8) + b"data" + struct.pack("<I", len(body))
     file = Counting(raw + body)
-    with opened(file) as source:
+    with open_source(file) as source:
         walk(source)
     assert file.count < 200
 

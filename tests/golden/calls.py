@@ -19,7 +19,7 @@ from callers import (
     statusless,
     until,
 )
-from common import SAMPLES, TOKEN, Pages, error_text, html_lines, listed
+from common import SAMPLES, TOKEN, Pages, format_error, html_lines, listed
 from notebook_shell import html_of
 
 import twistream_kit as kit
@@ -97,17 +97,17 @@ async def _straight(pages: Pages) -> None:
         try:
             said = repr(await soon(kit.simulate_call(**options)))
         except Exception as error:  # noqa: BLE001 - every error is a record
-            said = error_text(error)
+            said = format_error(error)
         pages.add("simulate_call", f"refused: {name}", said)
     async with kit.StreamServer(auth_token=TOKEN) as server:
         try:
             await soon(kit.simulate_call(server.url))
         except kit.CallRefused as error:
-            pages.add("simulate_call", "refused: without the token", error_text(error))
+            pages.add("simulate_call", "refused: without the token", format_error(error))
         try:
             await soon(kit.simulate_call(server.url.replace("/media", "/other"), auth_token=TOKEN))
         except kit.CallRefused as error:
-            pages.add("simulate_call", "refused: another path", error_text(error))
+            pages.add("simulate_call", "refused: another path", format_error(error))
 
 
 async def _one(handler: Any, options: dict[str, Any]) -> str:
@@ -252,7 +252,7 @@ async def _answers(pages: Pages) -> None:
                 try:
                     await soon(server.next_stream(call))
                 except kit.TwistreamError as error:
-                    names = (*names, error_text(error))
+                    names = (*names, format_error(error))
                 pages.add("answers", answer, listed(names))
             for options in (
                 {"to": "5"},
@@ -276,7 +276,7 @@ async def _answers(pages: Pages) -> None:
                         repr(await soon(kit.place_call(twilio.client, **(arguments | options))))
                     )
                 except Exception as error:  # noqa: BLE001 - every error is a record
-                    said = error_text(error)
+                    said = format_error(error)
                 pages.add("answers", f"place_call({options!r})"[:90], said)
         pages.add("answers", "debugger", repr(twilio.debugger))
 
@@ -341,13 +341,13 @@ async def _inspector(pages: Pages) -> None:
         try:
             said = kit.Inspector(upstream).upstream_url
         except Exception as error:  # noqa: BLE001 - every error is a record
-            said = error_text(error)
+            said = format_error(error)
         pages.add("inspector", f"Inspector({upstream!r})", said)
     async with kit.Inspector("ws://127.0.0.1:1/media") as inspector:
         try:
             await soon(kit.simulate_call(inspector.url))
         except kit.CallRefused as error:
-            pages.add("inspector", "before nothing", error_text(error))
+            pages.add("inspector", "before nothing", format_error(error))
 
 
 _DOCUMENTS = {
@@ -387,7 +387,7 @@ async def _document(verbs: str) -> str:
                 twilio.client.calls.create, to=ALICE, from_=twilio.numbers[0], twiml=twiml
             )
         except Exception as error:  # noqa: BLE001 - every error is a record
-            return error_text(error)
+            return format_error(error)
         async with asyncio.timeout(MOST_SECONDS):
             now = await asyncio.to_thread(call.fetch)
             while now.status not in _FINAL:
@@ -425,7 +425,7 @@ async def _states(pages: Pages) -> None:
         "StreamServer(public_url='http://e.com')": lambda: kit.StreamServer(
             public_url="http://e.com"
         ),
-        "StreamServer(lead_seconds=0)": lambda: kit.StreamServer(lead_seconds=0),
+        "StreamServer(send_ahead_seconds=0)": lambda: kit.StreamServer(send_ahead_seconds=0),
         "StreamServer(dead_after=0)": lambda: kit.StreamServer(dead_after=0),
         "StreamServer(auth_token='')": lambda: kit.StreamServer(auth_token=""),
         "StreamServer(handler=5)": lambda: kit.StreamServer(5),
@@ -447,7 +447,7 @@ async def _states(pages: Pages) -> None:
         try:
             said = repr(do())
         except Exception as error:  # noqa: BLE001 - every error is a record
-            said = error_text(error)
+            said = format_error(error)
         pages.add("states", name, re.sub(r" at 0x[0-9a-f]+", "", said))
     async with kit.StreamServer(plays_and_waits) as running:
         pages.add("states", "a server that runs", repr(running))
@@ -458,7 +458,7 @@ async def _states(pages: Pages) -> None:
             "status_url",
             "twiml_url",
             "public_url",
-            "trouble",
+            "disconnect_reason",
         )
         pages.add(
             "states",

@@ -49,7 +49,7 @@ def hashed(payload: bytes | str) -> str:
     return f"{len(raw)} bytes, sha256 {hashlib.sha256(raw).hexdigest()[:16]}"
 
 
-def error_text(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """Return what a user can catch an error as, and what it says."""
     said = str(error)
     data = {
@@ -78,7 +78,7 @@ def outcome(do: Callable[[], object], show: Callable[[Any], str] = str) -> str:
     try:
         return show(do())
     except Exception as error:  # noqa: BLE001 - every error is a record
-        return error_text(error)
+        return format_error(error)
 
 
 def shown(value: object) -> str:

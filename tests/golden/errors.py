@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 
-from common import Pages, error_text, outcome
+from common import Pages, format_error, outcome
 
 import twistream_kit as kit
 
@@ -27,8 +27,8 @@ def record() -> dict[str, str]:
         for options in ({}, full, more.get(name, {}), more.get(name, {}) | full):
             error = kind("something is wrong", **options)
             copy = pickle.loads(pickle.dumps(error))
-            assert error_text(copy) == error_text(error)
-            pages.add("errors", f"{name}({options})", f"{error_text(error)}\n{error!r}")
+            assert format_error(copy) == format_error(error)
+            pages.add("errors", f"{name}({options})", f"{format_error(error)}\n{error!r}")
     pages.add("errors", "ServerStopped.before", kit.ServerStopped.before("the call was answered"))
     asyncio.run(_pending(pages))
     return pages.texts()
@@ -53,4 +53,4 @@ async def _pending(pages: Pages) -> None:
     pages.add("pending", "result of it", outcome(lambda: other.result(1)))
     failed = kit.simulate_call("ws://127.0.0.1:1/media")
     pages.add("pending", "failed", outcome(lambda: failed.result(60)))
-    pages.add("pending", "its exception", error_text(failed.exception(60)))
+    pages.add("pending", "its exception", format_error(failed.exception(60)))

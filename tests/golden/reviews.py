@@ -11,8 +11,8 @@ from common import (
     SAMPLES,
     STREAM,
     Pages,
-    error_text,
     fields_of,
+    format_error,
     hashed,
     html_lines,
     objections,
@@ -260,7 +260,7 @@ def _codes(pages: Pages) -> None:
         try:
             said = str(kit.explain(asked).code)
         except Exception as error:  # noqa: BLE001 - every error is a record
-            said = error_text(error)
+            said = format_error(error)
         pages.add("codes", f"explain({asked!r})", said)
 
 

@@ -45,7 +45,7 @@ def handler():
 
 
 def lead():
-    StreamServer(lead_seconds=0.1)
+    StreamServer(send_ahead_seconds=0.1)
 
 
 def dead_after():
@@ -141,15 +141,15 @@ TEXTS = {
         "query. Give it as https://example.com, without the path of the stream."
     ),
     empty_token: (
-        "auth_token is empty. No signature could ever fit, so nobody would get in. Give the "
-        "account's token, or leave it out to check nothing."
+        "auth_token is empty. No signature could be valid, so every request would be refused. "
+        "Give the account's token, or leave it out to check nothing."
     ),
     handler: (
         "handler is str, not a function: give `async def (stream)` or an ordinary function of one "
         "stream"
     ),
     lead: (
-        "lead_seconds is 0.1; it must be between 0.2 (less starves Twilio's buffer) and 590 "
+        "send_ahead_seconds is 0.1; it must be between 0.2 (less starves Twilio's buffer) and 590 "
         "(Twilio discards what goes beyond ten minutes)"
     ),
     dead_after: "dead_after is 0; it is a number of seconds above 0",

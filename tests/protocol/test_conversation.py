@@ -247,7 +247,7 @@ def test_mark_sent_long_after_the_last_audio_has_its_full_time(conversation):
 
 
 def test_clear_of_a_long_lead_does_not_make_a_heard_mark_overdue():
-    conversation = Conversation(SID, lead_seconds=120)
+    conversation = Conversation(SID, send_ahead_seconds=120)
     first = conversation.play(pcmu(1), 0.0)
     conversation.play(pcmu(100), 0.0)
     send_all(conversation, 0.0)
@@ -329,15 +329,15 @@ def test_wait_seconds_is_when_the_next_burst_is_due(conversation):
 
 
 def test_least_lead_keeps_200_ms_ahead():
-    conversation = Conversation(SID, lead_seconds=0.2)
+    conversation = Conversation(SID, send_ahead_seconds=0.2)
     conversation.play(pcmu(3), 0.0)
     now, lowest = 0.0, 1600
     assert sent_bytes(send_all(conversation, now)) == 1600
     while conversation.model.sent_bytes < 3 * SECOND:
         now += conversation.wait_seconds(now)
-        lowest = min(lowest, conversation.model.buffered(now))
+        lowest = min(lowest, conversation.model.count_buffered(now))
         assert sent_bytes(send_all(conversation, now)) > 0
-        assert conversation.model.buffered(now) <= 1600 + 160
+        assert conversation.model.count_buffered(now) <= 1600 + 160
     assert lowest >= 0.14 * SECOND  # it is never near to running dry
 
 
@@ -363,19 +363,19 @@ def test_marks_that_return_late_hold_the_next_audio_back(conversation):
     conversation.play(pcmu(60), 0.0)
     names = mark_names(send_all(conversation, 0.0))
     conversation.receive(echo(names[0]), 1.4)  # Twilio is 0.4 s behind the clock
-    assert conversation.model.buffered(1.4) == 9 * SECOND
-    assert conversation.model.position(2.0) == round(1.6 * SECOND)
+    assert conversation.model.count_buffered(1.4) == 9 * SECOND
+    assert conversation.model.count_played(2.0) == round(1.6 * SECOND)
 
 
 @pytest.mark.parametrize("lead", [0.19, 590.1, -1, float("nan"), float("inf")])
 def test_lead_out_of_range_is_refused_in_words(lead):
     with pytest.raises(ValueError, match=r"between 0\.2 .* and 590"):
-        Conversation(SID, lead_seconds=lead)
+        Conversation(SID, send_ahead_seconds=lead)
 
 
 @pytest.mark.parametrize("lead", [0.2, 590])
 def test_lead_within_range_is_accepted(lead):
-    Conversation(SID, lead_seconds=lead)
+    Conversation(SID, send_ahead_seconds=lead)
 
 
 # How much was heard.

@@ -9,7 +9,7 @@ from twistream_kit.protocol.conversation import MARK_PAUSE_SECONDS, Conversation
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 
 SID = "MZ00000000000000000000000000000000"
-LEAD_SECONDS = 1.0
+SEND_AHEAD_SECONDS = 1.0
 LEAD_BYTES = 8000
 FRAME_BYTES = 160
 
@@ -24,7 +24,7 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.now = 1000.0
-        self.conversation = Conversation(SID, lead_seconds=LEAD_SECONDS)
+        self.conversation = Conversation(SID, send_ahead_seconds=SEND_AHEAD_SECONDS)
         self.asked = {}  # handle -> size in bytes, None for a mark
         self.endings = {}
         self.own_byte = {}  # first byte of the payload -> handle
@@ -96,7 +96,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert 0 < len(message.payload) <= FRAME_BYTES
             assert handle not in self.cleared, "audio from before a clear"
             assert handle not in self.endings, "audio of something that has ended"
-            assert self.conversation.model.buffered(self.now) <= LEAD_BYTES + FRAME_BYTES
+            assert self.conversation.model.count_buffered(self.now) <= LEAD_BYTES + FRAME_BYTES
             self.sent_media[handle] = self.sent_media.get(handle, 0) + len(message.payload)
             assert self.sent_media[handle] <= self.asked[handle]
 
@@ -135,7 +135,7 @@ class AnyOrder(RuleBasedStateMachine):
         if wait is None:
             assert self.conversation.next_message(self.now) is None
             return
-        assert 0 <= wait <= LEAD_SECONDS + 50, "nothing waits for ever"
+        assert 0 <= wait <= SEND_AHEAD_SECONDS + 50, "nothing waits for ever"
         self.now += wait
         message = self.conversation.next_message(self.now)
         if message is None:  # a mark was held back

@@ -145,84 +145,84 @@ def test_model_follows_the_table(name):
     model = PlayoutModel()
     for action, *args in TABLES[name]:
         if action == "sent":
-            model.sent(*args)
+            model.note_sent(*args)
         elif action == "returned":
-            model.returned(*args)
+            model.note_mark(*args)
         elif action == "cleared":
             now, lost = args
-            assert model.cleared(now) == lost
+            assert model.note_clear(now) == lost
         else:
             now, position, buffered = args
-            assert (model.position(now), model.buffered(now)) == (position, buffered), now
+            assert (model.count_played(now), model.count_buffered(now)) == (position, buffered), now
 
 
 def test_reaches_is_when_a_byte_will_have_been_played():
     model = PlayoutModel()
-    model.sent(16000, 100.0)
-    assert model.reaches(8000) == 101.0
-    model.returned(4000, 100.75)  # a quarter of a second late
-    assert model.reaches(8000) == 101.25
-    assert model.position(101.25) == 8000
+    model.note_sent(16000, 100.0)
+    assert model.find_play_time(8000) == 101.0
+    model.note_mark(4000, 100.75)  # a quarter of a second late
+    assert model.find_play_time(8000) == 101.25
+    assert model.count_played(101.25) == 8000
 
 
 def test_reaches_remembers_when_earlier_sound_was_played():
     model = PlayoutModel()
-    model.sent(8000, 0.0)
-    model.sent(8000, 100.0)
-    assert model.reaches(4000) == 0.5
-    assert model.reaches(8000) == 1.0
-    assert model.reaches(8001) > 100.0
+    model.note_sent(8000, 0.0)
+    model.note_sent(8000, 100.0)
+    assert model.find_play_time(4000) == 0.5
+    assert model.find_play_time(8000) == 1.0
+    assert model.find_play_time(8001) > 100.0
 
 
 def test_reaches_is_not_moved_by_what_a_clear_threw_away():
     model = PlayoutModel()
-    model.sent(seconds(61), 0.0)
-    model.cleared(1.5)
-    assert model.reaches(seconds(1)) == 1.0
-    assert model.reaches(seconds(30)) == 1.5  # never played: the end of what was
-    model.sent(8000, 2.0)
-    assert model.reaches(seconds(1)) == 1.0
-    assert model.reaches(seconds(62)) == 3.0
+    model.note_sent(seconds(61), 0.0)
+    model.note_clear(1.5)
+    assert model.find_play_time(seconds(1)) == 1.0
+    assert model.find_play_time(seconds(30)) == 1.5  # never played: the end of what was
+    model.note_sent(8000, 2.0)
+    assert model.find_play_time(seconds(1)) == 1.0
+    assert model.find_play_time(seconds(62)) == 3.0
 
 
 def test_intervals_are_one_for_each_run_without_a_break():
     model = PlayoutModel()
-    assert model.intervals(5.0) == []
-    model.sent(8000, 1.0)
-    assert model.intervals(1.0) == []
-    assert model.intervals(1.5) == [Interval(1.0, 0, 4000)]
-    model.sent(8000, 1.75)
-    model.sent(800, 4.0)
-    assert model.intervals(4.0) == [Interval(1.0, 0, 16000)]
-    assert model.intervals(5.0) == [Interval(1.0, 0, 16000), Interval(4.0, 16000, 800)]
+    assert model.list_intervals(5.0) == []
+    model.note_sent(8000, 1.0)
+    assert model.list_intervals(1.0) == []
+    assert model.list_intervals(1.5) == [Interval(1.0, 0, 4000)]
+    model.note_sent(8000, 1.75)
+    model.note_sent(800, 4.0)
+    assert model.list_intervals(4.0) == [Interval(1.0, 0, 16000)]
+    assert model.list_intervals(5.0) == [Interval(1.0, 0, 16000), Interval(4.0, 16000, 800)]
 
 
 def test_intervals_do_not_hold_what_was_cleared():
     model = PlayoutModel()
-    model.sent(80000, 0.0)
-    model.cleared(1.0)
-    model.sent(8000, 3.0)
-    model.cleared(3.5)
-    assert model.intervals(9.0) == [Interval(0.0, 0, 8000), Interval(3.0, 80000, 4000)]
+    model.note_sent(80000, 0.0)
+    model.note_clear(1.0)
+    model.note_sent(8000, 3.0)
+    model.note_clear(3.5)
+    assert model.list_intervals(9.0) == [Interval(0.0, 0, 8000), Interval(3.0, 80000, 4000)]
 
 
 def test_an_interval_begins_later_by_the_delay_that_its_marks_showed():
     model = PlayoutModel()
-    model.sent(8000, 0.0)
-    model.returned(4000, 0.75)
-    assert model.intervals(1.25) == [Interval(0.25, 0, 8000)]
-    model.sent(8000, 5.0)
-    assert model.intervals(5.0) == [Interval(0.25, 0, 8000)]
+    model.note_sent(8000, 0.0)
+    model.note_mark(4000, 0.75)
+    assert model.list_intervals(1.25) == [Interval(0.25, 0, 8000)]
+    model.note_sent(8000, 5.0)
+    assert model.list_intervals(5.0) == [Interval(0.25, 0, 8000)]
 
 
 @pytest.mark.parametrize("clock", [0.0, 123456.789, 1.7e9])
 def test_a_returned_mark_proves_its_byte_on_any_clock(clock):
     model = PlayoutModel()
-    model.sent(80000, clock)
+    model.note_sent(80000, clock)
     for tenth in range(1, 100):
         now = clock + tenth * 0.1 + 0.037
-        model.returned(tenth * 800, now)
-        assert model.position(now) >= tenth * 800
+        model.note_mark(tenth * 800, now)
+        assert model.count_played(now) >= tenth * 800
 
 
 STEPS = st.lists(
@@ -243,18 +243,18 @@ def test_the_model_never_plays_more_than_was_sent_nor_faster_than_it_sounds(step
     for action, size, pause in steps:
         now += pause
         if action == "sent":
-            model.sent(size, now)
+            model.note_sent(size, now)
             sent += size
             started = now if started is None else started
         elif action == "returned":
-            model.returned(size, now)
+            model.note_mark(size, now)
         elif action == "cleared":
-            lost += model.cleared(now)
+            lost += model.note_clear(now)
         assert model.sent_bytes == sent
-        assert 0 <= model.position(now) <= sent
-        assert model.buffered(now) == sent - model.position(now)
-        heard = sum(interval.size for interval in model.intervals(now))
-        assert heard == model.position(now) - lost
+        assert 0 <= model.count_played(now) <= sent
+        assert model.count_buffered(now) == sent - model.count_played(now)
+        heard = sum(interval.size for interval in model.list_intervals(now))
+        assert heard == model.count_played(now) - lost
         assert heard <= (now - (now if started is None else started)) * BYTES_PER_SECOND + 1
 
 
@@ -265,12 +265,12 @@ def test_intervals_never_overlap_and_stand_in_order(steps):
     for action, size, pause in steps:
         now += pause
         if action == "sent":
-            model.sent(size, now)
+            model.note_sent(size, now)
         elif action == "returned":
-            model.returned(size, now)
+            model.note_mark(size, now)
         elif action == "cleared":
-            model.cleared(now)
-    for earlier, later in pairwise(model.intervals(now)):
+            model.note_clear(now)
+    for earlier, later in pairwise(model.list_intervals(now)):
         assert earlier.size > 0
         assert earlier.first + earlier.size <= later.first
         # A byte more or less: positions are whole bytes, times are not.

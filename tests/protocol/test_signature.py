@@ -92,7 +92,7 @@ def test_handshake_is_accepted_in_every_form_in_which_twilio_may_sign_it(signed,
 
 
 def test_handshake_candidates_are_two_schemes_two_endings_and_two_ports():
-    assert set(signature.websocket_urls("https://example.com/media")) == {
+    assert set(signature.list_handshake_urls("https://example.com/media")) == {
         f"{scheme}://example.com{port}/media{slash}"
         for scheme in ("wss", "https")
         for port in ("", ":443")
@@ -113,7 +113,7 @@ def test_handshake_on_loopback_is_accepted_with_and_without_its_port():
 
 def test_user_and_password_are_never_signed():
     assert sign(TOKEN, "https://me:secret@example.com/x") == hmac_of("https://example.com/x")
-    assert signature.without_user("wss://me@[::1]:8443/x?y") == "wss://[::1]:8443/x?y"
+    assert signature.remove_user("wss://me@[::1]:8443/x?y") == "wss://[::1]:8443/x?y"
     # An @ in the path is not the end of a user name.
     assert sign(TOKEN, "https://example.com/x@y") == hmac_of("https://example.com/x@y")
 
@@ -132,7 +132,7 @@ def test_user_and_password_are_never_signed():
     ],
 )
 def test_signed_url_drops_the_port_only_where_twilio_does(url, signed):
-    assert signature.signed_url(url) == signed
+    assert signature.compute_signed_url(url) == signed
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_signed_url_drops_the_port_only_where_twilio_does(url, signed):
     ],
 )
 def test_candidate_urls_are_the_url_with_and_without_its_port(url, others):
-    assert signature.candidate_urls(url) == [url, *others]
+    assert signature.list_webhook_urls(url) == [url, *others]
     for other in others:
         assert is_valid(TOKEN, url, None, hmac_of(other))
 
@@ -227,7 +227,7 @@ def test_our_sha256_is_that_of_the_sdk():
     if not hasattr(sdk, "SIGNATURE_SETTINGS_HEADER"):
         pytest.skip("this SDK is older than shared keys")
     assert sdk.SIGNATURE_SETTINGS_HEADER == signature.SETTINGS_HEADER
-    assert sdk.get_signature_algorithm(SHA256) == signature.algorithm_of(SHA256)
+    assert sdk.get_signature_algorithm(SHA256) == signature.read_algorithm(SHA256)
     expected = sdk.RequestValidator(TOKEN).compute_signature(MYCOMPANY, {"b": "2"}, "HMAC_SHA256")
     assert sign(TOKEN, MYCOMPANY, {"b": "2"}, algorithm="HMAC_SHA256") == expected
 
@@ -245,7 +245,7 @@ def test_our_sha256_is_that_of_the_sdk():
     ],
 )
 def test_the_algorithm_is_the_one_the_header_names(settings_header, algorithm):
-    assert signature.algorithm_of(settings_header) == algorithm
+    assert signature.read_algorithm(settings_header) == algorithm
 
 
 @pytest.mark.parametrize("algorithm", ["NONE", "MD5", "HMAC_MD5", "SHA1", "HMAC-SHA256"])
@@ -257,27 +257,29 @@ def test_an_unknown_algorithm_lets_nothing_in(algorithm):
 
 
 def test_a_refusal_says_what_was_missing_and_quotes_nothing():
-    assert signature.refusal([], None) == (
+    assert signature.describe_refusal([], None) == (
         "it has no header X-Twilio-Signature, where Twilio sends one "
         '("Try out Voice" of a trial account sends none)'
     )
-    assert signature.refusal(["a", "a"], None) == (
+    assert signature.describe_refusal(["a", "a"], None) == (
         "it has 2 times the header X-Twilio-Signature, where Twilio sends one"
     )
-    assert signature.refusal(["a"], None) == "its X-Twilio-Signature does not fit"
-    assert "shared key signed it and not the auth token" in signature.refusal(["a"], SHA256)
-    assert "algorithm that is not known" in signature.refusal(["a"], "algorithm=NONE")
+    assert signature.describe_refusal(["a"], None) == "its X-Twilio-Signature does not fit"
+    assert "shared key signed it and not the auth token" in signature.describe_refusal(
+        ["a"], SHA256
+    )
+    assert "algorithm that is not known" in signature.describe_refusal(["a"], "algorithm=NONE")
     assert not any(
-        text in signature.refusal(["s3cret"], f"key=s3cret,algorithm={name}")
+        text in signature.describe_refusal(["s3cret"], f"key=s3cret,algorithm={name}")
         for name in ("HMAC_SHA256", "s3cret")
         for text in ("s3cret", "S3CRET")
     )
 
 
 def test_a_body_is_raw_when_the_query_vouches_for_it():
-    assert signature.vouches_for_body("https://x.test/?a=1&bodySHA256=ab")
-    assert not signature.vouches_for_body("https://x.test/?bodySHA256=")
-    assert not signature.vouches_for_body("https://x.test/#?bodySHA256=ab")
+    assert signature.has_body_hash("https://x.test/?a=1&bodySHA256=ab")
+    assert not signature.has_body_hash("https://x.test/?bodySHA256=")
+    assert not signature.has_body_hash("https://x.test/#?bodySHA256=ab")
 
 
 SHAPES = [None, "", "a", "=", " " * 28, "A" * 27 + "=", "A" * 28, "ü" * 40, "A" * 100_000]
@@ -305,9 +307,9 @@ def test_every_refusal_compares_with_every_candidate(monkeypatch, url):
     webhook |= {comparisons(lambda t=t: is_valid(t, url, None, good)) for t in tokens}
     webhook.add(comparisons(lambda: is_valid(TOKEN, url, None, good, settings="algorithm=NONE")))
     webhook.add(comparisons(lambda: is_valid(TOKEN, url, None, good, body=b"unvouched")))
-    assert webhook == {len(signature.candidate_urls(url))}
+    assert webhook == {len(signature.list_webhook_urls(url))}
     stream = {comparisons(lambda s=s: is_valid_handshake(TOKEN, url, s)) for s in [*SHAPES, half]}
-    assert stream == {len(signature.websocket_urls(url))}
+    assert stream == {len(signature.list_handshake_urls(url))}
 
 
 ANYTHING = st.text(st.characters())
@@ -320,7 +322,7 @@ def test_check_of_any_junk_is_false_and_never_raises(url, junk, params):
     assert is_valid(TOKEN, url, params, junk) is False
     assert is_valid(TOKEN, f"?bodySHA256={url}", None, junk, body=b"", settings=junk) is False
     assert is_valid_handshake(TOKEN, url, junk, settings=junk) is False
-    assert signature.refusal([junk], junk)
+    assert signature.describe_refusal([junk], junk)
 
 
 @settings(deadline=None, max_examples=60)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.errors import LocalProtocolError
-from twistream_kit.protocol.twiml import is_loopback, review_stream_url, stream_url
+from twistream_kit.protocol.twiml import build_stream_url, is_loopback, review_stream_url
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from twistream_kit.protocol.twiml import is_loopback, review_stream_url, stream_
     ],
 )
 def test_stream_url_is_the_socket_form_of_a_servers_address(base, path, expected):
-    assert stream_url(base, path) == expected
+    assert build_stream_url(base, path) == expected
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_stream_url_is_the_socket_form_of_a_servers_address(base, path, expected
 )
 def test_address_without_scheme_or_host_is_refused_in_words(base):
     with pytest.raises(LocalProtocolError, match=r"is not the address of a server\. .*https://"):
-        stream_url(base)
+        build_stream_url(base)
 
 
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:80/m", "http://localhost", "ws://[::1]:9/m"])

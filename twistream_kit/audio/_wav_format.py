@@ -1,8 +1,8 @@
-"""The format of WAV files: their chunks, found by their headers, and what the ``fmt `` chunk says.
+"""The WAV file format: find the chunks and parse the ``fmt `` chunk.
 
-No chunk is ever read whole.  RIFF is little-endian, RIFX its big-endian twin; RF64 (EBU Tech 3306)
-and BW64 (ITU-R BS.2088) keep sizes beyond 4 GB in a chunk of their own, ``ds64``.  Format tags and
-the layout of ``fmt `` are those of Microsoft's mmreg.h; EXTENSIBLE hides the tag in a GUID.
+Only headers are read.  RIFF is little-endian, RIFX big-endian; RF64 (EBU Tech 3306) and BW64 (ITU-R
+BS.2088) store sizes beyond 4 GB in a separate chunk, ``ds64``.  Format tags and the layout of
+``fmt `` are those of Microsoft's mmreg.h; EXTENSIBLE stores the tag in a GUID.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from twistream_kit.errors import WavError
 from twistream_kit.sound_file import RIFF_FORMS, WAV_HEAD_BYTES, ByteOrder, Opened, read_at
 
 IN_DS64 = 0xFFFFFFFF
-"""In RF64: the size stands in the ``ds64`` chunk.  In RIFF: the writer never knew it."""
+"""In RF64, the size is in the ``ds64`` chunk.  In RIFF, the writer did not know it."""
 
 OPEN_SIZES = (0, IN_DS64, 0x7FFFFFFF, 0x7FFFF000)
-"""What writers that cannot seek back leave as the size of ``data``: GStreamer 0, ffmpeg all ones,
+"""The sizes of ``data`` that writers leave if they cannot seek back: GStreamer 0, ffmpeg all ones,
 SoX 0x7FFFF000."""
 
 USUAL_IDS = (b"fmt ", b"fact", b"data", b"LIST", b"bext", b"JUNK", b"id3 ", b"cue ", b"smpl")
-"""By which a chunk is known that follows an odd one without padding."""
+"""The IDs by which a chunk is recognised that follows an odd one without padding."""
 
 MOST_CHUNKS = 1000
-"""Where the walk gives up: real files have ten chunks, and a header must stay cheap to read."""
+"""The largest number of chunks that is read.  Real files have about ten."""
 
 EXTENSIBLE = 0xFFFE
 """The format tag that refers to the sub-format at the end of a longer ``fmt `` chunk."""
@@ -44,7 +44,7 @@ ENCODINGS = {
     0x00FF: "AAC",
     0x0161: "WMA",
 }
-"""Format tags, under the names by which RTP (RFC 3551) and this package know them."""
+"""The names of format tags, as RTP (RFC 3551) and this package use them."""
 
 EXPLAINED = {
     "PCM": "linear samples",
@@ -54,7 +54,7 @@ EXPLAINED = {
     "GSM": "GSM 6.10, compressed",
     "EXTENSIBLE": "the encoding stands in the sub-format below",
 }
-"""What is worth saying of an encoding in a report on a file."""
+"""The explanations of encodings in a report."""
 
 LINEAR_BYTES = {
     "PCM": (1, 2, 3, 4),
@@ -62,9 +62,9 @@ LINEAR_BYTES = {
     "PCMU": (1,),
     "PCMA": (1,),
 }
-"""The encodings that are decoded here, and how many bytes one sample may take."""
+"""The encodings that are decoded here, with the possible sizes of a sample in bytes."""
 
-# The tag in front of this tail makes the sub-format GUID of an ordinary encoding.
+# The sub-format GUID of an ordinary encoding is its tag followed by these bytes.
 _GUID_TAIL = bytes.fromhex("0000 0000 1000 8000 00AA00389B71")
 
 # The same in RIFX, where the first three numbers of the GUID have their high byte first.
@@ -72,10 +72,10 @@ _GUID_HEAD_BIG, _GUID_TAIL_BIG = bytes(2), bytes.fromhex("0000 0010 8000 00AA003
 
 
 def find_sound(opened: Opened) -> WavSound | None:
-    """Find the sound in a WAV file and how it is written; None if it does not begin as one.
+    """Find the sound in a WAV file and its format; return None if it is not a WAV file.
 
     Raises:
-        WavError: If it ends before that is said.
+        WavError: If the file ends before its format is given.
     """
     riff = walk(opened)
     if riff is None:
@@ -89,21 +89,21 @@ def find_sound(opened: Opened) -> WavSound | None:
         offset=data.body if data else riff.size,
         size=size,
         missing_bytes=data.missing if data else 0,
-        seconds=_duration(opened, riff, form, size),
+        seconds=_compute_duration(opened, riff, form, size),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class WavSound:
-    """The sound in a WAV file.
+    """The position and format of the sound in a WAV file.
 
     Attributes:
         riff: The chunks of the file.
-        format: What its ``fmt `` chunk says.
-        offset: Where the sound begins; the size of the file if there is none.
-        size: How many bytes of sound there are, in fact and not by the header.
-        missing_bytes: How many bytes of sound the header promises and the file does not hold.
-        seconds: How long what is there lasts.
+        format: The contents of its ``fmt `` chunk.
+        offset: The offset of the sound; the size of the file if there is none.
+        size: The number of bytes of sound in the file, which may be less than its header says.
+        missing_bytes: The number of bytes of sound that the file lacks.
+        seconds: The duration of the sound in the file.
     """
 
     riff: Riff
@@ -115,12 +115,12 @@ class WavSound:
 
     @property
     def trailing_bytes(self) -> int:
-        """How many bytes follow the sound."""
+        """The number of bytes after the sound."""
         return self.riff.size - self.offset - self.size
 
     @property
     def missing_seconds(self) -> float:
-        """How much sound the header promises and the file does not hold."""
+        """The duration of the sound that the file lacks."""
         return self.seconds * self.missing_bytes / self.size if self.size else 0.0
 
 
@@ -147,7 +147,7 @@ def _require_format(file: Opened, riff: Riff) -> Format:
     return read_format(read_at(file.file, chunk.body, min(chunk.size, 40)), riff.byte_order)
 
 
-def _duration(file: Opened, riff: Riff, form: Format, data_bytes: int) -> float:
+def _compute_duration(file: Opened, riff: Riff, form: Format, data_bytes: int) -> float:
     if form.sample_bytes and form.channels and form.sample_rate:
         return data_bytes / (form.sample_bytes * form.channels) / form.sample_rate
     fact = riff.find("fact")
@@ -160,7 +160,7 @@ def _duration(file: Opened, riff: Riff, form: Format, data_bytes: int) -> float:
 
 
 def walk(opened: Opened) -> Riff | None:
-    """Find the chunks of a WAV file; return None if it does not begin as one.
+    """Find the chunks of a WAV file; return None if it is not a WAV file.
 
     Raises:
         WavError: If the file ends within its first 12 bytes.
@@ -186,15 +186,15 @@ def walk(opened: Opened) -> Riff | None:
 
 @dataclass(frozen=True, slots=True)
 class Riff:
-    """A RIFF file by its chunks.
+    """The chunks of a RIFF file.
 
     Attributes:
         form: ``RIFF``, ``RIFX``, ``RF64`` or ``BW64``.
-        byte_order: Of every number in it, samples included.
-        declared: The size of the whole that its header claims, in bytes, the first eight included.
+        byte_order: The byte order of all its numbers, samples included.
+        declared: The size of the file by its header, in bytes, the first eight included.
         size: The size of the file in bytes.
-        chunks: In the order of the file.
-        rest: Where the bytes begin that belong to no chunk; `size` when there are none.
+        chunks: The chunks, in the order of the file.
+        rest: The offset of the bytes that belong to no chunk; `size` if there are none.
     """
 
     form: str
@@ -215,21 +215,22 @@ class Riff:
 
     @property
     def missing(self) -> int:
-        """How many bytes the file is shorter than its header claims."""
+        """The number of bytes that the file lacks by its header."""
         return 0 if self.is_open else max(0, self.declared - self.size)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One chunk, by its header.
+    """A chunk of a RIFF file.
 
     Attributes:
-        id: Its four characters, ``fmt`` with a blank at the end.
-        offset: Where its eight bytes of header begin.
-        declared: The size of its body as the file says, in bytes.
-        size: What is there of its body, in bytes.
-        padding: 1 when a byte follows that makes an odd size even, else 0.
-        is_open: The writer left the size of a ``data`` chunk open; it lasts to the end of the file.
+        id: Its ID of four characters; that of ``fmt `` ends with a space.
+        offset: The offset of its header, which has eight bytes.
+        declared: The size of its body by its header, in bytes.
+        size: The size of its body in the file, in bytes.
+        padding: 1 if a padding byte follows an odd size, else 0.
+        is_open: Whether the writer left the size of a ``data`` chunk open; the chunk then extends
+            to the end of the file.
     """
 
     id: str
@@ -246,19 +247,19 @@ class Chunk:
 
     @property
     def end(self) -> int:
-        """The offset after its last byte and the padding that makes its size even."""
+        """The offset after its last byte and its padding."""
         return self.body + self.declared + self.padding
 
     @property
     def missing(self) -> int:
-        """How many bytes of its body the file lacks."""
+        """The number of bytes of its body that the file lacks."""
         return self.declared - self.size
 
 
 def _walk_chunks(
     file: BinaryIO, size: int, form: str, byte_order: ByteOrder
 ) -> tuple[list[Chunk], int, int]:
-    """Return the chunks, the offset of the rest, and the size of the whole by ``ds64`` or 0."""
+    """Return the chunks, the offset of the rest, and the file size by ``ds64`` or 0."""
     chunks: list[Chunk] = []
     sizes64: dict[str, int] = {}
     offset = 12
@@ -274,7 +275,7 @@ def _walk_chunks(
         is_open = chunk_id == "data" and _is_open(file, offset + 8, declared, room, byte_order)
         if is_open:
             declared = room
-        padding = 0 if declared >= room else _padding_after(file, offset + 8 + declared, declared)
+        padding = 0 if declared >= room else _measure_padding(file, offset + 8 + declared, declared)
         chunks.append(Chunk(chunk_id, offset, declared, min(declared, room), padding, is_open))
         if chunk_id == "ds64" and form in ("RF64", "BW64"):
             sizes64 = _read_ds64(read_at(file, offset + 8, min(declared, 1024)))
@@ -288,14 +289,14 @@ def _is_open(file: BinaryIO, body: int, declared: int, room: int, byte_order: By
         return False
     if declared:
         return declared > room
-    # Size 0 is also what an empty recording has; then the next chunk follows at once.
+    # An empty recording also has size 0; then the next chunk follows directly.
     head = read_at(file, body, 8)
     follows = len(head) == 8 and _is_id(head[:4])
     return not (follows and int.from_bytes(head[4:], byte_order) <= room - 8)
 
 
-def _padding_after(file: BinaryIO, end: int, declared: int) -> int:
-    # Some writers forget the padding; then the next chunk is one byte nearer.
+def _measure_padding(file: BinaryIO, end: int, declared: int) -> int:
+    # Some writers omit the padding; the next chunk then begins one byte earlier.
     return declared % 2 if read_at(file, end, 4) not in USUAL_IDS else 0
 
 
@@ -318,36 +319,36 @@ def _read_ds64(body: bytes) -> dict[str, int]:
 def read_format(body: bytes, byte_order: ByteOrder) -> Format:
     """Read the body of a ``fmt `` chunk of at least 16 bytes."""
 
-    def number(start: int, size: int) -> int:
+    def read_number(start: int, size: int) -> int:
         return int.from_bytes(body[start : start + size], byte_order)
 
-    tag = number(0, 2)
-    encoding = encoding_name(tag)
+    tag = read_number(0, 2)
+    encoding = name_encoding(tag)
     if tag == EXTENSIBLE and len(body) >= 40:
-        encoding = sub_format_name(body[24:40], byte_order)
+        encoding = name_sub_format(body[24:40], byte_order)
     return Format(
         encoding=encoding,
-        channels=number(2, 2),
-        sample_rate=number(4, 4),
-        byte_rate=number(8, 4),
-        block_align=number(12, 2),
-        bits_per_sample=number(14, 2),
+        channels=read_number(2, 2),
+        sample_rate=read_number(4, 4),
+        byte_rate=read_number(8, 4),
+        block_align=read_number(12, 2),
+        bits_per_sample=read_number(14, 2),
         byte_order=byte_order,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A ``fmt `` chunk, understood.
+    """The contents of a ``fmt `` chunk.
 
     Attributes:
         encoding: ``PCM``, ``PCMU``, ``PCMA``, ``IEEE_FLOAT``, … or ``0x1234`` for an unknown tag.
-        channels: As stated.
-        sample_rate: In Hz, as stated.
-        bits_per_sample: As stated; of an EXTENSIBLE file the size of the container.
-        block_align: Bytes of one sample of all channels, as stated.
-        byte_rate: Bytes a second, as stated.
-        byte_order: Of the samples.
+        channels: The number of channels.
+        sample_rate: The sample rate in Hz.
+        bits_per_sample: The bits of a sample; in an EXTENSIBLE file the size of the container.
+        block_align: The bytes of one sample of all channels.
+        byte_rate: The bytes a second.
+        byte_order: The byte order of the samples.
     """
 
     encoding: str
@@ -360,10 +361,10 @@ class Format:
 
     @property
     def sample_bytes(self) -> int:
-        """How many bytes one sample of one channel takes, or 0 when its encoding has no such size.
+        """The bytes of one sample of one channel, or 0 if the encoding has no fixed size.
 
-        `block_align` decides, since 24 bits may lie in 4 bytes; writers that leave it wrong are
-        corrected by `bits_per_sample`.
+        It follows from `block_align`, because 24 bits may be stored in 4 bytes; if that is wrong,
+        from `bits_per_sample`.
         """
         legal = LINEAR_BYTES.get(self.encoding, ())
         if self.channels and self.block_align % self.channels == 0:
@@ -381,16 +382,16 @@ class Format:
         return f"{self.encoding}{bits}, {how_many}, {self.sample_rate} Hz"
 
 
-def encoding_name(tag: int) -> str:
+def name_encoding(tag: int) -> str:
     """Return the name of a format tag."""
     return "EXTENSIBLE" if tag == EXTENSIBLE else ENCODINGS.get(tag, f"0x{tag:04X}")
 
 
-def sub_format_name(guid: bytes, byte_order: ByteOrder) -> str:
+def name_sub_format(guid: bytes, byte_order: ByteOrder) -> str:
     """Return the name of an EXTENSIBLE sub-format, or its GUID in hex if it is not ordinary."""
-    # SoX turns only the tag round in a RIFX file, and leaves the tail as it is in RIFF.
+    # In a RIFX file, SoX swaps the bytes of the tag only and leaves the rest as in RIFF.
     if guid[2:] == _GUID_TAIL:
-        return encoding_name(int.from_bytes(guid[:2], byte_order))
+        return name_encoding(int.from_bytes(guid[:2], byte_order))
     if byte_order == "big" and guid[:2] == _GUID_HEAD_BIG and guid[4:] == _GUID_TAIL_BIG:
-        return encoding_name(int.from_bytes(guid[2:4], "big"))
+        return name_encoding(int.from_bytes(guid[2:4], "big"))
     return f"GUID {guid.hex()}"

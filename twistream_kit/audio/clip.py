@@ -1,7 +1,7 @@
-"""A clip: sound that a call can take as it is, from samples or made of tones, and its WAV file.
+"""Clips: PCMU for a call, made from samples or tones, and saved as μ-law WAV files.
 
-Tones are sines, alone or in the pairs of telephone keys (ITU-T Q.23).  Files are μ-law WAV, and
-each is there whole or not at all.  Reading sound is for `load`.
+Tones are sine waves, single or in the pairs of telephone keys (ITU-T Q.23).  A file is written
+under a temporary name and renamed when it is complete.  `load` reads sound files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from twistream_kit.errors import WavError
 from twistream_kit.sound_file import is_wav
 
 FRAME_BYTES = 160
-"""20 ms of PCMU, the portion in which Twilio sends and plays (PROTOCOL.md §3)."""
+"""20 ms of PCMU, the unit in which Twilio sends and plays (PROTOCOL.md §3)."""
 
 KEYS = ("123A", "456B", "789C", "*0#D")
 """The keypad, row by row."""
@@ -43,12 +43,12 @@ COLUMN_HZ = (1209, 1336, 1477, 1633)
 """The upper tone of each column of keys (ITU-T Q.23)."""
 
 DTMF_LEVEL_DB = -9.0
-"""Of each of the two tones below full scale; -7 dBm0 is usual, and full scale is +3 dBm0."""
+"""The level of each of the two tones in dBFS; -7 dBm0 is usual, and full scale is +3 dBm0."""
 
 _RAMP_SECONDS = 0.004
 
 HEADER_BYTES = 58
-"""The size of the header that is written: RIFF 12, fmt 26, fact 12, data 8."""
+"""The size of the header that `Clip.save` writes: RIFF 12, fmt 26, fact 12, data 8."""
 
 _MOST_BYTES = 0xFFFFFFFF - HEADER_BYTES
 
@@ -58,10 +58,10 @@ class Clip:
     """Bare PCMU at 8000 Hz in mono, without any header.
 
     Attributes:
-        payload: One byte a sample.
-        name: For people; not unique.
-        clipped: How many samples were beyond full scale when it was made, and were cut.
-        missing_seconds: How much sound its WAV file promised and did not hold: it was cut off.
+        payload: The sound, one byte a sample.
+        name: A name for reports and plots; not unique.
+        clipped: How many samples exceeded full scale during the conversion and were clipped.
+        missing_seconds: How much sound is missing because the WAV file was cut off.
 
     Raises:
         TypeError: If the payload is not bytes.
@@ -108,11 +108,11 @@ class Clip:
 
     @property
     def seconds(self) -> float:
-        """Its duration in seconds."""
+        """The duration in seconds."""
         return len(self.payload) / SAMPLE_RATE
 
     def frames(self) -> list[bytes]:
-        """Return its payload in frames of 160 bytes, 20 ms each, the last filled with silence."""
+        """Return the payload in frames of 160 bytes, 20 ms each, the last padded with silence."""
         starts = range(0, len(self.payload), FRAME_BYTES)
         frames = [self.payload[start : start + FRAME_BYTES] for start in starts]
         if frames:
@@ -120,30 +120,30 @@ class Clip:
         return frames
 
     def samples(self) -> NDArray[np.int16]:
-        """Return its linear samples, int16, shape ``(n,)``, at 8000 Hz."""
+        """Return the linear samples: int16, shape ``(n,)``, at 8000 Hz."""
         return decode_ulaw(self.payload)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write it as a μ-law WAV file with a header of 58 bytes, and return the path.
+        """Write the clip to a μ-law WAV file with a header of 58 bytes, and return the path.
 
-        A file of that name is replaced only by a whole new one.
+        An existing file of that name is replaced when the new one is complete.
 
         Raises:
             WavError: If `path` is a folder, or in a folder that does not exist.
         """
         path = Path(path)
         require_place(path)
-        with replacing(path) as file:
+        with replace_file(path) as file:
             write_ulaw_wav(file, iter([self.payload]))
         return path
 
     @classmethod
     def from_samples(cls, samples: NDArray[Any], sample_rate: int, *, name: str = "") -> Self:
-        """Make a clip of linear samples.
+        """Make a clip from linear samples.
 
         Args:
             samples: int16, or float in [-1, 1]; shape ``(n,)`` or ``(n, channels)``.
-            sample_rate: Of `samples`, 4000 to 192,000 Hz.
+            sample_rate: The sample rate of `samples`, 4000 to 192,000 Hz.
             name: The name of the clip.
 
         Raises:
@@ -162,9 +162,9 @@ class Clip:
         """Make a sine tone.
 
         Args:
-            hz: Its frequency, above 0 and below 4000, which is half the sample rate.
+            hz: Its frequency, above 0 and below 4000, half the sample rate.
             seconds: Its duration.
-            level_db: Its level, 0 for a full-scale sine, in dB.
+            level_db: Its level in dB relative to a full-scale sine.
 
         Raises:
             ValueError: If an argument is out of range.
@@ -185,15 +185,15 @@ class Clip:
 
     @classmethod
     def dtmf(cls, digits: str, *, tone_ms: int = 100, gap_ms: int = 100) -> Self:
-        """Make the tones of telephone keys, as the phone of a caller would.
+        """Make the DTMF tones of telephone keys, as a caller's phone does.
 
         Args:
-            digits: Of ``0123456789*#ABCD``.
-            tone_ms: How long each sounds.
+            digits: The keys, of ``0123456789*#ABCD``.
+            tone_ms: The duration of each tone.
             gap_ms: The silence after each.
 
         Raises:
-            ValueError: If `digits` is empty or holds something else.
+            ValueError: If `digits` is empty or contains another character.
         """
         return cls(encode_ulaw(make_dtmf(digits, tone_ms, gap_ms)), f"DTMF {digits.upper()}")
 
@@ -212,12 +212,12 @@ def _mix_columns(samples: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def make_tone(frequencies: Sequence[float], seconds: float, level_db: float) -> NDArray[np.int16]:
-    """Make sine tones that sound together, with soft ends that do not click.
+    """Add sine tones of the same duration, with ramps at both ends so that they do not click.
 
     Args:
-        frequencies: In Hz, each above 0 and below 4000.
+        frequencies: The frequencies in Hz, each above 0 and below 4000.
         seconds: Their duration.
-        level_db: Of each, 0 for a full-scale sine.
+        level_db: The level of each in dB relative to a full-scale sine.
 
     Returns:
         int16, shape ``(n,)``, at 8000 Hz.
@@ -245,7 +245,7 @@ def make_tone(frequencies: Sequence[float], seconds: float, level_db: float) -> 
 
 
 def make_dtmf(digits: str, tone_ms: int, gap_ms: int) -> NDArray[np.int16]:
-    """Make the tones of keys; see `Clip.dtmf`."""
+    """Make the samples of DTMF tones; see `Clip.dtmf`."""
     pieces = []
     gap = np.zeros(max(gap_ms, 0) * SAMPLE_RATE // 1000, np.int16)
     for digit in digits.upper():
@@ -263,26 +263,26 @@ def write_ulaw_wav(file: BinaryIO, payload: Iterator[bytes]) -> int:
     """Write a μ-law WAV file; return the size of its payload in bytes.
 
     Args:
-        file: Empty and seekable.
+        file: An empty, seekable file.
         payload: PCMU in pieces of any length.
     """
-    file.write(ulaw_header(0))
+    file.write(build_ulaw_header(0))
     size = 0
     for piece in payload:
         size += file.write(piece)
     file.write(b"\0" * (size % 2))
     file.seek(0)
-    file.write(ulaw_header(size))
+    file.write(build_ulaw_header(size))
     return size
 
 
-def ulaw_header(payload_bytes: int) -> bytes:
-    """Return the header of a μ-law WAV file, 58 bytes, as other recorders of μ-law write it.
+def build_ulaw_header(payload_bytes: int) -> bytes:
+    """Build the header of a μ-law WAV file, 58 bytes, in the form that other recorders use.
 
     An odd payload must be followed by one byte of padding.
 
     Raises:
-        ValueError: If the payload is larger than a WAV file can be, 4 GB or six days.
+        ValueError: If the payload exceeds the limit of a WAV file, 4 GB or six days.
     """
     if payload_bytes > _MOST_BYTES:
         raise ValueError(f"{payload_bytes} bytes are too many for a WAV file; split the sound")
@@ -297,10 +297,10 @@ def ulaw_header(payload_bytes: int) -> bytes:
 
 
 def require_place(path: Path) -> None:
-    """Make sure that a file of that name could be there.
+    """Check that a file can be created at `path`.
 
     Raises:
-        WavError: If it is a folder, or in a folder that does not exist.
+        WavError: If `path` is a folder, or is in a folder that does not exist.
     """
     if path.is_dir():
         fix = f"Name a file in it: {path.name}/out.wav"
@@ -311,19 +311,19 @@ def require_place(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
-    """Open a new file that takes the place of `path` when the block ends without an exception.
+def replace_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """Open a new file that replaces `path` when the block ends without an exception.
 
-    Until then, and after an exception, `path` is what it was.
+    Until then, and after an exception, `path` is unchanged.
 
     Args:
         path: The name of the file.
-        overwrite: Whether a file of that name may be replaced.
+        overwrite: Whether an existing file of that name may be replaced.
 
     Raises:
-        FileExistsError: If there is a file of that name at the end, and it may not be replaced.
+        FileExistsError: If there is such a file at the end of the block, and `overwrite` is False.
     """
-    # Beside the target, because a rename across file systems is a copy that can break off.
+    # In the same folder, because a rename across file systems is a copy that can be interrupted.
     unfinished = path.with_name(f".{path.name}.{token_hex(4)}.part")
     try:
         with unfinished.open("xb") as file:
@@ -337,13 +337,13 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
 
 
 def _rename_to_free_name(file: Path, path: Path) -> None:
-    # Python's rename replaces a file that appeared since anyone looked; a link never does.
+    # A rename replaces a file that was created since the check; creating a hard link fails.
     try:
         os.link(file, path)
     except FileExistsError:
         raise
     except (OSError, NotImplementedError, AttributeError):
-        # No hard links here (FAT, some network folders, Android): an empty file claims the name.
+        # Without hard links (FAT, some network folders, Android), an empty file reserves the name.
         path.open("xb").close()
         try:
             file.replace(path)

@@ -1,6 +1,6 @@
-"""Files on disk become μ-law WAV files, one or many, each in constant memory.
+"""Convert sound files to μ-law WAV files, one or many, in constant memory.
 
-A source is never replaced by its own result, and a file that exists only when that is asked for.
+A source is never replaced by its result, and an existing file only with ``overwrite=True``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from twistream_kit.audio.clip import replacing, require_place, write_ulaw_wav
+from twistream_kit.audio.clip import replace_file, require_place, write_ulaw_wav
 from twistream_kit.audio.load import encode_sound, open_sound
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
 from twistream_kit.errors import TwistreamError, WavError
 
 Progress = bool | Callable[[float], object] | None
-"""True for a bar, None for none, or a function that is called with the fraction done, 0 to 1."""
+"""True for a progress bar, None for none, or a function that gets the fraction done, 0 to 1."""
 
 _REPLACE = "Give another name or folder, or replace with overwrite=True (--force in a shell)"
 
@@ -34,21 +34,21 @@ def convert_file(
     overwrite: bool = False,
     progress: Progress = None,
 ) -> ConvertedFile:
-    """Convert a file of sound into a μ-law WAV file, whatever its length, in constant memory.
+    """Convert a sound file of any length to a μ-law WAV file, in constant memory.
 
-    The result holds the payload that `load_clip` gives, behind a header of 58 bytes.  It appears
-    under its name when it is whole; when something goes wrong, nothing is left behind.
+    The result contains the payload that `load_clip` returns, after a header of 58 bytes.  It gets
+    its name when it is complete; after an error, no file is left.
 
     Args:
-        src: Anything that `load_clip` reads from a path.
+        src: The path of a file that `load_clip` reads.
         dst: The path of the new file.
-        overwrite: Replace the file that `dst` is already, when the new one is whole.
-        progress: True shows a bar, in a terminal and in a notebook; a function is called with the
-            fraction done.
+        overwrite: Replace an existing `dst` when the new file is complete.
+        progress: True shows a progress bar, in a terminal or a notebook; a function is called with
+            the fraction done.
 
     Raises:
-        WavError: If `src` cannot be read, `dst` cannot be written or exists already, or both are
-            the same file.
+        WavError: If `src` cannot be read, if `dst` cannot be written or exists already, or if both
+            are the same file.
     """
     source, target = Path(src), Path(dst)
     try:
@@ -80,16 +80,16 @@ def convert_files(
 ) -> list[ConvertedFile]:
     """Convert many files into a folder, each to a μ-law WAV file of its own name.
 
-    A file that cannot be converted does not stop the others: its entry carries the `error`.  Two
-    sources of the same name become ``name.wav`` and ``name-2.wav``.  Before anything is written it
-    is made sure that no source is among the files to be written, and that these are not there yet.
+    A file that cannot be converted does not stop the others: its entry holds the `error`.  Two
+    sources of the same name become ``name.wav`` and ``name-2.wav``.  Before any file is written,
+    all targets are checked: none may be one of the sources, and none may exist yet.
 
     Args:
         paths: The files, in any order.
-        folder: Where the results go; made if it is not there.
-        overwrite: Replace files that are there already; never one of `paths`.
-        executor: Where the work is done: threads, processes, Dask's ``client.get_executor()``,
-            ipyparallel's; None does one after the other here.
+        folder: The folder for the results; it is created if it does not exist.
+        overwrite: Replace existing files, but never one of `paths`.
+        executor: An executor that runs the conversions: threads, processes, Dask's
+            ``client.get_executor()`` or ipyparallel's.  None runs them here, one after the other.
         progress: As for `convert_file`, counted in files.
 
     Returns:
@@ -97,8 +97,8 @@ def convert_files(
 
     Raises:
         TypeError: If `paths` is a single path.
-        WavError: If `folder` is a file, or cannot be made; if a file to be written is one of
-            `paths`, or exists already.  Nothing has been written then.
+        WavError: If `folder` is a file or cannot be created, or if a target is one of `paths` or
+            exists already.  Nothing has been written then.
     """
     if isinstance(paths, str | os.PathLike):
         raise TypeError(f"paths is one path, {str(paths)!r}; give a list of them")
@@ -107,7 +107,7 @@ def convert_files(
     _check_targets(jobs, overwrite=overwrite)
     _make_folder(target)
     results = []
-    with _reporting(progress, "converting") as report:
+    with _open_progress(progress, "converting") as report:
         if executor is None:
             outcomes = (_convert_one(source, to, overwrite) for source, to in jobs)
         else:
@@ -115,7 +115,7 @@ def convert_files(
                 (source, executor.submit(_convert_one, source, to, overwrite))
                 for source, to in jobs
             ]
-            outcomes = (_file_or_error(source, future.result) for source, future in futures)
+            outcomes = (_catch_error(source, future.result) for source, future in futures)
         for done, outcome in enumerate(outcomes, start=1):
             results.append(outcome)
             report(done / len(jobs))
@@ -124,15 +124,15 @@ def convert_files(
 
 @dataclass(frozen=True, slots=True)
 class ConvertedFile:
-    """What became of one file.
+    """The result of converting one file.
 
     Attributes:
         source: The file that was read.
-        path: The file that was written, or None when there is none.
+        path: The file that was written, or None if there was an error.
         seconds: Its duration.
-        clipped: How many samples were beyond full scale, and were cut.
-        error: What went wrong, in words; empty when nothing did.
-        missing_seconds: How much of it a WAV file promised and did not hold: it was cut off.
+        clipped: How many samples exceeded full scale and were clipped.
+        error: The text of the error, or empty.
+        missing_seconds: How much sound is missing because the source was cut off.
     """
 
     source: Path
@@ -144,16 +144,16 @@ class ConvertedFile:
 
 
 def _convert(source: Path, target: Path, progress: Progress, *, overwrite: bool) -> ConvertedFile:
-    with open_sound(source) as sound, _reporting(progress, source.name) as report:
+    with open_sound(source) as sound, _open_progress(progress, source.name) as report:
         resampler = Resampler(sound.sample_rate)
 
-        def reported() -> Iterator[bytes]:
+        def encode_and_report() -> Iterator[bytes]:
             for piece in encode_sound(sound, resampler):
                 yield piece
                 report(sound.opened.file.tell() / max(sound.opened.size, 1))
 
-        with replacing(target, overwrite=overwrite) as file:
-            size = write_ulaw_wav(file, reported())
+        with replace_file(target, overwrite=overwrite) as file:
+            size = write_ulaw_wav(file, encode_and_report())
         report(1.0)
     return ConvertedFile(
         source,
@@ -165,7 +165,7 @@ def _convert(source: Path, target: Path, progress: Progress, *, overwrite: bool)
 
 
 @contextmanager
-def _reporting(progress: Progress, title: str) -> Iterator[Callable[[float], object]]:
+def _open_progress(progress: Progress, title: str) -> Iterator[Callable[[float], object]]:
     if callable(progress):
         yield progress
     elif not progress:
@@ -202,31 +202,31 @@ def _make_folder(folder: Path) -> None:
 
 
 def _convert_one(source: Path, target: Path, overwrite: bool) -> ConvertedFile:
-    # At the top of the module, so that a process pool can find it.
-    return _file_or_error(source, lambda: convert_file(source, target, overwrite=overwrite))
+    # A function of the module, because a process pool pickles it by name.
+    return _catch_error(source, lambda: convert_file(source, target, overwrite=overwrite))
 
 
-def _file_or_error(source: Path, result: Callable[[], ConvertedFile]) -> ConvertedFile:
+def _catch_error(source: Path, result: Callable[[], ConvertedFile]) -> ConvertedFile:
     try:
         return result()
     except TwistreamError as error:
         return ConvertedFile(source, None, error=str(error))
-    except Exception as error:  # noqa: BLE001  one file, or one dead worker, must not lose the others
+    except Exception as error:  # noqa: BLE001  one file or worker that fails must not stop the others
         return ConvertedFile(source, None, error=f"{type(error).__name__}: {error}")
 
 
 def _check_targets(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
-    """Make sure, before anything is written, that writing the targets loses nothing.
+    """Check, before anything is written, that no file would be lost.
 
     Raises:
         WavError: If a target is one of the sources, another target, a folder or, unless
             `overwrite`, a file that exists.
     """
-    sources = {_identity(source): source for source, _ in jobs}
+    sources = {_identify(source): source for source, _ in jobs}
     targets: dict[object, Path] = {}
     for source, target in jobs:
-        identity = _identity(target)
-        if identity in sources and (target.exists() or identity != _identity(source)):
+        identity = _identify(target)
+        if identity in sources and (target.exists() or identity != _identify(source)):
             _refuse_source(source, target, sources[identity])
         other = targets.setdefault(identity, target)
         if other is not target:
@@ -249,7 +249,7 @@ def _check_targets(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
 
 
 def _refuse_source(source: Path, target: Path, replaced: Path) -> NoReturn:
-    if _identity(source) == _identity(replaced):
+    if _identify(source) == _identify(replaced):
         problem = "source and target are the same file"
     else:
         problem = f"is to be converted, and the result for {source} would replace it"
@@ -275,11 +275,11 @@ def _refuse_existing(existing: list[Path]) -> NoReturn:
     )
 
 
-def _identity(path: Path) -> object:
-    """Return what is equal for all names of one file: links, `..`, other case where it is none."""
+def _identify(path: Path) -> object:
+    """Return a key that is equal for all paths of one file: links, `..`, upper and lower case."""
     try:
         found = path.stat()
-    except (OSError, ValueError):  # it is not there, or can be no path at all
+    except (OSError, ValueError):  # it does not exist, or is not a valid path
         try:
             resolved = os.path.realpath(path)
         except (OSError, ValueError):
@@ -289,5 +289,5 @@ def _identity(path: Path) -> object:
 
 
 def _fold(name: str) -> str:
-    # macOS and Windows tell neither A.wav from a.wav nor, macOS, two codings of é from each other.
+    # On macOS and Windows A.wav and a.wav are the same file; on macOS also both encodings of é.
     return unicodedata.normalize("NFC", name).casefold()

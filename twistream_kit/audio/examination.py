@@ -1,7 +1,7 @@
-"""What `examine` gives: the figures of a file, and what each means in the caller's ear.
+"""The result of `examine`: the figures of a sound file, and what they mean for the caller.
 
-A finding says what was found, what follows for the caller, and what to do about it.  Nothing is
-measured here.
+A finding holds the problem, its consequence for the caller, and the fix.  `measure` computes the
+figures.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from numpy.typing import NDArray
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.measure import Spectrum
 from twistream_kit.audio.resample import SAMPLE_RATE
-from twistream_kit.errors import Explained, Severity, sentences
+from twistream_kit.errors import Explained, Severity, join_sentences
 
 DBM0 = 6.18
-"""What dBFS of an RMS value lack to dBm0: a full-scale sine is 3.17 dBm0 in μ-law (ITU-T G.711)."""
+"""The offset from dBFS (RMS) to dBm0: a full-scale sine is 3.17 dBm0 in μ-law (ITU-T G.711)."""
 
 NOMINAL_DBM0 = -19.0
-"""How loud speech should be in a call, give or take 6 dB (RFC 7874 §4, after ITU-T G.169)."""
+"""The nominal level of speech in a call, ± 6 dB (RFC 7874 §4, after ITU-T G.169)."""
 
 TOLERANCE_DB = 6.0
-"""How far from `NOMINAL_DBM0` speech is right for a call; twice as far is a warning."""
+"""The tolerance around `NOMINAL_DBM0`; beyond twice the tolerance a finding is a warning."""
 
 SAMPLES_OF = "With `samples, rate = soundfile.read(path)`"
-"""How most repairs begin."""
+"""The first words of most fixes."""
 
 _SIGNS = {"ok": " ok ", "note": "note", "warning": "WARN"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Examination:
-    """What the telephone will make of a file.
+    """How a sound file will be heard on the telephone.
 
     Attributes:
-        name: Of the file.
-        figures: What was measured.
-        findings: What it means, one for each thing that was looked at.
-        before: The first minute as it is in the file: int16, shape ``(n, channels)``, of more
-            than two channels the first two.
-        sample_rate: Of `before`, in Hz.
+        name: The name of the file.
+        figures: The measurements.
+        findings: One finding for each property that was checked.
+        before: The first minute as it is in the file: int16, shape ``(n, channels)``; at most the
+            first two channels.
+        sample_rate: The sample rate of `before`, in Hz.
         after: The first minute as the caller hears it.
-        click: What would be heard of the header if the file were sent whole, between two tenths
-            of a second of silence; None where there is no header.
-        spectrum_before: Which pitches the file holds.
-        spectrum_after: Which of them the telephone gets.
+        click: The sound of the header if the file were sent whole, with 0.2 s of silence before
+            and after it; None if there is no header.
+        spectrum_before: The spectrum of the file.
+        spectrum_after: The spectrum after conversion for the telephone.
     """
 
     name: str
@@ -64,21 +64,21 @@ class Examination:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is worth mending."""
+        """Whether there is no warning."""
         return all(finding.severity != "warning" for finding in self.findings)
 
     @property
     def verdict(self) -> str:
-        """All of it in one sentence."""
+        """The result in one sentence."""
         mend = [found.subject for found in self.findings if found.severity == "warning"]
         subject = "It" if self.name == "bytes" else self.name
         if not mend:
             return f"{subject} will be well understood on a telephone"
-        return f"{subject} wants mending before a call: {', '.join(mend)}"
+        return f"{subject} should be corrected before a call: {', '.join(mend)}"
 
     @property
     def heading(self) -> str:
-        """What was examined, in a few words."""
+        """A short description of the file: name, encoding, channels, sample rate, duration."""
         found = self.figures
         channels = {1: "mono", 2: "stereo"}.get(found.channels, f"{found.channels} channels")
         form = f"{found.form}, {channels}, {found.sample_rate} Hz"
@@ -89,8 +89,8 @@ class Examination:
         lines = [self.heading, ""]
         for finding in self.findings:
             sign, subject = _SIGNS[finding.severity], finding.subject.ljust(width)
-            lines.append(f"{sign}  {subject}  {sentences(finding.problem)}")
-            if rest := sentences(finding.consequence, finding.fix):
+            lines.append(f"{sign}  {subject}  {join_sentences(finding.problem)}")
+            if rest := join_sentences(finding.consequence, finding.fix):
                 lines.append(f"{'':{width + 8}}{rest}")
         return "\n".join([*lines, "", f"{self.verdict}."])
 
@@ -99,13 +99,13 @@ class Examination:
 
 @dataclass(frozen=True, slots=True)
 class Finding(Explained):
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        subject: What it is about: ``level``, ``clipping``, ``noise``, …
-        severity: ``ok``, ``note`` (worth knowing) or ``warning`` (worth mending).
+        subject: The property that was checked: ``level``, ``clipping``, ``noise``, …
+        severity: ``ok``, ``note`` (worth knowing) or ``warning`` (worth fixing).
         problem: What was found, with its figure.
-        consequence: What follows in the caller's ear; may be empty.
+        consequence: What the caller hears of it; may be empty.
         fix: What to do, in this package's names; may be empty.
     """
 
@@ -118,44 +118,45 @@ class Finding(Explained):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What was measured.  RMS levels are in dBFS, 0 being a full-scale square wave.
+    """The measurements of a sound file.  RMS levels are in dBFS; 0 is a full-scale square wave.
 
-    Of the telephone's side, that is of the sound in one channel at 8000 Hz before μ-law:
+    After the conversion to one channel at 8000 Hz, before μ-law:
 
     Attributes:
-        seconds: How long it lasts.
-        rms_db: The level of all of it, in dBFS; -inf for silence.
+        seconds: The duration.
+        rms_db: The overall level in dBFS; -inf for silence.
         peak_db: The largest sample, in dBFS.
-        speech_db: The level of what is not pause, in dBFS: pieces of 20 ms up to 15.9 dB below
-            it, and 200 ms after each (the idea of ITU-T P.56, in pieces and without its filter).
-        active: Which part of the time that was, 0 to 1.
+        speech_db: The level without pauses, in dBFS: of the pieces of 20 ms down to 15.9 dB below
+            it and the 200 ms after each (as in ITU-T P.56, but in pieces and without its filter).
+        active: The fraction of the time that is not pause, 0 to 1.
         noise_db: The level of the quietest tenth of all pieces that are not digital silence.
-        silence_before: Seconds before the first piece that is heard.
+        silence_before: Seconds before the first audible piece.
         silence_after: Seconds after the last one.
-        quantisation_db: How far the noise of μ-law lies below the sound; inf where the file is
-            μ-law already and nothing is added.
-        clipped_by_mixing: How many samples lie beyond full scale in the conversion.
+        quantisation_db: How far the noise of μ-law lies below the sound; inf if the file is μ-law
+            already, so that none is added.
+        clipped_by_mixing: How many samples exceed full scale during the conversion.
 
-    Of the file's side:
+    In the file:
 
     Attributes:
         form: The encoding, ``PCM, 16 bit``.
-        sample_rate: In Hz.
-        channels: How many there are.
-        missing_seconds: How much the file promises and does not hold.
+        sample_rate: The sample rate in Hz.
+        channels: The number of channels.
+        missing_seconds: How much sound is missing because the file was cut off.
         file_peak_db: The largest sample of any channel, in dBFS.
-        clipped_samples: How many lie in runs of three or more at full scale.
-        clipped_runs: How many such runs there are.
-        first_clipped_at: When the first begins, in seconds, or None.
-        offset: The mean of all samples (DC), -1 to 1.
-        above_3400: Which part of the energy lies above 3.4 kHz, 0 to 1.
-        below_300: Which part of it lies below 300 Hz, 0 to 1.
+        clipped_samples: The number of samples in runs of three or more at full scale.
+        clipped_runs: The number of such runs.
+        first_clipped_at: The time of the first of them, in seconds, or None.
+        offset: The mean of all samples (DC offset), -1 to 1.
+        above_3400: The fraction of the energy above 3.4 kHz, 0 to 1.
+        below_300: The fraction of the energy below 300 Hz, 0 to 1.
         channels_db: The RMS level of each channel.
-        mix_db: The mix against the mean power of the channels: 0 if all are the same, -3 if they
-            have nothing in common or one is silent, far below if they cancel each other.
-        header_bytes: Bytes before the sound; None where header and sound cannot be told apart.
+        mix_db: The power of the mix relative to the mean power of the channels: 0 if all are the
+            same, -3 if they are uncorrelated or one is silent, far below if they cancel each other.
+        header_bytes: The number of bytes before the sound; None if the format does not separate
+            header and sound.
         header_peak_db: The largest sample of the header, if it were played.
-        trailing_bytes: Bytes after the sound.
+        trailing_bytes: The number of bytes after the sound.
     """
 
     seconds: float
@@ -187,41 +188,50 @@ class Figures:
 
     @property
     def speech_dbm0(self) -> float:
-        """The level of what is not pause, as telephone engineers count: in dBm0."""
+        """The level without pauses, in dBm0, the unit of telephony."""
         return self.speech_db + DBM0
 
     @property
     def header_ms(self) -> float:
-        """How long the header would be heard if the file were sent whole."""
+        """The duration of the header, if it were played."""
         return (self.header_bytes or 0) / 8
 
     @property
     def above_3400_db(self) -> float:
-        """The energy above 3.4 kHz against all of it, in dB."""
+        """The energy above 3.4 kHz relative to the total energy, in dB."""
         return 10 * math.log10(self.above_3400) if self.above_3400 > 0 else -math.inf
 
     @property
     def below_300_db(self) -> float:
-        """The energy below 300 Hz against all of it, in dB."""
+        """The energy below 300 Hz relative to the total energy, in dB."""
         return 10 * math.log10(self.below_300) if self.below_300 > 0 else -math.inf
 
 
-def findings_of(figures: Figures) -> tuple[Finding, ...]:
-    """Return what the figures mean, each thing once, in the order in which they are mended."""
+def derive_findings(figures: Figures) -> tuple[Finding, ...]:
+    """Return a finding for each property, in the order in which to fix them."""
     if math.isinf(figures.rms_db):
         silence = Finding(
             "level", "warning", "All of it is silence", "The caller hears nothing",
-            "Check what recorded it; `kit.plot_waveform(kit.load_clip(path))` shows it",
+            "Check the recording; `kit.plot_waveform(kit.load_clip(path))` shows it",
         )  # fmt: skip
-        return (*_whole(figures), silence, *_header(figures))
-    parts = (
-        _whole, _level, _clipping, _offset, _noise, _ends, _above, _below, _mix, _header,
-        _quantisation,
-    )  # fmt: skip
-    return tuple(finding for part in parts for finding in part(figures))
+        return (*_check_length(figures), silence, *_check_header(figures))
+    checks = (
+        _check_length,
+        _check_level,
+        _check_clipping,
+        _check_offset,
+        _check_noise,
+        _check_silence,
+        _check_high_pitches,
+        _check_low_pitches,
+        _check_channels,
+        _check_header,
+        _check_quantisation,
+    )
+    return tuple(finding for check in checks for finding in check(figures))
 
 
-def _whole(figures: Figures) -> Iterator[Finding]:
+def _check_length(figures: Figures) -> Iterator[Finding]:
     if figures.missing_seconds:
         yield Finding(
             "length",
@@ -235,12 +245,12 @@ def _whole(figures: Figures) -> Iterator[Finding]:
             "pitches",
             "note",
             f"At {figures.sample_rate} Hz it holds nothing above {figures.sample_rate // 2} Hz",
-            "It sounds duller than a telephone has to",
+            "It sounds duller than it has to on a telephone",
             "Record it at 8000 Hz or more",
         )
 
 
-def _level(figures: Figures) -> Iterator[Finding]:
+def _check_level(figures: Figures) -> Iterator[Finding]:
     level, lacks = figures.speech_dbm0, NOMINAL_DBM0 - figures.speech_dbm0
     problem = (
         f"{level:.1f} dBm0 where it is not pause ({figures.rms_db:.1f} dBFS RMS over all, "
@@ -254,7 +264,7 @@ def _level(figures: Figures) -> Iterator[Finding]:
     room = -figures.peak_db
     if lacks < 0:
         words = "too loud for a call" if severity == "warning" else "loud for a call"
-        ear = "Beside other voices it shouts, and echo cancellers work badly with it"
+        ear = "It is much louder than other voices, and echo cancellers work badly with it"
     else:
         words = "too soft for a call" if severity == "warning" else "soft for a call"
         ear = "In a noisy place the caller misses words"
@@ -264,7 +274,7 @@ def _level(figures: Figures) -> Iterator[Finding]:
     yield Finding("level", severity, f"{problem}: {words}", f"{ear}; {nominal}", change)
 
 
-def _clipping(figures: Figures) -> Iterator[Finding]:
+def _check_clipping(figures: Figures) -> Iterator[Finding]:
     if figures.clipped_runs:
         where = figures.first_clipped_at or 0.0
         places = "one place" if figures.clipped_runs == 1 else f"{figures.clipped_runs} places"
@@ -273,7 +283,7 @@ def _clipping(figures: Figures) -> Iterator[Finding]:
             "warning" if figures.clipped_runs > 2 else "note",
             f"{figures.clipped_samples} samples in {places} are cut off at full scale, "
             f"the first at {where:.2f} s",
-            "It crackles and rasps on loud syllables; making it softer does not bring them back",
+            "It crackles on loud syllables; a lower level does not restore what was cut off",
             "Record it again with less gain",
         )
     if figures.clipped_by_mixing and not figures.clipped_runs:
@@ -290,7 +300,7 @@ def _clipping(figures: Figures) -> Iterator[Finding]:
         yield Finding("clipping", "ok", f"Nothing is cut off; the file's peak is {peak:.1f} dBFS")
 
 
-def _offset(figures: Figures) -> Iterator[Finding]:
+def _check_offset(figures: Figures) -> Iterator[Finding]:
     offset = abs(figures.offset)
     problem = f"An offset (DC) of {100 * figures.offset:.2f} % of full scale"
     if offset < 0.005:
@@ -300,13 +310,13 @@ def _offset(figures: Figures) -> Iterator[Finding]:
         "offset",
         "warning" if offset >= 0.03 else "note",
         problem,
-        "A thump where the sound begins, ends or is cleared, and coarser steps of μ-law for what "
-        "is quiet",
+        "A thump where the sound begins, ends or is cleared, and coarser steps of μ-law for quiet "
+        "sounds",
         f"{SAMPLES_OF}: `kit.Clip.from_samples(samples - samples.mean(axis=0), rate)`",
     )
 
 
-def _noise(figures: Figures) -> Iterator[Finding]:
+def _check_noise(figures: Figures) -> Iterator[Finding]:
     if math.isinf(figures.noise_db):
         return
     below = figures.speech_db - figures.noise_db
@@ -327,7 +337,7 @@ def _noise(figures: Figures) -> Iterator[Finding]:
         )
 
 
-def _ends(figures: Figures) -> Iterator[Finding]:
+def _check_silence(figures: Figures) -> Iterator[Finding]:
     before, after = figures.silence_before, figures.silence_after
     problem = f"{before:.2f} s of silence before the sound, {after:.2f} s after it"
     if before <= 0.5 and after <= 1.0:
@@ -336,8 +346,8 @@ def _ends(figures: Figures) -> Iterator[Finding]:
     begin, end = int(max(before - 0.1, 0) * 8000), int(max(after - 0.2, 0) * 8000)
     cut = f"{begin or ''}:{f'-{end}' if end else ''}"
     ears = [
-        "the caller waits and thinks that nothing comes" if before > 0.5 else "",
-        "its mark comes back so much after the last word" if after > 1.0 else "",
+        "the caller waits and may think that nothing comes" if before > 0.5 else "",
+        "its mark comes back that much after the last word" if after > 1.0 else "",
     ]
     consequence = "; ".join(filter(None, ears)).capitalize()
     yield Finding(
@@ -349,9 +359,10 @@ def _ends(figures: Figures) -> Iterator[Finding]:
     )
 
 
-def _above(figures: Figures) -> Iterator[Finding]:
+def _check_high_pitches(figures: Figures) -> Iterator[Finding]:
     share = figures.above_3400
-    problem = f"{_percent(share)} of its energy ({_db(figures.above_3400_db)}) lies above 3.4 kHz"
+    level = _format_db(figures.above_3400_db)
+    problem = f"{_format_percent(share)} of its energy ({level}) lies above 3.4 kHz"
     if share < 0.001:
         yield Finding("high pitches", "ok", problem)
         return
@@ -362,10 +373,11 @@ def _above(figures: Figures) -> Iterator[Finding]:
     yield Finding("high pitches", "warning" if share >= 0.2 else "note", problem, consequence, fix)
 
 
-def _below(figures: Figures) -> Iterator[Finding]:
+def _check_low_pitches(figures: Figures) -> Iterator[Finding]:
     share = figures.below_300
-    problem = f"{_percent(share)} of its energy ({_db(figures.below_300_db)}) lies below 300 Hz"
-    if share < 0.9:  # of a deep voice four fifths are usual: its fundamental
+    level = _format_db(figures.below_300_db)
+    problem = f"{_format_percent(share)} of its energy ({level}) lies below 300 Hz"
+    if share < 0.9:  # four fifths are usual for a deep voice: its fundamental
         yield Finding("low pitches", "ok", problem)
         return
     yield Finding(
@@ -377,7 +389,7 @@ def _below(figures: Figures) -> Iterator[Finding]:
     )
 
 
-def _mix(figures: Figures) -> Iterator[Finding]:
+def _check_channels(figures: Figures) -> Iterator[Finding]:
     if figures.channels == 1:
         return
     loudest = max(figures.channels_db)
@@ -390,7 +402,7 @@ def _mix(figures: Figures) -> Iterator[Finding]:
         f"Take one channel: {SAMPLES_OF.lower()}, `kit.Clip.from_samples(samples[:, {one}], rate)`"
     )
     if figures.mix_db < -6 and not silent:
-        ear = "The channels cancel each other: to one ear the voice is hollow, or gone"
+        ear = "The channels cancel each other: in mono the voice sounds hollow, or is inaudible"
         yield Finding("channels", "warning", problem, ear, fix)
     elif silent:
         names = " and ".join(map(str, silent))
@@ -400,7 +412,7 @@ def _mix(figures: Figures) -> Iterator[Finding]:
         yield Finding("channels", "ok", problem)
 
 
-def _header(figures: Figures) -> Iterator[Finding]:
+def _check_header(figures: Figures) -> Iterator[Finding]:
     if figures.header_bytes is None:
         yield Finding(
             "header",
@@ -418,13 +430,13 @@ def _header(figures: Figures) -> Iterator[Finding]:
             "header",
             "note",
             f"{figures.header_bytes} bytes before the sound{after}",
-            f"Sent along, they are a click of {click} with a peak of "
+            f"If they are sent, they are heard as a click of {click} with a peak of "
             f"{figures.header_peak_db:.1f} dBFS (`.click` lets you hear it)",
             "Send kit.load_clip(path).payload, which has no header",
         )
 
 
-def _quantisation(figures: Figures) -> Iterator[Finding]:
+def _check_quantisation(figures: Figures) -> Iterator[Finding]:
     ratio = figures.quantisation_db
     if math.isinf(ratio):
         yield Finding("μ-law", "ok", "It is μ-law already: the conversion adds no noise")
@@ -437,9 +449,9 @@ def _quantisation(figures: Figures) -> Iterator[Finding]:
     yield Finding("μ-law", "warning" if ratio < 20 else "note", problem, ear, "Raise its level")
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.0005 else "under 0.1 %"
 
 
-def _db(level: float) -> str:
+def _format_db(level: float) -> str:
     return f"{level:.0f} dB" if math.isfinite(level) else "nothing"

@@ -1,4 +1,4 @@
-"""What the telephone will make of a file: measured in one pass and in constant memory."""
+"""Examine a sound file before a call: one pass, in constant memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.examination import Examination, Figures, findings_of
+from twistream_kit.audio.examination import Examination, Figures, derive_findings
 from twistream_kit.audio.g711 import SILENCE, decode_ulaw
 from twistream_kit.audio.load import encode_sound
 from twistream_kit.audio.measure import (
@@ -21,38 +21,39 @@ from twistream_kit.audio.measure import (
     Spectrum,
     SpectrumMeter,
     TelephoneMeter,
-    decibels,
-    noise_db,
+    measure_noise,
+    measure_silent_ends,
+    measure_speech,
     open_channels,
-    silent_ends,
-    speech_level,
+    to_decibels,
 )
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler, mix_to_mono
 from twistream_kit.sound_file import Source
 
 KEPT_SECONDS = 60
-"""How much of the sound is kept for the players and the pictures."""
+"""How much of the sound is kept for audio players and plots."""
 
 CLICK_SILENCE = bytes([SILENCE]) * (SAMPLE_RATE // 5)
-"""Two tenths of a second before and after the click, or nobody would notice it."""
+"""0.2 s of silence before and after the click, so that it can be noticed."""
 
 
 def examine(
     source: Source | Clip, *, sample_rate: int | None = None, encoding: str | None = None
 ) -> Examination:
-    """Say what the telephone will make of a sound: its level, its pitches, and what is wrong.
+    """Examine how a sound will be heard on the telephone: level, spectrum and faults.
 
-    One pass, in constant memory: an hour takes a few seconds.  The sound is not changed.
+    It takes one pass in constant memory, a few seconds for an hour of sound.  The sound is not
+    changed.
 
     Args:
-        source: Whatever `load_clip` reads, or a `Clip`.
+        source: A source that `load_clip` reads, or a `Clip`.
         sample_rate: For headerless mono sound, together with `encoding`: its sample rate in Hz.
         encoding: As for `load_clip`.
 
     Raises:
-        WavError: If there is no such file, or it cannot be read as sound, or holds none.
-        ValueError: If only one of the keywords is given, or an unknown encoding.
-        TypeError: If `source` is something else, a file opened as text for instance.
+        WavError: If there is no such file, it cannot be read as sound, or contains none.
+        ValueError: If only one of the keywords is given, or the encoding is unknown.
+        TypeError: If `source` is of another type, for example a file opened as text.
     """
     name = ""
     if isinstance(source, Clip):
@@ -60,14 +61,14 @@ def examine(
         source, sample_rate, encoding = source.payload, SAMPLE_RATE, "PCMU"
     with open_channels(source, sample_rate=sample_rate, encoding=encoding) as channels:
         meters = _Meters(channels)
-        payload = _keep_first_minute(meters.converted())
+        payload = _keep_first_minute(meters.convert())
         name = name or channels.sound.opened.name
         return _build_examination(name, channels, meters, payload)
 
 
 @dataclass(slots=True)
 class _Meters:
-    """All that is measured while the sound passes on its way to the telephone."""
+    """All meters, fed while the sound is converted."""
 
     source: Channels
     sides: ChannelMeter = field(init=False)
@@ -82,11 +83,11 @@ class _Meters:
         self.spectrum = SpectrumMeter(rate)
         self.resampler = _MeasuredResampler(rate, self.telephone)
 
-    def converted(self) -> Iterator[bytes]:
-        """Yield the payload as `load_clip` makes it, and measure all that it comes from."""
+    def convert(self) -> Iterator[bytes]:
+        """Yield the payload that `load_clip` makes, and feed the meters."""
         sound = self.source.sound
         if sound.payload is None:
-            yield from encode_sound(replace(sound, blocks=self._mixed()), self.resampler)
+            yield from encode_sound(replace(sound, blocks=self._mix_blocks()), self.resampler)
             return
         for piece in sound.payload:
             samples = decode_ulaw(piece)
@@ -95,10 +96,10 @@ class _Meters:
             self._measure(linear[:, None], linear)
             yield piece
 
-    def _mixed(self) -> Iterator[NDArray[np.float32]]:
+    def _mix_blocks(self) -> Iterator[NDArray[np.float32]]:
         for block in self.source.blocks:
             mix = mix_to_mono(block, 1.0)
-            yield mix  # first, because the conversion refuses NaN, which no meter understands
+            yield mix  # first, because the conversion refuses NaN, which the meters cannot handle
             self._measure(block, mix)
 
     def _measure(self, block: NDArray[np.float32], mix: NDArray[np.float32]) -> None:
@@ -111,7 +112,7 @@ class _Meters:
 
 
 class _MeasuredResampler(Resampler):
-    """A resampler whose result is measured."""
+    """A resampler that feeds its result to a meter."""
 
     def __init__(self, rate_in: int, meter: TelephoneMeter) -> None:
         super().__init__(rate_in)
@@ -129,7 +130,7 @@ class _MeasuredResampler(Resampler):
 
 
 def _keep_first_minute(pieces: Iterator[bytes]) -> bytes:
-    """Let all pieces pass and keep the first minute."""
+    """Consume all pieces and return the first minute."""
     kept = bytearray()
     for piece in pieces:
         kept += piece[: KEPT_SECONDS * SAMPLE_RATE - len(kept)]
@@ -137,28 +138,28 @@ def _keep_first_minute(pieces: Iterator[bytes]) -> bytes:
 
 
 def _build_examination(name: str, source: Channels, meters: _Meters, payload: bytes) -> Examination:
-    spectrum, after = meters.spectrum.result(), SpectrumMeter(SAMPLE_RATE)
+    spectrum, after = meters.spectrum.compute_spectrum(), SpectrumMeter(SAMPLE_RATE)
     after.push(decode_ulaw(payload).astype(np.float32) / np.float32(FULL_SCALE))
     figures = _build_figures(source, meters, spectrum)
     header = source.header
     return Examination(
         name=name,
         figures=figures,
-        findings=findings_of(figures),
+        findings=derive_findings(figures),
         before=np.concatenate([np.empty((0, min(source.count, 2)), np.int16), *meters.before]),
         sample_rate=source.sound.sample_rate,
         after=Clip(payload, name, meters.resampler.clipped, source.sound.missing_seconds),
         click=Clip(CLICK_SILENCE + header + CLICK_SILENCE, f"header of {name}") if header else None,
         spectrum_before=spectrum,
-        spectrum_after=after.result(),
+        spectrum_after=after.compute_spectrum(),
     )
 
 
 def _build_figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Figures:
     sides, telephone, sound = meters.sides, meters.telephone, source.sound
-    powers = telephone.powers()
-    speech, active = speech_level(powers)
-    before, after = silent_ends(powers, speech, telephone.count / SAMPLE_RATE)
+    powers = telephone.compute_powers()
+    speech, active = measure_speech(powers)
+    before, after = measure_silent_ends(powers, speech, telephone.count / SAMPLE_RATE)
     first = sides.first_flat
     header = np.abs(decode_ulaw(source.header or b"").astype(np.float64))
     return Figures(
@@ -167,7 +168,7 @@ def _build_figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Fig
         peak_db=telephone.peak_db,
         speech_db=speech,
         active=active,
-        noise_db=noise_db(powers),
+        noise_db=measure_noise(powers),
         silence_before=before,
         silence_after=after,
         quantisation_db=telephone.quantisation_db,
@@ -176,7 +177,7 @@ def _build_figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Fig
         sample_rate=sound.sample_rate,
         channels=source.count,
         missing_seconds=sound.missing_seconds,
-        file_peak_db=decibels(sides.peak**2),
+        file_peak_db=to_decibels(sides.peak**2),
         clipped_samples=sum(tops.samples for tops in sides.tops),
         clipped_runs=sum(tops.runs for tops in sides.tops),
         first_clipped_at=None if first is None else first / sound.sample_rate,
@@ -186,6 +187,6 @@ def _build_figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Fig
         channels_db=sides.levels_db,
         mix_db=sides.mix_db,
         header_bytes=None if source.header is None else source.header_bytes,
-        header_peak_db=decibels((float(header.max(initial=0.0)) / FULL_SCALE) ** 2),
+        header_peak_db=to_decibels((float(header.max(initial=0.0)) / FULL_SCALE) ** 2),
         trailing_bytes=source.trailing_bytes,
     )

@@ -1,8 +1,8 @@
-"""ITU-T G.711: linear sound in 8 bits a sample, as μ-law (PCMU) and as A-law (PCMA).
+"""ITU-T G.711: sound in 8 bits a sample, as μ-law (PCMU) and as A-law (PCMA).
 
-A call takes μ-law only.  A-law, the European half of the standard, is decoded because files are
-written in it, and never encoded.  The μ-law encoder is bit-exact with the reference code of ITU-T
-G.191, which differs from Python's old ``audioop`` on 508 negative inputs by one code.
+A call takes μ-law only.  A-law, used in Europe, is decoded because there are files in it, but never
+encoded.  The μ-law encoder is bit-exact with the reference code of ITU-T G.191, which differs from
+Python's old ``audioop`` on 508 negative inputs by one code.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def encode_ulaw(samples: NDArray[np.int16]) -> bytes:
             f"samples have shape {samples.shape}, not (n,); "
             "kit.Clip.from_samples(samples, sample_rate) mixes channels into one"
         )
-    # A strided or big-endian array cannot be viewed as uint16 before it is copied.
+    # A strided or big-endian array has to be copied before it can be viewed as uint16.
     codes = np.ascontiguousarray(samples, dtype=np.int16).view(np.uint16)
-    return _look_up(_ulaw_codes(), codes).tobytes()
+    return _look_up(_build_ulaw_codes(), codes).tobytes()
 
 
 def decode_ulaw(payload: bytes | bytearray | memoryview) -> NDArray[np.int16]:
@@ -58,9 +58,11 @@ def decode_ulaw(payload: bytes | bytearray | memoryview) -> NDArray[np.int16]:
     codes = np.frombuffer(payload, np.uint8)
     even = len(codes) - len(codes) % 2
     samples = np.empty(len(codes), np.int16)
-    # Two codes at a time: half the look-ups, twice the speed of a table of 256.
-    _look_up(_ulaw_sample_pairs(), codes[:even].view(np.uint16), samples[:even].view(np.uint32))
-    samples[even:] = _ulaw_samples()[codes[even:]]
+    # Decode two codes at a time: half the look-ups, twice the speed of a table of 256 entries.
+    _look_up(
+        _build_ulaw_sample_pairs(), codes[:even].view(np.uint16), samples[:even].view(np.uint32)
+    )
+    samples[even:] = _build_ulaw_samples()[codes[even:]]
     return samples
 
 
@@ -73,16 +75,16 @@ def decode_alaw(payload: bytes | memoryview) -> NDArray[np.int16]:
     Returns:
         Mono, int16, shape ``(len(payload),)``, in [-32256, 32256].
     """
-    return _alaw_samples()[np.frombuffer(payload, np.uint8)]
+    return _build_alaw_samples()[np.frombuffer(payload, np.uint8)]
 
 
 def is_int16(dtype: np.dtype[Any]) -> bool:
-    """Whether samples are int16, in either order of bytes."""
+    """Whether samples are int16, in either byte order."""
     return dtype.kind == "i" and dtype.itemsize == 2
 
 
-# Measured on 10 million samples: one `take` of everything widens all its indices to 64 bits at
-# once, four times the sound; in blocks of this size the widened indices stay in the cache.
+# Measured on 10 million samples: a single `take` converts all its indices to 64 bits, four times
+# the memory of the sound; in blocks of this size the converted indices stay in the cache.
 _BLOCK = 32768
 
 
@@ -93,15 +95,15 @@ def _look_up(
     out = np.empty(len(indices), table.dtype) if out is None else out
     for start in range(0, len(indices), _BLOCK):
         block = slice(start, start + _BLOCK)
-        # 16 bits cannot miss a table of 65,536, so "wrap" changes nothing but the speed:
+        # An index of 16 bits is always inside a table of 65,536, so "wrap" changes only the speed:
         # the default, "raise", copies the result once more.
         np.take(table, indices[block], out=out[block], mode="wrap")
     return out
 
 
 @cache
-def _ulaw_codes() -> NDArray[np.uint8]:
-    """Return the μ-law code of each of the 65,536 samples, at the index of its unsigned bits."""
+def _build_ulaw_codes() -> NDArray[np.uint8]:
+    """Return the μ-law code of each of the 65,536 samples, indexed by the sample as uint16."""
     x = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
     sign = x >> 31 & 0x80
     m = np.minimum(33 + ((x ^ x >> 31) >> 2), 0x1FFF)
@@ -112,7 +114,7 @@ def _ulaw_codes() -> NDArray[np.uint8]:
 
 
 @cache
-def _ulaw_samples() -> NDArray[np.int16]:
+def _build_ulaw_samples() -> NDArray[np.int16]:
     """Return the sample of each of the 256 codes of μ-law."""
     code = ~np.arange(256) & 0xFF
     magnitude = ((code & 15) << 3) + 132 << (code >> 4 & 7)
@@ -120,14 +122,14 @@ def _ulaw_samples() -> NDArray[np.int16]:
 
 
 @cache
-def _ulaw_sample_pairs() -> NDArray[np.uint32]:
-    """Return two samples for each two codes of μ-law, both as they lie in this machine's memory."""
+def _build_ulaw_sample_pairs() -> NDArray[np.uint32]:
+    """Return two samples for each pair of μ-law codes, both in this machine's byte order."""
     codes = np.arange(65536, dtype=np.uint16).view(np.uint8)
-    return np.ascontiguousarray(_ulaw_samples()[codes]).view(np.uint32)
+    return np.ascontiguousarray(_build_ulaw_samples()[codes]).view(np.uint32)
 
 
 @cache
-def _alaw_samples() -> NDArray[np.int16]:
+def _build_alaw_samples() -> NDArray[np.int16]:
     """Return the sample of each of the 256 codes of A-law."""
     code = np.arange(256) ^ 0x55
     segment = code >> 4 & 7

@@ -1,7 +1,7 @@
-"""Any file of sound becomes a clip, from its first sample to its last, in constant memory.
+"""Load sound files: decode them, convert them for a call, and make a clip, in constant memory.
 
 WAV files and headerless bytes are decoded here and not by libsndfile, which reads a ``data`` chunk
-of size 0 as no sound at all; FLAC, OGG, MP3, AU and compressed WAV files are libsndfile's.
+of size 0 as no sound at all.  libsndfile decodes FLAC, OGG, MP3, AU and compressed WAV files.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from twistream_kit.sound_file import (
     ByteOrder,
     Opened,
     Source,
+    build_not_wav_error,
     is_wav,
-    not_a_wav,
-    opened,
+    open_source,
     read_at,
 )
 
 BLOCK = 65536
-"""Samples of each channel in one block: large against the cost of a call, small against a cache."""
+"""Samples per channel in a block: many for each function call, but few enough for the cache."""
 
 HEADERLESS = {
     "PCMU": ("PCMU", 8, "little"),
@@ -51,7 +51,7 @@ HEADERLESS = {
     "PCM_S32LE": ("PCM", 32, "little"),
     "FLOAT32LE": ("IEEE_FLOAT", 32, "little"),
 }
-"""The encodings of headerless sound that `load_clip` knows, by the names that it takes."""
+"""The encodings of headerless sound, by the names that `load_clip` takes."""
 
 
 def load_clip(
@@ -59,22 +59,22 @@ def load_clip(
 ) -> Clip:
     """Read sound and convert it for a call: one channel, 8000 Hz, μ-law, no header.
 
-    Channels are mixed at equal parts.  Nothing is made louder or softer; samples that are beyond
-    full scale after resampling are cut and counted in `Clip.clipped`.  A source that is PCMU at
-    8000 Hz in mono already passes through untouched.  Of a file that is cut off, what is there is
-    loaded, and `Clip.missing_seconds` says how much is not.
+    Channels are mixed in equal parts.  The level is not changed; samples that exceed full scale
+    after resampling are clipped and counted in `Clip.clipped`.  A source that is PCMU at 8000 Hz in
+    mono already is copied unchanged.  A file that is cut off is loaded up to its end, and
+    `Clip.missing_seconds` says how much is missing.
 
     Args:
         source: A path, bytes, or a file opened with ``'rb'``: WAV of any kind, FLAC, OGG, MP3, AU
-            and whatever else libsndfile reads; 4000 to 192,000 Hz, 1 to 8 channels.
+            or another format that libsndfile reads; 4000 to 192,000 Hz, 1 to 8 channels.
         sample_rate: For headerless mono sound, together with `encoding`: its sample rate in Hz.
         encoding: ``PCMU``, ``PCMA``, ``PCM_U8``, ``PCM_S16LE``, ``PCM_S16BE``, ``PCM_S24LE``,
             ``PCM_S32LE`` or ``FLOAT32LE``.
 
     Raises:
         WavError: If there is no such file, or it cannot be read as sound.
-        ValueError: If only one of the keywords is given, or an unknown encoding.
-        TypeError: If `source` is something else, a file opened as text for instance.
+        ValueError: If only one of the keywords is given, or the encoding is unknown.
+        TypeError: If `source` is of another type, for example a file opened as text.
     """
     with open_sound(source, sample_rate=sample_rate, encoding=encoding) as sound:
         resampler = Resampler(sound.sample_rate)
@@ -83,10 +83,10 @@ def load_clip(
 
 
 def encode_sound(sound: DecodedSound, resampler: Resampler) -> Iterator[bytes]:
-    """Yield the payload of `sound` in pieces; `resampler` counts what was clipped.
+    """Yield the payload of `sound` in pieces; `resampler` counts the clipped samples.
 
     Raises:
-        WavError: If the sound holds NaN or infinity.
+        WavError: If the sound contains NaN or infinity.
     """
     if sound.payload is not None:
         yield from sound.payload
@@ -100,8 +100,8 @@ def encode_sound(sound: DecodedSound, resampler: Resampler) -> Iterator[bytes]:
             raise WavError(
                 f"it holds NaN or infinity, {after}",
                 source=sound.opened.name,
-                consequence="Those are no sound",
-                fix="Repair what wrote the file",
+                consequence="Such samples cannot be played",
+                fix="Correct the program that wrote the file",
             ) from error
         done += len(block)
     yield encode_ulaw(resampler.flush())
@@ -111,11 +111,11 @@ def encode_sound(sound: DecodedSound, resampler: Resampler) -> Iterator[bytes]:
 def open_sound(
     source: Source, *, sample_rate: int | None = None, encoding: str | None = None
 ) -> Iterator[DecodedSound]:
-    """Open a source of sound; see `load_clip` for what it may be.
+    """Open a source of sound, of any kind that `load_clip` accepts.
 
     Raises:
         WavError: If it cannot be read as sound.
-        ValueError: If only one of the keywords is given, or an unknown encoding.
+        ValueError: If only one of the keywords is given, or the encoding is unknown.
     """
     if (sample_rate is None) != (encoding is None):
         raise ValueError(
@@ -124,13 +124,13 @@ def open_sound(
         )
     form = None
     if sample_rate is not None and encoding is not None:
-        form = headerless_format(encoding, sample_rate)
-    with opened(source) as file:
+        form = build_headerless_format(encoding, sample_rate)
+    with open_source(source) as file:
         head = read_at(file.file, 0, 64)
         if form is not None:
             yield _open_headerless(file, form, head)
         elif not head:
-            raise not_a_wav(head, file.name)
+            raise build_not_wav_error(head, file.name)
         elif (wav := find_sound(file)) is not None:
             yield _open_wav(file, wav)
         else:
@@ -139,14 +139,14 @@ def open_sound(
 
 @dataclass(frozen=True, slots=True)
 class DecodedSound:
-    """An opened source of sound.
+    """An open source of sound, with its decoded samples.
 
     Attributes:
-        opened: The source; the position of its file tells how far the reading has come.
-        sample_rate: In Hz, 4000 to 192,000.
-        blocks: float32 in [-1, 1], mono, shape ``(n,)``.
+        opened: The source; the position of its file is the progress of reading.
+        sample_rate: The sample rate, 4000 to 192,000 Hz.
+        blocks: The samples: float32 in [-1, 1], mono, shape ``(n,)``.
         payload: The bytes of a source that is PCMU at 8000 Hz in mono already, else None.
-        wav: Where in a WAV file it lies; None for another source.
+        wav: The position of the sound in a WAV file; None for another source.
     """
 
     opened: Opened
@@ -157,7 +157,7 @@ class DecodedSound:
 
     @property
     def missing_seconds(self) -> float:
-        """How much of it a WAV file promises and does not hold: it was cut off."""
+        """How much sound is missing because a WAV file was cut off."""
         return 0.0 if self.wav is None else self.wav.missing_seconds
 
 
@@ -192,7 +192,7 @@ def _open_wav(file: Opened, wav: WavSound) -> DecodedSound:
             offset=wav.offset,
             fix="Fetch or record it again",
         )
-    if decoder_for(wav.format) is None:
+    if find_decoder(wav.format) is None:
         sound = _open_by_libsndfile(file, b"")
     else:
         sound = _open_linear(file, wav.format, wav.offset, wav.size)
@@ -201,8 +201,8 @@ def _open_wav(file: Opened, wav: WavSound) -> DecodedSound:
 
 def _open_linear(file: Opened, form: Format, offset: int, size: int) -> DecodedSound:
     _check_range(file.name, form.sample_rate, form.channels)
-    decoder = decoder_for(form)
-    assert decoder is not None  # noqa: S101  both callers have made sure
+    decoder = find_decoder(form)
+    assert decoder is not None  # noqa: S101  both callers have checked it
     whole = decoder.size * form.channels
     raw = read_pieces(file.file, offset, size - size % whole, BLOCK * whole)
     if (form.encoding, form.sample_rate, form.channels) == ("PCMU", SAMPLE_RATE, 1):
@@ -211,7 +211,7 @@ def _open_linear(file: Opened, form: Format, offset: int, size: int) -> DecodedS
 
 
 def read_pieces(file: BinaryIO, offset: int, size: int, piece: int) -> Iterator[bytes]:
-    """Yield `size` bytes from `offset` on in pieces of `piece` bytes; fewer if the file ends."""
+    """Yield `size` bytes from `offset` in pieces of `piece` bytes, or fewer if the file ends."""
     file.seek(offset)
     while size > 0:
         raw = file.read(min(piece, size))
@@ -236,7 +236,7 @@ def _open_by_libsndfile(file: Opened, head: bytes) -> DecodedSound:
         sound = open_libsndfile(file)
     except soundfile.LibsndfileError as error:
         if head:
-            raise not_a_wav(head, file.name) from error
+            raise build_not_wav_error(head, file.name) from error
         raise WavError(
             f"libsndfile cannot read it: {error.error_string}", source=file.name, fix=CONVERT_FIRST
         ) from error
@@ -256,24 +256,24 @@ def open_libsndfile(file: Opened) -> Any:
     import soundfile
 
     file.file.seek(0)
-    # Only the methods: soundfile takes a name that ends in .raw for an order to read headerless.
+    # Without the name: soundfile reads a file whose name ends in .raw as headerless sound.
     nameless = SimpleNamespace(read=file.file.read, seek=file.file.seek, tell=file.file.tell)
     return soundfile.SoundFile(nameless)
 
 
 def read_blocks(sound: Any, name: str) -> Iterator[NDArray[np.float32]]:
-    """Yield what libsndfile reads, its channels apart: float32, shape ``(n, channels)``, n > 0.
+    """Yield the samples that libsndfile reads: float32, shape ``(n, channels)``, n > 0.
 
     Args:
-        sound: What `open_libsndfile` gave.
-        name: Of the source, for an error.
+        sound: The file that `open_libsndfile` returned.
+        name: The name of the source, for an error.
 
     Raises:
         WavError: If libsndfile stops before the end.
     """
     import soundfile
 
-    # Not `sound.blocks`, which refuses the encodings in which libsndfile cannot seek, GSM for one.
+    # Not `sound.blocks`, which refuses encodings in which libsndfile cannot seek, such as GSM.
     try:
         while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
             yield block
@@ -300,8 +300,8 @@ def _check_range(name: str, sample_rate: int, channels: int) -> None:
         )
 
 
-def headerless_format(encoding: str, sample_rate: int) -> Format:
-    """Return the format of mono sound without a header.
+def build_headerless_format(encoding: str, sample_rate: int) -> Format:
+    """Build the format of mono sound without a header.
 
     Raises:
         ValueError: If `encoding` is none of `HEADERLESS`.
@@ -317,8 +317,8 @@ def headerless_format(encoding: str, sample_rate: int) -> Format:
     return Format(name, 1, sample_rate, bits, size, size * sample_rate, byte_order)
 
 
-def decoder_for(form: Format) -> Decoder | None:
-    """Return the decoder for a format, or None when it has to be left to libsndfile."""
+def find_decoder(form: Format) -> Decoder | None:
+    """Return the decoder for a format, or None if libsndfile has to decode it."""
     order: ByteOrder = form.byte_order
     match form.encoding, form.sample_bytes:
         case "PCMU", 1:
@@ -328,24 +328,25 @@ def decoder_for(form: Format) -> Decoder | None:
         case "PCM", 1:
             return Decoder(1, 2.0**-7, _decode_unsigned)
         case "PCM", 2:
-            return Decoder(2, 2.0**-15, _plain_decoder("i2", order))
+            return Decoder(2, 2.0**-15, _build_decoder("i2", order))
         case "PCM", 3:
-            return Decoder(3, 2.0**-31, _three_byte_decoder(order))
+            return Decoder(3, 2.0**-31, _build_three_byte_decoder(order))
         case "PCM", 4:
-            return Decoder(4, 2.0**-31, _plain_decoder("i4", order))
+            return Decoder(4, 2.0**-31, _build_decoder("i4", order))
         case "IEEE_FLOAT", (4 | 8) as size:
-            return Decoder(size, 1.0, _plain_decoder(f"f{size}", order))
+            return Decoder(size, 1.0, _build_decoder(f"f{size}", order))
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """How to read one encoding.
+    """The decoder of one encoding.
 
     Attributes:
-        size: Bytes a sample.
-        scale: What brings a decoded sample into [-1, 1].
-        decode: Bytes, a whole number of samples, to int16, int32 or float, shape ``(n,)``.
+        size: The bytes of a sample.
+        scale: The factor that scales a decoded sample to [-1, 1].
+        decode: A function from bytes, a whole number of samples, to int16, int32 or float, shape
+            ``(n,)``.
     """
 
     size: int
@@ -357,14 +358,14 @@ def _decode_unsigned(raw: bytes) -> NDArray[np.int16]:
     return np.frombuffer(raw, np.uint8).astype(np.int16) - np.int16(128)
 
 
-def _plain_decoder(kind: str, order: ByteOrder) -> Callable[[bytes], NDArray[Any]]:
+def _build_decoder(kind: str, order: ByteOrder) -> Callable[[bytes], NDArray[Any]]:
     dtype = np.dtype(kind).newbyteorder("<" if order == "little" else ">")
     return lambda raw: np.frombuffer(raw, dtype)
 
 
-def _three_byte_decoder(order: ByteOrder) -> Callable[[bytes], NDArray[np.int32]]:
+def _build_three_byte_decoder(order: ByteOrder) -> Callable[[bytes], NDArray[np.int32]]:
     def decode(raw: bytes) -> NDArray[np.int32]:
-        # Into the upper three bytes of four, which puts the sign where it belongs.
+        # The upper three bytes of four, so that the sign bit is in the right place.
         wide = np.zeros((len(raw) // 3, 4), np.uint8)
         place = slice(1, 4) if order == "little" else slice(0, 3)
         wide[:, place] = np.frombuffer(raw, np.uint8).reshape(-1, 3)

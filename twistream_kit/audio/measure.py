@@ -1,9 +1,8 @@
-"""What is measured of a sound while it passes, block by block, in constant memory.
+"""Meters that measure a sound block by block, in constant memory.
 
-`open_channels` opens a source with its channels apart, as they are before a call mixes them into
-one.  A `ChannelMeter` measures these, a `TelephoneMeter` what a call makes of them, in pieces of
-20 ms by whose power speech and pauses are told apart, and a `SpectrumMeter` how the energy is
-spread over pitches.
+`open_channels` opens a source with its separate channels.  A `ChannelMeter` measures these, a
+`TelephoneMeter` the sound after conversion for a call, and a `SpectrumMeter` its spectrum.
+`measure_speech` distinguishes speech from pauses by the power of pieces of 20 ms.
 
 All levels are in dBFS: of RMS values, 0 is a full-scale square wave, so a full-scale sine has
 -3.01; of peaks, 0 is full scale.
@@ -26,8 +25,8 @@ from twistream_kit.audio.load import (
     BLOCK,
     DecodedSound,
     Decoder,
-    decoder_for,
-    headerless_format,
+    build_headerless_format,
+    find_decoder,
     open_libsndfile,
     open_sound,
     read_blocks,
@@ -37,48 +36,48 @@ from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
 from twistream_kit.sound_file import Source, read_at, recognise
 
 SILENT = -math.inf
-"""The level of nothing at all."""
+"""The level of digital silence."""
 
 MOST_HEADER_BYTES = 480_000
-"""One minute of sound, if it were played; a cover picture in a header can be longer."""
+"""How much of a header is kept: one minute, if played; a cover picture can be longer."""
 
 FLAT_SAMPLES = 3
-"""So many samples at full scale one after the other are no peak any more but a cut one."""
+"""This many samples at full scale in a row count as clipping, not as a peak."""
 
 PIECE = SAMPLE_RATE // 50
 """20 ms at the telephone's sample rate."""
 
 MARGIN_DB = 15.9
-"""Speech reaches from its level down to so much below it (ITU-T P.56)."""
+"""The margin below the active speech level within which a piece counts as speech (ITU-T P.56)."""
 
 HANGOVER = 10
-"""So many pieces after speech still belong to it: 200 ms (ITU-T P.56)."""
+"""The number of pieces after speech that still count as speech: 200 ms (ITU-T P.56)."""
 
 UNHEARD_DB = 30.0
-"""What lies so far below the speech of a file is its background."""
+"""A piece this far below the speech level of a file is background."""
 
 HEARD_AT_LEAST_DB = -60.0
-"""Below this nothing is heard on a telephone, whose own noise is louder."""
+"""Below this level nothing is audible on a telephone, whose own noise is louder."""
 
 QUIETEST = 0.1
-"""The part of a sound that is taken for its noise."""
+"""The fraction of the pieces, the quietest ones, whose level is the noise level."""
 
 CARRIED_HZ = (300, 3400)
-"""What a telephone call is planned to carry (ITU-T G.712); handsets reproduce little else."""
+"""The band of a telephone call (ITU-T G.712); handsets reproduce little else."""
 
 WHOLE_SECONDS = 300
-"""The spectrum of so much sound is taken without gaps, of what follows one window of eight."""
+"""For this long, all windows of the spectrum are computed; after it, one of eight."""
 
 
 @contextmanager
 def open_channels(
     source: Source, *, sample_rate: int | None = None, encoding: str | None = None
 ) -> Iterator[Channels]:
-    """Open a source of sound; see `load_clip` for what it may be, and for the errors."""
+    """Open a source of sound with its separate channels; arguments and errors as `load_clip`."""
     with open_sound(source, sample_rate=sample_rate, encoding=encoding) as sound:
         if sample_rate is not None and encoding is not None:
-            form = headerless_format(encoding, sample_rate)
-            decoder = decoder_for(form)
+            form = build_headerless_format(encoding, sample_rate)
+            decoder = find_decoder(form)
             blocks = (
                 _decode_blocks(sound, decoder, 1, 0, sound.opened.size) if decoder else iter(())
             )
@@ -86,32 +85,32 @@ def open_channels(
                 sound,
                 1,
                 f"{encoding}, headerless",
-                _full_scale_of(form.encoding, form.bits_per_sample),
+                _find_full_scale(form.encoding, form.bits_per_sample),
                 blocks,
                 b"",
             )
         elif sound.wav is not None:
-            yield _wav_channels(sound, sound.wav)
+            yield _open_wav_channels(sound, sound.wav)
         else:
             head = read_at(sound.opened.file, 0, 64)
             count, blocks = _open_by_libsndfile(sound)
-            yield Channels(sound, count, recognise(head).what, _full_scale_of("", 0), blocks)
+            yield Channels(sound, count, recognise(head).what, _find_full_scale("", 0), blocks)
 
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """An opened source of sound, its channels apart.
+    """An open source of sound with its separate channels.
 
     Attributes:
-        sound: The same source as `load_clip` reads it; its blocks must not be asked for.
-        count: How many channels there are, 1 to 8.
-        form: What its samples are, in words: ``PCM, 16 bit`` or ``an MP3 file``.
+        sound: The same source as `load_clip` reads it; its blocks must not be used.
+        count: The number of channels, 1 to 8.
+        form: A description of its samples: ``PCM, 16 bit`` or ``an MP3 file``.
         limit: The magnitude of a sample at full scale, in [-1, 1].
-        blocks: float32, nominally in [-1, 1], shape ``(n, count)``, n > 0.
-        header: The bytes before the sound; empty for headerless sound, None where sound and
-            header cannot be told apart, as in an MP3 file.
-        header_bytes: How many those are, of which `header` holds a minute at most.
-        trailing_bytes: How many bytes follow the sound.
+        blocks: The samples: float32, nominally in [-1, 1], shape ``(n, count)``, n > 0.
+        header: The bytes before the sound, at most `MOST_HEADER_BYTES`; empty for headerless
+            sound, None if the format does not separate header and sound, such as MP3.
+        header_bytes: The length of the whole header.
+        trailing_bytes: The number of bytes after the sound.
     """
 
     sound: DecodedSound
@@ -124,8 +123,8 @@ class Channels:
     trailing_bytes: int = 0
 
 
-def _wav_channels(sound: DecodedSound, wav: WavSound) -> Channels:
-    form, decoder = wav.format, decoder_for(wav.format)
+def _open_wav_channels(sound: DecodedSound, wav: WavSound) -> Channels:
+    form, decoder = wav.format, find_decoder(wav.format)
     count = form.channels
     if decoder is None:
         count, blocks = _open_by_libsndfile(sound)
@@ -135,7 +134,7 @@ def _wav_channels(sound: DecodedSound, wav: WavSound) -> Channels:
         sound,
         count,
         f"{form.encoding}, {form.bits_per_sample} bit" if form.bits_per_sample else form.encoding,
-        _full_scale_of(form.encoding, form.bits_per_sample if decoder else 0),
+        _find_full_scale(form.encoding, form.bits_per_sample if decoder else 0),
         blocks,
         read_at(sound.opened.file, 0, min(wav.offset, MOST_HEADER_BYTES)),
         wav.offset,
@@ -143,11 +142,11 @@ def _wav_channels(sound: DecodedSound, wav: WavSound) -> Channels:
     )
 
 
-def _full_scale_of(encoding: str, bits: int) -> float:
-    """Return the magnitude that a wave of an encoding reaches when it is cut off."""
+def _find_full_scale(encoding: str, bits: int) -> float:
+    """Return the magnitude of a clipped sample of an encoding."""
     if encoding in ("PCMU", "PCMA"):
         return (32124 if encoding == "PCMU" else 32256) / 32768
-    # Floats are mostly made of 16 bits, whose largest value is just below 1.
+    # Most float samples come from 16 bits, whose largest value is just below 1.
     return 1 - 2.0 ** (1 - min(bits, 24)) if encoding == "PCM" and bits else 32767 / 32768
 
 
@@ -167,11 +166,11 @@ def _open_by_libsndfile(sound: DecodedSound) -> tuple[int, Iterator[NDArray[np.f
 
 @dataclass(slots=True)
 class ChannelMeter:
-    """Level, offset and flat tops of all channels, and what mixing them leaves.
+    """Measures level, DC offset and clipping of each channel, and the level of their mix.
 
     Args:
-        channels: How many there are.
-        limit: From which magnitude on a sample is at full scale.
+        channels: The number of channels.
+        limit: The magnitude from which a sample counts as at full scale.
     """
 
     channels: int
@@ -195,8 +194,8 @@ class ChannelMeter:
             tops.push(channel)
             self.peak = max(self.peak, float(channel.max()), -float(channel.min()))
             self.sums[number] += float(channel.sum(dtype=np.float64))
-            self.squares[number] += _energy(channel)
-        self.mix_square += _energy(mix)
+            self.squares[number] += _compute_energy(channel)
+        self.mix_square += _compute_energy(mix)
         self.count += len(mix)
 
     @property
@@ -206,33 +205,38 @@ class ChannelMeter:
 
     @property
     def levels_db(self) -> tuple[float, ...]:
-        """The RMS level of each channel, without its offset."""
+        """The RMS level of each channel, without its DC offset."""
         pairs = zip(self.squares, self.sums, strict=True)
-        return tuple(decibels(_variance(square, total, self.count)) for square, total in pairs)
+        return tuple(
+            to_decibels(_compute_variance(square, total, self.count)) for square, total in pairs
+        )
 
     @property
     def mix_db(self) -> float:
-        """The level of the mix against the mean power of the channels: 0 if all are the same."""
+        """The power of the mix relative to the mean power of the channels; 0 if all are equal."""
         pairs = zip(self.squares, self.sums, strict=True)
-        power = sum(_variance(square, total, self.count) for square, total in pairs) / self.channels
+        power = (
+            sum(_compute_variance(square, total, self.count) for square, total in pairs)
+            / self.channels
+        )
         mixed = self.mix_square / self.count - self.offset**2 if self.count else 0.0
-        # Below -100 dB it is the rounding of float32 that is measured.
-        return decibels(max(mixed / power, 1e-10)) if power > 0 else 0.0
+        # Below -100 dB, the rounding of float32 dominates.
+        return to_decibels(max(mixed / power, 1e-10)) if power > 0 else 0.0
 
     @property
     def first_flat(self) -> int | None:
-        """The index of the first sample that was cut off, in whatever channel."""
+        """The index of the first clipped sample of any channel."""
         return min((tops.first for tops in self.tops if tops.first is not None), default=None)
 
 
 @dataclass(slots=True)
 class FlatTops:
-    """Counts the samples of one channel at which a wave was cut off at full scale.
+    """Counts the clipped samples of one channel.
 
     Attributes:
-        limit: From which magnitude on a sample is at full scale.
-        samples: How many lie in runs of `FLAT_SAMPLES` or more.
-        runs: How many such runs there are.
+        limit: The magnitude from which a sample counts as at full scale.
+        samples: The number of samples in runs of `FLAT_SAMPLES` or more.
+        runs: The number of such runs.
         first: The index of the first of these samples, or None.
     """
 
@@ -244,7 +248,7 @@ class FlatTops:
     _open: tuple[int, int] = (0, 0)
 
     def push(self, channel: NDArray[np.float32]) -> None:
-        """Look at the next samples, in [-1, 1], shape ``(n,)``, n > 0."""
+        """Count in the next samples, in [-1, 1], shape ``(n,)``, n > 0."""
         if max(float(channel.max()), -float(channel.min())) < self.limit:
             self._open = (0, 0)
         else:
@@ -256,7 +260,7 @@ class FlatTops:
     def _count(
         self, sides: NDArray[np.int8], begins: NDArray[np.intp], lengths: NDArray[np.intp]
     ) -> None:
-        """Count runs: on which side of zero each lies at full scale, or 0 if it does not."""
+        """Count runs; `sides` is 1 or -1 for a run at full scale, else 0."""
         side, before = self._open
         joined = before if side == sides[0] else 0
         lengths[0] += joined
@@ -272,12 +276,12 @@ class FlatTops:
 
 @dataclass(slots=True)
 class TelephoneMeter:
-    """What is measured of the sound at 8000 Hz, before μ-law: levels in pieces of 20 ms.
+    """Measures the sound at 8000 Hz, before μ-law: the power of pieces of 20 ms.
 
     Attributes:
-        count: How many samples passed.
+        count: The number of samples so far.
         peak: The largest magnitude, 0 to 32768.
-        noise: The energy of what μ-law changes.
+        noise: The energy of the quantisation noise of μ-law.
     """
 
     count: int = 0
@@ -296,8 +300,8 @@ class TelephoneMeter:
         self.count += len(samples)
         self.peak = max(self.peak, int(samples.max()), -int(samples.min()))
         self._sum += int(samples.sum(dtype=np.int64))
-        self._square += _energy(wide)
-        self.noise += _energy(decode_ulaw(encode_ulaw(samples)) - wide)
+        self._square += _compute_energy(wide)
+        self.noise += _compute_energy(decode_ulaw(encode_ulaw(samples)) - wide)
         joined = np.concatenate([self._rest, samples])
         whole = len(joined) - len(joined) % PIECE
         self._rest = joined[whole:]
@@ -306,41 +310,41 @@ class TelephoneMeter:
 
     @property
     def rms_db(self) -> float:
-        """The level of all of it, without the offset."""
-        return decibels(_variance(self._square, self._sum, self.count) / FULL_SCALE**2)
+        """The overall level, without the DC offset."""
+        return to_decibels(_compute_variance(self._square, self._sum, self.count) / FULL_SCALE**2)
 
     @property
     def peak_db(self) -> float:
         """The level of the largest sample."""
-        return decibels((self.peak / FULL_SCALE) ** 2)
+        return to_decibels((self.peak / FULL_SCALE) ** 2)
 
     @property
     def quantisation_db(self) -> float:
-        """How far what μ-law changes lies below the sound."""
-        return decibels(self._square / self.noise) if self.noise else math.inf
+        """How far the quantisation noise of μ-law lies below the sound."""
+        return to_decibels(self._square / self.noise) if self.noise else math.inf
 
-    def powers(self) -> NDArray[np.float32]:
-        """Return the power of each piece without its offset; a last one may be shorter."""
+    def compute_powers(self) -> NDArray[np.float32]:
+        """Return the power of each piece, without its DC offset; the last may be shorter."""
         last = [self._rest.astype(np.float32).var(keepdims=True)] if len(self._rest) else []
         scaled = [each / np.float32(FULL_SCALE**2) for each in last]
         return np.concatenate([np.empty(0, np.float32), *self._powers, *scaled])
 
 
-def speech_level(powers: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the level of what is not pause in dBFS, and which part of the time that is.
+def measure_speech(powers: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the level without pauses, in dBFS, and the fraction of the time that is not pause.
 
     Args:
-        powers: Of pieces of 20 ms, as `TelephoneMeter.powers` gives them: mean squares without
-            their offset, full scale being 1.
+        powers: The powers of pieces of 20 ms, as `TelephoneMeter.compute_powers` returns them:
+            mean squares without DC offset, full scale being 1.
 
-    The threshold depends on the level that it leads to, so it is sought step by step: what falls
-    away each time is quieter than the rest, hence the level only rises and comes to a stand.
+    The threshold depends on the level, so both are found by iteration.  Each step removes pieces
+    that are quieter than the rest; so the level only rises, and converges.
     """
     is_speech = powers > 0
     level = _mean_db(powers[is_speech])
     while np.isfinite(level):
         loud = powers > 10 ** ((level - MARGIN_DB) / 10)
-        # Ones in front of each piece: it counts if one of the last ten was loud.
+        # A piece counts if it or one of the ten before it was loud.
         kept = np.convolve(loud, np.ones(HANGOVER + 1, np.int32))[: len(powers)] > 0
         kept &= is_speech
         if (again := _mean_db(powers[kept])) <= level + 1e-6:
@@ -349,16 +353,16 @@ def speech_level(powers: NDArray[np.float32]) -> tuple[float, float]:
     return SILENT, 0.0
 
 
-def noise_db(powers: NDArray[np.float32]) -> float:
-    """Return the level of the quietest tenth, in dBFS; digital silence does not count."""
+def measure_noise(powers: NDArray[np.float32]) -> float:
+    """Return the level of the quietest tenth of the pieces, without digital silence, in dBFS."""
     present = np.sort(powers[powers > 0])
     return _mean_db(present[: max(round(len(present) * QUIETEST), 1)])
 
 
-def silent_ends(
+def measure_silent_ends(
     powers: NDArray[np.float32], speech_db: float, seconds: float
 ) -> tuple[float, float]:
-    """Return the seconds before the first piece that is heard, and after the last one."""
+    """Return the seconds before the first audible piece, and after the last."""
     threshold = max(speech_db - UNHEARD_DB, HEARD_AT_LEAST_DB)
     heard = np.flatnonzero(powers > 10 ** (threshold / 10))
     if not len(heard):
@@ -368,11 +372,11 @@ def silent_ends(
 
 
 def _mean_db(powers: NDArray[np.float32]) -> float:
-    return decibels(float(powers.mean(dtype=np.float64))) if len(powers) else SILENT
+    return to_decibels(float(powers.mean(dtype=np.float64))) if len(powers) else SILENT
 
 
 class SpectrumMeter:
-    """The average spectrum: windows of 32 to 64 ms, half over each other, without their offset."""
+    """Averages the spectrum over windows of 32 to 64 ms, half overlapping, without DC offset."""
 
     def __init__(self, sample_rate: int) -> None:
         self._size = 1 << round(math.log2(sample_rate / 22))
@@ -393,8 +397,8 @@ class SpectrumMeter:
             is_long = self._weight * hop > WHOLE_SECONDS * self._rate
             self._add(views[: count * hop : hop * (8 if is_long else 1)], count)
 
-    def result(self) -> Spectrum:
-        """Return what was measured so far."""
+    def compute_spectrum(self) -> Spectrum:
+        """Return the average spectrum so far."""
         if not self._weight and len(self._rest):
             short = np.zeros((1, self._size), np.float32)
             short[0, : len(self._rest)] = self._rest
@@ -404,11 +408,11 @@ class SpectrumMeter:
         return Spectrum(frequencies[1:], power[1:])
 
     def _add(self, windows: NDArray[np.float32], weight: int) -> None:
-        """Add windows, shape ``(m, size)``, that stand for `weight` of them."""
+        """Add windows, shape ``(m, size)``, with the weight of `weight` windows."""
         level = windows - windows.mean(axis=1, keepdims=True)
         found = np.fft.rfft(level * self._window, axis=1)
         square = (found.real**2 + found.imag**2).sum(axis=0, dtype=np.float64)
-        square[1:-1] *= 2  # the other half of a spectrum of real numbers
+        square[1:-1] *= 2  # the negative frequencies of a real signal
         scale = self._size * float(np.square(self._window, dtype=np.float64).sum())
         self._power += square * (weight / len(windows) / scale)
         self._weight += weight
@@ -416,31 +420,31 @@ class SpectrumMeter:
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
-    """How the power of a sound is spread over pitches.
+    """The power spectrum of a sound.
 
     Attributes:
-        frequencies: In Hz, evenly spaced from above 0, shape ``(n,)``.
-        power: Mean square at each, full scale being 1, shape ``(n,)``; the sum is that of the
-            sound.
+        frequencies: The frequencies in Hz, evenly spaced from above 0, shape ``(n,)``.
+        power: The mean square at each, full scale being 1, shape ``(n,)``; their sum is the mean
+            square of the sound.
     """
 
     frequencies: NDArray[np.float64]
     power: NDArray[np.float64]
 
     def share(self, low: float, high: float) -> float:
-        """Return which part of the power, 0 to 1, lies from `low` up to `high` Hz."""
+        """Return the fraction of the power, 0 to 1, from `low` to below `high` Hz."""
         inside = (self.frequencies >= low) & (self.frequencies < high)
         total = float(self.power.sum())
         return float(self.power[inside].sum()) / total if total > 0 else 0.0
 
 
-def decibels(power: float) -> float:
+def to_decibels(power: float) -> float:
     """Return a mean square, or a ratio of two, in dB; `SILENT` for 0."""
     return 10 * math.log10(power) if power > 0 else SILENT
 
 
-def _energy(samples: NDArray[Any]) -> float:
-    # Pieces, because float32 adds up to 7 digits only, and a block of float64 is twice as wide.
+def _compute_energy(samples: NDArray[Any]) -> float:
+    # In pieces, because float32 has 7 digits only, and converting to float64 doubles the memory.
     total = 0.0
     for start in range(0, len(samples), 4096):
         piece = samples[start : start + 4096]
@@ -448,10 +452,10 @@ def _energy(samples: NDArray[Any]) -> float:
     return total
 
 
-def _variance(square: float, total: float, count: int) -> float:
+def _compute_variance(square: float, total: float, count: int) -> float:
     if not count:
         return 0.0
     power = square / count
     variance = power - (total / count) ** 2
-    # A constant leaves rounding behind, and that is no sound.
+    # For a constant signal, only a rounding error remains.
     return variance if variance > power * 1e-6 else 0.0

@@ -1,8 +1,7 @@
-"""From any sample rate to 8000 Hz, and from many channels to the one of a call.
+"""Resample sound to 8000 Hz, and mix channels into one.
 
-Resampling is done in pieces, without a seam between them: each piece resampled on its own leaves
-40 dB of signal to noise where a stream with a memory leaves 134, which is heard as a buzz at the
-rate of the pieces.
+The resampler keeps its state between pieces.  If each piece were resampled on its own, the
+signal-to-noise ratio would be 40 dB instead of 134, and a buzz at the rate of the pieces audible.
 """
 
 from __future__ import annotations
@@ -18,26 +17,26 @@ SAMPLE_RATE = 8000
 """The sample rate of a telephone call in Hz."""
 
 LOWEST_RATE, HIGHEST_RATE = 4000, 192_000
-"""The sample rates that are read and written, in Hz."""
+"""The range of supported sample rates, in Hz."""
 
 FULL_SCALE = 32768.0
-"""The int16 value that 1.0 stands for in floating-point sound."""
+"""The int16 value that corresponds to 1.0 in floating-point sound."""
 
 MOST_CHANNELS = 8
-"""So many channels are mixed at most."""
+"""The largest number of channels that can be mixed."""
 
 
 class Resampler:
-    """A stream of sound on its way to another sample rate.
+    """Converts a stream of sound, piece by piece, to another sample rate.
 
-    Not for two threads at once.
+    It must not be used by two threads at once.
 
     Args:
-        rate_in: The sample rate of what is pushed, 4000 to 192,000 Hz.
-        rate_out: The sample rate of what comes back, in Hz.
+        rate_in: The sample rate of the input, 4000 to 192,000 Hz.
+        rate_out: The sample rate of the output, in Hz.
 
     Attributes:
-        clipped: How many samples so far were beyond full scale after resampling and were cut.
+        clipped: How many samples have exceeded full scale after resampling and were clipped.
 
     Raises:
         ValueError: If a rate is out of range.
@@ -59,7 +58,7 @@ class Resampler:
         return f"Resampler({self.rate_in} Hz to {self.rate_out} Hz)"
 
     def push(self, samples: NDArray[Any]) -> NDArray[np.int16]:
-        """Give the next piece; get what is finished by now, which lags a few milliseconds behind.
+        """Resample the next piece; the output lags a few milliseconds behind.
 
         Args:
             samples: Mono, shape ``(n,)``, any length: int16, or float in [-1, 1].
@@ -69,18 +68,18 @@ class Resampler:
 
         Raises:
             TypeError: If `samples` is neither int16 nor float.
-            ValueError: If it has more than one dimension, or holds NaN or infinity.
+            ValueError: If it has more than one dimension, or contains NaN or infinity.
         """
         return self._resample(as_float(samples), last=False)
 
     def flush(self) -> NDArray[np.int16]:
-        """End the sound and get the rest of it; the next piece begins a new one."""
+        """End the sound and return the rest of it; the next piece begins a new sound."""
         rest = self._resample(np.empty(0, np.float32), last=True)
         self._stream = None
         return rest
 
     def clear(self) -> None:
-        """Forget what has not come out yet, as when a stream is cleared."""
+        """Discard the samples that have not been returned yet, for example after a clear."""
         self._stream = None
 
     def _resample(self, samples: NDArray[np.float32], *, last: bool) -> NDArray[np.int16]:
@@ -96,11 +95,11 @@ class Resampler:
 
 
 def mix_to_mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
-    """Mix all channels into one at equal parts.
+    """Mix all channels into one, in equal parts.
 
     Args:
         block: int16, int32 or float, shape ``(n, channels)``.
-        scale: What brings a sample of `block` into [-1, 1].
+        scale: The factor that scales a sample of `block` to [-1, 1].
 
     Returns:
         float32, shape ``(n,)``, a new array.
@@ -118,7 +117,7 @@ def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
 
     Raises:
         TypeError: If `samples` is neither int16 nor float.
-        ValueError: If it has more than one dimension, or holds NaN or infinity.
+        ValueError: If it has more than one dimension, or contains NaN or infinity.
     """
     samples = np.asarray(samples)
     if samples.ndim != 1:
@@ -126,7 +125,7 @@ def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
     if is_int16(samples.dtype):
         return samples.astype(np.float32) * np.float32(1 / FULL_SCALE)
     if samples.dtype.kind == "f":
-        # One NaN would silence everything that the filter of the resampler touches.
+        # A NaN would spread over the whole length of the resampler's filter.
         if not np.isfinite(samples).all():
             raise ValueError("samples hold NaN or infinity, which is no sound; repair the source")
         return np.ascontiguousarray(samples, dtype=np.float32)

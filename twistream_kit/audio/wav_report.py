@@ -1,8 +1,8 @@
-"""A WAV file as a reader of this package sees it: every field, and whether a call could take it.
+"""Report on a WAV file: every field of its header, and whether it can be sent to a call.
 
-Every byte in front of and behind the sound is named; the sound itself is not read, but for its
-first 12 bytes.  A call takes PCMU at 8000 Hz, one channel, without any header (PROTOCOL.md §4):
-whatever is sent is played, header included.
+Every byte before and after the sound belongs to a field.  Of the sound itself only the first 12
+bytes are read.  A call takes PCMU at 8000 Hz, one channel, without a header (PROTOCOL.md §4):
+Twilio plays every byte of a payload, the header included.
 """
 
 from __future__ import annotations
@@ -18,18 +18,25 @@ from twistream_kit.audio._wav_format import (
     Chunk,
     Format,
     Riff,
-    encoding_name,
     find_sound,
-    sub_format_name,
+    name_encoding,
+    name_sub_format,
 )
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SAMPLE_RATE
-from twistream_kit.sound_file import Opened, Source, is_wav, not_a_wav, opened, read_at
+from twistream_kit.sound_file import (
+    Opened,
+    Source,
+    build_not_wav_error,
+    is_wav,
+    open_source,
+    read_at,
+)
 
 SHOWN_BYTES = 64
-"""How many bytes of a skipped body are read, to be shown."""
+"""The number of bytes that are read and shown of a body that is not parsed."""
 
 NOT_NEEDED = "not needed for the sound"
-"""The meaning of a chunk that is not known."""
+"""The meaning of an unknown chunk."""
 
 _CHUNK_MEANINGS = {
     "fmt ": "how the sound is written",
@@ -45,7 +52,7 @@ _CHUNK_MEANINGS = {
     "PEAK": "the loudest sample of each channel",
 }
 
-# Name, offset, size and meaning of what every fmt chunk holds behind its format tag.
+# Name, offset, size and meaning of the fields of every fmt chunk, after its format tag.
 _FORMAT_FIELDS = (
     ("channels", 2, 2, "channels; a call has one"),
     ("sample_rate", 4, 4, "samples a second in each channel; a call has 8000"),
@@ -56,32 +63,34 @@ _FORMAT_FIELDS = (
 
 
 def inspect_wav(source: Source) -> WavReport:
-    """Show what a WAV file consists of; only its headers are read, however long it is.
+    """Explain the header of a WAV file; only headers are read, whatever the length of the file.
 
     Args:
         source: A path, the bytes of a whole file, or a file opened with ``'rb'``.
 
     Raises:
-        WavError: If it is no WAV file, or ends before its sound is described; `offset` says where.
-        TypeError: If `source` is something else.
+        WavError: If it is not a WAV file, or ends before its format is given; `offset` says where.
+        TypeError: If `source` is of another type.
     """
-    with opened(source) as file:
+    with open_source(source) as file:
         return report_on(file)
 
 
 @dataclass(frozen=True, slots=True)
 class WavReport:
-    """A WAV file, shown.
+    """A report on a WAV file.
 
     Attributes:
-        name: Of the file, or ``bytes``.
+        name: The name of the file, or ``bytes``.
         fields: Every field of every chunk, in the order of the file, without gaps.
-        format: What its ``fmt `` chunk says.
-        header_bytes: How many bytes stand before the sound; the size of the file without any.
-        data_bytes: How many bytes of sound there are, in fact and not by the header.
-        trailing_bytes: How many bytes follow the sound.
-        missing_bytes: How many bytes of sound the header promises and the file does not hold.
-        objections: What stands between this file and a call, each a clause about "it".
+        format: The contents of its ``fmt `` chunk.
+        header_bytes: The number of bytes before the sound; the size of a file without sound.
+        data_bytes: The number of bytes of sound in the file, which may be less than its header
+            says.
+        trailing_bytes: The number of bytes after the sound.
+        missing_bytes: The number of bytes of sound that the file lacks.
+        seconds: The duration of the sound in the file.
+        objections: The reasons why the file cannot be sent as it is, each a clause about "it".
     """
 
     name: str
@@ -96,32 +105,32 @@ class WavReport:
 
     @property
     def encoding(self) -> str:
-        """``PCM``, ``PCMU``, ``PCMA``, ``IEEE_FLOAT``, …; of EXTENSIBLE what it contains."""
+        """``PCM``, ``PCMU``, ``PCMA``, ``IEEE_FLOAT``, …; of EXTENSIBLE its sub-format."""
         return self.format.encoding
 
     @property
     def sample_rate(self) -> int:
-        """In Hz, as the header says."""
+        """The sample rate in Hz, by the header."""
         return self.format.sample_rate
 
     @property
     def channels(self) -> int:
-        """As the header says."""
+        """The number of channels, by the header."""
         return self.format.channels
 
     @property
     def bits_per_sample(self) -> int:
-        """As the header says; of an EXTENSIBLE file the size of the container."""
+        """The bits of a sample, by the header; in an EXTENSIBLE file the size of the container."""
         return self.format.bits_per_sample
 
     @property
     def missing_seconds(self) -> float:
-        """How much sound the header promises and the file does not hold."""
+        """The duration of the sound that the file lacks."""
         return self.seconds * self.missing_bytes / self.data_bytes if self.data_bytes else 0.0
 
     @property
     def ready(self) -> bool:
-        """Whether the bytes between header and trailer can be sent as they are."""
+        """Whether the sound can be sent without conversion."""
         return not self.objections
 
     @property
@@ -154,16 +163,16 @@ class WavReport:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a file.
+    """A field of a WAV file.
 
     Attributes:
-        offset: Where it begins, in bytes from the beginning of the file.
-        size: How many bytes it takes.
-        raw: Those bytes; of a long body only the first 64, of the sound itself none.
-        chunk: The chunk that it belongs to, ``fmt ``; empty behind the last.
+        offset: Its offset in the file, in bytes.
+        size: Its size in bytes.
+        raw: Its bytes; of a long body only the first 64, of the sound none.
+        chunk: The ID of its chunk, ``fmt ``; empty after the last chunk.
         name: Its name, ``sample_rate``.
-        value: What it says: a number, a text, or None for a body that is not looked into.
-        meaning: What that means, in words.
+        value: Its value: a number, a text, or None for a body that is not parsed.
+        meaning: An explanation of the value.
     """
 
     offset: int
@@ -189,10 +198,10 @@ def _as_table(report: WavReport) -> str:
 
 
 def report_on(file: Opened) -> WavReport:
-    """Do what `inspect_wav` does with a source that is open already."""
+    """Do the same as `inspect_wav` for a source that is open already."""
     wav = find_sound(file)
     if wav is None:
-        raise not_a_wav(read_at(file.file, 0, 64), file.name)
+        raise build_not_wav_error(read_at(file.file, 0, 64), file.name)
     return WavReport(
         name=file.name,
         fields=read_fields(file.file, wav.riff),
@@ -203,8 +212,8 @@ def report_on(file: Opened) -> WavReport:
         missing_bytes=wav.missing_bytes,
         seconds=wav.seconds,
         objections=[
-            *_structure_objections(file, wav.riff, wav.format),
-            *_format_objections(wav.format),
+            *_object_to_structure(file, wav.riff, wav.format),
+            *_object_to_format(wav.format),
         ],
     )
 
@@ -215,7 +224,7 @@ def _is_loadable(form: Format) -> bool:
     return is_possible and is_in_range and 1 <= form.channels <= MOST_CHANNELS
 
 
-def _structure_objections(file: Opened, riff: Riff, form: Format) -> Iterator[str]:
+def _object_to_structure(file: Opened, riff: Riff, form: Format) -> Iterator[str]:
     sounds = [chunk for chunk in riff.chunks if chunk.id == "data"]
     if not sounds:
         yield "it ends before its data chunk"
@@ -234,7 +243,7 @@ def _structure_objections(file: Opened, riff: Riff, form: Format) -> Iterator[st
         yield f"its sound ends in the middle of a sample of {whole} bytes"
 
 
-def _format_objections(form: Format) -> Iterator[str]:
+def _object_to_format(form: Format) -> Iterator[str]:
     if form.encoding != "PCMU":
         yield f"its encoding is {form.encoding}, and a call takes PCMU (μ-law)"
         if form.encoding in LINEAR_BYTES and not form.sample_bytes:
@@ -246,121 +255,121 @@ def _format_objections(form: Format) -> Iterator[str]:
 
 
 def read_fields(file: BinaryIO, riff: Riff) -> list[Field]:
-    """Name the bytes of a file; together the fields cover all of it, without gaps.
+    """Return the fields of a file, which cover all of its bytes.
 
     The body of ``data`` is one field and is not read.
     """
     reader = _FieldReader(file, riff)
-    fields = list(reader.riff_header())
+    fields = list(reader.read_riff_header())
     for chunk in riff.chunks:
-        fields += reader.chunk(chunk)
+        fields += reader.read_chunk(chunk)
     if riff.rest < riff.size:
         meaning = (
             "belongs to no chunk"
             if riff.size - riff.rest > 7
             else "the rest of a chunk, or of its padding"
         )
-        fields.append(reader.body("", "rest", riff.rest, riff.size - riff.rest, meaning))
+        fields.append(reader.read_body("", "rest", riff.rest, riff.size - riff.rest, meaning))
     return fields
 
 
 class _FieldReader:
-    """Names the bytes of one file, chunk by chunk."""
+    """Reads the fields of a file, chunk by chunk."""
 
     def __init__(self, file: BinaryIO, riff: Riff) -> None:
         self.file = file
         self.riff = riff
 
-    def riff_header(self) -> Iterator[Field]:
+    def read_riff_header(self) -> Iterator[Field]:
         form = {
             "RIFF": "a RIFF file: numbers with the low byte first",
             "RIFX": "a RIFX file: numbers with the high byte first, rare",
         }.get(self.riff.form, "a RIFF file of more than 4 GB; its sizes stand in ds64")
-        yield self.text("RIFF", "form", 0, 4, form)
+        yield self.read_text("RIFF", "form", 0, 4, form)
         meaning = "bytes after this field"
         if self.riff.is_open:
             meaning = "not to be relied on: the writer could not go back"
         elif self.riff.missing:
             meaning += f"; {self.riff.missing} of them are missing"
-        yield self.number("RIFF", "size", 4, 4, meaning)
-        yield self.text("RIFF", "type", 8, 4, "the RIFF file is a WAV file")
+        yield self.read_number("RIFF", "size", 4, 4, meaning)
+        yield self.read_text("RIFF", "type", 8, 4, "the RIFF file is a WAV file")
 
-    def chunk(self, chunk: Chunk) -> Iterator[Field]:
+    def read_chunk(self, chunk: Chunk) -> Iterator[Field]:
         meaning = _CHUNK_MEANINGS.get(chunk.id, NOT_NEEDED)
-        yield self.text(chunk.id, "id", chunk.offset, 4, meaning)
+        yield self.read_text(chunk.id, "id", chunk.offset, 4, meaning)
         meaning = "bytes in this chunk"
         if chunk.is_open:
             meaning = "left open by the writer: the sound lasts to the end of the file"
         elif chunk.missing:
             meaning += f"; {chunk.missing} of them are missing"
-        yield self.number(chunk.id, "size", chunk.offset + 4, 4, meaning)
-        yield from self.contents(chunk)
+        yield self.read_number(chunk.id, "size", chunk.offset + 4, 4, meaning)
+        yield from self.read_contents(chunk)
         if chunk.padding:
             meaning = "makes the size even; not sound"
-            yield self.number(chunk.id, "padding", chunk.end - 1, 1, meaning)
+            yield self.read_number(chunk.id, "padding", chunk.end - 1, 1, meaning)
 
-    def contents(self, chunk: Chunk) -> Iterator[Field]:
+    def read_contents(self, chunk: Chunk) -> Iterator[Field]:
         start = chunk.body
         if chunk.id == "fmt " and chunk.size >= 16:
-            yield from self.format(chunk)
+            yield from self.read_format(chunk)
         elif chunk.id == "fact" and chunk.size >= 4:
-            yield self.number("fact", "n_samples", start, 4, "samples in each channel")
-            yield from self.remainder(chunk, 4)
+            yield self.read_number("fact", "n_samples", start, 4, "samples in each channel")
+            yield from self.read_remainder(chunk, 4)
         elif chunk.id == "ds64" and chunk.size >= 28:
-            yield self.number("ds64", "riff_size", start, 8, "the size of the whole, less 8")
-            yield self.number("ds64", "data_size", start + 8, 8, "the size of data")
-            yield self.number("ds64", "n_samples", start + 16, 8, "samples in each channel")
-            yield self.number("ds64", "table", start + 24, 4, "sizes of further chunks")
-            yield from self.remainder(chunk, 28)
+            yield self.read_number("ds64", "riff_size", start, 8, "the size of the whole, less 8")
+            yield self.read_number("ds64", "data_size", start + 8, 8, "the size of data")
+            yield self.read_number("ds64", "n_samples", start + 16, 8, "samples in each channel")
+            yield self.read_number("ds64", "table", start + 24, 4, "sizes of further chunks")
+            yield from self.read_remainder(chunk, 28)
         elif chunk.id == "data" and chunk.size:
             yield Field(start, chunk.size, b"", "data", "sound", None, "the sound")
         elif chunk.id == "LIST" and chunk.size >= 4:
-            yield self.text("LIST", "type", start, 4, "what kind of remarks follows")
-            yield from self.remainder(chunk, 4)
+            yield self.read_text("LIST", "type", start, 4, "what kind of remarks follows")
+            yield from self.read_remainder(chunk, 4)
         else:
-            yield from self.remainder(chunk, 0)
+            yield from self.read_remainder(chunk, 0)
 
-    def format(self, chunk: Chunk) -> Iterator[Field]:
+    def read_format(self, chunk: Chunk) -> Iterator[Field]:
         start = chunk.body
         tag = int.from_bytes(read_at(self.file, start, 2), self.riff.byte_order)
-        name = encoding_name(tag)
+        name = name_encoding(tag)
         meaning = f"{name}: {EXPLAINED[name]}" if name in EXPLAINED else name
-        yield self.number("fmt ", "format_tag", start, 2, meaning)
+        yield self.read_number("fmt ", "format_tag", start, 2, meaning)
         for field_name, at, size, words in _FORMAT_FIELDS:
-            yield self.number("fmt ", field_name, start + at, size, words)
+            yield self.read_number("fmt ", field_name, start + at, size, words)
         done = 16
         if chunk.size >= 18:
-            yield self.number("fmt ", "extra_size", start + 16, 2, "bytes of fmt that follow")
+            yield self.read_number("fmt ", "extra_size", start + 16, 2, "bytes of fmt that follow")
             done = 18
         if tag == EXTENSIBLE and chunk.size >= 40:
-            yield self.number(
+            yield self.read_number(
                 "fmt ", "valid_bits", start + 18, 2, "of each sample, the rest is padding"
             )
-            yield self.number("fmt ", "channel_mask", start + 20, 4, "which loudspeakers")
+            yield self.read_number("fmt ", "channel_mask", start + 20, 4, "which loudspeakers")
             raw = read_at(self.file, start + 24, 16)
-            name = sub_format_name(raw, self.riff.byte_order)
+            name = name_sub_format(raw, self.riff.byte_order)
             meaning = EXPLAINED.get(name, "the encoding")
             yield Field(start + 24, 16, raw, "fmt ", "sub_format", name, meaning)
             done = 40
-        yield from self.remainder(chunk, done)
+        yield from self.read_remainder(chunk, done)
 
-    def remainder(self, chunk: Chunk, done: int) -> Iterator[Field]:
+    def read_remainder(self, chunk: Chunk, done: int) -> Iterator[Field]:
         if chunk.size > done:
             meaning = _CHUNK_MEANINGS.get(chunk.id, NOT_NEEDED)
-            yield self.body(chunk.id, "body", chunk.body + done, chunk.size - done, meaning)
+            yield self.read_body(chunk.id, "body", chunk.body + done, chunk.size - done, meaning)
 
-    def body(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
+    def read_body(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
         raw = read_at(self.file, offset, min(size, SHOWN_BYTES))
         text = raw.rstrip(b"\0")
         is_text = len(text) > 3 and all(0x20 <= byte < 0x7F or byte == 0 for byte in text)
         value = text.decode("ascii").replace("\0", " ") if is_text else None
         return Field(offset, size, raw, chunk, name, value, meaning)
 
-    def number(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
+    def read_number(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
         raw = read_at(self.file, offset, size)
         value = int.from_bytes(raw, self.riff.byte_order)
         return Field(offset, size, raw, chunk, name, value, meaning)
 
-    def text(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
+    def read_text(self, chunk: str, name: str, offset: int, size: int, meaning: str) -> Field:
         raw = read_at(self.file, offset, size)
         return Field(offset, size, raw, chunk, name, raw.decode("latin-1"), meaning)

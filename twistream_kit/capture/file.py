@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twistream_kit.audio.clip import replacing
+from twistream_kit.audio.clip import replace_file
 from twistream_kit.capture._redaction import Redaction
 from twistream_kit.capture.entry import (
     FROM_TWILIO_MEDIA,
@@ -84,7 +84,7 @@ def write_capture(path: Path, header: Header, contents: Contents) -> Path:
         first["redacted"] = True
     renamed = redaction.mark if redaction else str
     endings = {renamed(name): ending for name, ending in contents.endings.items()}
-    with replacing(path) as file:
+    with replace_file(path) as file:
         file.write(f"{_dumps(first)}\n".encode())
         for line in _make_lines(contents, redaction):
             file.write(f"{line}\n".encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twistream_kit.capture.entry import Message
-from twistream_kit.errors import shown
+from twistream_kit.errors import quote
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkName
 
@@ -33,13 +33,13 @@ def describe_message(message: Message) -> str:
         case from_twilio.Dtmf(digit=digit):
             return f"the caller pressed {digit}"
         case from_twilio.Mark(name=name):
-            return f"mark {shown(name)} came back"
+            return f"mark {quote(name)} came back"
         case from_twilio.Stop():
             return "Twilio stopped the stream"
         case from_twilio.Unknown(event=event):
-            return f"Twilio sent {shown(event)}, an event that is not known here"
+            return f"Twilio sent {quote(event)}, an event that is not known here"
         case to_twilio.Mark(name=name):
-            return f"mark {shown(name)} sent"
+            return f"mark {quote(name)} sent"
         case to_twilio.Clear():
             return "clear sent"
         case _:

@@ -18,11 +18,11 @@ from typing import Literal
 
 import numpy as np
 
-from twistream_kit.audio.clip import Clip, replacing
+from twistream_kit.audio.clip import Clip, replace_file
 from twistream_kit.capture.entry import Entry
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, MarkName
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval, PlayoutModel, milliseconds
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval, PlayoutModel, to_milliseconds
 
 SILENCE = b"\xff"
 """PCMU for the sample 0."""
@@ -75,7 +75,7 @@ class Replay:
     @cached_property
     def intervals(self) -> list[Interval]:
         """What was played, each without a break, in order."""
-        return self._model.intervals(self.seconds)
+        return self._model.list_intervals(self.seconds)
 
     def render_heard(self) -> Clip:
         """Put together what was played, in time, with silence before and between."""
@@ -121,7 +121,7 @@ class Replay:
             if type(entry.message) is not from_twilio.Media:  # half of them all
                 self._take(entry)
         self._cut()
-        buffered = self._model.buffered(self.seconds)
+        buffered = self._model.count_buffered(self.seconds)
         self._note_level(self.seconds, buffered, buffered)
         for waiting in self._waiting.values():
             for mark in waiting:
@@ -149,15 +149,15 @@ class Replay:
             self._piece = SentPiece(self._model.sent_bytes, entry.at)
         self._at_clear = None
         self.sound += message.payload or SILENCE * entry.size
-        before = self._model.buffered(entry.at)
+        before = self._model.count_buffered(entry.at)
         self._note_level(entry.at, before, before + entry.size)
-        self._model.sent(entry.size, entry.at)
+        self._model.note_sent(entry.size, entry.at)
         self.sent.append((entry.at, entry.size))
 
     def _note_level(self, at: float, before: int, after: int) -> None:
         empty_at = at
         if not before and self.levels and self.levels[-1][2]:
-            empty_at = max(self.levels[-1][0], self._model.reaches(self._model.sent_bytes))
+            empty_at = max(self.levels[-1][0], self._model.find_play_time(self._model.sent_bytes))
         self.levels.append((at, before, after, min(at, empty_at)))
 
     def _marked(self, wire_name: str, at: float) -> None:
@@ -178,14 +178,14 @@ class Replay:
             self._at_clear, mark.cleared = None, True
 
     def _clear(self, at: float) -> None:
-        position = self._model.position(at)
+        position = self._model.count_played(at)
         for waiting in self._waiting.values():
             for mark in waiting:
                 if mark.position > position and mark.expected_at is None:
                     mark.cleared, mark.expected_at = True, at
         end = self._model.sent_bytes
         self._note_level(at, end - position, 0)
-        lost = self._model.cleared(at)
+        lost = self._model.note_clear(at)
         if lost:
             self._cleared.append((end - lost, end, at))
         self._at_clear, self._cleared_at = self._piece, at
@@ -199,11 +199,11 @@ class Replay:
         mark = waiting.popleft()
         mark.returned_at = at
         self._expect(mark)
-        self._model.returned(mark.position, at)
+        self._model.note_mark(mark.position, at)
 
     def _expect(self, mark: SentMark) -> None:
         if mark.expected_at is None:
-            mark.expected_at = max(mark.sent_at, self._model.reaches(mark.position))
+            mark.expected_at = max(mark.sent_at, self._model.find_play_time(mark.position))
 
     def _cut(self) -> None:
         if self._piece is not None:
@@ -289,7 +289,7 @@ def write_stereo(path: Path, left: Clip, right: Clip) -> Path:
     columns = np.zeros((n_samples, 2), dtype="<i2")
     for column, clip in enumerate((left, right)):
         columns[: len(clip.payload), column] = clip.samples()
-    with replacing(path) as file, wave.open(file, "wb") as wav:
+    with replace_file(path) as file, wave.open(file, "wb") as wav:
         wav.setnchannels(2)
         wav.setsampwidth(2)
         wav.setframerate(BYTES_PER_SECOND)
@@ -386,8 +386,8 @@ def _make_playback(
     return Playback(
         piece.name,
         piece.sent_at,
-        milliseconds(heard),
-        milliseconds(size),
+        to_milliseconds(heard),
+        to_milliseconds(size),
         ending,
         begin,
         end,

@@ -16,7 +16,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.file import FORMAT
 from twistream_kit.diagnosis.sound import mistake_in
 from twistream_kit.diagnosis.stream import CaptureReview
-from twistream_kit.errors import Objection, by_importance
+from twistream_kit.errors import Objection, sort_by_severity
 
 
 def messages_in(raw: bytes) -> Iterator[tuple[str, str | bytes]]:
@@ -65,7 +65,7 @@ def review_capture(capture: Capture, *, stream_sid: str | None = None) -> list[M
             mistake.at = passed.at if mistake.at is None else min(mistake.at, passed.at)
         in_sound += reviewed.sound
     mistakes = sorted(found.values(), key=attrgetter("at"))
-    for objection in by_importance([*in_sound, *review.finish()]):
+    for objection in sort_by_severity([*in_sound, *review.finish()]):
         if _mistake_key(objection) not in found:
             mistakes.append(Mistake(objection, None))
     return mistakes

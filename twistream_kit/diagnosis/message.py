@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from twistream_kit.diagnosis.payload import SHORTEST_BYTES, look_inside
-from twistream_kit.errors import Objection, Objections, by_importance, shown
+from twistream_kit.errors import Objection, Objections, quote, sort_by_severity
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
 from twistream_kit.sound_file import find_container
 
@@ -106,10 +106,10 @@ def review(
             fix = "Everything in it must be text; base64 too: b64encode(payload).decode()"
             return [_invalid("", f"the message cannot become JSON: {error}", fix)]
     if isinstance(message, (bytes, bytearray, memoryview)):
-        return by_importance(_review_binary(bytes(message), stream_sid))
+        return sort_by_severity(_review_binary(bytes(message), stream_sid))
     if not isinstance(message, str):
         raise TypeError(f"a message is str, bytes or a dict, not {type(message).__name__}")
-    return by_importance(_review_text(message, stream_sid))
+    return sort_by_severity(_review_text(message, stream_sid))
 
 
 def review_unheard(message: str | bytes, *, stream_sid: str | None = None) -> Objections:
@@ -118,8 +118,8 @@ def review_unheard(message: str | bytes, *, stream_sid: str | None = None) -> Ob
     It is for `StreamReviewer`, which listens to all messages of a stream together.
     """
     if isinstance(message, bytes):
-        return by_importance(_review_binary(message, stream_sid, is_heard=False))
-    return by_importance(_review_text(message, stream_sid, is_heard=False))
+        return sort_by_severity(_review_binary(message, stream_sid, is_heard=False))
+    return sort_by_severity(_review_text(message, stream_sid, is_heard=False))
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
@@ -246,10 +246,10 @@ def _explain_event(event: str) -> tuple[str, str, str]:
     if meant := nearest(event, _EVENTS):
         return (
             meant,
-            f"is {shown(event)}: {meant!r} is meant",
+            f"is {quote(event)}: {meant!r} is meant",
             f"Write {meant!r}, letter for letter",
         )
-    return "", f"is {shown(event)}, which is not a message to Twilio", _ONE_OF_THREE
+    return "", f"is {quote(event)}, which is not a message to Twilio", _ONE_OF_THREE
 
 
 def _review_stream_sid(fields: Fields, event: str, expected: str | None) -> Iterator[Objection]:
@@ -272,10 +272,10 @@ def _review_sid(field: str, value: object, expected: str | None) -> Iterator[Obj
         yield _invalid(field, f"is {_kind(value)}, not a string", fix)
     elif expected is not None:
         if value != expected:
-            yield _invalid(field, f"is {shown(value)} but this stream is {shown(expected)}", fix)
+            yield _invalid(field, f"is {quote(value)} but this stream is {quote(expected)}", fix)
     elif not _STREAM_SID.fullmatch(value):
         known = {"CA": ": it is a call's", "AC": ": it is an account's"}.get(value[:2], "")
-        problem = f"is {shown(value)}, not MZ and 32 hex digits{known}"
+        problem = f"is {quote(value)}, not MZ and 32 hex digits{known}"
         consequence = "Twilio drops what names another stream, with warning 31951, once per stream"
         yield Objection(INVALID_MESSAGE, field, problem, consequence, fix, "warning")
 
@@ -432,7 +432,7 @@ def _plain(word: str) -> str:
 
 def _path(inside: str, name: str) -> str:
     """Return the path of field `name`, quoted if it is none that anybody would write."""
-    plain = name if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) else shown(name)
+    plain = name if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) else quote(name)
     return f"{inside}.{plain}" if inside else plain
 
 
@@ -444,9 +444,9 @@ def _kind(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case int() | float():
-            return f"the number {shown(value, 20)}"
+            return f"the number {quote(value, 20)}"
         case str():
-            return f"the string {shown(value, 20)}"
+            return f"the string {quote(value, 20)}"
         case list():
             return "a list"
         case _:
@@ -476,7 +476,7 @@ def _explain_base64(text: str) -> tuple[str, str, str]:
     """Return the base64 inside `text`, what is wrong around it, and the fix."""
     if match := re.match(r"data:[^,]{0,100};base64,", text):
         fix = "Send what follows the comma, nothing else"
-        return text[match.end() :], f"is a data URL, starting with {shown(match[0])}", fix
+        return text[match.end() :], f"is a data URL, starting with {quote(match[0])}", fix
     if text[:2] in ("b'", 'b"'):
         fix = "Use b64encode(payload).decode(), not str(b64encode(payload))"
         return text[2:-1], "is Python's way to print bytes: it starts with b and a quote", fix
@@ -495,7 +495,7 @@ def _explain_base64(text: str) -> tuple[str, str, str]:
         return text, f"is base64 cut off or joined: {len(text)} characters", _ENCODE
     wrong = re.search(r"[^A-Za-z0-9+/=]", text)
     if wrong:
-        where = f"{shown(wrong[0])} stands at character {wrong.start()}"
+        where = f"{quote(wrong[0])} stands at character {wrong.start()}"
         return "", f"is not base64: {where}", _ENCODE
     fix = "Encode all bytes at once; pieces of base64 cannot be joined"
     return text, "is not base64: = stands before the end", fix

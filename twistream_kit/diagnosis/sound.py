@@ -46,7 +46,7 @@ from twistream_kit.diagnosis.payload import (
     is_cut,
     look_inside,
 )
-from twistream_kit.errors import Objection, Objections, by_importance
+from twistream_kit.errors import Objection, Objections, sort_by_severity
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, MEDIA_DISCARDED
@@ -207,7 +207,7 @@ def review_sound(source: Capture | bytes | Iterable[bytes | to_twilio.Media]) ->
             )
         found += sound.sent(bytes(payload), at)
         at += len(payload) / BYTES_PER_SECOND
-    return by_importance([*found, *sound.finish(at)])
+    return sort_by_severity([*found, *sound.finish(at)])
 
 
 def _review_capture(capture: Capture) -> Objections:
@@ -218,7 +218,7 @@ def _review_capture(capture: Capture) -> Objections:
             found += sound.sent(entry.message.payload, entry.at)
         elif isinstance(entry.message, to_twilio.Clear):
             sound.cleared(entry.at)
-    return by_importance([*found, *sound.finish(capture.seconds)])
+    return sort_by_severity([*found, *sound.finish(capture.seconds)])
 
 
 def listen_to(payload: bytes) -> list[Objection]:

@@ -16,7 +16,7 @@ from twistream_kit.capture.entry import Entry
 from twistream_kit.diagnosis.message import review_unheard
 from twistream_kit.diagnosis.payload import SHORTEST_BYTES, look_inside
 from twistream_kit.diagnosis.sound import FIELD, MistakeCounter, SoundReview, listen_to
-from twistream_kit.errors import Objection, RemoteProtocolError, by_importance
+from twistream_kit.errors import Objection, RemoteProtocolError, sort_by_severity
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
 
@@ -150,7 +150,7 @@ class StreamReviewer:
         if not is_begun:
             form = [TOO_EARLY, *form]
         if obeyed is None or not self._is_obeyed(form):
-            form = by_importance([*form, *_listen_alone(message, form)])
+            form = sort_by_severity([*form, *_listen_alone(message, form)])
             return Reviewed(
                 message, is_obeyed=False, is_odd=True, form=form, new=self._mistakes.add(form)
             )
@@ -221,7 +221,7 @@ class Reviewed:
     @property
     def objections(self) -> Sequence[Objection]:
         """All that is wrong with this message, errors first."""
-        return by_importance([*self.form, *self.inside]) if self.form else self.inside
+        return sort_by_severity([*self.form, *self.inside]) if self.form else self.inside
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
 from twistream_kit.diagnosis.message import nearest
-from twistream_kit.errors import Objection, by_importance, shown
+from twistream_kit.errors import Objection, quote, sort_by_severity
 from twistream_kit.protocol.twiml import (
     FETCHED_LIMIT,
     INLINE_LIMIT,
@@ -121,7 +121,7 @@ def review_twiml(xml: str | bytes) -> list[Objection]:
     """
     if not isinstance(xml, str | bytes | bytearray):
         raise TypeError(f"TwiML is {type(xml).__name__}; give a str, such as str(response)")
-    return by_importance(_review_document(xml if isinstance(xml, str) else bytes(xml)))
+    return sort_by_severity(_review_document(xml if isinstance(xml, str) else bytes(xml)))
 
 
 def _review_document(xml: str | bytes) -> Iterator[Objection]:
@@ -170,7 +170,7 @@ def review_root(root: ET.Element) -> Objection | None:
     return Objection(
         12102,
         "TwiML",
-        f"has <{shown(root.tag)[1:-1]}> {nearly}as its outermost element",
+        f"has <{quote(root.tag)[1:-1]}> {nearly}as its outermost element",
         "Twilio would not carry it out (error 12102)",
         "Put everything inside <Response>…</Response>",
     )
@@ -314,19 +314,19 @@ def _review_stream(parent: ET.Element, stream: ET.Element) -> Iterator[Objection
 def _review_track(parent: ET.Element, track: str) -> Iterator[Objection]:
     consequence = "Twilio would not begin the stream (error 31941)"
     if parent.tag == "Connect" and track != "inbound_track":
-        problem = f"is {shown(track)}; under <Connect> only inbound_track exists"
+        problem = f"is {quote(track)}; under <Connect> only inbound_track exists"
         fix = "Leave track out"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
     elif track not in TRACKS:
         fix = f"Write {nearest(track, TRACKS) or 'one of them'}"
-        problem = f"is {shown(track)}, not one of {', '.join(TRACKS)}"
+        problem = f"is {quote(track)}, not one of {', '.join(TRACKS)}"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
 
 
 def _review_callback(attributes: dict[str, str]) -> Iterator[Objection]:
     callback = attributes.get("statusCallback")
     if callback is not None and not callback.startswith(("https://", "http://")):
-        problem = f"is {shown(callback)}, not an absolute URL"
+        problem = f"is {quote(callback)}, not an absolute URL"
         consequence = "Twilio would not tell you why a stream failed"
         fix = "Write https://host/path"
         yield Objection(11100, "<Stream statusCallback>", problem, consequence, fix, "warning")
@@ -334,7 +334,7 @@ def _review_callback(attributes: dict[str, str]) -> Iterator[Objection]:
     if method not in ("GET", "POST"):
         field = "<Stream statusCallbackMethod>"
         yield Objection(
-            12200, field, f"is {shown(method)}", _IGNORED, "Write GET or POST", "warning"
+            12200, field, f"is {quote(method)}", _IGNORED, "Write GET or POST", "warning"
         )
 
 
@@ -345,7 +345,7 @@ def _review_parameter(attributes: dict[str, str]) -> Iterator[Objection]:
         fix = 'Write <Parameter name="…" value="…"/>'
         yield Objection(12200, "<Parameter>", "has no name", _IGNORED, fix)
     if size >= PARAMETER_LIMIT:
-        problem = f"{shown(name)} has {size} characters, name and value together"
+        problem = f"{quote(name)} has {size} characters, name and value together"
         yield Objection(None, "<Parameter>", problem, PARAMETER_TOO_LONG, PASS_A_TOKEN)
     if name in _ATTRIBUTES["Stream"] - {"name", "url"}:
         problem = f"{name} is an attribute of <Stream>, not a parameter"
@@ -472,14 +472,14 @@ def _explain_unparsable(xml: str, error: Exception) -> Objection:
     if not start:
         return _unparsable("is empty", "Return at least <Response/>")
     if start.startswith("<?xml") and start != xml:
-        before = shown(xml[: len(xml) - len(start)])
+        before = quote(xml[: len(xml) - len(start)])
         return _unparsable(f"has {before} before <?xml", "Let the document begin with <?xml")
     if start[0] != "<":
         looks = "JSON" if start[0] in "{[" else "plain text"
-        return _unparsable(f"is {looks}, not XML: it begins with {shown(start[:20])}", _BUILD_IT)
+        return _unparsable(f"is {looks}, not XML: it begins with {quote(start[:20])}", _BUILD_IT)
     if ampersand := re.search(r"&(?!#?\w{1,32};)", xml):
         line = xml.count("\n", 0, ampersand.start()) + 1
-        problem = f"has a bare & in line {line}: {shown(xml[ampersand.start() :][:20])}"
+        problem = f"has a bare & in line {line}: {quote(xml[ampersand.start() :][:20])}"
         return _unparsable(problem, "Write &amp; for it")
     if re.match(r"<html\b", start, re.IGNORECASE):
         return _unparsable("is a web page", "Look for the error page of a framework or tunnel")

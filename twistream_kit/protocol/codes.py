@@ -1,7 +1,7 @@
 """Twilio's error and warning codes, explained (PROTOCOL.md §5).
 
-The texts are in `codes.toml`, beside this module, which is read when the first code is asked for.
-To add or correct a code, edit that file; its head lists the rules, and `read_codes` checks them.
+The texts are in `codes.toml`, beside this module; the file is read on first use.  To add or correct
+a code, edit it: its first lines list the rules, and `read_codes` checks them.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from twistream_kit.errors import TwistreamError
 __all__ = ["TWILIO_CODES", "TwilioCode", "UnknownCode", "explain", "read_codes"]
 
 Level = Literal["error", "warning"]
-"""As Twilio's console sorts them: after a warning the call goes on as it was."""
+"""Twilio's own classification: after a warning the call continues unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class TwilioCode:
-    """What a number of Twilio's means and what to do about it.
+    """An error or warning code of Twilio, with its causes and its remedy.
 
     Attributes:
         code: The number.
-        name: Its title.
+        name: Twilio's title of it.
         level: ``error`` or ``warning``.
         meaning: What has happened.
-        causes: What usually is behind it, likeliest first.
+        causes: The usual causes, the most frequent first.
         remedy: What to do, in order.
-        section: Where the protocol notes of this project list it (PROTOCOL.md).
-        http_status: What a REST request is answered with; 0 where no request is refused.
+        section: The section of PROTOCOL.md that lists it.
+        http_status: The HTTP status of the refused REST request; 0 for other codes.
     """
 
     code: int
@@ -50,35 +50,35 @@ class TwilioCode:
 
     @property
     def url(self) -> str:
-        """Twilio's own page on it."""
+        """The address of Twilio's page on it."""
         return f"https://www.twilio.com/docs/api/errors/{self.code}"
 
     def __repr__(self) -> str:
-        causes = [_wrapped(cause, "  - ") for cause in self.causes]
+        causes = [_wrap(cause, "  - ") for cause in self.causes]
         return "\n".join(
             [
                 f"{self.code} ({self.level}): {self.name}",
-                _wrapped(self.meaning, ""),
+                _wrap(self.meaning, ""),
                 *(["Usual causes:", *causes] if causes else []),
-                _wrapped(f"What to do: {self.remedy}", ""),
+                _wrap(f"What to do: {self.remedy}", ""),
             ]
         )
 
 
-def _wrapped(text: str, bullet: str) -> str:
+def _wrap(text: str, bullet: str) -> str:
     indent = " " * len(bullet)
     return fill(text, 96, initial_indent=bullet, subsequent_indent=indent, break_long_words=False)
 
 
 class _CodesOfFile(Mapping[int, TwilioCode]):
-    """The codes of `codes.toml`, which is read when the first is asked for."""
+    """The codes of `codes.toml`, which is read on first use."""
 
     @cached_property
     def _by_number(self) -> dict[int, TwilioCode]:
         try:
             content = resources.files("twistream_kit.protocol").joinpath(_FILE).read_bytes()
         except OSError as error:
-            raise _unusable(f"{_FILE} of the package cannot be read ({error})") from error
+            raise _build_file_error(f"{_FILE} of the package cannot be read ({error})") from error
         return read_codes(content)
 
     def __getitem__(self, number: int) -> TwilioCode:
@@ -92,14 +92,14 @@ class _CodesOfFile(Mapping[int, TwilioCode]):
 
 
 TWILIO_CODES: Mapping[int, TwilioCode] = _CodesOfFile()
-"""Every code that a call with a stream can meet, by number."""
+"""Every code that can occur in a call with a stream, by number."""
 
 
 class UnknownCode(TwistreamError, LookupError):
     """There is no explanation for a number.
 
     Attributes:
-        code: What was asked for.
+        code: The number or text that was given.
     """
 
     def __init__(self, code: object, problem: str, fix: str) -> None:
@@ -108,28 +108,30 @@ class UnknownCode(TwistreamError, LookupError):
 
 
 def explain(code: int | str) -> TwilioCode:
-    """Explain an error or warning of Twilio's.
+    """Explain an error or warning code of Twilio.
 
     Args:
-        code: The number, or a text that holds it: ``"31951"``, ``"Error 31951 ..."``.
+        code: The number, or a text that contains it: ``"31951"``, ``"Error 31951 ..."``.
 
     Raises:
-        UnknownCode: If it is none of `TWILIO_CODES`; the text names the nearest that are.
+        UnknownCode: If it is none of `TWILIO_CODES`; the text names the nearest known codes.
     """
-    numbers = [code] if isinstance(code, int) else _numbers(str(code))
+    numbers = [code] if isinstance(code, int) else _find_numbers(str(code))
     for number in numbers:
         if number in TWILIO_CODES:
             return TWILIO_CODES[number]
     if not numbers:
         raise UnknownCode(code, f"{str(code)[:40]!r} holds no code", "Give a number, such as 31951")
-    raise UnknownCode(code, f"{numbers[0]} is not among the codes known here", _advice(numbers[0]))
+    raise UnknownCode(
+        code, f"{numbers[0]} is not among the codes known here", _suggest_nearest(numbers[0])
+    )
 
 
-def _numbers(text: str) -> list[int]:
+def _find_numbers(text: str) -> list[int]:
     return [int(digits) for digits in re.findall(r"(?<![0-9])[0-9]{1,9}(?![0-9])", text)]
 
 
-def _advice(number: int) -> str:
+def _suggest_nearest(number: int) -> str:
     near = sorted(TWILIO_CODES, key=lambda known: (abs(known - number), known))[:3]
     names = ", ".join(f"{known} ({TWILIO_CODES[known].name})" for known in sorted(near))
     page = f"https://www.twilio.com/docs/api/errors/{number}"
@@ -139,11 +141,11 @@ def _advice(number: int) -> str:
 _FILE = "codes.toml"
 
 _FIELDS = ("name", "level", "meaning", "causes", "remedy", "section")
-"""What each entry of the file has."""
+"""The fields of each entry of the file."""
 
 _SECTIONS = ("5.1", "5.2", "5.3")
 _SECTION_OF_REQUESTS = "5.3"
-"""Its codes refuse a REST request, so they alone also have an ``http_status``."""
+"""The codes of this section refuse a REST request, so only they have an ``http_status``."""
 
 
 def read_codes(content: bytes) -> dict[int, TwilioCode]:
@@ -153,27 +155,29 @@ def read_codes(content: bytes) -> dict[int, TwilioCode]:
         The codes by number, in the order of the file.
 
     Raises:
-        TwistreamError: If it is not TOML in UTF-8, or an entry breaks a rule that the head of
-            `codes.toml` lists; the text names every such entry.
+        TwistreamError: If it is not TOML in UTF-8, or an entry breaks one of the rules at the
+            beginning of `codes.toml`; the text names every such entry.
     """
     try:
         entries = tomllib.loads(content.decode())
-    except ValueError as error:  # the one that TOML or UTF-8 raises
-        raise _unusable(f"{_FILE} is not TOML in UTF-8: {error}") from error
-    faults = [f"[{key}] {fault}" for key, entry in entries.items() for fault in _faults(key, entry)]
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
+        raise _build_file_error(f"{_FILE} is not TOML in UTF-8: {error}") from error
+    faults = [
+        f"[{key}] {fault}" for key, entry in entries.items() for fault in _find_faults(key, entry)
+    ]
     if faults:
-        raise _unusable(f"{_FILE}: {'; '.join(faults)}")
-    codes = [_code(int(key), entry) for key, entry in entries.items()]
+        raise _build_file_error(f"{_FILE}: {'; '.join(faults)}")
+    codes = [_build_code(int(key), entry) for key, entry in entries.items()]
     for earlier, later in pairwise(codes):
         if (earlier.section, earlier.code) > (later.section, later.code):
-            raise _unusable(
+            raise _build_file_error(
                 f"{_FILE}: [{later.code}] of section {later.section} stands after [{earlier.code}]"
                 f" of section {earlier.section}, out of order"
             )
     return {code.code: code for code in codes}
 
 
-def _unusable(problem: str) -> TwistreamError:
+def _build_file_error(problem: str) -> TwistreamError:
     return TwistreamError(
         problem,
         consequence="None of Twilio's codes can be explained",
@@ -181,12 +185,12 @@ def _unusable(problem: str) -> TwistreamError:
     )
 
 
-def _code(number: int, entry: dict[str, Any]) -> TwilioCode:
+def _build_code(number: int, entry: dict[str, Any]) -> TwilioCode:
     return TwilioCode(code=number, **{**entry, "causes": tuple(entry["causes"])})
 
 
-def _faults(key: str, entry: object) -> Iterator[str]:
-    """Tell everything that is wrong with an entry."""
+def _find_faults(key: str, entry: object) -> Iterator[str]:
+    """Yield each fault of an entry."""
     if not re.fullmatch(r"[1-9][0-9]{4}", key):
         yield "is not a code of five digits"
     if not isinstance(entry, dict):
@@ -196,15 +200,15 @@ def _faults(key: str, entry: object) -> Iterator[str]:
     for name in wanted:
         if name not in entry:
             yield f"has no {name}"
-        elif fault := _fault(name, entry[name]):
+        elif fault := _describe_fault(name, entry[name]):
             yield f"has a {name} that {fault}: {entry[name]!r}"
     for name in entry:
         if name not in wanted:
             yield f"has a field that does not belong there: {name}"
 
 
-def _fault(name: str, value: object) -> str:
-    """Say what is wrong with the value of one field; nothing when it is right."""
+def _describe_fault(name: str, value: object) -> str:
+    """Describe the fault of the value of a field; return an empty string if it is right."""
     match name, value:
         case "http_status", _:
             is_status = type(value) is int and 400 <= value <= 599
@@ -223,5 +227,8 @@ def _fault(name: str, value: object) -> str:
 
 
 def _is_text(value: object) -> bool:
-    """Whether it is one line; a multi-line string with a backslash left out is not."""
+    """Whether `value` is one line of text.
+
+    A multi-line string that lacks a backslash at the end of a line is not.
+    """
     return isinstance(value, str) and value != "" and value == " ".join(value.split())

@@ -23,10 +23,10 @@ from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.marks import UNNAMED, Ending, MarkName, MarkOutcome, PlayOutcome
 from twistream_kit.protocol.playout import (
     BYTES_PER_SECOND,
-    LEAD_SECONDS,
+    SEND_AHEAD_SECONDS,
     PlayoutModel,
     SendAhead,
-    milliseconds,
+    to_milliseconds,
 )
 from twistream_kit.sound_file import CheckedPayload
 
@@ -53,17 +53,17 @@ class Conversation:
 
     Args:
         stream_sid: The stream, as announced by `from_twilio.Start`.
-        lead_seconds: How much sound Twilio is sent ahead, 0.2 to 590 s.
+        send_ahead_seconds: How much sound Twilio is sent ahead, 0.2 to 590 s.
 
     Raises:
-        ValueError: If `lead_seconds` is out of range.
+        ValueError: If `send_ahead_seconds` is out of range.
     """
 
-    def __init__(self, stream_sid: str, *, lead_seconds: float = LEAD_SECONDS) -> None:
+    def __init__(self, stream_sid: str, *, send_ahead_seconds: float = SEND_AHEAD_SECONDS) -> None:
         self.stream_sid = stream_sid
         self.model = PlayoutModel()
         self._outbox = Outbox(stream_sid)
-        self._send_ahead = SendAhead(lead_seconds)
+        self._send_ahead = SendAhead(send_ahead_seconds)
         self._open: dict[str, _Handle] = {}
         self._progress: dict[str, int] = {}
         self._unmarked: list[str] = []
@@ -119,7 +119,7 @@ class Conversation:
         """
         if self._ended is not None:
             return []
-        position = self.model.position(now)
+        position = self.model.count_played(now)
         for handle in self._open.values():
             if handle.end is not None and handle.end <= position:
                 continue  # all of it was played; its mark is only on the way
@@ -131,7 +131,7 @@ class Conversation:
         ended += [self._close(name, "cleared", now) for name in dropped]
         self._held = None
         self._progress.clear()
-        self.model.cleared(now)
+        self.model.note_clear(now)
         self._send_ahead.restart()
         return ended
 
@@ -154,7 +154,9 @@ class Conversation:
             if handle.cleared_at is not None:
                 if now >= handle.cleared_at + CLEARED_MARK_SECONDS:
                     outcomes.append(self._close(name, "cleared", now))
-            elif now >= max(handle.sent_at, self.model.reaches(handle.end)) + OVERDUE_SECONDS:
+            elif (
+                now >= max(handle.sent_at, self.model.find_play_time(handle.end)) + OVERDUE_SECONDS
+            ):
                 outcomes.append(self._close(name, "lost", now))
         return outcomes
 
@@ -201,13 +203,13 @@ class Conversation:
             return held
         if not self._outbox.needs_room or self._has_room(now):
             return 0.0
-        room = self._send_ahead.wait_seconds(self.model.buffered(now))
+        room = self._send_ahead.wait_seconds(self.model.count_buffered(now))
         return room if held is None else min(room, held)
 
     def heard_bytes(self, handle: str, now: float) -> int:
         """Return how much of an open playback Twilio has played by `now`, by the model."""
         found = self._open.get(handle)
-        return 0 if found is None else self._heard_bytes(found, self.model.position(now))
+        return 0 if found is None else self._heard_bytes(found, self.model.count_played(now))
 
     def heard_in(self, handle: str, size: int, now: float) -> float | None:
         """Return in how many seconds `size` bytes of a playback will have been heard.
@@ -217,7 +219,7 @@ class Conversation:
         found = self._open.get(handle)
         if found is None or found.first is None or found.sent < size or found.heard is not None:
             return None
-        return max(0.0, self.model.reaches(found.first + size) - now)
+        return max(0.0, self.model.find_play_time(found.first + size) - now)
 
     def _handle(self, name: str) -> str:
         self._count += 1
@@ -232,12 +234,12 @@ class Conversation:
             )
 
     def _has_room(self, now: float) -> bool:
-        return self._send_ahead.has_room(self.model.buffered(now))
+        return self._send_ahead.has_room(self.model.count_buffered(now))
 
     def _note_sent(self, handle: _Handle, size: int, now: float) -> None:
         if handle.first is None:
             handle.first = self.model.sent_bytes
-        self.model.sent(size, now)
+        self.model.note_sent(size, now)
         handle.sent += size
 
     def _note_mark(self, name: str, *, progress: bool, now: float) -> None:
@@ -273,14 +275,14 @@ class Conversation:
 
     def _returned(self, name: str, now: float) -> list[Outcome]:
         if (position := self._progress.pop(name, None)) is not None:
-            self.model.returned(position, now)
+            self.model.note_mark(position, now)
             return self._close_unmarked(position, now)
         handle = self._open.get(name)
         if handle is None or handle.end is None or name in self._unmarked:
             return []  # it has ended already, or was never sent
         if handle.cleared_at is not None:
             return [self._close(name, "cleared", now)]
-        self.model.returned(handle.end, now)
+        self.model.note_mark(handle.end, now)
         return [*self._close_unmarked(handle.end, now), self._close(name, "heard", now)]
 
     def _close_unmarked(self, position: int, now: float) -> list[Outcome]:
@@ -303,8 +305,8 @@ class Conversation:
             return MarkOutcome(ending, handle.name, round((now - handle.asked_at) * 1000), name)
         heard = handle.size
         if ending != "heard":
-            heard = self._heard_bytes(handle, self.model.position(now))
-        return PlayOutcome(ending, milliseconds(heard), milliseconds(handle.size), name)
+            heard = self._heard_bytes(handle, self.model.count_played(now))
+        return PlayOutcome(ending, to_milliseconds(heard), to_milliseconds(handle.size), name)
 
 
 @dataclass(slots=True)

@@ -1,15 +1,16 @@
-"""X-Twilio-Signature: who may speak to your server; and the parameters that a webhook carries.
+"""Check ``X-Twilio-Signature``, and parse the parameters of a webhook.
 
-The URL to check against is the one that you told Twilio, never one put together from a request's
-own headers: proxies change scheme, host and port, and one who forges a request chooses them.
+A signature is checked against the URL that you configured at Twilio, never against one built from
+the headers of the request: proxies change scheme, host and port, and a forger chooses them.
 
 Twilio signs with HMAC-SHA1 and the account's auth token (PROTOCOL.md §2.2 and §7).  A webhook
-setting (public beta, September 2026) may have it sign with a shared key instead, HMAC-SHA1 or
-HMAC-SHA256; a header then says so.  Its name and form are those of the official SDK's
-``request_validator``, 9.13.
+setting (public beta, September 2026) can make it sign with a shared key instead, with HMAC-SHA1 or
+HMAC-SHA256; an additional header then names the algorithm.  The name and form of that header are
+taken from ``request_validator`` of the official SDK, 9.13.
 
-The scheme puts nothing between names and values, so one who has seen one signed form can shift the
-borders in it; and nothing in it says when it was made.  Both are Twilio's, and no check mends them.
+The scheme has two weaknesses that no check here can remove: it puts no separator between names and
+values, so a forger who has seen one signed form can move characters between them; and it contains
+no time, so a request can be replayed.
 
 The parameters of a webhook are names and values in a query, a form or a JSON object (§6.5).
 """
@@ -28,16 +29,16 @@ from urllib.parse import parse_qs, parse_qsl
 SIGNATURE_HEADER = "X-Twilio-Signature"
 
 SETTINGS_HEADER = "X-Twilio-Webhooks-Signature-Settings"
-"""``key=…,algorithm=HMAC_SHA256``: there only when a shared key signed, in place of the token."""
+"""``key=…,algorithm=HMAC_SHA256``: sent only when a shared key signed instead of the token."""
 
 _HASHES = {"HMAC_SHA1": hashlib.sha1, "HMAC_SHA256": hashlib.sha256}
-"""The algorithms that may sign, by the names that `SETTINGS_HEADER` gives them."""
+"""The supported algorithms, by the names that `SETTINGS_HEADER` uses."""
 
 FormFields = Mapping[str, str | Sequence[str]]
 """The fields of a POSTed form; a field that was sent more than once has a sequence of values."""
 
 Parameters = dict[str, str | list[str]]
-"""What a webhook says, by name; a name that was given several times has a list of values."""
+"""The parameters of a webhook by name; a name that was sent several times has a list of values."""
 
 
 def is_valid(
@@ -49,34 +50,34 @@ def is_valid(
     body: bytes | None = None,
     settings: str | None = None,
 ) -> bool:
-    """Whether `signature` fits a webhook request, with or without the port in its URL.
+    """Whether `signature` is valid for a webhook request, with or without the port in its URL.
 
     Args:
         auth_token: The account's primary token.
         url: Your configured public URL with this request's path and query.
-        params: The form of a POST, else None.
-        signature: The header ``X-Twilio-Signature``, or None if it was not there.
+        params: The fields of a POSTed form, else None.
+        signature: The header ``X-Twilio-Signature``, or None if there was none.
         body: The raw body when it is not a form.  Twilio then puts its SHA-256 into the query as
-            ``bodySHA256``; a body without it is refused, because nothing vouches for it.
+            ``bodySHA256``; a body without it is refused, because the signature does not cover it.
         settings: The header `SETTINGS_HEADER`, or None.
     """
-    fits = _fits(auth_token, candidate_urls(url), params, signature, settings)
-    return _body_is_vouched_for(url, body) and fits
+    fits = _fits(auth_token, list_webhook_urls(url), params, signature, settings)
+    return _check_body_hash(url, body) and fits
 
 
 def is_valid_handshake(
     auth_token: str, stream_url: str, signature: str | None, *, settings: str | None = None
 ) -> bool:
-    """Whether `signature` fits the WebSocket handshake of a stream.
+    """Whether `signature` is valid for the WebSocket handshake of a stream.
 
     Args:
         auth_token: The account's primary token.
         stream_url: The configured public URL, as in ``<Stream url>``.
-        signature: The header ``x-twilio-signature``, or None if it was not there.
+        signature: The header ``x-twilio-signature``, or None if there was none.
         settings: The header `SETTINGS_HEADER`, or None; whether Twilio signs streams with shared
             keys is not documented.
     """
-    return _fits(auth_token, websocket_urls(stream_url), None, signature, settings)
+    return _fits(auth_token, list_handshake_urls(stream_url), None, signature, settings)
 
 
 def sign(
@@ -85,34 +86,34 @@ def sign(
     """Compute the signature that Twilio would send.
 
     Args:
-        auth_token: The account's primary token; those who use API keys need it too.  Or the secret
-            of the shared key that signs.
-        url: The URL as requested, query included.  A user and password in it are left out, as
-            Twilio does; a port is not: see `signed_url`.
-        params: The form of a POST; None or empty for GET, JSON and WebSocket handshakes.
+        auth_token: The account's primary token, which also signs for users of API keys; or the
+            secret of the shared key that signs.
+        url: The URL as requested, query included.  A user and password in it are removed, as
+            Twilio does; a port is not, see `compute_signed_url`.
+        params: The fields of a POSTed form; None or empty for GET, JSON and WebSocket handshakes.
         algorithm: ``HMAC_SHA1``, or the ``HMAC_SHA256`` of a shared key.
 
     Returns:
-        The code in base64.
+        The signature in base64.
 
     Raises:
         KeyError: If the algorithm is neither.
     """
-    text = without_user(url) + "".join(_sorted_fields(params or {}))
-    # A lone surrogate cannot come from a real request; it must not raise in the check of one.
+    text = remove_user(url) + "".join(_sort_fields(params or {}))
+    # No real request contains a lone surrogate, but checking a forged one must not raise.
     message = text.encode("utf-8", "surrogatepass")
-    # The token's bytes get no name here: a traceback that prints variables would print them.
+    # The token's bytes are not assigned to a variable: some tracebacks print local variables.
     code = hmac.new(auth_token.encode("utf-8", "surrogatepass"), message, _HASHES[algorithm])
     return b64encode(code.digest()).decode("ascii")
 
 
-def vouches_for_body(url: str) -> bool:
-    """Whether the query of `url` holds ``bodySHA256``: then the body is no form but raw (§7)."""
-    return bool(_promised_hash(url))
+def has_body_hash(url: str) -> bool:
+    """Whether the query of `url` has ``bodySHA256``: then the body is raw and not a form (§7)."""
+    return bool(_read_body_hash(url))
 
 
-def algorithm_of(settings: str | None) -> str:
-    """Return the algorithm that `SETTINGS_HEADER` names; ``HMAC_SHA1`` where it names none."""
+def read_algorithm(settings: str | None) -> str:
+    """Return the algorithm that `SETTINGS_HEADER` names, or ``HMAC_SHA1`` if it names none."""
     for part in (settings or "").split(","):
         name, _, value = part.partition("=")
         if name.strip() == "algorithm" and value.strip():
@@ -120,11 +121,11 @@ def algorithm_of(settings: str | None) -> str:
     return "HMAC_SHA1"
 
 
-def refusal(signatures: Sequence[str], settings: str | None) -> str:
-    """Say for a log what was wrong with a request that was refused, as far as can be told.
+def describe_refusal(signatures: Sequence[str], settings: str | None) -> str:
+    """Describe for a log why the signature of a request was refused.
 
     Args:
-        signatures: All headers ``X-Twilio-Signature``.  Nothing of them is quoted.
+        signatures: All headers ``X-Twilio-Signature``.  Their values are not quoted.
         settings: The header `SETTINGS_HEADER`, or None.
     """
     if len(signatures) != 1:
@@ -133,7 +134,7 @@ def refusal(signatures: Sequence[str], settings: str | None) -> str:
         return f"it has {number} header {SIGNATURE_HEADER}, where Twilio sends one{why}"
     if not settings:
         return f"its {SIGNATURE_HEADER} does not fit"
-    if algorithm_of(settings) not in _HASHES:
+    if read_algorithm(settings) not in _HASHES:
         return f"its {SETTINGS_HEADER} names an algorithm that is not known here"
     return (
         f"its {SIGNATURE_HEADER} does not fit, and its {SETTINGS_HEADER} says that a shared key "
@@ -142,10 +143,10 @@ def refusal(signatures: Sequence[str], settings: str | None) -> str:
     )
 
 
-def signed_url(url: str) -> str:
-    """Return what Twilio signs for `url`: no user, and no port where the scheme is https or wss.
+def compute_signed_url(url: str) -> str:
+    """Return `url` as Twilio signs it: without user, and for https and wss without port.
 
-    Documented for voice webhooks (§7), taken to hold for streams too (§2.2).
+    This is documented for voice webhooks (§7), and assumed for streams (§2.2).
     """
     parts = _split(url)
     if parts is None:
@@ -154,31 +155,31 @@ def signed_url(url: str) -> str:
     return parts.join(port=keep)
 
 
-def without_user(url: str) -> str:
-    """Return `url` without user and password: as Twilio signs it, and as it may be shown."""
+def remove_user(url: str) -> str:
+    """Return `url` without user and password, as Twilio signs it and as it may be logged."""
     return re.sub(r"\A([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@", r"\1", url)
 
 
-def candidate_urls(url: str) -> list[str]:
+def list_webhook_urls(url: str) -> list[str]:
     """Return the forms in which Twilio may have signed the webhook `url`, the usual form first.
 
-    No webhook is asked for by wss: a public address that was configured so stands for https.
+    Webhooks use http and https only, so a public address configured as wss is taken as https.
     """
     parts = _split(url)
     if parts is None:
         return [url]
     web = {"wss": "https", "ws": "http"}.get(parts.scheme.lower(), parts.scheme)
     ports = (parts.port, "", parts.default_port)
-    return _distinct(
+    return _drop_duplicates(
         each.join(port=port) for each in parts._replace(scheme=web).spellings for port in ports
     )
 
 
-def websocket_urls(public_url: str) -> list[str]:
+def list_handshake_urls(public_url: str) -> list[str]:
     """Return the forms in which Twilio may have signed the handshake of a stream, the usual first.
 
-    The scheme seen in practice is wss, whatever a framework behind a proxy believes; some
-    handshakes carry a slash at the end that the TwiML lacks (§2.2).
+    In practice Twilio signs wss, even where a framework behind a proxy sees ws; and some
+    handshakes are signed with a slash at the end that the TwiML does not have (§2.2).
 
     Args:
         public_url: As configured: ``wss://host/path``, or its https form.
@@ -188,7 +189,7 @@ def websocket_urls(public_url: str) -> list[str]:
         return [public_url]
     secure = parts.scheme.lower() in ("wss", "https")
     path, mark, query = parts.rest.partition("?")
-    return _distinct(
+    return _drop_duplicates(
         each._replace(scheme=scheme, rest=end + mark + query).join(port=port)
         for each in parts.spellings
         for scheme in (("wss", "https") if secure else ("ws", "http"))
@@ -198,7 +199,7 @@ def websocket_urls(public_url: str) -> list[str]:
 
 
 def parse_query(query: str) -> Parameters:
-    """Read the part of a URL behind the question mark, or a form that is text already."""
+    """Parse the query of a URL, or a form that is decoded already."""
     grouped: Parameters = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         known = grouped.get(name)
@@ -210,12 +211,12 @@ def parse_query(query: str) -> Parameters:
 
 
 def parse_form(body: bytes) -> Parameters:
-    """Read the body of a form; bytes that are no UTF-8 are replaced."""
+    """Parse the body of a form; bytes that are not UTF-8 are replaced."""
     return parse_query(body.decode("utf-8", "replace"))
 
 
 def parse_json(body: bytes) -> Parameters:
-    """Read the strings and numbers of a JSON object; anything else has none."""
+    """Return the strings and whole numbers of a JSON object; an empty dict for any other body."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
@@ -232,11 +233,11 @@ def _fits(
     signature: str | None,
     settings: str | None,
 ) -> bool:
-    """Compare with all candidates, whatever the first of them says and whatever came.
+    """Compare the signature with those of all candidates, also after one has matched.
 
-    How long it takes tells a forger neither which URL nor how much of a signature was right.
+    The time it takes then reveals neither which URL nor how much of a signature was right.
     """
-    algorithm = algorithm_of(settings)
+    algorithm = read_algorithm(settings)
     usable = bool(auth_token) and algorithm in _HASHES
     algorithm = algorithm if usable else "HMAC_SHA1"
     # Bytes, because compare_digest raises on text outside ASCII.
@@ -248,8 +249,8 @@ def _fits(
     return found and usable
 
 
-def _body_is_vouched_for(url: str, body: bytes | None) -> bool:
-    promised = _promised_hash(url)
+def _check_body_hash(url: str, body: bytes | None) -> bool:
+    promised = _read_body_hash(url)
     if not promised:
         return not body
     if body is None:
@@ -258,13 +259,13 @@ def _body_is_vouched_for(url: str, body: bytes | None) -> bool:
     return hmac.compare_digest(found, promised.lower().encode("utf-8", "surrogatepass"))
 
 
-def _promised_hash(url: str) -> str:
+def _read_body_hash(url: str) -> str:
     query = url.partition("#")[0].partition("?")[2]
     return parse_qs(query).get("bodySHA256", [""])[0]
 
 
-def _sorted_fields(params: FormFields) -> list[str]:
-    """Return name and value of each parameter, sorted; of repeated ones each value once (§7)."""
+def _sort_fields(params: FormFields) -> list[str]:
+    """Return name and value of each field, sorted; equal values of one name only once (§7)."""
     lines: list[str] = []
     for name in sorted(params):
         value = params[name]
@@ -274,7 +275,7 @@ def _sorted_fields(params: FormFields) -> list[str]:
 
 
 class _Parts(NamedTuple):
-    """A URL cut by hand: `urlunsplit` would normalise what has to stay as it was signed."""
+    """The parts of a URL, unchanged; `urlunsplit` would normalise them and break the signature."""
 
     scheme: str
     host: str
@@ -287,9 +288,10 @@ class _Parts(NamedTuple):
 
     @property
     def spellings(self) -> list[_Parts]:
-        """As configured, and with scheme and host in lower case.
+        """The URL as configured, and with scheme and host in lower case.
 
-        Twilio signs a host as it was written (§7); what was written for a number may differ.
+        Twilio signs the host as it was written (§7), and the URL configured for a number may be
+        written differently.
         """
         lower = self._replace(scheme=self.scheme.lower(), host=self.host.lower())
         return [self] if lower == self else [self, lower]
@@ -317,5 +319,5 @@ def _split(url: str) -> _Parts | None:
     )
 
 
-def _distinct(urls: Iterable[str]) -> list[str]:
+def _drop_duplicates(urls: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(urls))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twistream_kit.errors import RemoteProtocolError
-from twistream_kit.sound_file import is_wav, wav_refused
+from twistream_kit.sound_file import build_wav_refusal, is_wav
 
 INVALID_MESSAGE = 31951
 """Twilio's code for a text message it cannot use; a warning, logged once per stream (§5.1)."""
@@ -44,7 +44,7 @@ class Media:
 
     def __post_init__(self) -> None:
         if is_wav(self.payload):
-            raise wav_refused(self.payload)
+            raise build_wav_refusal(self.payload)
 
     def to_json(self) -> str:
         """Return the text that goes on the wire."""

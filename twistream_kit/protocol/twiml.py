@@ -1,7 +1,6 @@
-"""The TwiML that connects a call to a stream, and the URL in it that Twilio dials (PROTOCOL.md §1).
+"""Write the TwiML that connects a call to a stream, and review the stream's URL (PROTOCOL.md §1).
 
-It writes that one document, and says what Twilio would object to in the URL of a stream.  It reads
-no TwiML.
+This module does not parse TwiML; `diagnosis.twiml` does.
 """
 
 from __future__ import annotations
@@ -11,16 +10,16 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from twistream_kit.errors import LocalProtocolError, Objection, by_importance, shown
+from twistream_kit.errors import LocalProtocolError, Objection, quote, sort_by_severity
 
 INLINE_LIMIT = 4000
-"""Characters of TwiML that fit into the REST parameter ``Twiml`` (§1.5); more is error 32018."""
+"""The limit of the REST parameter ``Twiml``, in characters (§1.5); more is error 32018."""
 
 FETCHED_LIMIT = 65536
-"""Bytes of TwiML that Twilio fetches from a URL (§1.5); more is error 11750."""
+"""The limit of TwiML that Twilio fetches from a URL, in bytes (§1.5); more is error 11750."""
 
 PARAMETER_LIMIT = 500
-"""Name and value of one <Parameter> together must stay below this (§1.4)."""
+"""Name and value of a <Parameter> together must have fewer characters (§1.4)."""
 
 PARAMETER_TOO_LONG = (
     f"Twilio wants fewer than {PARAMETER_LIMIT}; what it does with more is not documented"
@@ -28,10 +27,10 @@ PARAMETER_TOO_LONG = (
 PASS_A_TOKEN = "Pass a short token and keep the rest on your server"  # noqa: S105
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 has no place for, not even escaped."""
+"""Characters that XML 1.0 does not allow, not even escaped."""
 
 _STREAM_SCHEMES = {"https": "wss", "wss": "wss", "http": "ws", "ws": "ws"}
-"""The scheme of a stream by that of the server's address."""
+"""The scheme of a stream URL by the scheme of the server's address."""
 
 _OPEN_A_TUNNEL = "Open a tunnel, kit.open_tunnel(server), and use server.stream_url"
 
@@ -51,16 +50,16 @@ def connect_stream(
 
     Args:
         url: ``wss://...`` without a query; ``ws://`` only on this machine, for the simulator.
-        parameters: What the stream's start message is to bring as `custom_parameters`; name and
-            value of each together under 500 characters.
-        name: A name for the stream, unique in its call; it shows in status callbacks.
-        status_callback: Absolute URL that is told when the stream starts, stops or fails.
+        parameters: The `custom_parameters` of the stream's start message; name and value of each
+            must have fewer than 500 characters together.
+        name: A name for the stream, unique in its call; status callbacks contain it.
+        status_callback: Absolute URL that Twilio requests when the stream starts, stops or fails.
         status_callback_method: ``GET`` or ``POST``; POST if left out.
-        action: URL that is asked for more TwiML when the stream has ended; without it the call
-            ends then.
+        action: URL from which Twilio fetches more TwiML when the stream has ended; without it the
+            call ends then.
         method: ``GET`` or ``POST`` for `action`; POST if left out.
-        inline: Whether it is to be passed in a REST request (4000 characters at most) and not to be
-            served by URL (64 kB).
+        inline: True if the TwiML is passed in a REST request (4000 characters at most), False if
+            it is served from a URL (64 kB).
 
     Raises:
         LocalProtocolError: If Twilio would refuse it.
@@ -88,11 +87,11 @@ def connect_stream(
     return twiml
 
 
-def stream_url(base_url: str, path: str = "/media") -> str:
-    """Turn the address of a server into that of its stream.
+def build_stream_url(base_url: str, path: str = "/media") -> str:
+    """Return the URL of the stream at a server.
 
     ``https://host/x`` with ``/media`` becomes ``wss://host/x/media``; http becomes ws, which only
-    the simulator dials.
+    the simulator accepts.
 
     Raises:
         LocalProtocolError: If `base_url` is not an http or ws URL with a host, or has a query.
@@ -101,7 +100,7 @@ def stream_url(base_url: str, path: str = "/media") -> str:
     scheme = _STREAM_SCHEMES.get(match["scheme"].lower()) if match else None
     if match is None or scheme is None or match["rest"].startswith(("/", ":")):
         raise LocalProtocolError(
-            f"{shown(base_url)} is not the address of a server",
+            f"{quote(base_url)} is not the address of a server",
             consequence="No stream can be opened to it",
             fix="Give scheme and host, without a query, such as https://example.com",
         )
@@ -109,17 +108,17 @@ def stream_url(base_url: str, path: str = "/media") -> str:
 
 
 def review_stream_url(url: str, field: str = "<Stream url>") -> list[Objection]:
-    """Say what Twilio would object to in the URL of a stream.
+    """Return what Twilio would object to in the URL of a stream.
 
     Args:
-        url: As it stands in the TwiML, after XML's escapes are undone.
-        field: How the objections are to name it.
+        url: The URL in the TwiML, with XML escapes decoded.
+        field: The name of the field in the objections.
     """
-    return by_importance(_review_url(url, field))
+    return sort_by_severity(_review_url(url, field))
 
 
 def is_loopback(url: str) -> bool:
-    """Whether `url` leads to this very machine."""
+    """Whether the host of `url` is this machine."""
     try:
         return is_loopback_host(urlsplit(url).hostname or "")
     except ValueError:
@@ -160,13 +159,13 @@ def check_parameter(name: str, value: str) -> None:
 def _check_url(url: str) -> None:
     for objection in review_stream_url(url):
         if objection.severity == "error" or objection.problem.startswith("is relative"):
-            raise LocalProtocolError.of(objection)
+            raise LocalProtocolError.from_objection(objection)
 
 
 def _check_characters(text: str, field: str) -> None:
     if wrong := _NOT_XML.search(text):
         raise LocalProtocolError(
-            f"holds {shown(wrong[0])}, which XML cannot carry",
+            f"holds {quote(wrong[0])}, which XML cannot carry",
             field=field,
             twilio_code=12100,
             consequence="Twilio could not parse the document (error 12100)",
@@ -195,39 +194,39 @@ def _check_method(value: str | None, name: str) -> str | None:
 
 def _review_url(url: str, field: str) -> Iterator[Objection]:
     if not url:
-        yield Objection(31923, field, "is empty", _stream_refused(31923), "Give a wss:// URL")
+        yield Objection(31923, field, "is empty", _describe_refusal(31923), "Give a wss:// URL")
         return
-    # urlsplit would drop these in silence, and a parser of URLs on the other side may not.
+    # urlsplit removes some of these silently; the parser at the other end may not.
     if wrong := re.search(r"[\s\x00-\x1f{}<>\"\\^`|]", url):
-        problem = f"holds {shown(wrong[0])}, which no URL may contain: {shown(url)}"
+        problem = f"holds {quote(wrong[0])}, which no URL may contain: {quote(url)}"
         fix = "Fill in the placeholder, or percent-encode the character"
-        yield Objection(31923, field, problem, _stream_refused(31923), fix)
+        yield Objection(31923, field, problem, _describe_refusal(31923), fix)
         return
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         fix = "Write wss://host/path"
-        yield Objection(31923, field, f"is no URL: {error}", _stream_refused(31923), fix)
+        yield Objection(31923, field, f"is no URL: {error}", _describe_refusal(31923), fix)
         return
     if not parts.scheme and not parts.netloc:
-        yield _relative_url(url, field)
+        yield _object_to_relative_url(url, field)
     elif not parts.hostname:
-        problem = f"names no host: {shown(url)}"
-        yield Objection(31923, field, problem, _stream_refused(31923), "Write wss://host/path")
+        problem = f"names no host: {quote(url)}"
+        yield Objection(31923, field, problem, _describe_refusal(31923), "Write wss://host/path")
     else:
         yield from _review_scheme_and_host(parts, field)
         yield from _review_port(port, parts, field)
     yield from _review_extras(parts, field)
 
 
-def _relative_url(url: str, field: str) -> Objection:
+def _object_to_relative_url(url: str, field: str) -> Objection:
     consequence = "Twilio completes it from the TwiML's own URL; inline TwiML has none"
     fix = "Write the whole wss:// URL"
     if re.match(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)", url):
-        problem = f"has no scheme: {shown(url)}"
-        return Objection(31922, field, problem, _stream_refused(31922), f"Write wss://{url[:60]}")
-    return Objection(None, field, f"is relative: {shown(url)}", consequence, fix, "warning")
+        problem = f"has no scheme: {quote(url)}"
+        return Objection(31922, field, problem, _describe_refusal(31922), f"Write wss://{url[:60]}")
+    return Objection(None, field, f"is relative: {quote(url)}", consequence, fix, "warning")
 
 
 def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objection]:
@@ -241,7 +240,7 @@ def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objectio
             f"begins with {scheme or 'nothing'}:// instead of wss://",
             "Only the simulator dials it; Twilio would not (31922)"
             if is_local
-            else _stream_refused(31922),
+            else _describe_refusal(31922),
             _OPEN_A_TUNNEL if scheme == "ws" else "Write wss:// with the same host and path",
             "warning" if is_local else "error",
         )
@@ -285,7 +284,7 @@ def _review_extras(parts: SplitResult, field: str) -> Iterator[Objection]:
         yield Objection(None, field, "holds a user or password", consequence, fix, "warning")
 
 
-def _stream_refused(code: int) -> str:
+def _describe_refusal(code: int) -> str:
     return f"Twilio would not open the stream (error {code}); the next verb runs, or the call ends"
 
 

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
 from twistream_kit.errors import TwistreamError
-from twistream_kit.pending import error_text
+from twistream_kit.pending import format_error
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ def _as_error(raised: BaseException, thing: object) -> Exception:
     if isinstance(raised, Exception):
         return raised
     ended = TwistreamError(
-        f"{error_text(raised)} ended the loop of {type(thing).__name__}",
+        f"{format_error(raised)} ended the loop of {type(thing).__name__}",
         consequence="All that ran on it was stopped",
         fix="Raise an exception that is an Exception in what runs there, not sys.exit()",
     )

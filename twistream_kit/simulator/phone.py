@@ -87,7 +87,7 @@ class Phone:
             raise ValueError(
                 f"a phone is never {state!r}; it is idle, dialling, ringing or in-call"
             )
-        pending: Pending[str] = self._home.pending()
+        pending: Pending[str] = self._home.make_pending()
         self._endpoint.watch(state, pending)
         return pending
 
@@ -164,7 +164,7 @@ class Phone:
             )
         payload = check_payload(bytes(clip), FROM_CALLER)
         self._require_call("say something")
-        pending: Pending[float] = self._home.pending()
+        pending: Pending[float] = self._home.make_pending()
         self._home.call(self._say, payload, pending)
         return pending
 
@@ -179,7 +179,7 @@ class Phone:
         """
         if self.state != "idle":
             raise self._make_refusal("used to dial", f"is {self.state}", "Hang up first")
-        pending: Pending[SimulatedCall] = self._home.pending()
+        pending: Pending[SimulatedCall] = self._home.make_pending()
         self._home.call(self._place, self._endpoint, number, pending)
         return pending
 

@@ -15,7 +15,7 @@ from support.sdk import Network, refusal
 from support.waiting import soon
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError, WouldDeadlock
 from twistream_kit.live.calls import call as call_module
-from twistream_kit.live.calls.call import Call, hang_up_now, when_over
+from twistream_kit.live.calls.call import Call, call_when_over, hang_up_now
 from twistream_kit.live.calls.status import StatusEvent
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
@@ -148,7 +148,7 @@ async def test_hang_up_after_a_playback_waits_until_it_was_heard():
 
 
 async def test_hang_up_after_a_playback_that_never_ends_has_a_limit(monkeypatch):
-    monkeypatch.setattr(call_module, "GOODBYE_SECONDS", 0.02)
+    monkeypatch.setattr(call_module, "CLOSE_MARGIN_SECONDS", 0.02)
     call, _ = call_with(says("completed"))
     assert await soon(call.hang_up(after=Playing(Source(), 80, None, None))) == "completed"
 
@@ -313,10 +313,10 @@ async def test_what_fails_at_the_end_of_a_call_keeps_it_from_nobody(caplog, kind
     def fails():
         raise kind("enough")
 
-    when_over(call, fails)
-    when_over(call, lambda: told.append(call.status))
+    call_when_over(call, fails)
+    call_when_over(call, lambda: told.append(call.status))
     server.tell(event("completed"))
-    when_over(call, fails)
+    call_when_over(call, fails)
     assert told == ["completed"]
     assert call.ended.result(0) == "completed"
     assert caplog.text.count("a listener to the end of call") == 2
@@ -328,7 +328,7 @@ async def test_lost_address_asks_nothing_of_a_call_that_is_over_or_forgotten(no_
     server.lose()
     assert await soon(call.ended) == "completed"
     forgotten, network_too = call_with(server=FakeStatusSource())
-    poll = call_module._end_poll(forgotten)
+    poll = call_module._build_end_poll(forgotten)
     del forgotten
     gc.collect()
     await soon(asyncio.to_thread(poll))
@@ -347,7 +347,7 @@ async def test_lost_address_shows_in_the_end_of_a_real_call(serve, eventually):
         await soon(server.next_stream(call))
         await eventually(lambda: call.status == "in-progress")
         server.lose_public_url("ssh ended")
-        await eventually(lambda: server.trouble)
+        await eventually(lambda: server.disconnect_reason)
         server.public_url = "https://example.com"  # reports, signed for here, are refused
         phone.hang_up()
         assert await soon(call.ended) == "completed"
@@ -357,12 +357,12 @@ async def test_lost_address_shows_in_the_end_of_a_real_call(serve, eventually):
 async def test_when_over_is_called_once_or_at_once():
     told = []
     call, _ = call_with(says("completed"))
-    when_over(call, lambda: told.append("then"))
+    call_when_over(call, lambda: told.append("then"))
     assert told == []
     await soon(call.hang_up())
     await soon(call.hang_up())
     assert told == ["then"]
-    when_over(call, lambda: told.append("now"))
+    call_when_over(call, lambda: told.append("now"))
     assert told == ["then", "now"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.calls import exit_hooks as exit_hooks_module
-from twistream_kit.live.calls.exit_hooks import at_exit, undo_all
+from twistream_kit.live.calls.exit_hooks import register_exit_hook, undo_all
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE = "+15550100001"
@@ -88,7 +88,7 @@ def run(script, *arguments, ending=""):
 def test_newest_is_undone_first_and_only_once():
     undone = []
     for name in "abc":
-        at_exit(name, lambda seconds, name=name: undone.append(name))
+        register_exit_hook(name, lambda seconds, name=name: undone.append(name))
     undo_all()
     undo_all()
     assert undone == ["c", "b", "a"]
@@ -96,8 +96,8 @@ def test_newest_is_undone_first_and_only_once():
 
 def test_what_is_forgotten_is_not_undone():
     undone = []
-    forget = at_exit("a", lambda seconds: undone.append("a"))
-    at_exit("b", lambda seconds: undone.append("b"))
+    forget = register_exit_hook("a", lambda seconds: undone.append("a"))
+    register_exit_hook("b", lambda seconds: undone.append("b"))
     forget()
     forget()
     undo_all()
@@ -106,17 +106,17 @@ def test_what_is_forgotten_is_not_undone():
 
 def test_each_has_three_seconds_and_all_have_ten():
     limits = []
-    at_exit("a", limits.append)
-    at_exit("b", limits.append)
+    register_exit_hook("a", limits.append)
+    register_exit_hook("b", limits.append)
     undo_all()
     assert limits == [3.0, 3.0]
-    at_exit("c", limits.append)
+    register_exit_hook("c", limits.append)
     undo_all(0.5)
     assert 0 < limits[-1] <= 0.5
 
 
 def test_what_there_is_no_time_for_is_named(said):
-    at_exit("call CA1", lambda seconds: pytest.fail("there was no time"))
+    register_exit_hook("call CA1", lambda seconds: pytest.fail("there was no time"))
     undo_all(0)
     assert said() == ["call CA1 is left as it is: there was no time to undo it"]
 
@@ -130,9 +130,9 @@ def test_one_that_fails_does_not_keep_the_next_from_being_undone(said):
     def stopped(seconds):
         raise ServerStopped("the simulator has stopped")
 
-    at_exit("first", lambda seconds: undone.append("first"))
-    at_exit("call CA2", fails)
-    at_exit("call CA3", stopped)
+    register_exit_hook("first", lambda seconds: undone.append("first"))
+    register_exit_hook("call CA2", fails)
+    register_exit_hook("call CA3", stopped)
     undo_all()
     assert undone == ["first"]
     assert said() == ["call CA2 is left as it is: no network"]
@@ -140,7 +140,7 @@ def test_one_that_fails_does_not_keep_the_next_from_being_undone(said):
 
 def test_forked_child_leaves_what_is_its_parents_alone(monkeypatch):
     undone = []
-    at_exit("a", lambda seconds: undone.append("a"))
+    register_exit_hook("a", lambda seconds: undone.append("a"))
     parent = os.getpid()
     monkeypatch.setattr(exit_hooks_module.os, "getpid", lambda: parent + 1)
     undo_all()
@@ -150,11 +150,11 @@ def test_forked_child_leaves_what_is_its_parents_alone(monkeypatch):
 def test_runs_before_what_was_registered_at_exit_by_then():
     script = """
         import atexit
-        from twistream_kit.live.calls.exit_hooks import at_exit
+        from twistream_kit.live.calls.exit_hooks import register_exit_hook
 
-        at_exit("early", lambda seconds: print("early"))
+        register_exit_hook("early", lambda seconds: print("early"))
         atexit.register(print, "registered in between")
-        at_exit("late", lambda seconds: print("late"))
+        register_exit_hook("late", lambda seconds: print("late"))
     """
     assert run(script) == ("late\nearly\nregistered in between\n", "", 0)
 

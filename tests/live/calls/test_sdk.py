@@ -11,7 +11,7 @@ from twilio.http.response import Response
 
 from support.far_end import TOKEN
 from twistream_kit.errors import CallRefused, ServerStopped, WouldDeadlock
-from twistream_kit.live.calls.sdk import ask, scrubbed
+from twistream_kit.live.calls.sdk import ask, redact
 from twistream_kit.protocol.codes import TWILIO_CODES
 
 SID = "AC" + "0" * 32
@@ -162,11 +162,11 @@ def test_an_interrupt_is_none_of_its_business():
     ],
 )
 def test_words_of_others_are_shown_without_secrets_and_in_one_line(text, shown):
-    assert scrubbed(text) == shown
+    assert redact(text) == shown
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.text(max_size=40), st.text("0123456789abcdef", min_size=32, max_size=32))
 def test_no_token_survives_in_any_words(words, token):
     edge = words if not words[-1:].isalnum() else words + " "
-    assert token not in scrubbed(f"{edge}{token} {words}")
+    assert token not in redact(f"{edge}{token} {words}")

@@ -161,7 +161,7 @@ def test_why_a_call_brings_no_stream(events, words):
     log = StatusLog()
     for event in events:
         log.note(event)
-    why = log.why_no_stream(CALL)
+    why = log.explain_missing_stream(CALL)
     if words is None:
         assert why is None
     else:

@@ -26,7 +26,7 @@ def client_with(*answers):
     return Client("AC" + "0" * 32, "0" * 32, http_client=network), network
 
 
-def placed(status="queued"):
+def forget_when_over(status="queued"):
     return 201, {"sid": SID, "status": status}
 
 
@@ -36,7 +36,7 @@ def dial(client, **options):
 
 
 async def test_call_is_placed_with_its_twiml_inline():
-    client, network = client_with(placed())
+    client, network = client_with(forget_when_over())
     call = await soon(dial(client, parameters={"lang": "en"}))
     assert (call.sid, call.status, call.to, call.from_) == (
         SID, "queued", "+15550100001", "+15005550006",
@@ -53,14 +53,14 @@ async def test_call_is_placed_with_its_twiml_inline():
 
 
 async def test_sdk_runs_on_a_thread_of_its_own():
-    client, network = client_with(placed())
+    client, network = client_with(forget_when_over())
     await soon(dial(client))
     assert network.threads == {"calling +15550100001"}
 
 
 async def form_of(**options):
     """The form that is sent for these options."""
-    client, network = client_with(placed())
+    client, network = client_with(forget_when_over())
     await soon(dial(client, **options))
     ((_, _, form),) = network.requests
     return form
@@ -138,7 +138,7 @@ def test_callback_that_twilio_cannot_use_is_refused_before_anything_is_asked(url
 
 async def test_underscore_in_the_public_address_is_said_before_anything_is_asked(serve):
     server = await serve(public_url="https://my_host.example.com")
-    client, network = client_with(placed())
+    client, network = client_with(forget_when_over())
     with pytest.raises(CallRefused, match="underscore"):
         dial(client, stream_url=server.stream_url)
     assert network.requests == []
@@ -163,7 +163,7 @@ async def test_stream_reports_only_if_its_address_fits_into_the_twiml(said):
 
 
 async def test_machine_detection_warns_that_the_stream_starts_late():
-    client, network = client_with(placed())
+    client, network = client_with(forget_when_over())
     with pytest.warns(UserWarning, match="holds the stream back.*async_machine_detection") as seen:
         await soon(dial(client, machine_detection="DetectMessageEnd"))
     assert network.requests[0][2]["MachineDetection"] == "DetectMessageEnd"
@@ -326,7 +326,7 @@ async def test_waiting_for_a_call_on_the_simulators_loop_is_refused():
 
 async def test_progress_that_came_before_the_answer_is_not_lost(serve):
     server = await serve(public_url="https://example.com")
-    client, network = client_with(placed())
+    client, network = client_with(forget_when_over())
     answering, asked = threading.Event(), threading.Event()
     usual = network.request
 
@@ -354,7 +354,7 @@ async def test_progress_that_came_before_the_answer_is_not_lost(serve):
 
 
 async def test_call_is_hung_up_at_the_exit_until_it_is_over():
-    client, network = client_with(placed(), (200, {"sid": SID, "status": "completed"}))
+    client, network = client_with(forget_when_over(), (200, {"sid": SID, "status": "completed"}))
     call = await soon(dial(client))
     assert len(exit_hooks._hooks) == 1
     await soon(call.hang_up())
@@ -364,7 +364,7 @@ async def test_call_is_hung_up_at_the_exit_until_it_is_over():
 
 
 async def test_call_that_somebody_else_goes_on_with_is_left_alone_at_the_exit():
-    client, _ = client_with(placed())
+    client, _ = client_with(forget_when_over())
     await soon(dial(client, hang_up_at_exit=False))
     assert exit_hooks._hooks == {}
 

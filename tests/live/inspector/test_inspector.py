@@ -826,7 +826,7 @@ class TestTunnel:
         inspector.lose_public_url("the tunnel fell in")
         with pytest.raises(TunnelError, match="the tunnel fell in"):
             await soon(wait)
-        assert stream.trouble == inspector.trouble == "the tunnel fell in"
+        assert stream.disconnect_reason == inspector.disconnect_reason == "the tunnel fell in"
         assert inspector.stream_url == inspector.url
 
 

@@ -15,9 +15,20 @@ from support.far_end import TOKEN
 from support.sdk import refusal
 from support.waiting import soon
 from twistream_kit.errors import TunnelError
-from twistream_kit.live.preflight._account import clock_check
-from twistream_kit.live.preflight._timed_client import REQUEST_SECONDS, ClockReading, timed_client
-from twistream_kit.live.preflight.check import Check, Checks, failed, passed, settled, unknown
+from twistream_kit.live.preflight._account import check_clock
+from twistream_kit.live.preflight._timed_client import (
+    REQUEST_SECONDS,
+    ClockReading,
+    make_timed_client,
+)
+from twistream_kit.live.preflight.check import (
+    Check,
+    Checks,
+    fail_check,
+    pass_check,
+    run_checks,
+    skip_check,
+)
 from twistream_kit.live.preflight.preflight import preflight
 from twistream_kit.live.server import probe as probe_module
 from twistream_kit.live.server.probe import probe_handshake
@@ -85,9 +96,9 @@ async def found(client, **options):
 class TestChecks:
     CHECKS = Checks(
         [
-            passed("credentials", "Twilio accepts them"),
-            failed("account", "it is a trial one", "no stream is opened", "upgrade it"),
-            unknown("to", "no to was given"),
+            pass_check("credentials", "Twilio accepts them"),
+            fail_check("account", "it is a trial one", "no stream is opened", "upgrade it"),
+            skip_check("to", "no to was given"),
         ]
     )
 
@@ -104,14 +115,14 @@ class TestChecks:
     def test_a_failed_one_makes_them_not_ok_and_an_unknown_one_does_not(self):
         assert not self.CHECKS.ok
         assert [check.name for check in self.CHECKS.failed] == ["account"]
-        assert Checks([passed("a", "fine"), unknown("b", "why")]).ok
+        assert Checks([pass_check("a", "fine"), skip_check("b", "why")]).ok
 
     def test_failed_ones_alone_are_counted_without_those_that_passed(self):
         assert self.CHECKS.failed.verdict == "1 failed"
-        assert Checks([passed("a", "fine")]).failed.verdict == "none"
+        assert Checks([pass_check("a", "fine")]).failed.verdict == "none"
 
     def test_long_lines_are_wrapped_below_their_beginning(self):
-        lines = repr(Checks([passed("a", "word " * 40)])).splitlines()
+        lines = repr(Checks([pass_check("a", "word " * 40)])).splitlines()
         assert all(len(line) <= 96 for line in lines)
         assert lines[1].startswith(" " * 5 + "word")
 
@@ -124,7 +135,7 @@ class TestChecks:
         def broken():
             raise KeyError(TOKEN)
 
-        checks = settled(("a", "b"), broken)
+        checks = run_checks(("a", "b"), broken)
         assert [(check.name, check.passed) for check in checks] == [("a", None), ("b", None)]
         assert "KeyError" in checks[0].detail
         assert TOKEN not in repr(checks)
@@ -147,14 +158,14 @@ class TestClock:
     def test_it_may_be_five_seconds_off_beyond_what_the_answer_leaves_open(
         self, sent, received, date, words
     ):
-        check = clock_check([ClockReading(sent, received, date)])
+        check = check_clock([ClockReading(sent, received, date)])
         assert check.passed is (words is None)
         assert words is None or words in check.detail
 
     def test_the_quickest_answer_decides(self):
         slow, quick = ClockReading(0.0, 20.0, 12.0), ClockReading(0.0, 0.1, 12.0)
-        assert clock_check([slow]).passed
-        assert clock_check([slow, quick]).passed is False
+        assert check_clock([slow]).passed
+        assert check_clock([slow, quick]).passed is False
 
     async def test_it_is_read_from_the_date_header_whatever_its_case(self):
         client, _ = client_with(headers={"dAtE": "Mon, 01 Jan 2001 00:00:00 GMT"})
@@ -235,7 +246,7 @@ class TestAccount:
 
     def test_timed_client_knows_the_same_account(self):
         client, _ = client_with(username=KEY)
-        timed, _ = timed_client(client)
+        timed, _ = make_timed_client(client)
         assert (timed.username, timed.password, timed.account_sid) == (KEY, TOKEN, SID)
 
 

@@ -92,7 +92,7 @@ class Bench:
 
     async def lose_the_tunnel(self):
         self.server.lose_public_url("ssh ended")
-        await eventually(lambda: self.server.trouble)
+        await eventually(lambda: self.server.disconnect_reason)
 
     def log_in(self, username, password, **options):
         http_client = self.twilio.client.http_client
@@ -292,7 +292,7 @@ async def test_a_part_that_never_ends_is_given_up_and_hides_no_other(set_up, mon
     bench = await set_up()
     blocked = threading.Event()
     monkeypatch.setattr(preflight_module, "PART_SECONDS", 0.3)
-    monkeypatch.setattr(preflight_module, "address_checks", lambda *_, **__: blocked.wait(8))
+    monkeypatch.setattr(preflight_module, "check_address", lambda *_, **__: blocked.wait(8))
     try:
         checks = await found(bench.client, to=ALICE, from_=BOB, server=bench.server)
     finally:

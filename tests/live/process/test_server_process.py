@@ -5,7 +5,7 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import ServerStopped, TwistreamError
-from twistream_kit.live.process.server_process import ServerProcess, _stream_url
+from twistream_kit.live.process.server_process import ServerProcess, _build_stream_url
 
 SERVER = """
 import asyncio, os, sys, websockets
@@ -101,7 +101,7 @@ def test_a_command_in_one_string_is_refused():
     ],
 )
 def test_the_address_it_prints_becomes_that_of_its_stream(found, url):
-    assert _stream_url(found, "/media") == url
+    assert _build_stream_url(found, "/media") == url
 
 
 async def test_a_pattern_with_a_group_finds_an_address_said_in_another_way():

@@ -9,7 +9,7 @@ import pytest
 
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.inspector.inspector import Inspector
-from twistream_kit.live.server.admission import host_of
+from twistream_kit.live.server.admission import normalise_host
 from twistream_kit.live.server.probe import probe_handshake
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.protocol import signature
@@ -224,7 +224,7 @@ class TestHosts:
         [("[::ffff:127.0.0.1]:1", "127.0.0.1"), ("::1", "::1"), ("A.b.:1", "a.b"), ("a:b", "")],
     )
     def test_host_is_compared_in_one_form(self, authority, host):
-        assert host_of(authority) == host
+        assert normalise_host(authority) == host
 
 
 class TestInspector:

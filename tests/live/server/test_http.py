@@ -85,7 +85,7 @@ def test_request_is_read_the_same_wherever_it_is_cut(body, cuts, headers):
     assert reader.request.body == body
     assert reader.request.method == "POST"
     assert reader.request.path == "/status"
-    assert reader.request.query() == {"a": ["1", "2"]}
+    assert reader.request.parse_query() == {"a": ["1", "2"]}
     assert reader.request.refusal == 0
     assert get.startswith(b"GET /status?a=1&a=2 HTTP/1.1\r\n")
     assert get.endswith(b"\r\n\r\n")

@@ -58,7 +58,7 @@ async def test_health_needs_no_signature(serve, ask):
 
 async def test_other_paths_do_not_exist(serve, ask):
     status, _, body = read(await ask(await serve(), get("/voice")))
-    assert (status, body) == (404, "Nothing lives at /voice.\n")
+    assert (status, body) == (404, "There is nothing at /voice.\n")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -15,7 +15,7 @@ from support.waiting import soon
 from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.local_proxy import LocalProxy
-from twistream_kit.live.server.server import StreamServer, server_at
+from twistream_kit.live.server.server import StreamServer, find_server
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS
 from twistream_kit.live.tunnel._provider import StaticAddress
 from twistream_kit.live.tunnel.tunnel import Tunnel
@@ -251,9 +251,9 @@ def test_public_address_that_is_none_is_refused(url):
 @pytest.mark.parametrize(
     "options",
     [
-        {"lead_seconds": 0.1},
-        {"lead_seconds": 1000},
-        {"lead_seconds": math.nan},
+        {"send_ahead_seconds": 0.1},
+        {"send_ahead_seconds": 1000},
+        {"send_ahead_seconds": math.nan},
         {"dead_after": 0},
         {"dead_after": -1},
         {"dead_after": math.nan},
@@ -269,7 +269,7 @@ def test_number_out_of_range_is_refused(options):
 
 
 def test_empty_token_and_handler_that_is_none_are_refused():
-    with pytest.raises(SettingsError, match="nobody would get in"):
+    with pytest.raises(SettingsError, match="every request would be refused"):
         StreamServer(auth_token="")
     with pytest.raises(TypeError, match="handler is str, not a function"):
         StreamServer("handler")
@@ -401,22 +401,22 @@ def test_an_address_with_the_scheme_of_the_stream_serves_webhooks_too(public_url
 
 async def test_a_running_server_is_found_by_its_address(serve):
     one, two = await serve(), await serve(public_url="https://example.com")
-    assert server_at(one.stream_url) is one
-    assert server_at("wss://example.com/media") is two
-    assert server_at(two.url) is None
-    assert server_at("wss://elsewhere.example/media") is None
+    assert find_server(one.stream_url) is one
+    assert find_server("wss://example.com/media") is two
+    assert find_server(two.url) is None
+    assert find_server("wss://elsewhere.example/media") is None
 
 
 async def test_a_server_that_has_stopped_is_not_found():
     async with StreamServer() as server:
         url = server.stream_url
-        assert server_at(url) is server
-    assert server_at(url) is None
+        assert find_server(url) is server
+    assert find_server(url) is None
 
 
 async def test_a_server_that_never_ran_is_not_found():
     server = StreamServer(public_url="https://never.example")
-    assert server_at(server.stream_url) is None
+    assert find_server(server.stream_url) is None
 
 
 async def test_servers_are_not_kept_alive():
@@ -424,4 +424,4 @@ async def test_servers_are_not_kept_alive():
         url = server.url
     del server
     gc.collect()
-    assert server_at(url) is None
+    assert find_server(url) is None

@@ -108,8 +108,8 @@ async def test_a_lost_address_ends_the_waits_and_shows_in_the_streams(pair, serv
     for wait in waits:
         with pytest.raises(TunnelError, match="ssh ended with 255"):
             await soon(wait)
-    assert (server.public_url, server.trouble) == (None, "ssh ended with 255")
-    assert stream.trouble == "ssh ended with 255"
+    assert (server.public_url, server.disconnect_reason) == (None, "ssh ended with 255")
+    assert stream.disconnect_reason == "ssh ended with 255"
     assert stream.is_open
     assert "the public address is gone: ssh ended with 255" in said()
     assert server.stream_url == server.url
@@ -136,7 +136,7 @@ async def test_a_new_address_takes_the_trouble_away(serve):
     with pytest.raises(TunnelError):
         await soon(wait)
     server.public_url = "https://new.example.com"
-    assert server.trouble == ""
+    assert server.disconnect_reason == ""
 
 
 async def test_losing_the_address_of_a_stopped_server_does_nothing():

@@ -19,7 +19,7 @@ import requests
 from twistream_kit.live.settings._redacting_client import (
     TIMEOUT_SECONDS,
     RedactingHttpClient,
-    _without_secrets,
+    _remove_secrets,
     make_client,
 )
 from twistream_kit.live.settings.secret import QuietText, Secret
@@ -214,9 +214,9 @@ def test_an_interrupt_stays_one(kind, monkeypatch):
 
 def test_words_without_a_secret_stay_as_they_are():
     error = requests.ConnectionError("Max retries exceeded with url: https://api.twilio.com/2010")
-    again = _without_secrets(error, (SID, QuietText(TOKEN)))
+    again = _remove_secrets(error, (SID, QuietText(TOKEN)))
     assert str(again) == str(error)
-    assert str(_without_secrets(error, None)) == str(error)
+    assert str(_remove_secrets(error, None)) == str(error)
 
 
 def test_it_is_the_sdks_own_client_otherwise():

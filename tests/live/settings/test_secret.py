@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from IPython.core.ultratb import VerboseTB
 from IPython.lib.pretty import pretty
 
-from twistream_kit.live.settings.secret import HIDDEN, QuietText, Secret, revealed
+from twistream_kit.live.settings.secret import HIDDEN, QuietText, Secret, reveal_text
 
 TEXT = "tops3cretn0tt0beseen"
 
@@ -119,9 +119,9 @@ def test_a_log_and_a_traceback_show_nothing(secret, caplog):
 
 
 def test_revealed_takes_what_may_be_a_secret():
-    assert revealed(Secret(TEXT)) == revealed(TEXT) == TEXT
-    assert revealed(None) == revealed("") == ""
-    assert repr(revealed(TEXT)) == HIDDEN
+    assert reveal_text(Secret(TEXT)) == reveal_text(TEXT) == TEXT
+    assert reveal_text(None) == reveal_text("") == ""
+    assert repr(reveal_text(TEXT)) == HIDDEN
 
 
 @settings(max_examples=100, deadline=None)

@@ -5,7 +5,7 @@ from IPython.core.ultratb import VerboseTB
 
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.live.settings.settings import find, forget, remember, remembered, take
+from twistream_kit.live.settings.settings import find, find_remembered, forget, remember, take
 
 pytestmark = pytest.mark.usefixtures("nothing_set")
 
@@ -128,17 +128,17 @@ def test_argument_of_another_name_or_type_is_refused_without_its_value(given, wo
 
 def test_what_was_typed_is_remembered_until_it_is_forgotten():
     remember("TWILIO_AUTH_TOKEN", f" {HEX} ")
-    found = remembered("auth_token")
+    found = find_remembered("auth_token")
     assert (str(found.text), found.source) == (HEX, "prompt")
     assert HEX not in repr(found)
     remember("auth_token", " ")
-    assert remembered("auth_token") is None
+    assert find_remembered("auth_token") is None
     remember("auth_token", Secret(HEX))
     remember("edge", "dublin")
     forget("auth_token")
-    assert (remembered("auth_token"), remembered("edge").text) == (None, "dublin")
+    assert (find_remembered("auth_token"), find_remembered("edge").text) == (None, "dublin")
     forget()
-    assert remembered("edge") is None
+    assert find_remembered("edge") is None
 
 
 def test_what_is_malformed_is_not_remembered():
@@ -147,6 +147,6 @@ def test_what_is_malformed_is_not_remembered():
         remember("auth_token", HEX[1:])
     tb = refused.tb.tb_next
     assert HEX[1:] not in VerboseTB(theme_name="nocolor").text(refused.type, refused.value, tb)
-    assert remembered("auth_token").text == HEX
+    assert find_remembered("auth_token").text == HEX
     with pytest.raises(ValueError, match="no setting 'nonsense'"):
         remember("nonsense", HEX)

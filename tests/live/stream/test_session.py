@@ -53,7 +53,7 @@ ENDS = {
 @pytest.mark.parametrize("how", ENDS)
 async def test_whatever_ends_a_stream_everything_promised_gets_its_ending(dial, how):
     act, reason, words, code = ENDS[how]
-    server = StreamServer(dead_after=0.3 if how == "silence" else 30, lead_seconds=0.5)
+    server = StreamServer(dead_after=0.3 if how == "silence" else 30, send_ahead_seconds=0.5)
     await server.__aenter__()
     try:
         end = await dial(server)

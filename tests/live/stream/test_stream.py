@@ -37,7 +37,7 @@ async def test_start_names_the_stream(serve, dial):
 NAMES_OF_A_STREAM = {
     *("play", "mark", "clear", "close", "audio", "events", "resampler"),
     *("stream_sid", "call_sid", "account_sid", "parameters", "capture", "newest"),
-    *("is_open", "closed", "handler_error", "trouble"),
+    *("is_open", "closed", "handler_error", "disconnect_reason"),
 }
 """What a user is offered by completion; what our own code needs is behind `state_of`."""
 
@@ -106,7 +106,7 @@ async def test_marks_of_one_name_are_told_apart(pair):
 
 
 async def test_clear_silences_both_buffers_and_tells_so(pair):
-    stream, end = await pair(lead_seconds=1.0)
+    stream, end = await pair(send_ahead_seconds=1.0)
     playing = stream.play(SECOND * 60, mark="story")
     mark = stream.mark("after")
     await end.until(to_twilio.Media, 25)
@@ -123,7 +123,7 @@ async def test_clear_silences_both_buffers_and_tells_so(pair):
 
 
 async def test_clear_ends_an_unnamed_playback_that_was_not_sent_yet(pair):
-    stream, end = await pair(lead_seconds=1.0)
+    stream, end = await pair(send_ahead_seconds=1.0)
     stream.play(SECOND * 2)
     unsent = stream.play(SECOND)
     await end.until(to_twilio.Media, 25)
@@ -132,7 +132,7 @@ async def test_clear_ends_an_unnamed_playback_that_was_not_sent_yet(pair):
 
 
 async def test_sound_is_sent_ahead_but_not_without_end(pair):
-    stream, end = await pair(lead_seconds=0.5)
+    stream, end = await pair(send_ahead_seconds=0.5)
     stream.play(SECOND * 60)
     await end.until(to_twilio.Media, 25)
     await asyncio.sleep(0.05)  # sleeps: nothing more may come in it
@@ -321,7 +321,7 @@ async def test_close_now_hurries_a_close_that_waits(pair):
 
 
 async def test_goodbye_to_a_far_end_that_returns_no_mark_has_a_limit(pair, monkeypatch):
-    monkeypatch.setattr(state_module, "GOODBYE_SECONDS", 0.05)
+    monkeypatch.setattr(state_module, "CLOSE_MARGIN_SECONDS", 0.05)
     stream, end = await pair()
     playing = stream.play(b"\x00" * 160)
     assert (await soon(stream.close())).reason == "closed"

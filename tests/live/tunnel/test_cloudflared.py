@@ -124,7 +124,7 @@ async def test_quick_tunnel_is_proved_through_its_public_name(server, edge, clou
     assert not stand_ins()
     assert not edge.register.exists()  # it had the time to say goodbye
     assert server.public_url is None
-    assert tunnel.trouble == ""
+    assert tunnel.disconnect_reason == ""
 
 
 async def test_auto_takes_cloudflared_where_it_is_on_the_path(
@@ -165,7 +165,7 @@ async def test_tunnel_that_dies_later_tells_the_server(server, edge, cloudflared
         why = await soon(tunnel.ended)
         assert why.startswith("cloudflared ended (exit code 1): ")
         assert why.endswith('Initiating shutdown error="Unauthorized: Tunnel not found"')
-        assert await eventually(lambda: server.trouble) == why
+        assert await eventually(lambda: server.disconnect_reason) == why
         with pytest.raises(TunnelError, match="the public address is gone: cloudflared ended"):
             await soon(waiting)
 

@@ -217,7 +217,7 @@ async def test_session_that_ends_or_is_stopped_tells_the_server(server, session,
         session.over.set_exception(ValueError("closed", f"Your authtoken: {NGROK_TOKEN}"))
         why = await soon(tunnel.ended)
         assert why == "ngrok ended the tunnel: closed Your authtoken: …"
-        assert await eventually(lambda: server.trouble) == why
+        assert await eventually(lambda: server.disconnect_reason) == why
     session.over = asyncio.get_running_loop().create_future()
     async with open_tunnel(server, "ngrok", settings=given) as tunnel:
         stop = next(asked[1] for asked in session.asked[::-1] if asked[0] == "handle_stop_command")
@@ -231,4 +231,4 @@ async def test_connection_that_breaks_and_is_made_again_is_logged(server, sessio
         broken = next(a[1] for a in session.asked if a[0] == "handle_disconnection")
         await asyncio.to_thread(broken, "connect.ngrok-agent.com:443", f"eof {NGROK_TOKEN}")
         assert "the connection to ngrok broke and is made again: eof …" in said()
-        assert tunnel.trouble == ""
+        assert tunnel.disconnect_reason == ""

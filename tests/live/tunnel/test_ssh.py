@@ -36,7 +36,7 @@ async def test_port_that_the_host_chose_leads_here_and_is_given_back(sshd, serve
         (client,) = ssh_clients()
     assert server.public_url is None
     assert tunnel.ended.result(0) == "closed"
-    assert tunnel.trouble == ""
+    assert tunnel.disconnect_reason == ""
     await until_gone([client], eventually)
     await eventually(lambda: is_refused(port))  # sshd takes a moment to see that its client left
 
@@ -105,10 +105,10 @@ async def test_tunnel_that_is_killed_in_mid_call_tells_everybody(
         assert re.match(
             rf"ssh {sshd.host} (was killed \(signal 9\)$|ended \(exit code 255\): Connection)", why
         )
-        assert tunnel.trouble == why
+        assert tunnel.disconnect_reason == why
         assert repr(tunnel) == f"<Tunnel (ssh): gone: {why}>"
-        await eventually(lambda: server.trouble)
-        assert server.trouble == why
+        await eventually(lambda: server.disconnect_reason)
+        assert server.disconnect_reason == why
         assert server.public_url is None
         assert tunnel.public_url is None
         with pytest.raises(TunnelError, match="the public address is gone: ssh "):

@@ -157,12 +157,12 @@ async def test_address_does_not_outlive_its_server(said):
         async with Tunnel(server, provider) as tunnel:
             await server.__aexit__(None, None, None)
             why = await soon(tunnel.ended)
-            assert why == tunnel.trouble == "the server that it leads to has stopped"
+            assert why == tunnel.disconnect_reason == "the server that it leads to has stopped"
             assert provider.is_closed
             assert (tunnel.public_url, server.public_url) == (None, None)
             assert repr(tunnel) == f"<Tunnel (dying): gone: {why}>"
             assert f"the tunnel to {proxy.url} is closed: {why}" in said()
-    assert server.trouble == ""
+    assert server.disconnect_reason == ""
     async with server, LocalProxy(server) as again, open_tunnel(server, "static", url=again.url):
         assert server.public_url == again.url
 
@@ -358,7 +358,7 @@ async def test_tunnel_that_dies_after_a_later_one_leaves_its_address(server, pro
         provider.blow.set()
         assert await soon(tunnel.ended) == "it fell over"
         assert server.public_url == later.url
-        assert server.trouble == ""
+        assert server.disconnect_reason == ""
     assert f"the tunnel to {proxy.url} is gone: it fell over" in said(logging.ERROR)
 
 

@@ -42,7 +42,7 @@ def test_every_finding_stands_in_the_table_with_what_to_do():
     assert html.count("<tr>") == 1 + len(examination.findings)
     assert "All of it is silence" in html
     assert "The caller hears nothing" in html
-    assert "wants mending before a call: level" in html
+    assert "should be corrected before a call: level" in html
 
 
 def test_a_clip_has_no_header_to_hear():

@@ -56,7 +56,7 @@ def home(loop, on):
 
 def test_result_inside_an_async_function_enters_the_loop_again(loop, on, home):
     async def handler():
-        pending = home.pending()
+        pending = home.make_pending()
         loop.call_later(0.02, fulfil, pending, "heard")
         return pending.result(5)
 
@@ -65,7 +65,7 @@ def test_result_inside_an_async_function_enters_the_loop_again(loop, on, home):
 
 def test_an_error_comes_out_of_a_nested_wait(loop, on, home):
     async def handler():
-        pending = home.pending()
+        pending = home.make_pending()
         loop.call_later(0.02, fail, pending, KeyError("gone"))
         with pytest.raises(KeyError, match="gone"):
             pending.result(5)
@@ -75,7 +75,7 @@ def test_an_error_comes_out_of_a_nested_wait(loop, on, home):
 
 def test_a_nested_wait_that_times_out_leaves_it_pending(on, home):
     async def handler():
-        pending = home.pending()
+        pending = home.make_pending()
         with pytest.raises(TimeoutError, match=r"no result within 0\.02 s; it is still on its way"):
             pending.result(0.02)
         assert not pending.done()
@@ -139,7 +139,7 @@ def test_a_second_nested_wait_at_the_same_time_is_refused_and_the_first_goes_on(
 
 def test_what_is_done_already_can_be_asked_for_during_a_nested_wait(on, home):
     async def second():
-        done = home.pending()
+        done = home.make_pending()
         fulfil(done, 7)
         return done.result(5)
 
@@ -204,7 +204,7 @@ def test_a_home_on_the_kits_loop_hurries_it_and_one_elsewhere_does_not(on, home)
     usual = sys.getswitchinterval()
 
     def interval_in_a_hurry(of):
-        with of.in_a_hurry():
+        with of.hurry_loop():
             return sys.getswitchinterval()
 
     async def elsewhere():

@@ -170,7 +170,7 @@ def test_the_loss_of_the_public_address_shows_while_the_stream_is_open_and_after
 def test_controls_made_after_the_loss_of_the_address_show_it_too(make_call, tone, until):
     up = make_call()
     up.server.lose_public_url("the tunnel ended")
-    until(lambda: up.stream.trouble)
+    until(lambda: up.stream.disconnect_reason)
     up.stream.close(now=True).result(5)
     controls = StreamControls(up.stream, clips=[tone])
     assert controls.state.value == (

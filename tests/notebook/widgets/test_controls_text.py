@@ -16,7 +16,7 @@ def stream(*, has_queued=False, **what):
         "closed": SimpleNamespace(done=lambda: False),
         "is_open": True,
         "stream_sid": SID,
-        "trouble": "",
+        "disconnect_reason": "",
         "_state": SimpleNamespace(has_queued=has_queued),
     }
     return SimpleNamespace(**(about | what))
@@ -55,14 +55,14 @@ def test_what_buttons_wait_for_stands_under_the_state_until_the_call_has_ended()
 
 def test_a_lost_public_address_is_told_while_the_stream_is_open_and_after_it():
     gone = "<br><b>The public address was lost</b>: ssh ended &lt;255&gt;"
-    assert controls.describe_state(stream(trouble="ssh ended <255>")).endswith(gone)
-    assert controls.describe_state(ended(trouble="ssh ended <255>")).endswith(gone)
+    assert controls.describe_state(stream(disconnect_reason="ssh ended <255>")).endswith(gone)
+    assert controls.describe_state(ended(disconnect_reason="ssh ended <255>")).endswith(gone)
     assert "public address" not in controls.describe_state(stream())
 
 
 def test_a_lost_public_address_does_not_hide_why_a_handler_failed():
     text = controls.describe_state(
-        stream(trouble="ssh ended", handler_error=ValueError("x")), "Buttons wait."
+        stream(disconnect_reason="ssh ended", handler_error=ValueError("x")), "Buttons wait."
     )
     assert text == (
         "<b>Ended by an error</b>: ValueError: x<br><b>The public address was lost</b>: ssh ended"

@@ -8,7 +8,7 @@ import pytest
 
 from twistream_kit.live.settings.schema import SETTINGS
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.live.settings.settings import Settings, remembered
+from twistream_kit.live.settings.settings import Settings, find_remembered
 from twistream_kit.notebook.widgets import settings_form
 from twistream_kit.notebook.widgets.settings_form import ALL_SET, ASKS, SettingsForm, settings
 
@@ -78,7 +78,7 @@ def test_what_is_malformed_is_refused_beside_its_field_without_the_value(form):
     fault = fields(form)["TWILIO_AUTH_TOKEN"]["fault"]
     assert fault.startswith("TWILIO_AUTH_TOKEN, typed into the form, has 31 characters")
     assert HEX[1:] not in json.dumps(form.get_state(), default=str)
-    assert remembered("auth_token") is None
+    assert find_remembered("auth_token") is None
     press(form, TWILIO_AUTH_TOKEN=HEX)
     assert "TWILIO_AUTH_TOKEN" not in fields(form)
 
@@ -117,7 +117,7 @@ def test_no_state_of_it_ever_holds_a_value(form):
 )  # fmt: skip
 def test_what_no_page_sends_does_nothing(form, content):
     form._handle_custom_msg(content, [])
-    assert [s.name for s in SETTINGS if remembered(s.name)] == []
+    assert [s.name for s in SETTINGS if find_remembered(s.name)] == []
 
 
 def test_a_page_without_a_kernel_shows_what_it_is(form):

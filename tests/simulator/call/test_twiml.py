@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import twistream_kit
 from twistream_kit.diagnosis.twiml import DEPTH_LIMIT, review_twiml
-from twistream_kit.errors import sentences
+from twistream_kit.errors import join_sentences
 from twistream_kit.simulator.call.twiml import (
     ConnectStream,
     Hangup,
@@ -191,7 +191,7 @@ def test_names_that_do_not_exist_are_so_in_the_words_of_the_review(xml):
         each for each in review_twiml(f"<Response>{xml}</Response>") if each.code == 12200
     ]
     assert sorted(remark.text for remark in remarks(xml)) == sorted(
-        sentences(f"{each.field} {each.problem}", each.fix) for each in objections
+        join_sentences(f"{each.field} {each.problem}", each.fix) for each in objections
     )
 
 

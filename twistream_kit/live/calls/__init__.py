@@ -1,7 +1,6 @@
-"""One call at Twilio as seen from your side.
+"""A call that was placed: its status, its end, and requests about it.
 
-Its status callbacks, the requests to the REST API about it, and what is hung up when the
-interpreter exits. Nothing here places a call (`live.dialling` does) or carries its sound
-(`live.stream` does). Begin with `call`; `status` holds the callbacks and `sdk` the official
-client, its errors and its limits in time.
+Nothing here places a call (`live.dialling` does) or carries its sound (`live.stream` does). Begin
+with `call`; `status` holds the status callbacks, `sdk` makes requests with the official client, and
+`exit_hooks` hangs up calls when the interpreter exits.
 """

@@ -1,11 +1,10 @@
-"""A call that was placed: how far it is, and hanging it up.
+"""A call that was placed: its status, and hanging it up.
 
-The SDK blocks, so each request has a worker thread and returns a `Pending`.  What Twilio reports
-by status callbacks (PROTOCOL.md §6.6) arrives by way of the stream server and needs no request.
+The SDK blocks, so each request runs on a worker thread and returns a `Pending`.  Twilio's status
+callbacks (PROTOCOL.md §6.6) arrive at the stream server and need no request.
 
-Status callbacks need the same public address as the stream.  When it is lost in the middle of a
-call, the end of the call would never be known here; the REST API still tells it (§6.2), and is
-polled for it.
+Status callbacks use the same public address as the stream.  If it is lost during a call, the end of
+the call is not reported; then the REST API (§6.2) is polled for it.
 """
 
 from __future__ import annotations
@@ -20,47 +19,55 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
-from twistream_kit.live.calls.sdk import answered_within, ask, home_of
+from twistream_kit.live.calls.sdk import ask, find_loop, limit_timeout
 from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
-from twistream_kit.live.stream.state import GOODBYE_SECONDS, Playing
-from twistream_kit.pending import Guard, Pending, drop_callback, error_text, fail, fulfil, on_worker
+from twistream_kit.live.stream.state import CLOSE_MARGIN_SECONDS, Playing
+from twistream_kit.pending import (
+    Guard,
+    Pending,
+    drop_callback,
+    fail,
+    format_error,
+    fulfil,
+    on_worker,
+)
 
 if TYPE_CHECKING:
     from twilio.rest import Client
 
 ALREADY_OVER = (20404, 21220)
-"""What Twilio answers when a call to be completed has ended already (§6.4)."""
+"""Twilio's errors for completing a call that has ended already (§6.4)."""
 
 _STEPS = ("queued", "ringing", "in-progress")
-"""The life of a call that has not ended (§6.3); ``initiated`` is the name of a callback only."""
+"""The statuses of a call that has not ended (§6.3); ``initiated`` exists in callbacks only."""
 
 FIRST_PAUSE_SECONDS = 0.5
-"""Before the first request of a poll; Twilio ends a call soon after its stream broke (§2.3)."""
+"""The pause before the first poll; Twilio ends a call soon after its stream was lost (§2.3)."""
 
 LONGEST_PAUSE_SECONDS = 15.0
-"""Between two requests of a poll; each pause is twice as long as the one before."""
+"""The longest pause between two polls; each pause is twice as long as the one before."""
 
 MAX_REFUSALS = 5
-"""After how many refusals in a row a poll ends."""
+"""The number of consecutive refusals after which polling ends."""
 
 
 class Call:
     """A call that was placed.
 
-    All of it may be used from any thread.
+    All of its methods may be called from any thread.
 
     Args:
-        client: Whose call it is.
+        client: The client that placed it.
         sid: CA and 32 hex digits.
-        to: The number called, E.164.
-        from_: The number that calls, E.164.
-        status: What is known of it.
-        server: Whose status callbacks of this call it is to take in, past and to come.
+        to: The number of the callee, E.164.
+        from_: The number of the caller, E.164.
+        status: The last known status.
+        server: The server that receives its status callbacks, or None.
 
     Attributes:
-        sid: As given.
-        to: As given.
-        from_: As given.
+        sid: The SID of the call.
+        to: The number of the callee.
+        from_: The number of the caller.
     """
 
     def __init__(
@@ -81,7 +88,7 @@ class Call:
         self._lock = threading.Lock()
         self._arrived: list[StatusEvent] = []
         self._when_over: list[Callable[[], object]] = []
-        self._ended: Pending[str] = Pending(home_of(client) if server is None else server.loop)
+        self._ended: Pending[str] = Pending(find_loop(client) if server is None else server.loop)
         if self.is_over:
             fulfil(self._ended, status)
         if server is not None:
@@ -89,10 +96,9 @@ class Call:
 
     @property
     def status(self) -> str:
-        """The last known status (§6.3), which never goes back; no request is made.
+        """The last known status (§6.3), which never returns to an earlier one; no request is made.
 
-        It follows the status callbacks, where they are wired (see `place_call`), and the answers
-        to `refresh` and `hang_up`.
+        It is updated by status callbacks (see `place_call`), `refresh` and `hang_up`.
         """
         return self._status
 
@@ -105,8 +111,8 @@ class Call:
     def events(self) -> list[StatusEvent]:
         """The status callbacks of the call and its streams so far.
 
-        Those that Twilio numbers stand in the order of their numbers, because they are not sure to
-        arrive in it (§6.6); the others where they arrived.
+        Those with a sequence number are in that order, because they may arrive in another (§6.6);
+        the others are where they arrived.
         """
         with self._lock:
             arrived = list(self._arrived)
@@ -119,18 +125,18 @@ class Call:
 
     @property
     def answered_by(self) -> str:
-        """The verdict of machine detection, such as ``human``; empty while there is none."""
+        """The result of answering machine detection, such as ``human``; empty until it is known."""
         verdicts = [event.parameters.get("AnsweredBy") for event in self.events]
         return next((each for each in reversed(verdicts) if isinstance(each, str)), "")
 
     @property
     def ended(self) -> Pending[str]:
-        """The end of the call: a `Pending` with the final status.
+        """A `Pending` with the final status, done when the call has ended.
 
-        A status callback brings it, or the answer to `hang_up` or `refresh`; without callbacks
-        (see `place_call`) only those do, so that nobody learns by itself that the other side hung
-        up.  When the public address is lost, Twilio is asked from time to time instead.  It gets a
-        `ServerStopped` when the server that the callbacks go to stops first.
+        The end is known from a status callback, `hang_up` or `refresh`.  Without status callbacks
+        (see `place_call`) a hang-up by the callee is therefore only noticed by `refresh`.  If the
+        public address is lost, Twilio is polled instead.  It gets a `ServerStopped` when the server
+        that receives the callbacks stops first.
         """
         return self._ended
 
@@ -138,18 +144,18 @@ class Call:
         return f"<Call {self.sid}: {self.from_} to {self.to}, {self._status}>"
 
     def refresh(self) -> Pending[str]:
-        """Ask Twilio for the status; returns a `Pending` with it.  Callable from any thread."""
+        """Request the status from Twilio; return a `Pending` with it.  Callable from any thread."""
         return self._request("asking for a call", self._fetch)
 
     def hang_up(self, *, after: Playing | None = None) -> Pending[str]:
         """End the call; callable from any thread, any number of times.
 
         Args:
-            after: A playback to be heard first, waited for at most five seconds longer than its
-                sound lasts (§9 item 13: hanging up cuts a goodbye).
+            after: A playback to wait for first, at most five seconds longer than its sound lasts
+                (§9 item 13: hanging up cuts off the last words).
 
         Returns:
-            A `Pending` with the status.  A call that is over already is no error.
+            A `Pending` with the status.  It is no error if the call is over already.
         """
 
         def complete() -> str:
@@ -162,10 +168,10 @@ class Call:
         return self._request("hanging up", complete)
 
     def _hang_up_now(self, seconds: float) -> None:
-        with answered_within(self._client, seconds):
+        with limit_timeout(self._client, seconds):
             self._complete()
 
-    def _have_called_when_over(self, act: Callable[[], object]) -> None:
+    def _call_when_over(self, act: Callable[[], object]) -> None:
         with self._lock:
             if not self.is_over:
                 self._when_over.append(act)
@@ -173,7 +179,7 @@ class Call:
         self._say_over([act])
 
     def _follow(self, server: StatusSource) -> None:
-        # The server keeps its listeners until it stops, and should not keep all calls alive.
+        # The server keeps its listeners until it stops; a weak reference does not keep the call.
         myself = weakref.ref(self)
 
         def listen(event: StatusEvent) -> None:
@@ -185,24 +191,24 @@ class Call:
                 fail(call._ended, ServerStopped.before(f"call {call.sid} was over"))  # noqa: SLF001
 
         def check_poll(poll: Future[None]) -> None:
-            error = poll.exception(0)  # of a kind that no asking again can help
+            error = poll.exception(0)  # an error that polling again cannot help
             if error is not None and (call := myself()) is not None:
                 broken = TwistreamError(
-                    f"asking how call {call.sid} ended broke: {error_text(error)}",
+                    f"asking how call {call.sid} ended broke: {format_error(error)}",
                     consequence="Its end cannot be reported, as the public address is lost",
                     fix="call.refresh() asks for its status",
                 )
-                broken.__cause__ = error  # not itself, which may be a SystemExit
+                broken.__cause__ = error  # not raised itself, because it may be a SystemExit
                 fail(call._ended, broken)  # noqa: SLF001
 
         def start_poll() -> None:
             if (call := myself()) is not None and not call._ended.done():  # noqa: SLF001
-                poll = on_worker(f"asking for the end of {call.sid}", _end_poll(call))
+                poll = on_worker(f"asking for the end of {call.sid}", _build_end_poll(call))
                 poll.add_done_callback(check_poll)
 
-        stopped = server.stopped  # of the run in which it is followed, hence taken first
+        stopped = server.stopped  # read first, so that it is that of the run that is followed
         stopped.add_done_callback(stop)
-        # A server that runs for weeks should not keep a callback for each call of them.
+        # A server that runs for weeks must not keep a callback for each call.
         self._ended.add_done_callback(lambda _: drop_callback(stopped, stop))
         with contextlib.suppress(ServerStopped):  # `stopped` is done then
             server.follow_call(self.sid, listen, start_poll)
@@ -214,7 +220,7 @@ class Call:
             self._learn(event.name)
 
     def _learn(self, status: str) -> None:
-        """Take in a status, unless it is an earlier one than is known."""
+        """Update the status, unless the new one is earlier than the known one."""
         with self._lock:
             if _step(status) <= _step(self._status):
                 return
@@ -232,7 +238,7 @@ class Call:
                 act()
 
     def _request(self, name: str, work: Callable[[], str]) -> Pending[str]:
-        return on_worker(f"{name} {self.sid}", work, home=home_of(self._client))
+        return on_worker(f"{name} {self.sid}", work, home=find_loop(self._client))
 
     def _fetch(self) -> str:
         call = ask(lambda: self._client.calls(self.sid).fetch(), f"about call {self.sid}")
@@ -240,7 +246,7 @@ class Call:
         return self._status
 
     def _complete(self) -> bool:
-        """Ask for the end; return False if it was over, and how it ended is not known."""
+        """Request the end of the call; return False if it was over and its status is not known."""
 
         def complete() -> Any:
             return self._client.calls(self.sid).update(status="completed")
@@ -260,38 +266,38 @@ class Call:
         try:
             self._fetch()
         except CallRefused:
-            # That it is over is known, and all that was asked for.
+            # The call is known to be over, which is enough.
             self._learn("completed")
 
 
 def hang_up_now(call: Call, seconds: float) -> None:
-    """End a call on this very thread, which is blocked meanwhile; for the exit of a program.
+    """End a call and block until Twilio has answered; for the exit of the interpreter.
 
     Args:
         call: The call.
-        seconds: How long Twilio has to answer, in place of the client's own limit.
+        seconds: The timeout of the request, instead of the client's own.
 
     Raises:
-        CallRefused: If Twilio would not.
+        CallRefused: If the request fails.
     """
     call._hang_up_now(seconds)  # noqa: SLF001 - the owner's side of the same class
 
 
-def when_over(call: Call, act: Callable[[], object]) -> None:
-    """Have ``act()`` called once a call is known to be over, or at once if it is."""
-    call._have_called_when_over(act)  # noqa: SLF001 - the owner's side of the same class
+def call_when_over(call: Call, act: Callable[[], object]) -> None:
+    """Call ``act()`` when a call is known to be over, or at once if it is."""
+    call._call_when_over(act)  # noqa: SLF001 - the owner's side of the same class
 
 
 class StatusSource(Protocol):
-    """Where the status callbacks of calls arrive: a stream server."""
+    """A receiver of status callbacks: a stream server."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop that it runs on, else None."""
+        """The loop that it runs on, or None."""
 
     @property
     def stopped(self) -> Pending[None]:
-        """Done once its present run is over, or while it does not run."""
+        """A `Pending` that is done when its current run has stopped, or if there is none."""
 
     def follow_call(
         self,
@@ -299,18 +305,18 @@ class StatusSource(Protocol):
         listener: Listener,
         on_loss: Callable[[], object] | None = None,
     ) -> Callable[[], None]:
-        """Have `listener` told of the status callbacks of a call; see `StreamServer`."""
+        """Call `listener` with each status callback of a call; see `StreamServer`."""
 
 
 def poll_until(
     known: threading.Event, look: Callable[[], bool], give_up: Callable[[TwistreamError], object]
 ) -> None:
-    """Call `look` again and again, until `known` is set or it returns False; blocks.
+    """Call `look` repeatedly, until `known` is set or it returns False; blocks.
 
     Args:
-        known: Set when the answer is known from elsewhere, or is not wanted any more.
-        look: Asks once, and returns False when there is no use in asking again.
-        give_up: Called with the error, if the answer cannot be found out.
+        known: An event that is set when the answer is known otherwise, or no longer needed.
+        look: Makes one request; returns False if another one is of no use.
+        give_up: A function that is called with the error if polling fails.
     """
     pause, refusals = FIRST_PAUSE_SECONDS, 0
     while not known.wait(pause):
@@ -329,8 +335,8 @@ def poll_until(
                 return
 
 
-def _end_poll(call: Call) -> Callable[[], None]:
-    """Return what polls Twilio for the end of `call`; it does not keep the call alive."""
+def _build_end_poll(call: Call) -> Callable[[], None]:
+    """Return a function that polls Twilio for the end of `call`, without a reference to it."""
     known, myself = threading.Event(), weakref.ref(call)
     call.ended.add_done_callback(lambda _: known.set())
 
@@ -356,6 +362,6 @@ def _step(status: str) -> int:
 def _wait_until_heard(playing: Playing) -> None:
     remaining = (1 - playing.progress) * playing.total_ms / 1000
     try:
-        playing.result(remaining + GOODBYE_SECONDS)
+        playing.result(remaining + CLOSE_MARGIN_SECONDS)
     except TimeoutError:
-        return  # the wait is bounded: the call is hung up all the same
+        return  # the call is hung up after the timeout, too

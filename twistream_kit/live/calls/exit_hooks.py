@@ -1,8 +1,8 @@
-"""Exit hooks: what is undone when the interpreter exits.
+"""Exit hooks: hang up calls and restore numbers when the interpreter exits.
 
-A call that nobody hung up goes on and costs money; a number whose calls were led to this process
-leads nowhere.  Each is noted here while that is so, and undone at exit: on the main thread and one
-after the other, because from Python 3.12 on no thread can be started by then.
+A call that is not hung up goes on and costs money; a number that was routed to this process would
+lead nowhere.  Each registers a hook that undoes it at exit.  The hooks run on the main thread, one
+after the other, because from Python 3.12 on no thread can be started at that time.
 """
 
 from __future__ import annotations
@@ -21,36 +21,37 @@ from twistream_kit.errors import ServerStopped
 logger = logging.getLogger("twistream_kit.live")
 
 EACH_SECONDS = 3.0
-"""How long undoing one thing may take."""
+"""The time limit of one hook."""
 
 ALL_SECONDS = 10.0
-"""How long all of it may hold up the exit."""
+"""The time limit of all hooks together, by which the exit may be delayed."""
 
 _NUMBERS = itertools.count()
 
 _LOCK = threading.Lock()
 
 _hooks: dict[int, _ExitHook] = {}
-"""What is to be undone, by number, oldest first."""
+"""The registered hooks by number, oldest first."""
 
 
-def at_exit(what: str, undo: Callable[[float], object]) -> Callable[[], None]:
-    """Have something undone when the interpreter exits; callable from any thread.
+def register_exit_hook(what: str, undo: Callable[[float], object]) -> Callable[[], None]:
+    """Register a hook that runs when the interpreter exits; callable from any thread.
 
-    The newest is undone first, and all of them before anything that was registered with `atexit`
-    by now: the loop that a simulated call needs for its hang-up is stopped later.
+    The newest hook runs first, and all of them before the functions that were registered with
+    `atexit` earlier: the loop that a simulated call needs for its hang-up is stopped later.
 
     Args:
-        what: Is left behind, for the log: ``call CA…``.
-        undo: Undoes it; takes the seconds it may last, and must start no thread.
+        what: A name of what is to be undone, for the log: ``call CA…``.
+        undo: A function that undoes it; it gets its time limit in seconds, and must start no
+            thread.
 
     Returns:
-        What forgets it; calling that twice does no harm.
+        A function that removes the hook; it may be called more than once.
     """
     number = next(_NUMBERS)
     with _LOCK:
         _hooks[number] = _ExitHook(what, undo)
-        # The last to be registered is the first to run.
+        # The function that was registered last runs first.
         atexit.unregister(undo_all)
         atexit.register(undo_all)
 
@@ -62,10 +63,10 @@ def at_exit(what: str, undo: Callable[[float], object]) -> Callable[[], None]:
 
 
 def undo_all(limit: float = ALL_SECONDS) -> None:
-    """Undo everything that is left, newest first; for the exit.
+    """Run all hooks, newest first; for the exit.
 
     Args:
-        limit: In seconds; what cannot be begun within it is only named in the log.
+        limit: The time limit in seconds; hooks that cannot begin within it are only logged.
     """
     deadline = time.monotonic() + limit
     with _LOCK:
@@ -79,8 +80,8 @@ def undo_all(limit: float = ALL_SECONDS) -> None:
         try:
             hook.undo(min(remaining, EACH_SECONDS))
         except ServerStopped:
-            continue  # its simulator has stopped, and took it along
-        except Exception as error:  # noqa: BLE001 - one must not keep the next from being undone
+            continue  # its simulator has stopped, and so has the call
+        except Exception as error:  # noqa: BLE001 - one hook that fails must not prevent the next
             logger.warning("%s is left as it is: %s", hook.what, error)
 
 
@@ -88,5 +89,5 @@ def undo_all(limit: float = ALL_SECONDS) -> None:
 class _ExitHook:
     what: str
     undo: Callable[[float], object]
-    # A forked child inherits the list, and must leave what is its parent's alone.
+    # A forked child inherits the hooks, and must not run those of its parent.
     pid: int = field(default_factory=os.getpid)

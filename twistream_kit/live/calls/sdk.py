@@ -1,11 +1,11 @@
-"""Requests of the official Twilio SDK, and what the kit has to know of its client.
+"""Requests with the official Twilio SDK, and properties of its client.
 
-Whatever the SDK or `requests` raises becomes a `CallRefused` with Twilio's code and what to do
-(PROTOCOL.md §5.3).  The original error is not chained to it, and its traceback is dropped: the
-frames of the SDK hold the auth token, and IPython prints the variables of frames when asked to be
-verbose.
+Every exception of the SDK or `requests` becomes a `CallRefused` with Twilio's code and the fix
+(PROTOCOL.md §5.3).  The original exception is not chained to it, and its traceback is dropped:
+frames of the SDK hold the auth token, and IPython prints the variables of frames in its verbose
+mode.
 
-A client is the real one, or a simulator's, whose transport says so by attributes of its own.
+A client is the real one or that of a simulator, whose transport has additional attributes.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TEXT_LIMIT = 500
-"""Characters of an answer that are passed on; a proxy may answer with a whole page."""
+"""The number of characters of an answer that are quoted; a proxy may return a whole page."""
 
 _LEAST_CODE = 10000
-"""Twilio's codes have five digits (§5)."""
+"""The smallest code of Twilio: all have five digits (§5)."""
 
 _HIDDEN = (
     # user:password@ of a URL
@@ -38,33 +38,33 @@ _HIDDEN = (
     (re.compile(r"\b(Basic|Bearer)\s+\S+", re.IGNORECASE), r"\1 …"),
     # Tokens and API secrets have 32 letters and digits; SIDs have 34 (§1.7) and may be shown.
     (re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{32}(?![0-9A-Za-z])"), "…"),
-    # Other control characters than blanks would colour a terminal.
+    # Control characters could change the colours of a terminal.
     (re.compile(r"[^\S ]+"), " "),
     (re.compile(r"\x1b\[[0-9;]*m|[\x00-\x1f\x7f]"), ""),
 )
 
 
 def ask(request: Callable[[], T], purpose: str) -> T:
-    """Make one request of the SDK's; blocks until it is answered.
+    """Make a request with the SDK; blocks until it is answered.
 
     Args:
-        request: Makes it.
-        purpose: What for, as it reads after "Twilio refused": ``to call +15550100001``.
+        request: A function that makes the request.
+        purpose: Its purpose, to follow "Twilio refused": ``to call +15550100001``.
 
     Raises:
-        CallRefused: If it fails in any way; without the SDK's error or frames attached.
-        TwistreamError: What the kit's own transport raised, without them too.
+        CallRefused: If the request fails; the SDK's exception and frames are not attached.
+        TwistreamError: If the kit's own transport raised one; without frames, too.
     """
     try:
         return request()
-    except Exception as error:  # noqa: BLE001 - each is put into words below
-        refusal = _in_words(error, purpose)
+    except Exception as error:  # noqa: BLE001 - each is converted below
+        refusal = _to_refusal(error, purpose)
     # Outside the except block, so that nothing is chained to it.
     raise refusal
 
 
-def scrubbed(text: str) -> str:
-    """Return `text` in one line, without what may be a secret, 500 characters at most."""
+def redact(text: str) -> str:
+    """Return `text` on one line, without possible secrets, 500 characters at most."""
     for pattern, shown in _HIDDEN:
         text = pattern.sub(shown, text)
     text = text.strip()
@@ -72,10 +72,10 @@ def scrubbed(text: str) -> str:
 
 
 @contextmanager
-def answered_within(client: Client, seconds: float) -> Iterator[None]:
-    """Within it, requests of `client` time out after `seconds`; for the exit of a program.
+def limit_timeout(client: Client, seconds: float) -> Iterator[None]:
+    """Limit requests of `client` to `seconds` within the block; for the exit of the interpreter.
 
-    It holds for all threads that use the client.
+    The limit applies to all threads that use the client.
     """
     http_client = client.http_client
     usual, http_client.timeout = http_client.timeout, seconds
@@ -85,19 +85,19 @@ def answered_within(client: Client, seconds: float) -> Iterator[None]:
         http_client.timeout = usual
 
 
-def home_of(client: Client) -> asyncio.AbstractEventLoop | None:
+def find_loop(client: Client) -> asyncio.AbstractEventLoop | None:
     """Return the loop of this process that answers `client` and must not be blocked, or None."""
     # A simulator's client has one; Twilio's own has none.
     return getattr(client.http_client, "loop", None)
 
 
 def dials_loopback(client: Client) -> bool:
-    """Whether the calls of `client` may be sent to this very machine: the simulator's may."""
+    """Whether calls of `client` can connect to loopback; those of the simulator can."""
     return bool(getattr(client.http_client, "dials_loopback", False))
 
 
-def callback_problem(client: Client, url: str) -> str:
-    """Say why Twilio could not report to `url`, as it reads after the URL; empty if it could."""
+def describe_callback_problem(client: Client, url: str) -> str:
+    """Say why Twilio could not reach the callback `url`, as a predicate; empty if it could."""
     try:
         parts = urlsplit(url)
     except ValueError:  # an IPv6 address cut off, for example
@@ -112,7 +112,7 @@ def callback_problem(client: Client, url: str) -> str:
     return ""
 
 
-def _in_words(error: Exception, purpose: str) -> TwistreamError:
+def _to_refusal(error: Exception, purpose: str) -> TwistreamError:
     import requests
     from twilio.base.exceptions import TwilioException
     from twilio.base.version import Version
@@ -121,11 +121,11 @@ def _in_words(error: Exception, purpose: str) -> TwistreamError:
     if isinstance(error, TwistreamError):
         error.__cause__ = error.__context__ = None
         return error.with_traceback(None)
-    if isinstance(error, TwilioException) and isinstance(answer := _last(error.args), Response):
-        # What a list is refused with: the whole answer, unread.
+    if isinstance(error, TwilioException) and isinstance(answer := _get_last(error.args), Response):
+        # For a list, the SDK raises an exception with the whole, unparsed response.
         error = Version.exception("GET", "", answer, str(error.args[0]))
     if isinstance(getattr(error, "status", None), int):
-        return _refused(error, purpose)
+        return _build_refusal(error, purpose)
     if isinstance(error, requests.RequestException):
         return CallRefused(
             f"Twilio could not be reached ({type(error).__name__}) {purpose}",
@@ -134,8 +134,8 @@ def _in_words(error: Exception, purpose: str) -> TwistreamError:
             "the Twilio console before you try again",
         )
     if isinstance(error, TwilioException):
-        return CallRefused(f"the Twilio SDK refused {purpose}: {scrubbed(str(error))}")
-    # The text of an encoding error, for one, would quote the credentials.
+        return CallRefused(f"the Twilio SDK refused {purpose}: {redact(str(error))}")
+    # The text is left out, because that of an encoding error, for example, quotes credentials.
     return CallRefused(
         f"the Twilio SDK failed {purpose} ({type(error).__name__})",
         consequence="Whether the request was sent is not known",
@@ -144,16 +144,16 @@ def _in_words(error: Exception, purpose: str) -> TwistreamError:
     )
 
 
-def _last(args: tuple[object, ...]) -> object:
+def _get_last(args: tuple[object, ...]) -> object:
     return args[-1] if args else None
 
 
-def _refused(refused: Any, purpose: str) -> CallRefused:
+def _build_refusal(refused: Any, purpose: str) -> CallRefused:
     code = int(refused.code) if str(refused.code or "").isdecimal() else 0
     if code < _LEAST_CODE:
-        code = 0  # the SDK puts the HTTP status there when an answer has no code
+        code = 0  # the SDK uses the HTTP status if an answer has no code
     words = getattr(refused, "msg", None) or getattr(refused, "detail", None)
-    words = scrubbed(str(words or getattr(refused, "title", None) or "without a reason"))
+    words = redact(str(words or getattr(refused, "title", None) or "without a reason"))
     meaning, fix = "", ""
     if code:
         try:

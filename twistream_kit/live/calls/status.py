@@ -1,6 +1,6 @@
-"""Status callbacks of calls and streams: what Twilio tells a server besides the sound.
+"""Twilio's status callbacks of calls and streams.
 
-Call progress is PROTOCOL.md §6.6, the state of streams §8.  Neither is sure to arrive in order.
+PROTOCOL.md §6.6 has those of calls, §8 those of streams.  Either may arrive out of order.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from twistream_kit.errors import CallRefused
 from twistream_kit.pending import Guard
 
 KEPT_EVENTS = 1000
-"""How many status callbacks are kept; a call makes about six."""
+"""The number of status callbacks that are kept; a call has about six."""
 
 FOLLOWED_AFTER_END = 100
-"""How many calls that are over are still followed, because callbacks can come late (§6.6)."""
+"""The number of ended calls that are still followed, because callbacks can be late (§6.6)."""
 
 FINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
-"""The states of a call that nothing follows (§6.3)."""
+"""The final statuses of a call (§6.3)."""
 
 STREAM_ERROR = "stream-error"
-"""The `StreamEvent` of a stream that could not be opened, or broke (§8)."""
+"""The `StreamEvent` of a stream that could not be opened, or was lost (§8)."""
 
 ANSWERED_BY = "answered-by"
-"""The name here of a callback of machine detection, which has no status (§6.1)."""
+"""Our name of a callback of answering machine detection, which has no status (§6.1)."""
 
 _IN_WORDS = {
     "completed": "it was answered and ended",
@@ -43,16 +43,16 @@ Listener = Callable[["StatusEvent"], None]
 
 @dataclass(frozen=True, slots=True)
 class StatusEvent:
-    """One status callback of a call or a stream.
+    """A status callback of a call or a stream.
 
     Attributes:
         at: When it arrived, in seconds of the monotonic clock.
         name: ``CallStatus`` or ``StreamEvent``: ``ringing``, ``completed``, ``stream-started`` …;
-            ``answered-by`` for the verdict of machine detection.
-        call_sid: The call.
-        stream_sid: The stream, or empty where it is about the call.
-        sequence: Twilio's count of the callbacks of one call, from 0, or None where there is none.
-        parameters: Everything it said.
+            ``answered-by`` for the result of answering machine detection.
+        call_sid: The SID of the call.
+        stream_sid: The SID of the stream; empty for a callback of the call.
+        sequence: Twilio's sequence number in the call, from 0, or None if there is none.
+        parameters: All parameters of the callback.
     """
 
     at: float
@@ -64,18 +64,20 @@ class StatusEvent:
 
     @classmethod
     def of(cls, parameters: Mapping[str, str | list[str]], at: float) -> Self:
-        """Read the parameters of a status callback that arrived at `at`."""
+        """Make an event from the parameters of a status callback that arrived at `at`."""
 
-        def value(name: str) -> str:
+        def get_value(name: str) -> str:
             given = parameters.get(name, "")
             return given if isinstance(given, str) else given[0]
 
-        sequence = value("SequenceNumber")
+        sequence = get_value("SequenceNumber")
         return cls(
             at,
-            value("StreamEvent") or value("CallStatus") or (value("AnsweredBy") and ANSWERED_BY),
-            value("CallSid"),
-            value("StreamSid"),
+            get_value("StreamEvent")
+            or get_value("CallStatus")
+            or (get_value("AnsweredBy") and ANSWERED_BY),
+            get_value("CallSid"),
+            get_value("StreamSid"),
             int(sequence) if re.fullmatch(r"[0-9]{1,9}", sequence) else None,
             parameters,
         )
@@ -87,18 +89,18 @@ class StatusEvent:
 
     @property
     def is_stream_error(self) -> bool:
-        """Whether it says that a stream could not be opened, or broke."""
+        """Whether it says that a stream could not be opened, or was lost."""
         return self.name == STREAM_ERROR
 
     @property
     def stream_error(self) -> str:
-        """Twilio's words for what went wrong with the stream, or empty."""
+        """Twilio's description of the stream's error, or empty."""
         error = self.parameters.get("StreamError", "")
         return error if isinstance(error, str) else error[0]
 
 
 class StatusLog:
-    """The status callbacks of one server, and their listeners; it belongs to the server's loop."""
+    """The status callbacks of a server, and their listeners; to be used on the server's loop."""
 
     def __init__(self) -> None:
         self._events: deque[StatusEvent] = deque(maxlen=KEPT_EVENTS)
@@ -107,11 +109,11 @@ class StatusLog:
 
     @property
     def events(self) -> list[StatusEvent]:
-        """All that are kept, oldest first; from any thread."""
+        """The last status callbacks, oldest first; from any thread."""
         return list(self._events)
 
-    def of(self, call_sid: str) -> list[StatusEvent]:
-        """Return those of one call, oldest first."""
+    def find(self, call_sid: str) -> list[StatusEvent]:
+        """Return the status callbacks of a call, oldest first."""
         return [event for event in self.events if event.call_sid == call_sid]
 
     def note(self, event: StatusEvent) -> None:
@@ -128,16 +130,16 @@ class StatusLog:
         listener: Listener,
         on_loss: Callable[[], object] | None = None,
     ) -> None:
-        """Pass `listener` all callbacks of a call, past and to come.
+        """Pass all callbacks of a call to `listener`, past and future ones.
 
-        Of a call that is over, only until a hundred later calls are.
+        After its end, a call is followed until a hundred later calls have ended.
 
         Args:
             call_sid: CA and 32 hex digits.
-            listener: Takes one `StatusEvent`.
-            on_loss: Called when the public address of the server is lost.
+            listener: A function of one `StatusEvent`.
+            on_loss: A function that is called when the public address of the server is lost.
         """
-        events = self.of(call_sid)
+        events = self.find(call_sid)
         for event in events:
             _notify(listener, event)
         self._listeners.setdefault(call_sid, []).append(_Following(listener, on_loss))
@@ -145,25 +147,25 @@ class StatusLog:
             self._note_end(call_sid)
 
     def unfollow(self, call_sid: str, listener: Listener) -> None:
-        """Pass `listener` nothing more; it need not be known."""
+        """Remove `listener`, if it is there."""
         left = [each for each in self._listeners.pop(call_sid, []) if each.listener is not listener]
         if left:
             self._listeners[call_sid] = left
 
     def stop(self) -> None:
-        """Forget all listeners."""
+        """Remove all listeners."""
         self._listeners.clear()
         self._over.clear()
 
     def lose_address(self) -> None:
-        """Call `on_loss` of all listeners: nothing can be reported any more."""
+        """Call `on_loss` of all listeners, because no callback can arrive any more."""
         for following in list(chain.from_iterable(self._listeners.values())):
             if following.on_loss is not None:
                 _call_guarded(following.on_loss)
 
-    def why_no_stream(self, call_sid: str) -> CallRefused | None:
-        """Say why that call will bring no stream any more, or None while it still may."""
-        events = self.of(call_sid)
+    def explain_missing_stream(self, call_sid: str) -> CallRefused | None:
+        """Return an error that says why the call cannot open a stream any more, or None."""
+        events = self.find(call_sid)
         final = next((event for event in reversed(events) if event.is_final), None)
         broken = next((event for event in reversed(events) if event.is_stream_error), None)
         if final is None and broken is None:
@@ -177,7 +179,7 @@ class StatusLog:
                 "server has the account's auth token; kit.preflight(…) tries both",
             )
         assert final is not None  # noqa: S101 - one of the two is there
-        return ended_without_stream(final.name)
+        return build_ended_error(final.name)
 
     def _note_end(self, call_sid: str) -> None:
         if call_sid not in self._listeners:
@@ -190,8 +192,8 @@ class StatusLog:
             self._listeners.pop(oldest, None)
 
 
-def ended_without_stream(status: str) -> CallRefused:
-    """Return what a wait gets for the stream of a call whose last status is `status`."""
+def build_ended_error(status: str) -> CallRefused:
+    """Build the error for a wait for the stream of a call that has ended with `status`."""
     return CallRefused(
         f"the call ended as {status} before a stream came: {_IN_WORDS[status]}",
         consequence="No stream will come of it",
@@ -208,12 +210,12 @@ class _Following:
 
 
 def _notify(listener: Listener, event: StatusEvent) -> None:
-    # An error of one listener must reach neither the next one nor Twilio's request.
+    # An exception of a listener must affect neither the next one nor Twilio's request.
     with Guard(f"a listener to the progress of call {event.call_sid} failed"):
         listener(event)
 
 
 def _call_guarded(act: Callable[[], object]) -> None:
-    # An error of one must not keep the others from being called.
+    # An exception of one must not prevent the others.
     with Guard("a listener to the loss of a server's address failed"):
         act()

@@ -1,7 +1,7 @@
-"""Incoming calls: a number of the account leads to a server while its route is open.
+"""Incoming calls: route a number of the account to a server, and restore it afterwards.
 
-The SDK blocks, so each change has a worker thread.  The number is put back when the route is left,
-after a cancellation, and when the interpreter exits.
+The SDK blocks, so each change runs on a worker thread.  The number is restored when the context
+manager exits, after a cancellation, and when the interpreter exits.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from twistream_kit.errors import ServerStopped, SettingsError, TwistreamError
-from twistream_kit.live.calls.exit_hooks import at_exit
+from twistream_kit.live.calls.exit_hooks import register_exit_hook
 from twistream_kit.live.calls.sdk import (
-    answered_within,
     ask,
-    callback_problem,
+    describe_callback_problem,
     dials_loopback,
-    home_of,
+    find_loop,
+    limit_timeout,
 )
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.pending import Pending, on_worker
@@ -35,10 +35,10 @@ T = TypeVar("T")
 logger = logging.getLogger("twistream_kit.live")
 
 PUT_BACK_SECONDS = 10.0
-"""How long a cancelled task waits for the number to be put back."""
+"""How long a cancelled task waits until the number is restored."""
 
 _routes: weakref.WeakSet[NumberRoute] = weakref.WeakSet()
-"""The routes that were entered in this process; some may have been left since."""
+"""The routes that were entered in this process; some may have been exited since."""
 
 _VOICE = ("voice_url", "voice_method", "voice_application_sid")
 
@@ -50,29 +50,30 @@ _UNCHANGED = ("voice_fallback_url", "voice_fallback_method")
 def route_number(
     client: Client, number: str, server: StreamServer, *, unsigned: bool = False
 ) -> NumberRoute:
-    """Lead the calls to a number here: ``kit.start(kit.route_number(client, number, server))``.
+    """Route calls to a number to a server: ``kit.start(kit.route_number(client, number, server))``.
 
     Entering it sets the number's voice URL to ``server.twiml_url`` and its status callback to
-    ``server.status_url``.  Leaving it puts back what was there before: after an error and a
-    cancellation too, and when the interpreter exits.  What somebody else has set meanwhile is left
-    alone.  An application that handles the number (which comes before its voice URL) is taken off
-    and put back likewise.
+    ``server.status_url``.  Exiting it restores the previous settings, also after an error or a
+    cancellation, and when the interpreter exits.  Settings that were changed by others meanwhile
+    are not touched.  An application of the number, which has precedence over its voice URL, is
+    removed and restored likewise.
 
-    The addresses are those of the moment: after a new tunnel, route the number anew.
+    The current addresses of the server are used: after opening a new tunnel, route the number
+    again.
 
     Args:
         client: The real ``twilio.rest.Client``: `client_from_environment`, or a simulator's.
-        number: A number of the account's that can take calls, E.164.
+        number: A number of the account that can receive calls, E.164.
         server: A running server with a public address.
         unsigned: Allow a server that checks no signatures.
 
     Returns:
         An async context manager that has not been entered yet.  Entering it raises SettingsError
-        if Twilio could not reach the server, or the account has no such number or handles it by a
-        SIP trunk; CallRefused if Twilio refuses.
+        if Twilio could not reach the server, or if the account has no such number or uses a SIP
+        trunk for it; CallRefused if Twilio refuses.
 
     Raises:
-        SettingsError: If the server lets anybody in.
+        SettingsError: If the server checks no signatures.
     """
     if not server.checks_signatures and not unsigned:
         raise SettingsError(
@@ -84,10 +85,10 @@ def route_number(
 
 
 class NumberRoute:
-    """A number whose calls come to a server; an async context manager that puts it back.
+    """A number that is routed to a server; an async context manager that restores it.
 
     Attributes:
-        number: E.164.
+        number: The number, E.164.
     """
 
     def __init__(self, client: Client, number: str, server: StreamServer) -> None:
@@ -102,12 +103,12 @@ class NumberRoute:
 
     @property
     def previous(self) -> Mapping[str, str]:
-        """What the number was set to before, by the SDK's names; empty until it was entered."""
+        """The previous settings of the number, by the SDK's names; empty until it is entered."""
         return MappingProxyType(self._previous)
 
     @property
     def is_open(self) -> bool:
-        """Whether the number leads here, as far as is known."""
+        """Whether the number is routed to the server, as far as is known."""
         return bool(self._ours)
 
     def __repr__(self) -> str:
@@ -120,14 +121,14 @@ class NumberRoute:
     async def __aenter__(self) -> Self:
         if self._ours:
             raise RuntimeError(f"{self!r} is entered already; leave it before entering it again")
-        wanted = self._wanted()
+        wanted = self._build_settings()
         routing = self._on_worker("routing", lambda: self._route(wanted))
         try:
-            await _to_its_end(routing)
+            await _wait_until_done(routing)
         except BaseException:
-            # Cancelled, or without an answer: the request may have been carried out.
+            # After a cancellation or a timeout, the request may have been carried out.
             if self._ours:
-                await self._put_back_or_tell()
+                await self._put_back_or_log()
             raise
         logger.info("calls to %s come to %s", self.number, wanted["voice_url"])
         return self
@@ -139,14 +140,14 @@ class NumberRoute:
         traceback: TracebackType | None,
     ) -> None:
         if not self._ours:
-            return  # put back already, at the exit of the interpreter
-        failed = await self._put_back_or_tell()
+            return  # restored already, at the exit of the interpreter
+        failed = await self._put_back_or_log()
         if failed is not None and kind is None:
             raise failed
 
-    def _wanted(self) -> dict[str, str]:
+    def _build_settings(self) -> dict[str, str]:
         url = self._server.twiml_url
-        problem = callback_problem(self._client, url)
+        problem = describe_callback_problem(self._client, url)
         if not problem and not dials_loopback(self._client) and not url.startswith("https:"):
             problem = "is not https, and Twilio connects streams over TLS only"
         if problem:
@@ -165,21 +166,21 @@ class NumberRoute:
 
     def _route(self, wanted: dict[str, str]) -> None:
         found = self._find()
-        with self._lock:  # a cancellation meanwhile puts back after the change, and not before
+        with self._lock:  # after a cancellation, the number is restored after this change
             self._change(found, wanted)
 
     def _change(self, found: Any, wanted: dict[str, str]) -> None:
         self._sid = str(found.sid)
-        self._previous = _settings(found, *_UNCHANGED)
+        self._previous = _read_settings(found, *_UNCHANGED)
         _routes.add(self)
-        # Before the request: whatever becomes of it, the number is looked after from here on.
+        # Set before the request, so that the number is restored also if the request fails.
         self._ours = wanted
-        self._forget = at_exit(f"the voice URL of {self.number}", self._put_back_within)
+        self._forget = register_exit_hook(f"the voice URL of {self.number}", self._put_back_within)
         changes = {name: value for name, value in wanted.items() if self._previous[name] != value}
         if changes:
             changed = self._update(changes, "to lead its calls here")
-            # Twilio may write an address in another way than it was given.
-            self._ours = _settings(changed)
+            # Twilio may normalise an address.
+            self._ours = _read_settings(changed)
 
     def _find(self) -> Any:
         numbers = self._client.incoming_phone_numbers
@@ -202,15 +203,15 @@ class NumberRoute:
         return ask(lambda: number.update(**changes), f"to change {self.number} {purpose}")
 
     def _put_back(self, seconds: float = -1) -> None:
-        """Put back what is still as it was set here; blocks; once is enough."""
+        """Restore the settings that are still as they were set here; blocks; may be repeated."""
         if not self._lock.acquire(timeout=seconds):
             raise TimeoutError(f"{self.number} is being put back on another thread")
         try:
             if not self._ours:
                 return
             number = self._client.incoming_phone_numbers(self._sid)
-            now = _settings(ask(number.fetch, f"to look at {self.number}"))
-            changes = self._still_ours(now, _VOICE) | self._still_ours(now, _STATUS)
+            now = _read_settings(ask(number.fetch, f"to look at {self.number}"))
+            changes = self._find_changes(now, _VOICE) | self._find_changes(now, _STATUS)
             if changes:
                 self._update(changes, "back to what it was")
                 logger.info("calls to %s go where they went before", self.number)
@@ -219,9 +220,9 @@ class NumberRoute:
             self._lock.release()
         self._forget()
 
-    def _still_ours(self, now: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
-        """Return what is to be put back of settings that belong together."""
-        if self._hand_down(names):
+    def _find_changes(self, now: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+        """Return the changes that restore settings that belong together."""
+        if self._delegate(names):
             return {}
         before = {name: self._previous[name] for name in names if now[name] != self._previous[name]}
         if not before or all(now[name] == self._ours[name] for name in names):
@@ -232,8 +233,8 @@ class NumberRoute:
         )  # fmt: skip
         return {}
 
-    def _hand_down(self, names: tuple[str, ...]) -> bool:
-        """Leave the putting back to a route that was laid over this one, if there is one."""
+    def _delegate(self, names: tuple[str, ...]) -> bool:
+        """Let a later route of the same number restore the settings, if there is one."""
         for route in tuple(_routes):
             is_over_this = route is not self and route.is_open and route._sid == self._sid  # noqa: SLF001 - this very class
             if is_over_this and all(route._previous[name] == self._ours[name] for name in names):  # noqa: SLF001
@@ -243,14 +244,14 @@ class NumberRoute:
         return False
 
     def _put_back_within(self, seconds: float) -> None:
-        with answered_within(self._client, seconds):
+        with limit_timeout(self._client, seconds):
             self._put_back(seconds)
 
-    async def _put_back_or_tell(self) -> TwistreamError | None:
+    async def _put_back_or_log(self) -> TwistreamError | None:
         try:
-            await _to_its_end(self._on_worker("putting back", self._put_back))
+            await _wait_until_done(self._on_worker("putting back", self._put_back))
         except ServerStopped:
-            # The simulator that the number belonged to has stopped: no call can come to it.
+            # The simulator of the number has stopped, so it cannot receive calls.
             self._ours = {}
             self._forget()
         except TwistreamError as error:
@@ -262,11 +263,11 @@ class NumberRoute:
         return None
 
     def _on_worker(self, doing: str, work: Callable[[], None]) -> Pending[None]:
-        return on_worker(f"{doing} {self.number}", work, home=home_of(self._client))
+        return on_worker(f"{doing} {self.number}", work, home=find_loop(self._client))
 
 
-def _settings(number: Any, *more: str) -> dict[str, str]:
-    """Return what a number of the SDK's is set to, each as it can be sent back."""
+def _read_settings(number: Any, *more: str) -> dict[str, str]:
+    """Return the settings of a number of the SDK, in the form in which they can be sent back."""
     unset = {name: "POST" if name.endswith("method") else "" for name in (*_VOICE, *_STATUS, *more)}
     return {name: getattr(number, name) or default for name, default in unset.items()}
 
@@ -286,8 +287,8 @@ def _check_usable(found: Any) -> None:
         )
 
 
-async def _to_its_end(pending: Pending[T]) -> T:
-    """Wait for `pending`; a cancellation is passed on when it has ended, or after ten seconds."""
+async def _wait_until_done(pending: Pending[T]) -> T:
+    """Wait for `pending`; delay a cancellation until it is done, for ten seconds at most."""
     try:
         return await pending
     except asyncio.CancelledError:

@@ -1,7 +1,7 @@
-"""Placing a call with the official Twilio SDK.
+"""Place a call with the official Twilio SDK.
 
-The SDK blocks, so it never runs on a loop: the request has a worker thread and returns a
-`Pending`.  What Twilio refuses becomes a `CallRefused` with Twilio's code and what to do.
+The SDK blocks, so it never runs on a loop: the request runs on a worker thread and returns a
+`Pending`.  If Twilio refuses it, the `Pending` gets a `CallRefused` with Twilio's code and the fix.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from twistream_kit.errors import CallRefused, LocalProtocolError
-from twistream_kit.live.calls.call import Call, hang_up_now, when_over
-from twistream_kit.live.calls.exit_hooks import at_exit
-from twistream_kit.live.calls.sdk import ask, callback_problem, dials_loopback, home_of
-from twistream_kit.live.server.server import server_at
+from twistream_kit.live.calls.call import Call, call_when_over, hang_up_now
+from twistream_kit.live.calls.exit_hooks import register_exit_hook
+from twistream_kit.live.calls.sdk import ask, describe_callback_problem, dials_loopback, find_loop
+from twistream_kit.live.server.server import find_server
 from twistream_kit.pending import Pending, on_worker
 from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT
 from twistream_kit.protocol.twiml import connect_stream, is_loopback
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("twistream_kit.live")
 
 MachineDetection = Literal["Enable", "DetectMessageEnd"]
-"""Whether a person or a machine has answered; the second waits for the end of its greeting."""
+"""The modes of answering machine detection; the second waits for the end of the greeting."""
 
 _TOO_LONG = 32018
 
@@ -45,48 +45,50 @@ def place_call(
     async_machine_detection: bool = False,
     hang_up_at_exit: bool = True,
 ) -> Pending[Call]:
-    """Call somebody and connect the call to a stream; callable from any thread.
+    """Place a call and connect it to a stream; callable from any thread.
 
     Args:
         client: The real ``twilio.rest.Client``: `client_from_environment`, or a simulator's.
-        to: Whom to call, E.164.
-        from_: A number of the account's, E.164.
+        to: The number of the callee, E.164.
+        from_: A number of the account, E.164.
         stream_url: ``server.stream_url``, wss.
         parameters: Names and values that arrive as ``stream.parameters``.
-        status_callback: Where Twilio reports ringing, answer and end, and what becomes of the
-            stream.  None is the server of `stream_url`, if it runs in this process and can be
-            reached: it feeds `Call.status`, `Call.events` and `Call.ended`.  False is nowhere.
-        ring_seconds: After how long to give up, 1 to 600; Twilio's default is 60.
-        time_limit_seconds: After how long Twilio ends the call; 1 or more.
-        machine_detection: Have Twilio find out whether a person answered: ``"Enable"`` or
-            ``"DetectMessageEnd"``.  The stream starts only after its verdict (§6.1), unless:
-        async_machine_detection: It finds out while the stream runs already, and reports to the
-            status callback; see `Call.answered_by`.
+        status_callback: The URL for Twilio's status callbacks of the call and the stream.  None is
+            the server of `stream_url`, if it runs in this process and can be reached; it updates
+            `Call.status`, `Call.events` and `Call.ended`.  False requests none.
+        ring_seconds: The time after which an unanswered call is cancelled, 1 to 600; Twilio's
+            default is 60.
+        time_limit_seconds: The time after which Twilio ends the call, 1 or more.
+        machine_detection: The mode of answering machine detection: ``"Enable"`` or
+            ``"DetectMessageEnd"``.  The stream starts only after its result (§6.1), unless
+            `async_machine_detection` is True.
+        async_machine_detection: Detect while the stream runs, and report the result to the status
+            callback; see `Call.answered_by`.
         hang_up_at_exit: Whether a call that is not known to be over is hung up when the
-            interpreter exits; say False where somebody else's server goes on with it.
+            interpreter exits; pass False if another program's server continues with it.
 
     Returns:
-        A `Pending` with the `Call` as soon as Twilio has accepted it, which is before it rings.
-        It gets a `CallRefused` with Twilio's code when it is refused.
+        A `Pending` with the `Call` as soon as Twilio has accepted it, before it rings.  It gets a
+        `CallRefused` with Twilio's code if the call is refused.
 
     Raises:
-        LocalProtocolError: If the URL or the parameters cannot be put into TwiML.
-        CallRefused: If `stream_url` or `status_callback` leads nowhere from where Twilio is.
-        ValueError: If one of the others is out of range.
+        LocalProtocolError: If the URL or the parameters are not valid in TwiML.
+        CallRefused: If Twilio cannot reach `stream_url` or `status_callback`.
+        ValueError: If another argument is out of range.
     """
     _check_reachable(client, stream_url)
-    server = server_at(stream_url)
+    server = find_server(stream_url)
     if status_callback is None and server is not None:
         status_callback = server.status_url
     report_to = status_callback or None
     if report_to is not None:
         _check_callback(client, report_to)
     if server is not None and report_to != server.status_url:
-        server = None  # it will not hear of this call
+        server = None  # it will not receive callbacks of this call
     options: dict[str, Any] = {"to": to, "from_": from_}
-    options["twiml"] = _twiml(stream_url, parameters, report_to)
-    options |= _limits(ring_seconds, time_limit_seconds)
-    options |= _detection(machine_detection, report_to, is_async=async_machine_detection)
+    options["twiml"] = _build_twiml(stream_url, parameters, report_to)
+    options |= _build_limits(ring_seconds, time_limit_seconds)
+    options |= _build_detection(machine_detection, report_to, is_async=async_machine_detection)
     if report_to is not None:
         options |= {"status_callback": report_to, "status_callback_event": list(PROGRESS_EVENTS)}
 
@@ -96,7 +98,7 @@ def place_call(
             client, str(call.sid), to=to, from_=from_, status=str(call.status), server=server
         )
 
-    placing = on_worker(f"calling {to}", create, home=home_of(client))
+    placing = on_worker(f"calling {to}", create, home=find_loop(client))
     if hang_up_at_exit:
         _hang_up_at_exit(placing, to)
     return placing
@@ -121,7 +123,7 @@ def _check_callback(client: Client, url: str) -> None:
             f"status_callback is {url!r}; it is the address to report to, False for none, or None "
             "for the server of stream_url"
         )
-    problem = callback_problem(client, url)
+    problem = describe_callback_problem(client, url)
     if problem:
         raise CallRefused(
             f"the status callback {url} {problem}",
@@ -130,8 +132,10 @@ def _check_callback(client: Client, url: str) -> None:
         )
 
 
-def _twiml(stream_url: str, parameters: Mapping[str, str] | None, report_to: str | None) -> str:
-    """Write the TwiML; its stream reports too, which is how a failed handshake is known (§8)."""
+def _build_twiml(
+    stream_url: str, parameters: Mapping[str, str] | None, report_to: str | None
+) -> str:
+    """Build the TwiML, with a callback of the stream, which reports a failed handshake (§8)."""
     try:
         return connect_stream(stream_url, parameters=parameters, status_callback=report_to)
     except LocalProtocolError as error:
@@ -145,7 +149,7 @@ def _twiml(stream_url: str, parameters: Mapping[str, str] | None, report_to: str
     return twiml
 
 
-def _limits(ring_seconds: int | None, time_limit_seconds: int | None) -> dict[str, int]:
+def _build_limits(ring_seconds: int | None, time_limit_seconds: int | None) -> dict[str, int]:
     limits: dict[str, int] = {}
     if ring_seconds is not None:
         _check_whole("ring_seconds", ring_seconds, RING_SECONDS_LIMIT)
@@ -163,7 +167,9 @@ def _check_whole(name: str, value: object, most: int | None = None) -> None:
         raise ValueError(f"{name} is {value!r}; it is a whole number of seconds, {wanted}")
 
 
-def _detection(wanted: str | None, report_to: str | None, *, is_async: bool) -> dict[str, str]:
+def _build_detection(
+    wanted: str | None, report_to: str | None, *, is_async: bool
+) -> dict[str, str]:
     if wanted is None:
         if is_async:
             raise ValueError(
@@ -196,16 +202,16 @@ def _detection(wanted: str | None, report_to: str | None, *, is_async: bool) -> 
 
 
 def _hang_up_at_exit(placing: Pending[Call], to: str) -> None:
-    # From the request on: the exit may come before Twilio's answer.
+    # Registered before the request, because the interpreter may exit before Twilio's answer.
     def hang_up(seconds: float) -> None:
         hang_up_now(placing.result(seconds), seconds)
 
-    forget = at_exit(f"the call to {to}", hang_up)
+    forget = register_exit_hook(f"the call to {to}", hang_up)
 
-    def placed(_: object) -> None:
+    def forget_when_over(_: object) -> None:
         if placing.exception(0) is None:
-            when_over(placing.result(0), forget)
+            call_when_over(placing.result(0), forget)
         else:
             forget()
 
-    placing.add_done_callback(placed)
+    placing.add_done_callback(forget_when_over)

@@ -38,13 +38,18 @@ from twistream_kit.live.inspector._relay import (
 )
 from twistream_kit.live.inspector.stream import UNASKED_EXTENSION, InspectedStream
 from twistream_kit.live.server.addresses import HEALTH_PATH
-from twistream_kit.live.server.admission import UNSIGNED, host_refusal, origin_refusal, page_refusal
-from twistream_kit.live.server.probe import HEALTH_OF_HEADER, health_of
+from twistream_kit.live.server.admission import (
+    UNSIGNED,
+    describe_host_refusal,
+    describe_origin_refusal,
+    describe_page_refusal,
+)
+from twistream_kit.live.server.probe import HEALTH_OF_HEADER, hash_nonce
 from twistream_kit.live.server.request_head import REFUSALS, BadRequest, RequestHead
-from twistream_kit.live.settings.secret import Secret, revealed
+from twistream_kit.live.settings.secret import Secret, reveal_text
 from twistream_kit.pending import HomeLoop, end_tasks
 from twistream_kit.protocol import signature
-from twistream_kit.protocol.signature import without_user
+from twistream_kit.protocol.signature import remove_user
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -215,7 +220,7 @@ class ProxyConnection:
             if early:
                 tap.passed("twilio", early)
                 await server.send(early)
-            with context.home.in_a_hurry():
+            with context.home.hurry_loop():
                 await relay(
                     self._client,
                     server,
@@ -294,7 +299,7 @@ class ProxyAdmission:
         stream_url_at: Callable[[str], str],
         is_own_host: Callable[[str], bool],
     ) -> None:
-        self._auth_token = None if auth_token is None else Secret(revealed(auth_token))
+        self._auth_token = None if auth_token is None else Secret(reveal_text(auth_token))
         self._stream_url_at = stream_url_at
         self._is_own_host = is_own_host
         self.nonce = secrets.token_hex(16)
@@ -309,12 +314,12 @@ class ProxyAdmission:
         if refusal := self._refusal(head):
             logger.warning("refused: %s", refusal)
             return _response(HTTPStatus.FORBIDDEN, f"{refusal}\n")
-        if head.path == HEALTH_PATH and head.all(HEALTH_OF_HEADER) == [health_of(self.nonce)]:
+        if head.path == HEALTH_PATH and head.get_all(HEALTH_OF_HEADER) == [hash_nonce(self.nonce)]:
             return _response(HTTPStatus.OK, self.nonce)
         if not head.is_upgrade or self._auth_token is None:
             return None
-        headers = head.all(signature.SIGNATURE_HEADER)
-        settings = ",".join(head.all(signature.SETTINGS_HEADER)) or None
+        headers = head.get_all(signature.SIGNATURE_HEADER)
+        settings = ",".join(head.get_all(signature.SETTINGS_HEADER)) or None
         url = self._stream_url_at(head.path) + head.target[len(head.path) :]
         token = self._auth_token.reveal()
         header = headers[0] if len(headers) == 1 else None
@@ -323,26 +328,26 @@ class ProxyAdmission:
         logger.warning(
             "a stream without a valid signature was refused: %s; is the public address right? "
             "It is %s here",
-            signature.refusal(headers, settings),
-            signature.without_user(self._stream_url_at(head.path)),
+            signature.describe_refusal(headers, settings),
+            signature.remove_user(self._stream_url_at(head.path)),
         )
         return _response(HTTPStatus.FORBIDDEN, UNSIGNED)
 
     def _refusal(self, head: RequestHead) -> str:
         """Say why a request is refused whatever its signature says; empty if it may go on."""
         if head.is_upgrade:
-            if (refusal := page_refusal(head.all)) or self.checks_signatures:
+            if (refusal := describe_page_refusal(head.get_all)) or self.checks_signatures:
                 return refusal
-        elif not _is_from_own_page(head) and (refusal := origin_refusal(head.all)):
+        elif not _is_from_own_page(head) and (refusal := describe_origin_refusal(head.get_all)):
             return refusal
         elif head.method == "GET" and head.path == HEALTH_PATH:
             return ""
-        return host_refusal(head.all, self._is_own_host)
+        return describe_host_refusal(head.get_all, self._is_own_host)
 
 
 def _is_from_own_page(head: RequestHead) -> bool:
     """Whether a page of the server itself asks, loaded through this inspector."""
-    origins, hosts = head.all("Origin"), head.all("Host")
+    origins, hosts = head.get_all("Origin"), head.get_all("Host")
     own = [f"{scheme}://{host}".lower() for scheme in ("http", "https") for host in hosts]
     return len(origins) == len(hosts) == 1 and origins[0].lower() in own
 
@@ -389,11 +394,11 @@ class Upstream:
             parts, host, port = urlsplit(""), None, None
         secure = {"ws": False, "http": False, "wss": True, "https": True}.get(parts.scheme)
         if secure is None or not host:
-            problem = f"{without_user(url)!r} is not the address of a WebSocket server"
+            problem = f"{remove_user(url)!r} is not the address of a WebSocket server"
             raise SettingsError(problem, fix=_FORM)
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise SettingsError(
-                f"the address {without_user(url)!r} has a query, a fragment or a user",
+                f"the address {remove_user(url)!r} has a query, a fragment or a user",
                 consequence="Twilio supports none of them, so nobody would ask for it",
                 fix=_FORM,
             )

@@ -19,7 +19,7 @@ from twistream_kit.live.server.request_head import (
     MAX_HEADERS,
     BadRequest,
     RequestHead,
-    begins_badly,
+    is_malformed_start,
 )
 
 READ_AHEAD_BYTES = 65_536
@@ -42,20 +42,20 @@ def forwarded(head: RequestHead, host: str, *, came_from: str, scheme: str) -> b
         came_from: The address of the client.
         scheme: ``http`` or ``https``: how the client came.
     """
-    before = ", ".join([*head.all("X-Forwarded-For"), came_from])
+    before = ", ".join([*head.get_all("X-Forwarded-For"), came_from])
     headers = [(b"Host", host.encode("latin-1"))]
     unwanted = ["Host", "X-Forwarded-For"]
     if head.is_upgrade:
-        headers += head.without([*unwanted, "Sec-WebSocket-Extensions"])
+        headers += head.drop_headers([*unwanted, "Sec-WebSocket-Extensions"])
     else:
-        headers += head.without([*unwanted, "Connection", "Keep-Alive", "Upgrade"])
+        headers += head.drop_headers([*unwanted, "Connection", "Keep-Alive", "Upgrade"])
         headers.append((b"Connection", b"close"))
     headers.append((b"X-Forwarded-For", before.encode("latin-1")))
-    if not head.all("X-Forwarded-Host"):
-        headers += [(b"X-Forwarded-Host", each.encode("latin-1")) for each in head.all("Host")]
-    if not head.all("X-Forwarded-Proto"):
+    if not head.get_all("X-Forwarded-Host"):
+        headers += [(b"X-Forwarded-Host", each.encode("latin-1")) for each in head.get_all("Host")]
+    if not head.get_all("X-Forwarded-Proto"):
         headers.append((b"X-Forwarded-Proto", scheme.encode()))
-    return head.written(headers)
+    return head.serialize(headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ async def read_head(reader: asyncio.StreamReader) -> RequestHead | None:
     n_lines = 0
     try:
         raw = bytearray(await reader.readexactly(1))
-        if begins_badly(raw):
+        if is_malformed_start(raw):
             raise BadRequest(400)  # what is no HTTP may have no line to wait for
         # Line by line: a head that ends by LF alone has no other end to wait for.
         while not raw.endswith(END_OF_HEAD):
@@ -111,7 +111,7 @@ async def read_head(reader: asyncio.StreamReader) -> RequestHead | None:
         return None
     except asyncio.LimitOverrunError as error:
         raise BadRequest(431) from error
-    return RequestHead.of(bytes(raw))
+    return RequestHead.parse(bytes(raw))
 
 
 async def read_response_head(reader: asyncio.StreamReader) -> bytes:

@@ -30,7 +30,7 @@ from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS, HasCallSid
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.pending import Pending, fail, stop_listening
 from twistream_kit.protocol import signature
-from twistream_kit.protocol.twiml import stream_url as stream_url_of
+from twistream_kit.protocol.twiml import build_stream_url
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -128,7 +128,7 @@ class Inspector(ServerAddresses):
             return f"<Inspector of {self.upstream_url}: not running>"
         streams = self.streams
         n_open = sum(stream.is_open for stream in streams)
-        way = f"{signature.without_user(self.stream_url)} -> {self.upstream_url}"
+        way = f"{signature.remove_user(self.stream_url)} -> {self.upstream_url}"
         return f"<Inspector {way}: {n_open} open of {len(streams)} streams>"
 
     def next_stream(self, call: HasCallSid | str | None = None) -> Pending[InspectedStream]:
@@ -152,7 +152,7 @@ class Inspector(ServerAddresses):
         return wait
 
     async def __aenter__(self) -> Self:
-        async with self._starting():
+        async with self._start_run():
             self._listener = await asyncio.start_server(
                 self._accept, self._host, self._wanted_port, limit=READ_AHEAD_BYTES
             )
@@ -189,7 +189,7 @@ class Inspector(ServerAddresses):
     def _stream_url_at(self, path: str) -> str:
         if self.public_url is None:
             return f"ws://{self._authority}{path}"
-        return stream_url_of(self.public_url, path)
+        return build_stream_url(self.public_url, path)
 
     def _scheme(self) -> str:
         secure = re.match("https|wss", self.public_url or "", re.IGNORECASE)
@@ -218,6 +218,6 @@ class Inspector(ServerAddresses):
         error = super()._lose_public_url(why)
         for stream in self.streams:
             if stream.is_open:
-                stream.trouble = why
+                stream.disconnect_reason = why
         self._list.give_up(error)
         return error

@@ -17,7 +17,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Sender
 from twistream_kit.capture.message_text import event_of, quote_message
 from twistream_kit.diagnosis.stream import Reviewed, StreamReviewer
-from twistream_kit.errors import Objection, Objections, RemoteProtocolError, by_importance
+from twistream_kit.errors import Objection, Objections, RemoteProtocolError, sort_by_severity
 from twistream_kit.live.inspector._frames import ABNORMAL, Closing, FrameViolation, Passed
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio
@@ -48,13 +48,13 @@ class InspectedStream:
         capture: Everything that passed, as a `Capture`; of your server's messages those that
             Twilio would not understand, or not take as theirs, stand under `Capture.odd`.
         closed: A `Pending` with the `InspectedEnd`.
-        trouble: What has befallen the way to it, such as the loss of the tunnel, or empty.
+        disconnect_reason: Why its public address was lost, or empty.
     """
 
     def __init__(self, home: HomeLoop, began: float) -> None:
         self.capture = Capture(started=began)
         self.closed: Pending[InspectedEnd] = Pending(home.loop)
-        self.trouble = ""
+        self.disconnect_reason = ""
         self._start: from_twilio.Start | None = None
         self._has_begun = self._said_stop = False
         self._reviewer = StreamReviewer(is_begun=False)
@@ -90,7 +90,9 @@ class InspectedStream:
     @property
     def objections(self) -> Objections:
         """What is objected to so far, each thing once, errors first."""
-        return by_importance(each for violation in self.findings for each in violation.objections)
+        return sort_by_severity(
+            each for violation in self.findings for each in violation.objections
+        )
 
     @property
     def times(self) -> Counter[Objection]:

@@ -1,6 +1,5 @@
-"""The checks before a call.
+"""Checks before a call: account, numbers, permissions, address and signatures.
 
-Account, numbers, permissions, address and signature, each with its result in words. Nothing here
-places a call or repairs what it finds. Begin with `preflight`, which runs the checks; `check` is
-one result, `_account` and `_address` are the checks themselves.
+Nothing here places a call or changes a setting. Begin with `preflight`, which runs the checks;
+`check` holds the result of one, `_account` and `_address` contain the checks.
 """

@@ -1,7 +1,7 @@
-"""The checks that ask Twilio: credentials, account, both numbers, country and clock.
+"""The checks that query Twilio: credentials, account, both numbers, country and clock.
 
-They find out whether the account may place a call to a stream at all (PROTOCOL.md §0, §5.3), and
-from one number to the other (§5.3).
+They check whether the account may place calls with a stream (PROTOCOL.md §0, §5.3), and whether it
+may call the one number from the other (§5.3).
 """
 
 from __future__ import annotations
@@ -11,9 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from twistream_kit.errors import CallRefused, TwistreamError, shown
+from twistream_kit.errors import CallRefused, TwistreamError, quote
 from twistream_kit.live.calls.sdk import ask
-from twistream_kit.live.preflight.check import Check, failed, failed_by, passed, unknown
+from twistream_kit.live.preflight.check import (
+    Check,
+    fail_by_error,
+    fail_check,
+    pass_check,
+    skip_check,
+)
 from twistream_kit.protocol.codes import explain
 from twistream_kit.protocol.rest import is_e164
 
@@ -25,23 +31,23 @@ if TYPE_CHECKING:
 CREDENTIALS, STANDING, CLOCK = "credentials", "account", "clock"
 
 NOT_ACTIVE = (20005, 10001)
-"""What a request gets that comes from an account which is suspended or closed (§5.3)."""
+"""The errors for requests of an account that is suspended or closed (§5.3)."""
 
 CLOCK_SECONDS = 5.0
-"""How far the clock here may be from Twilio's."""
+"""The allowed difference between the local clock and Twilio's."""
 
 _SHOWN_NUMBERS = 5
-"""How many of the account's own numbers an objection names."""
+"""The number of the account's own numbers that a fix names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The state of an account, as two checks and what the other checks need of it.
+    """The state of an account: two checks, and properties that other checks use.
 
     Attributes:
-        credentials: Whether Twilio accepts them.
-        standing: Whether the account may do what is wanted.
-        why_silent: Why Twilio cannot be asked anything further, or empty.
+        credentials: The check whether Twilio accepts the credentials.
+        standing: The check whether the account may place calls with a stream.
+        why_silent: Why Twilio cannot be queried further, or empty.
         is_trial: Whether it is a trial account; None if that is not known.
     """
 
@@ -52,39 +58,43 @@ class Account:
 
 
 def look_at_account(client: Client) -> Account:
-    """Ask Twilio for the account; blocks."""
-    objection = _without_asking(client)
+    """Check the credentials and the account at Twilio; blocks."""
+    objection = _check_locally(client)
     if objection is not None:
-        return _refused(objection)
+        return _build_refused_account(objection)
     by_key = str(client.username or "").startswith("SK")
     try:
         if by_key:
             # A standard API key may not read the account itself, but it may list calls.
             ask(lambda: client.calls.list(limit=1), "to list the calls")
-            return _seen_by_key(client)
+            return _look_by_key(client)
         account = ask(client.api.accounts(client.account_sid).fetch, "to show the account")
     except CallRefused as refused:
         if refused.code in NOT_ACTIVE:
-            credentials = passed(CREDENTIALS, "Twilio knows them")
-            return Account(credentials, failed_by(STANDING, refused), "the account is not active")
-        return _refused(_not_accepted(refused, str(client.region or "")))
+            credentials = pass_check(CREDENTIALS, "Twilio knows them")
+            return Account(
+                credentials, fail_by_error(STANDING, refused), "the account is not active"
+            )
+        return _build_refused_account(_explain_refusal(refused, str(client.region or "")))
     except TwistreamError as error:  # a simulator that has stopped, for example
-        return _refused(failed_by(CREDENTIALS, error))
-    return _seen(passed(CREDENTIALS, f"Twilio accepts them for {client.account_sid}"), account)
+        return _build_refused_account(fail_by_error(CREDENTIALS, error))
+    return _check_standing(
+        pass_check(CREDENTIALS, f"Twilio accepts them for {client.account_sid}"), account
+    )
 
 
-def _without_asking(client: Client) -> Check | None:
-    """Object to credentials that need no question to be found wanting."""
+def _check_locally(client: Client) -> Check | None:
+    """Check the credentials without a request; return a failure or None."""
     given = client.username and client.password
     if not given and getattr(client, "credential_provider", None) is None:
-        return failed(
+        return fail_check(
             CREDENTIALS,
             "the client has none: the SDK's Client() does not object to that by itself",
             "Twilio would refuse every request with 20003",
             "Set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, and take kit.client_from_environment()",
         )
     if not re.fullmatch(r"AC[0-9a-fA-F]{32}", str(client.account_sid or "")):
-        return failed(
+        return fail_check(
             CREDENTIALS,
             "the client does not know its account: account_sid is not AC and 32 hex digits",
             "Twilio would find nothing at the addresses it asks for (20404)",
@@ -93,24 +103,24 @@ def _without_asking(client: Client) -> Check | None:
     return None
 
 
-def _not_accepted(refused: CallRefused, region: str) -> Check:
-    check = failed_by(CREDENTIALS, refused)
+def _explain_refusal(refused: CallRefused, region: str) -> Check:
+    check = fail_by_error(CREDENTIALS, refused)
     if refused.code != 20003 or not region:
         return check
     fix = (
         f"{check.fix} This client asks the region {region}, and each region has tokens and keys of "
         "its own: take those of that region, or leave TWILIO_REGION and region= out"
     )
-    return failed(CREDENTIALS, check.detail, check.consequence, fix)
+    return fail_check(CREDENTIALS, check.detail, check.consequence, fix)
 
 
-def _refused(credentials: Check) -> Account:
+def _build_refused_account(credentials: Check) -> Account:
     why = "not asked, because the credentials do not work"
-    return Account(credentials, unknown(STANDING, why), why)
+    return Account(credentials, skip_check(STANDING, why), why)
 
 
-def _seen_by_key(client: Client) -> Account:
-    credentials = passed(
+def _look_by_key(client: Client) -> Account:
+    credentials = pass_check(
         CREDENTIALS,
         f"Twilio accepts the API key for {client.account_sid}; signatures are checked with the "
         "account's auth token all the same",
@@ -119,16 +129,16 @@ def _seen_by_key(client: Client) -> Account:
         account = ask(client.api.accounts(client.account_sid).fetch, "to show the account")
     except CallRefused:
         why = "a standard API key may not read the account: whether it is a trial one is not known"
-        return Account(credentials, unknown(STANDING, why))
-    return _seen(credentials, account)
+        return Account(credentials, skip_check(STANDING, why))
+    return _check_standing(credentials, account)
 
 
-def _seen(credentials: Check, account: object) -> Account:
+def _check_standing(credentials: Check, account: object) -> Account:
     status = str(getattr(account, "status", "") or "")
     kind = str(getattr(account, "type", "") or "")
     is_trial = kind.lower() == "trial" if kind else None
     if status != "active":
-        standing = failed(
+        standing = fail_check(
             STANDING,
             f"the account is {status or 'in an unknown state'}",
             "Twilio refuses its calls (20005)",
@@ -136,13 +146,13 @@ def _seen(credentials: Check, account: object) -> Account:
         )
         return Account(credentials, standing, f"the account is {status}", is_trial)
     if is_trial:
-        return Account(credentials, _trial(), is_trial=True)
-    standing = passed(STANDING, f"active, {f'type {kind}' if kind else 'of an unknown type'}")
+        return Account(credentials, _object_to_trial(), is_trial=True)
+    standing = pass_check(STANDING, f"active, {f'type {kind}' if kind else 'of an unknown type'}")
     return Account(credentials, standing, is_trial=is_trial)
 
 
-def _trial() -> Check:
-    return failed(
+def _object_to_trial() -> Check:
+    return fail_check(
         STANDING,
         "active, but a trial account, and <Stream> is blocked on those since 2026",
         "Twilio would speak a sentence in its place and open no stream. Older trial accounts may "
@@ -151,54 +161,54 @@ def _trial() -> Check:
     )
 
 
-def caller_checks(client: Client, from_: str | None, account: Account) -> list[Check]:
-    """Look at the number that calls; blocks.
+def check_caller(client: Client, from_: str | None, account: Account) -> list[Check]:
+    """Check the number of the caller; blocks.
 
     Args:
-        client: The client to ask with.
+        client: The client for requests.
         from_: The number, or None if there is none yet.
-        account: What is known of the account.
+        account: The state of the account.
     """
     if from_ is None:
-        return [unknown(CALLER, "no from_ was given")]
+        return [skip_check(CALLER, "no from_ was given")]
     if not is_e164(from_):
-        return [_malformed(CALLER, from_, 21212)]
+        return [_object_to_format(CALLER, from_, 21212)]
     if account.why_silent:
-        return [unknown(CALLER, account.why_silent)]
+        return [skip_check(CALLER, account.why_silent)]
     try:
-        return [_caller(client, from_)]
+        return [_check_caller_number(client, from_)]
     except TwistreamError as error:
-        return [_unanswered(CALLER, error)]
+        return [_report_unanswered(CALLER, error)]
 
 
-def _caller(client: Client, from_: str) -> Check:
+def _check_caller_number(client: Client, from_: str) -> Check:
     numbers = ask(
         lambda: client.incoming_phone_numbers.list(phone_number=from_, limit=20),
         "to show the account's numbers",
     )
-    # The filter is for part of a number, so what it brings may be others.
+    # The filter also matches parts of a number, so the result may contain others.
     own = next((number for number in numbers if number.phone_number == from_), None)
     if own is None:
-        return _caller_id(client, from_)
+        return _check_caller_id(client, from_)
     if dict(own.capabilities or {}).get("voice") is False:
-        return failed(
+        return fail_check(
             CALLER,
             f"{from_} is the account's, but cannot be used for voice",
             "Twilio would refuse the call, with 21210 or 21212",
             "Use one with the capability Voice, or buy one in the console",
         )
-    return passed(CALLER, f"{from_} is a number of the account's")
+    return pass_check(CALLER, f"{from_} is a number of the account's")
 
 
-def _caller_id(client: Client, from_: str) -> Check:
+def _check_caller_id(client: Client, from_: str) -> Check:
     if _is_verified(client, from_):
-        return passed(CALLER, f"{from_} is a verified caller ID of the account's")
+        return pass_check(CALLER, f"{from_} is a verified caller ID of the account's")
     numbers = ask(
         lambda: client.incoming_phone_numbers.list(limit=_SHOWN_NUMBERS),
         "to show the account's numbers",
     )
     own = ", ".join(str(number.phone_number) for number in numbers)
-    return failed(
+    return fail_check(
         CALLER,
         f"{from_} is neither a number of the account's nor a verified caller ID",
         "Twilio would refuse the call with 21210",
@@ -206,36 +216,38 @@ def _caller_id(client: Client, from_: str) -> Check:
     )
 
 
-def called_checks(
+def check_called(
     client: Client, to: str | None, from_: str | None, account: Account
 ) -> list[Check]:
-    """Look at the number to be called, and at the permission to call its country; blocks.
+    """Check the number of the callee, and the permission to call its country; blocks.
 
     Args:
-        client: The client to ask with.
+        client: The client for requests.
         to: The number, or None if there is none yet.
-        from_: The number that calls, or None.
-        account: What is known of the account.
+        from_: The number of the caller, or None.
+        account: The state of the account.
     """
     if to is None:
-        return [unknown(CALLED, "no to was given"), unknown(COUNTRY, "no to was given")]
+        return [skip_check(CALLED, "no to was given"), skip_check(COUNTRY, "no to was given")]
     if not is_e164(to):
-        return [_malformed(CALLED, to, 21211), unknown(COUNTRY, "to names no country")]
+        return [_object_to_format(CALLED, to, 21211), skip_check(COUNTRY, "to names no country")]
     same = to == from_
     if account.why_silent:
-        called = _same(to) if same else unknown(CALLED, account.why_silent)
-        return [called, unknown(COUNTRY, account.why_silent)]
+        called = _object_to_same_number(to) if same else skip_check(CALLED, account.why_silent)
+        return [called, skip_check(COUNTRY, account.why_silent)]
     found: _LookupResult
     try:
         found = _look_up(client, to)
     except TwistreamError as error:
         found = error
-    called = _same(to) if same else _called(client, to, account, found)
-    return [called, _country_check(client, found)]
+    called = (
+        _object_to_same_number(to) if same else _check_called_number(client, to, account, found)
+    )
+    return [called, _check_country(client, found)]
 
 
-def _same(to: str) -> Check:
-    return failed(
+def _object_to_same_number(to: str) -> Check:
+    return fail_check(
         CALLED,
         f"{to} is from_ as well: a number cannot call itself",
         "Twilio would refuse the call with 21211",
@@ -249,7 +261,7 @@ def _look_up(client: Client, number: str) -> _LookedUp:
 
 
 class _LookedUp:
-    """What Twilio's Lookup says of a number: its country, and whether there can be such a one."""
+    """The answer of Twilio's Lookup for a number: its country, and whether it is valid."""
 
     def __init__(self, country: str | None, valid: bool | None) -> None:
         self.country = country
@@ -259,24 +271,24 @@ class _LookedUp:
 _LookupResult = _LookedUp | TwistreamError
 
 
-def _called(client: Client, to: str, account: Account, found: _LookupResult) -> Check:
+def _check_called_number(client: Client, to: str, account: Account, found: _LookupResult) -> Check:
     if isinstance(found, _LookedUp) and found.valid is False:
-        return failed(
+        return fail_check(
             CALLED,
-            f"{to} is not a number that can exist, says Twilio's Lookup",
+            f"{to} is not a valid number, according to Twilio's Lookup",
             "Twilio would probably refuse the call, with 21211 or 21217",
             explain(21217).remedy,
         )
     if not account.is_trial:
         doubt = "; on a trial account it would have to be verified" * (account.is_trial is None)
-        return passed(CALLED, f"{to} is in E.164 form{doubt}")
+        return pass_check(CALLED, f"{to} is in E.164 form{doubt}")
     try:
         verified = _is_verified(client, to)
     except TwistreamError as error:
-        return _unanswered(CALLED, error)
+        return _report_unanswered(CALLED, error)
     if verified:
-        return passed(CALLED, f"{to} is verified, as a trial account needs it")
-    return failed(
+        return pass_check(CALLED, f"{to} is verified, as a trial account needs it")
+    return fail_check(
         CALLED,
         f"{to} is not verified, and this is a trial account",
         "Twilio would refuse the call with 21219",
@@ -284,29 +296,29 @@ def _called(client: Client, to: str, account: Account, found: _LookupResult) -> 
     )
 
 
-def _country_check(client: Client, found: _LookupResult) -> Check:
+def _check_country(client: Client, found: _LookupResult) -> Check:
     if isinstance(found, TwistreamError):
-        return _unanswered(COUNTRY, found)
+        return _report_unanswered(COUNTRY, found)
     if not found.country:
-        return unknown(COUNTRY, "Twilio's Lookup names no country for this number")
+        return skip_check(COUNTRY, "Twilio's Lookup names no country for this number")
     countries = client.voice.v1.dialing_permissions.countries
     try:
         country = ask(
             countries(found.country).fetch, f"to show the permissions for {found.country}"
         )
     except TwistreamError as error:
-        return _unanswered(COUNTRY, error)
+        return _report_unanswered(COUNTRY, error)
     name = f"{country.name} ({found.country})" if country.name else found.country
     if country.low_risk_numbers_enabled is None:
-        return unknown(COUNTRY, f"Twilio does not say whether {name} may be called")
+        return skip_check(COUNTRY, f"Twilio does not say whether {name} may be called")
     if country.low_risk_numbers_enabled:
         risky = (
             country.high_risk_special_numbers_enabled
             and country.high_risk_tollfraud_numbers_enabled
         )
         exception = "" if risky else ", apart from numbers with a high risk of fraud"
-        return passed(COUNTRY, f"{name} may be called{exception}")
-    return failed(
+        return pass_check(COUNTRY, f"{name} may be called{exception}")
+    return fail_check(
         COUNTRY,
         f"the account's geographic permissions do not allow calls to {name}",
         "Twilio would refuse the call with 21215 or 13227",
@@ -322,39 +334,39 @@ def _is_verified(client: Client, number: str) -> bool:
     return any(each.phone_number == number for each in found)
 
 
-def _malformed(name: str, number: object, code: int) -> Check:
-    return failed(
+def _object_to_format(name: str, number: object, code: int) -> Check:
+    return fail_check(
         name,
-        f"{shown(number)} is not a telephone number in E.164 form",
+        f"{quote(number)} is not a telephone number in E.164 form",
         f"Twilio would refuse the call with {code}",
         explain(code).remedy,
     )
 
 
-def _unanswered(name: str, error: TwistreamError) -> Check:
-    return unknown(name, f"could not be found out: {error.problem}")
+def _report_unanswered(name: str, error: TwistreamError) -> Check:
+    return skip_check(name, f"could not be found out: {error.problem}")
 
 
-def clock_check(readings: Sequence[ClockReading]) -> Check:
-    """Compare the clock here with Twilio's.
+def check_clock(readings: Sequence[ClockReading]) -> Check:
+    """Compare the local clock with Twilio's.
 
     Args:
-        readings: Of which the one that took the shortest time says the most.
+        readings: The clock readings; the one with the shortest request is the most precise.
     """
     if not readings:
-        return unknown(CLOCK, "no answer of Twilio's told the time")
+        return skip_check(CLOCK, "no answer of Twilio's had a date")
     reading = min(readings, key=lambda each: each.received - each.sent)
-    # Twilio's clock showed `date` to `date` + 1, and that between `sent` and `received`.
+    # Between `sent` and `received`, Twilio's clock was between `date` and `date` + 1.
     least, most = reading.date - reading.received, reading.date + 1 - reading.sent
     if least <= CLOCK_SECONDS and most >= -CLOCK_SECONDS:
-        return passed(CLOCK, "it agrees with Twilio's to within 5 s")
+        return pass_check(CLOCK, "it agrees with Twilio's to within 5 s")
     off = round((least + most) / 2)
-    return failed(
+    return fail_check(
         CLOCK,
         f"the clock of this machine is {abs(off)} s {'behind' if off > 0 else 'ahead of'} Twilio's",
-        "What you see here and what Twilio's console and callbacks say will not fit together in "
-        "time, and a clock far off makes good certificates look invalid",
-        "Switch on the setting of the time by the network (NTP)",
+        "Times here will not agree with those of Twilio's console and callbacks, and with a large "
+        "difference valid certificates are refused",
+        "Have the clock set by the network (NTP)",
     )
 
 

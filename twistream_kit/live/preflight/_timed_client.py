@@ -11,16 +11,16 @@ from twilio.http.response import Response
 from twilio.rest import Client
 
 REQUEST_SECONDS = 10.0
-"""How long one answer may take; the SDK's own client waits for ever."""
+"""The timeout of a request; the SDK's own client has none."""
 
 
 class ClockReading(NamedTuple):
-    """What the clock here and the clock there said around one answer, in seconds since 1970.
+    """The times of a request by the local clock and by Twilio's, in seconds since 1970.
 
     Attributes:
-        sent: Here, before the request.
-        received: Here, after the answer.
-        date: There, in between, cut off to a whole second.
+        sent: Local time before the request.
+        received: Local time after the answer.
+        date: Twilio's time in between, truncated to a whole second.
     """
 
     sent: float
@@ -29,13 +29,13 @@ class ClockReading(NamedTuple):
 
 
 class TimedHttpClient(HttpClient):  # type: ignore[misc]  # the SDK is untyped
-    """Passes requests on to another HTTP client of the SDK's.
+    """Passes requests on to another HTTP client of the SDK, with a timeout.
 
     Args:
-        inner: What really sends them.
+        inner: The HTTP client that sends them.
 
     Attributes:
-        readings: Of Twilio's clock, one for each answer that told the time.
+        readings: A clock reading for each answer with a ``Date`` header.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -44,19 +44,19 @@ class TimedHttpClient(HttpClient):  # type: ignore[misc]  # the SDK is untyped
         super().__init__(getattr(inner, "logger", None), False, REQUEST_SECONDS)
 
     def request(self, method: str, url: str, **options: Any) -> Response:
-        """Send one request; blocks for `REQUEST_SECONDS` at most between two signs of life."""
+        """Send a request; blocks for `REQUEST_SECONDS` at most without receiving data."""
         options["timeout"] = REQUEST_SECONDS
         sent = time.time()
         response = self._inner.request(method, url, **options)
         received = time.time()
-        date = _date_of(response)
+        date = _read_date(response)
         if date is not None:
             self.readings.append(ClockReading(sent, received, date))
         return response
 
 
-def timed_client(client: Client) -> tuple[Client, TimedHttpClient]:
-    """Return a client for the same account that answers in time, and its HTTP client."""
+def make_timed_client(client: Client) -> tuple[Client, TimedHttpClient]:
+    """Make a client for the same account with a timeout; return it and its HTTP client."""
     http_client = TimedHttpClient(client.http_client)
     options = {
         "account_sid": client.account_sid,
@@ -71,7 +71,7 @@ def timed_client(client: Client) -> tuple[Client, TimedHttpClient]:
     return Client(client.username, client.password, **options), http_client
 
 
-def _date_of(response: Response) -> float | None:
+def _read_date(response: Response) -> float | None:
     headers = {str(name).lower(): value for name, value in dict(response.headers or {}).items()}
     try:
         return parsedate_to_datetime(str(headers["date"])).timestamp()

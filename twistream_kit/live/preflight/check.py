@@ -1,4 +1,4 @@
-"""The result of one check before a call, and of them all."""
+"""The result of a check before a call, and the list of all results."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
-from twistream_kit.errors import Explained, sentences
+from twistream_kit.errors import Explained, join_sentences
 
 _WIDTH = 96
 
 
 @dataclass(frozen=True, slots=True)
 class Check(Explained):
-    """One thing that a call depends on.
+    """The result of a check.
 
     Attributes:
-        name: What was looked at: ``credentials``, ``from_`` …
-        passed: True if it is right, False if it is wrong, None if it does not apply here or could
-            not be found out; `detail` then says why.
+        name: The subject of the check: ``credentials``, ``from_`` …
+        passed: True if it passed, False if it failed, None if it does not apply or could not be
+            made; `detail` then says why.
         detail: What was found.
-        consequence: What follows from it; empty unless it is wrong.
-        fix: What to do; empty unless it is wrong.
+        consequence: The consequence of a failure; otherwise empty.
+        fix: What to do about a failure; otherwise empty.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Check(Explained):
 
     @property
     def statement(self) -> str:
-        """What was looked at, whether it is right, and what was found."""
+        """The sign, the subject, and what was found."""
         return f"{self.sign} {self.name}: {self.detail}"
 
 
@@ -46,17 +46,17 @@ class Checks(list[Check]):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found wrong; what could not be found out (–) is no objection."""
+        """Whether no check failed; checks without a result (–) do not count."""
         return not self.failed
 
     @property
     def failed(self) -> Checks:
-        """Those that found something wrong."""
+        """The checks that failed."""
         return Checks(check for check in self if check.passed is False)
 
     @property
     def verdict(self) -> str:
-        """The whole in one sentence."""
+        """A summary in one sentence."""
         if not self:
             return "none"
         if len(self.failed) == len(self):  # as in `failed` itself
@@ -71,55 +71,55 @@ class Checks(list[Check]):
 
     def __repr__(self) -> str:
         width = max((len(check.name) for check in self), default=0)
-        return "\n".join([*(_row(check, width) for check in self), self.verdict])
+        return "\n".join([*(_format_row(check, width) for check in self), self.verdict])
 
 
-def passed(name: str, detail: str) -> Check:
-    """Return a check that found all well."""
+def pass_check(name: str, detail: str) -> Check:
+    """Make the result of a check that passed."""
     return Check(name, passed=True, detail=detail)
 
 
-def failed(name: str, detail: str, consequence: str, fix: str) -> Check:
-    """Return a check that found something wrong."""
+def fail_check(name: str, detail: str, consequence: str, fix: str) -> Check:
+    """Make the result of a check that failed."""
     return Check(name, False, detail, consequence, fix)
 
 
-def unknown(name: str, why: str) -> Check:
-    """Return a check that does not apply, or whose answer could not be had."""
+def skip_check(name: str, why: str) -> Check:
+    """Make the result of a check that does not apply, or could not be made."""
     return Check(name, passed=None, detail=why)
 
 
-def failed_by(name: str, found: Explained) -> Check:
-    """Return a check that met an error, or an objection."""
+def fail_by_error(name: str, found: Explained) -> Check:
+    """Make the result of a check that failed with an error or an objection."""
     consequence = found.consequence or "No call could be placed, or none could open its stream"
-    fix = found.fix or "Put that right, then run the preflight again"
-    return failed(name, found.statement, consequence, fix)
+    fix = found.fix or "Correct that, then run the preflight again"
+    return fail_check(name, found.statement, consequence, fix)
 
 
-def settled(names: Sequence[str], look: Callable[[], list[Check]]) -> list[Check]:
-    """Return what `look` finds, or – for each of `names` if it breaks: it must not hide the others.
+def run_checks(names: Sequence[str], look: Callable[[], list[Check]]) -> list[Check]:
+    """Return the results of `look`, or results without an answer if it raises an exception.
 
     The text of the exception is left out, because it may quote a secret.
     """
     try:
         return look()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other checks are still wanted
+    except Exception as error:  # noqa: BLE001 - it must not prevent the other checks
         why = f"could not be found out: {type(error).__name__} in the check itself"
-        return [unknown(name, why) for name in names]
+        return [skip_check(name, why) for name in names]
 
 
-def _row(check: Check, width: int) -> str:
+def _format_row(check: Check, width: int) -> str:
     margin = " " * (width + 4)
     first = f"{check.sign} {check.name:<{width}}  "
-    lines = [_wrapped(sentences(check.detail).removesuffix("."), first, margin)]
+    lines = [_wrap(join_sentences(check.detail).removesuffix("."), first, margin)]
     if check.consequence:
-        lines.append(_wrapped(sentences(check.consequence), f"{margin}What follows: ", margin))
+        lines.append(_wrap(join_sentences(check.consequence), f"{margin}What follows: ", margin))
     if check.fix:
-        lines.append(_wrapped(sentences(check.fix), f"{margin}What to do: ", margin))
+        lines.append(_wrap(join_sentences(check.fix), f"{margin}What to do: ", margin))
     return "\n".join(lines)
 
 
-def _wrapped(text: str, first: str, margin: str) -> str:
+def _wrap(text: str, first: str, margin: str) -> str:
     return fill(
         text, _WIDTH, initial_indent=first, subsequent_indent=margin, break_long_words=False
     )

@@ -1,4 +1,4 @@
-"""Will this call work?  Everything that can be known before dialling, checked at once."""
+"""Preflight: check everything that can be known before dialling, in parallel."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from twistream_kit.live.preflight._account import (
     CREDENTIALS,
     STANDING,
     Account,
-    called_checks,
-    caller_checks,
-    clock_check,
+    check_called,
+    check_caller,
+    check_clock,
     look_at_account,
 )
 from twistream_kit.live.preflight._address import (
@@ -25,10 +25,10 @@ from twistream_kit.live.preflight._address import (
     SIGNATURES,
     SOCKET,
     TWIML,
-    address_checks,
-    twiml_checks,
+    check_address,
+    check_twiml,
 )
-from twistream_kit.live.preflight.check import Check, Checks, settled, unknown
+from twistream_kit.live.preflight.check import Check, Checks, run_checks, skip_check
 from twistream_kit.pending import Pending, on_worker
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from twistream_kit.live.server.server import StreamServer
 
 PART_SECONDS = 45.0
-"""How long all steps of one part may take together, should each of them only just answer."""
+"""The time limit of a group of checks."""
 
 
 def preflight(
@@ -48,100 +48,103 @@ def preflight(
     server: StreamServer | None = None,
     parameters: Mapping[str, str] | None = None,
 ) -> Pending[Checks]:
-    """Find out before dialling what would go wrong; callable from any thread.
+    """Check before dialling whether a call would work; callable from any thread.
 
-    Nothing is changed and nobody is called: it asks Twilio about the account and the numbers,
-    asks ``/health`` through the public address, and opens a WebSocket there that it closes without
-    a word.
+    It changes nothing and calls nobody: it queries Twilio for the account and the numbers, requests
+    ``/health`` through the public address, and opens and closes a WebSocket there.
 
     Args:
         client: As for `place_call`: the real ``twilio.rest.Client``, or a simulator's.
-        to: Whom you want to call, E.164; without it that part is left out.
-        from_: A number of the account's, E.164; without it that part is left out.
-        server: Where the stream is to connect; without it that part is left out.
+        to: The number of the callee, E.164; without it, its checks are skipped.
+        from_: A number of the account, E.164; without it, its checks are skipped.
+        server: The server for the stream; without it, its checks are skipped.
         parameters: As for `place_call`.
 
     Returns:
         A `Pending` with ten checks, each ✓, ✗ or –: credentials, account, from_, to, country,
-        public address, WebSocket, signatures, TwiML, clock.  It gets no error for what it finds.
-        It takes a second or two; where things do not answer, a minute and a half at the most.
+        public address, WebSocket, signatures, TwiML, clock.  A failed check raises no exception.
+        It takes a second or two, and at most a minute and a half if there are timeouts.
     """
-    # A simulator, and the server, answer on loops of this process, which must not be blocked.
+    # A simulator and the server answer on loops of this process, which must not be blocked.
     home = getattr(client.http_client, "loop", None) or (server.loop if server else None)
-    work = partial(_all_checks, client, to, from_, server, parameters)
+    work = partial(_run_all, client, to, from_, server, parameters)
     return on_worker("preflight", work, home=home)
 
 
-def _all_checks(
+def _run_all(
     client: Client,
     to: str | None,
     from_: str | None,
     server: StreamServer | None,
     parameters: Mapping[str, str] | None,
 ) -> Checks:
-    from twistream_kit.live.preflight._timed_client import timed_client
+    from twistream_kit.live.preflight._timed_client import make_timed_client
 
-    timed, http_client = timed_client(client)
-    account, checks = _account(timed)
+    timed, http_client = make_timed_client(client)
+    account, checks = _check_account(timed)
     parts = [
-        _Part((CALLER,), partial(caller_checks, timed, from_, account)),
-        _Part((CALLED, COUNTRY), partial(called_checks, timed, to, from_, account)),
-        *_server_parts(client, server, parameters, account),
+        _CheckGroup((CALLER,), partial(check_caller, timed, from_, account)),
+        _CheckGroup((CALLED, COUNTRY), partial(check_called, timed, to, from_, account)),
+        *_list_server_parts(client, server, parameters, account),
     ]
     for part in parts:
-        checks.extend(part.checks())
-    checks.extend(settled((CLOCK,), lambda: [clock_check(http_client.readings)]))
+        checks.extend(part.wait())
+    checks.extend(run_checks((CLOCK,), lambda: [check_clock(http_client.readings)]))
     return checks
 
 
-def _account(client: Client) -> tuple[Account, Checks]:
+def _check_account(client: Client) -> tuple[Account, Checks]:
     found: list[Account] = []
 
     def look() -> list[Check]:
         found.append(look_at_account(client))
         return [found[0].credentials, found[0].standing]
 
-    checks = Checks(_Part((CREDENTIALS, STANDING), look).checks())
+    checks = Checks(_CheckGroup((CREDENTIALS, STANDING), look).wait())
     why = "not asked, because the account could not be looked at"
     return (found[0] if found else Account(checks[0], checks[1], why)), checks
 
 
-def _server_parts(
+def _list_server_parts(
     client: Client,
     server: StreamServer | None,
     parameters: Mapping[str, str] | None,
     account: Account,
-) -> list[_Part]:
+) -> list[_CheckGroup]:
     names = (ADDRESS, SOCKET, SIGNATURES, TWIML)
     if server is None:
-        return [_Part(names, lambda: [unknown(name, "no server was given") for name in names])]
+        return [
+            _CheckGroup(names, lambda: [skip_check(name, "no server was given") for name in names])
+        ]
     loopback = bool(getattr(client.http_client, "dials_loopback", False))
     token = None
     if account.credentials.passed and str(client.username or "").startswith("AC"):
         token = client.password
     return [
-        _Part(names[:3], partial(address_checks, server, loopback=loopback, token=token)),
-        _Part(names[3:], partial(twiml_checks, server, parameters, loopback=loopback)),
+        _CheckGroup(names[:3], partial(check_address, server, loopback=loopback, token=token)),
+        _CheckGroup(names[3:], partial(check_twiml, server, parameters, loopback=loopback)),
     ]
 
 
-class _Part:
-    """Some checks, on a thread of their own from the moment this is made.
+class _CheckGroup:
+    """A group of checks, which runs on a thread of its own.
 
     Args:
-        names: Of the checks.
-        look: Makes them; blocks.
+        names: The names of the checks.
+        look: A function that makes the checks; it may block.
     """
 
     def __init__(self, names: Sequence[str], look: Callable[[], list[Check]]) -> None:
         self._names = names
         self._end = time.monotonic() + PART_SECONDS
-        self._pending = on_worker(f"preflight: {', '.join(names)}", partial(settled, names, look))
+        self._pending = on_worker(
+            f"preflight: {', '.join(names)}", partial(run_checks, names, look)
+        )
 
-    def checks(self) -> list[Check]:
-        """Wait for them, but not for ever."""
+    def wait(self) -> list[Check]:
+        """Wait for the results, until the time limit."""
         try:
             return self._pending.result(max(0.0, self._end - time.monotonic()))
         except TimeoutError:
             why = f"could not be found out within {PART_SECONDS:.0f} s"
-            return [unknown(name, why) for name in self._names]
+            return [skip_check(name, why) for name in self._names]

@@ -1,6 +1,5 @@
-"""Child processes, which end with the kit whatever happens to the interpreter.
+"""Child processes that end when this process ends, even if it is killed.
 
-Only `server_process`, which runs a server of the user's, knows what a program is for; tunnels
-start theirs with `process`. Begin with that; `_guard` is the small program that ends the child when
-its parent is gone.
+Begin with `process`, which tunnels use for their programs; `server_process` runs a server of the
+user, and `_guard` is the small program that ends the child when its parent has exited.
 """

@@ -1,12 +1,12 @@
-"""The guard of a child process: ends a program when the process that started it is gone.
+"""The guard of a child process: ends a program when the process that started it has exited.
 
 Run as a script, with nothing but the standard library:
 
     python _guard.py PARENT_PID PROGRAM ARGUMENT…
 
-It starts the program in its own process group and holds the reading end of a pipe.  The pipe
-closes when the parent closes it, and also when the parent is killed, which no ``atexit`` survives:
-then the group gets SIGTERM, and SIGKILL after `GRACE_SECONDS`.
+It starts the program in its own process group and holds the reading end of a pipe.  The pipe is
+closed when the parent closes it, and also when the parent is killed, in which case no ``atexit``
+hook runs.  Then the group gets SIGTERM, and SIGKILL after `GRACE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import sys
 import threading
 
 GRACE_SECONDS = 1.5
-"""How long a program may take to end after SIGTERM."""
+"""The time that a program gets to exit after SIGTERM."""
 
 CANNOT_START = 127
 """The shell's exit code for a program that cannot be started."""
 
 
 def main(parent: int, command: list[str]) -> int:
-    """Run `command` until it ends, or until the parent is gone; return its exit code."""
+    """Run `command` until it ends, or until the parent has exited; return its exit code."""
     # A handler, unlike SIG_IGN, is not inherited by the program.
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
@@ -40,7 +40,7 @@ def main(parent: int, command: list[str]) -> int:
             code = child.wait(1)
             break
         except subprocess.TimeoutExpired:
-            # A fork of the parent may hold the pipe open after the parent's death.
+            # A fork of the parent may hold the pipe open after the parent has exited.
             if os.name != "nt" and os.getppid() != parent:
                 _end(child)
     _signal_group(signal.SIGTERM)
@@ -61,11 +61,11 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait(GRACE_SECONDS)
     child.kill()
     if os.name != "nt":
-        _signal_group(signal.SIGKILL)  # this process is in the group too: its last act
+        _signal_group(signal.SIGKILL)  # this process is in the group, too, and ends here
 
 
 def _signal_group(number: int) -> None:
-    # Only ever a group of our own, never that of a shell or a kernel.
+    # Only if the group is our own, and not that of a shell or a kernel.
     if os.name != "nt" and os.getpgrp() == os.getpid():
         os.killpg(0, number)
 

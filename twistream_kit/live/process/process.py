@@ -1,4 +1,4 @@
-"""A child process that always ends: when it is told to, and when this process dies."""
+"""A child process that ends on request, and when this process exits or is killed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from twistream_kit.live.process import _guard
 from twistream_kit.pending import Pending, fulfil, on_worker
 
 KEPT_LINES = 50
-"""As many of its last lines as `ChildProcess.lines` shows."""
+"""The number of last lines that `ChildProcess.lines` returns."""
 
 _SEARCHED_LINES = 1000
-"""As many of its last lines as `ChildProcess.find` looks at."""
+"""The number of last lines that `ChildProcess.find` searches."""
 
 _LINE_BYTES = 8192
 """A longer line is read in pieces of this size."""
@@ -35,15 +35,16 @@ _NEW_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # only Win
 
 
 class ChildProcess:
-    """A program in a process group of its own, under a guard that outlives this process briefly.
+    """A program in its own process group, with a guard that ends it if this process is killed.
 
-    Its output, both streams together, is read by a thread and delivered on the loop it was
-    started on.  It gets our environment without anything whose name looks like a secret's.
+    A thread reads its output, both streams together, and delivers it on the loop on which the
+    program was started.  The program gets our environment, without variables whose names look like
+    those of secrets.
 
     Args:
-        command: The program and its arguments; never a shell's line.
-        environment: Changes to the environment; None takes a variable away.
-        noise: Lines that match are searched by `find` and not kept.
+        command: The program and its arguments; no shell is used.
+        environment: Changes to the environment; None removes a variable.
+        noise: Lines that match are searched by `find`, but not kept.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class ChildProcess:
         self._starting: Pending[subprocess.Popen[bytes]] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._let_go_early = self._is_over = False
+        self._is_released = self._is_over = False
 
     def __repr__(self) -> str:
         if self._process is None:
@@ -79,23 +80,23 @@ class ChildProcess:
 
     @property
     def lines(self) -> list[str]:
-        """The last lines it wrote, oldest first, without noise and without secrets."""
+        """The last lines of its output, oldest first, without noise and secrets."""
         return list(self._kept)
 
     @property
     def exited(self) -> Pending[int]:
-        """Its exit code; 128 + n when signal n ended it."""
+        """A `Pending` with its exit code, which is 128 + n if signal n ended it."""
         return self._exited
 
     async def start(self) -> None:
-        """Start it; to be followed by `end`, whatever happens, a cancellation of this included.
+        """Start the program.  `end` must be called afterwards, also after a cancellation.
 
         Raises:
-            OSError: If there is no process to be had.
+            OSError: If no process can be started.
         """
         self._loop = asyncio.get_running_loop()
         self._starting = on_worker("starting a program", self._spawn)
-        self._starting.add_done_callback(self._started)
+        self._starting.add_done_callback(self._discard_unwanted)
         self._process = await self._starting
         reader = threading.Thread(
             target=self._read, args=(self._process.stdout,), name="reading a program", daemon=True
@@ -107,9 +108,9 @@ class ChildProcess:
         waiter.start()
 
     async def find(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """Return the first line that matches, of all so far and to come; None if it ends first.
+        """Return the match of the first line, past or future; None if the program ends first.
 
-        Must be called on the loop it was started on; cancelling ends only the search.
+        It must be called on the loop on which the program was started.  Cancelling is safe.
         """
         for line in self._lines:
             if match := pattern.search(line):
@@ -124,15 +125,15 @@ class ChildProcess:
             self._searches.pop(found, None)
 
     async def end(self) -> None:
-        """End it and all it started: ask, wait, then make it; return when it is gone."""
-        self._let_go_early = True
+        """End the program and its process group: SIGTERM, then SIGKILL; wait for its exit."""
+        self._is_released = True
         if self._process is None:
             starting = self._starting
             if starting is not None and starting.done():
-                # It had started, but who waited for that was cancelled before hearing of it.
-                await on_worker("ending a program", lambda: self._started(starting))
+                # It was started, but `start` was cancelled before it could take the process.
+                await on_worker("ending a program", lambda: self._discard_unwanted(starting))
             return
-        _let_go(self._process)
+        _close_stdin(self._process)
         try:
             async with asyncio.timeout(_guard.GRACE_SECONDS + 1.5):
                 await self._exited
@@ -150,7 +151,7 @@ class ChildProcess:
             else:
                 environment[name] = value
         return subprocess.Popen(  # noqa: S603 - a list of arguments, never a shell's line
-            # -I and -S: neither the environment nor a site package has a say in the guard.
+            # -I and -S, so that neither the environment nor site packages influence the guard.
             [sys.executable, "-I", "-S", _guard.__file__, str(os.getpid()), *self.command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -160,10 +161,10 @@ class ChildProcess:
             creationflags=_NEW_GROUP,
         )
 
-    def _started(self, starting: Future[subprocess.Popen[bytes]]) -> None:
-        if starting.exception() is None and self._let_go_early:
+    def _discard_unwanted(self, starting: Future[subprocess.Popen[bytes]]) -> None:
+        if starting.exception() is None and self._is_released:
             process = starting.result()
-            _let_go(process)
+            _close_stdin(process)
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()
@@ -171,7 +172,7 @@ class ChildProcess:
     def _read(self, output: IO[bytes]) -> None:
         with output:
             while raw := output.readline(_LINE_BYTES):
-                self._tell(self._take, self._clean(raw))
+                self._notify_loop(self._take, self._clean(raw))
 
     def _clean(self, raw: bytes) -> str:
         line = _NOT_TEXT.sub("", raw.decode(errors="replace")).rstrip()
@@ -184,18 +185,18 @@ class ChildProcess:
         if process is None:
             return
         if hasattr(os, "waitid"):
-            # Not reaped yet, so that the group's number cannot be somebody else's by now.
+            # Not reaped yet, so that the process group ID cannot have been reused.
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         _kill_group(process)
         code = process.wait()
-        _let_go(process)
+        _close_stdin(process)
         reader.join(1)
         fulfil(self._exited, code if code >= 0 else 128 - code)
-        self._tell(self._gone)
+        self._notify_loop(self._note_exit)
 
-    def _tell(self, function: Callable[..., None], *args: str) -> None:
+    def _notify_loop(self, function: Callable[..., None], *args: str) -> None:
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(function, *args)
 
     def _take(self, line: str) -> None:
@@ -206,14 +207,14 @@ class ChildProcess:
             if not found.done() and (match := pattern.search(line)):
                 found.set_result(match)
 
-    def _gone(self) -> None:
+    def _note_exit(self) -> None:
         self._is_over = True
         for found in self._searches:
             if not found.done():
                 found.set_result(None)
 
 
-def _let_go(process: subprocess.Popen[bytes]) -> None:
+def _close_stdin(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         with contextlib.suppress(OSError):
             process.stdin.close()

@@ -1,4 +1,4 @@
-"""A server of the user's, in any language, run beside the notebook for as long as it is tested."""
+"""Run a server of the user, in any language, in a process beside the notebook."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from twistream_kit.live.process.process import ChildProcess
 logger = logging.getLogger("twistream_kit.live")
 
 READY_SECONDS = 30.0
-"""How long a server may take to say where it listens; large frameworks need some seconds."""
+"""The time that a server gets to print its address; large frameworks need some seconds."""
 
 FIRST_ADDRESS = r"\b(?:https?|wss?)://[^\s'\"<>/?#]+:\d+(?:/[^\s'\"<>]*)?"
 """The first address with a port: uvicorn, hypercorn, Flask, Node and Go print one.
 
-Without a port it is a link to somebody's documentation, mostly.
+An address without a port is usually a link to documentation.
 """
 
 _OWN_WAY = "if it prints its address in a way of its own, say ready=r'…' with that as its group"
@@ -37,25 +37,25 @@ _SHOWN_LINES = 5
 
 
 class ServerProcess:
-    """A server in a process of its own; an async context manager that always ends it.
+    """A server in a process of its own; an async context manager that ends the process.
 
     ``server = kit.start(kit.ServerProcess([sys.executable, "-m", "uvicorn", "mine:app"]))``, then
-    ``kit.simulate_call(server.url)``.  It is ready when it has written its address.
+    ``kit.simulate_call(server.url)``.  The server is ready when it has printed its address.
 
     Args:
-        command: The program and its arguments.  In Python, say ``sys.executable``.
-        path: Where its streams connect.
-        ready: What to look for in its output: a regular expression whose first group, or else the
-            whole, is its address, such as ``http://127.0.0.1:8000``, or the port alone.
-        environment: Changes to the environment it gets, which is ours with ``PYTHONUNBUFFERED=1``;
-            None takes one away.
+        command: The program and its arguments.  For Python, use ``sys.executable``.
+        path: The path at which its streams connect.
+        ready: A regular expression to find in its output.  Its first group, or else the whole
+            match, is the address, such as ``http://127.0.0.1:8000``, or the port alone.
+        environment: Changes to its environment, which is ours with ``PYTHONUNBUFFERED=1``; None
+            removes a variable.
 
     Attributes:
-        start_seconds: How long `kit.start` is to wait for it.
+        start_seconds: How long `kit.start` waits for it.
 
     Raises:
-        TypeError: If `command` is one string: nothing is given to a shell.
-        re.error: If `ready` is no regular expression.
+        TypeError: If `command` is a string: no shell is used.
+        re.error: If `ready` is not a valid regular expression.
     """
 
     start_seconds = READY_SECONDS + 5
@@ -79,10 +79,10 @@ class ServerProcess:
 
     @property
     def url(self) -> str:
-        """Where its streams connect: ``ws://127.0.0.1:8000/media``.
+        """The URL at which its streams connect: ``ws://127.0.0.1:8000/media``.
 
         Raises:
-            ServerStopped: If it does not run.
+            ServerStopped: If it is not running.
         """
         if self._url is None:
             raise ServerStopped(
@@ -92,19 +92,19 @@ class ServerProcess:
 
     @property
     def lines(self) -> list[str]:
-        """The last lines that it wrote, oldest first."""
+        """The last lines of its output, oldest first."""
         return [] if self._process is None else self._process.lines
 
     def __repr__(self) -> str:
         return f"<ServerProcess {' '.join(self._command)}: {self._url or 'not running'}>"
 
     async def __aenter__(self) -> Self:
-        # Unlike a tunnel's, it is the user's own program, and may need all that the user has set.
-        # A Python program that writes to a pipe keeps its address to itself for 8 kB.
+        # Unlike a tunnel, this is the user's own program, and gets the whole environment.
+        # A Python program that writes to a pipe would buffer up to 8 kB of output.
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self._environment}
         self._process = ChildProcess(self._command, environment=environment)
         try:
-            self._url = await self._becomes_ready(self._process)
+            self._url = await self._wait_ready(self._process)
         except BaseException:
             await self._process.end()
             raise
@@ -120,7 +120,7 @@ class ServerProcess:
         if self._process is not None:
             await self._process.end()
 
-    async def _becomes_ready(self, process: ChildProcess) -> str:
+    async def _wait_ready(self, process: ChildProcess) -> str:
         match: re.Match[str] | None = None
         why = f"did not say where it listens within {READY_SECONDS:g} s"
         fix = f"{_HELD_BACK}; {_OWN_WAY}"
@@ -135,28 +135,28 @@ class ServerProcess:
         except TimeoutError:
             pass
         if match is None:
-            raise self._not_ready(process, why, fix)
+            raise self._build_error(process, why, fix)
         found = match[1] if match.re.groups else match[0]
         try:
-            return _stream_url(found, self._path)
+            return _build_stream_url(found, self._path)
         except ValueError:
             why = f"said {found!r}, which is no address"
             fix = "Say ready=r'…' with its address, or its port alone, as the group"
-            raise self._not_ready(process, why, fix) from None
+            raise self._build_error(process, why, fix) from None
 
-    def _not_ready(self, process: ChildProcess, why: str, fix: str) -> TwistreamError:
+    def _build_error(self, process: ChildProcess, why: str, fix: str) -> TwistreamError:
         said = " | ".join(process.lines[-_SHOWN_LINES:]) or "nothing"
         problem = f"{self._command[0]} {why}"
         return TwistreamError(problem, consequence=f"Its last words: {said}", fix=fix)
 
 
-def _stream_url(found: str, path: str) -> str:
-    found = found.rstrip(".,;:!)]}")  # the end of the sentence in which it stood
+def _build_stream_url(found: str, path: str) -> str:
+    found = found.rstrip(".,;:!)]}")  # punctuation after the address
     if found.isdigit():
         found = f"127.0.0.1:{found}"
     parts = urlsplit(found if "://" in found else f"http://{found}")
     host = parts.hostname or "127.0.0.1"
-    # It listens on all addresses; this one leads to it.
+    # A server that listens on all addresses is reached at loopback.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared only
     authority = f"[{host}]" if ":" in host else host
     if parts.port is not None:

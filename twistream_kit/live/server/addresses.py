@@ -1,4 +1,4 @@
-"""Where a server is reached, here and from outside, and what it may be told about that.
+"""The local and public addresses of a server, and checks of its options.
 
 `ServerAddresses` is what a server and an inspector have in common: the addresses, the loop of a
 run, its beginning and its end; `Reachable` is what a tunnel asks of either.  The checks refuse what
@@ -18,19 +18,24 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
-from twistream_kit.live.server.admission import checked_hosts, host_of, is_ip_address, is_wildcard
-from twistream_kit.live.settings.secret import Secret, revealed
+from twistream_kit.live.server.admission import (
+    is_ip_address,
+    is_wildcard,
+    normalise_host,
+    normalise_hosts,
+)
+from twistream_kit.live.settings.secret import Secret, reveal_text
 from twistream_kit.pending import HomeLoop, Pending, fulfil
-from twistream_kit.protocol.twiml import stream_url as stream_url_of
+from twistream_kit.protocol.twiml import build_stream_url
 
 logger = logging.getLogger("twistream_kit.live")
 
 OWN_PATHS = TWIML_PATH, STATUS_PATH, HEALTH_PATH = "/twiml", "/status", "/health"
-"""Where the server answers besides the streams."""
+"""The paths at which the server answers requests that are not for streams."""
 
 
 class ServerAddresses:
-    """The addresses of one server; all may be read from any thread.
+    """The addresses of a server; all may be read from any thread.
 
     Args:
         host: The address it listens on.
@@ -60,10 +65,10 @@ class ServerAddresses:
             raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
         _check_token(auth_token)
         self._host, self._wanted_port, self._path = host, port, path
-        self._allowed_hosts = checked_hosts(allowed_hosts)
+        self._allowed_hosts = normalise_hosts(allowed_hosts)
         self._home = HomeLoop(self._called[0])
         self._port: int | None = None
-        self._trouble = ""
+        self._disconnect_reason = ""
         self._stopped: Pending[None] = Pending()
         fulfil(self._stopped, None)
         self.public_url = public_url
@@ -75,29 +80,29 @@ class ServerAddresses:
 
     @property
     def public_url(self) -> str | None:
-        """The address at which Twilio reaches this server, without the path; None if unknown."""
+        """The address at which Twilio reaches this server, without the path, or None."""
         return self._public_url
 
     @public_url.setter
     def public_url(self, url: str | None) -> None:
         if url is not None:
             check_public_url(url)
-            self._trouble = ""
+            self._disconnect_reason = ""
         self._public_url = url
 
     @property
-    def trouble(self) -> str:
-        """Why the public address is gone, or empty; a new address takes it away."""
-        return self._trouble
+    def disconnect_reason(self) -> str:
+        """Why the public address was lost, or empty; setting a new address clears it."""
+        return self._disconnect_reason
 
     @property
     def stopped(self) -> Pending[None]:
-        """The end of the present run: a `Pending` that is done once it has stopped.
+        """A `Pending` that is done when the current run has stopped.
 
-        Each entering makes another one; while it does not run, that of the last run, which is
-        done.  ``await server.stopped`` works on any loop, and ending that wait stops nothing.  It
-        gets a `ServerStopped` where the loop's thread ended, so that nothing could be stopped in
-        order.
+        Each run has its own; while the server is not running, it is that of the last run, which is
+        done.  ``await server.stopped`` works on any loop, and cancelling that wait does not stop
+        the server.  It gets a `ServerStopped` if the loop's thread ended before the server could
+        be stopped.
 
         >>> async def run():
         ...     async with StreamServer() as server:
@@ -112,10 +117,10 @@ class ServerAddresses:
 
     @property
     def port(self) -> int:
-        """The port it listens on.
+        """The port that the server listens on.
 
         Raises:
-            ServerStopped: If it does not run.
+            ServerStopped: If it is not running.
         """
         if self._port is None:
             raise ServerStopped(
@@ -126,10 +131,10 @@ class ServerAddresses:
 
     @property
     def base_url(self) -> str:
-        """Where webhooks and `/health` are asked for: the public address, else the local one."""
+        """The base address of webhooks and `/health`: the public address, else the local one."""
         if self.public_url is None:
             return f"http://{self._authority}"
-        # The scheme of the stream, if configured, means the same place.
+        # A public address configured as wss is the same host.
         return re.sub(r"\Aws", "http", self.public_url, flags=re.IGNORECASE).rstrip("/")
 
     @property
@@ -139,49 +144,51 @@ class ServerAddresses:
 
     @property
     def stream_url(self) -> str:
-        """What ``<Stream url>`` needs: the wss form of `public_url`, else `url`."""
-        return self.url if self.public_url is None else stream_url_of(self.public_url, self._path)
+        """The URL for ``<Stream url>``: the wss form of `public_url`, else `url`."""
+        return (
+            self.url if self.public_url is None else build_stream_url(self.public_url, self._path)
+        )
 
     @property
     def twiml_url(self) -> str:
-        """What a number's ``voice_url`` needs, for incoming calls."""
+        """The ``voice_url`` of a number, for incoming calls."""
         return self.base_url + TWIML_PATH
 
     @property
     def status_url(self) -> str:
-        """Where status callbacks of calls and streams may be sent; see `status_events`."""
+        """The URL for status callbacks of calls and streams; see `status_events`."""
         return self.base_url + STATUS_PATH
 
     def _is_own_host(self, authority: str) -> bool:
         """Whether a ``Host`` header names this server, as its addresses are now.
 
-        These do: loopback, the address it listens on, the host of `public_url`, and the allowed
-        hosts; and any IP address, if it listens on all that the machine has.
+        These are loopback, the address it listens on, the host of `public_url`, and the allowed
+        hosts; and any IP address, if it listens on all addresses of the machine.
         """
-        host = host_of(authority)
+        host = normalise_host(authority)
         if not host:
             return False
         if is_ip_address(host) and (is_wildcard(self._host) or ip_address(host).is_loopback):
             return True
-        public = host_of(urlsplit(self.public_url or "").hostname or "")
-        return host in {"localhost", host_of(self._host), public} | self._allowed_hosts
+        public = normalise_host(urlsplit(self.public_url or "").hostname or "")
+        return host in {"localhost", normalise_host(self._host), public} | self._allowed_hosts
 
     def lose_public_url(self, why: str) -> None:
-        """Note that the public address leads here no more; callable from any thread.
+        """Note that the public address no longer leads here; callable from any thread.
 
-        Nothing new can come from outside, so all waits for streams get a `TunnelError`.  What the
-        open streams have to say of it stands in their `trouble`; they end when their connections
-        do, or when nothing arrives any more.
+        No new stream can arrive from outside, so all waits for streams get a `TunnelError`.  Open
+        streams get `why` as their `disconnect_reason`; they end when their connections do, or when
+        no message arrives any more.
 
         Args:
-            why: What happened to it, in words.
+            why: The reason, in words.
         """
         with contextlib.suppress(ServerStopped):
             self._home.call(self._lose_public_url, why)
 
     def _lose_public_url(self, why: str) -> TunnelError:
-        """Forget the address; return what those get who wait for a stream."""
-        self._public_url, self._trouble = None, why
+        """Clear the address; return the error for the waits for a stream."""
+        self._public_url, self._disconnect_reason = None, why
         logger.error("the public address is gone: %s", why)
         return TunnelError(
             f"the public address is gone: {why}",
@@ -190,15 +197,15 @@ class ServerAddresses:
         )
 
     def _begin_run(self) -> None:
-        fulfil(self._stopped, None)  # unless it is done: the loop of the last run was closed
+        fulfil(self._stopped, None)  # not done yet if the loop of the last run was closed
         self._stopped = Pending(asyncio.get_running_loop())
 
     def _end_run(self) -> None:
         fulfil(self._stopped, None)
 
     @contextlib.asynccontextmanager
-    async def _starting(self) -> AsyncIterator[None]:
-        """Begin a run; what breaks in the block ends it, an `OSError` in words that help."""
+    async def _start_run(self) -> AsyncIterator[None]:
+        """Begin a run; an exception in the block ends it, and an `OSError` gets a helpful text."""
         self._home.enter()
         self._begin_run()
         try:
@@ -207,7 +214,9 @@ class ServerAddresses:
             await self._home.leave()
             self._end_run()
             if isinstance(error, OSError):
-                raise _port_error(error, self._called[0], self._host, self._wanted_port) from error
+                raise _describe_port_error(
+                    error, self._called[0], self._host, self._wanted_port
+                ) from error
             raise
 
     @property
@@ -217,7 +226,7 @@ class ServerAddresses:
 
 
 class Reachable(Protocol):
-    """What a tunnel can lead to: it listens on this machine and can be given a public address.
+    """A server that a tunnel can make public: it listens here and can get a public address.
 
     Attributes:
         public_url: The address at which Twilio reaches it, without the path, or None.
@@ -231,18 +240,18 @@ class Reachable(Protocol):
 
     @property
     def nonce(self) -> str:
-        """What it answers to ``/health``, unlike any other process."""
+        """The random string that ``/health`` returns; it identifies this process."""
 
     @property
     def checks_signatures(self) -> bool:
-        """Whether only Twilio's streams get in."""
+        """Whether streams must be signed by Twilio."""
 
     def lose_public_url(self, why: str) -> None:
-        """Note that the public address leads here no more; callable from any thread."""
+        """Note that the public address no longer leads here; callable from any thread."""
 
     @property
     def stopped(self) -> Pending[None]:
-        """Done once its present run is over, or while it does not run."""
+        """A `Pending` that is done when the current run has stopped, or if there is none."""
 
 
 def check_path(path: str) -> None:
@@ -284,10 +293,10 @@ def _check_token(auth_token: str | Secret | None) -> None:
     Raises:
         SettingsError: If it is empty.
     """
-    if auth_token is not None and not revealed(auth_token):
+    if auth_token is not None and not reveal_text(auth_token):
         raise SettingsError(
             "auth_token is empty",
-            consequence="No signature could ever fit, so nobody would get in",
+            consequence="No signature could be valid, so every request would be refused",
             fix="Give the account's token, or leave it out to check nothing",
         )
 
@@ -305,7 +314,7 @@ def check_handler(handler: object) -> None:
         )
 
 
-def _port_error(error: OSError, called: str, host: str, port: int) -> OSError:
+def _describe_port_error(error: OSError, called: str, host: str, port: int) -> OSError:
     """Return `error` with words for why the server cannot listen, and what to do."""
     what = f"{called} cannot listen on {host}, port {port}: {error.strerror or error}. "
     fix = "Say host='127.0.0.1', or another address of this machine"

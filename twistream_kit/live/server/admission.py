@@ -1,9 +1,9 @@
-"""Requests that a web page sent, or that were meant for another host: they are refused.
+"""Refuse requests that come from a web page, or that are for another host.
 
-A browser lets any page send requests to any address, those of this machine included, and open
-WebSockets there.  Two things give such a page away.  The browser says that a page is asking
-(``Origin``, ``Sec-Fetch-Site``); Twilio sends neither (PROTOCOL.md §2.1).  Or the page has its own
-name lead to this machine (DNS rebinding); then ``Host`` is that name.
+A browser lets any page send requests to any address, including those of this machine, and open
+WebSockets there.  Such a page is recognised in two ways.  The browser sends ``Origin`` or
+``Sec-Fetch-Site``; Twilio sends neither (PROTOCOL.md §2.1).  Or the page resolves its own host name
+to this machine (DNS rebinding); then ``Host`` is that name.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ HeaderValues = Callable[[str], Sequence[str]]
 """Returns all values of a header, by its name."""
 
 UNSIGNED = "The signature is missing or does not fit.\n"
-"""What is answered with 403 where a signature is checked; the log says more, to its owner."""
+"""The body of a 403 for an invalid signature; only the log gives the reason."""
 
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[A-Za-z0-9._-]+)(?::[0-9]*)?")
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 _SHOWN_CHARS = 80
 
 
-def page_refusal(values: HeaderValues) -> str:
-    """Say why a request is refused that a web page sent; empty if none did."""
+def describe_page_refusal(values: HeaderValues) -> str:
+    """Say why a request from a web page is refused; return an empty string for other requests."""
     site = values("Sec-Fetch-Site")
-    if (refusal := origin_refusal(values)) or not site or set(site) == {"none"}:
-        return refusal  # none: what somebody typed into the address bar
-    return _sent_by_a_page("a Sec-Fetch-Site header", site)
+    if (refusal := describe_origin_refusal(values)) or not site or set(site) == {"none"}:
+        return refusal  # "none": an address typed into the address bar
+    return _describe_page("a Sec-Fetch-Site header", site)
 
 
-def origin_refusal(values: HeaderValues) -> str:
-    """Say why a request with ``Origin`` is refused; empty if it has none.
+def describe_origin_refusal(values: HeaderValues) -> str:
+    """Say why a request with ``Origin`` is refused; return an empty string if it has none.
 
-    Pages load what they show without it: only `page_refusal` sees that.
+    A page loads images and the like without ``Origin``; `describe_page_refusal` detects that, too.
     """
     origin = values("Origin")
-    return _sent_by_a_page("an Origin header", origin) if origin else ""
+    return _describe_page("an Origin header", origin) if origin else ""
 
 
-def host_refusal(values: HeaderValues, is_own_host: Callable[[str], bool]) -> str:
-    """Say why a request without a valid signature is refused for its Host; empty if it is not."""
+def describe_host_refusal(values: HeaderValues, is_own_host: Callable[[str], bool]) -> str:
+    """Say why an unsigned request is refused for its Host; return an empty string if it is not."""
     hosts = values("Host")
     if len(hosts) == 1 and is_own_host(hosts[0]):
         return ""
-    found = f"for the host {_shown(hosts)}" if hosts else "for no host"
+    found = f"for the host {_quote_values(hosts)}" if hosts else "for no host"
     return (
         f"This request is {found}, which is not known here.  It is refused, because nothing proves "
         "that Twilio signed it, and a web page can have a name of its own lead to this machine.  "
@@ -56,8 +56,8 @@ def host_refusal(values: HeaderValues, is_own_host: Callable[[str], bool]) -> st
     )
 
 
-def host_of(authority: str) -> str:
-    """Return the host in ``host:port`` in a form to be compared; empty if there is none.
+def normalise_host(authority: str) -> str:
+    """Return the host of ``host:port`` in a form for comparison; empty if there is none.
 
     An IPv6 address has brackets, or stands alone.
     """
@@ -73,7 +73,7 @@ def host_of(authority: str) -> str:
 
 
 def is_ip_address(host: str) -> bool:
-    """Whether `host_of` gave an address, which no page can have lead elsewhere, and not a name."""
+    """Whether `normalise_host` returned an IP address, for which no page can forge DNS."""
     try:
         ip_address(host)
     except ValueError:
@@ -86,14 +86,14 @@ def is_wildcard(host: str) -> bool:
     return host in _WILDCARDS
 
 
-def checked_hosts(allowed_hosts: Iterable[str]) -> frozenset[str]:
-    """Return names of hosts in a form to be compared.
+def normalise_hosts(allowed_hosts: Iterable[str]) -> frozenset[str]:
+    """Return the names of hosts in a form for comparison.
 
     Raises:
-        SettingsError: If one is no name or address of a host, or `allowed_hosts` is one string.
+        SettingsError: If one is not a name or address of a host, or if `allowed_hosts` is a string.
     """
     names = [allowed_hosts] if isinstance(allowed_hosts, str) else list(allowed_hosts)
-    wrong = [name for name in names if not isinstance(name, str) or not host_of(name)]
+    wrong = [name for name in names if not isinstance(name, str) or not normalise_host(name)]
     if wrong or isinstance(allowed_hosts, str):
         raise SettingsError(
             f"allowed_hosts is {allowed_hosts!r}"
@@ -102,18 +102,19 @@ def checked_hosts(allowed_hosts: Iterable[str]) -> frozenset[str]:
             fix="Say for example allowed_hosts=['devbox.lan', '192.168.1.7'], or on the command "
             "line --allowed-host devbox.lan",
         )
-    return frozenset(map(host_of, names))
+    return frozenset(map(normalise_host, names))
 
 
-def _sent_by_a_page(header: str, values: Sequence[str]) -> str:
+def _describe_page(header: str, values: Sequence[str]) -> str:
     return (
-        f"This request has {header} ({_shown(values)}), as web pages send it and Twilio does not.  "
+        f"This request has {header} ({_quote_values(values)}), "
+        "as web pages send it and Twilio does not.  "
         "It is refused, because any page in a browser could play Twilio here.  From a program of "
         "your own, send no such header (websocket-client: suppress_origin=True); in a browser, "
         "type the address."
     )
 
 
-def _shown(values: Sequence[str]) -> str:
+def _quote_values(values: Sequence[str]) -> str:
     """Return what a stranger sent, fit for one line of a log."""
     return ascii(", ".join(values)[:_SHOWN_CHARS])

@@ -1,14 +1,14 @@
-"""HTTP requests on the port of the WebSocket: how they are read, who gets in, what is answered.
+"""HTTP requests on the port of the WebSocket: parsing, admission and answers.
 
-`websockets` reads a request only as far as its head, and closes a POST that has a body without a
-word.  Twilio's webhooks are such POSTs.  So `RequestConnection` collects the head and the body
-first, keeps what is worth knowing, and hands over a GET without a body, which every version
-understands.  h11 reads the head (`request_head`), and what is handed over is written anew from
-that, so that two parsers cannot read two things.
+`websockets` reads only the head of a request, and closes the connection on a POST with a body.
+Twilio's webhooks are such POSTs.  Therefore `RequestConnection` collects the head and the body
+first, keeps both, and passes a GET without a body to `websockets`.  h11 parses the head
+(`request_head`), and the GET is serialized from its result, so that two parsers cannot interpret
+the same bytes differently.
 
-`RequestAdmission` then lets a stream in or answers the request.  `Webhooks` has the answers: TwiML,
-status callbacks, and a proof of health.  Twilio asks with POST or GET (PROTOCOL.md §6.5) and signs
-each request over the URL that it was given (§7), which behind a tunnel is not the one this process
+`RequestAdmission` then admits a stream or answers the request.  `Webhooks` has the answers: TwiML,
+status callbacks, and the health check.  Twilio sends POST or GET (PROTOCOL.md §6.5) and signs each
+request over the URL that was configured (§7), which behind a tunnel is not the one this process
 sees.  So the signature is checked over the *configured* public address.
 
 Nothing here reads or writes a WebSocket frame.
@@ -37,38 +37,42 @@ from twistream_kit.live.server.addresses import (
     TWIML_PATH,
     ServerAddresses,
 )
-from twistream_kit.live.server.admission import UNSIGNED, host_refusal, page_refusal
+from twistream_kit.live.server.admission import (
+    UNSIGNED,
+    describe_host_refusal,
+    describe_page_refusal,
+)
 from twistream_kit.live.server.probe import PROBE_HEADER
 from twistream_kit.live.server.request_head import (
     MAX_HEAD_BYTES,
     REFUSALS,
     BadRequest,
     RequestHead,
-    begins_badly,
+    is_malformed_start,
 )
-from twistream_kit.live.settings.secret import Secret, revealed
+from twistream_kit.live.settings.secret import Secret, reveal_text
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.twiml import connect_stream
 
 logger = logging.getLogger("twistream_kit.live")
 
 MAX_LINE_BYTES = 8192
-"""Of a request line or a header, as it is handed over with its end; `websockets` takes no more."""
+"""The limit of `websockets` for a request line or a header, including its end."""
 
 MAX_QUERY_FIELDS = 256
-"""Twilio sends some forty.  Taking apart thousands of them, unsigned, would take milliseconds."""
+"""Twilio sends some forty.  Parsing thousands in an unsigned request would take milliseconds."""
 
 URL_TOO_LONG = (
     f"The URL of this request is too long: at most {MAX_LINE_BYTES} bytes and {MAX_QUERY_FIELDS} "
     "fields in its query are read.  Send such data in the body of a POST.\n"
 )
-"""What is answered with 414."""
+"""The body of a 414."""
 
 MAX_BODY_BYTES = 65_536
-"""A webhook of Twilio's is a form of some hundred bytes; 64 kB is generous."""
+"""The limit of a body.  A webhook of Twilio is a form of some hundred bytes."""
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
-"""Ends a head; one without CR does so for other programs, so that waiting for more is in vain."""
+"""The end of a head.  Other programs end it without CR; waiting for more would be useless."""
 
 _BODY_HEADERS = ("Content-Length", "Expect")
 
@@ -87,16 +91,16 @@ class RequestConnection(ServerConnection):
 
     @property
     def web(self) -> WebRequest:
-        """The request, once its head and body are there."""
+        """The request, when its head and body are complete."""
         return self._reader.request
 
     def give_up(self) -> None:
-        """Break the connection if its request is still not whole; for a server that stops."""
+        """Abort the connection if its request is not complete; for a server that stops."""
         if not self._is_handed_over and hasattr(self, "transport"):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Collect until the request is whole, then pass everything on."""
+        """Collect data until the request is complete, then pass it to `websockets`."""
         if self._is_handed_over:
             if self.web.is_upgrade:
                 self._receive_frames(data)
@@ -106,14 +110,14 @@ class RequestConnection(ServerConnection):
             self._is_handed_over = True
             self._receive_frames(self._reader.rest)
             super().data_received(request)
-        elif self._reader.client_waits():
+        elif self._reader.must_continue():
             self.transport.write(_CONTINUE)
 
     async def handshake(self, *args: Any, **kwargs: Any) -> None:
-        """Answer the request; only then pass on what came after it, if it became a WebSocket.
+        """Answer the request; then pass on the data after it, if it became a WebSocket.
 
-        `websockets` reads frames as soon as they come.  Before the answer, one that is no frame, or
-        that closes, would take the place of the answer, and be logged as an internal error.
+        `websockets` parses frames as soon as they arrive.  Before the answer, an invalid frame or a
+        Close frame would replace the answer, and be logged as an internal error.
         """
         await super().handshake(*args, **kwargs)
         early, self._early = self._early, None
@@ -124,19 +128,19 @@ class RequestConnection(ServerConnection):
         if self._early is None:
             super().data_received(data)
         elif self.response is None or self.state is State.OPEN:
-            self._early += data  # for a turn or two of the loop: `RequestAdmission` waits for none
-        # Else it is refused, and what the client still sends is read and dropped.
+            self._early += data  # for an iteration or two: `RequestAdmission` never waits
+        # Otherwise the request is refused, and further data of the client is discarded.
 
 
 class RequestReader:
-    """Collects one request, in whatever pieces it arrives; touches no connection.
+    """Collects a request from pieces of any size; it does no I/O.
 
-    Nobody has signed what comes in here, so the work is linear in the bytes that come, and no more
-    than `MAX_HEAD_BYTES` and `MAX_BODY_BYTES` of them are looked at.
+    The request is not authenticated yet, so the work is linear in its size, and at most
+    `MAX_HEAD_BYTES` and `MAX_BODY_BYTES` are read.
 
     Attributes:
-        request: What is known of it so far.
-        rest: What came after the head of a handshake: the first frames, if it is accepted.
+        request: The request, as far as it has been read.
+        rest: The data after the head of a handshake: the first frames, if it is accepted.
     """
 
     def __init__(self) -> None:
@@ -148,19 +152,19 @@ class RequestReader:
         self._client_waits = False
 
     def take(self, data: bytes) -> bytes | None:
-        """Take what has come; return what to hand over, once the request is whole or refused."""
+        """Add data; return the bytes for `websockets` when the request is complete or refused."""
         searched = len(self._received)
         self._received += data
         if not self._head_size:
-            if begins_badly(self._received):
+            if is_malformed_start(self._received):
                 return self._refuse(400)
-            # Only in what is new: searching all of it again with each byte would be quadratic.
+            # Search the new data only: searching all of it each time would be quadratic.
             found = _EMPTY_LINE.search(self._received, max(0, searched - 2), MAX_HEAD_BYTES)
             if found is None:
                 return self._refuse(431) if len(self._received) >= MAX_HEAD_BYTES else None
             self._head_size = found.end()
             try:
-                head = RequestHead.of(bytes(self._received[: self._head_size]))
+                head = RequestHead.parse(bytes(self._received[: self._head_size]))
             except BadRequest as error:
                 return self._refuse(error.status)
             if refusal := self._read(head):
@@ -173,50 +177,52 @@ class RequestReader:
             self.rest = bytes(self._received[whole:])
         return self._get
 
-    def client_waits(self) -> bool:
-        """Whether ``100 Continue`` is due now: the client asks for it, and has sent no body yet."""
+    def must_continue(self) -> bool:
+        """Whether to send ``100 Continue`` now: the client expects it and has sent no body yet."""
         is_due = self._client_waits and len(self._received) == self._head_size
         self._client_waits = False
         return is_due
 
     def _read(self, head: RequestHead) -> int:
-        """Note what the head says; return the status with which to refuse it, or 0."""
-        first = head.first_line("GET")
+        """Read the head into `request`; return the status with which to refuse it, or 0."""
+        first = head.build_first_line("GET")
         if len(first) + 2 > MAX_LINE_BYTES or head.target.count("&") >= MAX_QUERY_FIELDS:
             return 414
         if any(len(name) + len(value) + 4 > MAX_LINE_BYTES for name, value in head.headers):
             return 431
         self.request.method = head.method
         self.request.target = head.target
-        self.request.is_upgrade = any(value.lower() == "websocket" for value in head.all("Upgrade"))
+        self.request.is_upgrade = any(
+            value.lower() == "websocket" for value in head.get_all("Upgrade")
+        )
         if head.method not in ("GET", "POST") or (self.request.is_upgrade and head.method != "GET"):
             return 405
         if self.request.is_upgrade and head.body_bytes:
-            return 400  # the body would be taken for the first frames
+            return 400  # the body would be read as the first WebSocket frames
         if head.body_bytes > MAX_BODY_BYTES:
             return 413
         self._body_size = head.body_bytes
         self._client_waits = head.expects_continue and head.body_bytes > 0
-        self._get = head.written(head.without(_BODY_HEADERS), method="GET")
+        self._get = head.serialize(head.drop_headers(_BODY_HEADERS), method="GET")
         return 0
 
     def _refuse(self, status: int) -> bytes:
         self.request.refusal = status
         self.request.is_upgrade = False
         self._received.clear()
-        # Nothing of a request that is refused reaches `websockets`, which has limits of its own.
+        # No part of a refused request is passed to `websockets`, which has limits of its own.
         return b"GET / HTTP/1.1\r\n\r\n"
 
 
 @dataclass(slots=True)
 class WebRequest:
-    """One HTTP request, as far as it has been read.
+    """An HTTP request, as far as it has been read.
 
     Attributes:
         method: ``GET``, ``POST`` and so on.
         target: The path with its query, as requested.
         body: The raw body.
-        refusal: The HTTP status with which it must be refused, or 0.
+        refusal: The HTTP status with which to refuse it, or 0.
         is_upgrade: Whether it asks for a WebSocket.
     """
 
@@ -233,31 +239,31 @@ class WebRequest:
 
     @property
     def has_form(self) -> bool:
-        """Whether the body is a form: a POST whose query does not vouch for it as a whole (§7)."""
-        return self.method == "POST" and not signature.vouches_for_body(self.target)
+        """Whether the body is a form: a POST without ``bodySHA256`` in its query (§7)."""
+        return self.method == "POST" and not signature.has_body_hash(self.target)
 
-    def parameters(self) -> signature.Parameters:
-        """What it says, wherever that stands: query, form, or a JSON object in the body."""
+    def parse_parameters(self) -> signature.Parameters:
+        """Parse the parameters from the query, the form, or a JSON object in the body."""
         if self.method != "POST":
-            return self.query()
-        return self.form() if self.has_form else signature.parse_json(self.body)
+            return self.parse_query()
+        return self.parse_form() if self.has_form else signature.parse_json(self.body)
 
-    def form(self) -> signature.Parameters:
-        """The parameters of a POST's form; a name given several times has a list."""
+    def parse_form(self) -> signature.Parameters:
+        """Parse the form of a POST; a name that was sent several times has a list of values."""
         return signature.parse_form(self.body)
 
-    def query(self) -> signature.Parameters:
-        """The parameters of the query."""
+    def parse_query(self) -> signature.Parameters:
+        """Parse the query."""
         return signature.parse_query(self.target.partition("?")[2])
 
 
 class RequestAdmission:
-    """Decides on each request of one server: it becomes a stream, is answered, or is refused.
+    """Decides on each request of a server: it opens a stream, is answered, or is refused.
 
     Args:
-        webhooks: Answers those that are not for streams, and knows the token.
-        addresses: The addresses that signatures are made over, as they are when a request comes.
-        path: Where streams connect.
+        webhooks: Answers requests that are not for streams; it holds the token.
+        addresses: The addresses over which signatures are computed.
+        path: The path at which streams connect.
         is_own_host: Whether a ``Host`` header names the server.
     """
 
@@ -274,16 +280,16 @@ class RequestAdmission:
         self._is_own_host = is_own_host
 
     def answer(self, socket: ServerConnection, request: Request) -> Response | None:
-        """Answer one request, or return None to let a stream in."""
+        """Answer a request, or return None to admit a stream."""
         web = socket.web if isinstance(socket, RequestConnection) else None
         if web is None:
             raise TypeError("the stream server makes its own connections")
         if web.refusal:
             text = URL_TOO_LONG if web.refusal == 414 else REFUSALS[web.refusal]
-            return _response(socket, Answer(HTTPStatus(web.refusal), text))
-        if refusal := self._refusal(web.path, request):
+            return _build_response(socket, Answer(HTTPStatus(web.refusal), text))
+        if refusal := self._find_refusal(web.path, request):
             logger.warning("refused: %s", refusal)
-            return _response(socket, Answer(HTTPStatus.FORBIDDEN, f"{refusal}\n"))
+            return _build_response(socket, Answer(HTTPStatus.FORBIDDEN, f"{refusal}\n"))
         headers = request.headers.get_all(signature.SIGNATURE_HEADER)
         header = headers[0] if len(headers) == 1 else None
         settings = ",".join(request.headers.get_all(signature.SETTINGS_HEADER)) or None
@@ -292,52 +298,52 @@ class RequestAdmission:
                 web, header, self._addresses.base_url, self._addresses.stream_url, settings=settings
             )
             if answer.status == HTTPStatus.FORBIDDEN:
-                logger.warning("because %s", signature.refusal(headers, settings))
-            return _response(socket, answer)
+                logger.warning("because %s", signature.describe_refusal(headers, settings))
+            return _build_response(socket, answer)
         if not web.is_upgrade:
             text = "This is the address of a WebSocket; Twilio's <Stream> connects here.\n"
-            return _response(socket, Answer(HTTPStatus.UPGRADE_REQUIRED, text))
-        query = web.target[len(web.path) :]  # Twilio sends none; one that is added has to be signed
+            return _build_response(socket, Answer(HTTPStatus.UPGRADE_REQUIRED, text))
+        query = web.target[len(web.path) :]  # Twilio sends none; the signature must cover one
         if self._webhooks.admits(self._addresses.stream_url + query, header, settings=settings):
             return None
         if request.headers.get(PROBE_HEADER) == self._webhooks.nonce:
-            # This process itself asks whether unsigned streams are refused: no warning is due.
+            # The preflight of this process checks that unsigned streams are refused: no warning.
             logger.info("a probe without a signature was refused, as it should be")
-            return _response(socket, Answer(HTTPStatus.FORBIDDEN))
+            return _build_response(socket, Answer(HTTPStatus.FORBIDDEN))
         logger.warning(
             "a stream without a valid signature was refused: %s; is the public address right? "
             "It is %s here",
-            signature.refusal(headers, settings),
-            signature.without_user(self._addresses.stream_url),
+            signature.describe_refusal(headers, settings),
+            signature.remove_user(self._addresses.stream_url),
         )
-        return _response(socket, Answer(HTTPStatus.FORBIDDEN, UNSIGNED))
+        return _build_response(socket, Answer(HTTPStatus.FORBIDDEN, UNSIGNED))
 
-    def _refusal(self, path: str, request: Request) -> str:
-        """Say why nothing of a request is looked at; empty if it may go on."""
+    def _find_refusal(self, path: str, request: Request) -> str:
+        """Say why a request is refused before it is read; return an empty string if it is not."""
         values = request.headers.get_all
-        if refusal := page_refusal(values):
+        if refusal := describe_page_refusal(values):
             return refusal
-        # A signature proves more than Host does, and a probe of health has to come from anywhere.
+        # A signature proves more than Host does, and a health check may come from anywhere.
         if self._webhooks.checks_signatures or path == HEALTH_PATH:
             return ""
-        return host_refusal(values, self._is_own_host)
+        return describe_host_refusal(values, self._is_own_host)
 
 
 class Webhooks:
-    """The answers of one server to webhooks and to ``/health``.
+    """Answers webhooks and ``/health`` for a server.
 
     Args:
-        auth_token: Signatures are checked when it is given.
-        note: Called with each status callback.
+        auth_token: The token for checking signatures; None checks none.
+        note: A function that is called with each status callback.
 
     Attributes:
-        nonce: What ``/health`` answers: unlike that of any other process.
+        nonce: The random string that ``/health`` returns; it identifies this process.
     """
 
     def __init__(
         self, auth_token: str | Secret | None, note: Callable[[StatusEvent], None]
     ) -> None:
-        self._auth_token = None if auth_token is None else Secret(revealed(auth_token))
+        self._auth_token = None if auth_token is None else Secret(reveal_text(auth_token))
         self._note = note
         self.nonce = secrets.token_hex(16)
 
@@ -355,27 +361,27 @@ class Webhooks:
         *,
         settings: str | None = None,
     ) -> Answer:
-        """Answer one request.
+        """Answer a request.
 
         Args:
-            request: What was asked.
+            request: The request.
             signature_header: ``X-Twilio-Signature``, or None.
-            base_url: The configured public address, without a path of ours.
-            stream_url: Where ``<Stream>`` shall connect.
+            base_url: The configured public address, without a path.
+            stream_url: The URL for ``<Stream>``.
             settings: `signature.SETTINGS_HEADER`, or None.
         """
         if request.path == HEALTH_PATH:
             return Answer(HTTPStatus.OK, self.nonce)
         if request.path not in (TWIML_PATH, STATUS_PATH):
-            return Answer(HTTPStatus.NOT_FOUND, f"Nothing lives at {request.path}.\n")
+            return Answer(HTTPStatus.NOT_FOUND, f"There is nothing at {request.path}.\n")
         url = base_url.rstrip("/") + request.target
         if not self._is_signed(request, signature_header, url, settings):
             logger.warning("a request for %s without a valid signature was refused", request.path)
             return Answer(HTTPStatus.FORBIDDEN, UNSIGNED)
-        parameters = request.parameters()
+        parameters = request.parse_parameters()
         if request.path == STATUS_PATH:
-            return self._noted(StatusEvent.of(parameters, time.monotonic()))
-        return _twiml(stream_url, base_url.rstrip("/") + STATUS_PATH, parameters)
+            return self._note_status(StatusEvent.of(parameters, time.monotonic()))
+        return _build_twiml_answer(stream_url, base_url.rstrip("/") + STATUS_PATH, parameters)
 
     def admits(
         self, stream_url: str, signature_header: str | None, *, settings: str | None = None
@@ -390,19 +396,19 @@ class Webhooks:
         """Return the signature that Twilio's handshake would bear; None if none is checked."""
         if self._auth_token is None:
             return None
-        return signature.sign(self._auth_token.reveal(), signature.signed_url(stream_url))
+        return signature.sign(self._auth_token.reveal(), signature.compute_signed_url(stream_url))
 
     def _is_signed(
         self, request: WebRequest, header: str | None, url: str, settings: str | None
     ) -> bool:
         if self._auth_token is None:
             return True
-        form = request.form() if request.has_form else None
+        form = request.parse_form() if request.has_form else None
         body = None if request.has_form or request.method == "GET" else request.body
         token = self._auth_token.reveal()
         return signature.is_valid(token, url, form, header, body=body, settings=settings)
 
-    def _noted(self, event: StatusEvent) -> Answer:
+    def _note_status(self, event: StatusEvent) -> Answer:
         logger.info("call %s: %s", event.call_sid, event.name)
         self._note(event)
         return Answer(HTTPStatus.NO_CONTENT)  # as §6.5 asks
@@ -423,7 +429,7 @@ class Answer:
     content_type: str = "text/plain; charset=utf-8"
 
 
-def _response(socket: ServerConnection, answer: Answer) -> Response:
+def _build_response(socket: ServerConnection, answer: Answer) -> Response:
     response = socket.respond(answer.status, answer.text)
     del response.headers["Content-Type"]
     response.headers["Content-Type"] = answer.content_type
@@ -432,9 +438,13 @@ def _response(socket: ServerConnection, answer: Answer) -> Response:
     return response
 
 
-def _twiml(stream_url: str, status_url: str, parameters: dict[str, str | list[str]]) -> Answer:
+def _build_twiml_answer(
+    stream_url: str, status_url: str, parameters: dict[str, str | list[str]]
+) -> Answer:
     numbers = {
-        name.lower(): _first(parameters[name]) for name in ("From", "To") if parameters.get(name)
+        name.lower(): _get_first(parameters[name])
+        for name in ("From", "To")
+        if parameters.get(name)
     }
     try:
         twiml = connect_stream(
@@ -446,5 +456,5 @@ def _twiml(stream_url: str, status_url: str, parameters: dict[str, str | list[st
         return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{error}\n")
 
 
-def _first(value: str | list[str]) -> str:
+def _get_first(value: str | list[str]) -> str:
     return value if isinstance(value, str) else value[0]

@@ -1,7 +1,7 @@
-"""A second address on this machine that leads to a server, for practising with one.
+"""A TCP proxy on loopback in front of a server, to practise with a public address.
 
-What a tunnel does across the internet, this does across the loopback: a connection to its port is
-passed on to the server's.  It passes bytes and interprets none of them.
+It does on loopback what a tunnel does across the internet: it forwards each connection to the
+server's port.  It forwards bytes and interprets none of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class LocalProxy:
     """A reverse proxy on loopback in front of a running server; an async context manager.
 
     Args:
-        server: The server to lead to.
+        server: The server to forward to.
     """
 
     def __init__(self, server: StreamServer) -> None:
@@ -32,10 +32,10 @@ class LocalProxy:
 
     @property
     def url(self) -> str:
-        """Its address, ``http://127.0.0.1:…``.
+        """The address of the proxy, ``http://127.0.0.1:…``.
 
         Raises:
-            ServerStopped: If it does not run.
+            ServerStopped: If it is not running.
         """
         if self._listener is None:
             raise ServerStopped("the local proxy is not running", fix="Start it with kit.start")
@@ -65,13 +65,13 @@ class LocalProxy:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
         try:
-            await self._lead(reader, writer)
+            await self._forward(reader, writer)
         except* (OSError, ServerStopped, asyncio.CancelledError):
-            pass  # one side broke its connection, or the proxy stops: close both
+            pass  # one connection was lost, or the proxy stops: close both
         finally:
             writer.close()
 
-    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._listener is None:
             return  # accepted while the proxy stops
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._server.port)

@@ -1,6 +1,6 @@
-"""Two probes of an address before any call is placed: whose health, and does a stream open?
+"""Probe an address before a call: does it lead to this process, and does a WebSocket open?
 
-`prove` asks a public address for ``/health`` and shows that it leads to this very process.
+`prove` requests ``/health`` at a public address and checks that this process answers.
 `probe_handshake` opens a WebSocket as Twilio does, and closes it (PROTOCOL.md §2.1).
 """
 
@@ -16,20 +16,20 @@ from typing import Any
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.server.addresses import HEALTH_PATH
 from twistream_kit.pending import on_worker
-from twistream_kit.protocol.signature import without_user
+from twistream_kit.protocol.signature import remove_user
 from twistream_kit.protocol.twiml import is_loopback
 
 HEALTH_OF_HEADER = "X-Twistream-Health-Of"
-"""Names the process that is asked, for an `Inspector`, behind which another one answers too."""
+"""Names the process whose health is requested; an `Inspector` passes other requests on."""
 
 PROOF_SECONDS = 8.0
 """How long one attempt of `prove` may take."""
 
 PAUSE_SECONDS = 0.4
-"""Between two attempts."""
+"""The pause between two attempts."""
 
-# What a proxy answers while what it leads to is not there yet; 530 is Cloudflare's own, with
-# error 1033, for a tunnel that has not registered.
+# The statuses that a proxy returns while its upstream is not available yet; 530 is Cloudflare's
+# own, with error 1033, for a tunnel that is not registered.
 _NOT_YET = {
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
@@ -40,7 +40,7 @@ _NOT_YET = {
 _ANSWER_BYTES = 1024
 
 PROBE_HEADER = "x-twistream-preflight"
-"""Carries the nonce of the server that is probed, so that it can tell a probe from a stranger."""
+"""Carries the nonce of the probed server, so that the server can recognise its own probe."""
 
 OPENED = 101
 """The HTTP status of a handshake that opened a WebSocket."""
@@ -52,23 +52,23 @@ _CLOSE_SECONDS = 2.0
 
 
 async def prove(url: str, nonce: str, *, settles_within: float = 0.0) -> None:
-    """Ask ``/health`` through `url` until it brings `nonce` back.
+    """Request ``/health`` through `url` until the answer is `nonce`.
 
-    "Not there yet" (no name, no connection, HTTP 502, 503, 504, 530) is asked again; an answer
-    of another process is final.  Cancelling is safe.
+    While the address is not available yet (no name, no connection, HTTP 502, 503, 504, 530), the
+    request is repeated; an answer of another process is final.  Cancelling is safe.
 
     Args:
         url: The public address, without a slash at the end.
-        nonce: What only this process answers.
-        settles_within: For how many seconds to ask again.
+        nonce: The string that only this process returns.
+        settles_within: For how many seconds to repeat the request.
 
     Raises:
-        TunnelError: If it does not lead here.
+        TunnelError: If the address does not lead here.
     """
     end = time.monotonic() + settles_within
     while True:
         try:
-            # The limit of `requests` does not bound the resolution of the name.
+            # The timeout of `requests` does not include the DNS lookup.
             async with asyncio.timeout(PROOF_SECONDS + 1):
                 failure = await on_worker("tunnel proof", lambda: _ask(url, nonce))
         except TimeoutError:
@@ -77,18 +77,17 @@ async def prove(url: str, nonce: str, *, settles_within: float = 0.0) -> None:
             return
         if time.monotonic() + PAUSE_SECONDS > end:
             raise TunnelError(
-                f"{without_user(url) + HEALTH_PATH} {failure}",
+                f"{remove_user(url) + HEALTH_PATH} {failure}",
                 consequence="Twilio would not reach this server either",
                 fix="Start the proxy or tunnel that leads to this server's port, and try again",
             )
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-def health_of(nonce: str) -> str:
-    """Return the name, for `HEALTH_OF_HEADER`, of the process with this nonce; it gives none away.
+def hash_nonce(nonce: str) -> str:
+    """Return the value of `HEALTH_OF_HEADER` for the process with this nonce.
 
-    If the nonce itself were sent, any server that echoes what it is sent could pass for that
-    process.
+    It is a hash, because any server that echoes its input could return the nonce itself.
     """
     return hashlib.sha256(nonce.encode()).hexdigest()[:32]
 
@@ -97,15 +96,15 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
     """Open a WebSocket and close it without a message; blocks.
 
     Args:
-        stream_url: Where, ``wss://`` or ``ws://``.
-        signature: What to send as ``x-twilio-signature``, or None for nothing.
-        nonce: What to send as `PROBE_HEADER`, if anything.
+        stream_url: The URL, ``wss://`` or ``ws://``.
+        signature: The value of ``x-twilio-signature``, or None to send none.
+        nonce: The value of `PROBE_HEADER`, or empty to send none.
 
     Returns:
-        The HTTP status: 101 if it opened.  A redirection is not followed.
+        The HTTP status: 101 if the WebSocket opened.  Redirects are not followed.
 
     Raises:
-        TunnelError: If there was no answer, or none that is HTTP.
+        TunnelError: If there was no answer, or it was not HTTP.
     """
     from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
     from websockets.sync.client import connect
@@ -120,7 +119,7 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
         "open_timeout": HANDSHAKE_SECONDS,
         "close_timeout": _CLOSE_SECONDS,
         "ping_interval": None,
-        # A proxy variable in the environment must not catch what never leaves this machine.
+        # Requests to loopback must not use a proxy from the environment.
         "proxy": None if is_loopback(stream_url) else True,
     }
     try:
@@ -131,18 +130,18 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
     except _Redirected:
         return 302
     except ssl.SSLError as error:
-        raise _tls_failed(stream_url, error) from error
+        raise _build_tls_error(stream_url, error) from error
     except (OSError, EOFError, InvalidHandshake, InvalidURI) as error:
-        raise _not_opened(stream_url, error) from error
+        raise _build_open_error(stream_url, error) from error
 
 
 def _ask(url: str, nonce: str) -> str | None:
-    """Return None if it leads here, or words for "not yet"; raise if it never will."""
+    """Return None if the address leads here, or the reason to try again; raise if it never will."""
     import requests
 
     address = url + HEALTH_PATH
     session = requests.Session()
-    # A proxy named in the environment must not catch what stays on this machine.
+    # Requests to loopback must not use a proxy from the environment.
     session.trust_env = not is_loopback(url)
     failed = ""
     try:
@@ -153,13 +152,13 @@ def _ask(url: str, nonce: str) -> str | None:
                 timeout=PROOF_SECONDS,
                 allow_redirects=False,
                 stream=True,
-                headers={HEALTH_OF_HEADER: health_of(nonce)},
+                headers={HEALTH_OF_HEADER: hash_nonce(nonce)},
             ) as response,
         ):
             status = response.status_code
             text = next(response.iter_content(_ANSWER_BYTES), b"")
     except requests.exceptions.SSLError:
-        raise _bad_certificate(address) from None
+        raise _build_certificate_error(address) from None
     except (requests.RequestException, OSError) as error:
         failed = type(error).__name__
     if failed:
@@ -169,28 +168,28 @@ def _ask(url: str, nonce: str) -> str | None:
     if status in _NOT_YET:
         return f"leads nowhere (HTTP {status})"
     raise TunnelError(
-        f"{without_user(address)} answers, but not from this process (HTTP {status})",
+        f"{remove_user(address)} answers, but not from this process (HTTP {status})",
         consequence="Calls would go to somebody else's server, or to an earlier one of yours",
-        fix="Point the proxy or tunnel at this server's port" + _hint(status),
+        fix="Point the proxy or tunnel at this server's port" + _suggest_login(status),
     )
 
 
-def _hint(status: int) -> str:
+def _suggest_login(status: int) -> str:
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or 300 <= status < 400:
         return ", and make it public: it asks for a login, which Twilio does not have"
     return ""
 
 
-def _bad_certificate(address: str) -> TunnelError:
+def _build_certificate_error(address: str) -> TunnelError:
     return TunnelError(
-        f"the certificate of {without_user(address)} does not hold",
+        f"the certificate of {remove_user(address)} does not hold",
         consequence="Twilio would refuse the connection with 31910",
         fix="Give the proxy a certificate for this very name from a public authority",
     )
 
 
 def _connect_once() -> Any:
-    """Return what makes one connection, and raises `_Redirected` instead of a second one."""
+    """Return a factory that makes one connection, and raises `_Redirected` for a second one."""
     from websockets.sync.client import ClientConnection
 
     made: list[ClientConnection] = []
@@ -205,10 +204,10 @@ def _connect_once() -> Any:
 
 
 class _Redirected(Exception):
-    """The host redirects the handshake; its signature must not be sent anywhere else."""
+    """The host redirects the handshake; the signature must not be sent to another host."""
 
 
-def _tls_failed(url: str, error: ssl.SSLError) -> TunnelError:
+def _build_tls_error(url: str, error: ssl.SSLError) -> TunnelError:
     reason = getattr(error, "verify_message", "") or error.reason or type(error).__name__
     return TunnelError(
         f"{url} cannot be reached by TLS ({reason})",
@@ -217,7 +216,7 @@ def _tls_failed(url: str, error: ssl.SSLError) -> TunnelError:
     )
 
 
-def _not_opened(url: str, error: Exception) -> TunnelError:
+def _build_open_error(url: str, error: Exception) -> TunnelError:
     return TunnelError(
         f"no WebSocket could be opened at {url} ({type(error).__name__})",
         consequence="Twilio would answer the call and open no stream (31901, 31902 or 31920)",

@@ -1,9 +1,9 @@
-"""The head of an HTTP request: how many bytes of it are read, what is refused, what it says.
+"""Parse the head of an HTTP request with h11, within limits.
 
-h11 reads it.  Nobody has signed it yet, so it is bounded first, since h11 bounds only heads that
-are incomplete; and what h11 takes in more than one way is refused, since the program that reads
-the head after us may take it in the other.  Nobody reads the bytes that came a second time: a head
-that goes any further is written anew from what h11 understood (`RequestHead.written`).
+The request is not authenticated yet.  So its size is limited before h11 parses it, because h11
+limits only incomplete heads.  A head that can be interpreted in more than one way is refused,
+because the next program may interpret it differently.  The received bytes are never passed on: a
+head is serialized again from the result of h11 (`RequestHead.serialize`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Self
 import h11
 
 MAX_HEAD_BYTES = 32_768
-"""Of a request, its empty line included.  Twilio's have about a kilobyte."""
+"""The limit of a head, including its empty line.  Twilio's have about a kilobyte."""
 
 MAX_HEADERS = 128
-"""Of a request.  Twilio sends some ten, and proxies add a few; `websockets` takes no more."""
+"""The limit of `websockets`.  Twilio sends some ten headers, and proxies add a few."""
 
 MAX_LENGTH_DIGITS = 20
-"""Of a Content-Length; h11 reads no more."""
+"""The limit of h11 for the digits of a Content-Length."""
 
 MAX_TOKENS = 16
-"""Of the list in one header; nobody offers more protocols to upgrade to than two or three."""
+"""The limit of a list in a header; clients offer two or three protocols to upgrade to."""
 
 END_OF_HEAD = b"\r\n\r\n"
 
@@ -43,7 +43,7 @@ REFUSALS = {
     "implemented.  Send GET or POST for a path, with Content-Length.\n",
     505: "This version of HTTP is not spoken here.  Send HTTP/1.1.\n",
 }
-"""What is answered with the statuses of `BadRequest`, and with 405."""
+"""The bodies of the answers with the statuses of `BadRequest`, and of 405."""
 
 _LENGTH = re.compile(rb"\ncontent-length:([^\r]*)")
 _TEXT = b"\t\n\r" + bytes(code for code in range(0x20, 0x100) if code != 0x7F)
@@ -51,10 +51,10 @@ _FIRST_VISIBLE = 0x21
 
 
 class BadRequest(Exception):
-    """What came is no head of a request, or none that is read here.
+    """The head of a request is malformed or not supported.
 
     Attributes:
-        status: The HTTP status that says so.
+        status: The HTTP status of the answer.
     """
 
     def __init__(self, status: int) -> None:
@@ -64,13 +64,14 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """A head that was accepted.
+    """A valid head of a request.
 
     Attributes:
         method: ``GET``, ``POST`` and so on.
         target: The path with its query, as requested.
-        version: Of HTTP: ``1.0`` or ``1.1``.
-        headers: Names, as they were spelled, and values without the spaces around them, in order.
+        version: The version of HTTP: ``1.0`` or ``1.1``.
+        headers: The headers in order: names as they were spelled, and values without the spaces
+            around them.
         body_bytes: The size of the body.
         expects_continue: Whether the client waits for ``100 Continue`` before it sends the body.
     """
@@ -83,13 +84,13 @@ class RequestHead:
     expects_continue: bool
 
     @classmethod
-    def of(cls, raw: bytes) -> Self:
-        """Read a head, its empty line included.
+    def parse(cls, raw: bytes) -> Self:
+        """Parse a head, including its empty line.
 
         Raises:
-            BadRequest: If it is none, or none that is read here.
+            BadRequest: If it is malformed or not supported.
         """
-        # Before anything is done for each header.
+        # Check the limits before any work for each header.
         if len(raw) > MAX_HEAD_BYTES or raw.count(b"\r\n") > MAX_HEADERS + 2:
             raise BadRequest(431)
         _check_characters(raw)
@@ -122,48 +123,48 @@ class RequestHead:
 
     @property
     def is_upgrade(self) -> bool:
-        """Whether it asks for a WebSocket; what is none gets no ``Upgrade`` through."""
+        """Whether it asks for a WebSocket; no other ``Upgrade`` is passed on."""
         return self.method == "GET" and self.has_token("Upgrade", "websocket")
 
-    def all(self, name: str) -> list[str]:
-        """Return the values of a header, as many as there are."""
+    def get_all(self, name: str) -> list[str]:
+        """Return all values of a header."""
         wanted = name.lower().encode()
         return [value.decode("latin-1") for key, value in self.headers if key.lower() == wanted]
 
     def has_token(self, name: str, token: str) -> bool:
-        """Whether `token` is among the first of the list that a header holds."""
-        # The rest is left together: a list of nothing but commas would take milliseconds.
-        lists = (value.lower().split(",", MAX_TOKENS)[:MAX_TOKENS] for value in self.all(name))
+        """Whether `token` is among the first `MAX_TOKENS` of the list in a header."""
+        # Without the limit, a list of nothing but commas would take milliseconds.
+        lists = (value.lower().split(",", MAX_TOKENS)[:MAX_TOKENS] for value in self.get_all(name))
         return any(token in map(str.strip, each) for each in lists)
 
-    def without(self, names: Iterable[str]) -> list[tuple[bytes, bytes]]:
-        """Return all other headers."""
+    def drop_headers(self, names: Iterable[str]) -> list[tuple[bytes, bytes]]:
+        """Return all headers except `names`."""
         unwanted = {name.lower().encode() for name in names}
         return [(name, value) for name, value in self.headers if name.lower() not in unwanted]
 
-    def first_line(self, method: str) -> bytes:
-        """Return the request line with this method, without its end."""
+    def build_first_line(self, method: str) -> bytes:
+        """Build the request line with this method, without its end."""
         return f"{method} {self.target} HTTP/{self.version}".encode("ascii")
 
-    def written(self, headers: Iterable[tuple[bytes, bytes]], *, method: str = "") -> bytes:
-        """Return the head anew, with these headers and, if one is given, another method."""
+    def serialize(self, headers: Iterable[tuple[bytes, bytes]], *, method: str = "") -> bytes:
+        """Serialize the head with these headers and, if one is given, another method."""
         lines = [name + b": " + value for name, value in headers]
-        return b"\r\n".join([self.first_line(method or self.method), *lines, b"", b""])
+        return b"\r\n".join([self.build_first_line(method or self.method), *lines, b"", b""])
 
 
-def begins_badly(received: bytes | bytearray) -> bool:
-    """Whether no more needs to come to see that this is no request: TLS, an empty line, zeros."""
+def is_malformed_start(received: bytes | bytearray) -> bool:
+    """Whether the first byte cannot begin a request: that of TLS, an empty line or zeros."""
     return bool(received) and received[0] < _FIRST_VISIBLE
 
 
 def _check_characters(raw: bytes) -> None:
-    """Refuse what h11 reads as if it were something else, or in more than linear time.
+    """Refuse characters that h11 interprets leniently, or in more than linear time.
 
-    h11 takes a bare LF for the end of a line, joins folded lines, and lets most control characters
-    pass (RFC 9112 §2.2, §5.2; RFC 9110 §5.5).  Its pattern of a header goes back and forth over
-    spaces, in quadratic time, before a character that no header may have; here there is none.
+    h11 accepts a bare LF as the end of a line, joins folded lines, and accepts most control
+    characters (RFC 9112 §2.2, §5.2; RFC 9110 §5.5).  Its regular expression for a header takes
+    quadratic time for spaces before an invalid character; after this check there is none.
     """
-    if begins_badly(raw) or raw.translate(None, _TEXT):
+    if is_malformed_start(raw) or raw.translate(None, _TEXT):
         raise BadRequest(400)
     if not raw.count(b"\n") == raw.count(b"\r") == raw.count(b"\r\n"):
         raise BadRequest(400)
@@ -172,7 +173,7 @@ def _check_characters(raw: bytes) -> None:
 
 
 def _check_lengths(raw: bytes) -> None:
-    """Refuse a list of lengths, which h11 makes one of, and say of a huge one what it is."""
+    """Refuse a list of lengths, which h11 merges, with 400, and a length that is too large."""
     for length in _LENGTH.findall(raw.lower()):
         digits = length.strip(b" \t")
         if b"," in digits:
@@ -182,15 +183,15 @@ def _check_lengths(raw: bytes) -> None:
 
 
 def _check_meaning(request: h11.Request, named: dict[bytes, bytes]) -> None:
-    """Refuse what h11 reads and nothing here has an answer to."""
+    """Refuse requests that h11 accepts but that are not supported here."""
     if request.http_version not in (b"1.0", b"1.1"):
         raise BadRequest(505)
     if b"transfer-encoding" in named:
-        # With a length beside it, or from a time before it, it is a trap (RFC 9112 §6.1, §6.3).
+        # With a Content-Length, or in HTTP/1.0, it is a smuggling attempt (RFC 9112 §6.1, §6.3).
         is_trap = b"content-length" in named or request.http_version == b"1.0"
         raise BadRequest(400 if is_trap else 411)
     if request.method == b"CONNECT" or (request.method, request.target) == (b"OPTIONS", b"*"):
         raise BadRequest(501)
-    # An absolute target has a host of its own, which Host is not compared with.
+    # An absolute target contains a host, which is not compared with the Host header.
     if not request.target.startswith(b"/"):
         raise BadRequest(400)

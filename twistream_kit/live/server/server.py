@@ -1,7 +1,7 @@
-"""Your server: one port for the streams of calls, the webhooks of Twilio, and a proof of health.
+"""`StreamServer`: one port for Media Streams, Twilio's webhooks, and a health check.
 
-The running servers of this process are known here, so that an address is enough to find one
-(`server_at`).  What is read and answered over HTTP is `http`'s, what a stream does `live.stream`'s.
+`find_server` returns the running server of this process that has a given address.  `http` answers
+HTTP requests, and `live.stream` handles streams.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any, Self
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from twistream_kit.errors import ServerStopped, TunnelError
-from twistream_kit.live.calls.call import Call, when_over
+from twistream_kit.live.calls.call import Call, call_when_over
 from twistream_kit.live.calls.status import (
     Listener,
     StatusEvent,
     StatusLog,
-    ended_without_stream,
+    build_ended_error,
 )
 from twistream_kit.live.server.addresses import (
     ServerAddresses,
@@ -36,7 +36,7 @@ from twistream_kit.live.stream.session import Handler, StreamSession
 from twistream_kit.live.stream.stream import MediaStream, state_of
 from twistream_kit.pending import Pending, fail
 from twistream_kit.protocol import signature
-from twistream_kit.protocol.playout import LEAD_SECONDS, check_lead
+from twistream_kit.protocol.playout import SEND_AHEAD_SECONDS, check_send_ahead
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -44,44 +44,44 @@ DEAD_AFTER_SECONDS = 30.0
 """Twilio sends a frame every 20 ms, in silence too; people give up after 30 to 60 s (§2.3)."""
 
 MAX_MESSAGE_BYTES = 1_048_576
-"""A longer message closes its socket; Twilio's have some hundred bytes."""
+"""A longer message closes the connection; Twilio's have some hundred bytes."""
 
 _running: weakref.WeakSet[StreamServer] = weakref.WeakSet()
-"""The servers of this process that run now."""
+"""The running servers of this process."""
 
 
 class StreamServer(ServerAddresses):
     """A server for Twilio's bidirectional Media Streams; an async context manager.
 
     Enter it with ``async with`` on any loop, or with ``kit.start(server)`` in a notebook.  The
-    constructor touches no loop; all methods may be called from any thread.
+    constructor uses no loop; all methods may be called from any thread.
 
-    What a web page sends is refused: requests with ``Origin``, which Twilio does not send
+    Requests from web pages are refused: those with ``Origin``, which Twilio does not send
     (PROTOCOL.md §2.1), or with a ``Sec-Fetch-Site`` other than ``none``.
 
     Args:
-        handler: ``async def (stream)``, or an ordinary function, which gets a thread of its own.
-            Its return does not end the stream; its exception does.
+        handler: ``async def (stream)``, or an ordinary function, which runs on a thread of its own.
+            When it returns, the stream continues; when it raises an exception, the stream ends.
         host: The address to listen on.
-        port: 0 takes a free one.
-        path: Where streams connect.
+        port: The port to listen on; 0 takes a free one.
+        path: The path at which streams connect.
         public_url: The address at which Twilio reaches this server, such as
             ``https://example.com``; a tunnel sets it.
-        auth_token: With it, only Twilio gets in: handshakes and webhooks must be signed
-            (PROTOCOL.md §2.2, §7).  Without it no signature is checked, and ``Host`` is: see
-            `allowed_hosts`.  The environment is never read.
+        auth_token: The account's auth token.  With it, handshakes and webhooks must be signed by
+            Twilio (PROTOCOL.md §2.2, §7).  Without it no signature is checked, but ``Host`` is:
+            see `allowed_hosts`.  The environment is never read.
         allowed_hosts: Names or addresses of hosts, without ports, for which requests are accepted
             without a token, besides loopback, `host` and the host of `public_url`.  All other
-            requests are refused, but for ``/health``.  ``host="0.0.0.0"`` accepts any IP address,
+            requests except ``/health`` are refused.  ``host="0.0.0.0"`` accepts any IP address,
             but no name.
-        lead_seconds: How much sound is sent ahead of its playing, 0.2 to 590 s.
-        dead_after: Seconds without a message after which a stream is given up.
+        send_ahead_seconds: How much sound is sent ahead of its playout, 0.2 to 590 s.
+        dead_after: Seconds without a message after which a stream is taken as lost.
 
     Raises:
         SettingsError: If `path`, `public_url`, `auth_token` or `allowed_hosts` cannot be used.
-        TypeError: If `handler` is no function.
+        TypeError: If `handler` is not callable.
         ValueError: If a number is out of range.
-        OSError: On entering, if the port is in use or cannot be had.
+        OSError: On entering, if the server cannot listen on the port.
     """
 
     def __init__(
@@ -94,17 +94,17 @@ class StreamServer(ServerAddresses):
         public_url: str | None = None,
         auth_token: str | Secret | None = None,
         allowed_hosts: Sequence[str] = (),
-        lead_seconds: float = LEAD_SECONDS,
+        send_ahead_seconds: float = SEND_AHEAD_SECONDS,
         dead_after: float = DEAD_AFTER_SECONDS,
     ) -> None:
-        check_lead(lead_seconds)
+        check_send_ahead(send_ahead_seconds)
         if not dead_after > 0:  # NaN is neither
             raise ValueError(f"dead_after is {dead_after}; it is a number of seconds above 0")
         check_handler(handler)
         check_path(path)
         super().__init__(host, port, path, public_url, auth_token, allowed_hosts)
         self._handler = handler
-        self._lead_seconds, self._dead_after = lead_seconds, dead_after
+        self._send_ahead_seconds, self._dead_after = send_ahead_seconds, dead_after
         self._webhooks = Webhooks(auth_token, self._note_status)
         self._admission = RequestAdmission(self._webhooks, self, path, self._is_own_host)
         self._status = StatusLog()
@@ -115,12 +115,12 @@ class StreamServer(ServerAddresses):
 
     @property
     def checks_signatures(self) -> bool:
-        """Whether an auth token was given, so that only Twilio gets in."""
+        """Whether an auth token was given, so that requests must be signed by Twilio."""
         return self._webhooks.checks_signatures
 
     @property
     def nonce(self) -> str:
-        """What ``/health`` answers: unlike that of any other process."""
+        """The random string that ``/health`` returns; it identifies this process."""
         return self._webhooks.nonce
 
     @property
@@ -137,23 +137,23 @@ class StreamServer(ServerAddresses):
         if self._port is None:
             return "<StreamServer: not running>"
         n_open = sum(stream.is_open for stream in self.streams)
-        url = signature.without_user(self.stream_url)  # a password in it is not to be shown
+        url = signature.remove_user(self.stream_url)  # it may contain a password
         return f"<StreamServer {url}: {n_open} open of {len(self.streams)} streams>"
 
     def next_stream(self, call: HasCallSid | str | None = None) -> Pending[MediaStream]:
-        """Wait for a stream: the oldest open one not handed out yet, else the next to start.
+        """Wait for a stream: the oldest open one not returned yet, else the next to start.
 
-        All waits without `call` that are under way are answered by the same stream, so that an
-        abandoned one takes nothing away.  Callable from any thread.
+        All pending waits without `call` get the same stream, so an abandoned wait does not consume
+        one.  Callable from any thread.
 
         Args:
-            call: A `Call` or its SID, for that call's stream and no other.
+            call: A `Call` or its SID, to wait for the stream of that call only.
 
         Returns:
             A `Pending`.  It gets a `ServerStopped` when the server stops first, a `TunnelError`
             when the public address is lost, and a `CallRefused` when Twilio reports that the call
-            has ended, or could not open its stream.  A `Call` may know of its end without a
-            report: from `hang_up` or `refresh`.
+            has ended or that its stream could not be opened.  If `call` is a `Call`, its end may
+            also be known from `hang_up` or `refresh`.
         """
         wait: Pending[MediaStream] = Pending(self._home.loop)
         call_sid = call if call is None or isinstance(call, str) else call.sid
@@ -171,21 +171,22 @@ class StreamServer(ServerAddresses):
         listener: Listener,
         on_loss: Callable[[], object] | None = None,
     ) -> Callable[[], None]:
-        """Have `listener` told of the status callbacks of a call, those that came already first.
+        """Call `listener` with each status callback of a call, beginning with the past ones.
 
-        Callable from any thread; the functions are called on the server's loop.  They are
-        forgotten when it stops, which `stopped` tells.
+        Callable from any thread; the functions are called on the server's loop.  They are removed
+        when the server stops; see `stopped`.
 
         Args:
             call_sid: CA and 32 hex digits.
-            listener: Takes one `StatusEvent`.
-            on_loss: Called when its public address is lost, after which nothing is reported.
+            listener: A function of one `StatusEvent`.
+            on_loss: A function that is called when the public address is lost, after which no
+                status callbacks can arrive.
 
         Returns:
-            What ends it; calling that twice does no harm.
+            A function that removes the listener; it may be called more than once.
 
         Raises:
-            ServerStopped: If the server does not run.
+            ServerStopped: If the server is not running.
         """
         self._home.call(self._status.follow, call_sid, listener, on_loss)
 
@@ -196,11 +197,11 @@ class StreamServer(ServerAddresses):
         return end
 
     def signature_for_handshake(self) -> str | None:
-        """Return the signature that Twilio's handshake would bear here; None if none is checked."""
+        """Return the signature of a handshake from Twilio, or None if none is checked."""
         return self._webhooks.sign_handshake(self.stream_url)
 
     async def __aenter__(self) -> Self:
-        async with self._starting():
+        async with self._start_run():
             # Nothing is there, unless the loop ended before this could be left.
             self._sessions.clear()
             self._connections.clear()
@@ -211,9 +212,9 @@ class StreamServer(ServerAddresses):
                 self._host,
                 self._wanted_port,
                 process_request=self._admission.answer,
-                create_connection=self._connection,  # type: ignore[arg-type]  # any factory will do
-                # Twilio offers no compression (§2.1) and answers pings only as far as we know
-                # (§2.3): silence is what tells a dead call, see `dead_after`.
+                create_connection=self._create_connection,  # type: ignore[arg-type]  # any factory will do
+                # Twilio offers no compression (§2.1), and whether it answers pings is not
+                # documented (§2.3): `dead_after` detects a dead call by silence.
                 compression=None,
                 ping_interval=None,
                 close_timeout=2,
@@ -237,7 +238,7 @@ class StreamServer(ServerAddresses):
             await _stop_accepting(server)
             server.close()
             for connection in list(self._connections):
-                connection.give_up()  # a request that never ends must not hold up the stop
+                connection.give_up()  # an incomplete request must not delay the stop
             await server.wait_closed()
         await self._home.leave()
         self._port = None
@@ -250,15 +251,15 @@ class StreamServer(ServerAddresses):
         self._give_up_what_cannot_come(call_sid)
 
     def _give_up_with(self, call: Call) -> None:
-        # No report comes of a call that was cancelled while it was queued (§6.3), for one.
+        # Twilio sends no report, for example, if a call was cancelled while it was queued (§6.3).
         def give_up() -> None:
             with contextlib.suppress(ServerStopped):
-                self._home.call(self._list.give_up, ended_without_stream(call.status), call.sid)
+                self._home.call(self._list.give_up, build_ended_error(call.status), call.sid)
 
-        when_over(call, give_up)
+        call_when_over(call, give_up)
 
     def _give_up_what_cannot_come(self, call_sid: str | None) -> None:
-        error = None if call_sid is None else self._status.why_no_stream(call_sid)
+        error = None if call_sid is None else self._status.explain_missing_stream(call_sid)
         if error is not None:
             self._list.give_up(error, call_sid)
 
@@ -277,31 +278,34 @@ class StreamServer(ServerAddresses):
         self._status.lose_address()
         return error
 
-    def _connection(self, *args: Any, **kwargs: Any) -> RequestConnection:
+    def _create_connection(self, *args: Any, **kwargs: Any) -> RequestConnection:
         connection = RequestConnection(*args, **kwargs)
         self._connections.add(connection)
         return connection
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
         session = StreamSession(
-            socket, self._home, lead_seconds=self._lead_seconds, dead_after=self._dead_after
+            socket,
+            self._home,
+            send_ahead_seconds=self._send_ahead_seconds,
+            dead_after=self._dead_after,
         )
         self._sessions.add(session)
         try:
             stream = await session.await_start()
             if stream is None:
                 return
-            for event in self._status.of(stream.call_sid):
+            for event in self._status.find(stream.call_sid):
                 stream.capture.note_status(event.at, event.name)
             self._list.announce(stream)
-            with self._home.in_a_hurry():
+            with self._home.hurry_loop():
                 await session.run(stream, self._handler)
         finally:
             self._sessions.discard(session)
             self._list.forget_old()
 
 
-def server_at(stream_url: str) -> StreamServer | None:
+def find_server(stream_url: str) -> StreamServer | None:
     """Return the running server of this process whose streams connect at `stream_url`, or None."""
     for server in tuple(_running):
         try:
@@ -313,10 +317,10 @@ def server_at(stream_url: str) -> StreamServer | None:
 
 
 async def _stop_accepting(server: Server) -> None:
-    # asyncio of Python 3.11 drops a socket, unclosed, that it accepted in the very turn in which
-    # its server was closed; a last callback of Twilio's often comes just then.
+    # asyncio of Python 3.11 leaks a socket that it accepts in the same iteration of the loop in
+    # which the server is closed; Twilio's last callback often arrives just then.
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # of Windows' loop, which does not do so
-        for listening in server.sockets:
-            loop.remove_reader(listening.fileno())
+    with contextlib.suppress(NotImplementedError):  # the loop of Windows has no readers
+        for each in server.sockets:
+            loop.remove_reader(each.fileno())
         await asyncio.sleep(0)

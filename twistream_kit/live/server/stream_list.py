@@ -1,4 +1,4 @@
-"""Which streams a server or an inspector has, and who waits for one."""
+"""The streams of a server or an inspector, and the waits for the next stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEPT_ENDED_STREAMS = 10
 
 
 class HasCallSid(Protocol):
-    """Anything that knows its call, such as a `Call`."""
+    """An object with the SID of a call, such as a `Call`."""
 
     @property
     def sid(self) -> str:
@@ -20,7 +20,7 @@ class HasCallSid(Protocol):
 
 
 class _Listed(Protocol):
-    """A stream: of a server, or one that an inspector passes on."""
+    """A stream of a server, or one that an inspector relays."""
 
     @property
     def call_sid(self) -> str: ...
@@ -36,9 +36,9 @@ S = TypeVar("S", bound=_Listed)
 
 
 class StreamList(Generic[S]):
-    """The streams of one server, and the waits for the next.
+    """The streams of a server, and the waits for the next.
 
-    Everything but `streams` belongs to the server's loop.
+    Everything except `streams` must be used on the server's loop.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class StreamList(Generic[S]):
             found = [stream for stream in self._not_handed_out if stream.is_open]
         else:
             of_call = [stream for stream in self._streams if stream.call_sid == call_sid]
-            # A call that was sent on to another <Stream> has an ended one before it (§6.4).
+            # A call that was redirected to another <Stream> also has the first, ended one (§6.4).
             found = [stream for stream in of_call if stream.is_open] or of_call
         if not found:
             self._waiting.append((call_sid, wait))
@@ -66,7 +66,7 @@ class StreamList(Generic[S]):
         fulfil(wait, found[0])
 
     def announce(self, stream: S) -> None:
-        """Take in a stream that has just started, and answer all who waited for it."""
+        """Add a stream that has started, and fulfil the waits for it."""
         self._streams.append(stream)
         answered = [w for sid, w in self._waiting if sid in (None, stream.call_sid)]
         self._waiting = [(s, w) for s, w in self._waiting if s not in (None, stream.call_sid)]
@@ -76,20 +76,20 @@ class StreamList(Generic[S]):
             self._not_handed_out.append(stream)
 
     def give_up(self, error: TwistreamError, call_sid: str | None = None) -> None:
-        """End the waits for the stream of that call, or all waits for None, with `error`."""
+        """Fail the waits for the stream of that call, or all waits if it is None, with `error`."""
         given_up = [w for sid, w in self._waiting if call_sid in (None, sid)]
         self._waiting = [(s, w) for s, w in self._waiting if call_sid not in (None, s)]
         for wait in given_up:
             fail(wait, error)
 
     def forget_old(self) -> None:
-        """Let go of all but the last ten that ended."""
+        """Remove ended streams except the last ten."""
         ended = [stream for stream in self._streams if stream.closed.done()]
         for stream in ended[:-KEPT_ENDED_STREAMS]:
             self._streams.remove(stream)
         self._not_handed_out = [s for s in self._not_handed_out if s.is_open]
 
     def stop(self) -> None:
-        """End all waits, because the server stops."""
+        """Fail all waits, because the server stops."""
         self.give_up(ServerStopped.before("a stream started"))
         self._not_handed_out.clear()

@@ -1,6 +1,6 @@
-"""The account, the numbers and the secrets of a real call: found, checked, and never shown.
+"""The settings of a real call: account, numbers and secrets.
 
-Nothing here contacts Twilio; the client that it makes is used elsewhere. Begin with `settings`,
-which reads arguments, the environment, a file and a form; `schema` lists every setting with its
-shape, and `secret` is a text that does not print itself.
+Nothing here contacts Twilio; the client made here is used elsewhere. Begin with `settings`, which
+reads arguments, the environment, a file and a form; `schema` lists every setting with its format,
+and `secret` holds texts that do not print themselves.
 """

@@ -1,7 +1,7 @@
-"""Every setting with its name, its shape and the consequences (PROTOCOL.md §1.7, §6.1, §7).
+"""All settings: their names, formats, and error texts (PROTOCOL.md §1.7, §6.1, §7).
 
-`check` refuses a value of another shape, and `mask` gives what may be shown of one.  The text of a
-refusal never holds the value.
+`check` refuses a value in another format, and `mask` returns a value in a form that may be shown.
+The text of an error never contains the value.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from twistream_kit.protocol.rest import E164
 from twistream_kit.protocol.twiml import is_loopback
 
 Source = Literal["argument", "environment", ".env", "prompt"]
-"""Where a value came from."""
+"""The source of a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One thing that can be set.
+    """A setting.
 
     Attributes:
         name: The attribute of `Settings`, and the argument of `settings`.
         variable: The name in the environment and in a file ``.env``.
-        label: What a person calls it.
-        shape: What the whole value matches.
-        words: The same in words.
-        if_malformed: What follows from a value of another shape.
-        if_missing: What follows when there is none.
-        fix: Where the right value is found.
+        label: The label in a form.
+        shape: A regular expression that matches the whole value.
+        words: A description of the same format.
+        if_malformed: The consequence of a value in another format.
+        if_missing: The consequence if it is not set.
+        fix: Where to find the right value.
         is_secret: Whether the value must never be shown.
     """
 
@@ -47,7 +47,7 @@ class Setting:
     is_secret: bool = False
 
 
-# Where the right value is found.
+# Where to find the right value.
 _CONSOLE = "Copy it anew from the Twilio console (console.twilio.com, Account Info)"
 
 _KEYS = "Copy it anew from the Twilio console (Account, API keys & tokens), or make a new key"
@@ -77,8 +77,8 @@ SETTINGS = (
         "Auth token",
         r"[0-9a-fA-F]{32}",
         "32 hex digits",
-        f"{_REFUSES_ALL}, and no signature of Twilio's would fit",
-        "Without it no signature of Twilio's can be checked, so nobody could be let in",
+        f"{_REFUSES_ALL}, and no signature of Twilio's would be valid",
+        "Without it no signature of Twilio's can be checked, so every request would be refused",
         _CONSOLE,
         is_secret=True,
     ),
@@ -175,12 +175,12 @@ SETTINGS = (
         "Give the https address under which this machine is reached",
     ),
 )
-"""Everything that can be set, in the order in which it is shown."""
+"""All settings, in the order in which they are shown."""
 
 BY_NAME = {setting.name: setting for setting in SETTINGS} | {
     setting.variable: setting for setting in SETTINGS
 }
-"""By attribute and by name in the environment."""
+"""The settings by attribute and by name in the environment."""
 
 _SOURCE_WORDS = {
     "argument": "given as an argument",
@@ -219,22 +219,22 @@ def find_setting(name: str) -> Setting:
 
 
 def check(setting: Setting, text: QuietText, source: Source) -> None:
-    """Refuse a value of another shape.
+    """Refuse a value in another format.
 
     Args:
-        setting: What it is the value of.
-        text: Neither empty nor with blanks around it.
-        source: Where it came from.
+        setting: The setting.
+        text: Its value, not empty and without surrounding blanks.
+        source: The source of the value.
 
     Raises:
-        SettingsError: In words that do not hold the value.
+        SettingsError: If it has another format; the text does not contain the value.
     """
     if re.fullmatch(setting.shape, text) and (
-        setting.name != "public_url" or not fault_of_address(text)
+        setting.name != "public_url" or not describe_address_fault(text)
     ):
         return
     raise SettingsError(
-        f"{setting.variable}, {_SOURCE_WORDS[source]}, {_fault(setting, text)}: "
+        f"{setting.variable}, {_SOURCE_WORDS[source]}, {_describe_fault(setting, text)}: "
         f"it should be {setting.words}",
         consequence=setting.if_malformed,
         fix=setting.fix,
@@ -242,7 +242,7 @@ def check(setting: Setting, text: QuietText, source: Source) -> None:
 
 
 def mask(setting: Setting, text: QuietText) -> str:
-    """Return what may be shown of a value: of a secret that it is set, of SIDs their ends."""
+    """Return a value in a form that may be shown: "set" for a secret, the ends of a SID."""
     if setting.is_secret:
         return "set"
     if setting.name in ("account_sid", "api_key"):
@@ -252,12 +252,12 @@ def mask(setting: Setting, text: QuietText) -> str:
     return re.sub(r"//[^/@]*@", "//…@", text)
 
 
-def fault_of_address(text: str) -> str:
-    """Return what keeps Twilio from reaching an address, in words without it; empty if nothing."""
+def describe_address_fault(text: str) -> str:
+    """Describe the fault of a public address, without quoting it; empty if there is none."""
     try:
         parts = urlsplit(text)
         has_host = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # an IPv6 address cut off, or a port that is none
+    except ValueError:  # an incomplete IPv6 address, or an invalid port
         return "is no address"
     if parts.scheme in ("ws", "wss") and has_host:
         return "is the address of a stream"
@@ -270,7 +270,7 @@ def fault_of_address(text: str) -> str:
     return ""
 
 
-def _fault(setting: Setting, text: QuietText) -> str:
+def _describe_fault(setting: Setting, text: QuietText) -> str:
     if text[0] in "\"'`“”‘’" or text[-1] in "\"'`“”‘’":
         return "stands in quotes"
     if re.search(r"\s", text):
@@ -279,25 +279,29 @@ def _fault(setting: Setting, text: QuietText) -> str:
         return "contains characters beyond plain ASCII, which come along from web pages"
     if re.search(r"x{6}|\.\.\.|^<.*>$|your|change.?me|replace", text, re.IGNORECASE):
         return "is a placeholder"
-    return _likeness(setting, text) or _particulars(setting, text) or "does not look like one"
+    return (
+        _describe_likeness(setting, text)
+        or _describe_details(setting, text)
+        or "does not look like one"
+    )
 
 
-def _likeness(setting: Setting, text: QuietText) -> str:
+def _describe_likeness(setting: Setting, text: QuietText) -> str:
     for shape, name, words in _LOOKS_LIKE:
         if not re.fullmatch(shape, text):
             continue
         if setting.name in ("phone_number", "call_to") and name == "auth_token":
-            continue  # 32 digits are a number with too many of them
+            continue  # 32 digits are a telephone number with too many digits
         pair = _PAIRS.get(frozenset({setting.name, name}), "")
         return f"looks like {words}" + (f" ({pair})" if pair else "")
     return ""
 
 
-def _particulars(setting: Setting, text: QuietText) -> str:
+def _describe_details(setting: Setting, text: QuietText) -> str:
     if setting.name in ("phone_number", "call_to"):
         return "" if text.startswith("+") else "does not begin with a plus"
     if setting.name == "public_url":
-        return fault_of_address(text)
+        return describe_address_fault(text)
     if setting.name == "ngrok_domain" and "://" in text:
         return "is a whole address"
     if setting.name == "region" and re.fullmatch(r"[a-z-]{3,}", text):
@@ -305,9 +309,9 @@ def _particulars(setting: Setting, text: QuietText) -> str:
     if setting.name == "edge" and re.fullmatch(r"[a-z]{2}[1-9]", text):
         return "looks like a region (TWILIO_REGION)"
     if setting.name in ("account_sid", "api_key", "auth_token", "api_secret"):
-        return f"has {len(text)} characters" if len(text) != _length(setting) else ""
+        return f"has {len(text)} characters" if len(text) != _describe_length(setting) else ""
     return ""
 
 
-def _length(setting: Setting) -> int:
+def _describe_length(setting: Setting) -> int:
     return 34 if setting.name in ("account_sid", "api_key") else 32

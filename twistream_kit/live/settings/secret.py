@@ -1,7 +1,7 @@
-"""Secrets that are not shown by accident: in a repr, a log, a pickle or a traceback.
+"""Secrets that are not shown by accident in a repr, a log, a pickle or a traceback.
 
-``%xmode Verbose`` prints the repr of every variable of every frame, so it is not enough to wrap a
-secret: what is unwrapped for a library must hide as well, for as long as it is a text.
+``%xmode Verbose`` prints the repr of every variable of every frame.  So it is not enough to wrap a
+secret: the text that is unwrapped for a library must hide its repr, too.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import hmac
 from typing import Any, NoReturn, Self
 
 HIDDEN = "<secret>"
-"""What is shown in place of a secret."""
+"""The text that is shown instead of a secret."""
 
 
 class Secret:
-    """A secret, such as an auth token: only `reveal` gives its text.
+    """A secret, such as an auth token; only `reveal` returns its text.
 
-    Two are compared in constant time; comparing one with a `str` is never true.
+    Two secrets are compared in constant time; a secret never equals a `str`.
 
     Args:
-        text: Not empty.
+        text: The text of the secret, not empty.
 
     Raises:
         TypeError: If `text` is not a `str`; it is not shown.
@@ -30,7 +30,7 @@ class Secret:
 
     def __init__(self, text: str) -> None:
         kind, is_text = type(text).__name__, isinstance(text, str)
-        # From here on a traceback that shows this frame's variables shows nothing.
+        # From here on, a traceback that prints this frame's variables does not print the secret.
         text = QuietText(text) if is_text else QuietText()
         if not is_text:
             raise TypeError(f"a Secret holds a str, not {kind}; decode bytes first")
@@ -39,7 +39,7 @@ class Secret:
         object.__setattr__(self, "_text", text)
 
     def reveal(self) -> str:
-        """Return the text, as a `str` whose repr still hides; hand it straight on."""
+        """Return the text as a `str` with a hidden repr; pass it on without a variable."""
         text: str = self._text  # type: ignore[attr-defined]  # a slot that only __init__ sets
         return text
 
@@ -73,18 +73,18 @@ class Secret:
         _refuse_pickling()
 
 
-def revealed(value: str | Secret | None) -> str:
-    """Return the text of `value`, as a `str` whose repr hides; "" for None."""
+def reveal_text(value: str | Secret | None) -> str:
+    """Return the text of `value` as a `str` with a hidden repr; "" for None."""
     return value.reveal() if isinstance(value, Secret) else QuietText(value or "")
 
 
 class QuietText(str):
-    """A text like any other, but its repr hides and it cannot be pickled.
+    """A `str` with a hidden repr that cannot be pickled.
 
-    `str()`, f-strings and `encode()` give the text: libraries put an ``Authorization`` header
-    together with these, and one that hid there would be sent to Twilio as ``<secret>``.  A repr is
-    never sent; it is what tracebacks, debuggers, `vars()` and the last line of a cell show.  What
-    is cut out of it or joined with it is an ordinary `str`.
+    `str()`, f-strings and `encode()` return the text: libraries build the ``Authorization`` header
+    with these, and would otherwise send ``<secret>`` to Twilio.  A repr is never sent; it is shown
+    by tracebacks, debuggers, `vars()` and the last line of a cell.  Slices and concatenations are
+    ordinary strings.
     """
 
     __slots__ = ()

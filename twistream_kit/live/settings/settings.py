@@ -1,9 +1,9 @@
-"""The account, numbers and addresses of a real call; never from a cell.
+"""Read the settings of a real call: account, numbers and addresses.
 
-They are read from arguments, the environment, a file ``.env`` beside the notebook or above, and
-what was typed into a form, in that order.  Each value is read straight into a `QuietText`, so that
-no variable of any frame here shows it in a traceback.  An API key can make requests in place of the
-auth token, but signatures are made with the token alone (PROTOCOL.md §7).
+They are read from arguments, the environment, a file ``.env`` in the notebook's folder or above,
+and a form, in that order.  Each value is read directly into a `QuietText`, so that no traceback
+shows it in a variable of a frame here.  An API key can authenticate requests instead of the auth
+token, but signatures are made with the token only (PROTOCOL.md §7).
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from twistream_kit.live.settings.schema import (
     find_setting,
     mask,
 )
-from twistream_kit.live.settings.secret import QuietText, Secret, revealed
+from twistream_kit.live.settings.secret import QuietText, Secret, reveal_text
 
 if TYPE_CHECKING:
     from twilio.rest import Client
 
 FILE_VARIABLE = "TWISTREAM_ENV_FILE"
-"""Names another file than ``.env``; set but empty, it says that there is none."""
+"""Names another file instead of ``.env``; if it is set but empty, no file is read."""
 
 NEEDED = ("account_sid", "auth_token", "phone_number", "call_to")
-"""What a real call cannot do without."""
+"""The settings that a real call requires."""
 
 _KEY_PAIR = ("api_key", "api_secret")
-"""Either both or neither of them are of use."""
+"""Both have to be set, or neither."""
 
 _FIX_MISSING = (
     "Set it in the environment or in a file .env beside the notebook (see .env.example), or use "
@@ -43,41 +43,41 @@ _FIX_MISSING = (
 )
 
 _REMEMBERED: dict[str, QuietText] = {}
-"""What was typed into a form, by attribute; it is gone when this process ends."""
+"""The values typed into a form, by attribute; they are kept until this process ends."""
 
 
 def settings(**given: str | Secret | None) -> Settings:
-    """Read the settings: arguments, the environment, a file ``.env``, what was typed.
+    """Read the settings from arguments, the environment, a file ``.env``, and a form.
 
     Args:
-        **given: By attribute of `Settings`: ``settings(account_sid=…)``.  None or a blank value
-            counts as not given.
+        **given: Values by attribute of `Settings`: ``settings(account_sid=…)``.  None or a blank
+            value counts as not given.
 
     Raises:
-        SettingsError: If a value has another shape than it should; the value is not shown.
-        TypeError: If an argument has a name or a type that it cannot have.
+        SettingsError: If a value has the wrong format; the value is not shown.
+        TypeError: If an argument has an unknown name or the wrong type.
     """
     return Settings(find(take(given)))
 
 
 def client_from_environment() -> Client:
-    """Make the Twilio SDK's client from what `settings` finds; nothing is asked for.
+    """Make the Twilio SDK's client from the settings that are found, without a form.
 
     Raises:
-        SettingsError: If something is missing or has another shape; its value is not shown.
+        SettingsError: If a setting is missing or has the wrong format; its value is not shown.
     """
     return settings().client()
 
 
 class Settings:
-    """What is set; made by `settings`.
+    """The settings that were found; made by `settings`.
 
-    Each attribute gives a value that can be used, or raises a `SettingsError` that says what to
-    set.  What is typed into a form later is seen the next time an attribute is asked for; the
-    rest stays as it was found.  Nothing of it shows a secret, and it cannot be pickled.
+    Each attribute returns a valid value, or raises a `SettingsError` that says what to set.  Values
+    typed into a form later are used from then on; the others do not change.  No repr shows a
+    secret, and the object cannot be pickled.
 
     Args:
-        found: By attribute, checked already.
+        found: The values by attribute, checked already.
     """
 
     __slots__ = ("_found",)
@@ -92,12 +92,12 @@ class Settings:
 
     @property
     def auth_token(self) -> Secret:
-        """The account's token: it signs whatever Twilio sends, and makes requests (§7)."""
+        """The account's auth token: Twilio signs with it, and it authenticates requests (§7)."""
         return Secret(self._need("auth_token"))
 
     @property
     def api_key(self) -> str:
-        """The SID of an API key, SK and 32 hex digits, to make requests with."""
+        """The SID of an API key, SK and 32 hex digits, that authenticates requests."""
         return str(self._need("api_key"))
 
     @property
@@ -107,7 +107,7 @@ class Settings:
 
     @property
     def phone_number(self) -> str:
-        """A number of the account's, E.164, to call from."""
+        """The number of the account to call from, E.164."""
         return str(self._need("phone_number"))
 
     @property
@@ -117,12 +117,12 @@ class Settings:
 
     @property
     def region(self) -> str:
-        """Where Twilio works on the call, such as ie1."""
+        """The Twilio region that processes the call, such as ie1."""
         return str(self._need("region"))
 
     @property
     def edge(self) -> str:
-        """Where requests enter Twilio's network, such as dublin."""
+        """The edge location at which requests enter Twilio's network, such as dublin."""
         return str(self._need("edge"))
 
     @property
@@ -132,16 +132,16 @@ class Settings:
 
     @property
     def ngrok_domain(self) -> str:
-        """A host name kept at ngrok."""
+        """A host name reserved at ngrok."""
         return str(self._need("ngrok_domain"))
 
     @property
     def public_url(self) -> str:
-        """The https address under which this machine is reached."""
+        """The https address at which this machine is reached."""
         return str(self._need("public_url"))
 
     def get(self, name: str) -> str | Secret | None:
-        """Return a value, or None where nothing is set.
+        """Return a value, or None if it is not set.
 
         Args:
             name: The attribute, or the name in the environment.
@@ -156,7 +156,7 @@ class Settings:
         return Secret(found.text) if setting.is_secret else str(found.text)
 
     def source(self, name: str) -> Source | None:
-        """Return where a value came from, or None where nothing is set.
+        """Return the source of a value, or None if it is not set.
 
         Raises:
             ValueError: If there is no setting of that name.
@@ -166,22 +166,22 @@ class Settings:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What a real call still needs, by its names in the environment."""
+        """The missing settings of a real call, by their names in the environment."""
         needed = [*NEEDED]
         if any(self.get(name) for name in _KEY_PAIR):
-            needed += _KEY_PAIR  # half of the pair is of no use
+            needed += _KEY_PAIR  # one of the two is of no use
         return tuple(find_setting(name).variable for name in needed if self.get(name) is None)
 
     @property
     def ready(self) -> bool:
-        """Whether everything is there that a real call needs."""
+        """Whether all settings that a real call requires are set."""
         return not self.missing
 
     def client(self) -> Client:
-        """Make the official SDK's client, with the API key where there is one.
+        """Make the official SDK's client, with the API key if there is one.
 
         Raises:
-            SettingsError: If there is no account, or nothing to prove that it is yours.
+            SettingsError: If there is no account, or no token or key for it.
         """
         from twistream_kit.live.settings._redacting_client import make_client
 
@@ -192,12 +192,12 @@ class Settings:
             self.account_sid,
             self.api_secret if has_key else self.auth_token,
             api_key=self.api_key if has_key else None,
-            region=_text(self.get("region")),
-            edge=_text(self.get("edge")),
+            region=_to_text(self.get("region")),
+            edge=_to_text(self.get("edge")),
         )
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Return for each value its name, what may be shown of it, and where it came from."""
+        """Return the name, the masked value and the source of each setting that is set."""
         pairs = [(setting, self._find(setting)) for setting in SETTINGS]
         return [(s.variable, mask(s, f.text), f.source) for s, f in pairs if f is not None]
 
@@ -216,7 +216,7 @@ class Settings:
         )
 
     def _find(self, setting: Setting) -> SettingValue | None:
-        return self._found.get(setting.name) or remembered(setting.name)
+        return self._found.get(setting.name) or find_remembered(setting.name)
 
     def _need(self, name: str) -> str:
         setting = find_setting(name)
@@ -242,23 +242,23 @@ def _refuse_without_account() -> NoReturn:
     )
 
 
-def _text(value: str | Secret | None) -> str | None:
+def _to_text(value: str | Secret | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
 def take(given: dict[str, Any]) -> dict[str, QuietText]:
-    """Take what was given as arguments out of `given`, without what is blank.
+    """Move the arguments out of `given`, without blank ones.
 
     Raises:
-        TypeError: If an argument has a name or a type that it cannot have.
+        TypeError: If an argument has an unknown name or the wrong type.
     """
     kinds = {name: type(value).__name__ for name, value in given.items()}
     texts = {
-        name: QuietText(revealed(value).strip())
+        name: QuietText(reveal_text(value).strip())
         for name, value in given.items()
         if isinstance(value, str | Secret)
     }
-    # It may hold secrets in plain text, and it stands in the frame of the caller.
+    # It may contain secrets as plain text, and is a variable in the calling frame.
     given.clear()
     attributes = [setting.name for setting in SETTINGS]
     for name, kind in kinds.items():
@@ -270,12 +270,12 @@ def take(given: dict[str, Any]) -> dict[str, QuietText]:
 
 
 def find(given: Mapping[str, QuietText]) -> dict[str, SettingValue]:
-    """Return for each setting the first value there is: given, environment, file.
+    """Return the first value of each setting: from `given`, the environment, or the file.
 
-    A value that is empty or blank counts as not set.
+    An empty or blank value counts as not set.
 
     Raises:
-        SettingsError: If a value has another shape than it should, or the file cannot be read.
+        SettingsError: If a value has the wrong format, or the file cannot be read.
     """
     found: dict[str, SettingValue] = {}
     stages: list[tuple[Source, Mapping[str, QuietText]]] = [
@@ -292,7 +292,7 @@ def find(given: Mapping[str, QuietText]) -> dict[str, SettingValue]:
 
 
 class SettingValue(NamedTuple):
-    """A value that was found, and where."""
+    """The value of a setting, and its source."""
 
     text: QuietText
     source: Source
@@ -304,11 +304,11 @@ def _from_environment() -> dict[str, QuietText]:
 
 
 def _from_file() -> dict[str, QuietText]:
-    """Read the file: ``.env`` in the working folder, which is the notebook's, or above it."""
+    """Read the file ``.env`` in the working folder, which is the notebook's, or above it."""
     try:
         texts = _read()
     except (OSError, UnicodeDecodeError) as error:
-        # Not chained: the error of a decoder holds the whole file.
+        # Not chained, because a UnicodeDecodeError holds the whole file.
         reason = type(error).__name__
     else:
         return {name: text for name, text in texts.items() if text}
@@ -327,23 +327,23 @@ def _read() -> dict[str, QuietText]:
         path = find_dotenv(usecwd=True)
     if not path or not Path(path).is_file():
         return {}
-    # Not interpolated: a secret may hold a dollar sign.  Windows' editor begins with a BOM.
+    # Not interpolated: a secret may contain a dollar sign.  Windows' editor writes a BOM.
     values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
     return {s.name: QuietText((values.get(s.variable) or "").strip()) for s in SETTINGS}
 
 
 def remember(name: str, value: str | Secret) -> None:
-    """Keep a value that a person typed, until this process ends; from any thread.
+    """Keep a value typed into a form until this process ends; callable from any thread.
 
     Args:
         name: The attribute, or the name in the environment.
-        value: Blanks around it are taken off; a blank one is forgotten.
+        value: The value; surrounding blanks are removed, and a blank value is forgotten.
 
     Raises:
         ValueError: If there is no setting of that name.
-        SettingsError: If the value has another shape than it should; nothing is kept then.
+        SettingsError: If the value has the wrong format; it is not kept then.
     """
-    text = value = QuietText(revealed(value).strip())
+    text = value = QuietText(reveal_text(value).strip())
     setting = find_setting(name)
     if not text:
         forget(name)
@@ -352,14 +352,14 @@ def remember(name: str, value: str | Secret) -> None:
     _REMEMBERED[setting.name] = text
 
 
-def remembered(name: str) -> SettingValue | None:
-    """Return what was typed for an attribute, or None."""
+def find_remembered(name: str) -> SettingValue | None:
+    """Return the value typed into a form for an attribute, or None."""
     text = _REMEMBERED.get(name)
     return None if text is None else SettingValue(text, "prompt")
 
 
 def forget(name: str | None = None) -> None:
-    """Forget what was typed for a setting, or for all of them."""
+    """Forget the typed value of a setting, or those of all settings."""
     if name is None:
         _REMEMBERED.clear()
     else:

@@ -23,7 +23,7 @@ from websockets.frames import CloseCode
 from twistream_kit.errors import RemoteProtocolError, TwistreamError
 from twistream_kit.live.stream.state import StreamEnd, StreamState
 from twistream_kit.live.stream.stream import MediaStream, state_of
-from twistream_kit.pending import HomeLoop, error_text
+from twistream_kit.pending import HomeLoop, format_error
 from twistream_kit.protocol import from_twilio
 
 logger = logging.getLogger("twistream_kit.live")
@@ -46,16 +46,21 @@ class StreamSession:
     Args:
         socket: The connection, past the handshake.
         home: The server's loop.
-        lead_seconds: How much sound is sent ahead.
+        send_ahead_seconds: How much sound is sent ahead.
         dead_after: Seconds without any message after which the far end is given up.
     """
 
     def __init__(
-        self, socket: ServerConnection, home: HomeLoop, *, lead_seconds: float, dead_after: float
+        self,
+        socket: ServerConnection,
+        home: HomeLoop,
+        *,
+        send_ahead_seconds: float,
+        dead_after: float,
     ) -> None:
         self._socket = socket
         self._home = home
-        self._lead_seconds = lead_seconds
+        self._send_ahead_seconds = send_ahead_seconds
         self._dead_after = dead_after
         self._last_message = time.monotonic()
         self._ended: asyncio.Future[StreamEnd] = asyncio.get_running_loop().create_future()
@@ -105,7 +110,7 @@ class StreamSession:
 
     def _make_stream(self, start: from_twilio.Start) -> MediaStream:
         self._last_message = time.monotonic()
-        state = StreamState(start, self._home, lead_seconds=self._lead_seconds)
+        state = StreamState(start, self._home, send_ahead_seconds=self._send_ahead_seconds)
         state.capture.append(start, self._last_message)
         logger.info("stream %s started, call %s", start.stream_sid, start.call_sid)
         return MediaStream(state)
@@ -243,7 +248,7 @@ class StreamSession:
     def _handler_failed(self, stream: MediaStream, error: BaseException) -> None:
         state_of(stream).handler_error = error
         logger.error("the handler of stream %s failed", stream.stream_sid, exc_info=error)
-        self._end(StreamEnd("handler", f"the handler raised {error_text(error)}"))
+        self._end(StreamEnd("handler", f"the handler raised {format_error(error)}"))
 
 
 def is_async(handler: Handler) -> bool:

@@ -27,12 +27,12 @@ from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, LEAD_SECONDS
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, SEND_AHEAD_SECONDS
 from twistream_kit.sound_file import CheckedPayload
 
 logger = logging.getLogger("twistream_kit.live")
 
-GOODBYE_SECONDS = 5.0
+CLOSE_MARGIN_SECONDS = 5.0
 """How much longer than its sound what is queued is waited for at a goodbye (§9 item 13)."""
 
 BLAME_SECONDS = 3.0
@@ -45,7 +45,7 @@ class StreamState:
     Args:
         start: The start message, which names the stream and its call.
         home: The loop that everything here belongs to.
-        lead_seconds: How much sound is sent ahead.
+        send_ahead_seconds: How much sound is sent ahead.
         clock: Gives monotonic seconds.
 
     Attributes:
@@ -54,7 +54,7 @@ class StreamState:
         closed: A `Pending` with the `StreamEnd`.
         handler_error: What the handler raised, or None.
         newest: The playback asked for last, or None.
-        trouble: What has befallen the way to it, such as the loss of the tunnel, or empty.
+        disconnect_reason: Why its public address was lost, or empty.
         outgoing: Set when something may be ready to be sent.
         close_wanted: Set when the stream is to be closed once everything queued was heard.
     """
@@ -64,13 +64,13 @@ class StreamState:
         start: from_twilio.Start,
         home: HomeLoop,
         *,
-        lead_seconds: float = LEAD_SECONDS,
+        send_ahead_seconds: float = SEND_AHEAD_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.start = start
         self._home = home
         self._clock = clock
-        self._conversation = Conversation(start.stream_sid, lead_seconds=lead_seconds)
+        self._conversation = Conversation(start.stream_sid, send_ahead_seconds=send_ahead_seconds)
         self._waiting: dict[str, Pending[Any]] = {}
         self._event_readers: list[Reader[from_twilio.Message]] = []
         self._audio_readers: list[Reader[NDArray[np.int16]]] = []
@@ -83,7 +83,7 @@ class StreamState:
         self.closed.add_done_callback(lambda _: self._end_readers())
         self.handler_error: BaseException | None = None
         self.newest: Playing | None = None
-        self.trouble = ""
+        self.disconnect_reason = ""
         self._broke_at: float | None = None
 
     @property
@@ -201,14 +201,14 @@ class StreamState:
     def lose_address(self, why: str) -> None:
         """Note that the public address is lost, if the stream is open or broke just now."""
         if not self.closed.done() or self.broke_lately:
-            self.trouble = why
+            self.disconnect_reason = why
 
     async def heard_out(self) -> None:
-        """Wait until everything queued has ended, at most its length and `GOODBYE_SECONDS`."""
+        """Wait until everything queued has ended, at most its length and `CLOSE_MARGIN_SECONDS`."""
         queued = sum(p.total_ms for p in self._waiting.values() if isinstance(p, Playing))
         waits = [asyncio.wrap_future(pending) for pending in self._waiting.values()]
         if waits:
-            await asyncio.wait(waits, timeout=queued / 1000 + GOODBYE_SECONDS)
+            await asyncio.wait(waits, timeout=queued / 1000 + CLOSE_MARGIN_SECONDS)
 
     # Commands, carried out on the server's loop.
 

@@ -80,9 +80,9 @@ class MediaStream:
         return self._state.handler_error
 
     @property
-    def trouble(self) -> str:
+    def disconnect_reason(self) -> str:
         """What has befallen the way to it, such as the loss of the tunnel, or empty."""
-        return self._state.trouble
+        return self._state.disconnect_reason
 
     def __repr__(self) -> str:
         if self.closed.done():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from twistream_kit.errors import SettingsError
-from twistream_kit.live.settings.schema import BY_NAME, fault_of_address
+from twistream_kit.live.settings.schema import BY_NAME, describe_address_fault
 from twistream_kit.live.settings.settings import Settings
 from twistream_kit.live.settings.settings import settings as read_settings
 
@@ -181,7 +181,7 @@ def check_url(url: str, *, source: str = "") -> None:
     Raises:
         SettingsError: If `url` is not such an address.
     """
-    fault = fault_of_address(url)
+    fault = describe_address_fault(url)
     if not fault:
         return
     if not fault.startswith("has a query"):

@@ -22,7 +22,7 @@ from twistream_kit.live.settings.settings import Settings
 from twistream_kit.live.tunnel._provider import Provider, StaticAddress, TunnelRequest
 from twistream_kit.live.tunnel._table import choose_provider
 from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
-from twistream_kit.protocol.signature import without_user
+from twistream_kit.protocol.signature import remove_user
 from twistream_kit.protocol.twiml import is_loopback
 
 logger = logging.getLogger("twistream_kit.live")
@@ -97,8 +97,9 @@ def open_tunnel(
 class Tunnel:
     """A public address; an async context manager that sets and resets `server.public_url`.
 
-    It is watched while it is open: when the provider dies, the server is told, and `trouble` says
-    why.  When the server stops, the tunnel closes too, as its port may soon be somebody else's.
+    It is watched while it is open: when the provider fails, the server is notified, and
+    `disconnect_reason` says why.  When the server stops, the tunnel closes too, because another
+    program may take its port.
     Leaving ends all that was started for it, also after a failed or interrupted entering.
 
     Args:
@@ -127,7 +128,7 @@ class Tunnel:
         self._open: Provider | None = None
         self._watch: asyncio.Task[None] | None = None
         self._url: str | None = None
-        self._trouble = self._fallback_reason = ""
+        self._disconnect_reason = self._fallback_reason = ""
         self._ended: Pending[str] = Pending()
 
     @property
@@ -147,9 +148,9 @@ class Tunnel:
         return self._fallback_reason
 
     @property
-    def trouble(self) -> str:
+    def disconnect_reason(self) -> str:
         """Why the address is gone, though nobody closed the tunnel; else empty."""
-        return self._trouble
+        return self._disconnect_reason
 
     @property
     def ended(self) -> Pending[str]:
@@ -158,9 +159,9 @@ class Tunnel:
 
     def __repr__(self) -> str:
         if self._url is None:
-            state = f"gone: {self._trouble}" if self._trouble else "not open"
+            state = f"gone: {self._disconnect_reason}" if self._disconnect_reason else "not open"
             return f"<Tunnel ({self.provider}): {state}>"
-        state = without_user(self._url)
+        state = remove_user(self._url)
         if self._server.public_url != self._url:
             state += f"; not used, the server's address is {_shown(self._server.public_url)}"
         if self._fallback_reason:
@@ -170,8 +171,8 @@ class Tunnel:
     async def __aenter__(self) -> Self:
         self._home.enter()
         if self._ended.done():
-            self._ended = self._home.pending()
-        self._trouble = self._fallback_reason = ""
+            self._ended = self._home.make_pending()
+        self._disconnect_reason = self._fallback_reason = ""
         try:
             url = await self._open_one()
             self._server.public_url = self._url = url
@@ -179,9 +180,9 @@ class Tunnel:
             await self._close("it could not be opened")
             raise
         if self._fallback_reason:
-            logger.warning("%s: %s", self._fallback_words(), without_user(url))
+            logger.warning("%s: %s", self._fallback_words(), remove_user(url))
         else:
-            logger.info("the public address %s leads here (%s)", without_user(url), self.provider)
+            logger.info("the public address %s leads here (%s)", remove_user(url), self.provider)
         self._watch = asyncio.create_task(self._watching(), name="watching a tunnel")
         return self
 
@@ -232,14 +233,14 @@ class Tunnel:
         if self._open is None or self._url is None:
             return
         why = await _wait_for_end(self._open, self._server)
-        self._trouble = why
+        self._disconnect_reason = why
         if why == SERVER_STOPPED:
-            logger.info("the tunnel to %s is closed: %s", without_user(self._url), why)
+            logger.info("the tunnel to %s is closed: %s", remove_user(self._url), why)
             self._take_address_back()
         elif self._server.public_url == self._url:
             self._server.lose_public_url(why)
         else:
-            logger.error("the tunnel to %s is gone: %s", without_user(self._url), why)
+            logger.error("the tunnel to %s is gone: %s", remove_user(self._url), why)
         self._url = None
         await self._open.close()
         fulfil(self._ended, why)
@@ -260,7 +261,7 @@ class Tunnel:
                 await provider.close()
         finally:
             await self._home.leave()
-            fulfil(self._ended, self._trouble or why)
+            fulfil(self._ended, self._disconnect_reason or why)
 
     def _fallback_words(self) -> str:
         reach = "from this machine only" if is_loopback(self._url or "") else "in its place"
@@ -268,7 +269,7 @@ class Tunnel:
 
 
 def _shown(url: str | None) -> str:
-    return "none" if url is None else without_user(url)
+    return "none" if url is None else remove_user(url)
 
 
 def _origin(server: Reachable) -> str:

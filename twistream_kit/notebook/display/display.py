@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from twistream_kit.audio.examination import Examination, Finding
 from twistream_kit.capture.message_text import quote_message
-from twistream_kit.errors import Objections, sentences
+from twistream_kit.errors import Objections, join_sentences
 from twistream_kit.notebook.display.html import (
     EMPTY,
     Html,
@@ -124,8 +124,8 @@ def show_examination(examination: Examination) -> Html:
 
 
 def _show_finding(finding: Finding) -> Html:
-    more = sentences(finding.consequence, finding.fix)
-    problem = paragraph(_with_code(sentences(finding.problem)))
+    more = join_sentences(finding.consequence, finding.fix)
+    problem = paragraph(_with_code(join_sentences(finding.problem)))
     return joined(problem, paragraph(_with_code(more)) if more else EMPTY)
 
 

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twistream_kit.pending import Guard, error_text
+from twistream_kit.pending import Guard, format_error
 
 KEPT_LINES = 500
 """The number of lines that the log keeps."""
@@ -60,7 +60,7 @@ class ActivityLog(logging.Handler):
         """Keep one record, with the last line of its traceback if it has one."""
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
-            text = f"{text}: {error_text(record.exc_info[1])}"
+            text = f"{text}: {format_error(record.exc_info[1])}"
         self._lines.append(Activity(time.monotonic(), record.levelname, text))
 
     def find_lines(self, name: str, since: float) -> list[Activity]:

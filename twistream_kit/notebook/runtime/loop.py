@@ -30,7 +30,7 @@ from typing import Any
 import nest_asyncio
 
 from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
-from twistream_kit.pending import Guard, Pending, error_text, fail, report
+from twistream_kit.pending import Guard, Pending, fail, format_error, report
 
 logger = logging.getLogger("twistream_kit.notebook")
 
@@ -162,7 +162,7 @@ class KitLoop(_PlatformLoop):  # type: ignore[misc]
         self.is_ending = True
         self._stopping = False  # else every wait below would return at once
         if not self._is_retired:
-            why = "it was stopped" if error is None else error_text(error)
+            why = "it was stopped" if error is None else format_error(error)
             logger.error(
                 "the kit's event loop has ended (%s), and everything started on it; "
                 "kit.start(…) makes a new one",

@@ -33,7 +33,7 @@ from twistream_kit.notebook.runtime.kernel import (
     answer_on_subshell,
     explain_button_delay,
 )
-from twistream_kit.pending import Pending, error_text
+from twistream_kit.pending import Pending, format_error
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkName, MarkOutcome, PlayOutcome
 
@@ -225,7 +225,7 @@ class StreamControls:
             if over:
                 self._cells.close()
             # The reason of a lost connection often becomes known some moments later.
-            return not over or (state.broke_lately and not stream.trouble)
+            return not over or (state.broke_lately and not stream.disconnect_reason)
 
     def _is_hanging_up(self) -> bool:
         if self._call is not None and self._call.is_over:
@@ -360,8 +360,8 @@ def describe_state(stream: MediaStream, waiting: str = "", call: Call | None = N
         call: The call of the stream, if it is known.
     """
     lines = [_describe_stream(stream)]
-    if stream.trouble:
-        lines.append(f"<b>The public address was lost</b>: {escape(stream.trouble)}")
+    if stream.disconnect_reason:
+        lines.append(f"<b>The public address was lost</b>: {escape(stream.disconnect_reason)}")
     if call is not None and _says_more_than_the_stream(call):
         lines.append(f"The call: {escape(call.status)}")
     if waiting and not stream.closed.done() and stream.handler_error is None:
@@ -381,7 +381,7 @@ def _says_more_than_the_stream(call: Call) -> bool:
 def _describe_stream(stream: MediaStream) -> str:
     if stream.handler_error is not None:
         error = stream.handler_error
-        return f"<b>Ended by an error</b>: {escape(error_text(error))}"
+        return f"<b>Ended by an error</b>: {escape(format_error(error))}"
     if stream.closed.done():
         try:
             how = stream.closed.result(0).detail

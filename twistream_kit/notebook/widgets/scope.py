@@ -238,7 +238,7 @@ class ScopeTrace:
                 self._take_caller(message, entry.size, at)
             case to_twilio.Media():
                 self._yours.append(message.payload)
-                self._model.sent(entry.size, at)
+                self._model.note_sent(entry.size, at)
             case to_twilio.Mark(name=name):
                 mark = SentMark(name, at, self._model.sent_bytes)
                 self._marks.setdefault(name, deque()).append(mark)
@@ -267,11 +267,11 @@ class ScopeTrace:
         self._next_chunk = message.chunk + 1
 
     def _take_clear(self, at: float) -> None:
-        played = self._model.position(at)
+        played = self._model.count_played(at)
         for waiting in self._marks.values():
             for mark in waiting:
                 mark.cleared = mark.cleared or mark.position > played
-        self._model.cleared(at)
+        self._model.note_clear(at)
         self._events.append(ScopeEvent(at, "clear"))
 
     def _take_mark(self, name: str, at: float) -> None:
@@ -282,7 +282,7 @@ class ScopeTrace:
         if not waiting:
             del self._marks[name]
         if not mark.cleared:
-            self._model.returned(mark.position, at)
+            self._model.note_mark(mark.position, at)
         self._note_mark(at, "mark back", mark, " (cleared)" if mark.cleared else "")
 
     def _reduce_caller(self, first: int) -> NDArray[np.int8]:
@@ -293,8 +293,8 @@ class ScopeTrace:
 
     def _reduce_heard(self, first: int, now: float) -> NDArray[np.int8]:
         lane = self._make_silence()
-        needed = self._model.position(now)
-        for interval in self._model.intervals(now):
+        needed = self._model.count_played(now)
+        for interval in self._model.list_intervals(now):
             # The number of the byte at the left edge, counted in the sound that was sent.
             edge = (
                 interval.first + first * COLUMN_BYTES - round(interval.started * BYTES_PER_SECOND)

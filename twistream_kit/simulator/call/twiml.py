@@ -21,7 +21,7 @@ from twistream_kit.diagnosis.twiml import (
     review_root,
     review_undocumented,
 )
-from twistream_kit.errors import Objection, sentences
+from twistream_kit.errors import Objection, join_sentences
 from twistream_kit.protocol.twiml import PARAMETER_LIMIT
 
 
@@ -251,7 +251,9 @@ class _TwimlReader:
 
     def document(self, root: ET.Element) -> Script:
         for objection in review_names(root):
-            self._remark(objection.code or 12200, sentences(objection.statement, objection.fix))
+            self._remark(
+                objection.code or 12200, join_sentences(objection.statement, objection.fix)
+            )
         verbs = [verb for element in root if (verb := self._verb(element)) is not None]
         return Script(tuple(verbs), tuple(self._remarks), tuple(review_undocumented(root)))
 

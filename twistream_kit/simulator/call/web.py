@@ -23,7 +23,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import aiohttp
 
-from twistream_kit.protocol.signature import sign, signed_url
+from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.twiml import FETCHED_LIMIT
 from twistream_kit.simulator.call.context import Callback, CallPlan, Source
 from twistream_kit.simulator.call.twiml import PlayBody, Say, Script, TwimlFault, read_twiml
@@ -145,7 +145,7 @@ class WebClient:
         form = params if method == "POST" else None
         headers = {}
         if signed:
-            headers["X-Twilio-Signature"] = sign(self._auth_token, signed_url(url), form)
+            headers["X-Twilio-Signature"] = sign(self._auth_token, compute_signed_url(url), form)
         async with self._session.request(
             method, _keep_encoding(url), data=form, headers=headers, allow_redirects=False
         ) as response:

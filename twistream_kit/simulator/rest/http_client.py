@@ -14,7 +14,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 
 from twistream_kit.errors import ServerStopped, WouldDeadlock
-from twistream_kit.pending import running_loop
+from twistream_kit.pending import get_running_loop
 
 TIMEOUT_SECONDS = 10.0
 """The timeout of a request; a simulator on the same machine that exceeds it will never answer."""
@@ -54,7 +54,7 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
                 "the simulator that this client belongs to has stopped",
                 fix="Start a SimulatedTwilio and use its client",
             )
-        if running_loop() is self.loop:
+        if get_running_loop() is self.loop:
             raise WouldDeadlock(
                 "the Twilio SDK would block the loop that has to answer the request",
                 consequence="The request would never end",

@@ -32,10 +32,10 @@ from websockets.frames import CloseCode
 from websockets.protocol import Protocol, State
 from websockets.uri import parse_uri
 
-from twistream_kit.errors import CallRefused, Severity, sentences
+from twistream_kit.errors import CallRefused, Severity, join_sentences
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.codes import explain
-from twistream_kit.protocol.signature import sign, signed_url
+from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 from twistream_kit.protocol.twiml import is_loopback_host
 from twistream_kit.simulator.model.assumptions import (
@@ -142,7 +142,7 @@ class StreamClient:
             self._connection = await open_socket(target.url, signed, self._auth_token)
             self._connection.is_mute_after_error = self._is_half_open_after_error
         except StreamFailed as failure:
-            self._log(failure.code or 0, sentences(failure.problem, failure.fix))
+            self._log(failure.code or 0, join_sentences(failure.problem, failure.fix))
             raise
         name = f"simulated stream {self.leg.stream_sid}"
         self._reader = asyncio.create_task(self._read(self._connection), name=name)
@@ -412,7 +412,7 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
         raise StreamFailed(31920, f"{url!r} has a query string", fix=fix)
     url = urlunsplit(parts._replace(query="", fragment=""))
     bare = APPENDS_SLASH_TO_BARE_HOST and not parts.path
-    return StreamUrl(url, signed_url(f"{url}/" if bare else url), parts.query)
+    return StreamUrl(url, compute_signed_url(f"{url}/" if bare else url), parts.query)
 
 
 _URL_FORM = "Write wss://host/path; on this machine ws://127.0.0.1:port/path will do"
