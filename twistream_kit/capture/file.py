@@ -13,22 +13,15 @@ what Twilio reported of the call at that time.  One with ``odd``, or in base64 `
 message of the server as it came, because something is wrong with it.  The last line, if it is
 there, says how the marks ended, which the wire does not.
 
-Lines with ``status`` came with version 2, those with ``odd`` with version 3.  A file without them
-is written as version 1, which it is; a reader that knows only version 1 would take such a line for
-damage, and so refuses the file by its version and says why.
-
-A media line that looks exactly as it is written here is taken apart by one expression; every other
-line, however it differs, is left to the reader that knows all of JSON.
+There is one version.  What a reader of it would take for damage raises it, and a file of another
+version is refused, because it may mean something else by the same lines.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
-from binascii import a2b_base64
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,36 +30,19 @@ from typing import Any
 
 from twistream_kit.audio.clip import replace_file
 from twistream_kit.capture._redaction import Redaction
-from twistream_kit.capture.entry import (
-    FROM_TWILIO_MEDIA,
-    TO_TWILIO_MEDIA,
-    BareMedia,
-    Entry,
-    KeptMessage,
-    keep,
-)
-from twistream_kit.errors import TwistreamError
+from twistream_kit.capture.entry import Entry
+from twistream_kit.errors import TwistreamError, shown
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, is_ending
 
 FORMAT = "twistream-capture"
 """What the header of every capture says."""
 
-VERSION = 3
-"""The newest version of the format; this module reads all up to it."""
+VERSION = 1
+"""The version of the format; this module reads no other."""
 
-_BEGIN = rb'\{"at":(-?\d{1,12}\.\d{6}),"from":"%s","message":\{"event":"media",'
-"""How a media line begins, exactly as it is written here; `MediaLineReader` reads no other."""
-
-_FROM_TWILIO_LINE = re.compile(
-    _BEGIN % b"twilio" + rb'"sequenceNumber":"(\d{1,18})","media":\{"track":"(inbound|outbound)",'
-    rb'"chunk":"(\d{1,18})","timestamp":"(\d{1,18})","payload":"([^"\\]*)"\},'
-    rb'"streamSid":"([A-Za-z0-9]*)"\}\}'
-)
-
-_TO_TWILIO_LINE = re.compile(
-    _BEGIN % b"server" + rb'"streamSid":"([A-Za-z0-9]*)","media":\{"payload":"([^"\\]*)"\}\}\}'
-)
+MOST_BYTES = 0xFFFFFFFF
+"""More sound than this is in no message."""
 
 
 def write_capture(path: Path, header: Header, contents: Contents) -> Path:
@@ -75,7 +51,7 @@ def write_capture(path: Path, header: Header, contents: Contents) -> Path:
     replaced = redaction.text if redaction else str
     first: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION if contents.odd else 2 if contents.statuses else 1,
+        "version": VERSION,
         "streamSid": replaced(header.stream_sid),
         "callSid": replaced(header.call_sid),
         "keepSeconds": header.keep_seconds,
@@ -93,7 +69,7 @@ def write_capture(path: Path, header: Header, contents: Contents) -> Path:
     return path
 
 
-def read_capture(raw: bytes, path: Path) -> tuple[Header, Stored]:
+def read_capture(raw: bytes, path: Path) -> tuple[Header, Contents]:
     """Read a capture; a last line that was cut off is left out.
 
     Args:
@@ -101,7 +77,7 @@ def read_capture(raw: bytes, path: Path) -> tuple[Header, Stored]:
         path: How errors call it.
 
     Raises:
-        CaptureError: If it is no capture, or one of a newer version.
+        CaptureError: If it is no capture, or one of another version.
     """
     lines = raw.split(b"\n")
     return _read_header(path, lines[0]), _read_lines(path, lines[1:])
@@ -135,35 +111,16 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What is to be written in the lines behind the header.
+    """What stands in the lines behind the header.
 
     Attributes:
         entries: The messages, in the order in which they passed.
-        statuses: What was reported of the call, in the order of time: seconds and Twilio's word.
-        endings: How the marks ended.
-        odd: Messages of the server as they came, in the order of time: seconds and the message.
-    """
-
-    entries: list[Entry] = field(default_factory=list)
-    statuses: list[tuple[float, str]] = field(default_factory=list)
-    endings: dict[str, Ending] = field(default_factory=dict)
-    odd: list[tuple[float, str | bytes]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What was read from the lines behind the header.
-
-    Attributes:
-        whole: The messages, as a capture keeps them.
-        bare: Media messages whose sound was not kept.
         statuses: What was reported of the call: seconds and Twilio's word.
         endings: How the marks ended.
         odd: Messages of the server as they came: seconds and the message.
     """
 
-    whole: list[KeptMessage] = field(default_factory=list)
-    bare: BareMedia = field(default_factory=BareMedia)
+    entries: list[Entry] = field(default_factory=list)
     statuses: list[tuple[float, str]] = field(default_factory=list)
     endings: dict[str, Ending] = field(default_factory=dict)
     odd: list[tuple[float, str | bytes]] = field(default_factory=list)
@@ -177,8 +134,10 @@ class CaptureError(TwistreamError, ValueError):
         line: The line at fault, from 1.
     """
 
-    def __init__(self, path: Path, line: int, problem: str, *, fix: str = "") -> None:
-        super().__init__(f"{path.name}, line {line}: {problem}", fix=fix)
+    def __init__(
+        self, path: Path, line: int, problem: str, *, consequence: str = "", fix: str = ""
+    ) -> None:
+        super().__init__(f"{path.name}, line {line}: {problem}", consequence=consequence, fix=fix)
         self.path = path
         self.line = line
 
@@ -229,9 +188,14 @@ def _read_header(path: Path, line: bytes) -> Header:
         fix = "Give a file that Capture.save has written"
         raise CaptureError(path, 1, "this is not the header of a capture", fix=fix)
     version = header.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        problem = f"the capture has version {version!r}; this package reads up to {VERSION}"
-        raise CaptureError(path, 1, problem, fix="Read it with a newer twistream-kit")
+    if type(version) is not int or version != VERSION:  # to Python, 1 is also True and 1.0
+        raise CaptureError(
+            path,
+            1,
+            f"the capture has version {shown(version)}; this package reads version {VERSION} only",
+            consequence="Nothing of it was read, because its lines may mean something else",
+            fix="Read it with the version of twistream-kit that wrote it",
+        )
     try:
         keep_seconds = float(header.get("keepSeconds", 0))
     except (TypeError, ValueError):
@@ -240,46 +204,53 @@ def _read_header(path: Path, line: bytes) -> Header:
     return Header(*sids, keep_seconds, redacted=header.get("redacted") is True)
 
 
-def _read_lines(path: Path, lines: list[bytes]) -> Stored:
-    stored, media = Stored(), MediaLineReader()
+def _read_lines(path: Path, lines: list[bytes]) -> Contents:
+    contents = Contents()
     for number, line in enumerate(lines, start=2):
-        if (sound := media.read(line)) is not None:
-            stored.whole.append(sound)
-            continue
         if not line:
             continue
         try:
-            _take(stored, json.loads(line))
-        except (ValueError, TypeError, KeyError, RecursionError, TwistreamError) as error:
+            _take(contents, json.loads(line))
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            ArithmeticError,
+            RecursionError,
+            TwistreamError,
+        ) as error:
             if number == len(lines) + 1:
                 break  # cut off: whole lines end with a line break, so the last is empty
             reason = error if isinstance(error, TwistreamError) else "it is no timed message"
             problem = f"the line cannot be read: {reason}"
             raise CaptureError(path, number, problem, fix="Remove the line") from error
-    return stored
+    return contents
 
 
-def _take(stored: Stored, row: dict[str, Any]) -> None:
+def _take(contents: Contents, row: dict[str, Any]) -> None:
     if "endings" in row:
-        stored.endings.update(_known_endings(row["endings"]))
+        contents.endings.update(_known_endings(row["endings"]))
     elif "status" in row:
-        stored.statuses.append((_time(row), str(row["status"])))
+        contents.statuses.append((_time(row), str(row["status"])))
     elif "odd" in row:
-        stored.odd.append((_time(row), str(row["odd"])))
+        contents.odd.append((_time(row), str(row["odd"])))
     elif "oddBytes" in row:
-        stored.odd.append((_time(row), b64decode(row["oddBytes"], validate=True)))
+        contents.odd.append((_time(row), b64decode(row["oddBytes"], validate=True)))
     else:
-        _take_message(stored, row)
+        contents.entries.append(_read_entry(row))
 
 
-def _take_message(stored: Stored, row: dict[str, Any]) -> None:
-    parse = to_twilio.parse if row["from"] == "server" else from_twilio.parse
-    message, at = parse(_dumps(row["message"])), _time(row)
+def _read_entry(row: dict[str, Any]) -> Entry:
+    read = to_twilio.read if row["from"] == "server" else from_twilio.read
+    message, at = read(row["message"]), _time(row)
     size = int(row.get("size", 0))
-    if size and isinstance(message, from_twilio.Media | to_twilio.Media) and not message.payload:
-        stored.bare.append(message, at, len(stored.whole), size)
-    else:
-        stored.whole.append(keep(message, at))
+    if not isinstance(message, from_twilio.Media | to_twilio.Media):
+        return Entry(at, message)
+    if message.payload:
+        return Entry(at, message, len(message.payload))
+    if not 0 <= size <= MOST_BYTES:
+        raise ValueError("it is no size")
+    return Entry(at, message, size)
 
 
 def _time(row: dict[str, Any]) -> float:
@@ -291,45 +262,6 @@ def _time(row: dict[str, Any]) -> float:
 
 def _known_endings(endings: Mapping[str, str]) -> dict[str, Ending]:
     return {str(name): end for name, end in endings.items() if is_ending(end)}
-
-
-class MediaLineReader:
-    """Reads the media lines without JSON, because there are a hundred a second.
-
-    It remembers the few texts that stand in each of them.
-    """
-
-    def __init__(self) -> None:
-        self._texts: dict[bytes, str] = {}
-
-    def read(self, line: bytes) -> KeptMessage | None:
-        """Return what is to be kept of a media message with its sound, None for any other line."""
-        try:
-            if found := _FROM_TWILIO_LINE.fullmatch(line):
-                at, number, track, chunk, timestamp, payload, sid = found.groups()
-                return (
-                    FROM_TWILIO_MEDIA,
-                    float(at),
-                    self._text(sid),
-                    a2b_base64(payload, strict_mode=True),
-                    int(number),
-                    self._text(track),
-                    int(chunk),
-                    int(timestamp),
-                )
-            if found := _TO_TWILIO_LINE.fullmatch(line):
-                at, sid, payload = found.groups()
-                sound = a2b_base64(payload, strict_mode=True)
-                return (TO_TWILIO_MEDIA, float(at), self._text(sid), sound)
-        except Base64Error:
-            pass  # the other reader says what is wrong with it
-        return None
-
-    def _text(self, raw: bytes) -> str:
-        text = self._texts.get(raw)
-        if text is None:
-            text = self._texts[raw] = raw.decode("ascii")
-        return text
 
 
 def _dumps(value: object) -> str:

@@ -9,8 +9,8 @@ unknown fields are ignored, optional ones may be missing, a payload may have any
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,19 +124,13 @@ class Media:
 
     def to_json(self) -> str:
         """Return the text that goes on the wire."""
-        media = {
-            "track": self.track,
-            "chunk": str(self.chunk),
-            "timestamp": str(self.timestamp_ms),
-            "payload": b64encode(self.payload).decode("ascii"),
-        }
-        return _dumps(
-            {
-                "event": "media",
-                "sequenceNumber": str(self.sequence_number),
-                "media": media,
-                "streamSid": self.stream_sid,
-            }
+        # Numbers and base64 need no escaping, so only the texts go through the JSON encoder.
+        return (
+            f'{{"event":"media","sequenceNumber":"{self.sequence_number}",'
+            f'"media":{{"track":{_dumps(self.track)},"chunk":"{self.chunk}",'
+            f'"timestamp":"{self.timestamp_ms}",'
+            f'"payload":"{b2a_base64(self.payload, newline=False).decode()}"}},'
+            f'"streamSid":{_dumps(self.stream_sid)}}}'
         )
 
 
@@ -259,12 +253,25 @@ def parse(text: str | bytes) -> Message:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(f"the message is not JSON: {error}") from error
+    return read(raw, text)
+
+
+def read(raw: Any, text: str = "") -> Message:
+    """Read one message that is no text any more, but what JSON makes of it; as `parse`.
+
+    Args:
+        raw: The message.
+        text: What it was, for an `Unknown`; written anew if not given.
+
+    Raises:
+        RemoteProtocolError: As `parse`.
+    """
     event = raw.get("event") if isinstance(raw, dict) else None
     if not isinstance(event, str):
         raise RemoteProtocolError("the message is not a JSON object with an event")
     reader = _READERS.get(event)
     if reader is None:
-        return _unknown(event, text, raw)
+        return _unknown(event, text or _dumps(raw), raw)
     return reader(raw)
 
 
@@ -311,7 +318,7 @@ def _start(raw: dict[str, Any]) -> Start:
 def _media(raw: dict[str, Any]) -> Media:
     media = _part(raw, "media")
     try:
-        payload = b64decode(_text(media, "payload"), validate=True)
+        payload = a2b_base64(_text(media, "payload"), strict_mode=True)
     except (Base64Error, ValueError) as error:
         raise RemoteProtocolError(f"is not base64: {error}", field="media.payload") from error
     return Media(
@@ -383,5 +390,4 @@ def _number(raw: dict[str, Any], key: str, default: int = 0) -> int:
         raise RemoteProtocolError(f"is {value!r}, not a number", field=key) from error
 
 
-def _dumps(message: dict[str, Any]) -> str:
-    return json.dumps(message, separators=(",", ":"))
+_dumps = json.JSONEncoder(separators=(",", ":")).encode

@@ -8,8 +8,8 @@ does not parse.
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +50,8 @@ class Media:
         """Return the text that goes on the wire."""
         # base64 needs no escaping, so only the SID goes through the JSON encoder.
         return (
-            f'{{"event":"media","streamSid":{json.dumps(self.stream_sid)},'
-            f'"media":{{"payload":"{b64encode(self.payload).decode("ascii")}"}}}}'
+            f'{{"event":"media","streamSid":{_dumps(self.stream_sid)},'
+            f'"media":{{"payload":"{b2a_base64(self.payload, newline=False).decode()}"}}}}'
         )
 
 
@@ -111,6 +111,15 @@ def parse(text: str | bytes) -> Message:
     except (ValueError, RecursionError) as error:
         problem = f"the message is not JSON: {error}"
         raise RemoteProtocolError(problem, twilio_code=INVALID_MESSAGE) from error
+    return read(raw)
+
+
+def read(raw: object) -> Message:
+    """Read one message that is no text any more, but what JSON makes of it; as `parse`.
+
+    Raises:
+        RemoteProtocolError: As `parse`.
+    """
     if not isinstance(raw, dict):
         raise _invalid("the message is not a JSON object")
     stream_sid = _string(raw, "streamSid")
@@ -135,7 +144,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 def _media(stream_sid: str, payload: str) -> Media:
     try:
-        decoded = b64decode(payload, validate=True)
+        decoded = a2b_base64(payload, strict_mode=True)
     except (Base64Error, ValueError) as error:
         raise _invalid(f"is not base64: {error}", "media.payload") from error
     return unchecked_media(stream_sid, decoded)
@@ -159,5 +168,4 @@ def _invalid(problem: str, field: str = "") -> RemoteProtocolError:
     return RemoteProtocolError(problem, field=field, twilio_code=INVALID_MESSAGE)
 
 
-def _dumps(message: dict[str, Any]) -> str:
-    return json.dumps(message, separators=(",", ":"))
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
