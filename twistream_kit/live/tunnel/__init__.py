@@ -1,7 +1,7 @@
-"""A public address for a local server.
+"""A public address for a local server, by ngrok, cloudflared, ssh, or a fixed address.
 
-By ngrok, cloudflared, ssh or a fixed one, proved before use and watched afterwards. Nothing here
-answers requests; it only leads them to the server. Begin with `tunnel`; `_provider` is the
-interface of a provider, `_ngrok`, `_cloudflared` and `_ssh` implement it, and a new provider is a
-module beside these and a row in `_table`.
+The address is verified before use and watched afterwards.  These modules forward requests to the
+server and answer none.  Begin with `tunnel`; `_provider` is the interface of a provider, `_ngrok`,
+`_cloudflared` and `_ssh` implement it, and a new provider is a module beside these and a row in
+`_table`.
 """
