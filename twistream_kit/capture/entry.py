@@ -19,10 +19,10 @@ class Entry:
     """One message and its time.
 
     Attributes:
-        at: In seconds since the capture was started.
+        at: The time in seconds since the start of the capture.
         message: A message of `from_twilio` or `to_twilio`; the payload of a media message is empty
-            when it was not kept.
-        size: How many bytes of sound it held when it passed; 0 for all but media.
+            if it was not kept.
+        size: How many bytes of sound the message held; 0 for all but media.
     """
 
     at: float
@@ -36,5 +36,5 @@ class Entry:
 
     @property
     def is_kept(self) -> bool:
-        """Whether its sound, if it had any, is still there."""
+        """Whether its sound is kept; true for a message without sound."""
         return not self.size or bool(getattr(self.message, "payload", b""))

@@ -14,7 +14,7 @@ from typing import Any
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.file import FORMAT
-from twistream_kit.diagnosis.sound import mistake_in
+from twistream_kit.diagnosis.sound import identify_mistake
 from twistream_kit.diagnosis.stream import CaptureReview
 from twistream_kit.errors import Objection, sort_by_severity
 
@@ -58,7 +58,7 @@ def review_capture(capture: Capture, *, stream_sid: str | None = None) -> list[M
     review = CaptureReview(capture, stream_sid=stream_sid)
     found: dict[tuple[int | None, str, str], Mistake] = {}
     in_sound: list[Objection] = []
-    for passed, reviewed in review.new():
+    for passed, reviewed in review.read_new():
         for objection in reviewed.objections:
             mistake = found.setdefault(_mistake_key(objection), Mistake(objection, passed.at, 0))
             mistake.times += 1
@@ -127,4 +127,4 @@ def _read_document(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _mistake_key(objection: Objection) -> tuple[int | None, str, str]:
-    return objection.code, *mistake_in(objection)
+    return objection.code, *identify_mistake(objection)

@@ -214,10 +214,12 @@ def show_capture(capture: Capture) -> Html:
     values: dict[str, object] = {
         "stream": code(found.stream_sid or "(no name)"),
         "length": f"{found.seconds:.2f} s",
-        **found.counts(),
+        **found.describe_counts(),
     }
     numbers = pairs(values, caption="A captured call")
-    rows = [(figure.name, figure.value, _small(figure.definition)) for figure in found.figures()]
+    rows = [
+        (figure.name, figure.value, _small(figure.definition)) for figure in found.list_figures()
+    ]
     figures = table(("figure", "value", "what was measured"), rows, caption="Timing")
     return joined(numbers, figures, _show_playbacks(found.playbacks))
 
