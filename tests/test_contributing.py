@@ -151,10 +151,12 @@ def test_who_follows_the_page_adds_a_code(tmp_path: Path) -> None:
     for file in ("protocol/codes.toml", "tests/protocol/test_codes.py", "docs/PROTOCOL.md"):
         assert file in stat
     assert "golden/expected/reviews" in stat
+    assert f"+{CODE}" in said["git diff tests/golden"]
     assert clone.run("git status --porcelain") == ""
     assert CODE in clone.run("git log -1 --format=%s")
     explained = clone.run(f"{sys.executable} -m twistream_kit explain {CODE}")
     assert "Stream - Example" in explained
+    assert "(warning)" in explained
 
 
 def test_every_section_with_commands_can_be_followed() -> None:

@@ -65,7 +65,7 @@ def test_console_and_activity_say_it_in_the_same_words():
     expected = [describe_message(message) for message in messages]
     console = ConsoleReport(inspected).read_new_lines()
     assert [line.split(maxsplit=4)[4] for line in console] == expected
-    activity = ActivityLines(stream, ActivityLog()).lines()
+    activity = ActivityLines(stream, ActivityLog()).read_lines()
     assert [line.split(": ", 1)[1] for line in activity] == expected
 
 
