@@ -181,7 +181,7 @@ def test_citations_are_read_with_their_document(text: str, found: list[str]) -> 
         "PROTOCOL.md @5.5", "RFC 6455 @5 is one. @13",
     ],
 )  # fmt: skip
-def test_citations_that_lead_nowhere_are_found(text: str) -> None:
+def test_citations_that_point_nowhere_are_found(text: str) -> None:
     read = [citation for _, citation in citations(text.replace("@", SIGN))]
     assert leads_nowhere(read[-1])
 
@@ -230,7 +230,7 @@ def broken_links(path: str, page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_relative_links_lead_to_files_and_headings(path: str) -> None:
+def test_relative_links_point_to_files_and_headings(path: str) -> None:
     assert broken_links(path, PAGES[path]) == []
 
 

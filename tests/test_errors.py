@@ -170,7 +170,7 @@ def test_tree_of_errors(cls):
     assert cls.__name__ in errors.__doc__
 
 
-def test_local_and_remote_faults_are_told_apart():
+def test_local_and_remote_faults_are_distinguished():
     assert not issubclass(LocalProtocolError, RemoteProtocolError)
     assert not issubclass(RemoteProtocolError, LocalProtocolError)
 

@@ -62,7 +62,7 @@ def test_file_is_recognised_by_its_first_bytes(start, name):
 
 
 @pytest.mark.parametrize("kind", ["WAV", "AU", "AIFF", "FLAC", "OGG", "CAF", "MP3", "W64", "NIST"])
-def test_what_is_told_for_certain_of_a_payload_is_told_of_a_file_too(kind):
+def test_what_is_recognised_for_certain_in_a_payload_is_recognised_in_a_file_too(kind):
     raw = sound_file(kind)
     assert find_container(raw) is not None
     assert recognise(raw[:64]).fix == "kit.load_clip reads it and converts it for a call"

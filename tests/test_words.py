@@ -81,17 +81,19 @@ WORDS = {
 CLASSES = {"Way": "a direction", "Wanted": "TunnelRequest", "Found": "SettingValue"}
 """Names of classes that say nothing; as words of a sentence they are fine."""
 
-_EXCEPTIONS: dict[tuple[str, str], str] = {
-    (word, "CHANGELOG.md"): "an old name, beside the new one"
-    for word in ("lead", "pace", "story", "told", "trouble")
+_HTML = "twistream_kit/notebook/display/html.py"
+
+_EXCEPTIONS = {
+    ("no verb", _HTML): "a builder has the name of the element that it builds, as in HTML itself",
+    ("lead", "CHANGELOG.md"): "it says what a name was before",
+    ("pace", "CHANGELOG.md"): "it says what a name was before",
+    ("story", "CHANGELOG.md"): "it says what a name was before",
+    ("told", "CHANGELOG.md"): "it says what a name was before",
+    ("trouble", "CHANGELOG.md"): "it says what a name was before",
 }
 """Where a word stays, and why: few."""
 
-_STILL_TO_DO = (
-    "tests",
-    "twistream_kit/diagnosis/files.py",
-    "twistream_kit/notebook/display",
-)
+_STILL_TO_DO: tuple[str, ...] = ("twistream_kit/diagnosis/files.py",)
 """Files and folders whose words have not been gone through yet.  This shrinks until it is empty."""
 
 _TEXTS = {".css", ".html", ".js", ".md", ".toml"}
@@ -325,31 +327,42 @@ def _is_done(path: str) -> bool:
     return not any(path == each or path.startswith(f"{each}/") for each in _STILL_TO_DO)
 
 
-def _excepted(place: Place) -> bool:
+def _is_excepted(place: Place) -> bool:
     return (place.word, place.path) in _EXCEPTIONS
 
 
-ALL = (PACKAGE, TESTS, ROOT / "README.md", ROOT / "CHANGELOG.md")
+ALL = (PACKAGE, TESTS, ROOT / "benchmarks", ROOT / "README.md", ROOT / "CHANGELOG.md")
+
+
+def _all_words() -> list[Place]:
+    return [place for path in _files(*ALL) for place in words_in_file(path)]
+
+
+def _all_nouns() -> list[Place]:
+    return [place for path in _modules() for place in nouns_in_file(path)]
+
+
+def _wrong(places: list[Place]) -> list[str]:
+    return [str(each) for each in places if _is_done(each.path) and not _is_excepted(each)]
 
 
 def test_no_word_of_our_own_stands_where_a_standard_one_exists() -> None:
-    places = [place for path in _files(*ALL) for place in words_in_file(path)]
-    wrong = [str(each) for each in places if _is_done(each.path) and not _excepted(each)]
+    wrong = _wrong(_all_words())
     assert wrong == [], "\n".join(wrong)
-    unused = {*_EXCEPTIONS} - {(each.word, each.path) for each in places}
-    assert unused == set(), "these exceptions are needed no more"
 
 
 def test_functions_are_verbs() -> None:
-    places = [place for path in _modules() for place in nouns_in_file(path)]
-    wrong = [str(each) for each in places if _is_done(each.path)]
+    wrong = _wrong(_all_nouns())
     assert wrong == [], "name what it does, or add a verb to _VERBS:\n" + "\n".join(wrong)
 
 
+def test_exceptions_are_needed() -> None:
+    found = {(each.word, each.path) for each in [*_all_words(), *_all_nouns()]}
+    assert {*_EXCEPTIONS} - found == set(), "these exceptions are needed no more"
+
+
 def test_each_class_has_a_name_of_its_own() -> None:
-    found = classes_twice(_modules())
-    wrong = {name: places for name, places in found.items() if all(map(_is_done, places))}
-    assert wrong == {}
+    assert classes_twice(_modules()) == {}
 
 
 @pytest.mark.parametrize(
@@ -390,10 +403,10 @@ def _main(arguments: list[str]) -> None:
     roots = [Path(each).resolve() for each in arguments]
     chosen = _files(*(roots or ALL))
     for path in chosen:
-        places = [each for each in words_in_file(path) if not _excepted(each)]
+        places = [*words_in_file(path)]
         if path.suffix == ".py" and path.is_relative_to(PACKAGE):
             places += nouns_in_file(path)
-        sys.stdout.writelines(f"{each}\n" for each in places)
+        sys.stdout.writelines(f"{each}\n" for each in places if not _is_excepted(each))
     shown = {path.relative_to(ROOT).as_posix() for path in chosen}
     for name, homes in classes_twice(_modules()).items():
         if shown & {*homes}:

@@ -259,15 +259,15 @@ def _show_richly() -> None:
 
 
 def _make_html(result: _typing.Any) -> str:
-    from twistream_kit.notebook.display.display import html_of
+    from twistream_kit.notebook.display.display import render_html
 
-    return html_of(result)
+    return render_html(result)
 
 
 def _make_png(figure: _typing.Any) -> bytes:
-    from twistream_kit.notebook.display.display import png_of
+    from twistream_kit.notebook.display.display import render_png
 
-    return png_of(figure)
+    return render_png(figure)
 
 
 _show_richly()

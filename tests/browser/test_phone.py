@@ -247,7 +247,7 @@ async def test_clear_and_hang_up_work_while_a_cell_sleeps(handset, lab):
     await handset.button("Hang up").click()
     await expect(handset.state).to_contain_text("has ended")
     assert await handset.notebook.is_running(HOLD)
-    lab.open_the_gate()
+    lab.release_held_cell()
     await handset.notebook.wait_until_idle()
 
 

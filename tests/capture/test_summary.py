@@ -119,7 +119,7 @@ def test_sound_sent_in_time_has_no_underruns_however_little_ahead():
     assert summary(*rows, (3, STOP)).underruns == ()
 
 
-def test_sound_paced_a_little_too_slowly_runs_out_again_and_again():
+def test_sound_sent_a_little_too_slowly_runs_out_again_and_again():
     rows = [(count * 0.021, sound(b"\x20" * 160)) for count in range(100)]
     found = summary(*rows, (3, STOP)).underruns
     assert len(found) == 99

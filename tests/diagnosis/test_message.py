@@ -168,7 +168,7 @@ def test_first_objection_says_what_follows_and_what_to_do(message, problem, fix)
         ("\ud800", "is not base64: '\\ud800' stands at character 0"),
     ],
 )
-def test_payload_that_is_not_base64_is_told_why(payload, problem):
+def test_payload_that_is_not_base64_is_objected_to_with_the_reason(payload, problem):
     first = review(media(media={"payload": payload}))[0]
     assert (first.code, first.field, first.problem) == (31951, "media.payload", problem)
 
@@ -245,7 +245,7 @@ def test_repeated_field_is_a_warning():
         ("null", "null, not a JSON object", "one object for each message"),
     ],
 )
-def test_text_that_is_no_json_object_is_told_why(text, problem, fix):
+def test_text_that_is_no_json_object_is_objected_to_with_the_reason(text, problem, fix):
     [objection] = review(text)
     assert objection.code == 31951
     assert problem in objection.problem

@@ -1,4 +1,4 @@
-"""Commands and their outcomes, with a far end that returns a mark only when told to."""
+"""Commands and their outcomes, with a far end that returns a mark only when asked to."""
 
 import asyncio
 import math
@@ -94,7 +94,7 @@ async def test_playback_is_heard_when_its_mark_comes_back(pair):
     assert not get_state(stream).has_queued
 
 
-async def test_marks_of_one_name_are_told_apart(pair):
+async def test_marks_of_one_name_are_distinguished(pair):
     stream, end = await pair()
     first, second = stream.mark("here"), stream.mark("here")
     names = [mark.name for mark in await end.until(to_twilio.Mark, 2)]
@@ -320,7 +320,7 @@ async def test_close_now_hurries_a_close_that_waits(pair):
     assert playing.result(0).ending == "lost"
 
 
-async def test_goodbye_to_a_far_end_that_returns_no_mark_has_a_limit(pair, monkeypatch):
+async def test_close_waits_for_a_far_end_that_returns_no_mark_up_to_a_limit(pair, monkeypatch):
     monkeypatch.setattr(state_module, "CLOSE_MARGIN_SECONDS", 0.05)
     stream, end = await pair()
     playing = stream.play(b"\x00" * 160)

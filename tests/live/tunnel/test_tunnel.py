@@ -362,7 +362,7 @@ async def test_tunnel_that_dies_after_a_later_one_leaves_its_address(server, pro
     assert f"the tunnel to {proxy.url} is gone: it fell over" in said(logging.ERROR)
 
 
-async def test_server_that_does_not_run_has_nothing_to_lead_to(proxy):
+async def test_server_that_does_not_run_has_no_address_to_forward_to(proxy):
     tunnel = open_tunnel(StreamServer(auth_token=TOKEN), "static", url=proxy.url)
     with pytest.raises(ServerStopped, match="not running"):
         await tunnel.__aenter__()

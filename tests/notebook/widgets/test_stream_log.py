@@ -120,7 +120,7 @@ def test_the_button_saves_the_capture_and_says_where(a_capture, log_of, tmp_path
     assert len(Capture.load(written)) == 4
 
 
-def test_it_saves_where_it_was_told_to(a_capture, log_of, tmp_path):
+def test_it_saves_where_it_was_asked_to(a_capture, log_of, tmp_path):
     log = log_of(a_capture, path=tmp_path / "mine.jsonl")
     press_save(log)
     assert str(tmp_path / "mine.jsonl") in log.saved

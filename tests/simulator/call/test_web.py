@@ -92,7 +92,7 @@ async def test_body_of_64_kb_is_taken_and_one_byte_more_is_11750(client, site):
     assert await fault_of(client.fetch(url)) == 11750
 
 
-async def test_error_page_is_11200_for_whoever_needs_its_content(client, site):
+async def test_error_page_is_11200_where_its_content_is_needed(client, site):
     page = await client.fetch(site.serve("/voice", status=503))
     assert page.status == 503
     with pytest.raises(TwimlFault, match="HTTP status 503"):

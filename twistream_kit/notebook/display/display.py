@@ -20,7 +20,7 @@ from twistream_kit.notebook.display.html import (
     Html,
     bullets,
     code,
-    joined,
+    join,
     pairs,
     paragraph,
     player,
@@ -53,7 +53,7 @@ MOST_PLAYED_BYTES = 4_000_000
 """What the two players together may weigh in a notebook, before base64: 20 s of 44.1 kHz stereo."""
 
 
-def html_of(result: object) -> str:
+def render_html(result: object) -> str:
     """Return the HTML of a public result.
 
     Raises:
@@ -63,11 +63,11 @@ def html_of(result: object) -> str:
         show = DISPLAYS.get((kind.__module__, kind.__qualname__))
         if show is not None:
             return str(show(result))
-    message = f"{type(result).__name__} has no display of its own; repr(result) tells its story"
+    message = f"{type(result).__name__} has no display of its own; repr(result) describes it"
     raise TypeError(message)
 
 
-def png_of(figure: Figure) -> bytes:
+def render_png(figure: Figure) -> bytes:
     """Draw a figure, as a cell shows it without pyplot having been imported."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
@@ -88,7 +88,7 @@ def show_wav_report(report: WavReport) -> Html:
     ]
     heads = ("offset", "bytes (hex)", "field", "value", "meaning")
     caption = f"{report.name or 'WAV'}: {report.header_bytes} bytes of header"
-    return joined(table(heads, rows, caption=caption), paragraph(strong(report.verdict)))
+    return join(table(heads, rows, caption=caption), paragraph(strong(report.verdict)))
 
 
 def _format_bytes(raw: bytes, size: int, most: int = 12) -> str:
@@ -106,7 +106,7 @@ def show_clip(clip: Clip) -> Html:
         text += f"; the player holds the first {MOST_PLAYED_SECONDS} s, clip.save(path) writes all"
     samples = clip.samples()[: MOST_PLAYED_SECONDS * 8000]
     name = code(clip.name) if clip.name else "clip"
-    return joined(player(samples, 8000, name), paragraph(text))
+    return join(player(samples, 8000, name), paragraph(text))
 
 
 def show_examination(examination: Examination) -> Html:
@@ -116,7 +116,7 @@ def show_examination(examination: Examination) -> Html:
         (finding.severity, finding.subject, _show_finding(finding))
         for finding in examination.findings
     ]
-    return joined(
+    return join(
         table(heads, rows, caption=examination.heading),
         paragraph(strong(f"{examination.verdict}.")),
         _show_players(examination),
@@ -125,14 +125,14 @@ def show_examination(examination: Examination) -> Html:
 
 def _show_finding(finding: Finding) -> Html:
     more = join_sentences(finding.consequence, finding.fix)
-    problem = paragraph(_with_code(join_sentences(finding.problem)))
-    return joined(problem, paragraph(_with_code(more)) if more else EMPTY)
+    problem = paragraph(_set_code(join_sentences(finding.problem)))
+    return join(problem, paragraph(_set_code(more)) if more else EMPTY)
 
 
-def _with_code(sentence: str) -> Html:
+def _set_code(sentence: str) -> Html:
     """Set what stands between backticks in the font of code."""
     parts = sentence.split("`")
-    return joined(*(code(part) if n % 2 else part for n, part in enumerate(parts)))
+    return join(*(code(part) if n % 2 else part for n, part in enumerate(parts)))
 
 
 def _show_players(examination: Examination) -> Html:
@@ -156,12 +156,12 @@ def _show_players(examination: Examination) -> Html:
             paragraph("Its header, if the file were sent whole:"),
             player(click, 8000, "header"),
         ]
-    return joined(*parts)
+    return join(*parts)
 
 
 def show_objection(objection: Objection) -> Html:
     """What is wrong, what follows, what to do: one line each."""
-    return joined(_verdict(objection), _reasons(objection))
+    return join(_show_verdict(objection), _show_reasons(objection))
 
 
 def show_objections(objections: Sequence[Objection]) -> Html:
@@ -171,28 +171,28 @@ def show_objections(objections: Sequence[Objection]) -> Html:
 
 def _list_objections(objections: Sequence[Objection]) -> Html:
     """Several objections, the most important first."""
-    return bullets(joined(_verdict(each), _reasons(each)) for each in objections)
+    return bullets(join(_show_verdict(each), _show_reasons(each)) for each in objections)
 
 
-def _verdict(objection: Objection) -> Html:
+def _show_verdict(objection: Objection) -> Html:
     number = f"{objection.code} " if objection.code else ""
     verdict = strong(f"{number}{objection.severity}")
     # The statement says how sure it is, too; the field has a place of its own.
     problem = replace(objection, field="").statement
-    return joined(verdict, " ", code(objection.field), " ", problem.rstrip("."))
+    return join(verdict, " ", code(objection.field), " ", problem.rstrip("."))
 
 
-def _reasons(objection: Objection) -> Html:
+def _show_reasons(objection: Objection) -> Html:
     return bullets(part for part in (objection.consequence, objection.fix) if part)
 
 
 def show_code(known: TwilioCode) -> Html:
     """A code of Twilio's: what it means, what is behind it, what to do."""
-    title = joined(strong(f"{known.code} {known.name}"), f" ({known.level})")
+    title = join(strong(f"{known.code} {known.name}"), f" ({known.level})")
     link = Html(f'<a href="{known.url}" target="_blank" rel="noopener">Twilio on {known.code}</a>')
-    causes = joined(paragraph("Usual causes:"), bullets(known.causes)) if known.causes else EMPTY
+    causes = join(paragraph("Usual causes:"), bullets(known.causes)) if known.causes else EMPTY
     remedy = paragraph(strong("What to do: "), known.remedy)
-    return joined(paragraph(title), paragraph(known.meaning), causes, remedy, paragraph(link))
+    return join(paragraph(title), paragraph(known.meaning), causes, remedy, paragraph(link))
 
 
 def show_play_outcome(outcome: PlayOutcome) -> Html:
@@ -218,10 +218,11 @@ def show_capture(capture: Capture) -> Html:
     }
     numbers = pairs(values, caption="A captured call")
     rows = [
-        (figure.name, figure.value, _small(figure.definition)) for figure in found.list_figures()
+        (figure.name, figure.value, _show_small(figure.definition))
+        for figure in found.list_figures()
     ]
     figures = table(("figure", "value", "what was measured"), rows, caption="Timing")
-    return joined(numbers, figures, _show_playbacks(found.playbacks))
+    return join(numbers, figures, _show_playbacks(found.playbacks))
 
 
 def _show_playbacks(playbacks: tuple[Playback, ...]) -> Html:
@@ -251,29 +252,29 @@ def _format_time(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:.2f}"
 
 
-def _small(definition: str) -> Html:
-    return joined(Html('<small style="opacity:0.8">'), definition, Html("</small>"))
+def _show_small(definition: str) -> Html:
+    return join(Html('<small style="opacity:0.8">'), definition, Html("</small>"))
 
 
 def show_checks(checks: Checks) -> Html:
     """What a preflight found: one row each, with what follows and what to do."""
     heads = ("check", "passed", "what was found")
     rows = [(check.name, check.sign, _show_check(check)) for check in checks]
-    return joined(table(heads, rows, caption="Before the call"), paragraph(strong(checks.verdict)))
+    return join(table(heads, rows, caption="Before the call"), paragraph(strong(checks.verdict)))
 
 
 def _show_check(check: Check) -> Html:
     labelled = (("What follows: ", check.consequence), ("What to do: ", check.fix))
-    return joined(check.detail, bullets(label + text for label, text in labelled if text))
+    return join(check.detail, bullets(label + text for label, text in labelled if text))
 
 
 def show_settings(settings: Settings) -> Html:
     """What is set and where it came from, secrets unseen, and what a real call still needs."""
     rows = [(code(name), value, source) for name, value, source in settings.rows()]
     heads = ("setting", "value", "from")
-    needs = joined("Still missing for a real call: ", code(", ".join(settings.missing)))
+    needs = join("Still missing for a real call: ", code(", ".join(settings.missing)))
     verdict = strong("Ready for a real call.") if settings.ready else needs
-    return joined(table(heads, rows, caption="Settings") if rows else EMPTY, paragraph(verdict))
+    return join(table(heads, rows, caption="Settings") if rows else EMPTY, paragraph(verdict))
 
 
 def show_debugger(debugger: Debugger) -> Html:
@@ -284,7 +285,7 @@ def show_debugger(debugger: Debugger) -> Html:
     if not debugger.unlogged:
         return logged
     rows = [(code(each.stream_sid), show_objection(each.objection)) for each in debugger.unlogged]
-    return joined(
+    return join(
         logged, table(("stream", "what is heard"), rows, caption="What Twilio would not log")
     )
 
@@ -292,27 +293,27 @@ def show_debugger(debugger: Debugger) -> Html:
 def show_debugger_entry(entry: DebuggerEntry) -> Html:
     """One line of the console."""
     heads = ("code", "level", "what happened")
-    return table(heads, [_entry_row(entry)], caption="Twilio's console")
+    return table(heads, [_list_cells(entry)], caption="Twilio's console")
 
 
 def _show_entries(debugger: Sequence[DebuggerEntry]) -> Html:
     heads = ("code", "level", "what happened")
-    rows = [_entry_row(entry) for entry in debugger]
+    rows = [_list_cells(entry) for entry in debugger]
     return table(heads, rows, caption="What Twilio's console shows")
 
 
-def _entry_row(entry: DebuggerEntry) -> tuple[object, ...]:
+def _list_cells(entry: DebuggerEntry) -> tuple[object, ...]:
     message = (
         code(quote_message(entry.message, 120), breakable=True)
         if entry.message is not None
         else EMPTY
     )
     sid = entry.stream_sid or entry.call_sid
-    where = joined(" on ", code(sid)) if sid else EMPTY
-    happened = joined(
+    where = join(" on ", code(sid)) if sid else EMPTY
+    happened = join(
         paragraph(strong(entry.name), where), *map(paragraph, filter(None, [entry.text]))
     )
-    return (entry.code, entry.level, joined(happened, message, _list_objections(entry.objections)))
+    return (entry.code, entry.level, join(happened, message, _list_objections(entry.objections)))
 
 
 def show_call_report(report: CallReport) -> Html:
@@ -325,13 +326,13 @@ def show_call_report(report: CallReport) -> Html:
         **describe_call(report),
     }
     if not report.believable:
-        values["timing"] = joined(values["timing"], ". ", SIMULATOR_WAS_LATE, ".")
+        values["timing"] = join(values["timing"], ". ", SIMULATOR_WAS_LATE, ".")
     found = [
-        joined(f"{times} × ", _verdict(objection), _reasons(objection))
+        join(f"{times} × ", _show_verdict(objection), _show_reasons(objection))
         for objection, times in report.objections.items()
     ]
     logged = _show_entries(report.debugger) if report.debugger else EMPTY
-    return joined(
+    return join(
         pairs(values, caption="A simulated call"), bullets(found), logged, show_clip(report.heard)
     )
 

@@ -40,7 +40,7 @@ def text(value: object) -> Html:
     return value if isinstance(value, Html) else Html(escape(str(value)))
 
 
-def joined(*parts: object) -> Html:
+def join(*parts: object) -> Html:
     """Put `parts` one after the other."""
     return Html("".join(text(part) for part in parts))
 
@@ -58,7 +58,7 @@ def strong(value: object) -> Html:
 
 def paragraph(*parts: object) -> Html:
     """Return one paragraph."""
-    return Html(f'<p style="margin:4px 0">{joined(*parts)}</p>')
+    return Html(f'<p style="margin:4px 0">{join(*parts)}</p>')
 
 
 def bullets(items: Iterable[object]) -> Html:

@@ -24,7 +24,7 @@ from twistream_kit.diagnosis.stream import CaptureReview, OddMessage, Reviewed
 from twistream_kit.errors import Objection, TwistreamError
 from twistream_kit.live.inspector.stream import InspectedStream, Violation
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook.display.html import Html, bullets, code, joined, paragraph, table
+from twistream_kit.notebook.display.html import Html, bullets, code, join, paragraph, table
 from twistream_kit.notebook.plots import style
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
@@ -190,7 +190,7 @@ class StreamLog(anywidget.AnyWidget):
             f"media {_DIRECTIONS[count['sender']]}: {count['text']}" for count in self.media
         )
         note = paragraph("As it stood when the cell ran; run the notebook and it goes on.")
-        return str(joined(table(heads, rows, caption=caption), counts, note))
+        return str(join(table(heads, rows, caption=caption), counts, note))
 
 
 def _as_traits(line: LogLine) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _count_as_traits(sender: Sender, count: MediaCount) -> dict[str, Any]:
 
 def _render_message(line: dict[str, Any]) -> Html:
     objections = [f"{each['severity']}: {each['text']}" for each in line["objections"]]
-    return joined(code(line["text"], breakable=True), bullets(objections))
+    return join(code(line["text"], breakable=True), bullets(objections))
 
 
 class LogLines:

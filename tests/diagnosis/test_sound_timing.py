@@ -20,7 +20,7 @@ def test_sound_sent_by_an_exact_clock_meets_no_objection():
     assert send(SendingTiming(), LOUD, times) == []
 
 
-def test_sleeping_as_long_as_the_sound_is_falls_behind_and_is_told_once():
+def test_sleeping_as_long_as_the_sound_is_falls_behind_and_is_reported_once():
     (found,) = send(SendingTiming(), LOUD, [n * 0.0215 for n in range(1000)])
     assert (found.code, found.field, found.severity) == (None, "media", "warning")
     assert "67 gaps of some 2 ms in 1.4 s" in found.problem
@@ -28,7 +28,7 @@ def test_sleeping_as_long_as_the_sound_is_falls_behind_and_is_told_once():
     assert "stay 200 ms ahead" in found.fix
 
 
-def test_stalls_in_the_midst_of_sound_are_told_with_their_length():
+def test_stalls_in_the_midst_of_sound_are_reported_with_their_length():
     timing, at, found = SendingTiming(), 0.0, []
     for _ in range(5):
         found += send(timing, SECOND, [at])
