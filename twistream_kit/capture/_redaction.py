@@ -4,7 +4,7 @@ Each value is replaced by a stand-in of the same shape, and equal values by equa
 everywhere, so that a redacted capture replays as the original does and gives the same figures:
 
 - SIDs (two letters and hex digits, PROTOCOL.md §1.7) become ``CA000...1``, ``CA000...2`` ...;
-- telephone numbers, seven digits or more in whatever notation, become ``+15550100001`` ...;
+- telephone numbers, seven digits or more in any notation, become ``+15550100001`` ...;
 - values of ``<Parameter>`` (§1.4) become ``redacted-1`` ...; their names stay.  In other places
   they are also found in any case, percent-encoded for a URL, and encoded in base64 alone;
 - keys that the caller pressed all become ``0``, because people type card numbers;

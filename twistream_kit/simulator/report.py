@@ -21,7 +21,7 @@ from twistream_kit.simulator.stream.pacer import LatenessReport
 _ENDINGS = {
     "stopped": "the caller hung up",
     "server-closed": "the server closed the connection",
-    "broken": "the connection died",
+    "broken": "the connection was lost",
     "protocol-error": "the server broke a rule that ends the stream",
 }
 

@@ -338,7 +338,7 @@ class ProxyAdmission:
         return _build_response(HTTPStatus.FORBIDDEN, UNSIGNED)
 
     def _describe_refusal(self, head: RequestHead) -> str:
-        """Say why a request is refused whatever its signature says; empty if it may go on."""
+        """Return why a request is refused, with any signature; empty if it is not refused."""
         if head.is_upgrade:
             if (refusal := describe_page_refusal(head.get_all)) or self.checks_signatures:
                 return refusal

@@ -606,6 +606,6 @@ _OUR_OBJECTIONS = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.M
 _IN_WORDS = {
     "stopped": "the call ended, or its TwiML was replaced",
     "server-closed": "your server closed the connection with {}",
-    "broken": "the connection died without a Close frame",
+    "broken": "the connection was lost without a Close frame",
     "protocol-error": "your server broke a rule of WebSocket",
 }
