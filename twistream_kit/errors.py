@@ -241,6 +241,10 @@ class Objection(Explained):
             statement += f" ({min(99, round(100 * self.confidence))} % sure)"
         return statement
 
+    def __repr__(self) -> str:
+        code = f" {self.code}" if self.code else ""
+        return f"<Objection {self.severity}{code}: {self}>"
+
 
 class Objections(list[Objection]):
     """A list of objections whose repr has a line for each; an empty one says that it is empty."""

@@ -18,6 +18,7 @@ from twistream_kit.audio.clip import replace_file, require_place, write_ulaw_wav
 from twistream_kit.audio.load import encode_sound, open_sound
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
 from twistream_kit.errors import TwistreamError, WavError
+from twistream_kit.listing import Listing
 
 Progress = bool | Callable[[float], object] | None
 """True for a progress bar, None for none, or a function that gets the fraction done, 0 to 1."""
@@ -77,7 +78,7 @@ def convert_files(
     overwrite: bool = False,
     executor: Executor | None = None,
     progress: Progress = True,
-) -> list[ConvertedFile]:
+) -> Listing[ConvertedFile]:
     """Convert many files into a folder, each to a μ-law WAV file of its own name.
 
     A file that cannot be converted does not stop the others: its entry holds the `error`.  Two
@@ -106,7 +107,7 @@ def convert_files(
     jobs = list(_name_targets([Path(path) for path in paths], target))
     _check_targets(jobs, overwrite=overwrite)
     _make_folder(target)
-    results = []
+    results: Listing[ConvertedFile] = Listing.of((), "files")
     with _open_progress(progress, "converting") as report:
         if executor is None:
             outcomes = (_convert_one(source, to, overwrite) for source, to in jobs)
@@ -141,6 +142,16 @@ class ConvertedFile:
     clipped: int = 0
     error: str = ""
     missing_seconds: float = 0.0
+
+    def __str__(self) -> str:
+        if self.error:
+            return self.error
+        missing = f", cut off: {self.missing_seconds:.2f} s missing" if self.missing_seconds else ""
+        clipped = f", {self.clipped} samples clipped" if self.clipped else ""
+        return f"{self.source} -> {self.path}: {self.seconds:.2f} s{missing}{clipped}"
+
+    def __repr__(self) -> str:
+        return f"<ConvertedFile {self}>"
 
 
 def _convert(source: Path, target: Path, progress: Progress, *, overwrite: bool) -> ConvertedFile:

@@ -28,6 +28,7 @@ from twistream_kit.audio.measure import (
     to_decibels,
 )
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler, mix_to_mono
+from twistream_kit.listing import Series
 from twistream_kit.sound_file import Source
 
 KEPT_SECONDS = 60
@@ -145,7 +146,7 @@ def _build_examination(name: str, source: Channels, meters: _Meters, payload: by
     return Examination(
         name=name,
         figures=figures,
-        findings=derive_findings(figures),
+        findings=Series.of(derive_findings(figures), "findings"),
         before=np.concatenate([np.empty((0, min(source.count, 2)), np.int16), *meters.before]),
         sample_rate=source.sound.sample_rate,
         after=Clip(payload, name, meters.resampler.clipped, source.sound.missing_seconds),

@@ -23,6 +23,7 @@ from twistream_kit.audio._wav_format import (
     name_sub_format,
 )
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SAMPLE_RATE
+from twistream_kit.listing import Listing
 from twistream_kit.sound_file import (
     Opened,
     Source,
@@ -94,7 +95,7 @@ class WavReport:
     """
 
     name: str
-    fields: list[Field] = field(repr=False)
+    fields: Listing[Field] = field(repr=False)
     format: Format
     header_bytes: int
     data_bytes: int
@@ -183,6 +184,11 @@ class Field:
     value: int | str | None
     meaning: str
 
+    def __repr__(self) -> str:
+        value = "" if self.value is None else f" is {self.value!r}"
+        name = f"{self.chunk.strip()} {self.name}".strip()
+        return f"<Field {name} at {self.offset}, {self.size} bytes{value}: {self.meaning}>"
+
 
 def _as_table(report: WavReport) -> str:
     rows = [("offset", "bytes in hex", "field", "value", "meaning")]
@@ -204,7 +210,7 @@ def report_on(file: Opened) -> WavReport:
         raise build_not_wav_error(read_at(file.file, 0, 64), file.name)
     return WavReport(
         name=file.name,
-        fields=read_fields(file.file, wav.riff),
+        fields=Listing.of(read_fields(file.file, wav.riff), "fields"),
         format=wav.format,
         header_bytes=wav.offset,
         data_bytes=wav.size,

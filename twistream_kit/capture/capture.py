@@ -11,18 +11,21 @@ import os
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.capture.entry import Entry, Message
+from twistream_kit.capture.entry import Entry, Message, OddText, StatusReport
 from twistream_kit.capture.file import Contents, Header, read_capture, write_capture
 from twistream_kit.capture.replay import Playback, Replay, render_caller, write_stereo
 from twistream_kit.capture.summary import CaptureSummary, summarise
+from twistream_kit.listing import Listing
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
+
+T = TypeVar("T")
 
 KEEP_SECONDS = 900.0
 """How much sound is kept in each direction of a stream (our choice)."""
@@ -112,7 +115,7 @@ class Capture:
                 everything unchanged.
         """
         header = Header(self.stream_sid, self.call_sid, self.keep_seconds, redact or self.redacted)
-        contents = Contents(self.entries, self.statuses, self.endings, self.odd)
+        contents = Contents(self.entries, [*self.statuses], self.endings, [*self.odd])
         return write_capture(Path(path), header, contents)
 
     def append(self, message: Message, at: float) -> None:
@@ -154,40 +157,42 @@ class Capture:
             self._odd.append((at, message))
 
     @property
-    def odd(self) -> list[tuple[float, str | bytes]]:
+    def odd(self) -> Listing[OddText]:
         """The invalid messages of the server as they were sent, in order of time.
 
         Each is a tuple of the seconds from the start and the message.  A new list each time.
         """
-        return [(at - self.started, message) for at, message in list(self._odd)]
+        found = (OddText(at - self.started, message) for at, message in list(self._odd))
+        return _list_as("odd messages", found)
 
     @property
-    def statuses(self) -> list[tuple[float, str]]:
+    def statuses(self) -> Listing[StatusReport]:
         """The statuses of the call, in order of time: seconds from the start, and Twilio's name.
 
         Seconds before the start are negative.  A new list each time.
         """
-        counted = [(at - self.started, name) for at, name in list(self._statuses)]
-        return sorted(counted, key=lambda status: status[0])
+        counted = [StatusReport(at - self.started, name) for at, name in list(self._statuses)]
+        return _list_as("status reports", sorted(counted, key=lambda status: status.at))
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Listing[Entry]:
         """All messages so far, in order; a new list each time."""
-        return list(self._messages.list_entries(0, self.started))
+        return _list_as("messages", self._messages.list_entries(0, self.started))
 
     @property
     def n_kept(self) -> int:
         """How many messages are kept with their sound."""
         return self._messages.n_kept
 
-    def kept_since(self, count: int) -> list[Entry]:
+    def kept_since(self, count: int) -> Listing[Entry]:
         """Return the messages after the first `count` of those kept with their sound.
 
         The time it takes depends on the new messages only, for a display that updates ten times a
         second.
         """
         first = self._messages.find_kept(count)
-        return [each for each in self._messages.list_entries(first, self.started) if each.is_kept]
+        new = (each for each in self._messages.list_entries(first, self.started) if each.is_kept)
+        return _list_as("messages", new)
 
     @property
     def seconds(self) -> float:
@@ -217,9 +222,9 @@ class Capture:
             Path(path), render_caller(entries), Replay(entries, self.endings).render_heard()
         )
 
-    def playbacks(self) -> list[Playback]:
+    def playbacks(self) -> Listing[Playback]:
         """Return the pieces of sound that were sent, up to a mark or a clear, and their endings."""
-        return Replay(self.entries, self.endings).list_playbacks()
+        return _list_as("playbacks", Replay(self.entries, self.endings).list_playbacks())
 
     def summary(self) -> CaptureSummary:
         """Count the messages and measure their timing."""
@@ -339,3 +344,10 @@ def _encode(name: str) -> bytes:
 
 def _decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogatepass")
+
+
+def _list_as(what: str, items: Iterable[T]) -> Listing[T]:
+    # Without a class method, because a live display calls this for every message.
+    found = Listing(items)
+    found.what = what
+    return found

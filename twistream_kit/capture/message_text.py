@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from twistream_kit.capture.entry import Message
 from twistream_kit.errors import quote
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkName
@@ -14,7 +13,7 @@ _END_CHARACTERS = 30
 """How much of the end of a long message is shown: the fields after the payload."""
 
 
-def describe_message(message: Message) -> str:
+def describe_message(message: from_twilio.Message | to_twilio.Message) -> str:
     """Describe a message and its sender in one line; the sound of media is not described.
 
     >>> from twistream_kit.protocol import from_twilio, to_twilio
@@ -46,7 +45,7 @@ def describe_message(message: Message) -> str:
             return "media came" if isinstance(message, from_twilio.Media) else "media sent"
 
 
-def get_event(message: Message) -> str:
+def get_event(message: from_twilio.Message | to_twilio.Message) -> str:
     """Return the event of a message as on the wire; ``progress mark`` for the kit's own marks."""
     if isinstance(message, from_twilio.Unknown):
         return message.event

@@ -82,9 +82,9 @@ _ONE_OF_THREE = "Send 'media', 'mark' or 'clear'; there is no fourth"
 _ENCODE = "Send b64encode(payload).decode() in one piece, or stream.play(clip)"
 
 
-def review(
+def review_message(
     message: str | bytes | Mapping[str, Any], *, stream_sid: str | None = None
-) -> list[Objection]:
+) -> Objections:
     """Say what Twilio would object to in `message`, and what it would play as noise.
 
     Args:
@@ -104,7 +104,9 @@ def review(
             message = json.dumps(dict(message))
         except (TypeError, ValueError, RecursionError) as error:
             fix = "Everything in it must be text; base64 too: b64encode(payload).decode()"
-            return [_make_objection("", f"the message cannot become JSON: {error}", fix)]
+            return Objections(
+                [_make_objection("", f"the message cannot become JSON: {error}", fix)]
+            )
     if isinstance(message, (bytes, bytearray, memoryview)):
         return sort_by_severity(_review_binary(bytes(message), stream_sid))
     if not isinstance(message, str):
@@ -113,7 +115,7 @@ def review(
 
 
 def review_unheard(message: str | bytes, *, stream_sid: str | None = None) -> Objections:
-    """Say the same as `review`, but for what shows only where a long payload is listened to.
+    """Say what `review_message` says, without what only listening to a long payload shows.
 
     It is for `StreamReviewer`, which listens to all messages of a stream together.
     """

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
 from twistream_kit.diagnosis.message import find_nearest
-from twistream_kit.errors import Objection, quote, sort_by_severity
+from twistream_kit.errors import Objection, Objections, quote, sort_by_severity
 from twistream_kit.protocol.twiml import (
     FETCHED_LIMIT,
     INLINE_LIMIT,
@@ -106,8 +106,8 @@ _UNPARSABLE = (
 _BUILD_IT = "Build it with kit.connect_stream, which escapes everything"
 
 
-def review_twiml(xml: str | bytes) -> list[Objection]:
-    """Review a TwiML document.
+def review_twiml(xml: str | bytes) -> Objections:
+    """Say what Twilio would object to in `xml`, and what would not do what is probably meant.
 
     Args:
         xml: The whole document, as it is passed inline or served from a URL; bytes are UTF-8 unless

@@ -90,6 +90,9 @@ class _CodesOfFile(Mapping[int, TwilioCode]):
     def __len__(self) -> int:
         return len(self._by_number)
 
+    def __repr__(self) -> str:
+        return "\n".join(f"{code.code} ({code.level}): {code.name}" for code in self.values())
+
 
 TWILIO_CODES: Mapping[int, TwilioCode] = _CodesOfFile()
 """Every code that can occur in a call with a stream, by number."""

@@ -114,6 +114,9 @@ class PlayOutcome:
     total_ms: int
     handle: str = field(default="", repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return f"<PlayOutcome {self.ending}: {self.heard_ms} of {self.total_ms} ms heard>"
+
 
 @dataclass(frozen=True, slots=True)
 class MarkOutcome:
@@ -130,3 +133,6 @@ class MarkOutcome:
     name: str
     after_ms: int
     handle: str = field(default="", repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<MarkOutcome {self.name!r}: {self.ending} after {self.after_ms} ms>"

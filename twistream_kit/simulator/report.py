@@ -13,6 +13,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.sound import is_about_timing
 from twistream_kit.errors import Objection, SettingsError
+from twistream_kit.listing import Series
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.simulator.call.handset import is_audible
 from twistream_kit.simulator.model.debugger import DebuggerEntry
@@ -72,7 +73,7 @@ class CallReport:
     sent: Mapping[str, int]
     received: Mapping[str, int]
     objections: Counter[Objection]
-    debugger: tuple[DebuggerEntry, ...]
+    debugger: Series[DebuggerEntry]
     first_sound_ms: float | None
     heard: Clip
     lateness: LatenessReport

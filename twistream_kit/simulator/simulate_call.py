@@ -18,6 +18,7 @@ from typing import Any
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.errors import Objection
+from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.twiml import check_parameter
@@ -263,7 +264,7 @@ class _CallRun:
             sent=dict(self._client.sent),
             received=dict(self._leg.received),
             objections=objections,
-            debugger=tuple(self._debugger),
+            debugger=Series.of(self._debugger, "entries"),
             first_sound_ms=None if first is None else (first - started) * 1000,
             heard=self._handset.heard,
             lateness=pacer.lateness.report(),

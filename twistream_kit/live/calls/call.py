@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
+from twistream_kit.listing import Listing
 from twistream_kit.live.calls.sdk import ask, find_loop, limit_timeout
 from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
 from twistream_kit.live.stream.state import CLOSE_MARGIN_SECONDS, Playing
@@ -108,7 +109,7 @@ class Call:
         return self._status in FINAL_STATUSES
 
     @property
-    def events(self) -> list[StatusEvent]:
+    def events(self) -> Listing[StatusEvent]:
         """The status callbacks of the call and its streams so far.
 
         Those with a sequence number are in that order, because they may arrive in another (§6.6);
@@ -121,7 +122,8 @@ class Call:
             key=lambda event: event.sequence or 0,
         )
         in_order = iter(numbered)
-        return [event if event.sequence is None else next(in_order) for event in arrived]
+        events = (event if event.sequence is None else next(in_order) for event in arrived)
+        return Listing.of(events, "status callbacks")
 
     @property
     def answered_by(self) -> str:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from twistream_kit.errors import ServerStopped, TunnelError
+from twistream_kit.listing import Series
 from twistream_kit.live.inspector._connection import (
     ProxyAdmission,
     ProxyConnection,
@@ -119,10 +120,11 @@ class Inspector(ServerAddresses):
         return self._admission.nonce
 
     @property
-    def streams(self) -> Sequence[InspectedStream]:
+    def streams(self) -> Series[InspectedStream]:
         """The open streams and the last ten that ended, oldest first."""
         streams = [*self._list.streams, *self._not_started]
-        return tuple(sorted(streams, key=lambda stream: stream.capture.started))
+        in_order = sorted(streams, key=lambda stream: stream.capture.started)
+        return Series.of(in_order, "streams")
 
     def __repr__(self) -> str:
         if self._port is None:

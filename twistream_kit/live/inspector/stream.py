@@ -17,6 +17,7 @@ from twistream_kit.capture.entry import Sender
 from twistream_kit.capture.message_text import get_event, quote_message
 from twistream_kit.diagnosis.stream import Reviewed, StreamReviewer
 from twistream_kit.errors import Objection, Objections, RemoteProtocolError, sort_by_severity
+from twistream_kit.listing import Listing, Series
 from twistream_kit.live.inspector._frames import ABNORMAL, Closing, FrameViolation, Passed
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio
@@ -82,9 +83,9 @@ class InspectedStream:
         return not self.closed.done()
 
     @property
-    def violations(self) -> list[Violation]:
-        """The violations, each kind once, oldest first; a new list each time."""
-        return self._violations.found
+    def violations(self) -> Listing[Violation]:
+        """What is at fault, each kind of fault once, oldest first; a new list each time."""
+        return Listing.of(self._violations.found, "violations")
 
     @property
     def objections(self) -> Objections:
@@ -183,7 +184,7 @@ class InspectedStream:
             Violation(
                 at - self.capture.started,
                 "server",
-                tuple(reviewed.new),
+                Series.of(reviewed.new, "objections"),
                 quote_message(text),
                 in_capture=not reviewed.is_odd,
                 event=event,
@@ -194,8 +195,9 @@ class InspectedStream:
     def _note_sound(self, found: Sequence[Objection], at: float) -> None:
         if found:
             since, place = at - self.capture.started, self.capture.n_kept
+            objections = Series.of(found, "objections")
             self._violations.add(
-                Violation(since, "server", tuple(found), in_capture=True, place=place)
+                Violation(since, "server", objections, in_capture=True, place=place)
             )
 
 
@@ -219,6 +221,10 @@ class InspectedEnd:
     said_stop: bool
     detail: str
 
+    def __repr__(self) -> str:
+        stop = "after stop" if self.said_stop else "without stop"
+        return f"<InspectedEnd {self.ended_by}, {stop}: {self.detail}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -237,11 +243,15 @@ class Violation:
 
     at: float
     sender: Sender
-    objections: tuple[Objection, ...]
+    objections: Series[Objection]
     text: str = ""
     in_capture: bool = False
     event: str = ""
     place: int = 0
+
+    def __repr__(self) -> str:
+        objections = " ".join(f"{each.severity}: {each}" for each in self.objections)
+        return f"<Violation by {self.sender} at {self.at:.2f} s, {objections}>"
 
 
 def _end_in_words(by: EndedBy, twilio: int, server: int) -> str:
@@ -320,7 +330,8 @@ class Violations:
                 new.append(objection)
             self.times[objection] += 1
         if new:
-            self.add(Violation(at, sender, tuple(new), quote_message(message), place=place))
+            found = Series.of(new, "objections")
+            self.add(Violation(at, sender, found, quote_message(message), place=place))
 
     def add(self, violation: Violation) -> None:
         """Keep a violation whose objections are new and have been counted elsewhere."""

@@ -40,6 +40,9 @@ class Check(Explained):
         """The sign, the subject, and what was found."""
         return f"{self.sign} {self.name}: {self.detail}"
 
+    def __repr__(self) -> str:
+        return f"<Check {self}>"
+
 
 class Checks(list[Check]):
     """The checks of one preflight, in the order in which a call depends on them."""

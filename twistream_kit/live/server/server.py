@@ -17,6 +17,7 @@ from typing import Any, Self
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from twistream_kit.errors import ServerStopped, TunnelError
+from twistream_kit.listing import Listing, Series
 from twistream_kit.live.calls.call import Call, call_when_over
 from twistream_kit.live.calls.status import (
     Listener,
@@ -124,12 +125,12 @@ class StreamServer(ServerAddresses):
         return self._webhooks.nonce
 
     @property
-    def status_events(self) -> list[StatusEvent]:
+    def status_events(self) -> Listing[StatusEvent]:
         """The status callbacks that have arrived, oldest first."""
         return self._status.events
 
     @property
-    def streams(self) -> Sequence[MediaStream]:
+    def streams(self) -> Series[MediaStream]:
         """The open streams and the last ten that ended, oldest first."""
         return self._list.streams
 

@@ -364,6 +364,9 @@ class StreamEnd:
     reason: EndReason
     detail: str
 
+    def __repr__(self) -> str:
+        return f"<StreamEnd {self.reason}: {self.detail}>"
+
 
 def _make_lost_outcome(playing: Playing) -> PlayOutcome:
     """Return the outcome of a playback that was never queued."""

@@ -13,7 +13,7 @@ import inspect
 import itertools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeVar, cast, overload
 
@@ -111,7 +111,7 @@ def stop(thing: Any = None) -> None:
         if not found:
             names = ", ".join(running()) or "nothing"
             raise TwistreamError(
-                f"{thing!r} is not running", fix=f"Running: {names}; stop() stops everything"
+                f"{thing!r} is not running", fix=f"RunningThings: {names}; stop() stops everything"
             )
         _end_lifespans(found)
 
@@ -135,11 +135,46 @@ def url_of(thing: Any) -> str:
     return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
 
 
-def running() -> list[str]:
-    """Return the names of everything that `start` started and that still runs, oldest first."""
+def running() -> RunningThings:
+    """Return the names of everything that `start` started and that still runs, oldest first.
+
+    The repr of the list says what each is.
+    """
     with _LOCK:
         ordered = sorted(_lifespans.values(), key=lambda lifespan: lifespan.order)
-        return [lifespan.key for lifespan in ordered if not lifespan.is_over]
+        found = [(each.key, each.thing, each.value) for each in ordered if not each.is_over]
+    # Outside the lock: a repr may be anybody's.
+    return RunningThings(
+        (key, _describe(thing if value is None else value)) for key, thing, value in found
+    )
+
+
+class RunningThings(list[str]):
+    """The names of what ran when `running` was asked.
+
+    Args:
+        found: Name and state of each.
+
+    Attributes:
+        states: What each is and does, in words, in the same order.
+    """
+
+    def __init__(self, found: Iterable[tuple[str, str]] = ()) -> None:
+        self.states: list[str] = []
+        for name, state in found:
+            self.append(name)
+            self.states.append(state)
+
+    def __repr__(self) -> str:
+        rows = zip(self, self.states, strict=False)
+        return "\n".join(f"{name}: {state}" for name, state in rows) or "nothing runs"
+
+
+def _describe(thing: object) -> str:
+    try:
+        return repr(thing)
+    except Exception as error:  # noqa: BLE001 - another package's repr must not hide what runs
+        return f"<{type(thing).__name__}, whose repr raised {type(error).__name__}>"
 
 
 def _check_startable(thing: Any) -> None:

@@ -26,6 +26,7 @@ from typing import Literal, get_args
 from aiohttp import web
 
 from twistream_kit.errors import CallRefused
+from twistream_kit.listing import describe_changes
 from twistream_kit.protocol.rest import is_e164
 from twistream_kit.simulator.model.assumptions import Behaviour, Trial
 from twistream_kit.simulator.model.numbers import (
@@ -136,6 +137,9 @@ class SimulatedAccount:
         if self.calls_at_once is None and self.type == "Trial":
             return TRIAL_CALLS_AT_ONCE
         return self.calls_at_once
+
+    def __repr__(self) -> str:
+        return describe_changes(self)
 
     def _require_countries(self) -> None:
         countries = self.blocked_countries
