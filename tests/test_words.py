@@ -87,6 +87,7 @@ _EXCEPTIONS = {
     ("no verb", _HTML): "a builder has the name of the element that it builds, as in HTML itself",
     ("lead", "CHANGELOG.md"): "it says what a name was before",
     ("pace", "CHANGELOG.md"): "it says what a name was before",
+    ("pace", "twistream_kit/notebook/display/handles.py"): "a class of the simulator has that name",
     ("story", "CHANGELOG.md"): "it says what a name was before",
     ("told", "CHANGELOG.md"): "it says what a name was before",
     ("trouble", "CHANGELOG.md"): "it says what a name was before",

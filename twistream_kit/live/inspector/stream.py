@@ -84,7 +84,7 @@ class InspectedStream:
 
     @property
     def violations(self) -> Listing[Violation]:
-        """What is at fault, each kind of fault once, oldest first; a new list each time."""
+        """The violations, each kind once, oldest first; a new list each time."""
         return Listing.of(self._violations.found, "violations")
 
     @property
