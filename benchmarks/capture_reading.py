@@ -1,4 +1,4 @@
-"""A capture of a long call: loaded, summarised, drawn; and what it costs to keep a message."""
+"""The time to load, summarise and draw the capture of a long call, and to append a message."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SID = f"MZ{1:032x}"
 
 
 def measure(*, tiny: bool = False) -> list[Figure]:
-    """Write a call of ten minutes, and go through all that is done with one."""
+    """Write the capture of a call of ten minutes, and measure each operation on it."""
     seconds = 6 if tiny else 600
     capture, kept_us = _call(seconds)
-    _draw(Capture(SID))  # fonts and the like, once for each process
+    _draw(Capture(SID))  # loads fonts, once per process
     with tempfile.TemporaryDirectory() as folder:
         path = capture.save(Path(folder) / "call.jsonl")
         loaded = Capture.load(path)
@@ -71,7 +71,7 @@ def _call(seconds: int) -> tuple[Capture, float]:
 
 
 def _shown_in_a_log(seconds: int) -> tuple[int, float]:
-    """Return what it takes a log that was idle to take in so many seconds of sound at once."""
+    """Return the time that an idle log takes to read so many seconds of sound at once."""
     capture = Capture(SID)
     log = StreamLog(capture)
     frame = to_twilio.Media(SID, Clip.tone(440, 0.02).payload)

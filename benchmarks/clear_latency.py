@@ -60,11 +60,11 @@ def _trial(stream: kit.MediaStream, phone: kit.Phone) -> float:
     """Return the milliseconds that the caller still heard sound for."""
     playing = stream.play(kit.Clip.tone(440, 3.0))
     playing.heard(0.04).result(5)
-    time.sleep(random.uniform(0, PTIME_MS / 1000))  # no favourite place within a frame
+    time.sleep(random.uniform(0, PTIME_MS / 1000))  # a random phase within a frame
     cleared = time.monotonic()
     stream.clear()
     assert playing.result(5).ending == "cleared"
-    time.sleep(2 * PTIME_MS / 1000)  # until what was to be heard has been heard
+    time.sleep(2 * PTIME_MS / 1000)  # until the remaining sound has been heard
     ear = phone.call.handset.ear
     return max(0.0, (ear.last_audible_at - cleared) * 1000 + PTIME_MS)
 

@@ -1,4 +1,4 @@
-"""μ-law beside Python's old audioop, and an hour of sound through `convert_file`."""
+"""The speed of μ-law compared with Python's old audioop, and of `convert_file` for an hour."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _codec(n_samples: int, rounds: int) -> list[Figure]:
     except ImportError:
         return [Figure("encode and decode beside audioop", "this Python has no audioop", "≥ 4 ×")]
     random = np.random.default_rng(1)
-    # Speech keeps to small samples most of the time; noise visits all of the table.
+    # Speech uses mostly small samples; noise uses the whole table.
     speech = np.clip(random.laplace(0, 2000, n_samples), -32768, 32767).astype(np.int16)
     noise = random.integers(-32768, 32768, n_samples, np.int16)
     figures = []
@@ -58,7 +58,7 @@ def _codec(n_samples: int, rounds: int) -> list[Figure]:
 def _beside(
     rounds: int, ours: Callable[[], object], theirs: Callable[[], object]
 ) -> tuple[float, float]:
-    ours()  # makes the tables
+    ours()  # builds the tables
     seconds = alternating(rounds, ours=lambda: _seconds(ours), theirs=lambda: _seconds(theirs))
     return seconds["ours"], seconds["theirs"]
 
@@ -101,7 +101,7 @@ def _write_sound(path: Path, minutes: float) -> None:
 
 
 def _peak_megabytes() -> float:
-    # Not ru_maxrss: across vfork and exec Linux counts the parent's memory in.
+    # Not ru_maxrss: across vfork and exec, Linux includes the parent's memory.
     status = Path("/proc/self/status")
     if status.exists():
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))

@@ -19,9 +19,9 @@ import numpy as np
 from measuring import HERE, Figure, percentile
 
 ROOT = HERE.parent
-sys.path.append(str(ROOT / "tests"))  # for what drives the browser there
+sys.path.append(str(ROOT / "tests"))  # for the modules there that drive the browser
 MOST = 0.4
-"""What comes later than this, in seconds, answers to something else."""
+"""A later effect, in seconds, belongs to another cause."""
 
 CALL = """\
 import json, random, threading, time
@@ -163,7 +163,7 @@ async def _clear(notebook, handset) -> float:
 async def _both_ways(notebook, handset, state: str, times: int):
     """Return the delays to the ear and from it, in seconds, and how many there should be."""
     await handset.forget()
-    await notebook.ask(f"measure({times + 1})")  # the first is for practice
+    await notebook.ask(f"measure({times + 1})")  # the first one warms up
     if CELLS[state]:
         await notebook.run_without_waiting(CELLS[state].splitlines()[0])
     said_at = await notebook.page.evaluate(f"() => window.spoken.speak({times + 1}, 100, 320)")
@@ -181,14 +181,14 @@ async def _both_ways(notebook, handset, state: str, times: int):
 
 
 def _onsets(samples, rate: int) -> list[int]:
-    """Return where sound begins after a tenth of a second without any."""
+    """Return where sound begins after a tenth of a second of silence."""
     loud = np.flatnonzero(np.abs(samples) > 0.01)
     first = np.diff(loud, prepend=-rate) > rate // 10
     return [int(each) for each in loud[first]]
 
 
 def _delays(causes: list[float], effects: list[float]) -> list[float]:
-    """Return how long after each cause its effect came, where one did."""
+    """Return the delay of each effect after its cause, if there was an effect."""
     delays = []
     for cause in causes:
         later = [effect - cause for effect in effects if 0 <= effect - cause < MOST]

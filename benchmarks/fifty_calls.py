@@ -26,7 +26,7 @@ AIM = 0.01
 
 @dataclass(slots=True)
 class EchoedCall:
-    """One simulated call, with the time of every frame that is on its way.
+    """One simulated call, with the send time of every frame that has not been answered.
 
     Attributes:
         client: Its socket and Twilio's half of the stream.

@@ -1,4 +1,4 @@
-"""How long requests that nobody has signed hold the event loop of a server.
+"""How long unsigned requests block the event loop of a server.
 
 Heads of 60 kB of several kinds, of the most that is read, of a byte more and of 1 MB are sent, one
 and then ten at once, to a stream server and to an inspector in another process, whose loop looks
@@ -30,7 +30,7 @@ LIMIT_SECONDS = 60
 
 
 def measure(*, tiny: bool = False) -> list[Figure]:
-    """Send heads, and ask each time how long the loop was held."""
+    """Send heads, and measure each time how long the loop was blocked."""
     rounds, size = (1, 2_000) if tiny else (5, HEAD_BYTES)
     figures = []
     with Companion("heads.py") as companion:
@@ -47,20 +47,20 @@ def measure(*, tiny: bool = False) -> list[Figure]:
 
 
 def heads(size: int) -> list[bytes]:
-    """Return heads of some `size` bytes: what a parser may be slow at."""
+    """Return heads of about `size` bytes that may be slow to parse."""
     lines = [
         b"Content-Length: a" + b" " * size + b"b",
         b"Upgrade: " + b"," * size,
         b"x: " + b"\r" * size,
         b"\r\n".join([b"x:"] * (size // 4)),
         b"\r\n".join([b"x: " + b"y" * (size // 100 - 5)] * 100),
-        # Short enough to be read whole, for the share of it that is not refused for its size.
+        # Short enough not to be refused for their size, so that they are parsed completely.
         b"\r\n".join([b"Upgrade: " + b"," * (size // 8 - 11)] * 4),
         b"\r\n".join([b"Transfer-Encoding: a" + b" " * (size // 8 - 30) + b"b"] * 4),
     ]
-    # Of the most that is read, a byte more, and a megabyte; or as much less as `size` is.
+    # The size limit, one byte more, and a megabyte; or less, in proportion to `size`.
     lines += [_padding(whole * size // HEAD_BYTES) for whole in (32_768, 32_769, 1_000_000)]
-    # A control character is found late, after what a pattern goes back and forth over.
+    # A control character at the end, after text on which a pattern may backtrack.
     lines.append(b"x: " + b" " * (size // 2) + b"\x0b")
     first = b"POST /status HTTP/1.1\r\nHost: localhost\r\n"
     get = first.replace(b"POST", b"GET")
@@ -104,7 +104,7 @@ async def _serve() -> None:
             held[0] = max(held[0], time.thread_time() - began)
 
     async def answer(question: str) -> None:
-        await asyncio.sleep(3 * TICK_SECONDS)  # until the clock has been looked at once more
+        await asyncio.sleep(3 * TICK_SECONDS)  # until the clock has been read once more
         print(json.dumps(held[0] * 1000), flush=True)
         if question.strip() == "begin":
             held[0] = 0.0
@@ -114,7 +114,7 @@ async def _serve() -> None:
             asyncio.run_coroutine_threadsafe(answer(question), loop).result()
         loop.call_soon_threadsafe(ended.set)
 
-    # What stands behind the inspector is not its affair: there is nobody.
+    # The benchmark needs no server behind the inspector.
     async with StreamServer() as server, Inspector("ws://127.0.0.1:9/media") as inspector:
         ticking = asyncio.create_task(tick())
         print(json.dumps({"server": server.port, "inspector": inspector.port}), flush=True)

@@ -1,4 +1,4 @@
-"""What an inspector adds to the way between Twilio and a server, for one call and for fifty.
+"""The delay that an inspector adds between Twilio and a server, for one call and for fifty.
 
 A plain server answers each frame with a frame.  The time from a frame to its answer is taken
 directly and through an inspector, in alternating rounds; half of the difference is one way's.
@@ -27,7 +27,7 @@ FRAME = bytes(range(40, 200))[:FRAME_BYTES]
 
 
 def measure(*, tiny: bool = False) -> list[Figure]:
-    """Speak to a server directly and through an inspector."""
+    """Measure a server directly and through an inspector."""
     calls, seconds, rounds = ((1, 2), 0.3, 1) if tiny else ((1, 50), 3.0, 3)
     figures = []
     with (
@@ -53,7 +53,7 @@ def _figures(n_calls: int, found: dict[str, list[float]]) -> list[Figure]:
     median = added(0.5)
     plain = statistics.median(found["directly"])
     figure = f"{median:.2f} ms (there and back without it {plain:.2f} ms)"
-    # Fifty calls share the inspector's core with the server; that is no way to use it, only known.
+    # Fifty calls share the inspector's core with the server, which is not a recommended set-up.
     aim = (f"< {AIM_MS:g} ms", median < AIM_MS) if n_calls == 1 else ()
     return [
         Figure(f"{what}: median", figure, *aim),
@@ -70,7 +70,7 @@ async def _round(url: str, n_calls: int, seconds: float) -> list[float]:
 
 
 async def _call(url: str, number: int, n_calls: int, seconds: float) -> list[float]:
-    """Return the milliseconds from each frame to its answer."""
+    """Return the milliseconds from each frame to its response."""
     sid, found = f"MZ{number:032x}", []
     async with connect(url, compression=None, ping_interval=None, proxy=None) as socket:
         await socket.send(from_twilio.Connected().to_json())

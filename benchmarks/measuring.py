@@ -38,7 +38,7 @@ class Figure:
 
 
 def alternating(rounds: int, **ways: Callable[[], float]) -> dict[str, float]:
-    """Measure each way once a round, every second round in reverse; return the medians."""
+    """Measure each variant once a round, every second round in reverse; return the medians."""
     results: dict[str, list[float]] = {name: [] for name in ways}
     for count in range(rounds):
         for name in list(ways)[:: -1 if count % 2 else 1]:
@@ -47,19 +47,19 @@ def alternating(rounds: int, **ways: Callable[[], float]) -> dict[str, float]:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Return the smallest value that at least `share` of all do not exceed."""
+    """Return the smallest value that a `share` of all values does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def cores() -> list[int]:
-    """Return the numbers of the cores that may be used; empty where that cannot be chosen."""
+    """Return the numbers of the usable cores; empty if the system has no CPU affinity."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 @contextmanager
 def kept_off_the_first_core() -> Iterator[None]:
-    """Leave the first core to the program that is measured, where there are two."""
+    """Leave the first core to the measured program, if there are two."""
     usable = cores()
     if len(usable) > 1:
         os.sched_setaffinity(0, usable[1:])
@@ -71,7 +71,7 @@ def kept_off_the_first_core() -> Iterator[None]:
 
 
 def stay_on_the_first_core() -> None:
-    """Give this process one core, the first, where that can be chosen."""
+    """Bind this process to the first core, if the system allows it."""
     if usable := cores():
         os.sched_setaffinity(0, usable[:1])
 

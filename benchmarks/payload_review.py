@@ -1,4 +1,4 @@
-"""What is found of sound in a wrong coding, and how often right sound is suspected."""
+"""The detection rate of sound in a wrong coding, and the false alarms for correct sound."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REQUIRED = ("speech", "music")
 
 
 class Half(NamedTuple):
-    """What came of one half of the set; keys are coding and kind, values are windows."""
+    """The results of one half of the set; keys are coding and kind, values are windows."""
 
     windows: Counter[tuple[str, str]]
     named: Counter[tuple[str, str]]  # recognise_coding said the right coding
@@ -46,10 +46,10 @@ def measure(*, tiny: bool = False) -> list[Figure]:
 
 
 def _costs(rounds: int) -> list[Figure]:
-    """Measure what one message of right sound costs, in rounds of which the quietest counts."""
+    """Measure the time per message of correct sound; the fastest round counts."""
     frames = load_clip(SPEECH).frames()
     looked = min(_each(frames, lambda frame, _: look_inside(frame)) for _ in range(rounds))
-    followed = [_each(frames, SoundReview().sent) for _ in range(rounds)]
+    followed = [_each(frames, SoundReview().note_sent) for _ in range(rounds)]
     middle, dearest, total = (
         min(what(costs) for costs in followed)
         for what in (lambda costs: percentile(costs, 0.5), max, sum)
@@ -70,7 +70,7 @@ def _costs(rounds: int) -> list[Figure]:
 
 
 def _each(frames: list[bytes], take: Callable[[bytes, float], object]) -> list[float]:
-    """Return how long each took, in seconds of this thread."""
+    """Return the time of each, in seconds of CPU time of this thread."""
     costs = []
     for number, frame in enumerate(frames):
         began = time.thread_time()
@@ -86,7 +86,7 @@ HALVES: dict[str, Callable[[], list[Sound]]] = {
 
 
 def review(sounds: list[Sound], levels: tuple[int, ...]) -> Half:
-    """Put every sound through every coding, and look at each window."""
+    """Encode every sound in every coding, and review each window."""
     half = Half(*(Counter() for _ in range(6)), defaultdict(Counter), [])
     for sound in sounds:
         for level in levels:
@@ -121,7 +121,7 @@ def _right(half: Half, kind: str, payloads: dict[str, bytes]) -> None:
         for window in _windows(payload):
             half.right[kind] += 1
             recognised = recognise_coding(window)
-            found = look_inside(window) + ([recognised.objection()] if recognised else [])
+            found = look_inside(window) + ([recognised.to_objection()] if recognised else [])
             half.alarms[kind] += bool(found)
             half.errors[kind] += any(objection.severity == "error" for objection in found)
 

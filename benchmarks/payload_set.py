@@ -1,4 +1,4 @@
-"""A labelled set of sound in every coding, right and wrong, made anew each time, always the same.
+"""A labelled set of sound in every coding, right and wrong, generated reproducibly.
 
 Half of it is for tuning and half is held out: other voices, other melodies, other seeds, and the
 speech of ``sample_audio``, which another synthesiser made.  Levels are those of the loudest sample.
@@ -33,7 +33,7 @@ class Sound(NamedTuple):
 
 
 class Voice(NamedTuple):
-    """Somebody who does not exist."""
+    """The parameters of a synthetic voice."""
 
     pitch: float  # Hz
     tract: float  # its formants as a multiple of a man's
@@ -60,12 +60,12 @@ HELD_OUT_VOICES = [
 
 
 def tuning() -> list[Sound]:
-    """The half that thresholds may be chosen by."""
+    """The half by which thresholds may be tuned."""
     return _sounds(TUNING_VOICES, 1000)
 
 
 def held_out() -> list[Sound]:
-    """The half that nothing was chosen by."""
+    """The half held out from tuning."""
     sounds = _sounds(HELD_OUT_VOICES, 9000)
     for name in ("greeting", "reply", "question", "speech_24bit_extensible"):
         samples, rate = soundfile.read(SAMPLE_AUDIO / f"{name}.wav", always_2d=True)
@@ -99,7 +99,7 @@ def coded(samples: np.ndarray) -> dict[str, bytes]:
 
 
 def rightly_coded(samples: np.ndarray) -> dict[str, bytes]:
-    """Return `samples` as PCMU, plain and after what sound meets on its way: all of it right."""
+    """Return `samples` as PCMU, plain and after the usual processing of sound: all are correct."""
     eight_bits = (samples.astype(np.int32) + 128 >> 8 << 8).clip(-32768, 32767)
     loud = (samples.astype(np.int32) * 3).clip(-32768, 32767)
     offset = (samples.astype(np.int32) + 1200).clip(-32768, 32767)
@@ -126,7 +126,7 @@ def _alaw() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _odd_pieces(payload: bytes) -> bytes:
-    """Lose one byte every 2001, as a program does that cuts 16-bit sound at odd places."""
+    """Drop one byte in 2001, like a program that cuts 16-bit sound at odd places."""
     return b"".join(payload[at : at + 2001] for at in range(0, len(payload), 2002))
 
 
@@ -160,7 +160,7 @@ def _sounds(voices: list[Voice], seed: int) -> list[Sound]:
 
 
 def line_noise(seed: int) -> list[np.ndarray]:
-    """What is sent while nobody speaks, int16 at 8000 Hz: these have no level to choose."""
+    """Return sounds of silence, int16 at 8000 Hz, whose level is fixed."""
     random = np.random.default_rng(seed)
     n = int(8000 * SECONDS)
     hum = 12 * np.sin(2 * np.pi * (50 if seed % 2 else 60) * np.arange(n) / 8000)

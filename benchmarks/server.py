@@ -1,4 +1,4 @@
-"""What one media message costs the server, beside a bare `websockets` echo of the same bytes.
+"""The CPU time per media message in the server, compared with a plain `websockets` echo.
 
 Callers at the rate of real ones (50 messages a second each) speak to each server in turn.  The
 server has a core of its own; its CPU time is divided by the messages that came.
@@ -26,7 +26,7 @@ FRAME = bytes(range(40, 200))[:FRAME_BYTES]
 
 @dataclass(slots=True)
 class Caller:
-    """One stream, with no more of Twilio in it than the measurement needs.
+    """One stream, with only the behaviour of Twilio that the measurement needs.
 
     Attributes:
         answers: How many media messages came back.
@@ -79,7 +79,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one round showed.
+    """The results of one round.
 
     Attributes:
         microseconds: CPU for each media message that came.
@@ -91,7 +91,7 @@ class Cost:
 
 
 def measure(*, tiny: bool = False) -> list[Figure]:
-    """Speak to a bare echo, to the kit playing, to the kit echoing, in alternating rounds."""
+    """Measure a plain echo, the kit playing, and the kit echoing, in alternating rounds."""
     n_calls, settle, seconds, rounds = (3, 0.3, 0.3, 1) if tiny else (40, 1.2, 2.0, 5)
     kinds = ["bare", "plays", "echoes", "answers with marks"]
     costs: dict[str, list[Cost]] = {kind: [] for kind in kinds}
@@ -141,7 +141,7 @@ async def _round(server: Companion, n_calls: int, settle: float, seconds: float)
 
 
 async def _speak(callers: list[Caller], seconds: float) -> int:
-    """Let all speak, spread evenly over the 20 ms; return how many messages that were."""
+    """Send the frames of all streams, spread over the 20 ms; return the number of messages."""
     began, count = time.monotonic(), 0
     while count * PTIME_MS / 1000 / len(callers) < seconds:
         due = began + count * PTIME_MS / 1000 / len(callers)

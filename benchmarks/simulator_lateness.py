@@ -18,7 +18,7 @@ from twistream_kit.simulator.twilio import SimulatedTwilio
 
 
 def measure(*, tiny: bool = False) -> list[Figure]:
-    """Add calls to one simulator, and measure each time for some seconds."""
+    """Add calls to one simulator, and measure for some seconds at each number."""
     levels, seconds = ([1, 2], 0.3) if tiny else ([1, 20, 100], 6.0)
     with kept_off_the_first_core(), Companion("streams_on_a_core.py", "answers") as server:
         reports = asyncio.run(_reports(server.hello["url"], levels, seconds))

@@ -63,7 +63,7 @@ async def echo(stream: MediaStream) -> None:
 
 
 def plain(handler: object) -> AbstractAsyncContextManager:
-    # As lean as the kit's own: no compression, no pings.
+    # The same options as the kit: no compression, no pings.
     return serve(handler, "127.0.0.1", 0, compression=None, ping_interval=None)
 
 
@@ -94,7 +94,7 @@ def _answer_questions(loop: asyncio.AbstractEventLoop, asked_to_end: asyncio.Eve
 
 
 if __name__ == "__main__":
-    # A call that ends has frames under way; that they are lost is no news here.
+    # A call that ends loses the frames in transit; do not log that here.
     logging.disable(logging.WARNING)
     stay_on_the_first_core()
     asyncio.run(main(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Ten minutes of a call through the plain objects: our conversation, the simulator's leg."""
+"""Ten minutes of a call without I/O: our conversation and the simulator's leg."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FRAME = b"\x2a" * FRAME_BYTES
 
 
 def measure(*, tiny: bool = False) -> list[Figure]:
-    """Play for as long as the call lasts, and listen all the while."""
+    """Play and receive sound for the whole call."""
     seconds = 6 if tiny else 600
     rounds = 1 if tiny else 5
     took = alternating(
@@ -37,15 +37,15 @@ def _call(seconds: int, *, through_text: bool) -> float:
     twilio = StreamLeg(stream_sid=sid, call_sid=f"CA{1:032x}", account_sid=f"AC{1:032x}")
     endings = []
     began = time.perf_counter()
-    twilio.opening()
+    twilio.begin()
     ours.play(FRAME * (50 * seconds), 0.0)
     for count in range(seconds * 1000 // PTIME_MS + 2):
         now = count * PTIME_MS / 1000
-        _, messages = twilio.frame(FRAME, now)
+        _, messages = twilio.advance(FRAME, now)
         for message in messages:
             arrived = from_twilio.parse(message.to_json()) if through_text else message
             endings += ours.receive(arrived, now)
-        while (message := ours.next_message(now)) is not None:
+        while (message := ours.take_message(now)) is not None:
             for mark in twilio.receive(message.to_json(), now):
                 endings += ours.receive(mark, now)
     took = time.perf_counter() - began

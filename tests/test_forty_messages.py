@@ -247,7 +247,7 @@ STREAMS = [
         None, "media.payload", "kit.plot_waveform"),
     Bad("sizes of no whole frame", lambda: in_time(frames(load_clip(GREETING).payload, 170)),
         None, "media.payload", "multiples of 160"),
-    Bad("20 ms, then a sleep of 20 ms", drifting, None, "media", "by a clock and not by sleeps"),
+    Bad("20 ms, then a sleep of 20 ms", drifting, None, "media", "use a clock and not sleeps"),
     Bad("eleven minutes at once", lambda: [(Clip.tone(440, 60).payload, 0.0)] * 11,
         31931, "media", "Wait for a mark"),
 ]  # fmt: skip
@@ -256,7 +256,7 @@ STREAMS = [
 @pytest.mark.parametrize("bad", STREAMS, ids=lambda bad: bad.name)
 def test_a_bad_stream_is_reviewed_into_code_field_and_fix(bad):
     review = SoundReview(SID)
-    found = [each for payload, at in bad.sent() for each in review.sent(payload, at)]
+    found = [each for payload, at in bad.sent() for each in review.note_sent(payload, at)]
     found += review.finish(60.0)
     fitting = [o for o in found if (o.code, o.field) == (bad.code, bad.field) and bad.fix in o.fix]
     assert fitting, found

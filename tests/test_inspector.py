@@ -267,7 +267,7 @@ def test_the_command_tells_what_passes_saves_it_and_ends_with_ctrl_c(fastapi, tm
         until(lambda: any("saved" in line for line in list(lines)))
     assert process.returncode == code
     text = "".join(lines)
-    assert f"Everything passes on to {upstream}; Ctrl-C ends this." in text
+    assert f"Everything is relayed to {upstream}; Ctrl-C ends this." in text
     for words in (
         r"\[1\]     \d\.\d\d s  from Twilio  Twilio connected",
         r"from Twilio  Twilio started the stream MZ\w{32}, parameters: pin",

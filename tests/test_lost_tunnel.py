@@ -169,7 +169,7 @@ async def test_server_stream_and_tunnel_say_in_words_why_it_is_gone(world, sshd,
         # Its log comes from the server's loop, before the stream learns of it.
         (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
         assert line.getMessage() == f"the public address is gone: {why}"
-        assert (await soon(up.stream.closed)).detail.startswith("the connection broke")
+        assert (await soon(up.stream.closed)).detail.startswith("the connection was lost")
 
 
 async def test_stream_that_ended_before_the_tunnel_died_is_not_blamed_on_it(world):

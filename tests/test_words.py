@@ -86,6 +86,7 @@ _HTML = "twistream_kit/notebook/display/html.py"
 _EXCEPTIONS = {
     ("no verb", _HTML): "a builder has the name of the element that it builds, as in HTML itself",
     ("lead", "CHANGELOG.md"): "it says what a name was before",
+    ("pace", "CHANGELOG.md"): "it says what a name was before",
     ("pace", "twistream_kit/notebook/display/handles.py"): "a class of the simulator has that name",
     ("story", "CHANGELOG.md"): "it says what a name was before",
     ("told", "CHANGELOG.md"): "it says what a name was before",
@@ -93,25 +94,7 @@ _EXCEPTIONS = {
 }
 """Where a word stays, and why: few."""
 
-_STILL_TO_DO = (
-    "tests/capture/test_capture.py",
-    "tests/capture/test_summary.py",
-    "tests/diagnosis/test_sound_timing.py",
-    "tests/simulator/test_report.py",
-    "twistream_kit/capture",
-    "twistream_kit/diagnosis",
-    "twistream_kit/live/inspector",
-    "twistream_kit/live/stream",
-    "twistream_kit/live/tunnel",
-    "twistream_kit/notebook/widgets/stream_log.py",
-    "twistream_kit/protocol/conversation.py",
-    "twistream_kit/protocol/from_twilio.py",
-    "twistream_kit/protocol/marks.py",
-    "twistream_kit/protocol/to_twilio.py",
-    "twistream_kit/simulator/call/twiml.py",
-    "twistream_kit/simulator/report.py",
-    "twistream_kit/simulator/stream",
-)
+_STILL_TO_DO: tuple[str, ...] = ()
 """Files and folders whose words have not been gone through yet.  This shrinks until it is empty."""
 
 _TEXTS = {".css", ".html", ".js", ".md", ".toml"}

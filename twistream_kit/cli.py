@@ -223,11 +223,11 @@ def _review(arguments: argparse.Namespace) -> int:
 
 def _call(arguments: argparse.Namespace) -> int:
     from twistream_kit.audio.load import load_clip
-    from twistream_kit.simulator.report import files_for, save_report
+    from twistream_kit.simulator.report import list_files, save_report
     from twistream_kit.simulator.simulate_call import simulate_call
 
     if arguments.save:
-        files_for(arguments.save)
+        list_files(arguments.save)
     options: dict[str, Any] = {"parameters": _parse_parameters(arguments.param)}
     if arguments.auth_token_from:
         options["auth_token"] = _read_variable(arguments.auth_token_from)

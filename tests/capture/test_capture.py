@@ -405,7 +405,7 @@ def test_heard_agrees_with_a_player_at_the_far_end_of_a_conversation():
             ours.play(payload.tobytes(), now, mark=f"m{tick}")
         if tick in (60, 160, 161):
             outcomes += ours.clear(now)
-        while (message := ours.next_message(now)) is not None:
+        while (message := ours.take_message(now)) is not None:
             capture.append(message, now)
             twilio.take(message)
         for name in twilio.play():
@@ -453,7 +453,7 @@ def test_summary_counts_and_reads_as_a_report():
         "gaps from Twilio: 1, 0.96 s at 0.04 s",
         "gaps in sending: none",
         "underruns: none",
-        "lead: 0.88 s in the median, 1.00 s at most",
+        "send-ahead: 0.88 s in the median, 1.00 s at most",
         "deaf window: 1.00 s, at 0.05 s",
         "late marks: none",
         "missing marks: none",
@@ -463,8 +463,8 @@ def test_summary_counts_and_reads_as_a_report():
 def test_report_of_a_summary_says_under_each_figure_what_was_measured():
     summary = a_capture((0, START), (0.05, sound(SECOND)), (1, STOP)).summary()
     text = " ".join(summary.report().split())
-    assert list(summary.definitions) == [figure.name for figure in summary.figures()]
-    for figure in summary.figures():
+    assert list(summary.definitions) == [figure.name for figure in summary.list_figures()]
+    for figure in summary.list_figures():
         assert f"{figure.name}: {figure.value} ({figure.definition})" in text
 
 
@@ -809,7 +809,7 @@ def test_any_capture_adds_up(rows):
         summary.sent_seconds * 1000, abs=len(playbacks) + 1
     )
     assert summary.heard_seconds <= summary.sent_seconds
-    assert 0 <= summary.lead_seconds <= summary.deaf_seconds + 1e-4
+    assert 0 <= summary.send_ahead_seconds <= summary.deaf_seconds + 1e-4
     assert summary.deaf_seconds <= summary.sent_seconds
     for p in playbacks:
         assert p.heard_from is None or p.sent_at <= p.heard_from + 1e-9 <= p.heard_to + 1e-9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.captures import capture_of
-from twistream_kit.capture.message_text import describe_message, event_of, quote_message
+from twistream_kit.capture.message_text import describe_message, get_event, quote_message
 from twistream_kit.live.inspector.report import ConsoleReport
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.stream.state import StreamState
@@ -41,7 +41,7 @@ WORDS = [
 
 @pytest.mark.parametrize(("message", "event", "words"), WORDS)
 def test_every_message_has_its_words(message, event, words):
-    assert (event_of(message), describe_message(message)) == (event, words)
+    assert (get_event(message), describe_message(message)) == (event, words)
 
 
 def test_values_of_parameters_are_left_out():
@@ -63,7 +63,7 @@ def test_console_and_activity_say_it_in_the_same_words():
         inspected.capture.append(message, 1.0)
         stream.capture.append(message, stream.capture.started + 1.0)
     expected = [describe_message(message) for message in messages]
-    console = ConsoleReport(inspected).new_lines()
+    console = ConsoleReport(inspected).read_new_lines()
     assert [line.split(maxsplit=4)[4] for line in console] == expected
     activity = ActivityLines(stream, ActivityLog()).read_lines()
     assert [line.split(": ", 1)[1] for line in activity] == expected
@@ -90,4 +90,4 @@ def test_a_binary_message_is_quoted_alike_by_inspector_and_log():
     capture.note_odd(1.0, b"\x00\x01")
     log = LogLines(capture)
     log.read()
-    assert inspected.findings[0].text == log.lines[-1].text == "2 bytes, binary: b'\\x00\\x01'"
+    assert inspected.violations[0].text == log.lines[-1].text == "2 bytes, binary: b'\\x00\\x01'"

@@ -126,7 +126,7 @@ def test_redacted_capture_has_the_same_figures(tmp_path):
     capture = a_capture()
     loaded = Capture.load(capture.save(tmp_path / "call.jsonl"))
     theirs, ours = loaded.summary(), capture.summary()
-    assert [f.value for f in theirs.figures()] == [f.value for f in ours.figures()]
+    assert [f.value for f in theirs.list_figures()] == [f.value for f in ours.list_figures()]
     assert (theirs.from_twilio, theirs.to_twilio) == (ours.from_twilio, ours.to_twilio)
     assert [ending for _, ending in theirs.marks] == [ending for _, ending in ours.marks]
     assert [(p.heard_ms, p.total_ms, p.ending, p.heard_from) for p in theirs.playbacks] == [
@@ -149,7 +149,7 @@ def spoken():
     capture.append(START, 0.0)
 
     def send(now):
-        while (message := conversation.next_message(now)) is not None:
+        while (message := conversation.take_message(now)) is not None:
             capture.append(message, now)
 
     def note(outcomes):
@@ -191,7 +191,7 @@ def shown(capture):
         (summary.from_twilio, summary.to_twilio),
         [(end.name, end.at, end.ending) for end in timeline.mark_ends],
         timeline.progress,
-        [str(figure) for figure in summary.figures()],
+        [str(figure) for figure in summary.list_figures()],
     )
 
 
@@ -274,7 +274,7 @@ def test_capture_itself_is_not_changed_by_saving_it(tmp_path):
 def test_marks_are_redacted_inside_their_names(name, expected):
     start = from_twilio.Start(SID, custom_parameters={"a": "Alice", "b": "Bob Bü"})
     redaction = redacted(start, from_twilio.Dtmf(SID, "5"))
-    assert redaction.mark(name) == expected
+    assert redaction.redact_mark(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -321,11 +321,11 @@ def test_the_formats_of_a_start_and_a_new_field_with_a_date_stay_as_they_are():
 
 def test_keys_pressed_in_a_row_are_found_in_every_text_and_stay_different():
     redaction = redacted(*(from_twilio.Dtmf(SID, key) for key in "48215#"))
-    assert redaction.text("the pin is 4821, not 1284, on 17 May") == (
+    assert redaction.redact_text("the pin is 4821, not 1284, on 17 May") == (
         "the pin is key-1, not 1284, on 17 May"
     )
-    assert redaction.mark("pin#4821") == "pin#key-1"
-    assert [redaction.mark(name) for name in ("4", "8", "9")] == ["key-2", "key-3", "9"]
+    assert redaction.redact_mark("pin#4821") == "pin#key-1"
+    assert [redaction.redact_mark(name) for name in ("4", "8", "9")] == ["key-2", "key-3", "9"]
 
 
 def test_unknown_messages_hide_keys_numbers_and_values_of_any_form():
@@ -333,7 +333,7 @@ def test_unknown_messages_hide_keys_numbers_and_values_of_any_form():
         "Digits": 4821, "dtmf": "77", "n": 14155550142.0, "share": 0.123456789,
         "customParameters": {"deep": {"name": "Alice"}, "list": ["Bob"]},
     })  # fmt: skip
-    again = json.loads(redacted(message).message(message))
+    again = json.loads(redacted(message).redact_message(message))
     assert (again["Digits"], again["dtmf"], again["share"]) == (0, "00", 0.123456789)
     assert again["n"] == 15550100001.0
     assert again["customParameters"] == {"deep": {"name": "redacted-1"}, "list": ["redacted-2"]}
@@ -347,30 +347,30 @@ def test_odd_messages_are_redacted_whether_they_are_json_text_or_bytes():
         '{"event":"media","streamSid":"MZ' + "0" * 31 + '1","media":{"playload":"/+///w=="},'
         '"to":"+15550100001","who":"redacted-1"}'
     )
-    assert redaction.odd(message) == expected
-    assert redaction.odd(message.encode()) == expected.encode()
-    assert redaction.odd(f"{{{CALL} tok_5f3a") == "{CA" + "0" * 31 + "1 redacted-2"
-    assert redaction.odd(b"\xff" + NUMBER.encode()) == b"\xff" + NUMBER.encode()
-    assert redaction.odd("[" * 100_000) == "[" * 100_000
+    assert redaction.redact_odd(message) == expected
+    assert redaction.redact_odd(message.encode()) == expected.encode()
+    assert redaction.redact_odd(f"{{{CALL} tok_5f3a") == "{CA" + "0" * 31 + "1 redacted-2"
+    assert redaction.redact_odd(b"\xff" + NUMBER.encode()) == b"\xff" + NUMBER.encode()
+    assert redaction.redact_odd("[" * 100_000) == "[" * 100_000
 
 
 def test_short_values_are_replaced_where_they_are_parameters_alone():
     redaction = redacted(from_twilio.Start(SID, custom_parameters={"language": "en"}))
-    assert redaction.mark("en") == "en"
+    assert redaction.redact_mark("en") == "en"
 
 
 def test_two_numbers_have_two_stand_ins_however_they_are_written():
     redaction = redacted()
     names = ["+14155550142", "+14155550143", "4155550142", "415 555 0143", "+441632960001"]
-    stand_ins = [redaction.text(name) for name in names]
+    stand_ins = [redaction.redact_text(name) for name in names]
     assert len(set(stand_ins)) == len(names)
-    assert [redaction.text(name) for name in names] == stand_ins
+    assert [redaction.redact_text(name) for name in names] == stand_ins
     assert all(len(a) == len(b) for a, b in zip(names, stand_ins, strict=True))
 
 
 def test_very_many_numbers_still_have_one_stand_in_each():
     redaction = redacted()
-    stand_ins = {redaction.text(f"{10**12 + n}") for n in range(12_000)}
+    stand_ins = {redaction.redact_text(f"{10**12 + n}") for n in range(12_000)}
     assert len(stand_ins) == 12_000
 
 
@@ -381,7 +381,7 @@ NAMES = st.text(alphabet="ab+#@s0123456789 -().", max_size=24)
 @given(st.lists(NAMES, unique=True, max_size=8))
 def test_names_that_differ_stay_different(names):
     redaction = redacted()
-    assert len({redaction.mark(name) for name in names}) == len(names)
+    assert len({redaction.redact_mark(name) for name in names}) == len(names)
 
 
 @settings(max_examples=80, deadline=None)
@@ -393,6 +393,6 @@ def test_names_that_differ_stay_different(names):
 ))  # fmt: skip
 def test_any_unknown_message_can_be_redacted(content):
     message = unknown({"content": content})
-    again = json.loads(redacted(message).message(message))
+    again = json.loads(redacted(message).redact_message(message))
     assert again["event"] == "novelty"
     assert type(again["content"]) is type(content)

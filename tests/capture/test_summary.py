@@ -155,13 +155,13 @@ def test_playbacks_without_a_name_are_pieces_of_the_same():
 
 def test_send_ahead_is_the_median_over_the_time_in_which_anything_waited():
     found = summary((1, sound(SECOND * 4)), (9, STOP))
-    assert found.lead_seconds == pytest.approx(2.0, abs=0.001)
+    assert found.send_ahead_seconds == pytest.approx(2.0, abs=0.001)
     assert (found.deaf_seconds, found.deaf_at) == (4.0, pytest.approx(1.0))
 
 
 def test_send_ahead_does_not_depend_on_how_the_sound_was_cut():
     rows = [(1, sound(TENTH)) for _ in range(40)]
-    assert summary(*rows, (9, STOP)).lead_seconds == pytest.approx(2.0, abs=0.001)
+    assert summary(*rows, (9, STOP)).send_ahead_seconds == pytest.approx(2.0, abs=0.001)
 
 
 def test_deaf_window_is_the_most_that_ever_waited_and_when():
@@ -172,13 +172,13 @@ def test_deaf_window_is_the_most_that_ever_waited_and_when():
 
 def test_clear_shortens_the_time_in_which_anything_waited():
     found = summary((0, sound(SECOND * 4)), (1, CLEAR), (9, STOP))
-    assert found.lead_seconds == pytest.approx(3.5, abs=0.001)
+    assert found.send_ahead_seconds == pytest.approx(3.5, abs=0.001)
 
 
 def test_nothing_waits_where_nothing_was_sent():
     found = summary((1, STOP))
-    assert (found.lead_seconds, found.deaf_seconds) == (0.0, 0.0)
-    assert "lead: none\ndeaf window: none" in repr(found)
+    assert (found.send_ahead_seconds, found.deaf_seconds) == (0.0, 0.0)
+    assert "send-ahead: none\ndeaf window: none" in repr(found)
 
 
 # Marks

@@ -67,7 +67,7 @@ def test_stereo_is_distinguished_from_mono(held_out, speech):
     both = np.stack([speech, payload_set.at_level(held_out[2], -12)], axis=1)
     recognised = recognise_coding(both.astype("<i2").tobytes()[8000:16000])
     assert (recognised.coding, recognised.channels) == ("PCM16 little-endian", 2)
-    assert "PCM16 little-endian, stereo, not PCMU" in str(recognised.objection())
+    assert "PCM16 little-endian, stereo, not PCMU" in str(recognised.to_objection())
 
 
 def test_pieces_of_odd_length_do_not_hide_16_bit_sound(speech):
@@ -106,12 +106,12 @@ def test_any_bytes_can_be_examined(piece, times):
 
 
 def test_only_what_is_next_to_certain_is_an_error():
-    assert RecognisedCoding("A-law", 0.995).objection().severity == "error"
-    assert RecognisedCoding("A-law", 0.9).objection().severity == "warning"
+    assert RecognisedCoding("A-law", 0.995).to_objection().severity == "error"
+    assert RecognisedCoding("A-law", 0.9).to_objection().severity == "warning"
 
 
 def test_objection_says_what_is_heard_and_how_sure_it_is():
-    assert str(RecognisedCoding("A-law", 0.999).objection()) == (
+    assert str(RecognisedCoding("A-law", 0.999).to_objection()) == (
         "media.payload is A-law, not PCMU (99 % sure). The caller hears the words, but harsh, and a"
         " loud buzz in every pause. Send kit.load_clip(sound, sample_rate=…, encoding='PCMA')"
         ".payload, or ask the source for μ-law instead of A-law."
@@ -120,7 +120,7 @@ def test_objection_says_what_is_heard_and_how_sure_it_is():
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_the_fix_of_each_coding_uses_names_that_exist(coding, speech):
-    fix = RecognisedCoding(coding, 1.0).objection().fix
+    fix = RecognisedCoding(coding, 1.0).to_objection().fix
     encodings = {"PCMA": "A-law", "PCM_U8": "PCM8 unsigned", "PCM_S16BE": "PCM16 big-endian"}
     for encoding, name in encodings.items():
         if encoding in fix:

@@ -59,11 +59,11 @@ def test_a_tone_is_not_speech():
 
 def test_suspicion_is_never_an_error():
     for confidence in (0.95, 0.99, 1.0):
-        assert SuspectedRate(16000, confidence).objection().severity in ("warning", "note")
+        assert SuspectedRate(16000, confidence).to_objection().severity in ("warning", "note")
 
 
 def test_suspicion_says_what_is_heard_and_how_sure_it_is():
-    assert str(SuspectedRate(16000, 0.97).objection()) == (
+    assert str(SuspectedRate(16000, 0.97).to_objection()) == (
         "media.payload sounds like speech at 16000 Hz that was not resampled to 8000 Hz"
         " (97 % sure)."
         " The caller hears a voice an octave too low that takes twice as long."

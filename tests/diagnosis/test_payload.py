@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.diagnosis.payload import (
-    full_scale_share,
     is_cut,
     is_silence,
     is_whole_frames,
     look_inside,
+    measure_full_scale,
 )
 
 
@@ -123,8 +123,8 @@ def test_predicates_tell_silence_whole_frames_and_full_scale():
     assert not is_silence(b"\xff\xfe")
     assert is_whole_frames(bytes(320))
     assert not is_whole_frames(bytes(321))
-    assert full_scale_share(b"\x00\x80\xff\x7f") == 0.5
-    assert full_scale_share(b"") == 0.0
+    assert measure_full_scale(b"\x00\x80\xff\x7f") == 0.5
+    assert measure_full_scale(b"") == 0.0
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import soundfile
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.diagnosis.sound import SoundReview, mistake_in, review_sound
+from twistream_kit.diagnosis.sound import SoundReview, identify_mistake, review_sound
 from twistream_kit.errors import Objections
 from twistream_kit.protocol import to_twilio
 
@@ -27,7 +27,7 @@ def follow(payloads, review=None, seconds_each=None):
     """Send the payloads in time; return the problems, each with when it was found."""
     review, at, found = review or SoundReview(), 0.0, []
     for payload in payloads:
-        found += [(round(at, 2), each.problem) for each in review.sent(payload, at)]
+        found += [(round(at, 2), each.problem) for each in review.note_sent(payload, at)]
         at += seconds_each or len(payload) / 8000
     return found + [(round(at, 2), each.problem) for each in review.finish(at)]
 
@@ -124,15 +124,15 @@ def test_timing_and_clears_are_followed():
     assert ["more slowly than it sounds" in problem for _, problem in slow] == [True]
     review = SoundReview()
     for n in range(200):
-        review.sent(b"\x10" * 160, n * 0.022)
-        review.cleared(n * 0.022 + 0.02)
+        review.note_sent(b"\x10" * 160, n * 0.022)
+        review.note_clear(n * 0.022 + 0.02)
     assert not any("slowly" in each.problem for each in review.found)
 
 
 def test_finish_can_be_called_at_any_time():
     assert SoundReview().finish(0.0) == []
     review = SoundReview()
-    review.sent(b"", 0.0)
+    review.note_sent(b"", 0.0)
     assert review.finish(1.0) == []
 
 
@@ -141,7 +141,7 @@ def test_a_mistake_is_the_same_whatever_its_numbers_and_quotations():
         review_sound([b"ID3\x04\x00\x00\x00\x00\x00\x10" + bytes([code]) * 150] * 2)
         for code in (0x20, 0x21)
     )
-    assert [mistake_in(each) for each in first] == [mistake_in(each) for each in second]
+    assert [identify_mistake(each) for each in first] == [identify_mistake(each) for each in second]
 
 
 def test_review_sound_takes_payloads_messages_and_one_payload():
@@ -235,14 +235,14 @@ def test_what_listening_costs_is_spread_over_the_messages():
     review = Counting()
     for number, payload in enumerate(frames(SPEECH.payload)):
         taken.append(0)
-        review.sent(payload, number * 0.02)
+        review.note_sent(payload, number * 0.02)
     assert max(taken) == 1, "a message waited for more than one step of listening"
     assert sum(taken) >= 5
 
 
 def test_a_whole_clip_in_one_message_is_listened_to_at_once():
     review = SoundReview()
-    (objection,) = [each for each in review.sent(PCM16, 0.0) if "PCM16" in each.problem]
+    (objection,) = [each for each in review.note_sent(PCM16, 0.0) if "PCM16" in each.problem]
     assert objection.severity == "error"
     assert "kit.Clip.from_samples" in objection.fix
 
@@ -254,6 +254,6 @@ def test_one_clip_of_many_in_another_coding_is_found_wherever_it_comes(place, at
     clips = [voice.payload[:24000]] * 8
     clips[place] = voice.samples()[:12000].astype("<i2").tobytes()
     review = SoundReview(at_leisure=at_leisure)
-    found = [each for n, clip in enumerate(clips) for each in review.sent(clip, n * 3.0)]
+    found = [each for n, clip in enumerate(clips) for each in review.note_sent(clip, n * 3.0)]
     (coding,) = [*found, *review.finish(24.0)]
     assert "PCM16 little-endian" in coding.problem

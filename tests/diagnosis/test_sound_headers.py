@@ -13,7 +13,7 @@ FLAC = b"fLaC\x00\x00\x00\x22" + bytes(152)
 
 def found(payloads, *, is_file=True):
     headers = RepeatedHeaders("media.payload")
-    objections = [headers.sent(payload, is_file=is_file) for payload in payloads]
+    objections = [headers.note_sent(payload, is_file=is_file) for payload in payloads]
     return [objection for objection in objections if objection]
 
 

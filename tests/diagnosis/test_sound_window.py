@@ -44,7 +44,7 @@ def test_a_round_that_still_waits_at_the_end_is_in_the_rest():
     window = SoundWindow(99)
     for _ in range(200):
         window.add(FRAME)
-    assert window.rest().is_round
+    assert window.take_rest().is_round
 
 
 def test_one_long_message_is_looked_at_in_both_lengths_at_once():
@@ -72,8 +72,8 @@ def test_the_second_of_a_piece_is_its_first_and_of_a_round_its_last():
 
 def test_the_rest_is_what_nobody_listened_to():
     window = SoundWindow()
-    assert window.rest() is None
+    assert window.take_rest() is None
     window.add(FRAME * 30)
-    assert window.rest().payload == FRAME * 30
+    assert window.take_rest().payload == FRAME * 30
     window.add(FRAME * 20)
-    assert window.rest() is None
+    assert window.take_rest() is None

@@ -102,7 +102,7 @@ def simulate(sent, *, stop_at=99.0, extra_fields="execute"):
     )
     capture = Capture(SID, "CA1", 100.0)
     leg.on_message, leg.on_odd = capture.append, lambda text, now: capture.note_odd(now, text)
-    for message in leg.opening():
+    for message in leg.begin():
         capture.append(message, 100.0)
     is_stopped = False
     for text, at in sent:
@@ -224,10 +224,10 @@ def test_the_log_beside_an_inspector_is_as_that_of_its_capture():
 def heard(monkeypatch):
     """Which payloads were listened to by which review of sound."""
     heard = []
-    sent = SoundReview.sent
+    sent = SoundReview.note_sent
     monkeypatch.setattr(
         SoundReview,
-        "sent",
+        "note_sent",
         lambda self, payload, *rest: heard.append((self, payload)) or sent(self, payload, *rest),
     )
     return heard
@@ -241,7 +241,7 @@ def test_each_stream_is_listened_to_once(heard, name):
     assert len({review for review, _ in heard}) <= 1
     heard.clear()
     stream, _ = inspect(sent)
-    ConsoleReport(stream).last_lines()
+    ConsoleReport(stream).read_last_lines()
     media_sent = [
         entry.message.payload
         for entry in stream.capture.entries
@@ -309,11 +309,11 @@ def test_the_same_mistake_is_new_once_and_counted_each_time():
 def test_a_capture_that_grows_is_read_on_from_where_it_was():
     capture = capture_of(SID, (0.0, from_twilio.Start(SID)), (1.0, to_twilio.Mark(SID, "a")))
     review = CaptureReview(capture)
-    assert [each.at for each, _ in review.new()] == [0.0, 1.0]
-    assert list(review.new()) == []
+    assert [each.at for each, _ in review.read_new()] == [0.0, 1.0]
+    assert list(review.read_new()) == []
     capture.append(to_twilio.Clear(OTHER), 2.0)
     capture.note_odd(2.5, "{")
-    ((clear, wrong), (odd, _)) = review.new()
+    ((clear, wrong), (odd, _)) = review.read_new()
     assert (clear.message, odd.text) == (to_twilio.Clear(OTHER), "{")
     assert [each.code for each in wrong.new] == [31951]
     assert review.finish() == []

@@ -292,7 +292,9 @@ def _calm_report(text: str) -> str:
             continue
         line = re.sub(r"call-\d+-\d+-\d+", "call-NAME", line)
         line = re.sub(r"\b\d+(\.\d+)? (s|ms|media)\b", r"N \2", line)
-        if re.match(r"\[\d+\] (gaps|underruns|lead|deaf window|late marks|first sound)", line):
+        if re.match(
+            r"\[\d+\] (gaps|underruns|send-ahead|deaf window|late marks|first sound)", line
+        ):
             line = line.split(":")[0] + ": …"
         if re.match(r"\[\d+\] (from|to) Twilio: ", line):
             head, counts = line.split(": ", 1)

@@ -268,7 +268,7 @@ STREAM_TEXTS = [
     (
         lambda stream: next(iter(stream.audio())),
         (
-            "`for` over a stream was said on the event loop that feeds it. Both would wait for "
+            "`for` over a stream runs on the event loop that feeds the stream. Both would wait for "
             "ever. Say `async for`, or make the handler an ordinary function."
         ),
     ),

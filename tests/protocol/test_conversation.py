@@ -22,7 +22,7 @@ def echo(name):
 def send_all(conversation, now):
     """Take everything that may be sent now."""
     messages = []
-    while (message := conversation.next_message(now)) is not None:
+    while (message := conversation.take_message(now)) is not None:
         messages.append(message)
     return messages
 
@@ -64,10 +64,10 @@ def test_mark_of_one_playback_corrects_what_is_known_of_the_next(conversation):
     first = conversation.play(pcmu(1), 0.0)
     second = conversation.play(pcmu(1), 0.0)
     send_all(conversation, 0.0)
-    assert conversation.heard_bytes(second, 1.25) == 2000
+    assert conversation.count_heard(second, 1.25) == 2000
     conversation.receive(echo(first), 1.25)  # Twilio is a quarter of a second behind
-    assert conversation.heard_bytes(second, 1.25) == 0
-    assert conversation.heard_bytes(second, 1.5) == 2000
+    assert conversation.count_heard(second, 1.25) == 0
+    assert conversation.count_heard(second, 1.5) == 2000
 
 
 def test_playback_is_not_over_because_its_time_is(conversation):
@@ -305,7 +305,7 @@ def test_receiving_anything_gives_up_what_is_overdue(conversation):
 def test_send_ahead_of_ten_seconds_is_sent_at_once_and_no_more(conversation):
     conversation.play(pcmu(60), 0.0)
     assert sent_bytes(send_all(conversation, 0.0)) == 10 * SECOND
-    assert conversation.next_message(0.1) is None
+    assert conversation.take_message(0.1) is None
 
 
 def test_refill_comes_in_bursts(conversation):
@@ -325,8 +325,8 @@ def test_wait_seconds_is_when_the_next_burst_is_due(conversation):
     send_all(conversation, 0.0)
     wait = conversation.wait_seconds(0.0)
     assert wait == pytest.approx(0.5, abs=0.01)
-    assert conversation.next_message(wait - 0.01) is None
-    assert conversation.next_message(wait) is not None
+    assert conversation.take_message(wait - 0.01) is None
+    assert conversation.take_message(wait) is not None
 
 
 def test_least_send_ahead_keeps_200_ms_ahead():
@@ -346,7 +346,7 @@ def test_mark_and_clear_need_no_room(conversation):
     conversation.play(pcmu(60), 0.0)
     send_all(conversation, 0.0)
     conversation.mark("m", 0.0)
-    assert conversation.next_message(0.0) is None  # the mark stands behind audio
+    assert conversation.take_message(0.0) is None  # the mark stands behind audio
     conversation.clear(0.0)
     assert conversation.wait_seconds(0.0) == 0.0
     assert len(send_all(conversation, 0.0)) == 2
@@ -385,33 +385,33 @@ def test_send_ahead_within_range_is_accepted(send_ahead):
 def test_heard_bytes_follow_the_model(conversation):
     first = conversation.play(pcmu(1), 0.0)
     second = conversation.play(pcmu(1), 0.0)
-    assert conversation.heard_bytes(first, 0.0) == 0
+    assert conversation.count_heard(first, 0.0) == 0
     send_all(conversation, 0.0)
-    assert conversation.heard_bytes(first, 0.25) == 2000
-    assert conversation.heard_bytes(second, 0.25) == 0
-    assert conversation.heard_bytes(first, 1.5) == 8000
-    assert conversation.heard_bytes(second, 1.5) == 4000
+    assert conversation.count_heard(first, 0.25) == 2000
+    assert conversation.count_heard(second, 0.25) == 0
+    assert conversation.count_heard(first, 1.5) == 8000
+    assert conversation.count_heard(second, 1.5) == 4000
     conversation.receive(echo(first), 1.5)
-    assert conversation.heard_bytes(first, 1.5) == 0  # it has ended: its outcome says it
-    assert conversation.heard_bytes("nobody", 1.5) == 0
+    assert conversation.count_heard(first, 1.5) == 0  # it has ended: its outcome says it
+    assert conversation.count_heard("nobody", 1.5) == 0
 
 
 def test_heard_bytes_stand_still_after_a_clear(conversation):
     handle = conversation.play(pcmu(5), 0.0)
     send_all(conversation, 0.0)
     conversation.clear(1.0)
-    assert conversation.heard_bytes(handle, 4.0) == SECOND
+    assert conversation.count_heard(handle, 4.0) == SECOND
 
 
 def test_heard_in_is_unknown_until_sent(conversation):
     handle = conversation.play(pcmu(30), 0.0)
-    assert conversation.heard_in(handle, 4000, 0.0) is None
+    assert conversation.estimate_wait(handle, 4000, 0.0) is None
     send_all(conversation, 0.0)
-    assert conversation.heard_in(handle, 4000, 0.0) == 0.5
-    assert conversation.heard_in(handle, 4000, 0.25) == 0.25
-    assert conversation.heard_in(handle, 4000, 3.0) == 0.0
-    assert conversation.heard_in(handle, 20 * SECOND, 0.0) is None  # beyond the send-ahead
-    assert conversation.heard_in("nobody", 1, 0.0) is None
+    assert conversation.estimate_wait(handle, 4000, 0.0) == 0.5
+    assert conversation.estimate_wait(handle, 4000, 0.25) == 0.25
+    assert conversation.estimate_wait(handle, 4000, 3.0) == 0.0
+    assert conversation.estimate_wait(handle, 20 * SECOND, 0.0) is None  # beyond the send-ahead
+    assert conversation.estimate_wait("nobody", 1, 0.0) is None
 
 
 def test_heard_in_is_unknown_after_a_clear(conversation):
@@ -419,14 +419,14 @@ def test_heard_in_is_unknown_after_a_clear(conversation):
     send_all(conversation, 0.0)
     conversation.clear(0.25)
     assert conversation.open_handles == [handle]
-    assert conversation.heard_in(handle, 4000, 0.25) is None
+    assert conversation.estimate_wait(handle, 4000, 0.25) is None
 
 
 def test_heard_in_counts_from_the_beginning_of_its_own_playback(conversation):
     conversation.play(pcmu(2), 100.0)
     handle = conversation.play(pcmu(1), 100.0)
     send_all(conversation, 100.0)
-    assert conversation.heard_in(handle, 4000, 101.0) == pytest.approx(1.5)
+    assert conversation.estimate_wait(handle, 4000, 101.0) == pytest.approx(1.5)
 
 
 # The end.
@@ -485,12 +485,12 @@ def test_ended_stream_sends_and_clears_nothing_more(conversation):
     handle = conversation.play(pcmu(60), 0.0)
     send_all(conversation, 0.0)
     conversation.end("stop", 0.0)
-    assert conversation.next_message(9.0) is None
+    assert conversation.take_message(9.0) is None
     assert conversation.wait_seconds(9.0) is None
     assert conversation.clear(9.0) == []
     assert conversation.advance(99.0) == []
     assert conversation.receive(echo(handle), 9.0) == []
-    assert conversation.heard_bytes(handle, 9.0) == 0
+    assert conversation.count_heard(handle, 9.0) == 0
 
 
 @pytest.mark.parametrize("command", ["play", "mark"])
@@ -524,4 +524,4 @@ def test_mark_given_up_while_it_was_held_back_wakes_nobody(conversation):
     send_all(conversation, 0.0)
     assert [outcome.ending for outcome in conversation.advance(31.0)] == ["lost", "lost"]
     assert conversation.wait_seconds(31.0) is None
-    assert conversation.next_message(31.0) is None
+    assert conversation.take_message(31.0) is None

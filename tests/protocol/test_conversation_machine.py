@@ -79,7 +79,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(most=st.integers(1, 120))
     def send(self, most):
         for _ in range(most):
-            message = self.conversation.next_message(self.now)
+            message = self.conversation.take_message(self.now)
             if message is None:
                 break
             self.check_message(message)
@@ -135,17 +135,17 @@ class AnyOrder(RuleBasedStateMachine):
     def wait_as_long_as_it_says(self):
         wait = self.conversation.wait_seconds(self.now)
         if wait is None:
-            assert self.conversation.next_message(self.now) is None
+            assert self.conversation.take_message(self.now) is None
             return
         assert 0 <= wait <= SEND_AHEAD_SECONDS + 50, "nothing waits for ever"
         self.now += wait
-        message = self.conversation.next_message(self.now)
+        message = self.conversation.take_message(self.now)
         if message is None:  # a mark was held back
             wait = self.conversation.wait_seconds(self.now)
             assert wait is not None
             assert 0 < wait < MARK_PAUSE_SECONDS + 0.002, "the sender must not spin"
             self.now += wait
-            message = self.conversation.next_message(self.now)
+            message = self.conversation.take_message(self.now)
         assert message is not None, "it said that there would be something to send"
         self.check_message(message)
 
@@ -166,7 +166,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def nothing_heard_exceeds_what_was_sent(self):
         for handle in self.conversation.open_handles:
-            heard = self.conversation.heard_bytes(handle, self.now)
+            heard = self.conversation.count_heard(handle, self.now)
             assert 0 <= heard <= self.sent_media.get(handle, 0)
 
     def teardown(self):

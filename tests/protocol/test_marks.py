@@ -74,10 +74,10 @@ def test_what_a_mark_stands_for(text, is_ours, is_progress, is_own):
 
 
 def test_a_progress_mark_belongs_to_its_playback():
-    assert str(MarkName("greeting", 7).after(3)) == "greeting#7@3s"
-    assert MarkName("greeting", 7).after(3).after(4) == MarkName("greeting", 7, 4)
+    assert str(MarkName("greeting", 7).name_progress(3)) == "greeting#7@3s"
+    assert MarkName("greeting", 7).name_progress(3).name_progress(4) == MarkName("greeting", 7, 4)
     with pytest.raises(ValueError, match="needs the number of its playback"):
-        MarkName("theirs").after(3)
+        MarkName("theirs").name_progress(3)
 
 
 @given(st.text(alphabet=string.printable, min_size=1), COUNTS, st.none() | COUNTS)

@@ -83,8 +83,8 @@ async def call(server, *, path="/media", debugger=None, auth_token="12345", fram
 def cranked(**options):
     """A leg without a socket, past its opening and its first burst."""
     leg = StreamLeg(stream_sid=SID, call_sid=CALL, account_sid=ACCOUNT, **options)
-    leg.opening()
-    leg.frame(SILENT_FRAME, 0.0)
+    leg.begin()
+    leg.advance(SILENT_FRAME, 0.0)
     return leg
 
 
@@ -110,7 +110,7 @@ def returned(messages):
 
 
 def heard(leg, frames):
-    return b"".join(leg.frame(SILENT_FRAME, 0.0)[0] for _ in range(frames))
+    return b"".join(leg.advance(SILENT_FRAME, 0.0)[0] for _ in range(frames))
 
 
 def codes(leg):
@@ -213,7 +213,7 @@ async def test_no_stop_is_sent_when_the_server_closes_first():
     server = Server()
     async with call(server, frames=3) as client:
         await server.connection.close()
-        ending = await client.closed()
+        ending = await client.wait_closed()
     assert ending.reason == "server-closed"
     assert ending.error_code == 31921
     assert not ending.failed
@@ -284,7 +284,7 @@ async def test_media_is_written_as_documented_and_all_its_numbers_are_strings():
 def test_dtmf_is_written_as_documented():
     """§3: its track has the suffix that the track of media lacks."""
     leg = StreamLeg(stream_sid=SID, call_sid=CALL, account_sid=ACCOUNT)
-    leg.opening()
+    leg.begin()
     (message,) = leg.press("#")
     assert message.to_json() == (
         '{"event":"dtmf","streamSid":"' + SID + '","sequenceNumber":"2",'
@@ -295,7 +295,7 @@ def test_dtmf_is_written_as_documented():
 def test_mark_is_written_as_documented():
     """§3"""
     leg = StreamLeg(stream_sid=SID, call_sid=CALL, account_sid=ACCOUNT)
-    leg.opening()
+    leg.begin()
     (message,) = leg.receive(mark("chorus"), 0.0)
     assert message.to_json() == (
         '{"event":"mark","sequenceNumber":"2","streamSid":"' + SID + '","mark":{"name":"chorus"}}'
@@ -305,7 +305,7 @@ def test_mark_is_written_as_documented():
 def test_stop_is_written_as_documented():
     """§3"""
     leg = StreamLeg(stream_sid=SID, call_sid=CALL, account_sid=ACCOUNT)
-    leg.opening()
+    leg.begin()
     (message,) = leg.stop()
     assert message.to_json() == (
         '{"event":"stop","sequenceNumber":"2","streamSid":"' + SID + '",'
@@ -334,9 +334,9 @@ async def test_sequence_numbers_count_every_message_from_start_on(eventually):
 def test_chunks_count_the_media_from_one():
     """§3: chunk 73 is sequence 74 when nothing else was sent (CAP-B)."""
     leg = StreamLeg(stream_sid=SID, call_sid=CALL, account_sid=ACCOUNT)
-    out = leg.opening()
+    out = leg.begin()
     while len(out) < 75:
-        out += leg.frame(SILENT_FRAME, 0.0)[1]
+        out += leg.advance(SILENT_FRAME, 0.0)[1]
     last = sent(out)[74]
     assert (last["media"]["chunk"], last["sequenceNumber"]) == ("73", "74")
 
@@ -344,11 +344,11 @@ def test_chunks_count_the_media_from_one():
 def test_each_track_counts_its_own_chunks_without_gaps():
     """§10.19: [OBS, live], 2,338 inbound and 2,336 outbound frames."""
     leg = cranked(tracks=("inbound", "outbound"), bidirectional=False)
-    _, out = leg.frame(b"\x01" * 160, 0.0, b"\x02" * 160)
+    _, out = leg.advance(b"\x01" * 160, 0.0, b"\x02" * 160)
     first, second = sent(out)
     assert (first["media"]["track"], second["media"]["track"]) == ("inbound", "outbound")
     assert first["media"]["chunk"] == second["media"]["chunk"]
-    _, out = leg.frame(SILENT_FRAME, 0.02, SILENT_FRAME)
+    _, out = leg.advance(SILENT_FRAME, 0.02, SILENT_FRAME)
     assert [int(m["media"]["chunk"]) for m in sent(out)] == [int(first["media"]["chunk"]) + 1] * 2
     assert [b64decode(m["media"]["payload"])[0] for m in (first, second)] == [1, 2]
 
@@ -356,10 +356,10 @@ def test_each_track_counts_its_own_chunks_without_gaps():
 def test_timestamps_begin_between_50_and_180_and_rise_by_20_ms_with_a_little_jitter():
     """§3: [OBS], CAP-B rose by 1438 ms over 72 chunks."""
     leg = StreamLeg(stream_sid=SID, call_sid=CALL, account_sid=ACCOUNT)
-    leg.opening()
+    leg.begin()
     out = []
     while len(out) < 73:
-        out += leg.frame(SILENT_FRAME, 0.0)[1]
+        out += leg.advance(SILENT_FRAME, 0.0)[1]
     times = [int(message["media"]["timestamp"]) for message in sent(out)][:73]
     assert 50 <= times[0] <= 180
     assert times == sorted(times)
@@ -369,7 +369,7 @@ def test_timestamps_begin_between_50_and_180_and_rise_by_20_ms_with_a_little_jit
 
 def test_every_payload_is_160_bytes_also_in_silence():
     """§3: [OBS], idle payload is bytes near 0xFF and 0x7F."""
-    _, out = cranked().frame(SILENT_FRAME, 0.0)
+    _, out = cranked().advance(SILENT_FRAME, 0.0)
     assert b64decode(sent(out)[0]["media"]["payload"]) == b"\xff" * 160
 
 
@@ -442,7 +442,7 @@ def test_a_mark_comes_back_when_all_audio_before_it_was_played():
     leg.receive(media(b"\x21" * 320), 0.0)
     assert leg.receive(mark("end"), 0.0) == []
     leg.receive(media(b"\x22" * 320), 0.0)
-    assert [returned(leg.frame(SILENT_FRAME, 0.0)[1]) for _ in range(4)] == [[], ["end"], [], []]
+    assert [returned(leg.advance(SILENT_FRAME, 0.0)[1]) for _ in range(4)] == [[], ["end"], [], []]
 
 
 def test_a_mark_comes_back_at_once_when_nothing_is_buffered():
@@ -456,7 +456,7 @@ def test_equal_names_are_accepted_and_seventy_marks_may_wait():
     leg.receive(media(), 0.0)
     for _ in range(70):
         assert leg.receive(mark("responsePart"), 0.0) == []
-    assert returned(leg.frame(SILENT_FRAME, 0.0)[1]) == ["responsePart"] * 70
+    assert returned(leg.advance(SILENT_FRAME, 0.0)[1]) == ["responsePart"] * 70
 
 
 def test_clear_empties_the_buffer_and_returns_the_waiting_marks_in_order():
@@ -553,7 +553,7 @@ async def test_a_fragmented_control_frame_ends_the_stream_with_31924():
     server, debugger = Server(), Debugger()
     async with call(server, debugger=debugger) as client:
         server.connection.transport.write(b"\x09\x00")
-        ending = await client.closed()
+        ending = await client.wait_closed()
     assert (ending.reason, ending.error_code) == ("protocol-error", 31924)
     assert debugger.codes == [31924]
 
@@ -563,7 +563,7 @@ async def test_any_message_on_a_unidirectional_stream_is_31924():
     debugger = Debugger()
     server = Server(media())
     async with call(server, debugger=debugger, bidirectional=False) as client:
-        ending = await client.closed()
+        ending = await client.wait_closed()
     assert ending.error_code == 31924
     assert debugger.codes == [31924]
 

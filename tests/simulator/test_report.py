@@ -6,9 +6,9 @@ import pytest
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.diagnosis.sound import SendingPace
+from twistream_kit.diagnosis.sound import SendingTiming
 from twistream_kit.errors import Objection, SettingsError
-from twistream_kit.simulator.report import CallReport, files_for
+from twistream_kit.simulator.report import CallReport, list_files
 from twistream_kit.simulator.stream.client import ENDINGS, EndingReason, StreamEnding
 from twistream_kit.simulator.stream.pacer import LatenessReport
 
@@ -28,10 +28,10 @@ def report_of(*objections, lateness=PUNCTUAL):
 @pytest.fixture(scope="module")
 def slow():
     """What a review says of sound that comes more slowly than it is."""
-    timing = SendingPace()
+    timing = SendingTiming()
     loud = Clip.tone(440, 0.02).payload
     for number in range(200):
-        if found := timing.sent(loud, 0.05 * number):
+        if found := timing.note_sent(loud, 0.05 * number):
             return found
     return pytest.fail("the timing was not objected to")
 
@@ -65,18 +65,18 @@ def test_every_way_in_which_a_stream_ends_has_its_words_in_a_report():
 
 @pytest.mark.parametrize("name", ["call.wav", "call.jsonl", "call.json"])
 def test_a_file_of_a_known_kind_is_written_alone(tmp_path, name):
-    assert files_for(tmp_path / name) == [tmp_path / name]
+    assert list_files(tmp_path / name) == [tmp_path / name]
 
 
 def test_a_folder_gets_all_three_whether_it_is_there_or_not(tmp_path):
     names = ["heard.wav", "messages.jsonl", "report.json"]
     (tmp_path / "calls.v2").mkdir()
     for folder in (tmp_path, tmp_path / "new", tmp_path / "calls.v2"):
-        assert files_for(folder) == [folder / name for name in names]
+        assert list_files(folder) == [folder / name for name in names]
 
 
 def test_another_kind_and_a_folder_that_is_not_there_are_refused_with_the_way_out(tmp_path):
     with pytest.raises(SettingsError, match=r"call\.mp3.*ends in \.wav, \.jsonl or \.json"):
-        files_for(tmp_path / "call.mp3")
+        list_files(tmp_path / "call.mp3")
     with pytest.raises(SettingsError, match=r"missing is not a folder\. Make it first\."):
-        files_for(tmp_path / "missing" / "call.wav")
+        list_files(tmp_path / "missing" / "call.wav")

@@ -1,7 +1,7 @@
 """One call as timed messages.
 
-Kept, written to a file and read back, redacted, replayed through the playout model, put into
-words, and summarised in figures. Nothing here judges a message or draws one; that is done in
-`diagnosis` and `notebook`. Begin with `capture`, the class; `file` has the format on disk,
-`message_text` the words for a message, `summary` the figures and their definitions.
+These modules store the messages of a call, write them to a file and read them back, redact them,
+replay them through the playout model, describe them as text, and compute figures.  `diagnosis`
+reviews messages and `notebook` draws them.  Begin with `capture`, the class; `file` defines the
+file format, `message_text` describes a message, `summary` computes the figures and defines them.
 """

@@ -31,10 +31,10 @@ KEEP_SECONDS = 900.0
 """How much sound is kept in each direction of a stream (our choice)."""
 
 MOST_STATUSES = 1000
-"""How many reports of a call are kept; there are about eight."""
+"""How many statuses of a call are kept; there are about eight."""
 
 MOST_ODD, MOST_ODD_SIZE = 1000, 8_000_000
-"""How many odd messages are kept, and of what size in all; the same mistake is in most of them."""
+"""The limits of the invalid messages that are kept; most of them have the same fault."""
 
 
 class Capture:
@@ -44,9 +44,8 @@ class Capture:
         stream_sid: MZ and 32 hex digits (PROTOCOL.md §1.7).
         call_sid: CA and 32 hex digits.
         started: Monotonic seconds from which all times count; normally those of the start message.
-        keep_seconds: How much sound is kept in each direction, in seconds.
-        redacted: Whether it was read from a file from which everything was taken that says who
-            called; see `save`.
+        keep_seconds: How much sound is kept in each direction.
+        redacted: Whether it was read from a redacted file; see `save`.
 
     Example:
         >>> import twistream_kit as kit
@@ -83,21 +82,21 @@ class Capture:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a saved capture; of a file that was cut off, anywhere, what is whole.
+        """Read a saved capture; of a truncated file, read the complete lines.
 
         Raises:
-            CaptureError: If it is no capture, or one of another version of the file.
+            CaptureError: If it is not a capture, or has another version of the file format.
         """
         path = Path(path)
         return cls.read(path.read_bytes(), path)
 
     @classmethod
     def read(cls, raw: bytes, path: Path = Path("capture")) -> Self:
-        """Read the bytes of a saved capture; as `load`, without a file.
+        """Read a saved capture from bytes; it works like `load`.
 
         Args:
-            raw: The whole of it.
-            path: How errors call it.
+            raw: The whole content of the file.
+            path: The name of the file in error messages.
         """
         header, contents = read_capture(raw, path)
         capture = cls(header.stream_sid, header.call_sid, keep_seconds=header.keep_seconds)
@@ -114,27 +113,27 @@ class Capture:
     def save(self, path: str | os.PathLike[str], *, redact: bool = True) -> Path:
         """Write it as JSON lines, one for each message, and return the path.
 
-        A file of that name is replaced only by a whole new one.
+        An existing file of that name is replaced only when the new file is complete.
 
-        **The voices are in it**: the sound is written as it was, and whoever has the file hears
-        both sides of the call.
+        **The file contains the voices**: the sound is written unchanged, and anyone who has the
+        file can hear both sides of the call.
 
         Args:
-            path: A file, ``call.jsonl`` for example.
-            redact: Replace by stand-ins, the same for the same everywhere, what says who called:
+            path: The file, ``call.jsonl`` for example.
+            redact: Replace what identifies the caller by stand-ins, equal values by equal ones:
                 SIDs, telephone numbers, the values of ``<Parameter>`` (their names stay) and the
-                keys that were pressed, which all become 0 because card numbers are typed; also
-                where a mark is named after one of them.  What was measured stays the same.
-                False writes everything as it was.
+                keys that were pressed, which all become 0 because people type card numbers; also
+                where a mark is named after one of them.  All figures stay the same.  False writes
+                everything unchanged.
         """
         header = Header(self.stream_sid, self.call_sid, self.keep_seconds, redact or self.redacted)
         contents = Contents(self.entries, [*self.statuses], self.endings, [*self.odd])
         return write_capture(Path(path), header, contents)
 
     def append(self, message: Message, at: float) -> None:
-        """Add a message that passed at `at`, in monotonic seconds.
+        """Add a message that was sent or received at `at`, in monotonic seconds.
 
-        It costs well under 2 µs, because it stands between a socket and the sound.
+        It takes well under 2 µs, because it runs between the socket and the playback.
         """
         dropped = 0
         if type(message) is from_twilio.Media or type(message) is to_twilio.Media:
@@ -145,25 +144,25 @@ class Capture:
         self._messages.append(message, at, dropped)
 
     def note_ending(self, wire_name: str, ending: Ending) -> None:
-        """Note how a mark ended, by its name on the wire; the wire itself does not say."""
+        """Note how a mark ended, by its name on the wire; no message of Twilio says it."""
         self.endings[wire_name] = ending
 
     def note_status(self, at: float, name: str) -> None:
-        """Note what Twilio reported of the call or its stream; from any thread.
+        """Note a status that Twilio reported for the call or its stream; callable from any thread.
 
         Args:
-            at: When, in monotonic seconds; before the start for what came while it rang.
-            name: Twilio's word: ``ringing``, ``completed``, ``stream-started`` …
+            at: The time in monotonic seconds; it may be before the start, while the call rang.
+            name: Twilio's name of the status: ``ringing``, ``completed``, ``stream-started`` …
         """
         if len(self._statuses) < MOST_STATUSES:
             self._statuses.append((at, name))
 
     def note_odd(self, at: float, message: str | bytes) -> None:
-        """Keep a message of the server as it came, because what is appended of it is not all.
+        """Keep the text of an invalid message of the server, which no parsed message holds.
 
         Args:
-            at: When, in monotonic seconds.
-            message: What Twilio cannot read, or what is for another stream, or holds too much.
+            at: The time in monotonic seconds.
+            message: A message that Twilio cannot read, is for another stream, or has extra fields.
         """
         if len(self._odd) < MOST_ODD and len(message) <= self._odd_room:
             self._odd_room -= len(message)
@@ -171,16 +170,16 @@ class Capture:
 
     @property
     def odd(self) -> Listing[OddText]:
-        """Messages of the server as they came, in the order of time, of those that are at fault.
+        """The invalid messages of the server as they were sent, in order of time.
 
-        Seconds from the start, and the message.  A new list each time.
+        Each is a tuple of the seconds from the start and the message.  A new list each time.
         """
         found = (OddText(at - self.started, message) for at, message in list(self._odd))
         return _list_as("odd messages", found)
 
     @property
     def statuses(self) -> Listing[StatusReport]:
-        """What was reported of the call, in the order of time: seconds from the start, and a word.
+        """The statuses of the call, in order of time: seconds from the start, and Twilio's name.
 
         Seconds before the start are negative.  A new list each time.
         """
@@ -189,45 +188,46 @@ class Capture:
 
     @property
     def entries(self) -> Listing[Entry]:
-        """All messages so far, in the order in which they passed; a new list each time."""
-        return _list_as("messages", self._messages.entries(0, self.started))
+        """All messages so far, in order; a new list each time."""
+        return _list_as("messages", self._messages.list_entries(0, self.started))
 
     @property
     def n_kept(self) -> int:
-        """How many messages are kept whole."""
+        """How many messages are kept with their sound."""
         return self._messages.n_kept
 
     def kept_since(self, count: int) -> Listing[Entry]:
-        """Return the messages behind the first `count` of those kept whole.
+        """Return the messages after the first `count` of those kept with their sound.
 
-        It costs what is new and not what there is, for a display that looks ten times a second.
+        The time it takes depends on the new messages only, for a display that updates ten times a
+        second.
         """
-        first = self._messages.place_of_kept(count)
-        new = (each for each in self._messages.entries(first, self.started) if each.is_kept)
+        first = self._messages.find_kept(count)
+        new = (each for each in self._messages.list_entries(first, self.started) if each.is_kept)
         return _list_as("messages", new)
 
     @property
     def seconds(self) -> float:
-        """From the start to the last message."""
+        """The time from the start to the last message."""
         return self._messages.last_at - self.started if len(self._messages) else 0.0
 
     @property
     def caller(self) -> Clip:
-        """What the caller said, in time from the start of the capture; gaps are silence."""
+        """The caller's audio, from the start of the capture; gaps are silence."""
         return render_caller(self.entries)
 
     @property
     def heard(self) -> Clip:
-        """What the caller heard of what was sent, by the playout model, in time from the start.
+        """The audio that the caller heard, by the playout model, from the start of the capture.
 
-        What a clear took away is absent, and silence stands where nothing was played.
+        Audio that a clear removed is absent, and there is silence where nothing was played.
         """
         return Replay(self.entries, self.endings).render_heard()
 
     def stereo(self, path: str | os.PathLike[str]) -> Path:
-        """Write the call as a 16-bit WAV file: left the caller, right what was heard of you.
+        """Write the call as a 16-bit WAV file: left the caller, right what the caller heard.
 
-        A file of that name is replaced only by a whole new one.
+        An existing file of that name is replaced only when the new file is complete.
         """
         entries = self.entries
         return write_stereo(
@@ -235,11 +235,11 @@ class Capture:
         )
 
     def playbacks(self) -> Listing[Playback]:
-        """Return what was sent, cut at marks and clears, and what became of each piece."""
-        return _list_as("playbacks", Replay(self.entries, self.endings).playbacks())
+        """Return the pieces of sound that were sent, up to a mark or a clear, and their endings."""
+        return _list_as("playbacks", Replay(self.entries, self.endings).list_playbacks())
 
     def summary(self) -> CaptureSummary:
-        """Count and measure what passed."""
+        """Count the messages and measure their timing."""
         return summarise(self.stream_sid, self.call_sid, self.entries, self.endings)
 
     def __len__(self) -> int:
@@ -255,20 +255,20 @@ class Capture:
 
 
 _RECORD = struct.Struct("<LdLqqqq")
-"""The head, when it passed, how many bytes, where they begin, and up to three of its numbers."""
+"""The number of the head, the time, the size and start of its bytes, and three numbers."""
 
 _NOT_KEPT = -1
-"""Where sound begins that was not kept."""
+"""The start of a payload that was not kept."""
 
 
 class _Messages:
-    """Messages in the order in which they passed: a record of numbers for each, and its bytes.
+    """The messages in order: a packed record for each, and its bytes.
 
-    Python's garbage collector goes through all objects that may hold others, again and again, and
-    everything stands still meanwhile.  Here are none, however many messages there are: what many
-    of them share, their class, stream and track, stands once as a head; sound and the names of
-    marks stand end to end; only what comes a few times in a call is kept as it is, in the place of
-    the bytes.  All others are made anew when they are read.
+    Python's garbage collector repeatedly traverses all container objects and stops the program
+    meanwhile.  This class keeps no such object per message.  What many messages share (class,
+    stream and track) is stored once, as a head; payloads and the names of marks are stored in one
+    bytearray.  Only messages that occur a few times in a call are kept as objects.  All others are
+    built again when they are read.
     """
 
     def __init__(self) -> None:
@@ -276,13 +276,13 @@ class _Messages:
         self._bytes = bytearray()
         self._rare: list[Message] = []
         self._not_kept = array("Q")  # the places of the messages whose sound is not kept
-        self._records = bytearray()  # appended to last: its length says how many are complete
+        self._records = bytearray()  # extended last, so its length counts the complete messages
 
     def __len__(self) -> int:
         return len(self._records) // _RECORD.size
 
     def append(self, message: Message, at: float, dropped: int = 0) -> None:
-        """Keep a message that passed at `at`, without its sound if so many bytes are dropped."""
+        """Keep a message; without its payload if `dropped`, the size of the payload, is not 0."""
         number = chunk = timestamp = 0
         head: tuple[Any, ...]
         body, start = b"", len(self._bytes)
@@ -305,7 +305,7 @@ class _Messages:
         size, place = dropped or len(body), self._heads.setdefault(head, len(self._heads))
         try:
             record = _RECORD.pack(place, at, size, start, number, chunk, timestamp)
-        except struct.error:  # a number that no counter of Twilio's reaches: a head of its own
+        except struct.error:  # a number that does not fit into the record: store it in a head
             place = self._heads.setdefault((*head, number, chunk, timestamp), len(self._heads))
             record = _RECORD.pack(place, at, size, start, 0, 0, 0)
         self._bytes += body
@@ -313,23 +313,23 @@ class _Messages:
 
     @property
     def last_at(self) -> float:
-        """When the last of them passed."""
+        """The time of the last message."""
         at: float = _RECORD.unpack_from(self._records, len(self._records) - _RECORD.size)[1]
         return at
 
     @property
     def n_kept(self) -> int:
-        """How many of them are not without their sound."""
+        """How many messages are kept with their sound."""
         count = len(self)
-        return count - bisect_left(self._not_kept, count)  # one may be on its way in
+        return count - bisect_left(self._not_kept, count)  # another thread may be adding one
 
-    def place_of_kept(self, count: int) -> int:
-        """Return behind how many messages the first `count` stand whose sound is kept."""
+    def find_kept(self, count: int) -> int:
+        """Return the place of the message after the first `count` kept with their sound."""
         places = self._not_kept
         return count + bisect_right(range(len(places)), count, key=lambda n: places[n] - n)
 
-    def entries(self, first: int, started: float) -> Iterator[Entry]:
-        """Yield what stands behind the first messages, in seconds since `started`."""
+    def list_entries(self, first: int, started: float) -> Iterator[Entry]:
+        """Yield the messages after the first ones, with their time in seconds since `started`."""
         records = bytes(self._records[first * _RECORD.size :])
         heads = list(self._heads)
         for place, at, size, start, number, chunk, timestamp in _RECORD.iter_unpack(records):
@@ -340,7 +340,7 @@ class _Messages:
             numbers = heads[place][3:] or (number, chunk, timestamp)
             body = b"" if start == _NOT_KEPT else bytes(self._bytes[start : start + size])
             if kind is to_twilio.Media:
-                yield Entry(at - started, to_twilio.unchecked_media(sid, body), size)
+                yield Entry(at - started, to_twilio.make_unchecked_media(sid, body), size)
             elif kind is from_twilio.Media:
                 voice = from_twilio.Media(sid, body, numbers[0], track, *numbers[1:])
                 yield Entry(at - started, voice, size)
@@ -351,7 +351,7 @@ class _Messages:
 
 
 def _encode(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")  # JSON may hold half a character
+    return name.encode("utf-8", "surrogatepass")  # JSON may hold a lone surrogate
 
 
 def _decode(name: bytes) -> str:
@@ -359,7 +359,7 @@ def _decode(name: bytes) -> str:
 
 
 def _list_as(what: str, items: Iterable[T]) -> Listing[T]:
-    # Not by a method of it: on the way of a message to a picture every call counts.
+    # Without a class method, because a live display calls this for every message.
     found = Listing(items)
     found.what = what
     return found

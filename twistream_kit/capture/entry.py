@@ -21,10 +21,10 @@ class Entry:
     """One message and its time.
 
     Attributes:
-        at: In seconds since the capture was started.
+        at: The time in seconds since the start of the capture.
         message: A message of `from_twilio` or `to_twilio`; the payload of a media message is empty
-            when it was not kept.
-        size: How many bytes of sound it held when it passed; 0 for all but media.
+            if it was not kept.
+        size: How many bytes of sound the message held; 0 for all but media.
     """
 
     at: float
@@ -38,7 +38,7 @@ class Entry:
 
     @property
     def is_kept(self) -> bool:
-        """Whether its sound, if it had any, is still there."""
+        """Whether its sound is kept; true for a message without sound."""
         return not self.size or bool(getattr(self.message, "payload", b""))
 
     def __repr__(self) -> str:
@@ -47,11 +47,11 @@ class Entry:
 
 
 class StatusReport(NamedTuple):
-    """What was reported of a call, and when.
+    """A status of a call that Twilio reported, and its time.
 
     Attributes:
-        at: In seconds since the capture was started.
-        name: Twilio's word: ``ringing``, ``completed``, ``stream-started`` …
+        at: The time in seconds since the start of the capture.
+        name: Twilio's name of the status: ``ringing``, ``completed``, ``stream-started`` …
     """
 
     at: float
@@ -62,10 +62,10 @@ class StatusReport(NamedTuple):
 
 
 class OddText(NamedTuple):
-    """A message of the server as it came, and when.
+    """An invalid message of the server as it was sent, and its time.
 
     Attributes:
-        at: In seconds since the capture was started.
+        at: The time in seconds since the start of the capture.
         text: Text, or bytes for a binary message.
     """
 

@@ -7,14 +7,14 @@
     {"at":901.020113,"from":"server","size":160,"message":{"event":"media",...,"payload":""}}
     {"endings":{"<mark's name>":"cleared",...}}
 
-The messages stand as they are on the wire, or as `Redaction` leaves them if the header says
-``"redacted":true``.  ``size`` is there only where sound was not kept.  A line with ``status`` is
-what Twilio reported of the call at that time.  One with ``odd``, or in base64 ``oddBytes``, is a
-message of the server as it came, because something is wrong with it.  The last line, if it is
-there, says how the marks ended, which the wire does not.
+The messages are written as on the wire, or redacted by `Redaction` if the header contains
+``"redacted":true``.  ``size`` is present only where sound was not kept.  A line with ``status`` is
+a status of the call that Twilio reported at that time.  A line with ``odd``, or ``oddBytes`` in
+base64, is an invalid message of the server as it was sent.  The last line, if present, holds the
+endings of the marks, which no message on the wire contains.
 
-There is one version.  What a reader of it would take for damage raises it, and a file of another
-version is refused, because it may mean something else by the same lines.
+There is one version.  A change that an older reader would take for damage increases it.  A file of
+another version is refused, because its lines may have another meaning.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, is_ending
 
 FORMAT = "twistream-capture"
-"""What the header of every capture says."""
+"""The format name in the header of every capture."""
 
 VERSION = 1
 """The version of the format; this module reads no other."""
 
 MOST_BYTES = 0xFFFFFFFF
-"""More sound than this is in no message."""
+"""The largest size of a message's sound that is accepted, in bytes."""
 
 
 def write_capture(path: Path, header: Header, contents: Contents) -> Path:
-    """Write a capture, whole or not at all; redacted if its header says so."""
+    """Write a capture atomically; redacted if the header says so."""
     redaction = Redaction(contents.entries) if header.redacted else None
-    replaced = redaction.text if redaction else str
+    replaced = redaction.redact_text if redaction else str
     first: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -58,7 +58,7 @@ def write_capture(path: Path, header: Header, contents: Contents) -> Path:
     }
     if redaction:
         first["redacted"] = True
-    renamed = redaction.mark if redaction else str
+    renamed = redaction.redact_mark if redaction else str
     endings = {renamed(name): ending for name, ending in contents.endings.items()}
     with replace_file(path) as file:
         file.write(f"{_dumps(first)}\n".encode())
@@ -70,21 +70,21 @@ def write_capture(path: Path, header: Header, contents: Contents) -> Path:
 
 
 def read_capture(raw: bytes, path: Path) -> tuple[Header, Contents]:
-    """Read a capture; a last line that was cut off is left out.
+    """Read a capture without a truncated last line.
 
     Args:
-        raw: The whole file.
-        path: How errors call it.
+        raw: The whole content of the file.
+        path: The name of the file in error messages.
 
     Raises:
-        CaptureError: If it is no capture, or one of another version.
+        CaptureError: If it is not a capture, or has another version.
     """
     lines = raw.split(b"\n")
     return _read_header(path, lines[0]), _read_lines(path, lines[1:])
 
 
 def is_capture(raw: bytes) -> bool:
-    """Whether a file begins as a capture does."""
+    """Whether a file begins with the header of a capture."""
     try:
         header = json.loads(raw.partition(b"\n")[0])
     except (ValueError, RecursionError):
@@ -100,7 +100,7 @@ class Header:
         stream_sid: MZ and 32 hex digits.
         call_sid: CA and 32 hex digits.
         keep_seconds: How much sound was kept in each direction.
-        redacted: Whether what says who called was replaced.
+        redacted: Whether what identifies the caller was replaced.
     """
 
     stream_sid: str
@@ -111,13 +111,13 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What stands in the lines behind the header.
+    """The content of the lines after the header.
 
     Attributes:
-        entries: The messages, in the order in which they passed.
-        statuses: What was reported of the call: seconds and Twilio's word.
-        endings: How the marks ended.
-        odd: Messages of the server as they came: seconds and the message.
+        entries: The messages, in order.
+        statuses: The statuses of the call: seconds and Twilio's name.
+        endings: How the marks ended, by their names on the wire.
+        odd: The invalid messages of the server: seconds and the message.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -131,7 +131,7 @@ class CaptureError(TwistreamError, ValueError):
 
     Attributes:
         path: The file.
-        line: The line at fault, from 1.
+        line: The number of the invalid line, from 1.
     """
 
     def __init__(
@@ -143,35 +143,35 @@ class CaptureError(TwistreamError, ValueError):
 
 
 def _make_lines(contents: Contents, redaction: Redaction | None) -> Iterator[str]:
-    """Yield what happened by time, so that a file cut off is whole up to there."""
-    replaced = redaction.text if redaction else str
-    odd = redaction.odd if redaction else _as_it_is
-    beside = [(at, _timed_line(at, "status", replaced(name))) for at, name in contents.statuses]
-    beside += [(at, _odd_line(at, odd(message))) for at, message in contents.odd]
+    """Yield the lines in order of time, so that a truncated file is complete up to its end."""
+    replaced = redaction.redact_text if redaction else str
+    odd = redaction.redact_odd if redaction else _as_it_is
+    beside = [(at, _format_timed(at, "status", replaced(name))) for at, name in contents.statuses]
+    beside += [(at, _format_odd(at, odd(message))) for at, message in contents.odd]
     waiting = deque(sorted(beside, key=lambda each: each[0]))
     for entry in contents.entries:
         while waiting and waiting[0][0] <= entry.at:
             yield waiting.popleft()[1]
-        yield _message_line(entry, redaction)
+        yield _format_message(entry, redaction)
     for _, line in waiting:
         yield line
 
 
-def _message_line(entry: Entry, redaction: Redaction | None) -> str:
+def _format_message(entry: Entry, redaction: Redaction | None) -> str:
     size = "" if entry.is_kept else f'"size":{entry.size},'
-    text = redaction.message(entry.message) if redaction else entry.message.to_json()
+    text = redaction.redact_message(entry.message) if redaction else entry.message.to_json()
     if isinstance(entry.message, from_twilio.Unknown):
-        text = _dumps(json.loads(text))  # it came as it came: perhaps with line breaks in it
+        text = _dumps(json.loads(text))  # the original text may contain line breaks
     return f'{{"at":{entry.at:.6f},"from":"{entry.sender}",{size}"message":{text}}}'
 
 
-def _odd_line(at: float, message: str | bytes) -> str:
+def _format_odd(at: float, message: str | bytes) -> str:
     if isinstance(message, str):
-        return _timed_line(at, "odd", message)
-    return _timed_line(at, "oddBytes", b64encode(message).decode())
+        return _format_timed(at, "odd", message)
+    return _format_timed(at, "oddBytes", b64encode(message).decode())
 
 
-def _timed_line(at: float, what: str, text: str) -> str:
+def _format_timed(at: float, what: str, text: str) -> str:
     return f'{{"at":{at:.6f},"{what}":{_dumps(text)}}}'
 
 
@@ -220,7 +220,7 @@ def _read_lines(path: Path, lines: list[bytes]) -> Contents:
             TwistreamError,
         ) as error:
             if number == len(lines) + 1:
-                break  # cut off: whole lines end with a line break, so the last is empty
+                break  # truncated: a complete line ends with a line break, so the last is empty
             reason = error if isinstance(error, TwistreamError) else "it is no timed message"
             problem = f"the line cannot be read: {reason}"
             raise CaptureError(path, number, problem, fix="Remove the line") from error
@@ -229,20 +229,20 @@ def _read_lines(path: Path, lines: list[bytes]) -> Contents:
 
 def _take(contents: Contents, row: dict[str, Any]) -> None:
     if "endings" in row:
-        contents.endings.update(_known_endings(row["endings"]))
+        contents.endings.update(_read_endings(row["endings"]))
     elif "status" in row:
-        contents.statuses.append((_time(row), str(row["status"])))
+        contents.statuses.append((_read_time(row), str(row["status"])))
     elif "odd" in row:
-        contents.odd.append((_time(row), str(row["odd"])))
+        contents.odd.append((_read_time(row), str(row["odd"])))
     elif "oddBytes" in row:
-        contents.odd.append((_time(row), b64decode(row["oddBytes"], validate=True)))
+        contents.odd.append((_read_time(row), b64decode(row["oddBytes"], validate=True)))
     else:
         contents.entries.append(_read_entry(row))
 
 
 def _read_entry(row: dict[str, Any]) -> Entry:
     read = to_twilio.read if row["from"] == "server" else from_twilio.read
-    message, at = read(row["message"]), _time(row)
+    message, at = read(row["message"]), _read_time(row)
     size = int(row.get("size", 0))
     if not isinstance(message, from_twilio.Media | to_twilio.Media):
         return Entry(at, message)
@@ -253,14 +253,14 @@ def _read_entry(row: dict[str, Any]) -> Entry:
     return Entry(at, message, size)
 
 
-def _time(row: dict[str, Any]) -> float:
+def _read_time(row: dict[str, Any]) -> float:
     at = float(row["at"])
-    if not math.isfinite(at):  # which JSON does not know, but Python's reader of it does
+    if not math.isfinite(at):  # not JSON, but Python's parser accepts it
         raise ValueError("it is no time")
     return at
 
 
-def _known_endings(endings: Mapping[str, str]) -> dict[str, Ending]:
+def _read_endings(endings: Mapping[str, str]) -> dict[str, Ending]:
     return {str(name): end for name, end in endings.items() if is_ending(end)}
 
 

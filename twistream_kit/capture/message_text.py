@@ -1,4 +1,4 @@
-"""A message in words, as people read it in a console, a log and a list of activity."""
+"""Describe a message as text, for a console, a log and the activity log."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkName
 
 MOST_CHARACTERS = 2000
-"""How much of one message is shown: a bad one may have any length, and all goes to the page."""
+"""The limit of the text shown of one message: an invalid message may have any length."""
 
 _END_CHARACTERS = 30
-"""How much of the end of a long one: it shows the fields behind the payload."""
+"""How much of the end of a long message is shown: the fields after the payload."""
 
 
 def describe_message(message: from_twilio.Message | to_twilio.Message) -> str:
-    """Say in one line what a message says, and who says it; the sound of media is not described.
+    """Describe a message and its sender in one line; the sound of media is not described.
 
     >>> from twistream_kit.protocol import from_twilio, to_twilio
     >>> describe_message(from_twilio.Dtmf("MZ1", "5"))
@@ -26,7 +26,7 @@ def describe_message(message: from_twilio.Message | to_twilio.Message) -> str:
         case from_twilio.Connected():
             return "Twilio connected"
         case from_twilio.Start(stream_sid=sid, custom_parameters=parameters):
-            # Names alone: the values are somebody's, and a terminal is soon copied.
+            # Only the names: the values may be personal data, and terminal output gets copied.
             names = ", ".join(parameters)
             return f"Twilio started the stream {sid}" + (f", parameters: {names}" if names else "")
         case from_twilio.Dtmf(digit=digit):
@@ -45,8 +45,8 @@ def describe_message(message: from_twilio.Message | to_twilio.Message) -> str:
             return "media came" if isinstance(message, from_twilio.Media) else "media sent"
 
 
-def event_of(message: from_twilio.Message | to_twilio.Message) -> str:
-    """Return the event of a message as on the wire; of the kit's own marks ``progress mark``."""
+def get_event(message: from_twilio.Message | to_twilio.Message) -> str:
+    """Return the event of a message as on the wire; ``progress mark`` for the kit's own marks."""
     if isinstance(message, from_twilio.Unknown):
         return message.event
     if isinstance(message, from_twilio.Mark | to_twilio.Mark):
@@ -55,7 +55,7 @@ def event_of(message: from_twilio.Message | to_twilio.Message) -> str:
 
 
 def quote_message(message: str | bytes, limit: int = MOST_CHARACTERS) -> str:
-    """Return a message as it came; of a long one the beginning, the end, and how long it is.
+    """Return the text of a message; for a long one, its beginning, its end and its length.
 
     Args:
         message: Text, or bytes for a binary message, in which text can still be read.

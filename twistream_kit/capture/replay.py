@@ -1,8 +1,8 @@
-"""A capture once more, through the playout model: what became of the sound that was sent.
+"""Replay a capture through the playout model, to find how each piece of sound ended.
 
-`Replay` goes through the messages once.  From it come the pieces of sound with how each ended, the
-marks with when they should have been back, and what was heard; `render_caller` and `write_stereo`
-make sound of the two voices.
+`Replay` processes the messages once.  It gives the pieces of sound with their endings, the marks
+with the times at which they were expected, and the sound that was heard.  `render_caller` and
+`write_stereo` render the sound of both sides.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval, PlayoutMo
 SILENCE = b"\xff"
 """PCMU for the sample 0."""
 
-_LEAD_IN_SECONDS = 0.1
-"""Twilio's first media comes within this of the start message (§2.3); more is a real gap."""
+_FIRST_MEDIA_SECONDS = 0.1
+"""Twilio's first media comes within this time of the start (§2.3); a longer time is a gap."""
 
 _FOLLOWS_SECONDS = 0.05
-"""The marks that a clear leaves in the outbox are sent at once; a later mark is a new one."""
+"""The marks that a clear leaves in the outbox are sent within this time; a later one is new."""
 
 
 class Replay:
-    """The messages of a capture, gone through once.
+    """The messages of a capture, processed by the playout model.
 
     Args:
-        entries: In the order in which they passed.
-        endings: What the server knew of its marks, by their names on the wire.  A mark that a
-            clear overtook before any of its sound was sent looks like any other.
+        entries: The messages, in order.
+        endings: The endings that the server noted, by the names of the marks on the wire.  Without
+            them, a mark that was cleared before any of its sound was sent looks like any other.
 
     Attributes:
         marks: All marks sent, in order.
-        sent: For each media message sent its time and its size in bytes.
+        sent: For each media message sent, its time and its size in bytes.
         levels: For each media message or clear sent, and for the end: its time, how many bytes
-            waited at Twilio before and behind it, and if none did before, since when.
-        clears: When clears were sent.
-        sound: All that was sent; silence where it was not kept.
+            waited at Twilio before and after it, and since when the buffer was empty, if it was.
+        clears: The times of the clears.
+        sound: All sound sent; silence where it was not kept.
         seconds: The time of the last message.
     """
 
@@ -70,15 +70,15 @@ class Replay:
         self._at_clear: SentPiece | None = None
         self._cleared_at = 0.0
         self._stopped = False
-        self._go_through(entries)
+        self._read_all(entries)
 
     @cached_property
     def intervals(self) -> list[Interval]:
-        """What was played, each without a break, in order."""
+        """The intervals in which sound was played without interruption, in order."""
         return self._model.list_intervals(self.seconds)
 
     def render_heard(self) -> Clip:
-        """Put together what was played, in time, with silence before and between."""
+        """Return the sound that was played, with silence before and between the intervals."""
         heard = bytearray()
         for interval in self.intervals:
             begin = round(interval.started * BYTES_PER_SECOND)
@@ -88,22 +88,22 @@ class Replay:
 
     @property
     def heard_bytes(self) -> int:
-        """How many bytes of all that was sent were played."""
+        """How many of the bytes sent were played."""
         return sum(interval.size for interval in self.intervals)
 
     @cached_property
     def played(self) -> PlayedSound:
-        """The same, to be asked when and how much."""
+        """The intervals, with methods that find times and sizes."""
         return PlayedSound(self.intervals)
 
-    def playbacks(self) -> list[Playback]:
-        """Return what became of each piece of sound."""
+    def list_playbacks(self) -> list[Playback]:
+        """Return each piece of sound with its ending."""
         return [
             _make_playback(piece, self.played, self._cleared, is_over=self._stopped)
             for piece in self._pieces
         ]
 
-    def ending_of(self, mark: SentMark) -> Ending | Literal["open"]:
+    def get_ending(self, mark: SentMark) -> Ending | Literal["open"]:
         """Return how `mark` ended."""
         known = self._endings.get(mark.wire_name)
         if known is not None:
@@ -114,18 +114,18 @@ class Replay:
             return "heard"
         return "lost" if self._stopped else "open"
 
-    def _go_through(self, entries: Iterable[Entry]) -> None:
+    def _read_all(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if entry.at > self.seconds:
                 self.seconds = entry.at
-            if type(entry.message) is not from_twilio.Media:  # half of them all
+            if type(entry.message) is not from_twilio.Media:  # half of all messages
                 self._take(entry)
         self._cut()
         buffered = self._model.count_buffered(self.seconds)
         self._note_level(self.seconds, buffered, buffered)
         for waiting in self._waiting.values():
             for mark in waiting:
-                played_at = self.played.at(mark.position - 1)
+                played_at = self.played.find_time(mark.position - 1)
                 if mark.expected_at is None and played_at is not None:
                     mark.expected_at = max(mark.sent_at, played_at + 1 / BYTES_PER_SECOND)
                 self._expect(mark)
@@ -134,17 +134,17 @@ class Replay:
         message = entry.message
         match message:
             case to_twilio.Media():
-                self._sent(message, entry)
+                self._take_sound(message, entry)
             case to_twilio.Mark():
-                self._marked(message.name, entry.at)
+                self._take_mark(message.name, entry.at)
             case to_twilio.Clear():
                 self._clear(entry.at)
             case from_twilio.Mark():
-                self._returned(message.name, entry.at)
+                self._take_returned(message.name, entry.at)
             case from_twilio.Stop():
                 self._stopped = True
 
-    def _sent(self, message: to_twilio.Media, entry: Entry) -> None:
+    def _take_sound(self, message: to_twilio.Media, entry: Entry) -> None:
         if self._piece is None:
             self._piece = SentPiece(self._model.sent_bytes, entry.at)
         self._at_clear = None
@@ -160,7 +160,7 @@ class Replay:
             empty_at = max(self.levels[-1][0], self._model.find_play_time(self._model.sent_bytes))
         self.levels.append((at, before, after, min(at, empty_at)))
 
-    def _marked(self, wire_name: str, at: float) -> None:
+    def _take_mark(self, wire_name: str, at: float) -> None:
         cleared = self._endings.get(wire_name) == "cleared"
         mark = SentMark(wire_name, at, self._model.sent_bytes, cleared)
         self.marks.append(mark)
@@ -173,7 +173,7 @@ class Replay:
             self._piece.name, self._piece.mark = mark.name, mark
             self._cut()
         elif self._at_clear is not None and at - self._cleared_at < _FOLLOWS_SECONDS:
-            # Its sound was cut off by the clear, and the mark behind it followed (see Outbox).
+            # The clear removed the sound, and the mark after it was sent at once (see Outbox).
             self._at_clear.name = self._at_clear.name or mark.name
             self._at_clear, mark.cleared = None, True
 
@@ -192,7 +192,7 @@ class Replay:
         self.clears.append(at)
         self._cut()
 
-    def _returned(self, wire_name: str, at: float) -> None:
+    def _take_returned(self, wire_name: str, at: float) -> None:
         waiting = self._waiting.get(wire_name)
         if not waiting:
             return
@@ -217,15 +217,15 @@ class Playback:
     """A piece of sound that was sent, up to a mark or a clear.  Times count from the start.
 
     Attributes:
-        name: Of its mark as the user gave it; ``play`` for a playback without one; empty where no
-            mark tells.
+        name: The user's name of its mark; ``play`` for a playback without a name; empty if there is
+            no mark.
         sent_at: When its first byte was sent, in seconds.
         heard_ms: How much of it was played, by the playout model.
         total_ms: How much of it was sent.
-        ending: As in `PlayOutcome`, or ``open`` if the capture stops before it is known.
+        ending: As in `PlayOutcome`, or ``open`` if the capture ends before it is known.
         heard_from: When its first byte was played, by the model, in seconds; None if none was.
-        heard_to: When the last byte of it that was played had been.
-        cleared_at: When the clear was sent that took the rest away; None if none did.
+        heard_to: When its last played byte ended, likewise.
+        cleared_at: When the clear that removed the rest was sent; None if there was none.
     """
 
     name: str
@@ -245,9 +245,9 @@ class Playback:
 
 @dataclass(slots=True)
 class SentMark:
-    """A mark on its way: sent behind byte `position`, perhaps cleared, perhaps returned.
+    """A mark that was sent after byte `position`, and may have been cleared or returned.
 
-    `expected_at` is when the model would have it back, without looking at its own return: when the
+    `expected_at` is when it should come back by the model, independent of when it did: when the
     last byte before it was played, or when it was cleared.
     """
 
@@ -260,15 +260,15 @@ class SentMark:
 
     @property
     def name(self) -> str:
-        """As the user gave it; empty for a mark that only measures progress."""
+        """The user's name; empty for a mark that only measures progress."""
         wire = MarkName.parse(self.wire_name)
         return "" if wire.is_progress else wire.name
 
 
 def render_caller(entries: Iterable[Entry]) -> Clip:
-    """Put the caller's media together, in time from the start of the capture.
+    """Join the caller's media, from the start of the capture.
 
-    Messages that are missing by their chunk numbers, or whose sound was not kept, are silence.
+    Messages that are missing by their chunk numbers, or whose sound was not kept, become silence.
     """
     sound = bytearray()
     expected = 0
@@ -277,10 +277,10 @@ def render_caller(entries: Iterable[Entry]) -> Clip:
         if not isinstance(message, from_twilio.Media) or message.track != "inbound":
             continue
         here = int(entry.at * BYTES_PER_SECOND)
-        if not expected and entry.at > _LEAD_IN_SECONDS:
+        if not expected and entry.at > _FIRST_MEDIA_SECONDS:
             sound += SILENCE * here
         elif message.chunk > expected > 0:
-            # Never beyond the present, however wild the numbers of a broken sender are.
+            # Limited to the time of the message, because an invalid chunk number may be huge.
             missing = (message.chunk - expected) * entry.size
             sound += SILENCE * max(0, min(missing, here - len(sound)))
         sound += message.payload if entry.is_kept else SILENCE * entry.size
@@ -289,7 +289,7 @@ def render_caller(entries: Iterable[Entry]) -> Clip:
 
 
 def write_stereo(path: Path, left: Clip, right: Clip) -> Path:
-    """Write two clips side by side as 16-bit PCM at 8000 Hz, the shorter one filled up."""
+    """Write two clips as 16-bit stereo PCM at 8000 Hz; the shorter one is padded with silence."""
     n_samples = max(len(left.payload), len(right.payload))
     columns = np.zeros((n_samples, 2), dtype="<i2")
     for column, clip in enumerate((left, right)):
@@ -304,14 +304,14 @@ def write_stereo(path: Path, left: Clip, right: Clip) -> Path:
 
 @dataclass(slots=True)
 class SentPiece:
-    """A piece of the sound that was sent, up to a mark or a clear: from it a `Playback` is made.
+    """A piece of the sound that was sent, up to a mark or a clear; it becomes a `Playback`.
 
     Attributes:
-        first: The number of its first byte, counted over all bytes sent.
+        first: The position of its first byte, counted over all bytes sent.
         sent_at: When that byte was sent, in seconds.
-        end: The number of the byte behind its last.
+        end: The position after its last byte.
         name: As in `Playback`.
-        mark: The mark behind it, if there is one.
+        mark: The mark after it, if there is one.
     """
 
     first: int
@@ -322,18 +322,18 @@ class SentPiece:
 
 
 class PlayedSound:
-    """What was played by the model, to be asked when and how much.
+    """The sound that was played, by the model; it finds times and sizes.
 
     Args:
-        intervals: In order.
+        intervals: The intervals of uninterrupted playing, in order.
     """
 
     def __init__(self, intervals: Sequence[Interval]) -> None:
         self._intervals = intervals
         self._firsts = [interval.first for interval in intervals]
 
-    def at(self, position: int) -> float | None:
-        """Return when byte `position`, counted from 0, was played, in seconds; None if never."""
+    def find_time(self, position: int) -> float | None:
+        """Return when byte `position`, counted from 0, was played, in seconds, or None."""
         place = bisect_right(self._firsts, position) - 1
         if place < 0:
             return None
@@ -341,8 +341,8 @@ class PlayedSound:
         offset = position - interval.first
         return interval.started + offset / BYTES_PER_SECOND if offset < interval.size else None
 
-    def of(self, piece: SentPiece) -> tuple[int, float | None, float | None]:
-        """Return how many bytes of a piece were played, from when and to when."""
+    def measure(self, piece: SentPiece) -> tuple[int, float | None, float | None]:
+        """Return how many bytes of a piece were played, and the times of the first and last."""
         heard, begin, end = 0, None, None
         place = max(0, bisect_right(self._firsts, piece.first) - 1)
         while place < len(self._firsts) and self._firsts[place] < piece.end:
@@ -365,23 +365,23 @@ def _make_playback(
     *,
     is_over: bool,
 ) -> Playback:
-    """Say what became of a piece.
+    """Determine the ending of a piece.
 
     Args:
-        piece: What was sent.
-        played: What was played of all that was sent.
-        cleared: For each clear that took something away its first byte, its end, and when.
+        piece: The piece that was sent.
+        played: All sound that was played.
+        cleared: For each clear that removed sound, its first byte, its end, and the time.
         is_over: Whether the stream has stopped.
     """
     size = piece.end - piece.first
-    heard, begin, end = played.of(piece)
+    heard, begin, end = played.measure(piece)
     cleared_at = next((at for a, b, at in cleared if a < piece.end and piece.first < b), None)
     ending: Ending | Literal["open"]
     if cleared_at is not None:
         ending = "cleared"
     elif piece.mark is not None and piece.mark.returned_at is not None:
         ending = "heard"
-        if heard < size:  # the mark was quicker than the model
+        if heard < size:  # the mark came back earlier than the model expects
             heard, end = size, piece.mark.returned_at
             begin = end if begin is None else begin
     elif heard == size:

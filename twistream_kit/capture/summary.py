@@ -1,7 +1,7 @@
-"""The figures of a call: counts, the first sound, gaps, underruns, what waited, late marks.
+"""The figures of a call: counts, first sound, gaps, underruns, send-ahead, late marks.
 
-All of it is read from a `Replay`, so by the playout model: with the real service the caller's ear
-is 50 to 300 ms behind (PROTOCOL.md §4).  `DEFINITIONS` says what each figure means.
+All figures are computed from a `Replay`, that is by the playout model: with the real service the
+caller hears everything 50 to 300 ms later (PROTOCOL.md §4).  `DEFINITIONS` defines each figure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from twistream_kit.capture.entry import Entry
-from twistream_kit.capture.message_text import event_of
+from twistream_kit.capture.message_text import get_event
 from twistream_kit.capture.replay import Playback, Replay, SentMark
 from twistream_kit.listing import Listing, Series
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -24,19 +24,19 @@ from twistream_kit.protocol.marks import Ending, MarkName
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 GAP_SECONDS = 0.1
-"""Media comes every 20 ms (§3); a pause of five messages is worth a word (our choice)."""
+"""A pause of five messages is reported; media comes every 20 ms (§3, our choice)."""
 
 PAUSE_SECONDS = 1.0
-"""A silence longer than this is a pause between two things said (our choice)."""
+"""A longer silence counts as a pause between two utterances (our choice)."""
 
 LEAST_UNDERRUN_SECONDS = 0.0005
-"""Below it lies what clocks and rounding do."""
+"""Shorter underruns are within the precision of clocks and rounding."""
 
 LATE_MARK_SECONDS = 0.25
-"""A mark takes the network's time, and a busy reader's; more is worth a word (our choice)."""
+"""The delay from which a mark is reported; less is due to network and reader (our choice)."""
 
 MISSING_MARK_SECONDS = 1.0
-"""A mark that is not back so long after it should be is missing; a later one is not expected."""
+"""A mark that is more overdue than this counts as missing."""
 
 DEFINITIONS: Mapping[str, str] = {
     "first sound": (
@@ -48,20 +48,20 @@ DEFINITIONS: Mapping[str, str] = {
         " 20 ms; missing: messages left out by their chunk numbers"
     ),
     "gaps in sending": (
-        f"more than {GAP_SECONDS:g} s between two media messages of yours; no fault in itself:"
-        " what was sent ahead plays on"
+        f"more than {GAP_SECONDS:g} s between two media messages of yours; no error in itself:"
+        " the sound that was sent ahead keeps playing"
     ),
     "underruns": (
-        "Twilio had played all it had, and more of the same utterance came later: within"
-        f" {PAUSE_SECONDS:g} s, and behind no clear and no named playback"
+        "Twilio had played all its sound, and more of the same utterance came later: within"
+        f" {PAUSE_SECONDS:g} s, and not after a clear or a named playback"
     ),
-    "lead": (
-        "seconds of sound that waited at Twilio: the median over the time in which any did, and"
-        " the most"
+    "send-ahead": (
+        "seconds of sound that waited at Twilio: the median over the time in which any waited, and"
+        " the maximum"
     ),
     "deaf window": (
-        "how long the caller could have interrupted in vain: the sound that waited when it was"
-        " most plays on, unless you send a clear"
+        "how long an interruption by the caller could have had no effect: the maximum of the sound"
+        " that waited, which keeps playing unless you send a clear"
     ),
     "late marks": (
         f"back more than {LATE_MARK_SECONDS:g} s after the last sound before them was played, or"
@@ -72,13 +72,13 @@ DEFINITIONS: Mapping[str, str] = {
         " cleared"
     ),
 }
-"""What each figure means, by its name in the report; the playout model says what was played."""
+"""The definition of each figure, by its name in the report; "played" is by the playout model."""
 
 MOST_NAMES = 5
-"""Of late and missing marks so many are named; the others are counted."""
+"""How many late and missing marks are named; the others are counted."""
 
 MOST_ENDINGS = 12
-"""Where more marks than this differ in name or ending, each ending is counted."""
+"""If more marks than this differ in name or ending, only the endings are counted."""
 
 
 def summarise(
@@ -89,7 +89,7 @@ def summarise(
     sizes = Counter[str]()
     start_at = 0.0
     for entry in entries:
-        sender, event = _MEDIA.get(type(entry.message)) or (entry.sender, event_of(entry.message))
+        sender, event = _MEDIA.get(type(entry.message)) or (entry.sender, get_event(entry.message))
         counts[sender][event] += 1
         sizes[sender] += entry.size
         if type(entry.message) is from_twilio.Start:
@@ -107,7 +107,7 @@ def summarise(
         sizes["twilio"] / BYTES_PER_SECOND,
         sizes["server"] / BYTES_PER_SECOND,
         replay.heard_bytes / BYTES_PER_SECOND,
-        Series.of(replay.playbacks(), "playbacks"),
+        Series.of(replay.list_playbacks(), "playbacks"),
         Series.of(_name_endings(replay), "marks"),
         first_sent_ms,
         first_sound_ms,
@@ -129,35 +129,36 @@ _NO_MARKS: Series[LateMark] = Series.of((), "late marks")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CaptureSummary:
-    """One call in numbers; `definitions` says how each was measured.
+    """The figures of one call; `definitions` says how each was measured.
 
     Attributes:
         stream_sid: MZ and 32 hex digits.
         call_sid: CA and 32 hex digits.
-        seconds: From the start to the last message.
-        from_twilio: Messages from Twilio by event; marks that the kit sent to measure progress
-            count as ``progress mark``.
-        to_twilio: Messages to Twilio by event, likewise.
-        caller_seconds: Sound that came from the caller.
-        sent_seconds: Sound that was sent.
-        heard_seconds: Sound of that which was played, by the playout model.
-        playbacks: What became of each piece of sound.
-        marks: The marks with a name and how they ended; ``open`` if that is not known yet.
-        first_sent_ms: From the start message to the first sample sent that is not 0; None if there
-            was none.
-        first_sound_ms: From the start message to when that was played, by the model.
-        caller_gaps: More than 0.1 s between two media messages of the caller.
-        caller_missing: How many of them were left out, by their chunk numbers.
-        sent_gaps: More than 0.1 s between two media messages of yours.
-        underruns: When Twilio had played all it had, and more of the same utterance came later:
-            within 1 s, and behind no clear and no playback with a name.
-        lead_seconds: Sound that waited at Twilio: the median over the time in which any did.
-        deaf_seconds: The most that ever waited.  An interruption at that moment would have had no
-            effect for so long without a clear.
-        deaf_at: When that was, in seconds since the start.
-        late_marks: Marks that came back more than 0.25 s after the last sound before them was
+        seconds: The time from the start to the last message.
+        from_twilio: The number of messages from Twilio by event; marks that the kit sent to measure
+            progress count as ``progress mark``.
+        to_twilio: The number of messages to Twilio by event, likewise.
+        caller_seconds: The duration of the sound that came from the caller.
+        sent_seconds: The duration of the sound that was sent.
+        heard_seconds: The duration of the sound that was played, by the playout model.
+        playbacks: The pieces of sound, with their endings.
+        marks: The marks with a name and their endings; ``open`` if the ending is not known yet.
+        first_sent_ms: The time from the start message to the first sample sent that is not 0; None
+            if there was none.
+        first_sound_ms: The time from the start message until that sample was played, by the model.
+        caller_gaps: The gaps of more than 0.1 s between two media messages of the caller.
+        caller_missing: How many of these messages are missing, by their chunk numbers.
+        sent_gaps: The gaps of more than 0.1 s between two media messages of yours.
+        underruns: The times when Twilio had played all its sound, and more of the same utterance
+            came later: within 1 s, and not after a clear or a playback with a name.
+        send_ahead_seconds: The sound that waited at Twilio: the median over the time in which any
+            waited.
+        deaf_seconds: The maximum of the sound that waited.  An interruption at that moment would
+            have had no effect for this time without a clear.
+        deaf_at: The time of that maximum, in seconds since the start.
+        late_marks: The marks that came back more than 0.25 s after the last sound before them was
             played, by the model, or cleared.
-        missing_marks: Marks that were not back 1 s after that.
+        missing_marks: The marks that were not back 1 s after that.
     """
 
     stream_sid: str
@@ -176,7 +177,7 @@ class CaptureSummary:
     caller_missing: int = 0
     sent_gaps: Series[Gap] = _NO_GAPS
     underruns: Series[Gap] = _NO_GAPS
-    lead_seconds: float = 0.0
+    send_ahead_seconds: float = 0.0
     deaf_seconds: float = 0.0
     deaf_at: float = 0.0
     late_marks: Series[LateMark] = _NO_MARKS
@@ -184,17 +185,17 @@ class CaptureSummary:
 
     @property
     def definitions(self) -> Mapping[str, str]:
-        """How each figure of `figures` was measured, by its name."""
+        """How each figure of `list_figures` was measured, by its name."""
         return DEFINITIONS
 
-    def figures(self) -> Listing[Figure]:
-        """Return the figures of the call's timing in words, each with its definition."""
+    def list_figures(self) -> Listing[Figure]:
+        """Return the figures of the call's timing as text, each with its definition."""
         values = {
             "first sound": _describe_first_sound(self.first_sent_ms, self.first_sound_ms),
             "gaps from Twilio": _describe_gaps(self.caller_gaps, missing=self.caller_missing),
             "gaps in sending": _describe_gaps(self.sent_gaps),
             "underruns": _describe_gaps(self.underruns, in_all=True),
-            "lead": _describe_lead(self.lead_seconds, self.deaf_seconds),
+            "send-ahead": _describe_send_ahead(self.send_ahead_seconds, self.deaf_seconds),
             "deaf window": _describe_deaf_window(self.deaf_seconds, self.deaf_at),
             "late marks": _describe_late_marks(self.late_marks),
             "missing marks": _describe_missing_marks(self.missing_marks),
@@ -202,8 +203,8 @@ class CaptureSummary:
         found = (Figure(name, value, DEFINITIONS[name]) for name, value in values.items())
         return Listing.of(found, "figures")
 
-    def counts(self) -> dict[str, str]:
-        """Return what was said, heard and marked in words, by whom and what it is about."""
+    def describe_counts(self) -> dict[str, str]:
+        """Return the counts of messages, sound and marks as text, by topic."""
         came, went = _format_counts(self.from_twilio), _format_counts(self.to_twilio)
         return {
             "from Twilio": f"{came}; {self.caller_seconds:.2f} s of sound",
@@ -213,27 +214,27 @@ class CaptureSummary:
         }
 
     def report(self) -> str:
-        """Return the whole in words, with the definition of each figure under it."""
+        """Return the summary as text, with the definition of each figure below it."""
         lines = self._count_lines()
-        for figure in self.figures():
+        for figure in self.list_figures():
             lines += [f"{figure.name}: {figure.value}", _indent_definition(figure.definition)]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        figures = [f"{figure.name}: {figure.value}" for figure in self.figures()]
+        figures = [f"{figure.name}: {figure.value}" for figure in self.list_figures()]
         return "\n".join(self._count_lines() + figures)
 
     def _count_lines(self) -> list[str]:
         heading = f"Stream {self.stream_sid or '(no name)'}, {self.seconds:.2f} s"
-        return [heading, *(f"{name}: {value}" for name, value in self.counts().items())]
+        return [heading, *(f"{name}: {value}" for name, value in self.describe_counts().items())]
 
 
 class MarkEnding(NamedTuple):
     """How a mark with a name ended.
 
     Attributes:
-        name: As the user gave it.
-        ending: As in `MarkOutcome`, or ``open`` if that is not known yet.
+        name: The user's name of the mark.
+        ending: As in `MarkOutcome`, or ``open`` if the ending is not known yet.
     """
 
     name: str
@@ -249,7 +250,7 @@ class Figure:
 
     Attributes:
         name: As in `DEFINITIONS`.
-        value: In words, with its unit.
+        value: The value as text, with its unit.
         definition: What was measured.
     """
 
@@ -263,7 +264,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time in which nothing came, or nothing was there to be played.
+    """A time without messages, or without sound to play.
 
     Attributes:
         at: When it began, in seconds since the start of the capture.
@@ -279,12 +280,12 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class LateMark:
-    """A mark that came back later than the model says.
+    """A mark that came back later than the model expects.
 
     Attributes:
-        name: As the user gave it.
+        name: The user's name of the mark.
         at: When it came back, in seconds since the start of the capture.
-        late_ms: By how much it was late.
+        late_ms: The delay.
     """
 
     name: str
@@ -298,15 +299,15 @@ class LateMark:
 def _name_endings(replay: Replay) -> Iterator[MarkEnding]:
     for mark in replay.marks:
         if mark.name:
-            yield MarkEnding(mark.name, replay.ending_of(mark))
+            yield MarkEnding(mark.name, replay.get_ending(mark))
 
 
 _MEDIA = {from_twilio.Media: ("twilio", "media"), to_twilio.Media: ("server", "media")}
-"""Looked up, because nearly all messages are media."""
+"""A look-up table, because nearly all messages are media."""
 
 
 def find_underruns(replay: Replay) -> Series[Gap]:
-    """Return where Twilio ran out of sound while more of the same utterance came later."""
+    """Return the gaps in which Twilio had no sound while more of the same utterance came later."""
     ended = {mark.position for mark in replay.marks if _ends_an_utterance(mark)}
     clears = np.asarray(sorted(replay.clears))
     found = []
@@ -316,7 +317,7 @@ def find_underruns(replay: Replay) -> Series[Gap]:
         if not LEAST_UNDERRUN_SECONDS <= pause <= PAUSE_SECONDS:
             continue
         if before.first + before.size != behind.first or behind.first in ended:
-            continue  # the rest was cleared, or it was all
+            continue  # the rest was cleared, or the utterance had ended
         place = int(np.searchsorted(clears, empty_at))
         if place == len(clears) or clears[place] > behind.started:
             found.append(Gap(empty_at, pause))
@@ -326,9 +327,9 @@ def find_underruns(replay: Replay) -> Series[Gap]:
 
 
 def _ends_an_utterance(mark: SentMark) -> bool:
-    """Whether a playback of this package ends there that was given a name.
+    """Whether the mark ends a named playback of this package.
 
-    Other servers put a mark behind each piece of the same sentence.
+    Other servers send a mark after each piece of the same sentence.
     """
     wire = MarkName.parse(mark.wire_name)
     return wire.is_ours and not wire.is_own
@@ -342,7 +343,7 @@ def measure_queue(replay: Replay) -> QueueFigures:
     high = levels[:, 2] / BYTES_PER_SECOND
     low = np.append(levels[1:, 1], levels[-1, 1]) / BYTES_PER_SECOND
     most = int(np.argmax(high))
-    return QueueFigures(_median(low, high), float(high[most]), float(levels[most, 0]))
+    return QueueFigures(_compute_median(low, high), float(high[most]), float(levels[most, 0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,9 +351,9 @@ class QueueFigures:
     """How much sound waited at Twilio.
 
     Attributes:
-        median_seconds: The median over all the time in which something waited.
-        most_seconds: The most there ever was.
-        most_at: When that was, in seconds since the start of the capture.
+        median_seconds: The median over the time in which any sound waited.
+        most_seconds: The maximum.
+        most_at: The time of the maximum, in seconds since the start of the capture.
     """
 
     median_seconds: float = 0.0
@@ -360,10 +361,10 @@ class QueueFigures:
     most_at: float = 0.0
 
 
-def _median(low: np.ndarray, high: np.ndarray) -> float:
-    """Return the median over the time in which it ran from each `high` down to its `low`.
+def _compute_median(low: np.ndarray, high: np.ndarray) -> float:
+    """Return the median of a level that falls from each `high` to its `low`.
 
-    It runs a second a second, so the time spent between two levels is their difference.
+    It falls by a second per second, so the time spent between two levels is their difference.
     """
     half = float(np.sum(high - low)) / 2
     if half <= 0:
@@ -379,7 +380,7 @@ def _median(low: np.ndarray, high: np.ndarray) -> float:
 
 
 def find_missing_marks(replay: Replay) -> list[SentMark]:
-    """Return the marks with a name that should be back and are not, in the order sent."""
+    """Return the marks with a name that are overdue, in the order sent."""
     latest = replay.seconds - MISSING_MARK_SECONDS
     return [
         mark
@@ -392,7 +393,7 @@ def find_missing_marks(replay: Replay) -> list[SentMark]:
 
 
 def _describe_marks(marks: Sequence[tuple[str, str]]) -> str:
-    """Say how the marks ended, by name if there are not too many names."""
+    """Describe how the marks ended, by name if there are not too many names."""
     ended = Counter(f"{name} {ending}" for name, ending in marks)
     if len(ended) > MOST_ENDINGS:
         counts = Counter(ending for _, ending in marks)
@@ -401,9 +402,9 @@ def _describe_marks(marks: Sequence[tuple[str, str]]) -> str:
 
 
 def _find_first_sound(replay: Replay, start_at: float) -> tuple[float | None, float | None]:
-    """Return after how many ms the first audible sample was sent, and when it was heard.
+    """Return the ms from the start until the first audible sample was sent, and until it was heard.
 
-    Audible is every sample but 0; None where there was none, or none was played.
+    Every sample but 0 is audible; None if there was none, or none was played.
     """
     codes = np.frombuffer(replay.sound, np.uint8)
     audible = np.flatnonzero((codes | 0x80) != 0xFF)  # 0x7F and 0xFF are the sample 0
@@ -422,7 +423,7 @@ def _find_first_sound(replay: Replay, start_at: float) -> tuple[float | None, fl
 
 
 def _find_caller_gaps(entries: Sequence[Entry], seconds: float) -> tuple[Series[Gap], int]:
-    """Return the gaps in the caller's media, and how many messages are missing by their numbers."""
+    """Return the gaps in the caller's media, and the number of missing messages."""
     times, missing, expected = [], 0, 0
     for entry in entries:
         message = entry.message
@@ -455,7 +456,7 @@ def _find_late_marks(replay: Replay) -> Series[LateMark]:
 
 
 def _describe_first_sound(sent_ms: float | None, heard_ms: float | None) -> str:
-    """Say when something was first sent and heard."""
+    """Describe when sound was first sent and heard."""
     if sent_ms is None:
         return "none was sent"
     if heard_ms is None:
@@ -464,7 +465,7 @@ def _describe_first_sound(sent_ms: float | None, heard_ms: float | None) -> str:
 
 
 def _describe_gaps(found: Sequence[Gap], *, missing: int = 0, in_all: bool = False) -> str:
-    """Say how many gaps there were, and which was the longest."""
+    """Describe how many gaps there were, and the longest of them."""
     parts = []
     if found:
         longest = max(found, key=lambda gap: gap.seconds)
@@ -476,8 +477,8 @@ def _describe_gaps(found: Sequence[Gap], *, missing: int = 0, in_all: bool = Fal
     return "; ".join(parts) or "none"
 
 
-def _describe_lead(median_seconds: float, most_seconds: float) -> str:
-    """Say how far ahead sound was sent."""
+def _describe_send_ahead(median_seconds: float, most_seconds: float) -> str:
+    """Describe how far ahead sound was sent."""
     if not most_seconds:
         return "none"
     return (
@@ -486,17 +487,17 @@ def _describe_lead(median_seconds: float, most_seconds: float) -> str:
 
 
 def _describe_deaf_window(seconds: float, at: float) -> str:
-    """Say for how long an interruption would have been in vain."""
+    """Describe for how long an interruption would have had no effect."""
     return f"{_format_seconds(seconds)}, at {at:.2f} s" if seconds else "none"
 
 
 def _describe_late_marks(marks: Sequence[LateMark]) -> str:
-    """Say which marks were late, and by how much."""
+    """Describe which marks were late, and by how much."""
     return _list_names([f"{mark.name} by {_format_seconds(mark.late_ms / 1000)}" for mark in marks])
 
 
 def _describe_missing_marks(names: Sequence[str]) -> str:
-    """Say which marks never came back."""
+    """Describe which marks never came back."""
     return _list_names(names)
 
 

@@ -1,6 +1,6 @@
-"""Reviews of a message, a payload, a sound, a stream, a TwiML document, a file, a capture.
+"""Reviews of messages, payloads, sound, streams, TwiML documents, files and captures.
 
-Nothing here sends, plays or repairs anything: a review returns objections, each with what is wrong,
-what follows and what to do.  Begin with `message`, which reviews one message; `payload` looks into
-its bytes, `sound` listens to many, and `stream` follows all that a server says with these three.
+A review returns objections, each with the problem, its consequence and the fix; it changes nothing.
+Begin with `message`, which reviews one message.  `payload` checks the bytes of one payload, `sound`
+analyses the sound of many, and `stream` reviews all messages of a server with these three.
 """

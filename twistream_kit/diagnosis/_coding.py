@@ -1,14 +1,14 @@
-"""Which coding, and which rate, sound has that is sent as if it were PCMU (PROTOCOL.md §4, §9).
+"""Recognise the coding and the sample rate of sound that is sent as PCMU (PROTOCOL.md §4, §9).
 
-The coding: sound is smooth, two samples tell roughly what the third will be.  Read in the wrong
-coding it is not, and that holds for speech, music and noise alike.  So the bytes are read in each
-coding, each sample is predicted from the two before it, and the coding in which the error takes the
-fewest bits is the right one.  The bits are counted per byte, so that codings of one, two, three and
-four bytes can be compared.
+The coding: sound is smooth, so each sample can be predicted roughly from the two before it.
+Decoded in the wrong coding it is not smooth; this holds for speech, music and noise.  So the bytes
+are decoded in each coding, each sample is predicted from the two before it, and the coding whose
+prediction error takes the fewest bits is the right one.  The bits are counted per byte, so that
+codings of one, two, three and four bytes can be compared.
 
-The rate: speech of 16 or 24 kHz that was made μ-law without being resampled is good μ-law, only low
-and slow.  Nothing proves that; but few people have a voice that is both that low and that slow.  So
-both are measured, and what comes of it is a suspicion, never an error.
+The rate: speech at 16 or 24 kHz that was encoded as μ-law without resampling is valid μ-law, but
+plays low and slow.  This cannot be proved; but few people have a voice that is both that low and
+that slow.  So pitch and speed are measured, and the result is a suspicion, never an error.
 """
 
 from __future__ import annotations
@@ -34,26 +34,27 @@ Coding = Literal[
     "PCM24 little-endian",
     "float32 little-endian",
 ]
-"""What sound can be recognised as."""
+"""The codings that can be recognised."""
 
 Block = NDArray[np.float32]
 
 _BLOCK = 240
-"""Bytes that are predicted with the same two factors: 30 ms, and a multiple of 2, 3 and 4."""
+"""The block size in bytes, for one pair of prediction factors: 30 ms, a multiple of 2, 3 and 4."""
 
 _FEWEST_CODES = 3
-"""Silence and square waves have fewer; 8-bit sound at -40 dBFS has no more."""
+"""The least number of different codes: silence and square waves have fewer, and 8-bit sound at
+-40 dBFS has just as many."""
 
 _LONGEST_PERIOD = 16
 
 _SHIFTED = 0.1
-"""What it costs, in bits a sample, to say that sound begins in the middle of a sample."""
+"""The penalty, in bits per sample, for the assumption that sound begins within a sample."""
 
 _STEREO = 0.6
-"""What it costs, in bits a sample, to say that left and right alternate."""
+"""The penalty, in bits per sample, for the assumption of stereo sound."""
 
 _OFFSET = 4.0
-"""What a constant part of full scale costs, in bits a byte: no sound has one."""
+"""The penalty, in bits per byte, for an offset (DC) of full scale: real sound has none."""
 
 _PCM16_TYPES: dict[Coding, str] = {"PCM16 little-endian": "<i2", "PCM16 big-endian": ">i2"}
 
@@ -66,14 +67,14 @@ _SHARE_OF_FLOATS = 0.98
 _FEWEST_CODES_OF_FLOATS = 32
 
 _HALF_SURE, _STEEPNESS = 0.35, 6.0
-"""Bits a byte by which another coding is better, and how fast that convinces.
+"""The logistic function of confidence, over the bits per byte by which another coding is better.
 
-In the tuning half of the labelled set right PCMU stays below 0.15, and all windows of wrong codings
-in speech and music lie above 0.6 but for the digital silence between words.
+In the tuning half of the labelled set, correct PCMU stays below 0.15, and all windows of wrong
+codings in speech and music lie above 0.6, except the digital silence between words.
 """
 
 _REPORTED_CODING, _CERTAIN_CODING = 0.8, 0.99
-"""The confidence from which a coding is reported, and from which it is an error."""
+"""The confidence from which a coding is reported, and from which it is reported as an error."""
 
 _LOAD = "Send kit.load_clip(sound, sample_rate=…, encoding={!r}).payload"
 
@@ -89,7 +90,7 @@ _HEARD = {
     "PCM24 little-endian": _NOISE.format("three times"),
     "float32 little-endian": _NOISE.format("four times"),
 }
-"""What the caller hears of each coding; the lengths are those of sound at 8000 Hz."""
+"""What the caller hears for each coding; the lengths are those of sound at 8000 Hz."""
 
 _FIXES = {
     "PCM16 little-endian": (
@@ -102,55 +103,55 @@ _FIXES = {
     "PCM24 little-endian": _LOAD.format("PCM_S24LE"),
     "float32 little-endian": "Send kit.Clip.from_samples(samples, sample_rate).payload",
 }
-"""What to do about each coding."""
+"""The fix for each coding."""
 
 SHORTEST_SPEECH_BYTES = 24000
-"""Three seconds of what Twilio plays; of less nothing is said."""
+"""Three seconds as Twilio plays them; the rate of shorter sound is not measured."""
 
 _PIECE = 320
-"""Samples: 40 ms, as long as pitch and loudness are measured over."""
+"""The window of the pitch and loudness measurement in samples: 40 ms."""
 
 _PIECE_STEP = 80
-"""Samples: a piece begins every 10 ms."""
+"""The distance of two windows in samples: 10 ms."""
 
 _LAGS = slice(20, 230)
-"""Samples: the periods in which pitch is looked for, from 35 to 400 Hz."""
+"""The periods in which pitch is searched, in samples: from 35 to 400 Hz."""
 
 _AT_A_TIME = 40
-"""Pieces that are measured in one step."""
+"""How many windows are measured in one step."""
 
 _IS_VOICED = 0.6
 
 _FEWEST_VOICED = 40
 
 _EDGES = (0, 250, 500, 1000, 1700, 2500, 3400, 4001)
-"""Hz: how the loudness of each of these bands moves tells how fast the mouth does."""
+"""The frequency bands in Hz: the change of their loudness measures the speed of articulation."""
 
 _IS_SLOW = (3.90, -5.07, -6.07)
 _IS_24_KHZ = (1.68, -3.38, -6.54)
 """Logistic regressions over 1, the logarithm of pitch in 100 Hz, and the movement of the bands.
 
-They were fitted to 60 synthetic voices, each with another tone control, beside the same voices
-played slow; 1 is taken off the first constant, because most speech has the right rate.  The
-loudness of the bands itself would tell more, but with it the tone of a microphone is taken for the
-length of a mouth.
+They were fitted to 60 synthetic voices, each with another tone control, and the same voices played
+slowly; 1 is subtracted from the first constant, because most speech has the right rate.  The
+loudness of the bands itself would be more informative, but the frequency response of a microphone
+would then be mistaken for the length of a vocal tract.
 """
 
 _REPORTED_RATE, _LIKELY_RATE = 0.95, 0.98
-"""The confidence from which a rate is reported, and from which it is a warning."""
+"""The confidence from which a rate is reported, and from which it is reported as a warning."""
 
 
 def recognise_coding(payload: bytes) -> RecognisedCoding | None:
-    """Say in which coding sound is that is sent as PCMU.
+    """Recognise the coding of sound that is sent as PCMU.
 
     Args:
-        payload: Half a second or more of joined payload, 8000 bytes a second, best 1 s; it is
-            best cut where a payload began.
+        payload: At least half a second of joined payloads, 8000 bytes a second; 1 s is best, cut
+            where a payload begins.
 
     Returns:
-        The coding, or None if it is PCMU, too short, or cannot be told: silence of one byte, square
-        waves and tones that repeat exactly look the same in several codings.  For silence
-        `look_inside` knows the bytes that are none in PCMU.
+        The coding, or None if it is PCMU, too short, or not recognisable: silence of one byte,
+        square waves and tones that repeat exactly look the same in several codings.  `look_inside`
+        finds the bytes of silence that are not silence in PCMU.
     """
     if len(payload) < SHORTEST_BYTES:
         return None
@@ -167,20 +168,20 @@ def recognise_coding(payload: bytes) -> RecognisedCoding | None:
 
 @dataclass(frozen=True, slots=True)
 class RecognisedCoding:
-    """The coding of sound that is sent as PCMU and is none.
+    """The coding of sound that is sent as PCMU but is not PCMU.
 
     Attributes:
-        coding: Which it is.
-        confidence: How sure that is, 0.8 to 1.
-        channels: 2 where the samples of left and right alternate, else 1.
+        coding: The recognised coding.
+        confidence: The confidence, 0.8 to 1.
+        channels: 2 if the samples of left and right alternate, else 1.
     """
 
     coding: Coding
     confidence: float
     channels: int = 1
 
-    def objection(self, field: str = "media.payload") -> Objection:
-        """Say it as an objection: an error only where there is next to no doubt."""
+    def to_objection(self, field: str = "media.payload") -> Objection:
+        """Return an objection: an error if the confidence is high, else a warning."""
         what = f"{self.coding}, stereo" if self.channels == 2 else self.coding
         severity: Severity = "error" if self.confidence >= _CERTAIN_CODING else "warning"
         return Objection(
@@ -195,20 +196,20 @@ class RecognisedCoding:
 
 
 def suspect_rate(payload: bytes) -> SuspectedRate | None:
-    """Say whether speech that is sent as PCMU plays too slow.
+    """Check whether speech that is sent as PCMU plays too slowly.
 
     Args:
-        payload: Three seconds or more of joined payload, 8000 bytes a second.
+        payload: At least three seconds of joined payloads, 8000 bytes a second.
 
     Returns:
-        The suspicion, or None without one, for sound that is no speech, and for less than 3 s.
+        The suspicion; None if there is none, if the sound is not speech, or for less than 3 s.
     """
     *_, suspected = suspect_rate_in_steps(payload)
     return suspected
 
 
 def suspect_rate_in_steps(payload: bytes) -> Iterator[SuspectedRate | None]:
-    """Do what `suspect_rate` does, half a millisecond at a time: the last yield is the answer."""
+    """Do the same as `suspect_rate` in steps of 0.5 ms; the last yield is the result."""
     if len(payload) < SHORTEST_SPEECH_BYTES:
         yield None
         return
@@ -230,15 +231,15 @@ class SuspectedRate:
     """A suspicion that speech was sent at another sample rate.
 
     Attributes:
-        sample_rate: The more likely one in Hz, 16000 or 24000.
-        confidence: How sure it is that it was not 8000 Hz, 0.95 to 1.
+        sample_rate: The more likely rate in Hz, 16000 or 24000.
+        confidence: The confidence that it was not 8000 Hz, 0.95 to 1.
     """
 
     sample_rate: int
     confidence: float
 
-    def objection(self, field: str = "media.payload") -> Objection:
-        """Say it as a warning or a note, never an error: a deep slow voice sounds the same."""
+    def to_objection(self, field: str = "media.payload") -> Objection:
+        """Return a warning or a note, never an error: a deep slow voice sounds the same."""
         times, low = ("twice", "an octave") if self.sample_rate == 16000 else ("three times", "far")
         return Objection(
             None,
@@ -260,14 +261,14 @@ class _Reading:
 
 
 def _count_codes(codes: NDArray[np.uint8]) -> int:
-    """Return how many codes there are."""
+    """Return the number of different codes."""
     return int(np.count_nonzero(np.bincount(codes.reshape(-1))))
 
 
 def _repeats(codes: NDArray[np.uint8]) -> bool:
-    """Whether the same few bytes come again and again: that is predictable in every reading.
+    """Whether the bytes repeat periodically, which is predictable in every coding.
 
-    A tone at 500 Hz has 16 samples a period, each time the same.  Silence of one byte is not meant.
+    A tone at 500 Hz has the same 16 samples in each period.  Silence of one byte does not count.
     """
 
     def share(period: int) -> float:
@@ -277,11 +278,11 @@ def _repeats(codes: NDArray[np.uint8]) -> bool:
 
 
 def _try_each_coding(codes: NDArray[np.uint8]) -> Iterator[_Reading]:
-    """Read `codes`, shape ``(blocks, _BLOCK)``, in every coding; PCMU comes first."""
+    """Decode `codes`, shape ``(blocks, _BLOCK)``, in every coding; PCMU comes first."""
     for law, (samples, steps) in _make_tables().items():
         yield _Reading(law, 1, _count_bits_a_byte(samples[codes], steps[codes]))
     yield _Reading("PCM8 unsigned", 1, _count_bits_a_byte(codes.astype(np.float32) - 128, full=128))
-    # Where it is all the same, as in digital silence, the first is taken: the most usual.
+    # If all are equal, as for digital silence, the first is taken: it is the most usual.
     for coding, dtype in _PCM16_TYPES.items():
         for channels in (1, 2):
             yield _Reading(coding, channels, _count_pcm16_bits(codes, dtype, channels))
@@ -292,11 +293,11 @@ def _try_each_coding(codes: NDArray[np.uint8]) -> Iterator[_Reading]:
 
 
 def _count_pcm16_bits(codes: NDArray[np.uint8], dtype: str, channels: int) -> float:
-    # Pieces of odd length shift what follows by a byte, so each block may begin in either place.
+    # A piece of odd length shifts the following ones by a byte, so try both alignments.
     shifted = np.roll(codes.reshape(-1), -1).reshape(codes.shape)
     here, there = (_count_bits(part.view(dtype), 1.0, channels) for part in (codes, shifted))
     bits = float(np.minimum(here, there + _SHIFTED).mean()) + (_STEREO if channels == 2 else 0.0)
-    return bits / 2 + _cost_of_offset(codes.view(dtype), 2**15)
+    return bits / 2 + _compute_offset_cost(codes.view(dtype), 2**15)
 
 
 def _decode_pcm24(codes: NDArray[np.uint8]) -> Block:
@@ -309,7 +310,7 @@ def _count_float32_bits(codes: NDArray[np.uint8]) -> float:
         return math.inf
     samples = codes.view("<f4")
     size = np.abs(samples)
-    # What is no sound in this reading is mostly far too loud, far too soft, or no number at all.
+    # Other bytes, decoded as floats, are mostly far too loud, far too soft, or not numbers.
     is_sound = (size < _LOUDEST_FLOAT) & (size > _SOFTEST_FLOAT)
     sounding, silent = np.count_nonzero(is_sound), np.count_nonzero(size == 0)
     if sounding < size.size / 2 or sounding + silent < _SHARE_OF_FLOATS * size.size:
@@ -321,21 +322,21 @@ def _count_float32_bits(codes: NDArray[np.uint8]) -> float:
 def _count_bits_a_byte(
     samples: Block, steps: Block | float = 1.0, *, full: float = 2**15, size: int = 1
 ) -> float:
-    """Return the bits a byte that `samples` of `size` bytes take in this reading."""
-    return float(_count_bits(samples, steps).mean()) / size + _cost_of_offset(samples, full)
+    """Return the bits per byte that `samples` of `size` bytes take in this coding."""
+    return float(_count_bits(samples, steps).mean()) / size + _compute_offset_cost(samples, full)
 
 
-def _cost_of_offset(samples: NDArray[Any], full: float) -> float:
+def _compute_offset_cost(samples: NDArray[Any], full: float) -> float:
     return _OFFSET * min(1.0, abs(float(samples.mean(dtype=np.float64))) / full)
 
 
 def _count_bits(samples: NDArray[Any], steps: Block | float, apart: int = 1) -> Block:
-    """Return for each block the bits that a sample takes, given the two before it.
+    """Return for each block the bits per sample of the prediction error.
 
     Args:
         samples: Shape ``(blocks, n)``, in any unit.
-        steps: How far apart the codes lie there, in that unit: an error below it costs nothing.
-        apart: How far before it the two lie: the number of channels.
+        steps: The distance of neighbouring codes, in that unit: a smaller error takes no bits.
+        apart: The distance of a sample from the one before it: the number of channels.
     """
     samples = samples.astype(np.float32, copy=False)
     now = samples[:, 2 * apart :]
@@ -343,8 +344,12 @@ def _count_bits(samples: NDArray[Any], steps: Block | float, apart: int = 1) -> 
     before = samples[:, : -2 * apart]
     # Least squares with two factors, solved by Cramer's rule for all blocks at once.  A little
     # is added to the diagonal, so that silence and pure tones have a solution too.
-    a, b, c = _dot(last, last) * 1.0001 + 1, _dot(last, before), _dot(before, before) * 1.0001 + 1
-    d, e = _dot(now, last), _dot(now, before)
+    a, b, c = (
+        _multiply_rows(last, last) * 1.0001 + 1,
+        _multiply_rows(last, before),
+        _multiply_rows(before, before) * 1.0001 + 1,
+    )
+    d, e = _multiply_rows(now, last), _multiply_rows(now, before)
     determinant = a * c - b * b
     first = ((d * c - e * b) / determinant)[:, None]
     second = ((e * a - d * b) / determinant)[:, None]
@@ -356,14 +361,14 @@ def _count_bits(samples: NDArray[Any], steps: Block | float, apart: int = 1) -> 
     return bits
 
 
-def _dot(a: Block, b: Block) -> NDArray[np.float64]:
+def _multiply_rows(a: Block, b: Block) -> NDArray[np.float64]:
     dot: NDArray[np.float64] = np.einsum("ij,ij->i", a, b).astype(np.float64)
     return dot
 
 
 @cache
 def _make_tables() -> dict[Literal["PCMU", "A-law"], tuple[Block, Block]]:
-    """Return for each code of both laws its sample, and how far from it the next ones lie."""
+    """Return for each code of both laws its sample and the distance to its neighbours."""
     return {"PCMU": _make_table(decode_ulaw), "A-law": _make_table(decode_alaw)}
 
 
@@ -383,7 +388,7 @@ class _Measured(NamedTuple):
     bands: NDArray[Any]  # powers of ten, shape (pieces, bands)
 
 
-class _Speech(NamedTuple):
+class _SpeechFeatures(NamedTuple):
     pitch: float  # Hz, the median
     movement: float  # of the loudness of each band in 40 ms, powers of ten
 
@@ -392,18 +397,18 @@ def _measure(pieces: NDArray[np.float32]) -> _Measured:
     """Measure pieces of shape ``(n, _PIECE)``."""
     spectra = np.abs(np.fft.rfft(pieces * _make_window(), 1024)) ** 2
     clarity, lag = _find_periods(spectra)
-    # Not as a product of matrices: for that, numpy would wake threads that cost more than they do.
+    # Not a matrix product, because the overhead of the threads of a BLAS exceeds its benefit here.
     bands = np.log10(np.add.reduceat(spectra, _find_band_starts(), axis=1) / 2 + 100)
     return _Measured(spectra.sum(axis=1) + 1, clarity, lag, bands)
 
 
 def _find_periods(spectra: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return for each piece how periodic it is, 0 to 1, and its shortest good period."""
+    """Return for each window how periodic it is, 0 to 1, and its shortest good period."""
     correlation = np.fft.irfft(spectra)[:, : _LAGS.stop]
     correlation = correlation / (correlation[:, :1] + 1) / _correlate_window()
     inside = correlation[:, _LAGS]
     clarity = inside.max(axis=1)
-    # A sound of one period has two, three and four of them too: take the first of the good ones.
+    # Multiples of a period are periods too: take the shortest of the good ones.
     lag = (inside >= 0.92 * clarity[:, None]).argmax(axis=1) + _LAGS.start
     return clarity, lag
 
@@ -422,43 +427,43 @@ def _correlate_window() -> NDArray[np.float64]:
 
 @cache
 def _find_band_starts() -> NDArray[np.int64]:
-    """Return where each band begins in a spectrum; the last one ends with it."""
+    """Return the index in a spectrum at which each band begins."""
     return np.searchsorted(np.fft.rfftfreq(1024, 1 / 8000), _EDGES[:-1])
 
 
-def _describe_speech(measured: _Measured) -> _Speech | None:
-    """Return pitch and movement, or None if what was measured is no speech."""
+def _describe_speech(measured: _Measured) -> _SpeechFeatures | None:
+    """Return pitch and movement, or None if the sound is not speech."""
     power, clarity, lag, bands = measured
     reference = np.percentile(power, 95)
     is_loud = power > reference * 10**-2.5
     is_voiced = is_loud & (clarity > _IS_VOICED)
-    if is_voiced.sum() < _FEWEST_VOICED or not _comes_and_goes(power, reference, is_voiced):
+    if is_voiced.sum() < _FEWEST_VOICED or not _is_like_speech(power, reference, is_voiced):
         return None
     both_loud = is_loud[4:] & is_loud[:-4]
     if not both_loud.any():
         return None
     movement = float(np.abs(bands[4:] - bands[:-4])[both_loud].mean())
-    return _Speech(8000 / float(np.median(lag[is_voiced])), movement)
+    return _SpeechFeatures(8000 / float(np.median(lag[is_voiced])), movement)
 
 
-def _comes_and_goes(
+def _is_like_speech(
     power: NDArray[np.float32], reference: float, is_voiced: NDArray[np.bool_]
 ) -> bool:
-    """Whether sound and near silence, voiced and voiceless alternate as they do in speech."""
+    """Whether sound and near silence, voiced and unvoiced sound alternate as in speech."""
     quiet = float((power < reference / 100).mean())
     unsteady = float(np.std(np.log10(power)))
     return 0.12 < quiet < 0.65 and unsteady > 1.0 and 0.25 < is_voiced.mean() < 0.9
 
 
-def _suspect(speech: _Speech) -> SuspectedRate | None:
-    confidence = _likelihood(_IS_SLOW, speech)
+def _suspect(speech: _SpeechFeatures) -> SuspectedRate | None:
+    confidence = _estimate_likelihood(_IS_SLOW, speech)
     if confidence < _REPORTED_RATE:
         return None
-    is_24_khz = _likelihood(_IS_24_KHZ, speech) > 0.5
+    is_24_khz = _estimate_likelihood(_IS_24_KHZ, speech) > 0.5
     return SuspectedRate(24000 if is_24_khz else 16000, confidence)
 
 
-def _likelihood(factors: tuple[float, float, float], speech: _Speech) -> float:
+def _estimate_likelihood(factors: tuple[float, float, float], speech: _SpeechFeatures) -> float:
     constant, pitch, movement = factors
     logit = constant + pitch * math.log(speech.pitch / 100) + movement * speech.movement
     return 1 / (1 + math.exp(-logit))

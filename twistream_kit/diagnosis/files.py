@@ -1,7 +1,7 @@
-"""What a server sent on one call, as people keep it, and what is to be objected to in it.
+"""Read files of messages, and review captures.
 
-`messages_in` reads a file of messages: one a line, one JSON document, or a capture.
-`review_capture` says what Twilio, or the caller's ear, would object to in all of a capture.
+`read_messages` reads a file of messages: one message per line, one JSON document, or a capture.
+`review_capture` reviews all messages of a capture and their sound.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.file import FORMAT
-from twistream_kit.diagnosis.sound import mistake_in
+from twistream_kit.diagnosis.sound import identify_mistake
 from twistream_kit.diagnosis.stream import CaptureReview
 from twistream_kit.errors import Objection, sort_by_severity
 
 
-def messages_in(raw: bytes) -> Iterator[tuple[str, str | bytes]]:
-    """Yield each message, and where it stands (``line 3``, ``message 1``).
+def read_messages(raw: bytes) -> Iterator[tuple[str, str | bytes]]:
+    """Yield each message with its place in the file (``line 3``, ``message 1``).
 
-    One message a line is what a log holds.  A text that begins with a list, or with a brace alone
-    on its line, is one document: a message laid out over several lines, or a list of messages.
-    Of a capture the messages of the server are taken, as far as they were kept.  Nothing is refused
-    here: what is no JSON, or no text, comes out as one message, for `review_message`.
+    A log has one message per line.  A text that begins with a list, or with a brace alone on its
+    line, is one JSON document: a message over several lines, or a list of messages.  From a
+    capture, the server's messages are read if their sound was kept.  Nothing is refused: content
+    that is not JSON or not text is yielded as one message, for `review_message`.
 
     Args:
-        raw: The whole file.
+        raw: The whole content of the file.
     """
     try:
         text = raw.decode("utf-8-sig")
@@ -47,12 +47,12 @@ def messages_in(raw: bytes) -> Iterator[tuple[str, str | bytes]]:
 
 
 def review_capture(capture: Capture, *, stream_sid: str | None = None) -> Mistakes:
-    """Say what is to be objected to in the messages of a server, and in the sound they made.
+    """Review the messages of a server in a capture, and their sound.
 
-    Each mistake stands there once, in the order of time, those of the sound last.
+    Each mistake is returned once, in order of time; those of the sound come last.
 
     Args:
-        capture: Of the call.
+        capture: The capture of the call.
         stream_sid: The stream that the messages should be for; that of the capture if not given.
 
     Example:
@@ -66,36 +66,38 @@ def review_capture(capture: Capture, *, stream_sid: str | None = None) -> Mistak
     review = CaptureReview(capture, stream_sid=stream_sid)
     found: dict[tuple[int | None, str, str], Mistake] = {}
     in_sound: list[Objection] = []
-    for passed, reviewed in review.new():
+    for passed, reviewed in review.read_new():
         for objection in reviewed.objections:
-            mistake = found.setdefault(_mistake_key(objection), Mistake(objection, passed.at, 0))
+            mistake = found.setdefault(
+                _make_mistake_key(objection), Mistake(objection, passed.at, 0)
+            )
             mistake.times += 1
             mistake.at = passed.at if mistake.at is None else min(mistake.at, passed.at)
         in_sound += reviewed.sound
     mistakes = sorted(found.values(), key=attrgetter("at"))
     for objection in sort_by_severity([*in_sound, *review.finish()]):
-        if _mistake_key(objection) not in found:
+        if _make_mistake_key(objection) not in found:
             mistakes.append(Mistake(objection, None))
     n_sent = sum(entry.sender == "server" for entry in capture.entries)
     return Mistakes(mistakes, f"{count_messages(n_sent)} to Twilio", capture=capture)
 
 
 def count_messages(number: int) -> str:
-    """Return a number of messages in words: ``3 messages``."""
+    """Return a number of messages as text: ``3 messages``."""
     return "1 message" if number == 1 else f"{number} messages"
 
 
 class Mistakes(list["Mistake"]):
-    """What is to be objected to in several messages, each kind with its place.
+    """The objections to several messages, each kind with its place.
 
     Args:
-        mistakes: In the order of what was reviewed.
-        reviewed: What that was: ``3 messages``.
+        mistakes: The mistakes, in the order of the messages.
+        reviewed: A description of what was reviewed: ``3 messages``.
         capture: The capture that was reviewed, if it was one.
 
     Attributes:
-        reviewed: As given.
-        capture: As given, or None.
+        reviewed: The same description.
+        capture: The capture, or None.
     """
 
     def __init__(
@@ -111,21 +113,21 @@ class Mistakes(list["Mistake"]):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing worse than a note is objected to."""
+        """Whether there is no objection worse than a note."""
         return all(mistake.objection.severity == "note" for mistake in self)
 
     def add_unplaced(self, times: Mapping[Objection, int]) -> None:
-        """Add what was objected to while the stream was followed, and is not among them yet.
+        """Add the objections made during the call that are missing here.
 
-        A capture does not show all of it: a wrong WebSocket frame, for one.
+        A capture does not show all of them, such as a wrong WebSocket frame.
 
         Args:
             times: To how many messages each objection applied.
         """
-        known = {_mistake_key(mistake.objection) for mistake in self}
+        known = {_make_mistake_key(mistake.objection) for mistake in self}
         for objection, count in times.items():
-            if _mistake_key(objection) not in known:
-                known.add(_mistake_key(objection))
+            if _make_mistake_key(objection) not in known:
+                known.add(_make_mistake_key(objection))
                 self.append(Mistake(objection, None, count, where="stream"))
 
     def __repr__(self) -> str:
@@ -137,13 +139,13 @@ class Mistakes(list["Mistake"]):
 
 @dataclass(slots=True)
 class Mistake:
-    """The same objection, as often as it applied.
+    """One kind of objection, with its first place and the number of messages it applied to.
 
     Attributes:
-        objection: As it was the first time.
-        at: When that was, in seconds since the start; None for one to the sound as a whole.
+        objection: The first objection of this kind.
+        at: Its time in seconds since the start; None for an objection to the sound as a whole.
         times: To how many messages it applied.
-        where: Where it stands, in words, if that is no time: ``line 3``.
+        where: The place, if it is not a time: ``line 3``.
     """
 
     objection: Objection
@@ -153,7 +155,7 @@ class Mistake:
 
     @property
     def place(self) -> str:
-        """Where it stands, or when it first applied and to how many more messages, in words."""
+        """The place, or the first time and the number of further messages, as text."""
         if self.where:
             return self.where
         if self.at is None:
@@ -195,11 +197,11 @@ def _read_document(text: str) -> Iterator[tuple[str, str]]:
     except (ValueError, RecursionError):
         yield "message 1", text
         return
-    # A single message stays as it is written, so that a key written twice is still seen.
+    # A single message keeps its text, so that the review can find a duplicate key.
     messages = document if isinstance(document, list) else [text]
     for number, message in enumerate(messages, 1):
         yield f"message {number}", message if isinstance(message, str) else json.dumps(message)
 
 
-def _mistake_key(objection: Objection) -> tuple[int | None, str, str]:
-    return objection.code, *mistake_in(objection)
+def _make_mistake_key(objection: Objection) -> tuple[int | None, str, str]:
+    return objection.code, *identify_mistake(objection)

@@ -1,11 +1,11 @@
-"""What Twilio would object to in one message of your server (PROTOCOL.md §4).
+"""Review one message of your server: what would Twilio object to (PROTOCOL.md §4)?
 
-Twilio gives one number, 31951, to everything that is wrong with a text message, names no field and
-logs it once per stream.  `review` says which field, why and what to do, every time; and what
-Twilio would *not* object to but play as noise.  It reads the JSON, then the fields of each object
-(which are missing, misspelt or too much, §3 and §4), then the base64 of a payload, and last what
-that holds.  It advises and never raises over what a message holds: only the constructors of
-`to_twilio` refuse.  What shows only over many messages, `review_sound` finds.
+Twilio has one code, 31951, for every fault of a text message, names no field and logs it once per
+stream.  `review` returns the field, the reason and the fix for each message, and also objects to
+sound that Twilio would accept and play as noise.  It checks the JSON, then the fields of each
+object (missing, misspelt or extra, §3 and §4), then the base64 of a payload, and then its content.
+It never raises for the content of a message; only the constructors of `to_twilio` do.
+`review_sound` finds what takes many messages to show.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ _FROM_TWILIO = {
     "dtmf": "Keys cannot be pressed through a stream; play their sound: kit.Clip.dtmf('1')",
     "stop": "To end the stream, close the socket: stream.close()",
 }
-"""Events that travel only the other way (§3), each with what to do instead."""
+"""Events that only Twilio sends (§3), each with the fix."""
 
 _FOREIGN_EVENTS = {
     "playAudio": ("Plivo", "media"),
     "clearAudio": ("Plivo", "clear"),
     "checkpoint": ("Plivo", "mark"),
 }
-"""Events of other companies' streams, whose they are, and Twilio's word for them (§10.2)."""
+"""Events of other companies' streams, the company, and Twilio's name of the event (§10.2)."""
 
 _OWN_NAMES = frozenset({"event", "streamSid", *_EVENTS})
 """Correct names are never taken for a misspelling of another one."""
 
 _KEY_INSIDE = {"media": "payload", "mark": "name"}
-"""The one field in the object of the same name; a clear has no object (§4)."""
+"""The only field of the inner object of each event; a clear has no inner object (§4)."""
 
 _FIELDS_FROM_TWILIO = WIRE_FIELDS - _OWN_NAMES - set(_KEY_INSIDE.values())
 """Fields that only Twilio's own messages carry (§3); copied into an answer they are extra."""
@@ -63,10 +63,10 @@ _ALIASES = {
 }
 
 _STREAM_SID = re.compile(r"MZ[0-9a-fA-F]{32}")
-"""The shape of a stream's name (§1.7)."""
+"""The format of the SID of a stream (§1.7)."""
 
 _DROPPED = "Twilio would drop it with warning 31951, logged once per stream"
-"""What §4 documents for every message that is not exactly one of the three."""
+"""The consequence that §4 documents for every message that is not exactly one of the three."""
 
 _BINARY_DROPPED = "Twilio would drop it with warning 31950, logged once per stream"
 
@@ -113,7 +113,9 @@ def review_message(
             message = json.dumps(dict(message))
         except (TypeError, ValueError, RecursionError) as error:
             fix = "Everything in it must be text; base64 too: b64encode(payload).decode()"
-            return Objections([_invalid("", f"the message cannot become JSON: {error}", fix)])
+            return Objections(
+                [_make_objection("", f"the message cannot become JSON: {error}", fix)]
+            )
     if isinstance(message, (bytes, bytearray, memoryview)):
         return sort_by_severity(_review_binary(bytes(message), stream_sid))
     if not isinstance(message, str):
@@ -131,13 +133,13 @@ def review_unheard(message: str | bytes, *, stream_sid: str | None = None) -> Ob
     return sort_by_severity(_review_text(message, stream_sid, is_heard=False))
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """Return the one of `choices` that `word` is likely to mean, or an empty string.
+def find_nearest(word: str, choices: Iterable[str]) -> str:
+    """Return the item of `choices` that `word` probably means, or an empty string.
 
     Case and punctuation do not count, so ``stream_sid`` means ``streamSid``.
     """
-    plain = {_plain(choice): choice for choice in choices}
-    close = get_close_matches(_plain(word[:64]), plain, n=1, cutoff=0.7)
+    plain = {_reduce_word(choice): choice for choice in choices}
+    close = get_close_matches(_reduce_word(word[:64]), plain, n=1, cutoff=0.7)
     return plain[close[0]] if close else ""
 
 
@@ -175,7 +177,9 @@ def _review_text(
         return
     if not isinstance(message, dict):
         fix = "Send one object for each message: media, mark or clear"
-        yield _invalid("", f"the message is {_kind(message)}, not a JSON object", fix)
+        yield _make_objection(
+            "", f"the message is {_describe_kind(message)}, not a JSON object", fix
+        )
         return
     found = list(_review_fields(message, stream_sid))
     yield from found
@@ -183,7 +187,7 @@ def _review_text(
         yield from _review_long_sound(message)
     for name in dict.fromkeys(repeated):
         problem = "stands twice in one object; which of the two Twilio reads is not documented"
-        yield Objection(None, _path("", name), problem, fix="Keep one", severity="warning")
+        yield Objection(None, _format_path("", name), problem, fix="Keep one", severity="warning")
 
 
 def _refuse_constant(constant: str) -> None:
@@ -198,7 +202,7 @@ def _explain_json(text: str, error: Exception) -> Objection:
     else:
         fix = "Build it with to_twilio.Media(stream_sid, payload).to_json()"
     reason = "too deeply nested" if isinstance(error, RecursionError) else error
-    return _invalid("", f"the message is not JSON: {reason}", fix)
+    return _make_objection("", f"the message is not JSON: {reason}", fix)
 
 
 def _review_long_sound(message: dict[str, Any]) -> Iterator[Objection]:
@@ -206,42 +210,44 @@ def _review_long_sound(message: dict[str, Any]) -> Iterator[Objection]:
     media = message.get("media")
     text = media.get("payload") if isinstance(media, dict) else None
     if isinstance(text, str) and len(text) * 3 // 4 > SHORTEST_BYTES:
-        # Only here: it brings numpy in, and most messages are too short for it.
+        # Imported here, because it imports numpy, and most messages are too short to need it.
         from twistream_kit.diagnosis.sound import listen_to
 
         yield from listen_to(b64decode(text))
 
 
 def _review_fields(message: dict[str, Any], stream_sid: str | None) -> Iterator[Objection]:
-    """Say what is wrong with the fields of `message`, most important first."""
+    """Object to the fields of `message`, most important first."""
     fields = Fields(message)
     event, objection = _find_event(fields)
     if objection:
         yield objection
     if event in _FROM_TWILIO:
-        return  # Its fields are Twilio's; to name each of them as wrong would hide the point.
+        return  # its fields are Twilio's; an objection to each would hide the important one
     yield from _review_stream_sid(fields, event, stream_sid)
     if event in _KEY_INSIDE:
         yield from _review_body(fields, event)
     if event:
-        yield from fields.left_over()
+        yield from fields.check_rest()
 
 
 def _find_event(fields: Fields) -> tuple[str, Objection | None]:
-    """Find the event that is meant, and what is wrong with the way it is said."""
+    """Return the intended event, and the objection to its field, if any."""
     found = fields.take("event")
     if found.field is None:
         return next((name for name in _EVENTS if name in fields.values), ""), found.objection
     if not isinstance(found.value, str):
-        return "", _invalid(found.field, f"is {_kind(found.value)}, not a string", _ONE_OF_THREE)
+        return "", _make_objection(
+            found.field, f"is {_describe_kind(found.value)}, not a string", _ONE_OF_THREE
+        )
     if found.value in _EVENTS:
         return found.value, found.objection
     event, problem, fix = _explain_event(found.value)
-    return event, _invalid(found.field, problem, fix)
+    return event, _make_objection(found.field, problem, fix)
 
 
 def _explain_event(event: str) -> tuple[str, str, str]:
-    """Return the event that is meant, or an empty string, the problem and the fix."""
+    """Return the intended event (or an empty string), the problem and the fix."""
     if event in _FROM_TWILIO:
         problem = f"is {event!r}, a message that Twilio sends and never receives"
         return event, problem, _FROM_TWILIO[event]
@@ -252,7 +258,7 @@ def _explain_event(event: str) -> tuple[str, str, str]:
             f"is {event!r}, which is {whose}'s word: {meant!r} is meant",
             f"Write {meant!r}",
         )
-    if meant := nearest(event, _EVENTS):
+    if meant := find_nearest(event, _EVENTS):
         return (
             meant,
             f"is {quote(event)}: {meant!r} is meant",
@@ -267,7 +273,9 @@ def _review_stream_sid(fields: Fields, event: str, expected: str | None) -> Iter
         body = fields.values.get(event)
         if isinstance(body, dict) and "streamSid" in body:
             problem = f"stands inside {event}; it belongs beside the event"
-            yield _invalid(f"{event}.streamSid", problem, "Move it to the top of the message")
+            yield _make_objection(
+                f"{event}.streamSid", problem, "Move it to the top of the message"
+            )
             return
     if found.objection:
         yield found.objection
@@ -278,10 +286,12 @@ def _review_stream_sid(fields: Fields, event: str, expected: str | None) -> Iter
 def _review_sid(field: str, value: object, expected: str | None) -> Iterator[Objection]:
     fix = "Use the stream_sid of this call's start message"
     if not isinstance(value, str):
-        yield _invalid(field, f"is {_kind(value)}, not a string", fix)
+        yield _make_objection(field, f"is {_describe_kind(value)}, not a string", fix)
     elif expected is not None:
         if value != expected:
-            yield _invalid(field, f"is {quote(value)} but this stream is {quote(expected)}", fix)
+            yield _make_objection(
+                field, f"is {quote(value)} but this stream is {quote(expected)}", fix
+            )
     elif not _STREAM_SID.fullmatch(value):
         known = {"CA": ": it is a call's", "AC": ": it is an account's"}.get(value[:2], "")
         problem = f"is {quote(value)}, not MZ and 32 hex digits{known}"
@@ -302,22 +312,24 @@ def _review_body(fields: Fields, event: str) -> Iterator[Objection]:
         problem = f"stands beside the event; it belongs inside {event}"
         if beside != key:
             problem += f", as {key}"
-        yield _invalid(beside, problem, write)
+        yield _make_objection(beside, problem, write)
         yield from _review_content(event, fields.values[beside], beside)
     elif found.field is None:
-        yield _invalid(event, "is missing", write)
+        yield _make_objection(event, "is missing", write)
     else:
-        yield _invalid(found.field, f"is {_kind(found.value)}, not an object", write)
+        yield _make_objection(
+            found.field, f"is {_describe_kind(found.value)}, not an object", write
+        )
         if isinstance(found.value, str):
             yield from _review_content(event, found.value, found.field)
 
 
 def _find_beside(fields: Fields, event: str, key: str) -> str:
-    """Return the name of what should be `key` inside the object, or an empty string."""
+    """Return the field that stands outside the object in place of `key`, or an empty string."""
     if key in fields.values:
         return key
     own = _FIELDS_FROM_TWILIO | {"event", "streamSid", event}
-    return _meant_for(key, (name for name in fields.values if name not in own))
+    return _find_meant(key, (name for name in fields.values if name not in own))
 
 
 def _review_object(body: Fields, fields: Fields, event: str) -> Iterator[Objection]:
@@ -326,7 +338,7 @@ def _review_object(body: Fields, fields: Fields, event: str) -> Iterator[Objecti
     if found.field is None and key in fields.values:
         fields.claim(key)
         problem = f"stands beside {event}; it belongs inside it"
-        yield _invalid(key, problem, f'Write "{event}": {{"{key}": …}}')
+        yield _make_objection(key, problem, f'Write "{event}": {{"{key}": …}}')
         yield from _review_content(event, fields.values[key], key)
     elif found.objection:
         yield found.objection
@@ -334,7 +346,7 @@ def _review_object(body: Fields, fields: Fields, event: str) -> Iterator[Objecti
         yield from _review_content(event, found.value, found.field)
     if "streamSid" in body.values and "streamSid" not in fields.values:
         body.claim("streamSid")
-    yield from body.left_over()
+    yield from body.check_rest()
 
 
 def _review_content(event: str, value: object, field: str) -> Iterator[Objection]:
@@ -348,13 +360,13 @@ def _review_payload(value: object, field: str) -> Iterator[Objection]:
     fix = "Send base64 text: b64encode(payload).decode()"
     if isinstance(value, list):
         fix = f"Numbers in a list are not sound here. {fix}"
-    yield _invalid(field, f"is {_kind(value)}, not a string of base64", fix)
+    yield _make_objection(field, f"is {_describe_kind(value)}, not a string of base64", fix)
 
 
 def _review_name(value: object, field: str) -> Iterator[Objection]:
     if not isinstance(value, str):
         fix = "Send a string; a number must be turned into one: str(number)"
-        yield _invalid(field, f"is {_kind(value)}, not a string", fix)
+        yield _make_objection(field, f"is {_describe_kind(value)}, not a string", fix)
     elif not value:
         consequence = "It comes back empty and does not tell which audio was played"
         yield Objection(None, field, "is empty", consequence, "Give each mark a name", "note")
@@ -362,12 +374,12 @@ def _review_name(value: object, field: str) -> Iterator[Objection]:
 
 @dataclass(frozen=True, slots=True)
 class FieldValue:
-    """The value that an object has for one field, under the right name or a misspelt one.
+    """The value of one field of an object, under its correct or a misspelt name.
 
     Attributes:
         value: The value; None if the field is missing.
         field: The path of the field as written; None if it is missing.
-        objection: That the field is missing, or misspelt; else None.
+        objection: The objection that the field is missing or misspelt; else None.
     """
 
     value: Any
@@ -376,7 +388,7 @@ class FieldValue:
 
 
 class Fields:
-    """The fields of one object, taken out one by one; what is left is too much.
+    """The fields of one object, taken one by one; the rest are extra.
 
     Args:
         values: The object.
@@ -389,20 +401,20 @@ class Fields:
         self._taken: set[str] = set()
 
     def take(self, key: str) -> FieldValue:
-        """Take the field `key`, or the one that was written for it."""
+        """Take the field `key`, or the field that was probably meant as `key`."""
         if key in self.values:
             self._taken.add(key)
-            return FieldValue(self.values[key], _path(self.inside, key))
-        written = _meant_for(key, (name for name in self.values if self._may_be_misspelt(name)))
-        right = _path(self.inside, key)
+            return FieldValue(self.values[key], _format_path(self.inside, key))
+        written = _find_meant(key, (name for name in self.values if self._may_be_misspelt(name)))
+        right = _format_path(self.inside, key)
         if not written:
             fix = f"Add {right}; Twilio reads no other name"
-            return FieldValue(None, None, _invalid(right, "is missing", fix))
+            return FieldValue(None, None, _make_objection(right, "is missing", fix))
         self._taken.add(written)
-        field = _path(self.inside, written)
+        field = _format_path(self.inside, written)
         problem = f"is not a name that Twilio reads: {key} is meant"
         return FieldValue(
-            self.values[written], field, _invalid(field, problem, f"Rename it to {right}")
+            self.values[written], field, _make_objection(field, problem, f"Rename it to {right}")
         )
 
     def _may_be_misspelt(self, name: str) -> bool:
@@ -410,11 +422,11 @@ class Fields:
         return name not in self._taken and name not in known
 
     def claim(self, name: str) -> None:
-        """Note that an objection to field `name` was made already."""
+        """Note that there is an objection to field `name` already."""
         self._taken.add(name)
 
-    def left_over(self) -> Iterator[Objection]:
-        """Object to every field that nobody took."""
+    def check_rest(self) -> Iterator[Objection]:
+        """Object to every field that was not taken."""
         for name in self.values:
             if name in self._taken:
                 continue
@@ -423,30 +435,30 @@ class Fields:
                 if name in _FIELDS_FROM_TWILIO
                 else "is not a field of this message"
             )
-            field = _path(self.inside, name)
+            field = _format_path(self.inside, name)
             yield Objection(INVALID_MESSAGE, field, problem, _EXTRA, "Leave it out", "warning")
 
 
-def _meant_for(key: str, found: Iterable[str]) -> str:
-    """Return the one of the `found` names that was likely written for `key`, or an empty string."""
+def _find_meant(key: str, found: Iterable[str]) -> str:
+    """Return the name in `found` that was probably meant as `key`, or an empty string."""
     names = list(found)
     aliases = _ALIASES.get(key, ())
-    by_sense = (name for name in names if _plain(name[:64]) in aliases)
-    return nearest(key, names) or next(by_sense, "")
+    by_sense = (name for name in names if _reduce_word(name[:64]) in aliases)
+    return find_nearest(key, names) or next(by_sense, "")
 
 
-def _plain(word: str) -> str:
+def _reduce_word(word: str) -> str:
     return re.sub(r"[^a-z0-9]", "", word.casefold())
 
 
-def _path(inside: str, name: str) -> str:
-    """Return the path of field `name`, quoted if it is none that anybody would write."""
+def _format_path(inside: str, name: str) -> str:
+    """Return the path of field `name`, quoted if the name is unusual."""
     plain = name if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) else quote(name)
     return f"{inside}.{plain}" if inside else plain
 
 
-def _kind(value: object) -> str:
-    """Say in JSON's words what `value` is."""
+def _describe_kind(value: object) -> str:
+    """Describe the JSON type of `value`."""
     match value:
         case None:
             return "null"
@@ -462,19 +474,19 @@ def _kind(value: object) -> str:
             return "an object"
 
 
-def _invalid(field: str, problem: str, fix: str) -> Objection:
-    """Build the objection to something for which Twilio drops the message."""
+def _make_objection(field: str, problem: str, fix: str) -> Objection:
+    """Return an objection to a fault for which Twilio drops the message."""
     return Objection(INVALID_MESSAGE, field, problem, _DROPPED, fix)
 
 
 def _review_base64(text: str, field: str) -> Iterator[Objection]:
-    """Say why `text` is not base64, or what is wrong with the sound that it holds."""
+    """Object to `text` if it is not base64, and to the sound that it contains."""
     try:
         payload = b64decode(text, validate=True)
     except ValueError:
         bare, problem, fix = _explain_base64(text)
-        yield _invalid(field, problem, fix)
-        # Whoever wraps base64 wrongly may also have wrapped the wrong thing.
+        yield _make_objection(field, problem, fix)
+        # A payload with wrong base64 may also have wrong content.
         payload = _decode_leniently(bare)
         if not payload:
             return

@@ -1,14 +1,14 @@
-"""What a payload really holds, told by its bytes (PROTOCOL.md §4).
+"""Recognise what a payload contains if it is not sound (PROTOCOL.md §4).
 
-Twilio plays whatever it is given as PCMU.  A file header, an error page or sound in another coding
-is therefore heard as clicks or as loud noise, and nothing is logged.  These are exact rules over
-one payload: none can be met by sound.  What only a stretch of sound can show is found by `_coding`.
+Twilio plays every payload as PCMU.  A file header, an error page or sound in another coding is
+therefore heard as clicks or loud noise, and nothing is logged.  The rules here are exact and use
+one payload only: no sound satisfies any of them.  `_coding` finds what takes more sound to show.
 
-Text is harder to tell from sound.  Half of all codes of PCMU are ASCII: the negative samples.  That
-a payload is ASCII therefore means little, and a quiet sound that never crosses zero can even be all
-small letters.  What no sound does is to jump between large and small letters, digits and signs as
-text does: such a jump is one of hundreds of steps, and sound that jumps so far also crosses zero,
-where ASCII ends, or meets one of the codes between the letters.
+Text is harder to distinguish from sound.  Half of all codes of PCMU are ASCII: the negative
+samples.  So a payload of ASCII proves little, and a quiet sound that never crosses zero may even
+consist of lower-case letters.  But no sound changes between upper-case letters, lower-case letters,
+digits and punctuation as text does: such a change is a jump of hundreds of steps, and sound with
+such jumps also crosses zero, where ASCII ends, or contains one of the codes between the letters.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.sound_file import TO_TWILIO, describe_wav, find_container
 
 SHORTEST_BYTES = 4000
-"""Half a second; in less sound no coding can be told."""
+"""Half a second; the coding of shorter sound cannot be recognised."""
 
 _CUT_SHARE, _TIMES_MORE = 0.01, 4
-"""Ours; a sine at 0 dB has 2.6 times more at full scale than in the step below, sound that is cut
-seven times more or hundreds."""
+"""The limits for clipping (our choice).  A sine at 0 dB has 2.6 times more samples at full scale
+than in the step below; clipped sound has seven times to hundreds of times more."""
 
 _LOOKED_AT = 4096
-"""Bytes at the beginning by which a long payload is told from text."""
+"""How many bytes at the beginning of a long payload are checked for text."""
 
 _TEXT_STARTS = frozenset("<{[Hbdeh")
-"""The first letters of the kinds of text below, so that sound is told by one look."""
+"""The first letters of the kinds of text below, for a quick check that rules out most sound."""
 
 _HEXADECIMAL, _NUMBERS = "hexadecimal digits", "a list of numbers as text"
 
 _PRINTED_BYTES, _DATA_URL, _ADDRESS = "bytes as Python prints them", "a data URL", "an address"
-"""Kinds of text that are no error, but sound or the way to it."""
+"""Kinds of text that are not error messages, but contain or name sound."""
 
 _TEXT_KINDS = [
     ("an HTTP answer", re.compile(r"HTTP/[0-9]")),
@@ -57,27 +57,27 @@ _TEXT_KINDS = [
 ]
 
 _WORDS = re.compile(r"[A-Za-z,.:;!?)'\"]{2} (?=[A-Za-z0-9(\"'])")
-"""The end of a word, a space, the beginning of another: -300, -300, -8000, -300 as sound."""
+"""The end of a word, a space, and the start of a word: as sound, -300, -300, -8000, -300."""
 
 _WHOLE_TEXTS = frozenset(
     [status.phrase.lower() for status in HTTPStatus] + ["null", "none", "undefined", "error"]
 )
-"""Answers that have only one or two words."""
+"""Responses of only one or two words."""
 
 _PRINTABLE = re.compile(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*")
 
 _HEX = re.compile(rb"(?:[0-9a-f]{2}){16,}|(?:[0-9A-F]{2}){16,}")
 
 _JUMP = re.compile(rb"[A-Z](?=[a-z0-9+/])|[a-z](?=[A-Z0-9+/])|[0-9+/](?=[A-Za-z])")
-"""Between capitals, small letters and the rest: codes of other signs lie between the three."""
+"""A change between upper case, lower case and the rest; other codes lie between the three."""
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{4}[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*")
 
 _SHORTEST_BASE64 = 32
-"""A fifth of a frame.  White noise is in the alphabet of base64 with odds of 4**-32."""
+"""A fifth of a frame.  White noise consists of base64 characters with a probability of 4**-32."""
 
 _NEAR_SILENCE = bytes([*range(0xFC, 0x100), *range(0x7C, 0x80), 0x00])
-"""The softest codes of PCMU, and the zero of 16-bit sound."""
+"""The codes of PCMU nearest to zero, and the zero of 16-bit sound."""
 
 _SEND_A_CLIP = "Send kit.load_clip(path).payload, or call stream.play(kit.load_clip(path))"
 
@@ -93,7 +93,7 @@ _UNPACKING = {
     _DATA_URL: "Send what its base64 stands for: kit.load_clip(b64decode(what follows the comma))",
     _ADDRESS: "Fetch what it names, then send kit.load_clip(what was fetched).payload",
 }
-"""What to do where the text is no error, by its kind."""
+"""The fix for text that is not an error message, by its kind."""
 
 _CLICKS = "The caller would hear a loud click where it begins and another where it ends"
 
@@ -135,15 +135,15 @@ _FLAT_RUNS: list[tuple[bytes, str, str, str, Severity]] = [
 
 
 def look_inside(payload: bytes, field: str = "media.payload") -> list[Objection]:
-    """Say what would be heard of `payload` other than what was meant.
+    """Check a payload for content that would be heard as noise or clicks.
 
     Args:
-        payload: The decoded bytes, any length.
-        field: How the objections are to name it.
+        payload: The decoded bytes, of any length.
+        field: The name of the field in the objections.
 
     Returns:
-        One objection or none: the first that is found explains the rest.  It has no code, because
-        Twilio says nothing about any of this.
+        One objection or none: the first one found explains all others.  It has no code, because
+        Twilio logs nothing for it.
     """
     for look in _LOOKS:
         if objection := look(payload, field):
@@ -152,31 +152,31 @@ def look_inside(payload: bytes, field: str = "media.payload") -> list[Objection]
 
 
 def is_silence(payload: bytes) -> bool:
-    """Whether every byte is one of the two zeros of PCMU, 0xFF and 0x7F; true of no bytes too."""
+    """Whether every byte is one of the two zeros of PCMU, 0xFF and 0x7F; true for no bytes."""
     return not payload.strip(b"\xff\x7f")
 
 
 def is_whole_frames(payload: bytes) -> bool:
-    """Whether `payload` fills frames of 160 bytes; Twilio takes any length (§4)."""
+    """Whether `payload` is a multiple of 160 bytes; Twilio accepts any length (§4)."""
     return len(payload) % FRAME_BYTES == 0
 
 
-def full_scale_share(payload: bytes) -> float:
+def measure_full_scale(payload: bytes) -> float:
     """Return the share of samples at full scale, 0 to 1.
 
-    It says nothing about runs of 0x00, which `look_inside` finds.
+    It does not detect runs of 0x00, which `look_inside` finds.
     """
     return (payload.count(0x00) + payload.count(0x80)) / len(payload) if payload else 0.0
 
 
 def is_cut(payload: bytes) -> bool:
-    """Whether sound was made too loud and cut off at full scale.
+    """Whether sound is clipped: it was too loud and was cut off at full scale.
 
-    Of such speech more than 0.01 is at full scale, and hardly anything just below it.  A sine at
-    0 dB has 0.2 there, but 0.07 just below: it is loud and whole.
+    In clipped speech, a share of more than 0.01 is at full scale, and hardly anything just below.
+    A sine at 0 dB has 0.2 at full scale, but 0.07 just below: it is loud and not clipped.
     """
     below = payload.count(0x01) + payload.count(0x81)
-    share = full_scale_share(payload)
+    share = measure_full_scale(payload)
     return share > _CUT_SHARE and share * len(payload) > _TIMES_MORE * below
 
 
@@ -193,18 +193,18 @@ def unwrap_base64(payload: bytes) -> bytes | None:
         inner = b64decode(bare, validate=True)
     except ValueError:
         return None
-    # Silence in base64 hardly jumps; but nothing else decodes to silence.
-    return inner if _jumps(bare) or not inner.translate(None, _NEAR_SILENCE) else None
+    # Silence in base64 has few changes of case; but only base64 of silence decodes to silence.
+    return inner if _has_jumps(bare) or not inner.translate(None, _NEAR_SILENCE) else None
 
 
 def find_text_kind(payload: bytes) -> str | None:
-    """Return what kind of text `payload` is, ``HTML`` for one, or None if it may be sound."""
+    """Return the kind of text in `payload`, such as ``HTML``, or None if it may be sound."""
     if not payload[:3].isascii() and payload[:3] != BOM_UTF8:
         return None
     try:
         text = payload[:_LOOKED_AT].decode().strip()
     except UnicodeDecodeError as error:
-        # A letter of several bytes may be cut at the end of a payload.
+        # A character of several bytes may be truncated at the end of a payload.
         if error.start < min(len(payload), _LOOKED_AT) - 3:
             return None
         text = payload[: error.start].decode().strip()
@@ -215,7 +215,7 @@ def find_text_kind(payload: bytes) -> str | None:
                 return kind
     if text.lower().lstrip("0123456789 ") in _WHOLE_TEXTS:
         return "text"
-    if _HEX.fullmatch(payload) and (_jumps(payload) or payload[0] == payload[-1] == 0x66):
+    if _HEX.fullmatch(payload) and (_has_jumps(payload) or payload[0] == payload[-1] == 0x66):
         return _HEXADECIMAL
     words = len(_WORDS.findall(text))
     is_text = words >= 2 and words * 40 >= len(text) and _PRINTABLE.fullmatch(text)
@@ -290,11 +290,11 @@ _LOOKS: list[Callable[[bytes, str], Objection | None]] = [
     _look_for_text,
     _look_for_flat_runs,
 ]
-"""Everything that is looked for, in order of importance; each look finds one thing or nothing."""
+"""The checks, in order of importance; each returns one objection or None."""
 
 
-def _jumps(payload: bytes) -> bool:
-    """Whether `payload` jumps between the kinds of letters as only text does."""
+def _has_jumps(payload: bytes) -> bool:
+    """Whether `payload` changes between kinds of characters as only text does."""
     head = payload[:_LOOKED_AT]
     jumps = len(_JUMP.findall(head))
     return jumps >= 6 and jumps * 20 >= len(head)

@@ -1,6 +1,6 @@
-"""`review`: whatever a server sends, or has sent, goes to the review that is made for it.
+"""`review`, which calls the review for the type of its argument.
 
-What a file holds is decided here too, for the function and for the command ``twistream review``.
+It also recognises the content of a file, for the function and the command ``twistream review``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def review(
 
 
 def review(thing: Any, *, stream_sid: str | None = None) -> Objections | Mistakes:
-    """Say what Twilio, or the ear of the caller, would object to in what a server sends.
+    """Review what a server sends: what would Twilio object to, and what would sound wrong?
 
     What Twilio accepts is in PROTOCOL.md: §4 for messages and payloads, §1 for TwiML.
 
@@ -107,11 +107,11 @@ def review(thing: Any, *, stream_sid: str | None = None) -> Objections | Mistake
 
 
 def review_contents(raw: bytes, path: Path, *, stream_sid: str | None = None) -> Mistakes:
-    """Do what `review` does with a file, given what it holds.
+    """Review the content of a file, as `review` does.
 
     Args:
-        raw: The whole file.
-        path: How errors call it.
+        raw: The whole content of the file.
+        path: The name of the file in error messages.
         stream_sid: As for `review`.
 
     Raises:
@@ -120,7 +120,7 @@ def review_contents(raw: bytes, path: Path, *, stream_sid: str | None = None) ->
     """
     from twistream_kit.capture.capture import Capture
     from twistream_kit.capture.file import is_capture
-    from twistream_kit.diagnosis.files import Mistake, Mistakes, count_messages, messages_in
+    from twistream_kit.diagnosis.files import Mistake, Mistakes, count_messages, read_messages
     from twistream_kit.diagnosis.files import review_capture as review_whole
     from twistream_kit.diagnosis.twiml import review_twiml
 
@@ -129,7 +129,7 @@ def review_contents(raw: bytes, path: Path, *, stream_sid: str | None = None) ->
         return Mistakes((Mistake(each, None, where="TwiML") for each in found), "TwiML")
     if is_capture(raw):
         return review_whole(Capture.read(raw, path), stream_sid=stream_sid)
-    messages = list(messages_in(raw))
+    messages = list(read_messages(raw))
     if not messages:
         fix = "Give one message a line, or one JSON document"
         raise TwistreamError(f"{path} holds no message", fix=fix)

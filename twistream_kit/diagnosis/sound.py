@@ -1,27 +1,26 @@
-"""What would be heard of a whole stream other than what was meant (PROTOCOL.md §4, §9).
+"""Review the sound of a whole stream: what would the caller hear wrongly (PROTOCOL.md §4, §9)?
 
-Twilio plays every payload as PCMU, one behind the other, 8000 bytes a second, and logs nothing,
-whatever it holds.  `look_inside` reviews one payload; here stands what only shows over many.
+Twilio plays all payloads as PCMU, one after the other, 8000 bytes a second, and logs nothing about
+their content.  `look_inside` reviews one payload; this module finds what takes many to show.
 
-- `SoundReview` follows a stream message by message.  It costs a few microseconds a message.  Now
-  and then there are milliseconds of work, which are spread over the messages that follow, less than
-  one on each: whoever follows a stream must not stand still.
-- `SoundWindow` chooses what is listened to.  That costs milliseconds for each second of sound, and
-  a wrong coding is wrong from the first second on.  So three seconds are taken, then a rest is
-  made, each twice as long as the one before.  A clip that is sent whole is listened to in any case.
-- `SendingPace` tells whether sound is sent in time: neither slower than it is played nor ten
-  minutes ahead.  Where Twilio has no sound, it plays silence.  A server that sleeps 20 ms after
-  each 20 ms of sound is therefore always late, by what else it does, and the caller hears a stutter
-  (§9, item 2).  A pause between two sentences is none: there, the sound is soft on one side at
-  least.
-- `RepeatedHeaders` finds file headers in the midst of a stream: one more for each file that
-  somebody sends as it is.  Twilio reads no headers, it plays them: each is heard as a click,
-  whether it stands at the beginning of a message or was cut in two.
-- `clicks_at` finds clicks where one message ends and the next begins.  Nothing at all marks these
-  borders in good sound.  A resampler without a memory, or a piece that is missing, leaves a break:
-  the next samples are not those that the ones before led one to expect.  That is measured by
-  predicting each sample from the eight before it; the error at a border is compared with the errors
-  at eight other places near it.
+- `SoundReview` follows a stream message by message.  It takes a few microseconds per message.  The
+  analysis of sound takes milliseconds; it is divided into steps of less than a millisecond, one per
+  message, because it must not block the event loop of the stream.
+- `SoundWindow` chooses the sound to analyse.  The analysis takes milliseconds per second of sound,
+  and a wrong coding is wrong from the first second on.  So it takes rounds of three seconds, with a
+  rest between them that doubles each time.  A clip that is sent whole is always analysed.
+- `SendingTiming` checks whether sound is sent in time: not more slowly than it is played, and not
+  ten minutes ahead.  Twilio plays silence while it has no sound.  So a server that sleeps 20 ms
+  after each 20 ms of sound is always late by the time of its other work, and the caller hears a
+  stutter (§9, item 2).  A pause between two sentences does not count, because the sound is soft on
+  at least one side of it.
+- `RepeatedHeaders` finds file headers within a stream: one more for each file that is sent
+  unchanged.  Twilio plays headers as sound: each is heard as a click, at the beginning of a message
+  or divided between two.
+- `count_clicks` finds clicks where one message ends and the next begins.  In good sound, nothing
+  distinguishes these borders.  A resampler without memory, or a missing piece, causes a
+  discontinuity: the next samples differ from the prediction.  Each sample is predicted from the
+  eight before it, and the error at a border is compared with the errors at eight places near it.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis._coding import recognise_coding, suspect_rate_in_steps
 from twistream_kit.diagnosis.payload import (
     SHORTEST_BYTES,
-    full_scale_share,
     is_cut,
     look_inside,
+    measure_full_scale,
 )
 from twistream_kit.errors import Objection, Objections, sort_by_severity
 from twistream_kit.protocol import to_twilio
@@ -58,37 +57,38 @@ from twistream_kit.protocol.playout import (
 from twistream_kit.sound_file import WAV_HEAD_BYTES, find_container, find_wav_headers
 
 FIELD = "media.payload"
-"""How objections to sound name what they are about."""
+"""The name of the field in objections to sound."""
 
 MOST_MISTAKES = 1000
-"""How many different mistakes are kept of one stream; further ones are dropped."""
+"""How many different mistakes of one stream are kept; further ones are dropped."""
 
 _SILENT_SECONDS = 3.0
-"""Of silence at the beginning of a stream are worth a note (our choice)."""
+"""The silence at the beginning of a stream that is reported as a note (our choice)."""
 
 _SILENT_BYTES = int(_SILENT_SECONDS * BYTES_PER_SECOND)
 
 _INAUDIBLE = bytes(code for code in range(256) if code & 0x7F >= 0x7C)
-"""The codes of 0 to 24 of 32,768: silence, and what a quiet line adds to it."""
+"""The codes of the samples 0 to 24 of 32,768: silence with the noise of a quiet line."""
 
 _PAUSE_BYTES = BYTES_PER_SECOND // 2
-"""Half a second: shorter pauses belong to speech, longer ones are not listened to."""
+"""Half a second: shorter pauses are part of speech, longer ones are not analysed."""
 
 _ODD_MESSAGES = 3
-"""So many messages that are no whole frames, and more than half of all, are worth a note."""
+"""The least number of messages that are not whole frames; a note needs more than half of all."""
 
 _WHOLE_CLIP = BYTES_PER_SECOND
-"""In bytes: what is sent at a time from here on ends where it ends, in whatever part of a frame.
+"""The least size of a message that counts as a whole clip, in bytes.
 
-Few messages may follow on which work could be spread.
+A clip may end within a frame.  It is analysed at once, because few messages may follow over which
+the work could be spread.
 """
 
 _RATE_ROUNDS = 3
-"""In so many the sample rate is looked at: that costs more than all the rest, and a rate does not
-change in the middle of a call."""
+"""The number of rounds in which the sample rate is checked: this takes more time than all other
+checks, and a rate does not change within a call."""
 
 _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![A-Za-z\d.])[\d.]+(?!x)")
-"""Numbers and quotations; but PCM16 and 0x80 are names."""
+"""Numbers and quotations, which vary; but PCM16 and 0x80 are names."""
 
 _ODD_SIZES = Objection(
     None,
@@ -122,29 +122,29 @@ _SECOND_BYTES = BYTES_PER_SECOND
 _ROUND_BYTES = 3 * BYTES_PER_SECOND
 
 _FIRST_REST, _LONGEST_REST = 4 * BYTES_PER_SECOND, 60 * BYTES_PER_SECOND
-"""In bytes of audible sound: how much goes by between two rounds."""
+"""How much audible sound passes between two rounds, in bytes."""
 
-_PACE_FIELD = "media"
-"""How objections to the pace name what they are about."""
+_TIMING_FIELD = "media"
+"""The name of the field in objections to timing."""
 
 _SHORTEST_GAP, _LONGEST_GAP = 0.001, 0.4
-"""In seconds.  Twilio plays frames, so a gap of a millisecond now and then costs 20 of them; what
-is longer than the other is heard as a pause."""
+"""The limits of a gap in seconds.  Twilio plays whole frames, so a gap of a millisecond may cause
+20 ms of silence; a gap above the upper limit is heard as a pause."""
 
 _FEWEST_GAPS = 5
 
 _GAPS_TOGETHER = 0.1
-"""In seconds.  What the network or a busy machine delays now and then is far below it: whoever
-sends by a clock is ahead again after each delay."""
+"""The least sum of the gaps, in seconds.  Occasional delays of the network or a busy machine are
+far below it: a server that sends by a clock is ahead again after each delay."""
 
 _WITHIN_SECONDS = 10.0
-"""Gaps that lie further back are forgotten."""
+"""Older gaps are discarded."""
 
 _EDGE_BYTES = 80
-"""10 ms before and behind a gap tell whether sound was cut in two."""
+"""10 ms before and after a gap, by which it is decided whether the gap interrupts sound."""
 
 _LOUD = 0x60
-"""Codes without their sign count downwards: up to this one lies all from -39 dBFS upwards."""
+"""The largest code, without its sign bit, of a loud sample: -39 dBFS.  Smaller codes are louder."""
 
 _MAGNITUDES = bytes(code & 0x7F for code in range(256))
 
@@ -152,7 +152,7 @@ _TOO_SLOW = "comes more slowly than it sounds"
 
 _TOO_FAR_AHEAD = Objection(
     MEDIA_DISCARDED,
-    _PACE_FIELD,
+    _TIMING_FIELD,
     "is more than ten minutes ahead of what the caller hears",
     f"Twilio discards what does not fit, with warning {MEDIA_DISCARDED}, logged once per stream",
     "Wait for a mark to come back before you send more; "
@@ -160,44 +160,44 @@ _TOO_FAR_AHEAD = Objection(
 )
 
 FEWEST_BORDERS = 12
-"""Fewer than this prove nothing."""
+"""The least number of borders; fewer prove nothing."""
 
 _SHORTEST_MESSAGE = 64
-"""In bytes: shorter messages have no inside to compare their borders with."""
+"""The least size in bytes; a shorter message has no inner places to compare its borders with."""
 
 _ORDER = 8
-"""By how many samples before it each sample is predicted."""
+"""The order of the linear prediction: the number of samples before each sample."""
 
 _ERROR_BEFORE, _ERROR_BEHIND = 1, 4
-"""In samples: where around a border its greatest error is looked for."""
+"""The range around a border in which the greatest error is searched, in samples."""
 
 _PLACES = np.array([-0.5, -0.375, -0.25, -0.125, 0.125, 0.25, 0.375, 0.5])
-"""Where else it is looked for, in parts of a message before and behind the border."""
+"""The places to compare it with, as fractions of a message before and after the border."""
 
 _TIMES_GREATER = 2.0
 
 _AUDIBLE = 100
-"""Of 32,768: a softer click is lost in the sound."""
+"""The least error of an audible click, of 32,768: a softer one is masked by the sound."""
 
 _FEWEST_CLICKS, _SHARE_OF_CLICKS = 5, 0.1
-"""Measured: speech, music, noise and tones that are whole have up to 0.05; what was converted piece
-by piece 0.15 to 1, as far as it is loud enough at the borders."""
+"""The least number and share of clicks.  Measured shares: up to 0.05 in intact speech, music, noise
+and tones; 0.15 to 1 in sound converted piece by piece, if it is loud enough at the borders."""
 
 _Samples = NDArray[np.float64]
 
 
 def review_sound(source: Capture | bytes | Iterable[bytes | to_twilio.Media]) -> Objections:
-    """Say what would be heard of a whole stream other than what was meant.
+    """Review the sound that a server sends on one stream.
 
     A call takes PCMU at 8000 Hz in mono; Twilio plays all else as noise, and logs nothing
     (PROTOCOL.md §4, §9).
 
     Args:
-        source: A capture, of which what the server sent is judged with its times; or payloads, or
-            `to_twilio.Media`, which are taken as sent in time.
+        source: A capture, of which the server's sound is reviewed with its timing; or payloads, or
+            `to_twilio.Media`, which count as sent in time.
 
     Returns:
-        Each kind of objection once, errors first; empty if all is well.
+        Each kind of objection once, errors first; empty if there are none.
 
     Raises:
         TypeError: If `source` is none of these.
@@ -222,7 +222,7 @@ def review_sound(source: Capture | bytes | Iterable[bytes | to_twilio.Media]) ->
                 f"a payload is bytes, not {type(payload).__name__}; "
                 "kit.load_clip(path).payload is one"
             )
-        found += sound.sent(bytes(payload), at)
+        found += sound.note_sent(bytes(payload), at)
         at += len(payload) / BYTES_PER_SECOND
     return sort_by_severity([*found, *sound.finish(at)])
 
@@ -232,72 +232,72 @@ def _review_capture(capture: Capture) -> Objections:
     found: list[Objection] = []
     for entry in capture.entries:
         if isinstance(entry.message, to_twilio.Media) and entry.is_kept:
-            found += sound.sent(entry.message.payload, entry.at)
+            found += sound.note_sent(entry.message.payload, entry.at)
         elif isinstance(entry.message, to_twilio.Clear):
-            sound.cleared(entry.at)
+            sound.note_clear(entry.at)
     return sort_by_severity([*found, *sound.finish(capture.seconds)])
 
 
 def listen_to(payload: bytes) -> list[Objection]:
-    """Return what shows in half a second of sound or more, and not in every byte of it."""
+    """Return the objections to half a second of sound or more that `look_inside` does not make."""
     sound = SoundReview()
-    known = {mistake_in(objection) for objection in look_inside(payload, FIELD)}
-    found = [*sound.sent(payload, 0.0), *sound.finish(0.0)]
-    return [each for each in found if mistake_in(each) not in known]
+    known = {identify_mistake(objection) for objection in look_inside(payload, FIELD)}
+    found = [*sound.note_sent(payload, 0.0), *sound.finish(0.0)]
+    return [each for each in found if identify_mistake(each) not in known]
 
 
 class SoundReview:
-    """Follows the sound that a server sends on one stream; time is an argument.
+    """Reviews the sound that a server sends on one stream; time is an argument.
 
-    Every kind of objection comes once, as Twilio's warnings do, but with what is wrong.
+    Each kind of objection is returned once, as Twilio logs its warnings once.
 
     Args:
-        stream_sid: The name of the stream; only spreads the work of many over time.
-        at_leisure: Whether `sent` leaves all listening, which costs milliseconds, to `listen`.
+        stream_sid: The SID of the stream; it only spreads the work of many streams over time.
+        at_leisure: Whether `note_sent` leaves all analysis, which takes milliseconds, to `listen`.
     """
 
     def __init__(self, stream_sid: str = "", *, at_leisure: bool = False) -> None:
         self._at_leisure = at_leisure
         self._mistakes = MistakeCounter()
-        self._pace = SendingPace()
+        self._timing = SendingTiming()
         self._headers = RepeatedHeaders(FIELD)
-        self._listening: deque[Iterator[list[Objection]]] = deque()
+        self._steps: deque[Iterator[list[Objection]]] = deque()
         self._window = SoundWindow(crc32(stream_sid.encode()))
         self._is_recognised = False
         self._is_audible = False
         self._pause = self._rounds = 0
         self._size = self._messages = self._odd = 0
 
-    def sent(
+    def note_sent(
         self, payload: bytes, at: float, inside: list[Objection] | None = None
     ) -> list[Objection]:
-        """Take in the sound of one message; return what is newly objected to.
+        """Process the sound of one message; return the new objections.
 
         Args:
-            payload: Decoded, any length.
+            payload: The decoded payload, of any length.
             at: When it was sent, in seconds of any clock.
-            inside: What `look_inside` says of it, where that was asked already.
+            inside: The objections of `look_inside` to it, if they are known already.
         """
         found = look_inside(payload, FIELD) if inside is None else inside
-        if header := self._headers.sent(payload, is_file=bool(found)):
+        if header := self._headers.note_sent(payload, is_file=bool(found)):
             found = [*found, header]
-        # Noted before anything is listened to: what follows from it is no news.
+        # Noted before the analysis, so that the analysis does not report the same again.
         new, found = (self._mistakes.add(found) if found else []), []
         if self._is_worth_listening(payload):
-            if not self._pace.is_joined(at):
+            if not self._timing.is_joined(at):
                 self._window.interrupt()
             if due := self._window.add(payload):
-                self._listening += map(self._listen, due)
+                self._steps += map(self._listen, due)
             if len(payload) >= _WHOLE_CLIP:
-                # Each may come from a file of its own, in a coding of its own.
-                self._listening.append(self._listen(SoundPiece(payload[:_ROUND_BYTES])))
+                # Each clip may come from another file, in another coding.
+                self._steps.append(self._listen(SoundPiece(payload[:_ROUND_BYTES])))
         else:
             self._window.interrupt()
-        if self._listening and not self._at_leisure:
-            new += self._heard(is_to_the_end=len(payload) >= _WHOLE_CLIP)
-        if pace := self._pace.sent(payload, at):
-            found = [*found, pace]
-        if counted := self._counted(len(payload)):
+        if self._steps and not self._at_leisure:
+            new += self._run_steps(is_to_the_end=len(payload) >= _WHOLE_CLIP)
+        if late := self._timing.note_sent(payload, at):
+            found = [*found, late]
+        if counted := self._count_message(len(payload)):
             found = [*found, *counted]
         return [*new, *self._mistakes.add(found)] if found else new
 
@@ -309,23 +309,23 @@ class SoundReview:
     @property
     def has_more_to_hear(self) -> bool:
         """Whether `listen` would do something."""
-        return bool(self._listening)
+        return bool(self._steps)
 
     def listen(self) -> list[Objection]:
-        """Do one step of listening, about a millisecond; return what is newly objected to."""
-        return self._heard(is_to_the_end=False)
+        """Do one step of the analysis, about a millisecond; return the new objections."""
+        return self._run_steps(is_to_the_end=False)
 
-    def cleared(self, at: float) -> None:
+    def note_clear(self, at: float) -> None:
         """Note that a clear was sent."""
-        self._pace.cleared(at)
+        self._timing.note_clear(at)
         self._window.interrupt()
 
     def finish(self, at: float) -> list[Objection]:  # noqa: ARG002 - time is an argument of every step
-        """Return what is newly objected to now that nothing more will come."""
-        piece = self._window.rest()
+        """Return the new objections after the last message."""
+        piece = self._window.take_rest()
         if piece is not None and len(piece.payload) >= SHORTEST_BYTES:
-            self._listening.append(self._listen(piece))
-        new = self._heard(is_to_the_end=True)
+            self._steps.append(self._listen(piece))
+        new = self._run_steps(is_to_the_end=True)
         if self._size >= _PAUSE_BYTES and not self._is_audible:
             new += self._mistakes.add([_NOTHING_BUT_SILENCE])
         return new
@@ -337,19 +337,19 @@ class SoundReview:
         self._pause += len(payload)
         return self._pause <= _PAUSE_BYTES and not self._window.is_empty
 
-    def _heard(self, *, is_to_the_end: bool) -> list[Objection]:
-        """Go on listening, by one step or to the end; return what did not show before."""
+    def _run_steps(self, *, is_to_the_end: bool) -> list[Objection]:
+        """Continue the analysis, by one step or to the end; return the new objections."""
         new: list[Objection] = []
-        while self._listening:
-            for found in self._listening[0]:
+        while self._steps:
+            for found in self._steps[0]:
                 new += self._mistakes.add(each for each in found if each not in self._mistakes)
                 if not is_to_the_end:
                     return new
-            self._listening.popleft()
+            self._steps.popleft()
         return new
 
     def _listen(self, piece: SoundPiece) -> Iterator[list[Objection]]:
-        """Listen to a second or three of sound, step by step; yield what each step has shown."""
+        """Analyse one or three seconds of sound in steps; yield the objections of each step."""
         inside = look_inside(piece.payload, FIELD)
         if inside:
             yield inside
@@ -357,25 +357,25 @@ class SoundReview:
             return
         if not self._is_recognised and (recognised := recognise_coding(piece.second)):
             self._is_recognised = True
-            yield [recognised.objection(FIELD)]
+            yield [recognised.to_objection(FIELD)]
         if inside or self._is_recognised or self._is_no_sound:
-            return  # whatever else is heard of it follows from that
+            return  # this explains everything else that is heard
         if is_cut(piece.payload):
-            yield [_object_to_clipping(full_scale_share(piece.payload))]
+            yield [_object_to_clipping(measure_full_scale(piece.payload))]
         yield []
-        if clicks := clicks_at(piece.payload, piece.borders):
+        if clicks := count_clicks(piece.payload, piece.borders):
             yield [_object_to_clicks(clicks, len(piece.borders))]
         if piece.is_round and self._rounds < _RATE_ROUNDS:
             self._rounds += 1
             for suspected in suspect_rate_in_steps(piece.payload):
-                yield [suspected.objection(FIELD)] if suspected else []
+                yield [suspected.to_objection(FIELD)] if suspected else []
 
     @property
     def _is_no_sound(self) -> bool:
         return any(each.severity == "error" and each.field == FIELD for each in self.found)
 
-    def _counted(self, size: int) -> list[Objection]:
-        """Count a message; object to sizes, and to silence alone, at the one right moment."""
+    def _count_message(self, size: int) -> list[Objection]:
+        """Count a message; object to sizes and to silence, each once."""
         found: list[Objection] = []
         before, self._size = self._size, self._size + size
         self._messages += 1
@@ -390,7 +390,7 @@ class SoundReview:
 
 
 class MistakeCounter:
-    """Counts in how many messages each mistake was made; the first objection stands for all.
+    """Counts in how many messages each mistake was made; the first objection represents all.
 
     Attributes:
         found: Each objection with how many messages it applied to.
@@ -402,13 +402,13 @@ class MistakeCounter:
 
     def __contains__(self, objection: Objection) -> bool:
         """Whether the same mistake was counted before."""
-        return mistake_in(objection) in self._first
+        return identify_mistake(objection) in self._first
 
     def add(self, objections: Iterable[Objection]) -> list[Objection]:
-        """Count the objections to one message; return those to a mistake that is new."""
+        """Count the objections to one message; return those to new mistakes."""
         new = []
         for objection in objections:
-            mistake = mistake_in(objection)
+            mistake = identify_mistake(objection)
             first = self._first.get(mistake)
             if first is None:
                 if len(self._first) >= MOST_MISTAKES:
@@ -419,18 +419,18 @@ class MistakeCounter:
         return new
 
 
-def mistake_in(objection: Objection) -> tuple[str, str]:
-    """Return what stays the same when the same mistake is made in the next message."""
+def identify_mistake(objection: Objection) -> tuple[str, str]:
+    """Return the part of an objection that is the same for the same mistake in other messages."""
     return objection.field, _VARIABLE.sub("", objection.problem)
 
 
-def is_about_pace(objection: Objection) -> bool:
-    """Whether `objection` is about when sound was sent, which a busy machine changes too."""
+def is_about_timing(objection: Objection) -> bool:
+    """Whether `objection` is about the timing, which a busy machine can cause too."""
     return objection.problem.startswith(_TOO_SLOW)
 
 
 def _object_to_clipping(share: float) -> Objection:
-    """Return what is said of sound of which a `share` of 0 to 1 is at full scale."""
+    """Return the objection to sound of which a `share` from 0 to 1 is at full scale."""
     return Objection(
         None,
         FIELD,
@@ -442,7 +442,7 @@ def _object_to_clipping(share: float) -> Objection:
 
 
 def _object_to_clicks(clicks: int, borders: int) -> Objection:
-    """Return what is said of messages that click at so many of their borders."""
+    """Return the objection to messages with clicks at their borders."""
     return Objection(
         None,
         FIELD,
@@ -454,12 +454,11 @@ def _object_to_clicks(clicks: int, borders: int) -> Objection:
 
 
 class SoundWindow:
-    """Collects audible sound until there is enough of it to be listened to.
+    """Collects audible sound until there is enough of it to analyse.
 
     Args:
-        number: Of the stream, any; calls that begin together have different ones, and so are not
-            listened to together: the first second may wait for half a second more, the whole round
-            for two.
+        number: A number of the stream.  It delays the first second by up to half a second, and the
+            whole round by up to two, so that calls that begin together are not analysed together.
     """
 
     def __init__(self, number: int = 0) -> None:
@@ -468,7 +467,7 @@ class SoundWindow:
         self._sound = bytearray()
         self._borders: list[int] = []
         self._joined = False
-        self._is_begun = False  # its first second was listened to
+        self._is_begun = False  # whether its first second was taken
         self._resting = 0
         self._next_rest = _FIRST_REST
 
@@ -478,7 +477,7 @@ class SoundWindow:
         return not self._sound
 
     def add(self, payload: bytes) -> list[SoundPiece]:
-        """Take sound in; return what is to be listened to now, nearly always nothing."""
+        """Add sound; return the pieces to analyse now, which is usually none."""
         if self._resting > 0:
             self._resting -= len(payload)
             return []
@@ -488,27 +487,27 @@ class SoundWindow:
         self._joined = True
         if len(self._sound) < (self._round if self._is_begun else self._first):
             return []
-        return self._due()
+        return self._take_due()
 
     def interrupt(self) -> None:
-        """Note that the next sound does not follow on what was added last."""
+        """Note that the next sound does not continue the sound added last."""
         self._joined = False
 
-    def rest(self) -> SoundPiece | None:
-        """Return what was collected and not listened to, when the stream is over."""
+    def take_rest(self) -> SoundPiece | None:
+        """Return the sound that was collected and not analysed, after the stream has ended."""
         if len(self._sound) >= _ROUND_BYTES:
-            return self._whole_round()
+            return self._take_round()
         if self._is_begun or not self._sound:
             return None
         return SoundPiece(bytes(self._sound), self._borders)
 
-    def _due(self) -> list[SoundPiece]:
+    def _take_due(self) -> list[SoundPiece]:
         due: list[SoundPiece] = []
         if not self._is_begun:
             self._is_begun = True
             due.append(SoundPiece(bytes(self._sound[: self._first])))
         if len(self._sound) >= self._round:
-            due.append(self._whole_round())
+            due.append(self._take_round())
             self._sound, self._borders = bytearray(), []
             self._is_begun = self._joined = False
             self._resting, self._next_rest = (
@@ -517,18 +516,18 @@ class SoundWindow:
             )
         return due
 
-    def _whole_round(self) -> SoundPiece:
+    def _take_round(self) -> SoundPiece:
         borders = [border for border in self._borders if border < _ROUND_BYTES]
         return SoundPiece(bytes(self._sound[:_ROUND_BYTES]), borders, is_round=True)
 
 
 @dataclass(slots=True)
 class SoundPiece:
-    """A stretch of audible sound that is to be listened to.
+    """A piece of audible sound to analyse.
 
     Attributes:
-        payload: What was sent, silence between left out.
-        borders: Where in it messages begin right behind the one before.
+        payload: The sound that was sent, without the silence between.
+        borders: The positions at which a message directly continues the one before.
         is_round: Whether it is a whole round, and not the first second of one.
     """
 
@@ -538,12 +537,12 @@ class SoundPiece:
 
     @property
     def second(self) -> bytes:
-        """The second of it by which a coding is told: the last one of a round, else the first."""
+        """The second by which the coding is recognised: the last one of a round, else the first."""
         return self.payload[-_SECOND_BYTES:] if self.is_round else self.payload[:_SECOND_BYTES]
 
 
-class SendingPace:
-    """Twilio's buffer as far as its level goes.  It has no clock: time is an argument."""
+class SendingTiming:
+    """Checks the timing by the level of Twilio's buffer.  It has no clock: time is an argument."""
 
     def __init__(self) -> None:
         self._until = float("-inf")
@@ -551,15 +550,15 @@ class SendingPace:
         self._gaps: deque[tuple[float, float]] = deque()
         self._is_late = self._is_full = False
 
-    def sent(self, payload: bytes, at: float) -> Objection | None:
-        """Note sound sent at `at`, in seconds; return what is wrong with the pace, once each."""
+    def note_sent(self, payload: bytes, at: float) -> Objection | None:
+        """Note sound sent at `at`, in seconds; return an objection to the timing, once per kind."""
         if not payload:
             return None
         found = None
         gap = at - self._until
         if gap > 0:
             if gap >= _SHORTEST_GAP and not self._is_late:
-                found = self._ran_dry(gap, payload, at)
+                found = self._check_gap(gap, payload, at)
             self._until = at
         self._until += len(payload) / BYTES_PER_SECOND
         self._last = payload
@@ -569,15 +568,15 @@ class SendingPace:
         return found
 
     def is_joined(self, at: float) -> bool:
-        """Whether sound sent at `at` is played right behind the sound before it."""
+        """Whether sound sent at `at` is played directly after the sound before it."""
         return at - self._until < _SHORTEST_GAP
 
-    def cleared(self, at: float) -> None:
-        """Note that a clear was sent: what comes next is something new."""
+    def note_clear(self, at: float) -> None:
+        """Note that a clear was sent: the next sound continues nothing."""
         self._until = min(self._until, at)
         self._last = b""
 
-    def _ran_dry(self, gap: float, payload: bytes, at: float) -> Objection | None:
+    def _check_gap(self, gap: float, payload: bytes, at: float) -> Objection | None:
         if gap > _LONGEST_GAP or not _is_cut_in_two(self._last, payload):
             return None
         self._gaps.append((at, gap))
@@ -599,20 +598,20 @@ def _object_to_slowness(gaps: list[float], seconds: float) -> Objection:
     usual_ms = max(1, round(1000 * median(gaps)))
     return Objection(
         None,
-        _PACE_FIELD,
+        _TIMING_FIELD,
         f"{_TOO_SLOW}: {len(gaps)} gaps of some {usual_ms} ms in {seconds:.1f} s",
         "Twilio plays silence in each gap, logging nothing: the caller hears a stutter",
-        "Send ahead: stream.play(clip) does; if you pace, then by a clock and not by sleeps, and"
-        " stay 200 ms ahead",
+        "Send ahead: stream.play(clip) does; if you time the sending yourself, use a clock and not"
+        " sleeps, and stay 200 ms ahead",
         "warning",
     )
 
 
 class RepeatedHeaders:
-    """Finds the second header, and a first one that stands in the midst of sound.
+    """Finds the second file header of a stream, and a first one within sound.
 
     Args:
-        field: How the objections are to name the payload.
+        field: The name of the payload in the objections.
     """
 
     def __init__(self, field: str) -> None:
@@ -620,44 +619,44 @@ class RepeatedHeaders:
         self._tail = b""
         self._sent = 0
         self._last: int | None = None
-        self._is_told = False
+        self._is_reported = False
         self._is_compressed = False
 
     @property
     def is_packed(self) -> bool:
-        """Whether there are files in the stream that cannot be listened to as they are.
+        """Whether the stream contains files, so that its bytes cannot be analysed as sound.
 
-        They are compressed, or their headers lie in between; their sound is judged unpacked.
+        The files are compressed, or their headers interrupt the sound.
         """
-        return self._is_told or self._is_compressed
+        return self._is_reported or self._is_compressed
 
-    def sent(self, payload: bytes, *, is_file: bool) -> Objection | None:
-        """Note what was sent next; return what is to be said of it, once.
+    def note_sent(self, payload: bytes, *, is_file: bool) -> Objection | None:
+        """Note the next payload; return an objection to its headers, once.
 
         Args:
-            payload: Any length.
-            is_file: Whether it may begin like a file of any format, so that it is worth a look.
+            payload: The payload, of any length.
+            is_file: Whether to check for the beginning of a file of any format.
         """
         begin, tail = self._sent, self._tail
         self._sent += len(payload)
         joined = tail + payload if tail else payload
         self._tail = joined[1 - WAV_HEAD_BYTES :]
-        if self._is_told:
+        if self._is_reported:
             return None
         found: Objection | None = None
-        # Nearly always there is none, and to look for it costs less than to begin a generator.
+        # Usually there is none, and the search for bytes is faster than starting a generator.
         for place in find_wav_headers(joined) if b"WAVE" in joined else ():
-            found = self._header("WAV", begin - len(tail) + place, begin) or found
+            found = self._note_header("WAV", begin - len(tail) + place, begin) or found
         name = find_container(payload) if is_file else None
         if name and name != "WAV":
             self._is_compressed = True
-            found = self._header(name, begin, begin) or found
+            found = self._note_header(name, begin, begin) or found
         return found
 
-    def _header(self, name: str, at: int, begin: int) -> Objection | None:
+    def _note_header(self, name: str, at: int, begin: int) -> Objection | None:
         last, self._last = self._last, at
         if last is not None:
-            self._is_told = True
+            self._is_reported = True
             return _object_to_repeated_header(
                 self._field, name, (at - last) * 1000 // BYTES_PER_SECOND
             )
@@ -685,12 +684,12 @@ def _object_to_header_amid(field: str, name: str, at: int) -> Objection:
     )
 
 
-def clicks_at(payload: bytes, borders: Sequence[int]) -> int:
-    """Return at how many of the borders there is a click; 0 where it may be by chance.
+def count_clicks(payload: bytes, borders: Sequence[int]) -> int:
+    """Return at how many of the borders there is a click; 0 if that may be by chance.
 
     Args:
         payload: PCMU without gaps.
-        borders: The positions in it at which messages begin, rising, without 0.
+        borders: The positions in it at which messages begin, in ascending order, without 0.
     """
     edges = np.array([0, *borders, len(payload)])
     sizes = np.diff(edges)
@@ -708,13 +707,13 @@ def clicks_at(payload: bytes, borders: Sequence[int]) -> int:
 
 
 def _find_prediction_errors(samples: _Samples) -> _Samples:
-    """Return how far each sample lies from what the eight before it lead one to expect."""
+    """Return the error of each sample's prediction from the eight samples before it."""
     n_samples = len(samples)
-    # Not `@`: the threads of a BLAS wait for each other 70 ms long where the machine is busy.
+    # Not `@`: on a busy machine, the threads of a BLAS wait up to 70 ms for each other.
     alike = np.array(
         [np.einsum("i,i->", samples[: n_samples - lag], samples[lag:]) for lag in range(_ORDER + 1)]
     )
-    alike[0] = alike[0] * 1.0001 + 100 * n_samples  # a trace of noise, or silence has no solution
+    alike[0] = alike[0] * 1.0001 + 100 * n_samples  # without some noise, silence has no solution
     lags = np.abs(np.subtract.outer(np.arange(_ORDER), np.arange(_ORDER)))
     weights = np.linalg.solve(alike[lags], alike[1:])
     return np.abs(np.convolve(samples, np.concatenate([[1.0], -weights]))[:n_samples])

@@ -1,8 +1,8 @@
-"""What a server says on one stream, message by message: its form, and the sound of all together.
+"""Review all messages of a server on one stream: the form of each, and the sound of all.
 
-`StreamReviewer` alone decides which messages need a review, which of them Twilio obeys, and what is
-listened to.  The simulator, the inspector, the log of a notebook and the review of a capture ask
-it, so that all of them say the same.  `CaptureReview` takes what a capture holds through one.
+Only `StreamReviewer` decides which messages need a review, which of them Twilio obeys, and which
+sound is analysed.  The simulator, the inspector, the log in a notebook and the review of a capture
+all use it, so that their results agree.  `CaptureReview` reviews the messages of a capture with it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ TOO_EARLY = Objection(
 
 
 class StreamReviewer:
-    """Follows what a server sends on one stream; time is an argument.
+    """Reviews the messages that a server sends on one stream; time is an argument.
 
-    It has no thread of its own; `found` and `bad_media` may be read from any.
+    `found` and `bad_media` may be read from any thread; the methods belong to one.
 
     Args:
-        stream_sid: The name that every message must carry; None where any will do.
-        is_begun: False where Twilio's start message is still to come: `begin` tells its name.
-        at_leisure: Whether `take` leaves all listening, which costs milliseconds, to `listen`.
-        obeys_extra_fields: Whether a message is obeyed that has fields too many.
+        stream_sid: The SID that every message must carry; None accepts any.
+        is_begun: False if Twilio's start message has not arrived; then `begin` sets the SID.
+        at_leisure: Whether `take` leaves all analysis of sound, which takes milliseconds, to
+            `listen`.
+        obeys_extra_fields: Whether a message with extra fields is obeyed.
 
     Attributes:
         bad_media: How many of the media messages that were obeyed are objected to by themselves.
@@ -84,7 +85,7 @@ class StreamReviewer:
         self._sound = SoundReview(stream_sid or "", at_leisure=self._at_leisure)
 
     def take(self, text: str | bytes, at: float) -> Reviewed:
-        """Review one message as it came.
+        """Review one message as it was received.
 
         Args:
             text: Text, or bytes for a binary message.
@@ -95,13 +96,13 @@ class StreamReviewer:
         except RemoteProtocolError:
             return self._review(None, text, at)
         is_heard = message.stream_sid == self._stream_sid and not self._is_over
-        # Most messages hold what was read and no more, and fifty of them come in a second.
+        # Fast path: most messages contain exactly the fields that were read.
         if is_heard and _is_all_of(message, text) and _is_named(message):
             return self._obey(message, at)
         return self._review(message, text, at)
 
     def take_read(self, message: to_twilio.Message, at: float) -> Reviewed:
-        """Review a message of which nothing is left but what was read, as in a capture."""
+        """Review a parsed message whose original text is not available, as in a capture."""
         is_addressed = self._stream_sid is None or message.stream_sid == self._stream_sid
         if is_addressed and self._sound is not None and not self._is_over and _is_named(message):
             return self._obey(message, at)
@@ -110,10 +111,10 @@ class StreamReviewer:
     def take_odd(
         self, message: to_twilio.Message | None, text: str | bytes, at: float, *, is_dropped: bool
     ) -> Reviewed:
-        """Review a message as it came, which was read before.
+        """Review a message that was parsed before.
 
         Args:
-            message: What was read of it; None if it is none of the three messages.
+            message: The parsed message; None if it is none of the three messages.
             text: Text, or bytes for a binary message.
             at: When it was sent, in seconds of any clock.
             is_dropped: Whether it is known not to have been obeyed.
@@ -121,11 +122,11 @@ class StreamReviewer:
         return self._review(message, text, at, is_dropped=is_dropped)
 
     def listen(self) -> list[Objection]:
-        """Do one step of listening, about a millisecond; return what is newly objected to."""
+        """Do one step of the analysis, about a millisecond; return the new objections."""
         return [] if self._sound is None else self._sound.listen()
 
     def finish(self, at: float) -> list[Objection]:
-        """Return what is newly objected to now that Twilio reads no more; later messages pass."""
+        """Return the new objections at the end of the stream; later messages are not reviewed."""
         if self._is_over or self._sound is None:
             return []
         self._is_over = True
@@ -154,13 +155,13 @@ class StreamReviewer:
             return Reviewed(
                 message, is_obeyed=False, is_odd=True, form=form, new=self._mistakes.add(form)
             )
-        # What is wrong with the sound is said of the whole stream, which says more.
+        # Objections to the sound are made for the whole stream, which is more informative.
         form = [each for each in form if not _is_about_sound(each)]
-        # That a name is missing, a capture shows as well.
+        # A parsed mark also shows that its name is missing.
         return self._obey(obeyed, at, form, is_odd=len(form) > (not _is_named(obeyed)))
 
     def _is_obeyed(self, form: list[Objection]) -> bool:
-        """Whether Twilio would obey a message for this stream to whose form is so objected."""
+        """Whether Twilio would obey a message for this stream with these objections to its form."""
         logged = [each for each in form if each.code is not None]
         if any(each.severity == "error" for each in logged):
             return False
@@ -174,17 +175,17 @@ class StreamReviewer:
         *,
         is_odd: bool = False,
     ) -> Reviewed:
-        assert self._sound is not None  # noqa: S101 - for the type checker; nothing is obeyed before
+        assert self._sound is not None  # noqa: S101 - for the type checker; set by `begin`
         inside: Sequence[Objection] = ()
         sound: Sequence[Objection] = ()
         if isinstance(message, to_twilio.Media):
             inside = look_inside(message.payload, FIELD)
-            sound = self._sound.sent(message.payload, at, inside)
+            sound = self._sound.note_sent(message.payload, at, inside)
             if not (inside or sound or form):
                 return Reviewed(message, True)
             self.bad_media += bool(inside or form)
         elif isinstance(message, to_twilio.Clear):
-            self._sound.cleared(at)
+            self._sound.note_clear(at)
         return Reviewed(
             message,
             is_obeyed=True,
@@ -198,16 +199,16 @@ class StreamReviewer:
 
 @dataclass(slots=True)
 class Reviewed:
-    """One message, and what is to be said of it.
+    """The review of one message.
 
     Attributes:
-        message: What was read; None if it is none of the three messages.
-        is_obeyed: Whether Twilio takes it, so that its sound is played.
-        is_odd: Whether there is more to be objected to than `message` shows.
-        form: What is wrong with the message; of one that is not obeyed, also with its sound.
-        inside: What is wrong with the sound of this message by itself.
-        new: Of these, what was not wrong with any message before.
-        sound: What has newly shown in the sound of all messages so far.
+        message: The parsed message; None if it is none of the three messages.
+        is_obeyed: Whether Twilio obeys it, so that its sound is played.
+        is_odd: Whether the text has faults that the parsed message does not show.
+        form: The objections to the message; if it is not obeyed, also to its sound.
+        inside: The objections to the sound of this message alone.
+        new: Those of `form` and `inside` that applied to no earlier message.
+        sound: The new objections to the sound of all messages so far.
     """
 
     message: to_twilio.Message | None
@@ -220,18 +221,18 @@ class Reviewed:
 
     @property
     def objections(self) -> Sequence[Objection]:
-        """All that is wrong with this message, errors first."""
+        """All objections to this message, errors first."""
         return sort_by_severity([*self.form, *self.inside]) if self.form else self.inside
 
 
 @dataclass(frozen=True, slots=True)
 class OddMessage:
-    """A message of the server as it came, because what was read of it is not all.
+    """An invalid message of the server, whose text contains more than the parsed message.
 
     Attributes:
-        at: In seconds since the capture was started.
-        text: As it came.
-        message: What was read of it; None if it is none of the three messages.
+        at: The time in seconds since the start of the capture.
+        text: The message as it was sent.
+        message: The parsed message; None if it is none of the three messages.
     """
 
     at: float
@@ -240,10 +241,10 @@ class OddMessage:
 
 
 class CaptureReview:
-    """Takes the messages of a capture through a `StreamReviewer`, in the order of the capture.
+    """Reviews the messages of a capture with a `StreamReviewer`, in order.
 
     Args:
-        capture: Of a call that goes on, or of one that has ended.
+        capture: The capture of a call that is in progress or has ended.
         stream_sid: The stream that the messages should be for; that of the capture if not given.
     """
 
@@ -253,10 +254,11 @@ class CaptureReview:
         self._reviewer: StreamReviewer | None = None
         self._n_read = self._n_odd = 0
 
-    def new(self) -> Iterator[tuple[Entry | OddMessage, Reviewed]]:
-        """Yield what the capture has taken in since, each message with what is to be said of it.
+    def read_new(self) -> Iterator[tuple[Entry | OddMessage, Reviewed]]:
+        """Yield the messages added to the capture since the last call, each with its review.
 
-        Of what Twilio sent nothing is said; but behind its stop comes what only the end shows.
+        Twilio's messages have no objections, except that the stop message carries the final
+        objections to the sound.
         """
         odd = self._capture.odd[self._n_odd :]
         entries = self._capture.kept_since(self._n_read)
@@ -288,7 +290,7 @@ class CaptureReview:
             yield _take_dropped(reviewer, each)
 
     def finish(self) -> Sequence[Objection]:
-        """Return what is newly objected to now that the capture is whole."""
+        """Return the new objections at the end of the capture."""
         return [] if self._reviewer is None else self._reviewer.finish(self._capture.seconds)
 
     @property
@@ -308,13 +310,13 @@ _NOTHING = Reviewed(None)
 
 
 def _is_all_of(message: to_twilio.Message, text: str | bytes) -> bool:
-    """Whether `text` holds exactly what was read of it; Python's own spaces are allowed for."""
+    """Whether `text` contains exactly the parsed fields; the spaces of Python's JSON may differ."""
     whole = message.to_json()
     return whole == text or (isinstance(text, str) and whole == text.replace(" ", ""))
 
 
 def _is_named(message: to_twilio.Message) -> bool:
-    """Whether it is no mark without a name, which is the one flaw that a right form may have."""
+    """False for a mark without a name, the only fault of a message with a valid form."""
     return bool(message.name) if isinstance(message, to_twilio.Mark) else True
 
 
@@ -325,7 +327,7 @@ def _is_about_sound(objection: Objection) -> bool:
 def _listen_alone(
     message: to_twilio.Message | None, form: Sequence[Objection]
 ) -> Sequence[Objection]:
-    """Listen to a message that is not obeyed only because it holds too much."""
+    """Analyse the sound of a message that is not obeyed only because it has extra fields."""
     if not isinstance(message, to_twilio.Media) or len(message.payload) <= SHORTEST_BYTES:
         return ()
     return () if any(each.severity == "error" for each in form) else listen_to(message.payload)
@@ -339,14 +341,14 @@ def _read_or_none(text: str | bytes) -> to_twilio.Message | None:
 
 
 def _is_begun(entries: Sequence[Entry]) -> bool:
-    """Whether the start message came before all of this, or is not in the capture at all."""
+    """Whether the start message came earlier, or is missing in the capture."""
     return not any(
         isinstance(entry.message, from_twilio.Connected | from_twilio.Start) for entry in entries
     )
 
 
 def _find_same(entry: Entry, waiting: Iterable[OddMessage]) -> int | None:
-    """Return the place of the message that was obeyed as `entry`, of those of the same time."""
+    """Return the place of the text of `entry` among messages of the same time, or None."""
     for place, odd in enumerate(waiting):
         if odd.at > entry.at:
             return None

@@ -1,10 +1,10 @@
-"""What Twilio would object to in a TwiML document, or do otherwise than meant (PROTOCOL.md §1).
+"""Review a TwiML document: what would Twilio object to, or do otherwise than intended (§1)?
 
-`parse_twiml` is the one parser of TwiML, for the review and for the simulator: it gives a tree of
-elements, or says why there is none (§1.5).  A document type declaration is refused: TwiML has none,
-and its entities could swell without end.  The tables hold elements and attributes as far as a
-document with a stream needs them (§1.1 to §1.4): attributes are listed only for elements that stand
-around streams, those of others are not reviewed.
+`parse_twiml` is the only parser of TwiML, for the review and for the simulator: it returns a tree
+of elements, or raises with the reason (PROTOCOL.md §1.5).  A document type declaration is refused:
+TwiML has none, and its entities could expand without limit.  The tables list the elements and
+attributes that documents with a stream need (§1.1 to §1.4); the attributes of other elements are
+not reviewed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import cast
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
-from twistream_kit.diagnosis.message import nearest
+from twistream_kit.diagnosis.message import find_nearest
 from twistream_kit.errors import Objection, Objections, quote, sort_by_severity
 from twistream_kit.protocol.twiml import (
     FETCHED_LIMIT,
@@ -28,47 +28,47 @@ from twistream_kit.protocol.twiml import (
 )
 
 
-def _names_of(text: str) -> frozenset[str]:
+def _split_names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_VERBS = _names_of(
+_VERBS = _split_names(
     "Connect Dial Echo Enqueue Gather Hangup Leave Pause Pay Play Prompt Queue Record Redirect"
     " Refer Reject Say Sms Start Stop"
 )
-"""What may stand directly inside <Response>."""
+"""The elements that may be children of <Response>."""
 
 NOUNS = {
     "Response": _VERBS,
-    "Connect": _names_of(
+    "Connect": _split_names(
         "AiSession Assistant Autopilot Conversation ConversationRelay ConversationRelaySession Room"
         " Stream VirtualAgent"
     ),
-    "Start": _names_of("Recording Siprec Stream Transcription"),
-    "Stop": _names_of("Recording Siprec Stream Transcription"),
+    "Start": _split_names("Recording Siprec Stream Transcription"),
+    "Stop": _split_names("Recording Siprec Stream Transcription"),
     "Stream": frozenset({"Parameter"}),
-    "Parameter": _names_of(""),
-    "Pause": _names_of(""),
-    "Hangup": _names_of(""),
+    "Parameter": _split_names(""),
+    "Pause": _split_names(""),
+    "Hangup": _split_names(""),
 }
-"""What may stand inside these elements."""
+"""The elements that may be children of these elements."""
 
 _OF_THE_SDK_ONLY = ("audioFormat", "sampleRate")
-"""Attributes of <Stream> that Twilio's SDKs write since September 2026, and no page explains (§11).
+"""Undocumented attributes of <Stream> that Twilio's SDKs write since September 2026 (§11).
 
-Their values, and what then arrives on the WebSocket, are not known.
+Their values, and their effect on the WebSocket, are not known.
 """
 
 _ATTRIBUTES = {
-    "Response": _names_of(""),
+    "Response": _split_names(""),
     "Connect": frozenset({"action", "method"}),
     "Start": frozenset({"action", "method"}),
-    "Stop": _names_of(""),
-    "Stream": _names_of("url name track statusCallback statusCallbackMethod connectorName")
+    "Stop": _split_names(""),
+    "Stream": _split_names("url name track statusCallback statusCallbackMethod connectorName")
     | frozenset(_OF_THE_SDK_ONLY),
     "Parameter": frozenset({"name", "value"}),
     "Pause": frozenset({"length"}),
-    "Hangup": _names_of(""),
+    "Hangup": _split_names(""),
     "Redirect": frozenset({"method"}),
     "Reject": frozenset({"reason"}),
     "Play": frozenset({"loop", "digits"}),
@@ -84,18 +84,18 @@ _INVENTED = {
     "mediaFormat": "the sound is always μ-law at 8000 Hz",
     "audioTrack": "<Connect><Stream> always brings the caller's voice",
 }
-"""Attributes of <Stream> that some guides make up, and what is true (§1.3, §9)."""
+"""Attributes of <Stream> that some guides invent, and the facts (§1.3, §9)."""
 
 TRACKS = {
     "inbound_track": ("inbound",),
     "outbound_track": ("outbound",),
     "both_tracks": ("inbound", "outbound"),
 }
-"""The values of ``track``, under <Connect> only the first, and what `start.tracks` then says
-(§1.1, §1.2, §3)."""
+"""The values of ``track`` (inside <Connect> only the first) and the value of `start.tracks` for
+each (§1.1, §1.2, §3)."""
 
 DEPTH_LIMIT = 100
-"""How many elements may be nested: a limit of our own, for some of what reads a tree recurses."""
+"""The limit of nested elements (our choice), because some code that reads the tree recurses."""
 
 _IGNORED = "Twilio would leave it out, with warning 12200"
 
@@ -110,14 +110,15 @@ def review_twiml(xml: str | bytes) -> Objections:
     """Say what Twilio would object to in `xml`, and what would not do what is probably meant.
 
     Args:
-        xml: The whole document (PROTOCOL.md §1), as it is passed inline or served by URL; bytes
+        xml: The whole document (PROTOCOL.md §1), as it is passed inline or served from a URL; bytes
             are UTF-8 unless they declare another encoding.
 
     Returns:
-        Errors first, then warnings, then notes; empty if all is well.
+        What Twilio would object to, or would do otherwise than probably intended: errors first,
+        then warnings, then notes; empty if there is nothing.
 
     Raises:
-        TypeError: If `xml` is neither.
+        TypeError: If `xml` is neither text nor bytes.
 
     Example:
         >>> import twistream_kit as kit
@@ -133,7 +134,7 @@ def review_twiml(xml: str | bytes) -> Objections:
 
 
 def _review_document(xml: str | bytes) -> Iterator[Objection]:
-    text = _text_of(xml)
+    text = _decode_text(xml)
     yield from _review_size(xml, text)
     if text.startswith("\ufeff"):
         problem = "begins with a byte order mark"
@@ -171,7 +172,7 @@ def _review_size(xml: str | bytes, text: str) -> Iterator[Objection]:
 
 
 def review_root(root: ET.Element) -> Objection | None:
-    """Object to a document that is XML and yet no TwiML, by its outermost element."""
+    """Object to the outermost element of a document that is XML but not TwiML."""
     if root.tag == "Response":
         return None
     nearly = "in lower case " if root.tag.lower() == "response" else ""
@@ -185,7 +186,7 @@ def review_root(root: ET.Element) -> Objection | None:
 
 
 def review_names(root: ET.Element) -> Iterator[Objection]:
-    """Object to elements and attributes that do not exist where they stand (12200)."""
+    """Object to elements and attributes that do not exist in their place (12200)."""
     for parent, element in _walk(root):
         allowed = _VERBS if parent is root else NOUNS.get(parent.tag)
         if allowed is not None and element.tag not in allowed:
@@ -211,7 +212,7 @@ def _object_to_element(
     if element.tag in _VERBS:
         fix = f"Put it beside <{parent.tag[:40]}>, directly inside <Response>"
         return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
-    meant, line = nearest(element.tag, allowed), cast("_Element", element).line
+    meant, line = find_nearest(element.tag, allowed), cast("_Element", element).line
     problem = f"in line {line} is not an element that <{parent.tag[:40]}> can hold"
     if meant:
         problem = f"in line {line} is not TwiML: <{meant}> is meant"
@@ -224,14 +225,14 @@ def _object_to_attribute(element: ET.Element, name: str, known: frozenset[str]) 
     if element.tag == "Stream" and name in _INVENTED:
         fix = f"Leave it out: {_INVENTED[name]}"
         return Objection(12200, field, "does not exist", _IGNORED, fix, "warning")
-    meant = nearest(name, known)
+    meant = find_nearest(name, known)
     problem = f"does not exist: {meant} is meant" if meant else "does not exist"
     fix = f"Write {meant}; case counts" if meant else "Leave it out"
     return Objection(12200, field, problem, _IGNORED, fix, "error" if meant else "warning")
 
 
 def review_undocumented(root: ET.Element) -> Iterator[Objection]:
-    """Remark on what Twilio's SDKs write and no page explains."""
+    """Object to attributes that Twilio's SDKs write and no page documents."""
     for _, stream in _find_streams(root):
         for name in _OF_THE_SDK_ONLY:
             if name in stream.attrib:
@@ -240,16 +241,16 @@ def review_undocumented(root: ET.Element) -> Iterator[Objection]:
                     f"<Stream {name}>",
                     "is known to Twilio's SDKs since September 2026, and no page says what it does",
                     "The simulator takes it and sends μ-law at 8000 Hz as ever",
-                    "Leave it out, unless Twilio has told you the value",
+                    "Leave it out, unless Twilio has given you the value",
                     "note",
                 )
 
 
 def _review_order(root: ET.Element) -> Iterator[Objection]:
-    """Object to an order of verbs that ends or silences the call."""
+    """Object to an order of verbs that ends or mutes the call."""
     streams = [(verb.tag, any(child.tag == "Stream" for child in verb)) for verb in root]
     for place, (verb, following) in enumerate(zip_longest(root, root[1:])):
-        # A one-way stream before one that talks is meant (seen live, §11).
+        # A unidirectional stream before a bidirectional one is intended (seen live, §11).
         if streams[place] == ("Start", True) and ("Connect", True) not in streams[place:]:
             yield from _review_one_way(following)
         elif verb.tag == "Connect":
@@ -307,7 +308,9 @@ def _review_stream(parent: ET.Element, stream: ET.Element) -> Iterator[Objection
     if "url" in attributes:
         yield from review_stream_url(attributes["url"])
     elif "connectorName" not in attributes:
-        meant = nearest("url", (name for name in attributes if name not in _ATTRIBUTES["Stream"]))
+        meant = find_nearest(
+            "url", (name for name in attributes if name not in _ATTRIBUTES["Stream"])
+        )
         if not meant:
             fix = 'Write <Stream url="wss://…"/>'
             yield Objection(31923, "<Stream>", "has no url", "There is nothing to connect to", fix)
@@ -326,7 +329,7 @@ def _review_track(parent: ET.Element, track: str) -> Iterator[Objection]:
         fix = "Leave track out"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
     elif track not in TRACKS:
-        fix = f"Write {nearest(track, TRACKS) or 'one of them'}"
+        fix = f"Write {find_nearest(track, TRACKS) or 'one of them'}"
         problem = f"is {quote(track)}, not one of {', '.join(TRACKS)}"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
 
@@ -363,7 +366,7 @@ def _review_parameter(attributes: dict[str, str]) -> Iterator[Objection]:
 
 
 def _walk(root: ET.Element) -> Iterator[tuple[ET.Element, ET.Element]]:
-    """Yield every element with its parent, in document order; without recursion, however deep."""
+    """Yield every element with its parent, in document order, without recursion."""
     waiting = [(root, child) for child in reversed(root)]
     while waiting:
         parent, element = waiting.pop()
@@ -372,7 +375,7 @@ def _walk(root: ET.Element) -> Iterator[tuple[ET.Element, ET.Element]]:
 
 
 class _Element(ET.Element):
-    """One element, and the line in which it begins, from 1."""
+    """An element with the number of the line in which it begins, from 1."""
 
     line = 0
 
@@ -381,7 +384,7 @@ class NotTwiml(ValueError):
     """A document that is not well-formed, nests too deeply, or has a document type declaration.
 
     Attributes:
-        objection: Why and where.
+        objection: The reason and the place.
     """
 
     def __init__(self, objection: Objection) -> None:
@@ -390,33 +393,33 @@ class NotTwiml(ValueError):
 
 
 def parse_twiml(xml: str | bytes) -> ET.Element:
-    """Parse a document and return its outermost element, whatever its name (`review_root`).
+    """Parse a document and return its outermost element; `review_root` checks its name.
 
-    Names are as the document writes them, prefixes and all: TwiML has no namespaces.
+    Names include their prefixes, because TwiML has no namespaces.
 
     Args:
         xml: The document; bytes are UTF-8 unless they declare another encoding.
 
     Raises:
-        NotTwiml: If there is no tree to be had.
+        NotTwiml: If the document cannot be parsed.
     """
     builder = _Builder()
     try:
         builder.parser.Parse(xml, True)
         return builder.close()
     except _Refused as error:
-        raise NotTwiml(error.objection or _object_to_doctype(_text_of(xml))) from None
+        raise NotTwiml(error.objection or _object_to_doctype(_decode_text(xml))) from None
     except (expat.ExpatError, ValueError, LookupError) as error:
         # ValueError: lone surrogates, which cannot be encoded; LookupError: an unknown encoding.
-        raise NotTwiml(_explain_unparsable(_text_of(xml), error)) from error
+        raise NotTwiml(_explain_unparsable(_decode_text(xml), error)) from error
 
 
-def _text_of(xml: str | bytes) -> str:
+def _decode_text(xml: str | bytes) -> str:
     return xml if isinstance(xml, str) else xml.decode("utf-8", "replace")
 
 
 class _Refused(Exception):
-    """The parser has met what TwiML may not hold; without an objection, a document type."""
+    """The parser has found something forbidden; without an objection, a document type."""
 
     def __init__(self, objection: Objection | None = None) -> None:
         super().__init__()
@@ -424,7 +427,7 @@ class _Refused(Exception):
 
 
 class _Builder:
-    """Makes a tree of what expat reads."""
+    """Builds a tree from the events of expat."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -465,7 +468,9 @@ def _object_to_depth(line: int) -> Objection:
 
 def _object_to_doctype(xml: str) -> Objection:
     if re.search(r"<!doctype\s+html", xml[:500], re.IGNORECASE):
-        return _unparsable("is a web page", "Look for the error page of a framework or tunnel")
+        return _object_to_syntax(
+            "is a web page", "Look for the error page of a framework or tunnel"
+        )
     return Objection(
         None,
         "TwiML",
@@ -478,21 +483,25 @@ def _object_to_doctype(xml: str) -> Objection:
 def _explain_unparsable(xml: str, error: Exception) -> Objection:
     start = xml.lstrip("\ufeff \t\r\n")
     if not start:
-        return _unparsable("is empty", "Return at least <Response/>")
+        return _object_to_syntax("is empty", "Return at least <Response/>")
     if start.startswith("<?xml") and start != xml:
         before = quote(xml[: len(xml) - len(start)])
-        return _unparsable(f"has {before} before <?xml", "Let the document begin with <?xml")
+        return _object_to_syntax(f"has {before} before <?xml", "Let the document begin with <?xml")
     if start[0] != "<":
         looks = "JSON" if start[0] in "{[" else "plain text"
-        return _unparsable(f"is {looks}, not XML: it begins with {quote(start[:20])}", _BUILD_IT)
+        return _object_to_syntax(
+            f"is {looks}, not XML: it begins with {quote(start[:20])}", _BUILD_IT
+        )
     if ampersand := re.search(r"&(?!#?\w{1,32};)", xml):
         line = xml.count("\n", 0, ampersand.start()) + 1
         problem = f"has a bare & in line {line}: {quote(xml[ampersand.start() :][:20])}"
-        return _unparsable(problem, "Write &amp; for it")
+        return _object_to_syntax(problem, "Write &amp; for it")
     if re.match(r"<html\b", start, re.IGNORECASE):
-        return _unparsable("is a web page", "Look for the error page of a framework or tunnel")
-    return _unparsable(f"is not well-formed XML: {error}", _BUILD_IT)
+        return _object_to_syntax(
+            "is a web page", "Look for the error page of a framework or tunnel"
+        )
+    return _object_to_syntax(f"is not well-formed XML: {error}", _BUILD_IT)
 
 
-def _unparsable(problem: str, fix: str) -> Objection:
+def _object_to_syntax(problem: str, fix: str) -> Objection:
     return Objection(12100, "TwiML", problem, _UNPARSABLE, fix)

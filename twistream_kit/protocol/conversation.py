@@ -1,14 +1,14 @@
-"""Our half of one stream, without I/O: what to send, and how everything ends.
+"""The server's half of one stream, without I/O: the messages to send, and the outcomes.
 
-It hands out plain handles (the unique name of a playback or a mark on the wire) and returns their
-endings as values.  Every handle gets exactly one ending, in whatever order things happen.
+A `Conversation` returns handles (the unique name of a playback or a mark on the wire) and later
+their outcomes as values.  Every handle gets exactly one outcome, in any order of events.
 
-A mark comes back both when its audio was heard and when it was cleared, and the wire does not say
-which (PROTOCOL.md §4, §9 item 11).  The conversation knows what was outstanding when it sent the
-clear.  Names are made unique, because Twilio accepts equal ones (§4) and the echoes of one
-generation would end the next.
+A mark comes back both when its audio was heard and when it was cleared, and the message does not
+say which (PROTOCOL.md §4, §9 item 11).  The conversation knows which handles were open when it sent
+the clear.  Names are made unique, because Twilio accepts duplicates (§4), and then the returned
+marks of one playback would end another.
 
-What is not sent yet waits in the `Outbox`.
+Messages that have not been sent wait in the `Outbox`.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from twistream_kit.sound_file import CheckedPayload
 Outcome = PlayOutcome | MarkOutcome
 
 CLEARED_MARK_SECONDS = 5.0
-"""How long the echo of a cleared mark is waited for; it normally takes one frame (§4)."""
+"""The timeout for the return of a cleared mark; it normally takes one frame (§4)."""
 
 MARK_PAUSE_SECONDS = 0.1
-"""How long the mark behind a playback without a name may be held back after another mark.
+"""How long the mark after a playback without a name may be held back after another mark.
 
-Sound that comes in frames would bring fifty marks a second, at which a user saw odd delays (§4);
-a later mark says the same of all before it."""
+A user saw odd delays at fifty marks a second (§4), which sound that is played frame by frame would
+cause; a later mark confirms all playbacks before it."""
 
 OVERDUE_SECONDS = 30.0
-"""How long after its audio should have been played a mark is given up as lost (our choice)."""
+"""The timeout for a mark, from the end of its audio, after which it is lost (our choice)."""
 
 _CHECK_SECONDS = 0.5
-"""How often `receive` looks for marks that are overdue; a media message comes every 20 ms."""
+"""How often `receive` checks for overdue marks; a media message comes every 20 ms."""
 
 
 class Conversation:
-    """One stream as your server lives it; time is an argument (monotonic seconds).
+    """The server's state of one stream; time is an argument (monotonic seconds).
 
     Args:
-        stream_sid: The stream, as announced by `from_twilio.Start`.
-        send_ahead_seconds: How much sound Twilio is sent ahead, 0.2 to 590 s.
+        stream_sid: The SID of the stream, from `from_twilio.Start`.
+        send_ahead_seconds: How much sound is sent ahead of its playout, 0.2 to 590 s.
 
     Raises:
         ValueError: If `send_ahead_seconds` is out of range.
@@ -75,7 +75,7 @@ class Conversation:
 
     @property
     def ended(self) -> str | None:
-        """Why the stream ended, or None while it lives."""
+        """Why the stream ended, or None while it is open."""
         return self._ended
 
     @property
@@ -84,7 +84,7 @@ class Conversation:
         return list(self._open)
 
     def play(self, payload: CheckedPayload, now: float, *, mark: str | None = None) -> str:
-        """Queue PCMU behind all that is queued; return the handle of the playback.
+        """Queue PCMU after everything queued so far; return the handle of the playback.
 
         Raises:
             LocalProtocolError: If the name of the mark is empty, or the stream has ended.
@@ -100,7 +100,7 @@ class Conversation:
         return handle
 
     def mark(self, name: str, now: float) -> str:
-        """Queue a mark behind all that is queued; return its handle.
+        """Queue a mark after everything queued so far; return its handle.
 
         Raises:
             LocalProtocolError: If the name is empty, or the stream has ended.
@@ -113,19 +113,19 @@ class Conversation:
         return handle
 
     def clear(self, now: float) -> list[Outcome]:
-        """Empty both buffers, ours and Twilio's; return what ended by that at once.
+        """Empty both buffers, ours and Twilio's; return the outcomes that are known at once.
 
-        What Twilio has a mark for ends when that mark comes back.
+        Handles whose mark has been sent end when that mark comes back.
         """
         if self._ended is not None:
             return []
         position = self.model.count_played(now)
         for handle in self._open.values():
             if handle.end is not None and handle.end <= position:
-                continue  # all of it was played; its mark is only on the way
+                continue  # all of it was played, and its mark is on the way
             if handle.cleared_at is None:
                 handle.cleared_at = now
-                handle.heard = self._heard_bytes(handle, position)
+                handle.heard = self._count_heard(handle, position)
         ended = self._close_unmarked(position, now)
         dropped = [*self._unmarked, *self._outbox.clear()]
         ended += [self._close(name, "cleared", now) for name in dropped]
@@ -136,16 +136,16 @@ class Conversation:
         return ended
 
     def receive(self, message: from_twilio.Message, now: float) -> list[Outcome]:
-        """Take in a message from Twilio; return what ended by it."""
+        """Process a message from Twilio; return the outcomes."""
         if isinstance(message, from_twilio.Stop):
             return self.end("stop", now)
         outcomes = (
-            self._returned(message.name, now) if isinstance(message, from_twilio.Mark) else []
+            self._receive_mark(message.name, now) if isinstance(message, from_twilio.Mark) else []
         )
         return outcomes + self.advance(now) if now >= self._next_check else outcomes
 
     def advance(self, now: float) -> list[Outcome]:
-        """Let time pass; return what ended because its mark has not come back in time."""
+        """Check the timeouts of marks; return the outcomes of those that are overdue."""
         self._next_check = now + _CHECK_SECONDS
         outcomes: list[Outcome] = []
         for name, handle in list(self._open.items()):
@@ -161,7 +161,7 @@ class Conversation:
         return outcomes
 
     def end(self, reason: str, now: float) -> list[Outcome]:
-        """End the stream for `reason`; return how everything still open ends.  Idempotent."""
+        """End the stream for `reason`; return the outcomes of all open handles.  Idempotent."""
         if self._ended is not None:
             return []
         self._ended = reason
@@ -170,8 +170,8 @@ class Conversation:
             for name, handle in list(self._open.items())
         ]
 
-    def next_message(self, now: float) -> to_twilio.Message | None:
-        """Return the next message that may be sent at `now`, or None; one task at a time."""
+    def take_message(self, now: float) -> to_twilio.Message | None:
+        """Return the next message that may be sent at `now`, or None; call it from one task."""
         while self._ended is None and not (self._outbox.needs_room and not self._has_room(now)):
             outgoing = self._outbox.take()
             if outgoing is None:
@@ -190,14 +190,14 @@ class Conversation:
         return self._release(now)
 
     def wait_seconds(self, now: float) -> float | None:
-        """Return in how many seconds to ask `next_message` again, or None if nothing waits.
+        """Return the seconds until `take_message` may have a message, or None if nothing waits.
 
-        It may have nothing then, when a mark turned out to be held back; ask here again.
+        `take_message` may still return None then, if a mark is held back; then call this again.
         """
         if self._ended is not None:
             return None
         held = None
-        if self._held is not None and self._held.name in self._unmarked:  # not given up as lost
+        if self._held is not None and self._held.name in self._unmarked:  # it is not lost
             held = max(0.0, self._marked_at + MARK_PAUSE_SECONDS - now) + 0.001
         if not self._outbox:
             return held
@@ -206,15 +206,15 @@ class Conversation:
         room = self._send_ahead.wait_seconds(self.model.count_buffered(now))
         return room if held is None else min(room, held)
 
-    def heard_bytes(self, handle: str, now: float) -> int:
-        """Return how much of an open playback Twilio has played by `now`, by the model."""
+    def count_heard(self, handle: str, now: float) -> int:
+        """Return how many bytes of an open playback Twilio has played by `now`, by the model."""
         found = self._open.get(handle)
-        return 0 if found is None else self._heard_bytes(found, self.model.count_played(now))
+        return 0 if found is None else self._count_heard(found, self.model.count_played(now))
 
-    def heard_in(self, handle: str, size: int, now: float) -> float | None:
-        """Return in how many seconds `size` bytes of a playback will have been heard.
+    def estimate_wait(self, handle: str, size: int, now: float) -> float | None:
+        """Return the seconds until `size` bytes of a playback will have been heard.
 
-        None while that cannot be known: they have not been sent yet, or never will be.
+        The result is None if these bytes have not been sent yet, or never will be.
         """
         found = self._open.get(handle)
         if found is None or found.first is None or found.sent < size or found.heard is not None:
@@ -249,23 +249,23 @@ class Conversation:
         handle = self._open[name]
         handle.end, handle.sent_at = self.model.sent_bytes, now
         if handle.cleared_at is not None:
-            handle.cleared_at = now  # from here on its echo is waited for
+            handle.cleared_at = now  # the timeout for its return begins now
 
     def _release(self, now: float) -> to_twilio.Mark | None:
-        """Return the mark that was held back, if its pause is over; it moves behind all sent."""
+        """Return the mark that was held back, once its pause is over."""
         held = self._held
         if self._ended is not None or held is None or now < self._marked_at + MARK_PAUSE_SECONDS:
             return None
         self._held = None
         if held.name not in self._unmarked:
-            return None  # it was given up as lost meanwhile
+            return None  # it was declared lost meanwhile
         self._unmarked.remove(held.name)
         self._note_mark(held.name, progress=False, now=now)
         self._note_marked(now)
         return held
 
     def _follows_closely(self, now: float) -> bool:
-        """Whether a mark now would come hard upon the last, in time and in sound."""
+        """Whether a mark now would come too soon after the last one, in time and in sound."""
         sound = self.model.sent_bytes - self._marked_at_byte
         recent = now < self._marked_at + MARK_PAUSE_SECONDS
         return recent and sound < MARK_PAUSE_SECONDS * BYTES_PER_SECOND
@@ -273,7 +273,7 @@ class Conversation:
     def _note_marked(self, now: float) -> None:
         self._marked_at, self._marked_at_byte, self._held = now, self.model.sent_bytes, None
 
-    def _returned(self, name: str, now: float) -> list[Outcome]:
+    def _receive_mark(self, name: str, now: float) -> list[Outcome]:
         if (position := self._progress.pop(name, None)) is not None:
             self.model.note_mark(position, now)
             return self._close_unmarked(position, now)
@@ -286,11 +286,11 @@ class Conversation:
         return [*self._close_unmarked(handle.end, now), self._close(name, "heard", now)]
 
     def _close_unmarked(self, position: int, now: float) -> list[Outcome]:
-        """End the playbacks without a mark of their own whose last byte `position` has passed."""
+        """End the playbacks whose mark was not sent, and whose last byte is before `position`."""
         passed = [name for name in self._unmarked if (self._open[name].end or 0) <= position]
         return [self._close(name, "heard", now) for name in passed]
 
-    def _heard_bytes(self, handle: _Handle, position: int) -> int:
+    def _count_heard(self, handle: _Handle, position: int) -> int:
         if handle.heard is not None:
             return handle.heard
         if handle.first is None:
@@ -305,16 +305,16 @@ class Conversation:
             return MarkOutcome(ending, handle.name, round((now - handle.asked_at) * 1000), name)
         heard = handle.size
         if ending != "heard":
-            heard = self._heard_bytes(handle, self.model.count_played(now))
+            heard = self._count_heard(handle, self.model.count_played(now))
         return PlayOutcome(ending, to_milliseconds(heard), to_milliseconds(handle.size), name)
 
 
 @dataclass(slots=True)
 class _Handle:
-    """What is known of one handle until it ends.
+    """The state of one handle until it ends.
 
-    `end` is the position of the mark in the bytes ever sent, None until it has been sent at
-    `sent_at`; `heard` is fixed, in bytes, when a clear takes the rest away.
+    `end` is the position of the mark, counted over all bytes sent; None until the mark is sent, at
+    `sent_at`.  `heard` is set, in bytes, when a clear removes the rest.
     """
 
     name: str
@@ -329,16 +329,16 @@ class _Handle:
 
 
 class Outbox:
-    """The queue of messages between commands and the one task that sends.
+    """The queue of messages between the commands and the task that sends.
 
-    Twilio plays what it has been sent until it is told to clear, so an interruption has to empty
-    two buffers: Twilio's and this one (PROTOCOL.md §9, items 3 and 11).  A clear therefore goes
-    first and takes the unsent audio behind it away, with the marks that were ours alone.  Marks
-    that the user named stay: Twilio, left with nothing to play, sends them straight back (§4), so
-    nobody waits for a mark for ever.
+    Twilio plays all audio that it has received until it receives a clear, so an interruption must
+    empty two buffers: Twilio's and this one (PROTOCOL.md §9, items 3 and 11).  So a clear is sent
+    before everything else, and removes the unsent audio and the marks that the kit added.  Marks
+    that the user named stay in the queue: Twilio, with nothing to play, returns them at once (§4),
+    so that no task waits for a mark for ever.
 
     Args:
-        stream_sid: The stream that all messages are for.
+        stream_sid: The SID of the stream.
     """
 
     def __init__(self, stream_sid: str) -> None:
@@ -351,15 +351,15 @@ class Outbox:
         return bool(self._waiting or self._must_clear or self._progress)
 
     def put_sound(self, handle: str, payload: CheckedPayload) -> None:
-        """Queue audio; it is cut into frames only as it leaves."""
+        """Queue audio; `take` cuts it into frames."""
         self._waiting.append(QueuedSound(handle, payload))
 
     def put_mark(self, name: str, *, own: bool) -> None:
-        """Queue a mark behind all audio queued so far."""
+        """Queue a mark after all audio queued so far."""
         self._waiting.append(MarkRequest(name, own))
 
     def clear(self) -> list[str]:
-        """Put a clear in front, drop the audio; return the names of our own marks dropped."""
+        """Queue a clear first and drop the audio; return the names of our own marks dropped."""
         marks = [item for item in self._waiting if isinstance(item, MarkRequest)]
         self._waiting = deque(mark for mark in marks if not mark.own)
         self._progress = None
@@ -368,7 +368,7 @@ class Outbox:
 
     @property
     def needs_room(self) -> bool:
-        """Whether the next message is audio, which has to wait for room in Twilio's buffer."""
+        """Whether the next message is audio, which must wait for room in Twilio's buffer."""
         if self._must_clear or self._progress:
             return False
         return bool(self._waiting) and isinstance(self._waiting[0], QueuedSound)
@@ -396,20 +396,22 @@ class Outbox:
             self._waiting.popleft()
         elif sound.taken % BYTES_PER_SECOND == 0:
             self._progress = str(
-                MarkName.parse(sound.handle).after(sound.taken // BYTES_PER_SECOND)
+                MarkName.parse(sound.handle).name_progress(sound.taken // BYTES_PER_SECOND)
             )
-        return Outgoing(to_twilio.unchecked_media(self._stream_sid, frame), handle=sound.handle)
+        return Outgoing(
+            to_twilio.make_unchecked_media(self._stream_sid, frame), handle=sound.handle
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message that leaves the outbox.
+    """One message taken from the outbox.
 
     Attributes:
-        message: What goes on the wire.
+        message: The message to send.
         handle: The playback that a `to_twilio.Media` belongs to, else empty.
-        progress: For a mark of ours that measures how far a playback is.
-        own: For a mark that ends a playback without a name; a later mark can stand for it.
+        progress: Whether it is a mark of ours that measures the progress of a playback.
+        own: Whether it is a mark that ends a playback without a name; a later mark can replace it.
     """
 
     message: to_twilio.Message
@@ -420,12 +422,12 @@ class Outgoing:
 
 @dataclass(slots=True)
 class QueuedSound:
-    """The sound of a playback that waits, or what is left of it.
+    """The queued sound of a playback.
 
     Attributes:
-        handle: Whose sound it is.
-        payload: All of it.
-        taken: How many bytes of it have left the outbox.
+        handle: The handle of the playback.
+        payload: All of its sound.
+        taken: How many bytes have been taken from the outbox.
     """
 
     handle: str
@@ -435,11 +437,11 @@ class QueuedSound:
 
 @dataclass(frozen=True, slots=True)
 class MarkRequest:
-    """A mark that waits behind the audio before it.
+    """A queued mark.
 
     Attributes:
         name: Its unique name on the wire.
-        own: Whether it is there for our bookkeeping only, so that a clear may drop it.
+        own: Whether the kit added it for its own accounting, so that a clear may drop it.
     """
 
     name: str

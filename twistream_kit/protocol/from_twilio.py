@@ -147,7 +147,7 @@ class Media:
         stream_sid: The stream it belongs to.
         payload: PCMU, 8000 bytes a second; 160 bytes (20 ms) in every capture, but any length is
             legal.
-        sequence_number: One more than that of the message before, of whatever kind.
+        sequence_number: One more than that of the message before, of any kind.
         track: ``inbound`` (the caller) or ``outbound``.
         chunk: Counts media messages from 1.
         timestamp_ms: Presentation time since the stream began, in ms; does not start at 0.
@@ -217,11 +217,11 @@ class Dtmf:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A mark of yours comes back: the audio before it was played, or cleared (PROTOCOL.md §4).
+    """A returned mark: the audio before it was played or cleared (PROTOCOL.md §4).
 
     Attributes:
         stream_sid: The stream it belongs to.
-        name: As you sent it.
+        name: The name that your server sent.
         sequence_number: One more than that of the message before.
 
     Example:
@@ -281,13 +281,13 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A message whose event this package does not know; it is kept, shown and not obeyed.
+    """A message with an unknown event; it is captured and shown, and has no effect.
 
     Attributes:
         event: The name of the event.
         raw: The whole text.
-        stream_sid: As found, or empty.
-        sequence_number: As found, or 0.
+        stream_sid: The stream's SID, if the message has one, or empty.
+        sequence_number: The sequence number, if the message has one, or 0.
 
     Example:
         >>> import twistream_kit as kit
@@ -320,7 +320,7 @@ def parse(text: str | bytes) -> Message:
 
     Raises:
         RemoteProtocolError: If `text` is binary, is not a JSON object with an ``event``, lacks a
-            field without which it means nothing, or has one of another type.
+            required field, or has a field of another type.
 
     Example:
         >>> import twistream_kit as kit
@@ -337,11 +337,11 @@ def parse(text: str | bytes) -> Message:
 
 
 def read(raw: Any, text: str = "") -> Message:
-    """Read one message that is no text any more, but what JSON makes of it; as `parse`.
+    """Read one message from decoded JSON; it works like `parse`.
 
     Args:
-        raw: The message.
-        text: What it was, for an `Unknown`; written anew if not given.
+        raw: The decoded message.
+        text: The text of the message, for an `Unknown`; encoded again if not given.
 
     Raises:
         RemoteProtocolError: As `parse`.
@@ -358,39 +358,41 @@ def read(raw: Any, text: str = "") -> Message:
         raise RemoteProtocolError("the message is not a JSON object with an event")
     reader = _READERS.get(event)
     if reader is None:
-        return _unknown(event, text or _dumps(raw), raw)
+        return _read_unknown(event, text or _dumps(raw), raw)
     return reader(raw)
 
 
-def _unknown(event: str, text: str, raw: dict[str, Any]) -> Unknown:
-    # Whatever its fields hold: an event of the future may give them another type.
+def _read_unknown(event: str, text: str, raw: dict[str, Any]) -> Unknown:
+    # Do not check its fields: a future event may give them another type.
     sid = raw.get("streamSid")
     try:
-        sequence_number = _number(raw, "sequenceNumber")
+        sequence_number = _get_number(raw, "sequenceNumber")
     except RemoteProtocolError:
         sequence_number = 0
     return Unknown(event, text, sid if isinstance(sid, str) else "", sequence_number)
 
 
-def _connected(raw: dict[str, Any]) -> Connected:
-    return Connected(_text(raw, "protocol", "Call"), _text(raw, "version", ""))
+def _read_connected(raw: dict[str, Any]) -> Connected:
+    return Connected(_get_text(raw, "protocol", "Call"), _get_text(raw, "version", ""))
 
 
-def _start(raw: dict[str, Any]) -> Start:
-    start = _part(raw, "start")
+def _read_start(raw: dict[str, Any]) -> Start:
+    start = _get_part(raw, "start")
     wire_format = start.get("mediaFormat")
     media_format = MediaFormat()
     if isinstance(wire_format, dict):
         media_format = MediaFormat(
-            _text(wire_format, "encoding", media_format.encoding),
-            _number(wire_format, "sampleRate", media_format.sample_rate),
-            _number(wire_format, "channels", media_format.channels),
+            _get_text(wire_format, "encoding", media_format.encoding),
+            _get_number(wire_format, "sampleRate", media_format.sample_rate),
+            _get_number(wire_format, "channels", media_format.channels),
         )
     tracks, parameters = start.get("tracks"), start.get("customParameters")
     return Start(
-        stream_sid=_text(raw, "streamSid") if "streamSid" in raw else _text(start, "streamSid"),
-        account_sid=_text(start, "accountSid", ""),
-        call_sid=_text(start, "callSid", ""),
+        stream_sid=_get_text(raw, "streamSid")
+        if "streamSid" in raw
+        else _get_text(start, "streamSid"),
+        account_sid=_get_text(start, "accountSid", ""),
+        call_sid=_get_text(start, "callSid", ""),
         tracks=tuple(map(str, tracks)) if isinstance(tracks, list) else (),
         media_format=media_format,
         custom_parameters=(
@@ -398,77 +400,77 @@ def _start(raw: dict[str, Any]) -> Start:
             if isinstance(parameters, dict)
             else {}
         ),
-        sequence_number=_number(raw, "sequenceNumber"),
+        sequence_number=_get_number(raw, "sequenceNumber"),
     )
 
 
-def _media(raw: dict[str, Any]) -> Media:
-    media = _part(raw, "media")
+def _read_media(raw: dict[str, Any]) -> Media:
+    media = _get_part(raw, "media")
     try:
-        payload = a2b_base64(_text(media, "payload"), strict_mode=True)
+        payload = a2b_base64(_get_text(media, "payload"), strict_mode=True)
     except (Base64Error, ValueError) as error:
         raise RemoteProtocolError(f"is not base64: {error}", field="media.payload") from error
     return Media(
-        _text(raw, "streamSid", ""),
+        _get_text(raw, "streamSid", ""),
         payload,
-        _number(raw, "sequenceNumber"),
-        _text(media, "track", "inbound"),
-        _number(media, "chunk"),
-        _number(media, "timestamp"),
+        _get_number(raw, "sequenceNumber"),
+        _get_text(media, "track", "inbound"),
+        _get_number(media, "chunk"),
+        _get_number(media, "timestamp"),
     )
 
 
-def _dtmf(raw: dict[str, Any]) -> Dtmf:
-    dtmf = _part(raw, "dtmf")
+def _read_dtmf(raw: dict[str, Any]) -> Dtmf:
+    dtmf = _get_part(raw, "dtmf")
     return Dtmf(
-        _text(raw, "streamSid", ""),
-        _text(dtmf, "digit"),
-        _number(raw, "sequenceNumber"),
-        _text(dtmf, "track", "inbound_track"),
+        _get_text(raw, "streamSid", ""),
+        _get_text(dtmf, "digit"),
+        _get_number(raw, "sequenceNumber"),
+        _get_text(dtmf, "track", "inbound_track"),
     )
 
 
-def _mark(raw: dict[str, Any]) -> Mark:
-    name = _text(_part(raw, "mark"), "name")
-    return Mark(_text(raw, "streamSid", ""), name, _number(raw, "sequenceNumber"))
+def _read_mark(raw: dict[str, Any]) -> Mark:
+    name = _get_text(_get_part(raw, "mark"), "name")
+    return Mark(_get_text(raw, "streamSid", ""), name, _get_number(raw, "sequenceNumber"))
 
 
-def _stop(raw: dict[str, Any]) -> Stop:
+def _read_stop(raw: dict[str, Any]) -> Stop:
     stop = raw.get("stop")
     stop = stop if isinstance(stop, dict) else {}
     return Stop(
-        _text(raw, "streamSid", ""),
-        _text(stop, "accountSid", ""),
-        _text(stop, "callSid", ""),
-        _number(raw, "sequenceNumber"),
+        _get_text(raw, "streamSid", ""),
+        _get_text(stop, "accountSid", ""),
+        _get_text(stop, "callSid", ""),
+        _get_number(raw, "sequenceNumber"),
     )
 
 
 _READERS: dict[str, Callable[[dict[str, Any]], Message]] = {
-    "connected": _connected,
-    "start": _start,
-    "media": _media,
-    "dtmf": _dtmf,
-    "mark": _mark,
-    "stop": _stop,
+    "connected": _read_connected,
+    "start": _read_start,
+    "media": _read_media,
+    "dtmf": _read_dtmf,
+    "mark": _read_mark,
+    "stop": _read_stop,
 }
 
 
-def _part(raw: dict[str, Any], key: str) -> dict[str, Any]:
+def _get_part(raw: dict[str, Any], key: str) -> dict[str, Any]:
     value = raw.get(key)
     if not isinstance(value, dict):
         raise RemoteProtocolError("is missing or not an object", field=key)
     return value
 
 
-def _text(raw: dict[str, Any], key: str, default: str | None = None) -> str:
+def _get_text(raw: dict[str, Any], key: str, default: str | None = None) -> str:
     value = raw.get(key, default)
     if not isinstance(value, str):
         raise RemoteProtocolError("is missing or not a string", field=key)
     return value
 
 
-def _number(raw: dict[str, Any], key: str, default: int = 0) -> int:
+def _get_number(raw: dict[str, Any], key: str, default: int = 0) -> int:
     # Twilio writes most of its numbers as strings and two of them as numbers (§3).
     value = raw.get(key, default)
     try:

@@ -1,6 +1,6 @@
-"""Marks as values: their names on the wire, and how playbacks and marks end.
+"""Marks as values: their names on the wire, and the outcomes of playbacks and marks.
 
-What a name on the wire looks like is known to `MarkName` alone, which writes it and reads it back.
+Only `MarkName` knows the format of a name on the wire; it formats and parses it.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from typing import Literal, Self, TypeGuard
 
 UNNAMED = "play"
-"""How a playback is called whose user gave no name."""
+"""The name of a playback to which the user gave no name."""
 
 _UNIQUE, _PROGRESS, _SECONDS = "#", "@", "s"
 """The form of a name: ``greeting#7``, and ``greeting#7@3s`` of its third second."""
 
 _MOST_DIGITS = 9
-"""A longer count is none of ours: fifty playbacks a second make ten digits in seven months."""
+"""The most digits of our counters: fifty playbacks a second reach ten digits in seven months."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkName:
-    """The name of a mark on the wire; `str` writes it, `parse` reads it.
+    """The name of a mark on the wire; `str` formats it, `parse` parses it.
 
-    Reading loses nothing, whoever named the mark: ``str(MarkName.parse(text)) == text``.
+    Parsing is lossless for the marks of any server: ``str(MarkName.parse(text)) == text``.
 
     >>> str(MarkName("greeting", 7))
     'greeting#7'
@@ -32,9 +32,9 @@ class MarkName:
     MarkName(name='part 7 of theirs', number=None, seconds=None)
 
     Attributes:
-        name: As the user gave it, or `UNNAMED`; of another server's mark all of it.
-        number: What makes it unique on its stream; None for another server's mark.
-        seconds: How much of its playback is before it, for a mark that measures progress.
+        name: The user's name, or `UNNAMED`; the whole name of another server's mark.
+        number: The counter that makes it unique on its stream; None for another server's mark.
+        seconds: For a mark that measures progress, the seconds of its playback before it.
     """
 
     name: str
@@ -53,7 +53,7 @@ class MarkName:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the name of any mark."""
+        """Parse the name of any mark."""
         name, _, counts = text.rpartition(_UNIQUE)
         if name and _is_count(counts):
             return cls(name, int(counts))
@@ -65,21 +65,21 @@ class MarkName:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this package named it; another server may use the same form."""
+        """Whether it has the format of this package; another server may use the same format."""
         return self.number is not None
 
     @property
     def is_progress(self) -> bool:
-        """Whether it only measures how far a playback is."""
+        """Whether it only measures the progress of a playback."""
         return self.seconds is not None
 
     @property
     def is_own(self) -> bool:
-        """Whether it stands for nothing that the user named."""
+        """Whether the kit added the mark, and the user did not name it."""
         return self.is_progress or (self.is_ours and self.name == UNNAMED)
 
-    def after(self, seconds: int) -> Self:
-        """Return the name of the mark behind so many seconds of this playback."""
+    def name_progress(self, seconds: int) -> Self:
+        """Return the name of the progress mark after `seconds` of this playback."""
         return type(self)(self.name, self.number, seconds)
 
 
@@ -88,7 +88,7 @@ def _is_count(text: str) -> bool:
 
 
 Ending = Literal["heard", "cleared", "lost"]
-"""``heard``: Twilio played all of it.  ``cleared``: a clear took it away.  ``lost``: the stream
+"""``heard``: Twilio played all of it.  ``cleared``: a clear removed it.  ``lost``: the stream
 ended, or the mark never came back."""
 
 
@@ -104,9 +104,9 @@ class PlayOutcome:
     Attributes:
         ending: ``heard``, ``cleared`` or ``lost``.
         heard_ms: How much of it Twilio had played by then, by the playout model; at most
-            `total_ms`.  With the real service the caller's ear is 50 to 300 ms behind (§4).
-        total_ms: The duration of the whole.
-        handle: The name under which the conversation knows it.
+            `total_ms`.  With the real service the caller hears it 50 to 300 ms later (§4).
+        total_ms: The duration of the whole sound.
+        handle: The handle of the playback in its `Conversation`.
 
     Example:
         >>> import twistream_kit as kit
@@ -133,8 +133,8 @@ class MarkOutcome:
 
     Attributes:
         ending: ``heard``, ``cleared`` or ``lost``.
-        name: As the user gave it.
-        after_ms: Time from asking for it to its return, or to the ending.
+        name: The user's name of the mark.
+        after_ms: The time from the command to its return, or to its ending.
         handle: Its unique name on the wire.
 
     Example:

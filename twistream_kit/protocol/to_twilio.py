@@ -22,11 +22,11 @@ from twistream_kit.errors import RemoteProtocolError
 from twistream_kit.sound_file import build_wav_refusal, is_wav
 
 INVALID_MESSAGE = 31951
-"""Twilio's code for a text message it cannot use; a warning, logged once per stream (§5.1)."""
+"""Twilio's code for an invalid text message; a warning, logged once per stream (§5.1)."""
 
 PROTOCOL_ERROR = 31924
-"""Twilio's code for what breaks the rules of WebSocket, and for whatever is sent on a stream that
-only listens; the stream ends by it (§4, §5.1)."""
+"""Twilio's code for a violation of the WebSocket protocol, and for any message on a unidirectional
+stream; it ends the stream (§4, §5.1)."""
 
 MALFORMED_MESSAGE = 31950
 """Twilio's code for a binary message; a warning, logged once per stream (§5.1)."""
@@ -34,12 +34,12 @@ MALFORMED_MESSAGE = 31950
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Audio for the caller, queued behind all that Twilio has not played yet (PROTOCOL.md §4).
+    """Audio for the caller, queued after all audio that Twilio has not played yet (PROTOCOL.md §4).
 
     Of more than ten minutes in the queue, Twilio discards the rest (31931).
 
     Attributes:
-        stream_sid: The stream to play on, as announced by `from_twilio.Start`.
+        stream_sid: The SID of the stream, from `from_twilio.Start`.
         payload: PCMU, 8000 bytes a second, any length, without a file header.
 
     Raises:
@@ -68,12 +68,12 @@ class Media:
         )
 
 
-def unchecked_media(stream_sid: str, payload: bytes) -> Media:
-    """Make a `Media` of a payload that was checked as a whole, or was sent as it is.
+def make_unchecked_media(stream_sid: str, payload: bytes) -> Media:
+    """Make a `Media` without checking its payload, which was checked or sent before.
 
     Example:
         >>> import twistream_kit as kit
-        >>> kit.to_twilio.unchecked_media("MZ0", b"RIFF....WAVEfmt ")
+        >>> kit.to_twilio.make_unchecked_media("MZ0", b"RIFF....WAVEfmt ")
         Media(stream_sid='MZ0', payload=b'RIFF....WAVEfmt ')
     """
     media = object.__new__(Media)  # past __post_init__
@@ -84,7 +84,7 @@ def unchecked_media(stream_sid: str, payload: bytes) -> Media:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A request to be told when all audio queued so far was played or cleared (PROTOCOL.md §4).
+    """A mark: Twilio returns it when all audio before it was played or cleared (PROTOCOL.md §4).
 
     Attributes:
         stream_sid: The stream it belongs to.
@@ -157,7 +157,7 @@ def parse(text: str | bytes) -> Message:
 
 
 def read(raw: object) -> Message:
-    """Read one message that is no text any more, but what JSON makes of it; as `parse`.
+    """Read one message from decoded JSON; it works like `parse`.
 
     Raises:
         RemoteProtocolError: As `parse`.
@@ -168,17 +168,19 @@ def read(raw: object) -> Message:
         Clear(stream_sid='MZ0')
     """
     if not isinstance(raw, dict):
-        raise _invalid("the message is not a JSON object")
-    stream_sid = _string(raw, "streamSid")
+        raise _make_error("the message is not a JSON object")
+    stream_sid = _get_string(raw, "streamSid")
     match raw.get("event"):
         case "media":
-            return _media(stream_sid, _string(_object(raw, "media"), "payload", "media."))
+            return _read_media(
+                stream_sid, _get_string(_get_object(raw, "media"), "payload", "media.")
+            )
         case "mark":
-            return Mark(stream_sid, _string(_object(raw, "mark"), "name", "mark."))
+            return Mark(stream_sid, _get_string(_get_object(raw, "mark"), "name", "mark."))
         case "clear":
             return Clear(stream_sid)
         case event:
-            raise _invalid(f"is {event!r}, which is not a message to Twilio", "event")
+            raise _make_error(f"is {event!r}, which is not a message to Twilio", "event")
 
 
 def _refuse_constant(constant: str) -> None:
@@ -189,29 +191,29 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 """Python would read NaN and Infinity, which are not JSON."""
 
 
-def _media(stream_sid: str, payload: str) -> Media:
+def _read_media(stream_sid: str, payload: str) -> Media:
     try:
         decoded = a2b_base64(payload, strict_mode=True)
     except (Base64Error, ValueError) as error:
-        raise _invalid(f"is not base64: {error}", "media.payload") from error
-    return unchecked_media(stream_sid, decoded)
+        raise _make_error(f"is not base64: {error}", "media.payload") from error
+    return make_unchecked_media(stream_sid, decoded)
 
 
-def _object(raw: dict[str, Any], key: str) -> dict[str, Any]:
+def _get_object(raw: dict[str, Any], key: str) -> dict[str, Any]:
     value = raw.get(key)
     if not isinstance(value, dict):
-        raise _invalid("is missing" if value is None else "is not an object", key)
+        raise _make_error("is missing" if value is None else "is not an object", key)
     return value
 
 
-def _string(raw: dict[str, Any], key: str, prefix: str = "") -> str:
+def _get_string(raw: dict[str, Any], key: str, prefix: str = "") -> str:
     value = raw.get(key)
     if not isinstance(value, str):
-        raise _invalid("is missing" if value is None else "is not a string", prefix + key)
+        raise _make_error("is missing" if value is None else "is not a string", prefix + key)
     return value
 
 
-def _invalid(problem: str, field: str = "") -> RemoteProtocolError:
+def _make_error(problem: str, field: str = "") -> RemoteProtocolError:
     return RemoteProtocolError(problem, field=field, twilio_code=INVALID_MESSAGE)
 
 

@@ -1,8 +1,8 @@
-"""An async context manager on a thread and a loop of its own, for code that has no loop.
+"""Run an async context manager in a thread with an event loop of its own, for synchronous code.
 
-`anyio.from_thread.start_blocking_portal` would do most of it, but joins its thread without a limit,
-so that what never enters or leaves hangs the test; and it raises an exit there as an exit here,
-which ends the whole test run.
+`anyio.from_thread.start_blocking_portal` does most of this, but it joins its thread without a
+timeout, so that a context manager that never enters or exits hangs the test.  It also re-raises a
+SystemExit of its thread in the calling thread, which ends the whole test run.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from twistream_kit.pending import format_error
 T = TypeVar("T")
 
 LIMIT_SECONDS = 10.0
-"""How long entering and leaving may take."""
+"""The timeout for entering and for leaving."""
 
 
 @contextmanager
 def on_own_thread(
     thing: AbstractAsyncContextManager[T, bool | None], *, limit: float = LIMIT_SECONDS
 ) -> Iterator[T]:
-    """Keep `thing` entered while the block lasts, on a daemon thread beside it.
+    """Enter `thing` in a daemon thread, and leave it at the end of the block.
 
     Args:
-        thing: What is entered and left, both by the same task of its own loop.
-        limit: How many seconds entering may take, and leaving.
+        thing: The context manager; one task of the thread's event loop enters and leaves it.
+        limit: The timeout in seconds for entering, and for leaving.
 
     Raises:
-        Exception: What entering or leaving it raised.
-        TwistreamError: If either takes longer than `limit`, or an exit ended its loop.
+        Exception: The exception that entering or leaving raised.
+        TwistreamError: If either takes longer than `limit`, or a SystemExit ended the loop.
     """
     visit = _Visit(thing)
     thread = threading.Thread(target=visit.run, name=type(thing).__name__, daemon=True)
@@ -49,7 +49,7 @@ def on_own_thread(
 
 
 class _Visit:
-    """One stay in a context manager, begun and ended from another thread."""
+    """Enters and leaves a context manager on behalf of another thread."""
 
     def __init__(self, thing: AbstractAsyncContextManager[Any, bool | None]) -> None:
         self.entered: Future[Any] = Future()
@@ -60,29 +60,29 @@ class _Visit:
         self._over = asyncio.Event()
 
     def run(self) -> None:
-        """Stay until `leave` is called; the work of the thread."""
+        """Stay in the context manager until `leave` is called; the target of the thread."""
         try:
             asyncio.run(self._stay())
         except BaseException as raised:  # noqa: BLE001 - it is raised in the thread that waits
             error = _as_error(raised, self._thing)
             if not self.entered.done():
                 self.entered.set_exception(error)
-                self.left.set_result(None)  # it was never in, so leaving it went well
+                self.left.set_result(None)  # it was never entered, so leaving it succeeds
             else:
                 self.left.set_exception(error)
         else:
             self.left.set_result(None)
 
     def leave(self) -> None:
-        """Ask for the end; from any thread, and more than once."""
+        """Request the end; callable from any thread, and more than once."""
         loop, task = self._loop, self._task
         if loop is None or task is None or self.left.done():
             return
         try:
-            # What hangs while it is entered hears of nothing but a cancellation.
+            # Only a cancellation can end a context manager that hangs while it is entered.
             end = self._over.set if self.entered.done() else task.cancel
             loop.call_soon_threadsafe(end)
-        except RuntimeError:  # the loop has ended meanwhile, which was the wish
+        except RuntimeError:  # the loop has already ended
             pass
 
     async def _stay(self) -> None:
@@ -93,13 +93,13 @@ class _Visit:
 
 
 def _as_error(raised: BaseException, thing: object) -> Exception:
-    """Return what may be raised on another thread, which must not exit for this one."""
+    """Return an exception to raise in the calling thread, which must not exit."""
     if isinstance(raised, Exception):
         return raised
     ended = TwistreamError(
         f"{format_error(raised)} ended the loop of {type(thing).__name__}",
-        consequence="All that ran on it was stopped",
-        fix="Raise an exception that is an Exception in what runs there, not sys.exit()",
+        consequence="Everything that ran on it was stopped",
+        fix="Raise an Exception in the code that runs there; do not call sys.exit()",
     )
     ended.__cause__ = raised
     return ended
@@ -115,5 +115,5 @@ def _wait_in_time(
             raise
         raise TwistreamError(
             f"{type(thing).__name__} did not {verb} within {limit:g} s",
-            fix="Look at what else keeps this machine busy, then try again",
+            fix="Check what else keeps this machine busy, then try again",
         ) from error

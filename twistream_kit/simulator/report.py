@@ -1,4 +1,4 @@
-"""What one simulated call showed of a server, `CallReport`, and the files that keep it."""
+"""`CallReport`, the results of one simulated call, and the files in which it is saved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.diagnosis.sound import is_about_pace
+from twistream_kit.diagnosis.sound import is_about_timing
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
@@ -21,38 +21,41 @@ from twistream_kit.simulator.stream.client import ENDINGS, EndingReason
 from twistream_kit.simulator.stream.pacer import LatenessReport
 
 SIMULATOR_WAS_LATE = "The simulator itself was late: do not believe the timings above"
-"""What a report adds to its timing when it is not `believable`."""
+"""The warning of a report that is not `believable`."""
 
 _FILE_NAMES = {
     ".wav": "heard.wav",
     ".jsonl": "messages.jsonl",
     ".json": "report.json",
 }
-"""The kinds of file that keep a call, and their names in a folder: sound, messages, report."""
+"""The files in which a call is saved, by suffix, and their names in a folder."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CallReport:
-    """One call to a Media Streams server, as Twilio's side saw it.
+    """The results of one call to a Media Streams server, measured at Twilio's side.
 
     Attributes:
-        url: The server.
-        stream_sid: The stream that was opened.
-        seconds: From the start message to the end.
+        url: The URL of the server.
+        stream_sid: The SID of the stream.
+        seconds: The time from the start message to the end.
         ending: ``stopped`` (the caller hung up), ``server-closed``, ``broken`` or
             ``protocol-error``.
-        close_code: Of the server's Close frame; 1005 for one without status, 1006 for none.
-        error_code: What Twilio logs for the ending, or None.
-        sent: Messages to the server by kind: ``connected``, ``start``, ``media``, ...
-        received: Messages from it by kind: ``media``, ``mark``, ``clear``, ``invalid``, ``binary``.
-        objections: What `review` says of the messages that came, and `SoundReview` of their sound,
-            each with how often it applied.
-        debugger: What Twilio's console would show.
-        first_sound_ms: From the start message to the first sound at the ear, or None.
-        heard: What reached the ear, from the start message on.
+        close_code: The code of the server's Close frame; 1005 for a frame without a code, 1006 for
+            no frame.
+        error_code: The error that Twilio logs for the ending, or None.
+        sent: The number of messages to the server by kind: ``connected``, ``start``, ``media`` …
+        received: The number of messages from the server by kind: ``media``, ``mark``, ``clear``,
+            ``invalid``, ``binary``.
+        objections: The objections of `review` to the messages and of `SoundReview` to their sound,
+            each with the number of messages it applied to.
+        debugger: The entries that Twilio's console would show.
+        first_sound_ms: The time from the start message to the first sound that the caller heard,
+            or None.
+        heard: What the caller heard, from the start message on.
         lateness: How late the simulator itself was.
-        capture: Every message in both directions, with its time; of the server's those that were
-            obeyed.
+        capture: Every message in both directions, with its time; of the server's messages, those
+            that were obeyed.
 
     Example:
         >>> import twistream_kit as kit
@@ -91,37 +94,37 @@ class CallReport:
 
     @property
     def marks_returned(self) -> int:
-        """How many of them came back to it."""
+        """How many marks were sent back to the server."""
         return self.sent.get("mark", 0)
 
     @property
     def sound_seconds(self) -> float:
-        """How much of what was heard was not silence."""
+        """The duration of the audible sound that was heard."""
         payload = self.heard.payload
         frames = range(0, len(payload), FRAME_BYTES)
         return sum(is_audible(payload[i : i + FRAME_BYTES]) for i in frames) * PTIME_MS / 1000
 
     @property
     def believable(self) -> bool:
-        """Whether the simulator was punctual enough for its timings to mean something."""
+        """Whether the simulator was punctual enough for its timings to be reliable."""
         return self.lateness.believable
 
     @property
     def ok(self) -> bool:
         """Whether Twilio logged no error or warning, and `review` found none.
 
-        What is said of the server's pace counts only where the timings can be believed.
+        Objections to the server's timing count only if the report is `believable`.
         """
         logged = any(entry.level != "note" for entry in self.debugger)
-        return not logged and not any(map(self._matters, self.objections))
+        return not logged and not any(map(self._is_relevant, self.objections))
 
-    def _matters(self, objection: Objection) -> bool:
-        if is_about_pace(objection) and not self.believable:
+    def _is_relevant(self, objection: Objection) -> bool:
+        if is_about_timing(objection) and not self.believable:
             return False
         return objection.severity != "note"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all but the sound and the capture as plain values, ready for JSON."""
+        """Return everything except the sound and the capture as plain values, ready for JSON."""
         first = self.first_sound_ms
         return {
             "url": self.url,
@@ -168,7 +171,7 @@ class CallReport:
 
 
 def describe_call(report: CallReport) -> dict[str, str]:
-    """Say what a call showed, by what each sentence is about: for its text and its display."""
+    """Describe a call in one sentence per topic, for its text and its display."""
     ending = ENDINGS[report.ending].for_call
     said = {
         "length": f"{report.seconds:.1f} s, then {ending} ({report.close_code})",
@@ -190,8 +193,8 @@ def _describe_counts(counts: Mapping[str, int]) -> str:
 
 
 def save_report(report: CallReport, target: Path) -> list[Path]:
-    """Write `report` to a file, or all there is into a folder; return what was written."""
-    files = files_for(target)
+    """Write `report` to a file, or to all files in a folder; return the paths written."""
+    files = list_files(target)
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         match file.suffix:
@@ -204,18 +207,18 @@ def save_report(report: CallReport, target: Path) -> list[Path]:
     return files
 
 
-def files_for(target: Path) -> list[Path]:
-    """Return the files that `save_report` would write, so that a fault shows before the call.
+def list_files(target: Path) -> list[Path]:
+    """Return the files that `save_report` would write; this detects an error before the call.
 
     Raises:
         SettingsError: If `target` is neither a folder nor a file of one of the three kinds, or
-            stands in a folder that is not there.
+            its folder does not exist.
     """
     if target.is_dir() or not target.suffix:
         return [target / name for name in _FILE_NAMES.values()]
     if target.suffix not in _FILE_NAMES:
         raise SettingsError(
-            f"a call cannot be kept as {target.name}",
+            f"a call cannot be saved as {target.name}",
             fix="Give a folder, or a file that ends in .wav, .jsonl or .json",
         )
     if not target.parent.is_dir():

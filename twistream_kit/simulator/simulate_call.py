@@ -216,7 +216,7 @@ class _CallRun:
 
     async def _run_until_over(self, pacer: Pacer) -> tuple[float, StreamEnding]:
         caller = asyncio.create_task(self._act())
-        closed = asyncio.create_task(self._client.over())
+        closed = asyncio.create_task(self._client.wait_over())
         try:
             await asyncio.wait([caller, closed], return_when=asyncio.FIRST_COMPLETED)
             if caller.done():

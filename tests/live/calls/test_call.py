@@ -130,7 +130,7 @@ async def test_hanging_up_now_needs_no_thread_and_has_its_own_limit():
 
 
 class Source:
-    def heard_bytes(self, handle):
+    def count_heard(self, handle):
         return 0
 
     def watch(self, playing, size, wait):

@@ -42,7 +42,7 @@ def read(reader, raw, cuts=()):
     found = []
     for piece in pieces(raw, cuts):
         reader.feed(piece)
-        while (frame := reader.next_frame()) is not None:
+        while (frame := reader.read_frame()) is not None:
             found.append(frame)
     return found
 

@@ -405,7 +405,7 @@ async def test_bad_messages_of_the_server_are_objected_to_and_stand_in_the_findi
     await ended(inspector, client, server, down=b"".join(down))
     codes = {objection.code for objection in stream.objections}
     assert codes == {31950, 31951}
-    first = stream.findings[0]
+    first = stream.violations[0]
     assert first.text == WRONG
     assert any("playload" in str(each) for each in first.objections)
     assert set(stream.times.values()) == {1, 2}
@@ -426,7 +426,7 @@ async def test_message_before_the_start_is_objected_to(pair, ended):
     stream = await ended(inspector, client, server, down=early)
     assert stream.start is None
     assert any("before Twilio's start message" in each.problem for each in stream.objections)
-    assert repr(stream).startswith("<InspectedStream (no start yet): ended, Twilio went away")
+    assert repr(stream).startswith("<InspectedStream (no start yet): ended, Twilio disconnected")
 
 
 async def test_sound_that_is_a_file_is_objected_to_once_with_its_count(pair, ended):
@@ -440,7 +440,7 @@ async def test_sound_that_is_a_file_is_objected_to_once_with_its_count(pair, end
     (riff,) = (each for each in stream.objections if "a whole WAV file" in each.problem)
     assert riff.code is None
     assert stream.times[riff] == 3
-    assert stream.findings[0].in_capture
+    assert stream.violations[0].in_capture
 
 
 async def test_rules_of_websocket_broken_by_the_server_are_31924(pair, ended):
@@ -454,7 +454,7 @@ async def test_what_twilio_never_says_is_a_warning(pair, ended):
     up = frame("hello?", mask=True) + frame(b"binary", mask=True)
     stream = await ended(inspector, client, server, up=up)
     assert [each.severity for each in stream.objections] == ["warning", "warning"]
-    assert [finding.sender for finding in stream.findings] == ["twilio", "twilio"]
+    assert [finding.sender for finding in stream.violations] == ["twilio", "twilio"]
 
 
 async def test_compression_that_nobody_offered_is_objected_to(
@@ -485,7 +485,7 @@ async def test_one_side_that_vanishes_ends_the_other(pair, who):
     end = await soon(stream.closed)
     assert end.ended_by == ("twilio" if who == "client" else "server")
     assert (end.twilio_code, end.server_code) == (1006, 1006)
-    assert "without a goodbye (1006)" in end.detail
+    assert "without a Close frame (1006)" in end.detail
 
 
 async def test_server_that_ends_in_the_middle_of_a_frame_is_passed_on_so_far(pair):
@@ -553,7 +553,7 @@ async def test_what_the_listener_fails_at_does_not_hurt_the_traffic(pair, monkey
     server.writer.close()
     (stream,) = inspector.streams
     await soon(stream.closed)
-    assert sum("can no longer be read; it goes on unread" in line for line in said()) == 1
+    assert sum("can no longer be read; it is relayed unread" in line for line in said()) == 1
 
 
 @pytest.mark.parametrize("size", [1 << 20, 20 << 20])
@@ -564,7 +564,7 @@ async def test_big_messages_pass_whole_and_the_biggest_pass_unread(pair, ended, 
     assert await client.exactly(len(big)) == big
     await sending
     stream = await ended(inspector, client, server)
-    assert any("too many to be looked at" in o.problem for o in stream.objections) == (
+    assert any("too many to be reviewed" in o.problem for o in stream.objections) == (
         size > 16 << 20
     )
 

@@ -13,7 +13,7 @@ from support.waiting import soon
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream import session as session_module
 from twistream_kit.live.stream.session import is_async
-from twistream_kit.live.stream.stream import state_of
+from twistream_kit.live.stream.stream import get_state
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SECOND = b"\x00" * 8000
@@ -44,7 +44,7 @@ ENDS = {
     "close 1000": (functools.partial(by_close, 1000), "far end", "closed the socket (1000)", 1000),
     "close 1001": (functools.partial(by_close, 1001), "far end", "closed the socket (1001)", 1001),
     "close 1011": (functools.partial(by_close, 1011), "far end", "closed the socket (1011)", 1011),
-    "abort": (by_abort, "lost", "the connection broke without a goodbye (1006)", 1006),
+    "abort": (by_abort, "lost", "the connection was lost without a Close frame (1006)", 1006),
     "silence": (by_silence, "silent", "nothing arrived for", 1000),
     "server": (by_server, "server stopped", "the server stopped", 1001),
 }
@@ -71,7 +71,7 @@ async def test_whatever_ends_a_stream_everything_promised_gets_its_ending(dial, 
         assert endings == ["lost"] * 4
         assert all([await soon(wait) >= 0 for wait in waits])
         assert await soon(events) == [from_twilio.Stop] * (how == "stop")
-        assert not state_of(stream).has_queued
+        assert not get_state(stream).has_queued
         assert not stream.is_open
         assert await end.close_code() == code
     finally:
@@ -114,7 +114,7 @@ async def test_bad_and_unknown_messages_are_named_and_end_nothing(pair, said):
     await end.echo()
     assert (await soon(playing)).ending == "heard"
     warnings = said(logging.WARNING)
-    assert sum("was not understood and is ignored" in line for line in warnings) == 9
+    assert sum("could not be parsed and is ignored" in line for line in warnings) == 9
     kept_words = "Twilio sent 'novelty', an event that is not known here; kept in the capture"
     assert kept_words in warnings
     kept = [entry.message for entry in stream.capture.entries]
@@ -145,7 +145,7 @@ async def test_socket_that_says_no_start_is_closed(serve, dial, monkeypatch, sai
     await end.send(from_twilio.Connected())
     assert await end.close_code() == 1000
     assert server.streams == ()
-    assert any("said no start" in line for line in said())
+    assert any("sent no start" in line for line in said())
 
 
 @pytest.mark.parametrize("code", [1000, 1011])
@@ -365,8 +365,8 @@ async def test_handler_whose_thread_cannot_start_ends_its_stream_with_all_that_w
     assert (await soon(stream.closed)).reason == "handler"
     assert {(await soon(pending)).ending for pending in promised} == {"lost"}
     assert str(stream.handler_error).startswith(
-        "no thread could be started for the handler: can't start new thread. Nobody answers the "
-        "caller, so the stream is closed. Make the handler `async def`"
+        "no thread could be started for the handler: can't start new thread. No handler serves "
+        "the caller, so the stream is closed. Make the handler `async def`"
     )
     assert "the handler of stream" in caplog.text
     assert await end.close_code() == 1011
@@ -379,7 +379,7 @@ async def test_handler_that_returns_a_coroutine_nobody_awaits_is_reported(serve,
     stream = await soon(server.next_stream())
     assert (await soon(stream.closed)).detail == (
         "the handler raised TypeError: the handler is an ordinary function and returned a "
-        "coroutine, which nobody awaits; make it `async def`"
+        "coroutine, which is not awaited; make the handler `async def`"
     )
 
 
@@ -413,7 +413,7 @@ async def test_handler_that_does_not_let_itself_be_cancelled_holds_up_nothing(
     end = await dial(server)
     await end.stop()
     assert await end.close_code() == 1000
-    assert any("does not let itself be cancelled" in line for line in said(logging.ERROR))
+    assert any("did not end when it was cancelled" in line for line in said(logging.ERROR))
     let_go.set()
 
 
@@ -435,10 +435,10 @@ async def test_ordinary_handler_outlives_the_server_without_an_error(dial):
 
 async def test_error_of_our_own_ends_the_stream_and_is_shown(pair, said):
     stream, end = await pair()
-    state_of(stream)._conversation.receive = None
+    get_state(stream)._conversation.receive = None
     await end.media()
     assert (await soon(stream.closed)).reason == "lost"
-    assert "a stream had to be ended" in said(logging.ERROR)
+    assert "a stream was ended by an error of this program" in said(logging.ERROR)
 
 
 @pytest.mark.parametrize(

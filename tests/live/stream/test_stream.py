@@ -13,7 +13,7 @@ from support.waiting import soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import LocalProtocolError, WouldDeadlock
 from twistream_kit.live.stream import state as state_module
-from twistream_kit.live.stream.stream import state_of
+from twistream_kit.live.stream.stream import get_state
 from twistream_kit.pending import Pending
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
@@ -41,7 +41,7 @@ NAMES_OF_A_STREAM = {
     *("start", "stream_sid", "call_sid", "account_sid", "parameters", "capture", "newest"),
     *("is_open", "closed", "handler_error", "disconnect_reason"),
 }
-"""What a user is offered by completion; what our own code needs is behind `state_of`."""
+"""What a user is offered by completion; what our own code needs is behind `get_state`."""
 
 NAMES_OF_A_PLAYING = {"heard", "heard_ms", "mark", "progress", "total_ms"}
 NAMES_OF_A_READER = {"dropped"}
@@ -89,11 +89,11 @@ async def test_playback_is_heard_when_its_mark_comes_back(pair):
     playing = stream.play(Clip.tone(440, 0.5), mark="hello")
     (mark,) = await end.until(to_twilio.Mark)
     assert not playing.done()
-    assert state_of(stream).has_queued
+    assert get_state(stream).has_queued
     await end.echo(mark.name)
     assert await soon(playing) == PlayOutcome("heard", 500, 500)
     assert playing.progress == 1
-    assert not state_of(stream).has_queued
+    assert not get_state(stream).has_queued
 
 
 async def test_marks_of_one_name_are_distinguished(pair):
@@ -155,7 +155,7 @@ async def test_whole_wav_file_is_refused_in_the_face_of_the_caller(pair, sound):
     stream, end = await pair()
     with pytest.raises(LocalProtocolError):
         stream.play(sound)
-    assert not state_of(stream).has_queued
+    assert not get_state(stream).has_queued
     await stream.close(now=True)
     assert end.of(to_twilio.Media) == []
 
@@ -413,7 +413,7 @@ async def test_progress_never_goes_back(pair):
     seen = [playing.heard_ms]
     # A progress mark so late that the model learns it had been too hopeful.
     await end.until(to_twilio.Mark)
-    model = state_of(stream)._conversation.model
+    model = get_state(stream)._conversation.model
     model._run_started -= 2.0
     seen.append(playing.heard_ms)
     model._run_started += 2.0

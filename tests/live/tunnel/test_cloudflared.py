@@ -142,10 +142,10 @@ async def test_auto_takes_cloudflared_where_it_is_on_the_path(
 @pytest.mark.parametrize(
     ("way", "words"),
     [
-        ("no network", r"cloudflared does not reach Cloudflare; its last line: failed to request"),
+        ("no network", r"cloudflared cannot reach Cloudflare; its last line: failed to request"),
         ("429", r"gives no more quick tunnels for now \(429 Too Many Requests\)"),
         ("silent", r"was not ready within 1.5 s; its last line: it said nothing"),
-        ("blocked", r"cloudflared does not reach Cloudflare; .* port 7844 outwards"),
+        ("blocked", r"cloudflared cannot reach Cloudflare; .* port 7844 outwards"),
     ],
 )
 async def test_tunnel_that_is_not_to_be_had_is_reported_in_words(way, words, edge, cloudflared):

@@ -43,7 +43,7 @@ async def failure(**options):
 async def test_service_that_is_not_reached_is_named(nobody):
     error = await failure(server_addr=nobody)
     assert str(error) == (
-        "ngrok is not reached; ngrok said: failed to connect session failed to establish tcp "
+        "ngrok cannot be reached; ngrok said: failed to connect session failed to establish tcp "
         "connection. There is no public address. Check the network: connect.ngrok-agent.com, port "
         "443, or use another way: TWISTREAM_PUBLIC_URL or cloudflared."
     )
@@ -51,12 +51,12 @@ async def test_service_that_is_not_reached_is_named(nobody):
 
 async def test_name_that_is_not_known_is_named():
     error = await failure(server_addr="connect.ngrok-agent.invalid:443")
-    assert error.problem.startswith("ngrok is not reached; ngrok said: ")
+    assert error.problem.startswith("ngrok cannot be reached; ngrok said: ")
 
 
 async def test_service_that_never_answers_is_given_up(deaf):
     error = await failure(server_addr=deaf, open_seconds=0.3)
-    assert error.problem == "ngrok is not reached; ngrok said: timed out after 0.3 s"
+    assert error.problem == "ngrok cannot be reached; ngrok said: timed out after 0.3 s"
 
 
 async def test_error_holds_on_to_nothing_of_the_sdk(nobody):
@@ -81,7 +81,7 @@ async def test_error_holds_on_to_nothing_of_the_sdk(nobody):
          "the domain of NGROK_DOMAIN does not belong to this ngrok account"),
         ("authentication failed", "ngrok refuses the authtoken"),
         ("Unheard of. ERR_NGROK_99999", "ngrok opened no tunnel"),
-        ("failed to establish tcp connection", "ngrok is not reached"),
+        ("failed to establish tcp connection", "ngrok cannot be reached"),
         ("something new", "ngrok opened no tunnel"),
     ],
 )  # fmt: skip
@@ -105,10 +105,10 @@ async def test_failed_opening_falls_back_visibly_and_says_why(server, serve, nob
     here = f"http://127.0.0.1:{server.port}"
     async with open_tunnel(server, fallback_url=here, settings=given) as tunnel:
         assert tunnel.provider == "static"
-        assert tunnel.fallback_reason.startswith("ngrok: ngrok is not reached; ngrok said: ")
+        assert tunnel.fallback_reason.startswith("ngrok: ngrok cannot be reached; ngrok said: ")
         assert repr(tunnel).startswith(f"<Tunnel (static): {here}; no public address: ngrok: ")
         assert NGROK_TOKEN not in repr(tunnel)
-    with pytest.raises(TunnelError, match="ngrok is not reached"):
+    with pytest.raises(TunnelError, match="ngrok cannot be reached"):
         await open_tunnel(server, settings=given).__aenter__()
 
 
@@ -230,5 +230,5 @@ async def test_connection_that_breaks_and_is_made_again_is_logged(server, sessio
     async with open_tunnel(server, "ngrok", settings=given) as tunnel:
         broken = next(a[1] for a in session.asked if a[0] == "handle_disconnection")
         await asyncio.to_thread(broken, "connect.ngrok-agent.com:443", f"eof {NGROK_TOKEN}")
-        assert "the connection to ngrok broke and is made again: eof …" in said()
+        assert "the connection to ngrok was lost; reconnecting: eof …" in said()
         assert tunnel.disconnect_reason == ""

@@ -17,9 +17,9 @@ from twistream_kit.live.tunnel import _ngrok
 from twistream_kit.live.tunnel._provider import (
     PROVIDERS,
     ProviderRow,
-    auto_rows,
-    listed,
-    or_another_way,
+    join_words,
+    list_auto_rows,
+    suggest_another_way,
 )
 from twistream_kit.live.tunnel.tunnel import Tunnel, open_tunnel
 from twistream_kit.protocol import to_twilio
@@ -210,7 +210,7 @@ def pigeons(monkeypatch):
 def words_of_providers():
     """Say which there are, and which of them ``"auto"`` takes."""
     names = "; ".join(f'``"{row.name}"``: {row.words}' for row in PROVIDERS.values())
-    ways = "; ".join(availability(row) for row in auto_rows())
+    ways = "; ".join(availability(row) for row in list_auto_rows())
     return f'{names}.  ``"auto"`` takes the first to be had: {ways}.'
 
 
@@ -220,7 +220,7 @@ def availability(row):
     conditions = [f"``{row.variable}`` is set"] if row.setting else []
     if row.is_installed is not None:
         conditions.append("its program or package is installed")
-    return f"{row.name}, where {listed(conditions, 'and')}" if conditions else row.name
+    return f"{row.name}, where {join_words(conditions, 'and')}" if conditions else row.name
 
 
 def test_the_docstring_of_the_folder_names_no_provider():
@@ -247,7 +247,7 @@ def test_provider_in_the_table_is_chosen_and_named_everywhere(pigeons, monkeypat
     )
     assert nothing.value.fix.endswith(", or set TWISTREAM_CALL_TO and buy a pigeon")
     for besides in ("ngrok", "cloudflared", "ssh"):
-        assert or_another_way(besides).endswith(" or pigeon")
+        assert suggest_another_way(besides).endswith(" or pigeon")
     refused = _ngrok.to_error("ERR_NGROK_108")
     assert refused.fix.endswith("another way: TWISTREAM_PUBLIC_URL, cloudflared or pigeon")
     words = words_of_providers()
@@ -269,7 +269,7 @@ def test_docstring_and_readme_name_the_providers_in_the_order_of_the_table():
     assert "%(" not in docstring
     readme = (Path(__file__).parents[3] / "README.md").read_text()
     paragraph = readme[readme.index("`open_tunnel` takes the first") :].split("\n\n")[0]
-    places = [paragraph.index(row.way or row.name) for row in auto_rows()]
+    places = [paragraph.index(row.way or row.name) for row in list_auto_rows()]
     assert places == sorted(places)
     assert [name for name in PROVIDERS if name not in f"static {paragraph}"] == []
 
@@ -349,7 +349,7 @@ async def test_tunnel_tells_when_it_is_over_and_can_be_opened_again(server, prox
 async def test_provider_that_dies_while_the_address_is_proved_ends_the_opening(server, nobody):
     provider = Dying(f"http://{nobody}")
     tunnel = Tunnel(server, provider)
-    with pytest.raises(TunnelError, match="the tunnel opened and went: it fell over"):
+    with pytest.raises(TunnelError, match="the tunnel opened and closed at once: it fell over"):
         await soon(tunnel.__aenter__())
     assert provider.is_closed
 

@@ -216,7 +216,7 @@ def test_the_displays_of_calls_hold_the_sentences_of_their_texts(call_report, ca
     for sentence in (*describe_call(late).values(), SIMULATOR_WAS_LATE):
         assert sentence in repr(late)
         assert sentence in shown
-    for sentence in capture.summary().counts().values():
+    for sentence in capture.summary().describe_counts().values():
         assert sentence in repr(capture.summary())
         assert sentence in shown
 

@@ -66,7 +66,7 @@ def test_controls_say_that_the_address_is_gone_and_let_nothing_be_pressed(world,
     assert why.endswith("was killed (signal 9)")
     words = f"<b>The public address was lost</b>: {html.escape(why)}"
     until(lambda: words in controls.state.value)
-    assert controls.state.value.startswith("<b>Ended</b>: the connection broke")
+    assert controls.state.value.startswith("<b>Ended</b>: the connection was lost")
     assert all(getattr(controls, button).disabled for button in BUTTONS)
     assert controls.progress.bar_style == "danger"
     assert controls._heard_text.value.endswith(" of 3.0 s, lost")
@@ -89,7 +89,7 @@ def test_reason_that_is_known_only_after_the_connection_broke_is_still_shown(
     controls = StreamControls(stream, clips=[tone])
     background_loop.stop(proxy)
     assert stream.closed.result(LIMIT_SECONDS).reason == "lost"
-    until(lambda: controls.state.value.startswith("<b>Ended</b>: the connection broke"))
+    until(lambda: controls.state.value.startswith("<b>Ended</b>: the connection was lost"))
     server.lose_public_url("the proxy was stopped")
     until(lambda: "<b>The public address was lost</b>: the proxy was" in controls.state.value)
     controls.close()

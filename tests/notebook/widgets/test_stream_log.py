@@ -138,7 +138,7 @@ def test_what_cannot_be_saved_is_said_in_words(a_capture, log_of, tmp_path):
 def test_it_obeys_no_other_command(a_capture, log_of, strange, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     log = log_of(a_capture)
-    log._command(log, strange, [])
+    log._handle_command(log, strange, [])
     assert log.saved == ""
     assert list(tmp_path.iterdir()) == []
 

@@ -65,7 +65,7 @@ async def tcp_server(handler):
 
 async def ticking(client, frames=500):
     """Crank the client by hand, faster than real time, until its stream is over."""
-    over = asyncio.create_task(client.closed())
+    over = asyncio.create_task(client.wait_closed())
     for number in range(frames):
         if over.done():
             break
@@ -110,7 +110,7 @@ async def test_a_call_goes_from_connected_to_stop_and_the_server_sees_1005():
             await asyncio.sleep(0.005)  # sleeps: stands for the beat, four times as fast
         client.press("7")
         await client.stop()
-        assert await client.closed() == StreamEnding("stopped", 1005)
+        assert await client.wait_closed() == StreamEnding("stopped", 1005)
         await soon(server.ended.wait())
     kinds = [type(message).__name__ for message in server.messages]
     assert kinds[:2] == ["Connected", "Start"]
@@ -141,11 +141,11 @@ async def test_stop_before_connect_does_nothing_and_stop_may_be_said_twice():
         client = client_for(url)
         await client.stop()
         with pytest.raises(RuntimeError, match="never connected"):
-            await client.closed()
+            await client.wait_closed()
         await client.connect()
         await asyncio.gather(client.stop(), client.stop())
         await client.stop()
-        assert (await client.closed()).reason == "stopped"
+        assert (await client.wait_closed()).reason == "stopped"
     assert client.sent["stop"] == 1
 
 
@@ -191,7 +191,7 @@ async def test_at_the_end_of_a_call_the_close_may_carry_1000():
         await client.stop()
         await soon(server.ended.wait())
     assert server.close_code == 1000
-    assert (await client.closed()).reason == "stopped"
+    assert (await client.wait_closed()).reason == "stopped"
 
 
 async def test_at_the_end_of_a_call_the_socket_may_stay_open_without_a_word():
@@ -200,7 +200,7 @@ async def test_at_the_end_of_a_call_the_socket_may_stay_open_without_a_word():
         client = client_for(url, behaviour=Behaviour(close_at_end="nothing"))
         await client.connect()
         await asyncio.gather(client.stop(), client.stop())
-        assert await soon(client.closed()) == StreamEnding("stopped", 1006)
+        assert await soon(client.wait_closed()) == StreamEnding("stopped", 1006)
         await eventually(lambda: server.of(from_twilio.Stop))
         # The answer to a ping is behind all that was said before it.
         await soon(await server.connection.ping())
@@ -238,8 +238,8 @@ async def test_what_waits_when_the_server_closes_is_heard_only_where_that_is_ass
     async with websocket_server(server) as url:
         client = client_for(url, behaviour=behaviour)
         await client.connect()
-        over = asyncio.create_task(client.over())
-        await soon(client.closed())
+        over = asyncio.create_task(client.wait_over())
+        await soon(client.wait_closed())
         heard = b""
         for number in range(20):
             await asyncio.sleep(0)
@@ -255,8 +255,8 @@ async def test_a_caller_who_hangs_up_does_not_wait_for_what_plays_after_the_clos
     async with websocket_server(server) as url:
         client = client_for(url, behaviour=Behaviour(plays_after_close=True))
         await client.connect()
-        over = asyncio.create_task(client.over())
-        await soon(client.closed())
+        over = asyncio.create_task(client.wait_over())
+        await soon(client.wait_closed())
         await client.stop()
         assert (await soon(over)).reason == "server-closed"
 
@@ -350,7 +350,7 @@ async def test_a_server_that_ignores_the_close_is_dropped_after_the_limit(monkey
         client = client_for(url)
         await client.connect()
         await soon(client.stop())
-        assert await client.closed() == StreamEnding("stopped", 1006)
+        assert await client.wait_closed() == StreamEnding("stopped", 1006)
 
 
 async def answer_upgrade(reader, writer):
@@ -388,7 +388,7 @@ async def test_a_server_that_does_not_read_loses_the_callers_frames_with_31930(m
         assert client._connection.transport.get_write_buffer_size() < 60_000
         assert client._debugger.codes == [31930]
         client._connection.transport.abort()
-        await client.closed()
+        await client.wait_closed()
 
 
 async def test_a_message_on_a_stream_that_only_listens_ends_it_with_31924():

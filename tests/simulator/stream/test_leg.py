@@ -24,8 +24,8 @@ def leg(**options):
 def started(**options):
     """A leg past its opening and its first burst."""
     one = leg(**options)
-    one.opening()
-    one.frame(SILENT_FRAME, 0.0)
+    one.begin()
+    one.advance(SILENT_FRAME, 0.0)
     return one
 
 
@@ -51,7 +51,7 @@ def codes(one):
 def test_what_is_sent_is_heard_frame_by_frame():
     one = started()
     one.receive(media(SOUND * 2), 0.0)
-    heard = [one.frame(SILENT_FRAME, 0.0)[0] for _ in range(3)]
+    heard = [one.advance(SILENT_FRAME, 0.0)[0] for _ in range(3)]
     assert heard == [SOUND, SOUND, SILENT_FRAME]
 
 
@@ -59,15 +59,15 @@ def test_a_mark_follows_the_media_of_the_frame_that_played_the_last_byte():
     one = started()
     one.receive(media(), 0.0)
     assert one.receive(mark("end"), 0.0) == []
-    _, messages = one.frame(SILENT_FRAME, 0.0)
+    _, messages = one.advance(SILENT_FRAME, 0.0)
     assert [type(message).__name__ for message in messages] == ["Media", "Mark"]
     assert messages[1].sequence_number == messages[0].sequence_number + 1
 
 
 def test_one_leg_stays_in_step_with_the_caller_whatever_the_server_does():
     one = leg(first_timestamp_ms=100)
-    one.opening()
-    sent = [one.frame(bytes([number]) * 160, 0.0)[1] for number in range(3)]
+    one.begin()
+    sent = [one.advance(bytes([number]) * 160, 0.0)[1] for number in range(3)]
     assert [len(messages) for messages in sent] == [3, 1, 1]
     assert [messages[-1].payload[0] for messages in sent] == [0, 1, 2]
     assert sent[0][0].payload == SILENT_FRAME
@@ -77,7 +77,7 @@ def test_a_message_written_with_pythons_spaces_is_obeyed():
     one = started()
     assert names(one.receive(json.dumps(json.loads(mark("a b"))), 0.0)) == ["a b"]
     one.receive(json.dumps(json.loads(media())), 0.0)
-    assert one.frame(SILENT_FRAME, 0.0)[0] == SOUND
+    assert one.advance(SILENT_FRAME, 0.0)[0] == SOUND
     assert one.received == {"mark": 1, "media": 1}
     assert codes(one) == []
 
@@ -122,7 +122,7 @@ def test_a_wav_header_is_played_and_noted_but_not_logged():
     wav = b"RIFF\x00\x00\x00\x00WAVEfmt " + bytes(144)
     payload = b64encode(wav).decode()
     one.receive(json.dumps({"event": "media", "streamSid": SID, "media": {"payload": payload}}), 0)
-    assert one.frame(SILENT_FRAME, 0.0)[0] == wav
+    assert one.advance(SILENT_FRAME, 0.0)[0] == wav
     assert codes(one) == []
     (objection,) = one.objections
     assert objection.code is None
@@ -161,10 +161,10 @@ def test_an_empty_payload_is_accepted_and_plays_nothing():
 def test_playout_delay_holds_the_first_audio_back_and_not_the_next():
     one = started(behaviour=Behaviour(playout_delay_ms=50))
     one.receive(media(SOUND * 2), 0.0)
-    heard = [one.frame(SILENT_FRAME, 0.0)[0] for _ in range(6)]
+    heard = [one.advance(SILENT_FRAME, 0.0)[0] for _ in range(6)]
     assert heard == [SILENT_FRAME] * 3 + [SOUND] * 2 + [SILENT_FRAME]
     one.receive(media(), 0.0)
-    assert [one.frame(SILENT_FRAME, 0.0)[0] for _ in range(4)] == [SILENT_FRAME] * 3 + [SOUND]
+    assert [one.advance(SILENT_FRAME, 0.0)[0] for _ in range(4)] == [SILENT_FRAME] * 3 + [SOUND]
 
 
 def test_after_stop_nothing_more_is_sent_or_obeyed():
@@ -172,7 +172,7 @@ def test_after_stop_nothing_more_is_sent_or_obeyed():
     one.receive(media(), 0.0)
     assert [type(message).__name__ for message in one.stop()] == ["Stop"]
     assert one.stop() == []
-    assert one.frame(SILENT_FRAME, 0.0) == (SOUND, [])
+    assert one.advance(SILENT_FRAME, 0.0) == (SOUND, [])
     assert one.receive(mark("late"), 0.0) == []
     assert one.press("1") == []
     assert one.received == {"media": 1}
@@ -199,8 +199,8 @@ def test_on_message_is_called_with_what_was_obeyed_and_nothing_else():
 
 def test_the_same_stream_sid_always_has_the_same_first_timestamp():
     def first(one):
-        one.opening()
-        return one.frame(SILENT_FRAME, 0.0)[1][0].timestamp_ms
+        one.begin()
+        return one.advance(SILENT_FRAME, 0.0)[1][0].timestamp_ms
 
     assert first(leg()) == first(leg())
     assert 50 <= first(leg()) <= 180
@@ -233,7 +233,7 @@ def test_no_message_whatsoever_makes_the_leg_fail(message):
     one = started()
     one.receive(message, 0.0)
     assert sum(one.received.values()) == 1
-    one.frame(SILENT_FRAME, 0.0)
+    one.advance(SILENT_FRAME, 0.0)
 
 
 steps = st.lists(
@@ -253,7 +253,7 @@ steps = st.lists(
 @given(steps)
 def test_sequence_numbers_rise_by_one_with_every_message_of_any_kind(steps):
     one = leg()
-    out = one.opening()
+    out = one.begin()
     marks = 0
     for kind, size in steps:
         if kind == "media":
@@ -268,7 +268,7 @@ def test_sequence_numbers_rise_by_one_with_every_message_of_any_kind(steps):
         elif kind == "press":
             out += one.press("5")
         else:
-            out += one.frame(SILENT_FRAME, 0.0)[1]
+            out += one.advance(SILENT_FRAME, 0.0)[1]
     out += one.receive(CLEAR, 0.0) + one.stop()
     assert [message.sequence_number for message in out[1:]] == list(range(1, len(out)))
     assert names(out) == [f"m{number + 1}" for number in range(marks)]

@@ -8,14 +8,14 @@ from twistream_kit.simulator.stream.leg import PlayoutBuffer
 
 def filled(size):
     buffer = PlayoutBuffer()
-    buffer.queue(b"\x01" * size)
+    buffer.enqueue(b"\x01" * size)
     return buffer
 
 
 def test_audio_is_played_in_the_order_received():
     buffer = PlayoutBuffer()
-    buffer.queue(b"ab")
-    buffer.queue(b"cd")
+    buffer.enqueue(b"ab")
+    buffer.enqueue(b"cd")
     assert buffer.play(3) == (b"abc", [])
     assert buffer.play(3) == (b"d\xff\xff", [])
 
@@ -38,7 +38,7 @@ def test_mark_comes_back_with_the_last_byte_before_it():
 def test_mark_inside_a_frame_comes_back_with_that_frame():
     buffer = filled(100)
     buffer.mark("first")
-    buffer.queue(b"\x02" * 100)
+    buffer.enqueue(b"\x02" * 100)
     buffer.mark("second")
     assert buffer.play(160)[1] == ["first"]
     assert buffer.play(160)[1] == ["second"]
@@ -54,7 +54,7 @@ def test_marks_with_equal_names_come_back_as_often_as_they_were_sent():
 def test_clear_throws_the_audio_away_and_returns_its_marks_in_order():
     buffer = filled(1600)
     buffer.mark("one")
-    buffer.queue(b"\x02" * 160)
+    buffer.enqueue(b"\x02" * 160)
     buffer.mark("two")
     buffer.play(160)
     assert buffer.clear() == ["one", "two"]
@@ -64,32 +64,32 @@ def test_clear_throws_the_audio_away_and_returns_its_marks_in_order():
 def test_audio_after_a_clear_plays_normally_with_its_own_marks():
     buffer = filled(1600)
     buffer.clear()
-    buffer.queue(b"\x02" * 160)
+    buffer.enqueue(b"\x02" * 160)
     assert buffer.mark("new") == []
     assert buffer.play(160) == (b"\x02" * 160, ["new"])
 
 
 def test_audio_beyond_the_capacity_is_discarded_and_counted():
     buffer = PlayoutBuffer(capacity=1000)
-    assert buffer.queue(b"\x01" * 900) == 0
-    assert buffer.queue(b"\x02" * 300) == 200
-    assert buffer.queue(b"\x03" * 10) == 10
+    assert buffer.enqueue(b"\x01" * 900) == 0
+    assert buffer.enqueue(b"\x02" * 300) == 200
+    assert buffer.enqueue(b"\x03" * 10) == 10
     assert len(buffer) == 1000
     buffer.play(500)
-    assert buffer.queue(b"\x04" * 500) == 0
+    assert buffer.enqueue(b"\x04" * 500) == 0
 
 
 def test_a_mark_behind_discarded_audio_waits_for_the_audio_that_stayed():
     buffer = PlayoutBuffer(capacity=160)
-    buffer.queue(b"\x01" * 320)
+    buffer.enqueue(b"\x01" * 320)
     assert buffer.mark("end") == []
     assert buffer.play(160)[1] == ["end"]
 
 
 def test_the_capacity_is_ten_minutes():
     buffer = PlayoutBuffer()
-    assert buffer.queue(bytes(600 * 8000)) == 0
-    assert buffer.queue(b"\x01") == 1
+    assert buffer.enqueue(bytes(600 * 8000)) == 0
+    assert buffer.enqueue(b"\x01") == 1
 
 
 commands = st.one_of(
@@ -106,7 +106,7 @@ def test_every_mark_comes_back_exactly_once_and_in_order(steps):
     buffer, sent, returned = PlayoutBuffer(capacity=2000), [], []
     for number, (command, value) in enumerate(steps):
         if command == "queue":
-            buffer.queue(b"\x01" * value)
+            buffer.enqueue(b"\x01" * value)
         elif command == "mark":
             sent.append(f"{value}-{number}")
             returned += buffer.mark(sent[-1])

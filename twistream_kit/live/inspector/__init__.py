@@ -1,6 +1,5 @@
-"""A proxy before any server of Media Streams: it passes every byte on unchanged and reads along.
+"""A proxy in front of any Media Streams server: it relays every byte unchanged and reviews a copy.
 
-Nothing here changes what passes, and nothing here is used by the stream server. Begin with
-`inspector`, then `_connection` and `_relay`, which carry one connection; `stream` is what was found
-on one stream.
+The stream server does not use these modules.  Begin with `inspector`, then `_connection` and
+`_relay`, which handle one connection; `stream` holds the capture and the violations of one stream.
 """

@@ -1,8 +1,9 @@
 """One connection through an inspector, from its first byte to its last.
 
-`ProxyConnection` reads the head of a request, lets `ProxyAdmission` answer it, or connects to the
-`Upstream` and passes on what both sides send.  The inspector itself answers a probe of its own
-health, a request that it refuses (403), and one whose server cannot be reached (502).
+`ProxyConnection` reads the head of a request.  Either `ProxyAdmission` answers it, or the
+connection to the `Upstream` is made and the bytes of both sides are relayed.  The inspector itself
+answers a probe of its own health, a request that it refuses (403), and a request whose server
+cannot be reached (502).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from twistream_kit.errors import SettingsError
 from twistream_kit.live.inspector._http import (
     READ_AHEAD_BYTES,
     ResponseHead,
-    forwarded,
+    build_forwarded_head,
     read_head,
     read_response_head,
 )
@@ -60,7 +61,7 @@ CONNECT_SECONDS = 10.0
 """How long connecting may take; Twilio's own limit is not documented (PROTOCOL.md §2.3)."""
 
 GONE_SECONDS = 30.0
-"""How long an answer is waited for on behalf of a client that has ended its sending."""
+"""How long to wait for the server's response after the client has half-closed its connection."""
 
 _FORM = "Give it as ws://localhost:8080/media, or wss://example.com/media"
 
@@ -71,13 +72,13 @@ class ProxyContext:
 
     Attributes:
         home: The inspector's loop.
-        admission: Answers what does not get through.
+        admission: Answers the requests that are not passed on.
         upstream: The server behind the inspector.
         ssl_context: For TLS to the server, or None.
-        scheme: Returns how clients come: ``http``, or ``https`` through a tunnel.
-        opened: Told of each stream whose handshake the server has accepted.
-        started: Told of each stream that has said start.
-        ended: Told of each stream that has ended.
+        scheme: Returns the scheme that clients use: ``http``, or ``https`` through a tunnel.
+        opened: Called with each stream whose handshake the server has accepted.
+        started: Called with each stream whose start message has arrived.
+        ended: Called with each stream that has ended.
     """
 
     home: HomeLoop
@@ -91,7 +92,7 @@ class ProxyContext:
 
 
 class ProxyConnection:
-    """One client's connection, and the one to the server that is made for it.
+    """One client's connection, and the connection to the server that is made for it.
 
     Args:
         context: What all connections of the inspector share.
@@ -110,7 +111,7 @@ class ProxyConnection:
             with contextlib.suppress(OSError):
                 await self._refuse(HTTPStatus(error.status), REFUSALS[error.status])
         except (OSError, TimeoutError):
-            pass  # the client is gone, or never sent a whole head
+            pass  # the client has disconnected, or never sent a whole head
         finally:
             await self._client.close()
 
@@ -124,12 +125,12 @@ class ProxyConnection:
             await self._answer(answer)
             return
         if head.is_upgrade and head.body_bytes:
-            raise BadRequest(400)  # the body would be taken for the first frames
+            raise BadRequest(400)  # the server would read the body as the first WebSocket frames
         server = await self._connect()
         if server is None:
             return
         try:
-            passed_on = forwarded(
+            passed_on = build_forwarded_head(
                 head,
                 self._context.upstream.authority,
                 came_from=self._client.address,
@@ -150,7 +151,7 @@ class ProxyConnection:
         except Unreachable as error:
             logger.error(
                 "your server at %s cannot be reached: %s. Twilio, connecting there itself, would "
-                "log %d; through the inspector it logs 31920, because it is told HTTP 502",
+                "log %d; through the inspector it logs 31920, because it gets HTTP 502",
                 upstream.url,
                 error.problem,
                 error.code,
@@ -161,16 +162,16 @@ class ProxyConnection:
         return Peer(reader, writer)
 
     async def _refuse(self, status: HTTPStatus, text: str) -> None:
-        await self._answer(_response(status, text))
+        await self._answer(_build_response(status, text))
 
     async def _answer(self, answer: bytes) -> None:
         """Send an answer of the inspector's own, the last of its connection."""
         await self._client.send(answer)
-        # Or what the client still sends would reset the connection, and undo the answer.
+        # Closing over unread bytes would reset the connection, and the client lose the answer.
         await end_gracefully(self._client)
 
     async def _pass_request(self, server: Peer, size: int) -> None:
-        """Pass a request with its body on, and the answer back; the last of its connection."""
+        """Relay a request with its body, and the response; the last of the connection."""
         body = asyncio.create_task(_pass_body(self._client, server, size))
         answer = asyncio.create_task(_pass_rest(server, self._client))
         try:
@@ -183,15 +184,15 @@ class ProxyConnection:
                 has_failed(task)
 
     async def _pass_handshake(self, server: Peer) -> None:
-        """Pass the server's answer back; if it is yes, what follows is a stream."""
+        """Relay the server's response to a handshake; relay the stream if it is accepted."""
         status, early = 100, b""
         while 100 <= status < 200 and status != HTTPStatus.SWITCHING_PROTOCOLS:
-            raw, said = await _unless_gone(read_response_head(server.reader), self._client)
+            raw, said = await _wait_unless_gone(read_response_head(server.reader), self._client)
             early += said
             if not raw and self._client.reader.at_eof():
-                logger.warning("a handshake was given up before your server answered it")
+                logger.warning("the client closed the connection before your server answered")
                 return
-            head = ResponseHead.of(raw)
+            head = ResponseHead.parse(raw)
             status = head.status
             await self._client.send(raw)
         if status == HTTPStatus.SWITCHING_PROTOCOLS:
@@ -218,14 +219,14 @@ class ProxyConnection:
         is_stopped = True
         try:
             if early:
-                tap.passed("twilio", early)
+                tap.note_passed("twilio", early)
                 await server.send(early)
             with context.home.hurry_loop():
                 await relay(
                     self._client,
                     server,
-                    lambda piece: tap.passed("twilio", piece),
-                    lambda piece: tap.passed("server", piece),
+                    lambda piece: tap.note_passed("twilio", piece),
+                    lambda piece: tap.note_passed("server", piece),
                     tap.has_room,
                 )
             is_stopped = False
@@ -239,9 +240,9 @@ class ProxyConnection:
 
 
 async def _pass_body(client: Peer, server: Peer, size: int) -> None:
-    """Pass exactly so many bytes on, and then watch whether the client is still there.
+    """Relay exactly `size` bytes, then wait until the client disconnects.
 
-    What follows a body would be another request, whose head nothing here has checked.
+    Bytes after a body would be another request, whose head has not been checked.
     """
     while size:
         piece = await client.reader.read(min(size, PIECE_BYTES))
@@ -253,16 +254,18 @@ async def _pass_body(client: Peer, server: Peer, size: int) -> None:
 
 
 async def _pass_rest(source: Peer, to: Peer) -> None:
-    """Pass all on that still comes from `source`."""
+    """Relay everything that `source` still sends."""
     while piece := await source.reader.read(PIECE_BYTES):
         await to.send(piece)
 
 
-async def _unless_gone(waiting: Coroutine[Any, Any, bytes], client: Peer) -> tuple[bytes, bytes]:
-    """Wait for bytes, but not on behalf of a client that has gone.
+async def _wait_unless_gone(
+    waiting: Coroutine[Any, Any, bytes], client: Peer
+) -> tuple[bytes, bytes]:
+    """Wait for bytes of the server, unless the client disconnects.
 
     Returns:
-        The bytes, or nothing if the client has gone first; and what the client has said meanwhile.
+        The bytes, empty if the client disconnected first; and what the client sent meanwhile.
     """
     wanted = asyncio.create_task(waiting)
     said = asyncio.create_task(client.reader.read(PIECE_BYTES))
@@ -279,17 +282,18 @@ async def _unless_gone(waiting: Coroutine[Any, Any, bytes], client: Peer) -> tup
 class ProxyAdmission:
     """Decides which requests are passed on to the server, and answers the others.
 
-    ``/health`` is the server's own, if it has one, so it is passed on; but a tunnel that probes
-    whether it leads to this inspector names it in a header, and gets the answer here.
+    ``/health`` may be a page of the server's own, so it is passed on.  But a tunnel that probes
+    whether it leads to this inspector sends the hash of a nonce in a header, and the inspector
+    answers that request.
 
-    Handshakes are checked when there is a token; whether to accept other requests is left to the
-    server, which may have pages for everybody.  But what pages of other sites send is refused,
-    since the server cannot recognise it once ``Host`` is its own.
+    With a token, the signatures of handshakes are checked.  Other requests are left to the server,
+    which may have public pages.  But requests from pages of other sites are refused, because the
+    server cannot recognise them once ``Host`` is its own.
 
     Args:
-        auth_token: The account's token, or None to check nothing.
-        stream_url_at: Returns the public address of a path, as it is when a request comes;
-            signatures are made over it.
+        auth_token: The account's token; None disables the check of signatures.
+        stream_url_at: Returns the present public address of a path; signatures are computed over
+            it.
         is_own_host: Whether a ``Host`` header names the inspector.
     """
 
@@ -310,12 +314,12 @@ class ProxyAdmission:
         return self._auth_token is not None
 
     def answer(self, head: RequestHead) -> bytes | None:
-        """Answer a request, or return None to let it through."""
-        if refusal := self._refusal(head):
+        """Return the response to a request, or None to pass the request on."""
+        if refusal := self._describe_refusal(head):
             logger.warning("refused: %s", refusal)
-            return _response(HTTPStatus.FORBIDDEN, f"{refusal}\n")
+            return _build_response(HTTPStatus.FORBIDDEN, f"{refusal}\n")
         if head.path == HEALTH_PATH and head.get_all(HEALTH_OF_HEADER) == [hash_nonce(self.nonce)]:
-            return _response(HTTPStatus.OK, self.nonce)
+            return _build_response(HTTPStatus.OK, self.nonce)
         if not head.is_upgrade or self._auth_token is None:
             return None
         headers = head.get_all(signature.SIGNATURE_HEADER)
@@ -331,10 +335,10 @@ class ProxyAdmission:
             signature.describe_refusal(headers, settings),
             signature.remove_user(self._stream_url_at(head.path)),
         )
-        return _response(HTTPStatus.FORBIDDEN, UNSIGNED)
+        return _build_response(HTTPStatus.FORBIDDEN, UNSIGNED)
 
-    def _refusal(self, head: RequestHead) -> str:
-        """Say why a request is refused whatever its signature says; empty if it may go on."""
+    def _describe_refusal(self, head: RequestHead) -> str:
+        """Return why a request is refused, with any signature; empty if it is not refused."""
         if head.is_upgrade:
             if (refusal := describe_page_refusal(head.get_all)) or self.checks_signatures:
                 return refusal
@@ -346,13 +350,13 @@ class ProxyAdmission:
 
 
 def _is_from_own_page(head: RequestHead) -> bool:
-    """Whether a page of the server itself asks, loaded through this inspector."""
+    """Whether the request comes from a page of the server itself, loaded through the inspector."""
     origins, hosts = head.get_all("Origin"), head.get_all("Host")
     own = [f"{scheme}://{host}".lower() for scheme in ("http", "https") for host in hosts]
     return len(origins) == len(hosts) == 1 and origins[0].lower() in own
 
 
-def _response(status: HTTPStatus, text: str) -> bytes:
+def _build_response(status: HTTPStatus, text: str) -> bytes:
     """Return a whole HTTP response, the last of its connection."""
     body = text.encode()
     head = (
@@ -372,7 +376,7 @@ class Upstream:
         host: Its name or IP address.
         port: The port that it listens on.
         path: The path at which its streams connect.
-        is_secure: Whether it speaks TLS.
+        is_secure: Whether it uses TLS.
     """
 
     host: str
@@ -381,7 +385,7 @@ class Upstream:
     is_secure: bool
 
     @classmethod
-    def of(cls, url: str) -> Upstream:
+    def parse(cls, url: str) -> Upstream:
         """Split a URL.
 
         Raises:
@@ -421,11 +425,11 @@ class Upstream:
         """Connect to it; cancelling leaves nothing open.
 
         Args:
-            context: For TLS; None trusts the authorities that this machine trusts.
+            context: For TLS; None uses the certificate authorities of this machine.
             limit: How many bytes to read ahead.
 
         Raises:
-            Unreachable: If that cannot be done.
+            Unreachable: If the connection cannot be made.
         """
         secure = (context or ssl.create_default_context()) if self.is_secure else None
         try:
@@ -442,7 +446,7 @@ class Upstream:
         except gaierror:
             raise Unreachable(31904, "its name is not known") from None
         except ConnectionResetError:
-            broken = "it broke the connection off"
+            broken = "it reset the connection"
             problem = f"{broken} before TLS began; is it ws, not wss?" if secure else broken
             raise Unreachable(31904, problem) from None
         except OSError as error:
@@ -454,8 +458,8 @@ class Unreachable(Exception):
     """The server cannot be connected to.
 
     Attributes:
-        code: What Twilio would log, if it connected there itself (§5.1).
-        problem: Why, in words.
+        code: What Twilio would log if it connected there itself (§5.1).
+        problem: A description of the error.
     """
 
     def __init__(self, code: int, problem: str) -> None:

@@ -1,9 +1,9 @@
-"""WebSocket frames and messages read from a copy of one direction's bytes (RFC 6455 §5).
+"""Parse WebSocket frames and messages from a copy of one direction's bytes (RFC 6455 §5).
 
-A WebSocket library answers pings, refuses what is wrong and closes; an inspector must do none of
-that.  So `FrameReader` reads what is there, names what the RFC forbids and reads on, as long as the
-length of a frame can be believed; `MessageReader` joins fragments to messages.  Neither raises.
-"Frame" is a WebSocket frame in this module.
+A WebSocket library answers pings, fails the connection on a protocol error and closes; an inspector
+must do none of that.  So `FrameReader` parses each frame, reports what the RFC forbids and
+continues, as long as the length of a frame is plausible.  `MessageReader` joins fragments to
+messages.  Neither raises.  "Frame" means a WebSocket frame in this module.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-# In C where the library was built so, and therefore not named in its __all__.
+# Not in the __all__ of the module, because it is in C where the library was built so.
 from websockets.frames import apply_mask  # type: ignore[attr-defined]
 
 LARGEST_FRAME = 16 << 20
-"""Bytes of one frame that are kept; a longer one passes unread (our choice)."""
+"""The size limit of a frame that is kept, in bytes; a longer one is not parsed (our choice)."""
 
 NO_STATUS = 1005
-"""What a Close frame without a code is reported as (RFC 6455 §7.1.5)."""
+"""The code reported for a Close frame without a code (RFC 6455 §7.1.5)."""
 
 ABNORMAL = 1006
-"""What an end without a Close frame is reported as."""
+"""The code reported for a connection that ended without a Close frame."""
 
 _CODES_ON_THE_WIRE = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 
@@ -35,8 +35,8 @@ class Closing:
     """A Close frame.
 
     Attributes:
-        code: As it stands there; 1005 if none does.
-        reason: As it stands there.
+        code: The code in the frame; 1005 if it has none.
+        reason: The reason in the frame.
     """
 
     code: int
@@ -45,25 +45,25 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class FrameViolation:
-    """Something that the RFC forbids; it has passed all the same.
+    """Something that the RFC forbids; the bytes were relayed unchanged.
 
     Attributes:
-        problem: What it is, in words.
+        problem: A description of it.
     """
 
     problem: str
 
 
 Passed = str | bytes | Closing | FrameViolation
-"""A text message, a binary one, a Close frame, or what is wrong with a frame."""
+"""A text message, a binary message, a Close frame, or a violation of the RFC."""
 
 
 class MessageReader:
-    """Reads the messages of one direction; pings and pongs are passed over.
+    """Parses the messages of one direction; pings and pongs are skipped.
 
     Args:
         masked: Whether the sender is the client.
-        largest: Bytes of one message that are kept.
+        largest: The size limit of a message that is kept, in bytes.
     """
 
     def __init__(self, *, masked: bool, largest: int = LARGEST_FRAME) -> None:
@@ -76,7 +76,7 @@ class MessageReader:
 
     @property
     def is_between_frames(self) -> bool:
-        """Whether no frame has been begun and not ended."""
+        """Whether the last frame is complete."""
         return self._frames.is_between_frames
 
     def feed(self, piece: bytes) -> None:
@@ -84,15 +84,15 @@ class MessageReader:
         self._frames.feed(piece)
 
     def read(self) -> Iterator[Passed | None]:
-        """Yield what has passed whole; None for a frame that holds nothing to be told yet."""
-        while (frame := self._frames.next_frame()) is not None:
+        """Yield what has arrived completely; None for a frame that completes no message."""
+        while (frame := self._frames.read_frame()) is not None:
             yield from (FrameViolation(fault) for fault in frame.faults)
             yield from self._take(frame)
 
     def _take(self, frame: Frame) -> Iterator[Passed | None]:
         if frame.opcode in CONTROL:
             if frame.opcode is Opcode.CLOSE:
-                yield from _closing(frame.payload)
+                yield from _read_closing(frame.payload)
             else:
                 yield None
             return
@@ -110,18 +110,16 @@ class MessageReader:
         self._size += frame.size
         if self._size <= self._largest:
             self._parts.append(frame.payload)
-        yield from self._ended() if frame.is_final else [None]
+        yield from self._finish_message() if frame.is_final else [None]
 
-    def _ended(self) -> Iterator[Passed | None]:
+    def _finish_message(self) -> Iterator[Passed | None]:
         opcode, self._opcode = self._opcode, None
         parts, self._parts = self._parts, []
         if self._is_compressed:
-            yield None  # its violation has been told
+            yield None  # the violation has been reported
             return
         if self._size > self._largest:
-            yield FrameViolation(
-                f"the message has {self._size} bytes, too many to be looked at here"
-            )
+            yield FrameViolation(f"the message has {self._size} bytes, too many to be reviewed")
             return
         whole = parts[0] if len(parts) == 1 else b"".join(parts)
         if opcode is Opcode.BINARY:
@@ -133,7 +131,7 @@ class MessageReader:
             yield FrameViolation("it is a text message that is not UTF-8")
 
 
-def _closing(payload: bytes) -> Iterator[Passed]:
+def _read_closing(payload: bytes) -> Iterator[Passed]:
     if not payload:
         yield Closing(NO_STATUS)
         return
@@ -164,12 +162,12 @@ class Frame:
     """One frame, as it passed.
 
     Attributes:
-        opcode: What it is; None for a number that the RFC does not know.
+        opcode: What it is; None for a number that the RFC does not define.
         payload: Unmasked; empty if the frame was too long to be kept.
         is_final: Whether it ends its message.
-        size: Bytes of payload that passed.
-        faults: What the RFC objects to in it.
-        is_compressed: Whether the payload is not what was said, but a compressed form of it.
+        size: The size of the payload in bytes.
+        faults: What the RFC forbids in it.
+        is_compressed: Whether the payload is compressed (RSV1).
     """
 
     opcode: Opcode | None
@@ -181,40 +179,40 @@ class Frame:
 
 
 class FrameReader:
-    """Reads the frames of one direction; it never raises and never answers.
+    """Parses the frames of one direction; it never raises and never answers.
 
     Args:
-        masked: Whether the RFC wants them masked: those of a client, which Twilio is.
-        largest: Bytes of one frame that are kept.
+        masked: Whether the RFC requires masking: it does for a client, such as Twilio.
+        largest: The size limit of a frame that is kept, in bytes.
     """
 
     def __init__(self, *, masked: bool, largest: int = LARGEST_FRAME) -> None:
         self._masked = masked
         self._largest = largest
         self._buffer = bytearray()
-        self._skip = 0  # bytes of a frame too long to be kept that have still to pass
+        self._skip = 0  # the bytes still to come of a frame that is too long to be kept
         self._skipped: Frame | None = None
 
     @property
     def is_between_frames(self) -> bool:
-        """Whether no frame has been begun and not ended; once all that came has been read."""
+        """Whether the last frame is complete, once all bytes fed have been read."""
         return not self._buffer and not self._skip
 
     def feed(self, piece: bytes) -> None:
         """Take in bytes as they came, cut anywhere."""
         self._buffer += piece
 
-    def next_frame(self) -> Frame | None:
-        """Return the next frame that is whole, or None until there is more."""
+    def read_frame(self) -> Frame | None:
+        """Return the next complete frame, or None if more bytes are needed."""
         if self._skip:
             return self._pass_over()
-        head = self._head()
+        head = self._read_head()
         if head is None:
             return None
         first, is_masked, begin, size = head
         opcode = _OPCODES.get(first & 0x0F)
         is_final = bool(first & 0x80)
-        faults = self._faults(first, is_masked=is_masked, size=size)
+        faults = self._find_faults(first, is_masked=is_masked, size=size)
         if size > self._largest:
             self._skipped = Frame(opcode, b"", is_final, size, faults)
             del self._buffer[:begin]
@@ -229,7 +227,7 @@ class FrameReader:
         del self._buffer[:end]
         return Frame(opcode, payload, is_final, size, faults, bool(first & 0x40))
 
-    def _head(self) -> tuple[int, bool, int, int] | None:
+    def _read_head(self) -> tuple[int, bool, int, int] | None:
         """Return the first byte, whether it is masked, where the payload begins, and its size."""
         buffer = self._buffer
         if len(buffer) < 2:
@@ -249,7 +247,7 @@ class FrameReader:
             (size,) = struct.unpack_from("!Q", buffer, 2)
         return first, is_masked, begin + 4 * is_masked, size
 
-    def _faults(self, first: int, *, is_masked: bool, size: int) -> tuple[str, ...]:
+    def _find_faults(self, first: int, *, is_masked: bool, size: int) -> tuple[str, ...]:
         if first & 0x7F in (Opcode.TEXT, Opcode.BINARY) and is_masked is self._masked:
             return ()  # nearly every frame
         opcode = _OPCODES.get(first & 0x0F)

@@ -1,9 +1,9 @@
 """The heads of HTTP messages that pass through an inspector.
 
-The head of a request is read by h11 (`server.request_head`) and written anew from that: names, as
-they were spelled, values and order stay, but for the few headers that a proxy must change.  So a
-server sees through the inspector what it would see without, and nothing that was not accepted.  The
-head of a response comes from the user's own server and is passed on as it came.
+h11 parses the head of a request (`server.request_head`), and the inspector serializes it again:
+names, with their spelling, values and order stay the same, except for the few headers that a proxy
+must change.  So the server receives the same request as without the inspector, and nothing that h11
+did not accept.  The head of a response comes from the user's own server and is relayed unchanged.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from twistream_kit.live.server.request_head import (
 )
 
 READ_AHEAD_BYTES = 65_536
-"""How much asyncio reads ahead, and so the most that the head of a response may have."""
+"""How much asyncio reads ahead, which is also the size limit of the head of a response."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: .*)?")
 
 
-def forwarded(head: RequestHead, host: str, *, came_from: str, scheme: str) -> bytes:
-    """Return the head of a request as it is to reach the server.
+def build_forwarded_head(head: RequestHead, host: str, *, came_from: str, scheme: str) -> bytes:
+    """Return the head of a request as it is sent to the server.
 
-    ``Host`` becomes the server's own, and the ``X-Forwarded`` headers say what it was; those of a
-    tunnel before stay.  A WebSocket asks for no extension, because Twilio does not (§2.1) and
-    because compressed frames could not be read in passing.  Any other request is the last of its
+    ``Host`` becomes the server's own, and the ``X-Forwarded`` headers hold the original; those that
+    a tunnel set stay.  A handshake offers no extension, because Twilio offers none (§2.1) and the
+    inspector cannot read compressed WebSocket frames.  Any other request is the last of its
     connection.
 
     Args:
-        head: As it came.
-        host: Of the server, with its port.
+        head: The head that arrived.
+        host: The host of the server, with its port.
         came_from: The address of the client.
-        scheme: ``http`` or ``https``: how the client came.
+        scheme: ``http`` or ``https``, as the client used it.
     """
     before = ", ".join([*head.get_all("X-Forwarded-For"), came_from])
     headers = [(b"Host", host.encode("latin-1"))]
@@ -60,20 +60,20 @@ def forwarded(head: RequestHead, host: str, *, came_from: str, scheme: str) -> b
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """The head of a response: the first line and the others, as they came, without line ends."""
+    """The head of a response: its first line and its other lines, without line ends."""
 
     first: bytes
     lines: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, raw: bytes) -> Self:
-        """Cut a head into lines, whatever they hold."""
+    def parse(cls, raw: bytes) -> Self:
+        """Split a head into lines, without checking them."""
         first, *lines = raw.removesuffix(END_OF_HEAD).split(b"\r\n")
         return cls(first, tuple(lines))
 
     @property
     def status(self) -> int:
-        """The HTTP status; 0 if this is no HTTP."""
+        """The HTTP status; 0 if this is not HTTP."""
         line = _STATUS_LINE.fullmatch(self.first)
         return int(line[1]) if line else 0
 
@@ -84,21 +84,21 @@ class ResponseHead:
 
 
 async def read_head(reader: asyncio.StreamReader) -> RequestHead | None:
-    """Read the head of a request; None if the far end goes away before it has ended.
+    """Read the head of a request; return None if the client disconnects before its end.
 
-    No more is read of one than `MAX_HEAD_BYTES` and a line, and no more than asyncio reads ahead is
-    waited for.  Cancelling is safe, if nothing else is read from `reader` afterwards.
+    It reads at most `MAX_HEAD_BYTES` and one line, and waits for no more than asyncio reads ahead.
+    Cancelling is safe if nothing else is read from `reader` afterwards.
 
     Raises:
-        BadRequest: If it is none, or none that is read here; what is left of it is unread.
-        OSError: If the connection breaks.
+        BadRequest: If the head is malformed or too long; the rest of it stays unread.
+        OSError: If the connection is lost.
     """
     n_lines = 0
     try:
         raw = bytearray(await reader.readexactly(1))
         if is_malformed_start(raw):
-            raise BadRequest(400)  # what is no HTTP may have no line to wait for
-        # Line by line: a head that ends by LF alone has no other end to wait for.
+            raise BadRequest(400)  # bytes that are not HTTP may never contain a line end
+        # Line by line, because a head whose lines end with LF alone never ends with CRLF CRLF.
         while not raw.endswith(END_OF_HEAD):
             line = await reader.readuntil(b"\n")
             raw += line
@@ -115,12 +115,12 @@ async def read_head(reader: asyncio.StreamReader) -> RequestHead | None:
 
 
 async def read_response_head(reader: asyncio.StreamReader) -> bytes:
-    """Read a response up to its empty line, or what there is before the far end goes away.
+    """Read a response up to its empty line, or what arrives before the server disconnects.
 
-    What is longer than any head is left unread.
+    Returns nothing if the head is longer than `READ_AHEAD_BYTES`.
 
     Raises:
-        OSError: If the connection breaks.
+        OSError: If the connection is lost.
     """
     try:
         return await reader.readuntil(END_OF_HEAD)

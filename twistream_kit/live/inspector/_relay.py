@@ -1,11 +1,11 @@
 """The relay of a stream's bytes in both directions, and the tap that reads a copy of them.
 
-`relay` writes at once what it reads, and waits for a slow receiver before it reads on: so the
-sender feels the back-pressure as it would without an inspector, and no buffer grows here.
+`relay` writes bytes as soon as it reads them, and waits for a slow receiver before it reads more.
+So back-pressure reaches the sender as it would without an inspector, and no buffer grows here.
 
-`StreamTap` parses the copy after the bytes have passed.  It runs on the loop that passes them on,
-so it works for a millisecond at a time and lets the traffic go first; what it reads, or fails at,
-never changes the traffic.
+`StreamTap` parses the copy after the bytes were relayed.  It runs on the same event loop, so it
+works for a millisecond at a time and yields to the traffic.  An error in the tap never changes the
+traffic.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from twistream_kit.pending import end_tasks
 logger = logging.getLogger("twistream_kit.live")
 
 PIECE_BYTES = 65_536
-"""How much is read at a time."""
+"""How many bytes are read at a time."""
 
 CLOSE_SECONDS = 2.0
-"""How long one side may take to close, once the other has gone."""
+"""How long one side may take to close after the other has closed."""
 
 HALF_CLOSED_SECONDS = 10.0
-"""How long a half-closed WebSocket is kept: the other side's last messages take less."""
+"""How long a half-closed connection is kept: the other side's last messages take less."""
 
 TURN_SECONDS = 0.001
-"""How long a tap reads before the loop's other work gets its turn."""
+"""How long a tap reads before it yields to the other work of the loop."""
 
 MOST_WAITING = 8 << 20
-"""Bytes that may wait for a tap, before no more are read from their sender."""
+"""How many bytes may wait for a tap before the relay stops reading from their sender."""
 
 OnPassed = Callable[[bytes | None], None]
-"""Is called with each piece that was passed on, and with None at the end."""
+"""A callback for each piece that was relayed, and for None at the end of the direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +58,27 @@ class Peer:
 
     @property
     def address(self) -> str:
-        """The IP address of the peer; ``unknown`` if it has gone already."""
+        """The IP address of the peer; ``unknown`` if it has disconnected."""
         peer = self.writer.get_extra_info("peername")
         return str(peer[0]) if peer else "unknown"
 
     async def send(self, piece: bytes) -> None:
-        """Write `piece`, and wait while too much is still on its way."""
+        """Write `piece`, and wait while the write buffer is full."""
         self.writer.write(piece)
         await self.writer.drain()
 
     def end_sending(self) -> None:
-        """Send the end of the stream (EOF), where the connection can be half closed."""
+        """Send EOF if the connection can be half-closed; else close it."""
         with contextlib.suppress(OSError):
             if self.writer.is_closing():
                 return
             if self.writer.can_write_eof():
                 self.writer.write_eof()
             else:
-                self.writer.close()  # TLS cannot be half closed
+                self.writer.close()  # TLS cannot be half-closed
 
     async def close(self) -> None:
-        """Close it, within `CLOSE_SECONDS`; after a cancellation too."""
+        """Close the connection within `CLOSE_SECONDS`; abort it if that fails or is cancelled."""
         self.writer.close()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -89,7 +89,7 @@ class Peer:
             self.writer.transport.abort()
 
     async def read_out(self) -> None:
-        """Read what still comes, and drop it: closing over it would reset the connection."""
+        """Read and discard the rest: closing over unread bytes would reset the connection."""
         with contextlib.suppress(OSError):
             while await self.reader.read(PIECE_BYTES):
                 pass
@@ -102,9 +102,9 @@ async def relay(
     on_passed_other: OnPassed,
     has_room: Callable[[], Awaitable[None]],
 ) -> None:
-    """Pass bytes in both directions until both have ended, or the connection to either breaks.
+    """Relay bytes in both directions until both have ended, or either connection is lost.
 
-    It leaves the connections open; cancelling it is safe.
+    The connections stay open.  Cancelling is safe.
     """
     there = asyncio.create_task(
         _relay_one_way(one, other, on_passed_one, on_passed_other, has_room)
@@ -114,7 +114,7 @@ async def relay(
     try:
         done, left = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if left and not any(task.exception() for task in done):
-            # One side has ended as it should; the other may still send something.
+            # One side has ended normally; the other may still send something.
             await asyncio.wait(left, timeout=HALF_CLOSED_SECONDS)
     finally:
         await end_tasks({there, back})
@@ -129,10 +129,10 @@ async def _relay_one_way(
     on_passed_back: OnPassed,
     has_room: Callable[[], Awaitable[None]],
 ) -> None:
-    """Pass on all that comes from `source`, and then that it has ended.
+    """Relay all bytes of `source`, then its EOF.
 
     Raises:
-        OSError: If either connection breaks.
+        OSError: If either connection is lost.
     """
     while piece := await _read(source, on_passed):
         try:
@@ -158,15 +158,15 @@ async def _read(source: Peer, on_passed: OnPassed) -> bytes:
 
 
 def has_failed(task: asyncio.Task[None]) -> bool:
-    """Whether a task that is done has ended with an error, which counts as looked at then."""
+    """Whether a finished task raised; this also marks its exception as retrieved."""
     return not task.cancelled() and task.exception() is not None
 
 
 async def end_gracefully(*ends: Peer) -> None:
-    """Send each peer the end of the stream, and read out what it still sends.
+    """Send EOF to each peer, and read and discard what it still sends.
 
-    That is what a peer sees when the connection breaks that the other one has.  It leaves closing
-    to the caller, and takes `CLOSE_SECONDS` at most.
+    This is how a peer learns that the other connection is lost.  It takes `CLOSE_SECONDS` at most
+    and leaves closing to the calling code.
     """
     for end in ends:
         end.end_sending()
@@ -176,11 +176,11 @@ async def end_gracefully(*ends: Peer) -> None:
 
 
 class StreamTap:
-    """Reads both directions of one stream, in the order in which they passed.
+    """Parses both directions of one stream, in the order in which the bytes were relayed.
 
     Args:
-        stream: Is told what was read.
-        on_start: Called when the start message has been read.
+        stream: Gets each message that was parsed.
+        on_start: Called when the start message has been parsed.
     """
 
     def __init__(self, stream: InspectedStream, on_start: Callable[[], None]) -> None:
@@ -200,8 +200,8 @@ class StreamTap:
         self._is_idle.set()
         self._has_failed = False
 
-    def passed(self, sender: Sender, piece: bytes | None) -> None:
-        """Take a copy of what has just passed; None stands for the end of that direction."""
+    def note_passed(self, sender: Sender, piece: bytes | None) -> None:
+        """Queue a copy of a piece that was relayed; None is the end of that direction."""
         self._waiting.append((sender, piece, time.monotonic()))
         self._n_waiting += len(piece or b"")
         if self._n_waiting > MOST_WAITING:
@@ -210,11 +210,11 @@ class StreamTap:
         self._schedule()
 
     async def has_room(self) -> None:
-        """Wait until what has passed was read, or most of it."""
+        """Wait until the tap has read at least half of what may wait for it."""
         await self._has_room.wait()
 
     async def finish(self) -> None:
-        """Wait until all that has passed was read."""
+        """Wait until everything that was relayed has been read."""
         await self._is_idle.wait()
 
     def _schedule(self) -> None:
@@ -232,14 +232,14 @@ class StreamTap:
         self._schedule()
 
     def _step(self) -> bool:
-        """Read one frame; return False if there is nothing left to read."""
+        """Read one WebSocket frame; return False if there is nothing left to read."""
         try:
             for _ in self._work:
                 return True
         except Exception:
             # A bug here must not end the call.
             self._has_failed = True
-            logger.exception("%s can no longer be read; it goes on unread", self._stream)
+            logger.exception("%s can no longer be read; it is relayed unread", self._stream)
         if not self._waiting:
             return False
         sender, piece, at = self._waiting.popleft()

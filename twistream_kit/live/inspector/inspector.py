@@ -1,8 +1,8 @@
-"""The inspector: a proxy between Twilio and a server of Media Streams in any language.
+"""The inspector: a proxy between Twilio and a Media Streams server in any language.
 
-Every byte passes on as it came; a copy is read, kept and reviewed.  The headers of the handshake
-pass too, with its signature, but for ``Host``, which becomes the server's own, and the offer of
-compression, which Twilio does not make (PROTOCOL.md §2.1).
+Every byte is relayed unchanged; a copy is parsed, captured and reviewed.  The headers of the
+handshake are relayed with its signature, except that ``Host`` becomes the server's own and an offer
+of compression is removed, which Twilio does not make (PROTOCOL.md §2.1).
 """
 
 from __future__ import annotations
@@ -37,39 +37,40 @@ logger = logging.getLogger("twistream_kit.live")
 
 
 class Inspector(ServerAddresses):
-    """Stands between Twilio, or the simulator, and a server, and shows what passes.
+    """A proxy between Twilio, or the simulator, and a server, that shows what both send.
 
     An async context manager: enter it with ``async with`` on any loop, or with
     ``kit.start(inspector)`` in a notebook.  Let Twilio connect to `stream_url` in place of your
     server's address.  The constructor touches no loop; all methods may be called from any thread.
     Other requests to its port, such as webhooks, pass through as well.
 
-    Your server sees its own ``Host``, with the one that came in ``X-Forwarded-Host``.  So it cannot
-    tell any more for which host a request was, and the inspector refuses those for others (see
-    `allowed_hosts`), but for ``/health`` and signed handshakes.  It also refuses handshakes of web
-    pages, and requests of other sites' pages with ``Origin``; that of your server's own pages
-    passes unchanged.
+    Your server receives its own ``Host``, with the original in ``X-Forwarded-Host``.  So it cannot
+    check the original host, and the inspector refuses requests for other hosts (see
+    `allowed_hosts`), except ``/health`` and signed handshakes.  It also refuses handshakes of web
+    pages, and requests with the ``Origin`` of another site; the ``Origin`` of your server's own
+    pages is relayed unchanged.
 
-    Stopping it breaks the connections that pass through it: no Close frame is made up.
+    Stopping it closes the connections through it without a Close frame.
 
     Args:
-        upstream_url: Where your server takes streams: ``ws://localhost:8080/media``, or wss.
+        upstream_url: The stream URL of your server: ``ws://localhost:8080/media``, or wss.
         host: The address to listen on.
-        port: 0 takes a free one.
+        port: The port to listen on; 0 takes a free one.
         public_url: The address at which Twilio reaches this inspector, such as
             ``https://example.com``; a tunnel sets it.
-        auth_token: With it, handshakes that Twilio did not sign are refused here (PROTOCOL.md
-            §2.2).  Without it your server decides.
+        auth_token: With it, the inspector refuses handshakes that Twilio did not sign (PROTOCOL.md
+            §2.2).  Without it, your server decides.
         allowed_hosts: Names or addresses of hosts, without ports, for which requests are accepted,
             besides loopback, `host` and the host of `public_url`.  ``host="0.0.0.0"`` accepts any
             IP address, but no name.
-        ssl_context: For TLS to your server; the authorities of this machine if not given.
+        ssl_context: For TLS to your server; the default uses the certificate authorities of this
+            machine.
 
     Raises:
         SettingsError: If `upstream_url`, `public_url`, `auth_token` or `allowed_hosts` cannot be
             used.
         ValueError: If `port` is out of range.
-        OSError: On entering, if the port is in use or cannot be had.
+        OSError: On entering, if the port is in use or cannot be opened.
 
     Example:
         >>> import twistream_kit as kit
@@ -96,18 +97,18 @@ class Inspector(ServerAddresses):
         allowed_hosts: Sequence[str] = (),
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        self._upstream = Upstream.of(upstream_url)
+        self._upstream = Upstream.parse(upstream_url)
         super().__init__(host, port, self._upstream.path, public_url, auth_token, allowed_hosts)
-        self._admission = ProxyAdmission(auth_token, self._stream_url_at, self._is_own_host)
+        self._admission = ProxyAdmission(auth_token, self._build_stream_url, self._is_own_host)
         self._context = ProxyContext(
             self._home,
             self._admission,
             self._upstream,
             ssl_context,
-            self._scheme,
-            self._opened,
-            self._started,
-            self._ended,
+            self._get_scheme,
+            self._note_opened,
+            self._note_started,
+            self._note_ended,
         )
         self._listener: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -121,12 +122,12 @@ class Inspector(ServerAddresses):
 
     @property
     def checks_signatures(self) -> bool:
-        """Whether an auth token was given, so that only Twilio's streams get through."""
+        """Whether an auth token was given, so that only handshakes signed by Twilio are relayed."""
         return self._admission.checks_signatures
 
     @property
     def nonce(self) -> str:
-        """What ``/health`` answers to a tunnel that asks for this inspector."""
+        """The response to a ``/health`` request of a tunnel that probes for this inspector."""
         return self._admission.nonce
 
     @property
@@ -145,16 +146,16 @@ class Inspector(ServerAddresses):
         return f"<Inspector {way}: {n_open} open of {len(streams)} streams>"
 
     def next_stream(self, call: HasCallSid | str | None = None) -> Pending[InspectedStream]:
-        """Wait for a stream: the oldest open one not handed out yet, else the next to start.
+        """Wait for a stream: the oldest open one not returned yet, else the next to start.
 
-        Callable from any thread; what `StreamServer.next_stream` says holds here.
+        Callable from any thread; it works like `StreamServer.next_stream`.
 
         Args:
-            call: A `Call` or its SID, for that call's stream and no other.
+            call: A `Call` or its SID, to wait for the stream of that call only.
 
         Returns:
-            A `Pending`.  It gets a `ServerStopped` when the inspector stops first, and a
-            `TunnelError` when the public address is lost.
+            A `Pending`.  It fails with a `ServerStopped` if the inspector stops first, and with a
+            `TunnelError` if the public address is lost.
         """
         wait: Pending[InspectedStream] = Pending(self._home.loop)
         call_sid = call if call is None or isinstance(call, str) else call.sid
@@ -197,26 +198,26 @@ class Inspector(ServerAddresses):
         except asyncio.CancelledError:
             if self._listener is not None:
                 raise
-            # It stops: the loop, not being asked, would log this as an error.
+            # The inspector stops; asyncio would log the cancellation as an error.
 
-    def _stream_url_at(self, path: str) -> str:
+    def _build_stream_url(self, path: str) -> str:
         if self.public_url is None:
             return f"ws://{self._authority}{path}"
         return build_stream_url(self.public_url, path)
 
-    def _scheme(self) -> str:
+    def _get_scheme(self) -> str:
         secure = re.match("https|wss", self.public_url or "", re.IGNORECASE)
         return "https" if secure else "http"
 
-    def _opened(self, stream: InspectedStream) -> None:
+    def _note_opened(self, stream: InspectedStream) -> None:
         self._not_started.append(stream)
 
-    def _started(self, stream: InspectedStream) -> None:
+    def _note_started(self, stream: InspectedStream) -> None:
         self._not_started = [each for each in self._not_started if each is not stream]
         logger.info("stream %s passes, call %s", stream.stream_sid, stream.call_sid)
         self._list.announce(stream)
 
-    def _ended(self, stream: InspectedStream) -> None:
+    def _note_ended(self, stream: InspectedStream) -> None:
         end = stream.closed.result(0)
         if stream.start is None:
             logger.warning("a stream ended before its start: %s", end.detail)

@@ -1,9 +1,8 @@
-"""One stream that passes through an inspector: its capture, and what is wrong with it.
+"""One stream that is relayed by an inspector: its capture and its violations.
 
-Nothing here changes the traffic.  What Twilio sends, and what it would obey, stands in the capture
-as messages; messages of the server that are objected to stand under `Capture.odd` as they came.
-The objections are kept as violations: each kind once, with the number of messages that it applied
-to.
+This module does not change the traffic.  The capture holds the messages that Twilio sends and those
+that it would obey; messages of the server that are objected to are kept unchanged in `Capture.odd`.
+Objections are kept as violations: each kind once, with the number of messages that it applied to.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Literal
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Sender
-from twistream_kit.capture.message_text import event_of, quote_message
+from twistream_kit.capture.message_text import get_event, quote_message
 from twistream_kit.diagnosis.stream import Reviewed, StreamReviewer
 from twistream_kit.errors import Objection, Objections, RemoteProtocolError, sort_by_severity
 from twistream_kit.listing import Listing, Series
@@ -27,7 +26,7 @@ from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 MOST_OBJECTIONS = 1000
 """How many different objections are kept of one stream; further ones are dropped."""
 
-_BETWEEN = "Look at what stands between Twilio and here: a proxy, or a simulator"
+_BETWEEN = "Check what runs between Twilio and the inspector: a proxy, or a simulator"
 
 UNASKED_EXTENSION = Objection(
     PROTOCOL_ERROR,
@@ -41,13 +40,13 @@ EndedBy = Literal["twilio", "server", "inspector"]
 
 
 class InspectedStream:
-    """One stream between Twilio and your server, as it passes.
+    """One stream between Twilio and your server.
 
-    Made by `Inspector`.  It may be read from any thread; there is nothing to command.
+    `Inspector` makes it.  It is read-only and may be read from any thread.
 
     Attributes:
-        capture: Everything that passed, as a `Capture`; of your server's messages those that
-            Twilio would not understand, or not take as theirs, stand under `Capture.odd`.
+        capture: All messages, as a `Capture`; messages of your server that Twilio would not
+            understand, or not accept, are in `Capture.odd`.
         closed: A `Pending` with the `InspectedEnd`.
         disconnect_reason: Why its public address was lost, or empty.
 
@@ -91,19 +90,19 @@ class InspectedStream:
 
     @property
     def is_open(self) -> bool:
-        """Whether something can still pass."""
+        """Whether the stream has not ended."""
         return not self.closed.done()
 
     @property
-    def findings(self) -> Listing[Violation]:
-        """What is at fault, each kind of fault once, oldest first; a new list each time."""
+    def violations(self) -> Listing[Violation]:
+        """The violations, each kind once, oldest first; a new list each time."""
         return Listing.of(self._violations.found, "violations")
 
     @property
     def objections(self) -> Objections:
-        """What is objected to so far, each thing once, errors first."""
+        """The objections so far, each once, errors first."""
         return sort_by_severity(
-            each for violation in self.findings for each in violation.objections
+            each for violation in self.violations for each in violation.objections
         )
 
     @property
@@ -123,7 +122,7 @@ class InspectedStream:
         return f"<InspectedStream {self.stream_sid or '(no start yet)'}: {state}; {what}>"
 
     def take(self, sender: Sender, passed: Passed, at: float) -> None:
-        """Take in what has passed, at `at` in monotonic seconds; for the inspector alone."""
+        """Process what was relayed at `at`, in monotonic seconds; called by the inspector only."""
         if not self._has_begun:
             self._has_begun = True
             self.capture.started = at  # time counts from the first message, not the handshake
@@ -132,22 +131,22 @@ class InspectedStream:
                 self._codes[sender] = passed.code
             self.gone(sender)
         elif isinstance(passed, FrameViolation):
-            self._note(at, sender, _frame_objection(passed, sender))
+            self._note(at, sender, _object_to_frame(passed, sender))
         elif sender == "twilio":
             self._take_from_twilio(passed, at)
         else:
             self._take_from_server(passed, at)
 
     def object_to_handshake(self, objection: Objection, at: float) -> None:
-        """Note what is wrong with your server's answer to the handshake; for the inspector."""
+        """Note an objection to your server's handshake; called by the inspector only."""
         self._note(at, "server", objection)
 
     def gone(self, sender: Sender) -> None:
-        """Note that one side has nothing more to say; for the inspector alone."""
+        """Note that one side has ended its direction; called by the inspector only."""
         self._first = self._first or sender
 
     def end(self, at: float, *, stopped_here: bool) -> None:
-        """End it, once; for the inspector alone."""
+        """End the stream, once; called by the inspector only."""
         self._note_sound(self._reviewer.finish(at), at)
         by: EndedBy = "inspector" if stopped_here or self._first is None else self._first
         twilio, server = self._codes["twilio"], self._codes["server"]
@@ -155,7 +154,7 @@ class InspectedStream:
         fulfil(self.closed, InspectedEnd(by, twilio, server, self._said_stop, detail))
 
     def _note(self, at: float, sender: Sender, *objections: Objection) -> None:
-        """Note what is about no single message."""
+        """Note objections that do not apply to a single message."""
         since = max(0.0, at - self.capture.started)
         self._violations.note(since, sender, objections, place=self.capture.n_kept)
 
@@ -163,7 +162,7 @@ class InspectedStream:
         try:
             parsed = from_twilio.parse(message)
         except RemoteProtocolError as error:
-            objections = [_message_objection(error)]
+            objections = [_object_to_message(error)]
             since = at - self.capture.started
             place = self.capture.n_kept
             self._violations.note(since, "twilio", objections, message, place=place)
@@ -180,7 +179,7 @@ class InspectedStream:
     def _take_from_server(self, message: str | bytes, at: float) -> None:
         reviewed = self._reviewer.take(message, at)
         if reviewed.message is not None and reviewed.is_obeyed:
-            # Before what is wrong with it: who reads both at once finds the message of a violation.
+            # Before its violation, so that a reader of both finds the message of each violation.
             self.capture.append(reviewed.message, at)
         if reviewed.is_odd:
             self.capture.note_odd(at, message)
@@ -191,7 +190,7 @@ class InspectedStream:
 
     def _note_new(self, reviewed: Reviewed, text: str | bytes, at: float) -> None:
         message = reviewed.message
-        event = "" if message is None or reviewed.is_odd else event_of(message)
+        event = "" if message is None or reviewed.is_odd else get_event(message)
         self._violations.add(
             Violation(
                 at - self.capture.started,
@@ -218,12 +217,13 @@ class InspectedEnd:
     """How an inspected stream ended.
 
     Attributes:
-        ended_by: Who closed, or went away, first: ``twilio``, ``server`` or ``inspector``.
-        twilio_code: Of the Close frame of Twilio's side; 1005 for one without a code, 1006 if there
-            was none.
-        server_code: Of your server's, likewise.
-        said_stop: Whether Twilio had said stop.
-        detail: The same in words.
+        ended_by: The side that closed or disconnected first: ``twilio``, ``server`` or
+            ``inspector``.
+        twilio_code: The code of Twilio's Close frame; 1005 for a frame without a code, 1006 if
+            there was no frame.
+        server_code: The code of your server's Close frame, likewise.
+        said_stop: Whether Twilio had sent the stop message.
+        detail: A description of the end.
 
     Example:
         >>> import twistream_kit as kit
@@ -248,17 +248,17 @@ class InspectedEnd:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A message, or a frame, that broke a rule in a way that is new on its stream.
+    """A message or a WebSocket frame that broke a rule for the first time on its stream.
 
     Attributes:
-        at: In seconds since the stream began.
-        sender: ``twilio`` or ``server``: who sent it.
-        objections: What is wrong with it that was not wrong with anything before.
-        text: The message, or the beginning of it; empty if the objections are about many.
-        in_capture: Whether it is about a message that the capture holds as one, or about the sound
-            of many.  What is no message, or has a field too many, stands there as it came.
-        event: Of a message that is in the capture, as on the wire.
-        place: How many messages the capture had kept whole by then, this one included.
+        at: The time in seconds since the stream began.
+        sender: ``twilio`` or ``server``: the side that sent it.
+        objections: The objections that applied to no earlier message.
+        text: The message, or its beginning; empty if the objections are about many messages.
+        in_capture: Whether it is about a message in the capture, or about the sound of many.
+            Invalid messages, and messages with an extra field, are in `Capture.odd` instead.
+        event: The event of a message in the capture, as on the wire.
+        place: How many messages the capture had kept whole by then, including this one.
     """
 
     at: float
@@ -283,44 +283,44 @@ def _end_in_words(by: EndedBy, twilio: int, server: int) -> str:
         else ("your server", server, "Twilio", twilio)
     )
     if code == ABNORMAL:
-        return f"{who} went away without a goodbye ({code})"
+        return f"{who} disconnected without a Close frame ({code})"
     if answer == ABNORMAL:
         return f"{who} closed with {code}; {other} did not answer"
     return f"{who} closed with {code}; {other} answered {answer}"
 
 
-def _frame_objection(found: FrameViolation, sender: Sender) -> Objection:
-    """Return the objection to a frame that breaks the rules of WebSocket."""
-    problem = f"breaks the rules of WebSocket: {found.problem}"
+def _object_to_frame(found: FrameViolation, sender: Sender) -> Objection:
+    """Return the objection to a WebSocket frame that violates the protocol."""
+    problem = f"violates the WebSocket protocol: {found.problem}"
     if sender == "twilio":
-        consequence = "Your server would be right to close with 1002"
+        consequence = "Your server may close the connection with code 1002"
         return Objection(None, "a frame from Twilio", problem, consequence, _BETWEEN, "warning")
     return Objection(
         PROTOCOL_ERROR,
         "a frame",
         problem,
         "Twilio would end the stream with error 31924",
-        "Leave frames to a WebSocket library, with compression switched off",
+        "Let a WebSocket library build the frames, with compression switched off",
     )
 
 
-def _message_objection(error: RemoteProtocolError) -> Objection:
+def _object_to_message(error: RemoteProtocolError) -> Objection:
     """Return the objection to a message that Twilio does not send."""
     return Objection(
         None,
         error.field,
         error.problem,
-        "Twilio sends nothing of the kind, and a server may trip over it",
+        "Twilio sends no such message, and a server may fail on it",
         _BETWEEN,
         "warning",
     )
 
 
 class Violations:
-    """The violations of one stream; one thread notes them, any thread may read them meanwhile.
+    """The violations of one stream; one thread writes, any thread may read meanwhile.
 
     Attributes:
-        times: How many messages or frames each objection applied to that came by `note`.
+        times: For each objection passed to `note`, how many messages or frames it applied to.
     """
 
     def __init__(self) -> None:
@@ -341,7 +341,7 @@ class Violations:
         *,
         place: int = 0,
     ) -> None:
-        """Count what is objected to in a message or a frame, and keep what is new."""
+        """Count the objections to a message or a WebSocket frame; keep the new ones."""
         new = []
         for objection in objections:
             if objection not in self.times:
@@ -354,5 +354,5 @@ class Violations:
             self.add(Violation(at, sender, found, quote_message(message), place=place))
 
     def add(self, violation: Violation) -> None:
-        """Keep a violation whose objections are new, and counted elsewhere."""
+        """Keep a violation whose objections are new and have been counted elsewhere."""
         self._found.append(violation)

@@ -34,7 +34,7 @@ from twistream_kit.live.server.http import RequestAdmission, RequestConnection, 
 from twistream_kit.live.server.stream_list import HasCallSid, StreamList
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.stream.session import Handler, StreamSession
-from twistream_kit.live.stream.stream import MediaStream, state_of
+from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.pending import Pending, fail
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.playout import SEND_AHEAD_SECONDS, check_send_ahead
@@ -286,7 +286,7 @@ class StreamServer(ServerAddresses):
     def _lose_public_url(self, why: str) -> TunnelError:
         error = super()._lose_public_url(why)
         for stream in self.streams:
-            state_of(stream).lose_address(why)
+            get_state(stream).lose_address(why)
         self._list.give_up(error)
         self._status.lose_address()
         return error

@@ -1,7 +1,6 @@
-"""One stream of a call.
+"""One Media Stream: the user's handle, its state, and the tasks that do its I/O.
 
-The handle that its user holds, the state behind it, and the tasks that read and write its socket.
-Nothing here listens on a port or knows about calls; a socket past its handshake is given to it.
-Begin with `stream`, the handle; `state` is what stands behind it (with `Playing`, one playback),
-`session` what moves it, and `_reader` the queue of what arrives.
+The server passes in a WebSocket after the handshake; no module here listens on a port or knows
+about calls.  Begin with `stream`, the handle.  `state` holds the state of a stream and `Playing`,
+one playback; `session` runs the I/O tasks; `_reader` queues what arrives for the readers.
 """

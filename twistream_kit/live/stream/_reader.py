@@ -14,18 +14,18 @@ from twistream_kit.errors import WouldDeadlock
 T = TypeVar("T")
 
 HELD_SECONDS = 10.0
-"""How much a reader that does not read keeps; what is older is dropped and counted."""
+"""How many seconds of items a reader keeps; older items are dropped and counted."""
 
 
 class Reader(AsyncIterator[T], Generic[T]):
-    """What arrives on a stream from now on, in order, until the stream ends.
+    """An iterator over the items that arrive on a stream from now on, until the stream ends.
 
-    Read it with ``async for`` on any loop, or with ``for`` on any thread but the server's own.
-    It holds at most ten seconds; then the oldest is dropped.
+    Iterate with ``async for`` on any event loop, or with ``for`` on any thread except the server's
+    own.  The reader keeps the items of the last ten seconds and drops older ones.
 
     Args:
-        finish: Turns what was queued into what is read, at the reader's expense.
-        home: The loop that feeds it, or None if the stream has ended already.
+        finish: Converts a queued item to the item returned; runs in the thread that reads.
+        home: The event loop that feeds the reader, or None if the stream has already ended.
 
     Attributes:
         dropped: How many items were dropped because nobody read them in time.
@@ -46,7 +46,7 @@ class Reader(AsyncIterator[T], Generic[T]):
         return f"<Reader: {len(self._queue)} to be read{dropped}{ended}>"
 
     def _push(self, item: Any, now: float) -> None:
-        """Queue one item that arrived at `now`; for the stream."""
+        """Queue one item that arrived at `now`; called by the stream."""
         with self._changed:
             self._queue.append((now, item))
             while now - self._queue[0][0] > HELD_SECONDS:
@@ -55,7 +55,7 @@ class Reader(AsyncIterator[T], Generic[T]):
             self._wake()
 
     def _end(self) -> None:
-        """Let it end once its queue is empty; for the stream."""
+        """End the iteration once the queue is empty; called by the stream."""
         with self._changed:
             self._ended = True
             self._wake()
@@ -78,7 +78,7 @@ class Reader(AsyncIterator[T], Generic[T]):
     def __iter__(self) -> Iterator[T]:
         if self._runs_at_home():
             raise WouldDeadlock(
-                "`for` over a stream was said on the event loop that feeds it",
+                "`for` over a stream runs on the event loop that feeds the stream",
                 consequence="Both would wait for ever",
                 fix="Say `async for`, or make the handler an ordinary function",
             )
@@ -102,9 +102,9 @@ class Reader(AsyncIterator[T], Generic[T]):
         at_home = bool(waiters) and self._runs_at_home()
         for loop, waiter in waiters:
             if at_home and loop is self._home:
-                _release(waiter)  # without the system calls that waking another thread takes
+                _release(waiter)  # saves the system calls that wake another thread
             else:
-                with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits there
+                with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits on it
                     loop.call_soon_threadsafe(_release, waiter)
 
 

@@ -1,7 +1,7 @@
-"""The I/O of one stream: tasks that read its socket, write it, watch for silence and close it.
+"""The I/O of one stream: tasks that read, write, watch and close its WebSocket.
 
-No code of the user's runs in any of them.  Whatever ends the stream (stop, Close, 1005, 1006,
-silence, the handler's exception, the server's stop) comes to the same teardown.
+These tasks never run user code.  Every end of a stream (the stop message, a Close frame, 1005,
+1006, silence, an exception in the handler, the stop of the server) leads to the same teardown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from websockets.frames import CloseCode
 from twistream_kit.capture.message_text import describe_message
 from twistream_kit.errors import RemoteProtocolError, TwistreamError
 from twistream_kit.live.stream.state import StreamEnd, StreamState
-from twistream_kit.live.stream.stream import MediaStream, state_of
+from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.pending import HomeLoop, format_error
 from twistream_kit.protocol import from_twilio
 
@@ -32,23 +32,23 @@ logger = logging.getLogger("twistream_kit.live")
 Handler = Callable[[MediaStream], Any]
 
 HANDLER_SECONDS = 2.0
-"""How long a cancelled handler may take to end, before the stream ends without it."""
+"""How long `run` waits for a cancelled handler before it ends the stream without it."""
 
 START_SECONDS = 10.0
-"""How long a socket may take to say `start`; Twilio needs some milliseconds (PROTOCOL.md §2.3)."""
+"""How long a socket may take to send `start`; Twilio takes milliseconds (PROTOCOL.md §2.3)."""
 
 FAIRNESS = 32
-"""How many messages are sent at a time before the other streams get their turn."""
+"""How many messages one stream sends before it yields to the other streams."""
 
 
 class StreamSession:
-    """One WebSocket, from its `start` to its end.
+    """The I/O of one WebSocket, from its `start` message to its end.
 
     Args:
-        socket: The connection, past the handshake.
-        home: The server's loop.
+        socket: The connection, after the handshake.
+        home: The server's event loop.
         send_ahead_seconds: How much sound is sent ahead.
-        dead_after: Seconds without any message after which the far end is given up.
+        dead_after: The timeout in seconds after which a silent peer counts as lost.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class StreamSession:
         self._runner: asyncio.Task[Any] | None = None
 
     async def await_start(self) -> MediaStream | None:
-        """Read up to `start`; return the stream, or None if there was no start."""
+        """Read messages up to `start`; return the stream, or None if no start arrives."""
         try:
             async with asyncio.timeout(START_SECONDS):
                 async for text in self._socket:
@@ -76,14 +76,14 @@ class StreamSession:
                     if isinstance(message, from_twilio.Start):
                         return self._make_stream(message)
         except TimeoutError:
-            logger.warning("a socket said no start within %.0f s; closed", START_SECONDS)
+            logger.warning("a socket sent no start within %.0f s; closed", START_SECONDS)
         except ConnectionClosed as closed:
             logger.warning("a socket closed before its start: %s", closed)
         return None
 
     async def run(self, stream: MediaStream, handler: Handler | None) -> None:
-        """Serve the stream until it ends, for whatever reason."""
-        loop, state = asyncio.get_running_loop(), state_of(stream)
+        """Serve the stream until it ends."""
+        loop, state = asyncio.get_running_loop(), get_state(stream)
         self._runner = asyncio.current_task()
         tasks = [loop.create_task(work) for work in (self._read(state), self._write(state))]
         tasks += [
@@ -102,7 +102,7 @@ class StreamSession:
                 task.cancel()
             _, stuck = await asyncio.wait(tasks, timeout=HANDLER_SECONDS)
             if stuck:
-                logger.error("the handler of %s does not let itself be cancelled", stream)
+                logger.error("the handler of %s did not end when it was cancelled", stream)
             await self._socket.close(1011 if end.reason == "handler" else 1000)
 
     def stop(self) -> None:
@@ -117,10 +117,10 @@ class StreamSession:
         return MediaStream(state)
 
     def _check_ended(self, task: asyncio.Task[None]) -> None:
-        # None of ours raises; if one ever does, the stream must not live on without it.
+        # These tasks should never raise.  If one does, the stream must not go on without it.
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            logger.error("a stream had to be ended", exc_info=error)
+            logger.error("a stream was ended by an error of this program", exc_info=error)
             self._end(StreamEnd("lost", f"an error of this program: {error!r}"))
 
     def _end(self, end: StreamEnd) -> None:
@@ -139,15 +139,16 @@ class StreamSession:
                     self._end(StreamEnd("stop", "Twilio said stop"))
                     return
         except ConnectionClosed as closed:
-            # 1000, 1005 and 1006 all mean that the call is over (§2.3).  Nothing received after
-            # what we sent means that `websockets` itself closed, over a message it could not take.
+            # 1000, 1005 and 1006 all mean that the call is over (§2.3).  A Close frame that was
+            # sent and not answered means that `websockets` closed because of an invalid message.
             if closed.sent is not None and closed.rcvd is None:
                 detail = f"a message broke the rules; the socket was closed: {closed.sent}"
                 self._end(StreamEnd("lost", detail))
                 return
         code = self._socket.close_code
         if code == CloseCode.ABNORMAL_CLOSURE:
-            self._end(StreamEnd("lost", f"the connection broke without a goodbye ({code:d})"))
+            detail = f"the connection was lost without a Close frame ({code:d})"
+            self._end(StreamEnd("lost", detail))
         else:
             self._end(StreamEnd("far end", f"the far end closed the socket ({code})"))
 
@@ -155,7 +156,7 @@ class StreamSession:
         try:
             message = from_twilio.parse(text)
         except RemoteProtocolError as error:
-            logger.warning("a message was not understood and is ignored: %s", error)
+            logger.warning("a message could not be parsed and is ignored: %s", error)
             return None
         if isinstance(message, from_twilio.Unknown):
             logger.warning("%s; kept in the capture", describe_message(message))
@@ -165,7 +166,7 @@ class StreamSession:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                texts = list(itertools.islice(_texts(state), FAIRNESS))
+                texts = list(itertools.islice(_take_texts(state), FAIRNESS))
                 if texts:
                     await self._send(texts)
                 if len(texts) == FAIRNESS:
@@ -178,7 +179,7 @@ class StreamSession:
                 if alarm is not None:
                     alarm.cancel()
         except ConnectionClosed:
-            return  # the reader finds the same, and says which end it was
+            return  # the reading task gets the same exception and records how the stream ended
 
     async def _send(self, texts: list[str]) -> None:
         # What is sent together goes out in one write: a system call costs more than a message.
@@ -188,7 +189,7 @@ class StreamSession:
             self._socket.transport.write(b"".join(self._socket.protocol.data_to_send()))
 
     async def _watch(self, state: StreamState) -> None:
-        # Streams sometimes die with neither stop nor Close (§2.3), so silence ends them too.
+        # Some streams end with neither stop nor Close (§2.3), so a timeout ends them too.
         pause = min(1.0, self._dead_after / 4)
         while True:
             await asyncio.sleep(pause)
@@ -201,7 +202,7 @@ class StreamSession:
 
     async def _close_when_wanted(self, state: StreamState) -> None:
         await state.close_wanted.wait()
-        await state.heard_out()
+        await state.wait_heard()
         self._end(StreamEnd("closed", "closed here"))
 
     def _start_handler(self, stream: MediaStream, handler: Handler) -> asyncio.Task[None]:
@@ -218,22 +219,22 @@ class StreamSession:
         try:
             thread.start()
         except RuntimeError as error:
-            failed.set_result(_no_thread(error))
+            failed.set_result(_build_thread_error(error))
         return loop.create_task(self._await_thread(stream, failed))
 
     async def _run_async(self, stream: MediaStream, handler: Handler) -> None:
         try:
             await handler(stream)
         except BaseException as error:
-            # It is the user's code.  SystemExit and KeyboardInterrupt would end the loop of all
-            # streams, and a CancelledError would vanish: only what we asked for is raised again.
-            if self._asked_for(error):
+            # The handler is user code.  SystemExit and KeyboardInterrupt would end the loop of all
+            # streams, and a CancelledError would be lost: only our own cancellation is raised.
+            if self._is_own_cancellation(error):
                 raise
-            self._handler_failed(stream, error)
+            self._note_failure(stream, error)
 
-    def _asked_for(self, error: BaseException) -> bool:
-        """Whether `error` is how we end a handler, rather than how it ended by itself."""
-        if isinstance(error, GeneratorExit):  # from Python, for a coroutine whose loop is gone
+    def _is_own_cancellation(self, error: BaseException) -> bool:
+        """Whether `error` comes from our own cancellation of the handler."""
+        if isinstance(error, GeneratorExit):  # raised by Python in a coroutine of a closed loop
             return not self._home.is_current()
         if not isinstance(error, asyncio.CancelledError):
             return False
@@ -244,23 +245,23 @@ class StreamSession:
     ) -> None:
         error = await failed
         if error is not None:
-            self._handler_failed(stream, error)
+            self._note_failure(stream, error)
 
-    def _handler_failed(self, stream: MediaStream, error: BaseException) -> None:
-        state_of(stream).handler_error = error
+    def _note_failure(self, stream: MediaStream, error: BaseException) -> None:
+        get_state(stream).handler_error = error
         logger.error("the handler of stream %s failed", stream.stream_sid, exc_info=error)
         self._end(StreamEnd("handler", f"the handler raised {format_error(error)}"))
 
 
 def is_async(handler: Handler) -> bool:
-    """Whether calling `handler` gives a coroutine."""
+    """Whether calling `handler` returns a coroutine."""
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)  # noqa: B004 - asked of the object's class, not whether
+        getattr(handler, "__call__", None)  # noqa: B004 - the method itself is inspected
     )
 
 
-def _texts(state: StreamState) -> Iterator[str]:
-    while (message := state.next_message()) is not None:
+def _take_texts(state: StreamState) -> Iterator[str]:
+    while (message := state.take_message()) is not None:
         yield message.to_json()
 
 
@@ -275,7 +276,7 @@ def _run_on_thread(
         _refuse_coroutine(handler(stream))
     except BaseException as raised:  # noqa: BLE001 - a thread has no caller to raise to
         error = raised
-    with contextlib.suppress(RuntimeError):  # the loop is closed: the server has long stopped
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
         loop.call_soon_threadsafe(_report, failed, error)
 
 
@@ -283,8 +284,8 @@ def _refuse_coroutine(returned: object) -> None:
     if inspect.iscoroutine(returned):
         returned.close()
         raise TypeError(
-            "the handler is an ordinary function and returned a coroutine, which nobody awaits; "
-            "make it `async def`"
+            "the handler is an ordinary function and returned a coroutine, which is not awaited; "
+            "make the handler `async def`"
         )
 
 
@@ -293,10 +294,10 @@ def _report(failed: asyncio.Future[BaseException | None], error: BaseException |
         failed.set_result(error)
 
 
-def _no_thread(error: RuntimeError) -> TwistreamError:
+def _build_thread_error(error: RuntimeError) -> TwistreamError:
     failure = TwistreamError(
         f"no thread could be started for the handler: {error}",
-        consequence="Nobody answers the caller, so the stream is closed",
+        consequence="No handler serves the caller, so the stream is closed",
         fix="Make the handler `async def`, which needs no thread, or end other threads",
     )
     failure.__cause__ = error

@@ -1,8 +1,9 @@
-"""One stream behind its handle: what was agreed with Twilio, what waits to end, and who reads.
+"""The state of one stream: its conversation, its capture, its pending results and its readers.
 
-A `StreamState` belongs to the server's loop.  The session feeds it with what arrived and sends
-what it gives out; the commands of the handle, from any thread, queue their work there and return
-at once.  What was agreed with Twilio is `protocol.conversation`'s to know.
+A `StreamState` belongs to the server's event loop.  The session passes in the messages that arrive
+and sends the messages that `take_message` returns.  The commands of the handle may be called from
+any thread; they schedule their work on that loop and return at once.  The protocol state is kept by
+`protocol.conversation`.
 """
 
 from __future__ import annotations
@@ -33,30 +34,30 @@ from twistream_kit.sound_file import CheckedPayload
 logger = logging.getLogger("twistream_kit.live")
 
 CLOSE_MARGIN_SECONDS = 5.0
-"""How much longer than its sound what is queued is waited for at a goodbye (§9 item 13)."""
+"""How much longer than the queued sound `close` waits for its marks (§9 item 13)."""
 
 BLAME_SECONDS = 3.0
-"""For how long the loss of the public address explains a connection that broke before it."""
+"""How long before the loss of the public address a lost connection is attributed to it."""
 
 
 class StreamState:
-    """The conversation, the capture, the waits and the readers of one stream.
+    """The conversation, the capture, the pending results and the readers of one stream.
 
     Args:
-        start: The start message, which names the stream and its call.
-        home: The loop that everything here belongs to.
+        start: The start message, with the SIDs of the stream and its call.
+        home: The event loop that owns the state.
         send_ahead_seconds: How much sound is sent ahead.
-        clock: Gives monotonic seconds.
+        clock: Returns monotonic seconds.
 
     Attributes:
-        start: As given.
-        capture: Everything that passed.
+        start: The start message.
+        capture: All messages of the stream.
         closed: A `Pending` with the `StreamEnd`.
         handler_error: What the handler raised, or None.
-        newest: The playback asked for last, or None.
+        newest: The most recent playback, or None.
         disconnect_reason: Why its public address was lost, or empty.
-        outgoing: Set when something may be ready to be sent.
-        close_wanted: Set when the stream is to be closed once everything queued was heard.
+        outgoing: An event set when a message may be ready to be sent.
+        close_wanted: An event set when the stream is to close after all queued sound was heard.
     """
 
     def __init__(
@@ -88,83 +89,83 @@ class StreamState:
 
     @property
     def is_open(self) -> bool:
-        """Whether something can still be played on it."""
+        """Whether more sound can be played on the stream."""
         return self._conversation.ended is None and not self._is_closing
 
     @property
     def broke_lately(self) -> bool:
-        """Whether its connection broke within the last `BLAME_SECONDS`.
+        """Whether the connection was lost within the last `BLAME_SECONDS`.
 
-        A tunnel that dies takes the connection along, and its end is noticed a little later.
+        When a tunnel fails, its connections are lost first; the failure is detected a little later.
         """
         return self._broke_at is not None and self._clock() - self._broke_at < BLAME_SECONDS
 
     @property
     def has_queued(self) -> bool:
-        """Whether something is still on its way to the caller's ear, or waits for its mark."""
+        """Whether a playback or a mark has not ended yet."""
         return bool(self._waiting)
 
     # Commands, from any thread.
 
     def play(self, payload: CheckedPayload, mark: str | None) -> Playing:
-        """Queue audio; on a stream that has ended or is closing it is lost at once."""
+        """Queue audio; on a stream that has ended or is closing, it is lost at once."""
         playing = self.newest = Playing(self, len(payload), mark, self._home.loop)
-        if not self._command(self._begin_play, playing, payload):
-            fulfil(playing, _lost(playing))
+        if not self._schedule(self._begin_play, playing, payload):
+            fulfil(playing, _make_lost_outcome(playing))
         return playing
 
     def mark(self, name: str) -> Pending[MarkOutcome]:
-        """Queue a mark behind all audio queued so far."""
+        """Queue a mark after all audio queued so far."""
         wait: Pending[MarkOutcome] = Pending(self._home.loop)
         lost = MarkOutcome("lost", name, 0)
-        if not self._command(self._begin_mark, wait, name, lost):
+        if not self._schedule(self._begin_mark, wait, name, lost):
             fulfil(wait, lost)
         return wait
 
     def clear(self) -> None:
-        """Silence everything queued, here and at Twilio."""
+        """Discard all queued audio, here and at Twilio."""
         for resampler in list(self._resamplers):
             resampler.clear()
-        self._command(self._clear)
+        self._schedule(self._clear)
 
     def close(self, *, now: bool) -> Pending[StreamEnd]:
-        """Take no more audio, and end once what is queued was heard, or `now`."""
-        if not self._command(self._begin_close, now):
+        """Refuse further audio; end the stream once the queued audio was heard, or `now`."""
+        if not self._schedule(self._begin_close, now):
             fulfil(self.closed, StreamEnd("server stopped", "the server had stopped"))
         return self.closed
 
-    def resampler(self, sample_rate: int) -> Resampler:
-        """Make a `Resampler` that a clear empties too."""
+    def make_resampler(self, sample_rate: int) -> Resampler:
+        """Make a `Resampler` whose buffered samples a clear discards too."""
         resampler = Resampler(sample_rate)
         self._resamplers.append(resampler)
         return resampler
 
     def read_events(self) -> Reader[from_twilio.Message]:
-        """Read the messages without media from now on."""
+        """Return a reader of the messages other than media that arrive from now on."""
         reader: Reader[from_twilio.Message] = Reader(lambda message: message, self._home.loop)
         self._attach(reader, self._event_readers)
         return reader
 
     def read_audio(self) -> Reader[NDArray[np.int16]]:
-        """Read the caller's voice from now on."""
+        """Return a reader of the caller's audio from now on."""
         reader: Reader[NDArray[np.int16]] = Reader(decode_ulaw, self._home.loop)
         self._attach(reader, self._audio_readers)
         return reader
 
-    # For `Playing`.
+    # Called by `Playing`.
 
-    def heard_bytes(self, handle: str) -> int:
-        """Return how many bytes of a playback were heard by now; from any thread."""
-        return self._conversation.heard_bytes(handle, self._clock())
+    def count_heard(self, handle: str) -> int:
+        """Return how many bytes of a playback have been heard; callable from any thread."""
+        return self._conversation.count_heard(handle, self._clock())
 
     def watch(self, playing: Playing, size: int, wait: Pending[float]) -> None:
-        """Fulfil `wait` as soon as `size` bytes of `playing` were heard; from any thread."""
-        self._command(self._check_heard, playing, size, wait)
+        """Fulfil `wait` once `size` bytes of `playing` were heard; callable from any thread."""
+        self._schedule(self._check_heard, playing, size, wait)
 
-    # For the session and the server, on their loop.
+    # Called by the session and the server, on their loop.
 
     def receive(self, message: from_twilio.Message, now: float) -> None:
-        """Take in one message that arrived at `now`."""
+        """Process one message that arrived at `now`."""
         self.capture.append(message, now)
         if isinstance(message, from_twilio.Media):
             for audio_reader in self._audio_readers:
@@ -174,24 +175,24 @@ class StreamState:
                 event_reader._push(message, now)  # noqa: SLF001 - its owner
         self._settle(self._conversation.receive(message, now))
 
-    def next_message(self) -> to_twilio.Message | None:
-        """Return what may be sent now, noted in the capture, or None."""
+    def take_message(self) -> to_twilio.Message | None:
+        """Return the next message to send now, or None, and append it to the capture."""
         now = self._clock()
-        message = self._conversation.next_message(now)
+        message = self._conversation.take_message(now)
         if message is not None:
             self.capture.append(message, now)
         return message
 
     def wait_seconds(self) -> float | None:
-        """Return how long `next_message` will have nothing, or None until the next command."""
+        """Return the seconds until `take_message` has a message; None until the next command."""
         return self._conversation.wait_seconds(self._clock())
 
     def let_time_pass(self) -> None:
-        """End what has waited too long for its mark."""
+        """End the playbacks and marks whose mark is overdue."""
         self._settle(self._conversation.advance(self._clock()))
 
     def end(self, end: StreamEnd) -> None:
-        """End everything that is still open; idempotent."""
+        """End everything that is still open.  This method is idempotent."""
         self._settle(self._conversation.end(end.reason, self._clock()))
         if end.reason == "lost" and not self.closed.done():
             self._broke_at = self._clock()
@@ -199,11 +200,11 @@ class StreamState:
             logger.info("stream %s ended: %s", self.start.stream_sid, end.detail)
 
     def lose_address(self, why: str) -> None:
-        """Note that the public address is lost, if the stream is open or broke just now."""
+        """Record that the public address is lost, if the stream is open or was lost just now."""
         if not self.closed.done() or self.broke_lately:
             self.disconnect_reason = why
 
-    async def heard_out(self) -> None:
+    async def wait_heard(self) -> None:
         """Wait until everything queued has ended, at most its length and `CLOSE_MARGIN_SECONDS`."""
         queued = sum(p.total_ms for p in self._waiting.values() if isinstance(p, Playing))
         waits = [asyncio.wrap_future(pending) for pending in self._waiting.values()]
@@ -212,7 +213,7 @@ class StreamState:
 
     # Commands, carried out on the server's loop.
 
-    def _command(self, function: Callable[..., None], *args: Any) -> bool:
+    def _schedule(self, function: Callable[..., None], *args: Any) -> bool:
         try:
             self._home.call(function, *args)
         except ServerStopped:
@@ -221,7 +222,7 @@ class StreamState:
 
     def _begin_play(self, playing: Playing, payload: CheckedPayload) -> None:
         if not self.is_open:
-            self._refuse(playing, _lost(playing))
+            self._refuse(playing, _make_lost_outcome(playing))
             return
         handle = self._conversation.play(payload, self._clock(), mark=playing.mark)
         playing._handle = handle  # noqa: SLF001 - its owner
@@ -244,7 +245,7 @@ class StreamState:
         self.outgoing.set()
 
     def _begin_close(self, now: bool) -> None:
-        # Set here and not in `close`, so that what was played before it is still accepted.
+        # Set here and not in `close`, so that earlier calls of `play` are still accepted.
         self._is_closing = True
         if now and self._conversation.ended is None:
             self._settle(self._conversation.end("closed", self._clock()))
@@ -252,14 +253,14 @@ class StreamState:
 
     def _check_heard(self, playing: Playing, size: int, wait: Pending[float]) -> None:
         if wait.done() or playing.done():
-            return  # an ended playback settles its waits itself
+            return  # a playback fulfils its waits itself when it ends
         now, handle = self._clock(), playing._handle  # noqa: SLF001 - its owner
-        heard = self._conversation.heard_bytes(handle, now)
+        heard = self._conversation.count_heard(handle, now)
         if heard >= size and handle:
             fulfil(wait, heard / BYTES_PER_SECOND)
             return
-        delay = self._conversation.heard_in(handle, size, now)
-        # Sound that has not been sent yet has no time of its own: look again, a frame later.
+        delay = self._conversation.estimate_wait(handle, size, now)
+        # The time is unknown until the sound has been sent: check again a frame later.
         pause = 0.02 if delay is None else max(delay, 0.001)
         asyncio.get_running_loop().call_later(pause, self._check_heard, playing, size, wait)
 
@@ -269,7 +270,7 @@ class StreamState:
             fulfil(self._waiting.pop(outcome.handle), outcome)
 
     def _end_readers(self) -> None:
-        # After `closed`, so that a reader attached meanwhile is ended here or by `_attach`.
+        # `closed` is done by now, so a reader attached meanwhile is ended here or by `_attach`.
         readers: list[Reader[Any]] = [*self._event_readers, *self._audio_readers]
         for reader in readers:
             reader._end()  # noqa: SLF001 - its owner
@@ -281,10 +282,10 @@ class StreamState:
 
 
 class Playing(Pending[PlayOutcome]):
-    """Audio on its way to the caller's ear: a `Pending` whose result is a `PlayOutcome`.
+    """One playback, from `MediaStream.play` until it ends: a `Pending` of a `PlayOutcome`.
 
     Attributes:
-        total_ms: The duration of the whole.
+        total_ms: The duration of the whole sound.
         mark: The name given to `MediaStream.play`, or None.
 
     Example:
@@ -319,26 +320,26 @@ class Playing(Pending[PlayOutcome]):
 
     @property
     def heard_ms(self) -> int:
-        """How much was heard by now, by the playout model; it never goes back."""
+        """How much has been heard, by the playout model; the value never decreases."""
         if self.done():
             heard = self._furthest if self.exception(0) else self.result(0).heard_ms
         else:
-            heard = round(self._stream.heard_bytes(self._handle) * 1000 / BYTES_PER_SECOND)
-        # The model may find by a late mark that it had been too hopeful.
+            heard = round(self._stream.count_heard(self._handle) * 1000 / BYTES_PER_SECOND)
+        # A late mark may lower the estimate of the playout model.
         self._furthest = max(self._furthest, heard)
         return self._furthest
 
     @property
     def progress(self) -> float:
-        """How much of it was heard by now, from 0 to 1."""
+        """The share that has been heard, from 0 to 1."""
         return self.heard_ms / self.total_ms if self.total_ms else float(self.done())
 
     def heard(self, seconds: float) -> Pending[float]:
-        """Wait for sound, not for the clock.
+        """Wait until `seconds` of the sound have been heard.
 
         Returns:
-            A `Pending` with the seconds heard: `seconds` or a little more, or less when the
-            playback ended earlier.
+            A `Pending` with the seconds heard: `seconds` or a little more; less if the playback
+            ended earlier.
 
         Raises:
             ValueError: If `seconds` is negative or not finite.
@@ -360,8 +361,9 @@ class Playing(Pending[PlayOutcome]):
 
 
 EndReason = Literal["stop", "far end", "lost", "silent", "closed", "server stopped", "handler"]
-"""``stop``: Twilio said so.  ``far end``: it closed the socket.  ``lost``: the connection broke.
-``silent``: no message for too long.  ``closed``: `MediaStream.close`.  ``handler``: it raised."""
+"""``stop``: Twilio sent stop.  ``far end``: the peer closed the socket.  ``lost``: the connection
+was lost.  ``silent``: no message came before the timeout.  ``closed``: `MediaStream.close` was
+called.  ``server stopped``: the server stopped.  ``handler``: the handler raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +372,7 @@ class StreamEnd:
 
     Attributes:
         reason: One of `EndReason`.
-        detail: The same in words, with the close code where there was one.
+        detail: A description, with the close code if there was one.
 
     Example:
         >>> import twistream_kit as kit
@@ -388,6 +390,6 @@ class StreamEnd:
         return f"<StreamEnd {self.reason}: {self.detail}>"
 
 
-def _lost(playing: Playing) -> PlayOutcome:
-    """Return the outcome of a playback that is not even queued."""
+def _make_lost_outcome(playing: Playing) -> PlayOutcome:
+    """Return the outcome of a playback that was never queued."""
     return PlayOutcome("lost", 0, playing.total_ms)

@@ -1,8 +1,8 @@
-"""One stream of a call, as the code of its user sees it: the handle.
+"""`MediaStream`, the user's handle of one stream.
 
-Every command is a plain function that may be called from any thread: it queues something and
-returns at once.  The socket belongs to `session.StreamSession`, which runs on the server's loop;
-what both work on is a `state.StreamState`.
+Every command is a plain function that may be called from any thread; it schedules its work and
+returns at once.  `session.StreamSession` owns the socket and runs on the server's loop.  Both share
+a `state.StreamState`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from twistream_kit.sound_file import check_payload
 
 
 class MediaStream:
-    """One bidirectional Media Stream: play into the call, mark, clear, and listen.
+    """One bidirectional Media Stream: play sound into the call, mark, clear, and receive sound.
 
-    Made by `StreamServer`, for each call that connects.  All methods may be called from any
-    thread; a widget's callback, a cell and a coroutine are all the same to it.
+    `StreamServer` makes one for each call that connects.  All methods may be called from any
+    thread: from a cell, the callback of a widget, or a coroutine.
 
     Example:
         >>> import twistream_kit as kit
@@ -73,22 +73,22 @@ class MediaStream:
 
     @property
     def is_open(self) -> bool:
-        """Whether something can still be played on it."""
+        """Whether more sound can be played on the stream."""
         return self._state.is_open
 
     @property
     def capture(self) -> Capture:
-        """Everything that passed, as a `Capture`."""
+        """All messages of the stream so far, as a `Capture`."""
         return self._state.capture
 
     @property
     def closed(self) -> Pending[StreamEnd]:
-        """A `Pending` with the `StreamEnd`."""
+        """A `Pending` with the `StreamEnd`, done when the stream has ended."""
         return self._state.closed
 
     @property
     def newest(self) -> Playing | None:
-        """The playback asked for last, or None."""
+        """The most recent playback, or None."""
         return self._state.newest
 
     @property
@@ -98,7 +98,7 @@ class MediaStream:
 
     @property
     def disconnect_reason(self) -> str:
-        """What has befallen the way to it, such as the loss of the tunnel, or empty."""
+        """Why the public address was lost, such as the failure of the tunnel; else empty."""
         return self._state.disconnect_reason
 
     def __repr__(self) -> str:
@@ -112,23 +112,26 @@ class MediaStream:
 
         Args:
             sound: A `Clip`, or bare PCMU bytes: μ-law, 8000 a second, without a header.
-            mark: A name under which the end of it shows in the log; made unique on the wire.
+            mark: A name for the end of the playback, shown in the log; made unique on the wire.
 
         Returns:
-            A `Pending` whose `PlayOutcome` says whether it was heard, cleared or lost, and how
-            much.  On a stream that has ended or is closing it is lost at once.
+            A `Pending` whose `PlayOutcome` says whether the sound was heard, cleared or lost, and
+            how much was heard.  On a stream that has ended or is closing, it is lost at once.
 
         Raises:
-            TypeError: If `sound` is neither.
+            TypeError: If `sound` is neither a `Clip` nor bytes.
             LocalProtocolError: If the bytes hold a WAV file, or the mark's name is empty.
         """
-        payload = check_payload(_payload(sound))
+        payload = check_payload(_get_payload(sound))
         if mark is not None:
             _check_name(mark)
         return self._state.play(payload, mark)
 
     def mark(self, name: str) -> Pending[MarkOutcome]:
-        """Ask to be told when all audio queued so far was heard or cleared; from any thread.
+        """Send a mark after all audio queued so far; callable from any thread.
+
+        Returns:
+            A `Pending` with the `MarkOutcome`, done when that audio was heard or cleared.
 
         Raises:
             LocalProtocolError: If the name is empty.
@@ -137,26 +140,26 @@ class MediaStream:
         return self._state.mark(name)
 
     def clear(self) -> None:
-        """Silence everything queued, here and at Twilio, at once; callable from any thread."""
+        """Discard all queued audio, here and at Twilio, at once; callable from any thread."""
         self._state.clear()
 
     def resampler(self, sample_rate: int) -> Resampler:
         """Make a `Resampler` for sound that arrives in pieces; a clear empties it too.
 
         Args:
-            sample_rate: Of the pieces, in Hz.
+            sample_rate: The sample rate of the pieces, in Hz.
         """
-        return self._state.resampler(sample_rate)
+        return self._state.make_resampler(sample_rate)
 
     def close(self, *, now: bool = False) -> Pending[StreamEnd]:
-        """Say goodbye: take no more audio, let what is queued be heard, then close with 1000.
+        """Close the stream: refuse further audio, play the queued audio, close with code 1000.
 
-        It waits at most the length of what is queued and five seconds more.  Closing the socket
-        ends Twilio's ``<Connect>``: the call goes on with the next verb, or ends (PROTOCOL.md
-        §1.1).  Callable from any thread.
+        The stream closes at the latest five seconds after the duration of the queued audio.
+        Closing the socket ends Twilio's ``<Connect>``: the call goes on with the next verb, or ends
+        (PROTOCOL.md §1.1).  Callable from any thread.
 
         Args:
-            now: Close at once; what was not heard is lost.
+            now: Close at once; audio that was not heard is lost.
 
         Returns:
             A `Pending` with the `StreamEnd`; the same as `closed`.
@@ -164,20 +167,20 @@ class MediaStream:
         return self._state.close(now=now)
 
     def events(self) -> Reader[from_twilio.Message]:
-        """Read Twilio's messages from now on, without media: `from_twilio` values, in order."""
+        """Return a reader of Twilio's messages other than media from now on, in order."""
         return self._state.read_events()
 
     def audio(self) -> Reader[NDArray[np.int16]]:
-        """Read the caller's voice from now on: int16 arrays, mono, 8000 Hz, 20 ms each."""
+        """Return a reader of the caller's audio from now on: int16, mono, 8000 Hz, 20 ms each."""
         return self._state.read_audio()
 
 
-def state_of(stream: MediaStream) -> StreamState:
-    """Return what is behind a handle; for our own code, not for users."""
-    return stream._state  # noqa: SLF001 - the owner's side of the same class
+def get_state(stream: MediaStream) -> StreamState:
+    """Return the state of a handle; for this package only."""
+    return stream._state  # noqa: SLF001 - the handle and its state are one unit
 
 
-def _payload(sound: Clip | bytes) -> bytes:
+def _get_payload(sound: Clip | bytes) -> bytes:
     if isinstance(sound, Clip):
         return sound.payload
     if isinstance(sound, bytes | bytearray | memoryview):

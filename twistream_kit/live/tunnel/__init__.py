@@ -1,6 +1,6 @@
-"""A public address for a local server.
+"""A public address for a local server, by ngrok, cloudflared, ssh, or a fixed address.
 
-Made by a provider or fixed, proved before use and watched afterwards. Nothing here answers
-requests; it only leads them to the server. Begin with `tunnel`; `_provider` is the interface of a
-provider, and a new one is a module beside it and a row in `_table`, which names them all.
+The address is verified before use and watched afterwards.  These modules forward requests to the
+server and answer none.  Begin with `tunnel`; `_provider` is the interface of a provider, and a new
+provider is a module beside it and a row in `_table`, which names them all.
 """

@@ -1,4 +1,4 @@
-"""A quick tunnel of Cloudflare's: the program `cloudflared`, no account, another name each time."""
+"""A Cloudflare quick tunnel: the program `cloudflared`, without an account, with a random name."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import shutil
 
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.process.process import ChildProcess
-from twistream_kit.live.tunnel._provider import TunnelRequest, or_another_way
+from twistream_kit.live.tunnel._provider import TunnelRequest, suggest_another_way
 
 PROGRAM = "cloudflared"
 
 OPEN_SECONDS = 15.0
-"""How long it may take to get an address and to connect."""
+"""The timeout for getting an address and connecting."""
 
-# Log lines as reported in cloudflare/cloudflared issues #456, #555, #946, #972; the address of the
-# service itself stands in its error messages and is not ours.
+# Log lines as reported in cloudflare/cloudflared issues #456, #555, #946, #972.  Error messages
+# contain the address of the service itself, api.trycloudflare.com, which must not match.
 _ADDRESS = re.compile(r"https://(?!api\.)[a-z0-9-]+\.trycloudflare\.com\b")
 _CONNECTED = re.compile(r"Registered tunnel connection|Connection \S+ registered")
 _FAILURES = (
     (
         re.compile(r"429 Too Many Requests|error code: 1015"),
         "Cloudflare gives no more quick tunnels for now (429 Too Many Requests)",
-        "Wait some minutes{or_another_way}",
+        "Wait some minutes{suggest_another_way}",
     ),
     (
         re.compile(r"dial tcp|no such host|i/o timeout|network is unreachable|failed to dial"),
-        "cloudflared does not reach Cloudflare",
+        "cloudflared cannot reach Cloudflare",
         "Check the network: https to api.trycloudflare.com, and port 7844 outwards (UDP or TCP)",
     ),
     (
         re.compile(r"failed to (?:unmarshal|parse|request) quick Tunnel"),
         "Cloudflare gave no quick tunnel",
-        "Try again in some minutes{or_another_way}",
+        "Try again in some minutes{suggest_another_way}",
     ),
 )
 
-# Each of them would make it serve another tunnel than the one that is asked for.
-_LEADING_ASTRAY = (
+# Environment variables that would make cloudflared open another tunnel than the requested one.
+_OVERRIDING_VARIABLES = (
     "TUNNEL_CONFIG", "TUNNEL_CRED_CONTENTS", "TUNNEL_CRED_FILE", "TUNNEL_HELLO_WORLD",
     "TUNNEL_HOSTNAME", "TUNNEL_ID", "TUNNEL_NAME", "TUNNEL_TOKEN", "TUNNEL_TOKEN_FILE",
     "TUNNEL_UNIX_SOCKET", "TUNNEL_URL",
@@ -51,7 +51,7 @@ def is_installed() -> bool:
     return shutil.which(PROGRAM) is not None
 
 
-def make(request: TunnelRequest) -> CloudflaredTunnel:  # noqa: ARG001 - it needs nothing
+def make(request: TunnelRequest) -> CloudflaredTunnel:  # noqa: ARG001 - it has no arguments
     """Make a quick tunnel, not opened yet."""
     return CloudflaredTunnel()
 
@@ -60,7 +60,7 @@ class CloudflaredTunnel:
     """A quick tunnel, ``https://some-words.trycloudflare.com``.
 
     Args:
-        open_seconds: How long it may take to get an address and to connect.
+        open_seconds: The timeout for getting an address and connecting.
     """
 
     name = "cloudflared"
@@ -77,13 +77,13 @@ class CloudflaredTunnel:
             raise TunnelError(
                 "cloudflared is not on the PATH",
                 fix="Install it (one program: github.com/cloudflare/cloudflared)"
-                + or_another_way("cloudflared"),
+                + suggest_another_way("cloudflared"),
             )
-        # A config.yml in its usual places would rule over --url; an empty one does not.
+        # A config.yml in the default places would override --url; an empty file does not.
         command = [program, "tunnel", "--config", os.devnull, "--no-autoupdate"]
         child = self._child = ChildProcess(
             [*command, "--url", f"http://{origin}"],
-            environment=dict.fromkeys(_LEADING_ASTRAY),
+            environment=dict.fromkeys(_OVERRIDING_VARIABLES),
         )
         await child.start()
         try:
@@ -91,39 +91,39 @@ class CloudflaredTunnel:
                 address = await child.find(_ADDRESS)
                 connected = await child.find(_CONNECTED)
         except TimeoutError:
-            raise self._failed(
+            raise self._build_error(
                 f"cloudflared was not ready within {self._open_seconds:g} s"
             ) from None
         if address is None or connected is None:
-            raise self._failed("cloudflared ended before it was ready")
+            raise self._build_error("cloudflared ended before it was ready")
         return address[0]
 
     async def wait_closed(self) -> str:
-        """Wait until the program ends; return why, by its last line."""
+        """Wait until the program exits; return its exit code and its last line."""
         if self._child is None:
             return "cloudflared was not started"
         code = await self._child.exited
-        return f"cloudflared ended (exit code {code}): {_last(self._child.lines)}"
+        return f"cloudflared ended (exit code {code}): {_get_last_line(self._child.lines)}"
 
     async def close(self) -> None:
-        """End the program."""
+        """Terminate the program."""
         if self._child is not None:
             await self._child.end()
 
-    def _failed(self, problem: str) -> TunnelError:
+    def _build_error(self, problem: str) -> TunnelError:
         lines = self._child.lines if self._child is not None else []
         text = "\n".join(lines)
-        fix = "Try again{or_another_way}"
+        fix = "Try again{suggest_another_way}"
         for pattern, words, remedy in _FAILURES:
             if pattern.search(text):
                 problem, fix = words, remedy
                 break
         return TunnelError(
-            f"{problem}; its last line: {_last(lines)}",
+            f"{problem}; its last line: {_get_last_line(lines)}",
             consequence="There is no public address",
-            fix=fix.format(or_another_way=or_another_way("cloudflared")),
+            fix=fix.format(suggest_another_way=suggest_another_way("cloudflared")),
         )
 
 
-def _last(lines: list[str]) -> str:
+def _get_last_line(lines: list[str]) -> str:
     return lines[-1].rstrip(".") if lines else "it said nothing"

@@ -1,7 +1,8 @@
-"""ngrok, by its SDK.
+"""A tunnel through ngrok's SDK.
 
-The SDK raises a `ValueError` for every kind of failure, and quotes the token in it.  So its texts
-are scrubbed, and put into the words of a `TunnelError`, before anything else sees them.
+The SDK raises a `ValueError` for every kind of failure and quotes the authtoken in it.  So the
+token is removed from its messages, and a `TunnelError` is built from them, before they are logged
+or raised.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from typing import Any
 
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.live.tunnel._provider import TunnelRequest, or_another_way
+from twistream_kit.live.tunnel._provider import TunnelRequest, suggest_another_way
 
 logger = logging.getLogger("twistream_kit.live")
 
 OPEN_SECONDS = 10.0
-"""How long connecting may take; with no way out the SDK tries for ever."""
+"""The timeout for connecting; without a network the SDK retries for ever."""
 
 CLOSE_SECONDS = 2.0
 
 EXIT_PAUSE_SECONDS = 0.05
 """An interpreter that exits within 20 ms of a failed connect can crash in the SDK's threads."""
 
-# Numbers and meanings as in ngrok.com/docs/errors; the words are for what bears no number.
+# Numbers and meanings as in ngrok.com/docs/errors; the patterns are for errors without a number.
 _FAILURES = (
     (
         {105, 106, 107},
@@ -41,25 +42,25 @@ _FAILURES = (
         {108, 324, 348},
         r"simultaneous|limited to",
         "a limit of this ngrok account is reached",
-        "Close other tunnels of the account{or_another_way}",
+        "Close other tunnels of the account{suggest_another_way}",
     ),
     (
         {334},
         r"already online",
         "the domain is in use by another tunnel",
-        "Close the other one, or take another NGROK_DOMAIN",
+        "Close the other tunnel, or choose another NGROK_DOMAIN",
     ),
     (
         {320, 354, 7117},
         r"reserved",
         "the domain of NGROK_DOMAIN does not belong to this ngrok account",
-        "Take one from dashboard.ngrok.com/domains, or leave NGROK_DOMAIN away",
+        "Choose one from dashboard.ngrok.com/domains, or leave NGROK_DOMAIN unset",
     ),
     (
         set[int](),
         r"tcp connection|dns|resolve|connect|tls|timed? ?out",
-        "ngrok is not reached",
-        "Check the network: connect.ngrok-agent.com, port 443{or_another_way}",
+        "ngrok cannot be reached",
+        "Check the network: connect.ngrok-agent.com, port 443{suggest_another_way}",
     ),
 )
 
@@ -75,11 +76,11 @@ def is_installed() -> bool:
 
 
 def make(request: TunnelRequest) -> NgrokTunnel:
-    """Make an endpoint of the account that is set, not opened yet.
+    """Make an endpoint of the configured account, not opened yet.
 
     Raises:
-        SettingsError: If the token is missing or malformed: the SDK, whose one error does not tell
-            this from anything else, is not asked.
+        SettingsError: If the token is missing or malformed.  It is checked here, because the SDK
+            raises the same exception for every failure.
     """
     settings = request.get_settings()
     token: Secret = settings.ngrok_authtoken
@@ -87,13 +88,13 @@ def make(request: TunnelRequest) -> NgrokTunnel:
 
 
 class NgrokTunnel:
-    """An https endpoint of ngrok's.
+    """An https endpoint of an ngrok account.
 
     Args:
         token: The account's authtoken.
-        domain: A name of the account's; empty for any.
-        server_addr: Where ngrok's service is, ``host:port``; None for the usual place.
-        open_seconds: How long connecting may take.
+        domain: A domain of the account; empty for any.
+        server_addr: The address of ngrok's service, ``host:port``; None for the default.
+        open_seconds: The timeout for connecting.
     """
 
     name = "ngrok"
@@ -114,32 +115,32 @@ class NgrokTunnel:
         self._stopped: asyncio.Future[str] | None = None
 
     async def open(self, origin: str) -> str:
-        """Connect to ngrok and have an endpoint lead to `origin`."""
+        """Connect to ngrok and open an endpoint that forwards to `origin`."""
         if not is_installed():
             raise TunnelError(
                 NOT_INSTALLED,
-                fix=INSTALL + or_another_way("ngrok"),
+                fix=INSTALL + suggest_another_way("ngrok"),
             )
         _pause_at_exit()
         self._stopped = asyncio.get_running_loop().create_future()
         said = ""
         try:
             async with asyncio.timeout(self._open_seconds):
-                self._session = await self._builder().connect()
-                self._listener = await self._endpoint().listen_and_forward(f"http://{origin}")
+                self._session = await self._build_session().connect()
+                self._listener = await self._build_endpoint().listen_and_forward(f"http://{origin}")
             return str(self._listener.url())
         except TimeoutError:
             said = f"timed out after {self._open_seconds:g} s"
         except (ValueError, RuntimeError) as error:
             said = scrub(" ".join(map(str, error.args)), self._token)
-        # Outside the handler: the SDK's error quotes the token, and would hang on to ours.
+        # Outside the handler: otherwise the SDK's error, which quotes the token, would be chained.
         raise to_error(said)
 
     async def wait_closed(self) -> str:
-        """Wait until ngrok ends the session, or its forwarding ends; return why."""
+        """Wait until ngrok ends the session or the forwarding; return the reason."""
         if self._listener is None or self._stopped is None:
             return "ngrok was not connected"
-        joining = asyncio.ensure_future(_joined(self._listener))
+        joining = asyncio.ensure_future(_wait_joined(self._listener))
         try:
             await asyncio.wait((joining, self._stopped), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -149,7 +150,7 @@ class NgrokTunnel:
         return scrub(f"ngrok ended the tunnel: {joining.result()}", self._token)
 
     async def close(self) -> None:
-        """Close the session; the endpoint goes with it."""
+        """Close the session, which closes its endpoint too."""
         session, self._session = self._session, None
         if session is None:
             return
@@ -157,9 +158,9 @@ class NgrokTunnel:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await session.close()
         except (TimeoutError, ValueError, RuntimeError):
-            logger.warning("ngrok did not take the goodbye; its tunnel ends with the connection")
+            logger.warning("ngrok did not close its session; its tunnel ends with the connection")
 
-    def _builder(self) -> Any:
+    def _build_session(self) -> Any:
         import ngrok
 
         builder = ngrok.SessionBuilder().authtoken(self._token.reveal())
@@ -167,49 +168,49 @@ class NgrokTunnel:
             builder = builder.server_addr(self._server_addr)
         loop, stopped, token = asyncio.get_running_loop(), self._stopped, self._token
 
-        def disconnected(_: str, why: str) -> None:
-            logger.warning("the connection to ngrok broke and is made again: %s", scrub(why, token))
+        def on_disconnection(_: str, why: str) -> None:
+            logger.warning("the connection to ngrok was lost; reconnecting: %s", scrub(why, token))
 
         def stop() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits for it
                 loop.call_soon_threadsafe(_settle, stopped, "ngrok was stopped from its dashboard")
 
-        return builder.handle_disconnection(disconnected).handle_stop_command(stop)
+        return builder.handle_disconnection(on_disconnection).handle_stop_command(stop)
 
-    def _endpoint(self) -> Any:
+    def _build_endpoint(self) -> Any:
         builder = self._session.http_endpoint()
         return builder.domain(self._domain) if self._domain else builder
 
 
 def to_error(said: str) -> TunnelError:
-    """Return the error for what the SDK said, once that is scrubbed."""
+    """Return the error for a message of the SDK from which the token was removed."""
     number = re.search(r"ERR_NGROK_(\d+)", said)
     for numbers, pattern, words, remedy in _FAILURES:
-        # A number is the whole truth: the text of 320 speaks of authtokens too.
+        # A number is decisive: the text of error 320 mentions authtokens too.
         if int(number[1]) in numbers if number else re.search(pattern, said, re.IGNORECASE):
             problem, fix = words, remedy
             break
     else:
-        problem, fix = "ngrok opened no tunnel", "Try again{or_another_way}"
+        problem, fix = "ngrok opened no tunnel", "Try again{suggest_another_way}"
     return TunnelError(
         f"{problem}; ngrok said: {said.rstrip('.') or 'nothing'}",
         consequence="There is no public address",
-        fix=fix.format(or_another_way=or_another_way("ngrok")),
+        fix=fix.format(suggest_another_way=suggest_another_way("ngrok")),
     )
 
 
 def scrub(said: str, token: Secret) -> str:
-    """Return a text of the SDK's on one line, without the token, or what looks like one."""
+    """Return a message of the SDK on one line, without the token or anything like one."""
     text = said.replace(token.reveal(), "…") if token.reveal() else said
     return re.sub(r"(?i)(authtoken:\s*)\S+", r"\1…", " ".join(text.split()))
 
 
-async def _joined(listener: Any) -> str:
+async def _wait_joined(listener: Any) -> str:
     try:
         await listener.join()
     except (ValueError, RuntimeError) as error:
         return " ".join(str(part) for part in error.args)
-    return "its forwarding is over"
+    return "its forwarding has ended"
 
 
 def _settle(future: asyncio.Future[str] | None, words: str) -> None:
@@ -218,6 +219,6 @@ def _settle(future: asyncio.Future[str] | None, words: str) -> None:
 
 
 def _pause_at_exit() -> None:
-    # Held for good: once in the life of this process is enough.
+    # The lock is never released: one registration per process is enough.
     if _exit_pause.acquire(blocking=False):
         atexit.register(threading.Event().wait, EXIT_PAUSE_SECONDS)

@@ -1,7 +1,7 @@
-"""The interface of a tunnel's providers, their table, and the one that needs no program.
+"""The interface of tunnel providers, their table, and the provider of a fixed address.
 
-`PROVIDERS` is filled by `_table`, which imports the modules of all providers; it stands here, so
-that those can name each other in their errors (`or_another_way`).
+`_table` fills `PROVIDERS`, because it imports the modules of all providers.  `PROVIDERS` is defined
+here, so that the providers can name each other in their errors (`suggest_another_way`).
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ class Provider(Protocol):
     """A source of a public address; its constructor touches no loop, process or network.
 
     Attributes:
-        name: As `open_tunnel` calls it.
-        settles_within: For how many seconds after `open` the address may not lead here yet, for
-            names to spread and proxies to wake.
+        name: The name that `open_tunnel` takes.
+        settles_within: For how many seconds after `open` the address may not work yet, while DNS
+            and proxies are updated.
     """
 
     name: str
     settles_within: float
 
     async def open(self, origin: str) -> str:
-        """Lead a public address to `origin`, ``127.0.0.1:8080``; return it, ``https://…``.
+        """Open a public address that forwards to `origin`, ``127.0.0.1:8080``; return its URL.
 
         Raises:
-            TunnelError: If it cannot be had, in words.
-            SettingsError: If something that only the user can give is missing or malformed.
+            TunnelError: If it cannot be opened.
+            SettingsError: If a setting that only the user can give is missing or malformed.
         """
 
     async def wait_closed(self) -> str:
-        """Wait until the address is lost other than by `close`; return why, in words."""
+        """Wait until the address is lost other than by `close`; return a description of why."""
 
     async def close(self) -> None:
-        """Give the address up and end all that was started; also after a failed `open`."""
+        """Give up the address and end everything that was started; also after a failed `open`."""
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelRequest:
-    """The arguments of `open_tunnel` that decide which provider is taken, and what it gets.
+    """The arguments of `open_tunnel` that choose a provider and configure it.
 
     Attributes:
         provider: ``"auto"``, or a name in `PROVIDERS`.
@@ -55,7 +55,7 @@ class TunnelRequest:
         ssh: For ``"ssh"``: ``user@host``.
         remote_port: For ``"ssh"``.
         ssh_options: For ``"ssh"``.
-        settings: None reads them when they are needed.
+        settings: The settings; None reads them when they are needed.
     """
 
     provider: str
@@ -66,26 +66,26 @@ class TunnelRequest:
     settings: Settings | None = None
 
     def get_settings(self) -> Settings:
-        """Return the settings given, or read them."""
+        """Return the given settings, or read them."""
         return read_settings() if self.settings is None else self.settings
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderRow:
-    """All that is known of a provider before it is made.
+    """The description of a provider.
 
     Attributes:
-        name: As `open_tunnel` calls it.
-        make: Makes it, not opened yet; raises a `SettingsError` if what it needs is missing.
-        words: What it is for, as the docstring of `open_tunnel` says it after its name.
-        arguments: Those of `open_tunnel` that mean something to it.
-        usage: A call that gives them.
-        set_up: What to do for ``"auto"`` to take it, in words; empty if it never does.
-        way: What to call it where ways are counted: its name, or the setting that is all of it.
-        setting: The setting that it needs, by its attribute.
-        is_installed: Whether its program or package is there; None if it needs none.
-        not_installed: What to say if that is not there.
-        install: What to do then.
+        name: The name that `open_tunnel` takes.
+        make: Makes it, not opened yet; raises a `SettingsError` if a setting is missing.
+        words: What it is for, as the docstring of `open_tunnel` describes it.
+        arguments: The arguments of `open_tunnel` that it uses.
+        usage: An example of a call with these arguments.
+        set_up: How to set it up for ``"auto"``; empty if ``"auto"`` never chooses it.
+        way: Its name in a list of alternatives: a program or a setting; empty for `name`.
+        setting: The attribute name of the setting that it needs.
+        is_installed: Whether its program or package is installed; None if it needs none.
+        not_installed: The error message if it is not installed.
+        install: The remedy for that error.
     """
 
     name: str
@@ -102,40 +102,40 @@ class ProviderRow:
 
     @property
     def variable(self) -> str:
-        """The setting that it needs, by its name in the environment."""
+        """The environment variable of the setting that it needs."""
         return BY_NAME[self.setting].variable if self.setting else ""
 
     def is_set(self, settings: Settings) -> bool:
-        """Whether the setting that it needs is there; also if it needs none."""
+        """Whether the setting that it needs is set; true if it needs none."""
         return not self.setting or settings.get(self.setting) is not None
 
     def can_run(self) -> bool:
-        """Whether the program that it needs is there; also if it needs none."""
+        """Whether the program or package that it needs is installed; true if it needs none."""
         return self.is_installed is None or self.is_installed()
 
 
 PROVIDERS: dict[str, ProviderRow] = {}
-"""By name, in the order in which ``"auto"`` tries them."""
+"""The providers by name, in the order in which ``"auto"`` tries them."""
 
 
-def auto_rows() -> list[ProviderRow]:
-    """Return those that ``"auto"`` tries, in its order."""
+def list_auto_rows() -> list[ProviderRow]:
+    """Return the providers that ``"auto"`` tries, in its order."""
     return [row for row in PROVIDERS.values() if row.set_up]
 
 
-def or_another_way(besides: str) -> str:
-    """Return the end of a remedy, which names all ways but one to a public address."""
-    ways = [row.way or row.name for row in auto_rows() if row.name != besides]
-    return f", or use another way: {listed(ways, 'or')}" if ways else ""
+def suggest_another_way(besides: str) -> str:
+    """Return the end of a remedy, which names the alternatives to one provider."""
+    ways = [row.way or row.name for row in list_auto_rows() if row.name != besides]
+    return f", or use another way: {join_words(ways, 'or')}" if ways else ""
 
 
-def listed(words: Sequence[str], last: str) -> str:
-    """Return words in a row: ``a, b and c``."""
+def join_words(words: Sequence[str], last: str) -> str:
+    """Join words to a list: ``a, b and c``."""
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def make_static(request: TunnelRequest) -> StaticAddress:
-    """Make what leads to `request.url`, or to the address that is set."""
+    """Make a provider of `request.url`, or of the address in the settings."""
     if request.url:
         return StaticAddress(request.url)
     if request.provider != "auto":
@@ -145,14 +145,14 @@ def make_static(request: TunnelRequest) -> StaticAddress:
 
 
 class StaticAddress:
-    """An address that leads here already: your own proxy, a domain, Codespaces.
+    """A fixed address that already leads here: your own proxy, a domain, Codespaces.
 
     Args:
         url: ``https://example.com``; plain http only on loopback.
-        source: What to call it in an error, such as the name of a variable.
+        source: The source of the URL for error messages, such as the name of a variable.
 
     Raises:
-        SettingsError: If it is not such an address.
+        SettingsError: If `url` is not such an address.
     """
 
     name = "static"
@@ -162,21 +162,21 @@ class StaticAddress:
         check_url(url, source=source)
         self._url = url.rstrip("/")
 
-    async def open(self, origin: str) -> str:  # noqa: ARG002 - the interface; it leads there already
+    async def open(self, origin: str) -> str:  # noqa: ARG002 - required by the interface
         """Return the address."""
         return self._url
 
     async def wait_closed(self) -> str:
-        """Never return: nothing here learns that another program's proxy has stopped."""
+        """Never return, because the end of another program's proxy cannot be detected."""
         never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         return await never
 
     async def close(self) -> None:
-        """Do nothing: it is not ours to end."""
+        """Do nothing, because another program owns the address."""
 
 
 def check_url(url: str, *, source: str = "") -> None:
-    """Refuse what Twilio cannot reach: anything but https, or plain http on loopback; a query.
+    """Refuse a URL that Twilio cannot use: one with a query, or not https (or http on loopback).
 
     Raises:
         SettingsError: If `url` is not such an address.
@@ -186,7 +186,7 @@ def check_url(url: str, *, source: str = "") -> None:
         return
     if not fault.startswith("has a query"):
         fault = "is not an https address"
-    # A password in it is not to be shown, however malformed the address is around it.
+    # Remove a password even if the address is malformed.
     problem = f"{re.sub('.*@', '…@', url)!r} {fault}"
     raise SettingsError(
         f"{source}: {problem}" if source else problem,

@@ -1,4 +1,4 @@
-"""A remote forward (``ssh -R``): a public host's port, or a service's, leads to this machine."""
+"""Remote port forwarding (``ssh -R``): the port of a public host or a service leads here."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Sequence
 
 from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.process.process import ChildProcess
-from twistream_kit.live.tunnel._provider import TunnelRequest, check_url, or_another_way
+from twistream_kit.live.tunnel._provider import TunnelRequest, check_url, suggest_another_way
 
 OPEN_SECONDS = 15.0
-"""How long logging in and forwarding may take."""
+"""The timeout for logging in and forwarding."""
 
 REMOTE_PORT = 8080
-"""Where the host listens for its own proxy, unless told otherwise."""
+"""The default port of the host, to which its own proxy forwards."""
 
 SERVICE_PORT = 80
-"""What services such as localhost.run want to be asked for."""
+"""The remote port that services such as localhost.run require."""
 
-# ssh says that a fixed port is forwarded only when asked to be talkative (-v).
+# ssh reports that a fixed port is forwarded only in its verbose output (-v).
 _CHATTER = re.compile(
     r"^(?:debug\d: |OpenSSH_|Authenticated to |Allocated port |Transferred: |Bytes per second: )"
 )
@@ -40,7 +40,7 @@ _FAILURES = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
         "{host} shows another host key than before",
-        "Find out why before going on; then `ssh-keygen -R` takes the old key away",
+        "Find out why before you continue; then `ssh-keygen -R` removes the old key",
     ),
     (
         r"Host key verification failed|host key is known for",
@@ -55,7 +55,7 @@ _FAILURES = (
     (
         r"remote port forwarding failed|administratively prohibited",
         "{host} does not forward its port {port}",
-        "It is in use there, or the host allows none: try another remote_port, or 0 for a free one",
+        "It is in use, or the host allows no forwarding: try another remote_port, or 0 for any",
     ),
     (
         r"Connection refused|timed out|No route to host|Network is unreachable",
@@ -67,7 +67,7 @@ _LARGEST_CODE_OF_A_SIGNAL = 128 + 64
 
 
 def make(request: TunnelRequest) -> SshTunnel:
-    """Make a forward to the host that is asked for, not opened yet.
+    """Make a forward through the requested host, not opened yet.
 
     Raises:
         SettingsError: If the host is missing, or cannot be used.
@@ -83,16 +83,16 @@ def make(request: TunnelRequest) -> SshTunnel:
 
 
 class SshTunnel:
-    """A remote forward of OpenSSH's client.
+    """Remote port forwarding by the OpenSSH client.
 
     Args:
         host: ``user@host``, or a name from ``~/.ssh/config``.
-        url: The public address of what listens there, ``https://example.com``; ``{port}`` in it
-            stands for the port that the host chose.  None for a service that tells its address.
+        url: The public address of the host's proxy, ``https://example.com``; ``{port}`` in it is
+            replaced by the port that the host chose.  None for a service that prints its address.
         remote_port: The port on the host; 0 lets the host choose.
-        options: More arguments for ssh, such as ``("-p", "2222", "-i", "key")``; they go before
-            ours and therefore win.
-        open_seconds: How long logging in and forwarding may take.
+        options: More arguments for ssh, such as ``("-p", "2222", "-i", "key")``; they precede the
+            arguments of this class and take precedence.
+        open_seconds: The timeout for logging in and forwarding.
 
     Raises:
         SettingsError: If `host` or `url` cannot be used.
@@ -122,21 +122,21 @@ class SshTunnel:
         self._child: ChildProcess | None = None
 
     async def open(self, origin: str) -> str:
-        """Log in, have the port forwarded, find out the address."""
-        child = self._child = ChildProcess(self._command(origin), noise=_CHATTER)
+        """Log in, forward the port, and find the public address."""
+        child = self._child = ChildProcess(self._build_command(origin), noise=_CHATTER)
         await child.start()
         try:
             async with asyncio.timeout(self._open_seconds):
-                address = await self._address(child)
+                address = await self._find_address(child)
         except TimeoutError:
             silence = f"ssh {self._host} was not ready within {self._open_seconds:g} s"
-            raise self._failed(silence) from None
+            raise self._build_error(silence) from None
         if address is None:
-            raise self._failed(f"ssh {self._host} ended before it was ready")
+            raise self._build_error(f"ssh {self._host} ended before it was ready")
         return address.rstrip("/")
 
     async def wait_closed(self) -> str:
-        """Wait until ssh ends; return why, by its last line."""
+        """Wait until ssh exits; return its exit code and its last line."""
         if self._child is None:
             return "ssh was not started"
         code = await self._child.exited
@@ -146,42 +146,42 @@ class SshTunnel:
             else f"ended (exit code {code})"
         )
         lines = self._child.lines
-        return f"ssh {self._host} {how}" + (f": {_last(lines)}" if lines else "")
+        return f"ssh {self._host} {how}" + (f": {_get_last_line(lines)}" if lines else "")
 
     async def close(self) -> None:
-        """End ssh."""
+        """Terminate ssh."""
         if self._child is not None:
             await self._child.end()
 
-    async def _address(self, child: ChildProcess) -> str | None:
+    async def _find_address(self, child: ChildProcess) -> str | None:
         if self._url is None:
-            told = await child.find(_ADDRESS)
-            return told and told[1]
-        said = await child.find(_FORWARDED if self._port else _ALLOCATED)
-        return said and self._url.replace("{port}", str(self._port or said[1]))
+            printed = await child.find(_ADDRESS)
+            return printed and printed[1]
+        forwarded = await child.find(_FORWARDED if self._port else _ALLOCATED)
+        return forwarded and self._url.replace("{port}", str(self._port or forwarded[1]))
 
-    def _command(self, origin: str) -> list[str]:
+    def _build_command(self, origin: str) -> list[str]:
         program = shutil.which("ssh")
         if program is None:
             raise TunnelError(
                 "there is no program ssh on the PATH",
-                fix="Install OpenSSH's client" + or_another_way("ssh"),
+                fix="Install OpenSSH's client" + suggest_another_way("ssh"),
             )
         ours = [
-            "BatchMode=yes",  # it must never ask: nobody would see the question
+            "BatchMode=yes",  # never prompt: the user would not see the prompt
             "ConnectTimeout=10",
-            "ControlPath=none",  # a shared connection would keep the forward after our end
+            "ControlPath=none",  # a shared connection would keep the forward open after ssh exits
             "ExitOnForwardFailure=yes",
             "ServerAliveCountMax=3",
             "ServerAliveInterval=5",
         ]
-        # A service tells its address in a session, which -N would not open.
+        # A service prints its address in a session, which -N would not open.
         session = ["-T"] if self._url is None else ["-T", "-N"]
         forward = ["-v", "-R", f"{self._port}:{origin}"]
         options = [part for option in ours for part in ("-o", option)]
         return [program, *self._options, *session, *options, *forward, "--", self._host]
 
-    def _failed(self, problem: str) -> TunnelError:
+    def _build_error(self, problem: str) -> TunnelError:
         lines = self._child.lines if self._child is not None else []
         text, fix = "\n".join(lines), f"Try `ssh {self._host}` in a terminal"
         for pattern, words, remedy in _FAILURES:
@@ -190,22 +190,22 @@ class SshTunnel:
                 fix = remedy.format(host=self._host)
                 break
         return TunnelError(
-            f"{problem}; ssh said: {_last(lines)}",
+            f"{problem}; ssh said: {_get_last_line(lines)}",
             consequence="There is no public address",
             fix=fix,
         )
 
 
 def _check_host(host: str) -> None:
-    # A host that begins with a dash would be an option, and one may run a program.
+    # ssh would read a host that begins with a dash as an option, and some options run a program.
     if host and not host.startswith("-") and host.isprintable() and " " not in host:
         return
     raise SettingsError(
         f"ssh={host!r} is not the name of a host",
-        consequence="ssh would take it for something else",
+        consequence="ssh would read it as something else",
         fix="Say ssh='user@host'",
     )
 
 
-def _last(lines: list[str]) -> str:
+def _get_last_line(lines: list[str]) -> str:
     return lines[-1].rstrip(".") if lines else "nothing"

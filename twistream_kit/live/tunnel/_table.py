@@ -1,7 +1,7 @@
 """The table of providers: a new one is a module beside this, and a row here.
 
-From it follow what `open_tunnel` takes, the order of ``"auto"`` and the error
-that names its ways, and the other ways that the error of each provider names.
+The table determines the names and arguments that `open_tunnel` takes, the order of ``"auto"``, and
+the alternatives that error messages name.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from twistream_kit.live.tunnel._provider import (
     Provider,
     ProviderRow,
     TunnelRequest,
-    auto_rows,
-    listed,
+    join_words,
+    list_auto_rows,
 )
 
 _ROWS = (
@@ -61,8 +61,9 @@ def choose_provider(request: TunnelRequest) -> Provider:
     """Make the provider, not opened yet.
 
     Raises:
-        TunnelError: If there is none of that name, or none to be had.
-        SettingsError: If what it needs is missing or malformed, or an argument means nothing to it.
+        TunnelError: If there is no provider of that name, or none is available.
+        SettingsError: If a setting is missing or malformed, or the provider does not use an
+            argument that was given.
     """
     names = ["auto", *PROVIDERS]
     if request.provider not in names:
@@ -73,28 +74,28 @@ def choose_provider(request: TunnelRequest) -> Provider:
     is_auto = request.provider == "auto"
     row = PROVIDERS.get("static" if is_auto and request.url else request.provider)
     _check_arguments(request, () if row is None else row.arguments)
-    return (row or _first_available(request)).make(request)
+    return (row or _find_available(request)).make(request)
 
 
 def _check_arguments(request: TunnelRequest, taken: tuple[str, ...]) -> None:
     for row in PROVIDERS.values():
         own = [name for name in row.arguments if name != "url" and name not in taken]
-        # remote_port=0 is given, and means something.
+        # remote_port=0 is a valid argument, so test for None and ().
         if any(getattr(request, name) not in (None, ()) for name in own):
             raise SettingsError(
-                f"{listed(own, 'and')} mean nothing to {request.provider!r}",
+                f"{join_words(own, 'and')} mean nothing to {request.provider!r}",
                 fix=f"Say {row.usage}",
             )
     if request.url and "url" not in taken:
         raise SettingsError(
             f"{request.provider} gives the address, so url means nothing to it",
-            fix="Leave url away, or say 'static'; a name kept at ngrok goes into NGROK_DOMAIN",
+            fix="Leave url out, or say 'static'; a domain reserved at ngrok goes into NGROK_DOMAIN",
         )
 
 
-def _first_available(request: TunnelRequest) -> ProviderRow:
+def _find_available(request: TunnelRequest) -> ProviderRow:
     settings = request.get_settings()
-    rows = auto_rows()
+    rows = list_auto_rows()
     for row in rows:
         if row.is_set(settings) and row.can_run():
             return row
@@ -105,7 +106,7 @@ def _first_available(request: TunnelRequest) -> ProviderRow:
     else:
         unset = [row.variable for row in rows if row.setting]
         verb = "is" if len(unset) == 1 else "are"
-        missing = [f"{listed(unset, 'and')} {verb} not set"] if unset else []
+        missing = [f"{join_words(unset, 'and')} {verb} not set"] if unset else []
         missing += [row.not_installed for row in rows if not row.setting]
         problem = ", and ".join(missing)
         ways = ", or ".join(row.set_up for row in rows)

@@ -1,8 +1,8 @@
-"""A public address for a server: opened, proved to lead to this very process, and watched.
+"""A public address for a server: opened, verified to lead to this process, and watched.
 
-`open_tunnel` takes the provider that is asked for, or the first that is available.  `Tunnel` opens
-it, sets the server's address once that is proved, and takes it back when the provider fails or the
-server stops.
+`open_tunnel` chooses the requested provider, or the first that is available.  `Tunnel` opens it,
+sets the server's address once it is verified, and resets it when the provider fails or the server
+stops.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from twistream_kit.protocol.twiml import is_loopback
 logger = logging.getLogger("twistream_kit.live")
 
 SERVER_STOPPED = "the server that it leads to has stopped"
-"""Why a tunnel has ended whose server has stopped."""
+"""Why a tunnel ended, if its server has stopped."""
 
-_LISTENING_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not bound
+_LISTENING_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 def open_tunnel(
@@ -47,8 +47,8 @@ def open_tunnel(
 ) -> Tunnel:
     """Give `server` a public address: ``tunnel = kit.start(kit.open_tunnel(server))``.
 
-    On entering, the address is proved: ``/health`` asked through it must answer with what only
-    this process knows.
+    On entering, the address is verified: a request for ``/health`` through it must return a secret
+    of this process.
 
     Args:
         server: A `StreamServer` or an `Inspector` that runs when the tunnel is entered.
@@ -58,24 +58,24 @@ def open_tunnel(
             yours, or a service.  ``"auto"`` takes the first to be had: ``TWISTREAM_PUBLIC_URL``,
             where it is set; ngrok, where ``NGROK_AUTHTOKEN`` is set and its program or package is
             installed; cloudflared, where its program or package is installed.
-        url: The address, for ``"static"``: ``https://example.com``; for ``"ssh"`` to a host of
-            yours, that of what listens there, in which ``{port}`` stands for the port.
-        fallback_url: An address to take when there is no other, or it fails, such as that of a
-            `LocalProxy`; the tunnel then says so in its repr and in the log.
+        url: For ``"static"``, the address: ``https://example.com``.  For ``"ssh"`` to a host of
+            yours, the public address of its proxy, in which ``{port}`` stands for the port.
+        fallback_url: An address to use if no provider is available or the provider fails, such as
+            that of a `LocalProxy`; the repr of the tunnel and the log then say so.
         ssh: ``user@host``, for ``"ssh"``; a service such as ``nokey@localhost.run`` needs no `url`.
         remote_port: The port on that host, for ``"ssh"``: 8080 if not given, and 80 for a
             service; 0 lets the host choose.
         ssh_options: More arguments for ssh: ``("-p", "2222", "-i", "key")``.
         unsigned: Allow a server that checks no signatures.
-        settings: What `kit.settings` gave; None reads them.
+        settings: The result of `kit.settings`; None reads them.
 
     Returns:
         A tunnel that is not open yet.
 
     Raises:
-        TunnelError: If the server lets anybody in, or there is no way to be had; on entering, if
-            the address cannot be had or does not lead here.
-        SettingsError: If what the provider needs is missing or malformed.
+        TunnelError: If the server checks no signatures, or no provider is available; on entering,
+            if the address cannot be opened or does not lead here.
+        SettingsError: If a setting of the provider is missing or malformed.
         ValueError: If `remote_port` is out of range.
 
     Example:
@@ -111,16 +111,16 @@ class Tunnel:
     It is watched while it is open: when the provider fails, the server is notified, and
     `disconnect_reason` says why.  When the server stops, the tunnel closes too, because another
     program may take its port.
-    Leaving ends all that was started for it, also after a failed or interrupted entering.
+    Leaving ends everything that was started for it, also after entering failed or was interrupted.
 
     Args:
-        server: The server to lead to.
-        provider: Where the address comes from; None if none is to be had.
-        fallback: What is taken when `provider` is None or fails.
-        why_not: Why there is no provider, in words.
+        server: The server that the address leads to.
+        provider: The source of the address; None if none is available.
+        fallback: The source to use when `provider` is None or fails.
+        why_not: A description of why there is no provider.
 
     Attributes:
-        start_seconds: How long `kit.start` is to wait for it.
+        start_seconds: How long `kit.start` waits for it.
 
     Example:
         >>> import twistream_kit as kit
@@ -156,28 +156,28 @@ class Tunnel:
 
     @property
     def provider(self) -> str:
-        """Where the address comes from: the provider's name."""
+        """The name of the provider."""
         provider = self._open or self._requested or self._fallback
         return provider.name if provider is not None else ""
 
     @property
     def public_url(self) -> str | None:
-        """The address, once proved and while it is open; else None."""
+        """The address while it is open and verified; else None."""
         return self._url
 
     @property
     def fallback_reason(self) -> str:
-        """Why this is the fallback and not a public address; empty if it is none."""
+        """Why the fallback is used; empty if it is not."""
         return self._fallback_reason
 
     @property
     def disconnect_reason(self) -> str:
-        """Why the address is gone, though nobody closed the tunnel; else empty."""
+        """Why the address was lost, if the tunnel was not closed; else empty."""
         return self._disconnect_reason
 
     @property
     def ended(self) -> Pending[str]:
-        """Done when the tunnel is over: why, in words, or ``"closed"``."""
+        """A `Pending` with the reason why the tunnel ended; ``"closed"`` if it was closed."""
         return self._ended
 
     def __repr__(self) -> str:
@@ -186,9 +186,9 @@ class Tunnel:
             return f"<Tunnel ({self.provider}): {state}>"
         state = remove_user(self._url)
         if self._server.public_url != self._url:
-            state += f"; not used, the server's address is {_shown(self._server.public_url)}"
+            state += f"; not used, the server's address is {_show_url(self._server.public_url)}"
         if self._fallback_reason:
-            state += f"; {self._fallback_words()}"
+            state += f"; {self._describe_fallback()}"
         return f"<Tunnel ({self.provider}): {state}>"
 
     async def __aenter__(self) -> Self:
@@ -203,10 +203,10 @@ class Tunnel:
             await self._close("it could not be opened")
             raise
         if self._fallback_reason:
-            logger.warning("%s: %s", self._fallback_words(), remove_user(url))
+            logger.warning("%s: %s", self._describe_fallback(), remove_user(url))
         else:
             logger.info("the public address %s leads here (%s)", remove_user(url), self.provider)
-        self._watch = asyncio.create_task(self._watching(), name="watching a tunnel")
+        self._watch = asyncio.create_task(self._watch_address(), name="watching a tunnel")
         return self
 
     async def __aexit__(
@@ -234,7 +234,7 @@ class Tunnel:
 
     async def _open_and_prove(self, provider: Provider) -> str:
         self._open = provider
-        url = await provider.open(_origin(self._server))
+        url = await provider.open(_get_origin(self._server))
         proof = asyncio.ensure_future(
             prove(url, self._server.nonce, settles_within=provider.settles_within)
         )
@@ -243,7 +243,7 @@ class Tunnel:
             await asyncio.wait((proof, closed), return_when=asyncio.FIRST_COMPLETED)
             if not proof.done():
                 raise TunnelError(
-                    f"the tunnel opened and went: {await closed}",
+                    f"the tunnel opened and closed at once: {await closed}",
                     consequence="There is no public address",
                     fix="Try again",
                 )
@@ -252,7 +252,7 @@ class Tunnel:
             await end_tasks({proof, closed})
         return url
 
-    async def _watching(self) -> None:
+    async def _watch_address(self) -> None:
         if self._open is None or self._url is None:
             return
         why = await _wait_for_end(self._open, self._server)
@@ -286,30 +286,30 @@ class Tunnel:
             await self._home.leave()
             fulfil(self._ended, self._disconnect_reason or why)
 
-    def _fallback_words(self) -> str:
+    def _describe_fallback(self) -> str:
         reach = "from this machine only" if is_loopback(self._url or "") else "in its place"
         return f"no public address: {self._fallback_reason.rstrip('.')}; this one works {reach}"
 
 
-def _shown(url: str | None) -> str:
+def _show_url(url: str | None) -> str:
     return "none" if url is None else remove_user(url)
 
 
-def _origin(server: Reachable) -> str:
+def _get_origin(server: Reachable) -> str:
     parts = urlsplit(server.url)
     host = _LISTENING_EVERYWHERE.get(parts.hostname or "", parts.hostname or "127.0.0.1")
     return f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"
 
 
 async def _wait_for_end(provider: Provider, server: Reachable) -> str:
-    """Wait until `provider` fails or `server` stops; return which, in words.
+    """Wait until `provider` fails or `server` stops; return a description of which.
 
-    A port that a server has left may be somebody else's the next moment, who is then open to the
-    world: so an address must not outlive its server.
+    Another program may listen on the port as soon as the server has stopped, and would be exposed
+    to the internet.  So an address must not outlive its server.
 
     Args:
-        provider: One that is open.
-        server: On any loop.
+        provider: An open provider.
+        server: The server, on any event loop.
     """
     if server.stopped.done():
         return SERVER_STOPPED
@@ -323,5 +323,5 @@ async def _wait_for_end(provider: Provider, server: Reachable) -> str:
 
 
 async def _wait_for_stop(server: Reachable) -> None:
-    with contextlib.suppress(ServerStopped):  # its loop's thread ended, and the server with it
+    with contextlib.suppress(ServerStopped):  # the thread of its loop has ended
         await server.stopped

@@ -239,10 +239,10 @@ def show_capture_summary(found: CaptureSummary) -> Html:
     values: dict[str, object] = {
         "stream": code(found.stream_sid or "(no name)"),
         "length": f"{found.seconds:.2f} s",
-        **found.counts(),
+        **found.describe_counts(),
     }
     numbers = pairs(values, caption="A captured call")
-    return join(numbers, _show_all(found.figures(), "Timing"))
+    return join(numbers, _show_all(found.list_figures(), "Timing"))
 
 
 def _show_playbacks(playbacks: Sequence[Playback]) -> Html:

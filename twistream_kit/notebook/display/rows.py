@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from twistream_kit.capture.message_text import event_of, quote_message
+from twistream_kit.capture.message_text import get_event, quote_message
 from twistream_kit.errors import join_sentences
 from twistream_kit.notebook.display.html import (
     EMPTY,
@@ -178,7 +178,7 @@ def _list_check_cells(check: Check) -> Sequence[object]:
 
 
 def _list_entry_cells(entry: Entry) -> Sequence[object]:
-    event = event_of(entry.message)
+    event = get_event(entry.message)
     content = show_text(entry.message.to_json())
     return (f"{entry.at:.3f}", entry.sender, event, entry.size or EMPTY, content)
 

@@ -91,7 +91,7 @@ def _find_mark_ends(replay: Replay) -> list[MarkEnd]:
     lost = {id(mark) for mark in find_missing_marks(replay)}
     for mark in replay.marks:
         if mark.name and mark.returned_at is not None:
-            cleared = replay.ending_of(mark) == "cleared"
+            cleared = replay.get_ending(mark) == "cleared"
             ends.append(MarkEnd(mark.returned_at, mark.name, "cleared" if cleared else "heard"))
         elif id(mark) in lost:
             ends.append(MarkEnd(mark.expected_at or mark.sent_at, mark.name, "missing"))

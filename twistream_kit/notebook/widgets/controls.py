@@ -25,7 +25,7 @@ from twistream_kit.capture.message_text import describe_message
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.state import Playing
-from twistream_kit.live.stream.stream import MediaStream, state_of
+from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.notebook.display.html import paragraph
 from twistream_kit.notebook.runtime.activity_log import PUMP, ActivityLog, get_activity_log
 from twistream_kit.notebook.runtime.kernel import (
@@ -219,7 +219,7 @@ class StreamControls:
     def _update(self) -> bool:
         """Show the present state; return whether it can still change."""
         with self._display:
-            stream, state = self._stream, state_of(self._stream)
+            stream, state = self._stream, get_state(self._stream)
             newest = stream.newest
             is_open = stream.is_open
             over = stream.closed.done()
@@ -400,7 +400,7 @@ def _describe_stream(stream: MediaStream) -> str:
             how = str(stopped)
         return f"<b>Ended</b>: {escape(how)}"
     words = "Closing" if not stream.is_open else "In a call"
-    if state_of(stream).has_queued and stream.is_open:
+    if get_state(stream).has_queued and stream.is_open:
         words = "Playing"
     sid = escape(stream.stream_sid)
     # The whole SID is in the name of the box; here it would be read out again with each change.

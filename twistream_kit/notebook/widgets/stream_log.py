@@ -1,7 +1,8 @@
-"""The messages of a call as they pass, in a widget: readable, filtered, saved by a button.
+"""A widget that shows the messages of a call, with filters and a button that saves the capture.
 
-Media messages are counted, everything else stands in full, objections under it.  What only shows
-over many media messages, such as clicks where they meet, has a line of its own.
+Media messages are counted; every other message is shown in full, with the objections to it.
+Objections to the sound of many media messages, such as clicks at their borders, have a line of
+their own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import traitlets
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry, Sender
-from twistream_kit.capture.message_text import event_of, quote_message
+from twistream_kit.capture.message_text import get_event, quote_message
 from twistream_kit.diagnosis.stream import CaptureReview, OddMessage, Reviewed
 from twistream_kit.errors import Objection, TwistreamError
 from twistream_kit.live.inspector.stream import InspectedStream, Violation
@@ -35,13 +36,13 @@ KEPT_LINES = 300
 """How many lines the log keeps."""
 
 STILL_LINES = 12
-"""How many lines a page without a kernel shows."""
+"""How many lines are shown on a page without a kernel."""
 
 SOUND = "sound"
-"""The event of a line that no single message stands behind."""
+"""The event of a line about the sound of many messages."""
 
 INVALID = "invalid"
-"""The event of what passed an inspector and is none of the messages that a capture holds."""
+"""The event of an invalid message, which a capture does not hold as a message."""
 
 _DIRECTIONS: dict[Sender, str] = {"twilio": "from Twilio", "server": "to Twilio"}
 
@@ -49,18 +50,18 @@ _STATIC = Path(__file__).parents[1] / "static"
 
 
 class StreamLog(anywidget.AnyWidget):
-    """The messages of one call as they pass, newest last.
+    """Shows the messages of one call, newest last.
 
-    Media messages are counted in one line for each direction; everything else stands in full, and
-    under a message of yours that Twilio would object to stands why.  The last 300 lines are kept.
+    Media messages are counted in one line for each direction.  Every other message is shown in
+    full, and below a message of yours the objections of Twilio.  The last 300 lines are kept.
 
     Args:
         stream: A `MediaStream` or an `InspectedStream`, open or ended, or a `Capture`.
-        path: Where *Save capture* writes to; ``call-`` and the stream's SID in the working
+        path: The file that *Save capture* writes; ``call-`` and the stream's SID in the working
             directory if not given.
 
     Attributes:
-        saved: Where the capture was written to, or what prevented it, in words.
+        saved: A description of where the capture was saved, or of the error.
 
     Raises:
         TypeError: If `stream` is none of these.
@@ -106,7 +107,7 @@ class StreamLog(anywidget.AnyWidget):
         self._messages = LogLines(self._capture)
         self._newest = 0
         self._is_closed = False
-        self.on_msg(self._command)
+        self.on_msg(self._handle_command)
         answer_on_subshell(self)
         if self._update():
             PUMP.add(self._update)
@@ -115,7 +116,7 @@ class StreamLog(anywidget.AnyWidget):
         """Write the capture as JSON lines and return the path; from any thread.
 
         Args:
-            path: A file that is replaced; the one that *Save capture* writes to if not given.
+            path: The file, which is replaced if it exists; by default that of *Save capture*.
 
         Raises:
             OSError: If it cannot be written.
@@ -129,7 +130,7 @@ class StreamLog(anywidget.AnyWidget):
         return written
 
     def close(self) -> None:
-        """Take the log away; the stream goes on."""
+        """Close the widget; the stream stays open."""
         self._is_closed = True
         PUMP.remove(self._update)
         super().close()
@@ -139,11 +140,11 @@ class StreamLog(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         shown = super()._repr_mimebundle_(**options)
-        if isinstance(shown, tuple):  # what a page without a kernel shows instead
-            shown[0]["text/html"] = self._still_html()
+        if isinstance(shown, tuple):  # the fallback for a page without a kernel
+            shown[0]["text/html"] = self._render_still()
         return shown
 
-    def _command(self, _widget: object, content: Any, _buffers: object) -> None:
+    def _handle_command(self, _widget: object, content: Any, _buffers: object) -> None:
         if not isinstance(content, dict) or content.get("kind") != "save":
             return
         try:
@@ -152,7 +153,7 @@ class StreamLog(anywidget.AnyWidget):
             self.saved = f"Not saved: {error}. StreamLog(stream, path=…) takes another place."
 
     def _update(self) -> bool:
-        """Show what has passed; return whether there can be more."""
+        """Show the new messages; return whether more may come."""
         if self._is_closed:
             return False
         is_over = self._stream is None or self._stream.closed.done()
@@ -163,18 +164,18 @@ class StreamLog(anywidget.AnyWidget):
         self.media = [
             _count_as_traits(sender, self._messages.media[sender]) for sender in _DIRECTIONS
         ]
-        self.state = self._state_in_words()
+        self.state = self._describe_state()
         return not is_over
 
     def _read(self, *, is_over: bool) -> int:
-        """Read what has passed; return the number of the newest line."""
+        """Read the new messages; return the number of the newest line."""
         if not isinstance(self._stream, InspectedStream):
             return self._messages.read(is_over=is_over)
-        new = self._stream.findings[self._n_violations :]
+        new = self._stream.violations[self._n_violations :]
         self._n_violations += len(new)
         return self._messages.read_reviewed(new, bad_media=self._stream.bad_media)
 
-    def _state_in_words(self) -> str:
+    def _describe_state(self) -> str:
         words = "A capture."
         if self._stream is not None:
             end = self._stream.closed
@@ -186,10 +187,10 @@ class StreamLog(anywidget.AnyWidget):
             )
         return words
 
-    def _still_html(self) -> str:
+    def _render_still(self) -> str:
         lines = self.lines[-STILL_LINES:]
         rows = [
-            (f"{line['at']:.2f}", _DIRECTIONS[line["sender"]], line["event"], _message_cell(line))
+            (f"{line['at']:.2f}", _DIRECTIONS[line["sender"]], line["event"], _render_message(line))
             for line in lines
         ]
         heads = ("time (s)", "direction", "event", "message")
@@ -222,23 +223,23 @@ def _count_as_traits(sender: Sender, count: MediaCount) -> dict[str, Any]:
     return {"sender": sender, "text": text}
 
 
-def _message_cell(line: dict[str, Any]) -> Html:
+def _render_message(line: dict[str, Any]) -> Html:
     objections = [f"{each['severity']}: {each['text']}" for each in line["objections"]]
     return join(code(line["text"], breakable=True), bullets(objections))
 
 
 class LogLines:
-    """The messages of one capture as lines, which grow with it; one thread at a time.
+    """The messages of one capture as lines of a log; not thread-safe.
 
-    A media message stands in full only where something about it is objected to that was not
-    objected to before: the same mistake is often made fifty times a second.
+    A media message is shown in full only if there is a new objection to it, because the same
+    mistake is often made fifty times a second.
 
     Args:
-        capture: Of a call that goes on, or of one that has ended.
+        capture: The capture of a call that is in progress or has ended.
 
     Attributes:
         media: The count of each direction, by sender.
-        unkept: How many more media messages passed, of which the capture kept the size alone.
+        unkept: How many more media messages there were, of which the capture kept only the size.
     """
 
     def __init__(self, capture: Capture) -> None:
@@ -251,17 +252,17 @@ class LogLines:
 
     @property
     def lines(self) -> list[LogLine]:
-        """The last lines as they stand, oldest first."""
+        """The last lines, oldest first."""
         return list(self._lines)
 
     def read(self, *, is_over: bool = False) -> int:
-        """Review what has passed since; return the number of the newest line.
+        """Review the messages since the last call; return the number of the newest line.
 
         Args:
-            is_over: Whether nothing more will pass.
+            is_over: Whether no more messages will come.
         """
-        passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
-        for each, reviewed in self._review.new():
+        passed = len(self._capture)  # counted first, because more messages may come meanwhile
+        for each, reviewed in self._review.read_new():
             if isinstance(each, OddMessage):
                 self._take_odd(each, reviewed)
             else:
@@ -274,11 +275,11 @@ class LogLines:
         return self._number
 
     def read_reviewed(self, violations: Iterable[Violation], *, bad_media: int) -> int:
-        """Take in what has passed an inspector since, which reviews it; return as `read` does.
+        """Read the messages of an inspector, which reviews them; return as `read` does.
 
         Args:
-            violations: What it objected to since the last time this was asked, oldest first.
-            bad_media: How many media messages it objected to by themselves in all.
+            violations: The violations since the last call, oldest first.
+            bad_media: How many media messages have objections of their own, in all.
         """
         waiting = deque(violations)
         passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
@@ -335,7 +336,7 @@ class LogLines:
         self._add(
             entry.at,
             entry.sender,
-            event_of(entry.message),
+            get_event(entry.message),
             quote_message(entry.message.to_json()),
             objections,
             is_progress=MarkName.parse(name).is_progress,
@@ -362,17 +363,17 @@ _NOT_REVIEWED = Reviewed(None)
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One message, or what is objected to in the sound of many.
+    """One line: a message, or objections to the sound of many.
 
     Attributes:
-        number: Counts all lines from 1, those no longer kept included.
-        at: In seconds since the stream began.
+        number: The number of the line, counted from 1 over all lines.
+        at: The time in seconds since the stream began.
         sender: ``twilio`` or ``server``.
-        event: As on the wire; ``sound`` for the sound of many messages, ``invalid`` for what a
-            capture cannot hold.
-        text: The message as on the wire; for the sound, how much of it there was by then.
-        is_progress: Whether it is a mark that only measures how far a playback is.
-        objections: What `StreamReviewer` has to say of it, or of the sound so far.
+        event: The event as on the wire; ``sound`` for the sound of many messages, ``invalid`` for
+            an invalid message.
+        text: The message as on the wire; for the sound, its duration so far.
+        is_progress: Whether it is a mark that only measures the progress of a playback.
+        objections: The objections of `StreamReviewer` to it, or to the sound so far.
     """
 
     number: int
@@ -391,7 +392,7 @@ class MediaCount:
     Attributes:
         messages: How many there were.
         size: How many bytes of sound they held.
-        bad: How many of them are objected to by themselves.
+        bad: How many of them have objections of their own.
     """
 
     messages: int = 0

@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 from twistream_kit.protocol.twiml import FETCHED_LIMIT
 from twistream_kit.simulator.call._speech import VerbAudio
 from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
-from twistream_kit.simulator.call.twiml import TwimlFault, root_of
+from twistream_kit.simulator.call.twiml import TwimlFault, parse_root
 from twistream_kit.simulator.call.web import TWIML_TYPES, FetchedPage, WebClient
 from twistream_kit.simulator.model.assumptions import (
     TRIAL_ANNOUNCEMENT,
@@ -157,7 +157,7 @@ def sanitise(document: AnyStr) -> AnyStr:
     A document that is not TwiML is returned unchanged: `read_twiml` then reports its error.
     """
     try:
-        root = root_of(document)
+        root = parse_root(document)
     except TwimlFault:
         return document
     if not _sanitise_tree(root):

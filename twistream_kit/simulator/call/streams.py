@@ -173,7 +173,7 @@ class CallStreams:
         self._attach(stream)
         self._tell(stream, "stream-started")
         try:
-            ending = await stream.client.over()
+            ending = await stream.client.wait_over()
         except asyncio.CancelledError:
             self._keep(asyncio.create_task(self._stop_and_tell(stream)))
             raise

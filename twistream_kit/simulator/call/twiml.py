@@ -1,9 +1,9 @@
-"""From a TwiML document to verbs as plain values, and to the codes that Twilio would log.
+"""Convert a TwiML document to verbs as plain values, and to the codes that Twilio would log.
 
 `twistream_kit.diagnosis.twiml` parses the document and objects to its names; this module reads the
-verbs and nouns that the simulator obeys (PROTOCOL.md §1), with the codes of §1.5 and §5.2.  Faults
-that end the call are raised as `TwimlFault`; what Twilio only warns of is a `Remark`.  Nothing here
-is carried out, or fetched.
+verbs and nouns that the simulator obeys (PROTOCOL.md §1), with the codes of §1.5 and §5.2.  Errors
+that end the call are raised as `TwimlFault`; what Twilio only warns about is a `Remark`.  This
+module neither executes verbs nor fetches URLs.
 """
 
 from __future__ import annotations
@@ -30,49 +30,49 @@ def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = F
 
     Args:
         xml: The document; bytes may carry their own encoding declaration.
-        base_url: Where it was fetched; relative URLs inside start there.  Empty for TwiML that was
-            given inline.
-        into_live_call: True for TwiML pushed into a running call through REST: then a relative
-            URL is fault 15004 (§1.5).
+        base_url: The URL from which it was fetched, the base of relative URLs.  Empty for inline
+            TwiML.
+        into_live_call: True for TwiML that updates a running call through REST: then a relative
+            URL is error 15004 (§1.5).
 
     Raises:
-        TwimlFault: 12100 or 12102; 11100 or 15004 for a URL that leads nowhere.
+        TwimlFault: 12100 or 12102; 11100 or 15004 for an invalid URL.
     """
     text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
     try:
-        return _TwimlReader(base_url, into_live_call=into_live_call).document(root_of(xml))
+        return _TwimlReader(base_url, into_live_call=into_live_call).read_document(parse_root(xml))
     except TwimlFault as fault:
         fault.document = text
         raise
 
 
-def root_of(xml: str | bytes) -> ET.Element:
+def parse_root(xml: str | bytes) -> ET.Element:
     """Return the ``<Response>`` of a TwiML document.
 
     Raises:
-        TwimlFault: 12100 or 12102, in the words of `review_twiml`.
+        TwimlFault: 12100 or 12102, with the text of `review_twiml`.
     """
     try:
         root = parse_twiml(xml)
     except NotTwiml as error:
-        raise _fault_of(error.objection) from error
+        raise _make_fault(error.objection) from error
     if wrong := review_root(root):
-        raise _fault_of(wrong)
+        raise _make_fault(wrong)
     return root
 
 
-def _fault_of(objection: Objection) -> TwimlFault:
-    # Where nothing says what Twilio would log, it is taken for a document that cannot be parsed.
+def _make_fault(objection: Objection) -> TwimlFault:
+    # If Twilio's error is not documented, use the error of a document that cannot be parsed.
     return TwimlFault(objection.code or 12100, objection.statement)
 
 
 class TwimlFault(Exception):
-    """A document, or the way to it, that makes Twilio give the call up.
+    """An error in a document, or in fetching it, that makes Twilio end the call.
 
     Attributes:
         code: Twilio's code.
-        text: What is wrong.
-        document: The TwiML at fault, or None when there was none.
+        text: The description of the error.
+        document: The TwiML document, or None if there was none.
     """
 
     def __init__(self, code: int, text: str) -> None:
@@ -84,12 +84,12 @@ class TwimlFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One TwiML document, read.
+    """One parsed TwiML document.
 
     Attributes:
-        verbs: What to do, in order.
-        remarks: What to log.
-        notes: What is worth a word and is not logged.
+        verbs: The verbs to execute, in order.
+        remarks: The warnings to log.
+        notes: Objections that Twilio would not log.
     """
 
     verbs: tuple[Verb, ...] = ()
@@ -99,11 +99,11 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something about a document that Twilio would log, though it goes on.
+    """A warning about a document: Twilio would log it and continue.
 
     Attributes:
         code: Twilio's code.
-        text: What is wrong and what follows.
+        text: What is wrong and what the consequence is.
     """
 
     code: int
@@ -112,7 +112,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class ConnectStream:
-    """``<Connect><Stream>``: both ways, and nothing else until it is over (§1.1)."""
+    """``<Connect><Stream>``: bidirectional; the next verb runs after the stream ends (§1.1)."""
 
     stream: StreamNoun
     action: Next | None = None
@@ -120,7 +120,7 @@ class ConnectStream:
 
 @dataclass(frozen=True, slots=True)
 class StartStream:
-    """``<Start><Stream>``: one way, while the next verbs run (§1.2)."""
+    """``<Start><Stream>``: unidirectional, while the next verbs run (§1.2)."""
 
     stream: StreamNoun
 
@@ -137,10 +137,10 @@ class StreamNoun:
     """A ``<Stream>``, inside ``<Connect>`` or ``<Start>``.
 
     Attributes:
-        url: Where the WebSocket is; absolute, wss (or ws on loopback).
+        url: The URL of the WebSocket; absolute, wss (or ws on loopback).
         name: Unique in the call, or empty.
         track: ``inbound_track``, ``outbound_track`` or ``both_tracks``, as written.
-        status_callback: Told when the stream starts, stops or fails; or empty.
+        status_callback: The URL requested when the stream starts, stops or fails; or empty.
         status_callback_method: GET or POST.
         parameters: Names and values of the ``<Parameter>`` elements.
     """
@@ -155,7 +155,7 @@ class StreamNoun:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Read a text aloud; `loop` 0 means until the call ends."""
+    """Speak a text; `loop` 0 means until the call ends."""
 
     text: str
     loop: int = 1
@@ -172,14 +172,14 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class PlayBody:
-    """The answer to the TwiML request was itself a sound file: play it (§1.5)."""
+    """Play the response to the TwiML request, which was a sound file (§1.5)."""
 
     content: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait, in seconds."""
+    """Wait for `seconds`."""
 
     seconds: float = 1.0
 
@@ -191,7 +191,7 @@ class Hangup:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Leave this document for another one."""
+    """Continue with another document."""
 
     to: Next
 
@@ -205,10 +205,10 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Where the TwiML goes on: what ``<Redirect>`` and `action` attributes name.
+    """The next document: the target of a ``<Redirect>`` or an `action` attribute.
 
     Attributes:
-        url: Absolute.
+        url: An absolute URL.
         method: GET or POST.
     """
 
@@ -224,7 +224,7 @@ Verb = PlainVerb | ConnectStream | Hangup | Redirect | Reject
 
 
 class _TwimlReader:
-    """Reads one document, collecting remarks on the way."""
+    """Reads one document and collects remarks."""
 
     def __init__(self, base_url: str, *, into_live_call: bool) -> None:
         self._base_url = base_url
@@ -234,79 +234,81 @@ class _TwimlReader:
             "Connect": self._connect,
             "Start": self._start,
             "Stop": self._stop,
-            "Say": lambda element: Say(_spoken(element), self._count(element, "loop", 1)),
+            "Say": lambda element: Say(_get_spoken_text(element), self._count(element, "loop", 1)),
             "Play": self._play,
             "Pause": lambda element: Pause(float(self._count(element, "length", 1))),
             "Hangup": lambda _: Hangup(),
-            "Redirect": lambda element: Redirect(self._next(_text(element), element)),
+            "Redirect": lambda element: Redirect(self._read_next(_get_text(element), element)),
             "Reject": lambda element: Reject(element.get("reason", "rejected")),
         }
 
-    def document(self, root: ET.Element) -> Script:
+    def read_document(self, root: ET.Element) -> Script:
         for objection in review_names(root):
-            self._remark(
+            self._add_remark(
                 objection.code or 12200, join_sentences(objection.statement, objection.fix)
             )
-        verbs = [verb for element in root if (verb := self._verb(element)) is not None]
+        verbs = [verb for element in root if (verb := self._read_verb(element)) is not None]
         return Script(tuple(verbs), tuple(self._remarks), tuple(review_undocumented(root)))
 
-    def _verb(self, element: ET.Element) -> Verb | None:
+    def _read_verb(self, element: ET.Element) -> Verb | None:
         read = self._readers.get(element.tag)
         if read is None:
             if element.tag in NOUNS["Response"]:
-                self._remark(12200, f"<{element.tag}> was skipped: the simulator has no such verb")
+                self._add_remark(
+                    12200, f"<{element.tag}> was skipped: the simulator has no such verb"
+                )
             return None
         return read(element)
 
     def _connect(self, element: ET.Element) -> Verb | None:
-        noun = self._stream_in(element)
+        noun = self._find_stream(element)
         if noun is None:
             return None
         action = element.get("action")
-        return ConnectStream(noun, None if action is None else self._next(action, element))
+        return ConnectStream(noun, None if action is None else self._read_next(action, element))
 
     def _start(self, element: ET.Element) -> Verb | None:
-        noun = self._stream_in(element)
+        noun = self._find_stream(element)
         return None if noun is None else StartStream(noun)
 
     def _stop(self, element: ET.Element) -> Verb | None:
         stream = element.find("Stream")
         name = "" if stream is None else stream.get("name", "")
         if not name:
-            self._remark(12200, "<Stop> was skipped: it needs a <Stream> with the name to stop")
+            self._add_remark(12200, "<Stop> was skipped: it needs a <Stream> with the name to stop")
             return None
         return StopStream(name)
 
-    def _stream_in(self, element: ET.Element) -> StreamNoun | None:
+    def _find_stream(self, element: ET.Element) -> StreamNoun | None:
         nouns = [child.tag for child in element if child.tag in NOUNS[element.tag]]
         if nouns != ["Stream"] and (nouns or not len(element)):
             names = ", ".join(f"<{noun}>" for noun in nouns) or "nothing"
-            self._remark(
+            self._add_remark(
                 12200, f"<{element.tag}> holds {names}; the simulator knows one <Stream> in it"
             )
         streams = element.findall("Stream")
-        return self._stream(streams[0]) if streams else None
+        return self._read_stream(streams[0]) if streams else None
 
-    def _stream(self, element: ET.Element) -> StreamNoun:
+    def _read_stream(self, element: ET.Element) -> StreamNoun:
         callback = element.get("statusCallback", "")
         return StreamNoun(
-            url=self._stream_url(element.get("url", "").strip()),
+            url=self._resolve_stream_url(element.get("url", "").strip()),
             name=element.get("name", ""),
             track=element.get("track", "inbound_track"),
-            status_callback=self._absolute(callback) if callback else "",
-            status_callback_method=_method(element, "statusCallbackMethod"),
-            parameters=self._parameters(element),
+            status_callback=self._resolve(callback) if callback else "",
+            status_callback_method=_get_method(element, "statusCallbackMethod"),
+            parameters=self._read_parameters(element),
         )
 
-    def _parameters(self, element: ET.Element) -> dict[str, str]:
+    def _read_parameters(self, element: ET.Element) -> dict[str, str]:
         parameters = {}
         for child in element.findall("Parameter"):
             name, value = child.get("name", ""), child.get("value", "")
             if not name:
-                self._remark(12200, "<Parameter> without a name was ignored")
+                self._add_remark(12200, "<Parameter> without a name was ignored")
             elif len(name) + len(value) >= PARAMETER_LIMIT:
-                # What Twilio really does is not known (§10.27).
-                self._remark(
+                # Twilio's behaviour is not known (§10.27).
+                self._add_remark(
                     12200,
                     f"<Parameter> {name} was dropped: name and value have "
                     f"{len(name) + len(value)} characters, the limit is {PARAMETER_LIMIT}",
@@ -316,17 +318,17 @@ class _TwimlReader:
         return parameters
 
     def _play(self, element: ET.Element) -> Verb | None:
-        digits, url = element.get("digits", ""), _text(element)
+        digits, url = element.get("digits", ""), _get_text(element)
         if not digits and not url:
-            self._remark(12200, "<Play> was skipped: it names no sound")
+            self._add_remark(12200, "<Play> was skipped: it names no sound")
             return None
-        return Play(self._absolute(url) if url else "", digits, self._count(element, "loop", 1))
+        return Play(self._resolve(url) if url else "", digits, self._count(element, "loop", 1))
 
-    def _next(self, url: str, element: ET.Element) -> Next:
+    def _read_next(self, url: str, element: ET.Element) -> Next:
         # An empty URL means the document itself, as with HTML forms.
-        return Next(self._absolute(url or self._base_url), _method(element, "method"))
+        return Next(self._resolve(url or self._base_url), _get_method(element, "method"))
 
-    def _stream_url(self, url: str) -> str:
+    def _resolve_stream_url(self, url: str) -> str:
         if not url or not self._base_url:
             return url
         try:
@@ -338,7 +340,7 @@ class _TwimlReader:
         # How a relative stream URL becomes wss is not documented (§1.3).
         return absolute.replace("http", "ws", 1) if is_relative else url
 
-    def _absolute(self, url: str) -> str:
+    def _resolve(self, url: str) -> str:
         try:
             absolute = urljoin(self._base_url, url) if self._base_url else url
             is_relative, parts = not urlsplit(url).scheme, urlsplit(absolute)
@@ -355,21 +357,21 @@ class _TwimlReader:
     def _count(self, element: ET.Element, name: str, default: int) -> int:
         text = element.get(name, str(default))
         if not text.isdecimal():
-            self._remark(12200, f"<{element.tag} {name}={text!r}> is not a whole number")
+            self._add_remark(12200, f"<{element.tag} {name}={text!r}> is not a whole number")
             return default
         return int(text)
 
-    def _remark(self, code: int, text: str) -> None:
+    def _add_remark(self, code: int, text: str) -> None:
         self._remarks.append(Remark(code, text))
 
 
-def _text(element: ET.Element) -> str:
+def _get_text(element: ET.Element) -> str:
     return (element.text or "").strip()
 
 
-def _spoken(element: ET.Element) -> str:
+def _get_spoken_text(element: ET.Element) -> str:
     return " ".join("".join(element.itertext()).split())
 
 
-def _method(element: ET.Element, name: str) -> str:
+def _get_method(element: ET.Element, name: str) -> str:
     return "GET" if element.get(name, "POST").upper() == "GET" else "POST"

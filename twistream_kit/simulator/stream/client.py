@@ -1,14 +1,14 @@
-"""The socket of one stream: the handshake, what is sent every 20 ms, and how it ended.
+"""The WebSocket of one stream: the handshake, the messages sent every 20 ms, and the ending.
 
-What is said is decided by `StreamLeg`; `StreamClient` is the shell around it.  It sends without
-ever waiting, because a hundred calls share one beat: what the server does not read in time stays in
-the socket's own buffer, and when that holds too much the caller's frames are dropped, as Twilio
-does (PROTOCOL.md §5.1, 31930).
+`StreamLeg` decides which messages are sent; `StreamClient` does the I/O.  It sends without waiting,
+because a hundred calls share one timer.  Data that the server does not read stays in the write
+buffer of the socket; when that is too full, the caller's frames are dropped, as Twilio does
+(PROTOCOL.md §5.1, 31930).
 
-The handshake is the one seen in captures (§2.1): no Origin, no subprotocol, no extensions, the
-signature in a header of lower case.  Each way to fail has Twilio's number (§2.3, §5.1).  ``ws://``
-is accepted for this machine only, which Twilio never does: it is where a server under development
-listens.
+The handshake is the one seen in captures (§2.1): no Origin, no subprotocol, no extensions, and the
+signature in a header with a lower-case name.  Each failure has Twilio's error code (§2.3, §5.1).
+``ws://`` is accepted for loopback only, where a server under development listens; Twilio never
+accepts it.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.stream.leg import StreamLeg, Warned
 
 USER_AGENT = "Twilio.TmeWs/1.0"
-"""What Twilio calls itself on the socket [OBS] (§2.1)."""
+"""The User-Agent header of Twilio's handshake [OBS] (§2.1)."""
 
 BROKEN_PIPE = 31903
-"""The connection died without a word (§5.1)."""
+"""Twilio's code for a connection that was lost without a Close frame (§5.1)."""
 
 CLOSED_BY_SERVER = 31921
-"""The server closed the connection (§5.1); with 1000 too, and then as a note (§10.5)."""
+"""Twilio's code for a close by the server (§5.1); a close with 1000 logs it as a note (§10.5)."""
 
 OVERFLOW = 31930
-"""The server reads too slowly: frames of the caller were dropped (§5.1)."""
+"""Twilio's code for a server that reads too slowly, so that caller audio is dropped (§5.1)."""
 
 _SENT_BYTES_PER_SECOND = 50 * 400
 """A media message of 20 ms has about 400 bytes."""
@@ -72,7 +72,7 @@ _SENT_BYTES_PER_SECOND = 50 * 400
 _SLOW_READER_BYTES = int(SLOW_READER_SECONDS * _SENT_BYTES_PER_SECOND)
 
 _MESSAGES_AT_A_TIME = 64
-"""After so many messages from the server the reader lets others have their turn."""
+"""The number of messages from the server after which the reader yields to other tasks."""
 
 _KINDS: dict[type, str] = {
     from_twilio.Connected: "connected",
@@ -85,15 +85,15 @@ _KINDS: dict[type, str] = {
 
 
 class StreamClient:
-    """The socket of one stream; everything on one loop.
+    """The WebSocket client of one stream; it runs on one event loop.
 
     Args:
         leg: Twilio's half of the stream.
-        url: Where the server is: wss, or ws on this machine.
-        auth_token: Signs the handshake; None sends no signature.
-        debugger: Where warnings and errors go.
-        behaviour: The switches for what is not known of Twilio.
-        signed_url: Signed in place of `url`, for a server that is known by another name.
+        url: The URL of the server: wss, or ws on loopback.
+        auth_token: The token that signs the handshake; None sends no signature.
+        debugger: Records warnings and errors.
+        behaviour: The switches for behaviour of Twilio that is not known.
+        signed_url: The URL to sign in place of `url`, for a server with another public name.
 
     Attributes:
         sent: How many messages of each kind were sent.
@@ -129,12 +129,12 @@ class StreamClient:
         self._giving_up = False
 
     async def connect(self) -> None:
-        """Shake hands and send *connected* and *start*, within `HANDSHAKE_SECONDS`.
+        """Perform the handshake and send *connected* and *start*, within `HANDSHAKE_SECONDS`.
 
         Cancelling it leaves no socket open.
 
         Raises:
-            StreamFailed: If the server cannot be reached or refuses; it is in the debugger, too.
+            StreamFailed: If the server cannot be reached or refuses; the debugger logs it too.
         """
         try:
             target = read_url(self.url, self._behaviour)
@@ -146,17 +146,18 @@ class StreamClient:
             raise
         name = f"simulated stream {self.leg.stream_sid}"
         self._reader = asyncio.create_task(self._read(self._connection), name=name)
-        self._send(self.leg.opening(), time.monotonic())
+        self._send(self.leg.begin(), time.monotonic())
 
     def tick(self, now: float, inbound_frame: bytes, outbound_frame: bytes | None = None) -> bytes:
-        """Let 20 ms pass: send the caller's frame, return the one for the ear.
+        """Advance by 20 ms: send the caller's frame and return the frame that the caller hears.
 
         Args:
             now: Monotonic seconds.
-            inbound_frame: What the caller said, 160 bytes PCMU.
-            outbound_frame: What others play to the caller, for a stream that listens to that.
+            inbound_frame: The caller's audio, 160 bytes PCMU.
+            outbound_frame: What other sources play to the caller, for a stream with the outbound
+                track.
         """
-        heard, messages = self.leg.frame(inbound_frame, now, outbound_frame)
+        heard, messages = self.leg.advance(inbound_frame, now, outbound_frame)
         if self._reader is not None and self._reader.done() and not len(self.leg.playout):
             self._heard_out.set()
         if messages:
@@ -170,15 +171,17 @@ class StreamClient:
         return heard
 
     def press(self, digit: str) -> None:
-        """Tell the server of a key; a stream of ``<Start>`` is not told."""
+        """Send a DTMF digit to the server, except on a stream of ``<Start>``."""
         self._send(self.leg.press(digit), time.monotonic())
 
     async def stop(self) -> None:
-        """End the stream from Twilio's side: *stop*, then a Close, within `CLOSE_WAIT_SECONDS`.
+        """End the stream from Twilio's side: send *stop*, then a Close frame.
 
-        Which Close, or none at all, says `Behaviour.close_at_end`; without one the connection is
-        left open, until `release`.  It may be called at any time, and more than once; cancelling it
-        breaks the connection off.
+        It takes at most `CLOSE_WAIT_SECONDS`.
+
+        `Behaviour.close_at_end` chooses the Close frame; without one, the connection stays open
+        until `release`.  This method may be called at any time, and more than once.  Cancelling it
+        aborts the connection.
         """
         if self._connection is None or self._reader is None:
             return
@@ -200,25 +203,27 @@ class StreamClient:
         await asyncio.wait([self._reader])
 
     async def release(self, seconds: float) -> None:
-        """Wait until the server closes a connection that was left open; drop it after `seconds`."""
+        """Wait until the server closes a connection left open; abort it after `seconds`."""
         if self._connection is None or self._left_open is None:
             return
         try:
             async with asyncio.timeout(seconds):
                 await self._connection.wait_closed()
         except TimeoutError:
-            pass  # it is dropped now
+            pass  # `drop` aborts it
         finally:
             self.drop()
 
     def drop(self) -> None:
-        """Drop a connection that was left open, at once."""
+        """Abort a connection that was left open."""
         if self._connection is not None and self._left_open is not None:
             self._left_open.cancel()
             self._connection.transport.abort()
 
-    async def closed(self) -> StreamEnding:
-        """Wait until the stream is over; any number of tasks may, and may be cancelled.
+    async def wait_closed(self) -> StreamEnding:
+        """Wait until the stream has ended.
+
+        Several tasks may wait at the same time; cancelling one of them is safe.
 
         Raises:
             RuntimeError: If the stream was never connected.
@@ -227,13 +232,13 @@ class StreamClient:
             raise RuntimeError("the stream was never connected: await connect() first")
         return await asyncio.shield(self._reader)
 
-    async def over(self) -> StreamEnding:
-        """Wait until the stream is over, and what may still be heard of it has been heard.
+    async def wait_over(self) -> StreamEnding:
+        """Wait until the stream has ended and its remaining audio has been played.
 
-        Only `Behaviour.plays_after_close` leaves something: what the server had sent before it
-        closed.  Somebody must go on to call `tick`.
+        Only with `Behaviour.plays_after_close` can audio remain: what the server had sent before it
+        closed.  The calling code must continue to call `tick` meanwhile.
         """
-        ending = await self.closed()
+        ending = await self.wait_closed()
         if ending.reason == "server-closed" and self._behaviour.plays_after_close:
             await self._heard_out.wait()
         return ending
@@ -252,17 +257,17 @@ class StreamClient:
                 self._log_warnings()
                 count += 1
                 if not count % _MESSAGES_AT_A_TIME:
-                    await asyncio.sleep(0)  # a server that floods us must not stop the beat
+                    await asyncio.sleep(0)  # a server that floods us must not block the timer
             if self._is_half_open_after_error:
                 self._leave_open(HALF_OPEN_SECONDS)
             else:
                 self._close(PROTOCOL_ERROR_CLOSE)
                 async with asyncio.timeout(1):
-                    while True:  # or a full queue would hide the server's answer to the Close
+                    while True:  # a full queue would block the server's answer to the Close frame
                         await connection.recv()
                         await asyncio.sleep(0)
         except (ConnectionClosed, TimeoutError):
-            pass  # how it was closed is read from the connection
+            pass  # `read_ending` reads from the connection how it was closed
         except asyncio.CancelledError:
             if self._left_open is None:
                 raise
@@ -271,7 +276,7 @@ class StreamClient:
                 connection.transport.abort()
         self.leg.finish(time.monotonic())
         self._log_warnings()
-        ending = ending_of(
+        ending = read_ending(
             connection.protocol,
             broken=self.leg.broken,
             stopping=self._ended_by_us,
@@ -282,7 +287,7 @@ class StreamClient:
         return ending
 
     def _leave_open(self, seconds: float) -> None:
-        """Let go of the connection without a word; TCP is dropped `seconds` later."""
+        """Leave the connection open without a Close frame; abort it `seconds` later."""
         if self._connection is not None:
             loop = asyncio.get_running_loop()
             self._left_open = loop.call_later(seconds, self._connection.transport.abort)
@@ -304,7 +309,7 @@ class StreamClient:
             connection.transport.write(b"".join(data))
 
     def _give_up_later(self, connection: _Socket) -> None:
-        """See to it that a closing handshake ends, even if the server never drops TCP."""
+        """Limit the time of a closing handshake, even if the server never closes TCP."""
         if not self._giving_up:
             self._giving_up = True
             if connection.is_mute and self._reader is not None:
@@ -356,8 +361,8 @@ class StreamFailed(CallRefused):
     """A stream could not be opened.
 
     Attributes:
-        code: Twilio's number, 31901 to 31923.
-        text: Twilio's title for it, as the status callback says it (§8).
+        code: Twilio's error code, 31901 to 31923.
+        text: Twilio's title of the error, as in the status callback (§8).
     """
 
     def __init__(self, code: int, problem: str, *, fix: str = "") -> None:
@@ -369,12 +374,12 @@ class StreamFailed(CallRefused):
 
 @dataclass(frozen=True, slots=True)
 class StreamUrl:
-    """Where to connect, and what to sign.
+    """The URL to connect to, and the URL to sign.
 
     Attributes:
-        url: As given, without query string and fragment.
-        signed: What the signature is computed over (§10.25).
-        dropped: The query string that was taken away, or empty.
+        url: The given URL without its query string and fragment.
+        signed: The URL that the signature is computed over (§10.25).
+        dropped: The query string that was removed, or empty.
     """
 
     url: str
@@ -383,10 +388,10 @@ class StreamUrl:
 
 
 def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
-    """Take the URL of a stream apart as Twilio would.
+    """Parse the URL of a stream as Twilio would.
 
     Raises:
-        StreamFailed: 31923 if it is no URL, 31922 if it is not wss (or ws on this machine), 31920
+        StreamFailed: 31923 if it is not a URL, 31922 if it is not wss (or ws on loopback), 31920
             if it has a query string and `behaviour` is strict.
     """
     if not isinstance(url, str):
@@ -419,22 +424,22 @@ _URL_FORM = "Write wss://host/path; on this machine ws://127.0.0.1:port/path wil
 
 
 class _Socket(ClientConnection):
-    """A connection that can fall silent once the server has broken a rule of WebSocket.
+    """A connection that can stop sending after the server has violated the WebSocket protocol.
 
     Attributes:
-        is_mute_after_error: Whether it does, in place of a Close.
+        is_mute_after_error: Whether it stops sending instead of sending a Close frame.
     """
 
     is_mute_after_error = False
 
     @property
     def is_mute(self) -> bool:
-        """Whether it has fallen silent: the library wants to close it for a rule broken."""
+        """Whether it has stopped sending, because the library has failed the connection."""
         sent = self.protocol.close_sent
         return self.is_mute_after_error and sent is not None and sent.code in _OUR_OBJECTIONS
 
     def send_data(self) -> None:
-        """Write what the protocol has to say, unless the connection is mute."""
+        """Write the protocol's pending data, unless the connection is mute."""
         if self.is_mute:
             self.protocol.data_to_send()
         else:
@@ -442,12 +447,12 @@ class _Socket(ClientConnection):
 
 
 async def open_socket(url: str, signed: str, auth_token: str | None) -> _Socket:
-    """Connect and shake hands; redirects and proxies are not followed.
+    """Connect and perform the handshake, without following redirects or using proxies.
 
-    It ends after `HANDSHAKE_SECONDS` at the latest.  Cancelling it leaves nothing open.
+    It takes at most `HANDSHAKE_SECONDS`.  Cancelling it leaves no socket open.
 
     Raises:
-        StreamFailed: With the number that Twilio gives to the failure (§2.3, §5.1).
+        StreamFailed: With Twilio's error code for the failure (§2.3, §5.1).
     """
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
@@ -457,14 +462,14 @@ async def open_socket(url: str, signed: str, auth_token: str | None) -> _Socket:
         fix = "Is it the right address, and does anything in between forward WebSockets?"
         raise StreamFailed(31901, problem, fix=fix) from error
     except (OSError, EOFError, ValueError, InvalidHandshake, InvalidURI) as error:
-        raise _failure(url, error) from error
+        raise _build_failure(url, error) from error
 
 
 async def _connect(url: str, signed: str, auth_token: str | None) -> _Socket:
     uri = parse_uri(url)
     loop = asyncio.get_running_loop()
 
-    def protocol() -> _Socket:
+    def make_protocol() -> _Socket:
         # Not websockets.connect: it follows redirects, which Twilio does not (§2.3).
         return _Socket(
             ClientProtocol(uri, max_size=MESSAGE_LIMIT),
@@ -473,7 +478,7 @@ async def _connect(url: str, signed: str, auth_token: str | None) -> _Socket:
         )
 
     _, connection = await loop.create_connection(
-        protocol, uri.host, uri.port, ssl=True if uri.secure else None
+        make_protocol, uri.host, uri.port, ssl=True if uri.secure else None
     )
     headers = {} if auth_token is None else {"x-twilio-signature": sign(auth_token, signed)}
     try:
@@ -486,13 +491,13 @@ async def _connect(url: str, signed: str, auth_token: str | None) -> _Socket:
     return connection
 
 
-def _failure(url: str, error: Exception) -> StreamFailed:
+def _build_failure(url: str, error: Exception) -> StreamFailed:
     if isinstance(error, InvalidStatus):
-        return _refused_upgrade(url, error)
+        return _explain_refusal(url, error)
     if isinstance(error, InvalidURI | UnicodeError):
         return StreamFailed(31923, f"{url!r} is not a URL: {error}", fix=_URL_FORM)
     if isinstance(error, InvalidHandshake | EOFError) or type(error) is ValueError:
-        # The bare ones are how websockets 14 reports an answer that is not HTTP.
+        # websockets 14 raises a plain ValueError or EOFError for a response that is not HTTP.
         fix = "Is this the port of a WebSocket server?"
         return StreamFailed(31920, f"{url} did not answer as WebSocket: {error}", fix=fix)
     if isinstance(error, ssl.SSLError):
@@ -504,13 +509,14 @@ def _failure(url: str, error: Exception) -> StreamFailed:
         fix = "Is the server running, and on this port?"
         return StreamFailed(31902, f"{url} refused the connection", fix=fix)
     if url.startswith("wss:"):
-        problem = f"{url} broke off while TLS was negotiated: {error}"
+        problem = f"{url} closed the connection during the TLS handshake: {error}"
         return StreamFailed(31910, problem, fix="A server without TLS does that")
-    fix = "Look into the log of the server, or of what stands in front of it"
-    return StreamFailed(31920, f"{url} broke off during the handshake: {error}", fix=fix)
+    fix = "Check the log of the server, or of a proxy in front of it"
+    problem = f"{url} closed the connection during the handshake: {error}"
+    return StreamFailed(31920, problem, fix=fix)
 
 
-def _refused_upgrade(url: str, error: InvalidStatus) -> StreamFailed:
+def _explain_refusal(url: str, error: InvalidStatus) -> StreamFailed:
     status = error.response.status_code
     problem = f"{url} answered HTTP {status} instead of 101"
     body = (error.response.body or b"")[:200].decode("utf-8", "replace").strip()
@@ -528,7 +534,7 @@ def _refused_upgrade(url: str, error: InvalidStatus) -> StreamFailed:
 
 
 def _has_errno(error: Exception, *numbers: int) -> bool:
-    # A name with several addresses fails with one error that quotes the errors of all.
+    # For a name with several addresses, one error quotes the errors of all of them.
     quoted = str(error)
     return any(
         getattr(error, "errno", None) == number or f"[Errno {number}]" in quoted
@@ -571,9 +577,10 @@ class StreamEnding:
 
     Attributes:
         reason: One of `ENDINGS`.
-        close_code: What the server's Close frame said, 1005 for one without status, 1006 for none.
-        error_code: What Twilio logs for it, or None.
-        detail: Which rule was broken, in the words of our WebSocket library, or empty.
+        close_code: The code of the server's Close frame; 1005 for a frame without a code, 1006 for
+            no frame.
+        error_code: The error that Twilio logs for it, or None.
+        detail: The error message of the WebSocket library, or empty.
     """
 
     reason: EndingReason
@@ -583,7 +590,7 @@ class StreamEnding:
 
     @property
     def failed(self) -> bool:
-        """Whether something went wrong: not where the server closed with 1000, which is logged."""
+        """Whether the ending is an error; a close with 1000 is not, though it may be logged."""
         return self.error_code is not None and not self._is_meant
 
     @property
@@ -592,22 +599,22 @@ class StreamEnding:
 
     @property
     def in_words(self) -> str:
-        """What happened, in a sentence."""
+        """A description of the ending, in one sentence."""
         words = ENDINGS[self.reason].for_server.format(self.close_code)
         if self._is_meant:
             words += "; expected when you meant to end the stream"
         return f"{words}: {self.detail}" if self.detail else words
 
 
-def ending_of(
+def read_ending(
     protocol: Protocol, *, broken: bool, stopping: bool, normal_close: NormalClose
 ) -> StreamEnding:
-    """Read from a closed connection how its stream ended.
+    """Return how the stream of a closed connection ended.
 
     Args:
-        protocol: The connection's, after it was closed.
-        broken: Whether the server said something on a stream that only listens.
-        stopping: Whether Twilio's side ended it.
+        protocol: The protocol of the closed connection.
+        broken: Whether the server sent a message on a unidirectional stream.
+        stopping: Whether Twilio's side ended the stream.
         normal_close: What is logged for a close with 1000 (§10.5).
     """
     received, sent = protocol.close_rcvd, protocol.close_sent

@@ -1,16 +1,16 @@
 """Twilio's half of one stream, without I/O and without a clock (PROTOCOL.md §3, §4).
 
-The owner of the clock calls `StreamLeg.frame` once in 20 ms and sends what it returns; the owner of
-the socket hands what the server says to `StreamLeg.receive` and sends what that returns.
+A timer calls `StreamLeg.advance` every 20 ms and sends the messages that it returns.  The reader of
+the socket passes each message of the server to `StreamLeg.receive` and sends the messages that it
+returns.
 
-`PlayoutBuffer` is the real one, in which the simulated call's audio waits.  The server's half has
-an estimate of its own in `protocol.playout`; the two share no code, so that one cannot hide the
-other's mistake.
+`PlayoutBuffer` holds the audio of the simulated call.  `protocol.playout` estimates it for the
+server; the two share no code, so that one cannot hide an error of the other.
 
-`MessageChecker` says what Twilio makes of a message from the server: it obeys, or it drops and
-warns (§4).  Twilio names neither the message nor the field, warns once per stream, and says nothing
-of what a message sounds like.  The checker keeps all that `StreamReviewer` has to say about every
-message and about all of them together, for the debugger and for reports.
+`MessageChecker` determines what Twilio does with a message from the server: obey it, or drop it and
+warn (§4).  Twilio names neither the message nor the field, warns once per stream, and does not
+check the sound.  The checker keeps all objections of `StreamReviewer` to single messages and to
+their sound, for the debugger and for reports.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ DIGITS = frozenset("0123456789*#ABCD")
 
 
 class StreamLeg:
-    """One stream from its first message to its last, as Twilio has it.
+    """Twilio's state of one stream, from its first message to its last.
 
     Args:
-        stream_sid, call_sid, account_sid: Its names; MZ, CA and AC with 32 hex digits.
+        stream_sid, call_sid, account_sid: Its SIDs; MZ, CA and AC with 32 hex digits.
         tracks: ``inbound`` (the caller), ``outbound`` (what the caller hears), or both.
         parameters: The ``<Parameter>`` names and values.
-        bidirectional: False for ``<Start>``: whatever the server says ends the stream (31924).
-        behaviour: The switches for what is not known of Twilio.
-        first_timestamp_ms: Where the timestamps begin; drawn from `stream_sid` if None, so that
-            the same stream always has the same.
+        bidirectional: False for ``<Start>``: any message of the server ends the stream (31924).
+        behaviour: The switches for behaviour of Twilio that is not known.
+        first_timestamp_ms: The first timestamp; None derives it from `stream_sid`, so that the same
+            stream always has the same.
 
     Attributes:
-        playout: The audio that waits to be heard.
+        playout: The buffer of audio that has not been played.
         on_message: Called with each message that was obeyed and its time, if not None.
-        on_odd: Called with each message that was not, or holds more than Twilio reads, as it came,
+        on_odd: Called with the text of each message that was not obeyed, or that has extra fields,
             and its time, if not None.
-        broken: Whether the server broke a rule that ends the stream.
+        broken: Whether the server violated a rule, which ends the stream.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class StreamLeg:
         self.bidirectional = bidirectional
         self.behaviour = behaviour or Behaviour()
         if first_timestamp_ms is None:
-            # Fixed by the name, not secret.
+            # Derived from the SID, not secret.
             first_timestamp_ms = random.Random(stream_sid).choice(FIRST_TIMESTAMPS_MS)  # noqa: S311
         self._timestamp_ms = first_timestamp_ms
         self.playout = PlayoutBuffer()
@@ -105,42 +105,42 @@ class StreamLeg:
 
     @property
     def objections(self) -> Counter[Objection]:
-        """What `review` found in them, and `SoundReview` in their sound, and how often."""
+        """The objections of `review` and `SoundReview`, each with its number of messages."""
         return self._checker.objections
 
     @property
     def stopped(self) -> bool:
-        """Whether `stop` was sent; nothing follows it."""
+        """Whether the stop message was sent, which is the last one."""
         return self._stopped
 
-    def opening(self) -> list[from_twilio.Message]:
-        """Return the first two messages: connected, which has no number, and start, which is 1."""
+    def begin(self) -> list[from_twilio.Message]:
+        """Return the first two messages: connected, without a number, and start, with number 1."""
         start = from_twilio.Start(
             self.stream_sid,
             self.account_sid,
             self.call_sid,
             self.tracks,
             custom_parameters=self.parameters,
-            sequence_number=self._next_sequence(),
+            sequence_number=self._take_sequence(),
         )
         return [from_twilio.Connected(), start]
 
-    def frame(
+    def advance(
         self,
         inbound: bytes,
         now: float,  # noqa: ARG002 - time is an argument of every step, also where it is not needed
         outbound: bytes | None = None,
     ) -> tuple[bytes, list[from_twilio.Message]]:
-        """Let 20 ms pass.
+        """Advance by 20 ms.
 
         Args:
-            inbound: What the caller said, 160 bytes PCMU.
+            inbound: The caller's audio, 160 bytes PCMU.
             now: Monotonic seconds.
-            outbound: What the caller is played by others than this stream, 160 bytes; for a
-                stream that listens to the outbound track.
+            outbound: What sources other than this stream play to the caller, 160 bytes; for a
+                stream with the outbound track.
 
         Returns:
-            What the caller hears of this stream, 160 bytes, and the messages to send: the media
+            What the caller hears from this stream, 160 bytes, and the messages to send: the media
             of each track, then the marks whose audio has been played.
         """
         heard, names = self._play()
@@ -150,8 +150,8 @@ class StreamLeg:
         if not self._frames:
             # The backlog of a stream that has just been connected arrives at once (§10.20).
             for _ in range(INITIAL_BURST_FRAMES - 1):
-                self._media(messages, SILENT_FRAME, SILENT_FRAME)
-        self._media(messages, inbound, heard if outbound is None else outbound)
+                self._add_media(messages, SILENT_FRAME, SILENT_FRAME)
+        self._add_media(messages, inbound, heard if outbound is None else outbound)
         messages.extend(self._mark(name) for name in names)
         return heard, messages
 
@@ -171,11 +171,11 @@ class StreamLeg:
         return [] if obeyed is None else [self._mark(name) for name in self._obey(obeyed)]
 
     def listen(self, now: float) -> bool:
-        """Review more of the server's sound if there is time; tell whether something was found."""
+        """Review more of the server's sound if there is time; return whether anything was found."""
         return self._checker.listen(now)
 
     def press(self, digit: str) -> list[from_twilio.Message]:
-        """Press a key.  Only a bidirectional stream is told of it (§1.1, §1.2).
+        """Return the message for a key; only a bidirectional stream has one (§1.1, §1.2).
 
         Raises:
             ValueError: If `digit` is not a key of a telephone.
@@ -184,18 +184,18 @@ class StreamLeg:
             raise ValueError(f"{digit!r} is no key of a telephone; press one of 0-9, *, #, A-D")
         if self._stopped or not self.bidirectional:
             return []
-        return [from_twilio.Dtmf(self.stream_sid, digit, self._next_sequence())]
+        return [from_twilio.Dtmf(self.stream_sid, digit, self._take_sequence())]
 
     def stop(self) -> list[from_twilio.Message]:
-        """End the stream from Twilio's side; the second time nothing is left to be sent."""
+        """End the stream from Twilio's side; return the stop message, once."""
         if self._stopped:
             return []
         self._stopped = True
-        sequence = self._next_sequence()
+        sequence = self._take_sequence()
         return [from_twilio.Stop(self.stream_sid, self.account_sid, self.call_sid, sequence)]
 
     def take_warnings(self) -> list[Warned]:
-        """Return what Twilio has logged since the last time this was asked."""
+        """Return what Twilio has logged since the last call."""
         return self._checker.take_warnings()
 
     def take_unlogged(self) -> list[Objection]:
@@ -203,11 +203,11 @@ class StreamLeg:
         return self._checker.take_unlogged()
 
     def finish(self, now: float) -> None:
-        """Note that the server will say nothing more."""
+        """Note that the server will send nothing more."""
         self._checker.finish(now)
 
     def warn(self, code: int, text: str, message: str | bytes | None = None) -> None:
-        """Note `code`; what Twilio logs once per stream is noted once."""
+        """Note `code`; codes that Twilio logs once per stream are noted once."""
         self._checker.warn(Warned(code, text, message))
 
     def _play(self) -> tuple[bytes, list[str]]:
@@ -219,26 +219,28 @@ class StreamLeg:
             return SILENT_FRAME, []
         return self.playout.play(FRAME_BYTES)
 
-    def _media(self, messages: list[from_twilio.Message], inbound: bytes, outbound: bytes) -> None:
+    def _add_media(
+        self, messages: list[from_twilio.Message], inbound: bytes, outbound: bytes
+    ) -> None:
         jitter = TIMESTAMP_JITTER_MS[self._frames % len(TIMESTAMP_JITTER_MS)]
         timestamp = self._timestamp_ms + self._frames * PTIME_MS + jitter
         self._frames += 1
         for track in self.tracks:
-            # Each track counts its own: seen live, without a gap in 2,300 frames (§10.19).
+            # Each track has its own chunk counter: seen live, no gap in 2,300 frames (§10.19).
             chunk = self._chunks[track] = self._chunks[track] + 1
             payload = inbound if track == "inbound" else outbound
-            sequence = self._next_sequence()
+            sequence = self._take_sequence()
             messages.append(
                 from_twilio.Media(self.stream_sid, payload, sequence, track, chunk, timestamp)
             )
 
     def _obey(self, message: to_twilio.Message) -> list[str]:
-        """Do what `message` says; return the names of the marks that come back at once."""
+        """Obey `message`; return the names of the marks that come back at once."""
         if isinstance(message, to_twilio.Mark):
             return self.playout.mark(message.name)
         if isinstance(message, to_twilio.Clear):
             return self.playout.clear()
-        lost = self.playout.queue(message.payload)
+        lost = self.playout.enqueue(message.payload)
         if lost:
             text = f"ten minutes of audio are waiting already: {lost} bytes were discarded"
             self.warn(MEDIA_DISCARDED, text)
@@ -253,19 +255,18 @@ class StreamLeg:
         self.warn(to_twilio.PROTOCOL_ERROR, text, message)
 
     def _mark(self, name: str) -> from_twilio.Mark:
-        return from_twilio.Mark(self.stream_sid, name, self._next_sequence())
+        return from_twilio.Mark(self.stream_sid, name, self._take_sequence())
 
-    def _next_sequence(self) -> int:
+    def _take_sequence(self) -> int:
         self._sequence += 1
         return self._sequence
 
 
 class PlayoutBuffer:
-    """Audio waiting to be heard, with the marks that lie between its bytes (PROTOCOL.md §4).
+    """The audio that has not been played, with the marks between its bytes (PROTOCOL.md §4).
 
-    It never waits and never looks at a clock: the owner of the clock calls `play` once for each
-    frame.  Marks come back from `play`, `mark` and `clear` as the names that Twilio would send at
-    that moment, in order.
+    It has no clock: the timer calls `play` once for each frame.  `play`, `mark` and `clear` return
+    the names of the marks that Twilio would send back at that moment, in order.
     """
 
     def __init__(self, capacity: int = PLAYOUT_CAPACITY) -> None:
@@ -275,7 +276,7 @@ class PlayoutBuffer:
         self._marks: deque[tuple[int, str]] = deque()
 
     def __len__(self) -> int:
-        """Return the bytes that wait."""
+        """Return the number of bytes that have not been played."""
         return len(self._audio)
 
     @property
@@ -283,21 +284,21 @@ class PlayoutBuffer:
         """The marks that have not come back, in the order sent."""
         return [name for _, name in self._marks]
 
-    def queue(self, payload: bytes) -> int:
+    def enqueue(self, payload: bytes) -> int:
         """Append PCMU of any length; return how many bytes did not fit and were discarded."""
         room = self._capacity - len(self._audio)
         self._audio += payload if len(payload) <= room else payload[:room]
         return max(0, len(payload) - room)
 
     def mark(self, name: str) -> list[str]:
-        """Place a mark behind the audio so far; with none waiting it comes back at once."""
+        """Place a mark after the audio so far; if the buffer is empty, it comes back at once."""
         if not self._audio:
             return [name]
         self._marks.append((self._played + len(self._audio), name))
         return []
 
     def clear(self) -> list[str]:
-        """Throw all waiting audio away and return all waiting marks."""
+        """Discard all waiting audio and return all waiting marks."""
         self._audio.clear()
         names = self.waiting_marks
         self._marks.clear()
@@ -320,8 +321,8 @@ class MessageChecker:
     """Checks the messages of one stream: which of them Twilio obeys, and what is wrong with each.
 
     Args:
-        stream_sid: The name that every message must carry.
-        behaviour: Whether an extra field costs the message or only a warning.
+        stream_sid: The SID that every message must carry.
+        behaviour: Determines whether a message with an extra field is dropped or only warned about.
 
     Attributes:
         received: How many messages of each kind came: ``media``, ``mark``, ``clear``,
@@ -341,14 +342,14 @@ class MessageChecker:
 
     @property
     def objections(self) -> Counter[Objection]:
-        """What is objected to in the messages and in their sound, and in how many of them."""
+        """The objections to the messages and their sound, each with its number of messages."""
         return self._reviewer.found
 
     def check(self, message: str | bytes, now: float) -> Reviewed:
-        """Say whether Twilio would obey a message; note what is wrong with its form and sound.
+        """Return whether Twilio would obey a message; note the objections to form and sound.
 
         Args:
-            message: As it came.
+            message: The message as it was received.
             now: Monotonic seconds.
         """
         reviewed = self._reviewer.take(message, now)
@@ -362,10 +363,10 @@ class MessageChecker:
         return reviewed
 
     def listen(self, now: float) -> bool:
-        """Review more of the sound if it is this stream's turn; return whether something was found.
+        """Review more of the sound if it is this stream's turn; return whether anything was found.
 
-        One step is done in 20 ms, for all streams of this process together, so that however many
-        calls there are, none of them is late for it.
+        All streams of this process share one step every 20 ms, so that reviews do not delay frames,
+        however many calls there are.
         """
         if not self._reviewer.has_more_to_hear or not _TURNS.take(now):
             return False
@@ -374,7 +375,7 @@ class MessageChecker:
         return bool(found)
 
     def finish(self, now: float) -> None:
-        """Note what is to be said of the sound now that no more will come."""
+        """Note the remaining objections to the sound, after the last message."""
         self._note_unlogged(self._reviewer.finish(now))
 
     def refuse(self, message: str | bytes) -> None:
@@ -382,7 +383,7 @@ class MessageChecker:
         self.received["binary" if isinstance(message, bytes) else "invalid"] += 1
 
     def warn(self, warned: Warned) -> None:
-        """Note what Twilio logs; the codes that it logs once per stream are noted once."""
+        """Note a warning; codes that Twilio logs once per stream are noted once."""
         if warned.code in self._warned:
             return
         if warned.code in ONCE_PER_STREAM:
@@ -390,7 +391,7 @@ class MessageChecker:
         self._warnings.append(warned)
 
     def take_warnings(self) -> list[Warned]:
-        """Return what was noted since the last time this was asked."""
+        """Return the warnings noted since the last call."""
         warnings, self._warnings = self._warnings, []
         return warnings
 
@@ -415,13 +416,13 @@ class MessageChecker:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that Twilio logs about this stream.
+    """Something that Twilio logs about a stream.
 
     Attributes:
-        code: Twilio's number for it.
-        text: What happened, in a sentence.
-        message: The message at fault, as it came.
-        objections: What `review` says of it.
+        code: Twilio's code.
+        text: A description, in a sentence.
+        message: The message that caused it, as it was received.
+        objections: The objections of `review` to it.
     """
 
     code: int
@@ -438,13 +439,13 @@ _KINDS: dict[type, str] = {
 
 
 class _Turns:
-    """Lets one in at a time, with a pause of a frame behind each."""
+    """Grants one turn per 20 ms frame."""
 
     def __init__(self) -> None:
         self._last = float("-inf")
 
     def take(self, now: float) -> bool:
-        # Time that runs back is another clock's: that of a test, or of a call on a loop of its own.
+        # An earlier time comes from another clock: that of a test, or of a call on another loop.
         if 0 <= now - self._last < PTIME_MS / 1000 * 0.9:
             return False
         self._last = now

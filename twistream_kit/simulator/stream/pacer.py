@@ -1,9 +1,9 @@
-"""The beat of the simulator: every call is served once in 20 ms, for as long as it lasts.
+"""The timer of the simulator: it serves every call once in 20 ms until the call ends.
 
-Deadlines are absolute, so that a late one does not make the following ones late: after a stall the
-missed frames come in a burst, as they do with Twilio (PROTOCOL.md §3), and the cadence is as it
-was.  How late the beat itself was is measured, because timings taken by a late simulator say
-nothing about the server.
+Deadlines are absolute, so that a late frame does not delay the following ones: after a stall the
+missed frames come in a burst, as they do with Twilio (PROTOCOL.md §3), and the cadence continues.
+The lateness of the timer is measured, because the timings of a late simulator say nothing about the
+server.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Tick = Callable[[float], None]
 """Called every 20 ms with the monotonic time in seconds; it must not block and not raise."""
 
 SLOTS = 10
-"""The calls are spread over this many moments of the 20 ms; real ones are not in step either."""
+"""The calls are spread over this many slots of the 20 ms; real calls are not in phase either."""
 
 LATE_MS = 20.0
-"""A frame that is later than this was overtaken by the moment of the next one."""
+"""A frame that is later than this comes after the deadline of the next frame."""
 
 _STEP_SECONDS = PTIME_MS / 1000 / SLOTS
 _MAX_BEHIND_SECONDS = 30.0
@@ -52,9 +52,9 @@ class LatenessReport:
 
     @property
     def believable(self) -> bool:
-        """Whether timings taken meanwhile say something about the server.
+        """Whether timings measured meanwhile are reliable.
 
-        They do when at most one frame in a hundred was late, and none by 200 ms or more.
+        They are if at most one frame in a hundred was late, and none by 200 ms or more.
         """
         return self.late * 100 <= self.frames and self.max_ms < 10 * LATE_MS
 
@@ -69,7 +69,7 @@ class LatenessReport:
 
 
 class Lateness:
-    """A histogram of delays: tenths of a millisecond up to a second, in constant memory."""
+    """A histogram of delays in tenths of a millisecond, up to one second, in constant memory."""
 
     def __init__(self) -> None:
         self._counts = [0] * (_BUCKETS + 1)
@@ -91,19 +91,19 @@ class Lateness:
         frames = sum(counts)
         return LatenessReport(
             frames,
-            self._percentile(counts, frames, 0.50),
-            self._percentile(counts, frames, 0.95),
-            self._percentile(counts, frames, 0.99),
+            self._compute_percentile(counts, frames, 0.50),
+            self._compute_percentile(counts, frames, 0.95),
+            self._compute_percentile(counts, frames, 0.99),
             self._max * 1000,
             sum(counts[int(LATE_MS * _BUCKETS_PER_MS) + 1 :]),
         )
 
-    def _percentile(self, counts: list[int], frames: int, share: float) -> float:
+    def _compute_percentile(self, counts: list[int], frames: int, share: float) -> float:
         seen = 0
         for bucket, count in enumerate(counts):
             seen += count
             if count and seen >= share * frames:
-                # The upper edge of the bucket: an estimate that never flatters.
+                # The upper edge of the bucket, so that the estimate is never too low.
                 return min((bucket + 1) / _BUCKETS_PER_MS, self._max * 1000)
         return 0.0
 
@@ -174,10 +174,10 @@ class Pacer:
                 step += 1
             deadline = start + step * _STEP_SECONDS
             behind = time.monotonic() - deadline
-            # Zero lets the sockets have their turn even while a stall is made up for.
+            # A sleep of zero yields to the sockets even while it catches up after a stall.
             await asyncio.sleep(max(0.0, -behind))
             if behind > _MAX_BEHIND_SECONDS:
-                # The machine slept.  A minute of frames at once would help nobody.
+                # The machine was suspended: skip the missed frames instead of sending them all.
                 start += behind
                 deadline += behind
             for tick in tuple(slot):
@@ -187,7 +187,7 @@ class Pacer:
         now = time.monotonic()
         self.lateness.record(now - deadline)
         loop = asyncio.get_running_loop()
-        # One broken call must not silence all others.
+        # An error in one call must not stop the others.
         with Guard("a call of the simulator failed and was dropped", loop=loop) as guard:
             tick(now)
         if guard.error is not None and tick in slot:
