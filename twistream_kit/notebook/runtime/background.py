@@ -130,7 +130,7 @@ def stop(thing: Any = None) -> None:
         if not found:
             names = ", ".join(running()) or "nothing"
             raise TwistreamError(
-                f"{thing!r} is not running", fix=f"RunningThings: {names}; stop() stops everything"
+                f"{thing!r} is not running", fix=f"Running: {names}; stop() stops everything"
             )
         _end_lifespans(found)
 
