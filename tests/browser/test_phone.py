@@ -153,6 +153,9 @@ async def test_it_rings_is_answered_and_the_tone_comes_out_of_the_loudspeaker(ha
 async def test_a_key_arrives_as_dtmf_from_the_mouse_and_from_the_keyboard(handset):
     await handset.answer()
     await handset.notebook.ask("events = stream.events()")
+    keys = handset.page.locator("[data-digit]")
+    said = "all => all.map((each) => [each.dataset.digit, each.getAttribute('aria-keyshortcuts')])"
+    assert await keys.evaluate_all(said) == [[key, key] for key in "123456789*0#"]
     await handset.button("5").click()
     for key in "#00":
         await handset.button("5").press(key)

@@ -1,8 +1,12 @@
 """Whether sound comes in time, with the times given."""
 
+import runpy
+
 import pytest
 
+from twistream_kit.diagnosis import sound
 from twistream_kit.diagnosis.sound import SendingPace
+from twistream_kit.protocol import playout
 
 LOUD = b"\x10" * 160
 SOFT = b"\xfe" * 160
@@ -66,6 +70,13 @@ def test_more_than_ten_minutes_ahead_is_31931_once():
     found = send(timing, SECOND, [0.0] * 700)
     assert [(each.code, each.field, each.severity) for each in found] == [(31931, "media", "error")]
     assert "ten minutes ahead" in found[0].problem
+
+
+def test_the_send_ahead_of_play_is_said_as_it_is(monkeypatch):
+    monkeypatch.setattr(playout, "SEND_AHEAD_SECONDS", 7.0)
+    anew = runpy.run_path(sound.__file__)
+    found = send(anew["SendingPace"](), SECOND, [0.0] * 700)
+    assert found[0].fix.endswith("stream.play(clip) keeps 7 s ahead")
 
 
 def test_ten_minutes_ahead_to_the_byte_is_allowed():

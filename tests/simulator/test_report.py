@@ -1,5 +1,6 @@
 from collections import Counter
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -8,6 +9,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.sound import SendingPace
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.simulator.report import CallReport, files_for
+from twistream_kit.simulator.stream.client import ENDINGS, EndingReason, StreamEnding
 from twistream_kit.simulator.stream.pacer import LatenessReport
 
 PUNCTUAL = LatenessReport(frames=500, p50_ms=1, p95_ms=1, p99_ms=1, max_ms=2, late=0)
@@ -16,7 +18,7 @@ LATE = replace(PUNCTUAL, max_ms=300.0, late=50)
 
 def report_of(*objections, lateness=PUNCTUAL):
     return CallReport(
-        url="ws://127.0.0.1:1/media", stream_sid="MZ1", seconds=1.0, ending="hung up",
+        url="ws://127.0.0.1:1/media", stream_sid="MZ1", seconds=1.0, ending="stopped",
         close_code=1005, error_code=None, sent={}, received={}, objections=Counter(objections),
         debugger=(), first_sound_ms=None, heard=Clip.silence(0.1), lateness=lateness,
         capture=Capture(),
@@ -51,6 +53,14 @@ def test_no_objections_is_said_only_where_there_are_none(slow):
     assert "no objections" in repr(report_of())
     assert "no objections" not in repr(report_of(slow, lateness=LATE))
     assert "more slowly" in repr(report_of(slow, lateness=LATE))
+
+
+def test_every_way_in_which_a_stream_ends_has_its_words_in_a_report():
+    assert set(ENDINGS) == set(get_args(EndingReason))
+    for reason, words in ENDINGS.items():
+        assert f"then {words.for_call} (1005)\n" in repr(replace(report_of(), ending=reason))
+        assert f"``{reason}``" in CallReport.__doc__
+        assert StreamEnding(reason, 1005).in_words.startswith(words.for_server.partition("{")[0])
 
 
 @pytest.mark.parametrize("name", ["call.wav", "call.jsonl", "call.json"])

@@ -21,6 +21,7 @@ from typing import Any
 
 from twistream_kit.diagnosis.payload import SHORTEST_BYTES, look_inside
 from twistream_kit.errors import Objection, Objections, quote, sort_by_severity
+from twistream_kit.protocol.from_twilio import WIRE_FIELDS
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
 from twistream_kit.sound_file import find_container
 
@@ -44,17 +45,14 @@ _FOREIGN_EVENTS = {
 }
 """Events of other companies' streams, whose they are, and Twilio's word for them (§10.2)."""
 
-_FIELDS_FROM_TWILIO = frozenset(
-    {"sequenceNumber", "track", "chunk", "timestamp", "accountSid", "callSid", "tracks"}
-    | {"mediaFormat", "customParameters", "protocol", "version"}
-)
-"""Fields that only Twilio's own messages carry (§3); copied into an answer they are extra."""
-
 _OWN_NAMES = frozenset({"event", "streamSid", *_EVENTS})
 """Correct names are never taken for a misspelling of another one."""
 
 _KEY_INSIDE = {"media": "payload", "mark": "name"}
 """The one field in the object of the same name; a clear has no object (§4)."""
+
+_FIELDS_FROM_TWILIO = WIRE_FIELDS - _OWN_NAMES - set(_KEY_INSIDE.values())
+"""Fields that only Twilio's own messages carry (§3); copied into an answer they are extra."""
 
 _ALIASES = {
     "event": ("type", "action", "kind", "method", "message"),

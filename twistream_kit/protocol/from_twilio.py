@@ -28,6 +28,19 @@ PTIME_MS = 20
 FRAME_BYTES = 160
 """The size of one frame: 20 ms of PCMU at 8000 samples a second (§3)."""
 
+NEUTRAL_FIELDS = frozenset(
+    {"event", "sequenceNumber", "protocol", "version", "track", "tracks", "chunk", "timestamp"}
+    | {"encoding", "sampleRate", "channels"}
+)
+"""The fields on the wire that are nobody's personal data: kinds, counts, times and formats."""
+
+WIRE_FIELDS = NEUTRAL_FIELDS | {
+    *("start", "media", "dtmf", "mark", "stop", "mediaFormat", "customParameters"),
+    *("streamSid", "accountSid", "callSid", "payload", "digit", "name"),
+}
+"""All fields of the messages here.  What is in neither set, a redacted capture hides as far as it
+looks like a SID, a number or a parameter; `diagnosis.message` takes it for one of the server's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connected:

@@ -17,14 +17,8 @@ from twistream_kit.listing import Series
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.simulator.call.handset import is_audible
 from twistream_kit.simulator.model.debugger import DebuggerEntry
+from twistream_kit.simulator.stream.client import ENDINGS, EndingReason
 from twistream_kit.simulator.stream.pacer import LatenessReport
-
-_ENDINGS = {
-    "stopped": "the caller hung up",
-    "server-closed": "the server closed the connection",
-    "broken": "the connection died",
-    "protocol-error": "the server broke a rule that ends the stream",
-}
 
 SIMULATOR_WAS_LATE = "The simulator itself was late: do not believe the timings above"
 """What a report adds to its timing when it is not `believable`."""
@@ -78,7 +72,7 @@ class CallReport:
     url: str
     stream_sid: str
     seconds: float
-    ending: str
+    ending: EndingReason
     close_code: int
     error_code: int | None
     sent: Mapping[str, int]
@@ -175,7 +169,7 @@ class CallReport:
 
 def describe_call(report: CallReport) -> dict[str, str]:
     """Say what a call showed, by what each sentence is about: for its text and its display."""
-    ending = _ENDINGS.get(report.ending, report.ending)
+    ending = ENDINGS[report.ending].for_call
     said = {
         "length": f"{report.seconds:.1f} s, then {ending} ({report.close_code})",
         "sent": _describe_counts(report.sent),

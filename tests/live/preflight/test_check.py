@@ -15,7 +15,14 @@ from support.far_end import TOKEN
 from support.sdk import refusal
 from support.waiting import soon
 from twistream_kit.errors import TunnelError
-from twistream_kit.live.preflight._account import check_clock
+from twistream_kit.live.preflight._account import (
+    ACCOUNT_CHECKS,
+    CALLED_CHECKS,
+    CALLER_CHECKS,
+    CLOCK_CHECKS,
+    check_clock,
+)
+from twistream_kit.live.preflight._address import ADDRESS_CHECKS, TWIML_CHECKS
 from twistream_kit.live.preflight._timed_client import (
     REQUEST_SECONDS,
     ClockReading,
@@ -75,6 +82,14 @@ class Network(HttpClient):
             raise answer
         status, body = answer
         return Response(status, json.dumps(body), self.headers)
+
+
+def test_the_docstring_names_what_each_group_checks_in_order():
+    groups = (ACCOUNT_CHECKS, CALLER_CHECKS, CALLED_CHECKS, ADDRESS_CHECKS, TWIML_CHECKS)
+    names = [name for group in (*groups, CLOCK_CHECKS) for name in group]
+    assert tuple(names) == NAMES
+    said = " ".join(preflight.__doc__.split())
+    assert f"with the checks, each ✓, ✗ or –: {', '.join(names)}." in said
 
 
 def client_with(answers=None, *, username=SID, account_sid=SID, headers=None, **options):
@@ -388,7 +403,7 @@ class TestProbe:
             await in_thread(probe_handshake, f"ws://{address}/media", None)
 
     async def test_silence_has_a_limit(self, host, in_thread, monkeypatch):
-        monkeypatch.setattr(probe_module, "HANDSHAKE_SECONDS", 0.1)
+        monkeypatch.setattr(probe_module, "PROBE_SECONDS", 0.1)
         address, _ = await host(None)
         with pytest.raises(TunnelError, match="TimeoutError"):
             await in_thread(probe_handshake, f"ws://{address}/media", None)

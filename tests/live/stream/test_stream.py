@@ -30,13 +30,15 @@ async def test_start_names_the_stream(serve, dial):
     assert stream.call_sid == end.call_sid
     assert stream.account_sid == "AC" + "0" * 32
     assert stream.parameters == {"lang": "en", "empty": ""}
+    assert stream.start == stream.capture.entries[0].message
+    assert stream.start.media_format == from_twilio.MediaFormat()
     assert stream.is_open
     assert repr(stream) == f"<MediaStream {end.stream_sid}: open, call {end.call_sid}>"
 
 
 NAMES_OF_A_STREAM = {
     *("play", "mark", "clear", "close", "audio", "events", "resampler"),
-    *("stream_sid", "call_sid", "account_sid", "parameters", "capture", "newest"),
+    *("start", "stream_sid", "call_sid", "account_sid", "parameters", "capture", "newest"),
     *("is_open", "closed", "handler_error", "disconnect_reason"),
 }
 """What a user is offered by completion; what our own code needs is behind `state_of`."""

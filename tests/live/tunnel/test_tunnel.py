@@ -9,6 +9,7 @@ import pytest
 from support.far_end import TOKEN
 from support.waiting import soon
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
+from twistream_kit.live import tunnel as tunnel_folder
 from twistream_kit.live.server.local_proxy import LocalProxy
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.settings.settings import settings
@@ -220,6 +221,12 @@ def availability(row):
     if row.is_installed is not None:
         conditions.append("its program or package is installed")
     return f"{row.name}, where {listed(conditions, 'and')}" if conditions else row.name
+
+
+def test_the_docstring_of_the_folder_names_no_provider():
+    said = tunnel_folder.__doc__.lower()
+    assert [name for name in PROVIDERS if name in said] == []
+    assert "`_table`" in said
 
 
 @pytest.mark.usefixtures("nothing_there")

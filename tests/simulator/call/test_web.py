@@ -147,6 +147,17 @@ async def test_silence_is_11200_after_the_limit(monkeypatch, client, site):
     assert await fault_of(client.fetch(f"{site.origin}/voice")) == 11200
 
 
+async def test_a_slow_connection_is_11201_with_the_limit(monkeypatch, client):
+    async def refuse(*_arguments, **_options):
+        raise aiohttp.ServerTimeoutError
+
+    monkeypatch.setattr(web_module, "CONNECT_SECONDS", 0.25)
+    monkeypatch.setattr(client, "_follow", refuse)
+    with pytest.raises(TwimlFault, match=r"no connection within 0\.25 s") as caught:
+        await client.fetch("http://127.0.0.1:1/")
+    assert caught.value.code == 11201
+
+
 def test_proxy_of_the_environment_is_not_used(monkeypatch):
     # trust_env decides it, and a request through a proxy could only be seen to fail.
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")

@@ -47,6 +47,11 @@ class MediaStream:
         self._state = state
 
     @property
+    def start(self) -> from_twilio.Start:
+        """Twilio's start message, with all its fields."""
+        return self._state.start
+
+    @property
     def stream_sid(self) -> str:
         """MZ and 32 hex digits."""
         return self._state.start.stream_sid
