@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from twistream_kit.listing import describe_changes
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, MEDIA_DISCARDED
 from twistream_kit.protocol.rest import PROGRESS_EVENTS
@@ -213,6 +214,9 @@ class Behaviour:
             if (value := getattr(self, name)) not in get_args(legal):
                 choices = ", ".join(map(repr, get_args(legal)))
                 raise ValueError(f"{name} is {value!r}; it must be one of {choices}")
+
+    def __repr__(self) -> str:
+        return describe_changes(self)
 
 
 def count_frames(duration_ms: float) -> int:
