@@ -373,6 +373,23 @@ async def test_stream_shows_what_was_said_in_both_directions(pair):
     assert inspector.streams == (stream,)
 
 
+async def test_twilio_has_ended_what_it_stopped_whoever_closes_first(pair):
+    inspector, client, server = await pair()
+    wait = inspector.next_stream()
+    await client.send(frame(start_message(), mask=True))
+    stop = from_twilio.Stop(SID, "AC" + "0" * 32, CALL).to_json()
+    await client.send(frame(stop, mask=True))
+    stream = await soon(wait)
+    await server.exactly(len(frame(start_message(), mask=True)) + len(frame(stop, mask=True)))
+    await server.send(frame(b"\x03\xe8", opcode=Opcode.CLOSE))
+    await client.exactly(4)
+    await client.send(frame(b"", mask=True, opcode=Opcode.CLOSE))
+    client.writer.close()
+    server.writer.close()
+    end = await soon(stream.closed)
+    assert (end.ended_by, end.said_stop, end.server_code) == ("twilio", True, 1000)
+
+
 @pytest.fixture
 def ended():
     """Send what one side says, then close both; return the stream."""

@@ -174,6 +174,8 @@ class InspectedStream:
         self.capture.append(parsed, at)
         if isinstance(parsed, from_twilio.Stop):
             self._said_stop = True
+            # Both sides close after it; whose Close frame comes first does not matter then.
+            self._first = self._first or "twilio"
             self._note_sound(self._reviewer.finish(at), at)
 
     def _take_from_server(self, message: str | bytes, at: float) -> None:
@@ -217,8 +219,8 @@ class InspectedEnd:
     """How an inspected stream ended.
 
     Attributes:
-        ended_by: The side that closed or disconnected first: ``twilio``, ``server`` or
-            ``inspector``.
+        ended_by: The side that ended it: ``twilio`` where it sent stop first, else the side that
+            closed or disconnected first, ``twilio``, ``server`` or ``inspector``.
         twilio_code: The code of Twilio's Close frame; 1005 for a frame without a code, 1006 if
             there was no frame.
         server_code: The code of your server's Close frame, likewise.
