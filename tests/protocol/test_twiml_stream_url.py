@@ -15,6 +15,7 @@ from twistream_kit.protocol.twiml import build_stream_url, is_loopback, review_s
         ("https://host", "media", "wss://host/media"),
         ("https://host/", "/media", "wss://host/media"),
         ("wss://host:8443", "/a/b", "wss://host:8443/a/b"),
+        ("https://host", "//media", "wss://host//media"),
         ("http://127.0.0.1:5000", "/media", "ws://127.0.0.1:5000/media"),
         ("HTTPS://Host", "/media", "wss://Host/media"),
         ("https://[2001:db8::1]:1", "/media", "wss://[2001:db8::1]:1/media"),

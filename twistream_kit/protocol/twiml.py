@@ -104,7 +104,7 @@ def build_stream_url(base_url: str, path: str = "/media") -> str:
             consequence="No stream can be opened to it",
             fix="Give scheme and host, without a query, such as https://example.com",
         )
-    return f"{scheme}://{match['rest'].rstrip('/')}/{path.lstrip('/')}"
+    return f"{scheme}://{match['rest'].rstrip('/')}/{path.removeprefix('/')}"
 
 
 def review_stream_url(url: str, field: str = "<Stream url>") -> list[Objection]:

@@ -673,6 +673,19 @@ class TestSignature:
         assert TOKEN not in line
         assert right not in line
 
+    @pytest.mark.parametrize("path", ["//media", "///media", "/media//", "/./media", "/media%2f"])
+    async def test_signature_of_one_path_opens_no_other(self, raw_server, inspect, knock, path):
+        inspector = await inspect(
+            raw_server.url, auth_token=TOKEN, public_url="https://public.example"
+        )
+        right = signature.sign(TOKEN, "wss://public.example/media")
+        client = await knock(inspector)
+        request = handshake(f"x-twilio-signature: {right}")
+        assert b" /media " in request
+        await client.send(request.replace(b" /media ", f" {path} ".encode()))
+        assert (await client.rest()).startswith(b"HTTP/1.1 403 Forbidden\r\n")
+        assert raw_server.peers.empty()
+
     async def test_no_disguise_gets_a_websocket_past_the_check(self, raw_server, inspect, knock):
         inspector = await inspect(raw_server.url, auth_token=TOKEN)
         for disguise in (
