@@ -18,6 +18,7 @@ An `Objection` holds the same parts, but is returned by a review and never raise
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -259,6 +260,18 @@ def join_sentences(*parts: str) -> str:
     return " ".join(
         part if part[-1] in ".!?" else f"{part}." for part in map(str.strip, parts) if part
     )
+
+
+def hide_user(url: str) -> str:
+    """Return `url`, which may be malformed, without what may be its user and password.
+
+    In a malformed address nothing says where a password ends: everything is hidden between the
+    scheme and the last ``@``, in whatever width Unicode has it.
+    """
+    return _USER.sub(r"\1", url)
+
+
+_USER = re.compile(r"\A(\s*[A-Za-z][A-Za-z0-9+.-]*:/+)?.*[@\uff20\ufe6b]", re.DOTALL)
 
 
 def quote(value: object, limit: int = 40) -> str:

@@ -268,8 +268,7 @@ def _read_body_hash(url: str) -> str:
 def _join_fields(params: FormFields | None) -> str:
     """Return names and values as they are signed: sorted, equal values of one name once (§7)."""
     lines: list[str] = []
-    for name in sorted(params or {}):
-        value = params[name]
+    for name, value in sorted((params or {}).items(), key=lambda field: field[0]):
         values = [value] if isinstance(value, str) else sorted(set(value))
         lines.extend(name + each for each in values)
     return "".join(lines)

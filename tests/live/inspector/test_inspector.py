@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve as plain_serve
 from websockets.frames import Frame, Opcode
 
+from support.addresses import MALFORMED
 from support.far_end import TOKEN
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.diagnosis.files import review_capture
@@ -635,6 +636,13 @@ async def test_kit_server_behind_it_plays_and_hears(inspect, serve, dial):
     assert outcome.said_stop
     assert passed.objections == []
     assert passed.capture.summary().sent_seconds == 0.2
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_refused_address_is_quoted_without_its_password(url):
+    with pytest.raises(SettingsError) as refused:
+        Inspector(f"{url}?a=b")
+    assert "hunter2" not in str(refused.value)
 
 
 class TestSignature:

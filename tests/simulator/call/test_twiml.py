@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import twistream_kit
+from support.addresses import MALFORMED
 from twistream_kit.diagnosis.twiml import DEPTH_LIMIT, review_twiml
 from twistream_kit.errors import join_sentences
 from twistream_kit.simulator.call.twiml import (
@@ -34,6 +35,23 @@ def verbs(xml, **options):
 
 def remarks(xml, **options):
     return read_twiml(f"<Response>{xml}</Response>", **options).remarks
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_malformed_url_is_quoted_without_its_password(url):
+    url = url.replace("https:", "ftp:")
+    with pytest.raises(TwimlFault) as fault:
+        read_twiml(f"<Response><Redirect>{url}</Redirect></Response>")
+    assert "hunter2" not in fault.value.text
+    (objection,) = (
+        objection
+        for objection in review_twiml(
+            "<Response><Connect><Stream url='wss://example.com/m' "
+            f"statusCallback='{url}'/></Connect></Response>"
+        )
+        if objection.code == 11100
+    )
+    assert "hunter2" not in str(objection)
 
 
 def test_verbs_are_read_in_order():

@@ -21,8 +21,8 @@ from twistream_kit.diagnosis.twiml import (
     review_root,
     review_undocumented,
 )
-from twistream_kit.errors import Objection, join_sentences
-from twistream_kit.protocol.twiml import PARAMETER_LIMIT
+from twistream_kit.errors import Objection, hide_user, join_sentences
+from twistream_kit.protocol.twiml import PARAMETER_LIMIT, describe_url_error
 
 
 def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = False) -> Script:
@@ -350,13 +350,19 @@ class _TwimlReader:
             absolute = urljoin(self._base_url, url) if self._base_url else url
             is_relative, parts = not urlsplit(url).scheme, urlsplit(absolute)
         except ValueError as error:
-            raise TwimlFault(11100, f"{url} is not a URL: {error}") from error
+            raise TwimlFault(
+                11100, f"{hide_user(url)} is not a URL: {describe_url_error(url, error)}"
+            ) from error
         if is_relative and self._into_live_call:
             raise TwimlFault(
-                15004, f"{url or 'an empty URL'} is relative, in TwiML that updates a live call"
+                15004,
+                f"{hide_user(url) or 'an empty URL'} is relative, "
+                "in TwiML that updates a live call",
             )
         if parts.scheme not in {"http", "https"} or not parts.netloc:
-            raise TwimlFault(11100, f"{url or 'an empty URL'} is not an absolute http(s) URL")
+            raise TwimlFault(
+                11100, f"{hide_user(url) or 'an empty URL'} is not an absolute http(s) URL"
+            )
         return absolute
 
     def _count(self, element: ET.Element, name: str, default: int) -> int:

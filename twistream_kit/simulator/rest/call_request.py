@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from twistream_kit.errors import hide_user
 from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT, is_e164
 from twistream_kit.protocol.twiml import INLINE_LIMIT
 from twistream_kit.simulator.call.context import Callback, CallPlan, Source
@@ -118,7 +119,7 @@ def check_url(url: str, name: str) -> str:
     except ValueError:
         reachable = False
     if not reachable:
-        raise Refusal(21205, f"{name} is not a valid URL: {url}")
+        raise Refusal(21205, f"{name} is not a valid URL: {hide_user(url)}")
     return url
 
 
@@ -158,7 +159,9 @@ def _check_machine_detection(form: Form) -> None:
     _require_choice(form, "AsyncAmd", ("true", "false"))
     for name, legal in _MACHINE_RANGES.items():
         if (text := form.get(name)) and not (text.isdecimal() and int(text) in legal):
-            raise Refusal(20422, f"{name} {text} is not valid: {legal.start} to {legal.stop - 1}")
+            raise Refusal(
+                20422, f"{name} {text} is not valid: {legal.start} to {legal.stop - 1}"
+            )
     _read_callback(form, "AsyncAmdStatusCallback")
 
 
