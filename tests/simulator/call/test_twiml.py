@@ -11,6 +11,7 @@ from support.addresses import MALFORMED
 from twistream_kit.diagnosis.twiml import DEPTH_LIMIT, review_twiml
 from twistream_kit.errors import join_sentences
 from twistream_kit.simulator.call.twiml import (
+    MOST_COUNT,
     ConnectStream,
     Hangup,
     Next,
@@ -59,6 +60,15 @@ def test_verbs_are_read_in_order():
         "<Say loop='2'>Hello <b>there</b>\n you</Say><Play digits='1w2'/><Pause length='3'/>"
         "<Reject reason='busy'/><Hangup/>"
     ) == (Say("Hello there you", 2), Play(digits="1w2"), Pause(3.0), Reject("busy"), Hangup())
+
+
+@pytest.mark.parametrize("digits", [330, 5000])
+def test_numbers_of_any_length_are_read(digits):
+    number = "9" * digits
+    assert verbs(
+        f"<Say loop='{number}'>x</Say><Play digits='1' loop='{number}'/><Pause length='{number}'/>"
+    ) == (Say("x", MOST_COUNT), Play(digits="1", loop=MOST_COUNT), Pause(float(MOST_COUNT)))
+    assert verbs(f"<Pause length='{'0' * digits}7'/>") == (Pause(7.0),)
 
 
 def test_pause_without_length_lasts_a_second():

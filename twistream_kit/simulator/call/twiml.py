@@ -21,7 +21,7 @@ from twistream_kit.diagnosis.twiml import (
     review_root,
     review_undocumented,
 )
-from twistream_kit.errors import Objection, hide_user, join_sentences
+from twistream_kit.errors import Objection, hide_user, join_sentences, quote
 from twistream_kit.protocol.twiml import PARAMETER_LIMIT, describe_url_error
 
 
@@ -44,6 +44,18 @@ def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = F
     except TwimlFault as fault:
         fault.document = text
         raise
+
+
+def parse_count(text: str) -> int | None:
+    """Return a whole number, or None if `text` is none; one beyond `MOST_COUNT` is taken for that.
+
+    `int` refuses to read 4301 digits and more, and 310 are too many for a `float` of seconds.
+    """
+    return int(min(float(text), MOST_COUNT)) if text.isdecimal() else None
+
+
+MOST_COUNT = 10**9
+"""As seconds it is 31 years, so that the call ends before."""
 
 
 def root_of(xml: str | bytes) -> ET.Element:
@@ -367,10 +379,11 @@ class _TwimlReader:
 
     def _count(self, element: ET.Element, name: str, default: int) -> int:
         text = element.get(name, str(default))
-        if not text.isdecimal():
-            self._remark(12200, f"<{element.tag} {name}={text!r}> is not a whole number")
+        count = parse_count(text)
+        if count is None:
+            self._remark(12200, f"<{element.tag} {name}={quote(text)}> is not a whole number")
             return default
-        return int(text)
+        return count
 
     def _remark(self, code: int, text: str) -> None:
         self._remarks.append(Remark(code, text))
