@@ -281,5 +281,8 @@ def quote(value: object, limit: int = 40) -> str:
     """
     if isinstance(value, str) and len(value) > limit:
         return f"{value[:limit]!r}… ({len(value)} characters)"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # 4301 digits and more, or nested too deeply
+        return f"a value of type {type(value).__name__} that is too long to write"
     return text if len(text) <= limit else f"{text[:limit]}…"

@@ -116,6 +116,10 @@ def explain(code: int | str) -> TwilioCode:
     Raises:
         UnknownCode: If it is none of `TWILIO_CODES`; the text names the nearest known codes.
     """
+    if isinstance(code, int) and abs(code) > _MOST_CODE:
+        # It is not written out: Python refuses to write thousands of digits.
+        problem = f"a number beyond {_MOST_CODE} is no code"
+        raise UnknownCode(code, problem, "Give a number, such as 31951")
     numbers = [code] if isinstance(code, int) else _find_numbers(str(code))
     for number in numbers:
         if number in TWILIO_CODES:
@@ -125,6 +129,9 @@ def explain(code: int | str) -> TwilioCode:
     raise UnknownCode(
         code, f"{numbers[0]} is not among the codes known here", _suggest_nearest(numbers[0])
     )
+
+
+_MOST_CODE = 999_999_999
 
 
 def _find_numbers(text: str) -> list[int]:
