@@ -99,7 +99,8 @@ class Capture:
     def save(self, path: str | os.PathLike[str], *, redact: bool = True) -> Path:
         """Write it as JSON lines, one for each message, and return the path.
 
-        A file of that name is replaced only by a whole new one.
+        A file of that name is replaced only by a whole new one.  A new one can be read by its owner
+        alone.
 
         **The voices are in it**: the sound is written as it was, and whoever has the file hears
         both sides of the call.
@@ -111,6 +112,9 @@ class Capture:
                 keys that were pressed, which all become 0 because card numbers are typed; also
                 where a mark is named after one of them.  What was measured stays the same.
                 False writes everything as it was.
+
+        Raises:
+            TwistreamError: If it cannot be written.
         """
         header = Header(self.stream_sid, self.call_sid, self.keep_seconds, redact or self.redacted)
         contents = Contents(self.entries, self.statuses, self.endings, self.odd)

@@ -109,7 +109,7 @@ class StreamLog(anywidget.AnyWidget):
             path: A file that is replaced; the one that *Save capture* writes to if not given.
 
         Raises:
-            OSError: If it cannot be written.
+            TwistreamError: If it cannot be written.
         """
         sid = self._capture.stream_sid or "without-a-stream"
         written = self._capture.save(path or self._path or f"call-{sid}.jsonl").resolve()
