@@ -13,9 +13,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from twistream_kit.errors import CallRefused, SettingsError, TwistreamError, WavError
+from twistream_kit.errors import (
+    CallRefused,
+    SettingsError,
+    TwistreamError,
+    WavError,
+    escape_controls,
+)
 
 if TYPE_CHECKING:
     from twistream_kit.errors import Objection
@@ -64,13 +70,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _print(text: object = "", *, end: str = "\n", file: TextIO | None = None) -> None:
+    """Print text in which names of files and the like cannot control the terminal."""
+    print(escape_controls(str(text)), end=end, file=file, flush=True)
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that repeats arguments as `_print` prints them."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(escape_controls(message), file)
+
+
 def _complain(error: object, code: int) -> int:
-    print(f"twistream: {error}", file=sys.stderr)
+    _print(f"twistream: {error}", file=sys.stderr)
     return code
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="twistream",
         description="Look at sound files, messages and servers of Twilio's Media Streams.",
         epilog=EXIT_CODES,
@@ -165,13 +183,13 @@ def _inspect(arguments: argparse.Namespace) -> int:
     code = FINE
     for number, path in enumerate(arguments.files):
         if number:
-            print()
+            _print()
         try:
             report = inspect_wav(path)
         except WavError as error:
             code = max(code, _complain(error, _choose_exit_code(path)))
             continue
-        print(report)
+        _print(report)
         code = max(code, FINE if report.ready else OBJECTIONS)
     return code
 
@@ -192,7 +210,7 @@ def _convert(arguments: argparse.Namespace) -> int:
             continue
         clipped = f", {done.clipped} samples clipped" if done.clipped else ""
         missing = f", cut off: {done.missing_seconds:.2f} s missing" if done.missing_seconds else ""
-        print(f"{done.source} -> {done.path}: {done.seconds:.2f} s{missing}{clipped}")
+        _print(f"{done.source} -> {done.path}: {done.seconds:.2f} s{missing}{clipped}")
     return code
 
 
@@ -204,7 +222,7 @@ def _choose_exit_code(path: Path) -> int:
 def _explain(arguments: argparse.Namespace) -> int:
     from twistream_kit.protocol.codes import explain
 
-    print(explain(arguments.code))
+    _print(explain(arguments.code))
     return FINE
 
 
@@ -239,11 +257,11 @@ def _review_capture(raw: bytes, arguments: argparse.Namespace) -> int:
         capture = Capture.read(raw, Path(arguments.file))
     except CaptureError as error:
         return _complain(error, OBJECTIONS)
-    print(capture.summary().report(), end="\n\n")
+    _print(capture.summary().report(), end="\n\n")
     mistakes = review_capture(capture, stream_sid=arguments.stream_sid)
     if not mistakes:
         n_sent = sum(entry.sender == "server" for entry in capture.entries)
-        print(f"{n_sent} message{'' if n_sent == 1 else 's'} to Twilio: nothing to object to.")
+        _print(f"{n_sent} message{'' if n_sent == 1 else 's'} to Twilio: nothing to object to.")
         return FINE
     return _report_objections([(each.place, [each.objection]) for each in mistakes])
 
@@ -252,11 +270,11 @@ def _report_objections(reviewed: list[tuple[str, list[Objection]]]) -> int:
     for place, objections in reviewed:
         for objection in objections:
             code = f" {objection.code}" if objection.code else ""
-            print(f"{place}: {objection.severity}{code}: {objection}")
+            _print(f"{place}: {objection.severity}{code}: {objection}")
     found = [objection for _, objections in reviewed for objection in objections]
     if not found:
         what = "1 message" if len(reviewed) == 1 else f"{len(reviewed)} messages"
-        print(f"{what if reviewed[0][0] != 'TwiML' else 'TwiML'}: nothing to object to.")
+        _print(f"{what if reviewed[0][0] != 'TwiML' else 'TwiML'}: nothing to object to.")
     return OBJECTIONS if any(objection.severity != "note" for objection in found) else FINE
 
 
@@ -272,7 +290,7 @@ def _call(arguments: argparse.Namespace) -> int:
         options["auth_token"] = _read_variable(arguments.auth_token_from)
     say = load_clip(arguments.say) if arguments.say else None
     if say is not None and say.missing_seconds:
-        print(f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr)
+        _print(f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr)
     try:
         pending = simulate_call(
             arguments.url, say=say, press=arguments.press, seconds=arguments.seconds, **options
@@ -280,10 +298,10 @@ def _call(arguments: argparse.Namespace) -> int:
     except (TypeError, ValueError) as error:
         raise SettingsError(str(error)) from error
     report = _wait(pending)
-    print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
+    _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
     if arguments.save:
         for file in save_report(report, arguments.save):
-            print(f"saved {file}", file=sys.stderr)
+            _print(f"saved {file}", file=sys.stderr)
     return FINE if report.ok else OBJECTIONS
 
 
@@ -297,7 +315,7 @@ def _inspect_stream(arguments: argparse.Namespace) -> int:
         )
     except ValueError as error:
         raise SettingsError(str(error)) from error
-    command = InspectCommand(inspector, lambda line: print(line, flush=True), arguments.save)
+    command = InspectCommand(inspector, _print, arguments.save)
     try:
         command.run()
     except OSError as error:

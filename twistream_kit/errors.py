@@ -274,6 +274,17 @@ def hide_user(url: str) -> str:
 _USER = re.compile(r"\A(\s*[A-Za-z][A-Za-z0-9+.-]*:/+)?.*[@\uff20\ufe6b]", re.DOTALL)
 
 
+def escape_controls(text: str) -> str:
+    """Return `text` with its control characters escaped, except line feeds and tabs.
+
+    A terminal obeys the others (ECMA-48), and the bidirectional ones of Unicode reorder a line.
+    """
+    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
 def quote(value: object, limit: int = 40) -> str:
     """Quote `value` for use in a sentence, on one line and cut after `limit` characters.
 
