@@ -38,11 +38,10 @@ _FAILURES = (
     ),
 )
 
-# Each of them would make it serve another tunnel than the one that is asked for.
-_LEADING_ASTRAY = (
-    "TUNNEL_CONFIG", "TUNNEL_CRED_CONTENTS", "TUNNEL_CRED_FILE", "TUNNEL_HELLO_WORLD",
-    "TUNNEL_HOSTNAME", "TUNNEL_ID", "TUNNEL_NAME", "TUNNEL_TOKEN", "TUNNEL_TOKEN_FILE",
-    "TUNNEL_UNIX_SOCKET", "TUNNEL_URL",
+# Others, such as TUNNEL_TOKEN and TUNNEL_URL, would make it serve another tunnel.
+_OPTIONS = (
+    "TUNNEL_EDGE_BIND_ADDRESS", "TUNNEL_EDGE_IP_VERSION", "TUNNEL_REGION",
+    "TUNNEL_TRANSPORT_PROTOCOL",
 )  # fmt: skip
 
 
@@ -83,7 +82,7 @@ class CloudflaredTunnel:
         command = [program, "tunnel", "--config", os.devnull, "--no-autoupdate"]
         child = self._child = ChildProcess(
             [*command, "--url", f"http://{origin}"],
-            environment=dict.fromkeys(_LEADING_ASTRAY),
+            environment={name: os.environ.get(name) for name in _OPTIONS},
         )
         await child.start()
         try:
