@@ -126,7 +126,7 @@ def _alaw() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _odd_pieces(payload: bytes) -> bytes:
-    """Lose one byte every 2001, as whoever cuts 16-bit sound at odd places and drops the rest."""
+    """Lose one byte every 2001, as a program does that cuts 16-bit sound at odd places."""
     return b"".join(payload[at : at + 2001] for at in range(0, len(payload), 2002))
 
 

@@ -2,7 +2,7 @@
 
 The calls are whole ones, placed through the REST API.  A plain server in another process answers
 each frame with one, so that the simulator has all of its work to do: it sends 50 messages a second
-for each call, and reads and judges as many.
+for each call, and reads and checks as many.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 python tests/make_picture.py [FILE]
 
 A real JupyterLab and a Chromium without a window; the picture is ``notebooks/telephone.png`` if
-not told otherwise.  It is made by hand, now and then, and looked at: no test compares it.
+not asked otherwise.  It is made by hand, now and then, and looked at: no test compares it.
 """
 
 from __future__ import annotations

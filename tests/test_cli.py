@@ -68,13 +68,13 @@ def server(key="payload", seen=None):
                     json.dumps({"event": "mark", "streamSid": sid, "mark": {"name": "end"}})
                 )
 
-    with serve(handle, "127.0.0.1", 0, compression=None) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
+    with serve(handle, "127.0.0.1", 0, compression=None) as running:
+        thread = threading.Thread(target=running.serve_forever)
         thread.start()
         try:
-            yield f"ws://127.0.0.1:{listening.socket.getsockname()[1]}/media"
+            yield f"ws://127.0.0.1:{running.socket.getsockname()[1]}/media"
         finally:
-            listening.shutdown()
+            running.shutdown()
             thread.join(5)
 
 

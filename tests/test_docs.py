@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from twistream_kit.protocol.codes import TWILIO_CODES
+from twistream_kit.protocol.playout import CAPACITY_SECONDS
+from twistream_kit.simulator.model import assumptions
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "twistream_kit"
@@ -181,7 +183,7 @@ def test_citations_are_read_with_their_document(text: str, found: list[str]) -> 
         "PROTOCOL.md @5.5", "RFC 6455 @5 is one. @13",
     ],
 )  # fmt: skip
-def test_citations_that_lead_nowhere_are_found(text: str) -> None:
+def test_citations_that_point_nowhere_are_found(text: str) -> None:
     read = [citation for _, citation in citations(text.replace("@", SIGN))]
     assert leads_nowhere(read[-1])
 
@@ -230,7 +232,7 @@ def broken_links(path: str, page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_relative_links_lead_to_files_and_headings(path: str) -> None:
+def test_relative_links_point_to_files_and_headings(path: str) -> None:
     assert broken_links(path, PAGES[path]) == []
 
 
@@ -284,3 +286,35 @@ def test_the_assumptions_of_the_simulator_have_the_numbers_of_their_rows() -> No
     used = {int(number) for group in numbers for number in re.findall(r"\d+", group)}
     assert len(used) > 20
     assert used <= NUMBERED[PROTOCOL].items["10"]
+
+
+_FIGURES = [
+    ("README.md", "handshake timeout", f"{assumptions.HANDSHAKE_SECONDS:g} s"),
+    ("README.md", "a broken rule of WebSocket", f"for {assumptions.HALF_OPEN_SECONDS:g} s"),
+    ("README.md", "a broken rule of WebSocket", f"with {assumptions.PROTOCOL_ERROR_CLOSE}"),
+    ("README.md", "close by your server", f"with {assumptions.NORMAL_CLOSE} as a note"),
+    (PROTOCOL, "1", f"{assumptions.HANDSHAKE_SECONDS:g} s"),
+    (PROTOCOL, "2", f"about {assumptions.FAILED_STREAM_HANGS_UP_AFTER_SECONDS:g} s"),
+    (PROTOCOL, "4", f"for {assumptions.SILENT_END_SECONDS / 60:g} minutes"),
+    (PROTOCOL, "5", f"With {assumptions.NORMAL_CLOSE} it is only noted"),
+    (PROTOCOL, "10", f"a close with {assumptions.PROTOCOL_ERROR_CLOSE}"),
+    (PROTOCOL, "13", f"filled with 0x{assumptions.SILENCE:X}"),
+    (PROTOCOL, "17", f"{CAPACITY_SECONDS / 60:g} min, {assumptions.PLAYOUT_CAPACITY:_} bytes"),
+    (
+        PROTOCOL,
+        "19",
+        f"{assumptions.FIRST_TIMESTAMPS_MS[0]} to {assumptions.FIRST_TIMESTAMPS_MS[-1]} at",
+    ),
+]
+"""Rows that name a figure of the simulator: the page, how the row begins, the figure."""
+
+
+@pytest.mark.parametrize(("path", "row", "figure"), _FIGURES)
+def test_figures_of_the_simulator_are_those_of_its_constants(
+    path: str, row: str, figure: str
+) -> None:
+    page = PAGES[path]
+    if path == PROTOCOL:
+        page = page.partition("\n## 10. ")[2]
+    [line] = re.findall(rf"^\| {re.escape(row)} \|.*$", page, re.MULTILINE)
+    assert figure.replace("_", " ") in line

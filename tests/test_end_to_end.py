@@ -75,14 +75,14 @@ def near(twilio):
     return 40 + 20 + 2 * twilio.pacer.lateness.report().max_ms
 
 
-async def test_sound_reaches_the_ear_and_the_goodbye_is_heard_to_its_end(twilio, serve, call):
+async def test_sound_reaches_the_ear_and_the_last_of_it_is_heard_to_its_end(twilio, serve, call):
     server = await serve()
     placed = await call(server, parameters={"lang": "en"})
     stream = await soon(server.next_stream(placed))
     assert (stream.call_sid, stream.parameters) == (placed.sid, {"lang": "en"})
-    goodbye = stream.play(TONE, mark="goodbye")
-    assert await soon(placed.hang_up(after=goodbye)) == "completed"
-    outcome = await soon(goodbye)
+    last = stream.play(TONE, mark="goodbye")
+    assert await soon(placed.hang_up(after=last)) == "completed"
+    outcome = await soon(last)
     assert (outcome.ending, outcome.heard_ms) == ("heard", 200)
     assert (await soon(stream.closed)).reason == "stop"
     assert ear(twilio.phone(ALICE), TONE) == 200
@@ -169,13 +169,13 @@ async def test_clear_is_heard_within_a_moment(twilio, serve, call):
     server = await serve()
     await call(server)
     stream = await soon(server.next_stream())
-    story = Clip.tone(440, 10)
-    playing = stream.play(story)
+    speech = Clip.tone(440, 10)
+    playing = stream.play(speech)
     await soon(playing.heard(0.1))
     stream.clear()
     outcome = await soon(playing)
     assert outcome.ending == "cleared"
-    assert abs(ear(twilio.phone(ALICE), story) - outcome.heard_ms) <= near(twilio)
+    assert abs(ear(twilio.phone(ALICE), speech) - outcome.heard_ms) <= near(twilio)
     assert (await soon(stream.play(TONE))).ending == "heard"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import twistream_kit
 from twistream_kit import errors
-from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.message import review_message
 from twistream_kit.errors import (
     CallRefused,
     Explained,
@@ -172,7 +172,7 @@ def test_tree_of_errors(cls):
     assert cls.__name__ in errors.__doc__
 
 
-def test_local_and_remote_faults_are_told_apart():
+def test_local_and_remote_faults_are_distinguished():
     assert not issubclass(LocalProtocolError, RemoteProtocolError)
     assert not issubclass(RemoteProtocolError, LocalProtocolError)
 
@@ -266,4 +266,4 @@ def test_the_severities_are_named_once():
 def test_value_that_python_refuses_to_write_is_quoted_by_its_type(value):
     name = type(value).__name__
     assert quote(value) == f"a value of type {name} that is too long to write"
-    assert all(map(str, review({"event": value, "streamSid": value})))
+    assert all(map(str, review_message({"event": value, "streamSid": value})))

@@ -19,7 +19,7 @@ import soxr
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.load import load_clip
-from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.message import review_message
 from twistream_kit.diagnosis.sound import SoundReview, review_sound
 
 SID = "MZ00000000000000000000000000000011"
@@ -166,14 +166,14 @@ MESSAGES = [
 
 @pytest.mark.parametrize("bad", MESSAGES, ids=lambda bad: bad.name)
 def test_a_bad_message_is_reviewed_into_code_field_and_fix(bad):
-    first, *_ = review(bad.sent, stream_sid=SID)
+    first, *_ = review_message(bad.sent, stream_sid=SID)
     assert (first.code, first.field) == (bad.code, bad.field), str(first)
     assert bad.fix in first.fix
     assert first.problem
 
 
 def test_the_question_is_answered_whole():
-    misspelt, header = review(MESSAGES[0].sent, stream_sid=SID)
+    misspelt, header = review_message(MESSAGES[0].sent, stream_sid=SID)
     assert "playload" in str(misspelt)
     assert "31951" in str(misspelt)
     assert "whole WAV file" in str(header)
@@ -267,7 +267,7 @@ def test_a_bad_stream_is_reviewed_into_code_field_and_fix(bad):
 def test_good_sound_meets_no_objection(name):
     clip = load_clip(f"sample_audio/{name}.wav")
     assert review_sound(clip.frames()) == []
-    assert review(media(clip.payload), stream_sid=SID) == []
+    assert review_message(media(clip.payload), stream_sid=SID) == []
 
 
 def test_there_are_more_than_forty():

@@ -148,7 +148,7 @@ def _is_short(compared: ast.Compare, measured: set[str], known: dict[str, ast.ex
 
 
 def _seconds(node: ast.expr, known: dict[str, ast.expr]) -> float:
-    """Return the number that an expression is; 0 when it cannot be told."""
+    """Return the number that an expression is; 0 when it is not known."""
     node = known.get(node.id, node) if isinstance(node, ast.Name) else node
     is_number = isinstance(node, ast.Constant) and isinstance(node.value, int | float)
     return node.value if is_number else 0

@@ -211,7 +211,7 @@ async def test_server_with_another_token_lets_no_call_in(
         assert refused[0] == "a request for /twiml without a valid signature was refused"
 
 
-async def test_dialling_while_the_tunnel_is_down_is_told_to_the_caller_and_mended_by_routing_anew(
+async def test_dialling_while_the_tunnel_is_down_is_said_to_the_caller_and_mended_by_routing_anew(
     twilio, number, record_of, tunnel_to
 ):
     before = await record_of(number)

@@ -145,7 +145,7 @@ def assert_the_same_passed(before, behind):
 
 
 @pytest.mark.realtime
-async def test_simulator_and_fastapi_exchange_the_same_bytes_through_it(fastapi):
+async def test_the_same_bytes_pass_through_it_between_simulator_and_fastapi(fastapi):
     before, behind, stream, report = await call_between_wires(fastapi(code=4000))
     assert_the_same_passed(before, behind)
     assert report.close_code == 4000
@@ -158,7 +158,7 @@ async def test_simulator_and_fastapi_exchange_the_same_bytes_through_it(fastapi)
 
 
 @pytest.mark.realtime
-async def test_simulator_and_our_server_exchange_the_same_bytes_through_it():
+async def test_the_same_bytes_pass_through_it_between_simulator_and_our_server():
     async def handler(stream):
         await stream.play(kit.Clip.tone(300, 0.5), mark="first")
         stream.play(kit.Clip.tone(300, 5.0))

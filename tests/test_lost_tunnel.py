@@ -30,7 +30,7 @@ from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE = "+15550100001"
 NOBODYS_CALL = "CA" + "f" * 32
-STORY, TONE = Clip.tone(440, 5), Clip.tone(440, 0.2)
+SPEECH, TONE = Clip.tone(440, 5), Clip.tone(440, 0.2)
 HEARD_BEFORE = 0.3
 
 
@@ -51,9 +51,9 @@ class CallUp:
         pending.add_done_callback(lambda _: self.outcomes.update([name]))
         return pending
 
-    async def tell_a_story(self) -> Playing:
+    async def play_speech(self) -> Playing:
         """Play five seconds; return when the beginning was heard."""
-        playing = self.stream.play(STORY, mark="story")
+        playing = self.stream.play(SPEECH, mark="speech")
         await soon(playing.heard(HEARD_BEFORE))
         return playing
 
@@ -103,19 +103,19 @@ def ear_ms(phone, clip):
 
 
 @pytest.mark.realtime
-@pytest.mark.parametrize("saying_goodbye", [False, True], ids=["in a call", "saying goodbye"])
-async def test_every_wait_ends_once_when_the_tunnel_is_killed(world, saying_goodbye):
+@pytest.mark.parametrize("closing", [False, True], ids=["in a call", "closing"])
+async def test_every_wait_ends_once_when_the_tunnel_is_killed(world, closing):
     async with world() as up:
         readers = [asyncio.create_task(read_all(up.stream.events()))]
         readers += [asyncio.create_task(read_all(up.stream.audio()))]
         for_a_thread = up.stream.audio()
         readers += [on_worker("a reader", lambda: list(for_a_thread))]
-        playing = up.count("play", await up.tell_a_story())
-        mark = up.count("mark", up.stream.mark("behind the story"))
+        playing = up.count("play", await up.play_speech())
+        mark = up.count("mark", up.stream.mark("behind the speech"))
         heard = up.count("heard", playing.heard(4.5))
         waits = [up.count("next", up.server.next_stream())]
         waits += [up.count("next of a call", up.server.next_stream(call=NOBODYS_CALL))]
-        closed = up.count("closed", up.stream.close() if saying_goodbye else up.stream.closed)
+        closed = up.count("closed", up.stream.close() if closing else up.stream.closed)
         ended = up.count("tunnel", up.tunnel.ended)
         assert not up.outcomes
         up.cut()
@@ -136,7 +136,7 @@ async def test_every_wait_ends_once_when_the_tunnel_is_killed(world, saying_good
         assert sum(map(len, audio)) > 0.1 * 8000
         assert len(audio_on_a_thread) == len(audio)
         late = 20 + 2 * up.twilio.pacer.lateness.report().max_ms
-        assert abs(ear_ms(up.phone, STORY) - outcome.heard_ms) <= 60 + late
+        assert abs(ear_ms(up.phone, SPEECH) - outcome.heard_ms) <= 60 + late
     everything = ("play", "mark", "heard", "next", "next of a call", "closed", "tunnel")
     assert up.outcomes == dict.fromkeys(everything, 1)
 
@@ -166,7 +166,7 @@ async def test_server_stream_and_tunnel_say_in_words_why_it_is_gone(world, sshd,
         )
         assert up.server.public_url is up.tunnel.public_url is None
         assert up.server.stream_url == up.server.url
-        # Its log comes from the server's loop, before the stream is told.
+        # Its log comes from the server's loop, before the stream learns of it.
         (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
         assert line.getMessage() == f"the public address is gone: {why}"
         assert (await soon(up.stream.closed)).detail.startswith("the connection broke")
@@ -198,7 +198,7 @@ async def test_call_ends_at_twilio_too_and_hanging_it_up_is_no_error(world):
 
 async def test_hanging_up_right_after_the_loss_ends_the_call(world):
     async with world() as up:
-        playing = up.stream.play(STORY)
+        playing = up.stream.play(SPEECH)
         up.cut()
         assert await soon(up.call.hang_up(after=playing)) == "completed"
         assert await soon(up.call.ended) == "completed"
@@ -287,11 +287,11 @@ def users_of(host):
 
 
 @pytest.mark.parametrize("victim", ["ssh", "its guard", "the host's side"])
-async def test_nothing_is_left_running_whoever_was_killed(world, sshd, victim):
+async def test_nothing_is_left_running_whichever_process_was_killed(world, sshd, victim):
     async with nothing_left(sshd) as before, world() as up:
         assert len(users_of(sshd)) == 2
         reading = asyncio.create_task(read_all(up.stream.audio()))
-        waits = [up.stream.play(STORY), up.stream.mark("never"), up.stream.closed]
+        waits = [up.stream.play(SPEECH), up.stream.mark("never"), up.stream.closed]
         refused = up.server.next_stream()
         kinds = {each.split()[0] for each in belongings(sshd) - before}
         assert kinds == {"process", "thread", "task", "LISTEN", "ESTABLISHED"}
@@ -315,7 +315,7 @@ async def test_nothing_is_left_running_whoever_was_killed(world, sshd, victim):
 async def test_tunnel_that_stands_still_ends_the_stream_by_its_silence(world, sshd):
     async with nothing_left(sshd):
         async with world(dead_after=1) as up:
-            playing = await up.tell_a_story()
+            playing = await up.play_speech()
             frozen = up.cut(signal.SIGSTOP)
             assert (await soon(up.stream.closed)).reason == "silent"
             assert (await soon(playing)).ending == "lost"

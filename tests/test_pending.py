@@ -28,7 +28,7 @@ from twistream_kit.pending import (
 )
 
 
-class Trouble(Exception):
+class WorkError(Exception):
     """Something that only these tests raise."""
 
 
@@ -83,10 +83,10 @@ def test_fulfilled_pending_has_its_result():
 
 def test_failed_pending_raises_its_error():
     pending = Pending()
-    error = Trouble("no")
+    error = WorkError("no")
     assert fail(pending, error)
     assert pending.exception() is error
-    with pytest.raises(Trouble):
+    with pytest.raises(WorkError):
         pending.result()
 
 
@@ -97,11 +97,11 @@ def test_pending_can_be_fulfilled_with_none():
     assert not fulfil(pending, 1)
 
 
-def test_first_outcome_wins_and_later_ones_are_told_so():
+def test_first_outcome_wins_and_later_ones_are_refused():
     pending = Pending()
     assert fulfil(pending, 1)
     assert not fulfil(pending, 2)
-    assert not fail(pending, Trouble())
+    assert not fail(pending, WorkError())
     assert pending.result() == 1
 
 
@@ -110,7 +110,7 @@ def test_exactly_one_of_many_racing_threads_gives_the_outcome():
         pending, called = Pending(), []
         pending.add_done_callback(called.append)
         functions = [partial(fulfil, pending, number) for number in range(6)]
-        functions += [partial(fail, pending, Trouble(number)) for number in range(6, 12)]
+        functions += [partial(fail, pending, WorkError(number)) for number in range(6, 12)]
         won = run_in_threads(functions)
         assert won.count(True) == 1
         winner = won.index(True)
@@ -140,13 +140,13 @@ class Alarm(BaseException):
     """Something that is neither an Exception nor known to anybody."""
 
 
-KINDS = [Trouble, SystemExit, KeyboardInterrupt, Alarm, GeneratorExit, asyncio.CancelledError]
+KINDS = [WorkError, SystemExit, KeyboardInterrupt, Alarm, GeneratorExit, asyncio.CancelledError]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("is_done", [False, True])
 def test_what_a_done_callback_raises_is_logged_and_goes_no_further(caplog, kind, is_done):
-    pending, told = Pending(), []
+    pending, called = Pending(), []
 
     def fails(done):
         raise kind("enough")
@@ -154,9 +154,9 @@ def test_what_a_done_callback_raises_is_logged_and_goes_no_further(caplog, kind,
     if is_done:
         fulfil(pending, 1)
     pending.add_done_callback(fails)
-    pending.add_done_callback(told.append)
+    pending.add_done_callback(called.append)
     fulfil(pending, 1)
-    assert told == [pending]
+    assert called == [pending]
     (record,) = caplog.records
     assert record.getMessage() == "a done-callback of a Pending failed"
     assert record.name == "twistream_kit"
@@ -190,10 +190,10 @@ def test_a_guard_stands_a_log_that_fails_too(kind):
     logging.getLogger("twistream_kit").addHandler(handler)
     try:
         with Guard("a listener failed") as guard:
-            raise Trouble("no")
+            raise WorkError("no")
     finally:
         logging.getLogger("twistream_kit").removeHandler(handler)
-    assert isinstance(guard.error, Trouble)
+    assert isinstance(guard.error, WorkError)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -213,7 +213,7 @@ def test_nobody_outside_can_cancel_or_fulfil_it():
     with pytest.raises(TypeError, match="fulfilled by what it stands for"):
         pending.set_result(1)
     with pytest.raises(TypeError, match="fulfilled by what it stands for"):
-        pending.set_exception(Trouble())
+        pending.set_exception(WorkError())
     with pytest.raises(TypeError, match="runs from the moment"):
         pending.set_running_or_notify_cancel()
     assert pending.running()
@@ -227,9 +227,9 @@ def test_repr_says_what_came_of_it():
     assert repr(Pending()) == "<Pending: pending>"
     fulfilled, failed = Pending(), Pending()
     fulfil(fulfilled, "PlayOutcome")
-    fail(failed, Trouble("no"))
+    fail(failed, WorkError("no"))
     assert repr(fulfilled) == "<Pending: 'PlayOutcome'>"
-    assert repr(failed) == "<Pending: Trouble: no>"
+    assert repr(failed) == "<Pending: WorkError: no>"
 
 
 def test_pending_is_an_ordinary_future_to_the_standard_library():
@@ -398,8 +398,8 @@ async def test_pending_can_be_awaited_before_and_after_it_is_done():
 
 async def test_awaiting_a_failed_pending_raises_its_error():
     pending = Pending()
-    asyncio.get_running_loop().call_soon(fail, pending, Trouble("no"))
-    with pytest.raises(Trouble, match="no"):
+    asyncio.get_running_loop().call_soon(fail, pending, WorkError("no"))
+    with pytest.raises(WorkError, match="no"):
         await pending
 
 
@@ -478,8 +478,8 @@ async def test_abandoned_pendings_log_nothing(caplog):
     for pending in (timed_out, never_done):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(pending, 0.01)
-    fail(never_awaited, Trouble("nobody asks"))
-    fail(timed_out, Trouble("nobody asks any more"))
+    fail(never_awaited, WorkError("nobody asks"))
+    fail(timed_out, WorkError("nobody asks any more"))
     del never_awaited, timed_out, never_done, pending
     await asyncio.sleep(0)
     gc.collect()
@@ -580,7 +580,7 @@ async def test_call_does_not_run_the_command_before_it_returns(home):
     assert seen == [1]
 
 
-async def test_commands_run_on_the_home_loop_whoever_says_them(home):
+async def test_commands_run_on_the_home_loop_from_any_thread(home):
     done = Pending()
     await asyncio.to_thread(home.call, lambda: fulfil(done, home.is_current()))
     assert await soon(done)
@@ -737,10 +737,10 @@ async def test_work_may_be_started_and_waited_for_on_another_thread(home):
 
 async def test_work_that_raises_gives_its_error_to_the_pending_and_to_nobody_else(home, caplog):
     async def work():
-        raise Trouble("no")
+        raise WorkError("no")
 
     pending = home.start(work())
-    with pytest.raises(Trouble, match="no"):
+    with pytest.raises(WorkError, match="no"):
         await soon(pending)
     del pending
     gc.collect()
@@ -759,7 +759,7 @@ async def test_work_that_exits_gives_that_to_the_pending_and_leaves_the_loop(hom
     assert type(pending.exception(0)) is kind
 
 
-async def test_work_that_cancels_itself_is_not_told_as_a_stop(home):
+async def test_work_that_cancels_itself_is_not_reported_as_a_stop(home):
     async def work():
         other = asyncio.ensure_future(asyncio.Event().wait())
         other.cancel()
@@ -799,16 +799,16 @@ async def test_result_of_own_work_on_the_home_loop_is_refused(home):
 
 
 async def test_giving_up_a_wait_does_not_end_the_work(home):
-    gate = asyncio.Event()
+    release = asyncio.Event()
 
     async def work():
-        await gate.wait()
+        await release.wait()
         return "done"
 
     pending = home.start(work())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(pending, 0.01)
-    gate.set()
+    release.set()
     assert await soon(pending) == "done"
 
 
@@ -854,15 +854,15 @@ def test_work_given_to_what_was_never_entered_fails_without_a_warning():
 async def test_work_that_ends_just_before_leaving_keeps_its_result():
     home = HomeLoop("the stream server")
     home.enter()
-    gate = asyncio.Event()
+    release = asyncio.Event()
 
     async def work():
-        await gate.wait()
+        await release.wait()
         return "done"
 
     pending = home.start(work())
     await asyncio.sleep(0)
-    gate.set()
+    release.set()
     await asyncio.sleep(0)
     await home.leave()
     assert pending.result(0) == "done"
@@ -948,8 +948,8 @@ def test_hurry_lasts_as_long_as_the_block_even_when_it_raises():
         home.enter()
         with home.hurry_loop(), home.hurry_loop():
             seen.append(loop.hurries)
-        with pytest.raises(Trouble), home.hurry_loop():
-            raise Trouble
+        with pytest.raises(WorkError), home.hurry_loop():
+            raise WorkError
         await home.leave()
         with home.hurry_loop():
             seen.append(loop.hurries)
@@ -970,7 +970,7 @@ async def test_work_is_done_on_a_thread_of_that_name():
     assert name == "digger"
 
 
-async def test_error_of_the_work_goes_to_whoever_waits():
+async def test_error_of_the_work_goes_to_the_one_who_waits():
     def fails():
         raise KeyError("nothing there")
 
@@ -988,7 +988,7 @@ def test_work_that_blocks_blocks_nobody_who_does_not_wait():
     assert pending.result(5) is True
 
 
-def test_work_for_which_no_thread_can_be_started_fails_for_whoever_waits(monkeypatch):
+def test_work_for_which_no_thread_can_be_started_fails_for_the_one_who_waits(monkeypatch):
     def refuse(thread):
         raise RuntimeError("can't start new thread")
 

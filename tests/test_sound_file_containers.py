@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.audio.load import load_clip
-from twistream_kit.sound_file import find_container, recognise
+from twistream_kit.sound_file import _KINDS, find_container, recognise
 
 
 def sound_file(kind, subtype=None):
@@ -46,23 +46,41 @@ def test_file_written_by_the_standard_library_is_recognised():
     assert find_container(file.getvalue()) == "WAV"
 
 
-@pytest.mark.parametrize(
-    ("start", "name"),
-    [
-        (b"ID3\x04\x00\x00\x00\x00\x02\x10", "MP3 with an ID3 tag"),
-        (b"\0\0\0\x20ftypM4A \0\0\0\0", "MPEG-4"),
-        (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\x82\x84webm", "WebM or Matroska"),
-        (b"#!AMR\n\x3c\x48", "AMR"),
-        (b"RIFX\0\0\0\x24WAVEfmt ", "WAV"),
-        (b"BW64\xff\xff\xff\xffWAVEds64", "WAV"),
-    ],
-)
+STARTS = {
+    b"ID3\x04\x00\x00\x00\x00\x02\x10": "MP3 with an ID3 tag",
+    b"\0\0\0\x20ftypM4A \0\0\0\0": "MPEG-4",
+    b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\x82\x84webm": "WebM or Matroska",
+    b"#!AMR\n\x3c\x48": "AMR",
+    b"RIFX\0\0\0\x24WAVEfmt ": "WAV",
+    b"BW64\xff\xff\xff\xffWAVEds64": "WAV",
+}
+"""Containers that libsndfile does not write."""
+
+
+@pytest.mark.parametrize(("start", "name"), STARTS.items())
 def test_file_is_recognised_by_its_first_bytes(start, name):
     assert find_container(start + bytes(100)) == name
 
 
+EXAMPLES = [
+    *map(sound_file, ("WAV", "AU", "AIFF", "FLAC", "OGG", "CAF", "MP3", "W64", "NIST")),
+    *(start + bytes(100) for start in STARTS),
+]
+
+
+def test_there_is_an_example_of_every_container():
+    assert {recognise(each[:64]).container for each in EXAMPLES} == {
+        kind.container for kind in _KINDS if kind.container
+    }
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: repr(example[:12]))
+def test_a_payload_and_a_file_are_recognised_as_the_same(example):
+    assert find_container(example) == recognise(example[:64]).container
+
+
 @pytest.mark.parametrize("kind", ["WAV", "AU", "AIFF", "FLAC", "OGG", "CAF", "MP3", "W64", "NIST"])
-def test_what_is_told_for_certain_of_a_payload_is_told_of_a_file_too(kind):
+def test_what_is_recognised_for_certain_in_a_payload_is_recognised_in_a_file_too(kind):
     raw = sound_file(kind)
     assert find_container(raw) is not None
     assert recognise(raw[:64]).fix == "kit.load_clip reads it and converts it for a call"

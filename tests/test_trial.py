@@ -72,7 +72,7 @@ async def test_on_an_older_trial_account_nobody_hears_the_server_without_a_key(t
     assert phone.transcript == ("Any key.",)
 
 
-async def test_on_a_trial_account_of_2026_the_caller_is_told_that_stream_is_blocked(trial):
+async def test_on_a_trial_account_of_2026_the_caller_hears_that_stream_is_blocked(trial):
     twilio, phone, server, _ = await trial("blocked")
     assert await reported(server) == ["initiated", "ringing", "in-progress", "completed"]
     assert (server.streams, len(twilio.debugger)) == ((), 0)

@@ -81,25 +81,36 @@ WORDS = {
 CLASSES = {"Way": "a direction", "Wanted": "TunnelRequest", "Found": "SettingValue"}
 """Names of classes that say nothing; as words of a sentence they are fine."""
 
-_EXCEPTIONS: dict[tuple[str, str], str] = {}
+_HTML = "twistream_kit/notebook/display/html.py"
+
+_EXCEPTIONS = {
+    ("no verb", _HTML): "a builder has the name of the element that it builds, as in HTML itself",
+    ("lead", "CHANGELOG.md"): "it says what a name was before",
+    ("pace", "twistream_kit/notebook/display/handles.py"): "a class of the simulator has that name",
+    ("story", "CHANGELOG.md"): "it says what a name was before",
+    ("told", "CHANGELOG.md"): "it says what a name was before",
+    ("trouble", "CHANGELOG.md"): "it says what a name was before",
+}
 """Where a word stays, and why: few."""
 
 _STILL_TO_DO = (
-    "README.md",
-    "CHANGELOG.md",
-    "tests",
+    "tests/capture/test_capture.py",
+    "tests/capture/test_summary.py",
+    "tests/diagnosis/test_sound_timing.py",
+    "tests/simulator/test_report.py",
     "twistream_kit/capture",
     "twistream_kit/diagnosis",
     "twistream_kit/live/inspector",
     "twistream_kit/live/stream",
     "twistream_kit/live/tunnel",
-    "twistream_kit/notebook",
+    "twistream_kit/notebook/widgets/stream_log.py",
     "twistream_kit/protocol/conversation.py",
     "twistream_kit/protocol/from_twilio.py",
     "twistream_kit/protocol/marks.py",
-    "twistream_kit/protocol/outbox.py",
     "twistream_kit/protocol/to_twilio.py",
-    "twistream_kit/simulator",
+    "twistream_kit/simulator/call/twiml.py",
+    "twistream_kit/simulator/report.py",
+    "twistream_kit/simulator/stream",
 )
 """Files and folders whose words have not been gone through yet.  This shrinks until it is empty."""
 
@@ -334,31 +345,42 @@ def _is_done(path: str) -> bool:
     return not any(path == each or path.startswith(f"{each}/") for each in _STILL_TO_DO)
 
 
-def _excepted(place: Place) -> bool:
+def _is_excepted(place: Place) -> bool:
     return (place.word, place.path) in _EXCEPTIONS
 
 
-ALL = (PACKAGE, TESTS, ROOT / "README.md", ROOT / "CHANGELOG.md")
+ALL = (PACKAGE, TESTS, ROOT / "benchmarks", ROOT / "README.md", ROOT / "CHANGELOG.md")
+
+
+def _all_words() -> list[Place]:
+    return [place for path in _files(*ALL) for place in words_in_file(path)]
+
+
+def _all_nouns() -> list[Place]:
+    return [place for path in _modules() for place in nouns_in_file(path)]
+
+
+def _wrong(places: list[Place]) -> list[str]:
+    return [str(each) for each in places if _is_done(each.path) and not _is_excepted(each)]
 
 
 def test_no_word_of_our_own_stands_where_a_standard_one_exists() -> None:
-    places = [place for path in _files(*ALL) for place in words_in_file(path)]
-    wrong = [str(each) for each in places if _is_done(each.path) and not _excepted(each)]
+    wrong = _wrong(_all_words())
     assert wrong == [], "\n".join(wrong)
-    unused = {*_EXCEPTIONS} - {(each.word, each.path) for each in places}
-    assert unused == set(), "these exceptions are needed no more"
 
 
 def test_functions_are_verbs() -> None:
-    places = [place for path in _modules() for place in nouns_in_file(path)]
-    wrong = [str(each) for each in places if _is_done(each.path)]
+    wrong = _wrong(_all_nouns())
     assert wrong == [], "name what it does, or add a verb to _VERBS:\n" + "\n".join(wrong)
 
 
+def test_exceptions_are_needed() -> None:
+    found = {(each.word, each.path) for each in [*_all_words(), *_all_nouns()]}
+    assert {*_EXCEPTIONS} - found == set(), "these exceptions are needed no more"
+
+
 def test_each_class_has_a_name_of_its_own() -> None:
-    found = classes_twice(_modules())
-    wrong = {name: places for name, places in found.items() if all(map(_is_done, places))}
-    assert wrong == {}
+    assert classes_twice(_modules()) == {}
 
 
 @pytest.mark.parametrize(
@@ -399,10 +421,10 @@ def _main(arguments: list[str]) -> None:
     roots = [Path(each).resolve() for each in arguments]
     chosen = _files(*(roots or ALL))
     for path in chosen:
-        places = [each for each in words_in_file(path) if not _excepted(each)]
+        places = [*words_in_file(path)]
         if path.suffix == ".py" and path.is_relative_to(PACKAGE):
             places += nouns_in_file(path)
-        sys.stdout.writelines(f"{each}\n" for each in places)
+        sys.stdout.writelines(f"{each}\n" for each in places if not _is_excepted(each))
     shown = {path.relative_to(ROOT).as_posix() for path in chosen}
     for name, homes in classes_twice(_modules()).items():
         if shown & {*homes}:

@@ -32,9 +32,9 @@ Widgets and plots.
     plot_frames, plot_examination, plot_spectrogram, plot_timeline
 
 Captures, reviews and errors.
-    Capture, review, review_twiml, review_sound, review_capture, explain, TwilioCode, Objection,
-    TwistreamError, WavError, LocalProtocolError, RemoteProtocolError, CallRefused, TunnelError,
-    SettingsError, ServerStopped, WouldDeadlock
+    Capture, review, review_message, review_twiml, review_sound, review_capture, explain,
+    TwilioCode, Objection, TwistreamError, WavError, LocalProtocolError, RemoteProtocolError,
+    CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock
 
 The typed messages of a stream: two modules.
     from_twilio, to_twilio
@@ -62,7 +62,8 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.audio.wav_report import inspect_wav as inspect_wav
     from twistream_kit.capture.capture import Capture as Capture
     from twistream_kit.diagnosis.files import review_capture as review_capture
-    from twistream_kit.diagnosis.message import review as review
+    from twistream_kit.diagnosis.message import review_message as review_message
+    from twistream_kit.diagnosis.review import review as review
     from twistream_kit.diagnosis.sound import review_sound as review_sound
     from twistream_kit.diagnosis.twiml import review_twiml as review_twiml
     from twistream_kit.errors import CallRefused as CallRefused
@@ -186,7 +187,8 @@ _HOMES = {
     "twistream_kit.notebook.plots.call": "plot_timeline",
     # Captures, reviews and errors.
     "twistream_kit.capture.capture": "Capture",
-    "twistream_kit.diagnosis.message": "review",
+    "twistream_kit.diagnosis.review": "review",
+    "twistream_kit.diagnosis.message": "review_message",
     "twistream_kit.diagnosis.twiml": "review_twiml",
     "twistream_kit.diagnosis.sound": "review_sound",
     "twistream_kit.diagnosis.files": "review_capture",
@@ -210,17 +212,52 @@ __all__ = [*_HOME_OF, *_SUBMODULES]  # noqa: PLE0604 - the names are strings abo
 """The public names, in the order of use."""
 
 _SHOWN = {
-    "twistream_kit.audio.wav_report": "WavReport",
+    "twistream_kit.audio.wav_report": "Field WavReport",
     "twistream_kit.audio.clip": "Clip",
-    "twistream_kit.audio.examination": "Examination",
+    "twistream_kit.audio.convert": "ConvertedFile",
+    "twistream_kit.audio.examination": "Examination Figures Finding",
+    "twistream_kit.audio.resample": "Resampler",
+    "twistream_kit.audio.voice_trigger": "VoiceTrigger",
+    "twistream_kit.notebook.runtime.background": "RunningThings",
+    "twistream_kit.pending": "Pending",
+    "twistream_kit.simulator.twilio": "SimulatedTwilio",
+    "twistream_kit.simulator.rest.account": "SimulatedAccount",
+    "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.report": "CallReport",
-    "twistream_kit.simulator.model.debugger": "Debugger DebuggerEntry",
-    "twistream_kit.protocol.marks": "PlayOutcome MarkOutcome",
+    "twistream_kit.simulator.model.assumptions": "Behaviour",
+    "twistream_kit.live.server.server": "StreamServer",
+    "twistream_kit.live.stream.stream": "MediaStream",
+    "twistream_kit.live.stream.state": "Playing StreamEnd",
+    "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
+    "twistream_kit.live.process.server_process": "ServerProcess",
+    "twistream_kit.live.server.local_proxy": "LocalProxy",
+    "twistream_kit.live.tunnel.tunnel": "Tunnel",
+    "twistream_kit.live.inspector.inspector": "Inspector",
+    "twistream_kit.live.inspector.stream": "InspectedEnd InspectedStream Violation",
     "twistream_kit.live.settings.settings": "Settings",
-    "twistream_kit.live.preflight.check": "Checks",
+    "twistream_kit.live.settings.secret": "Secret",
+    "twistream_kit.live.preflight.check": "Check Checks",
+    "twistream_kit.live.dialling.number_route": "NumberRoute",
+    "twistream_kit.live.calls.call": "Call",
+    "twistream_kit.live.calls.status": "StatusEvent",
     "twistream_kit.capture.capture": "Capture",
-    "twistream_kit.protocol.codes": "TwilioCode",
+    "twistream_kit.diagnosis.files": "Mistake Mistakes",
+    "twistream_kit.protocol.codes": "TwilioCode _CodesOfFile",
     "twistream_kit.errors": "Objection Objections",
+    "twistream_kit.audio._wav_format": "Format",
+    "twistream_kit.audio.measure": "Spectrum",
+    "twistream_kit.capture.entry": "Entry OddText StatusReport",
+    "twistream_kit.capture.replay": "Playback",
+    "twistream_kit.capture.summary": "CaptureSummary Figure Gap LateMark MarkEnding",
+    "twistream_kit.listing": "Listing Series",
+    "twistream_kit.live.stream._reader": "Reader",
+    "twistream_kit.protocol.from_twilio": (
+        "Connected Dtmf Mark Media MediaFormat Start Stop Unknown"
+    ),
+    "twistream_kit.protocol.to_twilio": "Clear Mark Media",
+    "twistream_kit.simulator.call.call": "Calls SimulatedCall",
+    "twistream_kit.simulator.model.debugger": "Debugger DebuggerEntry Unlogged",
+    "twistream_kit.simulator.stream.pacer": "Lateness LatenessReport Pacer",
 }
 """The classes that have a display in a notebook, made by `notebook.display.display`; by the module
 that defines each, which is how IPython looks for them."""
@@ -259,15 +296,15 @@ def _show_richly() -> None:
 
 
 def _make_html(result: _typing.Any) -> str:
-    from twistream_kit.notebook.display.display import html_of
+    from twistream_kit.notebook.display.display import render_html
 
-    return html_of(result)
+    return render_html(result)
 
 
 def _make_png(figure: _typing.Any) -> bytes:
-    from twistream_kit.notebook.display.display import png_of
+    from twistream_kit.notebook.display.display import render_png
 
-    return png_of(figure)
+    return render_png(figure)
 
 
 _show_richly()

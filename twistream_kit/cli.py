@@ -24,7 +24,6 @@ from twistream_kit.errors import (
 )
 
 if TYPE_CHECKING:
-    from twistream_kit.errors import Objection
     from twistream_kit.simulator.report import CallReport
 
 FINE, OBJECTIONS, USAGE, NO_CONNECTION, INTERRUPTED = 0, 1, 2, 3, 130
@@ -208,9 +207,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         if done.error:
             code = max(code, _complain(done.error, _choose_exit_code(done.source)))
             continue
-        clipped = f", {done.clipped} samples clipped" if done.clipped else ""
-        missing = f", cut off: {done.missing_seconds:.2f} s missing" if done.missing_seconds else ""
-        _print(f"{done.source} -> {done.path}: {done.seconds:.2f} s{missing}{clipped}")
+        _print(done)
     return code
 
 
@@ -227,55 +224,19 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _review(arguments: argparse.Namespace) -> int:
-    from twistream_kit.capture.file import is_capture
-    from twistream_kit.diagnosis.files import messages_in
-    from twistream_kit.diagnosis.message import review
-
-    raw = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
-    if raw.lstrip().startswith(b"<"):
-        from twistream_kit.diagnosis.twiml import review_twiml
-
-        return _report_objections([("TwiML", review_twiml(raw))])
-    if is_capture(raw):
-        return _review_capture(raw, arguments)
-    reviewed = [
-        (place, review(message, stream_sid=arguments.stream_sid))
-        for place, message in messages_in(raw)
-    ]
-    if not reviewed:
-        fix = "Give one message a line, or one JSON document"
-        raise SettingsError(f"{arguments.file} holds no message", fix=fix)
-    return _report_objections(reviewed)
-
-
-def _review_capture(raw: bytes, arguments: argparse.Namespace) -> int:
-    from twistream_kit.capture.capture import Capture
     from twistream_kit.capture.file import CaptureError
-    from twistream_kit.diagnosis.files import review_capture
+    from twistream_kit.diagnosis.review import review_contents
 
+    path = Path(arguments.file)
+    raw = sys.stdin.buffer.read() if arguments.file == "-" else path.read_bytes()
     try:
-        capture = Capture.read(raw, Path(arguments.file))
+        found = review_contents(raw, path, stream_sid=arguments.stream_sid)
     except CaptureError as error:
         return _complain(error, OBJECTIONS)
-    _print(capture.summary().report(), end="\n\n")
-    mistakes = review_capture(capture, stream_sid=arguments.stream_sid)
-    if not mistakes:
-        n_sent = sum(entry.sender == "server" for entry in capture.entries)
-        _print(f"{n_sent} message{'' if n_sent == 1 else 's'} to Twilio: nothing to object to.")
-        return FINE
-    return _report_objections([(each.place, [each.objection]) for each in mistakes])
-
-
-def _report_objections(reviewed: list[tuple[str, list[Objection]]]) -> int:
-    for place, objections in reviewed:
-        for objection in objections:
-            code = f" {objection.code}" if objection.code else ""
-            _print(f"{place}: {objection.severity}{code}: {objection}")
-    found = [objection for _, objections in reviewed for objection in objections]
-    if not found:
-        what = "1 message" if len(reviewed) == 1 else f"{len(reviewed)} messages"
-        _print(f"{what if reviewed[0][0] != 'TwiML' else 'TwiML'}: nothing to object to.")
-    return OBJECTIONS if any(objection.severity != "note" for objection in found) else FINE
+    if found.capture is not None:
+        _print(found.capture.summary().report(), end="\n\n")
+    _print(found)
+    return FINE if found.ok else OBJECTIONS
 
 
 def _call(arguments: argparse.Namespace) -> int:

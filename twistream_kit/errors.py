@@ -53,6 +53,16 @@ class TwistreamError(Explained, Exception):
         problem: What is wrong.
         consequence: What follows from it; may be empty.
         fix: What to do about it; may be empty.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> try:
+        ...     kit.load_clip("sample_audio/README.md")
+        ... except kit.TwistreamError as error:
+        ...     print(error.problem)
+        ...     print(error.fix)
+        this is not a WAV file; it looks like a text file
+        Look at it in an editor; a download may have brought an error page instead of the sound
     """
 
     def __init__(self, problem: str, *, consequence: str = "", fix: str = "") -> None:
@@ -79,6 +89,14 @@ class WavError(TwistreamError, ValueError):
     Attributes:
         source: The name of the file; a substitute such as ``bytes`` where it has none.
         offset: The position of the fault in the file, in bytes, or None.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> try:
+        ...     kit.inspect_wav("sample_audio/README.md")
+        ... except kit.WavError as error:
+        ...     print(f"{error.source}, at {error.offset}: {error.problem}")
+        README.md, at 0: this is not a WAV file; it looks like a text file
     """
 
     def __init__(
@@ -142,19 +160,56 @@ class _ProtocolError(TwistreamError):
 
 
 class LocalProtocolError(_ProtocolError, ValueError):
-    """You are about to break a rule of Media Streams."""
+    """You are about to break a rule of Media Streams (PROTOCOL.md §1 and §4); nothing was sent.
+
+    Attributes:
+        field: The name of the field, as on the wire (``media.payload``), or empty.
+        twilio_code: The code that Twilio would log for it (§5), or None where Twilio logs nothing.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> from pathlib import Path
+        >>> whole_file = Path("sample_audio/greeting.wav").read_bytes()
+        >>> try:
+        ...     kit.to_twilio.Media("MZ0", whole_file)
+        ... except kit.LocalProtocolError as error:
+        ...     print(error.field, error.problem)
+        media.payload starts with RIFF: it is a whole WAV file, not bare PCMU
+    """
 
 
 class RemoteProtocolError(_ProtocolError):
-    """The far end broke a rule of Media Streams."""
+    """The far end broke a rule of Media Streams (PROTOCOL.md §3 and §4).
+
+    Attributes:
+        field: The name of the field, as on the wire (``media.payload``), or empty.
+        twilio_code: The code that Twilio logs for it (§5), or None where Twilio logs nothing.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> try:
+        ...     kit.to_twilio.parse('{"event": "clear", "stream_sid": "MZ0"}')
+        ... except kit.RemoteProtocolError as error:
+        ...     print(error.twilio_code, error)
+        31951 streamSid is missing.
+    """
 
 
 class CallRefused(TwistreamError):
     """A call could not be placed or changed.
 
     Attributes:
-        code: Twilio's error code, or None when the request never reached Twilio.
-        status: The HTTP status of the refusal, or None.
+        code: Twilio's error code (PROTOCOL.md §5.3), or None when the request never reached Twilio.
+        status: The HTTP status of the refusal (§5.4), or None.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twilio = kit.start(kit.SimulatedTwilio())
+        >>> numbers = {"to": "555-0100", "from_": twilio.numbers[0]}
+        >>> call = kit.place_call(twilio.client, **numbers, stream_url="wss://example.com/media")
+        >>> error = call.exception(10)
+        >>> error.status, error.code, error.consequence
+        (400, 21211, 'The number to call cannot be a telephone number.')
     """
 
     def __init__(
@@ -172,15 +227,47 @@ class CallRefused(TwistreamError):
 
 
 class TunnelError(TwistreamError):
-    """The public address could not be opened, or does not lead to this process."""
+    """The public address could not be opened, or does not lead to this process.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> try:
+        ...     kit.open_tunnel(kit.StreamServer())
+        ... except kit.TunnelError as error:
+        ...     print(error.problem)
+        ...     print(error.fix)
+        this server checks no signatures
+        Make it with StreamServer(auth_token=…), or say unsigned=True
+    """
 
 
 class SettingsError(TwistreamError, ValueError):
-    """A setting is missing or malformed; the text never contains its value."""
+    """A setting is missing or malformed; the text never contains its value.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> try:
+        ...     kit.client_from_environment()
+        ... except kit.SettingsError as error:
+        ...     print(error.problem)
+        TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set
+    """
 
 
 class ServerStopped(TwistreamError):
-    """The server stopped before the result arrived."""
+    """The server stopped before the result arrived.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> arriving = server.next_stream()
+        >>> kit.stop(server)
+        >>> try:
+        ...     arriving.result(5)
+        ... except kit.ServerStopped as error:
+        ...     print(error.problem)
+        the server stopped before a stream started
+    """
 
     @classmethod
     def before(cls, what: str) -> Self:
@@ -196,7 +283,20 @@ class ServerStopped(TwistreamError):
 
 
 class WouldDeadlock(TwistreamError, RuntimeError):
-    """Waiting here would block the event loop that has to bring the result."""
+    """Waiting here would block the event loop that has to bring the result.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import asyncio
+        >>> async def wait_for_a_stream():
+        ...     async with kit.StreamServer() as server:
+        ...         server.next_stream().result(5)
+        >>> try:
+        ...     asyncio.run(wait_for_a_stream())
+        ... except kit.WouldDeadlock as error:
+        ...     print(error.fix)
+        Say `await` instead, or call it from an ordinary function on another thread
+    """
 
 
 Severity = Literal["error", "warning", "note"]
@@ -214,8 +314,8 @@ class Objection(Explained):
     """What is wrong, what follows from it, and what to do.
 
     Attributes:
-        code: The code that Twilio's console would show (31951, ...), or None where Twilio logs
-            nothing.
+        code: The code that Twilio's console would show (31951, ...; PROTOCOL.md §5), or None where
+            Twilio logs nothing.
         field: The name of the field, as on the wire (``media.payload``), or empty for the whole.
         problem: What is wrong; continues the sentence that `field` begins.
         consequence: What Twilio does about it; may be empty.
@@ -223,6 +323,16 @@ class Objection(Explained):
         severity: ``error``, ``warning`` or ``note``.
         confidence: The probability that it is right, 0 to 1, where it was estimated from the
             sound; None where a rule was broken, which is certain.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> [objection] = kit.review({"event": "clear"})
+        >>> objection.code, objection.field, objection.problem
+        (31951, 'streamSid', 'is missing')
+        >>> objection.consequence
+        'Twilio would drop it with warning 31951, logged once per stream'
+        >>> objection.fix
+        'Add streamSid; Twilio reads no other name'
     """
 
     code: int | None
@@ -241,6 +351,10 @@ class Objection(Explained):
             # Never 100 %: what is certain carries no confidence.
             statement += f" ({min(99, round(100 * self.confidence))} % sure)"
         return statement
+
+    def __repr__(self) -> str:
+        code = f" {self.code}" if self.code else ""
+        return f"<Objection {self.severity}{code}: {self}>"
 
 
 class Objections(list[Objection]):

@@ -42,6 +42,18 @@ class Pending(Future[T]):
     Args:
         home: The loop that brings the result, if there is one.  `result` would block it, and
             therefore raises an error when it is called on that loop.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twilio = kit.start(kit.SimulatedTwilio())
+        >>> ringing = twilio.phone("+15550100001").until("ringing")
+        >>> ringing.done()
+        False
+        >>> ringing.result(0.1)
+        Traceback (most recent call last):
+        TimeoutError: no result within 0.1 s; ...
+        >>> twilio.phone("+15550100001").until("idle").result(10)
+        'idle'
     """
 
     def __init__(self, home: asyncio.AbstractEventLoop | None = None) -> None:

@@ -215,10 +215,11 @@ def recognise(head: bytes) -> FileKind:
 
 def find_container(payload: bytes) -> str | None:
     """Return the name of the file format that a payload begins with, or None if it may be sound."""
-    if payload[:1] not in _CONTAINER_STARTS and payload[4:8] != b"ftyp":
-        # This runs fifty times a second for each stream; for most sound it returns here.
-        return None
-    return next((kind.container for kind in _CONTAINERS if kind.is_for_certain(payload)), None)
+    # This runs fifty times a second for each stream, mostly for sound.
+    for kind in _CONTAINERS_BY_FIRST_BYTE[payload[0]] if payload else ():
+        if kind.is_for_certain(payload):
+            return kind.container
+    return None
 
 
 def is_wav(head: bytes) -> bool:
@@ -379,6 +380,7 @@ class FileKind:
         container: The short name used when such a file was sent as a payload.
         is_for_certain: Whether a payload begins with a signature of this kind that bare sound
             cannot contain by chance: eight bytes or more, or one as unlikely as that.
+        first_bytes: The bytes that such a payload may begin with; empty for any byte.
     """
 
     what: str
@@ -386,10 +388,11 @@ class FileKind:
     resembles: Callable[[bytes], bool] = _match_nothing
     container: str = ""
     is_for_certain: Callable[[bytes], bool] = _match_nothing
+    first_bytes: bytes = b""
 
 
 _KINDS = (
-    FileKind("a WAV file", USE_LOAD_CLIP, is_wav, "WAV", is_wav),
+    FileKind("a WAV file", USE_LOAD_CLIP, is_wav, "WAV", is_wav, b"RB"),
     FileKind(
         "an MP3 file",
         USE_LOAD_CLIP,
@@ -397,6 +400,7 @@ _KINDS = (
         "MP3 with an ID3 tag",
         # Version 2 to 4, revision 0, then a size in four bytes below 0x80.
         _compile_start(rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}"),
+        b"I",
     ),
     FileKind(
         "an OGG file",
@@ -405,6 +409,7 @@ _KINDS = (
         "Ogg",
         # The first page: version 0, beginning of stream, position 0.
         _compile_start(rb"OggS\x00\x02\x00{8}"),
+        b"O",
     ),
     FileKind(
         "a FLAC file",
@@ -413,14 +418,16 @@ _KINDS = (
         "FLAC",
         # The first block is STREAMINFO, 34 bytes long.
         _compile_start(rb"fLaC[\x00\x80]\x00\x00\x22"),
+        b"f",
     ),
-    FileKind("an AU file", USE_LOAD_CLIP, _compile_start(rb"\.snd"), "AU", _is_au),
+    FileKind("an AU file", USE_LOAD_CLIP, _compile_start(rb"\.snd"), "AU", _is_au, b"."),
     FileKind(
         "an AIFF file",
         USE_LOAD_CLIP,
         _is_aiff,
         "AIFF",
         _is_aiff,
+        b"F",
     ),
     FileKind(
         "a CAF file",
@@ -428,6 +435,7 @@ _KINDS = (
         _compile_start(rb"caff"),
         "Core Audio",
         _compile_start(rb"caff\x00\x01\x00\x00desc"),
+        b"c",
     ),
     FileKind(
         "a W64 file",
@@ -435,6 +443,7 @@ _KINDS = (
         _compile_start(rb"riff\x2e\x91\xcf\x11"),
         "Wave64",
         _compile_start(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"),
+        b"r",
     ),
     FileKind(
         "a NIST Sphere file",
@@ -442,6 +451,7 @@ _KINDS = (
         _is_nist,
         "NIST Sphere",
         _is_nist,
+        b"N",
     ),
     FileKind(
         "an MP4 or M4A file",
@@ -456,6 +466,7 @@ _KINDS = (
         _compile_start(rb"\x1aE\xdf\xa3"),
         "WebM or Matroska",
         _compile_start(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)"),
+        b"\x1a",
     ),
     FileKind(
         "an AMR file",
@@ -463,6 +474,7 @@ _KINDS = (
         _compile_start(rb"#!AMR"),
         "AMR",
         _compile_start(rb"#!AMR(?:-WB)?\n[\x04-\x7c]"),
+        b"#",
     ),
     FileKind("a WMA file", CONVERT_FIRST, _compile_start(rb"\x30\x26\xb2\x75")),
     FileKind(
@@ -497,7 +509,7 @@ _KINDS = (
         _compile_start(rb"\s*<(\?xml|response)", re.DOTALL | re.IGNORECASE),
     ),
     FileKind("JSON", LOOK_AT_IT, _compile_start(rb"\s*[{\[]\s*([\"\[{}\]]|-?\d|$)")),
-    FileKind("an MP3 file", USE_LOAD_CLIP, _resembles_mp3, "MP3", _is_mp3),
+    FileKind("an MP3 file", USE_LOAD_CLIP, _resembles_mp3, "MP3", _is_mp3, b"\xff"),
     FileKind("a text file", LOOK_AT_IT, _resembles_text),
 )
 """All known kinds of file; the first that matches is taken."""
@@ -506,5 +518,8 @@ _HEADERLESS = FileKind("headerless: nothing at its beginning says what it is", N
 
 _CONTAINERS = tuple(kind for kind in _KINDS if kind.container)
 
-_CONTAINER_STARTS = frozenset(bytes([byte]) for byte in b"RB.\xffIOfF\x1arN#c")
-"""The first bytes of all containers but MPEG-4, which begins with a size."""
+_CONTAINERS_BY_FIRST_BYTE = tuple(
+    tuple(kind for kind in _CONTAINERS if not kind.first_bytes or byte in kind.first_bytes)
+    for byte in range(256)
+)
+"""The containers that a payload may be, by its first byte, in the order of `_KINDS`."""

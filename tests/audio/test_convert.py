@@ -80,12 +80,12 @@ def test_a_crash_in_the_middle_leaves_the_old_file_and_no_other(noise, tmp_path)
 
 
 def test_progress_rises_to_one(noise, tmp_path):
-    told = []
-    convert_file(noise("a.flac"), tmp_path / "out.wav", progress=told.append)
-    assert told == sorted(told)
-    assert len(told) > 2
-    assert told[-1] == 1.0
-    assert 0 < told[0] < 1
+    reported = []
+    convert_file(noise("a.flac"), tmp_path / "out.wav", progress=reported.append)
+    assert reported == sorted(reported)
+    assert len(reported) > 2
+    assert reported[-1] == 1.0
+    assert 0 < reported[0] < 1
 
 
 def test_progress_true_shows_a_bar(noise, tmp_path, capsys):
@@ -381,10 +381,10 @@ def test_permission_to_overwrite_reaches_the_workers(noise, tmp_path, executor):
 
 
 def test_files_are_counted_in_the_progress(noise, tmp_path):
-    told = []
+    reported = []
     paths = [noise(f"{index}.wav", seconds=0.1) for index in range(4)]
-    convert_files(paths, tmp_path / "out", progress=told.append)
-    assert told == [0.25, 0.5, 0.75, 1.0]
+    convert_files(paths, tmp_path / "out", progress=reported.append)
+    assert reported == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_bar_counts_files(noise, tmp_path, capsys):

@@ -164,7 +164,7 @@ def test_white_noise_is_spread_evenly_over_all_pitches():
     assert measured.below_300 == pytest.approx(300 / 16000, abs=0.005)
 
 
-def test_lost_pitches_are_told_in_words():
+def test_lost_pitches_are_described_in_words():
     hiss = sine(1000, 0.05) + sine(6000, 0.1)
     finding = found(examine(file_of(hiss)), "high pitches")
     assert finding.severity == "warning"
@@ -214,7 +214,7 @@ def test_the_header_becomes_the_click_that_one_would_hear():
     assert "a click of 5.5 ms" in found(examination, "header").consequence
 
 
-def test_bytes_after_the_sound_are_told():
+def test_bytes_after_the_sound_are_reported():
     raw = bytearray(file_of(sine(seconds=0.5)))
     raw += b"LIST" + struct.pack("<I", 26) + b"x" * 26
     raw[4:8] = struct.pack("<I", len(raw) - 8)
@@ -300,7 +300,7 @@ def test_headerless_sound_is_examined_with_its_encoding():
         (-5, "warning", "too loud for a call"),
     ],
 )
-def test_the_level_is_judged_against_that_of_a_call(level, severity, words):
+def test_the_level_is_compared_with_that_of_a_call(level, severity, words):
     amplitude = 10 ** ((level - 3.17) / 20)
     finding = found(examine(file_of(sine(amplitude=amplitude))), "level")
     assert finding.severity == severity

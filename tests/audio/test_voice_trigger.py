@@ -30,7 +30,7 @@ def begins_at(samples, trigger, size=160):
     return [(at + size) // 8 for at in starts if trigger.push(samples[at : at + size])]
 
 
-def test_a_voice_is_told_once_when_it_has_lasted_120_ms():
+def test_a_voice_is_reported_once_when_it_has_lasted_120_ms():
     trigger = VoiceTrigger()
     sound = np.concatenate([quiet(200), tone(1000)])
     assert begins_at(sound, trigger) == [320]
@@ -57,14 +57,14 @@ def test_an_offset_of_the_line_is_no_sound():
     assert not VoiceTrigger().push(np.full(8000, 20000, np.int16))
 
 
-def test_a_second_voice_is_told_after_a_pause_and_not_within_a_word():
+def test_a_second_voice_is_reported_after_a_pause_and_not_within_a_word():
     one_word = np.concatenate([tone(200), quiet(280), tone(200)])
     two = np.concatenate([tone(200), quiet(320), tone(200)])
     assert begins_at(one_word, VoiceTrigger()) == [120]
     assert begins_at(two, VoiceTrigger()) == [120, 640]
 
 
-def test_speech_is_told_soon_and_silence_never():
+def test_speech_is_reported_soon_and_silence_never():
     reply = load_clip(REPLY).samples()  # the first word is loud from 0.18 s on
     (begin,) = begins_at(reply, VoiceTrigger())[:1]
     assert 280 <= begin <= 340

@@ -125,7 +125,7 @@ def test_sound_that_is_a_wav_file_itself_is_objected_to(build):
     ]
 
 
-def test_what_a_cut_off_file_lacks_is_told_in_bytes_and_seconds(build):
+def test_what_a_cut_off_file_lacks_is_reported_in_bytes_and_seconds(build):
     report = inspect_wav(build.question()[:-200])
     assert (report.data_bytes, report.missing_bytes, report.seconds) == (600, 200, 0.075)
     assert report.missing_seconds == pytest.approx(0.025)

@@ -210,7 +210,7 @@ async def test_buttons_act_while_a_cell_sleeps(panel, lab):
     await panel.press("Clear")
     await panel.shows_heard(r"\d\.\d of 2\.0 s, cleared")
     assert await panel.notebook.is_running(HOLD), "the cell had ended before the clear was shown"
-    lab.open_the_gate()
+    lab.release_held_cell()
     await panel.notebook.wait_until_idle()
 
 

@@ -12,7 +12,7 @@ from support.snippet import SNIPPET
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_the_shortest_whole_story_runs_as_it_is_written(lab, open_notebook):
+async def test_the_shortest_whole_call_runs_as_it_is_written(lab, open_notebook):
     notebook = await open_notebook(lab.write_notebook("snippet.ipynb", ""))
     await notebook.page.locator(".jp-Notebook .cm-content").click()
     await notebook.page.keyboard.insert_text(SNIPPET)
@@ -22,9 +22,9 @@ async def test_the_shortest_whole_story_runs_as_it_is_written(lab, open_notebook
     (cell,) = await notebook.cells()
     assert cell["source"] == SNIPPET
     (output,) = cell["outputs"]
-    story = "".join(output["data"]["text/plain"])
-    heard = re.fullmatch(r"PlayOutcome\(ending='cleared', heard_ms=(\d+), total_ms=4210\)", story)
-    assert heard, story
+    printed = "".join(output["data"]["text/plain"])
+    heard = re.fullmatch(r"PlayOutcome\(ending='cleared', heard_ms=(\d+), total_ms=4210\)", printed)
+    assert heard, printed
     assert 400 <= int(heard[1]) < 4210
     await notebook.picture("snippet", notebook.page.locator(".jp-Notebook .jp-Cell"))
     assert notebook.complaints == []

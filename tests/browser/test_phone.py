@@ -153,6 +153,9 @@ async def test_it_rings_is_answered_and_the_tone_comes_out_of_the_loudspeaker(ha
 async def test_a_key_arrives_as_dtmf_from_the_mouse_and_from_the_keyboard(handset):
     await handset.answer()
     await handset.notebook.ask("events = stream.events()")
+    keys = handset.page.locator("[data-digit]")
+    said = "all => all.map((each) => [each.dataset.digit, each.getAttribute('aria-keyshortcuts')])"
+    assert await keys.evaluate_all(said) == [[key, key] for key in "123456789*0#"]
     await handset.button("5").click()
     for key in "#00":
         await handset.button("5").press(key)
@@ -247,7 +250,7 @@ async def test_clear_and_hang_up_work_while_a_cell_sleeps(handset, lab):
     await handset.button("Hang up").click()
     await expect(handset.state).to_contain_text("has ended")
     assert await handset.notebook.is_running(HOLD)
-    lab.open_the_gate()
+    lab.release_held_cell()
     await handset.notebook.wait_until_idle()
 
 

@@ -100,7 +100,7 @@ async def test_the_scope_draws_both_voices_and_goes_on_while_a_cell_sleeps(noteb
     await scope.wait_for(YOURS, *LOWER, least=0.2)
     await scope.wait_for(CALLER, *UPPER, least=0.2)
     assert await notebook.is_running(HOLD)
-    lab.open_the_gate()
+    lab.release_held_cell()
     await notebook.wait_until_idle()
     await expect(scope.canvas).to_have_attribute("aria-label", re.compile("caller speaks and hear"))
     await notebook.ask("phone.press('5'); stream.clear()")

@@ -66,8 +66,8 @@ async def test_what_is_typed_is_taken_and_stands_nowhere_afterwards(notebook, fo
     await number.fill("+15550100001")
     await number.press("Enter")
     await expect(number).to_have_count(0)
-    told = await notebook.ask("print(found.source('auth_token'), found.phone_number)")
-    assert told == "prompt +15550100001"
+    printed = await notebook.ask("print(found.source('auth_token'), found.phone_number)")
+    assert printed == "prompt +15550100001"
     saved = await save(notebook)
     assert "SettingsForm" in saved
     assert HEX not in saved

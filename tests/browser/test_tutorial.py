@@ -38,7 +38,7 @@ def kinds_of(cell):
     return {kind for output in cell["outputs"] for kind in output.get("data", {})}
 
 
-async def test_run_all_ends_without_an_error_that_is_not_part_of_the_story(tutorial):
+async def test_run_all_ends_without_an_unexpected_error(tutorial):
     await assert_all_ran_without_an_error(tutorial)
 
 

@@ -57,7 +57,7 @@ class Call:
     async def wakes(self):
         """Let the cell end, which must still be asleep."""
         assert await self.notebook.is_running(HOLD)
-        self.lab.open_the_gate()
+        self.lab.release_held_cell()
         await self.notebook.wait_until_idle()
 
 

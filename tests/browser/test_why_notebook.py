@@ -61,7 +61,7 @@ def sound_in(html):
     return samples.astype(np.int32)
 
 
-async def test_run_all_ends_without_an_error_that_is_not_part_of_the_story(notebook):
+async def test_run_all_ends_without_an_unexpected_error(notebook):
     cells = [cell for cell in await notebook.code_cells() if cell["source"].strip()]
     assert len(cells) >= 20
     assert [cell["source"] for cell in cells if not cell["count"]] == []

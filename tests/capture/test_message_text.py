@@ -44,7 +44,7 @@ def test_every_message_has_its_words(message, event, words):
     assert (event_of(message), describe_message(message)) == (event, words)
 
 
-def test_values_of_parameters_are_not_told():
+def test_values_of_parameters_are_left_out():
     assert "42" not in describe_message(START)
 
 

@@ -277,6 +277,48 @@ def test_marks_are_redacted_inside_their_names(name, expected):
     assert redaction.mark(name) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-28T17:39:35Z", "2026-11-28T17:39:35Z"),
+        ("2026-11-28T17:39:35.123456+01:00", "2026-11-28T17:39:35.123456+01:00"),
+        ("2026-11-28 17:39", "2026-11-28 17:39"),
+        ("20261128T173935Z", "20261128T173935Z"),
+        ("at 2026-11-28T17:39:35 4155550142", "at 2026-11-28T17:39:35 5550100001"),
+        ("1985-03-12", "5010-00-01"),  # a birthday, or a number
+        ("2026-13-28T17:39", "5010-00-01T17:39"),
+        ("+2026-11-28 17:39", "+5550-10-00 01:39"),
+        ("2026-11-28T17:39:4155550142", "5010-00-01T17:39:5550100002"),
+    ],
+)
+def test_a_date_with_a_time_of_day_is_no_telephone_number(text, expected):
+    assert redacted(from_twilio.Dtmf(SID, "28")).text(text) == expected
+
+
+def test_a_parameter_that_is_a_date_is_hidden_as_any_other():
+    moment = "1985-03-12T00:00:00Z"
+    redaction = redacted(from_twilio.Start(SID, custom_parameters={"born": moment}))
+    assert redaction.text(f"born {moment}") == "born redacted-1"
+
+
+class StartOfTheFuture(from_twilio.Start):
+    """A start with a field more than today's."""
+
+    def to_json(self):
+        content = json.loads(from_twilio.Start.to_json(self))
+        content["start"]["startedAt"] = "2026-11-28T17:39:35Z"
+        return json.dumps(content)
+
+
+def test_the_formats_of_a_start_and_a_new_field_with_a_date_stay_as_they_are():
+    start = StartOfTheFuture(SID, ACCOUNT, CALL, custom_parameters={"from": NUMBER})
+    before = json.loads(start.to_json())["start"]
+    after = json.loads(redacted(start).message(start))["start"]
+    assert [name for name in before if before[name] != after[name]] == [
+        "accountSid", "streamSid", "callSid", "customParameters",
+    ]  # fmt: skip
+
+
 def test_keys_pressed_in_a_row_are_found_in_every_text_and_stay_different():
     redaction = redacted(*(from_twilio.Dtmf(SID, key) for key in "48215#"))
     assert redaction.text("the pin is 4821, not 1284, on 17 May") == (

@@ -119,7 +119,7 @@ def test_sound_sent_in_time_has_no_underruns_however_little_ahead():
     assert summary(*rows, (3, STOP)).underruns == ()
 
 
-def test_sound_paced_a_little_too_slowly_runs_out_again_and_again():
+def test_sound_sent_a_little_too_slowly_runs_out_again_and_again():
     rows = [(count * 0.021, sound(b"\x20" * 160)) for count in range(100)]
     found = summary(*rows, (3, STOP)).underruns
     assert len(found) == 99
@@ -153,13 +153,13 @@ def test_playbacks_without_a_name_are_pieces_of_the_same():
 # What waits
 
 
-def test_lead_is_the_median_over_the_time_in_which_anything_waited():
+def test_send_ahead_is_the_median_over_the_time_in_which_anything_waited():
     found = summary((1, sound(SECOND * 4)), (9, STOP))
     assert found.lead_seconds == pytest.approx(2.0, abs=0.001)
     assert (found.deaf_seconds, found.deaf_at) == (4.0, pytest.approx(1.0))
 
 
-def test_lead_does_not_depend_on_how_the_sound_was_cut():
+def test_send_ahead_does_not_depend_on_how_the_sound_was_cut():
     rows = [(1, sound(TENTH)) for _ in range(40)]
     assert summary(*rows, (9, STOP)).lead_seconds == pytest.approx(2.0, abs=0.001)
 

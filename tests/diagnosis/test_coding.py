@@ -63,7 +63,7 @@ def speech(held_out):
     return payload_set.at_level(held_out[1], -12)
 
 
-def test_stereo_is_told_from_mono(held_out, speech):
+def test_stereo_is_distinguished_from_mono(held_out, speech):
     both = np.stack([speech, payload_set.at_level(held_out[2], -12)], axis=1)
     recognised = recognise_coding(both.astype("<i2").tobytes()[8000:16000])
     assert (recognised.coding, recognised.channels) == ("PCM16 little-endian", 2)
@@ -100,7 +100,7 @@ def test_nothing_is_said_of_less_than_half_a_second(speech):
 
 @settings(deadline=None, max_examples=40)
 @given(st.binary(max_size=300), st.integers(0, 60))
-def test_any_bytes_can_be_judged(piece, times):
+def test_any_bytes_can_be_examined(piece, times):
     recognised = recognise_coding(piece * times)
     assert recognised is None or 0.8 <= recognised.confidence <= 1
 
@@ -132,7 +132,7 @@ def test_the_fix_of_each_coding_uses_names_that_exist(coding, speech):
 
 
 @pytest.mark.parametrize("codes", [b"\x00", b"\x80", b"\xff\x7f", b"\xab" * 13 + b"\x2b" * 13])
-def test_silence_and_square_waves_can_not_be_told(codes):
+def test_silence_and_square_waves_can_not_be_recognised(codes):
     assert recognise_coding((codes * 8000)[:8000]) is None
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.message import review_message
 from twistream_kit.errors import RemoteProtocolError
 from twistream_kit.protocol import to_twilio
 
@@ -23,7 +23,7 @@ def mark(**changes):
 
 
 def found(message, **options):
-    return [(o.severity, o.code, o.field) for o in review(message, **options)]
+    return [(o.severity, o.code, o.field) for o in review_message(message, **options)]
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,15 @@ def found(message, **options):
     ],
 )
 def test_what_the_package_sends_meets_no_objection(message):
-    assert review(message.to_json()) == []
-    assert review(message.to_json(), stream_sid=SID) == []
-    assert review(json.loads(message.to_json())) == []
+    assert review_message(message.to_json()) == []
+    assert review_message(message.to_json(), stream_sid=SID) == []
+    assert review_message(json.loads(message.to_json())) == []
 
 
 def test_playload_with_a_wav_file_in_it_meets_both_objections():
     payload = b64encode(WAV).decode()
     message = {"event": "media", "streamSid": SID, "media": {"playload": payload}}
-    misspelt, header = review(json.dumps(message))
+    misspelt, header = review_message(json.dumps(message))
     assert str(misspelt) == (
         "media.playload is not a name that Twilio reads: payload is meant."
         f" {DROPPED} Rename it to media.payload."
@@ -146,7 +146,7 @@ def test_playload_with_a_wav_file_in_it_meets_both_objections():
     ],
 )
 def test_first_objection_says_what_follows_and_what_to_do(message, problem, fix):
-    first = review(json.dumps(message))[0]
+    first = review_message(json.dumps(message))[0]
     assert str(first) == f"{problem} {DROPPED} {fix}"
     assert (first.severity, first.code) == ("error", 31951)
 
@@ -168,14 +168,14 @@ def test_first_objection_says_what_follows_and_what_to_do(message, problem, fix)
         ("\ud800", "is not base64: '\\ud800' stands at character 0"),
     ],
 )
-def test_payload_that_is_not_base64_is_told_why(payload, problem):
-    first = review(media(media={"payload": payload}))[0]
+def test_payload_that_is_not_base64_is_objected_to_with_the_reason(payload, problem):
+    first = review_message(media(media={"payload": payload}))[0]
     assert (first.code, first.field, first.problem) == (31951, "media.payload", problem)
 
 
 def test_file_is_seen_through_a_wrong_wrapping():
     data_url = "data:audio/wav;base64," + b64encode(WAV).decode()
-    objections = review(media(media={"payload": data_url}))
+    objections = review_message(media(media={"payload": data_url}))
     assert [o.code for o in objections] == [31951, None]
     assert "whole WAV file" in objections[1].problem
 
@@ -188,7 +188,7 @@ def test_extra_fields_are_warnings_after_all_errors():
         ("warning", 31951, "media.mine"),
         ("warning", 31951, "sequenceNumber"),
     ]
-    assert "a field of Twilio's own messages" in review(message)[1].problem
+    assert "a field of Twilio's own messages" in review_message(message)[1].problem
 
 
 def test_misspelt_field_beside_the_right_one_is_only_extra():
@@ -203,7 +203,7 @@ def test_clear_has_no_object():
 
 def test_stream_sid_of_another_stream_is_an_error_when_this_one_is_known():
     other = "MZ00000000000000000000000000000000"
-    [objection] = review({"event": "clear", "streamSid": SID}, stream_sid=other)
+    [objection] = review_message({"event": "clear", "streamSid": SID}, stream_sid=other)
     assert str(objection) == (
         f"streamSid is '{SID}' but this stream is '{other}'. {DROPPED} Use the stream_sid of this"
         " call's start message."
@@ -213,11 +213,11 @@ def test_stream_sid_of_another_stream_is_an_error_when_this_one_is_known():
 @pytest.mark.parametrize("sid", ["", "MZ1", "MZ" + "g" * 32, "CA" + "0" * 32])
 def test_stream_sid_of_another_shape_is_a_warning(sid):
     assert found({"event": "clear", "streamSid": sid}) == [("warning", 31951, "streamSid")]
-    assert review({"event": "clear", "streamSid": sid}, stream_sid=sid) == []
+    assert review_message({"event": "clear", "streamSid": sid}, stream_sid=sid) == []
 
 
 def test_call_sid_in_place_of_the_stream_sid_is_recognised():
-    [objection] = review({"event": "clear", "streamSid": "CA" + "0" * 32})
+    [objection] = review_message({"event": "clear", "streamSid": "CA" + "0" * 32})
     assert objection.problem.endswith("it is a call's")
 
 
@@ -245,21 +245,21 @@ def test_repeated_field_is_a_warning():
         ("null", "null, not a JSON object", "one object for each message"),
     ],
 )
-def test_text_that_is_no_json_object_is_told_why(text, problem, fix):
-    [objection] = review(text)
+def test_text_that_is_no_json_object_is_objected_to_with_the_reason(text, problem, fix):
+    [objection] = review_message(text)
     assert objection.code == 31951
     assert problem in objection.problem
     assert fix in objection.fix
 
 
 def test_binary_sound_is_31950():
-    [objection] = review(b"\xff" * 160)
+    [objection] = review_message(b"\xff" * 160)
     assert str(objection) == (
         "the message is binary: bare bytes, not JSON. Twilio would drop it with warning 31950,"
         " logged once per stream. Call stream.play(clip), or send to_twilio.Media(stream_sid,"
         " payload).to_json()."
     )
-    assert "WAV" in review(WAV)[0].problem
+    assert "WAV" in review_message(WAV)[0].problem
 
 
 def test_json_in_a_binary_message_is_31950_and_read_all_the_same():
@@ -270,7 +270,7 @@ def test_json_in_a_binary_message_is_31950_and_read_all_the_same():
 
 
 def test_bytes_in_a_dict_cannot_become_json():
-    [objection] = review(media(media={"payload": b"/w=="}))
+    [objection] = review_message(media(media={"payload": b"/w=="}))
     assert objection.code == 31951
     assert "b64encode(payload).decode()" in objection.fix
 
@@ -322,7 +322,7 @@ MESSAGES = st.one_of(
 @given(MESSAGES)
 def test_twilio_would_drop_exactly_what_review_calls_an_error_with_a_code(message):
     """Two readers, written apart, agree; extra fields are warnings, because Twilio may obey."""
-    errors = [o.code for o in review(message) if o.severity == "error" and o.code]
+    errors = [o.code for o in review_message(message) if o.severity == "error" and o.code]
     try:
         to_twilio.parse(message)
     except RemoteProtocolError as error:
@@ -334,7 +334,7 @@ def test_twilio_would_drop_exactly_what_review_calls_an_error_with_a_code(messag
 @settings(deadline=None, max_examples=200)
 @given(MESSAGES, ANYTHING)
 def test_every_objection_to_any_message_can_be_printed(message, stream_sid):
-    objections = review(message, stream_sid=stream_sid)
+    objections = review_message(message, stream_sid=stream_sid)
     ranks = [("error", "warning", "note").index(o.severity) for o in objections]
     assert ranks == sorted(ranks)
     for objection in objections:
@@ -345,4 +345,4 @@ def test_every_objection_to_any_message_can_be_printed(message, stream_sid):
 
 def test_what_is_no_message_at_all_is_refused_in_words():
     with pytest.raises(TypeError, match=r"a message is str, bytes or a dict, not int"):
-        review(5)
+        review_message(5)

@@ -58,7 +58,7 @@ def test_silence_before_it_does_not_hide_another_coding():
     assert [(at, problem[:8]) for at, problem in found[1:]] == [(5.98, "is PCM16")]
 
 
-def test_a_stream_of_half_a_second_is_judged_at_its_end():
+def test_a_stream_of_half_a_second_is_examined_at_its_end():
     assert [problem for _, problem in follow(frames(PCM16[8000:13000]))] == [
         "is PCM16 little-endian, not PCMU"
     ]
@@ -90,7 +90,7 @@ def test_what_follows_from_a_wrong_coding_is_not_objected_to_as_well():
     assert not any("full scale in" in problem or "clicks" in problem for problem in problems)
 
 
-def test_clipping_is_told_with_its_share():
+def test_clipping_is_reported_with_its_share():
     loud = Clip.from_samples((SPEECH.samples() * 8.0).clip(-32768, 32767).astype(np.int16), 8000)
     ((_, problem),) = follow(loud.frames())
     assert "made too loud and cut" in problem
@@ -119,7 +119,7 @@ def test_many_playbacks_with_a_rest_of_a_frame_each_are_not_noted():
     assert follow(playback * 4) == []
 
 
-def test_pace_and_clears_are_followed():
+def test_timing_and_clears_are_followed():
     slow = follow(frames(Clip.tone(440, 4).payload), seconds_each=0.022)
     assert ["more slowly than it sounds" in problem for _, problem in slow] == [True]
     review = SoundReview()

@@ -17,7 +17,7 @@ def found(payloads, *, is_file=True):
     return [objection for objection in objections if objection]
 
 
-def test_a_header_in_each_message_is_told_once_with_the_time_between_the_clicks():
+def test_a_header_in_each_message_is_reported_once_with_the_time_between_the_clicks():
     (objection,) = found([HEADER + SOUND] * 10)
     assert (objection.code, objection.field) == (None, "media.payload")
     assert "again, 100 ms of sound behind the one before" in objection.problem
@@ -29,7 +29,7 @@ def test_one_header_at_the_beginning_of_a_message_is_left_to_the_look_inside():
     assert found([SOUND, HEADER + SOUND, SOUND]) == []
 
 
-def test_one_header_amid_a_message_is_told_with_its_place():
+def test_one_header_amid_a_message_is_reported_with_its_place():
     (objection,) = found([SOUND, SOUND + HEADER + SOUND])
     assert "in the midst of the stream, at byte 1512" in objection.problem
 

@@ -290,7 +290,7 @@ def test_a_field_too_many_costs_a_message_where_that_is_wanted():
     assert [each.code for each in taken.objections] == [None, 31951]
 
 
-def test_where_extra_fields_cost_the_message_its_sound_is_judged_alone_in_the_same_words():
+def test_where_extra_fields_cost_the_message_its_sound_is_examined_alone_in_the_same_words():
     sent = [(media(TAGGED, track="outbound"), 1.0)]
     dropped, capture = simulate(sent, extra_fields="drop")
     executed, _ = simulate(sent)

@@ -235,7 +235,7 @@ def test_status_callback_must_be_absolute():
     ]
 
 
-def test_size_is_judged_for_inline_and_for_fetched_documents():
+def test_size_is_checked_for_inline_and_for_fetched_documents():
     long = f"<Response><Say>{'a' * 4000}</Say></Response>"
     assert found(long) == [("warning", 32018, "TwiML")]
     huge = f"<Response><Say>{'a' * 65536}</Say></Response>"

@@ -16,7 +16,7 @@ MOST_SECONDS = 120.0
 """The longest wait for anything here; nothing takes more than a second or two."""
 
 _EITHER = "1000 or 1005"
-_DEPENDS_ON_PACE = "by a clock and not by sleeps"
+_DEPENDS_ON_TIMING = "by a clock and not by sleeps"
 
 
 def report_text(report: kit.CallReport) -> str:
@@ -48,7 +48,7 @@ def report_text(report: kit.CallReport) -> str:
 
 
 def _is_steady(objection: Any) -> bool:
-    return _DEPENDS_ON_PACE not in objection.fix
+    return _DEPENDS_ON_TIMING not in objection.fix
 
 
 def sound(clip: kit.Clip) -> str:
@@ -62,7 +62,7 @@ def calm(text: str) -> str:
     lines = [
         re.sub(r"\bmedia \d+", "media N", line)
         for line in text.splitlines()
-        if "The simulator itself was late" not in line and _DEPENDS_ON_PACE not in line
+        if "The simulator itself was late" not in line and _DEPENDS_ON_TIMING not in line
     ]
     text = "\n".join(lines)
     text = re.sub(r"(?m)^(  (?:sent|received) +)(.*)$", _in_order, text)

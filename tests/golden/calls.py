@@ -1,4 +1,4 @@
-"""Whole calls, simulated: what each side is told, without what depends on the clock."""
+"""Whole calls, simulated: what each side receives, without what depends on the clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from callers import (
     until,
 )
 from common import SAMPLES, TOKEN, Pages, format_error, html_lines, listed
-from notebook_shell import html_of
+from notebook_shell import render_html
 
 import twistream_kit as kit
 
@@ -115,7 +115,7 @@ async def _one(handler: Any, options: dict[str, Any]) -> str:
         report = await soon(kit.simulate_call(server.url, **options))
         [stream] = server.streams
         end = await soon(stream.closed)
-    html = re.sub(r"\d+\.\d+", "N", html_of(report))
+    html = re.sub(r"\d+\.\d+", "N", render_html(report))
     assert "A simulated call" in html
     return (
         f"{report_text(report)}\n--- the stream\n{end}\n{stream.parameters}\n{calm(repr(stream))}"
@@ -190,12 +190,12 @@ def passed_of(stream: kit.MediaStream) -> list[str]:
 
 
 async def _server_hangs_up(call: Any, stream: Any, phone: Any) -> list[str]:
-    goodbye = stream.play(TONE, mark="goodbye")
-    status = await soon(call.hang_up(after=goodbye))
+    playing = stream.play(TONE, mark="goodbye")
+    status = await soon(call.hang_up(after=playing))
     return [
         f"hang_up: {status}",
-        repr(await soon(goodbye)),
-        repr(goodbye),
+        repr(await soon(playing)),
+        repr(playing),
         f"heard: {sound(phone.heard)}",
     ]
 
@@ -297,7 +297,9 @@ async def _preflight(pages: Pages) -> None:
                     kit.preflight(twilio.client, to=ALICE, from_=twilio.numbers[0], server=server)
                 )
         pages.add(
-            "preflight", name, _clockless(f"{checks!r}\n--- HTML\n{html_lines(html_of(checks))}")
+            "preflight",
+            name,
+            _clockless(f"{checks!r}\n--- HTML\n{html_lines(render_html(checks))}"),
         )
     async with kit.SimulatedTwilio() as twilio:
         checks = await soon(kit.preflight(twilio.client))
@@ -371,7 +373,7 @@ _DOCUMENTS = {
 
 
 async def _documents(pages: Pages) -> None:
-    """TwiML that a call meets: how the call ends, what is told, what is logged."""
+    """TwiML that a call meets: how the call ends, what is said, what is logged."""
     texts = await asyncio.gather(*(_document(verbs) for verbs in _DOCUMENTS.values()))
     for name, text in zip(_DOCUMENTS, texts, strict=True):
         pages.add("documents", name, text)

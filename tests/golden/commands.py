@@ -172,13 +172,13 @@ def _server(kind: str) -> Iterator[str]:
             if message["event"] == "start":
                 _plays(socket, message["streamSid"], kind)
 
-    with serve(handle, "127.0.0.1", 0) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
+    with serve(handle, "127.0.0.1", 0) as running:
+        thread = threading.Thread(target=running.serve_forever)
         thread.start()
         try:
-            yield f"ws://127.0.0.1:{listening.socket.getsockname()[1]}/media"
+            yield f"ws://127.0.0.1:{running.socket.getsockname()[1]}/media"
         finally:
-            listening.shutdown()
+            running.shutdown()
             thread.join()
 
 
@@ -279,11 +279,11 @@ def _inspected(kind: str) -> str:
             process.kill()
             process.stdout.close()
             process.wait()
-    return f"exit code {code}\n{_calm_story(''.join(lines))}"
+    return f"exit code {code}\n{_calm_report(''.join(lines))}"
 
 
-def _calm_story(text: str) -> str:
-    """Return the story of a stream without times, numbers of media and the capture's name."""
+def _calm_report(text: str) -> str:
+    """Return the report of a stream without times, numbers of media and the capture's name."""
     lines = []
     for line in sorted(text.splitlines(), key=_place_of):
         line = re.sub(r"^(\[\d+\]) +\d+\.\d\d s ", r"\1 TIME", line)

@@ -21,7 +21,7 @@ def _registered() -> None:
     kit._show_richly()  # for the case that it was imported before the shell
 
 
-def html_of(result: Any) -> str:
+def render_html(result: Any) -> str:
     """Return the HTML that a cell would show, or that there is none."""
     _registered()
     html = _SHELL.display_formatter.formatters["text/html"](result)

@@ -18,7 +18,7 @@ from common import (
     outcome,
     shown,
 )
-from notebook_shell import html_of
+from notebook_shell import render_html
 from sounds import ODD_WAVS, pcm
 from wire import a_capture
 
@@ -156,7 +156,7 @@ def _messages(pages: Pages) -> None:
     ]
     for number, result in enumerate(results, start=1):
         name = f"{number}: {type(result).__name__}"
-        pages.add("results", name, f"{shown(result)}\n--- HTML\n{html_lines(html_of(result))}")
+        pages.add("results", name, f"{shown(result)}\n--- HTML\n{html_lines(render_html(result))}")
     for name, options in {
         "playout_delay_ms": {"playout_delay_ms": -1},
         "trial": {"trial": "x"},
@@ -211,7 +211,7 @@ def _settings(pages: Pages) -> None:
             lambda values=values: kit.settings(ask=False, **values),
             lambda found: (
                 f"{shown(found)}\n--- missing {found.missing}, ready {found.ready}\n"
-                f"--- rows {found.rows()}\n--- HTML\n{html_lines(html_of(found))}"
+                f"--- rows {found.rows()}\n--- HTML\n{html_lines(render_html(found))}"
             ),
         )
         assert TOKEN not in found
@@ -229,7 +229,7 @@ def _capture(pages: Pages) -> None:
             f"{name}: playbacks",
             listed(fields_of(each).replace("\n", ", ")[:300] for each in capture.playbacks()),
         )
-        pages.add("capture", f"{name}: HTML", html_lines(html_of(capture)))
+        pages.add("capture", f"{name}: HTML", html_lines(render_html(capture)))
         log = kit.StreamLog(capture)
         pages.add("capture", f"{name}: StreamLog.lines", listed(log.lines))
         log.close()
@@ -264,7 +264,7 @@ def _html(pages: Pages) -> None:
         "simulator": kit.SimulatedTwilio().debugger,
     }
     for name, result in results.items():
-        pages.add("html", name, html_lines(html_of(result)))
+        pages.add("html", name, html_lines(render_html(result)))
 
 
 def _voice_trigger(pages: Pages) -> None:

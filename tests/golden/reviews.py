@@ -18,7 +18,7 @@ from common import (
     objections,
     outcome,
 )
-from notebook_shell import html_of
+from notebook_shell import render_html
 from sounds import ODD_WAVS, pcm
 from wire import a_capture
 
@@ -131,7 +131,9 @@ def record() -> dict[str, str]:
         pages.add("messages", f"without stream_sid=: {message}", said)
     pages.add("messages", "repr of a review", repr(kit.review(MESSAGES["playload in media"])))
     pages.add("messages", "repr of none", repr(kit.review(json.dumps(_mark()))))
-    pages.add("messages", "HTML", html_lines(html_of(kit.review(json.dumps(MESSAGES["capitals"])))))
+    pages.add(
+        "messages", "HTML", html_lines(render_html(kit.review(json.dumps(MESSAGES["capitals"]))))
+    )
     for message in (7, None, ["x"], object):
         pages.add(
             "messages", f"{message!r}", outcome(lambda message=message: kit.review(message), str)
@@ -248,13 +250,13 @@ def _codes(pages: Pages) -> None:
     pages.add("codes", "all that are known", " ".join(str(code.code) for code in known))
     for code in known:
         page = f"codes_{code.code // 10000}xxxx"
-        html = hashed(html_of(code))
+        html = hashed(render_html(code))
         pages.add(
             page,
             code.code,
             f"{code}\n--- {code.level}, HTTP {code.http_status}, {code.url}\n--- HTML: {html}",
         )
-    pages.add("codes", "HTML of 31951", html_lines(html_of(kit.explain(31951))))
+    pages.add("codes", "HTML of 31951", html_lines(render_html(kit.explain(31951))))
     pages.add("codes", "repr of 31951", repr(kit.explain(31951)))
     for asked in ("Error 31951 - Stream", "31951", 31952, "nothing", "", 0, -1, 99999, "1 2 31951"):
         try:

@@ -73,7 +73,7 @@ async def pair(serve, dial):
 
 @pytest.fixture
 def ask():
-    """Send raw bytes to a server, in pieces if told so; return all that it answers."""
+    """Send raw bytes to a server, in pieces if asked; return all that it answers."""
 
     async def send(server, *pieces, eof=False, seconds=LIMIT_SECONDS):
         async with asyncio.timeout(seconds):

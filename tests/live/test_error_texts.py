@@ -44,7 +44,7 @@ def handler():
     StreamServer("greet")
 
 
-def lead():
+def send_ahead():
     StreamServer(send_ahead_seconds=0.1)
 
 
@@ -148,7 +148,7 @@ TEXTS = {
         "handler is str, not a function: give `async def (stream)` or an ordinary function of one "
         "stream"
     ),
-    lead: (
+    send_ahead: (
         "send_ahead_seconds is 0.1; it must be between 0.2 (less starves Twilio's buffer) and 590 "
         "(Twilio discards what goes beyond ten minutes)"
     ),

@@ -41,8 +41,8 @@ def said():
 class Thing:
     """Something to start that notes, on which loop and thread, it was entered and left."""
 
-    def __init__(self, name="thing", *, notes=None, fail=None, gate=None):
-        self.name, self.fail, self.gate = name, fail, gate
+    def __init__(self, name="thing", *, notes=None, fail=None, release=None):
+        self.name, self.fail, self.release = name, fail, release
         self.notes = [] if notes is None else notes
         self.loop = self.thread = self.task = None
 
@@ -50,8 +50,8 @@ class Thing:
         self.loop, self.thread = asyncio.get_running_loop(), threading.current_thread()
         self.task = asyncio.current_task()
         self.notes.append(f"enter {self.name}")
-        if self.gate is not None:
-            await self.gate.wait()
+        if self.release is not None:
+            await self.release.wait()
         if self.fail is not None:
             raise self.fail
         return self

@@ -14,7 +14,7 @@ import pytest
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import ServerStopped
-from twistream_kit.live.calls.call import when_over
+from twistream_kit.live.calls.call import call_when_over
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.pending import HomeLoop, Pending
@@ -104,7 +104,7 @@ def on_call_ended(up, culprit, background):
 
 
 def on_call_over(up, culprit, background):
-    when_over(up.call, culprit)
+    call_when_over(up.call, culprit)
     up.call.hang_up()
 
 
@@ -254,11 +254,11 @@ PLACES = [
     in_a_nested_wait, as_guest_entered, as_guest_left, as_factory,
 ]  # fmt: skip
 
-TOLD_TO_WHO_WAITS = {as_work, as_guest_entered, as_factory}
+RAISED_TO_WHO_WAITS = {as_work, as_guest_entered, as_factory}
 """What is raised there is raised again where somebody waits for it, and needs no line in a log."""
 
 CANCELS = {as_task_of_a_handler, as_task}
-"""A task that is cancelled has ended as asyncio's tasks may, and nobody is told."""
+"""A task that is cancelled has ended as asyncio's tasks may, and nothing is logged."""
 
 
 def call_up(server):
@@ -290,7 +290,7 @@ def test_code_that_exits_takes_nothing_from_anybody_else(
 
     place(up, culprit, background_loop)
     assert culprit.called.wait(LIMIT)
-    if place not in TOLD_TO_WHO_WAITS and not (place in CANCELS and kind is KINDS[-1]):
+    if place not in RAISED_TO_WHO_WAITS and not (place in CANCELS and kind is KINDS[-1]):
         until(lambda: kind.__name__ in logged())
 
     assert [pending.result(LIMIT).ending for pending in promised] == ["heard", "heard"]
@@ -377,7 +377,7 @@ def test_the_port_of_what_ran_on_a_thread_that_ended_is_free_for_the_next(backgr
     assert call_up(again).play(b"\xff" * 160).result(LIMIT).ending == "heard"
 
 
-def test_a_start_that_waits_when_the_thread_ends_is_told_so(background_loop):
+def test_a_start_that_waits_when_the_thread_ends_fails(background_loop):
     class Ends:
         async def __aenter__(self):
             await asyncio.sleep(0)
@@ -404,7 +404,7 @@ def test_a_handler_may_stop_the_loop_and_the_next_start_works(background_loop):
     assert call_up(calm).play(b"\xff" * 160).result(LIMIT).ending == "heard"
 
 
-def test_when_a_loop_is_broken_for_good_everything_that_waits_is_told_so():
+def test_when_a_loop_is_broken_for_good_everything_that_waits_is_ended():
     program = """
         import json, sys, threading, time
         import twistream_kit as kit

@@ -244,7 +244,7 @@ print(len(reads))
     assert (done.stdout, done.stderr) == ("0\n1\n", "")
 
 
-def test_missing_file_is_told_in_words():
+def test_missing_file_is_reported_in_words():
     done = in_a_new_process("""
 from twistream_kit.errors import TwistreamError
 from twistream_kit.protocol import codes

@@ -88,7 +88,8 @@ def test_clear_ends_a_playback_that_twilio_has_begun(conversation):
 def test_clear_empties_both_buffers(conversation):
     begun = conversation.play(pcmu(12), 0.0)
     waiting = conversation.play(pcmu(3), 0.0, mark="next")
-    assert sent_bytes(send_all(conversation, 0.0)) == 10 * SECOND  # the lead; the rest waits here
+    # The send-ahead; the rest waits here.
+    assert sent_bytes(send_all(conversation, 0.0)) == 10 * SECOND
     assert conversation.clear(1.0) == [PlayOutcome("cleared", 1000, 12000)]  # its mark was dropped
     assert conversation.open_handles == [waiting]
     assert send_all(conversation, 1.0) == [to_twilio.Clear(SID), to_twilio.Mark(SID, waiting)]
@@ -246,7 +247,7 @@ def test_mark_sent_long_after_the_last_audio_has_its_full_time(conversation):
     assert conversation.receive(echo(mark), 100.1) == [MarkOutcome("heard", "later", 100)]
 
 
-def test_clear_of_a_long_lead_does_not_make_a_heard_mark_overdue():
+def test_clear_of_a_long_send_ahead_does_not_make_a_heard_mark_overdue():
     conversation = Conversation(SID, send_ahead_seconds=120)
     first = conversation.play(pcmu(1), 0.0)
     conversation.play(pcmu(100), 0.0)
@@ -298,10 +299,10 @@ def test_receiving_anything_gives_up_what_is_overdue(conversation):
     assert conversation.receive(media, 40.0) == [PlayOutcome("lost", 1000, 1000)]
 
 
-# The lead.
+# The send-ahead.
 
 
-def test_lead_of_ten_seconds_is_sent_at_once_and_no_more(conversation):
+def test_send_ahead_of_ten_seconds_is_sent_at_once_and_no_more(conversation):
     conversation.play(pcmu(60), 0.0)
     assert sent_bytes(send_all(conversation, 0.0)) == 10 * SECOND
     assert conversation.next_message(0.1) is None
@@ -328,7 +329,7 @@ def test_wait_seconds_is_when_the_next_burst_is_due(conversation):
     assert conversation.next_message(wait) is not None
 
 
-def test_least_lead_keeps_200_ms_ahead():
+def test_least_send_ahead_keeps_200_ms_ahead():
     conversation = Conversation(SID, send_ahead_seconds=0.2)
     conversation.play(pcmu(3), 0.0)
     now, lowest = 0.0, 1600
@@ -351,7 +352,7 @@ def test_mark_and_clear_need_no_room(conversation):
     assert len(send_all(conversation, 0.0)) == 2
 
 
-def test_full_lead_is_sent_again_after_a_clear(conversation):
+def test_full_send_ahead_is_sent_again_after_a_clear(conversation):
     conversation.play(pcmu(60), 0.0)
     send_all(conversation, 0.0)
     conversation.clear(0.1)
@@ -367,15 +368,15 @@ def test_marks_that_return_late_hold_the_next_audio_back(conversation):
     assert conversation.model.count_played(2.0) == round(1.6 * SECOND)
 
 
-@pytest.mark.parametrize("lead", [0.19, 590.1, -1, float("nan"), float("inf")])
-def test_lead_out_of_range_is_refused_in_words(lead):
+@pytest.mark.parametrize("send_ahead", [0.19, 590.1, -1, float("nan"), float("inf")])
+def test_send_ahead_out_of_range_is_refused_in_words(send_ahead):
     with pytest.raises(ValueError, match=r"between 0\.2 .* and 590"):
-        Conversation(SID, send_ahead_seconds=lead)
+        Conversation(SID, send_ahead_seconds=send_ahead)
 
 
-@pytest.mark.parametrize("lead", [0.2, 590])
-def test_lead_within_range_is_accepted(lead):
-    Conversation(SID, send_ahead_seconds=lead)
+@pytest.mark.parametrize("send_ahead", [0.2, 590])
+def test_send_ahead_within_range_is_accepted(send_ahead):
+    Conversation(SID, send_ahead_seconds=send_ahead)
 
 
 # How much was heard.
@@ -409,7 +410,7 @@ def test_heard_in_is_unknown_until_sent(conversation):
     assert conversation.heard_in(handle, 4000, 0.0) == 0.5
     assert conversation.heard_in(handle, 4000, 0.25) == 0.25
     assert conversation.heard_in(handle, 4000, 3.0) == 0.0
-    assert conversation.heard_in(handle, 20 * SECOND, 0.0) is None  # beyond the lead
+    assert conversation.heard_in(handle, 20 * SECOND, 0.0) is None  # beyond the send-ahead
     assert conversation.heard_in("nobody", 1, 0.0) is None
 
 

@@ -10,7 +10,7 @@ from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 
 SID = "MZ00000000000000000000000000000000"
 SEND_AHEAD_SECONDS = 1.0
-LEAD_BYTES = 8000
+SEND_AHEAD_BYTES = 8000
 FRAME_BYTES = 160
 
 
@@ -96,7 +96,9 @@ class AnyOrder(RuleBasedStateMachine):
             assert 0 < len(message.payload) <= FRAME_BYTES
             assert handle not in self.cleared, "audio from before a clear"
             assert handle not in self.endings, "audio of something that has ended"
-            assert self.conversation.model.count_buffered(self.now) <= LEAD_BYTES + FRAME_BYTES
+            assert (
+                self.conversation.model.count_buffered(self.now) <= SEND_AHEAD_BYTES + FRAME_BYTES
+            )
             self.sent_media[handle] = self.sent_media.get(handle, 0) + len(message.payload)
             assert self.sent_media[handle] <= self.asked[handle]
 
@@ -130,7 +132,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.now += seconds
 
     @rule()
-    def wait_as_told(self):
+    def wait_as_long_as_it_says(self):
         wait = self.conversation.wait_seconds(self.now)
         if wait is None:
             assert self.conversation.next_message(self.now) is None

@@ -149,7 +149,7 @@ def test_one_second_and_a_byte_has_one_progress_mark(outbox):
     assert drain(outbox)[-2:] == [("progress", "a#1@1s"), ("a#1", b"\x01")]
 
 
-def test_progress_marks_are_told_from_marks_that_a_user_named(outbox):
+def test_progress_marks_are_distinguished_from_marks_that_a_user_named(outbox):
     outbox.put_sound("play#7", b"\x01" * 2 * SECOND)
     names = [name for kind, name in drain(outbox) if kind == "progress"]
     assert names == ["play#7@1s"]

@@ -1,5 +1,6 @@
 import json
 from contextlib import suppress
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -7,11 +8,14 @@ from hypothesis import strategies as st
 
 from twistream_kit.errors import RemoteProtocolError
 from twistream_kit.protocol.from_twilio import (
+    NEUTRAL_FIELDS,
+    WIRE_FIELDS,
     Connected,
     Dtmf,
     Mark,
     Media,
     MediaFormat,
+    Message,
     Start,
     Stop,
     Unknown,
@@ -190,3 +194,23 @@ EVENTS = ["connected", "start", "media", "dtmf", "mark", "stop"]
 def test_parse_raises_nothing_but_remote_protocol_errors(junk):
     with suppress(RemoteProtocolError):
         parse(junk)
+
+
+def fields_of(content, inside=""):
+    """Give every field of a message; the names of parameters are no fields."""
+    if not isinstance(content, dict) or inside == "customParameters":
+        return set()
+    return set(content).union(*(fields_of(value, name) for name, value in content.items()))
+
+
+def test_the_list_of_fields_holds_those_of_every_message_and_no_others():
+    examples = [message for message, _ in GOLDEN]
+    assert {type(each) for each in examples} == set(get_args(Message)) - {Unknown}
+    fields = set().union(*(fields_of(json.loads(each.to_json())) for each in examples))
+    assert fields == WIRE_FIELDS, "a new field belongs into WIRE_FIELDS, or NEUTRAL_FIELDS"
+
+
+def test_what_identifies_somebody_is_not_among_the_neutral_fields():
+    assert not NEUTRAL_FIELDS & {
+        "streamSid", "accountSid", "callSid", "customParameters", "payload", "digit", "name",
+    }  # fmt: skip

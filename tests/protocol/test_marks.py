@@ -11,11 +11,11 @@ from twistream_kit.protocol import marks
 from twistream_kit.protocol.marks import UNNAMED, MarkName
 
 COUNTS = st.integers(1, 999_999_999)
-LOOKALIKES = st.text(alphabet="x#@s0123456789\n٣²", max_size=12)
+SIMILAR_NAMES = st.text(alphabet="x#@s0123456789\n٣²", max_size=12)
 """Texts of which many nearly have our form."""
 
 
-@given(st.text(min_size=1) | LOOKALIKES.filter(bool), COUNTS, st.none() | COUNTS)
+@given(st.text(min_size=1) | SIMILAR_NAMES.filter(bool), COUNTS, st.none() | COUNTS)
 @example("x#7@3s", 8, None)
 @example("x#7", 8, 9)
 @example("x@3s", 7, None)
@@ -27,12 +27,14 @@ def test_what_is_written_is_read_back(name, number, seconds):
     assert mark.is_ours
 
 
-@given(st.text() | LOOKALIKES | st.from_regex(r"[^#]?#[0-9]{1,11}(@[0-9]{1,11}s)?", fullmatch=True))
+@given(
+    st.text() | SIMILAR_NAMES | st.from_regex(r"[^#]?#[0-9]{1,11}(@[0-9]{1,11}s)?", fullmatch=True)
+)
 @example("x#007")
 @example("x#7@03s")
 @example("x#7\n")
 @example("x#" + "9" * 5000)  # more digits than int() takes
-def test_reading_loses_nothing_whoever_named_the_mark(text):
+def test_reading_loses_nothing_of_any_name(text):
     mark = MarkName.parse(text)
     assert str(mark) == text
     assert mark.is_ours or mark.name == text
@@ -51,7 +53,7 @@ def test_reading_loses_nothing_whoever_named_the_mark(text):
         )),
     ],
 )  # fmt: skip
-def test_names_that_are_ours_are_told_from_others(text, expected):
+def test_names_that_are_ours_are_distinguished_from_others(text, expected):
     assert MarkName.parse(text) == expected
 
 

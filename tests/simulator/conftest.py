@@ -48,7 +48,7 @@ async def site():
 async def media():
     """A Media Streams server of the customer's."""
     server = MediaServer()
-    async with websockets.serve(server.serve, "127.0.0.1", 0, close_timeout=0.2) as listening:
-        port = listening.sockets[0].getsockname()[1]
+    async with websockets.serve(server.serve, "127.0.0.1", 0, close_timeout=0.2) as running:
+        port = running.sockets[0].getsockname()[1]
         server.url = f"ws://127.0.0.1:{port}/media"
         yield server

@@ -94,14 +94,14 @@ def on_trial(eventually):
         ("Client", "<Dial><Client>alice</Client></Dial>"),
     ],
 )
-async def test_0_a_trial_account_is_told_which_verb_is_not_available(
+async def test_0_a_trial_account_hears_which_verb_is_not_available(
     on_trial, monkeypatch, verb, xml
 ):
     monkeypatch.setattr(
         "twistream_kit.simulator.call._speech.make_beeps", lambda text: b"\xff" * 20 * len(text)
     )
-    told, logged = await on_trial("blocked", xml)
-    assert told == [f"The {verb} verb is not available on trial accounts."]
+    transcript, logged = await on_trial("blocked", xml)
+    assert transcript == [f"The {verb} verb is not available on trial accounts."]
     assert logged == []
 
 
@@ -522,7 +522,7 @@ async def test_8_a_stream_tells_that_it_started_and_stopped(twilio, place, media
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", params["Timestamp"])
 
 
-async def test_8_a_failed_handshake_is_told_with_the_name_of_the_error(
+async def test_8_a_failed_handshake_is_reported_with_the_name_of_the_error(
     codes, twilio, site, eventually
 ):
     status = site.serve("/stream", status=204)
@@ -538,7 +538,7 @@ async def test_8_a_failed_handshake_is_told_with_the_name_of_the_error(
     assert request.params["StreamName"] == request.params["StreamSid"]
 
 
-async def test_8_a_connection_that_breaks_is_told_as_an_error(
+async def test_8_a_connection_that_breaks_is_reported_as_an_error(
     twilio, place, media, site, eventually
 ):
     twilio.phone(ALICE)

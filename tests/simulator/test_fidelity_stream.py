@@ -62,8 +62,8 @@ class Server:
 async def call(server, *, path="/media", debugger=None, auth_token="12345", frames=0, **options):
     """A connected stream; `frames` frames of silence pass before the body runs."""
     leg = StreamLeg(stream_sid=SID, call_sid=CALL, account_sid=ACCOUNT, **options)
-    async with serve(server, "127.0.0.1", 0) as listening:
-        url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}{path}"
+    async with serve(server, "127.0.0.1", 0) as running:
+        url = f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}{path}"
         client = StreamClient(
             leg,
             url=url,
@@ -228,8 +228,8 @@ async def test_an_answer_other_than_101_is_31920():
 
     debugger = Debugger()
     leg = StreamLeg(stream_sid=SID, call_sid=CALL, account_sid=ACCOUNT)
-    async with serve(Server(), "127.0.0.1", 0, process_request=refuse) as listening:
-        url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+    async with serve(Server(), "127.0.0.1", 0, process_request=refuse) as running:
+        url = f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}/"
         client = StreamClient(leg, url=url, auth_token=None, debugger=debugger)
         with pytest.raises(StreamFailed):
             await client.connect()

@@ -55,12 +55,12 @@ async def test_what_the_server_plays_is_heard_without_gaps(in_call, media, event
     assert payload in in_call.heard.payload
 
 
-async def test_a_phone_was_told_nothing_by_a_stream(in_call):
+async def test_a_transcript_has_nothing_of_a_stream(in_call):
     assert in_call.transcript == ()
     assert repr(in_call).endswith("s heard>")
 
 
-async def test_told_outlasts_its_call_and_an_unanswered_one(twilio, place, eventually):
+async def test_transcript_outlasts_its_call_and_an_unanswered_one(twilio, place, eventually):
     phone = twilio.phone(ALICE)
     await place("<Say>a</Say>")
     await eventually(lambda: twilio.calls[0].over)

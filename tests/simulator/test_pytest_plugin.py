@@ -166,7 +166,7 @@ def test_a_failed_assertion_shows_the_report_and_what_twilio_logged(run):
     assert "A message was dropped." in output
 
 
-def test_async_tests_may_use_both_and_are_told_how_to_wait(run):
+def test_async_tests_may_use_both_and_learn_how_to_wait(run):
     output = run(
         """
         import asyncio, json

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -6,7 +7,8 @@ from support.reports import PUNCTUAL, report_of
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.sound import SendingPace
 from twistream_kit.errors import Objection, SettingsError
-from twistream_kit.simulator.report import files_for
+from twistream_kit.simulator.report import CallReport, files_for
+from twistream_kit.simulator.stream.client import ENDINGS, EndingReason, StreamEnding
 
 LATE = replace(PUNCTUAL, max_ms=300.0, late=50)
 
@@ -14,12 +16,12 @@ LATE = replace(PUNCTUAL, max_ms=300.0, late=50)
 @pytest.fixture(scope="module")
 def slow():
     """What a review says of sound that comes more slowly than it is."""
-    pace = SendingPace()
+    timing = SendingPace()
     loud = Clip.tone(440, 0.02).payload
     for number in range(200):
-        if found := pace.sent(loud, 0.05 * number):
+        if found := timing.sent(loud, 0.05 * number):
             return found
-    return pytest.fail("the pace was not objected to")
+    return pytest.fail("the timing was not objected to")
 
 
 def test_what_twilio_logs_or_the_ear_minds_is_not_fine():
@@ -39,6 +41,14 @@ def test_no_objections_is_said_only_where_there_are_none(slow):
     assert "no objections" in repr(report_of())
     assert "no objections" not in repr(report_of(slow, lateness=LATE))
     assert "more slowly" in repr(report_of(slow, lateness=LATE))
+
+
+def test_every_way_in_which_a_stream_ends_has_its_words_in_a_report():
+    assert set(ENDINGS) == set(get_args(EndingReason))
+    for reason, words in ENDINGS.items():
+        assert f"then {words.for_call} (1005)\n" in repr(replace(report_of(), ending=reason))
+        assert f"``{reason}``" in CallReport.__doc__
+        assert StreamEnding(reason, 1005).in_words.startswith(words.for_server.partition("{")[0])
 
 
 @pytest.mark.parametrize("name", ["call.wav", "call.jsonl", "call.json"])

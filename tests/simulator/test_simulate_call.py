@@ -32,8 +32,8 @@ async def server(handler, **options):
                 pass
             await handler(connection, message)
 
-    async with serve(handle, "127.0.0.1", 0, close_timeout=0.2, **options) as listening:
-        yield f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/media"
+    async with serve(handle, "127.0.0.1", 0, close_timeout=0.2, **options) as running:
+        yield f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}/media"
 
 
 async def listen(connection, start):
@@ -89,7 +89,7 @@ async def test_nothing_is_heard_after_hanging_up_however_slow_the_close_wait(mon
     assert report.heard.seconds < close_wait
 
 
-async def test_the_server_of_the_question_is_told_what_is_wrong():
+async def test_the_server_of_the_question_learns_what_is_wrong():
     async def misspelt(connection, start):
         for _ in range(3):
             await connection.send(media(start, key="playload"))

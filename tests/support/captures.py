@@ -1,4 +1,4 @@
-"""Captures of calls that are told message by message."""
+"""Captures of calls that are built message by message."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Twilio's end of a stream, and no part of the simulator.
 
-A plain `websockets` client: it signs its handshake, says what it is told to, and sends a mark back
+A plain `websockets` client: it signs its handshake, says what it is asked to, and sends a mark back
 only when the test says so.
 """
 

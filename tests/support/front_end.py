@@ -83,15 +83,15 @@ class FrontEnd:
         """Send a cell and do not wait for it; return the id of the request."""
         return self.client.execute(code, **options)
 
-    def begin_and_hold(self, code, gate, *, computing=False):
-        """Begin a cell that then holds its thread until the file `gate` is there.
+    def begin_and_hold(self, code, release, *, computing=False):
+        """Begin a cell that then holds its thread until the file `release` is there.
 
         With `computing` it computes meanwhile, and sleeps otherwise.
         """
         wait = "sum(range(100))" if computing else "time.sleep(0.02)"
         return self.begin(
             f"{code}\nimport os, time\nlimit = time.monotonic() + {LIMIT_SECONDS}\n"
-            f"while not os.path.exists({str(gate)!r}) and time.monotonic() < limit: {wait}"
+            f"while not os.path.exists({str(release)!r}) and time.monotonic() < limit: {wait}"
         )
 
     def run(self, code, seconds=LIMIT_SECONDS):

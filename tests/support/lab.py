@@ -38,10 +38,10 @@ import pathlib
 import time
 
 limit = time.monotonic() + 60
-while not pathlib.Path("gate").exists() and time.monotonic() < limit:
+while not pathlib.Path("release").exists() and time.monotonic() < limit:
     time.sleep(0.02)
-pathlib.Path("gate").unlink(missing_ok=True)"""
-"""A cell that holds its thread, asleep, until `Lab.open_the_gate`."""
+pathlib.Path("release").unlink(missing_ok=True)"""
+"""A cell that holds its thread, asleep, until `Lab.release_held_cell`."""
 
 
 class Lab:
@@ -123,9 +123,9 @@ class Lab:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(5)
 
-    def open_the_gate(self) -> None:
+    def release_held_cell(self) -> None:
         """Let the cell `HOLD` end."""
-        (self.root / "notebooks" / "gate").touch()
+        (self.root / "notebooks" / "release").touch()
 
     def copy_notebook(
         self, name: str, new_name: str, *, up_to: str, then: str, without: str = ""

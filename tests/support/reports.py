@@ -12,7 +12,7 @@ PUNCTUAL = LatenessReport(frames=500, p50_ms=1, p95_ms=1, p99_ms=1, max_ms=2, la
 
 def report_of(*objections, lateness=PUNCTUAL):
     return CallReport(
-        url="ws://127.0.0.1:1/media", stream_sid="MZ1", seconds=1.0, ending="hung up",
+        url="ws://127.0.0.1:1/media", stream_sid="MZ1", seconds=1.0, ending="stopped",
         close_code=1005, error_code=None, sent={}, received={}, objections=Counter(objections),
         debugger=(), first_sound_ms=None, heard=Clip.silence(0.1), lateness=lateness,
         capture=Capture(),

@@ -1,4 +1,4 @@
-"""The shortest whole story, exactly as it is written where it is promised."""
+"""The shortest whole call, exactly as it is written where it is promised."""
 
 SNIPPET = """\
 import twistream_kit as kit

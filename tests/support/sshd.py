@@ -111,7 +111,7 @@ def _run(*command: str) -> None:
 
 
 def ssh_tunnel(server, host: Sshd, url: str = "http://127.0.0.1:{port}", **options):
-    """Return a tunnel of the kit's to `server`, if not told otherwise from a port of its choice."""
+    """Return a tunnel of the kit's to `server`, from a port of its choice unless one is given."""
     options.setdefault("ssh_options", host.options())
     return open_tunnel(server, "ssh", ssh=host.host, url=url, **options)
 

@@ -23,7 +23,7 @@ class Received:
 
 @dataclass
 class WebServer:
-    """Records every request; answers as told, else 404."""
+    """Records every request; answers as set, else 404."""
 
     origin: str = ""
     requests: list = field(default_factory=list)

@@ -381,6 +381,9 @@ class Format:
         how_many = {1: "mono", 2: "stereo"}.get(self.channels, f"{self.channels} channels")
         return f"{self.encoding}{bits}, {how_many}, {self.sample_rate} Hz"
 
+    def __repr__(self) -> str:
+        return f"<Format {self.description}>"
+
 
 def name_encoding(tag: int) -> str:
     """Return the name of a format tag."""

@@ -57,17 +57,26 @@ _MOST_BYTES = 0xFFFFFFFF - HEADER_BYTES
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Clip:
-    """Bare PCMU at 8000 Hz in mono, without any header.
+    """Bare PCMU at 8000 Hz in mono, without any header, as a call takes it (PROTOCOL.md §4).
 
     Attributes:
-        payload: The sound, one byte a sample.
+        payload: The sound in μ-law, one byte a sample, 8000 bytes a second, any length.
         name: A name for reports and plots; not unique.
         clipped: How many samples exceeded full scale during the conversion and were clipped.
-        missing_seconds: How much sound is missing because the WAV file was cut off.
+        missing_seconds: How much sound is missing because the WAV file was cut off, in seconds.
 
     Raises:
         TypeError: If the payload is not bytes.
         WavError: If the payload is a whole WAV file.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> answer = kit.load_clip("sample_audio/reply.wav") + kit.Clip.tone(440, 0.5)
+        >>> answer
+        Clip('reply + 440 Hz', 2.46 s)
+        >>> frames = answer.frames()
+        >>> len(frames), len(frames[0])
+        (124, 160)
     """
 
     payload: bytes
@@ -165,8 +174,8 @@ class Clip:
         """Make a sine tone.
 
         Args:
-            hz: Its frequency, above 0 and below 4000, half the sample rate.
-            seconds: Its duration.
+            hz: Its frequency in Hz, above 0 and below 4000, half the sample rate.
+            seconds: Its duration in seconds.
             level_db: Its level in dB relative to a full-scale sine.
 
         Raises:
@@ -178,6 +187,9 @@ class Clip:
     @classmethod
     def silence(cls, seconds: float) -> Self:
         """Make silence.
+
+        Args:
+            seconds: Its duration in seconds.
 
         Raises:
             ValueError: If `seconds` is negative.
@@ -192,8 +204,8 @@ class Clip:
 
         Args:
             digits: The keys, of ``0123456789*#ABCD``.
-            tone_ms: The duration of each tone.
-            gap_ms: The silence after each.
+            tone_ms: The duration of each tone, in ms.
+            gap_ms: The silence after each, in ms.
 
         Raises:
             ValueError: If `digits` is empty or contains another character.
@@ -353,7 +365,7 @@ def replace_file(
 
 @contextmanager
 def write_file(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
-    """Open a file as `replace_file` does, for one who is told in words that it cannot be written.
+    """Open a file as `replace_file` does, with an error that says in words why it cannot.
 
     Raises:
         TwistreamError: If it cannot be written.
@@ -362,10 +374,10 @@ def write_file(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
         with replace_file(path, private=private) as file:
             yield file
     except OSError as error:
-        raise not_written(path, error) from error
+        raise build_write_error(path, error) from error
 
 
-def not_written(path: Path, error: OSError) -> TwistreamError:
+def build_write_error(path: Path, error: OSError) -> TwistreamError:
     """Return the error for a file that cannot be written."""
     return TwistreamError(
         f"{path} cannot be written: {error.strerror or error}",

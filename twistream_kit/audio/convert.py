@@ -18,6 +18,7 @@ from twistream_kit.audio.clip import replace_file, require_place, write_ulaw_wav
 from twistream_kit.audio.load import encode_sound, open_sound
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
 from twistream_kit.errors import TwistreamError, WavError, escape_controls
+from twistream_kit.listing import Listing
 
 Progress = bool | Callable[[float], object] | None
 """True for a progress bar, None for none, or a function that gets the fraction done, 0 to 1."""
@@ -44,11 +45,22 @@ def convert_file(
         dst: The path of the new file.
         overwrite: Replace an existing `dst` when the new file is complete.
         progress: True shows a progress bar, in a terminal or a notebook; a function is called with
-            the fraction done.
+            the fraction done, 0 to 1.
+
+    Returns:
+        Where the new file is, how long it is, and what was lost.
 
     Raises:
         WavError: If `src` cannot be read, if `dst` cannot be written or exists already, or if both
             are the same file.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> converted = kit.convert_file("sample_audio/greeting.wav", "greeting.wav")
+        >>> converted.seconds, converted.clipped
+        (4.21, 0)
+        >>> kit.load_clip(converted.path) == kit.load_clip("sample_audio/greeting.wav")
+        True
     """
     source, target = Path(src), Path(dst)
     try:
@@ -77,7 +89,7 @@ def convert_files(
     overwrite: bool = False,
     executor: Executor | None = None,
     progress: Progress = True,
-) -> list[ConvertedFile]:
+) -> Listing[ConvertedFile]:
     """Convert many files into a folder, each to a μ-law WAV file of its own name.
 
     A file that cannot be converted does not stop the others: its entry holds the `error`.  Two
@@ -99,6 +111,14 @@ def convert_files(
         TypeError: If `paths` is a single path.
         WavError: If `folder` is a file or cannot be created, or if a target is one of `paths` or
             exists already.  Nothing has been written then.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> paths = ["sample_audio/greeting.wav", "sample_audio/README.md"]
+        >>> for file in kit.convert_files(paths, "converted", progress=False):
+        ...     print(file.error or f"{file.path.name}: {file.seconds} s")
+        greeting.wav: 4.21 s
+        README.md, byte 0: this is not a WAV file; it looks like a text file. ...
     """
     if isinstance(paths, str | os.PathLike):
         raise TypeError(f"paths is one path, {str(paths)!r}; give a list of them")
@@ -106,7 +126,7 @@ def convert_files(
     jobs = list(_name_targets([Path(path) for path in paths], target))
     _check_targets(jobs, overwrite=overwrite)
     _make_folder(target)
-    results = []
+    results: Listing[ConvertedFile] = Listing.of((), "files")
     with _open_progress(progress, "converting") as report:
         if executor is None:
             outcomes = (_convert_one(source, to, overwrite) for source, to in jobs)
@@ -129,10 +149,16 @@ class ConvertedFile:
     Attributes:
         source: The file that was read.
         path: The file that was written, or None if there was an error.
-        seconds: Its duration.
+        seconds: Its duration in seconds.
         clipped: How many samples exceeded full scale and were clipped.
         error: The text of the error, or empty.
-        missing_seconds: How much sound is missing because the source was cut off.
+        missing_seconds: How much sound is missing because the source was cut off, in seconds.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> converted = kit.convert_file("sample_audio/speech_float.wav", "speech.wav")
+        >>> print(f"{converted.path}: {converted.seconds:.2f} s, {converted.clipped} clipped")
+        speech.wav: 1.61 s, 0 clipped
     """
 
     source: Path
@@ -141,6 +167,16 @@ class ConvertedFile:
     clipped: int = 0
     error: str = ""
     missing_seconds: float = 0.0
+
+    def __str__(self) -> str:
+        if self.error:
+            return self.error
+        missing = f", cut off: {self.missing_seconds:.2f} s missing" if self.missing_seconds else ""
+        clipped = f", {self.clipped} samples clipped" if self.clipped else ""
+        return f"{self.source} -> {self.path}: {self.seconds:.2f} s{missing}{clipped}"
+
+    def __repr__(self) -> str:
+        return f"<ConvertedFile {self}>"
 
 
 def _convert(source: Path, target: Path, progress: Progress, *, overwrite: bool) -> ConvertedFile:

@@ -18,6 +18,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.measure import Spectrum
 from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.errors import Explained, Severity, join_sentences
+from twistream_kit.listing import Series
 
 DBM0 = 6.18
 """The offset from dBFS (RMS) to dBm0: a full-scale sine is 3.17 dBm0 in μ-law (ITU-T G.711)."""
@@ -50,11 +51,19 @@ class Examination:
             and after it; None if there is no header.
         spectrum_before: The spectrum of the file.
         spectrum_after: The spectrum after conversion for the telephone.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> examination = kit.examine("sample_audio/greeting.wav")
+        >>> [finding.subject for finding in examination.findings if finding.severity != "ok"]
+        ['level', 'high pitches', 'header']
+        >>> round(examination.figures.peak_db, 1), examination.before.shape
+        (-4.0, (185661, 2))
     """
 
     name: str
     figures: Figures
-    findings: tuple[Finding, ...]
+    findings: Series[Finding]
     before: NDArray[np.int16] = field(compare=False)
     sample_rate: int
     after: Clip
@@ -114,6 +123,9 @@ class Finding(Explained):
     problem: str
     consequence: str = ""
     fix: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Finding {self.severity}, {self.subject}: {self}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +217,11 @@ class Figures:
     def below_300_db(self) -> float:
         """The energy below 300 Hz relative to the total energy, in dB."""
         return 10 * math.log10(self.below_300) if self.below_300 > 0 else -math.inf
+
+    def __repr__(self) -> str:
+        what = f"{self.form}, {self.channels} at {self.sample_rate} Hz, {self.seconds:.2f} s"
+        levels = f"speech {self.speech_db:.1f} dBFS, peak {self.peak_db:.1f} dBFS"
+        return f"<Figures of {what}: {levels}, noise {self.noise_db:.1f} dBFS>"
 
 
 def derive_findings(figures: Figures) -> tuple[Finding, ...]:

@@ -28,6 +28,7 @@ from twistream_kit.audio.measure import (
     to_decibels,
 )
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler, mix_to_mono
+from twistream_kit.listing import Series
 from twistream_kit.sound_file import Source
 
 KEPT_SECONDS = 60
@@ -50,10 +51,21 @@ def examine(
         sample_rate: For headerless mono sound, together with `encoding`: its sample rate in Hz.
         encoding: As for `load_clip`.
 
+    Returns:
+        A report with the measurements, and a finding for each property; levels are in dB.
+
     Raises:
         WavError: If there is no such file, it cannot be read as sound, or contains none.
         ValueError: If only one of the keywords is given, or the encoding is unknown.
         TypeError: If `source` is of another type, for example a file opened as text.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> examination = kit.examine("sample_audio/greeting.wav")
+        >>> examination.figures
+        <Figures of PCM, 16 bit, 2 at 44100 Hz, 4.21 s: speech -16.1 dBFS, peak -4.0 dBFS, ...>
+        >>> examination.findings[1]
+        <Finding ok, clipping: Nothing is cut off; the file's peak is -3.1 dBFS.>
     """
     name = ""
     if isinstance(source, Clip):
@@ -145,7 +157,7 @@ def _build_examination(name: str, source: Channels, meters: _Meters, payload: by
     return Examination(
         name=name,
         figures=figures,
-        findings=derive_findings(figures),
+        findings=Series.of(derive_findings(figures), "findings"),
         before=np.concatenate([np.empty((0, min(source.count, 2)), np.int16), *meters.before]),
         sample_rate=source.sound.sample_rate,
         after=Clip(payload, name, meters.resampler.clipped, source.sound.missing_seconds),

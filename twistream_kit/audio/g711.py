@@ -18,17 +18,24 @@ SILENCE = 0xFF
 
 
 def encode_ulaw(samples: NDArray[np.int16]) -> bytes:
-    """Compand linear samples to PCMU.
+    """Compand linear samples to PCMU (ITU-T G.711, bit-exact with the code of G.191).
 
     Args:
-        samples: Mono, int16, shape ``(n,)``.
+        samples: Mono, int16, shape ``(n,)``; for a call at 8000 Hz (PROTOCOL.md §4).  Those beyond
+            ±32,635, the largest that μ-law has a code for, are clipped.
 
     Returns:
-        ``n`` bytes, one for each sample.
+        ``n`` bytes, one for each sample, without a header.
 
     Raises:
         TypeError: If `samples` is not int16.  Floats in [-1, 1] would all become silence.
         ValueError: If `samples` has more than one dimension.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import numpy as np
+        >>> kit.encode_ulaw(np.array([0, 1000, -1000, 32767], np.int16)).hex(" ")
+        'ff ce 4e 80'
     """
     if not isinstance(samples, np.ndarray) or not is_int16(samples.dtype):
         kind = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
@@ -47,13 +54,22 @@ def encode_ulaw(samples: NDArray[np.int16]) -> bytes:
 
 
 def decode_ulaw(payload: bytes | bytearray | memoryview) -> NDArray[np.int16]:
-    """Expand PCMU to linear samples.
+    """Expand PCMU to linear samples (ITU-T G.711).
 
     Args:
         payload: Bare PCMU without a file header, any length, one byte a sample.
 
     Returns:
-        Mono, int16, shape ``(len(payload),)``, in [-32124, 32124].
+        Mono, int16, shape ``(len(payload),)``, in [-32124, 32124], at the sample rate of `payload`:
+        8000 Hz in a call (PROTOCOL.md §3).
+
+    Raises:
+        TypeError: If `payload` is not bytes-like.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.decode_ulaw(bytes.fromhex("ff ce 4e 80")).tolist()
+        [0, 988, -988, 32124]
     """
     codes = np.frombuffer(payload, np.uint8)
     even = len(codes) - len(codes) % 2

@@ -57,7 +57,7 @@ HEADERLESS = {
 def load_clip(
     source: Source, *, sample_rate: int | None = None, encoding: str | None = None
 ) -> Clip:
-    """Read sound and convert it for a call: one channel, 8000 Hz, μ-law, no header.
+    """Read sound and convert it for a call: mono, 8000 Hz, μ-law, no header (PROTOCOL.md §4).
 
     Channels are mixed in equal parts.  The level is not changed; samples that exceed full scale
     after resampling are clipped and counted in `Clip.clipped`.  A source that is PCMU at 8000 Hz in
@@ -71,10 +71,23 @@ def load_clip(
         encoding: ``PCMU``, ``PCMA``, ``PCM_U8``, ``PCM_S16LE``, ``PCM_S16BE``, ``PCM_S24LE``,
             ``PCM_S32LE`` or ``FLOAT32LE``.
 
+    Returns:
+        PCMU, 8000 bytes a second, with the file's name without its suffix.
+
     Raises:
         WavError: If there is no such file, or it cannot be read as sound.
         ValueError: If only one of the keywords is given, or the encoding is unknown.
         TypeError: If `source` is of another type, for example a file opened as text.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> clip = kit.load_clip("sample_audio/greeting.wav")
+        >>> clip
+        Clip('greeting', 4.21 s)
+        >>> len(clip.payload)  # 8000 bytes a second
+        33680
+        >>> kit.load_clip(bytes(32000), sample_rate=16000, encoding="PCM_S16LE").seconds
+        1.0
     """
     with open_sound(source, sample_rate=sample_rate, encoding=encoding) as sound:
         resampler = Resampler(sound.sample_rate)

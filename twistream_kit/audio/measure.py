@@ -437,6 +437,15 @@ class Spectrum:
         total = float(self.power.sum())
         return float(self.power[inside].sum()) / total if total > 0 else 0.0
 
+    def __repr__(self) -> str:
+        if not len(self.frequencies):
+            return "<Spectrum: nothing>"
+        low, high = self.share(0, 300), self.share(3400, math.inf)
+        return (
+            f"<Spectrum up to {self.frequencies[-1]:.0f} Hz: {low:.0%} of the power below 300 Hz, "
+            f"{high:.0%} above 3400 Hz>"
+        )
+
 
 def to_decibels(power: float) -> float:
     """Return a mean square, or a ratio of two, in dB; `SILENT` for 0."""

@@ -33,13 +33,22 @@ class Resampler:
 
     Args:
         rate_in: The sample rate of the input, 4000 to 192,000 Hz.
-        rate_out: The sample rate of the output, in Hz.
+        rate_out: The sample rate of the output, in the same range.
 
     Attributes:
         clipped: How many samples have exceeded full scale after resampling and were clipped.
 
     Raises:
         ValueError: If a rate is out of range.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> heard = kit.load_clip("sample_audio/reply.wav")
+        >>> to_16_khz = kit.Resampler(8000, 16000)
+        >>> pieces = [to_16_khz.push(kit.decode_ulaw(frame)) for frame in heard.frames()]
+        >>> pieces.append(to_16_khz.flush())
+        >>> len(heard.frames()) * 160, sum(len(piece) for piece in pieces)
+        (15840, 31680)
     """
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE) -> None:

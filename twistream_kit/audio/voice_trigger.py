@@ -52,6 +52,13 @@ class VoiceTrigger:
 
     Raises:
         ValueError: If an argument is out of range.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> trigger = kit.VoiceTrigger()
+        >>> frames = kit.load_clip("sample_audio/greeting.wav").frames()
+        >>> [20 * n for n, frame in enumerate(frames, 1) if trigger.push(kit.decode_ulaw(frame))]
+        [320]
     """
 
     def __init__(

@@ -23,6 +23,7 @@ from twistream_kit.audio._wav_format import (
     name_sub_format,
 )
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SAMPLE_RATE
+from twistream_kit.listing import Listing
 from twistream_kit.sound_file import (
     Opened,
     Source,
@@ -65,12 +66,24 @@ _FORMAT_FIELDS = (
 def inspect_wav(source: Source) -> WavReport:
     """Explain the header of a WAV file; only headers are read, whatever the length of the file.
 
+    A call takes μ-law at 8000 Hz in mono without a header (PROTOCOL.md §4); the report says what
+    differs.
+
     Args:
         source: A path, the bytes of a whole file, or a file opened with ``'rb'``.
 
     Raises:
-        WavError: If it is not a WAV file, or ends before its format is given; `offset` says where.
+        WavError: If there is no such file, it is not a WAV file, or it ends before its format is
+            given; `offset` says where.
         TypeError: If `source` is of another type.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> report = kit.inspect_wav("sample_audio/greeting.wav")
+        >>> report.format
+        <Format PCM, 16 bit, stereo, 44100 Hz>
+        >>> report.fields[7]
+        <Field fmt sample_rate at 24, 4 bytes is 44100: samples a second in each channel; ...>
     """
     with open_source(source) as file:
         return report_on(file)
@@ -89,12 +102,20 @@ class WavReport:
             says.
         trailing_bytes: The number of bytes after the sound.
         missing_bytes: The number of bytes of sound that the file lacks.
-        seconds: The duration of the sound in the file.
+        seconds: The duration of the sound in the file, in seconds.
         objections: The reasons why the file cannot be sent as it is, each a clause about "it".
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> report = kit.inspect_wav("sample_audio/greeting.wav")
+        >>> report.header_bytes, report.data_bytes, report.seconds
+        (44, 742644, 4.21)
+        >>> report.objections[0]
+        'its encoding is PCM, and a call takes PCMU (μ-law)'
     """
 
     name: str
-    fields: list[Field] = field(repr=False)
+    fields: Listing[Field] = field(repr=False)
     format: Format
     header_bytes: int
     data_bytes: int
@@ -183,6 +204,11 @@ class Field:
     value: int | str | None
     meaning: str
 
+    def __repr__(self) -> str:
+        value = "" if self.value is None else f" is {self.value!r}"
+        name = f"{self.chunk.strip()} {self.name}".strip()
+        return f"<Field {name} at {self.offset}, {self.size} bytes{value}: {self.meaning}>"
+
 
 def _as_table(report: WavReport) -> str:
     rows = [("offset", "bytes in hex", "field", "value", "meaning")]
@@ -204,7 +230,7 @@ def report_on(file: Opened) -> WavReport:
         raise build_not_wav_error(read_at(file.file, 0, 64), file.name)
     return WavReport(
         name=file.name,
-        fields=read_fields(file.file, wav.riff),
+        fields=Listing.of(read_fields(file.file, wav.riff), "fields"),
         format=wav.format,
         header_bytes=wav.offset,
         data_bytes=wav.size,

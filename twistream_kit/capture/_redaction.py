@@ -4,7 +4,8 @@ Everything is replaced by a stand-in of the same shape, and the same thing by th
 wherever it stands, so that a redacted capture replays and adds up as the original does:
 
 - SIDs (two letters and hex digits, PROTOCOL.md §1.7) become ``CA000...1``, ``CA000...2`` ...;
-- telephone numbers, seven digits or more in whatever notation, become ``+15550100001`` ...;
+- telephone numbers, seven digits or more in whatever notation, become ``+15550100001`` ...; a date
+  with a time of day (ISO 8601) is none and stays, a date alone may be a birthday and goes;
 - values of ``<Parameter>`` (§1.4) become ``redacted-1`` ...; their names stay.  Elsewhere they are
   found in capitals too, percent-encoded for a URL, and in base64 by themselves;
 - keys that the caller pressed all become ``0``, because card numbers are typed;
@@ -47,6 +48,16 @@ _NUMBER = r"(?<!\d)\+?\(?\d(?:[ ()./-]{0,2}\d){6,18}(?!\d)"
 """E.164 has at most fifteen digits, a payment card nineteen; people put spaces, dots, dashes and
 brackets between them."""
 
+_DATE = r"(?:19|20)\d\d{0}(?:0[1-9]|1[0-2]){0}(?:0[1-9]|[12]\d|3[01])"
+_TIME = r"(?:[01]\d|2[0-3]){0}[0-5]\d(?:{0}[0-6]\d(?:[.,]\d{{1,9}})?)?"
+_MOMENT = (
+    rf"(?<![\d+(])(?:{_DATE.format('-')}[T ]{_TIME.format(':')}"
+    rf"|{_DATE.format('')}T{_TIME.format('')})"
+    r"(?:Z|[+-]\d\d:?\d\d)?(?![\d:])"
+)
+"""A date with a time of day, which has as many digits as a telephone number: ISO 8601, extended or
+basic, with or without seconds and their fractions and the offset from UTC."""
+
 _FEW_KEYS = 4
 """As many keys in a row are recognised in any text; in the name of a mark a single one is."""
 
@@ -56,7 +67,7 @@ _LEAST_VALUE = 3
 _LEAST_SOMEBODYS = 1_000_000
 """What makes the name of a mark unique is less; seven digits would be somebody's number."""
 
-_AS_THEY_ARE = frozenset({"event", "payload", "sequenceNumber", "chunk", "timestamp", "track"})
+_AS_THEY_ARE = from_twilio.NEUTRAL_FIELDS | {"payload"}
 _PARAMETERS = frozenset({"customParameters", "parameters"})
 _KEYS = frozenset({"digit", "digits", "dtmf"})
 
@@ -81,6 +92,7 @@ class Redaction:
                 pressed.append(entry.message.digit)
         self._pressed = "".join(pressed)
         self._sid_or_number = re.compile(f"(?P<sid>{_SID})|(?P<number>{_NUMBER})")
+        self._bare_expression = re.compile(f"(?P<moment>{_MOMENT})|{self._sid_or_number.pattern}")
         self._anywhere = self._expression(values, _FEW_KEYS)
         self._in_marks = self._expression(values, 1)
 
@@ -137,7 +149,7 @@ class Redaction:
         longest_first = sorted(spelled, key=lambda form: (-len(form), form))
         whole = "|".join(map(_bounded, longest_first)) or "(?!)"
         keys = rf"(?<!\d)\d{{{least_keys},6}}(?!\d)"
-        found = f"(?P<value>(?i:{whole}))|{self._sid_or_number.pattern}|(?P<keys>{keys})"
+        found = f"(?P<value>(?i:{whole}))|{self._bare_expression.pattern}|(?P<keys>{keys})"
         return re.compile(found)
 
     def _value(self, value: Any, key: str, inside: str = "") -> Any:
@@ -169,7 +181,7 @@ class Redaction:
 
     def _bare(self, text: str) -> str:
         """Replace SIDs and numbers alone."""
-        return self._sid_or_number.sub(self._stand_in, text)
+        return self._bare_expression.sub(self._stand_in, text)
 
     def _parameter(self, value: str) -> str:
         if found := self._sid_or_number.fullmatch(value):
@@ -178,6 +190,8 @@ class Redaction:
 
     def _stand_in(self, found: re.Match[str]) -> str:
         text = found[0]
+        if found.lastgroup == "moment":
+            return text
         if found.lastgroup == "keys":
             return self._named("key-{}", text) if text in self._pressed else text
         whole = self._sid_or_number.fullmatch(text)

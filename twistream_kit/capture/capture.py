@@ -11,18 +11,21 @@ import os
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.capture.entry import Entry, Message
+from twistream_kit.capture.entry import Entry, Message, OddText, StatusReport
 from twistream_kit.capture.file import Contents, Header, read_capture, write_capture
 from twistream_kit.capture.replay import Playback, Replay, render_caller, write_stereo
 from twistream_kit.capture.summary import CaptureSummary, summarise
+from twistream_kit.listing import Listing
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
+
+T = TypeVar("T")
 
 KEEP_SECONDS = 900.0
 """How much sound is kept in each direction of a stream (our choice)."""
@@ -38,12 +41,24 @@ class Capture:
     """One stream as timed messages; one thread appends, any thread may read meanwhile.
 
     Attributes:
-        stream_sid: MZ and 32 hex digits.
+        stream_sid: MZ and 32 hex digits (PROTOCOL.md §1.7).
         call_sid: CA and 32 hex digits.
         started: Monotonic seconds from which all times count; normally those of the start message.
-        keep_seconds: How much sound is kept in each direction.
+        keep_seconds: How much sound is kept in each direction, in seconds.
         redacted: Whether it was read from a file from which everything was taken that says who
             called; see `save`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> sid = "MZ" + "0" * 32
+        >>> capture = kit.Capture(sid)
+        >>> capture.append(kit.from_twilio.Start(sid), at=0.0)
+        >>> capture.append(kit.to_twilio.Media(sid, kit.Clip.tone(440, 2.0).payload), at=0.1)
+        >>> capture.append(kit.to_twilio.Clear(sid), at=0.6)
+        >>> capture
+        Capture(MZ00000000000000000000000000000000, 0.60 s, 3 messages)
+        >>> capture.heard
+        Clip('heard', 0.60 s)
     """
 
     def __init__(
@@ -117,7 +132,7 @@ class Capture:
             TwistreamError: If it cannot be written.
         """
         header = Header(self.stream_sid, self.call_sid, self.keep_seconds, redact or self.redacted)
-        contents = Contents(self.entries, self.statuses, self.endings, self.odd)
+        contents = Contents(self.entries, [*self.statuses], self.endings, [*self.odd])
         return write_capture(Path(path), header, contents)
 
     def append(self, message: Message, at: float) -> None:
@@ -159,39 +174,41 @@ class Capture:
             self._odd.append((at, message))
 
     @property
-    def odd(self) -> list[tuple[float, str | bytes]]:
+    def odd(self) -> Listing[OddText]:
         """Messages of the server as they came, in the order of time, of those that are at fault.
 
         Seconds from the start, and the message.  A new list each time.
         """
-        return [(at - self.started, message) for at, message in list(self._odd)]
+        found = (OddText(at - self.started, message) for at, message in list(self._odd))
+        return _list_as("odd messages", found)
 
     @property
-    def statuses(self) -> list[tuple[float, str]]:
+    def statuses(self) -> Listing[StatusReport]:
         """What was reported of the call, in the order of time: seconds from the start, and a word.
 
         Seconds before the start are negative.  A new list each time.
         """
-        counted = [(at - self.started, name) for at, name in list(self._statuses)]
-        return sorted(counted, key=lambda status: status[0])
+        counted = [StatusReport(at - self.started, name) for at, name in list(self._statuses)]
+        return _list_as("status reports", sorted(counted, key=lambda status: status.at))
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Listing[Entry]:
         """All messages so far, in the order in which they passed; a new list each time."""
-        return list(self._messages.entries(0, self.started))
+        return _list_as("messages", self._messages.entries(0, self.started))
 
     @property
     def n_kept(self) -> int:
         """How many messages are kept whole."""
         return self._messages.n_kept
 
-    def kept_since(self, count: int) -> list[Entry]:
+    def kept_since(self, count: int) -> Listing[Entry]:
         """Return the messages behind the first `count` of those kept whole.
 
         It costs what is new and not what there is, for a display that looks ten times a second.
         """
         first = self._messages.place_of_kept(count)
-        return [each for each in self._messages.entries(first, self.started) if each.is_kept]
+        new = (each for each in self._messages.entries(first, self.started) if each.is_kept)
+        return _list_as("messages", new)
 
     @property
     def seconds(self) -> float:
@@ -221,9 +238,9 @@ class Capture:
             Path(path), render_caller(entries), Replay(entries, self.endings).render_heard()
         )
 
-    def playbacks(self) -> list[Playback]:
+    def playbacks(self) -> Listing[Playback]:
         """Return what was sent, cut at marks and clears, and what became of each piece."""
-        return Replay(self.entries, self.endings).playbacks()
+        return _list_as("playbacks", Replay(self.entries, self.endings).playbacks())
 
     def summary(self) -> CaptureSummary:
         """Count and measure what passed."""
@@ -343,3 +360,10 @@ def _encode(name: str) -> bytes:
 
 def _decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogatepass")
+
+
+def _list_as(what: str, items: Iterable[T]) -> Listing[T]:
+    # Not by a method of it: on the way of a message to a picture every call counts.
+    found = Listing(items)
+    found.what = what
+    return found

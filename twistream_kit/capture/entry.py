@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from twistream_kit.capture.message_text import describe_message
+from twistream_kit.errors import quote
 from twistream_kit.protocol import from_twilio, to_twilio
 
 Message = from_twilio.Message | to_twilio.Message
@@ -38,3 +40,37 @@ class Entry:
     def is_kept(self) -> bool:
         """Whether its sound, if it had any, is still there."""
         return not self.size or bool(getattr(self.message, "payload", b""))
+
+    def __repr__(self) -> str:
+        size = f", {self.size} bytes of sound" if self.size else ""
+        return f"<Entry at {self.at:.3f} s: {describe_message(self.message)}{size}>"
+
+
+class StatusReport(NamedTuple):
+    """What was reported of a call, and when.
+
+    Attributes:
+        at: In seconds since the capture was started.
+        name: Twilio's word: ``ringing``, ``completed``, ``stream-started`` …
+    """
+
+    at: float
+    name: str
+
+    def __repr__(self) -> str:
+        return f"<StatusReport {self.name} at {self.at:.2f} s>"
+
+
+class OddText(NamedTuple):
+    """A message of the server as it came, and when.
+
+    Attributes:
+        at: In seconds since the capture was started.
+        text: Text, or bytes for a binary message.
+    """
+
+    at: float
+    text: str | bytes
+
+    def __repr__(self) -> str:
+        return f"<OddText at {self.at:.2f} s: {quote(self.text, 100)}>"

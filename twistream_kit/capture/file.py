@@ -5,7 +5,7 @@
     {"at":0.000210,"from":"twilio","message":{"event":"start",...}}
     {"at":0.310220,"odd":"{...}"}
     {"at":901.020113,"from":"server","size":160,"message":{"event":"media",...,"payload":""}}
-    {"endings":{"greeting#1":"cleared",...}}
+    {"endings":{"<mark's name>":"cleared",...}}
 
 The messages stand as they are on the wire, or as `Redaction` leaves them if the header says
 ``"redacted":true``.  ``size`` is there only where sound was not kept.  A line with ``status`` is

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from twistream_kit.capture.entry import Message
 from twistream_kit.errors import quote
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkName
@@ -14,7 +13,7 @@ _END_CHARACTERS = 30
 """How much of the end of a long one: it shows the fields behind the payload."""
 
 
-def describe_message(message: Message) -> str:
+def describe_message(message: from_twilio.Message | to_twilio.Message) -> str:
     """Say in one line what a message says, and who says it; the sound of media is not described.
 
     >>> from twistream_kit.protocol import from_twilio, to_twilio
@@ -46,7 +45,7 @@ def describe_message(message: Message) -> str:
             return "media came" if isinstance(message, from_twilio.Media) else "media sent"
 
 
-def event_of(message: Message) -> str:
+def event_of(message: from_twilio.Message | to_twilio.Message) -> str:
     """Return the event of a message as on the wire; of the kit's own marks ``progress mark``."""
     if isinstance(message, from_twilio.Unknown):
         return message.event

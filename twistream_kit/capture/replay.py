@@ -237,6 +237,11 @@ class Playback:
     heard_to: float | None = None
     cleared_at: float | None = None
 
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        heard = f"{self.ending}, {self.heard_ms} of {self.total_ms} ms heard"
+        return f"<Playback{name} sent at {self.sent_at:.2f} s: {heard}>"
+
 
 @dataclass(slots=True)
 class SentMark:

@@ -7,17 +7,18 @@ is 50 to 300 ms behind (PROTOCOL.md §4).  `DEFINITIONS` says what each figure m
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from textwrap import fill
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from twistream_kit.capture.entry import Entry
 from twistream_kit.capture.message_text import event_of
 from twistream_kit.capture.replay import Playback, Replay, SentMark
+from twistream_kit.listing import Listing, Series
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, MarkName
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
@@ -106,8 +107,8 @@ def summarise(
         sizes["twilio"] / BYTES_PER_SECOND,
         sizes["server"] / BYTES_PER_SECOND,
         replay.heard_bytes / BYTES_PER_SECOND,
-        tuple(replay.playbacks()),
-        tuple((mark.name, replay.ending_of(mark)) for mark in replay.marks if mark.name),
+        Series.of(replay.playbacks(), "playbacks"),
+        Series.of(_name_endings(replay), "marks"),
         first_sent_ms,
         first_sound_ms,
         *gaps_and_missing,
@@ -119,6 +120,11 @@ def summarise(
         _find_late_marks(replay),
         tuple(mark.name for mark in find_missing_marks(replay)),
     )
+
+
+_NO_GAPS: Series[Gap] = Series.of((), "gaps")
+
+_NO_MARKS: Series[LateMark] = Series.of((), "late marks")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -162,18 +168,18 @@ class CaptureSummary:
     caller_seconds: float
     sent_seconds: float
     heard_seconds: float
-    playbacks: tuple[Playback, ...]
-    marks: tuple[tuple[str, Ending | Literal["open"]], ...]
+    playbacks: Series[Playback]
+    marks: Series[MarkEnding]
     first_sent_ms: float | None = None
     first_sound_ms: float | None = None
-    caller_gaps: tuple[Gap, ...] = ()
+    caller_gaps: Series[Gap] = _NO_GAPS
     caller_missing: int = 0
-    sent_gaps: tuple[Gap, ...] = ()
-    underruns: tuple[Gap, ...] = ()
+    sent_gaps: Series[Gap] = _NO_GAPS
+    underruns: Series[Gap] = _NO_GAPS
     lead_seconds: float = 0.0
     deaf_seconds: float = 0.0
     deaf_at: float = 0.0
-    late_marks: tuple[LateMark, ...] = ()
+    late_marks: Series[LateMark] = _NO_MARKS
     missing_marks: tuple[str, ...] = ()
 
     @property
@@ -181,7 +187,7 @@ class CaptureSummary:
         """How each figure of `figures` was measured, by its name."""
         return DEFINITIONS
 
-    def figures(self) -> list[Figure]:
+    def figures(self) -> Listing[Figure]:
         """Return the figures of the call's timing in words, each with its definition."""
         values = {
             "first sound": _describe_first_sound(self.first_sent_ms, self.first_sound_ms),
@@ -193,7 +199,8 @@ class CaptureSummary:
             "late marks": _describe_late_marks(self.late_marks),
             "missing marks": _describe_missing_marks(self.missing_marks),
         }
-        return [Figure(name, value, DEFINITIONS[name]) for name, value in values.items()]
+        found = (Figure(name, value, DEFINITIONS[name]) for name, value in values.items())
+        return Listing.of(found, "figures")
 
     def counts(self) -> dict[str, str]:
         """Return what was said, heard and marked in words, by whom and what it is about."""
@@ -221,6 +228,21 @@ class CaptureSummary:
         return [heading, *(f"{name}: {value}" for name, value in self.counts().items())]
 
 
+class MarkEnding(NamedTuple):
+    """How a mark with a name ended.
+
+    Attributes:
+        name: As the user gave it.
+        ending: As in `MarkOutcome`, or ``open`` if that is not known yet.
+    """
+
+    name: str
+    ending: Ending | Literal["open"]
+
+    def __repr__(self) -> str:
+        return f"<MarkEnding {self.name!r}: {self.ending}>"
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One figure of a call.
@@ -235,6 +257,9 @@ class Figure:
     value: str
     definition: str
 
+    def __repr__(self) -> str:
+        return f"<Figure {self.name}: {self.value}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -247,6 +272,9 @@ class Gap:
 
     at: float
     seconds: float
+
+    def __repr__(self) -> str:
+        return f"<Gap of {self.seconds:.2f} s at {self.at:.2f} s>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,12 +291,21 @@ class LateMark:
     at: float
     late_ms: float
 
+    def __repr__(self) -> str:
+        return f"<LateMark {self.name!r} at {self.at:.2f} s: {self.late_ms:.0f} ms late>"
+
+
+def _name_endings(replay: Replay) -> Iterator[MarkEnding]:
+    for mark in replay.marks:
+        if mark.name:
+            yield MarkEnding(mark.name, replay.ending_of(mark))
+
 
 _MEDIA = {from_twilio.Media: ("twilio", "media"), to_twilio.Media: ("server", "media")}
 """Looked up, because nearly all messages are media."""
 
 
-def find_underruns(replay: Replay) -> tuple[Gap, ...]:
+def find_underruns(replay: Replay) -> Series[Gap]:
     """Return where Twilio ran out of sound while more of the same utterance came later."""
     ended = {mark.position for mark in replay.marks if _ends_an_utterance(mark)}
     clears = np.asarray(sorted(replay.clears))
@@ -283,7 +320,9 @@ def find_underruns(replay: Replay) -> tuple[Gap, ...]:
         place = int(np.searchsorted(clears, empty_at))
         if place == len(clears) or clears[place] > behind.started:
             found.append(Gap(empty_at, pause))
-    return tuple(found)
+    underruns = Series(found)
+    underruns.what = "underruns"
+    return underruns
 
 
 def _ends_an_utterance(mark: SentMark) -> bool:
@@ -382,7 +421,7 @@ def _find_first_sound(replay: Replay, start_at: float) -> tuple[float | None, fl
     return (sent_at - start_at) * 1000, None if heard_at is None else (heard_at - start_at) * 1000
 
 
-def _find_caller_gaps(entries: Sequence[Entry], seconds: float) -> tuple[tuple[Gap, ...], int]:
+def _find_caller_gaps(entries: Sequence[Entry], seconds: float) -> tuple[Series[Gap], int]:
     """Return the gaps in the caller's media, and how many messages are missing by their numbers."""
     times, missing, expected = [], 0, 0
     for entry in entries:
@@ -395,16 +434,16 @@ def _find_caller_gaps(entries: Sequence[Entry], seconds: float) -> tuple[tuple[G
     return _find_gaps([*times, seconds] if times else times), missing
 
 
-def _find_gaps(times: Sequence[float]) -> tuple[Gap, ...]:
+def _find_gaps(times: Sequence[float]) -> Series[Gap]:
     """Return the pauses of more than `GAP_SECONDS` between times, in order."""
     if len(times) < 2:
-        return ()
+        return Series.of((), "gaps")
     pauses = np.diff(np.asarray(times))
     places = np.flatnonzero(pauses > GAP_SECONDS).tolist()
-    return tuple(Gap(times[place], float(pauses[place])) for place in places)
+    return Series.of((Gap(times[place], float(pauses[place])) for place in places), "gaps")
 
 
-def _find_late_marks(replay: Replay) -> tuple[LateMark, ...]:
+def _find_late_marks(replay: Replay) -> Series[LateMark]:
     """Return the marks with a name that came back too late, in the order sent."""
     found = []
     for mark in replay.marks:
@@ -412,7 +451,7 @@ def _find_late_marks(replay: Replay) -> tuple[LateMark, ...]:
             late = mark.returned_at - mark.expected_at
             if late > LATE_MARK_SECONDS:
                 found.append(LateMark(mark.name, mark.returned_at, late * 1000))
-    return tuple(found)
+    return Series.of(found, "late marks")
 
 
 def _describe_first_sound(sent_ms: float | None, heard_ms: float | None) -> str:

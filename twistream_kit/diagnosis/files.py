@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -25,7 +25,7 @@ def messages_in(raw: bytes) -> Iterator[tuple[str, str | bytes]]:
     One message a line is what a log holds.  A text that begins with a list, or with a brace alone
     on its line, is one document: a message laid out over several lines, or a list of messages.
     Of a capture the messages of the server are taken, as far as they were kept.  Nothing is refused
-    here: what is no JSON, or no text, comes out as one message, for `review`.
+    here: what is no JSON, or no text, comes out as one message, for `review_message`.
 
     Args:
         raw: The whole file.
@@ -46,7 +46,7 @@ def messages_in(raw: bytes) -> Iterator[tuple[str, str | bytes]]:
         yield f"line {number}", line.strip()
 
 
-def review_capture(capture: Capture, *, stream_sid: str | None = None) -> list[Mistake]:
+def review_capture(capture: Capture, *, stream_sid: str | None = None) -> Mistakes:
     """Say what is to be objected to in the messages of a server, and in the sound they made.
 
     Each mistake stands there once, in the order of time, those of the sound last.
@@ -54,6 +54,14 @@ def review_capture(capture: Capture, *, stream_sid: str | None = None) -> list[M
     Args:
         capture: Of the call.
         stream_sid: The stream that the messages should be for; that of the capture if not given.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> capture = kit.Capture("MZ" + "0" * 32)
+        >>> capture.append(kit.from_twilio.Start(capture.stream_sid), at=0.0)
+        >>> capture.append(kit.to_twilio.Mark("MZ" + "1" * 32, "end"), at=0.5)
+        >>> kit.review_capture(capture)
+        0.50 s: error 31951: streamSid is 'MZ1...' but this stream is 'MZ0...'. Twilio would ...
     """
     review = CaptureReview(capture, stream_sid=stream_sid)
     found: dict[tuple[int | None, str, str], Mistake] = {}
@@ -68,7 +76,63 @@ def review_capture(capture: Capture, *, stream_sid: str | None = None) -> list[M
     for objection in sort_by_severity([*in_sound, *review.finish()]):
         if _mistake_key(objection) not in found:
             mistakes.append(Mistake(objection, None))
-    return mistakes
+    n_sent = sum(entry.sender == "server" for entry in capture.entries)
+    return Mistakes(mistakes, f"{count_messages(n_sent)} to Twilio", capture=capture)
+
+
+def count_messages(number: int) -> str:
+    """Return a number of messages in words: ``3 messages``."""
+    return "1 message" if number == 1 else f"{number} messages"
+
+
+class Mistakes(list["Mistake"]):
+    """What is to be objected to in several messages, each kind with its place.
+
+    Args:
+        mistakes: In the order of what was reviewed.
+        reviewed: What that was: ``3 messages``.
+        capture: The capture that was reviewed, if it was one.
+
+    Attributes:
+        reviewed: As given.
+        capture: As given, or None.
+    """
+
+    def __init__(
+        self,
+        mistakes: Iterable[Mistake] = (),
+        reviewed: str = "",
+        *,
+        capture: Capture | None = None,
+    ) -> None:
+        super().__init__(mistakes)
+        self.reviewed = reviewed
+        self.capture = capture
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing worse than a note is objected to."""
+        return all(mistake.objection.severity == "note" for mistake in self)
+
+    def add_unplaced(self, times: Mapping[Objection, int]) -> None:
+        """Add what was objected to while the stream was followed, and is not among them yet.
+
+        A capture does not show all of it: a wrong WebSocket frame, for one.
+
+        Args:
+            times: To how many messages each objection applied.
+        """
+        known = {_mistake_key(mistake.objection) for mistake in self}
+        for objection, count in times.items():
+            if _mistake_key(objection) not in known:
+                known.add(_mistake_key(objection))
+                self.append(Mistake(objection, None, count, where="stream"))
+
+    def __repr__(self) -> str:
+        nothing = (
+            f"{self.reviewed}: nothing to object to." if self.reviewed else "nothing to object to"
+        )
+        return "\n".join(map(str, self)) or nothing
 
 
 @dataclass(slots=True)
@@ -79,19 +143,30 @@ class Mistake:
         objection: As it was the first time.
         at: When that was, in seconds since the start; None for one to the sound as a whole.
         times: To how many messages it applied.
+        where: Where it stands, in words, if that is no time: ``line 3``.
     """
 
     objection: Objection
     at: float | None
     times: int = 1
+    where: str = ""
 
     @property
     def place(self) -> str:
-        """When it first applied, and to how many more messages, in words."""
+        """Where it stands, or when it first applied and to how many more messages, in words."""
+        if self.where:
+            return self.where
         if self.at is None:
             return "sound"
         more = "" if self.times == 1 else f" and {self.times - 1} more"
         return f"{self.at:.2f} s{more}"
+
+    def __str__(self) -> str:
+        code = f" {self.objection.code}" if self.objection.code else ""
+        return f"{self.place}: {self.objection.severity}{code}: {self.objection}"
+
+    def __repr__(self) -> str:
+        return f"<Mistake at {self}>"
 
 
 def _is_header(line: str) -> bool:

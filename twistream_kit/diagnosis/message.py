@@ -21,6 +21,7 @@ from typing import Any
 
 from twistream_kit.diagnosis.payload import SHORTEST_BYTES, look_inside
 from twistream_kit.errors import Objection, Objections, quote, sort_by_severity
+from twistream_kit.protocol.from_twilio import WIRE_FIELDS
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
 from twistream_kit.sound_file import find_container
 
@@ -44,17 +45,14 @@ _FOREIGN_EVENTS = {
 }
 """Events of other companies' streams, whose they are, and Twilio's word for them (§10.2)."""
 
-_FIELDS_FROM_TWILIO = frozenset(
-    {"sequenceNumber", "track", "chunk", "timestamp", "accountSid", "callSid", "tracks"}
-    | {"mediaFormat", "customParameters", "protocol", "version"}
-)
-"""Fields that only Twilio's own messages carry (§3); copied into an answer they are extra."""
-
 _OWN_NAMES = frozenset({"event", "streamSid", *_EVENTS})
 """Correct names are never taken for a misspelling of another one."""
 
 _KEY_INSIDE = {"media": "payload", "mark": "name"}
 """The one field in the object of the same name; a clear has no object (§4)."""
+
+_FIELDS_FROM_TWILIO = WIRE_FIELDS - _OWN_NAMES - set(_KEY_INSIDE.values())
+"""Fields that only Twilio's own messages carry (§3); copied into an answer they are extra."""
 
 _ALIASES = {
     "event": ("type", "action", "kind", "method", "message"),
@@ -82,10 +80,13 @@ _ONE_OF_THREE = "Send 'media', 'mark' or 'clear'; there is no fourth"
 _ENCODE = "Send b64encode(payload).decode() in one piece, or stream.play(clip)"
 
 
-def review(
+def review_message(
     message: str | bytes | Mapping[str, Any], *, stream_sid: str | None = None
-) -> list[Objection]:
+) -> Objections:
     """Say what Twilio would object to in `message`, and what it would play as noise.
+
+    A server may send media, mark and clear (PROTOCOL.md §4); Twilio drops what is none of them, or
+    malformed, with warning 31950 or 31951, once per stream (§5.1).
 
     Args:
         message: What your server sends: str for a text message, bytes for a binary one, or a dict
@@ -98,13 +99,21 @@ def review(
 
     Raises:
         TypeError: If `message` is none of these.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> sid = "MZ" + "0" * 32
+        >>> kit.review_message({"event": "mark", "streamSid": sid, "mark": "greeting"})
+        - mark is the string 'greeting', not an object. Twilio would drop it with warning 31951, ...
+        >>> kit.review_message(kit.to_twilio.Mark(sid, "greeting").to_json(), stream_sid=sid)
+        nothing to object to
     """
     if isinstance(message, Mapping):
         try:
             message = json.dumps(dict(message))
         except (TypeError, ValueError, RecursionError) as error:
             fix = "Everything in it must be text; base64 too: b64encode(payload).decode()"
-            return [_invalid("", f"the message cannot become JSON: {error}", fix)]
+            return Objections([_invalid("", f"the message cannot become JSON: {error}", fix)])
     if isinstance(message, (bytes, bytearray, memoryview)):
         return sort_by_severity(_review_binary(bytes(message), stream_sid))
     if not isinstance(message, str):
@@ -113,7 +122,7 @@ def review(
 
 
 def review_unheard(message: str | bytes, *, stream_sid: str | None = None) -> Objections:
-    """Say the same as `review`, but for what shows only where a long payload is listened to.
+    """Say what `review_message` says, without what only listening to a long payload shows.
 
     It is for `StreamReviewer`, which listens to all messages of a stream together.
     """

@@ -49,7 +49,12 @@ from twistream_kit.diagnosis.payload import (
 from twistream_kit.errors import Objection, Objections, sort_by_severity
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, MEDIA_DISCARDED
+from twistream_kit.protocol.playout import (
+    BYTES_PER_SECOND,
+    CAPACITY_SECONDS,
+    MEDIA_DISCARDED,
+    SEND_AHEAD_SECONDS,
+)
 from twistream_kit.sound_file import WAV_HEAD_BYTES, find_container, find_wav_headers
 
 FIELD = "media.payload"
@@ -150,7 +155,8 @@ _TOO_FAR_AHEAD = Objection(
     _PACE_FIELD,
     "is more than ten minutes ahead of what the caller hears",
     f"Twilio discards what does not fit, with warning {MEDIA_DISCARDED}, logged once per stream",
-    "Wait for a mark to come back before you send more; stream.play(clip) keeps 10 s ahead",
+    "Wait for a mark to come back before you send more; "
+    f"stream.play(clip) keeps {SEND_AHEAD_SECONDS:g} s ahead",
 )
 
 FEWEST_BORDERS = 12
@@ -183,6 +189,9 @@ _Samples = NDArray[np.float64]
 def review_sound(source: Capture | bytes | Iterable[bytes | to_twilio.Media]) -> Objections:
     """Say what would be heard of a whole stream other than what was meant.
 
+    A call takes PCMU at 8000 Hz in mono; Twilio plays all else as noise, and logs nothing
+    (PROTOCOL.md §4, §9).
+
     Args:
         source: A capture, of which what the server sent is judged with its times; or payloads, or
             `to_twilio.Media`, which are taken as sent in time.
@@ -192,6 +201,14 @@ def review_sound(source: Capture | bytes | Iterable[bytes | to_twilio.Media]) ->
 
     Raises:
         TypeError: If `source` is none of these.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> clip = kit.load_clip("sample_audio/greeting.wav")
+        >>> kit.review_sound([clip.payload])
+        nothing to object to
+        >>> kit.review_sound([clip.payload.hex().encode()])
+        - media.payload is hexadecimal digits, not sound. ...
     """
     if isinstance(source, Capture):
         return _review_capture(source)

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
 from twistream_kit.diagnosis.message import nearest
-from twistream_kit.errors import Objection, hide_user, quote, sort_by_severity
+from twistream_kit.errors import Objection, Objections, hide_user, quote, sort_by_severity
 from twistream_kit.protocol.twiml import (
     FETCHED_LIMIT,
     INLINE_LIMIT,
@@ -106,18 +106,26 @@ _UNPARSABLE = (
 _BUILD_IT = "Build it with kit.connect_stream, which escapes everything"
 
 
-def review_twiml(xml: str | bytes) -> list[Objection]:
+def review_twiml(xml: str | bytes) -> Objections:
     """Say what Twilio would object to in `xml`, and what would not do what is probably meant.
 
     Args:
-        xml: The whole document, as it is passed inline or served by URL; bytes are UTF-8 unless
-            they declare another encoding.
+        xml: The whole document (PROTOCOL.md §1), as it is passed inline or served by URL; bytes
+            are UTF-8 unless they declare another encoding.
 
     Returns:
         Errors first, then warnings, then notes; empty if all is well.
 
     Raises:
         TypeError: If `xml` is neither.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> stream = '<Stream url="wss://example.com/media?customer=42"/>'
+        >>> kit.review_twiml(f"<Response><Connect>{stream}</Connect></Response>")
+        - <Stream url> has a query, ?customer=42. Streams do not support one: ...
+        >>> kit.review_twiml(kit.connect_stream("wss://example.com/media"))
+        nothing to object to
     """
     if not isinstance(xml, str | bytes | bytearray):
         raise TypeError(f"TwiML is {type(xml).__name__}; give a str, such as str(response)")

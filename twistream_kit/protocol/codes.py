@@ -37,6 +37,14 @@ class TwilioCode:
         remedy: What to do, in order.
         section: The section of PROTOCOL.md that lists it.
         http_status: The HTTP status of the refused REST request; 0 for other codes.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> code = kit.explain("Warning 31951")
+        >>> code.code, code.level, code.name
+        (31951, 'warning', 'Stream - Protocol - Invalid Message')
+        >>> code.causes[0]
+        'a misspelt field: playload for payload, stream_sid for streamSid'
     """
 
     code: int
@@ -90,6 +98,9 @@ class _CodesOfFile(Mapping[int, TwilioCode]):
     def __len__(self) -> int:
         return len(self._by_number)
 
+    def __repr__(self) -> str:
+        return "\n".join(f"{code.code} ({code.level}): {code.name}" for code in self.values())
+
 
 TWILIO_CODES: Mapping[int, TwilioCode] = _CodesOfFile()
 """Every code that can occur in a call with a stream, by number."""
@@ -108,13 +119,23 @@ class UnknownCode(TwistreamError, LookupError):
 
 
 def explain(code: int | str) -> TwilioCode:
-    """Explain an error or warning code of Twilio.
+    """Explain an error or warning code of Twilio (PROTOCOL.md §5).
 
     Args:
         code: The number, or a text that contains it: ``"31951"``, ``"Error 31951 ..."``.
 
     Raises:
         UnknownCode: If it is none of `TWILIO_CODES`; the text names the nearest known codes.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.explain(31902)
+        31902 (error): Stream - WebSocket - Connection Refused
+        The host answered that nothing listens on that port.
+        Usual causes:
+          - the server is not running
+          - the port in the URL is not the server's or the tunnel's
+        What to do: Start the server before the call, and compare its address with the URL ...
     """
     if isinstance(code, int) and abs(code) > _MOST_CODE:
         # It is not written out: Python refuses to write thousands of digits.

@@ -4,6 +4,11 @@ snake_case in Python, camelCase on the wire; numbers that travel as strings are 
 base64 exists only inside `to_json` and `parse`.  The simulator builds them, the server parses
 them.  Parsing is tolerant, as Twilio asks of its customers: unknown events become `Unknown`,
 unknown fields are ignored, optional ones may be missing, a payload may have any length.
+
+Example:
+    >>> import twistream_kit as kit
+    >>> kit.from_twilio.parse('{"event":"dtmf","streamSid":"MZ0","dtmf":{"digit":"7"}}')
+    Dtmf(stream_sid='MZ0', digit='7', sequence_number=0, track='inbound_track')
 """
 
 from __future__ import annotations
@@ -23,14 +28,32 @@ PTIME_MS = 20
 FRAME_BYTES = 160
 """The size of one frame: 20 ms of PCMU at 8000 samples a second (§3)."""
 
+NEUTRAL_FIELDS = frozenset(
+    {"event", "sequenceNumber", "protocol", "version", "track", "tracks", "chunk", "timestamp"}
+    | {"encoding", "sampleRate", "channels"}
+)
+"""The fields on the wire that are nobody's personal data: kinds, counts, times and formats."""
+
+WIRE_FIELDS = NEUTRAL_FIELDS | {
+    *("start", "media", "dtmf", "mark", "stop", "mediaFormat", "customParameters"),
+    *("streamSid", "accountSid", "callSid", "payload", "digit", "name"),
+}
+"""All fields of the messages here.  What is in neither set, a redacted capture hides as far as it
+looks like a SID, a number or a parameter; `diagnosis.message` takes it for one of the server's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The first message on the socket.  Servers ignore its content.
+    """The first message on the socket (PROTOCOL.md §3).  Servers ignore its content.
 
     Attributes:
         protocol: ``Call``.
         version: ``1.0.0`` now, ``0.2.0`` in a capture of 2019: do not depend on it.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.from_twilio.Connected().to_json()
+        '{"event":"connected","protocol":"Call","version":"1.0.0"}'
     """
 
     protocol: str = "Call"
@@ -43,12 +66,17 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class MediaFormat:
-    """What the payloads hold; the same for every stream (§3).
+    """What the payloads hold; the same for every stream (PROTOCOL.md §3).
 
     Attributes:
         encoding: ``audio/x-mulaw``.
         sample_rate: In Hz, 8000.
         channels: 1.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.from_twilio.Start("MZ0").media_format
+        MediaFormat(encoding='audio/x-mulaw', sample_rate=8000, channels=1)
     """
 
     encoding: str = "audio/x-mulaw"
@@ -58,7 +86,7 @@ class MediaFormat:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The stream begins: its names, and the parameters of the TwiML.
+    """The stream begins: its names, and the parameters of the TwiML (PROTOCOL.md §3).
 
     Attributes:
         stream_sid: MZ and 32 hex digits; every message sent back must carry it.
@@ -68,6 +96,15 @@ class Start:
         media_format: What the payloads hold.
         custom_parameters: The ``<Parameter>`` names and values; empty when there are none.
         sequence_number: 1.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> start = kit.from_twilio.parse(
+        ...     '{"event":"start","sequenceNumber":"1","streamSid":"MZ0","start":'
+        ...     '{"callSid":"CA0","tracks":["inbound"],"customParameters":{"customer":"42"}}}'
+        ... )
+        >>> start.call_sid, start.custom_parameters
+        ('CA0', {'customer': '42'})
     """
 
     stream_sid: str
@@ -104,15 +141,25 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """The caller's voice.
+    """A piece of the caller's voice (PROTOCOL.md §3).
 
     Attributes:
         stream_sid: The stream it belongs to.
-        payload: PCMU; 160 bytes in every capture, but any length is legal.
+        payload: PCMU, 8000 bytes a second; 160 bytes (20 ms) in every capture, but any length is
+            legal.
         sequence_number: One more than that of the message before, of whatever kind.
         track: ``inbound`` (the caller) or ``outbound``.
         chunk: Counts media messages from 1.
-        timestamp_ms: Presentation time since the stream began; does not start at 0.
+        timestamp_ms: Presentation time since the stream began, in ms; does not start at 0.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> media = kit.from_twilio.parse(
+        ...     '{"event":"media","sequenceNumber":"2","streamSid":"MZ0","media":'
+        ...     '{"track":"inbound","chunk":"1","timestamp":"57","payload":"/////w=="}}'
+        ... )
+        >>> len(media.payload), media.timestamp_ms
+        (4, 57)
     """
 
     stream_sid: str
@@ -136,13 +183,19 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Dtmf:
-    """A key pressed by the caller.
+    """A key pressed by the caller (PROTOCOL.md §3).
 
     Attributes:
         stream_sid: The stream it belongs to.
         digit: One of ``0123456789*#ABCD``.
         sequence_number: One more than that of the message before.
         track: ``inbound_track``, with the suffix that `Media.track` lacks.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> key = kit.from_twilio.parse('{"event":"dtmf","streamSid":"MZ0","dtmf":{"digit":"#"}}')
+        >>> key.digit, key.track
+        ('#', 'inbound_track')
     """
 
     stream_sid: str
@@ -164,12 +217,17 @@ class Dtmf:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A mark of yours comes back: the audio before it was played, or cleared.
+    """A mark of yours comes back: the audio before it was played, or cleared (PROTOCOL.md §4).
 
     Attributes:
         stream_sid: The stream it belongs to.
         name: As you sent it.
         sequence_number: One more than that of the message before.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.from_twilio.parse('{"event":"mark","streamSid":"MZ0","mark":{"name":"greeting"}}')
+        Mark(stream_sid='MZ0', name='greeting', sequence_number=0)
     """
 
     stream_sid: str
@@ -190,13 +248,18 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The stream has ended, or the call has.
+    """The stream has ended, or the call has (PROTOCOL.md §3).
 
     Attributes:
         stream_sid: The stream it belongs to.
         account_sid: AC and 32 hex digits.
         call_sid: CA and 32 hex digits.
         sequence_number: One more than that of the message before.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.from_twilio.parse('{"event":"stop","streamSid":"MZ0","stop":{"callSid":"CA0"}}')
+        Stop(stream_sid='MZ0', account_sid='', call_sid='CA0', sequence_number=0)
     """
 
     stream_sid: str
@@ -225,6 +288,12 @@ class Unknown:
         raw: The whole text.
         stream_sid: As found, or empty.
         sequence_number: As found, or 0.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> message = kit.from_twilio.parse('{"event":"hold","streamSid":"MZ0"}')
+        >>> message.event, message.raw
+        ('hold', '{"event":"hold","streamSid":"MZ0"}')
     """
 
     event: str
@@ -241,11 +310,22 @@ Message = Connected | Start | Media | Dtmf | Mark | Stop | Unknown
 
 
 def parse(text: str | bytes) -> Message:
-    """Read one message from Twilio.
+    """Read one message from Twilio (PROTOCOL.md §3).
+
+    Args:
+        text: The content of a WebSocket message; bytes, of a binary one, are refused.
+
+    Returns:
+        One of the classes of this module; `Unknown` for an event that is none of them.
 
     Raises:
         RemoteProtocolError: If `text` is binary, is not a JSON object with an ``event``, lacks a
             field without which it means nothing, or has one of another type.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.from_twilio.parse('{"event":"mark","streamSid":"MZ0","mark":{"name":"end"}}').name
+        'end'
     """
     if isinstance(text, bytes):
         raise RemoteProtocolError("the message is binary; Twilio sends text only")
@@ -265,6 +345,13 @@ def read(raw: Any, text: str = "") -> Message:
 
     Raises:
         RemoteProtocolError: As `parse`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import json
+        >>> raw = json.loads('{"event":"dtmf","streamSid":"MZ0","dtmf":{"digit":"7"}}')
+        >>> kit.from_twilio.read(raw).digit
+        '7'
     """
     event = raw.get("event") if isinstance(raw, dict) else None
     if not isinstance(event, str):

@@ -107,12 +107,24 @@ class PlayOutcome:
             `total_ms`.  With the real service the caller's ear is 50 to 300 ms behind (§4).
         total_ms: The duration of the whole.
         handle: The name under which the conversation knows it.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> report = kit.simulate_call(server.url)
+        >>> stream = server.next_stream().result(10)
+        >>> outcome = stream.play(kit.Clip.tone(440, 0.1)).result(10)
+        >>> outcome.ending, outcome.heard_ms, outcome.total_ms
+        ('heard', 100, 100)
     """
 
     ending: Ending
     heard_ms: int
     total_ms: int
     handle: str = field(default="", repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<PlayOutcome {self.ending}: {self.heard_ms} of {self.total_ms} ms heard>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +136,24 @@ class MarkOutcome:
         name: As the user gave it.
         after_ms: Time from asking for it to its return, or to the ending.
         handle: Its unique name on the wire.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> report = kit.simulate_call(server.url)
+        >>> stream = server.next_stream().result(10)
+        >>> playing = stream.play(kit.Clip.tone(440, 0.1))
+        >>> outcome = stream.mark("after the tone").result(10)
+        >>> outcome.ending, outcome.name
+        ('heard', 'after the tone')
+        >>> outcome.after_ms >= 90
+        True
     """
 
     ending: Ending
     name: str
     after_ms: int
     handle: str = field(default="", repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<MarkOutcome {self.name!r}: {self.ending} after {self.after_ms} ms>"

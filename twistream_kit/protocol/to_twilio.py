@@ -3,6 +3,11 @@
 snake_case in Python, camelCase on the wire; base64 exists only inside `to_json` and `parse`.
 The server builds them, the simulator parses them; `review` says what is wrong with a text that
 does not parse.
+
+Example:
+    >>> import twistream_kit as kit
+    >>> kit.to_twilio.Clear("MZ0").to_json()
+    '{"event":"clear","streamSid":"MZ0"}'
 """
 
 from __future__ import annotations
@@ -29,7 +34,9 @@ MALFORMED_MESSAGE = 31950
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Audio for the caller, queued behind all that Twilio has not played yet.
+    """Audio for the caller, queued behind all that Twilio has not played yet (PROTOCOL.md §4).
+
+    Of more than ten minutes in the queue, Twilio discards the rest (31931).
 
     Attributes:
         stream_sid: The stream to play on, as announced by `from_twilio.Start`.
@@ -37,6 +44,12 @@ class Media:
 
     Raises:
         LocalProtocolError: If the payload is a whole WAV file.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> silence = kit.Clip.silence(0.02)
+        >>> kit.to_twilio.Media("MZ0", silence.payload).to_json()
+        '{"event":"media","streamSid":"MZ0","media":{"payload":"//////.../////w=="}}'
     """
 
     stream_sid: str
@@ -56,7 +69,13 @@ class Media:
 
 
 def unchecked_media(stream_sid: str, payload: bytes) -> Media:
-    """Make a `Media` of a payload that was checked as a whole, or was sent as it is."""
+    """Make a `Media` of a payload that was checked as a whole, or was sent as it is.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.to_twilio.unchecked_media("MZ0", b"RIFF....WAVEfmt ")
+        Media(stream_sid='MZ0', payload=b'RIFF....WAVEfmt ')
+    """
     media = object.__new__(Media)  # past __post_init__
     object.__setattr__(media, "stream_sid", stream_sid)
     object.__setattr__(media, "payload", payload)
@@ -65,11 +84,16 @@ def unchecked_media(stream_sid: str, payload: bytes) -> Media:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A request to be told when all audio queued so far has been played or cleared.
+    """A request to be told when all audio queued so far was played or cleared (PROTOCOL.md §4).
 
     Attributes:
         stream_sid: The stream it belongs to.
         name: Comes back unchanged; keep it short ASCII, Twilio documents no limit (§4).
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.to_twilio.Mark("MZ0", "greeting").to_json()
+        '{"event":"mark","streamSid":"MZ0","mark":{"name":"greeting"}}'
     """
 
     stream_sid: str
@@ -82,7 +106,16 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Empty Twilio's buffer at once; all marks still waiting there come back."""
+    """Empty Twilio's buffer at once; all marks still waiting there come back (PROTOCOL.md §4).
+
+    Attributes:
+        stream_sid: The stream whose buffer is emptied.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.to_twilio.Clear("MZ0").to_json()
+        '{"event":"clear","streamSid":"MZ0"}'
+    """
 
     stream_sid: str
 
@@ -95,14 +128,23 @@ Message = Media | Mark | Clear
 
 
 def parse(text: str | bytes) -> Message:
-    """Read one message as Twilio would.
+    """Read one message as Twilio would (PROTOCOL.md §4).
 
     Extra fields are ignored here; `review` names them.  The payload of a `Media` may hold
     anything, a WAV header included, because it has already been sent: nothing is refused twice.
 
+    Args:
+        text: The content of a WebSocket message; bytes, of a binary one, are refused.
+
     Raises:
         RemoteProtocolError: If it is none of the three messages; `twilio_code` is what Twilio
             would log: 31950 for a binary message, 31951 for everything else.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> text = '{"event":"media","streamSid":"MZ0","media":{"payload":"/////w=="}}'
+        >>> kit.to_twilio.parse(text).payload.hex(" ")
+        'ff ff ff ff'
     """
     if isinstance(text, bytes):
         raise RemoteProtocolError("the message is binary", twilio_code=MALFORMED_MESSAGE)
@@ -119,6 +161,11 @@ def read(raw: object) -> Message:
 
     Raises:
         RemoteProtocolError: As `parse`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.to_twilio.read({"event": "clear", "streamSid": "MZ0"})
+        Clear(stream_sid='MZ0')
     """
     if not isinstance(raw, dict):
         raise _invalid("the message is not a JSON object")

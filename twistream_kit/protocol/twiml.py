@@ -64,6 +64,12 @@ def connect_stream(
     Raises:
         LocalProtocolError: If Twilio would refuse it.
         TypeError: If a parameter is not a string.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twiml = kit.connect_stream("wss://example.com/media")
+        >>> print(twiml.partition("?>")[2])
+        <Response><Connect><Stream url="wss://example.com/media" /></Connect></Response>
     """
     from twilio.twiml.voice_response import Connect, VoiceResponse
 

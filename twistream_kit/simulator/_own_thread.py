@@ -41,10 +41,10 @@ def on_own_thread(
     thread = threading.Thread(target=visit.run, name=type(thing).__name__, daemon=True)
     thread.start()
     try:
-        yield _in_time(visit.entered, limit, thing, "start")
+        yield _wait_in_time(visit.entered, limit, thing, "start")
     finally:
         visit.leave()
-        _in_time(visit.left, limit, thing, "stop")
+        _wait_in_time(visit.left, limit, thing, "stop")
         thread.join(limit)
 
 
@@ -105,7 +105,7 @@ def _as_error(raised: BaseException, thing: object) -> Exception:
     return ended
 
 
-def _in_time(
+def _wait_in_time(
     future: Future[T], limit: float, thing: AbstractAsyncContextManager[Any, Any], verb: str
 ) -> T:
     try:

@@ -26,6 +26,19 @@ class Phone:
         line: The network side of the telephone.
         home: Runs functions on the simulator's loop.
         place: Places a call from this telephone to a number of the account, on that loop.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
+        >>> phone = twilio.phone("+15550100001")
+        >>> call = phone.dial(twilio.numbers[0])
+        >>> phone.until("in-call").result(10)
+        'in-call'
+        >>> phone.press("5")
+        >>> phone.say(kit.Clip.tone(440, 0.1)).result(10)
+        0.1
+        >>> phone.hang_up()
     """
 
     def __init__(

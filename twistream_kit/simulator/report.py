@@ -9,21 +9,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twistream_kit.audio.clip import Clip, not_written, write_file
+from twistream_kit.audio.clip import Clip, build_write_error, write_file
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.sound import is_about_pace
 from twistream_kit.errors import Objection, SettingsError
+from twistream_kit.listing import Series
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.simulator.call.handset import is_audible
 from twistream_kit.simulator.model.debugger import DebuggerEntry
+from twistream_kit.simulator.stream.client import ENDINGS, EndingReason
 from twistream_kit.simulator.stream.pacer import LatenessReport
-
-_ENDINGS = {
-    "stopped": "the caller hung up",
-    "server-closed": "the server closed the connection",
-    "broken": "the connection died",
-    "protocol-error": "the server broke a rule that ends the stream",
-}
 
 SIMULATOR_WAS_LATE = "The simulator itself was late: do not believe the timings above"
 """What a report adds to its timing when it is not `believable`."""
@@ -58,18 +53,32 @@ class CallReport:
         lateness: How late the simulator itself was.
         capture: Every message in both directions, with its time; of the server's those that were
             obeyed.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> def answer(stream):
+        ...     stream.play(kit.Clip.tone(440, 0.2), mark="tone")
+        ...     stream.close()
+        >>> server = kit.start(kit.StreamServer(answer))
+        >>> report = kit.simulate_call(server.url).result(10)
+        >>> report.ending, report.close_code
+        ('server-closed', 1000)
+        >>> report.heard
+        Clip('heard', ... s)
+        >>> report.marks_returned
+        1
     """
 
     url: str
     stream_sid: str
     seconds: float
-    ending: str
+    ending: EndingReason
     close_code: int
     error_code: int | None
     sent: Mapping[str, int]
     received: Mapping[str, int]
     objections: Counter[Objection]
-    debugger: tuple[DebuggerEntry, ...]
+    debugger: Series[DebuggerEntry]
     first_sound_ms: float | None
     heard: Clip
     lateness: LatenessReport
@@ -160,7 +169,7 @@ class CallReport:
 
 def describe_call(report: CallReport) -> dict[str, str]:
     """Say what a call showed, by what each sentence is about: for its text and its display."""
-    ending = _ENDINGS.get(report.ending, report.ending)
+    ending = ENDINGS[report.ending].for_call
     said = {
         "length": f"{report.seconds:.1f} s, then {ending} ({report.close_code})",
         "sent": _describe_counts(report.sent),
@@ -192,7 +201,7 @@ def save_report(report: CallReport, target: Path) -> list[Path]:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise not_written(file, error) from error
+            raise build_write_error(file, error) from error
         match file.suffix:
             case ".wav":
                 report.heard.save(file)

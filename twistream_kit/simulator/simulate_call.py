@@ -18,6 +18,7 @@ from typing import Any
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.errors import Objection
+from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.twiml import check_parameter
@@ -75,6 +76,16 @@ def simulate_call(
         CallRefused: At once, if Twilio would not connect to `url`.
         LocalProtocolError: At once, if `say` is or holds a WAV file.
         TypeError, ValueError: At once, for invalid arguments.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> def answer(stream):
+        ...     stream.play(kit.Clip.tone(440, 0.2))
+        ...     stream.close()
+        >>> server = kit.start(kit.StreamServer(answer))
+        >>> report = kit.simulate_call(server.url, press="1").result(10)
+        >>> report.ok, report.sound_seconds
+        (True, 0.2)
     """
     behaviour = behaviour or Behaviour()
     read_url(url, behaviour)
@@ -263,7 +274,7 @@ class _CallRun:
             sent=dict(self._client.sent),
             received=dict(self._leg.received),
             objections=objections,
-            debugger=tuple(self._debugger),
+            debugger=Series.of(self._debugger, "entries"),
             first_sound_ms=None if first is None else (first - started) * 1000,
             heard=self._handset.heard,
             lateness=pacer.lateness.report(),

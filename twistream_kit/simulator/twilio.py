@@ -58,6 +58,17 @@ class SimulatedTwilio:
         api_secret: A new random secret for each simulator; never part of a repr.
         calls: All calls, oldest first.
         debugger: The errors and warnings that Twilio's console would show.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
+        >>> phone = twilio.phone("+15550100001")
+        >>> twiml = "<Response><Say>Hello</Say></Response>"
+        >>> call = twilio.client.calls.create(to=phone.number, from_=twilio.numbers[0], twiml=twiml)
+        >>> phone.until("in-call").result(10)
+        'in-call'
+        >>> twilio.debugger
+        no errors, no warnings
     """
 
     def __init__(

@@ -97,7 +97,7 @@ async def test_what_is_over_and_cannot_be_looked_at_is_taken_as_completed(status
     assert await soon(call.hang_up()) == await soon(call.ended) == "completed"
 
 
-async def test_other_refusals_to_hang_up_are_told():
+async def test_other_refusals_to_hang_up_are_reported():
     call, _ = call_with(refusal(401, 20003))
     with pytest.raises(CallRefused, match="to hang up call") as refused:
         await soon(call.hang_up())
@@ -307,17 +307,17 @@ async def test_asking_that_breaks_ends_the_wait_for_the_end(no_pause, kind):
 
 @pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
 async def test_what_fails_at_the_end_of_a_call_keeps_it_from_nobody(caplog, kind):
-    told, server = [], FakeStatusSource()
+    called, server = [], FakeStatusSource()
     call, _ = call_with(server=server)
 
     def fails():
         raise kind("enough")
 
     call_when_over(call, fails)
-    call_when_over(call, lambda: told.append(call.status))
+    call_when_over(call, lambda: called.append(call.status))
     server.tell(event("completed"))
     call_when_over(call, fails)
-    assert told == ["completed"]
+    assert called == ["completed"]
     assert call.ended.result(0) == "completed"
     assert caplog.text.count("a listener to the end of call") == 2
 
@@ -355,15 +355,15 @@ async def test_lost_address_shows_in_the_end_of_a_real_call(serve, eventually):
 
 
 async def test_when_over_is_called_once_or_at_once():
-    told = []
+    called = []
     call, _ = call_with(says("completed"))
-    call_when_over(call, lambda: told.append("then"))
-    assert told == []
+    call_when_over(call, lambda: called.append("then"))
+    assert called == []
     await soon(call.hang_up())
     await soon(call.hang_up())
-    assert told == ["then"]
-    call_when_over(call, lambda: told.append("now"))
-    assert told == ["then", "now"]
+    assert called == ["then"]
+    call_when_over(call, lambda: called.append("now"))
+    assert called == ["then", "now"]
 
 
 async def test_server_does_not_keep_a_call_that_nobody_wants(serve):
@@ -384,7 +384,9 @@ async def test_waiting_for_the_end_on_the_servers_loop_is_refused(serve):
 @pytest.mark.parametrize(
     ("answer", "status"), [("busy", "busy"), ("reject", "no-answer"), ("never", "no-answer")]
 )
-async def test_end_of_a_call_that_is_not_answered_is_told_by_the_simulator(serve, answer, status):
+async def test_end_of_a_call_that_is_not_answered_is_reported_by_the_simulator(
+    serve, answer, status
+):
     async with SimulatedTwilio(ring_seconds=0) as twilio:
         server = await serve(auth_token=twilio.auth_token)
         twilio.phone(ALICE, answer)
@@ -410,7 +412,9 @@ async def test_call_without_reports_that_is_hung_up_ends_the_wait_for_its_stream
                 await soon(each)
 
 
-async def test_call_that_is_cancelled_while_it_rings_is_told_by_the_simulator(serve, eventually):
+async def test_call_that_is_cancelled_while_it_rings_is_reported_by_the_simulator(
+    serve, eventually
+):
     async with SimulatedTwilio(ring_seconds=0) as twilio:
         server = await serve(auth_token=twilio.auth_token)
         twilio.phone(ALICE, "manual")
@@ -421,7 +425,7 @@ async def test_call_that_is_cancelled_while_it_rings_is_told_by_the_simulator(se
         assert call.events[-1].name == "canceled"
 
 
-async def test_caller_who_hangs_up_is_told_by_the_simulator(serve, eventually):
+async def test_caller_who_hangs_up_is_reported_by_the_simulator(serve, eventually):
     async with SimulatedTwilio(ring_seconds=0) as twilio:
         server = await serve(auth_token=twilio.auth_token)
         phone = twilio.phone(ALICE)
@@ -437,7 +441,7 @@ async def test_caller_who_hangs_up_is_told_by_the_simulator(serve, eventually):
         assert streams == ["stream-started", "stream-stopped"]
 
 
-async def test_stream_that_cannot_be_opened_is_told_by_the_simulator(serve, eventually):
+async def test_stream_that_cannot_be_opened_is_reported_by_the_simulator(serve, eventually):
     async with SimulatedTwilio(ring_seconds=0) as twilio:
         server = await serve(auth_token=twilio.auth_token)
         twilio.phone(ALICE)

@@ -64,48 +64,48 @@ def test_events_are_not_kept_for_ever():
     assert log.events[-1].call_sid == str(KEPT_EVENTS + 4)
 
 
-def test_who_follows_late_is_told_what_came_before():
-    log, told = StatusLog(), []
+def test_who_follows_late_receives_what_came_before():
+    log, received = StatusLog(), []
     log.note(progress("initiated"))
     log.note(progress("busy", sid="CA-another"))
-    log.follow(CALL, told.append)
+    log.follow(CALL, received.append)
     log.note(progress("ringing"))
-    assert [event.name for event in told] == ["initiated", "ringing"]
+    assert [event.name for event in received] == ["initiated", "ringing"]
 
 
-def test_who_no_longer_follows_is_told_nothing():
-    log, told, others = StatusLog(), [], []
-    listener = told.append
+def test_who_no_longer_follows_receives_nothing():
+    log, received, others = StatusLog(), [], []
+    listener = received.append
     log.follow(CALL, listener)
     log.follow(CALL, others.append)
     log.unfollow(CALL, listener)
     log.unfollow(CALL, listener)
     log.unfollow("CA-another", listener)
     log.note(progress("ringing"))
-    assert (len(told), len(others)) == (0, 1)
+    assert (len(received), len(others)) == (0, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_listener_that_fails_stops_nobody(caplog, kind):
-    log, told = StatusLog(), []
+    log, received = StatusLog(), []
 
     def fails(event):
         raise kind
 
     log.follow(CALL, fails)
-    log.follow(CALL, told.append)
+    log.follow(CALL, received.append)
     log.note(progress("ringing"))
-    assert len(told) == 1
+    assert len(received) == 1
     assert "a listener to the progress" in caplog.text
 
 
 def test_a_stop_forgets_those_who_follow():
-    log, told = StatusLog(), []
-    log.follow(CALL, told.append, lambda: told.append("lost"))
+    log, received = StatusLog(), []
+    log.follow(CALL, received.append, lambda: received.append("lost"))
     log.stop()
     log.note(progress("ringing"))
     log.lose_address()
-    assert told == []
+    assert received == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -124,22 +124,22 @@ def test_a_listener_that_fails_at_the_loss_keeps_it_from_nobody(caplog, kind):
 
 
 def test_calls_that_are_over_are_not_followed_for_ever():
-    log, told, of_one_that_lasts = StatusLog(), [], []
+    log, received, of_one_that_lasts = StatusLog(), [], []
     log.follow("CA-lasting", of_one_that_lasts.append)
     for number in range(FOLLOWED_AFTER_END + 1):
         sid = f"CA{number}"
         if number % 2:
-            log.follow(sid, told.append)
+            log.follow(sid, received.append)
             log.note(progress("completed", sid=sid))
         else:
             log.note(progress("completed", sid=sid))
-            log.follow(sid, told.append)
+            log.follow(sid, received.append)
         log.note(progress("busy", sid="CA-followed-by-nobody"))
-    told.clear()
+    received.clear()
     for number in range(FOLLOWED_AFTER_END + 1):
         log.note(progress("ringing", sid=f"CA{number}"))  # as late as can be
     log.note(progress("ringing", sid="CA-lasting"))
-    assert [event.call_sid for event in told] == [
+    assert [event.call_sid for event in received] == [
         f"CA{number}" for number in range(1, FOLLOWED_AFTER_END + 1)
     ]
     assert len(of_one_that_lasts) == 1

@@ -60,7 +60,7 @@ def settings_of(twilio):
 
 
 class Watched:
-    """The simulator's transport, with something happening before a request is sent."""
+    """The simulator's transport, with something that happens before a request is sent."""
 
     def __init__(self, client, monkeypatch):
         self.requests = []
@@ -213,7 +213,7 @@ async def test_what_somebody_else_has_set_meanwhile_is_left(
     assert any("voice_url" in line and "somebody else" in line for line in said(logging.WARNING))
 
 
-async def test_what_was_put_back_by_hand_meanwhile_is_no_trouble(
+async def test_what_was_put_back_by_hand_meanwhile_is_no_error(
     twilio, server, number, settings_of, said
 ):
     before = await settings_of(number, **MINE)
@@ -280,7 +280,9 @@ async def test_server_out_of_twilios_reach_is_refused_before_anything_is_asked(
     assert watched.requests == []
 
 
-async def test_server_that_lets_anybody_in_is_refused_unless_told_so(twilio, serve, number):
+async def test_server_that_lets_anybody_in_is_refused_unless_declared_unsigned(
+    twilio, serve, number
+):
     server = await serve()
     with pytest.raises(SettingsError, match="unsigned=True"):
         route_number(twilio.client, number, server)

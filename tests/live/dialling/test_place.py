@@ -91,7 +91,7 @@ def test_times_out_of_range_are_refused_in_words(name, value, range_):
     assert network.requests == []
 
 
-async def test_callback_of_ones_own_is_told_of_call_and_stream():
+async def test_callback_of_ones_own_receives_events_of_call_and_stream():
     form = await form_of(status_callback="https://example.com/status")
     assert form["StatusCallback"] == "https://example.com/status"
     assert form["StatusCallbackEvent"] == ["initiated", "ringing", "answered", "completed"]
@@ -104,14 +104,14 @@ async def test_without_a_server_at_the_stream_url_nothing_is_reported():
     assert "statusCallback" not in form["Twiml"]
 
 
-async def test_server_of_this_process_is_told_by_default(serve):
+async def test_server_of_this_process_receives_events_by_default(serve):
     server = await serve(public_url="https://example.com/kit")
     form = await form_of(stream_url=server.stream_url)
     assert form["StatusCallback"] == "https://example.com/kit/status"
     assert 'statusCallback="https://example.com/kit/status"' in form["Twiml"]
 
 
-async def test_server_of_this_process_is_not_told_if_not_wanted(serve):
+async def test_server_of_this_process_receives_no_events_if_not_wanted(serve):
     server = await serve(public_url="https://example.com")
     form = await form_of(stream_url=server.stream_url, status_callback=False)
     assert "StatusCallback" not in form

@@ -122,7 +122,7 @@ async def inspect():
 
 
 @pytest.fixture
-async def knock():
+async def open_connection():
     """Connect to a port; the connections end with the test."""
     made = []
 
@@ -138,12 +138,12 @@ async def knock():
 
 
 @pytest.fixture
-async def pair(raw_server, inspect, knock):
+async def pair(raw_server, inspect, open_connection):
     """Both ends of a WebSocket that passes through an inspector, after the handshake."""
 
     async def make(**options):
         inspector = await inspect(raw_server.url, **options)
-        client = await knock(inspector)
+        client = await open_connection(inspector)
         await client.send(handshake())
         server, _ = await raw_server.handshaken()
         assert await client.exactly(len(YES)) == YES
@@ -231,10 +231,10 @@ async def test_bytes_that_are_no_websocket_at_all_pass_too(pair, seed):
 
 
 async def test_request_reaches_the_server_as_it_was_but_for_host_and_compression(
-    raw_server, inspect, knock
+    raw_server, inspect, open_connection
 ):
     inspector = await inspect(raw_server.url)
-    client = await knock(inspector)
+    client = await open_connection(inspector)
     await client.send(
         handshake(
             "x-twilio-signature: c2lnbmVk",
@@ -264,9 +264,9 @@ async def test_request_reaches_the_server_as_it_was_but_for_host_and_compression
     ]
 
 
-async def test_what_a_tunnel_says_of_its_client_stays(raw_server, inspect, knock):
+async def test_what_a_tunnel_says_of_its_client_stays(raw_server, inspect, open_connection):
     inspector = await inspect(raw_server.url, public_url="https://public.example")
-    client = await knock(inspector)
+    client = await open_connection(inspector)
     await client.send(
         handshake(
             "X-Forwarded-For: 3.83.109.252",
@@ -280,11 +280,11 @@ async def test_what_a_tunnel_says_of_its_client_stays(raw_server, inspect, knock
     assert "X-Forwarded-Host: abc.ngrok.app\r\n" in head
 
 
-async def test_refusal_of_the_server_comes_back_as_it_is_and_is_told(
-    raw_server, inspect, knock, said
+async def test_refusal_of_the_server_comes_back_as_it_is_and_is_logged(
+    raw_server, inspect, open_connection, said
 ):
     inspector = await inspect(raw_server.url)
-    client = await knock(inspector)
+    client = await open_connection(inspector)
     await client.send(handshake())
     peer = await raw_server.accept()
     await peer.head()
@@ -297,8 +297,10 @@ async def test_refusal_of_the_server_comes_back_as_it_is_and_is_told(
     assert inspector.streams == ()
 
 
-async def test_server_that_answers_no_handshake_is_told(raw_server, inspect, knock, said):
-    client = await knock(await inspect(raw_server.url))
+async def test_server_that_answers_no_handshake_is_logged(
+    raw_server, inspect, open_connection, said
+):
+    client = await open_connection(await inspect(raw_server.url))
     await client.send(handshake())
     peer = await raw_server.accept()
     await peer.head()
@@ -307,8 +309,8 @@ async def test_server_that_answers_no_handshake_is_told(raw_server, inspect, kno
     assert any("did not answer a handshake; Twilio would log 31920" in line for line in said())
 
 
-async def test_client_that_gives_up_takes_its_handshake_along(raw_server, inspect, knock):
-    client = await knock(await inspect(raw_server.url))
+async def test_client_that_gives_up_takes_its_handshake_along(raw_server, inspect, open_connection):
+    client = await open_connection(await inspect(raw_server.url))
     await client.send(handshake())
     peer = await raw_server.accept()
     await peer.head()
@@ -316,10 +318,12 @@ async def test_client_that_gives_up_takes_its_handshake_along(raw_server, inspec
     assert await peer.rest() == b""
 
 
-async def test_server_that_does_not_run_is_a_bad_gateway_in_words(raw_server, inspect, knock, said):
+async def test_server_that_does_not_run_is_a_bad_gateway_in_words(
+    raw_server, inspect, open_connection, said
+):
     inspector = await inspect(raw_server.url)
     raw_server.listener.close()
-    client = await knock(inspector)
+    client = await open_connection(inspector)
     await client.send(handshake())
     answer = (await client.rest()).decode()
     assert answer.startswith("HTTP/1.1 502 Bad Gateway\r\n")
@@ -328,8 +332,8 @@ async def test_server_that_does_not_run_is_a_bad_gateway_in_words(raw_server, in
     assert "would log 31902" in line
 
 
-async def test_early_bytes_of_a_client_wait_for_the_answer(raw_server, inspect, knock):
-    client = await knock(await inspect(raw_server.url))
+async def test_early_bytes_of_a_client_wait_for_the_answer(raw_server, inspect, open_connection):
+    client = await open_connection(await inspect(raw_server.url))
     early = frame(start_message(), mask=True)
     await client.send(handshake() + early)
     peer = await raw_server.accept()
@@ -454,9 +458,11 @@ async def test_what_twilio_never_says_is_a_warning(pair, ended):
     assert [finding.sender for finding in stream.findings] == ["twilio", "twilio"]
 
 
-async def test_compression_that_nobody_offered_is_objected_to(raw_server, inspect, knock, ended):
+async def test_compression_that_nobody_offered_is_objected_to(
+    raw_server, inspect, open_connection, ended
+):
     inspector = await inspect(raw_server.url)
-    client = await knock(inspector)
+    client = await open_connection(inspector)
     await client.send(handshake())
     server = await raw_server.accept()
     await server.head()
@@ -503,10 +509,10 @@ async def test_half_of_an_end_passes_and_the_other_half_may_still_speak(pair):
     assert await client.exactly(len(last)) == last
 
 
-async def test_stop_ends_streams_and_waits_with_outcomes(raw_server, knock):
+async def test_stop_ends_streams_and_waits_with_outcomes(raw_server, open_connection):
     inspector = Inspector(raw_server.url, allowed_hosts=["public.example"])
     async with inspector:
-        client = await knock(inspector)
+        client = await open_connection(inspector)
         await client.send(handshake())
         server, _ = await raw_server.handshaken()
         await client.exactly(len(YES))
@@ -524,10 +530,10 @@ async def test_stop_ends_streams_and_waits_with_outcomes(raw_server, knock):
     assert inspector.loop is None
 
 
-async def test_stop_does_not_wait_for_who_never_asks(raw_server, knock):
+async def test_stop_does_not_wait_for_who_never_asks(raw_server, open_connection):
     async with asyncio.timeout(8):  # websockets would wait for ten seconds
         async with Inspector(raw_server.url, allowed_hosts=["public.example"]) as inspector:
-            silent = await knock(inspector)
+            silent = await open_connection(inspector)
             await silent.send(b"GET /media HT")
         assert await silent.rest() == b""
 
@@ -669,11 +675,11 @@ class TestSignature:
         ],
     )
     async def test_handshake_that_twilio_did_not_sign_reaches_nobody(
-        self, raw_server, inspect, knock, said, headers
+        self, raw_server, inspect, open_connection, said, headers
     ):
         inspector = await inspect(raw_server.url, auth_token=TOKEN)
         right = signature.sign(TOKEN, inspector.stream_url)
-        client = await knock(inspector)
+        client = await open_connection(inspector)
         await client.send(handshake(*(line.format(right=right) for line in headers)))
         assert (await client.rest()).startswith(b"HTTP/1.1 403 Forbidden\r\n")
         assert raw_server.peers.empty()
@@ -682,19 +688,23 @@ class TestSignature:
         assert right not in line
 
     @pytest.mark.parametrize("path", ["//media", "///media", "/media//", "/./media", "/media%2f"])
-    async def test_signature_of_one_path_opens_no_other(self, raw_server, inspect, knock, path):
+    async def test_signature_of_one_path_opens_no_other(
+        self, raw_server, inspect, open_connection, path
+    ):
         inspector = await inspect(
             raw_server.url, auth_token=TOKEN, public_url="https://public.example"
         )
         right = signature.sign(TOKEN, "wss://public.example/media")
-        client = await knock(inspector)
+        client = await open_connection(inspector)
         request = handshake(f"x-twilio-signature: {right}")
         assert b" /media " in request
         await client.send(request.replace(b" /media ", f" {path} ".encode()))
         assert (await client.rest()).startswith(b"HTTP/1.1 403 Forbidden\r\n")
         assert raw_server.peers.empty()
 
-    async def test_no_disguise_gets_a_websocket_past_the_check(self, raw_server, inspect, knock):
+    async def test_no_disguise_gets_a_websocket_past_the_check(
+        self, raw_server, inspect, open_connection
+    ):
         inspector = await inspect(raw_server.url, auth_token=TOKEN)
         for disguise in (
             handshake().replace(b"Upgrade: websocket", b"Upgrade : websocket"),
@@ -704,11 +714,11 @@ class TestSignature:
             handshake("Content-Length: 5"),
             handshake("Upgrade: h2c"),
         ):
-            client = await knock(inspector)
+            client = await open_connection(inspector)
             await client.send(disguise)
             assert (await client.rest()).startswith((b"HTTP/1.1 400", b"HTTP/1.1 403")), disguise
         assert raw_server.peers.empty()
-        client = await knock(inspector)
+        client = await open_connection(inspector)
         await client.send(handshake().replace(b"Upgrade: websocket", b"Upgrade: WebSockets"))
         assert b"pgrade" not in await (await raw_server.accept()).head()
 
@@ -744,17 +754,17 @@ class TestLongHeads:
 
     @pytest.mark.parametrize(("commas", "asks"), [(15, True), (16, False), (7000, False)])
     async def test_long_list_of_protocols_is_not_taken_for_a_handshake(
-        self, raw_server, inspect, knock, commas, asks
+        self, raw_server, inspect, open_connection, commas, asks
     ):
-        client = await knock(await inspect(raw_server.url))
+        client = await open_connection(await inspect(raw_server.url))
         listed = b"Upgrade: " + b"," * commas + b" websocket"
         await client.send(handshake().replace(b"Upgrade: websocket", listed))
         head = await (await raw_server.accept()).head()
         assert (b"\r\nUpgrade: " in head) is asks
         assert (b"Connection: close" in head) is not asks
 
-    async def test_longest_head_passes(self, raw_server, inspect, knock):
-        client = await knock(await inspect(raw_server.url))
+    async def test_longest_head_passes(self, raw_server, inspect, open_connection):
+        client = await open_connection(await inspect(raw_server.url))
         lines = [b"GET / HTTP/1.1", b"Host: localhost", *[b"x: y"] * 126]
         head = b"\r\n".join(lines) + b"\r\nx: "
         await client.send(head + b"y" * (32_768 - len(head) - 4) + b"\r\n\r\n")
@@ -783,9 +793,9 @@ class TestOrdinaryRequests:
         assert answer.endswith(server.nonce.encode())
 
     async def test_what_follows_a_request_on_its_connection_reaches_nobody(
-        self, raw_server, inspect, knock
+        self, raw_server, inspect, open_connection
     ):
-        client = await knock(await inspect(raw_server.url))
+        client = await open_connection(await inspect(raw_server.url))
         first = b"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc"
         await client.send(first + handshake())
         peer = await raw_server.accept()
@@ -892,26 +902,28 @@ async def test_server_behind_tls_is_reached(secure_server, certificate, inspect)
 
 
 async def test_certificate_that_does_not_hold_is_a_bad_gateway_in_words(
-    secure_server, inspect, knock, said
+    secure_server, inspect, open_connection, said
 ):
-    client = await knock(await inspect(secure_server))
+    client = await open_connection(await inspect(secure_server))
     await client.send(handshake())
     assert b"TLS failed" in await client.rest()
     assert any("would log 31910" in line for line in said())
 
 
-async def test_tls_to_a_server_without_it_is_told_in_words(raw_server, inspect, knock, said):
-    client = await knock(await inspect(raw_server.url.replace("ws:", "wss:")))
+async def test_tls_to_a_server_without_it_is_reported_in_words(
+    raw_server, inspect, open_connection, said
+):
+    client = await open_connection(await inspect(raw_server.url.replace("ws:", "wss:")))
     await client.send(handshake())
     (await raw_server.accept()).writer.transport.abort()
     assert b"is it ws, not wss?" in await client.rest()
     assert any("is it ws, not wss?" in line for line in said())
 
 
-async def test_no_tls_to_a_server_that_wants_it_is_told_in_words(
-    secure_server, inspect, knock, said
+async def test_no_tls_to_a_server_that_wants_it_is_reported_in_words(
+    secure_server, inspect, open_connection, said
 ):
-    client = await knock(await inspect(secure_server.replace("wss:", "ws:")))
+    client = await open_connection(await inspect(secure_server.replace("wss:", "ws:")))
     await client.send(handshake())
     await client.rest()
     assert any("is its address wss, not ws?" in line for line in said())
@@ -938,7 +950,7 @@ def test_address_of_the_server_keeps_its_path_and_gets_its_port():
     assert Inspector("ws://[::1]:8080/a/b").upstream_url == "ws://[::1]:8080/a/b"
 
 
-async def test_port_that_is_taken_is_told_in_words(inspect, serve):
+async def test_port_that_is_taken_is_reported_in_words(inspect, serve):
     server = await serve()
     with pytest.raises(OSError, match=r"^\[Errno .*the inspector cannot listen on"):
         await Inspector(server.url, port=server.port).__aenter__()

@@ -15,7 +15,14 @@ from support.far_end import TOKEN
 from support.sdk import refusal
 from support.waiting import soon
 from twistream_kit.errors import TunnelError
-from twistream_kit.live.preflight._account import check_clock
+from twistream_kit.live.preflight._account import (
+    ACCOUNT_CHECKS,
+    CALLED_CHECKS,
+    CALLER_CHECKS,
+    CLOCK_CHECKS,
+    check_clock,
+)
+from twistream_kit.live.preflight._address import ADDRESS_CHECKS, TWIML_CHECKS
 from twistream_kit.live.preflight._timed_client import (
     REQUEST_SECONDS,
     ClockReading,
@@ -75,6 +82,14 @@ class Network(HttpClient):
             raise answer
         status, body = answer
         return Response(status, json.dumps(body), self.headers)
+
+
+def test_the_docstring_names_what_each_group_checks_in_order():
+    groups = (ACCOUNT_CHECKS, CALLER_CHECKS, CALLED_CHECKS, ADDRESS_CHECKS, TWIML_CHECKS)
+    names = [name for group in (*groups, CLOCK_CHECKS) for name in group]
+    assert tuple(names) == NAMES
+    said = " ".join(preflight.__doc__.split())
+    assert f"with the checks, each ✓, ✗ or –: {', '.join(names)}." in said
 
 
 def client_with(answers=None, *, username=SID, account_sid=SID, headers=None, **options):
@@ -187,7 +202,7 @@ class TestAccount:
         assert {timeout for *_, timeout in network.requests} == {REQUEST_SECONDS}
         assert {method for method, *_ in network.requests} == {"GET"}
 
-    async def test_client_without_credentials_is_told_so_and_asks_nothing(self, monkeypatch):
+    async def test_client_without_credentials_fails_the_check_and_asks_nothing(self, monkeypatch):
         monkeypatch.delenv("TWILIO_ACCOUNT_SID", raising=False)
         monkeypatch.delenv("TWILIO_AUTH_TOKEN", raising=False)
         network = Network(HEALTHY)
@@ -197,7 +212,7 @@ class TestAccount:
         assert network.requests == []
         assert {checks[name].passed for name in NAMES[1:]} == {None}
 
-    async def test_api_key_without_its_account_is_told_what_is_missing(self):
+    async def test_api_key_without_its_account_fails_with_what_is_missing(self):
         client, network = client_with(username=KEY, account_sid=None)
         checks = await found(client)
         assert "account_sid='AC…'" in checks["credentials"].fix
@@ -283,7 +298,7 @@ class TestNumbers:
         client, _ = client_with(answers)
         assert (await found(client))["from_"].passed
 
-    async def test_account_without_any_number_is_told_how_to_get_one(self):
+    async def test_account_without_any_number_is_advised_how_to_get_one(self):
         answers = {"IncomingPhoneNumbers.json": (200, {"incoming_phone_numbers": []})}
         client, _ = client_with(answers)
         assert "in the console" in (await found(client))["from_"].fix
@@ -365,7 +380,7 @@ async def host():
         yield listen
 
 
-class TestKnock:
+class TestProbe:
     async def test_it_tells_the_status_of_a_refusal(self, host, in_thread):
         address, heads = await host(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         assert await in_thread(probe_handshake, f"ws://{address}/media", "signed") == 404
@@ -388,17 +403,17 @@ class TestKnock:
             await in_thread(probe_handshake, f"ws://{address}/media", None)
 
     async def test_silence_has_a_limit(self, host, in_thread, monkeypatch):
-        monkeypatch.setattr(probe_module, "HANDSHAKE_SECONDS", 0.1)
+        monkeypatch.setattr(probe_module, "PROBE_SECONDS", 0.1)
         address, _ = await host(None)
         with pytest.raises(TunnelError, match="TimeoutError"):
             await in_thread(probe_handshake, f"ws://{address}/media", None)
 
-    async def test_port_without_tls_is_told(self, host, in_thread):
+    async def test_port_without_tls_is_reported(self, host, in_thread):
         address, _ = await host(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         with pytest.raises(TunnelError, match=r"cannot be reached by TLS .*31910"):
             await in_thread(probe_handshake, f"wss://{address}/media", None)
 
-    async def test_nothing_there_is_told(self, in_thread):
+    async def test_nothing_there_is_reported(self, in_thread):
         with pytest.raises(TunnelError, match="ConnectionRefusedError"):
             await in_thread(probe_handshake, "ws://127.0.0.1:1/media", None)
 

@@ -18,7 +18,7 @@ from twistream_kit.live.preflight import preflight as preflight_module
 from twistream_kit.live.preflight.preflight import preflight
 from twistream_kit.live.server.local_proxy import LocalProxy
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.notebook.display.display import html_of
+from twistream_kit.notebook.display.display import render_html
 from twistream_kit.simulator.rest.account import SimulatedAccount
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -36,7 +36,7 @@ async def found(client, **options):
 
 
 class NoUpgrade(LocalProxy):
-    """A proxy that does not pass the header Upgrade on, as many do that nobody told to."""
+    """A proxy that does not pass the header Upgrade on, as many do unless configured to."""
 
     async def _accept(self, reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
@@ -82,7 +82,7 @@ class Bench:
         running = await self.resources.enter_async_context(proxy(self.server))
         self.server.public_url = running.url
 
-    async def lead_elsewhere(self):
+    async def forward_elsewhere(self):
         other = await self.resources.enter_async_context(StreamServer())
         self.server.public_url = f"http://127.0.0.1:{other.port}"
 
@@ -148,7 +148,7 @@ FAULTS = (
     Fault("stopped server with a public address", "public address", "WebSocket, signatures",
           "not running", breaking=Bench.stop_behind_its_address),
     Fault("address of another server", "public address", "WebSocket, signatures",
-          "not from this process", breaking=Bench.lead_elsewhere),
+          "not from this process", breaking=Bench.forward_elsewhere),
     Fault("lost tunnel", "public address", "WebSocket, signatures", "ssh ended",
           breaking=Bench.lose_the_tunnel),
     Fault("proxy that drops Upgrade", "WebSocket", "signatures", "HTTP 426",
@@ -281,8 +281,8 @@ async def test_without_numbers_and_server_those_parts_are_left_out(set_up):
 
 async def test_a_notebook_shows_them_as_a_table(set_up):
     bench = await set_up()
-    html = html_of(await found(bench.client, to="<script>", from_=BOB, server=bench.server))
-    assert html.count("<tr>") == len(NAMES) + 1
+    html = render_html(await found(bench.client, to="<script>", from_=BOB, server=bench.server))
+    assert html.count("<tr ") == len(NAMES) + 1
     assert "&lt;script&gt;" in html
     assert "<script" not in html
     assert "8 of 10 passed, 1 failed" in html

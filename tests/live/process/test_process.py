@@ -34,7 +34,7 @@ def is_running(pid):
     return False
 
 
-async def test_what_it_writes_is_found_and_kept_and_its_code_told(run):
+async def test_what_it_writes_is_found_and_kept_and_its_code_reported(run):
     child = await run("""
         import sys
         print("one")
@@ -184,8 +184,8 @@ async def test_start_that_is_cancelled_just_when_it_succeeded_leaves_nothing(mon
     assert not is_running(spawned[0].pid)
 
 
-@pytest.mark.parametrize("death", ["kill", "exit", "os._exit"])
-async def test_process_that_dies_leaves_nothing_running(death, tmp_path):
+@pytest.mark.parametrize("ending", ["kill", "exit", "os._exit"])
+async def test_process_that_dies_leaves_nothing_running(ending, tmp_path):
     ways = {
         "kill": "os.kill(os.getpid(), signal.SIGKILL)",
         "exit": "pass",
@@ -202,7 +202,7 @@ async def test_process_that_dies_leaves_nothing_running(death, tmp_path):
             await child.start()
             found = await child.find(re.compile(r"(\\d+) (\\d+)"))
             print(json.dumps([int(pid) for pid in found.groups()]), flush=True)
-            {ways[death]}
+            {ways[ending]}
 
         asyncio.run(main())
     """)

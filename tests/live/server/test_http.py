@@ -119,7 +119,7 @@ async def test_upgrade_by_another_method_is_refused(serve, ask):
     assert status(answer) == 405
 
 
-async def test_plain_get_of_the_stream_is_told_to_upgrade(serve, ask):
+async def test_plain_get_of_the_stream_is_asked_to_upgrade(serve, ask):
     answer = await ask(await serve(), request("GET", "/media"))
     assert status(answer) == 426
     assert b"Twilio's <Stream> connects here" in answer

@@ -335,7 +335,7 @@ async def test_stream_is_let_in_with_a_query_that_was_signed(serve, dial):
 # Thousands of forgeries
 
 
-LOOK_ALIKES = str.maketrans(
+HOMOGLYPHS = str.maketrans(
     "ABCEHIKMOPTXaceopxy0123456789+/=",
     "АВСЕНІКМОРТХасеорху０１２３４５６７８９＋／＝",
 )
@@ -357,7 +357,7 @@ def spoilt(good, rng):
         good.upper(),
         good.swapcase(),
         good[::-1],
-        good.translate(LOOK_ALIKES),
+        good.translate(HOMOGLYPHS),
     )
     yield from (good.rstrip("="), f"{good}=", f"{good}==", f"{good.rstrip('=')}%3D", f"{good}A")
     yield from (f"sha1={good}", f'"{good}"', f"{good},{good}", f"{good}\r\n{good}", f"Basic {good}")
@@ -415,7 +415,7 @@ def changed_forms(form, rng):
         yield from (rest | {each: value} for each in (name.lower(), name.upper()) if each != name)
         yield form | {name: [value, "completed"]}
         if value:
-            yield rest | {name: value.translate(LOOK_ALIKES) + "\u200b"}
+            yield rest | {name: value.translate(HOMOGLYPHS) + "\u200b"}
     for _ in range(300):
         yield form | {f"X{rng.randrange(10**9)}": rng.choice(["", "1", "completed"])}
     yield {}

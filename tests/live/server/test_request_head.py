@@ -48,8 +48,8 @@ class Recorder:
 @pytest.fixture
 async def recorder():
     recorder = Recorder()
-    async with await asyncio.start_server(recorder.take, "127.0.0.1", 0) as listening:
-        recorder.url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/media"
+    async with await asyncio.start_server(recorder.take, "127.0.0.1", 0) as running:
+        recorder.url = f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}/media"
         yield recorder
 
 
@@ -269,7 +269,7 @@ async def talk():
 
 @pytest.mark.parametrize("where", ["server", "inspector"])
 @pytest.mark.parametrize("value", [b"100-continue", b"100-Continue"])
-async def test_client_that_waits_for_continue_is_told_to(serve, talk, where, value):
+async def test_client_that_waits_for_continue_receives_it(serve, talk, where, value):
     server = await serve()
     async with contextlib.AsyncExitStack() as running:
         at = server

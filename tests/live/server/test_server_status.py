@@ -80,15 +80,15 @@ async def test_progress_stands_in_the_capture_of_its_stream(serve, dial, tell):
     assert before < 0 < after
 
 
-async def test_follow_call_is_told_until_it_is_ended(serve, tell, eventually):
-    server, told = await serve(), []
+async def test_follow_call_receives_events_until_it_is_ended(serve, tell, eventually):
+    server, received = await serve(), []
     await tell(server, CallSid="CA1", CallStatus="initiated")
-    end = server.follow_call("CA1", told.append)
+    end = server.follow_call("CA1", received.append)
     await tell(server, CallSid="CA1", CallStatus="ringing")
     end()
     end()
     await tell(server, CallSid="CA1", CallStatus="completed")
-    assert [event.name for event in told] == ["initiated", "ringing"]
+    assert [event.name for event in received] == ["initiated", "ringing"]
 
 
 async def test_follow_call_ends_with_the_server():
@@ -129,7 +129,7 @@ async def test_follow_call_hears_of_the_loss_of_the_address(serve, eventually, s
     assert lost == [True]
 
 
-async def test_a_new_address_takes_the_trouble_away(serve):
+async def test_a_new_address_clears_the_disconnect_reason(serve):
     server = await serve(public_url="https://example.com")
     wait = server.next_stream()
     server.lose_public_url("gone")

@@ -44,7 +44,7 @@ def test_what_was_revealed_hides_wherever_its_repr_is_shown(secret, shown):
     assert "s3cret" not in shown([secret.reveal(), (secret.reveal(),), {"a": secret.reveal()}])
 
 
-def test_what_was_revealed_is_the_text_for_whoever_puts_it_into_a_header(secret):
+def test_what_was_revealed_is_the_text_that_goes_into_a_header(secret):
     text = secret.reveal()
     assert isinstance(text, str)
     assert (text, str(text), f"{text}", text.encode()) == (TEXT, TEXT, TEXT, TEXT.encode())

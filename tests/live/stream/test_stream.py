@@ -1,4 +1,4 @@
-"""Commands and their outcomes, with a far end that returns a mark only when told to."""
+"""Commands and their outcomes, with a far end that returns a mark only when asked to."""
 
 import asyncio
 import math
@@ -30,13 +30,15 @@ async def test_start_names_the_stream(serve, dial):
     assert stream.call_sid == end.call_sid
     assert stream.account_sid == "AC" + "0" * 32
     assert stream.parameters == {"lang": "en", "empty": ""}
+    assert stream.start == stream.capture.entries[0].message
+    assert stream.start.media_format == from_twilio.MediaFormat()
     assert stream.is_open
     assert repr(stream) == f"<MediaStream {end.stream_sid}: open, call {end.call_sid}>"
 
 
 NAMES_OF_A_STREAM = {
     *("play", "mark", "clear", "close", "audio", "events", "resampler"),
-    *("stream_sid", "call_sid", "account_sid", "parameters", "capture", "newest"),
+    *("start", "stream_sid", "call_sid", "account_sid", "parameters", "capture", "newest"),
     *("is_open", "closed", "handler_error", "disconnect_reason"),
 }
 """What a user is offered by completion; what our own code needs is behind `state_of`."""
@@ -94,7 +96,7 @@ async def test_playback_is_heard_when_its_mark_comes_back(pair):
     assert not state_of(stream).has_queued
 
 
-async def test_marks_of_one_name_are_told_apart(pair):
+async def test_marks_of_one_name_are_distinguished(pair):
     stream, end = await pair()
     first, second = stream.mark("here"), stream.mark("here")
     names = [mark.name for mark in await end.until(to_twilio.Mark, 2)]
@@ -320,7 +322,7 @@ async def test_close_now_hurries_a_close_that_waits(pair):
     assert playing.result(0).ending == "lost"
 
 
-async def test_goodbye_to_a_far_end_that_returns_no_mark_has_a_limit(pair, monkeypatch):
+async def test_close_waits_for_a_far_end_that_returns_no_mark_up_to_a_limit(pair, monkeypatch):
     monkeypatch.setattr(state_module, "CLOSE_MARGIN_SECONDS", 0.05)
     stream, end = await pair()
     playing = stream.play(b"\x00" * 160)

@@ -54,8 +54,8 @@ def main():
 
 
 def serve(edge, origin, way):
-    goodbye = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: goodbye.set())
+    terminated = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     log(BAR)
     words = (
         "Your quick Tunnel has been created! Visit it at (it may take some time to be reachable):"
@@ -68,7 +68,7 @@ def serve(edge, origin, way):
     if way == "blocked":
         retry = 'error="failed to dial to edge with quic: timeout: no recent network activity"'
         log(f"Failed to create new quic connection {retry} connIndex=0 event=0", "WRN")
-        goodbye.wait()
+        terminated.wait()
         sys.exit(0)
     edge.write_text(origin)
     log(
@@ -77,10 +77,10 @@ def serve(edge, origin, way):
     )
     if way == "dies later":
         while edge.exists():
-            goodbye.wait(0.02)
+            terminated.wait(0.02)
         log('Initiating shutdown error="Unauthorized: Tunnel not found"', "ERR")
         sys.exit(1)
-    goodbye.wait()
+    terminated.wait()
     log("Initiating graceful shutdown due to signal terminated ...")
     edge.unlink()
     log("Unregistered tunnel connection connIndex=0 event=0 ip=198.51.100.67")

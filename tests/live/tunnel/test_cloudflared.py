@@ -21,7 +21,7 @@ ADDRESS = "https://four-dashed-random-words.trycloudflare.com"
 
 
 class Edge:
-    """Cloudflare's side: whoever asks for the name gets TLS, and what is behind it.
+    """Cloudflare's side: a client that asks for the name gets TLS, and what is behind it.
 
     It is reached as a proxy is, by CONNECT, so that no name has to be resolved.  While nothing
     is registered, it answers as Cloudflare does: 530.
@@ -127,7 +127,7 @@ async def test_quick_tunnel_is_proved_through_its_public_name(server, edge, clou
         assert edge.names == [ADDRESS.removeprefix("https://") + ":443"] * 2
         assert len(stand_ins()) == 1
     assert not stand_ins()
-    assert not edge.register.exists()  # it had the time to say goodbye
+    assert not edge.register.exists()  # it had the time to unregister
     assert server.public_url is None
     assert tunnel.disconnect_reason == ""
 
@@ -153,7 +153,7 @@ async def test_auto_takes_cloudflared_where_it_is_on_the_path(
         ("blocked", r"cloudflared does not reach Cloudflare; .* port 7844 outwards"),
     ],
 )
-async def test_tunnel_that_is_not_to_be_had_is_told_in_words(way, words, edge, cloudflared):
+async def test_tunnel_that_is_not_to_be_had_is_reported_in_words(way, words, edge, cloudflared):
     cloudflared(way)
     provider = CloudflaredTunnel(open_seconds=1.5 if way in ("silent", "blocked") else 8)
     with pytest.raises(TunnelError, match=words):

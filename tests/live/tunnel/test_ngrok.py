@@ -112,7 +112,7 @@ async def test_failed_opening_falls_back_visibly_and_says_why(server, serve, nob
         await open_tunnel(server, settings=given).__aenter__()
 
 
-def test_missing_token_and_missing_package_are_told_before_the_sdk_is_asked(
+def test_missing_token_and_missing_package_are_reported_before_the_sdk_is_asked(
     server, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
@@ -129,7 +129,7 @@ def test_missing_token_and_missing_package_are_told_before_the_sdk_is_asked(
         open_tunnel(server)
 
 
-async def test_missing_package_is_told_when_it_was_asked_for(server, monkeypatch):
+async def test_missing_package_is_reported_when_it_was_asked_for(server, monkeypatch):
     monkeypatch.setattr(_ngrok, "is_installed", lambda: False)
     tunnel = open_tunnel(server, "ngrok", settings=settings(ngrok_authtoken=NGROK_TOKEN))
     with pytest.raises(TunnelError, match="the package ngrok is not installed"):

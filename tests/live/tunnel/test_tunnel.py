@@ -9,6 +9,7 @@ import pytest
 from support.far_end import TOKEN
 from support.waiting import soon
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
+from twistream_kit.live import tunnel as tunnel_folder
 from twistream_kit.live.server.local_proxy import LocalProxy
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.settings.settings import settings
@@ -222,6 +223,12 @@ def availability(row):
     return f"{row.name}, where {listed(conditions, 'and')}" if conditions else row.name
 
 
+def test_the_docstring_of_the_folder_names_no_provider():
+    said = tunnel_folder.__doc__.lower()
+    assert [name for name in PROVIDERS if name in said] == []
+    assert "`_table`" in said
+
+
 @pytest.mark.usefixtures("nothing_there")
 def test_provider_in_the_table_is_chosen_and_named_everywhere(pigeons, monkeypatch):
     server = StreamServer(auth_token=TOKEN)
@@ -362,7 +369,7 @@ async def test_tunnel_that_dies_after_a_later_one_leaves_its_address(server, pro
     assert f"the tunnel to {proxy.url} is gone: it fell over" in said(logging.ERROR)
 
 
-async def test_server_that_does_not_run_has_nothing_to_lead_to(proxy):
+async def test_server_that_does_not_run_has_no_address_to_forward_to(proxy):
     tunnel = open_tunnel(StreamServer(auth_token=TOKEN), "static", url=proxy.url)
     with pytest.raises(ServerStopped, match="not running"):
         await tunnel.__aenter__()

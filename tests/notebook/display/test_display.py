@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import io
 import json
 import re
@@ -18,17 +17,15 @@ import numpy as np
 import pytest
 import soundfile
 
-import twistream_kit as kit
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.examine import examine
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.capture.capture import Capture
-from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.message import review_message
 from twistream_kit.errors import Objection, Objections
-from twistream_kit.live.preflight.check import Check, Checks
 from twistream_kit.live.settings.settings import settings
-from twistream_kit.notebook.display.display import DISPLAYS, MOST_PLAYED_SECONDS, html_of
+from twistream_kit.notebook.display.display import MOST_PLAYED_SECONDS, render_html
+from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.codes import explain
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
@@ -59,7 +56,7 @@ def capture():
 @pytest.fixture
 def debugger():
     debugger = Debugger()
-    objections = tuple(review(WRONG, stream_sid=SID))
+    objections = tuple(review_message(WRONG, stream_sid=SID))
     debugger.log(
         31951, "A message was dropped.", stream_sid=SID, message=WRONG, objections=objections
     )
@@ -87,69 +84,9 @@ def call_report(capture, debugger):
     )
 
 
-@pytest.fixture
-def everything(report, capture, debugger, call_report):
-    return [
-        report,
-        Clip.tone(440, 0.1),
-        examine(Clip(b"\x80" * 800, "<script>")),
-        Objection(31951, "media", "<script>", "Twilio would drop it", "Mend it"),
-        review("<script>"),
-        explain(31951),
-        PlayOutcome("cleared", 420, 4210),
-        MarkOutcome("heard", "<script>", 12),
-        capture,
-        debugger,
-        debugger[0],
-        call_report,
-        Checks([Check("to", False, "<script>", "Nobody is called", "Mend it")]),
-        settings(edge="dublin", auth_token="0" * 32),
-    ]
-
-
-def test_every_displayed_class_exists_under_its_name():
-    for module, name in DISPLAYS:
-        assert getattr(importlib.import_module(module), name).__module__ == module
-
-
-def test_the_root_registers_exactly_the_classes_that_have_a_display():
-    registered = {(module, name) for module, names in kit._SHOWN.items() for name in names.split()}
-    assert registered == set(DISPLAYS)
-
-
-def test_every_displayed_class_has_an_example_here(everything):
-    assert {(type(thing).__module__, type(thing).__name__) for thing in everything} == set(DISPLAYS)
-
-
-def test_no_display_lets_markup_of_others_through(everything):
-    for thing in everything:
-        html = html_of(thing)
-        assert "<script" not in html
-        assert "<b>" not in html
-
-
-def test_no_display_fixes_a_colour_that_a_dark_theme_would_change(everything):
-    for thing in everything:
-        html = html_of(thing)
-        # Jupyter's variables only, with a fallback that inherits.
-        assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgb\(|background", html.split("base64,")[0])
-
-
-def test_something_without_a_display_says_so():
-    with pytest.raises(TypeError, match="dict has no display of its own"):
-        html_of({})
-
-
-def test_a_subclass_is_displayed_as_what_it_is():
-    class Louder(Clip):
-        pass
-
-    assert html_of(Louder(b"\x80", "x")) == html_of(Clip(b"\x80", "x"))
-
-
 def test_a_wav_report_shows_every_field_and_the_verdict_under_the_table(report):
-    html = html_of(report)
-    assert html.count("<tr>") == 1 + len(report.fields)
+    html = render_html(report)
+    assert html.count("<tr ") == 1 + len(report.fields)
     table, under = html.split("</table>")
     assert "52 49 46 46" in table
     for heading in ("offset", "bytes (hex)", "field", "value", "meaning"):
@@ -158,7 +95,13 @@ def test_a_wav_report_shows_every_field_and_the_verdict_under_the_table(report):
 
 
 def test_a_wav_report_shows_a_body_by_its_size(report):
-    assert "800 bytes" in html_of(report)
+    assert "800 bytes" in render_html(report)
+
+
+def cells_of(html: str) -> list[str]:
+    """The text of each cell, row by row."""
+    cells = re.findall("<td[^>]*>(.*?)</td>|<th scope=.row[^>]*>(.*?)</th>", html)
+    return [re.sub("<[^>]*>", "", "".join(cell)) for cell in cells]
 
 
 def player_of(html: str) -> bytes:
@@ -167,61 +110,72 @@ def player_of(html: str) -> bytes:
 
 def test_a_clip_comes_with_a_player_that_holds_its_sound():
     clip = Clip.tone(440, 0.25)
-    samples, rate = soundfile.read(io.BytesIO(player_of(html_of(clip))), dtype="int16")
+    samples, rate = soundfile.read(io.BytesIO(player_of(render_html(clip))), dtype="int16")
     assert rate == 8000
     assert np.array_equal(samples, decode_ulaw(clip.payload))
-    assert "440 Hz: 0.25 s, 2000 bytes of PCMU" in html_of(clip)
+    assert "440 Hz: 0.25 s, 2000 bytes of PCMU" in render_html(clip)
 
 
 def test_a_long_clip_is_not_put_into_the_notebook_whole():
-    html = html_of(Clip.silence(MOST_PLAYED_SECONDS * 10))
+    html = render_html(Clip.silence(MOST_PLAYED_SECONDS * 10))
     assert len(player_of(html)) == 44 + 16000 * MOST_PLAYED_SECONDS
     assert "clip.save(path) writes all" in html
 
 
 def test_an_empty_clip_has_no_player():
-    assert "<audio" not in html_of(Clip(b""))
+    assert "<audio" not in render_html(Clip(b""))
 
 
-def test_clipped_samples_are_told():
-    assert "7 samples clipped" in html_of(Clip(b"\x80", "loud", 7))
+def test_clipped_samples_are_reported():
+    assert "7 samples clipped" in render_html(Clip(b"\x80", "loud", 7))
 
 
 def test_an_objection_shows_code_field_consequence_and_fix():
-    (objection,) = review(WRONG.replace("<script>", "AAAA"), stream_sid=SID)
-    html = html_of(objection)
-    assert "31951 error" in html
+    (objection,) = review_message(WRONG.replace("<script>", "AAAA"), stream_sid=SID)
+    html = render_html(objection)
+    assert cells_of(html)[:2] == ["error", "31951"]
     assert "media.playload" in html
     assert objection.consequence in html
     assert objection.fix in html
 
 
 def test_a_code_shows_its_causes_and_its_remedy():
-    html = html_of(explain(31951))
+    html = render_html(explain(31951))
     assert html.count("<li>") == len(explain(31951).causes)
     assert "What to do" in html
     assert explain(31951).url in html
 
 
 def test_outcomes_say_how_much_was_heard():
-    assert "cleared: 420 of 4210 ms heard" in html_of(PlayOutcome("cleared", 420, 4210))
-    assert 'value="420"' in html_of(PlayOutcome("cleared", 420, 4210))
-    assert "heard after 12 ms" in html_of(MarkOutcome("heard", "half", 12))
+    html = render_html(PlayOutcome("cleared", 420, 4210))
+    assert cells_of(html)[:3] == ["cleared", "420", "4210"]
+    assert 'value="420"' in html
+    assert cells_of(render_html(MarkOutcome("heard", "half", 12))) == ["half", "heard", "12"]
+
+
+def test_a_wait_shows_how_it_ended_with_the_display_of_its_result():
+    wait = Pending()
+    assert cells_of(render_html(wait)) == ["state", "pending"]
+    fulfil(wait, PlayOutcome("cleared", 420, 4210))
+    assert render_html(wait).endswith(render_html(wait.result()))
+    broken = Pending()
+    fail(broken, ValueError("no <sound>"))
+    assert cells_of(render_html(broken))[2:] == ["error", "ValueError: no &lt;sound&gt;"]
 
 
 def test_the_debugger_shows_the_message_at_fault_and_what_is_wrong_with_it(debugger):
-    html = html_of(debugger)
+    html = render_html(debugger)
     assert "31951" in html
     assert "playload" in html
     assert "&lt;script&gt;" in html
-    assert html_of(Debugger()) == '<p style="margin:4px 0">No errors, no warnings.</p>'
+    assert ">No errors, no warnings.</caption>" in render_html(Debugger())
 
 
 def test_the_debugger_shows_what_twilio_would_not_log_under_a_heading_of_its_own():
     debugger = Debugger()
-    (objection,) = review(EMPTY, stream_sid=SID)
+    (objection,) = review_message(EMPTY, stream_sid=SID)
     debugger.note(objection, SID)
-    html = html_of(debugger)
+    html = render_html(debugger)
     assert "No errors, no warnings." in html
     assert "What Twilio would not log" in html
     assert SID in html
@@ -229,26 +183,26 @@ def test_the_debugger_shows_what_twilio_would_not_log_under_a_heading_of_its_own
 
 
 def test_an_objection_shows_how_sure_it_is():
-    html = html_of(Objections([Objection(None, "media.payload", "is A-law", confidence=0.9)]))
+    html = render_html(Objections([Objection(None, "media.payload", "is A-law", confidence=0.9)]))
     assert "is A-law (90 % sure)" in html
 
 
 def test_a_debugger_entry_may_hold_a_binary_message(debugger):
     entry = debugger.log(31950, stream_sid=SID, message=b"\x00<script>" * 100)
-    html = html_of(entry)
+    html = render_html(entry)
     assert "\\x00&lt;script&gt;" in html
     assert len(html) < 3000
 
 
 def test_a_capture_shows_its_summary(capture):
-    html = html_of(capture)
+    html = render_html(capture)
     assert "&lt;b&gt;greeting heard" in html
     assert "of sound, 1.00 s heard" in html
     assert ">1000</td>" in html  # of the one piece, in ms
 
 
 def test_a_call_report_shows_numbers_objections_and_what_was_heard(call_report):
-    html = html_of(call_report)
+    html = render_html(call_report)
     assert "something was objected to" in html
     assert "1 of 1 returned" in html
     assert "playload" in html
@@ -257,7 +211,7 @@ def test_a_call_report_shows_numbers_objections_and_what_was_heard(call_report):
 
 def test_the_displays_of_calls_hold_the_sentences_of_their_texts(call_report, capture):
     late = replace(call_report, lateness=replace(call_report.lateness, max_ms=300.0))
-    shown = unescape(html_of(late) + html_of(capture))
+    shown = unescape(render_html(late) + render_html(capture))
     assert SIMULATOR_WAS_LATE in shown
     for sentence in (*describe_call(late).values(), SIMULATOR_WAS_LATE):
         assert sentence in repr(late)
@@ -305,7 +259,7 @@ def test_a_fresh_shell_shows_results_richly_without_anybody_importing_the_displa
     assert "RIFF" in report["text/plain"]
     assert text["text/html"].startswith("<audio")
     assert "31951" in code["text/html"]
-    assert "not JSON" in listed["text/html"]
+    assert listed["text/html"].startswith("<table")
     assert "not JSON" in listed["text/plain"]
 
 
@@ -323,7 +277,7 @@ def test_a_fresh_shell_shows_a_figure_as_a_picture_and_without_pyplot():
 
 
 def test_settings_show_what_is_set_and_missing_but_no_secret():
-    html = html_of(settings(edge="dublin", auth_token="0123456789abcdef" * 2))
+    html = render_html(settings(edge="dublin", auth_token="0123456789abcdef" * 2))
     assert "dublin" in html
     assert "argument" in html
     assert "TWILIO_ACCOUNT_SID" in html

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.notebook.display.html import Html, bullets, code, joined, pairs, paragraph, table
+from twistream_kit.notebook.display.html import Html, bullets, code, join, pairs, paragraph, table
 
 
 class Words(HTMLParser):
@@ -43,8 +43,8 @@ def test_whatever_is_shown_is_shown_as_it_is_and_never_obeyed(value):
 
 
 def test_html_is_escaped_once():
-    assert joined("<", paragraph("<"), code(code("<"))).count("&lt;") == 3
-    assert joined(Html("<br>")) == "<br>"
+    assert join("<", paragraph("<"), code(code("<"))).count("&lt;") == 3
+    assert join(Html("<br>")) == "<br>"
 
 
 def test_a_table_names_its_columns_and_its_rows_for_a_screen_reader():

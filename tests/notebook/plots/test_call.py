@@ -32,8 +32,8 @@ def capture():
     """Four seconds: a greeting of one second cut off after half, then a goodbye that is heard."""
     capture = Capture(SID)
     said = [to_twilio.Media(SID, TONE), to_twilio.Mark(SID, "greeting#1"), to_twilio.Clear(SID)]
-    goodbye = [to_twilio.Media(SID, TONE), to_twilio.Mark(SID, "goodbye#2")]
-    timed = list(zip([0.5, 0.5, 1.0, 2.5, 2.5], said + goodbye, strict=True))
+    last = [to_twilio.Media(SID, TONE), to_twilio.Mark(SID, "goodbye#2")]
+    timed = list(zip([0.5, 0.5, 1.0, 2.5, 2.5], said + last, strict=True))
     timed += [
         (1.02, from_twilio.Mark(SID, "greeting#1")),
         (3.51, from_twilio.Mark(SID, "goodbye#2")),
@@ -135,7 +135,7 @@ def test_a_clear_crosses_all_lanes_and_has_a_label(capture):
     assert "clear" in {text.get_text() for text in figure.axes[1].texts}
 
 
-def test_the_silence_after_a_clear_is_shaded_and_told_in_the_title(capture):
+def test_the_silence_after_a_clear_is_shaded_and_given_in_the_title(capture):
     figure = plot_timeline(capture)
     heard = lane(figure, "caller hears")
     (shade,) = [path.get_extents() for each in heard.collections
@@ -378,6 +378,6 @@ def test_an_empty_capture_can_be_drawn():
     assert figure.get_suptitle() == "0.0 s of call, no marks returned"
 
 
-def test_something_else_than_a_capture_is_told_where_one_is():
+def test_something_else_than_a_capture_is_refused_with_where_one_is():
     with pytest.raises(TypeError, match=r"stream\.capture is one. This is a Clip."):
         plot_timeline(Clip(b""))

@@ -62,6 +62,6 @@ def test_a_header_of_many_rows_is_cut_and_says_so():
     assert "more rows left out" in figure.get_suptitle()
 
 
-def test_something_else_than_a_report_is_told_how_to_make_one():
+def test_something_else_than_a_report_is_refused_with_how_to_make_one():
     with pytest.raises(TypeError, match=r"kit.inspect_wav\(path\) makes one. This is a str."):
         plot_header("greeting.wav")

@@ -46,7 +46,7 @@ def test_short_sound_is_a_line_and_long_sound_an_area():
     assert len(axes.collections[0].get_paths()[0].vertices) < 3 * COLUMNS
 
 
-def test_a_wrong_argument_is_told_how_to_make_a_right_one():
+def test_a_wrong_argument_is_refused_with_how_to_make_a_right_one():
     with pytest.raises(TypeError, match=r"kit.load_clip\(path\) makes one. This is a str."):
         expect("greeting.wav", Clip, "plot_waveform takes a Clip; kit.load_clip(path) makes one.")
 

@@ -224,7 +224,7 @@ def test_an_error_while_stopping_is_logged_and_stopping_goes_on(background_loop,
 
 def test_what_never_gets_ready_is_given_up_in_words(background_loop, thing, monkeypatch, until):
     monkeypatch.setattr(background_loop, "START_SECONDS", 0.2)
-    slow = thing(gate=asyncio.Event())
+    slow = thing(release=asyncio.Event())
     with pytest.raises(TwistreamError) as caught:
         background_loop.start(slow)
     assert "Thing was not ready within 0.2 s. It is being stopped" in str(caught.value)

@@ -26,7 +26,7 @@ playing.heard(0.1).result(5)
 """
 
 
-def listening(kernel):
+def list_ports(kernel):
     """Return the ports on which the kernel's process listens."""
     process = psutil.Process(kernel.value("__import__('os').getpid()"))
     with contextlib.suppress(AttributeError):
@@ -60,13 +60,13 @@ def test_the_kernel_is_the_one_that_was_asked_for(kernel, kernel_version):
 
 def test_after_stop_no_port_is_open_and_no_thread_is_left(kernel):
     kernel.run("kit.start(kit.StreamServer()); kit.stop()")  # the loop's own thread stays
-    ports = listening(kernel)
+    ports = list_ports(kernel)
     threads = "sorted(t.name for t in __import__('threading').enumerate())"
     before = kernel.value(threads)
     kernel.run(START)
-    assert len(listening(kernel)) == len(ports) + 2
+    assert len(list_ports(kernel)) == len(ports) + 2
     kernel.run("kit.stop()")
-    assert listening(kernel) == ports
+    assert list_ports(kernel) == ports
     assert kernel.value("playing.result(0).ending") == "lost"
     assert kernel.value(threads) == before
     assert kernel.errors == []

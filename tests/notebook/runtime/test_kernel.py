@@ -39,7 +39,7 @@ def test_a_widget_whose_comm_has_no_subshell_is_left_alone():
     kernel.answer_on_subshell(object())
 
 
-def test_replies_go_to_the_default_shell_where_the_comm_can_be_told():
+def test_replies_go_to_the_default_shell_where_the_comm_can_be_set_so():
     class Comm:
         def _reply_subshell_for(self, message, default):
             return "the parent's"

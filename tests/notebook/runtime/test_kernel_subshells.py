@@ -47,7 +47,7 @@ controls = kit.StreamControls(server.next_stream(call).result(10), call=call)
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("has_subshells", [True, False])
-def test_a_front_end_without_subshells_is_told_that_buttons_may_wait(
+def test_a_front_end_without_subshells_is_warned_that_buttons_may_wait(
     fresh_kernel, has_subshells, tmp_path
 ):
     kernel = fresh_kernel("newest", subshells=has_subshells)
@@ -62,11 +62,11 @@ def test_a_front_end_without_subshells_is_told_that_buttons_may_wait(
             kernel.take_in()
             assert kernel_module.NO_SUBSHELL not in state["value"]
     else:
-        cell = kernel.begin_and_hold("", tmp_path / "gate")
+        cell = kernel.begin_and_hold("", tmp_path / "release")
         kernel.wait(
             lambda: kernel_module.NO_SUBSHELL in state["value"], "word that buttons may wait"
         )
         assert not kernel.has_ended(cell)
-        (tmp_path / "gate").touch()
+        (tmp_path / "release").touch()
     kernel.wait(lambda: kernel_module.NO_SUBSHELL not in state["value"], "the end of the waiting")
     assert kernel.errors == []

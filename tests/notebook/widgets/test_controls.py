@@ -217,7 +217,7 @@ def test_the_other_end_hanging_up_shows_without_a_click(controls, until):
     until(lambda: "Twilio stopped the stream" in controls.log.value)
 
 
-def test_a_goodbye_under_way_takes_no_more_audio_but_can_be_cleared(controls, until):
+def test_a_stream_that_is_closing_takes_no_more_audio_but_can_be_cleared(controls, until):
     controls.send.click()
     controls.up.stream.close()
     until(lambda: "<b>Closing</b>" in controls.state.value)
@@ -422,7 +422,7 @@ def test_an_update_that_looked_before_a_press_does_not_undo_what_the_press_shows
     assert changes == [disabled]
 
 
-def test_screen_readers_are_told_what_changes(controls):
+def test_screen_readers_are_notified_of_what_changes(controls):
     assert controls.state.live == "status"
     assert controls.state.box_label == f"Controls of stream {controls.up.stream.stream_sid}"
     assert (controls.log.live, controls.log.label) == ("log", "Last events")

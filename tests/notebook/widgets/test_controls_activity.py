@@ -45,7 +45,7 @@ def passed(stream):
     return passed
 
 
-def test_what_passed_is_told_in_words_and_sound_is_not(stream, log, passed):
+def test_what_passed_is_shown_in_words_and_sound_is_not(stream, log, passed):
     activity = ActivityLines(stream, log)
     passed(to_twilio.Media(SID, b"\xff" * 160), 0.5)
     passed(to_twilio.Mark(SID, "story#1"), 1)
@@ -74,7 +74,7 @@ def test_lines_stand_in_the_order_of_their_times(stream, log, passed):
     assert activity.read_lines()[-1] == "3600.00 s: clear sent"
 
 
-def test_no_line_is_told_twice_and_none_is_missed(stream, log, passed):
+def test_no_line_is_shown_twice_and_none_is_missed(stream, log, passed):
     activity = ActivityLines(stream, log)
     for number in range(150):
         passed(from_twilio.Dtmf(SID, "1"), number)
@@ -90,7 +90,7 @@ def test_only_the_last_lines_are_kept(stream, log):
     assert activity.read_lines()[-1].endswith(f": {KEPT_LINES + 4}")
 
 
-def test_warnings_and_errors_about_this_stream_are_told_once(stream, log, until):
+def test_warnings_and_errors_about_this_stream_are_shown_once(stream, log, until):
     activity = ActivityLines(stream, log)
     for level, text in [
         (logging.WARNING, f"stream {SID} is late"),

@@ -44,7 +44,7 @@ def ring(twilio, server, number="+15550100001"):
 
 
 def processes(host):
-    """Our children, and whoever names the key to `host`: guards and ssh clients, orphans too."""
+    """Our children, and what names the key to `host`: guards and ssh clients, orphans too."""
     options = host.options()
     key = options[options.index("-i") + 1]
     found = {child.pid for child in psutil.Process().children(recursive=True)}

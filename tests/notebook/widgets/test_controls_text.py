@@ -53,7 +53,7 @@ def test_what_buttons_wait_for_stands_under_the_state_until_the_call_has_ended()
     assert controls.describe_state(ended("a & b"), "Buttons wait.") == "<b>Ended</b>: a &amp; b"
 
 
-def test_a_lost_public_address_is_told_while_the_stream_is_open_and_after_it():
+def test_a_lost_public_address_is_shown_while_the_stream_is_open_and_after_it():
     gone = "<br><b>The public address was lost</b>: ssh ended &lt;255&gt;"
     assert controls.describe_state(stream(disconnect_reason="ssh ended <255>")).endswith(gone)
     assert controls.describe_state(ended(disconnect_reason="ssh ended <255>")).endswith(gone)
@@ -69,7 +69,7 @@ def test_a_lost_public_address_does_not_hide_why_a_handler_failed():
     )
 
 
-def test_the_status_of_the_call_is_told_when_it_says_more_than_the_stream():
+def test_the_status_of_the_call_is_shown_when_it_says_more_than_the_stream():
     assert controls.describe_state(ended(), call=call("completed", over=True)) == (
         "<b>Ended</b>: Twilio stopped the stream<br>The call: completed"
     )
@@ -80,7 +80,7 @@ def test_the_status_of_the_call_is_told_when_it_says_more_than_the_stream():
     assert "The call" not in controls.describe_state(stream(), call=call("in-progress"))
 
 
-def test_a_status_that_nothing_brings_up_to_date_is_not_told():
+def test_a_status_that_nothing_brings_up_to_date_is_not_shown():
     for events in [(), (OF_STREAM,)]:
         assert "The call" not in controls.describe_state(
             stream(), call=call("queued", events=events)

@@ -33,27 +33,27 @@ def shown(kernel, tmp_path):
 
 def test_they_go_on_while_a_cell_sleeps_and_print_nothing(kernel, shown, tmp_path):
     scope, log = shown
-    cell = kernel.begin_and_hold(BUSY, tmp_path / "gate")
+    cell = kernel.begin_and_hold(BUSY, tmp_path / "release")
     hears = "hears you; in view: 1 key"
     kernel.wait(lambda: hears in kernel.models[scope]["summary"], "sound in the scope")
     kernel.wait(lambda: "dtmf" in [line["event"] for line in kernel.models[log]["lines"]], "a key")
     assert not kernel.has_ended(cell)
-    (tmp_path / "gate").touch()
+    (tmp_path / "release").touch()
     assert kernel.result_of(cell) == ""
     assert kernel.errors == []
 
 
 def test_the_capture_is_saved_while_a_cell_sleeps_where_the_kernel_can(kernel, shown, tmp_path):
     _, log = shown
-    cell = kernel.begin_and_hold(BUSY, tmp_path / "gate")
+    cell = kernel.begin_and_hold(BUSY, tmp_path / "release")
     kernel.wait(lambda: len(kernel.models[log]["lines"]) > 1, "a key in the log")
     kernel._comm(log, {"method": "custom", "content": {"kind": "save"}})
     if kernel.subshell is None:
-        (tmp_path / "gate").touch()
+        (tmp_path / "release").touch()
     kernel.wait(lambda: kernel.models[log]["saved"], "an answer to the button")
     assert kernel.has_ended(cell) is (kernel.subshell is None)
     assert str(tmp_path / "call.jsonl") in kernel.models[log]["saved"]
     assert (tmp_path / "call.jsonl").exists()
-    (tmp_path / "gate").touch()
+    (tmp_path / "release").touch()
     kernel.result_of(cell)
     assert kernel.errors == []

@@ -170,13 +170,13 @@ def send(kernel, model_id, typed):
 @pytest.mark.notebook
 def test_a_press_is_taken_while_a_cell_runs_where_the_kernel_can(asking, tmp_path):
     kernel, form = asking
-    cell = kernel.begin_and_hold("", tmp_path / "gate", computing=True)
+    cell = kernel.begin_and_hold("", tmp_path / "release", computing=True)
     send(kernel, form, GOOD)
     if kernel.subshell is None:
-        (tmp_path / "gate").touch()
+        (tmp_path / "release").touch()
     kernel.wait(lambda: kernel.models[form]["shown"]["words"] == ALL_SET, "an answer")
     assert kernel.has_ended(cell) is (kernel.subshell is None)
-    (tmp_path / "gate").touch()
+    (tmp_path / "release").touch()
     kernel.result_of(cell)
     assert kernel.value("(found.ready, found.phone_number)") == (True, GOOD["TWILIO_PHONE_NUMBER"])
     assert kernel.errors == []

@@ -125,7 +125,7 @@ async def test_a_name_of_another_site_that_points_here_is_refused(socket, widget
     await writer.wait_closed()
 
 
-async def test_a_wrong_secret_is_told_no_more_than_a_wrong_origin(socket, widget):
+async def test_a_wrong_secret_learns_no_more_than_a_wrong_origin(socket, widget):
     right = socket.open(widget).address
     root, _, secret = right.rpartition("/")
     answers = {await refused(right, origin="https://example.com")}

@@ -145,7 +145,7 @@ def test_file_that_is_replaced_on_demand_is_said_to_be(a_capture, log_of, tmp_pa
     assert "in place of" not in log.saved
 
 
-def test_it_saves_where_it_was_told_to(a_capture, log_of, tmp_path):
+def test_it_saves_where_it_was_asked_to(a_capture, log_of, tmp_path):
     log = log_of(a_capture, path=tmp_path / "mine.jsonl")
     press_save(log)
     assert str(tmp_path / "mine.jsonl") in log.saved

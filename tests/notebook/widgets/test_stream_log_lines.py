@@ -129,7 +129,7 @@ def test_reading_again_takes_only_what_is_new(log, passes):
     assert [line.number for line in passes(to_twilio.Clear(SID))] == [1, 2]
 
 
-def test_sound_that_is_no_longer_kept_is_told_apart():
+def test_sound_that_is_no_longer_kept_is_counted_apart():
     capture = Capture(SID, keep_seconds=0.02)
     log = LogLines(capture)
     for _ in range(3):

@@ -13,8 +13,8 @@ EVENTS = ["initiated", "ringing", "answered", "completed"]
 
 
 @pytest.fixture
-def told(site):
-    """The progress told to /status: pairs of sequence number and status."""
+def sent_statuses(site):
+    """The progress sent to /status: pairs of sequence number and status."""
     site.serve("/status", status=204)
 
     def read():
@@ -31,12 +31,14 @@ def reporting(site):
     return {"status_callback": f"{site.origin}/status", "status_callback_event": EVENTS}
 
 
-async def test_call_rings_is_answered_and_completed(twilio, place, told, reporting, eventually):
+async def test_call_rings_is_answered_and_completed(
+    twilio, place, sent_statuses, reporting, eventually
+):
     answered = twilio.phone(ALICE).until("in-call")
     await place("<Pause length='0'/>", **reporting)
     await answered
-    await eventually(lambda: len(told()) == 4)
-    assert told() == [
+    await eventually(lambda: len(sent_statuses()) == 4)
+    assert sent_statuses() == [
         ("0", "initiated"),
         ("1", "ringing"),
         ("2", "in-progress"),
@@ -53,46 +55,46 @@ async def test_call_rings_is_answered_and_completed(twilio, place, told, reporti
     [("busy", "busy", "486"), ("reject", "no-answer", "603"), ("never", "no-answer", "487")],
 )
 async def test_unanswered_call_ends_as_its_phone_decides(
-    twilio, place, site, told, reporting, eventually, mode, status, sip_code
+    twilio, place, site, sent_statuses, reporting, eventually, mode, status, sip_code
 ):
     twilio.phone(ALICE, mode)
     await place(PAUSE, timeout=1, **reporting)
-    await eventually(lambda: len(told()) == 3)
-    assert told()[-1] == ("2", status)
+    await eventually(lambda: len(sent_statuses()) == 3)
+    assert sent_statuses()[-1] == ("2", status)
     last = site.at("/status")[-1].params
     assert (last["SipResponseCode"], last["CallDuration"], last["Duration"]) == (sip_code, "0", "0")
     assert twilio.calls[0].started is None
 
 
 async def test_number_that_nobody_has_fails_with_404(
-    twilio, place, site, told, reporting, eventually
+    twilio, place, site, sent_statuses, reporting, eventually
 ):
     await place(PAUSE, **reporting)
-    await eventually(lambda: len(told()) == 2)
-    assert told() == [("0", "initiated"), ("1", "failed")]
+    await eventually(lambda: len(sent_statuses()) == 2)
+    assert sent_statuses() == [("0", "initiated"), ("1", "failed")]
     assert site.at("/status")[-1].params["SipResponseCode"] == "404"
     assert twilio.debugger.codes == [21214]
     assert "twilio.phone(number)" in twilio.debugger[0].text
 
 
-async def test_only_completed_is_told_when_nothing_else_was_asked_for(
-    twilio, place, site, told, eventually
+async def test_only_completed_is_reported_when_nothing_else_was_asked_for(
+    twilio, place, site, sent_statuses, eventually
 ):
     answered = twilio.phone(ALICE).until("in-call")
     await place("<Hangup/>", status_callback=f"{site.origin}/status")
     await answered
-    await eventually(told)
-    assert told() == [("0", "completed")]
+    await eventually(sent_statuses)
+    assert sent_statuses() == [("0", "completed")]
 
 
-async def test_canceled_while_queued_tells_nothing(twilio, place, site, told, reporting):
+async def test_canceled_while_queued_tells_nothing(twilio, place, site, sent_statuses, reporting):
     twilio.phone(ALICE, "manual")
     await place(PAUSE, **reporting)
     # The simulator has no queue that lasts; this one is canceled before its life begins.
     call = SimulatedCall(twilio._running.context, twilio.calls[0].plan, None)
     call.end("canceled")
     await call.run()
-    assert {status for _, status in told()} <= {"initiated", "ringing"}
+    assert {status for _, status in sent_statuses()} <= {"initiated", "ringing"}
     assert call.sid not in {request.params["CallSid"] for request in site.at("/status")}
 
 
@@ -169,10 +171,10 @@ async def test_new_url_is_fetched_for_a_live_call(twilio, place, media, site, ev
     assert (request.method, request.params["CallStatus"]) == ("GET", "in-progress")
 
 
-async def test_time_limit_ends_the_call(twilio, place, told, reporting, eventually):
+async def test_time_limit_ends_the_call(twilio, place, sent_statuses, reporting, eventually):
     twilio.phone(ALICE)
     await place(PAUSE, time_limit=1, **reporting)
-    await eventually(lambda: len(told()) == 4)
+    await eventually(lambda: len(sent_statuses()) == 4)
     assert twilio.calls[0].status == "completed"
     assert twilio.calls[0].seconds == 1
 
@@ -249,7 +251,7 @@ async def test_broken_simulator_is_12400_and_the_call_fails(twilio, place, event
     assert twilio.debugger.codes == [12400]
 
 
-async def test_answer_is_told_before_the_socket_opens(twilio, place, media, site, eventually):
+async def test_answer_is_reported_before_the_socket_opens(twilio, place, media, site, eventually):
     order = []
 
     async def slow(_request):

@@ -1,4 +1,4 @@
-"""The endpoint of a call, and who is told of its states."""
+"""The endpoint of a call, and who is called with its states."""
 
 import asyncio
 
@@ -9,22 +9,22 @@ from twistream_kit.simulator.call.endpoint import Endpoint
 ALICE = "+15550100001"
 
 
-async def test_a_listener_is_told_of_each_state_until_it_ends_that(
+async def test_a_listener_is_called_with_each_state_until_it_ends_that(
     twilio, place, media, eventually
 ):
     phone = twilio.phone(ALICE)
-    told = []
-    end = phone.follow(told.append)
+    states = []
+    end = phone.follow(states.append)
     await place(media.connect())
     await eventually(lambda: phone.state == "in-call")
     phone.hang_up()
     await phone.until("idle")
-    assert told == ["ringing", "in-call", "idle"]
+    assert states == ["ringing", "in-call", "idle"]
     end()
     end()
     await place(media.connect())
     await eventually(lambda: phone.state == "in-call")
-    assert len(told) == 3
+    assert len(states) == 3
     phone.hang_up()
     await phone.until("idle")
 
@@ -47,7 +47,7 @@ async def test_a_listener_that_adds_an_ear_misses_no_frame(twilio, place, media,
 @pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit, KeyboardInterrupt, GeneratorExit])
 @pytest.mark.parametrize("state", ["ringing", "idle"])
 async def test_a_listener_that_fails_takes_nothing_from_the_others(state, kind):
-    endpoint, told, failures = Endpoint(ALICE, "auto"), [], []
+    endpoint, states, failures = Endpoint(ALICE, "auto"), [], []
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: failures.append(context))
@@ -55,7 +55,7 @@ async def test_a_listener_that_fails_takes_nothing_from_the_others(state, kind):
     def fail(_state):
         raise kind
 
-    endpoint.on_state += [fail, told.append]
+    endpoint.on_state += [fail, states.append]
     endpoint._show(state)
-    assert told == [state]
+    assert states == [state]
     assert isinstance(failures[0]["exception"], kind)

@@ -58,24 +58,24 @@ def test_something_said_when_an_utterance_ends_follows_at_once():
 
 
 @pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
-def test_who_fails_when_told_of_a_frame_is_told_no_more_and_the_others_are(kind, caplog):
-    ear, told, heard = Handset().ear, [], []
+def test_a_listener_that_fails_on_a_frame_is_called_no_more_and_the_others_are(kind, caplog):
+    ear, called, heard = Handset().ear, [], []
 
     def fail(frame, now):
-        told.append(frame)
+        called.append(frame)
         raise kind("no ear for it")
 
     ear.on_frame += [fail, lambda frame, now: heard.append(frame)]
     for _ in range(3):
         ear.hear(TONE, 1.0)
-    assert (len(told), heard) == (1, [TONE] * 3)
+    assert (len(called), heard) == (1, [TONE] * 3)
     assert ear.heard.payload == TONE * 3
     assert "a listener of a phone's ear failed" in caplog.text
     assert "no ear for it" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
-def test_who_fails_when_told_that_something_was_said_keeps_nobody_from_speaking(kind, caplog):
+def test_a_listener_that_fails_on_something_said_keeps_nobody_from_speaking(kind, caplog):
     mouth, done = Handset().mouth, []
 
     def fail(seconds):

@@ -2,12 +2,18 @@
 
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.simulator.call import _interpreter
+from twistream_kit.simulator.call._interpreter import TwimlInterpreter
 from twistream_kit.simulator.call._speech import VerbAudio, make_beeps, make_error_tone
+from twistream_kit.simulator.call.context import Source
+from twistream_kit.simulator.call.twiml import Script
+from twistream_kit.simulator.model.assumptions import Behaviour
 
 ALICE = "+15550100001"
 
@@ -46,6 +52,18 @@ async def test_speech_gives_one_frame_at_a_time_and_pads_the_last():
     assert speech.take_frame() == b"\x01" * 40 + b"\xff" * 120
     await saying
     assert speech.take_frame() == b"\xff" * 160
+
+
+async def test_a_verb_that_is_read_and_not_carried_out_is_not_passed_over(monkeypatch):
+    async def read(*_):
+        return Script(verbs=("a verb that is new",))
+
+    monkeypatch.setattr(_interpreter, "obtain", read)
+    context = SimpleNamespace(behaviour=Behaviour())
+    call = SimpleNamespace(make_params=dict, pick_up=lambda: None)
+    interpreter = TwimlInterpreter(call, context, None, VerbAudio(), None)
+    with pytest.raises(AssertionError, match="a verb that is new"):
+        await interpreter.run(Source(twiml="<Response/>"))
 
 
 async def test_say_is_heard_as_beeps_and_loops(heard):

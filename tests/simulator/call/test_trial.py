@@ -1,4 +1,4 @@
-"""Calls of a trial account: what its owner sees in either regime, and what the phone is told."""
+"""Calls of a trial account: what its owner sees in either regime, and what the phone hears."""
 
 import asyncio
 from xml.etree import ElementTree as ET
@@ -185,7 +185,7 @@ async def test_new_twiml_in_mid_call_needs_no_second_key(twilio, place, media, e
 
 
 @older
-async def test_the_next_call_is_told_its_own_announcement_only(twilio, place, eventually, briefly):
+async def test_the_next_call_hears_its_own_announcement_only(twilio, place, eventually, briefly):
     phone = twilio.phone(ALICE)
     assert phone.transcript == ()
     assert "transcript" not in repr(phone)
@@ -225,7 +225,7 @@ async def test_what_is_said_right_after_the_key_is_heard():
     await conversation
 
 
-async def test_a_gate_that_is_given_up_leaves_the_speech_free():
+async def test_a_prompt_that_is_cancelled_leaves_the_speech_free():
     speech = VerbAudio()
     answer = asyncio.create_task(TrialPrompt(speech).wait_for_key())
     while not speech.texts:  # noqa: ASYNC110 - until the sentence has begun
@@ -517,7 +517,7 @@ def test_anything_that_is_no_twiml_comes_back_as_it_was(document):
     assert sanitise(document) == document
 
 
-def test_redirects_are_left_alone_and_counted_by_whoever_follows_them():
+def test_redirects_are_left_alone_and_counted_by_what_follows_them():
     document = "<Redirect>https://e.com/next</Redirect>"
     assert isinstance(verbs(document)[0], Redirect)
 

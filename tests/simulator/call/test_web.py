@@ -92,7 +92,7 @@ async def test_body_of_64_kb_is_taken_and_one_byte_more_is_11750(client, site):
     assert await fault_of(client.fetch(url)) == 11750
 
 
-async def test_error_page_is_11200_for_whoever_needs_its_content(client, site):
+async def test_error_page_is_11200_where_its_content_is_needed(client, site):
     page = await client.fetch(site.serve("/voice", status=503))
     assert page.status == 503
     with pytest.raises(TwimlFault, match="HTTP status 503"):
@@ -145,6 +145,17 @@ async def test_silence_is_11200_after_the_limit(monkeypatch, client, site):
 
     site.answers["/voice"] = never
     assert await fault_of(client.fetch(f"{site.origin}/voice")) == 11200
+
+
+async def test_a_slow_connection_is_11201_with_the_limit(monkeypatch, client):
+    async def refuse(*_arguments, **_options):
+        raise aiohttp.ServerTimeoutError
+
+    monkeypatch.setattr(web_module, "CONNECT_SECONDS", 0.25)
+    monkeypatch.setattr(client, "_follow", refuse)
+    with pytest.raises(TwimlFault, match=r"no connection within 0\.25 s") as caught:
+        await client.fetch("http://127.0.0.1:1/")
+    assert caught.value.code == 11201
 
 
 def test_proxy_of_the_environment_is_not_used(monkeypatch):

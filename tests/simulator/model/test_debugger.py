@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 
-from twistream_kit.diagnosis.message import review
+from twistream_kit.diagnosis.message import review_message
 from twistream_kit.simulator.model.debugger import Debugger
 
 SID = "MZ" + "0" * 32
@@ -37,7 +37,7 @@ def test_an_entry_knows_twilios_name_and_level():
 
 def test_repr_shows_the_message_at_fault_and_what_review_says_of_it():
     debugger = Debugger()
-    debugger.log(31951, stream_sid=SID, message=BAD, objections=review(BAD, stream_sid=SID))
+    debugger.log(31951, stream_sid=SID, message=BAD, objections=review_message(BAD, stream_sid=SID))
     first, *others = repr(debugger).splitlines()
     assert first.startswith("31951 warning:")
     assert SID in first
@@ -76,7 +76,7 @@ def test_clear_forgets_the_entries_but_not_that_they_were_logged():
 
 def test_what_twilio_would_not_log_stands_apart_under_a_heading():
     debugger = Debugger(clock=lambda: 5.0)
-    (objection,) = review(EMPTY, stream_sid=SID)
+    (objection,) = review_message(EMPTY, stream_sid=SID)
     noted = debugger.note(objection, SID, "CA1")
     assert debugger.unlogged == [noted]
     assert (noted.objection, noted.stream_sid, noted.call_sid, noted.at) == (

@@ -47,7 +47,7 @@ def test_trial_account_has_five_calls_at_once_and_a_full_one_any_number(fields, 
     assert SimulatedAccount(**fields).call_limit == limit
 
 
-def test_trial_account_is_under_the_rules_of_2026_unless_told_otherwise():
+def test_trial_account_is_under_the_rules_of_2026_unless_set_otherwise():
     trial = SimulatedAccount(type="Trial")
     assert reconcile(trial, None)[1].trial == "blocked"
     assert reconcile(trial, Behaviour(trial="announcement"))[1].trial == "announcement"

@@ -70,7 +70,7 @@ def redirect_while_it_rings(twilio):
 
 
 @dataclass
-class Way:
+class RefusedRequest:
     """How to meet `code`: what to ask of which account; and how many calls there are afterwards."""
 
     code: int
@@ -89,65 +89,73 @@ def live(**change):
     return lambda twilio: create(twilio.client, **change)
 
 
-WAYS = [
-    Way(10001, live(), account={"status": "suspended"}),
-    Way(10004, a_second_call, account={"calls_at_once": 1}, words="1 at once", calls=1),
-    Way(13227, next_one(13227)),
-    Way(20003, wrong_token, 401, words="Authenticate"),
-    Way(20003, live(), 401, account={"status": "closed"}, words="Authenticate"),
-    Way(20005, lambda t: fetch_any_number(t.client), account={"status": "suspended"}),
-    Way(20008, lambda t: fetch_any_number(t.test_client), 403, words="Test Account Credentials"),
-    Way(20404, wrong_case, 404, words="calls/CA"),
-    Way(20404, lambda t: t.client.calls("CA" + "0" * 32).fetch(), 404),
-    Way(20422, live(machine_detection="Perhaps"), 422, words="Enable or DetectMessageEnd"),
-    Way(20429, next_one(20429), 429, words="Too Many Requests"),
-    Way(20500, next_one(20500), 500),
-    Way(20503, next_one(20503), 503),
-    Way(21201, live(to="")),
-    Way(21205, live(twiml=None)),
-    Way(21205, live(twiml=None, url="/relative")),
-    Way(21206, live(send_digits="call me")),
-    Way(21207, lambda t: form(t, IfMachine="Shout"), words="Continue or Hangup"),
-    Way(21208, live(timeout=-1)),
-    Way(21209, live(twiml=None, url="https://example.com", method="PUT")),
-    Way(21210, live(from_="+15550100009"), words="+15550100009"),
-    Way(21211, live(to="0301234"), words="The 'To' number 0301234 is not a valid phone number."),
-    Way(21212, live(from_="alice")),
-    Way(21213, live(from_="")),
-    Way(21214, to("+15005550002"), words="+15005550002"),
-    Way(21215, live(to=BERLIN), account={"blocked_countries": frozenset({"DE"})}, words=BERLIN),
-    Way(21216, live(), account={"blocklist": (ALICE,)}, words=ALICE),
-    Way(21217, to("+15005550001")),
-    Way(21218, live(twiml=None, application_sid="AP" + "0" * 32)),
-    Way(
+REFUSED_REQUESTS = [
+    RefusedRequest(10001, live(), account={"status": "suspended"}),
+    RefusedRequest(10004, a_second_call, account={"calls_at_once": 1}, words="1 at once", calls=1),
+    RefusedRequest(13227, next_one(13227)),
+    RefusedRequest(20003, wrong_token, 401, words="Authenticate"),
+    RefusedRequest(20003, live(), 401, account={"status": "closed"}, words="Authenticate"),
+    RefusedRequest(20005, lambda t: fetch_any_number(t.client), account={"status": "suspended"}),
+    RefusedRequest(
+        20008, lambda t: fetch_any_number(t.test_client), 403, words="Test Account Credentials"
+    ),
+    RefusedRequest(20404, wrong_case, 404, words="calls/CA"),
+    RefusedRequest(20404, lambda t: t.client.calls("CA" + "0" * 32).fetch(), 404),
+    RefusedRequest(
+        20422, live(machine_detection="Perhaps"), 422, words="Enable or DetectMessageEnd"
+    ),
+    RefusedRequest(20429, next_one(20429), 429, words="Too Many Requests"),
+    RefusedRequest(20500, next_one(20500), 500),
+    RefusedRequest(20503, next_one(20503), 503),
+    RefusedRequest(21201, live(to="")),
+    RefusedRequest(21205, live(twiml=None)),
+    RefusedRequest(21205, live(twiml=None, url="/relative")),
+    RefusedRequest(21206, live(send_digits="call me")),
+    RefusedRequest(21207, lambda t: form(t, IfMachine="Shout"), words="Continue or Hangup"),
+    RefusedRequest(21208, live(timeout=-1)),
+    RefusedRequest(21209, live(twiml=None, url="https://example.com", method="PUT")),
+    RefusedRequest(21210, live(from_="+15550100009"), words="+15550100009"),
+    RefusedRequest(
+        21211, live(to="0301234"), words="The 'To' number 0301234 is not a valid phone number."
+    ),
+    RefusedRequest(21212, live(from_="alice")),
+    RefusedRequest(21213, live(from_="")),
+    RefusedRequest(21214, to("+15005550002"), words="+15005550002"),
+    RefusedRequest(
+        21215, live(to=BERLIN), account={"blocked_countries": frozenset({"DE"})}, words=BERLIN
+    ),
+    RefusedRequest(21216, live(), account={"blocklist": (ALICE,)}, words=ALICE),
+    RefusedRequest(21217, to("+15005550001")),
+    RefusedRequest(21218, live(twiml=None, application_sid="AP" + "0" * 32)),
+    RefusedRequest(
         21219,
         live(),
         account={"type": "Trial"},
         words=f"The number {ALICE} is unverified. Trial accounts may only make calls to verified",
     ),
-    Way(21220, redirect_while_it_rings, calls=1),
+    RefusedRequest(21220, redirect_while_it_rings, calls=1),
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.code))
-async def test_sdk_meets(way):
-    account = SimulatedAccount(**way.account)
+@pytest.mark.parametrize("refused", REFUSED_REQUESTS, ids=lambda refused: str(refused.code))
+async def test_sdk_meets(refused):
+    account = SimulatedAccount(**refused.account)
     async with SimulatedTwilio(account=account) as twilio:
         with pytest.raises(TwilioRestException) as caught:
-            await asyncio.to_thread(way.ask, twilio)
-        assert (caught.value.code, caught.value.status) == (way.code, way.status)
-        assert way.words in caught.value.msg
-        assert len(twilio.calls) == way.calls
+            await asyncio.to_thread(refused.ask, twilio)
+        assert (caught.value.code, caught.value.status) == (refused.code, refused.status)
+        assert refused.words in caught.value.msg
+        assert len(twilio.calls) == refused.calls
 
 
 def test_every_code_of_the_protocol_notes_is_met():
-    assert {way.code for way in WAYS} == {known.code for known in CALL_CODES}
+    assert {refused.code for refused in REFUSED_REQUESTS} == {known.code for known in CALL_CODES}
 
 
 def test_simulator_and_explain_agree_on_the_http_status():
-    # Two tables, written by themselves: what Twilio sends, and what a reader is told of it.
-    told = {known.code: known.http_status for known in CALL_CODES}
-    assert {code: Refusal(code).status for code in told} == told
+    # Two tables, written by themselves: what Twilio sends, and what a reader learns of it.
+    explained = {known.code: known.http_status for known in CALL_CODES}
+    assert {code: Refusal(code).status for code in explained} == explained
 
 
 @pytest.mark.parametrize("code", REFUSALS)
@@ -173,7 +181,7 @@ async def test_refusals_come_as_often_as_asked_for_and_then_no_more(twilio):
 
 
 async def test_sdk_hides_the_code_of_a_refused_list_in_the_answer(twilio):
-    # Whoever turns the SDK's errors into words must look there: the exception has no code.
+    # A program that turns the SDK's errors into words must look there: the exception has no code.
     twilio.refuse_next(20429)
     with pytest.raises(TwilioException) as caught:
         await asyncio.to_thread(twilio.client.calls.list)

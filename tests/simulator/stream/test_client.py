@@ -557,7 +557,7 @@ async def test_urls_that_twilio_would_not_open(url, code):
     assert (await failure(url)).code == code
 
 
-async def test_what_to_do_is_told_with_the_url_and_in_the_debugger(unused_tcp_port):
+async def test_what_to_do_is_said_with_the_url_and_in_the_debugger(unused_tcp_port):
     assert "contains a space" in str(await failure("wss://example.com/ x"))
     client = client_for(f"ws://127.0.0.1:{unused_tcp_port}/media")
     with pytest.raises(StreamFailed):

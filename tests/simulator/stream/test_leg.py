@@ -188,13 +188,13 @@ def test_tracks_are_checked():
         leg(tracks=("both_tracks",))
 
 
-def test_on_message_is_told_of_what_was_obeyed_and_nothing_else():
-    one, told = started(), []
-    one.on_message = lambda message, now: told.append((type(message).__name__, now))
+def test_on_message_is_called_with_what_was_obeyed_and_nothing_else():
+    one, called = started(), []
+    one.on_message = lambda message, now: called.append((type(message).__name__, now))
     one.receive(media(), 1.0)
     one.receive("nonsense", 2.0)
     one.receive(CLEAR, 3.0)
-    assert told == [("Media", 1.0), ("Clear", 3.0)]
+    assert called == [("Media", 1.0), ("Clear", 3.0)]
 
 
 def test_the_same_stream_sid_always_has_the_same_first_timestamp():

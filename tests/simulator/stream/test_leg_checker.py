@@ -50,7 +50,7 @@ def test_good_messages_are_obeyed_and_nothing_is_noted():
     assert not checker.objections
 
 
-def test_what_twilio_would_not_log_is_told_once_and_counted_each_time():
+def test_what_twilio_would_not_log_is_reported_once_and_counted_each_time():
     checker = make_checker()
     for n in range(4):
         assert checker.check(media(TAGGED), n * 0.02).is_obeyed
@@ -79,7 +79,7 @@ def test_sound_of_a_message_that_is_obeyed_in_spite_of_an_extra_field_is_heard_a
     assert sum(checker.objections.values()) == 2
 
 
-def test_a_repeated_field_is_obeyed_and_told_although_twilio_may_not_log_it():
+def test_a_repeated_field_is_obeyed_and_reported_although_twilio_may_not_log_it():
     checker = make_checker()
     text = f'{{"event":"mark","event":"clear","streamSid":"{SID}"}}'
     reviewed = checker.check(text, 0.0)
@@ -88,7 +88,7 @@ def test_a_repeated_field_is_obeyed_and_told_although_twilio_may_not_log_it():
     assert "stands twice" in unlogged.problem
 
 
-def test_slow_sending_is_told_with_the_times_given_and_a_clear_is_known():
+def test_slow_sending_is_reported_with_the_times_given_and_a_clear_is_known():
     tone = Clip.tone(440, 0.02).payload
     slow, cleared = make_checker(), make_checker()
     for n in range(200):
@@ -108,7 +108,7 @@ def test_ten_minutes_ahead_has_a_code_so_it_is_not_among_the_unlogged():
     assert [each.code for each in checker.objections] == [31931]
 
 
-def test_at_the_end_a_silent_stream_is_told():
+def test_at_the_end_a_silent_stream_is_reported():
     checker = make_checker()
     checker.check(media(Clip.silence(1).payload), 0.0)
     assert checker.take_unlogged() == []
@@ -147,8 +147,8 @@ async def test_a_report_is_not_ok_where_the_sound_is_in_another_coding():
                 sid = json.loads(text)["streamSid"]
                 await connection.send(to_twilio.Media(sid, PCM16).to_json())
 
-    async with serve(answer, "127.0.0.1", 0, close_timeout=0.2) as listening:
-        port = listening.sockets[0].getsockname()[1]
+    async with serve(answer, "127.0.0.1", 0, close_timeout=0.2) as running:
+        port = running.sockets[0].getsockname()[1]
         report = await simulate_call(f"ws://127.0.0.1:{port}/media", seconds=0.3)
     assert not report.ok
     assert any("PCM16 little-endian" in each.problem for each in report.objections)

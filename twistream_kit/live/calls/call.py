@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
+from twistream_kit.listing import Listing
 from twistream_kit.live.calls.sdk import ask, find_loop, limit_timeout
 from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
 from twistream_kit.live.stream.state import CLOSE_MARGIN_SECONDS, Playing
@@ -68,6 +69,20 @@ class Call:
         sid: The SID of the call.
         to: The number of the callee.
         from_: The number of the caller.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
+        >>> phone = twilio.phone("+15550100001", answer="busy")
+        >>> call = kit.place_call(
+        ...     twilio.client, to="+15550100001", from_=twilio.numbers[0],
+        ...     stream_url=server.stream_url,
+        ... ).result(10)
+        >>> call.ended.result(10)
+        'busy'
+        >>> call
+        <Call CA...: +15005550006 to +15550100001, busy>
     """
 
     def __init__(
@@ -108,7 +123,7 @@ class Call:
         return self._status in FINAL_STATUSES
 
     @property
-    def events(self) -> list[StatusEvent]:
+    def events(self) -> Listing[StatusEvent]:
         """The status callbacks of the call and its streams so far.
 
         Those with a sequence number are in that order, because they may arrive in another (§6.6);
@@ -121,7 +136,8 @@ class Call:
             key=lambda event: event.sequence or 0,
         )
         in_order = iter(numbered)
-        return [event if event.sequence is None else next(in_order) for event in arrived]
+        events = (event if event.sequence is None else next(in_order) for event in arrived)
+        return Listing.of(events, "status callbacks")
 
     @property
     def answered_by(self) -> str:

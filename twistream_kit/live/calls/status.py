@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Self
 
-from twistream_kit.errors import CallRefused
+from twistream_kit.errors import CallRefused, quote
+from twistream_kit.listing import Listing
 from twistream_kit.pending import Guard
 
 KEPT_EVENTS = 1000
@@ -53,6 +54,20 @@ class StatusEvent:
         stream_sid: The SID of the stream; empty for a callback of the call.
         sequence: Twilio's sequence number in the call, from 0, or None if there is none.
         parameters: All parameters of the callback.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
+        >>> phone = twilio.phone("+15550100001", answer="busy")
+        >>> call = kit.place_call(
+        ...     twilio.client, to="+15550100001", from_=twilio.numbers[0],
+        ...     stream_url=server.stream_url,
+        ... ).result(10)
+        >>> call.ended.result(10)
+        'busy'
+        >>> [(event.sequence, event.name) for event in call.events]
+        [(0, 'initiated'), (1, 'ringing'), (2, 'busy')]
     """
 
     at: float
@@ -98,6 +113,13 @@ class StatusEvent:
         error = self.parameters.get("StreamError", "")
         return error if isinstance(error, str) else error[0]
 
+    def __repr__(self) -> str:
+        about = f"stream {self.stream_sid} of " if self.stream_sid else ""
+        number = "" if self.sequence is None else f", number {self.sequence}"
+        error = f": {quote(self.stream_error, 100)}" if self.stream_error else ""
+        name, call = self.name or "(no status)", self.call_sid or "(no SID)"
+        return f"<StatusEvent {name}, {about}call {call}{number}{error}>"
+
 
 class StatusLog:
     """The status callbacks of a server, and their listeners; to be used on the server's loop."""
@@ -108,9 +130,9 @@ class StatusLog:
         self._over: dict[str, None] = {}  # followed calls that are over, in the order of that
 
     @property
-    def events(self) -> list[StatusEvent]:
+    def events(self) -> Listing[StatusEvent]:
         """The last status callbacks, oldest first; from any thread."""
-        return list(self._events)
+        return Listing.of(self._events, "status callbacks")
 
     def find(self, call_sid: str) -> list[StatusEvent]:
         """Return the status callbacks of a call, oldest first."""

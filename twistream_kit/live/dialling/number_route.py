@@ -74,6 +74,17 @@ def route_number(
 
     Raises:
         SettingsError: If the server checks no signatures.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
+        >>> number = twilio.numbers[0]
+        >>> route = kit.start(kit.route_number(twilio.client, number, server, unsigned=True))
+        >>> twilio.phone("+15550100001").dial(number).result(10).status
+        'in-progress'
+        >>> server.next_stream().result(10).is_open
+        True
     """
     if not server.checks_signatures and not unsigned:
         raise SettingsError(
@@ -89,6 +100,17 @@ class NumberRoute:
 
     Attributes:
         number: The number, E.164.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
+        >>> server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
+        >>> route = kit.start(kit.route_number(twilio.client, twilio.numbers[0], server))
+        >>> route
+        <NumberRoute +15005550006: to http://127.0.0.1:.../twiml; before: nothing>
+        >>> kit.stop(route)
+        >>> route.is_open
+        False
     """
 
     def __init__(self, client: Client, number: str, server: StreamServer) -> None:

@@ -75,6 +75,19 @@ def place_call(
         LocalProtocolError: If the URL or the parameters are not valid in TwiML.
         CallRefused: If Twilio cannot reach `stream_url` or `status_callback`.
         ValueError: If another argument is out of range.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
+        >>> phone = twilio.phone("+15550100001")
+        >>> call = kit.place_call(
+        ...     twilio.client, to="+15550100001", from_=twilio.numbers[0],
+        ...     stream_url=server.stream_url,
+        ... ).result(10)
+        >>> stream = server.next_stream(call).result(10)
+        >>> call.hang_up(after=stream.play(kit.Clip.tone(440, 0.1))).result(10)
+        'completed'
     """
     _check_reachable(client, stream_url)
     server = find_server(stream_url)

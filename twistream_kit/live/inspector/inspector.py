@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from twistream_kit.errors import ServerStopped, TunnelError
+from twistream_kit.listing import Series
 from twistream_kit.live.inspector._connection import (
     ProxyAdmission,
     ProxyConnection,
@@ -69,6 +70,17 @@ class Inspector(ServerAddresses):
             used.
         ValueError: If `port` is out of range.
         OSError: On entering, if the port is in use or cannot be had.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> inspector = kit.start(kit.Inspector(server.url))
+        >>> report = kit.simulate_call(inspector.stream_url, seconds=0.1).result(10)
+        >>> stream = inspector.streams[0]
+        >>> stream.objections
+        nothing to object to
+        >>> stream.capture
+        Capture(MZ..., ... s, ... messages)
     """
 
     _called = ("the inspector", "inspector")
@@ -118,10 +130,11 @@ class Inspector(ServerAddresses):
         return self._admission.nonce
 
     @property
-    def streams(self) -> Sequence[InspectedStream]:
+    def streams(self) -> Series[InspectedStream]:
         """The open streams and the last ten that ended, oldest first."""
         streams = [*self._list.streams, *self._not_started]
-        return tuple(sorted(streams, key=lambda stream: stream.capture.started))
+        in_order = sorted(streams, key=lambda stream: stream.capture.started)
+        return Series.of(in_order, "streams")
 
     def __repr__(self) -> str:
         if self._port is None:

@@ -18,6 +18,7 @@ from twistream_kit.capture.entry import Sender
 from twistream_kit.capture.message_text import event_of, quote_message
 from twistream_kit.diagnosis.stream import Reviewed, StreamReviewer
 from twistream_kit.errors import Objection, Objections, RemoteProtocolError, sort_by_severity
+from twistream_kit.listing import Listing, Series
 from twistream_kit.live.inspector._frames import ABNORMAL, Closing, FrameViolation, Passed
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio
@@ -49,6 +50,17 @@ class InspectedStream:
             Twilio would not understand, or not take as theirs, stand under `Capture.odd`.
         closed: A `Pending` with the `InspectedEnd`.
         disconnect_reason: Why its public address was lost, or empty.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import websockets
+        >>> async def answer(socket):
+        ...     await socket.send("hello")
+        >>> server = kit.start(lambda: websockets.serve(answer, "127.0.0.1", 0, compression=None))
+        >>> inspector = kit.start(kit.Inspector(kit.url_of(server)))
+        >>> report = kit.simulate_call(inspector.stream_url).result(10)
+        >>> inspector.streams[0].objections[-1].problem
+        'the message is not JSON: ...'
     """
 
     def __init__(self, home: HomeLoop, began: float) -> None:
@@ -83,9 +95,9 @@ class InspectedStream:
         return not self.closed.done()
 
     @property
-    def findings(self) -> list[Violation]:
+    def findings(self) -> Listing[Violation]:
         """What is at fault, each kind of fault once, oldest first; a new list each time."""
-        return self._violations.found
+        return Listing.of(self._violations.found, "violations")
 
     @property
     def objections(self) -> Objections:
@@ -184,7 +196,7 @@ class InspectedStream:
             Violation(
                 at - self.capture.started,
                 "server",
-                tuple(reviewed.new),
+                Series.of(reviewed.new, "objections"),
                 quote_message(text),
                 in_capture=not reviewed.is_odd,
                 event=event,
@@ -195,8 +207,9 @@ class InspectedStream:
     def _note_sound(self, found: Sequence[Objection], at: float) -> None:
         if found:
             since, place = at - self.capture.started, self.capture.n_kept
+            objections = Series.of(found, "objections")
             self._violations.add(
-                Violation(since, "server", tuple(found), in_capture=True, place=place)
+                Violation(since, "server", objections, in_capture=True, place=place)
             )
 
 
@@ -211,6 +224,15 @@ class InspectedEnd:
         server_code: Of your server's, likewise.
         said_stop: Whether Twilio had said stop.
         detail: The same in words.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer(lambda stream: stream.close()))
+        >>> inspector = kit.start(kit.Inspector(server.url))
+        >>> report = kit.simulate_call(inspector.stream_url).result(10)
+        >>> end = inspector.streams[0].closed.result(10)
+        >>> end.ended_by, end.server_code
+        ('server', 1000)
     """
 
     ended_by: EndedBy
@@ -218,6 +240,10 @@ class InspectedEnd:
     server_code: int
     said_stop: bool
     detail: str
+
+    def __repr__(self) -> str:
+        stop = "after stop" if self.said_stop else "without stop"
+        return f"<InspectedEnd {self.ended_by}, {stop}: {self.detail}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +263,15 @@ class Violation:
 
     at: float
     sender: Sender
-    objections: tuple[Objection, ...]
+    objections: Series[Objection]
     text: str = ""
     in_capture: bool = False
     event: str = ""
     place: int = 0
+
+    def __repr__(self) -> str:
+        objections = " ".join(f"{each.severity}: {each}" for each in self.objections)
+        return f"<Violation by {self.sender} at {self.at:.2f} s, {objections}>"
 
 
 def _end_in_words(by: EndedBy, twilio: int, server: int) -> str:
@@ -320,7 +350,8 @@ class Violations:
                 new.append(objection)
             self.times[objection] += 1
         if new:
-            self.add(Violation(at, sender, tuple(new), quote_message(message), place=place))
+            found = Series.of(new, "objections")
+            self.add(Violation(at, sender, found, quote_message(message), place=place))
 
     def add(self, violation: Violation) -> None:
         """Keep a violation whose objections are new, and counted elsewhere."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from twistream_kit.live.preflight._timed_client import ClockReading
 
 CREDENTIALS, STANDING, CLOCK = "credentials", "account", "clock"
+CALLER, CALLED, COUNTRY = "from_", "to", "country"
 
 NOT_ACTIVE = (20005, 10001)
 """The errors for requests of an account that is suspended or closed (§5.3)."""
@@ -55,6 +56,10 @@ class Account:
     standing: Check
     why_silent: str = ""
     is_trial: bool | None = None
+
+
+ACCOUNT_CHECKS = (CREDENTIALS, STANDING)
+"""What `look_at_account` checks, in the order of its results."""
 
 
 def look_at_account(client: Client) -> Account:
@@ -161,6 +166,10 @@ def _object_to_trial() -> Check:
     )
 
 
+CALLER_CHECKS = (CALLER,)
+"""What `check_caller` checks."""
+
+
 def check_caller(client: Client, from_: str | None, account: Account) -> list[Check]:
     """Check the number of the caller; blocks.
 
@@ -214,6 +223,10 @@ def _check_caller_id(client: Client, from_: str) -> Check:
         "Twilio would refuse the call with 21210",
         f"Use a number of the account's, such as {own}" if own else explain(21210).remedy,
     )
+
+
+CALLED_CHECKS = (CALLED, COUNTRY)
+"""What `check_called` checks, in the order of its results."""
 
 
 def check_called(
@@ -347,6 +360,10 @@ def _report_unanswered(name: str, error: TwistreamError) -> Check:
     return skip_check(name, f"could not be found out: {error.problem}")
 
 
+CLOCK_CHECKS = (CLOCK,)
+"""What `check_clock` checks."""
+
+
 def check_clock(readings: Sequence[ClockReading]) -> Check:
     """Compare the local clock with Twilio's.
 
@@ -359,7 +376,7 @@ def check_clock(readings: Sequence[ClockReading]) -> Check:
     # Between `sent` and `received`, Twilio's clock was between `date` and `date` + 1.
     least, most = reading.date - reading.received, reading.date + 1 - reading.sent
     if least <= CLOCK_SECONDS and most >= -CLOCK_SECONDS:
-        return pass_check(CLOCK, "it agrees with Twilio's to within 5 s")
+        return pass_check(CLOCK, f"it agrees with Twilio's to within {CLOCK_SECONDS:g} s")
     off = round((least + most) / 2)
     return fail_check(
         CLOCK,
@@ -368,6 +385,3 @@ def check_clock(readings: Sequence[ClockReading]) -> Check:
         "difference valid certificates are refused",
         "Have the clock set by the network (NTP)",
     )
-
-
-CALLER, CALLED, COUNTRY = "from_", "to", "country"

@@ -35,6 +35,10 @@ _OUT_OF_REACH = (31904, 31922)
 """The codes that the check of the address reports: unreachable, not wss."""
 
 
+ADDRESS_CHECKS = (ADDRESS, SOCKET, SIGNATURES)
+"""What `check_address` checks, in the order of its results."""
+
+
 def check_address(server: StreamServer, *, loopback: bool, token: str | None) -> list[Check]:
     """Check the address, the WebSocket and the signatures of a server; blocks.
 
@@ -63,6 +67,10 @@ def check_address(server: StreamServer, *, loopback: bool, token: str | None) ->
         SOCKET, f"{server.stream_url} opens to a handshake signed as Twilio signs it"
     )
     return [address, opened, _check_signatures(server, token)]
+
+
+TWIML_CHECKS = (TWIML,)
+"""What `check_twiml` checks."""
 
 
 def check_twiml(

@@ -22,6 +22,15 @@ class Check(Explained):
         detail: What was found.
         consequence: The consequence of a failure; otherwise empty.
         fix: What to do about a failure; otherwise empty.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twilio = kit.start(kit.SimulatedTwilio())
+        >>> check = kit.preflight(twilio.client, from_="+15550100009").result(30).failed[0]
+        >>> check.name, check.passed
+        ('from_', False)
+        >>> check.consequence
+        'Twilio would refuse the call with 21210'
     """
 
     name: str
@@ -40,9 +49,25 @@ class Check(Explained):
         """The sign, the subject, and what was found."""
         return f"{self.sign} {self.name}: {self.detail}"
 
+    def __repr__(self) -> str:
+        return f"<Check {self}>"
+
 
 class Checks(list[Check]):
-    """The checks of one preflight, in the order in which a call depends on them."""
+    """The checks of one preflight, in the order in which a call depends on them.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twilio = kit.start(kit.SimulatedTwilio())
+        >>> checks = kit.preflight(twilio.client, from_="+15550100009").result(30)
+        >>> checks.ok, len(checks), len(checks.failed)
+        (False, 10, 1)
+        >>> checks.failed
+        ✗ from_  +15550100009 is neither a number of the account's nor a verified caller ID
+                 What follows: Twilio would refuse the call with 21210.
+                 What to do: Use a number of the account's, such as ...
+        1 failed
+    """
 
     @property
     def ok(self) -> bool:

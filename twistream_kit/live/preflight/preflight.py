@@ -8,12 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from twistream_kit.live.preflight._account import (
-    CALLED,
-    CALLER,
-    CLOCK,
-    COUNTRY,
-    CREDENTIALS,
-    STANDING,
+    ACCOUNT_CHECKS,
+    CALLED_CHECKS,
+    CALLER_CHECKS,
+    CLOCK_CHECKS,
     Account,
     check_called,
     check_caller,
@@ -21,10 +19,8 @@ from twistream_kit.live.preflight._account import (
     look_at_account,
 )
 from twistream_kit.live.preflight._address import (
-    ADDRESS,
-    SIGNATURES,
-    SOCKET,
-    TWIML,
+    ADDRESS_CHECKS,
+    TWIML_CHECKS,
     check_address,
     check_twiml,
 )
@@ -61,9 +57,18 @@ def preflight(
         parameters: As for `place_call`.
 
     Returns:
-        A `Pending` with ten checks, each ✓, ✗ or –: credentials, account, from_, to, country,
+        A `Pending` with the checks, each ✓, ✗ or –: credentials, account, from_, to, country,
         public address, WebSocket, signatures, TwiML, clock.  A failed check raises no exception.
         It takes a second or two, and at most a minute and a half if there are timeouts.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twilio = kit.start(kit.SimulatedTwilio())
+        >>> checks = kit.preflight(twilio.client, from_=twilio.numbers[0]).result(30)
+        >>> checks.ok
+        True
+        >>> [check.name for check in checks if check.passed]
+        ['credentials', 'account', 'from_', 'clock']
     """
     # A simulator and the server answer on loops of this process, which must not be blocked.
     home = getattr(client.http_client, "loop", None) or (server.loop if server else None)
@@ -83,13 +88,13 @@ def _run_all(
     timed, http_client = make_timed_client(client)
     account, checks = _check_account(timed)
     parts = [
-        _CheckGroup((CALLER,), partial(check_caller, timed, from_, account)),
-        _CheckGroup((CALLED, COUNTRY), partial(check_called, timed, to, from_, account)),
+        _CheckGroup(CALLER_CHECKS, partial(check_caller, timed, from_, account)),
+        _CheckGroup(CALLED_CHECKS, partial(check_called, timed, to, from_, account)),
         *_list_server_parts(client, server, parameters, account),
     ]
     for part in parts:
         checks.extend(part.wait())
-    checks.extend(run_checks((CLOCK,), lambda: [check_clock(http_client.readings)]))
+    checks.extend(run_checks(CLOCK_CHECKS, lambda: [check_clock(http_client.readings)]))
     return checks
 
 
@@ -100,7 +105,7 @@ def _check_account(client: Client) -> tuple[Account, Checks]:
         found.append(look_at_account(client))
         return [found[0].credentials, found[0].standing]
 
-    checks = Checks(_CheckGroup((CREDENTIALS, STANDING), look).wait())
+    checks = Checks(_CheckGroup(ACCOUNT_CHECKS, look).wait())
     why = "not asked, because the account could not be looked at"
     return (found[0] if found else Account(checks[0], checks[1], why)), checks
 
@@ -111,8 +116,8 @@ def _list_server_parts(
     parameters: Mapping[str, str] | None,
     account: Account,
 ) -> list[_CheckGroup]:
-    names = (ADDRESS, SOCKET, SIGNATURES, TWIML)
     if server is None:
+        names = (*ADDRESS_CHECKS, *TWIML_CHECKS)
         return [
             _CheckGroup(names, lambda: [skip_check(name, "no server was given") for name in names])
         ]
@@ -121,8 +126,8 @@ def _list_server_parts(
     if account.credentials.passed and str(client.username or "").startswith("AC"):
         token = client.password
     return [
-        _CheckGroup(names[:3], partial(check_address, server, loopback=loopback, token=token)),
-        _CheckGroup(names[3:], partial(check_twiml, server, parameters, loopback=loopback)),
+        _CheckGroup(ADDRESS_CHECKS, partial(check_address, server, loopback=loopback, token=token)),
+        _CheckGroup(TWIML_CHECKS, partial(check_twiml, server, parameters, loopback=loopback)),
     ]
 
 

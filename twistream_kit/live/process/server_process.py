@@ -56,6 +56,19 @@ class ServerProcess:
     Raises:
         TypeError: If `command` is a string: no shell is used.
         re.error: If `ready` is not a valid regular expression.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import sys
+        >>> command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "0"]
+        >>> server = kit.start(kit.ServerProcess(command))
+        >>> server.url
+        'ws://127.0.0.1:.../media'
+        >>> server.lines[0]
+        'Serving HTTP on 127.0.0.1 port ...'
+        >>> kit.stop(server)
+        >>> server
+        <ServerProcess ... -m http.server --bind 127.0.0.1 0: not running>
     """
 
     start_seconds = READY_SECONDS + 5

@@ -22,6 +22,16 @@ class LocalProxy:
 
     Args:
         server: The server to forward to.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import requests
+        >>> server = kit.start(kit.StreamServer())
+        >>> proxy = kit.start(kit.LocalProxy(server))
+        >>> proxy
+        <LocalProxy http://127.0.0.1:...>
+        >>> requests.get(f"{proxy.url}/health", timeout=10).status_code
+        200
     """
 
     def __init__(self, server: StreamServer) -> None:

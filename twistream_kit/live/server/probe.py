@@ -45,8 +45,8 @@ PROBE_HEADER = "x-twistream-preflight"
 OPENED = 101
 """The HTTP status of a handshake that opened a WebSocket."""
 
-HANDSHAKE_SECONDS = 10.0
-"""How long a handshake may take; how long Twilio waits is not known (PROTOCOL.md §10)."""
+PROBE_SECONDS = 10.0
+"""How long the handshake of a probe may take; Twilio's limit is not known (PROTOCOL.md §10)."""
 
 _CLOSE_SECONDS = 2.0
 
@@ -116,7 +116,7 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
         "additional_headers": headers,
         "compression": None,  # Twilio offers none (§2.1)
         "create_connection": _connect_once(),
-        "open_timeout": HANDSHAKE_SECONDS,
+        "open_timeout": PROBE_SECONDS,
         "close_timeout": _CLOSE_SECONDS,
         "ping_interval": None,
         # Requests to loopback must not use a proxy from the environment.

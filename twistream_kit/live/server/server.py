@@ -17,6 +17,7 @@ from typing import Any, Self
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from twistream_kit.errors import ServerStopped, TunnelError
+from twistream_kit.listing import Listing, Series
 from twistream_kit.live.calls.call import Call, call_when_over
 from twistream_kit.live.calls.status import (
     Listener,
@@ -82,6 +83,18 @@ class StreamServer(ServerAddresses):
         TypeError: If `handler` is not callable.
         ValueError: If a number is out of range.
         OSError: On entering, if the server cannot listen on the port.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> def answer(stream):
+        ...     stream.play(kit.Clip.tone(440, 0.2))
+        ...     stream.close()
+        >>> server = kit.start(kit.StreamServer(answer))
+        >>> report = kit.simulate_call(server.url).result(10)
+        >>> report.sound_seconds
+        0.2
+        >>> server
+        <StreamServer ws://127.0.0.1:.../media: ... of 1 streams>
     """
 
     def __init__(
@@ -124,12 +137,12 @@ class StreamServer(ServerAddresses):
         return self._webhooks.nonce
 
     @property
-    def status_events(self) -> list[StatusEvent]:
+    def status_events(self) -> Listing[StatusEvent]:
         """The status callbacks that have arrived, oldest first."""
         return self._status.events
 
     @property
-    def streams(self) -> Sequence[MediaStream]:
+    def streams(self) -> Series[MediaStream]:
         """The open streams and the last ten that ended, oldest first."""
         return self._list.streams
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from twistream_kit.errors import ServerStopped, TwistreamError
+from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, fail, fulfil
 
 KEPT_ENDED_STREAMS = 10
@@ -47,9 +47,9 @@ class StreamList(Generic[S]):
         self._waiting: list[tuple[str | None, Pending[S]]] = []
 
     @property
-    def streams(self) -> Sequence[S]:
+    def streams(self) -> Series[S]:
         """The open streams and the last ten that ended, oldest first; from any thread."""
-        return tuple(self._streams)
+        return Series.of(self._streams, "streams")
 
     def wait_for(self, call_sid: str | None, wait: Pending[S]) -> None:
         """Fulfil `wait` with the stream of that call, or with the next one for None."""

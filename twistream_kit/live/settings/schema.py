@@ -175,7 +175,10 @@ SETTINGS = (
         "Give the https address under which this machine is reached",
     ),
 )
-"""All settings, in the order in which they are shown."""
+"""All settings, in the order in which they are shown.
+
+A new one is a property of `Settings` and a line in ``.env.example`` too.
+"""
 
 BY_NAME = {setting.name: setting for setting in SETTINGS} | {
     setting.variable: setting for setting in SETTINGS

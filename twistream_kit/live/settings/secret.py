@@ -24,6 +24,16 @@ class Secret:
     Raises:
         TypeError: If `text` is not a `str`; it is not shown.
         ValueError: If it is empty.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> token = kit.Secret("0123456789abcdef0123456789abcdef")
+        >>> token
+        <secret>
+        >>> f"Bearer {token}"
+        'Bearer <secret>'
+        >>> token == kit.Secret("0123456789abcdef0123456789abcdef")
+        True
     """
 
     __slots__ = ("_text",)

@@ -65,6 +65,15 @@ def client_from_environment() -> Client:
 
     Raises:
         SettingsError: If a setting is missing or has the wrong format; its value is not shown.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import os
+        >>> os.environ["TWILIO_ACCOUNT_SID"] = "AC" + "0" * 32
+        >>> os.environ["TWILIO_AUTH_TOKEN"] = "1" * 32
+        >>> client = kit.client_from_environment()
+        >>> client.account_sid
+        'AC00000000000000000000000000000000'
     """
     return settings().client()
 
@@ -78,6 +87,17 @@ class Settings:
 
     Args:
         found: The values by attribute, checked already.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> settings = kit.settings(account_sid="AC" + "0" * 32, auth_token="1" * 32)
+        >>> settings.auth_token
+        <secret>
+        >>> settings.source("auth_token"), settings.ready
+        ('argument', False)
+        >>> settings.call_to
+        Traceback (most recent call last):
+        twistream_kit.errors.SettingsError: TWISTREAM_CALL_TO is not set. ...
     """
 
     __slots__ = ("_found",)

@@ -40,6 +40,11 @@ class Reader(AsyncIterator[T], Generic[T]):
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._ended = home is None
 
+    def __repr__(self) -> str:
+        dropped = f", {self.dropped} dropped" if self.dropped else ""
+        ended = ", ended" if self._ended else ""
+        return f"<Reader: {len(self._queue)} to be read{dropped}{ended}>"
+
     def _push(self, item: Any, now: float) -> None:
         """Queue one item that arrived at `now`; for the stream."""
         with self._changed:

@@ -20,6 +20,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
+from twistream_kit.capture.message_text import describe_message
 from twistream_kit.errors import RemoteProtocolError, TwistreamError
 from twistream_kit.live.stream.state import StreamEnd, StreamState
 from twistream_kit.live.stream.stream import MediaStream, state_of
@@ -163,7 +164,7 @@ class StreamSession:
             logger.warning("a message was not understood and is ignored: %s", error)
             return None
         if isinstance(message, from_twilio.Unknown):
-            logger.warning("unknown event %r, kept in the capture", message.event)
+            logger.warning("%s; kept in the capture", describe_message(message))
         return message
 
     async def _write(self, state: StreamState) -> None:

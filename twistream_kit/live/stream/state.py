@@ -286,6 +286,20 @@ class Playing(Pending[PlayOutcome]):
     Attributes:
         total_ms: The duration of the whole.
         mark: The name given to `MediaStream.play`, or None.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> report = kit.simulate_call(server.url)
+        >>> stream = server.next_stream().result(10)
+        >>> playing = stream.play(kit.Clip.tone(440, 10))
+        >>> playing.heard(0.1).result(10) >= 0.1
+        True
+        >>> stream.clear()
+        >>> playing.result(10).ending
+        'cleared'
+        >>> playing.progress < 1
+        True
     """
 
     def __init__(
@@ -357,10 +371,21 @@ class StreamEnd:
     Attributes:
         reason: One of `EndReason`.
         detail: The same in words, with the close code where there was one.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> report = kit.simulate_call(server.url, seconds=0.1).result(10)
+        >>> end = server.streams[-1].closed.result(10)
+        >>> end.reason
+        'stop'
     """
 
     reason: EndReason
     detail: str
+
+    def __repr__(self) -> str:
+        return f"<StreamEnd {self.reason}: {self.detail}>"
 
 
 def _lost(playing: Playing) -> PlayOutcome:

@@ -29,10 +29,27 @@ class MediaStream:
 
     Made by `StreamServer`, for each call that connects.  All methods may be called from any
     thread; a widget's callback, a cell and a coroutine are all the same to it.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> report = kit.simulate_call(server.url)
+        >>> stream = server.next_stream().result(10)
+        >>> stream.play(kit.Clip.tone(440, 0.1)).result(10).ending
+        'heard'
+        >>> stream.mark("after it").result(10).ending
+        'heard'
+        >>> stream.close().result(10).reason
+        'closed'
     """
 
     def __init__(self, state: StreamState) -> None:
         self._state = state
+
+    @property
+    def start(self) -> from_twilio.Start:
+        """Twilio's start message, with all its fields."""
+        return self._state.start
 
     @property
     def stream_sid(self) -> str:

@@ -1,7 +1,6 @@
 """A public address for a local server.
 
-By ngrok, cloudflared, ssh or a fixed one, proved before use and watched afterwards. Nothing here
-answers requests; it only leads them to the server. Begin with `tunnel`; `_provider` is the
-interface of a provider, `_ngrok`, `_cloudflared` and `_ssh` implement it, and a new provider is a
-module beside these and a row in `_table`.
+Made by a provider or fixed, proved before use and watched afterwards. Nothing here answers
+requests; it only leads them to the server. Begin with `tunnel`; `_provider` is the interface of a
+provider, and a new one is a module beside it and a row in `_table`, which names them all.
 """

@@ -77,6 +77,17 @@ def open_tunnel(
             the address cannot be had or does not lead here.
         SettingsError: If what the provider needs is missing or malformed.
         ValueError: If `remote_port` is out of range.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twilio = kit.start(kit.SimulatedTwilio())
+        >>> server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
+        >>> proxy = kit.start(kit.LocalProxy(server))
+        >>> tunnel = kit.start(kit.open_tunnel(server, "static", url=proxy.url))
+        >>> tunnel
+        <Tunnel (static): http://127.0.0.1:...>
+        >>> server.public_url == proxy.url
+        True
     """
     if not server.checks_signatures and not unsigned:
         raise TunnelError(
@@ -110,6 +121,18 @@ class Tunnel:
 
     Attributes:
         start_seconds: How long `kit.start` is to wait for it.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twilio = kit.start(kit.SimulatedTwilio())
+        >>> server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
+        >>> proxy = kit.start(kit.LocalProxy(server))
+        >>> tunnel = kit.start(kit.open_tunnel(server, "static", url=proxy.url))
+        >>> tunnel.provider, tunnel.public_url
+        ('static', 'http://127.0.0.1:...')
+        >>> kit.stop(tunnel)
+        >>> tunnel
+        <Tunnel (static): not open>
     """
 
     start_seconds = 45.0

@@ -8,39 +8,53 @@ shown brings it in.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twistream_kit.audio.examination import Examination, Finding
-from twistream_kit.capture.message_text import quote_message
-from twistream_kit.errors import Objections, join_sentences
+from twistream_kit.errors import Objections
+from twistream_kit.notebook.display.handles import HANDLES
 from twistream_kit.notebook.display.html import (
     EMPTY,
     Html,
     bullets,
     code,
-    joined,
+    join,
     pairs,
     paragraph,
     player,
     strong,
     table,
 )
+from twistream_kit.notebook.display.rows import (
+    ROWS,
+    draw_meter,
+    find_columns,
+    show_reasons,
+    show_row,
+    show_rows,
+    show_verdict,
+)
+from twistream_kit.notebook.display.values import VALUES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from twistream_kit.audio.clip import Clip
+    from twistream_kit.audio.examination import Examination
     from twistream_kit.audio.wav_report import WavReport
     from twistream_kit.capture.capture import Capture
     from twistream_kit.capture.replay import Playback
+    from twistream_kit.capture.summary import CaptureSummary
+    from twistream_kit.diagnosis.files import Mistakes
     from twistream_kit.errors import Objection
-    from twistream_kit.live.preflight.check import Check, Checks
+    from twistream_kit.listing import Listing, Series
+    from twistream_kit.live.preflight.check import Checks
     from twistream_kit.live.settings.settings import Settings
+    from twistream_kit.live.stream.state import Playing
+    from twistream_kit.pending import Pending
     from twistream_kit.protocol.codes import TwilioCode
-    from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
     from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry
+    from twistream_kit.simulator.phone import Phone
     from twistream_kit.simulator.report import CallReport
 
 MOST_PLAYBACKS = 100
@@ -53,21 +67,26 @@ MOST_PLAYED_BYTES = 4_000_000
 """What the two players together may weigh in a notebook, before base64: 20 s of 44.1 kHz stereo."""
 
 
-def html_of(result: object) -> str:
+def render_html(result: object) -> str:
     """Return the HTML of a public result.
 
     Raises:
         TypeError: If it is of no class named in `DISPLAYS`.
     """
-    for kind in type(result).__mro__:
-        show = DISPLAYS.get((kind.__module__, kind.__qualname__))
-        if show is not None:
-            return str(show(result))
-    message = f"{type(result).__name__} has no display of its own; repr(result) tells its story"
-    raise TypeError(message)
+    show = find_display(result)
+    if show is None:
+        message = f"{type(result).__name__} has no display of its own; repr(result) describes it"
+        raise TypeError(message)
+    return Html(show(result))
 
 
-def png_of(figure: Figure) -> bytes:
+def find_display(result: object) -> Callable[[Any], Html] | None:
+    """Return what shows a result of this class, or None."""
+    found = (DISPLAYS.get((kind.__module__, kind.__qualname__)) for kind in type(result).__mro__)
+    return next((show for show in found if show is not None), None)
+
+
+def render_png(figure: Figure) -> bytes:
     """Draw a figure, as a cell shows it without pyplot having been imported."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
@@ -76,23 +95,14 @@ def png_of(figure: Figure) -> bytes:
 
 def show_wav_report(report: WavReport) -> Html:
     """A table of the header's fields, byte by byte, and the verdict under it."""
-    rows = [
-        (
-            field.offset,
-            code(_format_bytes(field.raw, field.size)),
-            f"{field.chunk.strip()} {field.name}".strip(),
-            f"{field.size} bytes" if field.value is None else field.value,
-            field.meaning,
-        )
-        for field in report.fields
-    ]
-    heads = ("offset", "bytes (hex)", "field", "value", "meaning")
     caption = f"{report.name or 'WAV'}: {report.header_bytes} bytes of header"
-    return joined(table(heads, rows, caption=caption), paragraph(strong(report.verdict)))
+    return join(_show_all(report.fields, caption), paragraph(strong(report.verdict)))
 
 
-def _format_bytes(raw: bytes, size: int, most: int = 12) -> str:
-    return raw[:most].hex(" ") + (" …" if size > most else "")
+def _show_all(things: Sequence[object], caption: str) -> Html:
+    """A table of all `things`, however many; there is one or more."""
+    columns = find_columns(things[0])
+    return table(columns.heads, map(columns.cells, things), caption=caption)
 
 
 def show_clip(clip: Clip) -> Html:
@@ -101,38 +111,21 @@ def show_clip(clip: Clip) -> Html:
     if clip.clipped:
         text += f", {clip.clipped} samples clipped"
     if not clip.payload:
-        return paragraph(text)
+        return pairs({"sound": text}, caption="A clip")
     if clip.seconds > MOST_PLAYED_SECONDS:
         text += f"; the player holds the first {MOST_PLAYED_SECONDS} s, clip.save(path) writes all"
     samples = clip.samples()[: MOST_PLAYED_SECONDS * 8000]
     name = code(clip.name) if clip.name else "clip"
-    return joined(player(samples, 8000, name), paragraph(text))
+    return join(player(samples, 8000, name), paragraph(text))
 
 
 def show_examination(examination: Examination) -> Html:
     """A table of findings, the verdict, and players for before, after and the header's click."""
-    heads = ("verdict", "what was looked at", "what was found")
-    rows = [
-        (finding.severity, finding.subject, _show_finding(finding))
-        for finding in examination.findings
-    ]
-    return joined(
-        table(heads, rows, caption=examination.heading),
+    return join(
+        _show_all(examination.findings, examination.heading),
         paragraph(strong(f"{examination.verdict}.")),
         _show_players(examination),
     )
-
-
-def _show_finding(finding: Finding) -> Html:
-    more = join_sentences(finding.consequence, finding.fix)
-    problem = paragraph(_with_code(join_sentences(finding.problem)))
-    return joined(problem, paragraph(_with_code(more)) if more else EMPTY)
-
-
-def _with_code(sentence: str) -> Html:
-    """Set what stands between backticks in the font of code."""
-    parts = sentence.split("`")
-    return joined(*(code(part) if n % 2 else part for n, part in enumerate(parts)))
 
 
 def _show_players(examination: Examination) -> Html:
@@ -156,161 +149,140 @@ def _show_players(examination: Examination) -> Html:
             paragraph("Its header, if the file were sent whole:"),
             player(click, 8000, "header"),
         ]
-    return joined(*parts)
-
-
-def show_objection(objection: Objection) -> Html:
-    """What is wrong, what follows, what to do: one line each."""
-    return joined(_verdict(objection), _reasons(objection))
+    return join(*parts)
 
 
 def show_objections(objections: Sequence[Objection]) -> Html:
-    """What `review` returns: the objections, or that there are none."""
-    return _list_objections(objections) if objections else paragraph(repr(Objections()))
+    """What a review returns: the objections, or that there are none."""
+    return show_rows(objections, "What is wrong" if objections else repr(Objections()))
 
 
-def _list_objections(objections: Sequence[Objection]) -> Html:
-    """Several objections, the most important first."""
-    return bullets(joined(_verdict(each), _reasons(each)) for each in objections)
+def show_mistakes(mistakes: Mistakes) -> Html:
+    """What a review of a file or a call returns: each mistake with its place."""
+    heading = f"{mistakes.reviewed}: " if mistakes.reviewed else ""
+    return show_rows(mistakes, heading + ("what is wrong" if mistakes else "nothing to object to"))
 
 
-def _verdict(objection: Objection) -> Html:
-    number = f"{objection.code} " if objection.code else ""
-    verdict = strong(f"{number}{objection.severity}")
-    # The statement says how sure it is, too; the field has a place of its own.
-    problem = replace(objection, field="").statement
-    return joined(verdict, " ", code(objection.field), " ", problem.rstrip("."))
-
-
-def _reasons(objection: Objection) -> Html:
-    return bullets(part for part in (objection.consequence, objection.fix) if part)
+def show_listing(listing: Listing[Any] | Series[Any]) -> Html:
+    """A list or tuple of results: a row for each."""
+    number = "no" if not listing else len(listing)
+    return show_rows(listing, f"{number} {listing.what}")
 
 
 def show_code(known: TwilioCode) -> Html:
     """A code of Twilio's: what it means, what is behind it, what to do."""
-    title = joined(strong(f"{known.code} {known.name}"), f" ({known.level})")
     link = Html(f'<a href="{known.url}" target="_blank" rel="noopener">Twilio on {known.code}</a>')
-    causes = joined(paragraph("Usual causes:"), bullets(known.causes)) if known.causes else EMPTY
-    remedy = paragraph(strong("What to do: "), known.remedy)
-    return joined(paragraph(title), paragraph(known.meaning), causes, remedy, paragraph(link))
+    values: dict[str, object] = {
+        "level": known.level,
+        "meaning": known.meaning,
+        "usual causes": bullets(known.causes),
+        "What to do": known.remedy,
+        "more": link,
+    }
+    found = {name: value for name, value in values.items() if value}
+    return pairs(found, caption=f"{known.code} {known.name}")
 
 
-def show_play_outcome(outcome: PlayOutcome) -> Html:
-    """How much of a playback was heard, as a meter and in words."""
-    text = f"{outcome.ending}: {outcome.heard_ms} of {outcome.total_ms} ms heard"
-    most = max(outcome.total_ms, 1)
-    meter = f'<meter min="0" max="{most}" value="{outcome.heard_ms}" aria-label="heard"></meter> '
-    return paragraph(Html(meter), text)
+def show_codes(codes: Mapping[int, TwilioCode]) -> Html:
+    """All codes, each in a row."""
+    return _show_all(list(codes.values()), "Twilio's codes")
 
 
-def show_mark_outcome(outcome: MarkOutcome) -> Html:
-    """How a mark ended."""
-    return paragraph("mark ", code(outcome.name), f": {outcome.ending} after {outcome.after_ms} ms")
+def show_pending(pending: Pending[Any]) -> Html:
+    """Whether it is done, and with what."""
+    return _show_wait(pending, {})
+
+
+def show_playing(playing: Playing) -> Html:
+    """How much of it was heard by now, and how it ended."""
+    heard = f" {playing.heard_ms} of {playing.total_ms} ms"
+    return _show_wait(playing, {"heard": join(draw_meter(playing), heard)})
+
+
+def _show_wait(pending: Pending[Any], values: Mapping[str, object]) -> Html:
+    title = type(pending).__name__
+    if not pending.done():
+        return pairs({"state": "pending", **values}, caption=title)
+    error = pending.exception(0)
+    if error is not None:
+        failed = f"{type(error).__name__}: {error}"
+        return pairs({"state": "failed", **values, "error": failed}, caption=title)
+    result = pending.result(0)
+    show = find_display(result)
+    if show is None:
+        text = code(repr(result), breakable=True)
+        return pairs({"state": "done", **values, "result": text}, caption=title)
+    return join(pairs({"state": "done", **values}, caption=title), show(result))
+
+
+def show_phone(phone: Phone) -> Html:
+    """Its number, what it does, and a player for what it heard."""
+    values: dict[str, object] = {
+        "number": phone.number,
+        "state": phone.state,
+        "when it rings": phone.answers,
+        "what was read to it": bullets(phone.transcript),
+    }
+    found = {name: value for name, value in values.items() if value}
+    shown = pairs(found, caption="A telephone")
+    return join(shown, show_clip(phone.heard)) if phone.heard.payload else shown
 
 
 def show_capture(capture: Capture) -> Html:
     """One call in numbers, each timing with what was measured, and what became of each sound."""
     found = capture.summary()
+    return join(show_capture_summary(found), _show_playbacks(found.playbacks))
+
+
+def show_capture_summary(found: CaptureSummary) -> Html:
+    """The same without the sounds, which its repr leaves out too."""
     values: dict[str, object] = {
         "stream": code(found.stream_sid or "(no name)"),
         "length": f"{found.seconds:.2f} s",
         **found.counts(),
     }
     numbers = pairs(values, caption="A captured call")
-    rows = [(figure.name, figure.value, _small(figure.definition)) for figure in found.figures()]
-    figures = table(("figure", "value", "what was measured"), rows, caption="Timing")
-    return joined(numbers, figures, _show_playbacks(found.playbacks))
+    return join(numbers, _show_all(found.figures(), "Timing"))
 
 
-def _show_playbacks(playbacks: tuple[Playback, ...]) -> Html:
+def _show_playbacks(playbacks: Sequence[Playback]) -> Html:
     if not playbacks:
         return EMPTY
-    heads = (
-        *("sound", "sent at (s)", "heard from (s)", "to (s)", "cleared at (s)"),
-        *("heard (ms)", "of (ms)", "ending"),
-    )
-    rows = [
-        (
-            played.name,
-            *map(
-                _format_time,
-                (played.sent_at, played.heard_from, played.heard_to, played.cleared_at),
-            ),
-            *(played.heard_ms, played.total_ms, played.ending),
-        )
-        for played in playbacks[:MOST_PLAYBACKS]
-    ]
-    more = len(playbacks) - len(rows)
-    caption = f"What was sent; {more} more are in capture.playbacks()" if more else "What was sent"
-    return table(heads, rows, caption=caption)
-
-
-def _format_time(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds:.2f}"
-
-
-def _small(definition: str) -> Html:
-    return joined(Html('<small style="opacity:0.8">'), definition, Html("</small>"))
+    more = len(playbacks) - MOST_PLAYBACKS
+    few = f"What was sent; {more} more are in capture.playbacks()"
+    return _show_all(playbacks[:MOST_PLAYBACKS], few if more > 0 else "What was sent")
 
 
 def show_checks(checks: Checks) -> Html:
     """What a preflight found: one row each, with what follows and what to do."""
-    heads = ("check", "passed", "what was found")
-    rows = [(check.name, check.sign, _show_check(check)) for check in checks]
-    return joined(table(heads, rows, caption="Before the call"), paragraph(strong(checks.verdict)))
-
-
-def _show_check(check: Check) -> Html:
-    labelled = (("What follows: ", check.consequence), ("What to do: ", check.fix))
-    return joined(check.detail, bullets(label + text for label, text in labelled if text))
+    found = show_rows(checks, "Before the call")
+    return join(found, paragraph(strong(checks.verdict)))
 
 
 def show_settings(settings: Settings) -> Html:
     """What is set and where it came from, secrets unseen, and what a real call still needs."""
     rows = [(code(name), value, source) for name, value, source in settings.rows()]
     heads = ("setting", "value", "from")
-    needs = joined("Still missing for a real call: ", code(", ".join(settings.missing)))
+    needs = join("Still missing for a real call: ", code(", ".join(settings.missing)))
     verdict = strong("Ready for a real call.") if settings.ready else needs
-    return joined(table(heads, rows, caption="Settings") if rows else EMPTY, paragraph(verdict))
+    return join(
+        table(heads, rows, caption="Settings" if rows else "Settings: none"), paragraph(verdict)
+    )
 
 
 def show_debugger(debugger: Debugger) -> Html:
     """What Twilio's console would show, and under it what no console would."""
-    from twistream_kit.simulator.model.debugger import NOTHING_LOGGED
-
-    logged = _show_entries(debugger) if debugger else paragraph(f"{NOTHING_LOGGED.capitalize()}.")
+    logged = _show_entries(debugger[:])
     if not debugger.unlogged:
         return logged
-    rows = [(code(each.stream_sid), show_objection(each.objection)) for each in debugger.unlogged]
-    return joined(
-        logged, table(("stream", "what is heard"), rows, caption="What Twilio would not log")
-    )
+    return join(logged, show_rows(debugger.unlogged, "What Twilio would not log"))
 
 
-def show_debugger_entry(entry: DebuggerEntry) -> Html:
-    """One line of the console."""
-    heads = ("code", "level", "what happened")
-    return table(heads, [_entry_row(entry)], caption="Twilio's console")
+def _show_entries(entries: Sequence[DebuggerEntry]) -> Html:
+    from twistream_kit.simulator.model.debugger import NOTHING_LOGGED
 
-
-def _show_entries(debugger: Sequence[DebuggerEntry]) -> Html:
-    heads = ("code", "level", "what happened")
-    rows = [_entry_row(entry) for entry in debugger]
-    return table(heads, rows, caption="What Twilio's console shows")
-
-
-def _entry_row(entry: DebuggerEntry) -> tuple[object, ...]:
-    message = (
-        code(quote_message(entry.message, 120), breakable=True)
-        if entry.message is not None
-        else EMPTY
-    )
-    sid = entry.stream_sid or entry.call_sid
-    where = joined(" on ", code(sid)) if sid else EMPTY
-    happened = joined(
-        paragraph(strong(entry.name), where), *map(paragraph, filter(None, [entry.text]))
-    )
-    return (entry.code, entry.level, joined(happened, message, _list_objections(entry.objections)))
+    nothing = f"{NOTHING_LOGGED.capitalize()}."
+    return show_rows(entries, "What Twilio's console shows" if entries else nothing)
 
 
 def show_call_report(report: CallReport) -> Html:
@@ -323,31 +295,38 @@ def show_call_report(report: CallReport) -> Html:
         **describe_call(report),
     }
     if not report.believable:
-        values["timing"] = joined(values["timing"], ". ", SIMULATOR_WAS_LATE, ".")
+        values["timing"] = join(values["timing"], ". ", SIMULATOR_WAS_LATE, ".")
     found = [
-        joined(f"{times} × ", _verdict(objection), _reasons(objection))
+        join(f"{times} × ", show_verdict(objection), show_reasons(objection))
         for objection, times in report.objections.items()
     ]
     logged = _show_entries(report.debugger) if report.debugger else EMPTY
-    return joined(
+    return join(
         pairs(values, caption="A simulated call"), bullets(found), logged, show_clip(report.heard)
     )
 
 
 DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
+    **dict.fromkeys(ROWS, show_row),
+    **VALUES,
+    **HANDLES,
+    ("twistream_kit.listing", "Listing"): show_listing,
+    ("twistream_kit.listing", "Series"): show_listing,
+    ("twistream_kit.pending", "Pending"): show_pending,
+    ("twistream_kit.live.stream.state", "Playing"): show_playing,
     ("twistream_kit.audio.wav_report", "WavReport"): show_wav_report,
     ("twistream_kit.audio.clip", "Clip"): show_clip,
     ("twistream_kit.audio.examination", "Examination"): show_examination,
-    ("twistream_kit.errors", "Objection"): show_objection,
     ("twistream_kit.errors", "Objections"): show_objections,
+    ("twistream_kit.diagnosis.files", "Mistakes"): show_mistakes,
     ("twistream_kit.protocol.codes", "TwilioCode"): show_code,
-    ("twistream_kit.protocol.marks", "PlayOutcome"): show_play_outcome,
-    ("twistream_kit.protocol.marks", "MarkOutcome"): show_mark_outcome,
+    ("twistream_kit.protocol.codes", "_CodesOfFile"): show_codes,
     ("twistream_kit.capture.capture", "Capture"): show_capture,
+    ("twistream_kit.capture.summary", "CaptureSummary"): show_capture_summary,
     ("twistream_kit.live.preflight.check", "Checks"): show_checks,
     ("twistream_kit.live.settings.settings", "Settings"): show_settings,
     ("twistream_kit.simulator.model.debugger", "Debugger"): show_debugger,
-    ("twistream_kit.simulator.model.debugger", "DebuggerEntry"): show_debugger_entry,
+    ("twistream_kit.simulator.phone", "Phone"): show_phone,
     ("twistream_kit.simulator.report", "CallReport"): show_call_report,
 }
 """Where each displayed class is defined, under what name, and what shows it."""

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 _BORDER = "var(--jp-border-color2, currentColor)"
 
-_CELL = (
-    f"text-align:left;vertical-align:top;padding:2px 10px 2px 0;border-bottom:1px solid {_BORDER}"
-)
+_CELL = "text-align:left;vertical-align:top;padding:2px 10px 2px 0"
+
+_ROW = f"border-bottom:1px solid {_BORDER}"
+"""Of the row, not of each cell: a notebook's file holds all of it."""
 
 _TABLE = "border-collapse:collapse;table-layout:auto;margin:0"
-
-_CODE = "font-family:var(--jp-code-font-family, monospace)"
 
 
 class Html(str):
@@ -40,7 +39,7 @@ def text(value: object) -> Html:
     return value if isinstance(value, Html) else Html(escape(str(value)))
 
 
-def joined(*parts: object) -> Html:
+def join(*parts: object) -> Html:
     """Put `parts` one after the other."""
     return Html("".join(text(part) for part in parts))
 
@@ -48,7 +47,7 @@ def joined(*parts: object) -> Html:
 def code(value: object, *, breakable: bool = False) -> Html:
     """Return `value` in the font of code; a `breakable` one may go on in the next line."""
     breaks = ";overflow-wrap:anywhere" if breakable else ""
-    return Html(f'<code style="{_CODE};white-space:pre-wrap{breaks}">{text(value)}</code>')
+    return Html(f'<code style="white-space:pre-wrap{breaks}">{text(value)}</code>')
 
 
 def strong(value: object) -> Html:
@@ -58,7 +57,7 @@ def strong(value: object) -> Html:
 
 def paragraph(*parts: object) -> Html:
     """Return one paragraph."""
-    return Html(f'<p style="margin:4px 0">{joined(*parts)}</p>')
+    return Html(f'<p style="margin:4px 0">{join(*parts)}</p>')
 
 
 def bullets(items: Iterable[object]) -> Html:
@@ -76,16 +75,16 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, caption: st
         caption: What the table holds; read out first and shown above.
     """
     head = "".join(f'<th scope="col" style="{_CELL}">{text(title)}</th>' for title in heads)
-    body = "".join(f"<tr>{_row(row)}</tr>" for row in rows)
+    body = "".join(f'<tr style="{_ROW}">{_row(row)}</tr>' for row in rows)
     return Html(
         f'<table style="{_TABLE}">{_caption(caption)}'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f'<thead><tr style="{_ROW}">{head}</tr></thead><tbody>{body}</tbody></table>'
     )
 
 
 def pairs(values: Mapping[str, object], *, caption: str) -> Html:
     """Return a table of two columns, name and value, without a head."""
-    body = "".join(f"<tr>{_row(pair)}</tr>" for pair in values.items())
+    body = "".join(f'<tr style="{_ROW}">{_row(pair)}</tr>' for pair in values.items())
     return Html(f'<table style="{_TABLE}">{_caption(caption)}<tbody>{body}</tbody></table>')
 
 

@@ -103,6 +103,16 @@ def plot_timeline(capture: Capture) -> Figure:
 
     Raises:
         TypeError: If `capture` is not a `Capture` and has none.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> def answer(stream):
+        ...     stream.play(kit.Clip.tone(440, 0.1))
+        ...     stream.close()
+        >>> server = kit.start(kit.StreamServer(answer))
+        >>> figure = kit.plot_timeline(kit.simulate_call(server.url).result(10))
+        >>> figure.get_suptitle()
+        '... s of call, 1 mark returned'
     """
     made_by = "plot_timeline takes a Capture; stream.capture is one."
     capture = expect(getattr(capture, "capture", capture), Capture, made_by)

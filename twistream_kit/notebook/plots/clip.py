@@ -65,6 +65,12 @@ def plot_waveform(clip: Clip, *, track: Literal["inbound", "outbound"] = "outbou
 
     Raises:
         TypeError: If `clip` is not a `Clip`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> figure = kit.plot_waveform(kit.load_clip("sample_audio/greeting.wav"))
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+        ('time (s)', 'sample value (int16)')
     """
     clip = expect(clip, Clip, "plot_waveform takes a Clip; kit.load_clip(path) makes one.")
     samples = clip.samples()
@@ -101,6 +107,12 @@ def plot_frames(clip: Clip) -> Figure:
 
     Raises:
         TypeError: If `clip` is not a `Clip`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> figure = kit.plot_frames(kit.load_clip("sample_audio/greeting.wav"))
+        >>> figure.get_suptitle()
+        'greeting is 211 frames of 20 ms (160 bytes); ...'
     """
     clip = expect(clip, Clip, "plot_frames takes a Clip; kit.load_clip(path) makes one.")
     samples = clip.samples()
@@ -163,6 +175,12 @@ def plot_companding(clip: Clip) -> Figure:
 
     Raises:
         TypeError: If `clip` is not a `Clip`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> figure = kit.plot_companding(kit.load_clip("sample_audio/greeting.wav"))
+        >>> [axes.get_xlabel() for axes in figure.axes]
+        ['sample value (int16)', 'samples in each segment (%)']
     """
     clip = expect(clip, Clip, "plot_companding takes a Clip; kit.load_clip(path) makes one.")
     steps, values = _compute_curve()
@@ -223,6 +241,12 @@ def plot_header(report: WavReport) -> Figure:
 
     Raises:
         TypeError: If `report` is not a `WavReport`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> figure = kit.plot_header(kit.inspect_wav("sample_audio/greeting.wav"))
+        >>> figure.get_suptitle()
+        'greeting.wav: 44 bytes of header before the sound'
     """
     made_by = "plot_header takes a WavReport; kit.inspect_wav(path) makes one."
     report = expect(report, WavReport, made_by)

@@ -57,6 +57,12 @@ def plot_examination(examination: Examination) -> Figure:
 
     Raises:
         TypeError: If it is not an `Examination`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> figure = kit.plot_examination(kit.examine("sample_audio/greeting.wav"))
+        >>> [axes.get_title(loc="left") for axes in figure.axes]
+        ['before: 44.1 kHz', 'spectrum, averaged over time', 'after: 8 kHz, μ-law']
     """
     made_by = "plot_examination takes an Examination; kit.examine(path) makes one."
     examination = expect(examination, Examination, made_by)
@@ -140,6 +146,12 @@ def plot_spectrogram(path: str | PathLike[str]) -> Figure:
     Raises:
         TypeError: If `path` is not a path.
         WavError: If the file cannot be read.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> figure = kit.plot_spectrogram("sample_audio/greeting.wav")
+        >>> figure.get_suptitle()
+        'greeting.wav: the telephone keeps what lies below 4 kHz'
     """
     name = Path(_check_path(path)).name
     clip = load_clip(path)

@@ -13,7 +13,7 @@ import inspect
 import itertools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeVar, cast, overload
 
@@ -69,6 +69,16 @@ def start(thing: Any, *, name: str | None = None) -> Any:
         TwistreamError: If it is not ready within ten seconds, or within `thing.start_seconds`.
         ServerStopped: If the kit's loop ends meanwhile; the next `start` makes a new one.
         Exception: The exception that entering it raised.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> server.url
+        'ws://127.0.0.1:.../media'
+        >>> kit.start(server) is server
+        True
+        >>> list(kit.running())
+        ['StreamServer']
     """
     _check_startable(thing)
     _refuse_on_own_loop("start")
@@ -101,6 +111,15 @@ def stop(thing: Any = None) -> None:
     Raises:
         TwistreamError: If it is not running.
         WouldDeadlock: If called on the kit's own loop.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> list(kit.running())
+        ['StreamServer']
+        >>> kit.stop(server)
+        >>> list(kit.running())
+        []
     """
     _refuse_on_own_loop("stop")
     with _LOCK:
@@ -111,7 +130,7 @@ def stop(thing: Any = None) -> None:
         if not found:
             names = ", ".join(running()) or "nothing"
             raise TwistreamError(
-                f"{thing!r} is not running", fix=f"Running: {names}; stop() stops everything"
+                f"{thing!r} is not running", fix=f"RunningThings: {names}; stop() stops everything"
             )
         _end_lifespans(found)
 
@@ -121,6 +140,15 @@ def url_of(thing: Any) -> str:
 
     Raises:
         TypeError: If it has no address.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import websockets
+        >>> async def answer(socket):
+        ...     await socket.wait_closed()
+        >>> server = kit.start(lambda: websockets.serve(answer, "127.0.0.1", 0))
+        >>> kit.url_of(server)
+        'ws://127.0.0.1:...'
     """
     url = getattr(thing, "url", None)
     if isinstance(url, str):
@@ -135,11 +163,53 @@ def url_of(thing: Any) -> str:
     return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
 
 
-def running() -> list[str]:
-    """Return the names of everything that `start` started and that still runs, oldest first."""
+def running() -> RunningThings:
+    """Return the names of everything that `start` started and that still runs, oldest first.
+
+    The repr of the list says what each is.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> twilio = kit.start(kit.SimulatedTwilio(), name="Twilio")
+        >>> list(kit.running())
+        ['StreamServer', 'Twilio']
+    """
     with _LOCK:
         ordered = sorted(_lifespans.values(), key=lambda lifespan: lifespan.order)
-        return [lifespan.key for lifespan in ordered if not lifespan.is_over]
+        found = [(each.key, each.thing, each.value) for each in ordered if not each.is_over]
+    # Outside the lock: a repr may be anybody's.
+    return RunningThings(
+        (key, _describe(thing if value is None else value)) for key, thing, value in found
+    )
+
+
+class RunningThings(list[str]):
+    """The names of what ran when `running` was asked.
+
+    Args:
+        found: Name and state of each.
+
+    Attributes:
+        states: What each is and does, in words, in the same order.
+    """
+
+    def __init__(self, found: Iterable[tuple[str, str]] = ()) -> None:
+        self.states: list[str] = []
+        for name, state in found:
+            self.append(name)
+            self.states.append(state)
+
+    def __repr__(self) -> str:
+        rows = zip(self, self.states, strict=False)
+        return "\n".join(f"{name}: {state}" for name, state in rows) or "nothing runs"
+
+
+def _describe(thing: object) -> str:
+    try:
+        return repr(thing)
+    except Exception as error:  # noqa: BLE001 - another package's repr must not hide what runs
+        return f"<{type(thing).__name__}, whose repr raised {type(error).__name__}>"
 
 
 def _check_startable(thing: Any) -> None:

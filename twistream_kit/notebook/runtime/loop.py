@@ -235,6 +235,16 @@ def allow_nested_asyncio() -> str:
     Raises:
         SettingsError: If the kernel's loop cannot be patched, or the wrong package has been
             applied already.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import asyncio
+        >>> kit.allow_nested_asyncio()
+        'nest_asyncio... is applied: asyncio.run() works in cells now.'
+        >>> async def cell():
+        ...     return asyncio.run(asyncio.sleep(0, "run inside a running loop"))
+        >>> asyncio.run(cell())
+        'run inside a running loop'
     """
     if _find_applied() is not None:
         return _check_applied(str(_find_applied()))

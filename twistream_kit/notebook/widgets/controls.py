@@ -74,6 +74,17 @@ class StreamControls:
 
     Raises:
         TypeError: If `stream` is not a `MediaStream`, or `clips` holds anything but clips.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> report = kit.simulate_call(server.url)
+        >>> stream = server.next_stream().result(10)
+        >>> controls = kit.StreamControls(stream, clips=[kit.Clip.tone(440, 0.1)])
+        >>> controls.send.click()
+        >>> stream.newest.result(10).ending
+        'heard'
+        >>> controls.close()
     """
 
     def __init__(

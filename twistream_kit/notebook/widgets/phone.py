@@ -80,6 +80,17 @@ class PhoneWidget(anywidget.AnyWidget):
     Raises:
         TypeError: If an argument has another type.
         WouldDeadlock: If called on the kit's own loop.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> twilio = kit.start(kit.SimulatedTwilio())
+        >>> phone = twilio.phone("+15550100001", answer="manual")
+        >>> widget = kit.PhoneWidget(phone)
+        >>> widget.number, widget.call["state"]
+        ('+15550100001', 'idle')
+        >>> widget.voices[:2]
+        ['dtmf_123.wav', 'greeting.wav']
+        >>> widget.close()
     """
 
     _esm = join_modules(_STATIC / "phone" / "phone.js")

@@ -97,6 +97,18 @@ class LiveScope(anywidget.AnyWidget):
 
     Raises:
         TypeError: If `stream` is not a `MediaStream`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> def answer(stream):
+        ...     stream.play(kit.Clip.tone(440, 0.1))
+        ...     stream.close()
+        >>> server = kit.start(kit.StreamServer(answer))
+        >>> report = kit.simulate_call(server.url).result(10)
+        >>> scope = kit.LiveScope(server.streams[0])
+        >>> scope.summary
+        'Waveform of the call: the caller is silent and hears you'
+        >>> scope.close()
     """
 
     _esm = _STATIC / "scope.js"

@@ -52,6 +52,14 @@ def settings(*, ask: bool = True, **given: str | Secret | None) -> Settings:
     Raises:
         SettingsError: If a value has the wrong format; the error does not show the value.
         TypeError: If the name or the type of an argument is wrong.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> settings = kit.settings(phone_number="+15550100001")
+        >>> settings.phone_number
+        '+15550100001'
+        >>> settings.missing
+        ('TWILIO_ACCOUNT_SID', 'TWILIO_AUTH_TOKEN', 'TWISTREAM_CALL_TO')
     """
     found = Settings(find(take(given)))
     if ask and find_kernel() is not None and not found.ready:

@@ -25,7 +25,7 @@ from twistream_kit.diagnosis.stream import CaptureReview, OddMessage, Reviewed
 from twistream_kit.errors import Objection, TwistreamError
 from twistream_kit.live.inspector.stream import InspectedStream, Violation
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook.display.html import Html, bullets, code, joined, paragraph, table
+from twistream_kit.notebook.display.html import Html, bullets, code, join, paragraph, table
 from twistream_kit.notebook.plots import style
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
@@ -66,6 +66,15 @@ class StreamLog(anywidget.AnyWidget):
 
     Raises:
         TypeError: If `stream` is none of these.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer(lambda stream: stream.close()))
+        >>> report = kit.simulate_call(server.url, press="1").result(10)
+        >>> log = kit.StreamLog(report.capture)
+        >>> [line["event"] for line in log.lines]
+        ['connected', 'start', 'dtmf']
+        >>> log.close()
     """
 
     _esm = _STATIC / "stream_log.js"
@@ -215,7 +224,7 @@ class StreamLog(anywidget.AnyWidget):
             f"media {_DIRECTIONS[count['sender']]}: {count['text']}" for count in self.media
         )
         note = paragraph("As it stood when the cell ran; run the notebook and it goes on.")
-        return str(joined(table(heads, rows, caption=caption), counts, note))
+        return str(join(table(heads, rows, caption=caption), counts, note))
 
 
 def _as_traits(line: LogLine) -> dict[str, Any]:
@@ -241,7 +250,7 @@ def _count_as_traits(sender: Sender, count: MediaCount) -> dict[str, Any]:
 
 def _message_cell(line: dict[str, Any]) -> Html:
     objections = [f"{each['severity']}: {each['text']}" for each in line["objections"]]
-    return joined(code(line["text"], breakable=True), bullets(objections))
+    return join(code(line["text"], breakable=True), bullets(objections))
 
 
 class LogLines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.twiml import review_twiml
@@ -18,6 +18,7 @@ from twistream_kit.simulator.call.twiml import (
     ConnectStream,
     Hangup,
     Pause,
+    PlainVerb,
     Play,
     PlayBody,
     Redirect,
@@ -27,7 +28,6 @@ from twistream_kit.simulator.call.twiml import (
     StartStream,
     StopStream,
     TwimlFault,
-    Verb,
 )
 from twistream_kit.simulator.call.web import SOUND_BYTES, WebClient, obtain
 from twistream_kit.simulator.model.assumptions import FAILED_STREAM_HANGS_UP_AFTER_SECONDS
@@ -120,7 +120,7 @@ class TwimlInterpreter:
         self._call.pick_up()
         return HANG_UP
 
-    async def _act(self, verb: Verb) -> None:
+    async def _act(self, verb: PlainVerb) -> None:
         match verb:
             case Say():
                 await self._speech.read(verb.text, verb.loop)
@@ -137,6 +137,8 @@ class TwimlInterpreter:
                 self._streams.start(verb.stream)
             case StopStream():
                 self._stop(verb)
+            case _:
+                assert_never(verb)
 
     async def _connect(self, verb: ConnectStream, *, is_last: bool) -> Source | None:
         """Run a bidirectional stream; return the next document, or None for the next verb."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, overload
 
+from twistream_kit.listing import Listing
 from twistream_kit.simulator.call._interpreter import TwimlInterpreter
 from twistream_kit.simulator.call._speech import VerbAudio
 from twistream_kit.simulator.call._trial import TrialPrompt, limit_time, make_web_client
@@ -335,9 +336,10 @@ class Calls(Sequence[SimulatedCall]):
     @overload
     def __getitem__(self, index: int) -> SimulatedCall: ...
     @overload
-    def __getitem__(self, index: slice) -> list[SimulatedCall]: ...
-    def __getitem__(self, index: int | slice) -> SimulatedCall | list[SimulatedCall]:
-        return self._calls[index]
+    def __getitem__(self, index: slice) -> Listing[SimulatedCall]: ...
+    def __getitem__(self, index: int | slice) -> SimulatedCall | Listing[SimulatedCall]:
+        found = self._calls[index]
+        return found if isinstance(found, SimulatedCall) else Listing.of(found, "calls")
 
     def __len__(self) -> int:
         return len(self._calls)

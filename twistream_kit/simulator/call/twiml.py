@@ -228,18 +228,11 @@ class Next:
     method: str = "POST"
 
 
-Verb = (
-    ConnectStream
-    | StartStream
-    | StopStream
-    | Say
-    | Play
-    | PlayBody
-    | Pause
-    | Hangup
-    | Redirect
-    | Reject
-)
+PlainVerb = StartStream | StopStream | Say | Play | PlayBody | Pause
+"""The verbs after which the next one of the document follows."""
+
+Verb = PlainVerb | ConnectStream | Hangup | Redirect | Reject
+"""All verbs that are carried out."""
 
 
 class _TwimlReader:

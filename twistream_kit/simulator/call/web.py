@@ -31,7 +31,7 @@ from twistream_kit.simulator.call.twiml import PlayBody, Say, Script, TwimlFault
 from twistream_kit.simulator.model.debugger import Debugger
 
 FETCH_SECONDS = 15.0
-"""The timeout of a whole request (§1.5)."""
+"""The timeout of a whole request (§1.5): for TwiML, for a sound, and of a callback."""
 
 CONNECT_SECONDS = 5.0
 """The timeout of one attempt to connect (§1.5); Twilio's second attempt is not simulated."""
@@ -109,7 +109,9 @@ class WebClient:
             async with asyncio.timeout(seconds):
                 return await self._follow(url, method, dict(params or {}), limit, signed=signed)
         except aiohttp.ServerTimeoutError as error:
-            raise TwimlFault(11201, f"{hide_user(url)}: no connection within 5 s") from error
+            raise TwimlFault(
+                11201, f"{hide_user(url)}: no connection within {CONNECT_SECONDS:g} s"
+            ) from error
         except TimeoutError as error:
             raise TwimlFault(
                 11200, f"{hide_user(url)} did not answer within {seconds:g} s{why}"

@@ -178,6 +178,17 @@ class Behaviour:
         echo: 34 [ASM]: the caller's microphone picks up the sound of its loudspeaker.
         plays_after_close: 37 [ASM]: whether the buffered sound is still heard after the server
             closes, which is not known.  False: it is lost, and with it the last words of a call.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer(lambda stream: stream.close()))
+        >>> report = kit.simulate_call(server.url).result(10)
+        >>> [entry.code for entry in report.debugger]
+        [31921]
+        >>> silent = kit.Behaviour(normal_close="silent")
+        >>> report = kit.simulate_call(server.url, behaviour=silent).result(10)
+        >>> [entry.code for entry in report.debugger]
+        []
     """
 
     continues_after_failure: bool = True

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
 from twistream_kit.errors import Objection, Severity
+from twistream_kit.listing import Listing, Series
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES, explain
 from twistream_kit.simulator.model.assumptions import ONCE_PER_STREAM
@@ -26,6 +27,9 @@ UNLOGGED = "What Twilio would not log"
 
 NOTHING_LOGGED = "no errors, no warnings"
 """The text of an empty debugger log."""
+
+
+_NO_OBJECTIONS: Series[Objection] = Series.of((), "objections")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class DebuggerEntry:
     stream_sid: str = ""
     call_sid: str = ""
     message: str | bytes | None = None
-    objections: tuple[Objection, ...] = ()
+    objections: Series[Objection] = _NO_OBJECTIONS
     at: float = field(default=0.0, compare=False)
 
     def __str__(self) -> str:
@@ -118,7 +122,7 @@ class Debugger(Sequence[DebuggerEntry]):
         known = explain(code)
         entry = DebuggerEntry(
             known.code, known.name, level or known.level, text, stream_sid, call_sid, message,
-            tuple(objections), self._clock(),
+            Series.of(objections, "objections"), self._clock(),
         )  # fmt: skip
         with self._lock:
             if code in ONCE_PER_STREAM:
@@ -140,10 +144,10 @@ class Debugger(Sequence[DebuggerEntry]):
         return unlogged
 
     @property
-    def unlogged(self) -> list[Unlogged]:
+    def unlogged(self) -> Listing[Unlogged]:
         """The problems that are heard and not logged, oldest first; each once per stream."""
         with self._lock:
-            return list(self._unlogged)
+            return Listing.of(self._unlogged, "unlogged objections")
 
     def wait_for(self, code: int) -> Pending[DebuggerEntry]:
         """Return a `Pending` of the oldest entry of `code`, present or future.
@@ -166,11 +170,9 @@ class Debugger(Sequence[DebuggerEntry]):
         """The codes of the entries, oldest first."""
         return [entry.code for entry in self._copy_entries()]
 
-    def find(self, sid: str) -> list[DebuggerEntry]:
+    def find(self, sid: str) -> Listing[DebuggerEntry]:
         """Return the entries of one stream (MZ...) or one call (CA...), oldest first."""
-        return [
-            entry for entry in self._copy_entries() if sid in (entry.stream_sid, entry.call_sid)
-        ]
+        return _list_entries(e for e in self._copy_entries() if sid in (e.stream_sid, e.call_sid))
 
     def clear(self) -> None:
         """Remove all entries; warnings already logged for a stream are still not logged again."""
@@ -181,9 +183,10 @@ class Debugger(Sequence[DebuggerEntry]):
     @overload
     def __getitem__(self, index: int) -> DebuggerEntry: ...
     @overload
-    def __getitem__(self, index: slice) -> list[DebuggerEntry]: ...
-    def __getitem__(self, index: int | slice) -> DebuggerEntry | list[DebuggerEntry]:
-        return self._copy_entries()[index]
+    def __getitem__(self, index: slice) -> Listing[DebuggerEntry]: ...
+    def __getitem__(self, index: int | slice) -> DebuggerEntry | Listing[DebuggerEntry]:
+        found = self._copy_entries()[index]
+        return found if isinstance(found, DebuggerEntry) else _list_entries(found)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -200,6 +203,10 @@ class Debugger(Sequence[DebuggerEntry]):
     def _copy_entries(self) -> list[DebuggerEntry]:
         with self._lock:
             return list(self._entries)
+
+
+def _list_entries(entries: Iterable[DebuggerEntry]) -> Listing[DebuggerEntry]:
+    return Listing.of(entries, "entries")
 
 
 def elide(message: str | bytes) -> str:

@@ -26,6 +26,7 @@ from typing import Literal, get_args
 from aiohttp import web
 
 from twistream_kit.errors import CallRefused
+from twistream_kit.listing import describe_changes
 from twistream_kit.protocol.rest import is_e164
 from twistream_kit.simulator.model.assumptions import Behaviour, Trial
 from twistream_kit.simulator.model.numbers import (
@@ -96,6 +97,16 @@ class SimulatedAccount:
             on a trial account.
         clock_ahead_seconds: The offset of Twilio's clock, which each response shows in its Date
             header, from the clock of this machine; negative when it is behind.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> account = kit.SimulatedAccount(type="Trial", verified=("+15550100001",))
+        >>> twilio = kit.start(kit.SimulatedTwilio(account=account))
+        >>> twilio.client.api.account.fetch().type
+        'Trial'
+        >>> checks = kit.preflight(twilio.client, to="+15550100002").result(30)
+        >>> [check.name for check in checks.failed]
+        ['account', 'to']
     """
 
     type: AccountType = "Full"
@@ -136,6 +147,9 @@ class SimulatedAccount:
         if self.calls_at_once is None and self.type == "Trial":
             return TRIAL_CALLS_AT_ONCE
         return self.calls_at_once
+
+    def __repr__(self) -> str:
+        return describe_changes(self)
 
     def _require_countries(self) -> None:
         countries = self.blocked_countries

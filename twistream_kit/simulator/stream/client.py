@@ -129,7 +129,7 @@ class StreamClient:
         self._giving_up = False
 
     async def connect(self) -> None:
-        """Shake hands and send *connected* and *start*; at most 10 s.
+        """Shake hands and send *connected* and *start*, within `HANDSHAKE_SECONDS`.
 
         Cancelling it leaves no socket open.
 
@@ -174,7 +174,7 @@ class StreamClient:
         self._send(self.leg.press(digit), time.monotonic())
 
     async def stop(self) -> None:
-        """End the stream from Twilio's side: *stop*, then a Close, at most 5 s.
+        """End the stream from Twilio's side: *stop*, then a Close, within `CLOSE_WAIT_SECONDS`.
 
         Which Close, or none at all, says `Behaviour.close_at_end`; without one the connection is
         left open, until `release`.  It may be called at any time, and more than once; cancelling it
@@ -540,19 +540,47 @@ def _has_errno(error: Exception, *numbers: int) -> bool:
     )
 
 
+EndingReason = Literal["stopped", "server-closed", "broken", "protocol-error"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndingWords:
+    """One way in which a stream ends, in words.
+
+    Attributes:
+        for_server: As Twilio's console might say it; ``{}`` stands for the close code.
+        for_call: As the report of a simulated caller says it, which shows the code behind it.
+    """
+
+    for_server: str
+    for_call: str
+
+
+ENDINGS: dict[EndingReason, EndingWords] = {
+    "stopped": EndingWords("the call ended, or its TwiML was replaced", "the caller hung up"),
+    "server-closed": EndingWords(
+        "your server closed the connection with {}", "the server closed the connection"
+    ),
+    "broken": EndingWords("the connection died without a Close frame", "the connection died"),
+    "protocol-error": EndingWords(
+        "your server broke a rule of WebSocket", "the server broke a rule that ends the stream"
+    ),
+}
+"""All ways in which a stream ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamEnding:
     """How a stream ended.
 
     Attributes:
-        reason: ``stopped`` (the call ended, or its TwiML was replaced), ``server-closed``,
-            ``broken`` (the connection died) or ``protocol-error``.
+        reason: One of `ENDINGS`.
         close_code: What the server's Close frame said, 1005 for one without status, 1006 for none.
         error_code: What Twilio logs for it, or None.
         detail: Which rule was broken, in the words of our WebSocket library, or empty.
     """
 
-    reason: Literal["stopped", "server-closed", "broken", "protocol-error"]
+    reason: EndingReason
     close_code: int
     error_code: int | None = None
     detail: str = ""
@@ -569,7 +597,7 @@ class StreamEnding:
     @property
     def in_words(self) -> str:
         """What happened, in a sentence."""
-        words = _IN_WORDS[self.reason].format(self.close_code)
+        words = ENDINGS[self.reason].for_server.format(self.close_code)
         if self._is_meant:
             words += "; expected when you meant to end the stream"
         return f"{words}: {self.detail}" if self.detail else words
@@ -601,10 +629,3 @@ def ending_of(
 
 
 _OUR_OBJECTIONS = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.MESSAGE_TOO_BIG)
-
-_IN_WORDS = {
-    "stopped": "the call ended, or its TwiML was replaced",
-    "server-closed": "your server closed the connection with {}",
-    "broken": "the connection died without a Close frame",
-    "protocol-error": "your server broke a rule of WebSocket",
-}

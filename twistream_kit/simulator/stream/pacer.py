@@ -64,6 +64,9 @@ class LatenessReport:
             f"{self.p99_ms:.1f} ms (99th percentile), {self.max_ms:.1f} ms (worst)"
         )
 
+    def __repr__(self) -> str:
+        return f"<LatenessReport {self}>"
+
 
 class Lateness:
     """A histogram of delays: tenths of a millisecond up to a second, in constant memory."""
@@ -71,6 +74,9 @@ class Lateness:
     def __init__(self) -> None:
         self._counts = [0] * (_BUCKETS + 1)
         self._max = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Lateness {self.report()}>"
 
     def record(self, seconds: float) -> None:
         """Count one frame that came `seconds` after its deadline."""
@@ -117,6 +123,10 @@ class Pacer:
         self._slots: list[list[Tick]] = [[] for _ in range(SLOTS)]
         self._wanted: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        state = "not running" if self._task is None else "running"
+        return f"<Pacer: {state}, {self.lateness.report()}>"
 
     def add(self, tick: Tick) -> None:
         """Call `tick` every 20 ms from now on; the first time within 40 ms."""

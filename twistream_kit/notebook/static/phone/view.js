@@ -75,6 +75,7 @@ export class PhoneView {
     root.style.setProperty("--tp-hear", you);
     this.#offerVoices(model.get("voices"));
     this.#listen();
+    this.#listenToKeyboard();
     this.timer = setInterval(() => this.#tick(), 100);
   }
 
@@ -96,6 +97,21 @@ export class PhoneView {
     parts.clear.onclick = () => telephone.say("clear");
     parts.mute.onclick = () => telephone.setMuted(!telephone.isMuted);
     parts.sound.onclick = () => telephone.setSound(!telephone.hasSound);
+  }
+
+  #listenToKeyboard() {
+    // What each key of the keyboard presses, while the telephone has the focus.
+    const shortcuts = new Map(this.keypad.keys.map((button) => [button.dataset.digit, button]));
+    for (const [key, button] of shortcuts) button.setAttribute("aria-keyshortcuts", key);
+    this.root.onkeydown = (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "SELECT") return;
+      const button = shortcuts.get(event.key);
+      if (!button || button.disabled) return;
+      event.preventDefault();
+      button.classList.add("tp-down");
+      setTimeout(() => button.classList.remove("tp-down"), 150);
+      button.click();
+    };
   }
 
   draw() {

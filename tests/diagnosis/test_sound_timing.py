@@ -1,17 +1,21 @@
 """Whether sound comes in time, with the times given."""
 
+import runpy
+
 import pytest
 
+from twistream_kit.diagnosis import sound
 from twistream_kit.diagnosis.sound import SendingPace
+from twistream_kit.protocol import playout
 
 LOUD = b"\x10" * 160
 SOFT = b"\xfe" * 160
 SECOND = b"\x10" * 8000
 
 
-def send(pace, payload, times):
+def send(timing, payload, times):
     """Send `payload` at each of the times; return what is objected to."""
-    return [found for at in times if (found := pace.sent(payload, at))]
+    return [found for at in times if (found := timing.sent(payload, at))]
 
 
 def test_sound_sent_by_an_exact_clock_meets_no_objection():
@@ -20,7 +24,7 @@ def test_sound_sent_by_an_exact_clock_meets_no_objection():
     assert send(SendingPace(), LOUD, times) == []
 
 
-def test_sleeping_as_long_as_the_sound_is_falls_behind_and_is_told_once():
+def test_sleeping_as_long_as_the_sound_is_falls_behind_and_is_reported_once():
     (found,) = send(SendingPace(), LOUD, [n * 0.0215 for n in range(1000)])
     assert (found.code, found.field, found.severity) == (None, "media", "warning")
     assert "67 gaps of some 2 ms in 1.4 s" in found.problem
@@ -28,20 +32,20 @@ def test_sleeping_as_long_as_the_sound_is_falls_behind_and_is_told_once():
     assert "stay 200 ms ahead" in found.fix
 
 
-def test_stalls_in_the_midst_of_sound_are_told_with_their_length():
-    pace, at, found = SendingPace(), 0.0, []
+def test_stalls_in_the_midst_of_sound_are_reported_with_their_length():
+    timing, at, found = SendingPace(), 0.0, []
     for _ in range(5):
-        found += send(pace, SECOND, [at])
+        found += send(timing, SECOND, [at])
         at += 1.15
     assert [each.problem for each in found] == []
-    (found,) = send(pace, SECOND, [at])
+    (found,) = send(timing, SECOND, [at])
     assert "5 gaps of some 150 ms in 4.6 s" in found.problem
 
 
 def test_pauses_between_sentences_are_no_gaps():
-    pace = SendingPace()
+    timing = SendingPace()
     sentence = SECOND[:-160] + SOFT
-    assert send(pace, sentence, [n * 1.2 for n in range(60)]) == []
+    assert send(timing, sentence, [n * 1.2 for n in range(60)]) == []
 
 
 def test_pauses_longer_than_any_stall_are_no_gaps():
@@ -49,23 +53,30 @@ def test_pauses_longer_than_any_stall_are_no_gaps():
 
 
 def test_rare_gaps_are_forgotten():
-    pace = SendingPace()
+    timing = SendingPace()
     minute = SECOND * 11
-    assert send(pace, minute, [n * 11.1 for n in range(30)]) == []
+    assert send(timing, minute, [n * 11.1 for n in range(30)]) == []
 
 
 def test_what_follows_a_clear_is_something_new():
-    pace = SendingPace()
+    timing = SendingPace()
     for n in range(50):
-        assert pace.sent(SECOND, n * 0.2) is None
-        pace.cleared(n * 0.2 + 0.1)
+        assert timing.sent(SECOND, n * 0.2) is None
+        timing.cleared(n * 0.2 + 0.1)
 
 
 def test_more_than_ten_minutes_ahead_is_31931_once():
-    pace = SendingPace()
-    found = send(pace, SECOND, [0.0] * 700)
+    timing = SendingPace()
+    found = send(timing, SECOND, [0.0] * 700)
     assert [(each.code, each.field, each.severity) for each in found] == [(31931, "media", "error")]
     assert "ten minutes ahead" in found[0].problem
+
+
+def test_the_send_ahead_of_play_is_said_as_it_is(monkeypatch):
+    monkeypatch.setattr(playout, "SEND_AHEAD_SECONDS", 7.0)
+    anew = runpy.run_path(sound.__file__)
+    found = send(anew["SendingPace"](), SECOND, [0.0] * 700)
+    assert found[0].fix.endswith("stream.play(clip) keeps 7 s ahead")
 
 
 def test_ten_minutes_ahead_to_the_byte_is_allowed():
@@ -74,13 +85,13 @@ def test_ten_minutes_ahead_to_the_byte_is_allowed():
 
 @pytest.mark.parametrize(("at", "joined"), [(0.5, True), (1.0, True), (1.1, False)])
 def test_sound_is_joined_while_the_sound_before_it_is_still_played(at, joined):
-    pace = SendingPace()
-    pace.sent(SECOND, 0.0)
-    assert pace.is_joined(at) is joined
+    timing = SendingPace()
+    timing.sent(SECOND, 0.0)
+    assert timing.is_joined(at) is joined
 
 
 def test_an_empty_payload_changes_nothing():
-    pace = SendingPace()
-    pace.sent(LOUD, 0.0)
-    assert pace.sent(b"", 5.0) is None
-    assert not pace.is_joined(5.0)
+    timing = SendingPace()
+    timing.sent(LOUD, 0.0)
+    assert timing.sent(b"", 5.0) is None
+    assert not timing.is_joined(5.0)

@@ -1,0 +1,309 @@
+"""Every result that a public call can give: its repr is a report, its HTML a table or a picture."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib
+import re
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import twistream_kit as kit
+from tests.support.public import plain_sequences, public_classes
+from twistream_kit import from_twilio, to_twilio
+from twistream_kit.audio.examination import Finding
+from twistream_kit.audio.measure import Spectrum
+from twistream_kit.audio.wav_report import Field
+from twistream_kit.capture.entry import Entry, OddText, StatusReport
+from twistream_kit.capture.replay import Playback
+from twistream_kit.capture.summary import Figure, Gap, LateMark, MarkEnding
+from twistream_kit.diagnosis.files import Mistake, Mistakes
+from twistream_kit.errors import Objections
+from twistream_kit.listing import Listing, Series
+from twistream_kit.live.inspector.stream import Violation
+from twistream_kit.live.stream._reader import Reader
+from twistream_kit.live.stream.state import StreamState
+from twistream_kit.live.tunnel._provider import StaticAddress
+from twistream_kit.notebook.display.display import DISPLAYS, render_html
+from twistream_kit.notebook.runtime.background import RunningThings
+from twistream_kit.pending import HomeLoop, Pending, fulfil
+from twistream_kit.protocol.codes import TWILIO_CODES
+from twistream_kit.simulator.call.call import Progress
+from twistream_kit.simulator.call.handset import Handset
+from twistream_kit.simulator.call.streams import CallStreams
+from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry, Unlogged
+from twistream_kit.simulator.stream.pacer import Lateness, LatenessReport, Pacer
+
+EVIL = "<script>alert('x')</script><b>"
+"""What a stranger may put into a name, a number, a parameter, a message or a file's name."""
+
+SID, CALL = f"MZ{0:032x}", f"CA{0:032x}"
+
+WITHOUT = {
+    kit.StreamControls: "a widget shows itself",
+    kit.StreamLog: "a widget shows itself",
+    kit.LiveScope: "a widget shows itself",
+    kit.PhoneWidget: "a widget shows itself",
+    Handset: "part of a simulated call: its mouth and its ear",
+    CallStreams: "part of a simulated call: its side of the sockets",
+    Progress: "part of a simulated call: its status callbacks",
+}
+"""What public names lead to and what is no result, and why; nothing is followed from these."""
+
+AS_WRITTEN = {
+    *(from_twilio.Connected, from_twilio.MediaFormat, from_twilio.Start, from_twilio.Media),
+    *(from_twilio.Dtmf, from_twilio.Mark, from_twilio.Stop, from_twilio.Unknown),
+    *(to_twilio.Media, to_twilio.Mark, to_twilio.Clear),
+}
+"""Messages: values that are compared field by field, so their repr is how one writes them."""
+
+
+@pytest.fixture
+def capture():
+    capture = kit.Capture(EVIL)
+    capture.append(from_twilio.Connected(), 0.0)
+    capture.append(to_twilio.Media(EVIL, b"\x20" * 8000), 0.1)
+    capture.append(to_twilio.Mark(EVIL, EVIL), 0.1)
+    capture.append(from_twilio.Mark(EVIL, EVIL), 1.1)
+    capture.append(from_twilio.Unknown(EVIL, EVIL), 1.2)
+    capture.note_status(1.3, EVIL)
+    capture.note_odd(1.4, EVIL)
+    return capture
+
+
+@pytest.fixture
+def objection():
+    return kit.Objection(31951, EVIL, EVIL, EVIL, EVIL)
+
+
+def media_stream():
+    start = from_twilio.Start(SID, f"AC{0:032x}", CALL, custom_parameters={EVIL: EVIL})
+    return kit.MediaStream(StreamState(start, HomeLoop("nobody")))
+
+
+def a_tunnel():
+    return kit.Tunnel(kit.StreamServer(), StaticAddress("https://example.com"), why_not=EVIL)
+
+
+def a_call():
+    return kit.Call(SimpleNamespace(http_client=None), EVIL, to=EVIL, from_=EVIL, status=EVIL)
+
+
+def an_inspected_stream(capture):
+    stream = kit.InspectedStream(HomeLoop("nobody"), 0.0)
+    stream.take("twilio", from_twilio.Start(SID, "AC", CALL).to_json(), 0.0)
+    stream.take("server", EVIL, 0.5)
+    stream.capture.append(capture.entries[1].message, 0.6)
+    return stream
+
+
+def a_debugger(objection):
+    debugger = Debugger()
+    logged = {"stream_sid": EVIL, "message": EVIL, "objections": [objection]}
+    debugger.log(31951, EVIL, **logged)
+    debugger.note(objection, EVIL)
+    return debugger
+
+
+def a_call_report(capture, objection, debugger):
+    return kit.CallReport(
+        url=f"ws://127.0.0.1:1/{EVIL}",
+        stream_sid=EVIL,
+        seconds=2.0,
+        ending=EVIL,
+        close_code=1005,
+        error_code=None,
+        sent={EVIL: 100, "mark": 1},
+        received={EVIL: 1, "mark": 1},
+        objections=Counter({objection: 2}),
+        debugger=debugger[:],
+        first_sound_ms=12.0,
+        heard=kit.Clip(b"\x20" * 800, EVIL),
+        lateness=LatenessReport(1, 0.0, 0.0, 0.0, 0.0, 0),
+        capture=capture,
+    )
+
+
+async def a_simulated_call(twilio, eventually):
+    phone = twilio.phone("+15550100001")
+    made = await asyncio.to_thread(
+        twilio.client.calls.create,
+        to=phone.number,
+        from_=twilio.numbers[0],
+        twiml=f"<Response><Say>{EVIL.replace('<', '&lt;')}</Say></Response>",
+    )
+    call = twilio.calls.find(made.sid)
+    await eventually(lambda: phone.heard.payload and phone.transcript)
+    return phone, call
+
+
+@pytest.fixture
+async def everything(tmp_path, twilio, eventually, capture, objection):
+    """An instance of each class that has a display, with markup wherever a stranger's text goes."""
+    wav = kit.inspect_wav(kit.Clip.tone(440, 0.1).save(tmp_path / f"{EVIL.replace('/', '')}.wav"))
+    examination = kit.examine(kit.Clip(b"\x80" * 800, EVIL))
+    debugger = a_debugger(objection)
+    stream = media_stream()
+    done: Pending[object] = Pending()
+    fulfil(done, EVIL)
+    phone, call = await a_simulated_call(twilio, eventually)
+    mistake = Mistake(objection, 0.5)
+    several = Series.of([objection], EVIL)
+    message = {"stream_sid": EVIL, "sequence_number": 1}
+    return [
+        *(wav, wav.fields, Field(0, 1, b"x", EVIL, EVIL, EVIL, EVIL), wav.format),
+        *(kit.Clip(b"\x80", EVIL), kit.Clip(b"", EVIL)),
+        kit.ConvertedFile(Path(EVIL), Path(EVIL), 1.0, 2, missing_seconds=1.0),
+        kit.ConvertedFile(Path(EVIL), None, error=EVIL),
+        *(examination, Finding(EVIL, "warning", EVIL, EVIL, EVIL), examination.figures),
+        *(Spectrum(np.array([500.0]), np.array([1.0])), examination.spectrum_before),
+        *(kit.Resampler(8000), kit.VoiceTrigger(), kit.Secret(EVIL)),
+        *(RunningThings([(EVIL, EVIL)]), RunningThings(), done, Pending()),
+        *(twilio, twilio.calls, twilio.pacer, Lateness(), LatenessReport(1, 0, 0, 0, 0, 0)),
+        *(Pacer(), twilio.account, kit.SimulatedAccount(type="Trial"), kit.Behaviour(echo=True)),
+        *(phone, call, kit.SimulatedTwilio(), twilio.phone("+15550100009")),
+        *(debugger, Debugger(), debugger[0], Unlogged(objection, EVIL)),
+        DebuggerEntry(31951, EVIL, "error", EVIL, EVIL, EVIL, EVIL.encode(), several),
+        a_call_report(capture, objection, debugger),
+        *(kit.StreamServer(), stream, stream.play(b"\x80" * 160, mark="x"), stream.audio()),
+        *(kit.StreamEnd("stop", EVIL), Reader(str, None)),
+        *(kit.PlayOutcome("cleared", 420, 4210), kit.MarkOutcome("heard", EVIL, 12)),
+        *(kit.ServerProcess([EVIL]), kit.LocalProxy(kit.StreamServer()), a_tunnel()),
+        *(kit.Inspector("ws://localhost:1/x"), an_inspected_stream(capture)),
+        kit.InspectedEnd("server", 1000, 1000, said_stop=True, detail=EVIL),
+        Violation(1.0, "server", several, EVIL),
+        *(kit.settings(edge="dublin", auth_token="0" * 32), kit.Settings({})),
+        *(kit.Checks([kit.Check(EVIL, False, EVIL, EVIL, EVIL)]), kit.Checks()),
+        *(kit.Check("to", True, EVIL), kit.NumberRoute(None, EVIL, kit.StreamServer())),
+        *(a_call(), kit.StatusEvent(1.0, EVIL, EVIL, EVIL, 1, {EVIL: EVIL, "StreamError": EVIL})),
+        *(capture, capture.entries, capture.entries[:0], kit.Capture(), capture.summary()),
+        *(capture.entries[1], Entry(1.0, from_twilio.Unknown(EVIL, EVIL))),
+        *(OddText(1.0, EVIL), OddText(1.0, EVIL.encode()), StatusReport(1.0, EVIL)),
+        *(Playback(EVIL, 0.1, 0, 10, "lost"), MarkEnding(EVIL, "open")),
+        *(Gap(1.0, 0.5), LateMark(EVIL, 1.0, 300.0), Figure(EVIL, EVIL, EVIL)),
+        *(objection, Objections([objection]), Objections(), mistake),
+        *(Mistakes([mistake], EVIL), Mistakes(reviewed=EVIL)),
+        *(Listing.of([mistake, mistake], EVIL), Listing.of([EVIL], EVIL), Series.of([], EVIL)),
+        *(kit.explain(31951), TWILIO_CODES),
+        *(from_twilio.Connected(EVIL, EVIL), from_twilio.MediaFormat(EVIL)),
+        from_twilio.Start(SID, EVIL, EVIL, (EVIL,), custom_parameters={EVIL: EVIL}),
+        *(from_twilio.Media(EVIL, b"\x80" * 160), from_twilio.Dtmf(digit=EVIL, **message)),
+        *(from_twilio.Mark(name=EVIL, **message), from_twilio.Stop(EVIL, EVIL, EVIL)),
+        from_twilio.Unknown(EVIL, EVIL, EVIL),
+        *(to_twilio.Media(EVIL, b"\x80" * 160), to_twilio.Mark(EVIL, EVIL), to_twilio.Clear(EVIL)),
+    ]
+
+
+def key_of(kind):
+    return kind.__module__, kind.__qualname__
+
+
+def test_every_class_behind_the_public_names_has_a_display_or_a_reason():
+    found = public_classes(unfollowed=WITHOUT)
+    assert len(found) > 70
+    shown = {kind for kind in found if key_of(kind) in DISPLAYS}
+    assert set(found) - shown == set(WITHOUT)
+    assert plain_sequences(shown) == [], "a Listing or a Series says what it holds"
+
+
+def test_every_displayed_class_exists_under_its_name():
+    for module, name in DISPLAYS:
+        assert getattr(importlib.import_module(module), name).__module__ == module
+
+
+def test_the_root_registers_exactly_the_classes_that_have_a_display():
+    registered = {(module, name) for module, names in kit._SHOWN.items() for name in names.split()}
+    assert registered == set(DISPLAYS)
+
+
+async def test_every_displayed_class_has_an_example_here(everything):
+    assert set(DISPLAYS) - {key_of(type(thing)) for thing in everything} == set()
+
+
+async def test_every_repr_is_a_report(everything):
+    for thing in everything:
+        kind = type(thing)
+        if kind in AS_WRITTEN:
+            continue
+        assert " object at 0x" not in repr(thing), kind
+        assert kind.__repr__ not in (list.__repr__, tuple.__repr__, object.__repr__), kind
+        if dataclasses.is_dataclass(kind) and kind.__name__ not in (
+            "Behaviour",
+            "SimulatedAccount",
+        ):
+            first = dataclasses.fields(kind)[0].name
+            assert not repr(thing).startswith(f"{kind.__name__}({first}="), kind
+
+
+async def test_every_display_is_a_table_or_a_picture_or_a_player(everything):
+    for thing in everything:
+        assert re.search("<table|<svg|<img|<audio", render_html(thing)), thing
+
+
+async def test_no_display_lets_markup_of_others_through(everything):
+    n_escaped = 0
+    for thing in everything:
+        html = render_html(thing)
+        assert "<script" not in html, type(thing)
+        assert "<b>" not in html, type(thing)
+        n_escaped += "&lt;script&gt;" in html
+    assert n_escaped > 60  # of the others nothing comes from a stranger
+
+
+async def test_no_display_fixes_a_colour_that_a_dark_theme_would_change(everything):
+    for thing in everything:
+        # Jupyter's variables only, with a fallback that inherits.
+        html = re.sub(r"base64,[A-Za-z0-9+/=]+", "", render_html(thing))
+        assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgb\(|background", html), type(thing)
+
+
+async def test_no_display_shows_a_secret(twilio):
+    html = render_html(twilio) + render_html(kit.Secret("0123456789abcdef"))
+    for secret in (twilio.auth_token, twilio.api_secret, "0123456789abcdef"):
+        assert secret not in html
+
+
+def test_a_fresh_kernel_knows_every_class_without_importing_a_display():
+    program = """
+    import importlib, sys
+    from IPython.core.interactiveshell import InteractiveShell
+    html = InteractiveShell.instance().display_formatter.formatters["text/html"]
+    import twistream_kit as kit
+    assert not any(name.startswith("twistream_kit.") for name in sys.modules)
+    for module, names in kit._SHOWN.items():
+        for name in names.split():
+            kind = getattr(importlib.import_module(module), name)
+            assert html.lookup_by_type(kind).__module__ == "twistream_kit", kind
+    assert not any(name.startswith("twistream_kit.notebook.display") for name in sys.modules)
+    print(len(html.type_printers))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) >= len(DISPLAYS)
+
+
+def test_something_without_a_display_says_so():
+    with pytest.raises(TypeError, match="dict has no display of its own"):
+        render_html({})
+
+
+def test_a_subclass_is_displayed_as_what_it_is():
+    class Louder(kit.Clip):
+        pass
+
+    assert render_html(Louder(b"\x80", "x")) == render_html(kit.Clip(b"\x80", "x"))
+
+
+def test_a_long_list_shows_its_beginning_and_how_many_there_are():
+    gaps = Listing.of([Gap(float(n), 0.5) for n in range(1000)], "gaps")
+    assert render_html(gaps).count("<tr ") == 101
+    assert "1000 gaps, of which the first 100 are shown" in render_html(gaps)
+    assert repr(gaps).splitlines()[100:] == ["… and 900 more gaps"]
