@@ -479,3 +479,43 @@ def test_ctrl_c_ends_a_call_in_one_sentence():
                 with suppress(ProcessLookupError):
                     caller.kill()
     assert (caller.returncode, out, err) == (130, b"", b"twistream: interrupted.\n")
+
+
+NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names")
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["inspect", "{good}"],
+        ["inspect", "{bad}"],
+        ["inspect", "{missing}"],
+        ["inspect", "{folder}"],
+        ["convert", "{good}", "{bad}", "{missing}", "-o", "{folder}"],
+        ["convert", "{good}", "-o", "{bad}"],
+        ["convert", "{good}", "{good}", "-o", "{folder}"],
+        ["review", "{bad}"],
+        ["review", "{missing}"],
+        ["review", "{folder}"],
+        ["review", "{capture}"],
+        ["explain", NASTY],
+        ["call", "ws://127.0.0.1:1/", "--say", "{bad}"],
+        ["call", "ws://127.0.0.1:1/", "--save", "{missing}/a.wav"],
+        ["call", f"ws://127.0.0.1:1/{NASTY}"],
+        ["call", "ws://127.0.0.1:1/", "--param", NASTY],
+        ["call", "ws://127.0.0.1:1/", "--auth-token-from", NASTY],
+        ["inspect-stream", "--upstream", NASTY],
+        ["inspect-stream", "--upstream", "ws://127.0.0.1:1", f"--{NASTY}"],
+        [NASTY],
+    ],
+)
+def test_name_with_control_characters_does_not_reach_the_terminal(run, tmp_path, argv):
+    names = {name: tmp_path / f"{name}{NASTY}" for name in ("folder", "missing")}
+    names["folder"].mkdir()
+    names |= {name: names["folder"] / f"{name}{NASTY}.wav" for name in ("good", "bad", "capture")}
+    Clip.tone(440, 0.1).save(names["good"])
+    names["bad"].write_bytes(b"not a sound")
+    capture_of(SID).save(names["capture"])
+    _, out, err = run(*(part.format(**names) for part in argv))
+    assert not set("\x1b\x07\x9b\u202e") & set(out + err)

@@ -12,6 +12,7 @@ import pytest
 
 import twistream_kit
 from twistream_kit import errors
+from twistream_kit.diagnosis.message import review_message
 from twistream_kit.errors import (
     CallRefused,
     Explained,
@@ -24,6 +25,7 @@ from twistream_kit.errors import (
     WavError,
     WouldDeadlock,
     join_sentences,
+    quote,
 )
 
 TEXTS = [
@@ -258,3 +260,10 @@ def test_the_severities_are_named_once():
     }
     named = re.compile(r'Literal\[(?=.*"warning")(?=.*"note")')
     assert [name for name, text in texts.items() for _ in named.findall(text)] == ["errors.py"]
+
+
+@pytest.mark.parametrize("value", [10**5000, [1, {"a": -(10**5000)}]], ids=["int", "list"])
+def test_value_that_python_refuses_to_write_is_quoted_by_its_type(value):
+    name = type(value).__name__
+    assert quote(value) == f"a value of type {name} that is too long to write"
+    assert all(map(str, review_message({"event": value, "streamSid": value})))

@@ -13,9 +13,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from twistream_kit.errors import CallRefused, SettingsError, TwistreamError, WavError
+from twistream_kit.errors import (
+    CallRefused,
+    SettingsError,
+    TwistreamError,
+    WavError,
+    escape_controls,
+)
 
 if TYPE_CHECKING:
     from twistream_kit.simulator.report import CallReport
@@ -63,13 +69,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _print(text: object = "", *, end: str = "\n", file: TextIO | None = None) -> None:
+    """Print text in which names of files and the like cannot control the terminal."""
+    print(escape_controls(str(text)), end=end, file=file, flush=True)
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that repeats arguments as `_print` prints them."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(escape_controls(message), file)
+
+
 def _complain(error: object, code: int) -> int:
-    print(f"twistream: {error}", file=sys.stderr)
+    _print(f"twistream: {error}", file=sys.stderr)
     return code
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="twistream",
         description="Look at sound files, messages and servers of Twilio's Media Streams.",
         epilog=EXIT_CODES,
@@ -164,13 +182,13 @@ def _inspect(arguments: argparse.Namespace) -> int:
     code = FINE
     for number, path in enumerate(arguments.files):
         if number:
-            print()
+            _print()
         try:
             report = inspect_wav(path)
         except WavError as error:
             code = max(code, _complain(error, _choose_exit_code(path)))
             continue
-        print(report)
+        _print(report)
         code = max(code, FINE if report.ready else OBJECTIONS)
     return code
 
@@ -189,7 +207,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         if done.error:
             code = max(code, _complain(done.error, _choose_exit_code(done.source)))
             continue
-        print(done)
+        _print(done)
     return code
 
 
@@ -201,7 +219,7 @@ def _choose_exit_code(path: Path) -> int:
 def _explain(arguments: argparse.Namespace) -> int:
     from twistream_kit.protocol.codes import explain
 
-    print(explain(arguments.code))
+    _print(explain(arguments.code))
     return FINE
 
 
@@ -216,8 +234,8 @@ def _review(arguments: argparse.Namespace) -> int:
     except CaptureError as error:
         return _complain(error, OBJECTIONS)
     if found.capture is not None:
-        print(found.capture.summary().report(), end="\n\n")
-    print(found)
+        _print(found.capture.summary().report(), end="\n\n")
+    _print(found)
     return FINE if found.ok else OBJECTIONS
 
 
@@ -233,7 +251,7 @@ def _call(arguments: argparse.Namespace) -> int:
         options["auth_token"] = _read_variable(arguments.auth_token_from)
     say = load_clip(arguments.say) if arguments.say else None
     if say is not None and say.missing_seconds:
-        print(f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr)
+        _print(f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr)
     try:
         pending = simulate_call(
             arguments.url, say=say, press=arguments.press, seconds=arguments.seconds, **options
@@ -241,10 +259,10 @@ def _call(arguments: argparse.Namespace) -> int:
     except (TypeError, ValueError) as error:
         raise SettingsError(str(error)) from error
     report = _wait(pending)
-    print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
+    _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
     if arguments.save:
         for file in save_report(report, arguments.save):
-            print(f"saved {file}", file=sys.stderr)
+            _print(f"saved {file}", file=sys.stderr)
     return FINE if report.ok else OBJECTIONS
 
 
@@ -258,7 +276,7 @@ def _inspect_stream(arguments: argparse.Namespace) -> int:
         )
     except ValueError as error:
         raise SettingsError(str(error)) from error
-    command = InspectCommand(inspector, lambda line: print(line, flush=True), arguments.save)
+    command = InspectCommand(inspector, _print, arguments.save)
     try:
         command.run()
     except OSError as error:

@@ -18,6 +18,7 @@ An `Objection` holds the same parts, but is returned by a review and never raise
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -375,6 +376,29 @@ def join_sentences(*parts: str) -> str:
     )
 
 
+def hide_user(url: str) -> str:
+    """Return `url`, which may be malformed, without what may be its user and password.
+
+    In a malformed address nothing says where a password ends: everything is hidden between the
+    scheme and the last ``@``, in whatever width Unicode has it.
+    """
+    return _USER.sub(r"\1", url)
+
+
+_USER = re.compile(r"\A(\s*[A-Za-z][A-Za-z0-9+.-]*:/+)?.*[@\uff20\ufe6b]", re.DOTALL)
+
+
+def escape_controls(text: str) -> str:
+    """Return `text` with its control characters escaped, except line feeds and tabs.
+
+    A terminal obeys the others (ECMA-48), and the bidirectional ones of Unicode reorder a line.
+    """
+    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
 def quote(value: object, limit: int = 40) -> str:
     """Quote `value` for use in a sentence, on one line and cut after `limit` characters.
 
@@ -382,5 +406,8 @@ def quote(value: object, limit: int = 40) -> str:
     """
     if isinstance(value, str) and len(value) > limit:
         return f"{value[:limit]!r}… ({len(value)} characters)"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # 4301 digits and more, or nested too deeply
+        return f"a value of type {type(value).__name__} that is too long to write"
     return text if len(text) <= limit else f"{text[:limit]}…"

@@ -1,14 +1,23 @@
 import copy
+import errno
+import io
+import os
 import pickle
+import stat
 import struct
 
 import numpy as np
 import pytest
 
+from support.reports import report_of
+from twistream_kit.audio import clip as clip_module
 from twistream_kit.audio.clip import Clip, build_ulaw_header, replace_file
+from twistream_kit.audio.convert import convert_file
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.load import load_clip
-from twistream_kit.errors import WavError
+from twistream_kit.capture.capture import Capture
+from twistream_kit.errors import TwistreamError, WavError
+from twistream_kit.simulator.report import save_report
 
 
 def strength(clip, hz):
@@ -164,7 +173,7 @@ def test_save_replaces_a_file_only_by_a_whole_one(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr("twistream_kit.audio.clip.write_ulaw_wav", fails)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(TwistreamError, match=r"clip\.wav cannot be written: disk full"):
         Clip(b"\xff").save(path)
     assert path.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [path]
@@ -240,3 +249,93 @@ def test_nothing_is_left_after_an_exception(tmp_path, error):
         file.write(b"half")
         raise error
     assert list(tmp_path.iterdir()) == []
+
+
+posix = pytest.mark.skipif(os.name == "nt", reason="permissions and links as POSIX has them")
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666])
+def test_file_that_is_replaced_passes_its_permissions_on(tmp_path, mode):
+    path = tmp_path / "clip.wav"
+    path.touch()
+    path.chmod(mode)
+    Clip(b"\xff").save(path)
+    assert path.stat().st_size > 0
+    assert mode_of(path) == mode
+
+
+@posix
+def test_new_capture_is_for_its_owner_alone_also_while_it_is_written(tmp_path):
+    path = tmp_path / "call.jsonl"
+    with replace_file(path, private=True):
+        (unfinished,) = tmp_path.iterdir()
+        assert mode_of(unfinished) == 0o600
+    assert mode_of(path) == 0o600
+    assert mode_of(Capture().save(tmp_path / "other.jsonl")) == 0o600
+
+
+@posix
+@pytest.mark.parametrize("there", [True, False])
+def test_symbolic_link_stays_and_its_file_is_replaced(tmp_path, there):
+    (tmp_path / "elsewhere").mkdir()
+    real, link = tmp_path / "elsewhere" / "real.wav", tmp_path / "link.wav"
+    if there:
+        real.write_bytes(b"old")
+    link.symlink_to(real)
+    Clip(b"\xff").save(link)
+    assert link.is_symlink()
+    assert load_clip(real).payload == b"\xff"
+    assert list(real.parent.iterdir()) == [real]
+
+
+@posix
+@pytest.mark.parametrize("linked", [True, False])
+def test_pipe_or_device_is_not_replaced_by_a_file(tmp_path, linked):
+    pipe = tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    path = pipe
+    if linked:
+        path = tmp_path / "link.wav"
+        path.symlink_to(pipe)
+    with pytest.raises(TwistreamError, match=r"cannot be written: it is no regular file\. A file"):
+        Clip(b"\xff").save(path)
+    with pytest.raises(WavError, match="it is no regular file"):
+        convert_file(Clip.tone(440, 0.1).save(tmp_path / "in.wav"), path, overwrite=True)
+    with pytest.raises(TwistreamError, match="it is no regular file"):
+        Capture().save(path)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_every_writer_says_in_words_that_it_cannot_write(tmp_path, monkeypatch, error):
+    report = report_of()
+    writers = {
+        "clip.wav": Clip(b"\xff").save,
+        "stereo.wav": Capture().stereo,
+        "call.jsonl": Capture().save,
+        "report.json": lambda path: save_report(report, path),
+        "report.jsonl": lambda path: save_report(report, path),
+        "report.wav": lambda path: save_report(report, path),
+    }
+    for name in writers:
+        (tmp_path / name).write_bytes(b"the old one")
+
+    class Full(io.FileIO):
+        def write(self, data):
+            raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(
+        clip_module, "open", lambda path, _mode, opener: Full(path, "xb", opener=opener),
+        raising=False,
+    )  # fmt: skip
+    for name, write in writers.items():
+        with pytest.raises(TwistreamError, match=f"{name} cannot be written: {os.strerror(error)}"):
+            write(tmp_path / name)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(
+        writers, b"the old one"
+    )

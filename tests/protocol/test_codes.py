@@ -117,6 +117,12 @@ def test_unknown_code_is_a_lookup_error_and_one_of_ours():
     assert issubclass(UnknownCode, TwistreamError)
 
 
+@pytest.mark.parametrize("number", [10**9, 10**5000, -(10**5000)], ids=["10", "5001", "minus"])
+def test_number_too_long_for_a_code_is_refused_in_words(number):
+    with pytest.raises(UnknownCode, match="a number beyond 999999999 is no code"):
+        explain(number)
+
+
 @pytest.mark.parametrize("text", ["", "playload", "-", "9" * 5000])
 def test_text_without_a_code_is_refused_in_words(text):
     with pytest.raises(UnknownCode, match="holds no code"):

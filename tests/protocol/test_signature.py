@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import time
 from base64 import b64encode
 from types import SimpleNamespace
 
@@ -340,6 +341,17 @@ def test_names_and_values_are_read_and_repeated_ones_have_a_list():
         "From": "+15550100001",
         "City": "Zürich 1",
     }
+
+
+def test_a_form_is_read_and_checked_in_linear_time():
+    def cost(size):
+        begun = time.thread_time()
+        for _ in range(3):
+            is_valid(TOKEN, "https://a.example:8443/status", parse_form(b"a&" * size), "forged")
+        return time.thread_time() - begun
+
+    # Eight times the fields: linear is 8, quadratic is 64.
+    assert min(cost(32_000) for _ in range(3)) < 30 * min(cost(4_000) for _ in range(3))
 
 
 def test_a_json_object_gives_its_strings_and_numbers():

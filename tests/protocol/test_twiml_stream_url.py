@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.addresses import MALFORMED
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol.twiml import build_stream_url, is_loopback, review_stream_url
 
@@ -15,6 +16,7 @@ from twistream_kit.protocol.twiml import build_stream_url, is_loopback, review_s
         ("https://host", "media", "wss://host/media"),
         ("https://host/", "/media", "wss://host/media"),
         ("wss://host:8443", "/a/b", "wss://host:8443/a/b"),
+        ("https://host", "//media", "wss://host//media"),
         ("http://127.0.0.1:5000", "/media", "ws://127.0.0.1:5000/media"),
         ("HTTPS://Host", "/media", "wss://Host/media"),
         ("https://[2001:db8::1]:1", "/media", "wss://[2001:db8::1]:1/media"),
@@ -30,6 +32,13 @@ def test_stream_url_is_the_socket_form_of_a_servers_address(base, path, expected
 def test_address_without_scheme_or_host_is_refused_in_words(base):
     with pytest.raises(LocalProtocolError, match=r"is not the address of a server\. .*https://"):
         build_stream_url(base)
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_refused_base_is_quoted_without_its_password(url):
+    with pytest.raises(LocalProtocolError) as refused:
+        build_stream_url(f"{url}?a=b")
+    assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:80/m", "http://localhost", "ws://[::1]:9/m"])
@@ -84,6 +93,13 @@ def test_objection_to_a_url_is_named_with_its_code(url, severity, code, problem)
 
 def test_password_in_a_url_is_not_repeated():
     texts = map(str, review_stream_url("ws://me:hunter2@example.com/m?a=b"))
+    assert "hunter2" not in " ".join(texts)
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_password_in_a_malformed_url_is_not_repeated(url):
+    texts = [str(objection) for objection in review_stream_url(url)]
+    assert texts
     assert "hunter2" not in " ".join(texts)
 
 

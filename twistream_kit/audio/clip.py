@@ -6,7 +6,9 @@ under a temporary name and renamed when it is complete.  `load` reads sound file
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +29,7 @@ from twistream_kit.audio.resample import (
     as_float,
     mix_to_mono,
 )
-from twistream_kit.errors import WavError
+from twistream_kit.errors import TwistreamError, WavError
 from twistream_kit.sound_file import is_wav
 
 FRAME_BYTES = 160
@@ -139,10 +141,11 @@ class Clip:
 
         Raises:
             WavError: If `path` is a folder, or in a folder that does not exist.
+            TwistreamError: If it cannot be written.
         """
         path = Path(path)
         require_place(path)
-        with replace_file(path) as file:
+        with write_file(path) as file:
             write_ulaw_wav(file, iter([self.payload]))
         return path
 
@@ -323,29 +326,81 @@ def require_place(path: Path) -> None:
 
 
 @contextmanager
-def replace_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
+def replace_file(
+    path: Path, *, overwrite: bool = True, private: bool = False
+) -> Iterator[BinaryIO]:
     """Open a new file that replaces `path` when the block ends without an exception.
 
-    Until then, and after an exception, `path` is unchanged.
+    Until then, and after an exception, `path` is unchanged.  A file that is replaced passes its
+    permissions on, and a symbolic link stays one: the file that it leads to is replaced.
 
     Args:
         path: The name of the file.
         overwrite: Whether an existing file of that name may be replaced.
+        private: Whether a file that is new can be read by its owner alone.
 
     Raises:
         FileExistsError: If there is such a file at the end of the block, and `overwrite` is False.
+        OSError: If it cannot be written, or `path` is a device, a pipe, a socket or a folder.
     """
+    if overwrite:
+        path = Path(os.path.realpath(path))
+    old_mode = _read_mode(path)
+    mode = (0o600 if private else 0o666) if old_mode is None else old_mode
     # In the same folder, because a rename across file systems is a copy that can be interrupted.
     unfinished = path.with_name(f".{path.name}.{token_hex(4)}.part")
     try:
-        with unfinished.open("xb") as file:
+        # Created with no more permissions than it is to have: nobody else can open it meanwhile.
+        with open(unfinished, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
+        if old_mode is not None:
+            unfinished.chmod(old_mode)  # what the umask took away
         if overwrite:
             unfinished.replace(path)
         else:
             _rename_to_free_name(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_file(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """Open a file as `replace_file` does, with an error that says in words why it cannot.
+
+    Raises:
+        TwistreamError: If it cannot be written.
+    """
+    try:
+        with replace_file(path, private=private) as file:
+            yield file
+    except OSError as error:
+        raise build_write_error(path, error) from error
+
+
+def build_write_error(path: Path, error: OSError) -> TwistreamError:
+    """Return the error for a file that cannot be written."""
+    return TwistreamError(
+        f"{path} cannot be written: {error.strerror or error}",
+        consequence="A file of that name is as it was",
+        fix="Give a place where there is room, and where you may write",
+    )
+
+
+def _read_mode(path: Path) -> int | None:
+    """Return the permissions of a regular file, or None if there is none.
+
+    Raises:
+        OSError: If it is anything else: a rename would make a file of a device or a pipe.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return mode & 0o777
 
 
 def _rename_to_free_name(file: Path, path: Path) -> None:

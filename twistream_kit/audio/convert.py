@@ -17,7 +17,7 @@ from typing import NoReturn
 from twistream_kit.audio.clip import replace_file, require_place, write_ulaw_wav
 from twistream_kit.audio.load import encode_sound, open_sound
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
-from twistream_kit.errors import TwistreamError, WavError
+from twistream_kit.errors import TwistreamError, WavError, escape_controls
 from twistream_kit.listing import Listing
 
 Progress = bool | Callable[[float], object] | None
@@ -209,7 +209,9 @@ def _open_progress(progress: Progress, title: str) -> Iterator[Callable[[float],
     else:
         from tqdm.auto import tqdm
 
-        with tqdm(total=100, desc=title, unit="%", bar_format="{l_bar}{bar}| {elapsed}") as bar:
+        with tqdm(
+            total=100, desc=escape_controls(title), unit="%", bar_format="{l_bar}{bar}| {elapsed}"
+        ) as bar:
             yield lambda fraction: bar.update(int(100 * fraction) - bar.n)
 
 

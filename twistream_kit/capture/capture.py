@@ -113,7 +113,8 @@ class Capture:
     def save(self, path: str | os.PathLike[str], *, redact: bool = True) -> Path:
         """Write it as JSON lines, one for each message, and return the path.
 
-        An existing file of that name is replaced only when the new file is complete.
+        An existing file of that name is replaced only when the new file is complete.  A new one
+        can be read by its owner alone.
 
         **The file contains the voices**: the sound is written unchanged, and anyone who has the
         file can hear both sides of the call.
@@ -125,6 +126,9 @@ class Capture:
                 keys that were pressed, which all become 0 because people type card numbers; also
                 where a mark is named after one of them.  All figures stay the same.  False writes
                 everything unchanged.
+
+        Raises:
+            TwistreamError: If the file cannot be written.
         """
         header = Header(self.stream_sid, self.call_sid, self.keep_seconds, redact or self.redacted)
         contents = Contents(self.entries, [*self.statuses], self.endings, [*self.odd])

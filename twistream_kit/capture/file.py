@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twistream_kit.audio.clip import replace_file
+from twistream_kit.audio.clip import write_file
 from twistream_kit.capture._redaction import Redaction
 from twistream_kit.capture.entry import Entry
 from twistream_kit.errors import TwistreamError, quote
@@ -46,7 +46,11 @@ MOST_BYTES = 0xFFFFFFFF
 
 
 def write_capture(path: Path, header: Header, contents: Contents) -> Path:
-    """Write a capture atomically; redacted if the header says so."""
+    """Write a capture atomically; redacted if the header says so.
+
+    Raises:
+        TwistreamError: If the file cannot be written.
+    """
     redaction = Redaction(contents.entries) if header.redacted else None
     replaced = redaction.redact_text if redaction else str
     first: dict[str, Any] = {
@@ -60,7 +64,7 @@ def write_capture(path: Path, header: Header, contents: Contents) -> Path:
         first["redacted"] = True
     renamed = redaction.redact_mark if redaction else str
     endings = {renamed(name): ending for name, ending in contents.endings.items()}
-    with replace_file(path) as file:
+    with write_file(path, private=True) as file:
         file.write(f"{_dumps(first)}\n".encode())
         for line in _make_lines(contents, redaction):
             file.write(f"{line}\n".encode())

@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from twistream_kit.audio.clip import Clip, replace_file
+from twistream_kit.audio.clip import Clip, write_file
 from twistream_kit.capture.entry import Entry
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, MarkName
@@ -294,7 +294,7 @@ def write_stereo(path: Path, left: Clip, right: Clip) -> Path:
     columns = np.zeros((n_samples, 2), dtype="<i2")
     for column, clip in enumerate((left, right)):
         columns[: len(clip.payload), column] = clip.samples()
-    with replace_file(path) as file, wave.open(file, "wb") as wav:
+    with write_file(path) as file, wave.open(file, "wb") as wav:
         wav.setnchannels(2)
         wav.setsampwidth(2)
         wav.setframerate(BYTES_PER_SECOND)

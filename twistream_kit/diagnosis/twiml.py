@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
 from twistream_kit.diagnosis.message import find_nearest
-from twistream_kit.errors import Objection, Objections, quote, sort_by_severity
+from twistream_kit.errors import Objection, Objections, hide_user, quote, sort_by_severity
 from twistream_kit.protocol.twiml import (
     FETCHED_LIMIT,
     INLINE_LIMIT,
@@ -337,7 +337,7 @@ def _review_track(parent: ET.Element, track: str) -> Iterator[Objection]:
 def _review_callback(attributes: dict[str, str]) -> Iterator[Objection]:
     callback = attributes.get("statusCallback")
     if callback is not None and not callback.startswith(("https://", "http://")):
-        problem = f"is {quote(callback)}, not an absolute URL"
+        problem = f"is {quote(hide_user(callback))}, not an absolute URL"
         consequence = "Twilio would not tell you why a stream failed"
         fix = "Write https://host/path"
         yield Objection(11100, "<Stream statusCallback>", problem, consequence, fix, "warning")

@@ -137,6 +137,10 @@ def explain(code: int | str) -> TwilioCode:
           - the port in the URL is not the server's or the tunnel's
         What to do: Start the server before the call, and compare its address with the URL ...
     """
+    if isinstance(code, int) and abs(code) > _MOST_CODE:
+        # It is not written out: Python refuses to write thousands of digits.
+        problem = f"a number beyond {_MOST_CODE} is no code"
+        raise UnknownCode(code, problem, "Give a number, such as 31951")
     numbers = [code] if isinstance(code, int) else _find_numbers(str(code))
     for number in numbers:
         if number in TWILIO_CODES:
@@ -146,6 +150,9 @@ def explain(code: int | str) -> TwilioCode:
     raise UnknownCode(
         code, f"{numbers[0]} is not among the codes known here", _suggest_nearest(numbers[0])
     )
+
+
+_MOST_CODE = 999_999_999
 
 
 def _find_numbers(text: str) -> list[int]:

@@ -99,12 +99,7 @@ def sign(
     Raises:
         KeyError: If the algorithm is neither.
     """
-    text = remove_user(url) + "".join(_sort_fields(params or {}))
-    # No real request contains a lone surrogate, but checking a forged one must not raise.
-    message = text.encode("utf-8", "surrogatepass")
-    # The token's bytes are not assigned to a variable: some tracebacks print local variables.
-    code = hmac.new(auth_token.encode("utf-8", "surrogatepass"), message, _HASHES[algorithm])
-    return b64encode(code.digest()).decode("ascii")
+    return _sign_text(auth_token, url, _join_fields(params), algorithm)
 
 
 def has_body_hash(url: str) -> bool:
@@ -200,14 +195,10 @@ def list_handshake_urls(public_url: str) -> list[str]:
 
 def parse_query(query: str) -> Parameters:
     """Parse the query of a URL, or a form that is decoded already."""
-    grouped: Parameters = {}
+    grouped: dict[str, list[str]] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        known = grouped.get(name)
-        if known is None:
-            grouped[name] = value
-        else:
-            grouped[name] = [*known, value] if isinstance(known, list) else [known, value]
-    return grouped
+        grouped.setdefault(name, []).append(value)
+    return {name: values if values[1:] else values[0] for name, values in grouped.items()}
 
 
 def parse_form(body: bytes) -> Parameters:
@@ -242,11 +233,21 @@ def _fits(
     algorithm = algorithm if usable else "HMAC_SHA1"
     # Bytes, because compare_digest raises on text outside ASCII.
     given = (signature or "").encode("utf-8", "surrogatepass")
+    fields = _join_fields(params)  # once: an unsigned form may have thousands
     found = False
     for url in urls:
-        expected = sign(auth_token, url, params, algorithm=algorithm).encode()
+        expected = _sign_text(auth_token, url, fields, algorithm).encode()
         found |= hmac.compare_digest(expected, given)
     return found and usable
+
+
+def _sign_text(auth_token: str, url: str, fields: str, algorithm: str) -> str:
+    text = remove_user(url) + fields
+    # No real request contains a lone surrogate, but checking a forged one must not raise.
+    message = text.encode("utf-8", "surrogatepass")
+    # The token's bytes are not assigned to a variable: some tracebacks print local variables.
+    code = hmac.new(auth_token.encode("utf-8", "surrogatepass"), message, _HASHES[algorithm])
+    return b64encode(code.digest()).decode("ascii")
 
 
 def _check_body_hash(url: str, body: bytes | None) -> bool:
@@ -264,14 +265,13 @@ def _read_body_hash(url: str) -> str:
     return parse_qs(query).get("bodySHA256", [""])[0]
 
 
-def _sort_fields(params: FormFields) -> list[str]:
-    """Return name and value of each field, sorted; equal values of one name only once (§7)."""
+def _join_fields(params: FormFields | None) -> str:
+    """Return names and values as they are signed: sorted, equal values of one name once (§7)."""
     lines: list[str] = []
-    for name in sorted(params):
-        value = params[name]
+    for name, value in sorted((params or {}).items(), key=lambda field: field[0]):
         values = [value] if isinstance(value, str) else sorted(set(value))
         lines.extend(name + each for each in values)
-    return lines
+    return "".join(lines)
 
 
 class _Parts(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from twistream_kit.errors import LocalProtocolError, Objection, quote, sort_by_severity
+from twistream_kit.errors import LocalProtocolError, Objection, hide_user, quote, sort_by_severity
 
 INLINE_LIMIT = 4000
 """The limit of the REST parameter ``Twiml``, in characters (§1.5); more is error 32018."""
@@ -106,11 +106,11 @@ def build_stream_url(base_url: str, path: str = "/media") -> str:
     scheme = _STREAM_SCHEMES.get(match["scheme"].lower()) if match else None
     if match is None or scheme is None or match["rest"].startswith(("/", ":")):
         raise LocalProtocolError(
-            f"{quote(base_url)} is not the address of a server",
+            f"{quote(hide_user(base_url))} is not the address of a server",
             consequence="No stream can be opened to it",
             fix="Give scheme and host, without a query, such as https://example.com",
         )
-    return f"{scheme}://{match['rest'].rstrip('/')}/{path.lstrip('/')}"
+    return f"{scheme}://{match['rest'].rstrip('/')}/{path.removeprefix('/')}"
 
 
 def review_stream_url(url: str, field: str = "<Stream url>") -> list[Objection]:
@@ -121,6 +121,11 @@ def review_stream_url(url: str, field: str = "<Stream url>") -> list[Objection]:
         field: The name of the field in the objections.
     """
     return sort_by_severity(_review_url(url, field))
+
+
+def describe_url_error(url: str, error: ValueError) -> str:
+    """Return what `urlsplit` says of `url`, unless it may quote a password: it quotes the port."""
+    return str(error) if hide_user(url) == url else "its host or port cannot be read"
 
 
 def is_loopback(url: str) -> bool:
@@ -204,7 +209,7 @@ def _review_url(url: str, field: str) -> Iterator[Objection]:
         return
     # urlsplit removes some of these silently; the parser at the other end may not.
     if wrong := re.search(r"[\s\x00-\x1f{}<>\"\\^`|]", url):
-        problem = f"holds {quote(wrong[0])}, which no URL may contain: {quote(url)}"
+        problem = f"holds {quote(wrong[0])}, which no URL may contain: {quote(hide_user(url))}"
         fix = "Fill in the placeholder, or percent-encode the character"
         yield Objection(31923, field, problem, _describe_refusal(31923), fix)
         return
@@ -213,12 +218,13 @@ def _review_url(url: str, field: str) -> Iterator[Objection]:
         port = parts.port
     except ValueError as error:
         fix = "Write wss://host/path"
-        yield Objection(31923, field, f"is no URL: {error}", _describe_refusal(31923), fix)
+        problem = f"is no URL: {describe_url_error(url, error)}"
+        yield Objection(31923, field, problem, _describe_refusal(31923), fix)
         return
     if not parts.scheme and not parts.netloc:
         yield _object_to_relative_url(url, field)
     elif not parts.hostname:
-        problem = f"names no host: {quote(url)}"
+        problem = f"names no host: {quote(hide_user(url))}"
         yield Objection(31923, field, problem, _describe_refusal(31923), "Write wss://host/path")
     else:
         yield from _review_scheme_and_host(parts, field)
@@ -230,9 +236,13 @@ def _object_to_relative_url(url: str, field: str) -> Objection:
     consequence = "Twilio completes it from the TwiML's own URL; inline TwiML has none"
     fix = "Write the whole wss:// URL"
     if re.match(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)", url):
-        problem = f"has no scheme: {quote(url)}"
-        return Objection(31922, field, problem, _describe_refusal(31922), f"Write wss://{url[:60]}")
-    return Objection(None, field, f"is relative: {quote(url)}", consequence, fix, "warning")
+        problem = f"has no scheme: {quote(hide_user(url))}"
+        return Objection(
+            31922, field, problem, _describe_refusal(31922), f"Write wss://{hide_user(url)[:60]}"
+        )
+    return Objection(
+        None, field, f"is relative: {quote(hide_user(url))}", consequence, fix, "warning"
+    )
 
 
 def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objection]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.clip import Clip, build_write_error, write_file
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.sound import is_about_timing
 from twistream_kit.errors import Objection, SettingsError
@@ -193,17 +193,27 @@ def _describe_counts(counts: Mapping[str, int]) -> str:
 
 
 def save_report(report: CallReport, target: Path) -> list[Path]:
-    """Write `report` to a file, or to all files in a folder; return the paths written."""
+    """Write `report` to a file, or to all files in a folder; return the paths written.
+
+    Raises:
+        SettingsError: As `list_files` does.
+        TwistreamError: If a file cannot be written; none is left half-written.
+    """
     files = list_files(target)
     for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise build_write_error(file, error) from error
         match file.suffix:
             case ".wav":
                 report.heard.save(file)
             case ".jsonl":
                 report.capture.save(file)
             case _:
-                file.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+                text = json.dumps(report.to_dict(), indent=2) + "\n"
+                with write_file(file) as opened:
+                    opened.write(text.encode())
     return files
 
 

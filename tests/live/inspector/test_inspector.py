@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve as plain_serve
 from websockets.frames import Frame, Opcode
 
+from support.addresses import MALFORMED
 from support.far_end import TOKEN
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.diagnosis.files import review_capture
@@ -660,6 +661,13 @@ async def test_kit_server_behind_it_plays_and_hears(inspect, serve, dial):
     assert passed.capture.summary().sent_seconds == 0.2
 
 
+@pytest.mark.parametrize("url", MALFORMED)
+def test_refused_address_is_quoted_without_its_password(url):
+    with pytest.raises(SettingsError) as refused:
+        Inspector(f"{url}?a=b")
+    assert "hunter2" not in str(refused.value)
+
+
 class TestSignature:
     async def test_handshake_with_a_signature_gets_through(self, inspect, serve, dial):
         server = await serve()
@@ -695,6 +703,21 @@ class TestSignature:
         (line,) = (line for line in said() if "was refused" in line)
         assert TOKEN not in line
         assert right not in line
+
+    @pytest.mark.parametrize("path", ["//media", "///media", "/media//", "/./media", "/media%2f"])
+    async def test_signature_of_one_path_opens_no_other(
+        self, raw_server, inspect, open_connection, path
+    ):
+        inspector = await inspect(
+            raw_server.url, auth_token=TOKEN, public_url="https://public.example"
+        )
+        right = signature.sign(TOKEN, "wss://public.example/media")
+        client = await open_connection(inspector)
+        request = handshake(f"x-twilio-signature: {right}")
+        assert b" /media " in request
+        await client.send(request.replace(b" /media ", f" {path} ".encode()))
+        assert (await client.rest()).startswith(b"HTTP/1.1 403 Forbidden\r\n")
+        assert raw_server.peers.empty()
 
     async def test_no_disguise_gets_a_websocket_past_the_check(
         self, raw_server, inspect, open_connection

@@ -84,6 +84,25 @@ async def test_environment_goes_on_without_secrets_and_none_is_repeated(run, mon
     assert child.lines == ["None Grace None", "…"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["PRIVATE_KEY", "DB_PASS", "OPENAI_KEY", "COOKIE", "DATABASE_URL", "SENTRY_DSN", "MY_SHELL_X"],
+)
+async def test_program_gets_no_variable_that_it_does_not_need(run, monkeypatch, name):
+    monkeypatch.setenv(name, "postgres://me:hunter2@db/x")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    child = await run(
+        f"""
+        import os
+        print(os.environ.get({name!r}), os.environ["SSH_AUTH_SOCK"], os.environ["https_proxy"])
+        print(len(os.environ["PATH"]) > 0)
+        """
+    )
+    await soon(child.exited)
+    assert child.lines == ["None /run/agent http://proxy:3128", "True"]
+
+
 async def test_stubborn_program_and_its_children_are_made_to_end(run):
     child = await run("""
         import os, signal, subprocess, sys

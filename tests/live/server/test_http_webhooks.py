@@ -10,6 +10,7 @@ import pytest
 from support.far_end import TOKEN
 from twistream_kit.live.calls.status import StatusEvent
 from twistream_kit.live.server.http import Answer
+from twistream_kit.protocol import signature as signature_module
 
 RINGING = {
     "CallSid": "CA123",
@@ -108,6 +109,16 @@ async def test_request_without_a_valid_signature_is_refused(serve, ask, said, pa
     assert (status, body) == (403, "The signature is missing or does not fit.\n")
     assert server.status_events == []
     assert f"a request for {path} without a valid signature was refused" in said()
+
+
+async def test_form_without_a_signature_is_not_even_parsed(serve, ask, monkeypatch):
+    parsed = []
+    monkeypatch.setattr(signature_module, "parse_form", lambda body: parsed.append(body) or {})
+    server = await serve(auth_token=TOKEN)
+    assert read(await ask(server, post("/status", [("a", "")] * 20_000)))[0] == 403
+    assert parsed == []
+    assert read(await ask(server, post("/status", {"a": "1"}, "forged")))[0] == 403
+    assert parsed == [b"a=1"]
 
 
 async def test_two_signatures_are_none(serve, ask):

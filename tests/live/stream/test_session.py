@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from support.waiting import soon
+from support.waiting import eventually, soon
+from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream import session as session_module
 from twistream_kit.live.stream.session import is_async
@@ -170,6 +171,39 @@ async def test_async_handler_gets_the_stream_and_its_return_does_not_end_it(serv
     await asyncio.sleep(0.02)  # sleeps: nothing may happen in it
     assert got == [stream]
     assert stream.is_open
+
+
+async def send_in_one_write(end, *messages):
+    async with end.connection.send_context():
+        for message in messages:
+            end.connection.protocol.send_text(message.to_json().encode())
+        end.connection.transport.write(b"".join(end.connection.protocol.data_to_send()))
+
+
+async def test_async_handler_reads_what_came_in_one_packet_with_start(serve, dial):
+    read = asyncio.get_running_loop().create_future()
+
+    async def handler(stream):
+        audio, events = stream.audio(), stream.events()
+        first = (await anext(audio))[0]
+        read.set_result((first, (await anext(events)).digit))
+
+    server = await serve(handler)
+    waiting = server.next_stream()
+    end = await dial(server, start=False)
+    await send_in_one_write(
+        end,
+        from_twilio.Connected(),
+        from_twilio.Start(end.stream_sid, "AC" + "0" * 32, end.call_sid),
+        from_twilio.Media(end.stream_sid, b"\x80" * 160),
+        from_twilio.Dtmf(end.stream_sid, "7"),
+    )
+    capture = (await soon(waiting)).capture
+    await eventually(lambda: len(capture) == 3)
+    # A reader that missed the first ones reads these.
+    await end.media(b"\x90" * 160)
+    await end.send(from_twilio.Dtmf(end.stream_sid, "8"))
+    assert await soon(read) == (decode_ulaw(b"\x80")[0], "7")
 
 
 async def test_ordinary_handler_runs_on_a_thread_and_may_block(serve, dial):

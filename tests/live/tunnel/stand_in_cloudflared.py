@@ -27,6 +27,7 @@ def main():
         arguments
     )
     assert "TUNNEL_TOKEN" not in os.environ
+    assert "PRIVATE_KEY" not in os.environ
     if way == "silent":
         threading.Event().wait()
     log(

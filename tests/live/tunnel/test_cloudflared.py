@@ -91,12 +91,17 @@ def cloudflared(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
     program = folder / "cloudflared"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
-    program.chmod(0o755)
+    program.touch(0o755)
 
     def behave(way):
-        monkeypatch.setenv("STAND_IN_WAY", way)
+        # In the program itself, since it gets no variable that cloudflared does not need.
+        program.write_text(
+            f"#!/bin/sh\nexport STAND_IN_WAY='{way}' "
+            f"STAND_IN_EDGE='{os.environ.get('STAND_IN_EDGE', '')}'\n"
+            f'exec "{sys.executable}" "{STAND_IN}" "$@"\n'
+        )
         monkeypatch.setenv("TUNNEL_TOKEN", "would lead astray")
+        monkeypatch.setenv("PRIVATE_KEY", "is none of its business")
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
     return behave

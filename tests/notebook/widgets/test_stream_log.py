@@ -120,6 +120,31 @@ def test_the_button_saves_the_capture_and_says_where(a_capture, log_of, tmp_path
     assert len(Capture.load(written)) == 4
 
 
+def test_the_button_replaces_no_file_but_its_own(a_capture, log_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, second = log_of(a_capture), log_of(a_capture)  # as in two kernels
+    press_save(first)
+    before = (tmp_path / f"call-{SID}.jsonl").read_bytes()
+    (tmp_path / f"call-{SID}-2.jsonl").symlink_to("nowhere")  # a name that is taken, too
+    for _ in range(2):
+        press_save(second)
+        assert second.saved.startswith(f"Saved 4 messages as {tmp_path}/call-{SID}-3.jsonl. ")
+    press_save(first)
+    assert first.saved.startswith(f"Saved 4 messages as {tmp_path}/call-{SID}.jsonl. ")
+    assert (tmp_path / f"call-{SID}.jsonl").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_file_that_is_replaced_on_demand_is_said_to_be(a_capture, log_of, tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_bytes(b"another")
+    log = log_of(a_capture, path=path)
+    press_save(log)
+    assert log.saved.startswith(f"Saved 4 messages as {path} in place of what was there. ")
+    press_save(log)
+    assert "in place of" not in log.saved
+
+
 def test_it_saves_where_it_was_asked_to(a_capture, log_of, tmp_path):
     log = log_of(a_capture, path=tmp_path / "mine.jsonl")
     press_save(log)

@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import twistream_kit
+from support.addresses import MALFORMED
 from twistream_kit.diagnosis.twiml import DEPTH_LIMIT, review_twiml
 from twistream_kit.errors import join_sentences
 from twistream_kit.simulator.call.twiml import (
+    MOST_COUNT,
     ConnectStream,
     Hangup,
     Next,
@@ -36,11 +38,37 @@ def remarks(xml, **options):
     return read_twiml(f"<Response>{xml}</Response>", **options).remarks
 
 
+@pytest.mark.parametrize("url", MALFORMED)
+def test_malformed_url_is_quoted_without_its_password(url):
+    url = url.replace("https:", "ftp:")
+    with pytest.raises(TwimlFault) as fault:
+        read_twiml(f"<Response><Redirect>{url}</Redirect></Response>")
+    assert "hunter2" not in fault.value.text
+    (objection,) = (
+        objection
+        for objection in review_twiml(
+            "<Response><Connect><Stream url='wss://example.com/m' "
+            f"statusCallback='{url}'/></Connect></Response>"
+        )
+        if objection.code == 11100
+    )
+    assert "hunter2" not in str(objection)
+
+
 def test_verbs_are_read_in_order():
     assert verbs(
         "<Say loop='2'>Hello <b>there</b>\n you</Say><Play digits='1w2'/><Pause length='3'/>"
         "<Reject reason='busy'/><Hangup/>"
     ) == (Say("Hello there you", 2), Play(digits="1w2"), Pause(3.0), Reject("busy"), Hangup())
+
+
+@pytest.mark.parametrize("digits", [330, 5000])
+def test_numbers_of_any_length_are_read(digits):
+    number = "9" * digits
+    assert verbs(
+        f"<Say loop='{number}'>x</Say><Play digits='1' loop='{number}'/><Pause length='{number}'/>"
+    ) == (Say("x", MOST_COUNT), Play(digits="1", loop=MOST_COUNT), Pause(float(MOST_COUNT)))
+    assert verbs(f"<Pause length='{'0' * digits}7'/>") == (Pause(7.0),)
 
 
 def test_pause_without_length_lasts_a_second():

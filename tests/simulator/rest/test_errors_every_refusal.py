@@ -197,3 +197,30 @@ async def test_sdk_hides_the_code_of_a_refused_list_in_the_answer(twilio):
 def test_impossible_refusals_are_refused_in_words(arguments, words):
     with pytest.raises(ValueError, match=words):
         SimulatedTwilio().refuse_next(*arguments)
+
+
+@pytest.mark.parametrize("digits", [330, 5000])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Timeout", 21208),
+        ("MachineDetectionTimeout", 20422),
+        ("MachineDetectionSpeechThreshold", 20422),
+        ("MachineDetectionSpeechEndThreshold", 20422),
+        ("MachineDetectionSilenceTimeout", 20422),
+    ],
+)
+async def test_number_of_any_length_is_refused_with_its_code(name, code, digits):
+    async with SimulatedTwilio() as twilio:
+        with pytest.raises(TwilioRestException) as refused:
+            await asyncio.to_thread(form, twilio, **{name: "9" * digits})
+    assert refused.value.code == code  # and not HTTP 500
+    assert len(refused.value.msg) < 200
+
+
+async def test_list_is_paged_by_a_number_of_any_length():
+    async with SimulatedTwilio() as twilio:
+        uri = f"/Accounts/{twilio.account_sid}/Calls.json"
+        query = {"PageSize": "9" * 330, "Page": "9" * 5000}
+        page = await asyncio.to_thread(twilio.client.api.v2010.page, "GET", uri, params=query)
+    assert page.status_code == 200

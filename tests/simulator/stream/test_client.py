@@ -9,17 +9,25 @@ import struct
 import pytest
 from websockets.asyncio.server import serve
 
+from support.addresses import MALFORMED
 from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, StreamFailed
+from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, StreamFailed, read_url
 from twistream_kit.simulator.stream.leg import StreamLeg
 
 SID = "MZ" + "0" * 32
 CALL = "CA" + "0" * 32
 ACCOUNT = "AC" + "0" * 32
 TOKEN = "12345"
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_malformed_url_is_quoted_without_its_password(url):
+    with pytest.raises(StreamFailed) as failed:
+        read_url(f"{url}?a=b", Behaviour(strict=True))
+    assert "hunter2" not in str(failed.value)
 
 
 def client_for(url, *, behaviour=None, bidirectional=True, auth_token=TOKEN, tracks=("inbound",)):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from twistream_kit.errors import ServerStopped, SettingsError, TwistreamError
+from twistream_kit.errors import ServerStopped, SettingsError, TwistreamError, hide_user
 from twistream_kit.live.calls.exit_hooks import register_exit_hook
 from twistream_kit.live.calls.sdk import (
     ask,
@@ -174,7 +174,7 @@ class NumberRoute:
             problem = "is not https, and Twilio connects streams over TLS only"
         if problem:
             raise SettingsError(
-                f"{url} {problem}",
+                f"{hide_user(url)} {problem}",
                 consequence=f"Calls to {self.number} would not come here; nothing was changed",
                 fix="Open a tunnel first: kit.start(kit.open_tunnel(server))",
             )

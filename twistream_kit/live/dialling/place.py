@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from twistream_kit.errors import CallRefused, LocalProtocolError
+from twistream_kit.errors import CallRefused, LocalProtocolError, hide_user
 from twistream_kit.live.calls.call import Call, call_when_over, hang_up_now
 from twistream_kit.live.calls.exit_hooks import register_exit_hook
 from twistream_kit.live.calls.sdk import ask, describe_callback_problem, dials_loopback, find_loop
@@ -123,7 +123,8 @@ def _check_reachable(client: Client, stream_url: str) -> None:
     if stream_url.lower().startswith("wss://") and not is_loopback(stream_url):
         return
     raise CallRefused(
-        f"{stream_url} cannot be reached by Twilio: it needs a wss address on the public internet",
+        f"{hide_user(stream_url)} cannot be reached by Twilio: it needs a wss address on the "
+        "public internet",
         consequence="The call would be answered and dropped, with error 31920 or 31922",
         fix="Open a tunnel first: kit.start(kit.open_tunnel(server)), then use server.stream_url",
     )
@@ -139,7 +140,7 @@ def _check_callback(client: Client, url: str) -> None:
     problem = describe_callback_problem(client, url)
     if problem:
         raise CallRefused(
-            f"the status callback {url} {problem}",
+            f"the status callback {hide_user(url)} {problem}",
             consequence="Twilio could not report on the call",
             fix=f"Give a public address, such as server.status_url behind a tunnel, {without}",
         )

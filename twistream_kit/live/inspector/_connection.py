@@ -21,7 +21,7 @@ from socket import gaierror
 from typing import Any
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import SettingsError
+from twistream_kit.errors import SettingsError, hide_user
 from twistream_kit.live.inspector._http import (
     READ_AHEAD_BYTES,
     ResponseHead,
@@ -50,7 +50,6 @@ from twistream_kit.live.server.request_head import REFUSALS, BadRequest, Request
 from twistream_kit.live.settings.secret import Secret, reveal_text
 from twistream_kit.pending import HomeLoop, end_tasks
 from twistream_kit.protocol import signature
-from twistream_kit.protocol.signature import remove_user
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -398,11 +397,11 @@ class Upstream:
             parts, host, port = urlsplit(""), None, None
         secure = {"ws": False, "http": False, "wss": True, "https": True}.get(parts.scheme)
         if secure is None or not host:
-            problem = f"{remove_user(url)!r} is not the address of a WebSocket server"
+            problem = f"{hide_user(url)!r} is not the address of a WebSocket server"
             raise SettingsError(problem, fix=_FORM)
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise SettingsError(
-                f"the address {remove_user(url)!r} has a query, a fragment or a user",
+                f"the address {hide_user(url)!r} has a query, a fragment or a user",
                 consequence="Twilio supports none of them, so nobody would ask for it",
                 fix=_FORM,
             )

@@ -29,7 +29,19 @@ _LINE_BYTES = 8192
 """A longer line is read in pieces of this size."""
 
 _NOT_TEXT = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
-_SECRET_NAME = re.compile("TOKEN|SECRET|PASSWORD|API_KEY", re.IGNORECASE)
+_SECRET_NAME = re.compile("TOKEN|SECRET|PASS|KEY|COOKIE|CREDENTIAL", re.IGNORECASE)
+_PASSED_ON = re.compile(
+    "PATH|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH|HOME|USER|LOGNAME|SHELL|TERM|TZ|LANG|LANGUAGE|LC_[A-Z]+"
+    "|TMPDIR|TEMP|TMP|XDG_(CONFIG_HOME|CACHE_HOME|DATA_HOME|RUNTIME_DIR)"
+    "|(HTTP|HTTPS|ALL|NO)_PROXY|SSL_CERT_(FILE|DIR)"
+    "|SSH_(AUTH_SOCK|AGENT_PID|ASKPASS|ASKPASS_REQUIRE)|KRB5CCNAME|GNUPGHOME"
+    "|DISPLAY|WAYLAND_DISPLAY|XAUTHORITY|DBUS_SESSION_BUS_ADDRESS"
+    # Windows
+    "|SYSTEMROOT|SYSTEMDRIVE|WINDIR|COMSPEC|PATHEXT|USERNAME|USERPROFILE|HOMEDRIVE|HOMEPATH"
+    "|APPDATA|LOCALAPPDATA|PROGRAMDATA|PROGRAMFILES",
+    re.IGNORECASE,
+)
+"""The names of the variables that a program gets."""
 _SHORTEST_SECRET = 8
 _NEW_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # only Windows has it
 
@@ -38,12 +50,12 @@ class ChildProcess:
     """A program in its own process group, with a guard that ends it if this process is killed.
 
     A thread reads its output, both streams together, and delivers it on the loop on which the
-    program was started.  The program gets our environment, without variables whose names look like
-    those of secrets.
+    program was started.  Of our environment the program gets only what it needs to find its files,
+    the network and an SSH agent, since any other variable may be a secret.
 
     Args:
         command: The program and its arguments; no shell is used.
-        environment: Changes to the environment; None removes a variable.
+        environment: Changes to that environment; None removes a variable.
         noise: Lines that match are searched by `find`, but not kept.
     """
 
@@ -143,7 +155,7 @@ class ChildProcess:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         environment = {
-            name: value for name, value in os.environ.items() if not _SECRET_NAME.search(name)
+            name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)
         }
         for name, value in self._changes.items():
             if value is None:

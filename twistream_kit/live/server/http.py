@@ -403,6 +403,8 @@ class Webhooks:
     ) -> bool:
         if self._auth_token is None:
             return True
+        if not header:
+            return False  # and its body is not even parsed
         form = request.parse_form() if request.has_form else None
         body = None if request.has_form or request.method == "GET" else request.body
         token = self._auth_token.reveal()

@@ -85,16 +85,22 @@ class StreamSession:
         """Serve the stream until it ends."""
         loop, state = asyncio.get_running_loop(), get_state(stream)
         self._runner = asyncio.current_task()
-        tasks = [loop.create_task(work) for work in (self._read(state), self._write(state))]
-        tasks += [
-            loop.create_task(work) for work in (self._watch(state), self._close_when_wanted(state))
-        ]
-        for task in tasks:
-            task.add_done_callback(self._check_ended)
         end = StreamEnd("server stopped", "the server stopped")
+        tasks: list[asyncio.Task[Any]] = []
         try:
+            # The handler is first in the loop's queue: what came in one packet with `start` is
+            # read only after its first step, and so reaches the readers that step has made.
             if handler is not None:
                 tasks.append(self._start_handler(stream, handler))
+            for work in (
+                self._read(state),
+                self._write(state),
+                self._watch(state),
+                self._close_when_wanted(state),
+            ):
+                task = loop.create_task(work)
+                task.add_done_callback(self._check_ended)
+                tasks.append(task)
             end = await self._ended
         finally:
             state.end(end)

@@ -38,11 +38,10 @@ _FAILURES = (
     ),
 )
 
-# Environment variables that would make cloudflared open another tunnel than the requested one.
-_OVERRIDING_VARIABLES = (
-    "TUNNEL_CONFIG", "TUNNEL_CRED_CONTENTS", "TUNNEL_CRED_FILE", "TUNNEL_HELLO_WORLD",
-    "TUNNEL_HOSTNAME", "TUNNEL_ID", "TUNNEL_NAME", "TUNNEL_TOKEN", "TUNNEL_TOKEN_FILE",
-    "TUNNEL_UNIX_SOCKET", "TUNNEL_URL",
+# Others, such as TUNNEL_TOKEN and TUNNEL_URL, would make it open another tunnel.
+_OPTIONS = (
+    "TUNNEL_EDGE_BIND_ADDRESS", "TUNNEL_EDGE_IP_VERSION", "TUNNEL_REGION",
+    "TUNNEL_TRANSPORT_PROTOCOL",
 )  # fmt: skip
 
 
@@ -83,7 +82,7 @@ class CloudflaredTunnel:
         command = [program, "tunnel", "--config", os.devnull, "--no-autoupdate"]
         child = self._child = ChildProcess(
             [*command, "--url", f"http://{origin}"],
-            environment=dict.fromkeys(_OVERRIDING_VARIABLES),
+            environment={name: os.environ.get(name) for name in _OPTIONS},
         )
         await child.start()
         try:

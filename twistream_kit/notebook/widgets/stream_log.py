@@ -7,6 +7,8 @@ their own.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -104,6 +106,8 @@ class StreamLog(anywidget.AnyWidget):
         self._capture = stream if isinstance(stream, Capture) else stream.capture
         self._n_violations = 0
         self._path = path
+        self._own_file: Path | None = None
+        self._written: Path | None = None
         self._messages = LogLines(self._capture)
         self._newest = 0
         self._is_closed = False
@@ -116,18 +120,40 @@ class StreamLog(anywidget.AnyWidget):
         """Write the capture as JSON lines and return the path; from any thread.
 
         Args:
-            path: The file, which is replaced if it exists; by default that of *Save capture*.
+            path: A file that is replaced.  If not given it is the one that *Save capture* writes
+                to: the `path` of the log, or a new file named after the stream.  Simulated streams
+                of two kernels have the same names, so a file of another log is left as it is.
 
         Raises:
-            OSError: If it cannot be written.
+            TwistreamError: If it cannot be written.
         """
-        sid = self._capture.stream_sid or "without-a-stream"
-        written = self._capture.save(path or self._path or f"call-{sid}.jsonl").resolve()
+        given = path or self._path
+        target = self._own_file or self._make_file() if given is None else Path(given)
+        replaces = given is not None and target.exists() and target.resolve() != self._written
+        try:
+            written = self._written = self._capture.save(target).resolve()
+        except BaseException:
+            if given is None and self._own_file is None:
+                target.unlink()  # it is empty
+            raise
+        if given is None:
+            self._own_file = target
+        instead = " in place of what was there" if replaces else ""
         self.saved = (
-            f"Saved {len(self._capture)} messages as {written}. Names and numbers in it are "
-            "replaced; the voices are in it."
+            f"Saved {len(self._capture)} messages as {written}{instead}. Names and numbers in it "
+            "are replaced; the voices are in it."
         )
         return written
+
+    def _make_file(self) -> Path:
+        """Make an empty file with a name that was free, in the current folder."""
+        sid = self._capture.stream_sid or "without-a-stream"
+        for count in itertools.count(1):
+            path = Path.cwd() / f"call-{sid}{f'-{count}' if count > 1 else ''}.jsonl"
+            with contextlib.suppress(FileExistsError):
+                path.touch(0o600, exist_ok=False)
+                return path
+        raise AssertionError  # the count has no end
 
     def close(self) -> None:
         """Close the widget; the stream stays open."""

@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 from twistream_kit.protocol.twiml import FETCHED_LIMIT
 from twistream_kit.simulator.call._speech import VerbAudio
 from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
-from twistream_kit.simulator.call.twiml import TwimlFault, parse_root
+from twistream_kit.simulator.call.twiml import TwimlFault, parse_count, parse_root
 from twistream_kit.simulator.call.web import TWIML_TYPES, FetchedPage, WebClient
 from twistream_kit.simulator.model.assumptions import (
     TRIAL_ANNOUNCEMENT,
@@ -199,7 +199,7 @@ def _make_refusal(verb: str) -> ET.Element:
 def _limit_loop(play: ET.Element) -> bool:
     """Reduce the `loop` of a ``<Play>``; return whether it was changed."""
     text = play.get("loop", "1")
-    # Parsed as a float, because `int` refuses to read thousands of digits.
-    loop = int(min(float(text), TRIAL_PLAY_LOOPS)) if text.isdecimal() else 1
+    count = parse_count(text)
+    loop = 1 if count is None else min(count, TRIAL_PLAY_LOOPS)
     play.set("loop", str(loop))
     return str(loop) != text

@@ -21,8 +21,8 @@ from twistream_kit.diagnosis.twiml import (
     review_root,
     review_undocumented,
 )
-from twistream_kit.errors import Objection, join_sentences
-from twistream_kit.protocol.twiml import PARAMETER_LIMIT
+from twistream_kit.errors import Objection, hide_user, join_sentences, quote
+from twistream_kit.protocol.twiml import PARAMETER_LIMIT, describe_url_error
 
 
 def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = False) -> Script:
@@ -44,6 +44,18 @@ def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = F
     except TwimlFault as fault:
         fault.document = text
         raise
+
+
+def parse_count(text: str) -> int | None:
+    """Return a whole number, at most `MOST_COUNT`, or None if `text` is not one.
+
+    `int` refuses to read 4301 digits and more, and 310 are too many for a `float` of seconds.
+    """
+    return int(min(float(text), MOST_COUNT)) if text.isdecimal() else None
+
+
+MOST_COUNT = 10**9
+"""As seconds it is 31 years, so that the call ends before."""
 
 
 def parse_root(xml: str | bytes) -> ET.Element:
@@ -345,21 +357,28 @@ class _TwimlReader:
             absolute = urljoin(self._base_url, url) if self._base_url else url
             is_relative, parts = not urlsplit(url).scheme, urlsplit(absolute)
         except ValueError as error:
-            raise TwimlFault(11100, f"{url} is not a URL: {error}") from error
+            raise TwimlFault(
+                11100, f"{hide_user(url)} is not a URL: {describe_url_error(url, error)}"
+            ) from error
         if is_relative and self._into_live_call:
             raise TwimlFault(
-                15004, f"{url or 'an empty URL'} is relative, in TwiML that updates a live call"
+                15004,
+                f"{hide_user(url) or 'an empty URL'} is relative, "
+                "in TwiML that updates a live call",
             )
         if parts.scheme not in {"http", "https"} or not parts.netloc:
-            raise TwimlFault(11100, f"{url or 'an empty URL'} is not an absolute http(s) URL")
+            raise TwimlFault(
+                11100, f"{hide_user(url) or 'an empty URL'} is not an absolute http(s) URL"
+            )
         return absolute
 
     def _count(self, element: ET.Element, name: str, default: int) -> int:
         text = element.get(name, str(default))
-        if not text.isdecimal():
-            self._add_remark(12200, f"<{element.tag} {name}={text!r}> is not a whole number")
+        count = parse_count(text)
+        if count is None:
+            self._add_remark(12200, f"<{element.tag} {name}={quote(text)}> is not a whole number")
             return default
-        return int(text)
+        return count
 
     def _add_remark(self, code: int, text: str) -> None:
         self._remarks.append(Remark(code, text))

@@ -23,6 +23,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import aiohttp
 
+from twistream_kit.errors import hide_user
 from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.twiml import FETCHED_LIMIT
 from twistream_kit.simulator.call.context import Callback, CallPlan, Source
@@ -108,9 +109,13 @@ class WebClient:
             async with asyncio.timeout(seconds):
                 return await self._follow(url, method, dict(params or {}), limit, signed=signed)
         except aiohttp.ServerTimeoutError as error:
-            raise TwimlFault(11201, f"{url}: no connection within {CONNECT_SECONDS:g} s") from error
+            raise TwimlFault(
+                11201, f"{hide_user(url)}: no connection within {CONNECT_SECONDS:g} s"
+            ) from error
         except TimeoutError as error:
-            raise TwimlFault(11200, f"{url} did not answer within {seconds:g} s{why}") from error
+            raise TwimlFault(
+                11200, f"{hide_user(url)} did not answer within {seconds:g} s{why}"
+            ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _make_fault(url, error) from error
 
@@ -133,13 +138,15 @@ class WebClient:
                 # As browsers do; that Twilio drops the form here is an assumption.
                 method, params = "GET", {}
             url = urljoin(url, location)
-        raise TwimlFault(11215, f"more than {REDIRECT_LIMIT} redirects, the last to {url}")
+        raise TwimlFault(
+            11215, f"more than {REDIRECT_LIMIT} redirects, the last to {hide_user(url)}"
+        )
 
     async def _request(
         self, url: str, method: str, params: dict[str, str], limit: int, *, signed: bool
     ) -> tuple[FetchedPage, str]:
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
-            raise TwimlFault(11100, f"{url} is not an absolute http(s) URL")
+            raise TwimlFault(11100, f"{hide_user(url)} is not an absolute http(s) URL")
         if method == "GET" and params:
             url = f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(params)}"
         form = params if method == "POST" else None
@@ -153,7 +160,9 @@ class WebClient:
             while len(content) <= limit and (more := await response.content.read(limit + 1)):
                 content += more
             if len(content) > limit:
-                raise TwimlFault(11750, f"the body of {url} is larger than {limit} bytes")
+                raise TwimlFault(
+                    11750, f"the body of {hide_user(url)} is larger than {limit} bytes"
+                )
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             location = response.headers.get("Location", "") if 300 <= response.status < 400 else ""
             return FetchedPage(url, response.status, kind, content), location
@@ -182,7 +191,9 @@ class FetchedPage:
             TwimlFault: 11200 if the status is 400 or more.
         """
         if self.status >= 400:
-            raise TwimlFault(11200, f"{self.url} answered with HTTP status {self.status}")
+            raise TwimlFault(
+                11200, f"{hide_user(self.url)} answered with HTTP status {self.status}"
+            )
         return self
 
 
@@ -195,16 +206,18 @@ def _keep_encoding(url: str) -> aiohttp.typedefs.StrOrURL:
 
 def _make_fault(url: str, error: Exception) -> TwimlFault:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return TwimlFault(11237, f"{url}: its certificate is not valid")
+        return TwimlFault(11237, f"{hide_user(url)}: its certificate is not valid")
     if isinstance(error, aiohttp.ClientSSLError):
-        return TwimlFault(11220, f"{url}: no TLS connection: {error}")
+        return TwimlFault(11220, f"{hide_user(url)}: no TLS connection: {error}")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return TwimlFault(11210, f"{url}: its host name has no address")
+        return TwimlFault(11210, f"{hide_user(url)}: its host name has no address")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return TwimlFault(11202, f"{url}: nobody listens there")
+        return TwimlFault(11202, f"{hide_user(url)}: nobody listens there")
     if isinstance(error, (aiohttp.InvalidURL, ValueError)):
-        return TwimlFault(11100, f"{url} is not a URL")
-    return TwimlFault(11206, f"{url}: the connection broke: {error or type(error).__name__}")
+        return TwimlFault(11100, f"{hide_user(url)} is not a URL")
+    return TwimlFault(
+        11206, f"{hide_user(url)}: the connection broke: {error or type(error).__name__}"
+    )
 
 
 async def obtain(

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from twistream_kit.simulator.call.call import SimulatedCall
 from twistream_kit.simulator.call.streams import CallStream
+from twistream_kit.simulator.call.twiml import parse_count
 from twistream_kit.simulator.call.web import format_rfc2822
 from twistream_kit.simulator.model.numbers import AccountNumber, format_national
 
@@ -183,4 +184,5 @@ def make_page_json(
 
 
 def _parse_whole(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdecimal() else default
+    count = parse_count(text or "")
+    return default if count is None else count

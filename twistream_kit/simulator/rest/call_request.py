@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from twistream_kit.errors import hide_user
 from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT, is_e164
 from twistream_kit.protocol.twiml import INLINE_LIMIT
 from twistream_kit.simulator.call.context import Callback, CallPlan, Source
-from twistream_kit.simulator.call.twiml import Next
+from twistream_kit.simulator.call.twiml import Next, parse_count
 from twistream_kit.simulator.model.numbers import AccountNumber
 from twistream_kit.simulator.rest._errors import Refusal
 
@@ -118,7 +119,7 @@ def check_url(url: str, name: str) -> str:
     except ValueError:
         reachable = False
     if not reachable:
-        raise Refusal(21205, f"{name} is not a valid URL: {url}")
+        raise Refusal(21205, f"{name} is not a valid URL: {hide_user(url)}")
     return url
 
 
@@ -157,8 +158,10 @@ def _check_machine_detection(form: Form) -> None:
     _require_choice(form, "MachineDetection", ("Enable", "DetectMessageEnd"))
     _require_choice(form, "AsyncAmd", ("true", "false"))
     for name, legal in _MACHINE_RANGES.items():
-        if (text := form.get(name)) and not (text.isdecimal() and int(text) in legal):
-            raise Refusal(20422, f"{name} {text} is not valid: {legal.start} to {legal.stop - 1}")
+        if (text := form.get(name)) and parse_count(text) not in legal:
+            raise Refusal(
+                20422, f"{name} {text[:40]} is not valid: {legal.start} to {legal.stop - 1}"
+            )
     _read_callback(form, "AsyncAmdStatusCallback")
 
 
@@ -209,6 +212,7 @@ def _read_seconds(form: Form, name: str, default: int, limit: int | None = None)
     text = form.get(name)
     if not text:
         return default
-    if not text.isdecimal() or int(text) == 0 or (limit is not None and int(text) > limit):
-        raise Refusal(21208 if name == "Timeout" else 20422, f"{name} {text} is not valid")
-    return int(text)
+    seconds = parse_count(text)
+    if not seconds or (limit is not None and seconds > limit):
+        raise Refusal(21208 if name == "Timeout" else 20422, f"{name} {text[:40]} is not valid")
+    return seconds

@@ -32,12 +32,12 @@ from websockets.frames import CloseCode
 from websockets.protocol import Protocol, State
 from websockets.uri import parse_uri
 
-from twistream_kit.errors import CallRefused, Severity, join_sentences
+from twistream_kit.errors import CallRefused, Severity, hide_user, join_sentences
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.codes import explain
 from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
-from twistream_kit.protocol.twiml import is_loopback_host
+from twistream_kit.protocol.twiml import describe_url_error, is_loopback_host
 from twistream_kit.simulator.model.assumptions import (
     APPENDS_SLASH_TO_BARE_HOST,
     CLOSE_WAIT_SECONDS,
@@ -396,25 +396,28 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
     """
     if not isinstance(url, str):
         raise TypeError(f"url is {url!r}; give a string. {_URL_FORM}")
+    shown = hide_user(url)
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise StreamFailed(31923, f"{url!r} is not a URL: {error}", fix=_URL_FORM) from error
+        raise StreamFailed(
+            31923, f"{shown!r} is not a URL: {describe_url_error(url, error)}", fix=_URL_FORM
+        ) from error
     if not url:
         raise StreamFailed(31923, "the URL of the stream is empty", fix=_URL_FORM)
     if parts.scheme not in ("ws", "wss"):
-        raise StreamFailed(31922, f"{url!r} is not a wss URL", fix=_URL_FORM)
+        raise StreamFailed(31922, f"{shown!r} is not a wss URL", fix=_URL_FORM)
     if not host:
-        raise StreamFailed(31923, f"{url!r} is not a URL: it names no host", fix=_URL_FORM)
+        raise StreamFailed(31923, f"{shown!r} is not a URL: it names no host", fix=_URL_FORM)
     if any(character.isspace() for character in url):
-        raise StreamFailed(31923, f"{url!r} is not a URL: it contains a space", fix="Write %20")
+        raise StreamFailed(31923, f"{shown!r} is not a URL: it contains a space", fix="Write %20")
     if parts.scheme == "ws" and not is_loopback_host(host):
         fix = "Twilio speaks TLS only: put the server behind a tunnel and use its wss address"
-        raise StreamFailed(31922, f"{url!r} is not encrypted", fix=fix)
+        raise StreamFailed(31922, f"{shown!r} is not encrypted", fix=fix)
     if parts.query and behaviour.strict:
         fix = "Pass values as <Parameter>; they arrive in the start message"
-        raise StreamFailed(31920, f"{url!r} has a query string", fix=fix)
+        raise StreamFailed(31920, f"{shown!r} has a query string", fix=fix)
     url = urlunsplit(parts._replace(query="", fragment=""))
     bare = APPENDS_SLASH_TO_BARE_HOST and not parts.path
     return StreamUrl(url, compute_signed_url(f"{url}/" if bare else url), parts.query)
@@ -458,7 +461,7 @@ async def open_socket(url: str, signed: str, auth_token: str | None) -> _Socket:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             return await _connect(url, signed, auth_token)
     except TimeoutError as error:
-        problem = f"{url} did not answer within {HANDSHAKE_SECONDS:g} s"
+        problem = f"{hide_user(url)} did not answer within {HANDSHAKE_SECONDS:g} s"
         fix = "Is it the right address, and does anything in between forward WebSockets?"
         raise StreamFailed(31901, problem, fix=fix) from error
     except (OSError, EOFError, ValueError, InvalidHandshake, InvalidURI) as error:
@@ -492,33 +495,34 @@ async def _connect(url: str, signed: str, auth_token: str | None) -> _Socket:
 
 
 def _build_failure(url: str, error: Exception) -> StreamFailed:
+    shown = hide_user(url)
     if isinstance(error, InvalidStatus):
         return _explain_refusal(url, error)
     if isinstance(error, InvalidURI | UnicodeError):
-        return StreamFailed(31923, f"{url!r} is not a URL: {error}", fix=_URL_FORM)
+        return StreamFailed(31923, f"{shown!r} is not a URL", fix=_URL_FORM)
     if isinstance(error, InvalidHandshake | EOFError) or type(error) is ValueError:
         # websockets 14 raises a plain ValueError or EOFError for a response that is not HTTP.
         fix = "Is this the port of a WebSocket server?"
-        return StreamFailed(31920, f"{url} did not answer as WebSocket: {error}", fix=fix)
+        return StreamFailed(31920, f"{shown} did not answer as WebSocket: {error}", fix=fix)
     if isinstance(error, ssl.SSLError):
         fix = "Twilio wants a certificate that any browser would accept; on this machine use ws://"
-        return StreamFailed(31910, f"{url} failed at TLS: {error}", fix=fix)
+        return StreamFailed(31910, f"{shown} failed at TLS: {error}", fix=fix)
     if isinstance(error, gaierror) or _has_errno(error, errno.EHOSTUNREACH, errno.ENETUNREACH):
-        return StreamFailed(31904, f"{url} cannot be reached: {error}", fix="Check the name")
+        return StreamFailed(31904, f"{shown} cannot be reached: {error}", fix="Check the name")
     if _has_errno(error, errno.ECONNREFUSED):
         fix = "Is the server running, and on this port?"
-        return StreamFailed(31902, f"{url} refused the connection", fix=fix)
+        return StreamFailed(31902, f"{shown} refused the connection", fix=fix)
     if url.startswith("wss:"):
-        problem = f"{url} closed the connection during the TLS handshake: {error}"
+        problem = f"{shown} closed the connection during the TLS handshake: {error}"
         return StreamFailed(31910, problem, fix="A server without TLS does that")
     fix = "Check the log of the server, or of a proxy in front of it"
-    problem = f"{url} closed the connection during the handshake: {error}"
+    problem = f"{shown} closed the connection during the handshake: {error}"
     return StreamFailed(31920, problem, fix=fix)
 
 
 def _explain_refusal(url: str, error: InvalidStatus) -> StreamFailed:
     status = error.response.status_code
-    problem = f"{url} answered HTTP {status} instead of 101"
+    problem = f"{hide_user(url)} answered HTTP {status} instead of 101"
     body = (error.response.body or b"")[:200].decode("utf-8", "replace").strip()
     if body:
         problem += f" ({' '.join(body.split())!r})"
