@@ -292,13 +292,13 @@ def test_marks_are_redacted_inside_their_names(name, expected):
     ],
 )
 def test_a_date_with_a_time_of_day_is_no_telephone_number(text, expected):
-    assert redacted(from_twilio.Dtmf(SID, "28")).text(text) == expected
+    assert redacted(from_twilio.Dtmf(SID, "28")).redact_text(text) == expected
 
 
 def test_a_parameter_that_is_a_date_is_hidden_as_any_other():
     moment = "1985-03-12T00:00:00Z"
     redaction = redacted(from_twilio.Start(SID, custom_parameters={"born": moment}))
-    assert redaction.text(f"born {moment}") == "born redacted-1"
+    assert redaction.redact_text(f"born {moment}") == "born redacted-1"
 
 
 class StartOfTheFuture(from_twilio.Start):
@@ -313,7 +313,7 @@ class StartOfTheFuture(from_twilio.Start):
 def test_the_formats_of_a_start_and_a_new_field_with_a_date_stay_as_they_are():
     start = StartOfTheFuture(SID, ACCOUNT, CALL, custom_parameters={"from": NUMBER})
     before = json.loads(start.to_json())["start"]
-    after = json.loads(redacted(start).message(start))["start"]
+    after = json.loads(redacted(start).redact_message(start))["start"]
     assert [name for name in before if before[name] != after[name]] == [
         "accountSid", "streamSid", "callSid", "customParameters",
     ]  # fmt: skip

@@ -75,7 +75,7 @@ def test_more_than_ten_minutes_ahead_is_31931_once():
 def test_the_send_ahead_of_play_is_said_as_it_is(monkeypatch):
     monkeypatch.setattr(playout, "SEND_AHEAD_SECONDS", 7.0)
     anew = runpy.run_path(sound.__file__)
-    found = send(anew["SendingPace"](), SECOND, [0.0] * 700)
+    found = send(anew["SendingTiming"](), SECOND, [0.0] * 700)
     assert found[0].fix.endswith("stream.play(clip) keeps 7 s ahead")
 
 

@@ -374,7 +374,7 @@ async def test_stream_shows_what_was_said_in_both_directions(pair):
     assert inspector.streams == (stream,)
 
 
-async def test_twilio_has_ended_what_it_stopped_whoever_closes_first(pair):
+async def test_twilio_has_ended_what_it_stopped_even_if_the_server_closes_first(pair):
     inspector, client, server = await pair()
     wait = inspector.next_stream()
     await client.send(frame(start_message(), mask=True))

@@ -118,7 +118,7 @@ def a_call_report(capture, objection, debugger):
         url=f"ws://127.0.0.1:1/{EVIL}",
         stream_sid=EVIL,
         seconds=2.0,
-        ending=EVIL,
+        ending="server-closed",
         close_code=1005,
         error_code=None,
         sent={EVIL: 100, "mark": 1},

@@ -1,4 +1,4 @@
-"""A public address for a local server, by ngrok, cloudflared, ssh, or a fixed address.
+"""A public address for a local server, from a provider of tunnels or fixed.
 
 The address is verified before use and watched afterwards.  These modules forward requests to the
 server and answer none.  Begin with `tunnel`; `_provider` is the interface of a provider, and a new
