@@ -92,7 +92,7 @@ async def test_clear_silences_the_phone_and_says_how_much_was_heard(panel):
     pressed = await panel.press("Clear")
     await panel.shows_heard(r"\d\.\d of 2\.0 s, cleared")
     outcome = await panel.notebook.ask("print(stream.newest.result(5))")
-    assert "ending='cleared'" in outcome
+    assert "PlayOutcome cleared: " in outcome
     silent = json.loads(await panel.notebook.ask(WHEN_THE_PHONE_FELL_SILENT))
     await panel.notebook.picture("controls-cleared", panel.cell)
     assert silent > pressed - 0.02, "it fell silent before the button was pressed"

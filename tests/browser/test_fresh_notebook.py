@@ -23,7 +23,7 @@ async def test_the_shortest_whole_call_runs_as_it_is_written(lab, open_notebook)
     assert cell["source"] == SNIPPET
     (output,) = cell["outputs"]
     printed = "".join(output["data"]["text/plain"])
-    heard = re.fullmatch(r"PlayOutcome\(ending='cleared', heard_ms=(\d+), total_ms=4210\)", printed)
+    heard = re.fullmatch(r"<PlayOutcome cleared: (\d+) of 4210 ms heard>", printed)
     assert heard, printed
     assert 400 <= int(heard[1]) < 4210
     await notebook.picture("snippet", notebook.page.locator(".jp-Notebook .jp-Cell"))

@@ -75,7 +75,7 @@ def test_after_stop_no_port_is_open_and_no_thread_is_left(kernel):
 def test_the_cell_that_starts_everything_can_be_run_again_in_mid_call(kernel):
     kernel.run(START + "first = stream")
     kernel.run(START)
-    assert kernel.value("kit.running()") == ["SimulatedTwilio", "StreamServer"]
+    assert kernel.value("list(kit.running())") == ["SimulatedTwilio", "StreamServer"]
     state = "(first is stream, first.closed.done(), stream.is_open, playing.done())"
     assert kernel.value(state) == (False, True, True, False)
 
@@ -100,7 +100,7 @@ def test_errors_in_a_cell_are_the_things_own(kernel):
     cell = kernel.begin("kit.start(kit.StreamServer(port=first.port))")
     with pytest.raises(Exception, match=r"OSError: .*Another program has it"):
         kernel.result_of(cell)
-    assert kernel.value("kit.running()") == ["first"]
+    assert kernel.value("list(kit.running())") == ["first"]
 
 
 def test_a_handlers_error_is_not_printed_into_a_cell(kernel):
@@ -141,7 +141,7 @@ assert called.wait(10)
     assert kernel.value("stream.play(kit.Clip.tone(440, 0.1)).result(10).ending") == "heard"
     assert kernel.value("sorted(kit.running())") == ["calm", "exits"]
     kernel.run("kit.stop()")
-    assert kernel.value("(kit.running(), stream.closed.result(0).reason)") == (
+    assert kernel.value("(list(kit.running()), stream.closed.result(0).reason)") == (
         [], "server stopped",
     )  # fmt: skip
     kernel.run("server = kit.start(kit.StreamServer())")
@@ -165,7 +165,7 @@ def test_a_restart_in_mid_call_frees_the_ports_and_hangs_nowhere(fresh_kernel, k
     assert time.monotonic() - begun < 10
     assert is_free(port)
     kernel.run("import twistream_kit as kit")
-    assert kernel.value("kit.running()") == []
+    assert kernel.value("list(kit.running())") == []
     kernel.run(f"server = kit.start(kit.StreamServer(port={port}))")
     assert kernel.value("server.port") == port
 

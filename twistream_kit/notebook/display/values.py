@@ -129,6 +129,11 @@ def _show(value: object) -> object:
     return value
 
 
+def show_message(caption: str, message: Any) -> Html:
+    """All fields of a message, so that a new one is shown as well."""
+    return show_attributes(" ".join(each.name for each in fields(message)), caption, message)
+
+
 def _make_show(names: str, caption: str) -> Callable[[Any], Html]:
     return partial(show_attributes, names, caption)
 
@@ -163,23 +168,16 @@ VALUES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.simulator.model.assumptions", "Behaviour"): partial(
         show_fields, "How simulated Twilio behaves"
     ),
-    (_FROM, "Connected"): _make_show("protocol version", "Connected, from Twilio"),
-    (_FROM, "MediaFormat"): _make_show("encoding sample_rate channels", "What the payloads hold"),
-    (_FROM, "Start"): _make_show(
-        "stream_sid account_sid call_sid tracks media_format custom_parameters sequence_number",
-        "Start, from Twilio",
-    ),
+    (_FROM, "Connected"): partial(show_message, "Connected, from Twilio"),
+    (_FROM, "MediaFormat"): partial(show_message, "What the payloads hold"),
+    (_FROM, "Start"): partial(show_message, "Start, from Twilio"),
     (_FROM, "Media"): show_media,
-    (_FROM, "Dtmf"): _make_show("stream_sid digit sequence_number track", "A key, from Twilio"),
-    (_FROM, "Mark"): _make_show("stream_sid name sequence_number", "Mark, from Twilio"),
-    (_FROM, "Stop"): _make_show(
-        "stream_sid account_sid call_sid sequence_number", "Stop, from Twilio"
-    ),
-    (_FROM, "Unknown"): _make_show(
-        "event raw stream_sid sequence_number", "A message that is not known here, from Twilio"
-    ),
+    (_FROM, "Dtmf"): partial(show_message, "A key, from Twilio"),
+    (_FROM, "Mark"): partial(show_message, "Mark, from Twilio"),
+    (_FROM, "Stop"): partial(show_message, "Stop, from Twilio"),
+    (_FROM, "Unknown"): partial(show_message, "A message that is not known here, from Twilio"),
     (_TO, "Media"): show_media,
-    (_TO, "Mark"): _make_show("stream_sid name", "Mark, to Twilio"),
-    (_TO, "Clear"): _make_show("stream_sid", "Clear, to Twilio"),
+    (_TO, "Mark"): partial(show_message, "Mark, to Twilio"),
+    (_TO, "Clear"): partial(show_message, "Clear, to Twilio"),
 }
 """Where each class is defined, under what name, and what shows it."""
