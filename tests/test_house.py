@@ -17,6 +17,9 @@ from twistream_kit.protocol.codes import TWILIO_CODES
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "twistream_kit"
 
+OURS = [path for path in TESTS.rglob("*.py") if not re.fullmatch(r"[a-h]\d\d", path.stem)]
+"""The code of the tests; `tests/cases` also holds programs of users, as they were."""
+
 REASON = "# sleeps: "
 """Marks the few places where a test has to let time itself pass, and says why."""
 
@@ -39,7 +42,7 @@ def _sleeps(call: ast.Call) -> bool:
 
 def test_no_test_sleeps_without_saying_why() -> None:
     unexplained = []
-    for path in TESTS.rglob("*.py"):
+    for path in OURS:
         lines = path.read_text().splitlines()
         unexplained += [(path.name, n) for n in sleeps(path) if REASON not in lines[n - 1]]
     assert unexplained == []
@@ -198,7 +201,7 @@ def test_what_holds_on_a_busy_machine_is_no_short_duration(lines: str) -> None:
 def test_no_test_fails_because_something_took_a_second() -> None:
     found = [
         (str(path.relative_to(TESTS)), line)
-        for path in TESTS.rglob("*.py")
+        for path in OURS
         for line in short_durations(path.read_text())
     ]
     assert found == [], "count events instead, or show the figure in benchmarks/"
@@ -242,7 +245,7 @@ def test_a_helper_written_twice_is_found_whatever_its_docstring() -> None:
 
 
 def test_no_two_modules_write_the_same_helper() -> None:
-    found = twice({str(path.relative_to(TESTS)): path.read_text() for path in TESTS.rglob("*.py")})
+    found = twice({str(path.relative_to(TESTS)): path.read_text() for path in OURS})
     assert found == [], "put it into tests/support, or a fixture into a conftest.py"
 
 
