@@ -1,4 +1,4 @@
-"""The inputs of `tests/cases`: sounds, documents, and programs of users that are run as they are."""
+"""The inputs of `tests/cases`: sounds, documents, and programs of users, run as they are."""
 
 from __future__ import annotations
 

@@ -1,0 +1,81 @@
+"""Who ended a call or a stream, and why: the causes and their words, the same on both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Cause = Literal[
+    "callee-hung-up",
+    "caller-hung-up",
+    "hung-up-by-request",
+    "twiml-replaced",
+    "twiml-went-on",
+    "time-limit",
+    "server-closed",
+    "handler-failed",
+    "server-stopped",
+    "protocol-error",
+    "connection-lost",
+    "tunnel-lost",
+    "twilio-stopped",
+]
+"""All causes; ``twilio-stopped`` says that Twilio sent stop and no more is known."""
+
+CAUSES: dict[Cause, str] = {
+    "callee-hung-up": "the callee hung up",
+    "caller-hung-up": "the caller hung up",
+    "hung-up-by-request": "the call was ended by a request to Twilio's REST API",
+    "twiml-replaced": "the call's TwiML was replaced during the stream",
+    "twiml-went-on": "the call's TwiML went on and ended the stream",
+    "time-limit": "the call reached its time limit at Twilio",
+    "server-closed": "your server closed the connection",
+    "handler-failed": "your handler raised an exception",
+    "server-stopped": "your server was stopped",
+    "protocol-error": "your server broke a rule that ends the stream",
+    "connection-lost": "the connection was lost without a Close frame",
+    "tunnel-lost": "the tunnel was lost",
+    "twilio-stopped": "Twilio ended the stream",
+}
+"""What is said of each cause."""
+
+BY_PEOPLE: frozenset[Cause] = frozenset({"callee-hung-up", "caller-hung-up"})
+"""The causes that are no fault of the server: sound that was still queued is nobody's loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndCause:
+    """Who ended a call or a stream, and why.
+
+    Attributes:
+        cause: One of `CAUSES`.
+        close_code: The code of the Close frame that ended it (RFC 6455 §7.4); 1005 for a frame
+            without a code, 1006 for no frame; None where no connection was closed for it.
+        close_reason: The text of the Close frame, at most 123 bytes of UTF-8, or empty.
+        detail: What else is known, such as the exception of a handler, or empty.
+        is_guess: Whether the cause was concluded and not seen.
+
+    Example:
+        >>> EndCause("server-closed", 1000, "done").in_words
+        "your server closed the connection (1000 'done')"
+    """
+
+    cause: Cause
+    close_code: int | None = None
+    close_reason: str = ""
+    detail: str = ""
+    is_guess: bool = False
+
+    @property
+    def in_words(self) -> str:
+        """A description in one clause, ready for a sentence."""
+        words = CAUSES[self.cause]
+        if self.close_code is not None and self.cause in ("server-closed", "protocol-error"):
+            quoted = f" {self.close_reason!r}" if self.close_reason else ""
+            words += f" ({self.close_code}{quoted})"
+        if self.detail:
+            words += f": {self.detail}"
+        return f"{words} (probably)" if self.is_guess else words
+
+    def __repr__(self) -> str:
+        return f"<EndCause {self.cause}: {self.in_words}>"
