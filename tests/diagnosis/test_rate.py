@@ -5,7 +5,7 @@ import soxr
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.diagnosis._coding import SHORTEST_SPEECH_BYTES, SuspectedRate, suspect_rate
+from twistream_kit.diagnosis._rate import SHORTEST_SPEECH_BYTES, SuspectedRate, suspect_rate
 
 
 @pytest.fixture(scope="module")
