@@ -137,7 +137,8 @@ class CallReport:
             "sent": dict(self.sent),
             "received": dict(self.received),
             "objections": [
-                asdict(objection) | {"times": times} for objection, times in self.objections.items()
+                objection.to_dict() | {"times": times}
+                for objection, times in self.objections.items()
             ],
             "debugger": [
                 {"code": entry.code, "name": entry.name, "level": entry.level, "text": entry.text}
