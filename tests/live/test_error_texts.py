@@ -192,9 +192,9 @@ TEXTS = {
         "this server's port."
     ),
     tunnel_to_nobody: (
-        "http://127.0.0.1:PORT/health does not answer (ConnectionError). Twilio would not reach "
-        "this server either. Start the proxy or tunnel that leads to this server's port, and try "
-        "again."
+        "http://127.0.0.1:PORT/health refused the connection: nothing listens on port NUMBER "
+        "there. Twilio would not reach this server either. Start the proxy or tunnel that leads to "
+        "this server's port, and try again."
     ),
     loopback_for_the_real_twilio: (
         "ws://127.0.0.1:PORT/media cannot be reached by Twilio: it needs a wss address on the "
@@ -213,7 +213,8 @@ TEXTS = {
 def test_mistake_is_answered_with_exactly_this(wrong):
     with pytest.raises(Exception) as raised:
         wrong()
-    assert re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", str(raised.value)) == TEXTS[wrong]
+    text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", str(raised.value))
+    assert re.sub(r"on port \d+ there", "on port NUMBER there", text) == TEXTS[wrong]
 
 
 def test_port_in_use_says_what_to_do():

@@ -48,7 +48,7 @@ async def test_front_that_is_not_there_yet_is_asked_again(status, front):
 
 async def test_front_that_never_comes_is_given_up_at_the_limit(front):
     url, asked = await front((530, "error code: 1033"))
-    with pytest.raises(TunnelError, match=r"/health leads nowhere \(HTTP 530\)"):
+    with pytest.raises(TunnelError, match=r"/health is answered by Cloudflare, .*error 1033"):
         await soon(prove(url, NONCE, settles_within=1))
     assert len(asked) > 1
 
@@ -61,15 +61,19 @@ async def test_static_address_is_asked_once(front):
 
 
 @pytest.mark.parametrize(
-    ("status", "hint"),
-    [(200, ""), (404, ""), (302, ", and make it public"), (401, ", and make it public")],
+    ("status", "problem", "fix"),
+    [
+        (200, "answers, but not from this process (HTTP 200", "Point the proxy or tunnel at this"),
+        (404, "answers, but not from this process (HTTP 404", "Point the proxy or tunnel at this"),
+        (302, "is answered by a login, not by your server", "Make the address public"),
+        (401, "answers, but not from this process (HTTP 401", "Point the proxy or tunnel at this"),
+    ],
 )
-async def test_answer_of_somebody_else_is_final(status, hint, front):
+async def test_answer_of_somebody_else_is_final(status, problem, fix, front):
     url, asked = await front((status, "somebody else"), (200, NONCE))
-    words = re.escape(f"not from this process (HTTP {status})")
-    with pytest.raises(TunnelError, match=words) as raised:
+    with pytest.raises(TunnelError, match=re.escape(problem)) as raised:
         await prove(url, NONCE, settles_within=5)
-    assert raised.value.fix.startswith(f"Point the proxy or tunnel at this server's port{hint}")
+    assert raised.value.fix.startswith(fix)
     assert len(asked) == 1
 
 
@@ -83,5 +87,5 @@ async def test_proof_that_hangs_is_given_up(monkeypatch):
     monkeypatch.setattr(probe_module, "PROOF_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        with pytest.raises(TunnelError, match=r"does not answer \((ReadTimeout|timed out)\)"):
+        with pytest.raises(TunnelError, match="did not answer in time"):
             await prove(url, NONCE)

@@ -236,7 +236,12 @@ class Tunnel:
         self._open = provider
         url = await provider.open(_get_origin(self._server))
         proof = asyncio.ensure_future(
-            prove(url, self._server.nonce, settles_within=provider.settles_within)
+            prove(
+                url,
+                self._server.nonce,
+                settles_within=provider.settles_within,
+                lookup_after=provider.lookup_after,
+            )
         )
         closed = asyncio.ensure_future(provider.wait_closed())
         try:
