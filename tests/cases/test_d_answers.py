@@ -66,15 +66,19 @@ async def test_d04_signature_over_https_is_named_besides_token_and_url() -> None
     async with running("d04.py") as url:
         said = await refusal(url, auth_token=AUTH_TOKEN)
     assert "auth token" in said
-    assert f"'{url}', scheme included" in said
-    assert re.search(r"wss:// .* takes https:// or http:// for it", said)
+    assert f"the URL, which was signed as '{url}'; and its scheme" in said
+    assert re.search(r"Twilio signs the wss:// URL .* computes over https://", said)
     assert "no signature was sent" not in said
     assert AUTH_TOKEN not in said
 
 
 PAGES = {
     "d05.http": ("ngrok", "ERR_NGROK_3200", "No ngrok agent serves this name now"),
-    "d06.http": ("ngrok", "ERR_NGROK_6024", "requests that look like a browser's"),
+    "d06.http": (
+        "ngrok",
+        "ERR_NGROK_6024",
+        "ngrok shows it to requests that look like a browser's",
+    ),
     "d07.http": ("ngrok", "ERR_NGROK_727", "all the HTTP requests that its plan allows"),
     "d08.http": ("Cloudflare", "error 1033", "no cloudflared is connected for it"),
 }

@@ -120,6 +120,13 @@ PAGES = (
         r"|friendly reminder",
     ),
     AnswerPage(
+        "ngrok",
+        "no ngrok agent serves this name now",
+        "Start the tunnel, and use the address that it prints now",
+        body=r"tunnel \S{1,100}\.ngrok\S{0,20} not found",
+        is_passing=True,
+    ),
+    AnswerPage(
         "localhost.run",
         "no ssh session forwards this name",
         "Open the tunnel again, and use the address that it prints now",
@@ -242,6 +249,22 @@ PAGES = (
     _make_gateway("Apache", head=r"^server: *apache"),
     _make_gateway("Google Cloud", head=r"^via: *1\.1 google"),
     _make_gateway("Cloudflare", head=r"^server: *cloudflare|^cf-ray:"),
+    AnswerPage(
+        "nginx",
+        "it is nginx's own page, so none of its locations leads this path to your server, or a "
+        "rule of it refuses",
+        "Compare the path with the location of nginx that has proxy_pass to your server",
+        frozenset({403, 404, 405}),
+        body=r"<center>(nginx|openresty)",
+    ),
+    AnswerPage(
+        "Apache",
+        "it is Apache's own page, so none of its rules leads this path to your server, or a rule "
+        "of it refuses",
+        "Compare the path with that of ProxyPass",
+        frozenset({403, 404, 405}),
+        body=r"<address>apache/",
+    ),
     # Tunnels that are only named.
     AnswerPage(
         "a tunnel's own page",

@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from twistream_kit.errors import Explained, quote
 
 ConnectionKind = Literal[
     "name", "name-server", "refused", "unreachable", "timeout", "certificate", "tls", "proxy",
-    "closed", "other",
+    "closed", "not-http", "other",
 ]  # fmt: skip
 """What may keep a connection from coming about."""
 
@@ -132,6 +133,10 @@ _WORDS: dict[ConnectionKind, tuple[str, str]] = {
             "does this to ws:// and http://"
         ),
     ),
+    "not-http": (
+        "did not answer in HTTP",
+        "Is this the port of a web server? Compare it with the one that the server listens on",
+    ),
     "other": ("gave no answer ({reason})", "Check the address, and the server's log"),
 }
 
@@ -164,7 +169,14 @@ def _explain_name(
 
 def _classify(chain: list[BaseException]) -> tuple[ConnectionKind, BaseException | None]:
     """Return the kind of a failure, and the exception that shows it."""
-    for find_kind in (_find_proxy, _find_name, _find_tls, _find_errno, _find_silence):
+    for find_kind in (
+        _find_proxy,
+        _find_name,
+        _find_tls,
+        _find_errno,
+        _find_silence,
+        _find_other_protocol,
+    ):
         for error in chain:
             if kind := find_kind(error):
                 return kind, chain[-1] if kind == "proxy" else error
@@ -192,6 +204,11 @@ def _find_silence(error: BaseException) -> ConnectionKind | None:
     if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
         return "timeout"
     return "closed" if isinstance(error, ConnectionError | EOFError) else None
+
+
+def _find_other_protocol(error: BaseException) -> ConnectionKind | None:
+    is_http_client = isinstance(error, HTTPException)
+    return "not-http" if is_http_client or type(error).__name__ == "InvalidMessage" else None
 
 
 def _find_errno(error: BaseException) -> ConnectionKind | None:
@@ -225,7 +242,11 @@ def _walk(error: BaseException) -> Iterator[BaseException]:
 def _describe(error: BaseException | None) -> str:
     """Return the reason that an exception gives; never its whole text, which may quote a URL."""
     if isinstance(error, ssl.SSLError):
-        reason = getattr(error, "verify_message", "") or error.reason or type(error).__name__
+        reason = (
+            getattr(error, "verify_message", "")
+            or getattr(error, "reason", "")
+            or type(error).__name__
+        )
         return str(reason)
     if isinstance(error, OSError) and error.strerror:
         return str(error.strerror)

@@ -71,7 +71,7 @@ class HttpAnswer:
         if "<" in text:
             title = re.search(r"<title[^>]*>([^<]{1,200})", text, re.IGNORECASE)
             text = re.sub(r"(?is)<(script|style|head)\b.*?(</\1\s*>|\Z)", " ", text)
-            text = html.unescape(re.sub(r"<[^<>]*>", " ", text))
+            text = html.unescape(re.sub(r"<[^<>]*(>|\Z)", " ", text))
             text = text if text.strip() or title is None else html.unescape(title[1])
         text = " ".join(escape_controls(text).split())
         return quote(text, _QUOTED_CHARS) if text else ""
@@ -106,7 +106,7 @@ class AnswerExplanation(Explained):
         source: ``server``, or the name of what answered in its place: ``ngrok``, ``nginx`` …
         problem: What was answered; continues the sentence that the URL begins.
         fix: What to do.
-        consequence: Empty: it depends on what was requested.
+        consequence: What follows, where that does not depend on what was requested; else empty.
         is_passing: Whether it may go away by itself after a tunnel was opened.
     """
 
@@ -171,10 +171,23 @@ def explain_health_answer(answer: HttpAnswer, url: str) -> AnswerExplanation:
             "Start the proxy or tunnel that leads to this server's port, and try again",
             is_passing=True,
         )
+    if 300 <= answer.status < 400 and (target := _get_target(answer, request)):
+        base = _shorten_url(target).removesuffix(urlsplit(url).path)
+        return AnswerExplanation(
+            "server",
+            f"answers with a redirection (HTTP {answer.status}) to {quote(base, 120)}",
+            "Give the address that it leads to: Twilio follows no redirects to open a WebSocket",
+            "Twilio would not reach this server either",
+        )
     fix = "Point the proxy or tunnel at this server's port"
     if answer.status in (401, 403):
         fix += "; if something on the way asks for a login or refuses, make this address public"
-    return AnswerExplanation("server", f"answers, but not from this process ({shown})", fix)
+    return AnswerExplanation(
+        "server",
+        f"answers, but not from this process ({shown})",
+        fix,
+        "Calls would go to somebody else's server, or to an earlier one of yours",
+    )
 
 
 # Who answers ------------------------------------------------------------------------------------
@@ -193,11 +206,22 @@ def _attribute(answer: HttpAnswer, request: _Request) -> AnswerExplanation | Non
             is_passing=page.is_passing,
         )
     if login := _describe_login(answer, request):
+        is_unsigned = request.is_handshake and request.signed_url is None
         return AnswerExplanation(
             "a login",
-            f"is answered by a login, not by your server ({answer.title}): {login}",
-            "Make the address public, or except this path from the login: Twilio has no account "
-            "there; a server behind it can check X-Twilio-Signature instead",
+            f"asks for a login, which Twilio does not have ({answer.title}): {login}"
+            + ("; no signature was sent, so none was refused" if is_unsigned else ""),
+            "Make the address public, or except this path from the login; a server behind it can "
+            "check X-Twilio-Signature instead",
+        )
+    if _HOST_REFUSED.search(answer.text) and answer.status >= 400:
+        said = f", {answer.quoted}" if answer.quoted else ""
+        return AnswerExplanation(
+            "server",
+            f"is answered by a server that does not know the host that was asked for "
+            f"(HTTP {answer.status}{said})",
+            f"Add {quote(_get_host(request.url), 80)} to the hosts that it allows "
+            "(ALLOWED_HOSTS, allowed_hosts, server.allowedHosts), or let the proxy keep Host",
         )
     if answer.status == HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED:
         return AnswerExplanation(
@@ -226,23 +250,36 @@ _PASSING = {
 """The numbers that go away by themselves when a tunnel has just been opened."""
 
 
+_BROWSER_WARNING = 6024
+
+
 def _explain_service(code: ServiceCode, answer: HttpAnswer) -> AnswerExplanation:
     is_ngrok = code.service == "ngrok"
     source = "ngrok" if is_ngrok else "Cloudflare"
     number = f"ERR_NGROK_{code.number}" if is_ngrok else f"error {code.number}"
     status = "" if code.number == answer.status else f", HTTP {answer.status}"
+    meaning, fix, consequence = code.meaning, code.fix, ""
+    if is_ngrok and code.number == _BROWSER_WARNING:
+        meaning = "ngrok shows it to requests that look like a browser's"
+        fix = (
+            "Nothing for Twilio's requests, which do not look like a browser's; let a program of "
+            "yours that gets this page send the header ngrok-skip-browser-warning"
+        )
+        consequence = "Whether the tunnel leads to your server is not known from it"
     return AnswerExplanation(
         source,
         f"is answered by {source}, not by your server ({number}{status}): {code.name}. "
-        + code.meaning.rstrip("."),
-        code.fix.rstrip("."),
+        + meaning.rstrip("."),
+        fix.rstrip("."),
+        consequence,
         is_passing=code.number in _PASSING[code.service],
     )
 
 
 _LOGIN_HOSTS = re.compile(
     r"(^|\.)(accounts\.google\.com|login\.microsoftonline\.com|login\.live\.com|cloudflareaccess\.com"
-    r"|okta\.com|auth0\.com|amazoncognito\.com|onelogin\.com|duosecurity\.com)$",
+    r"|okta\.com|auth0\.com|amazoncognito\.com|onelogin\.com|duosecurity\.com)$"
+    r"|^(login|captive|portal|hotspot|guest|wifi)[.-]",
     re.IGNORECASE,
 )
 _LOGIN_PATH = re.compile(
@@ -301,12 +338,6 @@ def _explain_handshake(answer: HttpAnswer, request: _Request) -> AnswerExplanati
     said = f" ({answer.quoted})" if answer.quoted else ""
     answered = f"answered HTTP {status} instead of 101{said}"
     path = quote(urlsplit(request.url).path or "/", 80)
-    if _HOST_REFUSED.search(text):
-        return _from_server(
-            f"{answered}: the server does not know the host that was asked for",
-            f"Add {quote(_get_host(request.url), 80)} to the hosts that it allows "
-            "(ALLOWED_HOSTS, allowed_hosts, server.allowedHosts), or let the proxy keep Host",
-        )
     if _SOCKET_IO.search(text):
         return _from_server(
             f"{answered}: Socket.IO answers, which has a protocol of its own",
@@ -432,23 +463,25 @@ def _explain_refusal(answer: HttpAnswer, answered: str, request: _Request) -> An
             f"If the server checks X-Twilio-Signature, {HOW_TO_SIGN}. If not, its log may say what "
             f"else refuses: {other}. {_SENDS_NOTHING_ELSE}",
         )
-    return _from_server(problem, _compare_signature(request.signed_url, speaks_of_signature))
+    return _from_server(
+        problem, _compare_signature(request.signed_url, speaks_of_signature=speaks_of_signature)
+    )
 
 
-def _compare_signature(signed_url: str, speaks_of_signature: bool) -> str:
-    shown = quote(hide_user(signed_url), 120)
-    fix = (
-        "Compare the auth token, and the URL that the server computes the signature over: it must "
-        f"be {shown}, scheme included. Twilio signs the wss:// URL of <Stream>; a server that "
-        "takes https:// or http:// for it, as a request shows it behind a proxy or a validator for "
-        "webhooks wants it, refuses every call: put wss:// in its place (here: "
-        f"{signed_url.partition(':')[0]}://)"
+def _compare_signature(signed_url: str, *, speaks_of_signature: bool) -> str:
+    scheme = signed_url.partition(":")[0]
+    here = "" if scheme == "wss" else f" ({scheme}:// for this call)"
+    compared = (
+        "three things with those of the server: the auth token; the URL, which was signed as "
+        f"{quote(hide_user(signed_url), 120)}; and its scheme. Twilio signs the wss:// URL of "
+        "<Stream>: a server that computes over https:// or http://, as its request shows the URL "
+        f"behind a proxy, refuses every handshake; let it put wss:// in its place{here}"
     )
     if speaks_of_signature:
-        return fix
+        return f"Compare {compared}"
     return (
-        f"If the signature was refused: {fix[0].lower()}{fix[1:]}. If not, the server's log may "
-        f"say what else refuses: an Origin that is demanded, {_FRAMEWORK_SAYS_403}"
+        f"If it is the signature that was refused, compare {compared}. If not, the server's log "
+        f"may say what else refuses: an Origin that is demanded, {_FRAMEWORK_SAYS_403}"
     )
 
 

@@ -65,7 +65,7 @@ async def test_static_address_is_asked_once(front):
     [
         (200, "answers, but not from this process (HTTP 200", "Point the proxy or tunnel at this"),
         (404, "answers, but not from this process (HTTP 404", "Point the proxy or tunnel at this"),
-        (302, "is answered by a login, not by your server", "Make the address public"),
+        (302, "asks for a login, which Twilio does not have", "Make the address public"),
         (401, "answers, but not from this process (HTTP 401", "Point the proxy or tunnel at this"),
     ],
 )
@@ -89,3 +89,53 @@ async def test_proof_that_hangs_is_given_up(monkeypatch):
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         with pytest.raises(TunnelError, match="did not answer in time"):
             await prove(url, NONCE)
+
+
+@pytest.fixture
+def lookups(monkeypatch):
+    """Let no name resolve; gives the times of the lookups."""
+    monkeypatch.setattr(probe_module, "PAUSE_SECONDS", 0.02)
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    names = []
+
+    def getaddrinfo(host, *args, **options):
+        names.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("urllib3.util.connection.socket.getaddrinfo", getaddrinfo)
+    return names
+
+
+async def test_new_name_that_does_not_resolve_is_waited_for_and_then_explained(lookups, caplog):
+    with pytest.raises(TunnelError) as raised:
+        await soon(prove("https://new.example", NONCE, settles_within=0.3))
+    assert len(lookups) > 1
+    assert raised.value.problem.startswith("https://new.example/health does not resolve yet: ")
+    assert "30 minutes" in raised.value.consequence
+    waiting = [each for each in caplog.messages if "does not resolve here yet; waiting" in each]
+    assert len(waiting) == 1
+
+
+async def test_name_of_a_static_address_that_does_not_resolve_is_no_new_one(lookups):
+    with pytest.raises(TunnelError, match=r"does not resolve: .*a tunnel's name of yesterday"):
+        await soon(prove("https://old.example", NONCE))
+    assert len(lookups) == 1
+
+
+async def test_new_name_is_not_looked_up_before_its_time_unless_a_proxy_does_that(
+    lookups, front, monkeypatch
+):
+    proving = asyncio.create_task(prove("https://new.example", NONCE, lookup_after=60))
+    await asyncio.sleep(0.3)  # sleeps: time in which a lookup would have been made
+    assert lookups == []
+    proving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await proving
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(TunnelError):
+        await soon(prove("https://new.example", NONCE, lookup_after=60))
+    monkeypatch.undo()
+    url, asked = await front((200, NONCE))
+    await soon(prove(url, NONCE, lookup_after=60))
+    assert len(asked) == 1

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import logging
 import time
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,11 +21,12 @@ from twistream_kit.diagnosis.connection import (
 from twistream_kit.diagnosis.http_answer import (
     ANSWER_BYTES,
     SWITCHING_PROTOCOLS,
+    AnswerExplanation,
     HttpAnswer,
     explain_health_answer,
     read_status_line,
 )
-from twistream_kit.errors import TunnelError
+from twistream_kit.errors import Explained, TunnelError
 from twistream_kit.live.server.addresses import HEALTH_PATH
 from twistream_kit.pending import on_worker
 from twistream_kit.protocol.signature import remove_user
@@ -86,14 +86,14 @@ async def prove(
             async with asyncio.timeout(PROOF_SECONDS + 1):
                 failure = await on_worker("tunnel proof", lambda: _ask(url, nonce))
         except TimeoutError as error:
-            failure = _describe_failure(url, error)
+            failure = error
         if failure is None:
             return
         now = time.monotonic()
         if now + PAUSE_SECONDS > began + settles_within:
             is_new = settles_within > 0
-            raise failure.build_error(url, opened_before=now - began if is_new else None)
-        if failure.is_unresolved and not has_warned:
+            raise _build_proof_error(url, failure, now - began if is_new else None)
+        if not has_warned and _is_unresolved(failure, url):
             has_warned = True
             logger.warning(
                 "the name %s does not resolve here yet; waiting up to %.0f s for it",
@@ -102,47 +102,33 @@ async def prove(
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """Why one attempt of `prove` failed, which may be otherwise at the next.
-
-    Attributes:
-        problem: What happened; continues the sentence that the address begins.
-        fix: What to do.
-        error: The exception, if there was no answer.
-        is_unresolved: Whether the name was not found.
-    """
-
-    problem: str
-    fix: str
-    error: BaseException | None = None
-    is_unresolved: bool = False
-
-    def build_error(self, url: str, *, opened_before: float | None) -> TunnelError:
-        """Build the error to raise when the address does not come up."""
-        address = url + HEALTH_PATH
-        problem, fix, consequence = self.problem, self.fix, ""
-        if self.error is not None:
-            fault = explain_connection_error(self.error, address, opened_before=opened_before)
-            problem, consequence = fault.problem, fault.consequence
-            fix = _suggest_fix(fault)
-        return TunnelError(
-            f"{remove_user(address)} {problem}",
-            consequence=consequence or "Twilio would not reach this server either",
-            fix=fix,
-        )
+_Failure = AnswerExplanation | Exception
+"""Why one attempt of `prove` failed, which may be otherwise at the next."""
 
 
-def _describe_failure(url: str, error: BaseException) -> _Failure:
-    fault = explain_connection_error(error, url + HEALTH_PATH)
-    is_unresolved = fault.kind in ("name", "name-server")
-    return _Failure(fault.problem, _suggest_fix(fault), error, is_unresolved)
+def _build_proof_error(url: str, failure: _Failure, opened_before: float | None) -> TunnelError:
+    address = url + HEALTH_PATH
+    found: Explained
+    if isinstance(failure, AnswerExplanation):
+        found, fix = failure, failure.fix
+    else:
+        found = explain_connection_error(failure, address, opened_before=opened_before)
+        is_known = found.kind not in ("refused", "timeout", "closed", "other")
+        fix = found.fix if is_known else _START_PROXY
+    return TunnelError(
+        f"{remove_user(address)} {found.problem}",
+        consequence=found.consequence or "Twilio would not reach this server either",
+        fix=fix,
+    )
 
 
-def _suggest_fix(fault: ConnectionFault) -> str:
-    if fault.kind in ("refused", "timeout", "closed", "other"):
-        return "Start the proxy or tunnel that leads to this server's port, and try again"
-    return fault.fix
+_START_PROXY = "Start the proxy or tunnel that leads to this server's port, and try again"
+
+
+def _is_unresolved(failure: _Failure, url: str) -> bool:
+    return isinstance(failure, Exception) and (
+        explain_connection_error(failure, url).kind in ("name", "name-server")
+    )
 
 
 def _goes_through_proxy(url: str) -> bool:
@@ -239,21 +225,14 @@ def _ask(url: str, nonce: str) -> _Failure | None:
         fault = explain_connection_error(error, address)
         if fault.kind in ("certificate", "tls"):
             raise _build_tls_error(address, fault) from None
-        return _describe_failure(url, error)
+        return error
     answer = HttpAnswer.read(response.status_code, response.headers.items(), body)
     if answer.text.strip() == nonce:
         return None
     found = explain_health_answer(answer, address)
     if found.is_passing:
-        return _Failure(found.problem, found.fix)
-    consequence = (
-        "Calls would go to somebody else's server, or to an earlier one of yours"
-        if found.source == "server"
-        else "Twilio would not reach this server either"
-    )
-    raise TunnelError(
-        f"{remove_user(address)} {found.problem}", consequence=consequence, fix=found.fix
-    )
+        return found
+    raise _build_proof_error(url, found, None)
 
 
 class _Redirected(Exception):

@@ -61,12 +61,16 @@ def explain_failure(url: str, error: Exception, signed_url: str | None) -> Strea
     if answer is not None:
         found = explain_answer(answer, url, signed_url=signed_url)
         return StreamFailed(31920, f"{shown} {found.problem}", fix=found.fix)
-    if isinstance(error, InvalidHandshake | EOFError) or type(error) is ValueError:
-        # websockets 14 raises a plain ValueError or EOFError for a response that is not HTTP.
+    fault = explain_connection_error(error, url)
+    if fault.kind in ("not-http", "other"):
+        # websockets 14 raises a plain ValueError for a response that is not HTTP.
         fix = "Is this the port of a WebSocket server?"
         return StreamFailed(31920, f"{shown} did not answer as WebSocket: {error}", fix=fix)
-    fault = explain_connection_error(error, url)
-    if fault.kind == "closed" and url.startswith("wss:"):
+    if (
+        fault.kind == "closed"
+        and not isinstance(error, InvalidHandshake | EOFError)
+        and url.startswith("wss:")
+    ):
         return StreamFailed(
             31910,
             f"{shown} closed the connection during the TLS handshake",
