@@ -138,5 +138,5 @@ async def test_refused_connection_of_a_tunnel_is_no_unknown_name(unused_tcp_port
         address = f"http://127.0.0.1:{unused_tcp_port}"
         with pytest.raises(kit.TunnelError) as raised:
             await kit.open_tunnel(server, "static", url=address).__aenter__()
-    assert f"nothing listens on port {unused_tcp_port} there" in str(raised.value)
+    assert "refused the connection" in str(raised.value)
     assert "resolve" not in str(raised.value)

@@ -192,8 +192,7 @@ TEXTS = {
         "this server's port."
     ),
     tunnel_to_nobody: (
-        "http://127.0.0.1:PORT/health refused the connection: nothing listens on port NUMBER "
-        "there. Twilio would not reach this server either. Start the proxy or tunnel that leads to "
+        "http://127.0.0.1:PORT/health refused the connection. Twilio would not reach this server either. Start the proxy or tunnel that leads to "
         "this server's port, and try again."
     ),
     loopback_for_the_real_twilio: (
@@ -213,8 +212,7 @@ TEXTS = {
 def test_mistake_is_answered_with_exactly_this(wrong):
     with pytest.raises(Exception) as raised:
         wrong()
-    text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", str(raised.value))
-    assert re.sub(r"on port \d+ there", "on port NUMBER there", text) == TEXTS[wrong]
+    assert re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", str(raised.value)) == TEXTS[wrong]
 
 
 def test_port_in_use_says_what_to_do():

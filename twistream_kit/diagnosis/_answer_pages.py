@@ -224,6 +224,13 @@ PAGES = (
     ),
     # Proxies in front of the server.
     AnswerPage(
+        "kit.Inspector",
+        "it did not reach the server that it inspects",
+        "Start your server, and compare its port with that of the URL given to the inspector",
+        frozenset({502}),
+        body=r"the server behind this inspector cannot be reached",
+    ),
+    AnswerPage(
         "nginx",
         "the port speaks TLS, and was asked without it",
         "Write wss:// in place of ws://, or https:// in place of http://",

@@ -90,7 +90,7 @@ def explain_connection_error(
 
 _WORDS: dict[ConnectionKind, tuple[str, str]] = {
     "refused": (
-        "refused the connection: nothing listens on port {port} there",
+        "refused the connection",
         "Is the server running, and on this port?",
     ),
     "unreachable": (

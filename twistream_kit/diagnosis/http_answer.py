@@ -162,6 +162,7 @@ def explain_health_answer(answer: HttpAnswer, url: str) -> AnswerExplanation:
     request = _Request(url, is_handshake=False)
     if found := _attribute(answer, request):
         return found
+    # A body without a space is no words: mostly the nonce of another server of this package.
     shown = f"HTTP {answer.status}" + (f", {answer.quoted}" if " " in answer.quoted else "")
     if answer.status in GATEWAY_STATUSES:
         return AnswerExplanation(
@@ -201,7 +202,8 @@ def _attribute(answer: HttpAnswer, request: _Request) -> AnswerExplanation | Non
     if page := find_page(answer.status, head, answer.text, _get_host(request.url)):
         return AnswerExplanation(
             page.source,
-            f"is answered by {page.source}, not by your server ({answer.title}): {page.problem}",
+            f"is answered by {page.source}, not by your server "
+            f"({_show(answer)}): {page.problem}",
             page.fix,
             is_passing=page.is_passing,
         )
@@ -231,6 +233,11 @@ def _attribute(answer: HttpAnswer, request: _Request) -> AnswerExplanation | Non
             "Open any page in a browser and log in to the network, or use another one",
         )
     return None
+
+
+def _show(answer: HttpAnswer) -> str:
+    """Return the status, its name and what the body says."""
+    return f"{answer.title}, {answer.quoted}" if answer.quoted else answer.title
 
 
 def _identify_service(answer: HttpAnswer) -> ServiceCode | None:
@@ -455,7 +462,7 @@ def _explain_refusal(answer: HttpAnswer, answered: str, request: _Request) -> An
     if request.signed_url is None:
         if speaks_of_signature:
             return _from_server(
-                f"{problem}: the server wants one", f"If it is Twilio's signature: {HOW_TO_SIGN}"
+                f"{problem}: the server wants one", f"If Twilio's signature is meant, {HOW_TO_SIGN}"
             )
         other = f"an Origin that is demanded, a login, {_FRAMEWORK_SAYS_403}"
         return _from_server(

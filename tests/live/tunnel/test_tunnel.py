@@ -299,9 +299,7 @@ async def test_without_any_way_the_fallback_is_taken_and_says_so(server, proxy, 
 async def test_configured_address_that_fails_falls_back_with_its_reason(server, proxy, nobody):
     async with open_tunnel(server, url=f"http://{nobody}", fallback_url=proxy.url) as tunnel:
         assert tunnel.public_url == proxy.url
-        port = nobody.rpartition(":")[2]
-        reason = f"static: http://{nobody}/health refused the connection: nothing listens on port "
-        reason += f"{port} there"
+        reason = f"static: http://{nobody}/health refused the connection"
         assert tunnel.fallback_reason == reason
     with pytest.raises(TunnelError, match="refused the connection"):
         await open_tunnel(server, url=f"http://{nobody}").__aenter__()

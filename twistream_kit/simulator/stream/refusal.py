@@ -7,7 +7,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 from twistream_kit.diagnosis.connection import ConnectionKind, explain_connection_error
 from twistream_kit.diagnosis.http_answer import HttpAnswer, explain_answer, read_status_line
 from twistream_kit.errors import CallRefused, hide_user
-from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.codes import get_code
 
 URL_FORM = "Write wss://host/path; on this machine ws://127.0.0.1:port/path will do"
 """What to write where a URL cannot be used."""
@@ -33,7 +33,7 @@ class StreamFailed(CallRefused):
     """
 
     def __init__(self, code: int, problem: str, *, fix: str = "") -> None:
-        known = explain(code)
+        known = get_code(code)
         consequence = f"Twilio would end the stream with {code} ({known.name})"
         super().__init__(problem, code=code, consequence=consequence, fix=fix)
         self.text = known.name
