@@ -149,7 +149,7 @@ def explain_answer(
 was refused, and the answer speaks of Origin, which browsers send and Twilio does not
     """
     request = _Request(url, signed_url)
-    return _attribute(answer, request) or _explain_handshake(answer, request)
+    return _find_other_source(answer, request) or _explain_handshake(answer, request)
 
 
 def explain_health_answer(answer: HttpAnswer, url: str) -> AnswerExplanation:
@@ -160,7 +160,7 @@ def explain_health_answer(answer: HttpAnswer, url: str) -> AnswerExplanation:
         url: The URL that was requested.
     """
     request = _Request(url, is_handshake=False)
-    if found := _attribute(answer, request):
+    if found := _find_other_source(answer, request):
         return found
     # A body without a space is no words: mostly the nonce of another server of this package.
     shown = f"HTTP {answer.status}" + (f", {answer.quoted}" if " " in answer.quoted else "")
@@ -194,7 +194,7 @@ def explain_health_answer(answer: HttpAnswer, url: str) -> AnswerExplanation:
 # Who answers ------------------------------------------------------------------------------------
 
 
-def _attribute(answer: HttpAnswer, request: _Request) -> AnswerExplanation | None:
+def _find_other_source(answer: HttpAnswer, request: _Request) -> AnswerExplanation | None:
     """Return the explanation of an answer that something on the way gave, or None."""
     if code := _identify_service(answer):
         return _explain_service(code, answer)
@@ -202,8 +202,7 @@ def _attribute(answer: HttpAnswer, request: _Request) -> AnswerExplanation | Non
     if page := find_page(answer.status, head, answer.text, _get_host(request.url)):
         return AnswerExplanation(
             page.source,
-            f"is answered by {page.source}, not by your server "
-            f"({_show(answer)}): {page.problem}",
+            f"is answered by {page.source}, not by your server ({_show(answer)}): {page.problem}",
             page.fix,
             is_passing=page.is_passing,
         )

@@ -417,9 +417,7 @@ class TestProbe:
             await in_thread(probe_handshake, f"wss://{address}/media", None)
 
     async def test_nothing_there_is_reported(self, in_thread):
-        with pytest.raises(
-            TunnelError, match="refused the connection"
-        ):
+        with pytest.raises(TunnelError, match="refused the connection"):
             await in_thread(probe_handshake, "ws://127.0.0.1:1/media", None)
 
     async def test_proxies_of_the_environment_do_not_catch_loopback(

@@ -72,7 +72,7 @@ async def prove(
         TunnelError: If the address does not lead here.
     """
     began = time.monotonic()
-    if lookup_after and not await on_worker("tunnel proof", lambda: _goes_through_proxy(url)):
+    if lookup_after and not await on_worker("tunnel proof", lambda: _uses_proxy(url)):
         logger.info(
             "the name %s is new: it is looked up in %g s, since a name server that is asked too "
             "early may say for %d minutes that it does not exist",
@@ -131,7 +131,7 @@ def _is_unresolved(failure: _Failure, url: str) -> bool:
     )
 
 
-def _goes_through_proxy(url: str) -> bool:
+def _uses_proxy(url: str) -> bool:
     """Whether a proxy of the environment makes the request, and looks the name up; blocks."""
     from requests.utils import get_environ_proxies, select_proxy
 

@@ -77,7 +77,7 @@ _FAILURES = (
         "try another remote_port, or 0 for any",
     ),
     ProgramFailure(
-        r"Unable to negotiate|no matching (host key|key exchange|cipher|MAC)",
+        r"Unable to negotiate|no matching (host key|key \w+|cipher|MAC)",
         "this ssh and {host} have no algorithm in common: one of them is much older",
         "Update it, or allow the one that ssh names in ssh_options=('-o', …)",
     ),
@@ -93,7 +93,7 @@ _FAILURES = (
         "Check the name and the port (ssh_options=('-p', '2222')), and that its sshd runs",
     ),
     ProgramFailure(
-        r"kex_exchange_identification|Connection (closed|reset)|banner exchange",
+        r"kex_\w+_identification|Connection (closed|reset)|banner \w+:",
         "{host} closed the connection before the login: it takes no more, blocks this address, or "
         "is no ssh server",
         "Check the port (ssh_options=('-p', '2222')), and the host's limits and its log",
