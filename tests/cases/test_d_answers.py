@@ -72,6 +72,30 @@ async def test_d04_signature_over_https_is_named_besides_token_and_url() -> None
     assert AUTH_TOKEN not in said
 
 
+@pytest.mark.parametrize(
+    ("program", "wrong", "right", "token"),
+    [
+        ("d01.py", '"origins": ["https://example.com"]', None, None),
+        ("d04.py", '"https://"', '"ws://"', AUTH_TOKEN),
+    ],
+)
+async def test_printed_fix_works(tmp_path, program, wrong, right, token) -> None:
+    async with running(program) as url:
+        said = await refusal(url, auth_token=token)
+    if right is None:
+        found = re.search(r"origins=(\[None, 'https://example.com'\])", said)
+        right = f'"origins": {found[1]}'
+    else:
+        assert "let it put wss:// in its place (ws:// for this call)" in said
+    source = (CASES / program).read_text()
+    assert wrong in source
+    mended = tmp_path / program
+    mended.write_text(source.replace(wrong, right))
+    async with running(mended) as url:
+        report = await soon(kit.simulate_call(url, seconds=0.3, auth_token=token))
+    assert report.sent["start"] == 1
+
+
 PAGES = {
     "d05.http": ("ngrok", "ERR_NGROK_3200", "No ngrok agent serves this name now"),
     "d06.http": (

@@ -33,14 +33,15 @@ ON_THE_WAY = [
     (answer_of(429, "error code: 1015"), "Cloudflare", "Too many requests"),
     (answer_of(521, "<h1>Error 521</h1>", Server="cloudflare"), "Cloudflare", "error 521"),
     (answer_of(403, "…", Cf_Mitigated="challenge", Server="cloudflare"), "Cloudflare", "browser"),
-    (answer_of(504, Server="cloudflare"), "Cloudflare", "did not reach the server behind it"),
+    (answer_of(504, "<p>cloudflare-nginx</p>", Server="cloudflare"), "Cloudflare", "did not reach"),
     (answer_of(503, "503 - Tunnel Unavailable"), "localtunnel", "no localtunnel client"),
     (answer_of(511, "<h1>Friendly Reminder</h1> localtunnel"), "localtunnel", "reminder page"),
     (answer_of(503, "no tunnel here :("), "localhost.run", "no ssh session"),
     (answer_of(404, X_Railway_Fallback="true"), "Railway", "$PORT"),
     (answer_of(404, X_Vercel_Error="DEPLOYMENT_NOT_FOUND"), "Vercel", "nothing is deployed"),
     (answer_of(503, "//www.herokucdn.com/error-pages/"), "Heroku", "own error page"),
-    (answer_of(403, Server="Google Frontend"), "Google Cloud", "unauthenticated|authenticated"),
+    (answer_of(403, "Your client does not have permission to get URL", Server="Google Frontend"),
+     "Google Cloud", "authenticated"),
     (answer_of(503, Server="awselb/2.0"), "Amazon's load balancer", "did not reach"),
     (answer_of(502, "<center>nginx/1.24.0</center>"), "nginx", "did not reach"),
     (answer_of(404, "<hr><center>nginx/1.24.0</center>"), "nginx", "nginx's own page"),
@@ -52,7 +53,7 @@ ON_THE_WAY = [
     (answer_of(403, "<title>Web Filter Violation</title> FortiGuard"), "Fortinet", "network"),
     (answer_of(400, "Client sent an HTTP request to an HTTPS server.\n"), "web server", "TLS"),
     (answer_of(511), "the network", "asks for a login first"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("answer", "source", "words"), ON_THE_WAY)
@@ -66,10 +67,30 @@ def test_answer_of_something_on_the_way_is_none_of_the_servers(answer, source, w
         assert found.fix
 
 
+FRONTS = [
+    "cloudflare",
+    "nginx/1.24.0",
+    "Apache/2.4.58",
+    "Caddy",
+    "envoy",
+    "Fly/1a2b",
+    "istio-envoy",
+]
+FRONTS += ["Google Frontend", "Vercel", "openresty", "Python/3.12 aiohttp/3.9", "uvicorn"]
+
+
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 426, 429, 500, 503])
+def test_servers_own_answer_behind_a_proxy_is_not_attributed_to_the_proxy(front, status) -> None:
+    answer = answer_of(status, '{"detail": "no"}', Server=front, Via="1.1 google", CF_Ray="7-FRA")
+    for found in (explain_answer(answer, URL), explain_health_answer(answer, HEALTH)):
+        assert "not by your server" not in found.problem
+
+
 def test_private_port_of_a_development_host_is_named() -> None:
     for host in ("abc-8080.euw.devtunnels.ms", "me-8080.app.github.dev"):
         found = explain_answer(answer_of(302, Location="https://x/auth"), f"wss://{host}/media")
-        assert "the port is private" in found.problem
+        assert "the port seems to be private" in found.problem
         assert "public" in found.fix or "anonymous" in found.fix
 
 

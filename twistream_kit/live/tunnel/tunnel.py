@@ -250,7 +250,7 @@ class Tunnel:
                 raise TunnelError(
                     f"the tunnel opened and closed at once: {await closed}",
                     consequence="There is no public address",
-                    fix="Try again",
+                    fix="Its last line may say why; if it does not, try again",
                 )
             await proof
         finally:
