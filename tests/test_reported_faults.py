@@ -28,7 +28,7 @@ def test_the_set_codes_as_g711_does():
     assert np.mean(ours == theirs) > 0.98
 
 
-def test_an_answer_is_judged_by_its_facts():
+def test_an_answer_is_graded_by_its_facts():
     fault = Case("x", "sound", b"", must=(r"wrapped", r"clip"), wrong=(r"is A-law",))
     assert grade(fault, "it WRAPPED around; clip it") == "right"
     assert grade(fault, "it wrapped around") == "missed"
