@@ -28,7 +28,7 @@ RECORDED = ("greeting", "reply", "question", "speech_24bit_extensible")
 
 @pytest.fixture(scope="module")
 def recorded(held_out):
-    """Speech of four other voices, by which nothing was fitted."""
+    """The speech of sample_audio, four recordings."""
     return [sound for sound in held_out if sound.name in RECORDED]
 
 

@@ -142,17 +142,22 @@ class RecognisedCoding:
     channels: int = 1
 
     def to_objection(self, field: str = "media.payload") -> Objection:
-        """Return an objection: an error if the confidence is high, else a warning."""
+        """Return an objection: an error if the confidence is high, else a warning.
+
+        Only a high confidence is stated in percent; a lower one is not calibrated
+        (benchmarks/README.md).
+        """
         what = f"{self.coding}, stereo" if self.channels == 2 else self.coding
-        severity: Severity = "error" if self.confidence >= _CERTAIN_CODING else "warning"
+        is_certain = self.confidence >= _CERTAIN_CODING
+        severity: Severity = "error" if is_certain else "warning"
         return Objection(
             None,
             field,
-            f"is {what}, not PCMU",
+            f"is {what}, not PCMU" if is_certain else f"is probably {what}, not PCMU",
             _HEARD[self.coding],
             _FIXES[self.coding],
             severity,
-            self.confidence,
+            self.confidence if is_certain else None,
         )
 
 

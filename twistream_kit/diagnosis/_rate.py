@@ -60,7 +60,7 @@ _FEWEST_LOW_VOICED = 6
 _HIGHEST_PITCH, _HIGHEST_LOW_PITCH = 80.0, 88.0
 """In Hz, as it is heard, in short and in long windows: above it nothing is suspected."""
 
-_LOWEST_VOICE = 64.0
+_LOWEST_VOICE = 60.0
 """In Hz: hardly anybody speaks below it, so less evidence is needed there."""
 
 _AT_A_TIME = 40
