@@ -60,8 +60,8 @@ _FEWEST_LOW_VOICED = 6
 _HIGHEST_PITCH, _HIGHEST_LOW_PITCH = 80.0, 88.0
 """In Hz, as it is heard, in short and in long windows: above it nothing is suspected."""
 
-_LOWEST_VOICE = 60.0
-"""In Hz: hardly anybody speaks below it, so less evidence is needed there."""
+_LOWEST_VOICES = (60.0, 66.0)
+"""In Hz: hardly anybody speaks below 60, so less evidence is needed there."""
 
 _AT_A_TIME = 40
 """How many windows are measured in one step."""
@@ -96,8 +96,9 @@ _OF_CEPSTRUM = (
 _OF_BANDS = (3.578, -0.509, 0.757, -0.579, -0.883, -0.703, -0.899, -1.473)
 """Its factors of the change of each 500 Hz."""
 
-_LEAST_SLOW, _LEAST_CLOSE, _LEAST_CLOSE_WHEN_LOW = 2.0, 3.1, 1.0
-"""The values of the two regressions, in logits, from which a rate is suspected.
+_LEAST_SLOW, _LEAST_CLOSE = 2.0, (1.0, 3.1)
+"""The values of the two regressions, in logits, from which a rate is suspected; the second grows
+from one to the other between `_LOWEST_VOICES`.
 
 They were fitted to 139 speakers, human and synthetic, at the right rate and at eight others, with
 music among what is right, and cross-validated by speakers (benchmarks/README.md).  They are no
@@ -303,5 +304,5 @@ def _plays_slowly(speech: _SpeechFeatures) -> bool:
     close = constant + pitch * math.log(speech.low_pitch / 100)
     close += float(speech.variances @ np.array(_OF_CEPSTRUM))
     close += float(speech.changes @ np.array(_OF_BANDS))
-    least = _LEAST_CLOSE_WHEN_LOW if speech.pitch < _LOWEST_VOICE else _LEAST_CLOSE
-    return slow > _LEAST_SLOW and close > least
+    least = np.interp(speech.pitch, _LOWEST_VOICES, _LEAST_CLOSE)
+    return bool(slow > _LEAST_SLOW and close > least)
