@@ -19,14 +19,9 @@ from twistream_kit.simulator.model.assumptions import (
     Behaviour,
 )
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.client import (
-    STOPPED,
-    StreamClient,
-    StreamEnding,
-    StreamFailed,
-    read_url,
-)
+from twistream_kit.simulator.stream.client import STOPPED, StreamClient, StreamEnding, read_url
 from twistream_kit.simulator.stream.leg import StreamLeg
+from twistream_kit.simulator.stream.refusal import StreamFailed
 
 SID = "MZ" + "0" * 32
 CALL = "CA" + "0" * 32
