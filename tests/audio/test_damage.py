@@ -109,8 +109,15 @@ def test_windows_1252_is_a_kind_of_latin_1():
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"\0" * 9000, b"\xff" * 9000, "Grüße, 你好, naïve — “quoted”. ".encode() * 99],
-    ids=["nothing", "zeros", "silence", "text"],
+    [
+        b"",
+        b"\0" * 9000,
+        b"\xff" * 9000,
+        "Grüße, 你好, naïve — “quoted”. ".encode() * 99,
+        "Schöne Grüße an die Übenden.\n".encode() * 99,
+        "K\ufffdnnen alle lesen, was hier geschrieben ist, und nicht nur das?".encode() * 99,
+    ],
+    ids=["nothing", "zeros", "silence", "text", "accents", "a damaged text"],
 )
 def test_silence_and_texts_are_no_damaged_sound(raw):
     assert find_text_damage(raw) is None

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from twistream_kit.errors import Explained
+
 TextDamage = Literal["UTF-8", "Latin-1", "ASCII", "7 bits"]
 """How bytes were read as text: see `find_text_damage`."""
 
@@ -20,6 +22,15 @@ EXAMINED_BYTES = 65_536
 
 _FEWEST_CHARACTERS = 16
 """Bytes that are no text are valid UTF-8 for 16 characters with a probability below 2**-16."""
+
+_MARKS_IN_TEXT, _ACCENTS_IN_TEXT = 0.05, 0.15
+"""More of these characters than texts have, also damaged ones."""
+
+FETCH_BYTES = (
+    "Fetch it as bytes: response.content, arraybuffer, open(path, 'rb'); fetched as text again, it "
+    "comes the same"
+)
+"""The fix for bytes that were read as text."""
 
 _FEWEST_BYTES = 2000
 """So many bytes without one above 0x7F are no chance: an eighth of a second of PCM at 8000 Hz."""
@@ -53,11 +64,64 @@ def find_text_damage(raw: bytes) -> TextDamage | None:
     beyond = [character for character in text if character > "\x7f"]
     if len(beyond) < _FEWEST_CHARACTERS:
         return None
+    has_controls = any(character < " " and character not in "\t\n\r\f" for character in text)
+    share = len(beyond) / len(text)
     if beyond.count("\ufffd") * 2 > len(beyond):
-        return "UTF-8"
-    if all(character <= "\xff" or character in _WINDOWS_1252 for character in beyond):
-        return "Latin-1"
-    return None
+        return "UTF-8" if has_controls or share > _MARKS_IN_TEXT else None
+    is_latin = all(character <= "\xff" or character in _WINDOWS_1252 for character in beyond)
+    return "Latin-1" if is_latin and (has_controls or share > _ACCENTS_IN_TEXT) else None
+
+
+@dataclass(frozen=True, slots=True)
+class DamageReport(Explained):
+    """What is wrong with the bytes of a file, what follows, and what to do.
+
+    Attributes:
+        problem: What is wrong; a clause about "it".
+        consequence: What follows.
+        fix: What to do.
+    """
+
+    problem: str
+    consequence: str
+    fix: str
+
+
+def describe_text_damage(raw: bytes) -> DamageReport | None:
+    """Describe how bytes were read as text, or return None if they were not.
+
+    Args:
+        raw: As for `find_text_damage`.
+    """
+    match find_text_damage(raw):
+        case None:
+            return None
+        case "UTF-8":
+            times = raw[:EXAMINED_BYTES].count(b"\xef\xbf\xbd")
+            return DamageReport(
+                "it was read as text in UTF-8: EF BF BD, the mark for what is no text, stands in "
+                f"it {times} times",
+                "What stood there is lost, and what is left is noise",
+                FETCH_BYTES,
+            )
+        case "Latin-1":
+            return DamageReport(
+                "it was written as text in UTF-8: each byte above 0x7F became two, most of them C2 "
+                "or C3 first",
+                "What is left is noise, but nothing is lost",
+                f"{FETCH_BYTES}; this one is restored by raw.decode().encode('latin-1')",
+            )
+        case "ASCII":
+            return DamageReport(
+                "it was read as text in ASCII: each byte above 0x7F became a question mark",
+                "What stood there is lost, and what is left is noise",
+                FETCH_BYTES,
+            )
+    return DamageReport(
+        "half of all bytes are missing: there is none above 0x7F, as if it were text in 7 bits",
+        "The highest bit is lost, and what is left is noise",
+        FETCH_BYTES,
+    )
 
 
 def _find_seven_bits(raw: bytes) -> TextDamage | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.examination import Examination, Figures, derive_findings
 from twistream_kit.audio.g711 import SILENCE, decode_ulaw
-from twistream_kit.audio.load import encode_sound
+from twistream_kit.audio.load import encode_blocks
 from twistream_kit.audio.measure import (
     CARRIED_HZ,
     ChannelMeter,
@@ -91,7 +91,7 @@ class _Meters:
 
     def __post_init__(self) -> None:
         rate = self.source.sound.sample_rate
-        self.sides = ChannelMeter(self.source.count, self.source.limit)
+        self.sides = ChannelMeter(self.source.sound.channels, self.source.limit)
         self.spectrum = SpectrumMeter(rate)
         self.resampler = _MeasuredResampler(rate, self.telephone)
 
@@ -99,9 +99,9 @@ class _Meters:
         """Yield the payload that `load_clip` makes, and feed the meters."""
         sound = self.source.sound
         if sound.payload is None:
-            yield from encode_sound(replace(sound, blocks=self._mix_blocks()), self.resampler)
+            yield from encode_blocks(sound, self.resampler, self._mix_blocks())
             return
-        for piece in sound.payload:
+        for piece in encode_blocks(sound, self.resampler, sound.payload):
             samples = decode_ulaw(piece)
             self.telephone.push(samples)
             linear = samples.astype(np.float32) / np.float32(FULL_SCALE)
@@ -109,7 +109,7 @@ class _Meters:
             yield piece
 
     def _mix_blocks(self) -> Iterator[NDArray[np.float32]]:
-        for block in self.source.blocks:
+        for block in self.source.sound.channel_blocks:
             mix = mix_to_mono(block, 1.0)
             yield mix  # first, because the conversion refuses NaN, which the meters cannot handle
             self._measure(block, mix)
@@ -158,7 +158,9 @@ def _build_examination(name: str, source: Channels, meters: _Meters, payload: by
         name=name,
         figures=figures,
         findings=Series.of(derive_findings(figures), "findings"),
-        before=np.concatenate([np.empty((0, min(source.count, 2)), np.int16), *meters.before]),
+        before=np.concatenate(
+            [np.empty((0, min(source.sound.channels, 2)), np.int16), *meters.before]
+        ),
         sample_rate=source.sound.sample_rate,
         after=Clip(payload, name, meters.resampler.clipped, source.sound.missing_seconds),
         click=Clip(CLICK_SILENCE + header + CLICK_SILENCE, f"header of {name}") if header else None,
@@ -187,7 +189,7 @@ def _build_figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Fig
         clipped_by_mixing=meters.resampler.clipped,
         form=source.form,
         sample_rate=sound.sample_rate,
-        channels=source.count,
+        channels=source.sound.channels,
         missing_seconds=sound.missing_seconds,
         file_peak_db=to_decibels(sides.peak**2),
         clipped_samples=sum(tops.samples for tops in sides.tops),

@@ -6,6 +6,7 @@ signal-to-noise ratio would be 40 dB instead of 134, and a buzz at the rate of t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,30 @@ class Resampler:
         return finished
 
 
+def resample_blocks(
+    blocks: Iterator[NDArray[np.float32]], rate_in: int, rate_out: int
+) -> Iterator[NDArray[np.float32]]:
+    """Resample a whole sound; it may exceed full scale afterwards.
+
+    Args:
+        blocks: float32, each of the shape ``(n,)`` or ``(n, channels)``, n > 0.
+        rate_in: Their sample rate in Hz.
+        rate_out: That of the result; if both are the same, the blocks pass unchanged.
+    """
+    if rate_in == rate_out:
+        yield from blocks
+        return
+    stream: Any = None
+    empty = np.empty(0, np.float32)
+    for block in blocks:
+        stream = stream or _open_soxr_stream(rate_in, rate_out, block.shape[1:])
+        empty = block[:0]
+        if len(resampled := stream.resample_chunk(block)):
+            yield resampled
+    if stream and len(rest := stream.resample_chunk(empty, last=True)):
+        yield rest
+
+
 def mix_to_mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
     """Mix all channels into one, in equal parts.
 
@@ -141,7 +166,8 @@ def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
     raise TypeError(f"samples are {samples.dtype}; give int16, or float in [-1, 1]")
 
 
-def _open_soxr_stream(rate_in: int, rate_out: int) -> Any:
+def _open_soxr_stream(rate_in: int, rate_out: int, channels: tuple[int, ...] = ()) -> Any:
     import soxr
 
-    return soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
+    count = channels[0] if channels else 1
+    return soxr.ResampleStream(rate_in, rate_out, count, dtype="float32", quality="HQ")
