@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.damage import ByteShiftMeter, WrapMeter
 from twistream_kit.audio.examination import Examination, Figures, derive_findings
 from twistream_kit.audio.g711 import SILENCE, decode_ulaw
-from twistream_kit.audio.load import encode_blocks
+from twistream_kit.audio.load import LinearPart, encode_blocks
 from twistream_kit.audio.measure import (
     CARRIED_HZ,
     ChannelMeter,
@@ -88,9 +89,16 @@ class _Meters:
     telephone: TelephoneMeter = field(default_factory=TelephoneMeter)
     resampler: Resampler = field(init=False)
     before: list[NDArray[np.int16]] = field(default_factory=list)
+    wraps: list[WrapMeter] = field(default_factory=list)
+    shift: ByteShiftMeter | None = None
 
     def __post_init__(self) -> None:
         rate = self.source.sound.sample_rate
+        self.wraps = [WrapMeter() for _ in range(self.source.sound.channels)]
+        parts = self.source.sound.parts
+        widths = {part.width if isinstance(part, LinearPart) else 0 for part in parts}
+        if widths in ({2}, {3}):
+            self.shift = ByteShiftMeter(widths.pop(), rate)
         self.sides = ChannelMeter(self.source.sound.channels, self.source.limit)
         self.spectrum = SpectrumMeter(rate)
         self.resampler = _MeasuredResampler(rate, self.telephone)
@@ -121,6 +129,11 @@ class _Meters:
             self.before.append(np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16))
         self.sides.push(block, mix)
         self.spectrum.push(mix)
+        for number, meter in enumerate(self.wraps):
+            meter.push(block[:, number])
+        if self.shift is not None:
+            full = np.float32(1 << (8 * self.shift.width - 1))
+            self.shift.push(np.rint(block * full))
 
 
 class _MeasuredResampler(Resampler):
@@ -175,6 +188,7 @@ def _build_figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Fig
     speech, active = measure_speech(powers)
     before, after = measure_silent_ends(powers, speech, telephone.count / SAMPLE_RATE)
     first = sides.first_flat
+    wraps = [meter for meter in meters.wraps if meter.is_wrapped]
     header = np.abs(decode_ulaw(source.header or b"").astype(np.float64))
     return Figures(
         seconds=telephone.count / SAMPLE_RATE,
@@ -191,6 +205,14 @@ def _build_figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Fig
         sample_rate=sound.sample_rate,
         channels=source.sound.channels,
         missing_seconds=sound.missing_seconds,
+        n_files=len(sound.parts),
+        noise_from=None if meters.shift is None else meters.shift.shifted_from,
+        wrapped_samples=sum(meter.wrapped for meter in wraps),
+        first_wrapped_at=min(
+            (meter.first / sound.sample_rate for meter in wraps if meter.first is not None),
+            default=None,
+        ),
+        uncounted_bytes=0 if sound.wav is None else sound.wav.rest_bytes,
         file_peak_db=to_decibels(sides.peak**2),
         clipped_samples=sum(tops.samples for tops in sides.tops),
         clipped_runs=sum(tops.runs for tops in sides.tops),

@@ -1,29 +1,29 @@
-"""Load sound files: decode them, convert them for a call, and make a clip, in constant memory."""
+"""Load sound files: decode them, convert them for a call, and make a clip, in constant memory.
+
+WAV files and headerless bytes are decoded here and not by libsndfile, which reads a ``data`` chunk
+of size 0 as no sound at all.  `_libsndfile` decodes all else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio._decode import (
-    Part,
-    find_decoder,
-    open_compressed,
-    open_linear,
-    open_others,
-    refuse_shrunken,
-    refuse_text,
-)
+from twistream_kit.audio._libsndfile import DecodedPart, open_compressed, open_others
 from twistream_kit.audio._wav_format import Format, WavSound, find_sound
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.g711 import encode_ulaw
+from twistream_kit.audio.damage import EXAMINED_BYTES, describe_text_damage
+from twistream_kit.audio.g711 import decode_alaw, decode_ulaw, encode_ulaw
 from twistream_kit.audio.resample import (
+    BLOCK,
     SAMPLE_RATE,
     Resampler,
+    check_range,
     mix_to_mono,
     resample_blocks,
 )
@@ -33,9 +33,11 @@ from twistream_kit.sound_file import (
     Opened,
     Source,
     build_not_wav_error,
+    is_valid_text,
     is_wav,
     open_source,
     read_at,
+    refuse_shrunken,
 )
 
 HEADERLESS = {
@@ -142,8 +144,13 @@ def _encode(
         return encode_ulaw(resampler.push(block))
     except ValueError as error:
         if np.isfinite(block).all():
-            problem, fix = f"{error}, {after}", "Correct the program that wrote the file"
-            raise WavError(problem, source=sound.opened.name, fix=fix) from error
+            problem, _, scale = str(error).partition(": ")
+            raise WavError(
+                f"its {problem}, {after}",
+                source=sound.opened.name,
+                consequence="All of it would be cut off at full scale",
+                fix=f"Correct the program that wrote the file: {scale}",
+            ) from error
         raise WavError(
             f"it holds NaN or infinity, {after}",
             source=sound.opened.name,
@@ -182,6 +189,31 @@ def open_sound(
             yield DecodedSound(file, tuple(open_others(file)))
 
 
+@dataclass(slots=True)
+class LinearPart:
+    """A stretch of sound in linear or companded samples.
+
+    Attributes:
+        sample_rate: The sample rate, 4000 to 192,000 Hz.
+        channels: The number of channels, 1 to 8.
+        scale: The factor that scales a sample to [-1, 1].
+        read: Reads the samples, shape ``(n, channels)``, n > 0: int16, int32 or float.
+        width: The bytes of a linear sample that is a whole number, else 0.
+        read_payload: Reads the bytes of sound that is PCMU at 8000 Hz in mono already, else None.
+    """
+
+    sample_rate: int
+    channels: int
+    scale: float
+    read: Callable[[], Iterator[NDArray[Any]]]
+    width: int = 0
+    read_payload: Callable[[], Iterator[bytes]] | None = None
+
+
+Part = LinearPart | DecodedPart
+"""A stretch of sound of one format."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecodedSound:
     """An open source of sound, with its decoded samples.
@@ -209,8 +241,8 @@ class DecodedSound:
     @property
     def payload(self) -> Iterator[bytes] | None:
         """The bytes of a source that is PCMU at 8000 Hz in mono already, else None."""
-        readers = [part.read_payload for part in self.parts]
-        if None in readers:
+        readers = [part.read_payload for part in self.parts if isinstance(part, LinearPart)]
+        if None in readers or len(readers) < len(self.parts):
             return None
         return (piece for read in readers if read for piece in read())
 
@@ -218,14 +250,16 @@ class DecodedSound:
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """The samples: float32 in [-1, 1], mono, shape ``(n,)``."""
         for part in self.parts:
-            mono = (mix_to_mono(block, part.scale) for block in part.read())
+            scale = part.scale if isinstance(part, LinearPart) else 1.0
+            mono = (mix_to_mono(block, scale) for block in part.read())
             yield from resample_blocks(mono, part.sample_rate, self.sample_rate)
 
     @property
     def channel_blocks(self) -> Iterator[NDArray[np.float32]]:
         """The samples of each channel: float32 in [-1, 1], shape ``(n, channels)``."""
         for part in self.parts:
-            scaled = (block.astype(np.float32) * np.float32(part.scale) for block in part.read())
+            scale = np.float32(part.scale if isinstance(part, LinearPart) else 1.0)
+            scaled = (block.astype(np.float32) * scale for block in part.read())
             if part.channels != self.channels:
                 scaled = (
                     np.tile(mix_to_mono(block, 1.0), (self.channels, 1)).T for block in scaled
@@ -236,7 +270,9 @@ class DecodedSound:
     def missing_seconds(self) -> float:
         """How much sound is missing because a file was cut off; known when all is read."""
         by_header = 0.0 if self.wav is None else self.wav.missing_seconds
-        return by_header + sum(part.missing_seconds for part in self.parts)
+        return by_header + sum(
+            part.missing_seconds for part in self.parts if isinstance(part, DecodedPart)
+        )
 
 
 def _open_headerless(file: Opened, form: Format) -> DecodedSound:
@@ -281,6 +317,64 @@ def _open_wav(file: Opened, wav: WavSound) -> DecodedSound:
     return DecodedSound(file, tuple(parts), wav)
 
 
+def refuse_text(file: Opened, offset: int = 0) -> None:
+    """Refuse a file that was read as text, or whose sound from `offset` on was.
+
+    Raises:
+        WavError: If it was; the text says how, and whether it can be restored.
+    """
+    raw = read_at(file.file, offset, EXAMINED_BYTES)
+    if is_valid_text(raw) and (damage := describe_text_damage(raw)):
+        raise WavError(
+            damage.problem, source=file.name, consequence=damage.consequence, fix=damage.fix
+        )
+
+
+def open_linear(file: Opened, form: Format, offset: int, size: int) -> LinearPart:
+    """Open the linear or companded samples of `size` bytes from `offset`.
+
+    Raises:
+        WavError: If the sample rate or the number of channels is out of range.
+    """
+    check_range(file.name, form.sample_rate, form.channels)
+    decoder = find_decoder(form)
+    assert decoder is not None  # noqa: S101  the callers have checked it
+    whole = decoder.size * form.channels
+
+    def read_payload() -> Iterator[bytes]:
+        return read_pieces(file, offset, size - size % whole, BLOCK * whole)
+
+    def read() -> Iterator[NDArray[Any]]:
+        for piece in read_payload():
+            yield decoder.decode(piece).reshape(-1, form.channels)
+
+    is_payload = (form.encoding, form.sample_rate, form.channels) == ("PCMU", SAMPLE_RATE, 1)
+    return LinearPart(
+        form.sample_rate,
+        form.channels,
+        decoder.scale,
+        read,
+        decoder.size if form.encoding == "PCM" else 0,
+        read_payload if is_payload else None,
+    )
+
+
+def read_pieces(file: Opened, offset: int, size: int, piece: int) -> Iterator[bytes]:
+    """Yield `size` bytes from `offset` in pieces of `piece` bytes.
+
+    Raises:
+        WavError: If the file ends before that.
+    """
+    file.file.seek(offset)
+    while size > 0:
+        raw = file.file.read(min(piece, size))
+        if not raw:
+            refuse_shrunken(file)
+            return
+        size -= len(raw)
+        yield raw
+
+
 def build_headerless_format(encoding: str, sample_rate: int) -> Format:
     """Build the format of mono sound without a header.
 
@@ -296,3 +390,60 @@ def build_headerless_format(encoding: str, sample_rate: int) -> Format:
     size = bits // 8
     byte_order: ByteOrder = "big" if order == "big" else "little"
     return Format(name, 1, sample_rate, bits, size, size * sample_rate, byte_order)
+
+
+def find_decoder(form: Format) -> Decoder | None:
+    """Return the decoder for a format, or None if libsndfile has to decode it."""
+    order: ByteOrder = form.byte_order
+    match form.encoding, form.sample_bytes:
+        case "PCMU", 1:
+            return Decoder(1, 2.0**-15, decode_ulaw)
+        case "PCMA", 1:
+            return Decoder(1, 2.0**-15, decode_alaw)
+        case "PCM", 1:
+            return Decoder(1, 2.0**-7, _decode_unsigned)
+        case "PCM", 2:
+            return Decoder(2, 2.0**-15, _build_decoder("i2", order))
+        case "PCM", 3:
+            return Decoder(3, 2.0**-31, _build_three_byte_decoder(order))
+        case "PCM", 4:
+            return Decoder(4, 2.0**-31, _build_decoder("i4", order))
+        case "IEEE_FLOAT", (4 | 8) as size:
+            return Decoder(size, 1.0, _build_decoder(f"f{size}", order))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """The decoder of one encoding.
+
+    Attributes:
+        size: The bytes of a sample.
+        scale: The factor that scales a decoded sample to [-1, 1].
+        decode: A function from bytes, a whole number of samples, to int16, int32 or float, shape
+            ``(n,)``.
+    """
+
+    size: int
+    scale: float
+    decode: Callable[[bytes], NDArray[Any]]
+
+
+def _decode_unsigned(raw: bytes) -> NDArray[np.int16]:
+    return np.frombuffer(raw, np.uint8).astype(np.int16) - np.int16(128)
+
+
+def _build_decoder(kind: str, order: ByteOrder) -> Callable[[bytes], NDArray[Any]]:
+    dtype = np.dtype(kind).newbyteorder("<" if order == "little" else ">")
+    return lambda raw: np.frombuffer(raw, dtype)
+
+
+def _build_three_byte_decoder(order: ByteOrder) -> Callable[[bytes], NDArray[np.int32]]:
+    def decode(raw: bytes) -> NDArray[np.int32]:
+        # The upper three bytes of four, so that the sign bit is in the right place.
+        wide = np.zeros((len(raw) // 3, 4), np.uint8)
+        place = slice(1, 4) if order == "little" else slice(0, 3)
+        wide[:, place] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
+        return wide.view("<i4" if order == "little" else ">i4").reshape(-1).astype(np.int32)
+
+    return decode

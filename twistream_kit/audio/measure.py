@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio._decode import find_decoder
 from twistream_kit.audio._wav_format import WavSound
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
-from twistream_kit.audio.load import DecodedSound, build_headerless_format, open_sound
+from twistream_kit.audio.load import DecodedSound, build_headerless_format, find_decoder, open_sound
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
 from twistream_kit.sound_file import Source, read_at, recognise
 

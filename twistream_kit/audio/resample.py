@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import is_int16
+from twistream_kit.errors import WavError
+from twistream_kit.sound_file import CONVERT_FIRST
 
 SAMPLE_RATE = 8000
 """The sample rate of a telephone call in Hz."""
@@ -25,6 +27,10 @@ FULL_SCALE = 32768.0
 
 MOST_CHANNELS = 8
 """The largest number of channels that can be mixed."""
+
+
+BLOCK = 65536
+"""Samples per channel in a block: many for each function call, but few enough for the cache."""
 
 
 class Resampler:
@@ -104,6 +110,26 @@ class Resampler:
         return finished
 
 
+def check_range(name: str, sample_rate: int, channels: int) -> None:
+    """Check that sound can be converted.
+
+    Raises:
+        WavError: If its sample rate or number of channels is out of range.
+    """
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise WavError(
+            f"its sample rate is {sample_rate} Hz; {LOWEST_RATE} to {HIGHEST_RATE} Hz can be read",
+            source=name,
+            fix=CONVERT_FIRST,
+        )
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise WavError(
+            f"it has {channels} channels; 1 to {MOST_CHANNELS} can be mixed into one",
+            source=name,
+            fix=CONVERT_FIRST,
+        )
+
+
 def resample_blocks(
     blocks: Iterator[NDArray[np.float32]], rate_in: int, rate_out: int
 ) -> Iterator[NDArray[np.float32]]:
@@ -162,8 +188,48 @@ def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
         # A NaN would spread over the whole length of the resampler's filter.
         if not np.isfinite(samples).all():
             raise ValueError("samples hold NaN or infinity, which is no sound; repair the source")
+        _refuse_wrong_scale(samples)
         return np.ascontiguousarray(samples, dtype=np.float32)
-    raise TypeError(f"samples are {samples.dtype}; give int16, or float in [-1, 1]")
+    raise build_dtype_error(samples)
+
+
+_LOUDEST = 16.0
+"""24 dB beyond full scale: no recording is so loud, so the samples are of another scale."""
+
+
+def _refuse_wrong_scale(samples: NDArray[Any]) -> None:
+    """Refuse floats that are meant as integers.
+
+    Raises:
+        ValueError: If they go far beyond [-1, 1], or are whole numbers that go beyond it.
+    """
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak < 2 or (peak < _LOUDEST and (samples != np.rint(samples)).any()):
+        return
+    scale = next((full for full in (2**15, 2**23, 2**31) if peak <= full), None)
+    fix = "divide by the largest value that is possible"
+    if scale is not None:
+        fix = f"divide by {scale}" + (", or give int16" if scale == FULL_SCALE else "")
+    raise ValueError(f"samples go to ±{peak:.6g} where ±1 is meant: {fix}")
+
+
+def build_dtype_error(samples: NDArray[Any]) -> TypeError:
+    """Build the error for samples that are neither int16 nor float, with what makes them so."""
+    kind, size = samples.dtype.kind, samples.dtype.itemsize
+    fix = ""
+    if kind == "i" and size == 1:
+        fix = "samples / 128"
+    elif kind == "i":
+        peak = int(np.abs(samples.astype(np.float64)).max(initial=0.0))
+        scale = next((full for full in (2**15, 2**23, 2**31) if peak <= full), None)
+        if scale is not None:
+            fix = "samples.astype('int16')" if scale == FULL_SCALE else f"samples / {scale}"
+    elif kind == "u" and size == 1:
+        fix = "(samples - 128.0) / 128 for 8-bit PCM, kit.Clip(samples.tobytes()) for μ-law"
+    elif kind == "u" and size == 2:
+        fix = "(samples - 32768.0) / 32768"
+    advice = f": {fix}" if fix else ""
+    return TypeError(f"samples are {samples.dtype}; give int16, or float in [-1, 1]{advice}")
 
 
 def _open_soxr_stream(rate_in: int, rate_out: int, channels: tuple[int, ...] = ()) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, NoReturn
 
-from twistream_kit.audio._decode import open_linear, open_others, refuse_text
+from twistream_kit.audio._libsndfile import open_others
 from twistream_kit.audio._wav_format import (
     EXPLAINED,
     EXTENSIBLE,
@@ -34,6 +34,8 @@ from twistream_kit.audio.damage import (
     DamageReport,
     describe_text_damage,
 )
+from twistream_kit.audio.examination import MOST_UNCOUNTED
+from twistream_kit.audio.load import open_linear, refuse_text
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SAMPLE_RATE
 from twistream_kit.errors import WavError
 from twistream_kit.listing import Listing
@@ -350,7 +352,7 @@ def _object_to_size(wav: WavSound) -> Iterator[str]:
         yield f"it is cut off: {missing} bytes after its sound are missing"
     if wav.seconds * SAMPLE_RATE < 1 and _is_loadable(wav.format):
         yield "it is too short: its sound is less than one sample of a call"
-    if wav.rest_bytes > _MOST_REST:
+    if wav.rest_bytes > MOST_UNCOUNTED:
         yield (
             f"{wav.rest_bytes} bytes at its end belong to no chunk and are not played: they may be "
             "sound that its header does not count"
@@ -359,9 +361,6 @@ def _object_to_size(wav: WavSound) -> Iterator[str]:
 
 _DOUBTFUL = 100
 """A file of which less than a hundredth arrived may also be a whole one."""
-
-_MOST_REST = 1000
-"""Fewer bytes than these at the end are no sound that anybody would miss: a tag, or padding."""
 
 
 def _find_shift(file: Opened, part: WavPart) -> float | None:

@@ -1,8 +1,7 @@
-"""Decode the parts of a sound file: linear and companded samples here, the rest by libsndfile.
+"""Decode sound by libsndfile: FLAC, OGG, MP3, AIFF, AU and the like, and compressed WAV files.
 
-WAV files and headerless bytes are decoded here and not by libsndfile, which reads a ``data`` chunk
-of size 0 as no sound at all.  libsndfile decodes FLAC, OGG, MP3, AU and compressed WAV files; of
-files that were put end to end it reads only the first, so each is given to it alone.
+Of files that were put end to end libsndfile reads only the first, or plays the headers of the
+others; so each is given to it alone.
 """
 
 from __future__ import annotations
@@ -20,86 +19,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio._wav_format import Format, WavPart, is_placeholder
-from twistream_kit.audio.damage import EXAMINED_BYTES, describe_text_damage
-from twistream_kit.audio.g711 import decode_alaw, decode_ulaw
-from twistream_kit.audio.resample import (
-    HIGHEST_RATE,
-    LOWEST_RATE,
-    MOST_CHANNELS,
-    SAMPLE_RATE,
-)
+from twistream_kit.audio._wav_format import WavPart, is_placeholder
+from twistream_kit.audio.resample import BLOCK, check_range
 from twistream_kit.errors import WavError
 from twistream_kit.sound_file import (
     CONVERT_FIRST,
     USE_LOAD_CLIP,
-    ByteOrder,
     Opened,
     build_not_wav_error,
     read_at,
     recognise,
+    refuse_shrunken,
 )
-
-BLOCK = 65536
-"""Samples per channel in a block: many for each function call, but few enough for the cache."""
 
 FETCH_AGAIN = "Fetch or record it again, as bytes"
 """The fix for a file that is damaged."""
 
 
 @dataclass(slots=True)
-class Part:
-    """A stretch of sound of one format.
+class DecodedPart:
+    """A stretch of sound that libsndfile decodes.
 
     Attributes:
         sample_rate: The sample rate, 4000 to 192,000 Hz.
         channels: The number of channels, 1 to 8.
-        scale: The factor that scales a sample to [-1, 1].
-        read: Reads the samples, shape ``(n, channels)``, n > 0: int16, int32 or float.
-        width: The bytes of a linear sample that is a whole number, else 0.
-        read_payload: Reads the bytes of sound that is PCMU at 8000 Hz in mono already, else None.
+        read: Reads the samples: float32 in [-1, 1], shape ``(n, channels)``, n > 0.
         missing_seconds: How much the file lacks; known when all is read.
     """
 
     sample_rate: int
     channels: int
-    scale: float
     read: Callable[[], Iterator[NDArray[Any]]]
-    width: int = 0
-    read_payload: Callable[[], Iterator[bytes]] | None = None
     missing_seconds: float = 0.0
 
 
-def open_linear(file: Opened, form: Format, offset: int, size: int) -> Part:
-    """Open the linear or companded samples of `size` bytes from `offset`.
-
-    Raises:
-        WavError: If the sample rate or the number of channels is out of range.
-    """
-    check_range(file.name, form.sample_rate, form.channels)
-    decoder = find_decoder(form)
-    assert decoder is not None  # noqa: S101  the callers have checked it
-    whole = decoder.size * form.channels
-
-    def read_payload() -> Iterator[bytes]:
-        return read_pieces(file, offset, size - size % whole, BLOCK * whole)
-
-    def read() -> Iterator[NDArray[Any]]:
-        for piece in read_payload():
-            yield decoder.decode(piece).reshape(-1, form.channels)
-
-    is_payload = (form.encoding, form.sample_rate, form.channels) == ("PCMU", SAMPLE_RATE, 1)
-    return Part(
-        form.sample_rate,
-        form.channels,
-        decoder.scale,
-        read,
-        decoder.size if form.encoding == "PCM" else 0,
-        read_payload if is_payload else None,
-    )
-
-
-def open_compressed(file: Opened, part: WavPart) -> Part:
+def open_compressed(file: Opened, part: WavPart) -> DecodedPart:
     """Open compressed samples in a WAV file.
 
     Raises:
@@ -119,7 +73,7 @@ def open_compressed(file: Opened, part: WavPart) -> Part:
     return _open_by_libsndfile(file, window, b"", limit)
 
 
-def open_others(file: Opened) -> list[Part]:
+def open_others(file: Opened) -> list[DecodedPart]:
     """Open a sound file that is not a WAV file, or several that were put end to end.
 
     Raises:
@@ -134,58 +88,14 @@ def open_others(file: Opened) -> list[Part]:
     ]
 
 
-def refuse_text(file: Opened, offset: int = 0) -> None:
-    """Refuse a file that was read as text, or whose sound from `offset` on was.
-
-    Raises:
-        WavError: If it was; the text says how, and whether it can be restored.
-    """
-    if damage := describe_text_damage(read_at(file.file, offset, EXAMINED_BYTES)):
-        raise WavError(
-            damage.problem, source=file.name, consequence=damage.consequence, fix=damage.fix
-        )
-
-
-def refuse_shrunken(file: Opened) -> None:
-    """Refuse a file that has become shorter since it was opened.
-
-    Raises:
-        WavError: If it has.
-    """
-    now = file.file.seek(0, os.SEEK_END)
-    if now < file.size:
-        raise WavError(
-            f"it became shorter while it was read: from {file.size} bytes to {now}",
-            source=file.name,
-            consequence="What was read of it is not one whole sound",
-            fix="Wait until it is complete, and read it again",
-        )
-
-
-def read_pieces(file: Opened, offset: int, size: int, piece: int) -> Iterator[bytes]:
-    """Yield `size` bytes from `offset` in pieces of `piece` bytes.
-
-    Raises:
-        WavError: If the file ends before that.
-    """
-    file.file.seek(offset)
-    while size > 0:
-        raw = file.file.read(min(piece, size))
-        if not raw:
-            refuse_shrunken(file)
-            return
-        size -= len(raw)
-        yield raw
-
-
 def _open_by_libsndfile(
     file: Opened, window: _Window, head: bytes, limit: int | None = None
-) -> Part:
+) -> DecodedPart:
     import soundfile
 
     kind = recognise(head) if head else None
     try:
-        with silence_c_libraries():
+        with discard_c_messages():
             sound = soundfile.SoundFile(window)
     except soundfile.LibsndfileError as error:
         if kind and kind.fix != USE_LOAD_CLIP:
@@ -203,7 +113,7 @@ def _open_by_libsndfile(
         raise WavError(
             "it holds no sound, or is cut short before it", source=file.name, fix=FETCH_AGAIN
         )
-    part = Part(sound.samplerate, sound.channels, 1.0, lambda: iter(()))
+    part = DecodedPart(sound.samplerate, sound.channels, lambda: iter(()))
     what = kind.what if kind else "a WAV file"
     promised = _count_promised(window, head, sound)
 
@@ -241,7 +151,7 @@ def _read_blocks(
     while limit is None or done < limit:
         size = BLOCK if limit is None else min(BLOCK, limit - done)
         try:
-            with silence_c_libraries():
+            with discard_c_messages():
                 block = sound.read(size, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             refuse_shrunken(file)
@@ -395,85 +305,8 @@ def _count_promised(window: _Window, head: bytes, sound: Any) -> int:
     return 0
 
 
-def check_range(name: str, sample_rate: int, channels: int) -> None:
-    """Check that sound can be converted.
-
-    Raises:
-        WavError: If its sample rate or number of channels is out of range.
-    """
-    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
-        raise WavError(
-            f"its sample rate is {sample_rate} Hz; {LOWEST_RATE} to {HIGHEST_RATE} Hz can be read",
-            source=name,
-            fix=CONVERT_FIRST,
-        )
-    if not 1 <= channels <= MOST_CHANNELS:
-        raise WavError(
-            f"it has {channels} channels; 1 to {MOST_CHANNELS} can be mixed into one",
-            source=name,
-            fix=CONVERT_FIRST,
-        )
-
-
-def find_decoder(form: Format) -> Decoder | None:
-    """Return the decoder for a format, or None if libsndfile has to decode it."""
-    order: ByteOrder = form.byte_order
-    match form.encoding, form.sample_bytes:
-        case "PCMU", 1:
-            return Decoder(1, 2.0**-15, decode_ulaw)
-        case "PCMA", 1:
-            return Decoder(1, 2.0**-15, decode_alaw)
-        case "PCM", 1:
-            return Decoder(1, 2.0**-7, _decode_unsigned)
-        case "PCM", 2:
-            return Decoder(2, 2.0**-15, _build_decoder("i2", order))
-        case "PCM", 3:
-            return Decoder(3, 2.0**-31, _build_three_byte_decoder(order))
-        case "PCM", 4:
-            return Decoder(4, 2.0**-31, _build_decoder("i4", order))
-        case "IEEE_FLOAT", (4 | 8) as size:
-            return Decoder(size, 1.0, _build_decoder(f"f{size}", order))
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Decoder:
-    """The decoder of one encoding.
-
-    Attributes:
-        size: The bytes of a sample.
-        scale: The factor that scales a decoded sample to [-1, 1].
-        decode: A function from bytes, a whole number of samples, to int16, int32 or float, shape
-            ``(n,)``.
-    """
-
-    size: int
-    scale: float
-    decode: Callable[[bytes], NDArray[Any]]
-
-
-def _decode_unsigned(raw: bytes) -> NDArray[np.int16]:
-    return np.frombuffer(raw, np.uint8).astype(np.int16) - np.int16(128)
-
-
-def _build_decoder(kind: str, order: ByteOrder) -> Callable[[bytes], NDArray[Any]]:
-    dtype = np.dtype(kind).newbyteorder("<" if order == "little" else ">")
-    return lambda raw: np.frombuffer(raw, dtype)
-
-
-def _build_three_byte_decoder(order: ByteOrder) -> Callable[[bytes], NDArray[np.int32]]:
-    def decode(raw: bytes) -> NDArray[np.int32]:
-        # The upper three bytes of four, so that the sign bit is in the right place.
-        wide = np.zeros((len(raw) // 3, 4), np.uint8)
-        place = slice(1, 4) if order == "little" else slice(0, 3)
-        wide[:, place] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
-        return wide.view("<i4" if order == "little" else ">i4").reshape(-1).astype(np.int32)
-
-    return decode
-
-
 @contextlib.contextmanager
-def silence_c_libraries() -> Iterator[None]:
+def discard_c_messages() -> Iterator[None]:
     """Discard what libsndfile and libmpg123 print to stderr by themselves.
 
     Their errors are raised, with their text; what they print besides comes from no logger and
@@ -520,11 +353,13 @@ class _Silence:
             self._stream.value = self._saved
 
     def _find(self) -> bool:
-        # Windows exports no such variable: there nothing is replaced.
+        # Windows exports no such variable, and that of musl must not be written: it is a constant.
         name = {"linux": "stderr", "darwin": "__stderrp"}.get(sys.platform)
         if name is None or self._nowhere is not None:
             return False
         try:
+            if sys.platform == "linux" and not os.confstr("CS_GNU_LIBC_VERSION"):
+                return False
             library = ctypes.CDLL(None)
             stream = ctypes.c_void_p.in_dll(library, name)
             library.fopen.restype = ctypes.c_void_p
