@@ -51,6 +51,8 @@ _FIRST_IDS = (*USUAL_IDS, b"ds64", b"JUNQ", b"PAD ", b"junk", b"FLLR", b"PEAK", 
 _ROUND = 100_000_000
 """Sizes in whole hundreds of millions are written by people, not counted by programs."""
 
+_POWERS = (1 << 28, 1 << 29, 1 << 30)
+
 _SLACK, _LIMIT_SLACK = 128, 65_536
 """How far a placeholder is below a round number, or below 2 and 4 GB: by a header, mostly."""
 
@@ -462,8 +464,8 @@ def is_placeholder(size: int, room: int) -> bool:
         return False
     if size in OPEN_SIZES or size >= 1 << 62:
         return True
-    below_limit = min((limit - size) % (1 << 32) for limit in (1 << 31, 1 << 32))
-    is_limit = below_limit <= _LIMIT_SLACK or size in (1 << 28, 1 << 29, 1 << 30)
+    below = [limit - size for limit in (1 << 31, 1 << 32)]
+    is_limit = any(-_SLACK <= each <= _LIMIT_SLACK for each in below) or size in _POWERS
     is_round = size > _ROUND - _SLACK and (size + _SLACK) % _ROUND <= 2 * _SLACK
     return (is_limit or is_round) and room * 2 < size
 

@@ -210,7 +210,7 @@ def _refuse_wrong_scale(samples: NDArray[Any]) -> None:
     fix = "divide by the largest value that is possible"
     if scale is not None:
         fix = f"divide by {scale}" + (", or give int16" if scale == FULL_SCALE else "")
-    raise ValueError(f"samples go to ±{peak:.6g} where ±1 is meant: {fix}")
+    raise ValueError(f"samples go to ±{peak:.0f} where ±1 is meant: {fix}")
 
 
 def build_dtype_error(samples: NDArray[Any]) -> TypeError:
