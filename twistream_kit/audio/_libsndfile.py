@@ -32,6 +32,9 @@ from twistream_kit.sound_file import (
     refuse_shrunken,
 )
 
+MOST_FILLED = 4096
+"""The most samples that fill up the last block of a compressed sound."""
+
 FETCH_AGAIN = "Fetch or record it again, as bytes"
 """The fix for a file that is damaged."""
 
@@ -60,9 +63,7 @@ def open_compressed(file: Opened, part: WavPart) -> DecodedPart:
         WavError: If libsndfile cannot read them.
     """
     window = _Window(file, part.riff.start, part.riff.size)
-    # In whole blocks: libsndfile decodes also the beginning of one that is not there.
-    limit = part.n_samples if part.format.block[1] else None
-    if limit == 0:
+    if part.format.block[1] and not part.n_samples:
         raise WavError(
             f"its sound is cut off within the first block of {part.format.block[0]} bytes",
             source=file.name,
@@ -70,7 +71,8 @@ def open_compressed(file: Opened, part: WavPart) -> DecodedPart:
             consequence="There is nothing to hear",
             fix=FETCH_AGAIN,
         )
-    return _open_by_libsndfile(file, window, b"", limit)
+    # In whole blocks: libsndfile decodes also the beginning of one that is not there.
+    return _open_by_libsndfile(file, window, b"", part.n_samples)
 
 
 def open_others(file: Opened) -> list[DecodedPart]:
@@ -89,7 +91,7 @@ def open_others(file: Opened) -> list[DecodedPart]:
 
 
 def _open_by_libsndfile(
-    file: Opened, window: _Window, head: bytes, limit: int | None = None
+    file: Opened, window: _Window, head: bytes, n_samples: int = 0
 ) -> DecodedPart:
     import soundfile
 
@@ -113,6 +115,9 @@ def _open_by_libsndfile(
         raise WavError(
             "it holds no sound, or is cut short before it", source=file.name, fix=FETCH_AGAIN
         )
+    # Far fewer are a header that is not right rather than the filling of the last block.
+    is_near = sound.frames - n_samples <= max(sound.frames // 10, MOST_FILLED)
+    limit = n_samples if n_samples and is_near else None
     part = DecodedPart(sound.samplerate, sound.channels, lambda: iter(()))
     what = kind.what if kind else "a WAV file"
     promised = _count_promised(window, head, sound)

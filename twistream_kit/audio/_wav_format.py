@@ -575,6 +575,8 @@ class Format:
                 return size, (size - 7 * channels) * 2 // channels + 2
             case "GSM":
                 return 65, 320
+            case "ADPCM_G721" if self.bits_per_sample == 4:
+                return 1, 2
         return 0, 0
 
     @property

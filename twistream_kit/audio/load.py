@@ -26,6 +26,7 @@ from twistream_kit.audio.resample import (
     check_range,
     mix_to_mono,
     resample_blocks,
+    scale_samples,
 )
 from twistream_kit.errors import WavError
 from twistream_kit.sound_file import (
@@ -258,8 +259,8 @@ class DecodedSound:
     def channel_blocks(self) -> Iterator[NDArray[np.float32]]:
         """The samples of each channel: float32 in [-1, 1], shape ``(n, channels)``."""
         for part in self.parts:
-            scale = np.float32(part.scale if isinstance(part, LinearPart) else 1.0)
-            scaled = (block.astype(np.float32) * scale for block in part.read())
+            scale = part.scale if isinstance(part, LinearPart) else 1.0
+            scaled = (scale_samples(block, scale) for block in part.read())
             if part.channels != self.channels:
                 scaled = (
                     np.tile(mix_to_mono(block, 1.0), (self.channels, 1)).T for block in scaled

@@ -165,11 +165,19 @@ def mix_to_mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
         float32, shape ``(n,)``, a new array.
     """
     # Column by column: `block.mean(axis=1)` takes several times as long for two channels.
-    mixed = block[:, 0].astype(np.float32)
-    for channel in range(1, block.shape[1]):
-        mixed += block[:, channel]
-    mixed *= np.float32(scale / block.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):  # `as_float` refuses NaN and infinity
+        mixed = block[:, 0].astype(np.float32)
+        for channel in range(1, block.shape[1]):
+            mixed += block[:, channel]
+        mixed *= np.float32(scale / block.shape[1])
     return mixed
+
+
+def scale_samples(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
+    """Return samples of any kind as float32, multiplied by `scale`; NaN and infinity stay."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled: NDArray[np.float32] = block.astype(np.float32) * np.float32(scale)
+    return scaled
 
 
 def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:

@@ -119,6 +119,7 @@ class WavReport:
         trailing_bytes: The number of bytes after the sound.
         missing_bytes: The number of bytes of sound that the file lacks.
         seconds: The duration of the sound in the file, in seconds.
+        missing_seconds: The duration of the sound that the file lacks, in seconds.
         objections: The reasons why the file cannot be sent as it is, each a clause about "it".
         is_damaged: Whether its bytes were read as text, so that its sound is noise.
         n_files: The number of WAV files that were put end to end; 1 as a rule.
@@ -140,6 +141,7 @@ class WavReport:
     trailing_bytes: int
     missing_bytes: int
     seconds: float
+    missing_seconds: float
     objections: list[str]
     is_damaged: bool = False
     n_files: int = 1
@@ -163,11 +165,6 @@ class WavReport:
     def bits_per_sample(self) -> int:
         """The bits of a sample, by the header; in an EXTENSIBLE file the size of the container."""
         return self.format.bits_per_sample
-
-    @property
-    def missing_seconds(self) -> float:
-        """The duration of the sound that the file lacks."""
-        return self.seconds * self.missing_bytes / self.data_bytes if self.data_bytes else 0.0
 
     @property
     def ready(self) -> bool:
@@ -270,6 +267,7 @@ def report_on(file: Opened) -> WavReport:
         trailing_bytes=wav.trailing_bytes,
         missing_bytes=wav.missing_bytes,
         seconds=wav.seconds,
+        missing_seconds=wav.missing_seconds,
         objections=[
             *_object_to_contents(file, wav, damage),
             *_object_to_format(wav.format),
