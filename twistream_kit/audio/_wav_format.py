@@ -438,9 +438,7 @@ class _Walker:
     def is_open(self, body: int, declared: int, room: int) -> bool:
         """Whether the size of a ``data`` chunk was left open."""
         if declared > room:
-            # The size of the file by its header may be right where that of the sound is not.
-            is_whole = self.declared - 8 >= room and self.start + self.declared == self.size
-            return is_whole or is_placeholder(declared, room)
+            return is_placeholder(declared, room)
         if declared or not room:
             return False
         # An empty recording also has size 0; then the next chunk follows directly.

@@ -24,9 +24,9 @@ from twistream_kit.audio.resample import (
     SAMPLE_RATE,
     Resampler,
     check_range,
+    convert_samples,
     mix_to_mono,
     resample_blocks,
-    scale_samples,
 )
 from twistream_kit.errors import WavError
 from twistream_kit.sound_file import (
@@ -260,7 +260,7 @@ class DecodedSound:
         """The samples of each channel: float32 in [-1, 1], shape ``(n, channels)``."""
         for part in self.parts:
             scale = part.scale if isinstance(part, LinearPart) else 1.0
-            scaled = (scale_samples(block, scale) for block in part.read())
+            scaled = (convert_samples(block, scale) for block in part.read())
             if part.channels != self.channels:
                 scaled = (
                     np.tile(mix_to_mono(block, 1.0), (self.channels, 1)).T for block in scaled

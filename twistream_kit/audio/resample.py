@@ -173,7 +173,7 @@ def mix_to_mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
     return mixed
 
 
-def scale_samples(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
+def convert_samples(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
     """Return samples of any kind as float32, multiplied by `scale`; NaN and infinity stay."""
     with np.errstate(over="ignore", invalid="ignore"):
         scaled: NDArray[np.float32] = block.astype(np.float32) * np.float32(scale)

@@ -187,7 +187,7 @@ class WavReport:
             advice = f"{FETCH_BYTES[0].lower()}{FETCH_BYTES[1:]}"
         elif not _is_loadable(self.format):
             advice = "convert it with ffmpeg first"
-        elif self.seconds * SAMPLE_RATE < 1:
+        elif _is_too_short(self.format, self.seconds):
             advice = "there is nothing to send"
         elif self.n_files > 1 and self.encoding in LINEAR_BYTES:
             advice = "kit.load_clip joins their sound and converts it"
@@ -285,6 +285,11 @@ def _refuse_other_file(file: Opened) -> NoReturn:
     raise build_not_wav_error(head, file.name)
 
 
+def _is_too_short(form: Format, seconds: float) -> bool:
+    # Of other encodings the duration is not always known.
+    return _is_loadable(form) and form.encoding in LINEAR_BYTES and seconds * SAMPLE_RATE < 1
+
+
 def _object_to_contents(file: Opened, wav: WavSound, damage: DamageReport | None) -> Iterator[str]:
     if damage:
         # It explains all else that is wrong with the contents.
@@ -348,7 +353,7 @@ def _object_to_size(wav: WavSound) -> Iterator[str]:
         yield f"it is cut off: {wav.missing_bytes} bytes of its sound are missing{doubt}"
     elif missing := sum(riff.missing for riff in wav.riffs):
         yield f"it is cut off: {missing} bytes after its sound are missing"
-    if wav.seconds * SAMPLE_RATE < 1 and _is_loadable(wav.format):
+    if _is_too_short(wav.format, wav.seconds):
         yield "it is too short: its sound is less than one sample of a call"
     if wav.rest_bytes > MOST_UNCOUNTED:
         yield (
