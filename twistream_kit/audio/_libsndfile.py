@@ -120,7 +120,7 @@ def _open_by_libsndfile(
     limit = n_samples if n_samples and is_near else None
     part = DecodedPart(sound.samplerate, sound.channels, lambda: iter(()))
     what = kind.what if kind else "a WAV file"
-    promised = _count_promised(window, head, sound)
+    promised = _count_promised(window, head, sound) if head else limit or 0
 
     def read() -> Iterator[NDArray[np.float32]]:
         done = 0
