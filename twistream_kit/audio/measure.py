@@ -32,7 +32,7 @@ from twistream_kit.audio.load import (
     read_blocks,
     read_pieces,
 )
-from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
+from twistream_kit.audio.resample import FULL_SCALE, QUIETLY, SAMPLE_RATE
 from twistream_kit.sound_file import Source, read_at, recognise
 
 SILENT = -math.inf
@@ -155,8 +155,9 @@ def _decode_blocks(
 ) -> Iterator[NDArray[np.float32]]:
     whole = decoder.size * count
     for raw in read_pieces(sound.opened.file, offset, size - size % whole, BLOCK * whole):
-        samples = decoder.decode(raw).astype(np.float32)
-        yield (samples * np.float32(decoder.scale)).reshape(-1, count)
+        with QUIETLY():
+            samples = decoder.decode(raw).astype(np.float32) * np.float32(decoder.scale)
+        yield samples.reshape(-1, count)
 
 
 def _open_by_libsndfile(sound: DecodedSound) -> tuple[int, Iterator[NDArray[np.float32]]]:

@@ -6,6 +6,7 @@ signal-to-noise ratio would be 40 dB instead of 134, and a buzz at the rate of t
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,11 @@ FULL_SCALE = 32768.0
 
 MOST_CHANNELS = 8
 """The largest number of channels that can be mixed."""
+
+
+QUIETLY = partial(np.errstate, over="ignore", invalid="ignore")
+"""Floats from outside may exceed every range: what is infinite or no number is refused by value,
+and numpy's warnings on standard error would say nothing more."""
 
 
 class Resampler:
@@ -96,7 +102,8 @@ class Resampler:
             if self._stream is None:
                 self._stream = _open_soxr_stream(self.rate_in, self.rate_out)
             samples = self._stream.resample_chunk(samples, last=last)
-        scaled = np.rint(samples * np.float32(FULL_SCALE))
+        with QUIETLY():
+            scaled = np.rint(samples * np.float32(FULL_SCALE))
         held = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1)
         self.clipped += int(np.count_nonzero(held != scaled))
         finished: NDArray[np.int16] = held.astype(np.int16)
@@ -114,10 +121,11 @@ def mix_to_mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
         float32, shape ``(n,)``, a new array.
     """
     # Column by column: `block.mean(axis=1)` takes several times as long for two channels.
-    mixed = block[:, 0].astype(np.float32)
-    for channel in range(1, block.shape[1]):
-        mixed += block[:, channel]
-    mixed *= np.float32(scale / block.shape[1])
+    with QUIETLY():
+        mixed = block[:, 0].astype(np.float32)
+        for channel in range(1, block.shape[1]):
+            mixed += block[:, channel]
+        mixed *= np.float32(scale / block.shape[1])
     return mixed
 
 
