@@ -34,7 +34,7 @@ from websockets.uri import parse_uri
 
 from twistream_kit.errors import CallRefused, Severity, hide_user, join_sentences
 from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.codes import get_code
 from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 from twistream_kit.protocol.twiml import describe_url_error, is_loopback_host
@@ -366,7 +366,7 @@ class StreamFailed(CallRefused):
     """
 
     def __init__(self, code: int, problem: str, *, fix: str = "") -> None:
-        known = explain(code)
+        known = get_code(code)
         consequence = f"Twilio would end the stream with {code} ({known.name})"
         super().__init__(problem, code=code, consequence=consequence, fix=fix)
         self.text = known.name
