@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a list of bytes
 """Give damaged input to every reader of outside input, and fail when one misbehaves.
 
 python benchmarks/fuzz.py                               one minute, with a new seed

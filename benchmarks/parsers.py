@@ -2,8 +2,8 @@
 
 Each reader of `readers` reads each of its hostile shapes at n, 2n, 4n and 8n.  The time may grow
 like n log n; the benchmark fails for what grows faster.  n is raised until 8n takes long enough to
-be measured, or has a quarter of a megabyte.  Only the time of the processor counts, and of several runs the
-shortest, because other programs can only add to it.
+be measured, or has a quarter of a megabyte.  Only the time of the processor counts, and of several
+runs the shortest, because other programs can only add to it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ENOUGH_SECONDS = 0.02
 """How long the largest input takes that is judged; below, the clock and the caches rule."""
 
 MOST_GROWTH = 1.45
-"""The exponent from which growth counts as faster than n log n: between 2 kB and 256 kB, n log n has
+"""The exponent from which growth counts as faster than n log n: from 2 kB to 256 kB, n log n has
 1.1, caches and the allocator add 0.1 to 0.2, and n² has 2."""
 
 ROUNDS = 3

@@ -32,6 +32,7 @@ from twistream_kit.audio.examine import examine
 from twistream_kit.audio.load import load_clip
 from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.explain import explain
 from twistream_kit.diagnosis.payload import look_inside
 from twistream_kit.diagnosis.review import review, review_contents
 from twistream_kit.diagnosis.sound import review_sound
@@ -50,7 +51,7 @@ from twistream_kit.live.tunnel import _cloudflared, _ngrok, _ssh
 from twistream_kit.notebook.widgets._socket import WidgetPage
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio, signature, to_twilio
-from twistream_kit.protocol.codes import explain, read_codes
+from twistream_kit.protocol.codes import read_codes
 from twistream_kit.protocol.marks import MarkName
 from twistream_kit.protocol.twiml import build_stream_url, is_loopback, review_stream_url
 from twistream_kit.simulator.call.twiml import TwimlFault, parse_count, read_twiml
@@ -405,19 +406,18 @@ def _read_env(raw: bytes) -> None:
     dotenv_values(path, interpolate=False, encoding="utf-8-sig")
 
 
-def _read_frames(raw: bytes) -> None:
-    for masked, sender in ((True, "twilio"), (False, "server")):
-        reader = MessageReader(masked=masked)
-        stream = _InspectedHere(HomeLoop("fuzz"), _loop())
-        left = _MESSAGES_IN_A_ROW  # the inspector lets other tasks run after each message
-        for begin in range(0, len(raw), 1400):
-            reader.feed(raw[begin : begin + 1400])
-            for passed in reader.read():
-                if passed is not None and left:
-                    stream.inspected.take(sender, passed, 0.001 * begin)
-                    left -= 1
-        stream.inspected.end(1.0, stopped_here=False)
-        repr(stream.inspected.objections)
+def _read_frames(raw: bytes, *, masked: bool) -> None:
+    reader = MessageReader(masked=masked)
+    stream = _InspectedHere(HomeLoop("fuzz"), _loop())
+    left = _MESSAGES_IN_A_ROW  # the inspector lets other tasks run after each message
+    for begin in range(0, len(raw), 1400):
+        reader.feed(raw[begin : begin + 1400])
+        for passed in reader.read():
+            if passed is not None and left:
+                stream.inspected.take("twilio" if masked else "server", passed, 0.001 * begin)
+                left -= 1
+    stream.inspected.end(1.0, stopped_here=False)
+    repr(stream.inspected.objections)
 
 
 _MESSAGES_IN_A_ROW = 500
@@ -923,7 +923,12 @@ def list_readers() -> dict[str, Reader]:
             (b"TWILIO_ACCOUNT_SID=AC1\nexport TWILIO_AUTH_TOKEN='a b'  # c\nA=\"x\\n\"\n",),
             is_own=True,
         ),
-        "frames": Reader(_read_frames, (), _frame_shapes(), _frames()),
+        "frames of a client": Reader(
+            partial(_read_frames, masked=True), (), _frame_shapes(), _frames()
+        ),
+        "frames of a server": Reader(
+            partial(_read_frames, masked=False), (), _frame_shapes(), _frames()
+        ),
         "output of a tunnel program": Reader(_read_program, (), {**log_shapes, **BLANKS}, logs),
         "output of a server": Reader(_read_ready, (ValueError,), {**log_shapes, **BLANKS}, logs),
         "REST request": Reader(_read_rest, (Refusal, HTTPRequestEntityTooLarge), rest, _encoded(*REST)),

@@ -271,6 +271,8 @@ def open_libsndfile(file: Opened) -> Any:
     file.file.seek(0)
     # Without the name: soundfile reads a file whose name ends in .raw as headerless sound.
     nameless = SimpleNamespace(read=file.file.read, seek=file.file.seek, tell=file.file.tell)
+    if hasattr(file.file, "readinto"):  # half the time: libmpg123 reads four bytes at once
+        nameless.readinto = file.file.readinto
     return soundfile.SoundFile(nameless)
 
 

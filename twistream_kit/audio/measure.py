@@ -411,8 +411,9 @@ class SpectrumMeter:
     def _add(self, windows: NDArray[np.float32], weight: int) -> None:
         """Add windows, shape ``(m, size)``, with the weight of `weight` windows."""
         level = windows - windows.mean(axis=1, keepdims=True)
-        found = np.fft.rfft(level * self._window, axis=1)
-        square = (found.real**2 + found.imag**2).sum(axis=0, dtype=np.float64)
+        with QUIETLY():
+            found = np.fft.rfft(level * self._window, axis=1)
+            square = (found.real**2 + found.imag**2).sum(axis=0, dtype=np.float64)
         square[1:-1] *= 2  # the negative frequencies of a real signal
         scale = self._size * float(np.square(self._window, dtype=np.float64).sum())
         self._power += square * (weight / len(windows) / scale)
@@ -458,7 +459,8 @@ def _compute_energy(samples: NDArray[Any]) -> float:
     total = 0.0
     for start in range(0, len(samples), 4096):
         piece = samples[start : start + 4096]
-        total += float(np.dot(piece, piece))
+        with QUIETLY():
+            total += float(np.dot(piece, piece))
     return total
 
 

@@ -23,6 +23,9 @@ LOWEST_RATE, HIGHEST_RATE = 4000, 192_000
 FULL_SCALE = 32768.0
 """The int16 value that corresponds to 1.0 in floating-point sound."""
 
+_LOUDEST = np.float32(2.0**20)
+"""The largest sample that is resampled, a million times full scale."""
+
 MOST_CHANNELS = 8
 """The largest number of channels that can be mixed."""
 
@@ -101,7 +104,9 @@ class Resampler:
         if self.rate_in != self.rate_out:
             if self._stream is None:
                 self._stream = _open_soxr_stream(self.rate_in, self.rate_out)
-            samples = self._stream.resample_chunk(samples, last=last)
+            # The filter would add infinities of both signs; beyond full scale all is clipped alike.
+            limited = np.clip(samples, -_LOUDEST, _LOUDEST)
+            samples = self._stream.resample_chunk(limited, last=last)
         with QUIETLY():
             scaled = np.rint(samples * np.float32(FULL_SCALE))
         held = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1)

@@ -225,7 +225,7 @@ def _read_keep_seconds(header: dict[str, Any]) -> float:
         seconds = float(header.get("keepSeconds", 0))
     except (TypeError, ValueError, OverflowError):
         return 0.0
-    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+    return min(seconds, MOST_SECONDS) if seconds > 0 and math.isfinite(seconds) else 0.0
 
 
 def _read_lines(path: Path, lines: list[bytes], keep: Callable[[Entry], None]) -> Contents:

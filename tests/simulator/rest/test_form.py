@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a body stands on one line
 """Bodies of requests that are no form, or not the one that their headers say, get Twilio's error."""
 
 from __future__ import annotations
