@@ -916,7 +916,8 @@ def list_readers() -> dict[str, Reader]:
         "sound": Reader(_load_sound, bad, _sound_shapes(), sounds, "sound"),
         "headerless sound": Reader(_load_headerless, (), _payload_shapes(), payloads, "sound"),
         "examination of a sound": Reader(_examine_sound, bad, _sound_shapes(), sounds, "sound"),
-        "codes": Reader(_read_codes, bad, {**toml, **BLANKS}, codes, is_own=True),
+        # The package's own file; tomllib itself takes n² for a key of many parts.
+        "codes": Reader(_read_codes, bad, toml, codes, is_own=True),
         "explain": Reader(_explain, bad, {**BLANKS, **log_shapes, **JSON_SHAPES}, (*logs, *messages[:9])),
         "settings": Reader(
             _read_env, (UnicodeDecodeError,), {**env, **BLANKS},
