@@ -292,7 +292,7 @@ class _KnownValues:
             if lengths and _is_border(text, begin):
                 for length, forms in lengths.items():
                     end = begin + length
-                    if folded[begin:end] in forms and not _continues(text, end):
+                    if folded[begin:end] in forms and not _is_inside_word(text, end):
                         yield begin, end
                         break
 
@@ -307,10 +307,10 @@ def _fold(text: str) -> str:
 
 def _is_border(text: str, place: int) -> bool:
     """Whether a value may begin here: it is not part of a longer word or number."""
-    return not _continues(text, place) or _AFTER_ENCODED.match(text, place) is not None
+    return not _is_inside_word(text, place) or _AFTER_ENCODED.match(text, place) is not None
 
 
-def _continues(text: str, place: int) -> bool:
+def _is_inside_word(text: str, place: int) -> bool:
     """Whether a letter follows a letter here, or a digit a digit."""
     if not 0 < place < len(text):
         return False
