@@ -238,6 +238,8 @@ HEAD_SHAPES = {
 URL_SHAPES = {
     "user": repeated("a", "wss://", "@example.com/"),
     "users": repeated("a@", "wss://", "example.com/"),
+    "users and ports": repeated("at:-1@", "wss://"),
+    "users, ports and letters": repeated("a@b:1", "wss://", "x"),
     "labels": repeated("a.", "wss://", "com/"),
     "ports": repeated("1", "wss://example.com:", "/media"),
     "path": repeated("/a", "wss://example.com"),
@@ -420,7 +422,7 @@ def _read_frames(raw: bytes, *, masked: bool) -> None:
     repr(stream.inspected.objections)
 
 
-_MESSAGES_IN_A_ROW = 500
+_MESSAGES_IN_A_ROW = 100
 
 
 class _InspectedHere:
