@@ -263,7 +263,7 @@ class SoundReview:
         self._timing = SendingTiming()
         self._headers = RepeatedHeaders(FIELD)
         self._steps: deque[Iterator[list[Objection]]] = deque()
-        self._window = SoundWindow(crc32(stream_sid.encode()))
+        self._window = SoundWindow(crc32(stream_sid.encode("utf-8", "surrogatepass")))
         self._is_recognised = False
         self._is_audible = False
         self._pause = self._rounds = 0

@@ -86,8 +86,17 @@ class MessageReader:
     def read(self) -> Iterator[Passed | None]:
         """Yield what has arrived completely; None for a frame that completes no message."""
         while (frame := self._frames.read_frame()) is not None:
-            yield from (FrameViolation(fault) for fault in frame.faults)
-            yield from self._take(frame)
+            if frame.faults:
+                yield from (FrameViolation(fault) for fault in frame.faults)
+            if frame.opcode is Opcode.TEXT and self._is_whole(frame):
+                yield _decode(frame.payload)  # nearly every message
+            else:
+                yield from self._take(frame)
+
+    def _is_whole(self, frame: Frame) -> bool:
+        """Whether a frame is a message by itself, and none was begun before it."""
+        is_plain = frame.is_final and not frame.is_compressed and frame.size <= self._largest
+        return is_plain and self._opcode is None
 
     def _take(self, frame: Frame) -> Iterator[Passed | None]:
         if frame.opcode in CONTROL:
@@ -125,10 +134,14 @@ class MessageReader:
         if opcode is Opcode.BINARY:
             yield whole
             return
-        try:
-            yield whole.decode()
-        except UnicodeDecodeError:
-            yield FrameViolation("it is a text message that is not UTF-8")
+        yield _decode(whole)
+
+
+def _decode(whole: bytes) -> Passed:
+    try:
+        return whole.decode()
+    except UnicodeDecodeError:
+        return FrameViolation("it is a text message that is not UTF-8")
 
 
 def _read_closing(payload: bytes) -> Iterator[Passed]:

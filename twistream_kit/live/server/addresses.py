@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
+from twistream_kit.errors import ServerStopped, SettingsError, TunnelError, hide_user, quote
 from twistream_kit.live.server.admission import (
     is_ip_address,
     is_wildcard,
@@ -281,7 +281,7 @@ def check_public_url(url: str) -> None:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname or parts.query:
         raise SettingsError(
-            f"the public address {re.sub('.*@', '…@', url)!r} cannot be used",
+            f"the public address {quote(hide_user(url), 200)} cannot be used",
             consequence="It needs a scheme and a host, and no query",
             fix="Give it as https://example.com, without the path of the stream",
         )

@@ -133,6 +133,11 @@ class StreamClient:
         self._congested = False
         self._giving_up = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether its connection is closed, or was never opened."""
+        return self._connection is None or self._connection.state is State.CLOSED
+
     async def connect(self) -> None:
         """Perform the handshake and send *connected* and *start*, within `HANDSHAKE_SECONDS`.
 
