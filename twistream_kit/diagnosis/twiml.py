@@ -15,9 +15,11 @@ from itertools import zip_longest
 from typing import cast
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
+from xml.sax.saxutils import escape
 
 from twistream_kit.diagnosis.message import find_nearest
 from twistream_kit.errors import Objection, Objections, hide_user, quote, sort_by_severity
+from twistream_kit.protocol.rest import is_e164
 from twistream_kit.protocol.twiml import (
     FETCHED_LIMIT,
     INLINE_LIMIT,
@@ -26,6 +28,7 @@ from twistream_kit.protocol.twiml import (
     PASS_A_TOKEN,
     review_stream_url,
 )
+from twistream_kit.protocol.url_repair import repair_url
 
 
 def _split_names(text: str) -> frozenset[str]:
@@ -50,6 +53,8 @@ NOUNS = {
     "Parameter": _split_names(""),
     "Pause": _split_names(""),
     "Hangup": _split_names(""),
+    "Dial": _split_names("Application Client Conference Number Queue Sim Sip WhatsApp"),
+    "Number": _split_names(""),
 }
 """The elements that may be children of these elements."""
 
@@ -73,8 +78,35 @@ _ATTRIBUTES = {
     "Reject": frozenset({"reason"}),
     "Play": frozenset({"loop", "digits"}),
     "Say": frozenset({"voice", "loop", "language"}),
+    "Dial": _split_names(
+        "action method timeout hangupOnStar timeLimit callerId record trim recordingStatusCallback"
+        " recordingStatusCallbackMethod recordingStatusCallbackEvent recordingConfigurationId"
+        " answerOnBridge ringTone recordingTrack sequential referUrl referMethod events"
+    ),
+    "Number": _split_names(
+        "sendDigits url method statusCallbackEvent statusCallback statusCallbackMethod byoc"
+        " machineDetection amdStatusCallback amdStatusCallbackMethod machineDetectionTimeout"
+        " machineDetectionSpeechThreshold machineDetectionSpeechEndThreshold"
+        " machineDetectionSilenceTimeout"
+    ),
 }
-"""The attributes of these elements (§1.3)."""
+"""The attributes of these elements (§1.3; of <Dial> and <Number> those that the SDK writes)."""
+
+_LAST_VERBS = _split_names("Connect Dial Enqueue Hangup Leave Queue Redirect Refer Reject")
+"""The verbs that end the document, or take as long as a stream: they come after it."""
+
+_NEVER_RETURNS = _split_names("Hangup Leave Redirect Reject")
+"""The verbs after which no other one of the document runs."""
+
+_RECORD_THE_TALK = (
+    "to record the talk, call with client.calls.create(…, record=True), or say"
+    " client.calls(call_sid).recordings.create() while it runs"
+)
+
+_DIAL_RECORDS = _split_names(
+    "do-not-record record-from-answer record-from-ringing record-from-answer-dual"
+    " record-from-ringing-dual true false"
+)
 
 _INVENTED = {
     "bidirectional": "<Connect><Stream> is always both ways, <Start><Stream> never",
@@ -154,6 +186,7 @@ def _review_document(xml: str | bytes) -> Iterator[Objection]:
     yield from review_names(root)
     yield from review_undocumented(root)
     yield from _review_order(root)
+    yield from review_dialling(root)
     for parent, stream in _find_streams(root):
         yield from _review_stream(parent, stream)
 
@@ -206,11 +239,16 @@ def _object_to_element(
     if element.tag == "Stream":
         fix = "Put it inside <Connect>: <Connect><Stream url=…/></Connect>"
         return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
-    if element.tag == "Parameter":
-        fix = "Put it inside <Stream>"
+    if element.tag == "Parameter" or element.tag in NOUNS["Dial"]:
+        fix = f"Put it inside <{'Stream' if element.tag == 'Parameter' else 'Dial'}>"
         return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
+    if element.tag == "Record":
+        problem = f"stands inside <{parent.tag[:40]}>; it takes a message, and records no talk"
+        return Objection(12200, field, problem, _IGNORED, f"Leave it out; {_RECORD_THE_TALK}")
     if element.tag in _VERBS:
-        fix = f"Put it beside <{parent.tag[:40]}>, directly inside <Response>"
+        place = "after" if element.tag in _LAST_VERBS else "before"
+        verb = "<Connect>" if parent.tag in ("Connect", "Stream") else f"<{parent.tag[:40]}>"
+        fix = f"Put it directly inside <Response>, {place} {verb}"
         return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
     meant, line = find_nearest(element.tag, allowed), cast("_Element", element).line
     problem = f"in line {line} is not an element that <{parent.tag[:40]}> can hold"
@@ -224,6 +262,9 @@ def _object_to_attribute(element: ET.Element, name: str, known: frozenset[str]) 
     field = f"<{element.tag} {name[:40]}>"
     if element.tag == "Stream" and name in _INVENTED:
         fix = f"Leave it out: {_INVENTED[name]}"
+        return Objection(12200, field, "does not exist", _IGNORED, fix, "warning")
+    if name.lower().startswith("record") and element.tag in ("Response", "Connect", "Stream"):
+        fix = f"Leave it out; {_RECORD_THE_TALK}"
         return Objection(12200, field, "does not exist", _IGNORED, fix, "warning")
     meant = find_nearest(name, known)
     problem = f"does not exist: {meant} is meant" if meant else "does not exist"
@@ -249,21 +290,52 @@ def review_undocumented(root: ET.Element) -> Iterator[Objection]:
 def _review_order(root: ET.Element) -> Iterator[Objection]:
     """Object to an order of verbs that ends or mutes the call."""
     streams = [(verb.tag, any(child.tag == "Stream" for child in verb)) for verb in root]
+    yield from _review_verbs_before(root, streams)
     for place, (verb, following) in enumerate(zip_longest(root, root[1:])):
         # A unidirectional stream before a bidirectional one is intended (seen live, §11).
         if streams[place] == ("Start", True) and ("Connect", True) not in streams[place:]:
-            yield from _review_one_way(following)
+            yield from _review_one_way(verb, following)
         elif verb.tag == "Connect":
             yield from _review_connect(verb, following)
 
 
-def _review_one_way(following: ET.Element | None) -> Iterator[Objection]:
+def _review_verbs_before(root: ET.Element, streams: list[tuple[str, bool]]) -> Iterator[Objection]:
+    """Object to what keeps a document from its stream."""
+    if ("Connect", True) not in streams:
+        return
+    for verb in root[: streams.index(("Connect", True))]:
+        if verb.tag in _NEVER_RETURNS:
+            yield Objection(
+                None,
+                f"<{verb.tag}>",
+                "stands before <Connect>",
+                "Nothing after it runs: the stream would never begin",
+                "Leave it out" if verb.tag == "Reject" else "Put it after <Connect>",
+            )
+        elif verb.tag == "Record":
+            yield Objection(
+                None,
+                "<Record>",
+                "stands before <Connect>: it takes a message, and records no talk",
+                "The stream begins only when the caller has left a message",
+                f"Leave it out; {_RECORD_THE_TALK}",
+                "warning",
+            )
+
+
+def _review_one_way(verb: ET.Element, following: ET.Element | None) -> Iterator[Objection]:
+    streams = [child for child in verb if child.tag == "Stream"]
+    instead = "write <Connect> for <Start>"
+    if any(stream.get("track", "inbound_track") != "inbound_track" for stream in streams):
+        instead += ", and leave track out"
+    if len(streams) > 1:
+        instead += ", and keep one <Stream>"
     yield Objection(
         None,
         "<Start>",
         "begins a one-way stream",
         "Twilio would play nothing of what you send, and end the stream if you do (error 31924)",
-        "If you want to talk, write <Connect> for <Start>",
+        f"If you want to talk, {instead}",
         "note",
     )
     if following is None:
@@ -272,7 +344,7 @@ def _review_one_way(following: ET.Element | None) -> Iterator[Objection]:
             "<Start>",
             "is the last verb",
             "Twilio does not wait for the stream: the call would end at once, without an error",
-            "Write <Connect> for <Start>, or add a verb that takes time, such as <Pause>",
+            f'Add a verb that takes time, such as <Pause length="60"/>; to talk, {instead}',
         )
 
 
@@ -285,18 +357,74 @@ def _review_connect(verb: ET.Element, following: ET.Element | None) -> Iterator[
         problem = f"holds {len(streams)} streams"
         consequence = "A call has at most one stream in both directions"
         yield Objection(12200, "<Connect>", problem, consequence, "Keep one")
-    if streams and following is not None and following.tag in _VERBS:
+    if streams and following is not None and following.tag in _VERBS - {"Hangup"}:
         consequence = "It would run only when your server has closed the WebSocket"
         if following.tag == "Pause":
             consequence += ", and the caller would hear silence for as long"
+        fix = "Leave it, if that is meant"
+        if following.tag not in _LAST_VERBS:
+            fix += "; else put it before <Connect>"
+        if following.tag == "Record":
+            consequence += "; it takes a message, and records no talk"
+            fix = f"Leave it, if a message is meant; {_RECORD_THE_TALK}"
         yield Objection(
-            None,
-            f"<{following.tag}>",
-            "comes after <Connect>",
-            consequence,
-            "Nothing, if that is meant",
-            "note",
+            None, f"<{following.tag}>", "comes after <Connect>", consequence, fix, "note"
         )
+
+
+def review_dialling(root: ET.Element) -> Iterator[Objection]:
+    """Object to whom a document calls, and how that is recorded."""
+    for verb in root.iter("Dial"):
+        yield from _review_dial(verb)
+
+
+def _review_dial(verb: ET.Element) -> Iterator[Objection]:
+    """Object to the numbers of a <Dial>, its caller's, and how it is recorded."""
+    numbers = [(noun, "<Number>") for noun in verb if noun.tag == "Number"]
+    if not len(verb):
+        numbers.append((verb, "<Dial>"))
+    for element, field in numbers:
+        yield from _review_number("".join(element.itertext()).strip(), field)
+    caller = verb.get("callerId", "")
+    # What holds letters may be a client, or an address of SIP.
+    if caller and re.fullmatch(r"[\d\s().+-]+", caller):
+        yield from _review_number(caller, "<Dial callerId>")
+    record = verb.get("record")
+    if record is not None and record not in _DIAL_RECORDS:
+        meant = find_nearest(record, sorted(_DIAL_RECORDS)) or "record-from-answer"
+        problem = f"is {quote(record)}, which is none of its values"
+        yield Objection(12200, "<Dial record>", problem, _IGNORED, f"Write {meant}", "warning")
+
+
+def _review_number(number: str, field: str) -> Iterator[Objection]:
+    if is_e164(number):
+        return
+    if not number:
+        consequence = "Twilio would have nobody to call"
+        fix = "Write the number, with + and the country's code"
+        yield Objection(None, field, "names no number", consequence, fix)
+    elif noun := re.match(r"(sips?|client|conference):", number, re.IGNORECASE):
+        name = "Sip" if noun[1].lower().startswith("sip") else noun[1].capitalize()
+        bare = number if name == "Sip" else number[noun.end() :]
+        problem = f"is {quote(number)}, which is no telephone number"
+        fix = f"Write <Dial><{name}>{escape(bare)}</{name}></Dial>"
+        yield Objection(None, field, problem, "Twilio would call nobody", fix)
+    else:
+        problem = f"is {quote(number)}, not E.164"
+        consequence = "Twilio may refuse it, or take it for a number of the United States"
+        yield Objection(None, field, problem, consequence, _complete_number(number), "warning")
+
+
+def _complete_number(number: str) -> str:
+    """Return how to write a number in E.164, as far as its digits say that."""
+    fix = "Write it with + and the country's code"
+    bare = re.sub(r"[\s().\-/\u2010-\u2015]", "", number.replace("(0)", ""))
+    prefix = re.match(r"\+|(?:00|011)(?=[1-9])", bare)
+    if prefix and is_e164(whole := f"+{bare[prefix.end() :]}"):
+        return f"{fix}, and nothing but digits: {whole}"
+    if re.fullmatch(r"1?[2-9]\d{9}", bare):
+        return f"{fix}: +1{bare[-10:]}, if it is one of the United States or Canada"
+    return fix
 
 
 def _find_streams(root: ET.Element) -> Iterator[tuple[ET.Element, ET.Element]]:
@@ -336,11 +464,15 @@ def _review_track(parent: ET.Element, track: str) -> Iterator[Objection]:
 
 def _review_callback(attributes: dict[str, str]) -> Iterator[Objection]:
     callback = attributes.get("statusCallback")
-    if callback is not None and not callback.startswith(("https://", "http://")):
-        problem = f"is {quote(hide_user(callback))}, not an absolute URL"
-        consequence = "Twilio would not tell you why a stream failed"
-        fix = "Write https://host/path"
-        yield Objection(11100, "<Stream statusCallback>", problem, consequence, fix, "warning")
+    if callback is not None:
+        problem, fix = "", "Write https://host/path"
+        if repair := repair_url(callback, "https"):
+            problem, fix = repair.problem, repair.fix
+        elif not callback.startswith(("https://", "http://")):
+            problem = f"is {quote(hide_user(callback))}, not an absolute URL"
+        if problem:
+            consequence = "Twilio would not tell you why a stream failed"
+            yield Objection(11100, "<Stream statusCallback>", problem, consequence, fix, "warning")
     method = attributes.get("statusCallbackMethod", "POST")
     if method not in ("GET", "POST"):
         field = "<Stream statusCallbackMethod>"
