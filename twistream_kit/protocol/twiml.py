@@ -1,6 +1,6 @@
 """Write the TwiML that connects a call to a stream, and review the stream's URL (PROTOCOL.md §1).
 
-This module does not parse TwiML; `diagnosis.twiml` does.
+This module does not parse TwiML; `diagnosis.twiml_tree` does.
 """
 
 from __future__ import annotations

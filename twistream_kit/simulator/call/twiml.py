@@ -1,6 +1,6 @@
 """Convert a TwiML document to verbs as plain values, and to the codes that Twilio would log.
 
-`twistream_kit.diagnosis.twiml` parses the document and objects to its names; this module reads the
+`diagnosis.twiml_tree` parses the document, `diagnosis.twiml` objects to its names; this reads the
 verbs and nouns that the simulator obeys (PROTOCOL.md §1), with the codes of §1.5 and §5.2.  Errors
 that end the call are raised as `TwimlFault`; what Twilio only warns about is a `Remark`.  This
 module neither executes verbs nor fetches URLs.
@@ -15,13 +15,12 @@ from xml.etree import ElementTree as ET
 
 from twistream_kit.diagnosis.twiml import (
     NOUNS,
-    NotTwiml,
-    parse_twiml,
     review_dialling,
     review_names,
     review_root,
     review_undocumented,
 )
+from twistream_kit.diagnosis.twiml_tree import NotTwiml, parse_twiml
 from twistream_kit.errors import Objection, hide_user, join_sentences, quote
 from twistream_kit.protocol.twiml import PARAMETER_LIMIT, describe_url_error
 from twistream_kit.protocol.url_repair import repair_url
