@@ -24,7 +24,7 @@ import pytest
 
 import twistream_kit as kit
 from support.following import STREAM, find_code, follow_in_message, follow_in_twiml, run
-from support.printed_fixes import PrintedFix, find_printed_fixes
+from support.printed_fixes import PrintedFix, assert_all_are_listed, find_printed_fixes
 from twistream_kit.diagnosis.stream import StreamReviewer
 from twistream_kit.errors import Objection
 
@@ -569,7 +569,7 @@ def find_most_exact(fixes: list[PrintedFix], row: Row, done: Followed) -> list[P
     matching = [
         fix
         for fix in fixes
-        if fix.module.removeprefix("twistream_kit.") in row.modules
+        if fix.module in row.modules
         and (not fix.function or fix.function in done.functions)
         and fix.pattern.fullmatch(done.objection.fix)
     ]
@@ -585,24 +585,4 @@ def test_every_fix_of_an_objection_has_a_row_or_a_reason():
         for done in follow_all(number)
         for fix in find_most_exact(fixes, row, done)
     }
-    assert_all_are_listed(fixes, covered)
-
-
-def assert_all_are_listed(fixes: list[PrintedFix], covered: set[PrintedFix]) -> None:
-    """Check that each fix is covered, or has a reason that no other fix has outlived."""
-    without_reason, used = [], set()
-    for fix in fixes:
-        if fix in covered:
-            continue
-        module = fix.module.removeprefix("twistream_kit.")
-        begins = [each for each in NOT_APPLIED.get(module, {}) if fix.text.startswith(each)]
-        used |= {(module, each) for each in begins}
-        if not begins:
-            without_reason.append(f"{module}.{fix.function}: {fix.text}")
-    assert not without_reason, "\n".join(
-        ("give each a row, or a reason in NOT_APPLIED:", *without_reason)
-    )
-    listed = {(module, each) for module, begins in NOT_APPLIED.items() for each in begins}
-    mine = {fix.module.removeprefix("twistream_kit.") for fix in fixes}
-    stale = {each for each in listed - used if each[0] in mine}
-    assert not stale, f"they are printed no more, or are applied: {stale}"
+    assert_all_are_listed(fixes, covered, NOT_APPLIED)

@@ -12,7 +12,7 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,7 @@ class PrintedFix:
 
     Attributes:
         text: The text, with `HOLE` for values.
-        module: The module in which it is given.
+        module: The module in which it is given, without the name of the package.
         function: The function in which it is given, or empty.
         made: What it is given to: ``Objection``, the class of an error, or a function.
     """
@@ -59,7 +59,8 @@ class _Module:
 
     def __init__(self, path: Path) -> None:
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-        self.name = ".".join(parts).removesuffix(".__init__")
+        self.path = ".".join(parts).removesuffix(".__init__")
+        self.name = self.path.removeprefix(f"{PACKAGE.name}.")
         self.tree = ast.parse(path.read_text(encoding="utf-8"))
         self.functions = {
             node.name: node
@@ -75,7 +76,34 @@ class _Module:
 
     def find_value(self, name: str) -> object:
         """Return what a name of the module is while it runs, or None."""
-        return getattr(importlib.import_module(self.name), name, None)
+        return getattr(importlib.import_module(self.path), name, None)
+
+
+def assert_all_are_listed(
+    fixes: Iterable[PrintedFix],
+    covered: set[PrintedFix],
+    not_applied: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Check that each fix is covered, or has a reason, and that no reason has outlived its fix.
+
+    Args:
+        fixes: All that are printed.
+        covered: Those that a test has followed.
+        not_applied: By module and the beginning of the text, why no test does.
+    """
+    without_reason, used = [], set()
+    for fix in fixes:
+        begins = [each for each in not_applied.get(fix.module, {}) if fix.text.startswith(each)]
+        if fix in covered:
+            continue
+        used |= {(fix.module, each) for each in begins}
+        if not begins:
+            without_reason.append(f"{fix.module}.{fix.function}: {fix.text}")
+    assert not without_reason, "\n".join(
+        ("give each a row, or a reason in NOT_APPLIED:", *without_reason)
+    )
+    listed = {(module, each) for module, begins in not_applied.items() for each in begins}
+    assert listed == used, f"they are printed no more, or are applied: {listed - used}"
 
 
 def find_printed_fixes() -> list[PrintedFix]:
@@ -87,7 +115,7 @@ class _Search:
     def __init__(self) -> None:
         paths = [path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py"]
         self._under_way: list[tuple[str, ast.AST]] = []
-        self.modules = {module.name: module for module in map(_Module, sorted(paths))}
+        self.modules = {module.path: module for module in map(_Module, sorted(paths))}
 
     def find(self) -> Iterator[PrintedFix]:
         for module in self.modules.values():
