@@ -25,6 +25,7 @@ import pytest
 import twistream_kit as kit
 from support.following import STREAM, find_code, follow_in_message, follow_in_twiml, run
 from support.printed_fixes import PrintedFix, assert_all_are_listed, find_printed_fixes
+from twistream_kit.diagnosis.sound import identify_mistake
 from twistream_kit.diagnosis.stream import StreamReviewer
 from twistream_kit.errors import Objection
 
@@ -98,8 +99,11 @@ def follow_all(number: int) -> tuple[Followed, ...]:
             assert len(followed) < _MOST_STEPS, f"it does not end: {found}"
             about = (each for each in found if row.about and each.fix.startswith(row.about))
             objection = next(about, found[0])
+            before = {identify_mistake(each) for each in found}
             subject = row.follow(subject, objection)
             found = [] if subject is None else row.review(subject)
+            new = [each for each in found if identify_mistake(each) not in before]
+            assert not new, f"its fix brings another fault: {objection!r}, now {new}"
             same = [each for each in found if each == objection]
             assert not same, f"its fix does not remove it: {objection!r}, now {subject!r}"
             functions = made.get((objection.problem, objection.fix), set())
@@ -152,6 +156,7 @@ TWIML = {
     "unknown attribute": stream("colour='red'"),
     "attribute of the SDK": stream("sampleRate='16000'"),
     "one-way": respond(f"<Start>{STREAM_TAG}</Start>", "<Pause length='5'/>"),
+    "one-way before a word": respond(f"<Start>{STREAM_TAG}</Start>", "<Say>Hello</Say>"),
     "one-way, both tracks": respond(
         '<Start><Stream url="wss://example.com/m" track="both_tracks"/></Start>', "<Pause/>"
     ),
@@ -352,6 +357,8 @@ def follow_in_sound(sound: bytes, objection: Objection, names: dict[str, Any]) -
         wrong = bytes([int(objection.problem.partition("0x")[2][:2], 16)]) * len(made)
         assert wrong in sound
         return sound.replace(wrong, made)
+    # What is decoded wrongly may be noise that nothing objects to.
+    assert np.corrcoef(kit.decode_ulaw(made), VOICE)[0, 1] > 0.9
     return made
 
 

@@ -137,6 +137,12 @@ def _connect_for_start(root: ET.Element, match: re.Match[str], _: Objection) -> 
     if "keep one <Stream>" in match.string:
         for stream in list(verb)[1:]:
             verb.remove(stream)
+    if "leave <Pause> out" in match.string:
+        root.remove(next(root.iter("Pause")))
+    if moved := re.search(r"put <(\w+)> before it", match.string):
+        other = next(root.iter(moved[1]))
+        root.remove(other)
+        root.insert(list(root).index(verb), other)
 
 
 def _add_verb(root: ET.Element, match: re.Match[str], _: Objection) -> None:

@@ -314,11 +314,17 @@ def _review_verbs_before(root: ET.Element, streams: list[tuple[str, bool]]) -> I
 
 def _review_one_way(verb: ET.Element, following: ET.Element | None) -> Iterator[Objection]:
     streams = [child for child in verb if child.tag == "Stream"]
-    instead = "write <Connect> for <Start>"
+    changes = ["write <Connect> for <Start>"]
     if any(stream.get("track", "inbound_track") != "inbound_track" for stream in streams):
-        instead += ", and leave track out"
+        changes.append("leave track out")
     if len(streams) > 1:
-        instead += ", and keep one <Stream>"
+        changes.append("keep one <Stream>")
+    # It had to keep the call up; after <Connect>, it would run when the stream has ended.
+    if following is not None and following.tag == "Pause":
+        changes.append("leave <Pause> out")
+    elif following is not None and following.tag in _VERBS - _LAST_VERBS:
+        changes.append(f"put <{following.tag}> before it")
+    instead = ", and ".join(changes)
     yield Objection(
         None,
         "<Start>",
