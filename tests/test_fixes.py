@@ -126,6 +126,7 @@ def stream(attributes: str = "", inside: str = "", *, url: str = "wss://example.
 TWIML = {
     "lower case": "<response/>",
     "another root": "<TwiML/>",
+    "misspelt root": "<Respons/>",
     "a verb alone": CONNECT,
     "version": '<Response version="2"/>',
     "byte order mark": "\ufeff<Response/>",
@@ -537,6 +538,7 @@ NOT_APPLIED = {
         "Look for elements that are not closed": "what was to be closed where is not in the input",
     },
     "diagnosis.twiml": {
+        "Look for the error page of a framework or tunnel": _ERROR_PAGE,
         "Return only the verbs that come next": "which they are is not known",
         "Serve it by URL, or pass one short token": "served by URL, the document is right",
         "Leave it, if that is meant": _MAY_BE_MEANT,

@@ -198,6 +198,7 @@ _STARTED_ANEW = "it is a running thing of the user's that is to be started again
 _NO_ACCOUNT = "it asks for an account: no program of ours has one"
 _PUBLIC = "a public address has to lead to this machine"
 _ANOTHER_CALL = "another call has to come first; what it names is followed where calls are tested"
+_ANOTHER_SERVER = "`test_printed_fix_works` of cases/test_d_answers.py follows it with a server"
 _FOR_A_PERSON = "the code shows a person where to look, or names what is not to be done"
 _ITS_PLACE = "it is followed where it is raised: in a kernel, a test plugin or a thread of its own"
 
@@ -205,6 +206,17 @@ NOT_APPLIED: dict[str, dict[str, str]] = {
     "audio.examination": {
         "Check the recording; `kit.plot_waveform(kit.load_clip(path))` shows it": _FOR_A_PERSON,
         "Send kit.load_clip(path).payload": "a file with a header is right as a file",
+    },
+    "diagnosis._answer_pages": {
+        "Host the server elsewhere": _PUBLIC,
+        "Use another tunnel": _PUBLIC,
+    },
+    "diagnosis.http_answer": {
+        "Add None to the origins": _ANOTHER_SERVER,
+        "Compare three things": _ANOTHER_SERVER,
+        "If Twilio's signature is meant": _ANOTHER_SERVER,
+        "If it is the signature that was refused": _ANOTHER_SERVER,
+        "If the server checks X-Twilio-Signature": _ANOTHER_SERVER,
     },
     "errors": {"Start it again with kit.start(server)": _STARTED_ANEW},
     "live.calls.call": {"call.refresh() asks for its status": _ANOTHER_CALL},

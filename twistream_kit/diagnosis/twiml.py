@@ -15,7 +15,14 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
 
 from twistream_kit.diagnosis.message import find_nearest
-from twistream_kit.diagnosis.twiml_tree import NotTwiml, TwimlElement, decode_text, parse_twiml
+from twistream_kit.diagnosis.twiml_tree import (
+    BUILD_IT,
+    ERROR_PAGE,
+    NotTwiml,
+    TwimlElement,
+    decode_text,
+    parse_twiml,
+)
 from twistream_kit.errors import Objection, Objections, hide_user, quote, sort_by_severity
 from twistream_kit.protocol.rest import is_e164
 from twistream_kit.protocol.twiml import (
@@ -201,8 +208,12 @@ def review_root(root: ET.Element) -> Objection | None:
         return None
     if root.tag in _VERBS:
         fix = "Put everything inside <Response>…</Response>"
-    else:
+    elif find_nearest(root.tag, ["Response"]):
         fix = f"Write <Response> for <{root.tag[:40]}>; case counts"
+    elif root.tag.lower() == "html":
+        fix = ERROR_PAGE
+    else:
+        fix = BUILD_IT
     problem = f"has <{quote(root.tag)[1:-1]}> as its outermost element"
     return Objection(12102, "TwiML", problem, "Twilio would not carry it out (error 12102)", fix)
 

@@ -20,7 +20,9 @@ _UNPARSABLE = (
     "Twilio could not parse it (error 12100); the caller would hear of an application error"
 )
 
-_BUILD_IT = "Build it with kit.connect_stream(stream_url), which escapes everything"
+ERROR_PAGE = "Look for the error page of a framework or tunnel"
+
+BUILD_IT = "Build it with kit.connect_stream(stream_url), which escapes everything"
 
 
 class TwimlElement(ET.Element):
@@ -118,9 +120,7 @@ def _object_to_depth(line: int) -> Objection:
 
 def _object_to_doctype(xml: str) -> Objection:
     if re.search(r"<!doctype\s+html", xml[:500], re.IGNORECASE):
-        return _object_to_syntax(
-            "is a web page", "Look for the error page of a framework or tunnel"
-        )
+        return _object_to_syntax("is a web page", ERROR_PAGE)
     return Objection(
         None,
         "TwiML",
@@ -140,17 +140,15 @@ def _explain_unparsable(xml: str, error: Exception) -> Objection:
     if start[0] != "<":
         looks = "JSON" if start[0] in "{[" else "plain text"
         return _object_to_syntax(
-            f"is {looks}, not XML: it begins with {quote(start[:20])}", _BUILD_IT
+            f"is {looks}, not XML: it begins with {quote(start[:20])}", BUILD_IT
         )
     if ampersand := re.search(r"&(?!#?\w{1,32};)", xml):
         line = xml.count("\n", 0, ampersand.start()) + 1
         problem = f"has a bare & in line {line}: {quote(xml[ampersand.start() :][:20])}"
         return _object_to_syntax(problem, "Write &amp; for it")
     if re.match(r"<html\b", start, re.IGNORECASE):
-        return _object_to_syntax(
-            "is a web page", "Look for the error page of a framework or tunnel"
-        )
-    return _object_to_syntax(f"is not well-formed XML: {error}", _BUILD_IT)
+        return _object_to_syntax("is a web page", ERROR_PAGE)
+    return _object_to_syntax(f"is not well-formed XML: {error}", BUILD_IT)
 
 
 def _object_to_syntax(problem: str, fix: str) -> Objection:
