@@ -521,6 +521,7 @@ _THE_HOST = "the host of the server is not in the input"
 _NO_ACCOUNT = "it asks for an account: no program of ours has one"
 _PUBLIC = "a public address has to lead to this machine"
 _ANOTHER_PROGRAM = "it is a setting of another program than the one that is reviewed"
+_SERVER = "the program of a server is to be changed; a report says nothing of its text"
 _MAY_BE_MEANT = "it is a note about what may be meant, and says so"
 _ERROR_PAGE = "it is the page of another program, in which its error is to be read"
 
@@ -554,6 +555,18 @@ NOT_APPLIED = {
         "Fill in what stands for a value": "the value is not in the input",
         "Open a tunnel, kit.start(kit.open_tunnel(server))": _PUBLIC,
         "Serve the stream on 443": _PUBLIC,
+    },
+    "simulator._causes": {
+        "Attach the listener": _SERVER,
+        "Let nothing block it": _SERVER,
+        "Let the call last longer": _SERVER,
+        "Look at what makes the sound": _THE_SOURCE,
+        "Look into the log": _SERVER,
+        "Mend what the server sent": "what is to be mended is objected to by itself, with its fix",
+        "Read messages in a loop": _SERVER,
+        "Send a clear only when": _SERVER,
+        "Send a mark after": _SERVER,
+        "Send media messages": _SERVER,
     },
     "simulator.call.twiml": {"Try it with an account": _NO_ACCOUNT},
     "simulator.simulate_call": {
