@@ -168,7 +168,7 @@ class CallReport:
             "sent": dict(self.sent),
             "received": dict(self.received),
             "objections": [
-                asdict(objection) | {"times": times, "text": str(objection)}
+                objection.to_dict() | {"times": times, "text": str(objection)}
                 for objection, times in self.objections.items()
             ],
             "debugger": [
