@@ -340,7 +340,7 @@ SOUNDS: dict[str, tuple[bytes, dict[str, Any]]] = {
         for byte in (0x00, 0x80, 0xD5, 0x55)
     },
     "at 24 kHz": (
-        kit.encode_ulaw(_raise(VOICE, 3)), {"samples": _raise(VOICE, 3)},
+        kit.encode_ulaw(_raise(VOICE, 3)), {"samples": _raise(VOICE, 3), "rate": 24000},
     ),
     "float": (
         (VOICE / np.float32(32768)).astype("<f4").tobytes(),
@@ -353,7 +353,15 @@ SOUNDS: dict[str, tuple[bytes, dict[str, Any]]] = {
 def follow_in_sound(sound: bytes, objection: Objection, names: dict[str, Any]) -> bytes:
     """Run the first code of the fix."""
     names = {"sound": sound, "fill": {"sample_rate": 8000}} | names
-    made = run(find_code(objection.fix)[0], **names)
+    codes = find_code(objection.fix)
+    if objection.fix.startswith("The rate cannot be decided from the sound"):
+        look_up, hear, send = codes[:3]
+        assert run(look_up, path=SAMPLES / "greeting.wav").sample_rate
+        rates = objection.sample_rates
+        assert all(run(hear, objection=objection, rate=rate).seconds > 0 for rate in rates)
+        assert names["rate"] in rates
+        codes = [send]
+    made = run(codes[0], **names)
     if objection.fix.startswith("Silence is 0xFF"):
         wrong = bytes([int(objection.problem.partition("0x")[2][:2], 16)]) * len(made)
         assert wrong in sound
