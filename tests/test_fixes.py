@@ -484,7 +484,7 @@ STREAMS: dict[str, tuple[Any, Callable[[Any, Objection], Any]]] = {
     ),
 }  # fmt: skip
 
-_OF_SOUND = ("diagnosis._coding", "diagnosis.sound", "diagnosis.payload")
+_OF_SOUND = ("diagnosis._coding", "diagnosis._rate", "diagnosis.sound", "diagnosis.payload")
 
 ROWS = [
     *(
