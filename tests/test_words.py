@@ -212,7 +212,7 @@ _VERBS = frozenset(
     play plot poll prepare press pretend print probe proceed produce promise prove provide
     publish push put quote raise rank reach read rebuild receive recognise reconcile record
     redact redirect reduce refresh refuse register reject relax relay release reload
-    remember remove rename render repeat replace replay reply report represent request
+    remember remove rename render repair repeat replace replay reply report represent request
     require resample resemble reset resolve respond restart restore resume retire retry
     return reuse reveal review rewrite ring round route run sanitise save say schedule scrub
     search seek select send separate serialize serve set settle share shed shift shorten show shrink

@@ -96,7 +96,7 @@ _ODD_SIZES = Objection(
     FIELD,
     "is no multiple of 160 bytes in most messages",
     "What Twilio does with part of a frame is not documented; it may fill it up with silence",
-    "Cut sound into multiples of 160 bytes, 20 ms each: kit.Clip.frames(); or stream.play(clip)",
+    "Cut sound into multiples of 160 bytes, 20 ms each: clip.frames(); or stream.play(clip)",
     "note",
 )
 

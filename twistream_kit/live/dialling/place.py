@@ -19,6 +19,7 @@ from twistream_kit.live.server.server import find_server
 from twistream_kit.pending import Pending, on_worker
 from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT
 from twistream_kit.protocol.twiml import connect_stream, is_loopback
+from twistream_kit.protocol.url_repair import repair_url
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -89,6 +90,8 @@ def place_call(
         >>> call.hang_up(after=stream.play(kit.Clip.tone(440, 0.1))).result(10)
         'completed'
     """
+    if repair := repair_url(stream_url):
+        raise LocalProtocolError(repair.problem, field="stream_url", fix=repair.fix)
     _check_reachable(client, stream_url)
     server = find_server(stream_url)
     if status_callback is None and server is not None:

@@ -27,6 +27,7 @@ from twistream_kit.live.server.admission import (
 from twistream_kit.live.settings.secret import Secret, reveal_text
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.twiml import build_stream_url
+from twistream_kit.protocol.url_repair import repair_url
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -275,6 +276,9 @@ def check_public_url(url: str) -> None:
     Raises:
         SettingsError: If it is one.
     """
+    if repair := repair_url(url, "https"):
+        problem, fix = f"the public address {repair.problem}", repair.fix
+        raise SettingsError(problem, consequence="Nobody could reach the server there", fix=fix)
     try:
         parts = urlsplit(url)
     except ValueError:  # an IPv6 address cut off, for example

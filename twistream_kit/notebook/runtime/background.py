@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast, overload
 
 from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
 from twistream_kit.notebook.runtime.activity_log import get_activity_log
-from twistream_kit.notebook.runtime.loop import KitLoop
+from twistream_kit.notebook.runtime.loop import HOW_TO_START_A_SERVER, KitLoop
 from twistream_kit.pending import Pending, fail, fulfil
 
 logger = logging.getLogger("twistream_kit.notebook")
@@ -228,7 +228,8 @@ def _check_startable(thing: Any) -> None:
     raise TypeError(
         f"start() takes an async context manager, or a function without arguments that returns "
         f"one, not {what}; for example kit.start(kit.StreamServer()) or "
-        "kit.start(lambda: websockets.serve(handler, '127.0.0.1', 0))"
+        "kit.start(lambda: websockets.serve(handler, '127.0.0.1', 0)). A server of your own, or "
+        f"an application in mine.py, runs in a process of its own: {HOW_TO_START_A_SERVER}"
     )
 
 
@@ -407,6 +408,7 @@ def _make_manager(thing: Any) -> AbstractAsyncContextManager[Any, bool | None]:
     if not hasattr(type(made), "__aenter__"):
         raise TypeError(
             f"{_choose_name(thing)} returned {type(made).__name__}, which is not an async context "
-            "manager; start() needs one, such as websockets.serve(…)"
+            "manager; start() needs one, such as websockets.serve(…). A server of your own runs in "
+            f"a process of its own: {HOW_TO_START_A_SERVER}"
         )
     return cast("AbstractAsyncContextManager[Any, bool | None]", made)

@@ -35,6 +35,7 @@ from twistream_kit.protocol.ending import Cause, EndCause
 from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 from twistream_kit.protocol.twiml import describe_url_error, is_loopback_host
+from twistream_kit.protocol.url_repair import repair_url
 from twistream_kit.simulator.model.assumptions import (
     APPENDS_SLASH_TO_BARE_HOST,
     CLOSE_WAIT_SECONDS,
@@ -418,6 +419,8 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
     if not isinstance(url, str):
         raise TypeError(f"url is {url!r}; give a string. {URL_FORM}")
     shown = hide_user(url)
+    if repair := repair_url(url):
+        raise StreamFailed(31923, f"the URL of the stream {repair.problem}", fix=repair.fix)
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -431,8 +434,6 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
         raise StreamFailed(31922, f"{shown!r} is not a wss URL", fix=URL_FORM)
     if not host:
         raise StreamFailed(31923, f"{shown!r} is not a URL: it names no host", fix=URL_FORM)
-    if any(character.isspace() for character in url):
-        raise StreamFailed(31923, f"{shown!r} is not a URL: it contains a space", fix="Write %20")
     if parts.scheme == "ws" and not is_loopback_host(host):
         fix = "Twilio speaks TLS only: put the server behind a tunnel and use its wss address"
         raise StreamFailed(31922, f"{shown!r} is not encrypted", fix=fix)
