@@ -297,10 +297,13 @@ ROWS: dict[tuple[str, str], Columns] = {
     ),
     ("twistream_kit.live.inspector.stream", "InspectedEnd"): Columns(
         "The end of an inspected stream",
-        ("ended by", "Twilio's code", "your server's code", "Twilio said stop", "what happened"),
+        (
+            *("ended by", "Twilio's code", "your server's code", "Twilio said stop"),
+            *("what happened", "who ended it, and why", "Twilio logs"),
+        ),
         lambda end: (
             end.ended_by, end.twilio_code, end.server_code, _say_yes_or_no(end.said_stop),
-            end.detail,
+            end.detail, end.cause.in_words, end.error_code or "nothing",
         ),
     ),
     ("twistream_kit.live.calls.status", "StatusEvent"): Columns(
