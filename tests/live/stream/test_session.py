@@ -41,13 +41,13 @@ async def by_server(end, server):
 
 
 ENDS = {
-    "stop": (by_stop, "stop", "Twilio said stop", 1000),
-    "close 1000": (functools.partial(by_close, 1000), "far end", "closed the socket (1000)", 1000),
-    "close 1001": (functools.partial(by_close, 1001), "far end", "closed the socket (1001)", 1001),
-    "close 1011": (functools.partial(by_close, 1011), "far end", "closed the socket (1011)", 1011),
-    "abort": (by_abort, "lost", "the connection was lost without a Close frame (1006)", 1006),
+    "stop": (by_stop, "stop", "Twilio ended the stream: the call ended, or its TwiML", 1000),
+    "close 1000": (functools.partial(by_close, 1000), "far end", "the connection (1000)", 1000),
+    "close 1001": (functools.partial(by_close, 1001), "far end", "the connection (1001)", 1001),
+    "close 1011": (functools.partial(by_close, 1011), "far end", "the connection (1011)", 1011),
+    "abort": (by_abort, "lost", "the connection was lost without a Close frame", 1006),
     "silence": (by_silence, "silent", "nothing arrived for", 1000),
-    "server": (by_server, "server stopped", "the server stopped", 1001),
+    "server": (by_server, "server stopped", "your server was stopped", 1001),
 }
 
 
@@ -70,6 +70,9 @@ async def test_whatever_ends_a_stream_everything_promised_gets_its_ending(dial, 
         assert words in ended.detail
         endings = [(await soon(pending)).ending for pending in (sent, unsent, *marks)]
         assert endings == ["lost"] * 4
+        whys = {(await soon(pending)).why for pending in (sent, unsent, *marks)}
+        assert whys == {ended.detail} == {stream.cause.in_words}
+        assert (await soon(stream.play(SECOND))).why == ended.detail
         assert all([await soon(wait) >= 0 for wait in waits])
         assert await soon(events) == [from_twilio.Stop] * (how == "stop")
         assert not get_state(stream).has_queued
@@ -135,7 +138,8 @@ async def test_message_beyond_the_limit_ends_the_stream(pair):
     await end.send("x" * 1_100_000)
     ended = await soon(stream.closed)
     assert ended.reason == "lost"
-    assert ended.detail.startswith("a message broke the rules; the socket was closed: 1009")
+    assert ended.detail.startswith("your server closed the connection (1009 ")
+    assert ended.detail.endswith("a message from the other side broke a rule of WebSocket")
     assert await end.close_code() == 1009
 
 
@@ -246,7 +250,8 @@ async def test_handler_that_raises_ends_its_stream_and_is_shown(serve, dial, cap
     (stream,) = server.streams
     ended = await soon(stream.closed)
     assert ended.reason == "handler"
-    assert ended.detail == "the handler raised RuntimeError: no consultation today"
+    words = "your handler raised an exception: RuntimeError: no consultation today"
+    assert ended.detail == words
     assert str(stream.handler_error) == "no consultation today"
     (record,) = [r for r in caplog.records if "the handler of stream" in r.getMessage()]
     assert record.exc_info[1] is stream.handler_error
@@ -316,7 +321,7 @@ async def test_whatever_a_handler_raises_ends_its_own_stream_and_no_other(serve,
     (stream,) = server.streams
     ended = await soon(stream.closed)
     assert ended.reason == "handler"
-    assert ended.detail.startswith(f"the handler raised {kind.__name__}")
+    assert ended.detail.startswith(f"your handler raised an exception: {kind.__name__}")
     assert type(stream.handler_error) is kind
     (record,) = [r for r in caplog.records if "the handler of stream" in r.getMessage()]
     assert record.exc_info[1] is stream.handler_error
@@ -412,8 +417,8 @@ async def test_handler_that_returns_a_coroutine_nobody_awaits_is_reported(serve,
     await dial(server)
     stream = await soon(server.next_stream())
     assert (await soon(stream.closed)).detail == (
-        "the handler raised TypeError: the handler is an ordinary function and returned a "
-        "coroutine, which is not awaited; make the handler `async def`"
+        "your handler raised an exception: TypeError: the handler is an ordinary function and "
+        "returned a coroutine, which is not awaited; make the handler `async def`"
     )
 
 

@@ -28,6 +28,7 @@ from twistream_kit.notebook.display.display import MOST_PLAYED_SECONDS, render_h
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import SIMULATOR_WAS_LATE, CallReport, describe_call
@@ -150,7 +151,9 @@ def test_outcomes_say_how_much_was_heard():
     html = render_html(PlayOutcome("cleared", 420, 4210))
     assert cells_of(html)[:3] == ["cleared", "420", "4210"]
     assert 'value="420"' in html
-    assert cells_of(render_html(MarkOutcome("heard", "half", 12))) == ["half", "heard", "12"]
+    assert cells_of(render_html(MarkOutcome("heard", "half", 12)))[:3] == ["half", "heard", "12"]
+    lost = PlayOutcome("lost", 0, 5618, cause=EndCause("callee-hung-up"))
+    assert cells_of(render_html(lost))[-1] == "the callee hung up"
 
 
 def test_a_wait_shows_how_it_ended_with_the_display_of_its_result():

@@ -36,6 +36,7 @@ from twistream_kit.notebook.display.display import DISPLAYS, render_html
 from twistream_kit.notebook.runtime.background import RunningThings
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.call.call import Progress
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.streams import CallStreams
@@ -174,11 +175,12 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         DebuggerEntry(31951, EVIL, "error", EVIL, EVIL, EVIL, EVIL.encode(), several),
         a_call_report(capture, objection, debugger),
         *(kit.StreamServer(), stream, stream.play(b"\x80" * 160, mark="x"), stream.audio()),
-        *(kit.StreamEnd("stop", EVIL), Reader(str, None)),
+        EndCause("server-closed", 1000, EVIL, EVIL),
+        *(kit.StreamEnd("stop", EndCause("twilio-stopped", detail=EVIL)), Reader(str, None)),
         *(kit.PlayOutcome("cleared", 420, 4210), kit.MarkOutcome("heard", EVIL, 12)),
         *(kit.ServerProcess([EVIL]), kit.LocalProxy(kit.StreamServer()), a_tunnel()),
         *(kit.Inspector("ws://localhost:1/x"), an_inspected_stream(capture)),
-        kit.InspectedEnd("server", 1000, 1000, said_stop=True, detail=EVIL),
+        kit.InspectedEnd("server", 1000, 1000, True, EVIL, EndCause("server-closed", 1000, EVIL)),
         Violation(1.0, "server", several, EVIL),
         *(kit.settings(edge="dublin", auth_token="0" * 32), kit.Settings({})),
         *(kit.Checks([kit.Check(EVIL, False, EVIL, EVIL, EVIL)]), kit.Checks()),

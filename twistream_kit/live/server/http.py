@@ -335,16 +335,22 @@ class Webhooks:
     Args:
         auth_token: The token for checking signatures; None checks none.
         note: A function that is called with each status callback.
+        note_call: A function that is called with the SID and the direction of each call for which
+            TwiML is fetched.
 
     Attributes:
         nonce: The random string that ``/health`` returns; it identifies this process.
     """
 
     def __init__(
-        self, auth_token: str | Secret | None, note: Callable[[StatusEvent], None]
+        self,
+        auth_token: str | Secret | None,
+        note: Callable[[StatusEvent], None],
+        note_call: Callable[[str, str], object] = lambda _sid, _direction: None,
     ) -> None:
         self._auth_token = None if auth_token is None else Secret(reveal_text(auth_token))
         self._note = note
+        self._note_call = note_call
         self.nonce = secrets.token_hex(16)
 
     @property
@@ -381,6 +387,9 @@ class Webhooks:
         parameters = request.parse_parameters()
         if request.path == STATUS_PATH:
             return self._note_status(StatusEvent.of(parameters, time.monotonic()))
+        call_sid, direction = (_get_first(parameters.get(n, "")) for n in ("CallSid", "Direction"))
+        if call_sid:
+            self._note_call(call_sid, direction)
         return _build_twiml_answer(stream_url, base_url.rstrip("/") + STATUS_PATH, parameters)
 
     def admits(
