@@ -9,10 +9,11 @@ import threading
 
 import pytest
 
-from support.waiting import eventually, soon
+from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream import session as session_module
+from twistream_kit.live.stream import state as state_module
 from twistream_kit.live.stream.session import is_async
 from twistream_kit.live.stream.stream import get_state
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -208,6 +209,71 @@ async def test_async_handler_reads_what_came_in_one_packet_with_start(serve, dia
     await end.media(b"\x90" * 160)
     await end.send(from_twilio.Dtmf(end.stream_sid, "8"))
     assert await soon(read) == (decode_ulaw(b"\x80")[0], "7")
+
+
+async def test_ordinary_handler_reads_all_since_start_however_late_its_thread_begins(
+    serve, dial, monkeypatch
+):
+    monkeypatch.setattr(state_module, "EARLY_SECONDS", 60)
+    has_come, read = threading.Event(), asyncio.get_running_loop().create_future()
+
+    def handler(stream):
+        has_come.wait(LIMIT_SECONDS)
+        audio, events = iter(stream.audio()), iter(stream.events())
+        found = [next(audio)[0] for _ in range(6)], [next(events) for _ in range(2)]
+        read.get_loop().call_soon_threadsafe(read.set_result, found)
+
+    server = await serve(handler)
+    waiting = server.next_stream()
+    end = await dial(server, start=False)
+    payloads = [bytes([0x80 + number]) * 160 for number in range(6)]
+    await send_in_one_write(
+        end,
+        from_twilio.Connected(),
+        from_twilio.Start(end.stream_sid, "AC" + "0" * 32, end.call_sid),
+        *(from_twilio.Media(end.stream_sid, payload) for payload in payloads[:5]),
+        from_twilio.Dtmf(end.stream_sid, "7"),
+    )
+    capture = (await soon(waiting)).capture
+    await eventually(lambda: len(capture) == 7)
+    has_come.set()
+    await end.media(payloads[5])
+    await end.send(from_twilio.Dtmf(end.stream_sid, "8"))
+    samples, keys = await soon(read)
+    assert samples == [decode_ulaw(payload)[0] for payload in payloads]
+    assert [key.digit for key in keys] == ["7", "8"]
+
+
+async def test_later_readers_of_an_ordinary_handler_begin_when_they_are_made(serve, dial):
+    read = asyncio.get_running_loop().create_future()
+
+    def handler(stream):
+        stream.play(b"\x00" * 160).result(LIMIT_SECONDS)
+        first = next(iter(stream.audio()))
+        read.get_loop().call_soon_threadsafe(read.set_result, first[0])
+
+    server = await serve(handler)
+    end = await dial(server)
+    stream = await soon(server.next_stream())
+    await end.media(b"\x80" * 160)
+    await eventually(lambda: len(stream.capture) >= 2)
+    await end.until(to_twilio.Mark)
+    await end.echo()
+    while not read.done():
+        await end.media(b"\x90" * 160)
+        await asyncio.sleep(0.01)  # sleeps: the timing of a far end
+    assert read.result() == decode_ulaw(b"\x90")[0]
+
+
+async def test_other_threads_see_what_comes_from_now_on(serve, dial, in_thread):
+    server = await serve(lambda stream: None)
+    end = await dial(server)
+    stream = await soon(server.next_stream())
+    await end.media(b"\x80" * 160)
+    await eventually(lambda: len(stream.capture) == 2)
+    reader = await in_thread(stream.audio)
+    await end.media(b"\x90" * 160)
+    assert (await soon(anext(reader)))[0] == decode_ulaw(b"\x90")[0]
 
 
 async def test_ordinary_handler_runs_on_a_thread_and_may_block(serve, dial):

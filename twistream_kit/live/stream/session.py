@@ -318,6 +318,7 @@ def _run_on_thread(
         _refuse_coroutine(handler(stream))
     except BaseException as raised:  # noqa: BLE001 - a thread has no caller to raise to
         error = raised
+    get_state(stream).end_handler()
     with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
         loop.call_soon_threadsafe(_report, failed, error)
 

@@ -195,6 +195,11 @@ class StreamState:
         self._handler_thread = threading.get_ident()
         self._early_until = self._clock() + EARLY_SECONDS
 
+    def end_handler(self) -> None:
+        """Note that the handler's thread ends; another thread may get its number."""
+        with self._readers_lock:
+            self._handler_thread, self._early = None, None
+
     def note_wait(self) -> None:
         """Note that a thread waits for a playback: the handler's later readers begin then."""
         if threading.get_ident() == self._handler_thread:
