@@ -20,6 +20,7 @@ from support.far_end import TOKEN
 from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.diagnosis.files import review_capture
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
+from twistream_kit.live.inspector._relay import Peer as RelayPeer
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.server.local_proxy import LocalProxy
@@ -616,6 +617,18 @@ async def test_half_of_an_end_passes_and_the_other_half_may_still_speak(pair):
     last = frame("a last word")
     await server.send(last)
     assert await client.exactly(len(last)) == last
+
+
+async def test_a_connection_is_closed_with_bytes_still_to_send(raw_server):
+    host, port = raw_server.listener.sockets[0].getsockname()
+    reader, writer = await asyncio.open_connection(host, port)
+    far = await raw_server.accept()
+    while not writer.transport.get_write_buffer_size():
+        writer.write(bytes(65536))
+    closing = asyncio.create_task(RelayPeer(reader, writer).close())
+    await eventually(writer.is_closing)
+    await far.rest()
+    await soon(closing)
 
 
 async def test_stop_ends_streams_and_waits_with_outcomes(raw_server, open_connection):

@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from websockets.frames import Frame, Opcode
 
 from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.audio.g711 import decode_ulaw
@@ -559,3 +560,25 @@ async def test_error_of_our_own_ends_the_stream_and_is_shown(pair, said):
 )
 def test_is_async_tells_handlers_apart(handler, answer):
     assert is_async(handler) is answer
+
+
+async def test_a_connection_that_is_closed_with_pongs_still_to_send_ends_its_stream(
+    serve, dial, caplog
+):
+    server = await serve()
+    end = await dial(server)
+    stream = await soon(server.next_stream())
+    (session,) = server._sessions
+    transport = end.connection.transport
+    transport.pause_reading()  # the pongs pile up at the server
+    pings = b"".join(Frame(Opcode.PING, bytes(125)).serialize(mask=True) for _ in range(1000))
+    while not session._socket.transport.get_write_buffer_size():
+        transport.write(pings)
+        await asyncio.sleep(0.01)  # sleeps: between two writes of the far end
+    transport.write_eof()
+    await eventually(session._socket.transport.is_closing)
+    transport.resume_reading()
+    ended = await soon(stream.closed)
+    assert ended.cause.cause == "connection-lost"
+    await eventually(lambda: not server._sessions)
+    assert [record for record in caplog.records if record.exc_info] == []

@@ -85,10 +85,13 @@ class Peer:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.writer.wait_closed()
-        except (OSError, TimeoutError):
-            pass
-        finally:
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                self.writer.transport.abort()
+        except BaseException:
             self.writer.transport.abort()
+            raise
+        # Not after it has closed: asyncio may have taken the transport apart by then.
 
     async def read_out(self) -> None:
         """Read and discard the rest: closing over unread bytes would reset the connection."""

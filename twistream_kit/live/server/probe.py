@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
+import secrets
 import ssl
 import time
 from http import HTTPStatus
@@ -40,7 +42,7 @@ _NOT_YET = {
 _ANSWER_BYTES = 1024
 
 PROBE_HEADER = "x-twistream-preflight"
-"""Carries the nonce of the probed server, so that the server can recognise its own probe."""
+"""Carries a signature of the probed server's nonce, so that the server recognises its own probe."""
 
 OPENED = 101
 """The HTTP status of a handshake that opened a WebSocket."""
@@ -49,6 +51,19 @@ PROBE_SECONDS = 10.0
 """How long the handshake of a probe may take; Twilio's limit is not known (PROTOCOL.md §10)."""
 
 _CLOSE_SECONDS = 2.0
+
+
+_SECRET = secrets.token_bytes(32)
+"""Known to this process alone: everybody may read a nonce at ``/health``."""
+
+
+def sign_probe(nonce: str) -> str:
+    """Return the value of `PROBE_HEADER` for a probe of the server with this nonce.
+
+    >>> sign_probe("abc") == sign_probe("abc") != sign_probe("abd")
+    True
+    """
+    return hmac.new(_SECRET, nonce.encode(), hashlib.sha256).hexdigest()
 
 
 async def prove(url: str, nonce: str, *, settles_within: float = 0.0) -> None:
@@ -98,7 +113,7 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
     Args:
         stream_url: The URL, ``wss://`` or ``ws://``.
         signature: The value of ``x-twilio-signature``, or None to send none.
-        nonce: The value of `PROBE_HEADER`, or empty to send none.
+        nonce: The nonce of the probed server, for `PROBE_HEADER`; empty to send none.
 
     Returns:
         The HTTP status: 101 if the WebSocket opened.  Redirects are not followed.
@@ -111,7 +126,7 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
 
     headers = {"x-twilio-signature": signature} if signature is not None else {}
     if nonce:
-        headers[PROBE_HEADER] = nonce
+        headers[PROBE_HEADER] = sign_probe(nonce)
     options: dict[str, Any] = {
         "additional_headers": headers,
         "compression": None,  # Twilio offers none (§2.1)

@@ -81,7 +81,8 @@ class StreamServer(ServerAddresses):
         dead_after: Seconds without a message after which a stream is taken as lost.
 
     Raises:
-        SettingsError: If `path`, `public_url`, `auth_token` or `allowed_hosts` cannot be used.
+        SettingsError: If `host`, `path`, `public_url`, `auth_token` or `allowed_hosts` cannot be
+            used.
         TypeError: If `handler` is not callable.
         ValueError: If a number is out of range.
         OSError: On entering, if the server cannot listen on the port.
@@ -224,19 +225,7 @@ class StreamServer(ServerAddresses):
             self._connections.clear()
             self._list.stop()
             self._status.stop()
-            self._server = await serve(
-                self._serve_socket,
-                self._host,
-                self._wanted_port,
-                process_request=self._admission.answer,
-                create_connection=self._create_connection,  # type: ignore[arg-type]  # any factory will do
-                # Twilio offers no compression (§2.1), and whether it answers pings is not
-                # documented (§2.3): `dead_after` detects a dead call by silence.
-                compression=None,
-                ping_interval=None,
-                close_timeout=2,
-                max_size=MAX_MESSAGE_BYTES,
-            )
+            self._server = await self._listen(self._start_listener)
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         _running.add(self)
         return self
@@ -263,6 +252,21 @@ class StreamServer(ServerAddresses):
         self._list.stop()
         self._status.stop()
         self._end_run()
+
+    async def _start_listener(self, port: int) -> Server:
+        return await serve(
+            self._serve_socket,
+            self._host,
+            port,
+            process_request=self._admission.answer,
+            create_connection=self._create_connection,  # type: ignore[arg-type]  # any factory will do
+            # Twilio offers no compression (§2.1), and whether it answers pings is not documented
+            # (§2.3): `dead_after` detects a dead call by silence.
+            compression=None,
+            ping_interval=None,
+            close_timeout=2,
+            max_size=MAX_MESSAGE_BYTES,
+        )
 
     def _wait_for_stream(self, call_sid: str | None, wait: Pending[MediaStream]) -> None:
         self._list.wait_for(call_sid, wait)

@@ -33,6 +33,7 @@ from websockets.protocol import Protocol, State
 from websockets.uri import parse_uri
 
 from twistream_kit.errors import CallRefused, Severity, hide_user, join_sentences
+from twistream_kit.pending import LosesTransport
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.codes import explain
 from twistream_kit.protocol.signature import compute_signed_url, sign
@@ -289,8 +290,8 @@ class StreamClient:
     def _leave_open(self, seconds: float) -> None:
         """Leave the connection open without a Close frame; abort it `seconds` later."""
         if self._connection is not None:
-            loop = asyncio.get_running_loop()
-            self._left_open = loop.call_later(seconds, self._connection.transport.abort)
+            loop, connection = asyncio.get_running_loop(), self._connection
+            self._left_open = loop.call_later(seconds, connection.abort)
 
     def _send(self, messages: Iterable[from_twilio.Message], now: float) -> None:
         connection = self._connection
@@ -317,7 +318,7 @@ class StreamClient:
                 self._reader.cancel()
                 return
             loop = asyncio.get_running_loop()
-            loop.call_later(CLOSE_WAIT_SECONDS, connection.transport.abort)
+            loop.call_later(CLOSE_WAIT_SECONDS, connection.abort)
 
     def _close(self, code: int | None) -> None:
         connection = self._connection
@@ -426,7 +427,7 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
 _URL_FORM = "Write wss://host/path; on this machine ws://127.0.0.1:port/path will do"
 
 
-class _Socket(ClientConnection):
+class _Socket(LosesTransport, ClientConnection):
     """A connection that can stop sending after the server has violated the WebSocket protocol.
 
     Attributes:
@@ -440,6 +441,10 @@ class _Socket(ClientConnection):
         """Whether it has stopped sending, because the library has failed the connection."""
         sent = self.protocol.close_sent
         return self.is_mute_after_error and sent is not None and sent.code in _OUR_OBJECTIONS
+
+    def abort(self) -> None:
+        """Abort the connection, whatever its transport is by then."""
+        self.transport.abort()
 
     def send_data(self) -> None:
         """Write the protocol's pending data, unless the connection is mute."""
