@@ -26,6 +26,7 @@ PARTS = {
     "simulator": "simulator_lateness",
     "ten_minutes": "ten_minutes",
     "payload": "payload_review",
+    "faults": "fault_answers",
     "capture": "capture_reading",
     "import": "import_time",
 }

@@ -11,7 +11,7 @@ import pytest
 
 from support.journeys import PACKAGE, entered_modules, journeys
 from twistream_kit.audio.clip import Clip
-from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.codes import get_code
 
 ROOT = PACKAGE.parent
 PAGE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -92,8 +92,8 @@ def test_a_file_enters_few_modules_on_its_way_to_the_wire(made: dict[str, list[s
 
 
 def test_entered_modules_are_those_of_the_package_in_order() -> None:
-    explain(31951)
+    get_code(31951)
     with entered_modules() as entered:
-        explain(31951)
+        get_code(31951)
         Clip.tone(440, 0.02)
     assert entered[:2] == ["protocol.codes", "audio.clip"]

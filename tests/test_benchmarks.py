@@ -27,6 +27,7 @@ PARTS = {
     "simulator": "simulator, 1 call",
     "ten_minutes": "through the plain objects",
     "payload": "windows of wrong coding found",
+    "faults": "reported faults drawn anew",
     "capture": "loaded, summarised and drawn",
     "import": "over a bare interpreter",
 }

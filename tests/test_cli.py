@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -186,6 +187,27 @@ def test_explain_says_what_a_code_means(run, asked):
     assert code == 0
     assert "Invalid Message" in out
     assert "What to do" in out
+
+
+def test_explain_takes_a_whole_line_and_each_of_its_codes(run):
+    code, out, _ = run("explain", "[HTTP", "401]", "Unable to create record: Authenticate")
+    assert (code, out.splitlines()[0]) == (0, "20003 (error): Authenticate")
+    code, out, _ = run("explain", "ERR_NGROK_3200", "then", "closed", "with", "1006")
+    assert code == 0
+    assert out.startswith(
+        "ngrok's error ERR_NGROK_3200: Endpoint offline (not a code of Twilio's)\n"
+    )
+    assert "\n\nclose code 1006 of WebSocket: Abnormal closure" in out
+
+
+def test_explain_reads_standard_input(run, monkeypatch):
+    page = b"<html><style>b{}</style><h1>Error <b>1033</b></h1>Ray ID: 8ab</html>\xff"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(page)))
+    code, out, _ = run("explain", "-")
+    assert (code, out.splitlines()[0]) == (
+        0,
+        "Cloudflare's error 1033: Tunnel error (not a code of Twilio's)",
+    )
 
 
 @pytest.mark.parametrize("asked", ["99999", "help"])

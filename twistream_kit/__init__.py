@@ -61,6 +61,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.audio.wav_report import WavReport as WavReport
     from twistream_kit.audio.wav_report import inspect_wav as inspect_wav
     from twistream_kit.capture.capture import Capture as Capture
+    from twistream_kit.diagnosis.explain import explain as explain
     from twistream_kit.diagnosis.files import review_capture as review_capture
     from twistream_kit.diagnosis.message import review_message as review_message
     from twistream_kit.diagnosis.review import review as review
@@ -121,7 +122,6 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.protocol import from_twilio as from_twilio
     from twistream_kit.protocol import to_twilio as to_twilio
     from twistream_kit.protocol.codes import TwilioCode as TwilioCode
-    from twistream_kit.protocol.codes import explain as explain
     from twistream_kit.protocol.marks import MarkOutcome as MarkOutcome
     from twistream_kit.protocol.marks import PlayOutcome as PlayOutcome
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
@@ -192,7 +192,8 @@ _HOMES = {
     "twistream_kit.diagnosis.twiml": "review_twiml",
     "twistream_kit.diagnosis.sound": "review_sound",
     "twistream_kit.diagnosis.files": "review_capture",
-    "twistream_kit.protocol.codes": "explain TwilioCode",
+    "twistream_kit.diagnosis.explain": "explain",
+    "twistream_kit.protocol.codes": "TwilioCode",
     "twistream_kit.errors": (
         "Objection TwistreamError WavError LocalProtocolError RemoteProtocolError CallRefused "
         "TunnelError SettingsError ServerStopped WouldDeadlock"
@@ -243,7 +244,9 @@ _SHOWN = {
     "twistream_kit.live.calls.status": "StatusEvent",
     "twistream_kit.capture.capture": "Capture",
     "twistream_kit.diagnosis.files": "Mistake Mistakes",
+    "twistream_kit.diagnosis.explain": "Explanations",
     "twistream_kit.protocol.codes": "TwilioCode _CodesOfFile",
+    "twistream_kit.protocol.service_codes": "ServiceCode",
     "twistream_kit.errors": "Objection Objections",
     "twistream_kit.audio._wav_format": "Format",
     "twistream_kit.audio.measure": "Spectrum",

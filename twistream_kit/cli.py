@@ -115,9 +115,16 @@ def _build_parser() -> argparse.ArgumentParser:
         "--force", action="store_true", help="replace files that are there already"
     )
     explain = add_command(
-        "explain", _explain, "say what one of Twilio's codes means and what to do"
+        "explain",
+        _explain,
+        "say what a code means, or each code of a text, and what to do",
     )
-    explain.add_argument("code", metavar="CODE")
+    explain.add_argument(
+        "words",
+        nargs="+",
+        metavar="CODE|TEXT|-",
+        help="a number, a text with numbers, or - to read one",
+    )
     review = add_command(
         "review", _review, "say what Twilio would object to in your messages or TwiML"
     )
@@ -217,9 +224,12 @@ def _choose_exit_code(path: Path) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from twistream_kit.protocol.codes import explain
+    from twistream_kit.diagnosis.explain import MOST_CHARACTERS, explain
 
-    _print(explain(arguments.code))
+    text = " ".join(arguments.words)
+    if text == "-":
+        text = sys.stdin.buffer.read(MOST_CHARACTERS).decode(errors="replace")
+    _print(explain(text))
     return FINE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode, encodebytes, urlsafe_b64encode
+from contextlib import suppress
 
 import numpy as np
 from common import (
@@ -242,11 +243,9 @@ def _sounds() -> dict[str, object]:
 
 def _codes(pages: Pages) -> None:
     known = []
-    for number in [*range(100, 1000), *range(10000, 100_000)]:
-        try:
+    for number in range(10000, 100_000):
+        with suppress(LookupError):
             known.append(kit.explain(number))
-        except LookupError:
-            continue
     pages.add("codes", "all that are known", " ".join(str(code.code) for code in known))
     for code in known:
         page = f"codes_{code.code // 10000}xxxx"
@@ -260,10 +259,17 @@ def _codes(pages: Pages) -> None:
     pages.add("codes", "repr of 31951", repr(kit.explain(31951)))
     for asked in ("Error 31951 - Stream", "31951", 31952, "nothing", "", 0, -1, 99999, "1 2 31951"):
         try:
-            said = str(kit.explain(asked).code)
+            said = str(kit.explain(asked).code)  # type: ignore[union-attr]
         except Exception as error:  # noqa: BLE001 - every error is a record
             said = format_error(error)
         pages.add("codes", f"explain({asked!r})", said)
+    for text in [*range(100, 5000), *(f"ERR_NGROK_{number}" for number in range(10_000))]:
+        with suppress(LookupError):
+            explained = kit.explain(text)
+            if "not among the numbers known here" not in repr(explained):
+                pages.add("codes_of_services", text, repr(explained))
+    pages.add("codes_of_services", "HTML of 1006", html_lines(render_html(kit.explain(1006))))
+    pages.add("codes_of_services", "HTML of 1015", html_lines(render_html(kit.explain(1015))))
 
 
 _STREAM = "<Stream url='wss://example.com/media'/>"

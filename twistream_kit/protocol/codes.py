@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 from twistream_kit.errors import TwistreamError
 
-__all__ = ["TWILIO_CODES", "TwilioCode", "UnknownCode", "explain", "read_codes"]
+__all__ = ["TWILIO_CODES", "TwilioCode", "UnknownCode", "get_code", "read_codes"]
 
 Level = Literal["error", "warning"]
 """Twilio's own classification: after a warning the call continues unchanged."""
@@ -37,6 +37,7 @@ class TwilioCode:
         remedy: What to do, in order.
         section: The section of PROTOCOL.md that lists it.
         http_status: The HTTP status of the refused REST request; 0 for other codes.
+        said: What Twilio's API says of it and of nothing else; ``*`` stands for any words.
 
     Example:
         >>> import twistream_kit as kit
@@ -55,6 +56,7 @@ class TwilioCode:
     remedy: str
     section: str
     http_status: int = 0
+    said: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -118,45 +120,28 @@ class UnknownCode(TwistreamError, LookupError):
         self.code = code
 
 
-def explain(code: int | str) -> TwilioCode:
-    """Explain an error or warning code of Twilio (PROTOCOL.md §5).
-
-    Args:
-        code: The number, or a text that contains it: ``"31951"``, ``"Error 31951 ..."``.
+def get_code(number: int) -> TwilioCode:
+    """Return an error or warning code of Twilio.
 
     Raises:
         UnknownCode: If it is none of `TWILIO_CODES`; the text names the nearest known codes.
 
     Example:
-        >>> import twistream_kit as kit
-        >>> kit.explain(31902)
-        31902 (error): Stream - WebSocket - Connection Refused
-        The host answered that nothing listens on that port.
-        Usual causes:
-          - the server is not running
-          - the port in the URL is not the server's or the tunnel's
-        What to do: Start the server before the call, and compare its address with the URL ...
+        >>> get_code(31902).name
+        'Stream - WebSocket - Connection Refused'
     """
-    if isinstance(code, int) and abs(code) > _MOST_CODE:
+    if number in TWILIO_CODES:
+        return TWILIO_CODES[number]
+    if abs(number) > _MOST_CODE:
         # It is not written out: Python refuses to write thousands of digits.
         problem = f"a number beyond {_MOST_CODE} is no code"
-        raise UnknownCode(code, problem, "Give a number, such as 31951")
-    numbers = [code] if isinstance(code, int) else _find_numbers(str(code))
-    for number in numbers:
-        if number in TWILIO_CODES:
-            return TWILIO_CODES[number]
-    if not numbers:
-        raise UnknownCode(code, f"{str(code)[:40]!r} holds no code", "Give a number, such as 31951")
+        raise UnknownCode(number, problem, "Give a number, such as 31951")
     raise UnknownCode(
-        code, f"{numbers[0]} is not among the codes known here", _suggest_nearest(numbers[0])
+        number, f"{number} is not among the codes known here", _suggest_nearest(number)
     )
 
 
 _MOST_CODE = 999_999_999
-
-
-def _find_numbers(text: str) -> list[int]:
-    return [int(digits) for digits in re.findall(r"(?<![0-9])[0-9]{1,9}(?![0-9])", text)]
 
 
 def _suggest_nearest(number: int) -> str:
@@ -214,7 +199,10 @@ def _build_file_error(problem: str) -> TwistreamError:
 
 
 def _build_code(number: int, entry: dict[str, Any]) -> TwilioCode:
-    return TwilioCode(code=number, **{**entry, "causes": tuple(entry["causes"])})
+    lists: dict[str, Any] = {
+        name: tuple(entry[name]) for name in ("causes", "said") if name in entry
+    }
+    return TwilioCode(code=number, **{**entry, **lists})
 
 
 def _find_faults(key: str, entry: object) -> Iterator[str]:
@@ -224,15 +212,17 @@ def _find_faults(key: str, entry: object) -> Iterator[str]:
     if not isinstance(entry, dict):
         yield "is not a table"
         return
-    wanted = [*_FIELDS, "http_status"] if entry.get("section") == _SECTION_OF_REQUESTS else _FIELDS
+    is_of_requests = entry.get("section") == _SECTION_OF_REQUESTS
+    wanted = [*_FIELDS, "http_status"] if is_of_requests else _FIELDS
+    allowed = [*wanted, "said"] if is_of_requests else wanted
     for name in wanted:
         if name not in entry:
             yield f"has no {name}"
-        elif fault := _describe_fault(name, entry[name]):
-            yield f"has a {name} that {fault}: {entry[name]!r}"
-    for name in entry:
-        if name not in wanted:
+    for name, value in entry.items():
+        if name not in allowed:
             yield f"has a field that does not belong there: {name}"
+        elif fault := _describe_fault(name, value):
+            yield f"has a {name} that {fault}: {value!r}"
 
 
 def _describe_fault(name: str, value: object) -> str:
@@ -241,9 +231,9 @@ def _describe_fault(name: str, value: object) -> str:
         case "http_status", _:
             is_status = type(value) is int and 400 <= value <= 599
             return "" if is_status else "is not a whole number from 400 to 599"
-        case "causes", list() if value and all(map(_is_text, value)):
+        case "causes" | "said", list() if value and all(map(_is_text, value)):
             return ""
-        case "causes", _:
+        case "causes" | "said", _:
             return "is not a list of texts, each of one line"
         case _ if not _is_text(value):
             return "is not a text of one line"

@@ -128,7 +128,8 @@ class TestPages:
     async def test_our_own_probe_is_no_page(self, serve, in_thread):
         server = await serve()
         url, nonce = server.stream_url, server.nonce
-        assert await in_thread(lambda: probe_handshake(url, None, nonce=nonce)) == 101
+        answer = await in_thread(lambda: probe_handshake(url, None, nonce=nonce))
+        assert answer.status == 101
 
 
 class TestProbes:
@@ -136,7 +137,8 @@ class TestProbes:
         self, server, in_thread, said
     ):
         url, nonce = server.stream_url, server.nonce
-        assert await in_thread(lambda: probe_handshake(url, None, nonce=nonce)) == 403
+        answer = await in_thread(lambda: probe_handshake(url, None, nonce=nonce))
+        assert answer.status == 403
         assert "a probe without a signature was refused, as it should be" in said()
         assert not any("a stream without a valid signature" in line for line in said())
 

@@ -21,13 +21,13 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.explain import explain
 from twistream_kit.diagnosis.message import review_message
 from twistream_kit.errors import Objection, Objections
 from twistream_kit.live.settings.settings import settings
 from twistream_kit.notebook.display.display import MOST_PLAYED_SECONDS, render_html
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.codes import explain
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.simulator.model.debugger import Debugger

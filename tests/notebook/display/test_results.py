@@ -25,6 +25,7 @@ from twistream_kit.audio.wav_report import Field
 from twistream_kit.capture.entry import Entry, OddText, StatusReport
 from twistream_kit.capture.replay import Playback
 from twistream_kit.capture.summary import Figure, Gap, LateMark, MarkEnding
+from twistream_kit.diagnosis.explain import Explanations
 from twistream_kit.diagnosis.files import Mistake, Mistakes
 from twistream_kit.errors import Objections
 from twistream_kit.listing import Listing, Series
@@ -37,6 +38,7 @@ from twistream_kit.notebook.runtime.background import RunningThings
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES
 from twistream_kit.protocol.ending import EndCause
+from twistream_kit.protocol.service_codes import ServiceCode
 from twistream_kit.simulator.call.call import Progress
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.streams import CallStreams
@@ -194,7 +196,8 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(objection, Objections([objection]), Objections(), mistake),
         *(Mistakes([mistake], EVIL), Mistakes(reviewed=EVIL)),
         *(Listing.of([mistake, mistake], EVIL), Listing.of([EVIL], EVIL), Series.of([], EVIL)),
-        *(kit.explain(31951), TWILIO_CODES),
+        *(kit.explain(31951), TWILIO_CODES, kit.explain(1006)),
+        Explanations([kit.explain(31951), ServiceCode("http", 1, EVIL, EVIL, EVIL)]),
         *(from_twilio.Connected(EVIL, EVIL), from_twilio.MediaFormat(EVIL)),
         from_twilio.Start(SID, EVIL, EVIL, (EVIL,), custom_parameters={EVIL: EVIL}),
         *(from_twilio.Media(EVIL, b"\x80" * 160), from_twilio.Dtmf(digit=EVIL, **message)),

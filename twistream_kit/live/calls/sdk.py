@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from twistream_kit.errors import CallRefused, TwistreamError
-from twistream_kit.protocol.codes import UnknownCode, explain
+from twistream_kit.protocol.codes import UnknownCode, get_code
 from twistream_kit.protocol.twiml import is_loopback
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _build_refusal(refused: Any, purpose: str) -> CallRefused:
     meaning, fix = "", ""
     if code:
         try:
-            known = explain(code)
+            known = get_code(code)
         except UnknownCode:
             fix = f"See https://www.twilio.com/docs/api/errors/{code}"
         else:

@@ -20,7 +20,7 @@ from twistream_kit.live.preflight.check import (
     pass_check,
     skip_check,
 )
-from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.codes import get_code
 from twistream_kit.protocol.rest import is_e164
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def _check_caller_id(client: Client, from_: str) -> Check:
         CALLER,
         f"{from_} is neither a number of the account's nor a verified caller ID",
         "Twilio would refuse the call with 21210",
-        f"Use a number of the account's, such as {own}" if own else explain(21210).remedy,
+        f"Use a number of the account's, such as {own}" if own else get_code(21210).remedy,
     )
 
 
@@ -290,7 +290,7 @@ def _check_called_number(client: Client, to: str, account: Account, found: _Look
             CALLED,
             f"{to} is not a valid number, according to Twilio's Lookup",
             "Twilio would probably refuse the call, with 21211 or 21217",
-            explain(21217).remedy,
+            get_code(21217).remedy,
         )
     if not account.is_trial:
         doubt = "; on a trial account it would have to be verified" * (account.is_trial is None)
@@ -335,7 +335,7 @@ def _check_country(client: Client, found: _LookupResult) -> Check:
         COUNTRY,
         f"the account's geographic permissions do not allow calls to {name}",
         "Twilio would refuse the call with 21215 or 13227",
-        explain(21215).remedy,
+        get_code(21215).remedy,
     )
 
 
@@ -352,7 +352,7 @@ def _object_to_format(name: str, number: object, code: int) -> Check:
         name,
         f"{quote(number)} is not a telephone number in E.164 form",
         f"Twilio would refuse the call with {code}",
-        explain(code).remedy,
+        get_code(code).remedy,
     )
 
 

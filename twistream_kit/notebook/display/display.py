@@ -35,6 +35,7 @@ from twistream_kit.notebook.display.rows import (
     show_verdict,
 )
 from twistream_kit.notebook.display.values import VALUES
+from twistream_kit.protocol.codes import TwilioCode
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from twistream_kit.capture.capture import Capture
     from twistream_kit.capture.replay import Playback
     from twistream_kit.capture.summary import CaptureSummary
+    from twistream_kit.diagnosis.explain import Explanations
     from twistream_kit.diagnosis.files import Mistakes
     from twistream_kit.errors import Objection
     from twistream_kit.listing import Listing, Series
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from twistream_kit.live.settings.settings import Settings
     from twistream_kit.live.stream.state import Playing
     from twistream_kit.pending import Pending
-    from twistream_kit.protocol.codes import TwilioCode
+    from twistream_kit.protocol.service_codes import ServiceCode
     from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry
     from twistream_kit.simulator.phone import Phone
     from twistream_kit.simulator.report import CallReport
@@ -181,6 +183,24 @@ def show_code(known: TwilioCode) -> Html:
     }
     found = {name: value for name, value in values.items() if value}
     return pairs(found, caption=f"{known.code} {known.name}")
+
+
+def show_service_code(known: ServiceCode) -> Html:
+    """A number of another service: whose it is, what it means, what to do."""
+    logged = f"Twilio logs {known.twilio} where your server is the cause" if known.twilio else ""
+    values = {"meaning": known.meaning, "at Twilio": logged, "What to do": known.fix}
+    found = {name: value for name, value in values.items() if value}
+    return pairs(found, caption=f"{known.title} (not a code of Twilio's)")
+
+
+def show_explanations(codes: Explanations) -> Html:
+    """All codes of a text, one below the other."""
+    return join(
+        *(
+            show_code(code) if isinstance(code, TwilioCode) else show_service_code(code)
+            for code in codes
+        )
+    )
 
 
 def show_codes(codes: Mapping[int, TwilioCode]) -> Html:
@@ -321,6 +341,8 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.diagnosis.files", "Mistakes"): show_mistakes,
     ("twistream_kit.protocol.codes", "TwilioCode"): show_code,
     ("twistream_kit.protocol.codes", "_CodesOfFile"): show_codes,
+    ("twistream_kit.protocol.service_codes", "ServiceCode"): show_service_code,
+    ("twistream_kit.diagnosis.explain", "Explanations"): show_explanations,
     ("twistream_kit.capture.capture", "Capture"): show_capture,
     ("twistream_kit.capture.summary", "CaptureSummary"): show_capture_summary,
     ("twistream_kit.live.preflight.check", "Checks"): show_checks,

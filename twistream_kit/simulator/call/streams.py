@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from twistream_kit.diagnosis.twiml import TRACKS
-from twistream_kit.protocol.codes import explain
+from twistream_kit.protocol.codes import get_code
 from twistream_kit.simulator.call.context import Callback, CallContext
 from twistream_kit.simulator.call.twiml import StreamNoun
 from twistream_kit.simulator.call.web import Callbacks, make_stream_params
-from twistream_kit.simulator.stream.client import StreamClient, StreamFailed
+from twistream_kit.simulator.stream.client import StreamClient
 from twistream_kit.simulator.stream.leg import StreamLeg
+from twistream_kit.simulator.stream.refusal import StreamFailed
 
 TRACK_LIMIT = 4
 """The largest number of tracks of simultaneous one-way streams in one call (§1.2)."""
@@ -219,7 +220,7 @@ class CallStreams:
             stream_sid=sid,
             name=noun.name,
             event=event,
-            error=explain(error_code).name if error_code else "",
+            error=get_code(error_code).name if error_code else "",
         )
         self._callbacks.send(Callback(noun.status_callback, noun.status_callback_method), params)
 

@@ -16,7 +16,7 @@ from typing import overload
 from twistream_kit.errors import Objection, Severity
 from twistream_kit.listing import Listing, Series
 from twistream_kit.pending import Pending, fulfil
-from twistream_kit.protocol.codes import TWILIO_CODES, explain
+from twistream_kit.protocol.codes import TWILIO_CODES, get_code
 from twistream_kit.simulator.model.assumptions import ONCE_PER_STREAM
 
 _SHOWN_CHARACTERS = 160
@@ -119,7 +119,7 @@ class Debugger(Sequence[DebuggerEntry]):
         level: Severity | None = None,
     ) -> DebuggerEntry | None:
         """Add an entry and return it, or None if Twilio logs it only once per stream."""
-        known = explain(code)
+        known = get_code(code)
         entry = DebuggerEntry(
             known.code, known.name, level or known.level, text, stream_sid, call_sid, message,
             Series.of(objections, "objections"), self._clock(),
@@ -156,7 +156,7 @@ class Debugger(Sequence[DebuggerEntry]):
             LookupError: If Twilio has no such code.
         """
         wait: Pending[DebuggerEntry] = Pending()
-        explain(code)
+        get_code(code)
         with self._lock:
             found = next((entry for entry in self._entries if entry.code == code), None)
             if found is None:
