@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
+
 Cause = Literal[
     "callee-hung-up",
     "caller-hung-up",
@@ -115,6 +117,6 @@ _ERROR_CODES: dict[Cause, int] = {
     "server-closed": CLOSED_BY_SERVER,
     "handler-failed": CLOSED_BY_SERVER,
     "server-stopped": CLOSED_BY_SERVER,
-    "protocol-error": 31924,
+    "protocol-error": PROTOCOL_ERROR,
     "connection-lost": BROKEN_PIPE,
 }

@@ -401,11 +401,11 @@ def _build_question(call: Call) -> Callable[[], None]:
     """Return a function that asks Twilio for the status of `call`, without a reference to it."""
     myself = weakref.ref(call)
 
-    def question() -> None:
+    def ask_status() -> None:
         if (still := myself()) is not None:
             still.refresh()  # a refusal leaves open what was asked
 
-    return question
+    return ask_status
 
 
 def _build_end_poll(call: Call) -> Callable[[], None]:

@@ -120,7 +120,7 @@ class StreamState:
         """Whether a playback or a mark has not ended yet."""
         return bool(self._waiting)
 
-    def _now(self) -> float:
+    def _get_time(self) -> float:
         """Return the time, which for the conversation ends when Twilio stops the stream."""
         now = self._clock()
         return now if self.stopped_at is None else min(now, self.stopped_at)
@@ -210,7 +210,7 @@ class StreamState:
 
     def count_heard(self, handle: str) -> int:
         """Return how many bytes of a playback have been heard; callable from any thread."""
-        return self._conversation.count_heard(handle, self._now())
+        return self._conversation.count_heard(handle, self._get_time())
 
     def watch(self, playing: Playing, size: int, wait: Pending[float]) -> None:
         """Fulfil `wait` once `size` bytes of `playing` were heard; callable from any thread."""
@@ -259,11 +259,15 @@ class StreamState:
 
     def wait_seconds(self) -> float | None:
         """Return the seconds until `take_message` has a message; None until the next command."""
-        return None if self.stopped_at is not None else self._conversation.wait_seconds(self._now())
+        return (
+            None
+            if self.stopped_at is not None
+            else self._conversation.wait_seconds(self._get_time())
+        )
 
     def let_time_pass(self) -> None:
         """End the playbacks and marks whose mark is overdue."""
-        self._settle(self._conversation.advance(self._now()))
+        self._settle(self._conversation.advance(self._get_time()))
 
     def end(self, end: StreamEnd) -> None:
         """End everything that is still open.  This method is idempotent."""
@@ -274,7 +278,7 @@ class StreamState:
             if self.disconnect_reason:
                 end = replace(end, cause=_make_tunnel_cause(self.disconnect_reason))
         self.cause = end.cause
-        self._settle(self._conversation.end(end.reason, self._now(), end.cause))
+        self._settle(self._conversation.end(end.reason, self._get_time(), end.cause))
         too_late, self._too_late = self._too_late, []
         for wait, lost in too_late:
             self._refuse(wait, lost)
@@ -315,7 +319,7 @@ class StreamState:
         if not self.is_open:
             self._refuse(playing, _make_lost_outcome(playing))
             return
-        handle = self._conversation.play(payload, self._now(), mark=playing.mark)
+        handle = self._conversation.play(payload, self._get_time(), mark=playing.mark)
         playing._handle = handle  # noqa: SLF001 - its owner
         self._waiting[handle] = playing
         self.outgoing.set()
@@ -324,7 +328,7 @@ class StreamState:
         if not self.is_open:
             self._refuse(wait, lost)
             return
-        self._waiting[self._conversation.mark(name, self._now())] = wait
+        self._waiting[self._conversation.mark(name, self._get_time())] = wait
         self.outgoing.set()
 
     def _refuse(self, wait: Pending[Any], lost: Outcome) -> None:
@@ -345,20 +349,20 @@ class StreamState:
 
     def _clear(self) -> None:
         if self.stopped_at is None:
-            self._settle(self._conversation.clear(self._now()))
+            self._settle(self._conversation.clear(self._get_time()))
             self.outgoing.set()
 
     def _begin_close(self, now: bool) -> None:
         # Set here and not in `close`, so that earlier calls of `play` are still accepted.
         self._is_closing = True
         if now and self.stopped_at is None and self._conversation.ended is None:
-            self._settle(self._conversation.end("closed", self._now(), CLOSED_HERE))
+            self._settle(self._conversation.end("closed", self._get_time(), CLOSED_HERE))
         self.close_wanted.set()
 
     def _check_heard(self, playing: Playing, size: int, wait: Pending[float]) -> None:
         if wait.done() or playing.done():
             return  # a playback fulfils its waits itself when it ends
-        now, handle = self._now(), playing._handle  # noqa: SLF001 - its owner
+        now, handle = self._get_time(), playing._handle  # noqa: SLF001 - its owner
         heard = self._conversation.count_heard(handle, now)
         if heard >= size and handle:
             fulfil(wait, heard / BYTES_PER_SECOND)

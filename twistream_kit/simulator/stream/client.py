@@ -32,6 +32,7 @@ from websockets.uri import parse_uri
 from twistream_kit.errors import Severity, hide_user, join_sentences
 from twistream_kit.pending import LosesTransport
 from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.ending import BROKEN_PIPE, CLOSED_BY_SERVER
 from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 from twistream_kit.protocol.twiml import describe_url_error, is_loopback_host
@@ -54,12 +55,6 @@ from twistream_kit.simulator.stream.refusal import URL_FORM, StreamFailed, expla
 
 USER_AGENT = "Twilio.TmeWs/1.0"
 """The User-Agent header of Twilio's handshake [OBS] (§2.1)."""
-
-BROKEN_PIPE = 31903
-"""Twilio's code for a connection that was lost without a Close frame (§5.1)."""
-
-CLOSED_BY_SERVER = 31921
-"""Twilio's code for a close by the server (§5.1); a close with 1000 logs it as a note (§10.5)."""
 
 OVERFLOW = 31930
 """Twilio's code for a server that reads too slowly, so that caller audio is dropped (§5.1)."""
