@@ -121,6 +121,7 @@ def a_call_report(capture, objection, debugger):
         url=f"ws://127.0.0.1:1/{EVIL}",
         stream_sid=EVIL,
         seconds=2.0,
+        ended=EndCause("server-closed", 1005, EVIL, EVIL),
         ending="server-closed",
         close_code=1005,
         error_code=None,
@@ -130,6 +131,9 @@ def a_call_report(capture, objection, debugger):
         debugger=debugger[:],
         first_sound_ms=12.0,
         heard=kit.Clip(b"\x20" * 800, EVIL),
+        cleared_seconds=0.5,
+        lost_seconds=1.0,
+        expect_silence=False,
         lateness=LatenessReport(1, 0.0, 0.0, 0.0, 0.0, 0),
         capture=capture,
     )

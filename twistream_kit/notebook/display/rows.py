@@ -230,7 +230,8 @@ def _list_call_cells(call: Call) -> Sequence[object]:
 
 def _list_simulated_call_cells(call: SimulatedCall) -> Sequence[object]:
     seconds = EMPTY if call.seconds is None else call.seconds
-    return (code(call.sid), call.from_, call.to, call.status, seconds, bullets(call.transcript))
+    said = (call.describe_end(), bullets(call.transcript))
+    return (code(call.sid), call.from_, call.to, call.status, seconds, *said)
 
 
 def _list_stream_cells(stream: MediaStream) -> Sequence[object]:
@@ -330,7 +331,10 @@ ROWS: dict[tuple[str, str], Columns] = {
     ),
     ("twistream_kit.simulator.call.call", "SimulatedCall"): Columns(
         "A simulated call",
-        ("call", "from", "to", "status", "length (s)", "what was read to the caller"),
+        (
+            *("call", "from", "to", "status", "length (s)", "who ended it, and why"),
+            "what was read to the caller",
+        ),
         _list_simulated_call_cells,
     ),
     ("twistream_kit.live.stream.stream", "MediaStream"): Columns(
