@@ -12,6 +12,7 @@ import atexit
 import inspect
 import itertools
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
@@ -38,6 +39,9 @@ _LOCK = threading.RLock()
 _loop: KitLoop | None = None
 
 _lifespans: dict[str, Lifespan] = {}
+
+_of_parent: list[object] = []
+"""What a forked child has inherited: finalisers would change the selector that both share."""
 
 
 @overload
@@ -288,6 +292,18 @@ def _stop_at_exit() -> None:
     finally:
         with suppress(RuntimeError):  # it was closed meanwhile
             _loop.call_soon_threadsafe(_loop.retire)
+
+
+def _leave_to_parent() -> None:
+    """Forget in a forked child what runs in its parent; `start` makes a new loop there."""
+    global _LOCK, _loop
+    _of_parent.append((_loop, list(_lifespans.values())))
+    _LOCK, _loop = threading.RLock(), None
+    _lifespans.clear()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _refuse_on_own_loop(what: str) -> None:
