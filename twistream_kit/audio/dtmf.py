@@ -37,6 +37,9 @@ _FEWEST_POWER = 160.0**2
 _SHARE = 0.75
 """The least share of all power in both tones: 0.9 and more in tones that were not cut off."""
 
+_SHARE_OF_A_PIECE = 0.55
+"""The same for one window at the nominal frequencies, which the tones may miss by 1.5 %."""
+
 _TWIST = 10**0.9
 """The greatest ratio of the powers of both tones: 9 dB (Q.24: 4 to 8 dB must be accepted)."""
 
@@ -123,7 +126,7 @@ def _find_pairs(pieces: NDArray[np.float32]) -> NDArray[np.int64]:
     rows, columns = powers[:, :4], powers[:, 4:]
     row, column = rows.argmax(axis=1), columns.argmax(axis=1)
     low, high = rows.max(axis=1), columns.max(axis=1)
-    is_key = low + high > _SHARE * energy[is_loud]
+    is_key = low + high > _SHARE_OF_A_PIECE * energy[is_loud]
     is_key &= (low < _TWIST * high) & (high < _TWIST * low)
     is_key &= np.sort(rows, axis=1)[:, -2] * _TIMES_LOUDER < low
     is_key &= np.sort(columns, axis=1)[:, -2] * _TIMES_LOUDER < high

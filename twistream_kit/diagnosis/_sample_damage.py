@@ -142,7 +142,8 @@ _WORDS: dict[Damage, _Words] = {
         "jumps over the whole scale: its samples were larger than int16 holds and wrapped around",
         "The caller hears loud cracks on all that is loud",
         "Scale or clip before the cast: np.clip(samples, -32768, 32767).astype(np.int16);"
-        " kit.Clip.from_samples(samples, sample_rate) takes floats from -1 to 1 and clips them",
+        " kit.Clip.from_samples(samples, sample_rate) takes floats from -1 to 1 and clips them."
+        " Wider integers are narrowed by a shift: (samples >> 8).astype(np.int16) for 24 bits",
     ),
     "bytes displaced": _Words(
         "is noise that was made before the μ-law coding: the low byte of each 16-bit sample stands"
@@ -195,14 +196,15 @@ def find_damaged_samples_in_steps(
     found = _find_two_levels(sound) or _find_quiet_bytes(sound)
     if found is None and different >= _FEWEST_CODES:
         found = _find_loud_bytes(sound, other_bits)
-        if found is None and other_bits >= _SMOOTH_BITS:
+        if found is None:
             yield None
-            found = (
-                _find_resampled_bytes(sound, other_bits)
-                or _find_low_bytes(sound)
-                or _find_wraps(sound)
-            )
+            found = _find_displaced_bits(sound, other_bits)
     yield found
+
+
+def is_about_damage(objection: Objection) -> bool:
+    """Whether an objection is that of `DamagedSamples`."""
+    return any(objection.problem.startswith(words.problem) for words in _WORDS.values())
 
 
 class _Blocks(NamedTuple):
@@ -371,12 +373,29 @@ def _find_resampled_bytes(sound: _Sound, other_bits: float) -> DamagedSamples | 
     needed, needed_share = (500, 0.15) if is_wrong else (900, 0.25)
     if aside < needed or (aside < 1800 and loudness < 0.316) or not 0.2 < loudness < 0.75:
         return None
-    if np.mean(mean > 0.2 * level) < needed_share or float(np.std(mean / level)) < 0.05:
+    if np.mean(mean > 0.2 * level) < needed_share or float(np.std(mean / level)) < 0.07:
         return None
     multiples, _ = _measure_multiples(sound.codes[noisy])
     if unrest > 0.5 or (unrest > 0.36 and (multiples > 0.3 or is_wrong)):
         return DamagedSamples("encoded twice", 0.95)
     return None
+
+
+def _find_displaced_bits(sound: _Sound, other_bits: float) -> DamagedSamples | None:
+    """Find all damages after which a sample is no byte of the sound before."""
+    found = None
+    if other_bits >= _SMOOTH_BITS:
+        found = _find_low_bytes(sound) or _find_wraps(sound)
+    else:
+        # Sound of 8 bits has no reason to lie beside multiples of 256, as pairs of bytes do.
+        multiples, small = _measure_multiples(sound.codes)
+        if multiples < 0.6 or small < _FEWEST_SMALL:
+            return None
+    return found or _find_resampled_bytes(sound, other_bits)
+
+
+_FEWEST_SMALL = 300
+"""How many small samples are needed to find out whether they lie beside multiples of 256."""
 
 
 def _find_low_bytes(sound: _Sound) -> DamagedSamples | None:
@@ -412,7 +431,13 @@ def _find_wraps(sound: _Sound) -> DamagedSamples | None:
     goes_on = float(np.mean((left < errors / 2) & (left < _HALF / 2)))
     usual = float(np.median(moved))
     multiples, small = _measure_multiples(sound.codes)
-    if small > 500 and multiples > 0.95 and goes_on > 0.25 and usual < 6000 and count > 10:
+    if (
+        small > _FEWEST_SMALL
+        and multiples > 0.95
+        and goes_on > 0.25
+        and usual < 6000
+        and count > 10
+    ):
         return _name_cause(sound, has_jumps, "wrapped around", 0.95)
     if goes_on > 0.4 or (goes_on > 0.3 and usual < 4600 and count > 20):
         return _name_cause(sound, has_jumps, "wrapped around", 0.95)
@@ -425,7 +450,7 @@ def _name_cause(
     """Tell displaced bytes from others by the multiples of 256, and find where they begin."""
     begin = int(np.flatnonzero(is_bad)[0])
     multiples, small = _measure_multiples(sound.codes[begin:])
-    needed = 0.7 if otherwise == "low 16 bits kept" else 0.95
+    needed = 0.5 if otherwise == "low 16 bits kept" else 0.95
     if small < 60 or multiples < needed:
         return DamagedSamples(otherwise, confidence)
     return DamagedSamples("bytes displaced", 0.995, _find_beginning(sound, begin))
@@ -437,6 +462,6 @@ def _find_beginning(sound: _Sound, begin: int) -> int | None:
     if np.count_nonzero(before) < _FEWEST_NOISY:
         return None
     multiples, small = _measure_multiples(sound.codes[:begin][before])
-    if small >= 60 and multiples > 0.7:
+    if small >= 60 and multiples > 0.5:
         return None
     return begin * BLOCK

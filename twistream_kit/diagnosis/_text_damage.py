@@ -46,8 +46,8 @@ _POSITIVE = bytes(range(0x80, 0x100))
 _ALMOST_ZERO = bytes(range(0x7A, 0x80))
 """The codes of the samples -40 to -0."""
 
-_LOUD_NEGATIVE = bytes(range(0x60))
-"""The codes of the samples below -370."""
+_LOUD_NEGATIVE = bytes(range(0x70))
+"""The codes of the samples below -120."""
 
 _HEARD = "The caller hears loud crackling noise and hardly a voice"
 

@@ -45,6 +45,7 @@ from twistream_kit.diagnosis._sample_damage import (
     DamagedSamples,
     find_damaged_samples,
     find_damaged_samples_in_steps,
+    is_about_damage,
 )
 from twistream_kit.diagnosis._text_damage import look_for_lost_bits
 from twistream_kit.diagnosis.payload import (
@@ -342,6 +343,8 @@ class SoundReview:
             inside: The objections of `look_closely` to the payload of one message.
             size: The size of that payload in bytes.
         """
+        if any(map(is_about_damage, inside)):
+            self._is_recognised = self._is_damaged = True
         if not inside or not is_8_bit_silence(inside[0]) or size >= SHORTEST_BYTES:
             return inside
         if self._is_damaged:
@@ -408,7 +411,7 @@ class SoundReview:
             return
         if not self._is_recognised:
             yield from self._recognise(piece)
-        if not self._is_damaged:
+        if not self._is_damaged and not (piece.is_first and inside):
             yield [*inside, *self._release()]
         if inside or self._is_recognised or self._is_no_sound:
             return  # this explains everything else that is heard
@@ -448,7 +451,7 @@ class SoundReview:
             for each in find_damaged_samples_in_steps(piece.payload, bits):
                 damaged = each
                 yield []
-        self._is_examined = True
+        self._is_examined = not piece.is_first or bool(piece.payload.strip(piece.payload[:1]))
         if damaged is not None:
             self._is_recognised = self._is_damaged = True
             since = None if damaged.since is None else piece.find_second(damaged.since)
