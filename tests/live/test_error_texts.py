@@ -192,9 +192,8 @@ TEXTS = {
         "this server's port."
     ),
     tunnel_to_nobody: (
-        "http://127.0.0.1:PORT/health does not answer (ConnectionError). Twilio would not reach "
-        "this server either. Start the proxy or tunnel that leads to this server's port, and try "
-        "again."
+        "http://127.0.0.1:PORT/health refused the connection. Twilio would not reach this "
+        "server either. Start the proxy or tunnel that leads to this server's port, and try again."
     ),
     loopback_for_the_real_twilio: (
         "ws://127.0.0.1:PORT/media cannot be reached by Twilio: it needs a wss address on the "

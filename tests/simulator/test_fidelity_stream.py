@@ -16,8 +16,9 @@ from websockets.asyncio.server import serve
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.simulator.model.assumptions import SILENT_FRAME
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.client import StreamClient, StreamFailed
+from twistream_kit.simulator.stream.client import StreamClient
 from twistream_kit.simulator.stream.leg import StreamLeg
+from twistream_kit.simulator.stream.refusal import StreamFailed
 
 SID = "MZ0123456789abcdef0123456789abcdef"
 CALL = "CA0123456789abcdef0123456789abcdef"

@@ -28,8 +28,8 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def running(program: str) -> AsyncIterator[str]:
-    """Run a server of `tests/cases` in a process of its own; give its ws:// URL."""
+async def running(program: str | Path) -> AsyncIterator[str]:
+    """Run a server of `tests/cases`, or of a path, in a process of its own; give its ws:// URL."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(sys.executable, str(CASES / program), str(port))
     try:

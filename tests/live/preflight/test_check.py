@@ -383,7 +383,8 @@ async def host():
 class TestProbe:
     async def test_it_tells_the_status_of_a_refusal(self, host, in_thread):
         address, heads = await host(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-        assert await in_thread(probe_handshake, f"ws://{address}/media", "signed") == 404
+        answer = await in_thread(probe_handshake, f"ws://{address}/media", "signed")
+        assert answer.status == 404
         assert b"x-twilio-signature: signed\r\n" in heads[0]
         assert b"sec-websocket-extensions" not in heads[0].lower()
 
@@ -393,28 +394,30 @@ class TestProbe:
             f"HTTP/1.1 307 Temporary\r\nLocation: ws://{elsewhere}/\r\n"
             "Content-Length: 0\r\n\r\n".encode()
         )
-        assert 300 <= await in_thread(probe_handshake, f"ws://{address}/media", "signed") < 400
+        answer = await in_thread(probe_handshake, f"ws://{address}/media", "signed")
+        assert answer.status == 307
+        assert answer.headers["location"] == f"ws://{elsewhere}/"
         assert not any(heads)  # nothing was said there, even if somebody came
 
     @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b""])
     async def test_what_speaks_no_http_is_no_websocket(self, host, in_thread, answer):
         address, _ = await host(answer)
-        with pytest.raises(TunnelError, match="no WebSocket could be opened at"):
+        with pytest.raises(TunnelError, match="no WebSocket could be opened: ws://"):
             await in_thread(probe_handshake, f"ws://{address}/media", None)
 
     async def test_silence_has_a_limit(self, host, in_thread, monkeypatch):
         monkeypatch.setattr(probe_module, "PROBE_SECONDS", 0.1)
         address, _ = await host(None)
-        with pytest.raises(TunnelError, match="TimeoutError"):
+        with pytest.raises(TunnelError, match="did not answer in time"):
             await in_thread(probe_handshake, f"ws://{address}/media", None)
 
     async def test_port_without_tls_is_reported(self, host, in_thread):
         address, _ = await host(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        with pytest.raises(TunnelError, match=r"cannot be reached by TLS .*31910"):
+        with pytest.raises(TunnelError, match=r"failed at TLS .*31910"):
             await in_thread(probe_handshake, f"wss://{address}/media", None)
 
     async def test_nothing_there_is_reported(self, in_thread):
-        with pytest.raises(TunnelError, match="ConnectionRefusedError"):
+        with pytest.raises(TunnelError, match="refused the connection"):
             await in_thread(probe_handshake, "ws://127.0.0.1:1/media", None)
 
     async def test_proxies_of_the_environment_do_not_catch_loopback(
@@ -423,11 +426,13 @@ class TestProbe:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
         monkeypatch.delenv("no_proxy", raising=False)
         address, _ = await host(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-        assert await in_thread(probe_handshake, f"ws://{address}/media", None) == 403
+        answer = await in_thread(probe_handshake, f"ws://{address}/media", None)
+        assert answer.status == 403
 
     async def test_server_keeps_no_stream_of_it_and_logs_no_complaint(self, serve, in_thread, said):
         server = await serve(auth_token=TOKEN)
         signature = server.signature_for_handshake()
-        assert await in_thread(probe_handshake, server.stream_url, signature) == 101
+        answer = await in_thread(probe_handshake, server.stream_url, signature)
+        assert answer.status == 101
         assert list(server.streams) == []
         assert said(30) == []

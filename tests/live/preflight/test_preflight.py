@@ -62,6 +62,24 @@ class Signing(LocalProxy):
                 both_ways.create_task(pump(source, sink))
 
 
+class PageForHandshakes(LocalProxy):
+    """A tunnel that passes /health on and answers each handshake with a page of its own."""
+
+    async def _accept(self, reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"upgrade: websocket" in head.lower():
+            writer.write(
+                b"HTTP/1.1 403 Forbidden\r\nNgrok-Error-Code: ERR_NGROK_727\r\n"
+                b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+        else:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._server.port)
+            far_writer.write(head)
+            writer.write(await far_reader.read())
+            far_writer.close()
+        writer.close()
+
+
 async def pump(source, sink):
     with contextlib.suppress(ConnectionError):
         while piece := await source.read(65_536):
@@ -153,6 +171,9 @@ FAULTS = (
           breaking=Bench.lose_the_tunnel),
     Fault("proxy that drops Upgrade", "WebSocket", "signatures", "HTTP 426",
           breaking=lambda bench: bench.put_between(NoUpgrade)),
+    Fault("tunnel that answers handshakes itself", "WebSocket", "signatures",
+          "is answered by ngrok, not by your server (ERR_NGROK_727, HTTP 403)",
+          breaking=lambda bench: bench.put_between(PageForHandshakes)),
     Fault("proxy that signs for strangers", "signatures", "", "without one",
           breaking=lambda bench: bench.put_between(Signing)),
     Fault("server without signatures", "signatures", "", "checks none",

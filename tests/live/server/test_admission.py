@@ -122,7 +122,8 @@ class TestPages:
     async def test_our_own_probe_is_no_page(self, serve, in_thread):
         server = await serve()
         url, nonce = server.stream_url, server.nonce
-        assert await in_thread(lambda: probe_handshake(url, None, nonce=nonce)) == 101
+        answer = await in_thread(lambda: probe_handshake(url, None, nonce=nonce))
+        assert answer.status == 101
 
 
 KNOWN = ["localhost", "LOCALHOST:1", "localhost.", "127.0.0.1:8080", "127.9.8.7", "[::1]:5"]

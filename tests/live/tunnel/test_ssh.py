@@ -161,7 +161,9 @@ async def test_changed_host_key_is_named(sshd, sshd_folder, server):
 
 async def test_host_that_is_not_there_is_named(sshd, server):
     sshd.stop()
-    with pytest.raises(TunnelError, match=r"@127.0.0.1 does not answer; ssh said: .*refused"):
+    with pytest.raises(
+        TunnelError, match=r"@127.0.0.1 does not answer: nothing listens .*; ssh said: .*refused"
+    ):
         await ssh_tunnel(server, sshd).__aenter__()
     nobody = open_tunnel(
         server, "ssh", ssh="nobody.invalid", url=CHOSEN, ssh_options=("-F", "none")

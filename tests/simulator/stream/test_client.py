@@ -14,8 +14,9 @@ from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, StreamFailed, read_url
+from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
 from twistream_kit.simulator.stream.leg import StreamLeg
+from twistream_kit.simulator.stream.refusal import StreamFailed
 
 SID = "MZ" + "0" * 32
 CALL = "CA" + "0" * 32

@@ -13,6 +13,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from twistream_kit.diagnosis.http_answer import (
+    SWITCHING_PROTOCOLS,
+    HttpAnswer,
+    explain_answer,
+)
 from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import LocalProtocolError, ServerStopped, TwistreamError
 from twistream_kit.live.preflight.check import (
@@ -22,8 +27,9 @@ from twistream_kit.live.preflight.check import (
     pass_check,
     skip_check,
 )
-from twistream_kit.live.server.probe import OPENED, probe_handshake, prove
-from twistream_kit.protocol.signature import compute_signed_url, sign
+from twistream_kit.live.server.admission import UNSIGNED
+from twistream_kit.live.server.probe import probe_handshake, prove
+from twistream_kit.protocol.signature import compute_signed_url, remove_user, sign
 from twistream_kit.protocol.twiml import INLINE_LIMIT, connect_stream, review_stream_url
 
 if TYPE_CHECKING:
@@ -52,15 +58,15 @@ def check_address(server: StreamServer, *, loopback: bool, token: str | None) ->
         why = "not tried, because the address does not lead here"
         return [address, skip_check(SOCKET, why), _check_token_or_skip(server, token, why)]
     try:
-        status = probe_handshake(server.stream_url, server.signature_for_handshake())
+        answer = probe_handshake(server.stream_url, server.signature_for_handshake())
     except TwistreamError as error:
         why = "not tried, because no WebSocket could be opened"
         return [address, fail_by_error(SOCKET, error), _check_token_or_skip(server, token, why)]
-    if status != OPENED:
+    if answer.status != SWITCHING_PROTOCOLS:
         why = "not tried, because no WebSocket could be opened"
         return [
             address,
-            _object_to_status(server, status),
+            _object_to_answer(server, answer),
             _check_token_or_skip(server, token, why),
         ]
     opened = pass_check(
@@ -133,22 +139,17 @@ def _as_http(url: str) -> str:
     return re.sub(r"\Aws(s?)://", r"http\1://", url, flags=re.IGNORECASE)
 
 
-def _object_to_status(server: StreamServer, status: int) -> Check:
-    if status == 403:
-        problem = "refuses the signature that its own server made"
-        fix = "Look for a proxy that checks or changes headers; a browser warning may sit there too"
-    elif 300 <= status < 400:
-        problem = "answers with a redirection"
-        fix = "Give the address that it leads to as public_url"
-    else:
-        problem = f"answers HTTP {status}, where 101 opens a WebSocket"
-        fix = (
-            "Let the tunnel or proxy pass the headers Upgrade and Connection on, over HTTP/1.1; "
-            "nginx needs proxy_http_version 1.1 and proxy_set_header Upgrade $http_upgrade"
-        )
+def _object_to_answer(server: StreamServer, answer: HttpAnswer) -> Check:
+    url = server.stream_url
+    signed_url = compute_signed_url(url) if server.checks_signatures else None
+    found = explain_answer(answer, url, signed_url=signed_url)
+    problem, fix = found.problem, found.fix
+    if answer.status == 403 and answer.text == UNSIGNED and signed_url is not None:
+        problem = f"refuses the signature that its own server made (HTTP 403, {answer.quoted})"
+        fix = "Look for a proxy that checks or changes headers"
     return fail_check(
         SOCKET,
-        f"{server.stream_url} {problem}",
+        f"{remove_user(url)} {problem}",
         "Twilio would answer the call and open no stream (31920)",
         fix,
     )
@@ -187,18 +188,19 @@ def _check_signatures(server: StreamServer, token: str | None) -> Check:
     if objection is not None:
         return objection
     try:
-        status = probe_handshake(server.stream_url, None, nonce=server.nonce)
+        answer = probe_handshake(server.stream_url, None, nonce=server.nonce)
     except TwistreamError as error:
         return skip_check(SIGNATURES, f"could not be found out: {error.problem}")
-    if status == OPENED:
+    if answer.status == SWITCHING_PROTOCOLS:
         return fail_check(
             SIGNATURES,
             "the address opens a WebSocket without one, although the server checks them",
             "A proxy on the way adds signatures, so anyone who finds the address is admitted",
             "Check the tunnel or proxy: it must not change the headers",
         )
-    if status != 403:
-        return skip_check(SIGNATURES, f"without one the address answers HTTP {status}, not 403")
+    found = explain_answer(answer, server.stream_url)
+    if answer.status != 403 or found.source != "server":
+        return skip_check(SIGNATURES, f"could not be found out: without one it {found.problem}")
     return pass_check(SIGNATURES, "a handshake without one is refused")
 
 

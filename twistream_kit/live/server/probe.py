@@ -8,16 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ssl
+import logging
 import time
-from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
-from twistream_kit.errors import TunnelError
+from twistream_kit.diagnosis.connection import (
+    NEGATIVE_CACHE_MINUTES,
+    ConnectionFault,
+    explain_connection_error,
+)
+from twistream_kit.diagnosis.http_answer import (
+    ANSWER_BYTES,
+    SWITCHING_PROTOCOLS,
+    AnswerExplanation,
+    HttpAnswer,
+    explain_health_answer,
+    read_status_line,
+)
+from twistream_kit.errors import Explained, TunnelError
 from twistream_kit.live.server.addresses import HEALTH_PATH
 from twistream_kit.pending import on_worker
 from twistream_kit.protocol.signature import remove_user
 from twistream_kit.protocol.twiml import is_loopback
+
+logger = logging.getLogger("twistream_kit.live")
 
 HEALTH_OF_HEADER = "X-Twistream-Health-Of"
 """Names the process whose health is requested; an `Inspector` passes other requests on."""
@@ -28,22 +43,8 @@ PROOF_SECONDS = 8.0
 PAUSE_SECONDS = 0.4
 """The pause between two attempts."""
 
-# The statuses that a proxy returns while its upstream is not available yet; 530 is Cloudflare's
-# own, with error 1033, for a tunnel that is not registered.
-_NOT_YET = {
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-    530,
-}
-
-_ANSWER_BYTES = 1024
-
 PROBE_HEADER = "x-twistream-preflight"
 """Carries the nonce of the probed server, so that the server can recognise its own probe."""
-
-OPENED = 101
-"""The HTTP status of a handshake that opened a WebSocket."""
 
 PROBE_SECONDS = 10.0
 """How long the handshake of a probe may take; Twilio's limit is not known (PROTOCOL.md §10)."""
@@ -51,37 +52,90 @@ PROBE_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 
 
-async def prove(url: str, nonce: str, *, settles_within: float = 0.0) -> None:
+async def prove(
+    url: str, nonce: str, *, settles_within: float = 0.0, lookup_after: float = 0.0
+) -> None:
     """Request ``/health`` through `url` until the answer is `nonce`.
 
-    While the address is not available yet (no name, no connection, HTTP 502, 503, 504, 530), the
-    request is repeated; an answer of another process is final.  Cancelling is safe.
+    While the address is not available yet (no name, no connection, a page of the tunnel that says
+    so, HTTP 502, 503, 504, 530), the request is repeated; any other answer is final.  Cancelling
+    is safe.
 
     Args:
         url: The public address, without a slash at the end.
         nonce: The string that only this process returns.
-        settles_within: For how many seconds to repeat the request.
+        settles_within: For how many seconds to repeat the request, because the address is new.
+        lookup_after: After how many seconds to look its name up first, unless a proxy does that:
+            a name server that is asked too early says for half an hour that there is none.
 
     Raises:
         TunnelError: If the address does not lead here.
     """
-    end = time.monotonic() + settles_within
+    began = time.monotonic()
+    if lookup_after and not await on_worker("tunnel proof", lambda: _uses_proxy(url)):
+        logger.info(
+            "the name %s is new: it is looked up in %g s, since a name server that is asked too "
+            "early may say for %d minutes that it does not exist",
+            urlsplit(url).hostname, lookup_after, NEGATIVE_CACHE_MINUTES,
+        )  # fmt: skip
+        await asyncio.sleep(lookup_after)
+    has_warned = False
     while True:
         try:
             # The timeout of `requests` does not include the DNS lookup.
             async with asyncio.timeout(PROOF_SECONDS + 1):
                 failure = await on_worker("tunnel proof", lambda: _ask(url, nonce))
-        except TimeoutError:
-            failure = "does not answer (timed out)"
+        except TimeoutError as error:
+            failure = error
         if failure is None:
             return
-        if time.monotonic() + PAUSE_SECONDS > end:
-            raise TunnelError(
-                f"{remove_user(url) + HEALTH_PATH} {failure}",
-                consequence="Twilio would not reach this server either",
-                fix="Start the proxy or tunnel that leads to this server's port, and try again",
-            )
+        now = time.monotonic()
+        if now + PAUSE_SECONDS > began + settles_within:
+            is_new = settles_within > 0
+            raise _build_proof_error(url, failure, now - began if is_new else None)
+        if not has_warned and _is_unresolved(failure, url):
+            has_warned = True
+            logger.warning(
+                "the name %s does not resolve here yet; waiting up to %.0f s for it",
+                urlsplit(url).hostname, began + settles_within - now,
+            )  # fmt: skip
         await asyncio.sleep(PAUSE_SECONDS)
+
+
+_Failure = AnswerExplanation | Exception
+"""Why one attempt of `prove` failed, which may be otherwise at the next."""
+
+
+def _build_proof_error(url: str, failure: _Failure, opened_before: float | None) -> TunnelError:
+    address = url + HEALTH_PATH
+    found: Explained
+    if isinstance(failure, AnswerExplanation):
+        found, fix = failure, failure.fix
+    else:
+        found = explain_connection_error(failure, address, opened_before=opened_before)
+        is_known = found.kind not in ("refused", "timeout", "closed", "other")
+        fix = found.fix if is_known else _START_PROXY
+    return TunnelError(
+        f"{remove_user(address)} {found.problem}",
+        consequence=found.consequence or "Twilio would not reach this server either",
+        fix=fix,
+    )
+
+
+_START_PROXY = "Start the proxy or tunnel that leads to this server's port, and try again"
+
+
+def _is_unresolved(failure: _Failure, url: str) -> bool:
+    return isinstance(failure, Exception) and (
+        explain_connection_error(failure, url).kind in ("name", "name-server")
+    )
+
+
+def _uses_proxy(url: str) -> bool:
+    """Whether a proxy of the environment makes the request, and looks the name up; blocks."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    return is_loopback(url) or select_proxy(url, get_environ_proxies(url)) is not None
 
 
 def hash_nonce(nonce: str) -> str:
@@ -92,7 +146,7 @@ def hash_nonce(nonce: str) -> str:
     return hashlib.sha256(nonce.encode()).hexdigest()[:32]
 
 
-def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") -> int:
+def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") -> HttpAnswer:
     """Open a WebSocket and close it without a message; blocks.
 
     Args:
@@ -101,13 +155,21 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
         nonce: The value of `PROBE_HEADER`, or empty to send none.
 
     Returns:
-        The HTTP status: 101 if the WebSocket opened.  Redirects are not followed.
+        The answer: its status is 101 if the WebSocket opened.  Redirects are not followed.
 
     Raises:
         TunnelError: If there was no answer, or it was not HTTP.
     """
     from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
-    from websockets.sync.client import connect
+    from websockets.sync.client import ClientConnection, connect
+
+    made: list[ClientConnection] = []
+
+    def connect_once(*args: Any, **kwargs: Any) -> ClientConnection:
+        if made:
+            raise _Redirected
+        made.append(ClientConnection(*args, **kwargs))
+        return made[0]
 
     headers = {"x-twilio-signature": signature} if signature is not None else {}
     if nonce:
@@ -115,7 +177,7 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
     options: dict[str, Any] = {
         "additional_headers": headers,
         "compression": None,  # Twilio offers none (§2.1)
-        "create_connection": _connect_once(),
+        "create_connection": connect_once,
         "open_timeout": PROBE_SECONDS,
         "close_timeout": _CLOSE_SECONDS,
         "ping_interval": None,
@@ -124,18 +186,22 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
     }
     try:
         with connect(stream_url, **options):
-            return OPENED
+            return HttpAnswer(SWITCHING_PROTOCOLS)
     except InvalidStatus as refused:
-        return int(refused.response.status_code)
+        return _read_response(refused.response)
     except _Redirected:
-        return 302
-    except ssl.SSLError as error:
-        raise _build_tls_error(stream_url, error) from error
-    except (OSError, EOFError, InvalidHandshake, InvalidURI) as error:
+        return _read_response(made[0].response)
+    except (OSError, EOFError, ValueError, InvalidHandshake, InvalidURI) as error:
+        if (answer := read_status_line(error)) is not None:
+            return answer
         raise _build_open_error(stream_url, error) from error
 
 
-def _ask(url: str, nonce: str) -> str | None:
+def _read_response(response: Any) -> HttpAnswer:
+    return HttpAnswer.read(response.status_code, response.headers.raw_items(), response.body or b"")
+
+
+def _ask(url: str, nonce: str) -> _Failure | None:
     """Return None if the address leads here, or the reason to try again; raise if it never will."""
     import requests
 
@@ -143,7 +209,6 @@ def _ask(url: str, nonce: str) -> str | None:
     session = requests.Session()
     # Requests to loopback must not use a proxy from the environment.
     session.trust_env = not is_loopback(url)
-    failed = ""
     try:
         with (
             session,
@@ -155,70 +220,42 @@ def _ask(url: str, nonce: str) -> str | None:
                 headers={HEALTH_OF_HEADER: hash_nonce(nonce)},
             ) as response,
         ):
-            status = response.status_code
-            text = next(response.iter_content(_ANSWER_BYTES), b"")
-    except requests.exceptions.SSLError:
-        raise _build_certificate_error(address) from None
+            body = next(response.iter_content(ANSWER_BYTES), b"")
     except (requests.RequestException, OSError) as error:
-        failed = type(error).__name__
-    if failed:
-        return f"does not answer ({failed})"
-    if text.decode(errors="replace").strip() == nonce:
+        fault = explain_connection_error(error, address)
+        if fault.kind in ("certificate", "tls"):
+            raise _build_tls_error(address, fault) from None
+        return error
+    answer = HttpAnswer.read(response.status_code, response.headers.items(), body)
+    if answer.text.strip() == nonce:
         return None
-    if status in _NOT_YET:
-        return f"leads nowhere (HTTP {status})"
-    raise TunnelError(
-        f"{remove_user(address)} answers, but not from this process (HTTP {status})",
-        consequence="Calls would go to somebody else's server, or to an earlier one of yours",
-        fix="Point the proxy or tunnel at this server's port" + _suggest_login(status),
-    )
-
-
-def _suggest_login(status: int) -> str:
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or 300 <= status < 400:
-        return ", and make it public: it asks for a login, which Twilio does not have"
-    return ""
-
-
-def _build_certificate_error(address: str) -> TunnelError:
-    return TunnelError(
-        f"the certificate of {remove_user(address)} does not hold",
-        consequence="Twilio would refuse the connection with 31910",
-        fix="Give the proxy a certificate for this very name from a public authority",
-    )
-
-
-def _connect_once() -> Any:
-    """Return a factory that makes one connection, and raises `_Redirected` for a second one."""
-    from websockets.sync.client import ClientConnection
-
-    made: list[ClientConnection] = []
-
-    def make(*args: Any, **kwargs: Any) -> ClientConnection:
-        if made:
-            raise _Redirected
-        made.append(ClientConnection(*args, **kwargs))
-        return made[0]
-
-    return make
+    found = explain_health_answer(answer, address)
+    if found.is_passing:
+        return found
+    raise _build_proof_error(url, found, None)
 
 
 class _Redirected(Exception):
     """The host redirects the handshake; the signature must not be sent to another host."""
 
 
-def _build_tls_error(url: str, error: ssl.SSLError) -> TunnelError:
-    reason = getattr(error, "verify_message", "") or error.reason or type(error).__name__
+def _build_tls_error(url: str, fault: ConnectionFault) -> TunnelError:
     return TunnelError(
-        f"{url} cannot be reached by TLS ({reason})",
-        consequence="Twilio would not open the stream (31910)",
-        fix="Put something with a valid certificate in front: an HTTPS tunnel or a reverse proxy",
+        f"{remove_user(url)} {fault.problem}",
+        consequence="Twilio would refuse the connection with 31910",
+        fix=fault.fix,
     )
 
 
 def _build_open_error(url: str, error: Exception) -> TunnelError:
+    fault = explain_connection_error(error, url)
+    if fault.kind in ("certificate", "tls"):
+        return _build_tls_error(url, fault)
+    problem = fault.problem
+    if fault.kind == "other":
+        problem = f"did not answer as WebSocket ({type(error).__name__})"
     return TunnelError(
-        f"no WebSocket could be opened at {url} ({type(error).__name__})",
+        f"no WebSocket could be opened: {remove_user(url)} {problem}",
         consequence="Twilio would answer the call and open no stream (31901, 31902 or 31920)",
         fix="See that the tunnel or proxy leads to this server's port and passes WebSockets on",
     )

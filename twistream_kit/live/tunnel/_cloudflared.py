@@ -9,6 +9,13 @@ import shutil
 
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.process.process import ChildProcess
+from twistream_kit.live.tunnel._failures import (
+    CANNOT_CONNECT,
+    CANNOT_RUN,
+    ProgramFailure,
+    build_error,
+    quote_lines,
+)
 from twistream_kit.live.tunnel._provider import TunnelRequest, suggest_another_way
 
 PROGRAM = "cloudflared"
@@ -16,27 +23,56 @@ PROGRAM = "cloudflared"
 OPEN_SECONDS = 15.0
 """The timeout for getting an address and connecting."""
 
+LOOKUP_SECONDS = 10.0
+"""How long a new name may be missing in the DNS.  Users report of names that were looked up at once
+that they did not resolve for half an hour, and of those looked up after 12 s that they did."""
+
 # Log lines as reported in cloudflare/cloudflared issues #456, #555, #946, #972.  Error messages
 # contain the address of the service itself, api.trycloudflare.com, which must not match.
 _ADDRESS = re.compile(r"https://(?!api\.)[a-z0-9-]+\.trycloudflare\.com\b")
 _CONNECTED = re.compile(r"Registered tunnel connection|Connection \S+ registered")
 _FAILURES = (
-    (
-        re.compile(r"429 Too Many Requests|error code: 1015"),
-        "Cloudflare gives no more quick tunnels for now (429 Too Many Requests)",
-        "Wait some minutes{suggest_another_way}",
+    *CANNOT_RUN,
+    ProgramFailure(
+        r"429 Too Many Requests|error code: 1015|status_code=\"?429",
+        "Cloudflare gives no more quick tunnels for now to this network's address (429 Too Many "
+        "Requests, its error 1015)",
+        "Wait some minutes, then open it again{another_way}",
     ),
-    (
-        re.compile(r"dial tcp|no such host|i/o timeout|network is unreachable|failed to dial"),
+    *CANNOT_CONNECT,
+    ProgramFailure(
+        r"flag provided but not defined|incorrect usage|unknown (flag|command)",
+        "this cloudflared does not know an option that is given to it: it is too old",
+        "Install a newer one (github.com/cloudflare/cloudflared). Trying again does not help",
+    ),
+    ProgramFailure(
+        r"status_code=\"?5\d\d|error code: (1101|5\d\d)|50[0234] (internal|bad|service|gateway)",
+        "Cloudflare's service for quick tunnels fails at the moment",
+        "See www.cloudflarestatus.com, and try again in some minutes{another_way}",
+    ),
+    ProgramFailure(
+        r"with quic|no recent network activity|handshake did not complete|quic connection"
+        r"|failed to dial|edge.{0,60}(i/o timeout|refused|unreachable)|:7844",
+        "cloudflared cannot reach Cloudflare on port 7844: a firewall blocks it, mostly UDP (QUIC)",
+        "Let it use TCP: set TUNNEL_TRANSPORT_PROTOCOL=http2; or open port 7844 outwards (UDP or "
+        "TCP) in the firewall{another_way}",
+    ),
+    ProgramFailure(
+        r"looking for beginning of value|failed to (unmarshal|parse) quick Tunnel",
+        "something other than Cloudflare's service answered cloudflared, or the service fails: a "
+        "login page of the network, a proxy, a filter",
+        "Open any page in a browser and look whether this network asks for a login; else try again "
+        "in some minutes{another_way}",
+    ),
+    ProgramFailure(
+        r"dial tcp|i/o timeout|network is unreachable|no route to host|connection re(fused|set)"
+        r"|deadline exceeded|Client\.Timeout",
         "cloudflared cannot reach Cloudflare",
         "Check the network: https to api.trycloudflare.com, and port 7844 outwards (UDP or TCP)",
     ),
-    (
-        re.compile(r"failed to (?:unmarshal|parse|request) quick Tunnel"),
-        "Cloudflare gave no quick tunnel",
-        "Try again in some minutes{suggest_another_way}",
-    ),
 )
+
+_UNKNOWN = ProgramFailure("", "{problem}", "Try again{another_way}")
 
 # Others, such as TUNNEL_TOKEN and TUNNEL_URL, would make it open another tunnel.
 _OPTIONS = (
@@ -64,6 +100,7 @@ class CloudflaredTunnel:
 
     name = "cloudflared"
     settles_within = 20.0
+    lookup_after = LOOKUP_SECONDS
 
     def __init__(self, *, open_seconds: float = OPEN_SECONDS) -> None:
         self._open_seconds = open_seconds
@@ -102,7 +139,8 @@ class CloudflaredTunnel:
         if self._child is None:
             return "cloudflared was not started"
         code = await self._child.exited
-        return f"cloudflared ended (exit code {code}): {_get_last_line(self._child.lines)}"
+        said = quote_lines(self._child.lines) or "it said nothing"
+        return f"cloudflared ended (exit code {code}): {said}"
 
     async def close(self) -> None:
         """Terminate the program."""
@@ -110,19 +148,12 @@ class CloudflaredTunnel:
             await self._child.end()
 
     def _build_error(self, problem: str) -> TunnelError:
-        lines = self._child.lines if self._child is not None else []
-        text = "\n".join(lines)
-        fix = "Try again{suggest_another_way}"
-        for pattern, words, remedy in _FAILURES:
-            if pattern.search(text):
-                problem, fix = words, remedy
-                break
-        return TunnelError(
-            f"{problem}; its last line: {_get_last_line(lines)}",
-            consequence="There is no public address",
-            fix=fix.format(suggest_another_way=suggest_another_way("cloudflared")),
+        return build_error(
+            self._child.lines if self._child is not None else [],
+            _FAILURES,
+            unknown=_UNKNOWN,
+            problem=problem,
+            program=PROGRAM,
+            path=shutil.which(PROGRAM) or PROGRAM,
+            another_way=suggest_another_way("cloudflared"),
         )
-
-
-def _get_last_line(lines: list[str]) -> str:
-    return lines[-1].rstrip(".") if lines else "it said nothing"

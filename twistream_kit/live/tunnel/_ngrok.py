@@ -18,7 +18,9 @@ from typing import Any
 
 from twistream_kit.errors import TunnelError
 from twistream_kit.live.settings.secret import Secret
+from twistream_kit.live.tunnel._failures import CANNOT_CONNECT, ProgramFailure, build_error
 from twistream_kit.live.tunnel._provider import TunnelRequest, suggest_another_way
+from twistream_kit.protocol.service_codes import find_service_code
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -30,39 +32,149 @@ CLOSE_SECONDS = 2.0
 EXIT_PAUSE_SECONDS = 0.05
 """An interpreter that exits within 20 ms of a failed connect can crash in the SDK's threads."""
 
-# Numbers and meanings as in ngrok.com/docs/errors; the patterns are for errors without a number.
-_FAILURES = (
+_DASHBOARD_PAGE = "https://dashboard.ngrok.com/get-started/your-authtoken"
+_NO_USE = "Trying again does not help"
+
+# Numbers and meanings as in ngrok.com/docs/errors: those that need a word of this package, or that
+# `service_codes` does not know.  The patterns are for errors without a number.
+_FAILURES: tuple[tuple[set[int], ProgramFailure], ...] = (
     (
-        {105, 106, 107},
-        r"authentication failed|authtoken",
-        "ngrok refuses the authtoken",
-        "Copy it anew from dashboard.ngrok.com/get-started/your-authtoken into NGROK_AUTHTOKEN",
+        {4018},
+        ProgramFailure(
+            r"verified account|session is not authenticated",
+            "ngrok opens a tunnel only for a verified account, and the authtoken belongs to none",
+            "Sign up at https://dashboard.ngrok.com/signup, or verify the account there, and put "
+            f"its authtoken ({_DASHBOARD_PAGE}) into NGROK_AUTHTOKEN{{another_way}}. {_NO_USE}",
+        ),
     ),
     (
-        {108, 324, 348},
-        r"simultaneous|limited to",
-        "a limit of this ngrok account is reached",
-        "Close other tunnels of the account{suggest_another_way}",
+        {123, 382},
+        ProgramFailure(
+            r"email address is verified|verify your email",
+            "ngrok opens no tunnel before the e-mail address of this account's owner is verified",
+            "Verify it at https://dashboard.ngrok.com/user/settings{another_way}. "
+            f"{_NO_USE} before that",
+        ),
+    ),
+    (
+        {102, 103, 205, 247, 337, 338},
+        ProgramFailure(
+            r"suspended|last payment",
+            "ngrok has suspended this account",
+            "Look at https://dashboard.ngrok.com: a payment failed, or ngrok's support has to be "
+            f"asked{{another_way}}. {_NO_USE}",
+        ),
+    ),
+    (
+        {119, 120, 121},
+        ProgramFailure(
+            r"agent version|too old|no longer supported",
+            "the package ngrok is older than ngrok allows for this account",
+            f"Say pip install --upgrade ngrok{{another_way}}. {_NO_USE} with this version",
+        ),
+    ),
+    (
+        {9040},
+        ProgramFailure(
+            r"do not allow agents.*IP",
+            "ngrok accepts no agents from the IP address that this machine has on the internet",
+            f"Use another network{{another_way}}. {_NO_USE} from here",
+        ),
+    ),
+    (
+        {115, 116, 220},
+        ProgramFailure(
+            r"IP (polic|ACL|restriction)",
+            "the ngrok account, or this authtoken, allows agents only from other IP addresses",
+            "Add this machine's: https://dashboard.ngrok.com/security/ip-restrictions{another_way}"
+            f". {_NO_USE} before that",
+        ),
+    ),
+    (
+        {725},
+        ProgramFailure(
+            r"bandwidth",
+            "this ngrok account has moved all the data that its plan allows this month",
+            f"Take a larger plan, or wait for the next month{{another_way}}. {_NO_USE} before that",
+        ),
+    ),
+    (
+        {727},
+        ProgramFailure(
+            r"requests? (limit|this month)",
+            "this ngrok account has had all the HTTP requests that its plan allows this month",
+            f"Take a larger plan, or wait for the next month{{another_way}}. {_NO_USE} before that",
+        ),
+    ),
+    (
+        {349, 351, 353},
+        ProgramFailure(
+            r"rate limit",
+            "ngrok opens no more tunnels of this account for now: too many were opened in a short "
+            "time",
+            "Wait a minute, then try again{another_way}",
+        ),
+    ),
+    (
+        {108, 323, 324, 348, 350, 352},
+        ProgramFailure(
+            r"simultaneous|limited to|may not run more than",
+            "a limit of this ngrok account is reached",
+            "Close the other tunnels of the account, which https://dashboard.ngrok.com/agents lists"
+            "{another_way}",
+        ),
     ),
     (
         {334},
-        r"already online",
-        "the domain is in use by another tunnel",
-        "Close the other tunnel, or choose another NGROK_DOMAIN",
+        ProgramFailure(
+            r"already (online|bound)",
+            "the domain is in use by another tunnel",
+            "Close the other tunnel, or choose another NGROK_DOMAIN",
+        ),
     ),
     (
-        {320, 354, 7117},
-        r"reserved",
-        "the domain of NGROK_DOMAIN does not belong to this ngrok account",
-        "Choose one from dashboard.ngrok.com/domains, or leave NGROK_DOMAIN unset",
+        {305, 306, 313, 314, 315},
+        ProgramFailure(
+            r"plans? may bind|only available for .* plans",
+            "the plan of this ngrok account allows no such domain as that of NGROK_DOMAIN",
+            "Leave NGROK_DOMAIN unset, or take the account's free one from "
+            "https://dashboard.ngrok.com/domains",
+        ),
     ),
     (
-        set[int](),
-        r"tcp connection|dns|resolve|connect|tls|timed? ?out",
-        "ngrok cannot be reached",
-        "Check the network: connect.ngrok-agent.com, port 443{suggest_another_way}",
+        {*range(326, 332), 347, 355, 396, 397},
+        ProgramFailure(
+            r"in domain name|valid DNS name|invalid character sequence",
+            "NGROK_DOMAIN is not the name of a host",
+            "Write it without scheme, path and underscores, such as my-name.ngrok.app, or leave it "
+            "unset",
+        ),
+    ),
+    (
+        {317, 318, 319, 320, 321, 322, 354, 7117},
+        ProgramFailure(
+            r"reserved",
+            "the domain of NGROK_DOMAIN does not belong to this ngrok account",
+            "Choose one from https://dashboard.ngrok.com/domains, or leave NGROK_DOMAIN unset",
+        ),
+    ),
+    (
+        {105, 106, 107, 300},
+        ProgramFailure(
+            r"authentication failed|authtoken",
+            "ngrok refuses the authtoken",
+            f"Copy it anew from {_DASHBOARD_PAGE} into NGROK_AUTHTOKEN. {_NO_USE} with this one",
+        ),
     ),
 )
+
+_CANNOT_REACH = ProgramFailure(
+    r"tcp connection|resolve|connect|tls|timed? ?out",
+    "ngrok cannot be reached",
+    "Check the network: connect.ngrok-agent.com, port 443{another_way}",
+)
+
+_UNKNOWN = ProgramFailure("", "ngrok opened no tunnel", "Try again{another_way}")
 
 NOT_INSTALLED = "the package ngrok is not installed"
 INSTALL = "Say pip install 'twistream-kit[tunnel]'"
@@ -99,6 +211,7 @@ class NgrokTunnel:
 
     name = "ngrok"
     settles_within = 10.0
+    lookup_after = 0.0
 
     def __init__(
         self,
@@ -184,18 +297,31 @@ class NgrokTunnel:
 
 def to_error(said: str) -> TunnelError:
     """Return the error for a message of the SDK from which the token was removed."""
-    number = re.search(r"ERR_NGROK_(\d+)", said)
-    for numbers, pattern, words, remedy in _FAILURES:
-        # A number is decisive: the text of error 320 mentions authtokens too.
-        if int(number[1]) in numbers if number else re.search(pattern, said, re.IGNORECASE):
-            problem, fix = words, remedy
-            break
-    else:
-        problem, fix = "ngrok opened no tunnel", "Try again{suggest_another_way}"
-    return TunnelError(
-        f"{problem}; ngrok said: {said.rstrip('.') or 'nothing'}",
-        consequence="There is no public address",
-        fix=fix.format(suggest_another_way=suggest_another_way("ngrok")),
+    found = re.search(r"ERR_NGROK_(\d{1,6})", said)
+    return build_error(
+        [said],
+        [row for _, row in _FAILURES] + [*CANNOT_CONNECT, _CANNOT_REACH],
+        known=None if found is None else _explain_number(int(found[1])),
+        unknown=_UNKNOWN,
+        program="ngrok",
+        another_way=suggest_another_way("ngrok"),
+    )
+
+
+def _explain_number(number: int) -> ProgramFailure:
+    """Return the failure that a number means: it is decisive, whatever else the message says."""
+    for numbers, row in _FAILURES:
+        if number in numbers:
+            return row
+    code = find_service_code("ngrok", number)
+    if code is None:
+        page = f"https://ngrok.com/docs/errors/err_ngrok_{number}"
+        fix = f"Read {page}; if it does not say otherwise, try again{{another_way}}"
+        return ProgramFailure("", _UNKNOWN.problem, fix)
+    return ProgramFailure(
+        "",
+        f"ngrok opened no tunnel (ERR_NGROK_{number}, {code.name}): {code.meaning.rstrip('.')}",
+        code.fix.rstrip("."),
     )
 
 

@@ -25,10 +25,13 @@ class Provider(Protocol):
         name: The name that `open_tunnel` takes.
         settles_within: For how many seconds after `open` the address may not work yet, while DNS
             and proxies are updated.
+        lookup_after: For how many seconds after `open` its name may be missing in the DNS; it is
+            not looked up before.
     """
 
     name: str
     settles_within: float
+    lookup_after: float
 
     async def open(self, origin: str) -> str:
         """Open a public address that forwards to `origin`, ``127.0.0.1:8080``; return its URL.
@@ -156,7 +159,7 @@ class StaticAddress:
     """
 
     name = "static"
-    settles_within = 0.0
+    settles_within = lookup_after = 0.0
 
     def __init__(self, url: str, *, source: str = "") -> None:
         check_url(url, source=source)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.process.process import ChildProcess
+from twistream_kit.live.tunnel._failures import CANNOT_RUN, ProgramFailure, build_error, quote_lines
 from twistream_kit.live.tunnel._provider import TunnelRequest, check_url, suggest_another_way
 
 OPEN_SECONDS = 15.0
@@ -32,37 +33,78 @@ _ADDRESS = re.compile(
     r"(https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)/?\s*$"
 )
 _FAILURES = (
-    (
-        r"Permission denied",
-        "{host} refuses the login",
-        "Add the key with ssh-add, or name it: ssh_options=('-i', 'path/to/key')",
-    ),
-    (
+    *CANNOT_RUN,
+    ProgramFailure(
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "{host} shows another host key than before",
-        "Find out why before you continue; then `ssh-keygen -R` removes the old key",
+        "{host} shows another host key than before: it was set up anew, or another machine answers",
+        "Find out why before you continue; then `ssh-keygen -R {bare_host}` removes the old key",
     ),
-    (
+    ProgramFailure(
         r"Host key verification failed|host key is known for",
         "the host key of {host} is not known here",
         "Connect once with `ssh {host}` in a terminal and compare the key",
     ),
-    (
+    ProgramFailure(
+        r"UNPROTECTED PRIVATE KEY|bad permissions",
+        "ssh does not use the private key, since other users may read it",
+        "Take their rights away: chmod 600 path/to/key",
+    ),
+    ProgramFailure(
+        r"Too many authentication failures",
+        "{host} refuses the login after too many keys were tried",
+        "Name the one key: ssh_options=('-i', 'path/to/key', '-o', 'IdentitiesOnly=yes')",
+    ),
+    ProgramFailure(
+        r"Load key .*(invalid format|error in libcrypto|passphrase)|agent refused operation",
+        "ssh cannot use the private key: it has another form, or its passphrase is not known here",
+        "Add the key to the agent, which asks for its passphrase: ssh-add path/to/key",
+    ),
+    ProgramFailure(
+        r"Permission denied",
+        "{host} refuses the login",
+        "Add the key with ssh-add, or name it: ssh_options=('-i', 'path/to/key'); its public half "
+        "belongs into authorized_keys of that user at the host",
+    ),
+    ProgramFailure(
         r"Could not resolve hostname",
-        "the name {host} is not known",
+        "the name {bare_host} is not known",
         "Check the spelling and the network",
     ),
-    (
-        r"remote port forwarding failed|administratively prohibited",
+    ProgramFailure(
+        r"remote port forwarding failed|administratively prohibited|forwarding is disabled",
         "{host} does not forward its port {port}",
-        "It is in use, or the host allows no forwarding: try another remote_port, or 0 for any",
+        "It is in use, or the host allows no forwarding (AllowTcpForwarding in its sshd_config): "
+        "try another remote_port, or 0 for any",
     ),
-    (
-        r"Connection refused|timed out|No route to host|Network is unreachable",
+    ProgramFailure(
+        r"Unable to negotiate|no matching (host key|key \w+|cipher|MAC)",
+        "this ssh and {host} have no algorithm in common: one of them is much older",
+        "Update it, or allow the one that ssh names in ssh_options=('-o', …)",
+    ),
+    ProgramFailure(
+        r"Bad configuration option|Bad owner or permissions|Unsupported option|unknown option"
+        r"|illegal option|Bad remote forwarding",
+        "ssh does not take its options, or its configuration file",
+        "Correct ssh_options, or the file that ssh names",
+    ),
+    ProgramFailure(
+        r"Connection refused",
+        "{host} does not answer: nothing listens on that port there",
+        "Check the name and the port (ssh_options=('-p', '2222')), and that its sshd runs",
+    ),
+    ProgramFailure(
+        r"kex_\w+_identification|Connection (closed|reset)|banner \w+:",
+        "{host} closed the connection before the login: it takes no more, blocks this address, or "
+        "is no ssh server",
+        "Check the port (ssh_options=('-p', '2222')), and the host's limits and its log",
+    ),
+    ProgramFailure(
+        r"timed out|No route to host|Network is unreachable",
         "{host} does not answer",
         "Check the name, the port (ssh_options=('-p', '2222')) and the network",
     ),
 )
+_UNKNOWN = ProgramFailure("", "{problem}", "Try `ssh {host}` in a terminal")
 _LARGEST_CODE_OF_A_SIGNAL = 128 + 64
 
 
@@ -100,6 +142,7 @@ class SshTunnel:
 
     name = "ssh"
     settles_within = 10.0
+    lookup_after = 0.0
 
     def __init__(
         self,
@@ -146,7 +189,7 @@ class SshTunnel:
             else f"ended (exit code {code})"
         )
         lines = self._child.lines
-        return f"ssh {self._host} {how}" + (f": {_get_last_line(lines)}" if lines else "")
+        return f"ssh {self._host} {how}" + (f": {quote_lines(lines)}" if lines else "")
 
     async def close(self) -> None:
         """Terminate ssh."""
@@ -182,17 +225,16 @@ class SshTunnel:
         return [program, *self._options, *session, *options, *forward, "--", self._host]
 
     def _build_error(self, problem: str) -> TunnelError:
-        lines = self._child.lines if self._child is not None else []
-        text, fix = "\n".join(lines), f"Try `ssh {self._host}` in a terminal"
-        for pattern, words, remedy in _FAILURES:
-            if re.search(pattern, text):
-                problem = words.format(host=self._host, port=self._port)
-                fix = remedy.format(host=self._host)
-                break
-        return TunnelError(
-            f"{problem}; ssh said: {_get_last_line(lines)}",
-            consequence="There is no public address",
-            fix=fix,
+        return build_error(
+            self._child.lines if self._child is not None else [],
+            _FAILURES,
+            unknown=_UNKNOWN,
+            problem=problem,
+            program="ssh",
+            path=shutil.which("ssh") or "ssh",
+            host=self._host,
+            bare_host=self._host.rpartition("@")[2],
+            port=self._port,
         )
 
 
@@ -205,7 +247,3 @@ def _check_host(host: str) -> None:
         consequence="ssh would read it as something else",
         fix="Say ssh='user@host'",
     )
-
-
-def _get_last_line(lines: list[str]) -> str:
-    return lines[-1].rstrip(".") if lines else "nothing"

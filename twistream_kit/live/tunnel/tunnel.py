@@ -236,7 +236,12 @@ class Tunnel:
         self._open = provider
         url = await provider.open(_get_origin(self._server))
         proof = asyncio.ensure_future(
-            prove(url, self._server.nonce, settles_within=provider.settles_within)
+            prove(
+                url,
+                self._server.nonce,
+                settles_within=provider.settles_within,
+                lookup_after=provider.lookup_after,
+            )
         )
         closed = asyncio.ensure_future(provider.wait_closed())
         try:
@@ -245,7 +250,7 @@ class Tunnel:
                 raise TunnelError(
                     f"the tunnel opened and closed at once: {await closed}",
                     consequence="There is no public address",
-                    fix="Try again",
+                    fix="Its last line may say why; if it does not, try again",
                 )
             await proof
         finally:

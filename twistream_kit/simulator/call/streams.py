@@ -12,8 +12,9 @@ from twistream_kit.protocol.codes import get_code
 from twistream_kit.simulator.call.context import Callback, CallContext
 from twistream_kit.simulator.call.twiml import StreamNoun
 from twistream_kit.simulator.call.web import Callbacks, make_stream_params
-from twistream_kit.simulator.stream.client import StreamClient, StreamFailed
+from twistream_kit.simulator.stream.client import StreamClient
 from twistream_kit.simulator.stream.leg import StreamLeg
+from twistream_kit.simulator.stream.refusal import StreamFailed
 
 TRACK_LIMIT = 4
 """The largest number of tracks of simultaneous one-way streams in one call (§1.2)."""

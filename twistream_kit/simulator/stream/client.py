@@ -15,26 +15,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from socket import gaierror
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.frames import CloseCode
 from websockets.protocol import Protocol, State
 from websockets.uri import parse_uri
 
-from twistream_kit.errors import CallRefused, Severity, hide_user, join_sentences
+from twistream_kit.errors import Severity, hide_user, join_sentences
 from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.codes import get_code
 from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 from twistream_kit.protocol.twiml import describe_url_error, is_loopback_host
@@ -53,6 +49,7 @@ from twistream_kit.simulator.model.assumptions import (
 )
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.stream.leg import StreamLeg, Warned
+from twistream_kit.simulator.stream.refusal import URL_FORM, StreamFailed, explain_failure
 
 USER_AGENT = "Twilio.TmeWs/1.0"
 """The User-Agent header of Twilio's handshake [OBS] (§2.1)."""
@@ -357,21 +354,6 @@ class StreamClient:
         )
 
 
-class StreamFailed(CallRefused):
-    """A stream could not be opened.
-
-    Attributes:
-        code: Twilio's error code, 31901 to 31923.
-        text: Twilio's title of the error, as in the status callback (§8).
-    """
-
-    def __init__(self, code: int, problem: str, *, fix: str = "") -> None:
-        known = get_code(code)
-        consequence = f"Twilio would end the stream with {code} ({known.name})"
-        super().__init__(problem, code=code, consequence=consequence, fix=fix)
-        self.text = known.name
-
-
 @dataclass(frozen=True, slots=True)
 class StreamUrl:
     """The URL to connect to, and the URL to sign.
@@ -395,21 +377,21 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
             if it has a query string and `behaviour` is strict.
     """
     if not isinstance(url, str):
-        raise TypeError(f"url is {url!r}; give a string. {_URL_FORM}")
+        raise TypeError(f"url is {url!r}; give a string. {URL_FORM}")
     shown = hide_user(url)
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise StreamFailed(
-            31923, f"{shown!r} is not a URL: {describe_url_error(url, error)}", fix=_URL_FORM
+            31923, f"{shown!r} is not a URL: {describe_url_error(url, error)}", fix=URL_FORM
         ) from error
     if not url:
-        raise StreamFailed(31923, "the URL of the stream is empty", fix=_URL_FORM)
+        raise StreamFailed(31923, "the URL of the stream is empty", fix=URL_FORM)
     if parts.scheme not in ("ws", "wss"):
-        raise StreamFailed(31922, f"{shown!r} is not a wss URL", fix=_URL_FORM)
+        raise StreamFailed(31922, f"{shown!r} is not a wss URL", fix=URL_FORM)
     if not host:
-        raise StreamFailed(31923, f"{shown!r} is not a URL: it names no host", fix=_URL_FORM)
+        raise StreamFailed(31923, f"{shown!r} is not a URL: it names no host", fix=URL_FORM)
     if any(character.isspace() for character in url):
         raise StreamFailed(31923, f"{shown!r} is not a URL: it contains a space", fix="Write %20")
     if parts.scheme == "ws" and not is_loopback_host(host):
@@ -421,9 +403,6 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
     url = urlunsplit(parts._replace(query="", fragment=""))
     bare = APPENDS_SLASH_TO_BARE_HOST and not parts.path
     return StreamUrl(url, compute_signed_url(f"{url}/" if bare else url), parts.query)
-
-
-_URL_FORM = "Write wss://host/path; on this machine ws://127.0.0.1:port/path will do"
 
 
 class _Socket(ClientConnection):
@@ -465,7 +444,8 @@ async def open_socket(url: str, signed: str, auth_token: str | None) -> _Socket:
         fix = "Is it the right address, and does anything in between forward WebSockets?"
         raise StreamFailed(31901, problem, fix=fix) from error
     except (OSError, EOFError, ValueError, InvalidHandshake, InvalidURI) as error:
-        raise _build_failure(url, error) from error
+        signed_url = None if auth_token is None else signed
+        raise explain_failure(url, error, signed_url) from error
 
 
 async def _connect(url: str, signed: str, auth_token: str | None) -> _Socket:
@@ -492,58 +472,6 @@ async def _connect(url: str, signed: str, auth_token: str | None) -> _Socket:
             await asyncio.shield(connection.wait_closed())
         raise
     return connection
-
-
-def _build_failure(url: str, error: Exception) -> StreamFailed:
-    shown = hide_user(url)
-    if isinstance(error, InvalidStatus):
-        return _explain_refusal(url, error)
-    if isinstance(error, InvalidURI | UnicodeError):
-        return StreamFailed(31923, f"{shown!r} is not a URL", fix=_URL_FORM)
-    if isinstance(error, InvalidHandshake | EOFError) or type(error) is ValueError:
-        # websockets 14 raises a plain ValueError or EOFError for a response that is not HTTP.
-        fix = "Is this the port of a WebSocket server?"
-        return StreamFailed(31920, f"{shown} did not answer as WebSocket: {error}", fix=fix)
-    if isinstance(error, ssl.SSLError):
-        fix = "Twilio wants a certificate that any browser would accept; on this machine use ws://"
-        return StreamFailed(31910, f"{shown} failed at TLS: {error}", fix=fix)
-    if isinstance(error, gaierror) or _has_errno(error, errno.EHOSTUNREACH, errno.ENETUNREACH):
-        return StreamFailed(31904, f"{shown} cannot be reached: {error}", fix="Check the name")
-    if _has_errno(error, errno.ECONNREFUSED):
-        fix = "Is the server running, and on this port?"
-        return StreamFailed(31902, f"{shown} refused the connection", fix=fix)
-    if url.startswith("wss:"):
-        problem = f"{shown} closed the connection during the TLS handshake: {error}"
-        return StreamFailed(31910, problem, fix="A server without TLS does that")
-    fix = "Check the log of the server, or of a proxy in front of it"
-    problem = f"{shown} closed the connection during the handshake: {error}"
-    return StreamFailed(31920, problem, fix=fix)
-
-
-def _explain_refusal(url: str, error: InvalidStatus) -> StreamFailed:
-    status = error.response.status_code
-    problem = f"{hide_user(url)} answered HTTP {status} instead of 101"
-    body = (error.response.body or b"")[:200].decode("utf-8", "replace").strip()
-    if body:
-        problem += f" ({' '.join(body.split())!r})"
-    fix = {
-        401: "The signature was not accepted: compare the auth token and the public URL",
-        403: "The signature was not accepted: compare the auth token and the public URL; some "
-        "frameworks, such as FastAPI, also say 403 where nothing lives at the path",
-        404: "Check the path; a query string never arrives",
-    }.get(status, "Is this the path of the WebSocket, and does the server speak it there?")
-    if 300 <= status < 400:
-        fix = "Twilio follows no redirects here: give the address that it leads to"
-    return StreamFailed(31920, problem, fix=fix)
-
-
-def _has_errno(error: Exception, *numbers: int) -> bool:
-    # For a name with several addresses, one error quotes the errors of all of them.
-    quoted = str(error)
-    return any(
-        getattr(error, "errno", None) == number or f"[Errno {number}]" in quoted
-        for number in numbers
-    )
 
 
 EndingReason = Literal["stopped", "server-closed", "broken", "protocol-error"]
