@@ -373,10 +373,17 @@ def _find_resampled_bytes(sound: _Sound, other_bits: float) -> DamagedSamples | 
     needed, needed_share = (500, 0.15) if is_wrong else (900, 0.25)
     if aside < needed or (aside < 1800 and loudness < 0.316) or not 0.2 < loudness < 0.75:
         return None
-    if np.mean(mean > 0.2 * level) < needed_share or float(np.std(mean / level)) < 0.07:
+    if np.mean(mean > 0.2 * level) < needed_share:
+        return None
+    # The mean of white noise with an offset is steadier, but no offset is as large as 4000.
+    if aside < 4000 and float(np.std(mean / level)) < 0.07:
         return None
     multiples, _ = _measure_multiples(sound.codes[noisy])
-    if unrest > 0.5 or (unrest > 0.36 and (multiples > 0.3 or is_wrong)):
+    if (
+        unrest > 0.5
+        or (unrest > 0.36 and (multiples > 0.3 or is_wrong))
+        or (unrest > 0.25 and multiples > 0.6)
+    ):
         return DamagedSamples("encoded twice", 0.95)
     return None
 

@@ -83,7 +83,9 @@ def look_for_lost_bits(payload: bytes, field: str) -> Objection | None:
         return _object(field, "every byte above 0x7F became '?'", "ASCII")
     near_zero = len(payload) - len(payload.translate(None, _ALMOST_ZERO))
     loud = len(payload) - len(payload.translate(None, _LOUD_NEGATIVE))
-    if min(near_zero, loud) < 0.02 * len(payload) or _count_visits(payload) < _FEWEST_VISITS:
+    if near_zero < _NEAR_SHARE * len(payload) or loud < _LOUD_SHARE * len(payload):
+        return None
+    if _count_visits(payload) < _FEWEST_VISITS:
         return None
     return Objection(
         None,
@@ -94,6 +96,9 @@ def look_for_lost_bits(payload: bytes, field: str) -> Objection | None:
         f"Keep all 8 bits of each byte. {_FETCH}",
     )
 
+
+_NEAR_SHARE, _LOUD_SHARE = 0.02, 0.004
+"""The least shares of samples near zero, and of loud ones; silence has none of these."""
 
 _FEWEST_VISITS = 20
 """How often sound must touch zero; sound with an offset, which lies below zero too, hardly does."""
