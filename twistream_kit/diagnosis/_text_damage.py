@@ -166,9 +166,10 @@ def _has_other_codes(payload: bytes) -> bool:
 
 
 def _count_visits(payload: bytes) -> int:
-    """Return how often the sound goes from louder samples to almost zero."""
+    """Return how often the sound goes from louder samples to zero."""
     is_near = payload.translate(_NEARNESS)
     return is_near.count(b"\x00\x01")
 
 
-_NEARNESS = bytes(code in _ALMOST_ZERO for code in range(256))
+_NEARNESS = bytes(code in b"\x7e\x7f" for code in range(256))
+"""1 for the codes of the samples -8 and -0, else 0."""
