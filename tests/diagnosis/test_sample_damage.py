@@ -110,6 +110,7 @@ def test_loud_noise_square_waves_and_cut_sound_are_not_damaged():
         "sine cut off": 90000 * np.sin(2 * np.pi * 1234 * time),
         "sawtooth": 32000 * (2 * (time * 131 % 1) - 1),
         "clicks": np.where(np.arange(24000) % 400 == 0, 32000, 0),
+        "sine with an offset": 1200 + 1000 * np.sin(2 * np.pi * 2750 * time),
         "negative pulses": -20000 * (np.arange(24000) % 80 < 8),
     }
     for name, samples in sounds.items():

@@ -75,3 +75,12 @@ def test_silence_and_tones_of_few_bytes_are_not_taken_for_text():
         if codes != b"\xef\xbf\xbd\x10":
             assert look_for_text_damage(payload, FIELD) is None
     assert look_for_text_damage(Clip.silence(1.0).payload, FIELD) is None
+
+
+def test_a_frame_of_a_high_tone_that_is_valid_utf_8_is_not_taken_for_text():
+    time = np.arange(24000) / 8000
+    for level in (300, 1000, 3000):
+        sweep = level * np.sin(2 * np.pi * (2000 + 300 * time) * time)
+        payload = encode_ulaw(np.rint(sweep).astype(np.int16))
+        for at in range(0, len(payload), 160):
+            assert look_inside(payload[at : at + 160]) == []

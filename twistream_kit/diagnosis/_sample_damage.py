@@ -341,7 +341,7 @@ def _find_quiet_bytes(sound: _Sound) -> DamagedSamples | None:
 
 
 def _find_two_levels(sound: _Sound) -> DamagedSamples | None:
-    """Find bytes from 0 to 255 that were taken for positive samples, at any scale.
+    """Find bytes from 0 to 255 that were taken for samples, or for floats from 0 to 1.
 
     The two zeros of μ-law, 127 and 255, are half and all of the scale then.  Soft sound jumps from
     one to the other, and hardly ever lies between them.
@@ -349,7 +349,10 @@ def _find_two_levels(sound: _Sound) -> DamagedSamples | None:
     if float(sound.blocks.mean.min()) <= 0 or np.any(sound.codes < 0x80):
         return None
     values = make_tables()["PCMU"][0][sound.codes]
-    place = values * np.float32(255 / np.percentile(values, 99.5))
+    largest = float(np.percentile(values, 99.5))
+    if not (200 < largest < _LARGEST_BYTE or largest > _END):
+        return None  # 255 became neither 255 nor full scale: it is sound with an offset
+    place = values * np.float32(255 / largest)
     low = (place > 97) & (place < 131)
     high = place > 205
     between = float(((place > 136) & (place < 170)).mean())

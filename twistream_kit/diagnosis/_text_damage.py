@@ -36,8 +36,8 @@ _FEWEST_DIGITS = 6
 _SHORTEST_HEX = 30
 """In bytes; 40 digits.  Sound consists of hexadecimal digits with a probability of 3**-40."""
 
-_SHORTEST_ASCII = 4000
-"""Half a second; shorter sound may lie below zero by chance."""
+_SHORTEST_SOUND = 4000
+"""Half a second; shorter sound may lie below zero, or be valid UTF-8, by chance."""
 
 _QUESTION_SHARE = 0.2
 
@@ -77,7 +77,7 @@ def look_for_text_damage(payload: bytes, field: str) -> Objection | None:
 
 def look_for_lost_bits(payload: bytes, field: str) -> Objection | None:
     """Check half a second of sound or more for bytes that became ASCII."""
-    if len(payload) < _SHORTEST_ASCII or not payload.isascii():
+    if len(payload) < _SHORTEST_SOUND or not payload.isascii():
         return None
     if payload.count(b"?") > _QUESTION_SHARE * len(payload) and _has_other_codes(payload):
         return _object(field, "every byte above 0x7F became '?'", "ASCII")
@@ -132,7 +132,10 @@ def _find_wider_text(payload: bytes) -> str | None:
     wide = sum(char > "\x7f" for char in text)
     if wide < max(_FEWEST_PAIRS, _SHARE_OF_PAIRS * len(text)) or len(set(text)) < _FEWEST_PAIRS:
         return None
-    return "Latin-1, written as UTF-8" if max(text) <= "\xff" else "written as UTF-8"
+    if max(text) <= "\xff":
+        return "Latin-1, written as UTF-8"
+    # A frame of 160 bytes of a high tone may be UTF-8 by chance; half a second is not.
+    return "written as UTF-8" if len(payload) >= _SHORTEST_SOUND else None
 
 
 def _decode(payload: bytes) -> str | None:
