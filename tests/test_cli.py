@@ -351,7 +351,8 @@ def test_call_reports_a_good_server(run):
     with server() as url:
         code, out, err = run("call", url, "--seconds", "0.4")
     assert (code, err) == (0, "")
-    assert f"Call to {url}" in out
+    assert out.startswith("Heard 0.1 s of sound, then the caller hung up\n")
+    assert f"s to {url}" in out
     assert "1 of 1 returned" in out
 
 

@@ -237,6 +237,7 @@ _OVERRIDDEN = {
     "eof_received",
     "handshake",
     "main",
+    "process_event",
 }
 """Names that asyncio, websockets or a habit of every program gives to what is called."""
 

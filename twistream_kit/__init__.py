@@ -229,6 +229,7 @@ _SHOWN = {
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.stream.stream": "MediaStream",
     "twistream_kit.live.stream.state": "Playing StreamEnd",
+    "twistream_kit.protocol.ending": "EndCause",
     "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
     "twistream_kit.live.process.server_process": "ServerProcess",
     "twistream_kit.live.server.local_proxy": "LocalProxy",

@@ -169,6 +169,11 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         help="a <Parameter>; may be repeated",
     )
     call.add_argument("--seconds", type=float, metavar="S", help="hang up after so many seconds")
+    call.add_argument(
+        "--expect-silence",
+        action="store_true",
+        help="the server only listens: it is fine that nothing is heard",
+    )
     call.add_argument("--json", action="store_true", help="print the report as JSON")
     call.add_argument(
         "--save",
@@ -264,7 +269,12 @@ def _call(arguments: argparse.Namespace) -> int:
         _print(f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr)
     try:
         pending = simulate_call(
-            arguments.url, say=say, press=arguments.press, seconds=arguments.seconds, **options
+            arguments.url,
+            say=say,
+            press=arguments.press,
+            seconds=arguments.seconds,
+            expect_silence=arguments.expect_silence,
+            **options,
         )
     except (TypeError, ValueError) as error:
         raise SettingsError(str(error)) from error

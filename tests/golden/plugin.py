@@ -30,45 +30,45 @@ def server():
     kit.stop(running)
 
 
-def test_call(simulated_call, server):
-    assert simulated_call(server.url).ok
+def test_call(twistream_call, server):
+    assert twistream_call(server.url).ok
 
 
-def test_call_that_is_shown(simulated_call, server):
-    assert simulated_call(server.url).marks_returned == 7
+def test_call_that_is_shown(twistream_call, server):
+    assert twistream_call(server.url).marks_returned == 7
 
 
-def test_call_without_server(simulated_call):
-    simulated_call("ws://127.0.0.1:1/media")
+def test_call_without_server(twistream_call):
+    twistream_call("ws://127.0.0.1:1/media")
 
 
 @pytest.mark.twilio(ring_seconds=0.5, numbers=("+15005550006",))
-def test_twilio(simulated_twilio):
-    assert len(simulated_twilio.numbers) == 1
-    assert simulated_twilio.client.calls.list() == []
+def test_twilio(twistream_twilio):
+    assert len(twistream_twilio.numbers) == 1
+    assert twistream_twilio.client.calls.list() == []
 
 
-def test_debugger_is_shown(simulated_twilio):
-    simulated_twilio.client.calls.create(
-        to="+15550100001", from_=simulated_twilio.numbers[0], twiml="<Response/>"
+def test_debugger_is_shown(twistream_twilio):
+    twistream_twilio.client.calls.create(
+        to="+15550100001", from_=twistream_twilio.numbers[0], twiml="<Response/>"
     )
-    simulated_twilio.debugger.wait_for(21214).result(30)
+    twistream_twilio.debugger.wait_for(21214).result(30)
     assert False
 
 
 @pytest.mark.twilio(colour="blue")
-def test_wrong_option(simulated_twilio):
+def test_wrong_option(twistream_twilio):
     pass
 
 
 @pytest.mark.twilio("positional")
-def test_wrong_marker(simulated_twilio):
+def test_wrong_marker(twistream_twilio):
     pass
 
 
-def test_on_a_loop(simulated_call):
+def test_on_a_loop(twistream_call):
     async def call():
-        simulated_call("ws://127.0.0.1:1/media")
+        twistream_call("ws://127.0.0.1:1/media")
 
     asyncio.run(call())
 """
@@ -121,7 +121,7 @@ def _about_us(text: str) -> str:
     ours = [
         number
         for number, line in enumerate(lines)
-        if re.search(r"simulated_(call|twilio)|mark\.twilio", line) and "test_calls" not in line
+        if re.search(r"twistream_(call|twilio)|mark\.twilio", line) and "test_calls" not in line
     ]
     kept = sorted(
         {after for number in ours for after in range(number, number + 6) if after < len(lines)}

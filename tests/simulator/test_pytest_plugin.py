@@ -107,32 +107,32 @@ def test_ordinary_tests_have_a_simulated_twilio_and_simulated_calls(run):
         from pathlib import Path
         import twistream_kit as kit
 
-        def test_a_call_by_the_unchanged_sdk(simulated_twilio, good):
-            phone = simulated_twilio.phone("+15550100001")
-            number = simulated_twilio.numbers[0]
+        def test_a_call_by_the_unchanged_sdk(twistream_twilio, good):
+            phone = twistream_twilio.phone("+15550100001")
+            number = twistream_twilio.numbers[0]
             twiml = f'<Response><Connect><Stream url="{good}"/></Connect></Response>'
-            simulated_twilio.client.calls.create(to=phone.number, from_=number, twiml=twiml)
+            twistream_twilio.client.calls.create(to=phone.number, from_=number, twiml=twiml)
             waited, pause = 0, threading.Event()
             while 0x21 not in phone.heard.payload and waited < 500:
                 pause.wait(0.01)
                 waited += 1
             assert 0x21 in phone.heard.payload
 
-        def test_the_simulator_is_a_new_one_in_each_test(simulated_twilio):
-            assert len(simulated_twilio.calls) == 0
+        def test_the_simulator_is_a_new_one_in_each_test(twistream_twilio):
+            assert len(twistream_twilio.calls) == 0
             assert [t.name for t in threading.enumerate()].count("SimulatedTwilio") == 1
 
-        def test_a_call_to_a_server(simulated_call, good, tmp_path):
+        def test_a_call_to_a_server(twistream_call, good, tmp_path):
             said = kit.Clip.tone(440, 0.1).save(tmp_path / "said.wav")
             for say in (None, said, str(said), kit.load_clip(said)):
-                report = simulated_call(good, say=say, seconds=0.3)
+                report = twistream_call(good, say=say, seconds=0.3)
                 assert report.ok
                 assert report.sound_seconds > 0.1
 
-        def test_a_server_that_is_not_there(simulated_call):
+        def test_a_server_that_is_not_there(twistream_call):
             import pytest
             with pytest.raises(kit.CallRefused):
-                simulated_call("ws://127.0.0.1:1/media", seconds=0.2)
+                twistream_call("ws://127.0.0.1:1/media", seconds=0.2)
 
         def test_nothing_is_left():
             names = [t.name for t in threading.enumerate()]
@@ -145,16 +145,16 @@ def test_ordinary_tests_have_a_simulated_twilio_and_simulated_calls(run):
 def test_a_failed_assertion_shows_the_report_and_what_twilio_logged(run):
     output = run(
         """
-        def test_fine(simulated_call, bad):
-            report = simulated_call(bad, seconds=0.3)
+        def test_fine(twistream_call, bad):
+            report = twistream_call(bad, seconds=0.3)
             assert report.ok
 
-        def test_logged(simulated_twilio):
-            simulated_twilio.debugger.log(31951, "A message was dropped.")
+        def test_logged(twistream_twilio):
+            twistream_twilio.debugger.log(31951, "A message was dropped.")
             assert False
 
-        def test_passes_in_silence(simulated_call, bad):
-            assert not simulated_call(bad, seconds=0.3).ok
+        def test_passes_in_silence(twistream_call, bad):
+            assert not twistream_call(bad, seconds=0.3).ok
         """
     )
     assert "2 failed, 1 passed" in output
@@ -183,21 +183,21 @@ def test_async_tests_may_use_both_and_learn_how_to_wait(run):
             async with websockets.serve(listen, "127.0.0.1", 0) as server:
                 yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
-        async def test_a_server_on_the_loop_of_the_test(simulated_call, url):
-            report = await simulated_call.start(url, seconds=0.2)
+        async def test_a_server_on_the_loop_of_the_test(twistream_call, url):
+            report = await twistream_call.start(url, seconds=0.2, expect_silence=True)
             assert report.ok
 
-        async def test_waiting_would_deadlock(simulated_call, url):
-            with pytest.raises(kit.WouldDeadlock, match=r"await simulated_call.start"):
-                simulated_call(url, seconds=0.2)
+        async def test_waiting_would_deadlock(twistream_call, url):
+            with pytest.raises(kit.WouldDeadlock, match=r"await twistream_call.start"):
+                twistream_call(url, seconds=0.2)
 
-        async def test_a_failure_shows_the_report_too(simulated_call, url):
-            report = await simulated_call.start(url, seconds=0.2)
+        async def test_a_failure_shows_the_report_too(twistream_call, url):
+            report = await twistream_call.start(url, seconds=0.2)
             assert report.sound_seconds > 1
 
-        async def test_the_simulator_has_a_loop_of_its_own(simulated_twilio):
-            assert simulated_twilio.loop is not asyncio.get_running_loop()
-            calls = await asyncio.to_thread(simulated_twilio.client.calls.list)
+        async def test_the_simulator_has_a_loop_of_its_own(twistream_twilio):
+            assert twistream_twilio.loop is not asyncio.get_running_loop()
+            calls = await asyncio.to_thread(twistream_twilio.client.calls.list)
             assert calls == []
         """,
         *("-p", "pytest_asyncio.plugin"),
@@ -216,21 +216,21 @@ def test_a_marker_says_what_the_simulator_is_like(run):
         pytestmark = pytest.mark.twilio(ring_seconds=0.5, behaviour=kit.Behaviour(strict=True))
 
         @pytest.mark.twilio(numbers=("+15550100077",))
-        def test_nearest_last(simulated_twilio):
-            assert simulated_twilio.numbers == ("+15550100077",)
-            assert simulated_twilio._ring_seconds == 0.5
-            assert simulated_twilio._behaviour.strict
+        def test_nearest_last(twistream_twilio):
+            assert twistream_twilio.numbers == ("+15550100077",)
+            assert twistream_twilio._ring_seconds == 0.5
+            assert twistream_twilio._behaviour.strict
 
-        def test_calls_follow_it_too(simulated_call, good):
+        def test_calls_follow_it_too(twistream_call, good):
             with pytest.raises(kit.CallRefused):  # a query string, by the letter
-                simulated_call(good + "?a=1", seconds=0.2)
+                twistream_call(good + "?a=1", seconds=0.2)
 
-        def test_unless_they_say_otherwise(simulated_call, good):
+        def test_unless_they_say_otherwise(twistream_call, good):
             calm = kit.Behaviour()
-            assert simulated_call(good + "?a=1", seconds=0.2, behaviour=calm).seconds > 0
+            assert twistream_call(good + "?a=1", seconds=0.2, behaviour=calm).seconds > 0
 
         @pytest.mark.twilio(0.5)
-        def test_options_have_names(simulated_twilio):
+        def test_options_have_names(twistream_twilio):
             pass
         """
     )
@@ -242,18 +242,18 @@ def test_the_time_that_a_call_may_take_is_a_setting(run):
     code = """
     import pytest
 
-    def test_in_time(simulated_call, good):
+    def test_in_time(twistream_call, good):
         with pytest.raises(TimeoutError, match=r"no result within 0\\.05 s"):
-            simulated_call(good, seconds=0.4)
-        assert simulated_call(good, seconds=0.2, timeout=20).ok
+            twistream_call(good, seconds=0.4)
+        assert twistream_call(good, seconds=0.2, timeout=20).ok
     """
-    assert "1 passed" in run(code, ini="simulated_call_timeout = 0.05")
-    output = run(code, ini="simulated_call_timeout = soon")
-    assert "simulated_call_timeout is 'soon'; give a number of seconds" in output
+    assert "1 passed" in run(code, ini="twistream_call_timeout = 0.05")
+    output = run(code, ini="twistream_call_timeout = soon")
+    assert "twistream_call_timeout is 'soon'; give a number of seconds" in output
 
 
 def test_its_fixtures_and_its_marker_explain_themselves(run):
     fixtures = run("", "--fixtures")
-    assert "simulated_twilio" in fixtures
+    assert "twistream_twilio" in fixtures
     assert "Call a Media Streams server" in fixtures
     assert "twilio(**options)" in run("", "--markers")

@@ -1,3 +1,5 @@
+import html
+import re
 from dataclasses import replace
 from typing import get_args
 
@@ -7,8 +9,10 @@ from support.reports import PUNCTUAL, report_of
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.sound import SendingTiming
 from twistream_kit.errors import Objection, SettingsError
+from twistream_kit.notebook.display.display import render_html
+from twistream_kit.protocol.ending import Cause, EndCause
 from twistream_kit.simulator.report import CallReport, list_files
-from twistream_kit.simulator.stream.client import ENDINGS, EndingReason, StreamEnding
+from twistream_kit.simulator.stream.client import EndingReason, StreamEnding
 
 LATE = replace(PUNCTUAL, max_ms=300.0, late=50)
 
@@ -43,12 +47,49 @@ def test_no_objections_is_said_only_where_there_are_none(slow):
     assert "more slowly" in repr(report_of(slow, lateness=LATE))
 
 
-def test_every_way_in_which_a_stream_ends_has_its_words_in_a_report():
-    assert set(ENDINGS) == set(get_args(EndingReason))
-    for reason, words in ENDINGS.items():
-        assert f"then {words.for_call} (1005)\n" in repr(replace(report_of(), ending=reason))
-        assert f"``{reason}``" in CallReport.__doc__
-        assert StreamEnding(reason, 1005).in_words.startswith(words.for_server.partition("{")[0])
+def test_every_cause_has_the_same_words_in_a_report_and_in_the_debugger():
+    reasons = set()
+    for cause in get_args(Cause):
+        ended = EndCause(cause, 1011, "too late")
+        ending = StreamEnding(ended, 1011)
+        reasons.add(ending.reason)
+        report = report_of(ended=ended, ending=ending.reason)
+        assert repr(report).startswith(f"Heard 0.1 s of sound, then {ended.in_words}\n")
+        assert ending.in_words == ended.in_words == report.to_dict()["ended"]["in_words"]
+        assert f"``{ending.reason}``" in CallReport.__doc__
+    assert reasons == set(get_args(EndingReason))
+
+
+def test_a_call_in_which_nothing_was_heard_is_ok_only_where_that_is_expected():
+    silent = report_of(first_sound_ms=None, heard=Clip.silence(0.1))
+    assert not silent.ok
+    assert (silent.verdict, silent.headline) == (
+        "not ok",
+        "heard nothing, then the caller hung up",
+    )
+    assert replace(silent, expect_silence=True).ok
+
+
+def test_the_first_line_says_how_much_of_the_sound_was_heard():
+    assert report_of(lost_seconds=2.4).headline == "heard 0.1 of 2.5 s, then the caller hung up"
+    cleared = report_of(cleared_seconds=1.9)
+    assert cleared.headline == "heard 0.1 of 2.0 s (1.9 s were cleared), then the caller hung up"
+    assert cleared.ok
+
+
+def test_text_html_and_json_say_the_same():
+    objection = Objection(None, "media", "is odd", "Nobody minds", "Send another", "note")
+    report = report_of(objection, lateness=LATE, lost_seconds=2.4)
+    read = report.to_dict()
+    shown = html.unescape(re.sub(r"<[^>]*>", " ", render_html(report)))
+    plain = " ".join(shown.split())
+    for text in (read["headline"][1:], *read["description"].values(), *read["description"]):
+        assert text in repr(report)
+        assert text in plain
+    [found] = read["objections"]
+    assert f"1 × note (no code): {found['text']}" in repr(report)
+    for key in ("problem", "consequence", "fix"):
+        assert found[key] in plain
 
 
 @pytest.mark.parametrize("name", ["call.wav", "call.jsonl", "call.json"])

@@ -40,8 +40,8 @@ class MediaServer:
     async def send(self, message):
         await self.connections[-1].send(json.dumps(message))
 
-    async def close(self, code=1000):
-        await self.connections[-1].close(code)
+    async def close(self, code=1000, reason=""):
+        await self.connections[-1].close(code, reason)
 
     async def serve(self, connection):
         self.connections.append(connection)

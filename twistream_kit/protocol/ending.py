@@ -11,6 +11,8 @@ Cause = Literal[
     "hung-up-by-request",
     "twiml-replaced",
     "twiml-went-on",
+    "twiml-ended",
+    "stopped-by-request",
     "time-limit",
     "server-closed",
     "handler-failed",
@@ -19,6 +21,7 @@ Cause = Literal[
     "connection-lost",
     "tunnel-lost",
     "twilio-stopped",
+    "twilio-hung-up",
 ]
 """All causes; ``twilio-stopped`` says that Twilio sent stop and no more is known."""
 
@@ -28,6 +31,8 @@ CAUSES: dict[Cause, str] = {
     "hung-up-by-request": "the call was ended by a request to Twilio's REST API",
     "twiml-replaced": "the call's TwiML was replaced during the stream",
     "twiml-went-on": "the call's TwiML went on and ended the stream",
+    "twiml-ended": "the call's TwiML came to its end",
+    "stopped-by-request": "the stream was stopped by a request to Twilio's REST API",
     "time-limit": "the call reached its time limit at Twilio",
     "server-closed": "your server closed the connection",
     "handler-failed": "your handler raised an exception",
@@ -36,6 +41,7 @@ CAUSES: dict[Cause, str] = {
     "connection-lost": "the connection was lost without a Close frame",
     "tunnel-lost": "the tunnel was lost",
     "twilio-stopped": "Twilio ended the stream",
+    "twilio-hung-up": "Twilio ended the call",
 }
 """What is said of each cause."""
 

@@ -9,6 +9,7 @@ from typing import get_args
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused, ServerStopped
 from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.call.call import Calls, SimulatedCall
 from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.endpoint import AnswerMode, Endpoint, EndpointState
@@ -86,9 +87,20 @@ class Phone:
         """
         return () if self._newest is None else self._newest.transcript
 
+    @property
+    def ended(self) -> EndCause | None:
+        """Who ended the newest answered call, and why; None while it runs, and before it."""
+        return None if self._newest is None else self._newest.ended_by
+
+    @property
+    def last_end(self) -> str:
+        """Who ended the newest answered call, or else its newest stream, in words; or empty."""
+        return "" if self._newest is None else self._newest.describe_end()
+
     def __repr__(self) -> str:
         said = f", transcript ends with {self.transcript[-1]!r}" if self.transcript else ""
-        return f"<Phone {self.number}: {self.state}, {self.heard.seconds:.2f} s heard{said}>"
+        end = f", {self.last_end}" if self.last_end else ""
+        return f"<Phone {self.number}: {self.state}, {self.heard.seconds:.2f} s heard{said}{end}>"
 
     def until(self, state: EndpointState) -> Pending[str]:
         """Return a `Pending` that completes as soon as the telephone is in `state`.
@@ -205,7 +217,9 @@ class Phone:
         if self._endpoint.state == "ringing":
             self._endpoint.decide("rejected")
         elif call is not None:
-            call.end("completed" if self._endpoint.state == "in-call" else "no-answer")
+            is_caller = call.direction == "inbound"
+            ended_by = EndCause("caller-hung-up" if is_caller else "callee-hung-up")
+            call.end("completed" if self._endpoint.state == "in-call" else "no-answer", ended_by)
 
     def _press(self, digits: str) -> None:
         if self._endpoint.call is not None:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from twistream_kit.simulator.report import CallReport
     from twistream_kit.simulator.twilio import SimulatedTwilio
 
-TIMEOUT = "simulated_call_timeout"
+TIMEOUT = "twistream_call_timeout"
 
 GRACE_SECONDS = 30.0
 """How much longer than the call a test waits for its report, by default."""
 
 _MARKER = (
-    "twilio(**options): options of simulated_twilio for this test: ring_seconds, behaviour, "
+    "twilio(**options): options of twistream_twilio for this test: ring_seconds, behaviour, "
     "numbers, account, as for twistream_kit.SimulatedTwilio; behaviour also applies to "
-    "simulated_call"
+    "twistream_call"
 )
 
 
@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def simulated_twilio(request: pytest.FixtureRequest) -> Iterator[SimulatedTwilio]:
+def twistream_twilio(request: pytest.FixtureRequest) -> Iterator[SimulatedTwilio]:
     """A simulated Twilio that runs on this machine until the test ends.
 
     It has a thread and a loop of its own, so synchronous and async tests may use it.  Its debugger
@@ -61,17 +61,17 @@ def simulated_twilio(request: pytest.FixtureRequest) -> Iterator[SimulatedTwilio
 
 
 @pytest.fixture
-def simulated_call(request: pytest.FixtureRequest) -> SimulatedCaller:
+def twistream_call(request: pytest.FixtureRequest) -> SimulatedCaller:
     """Call a Media Streams server and get the report of the call, a `CallReport`.
 
-    Write ``report = simulated_call(url, say=…, seconds=…)``, or in an async test
-    ``report = await simulated_call.start(url, …)``.  The reports are shown under a test that fails.
+    Write ``report = twistream_call(url, say=…, seconds=…)``, or in an async test
+    ``report = await twistream_call.start(url, …)``.  The reports are shown under a test that fails.
     """
     return SimulatedCaller(request)
 
 
 class SimulatedCaller:
-    """The value of the fixture `simulated_call`; call it to make a call."""
+    """The value of the fixture `twistream_call`; call it to make a call."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request
@@ -89,7 +89,7 @@ class SimulatedCaller:
         Args:
             url: The server's WebSocket: wss, or ws on this machine.
             say: The speech of the caller: a clip, PCMU bytes, or the path of a sound file.
-            timeout: The seconds to wait; by default the ini setting ``simulated_call_timeout``, or
+            timeout: The seconds to wait; by default the ini setting ``twistream_call_timeout``, or
                 30 seconds more than the length of the call.
             options: ``press``, ``seconds``, ``parameters``, ``auth_token``, ``behaviour``: as for
                 `simulate_call`.
@@ -170,7 +170,7 @@ def _refuse_on_a_loop() -> None:
     from twistream_kit.errors import WouldDeadlock
 
     raise WouldDeadlock(
-        "simulated_call(…) was called in an async test",
+        "twistream_call(…) was called in an async test",
         consequence="A server on the same loop could not answer, and both would wait",
-        fix="Use `report = await simulated_call.start(url, …)`",
+        fix="Use `report = await twistream_call.start(url, …)`",
     )

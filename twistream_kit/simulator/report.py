@@ -14,10 +14,10 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.sound import is_about_timing
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
-from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
-from twistream_kit.simulator.call.handset import is_audible
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.model.debugger import DebuggerEntry
-from twistream_kit.simulator.stream.client import ENDINGS, EndingReason
+from twistream_kit.simulator.stream.client import EndingReason
+from twistream_kit.simulator.stream.leg import measure_sound
 from twistream_kit.simulator.stream.pacer import LatenessReport
 
 SIMULATOR_WAS_LATE = "The simulator itself was late: do not believe the timings above"
@@ -41,18 +41,23 @@ class CallReport:
         seconds: The time from the start message to the end.
         ending: ``stopped`` (the caller hung up), ``server-closed``, ``broken`` or
             ``protocol-error``.
+        ended: Who ended the call, and why.
         close_code: The code of the server's Close frame; 1005 for a frame without a code, 1006 for
             no frame.
         error_code: The error that Twilio logs for the ending, or None.
         sent: The number of messages to the server by kind: ``connected``, ``start``, ``media`` …
         received: The number of messages from the server by kind: ``media``, ``mark``, ``clear``,
             ``invalid``, ``binary``.
-        objections: The objections of `review` to the messages and of `SoundReview` to their sound,
-            each with the number of messages it applied to.
+        objections: What went wrong in the call as a whole, then the objections of `review` to the
+            messages and of `SoundReview` to their sound, each with the number of messages it
+            applied to.
         debugger: The entries that Twilio's console would show.
         first_sound_ms: The time from the start message to the first sound that the caller heard,
             or None.
         heard: What the caller heard, from the start message on.
+        cleared_seconds: The duration of the audible sound that clears have removed.
+        lost_seconds: The duration of the audible sound that was queued at the end and not heard.
+        expect_silence: Whether a call in which nothing is heard is fine.
         lateness: How late the simulator itself was.
         capture: Every message in both directions, with its time; of the server's messages, those
             that were obeyed.
@@ -75,6 +80,7 @@ class CallReport:
     url: str
     stream_sid: str
     seconds: float
+    ended: EndCause
     ending: EndingReason
     close_code: int
     error_code: int | None
@@ -84,6 +90,9 @@ class CallReport:
     debugger: Series[DebuggerEntry]
     first_sound_ms: float | None
     heard: Clip
+    cleared_seconds: float
+    lost_seconds: float
+    expect_silence: bool
     lateness: LatenessReport
     capture: Capture = field(compare=False)
 
@@ -100,9 +109,12 @@ class CallReport:
     @property
     def sound_seconds(self) -> float:
         """The duration of the audible sound that was heard."""
-        payload = self.heard.payload
-        frames = range(0, len(payload), FRAME_BYTES)
-        return sum(is_audible(payload[i : i + FRAME_BYTES]) for i in frames) * PTIME_MS / 1000
+        return measure_sound(self.heard.payload)
+
+    @property
+    def close_reason(self) -> str:
+        """The text of the Close frame with which the server ended the call, or empty."""
+        return self.ended.close_reason
 
     @property
     def believable(self) -> bool:
@@ -111,12 +123,27 @@ class CallReport:
 
     @property
     def ok(self) -> bool:
-        """Whether Twilio logged no error or warning, and `review` found none.
+        """Whether the caller heard something, and nothing went wrong.
 
-        Objections to the server's timing count only if the report is `believable`.
+        It is false if Twilio logged an error or a warning, or something is objected to: the caller
+        heard nothing (unless `expect_silence`), the server closed before *start*, or sound was lost
+        because the server closed or the connection was lost.  Objections to the server's timing
+        count only if the report is `believable`.
         """
         logged = any(entry.level != "note" for entry in self.debugger)
-        return not logged and not any(map(self._is_relevant, self.objections))
+        is_heard = self.first_sound_ms is not None or self.expect_silence
+        return is_heard and not logged and not any(map(self._is_relevant, self.objections))
+
+    @property
+    def headline(self) -> str:
+        """What the caller got, and who ended the call, in one sentence."""
+        heard, lost, cleared = self.sound_seconds, self.lost_seconds, self.cleared_seconds
+        said = f"{heard:.1f} s of sound" if heard else "nothing"
+        if lost or cleared:
+            said = f"{heard:.1f} of {heard + lost + cleared:.1f} s"
+        if cleared:
+            said += f" ({cleared:.1f} s were cleared)"
+        return f"heard {said}, then {self.ended.in_words}"
 
     def _is_relevant(self, objection: Objection) -> bool:
         if is_about_timing(objection) and not self.believable:
@@ -130,14 +157,19 @@ class CallReport:
             "url": self.url,
             "stream_sid": self.stream_sid,
             "ok": self.ok,
+            "headline": self.headline,
+            "verdict": self.verdict,
             "seconds": round(self.seconds, 3),
+            "ended": asdict(self.ended) | {"in_words": self.ended.in_words},
             "ending": self.ending,
             "close_code": self.close_code,
+            "close_reason": self.close_reason,
             "error_code": self.error_code,
             "sent": dict(self.sent),
             "received": dict(self.received),
             "objections": [
-                asdict(objection) | {"times": times} for objection, times in self.objections.items()
+                asdict(objection) | {"times": times, "text": str(objection)}
+                for objection, times in self.objections.items()
             ],
             "debugger": [
                 {"code": entry.code, "name": entry.name, "level": entry.level, "text": entry.text}
@@ -146,45 +178,55 @@ class CallReport:
             "first_sound_ms": first if first is None else round(first, 1),
             "heard_seconds": round(self.heard.seconds, 2),
             "sound_seconds": round(self.sound_seconds, 2),
+            "cleared_seconds": round(self.cleared_seconds, 2),
+            "lost_seconds": round(self.lost_seconds, 2),
+            "expect_silence": self.expect_silence,
             "marks_received": self.marks_received,
             "marks_returned": self.marks_returned,
+            "description": describe_call(self),
             "lateness": asdict(self.lateness),
             "believable": self.believable,
         }
 
+    @property
+    def verdict(self) -> str:
+        """Whether it is `ok`, in words."""
+        if not self.ok:
+            return "not ok"
+        return "ok" if self.objections else "ok, no objections"
+
     def __repr__(self) -> str:
-        said = describe_call(self)
-        lines = [f"Call to {self.url}: {said.pop('length')}"]
-        lines += [f"  {about:<9} {sentence}" for about, sentence in said.items()]
-        if not self.believable:
-            lines.append(f"  {SIMULATOR_WAS_LATE}.")
+        lines = [f"{self.headline[0].upper()}{self.headline[1:]}"]
         for objection, times in self.objections.items():
             code = objection.code or "no code"
             lines.append(f"  {times} × {objection.severity} ({code}): {objection}")
+        lines += [f"  {about:<9} {said}" for about, said in describe_call(self).items()]
         lines += [
             f"  logged: {entry.code} {entry.name}" + (f": {entry.text}" if entry.text else "")
             for entry in self.debugger
         ]
-        if self.ok and not self.objections:
-            lines.append("  no objections")
         return "\n".join(lines)
 
 
 def describe_call(report: CallReport) -> dict[str, str]:
     """Describe a call in one sentence per topic, for its text and its display."""
-    ending = ENDINGS[report.ending].for_call
     said = {
-        "length": f"{report.seconds:.1f} s, then {ending} ({report.close_code})",
+        "verdict": report.verdict,
+        "call": f"{report.seconds:.1f} s to {report.url}",
         "sent": _describe_counts(report.sent),
         "received": _describe_counts(report.received),
-        "heard": "nothing but silence",
     }
     if report.first_sound_ms is not None:
-        sound, first = report.sound_seconds, report.first_sound_ms
-        said["heard"] = f"{sound:.1f} s of sound, the first after {first:.0f} ms"
+        said["heard"] = (
+            f"{report.sound_seconds:.1f} s of sound, the first after {report.first_sound_ms:.0f} ms"
+        )
+    else:
+        said["heard"] = "nothing but silence"
     if report.marks_received:
         said["marks"] = f"{report.marks_returned} of {report.marks_received} returned"
     said["timing"] = str(report.lateness)
+    if not report.believable:
+        said["timing"] += f". {SIMULATOR_WAS_LATE}."
     return said
 
 

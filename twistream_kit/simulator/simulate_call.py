@@ -21,7 +21,9 @@ from twistream_kit.errors import Objection
 from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.twiml import check_parameter
+from twistream_kit.simulator._causes import Remains, add_causes
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.model.assumptions import CLOSE_WAIT_SECONDS, Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
@@ -52,6 +54,7 @@ def simulate_call(
     parameters: Mapping[str, str] | None = None,
     auth_token: str | None = None,
     behaviour: Behaviour | None = None,
+    expect_silence: bool = False,
 ) -> Pending[CallReport]:
     """Call a Media Streams server in any language, and return a report of the call.
 
@@ -67,6 +70,8 @@ def simulate_call(
         parameters: The custom parameters in *start*, as set by ``<Parameter>``.
         auth_token: Signs the handshake as Twilio would; without it there is no signature.
         behaviour: The switches for behaviour of Twilio that is not known.
+        expect_silence: Whether a call in which nothing is heard is fine, as with a server that
+            only listens.
 
     Returns:
         The report.  If the server cannot be reached, or refuses, the `Pending` fails with
@@ -97,6 +102,7 @@ def simulate_call(
         _check_parameters(parameters),
         behaviour,
         auth_token,
+        expect_silence=bool(expect_silence),
     )
     pending: Pending[CallReport] = Pending()
     name = f"simulated call {plan.number}"
@@ -115,6 +121,7 @@ class CallerPlan:
     parameters: Mapping[str, str]
     behaviour: Behaviour
     auth_token: str | None = field(repr=False)
+    expect_silence: bool = False
     number: int = field(default_factory=lambda: next(_numbers))
 
 
@@ -206,13 +213,15 @@ class _CallRun:
         self._handset.ear.hear(frame, now)
 
     def _note(self, message: from_twilio.Message | to_twilio.Message, now: float) -> None:
-        if self._capture is None:  # times count from the first message, not from the handshake
-            self._capture = Capture(self._leg.stream_sid, self._leg.call_sid, now)
-        self._capture.append(message, now)
+        self._begin_capture(now).append(message, now)
 
     def _note_odd(self, message: str | bytes, now: float) -> None:
-        if self._capture is not None:  # nothing is recorded before Twilio's first message
-            self._capture.note_odd(now, message)
+        self._begin_capture(now).note_odd(now, message)
+
+    def _begin_capture(self, now: float) -> Capture:
+        if self._capture is None:  # times count from the first message, not from the handshake
+            self._capture = Capture(self._leg.stream_sid, self._leg.call_sid, now)
+        return self._capture
 
     async def _run_until_over(self, pacer: Pacer) -> tuple[float, StreamEnding]:
         caller = asyncio.create_task(self._act())
@@ -224,7 +233,9 @@ class _CallRun:
             # After hanging up the caller hears nothing, however long the server takes to close.
             pacer.remove(self._tick)
             ended = time.monotonic()
-            await self._client.stop()
+            if closed.done():  # the server has ended it, and the caller hears what is on its way
+                self._handset.ear.drain(ended)
+            await self._client.stop(EndCause("caller-hung-up"))
             return ended, await closed
         finally:
             caller.cancel()
@@ -264,10 +275,11 @@ class _CallRun:
         objections = Counter(self._leg.objections)
         if query := read_url(self._plan.url, self._plan.behaviour).dropped:
             objections[_object_to_query(query)] += 1
-        return CallReport(
+        report = CallReport(
             url=self._plan.url,
             stream_sid=self._leg.stream_sid,
             seconds=seconds,
+            ended=ending.ended,
             ending=ending.reason,
             close_code=ending.close_code,
             error_code=ending.error_code,
@@ -277,9 +289,18 @@ class _CallRun:
             debugger=Series.of(self._debugger, "entries"),
             first_sound_ms=None if first is None else (first - started) * 1000,
             heard=self._handset.heard,
+            cleared_seconds=self._leg.playout.cleared_seconds,
+            lost_seconds=self._leg.playout.waiting_seconds,
+            expect_silence=self._plan.expect_silence,
             lateness=pacer.lateness.report(),
             capture=self._capture or Capture(self._leg.stream_sid, self._leg.call_sid, started),
         )
+        remains = Remains(
+            tuple(self._leg.playout.waiting_marks),
+            self._client.is_close_unanswered,
+            self._plan.behaviour.plays_after_close,
+        )
+        return add_causes(report, remains)
 
 
 def _object_to_query(query: str) -> Objection:

@@ -28,6 +28,7 @@ from twistream_kit.live.settings.settings import settings
 from twistream_kit.notebook.display.display import MOST_PLAYED_SECONDS, render_html
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import SIMULATOR_WAS_LATE, CallReport, describe_call
@@ -70,6 +71,7 @@ def call_report(capture, debugger):
         url="ws://127.0.0.1:1/<script>",
         stream_sid=SID,
         seconds=2.0,
+        ended=EndCause("caller-hung-up"),
         ending="stopped",
         close_code=1005,
         error_code=None,
@@ -79,6 +81,9 @@ def call_report(capture, debugger):
         debugger=tuple(debugger),
         first_sound_ms=12.0,
         heard=Clip.tone(440, 0.1),
+        cleared_seconds=0.0,
+        lost_seconds=0.0,
+        expect_silence=False,
         lateness=LatenessReport(**late),
         capture=capture,
     )
@@ -203,7 +208,8 @@ def test_a_capture_shows_its_summary(capture):
 
 def test_a_call_report_shows_numbers_objections_and_what_was_heard(call_report):
     html = render_html(call_report)
-    assert "something was objected to" in html
+    assert "not ok" in html
+    assert html.startswith('<p style="margin:4px 0"><strong>Heard 0.1 s of sound, then the')
     assert "1 of 1 returned" in html
     assert "playload" in html
     assert len(player_of(html)) == 44 + 1600

@@ -37,6 +37,7 @@ from twistream_kit.notebook.display.display import DISPLAYS, render_html
 from twistream_kit.notebook.runtime.background import RunningThings
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.service_codes import ServiceCode
 from twistream_kit.simulator.call.call import Progress
 from twistream_kit.simulator.call.handset import Handset
@@ -120,6 +121,7 @@ def a_call_report(capture, objection, debugger):
         url=f"ws://127.0.0.1:1/{EVIL}",
         stream_sid=EVIL,
         seconds=2.0,
+        ended=EndCause("server-closed", 1005, EVIL, EVIL),
         ending="server-closed",
         close_code=1005,
         error_code=None,
@@ -129,6 +131,9 @@ def a_call_report(capture, objection, debugger):
         debugger=debugger[:],
         first_sound_ms=12.0,
         heard=kit.Clip(b"\x20" * 800, EVIL),
+        cleared_seconds=0.5,
+        lost_seconds=1.0,
+        expect_silence=False,
         lateness=LatenessReport(1, 0.0, 0.0, 0.0, 0.0, 0),
         capture=capture,
     )
@@ -176,6 +181,7 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         DebuggerEntry(31951, EVIL, "error", EVIL, EVIL, EVIL, EVIL.encode(), several),
         a_call_report(capture, objection, debugger),
         *(kit.StreamServer(), stream, stream.play(b"\x80" * 160, mark="x"), stream.audio()),
+        EndCause("server-closed", 1000, EVIL, EVIL),
         *(kit.StreamEnd("stop", EVIL), Reader(str, None)),
         *(kit.PlayOutcome("cleared", 420, 4210), kit.MarkOutcome("heard", EVIL, 12)),
         *(kit.ServerProcess([EVIL]), kit.LocalProxy(kit.StreamServer()), a_tunnel()),

@@ -12,9 +12,14 @@ from websockets.asyncio.server import serve
 from support.addresses import MALFORMED
 from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
+from twistream_kit.protocol.ending import EndCause
+from twistream_kit.simulator.model.assumptions import (
+    CLOSE_WAIT_SECONDS,
+    SILENT_FRAME,
+    Behaviour,
+)
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
+from twistream_kit.simulator.stream.client import STOPPED, StreamClient, StreamEnding, read_url
 from twistream_kit.simulator.stream.leg import StreamLeg
 from twistream_kit.simulator.stream.refusal import StreamFailed
 
@@ -109,6 +114,11 @@ class Recorder:
         return [message for message in self.messages if isinstance(message, kind)]
 
 
+def closed(code, reason, error_code=None):
+    """Return the ending of a stream that the server closed."""
+    return StreamEnding(EndCause("server-closed", code, reason), code, error_code)
+
+
 async def test_a_call_goes_from_connected_to_stop_and_the_server_sees_1005():
     server = Recorder(send=[to_twilio.Mark(SID, "hello").to_json()])
     async with websocket_server(server) as url:
@@ -119,7 +129,7 @@ async def test_a_call_goes_from_connected_to_stop_and_the_server_sees_1005():
             await asyncio.sleep(0.005)  # sleeps: stands for the beat, four times as fast
         client.press("7")
         await client.stop()
-        assert await client.wait_closed() == StreamEnding("stopped", 1005)
+        assert await client.wait_closed() == StreamEnding(STOPPED, 1005)
         await soon(server.ended.wait())
     kinds = [type(message).__name__ for message in server.messages]
     assert kinds[:2] == ["Connected", "Start"]
@@ -161,10 +171,10 @@ async def test_stop_before_connect_does_nothing_and_stop_may_be_said_twice():
 @pytest.mark.parametrize(
     ("close", "normal_close", "ending", "logged"),
     [
-        ((1000, "bye"), "31921", StreamEnding("server-closed", 1000, 31921), [(31921, "note")]),
-        ((1000, "bye"), "silent", StreamEnding("server-closed", 1000), []),
-        ((1001, ""), "silent", StreamEnding("server-closed", 1001, 31921), [(31921, "error")]),
-        ((1011, "oops"), "31921", StreamEnding("server-closed", 1011, 31921), [(31921, "error")]),
+        ((1000, "bye"), "31921", closed(1000, "bye", 31921), [(31921, "note")]),
+        ((1000, "bye"), "silent", closed(1000, "bye"), []),
+        ((1001, ""), "silent", closed(1001, "", 31921), [(31921, "error")]),
+        ((1011, "oops"), "31921", closed(1011, "oops", 31921), [(31921, "error")]),
     ],
 )
 async def test_a_close_by_the_server_ends_the_stream_and_no_stop_is_sent(
@@ -188,7 +198,7 @@ async def test_a_connection_that_dies_is_31903():
     async with websocket_server(die) as url:
         client = client_for(url)
         await client.connect()
-        assert await ticking(client) == StreamEnding("broken", 1006, 31903)
+        assert await ticking(client) == StreamEnding(EndCause("connection-lost", 1006), 1006, 31903)
     assert client._debugger.codes == [31903]
 
 
@@ -209,7 +219,7 @@ async def test_at_the_end_of_a_call_the_socket_may_stay_open_without_a_word():
         client = client_for(url, behaviour=Behaviour(close_at_end="nothing"))
         await client.connect()
         await asyncio.gather(client.stop(), client.stop())
-        assert await soon(client.wait_closed()) == StreamEnding("stopped", 1006)
+        assert await soon(client.wait_closed()) == StreamEnding(STOPPED, 1006)
         await eventually(lambda: server.of(from_twilio.Stop))
         # The answer to a ping is behind all that was said before it.
         await soon(await server.connection.ping())
@@ -344,7 +354,7 @@ async def test_a_server_that_closes_but_never_hangs_up_does_not_keep_the_stream(
     async with websocket_server(half_close) as url:
         client = client_for(url)
         await client.connect()
-        assert await ticking(client) == StreamEnding("server-closed", 1000, 31921)
+        assert await ticking(client) == closed(1000, "", 31921)
         over.set()
 
 
@@ -359,10 +369,10 @@ async def test_a_server_that_ignores_the_close_is_dropped_after_the_limit(monkey
         client = client_for(url)
         await client.connect()
         await soon(client.stop())
-        assert await client.wait_closed() == StreamEnding("stopped", 1006)
+        assert await client.wait_closed() == StreamEnding(STOPPED, 1006)
 
 
-async def answer_upgrade(reader, writer):
+async def answer_upgrade(reader, writer, more=b""):
     from websockets.utils import accept_key
 
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -371,6 +381,7 @@ async def answer_upgrade(reader, writer):
     writer.write(
         f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        + more
     )
 
 
@@ -592,3 +603,44 @@ async def test_cancelling_the_handshake_leaves_no_socket():
 
 def test_a_client_can_be_made_where_no_loop_runs():
     client_for("ws://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize("comes_with_the_101", [True, False])
+async def test_a_close_frame_ends_the_stream_however_long_tcp_stays_open(comes_with_the_101):
+    frame = b"\x88\x05\x03\xf3why"  # a Close frame with 1011
+
+    async def close_and_stay(reader, writer):
+        if comes_with_the_101:
+            await answer_upgrade(reader, writer, frame)
+        else:
+            await answer_upgrade(reader, writer)
+            await asyncio.sleep(0.01)  # sleeps: the frame is to come in a segment of its own
+            writer.write(frame)
+        await asyncio.sleep(30)  # sleeps: stands for a server that does nothing more
+
+    async with tcp_server(close_and_stay) as url:
+        client = client_for(url)
+        await client.connect()
+        ending = await soon(client.wait_closed(), CLOSE_WAIT_SECONDS / 2)
+        assert ending == closed(1011, "why", 31921)
+        client.drop()
+
+
+async def test_cancelling_the_wait_before_the_first_message_leaves_no_socket(monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.stream.client.CONNECTED_AFTER_SECONDS", 30)
+    upgraded, closed_again = asyncio.Event(), asyncio.Event()
+
+    async def wait_for_the_end(reader, writer):
+        await answer_upgrade(reader, writer)
+        upgraded.set()
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        closed_again.set()
+
+    async with tcp_server(wait_for_the_end) as url:
+        connecting = asyncio.create_task(client_for(url).connect())
+        await soon(upgraded.wait())
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        await soon(closed_again.wait())

@@ -241,6 +241,7 @@ def show_phone(phone: Phone) -> Html:
         "number": phone.number,
         "state": phone.state,
         "when it rings": phone.answers,
+        "how its last call ended": phone.last_end,
         "what was read to it": bullets(phone.transcript),
     }
     found = {name: value for name, value in values.items() if value}
@@ -306,23 +307,20 @@ def _show_entries(entries: Sequence[DebuggerEntry]) -> Html:
 
 
 def show_call_report(report: CallReport) -> Html:
-    """One simulated call: its numbers, its objections, and a player for what was heard."""
-    from twistream_kit.simulator.report import SIMULATOR_WAS_LATE, describe_call
+    """One simulated call: what the caller got and why, its numbers, and a player."""
+    from twistream_kit.simulator.report import describe_call
 
-    values: dict[str, object] = {
-        "server": code(report.url),
-        "verdict": strong("fine" if report.ok else "something was objected to"),
-        **describe_call(report),
-    }
-    if not report.believable:
-        values["timing"] = join(values["timing"], ". ", SIMULATOR_WAS_LATE, ".")
     found = [
         join(f"{times} × ", show_verdict(objection), show_reasons(objection))
         for objection, times in report.objections.items()
     ]
     logged = _show_entries(report.debugger) if report.debugger else EMPTY
     return join(
-        pairs(values, caption="A simulated call"), bullets(found), logged, show_clip(report.heard)
+        paragraph(strong(f"{report.headline[0].upper()}{report.headline[1:]}")),
+        bullets(found),
+        pairs(describe_call(report), caption="A simulated call"),
+        logged,
+        show_clip(report.heard),
     )
 
 

@@ -228,7 +228,8 @@ def _list_call_cells(call: Call) -> Sequence[object]:
 
 def _list_simulated_call_cells(call: SimulatedCall) -> Sequence[object]:
     seconds = EMPTY if call.seconds is None else call.seconds
-    return (code(call.sid), call.from_, call.to, call.status, seconds, bullets(call.transcript))
+    said = (call.describe_end(), bullets(call.transcript))
+    return (code(call.sid), call.from_, call.to, call.status, seconds, *said)
 
 
 def _list_stream_cells(stream: MediaStream) -> Sequence[object]:
@@ -292,6 +293,13 @@ ROWS: dict[tuple[str, str], Columns] = {
         "A mark", ("mark", "ending", "after (ms)"),
         lambda outcome: (code(outcome.name), outcome.ending, outcome.after_ms),
     ),
+    ("twistream_kit.protocol.ending", "EndCause"): Columns(
+        "Who ended it, and why", ("cause", "in words", "code of the Close frame", "a guess"),
+        lambda cause: (
+            cause.cause, cause.in_words,
+            EMPTY if cause.close_code is None else cause.close_code, _say_yes_or_no(cause.is_guess),
+        ),
+    ),
     ("twistream_kit.live.stream.state", "StreamEnd"): Columns(
         "The end of a stream", ("reason", "what happened"), lambda end: (end.reason, end.detail)
     ),
@@ -312,7 +320,10 @@ ROWS: dict[tuple[str, str], Columns] = {
     ),
     ("twistream_kit.simulator.call.call", "SimulatedCall"): Columns(
         "A simulated call",
-        ("call", "from", "to", "status", "length (s)", "what was read to the caller"),
+        (
+            *("call", "from", "to", "status", "length (s)", "who ended it, and why"),
+            "what was read to the caller",
+        ),
         _list_simulated_call_cells,
     ),
     ("twistream_kit.live.stream.stream", "MediaStream"): Columns(

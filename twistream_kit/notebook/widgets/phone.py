@@ -229,14 +229,21 @@ def _return_clip(clip: Clip) -> Clip:
 
 
 def _describe_call(phone: Phone, state: EndpointState) -> dict[str, Any]:
-    """Return the state, the other number, and the time of the answer in ms since 1970."""
+    """Return the state, the other number, the time of the answer in ms since 1970, and the end."""
     call = phone.call
     other = ""
     since = None
     if call is not None:
         other = call.to if call.direction == "inbound" else call.from_
         since = None if call.started is None else round(1000 * call.started.timestamp())
-    return {"state": state, "other": other, "since": since, "at": round(1000 * time.time())}
+    ended = phone.last_end if call is None else ""
+    return {
+        "state": state,
+        "other": other,
+        "since": since,
+        "at": round(1000 * time.time()),
+        "ended": f"{ended[:1].upper()}{ended[1:]}." if ended else "",
+    }
 
 
 def _take_over(phone: Phone, widget: PhoneWidget) -> None:

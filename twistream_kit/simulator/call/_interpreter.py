@@ -10,6 +10,7 @@ from typing import Protocol, assert_never
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import WavError
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.call._speech import VerbAudio, make_error_tone
 from twistream_kit.simulator.call._trial import intercept
 from twistream_kit.simulator.call.context import CallContext, Source
@@ -159,7 +160,7 @@ class TwimlInterpreter:
             text = f"<Stop> names the stream {verb.name!r}, which this call does not have"
             self._context.debugger.log(12200, text, call_sid=self._call.sid)
         else:
-            self._streams.stop(stream)
+            self._streams.stop(stream, EndCause("twiml-went-on", detail="<Stop>"))
 
     async def _fetch_sound(self, url: str) -> bytes:
         try:

@@ -7,11 +7,13 @@ call (§6.6).
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, overload
 
 from twistream_kit.listing import Listing
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.call._interpreter import TwimlInterpreter
 from twistream_kit.simulator.call._speech import VerbAudio
 from twistream_kit.simulator.call._trial import TrialPrompt, limit_time, make_web_client
@@ -47,6 +49,9 @@ UNREACHABLE = 21214
 REPORT_SECONDS = 1.0
 """How long a stream waits for the delivery of the answered callback before it connects."""
 
+KEPT_SOUNDS = 10
+"""Of so many ended calls the sound is kept; 20 calls at a time bring 10 MB of it a minute."""
+
 CLOSE_SECONDS = 8.0
 """How long calls may take to end in order, including callbacks and WebSocket Close frames."""
 
@@ -64,6 +69,7 @@ class SimulatedCall:
         streams: The Media Streams of the call.
         on_decided: Called once, when the call is answered or ends without an answer.
         created, started, ended: Times in UTC; `started` is the answer, None without one.
+        ended_by: Who ended the call, and why; None while it runs, and if nobody answered it.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class SimulatedCall:
         self.created = datetime.now(UTC)
         self.started: datetime | None = None
         self.ended: datetime | None = None
+        self.ended_by: EndCause | None = None
         self.updated = self.created
         self.on_decided: Callable[[], object] | None = None
         self._context = context
@@ -126,8 +133,25 @@ class SimulatedCall:
         """The spoken texts, in order; the sound of them is beeps."""
         return tuple(self._speech.texts)
 
+    @property
+    def stream_ended_by(self) -> EndCause | None:
+        """Who ended its newest stream, and why; None without one, and while it is open."""
+        return self.streams.all[-1].ended if self.streams.all else None
+
+    def describe_end(self) -> str:
+        """Return who ended the call, or else its newest stream, and why; or an empty string."""
+        if self.ended_by is not None:
+            return self.ended_by.in_words
+        ended = self.stream_ended_by
+        return "" if ended is None else f"its stream ended: {ended.in_words}"
+
     def __repr__(self) -> str:
-        return f"<SimulatedCall {self.sid}: {self.from_} to {self.to}, {self.status}>"
+        state = ", ".join(filter(None, [self.status, self.describe_end()]))
+        return f"<SimulatedCall {self.sid}: {self.from_} to {self.to}, {state}>"
+
+    def drop_sound(self) -> None:
+        """Forget what was heard, because enough calls have ended since."""
+        self.handset.ear.drop()
 
     async def run(self) -> None:
         """Run until the call ends and everything of it is closed.
@@ -145,13 +169,22 @@ class SimulatedCall:
                         raise error
                 finally:
                     self._work.cancel()
-                    self.end("failed")
+                    self.end("failed", EndCause("twilio-hung-up"))
                     await self._wind_up()
 
-    def end(self, status: Status = "completed", *, sip_code: int = 200) -> None:
-        """End the call with `status`; nothing happens if it has ended."""
+    def end(self, status: Status, ended_by: EndCause | None = None, *, sip_code: int = 200) -> None:
+        """End the call with `status`; nothing happens if it has ended.
+
+        Args:
+            status: One of `TERMINAL`.
+            ended_by: Who ends it, and why; None if nobody answered.
+            sip_code: The code of the last status callback.
+        """
         if self.over:
             return
+        self.ended_by = ended_by
+        if ended_by is not None:
+            self.streams.stopped_by = ended_by
         self._sip_code = sip_code
         self.ended = datetime.now(UTC)
         self._become(status)
@@ -167,6 +200,7 @@ class SimulatedCall:
     def redirect(self, source: Source) -> None:
         """End the running verb and continue with the TwiML of `source` (§6.4)."""
         self._replacement = source
+        self.streams.stopped_by = EndCause("twiml-replaced")
         if self._script is not None:
             self._script.cancel()
 
@@ -186,13 +220,14 @@ class SimulatedCall:
         if self._endpoint is not None:
             self._endpoint.note_answered(self)
         self.progress.tell("answered", self.make_params())
-        self._limit = limit_time(self._context, self.plan, self.sid, self.end)
+        self._limit = limit_time(self._context, self.plan, self.sid, self._end_in_time)
 
     def reject(self, reason: str) -> bool:
         """Refuse the call if it is not answered yet; busy, or else no-answer (§6.3)."""
         if self.started is not None:
             return False
-        self.end("busy" if reason == "busy" else "no-answer")
+        ended_by = EndCause("twiml-ended", detail="<Reject>")
+        self.end("busy" if reason == "busy" else "no-answer", ended_by)
         return True
 
     async def wait_reported(self) -> None:
@@ -231,7 +266,7 @@ class SimulatedCall:
         if self._context.behaviour.trial == "announcement":
             self.pick_up()
             if not await self._trial_prompt.wait_for_key():
-                self.end("completed")
+                self.end("completed", EndCause("twilio-hung-up", detail="no key was pressed"))
                 return
         source: Source | None = self._replacement or self.plan.source
         while source is not None:
@@ -244,7 +279,15 @@ class SimulatedCall:
             if not self._script.cancelled() and (error := self._script.exception()):
                 raise error
             source = self._replacement
-        self.end("completed")
+        self.end("completed", self._describe_last_verb())
+
+    def _describe_last_verb(self) -> EndCause:
+        """Return that no verb is left, and what ended the stream before, if there was one."""
+        ended = self.stream_ended_by
+        return EndCause("twiml-ended", detail="" if ended is None else ended.in_words)
+
+    def _end_in_time(self) -> None:
+        self.end("completed", EndCause("time-limit"))
 
     def _tick(self, now: float) -> None:
         inbound = self.handset.mouth.take_frame()
@@ -253,6 +296,7 @@ class SimulatedCall:
 
     async def _wind_up(self) -> None:
         await self.streams.close()
+        self.streams.drop_unheard()
         last = self.make_params() | make_terminal_params(self.seconds or 0, self._sip_code)
         self.progress.tell("completed", last)
         await self.progress.wait_delivered()
@@ -279,6 +323,7 @@ class Calls(Sequence[SimulatedCall]):
         self._endpoints = endpoints
         self._calls: list[SimulatedCall] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._last_ended: deque[SimulatedCall] = deque()
 
     def place(self, context: CallContext, plan: CallPlan) -> SimulatedCall:
         """Begin a call to a telephone, as a REST request does."""
@@ -310,7 +355,8 @@ class Calls(Sequence[SimulatedCall]):
         """End all calls in order, and wait until everything of them is closed."""
         for call in self._calls:
             # A call that was never answered is canceled, not completed (§6.3).
-            call.end("completed" if call.started else "canceled")
+            ended_by = EndCause("twilio-hung-up", detail="the simulator was stopped")
+            call.end("completed" if call.started else "canceled", ended_by)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
             for task in late:
@@ -324,11 +370,14 @@ class Calls(Sequence[SimulatedCall]):
         self._calls.append(call)
         task = asyncio.create_task(call.run(), name=f"simulated call {call.sid}")
         self._tasks.add(task)
-        task.add_done_callback(self._handle_end)
+        task.add_done_callback(lambda task: self._handle_end(call, task))
         return call
 
-    def _handle_end(self, task: asyncio.Task[None]) -> None:
+    def _handle_end(self, call: SimulatedCall, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._last_ended.append(call)
+        if len(self._last_ended) > KEPT_SOUNDS:
+            self._last_ended.popleft().drop_sound()
         if not task.cancelled() and (error := task.exception()) is not None:
             context = {"message": f"{task.get_name()} failed", "exception": error}
             task.get_loop().call_exception_handler(context)

@@ -27,8 +27,7 @@ from twistream_kit.simulator.model.assumptions import (
     Behaviour,
     count_frames,
 )
-
-_SILENT_BYTES = b"\xff\x7f"
+from twistream_kit.simulator.stream.leg import is_audible
 
 KEPT_FRAMES = 3
 """The number of frames that are buffered before the first one is returned: 60 ms."""
@@ -38,6 +37,10 @@ MOST_FRAMES = 12
 
 WATCHED_FRAMES = 25
 """Frames that were not needed for this long are dropped: 500 ms."""
+
+
+DROPPED = "heard; the sound is kept of the last ten ended calls only"
+"""The name of the empty clip in place of a sound that was dropped."""
 
 
 class Handset:
@@ -238,6 +241,8 @@ class Ear:
 
     def __init__(self, latency_frames: int = 0) -> None:
         self._heard = bytearray()
+        self._is_dropped = False
+        self._latency_frames = latency_frames
         self._delay = DelayLine(latency_frames)
         self.on_frame: list[Callable[[bytes, float], None]] = []
         self.first_audible_at: float | None = None
@@ -258,10 +263,20 @@ class Ear:
                 self.on_frame.remove(listener)
         return frame
 
+    def drain(self, now: float) -> None:
+        """Hear what is on its way, because nothing follows it."""
+        for _ in range(self._latency_frames):
+            self.hear(SILENT_FRAME, now)
+
+    def drop(self) -> None:
+        """Forget what was heard, after the end of the call."""
+        self._heard = bytearray()
+        self._is_dropped = True
+
     @property
     def heard(self) -> Clip:
-        """A copy of the sound so far."""
-        clip = Clip(b"", "heard")
+        """A copy of the sound so far; empty after `drop`, and named so."""
+        clip = Clip(b"", DROPPED if self._is_dropped else "heard")
         # Skips Clip's own check: if a server sends a whole WAV file, the caller hears it.
         object.__setattr__(clip, "payload", bytes(self._heard))
         return clip
@@ -292,11 +307,6 @@ class DelayLine:
             return frame
         self._inside.append(frame)
         return self._inside.popleft()
-
-
-def is_audible(frame: bytes) -> bool:
-    """Whether `frame` holds anything but the two silences of μ-law, 0xFF and 0x7F."""
-    return frame is not SILENT_FRAME and bool(frame.strip(_SILENT_BYTES))
 
 
 def _mix(frame: bytes, leaking: bytes) -> bytes:

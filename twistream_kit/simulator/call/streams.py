@@ -9,10 +9,11 @@ from typing import Any
 
 from twistream_kit.diagnosis.twiml import TRACKS
 from twistream_kit.protocol.codes import get_code
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.call.context import Callback, CallContext
 from twistream_kit.simulator.call.twiml import StreamNoun
 from twistream_kit.simulator.call.web import Callbacks, make_stream_params
-from twistream_kit.simulator.stream.client import StreamClient
+from twistream_kit.simulator.stream.client import STOPPED, StreamClient
 from twistream_kit.simulator.stream.leg import StreamLeg
 from twistream_kit.simulator.stream.refusal import StreamFailed
 
@@ -32,6 +33,7 @@ class CallStream:
         status: ``in-progress`` or ``stopped``.
         connected: Whether it sends and receives audio.
         task: The task that runs it, for a one-way stream.
+        ended: Who ended it, and why; None while it is open, or if it was never opened.
     """
 
     sid: str
@@ -41,6 +43,11 @@ class CallStream:
     status: str = "in-progress"
     connected: bool = False
     task: asyncio.Task[bool] | None = None
+    ended: EndCause | None = None
+
+    def __repr__(self) -> str:
+        ended = "" if self.ended is None else f", {self.ended.in_words}"
+        return f"<CallStream {self.sid}: {self.status}{ended}>"
 
 
 class CallStreams:
@@ -50,6 +57,10 @@ class CallStreams:
         context: The objects that all calls share.
         call_sid: The SID of the call.
         callbacks: Sends the status callbacks of streams.
+
+    Attributes:
+        all: The streams, oldest first.
+        stopped_by: Who stops the streams that are cancelled next, and why.
     """
 
     def __init__(self, context: CallContext, call_sid: str, callbacks: Callbacks) -> None:
@@ -60,6 +71,7 @@ class CallStreams:
         self._conversation: CallStream | None = None
         self._one_way: list[CallStream] = []
         self.all: list[CallStream] = []
+        self.stopped_by = STOPPED
 
     def tick(self, now: float, inbound: bytes, speak: Callable[[], bytes]) -> bytes:
         """Serve all streams for 20 ms.
@@ -118,12 +130,13 @@ class CallStreams:
                 return stream
         return None
 
-    def stop(self, stream: CallStream) -> None:
-        """Begin to stop a one-way stream."""
+    def stop(self, stream: CallStream, ended: EndCause) -> None:
+        """Begin to stop a one-way stream; `ended` says who stops it, and why."""
         stream.status = "stopped"
         if stream.connected:
             self._detach(stream)
-            self._keep(asyncio.create_task(stream.client.stop()))
+            stream.ended = ended
+            self._keep(asyncio.create_task(stream.client.stop(ended)))
         elif stream.task is not None:
             # It is still connecting: cancel that.
             stream.task.cancel()
@@ -132,9 +145,14 @@ class CallStreams:
         """Stop all open streams, and wait for them."""
         for stream in self.all:
             if stream.status == "in-progress":
-                self.stop(stream)
+                self.stop(stream, self.stopped_by)
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def drop_unheard(self) -> None:
+        """Forget the sound that nobody will hear, which may be ten minutes for each stream."""
+        for stream in self.all:
+            stream.client.leg.playout.drop()
 
     def drop(self) -> None:
         """Drop the connections that are still open although their streams have ended."""
@@ -176,19 +194,21 @@ class CallStreams:
         try:
             ending = await stream.client.wait_over()
         except asyncio.CancelledError:
-            self._keep(asyncio.create_task(self._stop_and_tell(stream)))
+            stream.ended = self.stopped_by
+            self._keep(asyncio.create_task(self._stop_and_tell(stream, stream.ended)))
             raise
         finally:
             self._detach(stream)
             stream.status = "stopped"
+        stream.ended = ending.ended
         if ending.failed:
             self._tell(stream, "stream-error", ending.error_code)
         else:
             self._tell(stream, "stream-stopped")
         return not ending.failed
 
-    async def _stop_and_tell(self, stream: CallStream) -> None:
-        await stream.client.stop()
+    async def _stop_and_tell(self, stream: CallStream, ended: EndCause) -> None:
+        await stream.client.stop(ended)
         self._tell(stream, "stream-stopped")
 
     def _attach(self, stream: CallStream) -> None:

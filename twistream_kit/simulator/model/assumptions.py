@@ -19,6 +19,11 @@ from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
 HANDSHAKE_SECONDS = 10.0
 """1 [ASM]: if the server has not answered the upgrade by then, 31901 is logged."""
 
+CONNECTED_AFTER_SECONDS = 0.05
+"""The time from the server's 101 to *connected*; 90 ms were [OBS] in one capture (§2.3).
+
+[ASM]: about half of that.  A server that closes at once has closed before the start message."""
+
 FAILED_STREAM_HANGS_UP_AFTER_SECONDS = 1.0
 """2 [OBS]: if no verb is left, the call ends about a second after a stream failed."""
 

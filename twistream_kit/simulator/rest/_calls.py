@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.call.call import Calls, SimulatedCall
 from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.twiml import StreamNoun
@@ -78,7 +79,9 @@ class CallResources:
         if change.status:
             # A call that was not answered is canceled, whichever of the two was requested.
             call.end(
-                "completed" if call.started else "canceled", sip_code=200 if call.started else 487
+                "completed" if call.started else "canceled",
+                EndCause("hung-up-by-request"),
+                sip_code=200 if call.started else 487,
             )
         elif change.source is not None:
             if call.started is None:
@@ -122,7 +125,7 @@ class CallResources:
         if form.get("Status") != "stopped":
             raise Refusal(20422, "Status is not valid: stopped")
         if stream.status == "in-progress":
-            call.streams.stop(stream)
+            call.streams.stop(stream, EndCause("stopped-by-request"))
         return answer(make_stream_json(call, stream))
 
     def _call(self, request: web.Request) -> SimulatedCall:

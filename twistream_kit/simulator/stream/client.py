@@ -24,19 +24,21 @@ from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
-from websockets.frames import CloseCode
-from websockets.protocol import Protocol, State
+from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import Event, Protocol, State
 from websockets.uri import parse_uri
 
 from twistream_kit.errors import Severity, hide_user, join_sentences
 from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.ending import Cause, EndCause
 from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 from twistream_kit.protocol.twiml import describe_url_error, is_loopback_host
 from twistream_kit.simulator.model.assumptions import (
     APPENDS_SLASH_TO_BARE_HOST,
     CLOSE_WAIT_SECONDS,
+    CONNECTED_AFTER_SECONDS,
     HALF_OPEN_SECONDS,
     HANDSHAKE_SECONDS,
     MESSAGE_LIMIT,
@@ -48,7 +50,7 @@ from twistream_kit.simulator.model.assumptions import (
     NormalClose,
 )
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.leg import StreamLeg, Warned
+from twistream_kit.simulator.stream.leg import TALKS_ON_ONE_WAY_STREAM, StreamLeg, Warned
 from twistream_kit.simulator.stream.refusal import URL_FORM, StreamFailed, explain_failure
 
 USER_AGENT = "Twilio.TmeWs/1.0"
@@ -62,6 +64,9 @@ CLOSED_BY_SERVER = 31921
 
 OVERFLOW = 31930
 """Twilio's code for a server that reads too slowly, so that caller audio is dropped (§5.1)."""
+
+STOPPED = EndCause("twilio-stopped")
+"""The cause of a stop for which no other was named."""
 
 _SENT_BYTES_PER_SECOND = 50 * 400
 """A media message of 20 ms has about 400 bytes."""
@@ -96,6 +101,7 @@ class StreamClient:
         sent: How many messages of each kind were sent.
         dropped: How many frames of the caller were dropped because the server read too slowly.
         on_sent: Called with each message that was sent and its time, if not None.
+        is_close_unanswered: Whether the Close frame of `stop` was not answered in time.
     """
 
     def __init__(
@@ -112,6 +118,7 @@ class StreamClient:
         self.url = url
         self.sent: Counter[str] = Counter()
         self.dropped = 0
+        self.is_close_unanswered = False
         self.on_sent: Callable[[from_twilio.Message, float], None] | None = None
         self._auth_token = auth_token
         self._debugger = debugger
@@ -119,7 +126,8 @@ class StreamClient:
         self._signed_url = signed_url
         self._connection: _Socket | None = None
         self._reader: asyncio.Task[StreamEnding] | None = None
-        self._stopping = self._ended_by_us = False
+        self._stopping = False
+        self._stopped_by: EndCause | None = None
         self._left_open: asyncio.TimerHandle | None = None
         self._heard_out = asyncio.Event()
         self._congested = False
@@ -127,6 +135,8 @@ class StreamClient:
 
     async def connect(self) -> None:
         """Perform the handshake and send *connected* and *start*, within `HANDSHAKE_SECONDS`.
+
+        A server that closes at once gets neither of them.
 
         Cancelling it leaves no socket open.
 
@@ -142,7 +152,15 @@ class StreamClient:
             self._log(failure.code or 0, join_sentences(failure.problem, failure.fix))
             raise
         name = f"simulated stream {self.leg.stream_sid}"
+        self._connection.on_close_frame = self._note_close_frame
         self._reader = asyncio.create_task(self._read(self._connection), name=name)
+        self._note_close_frame()  # which may have come with the 101
+        try:
+            await asyncio.wait([self._reader], timeout=CONNECTED_AFTER_SECONDS)
+        except asyncio.CancelledError:
+            self._reader.cancel()
+            self._connection.transport.abort()
+            raise
         self._send(self.leg.begin(), time.monotonic())
 
     def tick(self, now: float, inbound_frame: bytes, outbound_frame: bytes | None = None) -> bytes:
@@ -171,10 +189,10 @@ class StreamClient:
         """Send a DTMF digit to the server, except on a stream of ``<Start>``."""
         self._send(self.leg.press(digit), time.monotonic())
 
-    async def stop(self) -> None:
+    async def stop(self, ended: EndCause = STOPPED) -> None:
         """End the stream from Twilio's side: send *stop*, then a Close frame.
 
-        It takes at most `CLOSE_WAIT_SECONDS`.
+        It takes at most `CLOSE_WAIT_SECONDS`.  `ended` says who ends it, and why.
 
         `Behaviour.close_at_end` chooses the Close frame; without one, the connection stays open
         until `release`.  This method may be called at any time, and more than once.  Cancelling it
@@ -185,7 +203,7 @@ class StreamClient:
         has_begun, self._stopping = self._stopping, True
         self._heard_out.set()
         if not has_begun and self._connection.protocol.state is State.OPEN:
-            self._ended_by_us = True
+            self._stopped_by = ended
             self._send(self.leg.stop(), time.monotonic())
             if self._behaviour.close_at_end == "nothing":
                 self._leave_open(SILENT_END_SECONDS)
@@ -193,7 +211,8 @@ class StreamClient:
             else:
                 self._close(NORMAL_CLOSE if self._behaviour.close_at_end == "1000" else None)
         try:
-            await asyncio.wait([self._reader], timeout=CLOSE_WAIT_SECONDS)
+            _, late = await asyncio.wait([self._reader], timeout=CLOSE_WAIT_SECONDS)
+            self.is_close_unanswered |= bool(late) and self._connection.protocol.close_rcvd is None
         finally:
             if self._left_open is None:
                 self._connection.transport.abort()
@@ -236,7 +255,7 @@ class StreamClient:
         closed.  The calling code must continue to call `tick` meanwhile.
         """
         ending = await self.wait_closed()
-        if ending.reason == "server-closed" and self._behaviour.plays_after_close:
+        if ending.ended.cause == "server-closed" and self._behaviour.plays_after_close:
             await self._heard_out.wait()
         return ending
 
@@ -244,26 +263,19 @@ class StreamClient:
     def _is_half_open_after_error(self) -> bool:
         return self._behaviour.after_protocol_error == "half-open"
 
-    async def _read(self, connection: ClientConnection) -> StreamEnding:
+    async def _read(self, connection: _Socket) -> StreamEnding:
         count = 0
         try:
             while not self.leg.broken:
-                message = await connection.recv()
+                message = await connection.take_message()
                 now = time.monotonic()
                 self._send(self.leg.receive(message, now), now)
                 self._log_warnings()
                 count += 1
                 if not count % _MESSAGES_AT_A_TIME:
                     await asyncio.sleep(0)  # a server that floods us must not block the timer
-            if self._is_half_open_after_error:
-                self._leave_open(HALF_OPEN_SECONDS)
-            else:
-                self._close(PROTOCOL_ERROR_CLOSE)
-                async with asyncio.timeout(1):
-                    while True:  # a full queue would block the server's answer to the Close frame
-                        await connection.recv()
-                        await asyncio.sleep(0)
-        except (ConnectionClosed, TimeoutError):
+            await self._end_after_error(connection)
+        except (EOFError, TimeoutError):
             pass  # `read_ending` reads from the connection how it was closed
         except asyncio.CancelledError:
             if self._left_open is None:
@@ -271,20 +283,42 @@ class StreamClient:
         finally:
             if self._left_open is None:
                 connection.transport.abort()
+        if not (self._behaviour.plays_after_close and connection.is_closed_by_peer):
+            self.leg.stop_playing()
         self.leg.finish(time.monotonic())
         self._log_warnings()
         ending = read_ending(
             connection.protocol,
             broken=self.leg.broken,
-            stopping=self._ended_by_us,
+            stopped_by=self._stopped_by,
             normal_close=self._behaviour.normal_close,
         )
         if ending.error_code is not None and not self.leg.broken:
             self._log(ending.error_code, ending.in_words, level=None if ending.failed else "note")
         return ending
 
+    async def _end_after_error(self, connection: _Socket) -> None:
+        if self._is_half_open_after_error:
+            self._leave_open(HALF_OPEN_SECONDS)
+            return
+        self._close(PROTOCOL_ERROR_CLOSE)
+        async with asyncio.timeout(1):
+            while True:  # a full queue would block the server's answer to the Close frame
+                await connection.take_message()
+                await asyncio.sleep(0)
+
+    def _note_close_frame(self) -> None:
+        """End the stream when the server's Close frame comes, however long TCP stays open."""
+        if self._connection is None or self._stopping or not self._connection.is_closed_by_peer:
+            return
+        if not self._behaviour.plays_after_close:
+            self.leg.stop_playing()
+        self._giving_up = True
+        self._leave_open(CLOSE_WAIT_SECONDS)
+        self._connection.end_messages()
+
     def _leave_open(self, seconds: float) -> None:
-        """Leave the connection open without a Close frame; abort it `seconds` later."""
+        """Let the server close the connection; abort it `seconds` later."""
         if self._connection is not None:
             loop = asyncio.get_running_loop()
             self._left_open = loop.call_later(seconds, self._connection.transport.abort)
@@ -406,13 +440,50 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
 
 
 class _Socket(ClientConnection):
-    """A connection that can stop sending after the server has violated the WebSocket protocol.
+    """A connection that says when a Close frame comes, and that can stop sending after an error.
 
     Attributes:
-        is_mute_after_error: Whether it stops sending instead of sending a Close frame.
+        is_mute_after_error: Whether it stops sending instead of sending a Close frame, once the
+            server has violated the WebSocket protocol.
+        on_close_frame: Called when a Close frame comes, behind all messages before it.
     """
 
     is_mute_after_error = False
+    on_close_frame: Callable[[], None] | None = None
+
+    @property
+    def is_closed_by_peer(self) -> bool:
+        """Whether a Close frame of the server came before one was sent."""
+        return self.protocol.close_rcvd_then_sent is True
+
+    def process_event(self, event: Event) -> None:
+        """Take one frame, as the base class does, and note a Close frame."""
+        super().process_event(event)
+        is_close_frame = isinstance(event, Frame) and event.opcode is Opcode.CLOSE
+        if is_close_frame and self.on_close_frame is not None:
+            self.on_close_frame()
+
+    async def take_message(self) -> str | bytes:
+        """Return the next message.
+
+        Unlike `recv`, it does not wait for the end of the TCP connection after `end_messages`.
+
+        Raises:
+            EOFError: If no further message will come.
+        """
+        while True:
+            try:
+                return await self.recv_messages.get()
+            except UnicodeDecodeError as error:
+                problem = f"{error.reason} at position {error.start}"
+                self.protocol.fail(CloseCode.INVALID_DATA, problem)
+            except WebSocketException as error:  # too many fragments
+                self.protocol.fail(CloseCode.MESSAGE_TOO_BIG, str(error))
+            self.send_data()
+
+    def end_messages(self) -> None:
+        """Let `take_message` raise as soon as all messages so far were taken."""
+        self.recv_messages.close()
 
     @property
     def is_mute(self) -> bool:
@@ -475,32 +546,14 @@ async def _connect(url: str, signed: str, auth_token: str | None) -> _Socket:
 
 
 EndingReason = Literal["stopped", "server-closed", "broken", "protocol-error"]
+"""The ways in which a stream ends: by Twilio's side, by a Close frame, without one, by an error."""
 
-
-@dataclass(frozen=True, slots=True)
-class EndingWords:
-    """One way in which a stream ends, in words.
-
-    Attributes:
-        for_server: As Twilio's console might say it; ``{}`` stands for the close code.
-        for_call: As the report of a simulated caller says it, which shows the code behind it.
-    """
-
-    for_server: str
-    for_call: str
-
-
-ENDINGS: dict[EndingReason, EndingWords] = {
-    "stopped": EndingWords("the call ended, or its TwiML was replaced", "the caller hung up"),
-    "server-closed": EndingWords(
-        "your server closed the connection with {}", "the server closed the connection"
-    ),
-    "broken": EndingWords("the connection died without a Close frame", "the connection died"),
-    "protocol-error": EndingWords(
-        "your server broke a rule of WebSocket", "the server broke a rule that ends the stream"
-    ),
+_REASONS: dict[Cause, EndingReason] = {
+    "server-closed": "server-closed",
+    "connection-lost": "broken",
+    "protocol-error": "protocol-error",
 }
-"""All ways in which a stream ends."""
+"""The way for each cause; all other causes stop the stream from Twilio's side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -508,17 +561,20 @@ class StreamEnding:
     """How a stream ended.
 
     Attributes:
-        reason: One of `ENDINGS`.
+        ended: Who ended it, and why.
         close_code: The code of the server's Close frame; 1005 for a frame without a code, 1006 for
             no frame.
         error_code: The error that Twilio logs for it, or None.
-        detail: The error message of the WebSocket library, or empty.
     """
 
-    reason: EndingReason
+    ended: EndCause
     close_code: int
     error_code: int | None = None
-    detail: str = ""
+
+    @property
+    def reason(self) -> EndingReason:
+        """The way in which it ended."""
+        return _REASONS.get(self.ended.cause, "stopped")
 
     @property
     def failed(self) -> bool:
@@ -532,35 +588,41 @@ class StreamEnding:
     @property
     def in_words(self) -> str:
         """A description of the ending, in one sentence."""
-        words = ENDINGS[self.reason].for_server.format(self.close_code)
-        if self._is_meant:
-            words += "; expected when you meant to end the stream"
-        return f"{words}: {self.detail}" if self.detail else words
+        words = self.ended.in_words
+        return f"{words}; expected when you meant to end the stream" if self._is_meant else words
 
 
 def read_ending(
-    protocol: Protocol, *, broken: bool, stopping: bool, normal_close: NormalClose
+    protocol: Protocol,
+    *,
+    broken: bool,
+    stopped_by: EndCause | None,
+    normal_close: NormalClose,
 ) -> StreamEnding:
     """Return how the stream of a closed connection ended.
 
     Args:
         protocol: The protocol of the closed connection.
         broken: Whether the server sent a message on a unidirectional stream.
-        stopping: Whether Twilio's side ended the stream.
+        stopped_by: Who ended the stream at Twilio's side; None if nobody did.
         normal_close: What is logged for a close with 1000 (§10.5).
     """
     received, sent = protocol.close_rcvd, protocol.close_sent
     code = int(received.code) if received else int(CloseCode.ABNORMAL_CLOSURE)
+    ours = int(sent.code) if sent else None
     if broken:
-        return StreamEnding("protocol-error", code, PROTOCOL_ERROR)
-    if stopping:
-        return StreamEnding("stopped", code)
+        ended = EndCause("protocol-error", ours, detail=TALKS_ON_ONE_WAY_STREAM)
+        return StreamEnding(ended, code, PROTOCOL_ERROR)
+    if stopped_by is not None:
+        return StreamEnding(stopped_by, code)
     if received is not None:
         is_silent = code == NORMAL_CLOSE and normal_close == "silent"
-        return StreamEnding("server-closed", code, None if is_silent else CLOSED_BY_SERVER)
+        ended = EndCause("server-closed", code, received.reason)
+        return StreamEnding(ended, code, None if is_silent else CLOSED_BY_SERVER)
     if sent is not None and sent.code in _OUR_OBJECTIONS:
-        return StreamEnding("protocol-error", code, PROTOCOL_ERROR, sent.reason)
-    return StreamEnding("broken", code, BROKEN_PIPE)
+        ended = EndCause("protocol-error", ours, detail=sent.reason)
+        return StreamEnding(ended, code, PROTOCOL_ERROR)
+    return StreamEnding(EndCause("connection-lost", code), code, BROKEN_PIPE)
 
 
 _OUR_OBJECTIONS = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.MESSAGE_TOO_BIG)

@@ -37,6 +37,13 @@ from twistream_kit.simulator.model.assumptions import (
     count_frames,
 )
 
+TALKS_ON_ONE_WAY_STREAM = (
+    "a message came on a stream of <Start>, which only listens; use <Connect> to speak"
+)
+"""The rule that a server breaks by sending anything on a one-way stream."""
+
+_SILENT_BYTES = b"\xff\x7f"
+
 DIGITS = frozenset("0123456789*#ABCD")
 """The keys of a telephone, the rare fourth column included (§3)."""
 
@@ -94,7 +101,7 @@ class StreamLeg:
         self._sequence = 0
         self._chunks = dict.fromkeys(self.tracks, 0)
         self._frames = 0
-        self._stopped = False
+        self._stopped = self._is_silenced = False
         self._hold_frames = count_frames(self.behaviour.playout_delay_ms)
         self._held = 0
 
@@ -202,6 +209,10 @@ class StreamLeg:
         """Return what was found since the last time this was asked and Twilio does not log."""
         return self._checker.take_unlogged()
 
+    def stop_playing(self) -> None:
+        """Play nothing more: what waits is lost, because the server has gone (§10.37)."""
+        self._is_silenced = True
+
     def finish(self, now: float) -> None:
         """Note that the server will send nothing more."""
         self._checker.finish(now)
@@ -211,7 +222,7 @@ class StreamLeg:
         self._checker.warn(Warned(code, text, message))
 
     def _play(self) -> tuple[bytes, list[str]]:
-        if not len(self.playout):
+        if self._is_silenced or not len(self.playout):
             self._held = 0
             return SILENT_FRAME, []
         if self._held < self._hold_frames:
@@ -251,8 +262,7 @@ class StreamLeg:
         if self.broken:
             return
         self.broken = True
-        text = "a message came on a stream of <Start>, which only listens; use <Connect> to speak"
-        self.warn(to_twilio.PROTOCOL_ERROR, text, message)
+        self.warn(to_twilio.PROTOCOL_ERROR, TALKS_ON_ONE_WAY_STREAM, message)
 
     def _mark(self, name: str) -> from_twilio.Mark:
         return from_twilio.Mark(self.stream_sid, name, self._take_sequence())
@@ -267,6 +277,9 @@ class PlayoutBuffer:
 
     It has no clock: the timer calls `play` once for each frame.  `play`, `mark` and `clear` return
     the names of the marks that Twilio would send back at that moment, in order.
+
+    Attributes:
+        cleared_seconds: The duration of the audible sound that clears have removed.
     """
 
     def __init__(self, capacity: int = PLAYOUT_CAPACITY) -> None:
@@ -274,10 +287,16 @@ class PlayoutBuffer:
         self._audio = bytearray()
         self._played = 0
         self._marks: deque[tuple[int, str]] = deque()
+        self.cleared_seconds = 0.0
 
     def __len__(self) -> int:
         """Return the number of bytes that have not been played."""
         return len(self._audio)
+
+    @property
+    def waiting_seconds(self) -> float:
+        """The duration of the audible sound that has not been played."""
+        return measure_sound(bytes(self._audio))
 
     @property
     def waiting_marks(self) -> list[str]:
@@ -299,10 +318,16 @@ class PlayoutBuffer:
 
     def clear(self) -> list[str]:
         """Discard all waiting audio and return all waiting marks."""
+        self.cleared_seconds += self.waiting_seconds
         self._audio.clear()
         names = self.waiting_marks
         self._marks.clear()
         return names
+
+    def drop(self) -> None:
+        """Discard all waiting audio and its marks, because the stream has ended."""
+        self._audio.clear()
+        self._marks.clear()
 
     def play(self, size: int) -> tuple[bytes, list[str]]:
         """Take the next `size` bytes, padded with silence, and the marks that they reach."""
@@ -315,6 +340,17 @@ class PlayoutBuffer:
         if len(audio) < size:
             audio += bytes([SILENCE]) * (size - len(audio))
         return audio, names
+
+
+def is_audible(frame: bytes) -> bool:
+    """Whether `frame` holds anything but the two silences of μ-law, 0xFF and 0x7F."""
+    return frame is not SILENT_FRAME and bool(frame.strip(_SILENT_BYTES))
+
+
+def measure_sound(payload: bytes) -> float:
+    """Return the seconds of `payload` that are audible, in steps of one frame."""
+    frames = range(0, len(payload), FRAME_BYTES)
+    return sum(is_audible(payload[i : i + FRAME_BYTES]) for i in frames) * PTIME_MS / 1000
 
 
 class MessageChecker:

@@ -164,7 +164,7 @@ export class PhoneView {
       case "retired":
         return ["Shown again elsewhere", "This telephone is silent: the one shown last is in use."];
       default:
-        return [lasted == null ? "Waiting for a call" : "The call has ended", ""];
+        return lasted == null ? ["Waiting for a call", ""] : ["The call has ended", call.ended ?? ""];
     }
   }
 
