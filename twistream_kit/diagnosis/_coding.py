@@ -76,6 +76,13 @@ codings in speech and music lie above 0.6, except the digital silence between wo
 _REPORTED_CODING, _CERTAIN_CODING = 0.8, 0.99
 """The confidence from which a coding is reported, and from which it is reported as an error."""
 
+_SMOOTH_SHARES: dict[str, float] = {"A-law": 0.785, "PCM8 unsigned": 0.52}
+"""The share of the bits as PCMU below which a coding of 8 bits explains the sound.
+
+In the tuning half, speech takes up to 0.76 as A-law and 0.29 as PCM8; bytes of μ-law that were
+encoded again take 0.81 or more as A-law, and 0.54 or more as PCM8.
+"""
+
 _LOAD = "Send kit.load_clip(sound, sample_rate=…, encoding={!r}).payload"
 
 _NOISE = "The caller hears loud noise in the rhythm of the sound, drawn out to {} its length"
@@ -163,7 +170,8 @@ def recognise_coding(payload: bytes) -> RecognisedCoding | None:
     confidence = 1 / (1 + math.exp(-_STEEPNESS * (pcmu.bits - best.bits - _HALF_SURE)))
     if confidence < _REPORTED_CODING or best.coding == "PCMU" or _repeats(codes.reshape(-1)):
         return None
-    return RecognisedCoding(best.coding, confidence, best.channels, best.bits)
+    is_smooth = best.bits < _SMOOTH_SHARES.get(best.coding, 1.0) * pcmu.bits
+    return RecognisedCoding(best.coding, confidence, best.channels, best.bits, is_smooth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +183,15 @@ class RecognisedCoding:
         confidence: The confidence, 0.8 to 1.
         channels: 2 if the samples of left and right alternate, else 1.
         bits: The bits of prediction error per byte in this coding; the fewer, the smoother.
+        is_smooth: Whether they are so much fewer than as PCMU that this coding explains the sound;
+            what was damaged before it was encoded is just a little smoother in another coding.
     """
 
     coding: Coding
     confidence: float
     channels: int = 1
     bits: float = 0.0
+    is_smooth: bool = True
 
     def to_objection(self, field: str = "media.payload") -> Objection:
         """Return an objection: an error if the confidence is high, else a warning."""

@@ -29,6 +29,7 @@ from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.diagnosis._coding import (
     BLOCK,
     Block,
+    RecognisedCoding,
     count_bits,
     find_prediction_errors,
     make_tables,
@@ -60,14 +61,6 @@ _REPORTED_CODE_SHARE = 0.98
 
 _FEWEST_BITS_SAVED = 1.0
 
-_SMOOTH_BITS = 4.9
-"""A coding that takes fewer bits per byte than this explains the sound, so it is right."""
-
-NO_BITS = 8.0
-"""The bits per byte in another coding if none was recognised."""
-
-_NOISE_BITS = 6.5
-"""From this many bits per byte on, a coding does not make the sound smooth."""
 
 _LARGEST_BYTE = 264
 """The greatest mean magnitude of samples from 0 to 255: μ-law rounds them."""
@@ -163,23 +156,25 @@ _WORDS: dict[Damage, _Words] = {
 """The problem, what the caller hears, and the fix, by the damage."""
 
 
-def find_damaged_samples(payload: bytes, other_bits: float = NO_BITS) -> DamagedSamples | None:
+def find_damaged_samples(
+    payload: bytes, recognised: RecognisedCoding | None = None
+) -> DamagedSamples | None:
     """Find out whether the samples of `payload` were damaged before they were encoded.
 
     Args:
         payload: Joined payloads, 8000 bytes a second: half a second or more; 1 to 3 s is best.
-        other_bits: The bits per byte in the coding that `recognise_coding` recognised, if it did:
-            a coding in which the sound is smooth explains it.
+        recognised: What `recognise_coding` recognised; a coding in which the sound is smooth
+            explains it.
 
     Returns:
         The damage; None if there is none, or if it is not certain enough.
     """
-    *_, damaged = find_damaged_samples_in_steps(payload, other_bits)
+    *_, damaged = find_damaged_samples_in_steps(payload, recognised)
     return damaged
 
 
 def find_damaged_samples_in_steps(
-    payload: bytes, other_bits: float = NO_BITS
+    payload: bytes, recognised: RecognisedCoding | None = None
 ) -> Iterator[DamagedSamples | None]:
     """Do the same as `find_damaged_samples` in steps of about 0.5 ms; the last is the result."""
     codes = np.frombuffer(payload, np.uint8, len(payload) // BLOCK * BLOCK).reshape(-1, BLOCK)
@@ -195,10 +190,10 @@ def find_damaged_samples_in_steps(
     sound = _Sound(codes, blocks)
     found = _find_two_levels(sound) or _find_quiet_bytes(sound)
     if found is None and different >= _FEWEST_CODES:
-        found = _find_loud_bytes(sound, other_bits)
+        found = _find_loud_bytes(sound, recognised)
         if found is None:
             yield None
-            found = _find_displaced_bits(sound, other_bits)
+            found = _find_displaced_bits(sound, recognised)
     yield found
 
 
@@ -320,12 +315,13 @@ def _count_bits_saved(sound: _Sound, table: _Table) -> float:
     return float((sound.blocks.bits - inner).mean())
 
 
-def _find_loud_bytes(sound: _Sound, other_bits: float) -> DamagedSamples | None:
+def _find_loud_bytes(sound: _Sound, recognised: RecognisedCoding | None) -> DamagedSamples | None:
     """Find bytes of μ-law that were taken for the high bytes of samples."""
     if np.count_nonzero(sound.is_noisy) < _FEWEST_NOISY:
         return None
     saved = max(_count_bits_saved(sound, table) for table in _make_loud_tables())
     mean = float(sound.blocks.bits.mean())
+    other_bits = recognised.bits if recognised else mean
     if saved > _FEWEST_BITS_SAVED and mean - saved < other_bits:
         return DamagedSamples("encoded twice", 0.999)
     return None
@@ -365,7 +361,9 @@ def _find_two_levels(sound: _Sound) -> DamagedSamples | None:
     return DamagedSamples("encoded twice", 0.98)
 
 
-def _find_resampled_bytes(sound: _Sound, other_bits: float) -> DamagedSamples | None:
+def _find_resampled_bytes(
+    sound: _Sound, recognised: RecognisedCoding | None
+) -> DamagedSamples | None:
     """Find bytes of μ-law of which two became one sample, or that were resampled."""
     noisy = sound.is_noisy
     if np.count_nonzero(noisy) < max(_FEWEST_NOISY, 0.4 * np.count_nonzero(sound.is_heard)):
@@ -375,7 +373,7 @@ def _find_resampled_bytes(sound: _Sound, other_bits: float) -> DamagedSamples | 
     loudness = float(np.sqrt(np.square(level).mean())) / _HALF
     unrest = float(np.median(sound.blocks.unrest[noisy]))
     # If the sound is a little less noisy in another coding, it is noise that is not from outside.
-    is_wrong = _NOISE_BITS < other_bits < NO_BITS
+    is_wrong = recognised is not None and not recognised.is_smooth
     needed, needed_share = (500, 0.15) if is_wrong else (900, 0.25)
     if aside < needed or (aside < 1800 and loudness < 0.316) or not 0.2 < loudness < 0.75:
         return None
@@ -394,17 +392,19 @@ def _find_resampled_bytes(sound: _Sound, other_bits: float) -> DamagedSamples | 
     return None
 
 
-def _find_displaced_bits(sound: _Sound, other_bits: float) -> DamagedSamples | None:
+def _find_displaced_bits(
+    sound: _Sound, recognised: RecognisedCoding | None
+) -> DamagedSamples | None:
     """Find all damages after which a sample is no byte of the sound before."""
     found = None
-    if other_bits >= _SMOOTH_BITS:
+    if recognised is None or not recognised.is_smooth:
         found = _find_low_bytes(sound) or _find_wraps(sound)
     else:
         # Sound of 8 bits has no reason to lie beside multiples of 256, as pairs of bytes do.
         multiples, small = _measure_multiples(sound.codes)
         if multiples < 0.6 or small < _FEWEST_SMALL:
             return None
-    return found or _find_resampled_bytes(sound, other_bits)
+    return found or _find_resampled_bytes(sound, recognised)
 
 
 _FEWEST_SMALL = 300

@@ -41,7 +41,6 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis._coding import recognise_coding, suspect_rate_in_steps
 from twistream_kit.diagnosis._sample_damage import (
-    NO_BITS,
     DamagedSamples,
     find_damaged_samples,
     find_damaged_samples_in_steps,
@@ -271,7 +270,7 @@ def look_closely(payload: bytes) -> list[Objection]:
     if len(payload) >= SHORTEST_BYTES and any(map(is_8_bit_silence, found)):
         sound = payload[:_ROUND_BYTES]
         recognised = recognise_coding(sound)
-        damaged = find_damaged_samples(sound, recognised.bits if recognised else NO_BITS)
+        damaged = find_damaged_samples(sound, recognised)
         if damaged is not None:
             return [damaged.to_objection(FIELD)]
     return found
@@ -446,9 +445,8 @@ class SoundReview:
             return
         recognised = recognise_coding(piece.second)
         damaged: DamagedSamples | None = None
-        bits = recognised.bits if recognised else NO_BITS
         if recognised is None or recognised.coding in _CODINGS_OF_8_BITS:
-            for each in find_damaged_samples_in_steps(piece.payload, bits):
+            for each in find_damaged_samples_in_steps(piece.payload, recognised):
                 damaged = each
                 yield []
         self._is_examined = not piece.is_first or bool(piece.payload.strip(piece.payload[:1]))
