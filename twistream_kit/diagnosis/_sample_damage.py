@@ -379,14 +379,14 @@ def _find_resampled_bytes(
         return None
     if np.mean(mean > 0.2 * level) < needed_share:
         return None
-    # The mean of white noise with an offset is steadier, but no offset is as large as 4000.
+    # No offset and no slow noise has a mean of 4000; that of white noise is steadier than here.
     if aside < 4000 and float(np.std(mean / level)) < 0.07:
         return None
     multiples, _ = _measure_multiples(sound.codes[noisy])
     if (
         unrest > 0.5
         or (unrest > 0.36 and (multiples > 0.3 or is_wrong))
-        or (unrest > 0.25 and multiples > 0.6)
+        or (unrest > 0.15 and aside > 4000)
     ):
         return DamagedSamples("encoded twice", 0.95)
     return None
