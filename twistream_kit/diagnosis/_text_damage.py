@@ -51,6 +51,10 @@ _LOUD_NEGATIVE = bytes(range(0x70))
 
 _HEARD = "The caller hears loud crackling noise and hardly a voice"
 
+_READ_AS_TEXT = "is sound that was read as text"
+
+_HEXADECIMAL = "is hexadecimal digits, which were decoded as base64"
+
 _FETCH = (
     "Fetch and pass it as bytes: response.content, not response.text; in JavaScript"
     " arraybuffer, and no toString(); open files with 'rb'"
@@ -67,12 +71,17 @@ def look_for_text_damage(payload: bytes, field: str) -> Objection | None:
         return Objection(
             None,
             field,
-            "is hexadecimal digits, which were decoded as base64",
+            _HEXADECIMAL,
             "Twilio decodes the digits as base64 and would play loud noise, logging nothing",
             "Encode the bytes as base64: b64encode(bytes.fromhex(digits)).decode();"
             " to_twilio.Media(stream_sid, bytes.fromhex(digits)) does it",
         )
     return None
+
+
+def is_text_damage(objection: Objection) -> bool:
+    """Whether an objection is one of `look_for_text_damage`: the bytes are no sound then."""
+    return objection.problem.startswith((_READ_AS_TEXT, _HEXADECIMAL))
 
 
 def look_for_lost_bits(payload: bytes, field: str) -> Objection | None:
@@ -108,7 +117,7 @@ def _object(field: str, mark: str, coding: str) -> Objection:
     return Objection(
         None,
         field,
-        f"is sound that was read as text ({coding}): {mark}",
+        f"{_READ_AS_TEXT} ({coding}): {mark}",
         f"{_HEARD}; what is lost cannot be restored",
         _FETCH,
     )

@@ -46,7 +46,7 @@ from twistream_kit.diagnosis._sample_damage import (
     find_damaged_samples_in_steps,
     is_about_damage,
 )
-from twistream_kit.diagnosis._text_damage import look_for_lost_bits
+from twistream_kit.diagnosis._text_damage import is_text_damage, look_for_lost_bits
 from twistream_kit.diagnosis.payload import (
     SHORTEST_BYTES,
     is_8_bit_silence,
@@ -405,8 +405,11 @@ class SoundReview:
     def _listen(self, piece: SoundPiece) -> Iterator[list[Objection]]:
         """Analyse one or three seconds of sound in steps; yield the objections of each step."""
         inside = look_inside(piece.payload, FIELD)
-        if self._headers.is_packed or not all(map(is_8_bit_silence, inside)):
-            yield [*inside, *self._release()]
+        plain = [each for each in inside if not is_8_bit_silence(each)]
+        if plain:
+            yield plain
+        if self._headers.is_packed or any(map(is_text_damage, plain)):
+            yield self._release()
             return
         if not self._is_recognised:
             yield from self._recognise(piece)
