@@ -14,7 +14,8 @@ from payload_set import LEVELS, RATE, Sound
 
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.load import load_clip
-from twistream_kit.diagnosis._coding import recognise_coding, suspect_rate
+from twistream_kit.diagnosis._coding import recognise_coding
+from twistream_kit.diagnosis._rate import suspect_rate
 from twistream_kit.diagnosis.payload import look_inside
 from twistream_kit.diagnosis.sound import SoundReview, review_sound
 from twistream_kit.errors import Objection

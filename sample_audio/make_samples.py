@@ -37,7 +37,7 @@ def main() -> None:
     # A little to the left, so that the two channels are two and their mean is a third.
     stereo = np.stack([greeting, 0.8 * greeting], axis=1)
     write("greeting.wav", wav(PCM, 44100, 2, 16, pcm(stereo, 16)))
-    load_clip(HERE / "greeting.wav").save(HERE / "question.wav")
+    load_clip(HERE / "greeting.wav").save(HERE / "question.wav", overwrite=True)
 
     short = spoken(SHORT, voice="slt", stretch=0.9, sample_rate=32000)
     write("speech_24bit_extensible.wav", wav(PCM, 32000, 1, 24, pcm(short, 24), extensible=True))
@@ -45,8 +45,8 @@ def main() -> None:
     reply = spoken(REPLY, voice="rms", stretch=1.0, sample_rate=16000)
     write("reply.wav", wav(PCM, 16000, 1, 16, pcm(reply, 16)))
 
-    Clip.tone(440, 1.0).save(HERE / "tone_440.wav")
-    Clip.dtmf("123").save(HERE / "dtmf_123.wav")
+    Clip.tone(440, 1.0).save(HERE / "tone_440.wav", overwrite=True)
+    Clip.dtmf("123").save(HERE / "dtmf_123.wav", overwrite=True)
 
 
 def flite_version() -> str:

@@ -403,6 +403,23 @@ def test_call_prints_json_and_saves_everything_into_a_folder(run, tmp_path):
     assert err.count("saved ") == 3
 
 
+def test_call_replaces_saved_files_only_when_forced_and_says_so_before_the_call(run, tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "heard.wav").write_bytes(b"the old one")
+    with server() as url:
+        for target in (kept, kept / "heard.wav"):
+            code, out, err = run("call", url, "--seconds", "0.2", "--save", target)
+            assert (code, out) == (2, "")
+            assert "heard.wav exists already" in err
+            assert "--force" in err
+        assert [path.name for path in kept.iterdir()] == ["heard.wav"]
+        assert (kept / "heard.wav").read_bytes() == b"the old one"
+        code, _, err = run("call", url, "--seconds", "0.2", "--save", kept, "--force")
+    assert (code, err.count("saved ")) == (0, 3)
+    assert soundfile.info(kept / "heard.wav").samplerate == 8000
+
+
 def test_call_without_a_server_ends_with_3(run):
     with server() as url:
         pass

@@ -215,8 +215,8 @@ _VERBS = frozenset(
     remember remove rename render repeat replace replay reply report represent request
     require resample resemble reset resolve respond restart restore resume retire retry
     return reuse reveal review rewrite ring round route run sanitise save say schedule scrub
-    search select send separate serialize serve set settle share shed shift shorten show shrink sign
-    signal simulate skip sort spawn speak split stand start stay step stop store stretch
+    search seek select send separate serialize serve set settle share shed shift shorten show shrink
+    sign signal simulate skip sort spawn speak split stand start stay step stop store stretch
     strip submit subscribe subtract succeed suggest summarise support suspect swallow swap
     switch take tell test thin throw tick tighten tokenize trace track transcribe translate
     trim trust try turn undo unfollow unmask unpack unregister unwrap update upgrade use

@@ -181,6 +181,7 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         metavar="DIR|FILE",
         help="keep what was heard (.wav), the messages (.jsonl) or the report (.json); all in DIR",
     )
+    call.add_argument("--force", action="store_true", help="let --save replace existing files")
     call.add_argument(
         "--auth-token-from",
         metavar="VARIABLE",
@@ -260,7 +261,7 @@ def _call(arguments: argparse.Namespace) -> int:
     from twistream_kit.simulator.simulate_call import simulate_call
 
     if arguments.save:
-        list_files(arguments.save)
+        list_files(arguments.save, overwrite=arguments.force)
     options: dict[str, Any] = {"parameters": _parse_parameters(arguments.param)}
     if arguments.auth_token_from:
         options["auth_token"] = _read_variable(arguments.auth_token_from)
@@ -281,7 +282,7 @@ def _call(arguments: argparse.Namespace) -> int:
     report = _wait(pending)
     _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
     if arguments.save:
-        for file in save_report(report, arguments.save):
+        for file in save_report(report, arguments.save, overwrite=arguments.force):
             _print(f"saved {file}", file=sys.stderr)
     return FINE if report.ok else OBJECTIONS
 

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from dataclasses import field as field_of_class
 from typing import Any, Literal, Self
 
 
@@ -322,7 +323,9 @@ class Objection(Explained):
         fix: What to do, in this package's names; may be empty.
         severity: ``error``, ``warning`` or ``note``.
         confidence: The probability that it is right, 0 to 1, where it was estimated from the
-            sound; None where a rule was broken, which is certain.
+            sound; None where a rule was broken, which is certain, or where it is not known.
+        sound: Where a listener has to decide: the PCMU in which it was found, about 3 s of it.
+        sample_rates: The rates in Hz at which `sound` may have been made, if not at 8000.
 
     Example:
         >>> import twistream_kit as kit
@@ -342,6 +345,8 @@ class Objection(Explained):
     fix: str = ""
     severity: Severity = "error"
     confidence: float | None = None
+    sound: bytes = field_of_class(default=b"", compare=False, repr=False)
+    sample_rates: tuple[int, ...] = ()
 
     @property
     def statement(self) -> str:
@@ -351,6 +356,11 @@ class Objection(Explained):
             # Never 100 %: what is certain carries no confidence.
             statement += f" ({min(99, round(100 * self.confidence))} % sure)"
         return statement
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything except the sound as plain values, ready for JSON."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.compare}
+        return {**values, "sample_rates": list(self.sample_rates)}
 
     def __repr__(self) -> str:
         code = f" {self.code}" if self.code else ""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,7 +140,28 @@ def _refuse_address(source: str) -> None:
         )
 
 
+def find_special_kind(path: Path) -> str | None:
+    """Return what `path` leads to if that is neither a file nor a folder: ``a pipe``.
+
+    To open a pipe waits until somebody writes to it, perhaps for ever.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except (OSError, ValueError):
+        return None  # `open` says why
+    if kind in (stat.S_IFREG, stat.S_IFDIR):
+        return None
+    return {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}.get(kind, "a device")
+
+
 def _open(path: Path) -> BinaryIO:
+    if kind := find_special_kind(path):
+        raise WavError(
+            f"is {kind}, not a file",
+            source=str(path),
+            consequence="Nothing says how much will come from it, or whether anything will",
+            fix="Read it yourself, and give the bytes: open(path, 'rb').read()",
+        )
     try:
         return path.open("rb")
     except FileNotFoundError as error:
@@ -172,6 +194,31 @@ def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
     """Read up to `size` bytes from `offset`; fewer only where the file ends."""
     file.seek(offset)
     return file.read(size)
+
+
+def refuse_shrunken(file: Opened) -> None:
+    """Refuse a file that has become shorter since it was opened.
+
+    Raises:
+        WavError: If it has.
+    """
+    now = file.file.seek(0, os.SEEK_END)
+    if now < file.size:
+        raise WavError(
+            f"it became shorter while it was read: from {file.size} bytes to {now}",
+            source=file.name,
+            consequence="What was read of it is not one whole sound",
+            fix="Wait until it is complete, and read it again",
+        )
+
+
+def is_valid_text(raw: bytes) -> bool:
+    """Whether bytes, of which the last may belong to an incomplete character, are UTF-8."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return error.start >= len(raw) - 3
+    return True
 
 
 def build_not_wav_error(head: bytes, name: str) -> WavError:

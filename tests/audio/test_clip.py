@@ -1,5 +1,6 @@
 import copy
 import errno
+import functools
 import io
 import os
 import pickle
@@ -174,7 +175,7 @@ def test_save_replaces_a_file_only_by_a_whole_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr("twistream_kit.audio.clip.write_ulaw_wav", fails)
     with pytest.raises(TwistreamError, match=r"clip\.wav cannot be written: disk full"):
-        Clip(b"\xff").save(path)
+        Clip(b"\xff").save(path, overwrite=True)
     assert path.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -264,7 +265,7 @@ def test_file_that_is_replaced_passes_its_permissions_on(tmp_path, mode):
     path = tmp_path / "clip.wav"
     path.touch()
     path.chmod(mode)
-    Clip(b"\xff").save(path)
+    Clip(b"\xff").save(path, overwrite=True)
     assert path.stat().st_size > 0
     assert mode_of(path) == mode
 
@@ -287,7 +288,7 @@ def test_symbolic_link_stays_and_its_file_is_replaced(tmp_path, there):
     if there:
         real.write_bytes(b"old")
     link.symlink_to(real)
-    Clip(b"\xff").save(link)
+    Clip(b"\xff").save(link, overwrite=True)
     assert link.is_symlink()
     assert load_clip(real).payload == b"\xff"
     assert list(real.parent.iterdir()) == [real]
@@ -303,25 +304,39 @@ def test_pipe_or_device_is_not_replaced_by_a_file(tmp_path, linked):
         path = tmp_path / "link.wav"
         path.symlink_to(pipe)
     with pytest.raises(TwistreamError, match=r"cannot be written: it is no regular file\. A file"):
-        Clip(b"\xff").save(path)
+        Clip(b"\xff").save(path, overwrite=True)
     with pytest.raises(WavError, match="it is no regular file"):
         convert_file(Clip.tone(440, 0.1).save(tmp_path / "in.wav"), path, overwrite=True)
     with pytest.raises(TwistreamError, match="it is no regular file"):
-        Capture().save(path)
+        Capture().save(path, overwrite=True)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def list_writers():
+    save = functools.partial(save_report, report_of())
+    reports = {f"report{suffix}": save for suffix in (".json", ".jsonl", ".wav")}
+    clip, capture = Clip(b"\xff"), Capture()
+    others = {"clip.wav": clip.save, "stereo.wav": capture.stereo, "call.jsonl": capture.save}
+    return reports | others
+
+
+def test_every_writer_replaces_a_file_only_when_asked(tmp_path):
+    for name, write in list_writers().items():
+        path = tmp_path / name
+        write(path)
+        new = path.read_bytes()
+        path.write_bytes(b"the old one")
+        with pytest.raises(TwistreamError, match=f"{name} exists already") as caught:
+            write(path)
+        assert "overwrite=True" in caught.value.fix
+        assert path.read_bytes() == b"the old one"
+        write(path, overwrite=True)
+        assert path.read_bytes() == new
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EACCES, errno.EROFS])
 def test_every_writer_says_in_words_that_it_cannot_write(tmp_path, monkeypatch, error):
-    report = report_of()
-    writers = {
-        "clip.wav": Clip(b"\xff").save,
-        "stereo.wav": Capture().stereo,
-        "call.jsonl": Capture().save,
-        "report.json": lambda path: save_report(report, path),
-        "report.jsonl": lambda path: save_report(report, path),
-        "report.wav": lambda path: save_report(report, path),
-    }
+    writers = list_writers()
     for name in writers:
         (tmp_path / name).write_bytes(b"the old one")
 
@@ -335,7 +350,7 @@ def test_every_writer_says_in_words_that_it_cannot_write(tmp_path, monkeypatch, 
     )  # fmt: skip
     for name, write in writers.items():
         with pytest.raises(TwistreamError, match=f"{name} cannot be written: {os.strerror(error)}"):
-            write(tmp_path / name)
+            write(tmp_path / name, overwrite=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(
         writers, b"the old one"
     )

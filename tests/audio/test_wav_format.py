@@ -3,6 +3,7 @@ import struct
 
 import pytest
 
+from twistream_kit.audio import _wav_format
 from twistream_kit.audio._wav_format import MOST_CHUNKS, walk
 from twistream_kit.errors import WavError
 from twistream_kit.sound_file import open_source
@@ -93,7 +94,9 @@ def test_walk_gives_up_after_a_thousand_chunks(build):
     assert len(chunks_of(raw)[1]) == MOST_CHUNKS
 
 
-def test_walk_reads_headers_only():
+def test_walk_reads_nothing_of_long_sound(monkeypatch):
+    monkeypatch.setattr(_wav_format, "SEARCHED_BYTES", 900_000)
+
     class Counting(io.BytesIO):
         count = 0
 

@@ -613,7 +613,7 @@ def test_reports_stand_in_a_file_where_they_came(tmp_path):
 
 def test_every_file_has_the_same_version(tmp_path):
     for capture in (Capture(SID), a_capture(*FULL), a_reported_capture(), an_odd_capture()):
-        path = capture.save(tmp_path / "call.jsonl")
+        path = capture.save(tmp_path / "call.jsonl", overwrite=True)
         assert json.loads(path.read_text().splitlines()[0])["version"] == 1
 
 
@@ -751,7 +751,7 @@ def test_saving_replaces_a_file_as_a_whole(tmp_path):
     before = path.read_bytes()
     broken = a_capture((0, from_twilio.Unknown("x", "not JSON")))
     with pytest.raises(ValueError):
-        broken.save(path)
+        broken.save(path, overwrite=True)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

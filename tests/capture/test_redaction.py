@@ -205,7 +205,7 @@ def test_the_form_of_a_mark_can_be_changed_in_one_place(monkeypatch, tmp_path):
         for constant, sign in form.items():
             monkeypatch.setattr(marks, constant, sign)
         capture = spoken()
-        loaded = Capture.load(capture.save(tmp_path / "call.jsonl"))
+        loaded = Capture.load(capture.save(tmp_path / "call.jsonl", overwrite=True))
         text = (tmp_path / "call.jsonl").read_text()
         assert f"{form['_UNIQUE']}1{form['_PROGRESS']}2{form['_SECONDS']}" in text
         assert not [secret for secret in SECRETS if secret in text]

@@ -110,6 +110,13 @@ def test_only_what_is_next_to_certain_is_an_error():
     assert RecognisedCoding("A-law", 0.9).to_objection().severity == "warning"
 
 
+def test_only_what_is_next_to_certain_states_a_percentage():
+    likely = RecognisedCoding("A-law", 0.9).to_objection()
+    assert likely.statement == "media.payload is probably A-law, not PCMU"
+    assert likely.confidence is None
+    assert "(99 % sure)" in RecognisedCoding("A-law", 0.995).to_objection().statement
+
+
 def test_objection_says_what_is_heard_and_how_sure_it_is():
     assert str(RecognisedCoding("A-law", 0.999).to_objection()) == (
         "media.payload is A-law, not PCMU (99 % sure). The caller hears the words, but harsh, and a"

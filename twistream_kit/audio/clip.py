@@ -27,6 +27,7 @@ from twistream_kit.audio.resample import (
     SAMPLE_RATE,
     Resampler,
     as_float,
+    build_dtype_error,
     mix_to_mono,
 )
 from twistream_kit.errors import TwistreamError, WavError
@@ -134,18 +135,20 @@ class Clip:
         """Return the linear samples: int16, shape ``(n,)``, at 8000 Hz."""
         return decode_ulaw(self.payload)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the clip to a μ-law WAV file with a header of 58 bytes, and return the path.
 
-        An existing file of that name is replaced when the new one is complete.
+        Args:
+            path: The name of the file.
+            overwrite: Replace an existing file of that name when the new one is complete.
 
         Raises:
             WavError: If `path` is a folder, or in a folder that does not exist.
-            TwistreamError: If it cannot be written.
+            TwistreamError: If there is such a file already, or it cannot be written.
         """
         path = Path(path)
         require_place(path)
-        with write_file(path) as file:
+        with write_file(path, overwrite=overwrite) as file:
             write_ulaw_wav(file, iter([self.payload]))
         return path
 
@@ -160,7 +163,8 @@ class Clip:
 
         Raises:
             TypeError: If `samples` is neither int16 nor float.
-            ValueError: If the shape or the sample rate is out of range, or a sample is NaN.
+            ValueError: If the shape or the sample rate is out of range, a sample is NaN, or floats
+                go far beyond [-1, 1], as integers do.
         """
         samples = np.asarray(samples)
         if samples.ndim == 2:
@@ -222,7 +226,7 @@ def _mix_columns(samples: NDArray[Any]) -> NDArray[np.float32]:
             f"and at most {MOST_CHANNELS} channels can be mixed{hint}"
         )
     if not is_int16(samples.dtype) and samples.dtype.kind != "f":
-        raise TypeError(f"samples are {samples.dtype}; give int16, or float in [-1, 1]")
+        raise build_dtype_error(samples)
     return mix_to_mono(samples, 1 / FULL_SCALE if is_int16(samples.dtype) else 1.0)
 
 
@@ -364,17 +368,36 @@ def replace_file(
 
 
 @contextmanager
-def write_file(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+def write_file(path: Path, *, overwrite: bool = False, private: bool = False) -> Iterator[BinaryIO]:
     """Open a file as `replace_file` does, with an error that says in words why it cannot.
 
     Raises:
-        TwistreamError: If it cannot be written.
+        TwistreamError: If there is such a file and `overwrite` is False, or it cannot be written.
     """
+    if not overwrite:
+        refuse_existing(path)
     try:
-        with replace_file(path, private=private) as file:
+        with replace_file(path, overwrite=overwrite, private=private) as file:
             yield file
+    except FileExistsError:
+        refuse_existing(path)
+        raise
     except OSError as error:
         raise build_write_error(path, error) from error
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse to replace a file.
+
+    Raises:
+        TwistreamError: If there is a file of that name.
+    """
+    if os.path.lexists(path):
+        raise TwistreamError(
+            f"{path} exists already",
+            consequence="It was left as it is, and nothing was written",
+            fix="Give another name, or replace it with overwrite=True (--force in a shell)",
+        )
 
 
 def build_write_error(path: Path, error: OSError) -> TwistreamError:

@@ -29,6 +29,9 @@ NOMINAL_DBM0 = -19.0
 TOLERANCE_DB = 6.0
 """The tolerance around `NOMINAL_DBM0`; beyond twice the tolerance a finding is a warning."""
 
+MOST_UNCOUNTED = 1000
+"""Fewer bytes than these at the end are no sound that anybody would miss: a tag, or padding."""
+
 SAMPLES_OF = "With `samples, rate = soundfile.read(path)`"
 """The first words of most fixes."""
 
@@ -155,6 +158,11 @@ class Figures:
         sample_rate: The sample rate in Hz.
         channels: The number of channels.
         missing_seconds: How much sound is missing because the file was cut off.
+        n_files: The number of files that were put end to end; 1 as a rule.
+        noise_from: The time in seconds from which on a byte is missing or too many, or None.
+        wrapped_samples: The number of samples that wrapped around.
+        first_wrapped_at: The time of the first of them, in seconds, or None.
+        uncounted_bytes: The number of bytes at its end that no header counts.
         file_peak_db: The largest sample of any channel, in dBFS.
         clipped_samples: The number of samples in runs of three or more at full scale.
         clipped_runs: The number of such runs.
@@ -185,6 +193,11 @@ class Figures:
     sample_rate: int
     channels: int
     missing_seconds: float
+    n_files: int
+    noise_from: float | None
+    wrapped_samples: int
+    first_wrapped_at: float | None
+    uncounted_bytes: int
     file_peak_db: float
     clipped_samples: int
     clipped_runs: int
@@ -232,8 +245,11 @@ def derive_findings(figures: Figures) -> tuple[Finding, ...]:
             "Check the recording; `kit.plot_waveform(kit.load_clip(path))` shows it",
         )  # fmt: skip
         return (*_check_length(figures), silence, *_check_header(figures))
+    if figures.noise_from is not None:
+        return (*_check_length(figures), *_check_damage(figures), *_check_header(figures))
     checks = (
         _check_length,
+        _check_damage,
         _check_level,
         _check_clipping,
         _check_offset,
@@ -257,6 +273,24 @@ def _check_length(figures: Figures) -> Iterator[Finding]:
             "The caller hears it break off",
             "Fetch or record it again; kit.load_clip takes what is there",
         )
+    if figures.n_files > 1:
+        yield Finding(
+            "files",
+            "note",
+            f"It is {figures.n_files} files put end to end, headers included",
+            "kit.load_clip joins their sound; other programs play the first only, or play the "
+            "headers as clicks",
+            "Take the header off each before they are joined, or add clips: "
+            "`kit.load_clip(a) + kit.load_clip(b)`",
+        )
+    if figures.uncounted_bytes > MOST_UNCOUNTED:
+        yield Finding(
+            "length",
+            "warning",
+            f"{figures.uncounted_bytes} bytes at its end are counted by no header",
+            "If they are sound, the caller does not hear it",
+            "Write the header when the sound is complete, with the size of all of it",
+        )
     if figures.sample_rate < SAMPLE_RATE:
         yield Finding(
             "pitches",
@@ -264,6 +298,32 @@ def _check_length(figures: Figures) -> Iterator[Finding]:
             f"At {figures.sample_rate} Hz it holds nothing above {figures.sample_rate // 2} Hz",
             "It sounds duller than it has to on a telephone",
             "Record it at 8000 Hz or more",
+        )
+
+
+def _check_damage(figures: Figures) -> Iterator[Finding]:
+    if figures.noise_from is not None:
+        yield Finding(
+            "noise",
+            "warning",
+            f"From {figures.noise_from:.1f} s on it is loud noise: a byte is missing or too many "
+            "there, so that each sample is read from the wrong byte on",
+            "The caller hears a roar in place of the voice",
+            "Keep pieces of sound at a whole number of samples: carry an odd byte over to the next "
+            "piece, and make pauses of whole samples. From the beginning on it may also be the "
+            "byte order",
+        )
+    elif figures.wrapped_samples:
+        where = figures.first_wrapped_at or 0.0
+        yield Finding(
+            "clipping",
+            "warning",
+            f"{figures.wrapped_samples} samples jump over the whole scale, the first at "
+            f"{where:.2f} s: they were beyond full scale and wrapped around when they were made "
+            "integers",
+            "It crackles loudly; what wrapped around cannot be restored",
+            "Clip before the cast: `(samples.clip(-1, 1) * 32767).astype('int16')`, or give the "
+            "floats to kit.Clip.from_samples",
         )
 
 
@@ -312,7 +372,7 @@ def _check_clipping(figures: Figures) -> Iterator[Finding]:
             "Loud syllables may crackle",
             f"{SAMPLES_OF}: `kit.Clip.from_samples(samples * 0.8, rate)`",
         )
-    if not figures.clipped_runs and not figures.clipped_by_mixing:
+    if not figures.clipped_runs and not figures.clipped_by_mixing and not figures.wrapped_samples:
         peak = figures.file_peak_db
         yield Finding("clipping", "ok", f"Nothing is cut off; the file's peak is {peak:.1f} dBFS")
 

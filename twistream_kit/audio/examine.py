@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.damage import ByteShiftMeter, WrapMeter
 from twistream_kit.audio.examination import Examination, Figures, derive_findings
 from twistream_kit.audio.g711 import SILENCE, decode_ulaw
-from twistream_kit.audio.load import encode_sound
+from twistream_kit.audio.load import LinearPart, encode_blocks
 from twistream_kit.audio.measure import (
     CARRIED_HZ,
     ChannelMeter,
@@ -88,10 +89,17 @@ class _Meters:
     telephone: TelephoneMeter = field(default_factory=TelephoneMeter)
     resampler: Resampler = field(init=False)
     before: list[NDArray[np.int16]] = field(default_factory=list)
+    wraps: list[WrapMeter] = field(default_factory=list)
+    shift: ByteShiftMeter | None = None
 
     def __post_init__(self) -> None:
         rate = self.source.sound.sample_rate
-        self.sides = ChannelMeter(self.source.count, self.source.limit)
+        self.wraps = [WrapMeter() for _ in range(self.source.sound.channels)]
+        parts = self.source.sound.parts
+        widths = {part.width if isinstance(part, LinearPart) else 0 for part in parts}
+        if widths in ({2}, {3}):
+            self.shift = ByteShiftMeter(widths.pop(), rate)
+        self.sides = ChannelMeter(self.source.sound.channels, self.source.limit)
         self.spectrum = SpectrumMeter(rate)
         self.resampler = _MeasuredResampler(rate, self.telephone)
 
@@ -99,9 +107,9 @@ class _Meters:
         """Yield the payload that `load_clip` makes, and feed the meters."""
         sound = self.source.sound
         if sound.payload is None:
-            yield from encode_sound(replace(sound, blocks=self._mix_blocks()), self.resampler)
+            yield from encode_blocks(sound, self.resampler, self._mix_blocks())
             return
-        for piece in sound.payload:
+        for piece in encode_blocks(sound, self.resampler, sound.payload):
             samples = decode_ulaw(piece)
             self.telephone.push(samples)
             linear = samples.astype(np.float32) / np.float32(FULL_SCALE)
@@ -109,7 +117,7 @@ class _Meters:
             yield piece
 
     def _mix_blocks(self) -> Iterator[NDArray[np.float32]]:
-        for block in self.source.blocks:
+        for block in self.source.sound.channel_blocks:
             mix = mix_to_mono(block, 1.0)
             yield mix  # first, because the conversion refuses NaN, which the meters cannot handle
             self._measure(block, mix)
@@ -121,6 +129,11 @@ class _Meters:
             self.before.append(np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16))
         self.sides.push(block, mix)
         self.spectrum.push(mix)
+        for number, meter in enumerate(self.wraps):
+            meter.push(block[:, number])
+        if self.shift is not None:
+            full = np.float32(1 << (8 * self.shift.width - 1))
+            self.shift.push(np.rint(block * full))
 
 
 class _MeasuredResampler(Resampler):
@@ -158,7 +171,9 @@ def _build_examination(name: str, source: Channels, meters: _Meters, payload: by
         name=name,
         figures=figures,
         findings=Series.of(derive_findings(figures), "findings"),
-        before=np.concatenate([np.empty((0, min(source.count, 2)), np.int16), *meters.before]),
+        before=np.concatenate(
+            [np.empty((0, min(source.sound.channels, 2)), np.int16), *meters.before]
+        ),
         sample_rate=source.sound.sample_rate,
         after=Clip(payload, name, meters.resampler.clipped, source.sound.missing_seconds),
         click=Clip(CLICK_SILENCE + header + CLICK_SILENCE, f"header of {name}") if header else None,
@@ -173,6 +188,7 @@ def _build_figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Fig
     speech, active = measure_speech(powers)
     before, after = measure_silent_ends(powers, speech, telephone.count / SAMPLE_RATE)
     first = sides.first_flat
+    wraps = [meter for meter in meters.wraps if meter.is_wrapped]
     header = np.abs(decode_ulaw(source.header or b"").astype(np.float64))
     return Figures(
         seconds=telephone.count / SAMPLE_RATE,
@@ -187,8 +203,16 @@ def _build_figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Fig
         clipped_by_mixing=meters.resampler.clipped,
         form=source.form,
         sample_rate=sound.sample_rate,
-        channels=source.count,
+        channels=source.sound.channels,
         missing_seconds=sound.missing_seconds,
+        n_files=len(sound.parts),
+        noise_from=None if meters.shift is None else meters.shift.shifted_from,
+        wrapped_samples=sum(meter.wrapped for meter in wraps),
+        first_wrapped_at=min(
+            (meter.first / sound.sample_rate for meter in wraps if meter.first is not None),
+            default=None,
+        ),
+        uncounted_bytes=0 if sound.wav is None else sound.wav.rest_bytes,
         file_peak_db=to_decibels(sides.peak**2),
         clipped_samples=sum(tops.samples for tops in sides.tops),
         clipped_runs=sum(tops.runs for tops in sides.tops),

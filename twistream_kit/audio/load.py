@@ -1,45 +1,45 @@
 """Load sound files: decode them, convert them for a call, and make a clip, in constant memory.
 
 WAV files and headerless bytes are decoded here and not by libsndfile, which reads a ``data`` chunk
-of size 0 as no sound at all.  libsndfile decodes FLAC, OGG, MP3, AU and compressed WAV files.
+of size 0 as no sound at all.  `_libsndfile` decodes all else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twistream_kit.audio._libsndfile import DecodedPart, open_compressed, open_others
 from twistream_kit.audio._wav_format import Format, WavSound, find_sound
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.damage import EXAMINED_BYTES, describe_text_damage
 from twistream_kit.audio.g711 import decode_alaw, decode_ulaw, encode_ulaw
 from twistream_kit.audio.resample import (
-    HIGHEST_RATE,
-    LOWEST_RATE,
-    MOST_CHANNELS,
+    BLOCK,
     SAMPLE_RATE,
     Resampler,
+    check_range,
+    convert_samples,
     mix_to_mono,
+    resample_blocks,
 )
 from twistream_kit.errors import WavError
 from twistream_kit.sound_file import (
-    CONVERT_FIRST,
     ByteOrder,
     Opened,
     Source,
     build_not_wav_error,
+    is_valid_text,
     is_wav,
     open_source,
     read_at,
+    refuse_shrunken,
 )
-
-BLOCK = 65536
-"""Samples per channel in a block: many for each function call, but few enough for the cache."""
 
 HEADERLESS = {
     "PCMU": ("PCMU", 8, "little"),
@@ -62,7 +62,8 @@ def load_clip(
     Channels are mixed in equal parts.  The level is not changed; samples that exceed full scale
     after resampling are clipped and counted in `Clip.clipped`.  A source that is PCMU at 8000 Hz in
     mono already is copied unchanged.  A file that is cut off is loaded up to its end, and
-    `Clip.missing_seconds` says how much is missing.
+    `Clip.missing_seconds` says how much is missing.  Of files that were put end to end, headers
+    included, all sound is loaded.
 
     Args:
         source: A path, bytes, or a file opened with ``'rb'``: WAV of any kind, FLAC, OGG, MP3, AU
@@ -75,7 +76,8 @@ def load_clip(
         PCMU, 8000 bytes a second, with the file's name without its suffix.
 
     Raises:
-        WavError: If there is no such file, or it cannot be read as sound.
+        WavError: If there is no such file, it cannot be read as sound, or it is shorter than one
+            sample of a call.
         ValueError: If only one of the keywords is given, or the encoding is unknown.
         TypeError: If `source` is of another type, for example a file opened as text.
 
@@ -99,25 +101,63 @@ def encode_sound(sound: DecodedSound, resampler: Resampler) -> Iterator[bytes]:
     """Yield the payload of `sound` in pieces; `resampler` counts the clipped samples.
 
     Raises:
-        WavError: If the sound contains NaN or infinity.
+        WavError: As `encode_blocks` does.
     """
-    if sound.payload is not None:
-        yield from sound.payload
-        return
-    done = 0
-    for block in sound.blocks:
-        try:
-            yield encode_ulaw(resampler.push(block))
-        except ValueError as error:
-            after = f"in the {len(block)} samples after second {done / sound.sample_rate:.2f}"
-            raise WavError(
-                f"it holds NaN or infinity, {after}",
-                source=sound.opened.name,
-                consequence="Such samples cannot be played",
-                fix="Correct the program that wrote the file",
-            ) from error
+    return encode_blocks(sound, resampler, sound.payload or sound.blocks)
+
+
+def encode_blocks(
+    sound: DecodedSound,
+    resampler: Resampler,
+    blocks: Iterator[bytes] | Iterator[NDArray[np.float32]],
+) -> Iterator[bytes]:
+    """Yield the payload of `blocks` in pieces; those that are payload pass unchanged.
+
+    Raises:
+        WavError: If the sound contains NaN or infinity or is not in [-1, 1], becomes shorter while
+            it is read, or is less than one sample of a call.
+    """
+    size = done = 0
+    for block in blocks:
+        piece = block if isinstance(block, bytes) else _encode(sound, resampler, block, done)
         done += len(block)
-    yield encode_ulaw(resampler.flush())
+        size += len(piece)
+        yield piece
+    refuse_shrunken(sound.opened)
+    if rest := encode_ulaw(resampler.flush()):
+        size += len(rest)
+        yield rest
+    if not size or done * SAMPLE_RATE < sound.sample_rate:
+        raise WavError(
+            f"it is too short: its sound at {sound.sample_rate} Hz is less than one sample of a "
+            f"call, which has {SAMPLE_RATE} a second",
+            source=sound.opened.name,
+            consequence="There is nothing to send",
+            fix="Fetch or record it again",
+        )
+
+
+def _encode(
+    sound: DecodedSound, resampler: Resampler, block: NDArray[np.float32], done: int
+) -> bytes:
+    after = f"in the {len(block)} samples after second {done / sound.sample_rate:.2f}"
+    try:
+        return encode_ulaw(resampler.push(block))
+    except ValueError as error:
+        if np.isfinite(block).all():
+            problem, _, scale = str(error).partition(": ")
+            raise WavError(
+                f"its {problem}, {after}",
+                source=sound.opened.name,
+                consequence="All of it would be cut off at full scale",
+                fix=f"Correct the program that wrote the file: {scale}",
+            ) from error
+        raise WavError(
+            f"it holds NaN or infinity, {after}",
+            source=sound.opened.name,
+            consequence="Such samples cannot be played",
+            fix="Correct the program that wrote the file",
+        ) from error
 
 
 @contextmanager
@@ -139,15 +179,40 @@ def open_sound(
     if sample_rate is not None and encoding is not None:
         form = build_headerless_format(encoding, sample_rate)
     with open_source(source) as file:
-        head = read_at(file.file, 0, 64)
+        refuse_text(file)
         if form is not None:
-            yield _open_headerless(file, form, head)
-        elif not head:
-            raise build_not_wav_error(head, file.name)
+            yield _open_headerless(file, form)
+        elif not file.size:
+            raise build_not_wav_error(b"", file.name)
         elif (wav := find_sound(file)) is not None:
             yield _open_wav(file, wav)
         else:
-            yield _open_by_libsndfile(file, head)
+            yield DecodedSound(file, tuple(open_others(file)))
+
+
+@dataclass(slots=True)
+class LinearPart:
+    """A stretch of sound in linear or companded samples.
+
+    Attributes:
+        sample_rate: The sample rate, 4000 to 192,000 Hz.
+        channels: The number of channels, 1 to 8.
+        scale: The factor that scales a sample to [-1, 1].
+        read: Reads the samples, shape ``(n, channels)``, n > 0: int16, int32 or float.
+        width: The bytes of a linear sample that is a whole number, else 0.
+        read_payload: Reads the bytes of sound that is PCMU at 8000 Hz in mono already, else None.
+    """
+
+    sample_rate: int
+    channels: int
+    scale: float
+    read: Callable[[], Iterator[NDArray[Any]]]
+    width: int = 0
+    read_payload: Callable[[], Iterator[bytes]] | None = None
+
+
+Part = LinearPart | DecodedPart
+"""A stretch of sound of one format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,26 +221,63 @@ class DecodedSound:
 
     Attributes:
         opened: The source; the position of its file is the progress of reading.
-        sample_rate: The sample rate, 4000 to 192,000 Hz.
-        blocks: The samples: float32 in [-1, 1], mono, shape ``(n,)``.
-        payload: The bytes of a source that is PCMU at 8000 Hz in mono already, else None.
+        parts: Its sound; of files that were put end to end, that of each.
         wav: The position of the sound in a WAV file; None for another source.
     """
 
     opened: Opened
-    sample_rate: int
-    blocks: Iterator[NDArray[np.float32]]
-    payload: Iterator[bytes] | None = None
+    parts: tuple[Part, ...]
     wav: WavSound | None = None
 
     @property
+    def sample_rate(self) -> int:
+        """The sample rate, 4000 to 192,000 Hz: the highest of all parts."""
+        return max(part.sample_rate for part in self.parts)
+
+    @property
+    def channels(self) -> int:
+        """The number of channels, 1 to 8: the highest of all parts."""
+        return max(part.channels for part in self.parts)
+
+    @property
+    def payload(self) -> Iterator[bytes] | None:
+        """The bytes of a source that is PCMU at 8000 Hz in mono already, else None."""
+        readers = [part.read_payload for part in self.parts if isinstance(part, LinearPart)]
+        if None in readers or len(readers) < len(self.parts):
+            return None
+        return (piece for read in readers if read for piece in read())
+
+    @property
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """The samples: float32 in [-1, 1], mono, shape ``(n,)``."""
+        for part in self.parts:
+            scale = part.scale if isinstance(part, LinearPart) else 1.0
+            mono = (mix_to_mono(block, scale) for block in part.read())
+            yield from resample_blocks(mono, part.sample_rate, self.sample_rate)
+
+    @property
+    def channel_blocks(self) -> Iterator[NDArray[np.float32]]:
+        """The samples of each channel: float32 in [-1, 1], shape ``(n, channels)``."""
+        for part in self.parts:
+            scale = part.scale if isinstance(part, LinearPart) else 1.0
+            scaled = (convert_samples(block, scale) for block in part.read())
+            if part.channels != self.channels:
+                scaled = (
+                    np.tile(mix_to_mono(block, 1.0), (self.channels, 1)).T for block in scaled
+                )
+            yield from resample_blocks(scaled, part.sample_rate, self.sample_rate)
+
+    @property
     def missing_seconds(self) -> float:
-        """How much sound is missing because a WAV file was cut off."""
-        return 0.0 if self.wav is None else self.wav.missing_seconds
+        """How much sound is missing because a file was cut off; known when all is read."""
+        by_header = 0.0 if self.wav is None else self.wav.missing_seconds
+        return by_header + sum(
+            part.missing_seconds for part in self.parts if isinstance(part, DecodedPart)
+        )
 
 
-def _open_headerless(file: Opened, form: Format, head: bytes) -> DecodedSound:
-    if is_wav(head):
+def _open_headerless(file: Opened, form: Format) -> DecodedSound:
+    if is_wav(read_at(file.file, 0, 12)):
         raise WavError(
             "it has a WAV header, which says how it is encoded",
             source=file.name,
@@ -194,7 +296,7 @@ def _open_headerless(file: Opened, form: Format, head: bytes) -> DecodedSound:
             if file.size
             else "Record it again",
         )
-    return _open_linear(file, form, 0, file.size)
+    return DecodedSound(file, (open_linear(file, form, 0, file.size),))
 
 
 def _open_wav(file: Opened, wav: WavSound) -> DecodedSound:
@@ -205,112 +307,73 @@ def _open_wav(file: Opened, wav: WavSound) -> DecodedSound:
             offset=wav.offset,
             fix="Fetch or record it again",
         )
-    if find_decoder(wav.format) is None:
-        sound = _open_by_libsndfile(file, b"")
-    else:
-        sound = _open_linear(file, wav.format, wav.offset, wav.size)
-    return replace(sound, wav=wav)
+    for part in wav.parts:
+        refuse_text(file, part.offset)
+    parts = [
+        open_linear(file, part.format, part.offset, part.size)
+        if find_decoder(part.format)
+        else open_compressed(file, part)
+        for part in wav.parts
+    ]
+    return DecodedSound(file, tuple(parts), wav)
 
 
-def _open_linear(file: Opened, form: Format, offset: int, size: int) -> DecodedSound:
-    _check_range(file.name, form.sample_rate, form.channels)
+def refuse_text(file: Opened, offset: int = 0) -> None:
+    """Refuse a file that was read as text, or whose sound from `offset` on was.
+
+    Raises:
+        WavError: If it was; the text says how, and whether it can be restored.
+    """
+    raw = read_at(file.file, offset, EXAMINED_BYTES)
+    if is_valid_text(raw) and (damage := describe_text_damage(raw)):
+        raise WavError(
+            damage.problem, source=file.name, consequence=damage.consequence, fix=damage.fix
+        )
+
+
+def open_linear(file: Opened, form: Format, offset: int, size: int) -> LinearPart:
+    """Open the linear or companded samples of `size` bytes from `offset`.
+
+    Raises:
+        WavError: If the sample rate or the number of channels is out of range.
+    """
+    check_range(file.name, form.sample_rate, form.channels)
     decoder = find_decoder(form)
-    assert decoder is not None  # noqa: S101  both callers have checked it
+    assert decoder is not None  # noqa: S101  the callers have checked it
     whole = decoder.size * form.channels
-    raw = read_pieces(file.file, offset, size - size % whole, BLOCK * whole)
-    if (form.encoding, form.sample_rate, form.channels) == ("PCMU", SAMPLE_RATE, 1):
-        return DecodedSound(file, form.sample_rate, iter(()), raw)
-    return DecodedSound(file, form.sample_rate, _decode_pieces(raw, decoder, form.channels))
+
+    def read_payload() -> Iterator[bytes]:
+        return read_pieces(file, offset, size - size % whole, BLOCK * whole)
+
+    def read() -> Iterator[NDArray[Any]]:
+        for piece in read_payload():
+            yield decoder.decode(piece).reshape(-1, form.channels)
+
+    is_payload = (form.encoding, form.sample_rate, form.channels) == ("PCMU", SAMPLE_RATE, 1)
+    return LinearPart(
+        form.sample_rate,
+        form.channels,
+        decoder.scale,
+        read,
+        decoder.size if form.encoding == "PCM" else 0,
+        read_payload if is_payload else None,
+    )
 
 
-def read_pieces(file: BinaryIO, offset: int, size: int, piece: int) -> Iterator[bytes]:
-    """Yield `size` bytes from `offset` in pieces of `piece` bytes, or fewer if the file ends."""
-    file.seek(offset)
+def read_pieces(file: Opened, offset: int, size: int, piece: int) -> Iterator[bytes]:
+    """Yield `size` bytes from `offset` in pieces of `piece` bytes.
+
+    Raises:
+        WavError: If the file ends before that.
+    """
+    file.file.seek(offset)
     while size > 0:
-        raw = file.read(min(piece, size))
+        raw = file.file.read(min(piece, size))
         if not raw:
+            refuse_shrunken(file)
             return
         size -= len(raw)
         yield raw
-
-
-def _decode_pieces(
-    raw: Iterator[bytes], decoder: Decoder, channels: int
-) -> Iterator[NDArray[np.float32]]:
-    for piece in raw:
-        samples = decoder.decode(piece)
-        yield mix_to_mono(samples.reshape(-1, channels), decoder.scale)
-
-
-def _open_by_libsndfile(file: Opened, head: bytes) -> DecodedSound:
-    import soundfile
-
-    try:
-        sound = open_libsndfile(file)
-    except soundfile.LibsndfileError as error:
-        if head:
-            raise build_not_wav_error(head, file.name) from error
-        raise WavError(
-            f"libsndfile cannot read it: {error.error_string}", source=file.name, fix=CONVERT_FIRST
-        ) from error
-    _check_range(file.name, sound.samplerate, sound.channels)
-    if not sound.frames:
-        raise WavError("it holds no sound", source=file.name, fix="Fetch or record it again")
-    blocks = (mix_to_mono(block, 1.0) for block in read_blocks(sound, file.name))
-    return DecodedSound(file, sound.samplerate, blocks)
-
-
-def open_libsndfile(file: Opened) -> Any:
-    """Open a source from its beginning as a `soundfile.SoundFile`.
-
-    Raises:
-        soundfile.LibsndfileError: If libsndfile cannot read it.
-    """
-    import soundfile
-
-    file.file.seek(0)
-    # Without the name: soundfile reads a file whose name ends in .raw as headerless sound.
-    nameless = SimpleNamespace(read=file.file.read, seek=file.file.seek, tell=file.file.tell)
-    return soundfile.SoundFile(nameless)
-
-
-def read_blocks(sound: Any, name: str) -> Iterator[NDArray[np.float32]]:
-    """Yield the samples that libsndfile reads: float32, shape ``(n, channels)``, n > 0.
-
-    Args:
-        sound: The file that `open_libsndfile` returned.
-        name: The name of the source, for an error.
-
-    Raises:
-        WavError: If libsndfile stops before the end.
-    """
-    import soundfile
-
-    # Not `sound.blocks`, which refuses encodings in which libsndfile cannot seek, such as GSM.
-    try:
-        while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
-            yield block
-    except soundfile.LibsndfileError as error:
-        raise WavError(
-            f"libsndfile stopped in the middle of it: {error.error_string}",
-            source=name,
-            fix="The file is damaged: fetch or record it again",
-        ) from error
-
-
-def _check_range(name: str, sample_rate: int, channels: int) -> None:
-    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
-        raise WavError(
-            f"its sample rate is {sample_rate} Hz; {LOWEST_RATE} to {HIGHEST_RATE} Hz can be read",
-            source=name,
-            fix=CONVERT_FIRST,
-        )
-    if not 1 <= channels <= MOST_CHANNELS:
-        raise WavError(
-            f"it has {channels} channels; 1 to {MOST_CHANNELS} can be mixed into one",
-            source=name,
-            fix=CONVERT_FIRST,
-        )
 
 
 def build_headerless_format(encoding: str, sample_rate: int) -> Format:

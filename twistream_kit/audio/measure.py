@@ -21,17 +21,7 @@ from numpy.typing import NDArray
 
 from twistream_kit.audio._wav_format import WavSound
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
-from twistream_kit.audio.load import (
-    BLOCK,
-    DecodedSound,
-    Decoder,
-    build_headerless_format,
-    find_decoder,
-    open_libsndfile,
-    open_sound,
-    read_blocks,
-    read_pieces,
-)
+from twistream_kit.audio.load import DecodedSound, build_headerless_format, find_decoder, open_sound
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
 from twistream_kit.sound_file import Source, read_at, recognise
 
@@ -77,24 +67,13 @@ def open_channels(
     with open_sound(source, sample_rate=sample_rate, encoding=encoding) as sound:
         if sample_rate is not None and encoding is not None:
             form = build_headerless_format(encoding, sample_rate)
-            decoder = find_decoder(form)
-            blocks = (
-                _decode_blocks(sound, decoder, 1, 0, sound.opened.size) if decoder else iter(())
-            )
-            yield Channels(
-                sound,
-                1,
-                f"{encoding}, headerless",
-                _find_full_scale(form.encoding, form.bits_per_sample),
-                blocks,
-                b"",
-            )
+            limit = _find_full_scale(form.encoding, form.bits_per_sample)
+            yield Channels(sound, f"{encoding}, headerless", limit, b"")
         elif sound.wav is not None:
-            yield _open_wav_channels(sound, sound.wav)
+            yield _describe_wav(sound, sound.wav)
         else:
             head = read_at(sound.opened.file, 0, 64)
-            count, blocks = _open_by_libsndfile(sound)
-            yield Channels(sound, count, recognise(head).what, _find_full_scale("", 0), blocks)
+            yield Channels(sound, recognise(head).what, _find_full_scale("", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +81,9 @@ class Channels:
     """An open source of sound with its separate channels.
 
     Attributes:
-        sound: The same source as `load_clip` reads it; its blocks must not be used.
-        count: The number of channels, 1 to 8.
+        sound: The source as `load_clip` reads it; read only its `channel_blocks`.
         form: A description of its samples: ``PCM, 16 bit`` or ``an MP3 file``.
         limit: The magnitude of a sample at full scale, in [-1, 1].
-        blocks: The samples: float32, nominally in [-1, 1], shape ``(n, count)``, n > 0.
         header: The bytes before the sound, at most `MOST_HEADER_BYTES`; empty for headerless
             sound, None if the format does not separate header and sound, such as MP3.
         header_bytes: The length of the whole header.
@@ -114,28 +91,19 @@ class Channels:
     """
 
     sound: DecodedSound
-    count: int
     form: str
     limit: float
-    blocks: Iterator[NDArray[np.float32]]
     header: bytes | None = None
     header_bytes: int = 0
     trailing_bytes: int = 0
 
 
-def _open_wav_channels(sound: DecodedSound, wav: WavSound) -> Channels:
-    form, decoder = wav.format, find_decoder(wav.format)
-    count = form.channels
-    if decoder is None:
-        count, blocks = _open_by_libsndfile(sound)
-    else:
-        blocks = _decode_blocks(sound, decoder, count, wav.offset, wav.size)
+def _describe_wav(sound: DecodedSound, wav: WavSound) -> Channels:
+    form = wav.format
     return Channels(
         sound,
-        count,
         f"{form.encoding}, {form.bits_per_sample} bit" if form.bits_per_sample else form.encoding,
-        _find_full_scale(form.encoding, form.bits_per_sample if decoder else 0),
-        blocks,
+        _find_full_scale(form.encoding, form.bits_per_sample if find_decoder(form) else 0),
         read_at(sound.opened.file, 0, min(wav.offset, MOST_HEADER_BYTES)),
         wav.offset,
         wav.trailing_bytes,
@@ -148,20 +116,6 @@ def _find_full_scale(encoding: str, bits: int) -> float:
         return (32124 if encoding == "PCMU" else 32256) / 32768
     # Most float samples come from 16 bits, whose largest value is just below 1.
     return 1 - 2.0 ** (1 - min(bits, 24)) if encoding == "PCM" and bits else 32767 / 32768
-
-
-def _decode_blocks(
-    sound: DecodedSound, decoder: Decoder, count: int, offset: int, size: int
-) -> Iterator[NDArray[np.float32]]:
-    whole = decoder.size * count
-    for raw in read_pieces(sound.opened.file, offset, size - size % whole, BLOCK * whole):
-        samples = decoder.decode(raw).astype(np.float32)
-        yield (samples * np.float32(decoder.scale)).reshape(-1, count)
-
-
-def _open_by_libsndfile(sound: DecodedSound) -> tuple[int, Iterator[NDArray[np.float32]]]:
-    reader = open_libsndfile(sound.opened)
-    return reader.channels, read_blocks(reader, sound.opened.name)
 
 
 @dataclass(slots=True)

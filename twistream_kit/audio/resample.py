@@ -6,12 +6,15 @@ signal-to-noise ratio would be 40 dB instead of 134, and a buzz at the rate of t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import is_int16
+from twistream_kit.errors import WavError
+from twistream_kit.sound_file import CONVERT_FIRST
 
 SAMPLE_RATE = 8000
 """The sample rate of a telephone call in Hz."""
@@ -24,6 +27,10 @@ FULL_SCALE = 32768.0
 
 MOST_CHANNELS = 8
 """The largest number of channels that can be mixed."""
+
+
+BLOCK = 65536
+"""Samples per channel in a block: many for each function call, but few enough for the cache."""
 
 
 class Resampler:
@@ -103,6 +110,50 @@ class Resampler:
         return finished
 
 
+def check_range(name: str, sample_rate: int, channels: int) -> None:
+    """Check that sound can be converted.
+
+    Raises:
+        WavError: If its sample rate or number of channels is out of range.
+    """
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise WavError(
+            f"its sample rate is {sample_rate} Hz; {LOWEST_RATE} to {HIGHEST_RATE} Hz can be read",
+            source=name,
+            fix=CONVERT_FIRST,
+        )
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise WavError(
+            f"it has {channels} channels; 1 to {MOST_CHANNELS} can be mixed into one",
+            source=name,
+            fix=CONVERT_FIRST,
+        )
+
+
+def resample_blocks(
+    blocks: Iterator[NDArray[np.float32]], rate_in: int, rate_out: int
+) -> Iterator[NDArray[np.float32]]:
+    """Resample a whole sound; it may exceed full scale afterwards.
+
+    Args:
+        blocks: float32, each of the shape ``(n,)`` or ``(n, channels)``, n > 0.
+        rate_in: Their sample rate in Hz.
+        rate_out: That of the result; if both are the same, the blocks pass unchanged.
+    """
+    if rate_in == rate_out:
+        yield from blocks
+        return
+    stream: Any = None
+    empty = np.empty(0, np.float32)
+    for block in blocks:
+        stream = stream or _open_soxr_stream(rate_in, rate_out, block.shape[1:])
+        empty = block[:0]
+        if len(resampled := stream.resample_chunk(block)):
+            yield resampled
+    if stream and len(rest := stream.resample_chunk(empty, last=True)):
+        yield rest
+
+
 def mix_to_mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
     """Mix all channels into one, in equal parts.
 
@@ -114,11 +165,19 @@ def mix_to_mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
         float32, shape ``(n,)``, a new array.
     """
     # Column by column: `block.mean(axis=1)` takes several times as long for two channels.
-    mixed = block[:, 0].astype(np.float32)
-    for channel in range(1, block.shape[1]):
-        mixed += block[:, channel]
-    mixed *= np.float32(scale / block.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):  # `as_float` refuses NaN and infinity
+        mixed = block[:, 0].astype(np.float32)
+        for channel in range(1, block.shape[1]):
+            mixed += block[:, channel]
+        mixed *= np.float32(scale / block.shape[1])
     return mixed
+
+
+def convert_samples(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
+    """Return samples of any kind as float32, multiplied by `scale`; NaN and infinity stay."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled: NDArray[np.float32] = block.astype(np.float32) * np.float32(scale)
+    return scaled
 
 
 def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
@@ -137,11 +196,52 @@ def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
         # A NaN would spread over the whole length of the resampler's filter.
         if not np.isfinite(samples).all():
             raise ValueError("samples hold NaN or infinity, which is no sound; repair the source")
+        _refuse_wrong_scale(samples)
         return np.ascontiguousarray(samples, dtype=np.float32)
-    raise TypeError(f"samples are {samples.dtype}; give int16, or float in [-1, 1]")
+    raise build_dtype_error(samples)
 
 
-def _open_soxr_stream(rate_in: int, rate_out: int) -> Any:
+_LOUDEST = 16.0
+"""24 dB beyond full scale: no recording is so loud, so the samples are of another scale."""
+
+
+def _refuse_wrong_scale(samples: NDArray[Any]) -> None:
+    """Refuse floats that are meant as integers.
+
+    Raises:
+        ValueError: If they go far beyond [-1, 1], or are whole numbers that go beyond it.
+    """
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak < 2 or (peak < _LOUDEST and (samples != np.rint(samples)).any()):
+        return
+    scale = next((full for full in (2**15, 2**23, 2**31) if peak <= full), None)
+    fix = "divide by the largest value that is possible"
+    if scale is not None:
+        fix = f"divide by {scale}" + (", or give int16" if scale == FULL_SCALE else "")
+    raise ValueError(f"samples go to ±{peak:.0f} where ±1 is meant: {fix}")
+
+
+def build_dtype_error(samples: NDArray[Any]) -> TypeError:
+    """Build the error for samples that are neither int16 nor float, with what makes them so."""
+    kind, size = samples.dtype.kind, samples.dtype.itemsize
+    fix = ""
+    if kind == "i" and size == 1:
+        fix = "samples / 128"
+    elif kind == "i":
+        peak = int(np.abs(samples.astype(np.float64)).max(initial=0.0))
+        scale = next((full for full in (2**15, 2**23, 2**31) if peak <= full), None)
+        if scale is not None:
+            fix = "samples.astype('int16')" if scale == FULL_SCALE else f"samples / {scale}"
+    elif kind == "u" and size == 1:
+        fix = "(samples - 128.0) / 128 for 8-bit PCM, kit.Clip(samples.tobytes()) for μ-law"
+    elif kind == "u" and size == 2:
+        fix = "(samples - 32768.0) / 32768"
+    advice = f": {fix}" if fix else ""
+    return TypeError(f"samples are {samples.dtype}; give int16, or float in [-1, 1]{advice}")
+
+
+def _open_soxr_stream(rate_in: int, rate_out: int, channels: tuple[int, ...] = ()) -> Any:
     import soxr
 
-    return soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
+    count = channels[0] if channels else 1
+    return soxr.ResampleStream(rate_in, rate_out, count, dtype="float32", quality="HQ")

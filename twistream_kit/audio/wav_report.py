@@ -1,16 +1,19 @@
 """Report on a WAV file: every field of its header, and whether it can be sent to a call.
 
-Every byte before and after the sound belongs to a field.  Of the sound itself only the first 12
-bytes are read.  A call takes PCMU at 8000 Hz, one channel, without a header (PROTOCOL.md §4):
-Twilio plays every byte of a payload, the header included.
+Every byte before and after the sound belongs to a field.  The sound itself is searched for the
+headers of further files, and is decoded only if it ends in the middle of a sample.
+
+A call takes PCMU at 8000 Hz, one channel, without a header (PROTOCOL.md §4): Twilio plays every
+byte of a payload, the header included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
+from twistream_kit.audio._libsndfile import open_others
 from twistream_kit.audio._wav_format import (
     EXPLAINED,
     EXTENSIBLE,
@@ -18,19 +21,32 @@ from twistream_kit.audio._wav_format import (
     Chunk,
     Format,
     Riff,
+    WavPart,
+    WavSound,
     find_sound,
     name_encoding,
     name_sub_format,
 )
+from twistream_kit.audio.damage import (
+    EXAMINED_BYTES,
+    FETCH_BYTES,
+    ByteShiftMeter,
+    DamageReport,
+    describe_text_damage,
+)
+from twistream_kit.audio.examination import MOST_UNCOUNTED
+from twistream_kit.audio.load import open_linear, refuse_text
 from twistream_kit.audio.resample import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, SAMPLE_RATE
+from twistream_kit.errors import WavError
 from twistream_kit.listing import Listing
 from twistream_kit.sound_file import (
+    USE_LOAD_CLIP,
     Opened,
     Source,
     build_not_wav_error,
-    is_wav,
     open_source,
     read_at,
+    recognise,
 )
 
 SHOWN_BYTES = 64
@@ -64,7 +80,7 @@ _FORMAT_FIELDS = (
 
 
 def inspect_wav(source: Source) -> WavReport:
-    """Explain the header of a WAV file; only headers are read, whatever the length of the file.
+    """Explain the header of a WAV file; its sound is not decoded, whatever the length of the file.
 
     A call takes μ-law at 8000 Hz in mono without a header (PROTOCOL.md §4); the report says what
     differs.
@@ -99,11 +115,14 @@ class WavReport:
         format: The contents of its ``fmt `` chunk.
         header_bytes: The number of bytes before the sound; the size of a file without sound.
         data_bytes: The number of bytes of sound in the file, which may be less than its header
-            says.
+            says; of several files that were put end to end, that of all.
         trailing_bytes: The number of bytes after the sound.
         missing_bytes: The number of bytes of sound that the file lacks.
         seconds: The duration of the sound in the file, in seconds.
+        missing_seconds: The duration of the sound that the file lacks, in seconds.
         objections: The reasons why the file cannot be sent as it is, each a clause about "it".
+        is_damaged: Whether its bytes were read as text, so that its sound is noise.
+        n_files: The number of WAV files that were put end to end; 1 as a rule.
 
     Example:
         >>> import twistream_kit as kit
@@ -122,7 +141,10 @@ class WavReport:
     trailing_bytes: int
     missing_bytes: int
     seconds: float
+    missing_seconds: float
     objections: list[str]
+    is_damaged: bool = False
+    n_files: int = 1
 
     @property
     def encoding(self) -> str:
@@ -145,11 +167,6 @@ class WavReport:
         return self.format.bits_per_sample
 
     @property
-    def missing_seconds(self) -> float:
-        """The duration of the sound that the file lacks."""
-        return self.seconds * self.missing_bytes / self.data_bytes if self.data_bytes else 0.0
-
-    @property
     def ready(self) -> bool:
         """Whether the sound can be sent without conversion."""
         return not self.objections
@@ -166,8 +183,14 @@ class WavReport:
         reasons = "; ".join(self.objections)
         if not self.data_bytes:
             advice = "there is nothing to send"
+        elif self.is_damaged:
+            advice = f"{FETCH_BYTES[0].lower()}{FETCH_BYTES[1:]}"
         elif not _is_loadable(self.format):
             advice = "convert it with ffmpeg first"
+        elif _is_too_short(self.format, self.seconds):
+            advice = "there is nothing to send"
+        elif self.n_files > 1 and self.encoding in LINEAR_BYTES:
+            advice = "kit.load_clip joins their sound and converts it"
         elif self.missing_bytes:
             advice = "kit.load_clip takes what is there"
         elif self.encoding in LINEAR_BYTES:
@@ -225,23 +248,78 @@ def _as_table(report: WavReport) -> str:
 
 def report_on(file: Opened) -> WavReport:
     """Do the same as `inspect_wav` for a source that is open already."""
-    wav = find_sound(file)
+    damage = describe_text_damage(read_at(file.file, 0, EXAMINED_BYTES))
+    try:
+        wav = find_sound(file)
+    except WavError:
+        refuse_text(file)
+        raise
     if wav is None:
-        raise build_not_wav_error(read_at(file.file, 0, 64), file.name)
+        refuse_text(file)
+        _refuse_other_file(file)
+    damage = damage or describe_text_damage(read_at(file.file, wav.offset, EXAMINED_BYTES))
     return WavReport(
         name=file.name,
-        fields=Listing.of(read_fields(file.file, wav.riff), "fields"),
+        fields=Listing.of(read_fields(file.file, wav.riffs), "fields"),
         format=wav.format,
         header_bytes=wav.offset,
         data_bytes=wav.size,
         trailing_bytes=wav.trailing_bytes,
         missing_bytes=wav.missing_bytes,
         seconds=wav.seconds,
+        missing_seconds=wav.missing_seconds,
         objections=[
-            *_object_to_structure(file, wav.riff, wav.format),
+            *_object_to_contents(file, wav, damage),
             *_object_to_format(wav.format),
         ],
+        is_damaged=damage is not None,
+        n_files=len(wav.parts),
     )
+
+
+def _refuse_other_file(file: Opened) -> NoReturn:
+    """Refuse what is not a WAV file; if libsndfile should read it, see whether it does."""
+    head = read_at(file.file, 0, 64)
+    if head and recognise(head).fix == USE_LOAD_CLIP:
+        open_others(file)
+    raise build_not_wav_error(head, file.name)
+
+
+def _is_too_short(form: Format, seconds: float) -> bool:
+    # Of other encodings the duration is not always known.
+    return _is_loadable(form) and form.encoding in LINEAR_BYTES and seconds * SAMPLE_RATE < 1
+
+
+def _object_to_contents(file: Opened, wav: WavSound, damage: DamageReport | None) -> Iterator[str]:
+    if damage:
+        # It explains all else that is wrong with the contents.
+        yield f"{damage.problem} ({damage.consequence[0].lower()}{damage.consequence[1:]})"
+    else:
+        yield from _object_to_joints(wav)
+        yield from _object_to_structure(file, wav)
+
+
+def _object_to_joints(wav: WavSound) -> Iterator[str]:
+    """Object to WAV files that were put end to end, and to one inside the sound of another."""
+    parts, first = wav.parts, wav.riffs[0]
+    if first.is_wrapper and len(wav.riffs) == 2:
+        yield "its sound is a whole WAV file, header included: it was wrapped twice"
+        return
+    seconds = [part.seconds for part in parts]
+    if first.is_wrapper:
+        yield (
+            f"its sound is {len(wav.riffs) - 1} whole WAV files put end to end, headers included, "
+            f"{sum(seconds):.2f} s in all: {len(wav.riffs) - 1} headers stand inside the sound"
+        )
+    elif len(wav.riffs) > 1:
+        more = len(wav.riffs) - 1
+        yield (
+            f"{more} more WAV {'file follows' if more == 1 else 'files follow'} the first, headers "
+            f"included: it lasts {seconds[0]:.2f} s, all together {sum(seconds):.2f} s"
+        )
+    formats = {part.format.description for part in parts}
+    if len(formats) > 1:
+        yield f"they are of different formats: {'; '.join(sorted(formats))}"
 
 
 def _is_loadable(form: Format) -> bool:
@@ -250,23 +328,54 @@ def _is_loadable(form: Format) -> bool:
     return is_possible and is_in_range and 1 <= form.channels <= MOST_CHANNELS
 
 
-def _object_to_structure(file: Opened, riff: Riff, form: Format) -> Iterator[str]:
-    sounds = [chunk for chunk in riff.chunks if chunk.id == "data"]
-    if not sounds:
-        yield "it ends before its data chunk"
-    elif not sounds[0].size:
-        yield "its data chunk is empty"
-    elif sounds[0].missing:
-        yield f"it is cut off: {sounds[0].missing} bytes of its sound are missing"
-    elif riff.missing:
-        yield f"it is cut off: {riff.missing} bytes after its sound are missing"
-    if sounds and is_wav(read_at(file.file, sounds[0].body, 12)):
-        yield "its sound is a whole WAV file, header included: it was wrapped twice"
+def _object_to_structure(file: Opened, wav: WavSound) -> Iterator[str]:
+    sounds = [chunk for chunk in wav.riffs[0].chunks if chunk.id == "data"]
+    if not wav.size:
+        yield "its data chunk is empty" if sounds else "it ends before its data chunk"
+    else:
+        yield from _object_to_size(wav)
     if len(sounds) > 1:
         yield f"it has {len(sounds)} data chunks, of which only the first is played"
-    whole = form.sample_bytes * form.channels
-    if sounds and whole and sounds[0].size % whole and not sounds[0].missing:
-        yield f"its sound ends in the middle of a sample of {whole} bytes"
+    for part in wav.parts:
+        whole = part.format.sample_bytes * part.format.channels
+        if whole and part.size % whole and not part.missing_bytes:
+            yield f"its sound ends in the middle of a sample of {whole} bytes"
+            if (begin := _find_shift(file, part)) is not None:
+                yield (
+                    f"from {begin:.1f} s on it is noise: a byte is missing or too many there, and "
+                    "all after it is read from the wrong byte on"
+                )
+
+
+def _object_to_size(wav: WavSound) -> Iterator[str]:
+    if wav.missing_bytes:
+        doubt = ", or its size is a placeholder" if wav.missing_bytes > _DOUBTFUL * wav.size else ""
+        yield f"it is cut off: {wav.missing_bytes} bytes of its sound are missing{doubt}"
+    elif missing := sum(riff.missing for riff in wav.riffs):
+        yield f"it is cut off: {missing} bytes after its sound are missing"
+    if _is_too_short(wav.format, wav.seconds):
+        yield "it is too short: its sound is less than one sample of a call"
+    if wav.rest_bytes > MOST_UNCOUNTED:
+        yield (
+            f"{wav.rest_bytes} bytes at its end belong to no chunk and are not played: they may be "
+            "sound that its header does not count"
+        )
+
+
+_DOUBTFUL = 100
+"""A file of which less than a hundredth arrived may also be a whole one."""
+
+
+def _find_shift(file: Opened, part: WavPart) -> float | None:
+    if part.format.encoding != "PCM" or not _is_loadable(part.format):
+        return None
+    sound = open_linear(file, part.format, part.offset, part.size)
+    if sound.width not in (2, 3):
+        return None
+    meter = ByteShiftMeter(sound.width, sound.sample_rate)
+    for block in sound.read():
+        meter.push(block if sound.width == 2 else block >> 8)
+    return meter.shifted_from
 
 
 def _object_to_format(form: Format) -> Iterator[str]:
@@ -280,11 +389,15 @@ def _object_to_format(form: Format) -> Iterator[str]:
         yield f"it has {form.channels} channels, and a call takes one"
 
 
-def read_fields(file: BinaryIO, riff: Riff) -> list[Field]:
+def read_fields(file: BinaryIO, riffs: Iterable[Riff]) -> list[Field]:
     """Return the fields of a file, which cover all of its bytes.
 
     The body of ``data`` is one field and is not read.
     """
+    return [field for riff in riffs for field in _read_riff_fields(file, riff)]
+
+
+def _read_riff_fields(file: BinaryIO, riff: Riff) -> list[Field]:
     reader = _FieldReader(file, riff)
     fields = list(reader.read_riff_header())
     for chunk in riff.chunks:
@@ -311,14 +424,15 @@ class _FieldReader:
             "RIFF": "a RIFF file: numbers with the low byte first",
             "RIFX": "a RIFX file: numbers with the high byte first, rare",
         }.get(self.riff.form, "a RIFF file of more than 4 GB; its sizes stand in ds64")
-        yield self.read_text("RIFF", "form", 0, 4, form)
+        start = self.riff.start
+        yield self.read_text("RIFF", "form", start, 4, form)
         meaning = "bytes after this field"
         if self.riff.is_open:
             meaning = "not to be relied on: the writer could not go back"
         elif self.riff.missing:
             meaning += f"; {self.riff.missing} of them are missing"
-        yield self.read_number("RIFF", "size", 4, 4, meaning)
-        yield self.read_text("RIFF", "type", 8, 4, "the RIFF file is a WAV file")
+        yield self.read_number("RIFF", "size", start + 4, 4, meaning)
+        yield self.read_text("RIFF", "type", start + 8, 4, "the RIFF file is a WAV file")
 
     def read_chunk(self, chunk: Chunk) -> Iterator[Field]:
         meaning = _CHUNK_MEANINGS.get(chunk.id, NOT_NEEDED)
@@ -326,6 +440,8 @@ class _FieldReader:
         meaning = "bytes in this chunk"
         if chunk.is_open:
             meaning = "left open by the writer: the sound lasts to the end of the file"
+            if self.riff.is_followed:
+                meaning = "the sound lasts to the next header, whatever this says"
         elif chunk.missing:
             meaning += f"; {chunk.missing} of them are missing"
         yield self.read_number(chunk.id, "size", chunk.offset + 4, 4, meaning)

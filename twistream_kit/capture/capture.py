@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.entry import Entry, Message, OddText, StatusReport
-from twistream_kit.capture.file import Contents, Header, read_capture, write_capture
+from twistream_kit.capture.file import Contents, Header, read_capture, read_file, write_capture
 from twistream_kit.capture.replay import Playback, Replay, render_caller, write_stereo
 from twistream_kit.capture.summary import CaptureSummary, summarise
 from twistream_kit.listing import Listing
@@ -86,9 +86,11 @@ class Capture:
 
         Raises:
             CaptureError: If it is not a capture, or has another version of the file format.
+            TwistreamError: If it is a pipe or a device.
+            OSError: If it cannot be read.
         """
         path = Path(path)
-        return cls.read(path.read_bytes(), path)
+        return cls.read(read_file(path), path)
 
     @classmethod
     def read(cls, raw: bytes, path: Path = Path("capture")) -> Self:
@@ -110,11 +112,12 @@ class Capture:
             capture.note_odd(at, message)
         return capture
 
-    def save(self, path: str | os.PathLike[str], *, redact: bool = True) -> Path:
+    def save(
+        self, path: str | os.PathLike[str], *, redact: bool = True, overwrite: bool = False
+    ) -> Path:
         """Write it as JSON lines, one for each message, and return the path.
 
-        An existing file of that name is replaced only when the new file is complete.  A new one
-        can be read by its owner alone.
+        A new file can be read by its owner alone.
 
         **The file contains the voices**: the sound is written unchanged, and anyone who has the
         file can hear both sides of the call.
@@ -126,13 +129,14 @@ class Capture:
                 keys that were pressed, which all become 0 because people type card numbers; also
                 where a mark is named after one of them.  All figures stay the same.  False writes
                 everything unchanged.
+            overwrite: Replace an existing file of that name when the new one is complete.
 
         Raises:
-            TwistreamError: If the file cannot be written.
+            TwistreamError: If there is such a file already, or it cannot be written.
         """
         header = Header(self.stream_sid, self.call_sid, self.keep_seconds, redact or self.redacted)
         contents = Contents(self.entries, [*self.statuses], self.endings, [*self.odd])
-        return write_capture(Path(path), header, contents)
+        return write_capture(Path(path), header, contents, overwrite=overwrite)
 
     def append(self, message: Message, at: float) -> None:
         """Add a message that was sent or received at `at`, in monotonic seconds.
@@ -228,15 +232,19 @@ class Capture:
         """
         return Replay(self.entries, self.endings).render_heard()
 
-    def stereo(self, path: str | os.PathLike[str]) -> Path:
+    def stereo(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the call as a 16-bit WAV file: left the caller, right what the caller heard.
 
-        An existing file of that name is replaced only when the new file is complete.
+        Args:
+            path: The name of the file.
+            overwrite: Replace an existing file of that name when the new one is complete.
+
+        Raises:
+            TwistreamError: If there is such a file already, or it cannot be written.
         """
         entries = self.entries
-        return write_stereo(
-            Path(path), render_caller(entries), Replay(entries, self.endings).render_heard()
-        )
+        heard = Replay(entries, self.endings).render_heard()
+        return write_stereo(Path(path), render_caller(entries), heard, overwrite=overwrite)
 
     def playbacks(self) -> Listing[Playback]:
         """Return the pieces of sound that were sent, up to a mark or a clear, and their endings."""

@@ -34,6 +34,7 @@ from twistream_kit.capture.entry import Entry
 from twistream_kit.errors import TwistreamError, quote
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, is_ending
+from twistream_kit.sound_file import find_special_kind
 
 FORMAT = "twistream-capture"
 """The format name in the header of every capture."""
@@ -45,11 +46,13 @@ MOST_BYTES = 0xFFFFFFFF
 """The largest size of a message's sound that is accepted, in bytes."""
 
 
-def write_capture(path: Path, header: Header, contents: Contents) -> Path:
+def write_capture(
+    path: Path, header: Header, contents: Contents, *, overwrite: bool = False
+) -> Path:
     """Write a capture atomically; redacted if the header says so.
 
     Raises:
-        TwistreamError: If the file cannot be written.
+        TwistreamError: If the file exists and `overwrite` is False, or it cannot be written.
     """
     redaction = Redaction(contents.entries) if header.redacted else None
     replaced = redaction.redact_text if redaction else str
@@ -64,13 +67,29 @@ def write_capture(path: Path, header: Header, contents: Contents) -> Path:
         first["redacted"] = True
     renamed = redaction.redact_mark if redaction else str
     endings = {renamed(name): ending for name, ending in contents.endings.items()}
-    with write_file(path, private=True) as file:
+    with write_file(path, overwrite=overwrite, private=True) as file:
         file.write(f"{_dumps(first)}\n".encode())
         for line in _make_lines(contents, redaction):
             file.write(f"{line}\n".encode())
         if endings:
             file.write(f"{_dumps({'endings': endings})}\n".encode())
     return path
+
+
+def read_file(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        TwistreamError: If it is a pipe or a device, of which reading may not come to an end.
+        OSError: If it cannot be read.
+    """
+    if kind := find_special_kind(path):
+        raise TwistreamError(
+            f"{path} is {kind}, not a file",
+            consequence="Nothing says how much will come from it, or whether anything will",
+            fix="Write what comes from it to a file, and give that",
+        )
+    return path.read_bytes()
 
 
 def read_capture(raw: bytes, path: Path) -> tuple[Header, Contents]:

@@ -288,13 +288,17 @@ def render_caller(entries: Iterable[Entry]) -> Clip:
     return Clip(bytes(sound), "caller")
 
 
-def write_stereo(path: Path, left: Clip, right: Clip) -> Path:
-    """Write two clips as 16-bit stereo PCM at 8000 Hz; the shorter one is padded with silence."""
+def write_stereo(path: Path, left: Clip, right: Clip, *, overwrite: bool = False) -> Path:
+    """Write two clips as 16-bit stereo PCM at 8000 Hz; the shorter one is padded with silence.
+
+    Raises:
+        TwistreamError: If the file exists and `overwrite` is False, or it cannot be written.
+    """
     n_samples = max(len(left.payload), len(right.payload))
     columns = np.zeros((n_samples, 2), dtype="<i2")
     for column, clip in enumerate((left, right)):
         columns[: len(clip.payload), column] = clip.samples()
-    with write_file(path) as file, wave.open(file, "wb") as wav:
+    with write_file(path, overwrite=overwrite) as file, wave.open(file, "wb") as wav:
         wav.setnchannels(2)
         wav.setsampwidth(2)
         wav.setframerate(BYTES_PER_SECOND)

@@ -35,7 +35,7 @@ from twistream_kit.diagnosis._coding import (
     make_tables,
 )
 from twistream_kit.diagnosis.payload import SHORTEST_BYTES
-from twistream_kit.errors import Objection, Severity
+from twistream_kit.errors import Objection
 
 Damage = Literal["encoded twice", "wrapped around", "bytes displaced", "low 16 bits kept"]
 
@@ -114,8 +114,9 @@ class DamagedSamples:
         problem, heard, fix = _WORDS[self.damage]
         if since is not None:
             problem = f"{problem}. So it is from {since:.1f} s on; what comes before is sound"
-        severity: Severity = "error" if self.confidence >= _CERTAIN else "warning"
-        return Objection(None, field, problem, heard, fix, severity, self.confidence)
+        if self.confidence >= _CERTAIN:
+            return Objection(None, field, problem, heard, fix, "error", self.confidence)
+        return Objection(None, field, _doubt(problem), heard, fix, "warning")
 
 
 class _Words(NamedTuple):
@@ -199,7 +200,10 @@ def find_damaged_samples_in_steps(
 
 def is_about_damage(objection: Objection) -> bool:
     """Whether an objection is that of `DamagedSamples`."""
-    return any(objection.problem.startswith(words.problem) for words in _WORDS.values())
+    worded = tuple(
+        each for words in _WORDS.values() for each in (words.problem, _doubt(words.problem))
+    )
+    return objection.problem.startswith(worded)
 
 
 class _Blocks(NamedTuple):

@@ -35,6 +35,12 @@ than in the step below; clipped sound has seven times to hundreds of times more.
 _LOOKED_AT = 4096
 """How many bytes at the beginning of a long payload are checked for text."""
 
+_LONGEST_REST = 512
+"""How much of a payload is searched for the end of a header; remarks in it are rarely longer."""
+
+_OPEN_SIZES = (b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\xf0\xff\x7f", bytes(4))
+"""The sizes that programs write which do not know it yet."""
+
 _TEXT_STARTS = frozenset("<{[Hbdeh")
 """The first letters of the kinds of text below, for a quick check that rules out most sound."""
 
@@ -255,6 +261,29 @@ def _look_for_file(payload: bytes, field: str) -> Objection | None:
     return Objection(None, field, problem, TO_TWILIO.whole, _SEND_A_CLIP)
 
 
+def _look_for_rest_of_header(payload: bytes, field: str) -> Objection | None:
+    """Object to the end of a WAV header of which the beginning was cut off.
+
+    A program that cuts 44 bytes off a header of 58 (with a fact chunk) or 78 (with remarks) leaves
+    the name and the size of its last chunk.
+    """
+    at = payload.find(b"data", 0, _LONGEST_REST)
+    if at < 0 or len(payload) < at + 8:
+        return None
+    # Such sizes are full scale in PCMU, next to the soft letters before them: no sound has that.
+    size = payload[at + 4 : at + 8]
+    if size not in _OPEN_SIZES and not (size[3] == 0 and any(size)):
+        return None
+    return Objection(
+        None,
+        field,
+        f'holds the end of a WAV header: the chunk\'s name "data" and a size, up to byte {at + 8}',
+        f"The caller would hear these {at + 8} bytes as a click; nothing is logged",
+        "Cut off the whole header, which has 44 bytes only if the file says no more than it must: "
+        "kit.load_clip(path).payload",
+    )
+
+
 def _look_for_base64(payload: bytes, field: str) -> Objection | None:
     inner = unwrap_base64(payload)
     if inner is None:
@@ -296,6 +325,7 @@ _LOOKS: list[Callable[[bytes, str], Objection | None]] = [
     _look_for_emptiness,
     look_for_text_damage,  # before files: the header of a damaged file may be whole
     _look_for_file,
+    _look_for_rest_of_header,
     _look_for_base64,
     _look_for_text,
     _look_for_flat_runs,

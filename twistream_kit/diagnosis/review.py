@@ -77,7 +77,7 @@ def review(thing: Any, *, stream_sid: str | None = None) -> Objections | Mistake
     Raises:
         TypeError: If `thing` is none of these, or a str that is the name of a file.
         CaptureError: If a file begins as a capture and cannot be read as one.
-        TwistreamError: If a file holds nothing.
+        TwistreamError: If a file holds nothing, or is a pipe or a device.
         OSError: If a file cannot be read.
 
     Example:
@@ -101,8 +101,10 @@ def review(thing: Any, *, stream_sid: str | None = None) -> Objections | Mistake
     if isinstance(thing, Mapping):
         return review_message(thing, stream_sid=stream_sid)
     if isinstance(thing, PathLike):
+        from twistream_kit.capture.file import read_file
+
         path = Path(thing)
-        return review_contents(path.read_bytes(), path, stream_sid=stream_sid)
+        return review_contents(read_file(path), path, stream_sid=stream_sid)
     return _review_followed(thing, stream_sid)
 
 

@@ -39,7 +39,8 @@ from numpy.typing import NDArray
 from twistream_kit.audio.dtmf import detect_keys_in_steps
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
-from twistream_kit.diagnosis._coding import recognise_coding, suspect_rate_in_steps
+from twistream_kit.diagnosis._coding import recognise_coding
+from twistream_kit.diagnosis._rate import suspect_rate_in_steps
 from twistream_kit.diagnosis._sample_damage import (
     DamagedSamples,
     find_damaged_samples,

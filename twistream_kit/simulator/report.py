@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twistream_kit.audio.clip import Clip, build_write_error, write_file
+from twistream_kit.audio.clip import Clip, build_write_error, refuse_existing, write_file
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.sound import is_about_timing
 from twistream_kit.errors import Objection, SettingsError
@@ -168,7 +168,7 @@ class CallReport:
             "sent": dict(self.sent),
             "received": dict(self.received),
             "objections": [
-                asdict(objection) | {"times": times, "text": str(objection)}
+                objection.to_dict() | {"times": times, "text": str(objection)}
                 for objection, times in self.objections.items()
             ],
             "debugger": [
@@ -234,14 +234,20 @@ def _describe_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} {count}" for kind, count in counts.items()) or "nothing"
 
 
-def save_report(report: CallReport, target: Path) -> list[Path]:
+def save_report(report: CallReport, target: Path, *, overwrite: bool = False) -> list[Path]:
     """Write `report` to a file, or to all files in a folder; return the paths written.
+
+    Args:
+        report: The results of a call.
+        target: A folder, or a file whose suffix says what it is to hold.
+        overwrite: Replace existing files, each when the new one is complete.
 
     Raises:
         SettingsError: As `list_files` does.
-        TwistreamError: If a file cannot be written; none is left half-written.
+        TwistreamError: If a file exists and `overwrite` is False, or it cannot be written; none is
+            left half-written.
     """
-    files = list_files(target)
+    files = list_files(target, overwrite=overwrite)
     for file in files:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -249,23 +255,32 @@ def save_report(report: CallReport, target: Path) -> list[Path]:
             raise build_write_error(file, error) from error
         match file.suffix:
             case ".wav":
-                report.heard.save(file)
+                report.heard.save(file, overwrite=overwrite)
             case ".jsonl":
-                report.capture.save(file)
+                report.capture.save(file, overwrite=overwrite)
             case _:
                 text = json.dumps(report.to_dict(), indent=2) + "\n"
-                with write_file(file) as opened:
+                with write_file(file, overwrite=overwrite) as opened:
                     opened.write(text.encode())
     return files
 
 
-def list_files(target: Path) -> list[Path]:
+def list_files(target: Path, *, overwrite: bool = False) -> list[Path]:
     """Return the files that `save_report` would write; this detects an error before the call.
 
     Raises:
         SettingsError: If `target` is neither a folder nor a file of one of the three kinds, or
             its folder does not exist.
+        TwistreamError: If one of them exists and `overwrite` is False.
     """
+    files = _list_targets(target)
+    if not overwrite:
+        for file in files:
+            refuse_existing(file)
+    return files
+
+
+def _list_targets(target: Path) -> list[Path]:
     if target.is_dir() or not target.suffix:
         return [target / name for name in _FILE_NAMES.values()]
     if target.suffix not in _FILE_NAMES:

@@ -18,6 +18,7 @@ from twistream_kit.notebook.display.html import (
     code,
     join,
     paragraph,
+    player,
     strong,
     table,
 )
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 100
 """More rows than this nobody reads, and a notebook keeps them all."""
+
+SAMPLE_RATE = 8000
+"""The rate of a telephone call in Hz, at which everything is played here."""
 
 SHOWN_CHARACTERS = 120
 """How much of the beginning of one message is shown."""
@@ -107,7 +111,22 @@ def show_verdict(objection: Objection) -> Html:
 
 def show_reasons(objection: Objection) -> Html:
     """What follows from an objection, and what to do."""
-    return bullets(part for part in (objection.consequence, objection.fix) if part)
+    reasons = bullets(part for part in (objection.consequence, objection.fix) if part)
+    return join(reasons, show_candidates(objection))
+
+
+def show_candidates(objection: Objection) -> Html:
+    """A player of the sound for each rate at which it may have been made; nothing without any."""
+    if not objection.sample_rates or not objection.sound:
+        return EMPTY
+    from twistream_kit.audio.load import load_clip
+
+    def show(rate: int) -> Html:
+        clip = load_clip(objection.sound, sample_rate=rate, encoding="PCMU")
+        name = f"{rate} Hz" if rate != SAMPLE_RATE else f"{rate} Hz, as the caller hears it"
+        return paragraph(f"{name}: ", player(clip.samples(), SAMPLE_RATE, name))
+
+    return join(*map(show, (SAMPLE_RATE, *objection.sample_rates)))
 
 
 def list_objections(objections: Iterable[Objection]) -> Html:
@@ -123,7 +142,8 @@ def _say_problem(objection: Objection) -> str:
 def _list_objection_cells(objection: Objection) -> Sequence[object]:
     field = code(objection.field) if objection.field else EMPTY
     said = objection.severity, objection.code or "", field, set_code(_say_problem(objection))
-    return (*said, set_code(objection.consequence), set_code(objection.fix))
+    fix = join(set_code(objection.fix), show_candidates(objection))
+    return (*said, set_code(objection.consequence), fix)
 
 
 _OBJECTION = ("severity", "code", "field", "what is wrong", "what follows", "what to do")

@@ -131,7 +131,7 @@ class StreamLog(anywidget.AnyWidget):
         target = self._own_file or self._make_file() if given is None else Path(given)
         replaces = given is not None and target.exists() and target.resolve() != self._written
         try:
-            written = self._written = self._capture.save(target).resolve()
+            written = self._written = self._capture.save(target, overwrite=True).resolve()
         except BaseException:
             if given is None and self._own_file is None:
                 target.unlink()  # it is empty
