@@ -116,7 +116,12 @@ class DamagedSamples:
             problem = f"{problem}. So it is from {since:.1f} s on; what comes before is sound"
         if self.confidence >= _CERTAIN:
             return Objection(None, field, problem, heard, fix, "error", self.confidence)
-        return Objection(None, field, _doubt(problem), heard, fix, "warning")
+        return Objection(None, field, _describe_as_probable(problem), heard, fix, "warning")
+
+
+def _describe_as_probable(problem: str) -> str:
+    """Word the cause as probable; what is heard is certain."""
+    return problem.replace(": ", ": probably ", 1)
 
 
 class _Words(NamedTuple):
@@ -200,9 +205,8 @@ def find_damaged_samples_in_steps(
 
 def is_about_damage(objection: Objection) -> bool:
     """Whether an objection is that of `DamagedSamples`."""
-    worded = tuple(
-        each for words in _WORDS.values() for each in (words.problem, _doubt(words.problem))
-    )
+    problems = [words.problem for words in _WORDS.values()]
+    worded = (*problems, *map(_describe_as_probable, problems))
     return objection.problem.startswith(worded)
 
 
