@@ -4,6 +4,7 @@
 # make test-fast  without notebooks, kernels and browser
 # make test-slow  what needs patience and is left out of make test
 # make check      ruff, mypy, import-linter, node --check where node is, then make test
+# make fuzz       damaged input for every reader: SECONDS=600 SEED=7, or TEXTS=1000000 SOUNDS=100000
 # make golden     write the recorded outputs anew (tests/golden); AREA=reviews for one of them
 # make notebooks  run the notebooks and put them into their clean form
 # make bench      the figures of the README, as ratios taken side by side
@@ -14,7 +15,7 @@ PYTHON ?= python3
 WORKERS ?= 3
 VENV := .venv
 
-.PHONY: tutorial install test test-fast test-slow golden check lint types layers format notebooks samples bench picture clean
+.PHONY: tutorial install test test-fast test-slow fuzz golden check lint types layers format notebooks samples bench picture clean
 
 tutorial: install
 	$(BIN)/jupyter lab notebooks/tutorial.ipynb $(LAB_OPTIONS)
@@ -45,6 +46,11 @@ test-fast: install
 
 test-slow: install
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow
+
+# Of one seed and number is the same input, always; STATE keeps what is done, to go on after a stop.
+fuzz: install
+	$(BIN)/python benchmarks/fuzz.py --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) \
+	    --texts $(or $(TEXTS),0) --sounds $(or $(SOUNDS),0) $(if $(STATE),--state $(STATE))
 
 golden: install
 	$(BIN)/python -m pytest tests/golden --regolden $(if $(AREA),-k 'nothing_that_users_see and $(AREA)')

@@ -29,6 +29,7 @@ PARTS = {
     "payload": "windows of wrong coding found",
     "faults": "reported faults drawn anew",
     "capture": "loaded, summarised and drawn",
+    "parsers": "reader, capture: grows like",
     "import": "over a bare interpreter",
 }
 

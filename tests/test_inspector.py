@@ -152,7 +152,8 @@ async def test_the_same_bytes_pass_through_it_between_simulator_and_fastapi(fast
     assert (report.marks_received, report.marks_returned) == (1, 1)
     end = stream.closed.result(0)
     assert (end.ended_by, end.server_code) == ("server", 4000)
-    assert stream.objections == []
+    assert [objection.code for objection in stream.objections] == [31921]
+    assert [entry.code for entry in report.debugger] == [31921]
     sent = [e.message for e in stream.capture.entries if e.sender == "server"]
     assert [type(message) for message in sent] == [to_twilio.Media] * 3 + [to_twilio.Mark]
 

@@ -195,11 +195,12 @@ _VERBS = frozenset(
     re.findall(
         r"\w+",
         """
-    accept act add admit adopt advance allow announce answer append apply approve arrange
+    abort accept act add admit adopt advance allow announce answer append apply approve arrange
     ask assemble attach await beat become begin block break build cache call cancel capture
     carry cast catch change check choose claim classify clean clear close collect combine
     compare compile complain complete compute connect consume contain converse convert copy
-    correlate count create cut date decide declare decode defer delegate delete deliver deny derive
+    correct correlate count create cut date decide declare decode defer delegate delete deliver
+    deny derive
     describe detach detect determine dial differ discard disconnect dispatch divide do
     download drain draw drop dump dumps echo elide emit encode end enqueue enter escape
     estimate examine execute expand expect explain extend extract fail feed fetch fill
@@ -212,7 +213,7 @@ _VERBS = frozenset(
     play plot poll prepare press pretend print probe proceed produce promise prove provide
     publish push put quote raise rank reach read rebuild receive recognise reconcile record
     redact redirect reduce refresh refuse register reject relax relay release reload
-    remember remove rename render repeat replace replay reply report represent request
+    remember remove rename render repair repeat replace replay reply report represent request
     require resample resemble reset resolve respond restart restore resume retire retry
     return reuse reveal review rewrite ring round route run sanitise save say schedule scrub
     search seek select send separate serialize serve set settle share shed shift shorten show shrink

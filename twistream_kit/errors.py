@@ -402,11 +402,12 @@ def escape_controls(text: str) -> str:
     """Return `text` with its control characters escaped, except line feeds and tabs.
 
     A terminal obeys the others (ECMA-48), and the bidirectional ones of Unicode reorder a line.
+    Lone surrogates, which JSON can spell, are escaped too: no encoding has them.
     """
     return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def quote(value: object, limit: int = 40) -> str:

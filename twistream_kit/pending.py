@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
@@ -29,6 +31,9 @@ from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
 T = TypeVar("T")
 
 logger = logging.getLogger("twistream_kit")
+
+_pendings: weakref.WeakSet[Pending[Any]] = weakref.WeakSet()
+"""All that exist; a forked child fails those without a result."""
 
 
 class Pending(Future[T]):
@@ -61,6 +66,7 @@ class Pending(Future[T]):
         self._home = home
         self._settled = False
         super().set_running_or_notify_cancel()
+        _pendings.add(self)
         if home is not None and isinstance(home, EndingLoop):
             home.adopt(self)
 
@@ -154,6 +160,23 @@ class Pending(Future[T]):
             kept = self._done_callbacks  # type: ignore[has-type]
             self._done_callbacks = [each for each in kept if getattr(each, "args", ()) != (fn,)]
 
+    def _fail_after_fork(self) -> None:
+        """Fail it in a forked child, in which the thread that brings its result does not exist."""
+        # A thread that the child does not have may hold the lock; and the callbacks are those of
+        # the parent: of its loops, its widgets and its threads.
+        self._condition = threading.Condition()
+        self._done_callbacks = []
+        if not self.done():
+            self._settled = True
+            super().set_exception(
+                ServerStopped(
+                    "this process was forked, and what brings the result runs in its parent only",
+                    consequence="The result cannot arrive here",
+                    fix="Start it in this process, or make new processes with the start method "
+                    "'spawn' of multiprocessing",
+                )
+            )
+
     def _settle(self, value: T | None, error: BaseException | None) -> bool:
         with self._condition:
             if self._settled:
@@ -242,6 +265,7 @@ class HomeLoop:
         self._lock = threading.Lock()
         self._commands: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
+        _home_loops.add(self)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -264,6 +288,13 @@ class HomeLoop:
             self._loop = None
         self._carry_out()
         await end_tasks(self._tasks)
+
+    def _leave_after_fork(self) -> None:
+        """Accept no more in a forked child, in which the thread of the loop does not exist."""
+        self._lock = threading.Lock()
+        # Kept, because what ends with a loop would change the selector that both processes share.
+        _of_parent.append((self._loop, self._commands, self._tasks))
+        self._loop, self._commands, self._tasks = None, deque(), set()
 
     def is_current(self) -> bool:
         """Whether the calling code runs on the home loop."""
@@ -352,6 +383,25 @@ class HomeLoop:
         )
 
 
+_home_loops: weakref.WeakSet[HomeLoop] = weakref.WeakSet()
+"""All that exist."""
+
+_of_parent: list[object] = []
+"""What a forked child has inherited and cannot use."""
+
+
+def _leave_to_parent() -> None:
+    """End in a forked child whatever needs a thread of its parent."""
+    for home in list(_home_loops):
+        home._leave_after_fork()  # noqa: SLF001 - the same module
+    for pending in list(_pendings):
+        pending._fail_after_fork()  # noqa: SLF001 - the same module
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 async def _catch_outcome(work: Coroutine[Any, Any, T]) -> tuple[T | None, BaseException | None]:
     # SystemExit or KeyboardInterrupt raised in a task would stop the loop, so nothing is raised.
     try:
@@ -376,6 +426,59 @@ async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
         task.cancel()
     if others:
         await asyncio.wait(others)
+
+
+class LostTransport(asyncio.Transport):
+    """Stands for a transport whose connection is lost: what is done to it has no effect.
+
+    Args:
+        lost: The transport; asked for its extra info only.
+    """
+
+    def __init__(self, lost: asyncio.BaseTransport) -> None:
+        super().__init__()
+        self._lost = lost
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what is known of the connection that was lost."""
+        return self._lost.get_extra_info(name, default)
+
+    def is_closing(self) -> bool:
+        """Return True."""
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        """Return 0."""
+        return 0
+
+    def can_write_eof(self) -> bool:
+        """Return False."""
+        return False
+
+    def write(self, data: Any) -> None:
+        """Discard the data, as asyncio does after a loss."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def abort(self) -> None:
+        """Do nothing."""
+
+
+class LosesTransport:
+    """A mixin for a protocol that uses its transport after the connection was lost.
+
+    A transport of asyncio that was closed while data waited in its buffer is taken apart once the
+    data is written; then its ``abort`` and ``write`` raise an AttributeError.  `websockets` calls
+    them after a loss, too.
+    """
+
+    transport: Any
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Handle the loss, then put a `LostTransport` in the place of the transport."""
+        super().connection_lost(exc)  # type: ignore[misc]  # of the protocol that it is mixed into
+        self.transport = LostTransport(self.transport)
 
 
 async def stop_listening(

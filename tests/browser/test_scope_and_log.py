@@ -161,7 +161,9 @@ async def test_a_page_that_is_loaded_again_and_a_cell_that_is_run_again_go_on(no
     await scope.wait_for(YOURS, *LOWER, least=0.2)
     assert await scope.cell.locator("canvas").count() == 1
     await notebook.ask("call.hang_up().result(5)")
-    await expect(scope.cell.get_by_role("status")).to_contain_text("Ended: Twilio said stop.")
+    await expect(scope.cell.get_by_role("status")).to_contain_text(
+        "Ended: Twilio ended the stream: "
+    )
     log = await notebook.cell(LOG)
     await expect(log.get_by_role("log")).to_contain_text('"event":"stop"')
     await notebook.picture("scope-ended", scope.cell)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from support.captures import capture_of
 from twistream_kit.capture._redaction import Redaction
 from twistream_kit.capture.capture import Capture
-from twistream_kit.capture.entry import Entry
 from twistream_kit.notebook.plots._timeline import read_timeline
 from twistream_kit.protocol import from_twilio, marks, to_twilio
 from twistream_kit.protocol.conversation import Conversation
@@ -70,7 +69,7 @@ def text(tmp_path):
 
 
 def redacted(*messages):
-    return Redaction([Entry(0.0, message) for message in messages])
+    return Redaction(messages)
 
 
 def test_nothing_of_who_called_is_left_in_the_file(text):

@@ -161,8 +161,8 @@ def test_nothing_after_start_is_an_error_because_the_call_ends():
     first = review_twiml(f"<Response><Start>{STREAM}</Start></Response>")[0]
     assert str(first) == (
         "<Start> is the last verb. Twilio does not wait for the stream: the call would end at once,"
-        " without an error. Write <Connect> for <Start>, or add a verb that takes time, such as"
-        " <Pause>."
+        ' without an error. Add a verb that takes time, such as <Pause length="60"/>; to talk,'
+        " write <Connect> for <Start>."
     )
     assert first.severity == "error"
 

@@ -24,6 +24,7 @@ from wire import a_capture
 
 import twistream_kit as kit
 from twistream_kit import from_twilio, to_twilio
+from twistream_kit.protocol.ending import EndCause
 
 
 def record() -> dict[str, str]:
@@ -135,7 +136,7 @@ def _messages(pages: Pages) -> None:
         kit.Checks([kit.Check("to", False, "a", "b", "c"), kit.Check("from", True, "fine")]),
         kit.Checks([kit.Check("from", True, "fine")]),
         kit.Checks(),
-        kit.StreamEnd("stop", "Twilio said stop"),
+        kit.StreamEnd("stop", EndCause("twilio-stopped")),
         kit.Behaviour(),
         kit.SimulatedAccount(type="Trial"),
         from_twilio.Media(STREAM, b"\xff" * 160),
@@ -151,7 +152,7 @@ def _messages(pages: Pages) -> None:
             },
             5.0,
         ),
-        kit.InspectedEnd("server", 1000, 1000, False, "it closed"),
+        kit.InspectedEnd("server", 1000, 1000, False, "it closed", EndCause("server-closed", 1000)),
         kit.Secret("hidden"),
     ]
     for number, result in enumerate(results, start=1):

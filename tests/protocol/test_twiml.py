@@ -61,8 +61,9 @@ def test_ws_is_allowed_on_this_machine_only(url):
             31922,
             (
                 "<Stream url> begins with ws:// instead of wss://. Twilio would not open the stream"
-                " (error 31922); the next verb runs, or the call ends. Open a tunnel,"
-                " kit.open_tunnel(server), and use server.stream_url."
+                " (error 31922); the next verb runs, or the call ends. Write"
+                " wss://example.com/media; the server needs TLS there, its own or that of a proxy"
+                " or tunnel."
             ),
         ),
         (
@@ -70,8 +71,8 @@ def test_ws_is_allowed_on_this_machine_only(url):
             31920,
             (
                 "<Stream url> has a query, ?token=1. Streams do not support one: it is dropped in"
-                " silence, or the handshake fails (31920). Pass values by <Parameter>:"
-                " connect_stream(url, parameters={…})."
+                " silence, or the handshake fails (31920). Pass its values by <Parameter>:"
+                " kit.connect_stream('wss://example.com/media', parameters={'token': '1'})."
             ),
         ),
         ("https://example.com/media", 31922, None),

@@ -65,7 +65,7 @@ def test_public_wss_url_meets_no_objection(url):
     [
         ("", "error", 31923, "is empty"),
         ("wss://{host}/m", "error", 31923, "holds '{', which no URL may contain"),
-        ("wss://exa mple.com/m", "error", 31923, "holds ' '"),
+        ("wss://exa mple.com/m", "error", 31923, "holds a blank"),
         ("wss:///media", "error", 31923, "names no host"),
         ("wss://host.com:port/m", "error", 31923, "is no URL"),
         ("wss://host.com:99999/m", "error", 31923, "is no URL"),

@@ -28,7 +28,7 @@ from twistream_kit.audio.measure import (
     open_channels,
     to_decibels,
 )
-from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE, Resampler, mix_to_mono
+from twistream_kit.audio.resample import FULL_SCALE, QUIETLY, SAMPLE_RATE, Resampler, mix_to_mono
 from twistream_kit.listing import Series
 from twistream_kit.sound_file import Source
 
@@ -125,7 +125,8 @@ class _Meters:
     def _measure(self, block: NDArray[np.float32], mix: NDArray[np.float32]) -> None:
         room = KEPT_SECONDS * self.source.sound.sample_rate - self.sides.count
         if room > 0:
-            scaled = np.rint(block[:room, :2] * np.float32(FULL_SCALE))
+            with QUIETLY():
+                scaled = np.rint(block[:room, :2] * np.float32(FULL_SCALE))
             self.before.append(np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16))
         self.sides.push(block, mix)
         self.spectrum.push(mix)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from twistream_kit.audio._wav_format import WavSound
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.audio.load import DecodedSound, build_headerless_format, find_decoder, open_sound
-from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
+from twistream_kit.audio.resample import FULL_SCALE, QUIETLY, SAMPLE_RATE
 from twistream_kit.sound_file import Source, read_at, recognise
 
 SILENT = -math.inf
@@ -364,8 +364,9 @@ class SpectrumMeter:
     def _add(self, windows: NDArray[np.float32], weight: int) -> None:
         """Add windows, shape ``(m, size)``, with the weight of `weight` windows."""
         level = windows - windows.mean(axis=1, keepdims=True)
-        found = np.fft.rfft(level * self._window, axis=1)
-        square = (found.real**2 + found.imag**2).sum(axis=0, dtype=np.float64)
+        with QUIETLY():
+            found = np.fft.rfft(level * self._window, axis=1)
+            square = (found.real**2 + found.imag**2).sum(axis=0, dtype=np.float64)
         square[1:-1] *= 2  # the negative frequencies of a real signal
         scale = self._size * float(np.square(self._window, dtype=np.float64).sum())
         self._power += square * (weight / len(windows) / scale)
@@ -411,7 +412,8 @@ def _compute_energy(samples: NDArray[Any]) -> float:
     total = 0.0
     for start in range(0, len(samples), 4096):
         piece = samples[start : start + 4096]
-        total += float(np.dot(piece, piece))
+        with QUIETLY():
+            total += float(np.dot(piece, piece))
     return total
 
 

@@ -7,6 +7,7 @@ signal-to-noise ratio would be 40 dB instead of 134, and a buzz at the rate of t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,19 @@ LOWEST_RATE, HIGHEST_RATE = 4000, 192_000
 FULL_SCALE = 32768.0
 """The int16 value that corresponds to 1.0 in floating-point sound."""
 
+_LOUDEST = np.float32(2.0**20)
+"""The largest sample that is resampled, a million times full scale."""
+
 MOST_CHANNELS = 8
 """The largest number of channels that can be mixed."""
 
 
 BLOCK = 65536
 """Samples per channel in a block: many for each function call, but few enough for the cache."""
+
+QUIETLY = partial(np.errstate, over="ignore", invalid="ignore")
+"""Floats from outside may exceed every range: what is infinite or no number is refused by value,
+and numpy's warnings on standard error would say nothing more."""
 
 
 class Resampler:
@@ -102,8 +110,11 @@ class Resampler:
         if self.rate_in != self.rate_out:
             if self._stream is None:
                 self._stream = _open_soxr_stream(self.rate_in, self.rate_out)
-            samples = self._stream.resample_chunk(samples, last=last)
-        scaled = np.rint(samples * np.float32(FULL_SCALE))
+            # The filter would add infinities of both signs; beyond full scale all is clipped alike.
+            limited = np.clip(samples, -_LOUDEST, _LOUDEST)
+            samples = self._stream.resample_chunk(limited, last=last)
+        with QUIETLY():
+            scaled = np.rint(samples * np.float32(FULL_SCALE))
         held = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1)
         self.clipped += int(np.count_nonzero(held != scaled))
         finished: NDArray[np.int16] = held.astype(np.int16)
@@ -165,7 +176,7 @@ def mix_to_mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
         float32, shape ``(n,)``, a new array.
     """
     # Column by column: `block.mean(axis=1)` takes several times as long for two channels.
-    with np.errstate(over="ignore", invalid="ignore"):  # `as_float` refuses NaN and infinity
+    with QUIETLY():
         mixed = block[:, 0].astype(np.float32)
         for channel in range(1, block.shape[1]):
             mixed += block[:, channel]
@@ -175,7 +186,7 @@ def mix_to_mono(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
 
 def convert_samples(block: NDArray[Any], scale: float) -> NDArray[np.float32]:
     """Return samples of any kind as float32, multiplied by `scale`; NaN and infinity stay."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    with QUIETLY():
         scaled: NDArray[np.float32] = block.astype(np.float32) * np.float32(scale)
     return scaled
 
@@ -201,7 +212,7 @@ def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
     raise build_dtype_error(samples)
 
 
-_LOUDEST = 16.0
+_MOST_PEAK = 16.0
 """24 dB beyond full scale: no recording is so loud, so the samples are of another scale."""
 
 
@@ -212,7 +223,7 @@ def _refuse_wrong_scale(samples: NDArray[Any]) -> None:
         ValueError: If they go far beyond [-1, 1], or are whole numbers that go beyond it.
     """
     peak = float(np.abs(samples).max(initial=0.0))
-    if peak < 2 or (peak < _LOUDEST and (samples != np.rint(samples)).any()):
+    if peak < 2 or (peak < _MOST_PEAK and (samples != np.rint(samples)).any()):
         return
     scale = next((full for full in (2**15, 2**23, 2**31) if peak <= full), None)
     fix = "divide by the largest value that is possible"

@@ -26,7 +26,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from twistream_kit.capture.entry import Entry, Message
+from twistream_kit.capture.entry import Message
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import UNNAMED, MarkName
 
@@ -35,6 +35,8 @@ NEUTRAL_KEY = "0"
 
 _ENCODED = "(?<=%[0-9A-Fa-f]{2})"
 """A position after a percent-encoded character, whose last digit is no part of the value."""
+
+_AFTER_ENCODED = re.compile(_ENCODED)
 
 _HEX = "[0-9a-fA-F]"
 _SID = (
@@ -77,47 +79,48 @@ class Redaction:
     """The stand-ins of one capture.
 
     Args:
-        entries: All its messages, because the values of its parameters may occur in any of them.
+        messages: Its messages, or those with parameters and keys, because their values may occur in
+            any other.
     """
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, messages: Iterable[Message] = ()) -> None:
         self._stand_ins: dict[str, str] = {}
         self._counts = Counter[str]()
         values: dict[str, None] = {}
         pressed: list[str] = []
-        for entry in entries:
-            if isinstance(entry.message, from_twilio.Start):
-                values |= dict.fromkeys(entry.message.custom_parameters.values())
-            elif isinstance(entry.message, from_twilio.Dtmf):
-                pressed.append(entry.message.digit)
+        for message in messages:
+            if isinstance(message, from_twilio.Start):
+                values |= dict.fromkeys(message.custom_parameters.values())
+            elif isinstance(message, from_twilio.Dtmf):
+                pressed.append(message.digit)
         self._pressed = "".join(pressed)
+        self._values = _KnownValues(values)
+        self._stream_sids: dict[str, tuple[str, str]] = {}
         self._sid_or_number = re.compile(f"(?P<sid>{_SID})|(?P<number>{_NUMBER})")
         self._bare_expression = re.compile(f"(?P<moment>{_MOMENT})|{self._sid_or_number.pattern}")
-        self._anywhere = self._build_expression(values, _FEW_KEYS)
-        self._in_marks = self._build_expression(values, 1)
+        self._anywhere = self._build_expression(_FEW_KEYS)
+        self._in_marks = self._build_expression(1)
 
     def redact_text(self, text: str) -> str:
         """Replace SIDs, numbers, values and keys inside a text."""
-        return self._anywhere.sub(self._stand_in, text)
+        return self._replace_all(text, self._anywhere)
 
     def redact_mark(self, wire_name: str) -> str:
         """Replace them inside the name of a mark, without the part that makes it unique."""
         mark = MarkName.parse(wire_name)
         if not mark.is_ours or self._is_somebodys(mark):
-            return self._in_marks.sub(self._stand_in, wire_name)
+            return self._replace_all(wire_name, self._in_marks)
         if mark.name == UNNAMED:
             return wire_name
-        return str(replace(mark, name=self._in_marks.sub(self._stand_in, mark.name)))
+        return str(replace(mark, name=self._replace_all(mark.name, self._in_marks)))
 
     def redact_message(self, message: Message) -> str:
         """Return the JSON of a message, redacted."""
         text = message.to_json()
         if isinstance(message, from_twilio.Media | to_twilio.Media):
             # The payload is not searched: in so much base64, some letters look like a number.
-            sid, stand_in = message.stream_sid, self.redact_text(message.stream_sid)
-            if sid == stand_in:
-                return text
-            return text.replace(f'"streamSid":{json.dumps(sid)}', f'"streamSid":"{stand_in}"')
+            before, behind = self._redact_stream_sid(message.stream_sid)
+            return text if before == behind else text.replace(before, behind)
         return json.dumps(self._redact_value(json.loads(text), ""), separators=(",", ":"))
 
     def redact_odd(self, message: str | bytes) -> str | bytes:
@@ -129,6 +132,14 @@ class Redaction:
                 return message  # usually bare sound
             return self._redact_odd_text(text).encode()
         return self._redact_odd_text(message)
+
+    def _redact_stream_sid(self, sid: str) -> tuple[str, str]:
+        """Return the field ``streamSid`` as it is in JSON, and redacted."""
+        found = self._stream_sids.get(sid)
+        if found is None:
+            fields = (f'"streamSid":{json.dumps(text)}' for text in (sid, self.redact_text(sid)))
+            found = self._stream_sids[sid] = next(fields), next(fields)
+        return found
 
     def _is_somebodys(self, mark: MarkName) -> bool:
         """Whether the numbers in a name may be a telephone number, or keys that were pressed."""
@@ -144,15 +155,42 @@ class Redaction:
             return self.redact_text(text)
         return json.dumps(self._redact_value(content, ""), separators=(",", ":"))
 
-    def _build_expression(self, values: Iterable[str], least_keys: int) -> re.Pattern[str]:
-        spelled = {
-            form for value in values if len(value) >= _LEAST_VALUE for form in _list_forms(value)
-        }
-        longest_first = sorted(spelled, key=lambda form: (-len(form), form))
-        whole = "|".join(map(_build_bounded, longest_first)) or "(?!)"
+    def _build_expression(self, least_keys: int) -> re.Pattern[str]:
         keys = rf"(?<!\d)\d{{{least_keys},6}}(?!\d)"
-        found = f"(?P<value>(?i:{whole}))|{self._bare_expression.pattern}|(?P<keys>{keys})"
-        return re.compile(found)
+        return re.compile(f"{self._bare_expression.pattern}|(?P<keys>{keys})")
+
+    def _replace_all(self, text: str, expression: re.Pattern[str]) -> str:
+        """Replace the known values in a text, and what the expression finds.
+
+        Of two that overlap, the one that begins first is replaced, or the value.
+        """
+        parts: list[str] = []
+        done, found = 0, expression.search(text)
+        for begin, end in self._values.find_all(text):
+            if begin < done:
+                continue  # it begins inside what was replaced
+            while found and found.start() < begin:
+                parts += text[done : found.start()], self._stand_in(found)
+                done = found.end()
+                found = expression.search(text, done)
+            if begin < done:
+                continue
+            parts += text[done:begin], self._stand_in_value(text, begin, end)
+            done = end
+            if found and found.start() < done:
+                found = expression.search(text, done)
+        while found:
+            parts += text[done : found.start()], self._stand_in(found)
+            done = found.end()
+            found = expression.search(text, done)
+        return "".join([*parts, text[done:]])
+
+    def _stand_in_value(self, text: str, begin: int, end: int) -> str:
+        value = text[begin:end]
+        if whole := self._sid_or_number.fullmatch(value):
+            return self._stand_in_bare(whole)
+        is_before_digit = text[end : end + 1].isdigit()
+        return self._make_stand_in("redacted-{}", value) + ("-" if is_before_digit else "")
 
     def _redact_value(self, value: Any, key: str, inside: str = "") -> Any:
         match value:
@@ -187,7 +225,7 @@ class Redaction:
 
     def _redact_parameter(self, value: str) -> str:
         if found := self._sid_or_number.fullmatch(value):
-            return self._stand_in(found)
+            return self._stand_in_bare(found)
         return self._make_stand_in("redacted-{}", value) if value else ""
 
     def _stand_in(self, found: re.Match[str]) -> str:
@@ -196,11 +234,12 @@ class Redaction:
             return text
         if found.lastgroup == "keys":
             return self._make_stand_in("key-{}", text) if text in self._pressed else text
-        whole = self._sid_or_number.fullmatch(text)
-        if whole is None:
-            is_before_digit = found.string[found.end() : found.end() + 1].isdigit()
-            return self._make_stand_in("redacted-{}", text) + ("-" if is_before_digit else "")
-        if whole["number"]:
+        return self._stand_in_bare(found)
+
+    def _stand_in_bare(self, found: re.Match[str]) -> str:
+        """Return the stand-in of a SID or a telephone number."""
+        text = found[0]
+        if found["number"]:
             return self._replace_number(text)
         letters = "" if len(text) == 32 else text[:2]
         return self._make_stand_in(f"{letters}{{:0{len(text) - len(letters)}x}}", text)
@@ -225,22 +264,64 @@ class Redaction:
         return stand_in
 
 
+class _KnownValues:
+    """Values of parameters, which are found inside texts in any case and in several encodings.
+
+    The time for a text grows with its length, not with the number of values: a call has one start
+    message, but a file may hold thousands.
+    """
+
+    def __init__(self, values: Iterable[str]) -> None:
+        # By the first characters, then by length: the spellings in small letters.
+        self._by_start: dict[str, dict[int, set[str]]] = {}
+        for value in values:
+            if len(value) >= _LEAST_VALUE:
+                for form in map(_fold, _list_forms(value)):
+                    lengths = self._by_start.setdefault(form[:_LEAST_VALUE], {})
+                    lengths.setdefault(len(form), set()).add(form)
+        for start, lengths in self._by_start.items():
+            self._by_start[start] = dict(sorted(lengths.items(), reverse=True))
+
+    def find_all(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where values begin and end, in order; of those that begin together, the longest."""
+        if not self._by_start:
+            return
+        folded = _fold(text)
+        for begin in range(len(text) - _LEAST_VALUE + 1):
+            lengths = self._by_start.get(folded[begin : begin + _LEAST_VALUE])
+            if lengths and _is_border(text, begin):
+                for length, forms in lengths.items():
+                    end = begin + length
+                    if folded[begin:end] in forms and not _is_inside_word(text, end):
+                        yield begin, end
+                        break
+
+
+def _fold(text: str) -> str:
+    """Return a text of the same length in small letters."""
+    folded = text.casefold()
+    if len(folded) == len(text):
+        return folded
+    return "".join(small if len(small := each.casefold()) == 1 else each for each in text)
+
+
+def _is_border(text: str, place: int) -> bool:
+    """Whether a value may begin here: it is not part of a longer word or number."""
+    return not _is_inside_word(text, place) or _AFTER_ENCODED.match(text, place) is not None
+
+
+def _is_inside_word(text: str, place: int) -> bool:
+    """Whether a letter follows a letter here, or a digit a digit."""
+    if not 0 < place < len(text):
+        return False
+    before, behind = text[place - 1], text[place]
+    return (before.isalpha() and behind.isalpha()) or (before.isdigit() and behind.isdigit())
+
+
 def _list_forms(value: str) -> Iterator[str]:
     """Yield the encodings of a value that may occur in other texts."""
     yield value
-    yield quote(value, safe="")
-    yield quote_plus(value)
+    yield quote(value, safe="", errors="replace")
+    yield quote_plus(value, errors="replace")
     for encode in (b64encode, urlsafe_b64encode):
         yield encode(value.encode(errors="replace")).decode().rstrip("=")
-
-
-def _build_bounded(form: str) -> str:
-    """Return the expression of a value that is not part of a longer word or number."""
-    first, last = map(_build_class, (form[0], form[-1]))
-    before = f"(?:(?<!{first})|{_ENCODED})" if first else ""
-    return before + re.escape(form) + (f"(?!{last})" if last else "")
-
-
-def _build_class(character: str) -> str:
-    """Return the class of characters that would continue a word or number; may be empty."""
-    return r"[^\W\d_]" if character.isalpha() else r"\d" if character.isdigit() else ""

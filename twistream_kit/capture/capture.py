@@ -12,6 +12,7 @@ import struct
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -35,6 +36,20 @@ MOST_STATUSES = 1000
 
 MOST_ODD, MOST_ODD_SIZE = 1000, 8_000_000
 """The limits of the invalid messages that are kept; most of them have the same fault."""
+
+
+MOST_TEXT_SIZE = 8_000_000
+"""How much is kept of what has no usual size, in bytes: unknown events, keys, parameters and long
+names.  The far end may send megabytes of it every second."""
+
+_STOP_SIZE = 100_000
+"""What is left for the stop message, by which everything else ends, when the rest is used up."""
+
+_USUAL_NAME = 200
+"""A mark's name of this size is kept like a record of media, without counting."""
+
+_OBJECT_SIZE = 300
+"""About the memory of a small object, in bytes."""
 
 
 class Capture:
@@ -100,11 +115,13 @@ class Capture:
             raw: The whole content of the file.
             path: The name of the file in error messages.
         """
-        header, contents = read_capture(raw, path)
+        messages = _Messages(
+            MOST_TEXT_SIZE + len(raw) * _OBJECT_SIZE
+        )  # nothing of a file is left out
+        header, contents = read_capture(raw, path, messages.append_entry)
         capture = cls(header.stream_sid, header.call_sid, keep_seconds=header.keep_seconds)
         capture.redacted = header.redacted
-        for entry in contents.entries:
-            capture._messages.append(entry.message, entry.at, 0 if entry.is_kept else entry.size)
+        capture._messages = messages
         capture.endings.update(contents.endings)
         for at, name in contents.statuses:
             capture.note_status(at, name)
@@ -135,7 +152,8 @@ class Capture:
             TwistreamError: If there is such a file already, or it cannot be written.
         """
         header = Header(self.stream_sid, self.call_sid, self.keep_seconds, redact or self.redacted)
-        contents = Contents(self.entries, [*self.statuses], self.endings, [*self.odd])
+        entries, rare = self._read_entries(), self._messages.list_rare()
+        contents = Contents(entries, rare, [*self.statuses], {**self.endings}, [*self.odd])
         return write_capture(Path(path), header, contents, overwrite=overwrite)
 
     def append(self, message: Message, at: float) -> None:
@@ -150,6 +168,11 @@ class Capture:
             if room < 0:
                 dropped = len(message.payload)
         self._messages.append(message, at, dropped)
+
+    @property
+    def left_out(self) -> int:
+        """How many messages were not kept, because they had more text than any call has."""
+        return self._messages.left_out
 
     def note_ending(self, wire_name: str, ending: Ending) -> None:
         """Note how a mark ended, by its name on the wire; no message of Twilio says it."""
@@ -197,7 +220,11 @@ class Capture:
     @property
     def entries(self) -> Listing[Entry]:
         """All messages so far, in order; a new list each time."""
-        return _list_as("messages", self._messages.list_entries(0, self.started))
+        return _list_as("messages", self._read_entries())
+
+    def _read_entries(self) -> Iterator[Entry]:
+        """Yield all messages so far; a call of hours has millions, which need not be kept."""
+        return self._messages.list_entries(0, self.started)
 
     @property
     def n_kept(self) -> int:
@@ -222,7 +249,7 @@ class Capture:
     @property
     def caller(self) -> Clip:
         """The caller's audio, from the start of the capture; gaps are silence."""
-        return render_caller(self.entries)
+        return render_caller(self._read_entries())
 
     @property
     def heard(self) -> Clip:
@@ -230,7 +257,7 @@ class Capture:
 
         Audio that a clear removed is absent, and there is silence where nothing was played.
         """
-        return Replay(self.entries, self.endings).render_heard()
+        return Replay(self._read_entries(), self.endings).render_heard()
 
     def stereo(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the call as a 16-bit WAV file: left the caller, right what the caller heard.
@@ -242,17 +269,15 @@ class Capture:
         Raises:
             TwistreamError: If there is such a file already, or it cannot be written.
         """
-        entries = self.entries
-        heard = Replay(entries, self.endings).render_heard()
-        return write_stereo(Path(path), render_caller(entries), heard, overwrite=overwrite)
+        return write_stereo(Path(path), self.caller, self.heard, overwrite=overwrite)
 
     def playbacks(self) -> Listing[Playback]:
         """Return the pieces of sound that were sent, up to a mark or a clear, and their endings."""
-        return _list_as("playbacks", Replay(self.entries, self.endings).list_playbacks())
+        return _list_as("playbacks", Replay(self._read_entries(), self.endings).list_playbacks())
 
     def summary(self) -> CaptureSummary:
         """Count the messages and measure their timing."""
-        return summarise(self.stream_sid, self.call_sid, self.entries, self.endings)
+        return summarise(self.stream_sid, self.call_sid, self._read_entries(), self.endings)
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -263,7 +288,8 @@ class Capture:
     def __repr__(self) -> str:
         stream = self.stream_sid or "no stream"
         redacted = ", redacted" if self.redacted else ""
-        return f"Capture({stream}, {self.seconds:.2f} s, {len(self)} messages{redacted})"
+        left_out = f", {self.left_out} left out" if self.left_out else ""
+        return f"Capture({stream}, {self.seconds:.2f} s, {len(self)} messages{left_out}{redacted})"
 
 
 _RECORD = struct.Struct("<LdLqqqq")
@@ -281,9 +307,17 @@ class _Messages:
     stream and track) is stored once, as a head; payloads and the names of marks are stored in one
     bytearray.  Only messages that occur a few times in a call are kept as objects.  All others are
     built again when they are read.
+
+    Args:
+        room: How much is kept of what has no usual size, in bytes.
+
+    Attributes:
+        left_out: How many messages were not kept, because there was no room.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = MOST_TEXT_SIZE) -> None:
+        self.left_out = 0
+        self._room = room
         self._heads: dict[tuple[Any, ...], int] = {}
         self._bytes = bytearray()
         self._rare: list[Message] = []
@@ -295,7 +329,7 @@ class _Messages:
 
     def append(self, message: Message, at: float, dropped: int = 0) -> None:
         """Keep a message; without its payload if `dropped`, the size of the payload, is not 0."""
-        number = chunk = timestamp = 0
+        number = chunk = timestamp = cost = 0
         head: tuple[Any, ...]
         body, start = b"", len(self._bytes)
         if isinstance(message, from_twilio.Media):
@@ -303,25 +337,44 @@ class _Messages:
             number, chunk, timestamp = message.sequence_number, message.chunk, message.timestamp_ms
         elif isinstance(message, to_twilio.Media):
             head, body = (to_twilio.Media, message.stream_sid, ""), message.payload
-        elif isinstance(message, from_twilio.Mark):
-            head, body = (from_twilio.Mark, message.stream_sid, ""), _encode(message.name)
-            number = message.sequence_number
-        elif isinstance(message, to_twilio.Mark):
-            head, body = (to_twilio.Mark, message.stream_sid, ""), _encode(message.name)
+        elif isinstance(message, from_twilio.Mark | to_twilio.Mark):
+            head, body = (type(message), message.stream_sid, ""), _encode(message.name)
+            number, cost = getattr(message, "sequence_number", 0), max(0, len(body) - _USUAL_NAME)
         else:
-            head, start = (None, "", ""), len(self._rare)
-            self._rare.append(message)
+            head, start, cost = (None, "", ""), len(self._rare), _estimate_size(message)
         if dropped:
-            self._not_kept.append(len(self))
             body, start = b"", _NOT_KEPT
-        size, place = dropped or len(body), self._heads.setdefault(head, len(self._heads))
+        size, place = dropped or len(body), self._heads.get(head, len(self._heads))
         try:
             record = _RECORD.pack(place, at, size, start, number, chunk, timestamp)
         except struct.error:  # a number that does not fit into the record: store it in a head
-            place = self._heads.setdefault((*head, number, chunk, timestamp), len(self._heads))
+            head = (*head, number, chunk, timestamp)
+            place = self._heads.get(head, len(self._heads))
             record = _RECORD.pack(place, at, size, start, 0, 0, 0)
+        if place == len(self._heads):
+            cost += _OBJECT_SIZE + len(head[1]) + len(head[2])
+        if cost and not self._take_room(message, cost):
+            return
+        self._heads[head] = place
+        if dropped:
+            self._not_kept.append(len(self))
+        if head[0] is None:
+            self._rare.append(message)
         self._bytes += body
         self._records += record
+
+    def _take_room(self, message: Message, cost: int) -> bool:
+        """Whether there is room for a message, which it then takes."""
+        room = self._room + (_STOP_SIZE if isinstance(message, from_twilio.Stop) else 0)
+        if cost > room:
+            self.left_out += 1
+            return False
+        self._room -= cost
+        return True
+
+    def append_entry(self, entry: Entry) -> None:
+        """Keep a message that was read from a file."""
+        self.append(entry.message, entry.at, 0 if entry.is_kept else entry.size)
 
     @property
     def last_at(self) -> float:
@@ -339,6 +392,10 @@ class _Messages:
         """Return the place of the message after the first `count` kept with their sound."""
         places = self._not_kept
         return count + bisect_right(range(len(places)), count, key=lambda n: places[n] - n)
+
+    def list_rare(self) -> list[Message]:
+        """Return the messages of which a call has few: all but media and marks."""
+        return list(self._rare)
 
     def list_entries(self, first: int, started: float) -> Iterator[Entry]:
         """Yield the messages after the first ones, with their time in seconds since `started`."""
@@ -360,6 +417,15 @@ class _Messages:
                 yield Entry(at - started, to_twilio.Mark(sid, _decode(body)))
             else:
                 yield Entry(at - started, from_twilio.Mark(sid, _decode(body), numbers[0]))
+
+
+def _estimate_size(message: Message) -> int:
+    """Return about how much memory a message takes, in bytes."""
+    texts: list[Any] = [getattr(message, field.name) for field in fields(message)]
+    if isinstance(message, from_twilio.Start):
+        texts += [*message.tracks, *message.custom_parameters, *message.custom_parameters.values()]
+        texts.append(message.media_format.encoding)
+    return _OBJECT_SIZE + sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _encode(name: str) -> bytes:

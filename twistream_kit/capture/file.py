@@ -23,14 +23,14 @@ import json
 import math
 from base64 import b64decode, b64encode
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from twistream_kit.audio.clip import write_file
 from twistream_kit.capture._redaction import Redaction
-from twistream_kit.capture.entry import Entry
+from twistream_kit.capture.entry import Entry, Message
 from twistream_kit.errors import TwistreamError, quote
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, is_ending
@@ -45,6 +45,10 @@ VERSION = 1
 MOST_BYTES = 0xFFFFFFFF
 """The largest size of a message's sound that is accepted, in bytes."""
 
+MOST_SECONDS = 1e9
+"""The furthest time from the start that is accepted: no clock of a computer runs for thirty years.
+A call lasts a day, but some programs count from when the computer was started."""
+
 
 def write_capture(
     path: Path, header: Header, contents: Contents, *, overwrite: bool = False
@@ -54,7 +58,7 @@ def write_capture(
     Raises:
         TwistreamError: If the file exists and `overwrite` is False, or it cannot be written.
     """
-    redaction = Redaction(contents.entries) if header.redacted else None
+    redaction = Redaction(contents.rare) if header.redacted else None
     replaced = redaction.redact_text if redaction else str
     first: dict[str, Any] = {
         "format": FORMAT,
@@ -92,18 +96,22 @@ def read_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def read_capture(raw: bytes, path: Path) -> tuple[Header, Contents]:
+def read_capture(raw: bytes, path: Path, keep: Callable[[Entry], None]) -> tuple[Header, Contents]:
     """Read a capture without a truncated last line.
 
     Args:
         raw: The whole content of the file.
         path: The name of the file in error messages.
+        keep: Called with each message, because a call of hours has too many for a list.
+
+    Returns:
+        The header, and the contents without the messages.
 
     Raises:
         CaptureError: If it is not a capture, or has another version.
     """
     lines = raw.split(b"\n")
-    return _read_header(path, lines[0]), _read_lines(path, lines[1:])
+    return _read_header(path, lines[0]), _read_lines(path, lines[1:], keep)
 
 
 def is_capture(raw: bytes) -> bool:
@@ -137,13 +145,15 @@ class Contents:
     """The content of the lines after the header.
 
     Attributes:
-        entries: The messages, in order.
+        entries: The messages, in order; to write, they are read once.
+        rare: The messages of which a call has few, with all values that have to be redacted.
         statuses: The statuses of the call: seconds and Twilio's name.
         endings: How the marks ended, by their names on the wire.
         odd: The invalid messages of the server: seconds and the message.
     """
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: Iterable[Entry] = ()
+    rare: Iterable[Message] = ()
     statuses: list[tuple[float, str]] = field(default_factory=list)
     endings: dict[str, Ending] = field(default_factory=dict)
     odd: list[tuple[float, str | bytes]] = field(default_factory=list)
@@ -219,21 +229,32 @@ def _read_header(path: Path, line: bytes) -> Header:
             consequence="Nothing of it was read, because its lines may mean something else",
             fix="Read it with the version of twistream-kit that wrote it",
         )
+    sids = _get_sid(header, "streamSid"), _get_sid(header, "callSid")
+    return Header(*sids, _read_keep_seconds(header), redacted=header.get("redacted") is True)
+
+
+def _get_sid(header: dict[str, Any], name: str) -> str:
+    value = header.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _read_keep_seconds(header: dict[str, Any]) -> float:
+    """Return how much sound was kept; 0 if the header does not say so."""
     try:
-        keep_seconds = float(header.get("keepSeconds", 0))
-    except (TypeError, ValueError):
-        keep_seconds = 0.0
-    sids = str(header.get("streamSid", "")), str(header.get("callSid", ""))
-    return Header(*sids, keep_seconds, redacted=header.get("redacted") is True)
+        seconds = float(header.get("keepSeconds", 0))
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return min(seconds, MOST_SECONDS) if seconds > 0 and math.isfinite(seconds) else 0.0
 
 
-def _read_lines(path: Path, lines: list[bytes]) -> Contents:
+def _read_lines(path: Path, lines: list[bytes], keep: Callable[[Entry], None]) -> Contents:
     contents = Contents()
     for number, line in enumerate(lines, start=2):
         if not line:
             continue
         try:
-            _take(contents, json.loads(line))
+            row = json.loads(line)
+            _take(contents, keep, row)
         except (
             ValueError,
             TypeError,
@@ -250,22 +271,26 @@ def _read_lines(path: Path, lines: list[bytes]) -> Contents:
     return contents
 
 
-def _take(contents: Contents, row: dict[str, Any]) -> None:
+def _take(contents: Contents, keep: Callable[[Entry], None], row: object) -> None:
+    if not isinstance(row, dict):
+        raise TypeError("it is no object")
     if "endings" in row:
         contents.endings.update(_read_endings(row["endings"]))
-    elif "status" in row:
-        contents.statuses.append((_read_time(row), str(row["status"])))
+        return
+    at = _read_time(row)
+    if "status" in row:
+        contents.statuses.append((at, _read_text(row["status"])))
     elif "odd" in row:
-        contents.odd.append((_read_time(row), str(row["odd"])))
+        contents.odd.append((at, _read_text(row["odd"])))
     elif "oddBytes" in row:
-        contents.odd.append((_read_time(row), b64decode(row["oddBytes"], validate=True)))
+        contents.odd.append((at, b64decode(row["oddBytes"], validate=True)))
     else:
-        contents.entries.append(_read_entry(row))
+        keep(_read_entry(row, at))
 
 
-def _read_entry(row: dict[str, Any]) -> Entry:
+def _read_entry(row: dict[str, Any], at: float) -> Entry:
     read = to_twilio.read if row["from"] == "server" else from_twilio.read
-    message, at = read(row["message"]), _read_time(row)
+    message = read(row["message"])
     size = int(row.get("size", 0))
     if not isinstance(message, from_twilio.Media | to_twilio.Media):
         return Entry(at, message)
@@ -280,12 +305,21 @@ def _read_time(row: dict[str, Any]) -> float:
     at = float(row["at"])
     if not math.isfinite(at):  # not JSON, but Python's parser accepts it
         raise ValueError("it is no time")
+    if abs(at) > MOST_SECONDS:
+        raise TwistreamError(f"its time is {at:g} s from the start")
     return at
 
 
-def _read_endings(endings: Mapping[str, str]) -> dict[str, Ending]:
-    return {str(name): end for name, end in endings.items() if is_ending(end)}
+def _read_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("it is no text")
+    return value
 
 
-def _dumps(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+def _read_endings(endings: object) -> dict[str, Ending]:
+    if not isinstance(endings, dict):
+        raise TypeError("the endings are no object")
+    return {name: end for name, end in endings.items() if is_ending(end)}
+
+
+_dumps = json.JSONEncoder(separators=(",", ":")).encode

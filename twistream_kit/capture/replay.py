@@ -10,9 +10,10 @@ from __future__ import annotations
 import wave
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from twistream_kit.audio.clip import Clip, write_file
 from twistream_kit.capture.entry import Entry
+from twistream_kit.errors import TwistreamError
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, MarkName
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval, PlayoutModel, to_milliseconds
@@ -27,8 +29,18 @@ from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval, PlayoutMo
 SILENCE = b"\xff"
 """PCMU for the sample 0."""
 
+_ZEROS = b"\x7f\xff"
+"""Both PCMU codes of the sample 0."""
+
 _FIRST_MEDIA_SECONDS = 0.1
 """Twilio's first media comes within this time of the start (§2.3); a longer time is a gap."""
+
+_SLACK_BYTES = BYTES_PER_SECOND
+"""How far the caller's sound may be ahead of the clock: network delays bunch messages."""
+
+_MOST_SPARSE_SECONDS = 3600.0
+"""How many seconds of sound are rendered beyond one for each message.  Twilio sends fifty messages
+a second; a file of three that claims a day would take 700 MB of silence."""
 
 _FOLLOWS_SECONDS = 0.05
 """The marks that a clear leaves in the outbox are sent within this time; a later one is new."""
@@ -48,7 +60,7 @@ class Replay:
         levels: For each media message or clear sent, and for the end: its time, how many bytes
             waited at Twilio before and after it, and since when the buffer was empty, if it was.
         clears: The times of the clears.
-        sound: All sound sent; silence where it was not kept.
+        sound: All sound sent.
         seconds: The time of the last message.
     """
 
@@ -60,11 +72,13 @@ class Replay:
         self.sent: list[tuple[float, int]] = []
         self.levels: list[tuple[float, int, int, float]] = []
         self.clears: list[float] = []
-        self.sound = bytearray()
+        self.sound = SentSound()
         self.seconds = 0.0
+        self._n_messages = 0
         self._model = PlayoutModel()
         self._cleared: list[tuple[int, int, float]] = []
         self._waiting: dict[str, deque[SentMark]] = {}
+        self._since_clear: list[SentMark] = []
         self._pieces: list[SentPiece] = []
         self._piece: SentPiece | None = None
         self._at_clear: SentPiece | None = None
@@ -78,12 +92,17 @@ class Replay:
         return self._model.list_intervals(self.seconds)
 
     def render_heard(self) -> Clip:
-        """Return the sound that was played, with silence before and between the intervals."""
+        """Return the sound that was played, with silence before and between the intervals.
+
+        Raises:
+            TwistreamError: If there are too few messages for so long a time.
+        """
+        _check_density(self.seconds, self._n_messages)
         heard = bytearray()
         for interval in self.intervals:
             begin = round(interval.started * BYTES_PER_SECOND)
             heard += SILENCE * max(0, begin - len(heard))
-            heard += self.sound[interval.first : interval.first + interval.size]
+            heard += self.sound.read(interval.first, interval.first + interval.size)
         return Clip(bytes(heard), "heard")
 
     @property
@@ -116,6 +135,7 @@ class Replay:
 
     def _read_all(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
+            self._n_messages += 1
             if entry.at > self.seconds:
                 self.seconds = entry.at
             if type(entry.message) is not from_twilio.Media:  # half of all messages
@@ -148,7 +168,7 @@ class Replay:
         if self._piece is None:
             self._piece = SentPiece(self._model.sent_bytes, entry.at)
         self._at_clear = None
-        self.sound += message.payload or SILENCE * entry.size
+        self.sound.append(message.payload, entry.size)
         before = self._model.count_buffered(entry.at)
         self._note_level(entry.at, before, before + entry.size)
         self._model.note_sent(entry.size, entry.at)
@@ -165,6 +185,7 @@ class Replay:
         mark = SentMark(wire_name, at, self._model.sent_bytes, cleared)
         self.marks.append(mark)
         self._waiting.setdefault(wire_name, deque()).append(mark)
+        self._since_clear.append(mark)
         wire = MarkName.parse(wire_name)
         if wire.is_progress:
             if self._piece is not None:
@@ -179,10 +200,11 @@ class Replay:
 
     def _clear(self, at: float) -> None:
         position = self._model.count_played(at)
-        for waiting in self._waiting.values():
-            for mark in waiting:
-                if mark.position > position and mark.expected_at is None:
-                    mark.cleared, mark.expected_at = True, at
+        # To the model, all that was sent before a clear has passed: no later one clears it again.
+        for mark in self._since_clear:
+            if mark.position > position and mark.expected_at is None:
+                mark.cleared, mark.expected_at = True, at
+        self._since_clear.clear()
         end = self._model.sent_bytes
         self._note_level(at, end - position, 0)
         lost = self._model.note_clear(at)
@@ -269,23 +291,41 @@ def render_caller(entries: Iterable[Entry]) -> Clip:
     """Join the caller's media, from the start of the capture.
 
     Messages that are missing by their chunk numbers, or whose sound was not kept, become silence.
+
+    Raises:
+        TwistreamError: If there are too few messages for so long a time.
     """
     sound = bytearray()
     expected = 0
-    for entry in entries:
+    for number, entry in enumerate(entries, start=1):
         message = entry.message
         if not isinstance(message, from_twilio.Media) or message.track != "inbound":
             continue
         here = int(entry.at * BYTES_PER_SECOND)
+        _check_density(entry.at, number)
         if not expected and entry.at > _FIRST_MEDIA_SECONDS:
-            sound += SILENCE * here
+            sound += SILENCE * (here - len(sound))
         elif message.chunk > expected > 0:
             # Limited to the time of the message, because an invalid chunk number may be huge.
             missing = (message.chunk - expected) * entry.size
             sound += SILENCE * max(0, min(missing, here - len(sound)))
-        sound += message.payload if entry.is_kept else SILENCE * entry.size
+        if message.payload:
+            sound += message.payload
+        else:  # no longer than the time that has passed: the size was read from a file
+            sound += SILENCE * min(entry.size, max(0, here - len(sound)) + _SLACK_BYTES)
         expected = message.chunk + 1
     return Clip(bytes(sound), "caller")
+
+
+def _check_density(seconds: float, n_messages: int) -> None:
+    if seconds > _MOST_SPARSE_SECONDS + n_messages:
+        raise TwistreamError(
+            f"the capture claims {seconds:.0f} s with {n_messages} messages; Twilio sends fifty a "
+            "second",
+            consequence="Its sound is not rendered: nearly all of it would be silence",
+            fix="Give the times in seconds since the start of the stream; Capture(started=…) is "
+            "subtracted from those that are not",
+        )
 
 
 def write_stereo(path: Path, left: Clip, right: Clip, *, overwrite: bool = False) -> Path:
@@ -323,6 +363,50 @@ class SentPiece:
     end: int = 0
     name: str = ""
     mark: SentMark | None = None
+
+
+class SentSound:
+    """All sound that was sent, in the messages as they were; silence where it was not kept.
+
+    The silence is not stored, because a message may claim any size.
+    """
+
+    def __init__(self) -> None:
+        self._payloads: list[bytes] = []
+        self._starts: list[int] = []
+        self._size = 0
+
+    def append(self, payload: bytes, size: int) -> None:
+        """Add `size` bytes; `payload` is empty if they were not kept."""
+        self._payloads.append(payload)
+        self._starts.append(self._size)
+        self._size += size
+
+    def read(self, begin: int, end: int) -> bytearray:
+        """Return the bytes from the position `begin` up to `end`."""
+        found = bytearray()
+        for start, payload in self._list_pieces(begin, end):
+            found += SILENCE * (max(begin, start) - begin - len(found))
+            found += payload[max(0, begin - start) : end - start]
+        found += SILENCE * (end - begin - len(found))
+        return found
+
+    def find_audible(self, begin: int = 0, end: int | None = None) -> int | None:
+        """Return the position of the first sample that is not 0 from `begin` up to `end`."""
+        for start, payload in self._list_pieces(begin, self._size if end is None else end):
+            first = max(0, begin - start)
+            stop = None if end is None else end - start
+            if audible := payload[first:stop].translate(None, _ZEROS):
+                return start + payload.index(audible[:1], first)
+        return None
+
+    def _list_pieces(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the kept payloads that reach into these bytes, with their positions."""
+        place = max(0, bisect_right(self._starts, begin) - 1)
+        while place < len(self._starts) and self._starts[place] < end:
+            if self._payloads[place]:
+                yield self._starts[place], self._payloads[place]
+            place += 1
 
 
 class PlayedSound:
@@ -379,7 +463,9 @@ def _make_playback(
     """
     size = piece.end - piece.first
     heard, begin, end = played.measure(piece)
-    cleared_at = next((at for a, b, at in cleared if a < piece.end and piece.first < b), None)
+    place = bisect_right(cleared, piece.first, key=itemgetter(1))
+    is_cleared = place < len(cleared) and cleared[place][0] < piece.end
+    cleared_at = cleared[place][2] if is_cleared else None
     ending: Ending | Literal["open"]
     if cleared_at is not None:
         ending = "cleared"

@@ -6,8 +6,9 @@ caller hears everything 50 to 300 ms later (PROTOCOL.md §4).  `DEFINITIONS` def
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from textwrap import fill
@@ -15,7 +16,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from twistream_kit.capture.entry import Entry
+from twistream_kit.capture.entry import Entry, Sender
 from twistream_kit.capture.message_text import get_event
 from twistream_kit.capture.replay import Playback, Replay, SentMark
 from twistream_kit.listing import Listing, Series
@@ -82,21 +83,14 @@ MOST_ENDINGS = 12
 
 
 def summarise(
-    stream_sid: str, call_sid: str, entries: Sequence[Entry], endings: Mapping[str, Ending]
+    stream_sid: str, call_sid: str, entries: Iterable[Entry], endings: Mapping[str, Ending]
 ) -> CaptureSummary:
-    """Count and measure the messages of a capture."""
-    counts = {"twilio": Counter[str](), "server": Counter[str]()}
-    sizes = Counter[str]()
-    start_at = 0.0
-    for entry in entries:
-        sender, event = _MEDIA.get(type(entry.message)) or (entry.sender, get_event(entry.message))
-        counts[sender][event] += 1
-        sizes[sender] += entry.size
-        if type(entry.message) is from_twilio.Start:
-            start_at = entry.at
-    replay = Replay(entries, endings)
-    first_sent_ms, first_sound_ms = _find_first_sound(replay, start_at)
-    gaps_and_missing = _find_caller_gaps(entries, replay.seconds)
+    """Count and measure the messages of a capture, which are read once."""
+    counted = _Counted()
+    replay = Replay(counted.watch(entries), endings)
+    counts, sizes = counted.counts, counted.sizes
+    first_sent_ms, first_sound_ms = _find_first_sound(replay, counted.start_at)
+    caller_gaps = _find_gaps([*counted.caller_times, replay.seconds])
     waiting = measure_queue(replay)
     return CaptureSummary(
         stream_sid,
@@ -111,7 +105,8 @@ def summarise(
         Series.of(_name_endings(replay), "marks"),
         first_sent_ms,
         first_sound_ms,
-        *gaps_and_missing,
+        caller_gaps if counted.caller_times else _NO_GAPS,
+        counted.caller_missing,
         _find_gaps([at for at, _ in replay.sent]),
         find_underruns(replay),
         waiting.median_seconds,
@@ -120,6 +115,54 @@ def summarise(
         _find_late_marks(replay),
         tuple(mark.name for mark in find_missing_marks(replay)),
     )
+
+
+class _Counted:
+    """The counts of messages that pass, on their way to a `Replay`."""
+
+    def __init__(self) -> None:
+        self.counts = {"twilio": Counter[str](), "server": Counter[str]()}
+        self.sizes = Counter[str]()
+        self.start_at = 0.0
+        self.caller_times = array("d")
+        self.caller_missing = 0
+        self._expected = 0
+
+    def watch(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Count each message and pass it on."""
+        n_caller = n_server = caller_bytes = server_bytes = 0
+        for entry in entries:
+            message = entry.message
+            if type(message) is from_twilio.Media:  # nearly all messages are media
+                if not n_caller:
+                    self.counts["twilio"]["media"] = 0  # events are listed as they began
+                n_caller += 1
+                caller_bytes += entry.size
+                if message.track == "inbound":
+                    self._note_caller(entry.at, message.chunk)
+            elif type(message) is to_twilio.Media:
+                if not n_server:
+                    self.counts["server"]["media"] = 0
+                n_server += 1
+                server_bytes += entry.size
+            else:
+                self.counts[entry.sender][get_event(message)] += 1
+                if type(message) is from_twilio.Start:
+                    self.start_at = entry.at
+            yield entry
+        self._note_media("twilio", n_caller, caller_bytes)
+        self._note_media("server", n_server, server_bytes)
+
+    def _note_caller(self, at: float, chunk: int) -> None:
+        self.caller_times.append(at)
+        if chunk > self._expected > 0:
+            self.caller_missing += chunk - self._expected
+        self._expected = chunk + 1
+
+    def _note_media(self, sender: Sender, number: int, size: int) -> None:
+        if number:
+            self.counts[sender]["media"] = number
+            self.sizes[sender] = size
 
 
 _NO_GAPS: Series[Gap] = Series.of((), "gaps")
@@ -302,10 +345,6 @@ def _name_endings(replay: Replay) -> Iterator[MarkEnding]:
             yield MarkEnding(mark.name, replay.get_ending(mark))
 
 
-_MEDIA = {from_twilio.Media: ("twilio", "media"), to_twilio.Media: ("server", "media")}
-"""A look-up table, because nearly all messages are media."""
-
-
 def find_underruns(replay: Replay) -> Series[Gap]:
     """Return the gaps in which Twilio had no sound while more of the same utterance came later."""
     ended = {mark.position for mark in replay.marks if _ends_an_utterance(mark)}
@@ -406,33 +445,18 @@ def _find_first_sound(replay: Replay, start_at: float) -> tuple[float | None, fl
 
     Every sample but 0 is audible; None if there was none, or none was played.
     """
-    codes = np.frombuffer(replay.sound, np.uint8)
-    audible = np.flatnonzero((codes | 0x80) != 0xFF)  # 0x7F and 0xFF are the sample 0
-    if not len(audible):
+    audible = replay.sound.find_audible()
+    if audible is None:
         return None, None
     ends = np.cumsum([size for _, size in replay.sent])
-    sent_at = replay.sent[int(np.searchsorted(ends, audible[0], "right"))][0]
+    sent_at = replay.sent[int(np.searchsorted(ends, audible, "right"))][0]
     heard_at = None
     for interval in replay.intervals:
-        place = int(np.searchsorted(audible, interval.first))
-        if place < len(audible) and audible[place] < interval.first + interval.size:
-            offset = int(audible[place]) - interval.first
-            heard_at = interval.started + offset / BYTES_PER_SECOND
+        found = replay.sound.find_audible(interval.first, interval.first + interval.size)
+        if found is not None:
+            heard_at = interval.started + (found - interval.first) / BYTES_PER_SECOND
             break
     return (sent_at - start_at) * 1000, None if heard_at is None else (heard_at - start_at) * 1000
-
-
-def _find_caller_gaps(entries: Sequence[Entry], seconds: float) -> tuple[Series[Gap], int]:
-    """Return the gaps in the caller's media, and the number of missing messages."""
-    times, missing, expected = [], 0, 0
-    for entry in entries:
-        message = entry.message
-        if type(message) is from_twilio.Media and message.track == "inbound":
-            times.append(entry.at)
-            if message.chunk > expected > 0:
-                missing += message.chunk - expected
-            expected = message.chunk + 1
-    return _find_gaps([*times, seconds] if times else times), missing
 
 
 def _find_gaps(times: Sequence[float]) -> Series[Gap]:

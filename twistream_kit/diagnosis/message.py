@@ -33,10 +33,17 @@ _SEND_NOTHING = "Send nothing in its place"
 _FROM_TWILIO = {
     "connected": f"{_SEND_NOTHING}: Twilio needs no greeting, whatever some guides say",
     "start": f"{_SEND_NOTHING}: the stream has begun when Twilio's own start has come",
-    "dtmf": "Keys cannot be pressed through a stream; play their sound: kit.Clip.dtmf('1')",
+    "dtmf": (
+        f"{_SEND_NOTHING}: keys cannot be sent through a stream, nor does their sound arrive as"
+        " keys. Send them before it, by send_digits='{digit}' when calling or by"
+        ' <Play digits="{digit}"/> before <Connect>; in a call that runs, TwiML with <Play digits>'
+        " ends the stream"
+    ),
     "stop": "To end the stream, close the socket: stream.close()",
 }
-"""Events that only Twilio sends (§3), each with the fix."""
+"""Events that only Twilio sends (§3), each with the fix; ``{digit}`` is the key of a *dtmf*."""
+
+_KEY = re.compile(r"[0-9A-D*#]")
 
 _FOREIGN_EVENTS = {
     "playAudio": ("Plivo", "media"),
@@ -243,7 +250,15 @@ def _find_event(fields: Fields) -> tuple[str, Objection | None]:
     if found.value in _EVENTS:
         return found.value, found.objection
     event, problem, fix = _explain_event(found.value)
+    if event == "dtmf":
+        fix = fix.format(digit=_find_key(fields.values.get("dtmf")))
     return event, _make_objection(found.field, problem, fix)
+
+
+def _find_key(body: object) -> str:
+    """Return the key that a *dtmf* message was to send, 1 if it names none."""
+    key = body.get("digit") if isinstance(body, dict) else None
+    return key if isinstance(key, str) and _KEY.fullmatch(key) else "1"
 
 
 def _explain_event(event: str) -> tuple[str, str, str]:

@@ -98,8 +98,10 @@ _UNPACKING = {
     _HEXADECIMAL: "Send the bytes that the digits stand for: bytes.fromhex(text)",
     _NUMBERS: "Send the sound itself: kit.Clip.from_samples(samples, sample_rate).payload",
     _PRINTED_BYTES: "Send the bytes themselves, not str(payload)",
-    _DATA_URL: "Send what its base64 stands for: kit.load_clip(b64decode(what follows the comma))",
-    _ADDRESS: "Fetch what it names, then send kit.load_clip(what was fetched).payload",
+    _DATA_URL: (
+        "Send what its base64 stands for: kit.load_clip(b64decode(text.partition(',')[2])).payload"
+    ),
+    _ADDRESS: "Fetch what it names, then send kit.load_clip(fetched).payload",
 }
 """The fix for text that is not an error message, by its kind."""
 

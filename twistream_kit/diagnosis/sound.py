@@ -105,7 +105,7 @@ _ODD_SIZES = Objection(
     FIELD,
     "is no multiple of 160 bytes in most messages",
     "What Twilio does with part of a frame is not documented; it may fill it up with silence",
-    "Cut sound into multiples of 160 bytes, 20 ms each: kit.Clip.frames(); or stream.play(clip)",
+    "Cut sound into multiples of 160 bytes, 20 ms each: clip.frames(); or stream.play(clip)",
     "note",
 )
 
@@ -293,7 +293,7 @@ class SoundReview:
         self._timing = SendingTiming()
         self._headers = RepeatedHeaders(FIELD)
         self._steps: deque[Iterator[list[Objection]]] = deque()
-        self._window = SoundWindow(crc32(stream_sid.encode()))
+        self._window = SoundWindow(crc32(stream_sid.encode("utf-8", "surrogatepass")))
         self._is_recognised = self._is_examined = self._is_damaged = False
         self._deferred: list[Objection] = []
         self._is_audible = False

@@ -1,8 +1,6 @@
 """Review a TwiML document: what would Twilio object to, or do otherwise than intended (§1)?
 
-`parse_twiml` is the only parser of TwiML, for the review and for the simulator: it returns a tree
-of elements, or raises with the reason (PROTOCOL.md §1.5).  A document type declaration is refused:
-TwiML has none, and its entities could expand without limit.  The tables list the elements and
+The tables list the elements and
 attributes that documents with a stream need (§1.1 to §1.4); the attributes of other elements are
 not reviewed.
 """
@@ -14,10 +12,19 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import cast
 from xml.etree import ElementTree as ET
-from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
 
 from twistream_kit.diagnosis.message import find_nearest
+from twistream_kit.diagnosis.twiml_tree import (
+    BUILD_IT,
+    ERROR_PAGE,
+    NotTwiml,
+    TwimlElement,
+    decode_text,
+    parse_twiml,
+)
 from twistream_kit.errors import Objection, Objections, hide_user, quote, sort_by_severity
+from twistream_kit.protocol.rest import is_e164
 from twistream_kit.protocol.twiml import (
     FETCHED_LIMIT,
     INLINE_LIMIT,
@@ -26,6 +33,7 @@ from twistream_kit.protocol.twiml import (
     PASS_A_TOKEN,
     review_stream_url,
 )
+from twistream_kit.protocol.url_repair import repair_url
 
 
 def _split_names(text: str) -> frozenset[str]:
@@ -50,6 +58,8 @@ NOUNS = {
     "Parameter": _split_names(""),
     "Pause": _split_names(""),
     "Hangup": _split_names(""),
+    "Dial": _split_names("Application Client Conference Number Queue Sim Sip WhatsApp"),
+    "Number": _split_names(""),
 }
 """The elements that may be children of these elements."""
 
@@ -73,8 +83,37 @@ _ATTRIBUTES = {
     "Reject": frozenset({"reason"}),
     "Play": frozenset({"loop", "digits"}),
     "Say": frozenset({"voice", "loop", "language"}),
+    "Dial": _split_names(
+        "action method timeout hangupOnStar timeLimit callerId record trim recordingStatusCallback"
+        " recordingStatusCallbackMethod recordingStatusCallbackEvent recordingConfigurationId"
+        " answerOnBridge ringTone recordingTrack sequential referUrl referMethod events"
+    ),
+    "Number": _split_names(
+        "sendDigits url method statusCallbackEvent statusCallback statusCallbackMethod byoc"
+        " machineDetection amdStatusCallback amdStatusCallbackMethod machineDetectionTimeout"
+        " machineDetectionSpeechThreshold machineDetectionSpeechEndThreshold"
+        " machineDetectionSilenceTimeout"
+    ),
 }
-"""The attributes of these elements (§1.3)."""
+"""The attributes of these elements (§1.3; of <Dial> and <Number> those that the SDK writes)."""
+
+_LAST_VERBS = _split_names("Connect Dial Enqueue Hangup Leave Queue Redirect Refer Reject")
+"""The verbs that end the document, or take as long as a stream: they come after it."""
+
+_NEVER_RETURNS = _split_names("Hangup Leave Redirect Reject")
+"""The verbs after which no other one of the document runs."""
+
+_RECORD_THE_TALK = (
+    "to record the talk, call with client.calls.create(…, record=True), or say"
+    " client.calls(call_sid).recordings.create() while it runs"
+)
+
+_A_STREAM = '<Stream url="wss://example.com/media"/>'
+
+_DIAL_RECORDS = _split_names(
+    "do-not-record record-from-answer record-from-ringing record-from-answer-dual"
+    " record-from-ringing-dual true false"
+)
 
 _INVENTED = {
     "bidirectional": "<Connect><Stream> is always both ways, <Start><Stream> never",
@@ -94,16 +133,7 @@ TRACKS = {
 """The values of ``track`` (inside <Connect> only the first) and the value of `start.tracks` for
 each (§1.1, §1.2, §3)."""
 
-DEPTH_LIMIT = 100
-"""The limit of nested elements (our choice), because some code that reads the tree recurses."""
-
 _IGNORED = "Twilio would leave it out, with warning 12200"
-
-_UNPARSABLE = (
-    "Twilio could not parse it (error 12100); the caller would hear of an application error"
-)
-
-_BUILD_IT = "Build it with kit.connect_stream, which escapes everything"
 
 
 def review_twiml(xml: str | bytes) -> Objections:
@@ -134,7 +164,7 @@ def review_twiml(xml: str | bytes) -> Objections:
 
 
 def _review_document(xml: str | bytes) -> Iterator[Objection]:
-    text = _decode_text(xml)
+    text = decode_text(xml)
     yield from _review_size(xml, text)
     if text.startswith("\ufeff"):
         problem = "begins with a byte order mark"
@@ -154,6 +184,7 @@ def _review_document(xml: str | bytes) -> Iterator[Objection]:
     yield from review_names(root)
     yield from review_undocumented(root)
     yield from _review_order(root)
+    yield from review_dialling(root)
     for parent, stream in _find_streams(root):
         yield from _review_stream(parent, stream)
 
@@ -175,14 +206,16 @@ def review_root(root: ET.Element) -> Objection | None:
     """Object to the outermost element of a document that is XML but not TwiML."""
     if root.tag == "Response":
         return None
-    nearly = "in lower case " if root.tag.lower() == "response" else ""
-    return Objection(
-        12102,
-        "TwiML",
-        f"has <{quote(root.tag)[1:-1]}> {nearly}as its outermost element",
-        "Twilio would not carry it out (error 12102)",
-        "Put everything inside <Response>…</Response>",
-    )
+    if root.tag in _VERBS:
+        fix = "Put everything inside <Response>…</Response>"
+    elif find_nearest(root.tag, ["Response"]):
+        fix = f"Write <Response> for <{root.tag[:40]}>; case counts"
+    elif root.tag.lower() == "html":
+        fix = ERROR_PAGE
+    else:
+        fix = BUILD_IT
+    problem = f"has <{quote(root.tag)[1:-1]}> as its outermost element"
+    return Objection(12102, "TwiML", problem, "Twilio would not carry it out (error 12102)", fix)
 
 
 def review_names(root: ET.Element) -> Iterator[Objection]:
@@ -204,15 +237,20 @@ def _object_to_element(
 ) -> Objection:
     field = f"<{element.tag[:40]}>"
     if element.tag == "Stream":
-        fix = "Put it inside <Connect>: <Connect><Stream url=…/></Connect>"
+        fix = "Put it inside <Connect>"
         return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
-    if element.tag == "Parameter":
-        fix = "Put it inside <Stream>"
+    if element.tag == "Parameter" or element.tag in NOUNS["Dial"]:
+        fix = f"Put it inside <{'Stream' if element.tag == 'Parameter' else 'Dial'}>"
         return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
+    if element.tag == "Record":
+        problem = f"stands inside <{parent.tag[:40]}>; it takes a message, and records no talk"
+        return Objection(12200, field, problem, _IGNORED, f"Leave it out; {_RECORD_THE_TALK}")
     if element.tag in _VERBS:
-        fix = f"Put it beside <{parent.tag[:40]}>, directly inside <Response>"
+        place = "after" if element.tag in _LAST_VERBS else "before"
+        verb = "<Connect>" if parent.tag in ("Connect", "Stream") else f"<{parent.tag[:40]}>"
+        fix = f"Put it directly inside <Response>, {place} {verb}"
         return Objection(12200, field, f"stands inside <{parent.tag[:40]}>", _IGNORED, fix)
-    meant, line = find_nearest(element.tag, allowed), cast("_Element", element).line
+    meant, line = find_nearest(element.tag, allowed), cast("TwimlElement", element).line
     problem = f"in line {line} is not an element that <{parent.tag[:40]}> can hold"
     if meant:
         problem = f"in line {line} is not TwiML: <{meant}> is meant"
@@ -224,6 +262,9 @@ def _object_to_attribute(element: ET.Element, name: str, known: frozenset[str]) 
     field = f"<{element.tag} {name[:40]}>"
     if element.tag == "Stream" and name in _INVENTED:
         fix = f"Leave it out: {_INVENTED[name]}"
+        return Objection(12200, field, "does not exist", _IGNORED, fix, "warning")
+    if name.lower().startswith("record") and element.tag in ("Response", "Connect", "Stream"):
+        fix = f"Leave it out; {_RECORD_THE_TALK}"
         return Objection(12200, field, "does not exist", _IGNORED, fix, "warning")
     meant = find_nearest(name, known)
     problem = f"does not exist: {meant} is meant" if meant else "does not exist"
@@ -249,21 +290,58 @@ def review_undocumented(root: ET.Element) -> Iterator[Objection]:
 def _review_order(root: ET.Element) -> Iterator[Objection]:
     """Object to an order of verbs that ends or mutes the call."""
     streams = [(verb.tag, any(child.tag == "Stream" for child in verb)) for verb in root]
+    yield from _review_verbs_before(root, streams)
     for place, (verb, following) in enumerate(zip_longest(root, root[1:])):
         # A unidirectional stream before a bidirectional one is intended (seen live, §11).
         if streams[place] == ("Start", True) and ("Connect", True) not in streams[place:]:
-            yield from _review_one_way(following)
+            yield from _review_one_way(verb, following)
         elif verb.tag == "Connect":
             yield from _review_connect(verb, following)
 
 
-def _review_one_way(following: ET.Element | None) -> Iterator[Objection]:
+def _review_verbs_before(root: ET.Element, streams: list[tuple[str, bool]]) -> Iterator[Objection]:
+    """Object to what keeps a document from its stream."""
+    if ("Connect", True) not in streams:
+        return
+    for verb in root[: streams.index(("Connect", True))]:
+        if verb.tag in _NEVER_RETURNS:
+            yield Objection(
+                None,
+                f"<{verb.tag}>",
+                "stands before <Connect>",
+                "Nothing after it runs: the stream would never begin",
+                "Leave it out" if verb.tag == "Reject" else "Put it after <Connect>",
+            )
+        elif verb.tag == "Record":
+            yield Objection(
+                None,
+                "<Record>",
+                "stands before <Connect>: it takes a message, and records no talk",
+                "The stream begins only when the caller has left a message",
+                f"Leave it out; {_RECORD_THE_TALK}",
+                "warning",
+            )
+
+
+def _review_one_way(verb: ET.Element, following: ET.Element | None) -> Iterator[Objection]:
+    streams = [child for child in verb if child.tag == "Stream"]
+    changes = ["write <Connect> for <Start>"]
+    if any(stream.get("track", "inbound_track") != "inbound_track" for stream in streams):
+        changes.append("leave track out")
+    if len(streams) > 1:
+        changes.append("keep one <Stream>")
+    # It had to keep the call up; after <Connect>, it would run when the stream has ended.
+    if following is not None and following.tag == "Pause":
+        changes.append("leave <Pause> out")
+    elif following is not None and following.tag in _VERBS - _LAST_VERBS:
+        changes.append(f"put <{following.tag}> before it")
+    instead = ", and ".join(changes)
     yield Objection(
         None,
         "<Start>",
         "begins a one-way stream",
         "Twilio would play nothing of what you send, and end the stream if you do (error 31924)",
-        "If you want to talk, write <Connect> for <Start>",
+        f"If you want to talk, {instead}",
         "note",
     )
     if following is None:
@@ -272,31 +350,90 @@ def _review_one_way(following: ET.Element | None) -> Iterator[Objection]:
             "<Start>",
             "is the last verb",
             "Twilio does not wait for the stream: the call would end at once, without an error",
-            "Write <Connect> for <Start>, or add a verb that takes time, such as <Pause>",
+            f'Add a verb that takes time, such as <Pause length="60"/>; to talk, {instead}',
         )
 
 
 def _review_connect(verb: ET.Element, following: ET.Element | None) -> Iterator[Objection]:
     streams = [child for child in verb if child.tag == "Stream"]
     if not len(verb):
-        fix = 'Write <Connect><Stream url="wss://…"/></Connect>'
+        fix = f"Write <Connect>{_A_STREAM}</Connect>, with the address of your server"
         yield Objection(12200, "<Connect>", "is empty", "Twilio would have nothing to do", fix)
     if len(streams) > 1:
         problem = f"holds {len(streams)} streams"
         consequence = "A call has at most one stream in both directions"
         yield Objection(12200, "<Connect>", problem, consequence, "Keep one")
-    if streams and following is not None and following.tag in _VERBS:
+    if streams and following is not None and following.tag in _VERBS - {"Hangup"}:
         consequence = "It would run only when your server has closed the WebSocket"
         if following.tag == "Pause":
             consequence += ", and the caller would hear silence for as long"
-        yield Objection(
-            None,
-            f"<{following.tag}>",
-            "comes after <Connect>",
-            consequence,
-            "Nothing, if that is meant",
-            "note",
-        )
+        yield _object_to_verb_after(following.tag, consequence)
+
+
+def _object_to_verb_after(verb: str, consequence: str) -> Objection:
+    if verb == "Record":
+        consequence += "; it takes a message, and records no talk"
+        fix = f"Leave it, if a message is meant; else {_RECORD_THE_TALK}"
+    elif verb in _LAST_VERBS:
+        fix = "Leave it, if that is meant"
+    else:
+        fix = "Leave it, if that is meant; else put it before <Connect>"
+    return Objection(None, f"<{verb}>", "comes after <Connect>", consequence, fix, "note")
+
+
+def review_dialling(root: ET.Element) -> Iterator[Objection]:
+    """Object to whom a document calls, and how that is recorded."""
+    for verb in root.iter("Dial"):
+        yield from _review_dial(verb)
+
+
+def _review_dial(verb: ET.Element) -> Iterator[Objection]:
+    """Object to the numbers of a <Dial>, its caller's, and how it is recorded."""
+    numbers = [(noun, "<Number>") for noun in verb if noun.tag == "Number"]
+    if not len(verb):
+        numbers.append((verb, "<Dial>"))
+    for element, field in numbers:
+        yield from _review_number("".join(element.itertext()).strip(), field)
+    caller = verb.get("callerId", "")
+    # What holds letters may be a client, or an address of SIP.
+    if caller and re.fullmatch(r"[\d\s().+-]+", caller):
+        yield from _review_number(caller, "<Dial callerId>")
+    record = verb.get("record")
+    if record is not None and record not in _DIAL_RECORDS:
+        meant = find_nearest(record, sorted(_DIAL_RECORDS)) or "record-from-answer"
+        problem = f"is {quote(record)}, which is none of its values"
+        yield Objection(12200, "<Dial record>", problem, _IGNORED, f"Write {meant}", "warning")
+
+
+def _review_number(number: str, field: str) -> Iterator[Objection]:
+    if is_e164(number):
+        return
+    if not number:
+        consequence = "Twilio would have nobody to call"
+        fix = "Write the number, with + and the country's code"
+        yield Objection(None, field, "names no number", consequence, fix)
+    elif noun := re.match(r"(sips?|client|conference):", number, re.IGNORECASE):
+        name = "Sip" if noun[1].lower().startswith("sip") else noun[1].capitalize()
+        bare = number if name == "Sip" else number[noun.end() :]
+        problem = f"is {quote(number)}, which is no telephone number"
+        fix = f"Write <Dial><{name}>{escape(bare)}</{name}></Dial>"
+        yield Objection(None, field, problem, "Twilio would call nobody", fix)
+    else:
+        problem = f"is {quote(number)}, not E.164"
+        consequence = "Twilio may refuse it, or take it for a number of the United States"
+        yield Objection(None, field, problem, consequence, _complete_number(number), "warning")
+
+
+def _complete_number(number: str) -> str:
+    """Return how to write a number in E.164, as far as its digits say that."""
+    fix = "Write it with + and the country's code"
+    bare = re.sub(r"[\s().\-/\u2010-\u2015]", "", number.replace("(0)", ""))
+    prefix = re.match(r"\+|(?:00|011)(?=[1-9])", bare)
+    if prefix and is_e164(whole := f"+{bare[prefix.end() :]}"):
+        return f"{fix}, and nothing but digits: {whole}"
+    if re.fullmatch(r"1?[2-9]\d{9}", bare):
+        return f"{fix}: +1{bare[-10:]}, if it is one of the United States or Canada"
+    return fix
 
 
 def _find_streams(root: ET.Element) -> Iterator[tuple[ET.Element, ET.Element]]:
@@ -312,14 +449,14 @@ def _review_stream(parent: ET.Element, stream: ET.Element) -> Iterator[Objection
             "url", (name for name in attributes if name not in _ATTRIBUTES["Stream"])
         )
         if not meant:
-            fix = 'Write <Stream url="wss://…"/>'
+            fix = f"Write {_A_STREAM}, with the address of your server"
             yield Objection(31923, "<Stream>", "has no url", "There is nothing to connect to", fix)
     if "track" in attributes:
         yield from _review_track(parent, attributes["track"])
     yield from _review_callback(attributes)
     for child in stream:
         if child.tag == "Parameter":
-            yield from _review_parameter(child.attrib)
+            yield from _review_parameter(parent, child.attrib)
 
 
 def _review_track(parent: ET.Element, track: str) -> Iterator[Objection]:
@@ -329,18 +466,22 @@ def _review_track(parent: ET.Element, track: str) -> Iterator[Objection]:
         fix = "Leave track out"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
     elif track not in TRACKS:
-        fix = f"Write {find_nearest(track, TRACKS) or 'one of them'}"
+        fix = f"Write {find_nearest(track, TRACKS) or 'inbound_track'}"
         problem = f"is {quote(track)}, not one of {', '.join(TRACKS)}"
         yield Objection(31941, "<Stream track>", problem, consequence, fix)
 
 
 def _review_callback(attributes: dict[str, str]) -> Iterator[Objection]:
     callback = attributes.get("statusCallback")
-    if callback is not None and not callback.startswith(("https://", "http://")):
-        problem = f"is {quote(hide_user(callback))}, not an absolute URL"
-        consequence = "Twilio would not tell you why a stream failed"
-        fix = "Write https://host/path"
-        yield Objection(11100, "<Stream statusCallback>", problem, consequence, fix, "warning")
+    if callback is not None:
+        problem, fix = "", "Write https://host/path"
+        if repair := repair_url(callback, "https"):
+            problem, fix = repair.problem, repair.fix
+        elif not callback.startswith(("https://", "http://")):
+            problem = f"is {quote(hide_user(callback))}, not an absolute URL"
+        if problem:
+            consequence = "Twilio would not tell you why a stream failed"
+            yield Objection(11100, "<Stream statusCallback>", problem, consequence, fix, "warning")
     method = attributes.get("statusCallbackMethod", "POST")
     if method not in ("GET", "POST"):
         field = "<Stream statusCallbackMethod>"
@@ -349,11 +490,11 @@ def _review_callback(attributes: dict[str, str]) -> Iterator[Objection]:
         )
 
 
-def _review_parameter(attributes: dict[str, str]) -> Iterator[Objection]:
+def _review_parameter(parent: ET.Element, attributes: dict[str, str]) -> Iterator[Objection]:
     name, value = attributes.get("name", ""), attributes.get("value", "")
     size = len(name) + len(value)
     if not name:
-        fix = 'Write <Parameter name="…" value="…"/>'
+        fix = f"Give it one: <Parameter name={quoteattr('name')} value={quoteattr(value[:40])}/>"
         yield Objection(12200, "<Parameter>", "has no name", _IGNORED, fix)
     if size >= PARAMETER_LIMIT:
         problem = f"{quote(name)} has {size} characters, name and value together"
@@ -361,7 +502,9 @@ def _review_parameter(attributes: dict[str, str]) -> Iterator[Objection]:
     if name in _ATTRIBUTES["Stream"] - {"name", "url"}:
         problem = f"{name} is an attribute of <Stream>, not a parameter"
         consequence = "Twilio would only hand it to your server"
-        fix = f'Write <Stream {name}="…">'
+        fix = f"Write it as an attribute, <Stream {name}={quoteattr(value[:400])}>"
+        if name == "track" and parent.tag == "Connect" and value != "inbound_track":
+            fix = "Leave it out: under <Connect> only inbound_track exists"
         yield Objection(None, "<Parameter>", problem, consequence, fix, "warning")
 
 
@@ -372,136 +515,3 @@ def _walk(root: ET.Element) -> Iterator[tuple[ET.Element, ET.Element]]:
         parent, element = waiting.pop()
         yield parent, element
         waiting.extend((element, child) for child in reversed(element))
-
-
-class _Element(ET.Element):
-    """An element with the number of the line in which it begins, from 1."""
-
-    line = 0
-
-
-class NotTwiml(ValueError):
-    """A document that is not well-formed, nests too deeply, or has a document type declaration.
-
-    Attributes:
-        objection: The reason and the place.
-    """
-
-    def __init__(self, objection: Objection) -> None:
-        super().__init__(str(objection))
-        self.objection = objection
-
-
-def parse_twiml(xml: str | bytes) -> ET.Element:
-    """Parse a document and return its outermost element; `review_root` checks its name.
-
-    Names include their prefixes, because TwiML has no namespaces.
-
-    Args:
-        xml: The document; bytes are UTF-8 unless they declare another encoding.
-
-    Raises:
-        NotTwiml: If the document cannot be parsed.
-    """
-    builder = _Builder()
-    try:
-        builder.parser.Parse(xml, True)
-        return builder.close()
-    except _Refused as error:
-        raise NotTwiml(error.objection or _object_to_doctype(_decode_text(xml))) from None
-    except (expat.ExpatError, ValueError, LookupError) as error:
-        # ValueError: lone surrogates, which cannot be encoded; LookupError: an unknown encoding.
-        raise NotTwiml(_explain_unparsable(_decode_text(xml), error)) from error
-
-
-def _decode_text(xml: str | bytes) -> str:
-    return xml if isinstance(xml, str) else xml.decode("utf-8", "replace")
-
-
-class _Refused(Exception):
-    """The parser has found something forbidden; without an objection, a document type."""
-
-    def __init__(self, objection: Objection | None = None) -> None:
-        super().__init__()
-        self.objection = objection
-
-
-class _Builder:
-    """Builds a tree from the events of expat."""
-
-    def __init__(self) -> None:
-        self._depth = 0
-        self._tree = ET.TreeBuilder(element_factory=_Element)
-        self.parser = expat.ParserCreate()
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._tree.data
-        self.parser.StartDoctypeDeclHandler = self._refuse_doctype
-
-    def close(self) -> ET.Element:
-        return self._tree.close()
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._depth += 1
-        line = self.parser.CurrentLineNumber
-        if self._depth > DEPTH_LIMIT:
-            raise _Refused(_object_to_depth(line))
-        cast("_Element", self._tree.start(tag, attributes)).line = line
-
-    def _end(self, tag: str) -> None:
-        self._depth -= 1
-        self._tree.end(tag)
-
-    def _refuse_doctype(self, *_: object) -> None:
-        raise _Refused
-
-
-def _object_to_depth(line: int) -> Objection:
-    return Objection(
-        None,
-        "TwiML",
-        f"nests more than {DEPTH_LIMIT} elements in line {line}",
-        "No TwiML is that deep, and nothing here reads further",
-        "Look for elements that are not closed",
-    )
-
-
-def _object_to_doctype(xml: str) -> Objection:
-    if re.search(r"<!doctype\s+html", xml[:500], re.IGNORECASE):
-        return _object_to_syntax(
-            "is a web page", "Look for the error page of a framework or tunnel"
-        )
-    return Objection(
-        None,
-        "TwiML",
-        "has a document type declaration",
-        "TwiML knows none, and nothing here reads further",
-        "Leave <!DOCTYPE …> out",
-    )
-
-
-def _explain_unparsable(xml: str, error: Exception) -> Objection:
-    start = xml.lstrip("\ufeff \t\r\n")
-    if not start:
-        return _object_to_syntax("is empty", "Return at least <Response/>")
-    if start.startswith("<?xml") and start != xml:
-        before = quote(xml[: len(xml) - len(start)])
-        return _object_to_syntax(f"has {before} before <?xml", "Let the document begin with <?xml")
-    if start[0] != "<":
-        looks = "JSON" if start[0] in "{[" else "plain text"
-        return _object_to_syntax(
-            f"is {looks}, not XML: it begins with {quote(start[:20])}", _BUILD_IT
-        )
-    if ampersand := re.search(r"&(?!#?\w{1,32};)", xml):
-        line = xml.count("\n", 0, ampersand.start()) + 1
-        problem = f"has a bare & in line {line}: {quote(xml[ampersand.start() :][:20])}"
-        return _object_to_syntax(problem, "Write &amp; for it")
-    if re.match(r"<html\b", start, re.IGNORECASE):
-        return _object_to_syntax(
-            "is a web page", "Look for the error page of a framework or tunnel"
-        )
-    return _object_to_syntax(f"is not well-formed XML: {error}", _BUILD_IT)
-
-
-def _object_to_syntax(problem: str, fix: str) -> Objection:
-    return Objection(12100, "TwiML", problem, _UNPARSABLE, fix)

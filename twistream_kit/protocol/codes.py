@@ -173,7 +173,7 @@ def read_codes(content: bytes) -> dict[int, TwilioCode]:
     """
     try:
         entries = tomllib.loads(content.decode())
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # ValueError: no TOML, or no UTF-8
         raise _build_file_error(f"{_FILE} is not TOML in UTF-8: {error}") from error
     faults = [
         f"[{key}] {fault}" for key, entry in entries.items() for fault in _find_faults(key, entry)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.ending import STOPPED_IN_WORDS, EndCause
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.marks import UNNAMED, Ending, MarkName, MarkOutcome, PlayOutcome
 from twistream_kit.protocol.playout import (
@@ -138,7 +139,7 @@ class Conversation:
     def receive(self, message: from_twilio.Message, now: float) -> list[Outcome]:
         """Process a message from Twilio; return the outcomes."""
         if isinstance(message, from_twilio.Stop):
-            return self.end("stop", now)
+            return self.end("stop", now, EndCause("twilio-stopped", detail=STOPPED_IN_WORDS))
         outcomes = (
             self._receive_mark(message.name, now) if isinstance(message, from_twilio.Mark) else []
         )
@@ -160,13 +161,19 @@ class Conversation:
                 outcomes.append(self._close(name, "lost", now))
         return outcomes
 
-    def end(self, reason: str, now: float) -> list[Outcome]:
-        """End the stream for `reason`; return the outcomes of all open handles.  Idempotent."""
+    def end(self, reason: str, now: float, cause: EndCause | None = None) -> list[Outcome]:
+        """End the stream for `reason`; return the outcomes of all open handles.  Idempotent.
+
+        Args:
+            reason: The reason in a word or two.
+            now: When it ended.
+            cause: Who ended it, and why, for the outcomes of what is lost by it.
+        """
         if self._ended is not None:
             return []
         self._ended = reason
         return [
-            self._close(name, "lost" if handle.cleared_at is None else "cleared", now)
+            self._close(name, "lost" if handle.cleared_at is None else "cleared", now, cause)
             for name, handle in list(self._open.items())
         ]
 
@@ -297,16 +304,23 @@ class Conversation:
             return 0
         return max(0, min(handle.sent, position - handle.first))
 
-    def _close(self, name: str, ending: Ending, now: float) -> Outcome:
+    def _close(
+        self, name: str, ending: Ending, now: float, cause: EndCause | None = None
+    ) -> Outcome:
         handle = self._open.pop(name)
         if name in self._unmarked:
             self._unmarked.remove(name)
+        if ending != "lost":
+            cause = None
         if handle.size is None:
-            return MarkOutcome(ending, handle.name, round((now - handle.asked_at) * 1000), name)
+            after_ms = round((now - handle.asked_at) * 1000)
+            return MarkOutcome(ending, handle.name, after_ms, name, cause)
         heard = handle.size
         if ending != "heard":
             heard = self._count_heard(handle, self.model.count_played(now))
-        return PlayOutcome(ending, to_milliseconds(heard), to_milliseconds(handle.size), name)
+        return PlayOutcome(
+            ending, to_milliseconds(heard), to_milliseconds(handle.size), name, cause
+        )
 
 
 @dataclass(slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
+
 Cause = Literal[
     "callee-hung-up",
     "caller-hung-up",
@@ -45,6 +47,21 @@ CAUSES: dict[Cause, str] = {
 }
 """What is said of each cause."""
 
+STOPPED_IN_WORDS = "the call ended, or its TwiML was replaced"
+"""What a stop message of Twilio means while no more is known (§3)."""
+
+CLOSED_BY_SERVER = 31921
+"""Twilio's code for a stream whose connection the server closed, with any code (§5.1)."""
+
+BROKEN_PIPE = 31903
+"""Twilio's code for a stream whose connection was lost without a Close frame (§5.1)."""
+
+NORMAL_CLOSURE = 1000
+"""The close code that says that the end is meant (RFC 6455 §7.4.1)."""
+
+ABNORMAL_CLOSURE = 1006
+"""The close code that stands for no Close frame; it is never sent (RFC 6455 §7.4.1)."""
+
 BY_PEOPLE: frozenset[Cause] = frozenset({"callee-hung-up", "caller-hung-up"})
 """The causes that are no fault of the server: sound that was still queued is nobody's loss."""
 
@@ -83,5 +100,29 @@ class EndCause:
             words += f": {self.detail}"
         return f"{words} (probably)" if self.is_guess else words
 
+    @property
+    def error_code(self) -> int | None:
+        """The error that Twilio logs for a stream that ended so, or None (§5.1).
+
+        >>> EndCause("server-closed", 1011).error_code
+        31921
+        """
+        return _ERROR_CODES.get(self.cause)
+
+    @property
+    def is_error(self) -> bool:
+        """Whether Twilio logs an error for it; one for a close with 1000 is expected."""
+        is_meant = self.error_code == CLOSED_BY_SERVER and self.close_code == NORMAL_CLOSURE
+        return self.error_code is not None and not is_meant
+
     def __repr__(self) -> str:
         return f"<EndCause {self.cause}: {self.in_words}>"
+
+
+_ERROR_CODES: dict[Cause, int] = {
+    "server-closed": CLOSED_BY_SERVER,
+    "handler-failed": CLOSED_BY_SERVER,
+    "server-stopped": CLOSED_BY_SERVER,
+    "protocol-error": PROTOCOL_ERROR,
+    "connection-lost": BROKEN_PIPE,
+}

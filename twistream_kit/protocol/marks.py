@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Self, TypeGuard
 
+from twistream_kit.protocol.ending import EndCause
+
 UNNAMED = "play"
 """The name of a playback to which the user gave no name."""
 
@@ -107,6 +109,7 @@ class PlayOutcome:
             `total_ms`.  With the real service the caller hears it 50 to 300 ms later (§4).
         total_ms: The duration of the whole sound.
         handle: The handle of the playback in its `Conversation`.
+        cause: Who ended the stream, and why, if the playback was lost by that; else None.
 
     Example:
         >>> import twistream_kit as kit
@@ -122,9 +125,20 @@ class PlayOutcome:
     heard_ms: int
     total_ms: int
     handle: str = field(default="", repr=False, compare=False)
+    cause: EndCause | None = field(default=None, compare=False)
+
+    @property
+    def why(self) -> str:
+        """Why the rest was not heard, as a clause; empty if it was heard or cleared.
+
+        >>> PlayOutcome("lost", 0, 5618, cause=EndCause("callee-hung-up")).why
+        'the callee hung up'
+        """
+        return _say_why(self.ending, self.cause)
 
     def __repr__(self) -> str:
-        return f"<PlayOutcome {self.ending}: {self.heard_ms} of {self.total_ms} ms heard>"
+        heard = f"{self.ending}: {self.heard_ms} of {self.total_ms} ms heard"
+        return f"<PlayOutcome {': '.join(filter(None, (heard, self.why)))}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +150,7 @@ class MarkOutcome:
         name: The user's name of the mark.
         after_ms: The time from the command to its return, or to its ending.
         handle: Its unique name on the wire.
+        cause: Who ended the stream, and why, if the mark was lost by that; else None.
 
     Example:
         >>> import twistream_kit as kit
@@ -154,6 +169,23 @@ class MarkOutcome:
     name: str
     after_ms: int
     handle: str = field(default="", repr=False, compare=False)
+    cause: EndCause | None = field(default=None, compare=False)
+
+    @property
+    def why(self) -> str:
+        """Why it did not come back, as a clause; empty if it did.
+
+        >>> MarkOutcome("lost", "greeting", 900, cause=EndCause("caller-hung-up")).why
+        'the caller hung up'
+        """
+        return _say_why(self.ending, self.cause)
 
     def __repr__(self) -> str:
-        return f"<MarkOutcome {self.name!r}: {self.ending} after {self.after_ms} ms>"
+        ended = f"{self.name!r}: {self.ending} after {self.after_ms} ms"
+        return f"<MarkOutcome {': '.join(filter(None, (ended, self.why)))}>"
+
+
+def _say_why(ending: Ending, cause: EndCause | None) -> str:
+    if ending != "lost":
+        return ""
+    return "its mark did not come back" if cause is None else cause.in_words

@@ -17,7 +17,9 @@ received keeps playing while the notebook is busy; but it discards what goes bey
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from operator import itemgetter
 
 BYTES_PER_SECOND = 8000
 """PCMU at 8 kHz, one byte a sample (§3, mediaFormat)."""
@@ -100,10 +102,11 @@ class PlayoutModel:
         if position > self._run_first:
             seconds = (position - self._run_first) / BYTES_PER_SECOND
             return self._run_started + (self._delay or 0.0) + seconds
-        for started, first, size in reversed(self._finished):
-            if position > first:
-                return started + min(position - first, size) / BYTES_PER_SECOND
-        return self._run_started
+        place = bisect_left(self._finished, position, key=itemgetter(1))
+        if not place:
+            return self._run_started
+        started, first, size = self._finished[place - 1]
+        return started + min(position - first, size) / BYTES_PER_SECOND
 
     def list_intervals(self, now: float) -> list[Interval]:
         """Return the intervals of sound played by `now`, in order."""

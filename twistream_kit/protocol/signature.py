@@ -302,7 +302,7 @@ class _Parts(NamedTuple):
 
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
-    r"(?:[^/?#]*@)?"
+    r"(?>(?:[^/?#]*@)?)"  # atomic: trying every @ of many would take quadratic time
     r"(?P<host>\[[^\]/?#]*\]|[^:/?#\[\]]*)"
     r"(?::(?P<port>[0-9]*))?"
     r"(?P<rest>(?:[/?#].*)?)",

@@ -1,6 +1,6 @@
 """Write the TwiML that connects a call to a stream, and review the stream's URL (PROTOCOL.md §1).
 
-This module does not parse TwiML; `diagnosis.twiml` does.
+This module does not parse TwiML; `diagnosis.twiml_tree` does.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import quote as encode
 
 from twistream_kit.errors import LocalProtocolError, Objection, hide_user, quote, sort_by_severity
+from twistream_kit.protocol.url_repair import repair_url
 
 INLINE_LIMIT = 4000
 """The limit of the REST parameter ``Twiml``, in characters (§1.5); more is error 32018."""
@@ -32,7 +34,13 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _STREAM_SCHEMES = {"https": "wss", "wss": "wss", "http": "ws", "ws": "ws"}
 """The scheme of a stream URL by the scheme of the server's address."""
 
-_OPEN_A_TUNNEL = "Open a tunnel, kit.open_tunnel(server), and use server.stream_url"
+_OPEN_A_TUNNEL = "Open a tunnel, kit.start(kit.open_tunnel(server)), and use server.stream_url"
+
+_UNSET = frozenset({"undefined", "null", "none", "nan", "false", "true", "object", "[object"})
+"""What a setting without a value becomes as text, in JavaScript or Python."""
+
+_LONGEST_SHOWN = 2000
+"""The longest URL that a fix quotes, in characters: it has to be whole to be copied."""
 
 
 def connect_stream(
@@ -73,7 +81,7 @@ def connect_stream(
     """
     from twilio.twiml.voice_response import Connect, VoiceResponse
 
-    _check_url(url)
+    check_stream_url(url)
     connect = Connect(action=action, method=_check_method(method, "method"))
     stream = connect.stream(
         url=url,
@@ -102,13 +110,16 @@ def build_stream_url(base_url: str, path: str = "/media") -> str:
     Raises:
         LocalProtocolError: If `base_url` is not an http or ws URL with a host, or has a query.
     """
+    repair = repair_url(base_url, "https")
     match = re.fullmatch(r"(?P<scheme>\w+)://(?P<rest>[^\s?#]+)", base_url)
     scheme = _STREAM_SCHEMES.get(match["scheme"].lower()) if match else None
-    if match is None or scheme is None or match["rest"].startswith(("/", ":")):
+    if repair or match is None or scheme is None or match["rest"].startswith(("/", ":")):
         raise LocalProtocolError(
             f"{quote(hide_user(base_url))} is not the address of a server",
             consequence="No stream can be opened to it",
-            fix="Give scheme and host, without a query, such as https://example.com",
+            fix=repair.fix
+            if repair
+            else "Give scheme and host, without a query, such as https://example.com",
         )
     return f"{scheme}://{match['rest'].rstrip('/')}/{path.removeprefix('/')}"
 
@@ -167,7 +178,12 @@ def check_parameter(name: str, value: str) -> None:
     _check_characters(name + value, f"<Parameter> {name[:40]!r}")
 
 
-def _check_url(url: str) -> None:
+def check_stream_url(url: str) -> None:
+    """Refuse a URL that cannot be in the TwiML of a call.
+
+    Raises:
+        LocalProtocolError: If Twilio would not open it.
+    """
     for objection in review_stream_url(url):
         if objection.severity == "error" or objection.problem.startswith("is relative"):
             raise LocalProtocolError.from_objection(objection)
@@ -204,13 +220,21 @@ def _check_method(value: str | None, name: str) -> str | None:
 
 
 def _review_url(url: str, field: str) -> Iterator[Objection]:
-    if not url:
+    if not url.strip():
         yield Objection(31923, field, "is empty", _describe_refusal(31923), "Give a wss:// URL")
         return
+    if repair := repair_url(url):
+        consequence = _describe_refusal(31923)
+        if repair.around:
+            consequence = f"Whether Twilio takes it away is not documented; if not: {consequence}"
+        yield Objection(31923, field, repair.problem, consequence, repair.fix)
+        url = repair.url
     # urlsplit removes some of these silently; the parser at the other end may not.
     if wrong := re.search(r"[\s\x00-\x1f{}<>\"\\^`|]", url):
         problem = f"holds {quote(wrong[0])}, which no URL may contain: {quote(hide_user(url))}"
-        fix = "Fill in the placeholder, or percent-encode the character"
+        fix = "Fill in what stands for a value; if it is Python, the f before f'…' may be missing"
+        if wrong[0] not in "{}<>":
+            fix = _write(encode(hide_user(url), safe="/:?#[]@!$&'()*+,;=%"))
         yield Objection(31923, field, problem, _describe_refusal(31923), fix)
         return
     try:
@@ -221,7 +245,7 @@ def _review_url(url: str, field: str) -> Iterator[Objection]:
         problem = f"is no URL: {describe_url_error(url, error)}"
         yield Objection(31923, field, problem, _describe_refusal(31923), fix)
         return
-    if not parts.scheme and not parts.netloc:
+    if _has_no_scheme(url) or not (parts.scheme or parts.netloc):
         yield _object_to_relative_url(url, field)
     elif not parts.hostname:
         problem = f"names no host: {quote(hide_user(url))}"
@@ -232,16 +256,28 @@ def _review_url(url: str, field: str) -> Iterator[Objection]:
     yield from _review_extras(parts, field)
 
 
+def _has_no_scheme(url: str) -> bool:
+    """Whether `url` begins with its host; `urlsplit` takes one with a port for a scheme."""
+    return bool(re.match(r"(?:[\w-]+(?:\.[\w-]+)+(?::\d+)?|[\w.-]+:\d+)(?:/|$)", url))
+
+
 def _object_to_relative_url(url: str, field: str) -> Objection:
-    consequence = "Twilio completes it from the TwiML's own URL; inline TwiML has none"
-    fix = "Write the whole wss:// URL"
-    if re.match(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)", url):
-        problem = f"has no scheme: {quote(hide_user(url))}"
+    if _has_no_scheme(url):
+        scheme = "ws" if is_loopback(f"ws://{url}") else "wss"
         return Objection(
-            31922, field, problem, _describe_refusal(31922), f"Write wss://{hide_user(url)[:60]}"
+            31922,
+            field,
+            f"has no scheme: {quote(hide_user(url))}",
+            _describe_refusal(31922),
+            _write(f"{scheme}://{hide_user(url)}"),
         )
     return Objection(
-        None, field, f"is relative: {quote(hide_user(url))}", consequence, fix, "warning"
+        None,
+        field,
+        f"is relative: {quote(hide_user(url))}",
+        "Twilio completes it from the TwiML's own URL; inline TwiML has none",
+        "Write the whole wss:// URL",
+        "warning",
     )
 
 
@@ -249,18 +285,16 @@ def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objectio
     host, scheme = parts.hostname or "", parts.scheme.lower()
     loopback = is_loopback_host(host)
     if scheme != "wss":
-        is_local = scheme == "ws" and loopback
+        yield _object_to_scheme(parts, scheme, field, is_local=scheme == "ws" and loopback)
+    if host in _UNSET:
         yield Objection(
-            31922,
+            31904,
             field,
-            f"begins with {scheme or 'nothing'}:// instead of wss://",
-            "Only the simulator dials it; Twilio would not (31922)"
-            if is_local
-            else _describe_refusal(31922),
-            _OPEN_A_TUNNEL if scheme == "ws" else "Write wss:// with the same host and path",
-            "warning" if is_local else "error",
+            f"leads to {quote(host)}, which is no host: a setting had no value",
+            _describe_refusal(31904),
+            "Give the setting its value before the TwiML is written",
         )
-    if _is_out_of_reach(host):
+    elif _is_out_of_reach(host):
         where = "this machine" if loopback else "a private network"
         yield Objection(
             31904,
@@ -270,6 +304,18 @@ def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objectio
             _OPEN_A_TUNNEL,
             "warning",
         )
+
+
+def _object_to_scheme(parts: SplitResult, scheme: str, field: str, *, is_local: bool) -> Objection:
+    secure = _write(hide_user(parts._replace(scheme="wss").geturl()))
+    if is_local:
+        consequence, fix = "Only the simulator dials it; Twilio would not (31922)", _OPEN_A_TUNNEL
+    else:
+        consequence, fix = _describe_refusal(31922), secure
+    if scheme == "ws" and not is_local:
+        fix = f"{secure}; the server needs TLS there, its own or that of a proxy or tunnel"
+    problem = f"begins with {scheme or 'nothing'}:// instead of wss://"
+    return Objection(31922, field, problem, consequence, fix, "warning" if is_local else "error")
 
 
 def _review_port(port: int | None, parts: SplitResult, field: str) -> Iterator[Objection]:
@@ -282,22 +328,38 @@ def _review_port(port: int | None, parts: SplitResult, field: str) -> Iterator[O
 
 def _review_extras(parts: SplitResult, field: str) -> Iterator[Objection]:
     if parts.query:
+        bare = hide_user(parts._replace(query="", fragment="").geturl())
         yield Objection(
             31920,
             field,
             f"has a query, ?{parts.query[:40]}",
             "Streams do not support one: it is dropped in silence, or the handshake fails (31920)",
-            "Pass values by <Parameter>: connect_stream(url, parameters={…})",
+            "Pass its values by <Parameter>: "
+            f"kit.connect_stream({bare!r}, parameters={_read_query(parts.query)!r})",
         )
     if parts.fragment:
         consequence = "It never reaches a server"
-        yield Objection(None, field, "has a #fragment", consequence, "Leave it out", "warning")
+        fix = _write(hide_user(parts._replace(fragment="").geturl()))
+        yield Objection(None, field, "has a #fragment", consequence, fix, "warning")
     if "@" in parts.netloc:
         consequence = (
             "Whether Twilio sends them is not documented, and TwiML is no place for a secret"
         )
-        fix = "Check the signature instead: StreamServer(auth_token=…)"
+        fix = (
+            f"{_write(hide_user(parts.geturl()))}, and check the signature instead:"
+            " kit.StreamServer(auth_token=token)"
+        )
         yield Objection(None, field, "holds a user or password", consequence, fix, "warning")
+
+
+def _write(url: str) -> str:
+    return f"Write {url if len(url) <= _LONGEST_SHOWN else url[:_LONGEST_SHOWN] + '…'}"
+
+
+def _read_query(query: str) -> dict[str, str]:
+    """Return names and values of a query; the values only where the problem shows them too."""
+    values = dict(parse_qsl(query[:_LONGEST_SHOWN], keep_blank_values=True))
+    return values if len(query) <= 40 else dict.fromkeys(values, "…")
 
 
 def _describe_refusal(code: int) -> str:

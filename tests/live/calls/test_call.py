@@ -136,6 +136,9 @@ class Source:
     def watch(self, playing, size, wait):
         pass
 
+    def note_wait(self):
+        pass
+
 
 async def test_hang_up_after_a_playback_waits_until_it_was_heard():
     call, network = call_with(says("completed"))

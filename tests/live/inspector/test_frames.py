@@ -167,3 +167,24 @@ def test_close_code_that_may_not_be_sent_is_a_violation(payload):
     violation, closing = messages(part(8, payload))
     assert "Close frame with a code" in violation.problem
     assert isinstance(closing, Closing)
+
+
+AFTER_A_CLOSE = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    b"\x81\x02hi",
+    b"\x88\x02\x03\xf3",
+    bytes(range(256)),
+]
+
+
+@pytest.mark.parametrize("rest", AFTER_A_CLOSE)
+@pytest.mark.parametrize("cuts", [(), (3,), (4,), (2, 4, 9)])
+def test_nothing_is_read_after_a_close_frame(rest, cuts):
+    reader = MessageReader(masked=False)
+    raw = b"\x81\x02yo" + b"\x88\x02\x03\xe8" + rest
+    found = []
+    for piece in pieces(raw, cuts):
+        reader.feed(piece)
+        found += [passed for passed in reader.read() if passed is not None]
+    assert found == ["yo", Closing(1000)]
+    assert reader.is_between_frames

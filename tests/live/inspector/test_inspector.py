@@ -17,9 +17,10 @@ from websockets.frames import Frame, Opcode
 
 from support.addresses import MALFORMED
 from support.far_end import TOKEN
-from support.waiting import LIMIT_SECONDS, soon
+from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.diagnosis.files import review_capture
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
+from twistream_kit.live.inspector._relay import Peer as RelayPeer
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.server.local_proxy import LocalProxy
@@ -467,6 +468,98 @@ async def test_rules_of_websocket_broken_by_the_server_are_31924(pair, ended):
     assert [each.code for each in stream.objections] == [31924, 31924]
 
 
+AFTER_TWILIO_CLOSED = [
+    b"\x88\x00HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.0 500 INTERNAL SERVER ERROR\r\nServer: example/1.0\r\n\r\n<html>" + b"x" * 300,
+]
+
+
+@pytest.mark.parametrize("end", [b"", b"\x03\xe8"])
+@pytest.mark.parametrize("answer", AFTER_TWILIO_CLOSED)
+async def test_what_a_server_answers_to_a_close_frame_is_not_objected_to(pair, answer, end):
+    inspector, client, server = await pair()
+    up = frame(end, mask=True, opcode=Opcode.CLOSE)
+    await client.send(up)
+    await server.exactly(len(up))
+    await server.send(answer)
+    server.writer.close()
+    assert await client.rest() == answer
+    client.writer.close()
+    (stream,) = inspector.streams
+    ended = await soon(stream.closed)
+    assert stream.objections == []
+    assert (ended.ended_by, ended.error_code) == ("twilio", None)
+    assert ended.server_code == (1005 if answer.startswith(b"\x88") else 1006)
+
+
+async def test_http_without_a_close_frame_during_the_stream_is_31924_alone(pair, ended):
+    stream = await ended(*await pair(), down=AFTER_TWILIO_CLOSED[1])
+    assert {each.code for each in stream.objections} == {31924}
+    end = stream.closed.result(0)
+    assert (end.cause.cause, end.error_code) == ("protocol-error", 31924)
+
+
+SERVERS_ENDS = {
+    b"\x03\xe8": (1000, "", None),
+    b"\x03\xe9": (1001, "", 31921),
+    b"\x03\xf3boom": (1011, "boom", 31921),
+    b"\x0f\xa0": (4000, "", 31921),
+    b"": (1005, "", 31921),
+}
+
+
+@pytest.mark.parametrize(("payload", "expected"), SERVERS_ENDS.items())
+async def test_a_close_of_the_server_has_the_code_that_twilio_logs(pair, payload, expected):
+    inspector, client, server = await pair()
+    await server.send(frame(payload, opcode=Opcode.CLOSE))
+    await client.exactly(2 + len(payload))
+    await client.send(frame(payload[:2], mask=True, opcode=Opcode.CLOSE))
+    server.writer.close()
+    client.writer.close()
+    (stream,) = inspector.streams
+    end = await soon(stream.closed)
+    code, reason, logged = expected
+    assert [each.code for each in stream.objections] == ([logged] if logged else [])
+    assert (end.server_code, end.cause.close_reason, end.error_code) == (code, reason, 31921)
+    assert all(repr(reason) in text for text in (end.detail, end.cause.in_words) if reason)
+
+
+@pytest.mark.parametrize("drop", ["vanish", "close"])
+async def test_a_server_that_drops_the_connection_is_31903(pair, drop):
+    inspector, client, server = await pair()
+    server.vanish() if drop == "vanish" else server.writer.close()
+    await client.rest()
+    client.writer.close()
+    (stream,) = inspector.streams
+    end = await soon(stream.closed)
+    assert [each.code for each in stream.objections] == [31903]
+    assert (end.error_code, end.cause.cause) == (31903, "connection-lost")
+
+
+async def test_twilio_that_vanishes_is_no_fault_of_the_server(pair):
+    inspector, client, server = await pair()
+    client.vanish()
+    await server.rest()
+    server.writer.close()
+    (stream,) = inspector.streams
+    end = await soon(stream.closed)
+    assert stream.objections == []
+    assert (end.ended_by, end.cause.cause) == ("twilio", "connection-lost")
+
+
+async def test_twilio_that_vanishes_with_the_tunnel_is_a_lost_tunnel(pair):
+    inspector, client, server = await pair()
+    await eventually(lambda: inspector.streams)
+    inspector.lose_public_url("ngrok has ended")
+    await eventually(lambda: inspector.streams[0].disconnect_reason)
+    client.vanish()
+    await server.rest()
+    server.writer.close()
+    end = await soon(inspector.streams[0].closed)
+    assert end.cause.in_words == "the tunnel was lost: ngrok has ended"
+
+
 async def test_what_twilio_never_says_is_a_warning(pair, ended):
     inspector, client, server = await pair()
     up = frame("hello?", mask=True) + frame(b"binary", mask=True)
@@ -524,6 +617,18 @@ async def test_half_of_an_end_passes_and_the_other_half_may_still_speak(pair):
     last = frame("a last word")
     await server.send(last)
     assert await client.exactly(len(last)) == last
+
+
+async def test_a_connection_is_closed_with_bytes_still_to_send(raw_server):
+    host, port = raw_server.listener.sockets[0].getsockname()
+    reader, writer = await asyncio.open_connection(host, port)
+    far = await raw_server.accept()
+    while not writer.transport.get_write_buffer_size():
+        writer.write(bytes(65536))
+    closing = asyncio.create_task(RelayPeer(reader, writer).close())
+    await eventually(writer.is_closing)
+    await far.rest()
+    await soon(closing)
 
 
 async def test_stop_ends_streams_and_waits_with_outcomes(raw_server, open_connection):

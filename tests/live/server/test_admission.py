@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 
 import pytest
 
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.admission import normalise_host
-from twistream_kit.live.server.probe import probe_handshake
+from twistream_kit.live.server.probe import (
+    PROBE_HEADER,
+    hash_nonce,
+    probe_handshake,
+    sign_probe,
+)
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.protocol import signature
 
@@ -126,6 +132,29 @@ class TestPages:
         assert answer.status == 101
 
 
+class TestProbes:
+    async def test_our_own_unsigned_probe_is_refused_without_a_warning(
+        self, server, in_thread, said
+    ):
+        url, nonce = server.stream_url, server.nonce
+        answer = await in_thread(lambda: probe_handshake(url, None, nonce=nonce))
+        assert answer.status == 403
+        assert "a probe without a signature was refused, as it should be" in said()
+        assert not any("a stream without a valid signature" in line for line in said())
+
+    @pytest.mark.parametrize("proof", ["the nonce", "its hash", "of another server", "empty"])
+    async def test_a_stranger_who_knows_the_nonce_is_logged_as_a_warning(
+        self, server, ask, said, proof
+    ):
+        header = {
+            "the nonce": server.nonce, "its hash": hash_nonce(server.nonce),
+            "of another server": sign_probe("0" * 32), "empty": "",
+        }[proof]  # fmt: skip
+        assert status(await ask(server, handshake(f"{PROBE_HEADER}: {header}"))) == 403
+        warnings = said(logging.WARNING)
+        assert any("a stream without a valid signature was refused" in line for line in warnings)
+
+
 KNOWN = ["localhost", "LOCALHOST:1", "localhost.", "127.0.0.1:8080", "127.9.8.7", "[::1]:5"]
 UNKNOWN = [
     "evil.example", "evil.example:80", "localhost.evil.example", "evil-localhost", "192.168.1.7",
@@ -199,7 +228,7 @@ class TestHosts:
             assert status(await ask(server, callback(host=address))) == 204
         assert status(await ask(server, callback(host="evil.example"))) == 403
 
-    @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
     def test_wildcards_are_known_as_such(self, host):
         server = StreamServer(host=host)
         assert server._is_own_host("[fd00::5]:80")

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import doctest
+import functools
 import gc
 import math
 import socket
@@ -425,3 +426,32 @@ async def test_servers_are_not_kept_alive():
     del server
     gc.collect()
     assert find_server(url) is None
+
+
+@pytest.mark.parametrize("make", [StreamServer, functools.partial(Inspector, "ws://127.0.0.1:1")])
+@pytest.mark.parametrize("host", ["", " ", None, b"127.0.0.1", ["127.0.0.1"]])
+def test_host_that_names_no_address_is_refused(make, host):
+    with pytest.raises(SettingsError, match="names no address") as raised:
+        make(host=host)
+    assert "host='127.0.0.1'" in raised.value.fix
+
+
+@pytest.mark.parametrize("make", [StreamServer, functools.partial(Inspector, "ws://127.0.0.1:1")])
+async def test_host_with_two_addresses_has_the_same_free_port_on_both(make, monkeypatch):
+    usual = socket.getaddrinfo
+
+    def resolve(host, port, *args, **options):
+        if host != "two.example":
+            return usual(host, port, *args, **options)
+        both = ("127.0.0.1", "127.0.0.2")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in both]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    async with make(host="two.example") as server:
+        listener = server._server if isinstance(server, StreamServer) else server._listener
+        names = {each.getsockname() for each in listener.sockets}
+        assert names == {("127.0.0.1", server.port), ("127.0.0.2", server.port)}
+        for address in ("127.0.0.1", "127.0.0.2"):
+            _, writer = await asyncio.open_connection(address, server.port)
+            writer.close()
+            await writer.wait_closed()

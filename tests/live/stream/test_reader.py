@@ -5,7 +5,8 @@ import pytest
 
 from support.waiting import soon
 from twistream_kit.errors import WouldDeadlock
-from twistream_kit.live.stream._reader import HELD_SECONDS, Reader
+from twistream_kit.live.stream._reader import HELD_BYTES, HELD_SECONDS, Reader
+from twistream_kit.protocol import from_twilio
 
 
 @pytest.fixture
@@ -176,3 +177,20 @@ async def test_stream_reads_across_threads_and_loops(pair, in_thread, other_loop
     await end.stop()
     assert len(await in_a_thread) == 3
     assert len(await on_a_loop) == 3
+
+
+async def test_large_items_are_held_up_to_a_size_and_the_newest_always(reader):
+    for letter in "abcdefgh":
+        event = from_twilio.Unknown(letter, letter * 3_000_000)
+        reader._push(event, 0.0)
+    reader._push(b"x" * (HELD_BYTES + 1), 0.0)
+    assert reader.dropped == 8
+    reader._end()
+    assert len(await rest_of(reader)) == 1
+
+
+async def test_size_is_free_again_after_an_item_was_read(reader):
+    for _ in range(10):
+        reader._push(b"x" * (HELD_BYTES // 2), 0.0)
+        await soon(anext(reader))
+    assert reader.dropped == 0

@@ -8,11 +8,13 @@ import sys
 import threading
 
 import pytest
+from websockets.frames import Frame, Opcode
 
-from support.waiting import eventually, soon
+from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream import session as session_module
+from twistream_kit.live.stream import state as state_module
 from twistream_kit.live.stream.session import is_async
 from twistream_kit.live.stream.stream import get_state
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -41,13 +43,13 @@ async def by_server(end, server):
 
 
 ENDS = {
-    "stop": (by_stop, "stop", "Twilio said stop", 1000),
-    "close 1000": (functools.partial(by_close, 1000), "far end", "closed the socket (1000)", 1000),
-    "close 1001": (functools.partial(by_close, 1001), "far end", "closed the socket (1001)", 1001),
-    "close 1011": (functools.partial(by_close, 1011), "far end", "closed the socket (1011)", 1011),
-    "abort": (by_abort, "lost", "the connection was lost without a Close frame (1006)", 1006),
+    "stop": (by_stop, "stop", "Twilio ended the stream: the call ended, or its TwiML", 1000),
+    "close 1000": (functools.partial(by_close, 1000), "far end", "the connection (1000)", 1000),
+    "close 1001": (functools.partial(by_close, 1001), "far end", "the connection (1001)", 1001),
+    "close 1011": (functools.partial(by_close, 1011), "far end", "the connection (1011)", 1011),
+    "abort": (by_abort, "lost", "the connection was lost without a Close frame", 1006),
     "silence": (by_silence, "silent", "nothing arrived for", 1000),
-    "server": (by_server, "server stopped", "the server stopped", 1001),
+    "server": (by_server, "server stopped", "your server was stopped", 1001),
 }
 
 
@@ -70,6 +72,9 @@ async def test_whatever_ends_a_stream_everything_promised_gets_its_ending(dial, 
         assert words in ended.detail
         endings = [(await soon(pending)).ending for pending in (sent, unsent, *marks)]
         assert endings == ["lost"] * 4
+        whys = {(await soon(pending)).why for pending in (sent, unsent, *marks)}
+        assert whys == {ended.detail} == {stream.cause.in_words}
+        assert (await soon(stream.play(SECOND))).why == ended.detail
         assert all([await soon(wait) >= 0 for wait in waits])
         assert await soon(events) == [from_twilio.Stop] * (how == "stop")
         assert not get_state(stream).has_queued
@@ -135,7 +140,8 @@ async def test_message_beyond_the_limit_ends_the_stream(pair):
     await end.send("x" * 1_100_000)
     ended = await soon(stream.closed)
     assert ended.reason == "lost"
-    assert ended.detail.startswith("a message broke the rules; the socket was closed: 1009")
+    assert ended.detail.startswith("your server closed the connection (1009 ")
+    assert ended.detail.endswith("a message from the other side broke a rule of WebSocket")
     assert await end.close_code() == 1009
 
 
@@ -206,6 +212,71 @@ async def test_async_handler_reads_what_came_in_one_packet_with_start(serve, dia
     assert await soon(read) == (decode_ulaw(b"\x80")[0], "7")
 
 
+async def test_ordinary_handler_reads_all_since_start_however_late_its_thread_begins(
+    serve, dial, monkeypatch
+):
+    monkeypatch.setattr(state_module, "EARLY_SECONDS", 60)
+    has_come, read = threading.Event(), asyncio.get_running_loop().create_future()
+
+    def handler(stream):
+        has_come.wait(LIMIT_SECONDS)
+        audio, events = iter(stream.audio()), iter(stream.events())
+        found = [next(audio)[0] for _ in range(6)], [next(events) for _ in range(2)]
+        read.get_loop().call_soon_threadsafe(read.set_result, found)
+
+    server = await serve(handler)
+    waiting = server.next_stream()
+    end = await dial(server, start=False)
+    payloads = [bytes([0x80 + number]) * 160 for number in range(6)]
+    await send_in_one_write(
+        end,
+        from_twilio.Connected(),
+        from_twilio.Start(end.stream_sid, "AC" + "0" * 32, end.call_sid),
+        *(from_twilio.Media(end.stream_sid, payload) for payload in payloads[:5]),
+        from_twilio.Dtmf(end.stream_sid, "7"),
+    )
+    capture = (await soon(waiting)).capture
+    await eventually(lambda: len(capture) == 7)
+    has_come.set()
+    await end.media(payloads[5])
+    await end.send(from_twilio.Dtmf(end.stream_sid, "8"))
+    samples, keys = await soon(read)
+    assert samples == [decode_ulaw(payload)[0] for payload in payloads]
+    assert [key.digit for key in keys] == ["7", "8"]
+
+
+async def test_later_readers_of_an_ordinary_handler_begin_when_they_are_made(serve, dial):
+    read = asyncio.get_running_loop().create_future()
+
+    def handler(stream):
+        stream.play(b"\x00" * 160).result(LIMIT_SECONDS)
+        first = next(iter(stream.audio()))
+        read.get_loop().call_soon_threadsafe(read.set_result, first[0])
+
+    server = await serve(handler)
+    end = await dial(server)
+    stream = await soon(server.next_stream())
+    await end.media(b"\x80" * 160)
+    await eventually(lambda: len(stream.capture) >= 2)
+    await end.until(to_twilio.Mark)
+    await end.echo()
+    while not read.done():
+        await end.media(b"\x90" * 160)
+        await asyncio.sleep(0.01)  # sleeps: the timing of a far end
+    assert read.result() == decode_ulaw(b"\x90")[0]
+
+
+async def test_other_threads_see_what_comes_from_now_on(serve, dial, in_thread):
+    server = await serve(lambda stream: None)
+    end = await dial(server)
+    stream = await soon(server.next_stream())
+    await end.media(b"\x80" * 160)
+    await eventually(lambda: len(stream.capture) == 2)
+    reader = await in_thread(stream.audio)
+    await end.media(b"\x90" * 160)
+    assert (await soon(anext(reader)))[0] == decode_ulaw(b"\x90")[0]
+
+
 async def test_ordinary_handler_runs_on_a_thread_and_may_block(serve, dial):
     outcomes = []
 
@@ -246,7 +317,8 @@ async def test_handler_that_raises_ends_its_stream_and_is_shown(serve, dial, cap
     (stream,) = server.streams
     ended = await soon(stream.closed)
     assert ended.reason == "handler"
-    assert ended.detail == "the handler raised RuntimeError: no consultation today"
+    words = "your handler raised an exception: RuntimeError: no consultation today"
+    assert ended.detail == words
     assert str(stream.handler_error) == "no consultation today"
     (record,) = [r for r in caplog.records if "the handler of stream" in r.getMessage()]
     assert record.exc_info[1] is stream.handler_error
@@ -316,7 +388,7 @@ async def test_whatever_a_handler_raises_ends_its_own_stream_and_no_other(serve,
     (stream,) = server.streams
     ended = await soon(stream.closed)
     assert ended.reason == "handler"
-    assert ended.detail.startswith(f"the handler raised {kind.__name__}")
+    assert ended.detail.startswith(f"your handler raised an exception: {kind.__name__}")
     assert type(stream.handler_error) is kind
     (record,) = [r for r in caplog.records if "the handler of stream" in r.getMessage()]
     assert record.exc_info[1] is stream.handler_error
@@ -412,8 +484,8 @@ async def test_handler_that_returns_a_coroutine_nobody_awaits_is_reported(serve,
     await dial(server)
     stream = await soon(server.next_stream())
     assert (await soon(stream.closed)).detail == (
-        "the handler raised TypeError: the handler is an ordinary function and returned a "
-        "coroutine, which is not awaited; make the handler `async def`"
+        "your handler raised an exception: TypeError: the handler is an ordinary function and "
+        "returned a coroutine, which is not awaited; make the handler `async def`"
     )
 
 
@@ -488,3 +560,25 @@ async def test_error_of_our_own_ends_the_stream_and_is_shown(pair, said):
 )
 def test_is_async_tells_handlers_apart(handler, answer):
     assert is_async(handler) is answer
+
+
+async def test_a_connection_that_is_closed_with_pongs_still_to_send_ends_its_stream(
+    serve, dial, caplog
+):
+    server = await serve()
+    end = await dial(server)
+    stream = await soon(server.next_stream())
+    (session,) = server._sessions
+    transport = end.connection.transport
+    transport.pause_reading()  # the pongs pile up at the server
+    pings = b"".join(Frame(Opcode.PING, bytes(125)).serialize(mask=True) for _ in range(1000))
+    while not session._socket.transport.get_write_buffer_size():
+        transport.write(pings)
+        await asyncio.sleep(0.01)  # sleeps: between two writes of the far end
+    transport.write_eof()
+    await eventually(session._socket.transport.is_closing)
+    transport.resume_reading()
+    ended = await soon(stream.closed)
+    assert ended.cause.cause == "connection-lost"
+    await eventually(lambda: not server._sessions)
+    assert [record for record in caplog.records if record.exc_info] == []

@@ -155,7 +155,9 @@ def test_outcomes_say_how_much_was_heard():
     html = render_html(PlayOutcome("cleared", 420, 4210))
     assert cells_of(html)[:3] == ["cleared", "420", "4210"]
     assert 'value="420"' in html
-    assert cells_of(render_html(MarkOutcome("heard", "half", 12))) == ["half", "heard", "12"]
+    assert cells_of(render_html(MarkOutcome("heard", "half", 12)))[:3] == ["half", "heard", "12"]
+    lost = PlayOutcome("lost", 0, 5618, cause=EndCause("callee-hung-up"))
+    assert cells_of(render_html(lost))[-1] == "the callee hung up"
 
 
 def test_a_wait_shows_how_it_ended_with_the_display_of_its_result():

@@ -169,7 +169,9 @@ def test_start_refuses_what_it_cannot_start(background_loop, wrong, named):
     assert str(caught.value) == (
         "start() takes an async context manager, or a function without arguments that returns "
         f"one, not {named}; for example kit.start(kit.StreamServer()) or "
-        "kit.start(lambda: websockets.serve(handler, '127.0.0.1', 0))"
+        "kit.start(lambda: websockets.serve(handler, '127.0.0.1', 0)). A server of your own, or an "
+        "application in mine.py, runs in a process of its own: kit.start(kit.ServerProcess("
+        '[sys.executable, "-m", "uvicorn", "mine:app", "--port", "0"]))'
     )
     assert background_loop.running() == []
 

@@ -34,10 +34,31 @@ def test_the_fork_is_applied_where_the_original_would_lose_cells():
         print(asyncio.run(outer()))
     """)
     assert first.startswith("nest_asyncio2 1.7.")
-    assert first.endswith(" is applied: asyncio.run() works in cells now.")
+    works = "asyncio.run() and run_until_complete() work in cells now; asyncio.Runner does not, "
+    assert f" is applied: {works}" in first
     assert second.startswith("nest_asyncio2 1.7.")
-    assert second.endswith(" was applied before.")
+    assert f" was applied before: {works}" in second
     assert value == "nested"
+
+
+def test_what_is_said_to_work_works_and_what_is_said_to_fail_fails():
+    said, *results = run("""
+        import twistream_kit as kit
+        print(kit.allow_nested_asyncio())
+        async def cell():
+            print(asyncio.run(asyncio.sleep(0, "run")))
+            print(asyncio.get_running_loop().run_until_complete(asyncio.sleep(0, "complete")))
+            sleep = asyncio.sleep(0)
+            try:
+                with asyncio.Runner() as runner:
+                    runner.run(sleep)
+            except RuntimeError as error:
+                print(error)
+            sleep.close()
+        asyncio.run(cell())
+    """)
+    assert "asyncio.Runner does not, nor what makes one, such as uvicorn.run()" in said
+    assert results == ["run", "complete", "Runner.run() cannot be called from a running event loop"]
 
 
 def test_the_original_applied_earlier_is_refused_where_it_loses_cells():

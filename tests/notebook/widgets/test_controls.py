@@ -174,7 +174,8 @@ def test_controls_made_after_the_loss_of_the_address_show_it_too(make_call, tone
     up.stream.close(now=True).result(5)
     controls = StreamControls(up.stream, clips=[tone])
     assert controls.state.value == (
-        "<b>Ended</b>: closed here<br><b>The public address was lost</b>: the tunnel ended"
+        "<b>Ended</b>: your server closed the connection (1000)<br>"
+        "<b>The public address was lost</b>: the tunnel ended"
     )
     assert disabled(controls) == EVERY_BUTTON
 
@@ -199,7 +200,7 @@ def test_hanging_up_without_a_call_closes_the_stream(make_call, until):
     controls = StreamControls(up.stream)
     controls.hang_up.click()
     assert up.stream.closed.result(5).reason == "closed"
-    until(lambda: controls.state.value == "<b>Ended</b>: closed here")
+    until(lambda: controls.state.value == "<b>Ended</b>: your server closed the connection (1000)")
 
 
 def test_a_hang_up_in_mid_playback_shows_it_as_lost(controls, until):
@@ -208,6 +209,10 @@ def test_a_hang_up_in_mid_playback_shows_it_as_lost(controls, until):
     controls.hang_up.click()
     until(lambda: controls.progress.bar_style == "danger")
     assert controls._heard_text.value.endswith(", lost")
+    why = "the call was ended by a request to Twilio&#x27;s REST API"
+    until(lambda: f"<b>Ended</b>: {why}" in controls.state.value)
+    until(lambda: f"The call: completed, {why}" in controls.state.value)
+    until(lambda: f" of 3.00 s: {why}" in controls.log.value)
 
 
 def test_the_other_end_hanging_up_shows_without_a_click(controls, until):
@@ -307,14 +312,15 @@ def test_controls_on_a_stream_that_has_ended_show_how_it_ended(make_call, tone, 
     up = make_call()
     up.stream.close(now=True).result(5)
     controls = StreamControls(up.stream, clips=[tone], call=up.call)
-    assert "<b>Ended</b>: closed here" in controls.state.value
+    assert "<b>Ended</b>: your server closed the connection (1000)" in controls.state.value
     assert disabled(controls) == EVERY_BUTTON
     controls.send.click()
     assert up.stream.newest.result(5).ending == "lost"
     controls.mark.click()
     controls.clear.click()
     until(lambda: "mark-1 was lost" in controls.log.value)
-    assert "tone was lost after 0.00 of 3.00 s" in controls.log.value
+    why = "your server closed the connection (1000)"
+    assert f"tone was lost after 0.00 of 3.00 s: {why}" in controls.log.value
 
 
 def test_two_controls_on_one_stream_show_the_same(controls, tone, until):

@@ -14,6 +14,7 @@ from twistream_kit.notebook.runtime.activity_log import ActivityLog
 from twistream_kit.notebook.widgets.controls import KEPT_LINES, ActivityLines, describe_outcome
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 
 SID = "MZ" + "0" * 32
@@ -137,10 +138,13 @@ def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monk
     [
         (PlayOutcome("heard", 300, 300), "tone was heard"),
         (PlayOutcome("cleared", 420, 4210), "tone was cleared after 0.42 of 4.21 s"),
-        (PlayOutcome("lost", 0, 300), "tone was lost after 0.00 of 0.30 s"),
+        (
+            PlayOutcome("lost", 0, 300, cause=EndCause("callee-hung-up")),
+            "tone was lost after 0.00 of 0.30 s: the callee hung up",
+        ),
         (MarkOutcome("heard", "tone", 3), "all before tone was heard"),
         (MarkOutcome("cleared", "tone", 3), "tone was cleared"),
-        (MarkOutcome("lost", "tone", 3), "tone was lost"),
+        (MarkOutcome("lost", "tone", 3), "tone was lost: its mark did not come back"),
         (ValueError("it broke"), "Error: it broke"),
         ("completed", "tone: completed"),
     ],

@@ -66,14 +66,14 @@ def test_controls_say_that_the_address_is_gone_and_let_nothing_be_pressed(world,
     assert why.endswith("was killed (signal 9)")
     words = f"<b>The public address was lost</b>: {html.escape(why)}"
     until(lambda: words in controls.state.value)
-    assert controls.state.value.startswith("<b>Ended</b>: the connection was lost")
+    assert controls.state.value.startswith("<b>Ended</b>: the tunnel was lost: ")
     assert all(getattr(controls, button).disabled for button in BUTTONS)
     assert controls.progress.bar_style == "danger"
     assert controls._heard_text.value.endswith(" of 3.0 s, lost")
     until(lambda: "tone was lost after" in controls.log.value)
     # Twilio has no way left to report the end of the call; asking for it shows it.
     assert call.hang_up().result(LIMIT_SECONDS) == "completed"
-    until(lambda: controls.state.value.endswith("<br>The call: completed"))
+    until(lambda: "<br>The call: completed, " in controls.state.value)
     assert words in controls.state.value
     controls.close()
 
@@ -113,7 +113,7 @@ def test_controls_of_the_next_call_know_nothing_of_the_lost_tunnel(
     assert "<b>Playing</b>" in controls.state.value
     assert "gone" not in controls.state.value
     controls.hang_up.click()
-    until(lambda: "<b>Ended</b>: Twilio said stop" in controls.state.value)
+    until(lambda: "<b>Ended</b>: the call was ended by a request" in controls.state.value)
     assert "gone" not in controls.state.value
     controls.close()
 

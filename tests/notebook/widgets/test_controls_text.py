@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.notebook.widgets import controls
+from twistream_kit.protocol.ending import EndCause
 
 SID = "MZ0123456789abcdef0123456789abcdef"
 
@@ -14,6 +15,7 @@ def stream(*, has_queued=False, **what):
     about = {
         "handler_error": None,
         "closed": SimpleNamespace(done=lambda: False),
+        "cause": None,
         "is_open": True,
         "stream_sid": SID,
         "disconnect_reason": "",
@@ -23,15 +25,15 @@ def stream(*, has_queued=False, **what):
 
 
 def ended(detail="Twilio stopped the stream", **what):
-    end = SimpleNamespace(done=lambda: True, result=lambda _: SimpleNamespace(detail=detail))
-    return stream(closed=end, is_open=False, **what)
+    cause = SimpleNamespace(in_words=detail)
+    return stream(closed=SimpleNamespace(done=lambda: True), cause=cause, is_open=False, **what)
 
 
 OF_CALL, OF_STREAM = SimpleNamespace(stream_sid=""), SimpleNamespace(stream_sid=SID)
 
 
-def call(status, *, over=False, events=(OF_CALL, OF_STREAM)):
-    return SimpleNamespace(status=status, is_over=over, events=list(events))
+def call(status, *, over=False, events=(OF_CALL, OF_STREAM), cause=None):
+    return SimpleNamespace(status=status, is_over=over, events=list(events), cause=cause)
 
 
 def test_the_state_is_one_short_line_and_keeps_the_whole_sid_for_the_mouse():
@@ -78,6 +80,12 @@ def test_the_status_of_the_call_is_shown_when_it_says_more_than_the_stream():
         "The call: &lt;busy&gt;"
     )
     assert "The call" not in controls.describe_state(stream(), call=call("in-progress"))
+
+
+def test_who_ended_the_call_stands_behind_its_status():
+    cause = EndCause("callee-hung-up", is_guess=True)
+    shown = controls.describe_state(ended(), call=call("completed", over=True, cause=cause))
+    assert shown.endswith("<br>The call: completed, the callee hung up (probably)")
 
 
 def test_a_status_that_nothing_brings_up_to_date_is_not_shown():

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
+from twilio.base.exceptions import TwilioRestException
 from websockets.asyncio.server import serve
 
 from twistream_kit.protocol.ending import EndCause
-from twistream_kit.simulator.call.call import KEPT_SOUNDS
+from twistream_kit.simulator.call._interpreter import TwimlInterpreter
+from twistream_kit.simulator.call._trial import TrialPrompt
+from twistream_kit.simulator.call.call import KEPT_SOUNDS, Progress
+from twistream_kit.simulator.call.web import Callbacks
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -189,3 +195,38 @@ async def test_the_sound_is_kept_of_the_last_ended_calls_only(twilio, place, eve
     ]
     assert "last ten ended calls" in repr(twilio.calls[0].handset.heard)
     assert twilio.phone(ALICE).heard.payload
+
+
+async def test_calls_that_ended_long_ago_hold_no_connection_and_can_still_be_asked(
+    twilio, talking, place, eventually
+):
+    old, stream = await talking()
+    twilio.phone(ALICE).hang_up()
+    await eventually(lambda: old.over)
+    client = weakref.ref(stream.client)
+    for count in range(2, KEPT_SOUNDS + 3):
+        await place("<Say>Hello</Say>")
+        await eventually(lambda count=count: len(twilio.calls) == count and twilio.calls[-1].over)
+    await eventually(lambda: stream.is_released)
+    gc.collect()
+    assert client() is None
+    assert {type(each) for each in vars(old).values()}.isdisjoint(
+        {asyncio.Task, TwimlInterpreter, TrialPrompt, Callbacks, Progress}
+    )
+    assert "the callee hung up" in repr(old)
+    assert repr(stream).endswith("stopped, the callee hung up>")
+    assert old.transcript == ()
+    assert twilio.calls[1].transcript == ("Hello",)
+    old.press("5")
+    calls = twilio.client.calls(old.sid)
+    assert (await asyncio.to_thread(calls.fetch)).status == "completed"
+    for refused in (
+        lambda: calls.update(twiml="<Response/>"),
+        lambda: calls.update(status="completed"),
+        lambda: calls.streams.create(url="wss://example.com/media"),
+    ):
+        with pytest.raises(TwilioRestException) as error:
+            await asyncio.to_thread(refused)
+        assert error.value.code in {20404, 21220}
+    assert await asyncio.to_thread(calls.delete)
+    assert old not in twilio.calls

@@ -128,9 +128,17 @@ async def test_documents_in_a_circle_can_be_left_by_hanging_up(twilio, place, si
 
 
 async def test_unknown_verb_is_skipped_with_a_warning(heard, twilio):
-    assert make_beeps("on") in (await heard("<Gather/><Say>on</Say>")).payload
+    assert make_beeps("on") in (await heard("<Nonsense/><Say>on</Say>")).payload
     assert twilio.debugger.codes == [12200]
     assert twilio.debugger[0].level == "warning"
+
+
+async def test_verb_that_is_not_simulated_is_skipped_and_twilio_is_not_said_to_warn(heard, twilio):
+    assert make_beeps("on") in (await heard("<Gather/><Say>on</Say>")).payload
+    assert twilio.debugger.codes == []
+    (left_out,) = twilio.debugger.unlogged
+    assert left_out.objection.field == "<Gather>"
+    assert left_out.call_sid == twilio.calls[0].sid
 
 
 async def test_verbs_after_connect_wait_until_the_server_closes(twilio, place, media, eventually):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import twistream_kit
 from support.addresses import MALFORMED
-from twistream_kit.diagnosis.twiml import DEPTH_LIMIT, review_twiml
+from twistream_kit.diagnosis.twiml import review_twiml
+from twistream_kit.diagnosis.twiml_tree import DEPTH_LIMIT
 from twistream_kit.errors import join_sentences
 from twistream_kit.simulator.call.twiml import (
     MOST_COUNT,
@@ -194,7 +195,7 @@ def test_what_is_no_twiml_is_so_in_the_words_of_the_review(document):
         ),
         f"<Response><!-- <!DOCTYPE a> -->{GOOD}</Response>",
         f"<Response xmlns='urn:twiml'>{GOOD}</Response>",
-        f"<Response>{GOOD}{'<Dial>' * (DEPTH_LIMIT - 1)}{'</Dial>' * (DEPTH_LIMIT - 1)}</Response>",
+        f"<Response>{GOOD}{'<Sms>' * (DEPTH_LIMIT - 1)}{'</Sms>' * (DEPTH_LIMIT - 1)}</Response>",
     ],
 )
 def test_what_the_review_can_read_the_simulator_can(document):
@@ -230,7 +231,7 @@ def test_one_module_of_the_package_reads_xml():
         path.relative_to(package).as_posix()
         for path in package.rglob("*.py")
         if readers.search(path.read_text(encoding="utf-8"))
-    ] == ["diagnosis/twiml.py"]
+    ] == ["diagnosis/twiml_tree.py"]
 
 
 def test_a_relative_action_pushed_into_a_live_call_is_15004():
@@ -244,8 +245,6 @@ def test_a_relative_action_pushed_into_a_live_call_is_15004():
     [
         ("<say>x</say>", "<Say> is meant. Write <Say>; case counts"),
         ("<Nonsense/>", "is not an element that <Response> can hold"),
-        ("<Gather/>", "no such verb"),
-        ("<Connect><ConversationRelay url='wss://e.com'/></Connect>", "<ConversationRelay>"),
         ("<Connect/>", "holds nothing"),
         ("<Stop/>", "needs a <Stream>"),
         ("<Play/>", "names no sound"),
@@ -258,6 +257,44 @@ def test_what_twilio_only_warns_of_is_a_remark_with_12200(xml, words):
     (remark,) = remarks(xml)
     assert remark.code == 12200
     assert words in remark.text
+
+
+@pytest.mark.parametrize(
+    ("xml", "field", "problem", "untried"),
+    [
+        ("<Dial>+15550100001</Dial>", "<Dial>", "is not simulated", "a transfer"),
+        ("<Record/>", "<Record>", "is not simulated", "a message that is recorded"),
+        ("<Gather/>", "<Gather>", "is not simulated", "keys and words"),
+        ("<Leave/>", "<Leave>", "is not simulated", "what it does"),
+        (
+            "<Connect><ConversationRelay url='wss://e.com'/></Connect>",
+            "<Connect>",
+            "holds <ConversationRelay>, not simulated",
+            "that cannot be tried here",
+        ),
+        (
+            "<Start><Recording/><Siprec/></Start>",
+            "<Start>",
+            "holds <Recording>, <Siprec>, not simulated",
+            "Twilio obeys them",
+        ),
+    ],
+)
+def test_what_twilio_obeys_and_the_simulator_leaves_out_is_no_warning_of_twilios(
+    xml, field, problem, untried
+):
+    script = read_twiml(f"<Response>{xml}</Response>")
+    assert (script.verbs, script.remarks) == ((), ())
+    (note,) = script.notes
+    assert (note.code, note.field, note.severity) == (None, field, "warning")
+    assert problem in note.problem
+    assert untried in note.consequence
+
+
+def test_a_number_that_is_not_e164_is_noted_beside_the_transfer_that_cannot_be_tried():
+    number, transfer = read_twiml("<Response><Dial>0171 555</Dial></Response>").notes
+    assert "not E.164" in number.problem
+    assert "a transfer" in transfer.consequence
 
 
 def test_parameter_of_500_characters_is_dropped_and_one_of_499_is_kept():

@@ -570,7 +570,7 @@ async def test_urls_that_twilio_would_not_open(url, code):
 
 
 async def test_what_to_do_is_said_with_the_url_and_in_the_debugger(unused_tcp_port):
-    assert "contains a space" in str(await failure("wss://example.com/ x"))
+    assert "holds a blank" in str(await failure("wss://example.com/ x"))
     client = client_for(f"ws://127.0.0.1:{unused_tcp_port}/media")
     with pytest.raises(StreamFailed):
         await client.connect()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
 from twistream_kit.listing import Listing
+from twistream_kit.live.calls.ending import CallEndings
 from twistream_kit.live.calls.sdk import ask, find_loop, limit_timeout
 from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
 from twistream_kit.live.stream.state import CLOSE_MARGIN_SECONDS, Playing
@@ -32,6 +34,7 @@ from twistream_kit.pending import (
     fulfil,
     on_worker,
 )
+from twistream_kit.protocol.ending import EndCause
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -64,6 +67,8 @@ class Call:
         from_: The number of the caller, E.164.
         status: The last known status.
         server: The server that receives its status callbacks, or None.
+        endings: Of the server that its stream connects to, if that is in this process.
+        time_limit: The limit in seconds after which Twilio ends it, or None for Twilio's own.
 
     Attributes:
         sid: The SID of the call.
@@ -94,6 +99,8 @@ class Call:
         from_: str,
         status: str,
         server: StatusSource | None = None,
+        endings: CallEndings | None = None,
+        time_limit: int | None = None,
     ) -> None:
         self._client = client
         self.sid = sid
@@ -104,6 +111,14 @@ class Call:
         self._arrived: list[StatusEvent] = []
         self._when_over: list[Callable[[], object]] = []
         self._ended: Pending[str] = Pending(find_loop(client) if server is None else server.loop)
+        self._endings = CallEndings() if endings is None else endings
+        self._endings.follow(
+            sid,
+            direction="outbound-api",
+            time_limit=time_limit,
+            is_reported=server is not None,
+            ask=_build_question(self),
+        )
         if self.is_over:
             fulfil(self._ended, status)
         if server is not None:
@@ -146,8 +161,19 @@ class Call:
         return next((each for each in reversed(verdicts) if isinstance(each, str)), "")
 
     @property
+    def cause(self) -> EndCause | None:
+        """Who ended the call, and why, as far as it is known; None while it goes on.
+
+        Twilio reports that a call has ended, not who ended it.  So the cause is concluded from the
+        end of its stream, from requests of this process and from its length, and is marked as a
+        guess where another explanation is possible.  It is None where nothing is known, as for a
+        call that was not answered; see `status`.
+        """
+        return self._endings.explain_end(self.sid) if self.is_over else None
+
+    @property
     def ended(self) -> Pending[str]:
-        """A `Pending` with the final status, done when the call has ended.
+        """A `Pending` with the final status, done when the call has ended; see also `cause`.
 
         The end is known from a status callback, `hang_up` or `refresh`.  Without status callbacks
         (see `place_call`) a hang-up by the callee is therefore only noticed by `refresh`.  If the
@@ -157,7 +183,9 @@ class Call:
         return self._ended
 
     def __repr__(self) -> str:
-        return f"<Call {self.sid}: {self.from_} to {self.to}, {self._status}>"
+        cause = self.cause
+        why = "" if cause is None else f": {cause.in_words}"
+        return f"<Call {self.sid}: {self.from_} to {self.to}, {self._status}{why}>"
 
     def refresh(self) -> Pending[str]:
         """Request the status from Twilio; return a `Pending` with it.  Callable from any thread."""
@@ -232,6 +260,7 @@ class Call:
     def _take(self, event: StatusEvent) -> None:
         with self._lock:
             self._arrived.append(event)
+        self._endings.note_event(event)  # the same again, where the server has noted it
         if not event.stream_sid:
             self._learn(event.name)
 
@@ -258,8 +287,19 @@ class Call:
 
     def _fetch(self) -> str:
         call = ask(lambda: self._client.calls(self.sid).fetch(), f"about call {self.sid}")
-        self._learn(str(call.status))
+        self._note_resource(call)
         return self._status
+
+    def _note_resource(self, call: Any) -> None:
+        """Note the call as the REST API describes it."""
+        status, now = str(call.status), time.monotonic()
+        if status == "in-progress":
+            self._endings.note_alive(self.sid, now)
+        else:
+            self._endings.note_status(
+                self.sid, status, now, seconds=getattr(call, "duration", None)
+            )
+        self._learn(status)
 
     def _complete(self) -> bool:
         """Request the end of the call; return False if it was over and its status is not known."""
@@ -269,13 +309,18 @@ class Call:
 
         if self.is_over:
             return True
+        # Before the request, because the stream may be stopped before it is answered (§6.4).
+        self._endings.note_request(self.sid, time.monotonic())
         try:
             call = ask(complete, f"to hang up call {self.sid}")
-        except CallRefused as refused:
-            if refused.code not in ALREADY_OVER:
+        except TwistreamError as refused:
+            self._endings.note_request(self.sid, None)
+            if not isinstance(refused, CallRefused) or refused.code not in ALREADY_OVER:
                 raise
             return self.is_over
-        self._learn(str(call.status))
+        status = str(call.status)
+        self._endings.note_status(self.sid, status, time.monotonic())
+        self._learn(status)
         return True
 
     def _look_how_it_ended(self) -> None:
@@ -283,6 +328,7 @@ class Call:
             self._fetch()
         except CallRefused:
             # The call is known to be over, which is enough.
+            self._endings.note_status(self.sid, "completed", time.monotonic())
             self._learn("completed")
 
 
@@ -349,6 +395,17 @@ def poll_until(
             if refusals == MAX_REFUSALS:
                 give_up(refused)
                 return
+
+
+def _build_question(call: Call) -> Callable[[], None]:
+    """Return a function that asks Twilio for the status of `call`, without a reference to it."""
+    myself = weakref.ref(call)
+
+    def ask_status() -> None:
+        if (still := myself()) is not None:
+            still.refresh()  # a refusal leaves open what was asked
+
+    return ask_status
 
 
 def _build_end_poll(call: Call) -> Callable[[], None]:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from twistream_kit.errors import CallRefused, TwistreamError
 from twistream_kit.protocol.codes import UnknownCode, get_code
 from twistream_kit.protocol.twiml import is_loopback
+from twistream_kit.protocol.url_repair import repair_url
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -98,6 +99,8 @@ def dials_loopback(client: Client) -> bool:
 
 def describe_callback_problem(client: Client, url: str) -> str:
     """Say why Twilio could not reach the callback `url`, as a predicate; empty if it could."""
+    if repair := repair_url(url, "https"):
+        return f"{repair.problem}; {repair.fix.replace('Write', 'write', 1)}"
     try:
         parts = urlsplit(url)
     except ValueError:  # an IPv6 address cut off, for example

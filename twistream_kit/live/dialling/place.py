@@ -15,10 +15,11 @@ from twistream_kit.errors import CallRefused, LocalProtocolError, hide_user
 from twistream_kit.live.calls.call import Call, call_when_over, hang_up_now
 from twistream_kit.live.calls.exit_hooks import register_exit_hook
 from twistream_kit.live.calls.sdk import ask, describe_callback_problem, dials_loopback, find_loop
-from twistream_kit.live.server.server import find_server
+from twistream_kit.live.server.server import find_server, get_endings
 from twistream_kit.pending import Pending, on_worker
 from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT
 from twistream_kit.protocol.twiml import connect_stream, is_loopback
+from twistream_kit.protocol.url_repair import repair_url
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -89,8 +90,11 @@ def place_call(
         >>> call.hang_up(after=stream.play(kit.Clip.tone(440, 0.1))).result(10)
         'completed'
     """
+    if repair := repair_url(stream_url):
+        raise LocalProtocolError(repair.problem, field="stream_url", fix=repair.fix)
     _check_reachable(client, stream_url)
     server = find_server(stream_url)
+    endings = None if server is None else get_endings(server)
     if status_callback is None and server is not None:
         status_callback = server.status_url
     report_to = status_callback or None
@@ -108,8 +112,9 @@ def place_call(
     def create() -> Call:
         call = ask(lambda: client.calls.create(**options), f"to call {to} from {from_}")
         return Call(
-            client, str(call.sid), to=to, from_=from_, status=str(call.status), server=server
-        )
+            client, str(call.sid), to=to, from_=from_, status=str(call.status), server=server,
+            endings=endings, time_limit=time_limit_seconds,
+        )  # fmt: skip
 
     placing = on_worker(f"calling {to}", create, home=find_loop(client))
     if hang_up_at_exit:

@@ -50,6 +50,7 @@ from twistream_kit.live.server.request_head import REFUSALS, BadRequest, Request
 from twistream_kit.live.settings.secret import Secret, reveal_text
 from twistream_kit.pending import HomeLoop, end_tasks
 from twistream_kit.protocol import signature
+from twistream_kit.protocol.url_repair import repair_url
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -390,6 +391,8 @@ class Upstream:
         Raises:
             SettingsError: If it is no ws or wss URL, or has a query or a user.
         """
+        if repair := repair_url(url):
+            raise SettingsError(f"the address {repair.problem}", fix=repair.fix)
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port

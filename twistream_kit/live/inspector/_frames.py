@@ -61,6 +61,9 @@ Passed = str | bytes | Closing | FrameViolation
 class MessageReader:
     """Parses the messages of one direction; pings and pongs are skipped.
 
+    A Close frame is the last frame of its direction (RFC 6455 §5.5.1).  What a server writes after
+    it, such as the HTTP response of its framework, is not read.
+
     Args:
         masked: Whether the sender is the client.
         largest: The size limit of a message that is kept, in bytes.
@@ -73,21 +76,39 @@ class MessageReader:
         self._size = 0
         self._is_compressed = False
         self._opcode: Opcode | None = None
+        self._is_over = False
 
     @property
     def is_between_frames(self) -> bool:
         """Whether the last frame is complete."""
-        return self._frames.is_between_frames
+        return self._is_over or self._frames.is_between_frames
 
     def feed(self, piece: bytes) -> None:
         """Take in bytes as they came, cut anywhere."""
-        self._frames.feed(piece)
+        if not self._is_over:
+            self._frames.feed(piece)
+
+    def finish(self) -> list[FrameViolation]:
+        """Read no more; return the violations in a frame that is not complete."""
+        faults = () if self._is_over else self._frames.find_faults_of_rest()
+        self._is_over = True
+        return [FrameViolation(fault) for fault in faults]
 
     def read(self) -> Iterator[Passed | None]:
         """Yield what has arrived completely; None for a frame that completes no message."""
-        while (frame := self._frames.read_frame()) is not None:
-            yield from (FrameViolation(fault) for fault in frame.faults)
-            yield from self._take(frame)
+        while not self._is_over and (frame := self._frames.read_frame()) is not None:
+            if frame.faults:
+                yield from (FrameViolation(fault) for fault in frame.faults)
+            self._is_over = frame.opcode is Opcode.CLOSE
+            if frame.opcode is Opcode.TEXT and self._is_whole(frame):
+                yield _decode(frame.payload)  # nearly every message
+            else:
+                yield from self._take(frame)
+
+    def _is_whole(self, frame: Frame) -> bool:
+        """Whether a frame is a message by itself, and none was begun before it."""
+        is_plain = frame.is_final and not frame.is_compressed and frame.size <= self._largest
+        return is_plain and self._opcode is None
 
     def _take(self, frame: Frame) -> Iterator[Passed | None]:
         if frame.opcode in CONTROL:
@@ -125,10 +146,14 @@ class MessageReader:
         if opcode is Opcode.BINARY:
             yield whole
             return
-        try:
-            yield whole.decode()
-        except UnicodeDecodeError:
-            yield FrameViolation("it is a text message that is not UTF-8")
+        yield _decode(whole)
+
+
+def _decode(whole: bytes) -> Passed:
+    try:
+        return whole.decode()
+    except UnicodeDecodeError:
+        return FrameViolation("it is a text message that is not UTF-8")
 
 
 def _read_closing(payload: bytes) -> Iterator[Passed]:
@@ -226,6 +251,14 @@ class FrameReader:
             payload = apply_mask(payload, bytes(self._buffer[begin - 4 : begin]))
         del self._buffer[:end]
         return Frame(opcode, payload, is_final, size, faults, bool(first & 0x40))
+
+    def find_faults_of_rest(self) -> tuple[str, ...]:
+        """Return what the RFC forbids in the head of a frame that did not arrive completely."""
+        head = None if self._skip else self._read_head()
+        if head is None:
+            return ()
+        first, is_masked, _, size = head
+        return self._find_faults(first, is_masked=is_masked, size=size)
 
     def _read_head(self) -> tuple[int, bool, int, int] | None:
         """Return the first byte, whether it is masked, where the payload begins, and its size."""

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from twistream_kit.capture.entry import Sender
-from twistream_kit.live.inspector._frames import MessageReader
+from twistream_kit.live.inspector._frames import FrameViolation, MessageReader
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.pending import end_tasks
 
@@ -39,6 +39,8 @@ TURN_SECONDS = 0.001
 
 MOST_WAITING = 8 << 20
 """How many bytes may wait for a tap before the relay stops reading from their sender."""
+
+_OTHER: dict[Sender, Sender] = {"twilio": "server", "server": "twilio"}
 
 OnPassed = Callable[[bytes | None], None]
 """A callback for each piece that was relayed, and for None at the end of the direction."""
@@ -83,10 +85,13 @@ class Peer:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.writer.wait_closed()
-        except (OSError, TimeoutError):
-            pass
-        finally:
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                self.writer.transport.abort()
+        except BaseException:
             self.writer.transport.abort()
+            raise
+        # Not after it has closed: asyncio may have taken the transport apart by then.
 
     async def read_out(self) -> None:
         """Read and discard the rest: closing over unread bytes would reset the connection."""
@@ -250,12 +255,20 @@ class StreamTap:
         return True
 
     def _read(self, sender: Sender, piece: bytes | None, at: float) -> Iterator[None]:
+        reader = self._readers[sender]
         if piece is None:
+            for violation in reader.finish():
+                if not self._stream.has_ended_at(_OTHER[sender]):
+                    self._stream.take(sender, violation, at)
             self._stream.gone(sender)
             return
-        reader = self._readers[sender]
         reader.feed(piece)
         for passed in reader.read():
+            if isinstance(passed, FrameViolation) and self._stream.has_ended_at(_OTHER[sender]):
+                # The other side reads no more.  Some frameworks answer its Close frame with an HTTP
+                # response, which would be parsed as frames, one of them with a close code.
+                reader.finish()
+                return
             if passed is not None:
                 had_started = self._stream.start is not None
                 self._stream.take(sender, passed, at)

@@ -67,8 +67,8 @@ class Inspector(ServerAddresses):
             machine.
 
     Raises:
-        SettingsError: If `upstream_url`, `public_url`, `auth_token` or `allowed_hosts` cannot be
-            used.
+        SettingsError: If `upstream_url`, `host`, `public_url`, `auth_token` or `allowed_hosts`
+            cannot be used.
         ValueError: If `port` is out of range.
         OSError: On entering, if the port is in use or cannot be opened.
 
@@ -167,8 +167,10 @@ class Inspector(ServerAddresses):
 
     async def __aenter__(self) -> Self:
         async with self._start_run():
-            self._listener = await asyncio.start_server(
-                self._accept, self._host, self._wanted_port, limit=READ_AHEAD_BYTES
+            self._listener = await self._listen(
+                lambda port: asyncio.start_server(
+                    self._accept, self._host, port, limit=READ_AHEAD_BYTES
+                )
             )
         self._port = self._listener.sockets[0].getsockname()[1]
         return self

@@ -21,6 +21,7 @@ from twistream_kit.listing import Listing, Series
 from twistream_kit.live.inspector._frames import ABNORMAL, Closing, FrameViolation, Passed
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.ending import STOPPED_IN_WORDS, Cause, EndCause
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 
 MOST_OBJECTIONS = 1000
@@ -70,7 +71,8 @@ class InspectedStream:
         self._has_begun = self._said_stop = False
         self._reviewer = StreamReviewer(is_begun=False)
         self._violations = Violations()
-        self._codes: dict[Sender, int] = {"twilio": ABNORMAL, "server": ABNORMAL}
+        self._closings: dict[Sender, Closing] = {}
+        self._broken_rule = ""
         self._first: Sender | None = None
 
     @property
@@ -127,10 +129,11 @@ class InspectedStream:
             self._has_begun = True
             self.capture.started = at  # time counts from the first message, not the handshake
         if isinstance(passed, Closing):
-            if self._codes[sender] == ABNORMAL:
-                self._codes[sender] = passed.code
+            self._closings.setdefault(sender, passed)
             self.gone(sender)
         elif isinstance(passed, FrameViolation):
+            if sender == "server":
+                self._broken_rule = self._broken_rule or passed.problem
             self._note(at, sender, _object_to_frame(passed, sender))
         elif sender == "twilio":
             self._take_from_twilio(passed, at)
@@ -141,6 +144,10 @@ class InspectedStream:
         """Note an objection to your server's handshake; called by the inspector only."""
         self._note(at, "server", objection)
 
+    def has_ended_at(self, side: Sender) -> bool:
+        """Whether one side has ended the stream: it sent a Close frame, or Twilio sent stop."""
+        return side in self._closings or (side == "twilio" and self._said_stop)
+
     def gone(self, sender: Sender) -> None:
         """Note that one side has ended its direction; called by the inspector only."""
         self._first = self._first or sender
@@ -149,9 +156,30 @@ class InspectedStream:
         """End the stream, once; called by the inspector only."""
         self._note_sound(self._reviewer.finish(at), at)
         by: EndedBy = "inspector" if stopped_here or self._first is None else self._first
-        twilio, server = self._codes["twilio"], self._codes["server"]
+        none = Closing(ABNORMAL)
+        twilio = self._closings.get("twilio", none)
+        server = self._closings.get("server", none)
+        cause = self._find_cause(by, twilio, server)
+        if by == "server" and cause.is_error and cause.cause != "protocol-error":
+            self._note(at, "server", _object_to_end(cause))
         detail = _end_in_words(by, twilio, server)
-        fulfil(self.closed, InspectedEnd(by, twilio, server, self._said_stop, detail))
+        end = InspectedEnd(by, twilio.code, server.code, self._said_stop, detail, cause)
+        fulfil(self.closed, end)
+
+    def _find_cause(self, by: EndedBy, twilio: Closing, server: Closing) -> EndCause:
+        if by == "inspector":
+            return EndCause("connection-lost", ABNORMAL, detail="the inspector was stopped")
+        if self._said_stop:
+            return EndCause("twilio-stopped", twilio.code, twilio.reason, detail=STOPPED_IN_WORDS)
+        if self._broken_rule:
+            return EndCause("protocol-error", twilio.code, twilio.reason, detail=self._broken_rule)
+        closing, who = (twilio, "Twilio") if by == "twilio" else (server, "your server")
+        if closing.code != ABNORMAL:
+            cause: Cause = "twilio-stopped" if by == "twilio" else "server-closed"
+            return EndCause(cause, closing.code, closing.reason)
+        if self.disconnect_reason and by == "twilio":
+            return EndCause("tunnel-lost", ABNORMAL, detail=self.disconnect_reason)
+        return EndCause("connection-lost", ABNORMAL, detail=f"{who} disconnected")
 
     def _note(self, at: float, sender: Sender, *objections: Objection) -> None:
         """Note objections that do not apply to a single message."""
@@ -225,7 +253,8 @@ class InspectedEnd:
             there was no frame.
         server_code: The code of your server's Close frame, likewise.
         said_stop: Whether Twilio had sent the stop message.
-        detail: A description of the end.
+        detail: A description of the end, with the text of the Close frames.
+        cause: Who ended the stream, and why; an `EndCause`.
 
     Example:
         >>> import twistream_kit as kit
@@ -235,6 +264,8 @@ class InspectedEnd:
         >>> end = inspector.streams[0].closed.result(10)
         >>> end.ended_by, end.server_code
         ('server', 1000)
+        >>> end.cause.in_words
+        'your server closed the connection (1000)'
     """
 
     ended_by: EndedBy
@@ -242,6 +273,17 @@ class InspectedEnd:
     server_code: int
     said_stop: bool
     detail: str
+    cause: EndCause
+
+    @property
+    def error_code(self) -> int | None:
+        """The error that Twilio logs for this end, or None; for a close with 1000 it is no fault.
+
+        >>> cause = EndCause("server-closed", 1011)
+        >>> InspectedEnd("server", 1011, 1011, False, "", cause).error_code
+        31921
+        """
+        return self.cause.error_code
 
     def __repr__(self) -> str:
         stop = "after stop" if self.said_stop else "without stop"
@@ -276,19 +318,65 @@ class Violation:
         return f"<Violation by {self.sender} at {self.at:.2f} s, {objections}>"
 
 
-def _end_in_words(by: EndedBy, twilio: int, server: int) -> str:
+def _end_in_words(by: EndedBy, twilio: Closing, server: Closing) -> str:
     if by == "inspector":
         return "the inspector stopped"
-    who, code, other, answer = (
+    who, first, other, answer = (
         ("Twilio", twilio, "your server", server)
         if by == "twilio"
         else ("your server", server, "Twilio", twilio)
     )
-    if code == ABNORMAL:
-        return f"{who} disconnected without a Close frame ({code})"
-    if answer == ABNORMAL:
-        return f"{who} closed with {code}; {other} did not answer"
-    return f"{who} closed with {code}; {other} answered {answer}"
+    if first.code == ABNORMAL:
+        return f"{who} disconnected without a Close frame ({ABNORMAL})"
+    if answer.code == ABNORMAL:
+        return f"{who} closed with {_quote(first)}; {other} did not answer"
+    # An answer usually repeats what it answers.
+    answered = answer.code if answer == first else _quote(answer)
+    return f"{who} closed with {_quote(first)}; {other} answered {answered}"
+
+
+def _quote(closing: Closing) -> str:
+    return f"{closing.code} {closing.reason!r}" if closing.reason else str(closing.code)
+
+
+def _object_to_end(cause: EndCause) -> Objection:
+    """Return the objection to a server that ended the stream, for which Twilio logs an error."""
+    if cause.cause == "connection-lost":
+        return Objection(
+            cause.error_code,
+            "the connection",
+            "was dropped by your server without a Close frame (1006)",
+            f"Twilio ends the stream with error {cause.error_code}; sound that is still queued is "
+            "lost, and the call goes on with the next verb of its TwiML, or ends",
+            "Look in the log of your server for a crash, a restart or a timeout of a proxy; a "
+            "stream that is to end is closed with code 1000",
+        )
+    reason = f" {cause.close_reason!r}" if cause.close_reason else ""
+    why = _WHY.get(cause.close_code or 0, "")
+    return Objection(
+        cause.error_code,
+        "the connection",
+        f"was closed by your server with {cause.close_code}{reason}{why}",
+        f"Twilio ends the stream and logs error {cause.error_code}; sound that is still queued is "
+        "lost, and the call goes on with the next verb of its TwiML, or ends",
+        "Look in the log of your server for what closed it; a stream that is to end is closed "
+        "with code 1000",
+    )
+
+
+_WHY = {
+    1001: ": it was shutting down, or restarted",
+    1002: ": to it, Twilio's side broke a rule of WebSocket",
+    1003: ": it does not take this kind of message",
+    1005: ", which stands for a Close frame without a code",
+    1007: ": to it, a text was not UTF-8",
+    1008: ": by a rule of its own",
+    1009: ": a message was too big for it",
+    1011: ": an error inside it",
+    1012: ": it restarted",
+    1013: ": it was overloaded",
+}
+"""What a close code says (RFC 6455 §7.4.1, and the registry of IANA for 1012 and 1013)."""
 
 
 def _object_to_frame(found: FrameViolation, sender: Sender) -> Objection:

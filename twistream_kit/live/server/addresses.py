@@ -12,12 +12,12 @@ import contextlib
 import errno
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import ServerStopped, SettingsError, TunnelError
+from twistream_kit.errors import ServerStopped, SettingsError, TunnelError, hide_user, quote
 from twistream_kit.live.server.admission import (
     is_ip_address,
     is_wildcard,
@@ -27,11 +27,32 @@ from twistream_kit.live.server.admission import (
 from twistream_kit.live.settings.secret import Secret, reveal_text
 from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.twiml import build_stream_url
+from twistream_kit.protocol.url_repair import repair_url
 
 logger = logging.getLogger("twistream_kit.live")
 
 OWN_PATHS = TWIML_PATH, STATUS_PATH, HEALTH_PATH = "/twiml", "/status", "/health"
 """The paths at which the server answers requests that are not for streams."""
+
+MAX_PORTS = 20
+"""How many ports are tried that are to be free on each address of a host."""
+
+
+class Listener(Protocol):
+    """A listener of asyncio or of `websockets`."""
+
+    @property
+    def sockets(self) -> Iterable[Any]:
+        """Its sockets, one for each address."""
+
+    def close(self, *args: Any) -> None:
+        """Accept no more."""
+
+    async def wait_closed(self) -> None:
+        """Wait until it has closed."""
+
+
+L = TypeVar("L", bound=Listener)
 
 
 class ServerAddresses:
@@ -46,7 +67,7 @@ class ServerAddresses:
         allowed_hosts: Further hosts by which it is known.
 
     Raises:
-        SettingsError: If `public_url`, `auth_token` or `allowed_hosts` cannot be used.
+        SettingsError: If `host`, `public_url`, `auth_token` or `allowed_hosts` cannot be used.
         ValueError: If `port` is out of range.
     """
 
@@ -63,6 +84,7 @@ class ServerAddresses:
     ) -> None:
         if not 0 <= port <= 65535:
             raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
+        _check_host(host)
         _check_token(auth_token)
         self._host, self._wanted_port, self._path = host, port, path
         self._allowed_hosts = normalise_hosts(allowed_hosts)
@@ -219,6 +241,29 @@ class ServerAddresses:
                 ) from error
             raise
 
+    async def _listen(self, start: Callable[[int], Awaitable[L]]) -> L:
+        """Start a listener; on a free port, a host with several addresses has the same on each.
+
+        Args:
+            start: Starts a listener on a port; 0 takes a free one, for each address another.
+        """
+        port = self._wanted_port
+        for _ in range(MAX_PORTS):
+            try:
+                listener = await start(port)
+            except OSError as error:
+                if port == self._wanted_port or error.errno != errno.EADDRINUSE:
+                    raise
+                port = self._wanted_port  # it was free on one address and taken on another
+                continue
+            ports = {each.getsockname()[1] for each in listener.sockets}
+            if len(ports) == 1:
+                return listener
+            listener.close()
+            await listener.wait_closed()
+            port = ports.pop()
+        raise OSError(errno.EADDRINUSE, "no port is free on all of its addresses")
+
     @property
     def _authority(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -275,15 +320,34 @@ def check_public_url(url: str) -> None:
     Raises:
         SettingsError: If it is one.
     """
+    if repair := repair_url(url, "https"):
+        problem, fix = f"the public address {repair.problem}", repair.fix
+        raise SettingsError(problem, consequence="Nobody could reach the server there", fix=fix)
     try:
         parts = urlsplit(url)
     except ValueError:  # an IPv6 address cut off, for example
         parts = urlsplit("")
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname or parts.query:
         raise SettingsError(
-            f"the public address {re.sub('.*@', '…@', url)!r} cannot be used",
+            f"the public address {quote(hide_user(url), 200)} cannot be used",
             consequence="It needs a scheme and a host, and no query",
             fix="Give it as https://example.com, without the path of the stream",
+        )
+
+
+def _check_host(host: object) -> None:
+    """Refuse a host that names no address.
+
+    Raises:
+        SettingsError: If it is no text, or empty.
+    """
+    if not isinstance(host, str) or not host.strip():
+        raise SettingsError(
+            f"host is {host!r}, which names no address",
+            consequence="The server would listen on all addresses of this machine, for IPv4 and "
+            "IPv6 on different ports, and its URL would name neither",
+            fix="Say host='127.0.0.1' for this machine alone, or host='0.0.0.0' for all of its "
+            "IPv4 addresses",
         )
 
 

@@ -21,7 +21,7 @@ UNSIGNED = "The signature is missing or does not fit.\n"
 """The body of a 403 for an invalid signature; only the log gives the reason."""
 
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[A-Za-z0-9._-]+)(?::[0-9]*)?")
-_WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 _SHOWN_CHARS = 80
 
 

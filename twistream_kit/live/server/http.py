@@ -42,7 +42,7 @@ from twistream_kit.live.server.admission import (
     describe_host_refusal,
     describe_page_refusal,
 )
-from twistream_kit.live.server.probe import PROBE_HEADER
+from twistream_kit.live.server.probe import PROBE_HEADER, sign_probe
 from twistream_kit.live.server.request_head import (
     MAX_HEAD_BYTES,
     REFUSALS,
@@ -51,6 +51,7 @@ from twistream_kit.live.server.request_head import (
     is_malformed_start,
 )
 from twistream_kit.live.settings.secret import Secret, reveal_text
+from twistream_kit.pending import LosesTransport
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.twiml import connect_stream
 
@@ -79,7 +80,7 @@ _BODY_HEADERS = ("Content-Length", "Expect")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class RequestConnection(ServerConnection):
+class RequestConnection(LosesTransport, ServerConnection):
     """A server connection that accepts one HTTP request, with a body or without."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -306,7 +307,7 @@ class RequestAdmission:
         query = web.target[len(web.path) :]  # Twilio sends none; the signature must cover one
         if self._webhooks.admits(self._addresses.stream_url + query, header, settings=settings):
             return None
-        if request.headers.get(PROBE_HEADER) == self._webhooks.nonce:
+        if request.headers.get(PROBE_HEADER) == sign_probe(self._webhooks.nonce):
             # The preflight of this process checks that unsigned streams are refused: no warning.
             logger.info("a probe without a signature was refused, as it should be")
             return _build_response(socket, Answer(HTTPStatus.FORBIDDEN))
@@ -335,16 +336,22 @@ class Webhooks:
     Args:
         auth_token: The token for checking signatures; None checks none.
         note: A function that is called with each status callback.
+        note_call: A function that is called with the SID and the direction of each call for which
+            TwiML is fetched.
 
     Attributes:
         nonce: The random string that ``/health`` returns; it identifies this process.
     """
 
     def __init__(
-        self, auth_token: str | Secret | None, note: Callable[[StatusEvent], None]
+        self,
+        auth_token: str | Secret | None,
+        note: Callable[[StatusEvent], None],
+        note_call: Callable[[str, str], object] = lambda _sid, _direction: None,
     ) -> None:
         self._auth_token = None if auth_token is None else Secret(reveal_text(auth_token))
         self._note = note
+        self._note_call = note_call
         self.nonce = secrets.token_hex(16)
 
     @property
@@ -381,6 +388,9 @@ class Webhooks:
         parameters = request.parse_parameters()
         if request.path == STATUS_PATH:
             return self._note_status(StatusEvent.of(parameters, time.monotonic()))
+        call_sid, direction = (_get_first(parameters.get(n, "")) for n in ("CallSid", "Direction"))
+        if call_sid:
+            self._note_call(call_sid, direction)
         return _build_twiml_answer(stream_url, base_url.rstrip("/") + STATUS_PATH, parameters)
 
     def admits(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import logging
+import secrets
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,12 +46,25 @@ PAUSE_SECONDS = 0.4
 """The pause between two attempts."""
 
 PROBE_HEADER = "x-twistream-preflight"
-"""Carries the nonce of the probed server, so that the server can recognise its own probe."""
+"""Carries a signature of the probed server's nonce, so that the server recognises its own probe."""
 
 PROBE_SECONDS = 10.0
 """How long the handshake of a probe may take; Twilio's limit is not known (PROTOCOL.md §10)."""
 
 _CLOSE_SECONDS = 2.0
+
+
+_SECRET = secrets.token_bytes(32)
+"""Known to this process alone: everybody may read a nonce at ``/health``."""
+
+
+def sign_probe(nonce: str) -> str:
+    """Return the value of `PROBE_HEADER` for a probe of the server with this nonce.
+
+    >>> sign_probe("abc") == sign_probe("abc") != sign_probe("abd")
+    True
+    """
+    return hmac.new(_SECRET, nonce.encode(), hashlib.sha256).hexdigest()
 
 
 async def prove(
@@ -152,7 +167,7 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
     Args:
         stream_url: The URL, ``wss://`` or ``ws://``.
         signature: The value of ``x-twilio-signature``, or None to send none.
-        nonce: The value of `PROBE_HEADER`, or empty to send none.
+        nonce: The nonce of the probed server, for `PROBE_HEADER`; empty to send none.
 
     Returns:
         The answer: its status is 101 if the WebSocket opened.  Redirects are not followed.
@@ -173,7 +188,7 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
 
     headers = {"x-twilio-signature": signature} if signature is not None else {}
     if nonce:
-        headers[PROBE_HEADER] = nonce
+        headers[PROBE_HEADER] = sign_probe(nonce)
     options: dict[str, Any] = {
         "additional_headers": headers,
         "compression": None,  # Twilio offers none (§2.1)

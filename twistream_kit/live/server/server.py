@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -19,6 +20,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from twistream_kit.errors import ServerStopped, TunnelError
 from twistream_kit.listing import Listing, Series
 from twistream_kit.live.calls.call import Call, call_when_over
+from twistream_kit.live.calls.ending import CallEndings
 from twistream_kit.live.calls.status import (
     Listener,
     StatusEvent,
@@ -79,7 +81,8 @@ class StreamServer(ServerAddresses):
         dead_after: Seconds without a message after which a stream is taken as lost.
 
     Raises:
-        SettingsError: If `path`, `public_url`, `auth_token` or `allowed_hosts` cannot be used.
+        SettingsError: If `host`, `path`, `public_url`, `auth_token` or `allowed_hosts` cannot be
+            used.
         TypeError: If `handler` is not callable.
         ValueError: If a number is out of range.
         OSError: On entering, if the server cannot listen on the port.
@@ -118,9 +121,11 @@ class StreamServer(ServerAddresses):
         super().__init__(host, port, path, public_url, auth_token, allowed_hosts)
         self._handler = handler
         self._send_ahead_seconds, self._dead_after = send_ahead_seconds, dead_after
-        self._webhooks = Webhooks(auth_token, self._note_status)
+        self._webhooks = Webhooks(auth_token, self._note_status, self._note_incoming)
         self._admission = RequestAdmission(self._webhooks, self, path, self._is_own_host)
         self._status = StatusLog()
+        self._endings = CallEndings()
+        self._endings.on_change = self._correct_later
         self._server: Server | None = None
         self._sessions: set[StreamSession] = set()
         self._connections: weakref.WeakSet[RequestConnection] = weakref.WeakSet()
@@ -220,19 +225,7 @@ class StreamServer(ServerAddresses):
             self._connections.clear()
             self._list.stop()
             self._status.stop()
-            self._server = await serve(
-                self._serve_socket,
-                self._host,
-                self._wanted_port,
-                process_request=self._admission.answer,
-                create_connection=self._create_connection,  # type: ignore[arg-type]  # any factory will do
-                # Twilio offers no compression (§2.1), and whether it answers pings is not
-                # documented (§2.3): `dead_after` detects a dead call by silence.
-                compression=None,
-                ping_interval=None,
-                close_timeout=2,
-                max_size=MAX_MESSAGE_BYTES,
-            )
+            self._server = await self._listen(self._start_listener)
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         _running.add(self)
         return self
@@ -245,6 +238,7 @@ class StreamServer(ServerAddresses):
     ) -> None:
         _running.discard(self)
         server, self._server = self._server, None
+        self._endings.stop()
         for session in list(self._sessions):
             session.stop()
         if server is not None:
@@ -258,6 +252,21 @@ class StreamServer(ServerAddresses):
         self._list.stop()
         self._status.stop()
         self._end_run()
+
+    async def _start_listener(self, port: int) -> Server:
+        return await serve(
+            self._serve_socket,
+            self._host,
+            port,
+            process_request=self._admission.answer,
+            create_connection=self._create_connection,  # type: ignore[arg-type]  # any factory will do
+            # Twilio offers no compression (§2.1), and whether it answers pings is not documented
+            # (§2.3): `dead_after` detects a dead call by silence.
+            compression=None,
+            ping_interval=None,
+            close_timeout=2,
+            max_size=MAX_MESSAGE_BYTES,
+        )
 
     def _wait_for_stream(self, call_sid: str | None, wait: Pending[MediaStream]) -> None:
         self._list.wait_for(call_sid, wait)
@@ -276,7 +285,36 @@ class StreamServer(ServerAddresses):
         if error is not None:
             self._list.give_up(error, call_sid)
 
+    def _note_stream(self, stream: MediaStream) -> None:
+        record, state = (
+            self._endings.note_stream(stream.call_sid, time.monotonic()),
+            get_state(stream),
+        )
+
+        def note_end(_: object) -> None:
+            is_stopped, at = state.stopped_at is not None, state.stopped_at or time.monotonic()
+            self._endings.note_end(record, at, None if is_stopped else state.cause)
+
+        stream.closed.add_done_callback(note_end)
+
+    def _note_incoming(self, call_sid: str, direction: str) -> None:
+        self._endings.follow(call_sid, direction=direction, is_reported=direction == "inbound")
+
+    def _correct_later(self, call_sid: str) -> None:
+        with contextlib.suppress(ServerStopped):
+            self._home.call(self._correct, call_sid)
+
+    def _correct(self, call_sid: str) -> None:
+        """Correct why Twilio stopped the streams of a call, of which more has become known."""
+        for stream in self.streams:
+            state = get_state(stream)
+            if stream.call_sid == call_sid and state.stopped_at is not None:
+                cause = self._endings.explain_stop(call_sid, state.stopped_at)
+                if cause.cause != "twilio-stopped":
+                    state.correct(cause)
+
     def _note_status(self, event: StatusEvent) -> None:
+        self._endings.note_event(event)
         self._status.note(event)
         for stream in self.streams:
             if stream.call_sid == event.call_sid:
@@ -286,7 +324,10 @@ class StreamServer(ServerAddresses):
     def _lose_public_url(self, why: str) -> TunnelError:
         error = super()._lose_public_url(why)
         for stream in self.streams:
-            get_state(stream).lose_address(why)
+            state = get_state(stream)
+            state.lose_address(why)
+            if state.cause is not None and state.cause.cause == "tunnel-lost":
+                self._endings.correct_end(stream.call_sid, state.cause)
         self._list.give_up(error)
         self._status.lose_address()
         return error
@@ -302,12 +343,14 @@ class StreamServer(ServerAddresses):
             self._home,
             send_ahead_seconds=self._send_ahead_seconds,
             dead_after=self._dead_after,
+            explain_stop=self._endings.wait_explained,
         )
         self._sessions.add(session)
         try:
             stream = await session.await_start()
             if stream is None:
                 return
+            self._note_stream(stream)
             for event in self._status.find(stream.call_sid):
                 stream.capture.note_status(event.at, event.name)
             self._list.announce(stream)
@@ -327,6 +370,11 @@ def find_server(stream_url: str) -> StreamServer | None:
         except ServerStopped:
             continue
     return None
+
+
+def get_endings(server: StreamServer) -> CallEndings:
+    """Return what a server knows of how its calls end; for this package only."""
+    return server._endings  # noqa: SLF001 - the same module
 
 
 async def _stop_accepting(server: Server) -> None:

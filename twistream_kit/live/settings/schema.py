@@ -15,6 +15,7 @@ from twistream_kit.errors import SettingsError
 from twistream_kit.live.settings.secret import QuietText
 from twistream_kit.protocol.rest import E164
 from twistream_kit.protocol.twiml import is_loopback
+from twistream_kit.protocol.url_repair import repair_url
 
 Source = Literal["argument", "environment", ".env", "prompt"]
 """The source of a value."""
@@ -257,6 +258,8 @@ def mask(setting: Setting, text: QuietText) -> str:
 
 def describe_address_fault(text: str) -> str:
     """Describe the fault of a public address, without quoting it; empty if there is none."""
+    if repair := repair_url(text, "https"):
+        return repair.problem.partition(": '")[0]
     try:
         parts = urlsplit(text)
         has_host = bool(parts.hostname) and parts.port != 0

@@ -16,12 +16,15 @@ T = TypeVar("T")
 HELD_SECONDS = 10.0
 """How many seconds of items a reader keeps; older items are dropped and counted."""
 
+HELD_BYTES = 8_000_000
+"""The limit of their size: sound of ten seconds has 80 kB, other messages have any size."""
+
 
 class Reader(AsyncIterator[T], Generic[T]):
     """An iterator over the items that arrive on a stream from now on, until the stream ends.
 
     Iterate with ``async for`` on any event loop, or with ``for`` on any thread except the server's
-    own.  The reader keeps the items of the last ten seconds and drops older ones.
+    own.  The reader keeps the items of the last ten seconds, 8 MB at most, and drops older ones.
 
     Args:
         finish: Converts a queued item to the item returned; runs in the thread that reads.
@@ -36,6 +39,7 @@ class Reader(AsyncIterator[T], Generic[T]):
         self._finish = finish
         self._home = home
         self._queue: deque[tuple[float, Any]] = deque()
+        self._held = 0
         self._changed = threading.Condition()
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._ended = home is None
@@ -49,10 +53,18 @@ class Reader(AsyncIterator[T], Generic[T]):
         """Queue one item that arrived at `now`; called by the stream."""
         with self._changed:
             self._queue.append((now, item))
-            while now - self._queue[0][0] > HELD_SECONDS:
-                self._queue.popleft()
+            self._held += _measure(item)
+            while now - self._queue[0][0] > HELD_SECONDS or (
+                self._held > HELD_BYTES and len(self._queue) > 1
+            ):
+                self._take()
                 self.dropped += 1
             self._wake()
+
+    def _take(self) -> Any:
+        _, item = self._queue.popleft()
+        self._held -= _measure(item)
+        return item
 
     def _end(self) -> None:
         """End the iteration once the queue is empty; called by the stream."""
@@ -68,7 +80,7 @@ class Reader(AsyncIterator[T], Generic[T]):
         while True:
             with self._changed:
                 if self._queue:
-                    return self._finish(self._queue.popleft()[1])
+                    return self._finish(self._take())
                 if self._ended:
                     raise StopAsyncIteration
                 waiter = loop.create_future()
@@ -87,7 +99,7 @@ class Reader(AsyncIterator[T], Generic[T]):
                 self._changed.wait_for(lambda: self._queue or self._ended)
                 if not self._queue:
                     return
-                item = self._queue.popleft()[1]
+                item = self._take()
             yield self._finish(item)
 
     def _runs_at_home(self) -> bool:
@@ -106,6 +118,12 @@ class Reader(AsyncIterator[T], Generic[T]):
             else:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits on it
                     loop.call_soon_threadsafe(_release, waiter)
+
+
+def _measure(item: Any) -> int:
+    """Return the size of an item of the kinds whose length the far end chooses."""
+    text = item if isinstance(item, bytes) else getattr(item, "raw", getattr(item, "name", ""))
+    return len(text)
 
 
 def _release(waiter: asyncio.Future[None]) -> None:

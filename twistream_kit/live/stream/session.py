@@ -13,19 +13,25 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import CloseCode
 
 from twistream_kit.capture.message_text import describe_message
 from twistream_kit.errors import RemoteProtocolError, TwistreamError
-from twistream_kit.live.stream.state import StreamEnd, StreamState
+from twistream_kit.live.stream.state import CLOSED_HERE, StreamEnd, StreamState
 from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.pending import HomeLoop, format_error
 from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.ending import (
+    ABNORMAL_CLOSURE,
+    NORMAL_CLOSURE,
+    STOPPED_IN_WORDS,
+    EndCause,
+)
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -49,6 +55,8 @@ class StreamSession:
         home: The server's event loop.
         send_ahead_seconds: How much sound is sent ahead.
         dead_after: The timeout in seconds after which a silent peer counts as lost.
+        explain_stop: Waits, within limits, until it is known why Twilio stopped a stream of the
+            call with the SID given at the time given; None leaves that unknown.
     """
 
     def __init__(
@@ -58,11 +66,13 @@ class StreamSession:
         *,
         send_ahead_seconds: float,
         dead_after: float,
+        explain_stop: Callable[[str, float], Awaitable[EndCause]] | None = None,
     ) -> None:
         self._socket = socket
         self._home = home
         self._send_ahead_seconds = send_ahead_seconds
         self._dead_after = dead_after
+        self._explain_stop = explain_stop
         self._last_message = time.monotonic()
         self._ended: asyncio.Future[StreamEnd] = asyncio.get_running_loop().create_future()
         self._runner: asyncio.Task[Any] | None = None
@@ -85,7 +95,7 @@ class StreamSession:
         """Serve the stream until it ends."""
         loop, state = asyncio.get_running_loop(), get_state(stream)
         self._runner = asyncio.current_task()
-        end = StreamEnd("server stopped", "the server stopped")
+        end = StreamEnd("server stopped", EndCause("server-stopped"))
         tasks: list[asyncio.Task[Any]] = []
         try:
             # The handler is first in the loop's queue: what came in one packet with `start` is
@@ -102,6 +112,7 @@ class StreamSession:
                 task.add_done_callback(self._check_ended)
                 tasks.append(task)
             end = await self._ended
+            end = await self._explain(state, end)
         finally:
             state.end(end)
             for task in tasks:
@@ -109,11 +120,22 @@ class StreamSession:
             _, stuck = await asyncio.wait(tasks, timeout=HANDLER_SECONDS)
             if stuck:
                 logger.error("the handler of %s did not end when it was cancelled", stream)
-            await self._socket.close(1011 if end.reason == "handler" else 1000)
+            await self._socket.close(_choose_close_code(end))
 
     def stop(self) -> None:
         """End the stream because the server stops."""
-        self._end(StreamEnd("server stopped", "the server stopped"))
+        self._end(StreamEnd("server stopped", EndCause("server-stopped")))
+
+    async def _explain(self, state: StreamState, end: StreamEnd) -> StreamEnd:
+        """Return how the stream ended, with the reason of Twilio's stop if it becomes known."""
+        if end.reason not in ("stop", "far end") or self._explain_stop is None:
+            return end
+        state.stop(time.monotonic())
+        at = time.monotonic() if state.stopped_at is None else state.stopped_at
+        cause = await self._explain_stop(state.start.call_sid, at)
+        if cause.cause == "twilio-stopped" and end.reason == "far end":
+            return end
+        return replace(end, cause=cause)
 
     def _make_stream(self, start: from_twilio.Start) -> MediaStream:
         self._last_message = time.monotonic()
@@ -127,7 +149,8 @@ class StreamSession:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             logger.error("a stream was ended by an error of this program", exc_info=error)
-            self._end(StreamEnd("lost", f"an error of this program: {error!r}"))
+            detail = f"an error of this program: {error!r}"
+            self._end(StreamEnd("lost", EndCause("server-closed", NORMAL_CLOSURE, detail=detail)))
 
     def _end(self, end: StreamEnd) -> None:
         if not self._ended.done():
@@ -142,21 +165,24 @@ class StreamSession:
                 self._last_message = now = time.monotonic()
                 state.receive(message, now)
                 if isinstance(message, from_twilio.Stop):
-                    self._end(StreamEnd("stop", "Twilio said stop"))
+                    cause = EndCause("twilio-stopped", detail=STOPPED_IN_WORDS)
+                    self._end(StreamEnd("stop", cause))
                     return
         except ConnectionClosed as closed:
             # 1000, 1005 and 1006 all mean that the call is over (§2.3).  A Close frame that was
             # sent and not answered means that `websockets` closed because of an invalid message.
-            if closed.sent is not None and closed.rcvd is None:
-                detail = f"a message broke the rules; the socket was closed: {closed.sent}"
-                self._end(StreamEnd("lost", detail))
+            if (sent := closed.sent) is not None and closed.rcvd is None:
+                detail = "a message from the other side broke a rule of WebSocket"
+                cause = EndCause("server-closed", int(sent.code), sent.reason, detail)
+                self._end(StreamEnd("lost", cause))
                 return
-        code = self._socket.close_code
-        if code == CloseCode.ABNORMAL_CLOSURE:
-            detail = f"the connection was lost without a Close frame ({code:d})"
-            self._end(StreamEnd("lost", detail))
-        else:
-            self._end(StreamEnd("far end", f"the far end closed the socket ({code})"))
+        code, reason = self._socket.close_code, self._socket.close_reason or ""
+        if code == ABNORMAL_CLOSURE:
+            self._end(StreamEnd("lost", EndCause("connection-lost", ABNORMAL_CLOSURE)))
+            return
+        quoted = f" {reason!r}" if reason else ""
+        detail = f"it closed the connection ({code}{quoted}) without a stop message"
+        self._end(StreamEnd("far end", EndCause("twilio-stopped", code, reason, detail)))
 
     def _parse(self, text: str | bytes) -> from_twilio.Message | None:
         try:
@@ -203,18 +229,20 @@ class StreamSession:
             silent = time.monotonic() - self._last_message
             if silent > self._dead_after:
                 detail = f"nothing arrived for {silent:.0f} s"
-                self._end(StreamEnd("silent", detail))
+                cause = EndCause("connection-lost", ABNORMAL_CLOSURE, detail=detail)
+                self._end(StreamEnd("silent", cause))
                 return
 
     async def _close_when_wanted(self, state: StreamState) -> None:
         await state.close_wanted.wait()
         await state.wait_heard()
-        self._end(StreamEnd("closed", "closed here"))
+        self._end(StreamEnd("closed", CLOSED_HERE))
 
     def _start_handler(self, stream: MediaStream, handler: Handler) -> asyncio.Task[None]:
         loop = asyncio.get_running_loop()
         if is_async(handler):
             return loop.create_task(self._run_async(stream, handler))
+        get_state(stream).keep_early()
         failed: asyncio.Future[BaseException | None] = loop.create_future()
         thread = threading.Thread(
             target=_run_on_thread,
@@ -256,7 +284,8 @@ class StreamSession:
     def _note_failure(self, stream: MediaStream, error: BaseException) -> None:
         get_state(stream).handler_error = error
         logger.error("the handler of stream %s failed", stream.stream_sid, exc_info=error)
-        self._end(StreamEnd("handler", f"the handler raised {format_error(error)}"))
+        cause = EndCause("handler-failed", 1011, detail=format_error(error))
+        self._end(StreamEnd("handler", cause))
 
 
 def is_async(handler: Handler) -> bool:
@@ -264,6 +293,12 @@ def is_async(handler: Handler) -> bool:
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
         getattr(handler, "__call__", None)  # noqa: B004 - the method itself is inspected
     )
+
+
+def _choose_close_code(end: StreamEnd) -> int:
+    """Return the code with which this side closes the connection, if it is still open."""
+    code = end.cause.close_code
+    return code if end.reason == "handler" and code is not None else NORMAL_CLOSURE
 
 
 def _take_texts(state: StreamState) -> Iterator[str]:
@@ -278,10 +313,12 @@ def _run_on_thread(
     failed: asyncio.Future[BaseException | None],
 ) -> None:
     error: BaseException | None = None
+    get_state(stream).begin_handler()
     try:
         _refuse_coroutine(handler(stream))
     except BaseException as raised:  # noqa: BLE001 - a thread has no caller to raise to
         error = raised
+    get_state(stream).end_handler()
     with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
         loop.call_soon_threadsafe(_report, failed, error)
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from twistream_kit.live.stream._reader import Reader
 from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome
+from twistream_kit.protocol.ending import ABNORMAL_CLOSURE, NORMAL_CLOSURE, EndCause
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, SEND_AHEAD_SECONDS
 from twistream_kit.sound_file import CheckedPayload
@@ -35,6 +37,9 @@ logger = logging.getLogger("twistream_kit.live")
 
 CLOSE_MARGIN_SECONDS = 5.0
 """How much longer than the queued sound `close` waits for its marks (§9 item 13)."""
+
+EARLY_SECONDS = 1.0
+"""How long the readers that a handler makes on its thread see what arrived before them."""
 
 BLAME_SECONDS = 3.0
 """How long before the loss of the public address a lost connection is attributed to it."""
@@ -56,6 +61,8 @@ class StreamState:
         handler_error: What the handler raised, or None.
         newest: The most recent playback, or None.
         disconnect_reason: Why its public address was lost, or empty.
+        cause: Who ended the stream, and why, as far as it is known now; None while it is open.
+        stopped_at: When Twilio stopped the stream, or None.
         outgoing: An event set when a message may be ready to be sent.
         close_wanted: An event set when the stream is to close after all queued sound was heard.
     """
@@ -85,12 +92,20 @@ class StreamState:
         self.handler_error: BaseException | None = None
         self.newest: Playing | None = None
         self.disconnect_reason = ""
+        self.cause: EndCause | None = None
+        self.stopped_at: float | None = None
         self._broke_at: float | None = None
+        self._too_late: list[tuple[Pending[Any], Outcome]] = []
+        self._readers_lock = threading.Lock()
+        self._early: list[tuple[float, from_twilio.Message]] | None = None
+        self._early_until: float | None = None
+        self._handler_thread: int | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether more sound can be played on the stream."""
-        return self._conversation.ended is None and not self._is_closing
+        has_ended = self._conversation.ended is not None or self.stopped_at is not None
+        return not has_ended and not self._is_closing
 
     @property
     def broke_lately(self) -> bool:
@@ -105,13 +120,18 @@ class StreamState:
         """Whether a playback or a mark has not ended yet."""
         return bool(self._waiting)
 
+    def _get_time(self) -> float:
+        """Return the time, which for the conversation ends when Twilio stops the stream."""
+        now = self._clock()
+        return now if self.stopped_at is None else min(now, self.stopped_at)
+
     # Commands, from any thread.
 
     def play(self, payload: CheckedPayload, mark: str | None) -> Playing:
         """Queue audio; on a stream that has ended or is closing, it is lost at once."""
         playing = self.newest = Playing(self, len(payload), mark, self._home.loop)
         if not self._schedule(self._begin_play, playing, payload):
-            fulfil(playing, _make_lost_outcome(playing))
+            fulfil(playing, replace(_make_lost_outcome(playing), cause=self._find_cause()))
         return playing
 
     def mark(self, name: str) -> Pending[MarkOutcome]:
@@ -119,7 +139,7 @@ class StreamState:
         wait: Pending[MarkOutcome] = Pending(self._home.loop)
         lost = MarkOutcome("lost", name, 0)
         if not self._schedule(self._begin_mark, wait, name, lost):
-            fulfil(wait, lost)
+            fulfil(wait, replace(lost, cause=self._find_cause()))
         return wait
 
     def clear(self) -> None:
@@ -131,7 +151,9 @@ class StreamState:
     def close(self, *, now: bool) -> Pending[StreamEnd]:
         """Refuse further audio; end the stream once the queued audio was heard, or `now`."""
         if not self._schedule(self._begin_close, now):
-            fulfil(self.closed, StreamEnd("server stopped", "the server had stopped"))
+            end = StreamEnd("server stopped", EndCause("server-stopped"))
+            self.cause = self.cause or end.cause
+            fulfil(self.closed, end)
         return self.closed
 
     def make_resampler(self, sample_rate: int) -> Resampler:
@@ -143,20 +165,52 @@ class StreamState:
     def read_events(self) -> Reader[from_twilio.Message]:
         """Return a reader of the messages other than media that arrive from now on."""
         reader: Reader[from_twilio.Message] = Reader(lambda message: message, self._home.loop)
-        self._attach(reader, self._event_readers)
+        with self._readers_lock:
+            for at, message in self._take_early():
+                if not isinstance(message, from_twilio.Media):
+                    reader._push(message, at)  # noqa: SLF001 - its owner
+            self._attach(reader, self._event_readers)
         return reader
 
     def read_audio(self) -> Reader[NDArray[np.int16]]:
         """Return a reader of the caller's audio from now on."""
         reader: Reader[NDArray[np.int16]] = Reader(decode_ulaw, self._home.loop)
-        self._attach(reader, self._audio_readers)
+        with self._readers_lock:
+            for at, message in self._take_early():
+                if isinstance(message, from_twilio.Media):
+                    reader._push(message.payload, at)  # noqa: SLF001 - its owner
+            self._attach(reader, self._audio_readers)
         return reader
+
+    # Called by the handler's thread.
+
+    def begin_handler(self) -> None:
+        """Note that the handler begins on this thread.
+
+        A thread begins some time after the messages behind *start* have arrived, and has no first
+        step after which it lets others work, as a coroutine has.  So what arrives is kept until
+        `EARLY_SECONDS` after its begin, or until it first waits for a playback, and each reader
+        that it makes meanwhile begins with that.
+        """
+        self._handler_thread = threading.get_ident()
+        self._early_until = self._clock() + EARLY_SECONDS
+
+    def end_handler(self) -> None:
+        """Note that the handler's thread ends; another thread may get its number."""
+        with self._readers_lock:
+            self._handler_thread, self._early = None, None
+
+    def note_wait(self) -> None:
+        """Note that a thread waits for a playback: the handler's later readers begin then."""
+        if threading.get_ident() == self._handler_thread:
+            with self._readers_lock:
+                self._early = None
 
     # Called by `Playing`.
 
     def count_heard(self, handle: str) -> int:
         """Return how many bytes of a playback have been heard; callable from any thread."""
-        return self._conversation.count_heard(handle, self._clock())
+        return self._conversation.count_heard(handle, self._get_time())
 
     def watch(self, playing: Playing, size: int, wait: Pending[float]) -> None:
         """Fulfil `wait` once `size` bytes of `playing` were heard; callable from any thread."""
@@ -164,19 +218,39 @@ class StreamState:
 
     # Called by the session and the server, on their loop.
 
+    def keep_early(self) -> None:
+        """Keep what arrives for the readers of a handler that is about to begin on a thread."""
+        self._early = []
+
     def receive(self, message: from_twilio.Message, now: float) -> None:
         """Process one message that arrived at `now`."""
         self.capture.append(message, now)
-        if isinstance(message, from_twilio.Media):
-            for audio_reader in self._audio_readers:
-                audio_reader._push(message.payload, now)  # noqa: SLF001 - its owner
+        with self._readers_lock:
+            self._keep_early(message, now)
+            if isinstance(message, from_twilio.Media):
+                for audio_reader in self._audio_readers:
+                    audio_reader._push(message.payload, now)  # noqa: SLF001 - its owner
+            else:
+                for event_reader in self._event_readers:
+                    event_reader._push(message, now)  # noqa: SLF001 - its owner
+        if isinstance(message, from_twilio.Stop):
+            self.stop(now)
         else:
-            for event_reader in self._event_readers:
-                event_reader._push(message, now)  # noqa: SLF001 - its owner
-        self._settle(self._conversation.receive(message, now))
+            self._settle(self._conversation.receive(message, now))
+
+    def stop(self, now: float) -> None:
+        """Note that Twilio stopped the stream at `now`: nothing can be sent or arrive any more.
+
+        What is still open keeps waiting for `end`, until it is known why Twilio stopped.
+        """
+        if self.stopped_at is None and self._conversation.ended is None:
+            self.stopped_at = now
+            self._end_readers()
 
     def take_message(self) -> to_twilio.Message | None:
         """Return the next message to send now, or None, and append it to the capture."""
+        if self.stopped_at is not None:
+            return None
         now = self._clock()
         message = self._conversation.take_message(now)
         if message is not None:
@@ -185,24 +259,45 @@ class StreamState:
 
     def wait_seconds(self) -> float | None:
         """Return the seconds until `take_message` has a message; None until the next command."""
-        return self._conversation.wait_seconds(self._clock())
+        return (
+            None
+            if self.stopped_at is not None
+            else self._conversation.wait_seconds(self._get_time())
+        )
 
     def let_time_pass(self) -> None:
         """End the playbacks and marks whose mark is overdue."""
-        self._settle(self._conversation.advance(self._clock()))
+        self._settle(self._conversation.advance(self._get_time()))
 
     def end(self, end: StreamEnd) -> None:
         """End everything that is still open.  This method is idempotent."""
-        self._settle(self._conversation.end(end.reason, self._clock()))
-        if end.reason == "lost" and not self.closed.done():
+        if self.closed.done():
+            return
+        if end.reason in ("lost", "silent"):
             self._broke_at = self._clock()
+            if self.disconnect_reason:
+                end = replace(end, cause=_make_tunnel_cause(self.disconnect_reason))
+        self.cause = end.cause
+        self._settle(self._conversation.end(end.reason, self._get_time(), end.cause))
+        too_late, self._too_late = self._too_late, []
+        for wait, lost in too_late:
+            self._refuse(wait, lost)
         if fulfil(self.closed, end):
             logger.info("stream %s ended: %s", self.start.stream_sid, end.detail)
 
+    def correct(self, cause: EndCause) -> None:
+        """Record that it became known later who ended the stream, and why."""
+        if self.cause is not None and cause != self.cause:
+            self.cause = cause
+            logger.info("stream %s ended because %s", self.start.stream_sid, cause.in_words)
+
     def lose_address(self, why: str) -> None:
         """Record that the public address is lost, if the stream is open or was lost just now."""
-        if not self.closed.done() or self.broke_lately:
+        if not self.closed.done():
             self.disconnect_reason = why
+        elif self.broke_lately:
+            self.correct(_make_tunnel_cause(why))
+            self.disconnect_reason = why  # last, because a display waits for it
 
     async def wait_heard(self) -> None:
         """Wait until everything queued has ended, at most its length and `CLOSE_MARGIN_SECONDS`."""
@@ -224,7 +319,7 @@ class StreamState:
         if not self.is_open:
             self._refuse(playing, _make_lost_outcome(playing))
             return
-        handle = self._conversation.play(payload, self._clock(), mark=playing.mark)
+        handle = self._conversation.play(payload, self._get_time(), mark=playing.mark)
         playing._handle = handle  # noqa: SLF001 - its owner
         self._waiting[handle] = playing
         self.outgoing.set()
@@ -233,28 +328,41 @@ class StreamState:
         if not self.is_open:
             self._refuse(wait, lost)
             return
-        self._waiting[self._conversation.mark(name, self._clock())] = wait
+        self._waiting[self._conversation.mark(name, self._get_time())] = wait
         self.outgoing.set()
 
     def _refuse(self, wait: Pending[Any], lost: Outcome) -> None:
+        if self.stopped_at is not None and not self.closed.done():
+            self._too_late.append((wait, lost))  # `end` knows why
+            return
+        lost = replace(lost, cause=self._find_cause())
         logger.warning("stream %s has ended or is closing; lost: %s", self.start.stream_sid, lost)
         fulfil(wait, lost)
 
+    def _find_cause(self) -> EndCause:
+        """Return why nothing can be played any more."""
+        if self.cause is not None:
+            return self.cause
+        if self._is_closing:
+            return EndCause("server-closed", detail="close() had been called before")
+        return EndCause("server-stopped")
+
     def _clear(self) -> None:
-        self._settle(self._conversation.clear(self._clock()))
-        self.outgoing.set()
+        if self.stopped_at is None:
+            self._settle(self._conversation.clear(self._get_time()))
+            self.outgoing.set()
 
     def _begin_close(self, now: bool) -> None:
         # Set here and not in `close`, so that earlier calls of `play` are still accepted.
         self._is_closing = True
-        if now and self._conversation.ended is None:
-            self._settle(self._conversation.end("closed", self._clock()))
+        if now and self.stopped_at is None and self._conversation.ended is None:
+            self._settle(self._conversation.end("closed", self._get_time(), CLOSED_HERE))
         self.close_wanted.set()
 
     def _check_heard(self, playing: Playing, size: int, wait: Pending[float]) -> None:
         if wait.done() or playing.done():
             return  # a playback fulfils its waits itself when it ends
-        now, handle = self._clock(), playing._handle  # noqa: SLF001 - its owner
+        now, handle = self._get_time(), playing._handle  # noqa: SLF001 - its owner
         heard = self._conversation.count_heard(handle, now)
         if heard >= size and handle:
             fulfil(wait, heard / BYTES_PER_SECOND)
@@ -277,8 +385,22 @@ class StreamState:
 
     def _attach(self, reader: Reader[Any], readers: list[Reader[Any]]) -> None:
         readers.append(reader)
-        if self.closed.done():
+        if self.closed.done() or self.stopped_at is not None:
             reader._end()  # noqa: SLF001 - its owner
+
+    def _keep_early(self, message: from_twilio.Message, now: float) -> None:
+        if self._early is None:
+            return
+        if self._early_until is not None and now > self._early_until:
+            self._early = None
+        else:
+            self._early.append((now, message))
+
+    def _take_early(self) -> list[tuple[float, from_twilio.Message]]:
+        """Return what arrived since *start*, for a reader that the handler makes at its begin."""
+        if self._early is None or threading.get_ident() != self._handler_thread:
+            return []
+        return list(self._early)
 
 
 class Playing(Pending[PlayOutcome]):
@@ -352,6 +474,10 @@ class Playing(Pending[PlayOutcome]):
         self._stream.watch(self, size, wait)
         return wait
 
+    def _prepare_wait(self, timeout: float | None) -> None:
+        self._stream.note_wait()
+        super()._prepare_wait(timeout)
+
     def _settle_wait(self, wait: Pending[float]) -> None:
         error = self.exception(0)
         if error is not None:
@@ -359,6 +485,9 @@ class Playing(Pending[PlayOutcome]):
         else:
             fulfil(wait, self.result(0).heard_ms / 1000)
 
+
+CLOSED_HERE = EndCause("server-closed", NORMAL_CLOSURE)
+"""The cause of a stream that `MediaStream.close` ended."""
 
 EndReason = Literal["stop", "far end", "lost", "silent", "closed", "server stopped", "handler"]
 """``stop``: Twilio sent stop.  ``far end``: the peer closed the socket.  ``lost``: the connection
@@ -371,20 +500,28 @@ class StreamEnd:
     """How a stream ended.
 
     Attributes:
-        reason: One of `EndReason`.
-        detail: A description, with the close code if there was one.
+        reason: One of `EndReason`: what was seen of the end.
+        cause: Who ended the stream, and why, as it was known at its end; an `EndCause`.  What
+            became known later is in `MediaStream.cause`.
 
     Example:
         >>> import twistream_kit as kit
         >>> server = kit.start(kit.StreamServer())
         >>> report = kit.simulate_call(server.url, seconds=0.1).result(10)
         >>> end = server.streams[-1].closed.result(10)
-        >>> end.reason
-        'stop'
+        >>> end.reason, end.cause.cause
+        ('stop', 'twilio-stopped')
+        >>> end.detail
+        'Twilio ended the stream: the call ended, or its TwiML was replaced'
     """
 
     reason: EndReason
-    detail: str
+    cause: EndCause
+
+    @property
+    def detail(self) -> str:
+        """Who ended the stream, and why, as a clause."""
+        return self.cause.in_words
 
     def __repr__(self) -> str:
         return f"<StreamEnd {self.reason}: {self.detail}>"
@@ -393,3 +530,7 @@ class StreamEnd:
 def _make_lost_outcome(playing: Playing) -> PlayOutcome:
     """Return the outcome of a playback that was never queued."""
     return PlayOutcome("lost", 0, playing.total_ms)
+
+
+def _make_tunnel_cause(why: str) -> EndCause:
+    return EndCause("tunnel-lost", ABNORMAL_CLOSURE, detail=why)

@@ -20,6 +20,7 @@ from twistream_kit.live.stream._reader import Reader
 from twistream_kit.live.stream.state import Playing, StreamEnd, StreamState
 from twistream_kit.pending import Pending
 from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.marks import MarkOutcome
 from twistream_kit.sound_file import check_payload
 
@@ -87,6 +88,15 @@ class MediaStream:
         return self._state.closed
 
     @property
+    def cause(self) -> EndCause | None:
+        """Who ended the stream, and why, as far as it is known now; None while it is open.
+
+        It may become known, or be corrected, after the stream has ended: when Twilio reports the
+        end of the call, or when a tunnel turns out to be lost.
+        """
+        return self._state.cause
+
+    @property
     def newest(self) -> Playing | None:
         """The most recent playback, or None."""
         return self._state.newest
@@ -103,8 +113,7 @@ class MediaStream:
 
     def __repr__(self) -> str:
         if self.closed.done():
-            how = self.closed.exception(0) or self.closed.result(0).detail
-            return f"<MediaStream {self.stream_sid}: ended, {how}>"
+            return f"<MediaStream {self.stream_sid}: ended, {describe_end(self)}>"
         return f"<MediaStream {self.stream_sid}: open, call {self.call_sid}>"
 
     def play(self, sound: Clip | bytes, *, mark: str | None = None) -> Playing:
@@ -167,12 +176,26 @@ class MediaStream:
         return self._state.close(now=now)
 
     def events(self) -> Reader[from_twilio.Message]:
-        """Return a reader of Twilio's messages other than media from now on, in order."""
+        """Return a reader of Twilio's messages other than media from now on, in order.
+
+        One that the handler makes before its first ``await`` begins with all that came after
+        *start*; so does one of a handler that is an ordinary function, within its first second and
+        before it waits for a playback.
+        """
         return self._state.read_events()
 
     def audio(self) -> Reader[NDArray[np.int16]]:
-        """Return a reader of the caller's audio from now on: int16, mono, 8000 Hz, 20 ms each."""
+        """Return a reader of the caller's audio from now on: int16, mono, 8000 Hz, 20 ms each.
+
+        At the begin of the handler it misses nothing; see `events`.
+        """
         return self._state.read_audio()
+
+
+def describe_end(stream: MediaStream) -> str:
+    """Return who ended a stream that has ended, and why, as far as it is known now."""
+    cause = stream.cause
+    return str(stream.closed.exception(0)) if cause is None else cause.in_words
 
 
 def get_state(stream: MediaStream) -> StreamState:

@@ -7,12 +7,11 @@ here, so that the providers can name each other in their errors (`suggest_anothe
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from twistream_kit.errors import SettingsError
+from twistream_kit.errors import SettingsError, hide_user, quote
 from twistream_kit.live.settings.schema import BY_NAME, describe_address_fault
 from twistream_kit.live.settings.settings import Settings
 from twistream_kit.live.settings.settings import settings as read_settings
@@ -190,7 +189,7 @@ def check_url(url: str, *, source: str = "") -> None:
     if not fault.startswith("has a query"):
         fault = "is not an https address"
     # Remove a password even if the address is malformed.
-    problem = f"{re.sub('.*@', '…@', url)!r} {fault}"
+    problem = f"{quote(hide_user(url), 200)} {fault}"
     raise SettingsError(
         f"{source}: {problem}" if source else problem,
         consequence="Twilio connects streams over TLS only",

@@ -210,7 +210,8 @@ def _list_playback_cells(played: Playback) -> Sequence[object]:
 
 
 def _list_play_outcome_cells(outcome: PlayOutcome) -> Sequence[object]:
-    return (outcome.ending, outcome.heard_ms, outcome.total_ms, draw_meter(outcome))
+    heard = (outcome.heard_ms, outcome.total_ms, draw_meter(outcome))
+    return (outcome.ending, *heard, outcome.why or EMPTY)
 
 
 def draw_meter(played: Any) -> Html:
@@ -243,7 +244,8 @@ def _list_status_cells(event: StatusEvent) -> Sequence[object]:
 
 
 def _list_call_cells(call: Call) -> Sequence[object]:
-    return (code(call.sid), call.from_, call.to, call.status, call.answered_by)
+    cause = EMPTY if call.cause is None else call.cause.in_words
+    return (code(call.sid), call.from_, call.to, call.status, call.answered_by, cause)
 
 
 def _list_simulated_call_cells(call: SimulatedCall) -> Sequence[object]:
@@ -268,6 +270,9 @@ def describe_state(stream: MediaStream | InspectedStream) -> str:
     """Return whether a stream is open, and how it ended, in words."""
     if not stream.closed.done():
         return "; ".join(filter(None, ("open", stream.disconnect_reason)))
+    cause = getattr(stream, "cause", None)  # as it is known now, where it can be corrected
+    if cause is not None:
+        return f"ended: {cause.in_words}"
     error = stream.closed.exception(0)
     return f"ended: {error if error is not None else stream.closed.result(0).detail}"
 
@@ -307,11 +312,12 @@ ROWS: dict[tuple[str, str], Columns] = {
         "Before the call", ("check", "passed", "what was found"), _list_check_cells
     ),
     ("twistream_kit.protocol.marks", "PlayOutcome"): Columns(
-        "A playback", ("ending", "heard (ms)", "of (ms)", "part heard"), _list_play_outcome_cells
+        "A playback", ("ending", "heard (ms)", "of (ms)", "part heard", "why"),
+        _list_play_outcome_cells,
     ),
     ("twistream_kit.protocol.marks", "MarkOutcome"): Columns(
-        "A mark", ("mark", "ending", "after (ms)"),
-        lambda outcome: (code(outcome.name), outcome.ending, outcome.after_ms),
+        "A mark", ("mark", "ending", "after (ms)", "why"),
+        lambda mark: (code(mark.name), mark.ending, mark.after_ms, mark.why or EMPTY),
     ),
     ("twistream_kit.protocol.ending", "EndCause"): Columns(
         "Who ended it, and why", ("cause", "in words", "code of the Close frame", "a guess"),
@@ -321,14 +327,18 @@ ROWS: dict[tuple[str, str], Columns] = {
         ),
     ),
     ("twistream_kit.live.stream.state", "StreamEnd"): Columns(
-        "The end of a stream", ("reason", "what happened"), lambda end: (end.reason, end.detail)
+        "The end of a stream", ("reason", "who ended it, and why"),
+        lambda end: (end.reason, end.detail)
     ),
     ("twistream_kit.live.inspector.stream", "InspectedEnd"): Columns(
         "The end of an inspected stream",
-        ("ended by", "Twilio's code", "your server's code", "Twilio said stop", "what happened"),
+        (
+            *("ended by", "Twilio's code", "your server's code", "Twilio said stop"),
+            *("what happened", "who ended it, and why", "Twilio logs"),
+        ),
         lambda end: (
             end.ended_by, end.twilio_code, end.server_code, _say_yes_or_no(end.said_stop),
-            end.detail,
+            end.detail, end.cause.in_words, end.error_code or "nothing",
         ),
     ),
     ("twistream_kit.live.calls.status", "StatusEvent"): Columns(
@@ -336,7 +346,8 @@ ROWS: dict[tuple[str, str], Columns] = {
         _list_status_cells
     ),
     ("twistream_kit.live.calls.call", "Call"): Columns(
-        "A call", ("call", "from", "to", "status", "answered by"), _list_call_cells
+        "A call", ("call", "from", "to", "status", "answered by", "who ended it, and why"),
+        _list_call_cells,
     ),
     ("twistream_kit.simulator.call.call", "SimulatedCall"): Columns(
         "A simulated call",

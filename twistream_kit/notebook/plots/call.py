@@ -21,6 +21,7 @@ from twistream_kit.notebook.plots.style import (
     Label,
     LabelRows,
     draw_sound,
+    escape_text,
     expect,
     label_axes,
     make_figure,
@@ -135,8 +136,9 @@ def plot_timeline(capture: Capture) -> Figure:
         _draw_marks(lane, timeline, marks)
     _draw_voice(heard, timeline.heard, YOUR_COLOUR, "caller hears\n(int16)")
     for key_time, digit in timeline.keys:
-        received.text(key_time, 0.97, digit, transform=received.get_xaxis_transform(), ha="center",
-                      va="top", fontsize=SMALL, fontweight="bold", color=CALLER_COLOUR)  # fmt: skip
+        received.text(key_time, 0.97, escape_text(digit), fontsize=SMALL, fontweight="bold",
+                      ha="center", va="top", color=CALLER_COLOUR,
+                      transform=received.get_xaxis_transform())  # fmt: skip
     _draw_verticals(heard, timeline.progress, MARK_COLOUR, height=0.08)
     _draw_clears([received, sent, buffered, *lanes, heard], timeline)
     if timeline.begins < 0:
@@ -205,7 +207,7 @@ def _explain_buffer(timeline: Timeline) -> list[Line2D | Patch]:
 
 def _arrange_reports(timeline: Timeline) -> LabelRows:
     labels = [
-        Label(report.at, report.text, "bold" if report.name in _FAILURES else "normal")
+        Label(report.at, escape_text(report.text), "bold" if report.name in _FAILURES else "normal")
         for report in timeline.reports
     ]
     return LabelRows(labels if len(labels) <= MOST_LABELS else [], timeline.begins, timeline.ends)
@@ -214,7 +216,7 @@ def _arrange_reports(timeline: Timeline) -> LabelRows:
 def _arrange_marks(timeline: Timeline) -> LabelRows:
     """Arrange the names of the marks in rows; without names if there are too many."""
     labels = [
-        Label(end.at, _shorten(end.name), colour=_SIGNS[end.ending][2], gap=6)
+        Label(end.at, escape_text(_shorten(end.name)), colour=_SIGNS[end.ending][2], gap=6)
         for end in sorted(timeline.mark_ends, key=lambda end: end.at)
     ]
     shown = labels if len(labels) <= MOST_LABELS else []

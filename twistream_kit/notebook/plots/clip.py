@@ -21,6 +21,7 @@ from twistream_kit.notebook.plots.style import (
     SMALL,
     YOUR_COLOUR,
     draw_sound,
+    escape_text,
     expect,
     label_axes,
     make_figure,
@@ -306,7 +307,7 @@ def _draw_box(axes: Axes, piece: tuple[int, int, int], colour: str, text: str) -
     axes.text(
         left + width / 2,
         place + 0.5,
-        "\n".join(lines),
+        escape_text("\n".join(lines)),
         ha="center",
         va="center",
         fontsize=6,

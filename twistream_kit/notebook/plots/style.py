@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from twistream_kit.errors import escape_controls
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -65,8 +67,16 @@ def make_figure(title: str, *, height: float = HEIGHT) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), dpi=110, layout="constrained", facecolor="white")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    figure.suptitle(escape_text(title), x=0.01, ha="left", fontsize=10)
     return figure
+
+
+def escape_text(text: str) -> str:
+    """Return a text from outside, such as a file's name, so that matplotlib draws it as it is.
+
+    Between two dollar signs it would read formulas, and no font has lone surrogates.
+    """
+    return escape_controls(text).replace("$", r"\$")
 
 
 def label_axes(axes: Axes, *, x: str, y: str) -> None:
@@ -211,7 +221,7 @@ class Label:
 
     Attributes:
         at: The time, in seconds.
-        text: The text that is drawn.
+        text: The text that is drawn; see `escape_text`.
         weight: The font weight, ``normal`` or ``bold``.
         colour: The colour of the text.
         gap: The gap between the position and the text, in points.

@@ -12,6 +12,7 @@ import atexit
 import inspect
 import itertools
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
@@ -19,7 +20,7 @@ from typing import Any, TypeVar, cast, overload
 
 from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
 from twistream_kit.notebook.runtime.activity_log import get_activity_log
-from twistream_kit.notebook.runtime.loop import KitLoop
+from twistream_kit.notebook.runtime.loop import HOW_TO_START_A_SERVER, KitLoop
 from twistream_kit.pending import Pending, fail, fulfil
 
 logger = logging.getLogger("twistream_kit.notebook")
@@ -38,6 +39,9 @@ _LOCK = threading.RLock()
 _loop: KitLoop | None = None
 
 _lifespans: dict[str, Lifespan] = {}
+
+_of_parent: list[object] = []
+"""What a forked child has inherited: finalisers would change the selector that both share."""
 
 
 @overload
@@ -228,7 +232,8 @@ def _check_startable(thing: Any) -> None:
     raise TypeError(
         f"start() takes an async context manager, or a function without arguments that returns "
         f"one, not {what}; for example kit.start(kit.StreamServer()) or "
-        "kit.start(lambda: websockets.serve(handler, '127.0.0.1', 0))"
+        "kit.start(lambda: websockets.serve(handler, '127.0.0.1', 0)). A server of your own, or "
+        f"an application in mine.py, runs in a process of its own: {HOW_TO_START_A_SERVER}"
     )
 
 
@@ -287,6 +292,18 @@ def _stop_at_exit() -> None:
     finally:
         with suppress(RuntimeError):  # it was closed meanwhile
             _loop.call_soon_threadsafe(_loop.retire)
+
+
+def _leave_to_parent() -> None:
+    """Forget in a forked child what runs in its parent; `start` makes a new loop there."""
+    global _LOCK, _loop
+    _of_parent.append((_loop, list(_lifespans.values())))
+    _LOCK, _loop = threading.RLock(), None
+    _lifespans.clear()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _refuse_on_own_loop(what: str) -> None:
@@ -407,6 +424,7 @@ def _make_manager(thing: Any) -> AbstractAsyncContextManager[Any, bool | None]:
     if not hasattr(type(made), "__aenter__"):
         raise TypeError(
             f"{_choose_name(thing)} returned {type(made).__name__}, which is not an async context "
-            "manager; start() needs one, such as websockets.serve(…)"
+            "manager; start() needs one, such as websockets.serve(…). A server of your own runs in "
+            f"a process of its own: {HOW_TO_START_A_SERVER}"
         )
     return cast("AbstractAsyncContextManager[Any, bool | None]", made)

@@ -44,6 +44,11 @@ HURRIED_SWITCH_SECONDS = 0.001
 """The interpreter's switch interval while a call is active.  Measured: a cell that computes in pure
 Python then delays the server by 3.5 ms instead of 15, and is slowed by at most an eighth."""
 
+HOW_TO_START_A_SERVER = (
+    'kit.start(kit.ServerProcess([sys.executable, "-m", "uvicorn", "mine:app", "--port", "0"]))'
+)
+"""The line that runs a server with a runner of its own, which is in the file ``mine.py``."""
+
 SAFE_NEST_ASYNCIO2 = (1, 7, 3)
 """From here on nest_asyncio2 keeps the messages that reach the kernel during a nested run."""
 
@@ -222,15 +227,25 @@ def _make_loop_ended_error() -> ServerStopped:
     )
 
 
+_WHAT_WORKS = (
+    "asyncio.run() and run_until_complete() work in cells now; asyncio.Runner does not, nor what"
+    " makes one, such as uvicorn.run(). Start such a server beside the cells: "
+    f"{HOW_TO_START_A_SERVER}."
+)
+
+
 def allow_nested_asyncio() -> str:
     """Make `asyncio.run()` and `run_until_complete()` work in this notebook's cells.
+
+    `asyncio.Runner` does not work in cells, and with it what makes one, such as ``uvicorn.run``;
+    `ServerProcess` runs such a server beside the cells.
 
     On ipykernel 7.1 and newer a nested run under nest_asyncio 1.6.0 loses the cells that are queued
     behind it: Run All then hangs for ever.  On those versions nest_asyncio2 is applied, on older
     ones nest_asyncio, never both.  It may be called before or after `kit.start`, and repeatedly.
 
     Returns:
-        A sentence that names the package that is applied.
+        The name of the package that is applied, and what works now and what does not.
 
     Raises:
         SettingsError: If the kernel's loop cannot be patched, or the wrong package has been
@@ -240,7 +255,7 @@ def allow_nested_asyncio() -> str:
         >>> import twistream_kit as kit
         >>> import asyncio
         >>> kit.allow_nested_asyncio()
-        'nest_asyncio... is applied: asyncio.run() works in cells now.'
+        'nest_asyncio... is applied: asyncio.run() and run_until_complete() work in cells now; ...'
         >>> async def cell():
         ...     return asyncio.run(asyncio.sleep(0, "run inside a running loop"))
         >>> asyncio.run(cell())
@@ -266,7 +281,7 @@ def allow_nested_asyncio() -> str:
             consequence="asyncio.run() will not work in a cell",
             fix="Use `await` instead, which every cell allows",
         ) from error
-    return f"{module} {metadata.version(module)} is applied: asyncio.run() works in cells now."
+    return f"{module} {metadata.version(module)} is applied: {_WHAT_WORKS}"
 
 
 def _find_applied() -> str | None:
@@ -283,7 +298,7 @@ def _check_applied(module: str) -> str:
             fix="Restart the kernel and call kit.allow_nested_asyncio() in place of "
             "nest_asyncio.apply()",
         )
-    return f"{module} {metadata.version(module)} was applied before."
+    return f"{module} {metadata.version(module)} was applied before: {_WHAT_WORKS}"
 
 
 def _loses_cells() -> bool:

@@ -22,10 +22,9 @@ import traitlets
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.entry import Message
 from twistream_kit.capture.message_text import describe_message
-from twistream_kit.errors import ServerStopped
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.state import Playing
-from twistream_kit.live.stream.stream import MediaStream, get_state
+from twistream_kit.live.stream.stream import MediaStream, describe_end, get_state
 from twistream_kit.notebook.display.html import paragraph
 from twistream_kit.notebook.runtime.activity_log import PUMP, ActivityLog, get_activity_log
 from twistream_kit.notebook.runtime.kernel import (
@@ -374,7 +373,8 @@ def describe_state(stream: MediaStream, waiting: str = "", call: Call | None = N
     if stream.disconnect_reason:
         lines.append(f"<b>The public address was lost</b>: {escape(stream.disconnect_reason)}")
     if call is not None and _says_more_than_the_stream(call):
-        lines.append(f"The call: {escape(call.status)}")
+        why = "" if call.cause is None else f", {call.cause.in_words}"
+        lines.append(f"The call: {escape(call.status + why)}")
     if waiting and not stream.closed.done() and stream.handler_error is None:
         lines.append(escape(waiting))
     return "<br>".join(lines)
@@ -394,11 +394,7 @@ def _describe_stream(stream: MediaStream) -> str:
         error = stream.handler_error
         return f"<b>Ended by an error</b>: {escape(format_error(error))}"
     if stream.closed.done():
-        try:
-            how = stream.closed.result(0).detail
-        except ServerStopped as stopped:  # its loop ended before the stream did
-            how = str(stopped)
-        return f"<b>Ended</b>: {escape(how)}"
+        return f"<b>Ended</b>: {escape(describe_end(stream))}"
     words = "Closing" if not stream.is_open else "In a call"
     if get_state(stream).has_queued and stream.is_open:
         words = "Playing"
@@ -413,6 +409,7 @@ def describe_heard(newest: Playing | None) -> str:
     if newest is None:
         return "nothing sent yet"
     seconds = f"{newest.heard_ms / 1000:.1f} of {newest.total_ms / 1000:.1f} s"
+    # Why it was lost stands in the state of the call; here it would widen the row.
     return f"{seconds}, {newest.result(0).ending}" if newest.done() else seconds
 
 
@@ -440,11 +437,12 @@ def describe_outcome(outcome: object, name: str) -> str:
             return f"{name} was heard"
         case PlayOutcome(ending=ending, heard_ms=heard_ms, total_ms=total_ms):
             seconds = f"{heard_ms / 1000:.2f} of {total_ms / 1000:.2f} s"
-            return f"{name} was {ending} after {seconds}"
+            said = f"{name} was {ending} after {seconds}"
+            return ": ".join(filter(None, (said, outcome.why)))
         case MarkOutcome(ending="heard"):
             return f"all before {name} was heard"
         case MarkOutcome(ending=ending):
-            return f"{name} was {ending}"
+            return ": ".join(filter(None, (f"{name} was {ending}", outcome.why)))
         case BaseException():
             return f"Error: {outcome}"
         case _:

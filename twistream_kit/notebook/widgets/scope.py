@@ -27,7 +27,7 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry
 from twistream_kit.capture.replay import SentMark
-from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.live.stream.stream import MediaStream, describe_end
 from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
@@ -165,8 +165,7 @@ class LiveScope(anywidget.AnyWidget):
     def _describe_state(self) -> str:
         words = "In a call."
         if self._stream.closed.done():
-            how = self._stream.closed.exception(0) or f"{self._stream.closed.result(0).detail}."
-            words = f"Ended: {how}"
+            words = f"Ended: {describe_end(self._stream).removesuffix('.')}."
         if self._trace.unkept:
             minutes = self._stream.capture.keep_seconds / 60
             words += f" Sound is kept for {minutes:g} minutes and not drawn after them."

@@ -25,7 +25,7 @@ from twistream_kit.capture.message_text import get_event, quote_message
 from twistream_kit.diagnosis.stream import CaptureReview, OddMessage, Reviewed
 from twistream_kit.errors import Objection, TwistreamError
 from twistream_kit.live.inspector.stream import InspectedStream, Violation
-from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.live.stream.stream import MediaStream, describe_end
 from twistream_kit.notebook.display.html import Html, bullets, code, join, paragraph, table
 from twistream_kit.notebook.plots import style
 from twistream_kit.notebook.runtime.activity_log import PUMP
@@ -204,8 +204,9 @@ class StreamLog(anywidget.AnyWidget):
     def _describe_state(self) -> str:
         words = "A capture."
         if self._stream is not None:
-            end = self._stream.closed
-            words = f"Ended: {end.result(0).detail}." if end.done() else "In a call."
+            words = "In a call."
+            if self._stream.closed.done():
+                words = f"Ended: {_describe_end(self._stream).removesuffix('.')}."
         if self._messages.unkept:
             minutes = self._capture.keep_seconds / 60
             words += (
@@ -429,3 +430,9 @@ class MediaCount:
     def seconds(self) -> float:
         """How much sound they held."""
         return self.size / BYTES_PER_SECOND
+
+
+def _describe_end(stream: MediaStream | InspectedStream) -> str:
+    return (
+        describe_end(stream) if isinstance(stream, MediaStream) else stream.closed.result(0).detail
+    )

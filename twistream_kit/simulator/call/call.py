@@ -150,8 +150,14 @@ class SimulatedCall:
         return f"<SimulatedCall {self.sid}: {self.from_} to {self.to}, {state}>"
 
     def drop_sound(self) -> None:
-        """Forget what was heard, because enough calls have ended since."""
-        self.handset.ear.drop()
+        """Forget what was heard, and how, because enough calls have ended since.
+
+        What remains is the record of the call, some kilobytes.
+        """
+        self.handset.drop()
+        self.streams.release()
+        self._work = self._script = self._limit = None
+        del self._interpreter, self._trial_prompt, self._stream_callbacks, self._web, self.progress
 
     async def run(self) -> None:
         """Run until the call ends and everything of it is closed.
@@ -236,6 +242,8 @@ class SimulatedCall:
 
     def press(self, digit: str) -> None:
         """Handle a key that the person at the telephone pressed."""
+        if self.over:
+            return
         if not self._trial_prompt.press():
             self.streams.press(digit)
 

@@ -61,6 +61,11 @@ class Handset:
         """The sound that reached the ear so far; callable from any thread."""
         return self.ear.heard
 
+    def drop(self) -> None:
+        """Forget all sound, after the end of the call."""
+        self.ear.drop()
+        self.mouth.live = None
+
 
 class Mouth:
     """The sound that the caller says: one utterance after the other, with silence in between.
@@ -271,6 +276,7 @@ class Ear:
     def drop(self) -> None:
         """Forget what was heard, after the end of the call."""
         self._heard = bytearray()
+        self.on_frame = []
         self._is_dropped = True
 
     @property

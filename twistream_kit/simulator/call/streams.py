@@ -28,7 +28,6 @@ class CallStream:
     Attributes:
         sid: MZ and 32 hex digits.
         noun: Its parameters in the TwiML or the REST request.
-        client: Its WebSocket.
         bidirectional: Whether it came from <Connect>.
         status: ``in-progress`` or ``stopped``.
         connected: Whether it sends and receives audio.
@@ -38,12 +37,33 @@ class CallStream:
 
     sid: str
     noun: StreamNoun
-    client: StreamClient
+    _client: StreamClient | None
     bidirectional: bool
     status: str = "in-progress"
     connected: bool = False
     task: asyncio.Task[bool] | None = None
     ended: EndCause | None = None
+
+    @property
+    def client(self) -> StreamClient:
+        """Its WebSocket.
+
+        Raises:
+            LookupError: If it was released.
+        """
+        if self._client is None:
+            raise LookupError(f"{self!r} ended long ago")
+        return self._client
+
+    @property
+    def is_released(self) -> bool:
+        """Whether its WebSocket was forgotten."""
+        return self._client is None
+
+    def release(self) -> None:
+        """Forget the WebSocket, and all that it heard, unless it is still open."""
+        if self._client is not None and self._client.is_closed:
+            self._client = self.task = None
 
     def __repr__(self) -> str:
         ended = "" if self.ended is None else f", {self.ended.in_words}"
@@ -157,7 +177,13 @@ class CallStreams:
     def drop(self) -> None:
         """Drop the connections that are still open although their streams have ended."""
         for stream in self.all:
-            stream.client.drop()
+            if not stream.is_released:
+                stream.client.drop()
+
+    def release(self) -> None:
+        """Forget the connections of streams that ended long ago, except those left open."""
+        for stream in self.all:
+            stream.release()
 
     def _make(self, noun: StreamNoun, *, bidirectional: bool) -> CallStream:
         context = self._context

@@ -1,6 +1,6 @@
 """Convert a TwiML document to verbs as plain values, and to the codes that Twilio would log.
 
-`twistream_kit.diagnosis.twiml` parses the document and objects to its names; this module reads the
+`diagnosis.twiml_tree` parses the document, `diagnosis.twiml` objects to its names; this reads the
 verbs and nouns that the simulator obeys (PROTOCOL.md §1), with the codes of §1.5 and §5.2.  Errors
 that end the call are raised as `TwimlFault`; what Twilio only warns about is a `Remark`.  This
 module neither executes verbs nor fetches URLs.
@@ -15,14 +15,15 @@ from xml.etree import ElementTree as ET
 
 from twistream_kit.diagnosis.twiml import (
     NOUNS,
-    NotTwiml,
-    parse_twiml,
+    review_dialling,
     review_names,
     review_root,
     review_undocumented,
 )
+from twistream_kit.diagnosis.twiml_tree import NotTwiml, parse_twiml
 from twistream_kit.errors import Objection, hide_user, join_sentences, quote
 from twistream_kit.protocol.twiml import PARAMETER_LIMIT, describe_url_error
+from twistream_kit.protocol.url_repair import repair_url
 
 
 def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = False) -> Script:
@@ -242,6 +243,7 @@ class _TwimlReader:
         self._base_url = base_url
         self._into_live_call = into_live_call
         self._remarks: list[Remark] = []
+        self._left_out: list[Objection] = []
         self._readers: dict[str, Callable[[ET.Element], Verb | None]] = {
             "Connect": self._connect,
             "Start": self._start,
@@ -260,15 +262,14 @@ class _TwimlReader:
                 objection.code or 12200, join_sentences(objection.statement, objection.fix)
             )
         verbs = [verb for element in root if (verb := self._read_verb(element)) is not None]
-        return Script(tuple(verbs), tuple(self._remarks), tuple(review_undocumented(root)))
+        notes = (*review_dialling(root), *self._left_out, *review_undocumented(root))
+        return Script(tuple(verbs), tuple(self._remarks), notes)
 
     def _read_verb(self, element: ET.Element) -> Verb | None:
         read = self._readers.get(element.tag)
         if read is None:
             if element.tag in NOUNS["Response"]:
-                self._add_remark(
-                    12200, f"<{element.tag}> was skipped: the simulator has no such verb"
-                )
+                self._left_out.append(_object_to_verb(element))
             return None
         return read(element)
 
@@ -293,18 +294,19 @@ class _TwimlReader:
 
     def _find_stream(self, element: ET.Element) -> StreamNoun | None:
         nouns = [child.tag for child in element if child.tag in NOUNS[element.tag]]
-        if nouns != ["Stream"] and (nouns or not len(element)):
+        others = [noun for noun in nouns if noun != "Stream"]
+        if others:
+            self._left_out.append(_object_to_noun(element.tag, others))
+        elif nouns != ["Stream"] and (nouns or not len(element)):
             names = ", ".join(f"<{noun}>" for noun in nouns) or "nothing"
-            self._add_remark(
-                12200, f"<{element.tag}> holds {names}; the simulator knows one <Stream> in it"
-            )
+            self._add_remark(12200, f"<{element.tag}> holds {names}; it can hold one <Stream>")
         streams = element.findall("Stream")
         return self._read_stream(streams[0]) if streams else None
 
     def _read_stream(self, element: ET.Element) -> StreamNoun:
         callback = element.get("statusCallback", "")
         return StreamNoun(
-            url=self._resolve_stream_url(element.get("url", "").strip()),
+            url=self._resolve_stream_url(element.get("url", "")),
             name=element.get("name", ""),
             track=element.get("track", "inbound_track"),
             status_callback=self._resolve(callback) if callback else "",
@@ -341,7 +343,8 @@ class _TwimlReader:
         return Next(self._resolve(url or self._base_url), _get_method(element, "method"))
 
     def _resolve_stream_url(self, url: str) -> str:
-        if not url or not self._base_url:
+        # What is written wrongly is resolved to no address: the stream will log 31923.
+        if not url or not self._base_url or repair_url(url):
             return url
         try:
             is_relative = not urlsplit(url).scheme
@@ -382,6 +385,49 @@ class _TwimlReader:
 
     def _add_remark(self, code: int, text: str) -> None:
         self._remarks.append(Remark(code, text))
+
+
+def _object_to_noun(verb: str, nouns: list[str]) -> Objection:
+    """Return the objection to what a <Connect> or <Start> holds beside a stream."""
+    names = ", ".join(f"<{noun}>" for noun in nouns)
+    return Objection(
+        None,
+        f"<{verb}>",
+        f"holds {names}, not simulated: only one <Stream> is",
+        f"Twilio obeys {'it' if len(nouns) == 1 else 'them'}; that cannot be tried here",
+        _TRY_IT,
+        "warning",
+    )
+
+
+def _object_to_verb(element: ET.Element) -> Objection:
+    """Return the objection to a verb of Twilio's that the simulator leaves out."""
+    untried = _LEFT_OUT.get(element.tag, "what it does")
+    return Objection(
+        None,
+        f"<{element.tag}>",
+        "is not simulated: the next verb follows at once",
+        f"Twilio obeys it; {untried} cannot be tried here",
+        _TRY_IT,
+        "warning",
+    )
+
+
+_TRY_IT = "Try it with an account, or leave it out here"
+
+_LEFT_OUT = {
+    "Dial": "a transfer, which the simulator has no second telephone for,",
+    "Record": "a message that is recorded",
+    "Gather": "keys and words that TwiML asks for, and its action,",
+    "Enqueue": "a queue, with its music,",
+    "Queue": "a queue",
+    "Refer": "a transfer by SIP",
+    "Pay": "a payment",
+    "Prompt": "a payment",
+    "Sms": "a message",
+    "Echo": "an echo",
+}
+"""What cannot be tried without a verb: only the verbs around a stream are simulated."""
 
 
 def _get_text(element: ET.Element) -> str:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.web_exceptions import HTTPBadRequest
 
+from twistream_kit.simulator.rest._errors import Refusal
 from twistream_kit.simulator.rest.account import Credentials, Login
+
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "latin1"})
+
+_UNREADABLE = (
+    *(ValueError, LookupError, TypeError, AssertionError, RuntimeError, EOFError, zlib.error),
+    *(ClientPayloadError, BadHttpMessage, HTTPBadRequest),
+)
+"""What aiohttp raises for the bodies that it cannot read."""
 
 
 class RequestForm:
@@ -28,8 +40,21 @@ class RequestForm:
 
     @classmethod
     async def read(cls, request: web.Request) -> RequestForm:
-        """Read the body of a request."""
-        return cls(await request.post())
+        """Read the body of a request.
+
+        Raises:
+            Refusal: If it is no form: its charset is unknown, its boundary is missing, or its bytes
+                are not what its headers say.
+        """
+        # Python knows charsets whose decoding takes quadratic time, such as Punycode.
+        charset = request.charset or "utf-8"
+        if charset.lower() not in _CHARSETS:
+            raise Refusal(20422, f"The charset {charset[:40]!r} is not read; send UTF-8")
+        try:
+            return cls(await request.post())
+        except _UNREADABLE as error:
+            message = "The body of the request is not a form as its Content-Type says"
+            raise Refusal(20422, message) from error
 
 
 def answer(body: dict[str, Any], status: int = 200) -> web.Response:

@@ -30,11 +30,13 @@ from websockets.protocol import Event, Protocol, State
 from websockets.uri import parse_uri
 
 from twistream_kit.errors import Severity, hide_user, join_sentences
+from twistream_kit.pending import LosesTransport
 from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.ending import Cause, EndCause
+from twistream_kit.protocol.ending import BROKEN_PIPE, CLOSED_BY_SERVER, Cause, EndCause
 from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 from twistream_kit.protocol.twiml import describe_url_error, is_loopback_host
+from twistream_kit.protocol.url_repair import repair_url
 from twistream_kit.simulator.model.assumptions import (
     APPENDS_SLASH_TO_BARE_HOST,
     CLOSE_WAIT_SECONDS,
@@ -55,12 +57,6 @@ from twistream_kit.simulator.stream.refusal import URL_FORM, StreamFailed, expla
 
 USER_AGENT = "Twilio.TmeWs/1.0"
 """The User-Agent header of Twilio's handshake [OBS] (§2.1)."""
-
-BROKEN_PIPE = 31903
-"""Twilio's code for a connection that was lost without a Close frame (§5.1)."""
-
-CLOSED_BY_SERVER = 31921
-"""Twilio's code for a close by the server (§5.1); a close with 1000 logs it as a note (§10.5)."""
 
 OVERFLOW = 31930
 """Twilio's code for a server that reads too slowly, so that caller audio is dropped (§5.1)."""
@@ -132,6 +128,11 @@ class StreamClient:
         self._heard_out = asyncio.Event()
         self._congested = False
         self._giving_up = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its connection is closed, or was never opened."""
+        return self._connection is None or self._connection.state is State.CLOSED
 
     async def connect(self) -> None:
         """Perform the handshake and send *connected* and *start*, within `HANDSHAKE_SECONDS`.
@@ -320,8 +321,8 @@ class StreamClient:
     def _leave_open(self, seconds: float) -> None:
         """Let the server close the connection; abort it `seconds` later."""
         if self._connection is not None:
-            loop = asyncio.get_running_loop()
-            self._left_open = loop.call_later(seconds, self._connection.transport.abort)
+            loop, connection = asyncio.get_running_loop(), self._connection
+            self._left_open = loop.call_later(seconds, connection.abort)
 
     def _send(self, messages: Iterable[from_twilio.Message], now: float) -> None:
         connection = self._connection
@@ -348,7 +349,7 @@ class StreamClient:
                 self._reader.cancel()
                 return
             loop = asyncio.get_running_loop()
-            loop.call_later(CLOSE_WAIT_SECONDS, connection.transport.abort)
+            loop.call_later(CLOSE_WAIT_SECONDS, connection.abort)
 
     def _close(self, code: int | None) -> None:
         connection = self._connection
@@ -413,6 +414,8 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
     if not isinstance(url, str):
         raise TypeError(f"url is {url!r}; give a string. {URL_FORM}")
     shown = hide_user(url)
+    if repair := repair_url(url):
+        raise StreamFailed(31923, f"the URL of the stream {repair.problem}", fix=repair.fix)
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -426,8 +429,6 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
         raise StreamFailed(31922, f"{shown!r} is not a wss URL", fix=URL_FORM)
     if not host:
         raise StreamFailed(31923, f"{shown!r} is not a URL: it names no host", fix=URL_FORM)
-    if any(character.isspace() for character in url):
-        raise StreamFailed(31923, f"{shown!r} is not a URL: it contains a space", fix="Write %20")
     if parts.scheme == "ws" and not is_loopback_host(host):
         fix = "Twilio speaks TLS only: put the server behind a tunnel and use its wss address"
         raise StreamFailed(31922, f"{shown!r} is not encrypted", fix=fix)
@@ -439,7 +440,7 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
     return StreamUrl(url, compute_signed_url(f"{url}/" if bare else url), parts.query)
 
 
-class _Socket(ClientConnection):
+class _Socket(LosesTransport, ClientConnection):
     """A connection that says when a Close frame comes, and that can stop sending after an error.
 
     Attributes:
@@ -490,6 +491,10 @@ class _Socket(ClientConnection):
         """Whether it has stopped sending, because the library has failed the connection."""
         sent = self.protocol.close_sent
         return self.is_mute_after_error and sent is not None and sent.code in _OUR_OBJECTIONS
+
+    def abort(self) -> None:
+        """Abort the connection, whatever its transport is by then."""
+        self.transport.abort()
 
     def send_data(self) -> None:
         """Write the protocol's pending data, unless the connection is mute."""

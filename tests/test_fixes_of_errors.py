@@ -1,0 +1,280 @@
+"""The code that errors and findings print as a fix runs, and what was refused is then done.
+
+Only fixes with code in them are looked at; all other words are for a person, who has to look at a
+network, an account or another program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import twistream_kit as kit
+from support.following import STREAM, find_code, run
+from support.printed_fixes import PrintedFix, assert_all_are_listed, find_printed_fixes
+
+SAMPLES = Path(__file__).parents[1] / "sample_audio"
+GREETING = SAMPLES / "greeting.wav"
+
+CODE = re.compile(r"[\w.]+\([^)]*\)(?<!\(s\))|\w=['\[…]|<[A-Z]\w+>")
+
+
+@contextmanager
+def running(thing: Any) -> Iterator[Any]:
+    yield kit.start(thing)
+    kit.stop(thing)
+
+
+def refuse_file_as_payload(_: Path) -> Any:
+    kit.to_twilio.Media(STREAM, GREETING.read_bytes())
+
+
+def send_payload(fix: str, _: Path) -> None:
+    made = run(find_code(fix)[0], path=GREETING)
+    kit.to_twilio.Media(STREAM, getattr(made, "payload", made))
+
+
+def refuse_file_as_clip(_: Path) -> Any:
+    kit.Clip(GREETING.read_bytes())
+
+
+def load_source(fix: str, _: Path) -> None:
+    assert run(find_code(fix)[0], source=GREETING.read_bytes()).seconds > 1
+
+
+def refuse_bare_sound(folder: Path) -> Any:
+    (folder / "sound.wav").write_bytes(bytes(range(128, 256)) * 40)
+    kit.load_clip(folder / "sound.wav")
+
+
+def load_bare_sound(fix: str, folder: Path) -> None:
+    assert run(find_code(fix)[0], source=folder / "sound.wav").seconds > 0.5
+
+
+def refuse_path(_: Path) -> Any:
+    kit.StreamServer(path="media")
+
+
+def make_with_path(fix: str, _: Path) -> None:
+    run(f"kit.StreamServer({re.search(r'path=.*', fix)[0]})")
+
+
+def ask_for_a_port(_: Path) -> Any:
+    return kit.StreamServer().port
+
+
+def start_server(fix: str, _: Path) -> None:
+    server = kit.StreamServer()
+    try:
+        assert run(find_code(fix)[0], server=server).port
+    finally:
+        kit.stop(server)
+
+
+def ask_for_a_client(_: Path) -> Any:
+    return kit.SimulatedTwilio().client
+
+
+def start_twilio(fix: str, _: Path) -> None:
+    twilio = run(find_code(fix)[0])
+    try:
+        assert twilio.client
+    finally:
+        kit.stop(twilio)
+
+
+def open_without_a_token(_: Path) -> Any:
+    kit.open_tunnel(kit.StreamServer())
+
+
+def open_with_a_token(fix: str, _: Path) -> None:
+    code = re.search(r"\w+\(auth_token=…\)", fix)[0]
+    server = run(f"kit.{code}", fill={"auth_token": "0" * 32})
+    kit.open_tunnel(server, "static", url="https://example.com")
+
+
+def ask_the_environment(_: Path) -> Any:
+    kit.client_from_environment()
+
+
+def ask_for_the_sid(_: Path) -> Any:
+    return kit.settings().account_sid
+
+
+def say_a_file(_: Path) -> Any:
+    kit.simulate_call("ws://127.0.0.1:9/media", say=GREETING.read_bytes())
+
+
+def say_a_clip(fix: str, _: Path) -> None:
+    # Nobody listens there: what is refused before the call is not refused any more.
+    clip = run(find_code(fix)[0], path=GREETING)
+    error = kit.simulate_call("ws://127.0.0.1:9/media", say=clip).exception(60)
+    assert isinstance(error, kit.CallRefused)
+
+
+def use_the_simulator(fix: str, _: Path) -> None:
+    with running(run(find_code(fix)[0])) as twilio:
+        assert twilio.client
+
+
+ERRORS: list[tuple[str, Callable[[Path], Any], Callable[[str, Path], None]]] = [
+    ("sound_file", refuse_file_as_payload, send_payload),
+    ("audio.clip", refuse_file_as_clip, load_source),
+    ("sound_file", refuse_bare_sound, load_bare_sound),
+    ("live.server.addresses", refuse_path, make_with_path),
+    ("live.server.addresses", ask_for_a_port, start_server),
+    ("simulator.twilio", ask_for_a_client, start_twilio),
+    ("live.tunnel.tunnel", open_without_a_token, open_with_a_token),
+    ("live.settings.settings", ask_the_environment, use_the_simulator),
+    ("live.settings.settings", ask_for_the_sid, use_the_simulator),
+    ("sound_file", say_a_file, say_a_clip),
+]
+"""Where an error is raised, what raises it, and what does as its fix says."""
+
+VOICE, RATE = soundfile.read(SAMPLES / "greeting.wav")
+VOICE = VOICE.mean(axis=1) if VOICE.ndim > 1 else VOICE
+LEVEL = VOICE * 0.6 / np.abs(VOICE).max()
+
+FINDINGS: list[tuple[str, np.ndarray]] = [
+    ("level", LEVEL * 0.05),
+    ("level", np.clip(LEVEL * 1.6, -1, 1)),
+    ("level", np.where(np.arange(len(LEVEL)) == len(LEVEL) // 2, 0.9, LEVEL * 0.05)),
+    ("clipping", np.clip(LEVEL * 9, -0.99, 0.99)),
+    ("offset", LEVEL * 0.6 + 0.06),
+    ("channels", np.stack([LEVEL, -0.9 * LEVEL], axis=1)),
+    ("silence", np.concatenate([np.zeros(RATE * 4), LEVEL, np.zeros(RATE * 4)])),
+]
+
+
+def read_error(_: str, fails: Callable[[Path], Any], folder: Path) -> kit.TwistreamError:
+    with pytest.raises(kit.TwistreamError) as caught:
+        fails(folder)
+    return caught.value
+
+
+@pytest.mark.parametrize(("module", "fails", "follow"), ERRORS)
+def test_code_that_an_error_prints_does_what_was_refused(
+    module, fails, follow, tmp_path, nothing_set
+):
+    follow(read_error(module, fails, tmp_path).fix, tmp_path)
+
+
+def examine(path: Path, name: str) -> list[Any]:
+    return [
+        each
+        for each in kit.examine(path).findings
+        if each.subject == name and each.severity != "ok" and CODE.search(each.fix)
+    ]
+
+
+@pytest.mark.parametrize(("name", "samples"), FINDINGS)
+def test_code_that_a_finding_prints_removes_it(name, samples, tmp_path):
+    path = tmp_path / "sound.wav"
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    (finding,) = examine(path, name)
+    code = re.findall(r"`([^`]*)`", finding.fix)[-1]
+    samples, rate = soundfile.read(path)
+    if "after compressing it" in finding.fix:
+        samples = np.clip(samples, -0.1, 0.1)
+    clip = run(code, samples=samples, rate=rate, path=path)
+    clip.save(tmp_path / "mended.wav")
+    assert examine(tmp_path / "mended.wav", name) == []
+
+
+def find_codes() -> list[PrintedFix]:
+    return [
+        fix for fix in find_printed_fixes() if fix.made != "Objection" and CODE.search(fix.text)
+    ]
+
+
+_STARTED_ANEW = "it is a running thing of the user's that is to be started again: `…` is its name"
+_NO_ACCOUNT = "it asks for an account: no program of ours has one"
+_PUBLIC = "a public address has to lead to this machine"
+_ANOTHER_CALL = "another call has to come first; what it names is followed where calls are tested"
+_ANOTHER_SERVER = "`test_printed_fix_works` of cases/test_d_answers.py follows it with a server"
+_FOR_A_PERSON = "the code shows a person where to look, or names what is not to be done"
+_ITS_PLACE = "it is followed where it is raised: in a kernel, a test plugin or a thread of its own"
+
+NOT_APPLIED: dict[str, dict[str, str]] = {
+    "audio.examination": {
+        "Check the recording; `kit.plot_waveform(kit.load_clip(path))` shows it": _FOR_A_PERSON,
+        "Send kit.load_clip(path).payload": "a file with a header is right as a file",
+    },
+    "diagnosis._answer_pages": {
+        "Host the server elsewhere": _PUBLIC,
+        "Use another tunnel": _PUBLIC,
+    },
+    "diagnosis.http_answer": {
+        "Add None to the origins": _ANOTHER_SERVER,
+        "Compare three things": _ANOTHER_SERVER,
+        "If Twilio's signature is meant": _ANOTHER_SERVER,
+        "If it is the signature that was refused": _ANOTHER_SERVER,
+        "If the server checks X-Twilio-Signature": _ANOTHER_SERVER,
+    },
+    "errors": {"Start it again with kit.start(server)": _STARTED_ANEW},
+    "live.calls.call": {"call.refresh() asks for its status": _ANOTHER_CALL},
+    "live.calls.status": {
+        "Look at the TwiML and at the account's type": _NO_ACCOUNT,
+        "See that the public address leads to this server": _PUBLIC,
+    },
+    "live.dialling.number_route": {
+        "Make it with StreamServer(auth_token=…)": _NO_ACCOUNT,
+        "Open a tunnel first": _PUBLIC,
+    },
+    "live.dialling.place": {"Open a tunnel first": _PUBLIC},
+    "live.preflight._account": {
+        "Set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN": _NO_ACCOUNT,
+        "Upgrade the account, or practise with kit.SimulatedTwilio()": _NO_ACCOUNT,
+        "With an API key say Client(": _NO_ACCOUNT,
+    },
+    "live.preflight._address": {
+        "Make it with StreamServer(auth_token=…)": _NO_ACCOUNT,
+        "Open a tunnel again": _PUBLIC,
+    },
+    "live.process.server_process": {"Start it with kit.start(…)": _STARTED_ANEW},
+    "live.server.admission": {"Say for example allowed_hosts=": "the hosts are an example"},
+    "live.tunnel._provider": {"Say url='https://…'": _PUBLIC},
+    "live.tunnel._ssh": {"Say ssh='user@host'": _PUBLIC},
+    "live.tunnel.tunnel": {"Make it with open_tunnel(…)": _PUBLIC},
+    "notebook.runtime.background": {"Running: ": _FOR_A_PERSON},
+    "notebook.runtime.loop": {
+        "Install nest-asyncio2": _ITS_PLACE,
+        "Restart the kernel": _ITS_PLACE,
+        "Start everything again with kit.start(…)": _STARTED_ANEW,
+    },
+    "notebook.widgets.phone": {"Give the phone its server": _ANOTHER_CALL},
+    "pending": {"Enter it with `async with` or kit.start(…)": _STARTED_ANEW},
+    "protocol.conversation": {"Wait for the next one": _ANOTHER_CALL},
+    "protocol.twiml": {"Pass one short token by <Parameter>": _FOR_A_PERSON},
+    "simulator._own_thread": {"Raise an Exception in the code": _FOR_A_PERSON},
+    "simulator.phone": {"Wait until it is in a call": _ANOTHER_CALL},
+    "simulator.pytest_plugin": {"Use `report = await twistream_call.start": _ITS_PLACE},
+    "simulator.rest.account": {"twilio.verify(number)": _ANOTHER_CALL},
+    "simulator.rest.http_client": {"Use kit.place_call(…)": _ITS_PLACE},
+    "simulator.stream.client": {"Pass values as <Parameter>": _ANOTHER_CALL},
+    "sound_file": {"Add clips instead of files": _FOR_A_PERSON},
+}
+"""The fixes with code that no test here runs, by module and by how they begin, and why."""
+
+
+def test_every_code_in_a_fix_is_run_or_has_a_reason(tmp_path, nothing_set):
+    printed = [(module, read_error(module, fails, tmp_path).fix) for module, fails, _ in ERRORS]
+    for name, samples in FINDINGS:
+        path = tmp_path / "sound.wav"
+        soundfile.write(path, samples, RATE, subtype="FLOAT")
+        printed += [("audio.examination", each.fix) for each in examine(path, name)]
+    fixes = find_codes()
+    covered = {
+        fix
+        for module, text in printed
+        for fix in fixes
+        if fix.module == module and fix.pattern.fullmatch(text)
+    }
+    assert_all_are_listed(fixes, covered, NOT_APPLIED)
