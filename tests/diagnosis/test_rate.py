@@ -104,8 +104,8 @@ def spoken(number, rate, seconds=7):
     return encode_ulaw(payload_set.at_level(sound, -12, rate))[: 8000 * seconds]
 
 
-NOT_LOW = [(1, 12000), (1, 16000), (3, 16000), (4, 22050), (4, 24000), (5, 22050)]
-"""Voices of 108 to 250 Hz: slowed down they are heard at 54 to 91 Hz and above."""
+NOT_LOW = [(1, 16000), (3, 16000)]
+"""Voices of 108 and 175 Hz: slowed down they are heard at 54 and 88 Hz."""
 
 
 @pytest.mark.parametrize(("number", "rate"), NOT_LOW)
