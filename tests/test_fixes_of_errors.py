@@ -288,6 +288,48 @@ DAMAGES: list[tuple[str, Callable[[Path], dict[str, Any]]]] = [
 """Findings whose fix needs what the file was made of, which `names` holds."""
 
 
+def save_twice(folder: Path, **options: Any) -> None:
+    for _ in range(2):
+        kit.Clip.tone(440, 0.1).save(folder / "sound.wav", **options)
+
+
+def test_a_file_is_replaced_with_the_option_that_the_error_names(tmp_path):
+    with pytest.raises(kit.TwistreamError) as caught:
+        save_twice(tmp_path)
+    (option,) = re.findall(r"\w+=True", caught.value.fix)
+    save_twice(tmp_path, **eval(f"dict({option})"))
+
+
+INT16 = (LEVEL * 32767).astype(np.int16)
+
+WRONG_SCALES: dict[str, np.ndarray] = {
+    "floats like int16": INT16.astype(np.float64),
+    "floats like 24 bits": np.rint(LEVEL * 2**23),
+    "floats like 32 bits": np.rint(LEVEL * 2**31),
+    "int8": (INT16 >> 8).astype(np.int8),
+    "uint8": ((INT16 >> 8) + 128).astype(np.uint8),
+    "uint16": (INT16.astype(int) + 32768).astype(np.uint16),
+    "int32 like int16": INT16.astype(np.int32),
+    "int32 of 24 bits": INT16.astype(np.int32) << 8,
+    "int32": INT16.astype(np.int32) << 16,
+}
+"""What `Clip.from_samples` refuses, always the same sound."""
+
+
+@pytest.mark.parametrize("name", WRONG_SCALES)
+def test_samples_that_are_refused_are_right_once_scaled_as_the_error_says(name):
+    samples = WRONG_SCALES[name]
+    with pytest.raises((TypeError, ValueError)) as caught:
+        kit.Clip.from_samples(samples, RATE)
+    fix = str(caught.value).rpartition(": ")[2].partition(" for ")[0]
+    if division := re.match(r"divide by (\d+)", fix):
+        fix = f"samples / {division[1]}"
+    made = kit.decode_ulaw(kit.Clip.from_samples(run(fix, samples=samples), RATE).payload)
+    right = kit.decode_ulaw(kit.Clip.from_samples(INT16, RATE).payload)
+    assert np.corrcoef(made, right)[0, 1] > 0.99
+    assert made.std() == pytest.approx(right.std(), rel=0.02)
+
+
 @pytest.mark.parametrize(("name", "write"), DAMAGES)
 def test_code_that_a_finding_prints_removes_it_from_what_is_made_of_the_source(
     name, write, tmp_path
