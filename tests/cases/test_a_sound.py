@@ -61,3 +61,11 @@ def test_hexadecimal_digits_in_the_place_of_base64():
     digits = message["media"]["payload"]
     message["media"]["payload"] = b64encode(bytes.fromhex(digits)).decode()
     assert kit.review(json.dumps(message)) == []
+
+
+@pytest.mark.parametrize("seconds", [0.99, 1.0, 1.2, 1.26, 1.42, 1.49, 1.6])
+def test_keys_are_found_in_a_sound_of_any_length(seconds):
+    payload = (CASES / "f06.ulaw").read_bytes()[: int(8000 * seconds)]
+    frames = [payload[at : at + 160] for at in range(0, len(payload), 160)]
+    (found,) = kit.review_sound(frames)
+    assert "telephone keys: '1234" in found.problem

@@ -622,9 +622,9 @@ class SoundWindow:
         """Return the sound that was collected and not analysed, after the stream has ended."""
         if len(self._sound) >= _ROUND_BYTES:
             return self._take_round()
-        new = len(self._sound) - (self._first if self._is_begun else 0)
-        if not self._sound or (self._is_begun and new < SHORTEST_BYTES):
+        if not self._sound:
             return None
+        # What follows the first second may be short: keys are looked for in all of it at once.
         return SoundPiece(bytes(self._sound), self._borders, self._places, is_rest=self._is_begun)
 
     def _take_due(self) -> list[SoundPiece]:
