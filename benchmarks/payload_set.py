@@ -6,6 +6,7 @@ speech of ``sample_audio``, which another synthesiser made.  Levels are those of
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -110,6 +111,63 @@ def rightly_coded(samples: np.ndarray) -> dict[str, bytes]:
         "PCMU, clipped": encode_ulaw(loud.astype(np.int16)),
         "PCMU, with an offset": encode_ulaw(offset.astype(np.int16)),
     }
+
+
+DAMAGES = (
+    "encoded twice as 16 kHz PCM16",
+    "encoded twice as PCM16",
+    "encoded twice as PCM8",
+    "encoded twice as numbers",
+    "wrapped around",
+    "low 16 of 24 bits",
+    "one byte lost",
+    "other byte order",
+    "text: UTF-8",
+    "text: Latin-1",
+    "text: ASCII",
+    "text: 7 bits",
+    "text: hexadecimal",
+)
+"""What happens to sound before it is encoded, or to its bytes after it."""
+
+
+def damaged(sound: Sound, level: int, seed: int) -> dict[str, bytes]:
+    """Return a sound that was damaged in each of these ways; the payload may be shorter."""
+    random = np.random.default_rng(seed)
+    samples = at_level(sound, level)
+    right = encode_ulaw(samples)
+    codes = np.frombuffer(right, np.uint8).astype(int)
+    pairs = np.frombuffer(right[: len(right) // 2 * 2], "<i2")
+    halved = np.rint(soxr.resample(pairs.astype(float), 16000, 8000)).clip(-32768, 32767)
+    full = at_level(sound, 0).astype(int)
+    wide = samples.astype(int) * 256 + random.integers(0, 256, len(samples))
+    raw = samples.tobytes()
+    lost = int(random.integers(2, 4000)) * 2 + 1
+    shifted = raw[:lost] + raw[lost + 1 :] + b"\0"
+    digits = right.hex().encode()
+    pcmu = {
+        "encoded twice as 16 kHz PCM16": halved,
+        "encoded twice as PCM16": pairs,
+        "encoded twice as PCM8": (codes - 128) * 256,
+        "encoded twice as numbers": codes,
+        "wrapped around": _wrap(full * 27 // 20),
+        "low 16 of 24 bits": _wrap(wide),
+        "one byte lost": np.frombuffer(shifted, "<i2"),
+        "other byte order": samples.byteswap(),
+    }
+    text = right.decode("latin-1")
+    return {
+        **{name: encode_ulaw(each.astype(np.int16)) for name, each in pcmu.items()},
+        "text: UTF-8": right.decode("utf-8", "replace").encode(),
+        "text: Latin-1": text.encode(),
+        "text: ASCII": text.encode("ascii", "replace"),
+        "text: 7 bits": bytes(code & 0x7F for code in right),
+        "text: hexadecimal": b64decode(digits[: len(digits) // 4 * 4]),
+    }
+
+
+def _wrap(samples: np.ndarray) -> np.ndarray:
+    return (samples + 32768) % 65536 - 32768
 
 
 def encode_alaw(samples: np.ndarray) -> bytes:

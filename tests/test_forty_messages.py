@@ -94,7 +94,7 @@ MESSAGES = [
         31951, "event", "Twilio needs no greeting"),
     Bad("keys pressed by the server",
         {"event": "dtmf", "streamSid": SID, "dtmf": {"track": "inbound_track", "digit": "1"}},
-        31951, "event", "kit.Clip.dtmf('1')"),
+        31951, "event", "keys cannot be sent through a stream"),
     Bad("stop to hang up", {"event": "stop", "streamSid": SID}, 31951, "event", "stream.close()"),
     # structure
     Bad("payload beside the event", {"event": "media", "streamSid": SID, "payload": b64(SOUND)},

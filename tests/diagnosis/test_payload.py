@@ -133,7 +133,7 @@ def test_predicates_tell_silence_whole_frames_and_full_scale():
         (bytes(range(160)).hex().encode(), "bytes.fromhex"),
         (b"[12, -7, 300]", "kit.Clip.from_samples"),
         (str(bytes(range(100))).encode(), "not str(payload)"),
-        (b"data:audio/wav;base64,UklGRg==", "what follows the comma"),
+        (b"data:audio/wav;base64,UklGRg==", "text.partition"),
         (b"https://tts.example.com/1.wav", "Fetch what it names"),
         (b'{"error": 1}', "look at the status"),
     ],

@@ -70,10 +70,10 @@ def test_the_second_of_a_piece_is_its_first_and_of_a_round_its_last():
     assert whole.second == sound[16000:24000]
 
 
-def test_the_rest_is_what_nobody_listened_to():
+def test_the_rest_is_all_of_a_round_that_was_not_completed():
     window = SoundWindow()
     assert window.take_rest() is None
     window.add(FRAME * 30)
     assert window.take_rest().payload == FRAME * 30
     window.add(FRAME * 20)
-    assert window.take_rest() is None
+    assert window.take_rest().payload == FRAME * 50

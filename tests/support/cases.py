@@ -34,7 +34,7 @@ async def running(program: str | Path) -> AsyncIterator[str]:
     process = await asyncio.create_subprocess_exec(sys.executable, str(CASES / program), str(port))
     try:
         async with asyncio.timeout(LIMIT_SECONDS):
-            while not _is_taken(port):
+            while not is_taken(port):
                 assert process.returncode is None, f"{program} has ended"
                 await asyncio.sleep(0.05)  # sleeps: between two looks at the port
         yield f"ws://127.0.0.1:{port}/media"
@@ -44,7 +44,7 @@ async def running(program: str | Path) -> AsyncIterator[str]:
         await process.wait()
 
 
-def _is_taken(port: int) -> bool:
+def is_taken(port: int) -> bool:
     """Tell without a connection, which some of these programs would take for their only client."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

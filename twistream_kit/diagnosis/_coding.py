@@ -34,7 +34,7 @@ Coding = Literal[
 
 Block = NDArray[np.float32]
 
-_BLOCK = 240
+BLOCK = 240
 """The block size in bytes, for one pair of prediction factors: 30 ms, a multiple of 2, 3 and 4."""
 
 _FEWEST_CODES = 3
@@ -71,6 +71,13 @@ codings in speech and music lie above 0.6, except the digital silence between wo
 
 _REPORTED_CODING, _CERTAIN_CODING = 0.8, 0.99
 """The confidence from which a coding is reported, and from which it is reported as an error."""
+
+_SMOOTH_SHARES: dict[str, float] = {"A-law": 0.785, "PCM8 unsigned": 0.52}
+"""The share of the bits as PCMU below which a coding of 8 bits explains the sound.
+
+In the tuning half, speech takes up to 0.76 as A-law and 0.29 as PCM8; bytes of μ-law that were
+encoded again take 0.81 or more as A-law, and 0.54 or more as PCM8.
+"""
 
 _LOAD = "Send kit.load_clip(sound, sample_rate=…, encoding={!r}).payload"
 
@@ -116,7 +123,7 @@ def recognise_coding(payload: bytes) -> RecognisedCoding | None:
     """
     if len(payload) < SHORTEST_BYTES:
         return None
-    codes = np.frombuffer(payload, np.uint8, len(payload) // _BLOCK * _BLOCK).reshape(-1, _BLOCK)
+    codes = np.frombuffer(payload, np.uint8, len(payload) // BLOCK * BLOCK).reshape(-1, BLOCK)
     if _count_codes(codes) < _FEWEST_CODES:
         return None
     pcmu, *others = _try_each_coding(codes)
@@ -124,7 +131,8 @@ def recognise_coding(payload: bytes) -> RecognisedCoding | None:
     confidence = 1 / (1 + math.exp(-_STEEPNESS * (pcmu.bits - best.bits - _HALF_SURE)))
     if confidence < _REPORTED_CODING or best.coding == "PCMU" or _repeats(codes.reshape(-1)):
         return None
-    return RecognisedCoding(best.coding, confidence, best.channels)
+    is_smooth = best.bits < _SMOOTH_SHARES.get(best.coding, 1.0) * pcmu.bits
+    return RecognisedCoding(best.coding, confidence, best.channels, best.bits, is_smooth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +143,16 @@ class RecognisedCoding:
         coding: The recognised coding.
         confidence: The confidence, 0.8 to 1.
         channels: 2 if the samples of left and right alternate, else 1.
+        bits: The bits of prediction error per byte in this coding; the fewer, the smoother.
+        is_smooth: Whether they are so much fewer than as PCMU that this coding explains the sound;
+            what was damaged before it was encoded is just a little smoother in another coding.
     """
 
     coding: Coding
     confidence: float
     channels: int = 1
+    bits: float = 0.0
+    is_smooth: bool = True
 
     def to_objection(self, field: str = "media.payload") -> Objection:
         """Return an objection: an error if the confidence is high, else a warning.
@@ -186,8 +199,8 @@ def _repeats(codes: NDArray[np.uint8]) -> bool:
 
 
 def _try_each_coding(codes: NDArray[np.uint8]) -> Iterator[_Reading]:
-    """Decode `codes`, shape ``(blocks, _BLOCK)``, in every coding; PCMU comes first."""
-    for law, (samples, steps) in _make_tables().items():
+    """Decode `codes`, shape ``(blocks, BLOCK)``, in every coding; PCMU comes first."""
+    for law, (samples, steps) in make_tables().items():
         yield _Reading(law, 1, _count_bits_a_byte(samples[codes], steps[codes]))
     yield _Reading("PCM8 unsigned", 1, _count_bits_a_byte(codes.astype(np.float32) - 128, full=128))
     # If all are equal, as for digital silence, the first is taken: it is the most usual.
@@ -203,7 +216,7 @@ def _try_each_coding(codes: NDArray[np.uint8]) -> Iterator[_Reading]:
 def _count_pcm16_bits(codes: NDArray[np.uint8], dtype: str, channels: int) -> float:
     # A piece of odd length shifts the following ones by a byte, so try both alignments.
     shifted = np.roll(codes.reshape(-1), -1).reshape(codes.shape)
-    here, there = (_count_bits(part.view(dtype), 1.0, channels) for part in (codes, shifted))
+    here, there = (count_bits(part.view(dtype), 1.0, channels) for part in (codes, shifted))
     bits = float(np.minimum(here, there + _SHIFTED).mean()) + (_STEREO if channels == 2 else 0.0)
     return bits / 2 + _compute_offset_cost(codes.view(dtype), 2**15)
 
@@ -231,20 +244,38 @@ def _count_bits_a_byte(
     samples: Block, steps: Block | float = 1.0, *, full: float = 2**15, size: int = 1
 ) -> float:
     """Return the bits per byte that `samples` of `size` bytes take in this coding."""
-    return float(_count_bits(samples, steps).mean()) / size + _compute_offset_cost(samples, full)
+    return float(count_bits(samples, steps).mean()) / size + _compute_offset_cost(samples, full)
 
 
 def _compute_offset_cost(samples: NDArray[Any], full: float) -> float:
     return _OFFSET * min(1.0, abs(float(samples.mean(dtype=np.float64))) / full)
 
 
-def _count_bits(samples: NDArray[Any], steps: Block | float, apart: int = 1) -> Block:
+def count_bits(samples: NDArray[Any], steps: Block | float, apart: int = 1) -> Block:
     """Return for each block the bits per sample of the prediction error.
 
     Args:
         samples: Shape ``(blocks, n)``, in any unit.
         steps: The distance of neighbouring codes, in that unit: a smaller error takes no bits.
         apart: The distance of a sample from the one before it: the number of channels.
+    """
+    error = find_prediction_errors(samples, apart)
+    if not isinstance(steps, float):
+        error /= steps[:, 2 * apart :]
+    # The entropy of a Laplace distribution that is cut into steps; 0 for an error of 0.
+    bits: Block = np.log2(1 + 2 * math.e * error.mean(axis=1))
+    return bits
+
+
+def find_prediction_errors(samples: NDArray[Any], apart: int = 1) -> Block:
+    """Return the magnitude of each sample's error, predicted from the two before it.
+
+    Args:
+        samples: Shape ``(blocks, n)``; each block has its own two factors.
+        apart: The distance of a sample from the one before it: the number of channels.
+
+    Returns:
+        The errors from the third sample of each block on, shape ``(blocks, n - 2 * apart)``.
     """
     samples = samples.astype(np.float32, copy=False)
     now = samples[:, 2 * apart :]
@@ -261,12 +292,8 @@ def _count_bits(samples: NDArray[Any], steps: Block | float, apart: int = 1) -> 
     determinant = a * c - b * b
     first = ((d * c - e * b) / determinant)[:, None]
     second = ((e * a - d * b) / determinant)[:, None]
-    error = np.abs(now - first * last - second * before)
-    if not isinstance(steps, float):
-        error /= steps[:, 2 * apart :]
-    # The entropy of a Laplace distribution that is cut into steps; 0 for an error of 0.
-    bits: Block = np.log2(1 + 2 * math.e * error.mean(axis=1))
-    return bits
+    errors: Block = np.abs(now - first * last - second * before)
+    return errors
 
 
 def _multiply_rows(a: Block, b: Block) -> NDArray[np.float64]:
@@ -275,7 +302,7 @@ def _multiply_rows(a: Block, b: Block) -> NDArray[np.float64]:
 
 
 @cache
-def _make_tables() -> dict[Literal["PCMU", "A-law"], tuple[Block, Block]]:
+def make_tables() -> dict[Literal["PCMU", "A-law"], tuple[Block, Block]]:
     """Return for each code of both laws its sample and the distance to its neighbours."""
     return {"PCMU": _make_table(decode_ulaw), "A-law": _make_table(decode_alaw)}
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from twistream_kit.diagnosis.payload import SHORTEST_BYTES, look_inside
+from twistream_kit.diagnosis.payload import SHORTEST_BYTES, is_8_bit_silence, look_inside
 from twistream_kit.errors import Objection, Objections, quote, sort_by_severity
 from twistream_kit.protocol.from_twilio import WIRE_FIELDS
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
@@ -505,7 +505,12 @@ def _review_base64(text: str, field: str) -> Iterator[Objection]:
         payload = _decode_leniently(bare)
         if not payload:
             return
-    yield from look_inside(payload, field)
+    found = look_inside(payload, field)
+    if len(payload) >= SHORTEST_BYTES and any(map(is_8_bit_silence, found)):
+        from twistream_kit.diagnosis.sound import look_closely
+
+        found = look_closely(payload)
+    yield from found
 
 
 def _explain_base64(text: str) -> tuple[str, str, str]:

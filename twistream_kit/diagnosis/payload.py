@@ -2,7 +2,8 @@
 
 Twilio plays every payload as PCMU.  A file header, an error page or sound in another coding is
 therefore heard as clicks or loud noise, and nothing is logged.  The rules here are exact and use
-one payload only: no sound satisfies any of them.  `_coding` finds what takes more sound to show.
+one payload only: no sound satisfies any of them.  `_coding` and `_sample_damage` find what takes
+more sound to show.
 
 Text is harder to distinguish from sound.  Half of all codes of PCMU are ASCII: the negative
 samples.  So a payload of ASCII proves little, and a quiet sound that never crosses zero may even
@@ -19,6 +20,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable
 from http import HTTPStatus
 
+from twistream_kit.diagnosis._text_damage import look_for_text_damage
 from twistream_kit.errors import Objection, Severity
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.sound_file import TO_TWILIO, describe_wav, find_container
@@ -107,10 +109,12 @@ _CLICKS = "The caller would hear a loud click where it begins and another where 
 
 _SILENCE = "Silence is 0xFF: kit.Clip.silence(seconds).payload"
 
+_FLAT_RUN = "holds 20 ms or more of"
+
 _FLAT_RUNS: list[tuple[bytes, str, str, str, Severity]] = [
     (
         bytes([byte]) * FRAME_BYTES,
-        f"holds 20 ms or more of 0x{byte:02X} as silence: in PCMU that is {level}",
+        f"{_FLAT_RUN} 0x{byte:02X} as silence: in PCMU that is {level}",
         consequence,
         f"{_SILENCE}. {fix}",
         # A loop that adds a constant to silence may just meet a zero of A-law.
@@ -157,6 +161,11 @@ def look_inside(payload: bytes, field: str = "media.payload") -> list[Objection]
         if objection := look(payload, field):
             return [objection]
     return []
+
+
+def is_8_bit_silence(objection: Objection) -> bool:
+    """Whether `look_inside` objects to 0x80 as silence; further sound may explain it otherwise."""
+    return objection.problem.startswith(f"{_FLAT_RUN} 0x80")
 
 
 def is_silence(payload: bytes) -> bool:
@@ -316,6 +325,7 @@ def _look_for_flat_runs(payload: bytes, field: str) -> Objection | None:
 
 _LOOKS: list[Callable[[bytes, str], Objection | None]] = [
     _look_for_emptiness,
+    look_for_text_damage,  # before files: the header of a damaged file may be whole
     _look_for_file,
     _look_for_rest_of_header,
     _look_for_base64,

@@ -36,12 +36,21 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from twistream_kit.audio.dtmf import detect_keys_in_steps
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis._coding import recognise_coding
 from twistream_kit.diagnosis._rate import suspect_rate_in_steps
+from twistream_kit.diagnosis._sample_damage import (
+    DamagedSamples,
+    find_damaged_samples,
+    find_damaged_samples_in_steps,
+    is_about_damage,
+)
+from twistream_kit.diagnosis._text_damage import is_text_damage, look_for_lost_bits
 from twistream_kit.diagnosis.payload import (
     SHORTEST_BYTES,
+    is_8_bit_silence,
     is_cut,
     look_inside,
     measure_full_scale,
@@ -117,6 +126,12 @@ _NOTHING_BUT_SILENCE = Objection(
     "Look at what the bytes were read from: kit.inspect_wav(path), kit.plot_waveform(clip)",
     "warning",
 )
+
+_CODINGS_OF_8_BITS = ("A-law", "PCM8 unsigned")
+"""The codings for which sound can be taken that was damaged before it was encoded."""
+
+_FEWEST_KEYS = 4
+"""How many tones of keys are a number that somebody dials; fewer may be a signal."""
 
 _SECOND_BYTES = BYTES_PER_SECOND
 
@@ -242,9 +257,24 @@ def _review_capture(capture: Capture) -> Objections:
 def listen_to(payload: bytes) -> list[Objection]:
     """Return the objections to half a second of sound or more that `look_inside` does not make."""
     sound = SoundReview()
-    known = {identify_mistake(objection) for objection in look_inside(payload, FIELD)}
+    known = {identify_mistake(objection) for objection in look_closely(payload)}
     found = [*sound.note_sent(payload, 0.0), *sound.finish(0.0)]
     return [each for each in found if identify_mistake(each) not in known]
+
+
+def look_closely(payload: bytes) -> list[Objection]:
+    """Do the same as `look_inside`, but explain runs of one byte by the sound around them.
+
+    0x80 is the silence of 8-bit sound, but also that of μ-law which was encoded twice.
+    """
+    found = look_inside(payload, FIELD)
+    if len(payload) >= SHORTEST_BYTES and any(map(is_8_bit_silence, found)):
+        sound = payload[:_ROUND_BYTES]
+        recognised = recognise_coding(sound)
+        damaged = find_damaged_samples(sound, recognised)
+        if damaged is not None:
+            return [damaged.to_objection(FIELD)]
+    return found
 
 
 class SoundReview:
@@ -264,7 +294,8 @@ class SoundReview:
         self._headers = RepeatedHeaders(FIELD)
         self._steps: deque[Iterator[list[Objection]]] = deque()
         self._window = SoundWindow(crc32(stream_sid.encode("utf-8", "surrogatepass")))
-        self._is_recognised = False
+        self._is_recognised = self._is_examined = self._is_damaged = False
+        self._deferred: list[Objection] = []
         self._is_audible = False
         self._pause = self._rounds = 0
         self._size = self._messages = self._odd = 0
@@ -277,9 +308,9 @@ class SoundReview:
         Args:
             payload: The decoded payload, of any length.
             at: When it was sent, in seconds of any clock.
-            inside: The objections of `look_inside` to it, if they are known already.
+            inside: The objections of `look_closely` to it, if they are known already.
         """
-        found = look_inside(payload, FIELD) if inside is None else inside
+        found = self.defer(look_closely(payload) if inside is None else inside, len(payload))
         if header := self._headers.note_sent(payload, is_file=bool(found)):
             found = [*found, header]
         # Noted before the analysis, so that the analysis does not report the same again.
@@ -287,11 +318,14 @@ class SoundReview:
         if self._is_worth_listening(payload):
             if not self._timing.is_joined(at):
                 self._window.interrupt()
-            if due := self._window.add(payload):
+            if due := self._window.add(payload, self._size):
                 self._steps += map(self._listen, due)
             if len(payload) >= _WHOLE_CLIP:
                 # Each clip may come from another file, in another coding.
                 self._steps.append(self._listen(SoundPiece(payload[:_ROUND_BYTES])))
+                if len(payload) >= 2 * _ROUND_BYTES:
+                    # A byte that is lost on the way damages all that comes after it.
+                    self._steps.append(self._recognise_late(payload))
         else:
             self._window.interrupt()
         if self._steps and not self._at_leisure:
@@ -301,6 +335,25 @@ class SoundReview:
         if counted := self._count_message(len(payload)):
             found = [*found, *counted]
         return [*new, *self._mistakes.add(found)] if found else new
+
+    def defer(self, inside: list[Objection], size: int) -> list[Objection]:
+        """Return `inside` without what the sound of further messages may explain.
+
+        Args:
+            inside: The objections of `look_closely` to the payload of one message.
+            size: The size of that payload in bytes.
+        """
+        if any(map(is_about_damage, inside)):
+            self._is_recognised = self._is_damaged = True
+        if not inside or not is_8_bit_silence(inside[0]) or size >= SHORTEST_BYTES:
+            return inside
+        if self._is_damaged:
+            return []
+        if self._is_examined:
+            return inside
+        if inside[0] not in self._deferred:
+            self._deferred.append(inside[0])
+        return []
 
     @property
     def found(self) -> Counter[Objection]:
@@ -327,6 +380,7 @@ class SoundReview:
         if piece is not None and len(piece.payload) >= SHORTEST_BYTES:
             self._steps.append(self._listen(piece))
         new = self._run_steps(is_to_the_end=True)
+        new += self._mistakes.add(self._release())
         if self._size >= _PAUSE_BYTES and not self._is_audible:
             new += self._mistakes.add([_NOTHING_BUT_SILENCE])
         return new
@@ -352,24 +406,71 @@ class SoundReview:
     def _listen(self, piece: SoundPiece) -> Iterator[list[Objection]]:
         """Analyse one or three seconds of sound in steps; yield the objections of each step."""
         inside = look_inside(piece.payload, FIELD)
-        if inside:
-            yield inside
-        if self._headers.is_packed:
+        plain = [each for each in inside if not is_8_bit_silence(each)]
+        if plain:
+            yield plain
+        if self._headers.is_packed or any(map(is_text_damage, plain)):
+            yield self._release()
             return
-        if not self._is_recognised and (recognised := recognise_coding(piece.second)):
-            self._is_recognised = True
-            yield [recognised.to_objection(FIELD)]
+        if not self._is_recognised:
+            yield from self._recognise(piece)
+        if not self._is_damaged and not (piece.is_first and inside):
+            yield [*inside, *self._release()]
         if inside or self._is_recognised or self._is_no_sound:
             return  # this explains everything else that is heard
-        if is_cut(piece.payload):
-            yield [_object_to_clipping(measure_full_scale(piece.payload))]
-        yield []
-        if clicks := count_clicks(piece.payload, piece.borders):
-            yield [_object_to_clicks(clicks, len(piece.borders))]
+        yield from self._examine_smoothness(piece)
+        if not piece.is_first:
+            yield []
+            yield from self._find_keys(piece)
         if piece.is_round and self._rounds < _RATE_ROUNDS:
             self._rounds += 1
             for suspected in suspect_rate_in_steps(piece.payload):
                 yield [suspected.to_objection(FIELD)] if suspected else []
+
+    def _examine_smoothness(self, piece: SoundPiece) -> Iterator[list[Objection]]:
+        if is_cut(piece.payload):
+            yield [_object_to_clipping(measure_full_scale(piece.payload))]
+        yield []
+        if piece.is_rest:
+            return  # too few borders to be sure
+        if clicks := count_clicks(piece.payload, piece.borders):
+            yield [_object_to_clicks(clicks, len(piece.borders))]
+
+    def _find_keys(self, piece: SoundPiece) -> Iterator[list[Objection]]:
+        for tones in detect_keys_in_steps(decode_ulaw(piece.payload)):
+            keys = "".join(tone.key for tone in tones)
+            yield [_object_to_keys(keys)] if len(keys) >= _FEWEST_KEYS else []
+
+    def _recognise(self, piece: SoundPiece) -> Iterator[list[Objection]]:
+        """Find out in steps why the sound is noise, if it is."""
+        if lost := look_for_lost_bits(piece.payload, FIELD):
+            self._is_recognised = self._is_damaged = True
+            yield [lost]
+            return
+        recognised = recognise_coding(piece.second)
+        damaged: DamagedSamples | None = None
+        if recognised is None or recognised.coding in _CODINGS_OF_8_BITS:
+            for each in find_damaged_samples_in_steps(piece.payload, recognised):
+                damaged = each
+                yield []
+        self._is_examined = not piece.is_first or bool(piece.payload.strip(piece.payload[:1]))
+        if damaged is not None:
+            self._is_recognised = self._is_damaged = True
+            since = None if damaged.since is None else piece.find_second(damaged.since)
+            yield [damaged.to_objection(FIELD, since)]
+        elif recognised is not None:
+            self._is_recognised = True
+            yield [recognised.to_objection(FIELD)]
+
+    def _recognise_late(self, payload: bytes) -> Iterator[list[Objection]]:
+        """Find out in steps whether a long clip ends in noise."""
+        if not (self._is_recognised or self._headers.is_packed or self._is_no_sound):
+            yield from self._recognise(SoundPiece(payload[-_ROUND_BYTES:], is_round=True))
+
+    def _release(self) -> list[Objection]:
+        """Return the objections that were deferred, unless the sound is explained otherwise."""
+        deferred, self._deferred = self._deferred, []
+        return [] if self._is_damaged else deferred
 
     @property
     def _is_no_sound(self) -> bool:
@@ -442,6 +543,21 @@ def _object_to_clipping(share: float) -> Objection:
     )
 
 
+def _object_to_keys(keys: str) -> Objection:
+    """Return the objection to the tones of telephone keys."""
+    return Objection(
+        None,
+        FIELD,
+        f"holds the tones of telephone keys: {keys!r}",
+        "The other side hears beeps. Keys do not arrive as keys when they are sent as sound through"
+        " a stream",
+        f'Press them before the stream begins: <Play digits="{keys}"/> in front of <Connect>, or'
+        f" client.calls.create(…, send_digits={keys!r}). In the midst of a call,"
+        " call.update(twiml=…) with <Play digits> presses them, but ends the stream",
+        "note",
+    )
+
+
 def _object_to_clicks(clicks: int, borders: int) -> Objection:
     """Return the objection to messages with clicks at their borders."""
     return Objection(
@@ -467,6 +583,7 @@ class SoundWindow:
         self._round = _ROUND_BYTES + number % 100 * FRAME_BYTES
         self._sound = bytearray()
         self._borders: list[int] = []
+        self._places: list[tuple[int, int]] = []
         self._joined = False
         self._is_begun = False  # whether its first second was taken
         self._resting = 0
@@ -477,13 +594,20 @@ class SoundWindow:
         """Whether nothing has been collected since the last rest."""
         return not self._sound
 
-    def add(self, payload: bytes) -> list[SoundPiece]:
-        """Add sound; return the pieces to analyse now, which is usually none."""
+    def add(self, payload: bytes, place: int = 0) -> list[SoundPiece]:
+        """Add sound; return the pieces to analyse now, which is usually none.
+
+        Args:
+            payload: The sound.
+            place: The number of bytes of sound that were sent before it.
+        """
         if self._resting > 0:
             self._resting -= len(payload)
             return []
         if self._joined and self._sound:
             self._borders.append(len(self._sound))
+        else:
+            self._places.append((len(self._sound), place))
         self._sound += payload
         self._joined = True
         if len(self._sound) < (self._round if self._is_begun else self._first):
@@ -498,18 +622,20 @@ class SoundWindow:
         """Return the sound that was collected and not analysed, after the stream has ended."""
         if len(self._sound) >= _ROUND_BYTES:
             return self._take_round()
-        if self._is_begun or not self._sound:
+        if not self._sound:
             return None
-        return SoundPiece(bytes(self._sound), self._borders)
+        # What follows the first second may be short: keys are looked for in all of it at once.
+        return SoundPiece(bytes(self._sound), self._borders, self._places, is_rest=self._is_begun)
 
     def _take_due(self) -> list[SoundPiece]:
         due: list[SoundPiece] = []
         if not self._is_begun:
             self._is_begun = True
-            due.append(SoundPiece(bytes(self._sound[: self._first])))
+            first = bytes(self._sound[: self._first])
+            due.append(SoundPiece(first, [], self._places, is_first=True))
         if len(self._sound) >= self._round:
             due.append(self._take_round())
-            self._sound, self._borders = bytearray(), []
+            self._sound, self._borders, self._places = bytearray(), [], []
             self._is_begun = self._joined = False
             self._resting, self._next_rest = (
                 self._next_rest,
@@ -519,7 +645,8 @@ class SoundWindow:
 
     def _take_round(self) -> SoundPiece:
         borders = [border for border in self._borders if border < _ROUND_BYTES]
-        return SoundPiece(bytes(self._sound[:_ROUND_BYTES]), borders, is_round=True)
+        sound = bytes(self._sound[:_ROUND_BYTES])
+        return SoundPiece(sound, borders, self._places, is_round=True)
 
 
 @dataclass(slots=True)
@@ -529,17 +656,29 @@ class SoundPiece:
     Attributes:
         payload: The sound that was sent, without the silence between.
         borders: The positions at which a message directly continues the one before.
-        is_round: Whether it is a whole round, and not the first second of one.
+        places: Where the sound continues nothing: the positions, and how much had been sent before.
+        is_first: Whether it is the first second of a round, of which the rest follows.
+        is_round: Whether it is a whole round.
+        is_rest: Whether it is a round that was not finished, of which the first second is known.
     """
 
     payload: bytes
     borders: list[int] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
+    is_first: bool = False
     is_round: bool = False
+    is_rest: bool = False
+
+    def find_second(self, position: int) -> float:
+        """Return how many seconds of sound were sent before a position of this piece."""
+        begin, place = max(each for each in self.places if each[0] <= position)
+        return (place + position - begin) / BYTES_PER_SECOND
 
     @property
     def second(self) -> bytes:
         """The second by which the coding is recognised: the last one of a round, else the first."""
-        return self.payload[-_SECOND_BYTES:] if self.is_round else self.payload[:_SECOND_BYTES]
+        is_late = self.is_round or self.is_rest
+        return self.payload[-_SECOND_BYTES:] if is_late else self.payload[:_SECOND_BYTES]
 
 
 class SendingTiming:

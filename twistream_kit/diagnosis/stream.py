@@ -14,8 +14,14 @@ from dataclasses import dataclass
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry
 from twistream_kit.diagnosis.message import review_unheard
-from twistream_kit.diagnosis.payload import SHORTEST_BYTES, look_inside
-from twistream_kit.diagnosis.sound import FIELD, MistakeCounter, SoundReview, listen_to
+from twistream_kit.diagnosis.payload import SHORTEST_BYTES
+from twistream_kit.diagnosis.sound import (
+    FIELD,
+    MistakeCounter,
+    SoundReview,
+    listen_to,
+    look_closely,
+)
 from twistream_kit.errors import Objection, RemoteProtocolError, sort_by_severity
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE
@@ -179,7 +185,7 @@ class StreamReviewer:
         inside: Sequence[Objection] = ()
         sound: Sequence[Objection] = ()
         if isinstance(message, to_twilio.Media):
-            inside = look_inside(message.payload, FIELD)
+            inside = self._sound.defer(look_closely(message.payload), len(message.payload))
             sound = self._sound.note_sent(message.payload, at, inside)
             if not (inside or sound or form):
                 return Reviewed(message, True)

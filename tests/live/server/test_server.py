@@ -245,6 +245,16 @@ async def test_only_who_signs_the_configured_address_gets_in(
     assert server.streams == ()
 
 
+@pytest.mark.parametrize("path", ["//media", "///media", "/media//", "/./media", "/media%2f"])
+async def test_a_path_that_was_not_signed_does_not_pass_as_the_one_that_was(serve, dial, path):
+    server = await serve(auth_token=TOKEN, public_url="https://example.com")
+    here = server.url.removesuffix("/media")
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await dial(server, url=here + path, signed_url="wss://example.com/media")
+    assert refused.value.response.status_code in (403, 404)
+    assert server.streams == ()
+
+
 async def test_handshake_with_the_vector_of_the_notes_is_admitted(serve):
     server = await serve(auth_token=VECTORS, public_url="https://example.com", path="/media-stream")
     head = (
