@@ -49,7 +49,7 @@ UNREACHABLE = 21214
 REPORT_SECONDS = 1.0
 """How long a stream waits for the delivery of the answered callback before it connects."""
 
-KEPT_CALLS = 1000
+KEPT_CALLS = 500
 """The number of ended calls that are kept, some two kilobytes each without their sound."""
 
 KEPT_SOUNDS = 10
@@ -324,7 +324,7 @@ class SimulatedCall:
 
 
 class Calls(Sequence[SimulatedCall]):
-    """The running calls and the last thousand that ended, oldest first.
+    """The running calls and the last 500 that ended, oldest first.
 
     Any thread may read them; only the simulator's loop places and ends them.
 
