@@ -566,7 +566,9 @@ NOT_APPLIED = {
     },
     "simulator._causes": {
         "Attach the listener": _SERVER,
+        "Close with 1000 where": _SERVER,
         "Let nothing block it": _SERVER,
+        "Look up what it stands for": "what is wrong is not known beyond Twilio's code",
         "Let the call last longer": _SERVER,
         "Look at what makes the sound": _THE_SOURCE,
         "Look into the log": _SERVER,
