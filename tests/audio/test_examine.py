@@ -6,6 +6,7 @@ import io
 import math
 import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from twistream_kit.audio.examine import KEPT_SECONDS, examine
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.load import load_clip
 from twistream_kit.errors import WavError
+
+SAMPLES = Path(__file__).parents[2] / "sample_audio"
 
 RATE = 44100
 
@@ -350,3 +353,16 @@ def test_the_report_reads_as_sentences_with_the_worst_marked():
     assert "It should be corrected before a call: " in text
     assert ".." not in text
     assert "nan" not in text
+
+
+def test_samples_that_wrapped_around_are_not_called_too_loud_for_the_conversion(tmp_path):
+    samples, rate = soundfile.read(SAMPLES / "greeting.wav")
+    samples = samples.mean(axis=1)
+    loud = samples * 3 * 32767 * 0.6 / np.abs(samples).max()
+    path = tmp_path / "wrapped.wav"
+    soundfile.write(path, loud.astype(np.int64).astype(np.int16), rate, subtype="PCM_16")
+    found = examine(path)
+    assert found.figures.wrapped_samples
+    assert found.figures.clipped_by_mixing
+    [clipping] = [each for each in found.findings if each.subject == "clipping"]
+    assert "wrapped around" in clipping.problem

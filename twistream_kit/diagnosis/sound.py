@@ -761,6 +761,7 @@ class RepeatedHeaders:
         self._last: int | None = None
         self._is_reported = False
         self._is_compressed = False
+        self._is_interrupted = False
 
     @property
     def is_packed(self) -> bool:
@@ -768,7 +769,7 @@ class RepeatedHeaders:
 
         The files are compressed, or their headers interrupt the sound.
         """
-        return self._is_reported or self._is_compressed
+        return self._is_reported or self._is_compressed or self._is_interrupted
 
     def note_sent(self, payload: bytes, *, is_file: bool) -> Objection | None:
         """Note the next payload; return an objection to its headers, once.
@@ -800,7 +801,10 @@ class RepeatedHeaders:
             return _object_to_repeated_header(
                 self._field, name, (at - last) * 1000 // BYTES_PER_SECOND
             )
-        return None if at == begin else _object_to_header_amid(self._field, name, at)
+        if at == begin:
+            return None
+        self._is_interrupted = True
+        return _object_to_header_amid(self._field, name, at)
 
 
 def _object_to_repeated_header(field: str, name: str, apart_ms: int) -> Objection:

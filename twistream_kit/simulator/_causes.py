@@ -252,7 +252,7 @@ def _object_to_ending(report: CallReport, because: str) -> Objection:
     """Say why a call is not ok whose only fault is how the server ended it."""
     ended = report.ended
     severity: Severity = "error"
-    problem = f"{because} {_say_seconds(report.seconds)} after the start message"
+    problem = f"{because} {_say_end(report)}"
     consequence = f"Twilio logs it as error {ended.error_code}"
     fix = _describe_fix(report)
     if ended.cause == "server-closed":
@@ -274,20 +274,26 @@ def _object_to_ending(report: CallReport, because: str) -> Objection:
     return Objection(ended.error_code, "", problem, consequence, fix, severity)
 
 
+def _object_to_early_ending(report: CallReport, because: str) -> Objection:
+    problem = f"{because} {_say_end(report)}, before the caller heard anything"
+    if report.received.get("media"):
+        problem += f": it had sent {_describe_silence(report)}"
+    consequence = "Twilio goes on with the TwiML behind <Connect>, or hangs up if there is none"
+    fix = _describe_fix(report)
+    if fix == _READ_ON:
+        fix += f"; if it closes on purpose, let it speak first; {_ONLY_LISTENS}"
+    return Objection(None, "", problem, consequence, fix)
+
+
 def _explain_silence(report: CallReport, because: str | None, remains: Remains) -> Objection:
-    ended_after = f"{_say_seconds(report.seconds)} after the start message"
     if because and not (report.received and _is_orderly(report)):
-        problem = f"{because} {ended_after}, before the caller heard anything"
-        if report.received.get("media"):
-            problem += f": it had sent {_describe_silence(report)}"
-        consequence = "Twilio goes on with the TwiML behind <Connect>, or hangs up if there is none"
-        fix = _describe_fix(report)
-        if fix == _READ_ON:
-            fix += f"; if it closes on purpose, let it speak first; {_ONLY_LISTENS}"
-        return Objection(None, "", problem, consequence, fix)
+        return _object_to_early_ending(report, because)
     consequence = "The caller heard nothing"
     if report.quiet_seconds:
-        consequence += f", and hung up after {report.quiet_seconds:g} s of silence"
+        consequence += (
+            f", and hung up after {report.quiet_seconds:g} s of silence: if the server takes "
+            f"longer to speak, {suggest_seconds(report)} waits for it"
+        )
     if not report.received and remains.is_close_unanswered:
         problem = (
             "the server took in nothing that can be seen after the connected message: it sent "
@@ -301,9 +307,7 @@ def _explain_silence(report: CallReport, because: str | None, remains: Remains) 
     else:
         problem, fix = _describe_what_came(report)
     if because:
-        problem += f"; then {because}, {ended_after}"
-    if report.quiet_seconds and not report.cleared_seconds:
-        fix += f"; if it takes longer to speak, {suggest_seconds(report)} waits for it"
+        problem += f"; then {because}, {_say_end(report)}"
     return Objection(None, "", problem, consequence, fix)
 
 
@@ -331,6 +335,10 @@ def _describe_what_came(report: CallReport) -> tuple[str, str]:
     problem = "the server sent no media message"
     fix = f"Send media messages with the streamSid of the start message; {_ONLY_LISTENS}"
     return problem, fix
+
+
+def _say_end(report: CallReport) -> str:
+    return f"{_say_seconds(report.seconds)} after the start message"
 
 
 def _describe_silence(report: CallReport) -> str:

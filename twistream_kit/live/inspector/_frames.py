@@ -58,6 +58,10 @@ Passed = str | bytes | Closing | FrameViolation
 """A text message, a binary message, a Close frame, or a violation of the RFC."""
 
 
+MOST_VIOLATIONS = 1000
+"""After so many violations in one direction, its frames are not read any more."""
+
+
 class MessageReader:
     """Parses the messages of one direction; pings and pongs are skipped.
 
@@ -76,6 +80,7 @@ class MessageReader:
         self._size = 0
         self._is_compressed = False
         self._opcode: Opcode | None = None
+        self._n_violations = 0
         self._is_over = False
 
     @property
@@ -95,7 +100,18 @@ class MessageReader:
         return [FrameViolation(fault) for fault in faults]
 
     def read(self) -> Iterator[Passed | None]:
-        """Yield what has arrived completely; None for a frame that completes no message."""
+        """Yield what has arrived completely; None for a frame that completes no message.
+
+        After `MOST_VIOLATIONS` nothing more is read: no program takes so many, and what they mean
+        for what follows nobody knows.
+        """
+        for passed in self._read():
+            if isinstance(passed, FrameViolation):
+                self._n_violations += 1
+                self._is_over = self._is_over or self._n_violations >= MOST_VIOLATIONS
+            yield passed
+
+    def _read(self) -> Iterator[Passed | None]:
         while not self._is_over and (frame := self._frames.read_frame()) is not None:
             if frame.faults:
                 yield from (FrameViolation(fault) for fault in frame.faults)
