@@ -186,7 +186,7 @@ def test_the_reason_of_most_dropped_media_stands_first():
         ({"mark": 1}, "the server sent no media message"),
     ],
 )
-def test_a_server_that_reads_and_closes_is_not_told_to_read(came, words):
+def test_a_server_that_reads_and_closes_gets_no_advice_to_read(came, words):
     ended = EndCause("server-closed", 1000)
     objection = only(add_causes(report_of(**SILENT, ended=ended, received=came), Remains()))
     assert objection.problem.startswith(words)
