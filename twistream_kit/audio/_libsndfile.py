@@ -182,6 +182,7 @@ class _Window:
     def __init__(self, file: Opened, start: int, end: int) -> None:
         self._file = file.file
         self._at = 0
+        self._block, self._block_at = b"", 0
         self.start = start
         self.end = end
 
@@ -197,9 +198,24 @@ class _Window:
 
     def read(self, size: int = -1) -> bytes:
         left = max(0, self.end - self.start - self._at)
-        raw = read_at(self._file, self.start + self._at, left if size < 0 else min(size, left))
+        size = left if size < 0 else min(size, left)
+        begin = self._at - self._block_at
+        if begin < 0 or begin + size > len(self._block):
+            self._block_at, begin = self._at, 0
+            place = self.start + self._at
+            self._block = read_at(self._file, place, min(left, max(size, _BLOCK_BYTES)))
+        raw = self._block[begin : begin + size]
         self._at += len(raw)
         return raw
+
+    def readinto(self, buffer: Any) -> int:
+        raw = self.read(len(buffer))
+        buffer[: len(raw)] = raw
+        return len(raw)
+
+
+_BLOCK_BYTES = 65536
+"""How much is read at once: libmpg123 looks for headers by four bytes each."""
 
 
 _SIGNATURES = {

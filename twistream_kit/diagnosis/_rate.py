@@ -406,7 +406,7 @@ def _list_features(speech: _SpeechFeatures, measured: _Measured) -> NDArray[np.f
     changes = np.abs(periods[_APART:] - periods[:-_APART])[both]
     changes = changes[changes < _LONGEST_GLIDE]
     low, high = np.percentile(periods[is_voiced], (15, 85))
-    voice = _average_spectrum(spectrum[is_voiced])
+    voice = _compute_average_spectrum(spectrum[is_voiced])
     has_friction = is_unvoiced.sum() >= _FEWEST_UNVOICED
     return np.concatenate(
         [
@@ -415,14 +415,14 @@ def _list_features(speech: _SpeechFeatures, measured: _Measured) -> NDArray[np.f
             speech.movement[:-1],  # a line may end at 3400 Hz
             speech.variances,
             speech.changes,
-            _average_spectrum(spectrum[is_unvoiced]) if has_friction else voice,
+            _compute_average_spectrum(spectrum[is_unvoiced]) if has_friction else voice,
             voice,
             _measure_modulation(np.log10(np.maximum(power, reference / _LOUDEST_SILENCE))),
         ]
     )
 
 
-def _average_spectrum(spectra: NDArray[Any]) -> NDArray[Any]:
+def _compute_average_spectrum(spectra: NDArray[Any]) -> NDArray[Any]:
     """Return the mean loudness of each 500 Hz in relation to all."""
     levels = spectra.mean(axis=0).reshape(len(_OF_BANDS), -1).mean(axis=1)
     spectrum: NDArray[Any] = levels - levels.mean()
