@@ -639,7 +639,9 @@ NOT_APPLIED = {
     },
     "simulator._causes": {
         "Attach the listener": _SERVER,
+        "Close with 1000 where": _SERVER,
         "Let nothing block it": _SERVER,
+        "Look up what it stands for": "what is wrong is not known beyond Twilio's code",
         "Look into the log": _SERVER,
         "Mend what the server sent": "what is to be mended is objected to by itself, with its fix",
         "Read messages in a loop": _SERVER,

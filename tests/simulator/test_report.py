@@ -77,6 +77,37 @@ def test_the_first_line_says_how_much_of_the_sound_was_heard():
     assert cleared.ok
 
 
+def test_less_than_a_tenth_of_a_second_is_said_in_milliseconds():
+    short = report_of(heard=Clip.tone(440, 0.01) + Clip.silence(0.99))
+    assert short.headline == "heard 20 ms of sound, then the caller hung up"
+    assert "20 ms of sound, the first after" in repr(short)
+    assert replace(short, lost_seconds=2.0).headline.startswith("heard 20 ms of 2.0 s, then")
+    assert replace(short, lost_seconds=0.02).headline.startswith("heard 20 of 40 ms, then")
+    none = report_of(first_sound_ms=None, heard=Clip.silence(1.0), cleared_seconds=2.0)
+    assert none.headline.startswith("heard nothing of 2.0 s (2.0 s were cleared), then")
+
+
+def test_the_seconds_that_were_heard_are_those_of_sound_and_not_of_the_call():
+    read = report_of(heard=Clip.tone(440, 0.5) + Clip.silence(2.5)).to_dict()
+    assert (read["heard_seconds"], read["sound_seconds"], read["recording_seconds"]) == (
+        0.5,
+        0.5,
+        3,
+    )
+    read = report_of(first_sound_ms=None, heard=Clip.silence(3.0)).to_dict()
+    assert (read["heard_seconds"], read["recording_seconds"]) == (0, 3)
+
+
+def test_a_caller_who_hung_up_after_silence_is_said_in_text_html_and_json():
+    report = report_of(seconds=7.2, quiet_seconds=3.0)
+    words = "by the simulated caller, who hangs up after 3 s of silence; seconds=20 (--seconds 20)"
+    assert words in repr(report)
+    assert words in html.unescape(render_html(report))
+    assert words in report.to_dict()["description"]["ended"]
+    assert report.to_dict()["quiet_seconds"] == 3
+    assert "ended" not in report_of().to_dict()["description"]
+
+
 def test_text_html_and_json_say_the_same():
     objection = Objection(None, "media", "is odd", "Nobody minds", "Send another", "note")
     report = report_of(objection, lateness=LATE, lost_seconds=2.4)

@@ -153,6 +153,9 @@ async def test_without_a_length_the_call_ends_when_both_are_silent(monkeypatch):
     assert 0.5 <= report.seconds < 2.0
     assert report.sound_seconds == pytest.approx(0.4)
     assert report.ending == "stopped"
+    assert report.quiet_seconds == 0.2
+    async with server(late) as url:
+        assert (await simulate_call(url, seconds=0.8)).quiet_seconds is None
 
 
 async def test_a_call_without_a_length_ends_at_the_limit(monkeypatch):

@@ -165,6 +165,8 @@ def _find_codes(text: str) -> Iterator[_FoundCode]:
         yield _FoundCode(found.start(), explain_ngrok(int(found.group(1))))
     yield from _find_sentences(text)
     lowered = text.lower()
+    names_cloudflare = _OF_CLOUDFLARE.search(lowered) is not None
+    names_websocket = _OF_WEBSOCKET.search(lowered) is not None
     for number in _list_numbers(text):
         if _is_amount(number):
             continue
@@ -172,7 +174,9 @@ def _find_codes(text: str) -> Iterator[_FoundCode]:
             if _is_twilios(number):
                 yield _FoundCode(number.at, TWILIO_CODES[number.value])
         elif _LEAST_CLOSE <= number.value < 2000:
-            yield from _find_four_digits(number, lowered)
+            yield from _find_four_digits(
+                number, names_cloudflare=names_cloudflare, names_websocket=names_websocket
+            )
         elif number.value < _LEAST_CLOSE and _is_status(number):
             code = find_service_code("http", number.value)
             code = code or find_service_code("cloudflare", number.value)
@@ -282,7 +286,9 @@ def _compile(words: str) -> re.Pattern[str]:
 # ---- WebSocket, Cloudflare and HTTP ------------------------------------------------------------
 
 
-def _find_four_digits(number: _Number, text: str) -> Iterator[_FoundCode]:
+def _find_four_digits(
+    number: _Number, *, names_cloudflare: bool, names_websocket: bool
+) -> Iterator[_FoundCode]:
     """Find a close code of WebSocket, a number of Cloudflare's, or either where both may be."""
     close = find_service_code("websocket", number.value)
     page = find_service_code("cloudflare", number.value)
@@ -293,9 +299,9 @@ def _find_four_digits(number: _Number, text: str) -> Iterator[_FoundCode]:
         or (number.word in ("code", "closecode", "close_code", "wscode") and not names_error)
     ):
         yield _FoundCode(number.at, close)
-    elif names_error and page is not None and _OF_CLOUDFLARE.search(text):
+    elif names_error and page is not None and names_cloudflare:
         yield _FoundCode(number.at, page)
-    elif names_error and close is not None and _OF_WEBSOCKET.search(text):
+    elif names_error and close is not None and names_websocket:
         yield _FoundCode(number.at, close)
     elif names_error:
         yield from (_FoundCode(number.at, each) for each in (page, close) if each is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -54,13 +55,16 @@ class CallReport:
         debugger: The entries that Twilio's console would show.
         first_sound_ms: The time from the start message to the first sound that the caller heard,
             or None.
-        heard: What the caller heard, from the start message on.
+        heard: A recording of the caller's side from the start message to the end, silence
+            included; `sound_seconds` says how much of it is audible.
         cleared_seconds: The duration of the audible sound that clears have removed.
         lost_seconds: The duration of the audible sound that was queued at the end and not heard.
         expect_silence: Whether a call in which nothing is heard is fine.
         lateness: How late the simulator itself was.
         capture: Every message in both directions, with its time; of the server's messages, those
             that were obeyed.
+        quiet_seconds: The silence after which the simulated caller hung up, as in a call without
+            ``seconds=``; None if the call ended otherwise.
 
     Example:
         >>> import twistream_kit as kit
@@ -95,6 +99,7 @@ class CallReport:
     expect_silence: bool
     lateness: LatenessReport
     capture: Capture = field(compare=False)
+    quiet_seconds: float | None = None
 
     @property
     def marks_received(self) -> int:
@@ -138,11 +143,14 @@ class CallReport:
     def headline(self) -> str:
         """What the caller got, and who ended the call, in one sentence."""
         heard, lost, cleared = self.sound_seconds, self.lost_seconds, self.cleared_seconds
-        said = f"{heard:.1f} s of sound" if heard else "nothing"
+        said = f"{_say_seconds(heard)} of sound" if heard else "nothing"
         if lost or cleared:
-            said = f"{heard:.1f} of {heard + lost + cleared:.1f} s"
+            some, all_of_it = _say_seconds(heard), _say_seconds(heard + lost + cleared)
+            if some.split()[1] == all_of_it.split()[1]:
+                some = some.split()[0]
+            said = f"{some if heard else 'nothing'} of {all_of_it}"
         if cleared:
-            said += f" ({cleared:.1f} s were cleared)"
+            said += f" ({_say_seconds(cleared)} were cleared)"
         return f"heard {said}, then {self.ended.in_words}"
 
     def _is_relevant(self, objection: Objection) -> bool:
@@ -176,11 +184,13 @@ class CallReport:
                 for entry in self.debugger
             ],
             "first_sound_ms": first if first is None else round(first, 1),
-            "heard_seconds": round(self.heard.seconds, 2),
+            "heard_seconds": round(self.sound_seconds, 2),
+            "recording_seconds": round(self.heard.seconds, 2),
             "sound_seconds": round(self.sound_seconds, 2),
             "cleared_seconds": round(self.cleared_seconds, 2),
             "lost_seconds": round(self.lost_seconds, 2),
             "expect_silence": self.expect_silence,
+            "quiet_seconds": self.quiet_seconds,
             "marks_received": self.marks_received,
             "marks_returned": self.marks_returned,
             "description": describe_call(self),
@@ -217,17 +227,32 @@ def describe_call(report: CallReport) -> dict[str, str]:
         "received": _describe_counts(report.received),
     }
     if report.first_sound_ms is not None:
-        said["heard"] = (
-            f"{report.sound_seconds:.1f} s of sound, the first after {report.first_sound_ms:.0f} ms"
-        )
+        first = f"the first after {report.first_sound_ms:.0f} ms"
+        said["heard"] = f"{_say_seconds(report.sound_seconds)} of sound, {first}"
     else:
         said["heard"] = "nothing but silence"
+    if report.quiet_seconds:
+        said["ended"] = (
+            f"by the simulated caller, who hangs up after {report.quiet_seconds:g} s of silence; "
+            f"{suggest_seconds(report)} waits longer"
+        )
     if report.marks_received:
         said["marks"] = f"{report.marks_returned} of {report.marks_received} returned"
     said["timing"] = str(report.lateness)
     if not report.believable:
         said["timing"] += f". {SIMULATOR_WAS_LATE}."
     return said
+
+
+def suggest_seconds(report: CallReport) -> str:
+    """Return the argument that would have let the call last longer, and the option."""
+    seconds = 10 * math.ceil((report.seconds + 5) / 10)
+    return f"seconds={seconds} (--seconds {seconds})"
+
+
+def _say_seconds(seconds: float) -> str:
+    """Write a duration of sound so that none but zero is written as zero."""
+    return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
 
 
 def _describe_counts(counts: Mapping[str, int]) -> str:

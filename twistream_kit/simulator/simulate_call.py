@@ -191,6 +191,7 @@ class _CallRun:
             self._leg, url=plan.url, auth_token=plan.auth_token, debugger=self._debugger
         )
         self._capture: Capture | None = None
+        self._quiet_seconds: float | None = None
         self._leg.on_message = self._note
         self._leg.on_odd = self._note_odd
         self._client.on_sent = self._note
@@ -232,7 +233,7 @@ class _CallRun:
         try:
             await asyncio.wait([caller, closed], return_when=asyncio.FIRST_COMPLETED)
             if caller.done():
-                caller.result()
+                self._quiet_seconds = caller.result()
             # After hanging up the caller hears nothing, however long the server takes to close.
             pacer.remove(self._tick)
             ended = time.monotonic()
@@ -244,8 +245,8 @@ class _CallRun:
             caller.cancel()
             await asyncio.wait([caller])
 
-    async def _act(self) -> None:
-        """Say, press and listen, until the call is to be hung up."""
+    async def _act(self) -> float | None:
+        """Say, press and listen, until the call is to be hung up; return after which silence."""
         limit = LONGEST_SECONDS if self._plan.seconds is None else self._plan.seconds
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + limit):
@@ -253,23 +254,23 @@ class _CallRun:
                 for digit in self._plan.press:
                     self._client.press(digit)
                     await asyncio.sleep(KEY_SECONDS)
-                await self._listen(time.monotonic())
+                return await self._listen(time.monotonic())
         except TimeoutError:
-            pass
+            return None
 
     async def _speak(self) -> None:
         said = asyncio.Event()
         self._handset.mouth.say(self._plan.say, lambda _seconds: said.set())
         await said.wait()
 
-    async def _listen(self, since: float) -> None:
+    async def _listen(self, since: float) -> float:
         while True:
             await asyncio.sleep(0.05)
             last = max(since, self._handset.ear.last_audible_at or since)
             waiting = len(self._leg.playout) > 0
             quiet = not waiting and time.monotonic() - last >= QUIET_SECONDS
             if quiet and self._plan.seconds is None:
-                return
+                return QUIET_SECONDS
 
     def _make_report(
         self, pacer: Pacer, ending: StreamEnding, started: float, seconds: float
@@ -297,6 +298,7 @@ class _CallRun:
             expect_silence=self._plan.expect_silence,
             lateness=pacer.lateness.report(),
             capture=self._capture or Capture(self._leg.stream_sid, self._leg.call_sid, started),
+            quiet_seconds=self._quiet_seconds if ending.reason == "stopped" else None,
         )
         remains = Remains(
             tuple(self._leg.playout.waiting_marks),

@@ -193,8 +193,8 @@ def test_nothing_is_read_after_a_close_frame(rest, cuts):
 
 def test_after_very_many_violations_nothing_more_is_read():
     reader = MessageReader(masked=True)
-    reader.feed(b"\x01\x00" * (MOST_VIOLATIONS + 50))
+    reader.feed(b"\x83\x00" * (MOST_VIOLATIONS + 50))
     found = [each for each in reader.read() if isinstance(each, FrameViolation)]
     assert MOST_VIOLATIONS <= len(found) < MOST_VIOLATIONS + 3
-    reader.feed(b"\x01\x00")
+    reader.feed(b"\x83\x00")
     assert list(reader.read()) == []

@@ -115,7 +115,7 @@ class MessageReader:
         while not self._is_over and (frame := self._frames.read_frame()) is not None:
             if frame.faults:
                 yield from (FrameViolation(fault) for fault in frame.faults)
-            self._is_over = frame.opcode is Opcode.CLOSE
+            self._is_over |= frame.opcode is Opcode.CLOSE
             if frame.opcode is Opcode.TEXT and self._is_whole(frame):
                 yield _decode(frame.payload)  # nearly every message
             else:
@@ -219,6 +219,16 @@ class Frame:
     is_compressed: bool = False
 
 
+_CONTROL_BIT = 0x08
+_PLAIN = frozenset(
+    opcode | final
+    for opcode in _OPCODES
+    for final in (0x00, 0x80)
+    if final or not opcode & _CONTROL_BIT
+)
+"""The first bytes of frames without a fault: an opcode that is known, no bit but FIN."""
+
+
 class FrameReader:
     """Parses the frames of one direction; it never raises and never answers.
 
@@ -297,7 +307,8 @@ class FrameReader:
         return first, is_masked, begin + 4 * is_masked, size
 
     def _find_faults(self, first: int, *, is_masked: bool, size: int) -> tuple[str, ...]:
-        if first & 0x7F in (Opcode.TEXT, Opcode.BINARY) and is_masked is self._masked:
+        is_short = size <= _MOST_CONTROL_BYTES or not first & _CONTROL_BIT
+        if first in _PLAIN and is_masked is self._masked and is_short:
             return ()  # nearly every frame
         opcode = _OPCODES.get(first & 0x0F)
         faults = []
