@@ -288,3 +288,189 @@ def test_bytes_are_read_as_utf_8_and_nothing_else_is_taken():
     assert review_twiml(b"<Response><Say>\xc3\xa4</Say></Response>") == []
     with pytest.raises(TypeError, match=r"TwiML is int; give a str, such as str\(response\)"):
         review_twiml(5)
+
+
+NUMBER = "<Number>+15550100001</Number>"
+
+RIGHT_ONES = [
+    (
+        "<Gather input='dtmf speech' timeout='3' numDigits='1' action='/key' method='GET'"
+        " finishOnKey='#' speechTimeout='auto' hints='yes, no'><Say>Press 1.</Say><Pause/>"
+        "<Play>https://example.com/a.mp3</Play></Gather>{connect}"
+    ),
+    "<Gather action='/key' actionOnEmptyResult='false'/>{connect}",
+    (
+        "<Say voice='Polly.Joanna' language='en-US' loop='2'>Hello <break time='1s'/>"
+        "<prosody rate='slow'><emphasis level='strong'>you</emphasis></prosody></Say>{connect}"
+    ),
+    "<Say><speak><lang xml:lang='fr-FR'>Bonjour</lang></speak></Say>{connect}",
+    "<Play digits='ww12#'/><Pause length='2'/>{connect}<Hangup/>",
+    "<Connect action='/next' method='GET'><Stream url='wss://example.com/m' name='a'/></Connect>",
+    "<Start><Stream url='wss://example.com/m' track='both_tracks'/></Start><Dial>"
+    + NUMBER
+    + "</Dial>",
+    "<Start><Transcription statusCallbackUrl='https://example.com/t'/></Start>{connect}",
+    "<Start><Recording recordingStatusCallback='https://example.com/r'/></Start>{connect}",
+    "<Start><Siprec connectorName='a'><Parameter name='b' value='c'/></Siprec></Start>{connect}",
+    "<Stop><Stream name='a'/></Stop>{connect}",
+    (
+        "<Dial timeout='20' answerOnBridge='true' callReason='support' callerId='+15550100009'>"
+        "+15550100001</Dial>{connect}"
+    ),
+    (
+        "<Dial action='/done' record='record-from-answer-dual' trim='trim-silence'>"
+        "<Number sendDigits='12' statusCallback='https://example.com/s'>+15550100001</Number>"
+        "<Client><Identity>alice</Identity><Parameter name='a' value='b'/></Client></Dial>"
+    ),
+    (
+        "<Dial>\n  <Sip username='a' password='b'>sip:alice@example.com;transport=tls?x-a=b</Sip>\n"
+        "</Dial>"
+    ),
+    "<Dial><Sip>sips:alice@example.com</Sip></Dial>",
+    "<Dial><Conference startConferenceOnEnter='true' beep='false'>Room 1</Conference></Dial>",
+    "<Dial><Queue url='/about'>support</Queue></Dial><Redirect method='POST'>/again</Redirect>",
+    "<Dial><Application><ApplicationSid>APx</ApplicationSid></Application></Dial>",
+    "<Dial>415-123-4567</Dial>",
+    "<Enqueue waitUrl='/wait' workflowSid='WWx'><Task priority='1'>{{}}</Task></Enqueue>",
+    "<Enqueue waitUrl='/wait'>support</Enqueue>{connect}",
+    "<Record maxLength='30' finishOnKey='#' transcribe='true' playBeep='true'/>",
+    (
+        "<Pay chargeAmount='20.45'><Prompt for='postal-code'><Say>Your code.</Say></Prompt>"
+        "<Parameter name='a' value='b'/></Pay>"
+    ),
+    "<Refer><Sip>sip:alice@example.com</Sip></Refer>",
+    (
+        "<Connect><ConversationRelay url='wss://example.com/m'><Language code='en-US'/>"
+        "<Parameter name='a' value='b'/></ConversationRelay></Connect>"
+    ),
+    "<Connect><Room participantIdentity='a'>Daily</Room></Connect>",
+    "<Connect><VirtualAgent connectorName='a'><Config name='b'/></VirtualAgent></Connect>",
+    "<Reject reason='busy'/>",
+    "<Leave/>",
+    "<Echo/>",
+    "<!-- a comment -->\n  {connect}\n  <!-- another -->\n",
+]
+
+
+@pytest.mark.parametrize("verbs", RIGHT_ONES)
+def test_what_is_documented_meets_notes_at_most(verbs):
+    xml = f"<Response>{verbs.format(connect=f'<Connect>{STREAM}</Connect>')}</Response>"
+    assert [each for each in review_twiml(xml) if each.severity != "note"] == []
+
+
+@pytest.mark.parametrize(
+    "alone",
+    [
+        f"<Connect>{STREAM}</Connect>",
+        f"<Dial>{NUMBER}</Dial>",
+        "<Gather><Say>Hello</Say></Gather>",
+        "<Enqueue>q</Enqueue>",
+        "<Pay><Prompt/></Pay>",
+        "<Refer><Sip>sip:alice@example.com</Sip></Refer>",
+        "<Say>Hello</Say>",
+        "<Redirect>/x</Redirect>",
+        "<Stop><Stream name='a'/></Stop>",
+        STREAM,
+        NUMBER,
+        "<Sip>sip:alice@example.com</Sip>",
+        "<ConversationRelay url='wss://example.com/m'/>",
+    ],
+)
+def test_a_verb_without_response_is_objected_to_for_that_alone(alone):
+    (objection,) = review_twiml(alone)
+    assert (objection.code, objection.field) == (12102, "TwiML")
+    assert "<Response>" in objection.fix
+
+
+@pytest.mark.parametrize(
+    "parent", ["Gather", "Say", "Play", "Pause", "Enqueue", "Prompt", "Record"]
+)
+def test_connect_inside_a_verb_that_holds_none_is_objected_to(parent):
+    xml = f"<Response><{parent}><Connect>{STREAM}</Connect></{parent}></Response>"
+    objection = review_twiml(xml)[0]
+    assert (objection.code, objection.field) == (12200, "<Connect>")
+    assert objection.fix.startswith("Put it directly inside <Response>, after <")
+
+
+@pytest.mark.parametrize(
+    "stream", [f"<Connect>{STREAM}</Connect>", f"<Start>{STREAM}</Start><Echo/>"]
+)
+@pytest.mark.parametrize(
+    ("verb", "field"),
+    [
+        ("<Dial action='/x'>+15550100001</Dial>", "<Dial action>"),
+        ("<Enqueue action='/x'>q</Enqueue>", "<Enqueue action>"),
+        ("<Pay action='/x'/>", "<Pay action>"),
+        ("<Connect action='/x'><Room>a</Room></Connect>", "<Connect action>"),
+        ("<Gather actionOnEmptyResult='true' action='/x'/>", "<Gather actionOnEmptyResult>"),
+        ("<Say loop='0'>Hello</Say>", "<Say loop>"),
+        ("<Play loop='0'>https://example.com/a.mp3</Play>", "<Play loop>"),
+    ],
+)
+def test_a_verb_that_never_comes_to_the_stream_is_an_error(verb, field, stream):
+    (objection,) = (each for each in review_twiml(f"<Response>{verb}{stream}</Response>")
+                    if each.severity == "error")  # fmt: skip
+    assert (objection.field, objection.fix[:12]) == (field, "Leave it out")
+    assert objection.consequence.endswith("would never begin")
+
+
+@pytest.mark.parametrize("verb", ["<Dial>+15550100001</Dial>", "<Enqueue>q</Enqueue>", "<Echo/>"])
+def test_a_verb_that_the_stream_waits_for_is_noted(verb):
+    (note,) = review_twiml(f"<Response>{verb}<Connect>{STREAM}</Connect></Response>")
+    assert (note.severity, note.problem) == ("note", "stands before <Connect>")
+    assert review_twiml(f"<Response>{verb}</Response>") == []
+
+
+def test_a_verb_after_a_connect_with_an_action_never_runs():
+    xml = f"<Response><Connect action='/x'>{STREAM}</Connect><Say>Bye</Say></Response>"
+    assert found(xml) == [("warning", None, "<Say>")]
+
+
+@pytest.mark.parametrize(
+    ("xml", "field", "fix"),
+    [
+        (f"<Response>Hi<Connect>{STREAM}</Connect></Response>", "<Response>", "<Say>Hi</Say>"),
+        (f"<Response><Connect>{STREAM}</Connect>Hi</Response>", "<Response>", "<Say>Hi</Say>"),
+        ("<Response><Gather>Press 1</Gather></Response>", "<Gather>", "<Say>Press 1</Say>"),
+        (f"<Response><Dial>{NUMBER} or so</Dial></Response>", "<Dial>", "Leave the text out"),
+        ("<Response><Hangup>Bye</Hangup></Response>", "<Hangup>", "Leave the text out"),
+    ],
+)
+def test_text_that_no_element_holds_is_objected_to_as_a_probable_fault(xml, field, fix):
+    (objection,) = review_twiml(xml)
+    assert (objection.severity, objection.field) == ("warning", field)
+    assert "would probably leave it out" in objection.consequence
+    assert fix in objection.fix
+
+
+def test_a_url_as_text_is_named_as_the_url_it_is():
+    (objection,) = review_twiml(
+        "<Response><Connect><Stream>wss://a.b/m</Stream></Connect></Response>"
+    )
+    assert (objection.code, objection.fix) == (31923, 'Write <Stream url="wss://a.b/m"/>')
+
+
+@pytest.mark.parametrize(
+    ("address", "fix"),
+    [
+        ("alice@example.com", "Write sip:alice@example.com"),
+        ("//alice@example.com", "Write sip:alice@example.com"),
+        ("alice", "Write sip:user@host, with the address of who is called"),
+    ],
+)
+def test_an_address_of_sip_without_its_scheme_is_objected_to(address, fix):
+    (objection,) = review_twiml(f"<Response><Dial><Sip>{address}</Sip></Dial></Response>")
+    assert (objection.field, objection.fix) == ("<Sip>", fix)
+
+
+@pytest.mark.parametrize("number", ["911", "112", "+911", "999", "41411", "*67", "#31#"])
+@pytest.mark.parametrize("xml", ["<Dial>{}</Dial>", "<Dial><Number>{}</Number></Dial>"])
+def test_a_short_number_is_not_to_be_completed_by_a_country(xml, number):
+    (objection,) = review_twiml(f"<Response>{xml.format(number)}</Response>")
+    assert "too short for E.164: an emergency or short number" in objection.problem
+    assert objection.fix.startswith("Dial the whole number of who is meant")
+
+
+def test_a_number_of_the_united_states_is_noted_because_twilio_takes_it():
+    (note,) = review_twiml("<Response><Dial>(415) 555-1212</Dial></Response>")
+    assert (note.severity, note.fix.rpartition(": ")[2][:12]) == ("note", "+14155551212")

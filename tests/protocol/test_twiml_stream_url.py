@@ -109,3 +109,65 @@ def test_review_of_any_url_never_raises(url):
     for objection in review_stream_url(url):
         assert str(objection).encode()
     is_loopback(url)
+
+
+@pytest.mark.parametrize(
+    ("host", "what"),
+    [
+        ("127.9.9.9", "this machine"),
+        ("[::1]", "this machine"),
+        ("[::ffff:127.0.0.1]", "this machine"),
+        ("10.1.2.3", "a private network"),
+        ("172.31.0.1", "a private network"),
+        ("[fd00::1]", "a private network"),
+        ("[::ffff:192.168.1.2]", "a private network"),
+        ("192.0.2.1", "reserved for examples"),
+        ("198.51.100.7", "reserved for examples"),
+        ("203.0.113.10", "reserved for examples"),
+        ("[2001:db8::1]", "reserved for examples"),
+        ("198.18.0.1", "reserved for measurements"),
+        ("100.64.0.1", "shared inside the network of a provider"),
+        ("169.254.1.1", "link-local, and valid on one cable or Wi-Fi only"),
+        ("[fe80::1]", "link-local, and valid on one cable or Wi-Fi only"),
+        ("224.0.0.1", "a multicast address, and no host's"),
+        ("[ff02::1]", "a multicast address, and no host's"),
+        ("0.0.0.0", "no host's: a server listens on it, and nobody can call it"),
+        ("[::]", "no host's: a server listens on it, and nobody can call it"),
+        ("255.255.255.255", "a broadcast address, and no host's"),
+        ("240.0.0.1", "reserved, and no host's on the internet"),
+        ("0.1.2.3", "reserved, and no host's on the internet"),
+        ("192.0.0.171", "reserved, and no host's on the internet"),
+    ],
+)
+def test_special_address_is_called_what_it_is(host, what):
+    (objection,) = review_stream_url(f"wss://{host}/m")
+    assert (objection.code, objection.severity) == (31904, "warning")
+    assert objection.problem == f"leads to {host.strip('[]')}, which is {what}"
+    assert ("simulator" in objection.consequence) == (what in ("this machine", "a private network"))
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "1.1.1.1", "[2606:4700::1111]", "172.32.0.1"])
+def test_address_of_the_internet_meets_no_objection(host):
+    assert review_stream_url(f"wss://{host}/m") == []
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
+@pytest.mark.parametrize("scheme", ["http", "wss"])
+def test_local_server_without_tls_is_led_to_a_tunnel_or_by_ws_to_the_simulator(scheme, host):
+    objection = review_stream_url(f"{scheme}://{host}/m")[0]
+    assert objection.fix.startswith("Open a tunnel, kit.start(kit.open_tunnel(server))")
+    assert f"simulator, write ws://{host}/m" in objection.fix
+
+
+@pytest.mark.parametrize("url", ["http://192.168.1.2/m", "ws://10.0.0.1:8080/m"])
+def test_server_of_a_private_network_is_not_led_to_an_address_that_twilio_cannot_reach(url):
+    assert all("wss://1" not in each.fix for each in review_stream_url(url))
+
+
+@pytest.mark.parametrize("url", ["wss://example.com:0/m", "ws://127.0.0.1:0/m"])
+def test_port_0_is_an_error(url):
+    first = review_stream_url(url)[0]
+    assert (first.severity, first.problem) == (
+        "error",
+        "uses port 0, on which no server can be called",
+    )

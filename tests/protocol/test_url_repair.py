@@ -162,6 +162,22 @@ def test_mended_url_needs_no_second_repair_of_the_same_kind(url):
         assert again is None or again.url != repair.url
 
 
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("wss;//example.com/m", "begins with 'wss;//': a semicolon stands for the colon"),
+        ("wss.//example.com/m", "begins with 'wss.//': a dot stands for the colon"),
+        ("wss,//example.com/m", "begins with 'wss,//': a comma stands for the colon"),
+        ("wss//example.com/m", "begins with 'wss//': the colon is missing"),
+        ("wss%3A//example.com/m", "begins with 'wss%3A//': it is not ://"),
+    ],
+)
+def test_what_stands_for_the_colon_is_named(url, problem):
+    repair = repair_url(url)
+    assert repair.problem.startswith(problem)
+    assert repair.fix == "Write wss://example.com/m"
+
+
 @pytest.mark.parametrize("url", ["wss//a\ud800", '"\ud800', "a" * 4001, " wss//" + "a" * 4000])
 def test_what_cannot_be_written_into_a_fix_is_not_repaired(url):
     assert repair_url(url) is None

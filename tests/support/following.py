@@ -176,6 +176,27 @@ def _wrap(root: ET.Element, _: re.Match[str], __: Objection) -> ET.Element:
     return response
 
 
+def _wrap_twice(root: ET.Element, match: re.Match[str], objection: Objection) -> ET.Element:
+    verb = ET.Element(match[1])
+    verb.append(root)
+    return _wrap(verb, match, objection)
+
+
+def _leave_text_out(root: ET.Element, _: re.Match[str], objection: Objection) -> None:
+    parent = next(root.iter(objection.field.strip("<>")))
+    parent.text = None
+    for child in parent:
+        child.tail = None
+
+
+def _enclose_text(root: ET.Element, match: re.Match[str], objection: Objection) -> None:
+    parent = next(root.iter(objection.field.strip("<>")))
+    texts = [parent.text, *(child.tail for child in parent)]
+    place = next(at for at, text in enumerate(texts) if text and text.strip())
+    _leave_text_out(root, match, objection)
+    parent.insert(place, ET.fromstring(match[1]))
+
+
 def _rename_root(root: ET.Element, match: re.Match[str], _: Objection) -> None:
     root.tag = match[1]
 
@@ -220,7 +241,10 @@ _IN_TREE: list[tuple[str, Callable[..., Any]]] = [
     (r"Write <Response> without attributes", _clear_attributes),
     (r"Write <(Response)> for <", _rename_root),
     (r"Write (<Dial>.*</Dial>)\Z", lambda root, match, _: _set_dial(root, match)),
-    (r"Write (<(?:Connect|Stream)\b.*>), with the address of your server", _replace),
+    (r"Write (<(?:Connect|Stream)\b.*>)(?:, with the address of your server|\Z)", _replace),
+    (r"Write (<.*>) for the text", _enclose_text),
+    (r"Leave the text out", _leave_text_out),
+    (r"Write (sips?:\S+@\S+)\Z", _write_number),
     (r"Write <?(\w+)>?; case counts", _rename),
     (r"Write it as an attribute, (<Stream .*>)\Z", _write_attribute),
     (r"Write it with \+ and the country's code[^:]*: (\+\d+)", _write_number),
@@ -235,6 +259,7 @@ _IN_TREE: list[tuple[str, Callable[..., Any]]] = [
         r"Put it (?:directly inside <Response>, )?(?P<place>before|after) <(?P<verb>\w+)>",
         _put_beside,
     ),
+    (r"Put it inside <Response><(\w+)>", _wrap_twice),
     (r"Put it inside <(\w+)>", _put_inside),
     (r"Put everything inside <Response>", _wrap),
     (r"If you want to talk, write <Connect> for <Start>", _connect_for_start),

@@ -23,7 +23,7 @@ from twistream_kit.diagnosis.twiml_tree import (
     decode_text,
     parse_twiml,
 )
-from twistream_kit.errors import Objection, Objections, hide_user, quote, sort_by_severity
+from twistream_kit.errors import Objection, Objections, Severity, hide_user, quote, sort_by_severity
 from twistream_kit.protocol.rest import is_e164
 from twistream_kit.protocol.twiml import (
     FETCHED_LIMIT,
@@ -57,11 +57,30 @@ NOUNS = {
     "Stream": frozenset({"Parameter"}),
     "Parameter": _split_names(""),
     "Pause": _split_names(""),
-    "Hangup": _split_names(""),
+    "Play": _split_names(""),
+    "Redirect": _split_names(""),
+    "Record": _split_names(""),
+    "Leave": _split_names(""),
+    "Echo": _split_names(""),
+    "Hangup": frozenset({"Parameter"}),
+    "Reject": frozenset({"Parameter"}),
+    "Gather": _split_names("Pause Play Say"),
+    "Prompt": _split_names("Pause Play Say"),
+    "Pay": _split_names("Parameter Prompt"),
+    "Refer": frozenset({"Sip"}),
+    "Enqueue": frozenset({"Task"}),
     "Dial": _split_names("Application Client Conference Number Queue Sim Sip WhatsApp"),
     "Number": _split_names(""),
 }
-"""The elements that may be children of these elements."""
+"""The elements that may be children of these elements, as Twilio's SDK writes them."""
+
+_TWIML = _VERBS | NOUNS["Connect"] | NOUNS["Dial"] | {"Parameter"}
+
+_WITHOUT_TEXT = _split_names(
+    "Response Connect Start Stop Stream Parameter Gather Pay Prompt Refer Pause Hangup Reject Leave"
+    " Echo Record"
+)
+"""The elements that hold other elements, or nothing, but no text of their own."""
 
 _OF_THE_SDK_ONLY = ("audioFormat", "sampleRate")
 """Undocumented attributes of <Stream> that Twilio's SDKs write since September 2026 (§11).
@@ -84,8 +103,9 @@ _ATTRIBUTES = {
     "Play": frozenset({"loop", "digits"}),
     "Say": frozenset({"voice", "loop", "language"}),
     "Dial": _split_names(
-        "action method timeout hangupOnStar timeLimit callerId record trim recordingStatusCallback"
-        " recordingStatusCallbackMethod recordingStatusCallbackEvent recordingConfigurationId"
+        "action method callReason timeout hangupOnStar timeLimit callerId record trim"
+        " recordingStatusCallback recordingStatusCallbackMethod recordingStatusCallbackEvent"
+        " recordingConfigurationId"
         " answerOnBridge ringTone recordingTrack sequential referUrl referMethod events"
     ),
     "Number": _split_names(
@@ -102,6 +122,17 @@ _LAST_VERBS = _split_names("Connect Dial Enqueue Hangup Leave Queue Redirect Ref
 
 _NEVER_RETURNS = _split_names("Hangup Leave Redirect Reject")
 """The verbs after which no other one of the document runs."""
+
+_GOES_ON_ELSEWHERE = _split_names("Connect Dial Enqueue Pay")
+"""The verbs after which Twilio carries out the answer of `action`, if they have one (§1.5)."""
+
+_BEFORE_A_STREAM = {
+    "Dial": "The stream begins only when the call that it makes is over, or was not answered",
+    "Enqueue": "The stream begins only when the caller has left the queue",
+    "Echo": "It probably goes on until the caller hangs up, and the stream would never begin",
+    "Refer": "It probably takes the caller away, and the stream begins only if it fails",
+}
+"""What a verb before the stream means for the stream, unless it has an `action`."""
 
 _RECORD_THE_TALK = (
     "to record the talk, call with client.calls.create(…, record=True), or say"
@@ -132,6 +163,9 @@ TRACKS = {
 }
 """The values of ``track`` (inside <Connect> only the first) and the value of `start.tracks` for
 each (§1.1, §1.2, §3)."""
+
+_LONGEST_SAID = 200
+"""The longest text that a fix repeats, in characters."""
 
 _IGNORED = "Twilio would leave it out, with warning 12200"
 
@@ -183,10 +217,12 @@ def _review_document(xml: str | bytes) -> Iterator[Objection]:
         return
     if wrong := review_root(root):
         yield wrong
+        root = _complete(root)
     if "version" in root.attrib:
         fix = "Write <Response> without attributes"
         yield Objection(12101, "<Response>", "has a version", "", fix, "warning")
     yield from review_names(root)
+    yield from review_text(root)
     yield from review_undocumented(root)
     yield from _review_order(root)
     yield from review_dialling(root)
@@ -213,6 +249,8 @@ def review_root(root: ET.Element) -> Objection | None:
         return None
     if root.tag in _VERBS:
         fix = "Put everything inside <Response>…</Response>"
+    elif verb := _find_verb_of(root.tag):
+        fix = f"Put it inside <Response><{verb}>…</{verb}></Response>"
     elif find_nearest(root.tag, ["Response"]):
         fix = f"Write <Response> for <{root.tag[:40]}>; case counts"
     elif root.tag.lower() == "html":
@@ -223,10 +261,27 @@ def review_root(root: ET.Element) -> Objection | None:
     return Objection(12102, "TwiML", problem, "Twilio would not carry it out (error 12102)", fix)
 
 
+def _find_verb_of(noun: str) -> str:
+    """Return the verb that an element has to stand in, or nothing if that cannot be known."""
+    return next((verb for verb in ("Connect", "Dial") if noun in NOUNS[verb]), "")
+
+
+def _complete(root: ET.Element) -> ET.Element:
+    """Return the document that `root` would be the root of, had nothing around it been left out."""
+    for tag in ("" if root.tag in _VERBS else _find_verb_of(root.tag), "Response"):
+        if tag and (tag != "Response" or root.tag in _VERBS):
+            around = TwimlElement(tag)
+            around.append(root)
+            root = around
+    return root
+
+
 def review_names(root: ET.Element) -> Iterator[Objection]:
     """Object to elements and attributes that do not exist in their place (12200)."""
     for parent, element in _walk(root):
         allowed = _VERBS if parent is root else NOUNS.get(parent.tag)
+        if parent.tag == "Say" and element.tag in _TWIML:  # what else stands there is SSML
+            allowed = frozenset()
         if allowed is not None and element.tag not in allowed:
             yield _object_to_element(parent, element, allowed)
         known = _ATTRIBUTES.get(element.tag)
@@ -277,6 +332,36 @@ def _object_to_attribute(element: ET.Element, name: str, known: frozenset[str]) 
     return Objection(12200, field, problem, _IGNORED, fix, "error" if meant else "warning")
 
 
+def review_text(root: ET.Element) -> Iterator[Objection]:
+    """Object to text that stands beside elements, or where an element holds none; once for each."""
+    for element in root.iter():
+        if element.tag in _WITHOUT_TEXT or (element.tag == "Dial" and len(element)):
+            texts = (element.text, *(child.tail for child in element))
+            text = next((" ".join(each.split()) for each in texts if each and each.strip()), "")
+            if text and not (element.tag == "Stream" and _is_stream_url(text)):
+                yield _object_to_text(element, text)
+
+
+def _is_stream_url(text: str) -> bool:
+    return re.match(r"wss?://\S+\Z", text) is not None
+
+
+def _object_to_text(element: ET.Element, text: str) -> Objection:
+    tag, fix = element.tag, "Leave the text out"
+    is_url = _is_stream_url(text) and element.find(".//Stream") is None
+    if tag == "Response" and is_url:
+        url = quoteattr(hide_user(text))
+        fix = f"Write <Connect><Stream url={url}/></Connect> for the text"
+    elif tag in ("Connect", "Start") and is_url:
+        fix = f"Write <Stream url={quoteattr(hide_user(text))}/> for the text"
+    elif tag in ("Response", "Gather", "Prompt") and not re.match(r"\w+://|\W*\Z", text):
+        text = text if len(text) <= _LONGEST_SAID else "…"
+        fix = f"Write <Say>{escape(text)}</Say> for the text, if the caller is to hear it"
+    problem = f"holds text that belongs to no element: {quote(hide_user(text)[:80])}"
+    consequence = "Twilio would probably leave it out, perhaps with warning 12200"
+    return Objection(None, f"<{tag}>", problem, consequence, fix, "warning")
+
+
 def review_undocumented(root: ET.Element) -> Iterator[Objection]:
     """Object to attributes that Twilio's SDKs write and no page documents."""
     for _, stream in _find_streams(root):
@@ -306,26 +391,60 @@ def _review_order(root: ET.Element) -> Iterator[Objection]:
 
 def _review_verbs_before(root: ET.Element, streams: list[tuple[str, bool]]) -> Iterator[Objection]:
     """Object to what keeps a document from its stream."""
-    if ("Connect", True) not in streams:
+    target = "Connect" if ("Connect", True) in streams else "Start"
+    if (target, True) not in streams:
         return
-    for verb in root[: streams.index(("Connect", True))]:
+    for verb in root[: streams.index((target, True))]:
         if verb.tag in _NEVER_RETURNS:
             yield Objection(
                 None,
                 f"<{verb.tag}>",
-                "stands before <Connect>",
+                f"stands before <{target}>",
                 "Nothing after it runs: the stream would never begin",
-                "Leave it out" if verb.tag == "Reject" else "Put it after <Connect>",
+                "Leave it out" if verb.tag == "Reject" else f"Put it after <{target}>",
             )
         elif verb.tag == "Record":
             yield Objection(
                 None,
                 "<Record>",
-                "stands before <Connect>: it takes a message, and records no talk",
+                f"stands before <{target}>: it takes a message, and records no talk",
                 "The stream begins only when the caller has left a message",
                 f"Leave it out; {_RECORD_THE_TALK}",
                 "warning",
             )
+        else:
+            yield from _review_verb_before(verb, target)
+
+
+def _review_verb_before(verb: ET.Element, target: str) -> Iterator[Objection]:
+    """Object to what keeps a document from its stream, unlike other uses of the same verb."""
+    answer = f"else write <{target}> into the answer of action"
+    if verb.tag in _GOES_ON_ELSEWHERE and "action" in verb.attrib:
+        yield Objection(
+            None,
+            f"<{verb.tag} action>",
+            f"is {quote(hide_user(verb.attrib['action']))}, and <{target}> comes after it",
+            f"When <{verb.tag}> has ended, Twilio carries out the answer of action, and nothing of"
+            " this document: the stream would never begin",
+            f"Leave it out, if the stream is to follow; {answer}",
+        )
+    elif verb.tag in _BEFORE_A_STREAM:
+        fix = "Leave it, if that is meant; else take it out"
+        problem, consequence = f"stands before <{target}>", _BEFORE_A_STREAM[verb.tag]
+        yield Objection(None, f"<{verb.tag}>", problem, consequence, fix, "note")
+    elif verb.tag in ("Say", "Play") and re.fullmatch(r"\s*0+\s*", verb.get("loop", "")):
+        consequence = "Twilio repeats it until the call ends: the stream would never begin"
+        problem = f"is 0, and <{target}> comes after it"
+        yield Objection(None, f"<{verb.tag} loop>", problem, consequence, "Leave it out")
+    elif verb.tag == "Gather" and verb.get("actionOnEmptyResult") == "true":
+        yield Objection(
+            None,
+            "<Gather actionOnEmptyResult>",
+            f"is true, and <{target}> comes after it",
+            "Twilio carries out the answer of action even if no key is pressed: the stream of this"
+            " document would never begin",
+            f"Leave it out, if the stream is to begin without a key; {answer}",
+        )
 
 
 def _review_one_way(verb: ET.Element, following: ET.Element | None) -> Iterator[Objection]:
@@ -361,14 +480,20 @@ def _review_one_way(verb: ET.Element, following: ET.Element | None) -> Iterator[
 
 def _review_connect(verb: ET.Element, following: ET.Element | None) -> Iterator[Objection]:
     streams = [child for child in verb if child.tag == "Stream"]
-    if not len(verb):
+    if not len(verb) and not _is_stream_url((verb.text or "").strip()):
         fix = f"Write <Connect>{_A_STREAM}</Connect>, with the address of your server"
         yield Objection(12200, "<Connect>", "is empty", "Twilio would have nothing to do", fix)
     if len(streams) > 1:
         problem = f"holds {len(streams)} streams"
         consequence = "A call has at most one stream in both directions"
         yield Objection(12200, "<Connect>", problem, consequence, "Keep one")
-    if streams and following is not None and following.tag in _VERBS - {"Hangup"}:
+    if not streams or following is None or following.tag not in _VERBS - {"Hangup"}:
+        return
+    if "action" in verb.attrib:
+        consequence = "When the stream has ended, Twilio carries out the answer of action, not this"
+        problem, fix = "comes after <Connect> with an action", "Leave it out"
+        yield Objection(None, f"<{following.tag}>", problem, consequence, fix, "warning")
+    else:
         consequence = "It would run only when your server has closed the WebSocket"
         if following.tag == "Pause":
             consequence += ", and the caller would hear silence for as long"
@@ -390,6 +515,8 @@ def review_dialling(root: ET.Element) -> Iterator[Objection]:
     """Object to whom a document calls, and how that is recorded."""
     for verb in root.iter("Dial"):
         yield from _review_dial(verb)
+    for noun in root.iter("Sip"):
+        yield from _review_sip((noun.text or "").strip())
 
 
 def _review_dial(verb: ET.Element) -> Iterator[Objection]:
@@ -410,6 +537,17 @@ def _review_dial(verb: ET.Element) -> Iterator[Objection]:
         yield Objection(12200, "<Dial record>", problem, _IGNORED, f"Write {meant}", "warning")
 
 
+def _review_sip(address: str) -> Iterator[Objection]:
+    if address and not re.match(r"sips?:", address, re.IGNORECASE):
+        problem = f"is {quote(address)}, without sip: before it"
+        consequence = "It is no SIP address, and Twilio would probably call nobody"
+        bare = address.partition("://")[2] or address.removeprefix("//")
+        fix = f"Write sip:{bare}"
+        if "@" not in bare:
+            fix = "Write sip:user@host, with the address of who is called"
+        yield Objection(None, "<Sip>", problem, consequence, fix, "warning")
+
+
 def _review_number(number: str, field: str) -> Iterator[Objection]:
     if is_e164(number):
         return
@@ -423,10 +561,32 @@ def _review_number(number: str, field: str) -> Iterator[Objection]:
         problem = f"is {quote(number)}, which is no telephone number"
         fix = f"Write <Dial><{name}>{escape(bare)}</{name}></Dial>"
         yield Objection(None, field, problem, "Twilio would call nobody", fix)
+    elif re.fullmatch(r"[+*#\s\d-]{2,8}", number) and len(re.sub(r"\D", "", number)) < 7:
+        problem = (
+            f"is {quote(number)}, too short for E.164: an emergency or short number, or a part"
+        )
+        consequence = (
+            "Twilio calls E.164 numbers, and these have no such form; that it reaches them is not"
+            " promised"
+        )
+        fix = (
+            "Dial the whole number of who is meant, with + and the country's code; a call for help"
+            " needs another way than this"
+        )
+        yield Objection(None, field, problem, consequence, fix, "warning")
     else:
         problem = f"is {quote(number)}, not E.164"
         consequence = "Twilio may refuse it, or take it for a number of the United States"
-        yield Objection(None, field, problem, consequence, _complete_number(number), "warning")
+        # Twilio's page of <Number> accepts unformatted numbers of the United States.
+        is_known = field != "<Dial callerId>" and _find_american(number)
+        severity: Severity = "note" if is_known else "warning"
+        yield Objection(None, field, problem, consequence, _complete_number(number), severity)
+
+
+def _find_american(number: str) -> str:
+    """Return `number` in E.164 if it may be one of the United States without its code."""
+    bare = re.sub(r"[\s().\-/\u2010-\u2015]", "", number)
+    return f"+1{bare[-10:]}" if re.fullmatch(r"1?[2-9]\d{9}", bare) else ""
 
 
 def _complete_number(number: str) -> str:
@@ -436,8 +596,8 @@ def _complete_number(number: str) -> str:
     prefix = re.match(r"\+|(?:00|011)(?=[1-9])", bare)
     if prefix and is_e164(whole := f"+{bare[prefix.end() :]}"):
         return f"{fix}, and nothing but digits: {whole}"
-    if re.fullmatch(r"1?[2-9]\d{9}", bare):
-        return f"{fix}: +1{bare[-10:]}, if it is one of the United States or Canada"
+    if american := _find_american(number):
+        return f"{fix}: {american}, if it is one of the United States or Canada"
     return fix
 
 
@@ -453,7 +613,12 @@ def _review_stream(parent: ET.Element, stream: ET.Element) -> Iterator[Objection
         meant = find_nearest(
             "url", (name for name in attributes if name not in _ATTRIBUTES["Stream"])
         )
-        if not meant:
+        text = (stream.text or "").strip()
+        if _is_stream_url(text):
+            problem, consequence = "has its URL as text", "There is nothing to connect to"
+            fix = f"Write <Stream url={quoteattr(hide_user(text))}/>"
+            yield Objection(31923, "<Stream>", problem, consequence, fix)
+        elif not meant:
             fix = f"Write {_A_STREAM}, with the address of your server"
             yield Objection(31923, "<Stream>", "has no url", "There is nothing to connect to", fix)
     if "track" in attributes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 from urllib.parse import quote as encode
 
@@ -35,6 +35,29 @@ _STREAM_SCHEMES = {"https": "wss", "wss": "wss", "http": "ws", "ws": "ws"}
 """The scheme of a stream URL by the scheme of the server's address."""
 
 _OPEN_A_TUNNEL = "Open a tunnel, kit.start(kit.open_tunnel(server)), and use server.stream_url"
+
+_PRIVATE = "a private network"
+
+_SPECIAL = tuple(
+    (ip_network(network), what)
+    for networks, what in (
+        (
+            "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 2001:db8::/32 3fff::/20",
+            "reserved for examples",
+        ),
+        ("198.18.0.0/15 2001:2::/48", "reserved for measurements"),
+        ("100.64.0.0/10", "shared inside the network of a provider"),
+        ("169.254.0.0/16 fe80::/10", "link-local, and valid on one cable or Wi-Fi only"),
+        ("224.0.0.0/4 ff00::/8", "a multicast address, and no host's"),
+        ("0.0.0.0/32 ::/128", "no host's: a server listens on it, and nobody can call it"),
+        ("255.255.255.255/32", "a broadcast address, and no host's"),
+        ("10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 fec0::/10", _PRIVATE),
+    )
+    for network in networks.split()
+)
+"""The special ranges of addresses that have a use of their own (RFC 6890), and what they are."""
+
+_NAMES_OF_A_NETWORK = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 _UNSET = frozenset({"undefined", "null", "none", "nan", "false", "true", "object", "[object"})
 """What a setting without a value becomes as text, in JavaScript or Python."""
@@ -152,9 +175,31 @@ def is_loopback_host(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def describe_out_of_reach(host: str) -> str:
+    """Say what `host` is, to follow "which is", if nothing on the internet reaches it; else ""."""
+    if is_loopback_host(host):
+        return "this machine"
+    try:
+        address = ip_address(host)
+    except ValueError:
+        is_one_networks = "." not in host or host.endswith(_NAMES_OF_A_NETWORK)
+        return _PRIVATE if is_one_networks else ""
+    return _describe_address(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _describe_address(address: IPv4Address | IPv6Address) -> str:
+    if address.is_loopback:
+        return "this machine"
+    for network, what in _SPECIAL:
+        if address in network:
+            return what
+    return "" if address.is_global else "reserved, and no host's on the internet"
 
 
 def check_parameter(name: str, value: str) -> None:
@@ -294,15 +339,17 @@ def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objectio
             _describe_refusal(31904),
             "Give the setting its value before the TwiML is written",
         )
-    elif _is_out_of_reach(host):
-        where = "this machine" if loopback else "a private network"
+    elif where := describe_out_of_reach(host):
+        consequence, fix = "Twilio could not reach it (31904)", _OPEN_A_TUNNEL
+        if loopback and scheme in ("ws", "http"):
+            consequence += "; only the simulator on this machine could"
+        elif loopback:
+            consequence += "; the simulator on this machine could, if the server speaks TLS"
+            fix += f"; for a server without TLS and the simulator, write {_make_plain(parts)}"
+        elif where == _PRIVATE:
+            consequence += "; only the simulator could, from a machine in it"
         yield Objection(
-            31904,
-            field,
-            f"leads to {host}, which is {where}",
-            "Twilio could not reach it (31904); only the simulator on this machine could",
-            _OPEN_A_TUNNEL,
-            "warning",
+            31904, field, f"leads to {host}, which is {where}", consequence, fix, "warning"
         )
 
 
@@ -312,13 +359,28 @@ def _object_to_scheme(parts: SplitResult, scheme: str, field: str, *, is_local: 
         consequence, fix = "Only the simulator dials it; Twilio would not (31922)", _OPEN_A_TUNNEL
     else:
         consequence, fix = _describe_refusal(31922), secure
-    if scheme == "ws" and not is_local:
+    host = parts.hostname or ""
+    if scheme == "http" and is_loopback_host(host):
+        fix = f"{_OPEN_A_TUNNEL}; for the simulator, write {_make_plain(parts)}"
+    elif scheme in ("ws", "http") and describe_out_of_reach(host):
+        fix = _OPEN_A_TUNNEL
+    elif scheme == "ws":
         fix = f"{secure}; the server needs TLS there, its own or that of a proxy or tunnel"
     problem = f"begins with {scheme or 'nothing'}:// instead of wss://"
     return Objection(31922, field, problem, consequence, fix, "warning" if is_local else "error")
 
 
+def _make_plain(parts: SplitResult) -> str:
+    return hide_user(parts._replace(scheme="ws").geturl())
+
+
 def _review_port(port: int | None, parts: SplitResult, field: str) -> Iterator[Objection]:
+    if port == 0:
+        bare = re.sub(r":0+\Z", "", parts.netloc)
+        fix = _write(hide_user(parts._replace(netloc=bare).geturl()))
+        problem = "uses port 0, on which no server can be called"
+        yield Objection(31923, field, problem, _describe_refusal(31923), fix)
+        return
     if port in (None, 443) or is_loopback_host(parts.hostname or ""):
         return
     consequence = "Twilio's documents speak of 443 only; others may work and are not promised"
@@ -364,11 +426,3 @@ def _read_query(query: str) -> dict[str, str]:
 
 def _describe_refusal(code: int) -> str:
     return f"Twilio would not open the stream (error {code}); the next verb runs, or the call ends"
-
-
-def _is_out_of_reach(host: str) -> bool:
-    try:
-        return not ip_address(host).is_global
-    except ValueError:
-        local = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
-        return "." not in host or host.endswith(local)

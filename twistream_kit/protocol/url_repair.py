@@ -34,6 +34,8 @@ _REALMS = {"wss": ("wss", "ws"), "https": ("https", "http")}
 
 _MOST_SCHEMES = 5
 
+_PUNCTUATION = {";": "a semicolon", ".": "a dot", ",": "a comma"}
+
 _NAMES = {
     " ": "a blank",
     "\n": "a line break",
@@ -178,7 +180,12 @@ def _describe_schemes(schemes: list[tuple[str, str]], rest: str) -> str:
         return ""
     name, separator = schemes[0]
     slashes = len(re.findall(r"[/\\]|%2f", separator, re.IGNORECASE))
-    faults = [] if ":" in separator else ["the colon is missing"]
+    faults = []
+    if not re.search(":|%3a", separator, re.IGNORECASE):
+        other = re.match(r"[;.,]", separator)
+        faults = [
+            f"{_PUNCTUATION[other[0]]} stands for the colon" if other else "the colon is missing"
+        ]
     if slashes < 2:
         faults.append("a slash is missing" if slashes else "two slashes are missing")
     return f"begins with {quote(name + separator)}: {' and '.join(faults) or 'it is not ://'}"

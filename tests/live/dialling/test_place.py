@@ -374,3 +374,90 @@ async def test_call_that_was_refused_leaves_nothing_for_the_exit():
     with pytest.raises(CallRefused):
         await soon(dial(client))
     await eventually(lambda: not exit_hooks._hooks)  # forgotten by the worker, right after
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("wss://192.168.1.2/m", "it leads to 192.168.1.2, which is a private network"),
+        ("wss://203.0.113.10/m", "it leads to 203.0.113.10, which is reserved for examples"),
+        ("wss://nas.local/m", "it leads to nas.local, which is a private network"),
+        ("http://localhost:8080/m", "it begins with http:// instead of wss://"),
+    ],
+)
+def test_address_that_review_finds_out_of_reach_is_refused_with_the_same_words(url, why):
+    client, network = client_with()
+    with pytest.raises(CallRefused) as refused:
+        dial(client, stream_url=url)
+    assert why in refused.value.problem
+    assert network.requests == []
+
+
+def test_port_0_is_refused_before_anything_is_asked():
+    client, network = client_with()
+    with pytest.raises(LocalProtocolError, match="uses port 0"):
+        dial(client, stream_url="wss://example.com:0/m")
+    assert network.requests == []
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("wss://example.com/m#f", "has a #fragment"),
+        ("wss://me:hunter2@example.com/m", "holds a user or password"),
+    ],
+)
+async def test_parts_that_no_stream_uses_are_warned_of(url, words):
+    client, _ = client_with(forget_when_over())
+    with pytest.warns(UserWarning, match=words) as caught:
+        call = dial(client, stream_url=url)
+    await soon(call)
+    assert "hunter2" not in str(caught[0].message)
+    assert caught[0].filename == __file__
+
+
+async def test_wss_on_this_machine_is_warned_of_where_the_simulator_dials():
+    words = r"speaks TLS.* say ws://127\.0\.0\.1:1/m to the simulator"
+    async with SimulatedTwilio() as twilio:
+        twilio.phone("+15550100001", "busy")
+        with pytest.warns(UserWarning, match=words):
+            call = dial(twilio.client, stream_url="wss://127.0.0.1:1/m")
+        await soon(call)
+
+
+@pytest.mark.parametrize(
+    ("to", "from_"),
+    [
+        ("client:alice", None),
+        ("sip:alice@example.com", None),
+        ("sips:alice@example.com;transport=tls", None),
+        ("whatsapp:+15550100007", None),
+        ("+15550100001", "client:alice"),
+    ],
+)
+async def test_simulator_says_that_it_leaves_out_what_is_no_number(to, from_):
+    async with SimulatedTwilio() as twilio:
+        from_ = from_ or twilio.numbers[0]
+        with pytest.raises(CallRefused, match="the simulator does not") as refused:
+            await soon(dial(twilio.client, to=to, from_=from_, stream_url="ws://127.0.0.1:1/m"))
+        assert (refused.value.code, refused.value.status) == (None, 501)
+        assert "telephone number" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["to", "from_"])
+@pytest.mark.parametrize("around", ["{}\n", " {}", "{}\u200b", "{}\r\n"])
+def test_number_with_blanks_around_it_is_refused(name, around):
+    client, network = client_with()
+    with pytest.raises(LocalProtocolError) as refused:
+        dial(client, **{name: around.format("+15550100007")})
+    assert (refused.value.field, refused.value.fix) == (name, f"Give {name}='+15550100007'")
+    with pytest.raises(TypeError, match=f"{name} is None"):
+        dial(client, **{name: None})
+    assert network.requests == []
+
+
+@pytest.mark.parametrize("to", ["client:alice", "sip:alice@example.com", "whatsapp:+15550100007"])
+async def test_address_that_is_no_number_is_sent_to_twilio_as_it_is(to):
+    client, network = client_with(forget_when_over())
+    await soon(dial(client, to=to))
+    assert network.requests

@@ -277,6 +277,14 @@ class TestNumbers:
         assert checks["country"].passed is None
         assert len(network.requests) == 1
 
+    @pytest.mark.parametrize("address", ["client:alice", "sip:alice@example.com"])
+    async def test_address_that_twilio_calls_and_that_is_no_number_is_not_objected_to(
+        self, address
+    ):
+        client, _ = client_with()
+        checks = await found(client, to=address, from_=address)
+        assert [checks[name].passed for name in ("to", "from_", "country")] == [None] * 3
+
     async def test_malformed_numbers_are_said_even_when_nothing_can_be_asked(self):
         client, _ = client_with({rf"Accounts/{SID}.json": refusal(401, 20003)})
         checks = await found(client, to="alice", from_="bob")

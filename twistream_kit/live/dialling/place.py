@@ -18,7 +18,7 @@ from twistream_kit.live.calls.sdk import ask, describe_callback_problem, dials_l
 from twistream_kit.live.server.server import find_server, get_endings
 from twistream_kit.pending import Pending, on_worker
 from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT
-from twistream_kit.protocol.twiml import connect_stream, is_loopback
+from twistream_kit.protocol.twiml import connect_stream, is_loopback, review_stream_url
 from twistream_kit.protocol.url_repair import repair_url
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ MachineDetection = Literal["Enable", "DetectMessageEnd"]
 """The modes of answering machine detection; the second waits for the end of the greeting."""
 
 _TOO_LONG = 32018
+
+_OUT_OF_REACH = frozenset({31904, 31922})
+"""The codes of `review_stream_url` for an address that Twilio cannot call."""
 
 
 def place_call(
@@ -50,7 +53,8 @@ def place_call(
 
     Args:
         client: The real ``twilio.rest.Client``: `client_from_environment`, or a simulator's.
-        to: The number of the callee, E.164.
+        to: The number of the callee, E.164; or an address of the Voice SDK or of SIP, such as
+            ``client:alice``, which the simulator leaves out.
         from_: A number of the account, E.164.
         stream_url: ``server.stream_url``, wss.
         parameters: Names and values that arrive as ``stream.parameters``.
@@ -73,7 +77,8 @@ def place_call(
         `CallRefused` with Twilio's code if the call is refused.
 
     Raises:
-        LocalProtocolError: If the URL or the parameters are not valid in TwiML.
+        LocalProtocolError: If the URL or the parameters are not valid in TwiML, or `to` or `from_`
+            has blanks or line breaks around it.
         CallRefused: If Twilio cannot reach `stream_url` or `status_callback`.
         ValueError: If another argument is out of range.
 
@@ -90,9 +95,11 @@ def place_call(
         >>> call.hang_up(after=stream.play(kit.Clip.tone(440, 0.1))).result(10)
         'completed'
     """
+    _check_number("to", to)
+    _check_number("from_", from_)
     if repair := repair_url(stream_url):
         raise LocalProtocolError(repair.problem, field="stream_url", fix=repair.fix)
-    _check_reachable(client, stream_url)
+    _check_stream_url(client, stream_url)
     server = find_server(stream_url)
     endings = None if server is None else get_endings(server)
     if status_callback is None and server is not None:
@@ -122,17 +129,48 @@ def place_call(
     return placing
 
 
-def _check_reachable(client: Client, stream_url: str) -> None:
+def _check_number(name: str, number: object) -> None:
+    """Refuse what is no text, and blanks and line breaks that were copied with a number."""
+    if not isinstance(number, str):
+        raise TypeError(f"{name} is {number!r}; give the number as a string")
+    if number and (number != number.strip() or not number.isprintable()):
+        bare = "".join(each for each in number if each.isprintable()).strip()
+        raise LocalProtocolError(
+            f"is {number!r}, with blanks, line breaks or invisible characters",
+            field=name,
+            consequence="Whether Twilio takes them away is not documented",
+            fix=f"Give {name}={bare!r}"
+            if bare
+            else "Give the number, with + and the country's code",
+        )
+
+
+def _check_stream_url(client: Client, stream_url: str) -> None:
+    """Refuse or warn of what `review_stream_url` objects to in an address to be dialled.
+
+    What Twilio and the simulator refuse alike is left to `connect_stream`.
+    """
+    found = review_stream_url(stream_url, "stream_url")
+    unreachable = [each for each in found if each.code in _OUT_OF_REACH]
     if dials_loopback(client):
-        return
-    if stream_url.lower().startswith("wss://") and not is_loopback(stream_url):
-        return
-    raise CallRefused(
-        f"{hide_user(stream_url)} cannot be reached by Twilio: it needs a wss address on the "
-        "public internet",
-        consequence="The call would be answered and dropped, with error 31920 or 31922",
-        fix="Open a tunnel first: kit.start(kit.open_tunnel(server)), then use server.stream_url",
-    )
+        if stream_url.lower().startswith("wss://") and is_loopback(stream_url):
+            warnings.warn(
+                f"{hide_user(stream_url)} needs a server that speaks TLS on this machine, and most "
+                f"do not; without TLS, say ws{hide_user(stream_url)[3:]} to the simulator",
+                stacklevel=3,
+            )
+    elif unreachable or not stream_url:
+        why = unreachable[0].problem if unreachable else "is empty"
+        raise CallRefused(
+            f"{hide_user(stream_url)} cannot be reached by Twilio: it needs a wss address on the "
+            f"public internet, and it {why}",
+            consequence="The call would be answered and dropped, with error 31920 or 31922",
+            fix="Open a tunnel first: kit.start(kit.open_tunnel(server)), then use "
+            "server.stream_url",
+        )
+    for objection in found:
+        if objection.severity == "warning" and objection not in unreachable:
+            warnings.warn(str(objection), stacklevel=3)
 
 
 def _check_callback(client: Client, url: str) -> None:

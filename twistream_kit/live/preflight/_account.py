@@ -21,7 +21,7 @@ from twistream_kit.live.preflight.check import (
     skip_check,
 )
 from twistream_kit.protocol.codes import get_code
-from twistream_kit.protocol.rest import is_e164
+from twistream_kit.protocol.rest import is_e164, is_other_address
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -180,6 +180,8 @@ def check_caller(client: Client, from_: str | None, account: Account) -> list[Ch
     """
     if from_ is None:
         return [skip_check(CALLER, "no from_ was given")]
+    if is_other_address(from_):
+        return [skip_check(CALLER, f"{quote(from_)} is no telephone number: only a call shows it")]
     if not is_e164(from_):
         return [_object_to_format(CALLER, from_, 21212)]
     if account.why_silent:
@@ -242,6 +244,9 @@ def check_called(
     """
     if to is None:
         return [skip_check(CALLED, "no to was given"), skip_check(COUNTRY, "no to was given")]
+    if is_other_address(to):
+        why = f"{quote(to)} is no telephone number: only a call shows whether it is reached"
+        return [skip_check(CALLED, why), skip_check(COUNTRY, "to names no country")]
     if not is_e164(to):
         return [_object_to_format(CALLED, to, 21211), skip_check(COUNTRY, "to names no country")]
     same = to == from_

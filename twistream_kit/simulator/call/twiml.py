@@ -18,6 +18,7 @@ from twistream_kit.diagnosis.twiml import (
     review_dialling,
     review_names,
     review_root,
+    review_text,
     review_undocumented,
 )
 from twistream_kit.diagnosis.twiml_tree import NotTwiml, parse_twiml
@@ -271,7 +272,12 @@ class _TwimlReader:
                 objection.code or 12200, join_sentences(objection.statement, objection.fix)
             )
         verbs = [verb for element in root if (verb := self._read_verb(element)) is not None]
-        notes = (*review_dialling(root), *self._left_out, *review_undocumented(root))
+        notes = (
+            *review_text(root),
+            *review_dialling(root),
+            *self._left_out,
+            *review_undocumented(root),
+        )
         return Script(tuple(verbs), tuple(self._remarks), notes)
 
     def _read_verb(self, element: ET.Element) -> Verb | None:

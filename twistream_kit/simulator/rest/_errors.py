@@ -6,8 +6,12 @@ from typing import Any
 
 _HTTP_STATUS = {
     20003: 401, 20008: 403, 20009: 409, 20404: 404, 20422: 422, 20429: 429, 20500: 500, 20503: 503,
+    501: 501,
 }  # fmt: skip
 """The HTTP status of the codes that do not use 400 (§5.3)."""
+
+NOT_SIMULATED = 501
+"""What the simulator answers where Twilio would not refuse: no code of Twilio's says that."""
 
 REFUSALS = {
     10001: "Account is not active",
@@ -51,7 +55,7 @@ class Refusal(Exception):
     """The REST API refuses a request.
 
     Args:
-        code: Twilio's error code, one of `REFUSALS`.
+        code: Twilio's error code, one of `REFUSALS`, or `NOT_SIMULATED` with a message.
         message: One sentence for the developer; by default the sentence of `REFUSALS`.
 
     Attributes:
@@ -72,7 +76,9 @@ class Refusal(Exception):
         return {
             "code": self.code,
             "message": self.message,
-            "more_info": f"https://www.twilio.com/docs/errors/{self.code}",
+            "more_info": ""
+            if self.code == NOT_SIMULATED
+            else f"https://www.twilio.com/docs/errors/{self.code}",
             "status": self.status,
         }
 

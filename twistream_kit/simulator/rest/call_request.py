@@ -9,12 +9,17 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from twistream_kit.errors import hide_user
-from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT, is_e164
+from twistream_kit.protocol.rest import (
+    PROGRESS_EVENTS,
+    RING_SECONDS_LIMIT,
+    is_e164,
+    is_other_address,
+)
 from twistream_kit.protocol.twiml import INLINE_LIMIT
 from twistream_kit.simulator.call.context import Callback, CallPlan, Source
 from twistream_kit.simulator.call.twiml import Next, parse_count
 from twistream_kit.simulator.model.numbers import AccountNumber
-from twistream_kit.simulator.rest._errors import Refusal
+from twistream_kit.simulator.rest._errors import NOT_SIMULATED, Refusal
 
 RING_SECONDS = 60
 """The default ringing time of a call (§6.1)."""
@@ -146,6 +151,14 @@ def _check_numbers(to: str, from_: str) -> None:
         raise Refusal(21201)
     if not from_:
         raise Refusal(21213)
+    for name, address in (("to", to), ("from", from_)):
+        if is_other_address(address):
+            raise Refusal(
+                NOT_SIMULATED,
+                f"Twilio places calls {name} {address}, and the simulator does not: it has no"
+                " telephones of the Voice SDK, of SIP or of WhatsApp. Try it with an account, or"
+                " call a number here, such as that of twilio.phone('+15550100001')",
+            )
     if not is_e164(to) or to == from_:
         raise Refusal(21211, f"The 'To' number {to} is not a valid phone number.")
     if not is_e164(from_):
