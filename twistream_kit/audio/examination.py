@@ -249,6 +249,7 @@ def derive_findings(figures: Figures) -> tuple[Finding, ...]:
         # The level and the pauses of the mix say nothing of the sound.
         return (
             *_check_length(figures), *_check_damage(figures), *_check_channels(figures),
+            *_check_offset(figures),
             *_check_clipping(figures), *_check_header(figures),
         )  # fmt: skip
     if math.isinf(figures.rms_db):
