@@ -4,7 +4,8 @@
 
 The voices are those of espeak-ng, if it is on the PATH, in languages that were not used for tuning,
 and those of FOLDER, in which each sound file is one speaker.  All are sent at 8000 Hz, where
-nothing may be said, and at eight higher rates without being resampled.
+nothing may be said, and at eight higher rates without being resampled: three seconds and seven, as
+`review_sound` takes them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import soundfile
 import soxr
 
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.diagnosis._rate import CANDIDATE_RATES, SHORTEST_SPEECH_BYTES, suspect_rate
+from twistream_kit.diagnosis._rate import CANDIDATE_RATES, suspect_rate
 
 SEED = 20261128
 TEXT = (
@@ -38,6 +39,7 @@ LANGUAGES = (
 )
 VOICES = 60
 MOST_WINDOWS = 4
+SECONDS = (3, 7)
 
 
 class Speaker(NamedTuple):
@@ -70,14 +72,15 @@ def recorded_speakers(folder: Path) -> Iterator[Speaker]:
         yield Speaker("human", samples.mean(axis=1), rate)
 
 
-def windows(speaker: Speaker, rate: int, level: float) -> Iterator[bytes]:
-    """Yield windows of three seconds of what is heard if `speaker` is sent at `rate`."""
+def windows(speaker: Speaker, rate: int, level: float, seconds: int) -> Iterator[bytes]:
+    """Yield windows of some seconds of what is heard if `speaker` is sent at `rate`."""
     samples = soxr.resample(speaker.samples, speaker.rate, rate)
     samples = np.rint(samples * (32767 * 10 ** (level / 20) / np.abs(samples).max()))
     payload = encode_ulaw(samples.clip(-32768, 32767).astype(np.int16))
-    ends = range(SHORTEST_SPEECH_BYTES, len(payload) + 1, SHORTEST_SPEECH_BYTES)
+    size = 8000 * seconds
+    ends = range(size, len(payload) + 1, size)
     for end in list(ends)[:MOST_WINDOWS]:
-        yield payload[end - SHORTEST_SPEECH_BYTES : end]
+        yield payload[end - size : end]
 
 
 def review(speakers: Iterator[Speaker]) -> tuple[Counter[tuple[str, int]], ...]:
@@ -88,9 +91,11 @@ def review(speakers: Iterator[Speaker]) -> tuple[Counter[tuple[str, int]], ...]:
     for speaker in speakers:
         level = levels.uniform(-30, -3)
         for rate in (8000, *CANDIDATE_RATES):
-            for window in windows(speaker, rate, level):
-                seen[speaker.kind, rate] += 1
-                suspected[speaker.kind, rate] += suspect_rate(window) is not None
+            for seconds in SECONDS:
+                kind = f"{speaker.kind}, {seconds} s"
+                for window in windows(speaker, rate, level, seconds):
+                    seen[kind, rate] += 1
+                    suspected[kind, rate] += suspect_rate(window) is not None
     return seen, suspected
 
 

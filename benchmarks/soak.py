@@ -4,8 +4,9 @@ python benchmarks/soak.py                     10 minutes × 20 calls at once
 python benchmarks/soak.py --minutes 1 --calls 5
 
 A stream server plays and listens in one process; the simulator places calls in another, each for
-some seconds, and a new one follows.  After two minutes, every cache and list of limited length is
-full.  From then on a straight line through the samples of each process may rise by 0.5 MB a minute.
+some seconds, and a new one follows.  After two minutes, the sound that is kept of ended calls has
+its full size; the short records of 500 calls are complete after four.  From the end of the second
+minute on, a straight line through the samples of each process may rise by 0.5 MB a minute.
 Exits with 1 if it rises more, or if a call fails.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
@@ -121,6 +122,15 @@ def _eventually():
 def _until():
     """Wait until `condition()` is true on a thread that has no loop."""
     return until
+
+
+@pytest.fixture
+def collects_nothing():
+    """Switch the garbage collector off: what is freed is freed because nothing refers to it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import functools
 import io
 import json
 import re
+import struct
 import sys
 import wave
 from base64 import b64encode, encodebytes, urlsafe_b64encode
@@ -23,6 +24,8 @@ import numpy as np
 import pytest
 
 import twistream_kit as kit
+from support import damaged_sources, silent_servers
+from support.cases import CASES
 from support.following import STREAM, find_code, follow_in_message, follow_in_twiml, run
 from support.printed_fixes import PrintedFix, assert_all_are_listed, find_printed_fixes
 from twistream_kit.diagnosis.sound import identify_mistake
@@ -406,6 +409,23 @@ def follow_by_joining(_: Any, objection: Objection) -> list[bytes]:
     return frames(run(objection.fix.rpartition("as clips: ")[2], a=path, b=path).payload)
 
 
+def follow_by_cutting_off(_: Any, objection: Objection) -> list[bytes]:
+    (code,) = find_code(objection.fix)
+    return frames(run(code, path=io.BytesIO(LONG_HEADER + SOUND.payload)))
+
+
+def follow_to_the_source(damage: damaged_sources.Damage, objection: Objection) -> bytes:
+    payload = damaged_sources.follow(damage, objection.fix)
+    assert damaged_sources.is_heard(payload)
+    return payload
+
+
+def follow_by_pressing(_: Any, objection: Objection) -> None:
+    """Press the keys by TwiML before the stream; as sound they are not sent any more."""
+    play = re.search(r"<Play digits=[^>]*>", objection.fix)[0]
+    assert kit.review_twiml(respond(play, CONNECT)) == []
+
+
 def follow_for_each_piece(pieces: list[bytes], objection: Objection) -> list[bytes]:
     code = find_code(objection.fix)[0]
     return [run(code, piece=io.BytesIO(piece)) for piece in pieces]
@@ -467,11 +487,20 @@ ROUGH = [
 LOUD = kit.encode_ulaw((VOICE * 8.0).clip(-32768, 32767).astype(np.int16))
 WAV = (SAMPLES / "question.wav").read_bytes()
 
+LONG_HEADER = (
+    b"RIFF" + struct.pack("<I", 50 + len(SOUND.payload)) + b"WAVE"
+    + b"fmt " + struct.pack("<IHHIIHHH", 18, 7, 1, 8000, 8000, 1, 8, 0)
+    + b"fact" + struct.pack("<II", 4, len(SOUND.payload))
+    + b"data" + struct.pack("<I", len(SOUND.payload))
+)  # fmt: skip
+
 STREAMS: dict[str, tuple[Any, Callable[[Any, Objection], Any]]] = {
     "no whole frames": (frames(SOUND.payload, 170), follow_in_pieces),
     "each piece converted on its own": (ROUGH, follow_by_resampler),
     "too loud": (frames(LOUD), follow_by_turning_down),
     "a header in the midst": (frames(SOUND.payload[:8040] + WAV), follow_by_joining),
+    "the end of a header": (frames(LONG_HEADER[44:] + SOUND.payload), follow_by_cutting_off),
+    "tones of keys": (frames((CASES / "f06.ulaw").read_bytes()), follow_by_pressing),
     "a header on each piece": (
         [as_wav(piece) for piece in frames(SOUND.payload, 1600)], follow_for_each_piece,
     ),
@@ -521,6 +550,26 @@ ROWS = [
         Row(f"stream: {name}", pieces, kit.review_sound, follow, _OF_SOUND, "Take the header off")
         for name, (pieces, follow) in STREAMS.items()
     ),
+    *(
+        Row(
+            f"damaged: {name}",
+            damage.payload,
+            lambda payload: kit.review_sound(frames(payload)),
+            lambda _, objection, damage=damage: follow_to_the_source(damage, objection),
+            ("diagnosis._sample_damage", "diagnosis._text_damage"),
+        )
+        for name, damage in damaged_sources.DAMAGES.items()
+    ),
+    *(
+        Row(
+            f"call: {name}",
+            trial,
+            silent_servers.review,
+            silent_servers.follow,
+            ("simulator._causes",),
+        )
+        for name, trial in silent_servers.TRIALS.items()
+    ),
     Row("before start", True, review_early, follow_by_waiting, ("diagnosis.stream",)),
 ]
 
@@ -567,20 +616,17 @@ NOT_APPLIED = {
     "simulator._causes": {
         "Attach the listener": _SERVER,
         "Let nothing block it": _SERVER,
-        "Let the call last longer": _SERVER,
-        "Look at what makes the sound": _THE_SOURCE,
         "Look into the log": _SERVER,
         "Mend what the server sent": "what is to be mended is objected to by itself, with its fix",
         "Read messages in a loop": _SERVER,
         "Send a clear only when": _SERVER,
-        "Send a mark after": _SERVER,
-        "Send media messages": _SERVER,
     },
     "simulator.call.twiml": {"Try it with an account": _NO_ACCOUNT},
     "simulator.simulate_call": {
         "Pass values as <Parameter>": "which of the values the server needs is not known",
     },
     "live.inspector.stream": {
+        "Look in the log of your server": _SERVER,
         "Switch compression (permessage-deflate) off": _ANOTHER_PROGRAM,
         "Let a WebSocket library build the frames": _ANOTHER_PROGRAM,
         "Check what runs between Twilio and the inspector": _ANOTHER_PROGRAM,

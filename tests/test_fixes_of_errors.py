@@ -6,7 +6,9 @@ network, an account or another program.
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,6 +126,79 @@ def use_the_simulator(fix: str, _: Path) -> None:
         assert twilio.client
 
 
+def refuse_host(_: Path) -> Any:
+    kit.StreamServer(host=" ")
+
+
+def make_with_host(fix: str, _: Path) -> None:
+    hosts = re.findall(r"host='[\d.]+'", fix)
+    assert len(hosts) == 2
+    for host in hosts:
+        run(f"kit.StreamServer({host})")
+
+
+def read_as(encoding: str) -> bytes:
+    """Return a file that was read as text of this encoding, and written as UTF-8."""
+    return GREETING.read_bytes().decode(encoding, "replace").encode()
+
+
+def refuse_utf_8(_: Path) -> Any:
+    kit.load_clip(read_as("utf-8"))
+
+
+def refuse_latin_1(_: Path) -> Any:
+    kit.load_clip(read_as("latin-1"))
+
+
+def load_bytes(fix: str, _: Path) -> None:
+    made = run(find_code(fix)[0], path=GREETING)
+    with made:
+        assert kit.load_clip(made.read()) == kit.load_clip(GREETING.read_bytes())
+
+
+def restore_and_load(fix: str, _: Path) -> None:
+    (code,) = (each for each in find_code(fix) if each.startswith("raw."))
+    restored = run(code, raw=read_as("latin-1"))
+    assert restored == GREETING.read_bytes()
+    assert kit.load_clip(restored).seconds > 1
+
+
+def refuse_pipe(folder: Path) -> Any:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("pipes have no names here")
+    os.mkfifo(folder / "pipe.wav")
+    kit.load_clip(folder / "pipe.wav")
+
+
+def read_pipe(fix: str, folder: Path) -> None:
+    pipe = folder / "pipe.wav"
+    writer = threading.Thread(target=pipe.write_bytes, args=(GREETING.read_bytes(),))
+    writer.start()
+    assert kit.load_clip(run(find_code(fix)[0], path=pipe)).seconds > 1
+    writer.join()
+
+
+EPOCH = 1_700_000_000.0
+
+
+def make_capture(started: float) -> kit.Capture:
+    """Return a capture of two frames, with the times of a clock."""
+    capture = kit.Capture(STREAM, "CA" + "1" * 32, started=started)
+    for number in (0, 1):
+        message = kit.from_twilio.Media(STREAM, b"\x21" * 160, number, "inbound", number + 1)
+        capture.append(message, EPOCH + 0.02 * number)
+    return capture
+
+
+def refuse_times(_: Path) -> Any:
+    return make_capture(0.0).caller
+
+
+def subtract_start(fix: str, _: Path) -> None:
+    (name,) = re.findall(r"Capture\((\w+)=…\)", fix)
+    assert make_capture(**{name: EPOCH}).caller.seconds < 1
+
+
 ERRORS: list[tuple[str, Callable[[Path], Any], Callable[[str, Path], None]]] = [
     ("sound_file", refuse_file_as_payload, send_payload),
     ("audio.clip", refuse_file_as_clip, load_source),
@@ -135,6 +210,11 @@ ERRORS: list[tuple[str, Callable[[Path], Any], Callable[[str, Path], None]]] = [
     ("live.settings.settings", ask_the_environment, use_the_simulator),
     ("live.settings.settings", ask_for_the_sid, use_the_simulator),
     ("sound_file", say_a_file, say_a_clip),
+    ("live.server.addresses", refuse_host, make_with_host),
+    ("audio.damage", refuse_utf_8, load_bytes),
+    ("audio.damage", refuse_latin_1, restore_and_load),
+    ("sound_file", refuse_pipe, read_pipe),
+    ("capture.replay", refuse_times, subtract_start),
 ]
 """Where an error is raised, what raises it, and what does as its fix says."""
 
@@ -188,9 +268,91 @@ def test_code_that_a_finding_prints_removes_it(name, samples, tmp_path):
     assert examine(tmp_path / "mended.wav", name) == []
 
 
+def write_wrapped(path: Path) -> dict[str, Any]:
+    samples = LEVEL * 3
+    whole = (samples * 32767).astype(np.int64).astype(np.int16)
+    soundfile.write(path, whole, RATE, subtype="PCM_16")
+    return {"samples": samples}
+
+
+def write_joined(path: Path) -> dict[str, Any]:
+    files = [SAMPLES / "greeting.wav", SAMPLES / "question.wav"]
+    path.write_bytes(b"".join(file.read_bytes() for file in files))
+    return dict(zip("ab", files, strict=True))
+
+
+DAMAGES: list[tuple[str, Callable[[Path], dict[str, Any]]]] = [
+    ("clipping", write_wrapped),
+    ("files", write_joined),
+]
+"""Findings whose fix needs what the file was made of, which `names` holds."""
+
+
+def save_twice(folder: Path, **options: Any) -> None:
+    for _ in range(2):
+        kit.Clip.tone(440, 0.1).save(folder / "sound.wav", **options)
+
+
+def test_a_file_is_replaced_with_the_option_that_the_error_names(tmp_path):
+    with pytest.raises(kit.TwistreamError) as caught:
+        save_twice(tmp_path)
+    (option,) = re.findall(r"\w+=True", caught.value.fix)
+    save_twice(tmp_path, **eval(f"dict({option})"))
+
+
+INT16 = (LEVEL * 32767).astype(np.int16)
+
+WRONG_SCALES: dict[str, np.ndarray] = {
+    "floats like int16": INT16.astype(np.float64),
+    "floats like 24 bits": np.rint(LEVEL * 2**23),
+    "floats like 32 bits": np.rint(LEVEL * 2**31),
+    "int8": (INT16 >> 8).astype(np.int8),
+    "uint8": ((INT16 >> 8) + 128).astype(np.uint8),
+    "uint16": (INT16.astype(int) + 32768).astype(np.uint16),
+    "int32 like int16": INT16.astype(np.int32),
+    "int32 of 24 bits": INT16.astype(np.int32) << 8,
+    "int32": INT16.astype(np.int32) << 16,
+}
+"""What `Clip.from_samples` refuses, always the same sound."""
+
+
+@pytest.mark.parametrize("name", WRONG_SCALES)
+def test_samples_that_are_refused_are_right_once_scaled_as_the_error_says(name):
+    samples = WRONG_SCALES[name]
+    with pytest.raises((TypeError, ValueError)) as caught:
+        kit.Clip.from_samples(samples, RATE)
+    fix = str(caught.value).rpartition(": ")[2].partition(" for ")[0]
+    if division := re.match(r"divide by (\d+)", fix):
+        fix = f"samples / {division[1]}"
+    made = kit.decode_ulaw(kit.Clip.from_samples(run(fix, samples=samples), RATE).payload)
+    right = kit.decode_ulaw(kit.Clip.from_samples(INT16, RATE).payload)
+    assert np.corrcoef(made, right)[0, 1] > 0.99
+    assert made.std() == pytest.approx(right.std(), rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "write"), DAMAGES)
+def test_code_that_a_finding_prints_removes_it_from_what_is_made_of_the_source(
+    name, write, tmp_path
+):
+    names = write(tmp_path / "sound.wav")
+    (finding,) = examine(tmp_path / "sound.wav", name)
+    made = run(re.findall(r"`([^`]*)`", finding.fix)[-1], **names)
+    if isinstance(made, np.ndarray):
+        soundfile.write(tmp_path / "mended.wav", made, RATE)
+    else:
+        made.save(tmp_path / "mended.wav")
+    found = kit.examine(tmp_path / "mended.wav").findings
+    assert [each for each in found if each.subject == name and each.severity != "ok"] == []
+
+
 def find_codes() -> list[PrintedFix]:
+    """Return the fixes with code; `test_fixes` has those of objections, also of their tables."""
+    fixes = find_printed_fixes()
+    of_objections = {(fix.module, fix.text) for fix in fixes if fix.made == "Objection"}
     return [
-        fix for fix in find_printed_fixes() if fix.made != "Objection" and CODE.search(fix.text)
+        fix
+        for fix in fixes
+        if (fix.module, fix.text) not in of_objections and CODE.search(fix.text)
     ]
 
 
@@ -269,6 +431,9 @@ def test_every_code_in_a_fix_is_run_or_has_a_reason(tmp_path, nothing_set):
     for name, samples in FINDINGS:
         path = tmp_path / "sound.wav"
         soundfile.write(path, samples, RATE, subtype="FLOAT")
+        printed += [("audio.examination", each.fix) for each in examine(path, name)]
+    for name, write in DAMAGES:
+        write(path)
         printed += [("audio.examination", each.fix) for each in examine(path, name)]
     fixes = find_codes()
     covered = {

@@ -5,6 +5,7 @@ import contextvars
 import gc
 import logging
 import threading
+import weakref
 from concurrent.futures import Future, as_completed
 from concurrent.futures import wait as wait_for_futures
 from contextlib import contextmanager
@@ -468,6 +469,21 @@ async def test_asyncio_wait_takes_them_through_ensure_future():
     fulfil(pending, 1)
     done, _ = await asyncio.wait([waiter], timeout=LIMIT)
     assert done == {waiter}
+
+
+@pytest.mark.parametrize("settle", [fulfil, fail])
+def test_a_done_pending_does_not_keep_its_callbacks(settle):
+    class Owner:
+        def note(self, _):
+            self.is_noted = True
+
+    pending, owner = Pending(), Owner()
+    pending.add_done_callback(owner.note)
+    settle(pending, WorkError("done"))
+    assert owner.is_noted
+    gone = weakref.ref(owner)
+    del owner
+    assert gone() is None
 
 
 async def test_abandoned_pendings_log_nothing(caplog):

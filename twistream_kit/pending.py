@@ -187,6 +187,9 @@ class Pending(Future[T]):
             super().set_result(value)  # type: ignore[arg-type]
         else:
             super().set_exception(error)
+        # `concurrent.futures` keeps them, and with them their objects, whose result this often is:
+        # such a cycle would stay until a full garbage collection, sound included.
+        self._done_callbacks = []
         return True
 
 

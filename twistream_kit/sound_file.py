@@ -161,7 +161,7 @@ def _open(path: Path) -> BinaryIO:
             f"is {kind}, not a file",
             source=str(path),
             consequence="Nothing says how much will come from it, or whether anything will",
-            fix="Read it yourself, and give the bytes: open(path, 'rb').read()",
+            fix="Read it yourself, and give the bytes: pathlib.Path(path).read_bytes()",
         )
     try:
         return path.open("rb")

@@ -6,6 +6,7 @@ import io
 import math
 import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from twistream_kit.audio.examine import KEPT_SECONDS, examine
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.load import load_clip
 from twistream_kit.errors import WavError
+
+SAMPLES = Path(__file__).parents[2] / "sample_audio"
 
 RATE = 44100
 
@@ -372,3 +375,16 @@ def test_channels_that_cancel_each_other_are_the_cause_of_silence():
         findings = [each for each in examine(file.getvalue()).findings if each.severity != "ok"]
         assert findings[0].subject == "channels"
         assert not any(each.subject in ("level", "silence") for each in findings)
+
+
+def test_samples_that_wrapped_around_are_not_called_too_loud_for_the_conversion(tmp_path):
+    samples, rate = soundfile.read(SAMPLES / "greeting.wav")
+    samples = samples.mean(axis=1)
+    loud = samples * 3 * 32767 * 0.6 / np.abs(samples).max()
+    path = tmp_path / "wrapped.wav"
+    soundfile.write(path, loud.astype(np.int64).astype(np.int16), rate, subtype="PCM_16")
+    found = examine(path)
+    assert found.figures.wrapped_samples
+    assert found.figures.clipped_by_mixing
+    [clipping] = [each for each in found.findings if each.subject == "clipping"]
+    assert "wrapped around" in clipping.problem

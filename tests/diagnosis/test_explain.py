@@ -97,6 +97,18 @@ def name_of(code):
         ("urllib.error.HTTPError: HTTP Error 426: Upgrade Required", "http 426"),
         ('{"status": 503, "error": "x"}', "http 503"),
         ("status_code=307", "http 307"),
+        ("error code: 502", "http 502"),
+        ("curl: (22) The requested URL returned error: 502", "http 502"),
+        ("WSServerHandshakeError: 404, message='Invalid response status'", "http 404"),
+        ("Error code 521", "cloudflare 521"),
+        ("Error 522 Ray ID: 8f1c2d3e4f5a6b7c", "cloudflare 522"),
+        ("524: A timeout occurred", "cloudflare 524"),
+        ('10.0.0.1 - - [x] "GET /media HTTP/1.1" 499 0 "-"', "http 499"),
+        ("StreamEvent=stream-error&StreamError=31920%20handshake", "twilio 31920"),
+        ("2026-11-28 21:08:02,12100,CA00000000000000000000000000000000", "twilio 12100"),
+        ("31951 and nothing is heard", "twilio 31951"),
+        (r'lvl=eror err="authentication failed: x\r\n\r\nERR_NGROK_107\r\n"', "ngrok 107"),
+        (r'{"err":"failed to start tunnel\r\n\r\nERR_NGROK_334\r\n","lvl":"crit"}', "ngrok 334"),
     ],
 )  # fmt: skip
 def test_one_code_is_found_and_named(text, expected):
@@ -111,6 +123,13 @@ def test_one_code_is_found_and_named(text, expected):
         "1006 frames in 1011 messages", "http://localhost:1011/media", "[::1]:31951",
         "connect ECONNREFUSED 127.0.0.1:11200", "listening on 0.0.0.0:12100", "pid 31902 started",
         "sequenceNumber 31951", '"sequenceNumber": "31951"', '"timestamp":"31920"', "chunk=31951",
+        "INFO:     Started server process [31951]", "Finished server process [31951]",
+        "[2026-11-28 21:08:02 +0000] [31920] [INFO] Booting worker with pid: 31920",
+        "nginx[31921]: start", "Killed process 31920 (python)", "[error] 29#29: *31921 upstream",
+        '"GET /media HTTP/1.1" 101 31920 "-"', "Connect call failed ('127.0.0.1', 31920)",
+        "Client disconnected: ('34.203.250.135', 31902)", "listen EADDRINUSE 31920",
+        "NodePort: http 31920/TCP", "user id 31951", "job 31951 error", "zip code 31921", "$31920",
+        "+31 920 31951", "SIP/2.0 404 Not Found", "Received SIP response 403", "SIP/2.0 502 x",
         "v1.31951.2", "CA00000000000000000000000000031951", "3.1951", "31,951 calls",
         "an error after 1006 seconds", "error in line 12100", "error at 1011",
         '"POST /voice HTTP/1.1" 200 OK', "HTTP/1.1 101 Switching Protocols", "room 404",
@@ -149,7 +168,7 @@ def test_a_number_alone_is_an_int_or_a_text():
         assert codes_in(number) == codes_in(str(number))
 
 
-@pytest.mark.parametrize("asked", [99999, "99999", "error 99999", 0, -1])
+@pytest.mark.parametrize("asked", [99999, "99999", "error 99999", 0, -1, "ErrorCode=13999&x=1"])
 def test_an_unknown_number_is_refused_with_the_nearest(asked):
     with pytest.raises(UnknownCode, match=r"is not among the codes known here. Nearest are"):
         explain(asked)

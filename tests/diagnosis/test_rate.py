@@ -11,6 +11,7 @@ from twistream_kit.diagnosis._rate import (
     suspect_rate,
     suspect_rate_in_steps,
 )
+from twistream_kit.diagnosis.sound import review_sound
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,63 @@ def test_the_work_is_divided_into_small_steps(recorded):
     steps = list(suspect_rate_in_steps(sent_at(recorded[0], 8000)))
     assert len(steps) > 15
     assert steps == [None] * len(steps)
+
+
+def spoken(number, rate, seconds=7):
+    """Return some seconds that are heard of a held-out synthetic voice that is sent at `rate`."""
+    voice = payload_set.HELD_OUT_VOICES[number]
+    samples = payload_set.speech(voice, np.random.default_rng(700 + number), 21.0)
+    sound = payload_set.Sound("speech", "", samples)
+    return encode_ulaw(payload_set.at_level(sound, -12, rate))[: 8000 * seconds]
+
+
+NOT_LOW = [(1, 16000), (3, 16000)]
+"""Voices of 108 and 175 Hz: slowed down they are heard at 54 and 88 Hz."""
+
+
+@pytest.mark.parametrize(("number", "rate"), NOT_LOW)
+def test_seven_seconds_tell_a_voice_for_which_three_do_not_suffice(number, rate):
+    payload = spoken(number, rate)
+    assert suspect_rate(payload[:SHORTEST_SPEECH_BYTES]) is None
+    suspected = suspect_rate(payload)
+    assert suspected is not None
+    assert suspected.payload == payload[:SHORTEST_SPEECH_BYTES]
+
+
+@pytest.mark.parametrize("seconds", [5, 7, 10])
+def test_more_seconds_of_right_speech_are_not_suspected(seconds):
+    for number in range(len(payload_set.HELD_OUT_VOICES)):
+        assert suspect_rate(spoken(number, 8000, seconds)) is None, number
+
+
+def test_more_seconds_of_a_slow_deep_voice_at_the_right_rate_are_not_suspected():
+    for number, pitch in enumerate((72, 78, 85, 95)):
+        for tempo in (2.6, 3.4):
+            voice = payload_set.Voice(pitch, 0.94, tempo, 0.03)
+            samples = payload_set.speech(voice, np.random.default_rng(70 + number), 13.0)
+            sound = payload_set.Sound("speech", "", samples)
+            payload = encode_ulaw(payload_set.at_level(sound, -12))[: 8000 * 7]
+            assert suspect_rate(payload) is None, (pitch, tempo)
+
+
+def test_more_seconds_of_what_is_no_speech_are_not_suspected(held_out):
+    for sound in held_out:
+        if sound.kind != "speech":
+            payload = encode_ulaw(payload_set.at_level(sound, -12)) * 2
+            assert suspect_rate(payload[: 8000 * 7]) is None, sound.name
+
+
+@pytest.mark.parametrize("seconds", [6, 7])
+@pytest.mark.parametrize("message_bytes", [160, 4000, 8 * 8000])
+def test_a_stream_is_checked_once_more_when_there_is_enough(seconds, message_bytes):
+    payload = spoken(1, 16000, seconds)
+    messages = [payload[at : at + message_bytes] for at in range(0, len(payload), message_bytes)]
+    found = review_sound(messages)
+    assert ["plays slow and low" in each.problem for each in found] == [True]
+
+
+def test_no_more_seconds_than_three_leave_it_unsaid():
+    assert not review_sound([spoken(1, 16000, 3)])
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b"\x00", b"\x80", b"\xff\x00"])

@@ -1,10 +1,15 @@
 """File headers in the midst of a stream."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.diagnosis.sound import RepeatedHeaders
+from twistream_kit.audio.load import load_clip
+from twistream_kit.diagnosis.sound import RepeatedHeaders, review_sound
+
+SAMPLES = Path(__file__).parents[2] / "sample_audio"
 
 HEADER = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\7\0\1\0" + bytes(20)
 SOUND = b"\x10" * 756
@@ -60,3 +65,10 @@ def test_headers_are_found_however_the_stream_is_cut(sizes, n):
 @pytest.mark.parametrize("piece", [b"WAVE", b"RIFF", b"WAVE" * 40, b"RIFFWAVE" * 40])
 def test_parts_of_a_header_are_sound(piece):
     assert found([piece] * 20) == []
+
+
+def test_a_whole_header_amid_a_message_is_neither_called_the_rest_of_one_nor_noise():
+    question = SAMPLES / "question.wav"
+    sound = load_clip(question).payload[:8040] + question.read_bytes()
+    (objection,) = review_sound([sound[at : at + 160] for at in range(0, len(sound), 160)])
+    assert "in the midst of the stream, at byte 8040" in objection.problem

@@ -160,3 +160,13 @@ def test_mended_url_needs_no_second_repair_of_the_same_kind(url):
         assert repair.problem
         again = repair_url(repair.url)
         assert again is None or again.url != repair.url
+
+
+@pytest.mark.parametrize("url", ["wss//a\ud800", '"\ud800', "a" * 4001, " wss//" + "a" * 4000])
+def test_what_cannot_be_written_into_a_fix_is_not_repaired(url):
+    assert repair_url(url) is None
+
+
+@pytest.mark.parametrize("blank", [" ", "\n ", "\t", "\u200b"])
+def test_line_breaks_with_blanks_around_them_are_taken_out(blank):
+    assert repair_url(f"wss://a.example/b{blank}\n  /c").url == "wss://a.example/b/c"

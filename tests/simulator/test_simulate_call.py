@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import weakref
 from base64 import b64encode
 from dataclasses import replace
 
@@ -302,6 +303,15 @@ async def test_nothing_is_left_running_after_a_call():
         if thread.name.startswith("simulated call"):
             thread.join(2)
             assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("collects_nothing")
+async def test_a_report_that_nobody_keeps_waits_for_no_garbage_collection(eventually):
+    async with server(listen) as url:
+        report = await simulate_call(url, seconds=0.1)
+    sound = weakref.ref(report.capture)
+    del report
+    await eventually(lambda: sound() is None)  # its thread may just be ending
 
 
 def test_the_report_can_be_waited_for_without_a_loop():

@@ -7,19 +7,23 @@ input as the words say, and `run` evaluates the code that stands in them.
 from __future__ import annotations
 
 import json
+import pathlib
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
+
 import twistream_kit as kit
 from twistream_kit import to_twilio
 from twistream_kit.errors import Objection
 
 _CODE = re.compile(
-    r"(?:kit|to_twilio|stream|clip|client|twilio|bytes|json|call|phone|server)(?:\.\w+)+\("
-    r"|\b(?:b64encode|str)\("
+    r"(?:kit|to_twilio|stream|clip|client|twilio|bytes|json|call|phone|server|np|raw|pathlib)(?:\.\w+)+\("
+    r"|\b(?:b64encode|str|open)\("
+    r"|\(samples [^()]*\)\.\w+\("
 )
 
 
@@ -49,7 +53,7 @@ def run(code: str, **names: Any) -> Any:
     """Evaluate an expression of a fix; what only the user knows stands in `names`."""
     for name, value in names.pop("fill", {}).items():
         code = code.replace(f"{name}=…", f"{name}={value!r}")
-    known = {"kit": kit, "to_twilio": to_twilio, "json": json}
+    known = {"kit": kit, "to_twilio": to_twilio, "json": json, "np": np, "pathlib": pathlib}
     known |= {"b64encode": b64encode, "b64decode": b64decode}
     return eval(code, known | names)
 

@@ -345,8 +345,9 @@ def _check_damage(figures: Figures) -> Iterator[Finding]:
             f"{where:.2f} s: they were beyond full scale and wrapped around when they were made "
             "integers",
             "It crackles loudly; what wrapped around cannot be restored",
-            "Clip before the cast: `(samples.clip(-1, 1) * 32767).astype('int16')`, or give the "
-            "floats to kit.Clip.from_samples",
+            "Scale or clip before the cast: "
+            "`(samples / abs(samples).max() * 26000).astype('int16')`, or give the floats to "
+            "kit.Clip.from_samples, which clips",
         )
 
 
@@ -386,7 +387,8 @@ def _check_clipping(figures: Figures) -> Iterator[Finding]:
             "It crackles on loud syllables; a lower level does not restore what was cut off",
             "Record it again with less gain",
         )
-    if figures.clipped_by_mixing and not figures.clipped_runs:
+    # Wrapped samples also go beyond full scale in a conversion; a lower level does not mend them.
+    if figures.clipped_by_mixing and not figures.clipped_runs and not figures.wrapped_samples:
         yield Finding(
             "clipping",
             "note",

@@ -8,6 +8,10 @@ and slow.  Two things are measured, and both must say so:
   spectrum has finer detail.  Only what changes in the spectrum counts, because the tone of a
   microphone or a line does not.
 
+From five seconds on, more is measured: how the spectrum of friction differs from that of the voice,
+since the friction of 4 to 8 kHz moves into the band; and how fast loudness and pitch change.  So
+much sound tells a voice that is not low as well, which three seconds do not.
+
 This suffices for a suspicion that speech plays low and slow, never for an error.  At which rate it
 was made cannot be decided: a man at 16 kHz and a woman at 24 kHz sound alike, and so do a slow
 speaker at 12 kHz and a fast one at 22.05 kHz.  So all usual rates are candidates, and the objection
@@ -20,6 +24,7 @@ import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +35,9 @@ from twistream_kit.errors import Objection
 
 SHORTEST_SPEECH_BYTES = 24000
 """Three seconds as Twilio plays them; the rate of shorter sound is not measured."""
+
+MORE_SPEECH_BYTES = 40000
+"""Five seconds: from here on, more features are measured, for which three do not suffice."""
 
 CANDIDATE_RATES = (11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 """The rates in Hz at which speech is usually made, besides 8000."""
@@ -81,6 +89,18 @@ _APART = 4
 _MOST_CHANGE_ABOVE = 2.0
 """The most change of the highest 500 Hz while there is a voice: in music they change more."""
 
+_IS_UNVOICED, _FEWEST_UNVOICED = 0.45, 6
+"""The clarity below which a loud window is friction, and the fewest of them to have a spectrum."""
+
+_LONGEST_GLIDE = 0.2
+"""The most change of a period in 40 ms, a logarithm: what changes more is an error of an octave."""
+
+_MODULATION_WINDOWS, _MODULATION_STEP = 256, 64
+"""How much of the loudness is transformed at once, and the distance, in windows of 10 ms."""
+
+_MODULATION_EDGES = (0.3, 1, 1.6, 2.5, 4, 6.3, 10, 16, 25)
+"""The bands, in Hz, of the changes of loudness: syllables come some four times a second."""
+
 _IS_SLOW = (3.90, -5.07, -6.07)
 """A logistic regression over 1, the logarithm of pitch in 100 Hz, and the movement of the bands."""
 
@@ -105,6 +125,34 @@ music among what is right, and cross-validated by speakers (benchmarks/README.md
 probabilities that could be stated: most calls have the right rate, and how many is not known.
 """
 
+_PLAYS_SLOWLY = (
+    -6.497,  # 1
+    *(0.566, -2.243),  # the logarithm of pitch in 100 Hz, in short and long windows
+    *(-0.966, -0.572),  # the logarithms of the range and of the change of pitch
+    *(-2.089, 4.161, -7.679, 1.144, -2.437, 1.548),  # the movement of each band below 3400 Hz
+    # The two lines are of the variances of the cepstral coefficients.
+    *(-0.822, 1.524, -0.801, -1.904, 2.003, 0.563, 0.067, -0.517, -0.775, 0.562, 0.65, -0.447),
+    *(-0.176, -0.166, 0.708, -0.023, 0.004, -0.546, 0.925, -0.51, 0.263, 0.179, 0.112, 0.579),
+    *(3.222, 0.852, 1.603, -1.5, -1.81, 1.111, 0.933, -1.358),  # the change of each 500 Hz
+    *(0.023, -0.625, 0.442, 0.537, -0.26, -0.514, 0.36, 0.313),  # the spectrum of friction
+    *(0.447, -0.773, 0.306, 0.229, 0.475, 0.197, -0.256, -0.842),  # the spectrum of the voice
+    *(0.131, 0.362, -0.135, 0.304, -0.707, -1.051, -0.111, 0.458),  # the modulation of loudness
+)
+"""A logistic regression for `MORE_SPEECH_BYTES` and more."""
+
+_HIGHEST_PITCH_IN_MORE = 150.0
+"""In Hz, as it is heard: few voices are so high that they would be above it when slowed down."""
+
+_LEAST_SLOW_IN_MORE = 5.2
+"""Its least value, in logits.
+
+Both were fitted to 540 speakers, human and synthetic, in windows of 3 to 10 s with music, tones and
+noise among what is right, through several tones of a line and in noise; cross-validation, with
+languages and people left out, gave a least value of 3.4.  It was raised because people who speak
+single words, at the right rate, reached 4.4, and one 6.5 (benchmarks/README.md).
+benchmarks/rate_fit.py fits the factors again.
+"""
+
 
 def suspect_rate(payload: bytes) -> SuspectedRate | None:
     """Check whether speech that is sent as PCMU plays too slowly.
@@ -124,15 +172,38 @@ def suspect_rate_in_steps(payload: bytes) -> Iterator[SuspectedRate | None]:
     if len(payload) < SHORTEST_SPEECH_BYTES:
         yield None
         return
-    samples = decode_ulaw(payload).astype(np.float32)
-    measured = yield from _measure_all(samples, _PIECE, _PIECE_STEP, _measure)
-    low = samples[: len(samples) // _DECIMATION * _DECIMATION].reshape(-1, _DECIMATION)
-    periods = yield from _measure_all(
-        low.mean(axis=1), _LONG_PIECE, _LONG_PIECE_STEP, _measure_periods
-    )
-    yield None
-    speech = _describe_speech(_Measured(*measured), _Periods(*periods))
-    yield SuspectedRate(payload) if speech is not None and _plays_slowly(speech) else None
+    speech, measured = yield from _describe_in_steps(payload)
+    if speech is None:
+        is_slow = False
+    elif len(payload) < MORE_SPEECH_BYTES:
+        is_slow = _plays_slowly(speech)
+    else:
+        yield None
+        features = _list_features(speech, measured)
+        is_slow = speech.pitch < _HIGHEST_PITCH_IN_MORE and (
+            float(features @ np.array(_PLAYS_SLOWLY)) > _LEAST_SLOW_IN_MORE
+        )
+    yield SuspectedRate(payload[:SHORTEST_SPEECH_BYTES]) if is_slow else None
+
+
+def list_features(payload: bytes) -> NDArray[np.float64] | None:
+    """Return the features by which five seconds or more are decided.
+
+    Args:
+        payload: Joined payloads; what is shorter than three seconds has no features.
+
+    Returns:
+        The features in a fixed order, of which the first is 1; None if the sound is not speech.
+    """
+    if len(payload) < SHORTEST_SPEECH_BYTES:
+        return None
+    steps = _describe_in_steps(payload)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            speech, measured = end.value
+            return None if speech is None else _list_features(speech, measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +211,7 @@ class SuspectedRate:
     """A suspicion that speech was sent at a higher sample rate than 8000 Hz.
 
     Attributes:
-        payload: The sound in which it was found.
+        payload: The first three seconds of the sound in which it was found.
     """
 
     payload: bytes
@@ -184,9 +255,23 @@ class _Periods(NamedTuple):
 class _SpeechFeatures(NamedTuple):
     pitch: float  # the median in Hz, in short windows
     low_pitch: float  # the same in long windows
-    movement: float  # of the loudness of each band in 40 ms, powers of ten
+    movement: NDArray[Any]  # of the loudness of each band in 40 ms, powers of ten
     variances: NDArray[Any]  # of each cepstral coefficient, logarithms in relation to their mean
     changes: NDArray[Any]  # the standard deviation of each 500 Hz, a logarithm
+
+
+def _describe_in_steps(
+    payload: bytes,
+) -> Generator[None, None, tuple[_SpeechFeatures | None, _Measured]]:
+    """Measure all of the sound in steps; return its features, and what they were taken from."""
+    samples = decode_ulaw(payload).astype(np.float32)
+    measured = _Measured(*(yield from _measure_all(samples, _PIECE, _PIECE_STEP, _measure)))
+    low = samples[: len(samples) // _DECIMATION * _DECIMATION].reshape(-1, _DECIMATION)
+    periods = yield from _measure_all(
+        low.mean(axis=1), _LONG_PIECE, _LONG_PIECE_STEP, _measure_periods
+    )
+    yield None
+    return _describe_speech(measured, _Periods(*periods)), measured
 
 
 def _measure_all(
@@ -276,7 +361,7 @@ def _describe_speech(measured: _Measured, periods: _Periods) -> _SpeechFeatures 
     return _SpeechFeatures(
         8000 / float(np.median(lag[is_voiced])),
         8000 / _DECIMATION / float(np.median(periods.lag[is_low_voiced])),
-        float(np.abs(bands[_APART:] - bands[:-_APART])[both_loud].mean()),
+        np.abs(bands[_APART:] - bands[:-_APART])[both_loud].mean(axis=0),
         variances - variances.mean(),
         spectrum[is_voiced].std(axis=0).reshape(len(_OF_BANDS), -1).mean(axis=1),
     )
@@ -299,10 +384,60 @@ def _plays_slowly(speech: _SpeechFeatures) -> bool:
     if speech.changes[-1] > _MOST_CHANGE_ABOVE:
         return False
     constant, pitch, movement = _IS_SLOW
-    slow = constant + pitch * math.log(speech.pitch / 100) + movement * speech.movement
+    slow = (
+        constant + pitch * math.log(speech.pitch / 100) + movement * float(speech.movement.mean())
+    )
     constant, pitch = _HAS_CLOSE_FORMANTS
     close = constant + pitch * math.log(speech.low_pitch / 100)
     close += float(speech.variances @ np.array(_OF_CEPSTRUM))
     close += float(speech.changes @ np.array(_OF_BANDS))
     least = np.interp(speech.pitch, _LOWEST_VOICES, _LEAST_CLOSE)
     return bool(slow > _LEAST_SLOW and close > least)
+
+
+def _list_features(speech: _SpeechFeatures, measured: _Measured) -> NDArray[np.float64]:
+    """Return the features of five seconds or more, in the order of `_PLAYS_SLOWLY`."""
+    power, clarity, lag, _, spectrum = measured
+    reference = np.percentile(power, 95)
+    is_loud = power > reference * 10**-2.5
+    is_voiced, is_unvoiced = is_loud & (clarity > _IS_VOICED), is_loud & (clarity < _IS_UNVOICED)
+    periods = np.log(lag)
+    both = is_voiced[_APART:] & is_voiced[:-_APART]
+    changes = np.abs(periods[_APART:] - periods[:-_APART])[both]
+    changes = changes[changes < _LONGEST_GLIDE]
+    low, high = np.percentile(periods[is_voiced], (15, 85))
+    voice = _average_spectrum(spectrum[is_voiced])
+    has_friction = is_unvoiced.sum() >= _FEWEST_UNVOICED
+    return np.concatenate(
+        [
+            [1.0, math.log(speech.pitch / 100), math.log(speech.low_pitch / 100)],
+            [math.log(high - low + 0.02), math.log((changes.mean() if len(changes) else 0) + 5e-3)],
+            speech.movement[:-1],  # a line may end at 3400 Hz
+            speech.variances,
+            speech.changes,
+            _average_spectrum(spectrum[is_unvoiced]) if has_friction else voice,
+            voice,
+            _measure_modulation(np.log10(np.maximum(power, reference / _LOUDEST_SILENCE))),
+        ]
+    )
+
+
+def _average_spectrum(spectra: NDArray[Any]) -> NDArray[Any]:
+    """Return the mean loudness of each 500 Hz in relation to all."""
+    levels = spectra.mean(axis=0).reshape(len(_OF_BANDS), -1).mean(axis=1)
+    spectrum: NDArray[Any] = levels - levels.mean()
+    return spectrum
+
+
+def _measure_modulation(loudness: NDArray[Any]) -> NDArray[Any]:
+    """Return how much of the changes of loudness is in each band, logarithms around 0."""
+    pieces = np.lib.stride_tricks.sliding_window_view(
+        loudness - loudness.mean(), _MODULATION_WINDOWS
+    )[::_MODULATION_STEP]
+    spectra = np.abs(np.fft.rfft(pieces * np.hanning(_MODULATION_WINDOWS))) ** 2
+    frequencies = np.fft.rfftfreq(_MODULATION_WINDOWS, _PIECE_STEP / 8000)
+    edges = np.searchsorted(frequencies, _MODULATION_EDGES)
+    power = spectra.mean(axis=0)
+    levels = np.log([power[a:b].mean() + 1e-6 for a, b in pairwise(edges)])
+    modulation: NDArray[Any] = levels - levels.mean()
+    return modulation

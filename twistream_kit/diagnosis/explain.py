@@ -134,7 +134,7 @@ class _Number(NamedTuple):
 
 _LAST_WORD = re.compile(r"([a-z][a-z_'’-]{0,30})[\s\"'’:=#(\[{>.,/-]{0,4}$")
 
-_A_NUMBER = re.compile(r"(?<![0-9A-Za-z_.,+-])([0-9]{3,5})(?![0-9A-Za-z_]|[.,:/-][0-9])")
+_A_NUMBER = re.compile(r"(?<![0-9A-Za-z_.+-])([0-9]{3,5})(?![0-9A-Za-z_]|[.,:/-][0-9])")
 
 _MOST_NUMBERS = 3000
 """How many numbers of a text are looked at; this keeps 64 kB of nothing but numbers below 0.1 s."""
@@ -147,6 +147,8 @@ def _list_numbers(text: str) -> Iterator[_Number]:
     for found in islice(_A_NUMBER.finditer(text), _MOST_NUMBERS):
         before = text[max(0, found.start() - _AROUND) : found.start()]
         behind = text[found.end() : found.end() + _AROUND]
+        if len(found.group(1)) == 3 and before.endswith(","):
+            continue  # thousands
         # The end of an address: behind the colon of a host, of IPv6, or of the time of day.
         if before.endswith(":") and re.search(r"(?:[0-9.\]:]|localhost):$", before):
             continue
@@ -163,6 +165,8 @@ def _find_codes(text: str) -> Iterator[_FoundCode]:
         yield _FoundCode(found.start(), explain_ngrok(int(found.group(1))))
     yield from _find_sentences(text)
     lowered = text.lower()
+    names_cloudflare = _OF_CLOUDFLARE.search(lowered) is not None
+    names_websocket = _OF_WEBSOCKET.search(lowered) is not None
     for number in _list_numbers(text):
         if _is_amount(number):
             continue
@@ -170,7 +174,9 @@ def _find_codes(text: str) -> Iterator[_FoundCode]:
             if _is_twilios(number):
                 yield _FoundCode(number.at, TWILIO_CODES[number.value])
         elif _LEAST_CLOSE <= number.value < 2000:
-            yield from _find_four_digits(number, lowered)
+            yield from _find_four_digits(
+                number, names_cloudflare=names_cloudflare, names_websocket=names_websocket
+            )
         elif number.value < _LEAST_CLOSE and _is_status(number):
             code = find_service_code("http", number.value)
             code = code or find_service_code("cloudflare", number.value)
@@ -178,22 +184,30 @@ def _find_codes(text: str) -> Iterator[_FoundCode]:
                 yield _FoundCode(number.at, code)
 
 
-_LEAST_REDIRECT = 300
+_LEAST_REDIRECT, _LEAST_ERROR = 300, 400
 """Statuses below it are no failure, so nothing is said of them in a log."""
 
 
 def _is_amount(number: _Number) -> bool:
     """Whether a unit behind it or the word before it says that it is no code."""
-    return bool(_UNIT.match(number.behind) or _AMOUNT_WORD.fullmatch(number.word))
+    if _UNIT.match(number.behind) or _OTHER_CODE.search(number.before):
+        return True
+    return bool(_AMOUNT_WORD.fullmatch(number.word))
 
 
 _UNIT = re.compile(
-    r"[\s-]*(?:%|[kmg]i?b\b|(?:ms|msecs?|s|secs?|seconds?|us|µs|μs|mins?|minutes?|h|hours?|days?|"
+    r"[\s-]*(?:%(?![0-9a-f]{2})|[kmg]i?b\b|(?:ms|msecs?|s|secs?|seconds?|us|µs|μs|mins?|minutes?|h|hours?|days?|"
     r"bytes?|octets?|bits?|k?hz|frames?|messages|samples?|px|times|requests?|packets?|chunks?|"
     r"calls|words?|lines?|tokens?|items?|rows?|events?|users?|streams|connections|dollars|usd|"
     r"eur|files?|errors|warnings|tests?|passed|failed|attempts?|retries|characters|chars|digits|"
     r"marks?|milliseconds?|records?|people|years?)\b)"
 )
+
+_OTHER_CODE = re.compile(
+    r"\b(?:zip|post(?:al)?|area|country|exit|return|pin|access|promo|product|dial|room|door)"
+    r"[\s-]code\W{0,3}$"
+)
+"""A code of something else."""
 
 _AMOUNT_WORD = re.compile(
     r"ports?|pid|took|takes?|after|in|for|waited|since|lines?|col(?:umn)?|row|seq(?:uence)?|"
@@ -213,23 +227,31 @@ def _is_twilios(number: _Number) -> bool:
         return True
     name = TWILIO_CODES[number.value].name.lower()
     title = name.rpartition(" - ")[2]
-    if title in before or re.match(r"\W{0,6}(?:" + re.escape(name[:8]) + ")", behind):
+    if title in before or title in behind or re.match(r"\W{0,6}" + re.escape(name[:8]), behind):
         return True
-    if title in behind:
-        return True
-    in_brackets = before.endswith(("(", "[")) and behind.startswith((")", "]"))
-    if in_brackets and _A_CODE_WORD.search(before):
-        return True
-    # The numbers of streams are few: they are known in any sentence, but not as a setting's value.
-    return 31900 <= number.value <= 31999 and not re.search(r"[:=/#]\s?[\"']?$", before)
+    if before.endswith((",", ", ")) and _DATED.search(before):
+        return True  # a row of the debugger's list, as it is exported
+    is_of_streams = 31900 <= number.value <= 31999
+    if is_of_streams and not number.at and re.match(r" [a-z]", behind):
+        return True  # somebody's sentence that begins with it
+    return bool(_OF_TWILIO.search(before)) and not _ENDS_IN_SIGN.search(before)
 
+
+_DATED = re.compile(
+    r"^[\"']?20[0-9]{2}-[01][0-9]-[0-3][0-9][t ][0-9:.]{5,15}(?:z|\+00:00| utc)?[\"']?, ?$"
+)
+
+_OF_TWILIO = re.compile(
+    r"\b(?:twilio|debugger|(?:we|i) (?:get|got|see|read|have)|warning|logs?)\b[^.;]{0,40}$"
+)
+"""Who says a number behind it; a number of streams is then Twilio's without the word "code"."""
+
+_ENDS_IN_SIGN = re.compile(r"[:=/#$*+(\[]\s?[\"']?$")
 
 _CODE_WORD = re.compile(
     r"err(?:or)?s?|warn(?:ing)?s?|(?:error|warning|stream|twilio)?[_-]?(?:code|error)|twilio(?:'s)?|"
     r"debugger|alert|notification|twiliorestexception"
 )
-
-_A_CODE_WORD = re.compile(r"\b(?:error|warning|code|twilio|debugger|alert|failed|refused)\b")
 
 
 def _find_sentences(text: str) -> Iterator[_FoundCode]:
@@ -264,7 +286,9 @@ def _compile(words: str) -> re.Pattern[str]:
 # ---- WebSocket, Cloudflare and HTTP ------------------------------------------------------------
 
 
-def _find_four_digits(number: _Number, text: str) -> Iterator[_FoundCode]:
+def _find_four_digits(
+    number: _Number, *, names_cloudflare: bool, names_websocket: bool
+) -> Iterator[_FoundCode]:
     """Find a close code of WebSocket, a number of Cloudflare's, or either where both may be."""
     close = find_service_code("websocket", number.value)
     page = find_service_code("cloudflare", number.value)
@@ -275,9 +299,9 @@ def _find_four_digits(number: _Number, text: str) -> Iterator[_FoundCode]:
         or (number.word in ("code", "closecode", "close_code", "wscode") and not names_error)
     ):
         yield _FoundCode(number.at, close)
-    elif names_error and page is not None and _OF_CLOUDFLARE.search(text):
+    elif names_error and page is not None and names_cloudflare:
         yield _FoundCode(number.at, page)
-    elif names_error and close is not None and _OF_WEBSOCKET.search(text):
+    elif names_error and close is not None and names_websocket:
         yield _FoundCode(number.at, close)
     elif names_error:
         yield from (_FoundCode(number.at, each) for each in (page, close) if each is not None)
@@ -304,18 +328,27 @@ _OF_WEBSOCKET = re.compile(
 
 
 def _is_status(number: _Number) -> bool:
+    if _OF_SIP.search(number.before):
+        return False
     if _BEHIND_STATUS.search(number.before):
         return True
     known = find_service_code("http", number.value)
-    return known is not None and bool(
-        re.match(r"[\s:(\"'-]{1,3}" + re.escape(known.name.lower()), number.behind)
-    )
+    known = known or find_service_code("cloudflare", number.value)
+    if known is None:
+        return False
+    if number.value >= _LEAST_ERROR and _NAMES_ERROR.search(number.before):
+        return True
+    return bool(re.match(r"[\s:(\"'-]{1,3}" + re.escape(known.name.lower()), number.behind))
 
+
+_OF_SIP = re.compile(r"\bsips?\b")
+"""The statuses of SIP have the numbers of HTTP, and mean something else."""
 
 _BEHIND_STATUS = re.compile(
     r"(?:\bhttp(?:/[0-9.]{1,3})?(?:[\s_]?(?:error|status|code|response))?"
     r"|\bhttp/[0-9.]{1,3}\""
-    r"|\bstatus(?:[\s_-]?code)?|statuscode|unexpected server response|\bresponse(?: code)?"
+    r"|\bstatus(?:[\s_-]?code)?|statuscode|unexpected server response|handshakeerror|httperror"
+    r"|\bresponse(?: code)?"
     r"|\bwebsocket [^\s\"]{0,60}\")[\s\"':=(\[]{0,4}$"
 )
 
@@ -365,9 +398,7 @@ _PROXY_STATUSES = frozenset(range(502, 531))
 
 def _build_unknown(text: object, plain: str) -> UnknownCode:
     """Build the error for a text without a known code."""
-    for found in re.finditer(
-        r"\b(?:error|warning|code)\b[\s:#\"'=(]{0,4}([1-9][0-9]{4})\b", plain.lower()
-    ):
+    for found in _UNKNOWN_CODE.finditer(plain):
         try:
             get_code(int(found.group(1)))
         except UnknownCode as error:
@@ -380,4 +411,6 @@ def _build_unknown(text: object, plain: str) -> UnknownCode:
     )
 
 
-_UNKNOWN_CODE = re.compile(r"\b(?:error|warning|code)\b[\s:#\"'=(]{0,4}([1-9][0-9]{4})\b")
+_UNKNOWN_CODE = re.compile(
+    r"(?:error|warning|code)[\s:#\"'=(]{0,4}([1-9][0-9]{4})(?![0-9a-z])", re.IGNORECASE
+)

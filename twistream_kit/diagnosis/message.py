@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from twistream_kit.diagnosis.payload import SHORTEST_BYTES, is_8_bit_silence, look_inside
@@ -456,10 +457,14 @@ class Fields:
 
 def _find_meant(key: str, found: Iterable[str]) -> str:
     """Return the name in `found` that was probably meant as `key`, or an empty string."""
-    names = list(found)
+    names = list(islice(found, _MOST_NAMES))
     aliases = _ALIASES.get(key, ())
     by_sense = (name for name in names if _reduce_word(name[:64]) in aliases)
     return find_nearest(key, names) or next(by_sense, "")
+
+
+_MOST_NAMES = 200
+"""How many of a message's unknown names are compared: a message of Twilio's has ten at most."""
 
 
 def _reduce_word(word: str) -> str:

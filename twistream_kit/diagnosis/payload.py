@@ -276,8 +276,8 @@ def _look_for_rest_of_header(payload: bytes, field: str) -> Objection | None:
     the name and the size of its last chunk.
     """
     at = payload.find(b"data", 0, _LONGEST_REST)
-    if at < 0 or len(payload) < at + 8:
-        return None
+    if at < 0 or len(payload) < at + 8 or b"WAVE" in payload[:at]:
+        return None  # with its beginning it is a whole header, which is found in the stream
     # Such sizes are full scale in PCMU, next to the soft letters before them: no sound has that.
     size = payload[at + 4 : at + 8]
     if size not in _OPEN_SIZES and not (size[3] == 0 and any(size)):

@@ -41,7 +41,7 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis._coding import recognise_coding
 from twistream_kit.diagnosis._number_format import measure_roughness
-from twistream_kit.diagnosis._rate import suspect_rate_in_steps
+from twistream_kit.diagnosis._rate import MORE_SPEECH_BYTES, suspect_rate_in_steps
 from twistream_kit.diagnosis._sample_damage import (
     DamagedSamples,
     find_damaged_samples,
@@ -97,6 +97,10 @@ the work could be spread.
 _RATE_ROUNDS = 3
 """The number of rounds in which the sample rate is checked: this takes more time than all other
 checks, and a rate does not change within a call."""
+
+_RATE_BYTES = 7 * BYTES_PER_SECOND
+"""The sound at the beginning of a stream of which the sample rate is checked once more: a voice
+that is not low takes more than a round."""
 
 _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![A-Za-z\d.])[\d.]+(?!x)")
 """Numbers and quotations, which vary; but PCM16 and 0x80 are names."""
@@ -298,6 +302,7 @@ class SoundReview:
         self._is_recognised = self._is_examined = self._is_damaged = False
         self._deferred: list[Objection] = []
         self._is_audible = False
+        self._beginning: bytearray | None = bytearray()
         self._pause = self._rounds = 0
         self._size = self._messages = self._odd = 0
 
@@ -329,6 +334,7 @@ class SoundReview:
                     self._steps.append(self._recognise_late(payload))
         else:
             self._window.interrupt()
+        self._keep_beginning(payload)
         if self._steps and not self._at_leisure:
             new += self._run_steps(is_to_the_end=len(payload) >= _WHOLE_CLIP)
         if late := self._timing.note_sent(payload, at):
@@ -380,6 +386,7 @@ class SoundReview:
         piece = self._window.take_rest()
         if piece is not None and len(piece.payload) >= SHORTEST_BYTES:
             self._steps.append(self._listen(piece))
+        self._suspect_rate()
         new = self._run_steps(is_to_the_end=True)
         new += self._mistakes.add(self._release())
         if self._size >= _PAUSE_BYTES and not self._is_audible:
@@ -467,6 +474,28 @@ class SoundReview:
         """Find out in steps whether a long clip ends in noise."""
         if not (self._is_recognised or self._headers.is_packed or self._is_no_sound):
             yield from self._recognise(SoundPiece(payload[-_ROUND_BYTES:], is_round=True))
+
+    def _keep_beginning(self, payload: bytes) -> None:
+        beginning = self._beginning
+        if beginning is None:
+            return
+        # With its short pauses, also while no round is collected: they are part of speech.
+        if self._pause == 0 or (beginning and self._pause <= _PAUSE_BYTES):
+            beginning += payload[: _RATE_BYTES - len(beginning)]
+        if len(beginning) >= _RATE_BYTES:
+            self._suspect_rate()
+
+    def _suspect_rate(self) -> None:
+        """Check the sample rate of the beginning, in steps, once there is enough of it."""
+        beginning, self._beginning = self._beginning, None
+        if beginning is not None and len(beginning) >= MORE_SPEECH_BYTES:
+            self._steps.append(self._check_rate(bytes(beginning)))
+
+    def _check_rate(self, payload: bytes) -> Iterator[list[Objection]]:
+        if self._is_recognised or self._headers.is_packed or self._is_no_sound:
+            return  # this explains everything else that is heard
+        for suspected in suspect_rate_in_steps(payload):
+            yield [suspected.to_objection(FIELD)] if suspected else []
 
     def _release(self) -> list[Objection]:
         """Return the objections that were deferred, unless the sound is explained otherwise."""
@@ -771,6 +800,7 @@ class RepeatedHeaders:
         self._last: int | None = None
         self._is_reported = False
         self._is_compressed = False
+        self._is_interrupted = False
 
     @property
     def is_packed(self) -> bool:
@@ -778,7 +808,7 @@ class RepeatedHeaders:
 
         The files are compressed, or their headers interrupt the sound.
         """
-        return self._is_reported or self._is_compressed
+        return self._is_reported or self._is_compressed or self._is_interrupted
 
     def note_sent(self, payload: bytes, *, is_file: bool) -> Objection | None:
         """Note the next payload; return an objection to its headers, once.
@@ -810,7 +840,10 @@ class RepeatedHeaders:
             return _object_to_repeated_header(
                 self._field, name, (at - last) * 1000 // BYTES_PER_SECOND
             )
-        return None if at == begin else _object_to_header_amid(self._field, name, at)
+        if at == begin:
+            return None
+        self._is_interrupted = True
+        return _object_to_header_amid(self._field, name, at)
 
 
 def _object_to_repeated_header(field: str, name: str, apart_ms: int) -> Objection:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import cast
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
@@ -160,7 +160,12 @@ def review_twiml(xml: str | bytes) -> Objections:
     """
     if not isinstance(xml, str | bytes | bytearray):
         raise TypeError(f"TwiML is {type(xml).__name__}; give a str, such as str(response)")
-    return sort_by_severity(_review_document(xml if isinstance(xml, str) else bytes(xml)))
+    found = _review_document(xml if isinstance(xml, str) else bytes(xml))
+    return sort_by_severity(islice(found, _MOST_OBJECTIONS))
+
+
+_MOST_OBJECTIONS = 500
+"""Of a document that is no TwiML at all, the first are enough."""
 
 
 def _review_document(xml: str | bytes) -> Iterator[Objection]:

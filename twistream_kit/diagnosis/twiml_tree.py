@@ -63,6 +63,9 @@ def parse_twiml(xml: str | bytes) -> ET.Element:
     except (expat.ExpatError, ValueError, LookupError) as error:
         # ValueError: lone surrogates, which cannot be encoded; LookupError: an unknown encoding.
         raise NotTwiml(_explain_unparsable(decode_text(xml), error)) from error
+    finally:
+        # Both have the other: they would stay in memory until a full garbage collection.
+        del builder.parser
 
 
 def decode_text(xml: str | bytes) -> str:

@@ -125,7 +125,7 @@ def identify_answer(status: int, headers: Mapping[str, str], body: str) -> Servi
     return find_service_code("cloudflare", status)
 
 
-NGROK_CODE = re.compile(r"\bERR_NGROK_([0-9]{1,6})\b", re.IGNORECASE)
+NGROK_CODE = re.compile(r"ERR_NGROK_([0-9]{1,6})(?![0-9])", re.IGNORECASE)
 
 _CLOUDFLARE_PAGE = re.compile(
     r"\berror(?:\s+code)?\s*:?\s*(?:<[^<>]{0,80}>\s*){0,4}(1[0-9]{3})(?![0-9])", re.IGNORECASE

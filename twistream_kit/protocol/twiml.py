@@ -234,7 +234,7 @@ def _review_url(url: str, field: str) -> Iterator[Objection]:
         problem = f"holds {quote(wrong[0])}, which no URL may contain: {quote(hide_user(url))}"
         fix = "Fill in what stands for a value; if it is Python, the f before f'…' may be missing"
         if wrong[0] not in "{}<>":
-            fix = _write(encode(hide_user(url), safe="/:?#[]@!$&'()*+,;=%"))
+            fix = _write(encode(hide_user(url), safe="/:?#[]@!$&'()*+,;=%", errors="replace"))
         yield Objection(31923, field, problem, _describe_refusal(31923), fix)
         return
     try:

@@ -69,6 +69,10 @@ class UrlRepair:
         return f"Write {self.url}"
 
 
+MOST_CHARACTERS = 4000
+"""Inline TwiML has 4000 characters at most (§5.2), so a longer text is no URL written by hand."""
+
+
 def repair_url(url: str, scheme: str = "wss") -> UrlRepair | None:
     """Return what `url` was probably meant to be, or None if nothing is wrong with its writing.
 
@@ -76,6 +80,8 @@ def repair_url(url: str, scheme: str = "wss") -> UrlRepair | None:
         url: The URL as it was found.
         scheme: The scheme that it needs: ``wss`` for a stream, ``https`` for a webhook.
     """
+    if len(url) > MOST_CHARACTERS or re.search("[\ud800-\udfff]", url):
+        return None  # half a character cannot be written into a fix
     bare = _strip(url)
     whole, spaced = _remove_blanks(bare)
     schemes, rest = _split_schemes(whole)
@@ -118,7 +124,10 @@ def _remove_blanks(bare: str) -> tuple[str, str]:
     """
     bare = re.split(r"(?<=[^/:\s])\s+(?=#|\(|\w+://)", bare, maxsplit=1)[0]
     # A line break is never part of a path, nor are the blanks that indent the next line.
-    bare = re.sub(r"[ \t]*[\r\n\u2028\u2029]+[ \t]*", "", bare).replace("\\", "/")
+    first, *lines = re.split(r"[\r\n\u2028\u2029]+", bare)
+    if lines:
+        bare = "".join([first.rstrip(" \t"), *(line.strip(" \t") for line in lines)])
+    bare = bare.replace("\\", "/")
     whole = "".join(character for character in bare if not _is_invisible(character))
     head = re.match(r"[^/]*/*\s*[^/]*", bare)
     place = head.end() if head else 0

@@ -257,7 +257,7 @@ class Phones:
         home: Runs functions on the simulator's loop.
 
     Attributes:
-        calls: All calls, to these telephones and from them.
+        calls: The calls to these telephones and from them.
     """
 
     def __init__(self, account: AccountRecord, home: HomeLoop) -> None:

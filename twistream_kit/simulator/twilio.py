@@ -56,7 +56,7 @@ class SimulatedTwilio:
         auth_token: A new random token for each simulator; never part of a repr.
         api_key: SK and 32 hex digits: with `api_secret`, an alternative to the auth token.
         api_secret: A new random secret for each simulator; never part of a repr.
-        calls: All calls, oldest first.
+        calls: The running calls and the last 500 that ended, oldest first.
         debugger: The errors and warnings that Twilio's console would show.
 
     Example:

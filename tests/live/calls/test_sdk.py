@@ -1,6 +1,8 @@
 """What the SDK and the network raise, in words, and with nothing secret attached."""
 
+import contextlib
 import traceback
+import weakref
 
 import pytest
 import requests
@@ -42,6 +44,23 @@ class ServiceError(TwilioException):
 
 def test_answer_is_passed_through():
     assert ask(lambda: 42, "to count") == 42
+
+
+@pytest.mark.usefixtures("collects_nothing")
+def test_a_refusal_does_not_keep_what_was_asked():
+    class Asked:
+        def fetch(self):
+            raise rest_error(404, 20404)
+
+    def fetch(asked):
+        with contextlib.suppress(CallRefused):
+            ask(asked.fetch, "about a call")
+
+    asked = Asked()
+    gone = weakref.ref(asked)
+    fetch(asked)
+    del asked
+    assert gone() is None
 
 
 @pytest.mark.parametrize("code", sorted(TWILIO_CODES))

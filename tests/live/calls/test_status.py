@@ -3,6 +3,7 @@ import pytest
 from twistream_kit.errors import CallRefused
 from twistream_kit.live.calls.status import (
     FOLLOWED_AFTER_END,
+    KEPT_CHARACTERS,
     KEPT_EVENTS,
     StatusEvent,
     StatusLog,
@@ -54,6 +55,16 @@ def test_the_verdict_of_machine_detection_has_a_name():
 def test_repeated_parameters_give_the_first():
     event = StatusEvent.of({"CallStatus": ["busy", "completed"], "StreamError": ["a", "b"]}, 0)
     assert (event.name, event.stream_error) == ("busy", "a")
+
+
+def test_long_events_are_limited_by_their_size():
+    log = StatusLog()
+    padding = "x" * 30_000
+    for number in range(KEPT_EVENTS):
+        log.note(of_stream("stream-error", StreamError=[padding, padding], Number=str(number)))
+    kept = [event.parameters["Number"] for event in log.events]
+    assert KEPT_CHARACTERS / 60_000 - 2 < len(kept) < KEPT_CHARACTERS / 60_000
+    assert kept[-1] == str(KEPT_EVENTS - 1)
 
 
 def test_events_are_not_kept_for_ever():

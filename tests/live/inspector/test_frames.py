@@ -12,6 +12,7 @@ from websockets.frames import Frame as TheirFrame
 from websockets.frames import Opcode as TheirOpcode
 
 from twistream_kit.live.inspector._frames import (
+    MOST_VIOLATIONS,
     Closing,
     Frame,
     FrameReader,
@@ -188,3 +189,12 @@ def test_nothing_is_read_after_a_close_frame(rest, cuts):
         found += [passed for passed in reader.read() if passed is not None]
     assert found == ["yo", Closing(1000)]
     assert reader.is_between_frames
+
+
+def test_after_very_many_violations_nothing_more_is_read():
+    reader = MessageReader(masked=True)
+    reader.feed(b"\x83\x00" * (MOST_VIOLATIONS + 50))
+    found = [each for each in reader.read() if isinstance(each, FrameViolation)]
+    assert MOST_VIOLATIONS <= len(found) < MOST_VIOLATIONS + 3
+    reader.feed(b"\x83\x00")
+    assert list(reader.read()) == []

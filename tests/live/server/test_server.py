@@ -6,6 +6,7 @@ import gc
 import math
 import socket
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ import websockets
 
 from support.far_end import TOKEN
 from support.waiting import soon
+from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.local_proxy import LocalProxy
@@ -148,6 +150,32 @@ async def test_last_ten_that_ended_are_kept(serve, dial):
     assert len(sids) == KEPT_ENDED_STREAMS + 1
     assert sids[0] == open_end.stream_sid
     assert sids[-1] == end.stream_sid
+
+
+async def test_the_sound_of_a_forgotten_stream_waits_for_no_garbage_collection(
+    serve, dial, eventually, collects_nothing
+):
+    async def answer(stream):
+        stream.play(Clip.tone(440, 0.5), mark="greeting").add_done_callback(lambda _: None)
+        with contextlib.suppress(asyncio.CancelledError):
+            async for _ in stream.audio():
+                stream.mark("again")
+
+    server = await serve(answer)
+    captures = []
+    for _ in range(KEPT_ENDED_STREAMS + 3):
+        end = await dial(server)
+        stream = await soon(server.next_stream())
+        await end.stop()
+        await end.close_code()
+        await soon(stream.closed)
+        captures.append(weakref.ref(stream.capture))
+    del stream
+    await eventually(lambda: len(server.streams) == KEPT_ENDED_STREAMS)
+    assert [capture() is None for capture in captures] == [
+        *[True] * 3,
+        *[False] * KEPT_ENDED_STREAMS,
+    ]
 
 
 async def test_port_in_use_is_said_and_can_be_had_later():

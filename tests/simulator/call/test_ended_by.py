@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import weakref
 
 import pytest
@@ -18,7 +17,7 @@ from twistream_kit.simulator.call.web import Callbacks
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
-ALICE = "+15550100001"
+ALICE, BOB = "+15550100001", "+15550100002"
 
 
 @pytest.fixture
@@ -198,7 +197,7 @@ async def test_the_sound_is_kept_of_the_last_ended_calls_only(twilio, place, eve
 
 
 async def test_calls_that_ended_long_ago_hold_no_connection_and_can_still_be_asked(
-    twilio, talking, place, eventually
+    twilio, talking, place, eventually, collects_nothing
 ):
     old, stream = await talking()
     twilio.phone(ALICE).hang_up()
@@ -208,8 +207,7 @@ async def test_calls_that_ended_long_ago_hold_no_connection_and_can_still_be_ask
         await place("<Say>Hello</Say>")
         await eventually(lambda count=count: len(twilio.calls) == count and twilio.calls[-1].over)
     await eventually(lambda: stream.is_released)
-    gc.collect()
-    assert client() is None
+    assert client() is None  # without waiting for a garbage collection
     assert {type(each) for each in vars(old).values()}.isdisjoint(
         {asyncio.Task, TwimlInterpreter, TrialPrompt, Callbacks, Progress}
     )
@@ -230,3 +228,25 @@ async def test_calls_that_ended_long_ago_hold_no_connection_and_can_still_be_ask
         assert error.value.code in {20404, 21220}
     assert await asyncio.to_thread(calls.delete)
     assert old not in twilio.calls
+
+
+async def test_the_last_ended_calls_and_all_running_ones_are_kept(
+    twilio, place, eventually, monkeypatch
+):
+    monkeypatch.setattr("twistream_kit.simulator.call.call.KEPT_CALLS", 3)
+    twilio.phone(ALICE)
+    twilio.phone(BOB)
+    await place("<Pause length='60'/>", phone=BOB)
+    running = twilio.calls[0]
+    sids = [running.sid]
+    for _ in range(5):
+        await place("<Say>Hi</Say>")
+        newest = twilio.calls[-1]
+        sids.append(newest.sid)
+        await eventually(lambda newest=newest: newest.over and not twilio.phone(ALICE).call)
+    await eventually(lambda: len(twilio.calls) == 4)
+    assert [call.sid for call in twilio.calls] == [sids[0], *sids[-3:]]
+    assert not running.over
+    with pytest.raises(TwilioRestException) as error:
+        await asyncio.to_thread(twilio.client.calls(sids[1]).fetch)
+    assert error.value.code == 20404

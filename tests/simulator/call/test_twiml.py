@@ -1,4 +1,5 @@
 import contextlib
+import gc
 import re
 from pathlib import Path
 
@@ -328,3 +329,24 @@ def test_parameter_of_500_characters_is_dropped_and_one_of_499_is_kept():
 def test_no_document_raises_anything_but_a_fault(document):
     with contextlib.suppress(TwimlFault):
         read_twiml(document, base_url=BASE)
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        "<Response><Connect><Stream url='wss://example.com'/></Connect></Response>",
+        "<Response><Say>",
+        "<!DOCTYPE a>",
+    ],
+)
+@pytest.mark.usefixtures("collects_nothing")
+def test_reading_leaves_nothing_to_the_garbage_collector(xml):
+    def read():
+        with contextlib.suppress(TwimlFault):
+            read_twiml(xml)
+
+    read()
+    gc.collect()
+    for _ in range(50):
+        read()
+    assert gc.collect() < 50

@@ -5,7 +5,7 @@ import sys
 import threading
 
 from twistream_kit.diagnosis.message import review_message
-from twistream_kit.simulator.model.debugger import Debugger
+from twistream_kit.simulator.model.debugger import KEPT_BYTES, KEPT_ENTRIES, Debugger
 
 SID = "MZ" + "0" * 32
 OTHER = "MZ" + "1" * 32
@@ -121,7 +121,7 @@ def test_the_table_of_codes_is_read_before_the_first_entry_is_logged():
     # Afresh, since the table is read once in a process.
     program = """
 import tomllib
-from twistream_kit.simulator.model.debugger import Debugger
+from twistream_kit.simulator.model.debugger import KEPT_BYTES, KEPT_ENTRIES, Debugger
 debugger = Debugger()
 del tomllib.loads
 print(debugger.log(31951).name)
@@ -130,3 +130,35 @@ print(debugger.log(31951).name)
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.stderr) == ("Stream - Protocol - Invalid Message\n", "")
+
+
+def test_the_last_entries_are_kept_and_the_others_are_counted():
+    debugger = Debugger()
+    for count in range(KEPT_ENTRIES + 5):
+        debugger.log(31920, str(count), stream_sid=SID)
+        debugger.note(review_message(BAD, stream_sid=SID)[0], SID)
+    assert len(debugger) == len(debugger.unlogged) == KEPT_ENTRIES
+    assert [debugger[0].text, debugger[-1].text] == ["5", str(KEPT_ENTRIES + 4)]
+    assert debugger.dropped == 5
+    assert repr(debugger).startswith("5 older entries were dropped\n31920")
+    debugger.clear()
+    assert (len(debugger), debugger.dropped) == (0, 0)
+
+
+def test_entries_with_long_messages_are_limited_by_their_size():
+    debugger = Debugger()
+    for _ in range(12):
+        debugger.log(31920, stream_sid=SID, message="x" * 1_000_000)
+    assert len(debugger) == KEPT_BYTES // 1_000_000
+    debugger.log(31920, "the newest", stream_sid=SID, message=b"x" * (KEPT_BYTES + 1))
+    assert [entry.text for entry in debugger] == ["the newest"]
+
+
+def test_which_streams_were_warned_is_forgotten_in_the_end(monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.model.debugger.KEPT_WARNED", 2)
+    debugger = Debugger()
+    for number in range(3):
+        debugger.log(31951, stream_sid=f"MZ{number}")
+    assert debugger.log(31951, stream_sid="MZ2") is None
+    assert debugger.log(31951, stream_sid="MZ1") is None
+    assert debugger.log(31951, stream_sid="MZ0") is not None

@@ -36,6 +36,7 @@ def parts(*, boundary="b", headers='Content-Disposition: form-data; name="To"', 
 
 
 UNREADABLE = {
+    "endless content type": (b"To=1", f"{FORM}{'; a=b' * 1000}"),
     "no such charset": (b"To=1", f"{FORM}; charset=nonsense"),
     "charset of bytes": (b"To=1", f"{FORM}; charset=hex"),
     "charset that is quadratic": (b"-" + b"a" * 60_000, f"{FORM}; charset=punycode"),

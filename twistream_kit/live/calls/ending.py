@@ -35,7 +35,7 @@ DEFAULT_TIME_LIMIT = 4 * 3600
 """After this many seconds Twilio ends a call for which no limit was set (§11)."""
 
 
-@dataclass
+@dataclass(slots=True)
 class CallRecord:
     """What is known of one call.  Times are seconds of the monotonic clock.
 
@@ -106,7 +106,7 @@ class CallRecord:
         return EndCause("caller-hung-up" if inbound else "callee-hung-up", is_guess=True)
 
 
-@dataclass
+@dataclass(slots=True)
 class StreamRecord:
     """The start and the end of one stream of a call.
 

@@ -60,8 +60,12 @@ def ask(request: Callable[[], T], purpose: str) -> T:
         return request()
     except Exception as error:  # noqa: BLE001 - each is converted below
         refusal = _to_refusal(error, purpose)
-    # Outside the except block, so that nothing is chained to it.
-    raise refusal
+    try:
+        raise refusal  # outside the except block, so that nothing is chained to it
+    finally:
+        # Its traceback has this frame: the error, the call and all that the caller of this has
+        # would keep each other until a full garbage collection.
+        del refusal
 
 
 def redact(text: str) -> str:

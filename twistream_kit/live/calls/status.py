@@ -19,6 +19,9 @@ from twistream_kit.pending import Guard
 KEPT_EVENTS = 1000
 """The number of status callbacks that are kept; a call has about six."""
 
+KEPT_CHARACTERS = 4_000_000
+"""The size of their parameters; those of Twilio have less than a thousand, others up to 64 kB."""
+
 FOLLOWED_AFTER_END = 100
 """The number of ended calls that are still followed, because callbacks can be late (§6.6)."""
 
@@ -125,7 +128,8 @@ class StatusLog:
     """The status callbacks of a server, and their listeners; to be used on the server's loop."""
 
     def __init__(self) -> None:
-        self._events: deque[StatusEvent] = deque(maxlen=KEPT_EVENTS)
+        self._events: deque[StatusEvent] = deque()
+        self._n_characters = 0
         self._listeners: dict[str, list[_Following]] = {}
         self._over: dict[str, None] = {}  # followed calls that are over, in the order of that
 
@@ -140,7 +144,7 @@ class StatusLog:
 
     def note(self, event: StatusEvent) -> None:
         """Keep an event that has arrived, and pass it to the listeners of its call."""
-        self._events.append(event)
+        self._keep(event)
         for following in tuple(self._listeners.get(event.call_sid, ())):
             _notify(following.listener, event)
         if event.is_final:
@@ -203,6 +207,12 @@ class StatusLog:
         assert final is not None  # noqa: S101 - one of the two is there
         return build_ended_error(final.name)
 
+    def _keep(self, event: StatusEvent) -> None:
+        self._events.append(event)
+        self._n_characters += _measure(event)
+        while len(self._events) > KEPT_EVENTS or self._n_characters > KEPT_CHARACTERS:
+            self._n_characters -= _measure(self._events.popleft())
+
     def _note_end(self, call_sid: str) -> None:
         if call_sid not in self._listeners:
             return
@@ -212,6 +222,12 @@ class StatusLog:
             oldest = next(iter(self._over))
             del self._over[oldest]
             self._listeners.pop(oldest, None)
+
+
+def _measure(event: StatusEvent) -> int:
+    """Return the size of the parameters, which the sender chooses."""
+    values = ([given] if isinstance(given, str) else given for given in event.parameters.values())
+    return sum(map(len, chain(event.parameters, chain.from_iterable(values))))
 
 
 def build_ended_error(status: str) -> CallRefused:

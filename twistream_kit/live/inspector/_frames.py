@@ -58,6 +58,10 @@ Passed = str | bytes | Closing | FrameViolation
 """A text message, a binary message, a Close frame, or a violation of the RFC."""
 
 
+MOST_VIOLATIONS = 1000
+"""After so many violations in one direction, its frames are not read any more."""
+
+
 class MessageReader:
     """Parses the messages of one direction; pings and pongs are skipped.
 
@@ -76,6 +80,7 @@ class MessageReader:
         self._size = 0
         self._is_compressed = False
         self._opcode: Opcode | None = None
+        self._n_violations = 0
         self._is_over = False
 
     @property
@@ -95,11 +100,22 @@ class MessageReader:
         return [FrameViolation(fault) for fault in faults]
 
     def read(self) -> Iterator[Passed | None]:
-        """Yield what has arrived completely; None for a frame that completes no message."""
+        """Yield what has arrived completely; None for a frame that completes no message.
+
+        After `MOST_VIOLATIONS` nothing more is read: no program takes so many, and what they mean
+        for what follows nobody knows.
+        """
+        for passed in self._read():
+            if isinstance(passed, FrameViolation):
+                self._n_violations += 1
+                self._is_over = self._is_over or self._n_violations >= MOST_VIOLATIONS
+            yield passed
+
+    def _read(self) -> Iterator[Passed | None]:
         while not self._is_over and (frame := self._frames.read_frame()) is not None:
             if frame.faults:
                 yield from (FrameViolation(fault) for fault in frame.faults)
-            self._is_over = frame.opcode is Opcode.CLOSE
+            self._is_over |= frame.opcode is Opcode.CLOSE
             if frame.opcode is Opcode.TEXT and self._is_whole(frame):
                 yield _decode(frame.payload)  # nearly every message
             else:
@@ -203,6 +219,16 @@ class Frame:
     is_compressed: bool = False
 
 
+_CONTROL_BIT = 0x08
+_PLAIN = frozenset(
+    opcode | final
+    for opcode in _OPCODES
+    for final in (0x00, 0x80)
+    if final or not opcode & _CONTROL_BIT
+)
+"""The first bytes of frames without a fault: an opcode that is known, no bit but FIN."""
+
+
 class FrameReader:
     """Parses the frames of one direction; it never raises and never answers.
 
@@ -281,7 +307,8 @@ class FrameReader:
         return first, is_masked, begin + 4 * is_masked, size
 
     def _find_faults(self, first: int, *, is_masked: bool, size: int) -> tuple[str, ...]:
-        if first & 0x7F in (Opcode.TEXT, Opcode.BINARY) and is_masked is self._masked:
+        is_short = size <= _MOST_CONTROL_BYTES or not first & _CONTROL_BIT
+        if first in _PLAIN and is_masked is self._masked and is_short:
             return ()  # nearly every frame
         opcode = _OPCODES.get(first & 0x0F)
         faults = []

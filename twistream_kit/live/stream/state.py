@@ -13,6 +13,7 @@ import logging
 import math
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -437,16 +438,17 @@ class Playing(Pending[PlayOutcome]):
         self.mark = mark
         self._handle = ""
         self._size = size
-        self._stream = stream
+        self._find_stream: Callable[[], StreamState | None] = lambda: stream
         self._furthest = 0
 
     @property
     def heard_ms(self) -> int:
         """How much has been heard, by the playout model; the value never decreases."""
-        if self.done():
+        stream = self._find_stream()
+        if self.done() or stream is None:
             heard = self._furthest if self.exception(0) else self.result(0).heard_ms
         else:
-            heard = round(self._stream.count_heard(self._handle) * 1000 / BYTES_PER_SECOND)
+            heard = round(stream.count_heard(self._handle) * 1000 / BYTES_PER_SECOND)
         # A late mark may lower the estimate of the playout model.
         self._furthest = max(self._furthest, heard)
         return self._furthest
@@ -471,12 +473,22 @@ class Playing(Pending[PlayOutcome]):
         wait: Pending[float] = Pending(self._home)
         size = min(self._size, math.ceil(seconds * BYTES_PER_SECOND))
         self.add_done_callback(lambda _: self._settle_wait(wait))
-        self._stream.watch(self, size, wait)
+        if (stream := self._find_stream()) is not None:
+            stream.watch(self, size, wait)
         return wait
 
     def _prepare_wait(self, timeout: float | None) -> None:
-        self._stream.note_wait()
+        if (stream := self._find_stream()) is not None:
+            stream.note_wait()
         super()._prepare_wait(timeout)
+
+    def _settle(self, value: PlayOutcome | None, error: BaseException | None) -> bool:
+        stream, settled = self._find_stream(), super()._settle(value, error)
+        # The stream keeps its newest playback.  If that kept the stream too, the sound of both
+        # would stay in memory until a full garbage collection.
+        if settled and stream is not None:
+            self._find_stream = weakref.ref(stream)
+        return settled
 
     def _settle_wait(self, wait: Pending[float]) -> None:
         error = self.exception(0)

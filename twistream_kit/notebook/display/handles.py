@@ -107,7 +107,7 @@ def show_call(call: Call) -> Html:
 
 
 def show_simulated_calls(calls: Calls) -> Html:
-    """All calls of the simulator, oldest first."""
+    """The calls of the simulator that are kept, oldest first."""
     return show_rows(calls[:], "Simulated calls" if calls else "No calls yet")
 
 

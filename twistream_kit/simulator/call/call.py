@@ -49,6 +49,9 @@ UNREACHABLE = 21214
 REPORT_SECONDS = 1.0
 """How long a stream waits for the delivery of the answered callback before it connects."""
 
+KEPT_CALLS = 500
+"""The number of ended calls that are kept, some two kilobytes each without their sound."""
+
 KEPT_SOUNDS = 10
 """Of so many ended calls the sound is kept; 20 calls at a time bring 10 MB of it a minute."""
 
@@ -152,7 +155,7 @@ class SimulatedCall:
     def drop_sound(self) -> None:
         """Forget what was heard, and how, because enough calls have ended since.
 
-        What remains is the record of the call, some kilobytes.
+        What remains is the record of the call, some two kilobytes.
         """
         self.handset.drop()
         self.streams.release()
@@ -321,7 +324,9 @@ class SimulatedCall:
 
 
 class Calls(Sequence[SimulatedCall]):
-    """The calls so far.  Any thread may read them; only the simulator's loop places and ends them.
+    """The running calls and the last 500 that ended, oldest first.
+
+    Any thread may read them; only the simulator's loop places and ends them.
 
     Args:
         endpoints: The telephones by number; a number without one cannot be reached.
@@ -386,6 +391,8 @@ class Calls(Sequence[SimulatedCall]):
         self._last_ended.append(call)
         if len(self._last_ended) > KEPT_SOUNDS:
             self._last_ended.popleft().drop_sound()
+        if len(self._calls) - len(self._tasks) > KEPT_CALLS:
+            self.forget(next(each for each in self._calls if each.over))
         if not task.cancelled() and (error := task.exception()) is not None:
             context = {"message": f"{task.get_name()} failed", "exception": error}
             task.get_loop().call_exception_handler(context)

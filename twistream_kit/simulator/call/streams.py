@@ -181,9 +181,13 @@ class CallStreams:
                 stream.client.drop()
 
     def release(self) -> None:
-        """Forget the connections of streams that ended long ago, except those left open."""
+        """Forget the connections of streams that ended long ago, except those left open.
+
+        Nothing more is reported: the call has ended, and its callbacks were delivered or dropped.
+        """
         for stream in self.all:
             stream.release()
+        del self._callbacks, self._tasks
 
     def _make(self, noun: StreamNoun, *, bidirectional: bool) -> CallStream:
         context = self._context

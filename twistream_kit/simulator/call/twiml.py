@@ -41,7 +41,8 @@ def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = F
     """
     text = xml.decode("utf-8", "replace") if isinstance(xml, bytes) else xml
     try:
-        return _TwimlReader(base_url, into_live_call=into_live_call).read_document(parse_root(xml))
+        root = parse_root(xml)
+        return _TwimlReader(base_url, into_live_call=into_live_call).read_document(root)
     except TwimlFault as fault:
         fault.document = text
         raise
@@ -257,6 +258,14 @@ class _TwimlReader:
         }
 
     def read_document(self, root: ET.Element) -> Script:
+        """Read the document; only once."""
+        try:
+            return self._read_document(root)
+        finally:
+            # They have this reader: all would stay in memory until a full garbage collection.
+            self._readers.clear()
+
+    def _read_document(self, root: ET.Element) -> Script:
         for objection in review_names(root):
             self._add_remark(
                 objection.code or 12200, join_sentences(objection.statement, objection.fix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
@@ -18,6 +19,15 @@ from twistream_kit.listing import Listing, Series
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES, get_code
 from twistream_kit.simulator.model.assumptions import ONCE_PER_STREAM
+
+KEPT_ENTRIES = 1000
+"""The number of entries that are kept, and of problems that Twilio does not log."""
+
+KEPT_BYTES = 8_000_000
+"""The size of the messages that are kept with the entries; one may have a megabyte."""
+
+KEPT_WARNED = 100_000
+"""The number of pairs of warning and stream that are known, so as to log each only once."""
 
 _SHOWN_CHARACTERS = 160
 
@@ -95,12 +105,20 @@ class Unlogged:
 
 
 class Debugger(Sequence[DebuggerEntry]):
-    """The entries so far, oldest first.  Any thread may read and write it."""
+    """The last thousand entries, oldest first.  Any thread may read and write it.
+
+    There are fewer if their messages have more than 8 MB; the newest entry is always there.
+
+    Attributes:
+        dropped: How many older entries were dropped.
+    """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self._entries: list[DebuggerEntry] = []
-        self._unlogged: list[Unlogged] = []
-        self._seen: set[tuple[int, str]] = set()
+        self.dropped = 0
+        self._entries: deque[DebuggerEntry] = deque()
+        self._n_bytes = 0
+        self._unlogged: deque[Unlogged] = deque(maxlen=KEPT_ENTRIES)
+        self._seen: dict[tuple[int, str], None] = {}
         self._waiting: list[tuple[int, Pending[DebuggerEntry]]] = []
         self._lock = threading.Lock()
         self._clock = clock
@@ -128,8 +146,10 @@ class Debugger(Sequence[DebuggerEntry]):
             if code in ONCE_PER_STREAM:
                 if (code, stream_sid) in self._seen:
                     return None
-                self._seen.add((code, stream_sid))
-            self._entries.append(entry)
+                self._seen[code, stream_sid] = None
+                if len(self._seen) > KEPT_WARNED:
+                    del self._seen[next(iter(self._seen))]
+            self._keep(entry)
             waiting = [wait for wanted, wait in self._waiting if wanted == code]
             self._waiting = [(other, wait) for other, wait in self._waiting if other != code]
         for wait in waiting:
@@ -179,6 +199,7 @@ class Debugger(Sequence[DebuggerEntry]):
         with self._lock:
             self._entries.clear()
             self._unlogged.clear()
+            self.dropped = self._n_bytes = 0
 
     @overload
     def __getitem__(self, index: int) -> DebuggerEntry: ...
@@ -196,13 +217,29 @@ class Debugger(Sequence[DebuggerEntry]):
 
     def __repr__(self) -> str:
         lines = [str(entry) for entry in self] or [NOTHING_LOGGED]
+        if self.dropped:
+            lines.insert(0, f"{self.dropped} older entries were dropped")
         if unlogged := self.unlogged:
             lines += [f"{UNLOGGED}:", *map(str, unlogged)]
         return "\n".join(lines)
 
+    def _keep(self, entry: DebuggerEntry) -> None:
+        self._entries.append(entry)
+        self._n_bytes += _measure(entry)
+        while len(self._entries) > 1 and (
+            len(self._entries) > KEPT_ENTRIES or self._n_bytes > KEPT_BYTES
+        ):
+            self._n_bytes -= _measure(self._entries.popleft())
+            self.dropped += 1
+
     def _copy_entries(self) -> list[DebuggerEntry]:
         with self._lock:
             return list(self._entries)
+
+
+def _measure(entry: DebuggerEntry) -> int:
+    """Return the size of what the far end chooses the size of."""
+    return len(entry.text) + len(entry.message or "")
 
 
 def _list_entries(entries: Iterable[DebuggerEntry]) -> Listing[DebuggerEntry]:

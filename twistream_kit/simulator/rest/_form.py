@@ -21,6 +21,10 @@ _UNREADABLE = (
 """What aiohttp raises for the bodies that it cannot read."""
 
 
+_LONGEST_CONTENT_TYPE = 300
+"""Python reads the parameters of a Content-Type in more than linear time."""
+
+
 class RequestForm:
     """The form of one request."""
 
@@ -46,6 +50,9 @@ class RequestForm:
             Refusal: If it is no form: its charset is unknown, its boundary is missing, or its bytes
                 are not what its headers say.
         """
+        content_type = request.headers.get("Content-Type", "")
+        if len(content_type) > _LONGEST_CONTENT_TYPE:
+            raise Refusal(20422, f"The Content-Type has {len(content_type)} characters")
         # Python knows charsets whose decoding takes quadratic time, such as Punycode.
         charset = request.charset or "utf-8"
         if charset.lower() not in _CHARSETS:

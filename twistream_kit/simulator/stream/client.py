@@ -457,6 +457,11 @@ class _Socket(LosesTransport, ClientConnection):
         """Whether a Close frame of the server came before one was sent."""
         return self.protocol.close_rcvd_then_sent is True
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Handle the loss; no frame comes any more, so the listener is not kept."""
+        super().connection_lost(exc)
+        self.on_close_frame = None
+
     def process_event(self, event: Event) -> None:
         """Take one frame, as the base class does, and note a Close frame."""
         super().process_event(event)
