@@ -367,6 +367,14 @@ SOUNDS: dict[str, tuple[bytes, dict[str, Any]]] = {
     "at 24 kHz": (
         kit.encode_ulaw(_raise(VOICE, 3)), {"samples": _raise(VOICE, 3), "rate": 24000},
     ),
+    "float16": ((VOICE / 32768).astype("<f2").tobytes(), {"np": np, "sample_rate": 8000}),
+    "float16, big-endian": (
+        (VOICE / 32768).astype(">f2").tobytes(), {"np": np, "sample_rate": 8000},
+    ),
+    "int8": ((VOICE >> 8).astype("i1").tobytes(), {"np": np, "sample_rate": 8000}),
+    "float64": ((VOICE / 32768).astype("<f8").tobytes(), {"np": np, "sample_rate": 8000}),
+    "int32 of 16 bits": (VOICE.astype("<i4").tobytes(), {"np": np, "sample_rate": 8000}),
+    "int32": ((VOICE.astype("<i4") << 16).tobytes(), {"np": np, "sample_rate": 8000}),
     "float": (
         (VOICE / np.float32(32768)).astype("<f4").tobytes(),
         {"samples": VOICE / np.float32(32768), "sample_rate": 8000},
@@ -535,7 +543,13 @@ STREAMS: dict[str, tuple[Any, Callable[[Any, Objection], Any]]] = {
     ),
 }  # fmt: skip
 
-_OF_SOUND = ("diagnosis._coding", "diagnosis._rate", "diagnosis.sound", "diagnosis.payload")
+_OF_SOUND = (
+    "diagnosis._coding",
+    "diagnosis._number_format",
+    "diagnosis._rate",
+    "diagnosis.sound",
+    "diagnosis.payload",
+)
 
 ROWS = [
     *(
@@ -605,6 +619,9 @@ _MAY_BE_MEANT = "it is a note about what may be meant, and says so"
 _ERROR_PAGE = "it is the page of another program, in which its error is to be read"
 
 NOT_APPLIED = {
+    "diagnosis._text_damage": {
+        "Read and write it as bytes: open(path, 'rb')": _THE_SOURCE,
+    },
     "diagnosis.payload": {
         "If sound was meant, look at what the bytes were read from": _THE_SOURCE,
         "It may be an error that was answered in place of the sound": _ERROR_PAGE,

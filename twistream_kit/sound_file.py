@@ -14,6 +14,7 @@ import io
 import os
 import re
 import stat
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -408,6 +409,19 @@ def _resembles_mp3(head: bytes) -> bool:
     return _starts_mpeg_frame(head) and (head[2] >> 2) & 3 != 3
 
 
+_starts_gzip = _compile_start(rb"\x1f\x8b\x08[\x00-\x1f].{4}[\x00\x02\x04][\x00-\x0d\xff]")
+
+
+def _is_gzip(payload: bytes) -> bool:
+    """Whether the first bytes can be unpacked; sound that begins like a header cannot."""
+    if not _starts_gzip(payload):
+        return False
+    try:
+        return bool(zlib.decompressobj(wbits=31).decompress(payload[:4096], 1))
+    except zlib.error:
+        return False
+
+
 def _resembles_text(head: bytes) -> bool:
     return len(head) >= 16 and all(byte in b"\t\n\r" or 0x20 <= byte < 0x7F for byte in head)
 
@@ -445,7 +459,7 @@ _KINDS = (
         USE_LOAD_CLIP,
         _compile_start(rb"ID3"),
         "MP3 with an ID3 tag",
-        # Version 2 to 4, revision 0, then a size in four bytes below 0x80.
+        # Version 2 to 4, revision 0, flags, then a size in four bytes below 0x80.
         _compile_start(rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}"),
         b"I",
     ),
@@ -512,7 +526,10 @@ _KINDS = (
         CONVERT_FIRST,
         _compile_start(rb"\x1aE\xdf\xa3"),
         "WebM or Matroska",
-        _compile_start(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)"),
+        # An EBML header, and its first element or its size in eight bytes: a version or a type.
+        _compile_start(
+            rb"\x1aE\xdf\xa3(?:.{1,40}(?:webm|matroska)|[\x81-\xff\x01].{0,7}B[\x82\x86])"
+        ),
         b"\x1a",
     ),
     FileKind(
@@ -533,7 +550,15 @@ _KINDS = (
     FileKind("a WebP picture", LOOK_AT_IT, _compile_start(rb"RIFF....WEBP")),
     FileKind("a picture", LOOK_AT_IT, _compile_start(rb"\x89PNG|\xff\xd8\xff|GIF8")),
     FileKind("a ZIP archive", "Unpack it first", _compile_start(rb"PK\x03\x04")),
-    FileKind("a gzip archive", "Unpack it first", _compile_start(rb"\x1f\x8b")),
+    FileKind(
+        "a gzip archive",
+        "Unpack it first",
+        _compile_start(rb"\x1f\x8b"),
+        "gzip",
+        # Deflate, known flags only, no flag of the speed but 0, 2 and 4, a system that exists.
+        _is_gzip,
+        b"\x1f",
+    ),
     FileKind("a PDF document", LOOK_AT_IT, _compile_start(rb"%PDF")),
     FileKind(
         "a WAV file written as base64",

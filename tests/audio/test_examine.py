@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from support.cases import CASES
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.examination import DBM0
 from twistream_kit.audio.examine import KEPT_SECONDS, examine
@@ -353,6 +354,27 @@ def test_the_report_reads_as_sentences_with_the_worst_marked():
     assert "It should be corrected before a call: " in text
     assert ".." not in text
     assert "nan" not in text
+
+
+def test_bytes_that_text_mode_inserted_are_named_and_the_line_restores_them():
+    raw = (CASES.parents[1] / "sample_audio" / "greeting.wav").read_bytes()
+    wrong = raw.replace(b"\n", b"\r\n")
+    found = [each for each in examine(wrong).findings if each.severity == "warning"]
+    assert "0D stands before every 0A" in found[-1].problem
+    assert not any("wrapped" in each.problem for each in found)
+    restored = wrong.replace(b"\r\n", b"\n")
+    assert not any("0D" in each.problem for each in examine(restored).findings)
+
+
+def test_channels_that_cancel_each_other_are_the_cause_of_silence():
+    rate = 8000
+    tone = (9000 * np.sin(np.arange(3 * rate) * 0.3)).astype(np.int16)
+    for other in (-tone, (-tone * 0.95).astype(np.int16)):
+        file = io.BytesIO()
+        soundfile.write(file, np.stack([tone, other], axis=1), rate, format="WAV")
+        findings = [each for each in examine(file.getvalue()).findings if each.severity != "ok"]
+        assert findings[0].subject == "channels"
+        assert not any(each.subject in ("level", "silence") for each in findings)
 
 
 def test_samples_that_wrapped_around_are_not_called_too_loud_for_the_conversion(tmp_path):

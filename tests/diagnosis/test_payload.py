@@ -1,4 +1,5 @@
 import base64
+import gzip
 import io
 import json
 import wave
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import twistream_kit as kit
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.diagnosis.payload import (
@@ -153,3 +155,17 @@ def test_sound_that_is_four_times_too_loud_is_cut():
     samples = np.random.default_rng(5).laplace(0, 20_000, 8000).clip(-32768, 32767)
     assert is_cut(encode_ulaw(samples.astype(np.int16)))
     assert not is_cut(b"")
+
+
+@pytest.mark.parametrize("hertz", [1000, 2000, 500, 1600])
+@pytest.mark.parametrize("peak", [0.98, 1.0])
+def test_peaks_of_a_tone_that_repeats_are_not_cut(hertz, peak):
+    wave = np.sin(2 * np.pi * hertz * np.arange(24_000) / 8000) * peak * 32767
+    assert kit.review_sound([encode_ulaw(wave.astype(np.int16))]) == []
+
+
+@pytest.mark.parametrize("content", [b"RIFF" * 100, bytes(range(256)) * 4])
+def test_gzip_is_a_file_and_its_first_bytes_alone_are_not(content):
+    packed = gzip.compress(content)
+    assert "it is gzip" in look_inside(packed)[0].problem
+    assert look_inside(packed[:10] + bytes([0x81, 0x92, 0xA3, 0x94]) * 40) == []

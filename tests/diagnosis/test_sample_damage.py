@@ -122,3 +122,14 @@ def test_too_little_sound_and_silence_are_not_damaged():
     assert find_damaged_samples(b"\x10\x90" * 1000) is None
     assert find_damaged_samples(b"\xff" * 24000) is None
     assert find_damaged_samples(b"") is None
+
+
+@pytest.mark.parametrize("gain", [3, 6, 10])
+def test_speech_that_was_clipped_is_not_said_to_have_wrapped_around(gain):
+    for sound in payload_set.held_out():
+        if sound.kind != "speech":
+            continue
+        loud = payload_set.at_level(sound, -1).astype(np.float64) * gain
+        clipped = encode_ulaw(np.clip(loud, -32768, 32767).astype(np.int16))
+        damaged = find_damaged_samples(clipped[:24000])
+        assert damaged is None or damaged.damage != "wrapped around"

@@ -87,3 +87,10 @@ def test_few_borders_and_short_messages_prove_nothing():
     assert count_clicks(steps, borders) > 0
     assert count_clicks(steps, borders[: FEWEST_BORDERS - 2]) == 0
     assert count_clicks(steps[:960], list(range(40, 960, 40))) == 0
+
+
+@pytest.mark.parametrize("hertz", [100, 150, 200, 250])
+def test_a_sawtooth_that_also_jumps_within_messages_does_not_click(hertz):
+    saw = 0.7 * (2 * ((hertz * np.arange(24_000) / 8000) % 1) - 1)
+    payload = encode_ulaw((saw * 32767).astype(np.int16))
+    assert count_clicks(payload, range(160, 24_000, 160)) == 0

@@ -84,3 +84,12 @@ def test_a_frame_of_a_high_tone_that_is_valid_utf_8_is_not_taken_for_text():
         payload = encode_ulaw(np.rint(sweep).astype(np.int16))
         for at in range(0, len(payload), 160):
             assert look_inside(payload[at : at + 160]) == []
+
+
+def test_line_ends_that_were_inserted_are_named():
+    rng = np.random.default_rng(3)
+    loud = encode_ulaw(np.clip(rng.normal(0, 9000, 24_000), -32768, 32767).astype(np.int16))
+    assert look_for_lost_bits(loud, "payload") is None
+    found = look_for_lost_bits(loud.replace(b"\n", b"\r\n"), "payload")
+    assert found.problem.startswith("has 0D before every 0A")
+    assert "payload.replace(b'\\r\\n', b'\\n')" in found.fix

@@ -177,6 +177,7 @@ class Figures:
             header and sound.
         header_peak_db: The largest sample of the header, if it were played.
         trailing_bytes: The number of bytes after the sound.
+        has_inserted_bytes: Whether 0D stands before every 0A, as in a file opened as text.
     """
 
     seconds: float
@@ -210,6 +211,7 @@ class Figures:
     header_bytes: int | None
     header_peak_db: float
     trailing_bytes: int
+    has_inserted_bytes: bool = False
 
     @property
     def speech_dbm0(self) -> float:
@@ -237,15 +239,26 @@ class Figures:
         return f"<Figures of {what}: {levels}, noise {self.noise_db:.1f} dBFS>"
 
 
+_CANCELLED_DB, _CHANNELS_AUDIBLE_DB = -20.0, -60.0
+"""The change of level by mixing from which hardly anything is left, and what would be heard."""
+
+
 def derive_findings(figures: Figures) -> tuple[Finding, ...]:
     """Return a finding for each property, in the order in which to fix them."""
+    if figures.mix_db < _CANCELLED_DB and max(figures.channels_db) > _CHANNELS_AUDIBLE_DB:
+        # The level and the pauses of the mix say nothing of the sound.
+        return (
+            *_check_length(figures), *_check_damage(figures), *_check_channels(figures),
+            *_check_offset(figures),
+            *_check_clipping(figures), *_check_header(figures),
+        )  # fmt: skip
     if math.isinf(figures.rms_db):
         silence = Finding(
             "level", "warning", "All of it is silence", "The caller hears nothing",
             "Check the recording; `kit.plot_waveform(kit.load_clip(path))` shows it",
         )  # fmt: skip
         return (*_check_length(figures), silence, *_check_header(figures))
-    if figures.noise_from is not None:
+    if figures.noise_from is not None or figures.has_inserted_bytes:
         return (*_check_length(figures), *_check_damage(figures), *_check_header(figures))
     checks = (
         _check_length,
@@ -302,7 +315,17 @@ def _check_length(figures: Figures) -> Iterator[Finding]:
 
 
 def _check_damage(figures: Figures) -> Iterator[Finding]:
-    if figures.noise_from is not None:
+    if figures.has_inserted_bytes:
+        yield Finding(
+            "noise",
+            "warning",
+            "Bytes were inserted: 0D stands before every 0A, as if they were line ends; the file "
+            "was written or sent in text mode",
+            "The caller hears a roar in place of the voice",
+            "Open it with 'wb' and send it as binary. This one is restored, but for what was 0D 0A "
+            "before: `open(path, 'rb').read().replace(b'\\r\\n', b'\\n')`",
+        )
+    elif figures.noise_from is not None:
         yield Finding(
             "noise",
             "warning",

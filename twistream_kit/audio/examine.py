@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.damage import ByteShiftMeter, WrapMeter
+from twistream_kit.audio.damage import EXAMINED_BYTES, ByteShiftMeter, WrapMeter, has_line_ends
 from twistream_kit.audio.examination import Examination, Figures, derive_findings
 from twistream_kit.audio.g711 import SILENCE, decode_ulaw
 from twistream_kit.audio.load import LinearPart, encode_blocks
@@ -226,4 +226,14 @@ def _build_figures(source: Channels, meters: _Meters, spectrum: Spectrum) -> Fig
         header_bytes=None if source.header is None else source.header_bytes,
         header_peak_db=to_decibels((float(header.max(initial=0.0)) / FULL_SCALE) ** 2),
         trailing_bytes=source.trailing_bytes,
+        has_inserted_bytes=_has_inserted_bytes(source),
     )
+
+
+def _has_inserted_bytes(source: Channels) -> bool:
+    """Whether the bytes of bare sound, after any header, were changed as line ends."""
+    if source.header is None:
+        return False
+    file = source.sound.opened.file
+    file.seek(source.header_bytes)
+    return has_line_ends(file.read(EXAMINED_BYTES))

@@ -4,7 +4,8 @@ Sound is smooth, so each sample can be predicted roughly from the two before it.
 Decoded in the wrong coding it is not smooth; this holds for speech, music and noise.  So the bytes
 are decoded in each coding, each sample is predicted from the two before it, and the coding whose
 prediction error takes the fewest bits is the right one.  The bits are counted per byte, so that
-codings of one, two, three and four bytes can be compared.
+codings of one, two, three and four bytes can be compared.  Numbers of which the bytes themselves
+show the format are recognised before by `recognise_numbers`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import decode_alaw, decode_ulaw
+from twistream_kit.diagnosis._number_format import (
+    UNDECIDED,
+    NumberFormat,
+    has_unlike_halves,
+    is_periodic,
+    recognise_numbers,
+)
 from twistream_kit.diagnosis.payload import SHORTEST_BYTES
 from twistream_kit.errors import Objection, Severity
 
@@ -29,8 +37,11 @@ Coding = Literal[
     "A-law",
     "PCM24 little-endian",
     "float32 little-endian",
+    "float16 little-endian",
+    "float16 big-endian",
+    "int8",
 ]
-"""The codings that can be recognised."""
+"""The codings that can be recognised by their smoothness."""
 
 Block = NDArray[np.float32]
 
@@ -54,6 +65,8 @@ _OFFSET = 4.0
 
 _PCM16_TYPES: dict[Coding, str] = {"PCM16 little-endian": "<i2", "PCM16 big-endian": ">i2"}
 
+_FLOAT16_TYPES: dict[Coding, str] = {"float16 little-endian": "<f2", "float16 big-endian": ">f2"}
+
 _LOUDEST_FLOAT = 8.0
 
 _SOFTEST_FLOAT = 1e-9
@@ -72,6 +85,18 @@ codings in speech and music lie above 0.6, except the digital silence between wo
 _REPORTED_CODING, _CERTAIN_CODING = 0.8, 0.99
 """The confidence from which a coding is reported, and from which it is reported as an error."""
 
+_SIZES: dict[str, int] = {
+    "PCM16 little-endian": 2,
+    "PCM16 big-endian": 2,
+    "float16 little-endian": 2,
+    "float16 big-endian": 2,
+    "PCM24 little-endian": 3,
+    "float32 little-endian": 4,
+}
+"""The size of a sample in bytes, where it is not 1."""
+
+_CONFIDENCE_BY_BYTES = 0.999
+
 _SMOOTH_SHARES: dict[str, float] = {"A-law": 0.785, "PCM8 unsigned": 0.52}
 """The share of the bits as PCMU below which a coding of 8 bits explains the sound.
 
@@ -81,9 +106,13 @@ encoded again take 0.81 or more as A-law, and 0.54 or more as PCM8.
 
 _LOAD = "Send kit.load_clip(sound, sample_rate=…, encoding={!r}).payload"
 
+_FROM_BUFFER = (
+    "Send kit.Clip.from_samples(np.frombuffer(sound, '{}').astype(np.{}){}, sample_rate).payload"
+)
+
 _NOISE = "The caller hears loud noise in the rhythm of the sound, drawn out to {} its length"
 
-_HEARD = {
+_HEARD: dict[str, str] = {
     "PCM16 little-endian": _NOISE.format("twice"),
     "PCM16 big-endian": _NOISE.format("twice"),
     "PCM8 unsigned": (
@@ -92,10 +121,13 @@ _HEARD = {
     "A-law": "The caller hears the words, but harsh, and a loud buzz in every pause",
     "PCM24 little-endian": _NOISE.format("three times"),
     "float32 little-endian": _NOISE.format("four times"),
+    "float16 little-endian": _NOISE.format("twice"),
+    "float16 big-endian": _NOISE.format("twice"),
+    "int8": "The caller hears the sound crushed to a loud crackle",
 }
 """What the caller hears for each coding; the lengths are those of sound at 8000 Hz."""
 
-_FIXES = {
+_FIXES: dict[str, str] = {
     "PCM16 little-endian": (
         "Send kit.Clip.from_samples(samples, sample_rate).payload; sound that arrives in pieces"
         " goes through one kit.Resampler(sample_rate), then kit.encode_ulaw(samples)"
@@ -105,16 +137,21 @@ _FIXES = {
     "A-law": f"{_LOAD.format('PCMA')}, or ask the source for μ-law instead of A-law",
     "PCM24 little-endian": _LOAD.format("PCM_S24LE"),
     "float32 little-endian": "Send kit.Clip.from_samples(samples, sample_rate).payload",
+    "float16 little-endian": _FROM_BUFFER.format("<f2", "float32", ""),
+    "float16 big-endian": _FROM_BUFFER.format(">f2", "float32", ""),
+    "int8": _FROM_BUFFER.format("i1", "int16", " * 256"),
 }
 """The fix for each coding."""
 
 
-def recognise_coding(payload: bytes) -> RecognisedCoding | None:
+def recognise_coding(payload: bytes, whole: bytes = b"") -> RecognisedCoding | None:
     """Recognise the coding of sound that is sent as PCMU.
 
     Args:
         payload: At least half a second of joined payloads, 8000 bytes a second; 1 s is best, cut
             where a payload begins.
+        whole: More of the same sound, in which the format of numbers is looked for: of floats of
+            8 bytes, a second of payload holds an eighth of a second.
 
     Returns:
         The coding, or None if it is PCMU, too short, or not recognisable: silence of one byte,
@@ -126,8 +163,19 @@ def recognise_coding(payload: bytes) -> RecognisedCoding | None:
     codes = np.frombuffer(payload, np.uint8, len(payload) // BLOCK * BLOCK).reshape(-1, BLOCK)
     if _count_codes(codes) < _FEWEST_CODES:
         return None
+    numbers = recognise_numbers(np.frombuffer(whole or payload, np.uint8))
+    if numbers is UNDECIDED:
+        return None
+    if numbers is not None and numbers.name != "float32 little-endian":
+        return RecognisedCoding(numbers.name, _CONFIDENCE_BY_BYTES, numbers=numbers)
     pcmu, *others = _try_each_coding(codes)
     best = min(others, key=lambda reading: reading.bits)
+    if _is_larger(codes, best):
+        # One channel may be silent so far; no other coding is better than a guess.
+        same = [each for each in others if each.coding == best.coding and each.channels == 2]
+        if not same or _is_larger(codes, same[0]):
+            return None
+        best = same[0]
     confidence = 1 / (1 + math.exp(-_STEEPNESS * (pcmu.bits - best.bits - _HALF_SURE)))
     if confidence < _REPORTED_CODING or best.coding == "PCMU" or _repeats(codes.reshape(-1)):
         return None
@@ -140,19 +188,21 @@ class RecognisedCoding:
     """The coding of sound that is sent as PCMU but is not PCMU.
 
     Attributes:
-        coding: The recognised coding.
+        coding: The recognised coding, a `Coding` or the name of `numbers`.
         confidence: The confidence, 0.8 to 1.
         channels: 2 if the samples of left and right alternate, else 1.
         bits: The bits of prediction error per byte in this coding; the fewer, the smoother.
         is_smooth: Whether they are so much fewer than as PCMU that this coding explains the sound;
             what was damaged before it was encoded is just a little smoother in another coding.
+        numbers: The format of the numbers, if their bytes show it.
     """
 
-    coding: Coding
+    coding: str
     confidence: float
     channels: int = 1
     bits: float = 0.0
     is_smooth: bool = True
+    numbers: NumberFormat | None = None
 
     def to_objection(self, field: str = "media.payload") -> Objection:
         """Return an objection: an error if the confidence is high, else a warning.
@@ -167,8 +217,8 @@ class RecognisedCoding:
             None,
             field,
             f"is {what}, not PCMU" if is_certain else f"is probably {what}, not PCMU",
-            _HEARD[self.coding],
-            _FIXES[self.coding],
+            self.numbers.heard if self.numbers else _HEARD[self.coding],
+            self.numbers.fix if self.numbers else _FIXES[self.coding],
             severity,
             self.confidence if is_certain else None,
         )
@@ -179,6 +229,11 @@ class _Reading:
     coding: Coding | Literal["PCMU"]
     channels: int
     bits: float  # a byte
+
+
+def _is_larger(codes: NDArray[np.uint8], reading: _Reading) -> bool:
+    """Whether the bytes are of numbers that are larger than those of `reading`."""
+    return is_periodic(codes.reshape(-1), _SIZES.get(reading.coding, 1) * reading.channels)
 
 
 def _count_codes(codes: NDArray[np.uint8]) -> int:
@@ -203,6 +258,7 @@ def _try_each_coding(codes: NDArray[np.uint8]) -> Iterator[_Reading]:
     for law, (samples, steps) in make_tables().items():
         yield _Reading(law, 1, _count_bits_a_byte(samples[codes], steps[codes]))
     yield _Reading("PCM8 unsigned", 1, _count_bits_a_byte(codes.astype(np.float32) - 128, full=128))
+    yield _Reading("int8", 1, _count_bits_a_byte(codes.view(np.int8).astype(np.float32), full=128))
     # If all are equal, as for digital silence, the first is taken: it is the most usual.
     for coding, dtype in _PCM16_TYPES.items():
         for channels in (1, 2):
@@ -211,6 +267,8 @@ def _try_each_coding(codes: NDArray[np.uint8]) -> Iterator[_Reading]:
         "PCM24 little-endian", 1, _count_bits_a_byte(_decode_pcm24(codes), full=2**23, size=3)
     )
     yield _Reading("float32 little-endian", 1, _count_float32_bits(codes))
+    for coding, dtype in _FLOAT16_TYPES.items():
+        yield _Reading(coding, 1, _count_float16_bits(codes.view(dtype), codes))
 
 
 def _count_pcm16_bits(codes: NDArray[np.uint8], dtype: str, channels: int) -> float:
@@ -238,6 +296,18 @@ def _count_float32_bits(codes: NDArray[np.uint8]) -> float:
         return math.inf
     loud = np.where(is_sound, samples, np.float32(0)) * np.float32(2**23)
     return _count_bits_a_byte(loud, full=2**23, size=4)
+
+
+def _count_float16_bits(samples: NDArray[np.float16], codes: NDArray[np.uint8]) -> float:
+    if not has_unlike_halves(codes.reshape(-1)):
+        return math.inf
+    with np.errstate(invalid="ignore"):
+        wide = samples.astype(np.float32)
+        # Half of all pairs of bytes are larger than 1.
+        is_sound = np.abs(wide) <= 1
+    if np.mean(is_sound) < _SHARE_OF_FLOATS or np.unique(wide).size < _FEWEST_CODES_OF_FLOATS:
+        return math.inf
+    return _count_bits_a_byte(np.where(is_sound, wide, np.float32(0)) * np.float32(2**15), size=2)
 
 
 def _count_bits_a_byte(

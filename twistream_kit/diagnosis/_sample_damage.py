@@ -441,6 +441,8 @@ def _find_wraps(sound: _Sound) -> DamagedSamples | None:
     # A square wave has the same jumps, but is louder than any sound that only touches the ends.
     if float(np.median(sound.blocks.level[has_jumps])) > 0.6 * _HALF:
         return None
+    if _is_clipped(sound.codes[has_jumps]):
+        return None
     values = make_tables()["PCMU"][0][sound.codes[has_jumps]]
     moved = np.abs(values[:, 1:] - values[:, :-1])
     jumps = _find_jumps(np.abs(values), moved)[:, 1:]
@@ -463,6 +465,18 @@ def _find_wraps(sound: _Sound) -> DamagedSamples | None:
     if goes_on > 0.4 or (goes_on > 0.3 and usual < 4600 and count > 20):
         return _name_cause(sound, has_jumps, "wrapped around", 0.95)
     return None
+
+
+def _is_clipped(codes: NDArray[np.uint8]) -> bool:
+    """Whether samples stay at full scale: what wraps around goes on from the other end at once."""
+    at_the_end = (codes & 0x7F) <= 2  # a filter leaves ripples on what was flat
+    stays = at_the_end[:, 1:] & at_the_end[:, :-1] & ((codes[:, 1:] ^ codes[:, :-1]) < 0x80)
+    return int(stays.sum()) > max(_FEWEST_CLIPPED, _CLIPPED_SHARE * int(at_the_end.sum()))
+
+
+_FEWEST_CLIPPED, _CLIPPED_SHARE = 4, 0.2
+"""How many samples at full scale follow another one there: 0.35 or more of those of clipped speech
+with such jumps, at most 0.12 of those of wrapped speech."""
 
 
 def _name_cause(

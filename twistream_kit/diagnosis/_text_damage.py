@@ -8,6 +8,7 @@ A program that decodes the body of an answer as text, and encodes it again, chan
 - ASCII: each byte above 0x7F becomes ``?``, or is left out.
 - Seven bits: the top bit is gone.  The samples of PCMU above zero have it, so all lie below zero,
   and the sound touches zero again and again and never becomes positive.
+- Text mode: LF becomes CR LF, so that 0D stands before every 0A.
 - Hexadecimal digits in the place of base64: they are valid base64 of other bytes.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+from twistream_kit.audio.damage import has_line_ends
 from twistream_kit.errors import Objection
 
 _REPLACED = b"\xef\xbf\xbd"
@@ -85,8 +87,21 @@ def is_text_damage(objection: Objection) -> bool:
 
 
 def look_for_lost_bits(payload: bytes, field: str) -> Objection | None:
-    """Check half a second of sound or more for bytes that became ASCII."""
-    if len(payload) < _SHORTEST_SOUND or not payload.isascii():
+    """Check half a second of sound or more for bytes that became ASCII, or line ends."""
+    if len(payload) < _SHORTEST_SOUND:
+        return None
+    if has_line_ends(payload):
+        return Objection(
+            None,
+            field,
+            "has 0D before every 0A, as if these were line ends: it went through a file or a"
+            " stream in text mode, which inserts bytes",
+            "The caller hears each inserted byte as a click, and noise if samples have several"
+            " bytes",
+            "Read and write it as bytes: open(path, 'rb'), open(path, 'wb'). This sound is"
+            " restored, but for what was 0D 0A before: payload.replace(b'\\r\\n', b'\\n')",
+        )
+    if not payload.isascii():
         return None
     if payload.count(b"?") > _QUESTION_SHARE * len(payload) and _has_other_codes(payload):
         return _object(field, "every byte above 0x7F became '?'", "ASCII")

@@ -532,7 +532,7 @@ def _explain_base64(text: str) -> tuple[str, str, str]:
         return bare, "holds spaces or line breaks between the base64", fix
     standard = text.replace("-", "+").replace("_", "/")
     if standard != text and _is_base64(standard + "=" * (-len(standard) % 4)):
-        fix = "Use b64encode, not urlsafe_b64encode"
+        fix = "Use base64.b64encode(payload).decode(), not urlsafe_b64encode"
         return standard, "is base64 in the alphabet for URLs, with - and _", fix
     if re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", text):
         if "=" not in text and len(text) % 4 in (2, 3):

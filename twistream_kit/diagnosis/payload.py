@@ -32,6 +32,9 @@ _CUT_SHARE, _TIMES_MORE = 0.01, 4
 """The limits for clipping (our choice).  A sine at 0 dB has 2.6 times more samples at full scale
 than in the step below; clipped sound has seven times to hundreds of times more."""
 
+_FEWEST_CUT_CODES = 24
+"""How many different codes clipped speech, music and noise have at least."""
+
 _LOOKED_AT = 4096
 """How many bytes at the beginning of a long payload are checked for text."""
 
@@ -190,11 +193,14 @@ def is_cut(payload: bytes) -> bool:
     """Whether sound is clipped: it was too loud and was cut off at full scale.
 
     In clipped speech, a share of more than 0.01 is at full scale, and hardly anything just below.
-    A sine at 0 dB has 0.2 at full scale, but 0.07 just below: it is loud and not clipped.
+    A sine at 0 dB has 0.2 at full scale, but 0.07 just below: it is loud and not clipped.  A tone
+    that repeats after a few samples may have only its peaks there, and consists of few codes.
     """
     below = payload.count(0x01) + payload.count(0x81)
     share = measure_full_scale(payload)
-    return share > _CUT_SHARE and share * len(payload) > _TIMES_MORE * below
+    if share <= _CUT_SHARE or share * len(payload) <= _TIMES_MORE * below:
+        return False
+    return len(set(payload)) >= _FEWEST_CUT_CODES
 
 
 def unwrap_base64(payload: bytes) -> bytes | None:

@@ -40,6 +40,7 @@ from twistream_kit.audio.dtmf import detect_keys_in_steps
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis._coding import recognise_coding
+from twistream_kit.diagnosis._number_format import measure_roughness
 from twistream_kit.diagnosis._rate import MORE_SPEECH_BYTES, suspect_rate_in_steps
 from twistream_kit.diagnosis._sample_damage import (
     DamagedSamples,
@@ -435,7 +436,7 @@ class SoundReview:
                 yield [suspected.to_objection(FIELD)] if suspected else []
 
     def _examine_smoothness(self, piece: SoundPiece) -> Iterator[list[Objection]]:
-        if is_cut(piece.payload):
+        if is_cut(piece.payload) and not _is_tone(piece.payload):
             yield [_object_to_clipping(measure_full_scale(piece.payload))]
         yield []
         if piece.is_rest:
@@ -454,7 +455,7 @@ class SoundReview:
             self._is_recognised = self._is_damaged = True
             yield [lost]
             return
-        recognised = recognise_coding(piece.second)
+        recognised = recognise_coding(piece.second, piece.payload)
         damaged: DamagedSamples | None = None
         if recognised is None or recognised.coding in _CODINGS_OF_8_BITS:
             for each in find_damaged_samples_in_steps(piece.payload, recognised):
@@ -518,6 +519,15 @@ class SoundReview:
         if before < _SILENT_BYTES <= self._size and not self._is_audible:
             found.append(_SILENT_SO_FAR)
         return found
+
+
+def _is_tone(payload: bytes) -> bool:
+    """Whether the sound is a pure tone: its peaks may be at full scale and nothing below."""
+    return measure_roughness(decode_ulaw(payload).astype(np.float64)) < _ROUGHEST_TONE
+
+
+_ROUGHEST_TONE = 0.05
+"""The prediction error of a tone that is coded as μ-law is 0.02 of it; of a clipped one, 0.1."""
 
 
 class MistakeCounter:
@@ -876,7 +886,25 @@ def count_clicks(payload: bytes, borders: Sequence[int]) -> int:
     elsewhere = _find_greatest(errors, at[:, None] + np.rint(room[:, None] * _PLACES).astype(int))
     breaks = (here > _TIMES_GREATER * elsewhere.max(axis=1)) & (here > _AUDIBLE)
     clicks = int(np.count_nonzero(breaks))
+    if clicks and np.mean(_has_jump_inside(errors, at[breaks], here[breaks])) > _OWN_JUMPS:
+        return 0
     return clicks if clicks >= max(_FEWEST_CLICKS, _SHARE_OF_CLICKS * len(at)) else 0
+
+
+def _has_jump_inside(errors: _Samples, places: NDArray[Any], here: _Samples) -> NDArray[Any]:
+    """Return at which borders the sound jumps as far within the 8 ms before or after, too.
+
+    A sawtooth jumps once in a period, and may do so at each border.
+    """
+    near = np.arange(_NOT_THE_BORDER, _SHORTEST_MESSAGE)
+    around = places[:, None] + np.concatenate([-near, near])
+    greatest = errors[np.clip(around, 0, len(errors) - 1)].max(axis=1)
+    jumps: NDArray[Any] = greatest > _ALIKE * here
+    return jumps
+
+
+_NOT_THE_BORDER, _ALIKE, _OWN_JUMPS = 8, 0.7, 0.8
+"""How far from a border a jump is another one, how large it is, and at what share of borders."""
 
 
 def _find_prediction_errors(samples: _Samples) -> _Samples:
