@@ -7,6 +7,7 @@ network, an account or another program.
 from __future__ import annotations
 
 import os
+import pathlib
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -281,9 +282,15 @@ def write_joined(path: Path) -> dict[str, Any]:
     return dict(zip("ab", files, strict=True))
 
 
+def write_in_text_mode(path: Path) -> dict[str, Any]:
+    path.write_bytes((SAMPLES / "greeting.wav").read_bytes().replace(b"\n", b"\r\n"))
+    return {"pathlib": pathlib, "path": path}
+
+
 DAMAGES: list[tuple[str, Callable[[Path], dict[str, Any]]]] = [
     ("clipping", write_wrapped),
     ("files", write_joined),
+    ("noise", write_in_text_mode),
 ]
 """Findings whose fix needs what the file was made of, which `names` holds."""
 
@@ -339,6 +346,8 @@ def test_code_that_a_finding_prints_removes_it_from_what_is_made_of_the_source(
     made = run(re.findall(r"`([^`]*)`", finding.fix)[-1], **names)
     if isinstance(made, np.ndarray):
         soundfile.write(tmp_path / "mended.wav", made, RATE)
+    elif isinstance(made, bytes):
+        (tmp_path / "mended.wav").write_bytes(made)
     else:
         made.save(tmp_path / "mended.wav")
     found = kit.examine(tmp_path / "mended.wav").findings

@@ -1,3 +1,4 @@
+import gzip
 import io
 import wave
 
@@ -65,6 +66,7 @@ def test_file_is_recognised_by_its_first_bytes(start, name):
 EXAMPLES = [
     *map(sound_file, ("WAV", "AU", "AIFF", "FLAC", "OGG", "CAF", "MP3", "W64", "NIST")),
     *(start + bytes(100) for start in STARTS),
+    gzip.compress(bytes(100), mtime=0),
 ]
 
 

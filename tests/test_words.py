@@ -196,7 +196,7 @@ _VERBS = frozenset(
         r"\w+",
         """
     abort accept act add admit adopt advance allow announce answer append apply approve arrange
-    ask assemble attach await beat become begin block break build cache call cancel capture
+    readinto ask assemble attach await beat become begin block break build cache call cancel capture
     carry cast catch change check choose claim classify clean clear close collect combine
     compare compile complain complete compute connect consume contain converse convert copy
     correct correlate count create cut date decide declare decode defer delegate delete deliver

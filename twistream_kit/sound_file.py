@@ -595,3 +595,23 @@ _CONTAINERS_BY_FIRST_BYTE = tuple(
     for byte in range(256)
 )
 """The containers that a payload may be, by its first byte, in the order of `_KINDS`."""
+
+
+_FEWEST_LINE_ENDS = 12
+"""So many of 0A, all after 0D, are no chance: by chance, one of 256 is."""
+
+_FEWEST_CODES = 48
+"""Sound that is no silence has so many codes of a byte."""
+
+
+def has_line_ends(raw: bytes) -> bool:
+    """Whether 0D stands before every 0A of sound, as after a change of LF to CR LF.
+
+    Args:
+        raw: The bytes of sound, of linear or of companded samples.
+    """
+    count = raw.count(b"\n")
+    if count < _FEWEST_LINE_ENDS or raw.count(b"\r\n") < count - raw.startswith(b"\n"):
+        return False
+    # A tone that repeats exactly has few codes, and each always stands after the same one.
+    return len(set(raw)) >= _FEWEST_CODES

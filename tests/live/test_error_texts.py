@@ -197,8 +197,9 @@ TEXTS = {
     ),
     loopback_for_the_real_twilio: (
         "ws://127.0.0.1:PORT/media cannot be reached by Twilio: it needs a wss address on the "
-        "public internet. The call would be answered and dropped, with error 31920 or 31922. Open "
-        "a tunnel first: kit.start(kit.open_tunnel(server)), then use server.stream_url."
+        "public internet, and it begins with ws:// instead of wss://. The call would be answered "
+        "and dropped, with error 31920 or 31922. Open a tunnel first: "
+        "kit.start(kit.open_tunnel(server)), then use server.stream_url."
     ),
     network_down: (
         "Twilio could not be reached (ConnectionError) to call +15550100001 from +15005550006. "

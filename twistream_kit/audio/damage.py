@@ -72,23 +72,6 @@ def find_text_damage(raw: bytes) -> TextDamage | None:
     return "Latin-1" if is_latin and (has_controls or share > _ACCENTS_IN_TEXT) else None
 
 
-_FEWEST_LINE_ENDS = 12
-"""So many of 0A, all after 0D, are no chance: by chance, one of 256 is."""
-
-
-def has_line_ends(raw: bytes) -> bool:
-    """Whether 0D stands before every 0A of sound, as after a change of LF to CR LF.
-
-    Args:
-        raw: The bytes of sound, of linear or of companded samples.
-    """
-    count = raw.count(b"\n")
-    if count < _FEWEST_LINE_ENDS or raw.count(b"\r\n") < count - raw.startswith(b"\n"):
-        return False
-    # A tone that repeats exactly has few codes, and each always stands after the same one.
-    return len(set(raw)) >= _FEWEST_CODES
-
-
 @dataclass(frozen=True, slots=True)
 class DamageReport(Explained):
     """What is wrong with the bytes of a file, what follows, and what to do.

@@ -323,7 +323,7 @@ def _check_damage(figures: Figures) -> Iterator[Finding]:
             "was written or sent in text mode",
             "The caller hears a roar in place of the voice",
             "Open it with 'wb' and send it as binary. This one is restored, but for what was 0D 0A "
-            "before: `open(path, 'rb').read().replace(b'\\r\\n', b'\\n')`",
+            "before: `pathlib.Path(path).read_bytes().replace(b'\\r\\n', b'\\n')`",
         )
     elif figures.noise_from is not None:
         yield Finding(

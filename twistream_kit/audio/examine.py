@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.damage import EXAMINED_BYTES, ByteShiftMeter, WrapMeter, has_line_ends
+from twistream_kit.audio.damage import EXAMINED_BYTES, ByteShiftMeter, WrapMeter
 from twistream_kit.audio.examination import Examination, Figures, derive_findings
 from twistream_kit.audio.g711 import SILENCE, decode_ulaw
 from twistream_kit.audio.load import LinearPart, encode_blocks
@@ -30,7 +30,7 @@ from twistream_kit.audio.measure import (
 )
 from twistream_kit.audio.resample import FULL_SCALE, QUIETLY, SAMPLE_RATE, Resampler, mix_to_mono
 from twistream_kit.listing import Series
-from twistream_kit.sound_file import Source
+from twistream_kit.sound_file import Source, has_line_ends
 
 KEPT_SECONDS = 60
 """How much of the sound is kept for audio players and plots."""

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from twistream_kit.audio.damage import has_line_ends
 from twistream_kit.errors import Objection
+from twistream_kit.sound_file import has_line_ends
 
 _REPLACED = b"\xef\xbf\xbd"
 """U+FFFD, the replacement character, in UTF-8."""
