@@ -41,6 +41,7 @@ async def test_h02_a_stream_ended_by_new_twiml_says_so():
         await eventually(lambda: second.connected)
         phone.hang_up()
         await soon(phone.until("idle"))
+        await eventually(lambda: second.ended)
         assert second.ended.cause == phone.ended.cause == call.ended_by.cause == "callee-hung-up"
         assert repr(phone).endswith(", the callee hung up>")
     assert [entry.code for entry in twilio.debugger] == []

@@ -69,7 +69,8 @@ def follow_in_twiml(xml: str, objection: Objection) -> str:
     root = ET.fromstring(xml)
     for pattern, change in _IN_TREE:
         if match := re.match(pattern, objection.fix):
-            return ET.tostring(change(root, match, objection) or root, encoding="unicode")
+            changed = change(root, match, objection)
+            return ET.tostring(root if changed is None else changed, encoding="unicode")
     raise AssertionError(f"nobody can follow this: {objection.fix}")
 
 

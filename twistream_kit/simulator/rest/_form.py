@@ -54,7 +54,10 @@ class RequestForm:
         if len(content_type) > _LONGEST_CONTENT_TYPE:
             raise Refusal(20422, f"The Content-Type has {len(content_type)} characters")
         # Python knows charsets whose decoding takes quadratic time, such as Punycode.
-        charset = request.charset or "utf-8"
+        try:
+            charset = request.charset or "utf-8"
+        except (IndexError, ValueError) as error:  # of Python's own reader of headers
+            raise Refusal(20422, "The Content-Type of the request cannot be read") from error
         if charset.lower() not in _CHARSETS:
             raise Refusal(20422, f"The charset {charset[:40]!r} is not read; send UTF-8")
         try:
