@@ -202,6 +202,7 @@ async def test_server_with_another_token_lets_no_call_in(
         assert (first.code, first.call_sid) == (11200, theirs.sid)
         assert f"{tunnel.public_url}/twiml answered with HTTP status 403" in first.text
         # The number's fallback, which stays as it was, is not there; no report is let in either.
+        await eventually(lambda: len(twilio.debugger.codes) > 2)
         assert sorted(twilio.debugger.codes[1:]) == [11202, 15003]
         assert make_error_tone() in phone.heard.payload
         assert not waiting.done()

@@ -162,7 +162,7 @@ async def test_a_page_that_is_loaded_again_and_a_cell_that_is_run_again_go_on(no
     assert await scope.cell.locator("canvas").count() == 1
     await notebook.ask("call.hang_up().result(5)")
     await expect(scope.cell.get_by_role("status")).to_contain_text(
-        "Ended: Twilio ended the stream: "
+        "Ended: the call was ended by a request to Twilio's REST API"
     )
     log = await notebook.cell(LOG)
     await expect(log.get_by_role("log")).to_contain_text('"event":"stop"')

@@ -36,6 +36,7 @@ def parts(*, boundary="b", headers='Content-Disposition: form-data; name="To"', 
 
 
 UNREADABLE = {
+    "very many parts": (parts(end="") * 300 + b"--b--\r\n", "multipart/form-data; boundary=b"),
     "endless content type": (b"To=1", f"{FORM}{'; a=b' * 1000}"),
     "no such charset": (b"To=1", f"{FORM}; charset=nonsense"),
     "charset of bytes": (b"To=1", f"{FORM}; charset=hex"),

@@ -21,6 +21,10 @@ _UNREADABLE = (
 """What aiohttp raises for the bodies that it cannot read."""
 
 
+_LONGEST_PARTS = 20_000
+"""In bytes: inline TwiML, the longest value, has 4000 characters at most (§5.3), and parts are slow to
+read."""
+
 _LONGEST_CONTENT_TYPE = 300
 """Python reads the parameters of a Content-Type in more than linear time."""
 
@@ -53,6 +57,9 @@ class RequestForm:
         content_type = request.headers.get("Content-Type", "")
         if len(content_type) > _LONGEST_CONTENT_TYPE:
             raise Refusal(20422, f"The Content-Type has {len(content_type)} characters")
+        is_in_parts = content_type.lower().startswith("multipart/")
+        if is_in_parts and (request.content_length or 0) > _LONGEST_PARTS:
+            raise Refusal(20422, "The parts of the body are too long: send a urlencoded form")
         # Python knows charsets whose decoding takes quadratic time, such as Punycode.
         try:
             charset = request.charset or "utf-8"
