@@ -22,7 +22,7 @@ _UNREADABLE = (
 
 
 _LONGEST_PARTS = 20_000
-"""In bytes: inline TwiML, the longest value, has 4000 characters at most (§5.3), and parts are slow to
+"""In bytes: inline TwiML, the longest value, has 4000 characters at most, and parts are slow to
 read."""
 
 _LONGEST_CONTENT_TYPE = 300
