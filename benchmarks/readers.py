@@ -236,6 +236,7 @@ HEAD_SHAPES = {
 }
 
 URL_SHAPES = {
+    "many slashes, then a long path": lambda n: b"http:" + b"/" * (n // 90) + b"a" * n,
     "user": repeated("a", "wss://", "@example.com/"),
     "users": repeated("a@", "wss://", "example.com/"),
     "users and ports": repeated("at:-1@", "wss://"),

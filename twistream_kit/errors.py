@@ -392,8 +392,11 @@ def hide_user(url: str) -> str:
     In a malformed address nothing says where a password ends: everything is hidden between the
     scheme and the last ``@``, in whatever width Unicode has it.
     """
-    return _USER.sub(r"\1", url)
+    # Without one the pattern would be tried anew for each of many slashes.
+    return _USER.sub(r"\1", url) if any(sign in url for sign in _AT_SIGNS) else url
 
+
+_AT_SIGNS = "@\uff20\ufe6b"
 
 _USER = re.compile(r"\A(\s*[A-Za-z][A-Za-z0-9+.-]*:/+)?.*[@\uff20\ufe6b]", re.DOTALL)
 

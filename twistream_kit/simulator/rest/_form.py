@@ -58,7 +58,10 @@ class RequestForm:
         if len(content_type) > _LONGEST_CONTENT_TYPE:
             raise Refusal(20422, f"The Content-Type has {len(content_type)} characters")
         is_in_parts = content_type.lower().startswith("multipart/")
-        if is_in_parts and (request.content_length or 0) > _LONGEST_PARTS:
+        # A body in chunks has no length, so it may be as long as it likes.
+        if is_in_parts and (
+            request.content_length is None or request.content_length > _LONGEST_PARTS
+        ):
             raise Refusal(20422, "The parts of the body are too long: send a urlencoded form")
         # Python knows charsets whose decoding takes quadratic time, such as Punycode.
         try:
