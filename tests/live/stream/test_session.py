@@ -572,11 +572,12 @@ async def test_a_connection_that_is_closed_with_pongs_still_to_send_ends_its_str
     transport = end.connection.transport
     transport.pause_reading()  # the pongs pile up at the server
     pings = b"".join(Frame(Opcode.PING, bytes(125)).serialize(mask=True) for _ in range(1000))
-    while not session._socket.transport.get_write_buffer_size():
+    held = session._socket._connection.transport
+    while not held.get_write_buffer_size():
         transport.write(pings)
         await asyncio.sleep(0.01)  # sleeps: between two writes of the far end
     transport.write_eof()
-    await eventually(session._socket.transport.is_closing)
+    await eventually(held.is_closing)
     transport.resume_reading()
     ended = await soon(stream.closed)
     assert ended.cause.cause == "connection-lost"

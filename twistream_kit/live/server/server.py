@@ -35,7 +35,7 @@ from twistream_kit.live.server.addresses import (
 from twistream_kit.live.server.http import RequestAdmission, RequestConnection, Webhooks
 from twistream_kit.live.server.stream_list import HasCallSid, StreamList
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.live.stream.session import Handler, StreamSession
+from twistream_kit.live.stream.session import Handler, StreamSession, WebSocketsSocket
 from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.pending import Pending, fail
 from twistream_kit.protocol import signature
@@ -339,7 +339,7 @@ class StreamServer(ServerAddresses):
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
         session = StreamSession(
-            socket,
+            WebSocketsSocket(socket),
             self._home,
             send_ahead_seconds=self._send_ahead_seconds,
             dead_after=self._dead_after,

@@ -7,18 +7,19 @@ These tasks never run user code.  Every end of a stream (the stop message, a Clo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import itertools
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from twistream_kit.capture.message_text import describe_message
 from twistream_kit.errors import RemoteProtocolError, TwistreamError
@@ -43,8 +44,116 @@ HANDLER_SECONDS = 2.0
 START_SECONDS = 10.0
 """How long a socket may take to send `start`; Twilio takes milliseconds (PROTOCOL.md §2.3)."""
 
+GOING_AWAY = 1001
+"""The code of a peer that leaves, as a browser's page does."""
+
 FAIRNESS = 32
 """How many messages one stream sends before it yields to the other streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketEnd:
+    """How a WebSocket ended.
+
+    Attributes:
+        code: The code of the Close frame; 1005 if it had none, 1006 if there was no Close frame.
+        reason: Its reason, often empty.
+        is_ours: Whether this side sent a Close frame that was not answered, because a message of
+            the other side broke a rule of WebSocket.
+    """
+
+    code: int
+    reason: str = ""
+    is_ours: bool = False
+
+
+class StreamSocket(Protocol):
+    """A WebSocket after its handshake, used on one event loop.
+
+    A session reads one message after the other, and writes without waiting.  It writes no more than
+    `room` allows, and then waits for `wait_for_room`: what was not written stays in the outbox,
+    where a clear reaches it.
+    """
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message; None once the connection has ended (see `end`)."""
+
+    @property
+    def end(self) -> SocketEnd:
+        """How the connection ended; defined once `receive` has returned None."""
+
+    def write(self, texts: Iterable[str]) -> None:
+        """Send text messages in order, without waiting; on a closed connection they are lost."""
+
+    @property
+    def room(self) -> int:
+        """How many bytes may be written until the high-water mark is reached; 0 if it was.
+
+        After the high-water mark was exceeded, there is room again from the low-water mark on.
+        """
+
+    async def wait_for_room(self) -> None:
+        """Wait until there is room, or the connection has ended; return at once if there is."""
+
+    async def close(self, code: int) -> None:
+        """Close the connection, if it is open, and wait, within a limit, until it is closed."""
+
+
+class WebSocketsSocket:
+    """The `StreamSocket` of a connection of the `websockets` library."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self._connection = connection
+        self._end: SocketEnd | None = None
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message; None once the connection has ended (see `end`)."""
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as closed:
+            self._end = self._describe_end(closed)
+            return None
+
+    @property
+    def end(self) -> SocketEnd:
+        """How the connection ended; defined once `receive` has returned None."""
+        return self._end or SocketEnd(ABNORMAL_CLOSURE)
+
+    def write(self, texts: Iterable[str]) -> None:
+        """Send text messages in order, without waiting; on a closed connection they are lost.
+
+        What is written together goes out in one system call, which costs more than a message.
+        """
+        protocol, transport = self._connection.protocol, self._connection.transport
+        if protocol.state is not State.OPEN:
+            return
+        for text in texts:
+            protocol.send_text(text.encode())
+        transport.write(b"".join(protocol.data_to_send()))
+
+    @property
+    def room(self) -> int:
+        """How many bytes may be written until the high-water mark is reached; 0 if it was."""
+        connection = self._connection
+        if connection.paused:
+            return 0
+        held: int = connection.transport.get_write_buffer_size()
+        return max(0, (connection.write_limit_high or 0) - held)
+
+    async def wait_for_room(self) -> None:
+        """Wait until there is room, or the connection has ended; return at once if there is."""
+        with suppress(OSError, EOFError):  # the connection is lost: `receive` says so
+            await self._connection.drain()
+
+    async def close(self, code: int) -> None:
+        """Close the connection, if it is open, and wait, within a limit, until it is closed."""
+        await self._connection.close(code)
+
+    def _describe_end(self, closed: ConnectionClosed) -> SocketEnd:
+        if (sent := closed.sent) is not None and closed.rcvd is None:
+            return SocketEnd(int(sent.code), sent.reason, is_ours=True)
+        code, reason = self._connection.close_code, self._connection.close_reason
+        return SocketEnd(ABNORMAL_CLOSURE if code is None else code, reason or "")
 
 
 class StreamSession:
@@ -61,7 +170,7 @@ class StreamSession:
 
     def __init__(
         self,
-        socket: ServerConnection,
+        socket: StreamSocket,
         home: HomeLoop,
         *,
         send_ahead_seconds: float,
@@ -81,14 +190,15 @@ class StreamSession:
         """Read messages up to `start`; return the stream, or None if no start arrives."""
         try:
             async with asyncio.timeout(START_SECONDS):
-                async for text in self._socket:
+                while (text := await self._socket.receive()) is not None:
                     message = self._parse(text)
                     if isinstance(message, from_twilio.Start):
                         return self._make_stream(message)
         except TimeoutError:
             logger.warning("a socket sent no start within %.0f s; closed", START_SECONDS)
-        except ConnectionClosed as closed:
-            logger.warning("a socket closed before its start: %s", closed)
+        else:
+            if (end := self._socket.end).code not in (NORMAL_CLOSURE, GOING_AWAY):
+                logger.warning("a socket closed before its start: %d %s", end.code, end.reason)
         return None
 
     async def run(self, stream: MediaStream, handler: Handler | None) -> None:
@@ -157,32 +267,17 @@ class StreamSession:
             self._ended.set_result(end)
 
     async def _read(self, state: StreamState) -> None:
-        try:
-            async for text in self._socket:
-                message = self._parse(text)
-                if message is None:
-                    continue
-                self._last_message = now = time.monotonic()
-                state.receive(message, now)
-                if isinstance(message, from_twilio.Stop):
-                    cause = EndCause("twilio-stopped", detail=STOPPED_IN_WORDS)
-                    self._end(StreamEnd("stop", cause))
-                    return
-        except ConnectionClosed as closed:
-            # 1000, 1005 and 1006 all mean that the call is over (§2.3).  A Close frame that was
-            # sent and not answered means that `websockets` closed because of an invalid message.
-            if (sent := closed.sent) is not None and closed.rcvd is None:
-                detail = "a message from the other side broke a rule of WebSocket"
-                cause = EndCause("server-closed", int(sent.code), sent.reason, detail)
-                self._end(StreamEnd("lost", cause))
+        while (text := await self._socket.receive()) is not None:
+            message = self._parse(text)
+            if message is None:
+                continue
+            self._last_message = now = time.monotonic()
+            state.receive(message, now)
+            if isinstance(message, from_twilio.Stop):
+                cause = EndCause("twilio-stopped", detail=STOPPED_IN_WORDS)
+                self._end(StreamEnd("stop", cause))
                 return
-        code, reason = self._socket.close_code, self._socket.close_reason or ""
-        if code == ABNORMAL_CLOSURE:
-            self._end(StreamEnd("lost", EndCause("connection-lost", ABNORMAL_CLOSURE)))
-            return
-        quoted = f" {reason!r}" if reason else ""
-        detail = f"it closed the connection ({code}{quoted}) without a stop message"
-        self._end(StreamEnd("far end", EndCause("twilio-stopped", code, reason, detail)))
+        self._end(_describe_end(self._socket.end))
 
     def _parse(self, text: str | bytes) -> from_twilio.Message | None:
         try:
@@ -196,29 +291,19 @@ class StreamSession:
 
     async def _write(self, state: StreamState) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            while True:
-                texts = list(itertools.islice(_take_texts(state), FAIRNESS))
-                if texts:
-                    await self._send(texts)
-                if len(texts) == FAIRNESS:
-                    await asyncio.sleep(0)
-                    continue
-                seconds = state.wait_seconds()
-                alarm = None if seconds is None else loop.call_later(seconds, state.outgoing.set)
-                await state.outgoing.wait()
-                state.outgoing.clear()
-                if alarm is not None:
-                    alarm.cancel()
-        except ConnectionClosed:
-            return  # the reading task gets the same exception and records how the stream ended
-
-    async def _send(self, texts: list[str]) -> None:
-        # What is sent together goes out in one write: a system call costs more than a message.
-        async with self._socket.send_context():
-            for text in texts:
-                self._socket.protocol.send_text(text.encode())
-            self._socket.transport.write(b"".join(self._socket.protocol.data_to_send()))
+        while True:
+            await self._socket.wait_for_room()
+            texts = list(itertools.islice(_take_texts(state), FAIRNESS))
+            self._socket.write(texts)
+            if len(texts) == FAIRNESS:
+                await asyncio.sleep(0)
+                continue
+            seconds = state.wait_seconds()
+            alarm = None if seconds is None else loop.call_later(seconds, state.outgoing.set)
+            await state.outgoing.wait()
+            state.outgoing.clear()
+            if alarm is not None:
+                alarm.cancel()
 
     async def _watch(self, state: StreamState) -> None:
         # Some streams end with neither stop nor Close (§2.3), so a timeout ends them too.
@@ -301,6 +386,21 @@ def _choose_close_code(end: StreamEnd) -> int:
     return code if end.reason == "handler" and code is not None else NORMAL_CLOSURE
 
 
+def _describe_end(end: SocketEnd) -> StreamEnd:
+    """Return how a stream ended whose connection ended before a stop message.
+
+    1000, 1005 and 1006 all mean that the call is over (§2.3).
+    """
+    if end.is_ours:
+        detail = "a message from the other side broke a rule of WebSocket"
+        return StreamEnd("lost", EndCause("server-closed", end.code, end.reason, detail))
+    if end.code == ABNORMAL_CLOSURE:
+        return StreamEnd("lost", EndCause("connection-lost", ABNORMAL_CLOSURE))
+    quoted = f" {end.reason!r}" if end.reason else ""
+    detail = f"it closed the connection ({end.code}{quoted}) without a stop message"
+    return StreamEnd("far end", EndCause("twilio-stopped", end.code, end.reason, detail))
+
+
 def _take_texts(state: StreamState) -> Iterator[str]:
     while (message := state.take_message()) is not None:
         yield message.to_json()
@@ -319,7 +419,7 @@ def _run_on_thread(
     except BaseException as raised:  # noqa: BLE001 - a thread has no caller to raise to
         error = raised
     get_state(stream).end_handler()
-    with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
+    with suppress(RuntimeError):  # the loop is closed: the server has stopped
         loop.call_soon_threadsafe(_report, failed, error)
 
 
