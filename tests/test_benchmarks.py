@@ -20,7 +20,8 @@ RUN = HERE.parent / "benchmarks" / "run.py"
 PARTS = {
     "codec": "encode",
     "server": "server CPU, bare websockets echo",
-    "calls": "calls on one core",
+    "echo": "server CPU, echo by speak",
+    "calls": "calls on one core, echo by speak: late over 5 ms, beyond the bare echo",
     "clear": "clear → silence at the phone",
     "inspector": "inspector, added delay one way, 1 call",
     "heads": "loop held by 10 heads",
