@@ -91,6 +91,8 @@ class Caller(asyncio.Protocol):
         delays: From the sending of a frame to the arrival of its last byte, in seconds.
         started_at: When `start` was sent.
         first_sound_at: When the first media message came.
+        closed: Done when the connection is closed.
+        after_clear: The sound that has to come after a clear, if it is another.
     """
 
     def __init__(self, number: int, spoken: Sound, expected: Sound, *, echoes: bool) -> None:
@@ -101,8 +103,9 @@ class Caller(asyncio.Protocol):
         self.delays: list[float] = []
         self.started_at = 0.0
         self.first_sound_at: float | None = None
+        self.after_clear: Sound | None = None
         self.failure: Exception | None = None
-        self._spoken, self.expected, self._echoes = spoken, expected, echoes
+        self._spoken, self._expected, self._echoes = spoken, expected, echoes
         self._sequence = 1
         self._under_way: deque[float] = deque()
         self._answered = 0
@@ -111,7 +114,7 @@ class Caller(asyncio.Protocol):
         self._buffer = bytearray()
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = self._loop.create_future()
-        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
         self._something_came = asyncio.Event()
         self.transport: asyncio.Transport
 
@@ -180,7 +183,7 @@ class Caller(asyncio.Protocol):
             self.transport.write(_frame(stop) + _frame(b"\x03\xe8", _CLOSE))
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
-                await self._lost
+                await self.closed
         finally:
             self.transport.abort()
         self.check()
@@ -191,7 +194,7 @@ class Caller(asyncio.Protocol):
         self.transport = transport
 
     def connection_lost(self, error: Exception | None) -> None:
-        for future in (self._opened, self._lost):
+        for future in (self._opened, self.closed):
             if not future.done():
                 future.set_result(None)
         if error is not None:
@@ -247,6 +250,7 @@ class Caller(asyncio.Protocol):
             self._receive_mark(message["mark"]["name"], now)
         elif event == "clear":
             self.clears.append(self.received)
+            self._expected = self.after_clear or self._expected
             self._played_until = now
             for name in list(self._due):
                 self._due.pop(name).cancel()
@@ -256,7 +260,7 @@ class Caller(asyncio.Protocol):
         if self.first_sound_at is None:
             self.first_sound_at = now
         self.media += 1
-        if payload != self.expected.take(len(payload)):
+        if payload != self._expected.take(len(payload)):
             raise WrongSound(f"{self.sid}: other bytes came from byte {self.received} on")
         self.received += len(payload)
         self._played_until = max(now, self._played_until) + len(payload) / BYTES_PER_SECOND

@@ -20,7 +20,11 @@ from measuring import Figure
 PARTS = {
     "codec": "codec",
     "server": "server",
+    "asgi": "asgi",
     "calls": "calls_on_a_core",
+    "first_sound": "first_sound",
+    "memory": "memory",
+    "slow_peer": "slow_peer",
     "clear": "clear_latency",
     "ear": "ear_latency",
     "inspector": "inspector_delay",
@@ -76,7 +80,9 @@ def table(figures: list[Figure]) -> str:
 def _machine() -> str:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     load = f", load {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
-    return f"{os.cpu_count()} cores ({platform.machine()}), {python}{load}"
+    nice = os.nice(0) if hasattr(os, "nice") else 0
+    raised = f", run at nice {nice}" if nice else ""
+    return f"{os.cpu_count()} cores ({platform.machine()}), {python}{load}{raised}"
 
 
 if __name__ == "__main__":

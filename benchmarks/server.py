@@ -165,19 +165,28 @@ async def hold_calls(stack: AsyncExitStack, callers: Sequence[Caller], url: str)
         caller.begin()
 
 
+async def wait_answers(kind: str, callers: Sequence[Caller]) -> None:
+    """Wait for the last byte of what the callers expect.
+
+    Raises:
+        WrongSound: If a byte is missing, or a mark.
+    """
+    for caller in callers:
+        size = 0 if kind == "no handler" else caller.frames * FRAME_BYTES
+        await caller.wait_received(size)
+        if kind in WHAT and size >= 2 * 8000 and not caller.marks:
+            raise WrongSound(f"{caller.sid}: no mark came with {size} bytes of sound")
+
+
 async def check_answers(server: Companion, kind: str, callers: Sequence[Caller]) -> None:
     """Wait for the last byte of what the callers expect, and compare the captures with it.
 
     Raises:
         WrongSound: If a byte is missing, or a mark, or is not in the captures.
     """
-    for caller in callers:
-        size = caller.frames * FRAME_BYTES
-        await caller.wait_received(size)
-        if kind != "bare" and size >= 2 * 8000 and not caller.marks:
-            raise WrongSound(f"{caller.sid}: no mark came with {size} bytes of sound")
+    await wait_answers(kind, callers)
     captured = await asyncio.to_thread(server.ask, "captured")
-    if kind in WHAT:
+    if kind in WHAT or kind == "no handler":
         sent = sum(caller.frames for caller in callers) * FRAME_BYTES
         if captured["in"] != sent:
             raise WrongSound(f"the captures hold {captured['in']} of {sent} bytes that were sent")

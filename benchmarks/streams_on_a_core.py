@@ -4,19 +4,21 @@ Three kinds are plain servers of `websockets`: ``bare`` sends back whatever come
 marks`` has a ready media message and a mark for each media message that comes, and ``first sound``
 sends one media message on *start*.  The others are handlers of the kit: ``speak`` writes each frame
 of the caller into one speech, ``play`` plays each frame, ``clip`` plays a long clip and reads
-nothing, ``clip and reader`` listens meanwhile.
+nothing, ``clip and reader`` listens meanwhile, ``no handler`` does neither.
 
 The kit checks the signature of each handshake, keeps the capture, sends its marks, and logs as it
 does when nothing is configured.  With ``--uvloop`` the loop is uvloop's.
 
 Asked ``cpu``, it says how many seconds of CPU it has used; asked ``captured``, how many bytes of
-sound the captures of its streams hold; ``profile`` begins a profile, ``profiled`` ends it.
+sound the captures of its streams hold; ``memory``, how many KiB it has; ``profile`` begins a
+profile, ``profiled`` ends it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import cProfile
+import gc
 import json
 import os
 import pstats
@@ -25,6 +27,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
 from typing import Any
 
 from callers import AUTH_TOKEN
@@ -99,7 +102,7 @@ def plain(handler: object) -> AbstractAsyncContextManager:
     return serve(handler, "127.0.0.1", 0, compression=None, ping_interval=None)
 
 
-def kit(handler: Callable[[MediaStream], Any]) -> StreamServer:
+def kit(handler: Callable[[MediaStream], Any] | None) -> StreamServer:
     return StreamServer(handler, auth_token=AUTH_TOKEN)
 
 
@@ -109,6 +112,7 @@ KINDS: dict[str, Callable[[], AbstractAsyncContextManager]] = {
     "first sound": lambda: plain(answer_start),
     "speak": lambda: kit(echo_by_speak),
     "play": lambda: kit(echo_by_play),
+    "no handler": lambda: kit(None),
     "clip": lambda: kit(play),
     "clip and reader": lambda: kit(play_and_listen),
 }
@@ -122,13 +126,14 @@ async def main(kind: str) -> None:
         await answer_questions(url, lambda: count_captured(getattr(server, "streams", ())))
 
 
-async def answer_questions(url: str, captured: Callable[[], dict[str, int]]) -> None:
-    """Say `url`; then answer the questions that `measuring.Companion` asks, to their end."""
+async def answer_questions(url: str, captured: Callable[[], dict[str, int]], **hello: str) -> None:
+    """Say `url` and `hello`; answer the questions of a `measuring.Companion` to their end."""
     loop, asked_to_end = asyncio.get_running_loop(), asyncio.Event()
     profile = cProfile.Profile(time.thread_time)  # what other processes take does not count
     answers: dict[str, Callable[[], object]] = {
         "cpu": read_cpu,
         "captured": captured,
+        "memory": read_memory,
         "profile": profile.enable,
         "profiled": lambda: list_profile(profile),
     }
@@ -141,7 +146,7 @@ async def answer_questions(url: str, captured: Callable[[], dict[str, int]]) -> 
     def answer(question: str) -> None:
         print(json.dumps(answers[question]()), flush=True)
 
-    print(json.dumps({"url": url}), flush=True)
+    print(json.dumps({"url": url, **hello}), flush=True)
     threading.Thread(target=read_questions, daemon=True).start()
     await asked_to_end.wait()
 
@@ -149,6 +154,16 @@ async def answer_questions(url: str, captured: Callable[[], dict[str, int]]) -> 
 def read_cpu() -> dict[str, float]:
     user, system, *_ = os.times()
     return {"cpu": time.process_time(), "user": user, "system": system}
+
+
+def read_memory() -> float | None:
+    """Return the KiB that this process shares with no other; None if the system does not say."""
+    gc.collect()
+    rollup = Path("/proc/self/smaps_rollup")
+    if not rollup.exists():
+        return None
+    rows = [line.split() for line in rollup.read_text(encoding="ascii").splitlines()]
+    return sum(float(row[1]) for row in rows if row[0] in ("Private_Clean:", "Private_Dirty:"))
 
 
 def count_captured(streams: Any) -> dict[str, int]:
