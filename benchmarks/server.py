@@ -77,7 +77,7 @@ class Load:
 
 
 TINY = Load(3, 0.3, 0.3, 1)
-FULL = Load(40, 1.2, 2.5, 7)
+FULL = Load(40, 1.2, 2.0, 5)
 
 
 def measure(*, tiny: bool = False) -> list[Figure]:
