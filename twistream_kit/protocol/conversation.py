@@ -100,6 +100,11 @@ class Conversation:
         """The handles that have not ended yet, oldest first."""
         return list(self._open)
 
+    @property
+    def send_ahead_bytes(self) -> int:
+        """How much sound is sent ahead of its playout."""
+        return self._send_ahead.size
+
     def play(self, payload: CheckedPayload, now: float, *, mark: str | None = None) -> str:
         """Queue PCMU after everything queued so far; return the handle of the playback.
 

@@ -169,19 +169,22 @@ class SendAhead:
     Args:
         seconds: How much sound is sent ahead of its playout, 0.2 to 590 s.
 
+    Attributes:
+        size: The same in bytes.
+
     Raises:
         ValueError: If it is out of range.
     """
 
     def __init__(self, seconds: float = SEND_AHEAD_SECONDS) -> None:
         check_send_ahead(seconds)
-        self._full = round(seconds * BYTES_PER_SECOND)
-        self._refill = self._full - round(min(_BURST_SECONDS, seconds / 4) * BYTES_PER_SECOND)
+        self.size = round(seconds * BYTES_PER_SECOND)
+        self._refill = self.size - round(min(_BURST_SECONDS, seconds / 4) * BYTES_PER_SECOND)
         self._filling = True
 
     def has_room(self, buffered: int) -> bool:
         """Whether more may be sent while `buffered` bytes are waiting at Twilio."""
-        if buffered >= self._full:
+        if buffered >= self.size:
             self._filling = False
         elif buffered <= self._refill:
             self._filling = True
