@@ -91,9 +91,10 @@ def measure(*, tiny: bool = False) -> list[Figure]:
         kinds += ["bare --uvloop", "speak --uvloop"]
     costs = compare(kinds, load)
     figures = make_figures(costs)
-    figures.append(
-        _beside(costs, "play", "answers with marks", "plain websockets with a mark each")
-    )
+    figures += [
+        _beside(costs, kind, "answers with marks", "plain websockets with a mark each")
+        for kind in ("speak", "play")
+    ]
     what = "server CPU on uvloop, echo by speak"
     if not has_uvloop:
         return [*figures, Figure(what, "left out: uvloop is not installed")]
