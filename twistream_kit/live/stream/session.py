@@ -143,8 +143,9 @@ class DeliveringConnection(ServerConnection):
 
     def process_event(self, event: Event) -> None:
         """Process a frame or the handshake; `websockets` calls this for each."""
-        if isinstance(event, Frame) and event.opcode in DATA_OPCODES and self._take is not None:
-            if event.opcode is Opcode.TEXT and event.fin and not self._is_queueing:
+        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            is_whole = event.opcode is Opcode.TEXT and event.fin
+            if self._take is not None and is_whole and not self._is_queueing:
                 try:
                     text = str(event.data, "utf-8")
                 except UnicodeDecodeError:
