@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 
 import pytest
 
+from support.cases import CASES
+from support.waiting import soon
 from twistream_kit.capture.capture import Capture
+from twistream_kit.live.stream import remark
 from twistream_kit.live.stream.state import StreamState
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.runtime.activity_log import ActivityLog
@@ -151,3 +155,20 @@ def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monk
 )
 def test_every_ending_has_words(outcome, words):
     assert describe_outcome(outcome, "tone") == words
+
+
+async def test_a_remark_on_the_sound_is_shown_as_a_warning(stream, log, monkeypatch):
+    monkeypatch.setattr(remark, "COLLECT_SECONDS", 0.01)
+    logger = logging.getLogger("twistream_kit.live")
+    logger.addHandler(log)
+    try:
+        loop = asyncio.get_running_loop()
+        said = loop.create_future()
+        activity = ActivityLines(stream, log)
+        sound = remark.SoundRemark(said.set_result, loop, SID)
+        sound.take((CASES / "a08.ulaw").read_bytes())
+        text = await soon(said)
+    finally:
+        logger.removeHandler(log)
+    [line] = activity.read_lines()
+    assert line.endswith(f" s: Warning: stream {SID}: {text}")
