@@ -133,9 +133,7 @@ class SoundRemark:
             self._review = SoundReview(self._stream_sid, at_leisure=True)
         piece = bytes(self._collected[:SHORTEST_BYTES])
         del self._collected[:SHORTEST_BYTES]
-        at = (
-            self._reviewed / BYTES_PER_SECOND
-        )  # sent in time: how it is coded does not depend on it
+        at = self._reviewed / BYTES_PER_SECOND  # as if sent in time: that is no matter here
         self._reviewed += len(piece)
         return self._review.note_sent(piece, at)
 
