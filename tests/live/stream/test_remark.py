@@ -3,7 +3,6 @@
 import asyncio
 import heapq
 import itertools
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -148,14 +147,6 @@ def test_no_good_sound_is_remarked_on(size):
         if said := play(payload, size):
             wrong[name] = said
     assert wrong == {}
-
-
-def test_remark_is_a_warning_in_the_log_with_the_stream(caplog):
-    with caplog.at_level(logging.WARNING, "twistream_kit.live"):
-        said = play(WRONG["A-law"][0])
-    [record] = caplog.records
-    assert record.name == "twistream_kit.live"
-    assert record.getMessage() == f"stream MZ1: {said[0]}"
 
 
 def test_constant_level_is_said_when_nothing_explains_it():

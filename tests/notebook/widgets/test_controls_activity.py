@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 
 import pytest
 
-from support.cases import CASES
-from support.waiting import soon
 from twistream_kit.capture.capture import Capture
-from twistream_kit.live.stream import remark
 from twistream_kit.live.stream.state import StreamState
-from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.notebook.runtime.activity_log import ActivityLog
-from twistream_kit.notebook.widgets.controls import KEPT_LINES, ActivityLines, describe_outcome
+from twistream_kit.notebook.widgets.controls import (
+    KEPT_LINES,
+    ActivityLines,
+    describe_outcome,
+    describe_state,
+)
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import EndCause
@@ -157,18 +158,14 @@ def test_every_ending_has_words(outcome, words):
     assert describe_outcome(outcome, "tone") == words
 
 
-async def test_a_remark_on_the_sound_is_shown_as_a_warning(stream, log, monkeypatch):
-    monkeypatch.setattr(remark, "COLLECT_SECONDS", 0.01)
+def test_a_remark_on_the_sound_is_shown_as_a_warning(stream, log):
     logger = logging.getLogger("twistream_kit.live")
     logger.addHandler(log)
     try:
-        loop = asyncio.get_running_loop()
-        said = loop.create_future()
         activity = ActivityLines(stream, log)
-        sound = remark.SoundRemark(said.set_result, loop, SID)
-        sound.take((CASES / "a08.ulaw").read_bytes())
-        text = await soon(said)
+        get_state(stream).note_remark("the sound that is played is A-law, not PCMU.")
     finally:
         logger.removeHandler(log)
     [line] = activity.read_lines()
-    assert line.endswith(f" s: Warning: stream {SID}: {text}")
+    assert line.endswith(f" s: Warning: stream {SID}: the sound that is played is A-law, not PCMU.")
+    assert describe_state(stream).endswith(": the sound that is played is A-law, not PCMU.")

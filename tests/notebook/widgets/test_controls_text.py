@@ -19,7 +19,7 @@ def stream(*, has_queued=False, **what):
         "is_open": True,
         "stream_sid": SID,
         "disconnect_reason": "",
-        "_state": SimpleNamespace(has_queued=has_queued),
+        "_state": SimpleNamespace(has_queued=has_queued, remark=""),
     }
     return SimpleNamespace(**(about | what))
 

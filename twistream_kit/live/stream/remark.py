@@ -8,7 +8,6 @@ or two, one at a time for all streams of the loop, and with pauses between.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,8 +19,6 @@ from twistream_kit.diagnosis.payload import SHORTEST_BYTES, is_flat_run
 from twistream_kit.diagnosis.sound import FIELD, SoundReview, is_inaudible
 from twistream_kit.errors import Objection, join_sentences
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
-
-logger = logging.getLogger("twistream_kit.live")
 
 REVIEWED_BYTES = 8 * BYTES_PER_SECOND
 """How much sound of a stream is reviewed: a wrong coding is wrong from the first second on, and the
@@ -44,7 +41,7 @@ class SoundRemark:
         say: Called at most once, on the loop, with one line: what is wrong, what the caller hears,
             and what to do.
         loop: The loop of the server.
-        stream_sid: The SID of the stream, for the log.
+        stream_sid: The SID of the stream, which only spreads the work of many streams over time.
     """
 
     def __init__(
@@ -153,7 +150,6 @@ class SoundRemark:
         fix = _SAY_THE_RATE if objection.sample_rates else objection.fix
         statement = replace(objection, field=_SUBJECT).statement
         text = join_sentences(statement, objection.consequence, fix)
-        logger.warning("stream %s: %s", self._stream_sid, text)
         self._say(text)
 
 

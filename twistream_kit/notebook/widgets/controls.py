@@ -373,7 +373,7 @@ def describe_state(stream: MediaStream, waiting: str = "", call: Call | None = N
     lines = [_describe_stream(stream)]
     if stream.disconnect_reason:
         lines.append(f"<b>The public address was lost</b>: {escape(stream.disconnect_reason)}")
-    if remark := getattr(get_state(stream), "remark", ""):
+    if remark := get_state(stream).remark:
         lines.append(f"<b>Look at what is played</b>: {escape(remark)}")
     if call is not None and _says_more_than_the_stream(call):
         why = "" if call.cause is None else f", {call.cause.in_words}"
