@@ -100,7 +100,7 @@ class SoundRemark:
         self._room = REVIEWED_BYTES - self._reviewed - len(self._collected)
         if not self._is_queued:
             self._is_queued = True
-            _Turns.find(self._loop).add(self._loop, self._step)
+            _ReviewQueue.find(self._loop).add(self._loop, self._step)
 
     def _step(self) -> bool:
         """Do one step of the review; return whether there is more to do now."""
@@ -171,16 +171,16 @@ _SAY_THE_RATE = (
 )
 
 
-class _Turns:
+class _ReviewQueue:
     """Lets the reviews of all streams of a loop do their steps in turn, with pauses."""
 
-    _all: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]] = WeakKeyDictionary()
+    _all: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _ReviewQueue]] = WeakKeyDictionary()
 
     def __init__(self) -> None:
         self._steps: deque[Callable[[], bool]] = deque()
 
     @classmethod
-    def find(cls, loop: asyncio.AbstractEventLoop) -> _Turns:
+    def find(cls, loop: asyncio.AbstractEventLoop) -> _ReviewQueue:
         """Return those of a loop."""
         return cls._all.setdefault(loop, cls())
 
