@@ -27,9 +27,9 @@ rate of speech takes seven."""
 COLLECT_SECONDS = 0.5
 """How long sound is collected before it is looked at, and the pause behind it that ends it."""
 
-PAUSE_SECONDS, PAUSE_TIMES = 0.005, 9
+PAUSE_SECONDS, PAUSE_TIMES = 0.005, 99
 """The least pause between two steps, and how many times as long as a step it is: reviews take a
-tenth of the loop's time at most, however many streams begin together."""
+hundredth of the loop's time at most, however many streams begin together."""
 
 
 class SoundRemark:
