@@ -60,7 +60,7 @@ class Timer:
         self.is_cancelled = True
 
 
-def play(payload, size=160, *, seconds=60.0):
+def play(payload, size=160, *, seconds=600.0):
     """Play a payload in pieces, each when it is due; return the remarks."""
     said, loop = [], Timers()
     remark = SoundRemark(said.append, loop, "MZ1")
