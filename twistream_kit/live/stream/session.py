@@ -369,7 +369,8 @@ class StreamSender:
         self._loop = asyncio.get_running_loop()
         self._wrote_at = -math.inf
         self._is_called_soon = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = math.inf
         self._waiter: asyncio.Task[None] | None = None
         self._is_over = False
 
@@ -440,10 +441,12 @@ class StreamSender:
     def _set_timer(self, seconds: float) -> None:
         due = self._loop.time() + seconds
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._due <= due:
                 return  # it looks anew then
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._end_wait)
+        # uvloop counts whole milliseconds; for a wait that rounds to none it returns a handle
+        # without `when`.
+        self._timer, self._due = self._loop.call_at(due, self._end_wait), due
 
     def _end_wait(self) -> None:
         self._timer = None
