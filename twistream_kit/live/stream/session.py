@@ -261,7 +261,8 @@ class StreamSession:
         self._sender = StreamSender(state, self._socket, self._fail)
         state.on_outgoing = self._sender.send
         state.on_close_wanted = partial(self._close_when_heard, state)
-        logger.info("stream %s started, call %s", start.stream_sid, start.call_sid)
+        values = state.describe_event("stream.started")
+        logger.info("stream %s started, call %s", start.stream_sid, start.call_sid, extra=values)
         return MediaStream(state)
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
@@ -343,7 +344,8 @@ class StreamSession:
         if error is None:
             return
         state.handler_error = error
-        logger.error("the handler of stream %s failed", state.start.stream_sid, exc_info=error)
+        sid, values = state.start.stream_sid, state.describe_event("handler.failed")
+        logger.error("the handler of stream %s failed", sid, exc_info=error, extra=values)
         cause = EndCause("handler-failed", 1011, detail=format_error(error))
         self._end(StreamEnd("handler", cause))
 
