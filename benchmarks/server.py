@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import statistics
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from callers import Caller, Sound, WrongSound, make_speech, speak
+from callers import LIMIT_SECONDS, Caller, Sound, WrongSound, make_speech, speak
 from measuring import Companion, Figure, kept_off_the_first_core, spread
 from streams_on_a_core import ANSWER, CLIP
 
@@ -185,14 +186,25 @@ async def check_answers(server: Companion, kind: str, callers: Sequence[Caller])
         WrongSound: If a byte is missing, or a mark, or is not in the captures.
     """
     await wait_answers(kind, callers)
-    captured = await asyncio.to_thread(server.ask, "captured")
-    if kind in WHAT or kind == "no handler":
-        sent = sum(caller.frames for caller in callers) * FRAME_BYTES
-        if captured["in"] != sent:
-            raise WrongSound(f"the captures hold {captured['in']} of {sent} bytes that were sent")
-        received = sum(caller.received for caller in callers)
-        if captured["out"] < received:
-            raise WrongSound(f"the captures hold {captured['out']} of {received} bytes that came")
+    if kind not in WHAT and kind != "no handler":
+        return
+    sent = sum(caller.frames for caller in callers) * FRAME_BYTES
+    captured = await _await_captured(server, sent)
+    if captured["in"] != sent:
+        raise WrongSound(f"the captures hold {captured['in']} of {sent} bytes that were sent")
+    received = sum(caller.received for caller in callers)
+    if captured["out"] < received:
+        raise WrongSound(f"the captures hold {captured['out']} of {received} bytes that came")
+
+
+async def _await_captured(server: Companion, sent: int) -> dict[str, int]:
+    """Return what the captures hold once all that was `sent` has arrived, or after a limit."""
+    until = time.monotonic() + LIMIT_SECONDS
+    captured = server.ask("captured")
+    while captured["in"] < sent and time.monotonic() < until:
+        await asyncio.sleep(0.1)
+        captured = server.ask("captured")
+    return captured
 
 
 async def _round(server: Companion, kind: str, load: Load, *, profile: bool) -> Cost:

@@ -329,7 +329,7 @@ class HomeLoop:
         """Run the queued commands, cancel the tasks, and accept no more; for ``__aexit__``."""
         with self._lock:
             self._loop = None
-        self._carry_out()
+        self._carry_out_queued()
         await end_tasks(self._tasks)
 
     def _leave_after_fork(self) -> None:
@@ -369,12 +369,12 @@ class HomeLoop:
             if len(self._commands) > 1 and not self._loop.is_closed():
                 return  # the loop has been woken for the first one, and carries out all
             try:
-                self._loop.call_soon_threadsafe(self._carry_out)
+                self._loop.call_soon_threadsafe(self._carry_out_queued)
             except RuntimeError as error:  # the loop was closed meanwhile
                 self._commands.clear()
                 raise self._build_stopped_error() from error
 
-    def command(self, function: Callable[..., object], *args: Any) -> None:
+    def carry_out(self, function: Callable[..., object], *args: Any) -> None:
         """Carry out ``function(*args)``: at once on the loop, in order with those of `call`.
 
         On another thread it is `call`.  A command that is given while another is carried out, by
@@ -389,10 +389,10 @@ class HomeLoop:
         elif self._is_carrying_out:
             self._commands.append((function, args))
             # A done-callback may wait for it, which enters the loop again (`ReentrantLoop`).
-            loop.call_soon(self._carry_out)
+            loop.call_soon(self._carry_out_queued)
         elif self._commands:
             self._commands.append((function, args))
-            self._carry_out()
+            self._carry_out_queued()
         else:
             self._is_carrying_out = True
             try:
@@ -402,7 +402,7 @@ class HomeLoop:
             finally:
                 self._is_carrying_out = False
             if self._commands:
-                self._carry_out()
+                self._carry_out_queued()
 
     def make_pending(self) -> Pending[Any]:
         """Make a `Pending` whose result this loop will bring."""
@@ -444,7 +444,7 @@ class HomeLoop:
         else:
             pending._settle(*task.result())  # noqa: SLF001 - the owner's side
 
-    def _carry_out(self) -> None:
+    def _carry_out_queued(self) -> None:
         outer, self._is_carrying_out = self._is_carrying_out, True
         try:
             while self._commands:

@@ -149,13 +149,19 @@ class PlayOutcome:
         """
         return _say_why(self.ending, self.cause)
 
+    @property
+    def notes(self) -> list[str]:
+        """What there is to say besides: why it was not heard, its gaps, the remark.
+
+        >>> PlayOutcome("heard", 900, 900, gaps=2, gap_ms=70).notes
+        ['2 gaps, 70 ms in all']
+        """
+        gaps = f"{self.gaps} gap{'s' * (self.gaps != 1)}, {self.gap_ms} ms in all"
+        return [text for text in (self.why, gaps * bool(self.gaps), self.remark) if text]
+
     def __repr__(self) -> str:
         heard = f"{self.ending}: {self.heard_ms} of {self.total_ms} ms heard"
-        said = ": ".join(filter(None, (heard, self.why)))
-        gaps = f"{self.gaps} gap{'s' * (self.gaps > 1)} of {self.gap_ms} ms in all"
-        return (
-            f"<PlayOutcome {'; '.join(filter(None, (said, gaps * bool(self.gaps), self.remark)))}>"
-        )
+        return f"<PlayOutcome {heard}{': ' * bool(self.notes)}{'; '.join(self.notes)}>"
 
 
 @dataclass(frozen=True, slots=True)

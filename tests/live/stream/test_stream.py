@@ -160,7 +160,7 @@ async def test_whole_wav_file_is_refused_in_the_face_of_the_caller(pair, sound):
 async def test_what_is_no_sound_is_refused(pair, sound):
     stream, _ = await pair()
     with pytest.raises(
-        TypeError, match="give int16, or float|sound is a Clip, bytes, or an array of int16"
+        TypeError, match=r"give int16, or float|sound is a Clip, bytes, or an array of int16"
     ):
         stream.play(sound)
 
@@ -258,7 +258,7 @@ async def test_play_after_the_end_is_lost_at_once_and_logged(pair, said):
     assert await soon(stream.play(SECOND)) == PlayOutcome("lost", 0, 1000)
     assert await soon(stream.mark("late")) == MarkOutcome("lost", "late", 0)
     stream.clear()
-    assert sum("has ended or is closing; lost" in line for line in said()) == 2
+    assert sum("has ended or is closing; lost" in line for line in said()) == 1
 
 
 async def test_play_after_the_stop_of_the_server_is_lost_at_once(serve, dial):

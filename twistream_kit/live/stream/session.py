@@ -55,6 +55,9 @@ SHARED_SECONDS = 0.001
 """A command that follows another's write sooner than this shares its write with what comes after
 it: a system call costs more than a message."""
 
+TIMER_SLACK_SECONDS = 0.005
+"""A timer is not set anew for less: the times are estimates, whole bytes of 0.125 ms."""
+
 
 @dataclass(frozen=True, slots=True)
 class SocketEnd:
@@ -428,11 +431,11 @@ class StreamSender:
             return
         if room <= 0:
             self._waiter = self._loop.create_task(self._socket.wait_for_room())
-            self._waiter.add_done_callback(self._go_on)
+            self._waiter.add_done_callback(self._resume)
         else:
             self._set_timer(seconds)
 
-    def _go_on(self, waiter: asyncio.Task[None]) -> None:
+    def _resume(self, waiter: asyncio.Task[None]) -> None:
         self._waiter = None
         error = None if waiter.cancelled() else waiter.exception()
         if error is not None:
@@ -443,7 +446,7 @@ class StreamSender:
     def _set_timer(self, seconds: float) -> None:
         due = self._loop.time() + seconds
         if self._timer is not None:
-            if self._due <= due:
+            if self._due <= due + TIMER_SLACK_SECONDS:
                 return  # it looks anew then
             self._timer.cancel()
         # uvloop counts whole milliseconds; for a wait that rounds to none it returns a handle

@@ -99,6 +99,7 @@ class StreamState:
         self.stopped_at: float | None = None
         self._broke_at: float | None = None
         self._too_late: list[tuple[Pending[Any], Outcome]] = []
+        self._has_logged_loss = False
         self._readers_lock = threading.Lock()
         self._early: list[tuple[float, from_twilio.Message]] | None = None
         self._early_until: float | None = None
@@ -138,13 +139,13 @@ class StreamState:
     def play(self, payload: CheckedPayload, mark: str | None) -> Playing:
         """Queue audio; on a stream that has ended or is closing, it is lost at once."""
         playing = self.newest = Playing(self, len(payload), mark, self._home.loop)
-        self._queue(playing, self._begin_play, playing, payload)
+        self._submit(playing, self._begin_play, playing, payload)
         return playing
 
     def speak(self, speech: Playing) -> None:
         """Begin a playback whose sound comes in pieces; it is lost at once as in `play`."""
         self.newest = speech
-        self._queue(speech, self._begin_speech, speech)
+        self._submit(speech, self._begin_speech, speech)
 
     def write(self, speech: Playing, payload: CheckedPayload) -> None:
         """Queue the next piece of a speech."""
@@ -355,10 +356,10 @@ class StreamState:
 
     # Commands, carried out on the server's loop.
 
-    def _queue(self, playing: Playing, function: Callable[..., None], *args: Any) -> None:
+    def _submit(self, playing: Playing, function: Callable[..., None], *args: Any) -> None:
         # What is refused at once would call a done-callback within the command that adds it, which
         # may repeat the command.
-        schedule = self._home.command if self.is_open else self._home.call
+        schedule = self._home.carry_out if self.is_open else self._home.call
         try:
             schedule(function, *args)
         except ServerStopped:
@@ -366,7 +367,7 @@ class StreamState:
 
     def _schedule(self, function: Callable[..., None], *args: Any) -> bool:
         try:
-            self._home.command(function, *args)
+            self._home.carry_out(function, *args)
         except ServerStopped:
             return False
         return True
@@ -416,7 +417,12 @@ class StreamState:
             self._too_late.append((wait, lost))  # `end` knows why
             return
         lost = replace(lost, cause=self._find_cause())
-        logger.warning("stream %s has ended or is closing; lost: %s", self.start.stream_sid, lost)
+        # Once: a handler that plays each frame as it comes loses several.
+        level = logging.DEBUG if self._has_logged_loss else logging.WARNING
+        self._has_logged_loss = True
+        logger.log(
+            level, "stream %s has ended or is closing; lost: %s", self.start.stream_sid, lost
+        )
         fulfil(wait, lost)
 
     def _find_cause(self) -> EndCause:
