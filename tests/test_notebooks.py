@@ -84,8 +84,8 @@ def test_the_caller_speaks_in_the_cell_that_places_the_call() -> None:
         if "phone.say(" in cell.source or ".write(" in cell.source
     ]
     calling = [source for source in speaking if not source.startswith("async def ")]
-    assert len(calling) >= 5
     assert [source for source in calling if "call_to(" not in source] == []
+    assert len(calling) >= 5
 
 
 def test_the_first_bot_is_an_echo_of_two_lines() -> None:
