@@ -221,7 +221,7 @@ async def test_what_is_no_sound_is_refused_and_the_speech_goes_on(pair):
     wideband = stream.speak(sample_rate=24000)
     with pytest.raises(LocalProtocolError, match="WAV"):
         wideband.write(b"RIFF\xe8\x03\x00\x00WAVEfmt " + bytes(100))
-    with pytest.raises(LocalProtocolError, match="OGG"):
+    with pytest.raises(LocalProtocolError, match="Ogg"):
         stream.play(b"OggS\x00\x02" + bytes(201), sample_rate=24000)
     assert speech.write(SECOND)
     speech.end()
