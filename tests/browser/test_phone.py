@@ -14,7 +14,7 @@ from support import handset as telephone
 from support.chromium import FLAGS
 from support.handset import LOUDSPEAKER, frequency
 from support.lab import HOLD
-from support.notebook_page import NotebookPage
+from support.notebook_page import Pages
 from support.waiting import LIMIT_SECONDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -95,25 +95,18 @@ async def open_phone(lab, phone_browser, pictures):
     """Open a notebook with a telephone."""
     context = await phone_browser.new_context(viewport={"width": 1000, "height": 900})
     context.set_default_timeout(LIMIT_SECONDS * 1000)
-    opened = []
+    pages = Pages(context, lab.address, pictures)
 
     async def open_one(name):
         path = lab.write_notebook(name, BEGIN, SHOW, HOLD)
-        page = await context.new_page()
-        await page.add_init_script(LOUDSPEAKER)
-        notebook = NotebookPage(page, lab.address, pictures)
-        opened.append(notebook)
-        await notebook.open(path)
+        notebook = await pages.open(path, script=LOUDSPEAKER)
         await notebook.run_up_to("widget = PhoneWidget")
         handset = Handset(notebook)
         await expect(handset.state).to_be_visible()
         return handset
 
     yield open_one
-    for notebook in opened:
-        if not notebook.page.is_closed():
-            await notebook.close()
-    await context.close()
+    await pages.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -417,12 +410,14 @@ async def test_after_a_reload_the_call_goes_on_and_sound_needs_a_click(open_phon
     await handset.wait_for_sound()
     await handset.hang_up()
     assert handset.notebook.complaints == []
+    await handset.notebook.close()
 
 
 async def test_the_secret_is_not_saved_with_the_notebook(open_phone):
     handset = await open_phone("saved.ipynb")
     await expect(handset.footer).to_contain_text("Direct connection")
-    for command in ("@jupyter-widgets/jupyterlab-manager:saveWidgetState", "docmanager:save"):
+    toggle = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
+    for command in (toggle, "docmanager:save", toggle):
         await handset.page.evaluate("name => window.jupyterapp.commands.execute(name)", command)
     look = """
 import json, pathlib
@@ -434,6 +429,7 @@ print(addresses, widget._address.rpartition("/")[2] in text, len(widget._address
 """
     assert await handset.notebook.ask(look) == "[''] False True"
     assert handset.notebook.complaints == []
+    await handset.notebook.close()
 
 
 async def test_a_closed_page_takes_its_microphone_out_of_the_call(open_phone):
@@ -458,6 +454,7 @@ print(gone.read_text())
 """
     assert await other.notebook.ask(look) == "in-call"
     assert other.notebook.complaints == []
+    await other.notebook.close()
 
 
 async def test_after_a_restart_of_the_kernel_nothing_stays_on(open_phone):
@@ -476,3 +473,4 @@ async def test_after_a_restart_of_the_kernel_nothing_stays_on(open_phone):
     await handset.wait_for_sound()
     assert [c for c in handset.notebook.complaints if "uncaught" in c] == []
     await handset.hang_up()
+    await handset.notebook.close()
