@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import textwrap
 from collections import defaultdict
@@ -20,6 +21,12 @@ PACKAGE = TESTS.parent / "twistream_kit"
 OURS = [path for path in TESTS.rglob("*.py") if not re.fullmatch(r"[a-h]\d\d", path.stem)]
 """The code of the tests; `tests/cases` also holds programs of users, as they were."""
 
+
+@functools.cache  # several rules look at each file
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 REASON = "# sleeps: "
 """Marks the few places where a test has to let time itself pass, and says why."""
 
@@ -29,7 +36,7 @@ def sleeps(path: Path) -> list[int]:
 
     `time.sleep` is banned by ruff; a sleep that is handed on stands for work.
     """
-    nodes = list(ast.walk(ast.parse(path.read_text())))
+    nodes = list(ast.walk(parse(path)))
     awaited = [node.value for node in nodes if isinstance(node, ast.Await)]
     return [call.lineno for call in awaited if isinstance(call, ast.Call) and _sleeps(call)]
 
@@ -259,7 +266,7 @@ def test_each_number_of_twilio_s_has_one_name() -> None:
     """And so do the other constants of `protocol` that are a rule of Twilio's."""
     names = defaultdict(list)
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.parse(path.read_text()).body:
+        for node in parse(path).body:
             if not isinstance(node, ast.Assign):
                 continue
             said = ast.unparse(node.value).replace("_", "")
@@ -282,6 +289,6 @@ def test_no_module_prints_but_the_command_line() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.name == "cli.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parse(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id != "print", path
