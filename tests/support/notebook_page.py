@@ -73,7 +73,9 @@ REMEMBER_CLICKS = """() => {
 
 
 OPEN = """async path => {
-    await window.jupyterapp.commands.execute('docmanager:open', { path });
+    const { commands, serviceManager } = window.jupyterapp;
+    await serviceManager.kernelspecs.refreshSpecs();  // some were written since the page was loaded
+    await commands.execute('docmanager:open', { path });
 }"""
 
 IS_CURRENT = "path => window.jupyterapp.shell.currentWidget?.context?.path === path"
@@ -187,7 +189,7 @@ class NotebookPage:
         """Do what *Run All* does; wait for the last cell, or for an error that ends the run."""
         before = max((cell["count"] or 0 for cell in await self.code_cells()), default=0)
         await self.page.evaluate(RUN_WITHOUT_WAITING, "notebook:run-all-cells")
-        # Between two frames the page would not come to draw anything else.
+        # A look at each frame would keep the page from its work.
         await self.page.wait_for_function(ALL_RAN, arg=before, polling=100, timeout=seconds * 1000)
 
     async def run_up_to(self, text: str) -> None:
