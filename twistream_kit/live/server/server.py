@@ -35,7 +35,8 @@ from twistream_kit.live.server.addresses import (
 from twistream_kit.live.server.http import RequestAdmission, RequestConnection, Webhooks
 from twistream_kit.live.server.stream_list import HasCallSid, StreamList
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.live.stream.session import Handler, StreamSession, WebSocketsSocket
+from twistream_kit.live.stream.handler import Handler
+from twistream_kit.live.stream.session import StreamSession, WebSocketsSocket
 from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.pending import Pending, fail
 from twistream_kit.protocol import signature
