@@ -135,11 +135,16 @@ def _measured(tree: ast.Module) -> set[str]:
 
 def _is_measured(node: ast.AST, names: set[str]) -> bool:
     return any(
-        (isinstance(each, ast.Call) and CLOCK.search(ast.unparse(each.func)))
+        (isinstance(each, ast.Call) and _is_clock(each.func))
         or (isinstance(each, ast.Name) and (each.id in names or SAYS_DURATION.search(each.id)))
         or (isinstance(each, ast.Attribute) and SAYS_DURATION.search(each.attr))
         for each in ast.walk(node)
     )
+
+
+@functools.cache  # of a node, which is looked at for each name that is found
+def _is_clock(called: ast.expr) -> bool:
+    return CLOCK.search(ast.unparse(called)) is not None
 
 
 def _is_short(compared: ast.Compare, measured: set[str], known: dict[str, ast.expr]) -> bool:
