@@ -137,7 +137,7 @@ async def test_it_rings_is_answered_and_the_tone_comes_out_of_the_loudspeaker(ha
     samples, rate, _ = await handset.heard()
     loud = np.flatnonzero(np.abs(samples) > 0.02)
     middle = samples[loud[0] : loud[-1]][rate // 2 : -rate // 2]
-    hz, purity = frequency(middle, rate)
+    hz, purity = await handset.tone_in(middle, rate)
     assert hz == pytest.approx(TONE_HZ, abs=2)
     assert purity > 30, await handset.footer.inner_text()
     assert (loud[-1] - loud[0]) / rate == pytest.approx(2.5, abs=0.15)
@@ -378,7 +378,7 @@ async def test_without_a_secure_context_it_is_heard_all_the_same(handset):
     await handset.notebook.ask("playing.result(30)")
     samples, rate, _ = await handset.heard()
     loud = np.flatnonzero(np.abs(samples) > 0.02)
-    hz, purity = frequency(samples[loud[0] : loud[-1]][rate // 2 : -rate // 2], rate)
+    hz, purity = await handset.tone_in(samples[loud[0] : loud[-1]][rate // 2 : -rate // 2], rate)
     assert hz == pytest.approx(TONE_HZ, abs=2)
     assert purity > 25, await handset.footer.inner_text()
     await expect(handset.footer).to_contain_text("simple player")

@@ -47,6 +47,19 @@ class Handset:
         samples = np.frombuffer(base64.b64decode(kept["samples"]), np.float32)
         return samples, kept["rate"], kept["begin"]
 
+    async def tone_in(self, samples: np.ndarray, rate: int) -> tuple[float, float]:
+        """Return the frequency of a tone that was heard, and how far all else is below it, in dB.
+
+        Where the page says that a busy machine has broken the sound, these are the medians of
+        quarters of a second, most of which are whole.
+        """
+        if "gap" not in await self.footer.inner_text():
+            return frequency(samples, rate)
+        frame = rate // 4
+        frames = samples[: samples.size // frame * frame].reshape(-1, frame)
+        hz, purity = np.median([frequency(each, rate) for each in frames], axis=0)
+        return float(hz), float(purity)
+
     async def wait_for_sound(self) -> None:
         """Wait until something is heard."""
         await self.page.wait_for_function(IT_SOUNDS)
