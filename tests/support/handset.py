@@ -50,15 +50,14 @@ class Handset:
     async def tone_in(self, samples: np.ndarray, rate: int) -> tuple[float, float]:
         """Return the frequency of a tone that was heard, and how far all else is below it, in dB.
 
-        Where the page says that a busy machine has broken the sound, these are the medians of
-        quarters of a second, most of which are whole.
+        Where the page says that a busy machine has broken the sound, these are those of the tenth
+        of a second that is purest: of one that is whole.
         """
         if "gap" not in await self.footer.inner_text():
             return frequency(samples, rate)
-        frame = rate // 4
+        frame = rate // 10
         frames = samples[: samples.size // frame * frame].reshape(-1, frame)
-        hz, purity = np.median([frequency(each, rate) for each in frames], axis=0)
-        return float(hz), float(purity)
+        return max((frequency(each, rate) for each in frames), key=lambda found: found[1])
 
     async def wait_for_sound(self) -> None:
         """Wait until something is heard."""
