@@ -51,6 +51,7 @@ from twistream_kit.live.server.request_head import (
     is_malformed_start,
 )
 from twistream_kit.live.settings.secret import Secret, reveal_text
+from twistream_kit.live.stream.session import DeliveringConnection
 from twistream_kit.pending import LosesTransport
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.twiml import connect_stream
@@ -80,7 +81,7 @@ _BODY_HEADERS = ("Content-Length", "Expect")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class RequestConnection(LosesTransport, ServerConnection):
+class RequestConnection(LosesTransport, DeliveringConnection):
     """A server connection that accepts one HTTP request, with a body or without."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

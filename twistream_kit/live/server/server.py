@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 
@@ -340,7 +340,7 @@ class StreamServer(ServerAddresses):
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
         session = StreamSession(
-            WebSocketsSocket(socket),
+            WebSocketsSocket(cast("RequestConnection", socket)),  # as `_create_connection` made it
             self._home,
             send_ahead_seconds=self._send_ahead_seconds,
             dead_after=self._dead_after,
