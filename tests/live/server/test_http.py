@@ -13,6 +13,7 @@ from support.waiting import eventually, soon
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server import web_request
 from twistream_kit.live.server.http import RequestReader
+from twistream_kit.live.server.request_head import MAX_HEAD_BYTES
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.server.web_request import WebRequest
 from twistream_kit.protocol import from_twilio
@@ -319,7 +320,7 @@ def test_repr_of_a_request_does_not_show_its_body():
 # Heads that are too long, and the work that one costs
 
 
-LIMIT = web_request.MAX_HEAD_BYTES
+LIMIT = MAX_HEAD_BYTES
 
 
 def padded_head(size, *, first=b"GET /health HTTP/1.1", line_bytes=4000):

@@ -12,7 +12,6 @@ Nothing here reads or writes a WebSocket frame.
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
@@ -164,7 +163,6 @@ def build_response(socket: ServerConnection, answer: Answer) -> Response:
     """Build the response of `websockets` for an answer."""
     response = socket.respond(answer.status, answer.text)
     del response.headers["Content-Type"]
-    response.headers["Content-Type"] = answer.content_type
-    if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        response.headers["Allow"] = "GET, POST"
+    for name, value in answer.headers.items():
+        response.headers[name] = value
     return response

@@ -88,6 +88,7 @@ class StreamHost(PublicAddress):
         self._endings = CallEndings()
         self._endings.on_change = self._correct_later
         self._sessions: set[StreamSession] = set()
+        self._is_draining = False
         self._list: StreamList[MediaStream] = StreamList()
 
     @property
@@ -267,7 +268,7 @@ class StreamHost(PublicAddress):
         self._sessions.add(session)
         try:
             stream = await session.await_start()
-            if stream is None:
+            if stream is None or self._is_draining:
                 return
             self._note_stream(stream)
             for event in self._status.find(stream.call_sid):

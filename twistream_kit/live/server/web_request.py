@@ -108,3 +108,11 @@ class Answer:
     status: HTTPStatus
     text: str = ""
     content_type: str = "text/plain; charset=utf-8"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that depend on the answer, without its length."""
+        headers = {"Content-Type": self.content_type}
+        if self.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = "GET, POST"
+        return headers
