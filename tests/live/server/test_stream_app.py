@@ -286,6 +286,15 @@ async def test_it_is_found_by_its_address_for_calls_that_are_placed(host):
     assert find_server(hosted.stream_url) is hosted.app
 
 
+async def test_a_preflight_passes_for_an_application(host):
+    async with kit.SimulatedTwilio() as twilio:
+        hosted = await host(auth_token=twilio.auth_token)
+        checks = await soon(kit.preflight(twilio.client, server=hosted.app))
+    passed = {check.name for check in checks if check.passed}
+    assert {"public address", "WebSocket", "signatures", "TwiML"} <= passed, checks
+    assert checks.ok
+
+
 # The socket
 
 

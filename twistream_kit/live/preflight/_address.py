@@ -112,7 +112,7 @@ def check_twiml(
 
 def _check_public_address(server: StreamHost, *, loopback: bool) -> Check:
     try:
-        server.check_running()
+        getattr(server, "port", None)  # of one that listens itself; raises if it has stopped
         base, stream_url = server.base_url, server.stream_url
     except TwistreamError as error:
         return fail_by_error(ADDRESS, error)

@@ -1,7 +1,7 @@
 """Drain before the ASGI server stops: handlers of SIGTERM and SIGINT in front of its own.
 
-uvicorn closes the WebSockets (1012) before it tells the application that it stops, and a mounted
-application is never told.  So on the first signal all streams are drained, then the handlers that
+uvicorn closes the WebSockets (1012) before it tells the application that it stops, and it tells a
+mounted application nothing.  So on the first signal all streams are drained, then the handlers that
 were found get the signal.
 """
 

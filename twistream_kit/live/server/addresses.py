@@ -129,9 +129,6 @@ class PublicAddress:
         """
         return self._stopped
 
-    def check_running(self) -> None:
-        """Raise a `ServerStopped` if the server is known not to run."""
-
     @property
     def base_url(self) -> str:
         """The base address of webhooks and `/health`: the public address, else the local one."""
@@ -255,10 +252,6 @@ class ServerAddresses(PublicAddress):
                 fix=f"Start it with kit.start({self._called[1]}) or `async with {self._called[1]}`",
             )
         return self._port
-
-    def check_running(self) -> None:
-        """Raise a `ServerStopped` if the server is not running."""
-        _ = self.port
 
     @property
     def url(self) -> str:
