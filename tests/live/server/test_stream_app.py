@@ -94,6 +94,7 @@ async def test_a_call_is_heard(host, mount, frame, ws):
     report = await soon(simulate_call(hosted.url, auth_token=TOKEN))
     assert (report.sound_seconds, report.close_code) == (0.2, 1000)
     assert report.ok, report.objections
+    await eventually(lambda: not hosted.app.is_serving)
     assert repr(hosted.app) == f"<StreamApp {hosted.stream_url}: 0 open of 1 streams>"
 
 
@@ -532,6 +533,8 @@ def test_a_drain_before_the_first_connection_is_done_at_once():
 class Drained:
     """An application whose drain the test ends."""
 
+    is_serving = True
+
     def __init__(self):
         self.pending = None
 
@@ -599,6 +602,15 @@ async def test_a_second_signal_goes_through_at_once(received, request, monkeypat
     await eventually(lambda: received)
     signal.raise_signal(signal.SIGTERM)
     await eventually(lambda: len(received) == 2)
+
+
+async def test_without_a_stream_a_signal_goes_through_at_once(received, request):
+    _, apps = request.getfixturevalue("signals")
+    for app in apps:
+        app.is_serving = False
+    signal.raise_signal(signal.SIGTERM)
+    await eventually(lambda: received)
+    assert [app.pending for app in apps] == [None, None]
 
 
 async def test_a_signal_that_is_ignored_stays_ignored():

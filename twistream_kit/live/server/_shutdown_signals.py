@@ -34,6 +34,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Drainable(Protocol):
     """An application whose streams can be drained."""
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether a stream is open."""
+
     def drain(self) -> Pending[None]:
         """Open no stream any more, and close each open one once what is queued was heard."""
 
@@ -103,7 +107,9 @@ class ShutdownSignals:
                 self._pass_on(number)
             return
         self._first_at = now
-        if self._loop is None or not self._loop.is_running():
+        is_serving = any(app.is_serving for app in list(self._apps))
+        if self._loop is None or not self._loop.is_running() or not is_serving:
+            # Without a stream nothing has to be waited for; nor has Ctrl-C, where the loop is busy.
             self._pass_on(number)
             return
         self._loop.call_soon_threadsafe(self._drain, self._loop, number)

@@ -13,7 +13,6 @@ import logging
 import math
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import quote, unquote
 
@@ -25,9 +24,10 @@ from twistream_kit.live.server.request_head import MAX_HEAD_BYTES, MAX_HEADERS
 from twistream_kit.live.server.stream_host import DEAD_AFTER_SECONDS, StreamHost
 from twistream_kit.live.server.web_request import MAX_BODY_BYTES, Answer, WebRequest
 from twistream_kit.live.settings.secret import Secret, reveal_text
-from twistream_kit.live.stream.session import GOING_AWAY, Handler
+from twistream_kit.live.stream.session import Handler
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol import signature
+from twistream_kit.protocol.ending import NORMAL_CLOSURE
 from twistream_kit.protocol.playout import SEND_AHEAD_SECONDS
 
 logger = logging.getLogger("twistream_kit.live")
@@ -149,6 +149,11 @@ class StreamApp(StreamHost):
         else:
             raise ValueError(f"a scope of type {scope['type']!r} is not served here")
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether a stream is open in this process, or about to begin."""
+        return bool(self._serving)
+
     def drain(self) -> Pending[None]:
         """Open no stream any more, and close each open one once what is queued was heard.
 
@@ -240,15 +245,19 @@ class StreamApp(StreamHost):
             else:
                 await send({"type": "websocket.close"})  # the server says 403
             return
-        with suppress(OSError):  # the peer is gone before it could be accepted
+        try:
             await send({"type": "websocket.accept"})
-            served = asyncio.get_running_loop().create_future()
-            self._serving.add(served)
-            socket = ASGISocket(receive, send)
+        except OSError:
+            return  # the peer has gone before it could be accepted
+        served = asyncio.get_running_loop().create_future()
+        self._serving.add(served)
+        socket = ASGISocket(receive, send)
+        try:
+            await self._serve_stream(socket)
+        finally:
             try:
-                await self._serve_stream(socket)
+                await socket.close(NORMAL_CLOSURE)  # without effect after the end of a stream
             finally:
-                await socket.close(GOING_AWAY)  # without effect after the end of a stream
                 self._serving.discard(served)
                 served.set_result(None)
 

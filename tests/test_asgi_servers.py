@@ -24,7 +24,7 @@ from twistream_kit.simulator.simulate_call import simulate_call
 
 pytestmark = pytest.mark.realtime
 
-FOLDER = Path(__file__).parents[2] / "support" / "servers"
+FOLDER = Path(__file__).parent / "support" / "servers"
 APPLICATION = "stream_app:application"
 SENTENCE_SECONDS = 4
 
