@@ -46,6 +46,12 @@ def alternating(rounds: int, **ways: Callable[[], float]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in results.items()}
 
 
+def spread(values: list[float], unit: str = "", digits: int = 2) -> str:
+    """Return the median of a value of each round, and the smallest and the largest, in words."""
+    low, high = (f"{value:.{digits}f}" for value in (min(values), max(values)))
+    return f"{statistics.median(values):.{digits}f}{unit} ({low} to {high} in {len(values)} rounds)"
+
+
 def percentile(values: list[float], share: float) -> float:
     """Return the smallest value that a `share` of all values does not exceed."""
     ordered = sorted(values)

@@ -2,6 +2,7 @@
 
 python benchmarks/run.py            everything, in some ten minutes
 python benchmarks/run.py codec      one part, or several
+python benchmarks/run.py echo       the ratios of an echo in 40 s; --profile says what they go to
 python benchmarks/run.py --tiny     toy sizes: proves that it works, measures nothing
 """
 
@@ -19,7 +20,11 @@ from measuring import Figure
 PARTS = {
     "codec": "codec",
     "server": "server",
-    "calls": "fifty_calls",
+    "asgi": "asgi",
+    "calls": "calls_on_a_core",
+    "first_sound": "first_sound",
+    "memory": "memory",
+    "slow_peer": "slow_peer",
     "clear": "clear_latency",
     "ear": "ear_latency",
     "inspector": "inspector_delay",
@@ -33,20 +38,26 @@ PARTS = {
     "import": "import_time",
 }
 
+SHORT = {"echo": "echo"}
+"""The short form of another part, which is run only on request."""
+
 
 def main() -> None:
     """Run the requested parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS | SHORT)}")
     parser.add_argument("--tiny", action="store_true", help="toy sizes, to see that it works")
+    parser.add_argument("--profile", action="store_true", help="of the part echo, also a profile")
     wanted = parser.parse_args()
-    if unknown := [part for part in wanted.parts if part not in PARTS]:
-        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    parts = PARTS | SHORT
+    if unknown := [part for part in wanted.parts if part not in parts]:
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(parts)}")
     began = time.monotonic()
     figures: list[Figure] = []
     for part in wanted.parts or PARTS:
         print(f"measuring {part} …", flush=True)
-        figures += importlib.import_module(PARTS[part]).measure(tiny=wanted.tiny)
+        options = {"profile": True} if wanted.profile and part == "echo" else {}
+        figures += importlib.import_module(parts[part]).measure(tiny=wanted.tiny, **options)
     print(f"\n{_machine()}, {time.monotonic() - began:.0f} s\n")
     print(table(figures))
     if "parsers" in wanted.parts and any(figure.reached is False for figure in figures):
@@ -69,7 +80,9 @@ def table(figures: list[Figure]) -> str:
 def _machine() -> str:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     load = f", load {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
-    return f"{os.cpu_count()} cores ({platform.machine()}), {python}{load}"
+    nice = os.nice(0) if hasattr(os, "nice") else 0
+    raised = f", run at nice {nice}" if nice else ""
+    return f"{os.cpu_count()} cores ({platform.machine()}), {python}{load}{raised}"
 
 
 if __name__ == "__main__":

@@ -1,80 +1,45 @@
-"""The CPU time per media message in the server, compared with a plain `websockets` echo.
+"""The CPU time per media message in the server, beside a plain `websockets` echo.
 
 Callers at the rate of real ones (50 messages a second each) speak to each server in turn.  The
-server has a core of its own; its CPU time is divided by the messages that came.
+server has a core of its own; its CPU time is divided by the messages that came.  In every round
+each kind of server is measured once, every second round in reverse, and its ratio is to the bare
+echo of the same round.
+
+`echo.py` is the short form of this, with a profile on request.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import importlib.util
 import statistics
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
 
-from measuring import Companion, Figure, kept_off_the_first_core
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import broadcast
-from websockets.protocol import State
+from callers import LIMIT_SECONDS, Caller, Sound, WrongSound, make_speech, speak
+from measuring import Companion, Figure, kept_off_the_first_core, spread
+from streams_on_a_core import ANSWER, CLIP
 
-from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
+from twistream_kit.protocol.from_twilio import FRAME_BYTES
 
-AIM = 1.6
-FRAME = bytes(range(40, 200))[:FRAME_BYTES]
+WHAT = {
+    "speak": "echo by speak",
+    "play": "echo by play of each frame",
+    "clip and reader": "a clip plays, a reader listens",
+    "clip": "a clip plays, nobody reads",
+}
+"""The handlers of the kit, by the names of `streams_on_a_core`, and in words."""
 
+AIMS = {"speak": 1.5, "play": 2.0, "clip and reader": 1.3, "clip": 1.3}
 
-@dataclass(slots=True)
-class Caller:
-    """One stream, with only the behaviour of Twilio that the measurement needs.
+ECHOES = ("bare", "speak", "play")
+"""The kinds that send back what came."""
 
-    Attributes:
-        answers: How many media messages came back.
-    """
-
-    socket: ClientConnection
-    sid: str
-    sequence: int = 1
-    chunk: int = 0
-    answers: int = 0
-    marks: int = 0
-    reader: asyncio.Task[None] | None = field(default=None, repr=False)
-
-    async def begin(self) -> None:
-        await self.socket.send(from_twilio.Connected().to_json())
-        await self.socket.send(from_twilio.Start(self.sid, "AC", "CA" + self.sid[2:]).to_json())
-        self.reader = asyncio.create_task(self._read())
-
-    async def speak(self) -> None:
-        self.sequence += 1
-        self.chunk += 1
-        timestamp = self.chunk * PTIME_MS
-        message = from_twilio.Media(
-            self.sid, FRAME, self.sequence, "inbound", self.chunk, timestamp
-        )
-        await self.socket.send(message.to_json())
-
-    async def end(self) -> None:
-        self.reader.cancel()
-        await asyncio.wait([self.reader])
-        await self.socket.close()
-
-    async def _read(self) -> None:
-        loop = asyncio.get_running_loop()
-        async for text in self.socket:
-            if '"event":"media"' in text:
-                self.answers += 1
-            elif '"event":"mark"' in text:
-                # Twilio plays a frame before it sends its mark back.
-                name = json.loads(text)["mark"]["name"]
-                loop.call_later(PTIME_MS / 1000, self._return, name)
-
-    def _return(self, name: str) -> None:
-        self.sequence += 1
-        self.marks += 1
-        text = from_twilio.Mark(self.sid, name, self.sequence).to_json()
-        if self.socket.state is State.OPEN:
-            broadcast([self.socket], text)
+SEND_AHEAD_SECONDS = 2.5
+"""How long a clip plays before the measurement, so that its first ten seconds were sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,68 +49,177 @@ class Cost:
     Attributes:
         microseconds: CPU for each media message that came.
         answers: Media messages sent for each that came.
+        messages: How many came.
+        profile: Rows of `streams_on_a_core.list_profile`, if it was requested.
     """
 
     microseconds: float
     answers: float
+    messages: int
+    profile: Sequence[Any] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a server is measured with.
+
+    Attributes:
+        n_calls: How many callers speak.
+        settle: How long they speak before the measurement, in seconds.
+        seconds: How long is measured.
+        rounds: How many rounds there are.
+    """
+
+    n_calls: int
+    settle: float
+    seconds: float
+    rounds: int
+
+
+TINY = Load(3, 0.3, 0.3, 1)
+FULL = Load(40, 1.2, 2.5, 7)
 
 
 def measure(*, tiny: bool = False) -> list[Figure]:
-    """Measure a plain echo, the kit playing, and the kit echoing, in alternating rounds."""
-    n_calls, settle, seconds, rounds = (3, 0.3, 0.3, 1) if tiny else (40, 1.2, 2.0, 5)
-    kinds = ["bare", "plays", "echoes", "answers with marks"]
-    costs: dict[str, list[Cost]] = {kind: [] for kind in kinds}
-    with kept_off_the_first_core():
-        for count in range(rounds):
-            for kind in kinds[:: -1 if count % 2 else 1]:
-                with Companion("streams_on_a_core.py", kind) as server:
-                    costs[kind].append(asyncio.run(_round(server, n_calls, settle, seconds)))
-    return _figures(costs)
-
-
-def _figures(costs: dict[str, list[Cost]]) -> list[Figure]:
-    cpu = {kind: statistics.median(c.microseconds for c in each) for kind, each in costs.items()}
-    media = {kind: statistics.median(c.answers for c in each) for kind, each in costs.items()}
-
-    def beside_bare(kind: str, what: str) -> Figure:
-        ratio = cpu[kind] / cpu["bare"]
-        figure = f"{ratio:.2f} × bare ({cpu[kind]:.0f} µs, {media[kind]:.2f} media out)"
-        return Figure(f"server CPU, {what}", figure, f"≤ {AIM} ×", ratio <= AIM)
-
-    plain = cpu["answers with marks"]
+    """Measure all kinds, and the echo on uvloop where it is installed."""
+    load = TINY if tiny else FULL
+    kinds = ["bare", *WHAT, "answers with marks"]
+    has_uvloop = importlib.util.find_spec("uvloop") is not None
+    if has_uvloop:
+        kinds += ["bare --uvloop", "speak --uvloop"]
+    costs = compare(kinds, load)
+    figures = make_figures(costs)
+    figures.append(
+        _beside(costs, "play", "answers with marks", "plain websockets with a mark each")
+    )
+    what = "server CPU on uvloop, echo by speak"
+    if not has_uvloop:
+        return [*figures, Figure(what, "left out: uvloop is not installed")]
     return [
-        Figure("server CPU, bare websockets echo", f"{cpu['bare']:.0f} µs for each media in"),
-        beside_bare("plays", "media in, media out: a clip plays, a reader listens"),
-        beside_bare("echoes", "each frame played back: media and mark out, mark back"),
-        Figure(
-            "server CPU, the same beside plain websockets with as many messages",
-            f"{cpu['echoes'] / plain:.2f} × plain ({plain:.0f} µs)",
-        ),
+        *figures,
+        _beside(costs, "speak --uvloop", "bare --uvloop", "bare on uvloop"),
+        _beside(costs, "speak --uvloop", "bare", "bare on asyncio"),
     ]
 
 
-async def _round(server: Companion, n_calls: int, settle: float, seconds: float) -> Cost:
-    callers = []
-    for number in range(n_calls):
-        socket = await connect(server.hello["url"], compression=None, ping_interval=None)
-        callers.append(Caller(socket, f"MZ{number:032x}"))
-        await callers[-1].begin()
-    await _speak(callers, settle)
-    before = [sum(c.answers for c in callers), server.ask("cpu")["cpu"]]
-    spoken = await _speak(callers, seconds)
-    after = [sum(c.answers for c in callers), server.ask("cpu")["cpu"]]
+def compare(kinds: Sequence[str], load: Load) -> dict[str, list[Cost]]:
+    """Measure each kind once a round."""
+    costs: dict[str, list[Cost]] = {kind: [] for kind in kinds}
+    with kept_off_the_first_core():
+        for count in range(load.rounds):
+            for kind in list(kinds)[:: -1 if count % 2 else 1]:
+                costs[kind].append(measure_once(kind, load))
+    return costs
+
+
+def measure_once(kind: str, load: Load, *, profile: bool = False) -> Cost:
+    """Measure one kind of server; the first word of `kind` may be followed by ``--uvloop``."""
+    name, *options = kind.split(" --")
+    with Companion("streams_on_a_core.py", name, *(f"--{o}" for o in options)) as server:
+        return asyncio.run(_round(server, name, load, profile=profile))
+
+
+def make_figures(costs: dict[str, list[Cost]]) -> list[Figure]:
+    """Return the figures of the bare echo, and of each handler beside it."""
+    bare = [cost.microseconds for cost in costs["bare"]]
+    figures = [Figure("server CPU, bare websockets echo", f"{spread(bare, ' µs', 0)} a media in")]
+    return figures + [_beside(costs, kind, "bare", "bare") for kind in WHAT if kind in costs]
+
+
+def _beside(costs: dict[str, list[Cost]], kind: str, other: str, called: str) -> Figure:
+    pairs = zip(costs[kind], costs[other], strict=True)
+    ratios = [cost.microseconds / beside.microseconds for cost, beside in pairs]
+    ratio = statistics.median(ratios)
+    cpu = statistics.median(cost.microseconds for cost in costs[kind])
+    out = statistics.median(cost.answers for cost in costs[kind])
+    name, *options = kind.split(" --")
+    what = f"server CPU{''.join(f' on {o}' for o in options)}, {WHAT[name]}"
+    figure = f"{spread(ratios)} × {called}; {cpu:.0f} µs, {out:.2f} media out"
+    if other != "bare" or options:
+        return Figure(what, figure)
+    return Figure(what, figure, f"≤ {AIMS[name]} ×", ratio <= AIMS[name])
+
+
+def make_callers(kind: str, n_calls: int) -> list[Caller]:
+    """Make callers that know which sound a kind of server sends."""
+    speech, n_frames = make_speech(), len(make_speech()) // FRAME_BYTES
+
+    def begin(number: int) -> int:
+        return number * 37 % n_frames * FRAME_BYTES
+
+    def expect(number: int) -> Sound:
+        if kind in ECHOES:
+            return Sound(speech, begin(number))
+        return Sound(ANSWER if kind == "answers with marks" else CLIP.payload)
+
+    return [
+        Caller(number, Sound(speech, begin(number)), expect(number), echoes=kind in ECHOES)
+        for number in range(n_calls)
+    ]
+
+
+async def hold_calls(stack: AsyncExitStack, callers: Sequence[Caller], url: str) -> None:
+    """Connect the callers and begin their streams; `stack` ends them."""
     for caller in callers:
-        await caller.end()
-    cpu = after[1] - before[1]
-    return Cost(cpu * 1e6 / spoken, (after[0] - before[0]) / spoken)
+        await caller.connect(url, url)
+        stack.push_async_callback(caller.end)
+        caller.begin()
 
 
-async def _speak(callers: list[Caller], seconds: float) -> int:
-    """Send the frames of all streams, spread over the 20 ms; return the number of messages."""
-    began, count = time.monotonic(), 0
-    while count * PTIME_MS / 1000 / len(callers) < seconds:
-        due = began + count * PTIME_MS / 1000 / len(callers)
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-        await callers[count % len(callers)].speak()
-        count += 1
-    return count
+async def wait_answers(kind: str, callers: Sequence[Caller]) -> None:
+    """Wait for the last byte of what the callers expect.
+
+    Raises:
+        WrongSound: If a byte is missing, or a mark.
+    """
+    for caller in callers:
+        size = 0 if kind == "no handler" else caller.frames * FRAME_BYTES
+        await caller.wait_received(size)
+        if kind in WHAT and size >= 2 * 8000 and not caller.marks:
+            raise WrongSound(f"{caller.sid}: no mark came with {size} bytes of sound")
+
+
+async def check_answers(server: Companion, kind: str, callers: Sequence[Caller]) -> None:
+    """Wait for the last byte of what the callers expect, and compare the captures with it.
+
+    Raises:
+        WrongSound: If a byte is missing, or a mark, or is not in the captures.
+    """
+    await wait_answers(kind, callers)
+    if kind not in WHAT and kind != "no handler":
+        return
+    sent = sum(caller.frames for caller in callers) * FRAME_BYTES
+    captured = await _await_captured(server, sent)
+    if captured["in"] != sent:
+        raise WrongSound(f"the captures hold {captured['in']} of {sent} bytes that were sent")
+    received = sum(caller.received for caller in callers)
+    if captured["out"] < received:
+        raise WrongSound(f"the captures hold {captured['out']} of {received} bytes that came")
+
+
+async def _await_captured(server: Companion, sent: int) -> dict[str, int]:
+    """Return what the captures hold once all that was `sent` has arrived, or after a limit."""
+    until = time.monotonic() + LIMIT_SECONDS
+    captured = server.ask("captured")
+    while captured["in"] < sent and time.monotonic() < until:
+        await asyncio.sleep(0.1)
+        captured = server.ask("captured")
+    return captured
+
+
+async def _round(server: Companion, kind: str, load: Load, *, profile: bool) -> Cost:
+    callers = make_callers(kind, load.n_calls)
+    settle = load.settle
+    if kind.startswith("clip") and load is not TINY:
+        settle = max(settle, SEND_AHEAD_SECONDS)
+    async with AsyncExitStack() as stack:
+        await hold_calls(stack, callers, server.hello["url"])
+        await speak(callers, settle)
+        if profile:
+            server.ask("profile")
+        media, cpu = sum(c.media for c in callers), server.ask("cpu")["cpu"]
+        spoken = await speak(callers, load.seconds)
+        media, cpu = sum(c.media for c in callers) - media, server.ask("cpu")["cpu"] - cpu
+        rows = server.ask("profiled") if profile else ()
+        await check_answers(server, kind, callers)
+    return Cost(cpu * 1e6 / spoken, media / spoken, spoken, rows)

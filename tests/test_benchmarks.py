@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import callers
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from support.chromium import find_chromium
 
@@ -20,7 +22,12 @@ RUN = HERE.parent / "benchmarks" / "run.py"
 PARTS = {
     "codec": "encode",
     "server": "server CPU, bare websockets echo",
-    "calls": "calls on one core",
+    "echo": "server CPU, echo by speak",
+    "asgi": "server CPU, StreamApp under uvicorn, echo by speak",
+    "calls": "calls on one core, echo by speak: late over 5 ms, beyond the bare echo",
+    "first_sound": "start → first sound, 3 calls, a clip plays",
+    "memory": "memory of an open stream beyond it, echo by speak",
+    "slow_peer": "a peer that does not read: a clear meanwhile",
     "clear": "clear → silence at the phone",
     "inspector": "inspector, added delay one way, 1 call",
     "heads": "loop held by 10 heads",
@@ -69,6 +76,72 @@ def test_without_a_browser_the_way_to_the_ear_is_left_out_in_words(monkeypatch):
     done = run("--tiny", "ear")
     assert done.returncode == 0, done.stderr
     assert "left out: there is no Chromium on PATH" in done.stdout
+
+
+MEDIA = '"event":"media"'
+FRAMES = 10
+
+
+def change_byte(texts: list[str]) -> list[str]:
+    begin = texts[4].index('"payload":"') + len('"payload":"') + 8
+    letter = "B" if texts[4][begin] == "A" else "A"
+    return [*texts[:4], texts[4][:begin] + letter + texts[4][begin + 1 :], *texts[5:]]
+
+
+FAULTS = {
+    "the third is missing": lambda texts: texts[:2] + texts[3:],
+    "the last is missing": lambda texts: texts[:-1],
+    "the third comes twice": lambda texts: texts[:3] + texts[2:],
+    "the last comes twice": lambda texts: [*texts, texts[-1]],
+    "two change places": lambda texts: [texts[1], texts[0], *texts[2:]],
+    "a byte is changed": change_byte,
+    "the end of one is cut off": lambda texts: [
+        re.sub(r'(payload":"[^"]{40})[^"]*', r"\1", text) if text == texts[3] else text
+        for text in texts
+    ],
+}
+
+
+async def echo_ten(change) -> callers.Caller:
+    """Return a caller who has heard what `change` makes of ten frames."""
+
+    async def answer(socket: ServerConnection) -> None:
+        texts = []
+        async for text in socket:
+            if MEDIA in text:
+                texts.append(text)
+                if len(texts) == FRAMES:
+                    for changed in change(texts):
+                        await socket.send(changed)
+
+    speech = callers.make_speech()
+    async with serve(answer, "127.0.0.1", 0, compression=None) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/media"
+        sounds = callers.Sound(speech), callers.Sound(speech)
+        caller = callers.Caller(1, *sounds, echoes=True)
+        await caller.connect(url, url)
+        caller.begin()
+        for _ in range(FRAMES):
+            caller.speak()
+        try:
+            await caller.wait_received(FRAMES * 160)
+        finally:
+            caller.transport.close()
+            await caller.closed
+        caller.check()
+    return caller
+
+
+async def test_a_caller_hears_every_byte():
+    caller = await echo_ten(lambda texts: texts)
+    assert (caller.received, caller.media, len(caller.delays)) == (1600, 10, 10)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_caller_notices_what_is_missing_doubled_or_changed(fault, monkeypatch):
+    monkeypatch.setattr(callers, "LIMIT_SECONDS", 2.0)
+    with pytest.raises(callers.WrongSound):
+        await echo_ten(FAULTS[fault])
 
 
 def test_the_benchmarks_know_all_their_parts_by_name():

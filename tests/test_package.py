@@ -53,6 +53,7 @@ CONTRACT = [
     "StreamServer",
     "MediaStream",
     "Playing",
+    "Speech",
     "open_tunnel",
     "place_call",
     "client_from_environment",

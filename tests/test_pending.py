@@ -14,7 +14,7 @@ from functools import partial
 import pytest
 
 from support.waiting import LIMIT_SECONDS as LIMIT
-from support.waiting import soon
+from support.waiting import eventually, soon
 from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
 from twistream_kit.pending import (
     Guard,
@@ -1016,3 +1016,90 @@ def test_work_for_which_no_thread_can_be_started_fails_for_the_one_who_waits(mon
         "no thread could be started for digger: can't start new thread. It was not done. "
         "End other work of this process or of this machine, then try again."
     )
+
+
+async def test_commands_of_threads_the_loop_and_callbacks_have_one_order():
+    home, carried_out, depth, deepest = HomeLoop("the test"), [], 0, 0
+    home.enter()
+    returned = {1: -1, 2: -1}  # of each thread: the last command whose call has returned
+
+    def carry_out(source, number):
+        nonlocal depth, deepest
+        depth += 1
+        deepest = max(deepest, depth)
+        carried_out.append((source, number))
+        if source != "callback" and number % 3 == 0:  # as a done-callback would
+            home.carry_out(carry_out, "callback", (source, number))
+            assert carried_out[-1] == (source, number), "it recursed"
+        depth -= 1
+
+    def talk(thread):
+        for number in range(300):
+            home.carry_out(carry_out, thread, number)
+            returned[thread] = number
+
+    threads = [threading.Thread(target=talk, args=(number,)) for number in returned]
+    for thread in threads:
+        thread.start()
+    for number in range(300):
+        before = {(thread, last) for thread, last in returned.items() if last >= 0}
+        home.carry_out(carry_out, "loop", number)
+        assert ("loop", number) in carried_out, "it was put off"
+        assert before <= set(carried_out), "it overtook a thread's"
+        await asyncio.sleep(0)
+    await eventually(lambda: len(carried_out) == 900 + 300)
+    for source in (1, 2, "loop"):
+        assert [n for s, n in carried_out if s == source] == list(range(300))
+    assert len({key for source, key in carried_out if source == "callback"}) == 300
+    assert deepest == 1
+    await home.leave()
+
+
+async def test_a_command_that_fails_is_reported_and_the_next_is_carried_out():
+    home, problems, done = HomeLoop("the test"), [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    home.enter()
+
+    def fail_in_a_command():
+        home.carry_out(done.append, "behind")
+        raise SystemExit(3)
+
+    home.carry_out(fail_in_a_command)
+    home.carry_out(done.append, "after")
+    assert done == ["behind", "after"]
+    assert [str(context["exception"]) for context in problems] == ["3"]
+    await home.leave()
+    with pytest.raises(ServerStopped):
+        home.carry_out(done.append, "late")
+
+
+def test_a_pending_makes_its_lock_only_when_somebody_waits():
+    pending = Pending()
+    assert not pending.done()
+    assert isinstance(pending, Future)
+    fulfil(pending, 7)
+    assert pending.done()
+    assert "_condition" not in vars(pending)
+    assert pending.result(0) == 7
+    waited_for = Pending()
+    done = []
+    waited_for.add_done_callback(done.append)
+    assert "_condition" in vars(waited_for)
+    fulfil(waited_for, 8)
+    assert done == [waited_for]
+    assert wait_for_futures([pending, waited_for], 10).not_done == set()
+
+
+def test_waits_and_callbacks_that_come_with_the_result_miss_nothing():
+    for _ in range(300):
+        pending, seen = Pending(), []
+        threads = [
+            threading.Thread(target=fulfil, args=(pending, 1)),
+            threading.Thread(target=lambda p=pending, s=seen: s.append(p.result(LIMIT))),
+            threading.Thread(target=pending.add_done_callback, args=(seen.append,)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LIMIT)
+        assert sorted(map(str, seen)) == sorted(["1", str(pending)])

@@ -20,7 +20,7 @@ Simulated Twilio.
     SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, Behaviour
 
 The server, its streams and its public address.
-    StreamServer, StreamApp, MediaStream, Playing, StreamEnd, PlayOutcome, MarkOutcome,
+    StreamServer, StreamApp, MediaStream, Speech, Playing, StreamEnd, PlayOutcome, MarkOutcome,
     ServerProcess, LocalProxy, open_tunnel, Tunnel, Inspector, InspectedStream, InspectedEnd
 
 Real calls, outgoing and incoming.
@@ -100,6 +100,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.live.stream.state import Playing as Playing
     from twistream_kit.live.stream.state import StreamEnd as StreamEnd
     from twistream_kit.live.stream.stream import MediaStream as MediaStream
+    from twistream_kit.live.stream.stream import Speech as Speech
     from twistream_kit.live.tunnel.tunnel import Tunnel as Tunnel
     from twistream_kit.live.tunnel.tunnel import open_tunnel as open_tunnel
     from twistream_kit.notebook.plots.call import plot_timeline as plot_timeline
@@ -160,7 +161,7 @@ _HOMES = {
     # The server, its streams and its public address.
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.server.stream_app": "StreamApp",
-    "twistream_kit.live.stream.stream": "MediaStream",
+    "twistream_kit.live.stream.stream": "MediaStream Speech",
     "twistream_kit.live.stream.state": "Playing StreamEnd",
     "twistream_kit.protocol.marks": "PlayOutcome MarkOutcome",
     "twistream_kit.live.process.server_process": "ServerProcess",
@@ -230,7 +231,7 @@ _SHOWN = {
     "twistream_kit.simulator.model.assumptions": "Behaviour",
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.server.stream_app": "StreamApp",
-    "twistream_kit.live.stream.stream": "MediaStream",
+    "twistream_kit.live.stream.stream": "MediaStream Speech",
     "twistream_kit.live.stream.state": "Playing StreamEnd",
     "twistream_kit.protocol.ending": "EndCause",
     "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",

@@ -21,6 +21,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
+from concurrent.futures._base import FINISHED, RUNNING
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
@@ -32,8 +33,14 @@ T = TypeVar("T")
 
 logger = logging.getLogger("twistream_kit")
 
-_pendings: weakref.WeakSet[Pending[Any]] = weakref.WeakSet()
-"""All that exist; a forked child fails those without a result."""
+_waited_for: weakref.WeakSet[Pending[Any]] = weakref.WeakSet()
+"""Those that somebody waits for; a forked child fails the ones without a result."""
+
+_settling = threading.RLock()
+"""Held while a `Pending` gets its result, or the lock by which others wait for it."""
+
+_forks = 0
+"""How many forks lie between this process and the one that imported the module."""
 
 
 class Pending(Future[T]):
@@ -62,13 +69,27 @@ class Pending(Future[T]):
     """
 
     def __init__(self, home: asyncio.AbstractEventLoop | None = None) -> None:
-        super().__init__()
+        # Without `Future.__init__`: it makes a lock and two lists, and of fifty playbacks a second
+        # hardly any is waited for.  `__getattr__` makes them when they are needed.
+        self._state = RUNNING
+        self._result: T | None = None
+        self._exception: BaseException | None = None
         self._home = home
         self._settled = False
-        super().set_running_or_notify_cancel()
-        _pendings.add(self)
-        if home is not None and isinstance(home, EndingLoop):
-            home.adopt(self)
+        self._made_after = _forks
+        if (adopt := getattr(home, "adopt", None)) is not None:  # an `EndingLoop`
+            adopt(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_waiters", "_done_callbacks"):
+            return self.__dict__.setdefault(name, [])
+        if name != "_condition":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        with _settling:
+            if name not in self.__dict__:
+                self.__dict__[name] = threading.Condition()
+                _waited_for.add(self)
+            return self.__dict__[name]
 
     def __await__(self) -> Generator[Any, None, T]:
         # wrap_future forwards a cancellation of the wait to `cancel`, which does nothing.
@@ -77,6 +98,20 @@ class Pending(Future[T]):
     def cancel(self) -> bool:
         """Return False: the operation cannot be cancelled by those who wait for it."""
         return False
+
+    def cancelled(self) -> bool:
+        """Return False, as `cancel` does nothing."""
+        return False
+
+    def done(self) -> bool:
+        """Whether there is a result or an exception."""
+        if self._made_after != _forks:
+            self._fail_after_fork()
+        return self._state == FINISHED
+
+    def running(self) -> bool:
+        """Whether there is no result yet."""
+        return not self.done()
 
     def result(self, timeout: float | None = None) -> T:
         """Wait for the result.
@@ -118,6 +153,7 @@ class Pending(Future[T]):
         It is called on the thread that brings the result.  An exception that it raises,
         ``sys.exit()`` included, is logged with its traceback and not propagated.
         """
+        self.done()  # which fails it in a forked child
         super().add_done_callback(partial(_call_back, fn))
 
     def set_result(self, result: T) -> None:  # noqa: ARG002 - Future's signature
@@ -143,8 +179,7 @@ class Pending(Future[T]):
         return isinstance(get_running_loop(), ReentrantLoop)
 
     def _prepare_wait(self, timeout: float | None) -> None:
-        loop = get_running_loop()
-        if loop is None or self.done():
+        if self.done() or (loop := get_running_loop()) is None:
             return
         if isinstance(loop, ReentrantLoop):
             loop.run_nested(self, timeout)
@@ -164,9 +199,10 @@ class Pending(Future[T]):
         """Fail it in a forked child, in which the thread that brings its result does not exist."""
         # A thread that the child does not have may hold the lock; and the callbacks are those of
         # the parent: of its loops, its widgets and its threads.
-        self._condition = threading.Condition()
+        self._made_after = _forks
+        self.__dict__.pop("_condition", None)
         self._done_callbacks = []
-        if not self.done():
+        if self._state != FINISHED:
             self._settled = True
             super().set_exception(
                 ServerStopped(
@@ -178,10 +214,13 @@ class Pending(Future[T]):
             )
 
     def _settle(self, value: T | None, error: BaseException | None) -> bool:
-        with self._condition:
+        with _settling:
             if self._settled:
                 return False
             self._settled = True
+            if "_condition" not in self.__dict__:  # nobody waits, and nobody is to be called
+                self._result, self._exception, self._state = value, error, FINISHED
+                return True
         # Outside the lock, because done callbacks run here, and they are user code.
         if error is None:
             super().set_result(value)  # type: ignore[arg-type]
@@ -267,6 +306,7 @@ class HomeLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._commands: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._is_carrying_out = False
         self._tasks: set[asyncio.Task[Any]] = set()
         _home_loops.add(self)
 
@@ -289,7 +329,7 @@ class HomeLoop:
         """Run the queued commands, cancel the tasks, and accept no more; for ``__aexit__``."""
         with self._lock:
             self._loop = None
-        self._carry_out()
+        self._carry_out_queued()
         await end_tasks(self._tasks)
 
     def _leave_after_fork(self) -> None:
@@ -326,11 +366,43 @@ class HomeLoop:
             if self._loop is None:
                 raise self._build_stopped_error()
             self._commands.append((function, args))
+            if len(self._commands) > 1 and not self._loop.is_closed():
+                return  # the loop has been woken for the first one, and carries out all
             try:
-                self._loop.call_soon_threadsafe(self._carry_out)
+                self._loop.call_soon_threadsafe(self._carry_out_queued)
             except RuntimeError as error:  # the loop was closed meanwhile
                 self._commands.clear()
                 raise self._build_stopped_error() from error
+
+    def carry_out(self, function: Callable[..., object], *args: Any) -> None:
+        """Carry out ``function(*args)``: at once on the loop, in order with those of `call`.
+
+        On another thread it is `call`.  A command that is given while another is carried out, by
+        a done-callback, is carried out after that one, so that commands do not recurse.
+
+        Raises:
+            ServerStopped: If the object is not running.
+        """
+        loop = get_running_loop()
+        if loop is None or loop is not self._loop:
+            self.call(function, *args)
+        elif self._is_carrying_out:
+            self._commands.append((function, args))
+            # A done-callback may wait for it, which enters the loop again (`ReentrantLoop`).
+            loop.call_soon(self._carry_out_queued)
+        elif self._commands:
+            self._commands.append((function, args))
+            self._carry_out_queued()
+        else:
+            self._is_carrying_out = True
+            try:
+                function(*args)
+            except BaseException as error:  # noqa: BLE001 - as `Guard`, without its cost
+                report(f"a command to {self._owner} failed", error, loop)
+            finally:
+                self._is_carrying_out = False
+            if self._commands:
+                self._carry_out_queued()
 
     def make_pending(self) -> Pending[Any]:
         """Make a `Pending` whose result this loop will bring."""
@@ -372,13 +444,17 @@ class HomeLoop:
         else:
             pending._settle(*task.result())  # noqa: SLF001 - the owner's side
 
-    def _carry_out(self) -> None:
-        while self._commands:
-            function, args = self._commands.popleft()
-            loop = asyncio.get_running_loop()
-            # An exception in one command must not prevent the next.
-            with Guard(f"a command to {self._owner} failed", loop=loop):
-                function(*args)
+    def _carry_out_queued(self) -> None:
+        outer, self._is_carrying_out = self._is_carrying_out, True
+        try:
+            while self._commands:
+                function, args = self._commands.popleft()
+                loop = asyncio.get_running_loop()
+                # An exception in one command must not prevent the next.
+                with Guard(f"a command to {self._owner} failed", loop=loop):
+                    function(*args)
+        finally:
+            self._is_carrying_out = outer
 
     def _build_stopped_error(self) -> ServerStopped:
         return ServerStopped(
@@ -395,9 +471,12 @@ _of_parent: list[object] = []
 
 def _leave_to_parent() -> None:
     """End in a forked child whatever needs a thread of its parent."""
+    global _forks, _settling  # noqa: PLW0603 - of this process, like the lock
+    _forks += 1
+    _settling = threading.RLock()
     for home in list(_home_loops):
         home._leave_after_fork()  # noqa: SLF001 - the same module
-    for pending in list(_pendings):
+    for pending in list(_waited_for):
         pending._fail_after_fork()  # noqa: SLF001 - the same module
 
 

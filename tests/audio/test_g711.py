@@ -124,3 +124,24 @@ def test_alaw_decoder_is_audioop_on_every_code(audioop):
 def test_alaw_decoder_agrees_with_values_of_the_g711_table():
     # ITU-T G.711 table 1b, times 8: A-law has no zero, its least value is 1/2 step.
     assert decode_alaw(bytes([0xD5, 0x55, 0xAA, 0x2A])).tolist() == [8, -8, 32256, -32256]
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 159, 160, 161, 1023, 1024, 1025, 32767, 32768, 32769])
+def test_codec_of_any_size_is_that_of_single_samples(size):
+    samples = np.resize(EVERY_SAMPLE[::7], size)
+    codes = encode_ulaw(EVERY_SAMPLE)
+    payload = encode_ulaw(samples)
+    assert payload == bytes(codes[sample + 32768] for sample in samples.tolist())
+    assert encode_ulaw(samples.astype(">i2")) == encode_ulaw(np.repeat(samples, 2)[::2]) == payload
+    table = decode_ulaw(EVERY_CODE)
+    decoded = decode_ulaw(payload)
+    assert decoded.tolist() == [int(table[code]) for code in payload]
+    assert decoded.flags.writeable
+    assert decoded.flags.owndata
+
+
+def test_encoder_takes_a_subclass_of_the_array():
+    class Samples(np.ndarray):
+        pass
+
+    assert encode_ulaw(EVERY_SAMPLE[:200].view(Samples)) == encode_ulaw(EVERY_SAMPLE[:200])

@@ -24,6 +24,7 @@ MADE_BY_THE_PACKAGE = {
     "NumberRoute",
     "Phone",
     "Playing",
+    "Speech",
     "Settings",
     "Tunnel",
 }

@@ -28,6 +28,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.asked = {}  # handle -> size in bytes, None for a mark
         self.endings = {}
         self.own_byte = {}  # first byte of the payload -> handle
+        self.written = {}  # handle of a speech -> its own byte
+        self.stopped = set()  # speeches that were finished or cleared
         self.cleared = set()  # handles asked for before the last clear
         self.sent_media = {}  # handle -> bytes on the wire
         self.sent_marks = []
@@ -63,6 +65,31 @@ class AnyOrder(RuleBasedStateMachine):
         self.asked[handle] = size
         self.own_byte[byte] = handle
 
+    @precondition(lambda self: not self.ended and len(self.own_byte) < 250)
+    @rule(mark=st.sampled_from([None, "part"]))
+    def speak(self, mark):
+        handle = self.conversation.speak(self.now, mark=mark)
+        assert handle not in self.asked
+        self.asked[handle] = 0
+        self.own_byte[len(self.own_byte) + 1] = handle
+        self.written[handle] = len(self.own_byte)
+
+    @precondition(lambda self: self.written)
+    @rule(choice=st.integers(0, 10**6), size=st.integers(0, 500) | st.sampled_from([8000, 24000]))
+    def write(self, choice, size):
+        handle = sorted(self.written)[choice % len(self.written)]
+        taken = self.conversation.write(handle, bytes([self.written[handle]]) * size)
+        assert taken == (handle not in self.endings and handle not in self.stopped)
+        if taken:
+            self.asked[handle] += size
+
+    @precondition(lambda self: self.written)
+    @rule(choice=st.integers(0, 10**6))
+    def finish(self, choice):
+        handle = sorted(self.written)[choice % len(self.written)]
+        self.conversation.finish(handle)
+        self.stopped.add(handle)
+
     @precondition(lambda self: not self.ended)
     @rule(name=st.sampled_from(["part", "a#1", "play#1@1s"]))
     def mark(self, name):
@@ -74,6 +101,7 @@ class AnyOrder(RuleBasedStateMachine):
     def clear(self):
         if not self.ended:
             self.cleared = set(self.asked)
+            self.stopped |= set(self.written)
         self.note(self.conversation.clear(self.now))
 
     @rule(most=st.integers(1, 120))

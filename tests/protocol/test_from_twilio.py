@@ -1,5 +1,10 @@
 import json
+import pickle
+import random
+import re
+from collections import Counter
 from contextlib import suppress
+from dataclasses import FrozenInstanceError
 from typing import get_args
 
 import pytest
@@ -20,6 +25,7 @@ from twistream_kit.protocol.from_twilio import (
     Stop,
     Unknown,
     parse,
+    read,
 )
 
 AC = "AC00000000000000000000000000000001"
@@ -214,3 +220,104 @@ def test_what_identifies_somebody_is_not_among_the_neutral_fields():
     assert not NEUTRAL_FIELDS & {
         "streamSid", "accountSid", "callSid", "customParameters", "payload", "digit", "name",
     }  # fmt: skip
+
+
+def outcome_of(read, text):
+    try:
+        message = read(text)
+    except RemoteProtocolError as error:
+        return type(error), str(error), error.field
+    return type(message), message
+
+
+def parse_json(text):
+    """Parse by the general way alone."""
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError(f"the message is not JSON: {error}") from error
+    return read(raw, text)
+
+
+MEDIA = Media(MZ, bytes(range(160)), 1234, "inbound", 1233, 24660).to_json()
+ODD_TEXTS = [
+    *('"', "\\", "\\u0041", "\\n", "\n", " ", "\0", "\x7f", "\u0661", "\uff11", "ä", "\ud800", "="),
+    *(
+        "/",
+        "+",
+        "A",
+        "0",
+        "-1",
+        "1e3",
+        "1.5",
+        "9" * 18,
+        "9" * 19,
+        "9" * 5000,
+        "_1",
+        "null",
+        "{",
+        "}",
+    ),
+    *(",", ":", '"},', '"}', "}}", '"payload":"', '"streamSid":"', ',"streamSid":"MZ1"', "inbound"),
+    *(
+        '"media":{}',
+        '"track":"outbound"',
+        '"event":"stop"',
+        '"event":"media"',
+        "outbound",
+        "[",
+        "]",
+    ),
+]
+
+
+def spoil(chance, text):
+    at = chance.randrange(len(text) + 1)
+    if chance.random() < 0.5:  # most of the text is the payload, where least depends on the place
+        borders = [each.start() for each in re.finditer("[^A-Za-z0-9+/]", text)]
+        at = chance.choice(borders) + chance.randrange(2)
+    odd = chance.choice([chance.choice(ODD_TEXTS), chr(chance.randrange(0x110000)), ""])
+    return text[:at] + odd + text[at + chance.choice((0, 0, 1, 1, 2, len(odd))) :]
+
+
+def test_usual_media_is_read_as_any_other_message_is_however_it_is_spoiled():
+    chance = random.Random(1)
+    kinds = Counter()
+    for _ in range(20_000):
+        text = MEDIA
+        for _ in range(chance.choice((1, 1, 1, 2, 3))):
+            text = spoil(chance, text)
+        outcome = outcome_of(parse, text)
+        assert outcome == outcome_of(parse_json, text), text
+        kinds[outcome[0]] += 1
+    assert min(kinds[Media], kinds[RemoteProtocolError]) > 1000
+
+
+@given(
+    st.builds(
+        Media,
+        st.text("MZ0123456789abcdefABC", max_size=34) | ANYTHING,
+        st.binary(max_size=400),
+        st.integers(),
+        st.sampled_from(["inbound", "outbound"]) | ANYTHING,
+        st.integers(),
+        st.integers(),
+    )
+)
+@settings(deadline=None)
+def test_media_of_any_content_is_read_as_any_other_message_is(message):
+    text = message.to_json()
+    assert parse(text) == parse_json(text) == message
+    assert parse(text + " ") == message
+
+
+def test_usual_media_is_a_frozen_message_like_any_other():
+    message = parse(MEDIA)
+    same = Media(MZ, bytes(range(160)), 1234, "inbound", 1233, 24660)
+    assert type(message) is Media
+    assert message == same
+    assert hash(message) == hash(same)
+    assert repr(message) == repr(same)
+    assert pickle.loads(pickle.dumps(message)) == same
+    with pytest.raises(FrozenInstanceError):
+        message.track = "outbound"

@@ -1,12 +1,14 @@
 import json
+import pickle
 from base64 import b64encode
+from dataclasses import FrozenInstanceError
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.errors import LocalProtocolError, RemoteProtocolError
-from twistream_kit.protocol.to_twilio import Clear, Mark, Media, parse
+from twistream_kit.protocol.to_twilio import Clear, Mark, Media, make_unchecked_media, parse
 
 SID = "MZ18ad3ab5a668481ce02b83e7395059f0"
 ANYTHING = st.text(st.characters())
@@ -130,3 +132,20 @@ def test_parse_raises_nothing_but_remote_protocol_errors(junk):
     except RemoteProtocolError as error:
         outcome = error.twilio_code
     assert outcome in ([31950] if isinstance(junk, bytes) else [31951, Media, Mark, Clear])
+
+
+def test_media_made_without_a_check_is_a_frozen_message_like_any_other():
+    message, same = make_unchecked_media("MZ", b"\xff"), Media("MZ", b"\xff")
+    assert type(message) is Media
+    assert message == same
+    assert hash(message) == hash(same)
+    assert repr(message) == repr(same)
+    assert pickle.loads(pickle.dumps(message)) == same
+    with pytest.raises(FrozenInstanceError):
+        message.payload = b""
+
+
+@pytest.mark.parametrize("sid", ["MZ", "", 'M"Z', "M\\Z", "ä", "\ud800", "\n", "\u2028", None, 5])
+def test_media_is_written_as_json_writes_it_whatever_the_sid(sid):
+    content = {"event": "media", "streamSid": sid, "media": {"payload": "/w=="}}
+    assert Media(sid, b"\xff").to_json() == json.dumps(content, separators=(",", ":"))

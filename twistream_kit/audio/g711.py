@@ -37,6 +37,14 @@ def encode_ulaw(samples: NDArray[np.int16]) -> bytes:
         >>> kit.encode_ulaw(np.array([0, 1000, -1000, 32767], np.int16)).hex(" ")
         'ff ce 4e 80'
     """
+    # The sound of one message comes fifty times a second and call: no check, copy or block for it.
+    if (
+        type(samples) is np.ndarray
+        and samples.dtype == _INT16
+        and samples.ndim == 1
+        and len(samples) <= _BLOCK
+    ):
+        return _build_ulaw_codes().take(samples.view(_UINT16), mode="wrap").tobytes()
     if not isinstance(samples, np.ndarray) or not is_int16(samples.dtype):
         kind = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
         raise TypeError(
@@ -72,6 +80,8 @@ def decode_ulaw(payload: bytes | bytearray | memoryview) -> NDArray[np.int16]:
         [0, 988, -988, 32124]
     """
     codes = np.frombuffer(payload, np.uint8)
+    if len(codes) <= _FEW_CODES:
+        return _build_ulaw_samples().take(codes, mode="wrap")
     even = len(codes) - len(codes) % 2
     samples = np.empty(len(codes), np.int16)
     # Decode two codes at a time: half the look-ups, twice the speed of a table of 256 entries.
@@ -102,6 +112,12 @@ def is_int16(dtype: np.dtype[Any]) -> bool:
 # Measured on 10 million samples: a single `take` converts all its indices to 64 bits, four times
 # the memory of the sound; in blocks of this size the converted indices stay in the cache.
 _BLOCK = 32768
+
+_FEW_CODES = 1024
+"""Up to so many codes, a table of pairs saves less time than its three views take."""
+
+_INT16, _UINT16 = np.dtype(np.int16), np.dtype(np.uint16)
+"""In this machine's byte order; a dtype is compared and viewed faster than its class."""
 
 
 def _look_up(

@@ -163,10 +163,12 @@ class Capture:
         """
         dropped = 0
         if type(message) is from_twilio.Media or type(message) is to_twilio.Media:
-            room = self._room[type(message)] - len(message.payload)
-            self._room[type(message)] = room
+            kind = type(message)
+            room = self._room[kind] = self._room[kind] - len(message.payload)
             if room < 0:
                 dropped = len(message.payload)
+            elif self._messages.append_usual_media(message, at):
+                return
         self._messages.append(message, at, dropped)
 
     @property
@@ -295,6 +297,8 @@ class Capture:
 _RECORD = struct.Struct("<LdLqqqq")
 """The number of the head, the time, the size and start of its bytes, and three numbers."""
 
+_pack_record = _RECORD.pack
+
 _NOT_KEPT = -1
 """The start of a payload that was not kept."""
 
@@ -327,6 +331,33 @@ class _Messages:
     def __len__(self) -> int:
         return len(self._records) // _RECORD.size
 
+    def append_usual_media(self, message: from_twilio.Media | to_twilio.Media, at: float) -> bool:
+        """Keep a media message as `append` would, in half the time, if it needs no new head.
+
+        Returns:
+            Whether it was kept.
+        """
+        payload = message.payload
+        number = chunk = timestamp = 0
+        head: tuple[Any, ...]
+        if type(message) is from_twilio.Media:
+            head = (from_twilio.Media, message.stream_sid, message.track)
+            number, chunk, timestamp = message.sequence_number, message.chunk, message.timestamp_ms
+        else:
+            head = (to_twilio.Media, message.stream_sid, "")
+        place = self._heads.get(head)
+        if place is None:
+            return False
+        try:
+            record = _pack_record(
+                place, at, len(payload), len(self._bytes), number, chunk, timestamp
+            )
+        except struct.error:
+            return False
+        self._bytes += payload
+        self._records += record
+        return True
+
     def append(self, message: Message, at: float, dropped: int = 0) -> None:
         """Keep a message; without its payload if `dropped`, the size of the payload, is not 0."""
         number = chunk = timestamp = cost = 0
@@ -346,11 +377,11 @@ class _Messages:
             body, start = b"", _NOT_KEPT
         size, place = dropped or len(body), self._heads.get(head, len(self._heads))
         try:
-            record = _RECORD.pack(place, at, size, start, number, chunk, timestamp)
+            record = _pack_record(place, at, size, start, number, chunk, timestamp)
         except struct.error:  # a number that does not fit into the record: store it in a head
             head = (*head, number, chunk, timestamp)
             place = self._heads.get(head, len(self._heads))
-            record = _RECORD.pack(place, at, size, start, 0, 0, 0)
+            record = _pack_record(place, at, size, start, 0, 0, 0)
         if place == len(self._heads):
             cost += _OBJECT_SIZE + len(head[1]) + len(head[2])
         if cost and not self._take_room(message, cost):

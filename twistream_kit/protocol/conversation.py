@@ -14,14 +14,24 @@ Messages that have not been sent wait in the `Outbox`.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import NamedTuple
 
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import STOPPED_IN_WORDS, EndCause
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
-from twistream_kit.protocol.marks import UNNAMED, Ending, MarkName, MarkOutcome, PlayOutcome
+from twistream_kit.protocol.marks import (
+    UNNAMED,
+    Ending,
+    MarkName,
+    MarkOutcome,
+    PlayOutcome,
+    format_handle,
+)
 from twistream_kit.protocol.playout import (
     BYTES_PER_SECOND,
     SEND_AHEAD_SECONDS,
@@ -48,6 +58,12 @@ OVERDUE_SECONDS = 30.0
 _CHECK_SECONDS = 0.5
 """How often `receive` checks for overdue marks; a media message comes every 20 ms."""
 
+NEGLIGIBLE_SECONDS = 0.005
+"""Shorter silences between frames are not kept; the position of a playback is exact to this."""
+
+GAP_SECONDS = 0.02
+"""The shortest silence within a speech that counts as a gap: that of one frame."""
+
 
 class Conversation:
     """The server's state of one stream; time is an argument (monotonic seconds).
@@ -62,7 +78,7 @@ class Conversation:
 
     def __init__(self, stream_sid: str, *, send_ahead_seconds: float = SEND_AHEAD_SECONDS) -> None:
         self.stream_sid = stream_sid
-        self.model = PlayoutModel()
+        self.model = PlayoutModel(negligible_seconds=NEGLIGIBLE_SECONDS)
         self._outbox = Outbox(stream_sid)
         self._send_ahead = SendAhead(send_ahead_seconds)
         self._open: dict[str, _Handle] = {}
@@ -84,6 +100,11 @@ class Conversation:
         """The handles that have not ended yet, oldest first."""
         return list(self._open)
 
+    @property
+    def send_ahead_bytes(self) -> int:
+        """How much sound is sent ahead of its playout."""
+        return self._send_ahead.size
+
     def play(self, payload: CheckedPayload, now: float, *, mark: str | None = None) -> str:
         """Queue PCMU after everything queued so far; return the handle of the playback.
 
@@ -99,6 +120,54 @@ class Conversation:
             self._outbox.put_sound(handle, payload)
         self._outbox.put_mark(handle, own=mark is None)
         return handle
+
+    def speak(self, now: float, *, mark: str | None = None) -> str:
+        """Begin a playback whose sound comes in pieces, by `write`; return its handle.
+
+        It ends by `finish`, a clear or the end of the stream.
+
+        Raises:
+            LocalProtocolError: If the name of the mark is empty, or the stream has ended.
+        """
+        self._check_live()
+        if mark is not None:
+            _check_name(mark)
+        handle = self._handle(UNNAMED if mark is None else mark)
+        self._open[handle] = _Handle(mark or "", now, 0, is_written=True)
+        return handle
+
+    def write(self, handle: str, payload: CheckedPayload) -> bool:
+        """Queue the next PCMU of a speech after everything queued so far.
+
+        What does not fill a frame waits for the next piece, or for `finish`.
+
+        Returns:
+            Whether it was taken; False if the speech has ended.
+        """
+        speech = self._open.get(handle)
+        if speech is None or not speech.is_written or speech.size is None:
+            return False
+        before, speech.size = speech.size - len(speech.rest), speech.size + len(payload)
+        whole = speech.rest + payload if speech.rest else payload
+        left = len(whole) % FRAME_BYTES
+        if left:
+            whole, speech.rest = whole[:-left], whole[-left:]
+        elif speech.rest:
+            speech.rest = b""
+        if whole:
+            self._outbox.put_sound(handle, CheckedPayload(whole), before=before, is_last=False)
+        return True
+
+    def finish(self, handle: str) -> None:
+        """End a speech: its mark is queued; nothing happens if it has ended."""
+        speech = self._open.get(handle)
+        if speech is None or not speech.is_written or speech.size is None:
+            return
+        if speech.rest:
+            before = speech.size - len(speech.rest)
+            self._outbox.put_sound(handle, CheckedPayload(speech.rest), before=before)
+        self._outbox.put_mark(handle, own=not speech.name)
+        speech.is_written, speech.rest = False, b""
 
     def mark(self, name: str, now: float) -> str:
         """Queue a mark after everything queued so far; return its handle.
@@ -128,7 +197,7 @@ class Conversation:
                 handle.cleared_at = now
                 handle.heard = self._count_heard(handle, position)
         ended = self._close_unmarked(position, now)
-        dropped = [*self._unmarked, *self._outbox.clear()]
+        dropped = [*self._unmarked, *self._outbox.clear(), *self._stop_writing()]
         ended += [self._close(name, "cleared", now) for name in dropped]
         self._held = None
         self._progress.clear()
@@ -192,7 +261,7 @@ class Conversation:
                     continue
                 self._note_marked(now)
             elif isinstance(message, to_twilio.Media):
-                self._note_sent(self._open[outgoing.handle], len(message.payload), now)
+                self._open[outgoing.handle].note_sent(self.model, len(message.payload), now)
             return message
         return self._release(now)
 
@@ -218,19 +287,26 @@ class Conversation:
         found = self._open.get(handle)
         return 0 if found is None else self._count_heard(found, self.model.count_played(now))
 
+    def count_unheard(self, handle: str, now: float) -> int:
+        """Return how many bytes of an open playback are queued, here and at Twilio, by `now`."""
+        found = self._open.get(handle)
+        if found is None or found.size is None or found.cleared_at is not None:
+            return 0
+        return found.size - self._count_heard(found, self.model.count_played(now))
+
     def estimate_wait(self, handle: str, size: int, now: float) -> float | None:
         """Return the seconds until `size` bytes of a playback will have been heard.
 
         The result is None if these bytes have not been sent yet, or never will be.
         """
         found = self._open.get(handle)
-        if found is None or found.first is None or found.sent < size or found.heard is not None:
+        if found is None or not found.runs or found.sent < size or found.heard is not None:
             return None
-        return max(0.0, self.model.find_play_time(found.first + size) - now)
+        return max(0.0, self.model.find_play_time(found.find_position(size)) - now)
 
     def _handle(self, name: str) -> str:
         self._count += 1
-        return str(MarkName(name, self._count))
+        return format_handle(name, self._count)
 
     def _check_live(self) -> None:
         if self._ended is not None:
@@ -243,11 +319,17 @@ class Conversation:
     def _has_room(self, now: float) -> bool:
         return self._send_ahead.has_room(self.model.count_buffered(now))
 
-    def _note_sent(self, handle: _Handle, size: int, now: float) -> None:
-        if handle.first is None:
-            handle.first = self.model.sent_bytes
-        self.model.note_sent(size, now)
-        handle.sent += size
+    def _stop_writing(self) -> list[str]:
+        """End all speeches because of a clear; return those whose mark nobody named."""
+        dropped = []
+        for name, handle in self._open.items():
+            if handle.is_written:
+                handle.is_written, handle.rest = False, b""
+                if handle.name:
+                    self._outbox.put_mark(name, own=False)
+                else:
+                    dropped.append(name)
+        return dropped
 
     def _note_mark(self, name: str, *, progress: bool, now: float) -> None:
         if progress:
@@ -298,11 +380,7 @@ class Conversation:
         return [self._close(name, "heard", now) for name in passed]
 
     def _count_heard(self, handle: _Handle, position: int) -> int:
-        if handle.heard is not None:
-            return handle.heard
-        if handle.first is None:
-            return 0
-        return max(0, min(handle.sent, position - handle.first))
+        return handle.count_before(position) if handle.heard is None else handle.heard
 
     def _close(
         self, name: str, ending: Ending, now: float, cause: EndCause | None = None
@@ -319,7 +397,13 @@ class Conversation:
         if ending != "heard":
             heard = self._count_heard(handle, self.model.count_played(now))
         return PlayOutcome(
-            ending, to_milliseconds(heard), to_milliseconds(handle.size), name, cause
+            ending,
+            to_milliseconds(heard),
+            to_milliseconds(handle.size),
+            name,
+            cause,
+            handle.gaps,
+            round(handle.gap_seconds * 1000),
         )
 
 
@@ -328,18 +412,52 @@ class _Handle:
     """The state of one handle until it ends.
 
     `end` is the position of the mark, counted over all bytes sent; None until the mark is sent, at
-    `sent_at`.  `heard` is set, in bytes, when a clear removes the rest.
+    `sent_at`.  `heard` is set, in bytes, when a clear removes the rest.  `runs` has, for each run
+    of its sound that was sent without other sound in between, the position of its first byte, and
+    how many bytes of the handle were sent before.  `is_written`: a speech that has not been
+    finished; then `rest` does not fill a frame.
     """
 
     name: str
     asked_at: float
     size: int | None  # None for a mark
-    first: int | None = None
+    is_written: bool = False
+    rest: bytes = b""
+    runs: list[tuple[int, int]] = field(default_factory=list)
+    next_position: int = -1
     sent: int = 0
     end: int | None = None
     sent_at: float = 0.0
     heard: int | None = None
     cleared_at: float | None = None
+    gaps: int = 0
+    gap_seconds: float = 0.0
+
+    def note_sent(self, model: PlayoutModel, size: int, now: float) -> None:
+        """Note that its next `size` bytes were sent."""
+        position = model.sent_bytes
+        silence = model.note_sent(size, now)
+        if position != self.next_position:
+            self.runs.append((position, self.sent))
+        if self.sent and silence >= GAP_SECONDS:
+            self.gaps += 1
+            self.gap_seconds += silence
+        self.sent += size
+        self.next_position = position + size
+
+    def find_position(self, size: int) -> int:
+        """Return the position before which `size` bytes of it, all of them sent, were sent."""
+        position, before = self.runs[bisect_left(self.runs, size, 1, key=itemgetter(1)) - 1]
+        return position + size - before
+
+    def count_before(self, position: int) -> int:
+        """Return how many bytes of it were sent before a position."""
+        place = bisect_left(self.runs, position, key=itemgetter(0))
+        if not place:
+            return 0
+        start, before = self.runs[place - 1]
+        after = self.runs[place][1] if place < len(self.runs) else self.sent
+        return min(after, before + position - start)
 
 
 class Outbox:
@@ -364,9 +482,18 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._waiting or self._must_clear or self._progress)
 
-    def put_sound(self, handle: str, payload: CheckedPayload) -> None:
-        """Queue audio; `take` cuts it into frames."""
-        self._waiting.append(QueuedSound(handle, payload))
+    def put_sound(
+        self, handle: str, payload: CheckedPayload, *, before: int = 0, is_last: bool = True
+    ) -> None:
+        """Queue audio; `take` cuts it into frames.
+
+        Args:
+            handle: The handle of its playback.
+            payload: The audio.
+            before: How many bytes of the playback were queued before.
+            is_last: Whether it is the end of the playback.
+        """
+        self._waiting.append(QueuedSound(handle, payload, before, is_last))
 
     def put_mark(self, name: str, *, own: bool) -> None:
         """Queue a mark after all audio queued so far."""
@@ -404,21 +531,23 @@ class Outbox:
         return Outgoing(to_twilio.Mark(self._stream_sid, first.name), own=first.own)
 
     def _take_frame(self, sound: QueuedSound) -> Outgoing:
-        frame = sound.payload[sound.taken : sound.taken + FRAME_BYTES]
+        frame = sound.payload
+        if len(frame) > FRAME_BYTES:
+            frame = frame[sound.taken : sound.taken + FRAME_BYTES]
         sound.taken += len(frame)
-        if sound.taken >= len(sound.payload):
+        is_over = sound.taken >= len(sound.payload)
+        if is_over:
             self._waiting.popleft()
-        elif sound.taken % BYTES_PER_SECOND == 0:
-            self._progress = str(
-                MarkName.parse(sound.handle).name_progress(sound.taken // BYTES_PER_SECOND)
-            )
+        passed = sound.before + sound.taken
+        if passed % BYTES_PER_SECOND == 0 and not (is_over and sound.is_last):
+            name = MarkName.parse(sound.handle).name_progress(passed // BYTES_PER_SECOND)
+            self._progress = str(name)
         return Outgoing(
             to_twilio.make_unchecked_media(self._stream_sid, frame), handle=sound.handle
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One message taken from the outbox.
 
     Attributes:
@@ -436,21 +565,24 @@ class Outgoing:
 
 @dataclass(slots=True)
 class QueuedSound:
-    """The queued sound of a playback.
+    """Queued sound of a playback.
 
     Attributes:
         handle: The handle of the playback.
-        payload: All of its sound.
+        payload: The sound.
+        before: How many bytes of the playback were queued before.
+        is_last: Whether it is the end of the playback.
         taken: How many bytes have been taken from the outbox.
     """
 
     handle: str
     payload: bytes
+    before: int = 0
+    is_last: bool = True
     taken: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MarkRequest:
+class MarkRequest(NamedTuple):
     """A queued mark.
 
     Attributes:

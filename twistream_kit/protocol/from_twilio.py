@@ -14,6 +14,7 @@ Example:
 from __future__ import annotations
 
 import json
+import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
@@ -329,11 +330,72 @@ def parse(text: str | bytes) -> Message:
     """
     if isinstance(text, bytes):
         raise RemoteProtocolError("the message is binary; Twilio sends text only")
+    if (media := _parse_usual_media(text)) is not None:
+        return media
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(f"the message is not JSON: {error}") from error
     return read(raw, text)
+
+
+_match_usual_media = re.compile(
+    r'\{"event":"media","sequenceNumber":"([0-9]{1,18})","media":\{"track":"(inbound|outbound)",'
+    r'"chunk":"([0-9]{1,18})","timestamp":"([0-9]{1,18})","payload":"'
+).match
+"""Matches the beginning of a media message exactly as Twilio writes it (PROTOCOL.md §3)."""
+
+_BEFORE_SID = '"},"streamSid":"'
+
+
+def _parse_usual_media(text: str) -> Media | None:
+    """Read a media message whose text is exactly in Twilio's form, in a third of the time of JSON.
+
+    Returns:
+        What `read` would return; None for any other text, and for a payload that it would refuse.
+    """
+    begin = _match_usual_media(text)
+    if begin is None:
+        return None
+    start = begin.end()
+    end = text.find('"', start)
+    sid = text[end + len(_BEFORE_SID) : -2]
+    # Letters and digits mean themselves in JSON, and so does what is base64.
+    if not (
+        text.startswith(_BEFORE_SID, end)
+        and text.endswith('"}')
+        and sid.isalnum()
+        and sid.isascii()
+    ):
+        return None
+    try:
+        payload = a2b_base64(text[start:end], strict_mode=True)
+    except ValueError:
+        return None
+    draft = _MediaDraft()
+    draft.stream_sid = sid
+    draft.payload = payload
+    sequence_number, draft.track, chunk, timestamp = begin.groups()
+    draft.sequence_number = int(sequence_number)
+    draft.chunk = int(chunk)
+    draft.timestamp_ms = int(timestamp)
+    draft.__class__ = Media  # type: ignore[assignment]
+    return draft  # type: ignore[return-value]
+
+
+class _MediaDraft:
+    """A `Media` that is not finished: the same slots, but not frozen.
+
+    Setting the fields of a frozen object takes several times as long, for each message that comes.
+    """
+
+    __slots__ = ("chunk", "payload", "sequence_number", "stream_sid", "timestamp_ms", "track")
+    stream_sid: str
+    payload: bytes
+    sequence_number: int
+    track: str
+    chunk: int
+    timestamp_ms: int
 
 
 def read(raw: Any, text: str = "") -> Message:

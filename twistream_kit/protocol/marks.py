@@ -50,7 +50,7 @@ class MarkName:
     def __str__(self) -> str:
         if self.number is None:
             return self.name
-        handle = f"{self.name}{_UNIQUE}{self.number}"
+        handle = format_handle(self.name, self.number)
         return handle if self.seconds is None else f"{handle}{_PROGRESS}{self.seconds}{_SECONDS}"
 
     @classmethod
@@ -85,6 +85,11 @@ class MarkName:
         return type(self)(self.name, self.number, seconds)
 
 
+def format_handle(name: str, number: int) -> str:
+    """Return the name on the wire of the mark that ends a playback."""
+    return f"{name}{_UNIQUE}{number}"
+
+
 def _is_count(text: str) -> bool:
     return text.isdecimal() and text.isascii() and text[0] != "0" and len(text) <= _MOST_DIGITS
 
@@ -110,6 +115,11 @@ class PlayOutcome:
         total_ms: The duration of the whole sound.
         handle: The handle of the playback in its `Conversation`.
         cause: Who ended the stream, and why, if the playback was lost by that; else None.
+        gaps: How many times nothing was there to play within it, for 20 ms or longer, because its
+            source was slower than real time.
+        gap_ms: The duration of all of them.
+        remark: What is nearly certainly wrong with the sound; empty if nothing is.  It is given
+            once for each stream.
 
     Example:
         >>> import twistream_kit as kit
@@ -126,6 +136,9 @@ class PlayOutcome:
     total_ms: int
     handle: str = field(default="", repr=False, compare=False)
     cause: EndCause | None = field(default=None, compare=False)
+    gaps: int = field(default=0, compare=False)
+    gap_ms: int = field(default=0, compare=False)
+    remark: str = field(default="", compare=False)
 
     @property
     def why(self) -> str:
@@ -136,9 +149,19 @@ class PlayOutcome:
         """
         return _say_why(self.ending, self.cause)
 
+    @property
+    def notes(self) -> list[str]:
+        """What there is to say besides: why it was not heard, its gaps, the remark.
+
+        >>> PlayOutcome("heard", 900, 900, gaps=2, gap_ms=70).notes
+        ['2 gaps, 70 ms in all']
+        """
+        gaps = f"{self.gaps} gap{'s' * (self.gaps != 1)}, {self.gap_ms} ms in all"
+        return [text for text in (self.why, gaps * bool(self.gaps), self.remark) if text]
+
     def __repr__(self) -> str:
         heard = f"{self.ending}: {self.heard_ms} of {self.total_ms} ms heard"
-        return f"<PlayOutcome {': '.join(filter(None, (heard, self.why)))}>"
+        return f"<PlayOutcome {heard}{': ' * bool(self.notes)}{'; '.join(self.notes)}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,9 +48,15 @@ class PlayoutModel:
 
     Positions are counted in bytes over all bytes ever sent on the stream.  Bytes that a clear
     removed count as passed, though they were not heard.
+
+    Args:
+        negligible_seconds: Sound after a shorter silence counts as played without interruption.
+            Frames that are sent one by one come a little late each, and an interval for each takes
+            as much memory as its sound.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, negligible_seconds: float = 0.0) -> None:
+        self._negligible = negligible_seconds
         self._sent = 0
         self._run_started = 0.0
         self._run_first = 0
@@ -63,13 +69,22 @@ class PlayoutModel:
         """The number of all bytes ever sent."""
         return self._sent
 
-    def note_sent(self, size: int, now: float) -> None:
-        """Note that `size` more bytes were sent at `now`."""
+    def note_sent(self, size: int, now: float) -> float:
+        """Note that `size` more bytes were sent at `now`.
+
+        Returns:
+            For how many seconds Twilio had nothing to play before; 0 after a clear, and for the
+            first sound.
+        """
+        silence = 0.0
         if self.count_buffered(now) == 0:
+            if self._sent > self._run_first:
+                silence = max(0.0, now - self.find_play_time(self._sent))
             self._close_run(self._sent)
             self._run_started = now
             self._delay = None
         self._sent += size
+        return silence
 
     def note_mark(self, position: int, now: float) -> None:
         """Note that the mark after byte `position` came back at `now`, without a clear."""
@@ -116,7 +131,14 @@ class PlayoutModel:
 
     def _close_run(self, position: int) -> None:
         if position > self._run_first:
-            self._finished.append(self._measure_interval(position))
+            started, first, size = self._measure_interval(position)
+            if self._finished:
+                before, first_before, size_before = self._finished[-1]
+                silence = started - (before + size_before / BYTES_PER_SECOND)
+                if silence < self._negligible and first == first_before + size_before:
+                    started, first, size = before, first_before, size_before + size
+                    self._finished.pop()
+            self._finished.append((started, first, size))
         self._run_first = position
 
     def _measure_interval(self, position: int) -> tuple[float, int, int]:
@@ -147,19 +169,22 @@ class SendAhead:
     Args:
         seconds: How much sound is sent ahead of its playout, 0.2 to 590 s.
 
+    Attributes:
+        size: The same in bytes.
+
     Raises:
         ValueError: If it is out of range.
     """
 
     def __init__(self, seconds: float = SEND_AHEAD_SECONDS) -> None:
         check_send_ahead(seconds)
-        self._full = round(seconds * BYTES_PER_SECOND)
-        self._refill = self._full - round(min(_BURST_SECONDS, seconds / 4) * BYTES_PER_SECOND)
+        self.size = round(seconds * BYTES_PER_SECOND)
+        self._refill = self.size - round(min(_BURST_SECONDS, seconds / 4) * BYTES_PER_SECOND)
         self._filling = True
 
     def has_room(self, buffered: int) -> bool:
         """Whether more may be sent while `buffered` bytes are waiting at Twilio."""
-        if buffered >= self._full:
+        if buffered >= self.size:
             self._filling = False
         elif buffered <= self._refill:
             self._filling = True

@@ -315,6 +315,34 @@ async def test_a_clear_reaches_what_is_not_yet_sent(host):
     assert report.received["clear"] == 1
 
 
+async def test_a_speech_that_is_written_in_pieces_is_heard_whole(host):
+    async def speak(stream):
+        with stream.speak() as speech:
+            for _ in range(20):
+                assert speech.write(kit.Clip.tone(440, 0.04).payload)
+                await asyncio.sleep(0)
+        assert (await speech).ending == "heard"
+        stream.close()
+
+    hosted = await host(speak)
+    report = await soon(simulate_call(hosted.url, auth_token=TOKEN))
+    assert (report.sound_seconds, report.close_code) == (0.8, 1000)
+
+
+async def test_a_drain_hears_what_a_speech_has_written_so_far(host):
+    async def speak(stream):
+        speech = stream.speak()
+        speech.write(kit.Clip.tone(440, 1.0).payload)
+        await stream.closed
+
+    hosted = await host(speak)
+    call = simulate_call(hosted.url, auth_token=TOKEN, seconds=LIMIT_SECONDS)
+    await soon(hosted.app.next_stream())
+    await soon(hosted.app.drain())
+    report = await soon(call)
+    assert (report.sound_seconds, report.close_code) == (1.0, 1000)
+
+
 async def test_a_peer_that_does_not_read_does_not_fill_the_memory(host):
     hosted = await host(send_ahead_seconds=590)
     end = await FarEnd.dial(hosted)

@@ -1,4 +1,5 @@
 import asyncio
+import random
 import threading
 
 import pytest
@@ -45,6 +46,18 @@ async def test_cancelled_wait_loses_nothing(reader):
         await asyncio.wait_for(anext(reader), 0.01)
     reader._push("a", 0.0)
     assert await soon(anext(reader)) == "a"
+
+
+async def test_waits_that_were_given_up_leave_nothing_behind(reader):
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(reader), 0)
+    given_up = [asyncio.create_task(anext(reader)) for _ in range(20)]
+    await asyncio.sleep(0)
+    for task in given_up:
+        task.cancel()
+    await asyncio.wait(given_up)
+    assert reader._waiters == []
 
 
 async def test_work_on_an_item_is_done_by_the_one_who_reads():
@@ -108,9 +121,8 @@ async def test_reader_whose_loop_was_closed_harms_nobody(reader):
 
     def begin_to_wait():
         task = loop.create_task(anext(reader))
-        loop.run_until_complete(asyncio.sleep(0.001))
-        task.cancel()
-        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        task._log_destroy_pending = False
+        loop.run_until_complete(asyncio.wait([task], timeout=0.001))
         loop.close()
 
     await asyncio.to_thread(begin_to_wait)
@@ -194,3 +206,75 @@ async def test_size_is_free_again_after_an_item_was_read(reader):
         reader._push(b"x" * (HELD_BYTES // 2), 0.0)
         await soon(anext(reader))
     assert reader.dropped == 0
+
+
+N_ITEMS = 3000
+
+
+async def read_impatiently(reader):
+    """Read to the end with waits that are given up again and again."""
+    items = []
+    while True:
+        try:
+            items.append(await asyncio.wait_for(anext(reader), 0.0005))
+        except TimeoutError:
+            continue
+        except StopAsyncIteration:
+            return items
+
+
+@pytest.mark.parametrize("pushes_at_home", [True, False])
+async def test_no_wake_up_is_lost_on_any_loop_or_thread(in_thread, other_loop, pushes_at_home):
+    home = asyncio.get_running_loop()
+    readers = [Reader(lambda item: item, home) for _ in range(5)]
+    shared = Reader(lambda item: item, home)
+    reading = [
+        asyncio.create_task(rest_of(readers[0])),
+        asyncio.create_task(read_impatiently(readers[1])),
+        asyncio.create_task(other_loop(rest_of(readers[2]))),
+        asyncio.create_task(other_loop(read_impatiently(readers[3]))),
+        asyncio.create_task(in_thread(list, readers[4])),
+    ]
+    sharing = [
+        asyncio.create_task(rest_of(shared)),
+        asyncio.create_task(read_impatiently(shared)),
+        asyncio.create_task(other_loop(rest_of(shared))),
+        asyncio.create_task(in_thread(list, shared)),
+        asyncio.create_task(in_thread(list, shared)),
+    ]
+    chance = random.Random(1)
+
+    def push(first, last):
+        for item in range(first, last):
+            for reader in (*readers, shared):
+                reader._push(item, 0.0)
+
+    item = 0
+    while item < N_ITEMS:
+        # One by one, so that most pushes find somebody waiting, and sometimes many at once.
+        last = min(N_ITEMS, item + chance.choice((1, 1, 1, 2, 40)))
+        if pushes_at_home:
+            push(item, last)
+            await asyncio.sleep(0)
+        else:
+            await asyncio.to_thread(push, item, last)
+        item = last
+    for reader in (*readers, shared):
+        if pushes_at_home:
+            reader._end()
+        else:
+            await asyncio.to_thread(reader._end)
+    for items in await soon(asyncio.gather(*reading)):
+        assert items == list(range(N_ITEMS))
+    shares = await soon(asyncio.gather(*sharing))
+    assert sorted(item for share in shares for item in share) == list(range(N_ITEMS))
+    assert all(share == sorted(share) for share in shares)
+    assert all(reader._waiters == [] and reader.dropped == 0 for reader in (*readers, shared))
+
+
+async def test_condition_is_made_only_when_a_thread_waits(reader):
+    waiting = asyncio.create_task(anext(reader))
+    await asyncio.sleep(0)
+    reader._push("a", 0.0)
+    assert await soon(waiting) == "a"
+    assert reader._changed is None

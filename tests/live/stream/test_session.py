@@ -15,7 +15,7 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream import session as session_module
 from twistream_kit.live.stream import state as state_module
-from twistream_kit.live.stream.session import is_async
+from twistream_kit.live.stream.handler import is_async
 from twistream_kit.live.stream.stream import get_state
 from twistream_kit.protocol import from_twilio, to_twilio
 

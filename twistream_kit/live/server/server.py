@@ -24,7 +24,8 @@ from twistream_kit.live.server.stream_host import (
     StreamHost,
 )
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.live.stream.session import Handler, WebSocketsSocket
+from twistream_kit.live.stream.handler import Handler
+from twistream_kit.live.stream.session import WebSocketsSocket
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.playout import SEND_AHEAD_SECONDS
 

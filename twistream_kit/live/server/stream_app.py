@@ -24,7 +24,7 @@ from twistream_kit.live.server.request_head import MAX_HEAD_BYTES, MAX_HEADERS
 from twistream_kit.live.server.stream_host import DEAD_AFTER_SECONDS, StreamHost
 from twistream_kit.live.server.web_request import MAX_BODY_BYTES, Answer, WebRequest
 from twistream_kit.live.settings.secret import Secret, reveal_text
-from twistream_kit.live.stream.session import Handler
+from twistream_kit.live.stream.handler import Handler
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.ending import NORMAL_CLOSURE

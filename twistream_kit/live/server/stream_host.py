@@ -28,7 +28,8 @@ from twistream_kit.live.server.addresses import PublicAddress, check_handler, ch
 from twistream_kit.live.server.stream_list import HasCallSid, StreamList
 from twistream_kit.live.server.webhooks import RequestAdmission, Webhooks
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.live.stream.session import Handler, StreamSession, StreamSocket
+from twistream_kit.live.stream.handler import Handler
+from twistream_kit.live.stream.session import StreamSession, StreamSocket
 from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.pending import Pending, fail
 from twistream_kit.protocol.playout import check_send_ahead

@@ -40,9 +40,14 @@ class Reader(AsyncIterator[T], Generic[T]):
         self._home = home
         self._queue: deque[tuple[float, Any]] = deque()
         self._held = 0
-        self._changed = threading.Condition()
-        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._ended = home is None
+        self._lock = threading.Lock()
+        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._home_thread = 0
+        # Made when the first thread waits: most streams are read on their own loop, once for each
+        # frame, and a condition costs more than all the rest.
+        self._changed: threading.Condition | None = None
+        self._waiting_threads = 0
 
     def __repr__(self) -> str:
         dropped = f", {self.dropped} dropped" if self.dropped else ""
@@ -51,24 +56,30 @@ class Reader(AsyncIterator[T], Generic[T]):
 
     def _push(self, item: Any, now: float) -> None:
         """Queue one item that arrived at `now`; called by the stream."""
-        with self._changed:
-            self._queue.append((now, item))
-            self._held += _measure(item)
-            while now - self._queue[0][0] > HELD_SECONDS or (
-                self._held > HELD_BYTES and len(self._queue) > 1
-            ):
-                self._take()
-                self.dropped += 1
-            self._wake()
+        with self._lock:
+            queue = self._queue
+            queue.append((now, item))
+            self._held += len(item) if type(item) is bytes else _measure(item)
+            if len(queue) > 1:
+                self._drop_old(now)
+            if self._waiters or self._waiting_threads:
+                self._wake()
+
+    def _drop_old(self, now: float) -> None:
+        while now - self._queue[0][0] > HELD_SECONDS or (
+            self._held > HELD_BYTES and len(self._queue) > 1
+        ):
+            self._take()
+            self.dropped += 1
 
     def _take(self) -> Any:
         _, item = self._queue.popleft()
-        self._held -= _measure(item)
+        self._held -= len(item) if type(item) is bytes else _measure(item)
         return item
 
     def _end(self) -> None:
         """End the iteration once the queue is empty; called by the stream."""
-        with self._changed:
+        with self._lock:
             self._ended = True
             self._wake()
 
@@ -76,16 +87,30 @@ class Reader(AsyncIterator[T], Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        loop = asyncio.get_running_loop()
         while True:
-            with self._changed:
+            with self._lock:
                 if self._queue:
-                    return self._finish(self._take())
+                    item = self._take()
+                    break
                 if self._ended:
                     raise StopAsyncIteration
-                waiter = loop.create_future()
-                self._waiters.append((loop, waiter))
-            await waiter
+                waiting = self._register_waiter()
+            try:
+                await waiting[1]
+            except asyncio.CancelledError:
+                # Otherwise one that waits with a timeout would leave a waiter each time.
+                with self._lock, contextlib.suppress(ValueError):
+                    self._waiters.remove(waiting)
+                raise
+        return self._finish(item)
+
+    def _register_waiter(self) -> tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]:
+        loop = asyncio.get_running_loop()
+        if loop is self._home:
+            self._home_thread = threading.get_ident()
+        waiting = (loop, loop.create_future())
+        self._waiters.append(waiting)
+        return waiting
 
     def __iter__(self) -> Iterator[T]:
         if self._runs_at_home():
@@ -95,12 +120,22 @@ class Reader(AsyncIterator[T], Generic[T]):
                 fix="Say `async for`, or make the handler an ordinary function",
             )
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._ended)
+            with self._lock:
+                while not self._queue and not self._ended:
+                    self._wait_on_thread()
                 if not self._queue:
                     return
                 item = self._take()
             yield self._finish(item)
+
+    def _wait_on_thread(self) -> None:
+        if self._changed is None:
+            self._changed = threading.Condition(self._lock)
+        self._waiting_threads += 1
+        try:
+            self._changed.wait()
+        finally:
+            self._waiting_threads -= 1
 
     def _runs_at_home(self) -> bool:
         try:
@@ -109,12 +144,13 @@ class Reader(AsyncIterator[T], Generic[T]):
             return False
 
     def _wake(self) -> None:
-        self._changed.notify_all()
+        if self._changed is not None:
+            self._changed.notify_all()
         waiters, self._waiters = self._waiters, []
-        at_home = bool(waiters) and self._runs_at_home()
         for loop, waiter in waiters:
-            if at_home and loop is self._home:
-                _release(waiter)  # saves the system calls that wake another thread
+            # On the loop's own thread, saves the system calls that wake another one.
+            if loop is self._home and threading.get_ident() == self._home_thread:
+                _release(waiter)
             else:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits on it
                     loop.call_soon_threadsafe(_release, waiter)

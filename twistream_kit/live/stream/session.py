@@ -1,20 +1,19 @@
-"""The I/O of one stream: tasks that read, write, watch and close its WebSocket.
+"""The I/O of one stream: its WebSocket, read and watched by tasks, and written by a sender.
 
-These tasks never run user code.  Every end of a stream (the stop message, a Close frame, 1005,
+None of them runs user code.  Every end of a stream (the stop message, a Close frame, 1005,
 1006, silence, an exception in the handler, the stop of the server) leads to the same teardown.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import itertools
 import logging
-import threading
+import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from websockets.asyncio.server import ServerConnection
@@ -22,8 +21,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from twistream_kit.capture.message_text import describe_message
-from twistream_kit.errors import RemoteProtocolError, TwistreamError
-from twistream_kit.live.stream.state import CLOSED_HERE, StreamEnd, StreamState
+from twistream_kit.errors import RemoteProtocolError
+from twistream_kit.live.stream.handler import Handler, start_handler
+from twistream_kit.live.stream.state import CLOSED_HERE, StreamEnd, StreamState, do_nothing
 from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.pending import HomeLoop, format_error
 from twistream_kit.protocol import from_twilio
@@ -36,8 +36,6 @@ from twistream_kit.protocol.ending import (
 
 logger = logging.getLogger("twistream_kit.live")
 
-Handler = Callable[[MediaStream], Any]
-
 HANDLER_SECONDS = 2.0
 """How long `run` waits for a cancelled handler before it ends the stream without it."""
 
@@ -49,6 +47,16 @@ GOING_AWAY = 1001
 
 FAIRNESS = 32
 """How many messages one stream sends before it yields to the other streams."""
+
+FRAME_HEAD_BYTES = 4
+"""The head of a WebSocket frame of a server, of up to 64 kB."""
+
+SHARED_SECONDS = 0.001
+"""A command that follows another's write sooner than this shares its write with what comes after
+it: a system call costs more than a message."""
+
+TIMER_SLACK_SECONDS = 0.005
+"""A timer is not set anew for less: the times are estimates, whole bytes of 0.125 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +95,9 @@ class StreamSocket(Protocol):
 
     @property
     def room(self) -> int:
-        """How many bytes may be written until the high-water mark is reached; 0 if it was.
+        """How many bytes may be written until the high-water mark is exceeded; 0 if it was.
 
-        After the high-water mark was exceeded, there is room again from the low-water mark on.
+        After that, there is room again from the low-water mark on.
         """
 
     async def wait_for_room(self) -> None:
@@ -133,12 +141,12 @@ class WebSocketsSocket:
 
     @property
     def room(self) -> int:
-        """How many bytes may be written until the high-water mark is reached; 0 if it was."""
+        """How many bytes may be written until the high-water mark is exceeded; 0 if it was."""
         connection = self._connection
         if connection.paused:
             return 0
         held: int = connection.transport.get_write_buffer_size()
-        return max(0, (connection.write_limit_high or 0) - held)
+        return max(1, (connection.write_limit_high or 0) - held)
 
     async def wait_for_room(self) -> None:
         """Wait until there is room, or the connection has ended; return at once if there is."""
@@ -183,8 +191,11 @@ class StreamSession:
         self._dead_after = dead_after
         self._explain_stop = explain_stop
         self._last_message = time.monotonic()
-        self._ended: asyncio.Future[StreamEnd] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[StreamEnd] = self._loop.create_future()
         self._runner: asyncio.Task[Any] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._sender: StreamSender | None = None
 
     async def await_start(self) -> MediaStream | None:
         """Read messages up to `start`; return the stream, or None if no start arrives."""
@@ -203,28 +214,27 @@ class StreamSession:
 
     async def run(self, stream: MediaStream, handler: Handler | None) -> None:
         """Serve the stream until it ends."""
-        loop, state = asyncio.get_running_loop(), get_state(stream)
+        state = get_state(stream)
         self._runner = asyncio.current_task()
         end = StreamEnd("server stopped", EndCause("server-stopped"))
-        tasks: list[asyncio.Task[Any]] = []
         try:
             # The handler is first in the loop's queue: what came in one packet with `start` is
             # read only after its first step, and so reaches the readers that step has made.
             if handler is not None:
-                tasks.append(self._start_handler(stream, handler))
-            for work in (
-                self._read(state),
-                self._write(state),
-                self._watch(state),
-                self._close_when_wanted(state),
-            ):
-                task = loop.create_task(work)
-                task.add_done_callback(self._check_ended)
-                tasks.append(task)
+                task = start_handler(handler, stream, self._is_own_cancellation)
+                task.add_done_callback(partial(self._note_handler_end, state))
+                self._tasks.add(task)
+            self._start_task(self._read(state))
+            self._start_task(self._watch(state))
             end = await self._ended
             end = await self._explain(state, end)
         finally:
+            self._end(end)
             state.end(end)
+            if self._sender is not None:
+                self._sender.stop()
+            # They and the session refer to each other: sound would wait for the garbage collector.
+            self._sender, tasks, self._tasks = None, self._tasks, set()
             for task in tasks:
                 task.cancel()
             _, stuck = await asyncio.wait(tasks, timeout=HANDLER_SECONDS)
@@ -251,16 +261,27 @@ class StreamSession:
         self._last_message = time.monotonic()
         state = StreamState(start, self._home, send_ahead_seconds=self._send_ahead_seconds)
         state.capture.append(start, self._last_message)
+        self._sender = StreamSender(state, self._socket, self._fail)
+        state.on_outgoing = self._sender.send
+        state.on_close_wanted = partial(self._close_when_heard, state)
         logger.info("stream %s started, call %s", start.stream_sid, start.call_sid)
         return MediaStream(state)
 
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        task.add_done_callback(self._check_ended)
+        self._tasks.add(task)
+
     def _check_ended(self, task: asyncio.Task[None]) -> None:
-        # These tasks should never raise.  If one does, the stream must not go on without it.
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            logger.error("a stream was ended by an error of this program", exc_info=error)
-            detail = f"an error of this program: {error!r}"
-            self._end(StreamEnd("lost", EndCause("server-closed", NORMAL_CLOSURE, detail=detail)))
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """End the stream because of an error in this program, after which it must not go on."""
+        logger.error("a stream was ended by an error of this program", exc_info=error)
+        detail = f"an error of this program: {error!r}"
+        self._end(StreamEnd("lost", EndCause("server-closed", NORMAL_CLOSURE, detail=detail)))
 
     def _end(self, end: StreamEnd) -> None:
         if not self._ended.done():
@@ -289,22 +310,6 @@ class StreamSession:
             logger.warning("%s; kept in the capture", describe_message(message))
         return message
 
-    async def _write(self, state: StreamState) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._socket.wait_for_room()
-            texts = list(itertools.islice(_take_texts(state), FAIRNESS))
-            self._socket.write(texts)
-            if len(texts) == FAIRNESS:
-                await asyncio.sleep(0)
-                continue
-            seconds = state.wait_seconds()
-            alarm = None if seconds is None else loop.call_later(seconds, state.outgoing.set)
-            await state.outgoing.wait()
-            state.outgoing.clear()
-            if alarm is not None:
-                alarm.cancel()
-
     async def _watch(self, state: StreamState) -> None:
         # Some streams end with neither stop nor Close (§2.3), so a timeout ends them too.
         pause = min(1.0, self._dead_after / 4)
@@ -318,38 +323,13 @@ class StreamSession:
                 self._end(StreamEnd("silent", cause))
                 return
 
-    async def _close_when_wanted(self, state: StreamState) -> None:
-        await state.close_wanted.wait()
+    def _close_when_heard(self, state: StreamState) -> None:
+        if not self._ended.done():
+            self._start_task(self._close_after(state))
+
+    async def _close_after(self, state: StreamState) -> None:
         await state.wait_heard()
         self._end(StreamEnd("closed", CLOSED_HERE))
-
-    def _start_handler(self, stream: MediaStream, handler: Handler) -> asyncio.Task[None]:
-        loop = asyncio.get_running_loop()
-        if is_async(handler):
-            return loop.create_task(self._run_async(stream, handler))
-        get_state(stream).keep_early()
-        failed: asyncio.Future[BaseException | None] = loop.create_future()
-        thread = threading.Thread(
-            target=_run_on_thread,
-            args=(handler, stream, loop, failed),
-            name=f"handler of {stream.stream_sid}",
-            daemon=True,
-        )
-        try:
-            thread.start()
-        except RuntimeError as error:
-            failed.set_result(_build_thread_error(error))
-        return loop.create_task(self._await_thread(stream, failed))
-
-    async def _run_async(self, stream: MediaStream, handler: Handler) -> None:
-        try:
-            await handler(stream)
-        except BaseException as error:
-            # The handler is user code.  SystemExit and KeyboardInterrupt would end the loop of all
-            # streams, and a CancelledError would be lost: only our own cancellation is raised.
-            if self._is_own_cancellation(error):
-                raise
-            self._note_failure(stream, error)
 
     def _is_own_cancellation(self, error: BaseException) -> bool:
         """Whether `error` comes from our own cancellation of the handler."""
@@ -359,25 +339,118 @@ class StreamSession:
             return False
         return self._ended.done() or (self._runner is not None and self._runner.cancelling() > 0)
 
-    async def _await_thread(
-        self, stream: MediaStream, failed: asyncio.Future[BaseException | None]
+    def _note_handler_end(
+        self, state: StreamState, task: asyncio.Task[BaseException | None]
     ) -> None:
-        error = await failed
-        if error is not None:
-            self._note_failure(stream, error)
-
-    def _note_failure(self, stream: MediaStream, error: BaseException) -> None:
-        get_state(stream).handler_error = error
-        logger.error("the handler of stream %s failed", stream.stream_sid, exc_info=error)
+        error = None if task.cancelled() else task.result()
+        if error is None:
+            return
+        state.handler_error = error
+        logger.error("the handler of stream %s failed", state.start.stream_sid, exc_info=error)
         cause = EndCause("handler-failed", 1011, detail=format_error(error))
         self._end(StreamEnd("handler", cause))
 
 
-def is_async(handler: Handler) -> bool:
-    """Whether calling `handler` returns a coroutine."""
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)  # noqa: B004 - the method itself is inspected
-    )
+class StreamSender:
+    """Writes the messages of a stream to its socket, as soon as they may be sent.
+
+    It has no task of its own: a command of the stream calls `send`, and one timer sends what waits
+    for room in Twilio's buffer.  Only while the socket has no room does a task wait for that.
+
+    Args:
+        state: The state whose messages are sent.
+        socket: The socket.
+        fail: A function that is called with an error in this program.
+    """
+
+    def __init__(
+        self, state: StreamState, socket: StreamSocket, fail: Callable[[BaseException], None]
+    ) -> None:
+        self._state = state
+        self._socket = socket
+        self._fail = fail
+        self._loop = asyncio.get_running_loop()
+        self._wrote_at = -math.inf
+        self._is_called_soon = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiter: asyncio.Task[None] | None = None
+        self._is_over = False
+
+    def send(self) -> None:
+        """Send what may be sent, at once or together with what follows in this turn of the loop."""
+        if self._is_called_soon:
+            return
+        if time.monotonic() - self._wrote_at < SHARED_SECONDS:
+            self._call_soon()
+        else:
+            self._send()
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._is_over = True
+        self._state.on_outgoing = self._state.on_close_wanted = do_nothing
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._waiter is not None:
+            self._waiter.cancel()
+
+    def _call_soon(self) -> None:
+        self._is_called_soon = True
+        self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        self._is_called_soon = False
+        if self._waiter is not None or self._is_over:
+            return
+        try:
+            self._write()
+        except Exception as error:  # noqa: BLE001 - it is passed on
+            self._fail(error)
+
+    def _write(self) -> None:
+        state, room, now = self._state, self._socket.room, time.monotonic()
+        texts: list[str] = []
+        while room > 0 and len(texts) < FAIRNESS:
+            message = state.take_message(now)
+            if message is None:
+                break
+            text = message.to_json()
+            texts.append(text)
+            room -= len(text) + FRAME_HEAD_BYTES
+        if texts:
+            self._wrote_at = now
+            self._socket.write(texts)
+        if len(texts) == FAIRNESS and room > 0:
+            self._call_soon()
+            return
+        seconds = state.wait_seconds(now)
+        if seconds is None:
+            return
+        if room <= 0:
+            self._waiter = self._loop.create_task(self._socket.wait_for_room())
+            self._waiter.add_done_callback(self._resume)
+        else:
+            self._set_timer(seconds)
+
+    def _resume(self, waiter: asyncio.Task[None]) -> None:
+        self._waiter = None
+        error = None if waiter.cancelled() else waiter.exception()
+        if error is not None:
+            self._fail(error)
+        else:
+            self._send()
+
+    def _set_timer(self, seconds: float) -> None:
+        due = self._loop.time() + seconds
+        if self._timer is not None:
+            if self._timer.when() <= due + TIMER_SLACK_SECONDS:
+                return  # it looks anew then
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._end_wait)
+
+    def _end_wait(self) -> None:
+        self._timer = None
+        self._send()
 
 
 def _choose_close_code(end: StreamEnd) -> int:
@@ -399,49 +472,3 @@ def _describe_end(end: SocketEnd) -> StreamEnd:
     quoted = f" {end.reason!r}" if end.reason else ""
     detail = f"it closed the connection ({end.code}{quoted}) without a stop message"
     return StreamEnd("far end", EndCause("twilio-stopped", end.code, end.reason, detail))
-
-
-def _take_texts(state: StreamState) -> Iterator[str]:
-    while (message := state.take_message()) is not None:
-        yield message.to_json()
-
-
-def _run_on_thread(
-    handler: Handler,
-    stream: MediaStream,
-    loop: asyncio.AbstractEventLoop,
-    failed: asyncio.Future[BaseException | None],
-) -> None:
-    error: BaseException | None = None
-    get_state(stream).begin_handler()
-    try:
-        _refuse_coroutine(handler(stream))
-    except BaseException as raised:  # noqa: BLE001 - a thread has no caller to raise to
-        error = raised
-    get_state(stream).end_handler()
-    with suppress(RuntimeError):  # the loop is closed: the server has stopped
-        loop.call_soon_threadsafe(_report, failed, error)
-
-
-def _refuse_coroutine(returned: object) -> None:
-    if inspect.iscoroutine(returned):
-        returned.close()
-        raise TypeError(
-            "the handler is an ordinary function and returned a coroutine, which is not awaited; "
-            "make the handler `async def`"
-        )
-
-
-def _report(failed: asyncio.Future[BaseException | None], error: BaseException | None) -> None:
-    if not failed.done():
-        failed.set_result(error)
-
-
-def _build_thread_error(error: RuntimeError) -> TwistreamError:
-    failure = TwistreamError(
-        f"no thread could be started for the handler: {error}",
-        consequence="No handler serves the caller, so the stream is closed",
-        fix="Make the handler `async def`, which needs no thread, or end other threads",
-    )
-    failure.__cause__ = error
-    return failure

@@ -2,8 +2,8 @@
 
 A `StreamState` belongs to the server's event loop.  The session passes in the messages that arrive
 and sends the messages that `take_message` returns.  The commands of the handle may be called from
-any thread; they schedule their work on that loop and return at once.  The protocol state is kept by
-`protocol.conversation`.
+any thread; on that loop they are carried out at once, on others they are scheduled there.  The
+protocol state is kept by `protocol.conversation`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import decode_ulaw
-from twistream_kit.audio.resample import Resampler
 from twistream_kit.capture.capture import Capture
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.stream._reader import Reader
@@ -31,7 +30,7 @@ from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome
 from twistream_kit.protocol.ending import ABNORMAL_CLOSURE, NORMAL_CLOSURE, EndCause
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, SEND_AHEAD_SECONDS
+from twistream_kit.protocol.playout import BYTES_PER_SECOND, SEND_AHEAD_SECONDS, to_milliseconds
 from twistream_kit.sound_file import CheckedPayload
 
 logger = logging.getLogger("twistream_kit.live")
@@ -64,8 +63,10 @@ class StreamState:
         disconnect_reason: Why its public address was lost, or empty.
         cause: Who ended the stream, and why, as far as it is known now; None while it is open.
         stopped_at: When Twilio stopped the stream, or None.
-        outgoing: An event set when a message may be ready to be sent.
-        close_wanted: An event set when the stream is to close after all queued sound was heard.
+        remark: What is nearly certainly wrong with the sound that is played; empty if nothing is.
+        on_outgoing: A function that is called when a message may be ready to be sent.
+        on_close_wanted: A function that is called when the stream is to close once all queued sound
+            was heard; maybe repeatedly.
     """
 
     def __init__(
@@ -83,20 +84,22 @@ class StreamState:
         self._waiting: dict[str, Pending[Any]] = {}
         self._event_readers: list[Reader[from_twilio.Message]] = []
         self._audio_readers: list[Reader[NDArray[np.int16]]] = []
-        self._resamplers: list[Resampler] = []
+        self._speeches: dict[str, Playing] = {}
         self._is_closing = False
-        self.outgoing = asyncio.Event()
-        self.close_wanted = asyncio.Event()
+        self.on_outgoing: Callable[[], None] = do_nothing
+        self.on_close_wanted: Callable[[], None] = do_nothing
         self.capture = Capture(start.stream_sid, start.call_sid, started=clock())
         self.closed: Pending[StreamEnd] = Pending(home.loop)
         self.closed.add_done_callback(lambda _: self._end_readers())
         self.handler_error: BaseException | None = None
         self.newest: Playing | None = None
         self.disconnect_reason = ""
+        self.remark = self._unsaid = ""
         self.cause: EndCause | None = None
         self.stopped_at: float | None = None
         self._broke_at: float | None = None
         self._too_late: list[tuple[Pending[Any], Outcome]] = []
+        self._has_logged_loss = False
         self._readers_lock = threading.Lock()
         self._early: list[tuple[float, from_twilio.Message]] | None = None
         self._early_until: float | None = None
@@ -117,6 +120,11 @@ class StreamState:
         return self._broke_at is not None and self._clock() - self._broke_at < BLAME_SECONDS
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The server's event loop, or None once it has stopped."""
+        return self._home.loop
+
+    @property
     def has_queued(self) -> bool:
         """Whether a playback or a mark has not ended yet."""
         return bool(self._waiting)
@@ -131,9 +139,21 @@ class StreamState:
     def play(self, payload: CheckedPayload, mark: str | None) -> Playing:
         """Queue audio; on a stream that has ended or is closing, it is lost at once."""
         playing = self.newest = Playing(self, len(payload), mark, self._home.loop)
-        if not self._schedule(self._begin_play, playing, payload):
-            fulfil(playing, replace(_make_lost_outcome(playing), cause=self._find_cause()))
+        self._submit(playing, self._begin_play, playing, payload)
         return playing
+
+    def speak(self, speech: Playing) -> None:
+        """Begin a playback whose sound comes in pieces; it is lost at once as in `play`."""
+        self.newest = speech
+        self._submit(speech, self._begin_speech, speech)
+
+    def write(self, speech: Playing, payload: CheckedPayload) -> None:
+        """Queue the next piece of a speech."""
+        self._schedule(self._write, speech, payload)
+
+    def finish(self, speech: Playing, payload: CheckedPayload) -> None:
+        """Queue the last piece of a speech, which may be empty, and end it."""
+        self._schedule(self._finish, speech, payload)
 
     def mark(self, name: str) -> Pending[MarkOutcome]:
         """Queue a mark after all audio queued so far."""
@@ -145,8 +165,6 @@ class StreamState:
 
     def clear(self) -> None:
         """Discard all queued audio, here and at Twilio."""
-        for resampler in list(self._resamplers):
-            resampler.clear()
         self._schedule(self._clear)
 
     def close(self, *, now: bool) -> Pending[StreamEnd]:
@@ -156,12 +174,6 @@ class StreamState:
             self.cause = self.cause or end.cause
             fulfil(self.closed, end)
         return self.closed
-
-    def make_resampler(self, sample_rate: int) -> Resampler:
-        """Make a `Resampler` whose buffered samples a clear discards too."""
-        resampler = Resampler(sample_rate)
-        self._resamplers.append(resampler)
-        return resampler
 
     def read_events(self) -> Reader[from_twilio.Message]:
         """Return a reader of the messages other than media that arrive from now on."""
@@ -217,6 +229,28 @@ class StreamState:
         """Fulfil `wait` once `size` bytes of `playing` were heard; callable from any thread."""
         self._schedule(self._check_heard, playing, size, wait)
 
+    def note_remark(self, text: str, playing: Playing | None = None) -> None:
+        """Say what is nearly certainly wrong with what is played; callable from any thread.
+
+        Args:
+            text: A sentence, with the way out.
+            playing: The playback whose outcome repeats it; None for the next one that ends.
+        """
+        logger.warning("stream %s: %s", self.start.stream_sid, text)
+        if playing is None:
+            self.remark = self._unsaid = text
+        else:
+            playing.remark = text
+
+    def count_unheard(self, handle: str) -> int:
+        """Return how many bytes of a playback are still to be heard; callable from any thread."""
+        return self._conversation.count_unheard(handle, self._get_time())
+
+    @property
+    def send_ahead_bytes(self) -> int:
+        """How much sound is sent ahead."""
+        return self._conversation.send_ahead_bytes
+
     # Called by the session and the server, on their loop.
 
     def keep_early(self) -> None:
@@ -246,25 +280,21 @@ class StreamState:
         """
         if self.stopped_at is None and self._conversation.ended is None:
             self.stopped_at = now
+            self._stop_speeches()
             self._end_readers()
 
-    def take_message(self) -> to_twilio.Message | None:
+    def take_message(self, now: float) -> to_twilio.Message | None:
         """Return the next message to send now, or None, and append it to the capture."""
         if self.stopped_at is not None:
             return None
-        now = self._clock()
         message = self._conversation.take_message(now)
         if message is not None:
             self.capture.append(message, now)
         return message
 
-    def wait_seconds(self) -> float | None:
+    def wait_seconds(self, now: float) -> float | None:
         """Return the seconds until `take_message` has a message; None until the next command."""
-        return (
-            None
-            if self.stopped_at is not None
-            else self._conversation.wait_seconds(self._get_time())
-        )
+        return None if self.stopped_at is not None else self._conversation.wait_seconds(now)
 
     def let_time_pass(self) -> None:
         """End the playbacks and marks whose mark is overdue."""
@@ -279,6 +309,7 @@ class StreamState:
             if self.disconnect_reason:
                 end = replace(end, cause=_make_tunnel_cause(self.disconnect_reason))
         self.cause = end.cause
+        self._stop_speeches()
         self._settle(self._conversation.end(end.reason, self._get_time(), end.cause))
         too_late, self._too_late = self._too_late, []
         for wait, lost in too_late:
@@ -309,9 +340,18 @@ class StreamState:
 
     # Commands, carried out on the server's loop.
 
+    def _submit(self, playing: Playing, function: Callable[..., None], *args: Any) -> None:
+        # What is refused at once would call a done-callback within the command that adds it, which
+        # may repeat the command.
+        schedule = self._home.carry_out if self.is_open else self._home.call
+        try:
+            schedule(function, *args)
+        except ServerStopped:
+            fulfil(playing, replace(_make_lost_outcome(playing), cause=self._find_cause()))
+
     def _schedule(self, function: Callable[..., None], *args: Any) -> bool:
         try:
-            self._home.call(function, *args)
+            self._home.carry_out(function, *args)
         except ServerStopped:
             return False
         return True
@@ -323,21 +363,46 @@ class StreamState:
         handle = self._conversation.play(payload, self._get_time(), mark=playing.mark)
         playing._handle = handle  # noqa: SLF001 - its owner
         self._waiting[handle] = playing
-        self.outgoing.set()
+        self.on_outgoing()
+
+    def _begin_speech(self, speech: Playing) -> None:
+        if not self.is_open:
+            self._refuse(speech, _make_lost_outcome(speech))
+            return
+        handle = self._conversation.speak(self._get_time(), mark=speech.mark)
+        speech._handle = handle  # noqa: SLF001 - its owner
+        self._waiting[handle] = self._speeches[handle] = speech
+
+    def _write(self, speech: Playing, payload: CheckedPayload) -> None:
+        if self.stopped_at is None and self._conversation.write(speech._handle, payload):  # noqa: SLF001
+            self.on_outgoing()
+
+    def _finish(self, speech: Playing, payload: CheckedPayload) -> None:
+        handle = speech._handle  # noqa: SLF001 - its owner
+        if payload:
+            self._write(speech, payload)
+        self._speeches.pop(handle, None)
+        self._conversation.finish(handle)
+        self.on_outgoing()
 
     def _begin_mark(self, wait: Pending[MarkOutcome], name: str, lost: MarkOutcome) -> None:
         if not self.is_open:
             self._refuse(wait, lost)
             return
         self._waiting[self._conversation.mark(name, self._get_time())] = wait
-        self.outgoing.set()
+        self.on_outgoing()
 
     def _refuse(self, wait: Pending[Any], lost: Outcome) -> None:
         if self.stopped_at is not None and not self.closed.done():
             self._too_late.append((wait, lost))  # `end` knows why
             return
         lost = replace(lost, cause=self._find_cause())
-        logger.warning("stream %s has ended or is closing; lost: %s", self.start.stream_sid, lost)
+        # Once: a handler that plays each frame as it comes loses several.
+        level = logging.DEBUG if self._has_logged_loss else logging.WARNING
+        self._has_logged_loss = True
+        logger.log(
+            level, "stream %s has ended or is closing; lost: %s", self.start.stream_sid, lost
+        )
         fulfil(wait, lost)
 
     def _find_cause(self) -> EndCause:
@@ -350,15 +415,26 @@ class StreamState:
 
     def _clear(self) -> None:
         if self.stopped_at is None:
-            self._settle(self._conversation.clear(self._get_time()))
-            self.outgoing.set()
+            outcomes = self._conversation.clear(self._get_time())
+            self._stop_speeches()
+            self.on_outgoing()  # first, because what follows calls done-callbacks
+            self._settle(outcomes)
+
+    def _stop_speeches(self) -> None:
+        speeches, self._speeches = self._speeches, {}
+        for speech in speeches.values():
+            speech._is_over = True  # noqa: SLF001 - its owner
 
     def _begin_close(self, now: bool) -> None:
         # Set here and not in `close`, so that earlier calls of `play` are still accepted.
         self._is_closing = True
+        for handle in self._speeches:
+            self._conversation.finish(handle)
+        self._stop_speeches()
+        self.on_outgoing()
         if now and self.stopped_at is None and self._conversation.ended is None:
             self._settle(self._conversation.end("closed", self._get_time(), CLOSED_HERE))
-        self.close_wanted.set()
+        self.on_close_wanted()
 
     def _check_heard(self, playing: Playing, size: int, wait: Pending[float]) -> None:
         if wait.done() or playing.done():
@@ -375,8 +451,15 @@ class StreamState:
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
-            self.capture.note_ending(outcome.handle, outcome.ending)
-            fulfil(self._waiting.pop(outcome.handle), outcome)
+            handle, pending = outcome.handle, self._waiting.pop(outcome.handle)
+            self._speeches.pop(handle, None)
+            self.capture.note_ending(handle, outcome.ending)
+            if isinstance(pending, Playing) and isinstance(outcome, PlayOutcome):
+                if self._unsaid and not pending.remark:
+                    pending.remark, self._unsaid = self._unsaid, ""
+                if pending.remark:
+                    outcome = replace(outcome, remark=pending.remark)  # noqa: PLW2901
+            fulfil(pending, outcome)
 
     def _end_readers(self) -> None:
         # `closed` is done by now, so a reader attached meanwhile is ended here or by `_attach`.
@@ -408,8 +491,8 @@ class Playing(Pending[PlayOutcome]):
     """One playback, from `MediaStream.play` until it ends: a `Pending` of a `PlayOutcome`.
 
     Attributes:
-        total_ms: The duration of the whole sound.
         mark: The name given to `MediaStream.play`, or None.
+        remark: What is nearly certainly wrong with the sound or with how it is written; else empty.
 
     Example:
         >>> import twistream_kit as kit
@@ -434,12 +517,18 @@ class Playing(Pending[PlayOutcome]):
         home: asyncio.AbstractEventLoop | None,
     ) -> None:
         super().__init__(home)
-        self.total_ms = round(size * 1000 / BYTES_PER_SECOND)
         self.mark = mark
         self._handle = ""
         self._size = size
+        self.remark = ""
+        self._is_over = False  # of a speech: no more is taken
         self._find_stream: Callable[[], StreamState | None] = lambda: stream
         self._furthest = 0
+
+    @property
+    def total_ms(self) -> int:
+        """The duration of the whole sound."""
+        return to_milliseconds(self._size)
 
     @property
     def heard_ms(self) -> int:
@@ -470,12 +559,18 @@ class Playing(Pending[PlayOutcome]):
         """
         if not (math.isfinite(seconds) and seconds >= 0):
             raise ValueError(f"heard() takes a duration in seconds, 0 or more, not {seconds!r}")
+        return self._watch(self._limit(math.ceil(seconds * BYTES_PER_SECOND)))
+
+    def _watch(self, size: int) -> Pending[float]:
         wait: Pending[float] = Pending(self._home)
-        size = min(self._size, math.ceil(seconds * BYTES_PER_SECOND))
         self.add_done_callback(lambda _: self._settle_wait(wait))
         if (stream := self._find_stream()) is not None:
             stream.watch(self, size, wait)
         return wait
+
+    def _limit(self, size: int) -> int:
+        """Return how many of `size` bytes the sound has."""
+        return min(self._size, size)
 
     def _prepare_wait(self, timeout: float | None) -> None:
         if (stream := self._find_stream()) is not None:
@@ -537,6 +632,10 @@ class StreamEnd:
 
     def __repr__(self) -> str:
         return f"<StreamEnd {self.reason}: {self.detail}>"
+
+
+def do_nothing() -> None:
+    """Do nothing: a stream that no session serves."""
 
 
 def _make_lost_outcome(playing: Playing) -> PlayOutcome:

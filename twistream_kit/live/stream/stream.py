@@ -1,28 +1,36 @@
-"""`MediaStream`, the user's handle of one stream.
+"""The user's handles of one stream: `MediaStream`, and `Speech` for sound that comes in pieces.
 
-Every command is a plain function that may be called from any thread; it schedules its work and
-returns at once.  `session.StreamSession` owns the socket and runs on the server's loop.  Both share
-a `state.StreamState`.
+Every command is a plain function that may be called from any thread; it returns at once.
+`session.StreamSession` owns the socket and runs on the server's loop.  Both share a
+`state.StreamState`.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.resample import Resampler
+from twistream_kit.audio.encoder import Encoding, PayloadEncoder, Piece, encode_sound
+from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.capture.capture import Capture
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.live.stream._reader import Reader
 from twistream_kit.live.stream.state import Playing, StreamEnd, StreamState
-from twistream_kit.pending import Pending
+from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.marks import MarkOutcome
-from twistream_kit.sound_file import check_payload
+from twistream_kit.protocol.playout import BYTES_PER_SECOND
+from twistream_kit.sound_file import CheckedPayload, check_payload
+
+REMARKABLE_SECONDS = 60.0
+"""A speech of which more is queued does not wait for its source's playout."""
 
 
 class MediaStream:
@@ -116,11 +124,21 @@ class MediaStream:
             return f"<MediaStream {self.stream_sid}: ended, {describe_end(self)}>"
         return f"<MediaStream {self.stream_sid}: open, call {self.call_sid}>"
 
-    def play(self, sound: Clip | bytes, *, mark: str | None = None) -> Playing:
+    def play(
+        self,
+        sound: Clip | Piece,
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        encoding: Encoding | None = None,
+        mark: str | None = None,
+    ) -> Playing:
         """Queue audio for the caller and return at once; callable from any thread.
 
         Args:
-            sound: A `Clip`, or bare PCMU bytes: μ-law, 8000 a second, without a header.
+            sound: A `Clip`; an array, int16 or float in [-1, 1], mono, shape ``(n,)``; or bytes.
+            sample_rate: The sample rate of an array or of bytes, 4000 to 192,000 Hz.
+            encoding: That of bytes: ``PCMU`` (μ-law), the default at 8000 Hz, or ``PCM_S16LE``, the
+                default at any other rate.
             mark: A name for the end of the playback, shown in the log; made unique on the wire.
 
         Returns:
@@ -128,13 +146,53 @@ class MediaStream:
             how much was heard.  On a stream that has ended or is closing, it is lost at once.
 
         Raises:
-            TypeError: If `sound` is neither a `Clip` nor bytes.
-            LocalProtocolError: If the bytes hold a WAV file, or the mark's name is empty.
+            TypeError: If `sound` is none of these.
+            ValueError: If the samples or the bytes cannot be sound.
+            LocalProtocolError: If the bytes are a file or text, or the mark's name is empty.
+
+        Example:
+            >>> import twistream_kit as kit
+            >>> async def echo(stream):
+            ...     async for samples in stream.audio():
+            ...         stream.play(samples)
+            >>> server = kit.start(kit.StreamServer(echo))
+            >>> question = kit.Clip.tone(440, 0.2)
+            >>> report = kit.simulate_call(server.url, say=question, seconds=1).result(20)
+            >>> report.sound_seconds >= 0.2
+            True
         """
-        payload = check_payload(_get_payload(sound))
+        if isinstance(sound, Clip):
+            payload = sound.payload
+        else:
+            payload = encode_sound(sound, sample_rate, encoding)
         if mark is not None:
             _check_name(mark)
-        return self._state.play(payload, mark)
+        return self._state.play(check_payload(payload), mark)
+
+    def speak(
+        self,
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        encoding: Encoding | None = None,
+        mark: str | None = None,
+    ) -> Speech:
+        """Begin a playback whose sound comes in pieces; callable from any thread.
+
+        Args:
+            sample_rate: The sample rate of the pieces, 4000 to 192,000 Hz.
+            encoding: That of pieces that are bytes: ``PCMU`` (μ-law), the default at 8000 Hz, or
+                ``PCM_S16LE``, the default at any other rate.
+            mark: A name for the end of the playback, shown in the log; made unique on the wire.
+
+        Raises:
+            TypeError: If `sample_rate` is no whole number.
+            ValueError: If it is out of range, or the encoding unknown.
+            LocalProtocolError: If the mark's name is empty.
+        """
+        encoder = PayloadEncoder(sample_rate, encoding)
+        if mark is not None:
+            _check_name(mark)
+        return Speech(self._state, encoder, mark)
 
     def mark(self, name: str) -> Pending[MarkOutcome]:
         """Send a mark after all audio queued so far; callable from any thread.
@@ -151,14 +209,6 @@ class MediaStream:
     def clear(self) -> None:
         """Discard all queued audio, here and at Twilio, at once; callable from any thread."""
         self._state.clear()
-
-    def resampler(self, sample_rate: int) -> Resampler:
-        """Make a `Resampler` for sound that arrives in pieces; a clear empties it too.
-
-        Args:
-            sample_rate: The sample rate of the pieces, in Hz.
-        """
-        return self._state.make_resampler(sample_rate)
 
     def close(self, *, now: bool = False) -> Pending[StreamEnd]:
         """Close the stream: refuse further audio, play the queued audio, close with code 1000.
@@ -192,6 +242,147 @@ class MediaStream:
         return self._state.read_audio()
 
 
+class Speech(Playing):
+    """One playback whose sound comes in pieces, from `MediaStream.speak` until it ends.
+
+    A text-to-speech service, a model or the caller's own voice is a source and not a clip.  The
+    resampler keeps its state between pieces, and a piece may end in the middle of a sample or of a
+    frame.  Sound is sent as it comes; a source that is slower than real time leaves gaps, which the
+    `PlayOutcome` counts.
+
+    It is a context manager: leaving it says `end`; an exception inside clears the stream.
+
+    Example:
+        >>> import numpy as np
+        >>> import twistream_kit as kit
+        >>> def source():
+        ...     for start in range(0, 24000, 4800):
+        ...         yield np.sin(np.arange(start, start + 4800) * 2 * np.pi * 440 / 24000) / 2
+        >>> outcomes = []
+        >>> async def bot(stream):
+        ...     speech = stream.speak(sample_rate=24000)
+        ...     for piece in source():
+        ...         if not speech.write(piece):
+        ...             break
+        ...     speech.end()
+        ...     outcomes.append(await speech)
+        ...     stream.close()
+        >>> server = kit.start(kit.StreamServer(bot))
+        >>> report = kit.simulate_call(server.url).result(20)
+        >>> outcomes
+        [<PlayOutcome heard: 1000 of 1000 ms heard>]
+    """
+
+    def __init__(self, state: StreamState, encoder: PayloadEncoder, mark: str | None) -> None:
+        super().__init__(state, 0, mark, state.loop)
+        self._encoder = encoder
+        # Reentrant: a write carries out what threads have queued, and thereby calls done-callbacks.
+        self._writing = threading.RLock()
+        self._has_ended = False
+        state.speak(self)
+
+    def write(self, piece: Piece) -> bool:
+        """Queue the next piece; callable from any thread, it never waits.
+
+        Args:
+            piece: An array, int16 or float in [-1, 1], mono, shape ``(n,)``; or bytes.
+
+        Returns:
+            Whether it was taken: False once a clear has discarded the speech, or the stream has
+            ended or is closing.
+
+        Raises:
+            TypeError: If `piece` is neither an array nor bytes.
+            ValueError: If the samples cannot be sound, or after `end`.
+            LocalProtocolError: If the first bytes are those of a file or of text.
+        """
+        with self._writing:
+            if self._has_ended:
+                raise ValueError(
+                    "write() was called after end(); each utterance is a speech of its own: "
+                    "stream.speak()"
+                )
+            if self._is_over or self.done():
+                return False
+            payload = self._encoder.encode(piece)
+            if payload:
+                self._pass_on(payload)
+        return not self._is_over
+
+    def end(self) -> None:
+        """End the sound: what remains in the resampler is played; callable from any thread.
+
+        It may be called repeatedly.
+        """
+        with self._writing:
+            if self._has_ended:
+                return
+            self._has_ended = True
+            if self._is_over or (stream := self._find_stream()) is None:
+                return
+            rest = self._encoder.flush()
+            self._size += len(rest)
+            stream.finish(self, CheckedPayload(rest))
+
+    def drained(self) -> Pending[bool]:
+        """Wait until less sound is queued than is sent ahead (`StreamServer`).
+
+        A source that is faster than real time keeps memory bounded if it waits for this between
+        pieces; otherwise all that it writes is kept, 8 kB a second.
+
+        Returns:
+            A `Pending`: True if more can be written; False once a clear has discarded the speech,
+            or it has ended.
+        """
+        wait: Pending[bool] = Pending(self._home)
+        stream = self._find_stream()
+        if self.done() or self._is_over or stream is None:
+            fulfil(wait, False)
+        elif self._size < stream.send_ahead_bytes:
+            fulfil(wait, True)
+        else:
+            size = self._size - stream.send_ahead_bytes + 1
+            heard = self._watch(size)
+            heard.add_done_callback(lambda _: fulfil(wait, not (self._is_over or self.done())))
+        return wait
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None and not self.done() and (stream := self._find_stream()) is not None:
+            stream.clear()
+        self.end()
+
+    def _pass_on(self, payload: bytes) -> None:
+        stream = self._find_stream()
+        if stream is None:
+            return
+        if not self._size:
+            check_payload(payload)
+        self._size += len(payload)
+        stream.write(self, CheckedPayload(payload))
+        if not self.remark and self._size > REMARKABLE_SECONDS * BYTES_PER_SECOND:
+            self._check_queued(stream)
+
+    def _check_queued(self, stream: StreamState) -> None:
+        unheard = stream.count_unheard(self._handle)
+        if unheard > REMARKABLE_SECONDS * BYTES_PER_SECOND:
+            stream.note_remark(
+                f"more than {REMARKABLE_SECONDS:.0f} s of sound are queued, which take 8 kB of "
+                "memory a second; say `await speech.drained()` between pieces",
+                self,
+            )
+
+    def _limit(self, size: int) -> int:
+        return super()._limit(size) if self._has_ended else size
+
+
 def describe_end(stream: MediaStream) -> str:
     """Return who ended a stream that has ended, and why, as far as it is known now."""
     cause = stream.cause
@@ -201,17 +392,6 @@ def describe_end(stream: MediaStream) -> str:
 def get_state(stream: MediaStream) -> StreamState:
     """Return the state of a handle; for this package only."""
     return stream._state  # noqa: SLF001 - the handle and its state are one unit
-
-
-def _get_payload(sound: Clip | bytes) -> bytes:
-    if isinstance(sound, Clip):
-        return sound.payload
-    if isinstance(sound, bytes | bytearray | memoryview):
-        return bytes(sound)
-    raise TypeError(
-        f"play() takes a Clip or bare PCMU bytes, not {type(sound).__name__}; "
-        "kit.load_clip(path) makes a Clip of a file, kit.Clip.from_samples(…) one of an array"
-    )
 
 
 def _check_name(name: str) -> None:

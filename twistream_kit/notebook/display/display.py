@@ -332,6 +332,7 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.listing", "Series"): show_listing,
     ("twistream_kit.pending", "Pending"): show_pending,
     ("twistream_kit.live.stream.state", "Playing"): show_playing,
+    ("twistream_kit.live.stream.stream", "Speech"): show_playing,
     ("twistream_kit.audio.wav_report", "WavReport"): show_wav_report,
     ("twistream_kit.audio.clip", "Clip"): show_clip,
     ("twistream_kit.audio.examination", "Examination"): show_examination,

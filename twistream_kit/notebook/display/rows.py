@@ -211,7 +211,7 @@ def _list_playback_cells(played: Playback) -> Sequence[object]:
 
 def _list_play_outcome_cells(outcome: PlayOutcome) -> Sequence[object]:
     heard = (outcome.heard_ms, outcome.total_ms, draw_meter(outcome))
-    return (outcome.ending, *heard, outcome.why or EMPTY)
+    return (outcome.ending, *heard, "; ".join(outcome.notes) or EMPTY)
 
 
 def draw_meter(played: Any) -> Html:
@@ -312,7 +312,7 @@ ROWS: dict[tuple[str, str], Columns] = {
         "Before the call", ("check", "passed", "what was found"), _list_check_cells
     ),
     ("twistream_kit.protocol.marks", "PlayOutcome"): Columns(
-        "A playback", ("ending", "heard (ms)", "of (ms)", "part heard", "why"),
+        "A playback", ("ending", "heard (ms)", "of (ms)", "part heard", "notes"),
         _list_play_outcome_cells,
     ),
     ("twistream_kit.protocol.marks", "MarkOutcome"): Columns(

@@ -1,0 +1,155 @@
+"""When messages are written: at once, together, or once the socket has room."""
+
+import asyncio
+
+import pytest
+
+from support.waiting import eventually, soon
+from twistream_kit.live.stream import session
+from twistream_kit.live.stream.session import StreamSender
+from twistream_kit.live.stream.state import StreamState
+from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.pending import HomeLoop
+from twistream_kit.protocol import from_twilio, to_twilio
+
+SECOND = b"\x20" * 8000
+FRAME = SECOND[:160]
+
+
+class Socket:
+    """A socket whose room the test sets."""
+
+    def __init__(self):
+        self.room = 10**6
+        self.writes = []
+        self.has_room = asyncio.Event()
+
+    def write(self, texts):
+        self.writes.append([to_twilio.parse(text) for text in texts])
+
+    async def wait_for_room(self):
+        await self.has_room.wait()
+
+    @property
+    def kinds(self):
+        return [[type(message).__name__ for message in write] for write in self.writes]
+
+
+class Line:
+    """A stream on this loop, and the socket it is written to."""
+
+    def __init__(self, home):
+        self.socket, self.errors = Socket(), []
+        self.state = StreamState(from_twilio.Start("MZ0", "AC0", "CA0"), home)
+        self.sender = StreamSender(self.state, self.socket, self.errors.append)
+        self.state.on_outgoing = self.sender.send
+        self.stream = MediaStream(self.state)
+
+
+@pytest.fixture
+async def line(monkeypatch):
+    monkeypatch.setattr(session, "SHARED_SECONDS", 60.0)  # the machine may be busy
+    home = HomeLoop("the test")
+    home.enter()
+    line = Line(home)
+    yield line
+    line.sender.stop()
+    await home.leave()
+    assert line.errors == []
+
+
+async def test_the_first_command_of_a_turn_writes_at_once_and_the_others_share_a_write(line):
+    line.stream.play(FRAME)
+    assert line.socket.kinds == [["Media", "Mark"]]
+    for _ in range(5):
+        line.stream.play(FRAME)
+    line.stream.mark("end")
+    assert len(line.socket.writes) == 1
+    await asyncio.sleep(0)
+    assert len(line.socket.writes) == 2
+    assert line.socket.kinds[1].count("Media") == 5
+
+
+async def test_commands_far_apart_are_written_each_at_once(line, monkeypatch):
+    monkeypatch.setattr(session, "SHARED_SECONDS", 0.0)
+    speech = line.stream.speak()
+    for count in range(1, 6):
+        speech.write(FRAME)
+        assert line.socket.kinds == [["Media"]] * count
+
+
+async def test_a_write_makes_no_task_and_no_timer(line):
+    before = asyncio.all_tasks()
+    speech = line.stream.speak()
+    for _ in range(10):
+        speech.write(FRAME)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+    assert line.sender._timer is None
+
+
+async def test_one_timer_sends_what_waits_for_room_at_twilio(line):
+    line.stream.play(SECOND * 11)
+    await eventually(lambda: line.sender._timer is not None)
+    sent = sum(kinds.count("Media") for kinds in line.socket.kinds)
+    assert 10 * 50 <= sent < 11 * 50
+    timer = line.sender._timer
+    line.stream.play(FRAME)
+    await asyncio.sleep(0)
+    assert line.sender._timer is timer
+
+
+async def test_nothing_is_written_while_the_socket_has_no_room(line):
+    line.socket.room = 0
+    before = asyncio.all_tasks()
+    line.stream.play(SECOND)
+    playing = line.stream.newest
+    line.stream.mark("kept")
+    await asyncio.sleep(0)
+    assert line.socket.writes == []
+    assert len(asyncio.all_tasks() - before) == 1, "one task waits for room"
+    line.stream.clear()  # it reaches what was not written
+    assert (await soon(playing)).ending == "cleared"
+    line.socket.room = 10**6
+    line.socket.has_room.set()
+    await eventually(lambda: line.socket.writes)
+    assert line.socket.kinds == [["Clear", "Mark"]]
+    await eventually(lambda: asyncio.all_tasks() == before)
+
+
+async def test_a_write_exceeds_the_room_by_one_message_at_most(line):
+    line.socket.room = 1000
+    line.stream.play(SECOND)
+    (write,) = line.socket.writes
+    sizes = [len(message.to_json()) + session.FRAME_HEAD_BYTES for message in write]
+    assert sum(sizes[:-1]) < 1000 <= sum(sizes)
+    assert line.sender._waiter is not None
+
+
+async def test_much_sound_lets_others_work_between_its_writes(line):
+    line.stream.play(SECOND * 2)
+    assert len(line.socket.writes[0]) == session.FAIRNESS
+    turns = 0
+    while sum(map(len, line.socket.writes)) < 100:
+        await asyncio.sleep(0)
+        turns += 1
+        assert len(line.socket.writes[-1]) <= session.FAIRNESS
+    assert turns >= 2
+
+
+async def test_after_its_end_it_writes_nothing(line):
+    line.sender.stop()
+    line.stream.play(SECOND)
+    line.sender.send()
+    await asyncio.sleep(0)
+    assert line.socket.writes == []
+
+
+async def test_an_error_of_the_socket_is_passed_on(line):
+    def fail(_):
+        raise RuntimeError("no")
+
+    line.socket.write = fail
+    line.stream.play(FRAME)
+    assert [str(error) for error in line.errors] == ["no"]
+    line.errors.clear()
