@@ -562,9 +562,13 @@ class Drained:
     """An application whose drain the test ends."""
 
     is_serving = True
+    is_open = True
 
     def __init__(self):
         self.pending = None
+
+    def refuse_streams(self):
+        self.is_open = False
 
     def drain(self):
         self.pending = self.pending or Pending()
@@ -639,6 +643,7 @@ async def test_without_a_stream_a_signal_goes_through_at_once(received, request)
     signal.raise_signal(signal.SIGTERM)
     await eventually(lambda: received)
     assert [app.pending for app in apps] == [None, None]
+    assert not any(app.is_open for app in apps)
 
 
 async def test_a_signal_that_is_ignored_stays_ignored():

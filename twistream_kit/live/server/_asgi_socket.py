@@ -134,7 +134,7 @@ class ASGISocket:
                 try:
                     await self._send({"type": "websocket.send", "text": text})
                 except Exception as error:  # noqa: BLE001 - each server has an exception of its own
-                    logger.debug("a WebSocket was lost: %r", error)
+                    logger.info("a WebSocket was lost while something was sent: %r", error)
                     self._drop()
                     return  # `receive` says how it ended
                 self._held_bytes -= len(text)

@@ -38,6 +38,9 @@ class Drainable(Protocol):
     def is_serving(self) -> bool:
         """Whether a stream is open."""
 
+    def refuse_streams(self) -> None:
+        """Open no stream any more; takes no lock."""
+
     def drain(self) -> Pending[None]:
         """Open no stream any more, and close each open one once what is queued was heard."""
 
@@ -108,6 +111,8 @@ class ShutdownSignals:
             return
         self._first_at = now
         is_serving = any(app.is_serving for app in list(self._apps))
+        for app in list(self._apps):
+            app.refuse_streams()  # the server may accept for some time, and would cut it off
         if self._loop is None or not self._loop.is_running() or not is_serving:
             # Without a stream nothing has to be waited for; nor has Ctrl-C, where the loop is busy.
             self._pass_on(number)

@@ -154,6 +154,10 @@ class StreamApp(StreamHost):
         """Whether a stream is open in this process, or about to begin."""
         return bool(self._serving)
 
+    def refuse_streams(self) -> None:
+        """Open no stream any more: answer each with 503, and ``/health``, too."""
+        self._is_draining = True
+
     def drain(self) -> Pending[None]:
         """Open no stream any more, and close each open one once what is queued was heard.
 
