@@ -6,6 +6,8 @@ network, an account or another program.
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import pathlib
 import re
@@ -42,6 +44,30 @@ def refuse_file_as_payload(_: Path) -> Any:
 def send_payload(fix: str, _: Path) -> None:
     made = run(find_code(fix)[0], path=GREETING)
     kit.to_twilio.Media(STREAM, getattr(made, "payload", made))
+
+
+def make_file_of_sound(kind: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, VOICE, RATE, format=kind)
+    return file.getvalue()
+
+
+def say_an_mp3_file(_: Path) -> Any:
+    kit.simulate_call("ws://127.0.0.1:9/media", say=make_file_of_sound("MP3"))
+
+
+def say_base64(_: Path) -> Any:
+    payload = kit.load_clip(GREETING).payload
+    kit.simulate_call("ws://127.0.0.1:9/media", say=base64.b64encode(payload))
+
+
+def say_what_it_stands_for(fix: str, _: Path) -> None:
+    (code,) = re.findall(r"[\w.]+\(payload\)", fix)
+    payload = kit.load_clip(GREETING).payload
+    decoded = run(code, payload=base64.b64encode(payload), base64=base64)
+    assert decoded == payload
+    error = kit.simulate_call("ws://127.0.0.1:9/media", say=decoded).exception(60)
+    assert isinstance(error, kit.CallRefused)
 
 
 def refuse_file_as_clip(_: Path) -> Any:
@@ -211,6 +237,8 @@ ERRORS: list[tuple[str, Callable[[Path], Any], Callable[[str, Path], None]]] = [
     ("live.settings.settings", ask_the_environment, use_the_simulator),
     ("live.settings.settings", ask_for_the_sid, use_the_simulator),
     ("sound_file", say_a_file, say_a_clip),
+    ("sound_file", say_an_mp3_file, say_a_clip),
+    ("diagnosis.payload", say_base64, say_what_it_stands_for),
     ("live.server.addresses", refuse_host, make_with_host),
     ("audio.damage", refuse_utf_8, load_bytes),
     ("audio.damage", refuse_latin_1, restore_and_load),

@@ -71,7 +71,7 @@ _MPEG1_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG2_KBIT = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
 CheckedPayload = NewType("CheckedPayload", bytes)
-"""PCMU in which `check_payload` found no WAV file."""
+"""PCMU in which `check_payload` found no file."""
 
 
 @contextmanager
@@ -263,10 +263,15 @@ def recognise(head: bytes) -> FileKind:
 
 def find_container(payload: bytes) -> str | None:
     """Return the name of the file format that a payload begins with, or None if it may be sound."""
+    kind = _find_container_kind(payload)
+    return None if kind is None else kind.container
+
+
+def _find_container_kind(payload: bytes) -> FileKind | None:
     # This runs fifty times a second for each stream, mostly for sound.
     for kind in _CONTAINERS_BY_FIRST_BYTE[payload[0]] if payload else ():
         if kind.is_for_certain(payload):
-            return kind.container
+            return kind
     return None
 
 
@@ -293,7 +298,7 @@ class PayloadUse:
 
     Attributes:
         field: The name of the field or argument.
-        whole: The consequence if the payload is a whole WAV file.
+        whole: The consequence if the payload is a whole file.
         inside: The consequence if a WAV file begins inside it.
         fix: What to pass instead of a whole file.
     """
@@ -322,15 +327,24 @@ FROM_CALLER = PayloadUse(
 
 
 def check_payload(payload: bytes, use: PayloadUse = TO_TWILIO) -> CheckedPayload:
-    """Return `payload` if no WAV file begins anywhere in it.
+    """Return `payload` if it is no sound file, and no WAV file begins anywhere in it.
 
     All of it is searched, because a stream may be cut into payloads at any byte.
 
     Raises:
-        LocalProtocolError: If it is a WAV file, or contains the header of one.
+        LocalProtocolError: If it is a file, of sound or compressed, or contains the header of a WAV
+            file.
     """
-    for at in find_wav_headers(payload):
-        raise build_wav_refusal(payload, at, use)
+    if payload.find(b"WAVE", _WAVE_AT) != -1:
+        for at in find_wav_headers(payload):
+            raise build_wav_refusal(payload, at, use)
+    if (kind := _find_container_kind(payload)) is not None:
+        raise LocalProtocolError(
+            f"starts like a file: it is {kind.container}, not bare PCMU",
+            field=use.field,
+            consequence=use.whole,
+            fix=use.fix if kind.fix == USE_LOAD_CLIP else kind.fix,
+        )
     return CheckedPayload(payload)
 
 
@@ -358,6 +372,13 @@ def _compile_start(pattern: bytes, flags: re.RegexFlag = re.DOTALL) -> Callable[
 
 
 _is_aiff = _compile_start(rb"FORM....AIF[FC]")
+
+_starts_mp4 = _compile_start(rb"....ftyp[A-Za-z0-9 ]{4}")
+
+
+def _is_mp4(payload: bytes) -> bool:
+    return payload[4:8] == b"ftyp" and _starts_mp4(payload)
+
 
 _is_nist = _compile_start(rb"NIST_1A\n")
 
@@ -519,7 +540,7 @@ _KINDS = (
         CONVERT_FIRST,
         _compile_start(rb"....ftyp"),
         "MPEG-4",
-        _compile_start(rb"....ftyp[A-Za-z0-9 ]{4}"),
+        _is_mp4,
     ),
     FileKind(
         "a WebM or Matroska file",

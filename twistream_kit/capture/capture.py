@@ -297,8 +297,6 @@ class Capture:
 _RECORD = struct.Struct("<LdLqqqq")
 """The number of the head, the time, the size and start of its bytes, and three numbers."""
 
-_pack_record = _RECORD.pack
-
 _NOT_KEPT = -1
 """The start of a payload that was not kept."""
 
@@ -349,7 +347,7 @@ class _Messages:
         if place is None:
             return False
         try:
-            record = _pack_record(
+            record = _RECORD.pack(
                 place, at, len(payload), len(self._bytes), number, chunk, timestamp
             )
         except struct.error:
@@ -377,11 +375,11 @@ class _Messages:
             body, start = b"", _NOT_KEPT
         size, place = dropped or len(body), self._heads.get(head, len(self._heads))
         try:
-            record = _pack_record(place, at, size, start, number, chunk, timestamp)
+            record = _RECORD.pack(place, at, size, start, number, chunk, timestamp)
         except struct.error:  # a number that does not fit into the record: store it in a head
             head = (*head, number, chunk, timestamp)
             place = self._heads.get(head, len(self._heads))
-            record = _pack_record(place, at, size, start, 0, 0, 0)
+            record = _RECORD.pack(place, at, size, start, 0, 0, 0)
         if place == len(self._heads):
             cost += _OBJECT_SIZE + len(head[1]) + len(head[2])
         if cost and not self._take_room(message, cost):

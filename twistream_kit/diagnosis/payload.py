@@ -19,11 +19,19 @@ from base64 import b64decode
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from http import HTTPStatus
+from string import ascii_lowercase, ascii_uppercase, digits
 
 from twistream_kit.diagnosis._text_damage import look_for_text_damage
-from twistream_kit.errors import Objection, Severity
+from twistream_kit.errors import LocalProtocolError, Objection, Severity
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
-from twistream_kit.sound_file import TO_TWILIO, describe_wav, find_container
+from twistream_kit.sound_file import (
+    TO_TWILIO,
+    CheckedPayload,
+    PayloadUse,
+    check_payload,
+    describe_wav,
+    find_container,
+)
 
 SHORTEST_BYTES = 4000
 """Half a second; the coding of shorter sound cannot be recognised."""
@@ -84,8 +92,16 @@ _JUMP = re.compile(rb"[A-Z](?=[a-z0-9+/])|[a-z](?=[A-Z0-9+/])|[0-9+/](?=[A-Za-z]
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{4}[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*")
 
+_BASE64_KINDS = (ascii_uppercase.encode(), ascii_lowercase.encode(), digits.encode() + b"+/")
+
 _SHORTEST_BASE64 = 32
 """A fifth of a frame.  White noise consists of base64 characters with a probability of 4**-32."""
+
+_SHORTEST_TEXT, _CERTAIN_BASE64 = 16, 64
+"""The least sizes of text and of base64 that are refused: two milliseconds of sound, or eight, may
+be the letters of any word."""
+
+_LETTERS = "Its letters would be heard as a burst of harsh noise, and nothing would be logged"
 
 _NEAR_SILENCE = bytes([*range(0xFC, 0x100), *range(0x7C, 0x80), 0x00])
 """The codes of PCMU nearest to zero, and the zero of 16-bit sound."""
@@ -166,9 +182,77 @@ def look_inside(payload: bytes, field: str = "media.payload") -> list[Objection]
     return []
 
 
+def refuse_no_sound(payload: bytes, use: PayloadUse = TO_TWILIO) -> CheckedPayload:
+    """Return `payload` unless it is for certain no sound: a file, an error page, base64.
+
+    Unlike `look_inside`, this refuses only what cannot be sound by any chance, however short.
+
+    Raises:
+        LocalProtocolError: If it is no sound, or if a WAV file begins anywhere in it.
+    """
+    checked = check_payload(payload, use)
+    head = payload[:3]
+    if len(payload) < _SHORTEST_TEXT or not (head.isascii() or head == BOM_UTF8):
+        return checked
+    if len(payload) >= _CERTAIN_BASE64 and payload.isascii() and _is_base64(payload):
+        raise LocalProtocolError(
+            "is base64, not the bytes that it stands for",
+            field=use.field,
+            consequence=_LETTERS,
+            fix="Decode it first: base64.b64decode(payload)",
+        )
+    kind = find_text_kind(payload)
+    # So may the hexadecimal digits of silence.
+    if kind is not None and (kind != _HEXADECIMAL or _has_jumps(payload)):
+        raise LocalProtocolError(
+            f"is {kind}, not sound",
+            field=use.field,
+            consequence=_LETTERS,
+            fix=_UNPACKING.get(kind, _LOOK_AT_THE_STATUS),
+        )
+    return checked
+
+
+class BeginningCheck:
+    """Refuses a sound that comes in pieces and is for certain no sound, as `refuse_no_sound` does.
+
+    Only the beginning is looked at, in the bytes as they were given: behind it no file begins.
+
+    Args:
+        use: Where the pieces are passed, for the error.
+
+    Attributes:
+        is_done: Whether the beginning has passed, so that no piece need be given any more.
+    """
+
+    def __init__(self, use: PayloadUse = TO_TWILIO) -> None:
+        self.is_done = False
+        self._use = use
+        self._beginning = bytearray()
+
+    def take(self, piece: bytes | bytearray | memoryview) -> None:
+        """Look at the next piece, of any length.
+
+        Raises:
+            LocalProtocolError: If the sound so far is no sound.
+        """
+        if self.is_done:
+            return
+        self._beginning += piece[: _LOOKED_AT - len(self._beginning)]
+        refuse_no_sound(bytes(self._beginning), self._use)
+        if len(self._beginning) >= _LOOKED_AT:
+            self.is_done = True
+            self._beginning.clear()
+
+
 def is_8_bit_silence(objection: Objection) -> bool:
     """Whether `look_inside` objects to 0x80 as silence; further sound may explain it otherwise."""
     return objection.problem.startswith(f"{_FLAT_RUN} 0x80")
+
+
+def is_flat_run(objection: Objection) -> bool:
+    """Whether `look_inside` objects to a constant level as silence; a wrong coding explains it."""
+    return objection.problem.startswith(_FLAT_RUN)
 
 
 def is_silence(payload: bytes) -> bool:
@@ -339,6 +423,22 @@ _LOOKS: list[Callable[[bytes, str], Objection | None]] = [
     _look_for_flat_runs,
 ]
 """The checks, in order of importance; each returns one objection or None."""
+
+
+def _is_base64(payload: bytes) -> bool:
+    """Whether `payload` is base64, of which the last characters may have been cut off."""
+    bare = payload.translate(None, b"\r\n")
+    if not _BASE64.fullmatch(bare) or _HEX.fullmatch(bare):
+        return False
+    # Without all kinds of letters, as base64 of silence is, it may also be a constant level; of two
+    # kinds in turn, a tone near 4000 Hz that is added to one.
+    heads = (bare[at : at + _LOOKED_AT] for at in range(0, len(bare), _LOOKED_AT))
+    return any(_has_jumps(head) and _has_all_kinds(head) for head in heads)
+
+
+def _has_all_kinds(text: bytes) -> bool:
+    counts = [len(text) - len(text.translate(None, kind)) for kind in _BASE64_KINDS]
+    return min(counts) * 40 >= len(text)
 
 
 def _has_jumps(payload: bytes) -> bool:

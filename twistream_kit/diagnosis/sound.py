@@ -381,12 +381,16 @@ class SoundReview:
         self._timing.note_clear(at)
         self._window.interrupt()
 
-    def finish(self, at: float) -> list[Objection]:  # noqa: ARG002 - time is an argument of every step
-        """Return the new objections after the last message."""
+    def note_end(self) -> None:
+        """Note that no sound follows: what was collected is left to `listen`."""
         piece = self._window.take_rest()
         if piece is not None and len(piece.payload) >= SHORTEST_BYTES:
             self._steps.append(self._listen(piece))
         self._suspect_rate()
+
+    def finish(self, at: float) -> list[Objection]:  # noqa: ARG002 - time is an argument of every step
+        """Return the new objections after the last message."""
+        self.note_end()
         new = self._run_steps(is_to_the_end=True)
         new += self._mistakes.add(self._release())
         if self._size >= _PAUSE_BYTES and not self._is_audible:
@@ -394,7 +398,7 @@ class SoundReview:
         return new
 
     def _is_worth_listening(self, payload: bytes) -> bool:
-        if payload.strip(_INAUDIBLE):
+        if not is_inaudible(payload):
             self._is_audible, self._pause = True, 0
             return True
         self._pause += len(payload)
@@ -563,6 +567,11 @@ class MistakeCounter:
 def identify_mistake(objection: Objection) -> tuple[str, str]:
     """Return the part of an objection that is the same for the same mistake in other messages."""
     return objection.field, _VARIABLE.sub("", objection.problem)
+
+
+def is_inaudible(payload: bytes) -> bool:
+    """Whether a payload is silence, or the noise of a quiet line; true for no bytes."""
+    return not payload.strip(_INAUDIBLE)
 
 
 def is_about_timing(objection: Objection) -> bool:

@@ -339,11 +339,11 @@ def parse(text: str | bytes) -> Message:
     return read(raw, text)
 
 
-_match_usual_media = re.compile(
+_USUAL_MEDIA = re.compile(
     r'\{"event":"media","sequenceNumber":"([0-9]{1,18})","media":\{"track":"(inbound|outbound)",'
     r'"chunk":"([0-9]{1,18})","timestamp":"([0-9]{1,18})","payload":"'
-).match
-"""Matches the beginning of a media message exactly as Twilio writes it (PROTOCOL.md §3)."""
+)
+"""The beginning of a media message exactly as Twilio writes it (PROTOCOL.md §3)."""
 
 _BEFORE_SID = '"},"streamSid":"'
 
@@ -354,7 +354,7 @@ def _parse_usual_media(text: str) -> Media | None:
     Returns:
         What `read` would return; None for any other text, and for a payload that it would refuse.
     """
-    begin = _match_usual_media(text)
+    begin = _USUAL_MEDIA.match(text)
     if begin is None:
         return None
     start = begin.end()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import get_args
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.diagnosis.payload import refuse_no_sound
 from twistream_kit.errors import CallRefused, ServerStopped
 from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
 from twistream_kit.protocol.ending import EndCause
@@ -17,7 +18,7 @@ from twistream_kit.simulator.model.numbers import require_e164
 from twistream_kit.simulator.rest.account import AccountRecord
 from twistream_kit.simulator.rest.call_request import make_incoming_plan
 from twistream_kit.simulator.stream.leg import DIGITS
-from twistream_kit.sound_file import FROM_CALLER, check_payload
+from twistream_kit.sound_file import FROM_CALLER
 
 
 class Phone:
@@ -179,7 +180,7 @@ class Phone:
 
         Raises:
             TypeError: If `clip` is neither.
-            LocalProtocolError: If it is or holds a WAV file.
+            LocalProtocolError: If it is a file or text, or holds a WAV file.
             CallRefused: If the telephone is in no call.
         """
         if not isinstance(clip, Clip | bytes):
@@ -187,7 +188,7 @@ class Phone:
                 f"say() takes a Clip or PCMU bytes, not {type(clip).__name__}; "
                 "a file becomes one with kit.load_clip(path)"
             )
-        payload = check_payload(bytes(clip), FROM_CALLER)
+        payload = refuse_no_sound(bytes(clip), FROM_CALLER)
         self._require_call("say something")
         pending: Pending[float] = self._home.make_pending()
         self._home.call(self._say, payload, pending)

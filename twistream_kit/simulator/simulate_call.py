@@ -17,6 +17,7 @@ from typing import Any
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.payload import refuse_no_sound
 from twistream_kit.errors import Objection
 from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, fail, fulfil
@@ -31,7 +32,7 @@ from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
 from twistream_kit.simulator.stream.leg import DIGITS, StreamLeg
 from twistream_kit.simulator.stream.pacer import Pacer
-from twistream_kit.sound_file import FROM_CALLER, check_payload
+from twistream_kit.sound_file import FROM_CALLER
 
 QUIET_SECONDS = 3.0
 """A call without a set length ends when both parties have been silent for this long."""
@@ -79,7 +80,7 @@ def simulate_call(
 
     Raises:
         CallRefused: At once, if Twilio would not connect to `url`.
-        LocalProtocolError: At once, if `say` is or holds a WAV file.
+        LocalProtocolError: At once, if `say` is a file or text, or holds a WAV file.
         TypeError, ValueError: At once, for invalid arguments.
 
     Example:
@@ -132,7 +133,7 @@ def _check_say(say: object) -> bytes:
     if not isinstance(say, Clip | bytes):
         kind = type(say).__name__
         raise TypeError(f"say must be a Clip or PCMU bytes, not {kind}; kit.load_clip(path) reads")
-    return check_payload(bytes(say), FROM_CALLER)
+    return refuse_no_sound(bytes(say), FROM_CALLER)
 
 
 def _check_keys(press: str) -> str:

@@ -317,3 +317,21 @@ def test_any_pieces_and_plays_between_them_arrive_whole(sizes, plays):
             await end.connection.close()
 
     asyncio.run(talk())
+
+
+async def test_sound_of_another_coding_is_remarked_on_once_in_its_outcome(pair, said):
+    stream, end = await pair(send_ahead_seconds=0.2)
+    samples = (np.sin(np.arange(8000 * 3) * 0.3) * 8000).astype("<i2")
+    speech = stream.speak(encoding="PCMU")
+    for piece in cut(samples.tobytes(), 800):
+        speech.write(piece)
+    speech.end()
+    await eventually(lambda: get_state(stream).remark)
+    assert "PCM" in get_state(stream).remark
+    stream.clear()
+    outcome = await soon(speech)
+    assert outcome.remark == get_state(stream).remark
+    assert sum(outcome.remark in line for line in said(logging.WARNING)) == 1
+    again = stream.play(samples.tobytes(), encoding="PCMU")
+    stream.clear()
+    assert (await soon(again)).remark == ""

@@ -9,9 +9,14 @@ import pytest
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.live.stream.state import StreamState
-from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.notebook.runtime.activity_log import ActivityLog
-from twistream_kit.notebook.widgets.controls import KEPT_LINES, ActivityLines, describe_outcome
+from twistream_kit.notebook.widgets.controls import (
+    KEPT_LINES,
+    ActivityLines,
+    describe_outcome,
+    describe_state,
+)
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import EndCause
@@ -151,3 +156,16 @@ def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monk
 )
 def test_every_ending_has_words(outcome, words):
     assert describe_outcome(outcome, "tone") == words
+
+
+def test_a_remark_on_the_sound_is_shown_as_a_warning(stream, log):
+    logger = logging.getLogger("twistream_kit.live")
+    logger.addHandler(log)
+    try:
+        activity = ActivityLines(stream, log)
+        get_state(stream).note_remark("the sound that is played is A-law, not PCMU.")
+    finally:
+        logger.removeHandler(log)
+    [line] = activity.read_lines()
+    assert line.endswith(f" s: Warning: stream {SID}: the sound that is played is A-law, not PCMU.")
+    assert describe_state(stream).endswith(": the sound that is played is A-law, not PCMU.")

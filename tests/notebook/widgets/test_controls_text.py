@@ -19,7 +19,7 @@ def stream(*, has_queued=False, **what):
         "is_open": True,
         "stream_sid": SID,
         "disconnect_reason": "",
-        "_state": SimpleNamespace(has_queued=has_queued),
+        "_state": SimpleNamespace(has_queued=has_queued, remark=""),
     }
     return SimpleNamespace(**(about | what))
 
@@ -60,6 +60,15 @@ def test_a_lost_public_address_is_shown_while_the_stream_is_open_and_after_it():
     assert controls.describe_state(stream(disconnect_reason="ssh ended <255>")).endswith(gone)
     assert controls.describe_state(ended(disconnect_reason="ssh ended <255>")).endswith(gone)
     assert "public address" not in controls.describe_state(stream())
+
+
+def test_what_is_wrong_with_the_sound_is_shown_while_the_stream_is_open_and_after_it():
+    state = SimpleNamespace(has_queued=True, remark="the sound is A-law & not PCMU. Say <so>.")
+    shown = "<br><b>Look at what is played</b>: the sound is A-law &amp; not PCMU. Say &lt;so&gt;."
+    assert controls.describe_state(stream(_state=state)).endswith(shown)
+    assert controls.describe_state(ended(_state=state)).endswith(shown)
+    state.remark = ""
+    assert "<br>" not in controls.describe_state(stream(_state=state))
 
 
 def test_a_lost_public_address_does_not_hide_why_a_handler_failed():

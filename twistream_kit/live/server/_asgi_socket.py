@@ -71,6 +71,9 @@ class ASGISocket:
             return None
         return message
 
+    def deliver_to(self, take: Callable[[str], None]) -> None:
+        """Do without: what arrives comes from a coroutine of the ASGI server, by `receive`."""
+
     @property
     def end(self) -> SocketEnd:
         """How the connection ended; defined once `receive` has returned None."""

@@ -25,6 +25,7 @@ from twistream_kit.live.server.request_head import (
     is_malformed_start,
 )
 from twistream_kit.live.server.web_request import Answer, WebRequest
+from twistream_kit.live.stream.session import DeliveringConnection
 from twistream_kit.pending import LosesTransport
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
@@ -35,7 +36,7 @@ _BODY_HEADERS = ("Content-Length", "Expect")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class RequestConnection(LosesTransport, ServerConnection):
+class RequestConnection(LosesTransport, DeliveringConnection):
     """A server connection that accepts one HTTP request, with a body or without."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

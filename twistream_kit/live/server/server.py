@@ -11,7 +11,7 @@ import contextlib
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
@@ -164,7 +164,8 @@ class StreamServer(StreamHost, ServerAddresses):
         return None if answer is None else build_response(socket, answer)
 
     async def _serve_socket(self, socket: ServerConnection) -> None:
-        await self._serve_stream(WebSocketsSocket(socket))
+        # As `_create_connection` made it.
+        await self._serve_stream(WebSocketsSocket(cast("RequestConnection", socket)))
 
 
 async def _stop_accepting(server: Server) -> None:

@@ -25,6 +25,7 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.stream._reader import Reader
+from twistream_kit.live.stream.remark import SoundRemark
 from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome
@@ -100,6 +101,7 @@ class StreamState:
         self._broke_at: float | None = None
         self._too_late: list[tuple[Pending[Any], Outcome]] = []
         self._has_logged_loss = False
+        self._reviewer: SoundRemark | None = None
         self._readers_lock = threading.Lock()
         self._early: list[tuple[float, from_twilio.Message]] | None = None
         self._early_until: float | None = None
@@ -136,10 +138,13 @@ class StreamState:
 
     # Commands, from any thread.
 
-    def play(self, payload: CheckedPayload, mark: str | None) -> Playing:
-        """Queue audio; on a stream that has ended or is closing, it is lost at once."""
+    def play(self, payload: CheckedPayload, mark: str | None, *, is_clip: bool = False) -> Playing:
+        """Queue audio; on a stream that has ended or is closing, it is lost at once.
+
+        That of a clip is not reviewed: it was converted for a call.
+        """
         playing = self.newest = Playing(self, len(payload), mark, self._home.loop)
-        self._submit(playing, self._begin_play, playing, payload)
+        self._submit(playing, self._begin_play, playing, payload, is_clip)
         return playing
 
     def speak(self, speech: Playing) -> None:
@@ -309,6 +314,8 @@ class StreamState:
             if self.disconnect_reason:
                 end = replace(end, cause=_make_tunnel_cause(self.disconnect_reason))
         self.cause = end.cause
+        if self._reviewer is not None:
+            self._reviewer.stop()
         self._stop_speeches()
         self._settle(self._conversation.end(end.reason, self._get_time(), end.cause))
         too_late, self._too_late = self._too_late, []
@@ -356,7 +363,7 @@ class StreamState:
             return False
         return True
 
-    def _begin_play(self, playing: Playing, payload: CheckedPayload) -> None:
+    def _begin_play(self, playing: Playing, payload: CheckedPayload, is_clip: bool) -> None:
         if not self.is_open:
             self._refuse(playing, _make_lost_outcome(playing))
             return
@@ -364,6 +371,8 @@ class StreamState:
         playing._handle = handle  # noqa: SLF001 - its owner
         self._waiting[handle] = playing
         self.on_outgoing()
+        if not is_clip:
+            self._review(payload)
 
     def _begin_speech(self, speech: Playing) -> None:
         if not self.is_open:
@@ -376,6 +385,13 @@ class StreamState:
     def _write(self, speech: Playing, payload: CheckedPayload) -> None:
         if self.stopped_at is None and self._conversation.write(speech._handle, payload):  # noqa: SLF001
             self.on_outgoing()
+            self._review(payload)
+
+    def _review(self, payload: CheckedPayload) -> None:
+        if self._reviewer is None:
+            loop = asyncio.get_running_loop()
+            self._reviewer = SoundRemark(self.note_remark, loop, self.start.stream_sid)
+        self._reviewer.take(payload)
 
     def _finish(self, speech: Playing, payload: CheckedPayload) -> None:
         handle = speech._handle  # noqa: SLF001 - its owner

@@ -161,12 +161,11 @@ class MediaStream:
             >>> report.sound_seconds >= 0.2
             True
         """
-        if isinstance(sound, Clip):
-            payload = sound.payload
-        else:
-            payload = encode_sound(sound, sample_rate, encoding)
         if mark is not None:
             _check_name(mark)
+        if isinstance(sound, Clip):
+            return self._state.play(check_payload(sound.payload), mark, is_clip=True)
+        payload = encode_sound(sound, sample_rate, encoding)
         return self._state.play(check_payload(payload), mark)
 
     def speak(

@@ -67,7 +67,8 @@ class StreamControls:
         send, mark, clear, hang_up: The buttons; ``controls.clear.click()`` presses one.
         speak_over: The button that clears, and then sends the chosen clip at once.
         progress: How much of the newest playback was *heard*, from 0 to 1.
-        state: The state of the call as text; it also shows that the public address was lost.
+        state: The state of the call as text; it also shows that the public address was lost, and
+            that what is played is almost certainly no PCMU.
         log: The last events, including errors.
         widget: The box that holds all of them, for a layout of your own.
 
@@ -372,6 +373,8 @@ def describe_state(stream: MediaStream, waiting: str = "", call: Call | None = N
     lines = [_describe_stream(stream)]
     if stream.disconnect_reason:
         lines.append(f"<b>The public address was lost</b>: {escape(stream.disconnect_reason)}")
+    if remark := get_state(stream).remark:
+        lines.append(f"<b>Look at what is played</b>: {escape(remark)}")
     if call is not None and _says_more_than_the_stream(call):
         why = "" if call.cause is None else f", {call.cause.in_words}"
         lines.append(f"The call: {escape(call.status + why)}")

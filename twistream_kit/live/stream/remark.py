@@ -1,0 +1,205 @@
+"""Say once if what is played on a stream is almost certainly no PCMU.
+
+Twilio plays every byte and logs nothing (PROTOCOL.md §4).  The beginning of the sound is reviewed
+as `kit.review_sound` does it, beside the playing: on the server's loop, in steps of a millisecond
+or two, one at a time for all streams of the loop, and with pauses between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+from twistream_kit.diagnosis.payload import SHORTEST_BYTES, is_flat_run
+from twistream_kit.diagnosis.sound import FIELD, SoundReview, is_inaudible
+from twistream_kit.errors import Objection, join_sentences
+from twistream_kit.protocol.playout import BYTES_PER_SECOND
+
+REVIEWED_BYTES = 8 * BYTES_PER_SECOND
+"""How much sound of a stream is reviewed: a wrong coding is wrong from the first second on, and the
+rate of speech takes seven."""
+
+COLLECT_SECONDS = 0.5
+"""How long sound is collected before it is looked at, and the pause behind it that ends it."""
+
+PAUSE_SECONDS, PAUSE_TIMES = 0.005, 99
+"""The least pause between two steps, and how many times as long as a step it is: reviews take a
+hundredth of the loop's time at most, however many streams begin together."""
+
+
+class SoundRemark:
+    """Reviews the beginning of what is played on one stream; used on the loop of the server only.
+
+    Silence does not count as sound.
+
+    Args:
+        say: Called at most once, on the loop, with one line: what is wrong, what the caller hears,
+            and what to do.
+        loop: The loop of the server.
+        stream_sid: The SID of the stream, which only spreads the work of many streams over time.
+    """
+
+    def __init__(
+        self, say: Callable[[str], None], loop: asyncio.AbstractEventLoop, stream_sid: str
+    ) -> None:
+        self._say = say
+        self._loop = loop
+        self._stream_sid = stream_sid
+        self._room = REVIEWED_BYTES
+        self._waiting: list[bytes] = []
+        self._collected = bytearray()
+        self._timer: asyncio.TimerHandle | None = None
+        self._review: SoundReview | None = None
+        self._reviewed = 0
+        self._sounds_until = 0.0
+        self._symptom: Objection | None = None
+        self._is_stopped = self._is_queued = self._has_paused = self._is_ending = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no sound is taken any more: enough was reviewed, or the remark was made."""
+        return self._is_stopped
+
+    def take(self, payload: bytes) -> None:
+        """Take PCMU that is queued; it takes a fraction of a microsecond."""
+        if self._room > 0:
+            self._room -= len(payload)
+            self._waiting.append(payload)
+            if self._timer is None:
+                self._timer = self._loop.call_later(COLLECT_SECONDS, self._collect)
+
+    def stop(self) -> None:
+        """Take and review nothing more; the stream has ended."""
+        self._is_stopped = True
+        self._room = 0
+        self._waiting.clear()
+        self._collected.clear()
+        self._review = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _collect(self) -> None:
+        """Make the sound that was taken ready for review."""
+        self._timer = None
+        now = self._loop.time()
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            seconds = sum(map(len, waiting)) / BYTES_PER_SECOND
+            self._sounds_until = max(now, self._sounds_until) + seconds
+        self._has_paused = now >= self._sounds_until + COLLECT_SECONDS
+        for payload in waiting:
+            if not is_inaudible(payload):
+                room = REVIEWED_BYTES - self._reviewed - len(self._collected)
+                self._collected += payload[:room]
+        self._room = REVIEWED_BYTES - self._reviewed - len(self._collected)
+        if not self._is_queued:
+            self._is_queued = True
+            _ReviewQueue.find(self._loop).add(self._loop, self._step)
+
+    def _step(self) -> bool:
+        """Do one step of the review; return whether there is more to do now."""
+        review, is_end = self._review, self._has_paused or self._room <= 0
+        found: list[Objection] = []
+        if review is not None and review.has_more_to_hear:
+            found = review.listen()
+        elif len(self._collected) >= SHORTEST_BYTES or (review and self._collected and is_end):
+            found = self._note_sent()
+        elif review is not None and is_end and not self._is_ending:
+            self._is_ending = True
+            review.note_end()
+        else:
+            self._is_queued = False
+            self._wait_for_more()
+            return False
+        sure = [each for each in found if _is_nearly_sure(each)]
+        self._symptom = self._symptom or next(filter(is_flat_run, sure), None)
+        for objection in sure:
+            if not is_flat_run(objection):
+                self._make(objection)
+                return False
+        return True
+
+    def _note_sent(self) -> list[Objection]:
+        if self._review is None:
+            self._review = SoundReview(self._stream_sid, at_leisure=True)
+        piece = bytes(self._collected[:SHORTEST_BYTES])
+        del self._collected[:SHORTEST_BYTES]
+        at = self._reviewed / BYTES_PER_SECOND  # as if sent in time: that is no matter here
+        self._reviewed += len(piece)
+        return self._review.note_sent(piece, at)
+
+    def _wait_for_more(self) -> None:
+        if self._is_ending:
+            self._review, self._is_ending = None, False
+            if self._symptom is not None:  # and nothing explains it
+                self._make(self._symptom)
+            elif self._room <= 0:
+                self.stop()
+        elif self._timer is None and not self._has_paused and not self._is_stopped:
+            self._timer = self._loop.call_later(COLLECT_SECONDS, self._collect)
+
+    def _make(self, objection: Objection) -> None:
+        self._is_queued = False
+        self.stop()
+        fix = _SAY_THE_RATE if objection.sample_rates else objection.fix
+        statement = replace(objection, field=_SUBJECT).statement
+        text = join_sentences(statement, objection.consequence, fix)
+        self._say(text)
+
+
+def _is_nearly_sure(objection: Objection) -> bool:
+    """Whether the sound is not what was meant: of another coding, damaged, or of another rate.
+
+    What is only loud or clicks may be meant, or be the voice of the caller that is sent back.
+    """
+    return objection.field == FIELD and (
+        objection.severity == "error" or bool(objection.sample_rates)
+    )
+
+
+_SUBJECT = "the sound that is played"
+
+_SAY_THE_RATE = (
+    "Say the rate at which it was made: stream.speak(sample_rate=rate, encoding='PCMU'), or "
+    "stream.play(sound, sample_rate=rate, encoding='PCMU')"
+)
+
+
+class _ReviewQueue:
+    """Lets the reviews of all streams of a loop do their steps in turn, with pauses."""
+
+    _all: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _ReviewQueue]] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._steps: deque[Callable[[], bool]] = deque()
+
+    @classmethod
+    def find(cls, loop: asyncio.AbstractEventLoop) -> _ReviewQueue:
+        """Return those of a loop."""
+        return cls._all.setdefault(loop, cls())
+
+    def add(self, loop: asyncio.AbstractEventLoop, step: Callable[[], bool]) -> None:
+        """Call `step` in its turn, again and again until it returns False."""
+        self._steps.append(step)
+        if len(self._steps) == 1:
+            loop.call_later(PAUSE_SECONDS, self._run, loop)
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        step = self._steps[0]
+        begin = time.perf_counter()
+        has_more = False
+        try:
+            has_more = step()
+        finally:
+            self._steps.popleft()
+            if has_more:
+                self._steps.append(step)
+            if self._steps:
+                took = time.perf_counter() - begin
+                loop.call_later(max(PAUSE_SECONDS, PAUSE_TIMES * took), self._run, loop)
