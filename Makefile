@@ -2,7 +2,7 @@
 # make test       the environment, then all tests, notebooks and, where a Chromium is, browser tests
 #                 TESTS="tests/audio tests/protocol" runs some files or folders only
 # make test-fast  without notebooks, kernels and browser
-# make test-slow  what needs patience and is left out of make test
+# make test-slow  what needs patience and is left out of make test; all tests of `live` on uvloop
 # make check      ruff, mypy, import-linter, node --check where node is, then make test
 # make fuzz       damaged input for every reader: SECONDS=600 SEED=7, or TEXTS=1000000 SOUNDS=100000
 # make golden     write the recorded outputs anew (tests/golden); AREA=reviews for one of them
@@ -44,7 +44,9 @@ test: install
 test-fast: install
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not browser and not notebook and not slow'
 
+# Each run tries the tests of streams and servers on uvloop, too; this one, all of `live`.
 test-slow: install
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --loop=uvloop tests/live
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow
 
 # Of one seed and number is the same input, always; STATE keeps what is done, to go on after a stop.

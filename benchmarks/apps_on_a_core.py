@@ -12,6 +12,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -19,7 +20,7 @@ from callers import AUTH_TOKEN
 from measuring import stay_on_the_first_core
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from streams_on_a_core import answer_questions, count_captured, echo_by_speak
 
 import twistream_kit as kit
@@ -27,8 +28,9 @@ import twistream_kit as kit
 
 async def send_back(socket: WebSocket) -> None:
     await socket.accept()
-    async for text in socket.iter_text():
-        await socket.send_text(text)
+    with suppress(WebSocketDisconnect):  # the caller's last message is in one packet with its Close
+        async for text in socket.iter_text():
+            await socket.send_text(text)
 
 
 KINDS: dict[str, Callable[[str], Any]] = {

@@ -19,7 +19,7 @@ import twistream_kit
 AIM = 2.0
 WHAT = "server CPU, StreamApp under uvicorn, echo by speak"
 NEEDED = ("uvicorn", "starlette")
-FULL = Load(40, 1.2, 2.5, 7)
+FULL = Load(40, 1.2, 2.0, 5)
 KINDS = {"starlette": "bare", "stream app": "speak"}
 """The kinds of `apps_on_a_core`, and those of `server.make_callers` that hear the same."""
 

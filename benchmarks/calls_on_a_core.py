@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ class Held:
 
 def measure(*, tiny: bool = False) -> list[Figure]:
     """Hold the calls on both servers, in alternating rounds."""
-    sizes, settle, seconds, rounds = ([3], 0.1, 0.4, 1) if tiny else ([50, 100], 1.0, 4.0, 7)
+    sizes, settle, seconds, rounds = ([3], 0.1, 0.4, 1) if tiny else ([50, 100], 1.0, 4.0, 5)
     held: dict[tuple[int, str], list[Held]] = {(n, kind): [] for n in sizes for kind in KINDS}
     with kept_off_the_first_core():
         for count in range(rounds):
@@ -86,10 +87,10 @@ async def _hold(server: Companion, kind: str, n_calls: int, settle: float, secon
         await hold_calls(stack, callers, server.hello["url"])
         await speak(callers, settle)
         settled = [caller.frames for caller in callers]
-        cpu = server.ask("cpu")["cpu"]
+        cpu, began = server.ask("cpu")["cpu"], time.monotonic()
         await speak(callers, seconds)
-        cpu = server.ask("cpu")["cpu"] - cpu
+        core = (server.ask("cpu")["cpu"] - cpu) / (time.monotonic() - began)
         await check_answers(server, kind, callers)
     pairs = zip(callers, settled, strict=True)
     delays = [delay for caller, count in pairs for delay in caller.delays[count:]]
-    return Held(delays, cpu / seconds)
+    return Held(delays, core)

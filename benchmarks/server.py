@@ -49,12 +49,14 @@ class Cost:
     Attributes:
         microseconds: CPU for each media message that came.
         answers: Media messages sent for each that came.
+        marks: Marks sent for each media message that came.
         messages: How many came.
         profile: Rows of `streams_on_a_core.list_profile`, if it was requested.
     """
 
     microseconds: float
     answers: float
+    marks: float
     messages: int
     profile: Sequence[Any] = ()
 
@@ -77,7 +79,7 @@ class Load:
 
 
 TINY = Load(3, 0.3, 0.3, 1)
-FULL = Load(40, 1.2, 2.5, 7)
+FULL = Load(40, 1.2, 2.0, 5)
 
 
 def measure(*, tiny: bool = False) -> list[Figure]:
@@ -89,9 +91,10 @@ def measure(*, tiny: bool = False) -> list[Figure]:
         kinds += ["bare --uvloop", "speak --uvloop"]
     costs = compare(kinds, load)
     figures = make_figures(costs)
-    figures.append(
-        _beside(costs, "play", "answers with marks", "plain websockets with a mark each")
-    )
+    figures += [
+        _beside(costs, kind, "answers with marks", "plain websockets with a mark each")
+        for kind in ("speak", "play")
+    ]
     what = "server CPU on uvloop, echo by speak"
     if not has_uvloop:
         return [*figures, Figure(what, "left out: uvloop is not installed")]
@@ -132,9 +135,10 @@ def _beside(costs: dict[str, list[Cost]], kind: str, other: str, called: str) ->
     ratio = statistics.median(ratios)
     cpu = statistics.median(cost.microseconds for cost in costs[kind])
     out = statistics.median(cost.answers for cost in costs[kind])
+    marks = statistics.median(cost.marks for cost in costs[kind])
     name, *options = kind.split(" --")
     what = f"server CPU{''.join(f' on {o}' for o in options)}, {WHAT[name]}"
-    figure = f"{spread(ratios)} × {called}; {cpu:.0f} µs, {out:.2f} media out"
+    figure = f"{spread(ratios)} × {called}; {cpu:.0f} µs, {out:.2f} media and {marks:.2f} marks out"
     if other != "bare" or options:
         return Figure(what, figure)
     return Figure(what, figure, f"≤ {AIMS[name]} ×", ratio <= AIMS[name])
@@ -217,9 +221,16 @@ async def _round(server: Companion, kind: str, load: Load, *, profile: bool) -> 
         await speak(callers, settle)
         if profile:
             server.ask("profile")
-        media, cpu = sum(c.media for c in callers), server.ask("cpu")["cpu"]
+        before = _count(server, callers)
         spoken = await speak(callers, load.seconds)
-        media, cpu = sum(c.media for c in callers) - media, server.ask("cpu")["cpu"] - cpu
+        after = _count(server, callers)
         rows = server.ask("profiled") if profile else ()
         await check_answers(server, kind, callers)
-    return Cost(cpu * 1e6 / spoken, media / spoken, spoken, rows)
+    cpu, media, marks = ((now - then) / spoken for now, then in zip(after, before, strict=True))
+    return Cost(cpu * 1e6, media, marks, spoken, rows)
+
+
+def _count(server: Companion, callers: Sequence[Caller]) -> tuple[float, int, int]:
+    """Return the seconds of CPU, the media messages and the marks so far."""
+    media, marks = sum(c.media for c in callers), sum(len(c.marks) for c in callers)
+    return server.ask("cpu")["cpu"], media, marks

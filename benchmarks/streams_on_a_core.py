@@ -36,7 +36,6 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -74,9 +73,6 @@ async def answer_start(socket: ServerConnection) -> None:
 
 
 async def echo_by_speak(stream: MediaStream) -> None:
-    if not hasattr(stream, "speak"):
-        await echo_by_play(stream)
-        return
     speech = stream.speak()
     async for samples in stream.audio():
         speech.write(samples)
@@ -84,7 +80,7 @@ async def echo_by_speak(stream: MediaStream) -> None:
 
 async def echo_by_play(stream: MediaStream) -> None:
     async for samples in stream.audio():
-        stream.play(samples if hasattr(stream, "speak") else encode_ulaw(samples))
+        stream.play(samples)
 
 
 async def play(stream: MediaStream) -> None:

@@ -76,6 +76,30 @@ def test_every_section_ends_with_a_check(path: Path) -> None:
         assert section[-1].source.startswith("assert "), section[0].source
 
 
+def test_the_caller_speaks_in_the_cell_that_places_the_call() -> None:
+    """People read between cells: what has to happen during a call may not wait for the next."""
+    speaking = [
+        cell.source
+        for cell in code_cells(FOLDER / "hear_the_caller.ipynb")
+        if "phone.say(" in cell.source or ".write(" in cell.source
+    ]
+    calling = [source for source in speaking if not source.startswith("async def ")]
+    assert [source for source in calling if "call_to(" not in source] == []
+    assert len(calling) >= 5
+
+
+def test_the_first_bot_is_an_echo_of_two_lines() -> None:
+    handlers = [
+        cell.source
+        for cell in code_cells(FOLDER / "hear_the_caller.ipynb")
+        if "(stream):" in cell.source
+    ]
+    assert handlers[0].splitlines()[1:] == [
+        "    async for samples in stream.audio():",
+        "        stream.play(samples)",
+    ]
+
+
 @pytest.mark.notebook
 def test_it_runs_from_top_to_bottom(path: Path, run_and_clean: Any) -> None:
     notebook = run_and_clean.run(nbformat.read(path, as_version=4))

@@ -337,7 +337,8 @@ def _is_excepted(place: Place) -> bool:
     return (place.word, place.path) in _EXCEPTIONS
 
 
-ALL = (PACKAGE, TESTS, ROOT / "benchmarks", ROOT / "README.md", ROOT / "CHANGELOG.md")
+PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md")
+ALL = (PACKAGE, TESTS, ROOT / "benchmarks", ROOT / "examples", *PAGES)
 
 
 def _all_words() -> list[Place]:

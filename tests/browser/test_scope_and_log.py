@@ -171,7 +171,7 @@ async def test_a_page_that_is_loaded_again_and_a_cell_that_is_run_again_go_on(no
 
 async def test_hear_the_caller_runs_whole_and_shows_its_scope_and_log(open_notebook):
     notebook = await open_notebook("notebooks/hear_the_caller.ipynb")
-    await notebook.run_all()
+    await notebook.run_all(seconds=120)  # eight calls, in real time
     for cell in await notebook.code_cells():
         failed = [output for output in cell["outputs"] if output["output_type"] == "error"]
         assert bool(failed) is ("raises-exception" in cell["tags"]), failed

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
 
 import pytest
 
@@ -13,6 +14,38 @@ from support.far_end import TOKEN, FarEnd
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.live.calls import exit_hooks
 from twistream_kit.live.server.server import StreamServer
+
+ON_BOTH_LOOPS = ("/live/stream/", "/live/server/")
+"""The tests that each run tries on asyncio's loop and on uvloop's, whose transports differ."""
+
+ON_ONE_LOOP = ("test_admission.py", "test_http_signature_traps.py", "test_request_head.py")
+"""The ones among them that try hundreds of heads; `make test-slow` runs these on uvloop, too."""
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--loop",
+        choices=("asyncio", "uvloop"),
+        help="run all tests of this folder on this event loop, and on no other",
+    )
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """Return the event loops that a test runs on, one after the other."""
+    loops = {"asyncio": asyncio.new_event_loop}
+    if sys.platform != "win32":  # for which there is no uvloop
+        import uvloop
+
+        loops["uvloop"] = uvloop.new_event_loop
+    chosen = config.getoption("--loop", None)
+    if chosen is None and not _is_tried_on_both(item.path):
+        chosen = "asyncio"
+    return loops if chosen is None else {chosen: loops[chosen]}
+
+
+def _is_tried_on_both(path):
+    is_among = any(folder in path.as_posix() for folder in ON_BOTH_LOOPS)
+    return is_among and path.name not in ON_ONE_LOOP
 
 
 @pytest.fixture

@@ -228,21 +228,20 @@ class BeginningCheck:
     def __init__(self, use: PayloadUse = TO_TWILIO) -> None:
         self.is_done = False
         self._use = use
-        self._beginning = bytearray()
+        self._beginning = b""
 
     def take(self, piece: bytes | bytearray | memoryview) -> None:
         """Look at the next piece, of any length.
 
         Raises:
-            LocalProtocolError: If the sound so far is no sound.
+            LocalProtocolError: If the sound so far is no sound; the piece is then forgotten.
         """
         if self.is_done:
             return
-        self._beginning += piece[: _LOOKED_AT - len(self._beginning)]
-        refuse_no_sound(bytes(self._beginning), self._use)
-        if len(self._beginning) >= _LOOKED_AT:
-            self.is_done = True
-            self._beginning.clear()
+        beginning = self._beginning + piece[: _LOOKED_AT - len(self._beginning)]
+        refuse_no_sound(beginning, self._use)
+        self.is_done = len(beginning) >= _LOOKED_AT
+        self._beginning = b"" if self.is_done else beginning
 
 
 def is_8_bit_silence(objection: Objection) -> bool:

@@ -477,15 +477,14 @@ def test_host_that_names_no_address_is_refused(make, host):
 
 @pytest.mark.parametrize("make", [StreamServer, functools.partial(Inspector, "ws://127.0.0.1:1")])
 async def test_host_with_two_addresses_has_the_same_free_port_on_both(make, monkeypatch):
-    usual = socket.getaddrinfo
+    loop = asyncio.get_running_loop()
+    create_server = loop.create_server  # patched here, because uvloop resolves names in C
 
-    def resolve(host, port, *args, **options):
-        if host != "two.example":
-            return usual(host, port, *args, **options)
-        both = ("127.0.0.1", "127.0.0.2")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in both]
+    def listen(protocol_factory, host=None, *args, **options):
+        hosts = ["127.0.0.1", "127.0.0.2"] if host == "two.example" else host
+        return create_server(protocol_factory, hosts, *args, **options)
 
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(loop, "create_server", listen)
     async with make(host="two.example") as server:
         listener = server._server if isinstance(server, StreamServer) else server._listener
         names = {each.getsockname() for each in listener.sockets}

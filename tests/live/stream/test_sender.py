@@ -153,3 +153,34 @@ async def test_an_error_of_the_socket_is_passed_on(line):
     line.stream.play(FRAME)
     assert [str(error) for error in line.errors] == ["no"]
     line.errors.clear()
+
+
+class Waiting:
+    """A state with one message, which may be sent once all waits in a list are over."""
+
+    on_outgoing = on_close_wanted = None
+
+    def __init__(self, waits):
+        self.waits = waits
+        self.is_sent = False
+
+    def take_message(self, now):
+        if self.waits or self.is_sent:
+            return None
+        self.is_sent = True
+        return to_twilio.Clear("MZ" + "0" * 32)
+
+    def wait_seconds(self, now):
+        return self.waits.pop(0) if self.waits else None
+
+
+async def test_a_wait_that_is_too_short_for_a_timer_ends_nothing():
+    # uvloop counts whole milliseconds, and makes no timer for a wait that rounds to none.
+    state, socket, errors = Waiting([0.0002, 0.0001, 5.0, 0.0003]), Socket(), []
+    sender = StreamSender(state, socket, errors.append)
+    for _ in range(3):  # within one turn of the loop
+        sender.send()
+    await eventually(lambda: socket.writes or errors)
+    sender.stop()
+    assert errors == []
+    assert state.waits == []

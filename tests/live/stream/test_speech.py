@@ -218,6 +218,11 @@ async def test_what_is_no_sound_is_refused_and_the_speech_goes_on(pair):
         speech.write(np.full(160, 20000.0))
     with pytest.raises(LocalProtocolError, match="WAV"):
         speech.write(b"RIFF\xe8\x03\x00\x00WAVEfmt " + bytes(100))
+    wideband = stream.speak(sample_rate=24000)
+    with pytest.raises(LocalProtocolError, match="WAV"):
+        wideband.write(b"RIFF\xe8\x03\x00\x00WAVEfmt " + bytes(100))
+    with pytest.raises(LocalProtocolError, match="Ogg"):
+        stream.play(b"OggS\x00\x02" + bytes(201), sample_rate=24000)
     assert speech.write(SECOND)
     speech.end()
     await end.until(to_twilio.Mark)
@@ -320,7 +325,7 @@ def test_any_pieces_and_plays_between_them_arrive_whole(sizes, plays):
 
 
 async def test_sound_of_another_coding_is_remarked_on_once_in_its_outcome(pair, said):
-    stream, end = await pair(send_ahead_seconds=0.2)
+    stream, _ = await pair(send_ahead_seconds=0.2)
     samples = (np.sin(np.arange(8000 * 3) * 0.3) * 8000).astype("<i2")
     speech = stream.speak(encoding="PCMU")
     for piece in cut(samples.tobytes(), 800):

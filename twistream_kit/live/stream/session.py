@@ -319,7 +319,8 @@ class StreamSession:
         self._sender = StreamSender(state, self._socket, self._fail)
         state.on_outgoing = self._sender.send
         state.on_close_wanted = partial(self._close_when_heard, state)
-        logger.info("stream %s started, call %s", start.stream_sid, start.call_sid)
+        values = state.describe_event("stream.started")
+        logger.info("stream %s started, call %s", start.stream_sid, start.call_sid, extra=values)
         return MediaStream(state)
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
@@ -410,7 +411,8 @@ class StreamSession:
         if error is None:
             return
         state.handler_error = error
-        logger.error("the handler of stream %s failed", state.start.stream_sid, exc_info=error)
+        sid, values = state.start.stream_sid, state.describe_event("handler.failed")
+        logger.error("the handler of stream %s failed", sid, exc_info=error, extra=values)
         cause = EndCause("handler-failed", 1011, detail=format_error(error))
         self._end(StreamEnd("handler", cause))
 
@@ -436,7 +438,8 @@ class StreamSender:
         self._loop = asyncio.get_running_loop()
         self._wrote_at = -math.inf
         self._is_called_soon = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = math.inf
         self._waiter: asyncio.Task[None] | None = None
         self._is_over = False
 
@@ -507,10 +510,12 @@ class StreamSender:
     def _set_timer(self, seconds: float) -> None:
         due = self._loop.time() + seconds
         if self._timer is not None:
-            if self._timer.when() <= due + TIMER_SLACK_SECONDS:
+            if self._due <= due + TIMER_SLACK_SECONDS:
                 return  # it looks anew then
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._end_wait)
+        # uvloop counts whole milliseconds; for a wait that rounds to none it returns a handle
+        # without `when`.
+        self._timer, self._due = self._loop.call_at(due, self._end_wait), due
 
     def _end_wait(self) -> None:
         self._timer = None

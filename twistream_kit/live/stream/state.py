@@ -258,6 +258,12 @@ class StreamState:
 
     # Called by the session and the server, on their loop.
 
+    def describe_event(self, event_name: str, **values: object) -> dict[str, object]:
+        """Return the attributes of a log record of the stream, for programs that read the log."""
+        start = self.start
+        ids = {"stream_sid": start.stream_sid, "call_sid": start.call_sid}
+        return {"event_name": event_name, **ids, **values}
+
     def keep_early(self) -> None:
         """Keep what arrives for the readers of a handler that is about to begin on a thread."""
         self._early = []
@@ -322,13 +328,23 @@ class StreamState:
         for wait, lost in too_late:
             self._refuse(wait, lost)
         if fulfil(self.closed, end):
-            logger.info("stream %s ended: %s", self.start.stream_sid, end.detail)
+            cause = end.cause
+            values = self.describe_event(
+                "stream.ended",
+                reason=end.reason,
+                cause=cause.cause,
+                close_code=cause.close_code,
+                error_code=cause.error_code,
+            )
+            logger.info("stream %s ended: %s", self.start.stream_sid, end.detail, extra=values)
 
     def correct(self, cause: EndCause) -> None:
         """Record that it became known later who ended the stream, and why."""
         if self.cause is not None and cause != self.cause:
             self.cause = cause
-            logger.info("stream %s ended because %s", self.start.stream_sid, cause.in_words)
+            values = self.describe_event("stream.cause_known", cause=cause.cause)
+            sid = self.start.stream_sid
+            logger.info("stream %s ended because %s", sid, cause.in_words, extra=values)
 
     def lose_address(self, why: str) -> None:
         """Record that the public address is lost, if the stream is open or was lost just now."""
@@ -370,6 +386,8 @@ class StreamState:
         handle = self._conversation.play(payload, self._get_time(), mark=playing.mark)
         playing._handle = handle  # noqa: SLF001 - its owner
         self._waiting[handle] = playing
+        if logger.isEnabledFor(logging.DEBUG):
+            self._log_queued(playing)
         self.on_outgoing()
         if not is_clip:
             self._review(payload)
@@ -381,6 +399,8 @@ class StreamState:
         handle = self._conversation.speak(self._get_time(), mark=speech.mark)
         speech._handle = handle  # noqa: SLF001 - its owner
         self._waiting[handle] = self._speeches[handle] = speech
+        if logger.isEnabledFor(logging.DEBUG):
+            self._log_queued(speech)
 
     def _write(self, speech: Playing, payload: CheckedPayload) -> None:
         if self.stopped_at is None and self._conversation.write(speech._handle, payload):  # noqa: SLF001
@@ -475,7 +495,27 @@ class StreamState:
                     pending.remark, self._unsaid = self._unsaid, ""
                 if pending.remark:
                     outcome = replace(outcome, remark=pending.remark)  # noqa: PLW2901
+                if logger.isEnabledFor(logging.DEBUG):
+                    self._log_ended(outcome)
             fulfil(pending, outcome)
+
+    def _log_queued(self, playing: Playing) -> None:
+        handle = playing._handle  # noqa: SLF001 - its owner
+        values = self.describe_event("playback.queued", playback=handle, mark=playing.mark)
+        logger.debug("stream %s: %s is queued", self.start.stream_sid, handle, extra=values)
+
+    def _log_ended(self, outcome: PlayOutcome) -> None:
+        values = self.describe_event(
+            "playback.ended",
+            playback=outcome.handle,
+            ending=outcome.ending,
+            heard_ms=outcome.heard_ms,
+            total_ms=outcome.total_ms,
+            gaps=outcome.gaps,
+            gap_ms=outcome.gap_ms,
+        )
+        sid = self.start.stream_sid
+        logger.debug("stream %s: %s: %s", sid, outcome.handle, outcome, extra=values)
 
     def _end_readers(self) -> None:
         # `closed` is done by now, so a reader attached meanwhile is ended here or by `_attach`.

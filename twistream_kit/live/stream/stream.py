@@ -19,6 +19,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.encoder import Encoding, PayloadEncoder, Piece, encode_sound
 from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.payload import BeginningCheck, refuse_no_sound
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.live.stream._reader import Reader
 from twistream_kit.live.stream.state import Playing, StreamEnd, StreamState
@@ -165,8 +166,10 @@ class MediaStream:
             _check_name(mark)
         if isinstance(sound, Clip):
             return self._state.play(check_payload(sound.payload), mark, is_clip=True)
+        if isinstance(sound, bytes | bytearray | memoryview):
+            refuse_no_sound(bytes(sound))
         payload = encode_sound(sound, sample_rate, encoding)
-        return self._state.play(check_payload(payload), mark)
+        return self._state.play(CheckedPayload(payload), mark)
 
     def speak(
         self,
@@ -275,6 +278,7 @@ class Speech(Playing):
     def __init__(self, state: StreamState, encoder: PayloadEncoder, mark: str | None) -> None:
         super().__init__(state, 0, mark, state.loop)
         self._encoder = encoder
+        self._beginning = BeginningCheck()
         # Reentrant: a write carries out what threads have queued, and thereby calls done-callbacks.
         self._writing = threading.RLock()
         self._has_ended = False
@@ -303,6 +307,8 @@ class Speech(Playing):
                 )
             if self._is_over or self.done():
                 return False
+            if not self._beginning.is_done and isinstance(piece, bytes | bytearray | memoryview):
+                self._beginning.take(piece)
             payload = self._encoder.encode(piece)
             if payload:
                 self._pass_on(payload)
@@ -362,8 +368,6 @@ class Speech(Playing):
         stream = self._find_stream()
         if stream is None:
             return
-        if not self._size:
-            check_payload(payload)
         self._size += len(payload)
         stream.write(self, CheckedPayload(payload))
         if not self.remark and self._size > REMARKABLE_SECONDS * BYTES_PER_SECOND:
