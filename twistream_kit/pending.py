@@ -18,6 +18,7 @@ import logging
 import os
 import threading
 import weakref
+from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
@@ -243,10 +244,7 @@ def _describe_timeout(timeout: float | None) -> str:
 
 def get_running_loop() -> asyncio.AbstractEventLoop | None:
     """Return the loop that runs in this thread, or None."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+    return _get_running_loop()
 
 
 def fulfil(pending: Pending[T], value: T) -> bool:
@@ -338,6 +336,16 @@ class HomeLoop:
         # Kept, because what ends with a loop would change the selector that both processes share.
         _of_parent.append((self._loop, self._commands, self._tasks))
         self._loop, self._commands, self._tasks = None, deque(), set()
+
+    def is_idle_here(self) -> bool:
+        """Whether this is the loop, and no command is queued or under way."""
+        loop = self._loop
+        return (
+            not self._commands
+            and not self._is_carrying_out
+            and loop is not None
+            and _get_running_loop() is loop
+        )
 
     def is_current(self) -> bool:
         """Whether the calling code runs on the home loop."""

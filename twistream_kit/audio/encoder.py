@@ -69,6 +69,8 @@ class PayloadEncoder:
             ValueError: If it has more than one dimension, contains NaN or infinity, or its floats
                 go far beyond [-1, 1].
         """
+        if type(piece) is np.ndarray and self._is_at_rate and not self._odd and _is_usual(piece):
+            return encode_ulaw(piece)
         sound: Any = piece
         if not isinstance(sound, np.ndarray | bytes | bytearray | memoryview):
             sound = _read_piece(sound)

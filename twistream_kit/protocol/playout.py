@@ -50,9 +50,9 @@ class PlayoutModel:
     removed count as passed, though they were not heard.
 
     Args:
-        negligible_seconds: Sound after a shorter silence counts as played without interruption.
-            Frames that are sent one by one come a little late each, and an interval for each takes
-            as much memory as its sound.
+        negligible_seconds: Sound after a shorter silence counts as played without interruption,
+            and all of it as that much later.  Frames that are sent one by one come a little late
+            each, and an interval for each takes as much memory as its sound.
     """
 
     def __init__(self, *, negligible_seconds: float = 0.0) -> None:
@@ -76,10 +76,14 @@ class PlayoutModel:
             For how many seconds Twilio had nothing to play before; 0 after a clear, and for the
             first sound.
         """
-        silence = 0.0
-        if self.count_buffered(now) == 0:
-            if self._sent > self._run_first:
-                silence = max(0.0, now - self.find_play_time(self._sent))
+        queued = self._sent - self._run_first
+        silence = now - self._run_started - (self._delay or 0.0) - queued / BYTES_PER_SECOND
+        if queued and silence * BYTES_PER_SECOND < -_ROUNDING:  # not all of it has been played
+            silence = 0.0
+        elif queued and silence < self._negligible:
+            self._run_started += silence
+        else:
+            silence = silence if queued else 0.0
             self._close_run(self._sent)
             self._run_started = now
             self._delay = None
@@ -107,7 +111,8 @@ class PlayoutModel:
 
     def count_buffered(self, now: float) -> int:
         """Return how many bytes are waiting at Twilio to be played."""
-        return self._sent - self.count_played(now)
+        played = (now - self._run_started - (self._delay or 0.0)) * BYTES_PER_SECOND
+        return max(0, self._sent - self._run_first - max(0, int(played + _ROUNDING)))
 
     def find_play_time(self, position: int) -> float:
         """Return when byte `position` has been played, or will have been if nothing is cleared.
@@ -131,14 +136,7 @@ class PlayoutModel:
 
     def _close_run(self, position: int) -> None:
         if position > self._run_first:
-            started, first, size = self._measure_interval(position)
-            if self._finished:
-                before, first_before, size_before = self._finished[-1]
-                silence = started - (before + size_before / BYTES_PER_SECOND)
-                if silence < self._negligible and first == first_before + size_before:
-                    started, first, size = before, first_before, size_before + size
-                    self._finished.pop()
-            self._finished.append((started, first, size))
+            self._finished.append(self._measure_interval(position))
         self._run_first = position
 
     def _measure_interval(self, position: int) -> tuple[float, int, int]:

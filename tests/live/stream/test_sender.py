@@ -3,6 +3,9 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
 
 from support.waiting import eventually, soon
 from twistream_kit.live.stream import session
@@ -184,3 +187,8 @@ async def test_a_wait_that_is_too_short_for_a_timer_ends_nothing():
     sender.stop()
     assert errors == []
     assert state.waits == []
+
+
+@given(st.binary(max_size=300) | st.sampled_from([bytes(n) for n in (125, 126, 65_535, 65_536)]))
+def test_a_message_is_framed_as_websockets_does(text):
+    assert session.frame_text(text) == Frame(Opcode.TEXT, text).serialize(mask=False)

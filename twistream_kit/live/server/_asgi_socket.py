@@ -45,7 +45,7 @@ class ASGISocket:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
         self._end: SocketEnd | None = None
-        self._texts: deque[str] = deque()
+        self._texts: deque[bytes] = deque()
         self._held_bytes = 0
         self._is_closing = False
         self._is_lost = False
@@ -79,7 +79,7 @@ class ASGISocket:
         """How the connection ended; defined once `receive` has returned None."""
         return self._end or SocketEnd(ABNORMAL_CLOSURE)
 
-    def write(self, texts: Iterable[str]) -> None:
+    def write(self, texts: Iterable[bytes]) -> None:
         """Send text messages in order, without waiting; on a closed connection they are lost."""
         if self._is_lost or self._is_closing:
             return
@@ -135,7 +135,7 @@ class ASGISocket:
             while self._texts:
                 text = self._texts.popleft()
                 try:
-                    await self._send({"type": "websocket.send", "text": text})
+                    await self._send({"type": "websocket.send", "text": text.decode()})
                 except Exception as error:  # noqa: BLE001 - each server has an exception of its own
                     logger.info("a WebSocket was lost while something was sent: %r", error)
                     self._drop()

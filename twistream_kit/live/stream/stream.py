@@ -33,6 +33,8 @@ from twistream_kit.sound_file import CheckedPayload, check_payload
 REMARKABLE_SECONDS = 60.0
 """A speech of which more is queued does not wait for its source's playout."""
 
+_REMARKABLE_BYTES = REMARKABLE_SECONDS * BYTES_PER_SECOND
+
 
 class MediaStream:
     """One bidirectional Media Stream: play sound into the call, mark, clear, and receive sound.
@@ -305,13 +307,18 @@ class Speech(Playing):
                     "write() was called after end(); each utterance is a speech of its own: "
                     "stream.speak()"
                 )
-            if self._is_over or self.done():
+            stream = self._stream
+            if self._is_over or stream is None or self.done():
                 return False
             if not self._beginning.is_done and isinstance(piece, bytes | bytearray | memoryview):
                 self._beginning.take(piece)
             payload = self._encoder.encode(piece)
             if payload:
-                self._pass_on(payload)
+                self._size += len(payload)
+                # Encoded here, or its beginning was checked.
+                stream.write(self, payload)  # type: ignore[arg-type]
+                if self._size > _REMARKABLE_BYTES and not self.remark:
+                    self._check_queued(stream)
         return not self._is_over
 
     def end(self) -> None:
@@ -364,18 +371,9 @@ class Speech(Playing):
             stream.clear()
         self.end()
 
-    def _pass_on(self, payload: bytes) -> None:
-        stream = self._find_stream()
-        if stream is None:
-            return
-        self._size += len(payload)
-        stream.write(self, CheckedPayload(payload))
-        if not self.remark and self._size > REMARKABLE_SECONDS * BYTES_PER_SECOND:
-            self._check_queued(stream)
-
     def _check_queued(self, stream: StreamState) -> None:
         unheard = stream.count_unheard(self._handle)
-        if unheard > REMARKABLE_SECONDS * BYTES_PER_SECOND:
+        if unheard > _REMARKABLE_BYTES:
             stream.note_remark(
                 f"more than {REMARKABLE_SECONDS:.0f} s of sound are queued, which take 8 kB of "
                 "memory a second; say `await speech.drained()` between pieces",
