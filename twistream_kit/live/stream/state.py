@@ -247,10 +247,6 @@ class StreamState:
         else:
             playing.remark = text
 
-    def count_unheard(self, handle: str) -> int:
-        """Return how many bytes of a playback are still to be heard; callable from any thread."""
-        return self._conversation.count_unheard(handle, self._get_time())
-
     @property
     def send_ahead_bytes(self) -> int:
         """How much sound is sent ahead."""
