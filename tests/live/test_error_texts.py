@@ -243,8 +243,8 @@ STREAM_TEXTS = [
     (
         lambda stream: stream.play("greeting.wav"),
         (
-            "play() takes a Clip or bare PCMU bytes, not str; kit.load_clip(path) makes a Clip of "
-            "a file, kit.Clip.from_samples(…) one of an array"
+            "sound is a Clip, bytes, or an array of int16 or of float in [-1, 1], not str; "
+            "kit.load_clip(path) makes a Clip of a file"
         ),
     ),
     (

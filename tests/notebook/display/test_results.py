@@ -181,6 +181,10 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         DebuggerEntry(31951, EVIL, "error", EVIL, EVIL, EVIL, EVIL.encode(), several),
         a_call_report(capture, objection, debugger),
         *(kit.StreamServer(), stream, stream.play(b"\x80" * 160, mark="x"), stream.audio()),
+        *(
+            stream.speak(mark=EVIL),
+            kit.PlayOutcome("heard", 20, 20, gaps=1, gap_ms=30, remark=EVIL),
+        ),
         EndCause("server-closed", 1000, EVIL, EVIL),
         *(kit.StreamEnd("stop", EndCause("twilio-stopped", detail=EVIL)), Reader(str, None)),
         *(kit.PlayOutcome("cleared", 420, 4210), kit.MarkOutcome("heard", EVIL, 12)),
