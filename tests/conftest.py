@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import threading
 
 import pytest
@@ -23,6 +24,11 @@ from twistream_kit.simulator.twilio import SimulatedTwilio
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+# The workers, and hundreds of programs and kernels that the tests start, import the same modules;
+# where Python may not keep what it compiles, each of them compiles all anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Whatever account or tunnel this machine has: no test sees it, so none calls anybody.
 for _name in [*os.environ]:

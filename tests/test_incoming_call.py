@@ -21,8 +21,8 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.errors import CallRefused
 from twistream_kit.live.dialling.number_route import route_number
-from twistream_kit.live.server.http import Webhooks
 from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.server.webhooks import Webhooks
 from twistream_kit.simulator.call._speech import make_error_tone
 
 ALICE = "+15550100001"

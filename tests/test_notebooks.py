@@ -7,7 +7,6 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -33,9 +32,14 @@ def path(request: pytest.FixtureRequest) -> Path:
     return found
 
 
+def read(path: Path) -> Any:
+    import nbformat  # takes four seconds of a core, which the other workers save
+
+    return nbformat.read(path, as_version=4)
+
+
 def code_cells(path: Path) -> list[Any]:
-    cells = nbformat.read(path, as_version=4).cells
-    return [cell for cell in cells if cell.cell_type == "code"]
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
 
 
 def test_the_tutorial_is_there() -> None:
@@ -67,7 +71,7 @@ def test_no_cell_nests_the_loop_or_waits_for_a_click(path: Path) -> None:
 
 def test_every_section_ends_with_a_check(path: Path) -> None:
     sections: list[list[Any]] = []
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in read(path).cells:
         if cell.cell_type == "markdown" and cell.source.startswith("## "):
             sections.append([])
         if sections:
@@ -102,7 +106,7 @@ def test_the_first_bot_is_an_echo_of_two_lines() -> None:
 
 @pytest.mark.notebook
 def test_it_runs_from_top_to_bottom(path: Path, run_and_clean: Any) -> None:
-    notebook = run_and_clean.run(nbformat.read(path, as_version=4))
+    notebook = run_and_clean.run(read(path))
     errors = [
         output
         for cell in notebook.cells

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from twilio.base.exceptions import TwilioRestException
 
 from twistream_kit.live.settings.settings import settings
@@ -131,28 +129,12 @@ def marked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-class Listener(NotebookClient):
-    """Runs a notebook and keeps all that the kernel said, comm messages among it."""
-
-    def __init__(self, notebook: Any) -> None:
-        super().__init__(
-            notebook,
-            timeout=CELL_SECONDS,
-            allow_errors=True,
-            store_widget_state=True,
-            resources={"metadata": {"path": str(FOLDER)}},
-        )
-        self.said: list[str] = []
-
-    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
-        if msg["msg_type"] != "execute_input":
-            self.said.append(json.dumps(msg["content"], default=str))
-            self.said += [bytes(buffer).decode("latin-1") for buffer in msg["buffers"]]
-        return super().process_message(msg, cell, cell_index)
-
-
 def seen_of(sources: list[str], notebook: Any = None) -> tuple[Any, str]:
     """Run cells after those of a notebook; return it, and all that was said."""
+    import nbformat  # takes four seconds of a core, which the other workers save
+
+    from support.listener import Listener
+
     notebook = nbformat.v4.new_notebook() if notebook is None else notebook
     cells = [nbformat.v4.new_code_cell(source) for source in (*BEFORE, *sources)]
     for cell in notebook.cells:
@@ -163,7 +145,7 @@ def seen_of(sources: list[str], notebook: Any = None) -> tuple[Any, str]:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []
-    listener = Listener(notebook)
+    listener = Listener(notebook, FOLDER, CELL_SECONDS)
     listener.execute()
     return notebook, "\n".join(listener.said)
 
@@ -180,6 +162,8 @@ def errors(notebook: Any) -> set[str]:
 def test_no_secret_is_seen_in_a_notebook_nor_in_what_its_kernel_says(
     path: Path, marked: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    import nbformat
+
     notebook, said = seen_of(AFTER, nbformat.read(path, as_version=4))
     printed = "".join(capfd.readouterr())
     state = json.dumps(notebook.metadata.get("widgets", {}))

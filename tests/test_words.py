@@ -8,6 +8,7 @@ Run as a program, it prints the places that are wrong, also where work is still 
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import sys
@@ -83,9 +84,12 @@ CLASSES = {"Way": "a direction", "Wanted": "TunnelRequest", "Found": "SettingVal
 
 _HTML = "twistream_kit/notebook/display/html.py"
 
+_HOST = "twistream_kit/live/server/stream_host.py"
+
 _EXCEPTIONS = {
     ("no verb", _HTML): "a builder has the name of the element that it builds, as in HTML itself",
     ("lead", "CHANGELOG.md"): "it says what a name was before",
+    ("no verb", _HOST): "public names of the two servers that stand on it",
     ("pace", "CHANGELOG.md"): "it says what a name was before",
     ("pace", "twistream_kit/notebook/display/handles.py"): "a class of the simulator has that name",
     ("story", "CHANGELOG.md"): "it says what a name was before",
@@ -123,10 +127,19 @@ def split_name(name: str) -> str:
 
 
 def _words_in_name(name: str, path: str) -> Iterator[str]:
-    words = split_name(name)
-    for word, rule in WORDS.items():
-        if rule.name and path.startswith(rule.under) and re.search(rf"\b({rule.name})\b", words):
+    for word in _words_in_name_anywhere(name):
+        if path.startswith(WORDS[word].under):
             yield word
+
+
+@functools.cache  # a name stands in many places
+def _words_in_name_anywhere(name: str) -> tuple[str, ...]:
+    words = split_name(name)
+    return tuple(
+        word
+        for word, rule in WORDS.items()
+        if rule.name and re.search(rf"\b({rule.name})\b", words)
+    )
 
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -276,6 +289,7 @@ def _without_ending(verb: str) -> set[str]:
     return {verb.removesuffix("s"), verb.removesuffix("es"), verb.removesuffix("ies") + "y"}
 
 
+@functools.cache
 def _public_names() -> frozenset[str]:
     """Return the names that stand in the tables of the root, without importing it."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
@@ -338,10 +352,12 @@ PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md")
 ALL = (PACKAGE, TESTS, ROOT / "benchmarks", ROOT / "examples", *PAGES)
 
 
+@functools.cache
 def _all_words() -> list[Place]:
     return [place for path in _files(*ALL) for place in words_in_file(path)]
 
 
+@functools.cache
 def _all_nouns() -> list[Place]:
     return [place for path in _modules() for place in nouns_in_file(path)]
 

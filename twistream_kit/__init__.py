@@ -20,8 +20,8 @@ Simulated Twilio.
     SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, Behaviour
 
 The server, its streams and its public address.
-    StreamServer, MediaStream, Speech, Playing, StreamEnd, PlayOutcome, MarkOutcome, ServerProcess,
-    LocalProxy, open_tunnel, Tunnel, Inspector, InspectedStream, InspectedEnd
+    StreamServer, StreamApp, MediaStream, Speech, Playing, StreamEnd, PlayOutcome, MarkOutcome,
+    ServerProcess, LocalProxy, open_tunnel, Tunnel, Inspector, InspectedStream, InspectedEnd
 
 Real calls, outgoing and incoming.
     settings, Settings, client_from_environment, Secret, preflight, Check, Checks, place_call,
@@ -91,6 +91,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.live.process.server_process import ServerProcess as ServerProcess
     from twistream_kit.live.server.local_proxy import LocalProxy as LocalProxy
     from twistream_kit.live.server.server import StreamServer as StreamServer
+    from twistream_kit.live.server.stream_app import StreamApp as StreamApp
     from twistream_kit.live.settings.secret import Secret as Secret
     from twistream_kit.live.settings.settings import Settings as Settings
     from twistream_kit.live.settings.settings import (
@@ -159,6 +160,7 @@ _HOMES = {
     "twistream_kit.simulator.model.assumptions": "Behaviour",
     # The server, its streams and its public address.
     "twistream_kit.live.server.server": "StreamServer",
+    "twistream_kit.live.server.stream_app": "StreamApp",
     "twistream_kit.live.stream.stream": "MediaStream Speech",
     "twistream_kit.live.stream.state": "Playing StreamEnd",
     "twistream_kit.protocol.marks": "PlayOutcome MarkOutcome",
@@ -228,6 +230,7 @@ _SHOWN = {
     "twistream_kit.simulator.report": "CallReport",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
     "twistream_kit.live.server.server": "StreamServer",
+    "twistream_kit.live.server.stream_app": "StreamApp",
     "twistream_kit.live.stream.stream": "MediaStream Speech",
     "twistream_kit.live.stream.state": "Playing StreamEnd",
     "twistream_kit.protocol.ending": "EndCause",

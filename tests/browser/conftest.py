@@ -1,4 +1,4 @@
-"""One JupyterLab and one Chromium for all browser tests; a page and a kernel for each notebook."""
+"""One JupyterLab and one Chromium for all browser tests, and a kernel for each notebook."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from support.chromium import FLAGS, NAMES, find_chromium
 from support.lab import Lab
-from support.notebook_page import NotebookPage
+from support.notebook_page import Pages
 from support.waiting import LIMIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
@@ -69,25 +69,12 @@ async def browser(chromium):
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def open_notebook(lab, browser, pictures):
-    """Open a notebook of `lab` in a page of its own; all are closed at the end.
+    """Open a notebook of `lab`; all are closed at the end.
 
-    With `script`, the page runs it before anything of its own.
+    With `script`, its page has run that before anything of its own.
     """
     context = await browser.new_context(viewport={"width": 1400, "height": 1000})
     context.set_default_timeout(LIMIT_SECONDS * 1000)
-    opened = []
-
-    async def open_one(path: str, script: str = ""):
-        page = await context.new_page()
-        if script:
-            await page.add_init_script(script)
-        notebook = NotebookPage(page, lab.address, pictures)
-        opened.append(notebook)
-        await notebook.open(path)
-        return notebook
-
-    yield open_one
-    for notebook in opened:
-        if not notebook.page.is_closed():
-            await notebook.close()
-    await context.close()
+    pages = Pages(context, lab.address, pictures)
+    yield pages.open
+    await pages.close()

@@ -23,13 +23,13 @@ tone = kit.Clip(kit.Clip.tone(440, 20, level_db=-20).payload, name="tone")"""
 PHONE = "widget = PhoneWidget(phone, server=server)\nwidget"
 RING = """\
 phone.state == "idle" or phone.hang_up()
-phone.until("idle").result(5)
-call = kit.place_call(twilio.client, **people, stream_url=server.stream_url).result(10)
-phone.until("ringing").result(5)"""
+phone.until("idle").result(30)
+call = kit.place_call(twilio.client, **people, stream_url=server.stream_url).result(30)
+phone.until("ringing").result(30)"""
 ANSWER = f"""\
 {RING}
 phone.answer()
-stream = server.next_stream(call).result(10)"""
+stream = server.next_stream(call).result(30)"""
 CONTROLS = "controls = kit.StreamControls(stream, clips=[tone], call=call)\ncontrols"
 SCOPE = "LiveScope(stream)"
 LOG = "StreamLog(stream)"
@@ -108,7 +108,7 @@ async def test_all_that_is_shown_of_a_call_is_accessible_while_sound_plays(noteb
 
 async def test_what_is_left_of_a_call_that_has_ended_is_accessible(notebook):
     await show_a_call(notebook)
-    await notebook.ask("call.hang_up().result(5); stream.closed.result(5)")
+    await notebook.ask("call.hang_up().result(30); stream.closed.result(30)")
     await expect(notebook.page.locator(".twistream-controls")).to_contain_text("Ended")
     assert await objections_in_both_themes(notebook, *WIDGETS) == []
 

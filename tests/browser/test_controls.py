@@ -57,7 +57,7 @@ async def notebook(lab, open_notebook):
     path = lab.copy_notebook("tutorial.ipynb", "busy.ipynb", up_to=CONTROLS, then=HOLD)
     notebook = await open_notebook(path)
     await notebook.run_up_to(CONTROLS)
-    await notebook.ask("call.hang_up().result(5)")
+    await notebook.ask("call.hang_up().result(30)")
     yield notebook
     await notebook.close()
 
@@ -71,7 +71,7 @@ async def panel(notebook):
     await expect(panel.state).to_contain_text("In a call")
     await panel.clip.select_option(index=2)  # the tone: it has no pauses of its own
     yield panel
-    await notebook.ask("call.is_over or call.hang_up().result(5)")
+    await notebook.ask("call.is_over or call.hang_up().result(30)")
     assert notebook.complaints == []
 
 
@@ -91,7 +91,7 @@ async def test_clear_silences_the_phone_and_says_how_much_was_heard(panel):
     await panel.notebook.picture("controls-playing", panel.cell)
     pressed = await panel.press("Clear")
     await panel.shows_heard(r"\d\.\d of 2\.0 s, cleared")
-    outcome = await panel.notebook.ask("print(stream.newest.result(5))")
+    outcome = await panel.notebook.ask("print(stream.newest.result(30))")
     assert "PlayOutcome cleared: " in outcome
     silent = json.loads(await panel.notebook.ask(WHEN_THE_PHONE_FELL_SILENT))
     await panel.notebook.picture("controls-cleared", panel.cell)
@@ -115,7 +115,7 @@ async def test_speak_over_clears_what_plays_and_plays_the_chosen_clip_at_once(pa
     await panel.press("Speak over")
     await panel.shows_heard(r"0\.[0-9] of 2\.0 s")
     await expect(panel.log).to_contain_text("sent reply")
-    look = "print(first.result(5).ending, stream.newest is first, stream.newest.done())"
+    look = "print(first.result(30).ending, stream.newest is first, stream.newest.done())"
     assert await panel.notebook.ask(look) == "cleared False False"
     await panel.shows_heard(r"2\.0 of 2\.0 s, heard")
 

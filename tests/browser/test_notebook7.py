@@ -24,8 +24,8 @@ twilio = kit.start(kit.SimulatedTwilio())
 server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
 phone = twilio.phone("+15550100001")
 people = {"to": phone.number, "from_": twilio.numbers[0]}
-call = kit.place_call(twilio.client, **people, stream_url=server.stream_url).result(10)
-stream = server.next_stream(call).result(10)
+call = kit.place_call(twilio.client, **people, stream_url=server.stream_url).result(30)
+stream = server.next_stream(call).result(30)
 greeting = kit.load_clip("../sample_audio/greeting.wav")"""
 CONTROLS = "kit.StreamControls(stream, clips=[greeting], call=call)"
 SCOPE = "kit.LiveScope(stream)"
@@ -64,7 +64,7 @@ async def test_notebook_7_runs_all_and_send_and_clear_act_while_a_cell_sleeps(no
     await controls.get_by_role("button", name=re.compile(r"\bClear$")).click()
     await expect(controls.get_by_text(re.compile(r" of 4\.2 s, cleared"))).to_be_visible()
     assert await notebook.is_running(BUSY), "the buttons have waited for the cell"
-    heard_ms = int(await notebook.ask("print(stream.newest.result(5).heard_ms)"))
+    heard_ms = int(await notebook.ask("print(stream.newest.result(30).heard_ms)"))
     assert 300 <= heard_ms < 4210
     await notebook.run_all()
     for cell in await notebook.code_cells():

@@ -13,8 +13,8 @@ from playwright.async_api import expect
 from support import handset as telephone
 from support.chromium import FLAGS
 from support.handset import LOUDSPEAKER, frequency
-from support.lab import HOLD
-from support.notebook_page import NotebookPage
+from support.lab import HOLD, PLAYS_AGAIN
+from support.notebook_page import Pages
 from support.waiting import LIMIT_SECONDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -31,7 +31,7 @@ phone = twilio.phone("+15550100001", answer="manual")
 def ring():
     return kit.place_call(
         twilio.client, to=phone.number, from_=twilio.numbers[0], stream_url=server.stream_url
-    ).result(10)"""
+    ).result(30)"""
 SHOW = "widget = PhoneWidget(phone, server=server)\nwidget"
 MIC_HZ, TONE_HZ, TONE_SECONDS = 1000, 440, 30
 
@@ -56,12 +56,12 @@ class Handset(telephone.Handset):
     async def answer(self):
         await self.ring()
         await self.button("Answer").click()
-        await self.notebook.ask("stream = server.next_stream(call).result(10)")
+        await self.notebook.ask("stream = server.next_stream(call).result(30)")
         await expect(self.state).to_contain_text("In a call")
 
     async def hang_up(self):
         await self.notebook.ask("phone.state == 'idle' or phone.hang_up()")
-        await self.notebook.ask("phone.until('idle').result(5)")
+        await self.notebook.ask("phone.until('idle').result(30)")
 
 
 @pytest.fixture(scope="module")
@@ -95,25 +95,18 @@ async def open_phone(lab, phone_browser, pictures):
     """Open a notebook with a telephone."""
     context = await phone_browser.new_context(viewport={"width": 1000, "height": 900})
     context.set_default_timeout(LIMIT_SECONDS * 1000)
-    opened = []
+    pages = Pages(context, lab.address, pictures)
 
     async def open_one(name):
         path = lab.write_notebook(name, BEGIN, SHOW, HOLD)
-        page = await context.new_page()
-        await page.add_init_script(LOUDSPEAKER)
-        notebook = NotebookPage(page, lab.address, pictures)
-        opened.append(notebook)
-        await notebook.open(path)
+        notebook = await pages.open(path, script=LOUDSPEAKER)
         await notebook.run_up_to("widget = PhoneWidget")
         handset = Handset(notebook)
         await expect(handset.state).to_be_visible()
         return handset
 
     yield open_one
-    for notebook in opened:
-        if not notebook.page.is_closed():
-            await notebook.close()
-    await context.close()
+    await pages.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -134,17 +127,17 @@ async def test_it_rings_is_answered_and_the_tone_comes_out_of_the_loudspeaker(ha
     await handset.ring()
     await handset.notebook.picture("phone-ringing", handset.root)
     await handset.button("Answer").click()
-    await handset.notebook.ask("stream = server.next_stream(call).result(10)")
+    await handset.notebook.ask("stream = server.next_stream(call).result(30)")
     await expect(handset.footer).to_contain_text("Direct connection")
     await handset.forget()
     await handset.notebook.ask(f"playing = stream.play(kit.Clip.tone({TONE_HZ}, 2.5))")
     await handset.wait_for_sound()
     await handset.notebook.picture("phone-in-call", handset.root)
-    await handset.notebook.ask("playing.result(5)")
+    await handset.notebook.ask("playing.result(30)")
     samples, rate, _ = await handset.heard()
     loud = np.flatnonzero(np.abs(samples) > 0.02)
     middle = samples[loud[0] : loud[-1]][rate // 2 : -rate // 2]
-    hz, purity = frequency(middle, rate)
+    hz, purity = await handset.tone_in(middle, rate)
     assert hz == pytest.approx(TONE_HZ, abs=2)
     assert purity > 30, await handset.footer.inner_text()
     assert (loud[-1] - loud[0]) / rate == pytest.approx(2.5, abs=0.15)
@@ -224,29 +217,20 @@ async def test_clear_is_heard_at_the_loudspeaker(handset):
     await handset.answer()
     for _ in range(3):
         assert (await silence_after_click(handset)).seconds < TONE_SECONDS - 5
-        assert await handset.notebook.ask("print(playing.result(5).ending)") == "cleared"
-
-
-PLAY_WHENEVER_SILENT = """
-import threading
-def play_on():
-    while stream.is_open:
-        stream.play(kit.Clip.tone(440, 30)).exception()
-        threading.Event().wait(0.6)
-threading.Thread(target=play_on, daemon=True).start()
-"""
+        assert await handset.notebook.ask("print(playing.result(30).ending)") == "cleared"
 
 
 async def test_clear_and_hang_up_work_while_a_cell_sleeps(handset, lab):
     await handset.answer()
     await handset.forget()
-    await handset.notebook.ask(PLAY_WHENEVER_SILENT)
+    await handset.notebook.ask(PLAYS_AGAIN)
     await handset.wait_for_sound()
     await handset.notebook.run_without_waiting(HOLD)
     for _ in range(3):
         await handset.wait_for_sound()
         await handset.clear_with(handset.button("Clear"))
         await handset.forget()
+        lab.let_play_again()
     await handset.button("Hang up").click()
     await expect(handset.state).to_contain_text("has ended")
     assert await handset.notebook.is_running(HOLD)
@@ -272,7 +256,7 @@ async def test_it_looks_right_in_the_dark(handset):
     await handset.notebook.picture("phone-ringing-dark", handset.root)
     await handset.button("Answer").click()
     await expect(handset.button("Mute")).to_be_enabled()
-    await handset.notebook.ask("stream = server.next_stream(call).result(10)")
+    await handset.notebook.ask("stream = server.next_stream(call).result(30)")
     await handset.notebook.ask(f"playing = stream.play(kit.Clip.tone({TONE_HZ}, 5))")
     await handset.wait_for_sound()
     await handset.notebook.picture("phone-in-call-dark", handset.root)
@@ -337,7 +321,7 @@ async def test_over_the_kernels_messages_it_works_as_well(handset):
     await handset.wait_for_sound()
     await handset.notebook.ask(LISTEN.format(frames=50))  # the first half second may have gaps
     counted = json.loads(await handset.notebook.ask(LISTEN.format(frames=100)))
-    await handset.notebook.ask("playing.result(5)")
+    await handset.notebook.ask("playing.result(30)")
     samples, rate, _ = await handset.heard()
     loud = np.flatnonzero(np.abs(samples) > 0.02)
     hz, _ = frequency(samples[loud[0] : loud[-1]], rate)
@@ -391,10 +375,10 @@ async def test_without_a_secure_context_it_is_heard_all_the_same(handset):
     await handset.forget()
     await handset.notebook.ask("playing = stream.play(kit.Clip.tone(440, 3))")
     await handset.wait_for_sound()
-    await handset.notebook.ask("playing.result(5)")
+    await handset.notebook.ask("playing.result(30)")
     samples, rate, _ = await handset.heard()
     loud = np.flatnonzero(np.abs(samples) > 0.02)
-    hz, purity = frequency(samples[loud[0] : loud[-1]][rate // 2 : -rate // 2], rate)
+    hz, purity = await handset.tone_in(samples[loud[0] : loud[-1]][rate // 2 : -rate // 2], rate)
     assert hz == pytest.approx(TONE_HZ, abs=2)
     assert purity > 25, await handset.footer.inner_text()
     await expect(handset.footer).to_contain_text("simple player")
@@ -417,12 +401,14 @@ async def test_after_a_reload_the_call_goes_on_and_sound_needs_a_click(open_phon
     await handset.wait_for_sound()
     await handset.hang_up()
     assert handset.notebook.complaints == []
+    await handset.notebook.close()
 
 
 async def test_the_secret_is_not_saved_with_the_notebook(open_phone):
     handset = await open_phone("saved.ipynb")
     await expect(handset.footer).to_contain_text("Direct connection")
-    for command in ("@jupyter-widgets/jupyterlab-manager:saveWidgetState", "docmanager:save"):
+    toggle = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
+    for command in (toggle, "docmanager:save", toggle):
         await handset.page.evaluate("name => window.jupyterapp.commands.execute(name)", command)
     look = """
 import json, pathlib
@@ -434,30 +420,7 @@ print(addresses, widget._address.rpartition("/")[2] in text, len(widget._address
 """
     assert await handset.notebook.ask(look) == "[''] False True"
     assert handset.notebook.complaints == []
-
-
-async def test_a_closed_page_takes_its_microphone_out_of_the_call(open_phone):
-    handset = await open_phone("closed.ipynb")
-    other = await open_phone("asks.ipynb")
-    await handset.answer()
-    await expect(handset.button("Mute")).to_be_enabled()
-    await handset.notebook.ask("widget.pages.speaker or 1 / 0")
-    await handset.notebook.ask(
-        "import threading, pathlib\n"
-        "def look():\n"
-        "    while widget.pages.speaker: threading.Event().wait(0.02)\n"
-        "    pathlib.Path('gone').write_text(phone.state)\n"
-        "threading.Thread(target=look, daemon=True).start()"
-    )
-    await handset.page.close()
-    look = """
-import pathlib, threading, time
-gone, limit = pathlib.Path("gone"), time.monotonic() + 5
-while not gone.exists() and time.monotonic() < limit: threading.Event().wait(0.02)
-print(gone.read_text())
-"""
-    assert await other.notebook.ask(look) == "in-call"
-    assert other.notebook.complaints == []
+    await handset.notebook.close()
 
 
 async def test_after_a_restart_of_the_kernel_nothing_stays_on(open_phone):
@@ -476,3 +439,21 @@ async def test_after_a_restart_of_the_kernel_nothing_stays_on(open_phone):
     await handset.wait_for_sound()
     assert [c for c in handset.notebook.complaints if "uncaught" in c] == []
     await handset.hang_up()
+    await handset.notebook.close()
+
+
+async def test_a_closed_page_takes_its_microphone_out_of_the_call(open_phone, lab, eventually):
+    handset = await open_phone("closed.ipynb")
+    await handset.answer()
+    await expect(handset.button("Mute")).to_be_enabled()
+    await handset.notebook.ask("widget.pages.speaker or 1 / 0")
+    await handset.notebook.ask(
+        "import threading, pathlib\n"
+        "def look():\n"
+        "    while widget.pages.speaker: threading.Event().wait(0.02)\n"
+        "    pathlib.Path('gone').write_text(phone.state)\n"
+        "threading.Thread(target=look, daemon=True).start()"
+    )
+    await handset.page.close()
+    gone = lab.root / "notebooks" / "gone"
+    assert await eventually(lambda: gone.exists() and gone.read_text()) == "in-call"

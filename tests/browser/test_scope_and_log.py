@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
 from support.lab import HOLD
+from support.waiting import LIMIT_SECONDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -21,9 +23,9 @@ twilio = kit.start(kit.SimulatedTwilio())
 server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
 phone = twilio.phone("+15550100001")
 people = {"to": phone.number, "from_": twilio.numbers[0]}
-call = kit.place_call(twilio.client, **people, stream_url=server.stream_url).result(10)
-stream = server.next_stream(call).result(10)
-tone = kit.Clip.tone(440, 20, level_db=-2)
+call = kit.place_call(twilio.client, **people, stream_url=server.stream_url).result(30)
+stream = server.next_stream(call).result(30)
+tone = kit.Clip.tone(440, 90, level_db=-2)
 """
 SCOPE = "scope = LiveScope(stream)\nscope"
 LOG = "log = StreamLog(stream)\nlog"
@@ -66,11 +68,11 @@ class Scope:
         async def is_there():
             return least <= await self.share(swatch, top, bottom) <= most
 
-        for _ in range(100):
-            if await is_there():
-                return
+        limit = time.monotonic() + LIMIT_SECONDS
+        while not await is_there():
+            if time.monotonic() > limit:
+                raise AssertionError(await self.share(swatch, top, bottom))
             await self.cell.page.wait_for_timeout(100)
-        raise AssertionError(await self.share(swatch, top, bottom))
 
 
 CALLER, YOURS = 0, 1
@@ -110,7 +112,7 @@ async def test_the_scope_draws_both_voices_and_goes_on_while_a_cell_sleeps(noteb
 
 
 async def test_it_looks_well_in_both_themes_and_fits_a_narrow_page(notebook, scope):
-    await notebook.ask("playing = stream.play(tone, mark='again'); playing.heard(1).result(5)")
+    await notebook.ask("playing = stream.play(tone, mark='again'); playing.heard(1).result(30)")
     await notebook.ask("stream.clear(); phone.press('7')")
     await scope.wait_for(YOURS, *LOWER, least=0.05)
     await notebook.picture("scope-light", scope.cell)
@@ -132,7 +134,7 @@ async def test_it_looks_well_in_both_themes_and_fits_a_narrow_page(notebook, sco
 
 async def test_the_log_shows_filters_and_saves(notebook):
     await notebook.ask(r"stream.play(b'ID3\x04\x00\x00\x00\x00\x00\x10' + tone.payload[:310])")
-    await notebook.ask("stream.mark('<i>end</i>').result(5)")
+    await notebook.ask("stream.mark('<i>end</i>').result(30)")
     log = await notebook.cell(LOG)
     rows = log.locator(".twistream-log-list > li:visible")
     await expect(log.get_by_role("log")).to_contain_text("<i>end</i>")
@@ -160,7 +162,7 @@ async def test_a_page_that_is_loaded_again_and_a_cell_that_is_run_again_go_on(no
     await notebook.ask("playing = stream.play(tone)")
     await scope.wait_for(YOURS, *LOWER, least=0.2)
     assert await scope.cell.locator("canvas").count() == 1
-    await notebook.ask("call.hang_up().result(5)")
+    await notebook.ask("call.hang_up().result(30)")
     await expect(scope.cell.get_by_role("status")).to_contain_text(
         "Ended: the call was ended by a request to Twilio's REST API"
     )

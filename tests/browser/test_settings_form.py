@@ -20,8 +20,9 @@ FORM = ".twistream-settings"
 SAVE = """async () => {
     const { commands, shell } = window.jupyterapp;
     const toggle = '@jupyter-widgets/jupyterlab-manager:saveWidgetState';
-    if (!commands.isToggled(toggle)) await commands.execute(toggle);
+    await commands.execute(toggle);
     await commands.execute('docmanager:save');
+    await commands.execute(toggle);
     return shell.currentWidget.context.model.dirty;
 }"""
 

@@ -13,8 +13,6 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-import nbformat
-
 from support.kernels import write_spec
 
 TOKEN = "browser-tests"
@@ -42,6 +40,23 @@ while not pathlib.Path("release").exists() and time.monotonic() < limit:
     time.sleep(0.02)
 pathlib.Path("release").unlink(missing_ok=True)"""
 """A cell that holds its thread, asleep, until `Lab.release_held_cell`."""
+
+
+PLAYS_AGAIN = """
+import pathlib, threading
+enough, again = threading.Event(), pathlib.Path("again")
+again.unlink(missing_ok=True)
+def play_on():
+    while stream.is_open and not enough.is_set():
+        stream.play(kit.Clip.tone(440, 30)).exception()
+        while stream.is_open and not enough.is_set() and not again.exists():
+            enough.wait(0.02)
+        again.unlink(missing_ok=True)
+threading.Thread(target=play_on, daemon=True).start()
+"""
+"""A tone of half a minute that after each clear begins anew when `Lab.let_play_again` is called.
+
+So the silence between two of them is as long as a busy page needs to see it."""
 
 
 class Lab:
@@ -127,36 +142,51 @@ class Lab:
         """Let the cell `HOLD` end."""
         (self.root / "notebooks" / "release").touch()
 
+    def let_play_again(self) -> None:
+        """Let what `PLAYS_AGAIN` has begun play once more."""
+        (self.root / "notebooks" / "again").touch()
+
     def copy_notebook(
-        self, name: str, new_name: str, *, up_to: str, then: str, without: str = ""
+        self,
+        name: str,
+        new_name: str,
+        *,
+        up_to: str,
+        then: str,
+        without: str = "",
+        changed: tuple[str, str] | None = None,
     ) -> str:
         """Copy a notebook up to the cell that contains `up_to`, and add a code cell.
 
-        Lines of code that contain `without` are left out.
+        Lines of code that contain `without` are left out, and of `changed` the first text becomes
+        the second.
         """
-        notebook = nbformat.read(self.root / "notebooks" / name, as_version=4)
-        sources = [cell.source for cell in notebook.cells]
-        last = next(number for number, source in enumerate(sources) if up_to in source)
-        notebook.cells = [*notebook.cells[: last + 1], nbformat.v4.new_code_cell(then)]
-        for cell in notebook.cells:
-            if without and cell.cell_type == "code":
-                lines = cell.source.splitlines(keepends=True)
-                cell.source = "".join(line for line in lines if without not in line)
-        path = f"notebooks/{new_name}"
-        nbformat.write(notebook, self.root / path)
-        return path
+        notebook = json.loads((self.root / "notebooks" / name).read_text(encoding="utf-8"))
+        cells = notebook["cells"]
+        last = next(n for n, cell in enumerate(cells) if up_to in "".join(cell["source"]))
+        notebook["cells"] = [*cells[: last + 1], _code_cell(then)]
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                source = "".join(cell["source"])
+                lines = (source.replace(*changed) if changed else source).splitlines(keepends=True)
+                kept = [line for line in lines if not without or without not in line]
+                cell["source"] = "".join(kept)
+        return self._write(new_name, notebook)
 
     def write_notebook(self, name: str, *sources: str) -> str:
         """Write a notebook with one code cell for each source, beside the tutorial."""
-        notebook = nbformat.v4.new_notebook()
-        notebook.metadata.kernelspec = {
-            "name": "python3",
-            "display_name": "Python 3",
-            "language": "python",
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook = {
+            "cells": [_code_cell(source) for source in sources],
+            "metadata": {"kernelspec": kernel},
+            "nbformat": 4,
+            "nbformat_minor": 4,  # its cells need no names
         }
-        notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        return self._write(name, notebook)
+
+    def _write(self, name: str, notebook: dict) -> str:
         path = f"notebooks/{name}"
-        nbformat.write(notebook, self.root / path)
+        (self.root / path).write_text(json.dumps(notebook), encoding="utf-8")
         return path
 
     def use_kernel(self, path: str, version: str) -> None:
@@ -165,9 +195,20 @@ class Lab:
         name = f"ipykernel-{version}"
         if not (data / "kernels" / name).exists():
             write_spec(version, data)
-        notebook = nbformat.read(self.root / path, as_version=4)
-        notebook.metadata.kernelspec.update(name=name, display_name=name)
-        nbformat.write(notebook, self.root / path)
+        file = self.root / path
+        notebook = json.loads(file.read_text(encoding="utf-8"))
+        notebook["metadata"]["kernelspec"].update(name=name, display_name=name)
+        file.write_text(json.dumps(notebook), encoding="utf-8")
+
+
+def _code_cell(source: str) -> dict:
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "metadata": {},
+        "outputs": [],
+        "source": source,
+    }
 
 
 def _port_in(file: Path) -> int | None:

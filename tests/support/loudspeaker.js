@@ -47,6 +47,13 @@
     kept.pieces = [];
     kept.offset = Infinity; // a context that was suspended in between is behind
   };
+  // For the next notebook of this page: the contexts of the last one are closed.
+  kept.reset = () => {
+    kept.forget();
+    kept.contexts = [];
+    kept.tracks = [];
+    recorders.clear();
+  };
   // All samples since `forget`, as base64 of float32, and when the first was due, in seconds since 1970.
   kept.read = () => {
     const joined = new Float32Array(128 * kept.pieces.length);

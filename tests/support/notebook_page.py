@@ -25,11 +25,18 @@ ALL_RAN = """before => {
         .map(cell => cell.model)
         .filter(model => model.type === 'code' && model.sharedModel.getSource().trim());
     const ended = model => model.executionCount > before && model.executionState === 'idle';
+    const failed = ({ outputs }) => Array.from({ length: outputs.length }, (_, i) => outputs.get(i))
+        .some(output => output.type === 'error');
     const stopped = model => ended(model)
-        && !(model.getMetadata('tags') || []).includes('raises-exception')
-        && model.outputs.toJSON().some(output => output.output_type === 'error');
+        && !(model.getMetadata('tags') || []).includes('raises-exception') && failed(model);
     return models.every(ended) || models.some(stopped);
 }"""
+
+NUMBER_OF = """text => window.jupyterapp.shell.currentWidget.content.widgets.findIndex(
+    ({ model }) => model.type === 'code' && model.sharedModel.getSource().includes(text))"""
+
+STATE_OF = """number => window.jupyterapp.shell.currentWidget.content.widgets[number]
+    .model.executionState"""
 
 ASK_THE_KERNEL = """async code => {
     const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
@@ -52,8 +59,12 @@ KERNEL_IS_READY = """async () => {
 
 RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()"
 
+DARK = 'body[data-jp-theme-light="false"]'
+
 REMEMBER_CLICKS = """() => {
+    const listens = window.pressed;
     window.pressed = {};
+    if (listens) return;
     document.addEventListener('mousedown', event => {
         const button = event.target.closest('button');
         if (button) window.pressed[button.innerText.trim()] = Date.now() / 1000;
@@ -61,11 +72,30 @@ REMEMBER_CLICKS = """() => {
 }"""
 
 
+OPEN = """async path => {
+    const { commands, serviceManager } = window.jupyterapp;
+    await serviceManager.kernelspecs.refreshSpecs();  // some were written since the page was loaded
+    await commands.execute('docmanager:open', { path });
+}"""
+
+IS_CURRENT = "path => window.jupyterapp.shell.currentWidget?.context?.path === path"
+
+END_THE_KERNEL = "() => window.jupyterapp.shell.currentWidget?.sessionContext?.shutdown()"
+
+LEAVE = """() => {
+    const notebook = window.jupyterapp.shell.currentWidget;
+    notebook.context.model.dirty = false;
+    notebook.dispose();
+}"""
+
+IS_SILENT = "() => (window.loudspeaker?.contexts ?? []).every(each => each.state === 'closed')"
+
+
 class NotebookPage:
-    """One notebook, open in a browser page of its own, with a kernel of its own.
+    """One notebook, open in a browser page, with a kernel of its own.
 
     Args:
-        page: An empty page of the browser.
+        page: An empty page of the browser, or one that another notebook has left.
         address: Tells the address of a notebook from its path.
         pictures: The folder for screenshots.
     """
@@ -74,16 +104,24 @@ class NotebookPage:
         self.page = page
         self.complaints: list[str] = []
         self._address, self._pictures = address, pictures
-        page.on("console", self._hear)
-        page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
+        self._listeners = {"console": self._hear, "pageerror": self._note}
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
 
     def _hear(self, message) -> None:
         if message.type == "error":
             self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
 
+    def _note(self, error) -> None:
+        self.complaints.append(f"uncaught: {error}")
+
     async def open(self, path: str) -> None:
         """Open a notebook and wait until its kernel can be used."""
-        await self.page.goto(self._address(path))
+        if self.page.url == "about:blank":
+            await self.page.goto(self._address(path))
+        else:
+            await self.page.evaluate(OPEN, path)
+            await self.page.wait_for_function(IS_CURRENT, arg=path)
         idle = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Toolbar-kernelStatus, .jp-Notebook-cell"
         await self.page.locator(idle).first.wait_for(timeout=30_000)
         await self._wait_for_kernel()
@@ -104,10 +142,17 @@ class NotebookPage:
 
     async def close(self) -> None:
         """End the kernel and close the page."""
-        await self.page.evaluate(
-            "() => window.jupyterapp.shell.currentWidget?.sessionContext?.shutdown()"
-        )
+        await self.page.evaluate(END_THE_KERNEL)
         await self.page.close()
+
+    async def leave(self) -> None:
+        """End the kernel and close the notebook; its page is as a new one."""
+        await self.page.evaluate(END_THE_KERNEL)
+        await self.page.evaluate(LEAVE)
+        await self.page.wait_for_function(IS_SILENT)
+        await self.page.evaluate("() => window.loudspeaker?.reset()")
+        for event, listener in self._listeners.items():
+            self.page.remove_listener(event, listener)
 
     async def cells(self) -> list[dict]:
         """Return all cells, with source, tags, state and outputs."""
@@ -118,10 +163,9 @@ class NotebookPage:
 
     async def number_of(self, text: str) -> int:
         """Return the position of the first code cell that contains `text`."""
-        for number, cell in enumerate(await self.cells()):
-            if cell["kind"] == "code" and text in cell["source"]:
-                return number
-        raise AssertionError(f"no code cell contains {text!r}")
+        number = await self.page.evaluate(NUMBER_OF, text)
+        assert number >= 0, f"no code cell contains {text!r}"
+        return number
 
     async def cell(self, text: str):
         """Return the first code cell that contains `text`, scrolled into view."""
@@ -145,7 +189,8 @@ class NotebookPage:
         """Do what *Run All* does; wait for the last cell, or for an error that ends the run."""
         before = max((cell["count"] or 0 for cell in await self.code_cells()), default=0)
         await self.page.evaluate(RUN_WITHOUT_WAITING, "notebook:run-all-cells")
-        await self.page.wait_for_function(ALL_RAN, arg=before, timeout=seconds * 1000)
+        # A look at each frame would keep the page from its work.
+        await self.page.wait_for_function(ALL_RAN, arg=before, polling=100, timeout=seconds * 1000)
 
     async def run_up_to(self, text: str) -> None:
         """Run all cells up to and including the one that contains `text`."""
@@ -187,7 +232,7 @@ class NotebookPage:
         )
 
     async def is_running(self, text: str) -> bool:
-        return (await self.cells())[await self.number_of(text)]["state"] == "running"
+        return await self.page.evaluate(STATE_OF, await self.number_of(text)) == "running"
 
     async def ask(self, code: str) -> str:
         """Run code in the kernel without a cell, and return what it printed."""
@@ -219,11 +264,67 @@ class NotebookPage:
             shown = await self.cell_at(number)
             if picture:
                 await self.picture(f"{picture}-{number:02d}", shown)
-            outputs = await shown.locator(".jp-OutputArea-output").all()
-            assert outputs, cell["source"]
-            for output in outputs:
-                hidden = await output.evaluate("output => output.scrollWidth - output.clientWidth")
-                assert hidden <= 1, f"{cell['source']} shows {hidden} pixels less than there is"
+            hidden = await shown.locator(".jp-OutputArea-output").evaluate_all(
+                "outputs => outputs.map(output => output.scrollWidth - output.clientWidth)"
+            )
+            assert hidden, cell["source"]
+            assert max(hidden) <= 1, f"{cell['source']} shows {max(hidden)} pixels less than it has"
+
+
+class Pages:
+    """The pages of one context: a notebook is opened in one that another has left.
+
+    JupyterLab takes four seconds of a core to load, and to open one more notebook a third of one.
+
+    Args:
+        context: Where new pages are made.
+        address: Tells the address of a notebook from its path.
+        pictures: The folder for screenshots.
+    """
+
+    def __init__(self, context, address, pictures: Path) -> None:
+        self._context, self._address, self._pictures = context, address, pictures
+        self._open: list[PageOfContext] = []
+        self._left: dict[str, list] = {}
+
+    async def open(self, path: str, script: str = "") -> NotebookPage:
+        """Open a notebook; with `script`, its page has run that before anything of its own."""
+        left = self._left.setdefault(script, [])
+        if left:
+            page = left.pop()
+            await page.bring_to_front()
+        else:
+            page = await self._context.new_page()
+            if script:
+                await page.add_init_script(script)
+        notebook = PageOfContext(page, self._address, self._pictures, left)
+        self._open.append(notebook)
+        await notebook.open(path)
+        return notebook
+
+    async def close(self) -> None:
+        """Close what is open, and end its kernels."""
+        for notebook in self._open:
+            await notebook.close()
+        await self._context.close()
+
+
+class PageOfContext(NotebookPage):
+    """A notebook that leaves its page to the next one; `left` takes the page then."""
+
+    def __init__(self, page, address, pictures: Path, left: list) -> None:
+        super().__init__(page, address, pictures)
+        self._left, self._is_open, self._viewport = left, True, page.viewport_size
+
+    async def close(self) -> None:
+        """End the kernel, and leave the page, if it is open, to the next notebook."""
+        if self._is_open and not self.page.is_closed():
+            self._is_open = False
+            await self.page.set_viewport_size(self._viewport)
+            if await self.page.locator(DARK).count():
+                await self.theme("JupyterLab Light")
+            await self.leave()
+            self._left.append(self.page)
 
 
 def errors_of(cell: dict) -> list[str]:

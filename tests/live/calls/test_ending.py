@@ -20,7 +20,7 @@ from twistream_kit.live.calls.ending import (
 )
 from twistream_kit.live.calls.status import StatusEvent
 from twistream_kit.live.dialling.place import place_call
-from twistream_kit.live.server.server import get_endings
+from twistream_kit.live.server.stream_host import get_endings
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.twilio import SimulatedTwilio
 

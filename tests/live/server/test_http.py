@@ -11,9 +11,11 @@ from websockets.frames import Frame, Opcode
 from support.far_end import TOKEN
 from support.waiting import eventually, soon
 from twistream_kit.live.inspector.inspector import Inspector
-from twistream_kit.live.server import http as http_module
-from twistream_kit.live.server.http import RequestReader, WebRequest
+from twistream_kit.live.server import web_request
+from twistream_kit.live.server.http import RequestReader
+from twistream_kit.live.server.request_head import MAX_HEAD_BYTES
 from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.server.web_request import WebRequest
 from twistream_kit.protocol import from_twilio
 
 FORM = b"CallSid=CA123&CallStatus=ringing"
@@ -152,7 +154,7 @@ async def test_bad_length_of_a_body_is_refused(serve, ask, lengths, expected):
 
 async def test_body_of_64_kb_is_accepted_and_one_byte_more_is_not(serve, ask):
     server = await serve()
-    size = http_module.MAX_BODY_BYTES
+    size = web_request.MAX_BODY_BYTES
     assert status(await ask(server, post("/status", b"a" * size))) == 204
     assert status(await ask(server, post("/status", b"a" * (size + 1)))) == 413
 
@@ -318,7 +320,7 @@ def test_repr_of_a_request_does_not_show_its_body():
 # Heads that are too long, and the work that one costs
 
 
-LIMIT = http_module.MAX_HEAD_BYTES
+LIMIT = MAX_HEAD_BYTES
 
 
 def padded_head(size, *, first=b"GET /health HTTP/1.1", line_bytes=4000):

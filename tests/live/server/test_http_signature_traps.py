@@ -14,7 +14,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from support.far_end import TOKEN
-from twistream_kit.live.server.http import Webhooks, WebRequest
+from twistream_kit.live.server.web_request import WebRequest
+from twistream_kit.live.server.webhooks import Webhooks
 
 BASE = "https://example.com"
 STREAM = "wss://example.com/media"

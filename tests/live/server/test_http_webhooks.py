@@ -9,7 +9,7 @@ import pytest
 
 from support.far_end import TOKEN
 from twistream_kit.live.calls.status import StatusEvent
-from twistream_kit.live.server.http import Answer
+from twistream_kit.live.server.web_request import Answer
 from twistream_kit.protocol import signature as signature_module
 
 RINGING = {

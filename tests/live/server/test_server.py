@@ -18,7 +18,8 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.local_proxy import LocalProxy
-from twistream_kit.live.server.server import StreamServer, find_server
+from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.server.stream_host import find_server
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS
 from twistream_kit.live.tunnel._provider import StaticAddress
 from twistream_kit.live.tunnel.tunnel import Tunnel

@@ -25,6 +25,7 @@ from twistream_kit.live.calls.sdk import (
     limit_timeout,
 )
 from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.server.stream_app import StreamApp
 from twistream_kit.pending import Pending, on_worker
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _UNCHANGED = ("voice_fallback_url", "voice_fallback_method")
 
 
 def route_number(
-    client: Client, number: str, server: StreamServer, *, unsigned: bool = False
+    client: Client, number: str, server: StreamServer | StreamApp, *, unsigned: bool = False
 ) -> NumberRoute:
     """Route calls to a number to a server: ``kit.start(kit.route_number(client, number, server))``.
 
@@ -113,7 +114,7 @@ class NumberRoute:
         False
     """
 
-    def __init__(self, client: Client, number: str, server: StreamServer) -> None:
+    def __init__(self, client: Client, number: str, server: StreamServer | StreamApp) -> None:
         self._client = client
         self.number = number
         self._server = server

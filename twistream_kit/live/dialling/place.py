@@ -15,7 +15,7 @@ from twistream_kit.errors import CallRefused, LocalProtocolError, hide_user
 from twistream_kit.live.calls.call import Call, call_when_over, hang_up_now
 from twistream_kit.live.calls.exit_hooks import register_exit_hook
 from twistream_kit.live.calls.sdk import ask, describe_callback_problem, dials_loopback, find_loop
-from twistream_kit.live.server.server import find_server, get_endings
+from twistream_kit.live.server.stream_host import find_server, get_endings
 from twistream_kit.pending import Pending, on_worker
 from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT
 from twistream_kit.protocol.twiml import connect_stream, is_loopback, review_stream_url

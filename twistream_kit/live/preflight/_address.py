@@ -33,7 +33,7 @@ from twistream_kit.protocol.signature import compute_signed_url, remove_user, si
 from twistream_kit.protocol.twiml import INLINE_LIMIT, connect_stream, review_stream_url
 
 if TYPE_CHECKING:
-    from twistream_kit.live.server.server import StreamServer
+    from twistream_kit.live.server.stream_host import StreamHost
 
 ADDRESS, SOCKET, SIGNATURES, TWIML = "public address", "WebSocket", "signatures", "TwiML"
 
@@ -45,7 +45,7 @@ ADDRESS_CHECKS = (ADDRESS, SOCKET, SIGNATURES)
 """What `check_address` checks, in the order of its results."""
 
 
-def check_address(server: StreamServer, *, loopback: bool, token: str | None) -> list[Check]:
+def check_address(server: StreamHost, *, loopback: bool, token: str | None) -> list[Check]:
     """Check the address, the WebSocket and the signatures of a server; blocks.
 
     Args:
@@ -80,7 +80,7 @@ TWIML_CHECKS = (TWIML,)
 
 
 def check_twiml(
-    server: StreamServer, parameters: Mapping[str, str] | None, *, loopback: bool
+    server: StreamHost, parameters: Mapping[str, str] | None, *, loopback: bool
 ) -> list[Check]:
     """Check the TwiML that `place_call` would send.
 
@@ -110,10 +110,11 @@ def check_twiml(
     return [pass_check(TWIML, f"valid, {len(twiml)} of {INLINE_LIMIT} characters{remarks}")]
 
 
-def _check_public_address(server: StreamServer, *, loopback: bool) -> Check:
+def _check_public_address(server: StreamHost, *, loopback: bool) -> Check:
     try:
-        base, stream_url, _ = server.base_url, server.stream_url, server.port
-    except TwistreamError as error:  # `port` raises if the server has stopped
+        getattr(server, "port", None)  # of one that listens itself; raises if it has stopped
+        base, stream_url = server.base_url, server.stream_url
+    except TwistreamError as error:
         return fail_by_error(ADDRESS, error)
     if server.disconnect_reason:
         return fail_check(
@@ -139,7 +140,7 @@ def _as_http(url: str) -> str:
     return re.sub(r"\Aws(s?)://", r"http\1://", url, flags=re.IGNORECASE)
 
 
-def _object_to_answer(server: StreamServer, answer: HttpAnswer) -> Check:
+def _object_to_answer(server: StreamHost, answer: HttpAnswer) -> Check:
     url = server.stream_url
     signed_url = compute_signed_url(url) if server.checks_signatures else None
     found = explain_answer(answer, url, signed_url=signed_url)
@@ -155,12 +156,12 @@ def _object_to_answer(server: StreamServer, answer: HttpAnswer) -> Check:
     )
 
 
-def _check_token_or_skip(server: StreamServer, token: str | None, why: str) -> Check:
+def _check_token_or_skip(server: StreamHost, token: str | None, why: str) -> Check:
     """Check the token without a WebSocket; if it is right, skip the check because of `why`."""
     return _object_to_token(server, token) or skip_check(SIGNATURES, why)
 
 
-def _object_to_token(server: StreamServer, token: str | None) -> Check | None:
+def _object_to_token(server: StreamHost, token: str | None) -> Check | None:
     if not server.checks_signatures:
         return fail_check(
             SIGNATURES,
@@ -183,7 +184,7 @@ def _object_to_token(server: StreamServer, token: str | None) -> Check | None:
     )
 
 
-def _check_signatures(server: StreamServer, token: str | None) -> Check:
+def _check_signatures(server: StreamHost, token: str | None) -> Check:
     objection = _object_to_token(server, token)
     if objection is not None:
         return objection

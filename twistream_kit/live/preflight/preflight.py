@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from twilio.rest import Client
 
     from twistream_kit.live.server.server import StreamServer
+    from twistream_kit.live.server.stream_app import StreamApp
 
 PART_SECONDS = 45.0
 """The time limit of a group of checks."""
@@ -41,7 +42,7 @@ def preflight(
     *,
     to: str | None = None,
     from_: str | None = None,
-    server: StreamServer | None = None,
+    server: StreamServer | StreamApp | None = None,
     parameters: Mapping[str, str] | None = None,
 ) -> Pending[Checks]:
     """Check before dialling whether a call would work; callable from any thread.
@@ -80,7 +81,7 @@ def _run_all(
     client: Client,
     to: str | None,
     from_: str | None,
-    server: StreamServer | None,
+    server: StreamServer | StreamApp | None,
     parameters: Mapping[str, str] | None,
 ) -> Checks:
     from twistream_kit.live.preflight._timed_client import make_timed_client
@@ -112,7 +113,7 @@ def _check_account(client: Client) -> tuple[Account, Checks]:
 
 def _list_server_parts(
     client: Client,
-    server: StreamServer | None,
+    server: StreamServer | StreamApp | None,
     parameters: Mapping[str, str] | None,
     account: Account,
 ) -> list[_CheckGroup]:

@@ -1,7 +1,8 @@
 """The local and public addresses of a server, and checks of its options.
 
-`ServerAddresses` is what a server and an inspector have in common: the addresses, the loop of a
-run, its beginning and its end; `Reachable` is what a tunnel asks of either.  The checks refuse what
+`PublicAddress` is what all servers have in common: the address at which Twilio reaches them, the
+loop of a run, its beginning and its end.  `ServerAddresses` is that of a server or an inspector
+that listens itself; `Reachable` is what a tunnel asks of either.  The checks refuse what
 cannot be used before anything starts.
 """
 
@@ -55,41 +56,32 @@ class Listener(Protocol):
 L = TypeVar("L", bound=Listener)
 
 
-class ServerAddresses:
-    """The addresses of a server; all may be read from any thread.
+class PublicAddress:
+    """The address at which Twilio reaches a server; all may be read from any thread.
 
     Args:
-        host: The address it listens on.
-        port: Where; 0 takes a free one.
-        path: Where streams connect.
-        public_url: The address at which Twilio reaches it, or None.
-        auth_token: Its auth token, or None.
+        path: Where streams connect, below the address.
+        public_url: The address, or None.
+        auth_token: The auth token of the server, or None.
         allowed_hosts: Further hosts by which it is known.
 
     Raises:
-        SettingsError: If `host`, `public_url`, `auth_token` or `allowed_hosts` cannot be used.
-        ValueError: If `port` is out of range.
+        SettingsError: If `public_url`, `auth_token` or `allowed_hosts` cannot be used.
     """
 
     _called = ("the stream server", "server")
 
     def __init__(
         self,
-        host: str,
-        port: int,
         path: str,
         public_url: str | None,
         auth_token: str | Secret | None,
         allowed_hosts: Sequence[str] = (),
     ) -> None:
-        if not 0 <= port <= 65535:
-            raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
-        _check_host(host)
         _check_token(auth_token)
-        self._host, self._wanted_port, self._path = host, port, path
+        self._path = path
         self._allowed_hosts = normalise_hosts(allowed_hosts)
         self._home = HomeLoop(self._called[0])
-        self._port: int | None = None
         self._disconnect_reason = ""
         self._stopped: Pending[None] = Pending()
         fulfil(self._stopped, None)
@@ -138,38 +130,19 @@ class ServerAddresses:
         return self._stopped
 
     @property
-    def port(self) -> int:
-        """The port that the server listens on.
-
-        Raises:
-            ServerStopped: If it is not running.
-        """
-        if self._port is None:
-            raise ServerStopped(
-                f"{self._called[0]} is not running, so it has no port",
-                fix=f"Start it with kit.start({self._called[1]}) or `async with {self._called[1]}`",
-            )
-        return self._port
-
-    @property
     def base_url(self) -> str:
         """The base address of webhooks and `/health`: the public address, else the local one."""
         if self.public_url is None:
-            return f"http://{self._authority}"
+            return self._local_url
         # A public address configured as wss is the same host.
         return re.sub(r"\Aws", "http", self.public_url, flags=re.IGNORECASE).rstrip("/")
 
     @property
-    def url(self) -> str:
-        """The local address of the WebSocket."""
-        return f"ws://{self._authority}{self._path}"
-
-    @property
     def stream_url(self) -> str:
-        """The URL for ``<Stream url>``: the wss form of `public_url`, else `url`."""
-        return (
-            self.url if self.public_url is None else build_stream_url(self.public_url, self._path)
-        )
+        """The URL for ``<Stream url>``: the wss form of `public_url`, else the local address."""
+        if self.public_url is None:
+            return re.sub(r"\Ahttp", "ws", self._local_url) + self._path
+        return build_stream_url(self.public_url, self._path)
 
     @property
     def twiml_url(self) -> str:
@@ -184,16 +157,15 @@ class ServerAddresses:
     def _is_own_host(self, authority: str) -> bool:
         """Whether a ``Host`` header names this server, as its addresses are now.
 
-        These are loopback, the address it listens on, the host of `public_url`, and the allowed
-        hosts; and any IP address, if it listens on all addresses of the machine.
+        These are loopback, the host of `public_url`, and the allowed hosts.
         """
         host = normalise_host(authority)
         if not host:
             return False
-        if is_ip_address(host) and (is_wildcard(self._host) or ip_address(host).is_loopback):
+        if is_ip_address(host) and ip_address(host).is_loopback:
             return True
         public = normalise_host(urlsplit(self.public_url or "").hostname or "")
-        return host in {"localhost", normalise_host(self._host), public} | self._allowed_hosts
+        return host in {"localhost", public} | self._allowed_hosts
 
     def lose_public_url(self, why: str) -> None:
         """Note that the public address no longer leads here; callable from any thread.
@@ -224,6 +196,80 @@ class ServerAddresses:
 
     def _end_run(self) -> None:
         fulfil(self._stopped, None)
+
+    @property
+    def _local_url(self) -> str:
+        """The base address on this machine.
+
+        Raises:
+            ServerStopped: If it is not known.
+        """
+        raise NotImplementedError
+
+
+class ServerAddresses(PublicAddress):
+    """The addresses of a server that listens itself; all may be read from any thread.
+
+    Args:
+        host: The address it listens on.
+        port: Where; 0 takes a free one.
+        path: Where streams connect.
+        public_url: The address at which Twilio reaches it, or None.
+        auth_token: Its auth token, or None.
+        allowed_hosts: Further hosts by which it is known.
+
+    Raises:
+        SettingsError: If `host`, `public_url`, `auth_token` or `allowed_hosts` cannot be used.
+        ValueError: If `port` is out of range.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        path: str,
+        public_url: str | None,
+        auth_token: str | Secret | None,
+        allowed_hosts: Sequence[str] = (),
+    ) -> None:
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
+        _check_host(host)
+        self._host, self._wanted_port = host, port
+        self._port: int | None = None
+        super().__init__(path, public_url, auth_token, allowed_hosts)
+
+    @property
+    def port(self) -> int:
+        """The port that the server listens on.
+
+        Raises:
+            ServerStopped: If it is not running.
+        """
+        if self._port is None:
+            raise ServerStopped(
+                f"{self._called[0]} is not running, so it has no port",
+                fix=f"Start it with kit.start({self._called[1]}) or `async with {self._called[1]}`",
+            )
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """The local address of the WebSocket."""
+        return f"ws://{self._authority}{self._path}"
+
+    def _is_own_host(self, authority: str) -> bool:
+        """Whether a ``Host`` header names this server.
+
+        Besides those of its public address, these are the address it listens on, and any IP
+        address, if it listens on all addresses of the machine.
+        """
+        host = normalise_host(authority)
+        if host and host == normalise_host(self._host):
+            return True
+        if is_wildcard(self._host) and is_ip_address(host):
+            return True
+        return super()._is_own_host(authority)
 
     @contextlib.asynccontextmanager
     async def _start_run(self) -> AsyncIterator[None]:
@@ -263,6 +309,10 @@ class ServerAddresses:
             await listener.wait_closed()
             port = ports.pop()
         raise OSError(errno.EADDRINUSE, "no port is free on all of its addresses")
+
+    @property
+    def _local_url(self) -> str:
+        return f"http://{self._authority}"
 
     @property
     def _authority(self) -> str:

@@ -1,0 +1,167 @@
+"""The `StreamSocket` of a WebSocket that an ASGI server has accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from twistream_kit.live.server.stream_host import MAX_MESSAGE_BYTES
+from twistream_kit.live.stream.session import SocketEnd
+from twistream_kit.protocol.ending import ABNORMAL_CLOSURE
+
+logger = logging.getLogger("twistream_kit.live")
+
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+
+HIGH_WATER_BYTES = 16_384
+"""With so much waiting here, no more is written: a clear reaches only what is in the outbox."""
+
+LOW_WATER_BYTES = 4_096
+"""From here on there is room again after the high-water mark was reached."""
+
+CLOSE_SECONDS = 2.0
+"""How long a close may take: sending what was written, the Close frame, and its answer."""
+
+NO_STATUS = 1005
+TOO_BIG = 1009
+
+
+class ASGISocket:
+    """The `StreamSocket` over the two callables of an ASGI server.
+
+    `send` of ASGI is a coroutine, so what is written waits in a short queue, from which one task
+    sends it.  The ASGI server awaits room in its transport, so its back-pressure fills that queue.
+
+    Args:
+        receive: Receives an event.
+        send: Sends an event; the WebSocket is accepted.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._end: SocketEnd | None = None
+        self._texts: deque[str] = deque()
+        self._held_bytes = 0
+        self._is_closing = False
+        self._is_lost = False
+        self._has_work = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._writer = asyncio.get_running_loop().create_task(self._send_written())
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message; None once the connection has ended (see `end`)."""
+        if self._end is not None:
+            return None
+        event = await self._receive()
+        if event["type"] == "websocket.disconnect":
+            self._lose(_describe_end(event))
+            return None
+        message: str | bytes | None = event.get("text")
+        if message is None:
+            message = bytes(event.get("bytes") or b"")
+        if len(message) > MAX_MESSAGE_BYTES:
+            self._end = SocketEnd(TOO_BIG, "the message is too long", is_ours=True)
+            await self.close(TOO_BIG)
+            return None
+        return message
+
+    def deliver_to(self, take: Callable[[str], None]) -> None:
+        """Do without: what arrives comes from a coroutine of the ASGI server, by `receive`."""
+
+    @property
+    def end(self) -> SocketEnd:
+        """How the connection ended; defined once `receive` has returned None."""
+        return self._end or SocketEnd(ABNORMAL_CLOSURE)
+
+    def write(self, texts: Iterable[str]) -> None:
+        """Send text messages in order, without waiting; on a closed connection they are lost."""
+        if self._is_lost or self._is_closing:
+            return
+        for text in texts:
+            self._texts.append(text)
+            self._held_bytes += len(text)
+        if self._texts:
+            self._has_work.set()
+        if self._held_bytes >= HIGH_WATER_BYTES:
+            self._has_room.clear()
+
+    @property
+    def room(self) -> int:
+        """How many bytes may be written until the high-water mark is reached; 0 if it was."""
+        return max(0, HIGH_WATER_BYTES - self._held_bytes) if self._has_room.is_set() else 0
+
+    async def wait_for_room(self) -> None:
+        """Wait until there is room, or the connection has ended; return at once if there is."""
+        await self._has_room.wait()
+
+    async def close(self, code: int) -> None:
+        """Close the connection, if it is open, and wait, within a limit, until it is closed."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._has_work.set()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.wait([self._writer])
+                if not self._is_lost:
+                    await self._close(code)
+        except TimeoutError:
+            logger.info("a WebSocket was not closed by its peer within %g s", CLOSE_SECONDS)
+        finally:
+            self._writer.cancel()
+            self._lose(SocketEnd(ABNORMAL_CLOSURE))
+
+    async def _close(self, code: int) -> None:
+        """Send the Close frame, and read until it is answered.
+
+        A server that closes while something has arrived that nobody read resets the connection,
+        and the peer may then not see the Close frame.
+        """
+        try:
+            await self._send({"type": "websocket.close", "code": code})
+            while (await self._receive())["type"] != "websocket.disconnect":
+                pass
+        except Exception as error:  # noqa: BLE001 - servers raise what they like once it is closed
+            logger.debug("a WebSocket was closed by its peer meanwhile: %r", error)
+
+    async def _send_written(self) -> None:
+        while True:
+            while self._texts:
+                text = self._texts.popleft()
+                try:
+                    await self._send({"type": "websocket.send", "text": text})
+                except Exception as error:  # noqa: BLE001 - each server has an exception of its own
+                    logger.info("a WebSocket was lost while something was sent: %r", error)
+                    self._drop()
+                    return  # `receive` says how it ended
+                self._held_bytes -= len(text)
+                if self._held_bytes <= LOW_WATER_BYTES:
+                    self._has_room.set()
+            if self._is_closing or self._is_lost:
+                return
+            self._has_work.clear()
+            await self._has_work.wait()
+
+    def _lose(self, end: SocketEnd) -> None:
+        if self._end is None:
+            self._end = end
+        self._drop()
+
+    def _drop(self) -> None:
+        """Send nothing more."""
+        self._is_lost = True
+        self._texts.clear()
+        self._held_bytes = 0
+        self._has_room.set()
+        self._has_work.set()
+
+
+def _describe_end(event: Event) -> SocketEnd:
+    code = event.get("code")
+    return SocketEnd(NO_STATUS if code is None else int(code), event.get("reason") or "")
