@@ -146,7 +146,8 @@ class Reader(AsyncIterator[T], Generic[T]):
     def _wake(self) -> None:
         if self._changed is not None:
             self._changed.notify_all()
-        waiters, self._waiters = self._waiters, []
+        waiters = self._waiters[:]
+        self._waiters.clear()  # the same list: the stream holds it
         for loop, waiter in waiters:
             # On the loop's own thread, saves the system calls that wake another one.
             if loop is self._home and threading.get_ident() == self._home_thread:

@@ -46,6 +46,11 @@ BLAME_SECONDS = 3.0
 """How long before the loss of the public address a lost connection is attributed to it."""
 
 
+HeldReader = tuple[weakref.ref[Reader[Any]], list[Any]]
+"""How a stream holds a reader: weakly, so that one to which nobody refers any more takes nothing;
+but its waiters are held, as the loop itself holds a task that waits only weakly."""
+
+
 class StreamState:
     """The conversation, the capture, the pending results and the readers of one stream.
 
@@ -83,8 +88,9 @@ class StreamState:
         self._clock = clock
         self._conversation = Conversation(start.stream_sid, send_ahead_seconds=send_ahead_seconds)
         self._waiting: dict[str, Pending[Any]] = {}
-        self._event_readers: list[Reader[from_twilio.Message]] = []
-        self._audio_readers: list[Reader[NDArray[np.int16]]] = []
+        # Replaced under `_readers_lock`, so that `receive` needs no lock.
+        self._event_readers: tuple[HeldReader, ...] = ()
+        self._audio_readers: tuple[HeldReader, ...] = ()
         self._speeches: dict[str, Playing] = {}
         self._is_closing = False
         self.on_outgoing: Callable[[], None] = do_nothing
@@ -187,7 +193,8 @@ class StreamState:
             for at, message in self._take_early():
                 if not isinstance(message, from_twilio.Media):
                     reader._push(message, at)  # noqa: SLF001 - its owner
-            self._attach(reader, self._event_readers)
+            self._event_readers = _attach(reader, self._event_readers)
+        self._end_too_late(reader)
         return reader
 
     def read_audio(self) -> Reader[NDArray[np.int16]]:
@@ -197,7 +204,8 @@ class StreamState:
             for at, message in self._take_early():
                 if isinstance(message, from_twilio.Media):
                     reader._push(message.payload, at)  # noqa: SLF001 - its owner
-            self._attach(reader, self._audio_readers)
+            self._audio_readers = _attach(reader, self._audio_readers)
+        self._end_too_late(reader)
         return reader
 
     # Called by the handler's thread.
@@ -267,14 +275,12 @@ class StreamState:
     def receive(self, message: from_twilio.Message, now: float) -> None:
         """Process one message that arrived at `now`."""
         self.capture.append(message, now)
-        with self._readers_lock:
-            self._keep_early(message, now)
-            if isinstance(message, from_twilio.Media):
-                for audio_reader in self._audio_readers:
-                    audio_reader._push(message.payload, now)  # noqa: SLF001 - its owner
-            else:
-                for event_reader in self._event_readers:
-                    event_reader._push(message, now)  # noqa: SLF001 - its owner
+        if self._early is None:  # it is set before the handler's thread begins, never again
+            self._push(message, now)
+        else:
+            with self._readers_lock:
+                self._keep_early(message, now)
+                self._push(message, now)
         if isinstance(message, from_twilio.Stop):
             self.stop(now)
         else:
@@ -514,13 +520,18 @@ class StreamState:
         logger.debug("stream %s: %s: %s", sid, outcome.handle, outcome, extra=values)
 
     def _end_readers(self) -> None:
-        # `closed` is done by now, so a reader attached meanwhile is ended here or by `_attach`.
-        readers: list[Reader[Any]] = [*self._event_readers, *self._audio_readers]
-        for reader in readers:
-            reader._end()  # noqa: SLF001 - its owner
+        # `closed` is done by now, so one attached meanwhile is ended here or by `_end_too_late`.
+        for find_reader, _ in (*self._event_readers, *self._audio_readers):
+            if (reader := find_reader()) is not None:
+                reader._end()  # noqa: SLF001 - its owner
 
-    def _attach(self, reader: Reader[Any], readers: list[Reader[Any]]) -> None:
-        readers.append(reader)
+    def _push(self, message: from_twilio.Message, now: float) -> None:
+        if isinstance(message, from_twilio.Media):
+            _push(message.payload, now, self._audio_readers)
+        else:
+            _push(message, now, self._event_readers)
+
+    def _end_too_late(self, reader: Reader[Any]) -> None:
         if self.closed.done() or self.stopped_at is not None:
             reader._end()  # noqa: SLF001 - its owner
 
@@ -684,6 +695,18 @@ class StreamEnd:
 
     def __repr__(self) -> str:
         return f"<StreamEnd {self.reason}: {self.detail}>"
+
+
+def _push(item: Any, now: float, readers: tuple[HeldReader, ...]) -> None:
+    for find_reader, _ in readers:
+        if (reader := find_reader()) is not None:
+            reader._push(item, now)  # noqa: SLF001 - its owner
+
+
+def _attach(reader: Reader[Any], readers: tuple[HeldReader, ...]) -> tuple[HeldReader, ...]:
+    """Return the readers that are still in use, and one more."""
+    held = (weakref.ref(reader), reader._waiters)  # noqa: SLF001 - its owner
+    return (*(each for each in readers if each[0]() is not None), held)
 
 
 def do_nothing() -> None:
