@@ -24,6 +24,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.explain import explain
 from twistream_kit.diagnosis.message import review_message
 from twistream_kit.errors import Objection, Objections
+from twistream_kit.live.server.stream_app import StreamApp
 from twistream_kit.live.settings.settings import settings
 from twistream_kit.notebook.display.display import MOST_PLAYED_SECONDS, render_html
 from twistream_kit.pending import Pending, fail, fulfil
@@ -171,6 +172,22 @@ def test_an_outcome_notes_why_it_was_lost_its_gaps_and_the_remark():
     assert repr(once) == "<PlayOutcome heard: 900 of 900 ms heard: 1 gap, 30 ms in all>"
     assert once == PlayOutcome("heard", 900, 900), "how it ended is compared, and no notes"
     assert PlayOutcome("heard", 900, 900).notes == []
+
+
+def test_a_stream_application_shows_its_addresses_without_a_password_and_its_streams():
+    app = StreamApp(auth_token="0" * 32, public_url="https://me:hidden@example.com/voice")
+    html = render_html(app)
+    assert ">A stream application</caption>" in html
+    assert cells_of(html) == [
+        *("streams connect at", "wss://example.com/voice/media"),
+        *("public address", "https://example.com/voice"),
+        *("signatures", "checked"),
+    ]
+    app.public_url = None
+    assert cells_of(render_html(app))[:4] == [
+        *("streams connect at", "nowhere"),
+        *("public address", "none"),
+    ]
 
 
 def test_a_speech_is_displayed_as_a_playback_of_what_was_written_so_far(make_call):
