@@ -56,7 +56,7 @@ def show_server(server: StreamServer) -> Html:
 
 def show_app(app: StreamApp) -> Html:
     """Its addresses, and its streams in this process."""
-    # Whoever runs it, its address is the public one.
+    # Its address is the public one, whether it runs or not.
     url = code(remove_user(app.stream_url)) if app.public_url else "nowhere"
     return _show_host(app, url, "A stream application")
 
