@@ -163,11 +163,13 @@ def _read_piece(piece: Any) -> NDArray[Any] | memoryview:
         return memoryview(piece)
     except TypeError:
         pass
-    fix = "kit.load_clip(path) makes a Clip of a file"
-    if isinstance(piece, list | tuple):
+    fix = "stream.play(kit.load_clip(path)) plays a file"
+    if isinstance(piece, Clip):
+        fix = "stream.play(clip) plays it"
+    elif isinstance(piece, list | tuple):
         fix = "np.array(samples, 'int16') makes an array, of floats np.array(samples, 'float32')"
     raise TypeError(
-        f"sound is a Clip, bytes, or an array of int16 or of float in [-1, 1], "
+        "sound is bytes, or an array of int16 or of float in [-1, 1], "
         f"not {type(piece).__name__}; {fix}"
     )
 

@@ -303,13 +303,6 @@ class Conversation:
         found = self._open.get(handle)
         return 0 if found is None else self._count_heard(found, self.model.count_played(now))
 
-    def count_unheard(self, handle: str, now: float) -> int:
-        """Return how many bytes of an open playback are queued, here and at Twilio, by `now`."""
-        found = self._open.get(handle)
-        if found is None or found.size is None or found.cleared_at is not None:
-            return 0
-        return found.size - self._count_heard(found, self.model.count_played(now))
-
     def estimate_wait(self, handle: str, size: int, now: float) -> float | None:
         """Return the seconds until `size` bytes of a playback will have been heard.
 

@@ -43,8 +43,8 @@ class Reader(AsyncIterator[T], Generic[T]):
         self._ended = home is None
         self._lock = threading.Lock()
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]]] = []
-        # Of a task on the loop that feeds the reader: it gets the next item without the queue.
-        self._home_waiter: asyncio.Future[tuple[float, Any] | None] | None = None
+        # Of a task on the loop that feeds the reader, if one waits: it gets the next item at once.
+        self._at_home: list[asyncio.Future[tuple[float, Any] | None]] = []
         self._home_thread = 0
         # Made when the first thread waits: most streams are read on their own loop, once for each
         # frame, and a condition costs more than all the rest.
@@ -59,9 +59,8 @@ class Reader(AsyncIterator[T], Generic[T]):
     def _push(self, item: Any, now: float) -> None:
         """Queue one item that arrived at `now`; called by the stream."""
         with self._lock:
-            waiter = self._home_waiter
-            if waiter is not None:
-                self._home_waiter = None
+            if self._at_home:
+                waiter = self._at_home.pop()
                 is_at_home = threading.get_ident() == self._home_thread
                 if is_at_home and not waiter.done():  # it is, if the wait was given up
                     waiter.set_result((now, item))
@@ -91,8 +90,8 @@ class Reader(AsyncIterator[T], Generic[T]):
         """End the iteration once the queue is empty; called by the stream."""
         with self._lock:
             self._ended = True
-            if (waiter := self._home_waiter) is not None:
-                self._home_waiter = None
+            while self._at_home:
+                waiter = self._at_home.pop()
                 self._waiters.append((waiter.get_loop(), waiter))
             self._wake()
 
@@ -109,8 +108,9 @@ class Reader(AsyncIterator[T], Generic[T]):
                     raise StopAsyncIteration
                 loop = asyncio.get_running_loop()
                 waiter: asyncio.Future[tuple[float, Any] | None] = loop.create_future()
-                if loop is self._home and self._home_waiter is None:
-                    self._home_waiter, self._home_thread = waiter, threading.get_ident()
+                if loop is self._home and not self._at_home:
+                    self._at_home.append(waiter)
+                    self._home_thread = threading.get_ident()
                 else:
                     self._waiters.append((loop, waiter))
             try:
@@ -126,11 +126,11 @@ class Reader(AsyncIterator[T], Generic[T]):
     def _give_up(self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[Any]) -> None:
         """Forget a waiter; keep the item that it was given and that nobody gets now."""
         with self._lock:
-            if self._home_waiter is waiter:
-                self._home_waiter = None
             # Otherwise one that waits with a timeout would leave a waiter each time.
             with contextlib.suppress(ValueError):
                 self._waiters.remove((loop, waiter))
+            with contextlib.suppress(ValueError):
+                self._at_home.remove(waiter)
             given = waiter.result() if waiter.done() and not waiter.cancelled() else None
             if given is not None:
                 self._queue.appendleft(given)
@@ -171,7 +171,8 @@ class Reader(AsyncIterator[T], Generic[T]):
     def _wake(self) -> None:
         if self._changed is not None:
             self._changed.notify_all()
-        waiters, self._waiters = self._waiters, []
+        waiters = self._waiters[:]
+        self._waiters.clear()  # the same list: the stream holds it
         for loop, waiter in waiters:
             with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits on it
                 loop.call_soon_threadsafe(_release, waiter)

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import (
+from websockets.frames import (  # type: ignore[attr-defined]
     DATA_OPCODES,
     Frame,
-    apply_mask,  # type: ignore[attr-defined]  # in C, where that is built
+    apply_mask,  # in C, where that is built
 )
 from websockets.protocol import Event, State
 

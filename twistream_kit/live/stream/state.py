@@ -46,6 +46,11 @@ BLAME_SECONDS = 3.0
 """How long before the loss of the public address a lost connection is attributed to it."""
 
 
+HeldReader = tuple[weakref.ref[Reader[Any]], list[Any], list[Any]]
+"""How a stream holds a reader: weakly, so that one to which nobody refers any more takes nothing;
+but its waiters are held, as the loop itself holds a task that waits only weakly."""
+
+
 class StreamState:
     """The conversation, the capture, the pending results and the readers of one stream.
 
@@ -84,8 +89,9 @@ class StreamState:
         self._clock = clock
         self.conversation = Conversation(start.stream_sid, send_ahead_seconds=send_ahead_seconds)
         self._waiting: dict[str, Pending[Any]] = {}
-        self._event_readers: tuple[Reader[from_twilio.Message], ...] = ()
-        self._audio_readers: tuple[Reader[NDArray[np.int16]], ...] = ()
+        # Replaced under `_readers_lock`, so that `receive` needs no lock.
+        self._event_readers: tuple[HeldReader, ...] = ()
+        self._audio_readers: tuple[HeldReader, ...] = ()
         self._speeches: dict[str, Playing] = {}
         self._is_closing = False
         self.on_outgoing: Callable[[], None] = do_nothing
@@ -191,8 +197,8 @@ class StreamState:
             for at, message in self._take_early():
                 if not isinstance(message, from_twilio.Media):
                     reader._push(message, at)  # noqa: SLF001 - its owner
-            self._event_readers = (*self._event_readers, reader)
-            self._end_if_over(reader)
+            self._event_readers = _attach(reader, self._event_readers)
+        self._end_too_late(reader)
         return reader
 
     def read_audio(self) -> Reader[NDArray[np.int16]]:
@@ -202,8 +208,8 @@ class StreamState:
             for at, message in self._take_early():
                 if isinstance(message, from_twilio.Media):
                     reader._push(message.payload, at)  # noqa: SLF001 - its owner
-            self._audio_readers = (*self._audio_readers, reader)
-            self._end_if_over(reader)
+            self._audio_readers = _attach(reader, self._audio_readers)
+        self._end_too_late(reader)
         return reader
 
     # Called by the handler's thread.
@@ -253,10 +259,6 @@ class StreamState:
         else:
             playing.remark = text
 
-    def count_unheard(self, handle: str) -> int:
-        """Return how many bytes of a playback are still to be heard; callable from any thread."""
-        return self.conversation.count_unheard(handle, self._get_time())
-
     @property
     def send_ahead_bytes(self) -> int:
         """How much sound is sent ahead."""
@@ -280,19 +282,18 @@ class StreamState:
         conversation = self.conversation
         if type(message) is from_twilio.Media and self._early is None:
             # Without the lock: tuples are replaced and not changed, and nothing is early any more.
-            for reader in self._audio_readers:
-                reader._push(message.payload, now)  # noqa: SLF001 - its owner
+            for find_reader, *_ in self._audio_readers:
+                if (reader := find_reader()) is not None:
+                    reader._push(message.payload, now)  # noqa: SLF001 - its owner
             if now >= conversation.next_check:
                 self._settle(conversation.advance(now))
             return
         with self._readers_lock:
             self._keep_early(message, now)
             if isinstance(message, from_twilio.Media):
-                for audio_reader in self._audio_readers:
-                    audio_reader._push(message.payload, now)  # noqa: SLF001 - its owner
+                _push(message.payload, now, self._audio_readers)
             else:
-                for event_reader in self._event_readers:
-                    event_reader._push(message, now)  # noqa: SLF001 - its owner
+                _push(message, now, self._event_readers)
         if isinstance(message, from_twilio.Stop):
             self.stop(now)
         else:
@@ -532,12 +533,12 @@ class StreamState:
         logger.debug("stream %s: %s: %s", sid, outcome.handle, outcome, extra=values)
 
     def _end_readers(self) -> None:
-        # `closed` is done by now, so a reader made meanwhile is ended here or by `_end_if_over`.
-        readers: list[Reader[Any]] = [*self._event_readers, *self._audio_readers]
-        for reader in readers:
-            reader._end()  # noqa: SLF001 - its owner
+        # `closed` is done by now, so one attached meanwhile is ended here or by `_end_too_late`.
+        for find_reader, *_ in (*self._event_readers, *self._audio_readers):
+            if (reader := find_reader()) is not None:
+                reader._end()  # noqa: SLF001 - its owner
 
-    def _end_if_over(self, reader: Reader[Any]) -> None:
+    def _end_too_late(self, reader: Reader[Any]) -> None:
         if self.closed.done() or self.stopped_at is not None:
             reader._end()  # noqa: SLF001 - its owner
 
@@ -707,6 +708,18 @@ class StreamEnd:
 
     def __repr__(self) -> str:
         return f"<StreamEnd {self.reason}: {self.detail}>"
+
+
+def _push(item: Any, now: float, readers: tuple[HeldReader, ...]) -> None:
+    for find_reader, *_ in readers:
+        if (reader := find_reader()) is not None:
+            reader._push(item, now)  # noqa: SLF001 - its owner
+
+
+def _attach(reader: Reader[Any], readers: tuple[HeldReader, ...]) -> tuple[HeldReader, ...]:
+    """Return the readers that are still in use, and one more."""
+    held = (weakref.ref(reader), reader._waiters, reader._at_home)  # noqa: SLF001 - its owner
+    return (*(each for each in readers if each[0]() is not None), held)
 
 
 def do_nothing() -> None:
