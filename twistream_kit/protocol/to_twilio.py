@@ -89,8 +89,12 @@ class MessageEncoder:
     def encode(self, message: Message) -> bytes:
         """Return the text that goes on the wire, as UTF-8."""
         if type(message) is Media and message.stream_sid == self._stream_sid:
-            return self._before + b2a_base64(message.payload, newline=False) + self._after
+            return self.encode_media(message.payload)
         return message.to_json().encode()
+
+    def encode_media(self, payload: bytes) -> bytes:
+        """Return the text of a media message of the stream, as UTF-8."""
+        return self._before + b2a_base64(payload, newline=False) + self._after
 
 
 def make_unchecked_media(stream_sid: str, payload: bytes) -> Media:

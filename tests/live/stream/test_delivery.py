@@ -86,7 +86,9 @@ def cut_up(data, sizes):
 
 
 async def read_queue(socket, taken):
-    """Take what is complete in the queue, as the reading task does."""
+    """Take what is complete in the queue, as the reading task does until the connection ends."""
+    if socket._end is not None:
+        return
     reading = asyncio.ensure_future(socket.receive())
     for _ in range(5):
         await asyncio.sleep(0)

@@ -28,7 +28,7 @@ class Socket:
         self.has_room = asyncio.Event()
 
     def write(self, texts):
-        self.writes.append([to_twilio.parse(text) for text in texts])
+        self.writes.append([to_twilio.parse(text.decode()) for text in texts])
 
     async def wait_for_room(self):
         await self.has_room.wait()
@@ -45,7 +45,7 @@ class Line:
         self.socket, self.errors = Socket(), []
         self.state = StreamState(from_twilio.Start("MZ0", "AC0", "CA0"), home)
         self.sender = StreamSender(self.state, self.socket, self.errors.append)
-        self.state.on_outgoing = self.sender.send
+        self.state.on_outgoing, self.state.on_frame = self.sender.send, self.sender.send_frame
         self.stream = MediaStream(self.state)
 
 
@@ -163,9 +163,16 @@ class Waiting:
 
     on_outgoing = on_close_wanted = None
 
+    start = from_twilio.Start("MZ" + "0" * 32, "AC0", "CA0")
+
     def __init__(self, waits):
         self.waits = waits
         self.is_sent = False
+        self.conversation = self
+
+    @property
+    def has_waiting(self):
+        return bool(self.waits) or not self.is_sent
 
     def take_message(self, now):
         if self.waits or self.is_sent:

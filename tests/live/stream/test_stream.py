@@ -409,7 +409,7 @@ async def test_progress_never_goes_back(pair):
     seen = [playing.heard_ms]
     # A progress mark so late that the model learns it had been too hopeful.
     await end.until(to_twilio.Mark)
-    model = get_state(stream)._conversation.model
+    model = get_state(stream).conversation.model
     model._run_started -= 2.0
     seen.append(playing.heard_ms)
     model._run_started += 2.0

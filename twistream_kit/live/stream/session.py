@@ -28,7 +28,13 @@ from websockets.protocol import Event, State
 from twistream_kit.capture.message_text import describe_message
 from twistream_kit.errors import RemoteProtocolError
 from twistream_kit.live.stream.handler import Handler, start_handler
-from twistream_kit.live.stream.state import CLOSED_HERE, StreamEnd, StreamState, do_nothing
+from twistream_kit.live.stream.state import (
+    CLOSED_HERE,
+    StreamEnd,
+    StreamState,
+    do_nothing,
+    refuse_frame,
+)
 from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.pending import HomeLoop, format_error
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -38,6 +44,7 @@ from twistream_kit.protocol.ending import (
     STOPPED_IN_WORDS,
     EndCause,
 )
+from twistream_kit.sound_file import CheckedPayload
 
 logger = logging.getLogger("twistream_kit.live")
 
@@ -404,7 +411,7 @@ class StreamSession:
         state = StreamState(start, self._home, send_ahead_seconds=self._send_ahead_seconds)
         state.capture.append(start, self._last_message)
         self._sender = StreamSender(state, self._socket, self._fail)
-        state.on_outgoing = self._sender.send
+        state.on_outgoing, state.on_frame = self._sender.send, self._sender.send_frame
         state.on_close_wanted = partial(self._close_when_heard, state)
         values = state.describe_event("stream.started")
         logger.info("stream %s started, call %s", start.stream_sid, start.call_sid, extra=values)
@@ -517,7 +524,7 @@ class StreamSender:
         self._socket = socket
         self._fail = fail
         self._loop = asyncio.get_running_loop()
-        self._encode = to_twilio.MessageEncoder(state.start.stream_sid).encode
+        self._encoder = to_twilio.MessageEncoder(state.start.stream_sid)
         self._wrote_at = -math.inf
         self._is_called_soon = False
         self._timer: asyncio.Handle | None = None
@@ -538,10 +545,29 @@ class StreamSender:
         except Exception as error:  # noqa: BLE001 - it is passed on
             self._fail(error)
 
+    def send_frame(self, handle: str, payload: CheckedPayload) -> bool:
+        """Send a piece of a speech at once, if nothing is before it; return whether it was sent."""
+        if self._is_called_soon or self._waiter is not None or self._is_over:
+            return False
+        now = time.monotonic()
+        if now - self._wrote_at < SHARED_SECONDS:
+            return False
+        try:
+            if self._socket.room <= 0 or not self._state.pass_frame(handle, payload, now):
+                return False
+            self._wrote_at = now
+            self._socket.write((self._encoder.encode_media(payload),))
+            if self._state.conversation.has_waiting:  # a mark of progress
+                self._call_soon()
+        except Exception as error:  # noqa: BLE001 - it is passed on
+            self._fail(error)
+        return True
+
     def stop(self) -> None:
         """Send no more."""
         self._is_over = True
         self._state.on_outgoing = self._state.on_close_wanted = do_nothing
+        self._state.on_frame = refuse_frame
         if self._timer is not None:
             self._timer.cancel()
         if self._waiter is not None:
@@ -566,7 +592,7 @@ class StreamSender:
             message = state.take_message(now)
             if message is None:
                 break
-            text = self._encode(message)
+            text = self._encoder.encode(message)
             texts.append(text)
             room -= len(text) + FRAME_HEAD_BYTES
             if not conversation.has_waiting:

@@ -72,6 +72,8 @@ class StreamState:
         stopped_at: When Twilio stopped the stream, or None.
         remark: What is nearly certainly wrong with the sound that is played; empty if nothing is.
         on_outgoing: A function that is called when a message may be ready to be sent.
+        on_frame: A function that sends a piece of a speech at once, if it may, and returns whether
+            it did.
         on_close_wanted: A function that is called when the stream is to close once all queued sound
             was heard; maybe repeatedly.
     """
@@ -95,6 +97,7 @@ class StreamState:
         self._speeches: dict[str, Playing] = {}
         self._is_closing = False
         self.on_outgoing: Callable[[], None] = do_nothing
+        self.on_frame: Callable[[str, CheckedPayload], bool] = refuse_frame
         self.on_close_wanted: Callable[[], None] = do_nothing
         self.capture = Capture(start.stream_sid, start.call_sid, started=clock())
         self.closed: Pending[StreamEnd] = Pending(home.loop)
@@ -161,8 +164,11 @@ class StreamState:
 
     def write(self, speech: Playing, payload: CheckedPayload) -> None:
         """Queue the next piece of a speech."""
-        if self._home.is_idle_here():
-            self._write(speech, payload)  # it calls nothing of the user's
+        if self._home.is_idle_here():  # what follows calls nothing of the user's
+            if self.on_frame(speech._handle, payload):  # noqa: SLF001 - its owner
+                self._review(payload)
+            else:
+                self._write(speech, payload)
         else:
             self._schedule(self._write, speech, payload)
 
@@ -308,6 +314,14 @@ class StreamState:
             self.stopped_at = now
             self._stop_speeches()
             self._end_readers()
+
+    def pass_frame(self, handle: str, payload: CheckedPayload, now: float) -> bool:
+        """Note that a piece of a speech is sent at once; return False if it must be queued."""
+        if self.stopped_at is not None or not self.conversation.pass_frame(handle, payload, now):
+            return False
+        media = to_twilio.make_unchecked_media(self.start.stream_sid, payload)
+        self.capture.append(media, now)
+        return True
 
     def take_message(self, now: float) -> to_twilio.Message | None:
         """Return the next message to send now, or None, and append it to the capture."""
@@ -724,6 +738,11 @@ def _attach(reader: Reader[Any], readers: tuple[HeldReader, ...]) -> tuple[HeldR
 
 def do_nothing() -> None:
     """Do nothing: a stream that no session serves."""
+
+
+def refuse_frame(_handle: str, _payload: CheckedPayload) -> bool:
+    """Send nothing: a stream that no session serves."""
+    return False
 
 
 def _make_lost_outcome(playing: Playing) -> PlayOutcome:
