@@ -89,8 +89,10 @@ class AnyOrder(RuleBasedStateMachine):
         handle = sorted(self.written)[choice % len(self.written)]
         payload = bytes([self.written[handle]]) * size
         was_quiet = not self.conversation.has_waiting
-        if not self.conversation.pass_frame(handle, payload, self.now):
+        waits = self.conversation.pass_frame(handle, payload, self.now)
+        if waits is None:
             return
+        assert waits == self.conversation.has_waiting
         assert was_quiet, "it overtook what was queued"
         assert size == FRAME_BYTES
         assert handle not in self.stopped

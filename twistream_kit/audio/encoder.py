@@ -36,6 +36,7 @@ class PayloadEncoder:
             ``PCM_S16LE``, the default at any other rate.
 
     Attributes:
+        is_direct: Whether `encode` does with an array of int16 what `encode_ulaw` does.
         dropped_bytes: How many bytes were dropped because the rest of their sample never came.
 
     Raises:
@@ -49,6 +50,7 @@ class PayloadEncoder:
         self._is_linear = _choose_encoding(sample_rate, encoding) == "PCM_S16LE"
         self._odd = b""
         self.dropped_bytes = 0
+        self.is_direct = self._is_at_rate and not self._is_linear
 
     @property
     def clipped(self) -> int:
@@ -69,8 +71,6 @@ class PayloadEncoder:
             ValueError: If it has more than one dimension, contains NaN or infinity, or its floats
                 go far beyond [-1, 1].
         """
-        if type(piece) is np.ndarray and self._is_at_rate and not self._odd and _is_usual(piece):
-            return encode_ulaw(piece)
         sound: Any = piece
         if not isinstance(sound, np.ndarray | bytes | bytearray | memoryview):
             sound = _read_piece(sound)

@@ -161,14 +161,15 @@ class Conversation:
             self._outbox.put_sound(handle, CheckedPayload(whole), before=before, is_last=False)
         return True
 
-    def pass_frame(self, handle: str, payload: CheckedPayload, now: float) -> bool:
+    def pass_frame(self, handle: str, payload: CheckedPayload, now: float) -> bool | None:
         """Note that a piece of a speech is sent at once, as one media message.
 
         That is what `write` and `take_message` would do with it, at a fraction of their cost: sound
         that comes as it is spoken waits for nothing.
 
         Returns:
-            Whether it may be sent; if not, nothing was noted, and `write` takes it.
+            Whether something waits behind it; None if it may not be sent: then nothing was noted,
+            and `write` takes it.
         """
         speech, outbox = self._open.get(handle), self._outbox
         if (
@@ -182,9 +183,11 @@ class Conversation:
             or self._held
             or not self._send_ahead.has_room(self.model.count_buffered(now))
         ):
-            return False
+            return None
         speech.size += FRAME_BYTES
         speech.note_sent(self.model, FRAME_BYTES, now)
+        if speech.size % BYTES_PER_SECOND:
+            return False
         outbox.note_progress(handle, speech.size)
         return True
 

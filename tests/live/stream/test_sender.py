@@ -27,6 +27,10 @@ class Socket:
         self.writes = []
         self.has_room = asyncio.Event()
 
+    @property
+    def is_full(self):
+        return self.room <= 0
+
     def write(self, texts):
         self.writes.append([to_twilio.parse(text.decode()) for text in texts])
 
@@ -44,7 +48,7 @@ class Line:
     def __init__(self, home):
         self.socket, self.errors = Socket(), []
         self.state = StreamState(from_twilio.Start("MZ0", "AC0", "CA0"), home)
-        self.sender = StreamSender(self.state, self.socket, self.errors.append)
+        self.sender = StreamSender(self.state, self.socket, home, self.errors.append)
         self.state.on_outgoing, self.state.on_frame = self.sender.send, self.sender.send_frame
         self.stream = MediaStream(self.state)
 
@@ -187,7 +191,7 @@ class Waiting:
 async def test_a_wait_that_is_too_short_for_a_timer_ends_nothing():
     # uvloop counts whole milliseconds, and makes no timer for a wait that rounds to none.
     state, socket, errors = Waiting([0.0002, 0.0001, 5.0, 0.0003]), Socket(), []
-    sender = StreamSender(state, socket, errors.append)
+    sender = StreamSender(state, socket, HomeLoop("the test"), errors.append)
     for _ in range(3):  # within one turn of the loop
         sender.send()
     await eventually(lambda: socket.writes or errors)

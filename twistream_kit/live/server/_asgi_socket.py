@@ -109,6 +109,11 @@ class ASGISocket:
         """How many bytes may be written until the high-water mark is reached; 0 if it was."""
         return 0 if self._is_full else HIGH_WATER_BYTES - self._count_held()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room, not even for one message."""
+        return self._is_full
+
     async def wait_for_room(self) -> None:
         """Wait until there is room, or the connection has ended; return at once if there is."""
         await self._has_room.wait()

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import time
+from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -123,6 +124,10 @@ class StreamSocket(Protocol):
 
         After that, there is room again from the low-water mark on.
         """
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room, not even for one message."""
 
     async def wait_for_room(self) -> None:
         """Wait until there is room, or the connection has ended; return at once if there is."""
@@ -297,6 +302,11 @@ class WebSocketsSocket:
         held: int = connection.transport.get_write_buffer_size()
         return max(1, (connection.write_limit_high or 0) - held)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room, not even for one message."""
+        return self._connection.paused
+
     async def wait_for_room(self) -> None:
         """Wait until there is room, or the connection has ended; return at once if there is."""
         with suppress(OSError, EOFError):  # the connection is lost: `receive` says so
@@ -410,7 +420,7 @@ class StreamSession:
         self._last_message = time.monotonic()
         state = StreamState(start, self._home, send_ahead_seconds=self._send_ahead_seconds)
         state.capture.append(start, self._last_message)
-        self._sender = StreamSender(state, self._socket, self._fail)
+        self._sender = StreamSender(state, self._socket, self._home, self._fail)
         state.on_outgoing, state.on_frame = self._sender.send, self._sender.send_frame
         state.on_close_wanted = partial(self._close_when_heard, state)
         values = state.describe_event("stream.started")
@@ -514,13 +524,19 @@ class StreamSender:
     Args:
         state: The state whose messages are sent.
         socket: The socket.
+        home: The server's event loop.
         fail: A function that is called with an error in this program.
     """
 
     def __init__(
-        self, state: StreamState, socket: StreamSocket, fail: Callable[[BaseException], None]
+        self,
+        state: StreamState,
+        socket: StreamSocket,
+        home: HomeLoop,
+        fail: Callable[[BaseException], None],
     ) -> None:
         self._state = state
+        self._home = home
         self._socket = socket
         self._fail = fail
         self._loop = asyncio.get_running_loop()
@@ -547,17 +563,29 @@ class StreamSender:
 
     def send_frame(self, handle: str, payload: CheckedPayload) -> bool:
         """Send a piece of a speech at once, if nothing is before it; return whether it was sent."""
-        if self._is_called_soon or self._waiter is not None or self._is_over:
-            return False
-        now = time.monotonic()
-        if now - self._wrote_at < SHARED_SECONDS:
+        state, now, home = self._state, time.monotonic(), self._home
+        if (
+            self._is_called_soon
+            or self._waiter is not None
+            or self._is_over
+            or now - self._wrote_at < SHARED_SECONDS
+            or state.stopped_at is not None
+            or home.queued
+            or home.is_carrying_out
+            or _get_running_loop() is not self._loop
+            or self._socket.is_full
+        ):
             return False
         try:
-            if self._socket.room <= 0 or not self._state.pass_frame(handle, payload, now):
+            has_more = state.conversation.pass_frame(handle, payload, now)
+            if has_more is None:
                 return False
             self._wrote_at = now
             self._socket.write((self._encoder.encode_media(payload),))
-            if self._state.conversation.has_waiting:  # a mark of progress
+            media = to_twilio.make_unchecked_media(state.start.stream_sid, payload)
+            state.capture.append(media, now)
+            state.review(payload)
+            if has_more:
                 self._call_soon()
         except Exception as error:  # noqa: BLE001 - it is passed on
             self._fail(error)

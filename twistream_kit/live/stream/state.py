@@ -164,13 +164,7 @@ class StreamState:
 
     def write(self, speech: Playing, payload: CheckedPayload) -> None:
         """Queue the next piece of a speech."""
-        if self._home.is_idle_here():  # what follows calls nothing of the user's
-            if self.on_frame(speech._handle, payload):  # noqa: SLF001 - its owner
-                self._review(payload)
-            else:
-                self._write(speech, payload)
-        else:
-            self._schedule(self._write, speech, payload)
+        self._schedule(self._write, speech, payload)
 
     def finish(self, speech: Playing, payload: CheckedPayload) -> None:
         """Queue the last piece of a speech, which may be empty, and end it."""
@@ -315,14 +309,6 @@ class StreamState:
             self._stop_speeches()
             self._end_readers()
 
-    def pass_frame(self, handle: str, payload: CheckedPayload, now: float) -> bool:
-        """Note that a piece of a speech is sent at once; return False if it must be queued."""
-        if self.stopped_at is not None or not self.conversation.pass_frame(handle, payload, now):
-            return False
-        media = to_twilio.make_unchecked_media(self.start.stream_sid, payload)
-        self.capture.append(media, now)
-        return True
-
     def take_message(self, now: float) -> to_twilio.Message | None:
         """Return the next message to send now, or None, and append it to the capture."""
         if self.stopped_at is not None:
@@ -419,7 +405,7 @@ class StreamState:
             self._log_queued(playing)
         self.on_outgoing()
         if not is_clip:
-            self._review(payload)
+            self.review(payload)
 
     def _begin_speech(self, speech: Playing) -> None:
         if not self.is_open:
@@ -434,9 +420,10 @@ class StreamState:
     def _write(self, speech: Playing, payload: CheckedPayload) -> None:
         if self.stopped_at is None and self.conversation.write(speech._handle, payload):  # noqa: SLF001
             self.on_outgoing()
-            self._review(payload)
+            self.review(payload)
 
-    def _review(self, payload: CheckedPayload) -> None:
+    def review(self, payload: CheckedPayload) -> None:
+        """Let what is played be reviewed, beside the playing."""
         if self._reviewer is None:
             loop = asyncio.get_running_loop()
             self._reviewer = SoundRemark(self.note_remark, loop, self.start.stream_sid)
