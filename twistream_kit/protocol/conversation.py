@@ -181,11 +181,20 @@ class Conversation:
             or outbox.waiting
             or outbox.urgent
             or self._held
-            or not self._send_ahead.has_room(self.model.count_buffered(now))
         ):
             return None
+        model, position = self.model, self.model.sent_bytes
+        # Like `SendAhead`, but sound that is spoken now does not come near its limit.
+        silence = model.try_send(FRAME_BYTES, now, self._send_ahead.size // 2)
+        if silence is None:
+            return None
+        if position != speech.next_position:
+            speech.runs.append((position, speech.sent))
+        if silence >= GAP_SECONDS and speech.sent:
+            speech.note_gap(silence)
+        speech.sent += FRAME_BYTES
+        speech.next_position = position + FRAME_BYTES
         speech.size += FRAME_BYTES
-        speech.note_sent(self.model, FRAME_BYTES, now)
         if speech.size % BYTES_PER_SECOND:
             return False
         outbox.note_progress(handle, speech.size)
@@ -479,10 +488,14 @@ class _Handle:
         if position != self.next_position:
             self.runs.append((position, self.sent))
         if self.sent and silence >= GAP_SECONDS:
-            self.gaps += 1
-            self.gap_seconds += silence
+            self.note_gap(silence)
         self.sent += size
         self.next_position = position + size
+
+    def note_gap(self, silence: float) -> None:
+        """Note that its source left Twilio without sound for some seconds."""
+        self.gaps += 1
+        self.gap_seconds += silence
 
     def find_position(self, size: int) -> int:
         """Return the position before which `size` bytes of it, all of them sent, were sent."""

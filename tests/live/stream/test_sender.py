@@ -202,4 +202,4 @@ async def test_a_wait_that_is_too_short_for_a_timer_ends_nothing():
 
 @given(st.binary(max_size=300) | st.sampled_from([bytes(n) for n in (125, 126, 65_535, 65_536)]))
 def test_a_message_is_framed_as_websockets_does(text):
-    assert session.frame_text(text) == Frame(Opcode.TEXT, text).serialize(mask=False)
+    assert session.build_frame(text) == Frame(Opcode.TEXT, text).serialize(mask=False)

@@ -136,7 +136,7 @@ class StreamSocket(Protocol):
         """Close the connection, if it is open, and wait, within a limit, until it is closed."""
 
 
-def frame_text(text: bytes) -> bytes:
+def build_frame(text: bytes) -> bytes:
     """Return the WebSocket frame of a server with a whole text message (RFC 6455, 5.2).
 
     `websockets` would make the same bytes by a dozen calls, for which a message on a server that is
@@ -183,6 +183,28 @@ class DeliveringConnection(ServerConnection):
 
     def receive_frames(self, data: bytes) -> None:
         """Deliver or pass on the frames in `data`, which arrived after the handshake."""
+        size = len(data) - 8
+        if (  # the usual: one media message, whole; as `_receive_any` would take it
+            126 <= size <= MOST_DELIVERED_BYTES
+            and data[0] == _WHOLE_TEXT
+            and data[1] == _MASKED_16_BIT
+            and int.from_bytes(data[2:4]) == size
+            and not self._beginning
+            and not self._n_passing
+            and not self._is_queueing
+            and (take := self._take) is not None
+            and self.protocol.state is State.OPEN
+        ):
+            try:
+                text = str(apply_mask(data[8:], data[4:8]), "utf-8")
+            except UnicodeDecodeError:
+                pass
+            else:
+                take(text)
+                return
+        self._receive_any(data)
+
+    def _receive_any(self, data: bytes) -> None:
         if self._beginning:
             data, self._beginning = self._beginning + data, b""
         place = 0
@@ -233,6 +255,10 @@ class _FrameSize(NamedTuple):
 
 _WHOLE_TEXT = 0x81
 """The first byte of a frame with a whole text message."""
+
+
+_MASKED_16_BIT = 0xFE
+"""The second byte of a masked frame whose length, 126 to 65,535, follows in two bytes."""
 
 
 def _measure_frame(data: bytes, place: int) -> _FrameSize | None:
@@ -291,7 +317,7 @@ class WebSocketsSocket:
         """
         connection = self._connection
         if connection.protocol.state is State.OPEN:
-            connection.transport.write(b"".join([frame_text(text) for text in texts]))
+            connection.transport.write(b"".join([build_frame(text) for text in texts]))
 
     @property
     def room(self) -> int:
