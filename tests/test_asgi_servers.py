@@ -222,7 +222,7 @@ async def test_a_clear_an_exception_and_twenty_calls(start, name):
     calls = [started.call(parameters={"wanted": "1"}) for _ in range(20)]
     reports = await asyncio.gather(*map(soon, calls))
     assert {report.sound_seconds for report in reports} == {1.0}
-    # granian closes the connection right behind its Close frame, which a busy machine may lose.
+    # granian does not wait for the answer to its Close frame; a reset may then overtake that.
     allowed = {1000, 1006} if name == "granian" else {1000}
     assert {report.close_code for report in reports} <= allowed
 

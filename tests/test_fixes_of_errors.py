@@ -129,6 +129,17 @@ def open_with_a_token(fix: str, _: Path) -> None:
     kit.open_tunnel(server, "static", url="https://example.com")
 
 
+def open_to_an_application(_: Path) -> Any:
+    app = kit.StreamApp(auth_token="0" * 32, public_url="https://example.com")
+    kit.open_tunnel(app, "static", url="https://example.com")
+
+
+def give_its_address(fix: str, _: Path) -> None:
+    code = re.search(r"StreamApp\(.*?\)", fix)[0].replace("…, ", "auth_token='0', ")
+    app = run(f"kit.{code.replace('…', 'example.com/voice')}")
+    assert app.stream_url == "wss://example.com/voice/media"
+
+
 def ask_the_environment(_: Path) -> Any:
     kit.client_from_environment()
 
@@ -234,6 +245,7 @@ ERRORS: list[tuple[str, Callable[[Path], Any], Callable[[str, Path], None]]] = [
     ("live.server.addresses", ask_for_a_port, start_server),
     ("simulator.twilio", ask_for_a_client, start_twilio),
     ("live.tunnel.tunnel", open_without_a_token, open_with_a_token),
+    ("live.tunnel.tunnel", open_to_an_application, give_its_address),
     ("live.settings.settings", ask_the_environment, use_the_simulator),
     ("live.settings.settings", ask_for_the_sid, use_the_simulator),
     ("sound_file", say_a_file, say_a_clip),

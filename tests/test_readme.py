@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import websockets
 
 import twistream_kit as kit
-from support.waiting import soon
+from support.far_end import TOKEN
+from support.waiting import eventually, soon
+from twistream_kit.protocol.signature import sign
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,6 +71,69 @@ def test_the_first_sample_runs_as_printed(monkeypatch: pytest.MonkeyPatch) -> No
         assert 400 <= outcome.heard_ms < 4210
     finally:
         kit.stop()
+
+
+async def tts(words: str) -> AsyncIterator[Any]:
+    """Return a tone of a second at 24,000 Hz, in pieces as services send them, cut anywhere."""
+    assert words
+    samples = (np.sin(np.arange(24_000) * 2 * np.pi * 440 / 24_000) * 8000).astype(np.int16)
+    for start in range(0, 24_000, 5000):
+        yield samples[start : start + 5000]
+        await asyncio.sleep(0)
+
+
+async def test_the_bot_that_speaks_is_heard_and_interrupted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names: dict[str, Any] = {"tts": tts}
+    exec(python_block("stream.speak("), names)
+
+    async def answer(stream: kit.MediaStream) -> None:
+        await names["bot"](stream)
+        stream.close()
+
+    async with kit.StreamServer(answer) as server:
+        report = await soon(kit.simulate_call(server.url))
+        assert (report.sound_seconds, report.close_code) == (1.0, 1000)
+
+    async def interrupted(stream: kit.MediaStream) -> None:
+        speaking = asyncio.create_task(answer(stream))
+        await eventually(lambda: stream.newest)
+        assert stream.newest is not None
+        await stream.newest.heard(0.2)
+        stream.clear()
+        await speaking
+
+    async with kit.StreamServer(interrupted) as server:
+        assert (await soon(kit.simulate_call(server.url))).sound_seconds < 0.9
+    heard, cleared = capsys.readouterr().out.splitlines()
+    assert heard == "<PlayOutcome heard: 1000 of 1000 ms heard>"
+    assert cleared.startswith("<PlayOutcome cleared: ")
+
+
+async def test_the_application_for_production_answers_below_its_mount() -> None:
+    names: dict[str, Any] = {"kit": kit, "token": TOKEN, "bot": None}
+    exec(python_block("app.mount("), names)
+    assert names["voice"].twiml_url == "https://example.com/voice/twiml"
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(event: dict[str, Any]) -> None:
+        sent.append(event)
+
+    signature = sign(TOKEN, names["voice"].twiml_url, None)
+    await names["app"](
+        {
+            "type": "http", "method": "GET", "path": "/voice/twiml", "root_path": "",
+            "raw_path": b"/voice/twiml", "query_string": b"",
+            "headers": [(b"x-twilio-signature", signature.encode())],
+        },
+        receive, send,
+    )  # fmt: skip
+    assert sent[0]["status"] == 200
+    assert b"wss://example.com/voice/media" in sent[1]["body"]
 
 
 def test_every_test_named_in_the_readme_exists() -> None:

@@ -18,6 +18,7 @@ import logging
 import os
 import threading
 import weakref
+from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
@@ -243,10 +244,7 @@ def _describe_timeout(timeout: float | None) -> str:
 
 def get_running_loop() -> asyncio.AbstractEventLoop | None:
     """Return the loop that runs in this thread, or None."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+    return _get_running_loop()
 
 
 def fulfil(pending: Pending[T], value: T) -> bool:
@@ -299,14 +297,18 @@ class HomeLoop:
 
     Args:
         owner: The name of the object in errors, such as ``"the stream server"``.
+
+    Attributes:
+        queued: The commands that are still to be carried out.
+        is_carrying_out: Whether one is being carried out.
     """
 
     def __init__(self, owner: str) -> None:
         self._owner = owner
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
-        self._commands: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._is_carrying_out = False
+        self.queued: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self.is_carrying_out = False
         self._tasks: set[asyncio.Task[Any]] = set()
         _home_loops.add(self)
 
@@ -321,7 +323,7 @@ class HomeLoop:
             if self._loop is not None and not self._loop.is_closed():
                 raise RuntimeError(f"{self._owner} is running already; stop it before entering it")
             if self._loop is not None:  # its thread ended before `leave` was called
-                self._commands.clear()
+                self.queued.clear()
                 self._tasks.clear()
             self._loop = asyncio.get_running_loop()
 
@@ -336,8 +338,8 @@ class HomeLoop:
         """Accept no more in a forked child, in which the thread of the loop does not exist."""
         self._lock = threading.Lock()
         # Kept, because what ends with a loop would change the selector that both processes share.
-        _of_parent.append((self._loop, self._commands, self._tasks))
-        self._loop, self._commands, self._tasks = None, deque(), set()
+        _of_parent.append((self._loop, self.queued, self._tasks))
+        self._loop, self.queued, self._tasks = None, deque(), set()
 
     def is_current(self) -> bool:
         """Whether the calling code runs on the home loop."""
@@ -365,13 +367,13 @@ class HomeLoop:
         with self._lock:
             if self._loop is None:
                 raise self._build_stopped_error()
-            self._commands.append((function, args))
-            if len(self._commands) > 1 and not self._loop.is_closed():
+            self.queued.append((function, args))
+            if len(self.queued) > 1 and not self._loop.is_closed():
                 return  # the loop has been woken for the first one, and carries out all
             try:
                 self._loop.call_soon_threadsafe(self._carry_out_queued)
             except RuntimeError as error:  # the loop was closed meanwhile
-                self._commands.clear()
+                self.queued.clear()
                 raise self._build_stopped_error() from error
 
     def carry_out(self, function: Callable[..., object], *args: Any) -> None:
@@ -386,22 +388,22 @@ class HomeLoop:
         loop = get_running_loop()
         if loop is None or loop is not self._loop:
             self.call(function, *args)
-        elif self._is_carrying_out:
-            self._commands.append((function, args))
+        elif self.is_carrying_out:
+            self.queued.append((function, args))
             # A done-callback may wait for it, which enters the loop again (`ReentrantLoop`).
             loop.call_soon(self._carry_out_queued)
-        elif self._commands:
-            self._commands.append((function, args))
+        elif self.queued:
+            self.queued.append((function, args))
             self._carry_out_queued()
         else:
-            self._is_carrying_out = True
+            self.is_carrying_out = True
             try:
                 function(*args)
             except BaseException as error:  # noqa: BLE001 - as `Guard`, without its cost
                 report(f"a command to {self._owner} failed", error, loop)
             finally:
-                self._is_carrying_out = False
-            if self._commands:
+                self.is_carrying_out = False
+            if self.queued:
                 self._carry_out_queued()
 
     def make_pending(self) -> Pending[Any]:
@@ -445,16 +447,16 @@ class HomeLoop:
             pending._settle(*task.result())  # noqa: SLF001 - the owner's side
 
     def _carry_out_queued(self) -> None:
-        outer, self._is_carrying_out = self._is_carrying_out, True
+        outer, self.is_carrying_out = self.is_carrying_out, True
         try:
-            while self._commands:
-                function, args = self._commands.popleft()
+            while self.queued:
+                function, args = self.queued.popleft()
                 loop = asyncio.get_running_loop()
                 # An exception in one command must not prevent the next.
                 with Guard(f"a command to {self._owner} failed", loop=loop):
                     function(*args)
         finally:
-            self._is_carrying_out = outer
+            self.is_carrying_out = outer
 
     def _build_stopped_error(self) -> ServerStopped:
         return ServerStopped(

@@ -154,6 +154,7 @@ def _messages(pages: Pages) -> None:
         ),
         kit.InspectedEnd("server", 1000, 1000, False, "it closed", EndCause("server-closed", 1000)),
         kit.Secret("hidden"),
+        kit.PlayOutcome("lost", 900, 1200, gaps=2, gap_ms=70, remark="<b> is linear"),
     ]
     for number, result in enumerate(results, start=1):
         name = f"{number}: {type(result).__name__}"

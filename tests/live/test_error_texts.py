@@ -12,6 +12,7 @@ import requests
 from twilio.rest import Client
 
 from support.far_end import TOKEN
+from twistream_kit.audio.clip import Clip
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.local_proxy import LocalProxy
 from twistream_kit.live.server.server import StreamServer
@@ -243,8 +244,22 @@ STREAM_TEXTS = [
     (
         lambda stream: stream.play("greeting.wav"),
         (
-            "play() takes a Clip or bare PCMU bytes, not str; kit.load_clip(path) makes a Clip of "
-            "a file, kit.Clip.from_samples(…) one of an array"
+            "sound is bytes, or an array of int16 or of float in [-1, 1], not str; "
+            "stream.play(kit.load_clip(path)) plays a file"
+        ),
+    ),
+    (
+        lambda stream: stream.speak().write(Clip.tone(440, 1)),
+        (
+            "sound is bytes, or an array of int16 or of float in [-1, 1], not Clip; "
+            "stream.play(clip) plays it"
+        ),
+    ),
+    (
+        lambda stream: stream.speak().write([0.5]),
+        (
+            "sound is bytes, or an array of int16 or of float in [-1, 1], not list; "
+            "np.array(samples, 'int16') makes an array, of floats np.array(samples, 'float32')"
         ),
     ),
     (

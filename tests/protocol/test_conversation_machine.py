@@ -84,6 +84,22 @@ class AnyOrder(RuleBasedStateMachine):
             self.asked[handle] += size
 
     @precondition(lambda self: self.written)
+    @rule(choice=st.integers(0, 10**6), size=st.sampled_from([160, 160, 160, 100]))
+    def pass_frame(self, choice, size):
+        handle = sorted(self.written)[choice % len(self.written)]
+        payload = bytes([self.written[handle]]) * size
+        was_quiet = not self.conversation.has_waiting
+        waits = self.conversation.pass_frame(handle, payload, self.now)
+        if waits is None:
+            return
+        assert waits == self.conversation.has_waiting
+        assert was_quiet, "it overtook what was queued"
+        assert size == FRAME_BYTES
+        assert handle not in self.stopped
+        self.asked[handle] += size
+        self.check_message(to_twilio.Media(SID, payload))
+
+    @precondition(lambda self: self.written)
     @rule(choice=st.integers(0, 10**6))
     def finish(self, choice):
         handle = sorted(self.written)[choice % len(self.written)]

@@ -55,7 +55,8 @@ def _first() -> Iterator[tuple[type, str]]:
             yield value, f"kit.{name}"
         elif isinstance(value, types.ModuleType):
             for kind in vars(value).values():
-                if isinstance(kind, type) and kind.__module__ == value.__name__:
+                is_own = isinstance(kind, type) and kind.__module__ == value.__name__
+                if is_own and not kind.__name__.startswith("_"):
                     yield kind, f"kit.{name}.{kind.__name__}"
         elif returned := value.__annotations__.get("return"):
             for kind in _named_in(ast.parse(returned), value.__module__):

@@ -36,6 +36,7 @@ class PayloadEncoder:
             ``PCM_S16LE``, the default at any other rate.
 
     Attributes:
+        is_direct: Whether `encode` does with an array of int16 what `encode_ulaw` does.
         dropped_bytes: How many bytes were dropped because the rest of their sample never came.
 
     Raises:
@@ -49,6 +50,7 @@ class PayloadEncoder:
         self._is_linear = _choose_encoding(sample_rate, encoding) == "PCM_S16LE"
         self._odd = b""
         self.dropped_bytes = 0
+        self.is_direct = self._is_at_rate and not self._is_linear
 
     @property
     def clipped(self) -> int:
@@ -161,11 +163,13 @@ def _read_piece(piece: Any) -> NDArray[Any] | memoryview:
         return memoryview(piece)
     except TypeError:
         pass
-    fix = "kit.load_clip(path) makes a Clip of a file"
-    if isinstance(piece, list | tuple):
+    fix = "stream.play(kit.load_clip(path)) plays a file"
+    if isinstance(piece, Clip):
+        fix = "stream.play(clip) plays it"
+    elif isinstance(piece, list | tuple):
         fix = "np.array(samples, 'int16') makes an array, of floats np.array(samples, 'float32')"
     raise TypeError(
-        f"sound is a Clip, bytes, or an array of int16 or of float in [-1, 1], "
+        "sound is bytes, or an array of int16 or of float in [-1, 1], "
         f"not {type(piece).__name__}; {fix}"
     )
 

@@ -72,6 +72,9 @@ class Conversation:
         stream_sid: The SID of the stream, from `from_twilio.Start`.
         send_ahead_seconds: How much sound is sent ahead of its playout, 0.2 to 590 s.
 
+    Attributes:
+        next_check: When `advance` is due.
+
     Raises:
         ValueError: If `send_ahead_seconds` is out of range.
     """
@@ -87,7 +90,7 @@ class Conversation:
         self._held: to_twilio.Mark | None = None
         self._marked_at, self._marked_at_byte = -math.inf, 0
         self._count = 0
-        self._next_check = 0.0
+        self.next_check = 0.0
         self._ended: str | None = None
 
     @property
@@ -158,6 +161,45 @@ class Conversation:
             self._outbox.put_sound(handle, CheckedPayload(whole), before=before, is_last=False)
         return True
 
+    def pass_frame(self, handle: str, payload: CheckedPayload, now: float) -> bool | None:
+        """Note that a piece of a speech is sent at once, as one media message.
+
+        That is what `write` and `take_message` would do with it, at a fraction of their cost: sound
+        that comes as it is spoken waits for nothing.
+
+        Returns:
+            Whether something waits behind it; None if it may not be sent: then nothing was noted,
+            and `write` takes it.
+        """
+        speech, outbox = self._open.get(handle), self._outbox
+        if (
+            len(payload) != FRAME_BYTES
+            or speech is None
+            or not speech.is_written
+            or speech.size is None
+            or speech.rest
+            or outbox.waiting
+            or outbox.urgent
+            or self._held
+        ):
+            return None
+        model, position = self.model, self.model.sent_bytes
+        # Like `SendAhead`, but sound that is spoken now does not come near its limit.
+        silence = model.try_send(FRAME_BYTES, now, self._send_ahead.size // 2)
+        if silence is None:
+            return None
+        if position != speech.next_position:
+            speech.runs.append((position, speech.sent))
+        if silence >= GAP_SECONDS and speech.sent:
+            speech.note_gap(silence)
+        speech.sent += FRAME_BYTES
+        speech.next_position = position + FRAME_BYTES
+        speech.size += FRAME_BYTES
+        if speech.size % BYTES_PER_SECOND:
+            return False
+        outbox.note_progress(handle, speech.size)
+        return True
+
     def finish(self, handle: str) -> None:
         """End a speech: its mark is queued; nothing happens if it has ended."""
         speech = self._open.get(handle)
@@ -212,11 +254,11 @@ class Conversation:
         outcomes = (
             self._receive_mark(message.name, now) if isinstance(message, from_twilio.Mark) else []
         )
-        return outcomes + self.advance(now) if now >= self._next_check else outcomes
+        return outcomes + self.advance(now) if now >= self.next_check else outcomes
 
     def advance(self, now: float) -> list[Outcome]:
         """Check the timeouts of marks; return the outcomes of those that are overdue."""
-        self._next_check = now + _CHECK_SECONDS
+        self.next_check = now + _CHECK_SECONDS
         outcomes: list[Outcome] = []
         for name, handle in list(self._open.items()):
             if handle.end is None:
@@ -248,8 +290,17 @@ class Conversation:
 
     def take_message(self, now: float) -> to_twilio.Message | None:
         """Return the next message that may be sent at `now`, or None; call it from one task."""
-        while self._ended is None and not (self._outbox.needs_room and not self._has_room(now)):
-            outgoing = self._outbox.take()
+        outbox = self._outbox
+        while self._ended is None:
+            if not outbox.urgent and outbox.waiting:
+                sound = outbox.waiting[0]
+                if type(sound) is QueuedSound:
+                    if not self._send_ahead.has_room(self.model.count_buffered(now)):
+                        break
+                    frame = outbox.take_frame(sound)
+                    self._open[sound.handle].note_sent(self.model, len(frame), now)
+                    return to_twilio.make_unchecked_media(self.stream_sid, frame)
+            outgoing = outbox.take()
             if outgoing is None:
                 break
             message = outgoing.message
@@ -260,10 +311,14 @@ class Conversation:
                     self._held = message
                     continue
                 self._note_marked(now)
-            elif isinstance(message, to_twilio.Media):
-                self._open[outgoing.handle].note_sent(self.model, len(message.payload), now)
             return message
         return self._release(now)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether something is still to be sent, now or later."""
+        outbox = self._outbox
+        return bool(outbox.waiting or outbox.urgent or self._held) and self._ended is None
 
     def wait_seconds(self, now: float) -> float | None:
         """Return the seconds until `take_message` may have a message, or None if nothing waits.
@@ -286,13 +341,6 @@ class Conversation:
         """Return how many bytes of an open playback Twilio has played by `now`, by the model."""
         found = self._open.get(handle)
         return 0 if found is None else self._count_heard(found, self.model.count_played(now))
-
-    def count_unheard(self, handle: str, now: float) -> int:
-        """Return how many bytes of an open playback are queued, here and at Twilio, by `now`."""
-        found = self._open.get(handle)
-        if found is None or found.size is None or found.cleared_at is not None:
-            return 0
-        return found.size - self._count_heard(found, self.model.count_played(now))
 
     def estimate_wait(self, handle: str, size: int, now: float) -> float | None:
         """Return the seconds until `size` bytes of a playback will have been heard.
@@ -440,10 +488,14 @@ class _Handle:
         if position != self.next_position:
             self.runs.append((position, self.sent))
         if self.sent and silence >= GAP_SECONDS:
-            self.gaps += 1
-            self.gap_seconds += silence
+            self.note_gap(silence)
         self.sent += size
         self.next_position = position + size
+
+    def note_gap(self, silence: float) -> None:
+        """Note that its source left Twilio without sound for some seconds."""
+        self.gaps += 1
+        self.gap_seconds += silence
 
     def find_position(self, size: int) -> int:
         """Return the position before which `size` bytes of it, all of them sent, were sent."""
@@ -471,16 +523,19 @@ class Outbox:
 
     Args:
         stream_sid: The SID of the stream.
+
+    Attributes:
+        waiting: The sound and the marks that wait, in order.
+        urgent: The message before all of these, or None: a clear, or a mark of progress.
     """
 
     def __init__(self, stream_sid: str) -> None:
         self._stream_sid = stream_sid
-        self._waiting: deque[QueuedSound | MarkRequest] = deque()
-        self._progress: str | None = None
-        self._must_clear = False
+        self.waiting: deque[QueuedSound | MarkRequest] = deque()
+        self.urgent: Outgoing | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._waiting or self._must_clear or self._progress)
+        return bool(self.waiting or self.urgent)
 
     def put_sound(
         self, handle: str, payload: CheckedPayload, *, before: int = 0, is_last: bool = True
@@ -493,58 +548,59 @@ class Outbox:
             before: How many bytes of the playback were queued before.
             is_last: Whether it is the end of the playback.
         """
-        self._waiting.append(QueuedSound(handle, payload, before, is_last))
+        self.waiting.append(QueuedSound(handle, payload, before, is_last))
 
     def put_mark(self, name: str, *, own: bool) -> None:
         """Queue a mark after all audio queued so far."""
-        self._waiting.append(MarkRequest(name, own))
+        self.waiting.append(MarkRequest(name, own))
 
     def clear(self) -> list[str]:
         """Queue a clear first and drop the audio; return the names of our own marks dropped."""
-        marks = [item for item in self._waiting if isinstance(item, MarkRequest)]
-        self._waiting = deque(mark for mark in marks if not mark.own)
-        self._progress = None
-        self._must_clear = True
+        marks = [item for item in self.waiting if isinstance(item, MarkRequest)]
+        self.waiting = deque(mark for mark in marks if not mark.own)
+        self.urgent = Outgoing(to_twilio.Clear(self._stream_sid))
         return [mark.name for mark in marks if mark.own]
 
     @property
     def needs_room(self) -> bool:
         """Whether the next message is audio, which must wait for room in Twilio's buffer."""
-        if self._must_clear or self._progress:
+        if self.urgent is not None or not self.waiting:
             return False
-        return bool(self._waiting) and isinstance(self._waiting[0], QueuedSound)
+        return isinstance(self.waiting[0], QueuedSound)
 
     def take(self) -> Outgoing | None:
         """Remove and return the next message: a clear, a mark, or one frame of audio."""
-        if self._must_clear:
-            self._must_clear = False
-            return Outgoing(to_twilio.Clear(self._stream_sid))
-        if self._progress is not None:
-            name, self._progress = self._progress, None
-            return Outgoing(to_twilio.Mark(self._stream_sid, name), progress=True)
-        if not self._waiting:
+        if self.urgent is not None:
+            urgent, self.urgent = self.urgent, None
+            return urgent
+        if not self.waiting:
             return None
-        first = self._waiting[0]
+        first = self.waiting[0]
         if isinstance(first, QueuedSound):
-            return self._take_frame(first)
-        self._waiting.popleft()
+            frame = self.take_frame(first)
+            media = to_twilio.make_unchecked_media(self._stream_sid, frame)
+            return Outgoing(media, handle=first.handle)
+        self.waiting.popleft()
         return Outgoing(to_twilio.Mark(self._stream_sid, first.name), own=first.own)
 
-    def _take_frame(self, sound: QueuedSound) -> Outgoing:
-        frame = sound.payload
+    def take_frame(self, sound: QueuedSound) -> bytes:
+        """Remove and return the next frame of the first sound that waits."""
+        frame, begin = sound.payload, sound.taken
         if len(frame) > FRAME_BYTES:
-            frame = frame[sound.taken : sound.taken + FRAME_BYTES]
-        sound.taken += len(frame)
-        is_over = sound.taken >= len(sound.payload)
+            frame = frame[begin : begin + FRAME_BYTES]
+        sound.taken = taken = begin + len(frame)
+        is_over = taken >= len(sound.payload)
         if is_over:
-            self._waiting.popleft()
-        passed = sound.before + sound.taken
-        if passed % BYTES_PER_SECOND == 0 and not (is_over and sound.is_last):
-            name = MarkName.parse(sound.handle).name_progress(passed // BYTES_PER_SECOND)
-            self._progress = str(name)
-        return Outgoing(
-            to_twilio.make_unchecked_media(self._stream_sid, frame), handle=sound.handle
-        )
+            self.waiting.popleft()
+        if not (is_over and sound.is_last):
+            self.note_progress(sound.handle, sound.before + taken)
+        return frame
+
+    def note_progress(self, handle: str, passed: int) -> None:
+        """Queue a mark of progress if `passed` bytes of a playback are whole seconds."""
+        if passed % BYTES_PER_SECOND == 0:
+            name = MarkName.parse(handle).name_progress(passed // BYTES_PER_SECOND)
+            self.urgent = Outgoing(to_twilio.Mark(self._stream_sid, str(name)), progress=True)
 
 
 class Outgoing(NamedTuple):

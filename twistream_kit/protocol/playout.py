@@ -50,24 +50,22 @@ class PlayoutModel:
     removed count as passed, though they were not heard.
 
     Args:
-        negligible_seconds: Sound after a shorter silence counts as played without interruption.
-            Frames that are sent one by one come a little late each, and an interval for each takes
-            as much memory as its sound.
+        negligible_seconds: Sound after a shorter silence counts as played without interruption,
+            and all of it as that much later.  Frames that are sent one by one come a little late
+            each, and an interval for each takes as much memory as its sound.
+
+    Attributes:
+        sent_bytes: The number of all bytes ever sent.
     """
 
     def __init__(self, *, negligible_seconds: float = 0.0) -> None:
         self._negligible = negligible_seconds
-        self._sent = 0
+        self.sent_bytes = 0
         self._run_started = 0.0
         self._run_first = 0
         self._delay: float | None = None
         # Tuples of numbers, because the garbage collector does not track them.
         self._finished: list[tuple[float, int, int]] = []
-
-    @property
-    def sent_bytes(self) -> int:
-        """The number of all bytes ever sent."""
-        return self._sent
 
     def note_sent(self, size: int, now: float) -> float:
         """Note that `size` more bytes were sent at `now`.
@@ -76,19 +74,35 @@ class PlayoutModel:
             For how many seconds Twilio had nothing to play before; 0 after a clear, and for the
             first sound.
         """
-        silence = 0.0
-        if self.count_buffered(now) == 0:
-            if self._sent > self._run_first:
-                silence = max(0.0, now - self.find_play_time(self._sent))
-            self._close_run(self._sent)
+        queued = self.sent_bytes - self._run_first
+        silence = now - self._run_started - (self._delay or 0.0) - queued / BYTES_PER_SECOND
+        if queued and silence * BYTES_PER_SECOND < -_ROUNDING:  # not all of it has been played
+            silence = 0.0
+        elif queued and silence < self._negligible:
+            self._run_started += silence
+        else:
+            silence = silence if queued else 0.0
+            self._close_run(self.sent_bytes)
             self._run_started = now
             self._delay = None
-        self._sent += size
+        self.sent_bytes += size
         return silence
+
+    def try_send(self, size: int, now: float, limit: int) -> float | None:
+        """Do as `note_sent` if less than `limit` bytes are waiting at Twilio; else return None."""
+        queued = self.sent_bytes - self._run_first
+        silence = now - self._run_started - (self._delay or 0.0) - queued / BYTES_PER_SECOND
+        if -silence * BYTES_PER_SECOND >= limit:
+            return None
+        if queued and 0 <= silence < self._negligible:  # most frames that are sent singly
+            self._run_started += silence
+            self.sent_bytes += size
+            return silence
+        return self.note_sent(size, now)
 
     def note_mark(self, position: int, now: float) -> None:
         """Note that the mark after byte `position` came back at `now`, without a clear."""
-        if self._run_first < position <= self._sent:
+        if self._run_first < position <= self.sent_bytes:
             expected = self._run_started + (position - self._run_first) / BYTES_PER_SECOND
             delay = max(0.0, now - expected)
             self._delay = delay if self._delay is None else min(self._delay, delay)
@@ -97,17 +111,18 @@ class PlayoutModel:
         """Note that a clear was sent at `now`; return how many bytes it removed."""
         position = self.count_played(now)
         self._close_run(position)
-        lost, self._run_first = self._sent - position, self._sent
+        lost, self._run_first = self.sent_bytes - position, self.sent_bytes
         return lost
 
     def count_played(self, now: float) -> int:
         """Return how many of all bytes ever sent have been played or cleared by `now`."""
         played = (now - self._run_started - (self._delay or 0.0)) * BYTES_PER_SECOND
-        return min(self._sent, self._run_first + max(0, int(played + _ROUNDING)))
+        return min(self.sent_bytes, self._run_first + max(0, int(played + _ROUNDING)))
 
     def count_buffered(self, now: float) -> int:
         """Return how many bytes are waiting at Twilio to be played."""
-        return self._sent - self.count_played(now)
+        played = (now - self._run_started - (self._delay or 0.0)) * BYTES_PER_SECOND
+        return max(0, self.sent_bytes - self._run_first - max(0, int(played + _ROUNDING)))
 
     def find_play_time(self, position: int) -> float:
         """Return when byte `position` has been played, or will have been if nothing is cleared.
@@ -131,14 +146,7 @@ class PlayoutModel:
 
     def _close_run(self, position: int) -> None:
         if position > self._run_first:
-            started, first, size = self._measure_interval(position)
-            if self._finished:
-                before, first_before, size_before = self._finished[-1]
-                silence = started - (before + size_before / BYTES_PER_SECOND)
-                if silence < self._negligible and first == first_before + size_before:
-                    started, first, size = before, first_before, size_before + size
-                    self._finished.pop()
-            self._finished.append((started, first, size))
+            self._finished.append(self._measure_interval(position))
         self._run_first = position
 
     def _measure_interval(self, position: int) -> tuple[float, int, int]:

@@ -18,6 +18,7 @@ from twistream_kit.live.server.probe import (
     sign_probe,
 )
 from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.server.stream_host import sign_own_probe
 from twistream_kit.protocol import signature
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -127,8 +128,8 @@ class TestPages:
 
     async def test_our_own_probe_is_no_page(self, serve, in_thread):
         server = await serve()
-        url, nonce = server.stream_url, server.nonce
-        answer = await in_thread(lambda: probe_handshake(url, None, nonce=nonce))
+        url, proof = server.stream_url, sign_probe(server.nonce, TOKEN)
+        answer = await in_thread(lambda: probe_handshake(url, None, proof=proof))
         assert answer.status == 101
 
 
@@ -136,19 +137,22 @@ class TestProbes:
     async def test_our_own_unsigned_probe_is_refused_without_a_warning(
         self, server, in_thread, said
     ):
-        url, nonce = server.stream_url, server.nonce
-        answer = await in_thread(lambda: probe_handshake(url, None, nonce=nonce))
+        url, proof = server.stream_url, sign_own_probe(server)
+        answer = await in_thread(lambda: probe_handshake(url, None, proof=proof))
         assert answer.status == 403
         assert "a probe without a signature was refused, as it should be" in said()
         assert not any("a stream without a valid signature" in line for line in said())
 
-    @pytest.mark.parametrize("proof", ["the nonce", "its hash", "of another server", "empty"])
+    @pytest.mark.parametrize(
+        "proof", ["the nonce", "its hash", "of another server", "of another token", "empty"]
+    )
     async def test_a_stranger_who_knows_the_nonce_is_logged_as_a_warning(
         self, server, ask, said, proof
     ):
         header = {
             "the nonce": server.nonce, "its hash": hash_nonce(server.nonce),
-            "of another server": sign_probe("0" * 32), "empty": "",
+            "of another server": sign_probe("0" * 32, TOKEN), "empty": "",
+            "of another token": sign_probe(server.nonce, "x" + TOKEN),
         }[proof]  # fmt: skip
         assert status(await ask(server, handshake(f"{PROBE_HEADER}: {header}"))) == 403
         warnings = said(logging.WARNING)

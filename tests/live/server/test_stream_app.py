@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import gc
+import logging
+import random
 import signal
 import socket
+import subprocess
+import sys
 import types
+from functools import partial
 from urllib.parse import urlencode
 
 import pytest
@@ -23,6 +29,7 @@ from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.errors import ServerStopped, SettingsError
 from twistream_kit.live.server._asgi_socket import HIGH_WATER_BYTES, ASGISocket
 from twistream_kit.live.server._shutdown_signals import ShutdownSignals
+from twistream_kit.live.server.probe import probe_handshake
 from twistream_kit.live.server.stream_app import StreamApp
 from twistream_kit.live.server.stream_host import MAX_MESSAGE_BYTES, find_server
 from twistream_kit.live.server.web_request import MAX_BODY_BYTES
@@ -281,6 +288,28 @@ def test_each_worker_of_an_application_gives_the_same_nonce_and_no_other_does():
     assert TOKEN not in nonce()
 
 
+async def test_the_probe_of_another_worker_is_refused_without_a_warning(host, in_thread, caplog):
+    hosted = await host()
+    levels = []
+    for token in (TOKEN, "x" + TOKEN):
+        program = (
+            "from twistream_kit.live.server import stream_app, stream_host\n"
+            f"app = stream_app.StreamApp(auth_token={token!r}, "
+            f"public_url={hosted.app.public_url!r})\n"
+            "print(stream_host.sign_own_probe(app))"
+        )
+        worker = [sys.executable, "-c", program]
+        run = partial(subprocess.run, worker, check=True, capture_output=True, text=True)
+        proof = (await in_thread(run)).stdout.strip()
+        caplog.clear()
+        probe = partial(probe_handshake, hosted.url, None, proof=proof)
+        with caplog.at_level(logging.INFO, "twistream_kit.live"):
+            answer = await in_thread(probe)
+        assert answer.status == 403
+        levels.append({record.levelname for record in caplog.records if "refused" in record.msg})
+    assert levels == [{"INFO"}, {"WARNING"}]
+
+
 async def test_it_is_found_by_its_address_for_calls_that_are_placed(host):
     hosted = await host()
     await FarEnd.dial(hosted)
@@ -357,7 +386,7 @@ async def test_a_peer_that_does_not_read_does_not_fill_the_memory(host):
     await asyncio.sleep(0.3)  # sleeps: time in which a queue without a bound would grow
     assert len(asgi._texts) == before
     longest = max(map(len, asgi._texts), default=0)
-    assert asgi._held_bytes <= HIGH_WATER_BYTES + 32 * longest
+    assert sum(map(len, asgi._texts)) <= HIGH_WATER_BYTES + 32 * longest
     stream.clear()
     await soon(playing)
     end.connection.transport.resume_reading()
@@ -399,7 +428,7 @@ async def test_the_end_of_a_socket_is_what_the_server_says(event, end):
     asgi = ASGISocket(receive, send)
     assert await asgi.receive() is None
     assert asgi.end == end
-    asgi.write(["late"])
+    asgi.write([b"late"])
     await asgi.wait_for_room()
     await asgi.close(1000)
     assert sent == []
@@ -431,29 +460,128 @@ async def test_nothing_is_sent_after_the_close_frame_and_what_was_written_before
             await events.put({"type": "websocket.disconnect", "code": event["code"]})
 
     asgi = ASGISocket(events.get, send)
-    asgi.write(["one", "two"])
+    asgi.write([b"one", b"two"])
     closing = asyncio.create_task(asgi.close(1000))
     await asyncio.sleep(0)
-    asgi.write(["late"])
+    asgi.write([b"late"])
     await soon(closing)
-    asgi.write(["later"])
+    asgi.write([b"later"])
     await asgi.close(1001)
     assert [event.get("text") or event["code"] for event in sent] == ["one", "two", 1000]
     assert events.empty()
 
 
-async def test_a_server_that_raises_on_a_send_loses_the_socket_and_no_waiter():
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_a_server_that_raises_on_a_send_loses_the_socket_and_no_waiter(turns):
     async def send(_):
+        for _ in range(turns):
+            await asyncio.sleep(0)
         raise RuntimeError("Unexpected ASGI message after the connection was lost")
 
     events = asyncio.Queue()
     asgi = ASGISocket(events.get, send)
-    asgi.write(["x" * HIGH_WATER_BYTES])
+    asgi.write([b"first", b"x" * HIGH_WATER_BYTES])
     assert asgi.room == 0
     await soon(asgi.wait_for_room())
     await events.put({"type": "websocket.disconnect", "code": 1006})
     assert await soon(asgi.receive()) is None
     await soon(asgi.close(1000))
+
+
+class Recorder:
+    """A `send` that suspends as a dice says; it notes what it has sent, and in which context."""
+
+    def __init__(self, seed):
+        self.dice, self.loop = random.Random(seed), asyncio.get_running_loop()
+        self.sent, self.values = [], set()
+        self.is_within = False
+
+    async def __call__(self, event):
+        assert not self.is_within, "two sends at the same time"
+        self.is_within = True
+        self.values.add(VARIABLE.get())
+        async with asyncio.timeout(LIMIT_SECONDS):  # as a middleware may have it
+            for _ in range(self.dice.choice([0, 0, 0, 1, 2])):
+                if self.dice.random() < 0.5:
+                    await asyncio.sleep(0)
+                else:
+                    future = self.loop.create_future()
+                    self.loop.call_later(self.dice.random() / 2000, future.set_result, None)
+                    await future
+        self.sent.append(event)
+        self.is_within = False
+
+
+VARIABLE = contextvars.ContextVar("VARIABLE", default="of the connection")
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_however_a_server_suspends_all_is_sent_in_order_and_then_the_close_frame(seed):
+    send, events = Recorder(seed), asyncio.Queue()
+    asgi, dice, written = ASGISocket(events.get, send), random.Random(-1 - seed), []
+
+    def write():
+        texts = [str(len(written) + n) for n in range(dice.choice([1, 1, 1, 2, 40]))]
+        written.extend(texts)
+        asgi.write([text.encode() for text in texts])
+
+    async def write_for_a_while():
+        VARIABLE.set("of a handler")
+        for _ in range(50):
+            write()
+            if dice.random() < 0.3:
+                await asyncio.sleep(0)
+            if dice.random() < 0.2:
+                asyncio.get_running_loop().call_soon(write)
+
+    await soon(asyncio.gather(write_for_a_while(), write_for_a_while()))
+    await asyncio.sleep(0)
+    await events.put({"type": "websocket.disconnect", "code": 1000})
+    await soon(asgi.close(1000))
+    assert [event.get("text") for event in send.sent] == [*written, None]
+    assert send.sent[-1]["code"] == 1000
+    assert send.values == {"of the connection"}
+
+
+async def test_what_is_written_while_a_server_sends_comes_after_it():
+    sent = []
+
+    async def send(event):
+        if event["text"] == "first":
+            asgi.write([b"second"])  # a middleware, or a done-callback of what was sent
+        sent.append(event["text"])
+
+    asgi = ASGISocket(asyncio.Queue().get, send)
+    asgi.write([b"first", b"third"])
+    await eventually(lambda: len(sent) == 3)
+    assert sent == ["first", "third", "second"]
+
+
+async def test_a_server_that_gives_up_a_send_leaves_nobody_waiting_for_room():
+    async def send(_):
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    asgi = ASGISocket(asyncio.Queue().get, send)
+    asgi.write(["x" * HIGH_WATER_BYTES] * 2)
+    await soon(asgi.wait_for_room())
+    asgi.write(["nowhere to go"])
+    assert not asgi._texts
+    await soon(asgi.close(1000))
+
+
+async def test_what_is_delivered_keeps_its_order_and_the_rest_comes_from_receive():
+    events, delivered = asyncio.Queue(), []
+    asgi = ASGISocket(events.get, receive_nothing)
+    for message in ({"text": "1"}, {"text": "2"}, {"bytes": b"3"}, {"text": "4"}):
+        events.put_nowait({"type": "websocket.receive", **message})
+    events.put_nowait({"type": "websocket.disconnect", "code": 1000})
+    assert await asgi.receive() == "1"
+    asgi.deliver_to(delivered.append)
+    assert (await asgi.receive(), delivered) == (b"3", ["2"])
+    assert (await asgi.receive(), delivered) == (None, ["2", "4"])
+    assert asgi.end == SocketEnd(1000)
+    await asgi.close(1000)
 
 
 async def test_a_handler_that_raises_ends_its_stream_alone_with_1011(host):

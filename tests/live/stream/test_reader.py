@@ -1,12 +1,15 @@
 import asyncio
+import gc
 import random
 import threading
+import weakref
 
 import pytest
 
-from support.waiting import soon
+from support.waiting import eventually, soon
 from twistream_kit.errors import WouldDeadlock
 from twistream_kit.live.stream._reader import HELD_BYTES, HELD_SECONDS, Reader
+from twistream_kit.live.stream.stream import get_state
 from twistream_kit.protocol import from_twilio
 
 
@@ -170,6 +173,56 @@ async def test_events_are_all_but_media(pair):
     await end.stop()
     kinds = [type(event).__name__ for event in await soon(rest_of(events))]
     assert kinds == ["Dtmf", "Unknown", "Mark", "Stop"]
+
+
+async def test_stream_lets_go_of_readers_to_which_nobody_refers(pair):
+    stream, end = await pair()
+    kept, state = stream.audio(), get_state(stream)
+    gone = [weakref.ref(make()) for make in (stream.audio, stream.events) for _ in range(20)]
+    gc.collect()
+    assert [find() for find in gone] == [None] * 40
+    await end.media(b"\x80" * 80)
+    assert (await soon(anext(kept))).shape == (80,)
+    late = stream.audio(), stream.events()
+    assert (len(state._audio_readers), len(state._event_readers)) == (2, 1)
+    await end.stop()
+    assert [await soon(rest_of(each)) for each in (kept, late[0])] == [[], []]
+
+
+async def test_task_that_waits_for_sound_goes_on_if_nobody_else_refers_to_it(pair):
+    stream, end = await pair()
+    heard = []
+
+    async def listen():
+        async for _ in stream.audio():
+            heard.append(True)  # noqa: PERF401 - seen while it goes on
+
+    asyncio.create_task(listen())  # noqa: RUF006 - that nobody keeps it is what is tested
+    await asyncio.sleep(0)
+    for count in (1, 2, 3):
+        gc.collect()
+        await end.media()
+        await eventually(lambda count=count: len(heard) == count)
+
+
+async def test_readers_that_a_thread_makes_miss_nothing_from_then_on(pair, in_thread):
+    stream, _ = await pair()
+    state, readers = get_state(stream), []
+
+    async def receive_all():
+        for count in range(500):
+            state.receive(from_twilio.Unknown("count", str(count)), 0.0)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(
+        in_thread(lambda: readers.extend(stream.events() for _ in range(50))), receive_all()
+    )
+    last = stream.events()
+    state.receive(from_twilio.Unknown("count", "500"), 0.0)
+    for reader in (*readers, last):
+        items = [int(item.raw) for _, item in reader._queue]
+        assert items == list(range(items[0], 501))
+    assert len(last._queue) == 1
 
 
 async def test_reader_of_an_ended_stream_ends_at_once(pair):

@@ -1,20 +1,25 @@
 """What is played is reviewed once, on a clock that is cranked by hand."""
 
 import asyncio
+import functools
 import heapq
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from support.waiting import soon
+from support.following import run
+from support.waiting import eventually, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.load import load_clip
 from twistream_kit.audio.resample import Resampler
 from twistream_kit.live.stream import remark as module
 from twistream_kit.live.stream.remark import REVIEWED_BYTES, SoundRemark
+from twistream_kit.live.stream.stream import Speech
+from twistream_kit.protocol import to_twilio
 
 SAMPLES = Path(__file__).parents[3] / "sample_audio"
 CASES = Path(__file__).parents[2] / "cases"
@@ -111,6 +116,23 @@ def test_what_is_no_pcmu_is_said_once_with_what_is_heard_and_what_to_do(payload,
     assert text in said[0]
     assert said[0].count(". ") >= 2
     assert "\n" not in said[0]
+
+
+async def test_way_out_for_sound_of_another_rate_plays_it_as_it_was_made(pair):
+    payload = WRONG["16 kHz"][0] * 3
+    [said] = play(payload)
+    codes = re.findall(r"stream\.\w+\([^)]*\)", said)
+    assert len(codes) == 2
+    for code in codes:
+        stream, end = await pair(send_ahead_seconds=590)
+        playing = run(code, stream=stream, rate=16000, sound=payload)
+        if isinstance(playing, Speech):
+            playing.write(payload)
+            playing.end()
+        assert playing.total_ms == len(payload) // 16
+        sent = functools.partial(end.of, to_twilio.Media)
+        await eventually(lambda sent=sent: sum(len(m.payload) for m in sent()) * 2 >= len(payload))
+        assert play(b"".join(message.payload for message in sent())) == []
 
 
 def make_good_sounds():

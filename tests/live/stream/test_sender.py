@@ -3,6 +3,9 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
 
 from support.waiting import eventually, soon
 from twistream_kit.live.stream import session
@@ -24,8 +27,12 @@ class Socket:
         self.writes = []
         self.has_room = asyncio.Event()
 
+    @property
+    def is_full(self):
+        return self.room <= 0
+
     def write(self, texts):
-        self.writes.append([to_twilio.parse(text) for text in texts])
+        self.writes.append([to_twilio.parse(text.decode()) for text in texts])
 
     async def wait_for_room(self):
         await self.has_room.wait()
@@ -41,8 +48,8 @@ class Line:
     def __init__(self, home):
         self.socket, self.errors = Socket(), []
         self.state = StreamState(from_twilio.Start("MZ0", "AC0", "CA0"), home)
-        self.sender = StreamSender(self.state, self.socket, self.errors.append)
-        self.state.on_outgoing = self.sender.send
+        self.sender = StreamSender(self.state, self.socket, home, self.errors.append)
+        self.state.on_outgoing, self.state.on_frame = self.sender.send, self.sender.send_frame
         self.stream = MediaStream(self.state)
 
 
@@ -160,9 +167,16 @@ class Waiting:
 
     on_outgoing = on_close_wanted = None
 
+    start = from_twilio.Start("MZ" + "0" * 32, "AC0", "CA0")
+
     def __init__(self, waits):
         self.waits = waits
         self.is_sent = False
+        self.conversation = self
+
+    @property
+    def has_waiting(self):
+        return bool(self.waits) or not self.is_sent
 
     def take_message(self, now):
         if self.waits or self.is_sent:
@@ -177,10 +191,15 @@ class Waiting:
 async def test_a_wait_that_is_too_short_for_a_timer_ends_nothing():
     # uvloop counts whole milliseconds, and makes no timer for a wait that rounds to none.
     state, socket, errors = Waiting([0.0002, 0.0001, 5.0, 0.0003]), Socket(), []
-    sender = StreamSender(state, socket, errors.append)
+    sender = StreamSender(state, socket, HomeLoop("the test"), errors.append)
     for _ in range(3):  # within one turn of the loop
         sender.send()
     await eventually(lambda: socket.writes or errors)
     sender.stop()
     assert errors == []
     assert state.waits == []
+
+
+@given(st.binary(max_size=300) | st.sampled_from([bytes(n) for n in (125, 126, 65_535, 65_536)]))
+def test_a_message_is_framed_as_websockets_does(text):
+    assert session.build_frame(text) == Frame(Opcode.TEXT, text).serialize(mask=False)

@@ -541,7 +541,7 @@ async def test_ordinary_handler_outlives_the_server_without_an_error(dial):
 
 async def test_error_of_our_own_ends_the_stream_and_is_shown(pair, said):
     stream, end = await pair()
-    get_state(stream)._conversation.receive = None
+    get_state(stream).receive = None
     await end.media()
     assert (await soon(stream.closed)).reason == "lost"
     assert "a stream was ended by an error of this program" in said(logging.ERROR)

@@ -160,7 +160,7 @@ async def test_whole_wav_file_is_refused_in_the_face_of_the_caller(pair, sound):
 async def test_what_is_no_sound_is_refused(pair, sound):
     stream, _ = await pair()
     with pytest.raises(
-        TypeError, match=r"give int16, or float|sound is a Clip, bytes, or an array of int16"
+        TypeError, match=r"give int16, or float|sound is bytes, or an array of int16"
     ):
         stream.play(sound)
 
@@ -409,7 +409,7 @@ async def test_progress_never_goes_back(pair):
     seen = [playing.heard_ms]
     # A progress mark so late that the model learns it had been too hopeful.
     await end.until(to_twilio.Mark)
-    model = get_state(stream)._conversation.model
+    model = get_state(stream).conversation.model
     model._run_started -= 2.0
     seen.append(playing.heard_ms)
     model._run_started += 2.0

@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections import Counter
 from dataclasses import replace
-from html import unescape
+from html import escape, unescape
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.explain import explain
 from twistream_kit.diagnosis.message import review_message
 from twistream_kit.errors import Objection, Objections
+from twistream_kit.live.server.stream_app import StreamApp
 from twistream_kit.live.settings.settings import settings
 from twistream_kit.notebook.display.display import MOST_PLAYED_SECONDS, render_html
 from twistream_kit.pending import Pending, fail, fulfil
@@ -158,6 +159,44 @@ def test_outcomes_say_how_much_was_heard():
     assert cells_of(render_html(MarkOutcome("heard", "half", 12)))[:3] == ["half", "heard", "12"]
     lost = PlayOutcome("lost", 0, 5618, cause=EndCause("callee-hung-up"))
     assert cells_of(render_html(lost))[-1] == "the callee hung up"
+
+
+def test_an_outcome_notes_why_it_was_lost_its_gaps_and_the_remark():
+    cause = EndCause("callee-hung-up")
+    noted = PlayOutcome("lost", 900, 1200, cause=cause, gaps=2, gap_ms=70, remark="<b> is linear")
+    notes = "the callee hung up; 2 gaps, 70 ms in all; <b> is linear"
+    assert cells_of(render_html(noted))[-1] == escape(notes)
+    assert repr(noted) == f"<PlayOutcome lost: 900 of 1200 ms heard: {notes}>"
+    once = PlayOutcome("heard", 900, 900, gaps=1, gap_ms=30)
+    assert cells_of(render_html(once))[-1] == "1 gap, 30 ms in all"
+    assert repr(once) == "<PlayOutcome heard: 900 of 900 ms heard: 1 gap, 30 ms in all>"
+    assert once == PlayOutcome("heard", 900, 900), "how it ended is compared, and no notes"
+    assert PlayOutcome("heard", 900, 900).notes == []
+
+
+def test_a_stream_application_shows_its_addresses_without_a_password_and_its_streams():
+    app = StreamApp(auth_token="0" * 32, public_url="https://me:hidden@example.com/voice")
+    html = render_html(app)
+    assert ">A stream application</caption>" in html
+    assert cells_of(html) == [
+        *("streams connect at", "wss://example.com/voice/media"),
+        *("public address", "https://example.com/voice"),
+        *("signatures", "checked"),
+    ]
+    app.public_url = None
+    assert cells_of(render_html(app))[:4] == [
+        *("streams connect at", "nowhere"),
+        *("public address", "none"),
+    ]
+
+
+def test_a_speech_is_displayed_as_a_playback_of_what_was_written_so_far(make_call):
+    speech = make_call().stream.speak(mark="said")
+    speech.write(Clip.tone(440, 1.5).payload)
+    html = render_html(speech)
+    assert ">Speech</caption>" in html
+    assert cells_of(html)[:2] == ["state", "pending"]
+    assert re.search(r"> \d+ of 1500 ms<", html)
 
 
 def test_a_wait_shows_how_it_ended_with_the_display_of_its_result():

@@ -92,6 +92,10 @@ def media_stream():
     return kit.MediaStream(StreamState(start, HomeLoop("nobody")))
 
 
+def an_application():
+    return kit.StreamApp(auth_token=EVIL, public_url="https://me:hidden@example.com/voice")
+
+
 def a_tunnel():
     return kit.Tunnel(kit.StreamServer(), StaticAddress("https://example.com"), why_not=EVIL)
 
@@ -181,9 +185,14 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         DebuggerEntry(31951, EVIL, "error", EVIL, EVIL, EVIL, EVIL.encode(), several),
         a_call_report(capture, objection, debugger),
         *(kit.StreamServer(), stream, stream.play(b"\x80" * 160, mark="x"), stream.audio()),
+        *(
+            stream.speak(mark=EVIL),
+            kit.PlayOutcome("heard", 20, 20, gaps=1, gap_ms=30, remark=EVIL),
+        ),
         EndCause("server-closed", 1000, EVIL, EVIL),
         *(kit.StreamEnd("stop", EndCause("twilio-stopped", detail=EVIL)), Reader(str, None)),
         *(kit.PlayOutcome("cleared", 420, 4210), kit.MarkOutcome("heard", EVIL, 12)),
+        an_application(),
         *(kit.ServerProcess([EVIL]), kit.LocalProxy(kit.StreamServer()), a_tunnel()),
         *(kit.Inspector("ws://localhost:1/x"), an_inspected_stream(capture)),
         kit.InspectedEnd("server", 1000, 1000, True, EVIL, EndCause("server-closed", 1000, EVIL)),

@@ -128,6 +128,49 @@ def test_a_clear_right_behind_a_send_is_possible(controls, until):
     assert controls.up.stream.newest.result(5).ending == "cleared"
 
 
+def test_a_speech_shows_what_was_heard_of_what_was_written_so_far(controls, until):
+    second = Clip.tone(440, 1.0).payload
+    speech = controls.up.stream.speak(mark="said")
+    until(lambda: "<b>Playing</b>" in controls.state.value)
+    assert speech.write(second * 20)
+    until(lambda: controls._heard_text.value.endswith(" of 20.0 s"))
+    until(lambda: 0 < controls.progress.value < 1)
+    assert disabled(controls) == set()
+    assert speech.write(second * 10)
+    until(lambda: controls._heard_text.value.endswith(" of 30.0 s"))
+    assert controls.progress.value <= speech.heard_ms / 30_000 + 0.001
+    assert controls.progress.bar_style == ""
+    controls.clear.click()
+    outcome = speech.result(LIMIT_SECONDS)
+    assert (outcome.ending, outcome.total_ms) == ("cleared", 30_000)
+    until(lambda: controls.progress.bar_style == "warning")
+    assert controls._heard_text.value.endswith(" of 30.0 s, cleared")
+    assert controls.progress.value == pytest.approx(outcome.heard_ms / 30_000)
+    until(lambda: controls.clear.disabled)
+    assert not speech.write(second)
+
+
+def test_what_is_wrong_with_how_a_speech_is_written_stands_in_the_log_once(controls, until):
+    speech = controls.up.stream.speak()
+    for _ in range(75):
+        assert speech.write(Clip.tone(440, 1.0).payload)
+    assert "speech.drained()" in speech.remark
+    until(lambda: "speech.drained()" in controls.log.value)
+    controls.clear.click()
+    assert speech.result(LIMIT_SECONDS).remark == speech.remark
+    until(lambda: "clear sent" in controls.log.value)
+    assert controls.log.value.count("speech.drained()") == 1
+
+
+def test_sound_of_another_coding_is_said_under_the_state(controls, until):
+    speech = controls.up.stream.speak(encoding="PCMU")
+    samples = (np.sin(np.arange(24_000) * 0.3) * 8000).astype("<i2")
+    assert speech.write(samples.tobytes())
+    speech.end()
+    until(lambda: "<b>Look at what is played</b>: the sound" in controls.state.value)
+    assert "PCM" in controls.state.value
+
+
 def test_marks_are_numbered_and_come_back(controls, until):
     controls.mark.click()
     controls.mark.click()

@@ -29,6 +29,7 @@ from twistream_kit.live.preflight.check import (
 )
 from twistream_kit.live.server.admission import UNSIGNED
 from twistream_kit.live.server.probe import probe_handshake, prove
+from twistream_kit.live.server.stream_host import sign_own_probe
 from twistream_kit.protocol.signature import compute_signed_url, remove_user, sign
 from twistream_kit.protocol.twiml import INLINE_LIMIT, connect_stream, review_stream_url
 
@@ -189,7 +190,7 @@ def _check_signatures(server: StreamHost, token: str | None) -> Check:
     if objection is not None:
         return objection
     try:
-        answer = probe_handshake(server.stream_url, None, nonce=server.nonce)
+        answer = probe_handshake(server.stream_url, None, proof=sign_own_probe(server))
     except TwistreamError as error:
         return skip_check(SIGNATURES, f"could not be found out: {error.problem}")
     if answer.status == SWITCHING_PROTOCOLS:

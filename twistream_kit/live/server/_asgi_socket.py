@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Iterable,
+    MutableMapping,
+)
 from typing import Any
 
 from twistream_kit.live.server.stream_host import MAX_MESSAGE_BYTES
@@ -44,57 +49,70 @@ class ASGISocket:
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
+        self._loop = asyncio.get_running_loop()
+        self._take: Callable[[str], None] | None = None
         self._end: SocketEnd | None = None
-        self._texts: deque[str] = deque()
-        self._held_bytes = 0
+        self._texts: deque[bytes] = deque()
         self._is_closing = False
         self._is_lost = False
-        self._has_work = asyncio.Event()
+        self._is_full = False
         self._has_room = asyncio.Event()
         self._has_room.set()
-        self._writer = asyncio.get_running_loop().create_task(self._send_written())
+        self._work: asyncio.Future[None] | None = None
+        self._writer = self._loop.create_task(self._send_written())
 
     async def receive(self) -> str | bytes | None:
         """Return the next message; None once the connection has ended (see `end`)."""
-        if self._end is not None:
-            return None
-        event = await self._receive()
+        while self._end is None:
+            event = await self._receive()
+            text: str | None = event.get("text")
+            if text is None or len(text) > MAX_MESSAGE_BYTES:
+                return await self._receive_other(event)
+            if self._take is None:
+                return text
+            self._take(text)
+        return None
+
+    async def _receive_other(self, event: Event) -> bytes | None:
+        """Return the message of an event that is no text of the usual length, or None."""
         if event["type"] == "websocket.disconnect":
             self._lose(_describe_end(event))
             return None
-        message: str | bytes | None = event.get("text")
-        if message is None:
-            message = bytes(event.get("bytes") or b"")
-        if len(message) > MAX_MESSAGE_BYTES:
+        message: str | bytes = event.get("text") or bytes(event.get("bytes") or b"")
+        if isinstance(message, str) or len(message) > MAX_MESSAGE_BYTES:
             self._end = SocketEnd(TOO_BIG, "the message is too long", is_ours=True)
             await self.close(TOO_BIG)
             return None
         return message
 
     def deliver_to(self, take: Callable[[str], None]) -> None:
-        """Do without: what arrives comes from a coroutine of the ASGI server, by `receive`."""
+        """Call `take` with each text message that arrives while `receive` is awaited."""
+        self._take = take
 
     @property
     def end(self) -> SocketEnd:
         """How the connection ended; defined once `receive` has returned None."""
         return self._end or SocketEnd(ABNORMAL_CLOSURE)
 
-    def write(self, texts: Iterable[str]) -> None:
+    def write(self, texts: Iterable[bytes]) -> None:
         """Send text messages in order, without waiting; on a closed connection they are lost."""
         if self._is_lost or self._is_closing:
             return
-        for text in texts:
-            self._texts.append(text)
-            self._held_bytes += len(text)
-        if self._texts:
-            self._has_work.set()
-        if self._held_bytes >= HIGH_WATER_BYTES:
+        self._texts.extend(texts)
+        self._wake_writer()
+        if self._count_held() >= HIGH_WATER_BYTES:
+            self._is_full = True
             self._has_room.clear()
 
     @property
     def room(self) -> int:
         """How many bytes may be written until the high-water mark is reached; 0 if it was."""
-        return max(0, HIGH_WATER_BYTES - self._held_bytes) if self._has_room.is_set() else 0
+        return 0 if self._is_full else HIGH_WATER_BYTES - self._count_held()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room, not even for one message."""
+        return self._is_full
 
     async def wait_for_room(self) -> None:
         """Wait until there is room, or the connection has ended; return at once if there is."""
@@ -105,7 +123,8 @@ class ASGISocket:
         if self._is_closing:
             return
         self._is_closing = True
-        self._has_work.set()
+        self._wake_writer()
+        self._take = None  # it refers to the session, which refers to this socket
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.wait([self._writer])
@@ -130,23 +149,33 @@ class ASGISocket:
         except Exception as error:  # noqa: BLE001 - servers raise what they like once it is closed
             logger.debug("a WebSocket was closed by its peer meanwhile: %r", error)
 
+    def _wake_writer(self) -> None:
+        # A future and not an `asyncio.Event`, which makes one for each wait, too.
+        if self._work is not None and not self._work.done():
+            self._work.set_result(None)
+
     async def _send_written(self) -> None:
-        while True:
-            while self._texts:
-                text = self._texts.popleft()
-                try:
-                    await self._send({"type": "websocket.send", "text": text})
-                except Exception as error:  # noqa: BLE001 - each server has an exception of its own
-                    logger.info("a WebSocket was lost while something was sent: %r", error)
-                    self._drop()
-                    return  # `receive` says how it ended
-                self._held_bytes -= len(text)
-                if self._held_bytes <= LOW_WATER_BYTES:
-                    self._has_room.set()
-            if self._is_closing or self._is_lost:
-                return
-            self._has_work.clear()
-            await self._has_work.wait()
+        texts, send = self._texts, self._send
+        try:
+            while True:
+                while texts:
+                    await send({"type": "websocket.send", "text": texts.popleft().decode()})
+                    if self._is_full and self._count_held() <= LOW_WATER_BYTES:
+                        self._make_room()
+                if self._is_closing or self._is_lost:
+                    return
+                self._work = self._loop.create_future()
+                await self._work
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - each server has its own
+            logger.info("a WebSocket was lost while something was sent: %r", error)
+            self._drop()  # `receive` says how it ended
+
+    def _make_room(self) -> None:
+        self._is_full = False
+        self._has_room.set()
+
+    def _count_held(self) -> int:
+        return sum(map(len, self._texts))
 
     def _lose(self, end: SocketEnd) -> None:
         if self._end is None:
@@ -157,9 +186,8 @@ class ASGISocket:
         """Send nothing more."""
         self._is_lost = True
         self._texts.clear()
-        self._held_bytes = 0
-        self._has_room.set()
-        self._has_work.set()
+        self._make_room()
+        self._wake_writer()
 
 
 def _describe_end(event: Event) -> SocketEnd:

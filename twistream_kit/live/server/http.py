@@ -78,8 +78,12 @@ class RequestConnection(LosesTransport, DeliveringConnection):
         """
         await super().handshake(*args, **kwargs)
         early, self._early = self._early, None
-        if early and self.state is State.OPEN:
-            super().data_received(bytes(early))
+        if self.state is not State.OPEN:
+            return
+        # asyncio asks for this method with each piece of data: there is nothing more to collect.
+        self.data_received = self.receive_frames  # type: ignore[method-assign]
+        if early:
+            self.data_received(bytes(early))
 
     def _receive_frames(self, data: bytes) -> None:
         if self._early is None:

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import hmac
 import logging
-import secrets
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,7 +45,7 @@ PAUSE_SECONDS = 0.4
 """The pause between two attempts."""
 
 PROBE_HEADER = "x-twistream-preflight"
-"""Carries a signature of the probed server's nonce, so that the server recognises its own probe."""
+"""Carries the result of `sign_probe`, by which a server recognises the probe of its preflight."""
 
 PROBE_SECONDS = 10.0
 """How long the handshake of a probe may take; Twilio's limit is not known (PROTOCOL.md §10)."""
@@ -54,17 +53,18 @@ PROBE_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 
 
-_SECRET = secrets.token_bytes(32)
-"""Known to this process alone: everybody may read a nonce at ``/health``."""
+def sign_probe(nonce: str, auth_token: str) -> str:
+    """Return the value of `PROBE_HEADER` for a probe of the server with this nonce and token.
 
+    Everybody may read a nonce at ``/health``, so the token is the key: a probe may reach another
+    process of the same application.  Who replays the value opens no stream by it; it only changes
+    how a refusal is logged.
 
-def sign_probe(nonce: str) -> str:
-    """Return the value of `PROBE_HEADER` for a probe of the server with this nonce.
-
-    >>> sign_probe("abc") == sign_probe("abc") != sign_probe("abd")
+    >>> sign_probe("abc", "token") == sign_probe("abc", "token") != sign_probe("abd", "token")
     True
     """
-    return hmac.new(_SECRET, nonce.encode(), hashlib.sha256).hexdigest()
+    text = "twistream_kit preflight " + nonce
+    return hmac.new(auth_token.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 async def prove(
@@ -161,13 +161,13 @@ def hash_nonce(nonce: str) -> str:
     return hashlib.sha256(nonce.encode()).hexdigest()[:32]
 
 
-def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") -> HttpAnswer:
+def probe_handshake(stream_url: str, signature: str | None, *, proof: str = "") -> HttpAnswer:
     """Open a WebSocket and close it without a message; blocks.
 
     Args:
         stream_url: The URL, ``wss://`` or ``ws://``.
         signature: The value of ``x-twilio-signature``, or None to send none.
-        nonce: The nonce of the probed server, for `PROBE_HEADER`; empty to send none.
+        proof: The value of `PROBE_HEADER`; empty to send none.
 
     Returns:
         The answer: its status is 101 if the WebSocket opened.  Redirects are not followed.
@@ -187,8 +187,8 @@ def probe_handshake(stream_url: str, signature: str | None, *, nonce: str = "") 
         return made[0]
 
     headers = {"x-twilio-signature": signature} if signature is not None else {}
-    if nonce:
-        headers[PROBE_HEADER] = sign_probe(nonce)
+    if proof:
+        headers[PROBE_HEADER] = proof
     options: dict[str, Any] = {
         "additional_headers": headers,
         "compression": None,  # Twilio offers none (§2.1)

@@ -293,6 +293,11 @@ def find_server(stream_url: str) -> StreamHost | None:
     return None
 
 
+def sign_own_probe(server: StreamHost) -> str:
+    """Return what a probe of a server bears, so that it is recognised; for this package only."""
+    return server._webhooks.sign_probe()  # noqa: SLF001 - the same module
+
+
 def get_endings(server: StreamHost) -> CallEndings:
     """Return what a server knows of how its calls end; for this package only."""
     return server._endings  # noqa: SLF001 - the same module

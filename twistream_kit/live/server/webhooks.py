@@ -10,10 +10,11 @@ Nothing here reads or writes a socket: a request is a `WebRequest`, whatever rec
 
 from __future__ import annotations
 
+import hmac
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from twistream_kit.errors import LocalProtocolError
@@ -85,8 +86,8 @@ class RequestAdmission:
         query = web.target[len(web.path) :]  # Twilio sends none; the signature must cover one
         if self._webhooks.admits(self._addresses.stream_url + query, header, settings=settings):
             return None
-        if web.get_all(PROBE_HEADER) == [sign_probe(self._webhooks.nonce)]:
-            # The preflight of this process checks that unsigned streams are refused: no warning.
+        if self._webhooks.is_probe(web.get_all(PROBE_HEADER)):
+            # A preflight of this application checks that unsigned streams are refused: no warning.
             logger.info("a probe without a signature was refused, as it should be")
             return Answer(HTTPStatus.FORBIDDEN)
         logger.warning(
@@ -181,6 +182,15 @@ class Webhooks:
             return True
         token = self._auth_token.reveal()
         return signature.is_valid_handshake(token, stream_url, signature_header, settings=settings)
+
+    def sign_probe(self) -> str:
+        """Return the value of `PROBE_HEADER` for a probe of this server; empty without a token."""
+        return sign_probe(self.nonce, self._auth_token.reveal()) if self._auth_token else ""
+
+    def is_probe(self, values: Sequence[str]) -> bool:
+        """Whether these values of `PROBE_HEADER` are those of a preflight of this application."""
+        proof = self.sign_probe().encode()
+        return len(values) == 1 and bool(proof) and hmac.compare_digest(values[0].encode(), proof)
 
     def sign_handshake(self, stream_url: str) -> str | None:
         """Return the signature that Twilio's handshake would bear; None if none is checked."""

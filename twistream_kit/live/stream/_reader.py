@@ -42,7 +42,9 @@ class Reader(AsyncIterator[T], Generic[T]):
         self._held = 0
         self._ended = home is None
         self._lock = threading.Lock()
-        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]]] = []
+        # Of a task on the loop that feeds the reader, if one waits: it gets the next item at once.
+        self._at_home: list[asyncio.Future[tuple[float, Any] | None]] = []
         self._home_thread = 0
         # Made when the first thread waits: most streams are read on their own loop, once for each
         # frame, and a condition costs more than all the rest.
@@ -57,6 +59,13 @@ class Reader(AsyncIterator[T], Generic[T]):
     def _push(self, item: Any, now: float) -> None:
         """Queue one item that arrived at `now`; called by the stream."""
         with self._lock:
+            if self._at_home:
+                waiter = self._at_home.pop()
+                is_at_home = threading.get_ident() == self._home_thread
+                if is_at_home and not waiter.done():  # it is, if the wait was given up
+                    waiter.set_result((now, item))
+                    return
+                self._waiters.append((waiter.get_loop(), waiter))
             queue = self._queue
             queue.append((now, item))
             self._held += len(item) if type(item) is bytes else _measure(item)
@@ -81,6 +90,9 @@ class Reader(AsyncIterator[T], Generic[T]):
         """End the iteration once the queue is empty; called by the stream."""
         with self._lock:
             self._ended = True
+            while self._at_home:
+                waiter = self._at_home.pop()
+                self._waiters.append((waiter.get_loop(), waiter))
             self._wake()
 
     def __aiter__(self) -> Reader[T]:
@@ -94,23 +106,36 @@ class Reader(AsyncIterator[T], Generic[T]):
                     break
                 if self._ended:
                     raise StopAsyncIteration
-                waiting = self._register_waiter()
+                loop = asyncio.get_running_loop()
+                waiter: asyncio.Future[tuple[float, Any] | None] = loop.create_future()
+                if loop is self._home and not self._at_home:
+                    self._at_home.append(waiter)
+                    self._home_thread = threading.get_ident()
+                else:
+                    self._waiters.append((loop, waiter))
             try:
-                await waiting[1]
+                given = await waiter
             except asyncio.CancelledError:
-                # Otherwise one that waits with a timeout would leave a waiter each time.
-                with self._lock, contextlib.suppress(ValueError):
-                    self._waiters.remove(waiting)
+                self._give_up(loop, waiter)
                 raise
+            if given is not None:
+                item = given[1]
+                break
         return self._finish(item)
 
-    def _register_waiter(self) -> tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]:
-        loop = asyncio.get_running_loop()
-        if loop is self._home:
-            self._home_thread = threading.get_ident()
-        waiting = (loop, loop.create_future())
-        self._waiters.append(waiting)
-        return waiting
+    def _give_up(self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[Any]) -> None:
+        """Forget a waiter; keep the item that it was given and that nobody gets now."""
+        with self._lock:
+            # Otherwise one that waits with a timeout would leave a waiter each time.
+            with contextlib.suppress(ValueError):
+                self._waiters.remove((loop, waiter))
+            with contextlib.suppress(ValueError):
+                self._at_home.remove(waiter)
+            given = waiter.result() if waiter.done() and not waiter.cancelled() else None
+            if given is not None:
+                self._queue.appendleft(given)
+                self._held += _measure(given[1])
+                self._wake()
 
     def __iter__(self) -> Iterator[T]:
         if self._runs_at_home():
@@ -146,14 +171,11 @@ class Reader(AsyncIterator[T], Generic[T]):
     def _wake(self) -> None:
         if self._changed is not None:
             self._changed.notify_all()
-        waiters, self._waiters = self._waiters, []
+        waiters = self._waiters[:]
+        self._waiters.clear()  # the same list: the stream holds it
         for loop, waiter in waiters:
-            # On the loop's own thread, saves the system calls that wake another one.
-            if loop is self._home and threading.get_ident() == self._home_thread:
-                _release(waiter)
-            else:
-                with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits on it
-                    loop.call_soon_threadsafe(_release, waiter)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits on it
+                loop.call_soon_threadsafe(_release, waiter)
 
 
 def _measure(item: Any) -> int:
@@ -162,6 +184,6 @@ def _measure(item: Any) -> int:
     return len(text)
 
 
-def _release(waiter: asyncio.Future[None]) -> None:
+def _release(waiter: asyncio.Future[Any]) -> None:
     if not waiter.done():
         waiter.set_result(None)

@@ -46,6 +46,11 @@ BLAME_SECONDS = 3.0
 """How long before the loss of the public address a lost connection is attributed to it."""
 
 
+HeldReader = tuple[weakref.ref[Reader[Any]], list[Any], list[Any]]
+"""How a stream holds a reader: weakly, so that one to which nobody refers any more takes nothing;
+but its waiters are held, as the loop itself holds a task that waits only weakly."""
+
+
 class StreamState:
     """The conversation, the capture, the pending results and the readers of one stream.
 
@@ -60,12 +65,15 @@ class StreamState:
         capture: All messages of the stream.
         closed: A `Pending` with the `StreamEnd`.
         handler_error: What the handler raised, or None.
+        conversation: The state of the protocol.
         newest: The most recent playback, or None.
         disconnect_reason: Why its public address was lost, or empty.
         cause: Who ended the stream, and why, as far as it is known now; None while it is open.
         stopped_at: When Twilio stopped the stream, or None.
         remark: What is nearly certainly wrong with the sound that is played; empty if nothing is.
         on_outgoing: A function that is called when a message may be ready to be sent.
+        on_frame: A function that sends a piece of a speech at once, if it may, and returns whether
+            it did.
         on_close_wanted: A function that is called when the stream is to close once all queued sound
             was heard; maybe repeatedly.
     """
@@ -81,13 +89,15 @@ class StreamState:
         self.start = start
         self._home = home
         self._clock = clock
-        self._conversation = Conversation(start.stream_sid, send_ahead_seconds=send_ahead_seconds)
+        self.conversation = Conversation(start.stream_sid, send_ahead_seconds=send_ahead_seconds)
         self._waiting: dict[str, Pending[Any]] = {}
-        self._event_readers: list[Reader[from_twilio.Message]] = []
-        self._audio_readers: list[Reader[NDArray[np.int16]]] = []
+        # Replaced under `_readers_lock`, so that `receive` needs no lock.
+        self._event_readers: tuple[HeldReader, ...] = ()
+        self._audio_readers: tuple[HeldReader, ...] = ()
         self._speeches: dict[str, Playing] = {}
         self._is_closing = False
         self.on_outgoing: Callable[[], None] = do_nothing
+        self.on_frame: Callable[[str, CheckedPayload], bool] = refuse_frame
         self.on_close_wanted: Callable[[], None] = do_nothing
         self.capture = Capture(start.stream_sid, start.call_sid, started=clock())
         self.closed: Pending[StreamEnd] = Pending(home.loop)
@@ -110,7 +120,7 @@ class StreamState:
     @property
     def is_open(self) -> bool:
         """Whether more sound can be played on the stream."""
-        has_ended = self._conversation.ended is not None or self.stopped_at is not None
+        has_ended = self.conversation.ended is not None or self.stopped_at is not None
         return not has_ended and not self._is_closing
 
     @property
@@ -187,7 +197,8 @@ class StreamState:
             for at, message in self._take_early():
                 if not isinstance(message, from_twilio.Media):
                     reader._push(message, at)  # noqa: SLF001 - its owner
-            self._attach(reader, self._event_readers)
+            self._event_readers = _attach(reader, self._event_readers)
+        self._end_too_late(reader)
         return reader
 
     def read_audio(self) -> Reader[NDArray[np.int16]]:
@@ -197,7 +208,8 @@ class StreamState:
             for at, message in self._take_early():
                 if isinstance(message, from_twilio.Media):
                     reader._push(message.payload, at)  # noqa: SLF001 - its owner
-            self._attach(reader, self._audio_readers)
+            self._audio_readers = _attach(reader, self._audio_readers)
+        self._end_too_late(reader)
         return reader
 
     # Called by the handler's thread.
@@ -228,7 +240,7 @@ class StreamState:
 
     def count_heard(self, handle: str) -> int:
         """Return how many bytes of a playback have been heard; callable from any thread."""
-        return self._conversation.count_heard(handle, self._get_time())
+        return self.conversation.count_heard(handle, self._get_time())
 
     def watch(self, playing: Playing, size: int, wait: Pending[float]) -> None:
         """Fulfil `wait` once `size` bytes of `playing` were heard; callable from any thread."""
@@ -247,14 +259,10 @@ class StreamState:
         else:
             playing.remark = text
 
-    def count_unheard(self, handle: str) -> int:
-        """Return how many bytes of a playback are still to be heard; callable from any thread."""
-        return self._conversation.count_unheard(handle, self._get_time())
-
     @property
     def send_ahead_bytes(self) -> int:
         """How much sound is sent ahead."""
-        return self._conversation.send_ahead_bytes
+        return self.conversation.send_ahead_bytes
 
     # Called by the session and the server, on their loop.
 
@@ -271,25 +279,32 @@ class StreamState:
     def receive(self, message: from_twilio.Message, now: float) -> None:
         """Process one message that arrived at `now`."""
         self.capture.append(message, now)
+        conversation = self.conversation
+        if type(message) is from_twilio.Media and self._early is None:
+            # Without the lock: tuples are replaced and not changed, and nothing is early any more.
+            for find_reader, *_ in self._audio_readers:
+                if (reader := find_reader()) is not None:
+                    reader._push(message.payload, now)  # noqa: SLF001 - its owner
+            if now >= conversation.next_check:
+                self._settle(conversation.advance(now))
+            return
         with self._readers_lock:
             self._keep_early(message, now)
             if isinstance(message, from_twilio.Media):
-                for audio_reader in self._audio_readers:
-                    audio_reader._push(message.payload, now)  # noqa: SLF001 - its owner
+                _push(message.payload, now, self._audio_readers)
             else:
-                for event_reader in self._event_readers:
-                    event_reader._push(message, now)  # noqa: SLF001 - its owner
+                _push(message, now, self._event_readers)
         if isinstance(message, from_twilio.Stop):
             self.stop(now)
         else:
-            self._settle(self._conversation.receive(message, now))
+            self._settle(conversation.receive(message, now))
 
     def stop(self, now: float) -> None:
         """Note that Twilio stopped the stream at `now`: nothing can be sent or arrive any more.
 
         What is still open keeps waiting for `end`, until it is known why Twilio stopped.
         """
-        if self.stopped_at is None and self._conversation.ended is None:
+        if self.stopped_at is None and self.conversation.ended is None:
             self.stopped_at = now
             self._stop_speeches()
             self._end_readers()
@@ -298,18 +313,18 @@ class StreamState:
         """Return the next message to send now, or None, and append it to the capture."""
         if self.stopped_at is not None:
             return None
-        message = self._conversation.take_message(now)
+        message = self.conversation.take_message(now)
         if message is not None:
             self.capture.append(message, now)
         return message
 
     def wait_seconds(self, now: float) -> float | None:
         """Return the seconds until `take_message` has a message; None until the next command."""
-        return None if self.stopped_at is not None else self._conversation.wait_seconds(now)
+        return None if self.stopped_at is not None else self.conversation.wait_seconds(now)
 
     def let_time_pass(self) -> None:
         """End the playbacks and marks whose mark is overdue."""
-        self._settle(self._conversation.advance(self._get_time()))
+        self._settle(self.conversation.advance(self._get_time()))
 
     def end(self, end: StreamEnd) -> None:
         """End everything that is still open.  This method is idempotent."""
@@ -323,7 +338,7 @@ class StreamState:
         if self._reviewer is not None:
             self._reviewer.stop()
         self._stop_speeches()
-        self._settle(self._conversation.end(end.reason, self._get_time(), end.cause))
+        self._settle(self.conversation.end(end.reason, self._get_time(), end.cause))
         too_late, self._too_late = self._too_late, []
         for wait, lost in too_late:
             self._refuse(wait, lost)
@@ -383,31 +398,32 @@ class StreamState:
         if not self.is_open:
             self._refuse(playing, _make_lost_outcome(playing))
             return
-        handle = self._conversation.play(payload, self._get_time(), mark=playing.mark)
+        handle = self.conversation.play(payload, self._get_time(), mark=playing.mark)
         playing._handle = handle  # noqa: SLF001 - its owner
         self._waiting[handle] = playing
         if logger.isEnabledFor(logging.DEBUG):
             self._log_queued(playing)
         self.on_outgoing()
         if not is_clip:
-            self._review(payload)
+            self.review(payload)
 
     def _begin_speech(self, speech: Playing) -> None:
         if not self.is_open:
             self._refuse(speech, _make_lost_outcome(speech))
             return
-        handle = self._conversation.speak(self._get_time(), mark=speech.mark)
+        handle = self.conversation.speak(self._get_time(), mark=speech.mark)
         speech._handle = handle  # noqa: SLF001 - its owner
         self._waiting[handle] = self._speeches[handle] = speech
         if logger.isEnabledFor(logging.DEBUG):
             self._log_queued(speech)
 
     def _write(self, speech: Playing, payload: CheckedPayload) -> None:
-        if self.stopped_at is None and self._conversation.write(speech._handle, payload):  # noqa: SLF001
+        if self.stopped_at is None and self.conversation.write(speech._handle, payload):  # noqa: SLF001
             self.on_outgoing()
-            self._review(payload)
+            self.review(payload)
 
-    def _review(self, payload: CheckedPayload) -> None:
+    def review(self, payload: CheckedPayload) -> None:
+        """Let what is played be reviewed, beside the playing."""
         if self._reviewer is None:
             loop = asyncio.get_running_loop()
             self._reviewer = SoundRemark(self.note_remark, loop, self.start.stream_sid)
@@ -418,14 +434,14 @@ class StreamState:
         if payload:
             self._write(speech, payload)
         self._speeches.pop(handle, None)
-        self._conversation.finish(handle)
+        self.conversation.finish(handle)
         self.on_outgoing()
 
     def _begin_mark(self, wait: Pending[MarkOutcome], name: str, lost: MarkOutcome) -> None:
         if not self.is_open:
             self._refuse(wait, lost)
             return
-        self._waiting[self._conversation.mark(name, self._get_time())] = wait
+        self._waiting[self.conversation.mark(name, self._get_time())] = wait
         self.on_outgoing()
 
     def _refuse(self, wait: Pending[Any], lost: Outcome) -> None:
@@ -451,7 +467,7 @@ class StreamState:
 
     def _clear(self) -> None:
         if self.stopped_at is None:
-            outcomes = self._conversation.clear(self._get_time())
+            outcomes = self.conversation.clear(self._get_time())
             self._stop_speeches()
             self.on_outgoing()  # first, because what follows calls done-callbacks
             self._settle(outcomes)
@@ -465,22 +481,22 @@ class StreamState:
         # Set here and not in `close`, so that earlier calls of `play` are still accepted.
         self._is_closing = True
         for handle in self._speeches:
-            self._conversation.finish(handle)
+            self.conversation.finish(handle)
         self._stop_speeches()
         self.on_outgoing()
-        if now and self.stopped_at is None and self._conversation.ended is None:
-            self._settle(self._conversation.end("closed", self._get_time(), CLOSED_HERE))
+        if now and self.stopped_at is None and self.conversation.ended is None:
+            self._settle(self.conversation.end("closed", self._get_time(), CLOSED_HERE))
         self.on_close_wanted()
 
     def _check_heard(self, playing: Playing, size: int, wait: Pending[float]) -> None:
         if wait.done() or playing.done():
             return  # a playback fulfils its waits itself when it ends
         now, handle = self._get_time(), playing._handle  # noqa: SLF001 - its owner
-        heard = self._conversation.count_heard(handle, now)
+        heard = self.conversation.count_heard(handle, now)
         if heard >= size and handle:
             fulfil(wait, heard / BYTES_PER_SECOND)
             return
-        delay = self._conversation.estimate_wait(handle, size, now)
+        delay = self.conversation.estimate_wait(handle, size, now)
         # The time is unknown until the sound has been sent: check again a frame later.
         pause = 0.02 if delay is None else max(delay, 0.001)
         asyncio.get_running_loop().call_later(pause, self._check_heard, playing, size, wait)
@@ -518,13 +534,12 @@ class StreamState:
         logger.debug("stream %s: %s: %s", sid, outcome.handle, outcome, extra=values)
 
     def _end_readers(self) -> None:
-        # `closed` is done by now, so a reader attached meanwhile is ended here or by `_attach`.
-        readers: list[Reader[Any]] = [*self._event_readers, *self._audio_readers]
-        for reader in readers:
-            reader._end()  # noqa: SLF001 - its owner
+        # `closed` is done by now, so one attached meanwhile is ended here or by `_end_too_late`.
+        for find_reader, *_ in (*self._event_readers, *self._audio_readers):
+            if (reader := find_reader()) is not None:
+                reader._end()  # noqa: SLF001 - its owner
 
-    def _attach(self, reader: Reader[Any], readers: list[Reader[Any]]) -> None:
-        readers.append(reader)
+    def _end_too_late(self, reader: Reader[Any]) -> None:
         if self.closed.done() or self.stopped_at is not None:
             reader._end()  # noqa: SLF001 - its owner
 
@@ -578,7 +593,8 @@ class Playing(Pending[PlayOutcome]):
         self._size = size
         self.remark = ""
         self._is_over = False  # of a speech: no more is taken
-        self._find_stream: Callable[[], StreamState | None] = lambda: stream
+        self._stream: StreamState | None = stream  # until it is settled
+        self._weak_stream: weakref.ref[StreamState] | None = None
         self._furthest = 0
 
     @property
@@ -634,12 +650,17 @@ class Playing(Pending[PlayOutcome]):
         super()._prepare_wait(timeout)
 
     def _settle(self, value: PlayOutcome | None, error: BaseException | None) -> bool:
-        stream, settled = self._find_stream(), super()._settle(value, error)
+        settled = super()._settle(value, error)
         # The stream keeps its newest playback.  If that kept the stream too, the sound of both
         # would stay in memory until a full garbage collection.
-        if settled and stream is not None:
-            self._find_stream = weakref.ref(stream)
+        if settled and self._stream is not None:
+            self._weak_stream = weakref.ref(self._stream)
+            self._stream = None
         return settled
+
+    def _find_stream(self) -> StreamState | None:
+        stream, weak = self._stream, self._weak_stream
+        return weak() if stream is None and weak is not None else stream
 
     def _settle_wait(self, wait: Pending[float]) -> None:
         error = self.exception(0)
@@ -690,8 +711,25 @@ class StreamEnd:
         return f"<StreamEnd {self.reason}: {self.detail}>"
 
 
+def _push(item: Any, now: float, readers: tuple[HeldReader, ...]) -> None:
+    for find_reader, *_ in readers:
+        if (reader := find_reader()) is not None:
+            reader._push(item, now)  # noqa: SLF001 - its owner
+
+
+def _attach(reader: Reader[Any], readers: tuple[HeldReader, ...]) -> tuple[HeldReader, ...]:
+    """Return the readers that are still in use, and one more."""
+    held = (weakref.ref(reader), reader._waiters, reader._at_home)  # noqa: SLF001 - its owner
+    return (*(each for each in readers if each[0]() is not None), held)
+
+
 def do_nothing() -> None:
     """Do nothing: a stream that no session serves."""
+
+
+def refuse_frame(_handle: str, _payload: CheckedPayload) -> bool:
+    """Send nothing: a stream that no session serves."""
+    return False
 
 
 def _make_lost_outcome(playing: Playing) -> PlayOutcome:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.encoder import Encoding, PayloadEncoder, Piece, encode_sound
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.payload import BeginningCheck, refuse_no_sound
@@ -32,6 +33,8 @@ from twistream_kit.sound_file import CheckedPayload, check_payload
 
 REMARKABLE_SECONDS = 60.0
 """A speech of which more is queued does not wait for its source's playout."""
+
+_REMARKABLE_BYTES = REMARKABLE_SECONDS * BYTES_PER_SECOND
 
 
 class MediaStream:
@@ -255,8 +258,8 @@ class Speech(Playing):
     It is a context manager: leaving it says `end`; an exception inside clears the stream.
 
     Example:
-        >>> import numpy as np
         >>> import twistream_kit as kit
+        >>> import numpy as np
         >>> def source():
         ...     for start in range(0, 24000, 4800):
         ...         yield np.sin(np.arange(start, start + 4800) * 2 * np.pi * 440 / 24000) / 2
@@ -271,8 +274,8 @@ class Speech(Playing):
         ...     stream.close()
         >>> server = kit.start(kit.StreamServer(bot))
         >>> report = kit.simulate_call(server.url).result(20)
-        >>> outcomes
-        [<PlayOutcome heard: 1000 of 1000 ms heard>]
+        >>> [(outcome.ending, outcome.total_ms) for outcome in outcomes]
+        [('heard', 1000)]
     """
 
     def __init__(self, state: StreamState, encoder: PayloadEncoder, mark: str | None) -> None:
@@ -305,13 +308,28 @@ class Speech(Playing):
                     "write() was called after end(); each utterance is a speech of its own: "
                     "stream.speak()"
                 )
-            if self._is_over or self.done():
+            stream = self._stream
+            if self._is_over or stream is None:
                 return False
-            if not self._beginning.is_done and isinstance(piece, bytes | bytearray | memoryview):
-                self._beginning.take(piece)
-            payload = self._encoder.encode(piece)
+            # A frame of the caller's voice goes back fifty times a second, on a server that is
+            # mostly idle: there each call of a function takes microseconds.
+            if type(piece) is np.ndarray and piece.dtype == np.int16 and self._encoder.is_direct:
+                payload = encode_ulaw(piece)
+            elif self.done():
+                return False
+            else:
+                if isinstance(piece, bytes | bytearray | memoryview):
+                    self._beginning.take(piece)
+                payload = self._encoder.encode(piece)
             if payload:
-                self._pass_on(payload)
+                self._size += len(payload)
+                # Encoded here, or its beginning was checked.
+                if not stream.on_frame(self._handle, payload):  # type: ignore[arg-type]
+                    if self.done():
+                        return False
+                    stream.write(self, payload)  # type: ignore[arg-type]
+                if self._size > _REMARKABLE_BYTES and not self.remark:
+                    self._check_queued(stream)
         return not self._is_over
 
     def end(self) -> None:
@@ -364,18 +382,9 @@ class Speech(Playing):
             stream.clear()
         self.end()
 
-    def _pass_on(self, payload: bytes) -> None:
-        stream = self._find_stream()
-        if stream is None:
-            return
-        self._size += len(payload)
-        stream.write(self, CheckedPayload(payload))
-        if not self.remark and self._size > REMARKABLE_SECONDS * BYTES_PER_SECOND:
-            self._check_queued(stream)
-
     def _check_queued(self, stream: StreamState) -> None:
-        unheard = stream.count_unheard(self._handle)
-        if unheard > REMARKABLE_SECONDS * BYTES_PER_SECOND:
+        # Not what the conversation has queued: another thread may write faster than the loop takes.
+        if self.total_ms - self.heard_ms > REMARKABLE_SECONDS * 1000:
             stream.note_remark(
                 f"more than {REMARKABLE_SECONDS:.0f} s of sound are queued, which take 8 kB of "
                 "memory a second; say `await speech.drained()` between pieces",

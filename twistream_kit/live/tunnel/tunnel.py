@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from twistream_kit.errors import ServerStopped, SettingsError, TunnelError, TwistreamError
 from twistream_kit.live.server.addresses import Reachable
 from twistream_kit.live.server.probe import prove
+from twistream_kit.live.server.stream_app import StreamApp
 from twistream_kit.live.settings.settings import Settings
 from twistream_kit.live.tunnel._provider import Provider, StaticAddress, TunnelRequest
 from twistream_kit.live.tunnel._table import choose_provider
@@ -73,7 +74,8 @@ def open_tunnel(
         A tunnel that is not open yet.
 
     Raises:
-        TunnelError: If the server checks no signatures, or no provider is available; on entering,
+        TunnelError: If the server checks no signatures, no provider is available, or `server` is a
+            `StreamApp`, whose port only the program that runs it knows; on entering,
             if the address cannot be opened or does not lead here.
         SettingsError: If a setting of the provider is missing or malformed.
         ValueError: If `remote_port` is out of range.
@@ -89,6 +91,13 @@ def open_tunnel(
         >>> server.public_url == proxy.url
         True
     """
+    if isinstance(server, StreamApp):
+        raise TunnelError(
+            "a StreamApp does not know at which port it is served",
+            consequence="No tunnel can be led there from here",
+            fix="Lead a tunnel to the port of uvicorn, hypercorn or granian by its own program, "
+            "and give the address: StreamApp(…, public_url='https://…') with the mount's path",
+        )
     if not server.checks_signatures and not unsigned:
         raise TunnelError(
             "this server checks no signatures",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from twistream_kit.live.process.server_process import ServerProcess
     from twistream_kit.live.server.local_proxy import LocalProxy
     from twistream_kit.live.server.server import StreamServer
+    from twistream_kit.live.server.stream_app import StreamApp
     from twistream_kit.live.stream.stream import MediaStream
     from twistream_kit.live.tunnel.tunnel import Tunnel
     from twistream_kit.simulator.call.call import Calls
@@ -50,14 +51,25 @@ def show_running(running: Any) -> Html:
 
 def show_server(server: StreamServer) -> Html:
     """Its addresses, and its streams."""
+    return _show_host(server, _show_stream_url(server), "A stream server")
+
+
+def show_app(app: StreamApp) -> Html:
+    """Its addresses, and its streams in this process."""
+    # Its address is the public one, whether it runs or not.
+    url = code(remove_user(app.stream_url)) if app.public_url else "nowhere"
+    return _show_host(app, url, "A stream application")
+
+
+def _show_host(host: StreamServer | StreamApp, url: object, caption: str) -> Html:
     values: dict[str, object] = {
-        "streams connect at": _show_stream_url(server),
-        "public address": _show_address(server.public_url),
-        "signatures": "checked" if server.checks_signatures else "not checked",
-        "address lost": server.disconnect_reason,
+        "streams connect at": url,
+        "public address": _show_address(host.public_url),
+        "signatures": "checked" if host.checks_signatures else "not checked",
+        "address lost": host.disconnect_reason,
     }
-    streams = server.streams
-    shown = pairs(_drop_empty(values), caption="A stream server")
+    streams = host.streams
+    shown = pairs(_drop_empty(values), caption=caption)
     return join(shown, show_rows(streams, "Its streams") if streams else EMPTY)
 
 
@@ -187,6 +199,7 @@ def _drop_empty(values: dict[str, object]) -> dict[str, object]:
 HANDLES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.notebook.runtime.background", "RunningThings"): show_running,
     ("twistream_kit.live.server.server", "StreamServer"): show_server,
+    ("twistream_kit.live.server.stream_app", "StreamApp"): show_app,
     ("twistream_kit.live.inspector.inspector", "Inspector"): show_inspector,
     ("twistream_kit.live.stream.stream", "MediaStream"): show_stream,
     ("twistream_kit.live.inspector.stream", "InspectedStream"): show_inspected_stream,
