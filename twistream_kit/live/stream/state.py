@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
 from twistream_kit.errors import ServerStopped
-from twistream_kit.live.stream._reader import Reader
+from twistream_kit.live.stream._reader import HeldReader, Reader, attach, push
 from twistream_kit.live.stream.remark import SoundRemark
 from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -44,11 +44,6 @@ EARLY_SECONDS = 1.0
 
 BLAME_SECONDS = 3.0
 """How long before the loss of the public address a lost connection is attributed to it."""
-
-
-HeldReader = tuple[weakref.ref[Reader[Any]], list[Any], list[Any]]
-"""How a stream holds a reader: weakly, so that one to which nobody refers any more takes nothing;
-but its waiters are held, as the loop itself holds a task that waits only weakly."""
 
 
 class StreamState:
@@ -197,7 +192,7 @@ class StreamState:
             for at, message in self._take_early():
                 if not isinstance(message, from_twilio.Media):
                     reader._push(message, at)  # noqa: SLF001 - its owner
-            self._event_readers = _attach(reader, self._event_readers)
+            self._event_readers = attach(reader, self._event_readers)
         self._end_too_late(reader)
         return reader
 
@@ -208,7 +203,7 @@ class StreamState:
             for at, message in self._take_early():
                 if isinstance(message, from_twilio.Media):
                     reader._push(message.payload, at)  # noqa: SLF001 - its owner
-            self._audio_readers = _attach(reader, self._audio_readers)
+            self._audio_readers = attach(reader, self._audio_readers)
         self._end_too_late(reader)
         return reader
 
@@ -291,9 +286,9 @@ class StreamState:
         with self._readers_lock:
             self._keep_early(message, now)
             if isinstance(message, from_twilio.Media):
-                _push(message.payload, now, self._audio_readers)
+                push(message.payload, now, self._audio_readers)
             else:
-                _push(message, now, self._event_readers)
+                push(message, now, self._event_readers)
         if isinstance(message, from_twilio.Stop):
             self.stop(now)
         else:
@@ -709,18 +704,6 @@ class StreamEnd:
 
     def __repr__(self) -> str:
         return f"<StreamEnd {self.reason}: {self.detail}>"
-
-
-def _push(item: Any, now: float, readers: tuple[HeldReader, ...]) -> None:
-    for find_reader, *_ in readers:
-        if (reader := find_reader()) is not None:
-            reader._push(item, now)  # noqa: SLF001 - its owner
-
-
-def _attach(reader: Reader[Any], readers: tuple[HeldReader, ...]) -> tuple[HeldReader, ...]:
-    """Return the readers that are still in use, and one more."""
-    held = (weakref.ref(reader), reader._waiters, reader._at_home)  # noqa: SLF001 - its owner
-    return (*(each for each in readers if each[0]() is not None), held)
 
 
 def do_nothing() -> None:
