@@ -25,8 +25,6 @@ from twistream_kit.errors import RemoteProtocolError
 from twistream_kit.live.stream.delivery import DeliveringConnection
 from twistream_kit.live.stream.handler import Handler, start_handler
 from twistream_kit.live.stream.state import (
-    CLOSED_HERE,
-    StreamEnd,
     StreamState,
     do_nothing,
     refuse_frame,
@@ -36,9 +34,11 @@ from twistream_kit.pending import HomeLoop, format_error
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import (
     ABNORMAL_CLOSURE,
+    CLOSED_HERE,
     NORMAL_CLOSURE,
     STOPPED_IN_WORDS,
     EndCause,
+    StreamEnd,
 )
 from twistream_kit.sound_file import CheckedPayload
 

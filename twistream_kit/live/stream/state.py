@@ -15,8 +15,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,12 @@ from twistream_kit.live.stream.remark import SoundRemark
 from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome
-from twistream_kit.protocol.ending import ABNORMAL_CLOSURE, NORMAL_CLOSURE, EndCause
+from twistream_kit.protocol.ending import (
+    ABNORMAL_CLOSURE,
+    CLOSED_HERE,
+    EndCause,
+    StreamEnd,
+)
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, SEND_AHEAD_SECONDS, to_milliseconds
 from twistream_kit.sound_file import CheckedPayload
@@ -663,47 +668,6 @@ class Playing(Pending[PlayOutcome]):
             fail(wait, error)
         else:
             fulfil(wait, self.result(0).heard_ms / 1000)
-
-
-CLOSED_HERE = EndCause("server-closed", NORMAL_CLOSURE)
-"""The cause of a stream that `MediaStream.close` ended."""
-
-EndReason = Literal["stop", "far end", "lost", "silent", "closed", "server stopped", "handler"]
-"""``stop``: Twilio sent stop.  ``far end``: the peer closed the socket.  ``lost``: the connection
-was lost.  ``silent``: no message came before the timeout.  ``closed``: `MediaStream.close` was
-called.  ``server stopped``: the server stopped.  ``handler``: the handler raised."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEnd:
-    """How a stream ended.
-
-    Attributes:
-        reason: One of `EndReason`: what was seen of the end.
-        cause: Who ended the stream, and why, as it was known at its end; an `EndCause`.  What
-            became known later is in `MediaStream.cause`.
-
-    Example:
-        >>> import twistream_kit as kit
-        >>> server = kit.start(kit.StreamServer())
-        >>> report = kit.simulate_call(server.url, seconds=0.1).result(10)
-        >>> end = server.streams[-1].closed.result(10)
-        >>> end.reason, end.cause.cause
-        ('stop', 'twilio-stopped')
-        >>> end.detail
-        'Twilio ended the stream: the call ended, or its TwiML was replaced'
-    """
-
-    reason: EndReason
-    cause: EndCause
-
-    @property
-    def detail(self) -> str:
-        """Who ended the stream, and why, as a clause."""
-        return self.cause.in_words
-
-    def __repr__(self) -> str:
-        return f"<StreamEnd {self.reason}: {self.detail}>"
 
 
 def do_nothing() -> None:

@@ -23,10 +23,10 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.payload import BeginningCheck, refuse_no_sound
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.live.stream._reader import Reader
-from twistream_kit.live.stream.state import Playing, StreamEnd, StreamState
+from twistream_kit.live.stream.state import Playing, StreamState
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.ending import EndCause
+from twistream_kit.protocol.ending import EndCause, StreamEnd
 from twistream_kit.protocol.marks import MarkOutcome
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.sound_file import CheckedPayload, check_payload
