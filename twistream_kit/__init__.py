@@ -98,7 +98,6 @@ if _typing.TYPE_CHECKING:
         client_from_environment as client_from_environment,
     )
     from twistream_kit.live.stream.state import Playing as Playing
-    from twistream_kit.live.stream.state import StreamEnd as StreamEnd
     from twistream_kit.live.stream.stream import MediaStream as MediaStream
     from twistream_kit.live.stream.stream import Speech as Speech
     from twistream_kit.live.tunnel.tunnel import Tunnel as Tunnel
@@ -124,6 +123,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.protocol import from_twilio as from_twilio
     from twistream_kit.protocol import to_twilio as to_twilio
     from twistream_kit.protocol.codes import TwilioCode as TwilioCode
+    from twistream_kit.protocol.ending import StreamEnd as StreamEnd
     from twistream_kit.protocol.marks import MarkOutcome as MarkOutcome
     from twistream_kit.protocol.marks import PlayOutcome as PlayOutcome
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
@@ -162,7 +162,8 @@ _HOMES = {
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.server.stream_app": "StreamApp",
     "twistream_kit.live.stream.stream": "MediaStream Speech",
-    "twistream_kit.live.stream.state": "Playing StreamEnd",
+    "twistream_kit.live.stream.state": "Playing",
+    "twistream_kit.protocol.ending": "StreamEnd",
     "twistream_kit.protocol.marks": "PlayOutcome MarkOutcome",
     "twistream_kit.live.process.server_process": "ServerProcess",
     "twistream_kit.live.server.local_proxy": "LocalProxy",
@@ -232,8 +233,8 @@ _SHOWN = {
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.server.stream_app": "StreamApp",
     "twistream_kit.live.stream.stream": "MediaStream Speech",
-    "twistream_kit.live.stream.state": "Playing StreamEnd",
-    "twistream_kit.protocol.ending": "EndCause",
+    "twistream_kit.live.stream.state": "Playing",
+    "twistream_kit.protocol.ending": "EndCause StreamEnd",
     "twistream_kit.protocol.marks": "MarkOutcome PlayOutcome",
     "twistream_kit.live.process.server_process": "ServerProcess",
     "twistream_kit.live.server.local_proxy": "LocalProxy",

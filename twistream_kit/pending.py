@@ -385,7 +385,7 @@ class HomeLoop:
         Raises:
             ServerStopped: If the object is not running.
         """
-        loop = get_running_loop()
+        loop = _get_running_loop()
         if loop is None or loop is not self._loop:
             self.call(function, *args)
         elif self.is_carrying_out:

@@ -126,3 +126,44 @@ _ERROR_CODES: dict[Cause, int] = {
     "protocol-error": PROTOCOL_ERROR,
     "connection-lost": BROKEN_PIPE,
 }
+
+
+CLOSED_HERE = EndCause("server-closed", NORMAL_CLOSURE)
+"""The cause of a stream that `MediaStream.close` ended."""
+
+EndReason = Literal["stop", "far end", "lost", "silent", "closed", "server stopped", "handler"]
+"""``stop``: Twilio sent stop.  ``far end``: the peer closed the socket.  ``lost``: the connection
+was lost.  ``silent``: no message came before the timeout.  ``closed``: `MediaStream.close` was
+called.  ``server stopped``: the server stopped.  ``handler``: the handler raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """How a stream ended.
+
+    Attributes:
+        reason: One of `EndReason`: what was seen of the end.
+        cause: Who ended the stream, and why, as it was known at its end; an `EndCause`.  What
+            became known later is in `MediaStream.cause`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> report = kit.simulate_call(server.url, seconds=0.1).result(10)
+        >>> end = server.streams[-1].closed.result(10)
+        >>> end.reason, end.cause.cause
+        ('stop', 'twilio-stopped')
+        >>> end.detail
+        'Twilio ended the stream: the call ended, or its TwiML was replaced'
+    """
+
+    reason: EndReason
+    cause: EndCause
+
+    @property
+    def detail(self) -> str:
+        """Who ended the stream, and why, as a clause."""
+        return self.cause.in_words
+
+    def __repr__(self) -> str:
+        return f"<StreamEnd {self.reason}: {self.detail}>"

@@ -13,11 +13,8 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from twistream_kit.live.stream.session import (
-    MOST_DELIVERED_BYTES,
-    DeliveringConnection,
-    WebSocketsSocket,
-)
+from twistream_kit.live.stream.delivery import MOST_DELIVERED_BYTES, DeliveringConnection
+from twistream_kit.live.stream.session import WebSocketsSocket
 
 
 class Transport:

@@ -228,6 +228,11 @@ async def test_what_is_no_sound_is_refused_and_the_speech_goes_on(pair):
         speech.write(np.zeros(160, np.int32))
     with pytest.raises(ValueError, match="±20000"):
         speech.write(np.full(160, 20000.0))
+    for take in (speech.write, stream.play):
+        with pytest.raises(ValueError, match=r"give one channel, samples\[:, 0\]"):
+            take(np.zeros((160, 2), np.int16))
+    with pytest.raises(ValueError, match="encoding is 'ALAW'"):
+        stream.play(np.zeros(160, np.int16), encoding="ALAW")
     with pytest.raises(LocalProtocolError, match="WAV"):
         speech.write(b"RIFF\xe8\x03\x00\x00WAVEfmt " + bytes(100))
     wideband = stream.speak(sample_rate=24000)

@@ -25,7 +25,7 @@ from twistream_kit.live.server.request_head import (
     is_malformed_start,
 )
 from twistream_kit.live.server.web_request import Answer, WebRequest
-from twistream_kit.live.stream.session import DeliveringConnection
+from twistream_kit.live.stream.delivery import DeliveringConnection
 from twistream_kit.pending import LosesTransport
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
@@ -187,3 +188,21 @@ def _measure(item: Any) -> int:
 def _release(waiter: asyncio.Future[Any]) -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+HeldReader = tuple[weakref.ref[Reader[Any]], list[Any], list[Any]]
+"""How a stream holds a reader: weakly, so that one to which nobody refers any more takes nothing;
+but its waiters are held, as the loop itself holds a task that waits only weakly."""
+
+
+def push(item: Any, now: float, readers: tuple[HeldReader, ...]) -> None:
+    """Queue an item that arrived at `now` for each reader that is still in use."""
+    for find_reader, *_ in readers:
+        if (reader := find_reader()) is not None:
+            reader._push(item, now)  # noqa: SLF001 - the same module
+
+
+def attach(reader: Reader[Any], readers: tuple[HeldReader, ...]) -> tuple[HeldReader, ...]:
+    """Return the readers that are still in use, and one more."""
+    held = (weakref.ref(reader), reader._waiters, reader._at_home)  # noqa: SLF001 - the same module
+    return (*(each for each in readers if each[0]() is not None), held)

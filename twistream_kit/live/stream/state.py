@@ -15,8 +15,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,17 @@ from numpy.typing import NDArray
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
 from twistream_kit.errors import ServerStopped
-from twistream_kit.live.stream._reader import Reader
+from twistream_kit.live.stream._reader import HeldReader, Reader, attach, push
 from twistream_kit.live.stream.remark import SoundRemark
 from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome
-from twistream_kit.protocol.ending import ABNORMAL_CLOSURE, NORMAL_CLOSURE, EndCause
+from twistream_kit.protocol.ending import (
+    ABNORMAL_CLOSURE,
+    CLOSED_HERE,
+    EndCause,
+    StreamEnd,
+)
 from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, SEND_AHEAD_SECONDS, to_milliseconds
 from twistream_kit.sound_file import CheckedPayload
@@ -44,11 +49,6 @@ EARLY_SECONDS = 1.0
 
 BLAME_SECONDS = 3.0
 """How long before the loss of the public address a lost connection is attributed to it."""
-
-
-HeldReader = tuple[weakref.ref[Reader[Any]], list[Any], list[Any]]
-"""How a stream holds a reader: weakly, so that one to which nobody refers any more takes nothing;
-but its waiters are held, as the loop itself holds a task that waits only weakly."""
 
 
 class StreamState:
@@ -197,7 +197,7 @@ class StreamState:
             for at, message in self._take_early():
                 if not isinstance(message, from_twilio.Media):
                     reader._push(message, at)  # noqa: SLF001 - its owner
-            self._event_readers = _attach(reader, self._event_readers)
+            self._event_readers = attach(reader, self._event_readers)
         self._end_too_late(reader)
         return reader
 
@@ -208,7 +208,7 @@ class StreamState:
             for at, message in self._take_early():
                 if isinstance(message, from_twilio.Media):
                     reader._push(message.payload, at)  # noqa: SLF001 - its owner
-            self._audio_readers = _attach(reader, self._audio_readers)
+            self._audio_readers = attach(reader, self._audio_readers)
         self._end_too_late(reader)
         return reader
 
@@ -291,9 +291,9 @@ class StreamState:
         with self._readers_lock:
             self._keep_early(message, now)
             if isinstance(message, from_twilio.Media):
-                _push(message.payload, now, self._audio_readers)
+                push(message.payload, now, self._audio_readers)
             else:
-                _push(message, now, self._event_readers)
+                push(message, now, self._event_readers)
         if isinstance(message, from_twilio.Stop):
             self.stop(now)
         else:
@@ -668,59 +668,6 @@ class Playing(Pending[PlayOutcome]):
             fail(wait, error)
         else:
             fulfil(wait, self.result(0).heard_ms / 1000)
-
-
-CLOSED_HERE = EndCause("server-closed", NORMAL_CLOSURE)
-"""The cause of a stream that `MediaStream.close` ended."""
-
-EndReason = Literal["stop", "far end", "lost", "silent", "closed", "server stopped", "handler"]
-"""``stop``: Twilio sent stop.  ``far end``: the peer closed the socket.  ``lost``: the connection
-was lost.  ``silent``: no message came before the timeout.  ``closed``: `MediaStream.close` was
-called.  ``server stopped``: the server stopped.  ``handler``: the handler raised."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEnd:
-    """How a stream ended.
-
-    Attributes:
-        reason: One of `EndReason`: what was seen of the end.
-        cause: Who ended the stream, and why, as it was known at its end; an `EndCause`.  What
-            became known later is in `MediaStream.cause`.
-
-    Example:
-        >>> import twistream_kit as kit
-        >>> server = kit.start(kit.StreamServer())
-        >>> report = kit.simulate_call(server.url, seconds=0.1).result(10)
-        >>> end = server.streams[-1].closed.result(10)
-        >>> end.reason, end.cause.cause
-        ('stop', 'twilio-stopped')
-        >>> end.detail
-        'Twilio ended the stream: the call ended, or its TwiML was replaced'
-    """
-
-    reason: EndReason
-    cause: EndCause
-
-    @property
-    def detail(self) -> str:
-        """Who ended the stream, and why, as a clause."""
-        return self.cause.in_words
-
-    def __repr__(self) -> str:
-        return f"<StreamEnd {self.reason}: {self.detail}>"
-
-
-def _push(item: Any, now: float, readers: tuple[HeldReader, ...]) -> None:
-    for find_reader, *_ in readers:
-        if (reader := find_reader()) is not None:
-            reader._push(item, now)  # noqa: SLF001 - its owner
-
-
-def _attach(reader: Reader[Any], readers: tuple[HeldReader, ...]) -> tuple[HeldReader, ...]:
-    """Return the readers that are still in use, and one more."""
-    held = (weakref.ref(reader), reader._waiters, reader._at_home)  # noqa: SLF001 - its owner
-    return (*(each for each in readers if each[0]() is not None), held)
 
 
 def do_nothing() -> None:

@@ -23,10 +23,10 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.payload import BeginningCheck, refuse_no_sound
 from twistream_kit.errors import LocalProtocolError
 from twistream_kit.live.stream._reader import Reader
-from twistream_kit.live.stream.state import Playing, StreamEnd, StreamState
+from twistream_kit.live.stream.state import Playing, StreamState
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.ending import EndCause
+from twistream_kit.protocol.ending import EndCause, StreamEnd
 from twistream_kit.protocol.marks import MarkOutcome
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.sound_file import CheckedPayload, check_payload
@@ -169,9 +169,18 @@ class MediaStream:
             _check_name(mark)
         if isinstance(sound, Clip):
             return self._state.play(check_payload(sound.payload), mark, is_clip=True)
-        if isinstance(sound, bytes | bytearray | memoryview):
-            refuse_no_sound(bytes(sound))
-        payload = encode_sound(sound, sample_rate, encoding)
+        if (  # as in `Speech.write`
+            type(sound) is np.ndarray
+            and sound.dtype == np.int16
+            and sound.ndim == 1
+            and sample_rate == SAMPLE_RATE
+            and encoding is None
+        ):
+            payload = encode_ulaw(sound)
+        else:
+            if isinstance(sound, bytes | bytearray | memoryview):
+                refuse_no_sound(bytes(sound))
+            payload = encode_sound(sound, sample_rate, encoding)
         return self._state.play(CheckedPayload(payload), mark)
 
     def speak(
@@ -313,7 +322,12 @@ class Speech(Playing):
                 return False
             # A frame of the caller's voice goes back fifty times a second, on a server that is
             # mostly idle: there each call of a function takes microseconds.
-            if type(piece) is np.ndarray and piece.dtype == np.int16 and self._encoder.is_direct:
+            if (
+                type(piece) is np.ndarray
+                and piece.dtype == np.int16
+                and piece.ndim == 1
+                and self._encoder.is_direct
+            ):
                 payload = encode_ulaw(piece)
             elif self.done():
                 return False

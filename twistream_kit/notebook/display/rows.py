@@ -326,7 +326,7 @@ ROWS: dict[tuple[str, str], Columns] = {
             EMPTY if cause.close_code is None else cause.close_code, _say_yes_or_no(cause.is_guess),
         ),
     ),
-    ("twistream_kit.live.stream.state", "StreamEnd"): Columns(
+    ("twistream_kit.protocol.ending", "StreamEnd"): Columns(
         "The end of a stream", ("reason", "who ended it, and why"),
         lambda end: (end.reason, end.detail)
     ),
