@@ -466,7 +466,8 @@ class StreamSender:
             self._socket.write((self._encoder.encode_media(payload),))
             media = to_twilio.make_unchecked_media(state.start.stream_sid, payload)
             state.capture.append(media, now)
-            state.review(payload)
+            if (reviewer := state.reviewer) is None or reviewer.takes_more:
+                state.review(payload)
             if has_more:
                 self._call_soon()
         except Exception as error:  # noqa: BLE001 - it is passed on

@@ -70,6 +70,7 @@ class StreamState:
         disconnect_reason: Why its public address was lost, or empty.
         cause: Who ended the stream, and why, as far as it is known now; None while it is open.
         stopped_at: When Twilio stopped the stream, or None.
+        reviewer: Reviews the beginning of what is played; None before.
         remark: What is nearly certainly wrong with the sound that is played; empty if nothing is.
         on_outgoing: A function that is called when a message may be ready to be sent.
         on_frame: A function that sends a piece of a speech at once, if it may, and returns whether
@@ -111,7 +112,7 @@ class StreamState:
         self._broke_at: float | None = None
         self._too_late: list[tuple[Pending[Any], Outcome]] = []
         self._has_logged_loss = False
-        self._reviewer: SoundRemark | None = None
+        self.reviewer: SoundRemark | None = None
         self._readers_lock = threading.Lock()
         self._early: list[tuple[float, from_twilio.Message]] | None = None
         self._early_until: float | None = None
@@ -335,8 +336,8 @@ class StreamState:
             if self.disconnect_reason:
                 end = replace(end, cause=_make_tunnel_cause(self.disconnect_reason))
         self.cause = end.cause
-        if self._reviewer is not None:
-            self._reviewer.stop()
+        if self.reviewer is not None:
+            self.reviewer.stop()
         self._stop_speeches()
         self._settle(self.conversation.end(end.reason, self._get_time(), end.cause))
         too_late, self._too_late = self._too_late, []
@@ -424,10 +425,10 @@ class StreamState:
 
     def review(self, payload: CheckedPayload) -> None:
         """Let what is played be reviewed, beside the playing."""
-        if self._reviewer is None:
+        if self.reviewer is None:
             loop = asyncio.get_running_loop()
-            self._reviewer = SoundRemark(self.note_remark, loop, self.start.stream_sid)
-        self._reviewer.take(payload)
+            self.reviewer = SoundRemark(self.note_remark, loop, self.start.stream_sid)
+        self.reviewer.take(payload)
 
     def _finish(self, speech: Playing, payload: CheckedPayload) -> None:
         handle = speech._handle  # noqa: SLF001 - its owner
