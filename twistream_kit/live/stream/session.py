@@ -53,6 +53,9 @@ START_SECONDS = 10.0
 GOING_AWAY = 1001
 """The code of a peer that leaves, as a browser's page does."""
 
+SERVICE_RESTART = 1012
+"""The code with which an ASGI server that stops closes its connections."""
+
 FAIRNESS = 32
 """How many messages one stream sends before it yields to the other streams."""
 
@@ -154,7 +157,7 @@ class WebSocketsSocket:
         try:
             return await self._connection.take_queued()
         except ConnectionClosed as closed:
-            self._end = self._describe_end(closed)
+            self._end = self.describe_end(closed)
             return None
 
     def deliver_to(self, take: Callable[[str], None]) -> None:
@@ -199,7 +202,7 @@ class WebSocketsSocket:
         self._connection.deliver_to(None)  # it refers to the session, which refers to it
         await self._connection.close(code)
 
-    def _describe_end(self, closed: ConnectionClosed) -> SocketEnd:
+    def describe_end(self, closed: ConnectionClosed) -> SocketEnd:
         if (sent := closed.sent) is not None and closed.rcvd is None:
             return SocketEnd(int(sent.code), sent.reason, is_ours=True)
         code, reason = self._connection.close_code, self._connection.close_reason
@@ -334,7 +337,7 @@ class StreamSession:
         self._socket.deliver_to(take)
         while (text := await self._socket.receive()) is not None:
             take(text)
-        self._end(_describe_end(self._socket.end))
+        self._end(describe_end(self._socket.end))
 
     def _take(self, state: StreamState, text: str | bytes) -> None:
         if self._ended.done():
@@ -573,11 +576,13 @@ def _choose_close_code(end: StreamEnd) -> int:
     return code if end.reason == "handler" and code is not None else NORMAL_CLOSURE
 
 
-def _describe_end(end: SocketEnd) -> StreamEnd:
+def describe_end(end: SocketEnd) -> StreamEnd:
     """Return how a stream ended whose connection ended before a stop message.
 
     1000, 1005 and 1006 all mean that the call is over (§2.3).
     """
+    if end.is_ours and end.code == SERVICE_RESTART:
+        return StreamEnd("server stopped", EndCause("server-stopped", end.code, end.reason))
     if end.is_ours:
         detail = "a message from the other side broke a rule of WebSocket"
         return StreamEnd("lost", EndCause("server-closed", end.code, end.reason, detail))

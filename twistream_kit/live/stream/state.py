@@ -181,6 +181,9 @@ class StreamState:
 
     def clear(self) -> None:
         """Discard all queued audio, here and at Twilio."""
+        if not self._home.is_current():  # so that the thread's next write is refused, too
+            for speech in list(self._speeches.values()):
+                speech._is_over = True  # noqa: SLF001 - its owner
         self._schedule(self._clear)
 
     def close(self, *, now: bool) -> Pending[StreamEnd]:
@@ -481,7 +484,8 @@ class StreamState:
     def _begin_close(self, now: bool) -> None:
         # Set here and not in `close`, so that earlier calls of `play` are still accepted.
         self._is_closing = True
-        for handle in self._speeches:
+        for handle, speech in self._speeches.items():
+            self.conversation.write(handle, CheckedPayload(speech._take_rest()))  # noqa: SLF001
             self.conversation.finish(handle)
         self._stop_speeches()
         self.on_outgoing()
@@ -640,6 +644,10 @@ class Playing(Pending[PlayOutcome]):
         if (stream := self._find_stream()) is not None:
             stream.watch(self, size, wait)
         return wait
+
+    def _take_rest(self) -> bytes:
+        """Return what has been written and not been queued, and take no more; of a speech."""
+        return b""
 
     def _limit(self, size: int) -> int:
         """Return how many of `size` bytes the sound has."""
