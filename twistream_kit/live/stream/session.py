@@ -157,7 +157,7 @@ class WebSocketsSocket:
         try:
             return await self._connection.take_queued()
         except ConnectionClosed as closed:
-            self._end = self.describe_end(closed)
+            self._end = self._describe_end(closed)
             return None
 
     def deliver_to(self, take: Callable[[str], None]) -> None:
@@ -202,7 +202,7 @@ class WebSocketsSocket:
         self._connection.deliver_to(None)  # it refers to the session, which refers to it
         await self._connection.close(code)
 
-    def describe_end(self, closed: ConnectionClosed) -> SocketEnd:
+    def _describe_end(self, closed: ConnectionClosed) -> SocketEnd:
         if (sent := closed.sent) is not None and closed.rcvd is None:
             return SocketEnd(int(sent.code), sent.reason, is_ours=True)
         code, reason = self._connection.close_code, self._connection.close_reason
