@@ -238,7 +238,7 @@ class BeginningCheck:
         """
         if self.is_done:
             return
-        beginning = self._beginning + piece[: _LOOKED_AT - len(self._beginning)]
+        beginning = self._beginning + bytes(piece[: _LOOKED_AT - len(self._beginning)])
         refuse_no_sound(beginning, self._use)
         self.is_done = len(beginning) >= _LOOKED_AT
         self._beginning = b"" if self.is_done else beginning

@@ -410,6 +410,8 @@ async def test_what_plays_to_a_peer_that_vanishes_is_lost(host):
 DISCONNECTS = [
     ({"code": 1006}, SocketEnd(1006)),
     ({"code": 1000, "reason": "done"}, SocketEnd(1000, "done")),
+    ({"code": 1002, "reason": "not masked"}, SocketEnd(1002, "not masked", is_ours=True)),
+    ({"code": 1012}, SocketEnd(1012, is_ours=True)),
     ({}, SocketEnd(1005)),
     ({"code": None, "reason": None}, SocketEnd(1005)),
 ]

@@ -16,6 +16,7 @@ from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream import session as session_module
 from twistream_kit.live.stream import state as state_module
 from twistream_kit.live.stream.handler import is_async
+from twistream_kit.live.stream.session import SocketEnd, describe_end
 from twistream_kit.live.stream.stream import get_state
 from twistream_kit.protocol import from_twilio, to_twilio
 
@@ -583,3 +584,31 @@ async def test_a_connection_that_is_closed_with_pongs_still_to_send_ends_its_str
     assert ended.cause.cause == "connection-lost"
     await eventually(lambda: not server._sessions)
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize(
+    ("last", "cause"),
+    [
+        (Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True), "twilio-stopped"),
+        (Frame(Opcode.TEXT, b"{}").serialize(mask=False), "server-closed"),
+    ],
+)
+async def test_a_far_end_that_leaves_the_connection_open_after_its_close_ends_the_stream(
+    serve, dial, monkeypatch, last, cause
+):
+    server = await serve()
+    end = await dial(server)
+    stream = await soon(server.next_stream())
+    transport = end.connection.transport
+    monkeypatch.setattr(end.connection, "data_received", lambda _: None)  # it reads no more
+    monkeypatch.setattr(end.connection, "eof_received", lambda: True)
+    transport.write(last)
+    ended = await soon(stream.closed)
+    assert ended.cause.cause == cause
+    assert ended.reason != "silent"
+    transport.abort()
+
+
+def test_a_server_that_stops_is_no_fault_of_twilio():
+    end = describe_end(SocketEnd(1012, is_ours=True))
+    assert (end.reason, end.cause.cause) == ("server stopped", "server-stopped")

@@ -357,3 +357,43 @@ async def test_sound_of_another_coding_is_remarked_on_once_in_its_outcome(pair, 
     again = stream.play(samples.tobytes(), encoding="PCMU")
     stream.clear()
     assert (await soon(again)).remark == ""
+
+
+async def test_close_plays_what_the_resampler_holds_back(pair):
+    stream, end = await pair()
+    speech = stream.speak(sample_rate=48000)
+    speech.write(np.repeat(decode_ulaw(SECOND), 6))
+    stream.close()
+    assert not speech.write(np.zeros(480, np.int16))
+    assert await end_of(end, speech) == PlayOutcome("heard", 1000, 1000)
+
+
+async def test_a_speech_that_begins_after_the_end_takes_nothing_at_all(pair):
+    stream, end = await pair()
+    await end.stop()
+    await soon(stream.closed)
+    late = stream.speak(sample_rate=24000)
+    assert not late.write(b"\0\0")
+    assert await soon(late.drained()) is False
+
+
+async def test_a_thread_that_clears_can_write_no_more(pair, in_thread):
+    stream, _ = await pair()
+    speech = stream.speak()
+    speech.write(SECOND)
+
+    def clear_and_write():
+        stream.clear()
+        return [speech.write(SECOND) for _ in range(3)]
+
+    assert await in_thread(clear_and_write) == [False] * 3
+    assert (await soon(speech)).total_ms == 1000
+
+
+async def test_any_view_of_bytes_is_taken(pair):
+    stream, end = await pair()
+    speech = stream.speak()
+    assert speech.write(memoryview(SECOND[:640])[::2])
+    speech.end()
+    await end.until(to_twilio.Mark)
+    assert sound_of(end) == SECOND[:640:2]

@@ -14,7 +14,7 @@ from collections.abc import (
 from typing import Any
 
 from twistream_kit.live.server.stream_host import MAX_MESSAGE_BYTES
-from twistream_kit.live.stream.session import SocketEnd
+from twistream_kit.live.stream.session import SERVICE_RESTART, SocketEnd
 from twistream_kit.protocol.ending import ABNORMAL_CLOSURE
 
 logger = logging.getLogger("twistream_kit.live")
@@ -33,6 +33,10 @@ CLOSE_SECONDS = 2.0
 """How long a close may take: sending what was written, the Close frame, and its answer."""
 
 NO_STATUS = 1005
+_CODES_OF_SERVERS = (1002, 1003, 1007, 1009, SERVICE_RESTART)
+"""The codes with which the ASGI server itself closes: a rule of WebSocket was broken, or it stops.
+Twilio closes with none of them (PROTOCOL.md §2.3)."""
+
 TOO_BIG = 1009
 
 
@@ -191,5 +195,5 @@ class ASGISocket:
 
 
 def _describe_end(event: Event) -> SocketEnd:
-    code = event.get("code")
-    return SocketEnd(NO_STATUS if code is None else int(code), event.get("reason") or "")
+    code = NO_STATUS if event.get("code") is None else int(event["code"])
+    return SocketEnd(code, event.get("reason") or "", is_ours=code in _CODES_OF_SERVERS)

@@ -80,14 +80,15 @@ class RequestConnection(LosesTransport, DeliveringConnection):
         early, self._early = self._early, None
         if self.state is not State.OPEN:
             return
-        # asyncio asks for this method with each piece of data: there is nothing more to collect.
+        # There is nothing more to collect.  asyncio looks this method up for each piece of data;
+        # uvloop does not, and gets there by `_receive_frames`.
         self.data_received = self.receive_frames  # type: ignore[method-assign]
         if early:
             self.data_received(bytes(early))
 
     def _receive_frames(self, data: bytes) -> None:
         if self._early is None:
-            super().data_received(data)
+            self.receive_frames(data)
         elif self.response is None or self.state is State.OPEN:
             self._early += data  # for an iteration or two: `RequestAdmission` never waits
         # Otherwise the request is refused, and further data of the client is discarded.

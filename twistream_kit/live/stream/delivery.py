@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from websockets.frames import (  # type: ignore[attr-defined]
     apply_mask,  # in C, where that is built
 )
 from websockets.protocol import Event, State
+
+CLOSE_SECONDS = 2.0
+"""How long a peer may leave the connection open after the Close frames, if no limit was set."""
 
 MOST_DELIVERED_BYTES = 4096
 """The longest message that is not left to `websockets`; Twilio's media have some 400 bytes."""
@@ -33,6 +37,7 @@ class DeliveringConnection(ServerConnection):
         self._is_queueing = True
         self._beginning = b""  # of a frame that is not complete
         self._n_passing = 0  # how many bytes of a frame are still to be passed on
+        self._abort: asyncio.TimerHandle | None = None
 
     def deliver_to(self, take: Callable[[str], None] | None) -> None:
         """Call `take` with each text message that arrives, once the queue is empty."""
@@ -81,6 +86,7 @@ class DeliveringConnection(ServerConnection):
                 self._n_passing -= len(piece)
                 place += len(piece)
                 super().data_received(piece)
+                self._limit_close()
                 continue
             frame = _measure_frame(data, place)
             if frame is not None and not self._can_deliver(data[place], frame):
@@ -95,6 +101,18 @@ class DeliveringConnection(ServerConnection):
                 continue
             place = frame.end
             self._take(text)
+
+    def _limit_close(self) -> None:
+        """Give a peer whose Close frame was answered some time to close the connection, too.
+
+        `websockets` waits for that only when something is sent by its own means.
+        """
+        if self._abort is None and self.protocol.close_expected():
+            seconds = self.close_timeout or CLOSE_SECONDS
+            self._abort = self.loop.call_later(seconds, self._abort_transport)
+
+    def _abort_transport(self) -> None:
+        self.transport.abort()
 
     def _can_deliver(self, first: int, frame: _FrameSize) -> bool:
         is_whole = first == _WHOLE_TEXT and frame.is_masked and frame.size <= MOST_DELIVERED_BYTES

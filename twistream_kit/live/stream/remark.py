@@ -42,6 +42,9 @@ class SoundRemark:
             and what to do.
         loop: The loop of the server.
         stream_sid: The SID of the stream, which only spreads the work of many streams over time.
+
+    Attributes:
+        takes_more: Whether `take` takes the sound that comes now.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class SoundRemark:
         self._say = say
         self._loop = loop
         self._stream_sid = stream_sid
-        self._room = REVIEWED_BYTES
+        self._room, self.takes_more = REVIEWED_BYTES, True
         self._waiting: list[bytes] = []
         self._collected = bytearray()
         self._timer: asyncio.TimerHandle | None = None
@@ -69,13 +72,14 @@ class SoundRemark:
         """Take PCMU that is queued; it takes a fraction of a microsecond."""
         if self._room > 0:
             self._room -= len(payload)
+            self.takes_more = self._room > 0
             self._waiting.append(payload)
             if self._timer is None:
                 self._timer = self._loop.call_later(COLLECT_SECONDS, self._collect)
 
     def stop(self) -> None:
         """Take and review nothing more; the stream has ended."""
-        self._is_stopped = True
+        self._is_stopped, self.takes_more = True, False
         self._room = 0
         self._waiting.clear()
         self._collected.clear()
@@ -98,6 +102,7 @@ class SoundRemark:
                 room = REVIEWED_BYTES - self._reviewed - len(self._collected)
                 self._collected += payload[:room]
         self._room = REVIEWED_BYTES - self._reviewed - len(self._collected)
+        self.takes_more = self._room > 0
         if not self._is_queued:
             self._is_queued = True
             _ReviewQueue.find(self._loop).add(self._loop, self._step)

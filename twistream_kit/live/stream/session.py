@@ -53,6 +53,9 @@ START_SECONDS = 10.0
 GOING_AWAY = 1001
 """The code of a peer that leaves, as a browser's page does."""
 
+SERVICE_RESTART = 1012
+"""The code with which an ASGI server that stops closes its connections."""
+
 FAIRNESS = 32
 """How many messages one stream sends before it yields to the other streams."""
 
@@ -334,7 +337,7 @@ class StreamSession:
         self._socket.deliver_to(take)
         while (text := await self._socket.receive()) is not None:
             take(text)
-        self._end(_describe_end(self._socket.end))
+        self._end(describe_end(self._socket.end))
 
     def _take(self, state: StreamState, text: str | bytes) -> None:
         if self._ended.done():
@@ -466,7 +469,8 @@ class StreamSender:
             self._socket.write((self._encoder.encode_media(payload),))
             media = to_twilio.make_unchecked_media(state.start.stream_sid, payload)
             state.capture.append(media, now)
-            state.review(payload)
+            if (reviewer := state.reviewer) is None or reviewer.takes_more:
+                state.review(payload)
             if has_more:
                 self._call_soon()
         except Exception as error:  # noqa: BLE001 - it is passed on
@@ -572,11 +576,13 @@ def _choose_close_code(end: StreamEnd) -> int:
     return code if end.reason == "handler" and code is not None else NORMAL_CLOSURE
 
 
-def _describe_end(end: SocketEnd) -> StreamEnd:
+def describe_end(end: SocketEnd) -> StreamEnd:
     """Return how a stream ended whose connection ended before a stop message.
 
     1000, 1005 and 1006 all mean that the call is over (§2.3).
     """
+    if end.is_ours and end.code == SERVICE_RESTART:
+        return StreamEnd("server stopped", EndCause("server-stopped", end.code, end.reason))
     if end.is_ours:
         detail = "a message from the other side broke a rule of WebSocket"
         return StreamEnd("lost", EndCause("server-closed", end.code, end.reason, detail))

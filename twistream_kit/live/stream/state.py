@@ -70,6 +70,7 @@ class StreamState:
         disconnect_reason: Why its public address was lost, or empty.
         cause: Who ended the stream, and why, as far as it is known now; None while it is open.
         stopped_at: When Twilio stopped the stream, or None.
+        reviewer: Reviews the beginning of what is played; None before.
         remark: What is nearly certainly wrong with the sound that is played; empty if nothing is.
         on_outgoing: A function that is called when a message may be ready to be sent.
         on_frame: A function that sends a piece of a speech at once, if it may, and returns whether
@@ -111,7 +112,7 @@ class StreamState:
         self._broke_at: float | None = None
         self._too_late: list[tuple[Pending[Any], Outcome]] = []
         self._has_logged_loss = False
-        self._reviewer: SoundRemark | None = None
+        self.reviewer: SoundRemark | None = None
         self._readers_lock = threading.Lock()
         self._early: list[tuple[float, from_twilio.Message]] | None = None
         self._early_until: float | None = None
@@ -180,6 +181,9 @@ class StreamState:
 
     def clear(self) -> None:
         """Discard all queued audio, here and at Twilio."""
+        if not self._home.is_current():  # so that the thread's next write is refused, too
+            for speech in list(self._speeches.values()):
+                speech._is_over = True  # noqa: SLF001 - its owner
         self._schedule(self._clear)
 
     def close(self, *, now: bool) -> Pending[StreamEnd]:
@@ -335,8 +339,8 @@ class StreamState:
             if self.disconnect_reason:
                 end = replace(end, cause=_make_tunnel_cause(self.disconnect_reason))
         self.cause = end.cause
-        if self._reviewer is not None:
-            self._reviewer.stop()
+        if self.reviewer is not None:
+            self.reviewer.stop()
         self._stop_speeches()
         self._settle(self.conversation.end(end.reason, self._get_time(), end.cause))
         too_late, self._too_late = self._too_late, []
@@ -424,10 +428,10 @@ class StreamState:
 
     def review(self, payload: CheckedPayload) -> None:
         """Let what is played be reviewed, beside the playing."""
-        if self._reviewer is None:
+        if self.reviewer is None:
             loop = asyncio.get_running_loop()
-            self._reviewer = SoundRemark(self.note_remark, loop, self.start.stream_sid)
-        self._reviewer.take(payload)
+            self.reviewer = SoundRemark(self.note_remark, loop, self.start.stream_sid)
+        self.reviewer.take(payload)
 
     def _finish(self, speech: Playing, payload: CheckedPayload) -> None:
         handle = speech._handle  # noqa: SLF001 - its owner
@@ -480,7 +484,8 @@ class StreamState:
     def _begin_close(self, now: bool) -> None:
         # Set here and not in `close`, so that earlier calls of `play` are still accepted.
         self._is_closing = True
-        for handle in self._speeches:
+        for handle, speech in self._speeches.items():
+            self.conversation.write(handle, CheckedPayload(speech._take_rest()))  # noqa: SLF001
             self.conversation.finish(handle)
         self._stop_speeches()
         self.on_outgoing()
@@ -639,6 +644,10 @@ class Playing(Pending[PlayOutcome]):
         if (stream := self._find_stream()) is not None:
             stream.watch(self, size, wait)
         return wait
+
+    def _take_rest(self) -> bytes:
+        """Return what has been written and not been queued, and take no more; of a speech."""
+        return b""
 
     def _limit(self, size: int) -> int:
         """Return how many of `size` bytes the sound has."""

@@ -261,7 +261,8 @@ class Speech(Playing):
 
     A text-to-speech service, a model or the caller's own voice is a source and not a clip.  The
     resampler keeps its state between pieces, and a piece may end in the middle of a sample or of a
-    frame.  Sound is sent as it comes; a source that is slower than real time leaves gaps, which the
+    frame.  Sound of 8000 Hz is sent as it comes; the resampler holds back 0.03 to 0.2 s of another
+    rate, and `end` brings them; a source that is slower than real time leaves gaps, which the
     `PlayOutcome` counts.
 
     It is a context manager: leaving it says `end`; an exception inside clears the stream.
@@ -294,6 +295,7 @@ class Speech(Playing):
         # Reentrant: a write carries out what threads have queued, and thereby calls done-callbacks.
         self._writing = threading.RLock()
         self._has_ended = False
+        self._is_over = not state.is_open
         state.speak(self)
 
     def write(self, piece: Piece) -> bool:
@@ -360,6 +362,13 @@ class Speech(Playing):
             rest = self._encoder.flush()
             self._size += len(rest)
             stream.finish(self, CheckedPayload(rest))
+
+    def _take_rest(self) -> bytes:
+        with self._writing:
+            self._is_over = True
+            rest = b"" if self._has_ended else self._encoder.flush()
+            self._size += len(rest)
+            return rest
 
     def drained(self) -> Pending[bool]:
         """Wait until less sound is queued than is sent ahead (`StreamServer`).
