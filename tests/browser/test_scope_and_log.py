@@ -133,7 +133,8 @@ async def test_it_looks_well_in_both_themes_and_fits_a_narrow_page(notebook, sco
 
 
 async def test_the_log_shows_filters_and_saves(notebook):
-    await notebook.ask(r"stream.play(b'ID3\x04\x00\x00\x00\x00\x00\x10' + tone.payload[:310])")
+    # Too short for `play` to refuse it.
+    await notebook.ask("import base64; stream.play(base64.b64encode(tone.payload[:42]))")
     await notebook.ask("stream.mark('<i>end</i>').result(30)")
     log = await notebook.cell(LOG)
     rows = log.locator(".twistream-log-list > li:visible")
@@ -143,7 +144,7 @@ async def test_the_log_shows_filters_and_saves(notebook):
     await notebook.picture("log-light", log)
     await log.get_by_label("Show").select_option(label="Objected to")
     await expect(rows).to_have_count(1)
-    await expect(rows).to_contain_text("MP3")
+    await expect(rows).to_contain_text("base64")
     await log.get_by_label("Show").select_option(label="From Twilio")
     await log.get_by_label("containing").fill('"digit":"5"')
     await expect(rows).to_have_count(1)
