@@ -1,7 +1,7 @@
 """The server that is measured: on one core, in a process of its own.
 
-Three kinds are plain servers of `websockets`: ``bare`` sends back whatever comes, ``answers with
-marks`` has a ready media message and a mark for each media message that comes, and ``first sound``
+Four kinds are plain servers of `websockets`: ``bare`` sends back whatever comes, ``answers`` has a
+ready media message for each that comes, ``answers with marks`` a mark besides, and ``first sound``
 sends one media message on *start*.  The others are handlers of the kit: ``speak`` writes each frame
 of the caller into one speech, ``play`` plays each frame, ``clip`` plays a long clip and reads
 nothing, ``clip and reader`` listens meanwhile, ``no handler`` does neither.
@@ -48,6 +48,16 @@ async def send_back(socket: ServerConnection) -> None:
     with suppress(ConnectionClosed):
         async for text in socket:
             await socket.send(text)
+
+
+async def answer(socket: ServerConnection) -> None:
+    reply = ""
+    with suppress(ConnectionClosed):
+        async for text in socket:
+            if text.startswith('{"event":"media"'):
+                await socket.send(reply)
+            elif '"start"' in text:
+                reply = to_twilio.Media(from_twilio.parse(text).stream_sid, ANSWER).to_json()
 
 
 async def answer_with_mark(socket: ServerConnection) -> None:
@@ -104,6 +114,7 @@ def kit(handler: Callable[[MediaStream], Any] | None) -> StreamServer:
 
 KINDS: dict[str, Callable[[], AbstractAsyncContextManager]] = {
     "bare": lambda: plain(send_back),
+    "answers": lambda: plain(answer),
     "answers with marks": lambda: plain(answer_with_mark),
     "first sound": lambda: plain(answer_start),
     "speak": lambda: kit(echo_by_speak),
