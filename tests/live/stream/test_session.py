@@ -592,6 +592,7 @@ async def test_a_connection_that_is_closed_with_pongs_still_to_send_ends_its_str
         (Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True), "twilio-stopped"),
         (Frame(Opcode.TEXT, b"{}").serialize(mask=False), "server-closed"),
     ],
+    ids=["a Close frame", "a frame that is not masked"],  # the mask is another one each time
 )
 async def test_a_far_end_that_leaves_the_connection_open_after_its_close_ends_the_stream(
     serve, dial, monkeypatch, last, cause
