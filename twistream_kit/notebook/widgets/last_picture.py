@@ -3,7 +3,7 @@
 What a widget shows is in the memory of its kernel; the file of a notebook holds only its outputs.
 So a widget that keeps its last picture has a second output below it, with a display id.  It is
 empty while the call runs, and filled at the end of the call, from any thread: a front end finds it
-by its id, whatever cell runs then.
+by its id, whatever cell runs then.  In JupyterLab it is seen only where the widget is not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import IPython
 
-from twistream_kit.notebook.display.html import EMPTY, Html, join
+from twistream_kit.notebook.display.html import EMPTY, Html
 from twistream_kit.notebook.runtime.kernel import find_kernel
 from twistream_kit.pending import Guard
 
@@ -24,6 +24,12 @@ REOPENED = (
     "opened again and its kernel is gone: run the cell again for the widget itself."
 )
 """Stands below every last picture, since JupyterLab does not say what its own line means."""
+
+_HIDDEN_BESIDE_THE_WIDGET = (
+    "<style>.jp-OutputArea:has(> .jp-OutputArea-child .jupyter-widgets) .twistream-last-picture"
+    "{display:none}</style>"
+)
+"""While the widget itself is on the page, it shows all that the picture would."""
 
 
 class KeepsLastPicture:
@@ -87,9 +93,9 @@ class KeepsLastPicture:
 
 
 def _explain(picture: Html) -> Html:
-    return join(
-        picture, Html(f'<p style="margin:4px 0;opacity:0.75"><small>{REOPENED}</small></p>')
-    )
+    words = f'<p style="margin:4px 0"><small>{REOPENED}</small></p>'
+    block = f'<div class="twistream-last-picture">{picture}{words}</div>'
+    return Html(_HIDDEN_BESIDE_THE_WIDGET + block)
 
 
 def _build_output(picture: Html) -> dict[str, str]:
