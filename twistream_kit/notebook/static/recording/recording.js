@@ -168,6 +168,8 @@ function render({ model, el }) {
   const draw = () => drawCall(parts.canvas, parts.swatches, model);
   const resized = new ResizeObserver(draw);
   resized.observe(parts.canvas);
+  const seen = new IntersectionObserver(draw); // the theme may have changed while it was out of view
+  seen.observe(parts.canvas);
   const themed = new MutationObserver(draw);
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
   show();
@@ -176,6 +178,7 @@ function render({ model, el }) {
     cancelAnimationFrame(waiting);
     waiting = -1; // request no further frame
     resized.disconnect();
+    seen.disconnect();
     themed.disconnect();
     stopSharing();
     sound.close();

@@ -83,9 +83,9 @@ function drawEvents(pen, width, seconds, events, colours) {
 }
 
 export function drawCall(canvas, swatches, model) {
-  const { pen, width } = fit(canvas);
   const seconds = model.get("seconds");
-  if (!width || !seconds) return;
+  if (!canvas.clientWidth || !seconds) return; // JupyterLab takes cells out of the page that are out of view
+  const { pen, width } = fit(canvas);
   const colourOf = (element) => getComputedStyle(element).color;
   // A canvas cannot use CSS variables: the colours of the theme are read from the names.
   const colours = {
