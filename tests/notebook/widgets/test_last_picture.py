@@ -7,6 +7,7 @@ import threading
 import ipywidgets as widgets
 import pytest
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.notebook.display.html import Html
 from twistream_kit.notebook.widgets import last_picture
 from twistream_kit.notebook.widgets.last_picture import REOPENED, KeepsLastPicture
@@ -80,6 +81,12 @@ def test_a_widget_that_is_shown_after_the_end_has_its_picture_at_once(outputs, g
     assert "<p>12 s</p>" in outputs.html[1]
 
 
+def test_a_widget_in_a_box_is_not_drawn_as_nobody_would_see_it(outputs, gauge):
+    gauge._draw_last_picture = lambda: pytest.fail("it was drawn for nobody")
+    gauge._keep_last_picture()
+    assert outputs.shown == []
+
+
 def test_another_call_empties_the_output_and_its_end_fills_it_anew(outputs, gauge):
     gauge._ipython_display_()
     gauge._keep_last_picture()
@@ -112,10 +119,10 @@ def test_a_display_while_the_call_ends_is_filled_whatever_the_order(outputs, gau
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(LIMIT_SECONDS)
     below = [data["text/html"] for name, data in outputs.shown if name]
     assert len(below) == 8
-    assert "<p>12 s</p>" in all(html for html in below)
+    assert all("<p>12 s</p>" in html for html in below)
 
 
 def test_a_box_shows_its_widgets_without_their_pictures(outputs, gauge):

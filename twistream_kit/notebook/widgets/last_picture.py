@@ -45,9 +45,10 @@ class KeepsLastPicture:
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        # Before the widget's own constructor, which may already display a call that has ended.
+        # Before the widget's own constructor, which may already find that the call has ended.
         self._last_picture: Html = EMPTY
         self._last_picture_ids: list[str] = []
+        self._has_last_picture = False
         self._last_picture_lock = threading.Lock()
         super().__init__(*args, **options)
 
@@ -56,22 +57,30 @@ class KeepsLastPicture:
         raise NotImplementedError
 
     def _keep_last_picture(self) -> None:
-        """Draw the last picture and fill the output below each display; any thread may call it.
+        """Fill the output below each display, now and later; any thread may call it.
 
-        An error in the drawing is logged, and the output stays as it was.
+        The picture is drawn where there is an output for it, and not in a box.  An error in the
+        drawing is logged, and the output stays as it was.
         """
-        with Guard("the last picture of a widget could not be drawn"):
-            picture = self._draw_last_picture()
-            self._fill_last_picture(EMPTY if picture is None else _explain(picture))
+        with self._last_picture_lock:
+            self._has_last_picture = True
+            is_shown = bool(self._last_picture_ids)
+        if is_shown:
+            self._draw_into_outputs()
 
     def _forget_last_picture(self) -> None:
         """Empty the outputs again, since another call begins; any thread may call it."""
-        self._fill_last_picture(EMPTY)
-
-    def _fill_last_picture(self, picture: Html) -> None:
         with self._last_picture_lock:
-            if picture == self._last_picture:
-                return
+            self._has_last_picture = False
+        self._fill_outputs(EMPTY)
+
+    def _draw_into_outputs(self) -> None:
+        with Guard("the last picture of a widget could not be drawn"):
+            picture = self._draw_last_picture()
+            self._fill_outputs(EMPTY if picture is None else _explain(picture))
+
+    def _fill_outputs(self, picture: Html) -> None:
+        with self._last_picture_lock:
             self._last_picture = picture
             for name in self._last_picture_ids:
                 _publish(_build_output(picture), name=name, update=True)
@@ -90,6 +99,9 @@ class KeepsLastPicture:
         with self._last_picture_lock:  # a call may end at this moment
             self._last_picture_ids.append(name)
             _publish(_build_output(self._last_picture), name=name)
+            is_missing = self._has_last_picture and not self._last_picture
+        if is_missing:
+            self._draw_into_outputs()
 
 
 def _explain(picture: Html) -> Html:
