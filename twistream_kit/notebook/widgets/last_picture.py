@@ -26,10 +26,14 @@ REOPENED = (
 """Stands below every last picture, since JupyterLab does not say what its own line means."""
 
 _HIDDEN_BESIDE_THE_WIDGET = (
-    "<style>.jp-OutputArea:has(> .jp-OutputArea-child .jupyter-widgets) .twistream-last-picture"
-    "{display:none}</style>"
+    "<style>.jp-OutputArea:has(> .jp-OutputArea-child > .jp-OutputArea-output > .lm-Widget) "
+    ".twistream-last-picture{display:none}</style>"
 )
-"""While the widget itself is on the page, it shows all that the picture would."""
+"""While the widget itself is on the page, it shows all that the picture would.
+
+Where JupyterLab says "model not found", the output has text and no widget in it; its class
+``jupyter-widgets`` is there too, and is missing where an anywidget is shown.
+"""
 
 
 class KeepsLastPicture:
