@@ -190,8 +190,8 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         row = widgets.Layout(flex_flow="row wrap", align_items="center")
         buttons = [self.clip, *(button for button, _ in self._list_actions())]
         for wide in (self.clip, self.progress):
-            wide.layout.width, wide.layout.flex = "auto", "0 1 300px"
-            wide.layout.min_width = "170px"
+            wide.layout.width, wide.layout.flex = "auto", "1 1 180px"
+            wide.layout.min_width, wide.layout.max_width = "170px", "300px"
         heard = widgets.HBox([self.progress, self._heard_text], layout=row)
         return [widgets.HBox(buttons, layout=row), heard, self.state, self.log_view]
 
@@ -283,9 +283,10 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
             self._show_playback(stream)
             waiting = explain_button_delay() if self._cells.is_running else ""
             self.state.value = describe_state(stream, waiting, self._call)
-            if stream is None or activity is None:
+            lines = [] if activity is None else activity.read_lines()[-SHOWN_LINES:]
+            self.log_view.value = list_lines(lines)
+            if stream is None:
                 return False
-            self.log_view.value = list_lines(activity.read_lines()[-SHOWN_LINES:])
             if over and not self._is_reused:
                 self._cells.close()
             # The reason of a lost connection often becomes known some moments later.
