@@ -38,6 +38,9 @@ NOT_RUN = (
 SHOWN_LINES = 8
 """The number of lines of activity that the controls show."""
 
+_LABEL_STYLE = {"description_width": "48px"}
+"""On a narrow page the room is needed for the names of the clips."""
+
 
 class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """Buttons that act on a call while it runs; a box, which stands in any other.
@@ -93,6 +96,7 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
             options=[(label_clip(clip), clip) for clip in clips],
             description="Clip",
             tooltip="Clip",
+            style=_LABEL_STYLE,
         )
         self.send_button = _make_button(
             "Send", "paper-plane", "Play the chosen clip into the call", "primary"
@@ -108,7 +112,11 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         )
         self.hang_up_button = _make_button("Hang up", "phone", "End the call", "danger")
         self.progress = widgets.FloatProgress(
-            min=0, max=1, description="Heard", tooltip="How much of the sound was heard"
+            min=0,
+            max=1,
+            description="Heard",
+            tooltip="How much of the sound was heard",
+            style=_LABEL_STYLE,
         )
         self.state = LiveText()
         self.log_view = LiveText("log", label="Last events")
@@ -279,7 +287,7 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
                 return False
             stream, activity = self._stream, self._activity
             over = stream is None or stream.closed.done()
-            self._disable_buttons(stream, over)
+            self._switch_buttons(stream, over)
             self._show_playback(stream)
             waiting = explain_button_delay() if self._cells.is_running else ""
             self.state.value = describe_state(stream, waiting, self._call)
@@ -292,7 +300,7 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
             # The reason of a lost connection often becomes known some moments later.
             return not over or (get_state(stream).broke_lately and not stream.disconnect_reason)
 
-    def _disable_buttons(self, stream: MediaStream | None, over: bool) -> None:
+    def _switch_buttons(self, stream: MediaStream | None, over: bool) -> None:
         is_open = stream is not None and stream.is_open
         has_queued = stream is not None and get_state(stream).has_queued
         no_clip = not (is_open and self.clip.options)
