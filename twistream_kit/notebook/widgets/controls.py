@@ -212,8 +212,12 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
             (self.hang_up_button, self._hang_up),
         ]
 
+    def _find_stream(self) -> MediaStream | None:
+        """Return the stream that a pressed button acts on."""
+        return self._stream
+
     def _send_clip(self, _button: object) -> None:
-        stream, activity, clip = self._stream, self._activity, self.clip.value
+        stream, activity, clip = self._find_stream(), self._activity, self.clip.value
         if stream is None or activity is None:
             return
         if clip is None:
@@ -233,7 +237,7 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         self._send_clip(button)
 
     def _send_mark(self, _button: object) -> None:
-        stream, activity = self._stream, self._activity
+        stream, activity = self._find_stream(), self._activity
         if stream is None or activity is None:
             return
         with self._display:
@@ -244,12 +248,13 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         stream.mark(name).add_done_callback(self._note_outcome_of(name))
 
     def _clear(self, _button: object) -> None:
-        if self._stream is not None:
-            self._stream.clear()  # its message has a line
+        stream = self._find_stream()
+        if stream is not None:
+            stream.clear()  # its message has a line
             self._wake()
 
     def _hang_up(self, _button: object) -> None:
-        stream, call = self._stream, self._call
+        stream, call = self._find_stream(), self._call
         if stream is None:
             return
         self._note("hanging up")
