@@ -221,7 +221,7 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
         self._chosen = change.new or ""  # the pump shows it
 
     def _follow_now(self) -> None:
-        """Follow the streams before the pump does; not on the server's loop, which must not wait."""
+        """Follow the streams before the pump does; not on the server's loop, which never waits."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
