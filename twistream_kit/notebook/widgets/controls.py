@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from html import escape
 from typing import Any
 
 import ipywidgets as widgets
@@ -18,7 +19,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.state import Playing
 from twistream_kit.live.stream.stream import MediaStream, get_state
-from twistream_kit.notebook.display.html import paragraph
+from twistream_kit.notebook.display.html import EMPTY, Html, join, paragraph
 from twistream_kit.notebook.runtime.activity_log import PUMP, get_activity_log
 from twistream_kit.notebook.runtime.kernel import (
     CellWatch,
@@ -27,6 +28,7 @@ from twistream_kit.notebook.runtime.kernel import (
 )
 from twistream_kit.notebook.widgets.activity_lines import ActivityLines, list_lines
 from twistream_kit.notebook.widgets.controls_text import describe_playback, describe_state
+from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
 from twistream_kit.notebook.widgets.live_text import LiveText
 from twistream_kit.pending import Pending
 
@@ -42,7 +44,7 @@ _LABEL_STYLE = {"description_width": "48px"}
 """On a narrow page the room is needed for the names of the clips."""
 
 
-class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+class StreamControls(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """Buttons that act on a call while it runs; a box, which stands in any other.
 
     A click is handled on a thread that the kernel chooses, so every button only gives a command,
@@ -87,6 +89,7 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         _check_clips(clips)
         self._marks = 0
         self._is_closed = False
+        self._last_drawn = EMPTY
         # Without it, an update that read the state before a press would undo what the press shows.
         self._display = threading.RLock()
         self._cells = CellWatch()
@@ -180,8 +183,13 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         stream = "no stream yet" if self._stream is None else repr(self._stream)
         return f"<StreamControls of {stream}>"
 
+    def _draw_last_picture(self) -> Html:
+        texts = (self.state.value, escape(self._heard_text.value), self.log_view.value)
+        return join(*(paragraph(Html(text)) for text in texts[:2]), Html(texts[2]))
+
     def _take(self, stream: MediaStream | None, call: Call | None) -> None:
         with self._display:
+            self._forget_last_picture()
             self._stream, self._call = stream, call
             self._hanging_up: Pending[Any] | None = None
             self._queue: list[Playing] = []
@@ -300,10 +308,17 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
             self.log_view.value = list_lines(lines)
             if stream is None:
                 return False
-            if over and not self._is_reused:
-                self._cells.close()
+            if over:
+                self._note_end()
             # The reason of a lost connection often becomes known some moments later.
             return not over or (get_state(stream).broke_lately and not stream.disconnect_reason)
+
+    def _note_end(self) -> None:
+        if not self._is_reused:
+            self._cells.close()
+        if (last := self._draw_last_picture()) != self._last_drawn:
+            self._last_drawn = last  # who ended the call is often known later
+            self._keep_last_picture()
 
     def _switch_buttons(self, stream: MediaStream | None, over: bool) -> None:
         is_open = stream is not None and stream.is_open
@@ -317,7 +332,8 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
     def _show_playback(self, stream: MediaStream | None) -> None:
         queue = [] if stream is None else get_state(stream).queue
         newest = None if stream is None else stream.newest
-        shown = describe_playback(queue, newest, self._queue)
+        cause = None if stream is None else stream.cause
+        shown = describe_playback(queue, newest, self._queue, cause)
         self._queue = queue or self._queue
         self.progress.value, self.progress.bar_style = shown.share, shown.bar_style
         self._heard_text.value = shown.text
