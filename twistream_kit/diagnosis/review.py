@@ -135,9 +135,9 @@ def review_contents(raw: bytes, path: Path, *, stream_sid: str | None = None) ->
     if not messages:
         fix = "Give one message a line, or one JSON document"
         raise TwistreamError(f"{path} holds no message", fix=fix)
-    return Mistakes(
+    return Mistakes.join_equal(
         (
-            Mistake(objection, None, where=place)
+            (place, objection)
             for place, message in messages
             for objection in review_message(message, stream_sid=stream_sid)
         ),

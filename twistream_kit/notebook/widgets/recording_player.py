@@ -97,7 +97,7 @@ class RecordingPlayer(KeepsLastPicture, anywidget.AnyWidget):
     def __init__(self, capture: Any, *, direct: bool = True) -> None:
         recording, events, name = _read_call(capture)
         self.recording = recording
-        self._of = "recording" if isinstance(capture, Recording) else "capture.recording"
+        self._of = _name_recording(capture)
         self._call_events = events
         self._channel: Channel | None = None
         if direct:
@@ -186,9 +186,18 @@ class _RecordingPages:
 def _parse_number(value: object) -> int | None:
     """Return the number of a piece; None if the page sent something else."""
     with contextlib.suppress(TypeError, ValueError, OverflowError):
-        number = int(str(value)[:10])
+        number = int(str(value)[:9])  # no call has so many, and they fit into the header
         return number if number >= 0 else None
     return None
+
+
+def _name_recording(capture: object) -> str:
+    """Return the expression by which a user gets at the recording of what was shown."""
+    if isinstance(capture, Recording):
+        return "recording"
+    if isinstance(capture, Capture):
+        return "capture.recording"
+    return f"{'report' if hasattr(capture, 'verdict') else 'stream'}.capture.recording"
 
 
 def _read_call(capture: object) -> tuple[Recording, list[CallEvent], str]:
