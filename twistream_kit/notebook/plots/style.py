@@ -37,8 +37,8 @@ QUIET_COLOUR = "#6B6B6B"
 MARK_COLOUR = "#007A5A"
 """A mark (green, darkened for text)."""
 
-CLEAR_COLOUR = "#A02C6D"
-"""A clear (purple, darkened for text)."""
+CLEAR_COLOUR = "#B83280"
+"""A clear (purple, darkened for text, and yet seen on a dark page that changes no colours)."""
 
 WIDTH, HEIGHT = 7.0, 2.5
 """The size of a figure with one panel, in inches."""
