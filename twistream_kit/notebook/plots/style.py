@@ -40,6 +40,12 @@ MARK_COLOUR = "#007A5A"
 CLEAR_COLOUR = "#B83280"
 """A clear (purple, darkened for text, and yet seen on a dark page that changes no colours)."""
 
+SEVERITY_COLOURS = {"error": "#B3261E", "warning": "#8A5A00", "note": "#0B5CAD"}
+"""Red, amber and blue, darkened for text; a sign and the word stand beside each."""
+
+SEVERITY_SIGNS = {"error": "✗", "warning": "⚠", "note": "ℹ"}
+"""Seen without colours too; a screen reader reads the word beside it."""
+
 WIDTH, HEIGHT = 7.0, 2.5
 """The size of a figure with one panel, in inches."""
 
