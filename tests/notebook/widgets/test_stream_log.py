@@ -135,7 +135,7 @@ def test_equal_rows_have_their_count_and_what_is_wrong_stands_first(log_of):
 def test_severities_have_a_sign_a_colour_and_a_word(log_of, a_capture):
     log = log_of(a_capture)
     assert set(log.signs) == {"error", "warning", "note"} <= set(log.colours)
-    still = log._repr_mimebundle_()[0]["text/html"]
+    still = log._last_picture
     assert 'aria-hidden="true">✗</span> error: ' in still
 
 
@@ -268,11 +268,19 @@ def test_a_page_without_a_kernel_shows_a_table_in_which_nothing_is_markup(a_capt
     bundle, _ = log._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/plain"].startswith("<StreamLog of Capture(MZ")
-    still = bundle["text/html"]
+    assert "text/html" not in bundle, "the last picture stands below"
+    still = log._last_picture
     assert "<b>" not in still
     assert "&lt;b&gt;bold" in still
     assert "The last 4 messages of the call" in still
     assert "31951" in still or "streamSid" in still
+
+
+def test_a_page_without_a_kernel_shows_a_call_that_went_on_as_it_was(make_call, log_of):
+    log = log_of(make_call().stream)
+    still = log._repr_mimebundle_()[0]["text/html"]
+    assert "As it stood when the cell ran" in still
+    assert "start" in still
 
 
 @pytest.mark.parametrize("wrong", [Clip.silence(1), None, "call.jsonl"])

@@ -146,7 +146,8 @@ class LiveScope(KeepsLastPicture, anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         shown = super()._repr_mimebundle_(**options)
-        if isinstance(shown, tuple):  # shown by a page without a kernel
+        # For a page without a kernel, unless the last picture stands below already.
+        if isinstance(shown, tuple) and not self._last_picture:
             shown[0]["text/html"] = _draw_now(self.picture, self.summary)
         return shown
 
@@ -326,7 +327,9 @@ class ScopeTrace:
             del self._marks[name]
         if not mark.cleared:
             self._model.note_mark(mark.position, at)
-        self._note_mark(at, "mark back", mark, " (cleared)" if mark.cleared else "")
+        # The server knows it too of a mark that it sent only after the clear.
+        is_cleared = mark.cleared or self._capture.endings.get(name) == "cleared"
+        self._note_mark(at, "mark back", mark, " (cleared)" if is_cleared else "")
 
     def _reduce_caller(self, first: int) -> NDArray[np.int8]:
         begin = first * COLUMN_BYTES

@@ -169,7 +169,8 @@ class StreamLog(KeepsLastPicture, anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         shown = super()._repr_mimebundle_(**options)
-        if isinstance(shown, tuple):  # the fallback for a page without a kernel
+        # For a page without a kernel, unless the last picture stands below already.
+        if isinstance(shown, tuple) and not self._last_picture:
             shown[0]["text/html"] = self._render_still()
         return shown
 

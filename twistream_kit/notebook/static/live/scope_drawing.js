@@ -84,7 +84,9 @@ function drawLine(pen, x, top, bottom, colour, dashes = []) {
 
 const NAMES = { clear: "clears", key: "keys", "mark back": "marks" };
 
-// Joins events that share a pixel or two: the first name, and how many.
+const nameOf = ([, kind, name]) => (kind === "key" ? `key ${name}` : name || kind);
+
+// Joins events that share a pixel or two: both names, or how many there are.
 function grouped(events, x) {
   const groups = [];
   for (const event of events) {
@@ -93,9 +95,8 @@ function grouped(events, x) {
     else groups.push([event]);
   }
   return groups.map((group) => {
-    const [at, kind, name] = group[0];
-    const one = kind === "key" ? `key ${name}` : name || kind;
-    if (group.length === 1) return [at, one];
+    const [at, kind] = group[0];
+    if (group.length <= 2) return [at, group.map(nameOf).join(", ")];
     const many = group.every((each) => each[1] === kind) ? NAMES[kind] : "marks and clears";
     return [at, `${group.length} ${many}`];
   });
