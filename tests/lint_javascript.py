@@ -21,11 +21,12 @@ CHECK = ("--check", "--input-type=module", "-")
 
 
 def scripts(folder: Path = STATIC) -> dict[str, str]:
-    """Return all scripts by name, and each folder's parts once more as they are joined."""
+    """Return all scripts by name, and the parts of each widget once more as they are joined."""
     paths = sorted(folder.rglob("*.js"))
     found = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in paths}
-    for parts in sorted({path.parent for path in paths} - {folder}):
-        found[f"{parts.name}, joined"] = join_modules(parts / f"{parts.name}.js")
+    for path in paths:
+        if path.parent != folder and "export default" in found[str(path.relative_to(folder))]:
+            found[f"{path.stem}, joined"] = join_modules(path)
     return found
 
 
