@@ -254,7 +254,11 @@ def test_it_survives_the_end_of_the_simulator(desk, background_loop, until):
 
 def test_a_page_says_where_it_is_and_is_welcomed(desk):
     desk.page_says("here", page="a")
-    assert desk.sent == [({"type": "welcome", "page": "a"}, [])]
+    (welcome,) = desk.sent
+    assert welcome == (
+        {"type": "welcome", "page": "a", "takesBuffers": False},
+        [b"\x01\x02\x03\x04"],
+    )
 
 
 async def test_over_the_socket_all_goes_both_ways(make_desk):

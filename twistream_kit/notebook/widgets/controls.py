@@ -32,6 +32,7 @@ from twistream_kit.notebook.runtime.kernel import (
     answer_on_subshell,
     explain_button_delay,
 )
+from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.pending import Pending, format_error
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkName, MarkOutcome, PlayOutcome
@@ -285,7 +286,7 @@ class LiveText(anywidget.AnyWidget):
         value: HTML in which all foreign text has been escaped.
     """
 
-    _esm = _STATIC / "live_text.js"
+    _esm = join_modules(_STATIC / "live_text.js")
     _css = _STATIC / "controls.css"
 
     value = traitlets.Unicode().tag(sync=True)
