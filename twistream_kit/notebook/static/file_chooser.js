@@ -39,7 +39,7 @@ export class FileChooser {
       results: find(".tf-results"),
     };
     find(".tf-choose span").textContent = label;
-    find(".tf-hint").textContent = `or drop it here; at most ${this.limit / MEGABYTE} MB`;
+    find(".tf-hint").textContent = `or drop it; up to ${this.limit / MEGABYTE} MB`;
     const input = find("input");
     input.onchange = () => {
       this.add(input.files);

@@ -16,15 +16,16 @@ export function connectDirectly(address, fail) {
   }
   socket.binaryType = "arraybuffer";
   const timer = setTimeout(() => socket.close(), OPEN_MS);
-  let isOpen = false;
-  socket.addEventListener("open", () => {
-    isOpen = true;
+  let isSettled = false;
+  const settle = (hasFailed) => {
     clearTimeout(timer);
-  });
-  socket.addEventListener("close", () => {
-    clearTimeout(timer);
-    if (!isOpen) fail();
-  });
+    if (hasFailed && !isSettled) fail();
+    isSettled = true;
+  };
+  socket.addEventListener("open", () => settle(false));
+  socket.addEventListener("close", () => settle(true));
+  // Of a socket that a policy forbids, Chromium tells the error only, and never that it is closed.
+  socket.addEventListener("error", () => settle(true));
   return socket;
 }
 
