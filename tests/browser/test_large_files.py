@@ -103,7 +103,7 @@ async def test_cancelled_halfway_nothing_is_left(notebook, recording, label):
     await notebook.page.wait_for_function("bar => bar.value > 0.05", arg=await bar.element_handle())
     await notebook.picture(f"file-field-{label.lower().replace(' ', '-')}", field)
     await field.get_by_role("button", name="Cancel").click()
-    await expect(field.get_by_role("status")).to_have_text("✗ long.wav was not sent: cancelled")
+    await expect(field.get_by_role("status")).to_have_text("✖ long.wav was not sent: cancelled")
     await expect(bar).to_be_hidden()
     await leaves_nothing(notebook)
     assert await notebook.ask("print(clips)") == "[]"
@@ -114,7 +114,7 @@ async def test_the_limit_is_said_before_anything_is_sent(notebook, recording):
     await expect(field).to_contain_text("up to 1 MB")
     await field.get_by_label("Small only").set_input_files(recording)
     await expect(field.get_by_role("status")).to_contain_text(
-        "✗ long.wav is 40.0 MB; at most 1 MB are sent. Read it in a cell: kit.load_clip(path)"
+        "✖ long.wav is 40.0 MB; at most 1 MB are sent. Read it in a cell: kit.load_clip(path)"
     )
     assert await notebook.ask("print(small.files.running)") == "0"
 

@@ -386,7 +386,7 @@ async def test_chosen_and_dropped_files_can_be_said_at_once(handset, tmp_path):
     await chooser.set_input_files([tmp_path / "one.wav", tmp_path / "broken.m4a"])
     results = handset.voice.get_by_role("status")
     await expect(results).to_contain_text("✓ one.wav, 0.50 s")
-    await expect(results).to_contain_text("✗ broken.m4a")
+    await expect(results).to_contain_text("✖ broken.m4a")
     await expect(results).to_contain_text("ffmpeg")
     await handset.notebook.picture("phone-files", handset.root)
     await handset.drop(tmp_path / "two.wav")

@@ -7,6 +7,7 @@ import threading
 import ipywidgets as widgets
 import pytest
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.notebook.display.html import Html
 from twistream_kit.notebook.widgets import last_picture
 from twistream_kit.notebook.widgets.last_picture import REOPENED, KeepsLastPicture
@@ -62,7 +63,7 @@ def test_the_output_below_is_empty_until_the_call_has_ended(outputs, gauge):
     assert outputs.html == ["", ""]
     gauge._keep_last_picture()
     assert len(outputs.shown) == 2
-    assert outputs.html[1].startswith("<p>12 s</p>")
+    assert "<p>12 s</p>" in outputs.html[1]
     assert REOPENED in outputs.html[1]
 
 
@@ -77,7 +78,13 @@ def test_a_widget_that_is_shown_after_the_end_has_its_picture_at_once(outputs, g
     gauge._keep_last_picture()
     assert outputs.shown == []
     gauge._ipython_display_()
-    assert outputs.html[1].startswith("<p>12 s</p>")
+    assert "<p>12 s</p>" in outputs.html[1]
+
+
+def test_a_widget_in_a_box_is_not_drawn_as_nobody_would_see_it(outputs, gauge):
+    gauge._draw_last_picture = lambda: pytest.fail("it was drawn for nobody")
+    gauge._keep_last_picture()
+    assert outputs.shown == []
 
 
 def test_another_call_empties_the_output_and_its_end_fills_it_anew(outputs, gauge):
@@ -87,7 +94,7 @@ def test_another_call_empties_the_output_and_its_end_fills_it_anew(outputs, gaug
     assert outputs.html[1] == ""
     gauge.picture = Html("<p>13 s</p>")
     gauge._keep_last_picture()
-    assert outputs.html[1].startswith("<p>13 s</p>")
+    assert "<p>13 s</p>" in outputs.html[1]
 
 
 def test_nothing_to_draw_leaves_the_output_empty(outputs, gauge):
@@ -102,7 +109,7 @@ def test_a_drawing_that_fails_is_logged_and_raises_nothing(outputs, gauge, caplo
     gauge._keep_last_picture()
     gauge._draw_last_picture = lambda: 1 / 0
     gauge._keep_last_picture()
-    assert outputs.html[1].startswith("<p>12 s</p>")
+    assert "<p>12 s</p>" in outputs.html[1]
     assert "the last picture of a widget could not be drawn" in caplog.text
 
 
@@ -112,10 +119,10 @@ def test_a_display_while_the_call_ends_is_filled_whatever_the_order(outputs, gau
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(LIMIT_SECONDS)
     below = [data["text/html"] for name, data in outputs.shown if name]
     assert len(below) == 8
-    assert all(html.startswith("<p>12 s</p>") for html in below)
+    assert all("<p>12 s</p>" in html for html in below)
 
 
 def test_a_box_shows_its_widgets_without_their_pictures(outputs, gauge):

@@ -105,7 +105,7 @@ export class FileChooser {
   #show({ done, failed }) {
     const line = document.createElement("li");
     line.className = failed ? "tf-failed" : "tf-done";
-    line.textContent = failed ? `✗ ${failed}` : `✓ ${done}`;
+    line.textContent = failed ? `✖ ${failed}` : `✓ ${done}`;
     this.parts.results.append(line);
   }
 

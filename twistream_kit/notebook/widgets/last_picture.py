@@ -3,7 +3,7 @@
 What a widget shows is in the memory of its kernel; the file of a notebook holds only its outputs.
 So a widget that keeps its last picture has a second output below it, with a display id.  It is
 empty while the call runs, and filled at the end of the call, from any thread: a front end finds it
-by its id, whatever cell runs then.
+by its id, whatever cell runs then.  In JupyterLab it is seen only where the widget is not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import IPython
 
-from twistream_kit.notebook.display.html import EMPTY, Html, join
+from twistream_kit.notebook.display.html import EMPTY, Html
 from twistream_kit.notebook.runtime.kernel import find_kernel
 from twistream_kit.pending import Guard
 
@@ -24,6 +24,16 @@ REOPENED = (
     "opened again and its kernel is gone: run the cell again for the widget itself."
 )
 """Stands below every last picture, since JupyterLab does not say what its own line means."""
+
+_HIDDEN_BESIDE_THE_WIDGET = (
+    "<style>.jp-OutputArea:has(> .jp-OutputArea-child > .jp-OutputArea-output > .lm-Widget) "
+    ".twistream-last-picture{display:none}</style>"
+)
+"""While the widget itself is on the page, it shows all that the picture would.
+
+Where JupyterLab says "model not found", the output has text and no widget in it; its class
+``jupyter-widgets`` is there too, and is missing where an anywidget is shown.
+"""
 
 
 class KeepsLastPicture:
@@ -39,9 +49,10 @@ class KeepsLastPicture:
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        # Before the widget's own constructor, which may already display a call that has ended.
+        # Before the widget's own constructor, which may already find that the call has ended.
         self._last_picture: Html = EMPTY
         self._last_picture_ids: list[str] = []
+        self._has_last_picture = False
         self._last_picture_lock = threading.Lock()
         super().__init__(*args, **options)
 
@@ -50,22 +61,30 @@ class KeepsLastPicture:
         raise NotImplementedError
 
     def _keep_last_picture(self) -> None:
-        """Draw the last picture and fill the output below each display; any thread may call it.
+        """Fill the output below each display, now and later; any thread may call it.
 
-        An error in the drawing is logged, and the output stays as it was.
+        The picture is drawn where there is an output for it, and not in a box.  An error in the
+        drawing is logged, and the output stays as it was.
         """
-        with Guard("the last picture of a widget could not be drawn"):
-            picture = self._draw_last_picture()
-            self._fill_last_picture(EMPTY if picture is None else _explain(picture))
+        with self._last_picture_lock:
+            self._has_last_picture = True
+            is_shown = bool(self._last_picture_ids)
+        if is_shown:
+            self._draw_into_outputs()
 
     def _forget_last_picture(self) -> None:
         """Empty the outputs again, since another call begins; any thread may call it."""
-        self._fill_last_picture(EMPTY)
-
-    def _fill_last_picture(self, picture: Html) -> None:
         with self._last_picture_lock:
-            if picture == self._last_picture:
-                return
+            self._has_last_picture = False
+        self._fill_outputs(EMPTY)
+
+    def _draw_into_outputs(self) -> None:
+        with Guard("the last picture of a widget could not be drawn"):
+            picture = self._draw_last_picture()
+            self._fill_outputs(EMPTY if picture is None else _explain(picture))
+
+    def _fill_outputs(self, picture: Html) -> None:
+        with self._last_picture_lock:
             self._last_picture = picture
             for name in self._last_picture_ids:
                 _publish(_build_output(picture), name=name, update=True)
@@ -84,12 +103,15 @@ class KeepsLastPicture:
         with self._last_picture_lock:  # a call may end at this moment
             self._last_picture_ids.append(name)
             _publish(_build_output(self._last_picture), name=name)
+            is_missing = self._has_last_picture and not self._last_picture
+        if is_missing:
+            self._draw_into_outputs()
 
 
 def _explain(picture: Html) -> Html:
-    return join(
-        picture, Html(f'<p style="margin:4px 0;opacity:0.75"><small>{REOPENED}</small></p>')
-    )
+    words = f'<p style="margin:4px 0"><small>{REOPENED}</small></p>'
+    block = f'<div class="twistream-last-picture">{picture}{words}</div>'
+    return Html(_HIDDEN_BESIDE_THE_WIDGET + block)
 
 
 def _build_output(picture: Html) -> dict[str, str]:
