@@ -254,7 +254,7 @@ async def send_directly(address, name, raw):
     """Send a file as a page does; return all that the kernel said."""
     said = []
     async with connect(address, origin=ORIGIN, proxy=None) as page:
-        await page.send(json.dumps({"do": "begin", "name": name, "size": len(raw)}))
+        await page.send(f"begin {len(raw)} {name}")
         at = got = 0
         while not said or ("done" not in said[-1] and "failed" not in said[-1]):
             while at < len(raw) and at - got < 1_200_000:
@@ -279,7 +279,7 @@ async def test_over_the_socket_it_is_the_same(uploads, kept):
 async def test_a_page_that_disconnects_leaves_nothing(uploads, until):
     sent = await asyncio.to_thread(uploads, direct=True)
     async with connect(sent.field._files_address, origin=ORIGIN, proxy=None) as page:
-        await page.send(json.dumps({"do": "begin", "name": "a.wav", "size": 100_000}))
+        await page.send("begin 100000 a.wav")
         await page.send(bytes(50_000))
         while "got" not in json.loads(await soon(page.recv())):
             pass
@@ -291,10 +291,11 @@ async def test_a_page_that_disconnects_leaves_nothing(uploads, until):
 async def test_text_that_is_no_message_cancels_or_does_nothing(uploads, until):
     sent = await asyncio.to_thread(uploads, direct=True)
     async with connect(sent.field._files_address, origin=ORIGIN, proxy=None) as page:
-        await page.send("{")
-        await page.send(json.dumps({"do": "begin", "name": "a.wav", "size": 100}))
+        for words in ("", "begin", "begin many a.wav", "here a", "cancel"):
+            await page.send(words)
+        await page.send("begin 100 a.wav")
         assert json.loads(await soon(page.recv())) == {"mayGo": True}
-        await page.send(json.dumps({"do": "cancel"}))
+        await page.send("cancel")
         assert json.loads(await soon(page.recv())) == {"failed": "a.wav was not sent: cancelled"}
 
 

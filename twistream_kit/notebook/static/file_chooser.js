@@ -219,7 +219,8 @@ class Sending {
     if (this.socket) {
       if (this.socket.readyState !== WebSocket.OPEN) return;
       if (content.do === "piece") this.socket.send(bytes);
-      else this.socket.send(JSON.stringify(content));
+      else if (content.do === "begin") this.socket.send(`begin ${content.size} ${content.name}`);
+      else this.socket.send("cancel");
       return;
     }
     const message = { ...content, id: this.id };

@@ -179,22 +179,18 @@ class FileReceiver:
         self._cancel(page)
 
     def handle_text(self, page: WidgetPage, words: str) -> None:
-        """Begin or cancel the transfer of a page."""
-        try:
-            message = json.loads(words)
-        except ValueError:
-            return
-        if not isinstance(message, dict) or message.get("do") != "begin":
-            self._cancel(page)
-            return
+        """Begin the transfer of a page, ``begin SIZE NAME``, or cancel it."""
+        verb, _, rest = words.partition(" ")
+        size, _, name = rest.partition(" ")
         channel = self._channel
-        if channel is None:
+        if verb != "begin" or not size.isdecimal() or channel is None:
+            self._cancel(page)
             return
 
         def answer(news: dict[str, Any]) -> None:
             channel.send_text(page, json.dumps(news))
 
-        self._begin(page, message, answer)
+        self._begin(page, {"name": name, "size": int(size[:20])}, answer)
         answer({"mayGo": True})
 
     def handle_sound(self, page: WidgetPage, sound: bytes) -> None:
