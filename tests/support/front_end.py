@@ -137,11 +137,16 @@ class FrontEnd:
         """Change a widget as a person does with the mouse."""
         self._comm(model_id, {"method": "update", "state": state, "buffer_paths": []})
 
-    def _comm(self, comm_id, content):
+    def send(self, model_id, content, buffers=()):
+        """Send what a widget's page sends by ``model.send``."""
+        self._comm(model_id, {"method": "custom", "content": content}, buffers)
+
+    def _comm(self, comm_id, content, buffers=()):
         message = self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": content})
         if self.subshell is not None:
             message["header"]["subshell_id"] = self.subshell
-        self.client.shell_channel.send(message)
+        socket = self.client.shell_channel.socket
+        self.client.session.send(socket, message, buffers=[*map(memoryview, buffers)])
 
     # What the kernel says
 

@@ -324,7 +324,7 @@ def test_without_clips_send_cannot_be_pressed_and_a_press_says_why(make_call, un
     assert disabled(controls) == {"send", "speak_over", "clear"}
     for button in (controls.send_button, controls.speak_over_button):
         button.click()
-    words = "There is no clip to send: StreamControls(stream, clips=[…])"
+    words = "There is no clip to send: add a file, or write StreamControls(stream, clips=[…])"
     until(lambda: controls.log_view.value.count(words) == 2)
     assert up.stream.newest is None
     assert "clear sent" not in controls.log_view.value

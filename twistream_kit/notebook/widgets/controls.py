@@ -28,6 +28,7 @@ from twistream_kit.notebook.runtime.kernel import (
 )
 from twistream_kit.notebook.widgets.activity_lines import ActivityLines, list_lines
 from twistream_kit.notebook.widgets.controls_text import describe_playback, describe_state
+from twistream_kit.notebook.widgets.file_field import FileField
 from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
 from twistream_kit.notebook.widgets.live_text import LiveText
 from twistream_kit.pending import Pending
@@ -65,6 +66,7 @@ class StreamControls(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # i
         state: The state of the call as text; it also shows that the public address was lost, that
             the handler raised, and that what is played is almost certainly no PCMU.
         log_view: The last events, including errors.
+        file_field: The field where files are chosen or dropped; each becomes a clip to send.
 
     Raises:
         TypeError: If `stream` is not a `MediaStream`, or `clips` holds anything but clips.
@@ -123,6 +125,8 @@ class StreamControls(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # i
         )
         self.state = LiveText()
         self.log_view = LiveText("log", label="Last events")
+        # Its file comes in the kernel's messages, as a click on a button does.
+        self.file_field = FileField(self.add_clip, label="Add a file", direct=False)
         self._heard_text = widgets.Label().add_class("twistream-heard")
         for button, act in self._list_actions():
             button.on_click(act)
@@ -209,7 +213,13 @@ class StreamControls(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # i
             wide.layout.width, wide.layout.flex = "auto", "1 1 180px"
             wide.layout.min_width, wide.layout.max_width = "170px", "300px"
         heard = widgets.HBox([self.progress, self._heard_text], layout=row)
-        return [widgets.HBox(buttons, layout=row), heard, self.state, self.log_view]
+        return [
+            widgets.HBox(buttons, layout=row),
+            self.file_field,
+            heard,
+            self.state,
+            self.log_view,
+        ]
 
     def _list_actions(self) -> list[tuple[widgets.Button, Any]]:
         return [
@@ -229,7 +239,9 @@ class StreamControls(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # i
         if stream is None or activity is None:
             return
         if clip is None:
-            self._note("There is no clip to send: StreamControls(stream, clips=[…])")
+            self._note(
+                "There is no clip to send: add a file, or write StreamControls(stream, clips=[…])"
+            )
             return
         self._note(f"sent {label_clip(clip)}")
         if clip.name:
