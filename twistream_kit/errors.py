@@ -8,7 +8,13 @@
     ├── TunnelError          the public address could not be opened, or does not lead here
     ├── SettingsError        an account, a number or an option is missing or malformed
     ├── ServerStopped        the server stopped before the result arrived
-    └── WouldDeadlock        waiting here would block the event loop that brings the result
+    ├── WouldDeadlock        waiting here would block the event loop that brings the result
+    ├── NoResultYet          a wait ended before its result arrived; also a TimeoutError
+    ├── NoSuchAttribute         something was asked of a Pending that its result has; AttributeError
+    ├── CannotListen         a server's port cannot be opened; also an OSError
+    ├── WrongType            an argument is of a type that is not taken; also a TypeError
+    ├── WrongValue           an argument has a value that is not taken; also a ValueError
+    └── WrongState           it cannot be done at this time; also a RuntimeError
 
 Each error holds the problem, its consequence and the fix as attributes.  The text is built from
 them, so a program and a person read the same thing.
@@ -23,6 +29,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from dataclasses import field as field_of_class
 from typing import Any, Literal, Self
+
+from twistream_kit.user_frames import render
 
 
 class Explained:
@@ -75,6 +83,10 @@ class TwistreamError(Explained, Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own pickling loses keyword arguments, and a process pool pickles errors.
         return (_rebuild, (type(self), self.args, self.__dict__))
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows of the error: the user's line and the text."""
+        return render(self)
 
 
 def _rebuild(cls: type[TwistreamError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
@@ -297,6 +309,101 @@ class WouldDeadlock(TwistreamError, RuntimeError):
         ... except kit.WouldDeadlock as error:
         ...     print(error.fix)
         Say `await` instead, or call it from an ordinary function on another thread
+    """
+
+
+class NoResultYet(TwistreamError, TimeoutError):
+    """A wait ended before its result arrived; what was waited for goes on.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> try:
+        ...     server.next_stream().result(0.1)
+        ... except TimeoutError as error:
+        ...     print(type(error).__name__, "|", error.problem)
+        NoResultYet | no call came within 0.1 s
+    """
+
+
+class NoSuchAttribute(TwistreamError, AttributeError):
+    """A `Pending` was used like its result.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> try:
+        ...     server.next_stream().play(kit.Clip.tone(440, 1))
+        ... except kit.NoSuchAttribute as error:
+        ...     print(error.problem)
+        this is a Pending of a MediaStream, and has no 'play'
+    """
+
+
+class CannotListen(TwistreamError, OSError):
+    """A server cannot listen on its port.
+
+    Attributes:
+        errno: The number of the system's error, as of any OSError, or None.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> try:
+        ...     kit.start(kit.StreamServer(port=server.port), name="another")
+        ... except kit.CannotListen as error:
+        ...     print(error.fix)
+        Say port=0 for a free one, or stop the other
+    """
+
+    def __init__(
+        self, problem: str, *, errno: int | None = None, consequence: str = "", fix: str = ""
+    ) -> None:
+        super().__init__(problem, consequence=consequence, fix=fix)
+        self.errno = errno
+
+
+class WrongType(TwistreamError, TypeError):
+    """An argument is of a type that is not taken.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> try:
+        ...     kit.start(kit.StreamServer)
+        ... except kit.WrongType as error:
+        ...     print(error)
+        start() takes an async context manager, ... not the class StreamServer; for example ...
+    """
+
+
+class WrongValue(TwistreamError, ValueError):
+    """An argument has a value that is not taken.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> try:
+        ...     kit.Clip.tone(440, -1)
+        ... except kit.WrongValue as error:
+        ...     print(error)
+        seconds is -1; a tone cannot last less than nothing.
+    """
+
+
+class WrongState(TwistreamError, RuntimeError):
+    """Something cannot be done at this time.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import asyncio
+        >>> async def enter_twice():
+        ...     async with kit.StreamServer() as server:
+        ...         async with server:
+        ...             pass
+        >>> try:
+        ...     asyncio.run(enter_twice())
+        ... except kit.WrongState as error:
+        ...     print(error)
+        the stream server is running already; stop it before entering it.
     """
 
 

@@ -17,7 +17,7 @@ from typing import NoReturn
 from twistream_kit.audio.clip import replace_file, require_place, write_ulaw_wav
 from twistream_kit.audio.load import encode_sound, open_sound
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
-from twistream_kit.errors import TwistreamError, WavError, escape_controls
+from twistream_kit.errors import TwistreamError, WavError, WrongType, escape_controls
 from twistream_kit.listing import Listing
 
 Progress = bool | Callable[[float], object] | None
@@ -121,7 +121,7 @@ def convert_files(
         README.md, byte 0: this is not a WAV file; it looks like a text file. ...
     """
     if isinstance(paths, str | os.PathLike):
-        raise TypeError(f"paths is one path, {str(paths)!r}; give a list of them")
+        raise WrongType(f"paths is one path, {str(paths)!r}; give a list of them")
     target = Path(folder)
     jobs = list(_name_targets([Path(path) for path in paths], target))
     _check_targets(jobs, overwrite=overwrite)

@@ -99,6 +99,10 @@ Ending = Literal["heard", "cleared", "lost"]
 ended, or the mark never came back."""
 
 
+WHAT_NEXT = "this stream has ended, server.next_stream() waits for the next call"
+"""What to do about a playback on a stream that has ended."""
+
+
 def is_ending(text: object) -> TypeGuard[Ending]:
     """Whether `text` names an ending."""
     return text in ("heard", "cleared", "lost")
@@ -161,7 +165,8 @@ class PlayOutcome:
 
     def __repr__(self) -> str:
         heard = f"{self.ending}: {self.heard_ms} of {self.total_ms} ms heard"
-        return f"<PlayOutcome {heard}{': ' * bool(self.notes)}{'; '.join(self.notes)}>"
+        said = [*self.notes, *([WHAT_NEXT] if self.ending == "lost" and self.cause else [])]
+        return f"<PlayOutcome {heard}{': ' * bool(said)}{'; '.join(said)}>"
 
 
 @dataclass(frozen=True, slots=True)

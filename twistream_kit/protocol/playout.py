@@ -21,6 +21,8 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from operator import itemgetter
 
+from twistream_kit.errors import WrongValue
+
 BYTES_PER_SECOND = 8000
 """PCMU at 8 kHz, one byte a sample (§3, mediaFormat)."""
 
@@ -219,7 +221,7 @@ def check_send_ahead(seconds: float) -> None:
         ValueError: If `seconds` is not between 0.2 and 590.
     """
     if not LEAST_SEND_AHEAD_SECONDS <= seconds <= CAPACITY_SECONDS - 10:
-        raise ValueError(
+        raise WrongValue(
             f"send_ahead_seconds is {seconds}; it must be between {LEAST_SEND_AHEAD_SECONDS} (less "
             f"starves Twilio's buffer) and {CAPACITY_SECONDS - 10:.0f} (Twilio discards what goes "
             "beyond ten minutes)"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from twistream_kit.errors import ServerStopped, SettingsError, TwistreamError, hide_user
+from twistream_kit.errors import ServerStopped, SettingsError, TwistreamError, WrongState, hide_user
 from twistream_kit.live.calls.exit_hooks import register_exit_hook
 from twistream_kit.live.calls.sdk import (
     ask,
@@ -143,7 +143,7 @@ class NumberRoute:
 
     async def __aenter__(self) -> Self:
         if self._ours:
-            raise RuntimeError(f"{self!r} is entered already; leave it before entering it again")
+            raise WrongState(f"{self!r} is entered already; leave it before entering it again")
         wanted = self._build_settings()
         routing = self._on_worker("routing", lambda: self._route(wanted))
         try:

@@ -22,7 +22,7 @@ from twistream_kit.live.server.stream_app import StreamApp
 from twistream_kit.live.settings.settings import Settings
 from twistream_kit.live.tunnel._provider import Provider, StaticAddress, TunnelRequest
 from twistream_kit.live.tunnel._table import choose_provider
-from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
+from twistream_kit.pending import HomeLoop, Pending, Subject, end_tasks, fulfil
 from twistream_kit.protocol.signature import remove_user
 from twistream_kit.protocol.twiml import is_loopback
 
@@ -114,6 +114,9 @@ def open_tunnel(
         return Tunnel(server, None, fallback=fallback, why_not=error.problem)
 
 
+_END = Subject("end of the tunnel", "reason", lambda: "open")
+
+
 class Tunnel:
     """A public address; an async context manager that sets and resets `server.public_url`.
 
@@ -161,7 +164,7 @@ class Tunnel:
         self._watch: asyncio.Task[None] | None = None
         self._url: str | None = None
         self._disconnect_reason = self._fallback_reason = ""
-        self._ended: Pending[str] = Pending()
+        self._ended: Pending[str] = Pending(None, _END)
 
     @property
     def provider(self) -> str:
@@ -203,7 +206,7 @@ class Tunnel:
     async def __aenter__(self) -> Self:
         self._home.enter()
         if self._ended.done():
-            self._ended = self._home.make_pending()
+            self._ended = self._home.make_pending(_END)
         self._disconnect_reason = self._fallback_reason = ""
         try:
             url = await self._open_one()

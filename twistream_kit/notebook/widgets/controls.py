@@ -22,6 +22,7 @@ import traitlets
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.entry import Message
 from twistream_kit.capture.message_text import describe_message
+from twistream_kit.errors import WrongType
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.state import Playing
 from twistream_kit.live.stream.stream import MediaStream, describe_end, get_state
@@ -253,17 +254,17 @@ def _make_button(text: str, icon: str, tooltip: str, style: str = "") -> widgets
 
 def _check(stream: MediaStream, clips: Sequence[Clip]) -> None:
     if not isinstance(stream, MediaStream):
-        raise TypeError(
+        raise WrongType(
             f"StreamControls takes a MediaStream, not {type(stream).__name__}; "
             "server.next_stream().result(10) gives one"
         )
     if not isinstance(clips, Sequence):
-        raise TypeError(
+        raise WrongType(
             f"clips must be a list of Clip objects, not {type(clips).__name__}; write clips=[clip]"
         )
     wrong = [type(clip).__name__ for clip in clips if not isinstance(clip, Clip)]
     if wrong:
-        raise TypeError(
+        raise WrongType(
             f"clips must be Clip objects, not {wrong[0]}; kit.load_clip(path) makes one"
         )
 
