@@ -92,7 +92,8 @@ class TwistreamError(Explained, Exception):
 def _rebuild(cls: type[TwistreamError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
     error = cls.__new__(cls, *args)
     error.args = args
-    error.__dict__.update(state)
+    for name, value in state.items():
+        setattr(error, name, value)
     return error
 
 
@@ -361,6 +362,11 @@ class CannotListen(TwistreamError, OSError):
     ) -> None:
         super().__init__(problem, consequence=consequence, fix=fix)
         self.errno = errno
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # OSError keeps its number beside the dictionary.
+        rebuild, (cls, args, state) = super().__reduce__()
+        return (rebuild, (cls, args, {**state, "errno": self.errno}))
 
 
 class WrongType(TwistreamError, TypeError):

@@ -145,7 +145,8 @@ def url_of(thing: Any) -> str:
     """Return the ws:// address of a running server, of the kit or of `websockets`.
 
     Raises:
-        TypeError: If it has no address.
+        ServerStopped: If it does not run.
+        WrongType: If it is no server, and has no address.
 
     Example:
         >>> import twistream_kit as kit
@@ -160,6 +161,11 @@ def url_of(thing: Any) -> str:
     if isinstance(url, str):
         return url
     sockets = list(getattr(thing, "sockets", None) or ())
+    if not sockets and hasattr(type(thing), "sockets"):
+        raise ServerStopped(
+            f"this {type(thing).__name__} does not listen any more, so it has no address",
+            fix="Start it again with kit.start(…), and give url_of what that returns",
+        )
     if not sockets:
         raise WrongType(
             f"{type(thing).__name__} has no address: give url_of what kit.start(…) returned for "
