@@ -24,8 +24,10 @@ An `Objection` holds the same parts, but is returned by a review and never raise
 
 from __future__ import annotations
 
+import numbers
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from dataclasses import field as field_of_class
 from typing import Any, Literal, Self
@@ -497,6 +499,32 @@ def join_sentences(*parts: str) -> str:
     return " ".join(
         part if part[-1] in ".!?" else f"{part}." for part in map(str.strip, parts) if part
     )
+
+
+_WANTED: dict[str, tuple[type, ...]] = {
+    "a number": (numbers.Real,),
+    "a whole number": (numbers.Integral,),
+    "a string": (str,),
+    "a path": (str, os.PathLike),
+    "PCMU as bytes": (bytes, bytearray, memoryview),
+    "a dict of names and values": (Mapping,),
+    "a list, tuple or set": (Iterable,),
+}
+
+
+def require_type(wanted: str, **arguments: object) -> None:
+    """Refuse arguments of a wrong type.
+
+    Args:
+        wanted: The type in words, one of those that are known here.
+        arguments: Each argument by its name.
+
+    Raises:
+        WrongType: If one is of another type.
+    """
+    for name, value in arguments.items():
+        if not isinstance(value, _WANTED[wanted]):
+            raise WrongType(f"{name} is {quote(value)}; give {wanted}")
 
 
 def hide_user(url: str) -> str:

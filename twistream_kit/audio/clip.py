@@ -30,7 +30,7 @@ from twistream_kit.audio.resample import (
     build_dtype_error,
     mix_to_mono,
 )
-from twistream_kit.errors import TwistreamError, WavError, WrongType, WrongValue
+from twistream_kit.errors import TwistreamError, WavError, WrongType, WrongValue, require_type
 from twistream_kit.sound_file import is_wav
 
 FRAME_BYTES = 160
@@ -146,6 +146,7 @@ class Clip:
             WavError: If `path` is a folder, or in a folder that does not exist.
             TwistreamError: If there is such a file already, or it cannot be written.
         """
+        require_type("a path", path=path)
         path = Path(path)
         require_place(path)
         with write_file(path, overwrite=overwrite) as file:
@@ -198,6 +199,7 @@ class Clip:
         Raises:
             ValueError: If `seconds` is negative.
         """
+        require_type("a number", seconds=seconds)
         if not seconds >= 0:
             raise WrongValue(f"seconds is {seconds}; a clip cannot last less than nothing")
         return cls(bytes([SILENCE]) * round(seconds * SAMPLE_RATE), "silence")
@@ -244,7 +246,9 @@ def make_tone(frequencies: Sequence[float], seconds: float, level_db: float) -> 
     Raises:
         ValueError: If an argument is out of range, or the sum exceeds full scale.
     """
+    require_type("a number", seconds=seconds, level_db=level_db)
     for hz in frequencies:
+        require_type("a number", hz=hz)
         if not 0 < hz < SAMPLE_RATE / 2:
             raise WrongValue(
                 f"a tone of {hz} Hz is not possible; "
@@ -265,6 +269,8 @@ def make_tone(frequencies: Sequence[float], seconds: float, level_db: float) -> 
 
 def make_dtmf(digits: str, tone_ms: int, gap_ms: int) -> NDArray[np.int16]:
     """Make the samples of DTMF tones; see `Clip.dtmf`."""
+    require_type("a string", digits=digits)
+    require_type("a number", tone_ms=tone_ms, gap_ms=gap_ms)
     pieces = []
     gap = np.zeros(max(gap_ms, 0) * SAMPLE_RATE // 1000, np.int16)
     for digit in digits.upper():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.errors import WrongType, WrongValue
+from twistream_kit.errors import WrongType, WrongValue, require_type
 
 SILENCE = 0xFF
 """The μ-law code of 0; 0x7F is a second zero, negative."""
@@ -81,7 +81,11 @@ def decode_ulaw(payload: bytes | bytearray | memoryview) -> NDArray[np.int16]:
         >>> kit.decode_ulaw(bytes.fromhex("ff ce 4e 80")).tolist()
         [0, 988, -988, 32124]
     """
-    codes = np.frombuffer(payload, np.uint8)
+    try:
+        codes = np.frombuffer(payload, np.uint8)
+    except TypeError:
+        require_type("PCMU as bytes", payload=payload)
+        raise
     if len(codes) <= _FEW_CODES:
         return _build_ulaw_samples().take(codes, mode="wrap")
     even = len(codes) - len(codes) % 2

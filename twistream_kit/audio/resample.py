@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import is_int16
-from twistream_kit.errors import WavError, WrongType, WrongValue
+from twistream_kit.errors import WavError, WrongType, WrongValue, require_type
 from twistream_kit.sound_file import CONVERT_FIRST
 
 SAMPLE_RATE = 8000
@@ -67,6 +67,7 @@ class Resampler:
     """
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE) -> None:
+        require_type("a number", rate_in=rate_in, rate_out=rate_out)
         for rate in (rate_in, rate_out):
             if not LOWEST_RATE <= rate <= HIGHEST_RATE:
                 raise WrongValue(

@@ -56,7 +56,7 @@ from twistream_kit.diagnosis.payload import (
     look_inside,
     measure_full_scale,
 )
-from twistream_kit.errors import Objection, Objections, WrongType, sort_by_severity
+from twistream_kit.errors import Objection, Objections, WrongType, require_type, sort_by_severity
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.playout import (
@@ -233,6 +233,7 @@ def review_sound(source: Capture | bytes | Iterable[bytes | to_twilio.Media]) ->
     """
     if isinstance(source, Capture):
         return _review_capture(source)
+    require_type("a list, tuple or set", source=source)
     sound = SoundReview()
     at = 0.0
     found: list[Objection] = []

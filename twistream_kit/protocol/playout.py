@@ -21,7 +21,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from operator import itemgetter
 
-from twistream_kit.errors import WrongValue
+from twistream_kit.errors import WrongValue, require_type
 
 BYTES_PER_SECOND = 8000
 """PCMU at 8 kHz, one byte a sample (§3, mediaFormat)."""
@@ -220,6 +220,7 @@ def check_send_ahead(seconds: float) -> None:
     Raises:
         ValueError: If `seconds` is not between 0.2 and 590.
     """
+    require_type("a number", send_ahead_seconds=seconds)
     if not LEAST_SEND_AHEAD_SECONDS <= seconds <= CAPACITY_SECONDS - 10:
         raise WrongValue(
             f"send_ahead_seconds is {seconds}; it must be between {LEAST_SEND_AHEAD_SECONDS} (less "

@@ -18,6 +18,7 @@ from twistream_kit.errors import (
     WrongValue,
     hide_user,
     quote,
+    require_type,
     sort_by_severity,
 )
 from twistream_kit.protocol.url_repair import repair_url
@@ -112,6 +113,10 @@ def connect_stream(
     """
     from twilio.twiml.voice_response import Connect, VoiceResponse
 
+    require_type("a string", url=url)
+    optional = {"name": name, "status_callback": status_callback, "action": action}
+    require_type("a string", **{key: text for key, text in optional.items() if text is not None})
+    require_type("a dict of names and values", parameters=parameters or {})
     check_stream_url(url)
     connect = Connect(action=action, method=_check_method(method, "method"))
     stream = connect.stream(

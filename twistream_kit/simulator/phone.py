@@ -8,7 +8,7 @@ from typing import get_args
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.payload import refuse_no_sound
-from twistream_kit.errors import CallRefused, ServerStopped, WrongType, WrongValue
+from twistream_kit.errors import CallRefused, ServerStopped, WrongType, WrongValue, require_type
 from twistream_kit.pending import HomeLoop, Pending, Subject, fail, fulfil
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
@@ -164,6 +164,7 @@ class Phone:
             ValueError: If `digits` is empty or holds a character that is no key.
             CallRefused: If the telephone is in no call.
         """
+        require_type("a string", digits=digits)
         wrong = sorted(set(digits) - DIGITS)
         if wrong or not digits:
             what = " ".join(map(repr, wrong)) if wrong else "nothing"

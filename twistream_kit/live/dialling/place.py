@@ -11,10 +11,23 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from twistream_kit.errors import CallRefused, LocalProtocolError, WrongType, WrongValue, hide_user
+from twistream_kit.errors import (
+    CallRefused,
+    LocalProtocolError,
+    WrongType,
+    WrongValue,
+    hide_user,
+    require_type,
+)
 from twistream_kit.live.calls.call import Call, call_when_over, hang_up_now
 from twistream_kit.live.calls.exit_hooks import register_exit_hook
-from twistream_kit.live.calls.sdk import ask, describe_callback_problem, dials_loopback, find_loop
+from twistream_kit.live.calls.sdk import (
+    ask,
+    check_client,
+    describe_callback_problem,
+    dials_loopback,
+    find_loop,
+)
 from twistream_kit.live.server.stream_host import find_server, get_endings
 from twistream_kit.pending import Pending, Subject, on_worker
 from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT
@@ -95,6 +108,8 @@ def place_call(
         >>> call.hang_up(after=stream.play(kit.Clip.tone(440, 0.1))).result(10)
         'completed'
     """
+    check_client(client)
+    require_type("a string", stream_url=stream_url)
     _check_number("to", to)
     _check_number("from_", from_)
     if repair := repair_url(stream_url):

@@ -27,6 +27,7 @@ from twistream_kit.errors import (
     WrongValue,
     hide_user,
     quote,
+    require_type,
 )
 from twistream_kit.live.server.admission import (
     is_ip_address,
@@ -241,6 +242,7 @@ class ServerAddresses(PublicAddress):
         auth_token: str | Secret | None,
         allowed_hosts: Sequence[str] = (),
     ) -> None:
+        require_type("a whole number", port=port)
         if not 0 <= port <= 65535:
             raise WrongValue(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
         _check_host(host)
@@ -364,6 +366,7 @@ def check_path(path: str) -> None:
     Raises:
         SettingsError: If it is relative, has a query, or is one of the server's own.
     """
+    require_type("a string", path=path)
     if not path.startswith("/") or "?" in path or "#" in path or path in OWN_PATHS:
         raise SettingsError(
             f"the path {path!r} cannot be used for streams",

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import quote, unquote
 
-from twistream_kit.errors import ServerStopped, WrongState, WrongValue
+from twistream_kit.errors import ServerStopped, WrongState, WrongType, WrongValue, require_type
 from twistream_kit.live.server._asgi_socket import ASGISocket, Event, Receive, Send
 from twistream_kit.live.server._shutdown_signals import shutdown_signals
 from twistream_kit.live.server.addresses import HEALTH_PATH
@@ -116,6 +116,7 @@ class StreamApp(StreamHost):
         dead_after: float = DEAD_AFTER_SECONDS,
         drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
+        require_type("a number", drain_seconds=drain_seconds)
         if not (math.isfinite(drain_seconds) and drain_seconds >= 0):
             raise WrongValue(f"drain_seconds is {drain_seconds}; it is a number of seconds from 0")
         super().__init__(
@@ -302,7 +303,11 @@ def _derive_nonce(auth_token: str | Secret | None, public_url: str) -> str | Non
     """
     if auth_token is None:
         return None
-    key = reveal_text(auth_token).encode()
+    token = reveal_text(auth_token)
+    require_type("a string", public_url=public_url)
+    if not isinstance(token, str):  # its value is never shown
+        raise WrongType(f"auth_token is {type(token).__name__}; give a string or a Secret")
+    key = token.encode()
     return hmac.new(
         key, b"twistream_kit /health " + public_url.encode(), hashlib.sha256
     ).hexdigest()

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from twistream_kit.errors import ServerStopped, TunnelError, WrongValue
+from twistream_kit.errors import ServerStopped, TunnelError, WrongValue, require_type
 from twistream_kit.listing import Listing, Series
 from twistream_kit.live.calls.call import Call, call_when_over
 from twistream_kit.live.calls.ending import CallEndings
@@ -76,6 +76,7 @@ class StreamHost(PublicAddress):
         **address: Any,
     ) -> None:
         check_send_ahead(send_ahead_seconds)
+        require_type("a number", dead_after=dead_after)
         if not dead_after > 0:  # NaN is neither
             raise WrongValue(f"dead_after is {dead_after}; it is a number of seconds above 0")
         check_handler(handler)

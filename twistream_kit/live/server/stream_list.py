@@ -5,7 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from twistream_kit.errors import NoResultYet, ServerStopped, TwistreamError, hide_user
+from twistream_kit.errors import (
+    NoResultYet,
+    ServerStopped,
+    TwistreamError,
+    WrongType,
+    hide_user,
+    quote,
+)
 from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, Subject, fail, fulfil
 
@@ -38,7 +45,9 @@ def build_stream_subject(server: _Addressed, result: str, call: HasCallSid | str
     waits = partial(_say_address, server)
     if call is None:
         return Subject(f"next {result}", result, waits, late=partial(_build_no_call, server))
-    sid = call if isinstance(call, str) else call.sid
+    sid = call if isinstance(call, str) else getattr(call, "sid", None)
+    if not isinstance(sid, str):
+        raise WrongType(f"call is {quote(call)}; give a Call, such as place_call(…).result(10)")
     return Subject(
         f"{result} of call {sid}", result, waits, late=partial(_build_no_stream, call, sid)
     )

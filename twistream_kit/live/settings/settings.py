@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from twistream_kit.errors import SettingsError, WrongType
+from twistream_kit.errors import SettingsError, WrongType, require_type
 from twistream_kit.live.settings.schema import (
     BY_NAME,
     SETTINGS,
@@ -103,6 +103,7 @@ class Settings:
     __slots__ = ("_found",)
 
     def __init__(self, found: Mapping[str, SettingValue]) -> None:
+        require_type("a dict of names and values", found=found)
         self._found = dict(found)
 
     @property

@@ -15,7 +15,14 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import ServerStopped, SettingsError, TunnelError, TwistreamError
+from twistream_kit.errors import (
+    ServerStopped,
+    SettingsError,
+    TunnelError,
+    TwistreamError,
+    WrongType,
+    quote,
+)
 from twistream_kit.live.server.addresses import Reachable
 from twistream_kit.live.server.probe import prove
 from twistream_kit.live.server.stream_app import StreamApp
@@ -98,6 +105,8 @@ def open_tunnel(
             fix="Lead a tunnel to the port of uvicorn, hypercorn or granian by its own program, "
             "and give the address: StreamApp(…, public_url='https://…') with the mount's path",
         )
+    if not hasattr(server, "checks_signatures"):
+        raise WrongType(f"server is {quote(server)}; give a StreamServer, or an Inspector")
     if not server.checks_signatures and not unsigned:
         raise TunnelError(
             "this server checks no signatures",

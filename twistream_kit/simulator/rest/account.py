@@ -25,7 +25,7 @@ from typing import Literal, get_args
 
 from aiohttp import web
 
-from twistream_kit.errors import CallRefused, WrongType, WrongValue
+from twistream_kit.errors import CallRefused, WrongType, WrongValue, require_type
 from twistream_kit.listing import describe_changes
 from twistream_kit.protocol.rest import is_e164
 from twistream_kit.simulator.model.assumptions import Behaviour, Trial, check_behaviour
@@ -153,6 +153,7 @@ class SimulatedAccount:
 
     def _require_countries(self) -> None:
         countries = self.blocked_countries
+        require_type("a list, tuple or set", blocked_countries=countries)
         if not set(countries) <= COUNTRIES.keys():
             known = " ".join(sorted(COUNTRIES))
             raise WrongValue(
@@ -183,6 +184,7 @@ def _require_numbers(name: str, numbers: object) -> None:
     # A common mistake is a single number instead of a tuple; its characters are no numbers.
     if isinstance(numbers, str):
         raise WrongType(f"{name} is {numbers!r}; give a tuple of numbers: ({numbers!r},)")
+    require_type("a list, tuple or set", **{name: numbers})
     for number in tuple(numbers):  # type: ignore[var-annotated, arg-type]
         if not is_e164(number):
             raise WrongValue(
@@ -271,6 +273,7 @@ class AccountRecord:
         Raises:
             ValueError: If `code` is no error code of the REST API, or `times` is not positive.
         """
+        require_type("a whole number", code=code, times=times)
         if code not in REFUSALS:
             known = ", ".join(map(str, REFUSALS))
             raise WrongValue(
