@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import logging
+import os
+import subprocess
 import sys
 import traceback
 from functools import partial
@@ -232,3 +234,19 @@ def test_nothing_public_raises_a_bare_builtin():
                 if isinstance(builtin, type) and issubclass(builtin, Exception) and "(" in line:
                     bare.add(str(path.relative_to(package)))
     assert bare <= set(internal), bare - set(internal)
+
+
+def test_plain_ipython_shows_the_line_and_the_sentence(tmp_path):
+    code = (
+        "import twistream_kit as kit\n\ndef load():\n    kit.load_clip('nothing.wav')\n\nload()\n"
+    )
+    done = subprocess.run(
+        [*(sys.executable, "-m", "IPython"), *("--no-banner", "--colors=NoColor", "-c", code)],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "IPYTHONDIR": str(tmp_path)}, cwd=tmp_path,
+    )  # fmt: skip
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    assert lines[-2:] == [MISSING, f"Check the path (looked in {tmp_path})."]
+    assert "    kit.load_clip('nothing.wav')" in lines
+    assert len(lines) == 6
+    assert "twistream_kit" not in done.stdout

@@ -34,7 +34,8 @@ Widgets and plots.
 Captures, reviews and errors.
     Capture, review, review_message, review_twiml, review_sound, review_capture, explain,
     TwilioCode, Objection, TwistreamError, WavError, LocalProtocolError, RemoteProtocolError,
-    CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock
+    CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock, NoResultYet,
+    NoSuchAttribute, CannotListen, WrongType, WrongValue, WrongState
 
 The typed messages of a stream: two modules.
     from_twilio, to_twilio

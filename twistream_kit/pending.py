@@ -104,7 +104,7 @@ class Pending(Future[T]):
         False
         >>> ringing.result(0.1)
         Traceback (most recent call last):
-        NoResultYet: state 'ringing' of phone +15550100001: no result within 0.1 s (idle). ...
+        twistream_kit.errors.NoResultYet: state 'ringing' of phone +15550100001: no result ...
         >>> twilio.phone("+15550100001").until("idle").result(10)
         'idle'
     """
@@ -245,7 +245,7 @@ class Pending(Future[T]):
         if subject is None or name.startswith("_"):
             return AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
         return NoSuchAttribute(
-            f"this is a {kind} of {_with_article(subject.result)}, and has no {name!r}",
+            f"this is a {kind} of {_add_article(subject.result)}, and has no {name!r}",
             fix="Say .result(10) or await it",
         )
 
@@ -336,7 +336,7 @@ def _call_back(function: Callable[[Future[T]], object], done: Future[T]) -> None
         function(done)
 
 
-def _with_article(noun: str) -> str:
+def _add_article(noun: str) -> str:
     return f"{'an' if noun[:1] in 'AEIOUaeiou' else 'a'} {noun}"
 
 
@@ -744,7 +744,7 @@ class Guard:
     Args:
         message: The message to log with the traceback.
         loop: The loop whose exception handler gets the error instead of the log.
-        of_user: Whether the code is the user's, who is told of the error (`report`).
+        of_user: Whether the code is the user's; see `report`.
 
     Attributes:
         error: The exception that was raised, or None.

@@ -57,7 +57,12 @@ def verbose_errors(verbose: bool = True) -> None:
 
     Example:
         >>> import twistream_kit as kit
-        >>> kit.verbose_errors(True)     # before a report of a fault of this package
+        >>> kit.verbose_errors(True)
+        >>> try:
+        ...     kit.load_clip("nothing.wav")
+        ... except kit.WavError as error:
+        ...     "sound_file.py" in "".join(error._render_traceback_())  # what IPython asks for
+        True
         >>> kit.verbose_errors(False)
     """
     global _verbose  # noqa: PLW0603 - one switch for the process

@@ -186,9 +186,9 @@ int("x")
 """)
     assert lines[-1] == "theirs"
     cells.run("""
-from twistream_kit.notebook.runtime.nested_run import advise_on_nested_runs
+from twistream_kit.notebook.runtime.nested_run import explain_nested_runs
 shell.set_custom_exc((), None); shell.custom_exceptions = ()
-advise_on_nested_runs()
+explain_nested_runs()
 """)
     assert "await main()" in cells.output_of("asyncio.run(main())")[-1]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,9 @@ class Resampler:
     """
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE) -> None:
-        require_type("a number", rate_in=rate_in, rate_out=rate_out)
-        for rate in (rate_in, rate_out):
+        for name, rate in {"rate_in": rate_in, "rate_out": rate_out}.items():
+            if not isinstance(rate, Real):
+                require_type("a number", **{name: rate})
             if not LOWEST_RATE <= rate <= HIGHEST_RATE:
                 raise WrongValue(
                     f"a sample rate of {rate} Hz is out of range; "

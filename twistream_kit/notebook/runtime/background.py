@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast, overload
 from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock, WrongType
 from twistream_kit.notebook.runtime.activity_log import get_activity_log
 from twistream_kit.notebook.runtime.loop import HOW_TO_START_A_SERVER, KitLoop
-from twistream_kit.notebook.runtime.nested_run import advise_on_nested_runs
+from twistream_kit.notebook.runtime.nested_run import explain_nested_runs
 from twistream_kit.pending import Pending, fail, fulfil
 
 logger = logging.getLogger("twistream_kit.notebook")
@@ -87,7 +87,7 @@ def start(thing: Any, *, name: str | None = None) -> Any:
     """
     _check_startable(thing)
     _refuse_on_own_loop("start")
-    advise_on_nested_runs()
+    explain_nested_runs()
     key = name or _choose_name(thing)
     with _LOCK:
         _forget_ended()

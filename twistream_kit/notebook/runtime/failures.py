@@ -108,7 +108,7 @@ class FailurePrinter(logging.Handler):
     def _count_until(self, seconds: float, key: object) -> None:
         timer = threading.Timer(seconds, self._tell_rest, (key,))
         timer.daemon = True
-        with suppress(RuntimeError):  # no thread can be started: the number stays untold
+        with suppress(RuntimeError):  # no thread can be started; the number is left out
             timer.start()
 
     def _tell_rest(self, key: object) -> None:

@@ -36,7 +36,7 @@ ADVICE = (
 )
 
 
-def advise_on_nested_runs() -> None:
+def explain_nested_runs() -> None:
     """Have the advice given in this notebook, unless somebody handles errors already."""
     shell = find_shell()
     if shell is not None and not shell.custom_exceptions:
