@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import is_int16
-from twistream_kit.errors import WavError, WrongType, WrongValue, require_type
+from twistream_kit.errors import WavError, WrongType, WrongValue
 from twistream_kit.sound_file import CONVERT_FIRST
 
 SAMPLE_RATE = 8000
@@ -68,9 +68,10 @@ class Resampler:
     """
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE) -> None:
-        for name, rate in {"rate_in": rate_in, "rate_out": rate_out}.items():
+        rates: dict[str, object] = {"rate_in": rate_in, "rate_out": rate_out}
+        for name, rate in rates.items():
             if not isinstance(rate, Real):
-                require_type("a number", **{name: rate})
+                raise WrongType(f"{name} is {rate!r}; give a number of Hz, such as 8000")
             if not LOWEST_RATE <= rate <= HIGHEST_RATE:
                 raise WrongValue(
                     f"a sample rate of {rate} Hz is out of range; "
