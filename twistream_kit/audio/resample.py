@@ -68,9 +68,8 @@ class Resampler:
     """
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE) -> None:
-        rates: dict[str, object] = {"rate_in": rate_in, "rate_out": rate_out}
-        for name, rate in rates.items():
-            if not isinstance(rate, Real):
+        for name, rate in {"rate_in": rate_in, "rate_out": rate_out}.items():
+            if not issubclass(type(rate), Real):
                 raise WrongType(f"{name} is {rate!r}; give a number of Hz, such as 8000")
             if not LOWEST_RATE <= rate <= HIGHEST_RATE:
                 raise WrongValue(
