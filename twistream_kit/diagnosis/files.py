@@ -16,7 +16,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.file import FORMAT
 from twistream_kit.diagnosis.sound import identify_mistake
 from twistream_kit.diagnosis.stream import CaptureReview
-from twistream_kit.errors import Objection, sort_by_severity
+from twistream_kit.errors import Objection, WrongType, quote, sort_by_severity
 
 STREAM = "stream"
 """The place of an objection to the stream as a whole."""
@@ -66,6 +66,11 @@ def review_capture(capture: Capture, *, stream_sid: str | None = None) -> Mistak
         >>> kit.review_capture(capture)
         0.50 s: error 31951: streamSid is 'MZ1...' but this stream is 'MZ0...'. Twilio would ...
     """
+    if not isinstance(capture, Capture):
+        raise WrongType(
+            f"capture is {quote(capture)}; give a Capture, such as stream.capture or "
+            "kit.Capture.load(path)"
+        )
     review = CaptureReview(capture, stream_sid=stream_sid)
     found: dict[tuple[int | None, str, str], Mistake] = {}
     in_sound: list[Objection] = []

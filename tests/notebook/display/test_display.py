@@ -182,7 +182,8 @@ def test_an_outcome_notes_why_it_was_lost_its_gaps_and_the_remark():
     noted = PlayOutcome("lost", 900, 1200, cause=cause, gaps=2, gap_ms=70, remark="<b> is linear")
     notes = "the callee hung up; 2 gaps, 70 ms in all; <b> is linear"
     assert cells_of(render_html(noted))[-1] == escape(notes)
-    assert repr(noted) == f"<PlayOutcome lost: 900 of 1200 ms heard: {notes}>"
+    next_call = "this stream has ended, server.next_stream() waits for the next call"
+    assert repr(noted) == f"<PlayOutcome lost: 900 of 1200 ms heard: {notes}; {next_call}>"
     once = PlayOutcome("heard", 900, 900, gaps=1, gap_ms=30)
     assert cells_of(render_html(once))[-1] == "1 gap, 30 ms in all"
     assert repr(once) == "<PlayOutcome heard: 900 of 900 ms heard: 1 gap, 30 ms in all>"

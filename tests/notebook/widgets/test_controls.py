@@ -614,13 +614,13 @@ def test_controls_take_a_stream_and_clips_and_nothing_else(make_call):
     with pytest.raises(TypeError) as caught:
         StreamControls("MZ1")
     assert str(caught.value) == (
-        "StreamControls takes a MediaStream, not str; server.next_stream().result(10) gives one"
+        "StreamControls takes a MediaStream, not str; server.next_stream().result(10) gives one."
     )
     up = make_call()
     with pytest.raises(TypeError) as caught:
         StreamControls(up.stream, clips=["greeting.wav"])
     assert str(caught.value) == (
-        "clips must be Clip objects, not str; kit.load_clip(path) makes one"
+        "clips must be Clip objects, not str; kit.load_clip(path) makes one."
     )
 
 

@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twistream_kit.errors import Objections
+from twistream_kit.errors import Objections, WrongType
 from twistream_kit.notebook.display.handles import HANDLES
 from twistream_kit.notebook.display.html import (
     EMPTY,
@@ -91,7 +91,7 @@ def render_html(result: object) -> str:
     show = find_display(result)
     if show is None:
         message = f"{type(result).__name__} has no display of its own; repr(result) describes it"
-        raise TypeError(message)
+        raise WrongType(message)
     return Html(show(result))
 
 

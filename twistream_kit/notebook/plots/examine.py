@@ -11,6 +11,7 @@ import numpy as np
 from twistream_kit.audio.examination import Examination
 from twistream_kit.audio.load import load_clip, open_sound
 from twistream_kit.audio.measure import CARRIED_HZ
+from twistream_kit.errors import WrongType
 from twistream_kit.notebook.plots.style import (
     QUIET_COLOUR,
     SMALL,
@@ -190,7 +191,7 @@ def _check_path(path: object) -> str | PathLike[str]:
         "plot_spectrogram takes the path of a sound file, to show it before its conversion. "
         f"This is a {type(path).__name__}."
     )
-    raise TypeError(message)
+    raise WrongType(message)
 
 
 def _cut_file(path: str | PathLike[str], clip: Clip) -> tuple[NDArray[np.float32], int]:

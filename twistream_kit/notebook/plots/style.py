@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from twistream_kit.errors import escape_controls
+from twistream_kit.errors import WrongType, escape_controls
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -255,7 +255,7 @@ def expect(value: object, kind: type[T], sentence: str) -> T:
     if isinstance(value, kind):
         return value
     message = f"{sentence} This is a {type(value).__name__}."
-    raise TypeError(message)
+    raise WrongType(message)
 
 
 def draw_sound(

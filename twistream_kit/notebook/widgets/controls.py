@@ -16,6 +16,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.errors import WrongType
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.state import Playing
 from twistream_kit.live.stream.stream import MediaStream, get_state
@@ -380,7 +381,7 @@ def _make_button(text: str, icon: str, tooltip: str, style: str = "") -> widgets
 
 def _check_stream(stream: MediaStream) -> None:
     if not isinstance(stream, MediaStream):
-        raise TypeError(
+        raise WrongType(
             f"StreamControls takes a MediaStream, not {type(stream).__name__}; "
             "server.next_stream().result(10) gives one"
         )
@@ -388,11 +389,11 @@ def _check_stream(stream: MediaStream) -> None:
 
 def _check_clips(clips: Sequence[Clip]) -> None:
     if not isinstance(clips, Sequence):
-        raise TypeError(
+        raise WrongType(
             f"clips must be a list of Clip objects, not {type(clips).__name__}; write clips=[clip]"
         )
     wrong = [type(clip).__name__ for clip in clips if not isinstance(clip, Clip)]
     if wrong:
-        raise TypeError(
+        raise WrongType(
             f"clips must be Clip objects, not {wrong[0]}; kit.load_clip(path) makes one"
         )

@@ -19,6 +19,7 @@ import traitlets
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.recording import SAMPLE_RATE, Recording
+from twistream_kit.errors import WrongType
 from twistream_kit.notebook.display.display import show_figures
 from twistream_kit.notebook.display.html import Html
 from twistream_kit.notebook.display.recording import CallEvent, list_events, show_call
@@ -206,7 +207,7 @@ def _read_call(capture: object) -> tuple[Recording, list[CallEvent], str]:
         return capture, [], "call.wav"
     capture = getattr(capture, "capture", capture)
     if not isinstance(capture, Capture):
-        raise TypeError(
+        raise WrongType(
             "RecordingPlayer takes a Capture, or what has one (a stream, a report), or a "
             f"Recording, not {type(capture).__name__}; stream.capture is one, and "
             'kit.Capture.load("call.jsonl") gives one'

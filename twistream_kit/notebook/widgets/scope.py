@@ -28,6 +28,7 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry
 from twistream_kit.capture.replay import SentMark
+from twistream_kit.errors import WrongType
 from twistream_kit.live.stream.stream import MediaStream, describe_end
 from twistream_kit.notebook.display.html import Html
 from twistream_kit.notebook.plots.style import (
@@ -120,7 +121,7 @@ class LiveScope(KeepsLastPicture, anywidget.AnyWidget):
 
     def __init__(self, stream: MediaStream) -> None:
         if not isinstance(stream, MediaStream):
-            raise TypeError(
+            raise WrongType(
                 f"LiveScope takes a MediaStream, not {type(stream).__name__}; "
                 "server.next_stream().result(10) gives one, kit.plot_timeline(capture) draws a "
                 "call from a file"

@@ -18,7 +18,7 @@ import traitlets
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Sender
-from twistream_kit.errors import TwistreamError
+from twistream_kit.errors import TwistreamError, WrongType
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.stream.stream import MediaStream, describe_end
 from twistream_kit.notebook.display.html import Html, bullets, code, join, paragraph, table
@@ -96,7 +96,7 @@ class StreamLog(KeepsLastPicture, anywidget.AnyWidget):
         path: str | os.PathLike[str] | None = None,
     ) -> None:
         if not isinstance(stream, MediaStream | InspectedStream | Capture):
-            raise TypeError(
+            raise WrongType(
                 f"StreamLog takes a MediaStream or a Capture, not {type(stream).__name__}; "
                 "server.next_stream().result(10) gives the one (an Inspector's likewise), "
                 "kit.Capture.load(path) the other"

@@ -21,7 +21,7 @@ import ipywidgets as widgets
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
-from twistream_kit.errors import ServerStopped, TwistreamError
+from twistream_kit.errors import ServerStopped, TwistreamError, WrongType
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.display import render_html, show_figures
@@ -151,7 +151,7 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
             TypeError: If it is not a `MediaStream`.
         """
         if not isinstance(stream, MediaStream):
-            raise TypeError(
+            raise WrongType(
                 f"show() takes a MediaStream, not {type(stream).__name__}; "
                 "server.next_stream().result(10) gives one"
             )
@@ -352,12 +352,12 @@ class _Controls(StreamControls):
 
 def _check(server: object, phone: object) -> None:
     if not isinstance(server, StreamServer):
-        raise TypeError(
+        raise WrongType(
             f"Workbench takes a StreamServer, not {type(server).__name__}; "
             "server = kit.start(kit.StreamServer()) gives one"
         )
     if phone is not None and not isinstance(phone, Phone):
-        raise TypeError(
+        raise WrongType(
             f"phone is a {type(phone).__name__}; it must be a simulated telephone, as "
             'twilio.phone("+15550100001") gives one; leave it out for real calls'
         )
@@ -365,7 +365,7 @@ def _check(server: object, phone: object) -> None:
 
 def _load_clips(clips: Sequence[Clip | str | Path]) -> list[Clip]:
     if isinstance(clips, str) or not isinstance(clips, Sequence):
-        raise TypeError(
+        raise WrongType(
             "clips must be a list of Clip objects or of paths of sound files, not "
             f"{type(clips).__name__}; write clips=[…]"
         )
