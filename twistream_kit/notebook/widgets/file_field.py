@@ -25,7 +25,7 @@ import traitlets
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
-from twistream_kit.errors import TwistreamError, escape_controls
+from twistream_kit.errors import TwistreamError, WrongType, escape_controls
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
 from twistream_kit.notebook.widgets._comm import Tell, read_bytes
 from twistream_kit.notebook.widgets._javascript import join_modules
@@ -93,7 +93,7 @@ class FileField(anywidget.AnyWidget):
         self, on_clip: OnClip, *, label: str = "Choose a sound file", direct: bool = True
     ) -> None:
         if not callable(on_clip):
-            raise TypeError(
+            raise WrongType(
                 f"on_clip is a {type(on_clip).__name__}; it is a function that takes a Clip"
             )
         self.files = FileReceiver(on_clip, self._tell)

@@ -26,6 +26,7 @@ import traitlets
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
+from twistream_kit.errors import WrongType
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.html import Html, join, pairs
@@ -170,7 +171,7 @@ class PhoneWidget(KeepsLastPicture, anywidget.AnyWidget):
             TypeError: If `clip` is none.
         """
         if not isinstance(clip, Clip):
-            raise TypeError(
+            raise WrongType(
                 f"add_voice() takes a Clip, not {type(clip).__name__}; "
                 "kit.load_clip(path) gives one"
             )
@@ -246,14 +247,14 @@ class PhoneWidget(KeepsLastPicture, anywidget.AnyWidget):
 
 def _check(phone: object, server: object, stream: object) -> None:
     if not isinstance(phone, Phone):
-        raise TypeError(
+        raise WrongType(
             f"PhoneWidget takes a Phone, not {type(phone).__name__}; "
             'twilio.phone("+15550100001", answer="manual") gives one'
         )
     if server is not None and not isinstance(server, StreamServer):
-        raise TypeError(f"server is a {type(server).__name__}; it must be a StreamServer")
+        raise WrongType(f"server is a {type(server).__name__}; it must be a StreamServer")
     if stream is not None and not isinstance(stream, MediaStream):
-        raise TypeError(
+        raise WrongType(
             f"stream is a {type(stream).__name__}; server.next_stream().result(10) gives one"
         )
 
@@ -272,7 +273,7 @@ def _find_voices(voices: Sequence[Clip | str | Path]) -> dict[str, Callable[[], 
         elif isinstance(voice, str | Path):
             found[Path(voice).name] = partial(load_clip, voice)
         else:
-            raise TypeError(
+            raise WrongType(
                 f"voices holds a {type(voice).__name__}; it is a list of clips, or of paths of "
                 "sound files"
             )

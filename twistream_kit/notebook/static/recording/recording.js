@@ -49,8 +49,9 @@ function shareKeys(root) {
     if (!root.contains(event.target)) return;
     const isChord = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key !== "Tab");
     const isJupyters = isChord || event.key === "Escape";
-    if (isJupyters) delete root.dataset.lmSuppressShortcuts;
-    else root.dataset.lmSuppressShortcuts = "true";
+    // JupyterLab looks for it from the focused element upwards, and stops where a shortcut fits.
+    if (isJupyters) delete event.target.dataset.lmSuppressShortcuts;
+    else event.target.dataset.lmSuppressShortcuts = "true";
   };
   window.addEventListener("keydown", share, true); // before JupyterLab looks for shortcuts
   return () => window.removeEventListener("keydown", share, true);
@@ -165,7 +166,11 @@ function render({ model, el }) {
   giveFocusBack(parts);
   const stopSharing = shareKeys(parts.root);
 
-  const draw = () => drawCall(parts.canvas, parts.swatches, model);
+  let drawing = 0;
+  const draw = () => {
+    cancelAnimationFrame(drawing); // once a frame, when the styles of a new theme are in force
+    drawing = requestAnimationFrame(() => drawCall(parts.canvas, parts.swatches, model));
+  };
   const resized = new ResizeObserver(draw);
   resized.observe(parts.canvas);
   const seen = new IntersectionObserver(draw); // the theme may have changed while it was out of view
@@ -176,6 +181,7 @@ function render({ model, el }) {
   draw();
   return () => {
     cancelAnimationFrame(waiting);
+    cancelAnimationFrame(drawing);
     waiting = -1; // request no further frame
     resized.disconnect();
     seen.disconnect();
