@@ -193,6 +193,12 @@ def test_cancelled_or_closed_nothing_is_left_and_nobody_is_called(uploads, until
     sent.field.close()
     (closed,) = until(lambda: sent.said("failed", "b"))
     assert closed.startswith("long.wav was not sent: the widget was closed or shown anew")
+    sent.field.files.handle_message(
+        {"file": {"id": "c", "do": "begin", "name": "late.wav", "size": 5}}, []
+    )
+    assert until(lambda: sent.said("failed", "c"))[0].startswith(
+        "late.wav was not sent: the widget"
+    )
     assert sent.clips == []
 
 

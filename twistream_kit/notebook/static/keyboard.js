@@ -10,7 +10,7 @@ const MODIFIERS = ["Alt", "Control", "Meta", "Shift"];
 const PRESSED = "button, input[type=range], input[type=file], label, select";
 
 const isChord = (event) =>
-  !event.getModifierState("AltGraph") && // types a character; Windows reports it as Ctrl+Alt
+  !event.getModifierState?.("AltGraph") && // types a character; Windows reports it as Ctrl+Alt
   (event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter"));
 
 const isTyping = (element) =>
@@ -87,7 +87,7 @@ export function shareKeyboard(root, press) {
 
   const takeKey = (event) => {
     if (!isInHand || root.contains(event.target) || MODIFIERS.includes(event.key)) return;
-    const isSingle = !isChord(event) && event.key.length === 1 && event.key !== " ";
+    const isSingle = !isChord(event) && event.key?.length === 1 && event.key !== " ";
     if (!isSingle || isTyping(document.activeElement)) {
       isInHand = false;
       return;

@@ -44,6 +44,8 @@ In the kernel's messages nothing tells that a page was closed, and a cell that r
 what the page sends.
 """
 
+_CLOSED = "the widget was closed or shown anew; choose the file there"
+
 _LONGEST_NAME = 120
 
 _STATIC = Path(__file__).parents[1] / "static"
@@ -83,7 +85,7 @@ class FileField(anywidget.AnyWidget):
     _css = CSS
 
     label = traitlets.Unicode().tag(sync=True)
-    file_limit = traitlets.Int(FILE_LIMIT).tag(sync=True)
+    _file_limit = traitlets.Int(FILE_LIMIT).tag(sync=True)
     # The page empties it as soon as it has read it, so that it is not saved with the notebook.
     _files_address = traitlets.Unicode().tag(sync=True)
 
@@ -128,6 +130,7 @@ class FileReceiver:
         self._on_clip, self._tell = on_clip, tell
         self._channel: Channel | None = None
         self._transfers: dict[object, _Transfer] = {}
+        self._is_closed = False
         self._lock = threading.Lock()
 
     @property
@@ -143,9 +146,10 @@ class FileReceiver:
     def close(self) -> None:
         """End all transfers, and admit no more pages."""
         with self._lock:
+            self._is_closed = True
             transfers = list(self._transfers.values())
         for transfer in transfers:
-            transfer.cancel("the widget was closed or shown anew; choose the file there")
+            transfer.cancel(_CLOSED)
         if self._channel is not None:
             self._channel.close()
 
@@ -204,6 +208,8 @@ class FileReceiver:
         transfer = _Transfer(clean_name(message.get("name")), message.get("size"))
         with self._lock:
             self._transfers[key] = transfer
+            if self._is_closed:
+                transfer.cancel(_CLOSED)
 
         def receive() -> str:
             try:
