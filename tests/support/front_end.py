@@ -51,8 +51,8 @@ class FrontEnd:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=LIMIT_SECONDS)
         self.models, self.printed, self.errors, self.shown = {}, [], [], []
-        self.tracebacks = []
         self._replies, self._idle = {}, set()
+        self.tracebacks = []
         self.subshell = self._make_subshell() if subshells else None
 
     def _make_subshell(self):
