@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from twistream_kit import __version__
 from twistream_kit.errors import (
     CallRefused,
     SettingsError,
@@ -86,6 +85,16 @@ class _Parser(argparse.ArgumentParser):
         super()._print_message(escape_controls(message), file)
 
 
+class _ShowVersion(argparse.Action):
+    """Look the version up only when it is asked for: that reads the installed packages."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        from importlib.metadata import version
+
+        _print(f"twistream {version('twistream-kit')}")
+        parser.exit()
+
+
 def _complain(error: object, code: int) -> int:
     _print(f"twistream: {error}", file=sys.stderr)
     return code
@@ -98,7 +107,7 @@ def _build_parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"twistream {__version__}")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add_command(name: str, run: Callable[..., int], summary: str) -> argparse.ArgumentParser:
