@@ -44,22 +44,22 @@ controls = kit.StreamControls(stream, clips=[greeting, reply], call=call)
 scope = kit.LiveScope(stream)"""
 SHOW = """\
 wide = ipywidgets.Layout(width="775px", margin="0 0 0 16px")
-right = ipywidgets.VBox([controls.widget, scope], layout=wide)
+right = ipywidgets.VBox([controls, scope], layout=wide)
 telephone.layout.flex = "0 0 290px"
 ipywidgets.HBox([telephone, right], layout=ipywidgets.Layout(width="1100px", padding="6px"))"""
 
 CONVERSATION = """\
 threading.Event().wait(1)
-controls.send.click()
+controls.send_button.click()
 stream.newest.heard(1.3).result(5)
 controls.clip.value = reply
-controls.speak_over.click()
+controls.speak_over_button.click()
 stream.newest.heard(0.8).result(5)
 phone.press("5")
-controls.mark.click()
+controls.mark_button.click()
 stream.newest.result(5)
 controls.clip.value = greeting
-controls.send.click()
+controls.send_button.click()
 stream.newest.heard(3.0).result(5)"""
 
 

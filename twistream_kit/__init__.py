@@ -28,11 +28,11 @@ Real calls, outgoing and incoming.
     route_number, NumberRoute, Call, StatusEvent, connect_stream
 
 Widgets and plots.
-    StreamControls, StreamLog, LiveScope, PhoneWidget, plot_header, plot_waveform, plot_companding,
-    plot_frames, plot_examination, plot_spectrogram, plot_timeline
+    StreamControls, StreamLog, LiveScope, PhoneWidget, RecordingPlayer, plot_header, plot_waveform,
+    plot_companding, plot_frames, plot_examination, plot_spectrogram, plot_timeline
 
 Captures, reviews and errors.
-    Capture, review, review_message, review_twiml, review_sound, review_capture, explain,
+    Capture, Recording, review, review_message, review_twiml, review_sound, review_capture, explain,
     TwilioCode, Objection, TwistreamError, WavError, LocalProtocolError, RemoteProtocolError,
     CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock
 
@@ -61,6 +61,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.audio.wav_report import WavReport as WavReport
     from twistream_kit.audio.wav_report import inspect_wav as inspect_wav
     from twistream_kit.capture.capture import Capture as Capture
+    from twistream_kit.capture.recording import Recording as Recording
     from twistream_kit.diagnosis.explain import explain as explain
     from twistream_kit.diagnosis.files import review_capture as review_capture
     from twistream_kit.diagnosis.message import review_message as review_message
@@ -116,6 +117,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.notebook.runtime.loop import allow_nested_asyncio as allow_nested_asyncio
     from twistream_kit.notebook.widgets.controls import StreamControls as StreamControls
     from twistream_kit.notebook.widgets.phone import PhoneWidget as PhoneWidget
+    from twistream_kit.notebook.widgets.recording_player import RecordingPlayer as RecordingPlayer
     from twistream_kit.notebook.widgets.scope import LiveScope as LiveScope
     from twistream_kit.notebook.widgets.settings_form import settings as settings
     from twistream_kit.notebook.widgets.stream_log import StreamLog as StreamLog
@@ -186,11 +188,13 @@ _HOMES = {
     "twistream_kit.notebook.widgets.stream_log": "StreamLog",
     "twistream_kit.notebook.widgets.scope": "LiveScope",
     "twistream_kit.notebook.widgets.phone": "PhoneWidget",
+    "twistream_kit.notebook.widgets.recording_player": "RecordingPlayer",
     "twistream_kit.notebook.plots.clip": "plot_header plot_waveform plot_companding plot_frames",
     "twistream_kit.notebook.plots.examine": "plot_examination plot_spectrogram",
     "twistream_kit.notebook.plots.call": "plot_timeline",
     # Captures, reviews and errors.
     "twistream_kit.capture.capture": "Capture",
+    "twistream_kit.capture.recording": "Recording",
     "twistream_kit.diagnosis.review": "review",
     "twistream_kit.diagnosis.message": "review_message",
     "twistream_kit.diagnosis.twiml": "review_twiml",
@@ -248,6 +252,7 @@ _SHOWN = {
     "twistream_kit.live.calls.call": "Call",
     "twistream_kit.live.calls.status": "StatusEvent",
     "twistream_kit.capture.capture": "Capture",
+    "twistream_kit.capture.recording": "Recording",
     "twistream_kit.diagnosis.files": "Mistake Mistakes",
     "twistream_kit.diagnosis.explain": "Explanations",
     "twistream_kit.protocol.codes": "TwilioCode _CodesOfFile",
@@ -270,6 +275,13 @@ _SHOWN = {
 }
 """The classes that have a display in a notebook, made by `notebook.display.display`; by the module
 that defines each, which is how IPython looks for them."""
+
+_PLAYED = {
+    "twistream_kit.capture.capture": "Capture",
+    "twistream_kit.capture.recording": "Recording",
+    "twistream_kit.simulator.report": "CallReport",
+}
+"""The classes whose display begins with a player of the call, where a kernel runs."""
 
 
 def __getattr__(name: str) -> _typing.Any:
@@ -299,6 +311,10 @@ def _show_richly() -> None:
     for module, names in _SHOWN.items():
         for name in names.split():
             formatter.for_type_by_name(module, name, _make_html)
+    if getattr(shell, "kernel", None) is not None:  # a page that can play it
+        player = shell.display_formatter.ipython_display_formatter
+        for module, name in _PLAYED.items():
+            player.for_type_by_name(module, name, _display_call)
     # A Figure displays itself only after pyplot was imported; its own formatter then takes over.
     pictures = shell.display_formatter.formatters["image/png"]
     pictures.for_type_by_name("matplotlib.figure", "Figure", _make_png)
@@ -308,6 +324,12 @@ def _make_html(result: _typing.Any) -> str:
     from twistream_kit.notebook.display.display import render_html
 
     return render_html(result)
+
+
+def _display_call(result: _typing.Any) -> None:
+    from twistream_kit.notebook.widgets.recording_player import display_call
+
+    display_call(result)
 
 
 def _make_png(figure: _typing.Any) -> bytes:

@@ -30,6 +30,7 @@ class FrontEnd:
         printed: What was written to stdout and stderr, with the id of the request it belongs to.
         errors: The errors of cells and callbacks, likewise.
         shown: The display bundles, likewise.
+        outputs: The displays that have an id, by that id, as the last update left them.
     """
 
     def __init__(self, name, specs, *, subshells=True):
@@ -47,6 +48,7 @@ class FrontEnd:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=LIMIT_SECONDS)
         self.models, self.printed, self.errors, self.shown = {}, [], [], []
+        self.outputs = {}
         self._replies, self._idle = {}, set()
         self.subshell = self._make_subshell() if subshells else None
 
@@ -64,6 +66,7 @@ class FrontEnd:
         self.printed.clear()
         self.errors.clear()
         self.shown.clear()
+        self.outputs.clear()
 
     def close(self):
         """Take the kernel away without asking it."""
@@ -173,5 +176,11 @@ class FrontEnd:
                 self.errors.append((parent, f"{content['ename']}: {content['evalue']}"))
             case "execute_result" | "display_data":
                 self.shown.append((parent, content["data"]))
+                if name := content.get("transient", {}).get("display_id"):
+                    self.outputs[name] = content["data"]
+            case "update_display_data":
+                name = content["transient"]["display_id"]
+                if name in self.outputs:  # a front end ignores what it has not displayed
+                    self.outputs[name] = content["data"]
             case "status" if content["execution_state"] == "idle":
                 self._idle.add(parent)

@@ -142,6 +142,11 @@ class StreamState:
         """Whether a playback or a mark has not ended yet."""
         return bool(self._waiting)
 
+    @property
+    def queue(self) -> list[Playing]:
+        """The playbacks that have not ended yet, in the order of their sound; from any thread."""
+        return [each for each in list(self._waiting.values()) if isinstance(each, Playing)]
+
     def _get_time(self) -> float:
         """Return the time, which for the conversation ends when Twilio stops the stream."""
         now = self._clock()

@@ -25,6 +25,7 @@ from twistream_kit.notebook.display.html import (
     strong,
     table,
 )
+from twistream_kit.notebook.display.recording import list_events, show_call, show_recording
 from twistream_kit.notebook.display.rows import (
     ROWS,
     draw_meter,
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
 
 MOST_PLAYBACKS = 100
 """More rows than this nobody reads, and a notebook keeps them all."""
+
+_OF_REPORT = "report.capture.recording"
 
 MOST_PLAYED_SECONDS = 60
 """A player holds its sound, 21 kB for each second, and stays in the notebook's file."""
@@ -250,9 +253,24 @@ def show_phone(phone: Phone) -> Html:
 
 
 def show_capture(capture: Capture) -> Html:
+    """The recording of a call, then its figures."""
+    return join(show_call(capture.recording, list_events(capture)), _show_capture_figures(capture))
+
+
+def _show_capture_figures(capture: Capture) -> Html:
     """One call in numbers, each timing with what was measured, and what became of each sound."""
     found = capture.summary()
     return join(show_capture_summary(found), _show_playbacks(found.playbacks))
+
+
+def show_figures(thing: object) -> Html:
+    """What stands below the player of a call: all that its display has, but for the recording.
+
+    Args:
+        thing: A `Capture`, a `Recording` or a `CallReport`.
+    """
+    found = (_FIGURES.get((kind.__module__, kind.__qualname__)) for kind in type(thing).__mro__)
+    return next((Html(show(thing)) for show in found if show is not None), EMPTY)
 
 
 def show_capture_summary(found: CaptureSummary) -> Html:
@@ -307,7 +325,12 @@ def _show_entries(entries: Sequence[DebuggerEntry]) -> Html:
 
 
 def show_call_report(report: CallReport) -> Html:
-    """One simulated call: what the caller got and why, its numbers, and a player."""
+    """The recording of a simulated call, then what the caller got and why, and the numbers."""
+    recording = show_call(report.capture.recording, list_events(report.capture), of=_OF_REPORT)
+    return join(recording, _show_report_figures(report))
+
+
+def _show_report_figures(report: CallReport) -> Html:
     from twistream_kit.simulator.report import describe_call
 
     found = [
@@ -320,8 +343,14 @@ def show_call_report(report: CallReport) -> Html:
         bullets(found),
         pairs(describe_call(report), caption="A simulated call"),
         logged,
-        show_clip(report.heard),
     )
+
+
+_FIGURES: dict[tuple[str, str], Callable[[Any], Html]] = {
+    ("twistream_kit.capture.capture", "Capture"): _show_capture_figures,
+    ("twistream_kit.simulator.report", "CallReport"): _show_report_figures,
+}
+"""What a call shows below its recording."""
 
 
 DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
@@ -343,6 +372,7 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.protocol.service_codes", "ServiceCode"): show_service_code,
     ("twistream_kit.diagnosis.explain", "Explanations"): show_explanations,
     ("twistream_kit.capture.capture", "Capture"): show_capture,
+    ("twistream_kit.capture.recording", "Recording"): show_recording,
     ("twistream_kit.capture.summary", "CaptureSummary"): show_capture_summary,
     ("twistream_kit.live.preflight.check", "Checks"): show_checks,
     ("twistream_kit.live.settings.settings", "Settings"): show_settings,

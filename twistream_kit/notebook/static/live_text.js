@@ -1,7 +1,7 @@
 // A live region that stays in the page while its text changes.  A screen reader reads out changes in
 // a region that it knows; ipywidgets' HTML replaces the region, and nothing is read out.
 
-const BOX = ".twistream-controls";
+const BOX = ".twistream-controls, .twistream-workbench";
 
 // Lines are only added at the end and removed at the beginning.  The others are left unchanged, so
 // that no line is read out twice.
@@ -43,11 +43,14 @@ function render({ model, el }) {
     const box = el.closest(BOX);
     if (box && model.get("box_label")) finish(box, model);
   });
+  const rename = () => el.closest(BOX)?.setAttribute("aria-label", model.get("box_label"));
   model.on("change:value", show);
+  model.on("change:box_label", rename);
   show();
   watch.observe(el);
   return () => {
     model.off("change:value", show);
+    model.off("change:box_label", rename);
     watch.disconnect();
   };
 }
