@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import re
 import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+from support.notebooks import FOLDER, NOTEBOOKS, load_run_and_clean, read
 
 LONGEST_CELL = {"why_nothing_is_heard": 14, "test_your_own_server": 22}
 """These two show whole programs of other people's, which are read as one."""
@@ -18,12 +17,7 @@ LONGEST_CELL = {"why_nothing_is_heard": 14, "test_your_own_server": 22}
 
 @pytest.fixture(scope="module")
 def run_and_clean() -> Any:
-    spec = importlib.util.spec_from_file_location("run_and_clean", FOLDER / "run_and_clean.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_run_and_clean()
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -32,10 +26,8 @@ def path(request: pytest.FixtureRequest) -> Path:
     return found
 
 
-def read(path: Path) -> Any:
-    import nbformat  # takes four seconds of a core, which the other workers save
-
-    return nbformat.read(path, as_version=4)
+CHECKED = re.compile(r'print\(f?"✓ \S')
+"""A check ends with what was checked, for those who do not read the code."""
 
 
 def code_cells(path: Path) -> list[Any]:
@@ -77,7 +69,9 @@ def test_every_section_ends_with_a_check(path: Path) -> None:
         if sections:
             sections[-1].append(cell)
     for section in sections[:-1]:
-        assert section[-1].source.startswith("assert "), section[0].source
+        check = section[-1].source
+        assert CHECKED.match(check.splitlines()[-1]), check
+        assert "assert " in check or ".result(" in check, check
 
 
 def test_the_caller_speaks_in_the_cell_that_places_the_call() -> None:
