@@ -28,8 +28,8 @@ Real calls, outgoing and incoming.
     route_number, NumberRoute, Call, StatusEvent, connect_stream
 
 Widgets and plots.
-    StreamControls, StreamLog, LiveScope, PhoneWidget, RecordingPlayer, plot_header, plot_waveform,
-    plot_companding, plot_frames, plot_examination, plot_spectrogram, plot_timeline
+    Workbench, StreamControls, StreamLog, LiveScope, PhoneWidget, RecordingPlayer, plot_header,
+    plot_waveform, plot_companding, plot_frames, plot_examination, plot_spectrogram, plot_timeline
 
 Captures, reviews and errors.
     Capture, Recording, review, review_message, review_twiml, review_sound, review_capture, explain,
@@ -121,6 +121,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.notebook.widgets.scope import LiveScope as LiveScope
     from twistream_kit.notebook.widgets.settings_form import settings as settings
     from twistream_kit.notebook.widgets.stream_log import StreamLog as StreamLog
+    from twistream_kit.notebook.widgets.workbench import Workbench as Workbench
     from twistream_kit.pending import Pending as Pending
     from twistream_kit.protocol import from_twilio as from_twilio
     from twistream_kit.protocol import to_twilio as to_twilio
@@ -184,6 +185,7 @@ _HOMES = {
     "twistream_kit.live.calls.status": "StatusEvent",
     "twistream_kit.protocol.twiml": "connect_stream",
     # Widgets and plots.
+    "twistream_kit.notebook.widgets.workbench": "Workbench",
     "twistream_kit.notebook.widgets.controls": "StreamControls",
     "twistream_kit.notebook.widgets.stream_log": "StreamLog",
     "twistream_kit.notebook.widgets.scope": "LiveScope",

@@ -159,6 +159,7 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         PUMP.remove(self._update)
         self._cells.close()
         close_tree(self.children)
+        self.layout.close()
         super().close()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
@@ -189,7 +190,8 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         row = widgets.Layout(flex_flow="row wrap", align_items="center")
         buttons = [self.clip, *(button for button, _ in self._list_actions())]
         for wide in (self.clip, self.progress):
-            wide.layout = widgets.Layout(width="auto", flex="0 1 300px", min_width="170px")
+            wide.layout.width, wide.layout.flex = "auto", "0 1 300px"
+            wide.layout.min_width = "170px"
         heard = widgets.HBox([self.progress, self._heard_text], layout=row)
         return [widgets.HBox(buttons, layout=row), heard, self.state, self.log_view]
 
@@ -318,9 +320,12 @@ def label_clip(clip: Clip) -> str:
 
 
 def close_tree(children: Sequence[widgets.Widget]) -> None:
-    """Close widgets and all in them: a box that is closed leaves its children open."""
+    """Close widgets and all in them: ipywidgets leaves open what a widget that it closes has."""
     for child in children:
         close_tree(getattr(child, "children", ()))
+        for name in ("layout", "style"):
+            if part := getattr(child, name, None):
+                part.close()
         child.close()
 
 

@@ -28,7 +28,7 @@ def describe_state(stream: MediaStream | None, waiting: str = "", call: Call | N
     """
     if stream is None:
         return NO_STREAM
-    lines = [_describe_stream(stream)]
+    lines = [describe_stream(stream)]
     if stream.disconnect_reason:
         lost = f"<b>The public address was lost</b>: {escape(stream.disconnect_reason)}"
         lines.append(add_sign("error", lost))
@@ -51,7 +51,8 @@ def _says_more_than_the_stream(call: Call) -> bool:
     return call.is_over or (is_followed and call.status != "in-progress")
 
 
-def _describe_stream(stream: MediaStream) -> str:
+def describe_stream(stream: MediaStream) -> str:
+    """Return what a stream does now, or who ended it and why, as HTML."""
     if stream.handler_error is not None:
         error = escape(format_error(stream.handler_error))
         return add_sign("error", f"<b>Ended by an error in your handler</b>: {error}")
