@@ -79,14 +79,14 @@ async def test_every_player_holds_a_sound_that_the_browser_can_play(tutorial):
         assert seconds > 0.9
 
 
-async def test_the_workbench_shows_the_last_call_and_waits_for_the_next(tutorial):
+async def test_the_workbench_shows_the_last_call_and_that_the_server_was_stopped(tutorial):
     workbench = await tutorial.cell(WORKBENCH)
     for name in BUTTONS:
         button = workbench.get_by_role("button", name=re.compile(rf"\b{name}$"))
         await expect(button.last).to_be_visible()
         await expect(button.last).to_be_disabled()
     await expect(workbench.get_by_role("status").first).to_contain_text("Ended")
-    await expect(workbench.get_by_role("status").first).to_contain_text("Waiting for the next call")
+    await expect(workbench.get_by_role("status").first).to_contain_text("server is not running")
 
 
 async def test_each_check_says_what_was_checked(tutorial):
