@@ -6,6 +6,7 @@ import gc
 import logging
 import threading
 import weakref
+from collections import deque
 from concurrent.futures import Future, as_completed
 from concurrent.futures import wait as wait_for_futures
 from contextlib import contextmanager
@@ -636,6 +637,49 @@ async def test_commands_of_many_threads_are_carried_out_in_order(home):
     assert len(seen) == threads * count
     for thread in range(threads):
         assert [number for who, number in seen if who == thread] == list(range(count))
+
+
+async def test_a_call_that_ctrl_c_ends_before_it_woke_the_loop_does_not_hold_up_the_next(home):
+    """An interrupt of a cell may come between the queue and the loop's wake."""
+    loop, done = asyncio.get_running_loop(), []
+    home._loop = InterruptedLoop(loop)
+    with pytest.raises(KeyboardInterrupt):
+        home.call(done.append, "interrupted")
+    home._loop = loop
+    home.call(done.append, "next")
+    await eventually(lambda: len(done) == 2)
+    assert done == ["interrupted", "next"]
+
+
+class InterruptedLoop:
+    """A loop whose wake is interrupted before it has happened."""
+
+    def __init__(self, loop):
+        self.is_closed = loop.is_closed
+
+    def call_soon_threadsafe(self, *_):
+        raise KeyboardInterrupt
+
+
+async def test_a_finaliser_may_give_a_command_while_one_is_given(home):
+    """The garbage collector runs where memory is asked for, under the lock of `call`, too."""
+    done = []
+
+    class Queue(deque):
+        is_first = True
+
+        def append(self, item):
+            if self.is_first:
+                self.is_first = False
+                home.call(done.append, "by the finaliser")
+            super().append(item)
+
+    home.queued = Queue()
+    given = threading.Thread(target=home.call, args=(done.append, "by the thread"), daemon=True)
+    given.start()
+    await eventually(lambda: len(done) == 2)
+    given.join(LIMIT)
+    assert sorted(done) == ["by the finaliser", "by the thread"]
 
 
 async def test_command_that_raises_does_not_take_the_next_away(home):

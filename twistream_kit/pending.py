@@ -306,9 +306,10 @@ class HomeLoop:
     def __init__(self, owner: str) -> None:
         self._owner = owner
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finaliser may call it anywhere
         self.queued: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self.is_carrying_out = False
+        self._is_woken = False
         self._tasks: set[asyncio.Task[Any]] = set()
         _home_loops.add(self)
 
@@ -326,6 +327,7 @@ class HomeLoop:
                 self.queued.clear()
                 self._tasks.clear()
             self._loop = asyncio.get_running_loop()
+            self._is_woken = False
 
     async def leave(self) -> None:
         """Run the queued commands, cancel the tasks, and accept no more; for ``__aexit__``."""
@@ -336,10 +338,11 @@ class HomeLoop:
 
     def _leave_after_fork(self) -> None:
         """Accept no more in a forked child, in which the thread of the loop does not exist."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         # Kept, because what ends with a loop would change the selector that both processes share.
         _of_parent.append((self._loop, self.queued, self._tasks))
         self._loop, self.queued, self._tasks = None, deque(), set()
+        self._is_woken = False
 
     def is_current(self) -> bool:
         """Whether the calling code runs on the home loop."""
@@ -368,10 +371,12 @@ class HomeLoop:
             if self._loop is None:
                 raise self._build_stopped_error()
             self.queued.append((function, args))
-            if len(self.queued) > 1 and not self._loop.is_closed():
-                return  # the loop has been woken for the first one, and carries out all
+            if self._is_woken and not self._loop.is_closed():
+                return  # for an earlier one; the loop carries out all
             try:
-                self._loop.call_soon_threadsafe(self._carry_out_queued)
+                self._loop.call_soon_threadsafe(self._carry_out_after_wake)
+                # Not before: Ctrl-C may end this call anywhere, and the next must wake the loop.
+                self._is_woken = True
             except RuntimeError as error:  # the loop was closed meanwhile
                 self.queued.clear()
                 raise self._build_stopped_error() from error
@@ -445,6 +450,11 @@ class HomeLoop:
             fail(pending, self._build_stopped_error())
         else:
             pending._settle(*task.result())  # noqa: SLF001 - the owner's side
+
+    def _carry_out_after_wake(self) -> None:
+        with self._lock:  # held by `call` until it has noted that it woke the loop
+            self._is_woken = False
+        self._carry_out_queued()
 
     def _carry_out_queued(self) -> None:
         outer, self.is_carrying_out = self.is_carrying_out, True

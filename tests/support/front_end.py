@@ -15,7 +15,7 @@ import time
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-from support.waiting import LIMIT_SECONDS
+from support.waiting import LIMIT_SECONDS, Patience
 
 
 class CellError(Exception):
@@ -147,9 +147,9 @@ class FrontEnd:
 
     def wait(self, condition, what, seconds=LIMIT_SECONDS):
         """Take in what the kernel says until `condition()` is true; return its value."""
-        until = time.monotonic() + seconds
+        patience = Patience(seconds)
         while not (result := condition()):
-            if time.monotonic() > until:
+            if patience.is_over():
                 raise TimeoutError(f"no {what} within {seconds} s; {self.errors} {self.printed}")
             self.take_in()
         return result

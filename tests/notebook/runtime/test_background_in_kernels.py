@@ -19,10 +19,10 @@ twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0.02))
 server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
 phone = twilio.phone("+15550100001")
 call = kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
-                      stream_url=server.stream_url).result(10)
-stream = server.next_stream().result(10)
+                      stream_url=server.stream_url).result(30)
+stream = server.next_stream().result(30)
 playing = stream.play(kit.Clip.tone(440, 8.0))
-playing.heard(0.1).result(5)
+playing.heard(0.1).result(30)
 """
 
 
@@ -109,7 +109,7 @@ def handler(stream):
     raise ValueError("it broke")
 server = kit.start(kit.StreamServer(handler))
 """)
-    assert kernel.run("kit.simulate_call(server.url, seconds=0.3).result(10)") == ""
+    assert kernel.run("kit.simulate_call(server.url, seconds=0.3).result(30)") == ""
     assert kernel.value("type(server.streams[-1].handler_error).__name__") == "ValueError"
     assert not any("it broke" in text for _, text in kernel.printed)
 
@@ -123,12 +123,12 @@ server = kit.start(kit.StreamServer(handler), name="exits")
 calm = kit.start(kit.StreamServer(), name="calm")
 coming = calm.next_stream()
 talk = kit.simulate_call(calm.url, seconds=30)
-stream = coming.result(10)
+stream = coming.result(30)
 """)
     kernel.run("report = kit.simulate_call(server.url, seconds=30).result(20)")
     assert kernel.value("repr(server.streams[-1].handler_error)") == "SystemExit(2)"
     kernel.run("""
-stream.play(b"").result(10)
+stream.play(b"").result(30)
 called = __import__("threading").Event()
 def exits(done):
     called.set()
@@ -138,7 +138,7 @@ stream.closed.add_done_callback(exits)
 server.loop.call_soon_threadsafe(sys.exit, 4)
 assert called.wait(10)
 """)
-    assert kernel.value("stream.play(kit.Clip.tone(440, 0.1)).result(10).ending") == "heard"
+    assert kernel.value("stream.play(kit.Clip.tone(440, 0.1)).result(30).ending") == "heard"
     assert kernel.value("sorted(kit.running())") == ["calm", "exits"]
     kernel.run("kit.stop()")
     assert kernel.value("(list(kit.running()), stream.closed.result(0).reason)") == (

@@ -16,14 +16,14 @@ IMPORTS = "import asyncio, twistream_kit as kit"
 HANDLER = """
 endings = []
 async def handler(stream):
-    endings.append(stream.play(b"\\xff" * 800).result(5).ending)
+    endings.append(stream.play(b"\\xff" * 800).result(30).ending)
 """
 
 START = "server = kit.start(kit.StreamServer(handler))"
 
 ALLOW = "print(kit.allow_nested_asyncio())"
 
-CALL = "kit.simulate_call(server.url, seconds=0.4).result(10)"
+CALL = "kit.simulate_call(server.url, seconds=0.4).result(30)"
 
 NESTED = "asyncio.run(asyncio.sleep(0.4, 'nested'))"
 
@@ -103,7 +103,7 @@ def test_a_pending_may_be_awaited_or_asked_for_in_any_cell(kernel):
     awaited, asked, gathered = run_all(
         kernel,
         "print(len((await kit.simulate_call(server.url, seconds=0.1)).heard.payload) > 0)",
-        "print(kit.simulate_call(server.url, seconds=0.1).result(10).heard.seconds >= 0)",
+        "print(kit.simulate_call(server.url, seconds=0.1).result(30).heard.seconds >= 0)",
         "print(len(await asyncio.gather(*(kit.simulate_call(server.url, seconds=0.1) "
         "for _ in range(3)))))",
     )

@@ -18,8 +18,8 @@ twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0.02))
 server = kit.start(kit.StreamServer())
 phone = twilio.phone("+15550100001")
 call = kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
-                      stream_url=server.stream_url).result(10)
-stream = server.next_stream(call).result(10)
+                      stream_url=server.stream_url).result(30)
+stream = server.next_stream(call).result(30)
 tone = kit.Clip(kit.Clip.tone(440, 8.0).payload, name="tone")
 beep = kit.Clip(kit.Clip.tone(880, 0.2).payload, name="beep")
 controls = kit.StreamControls(stream, clips=[tone, beep], call=call)
@@ -87,7 +87,7 @@ class ControlsInKernel:
 
     def outcome(self):
         """How the newest playback ended, and how much of it was heard, in milliseconds."""
-        return self.kernel.value("(lambda o: (o.ending, o.heard_ms))(stream.newest.result(5))")
+        return self.kernel.value("(lambda o: (o.ending, o.heard_ms))(stream.newest.result(30))")
 
     def quiet(self):
         """Whether nothing was printed and nothing raised since the controls were shown."""
@@ -167,7 +167,7 @@ def test_a_click_after_many_updates_still_acts_during_a_blocking_cell(call):
         call.change("clip", index=number % 2)
         call.click("send_button")
         call.until(lambda: not call.clear_button["disabled"], "sound")
-        cell = call.kernel.begin("stream.clear(); stream.mark('x').result(5); time.sleep(15)")
+        cell = call.kernel.begin("stream.clear(); stream.mark('x').result(30); time.sleep(15)")
         call.until(lambda: call.clear_button["disabled"], "clear by the cell")
         call.click("mark_button")
         call.until(lambda n=number: call.says(f"asked for mark-{n + 1}"), "mark")
@@ -182,11 +182,11 @@ def test_hang_up_ends_the_call_from_the_front_end(call):
     for name in ("send_button", "mark_button", "clear_button", "hang_up_button"):
         assert getattr(call, name)["disabled"], name
     assert call.quiet()
-    assert call.kernel.value("stream.closed.result(5).reason") in ("stop", "far end")
+    assert call.kernel.value("stream.closed.result(30).reason") in ("stop", "far end")
 
 
 def test_clicks_on_what_has_ended_do_nothing_bad(call):
-    call.kernel.run("stream.close(now=True).result(5)")
+    call.kernel.run("stream.close(now=True).result(30)")
     call.until(lambda: "<b>Ended</b>" in call.state["value"], "end")
     for name in ("send_button", "mark_button", "clear_button", "hang_up_button"):
         call.click(name)
@@ -203,7 +203,7 @@ def test_an_interrupted_cell_leaves_the_call_as_it_was(call):
     call.until(lambda: call.kernel.has_ended(cell), "interrupt")
     assert call.kernel.status_of(cell) == "error"
     assert call.kernel.value("stream.is_open and not stream.newest.done()")
-    assert call.kernel.value("stream.newest.heard(0.8).result(5)") >= 0.8
+    assert call.kernel.value("stream.newest.heard(0.8).result(30)") >= 0.8
     call.click("clear_button")
     call.until(lambda: call.says("tone was cleared"), "clear")
 

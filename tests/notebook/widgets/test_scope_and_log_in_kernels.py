@@ -14,8 +14,8 @@ twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0.02))
 server = kit.start(kit.StreamServer())
 phone = twilio.phone("+15550100001")
 call = kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
-                      stream_url=server.stream_url).result(10)
-stream = server.next_stream(call).result(10)
+                      stream_url=server.stream_url).result(30)
+stream = server.next_stream(call).result(30)
 scope, log = LiveScope(stream), StreamLog(stream, path={path!r})
 """
 

@@ -12,8 +12,10 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.notebook.widgets.controls import StreamControls
 from twistream_kit.notebook.widgets.live_text import LiveText
 from twistream_kit.notebook.widgets.phone import PhoneWidget
+from twistream_kit.notebook.widgets.recording_player import RecordingPlayer
 from twistream_kit.notebook.widgets.scope import LiveScope
 from twistream_kit.notebook.widgets.stream_log import StreamLog
+from twistream_kit.notebook.widgets.workbench import Workbench
 
 THEIRS = set(dir(ipywidgets.DOMWidget))
 
@@ -51,6 +53,8 @@ def widgets(make_call, background_loop):
         PhoneWidget(up.phone, direct=False),
         LiveScope(up.stream),
         StreamLog(Capture()),
+        RecordingPlayer(up.stream, direct=False),
+        Workbench(up.server, up.phone),
     ]
     yield made
     for widget in made:

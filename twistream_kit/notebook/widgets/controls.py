@@ -38,6 +38,9 @@ NOT_RUN = (
 SHOWN_LINES = 8
 """The number of lines of activity that the controls show."""
 
+_LABEL_STYLE = {"description_width": "48px"}
+"""On a narrow page the room is needed for the names of the clips."""
+
 
 class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """Buttons that act on a call while it runs; a box, which stands in any other.
@@ -93,6 +96,7 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
             options=[(label_clip(clip), clip) for clip in clips],
             description="Clip",
             tooltip="Clip",
+            style=_LABEL_STYLE,
         )
         self.send_button = _make_button(
             "Send", "paper-plane", "Play the chosen clip into the call", "primary"
@@ -108,7 +112,11 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         )
         self.hang_up_button = _make_button("Hang up", "phone", "End the call", "danger")
         self.progress = widgets.FloatProgress(
-            min=0, max=1, description="Heard", tooltip="How much of the sound was heard"
+            min=0,
+            max=1,
+            description="Heard",
+            tooltip="How much of the sound was heard",
+            style=_LABEL_STYLE,
         )
         self.state = LiveText()
         self.log_view = LiveText("log", label="Last events")
@@ -190,8 +198,8 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         row = widgets.Layout(flex_flow="row wrap", align_items="center")
         buttons = [self.clip, *(button for button, _ in self._list_actions())]
         for wide in (self.clip, self.progress):
-            wide.layout.width, wide.layout.flex = "auto", "0 1 300px"
-            wide.layout.min_width = "170px"
+            wide.layout.width, wide.layout.flex = "auto", "1 1 180px"
+            wide.layout.min_width, wide.layout.max_width = "170px", "300px"
         heard = widgets.HBox([self.progress, self._heard_text], layout=row)
         return [widgets.HBox(buttons, layout=row), heard, self.state, self.log_view]
 
@@ -279,19 +287,20 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
                 return False
             stream, activity = self._stream, self._activity
             over = stream is None or stream.closed.done()
-            self._disable_buttons(stream, over)
+            self._switch_buttons(stream, over)
             self._show_playback(stream)
             waiting = explain_button_delay() if self._cells.is_running else ""
             self.state.value = describe_state(stream, waiting, self._call)
-            if stream is None or activity is None:
+            lines = [] if activity is None else activity.read_lines()[-SHOWN_LINES:]
+            self.log_view.value = list_lines(lines)
+            if stream is None:
                 return False
-            self.log_view.value = list_lines(activity.read_lines()[-SHOWN_LINES:])
             if over and not self._is_reused:
                 self._cells.close()
             # The reason of a lost connection often becomes known some moments later.
             return not over or (get_state(stream).broke_lately and not stream.disconnect_reason)
 
-    def _disable_buttons(self, stream: MediaStream | None, over: bool) -> None:
+    def _switch_buttons(self, stream: MediaStream | None, over: bool) -> None:
         is_open = stream is not None and stream.is_open
         has_queued = stream is not None and get_state(stream).has_queued
         no_clip = not (is_open and self.clip.options)

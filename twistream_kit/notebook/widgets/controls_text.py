@@ -61,10 +61,10 @@ def describe_stream(stream: MediaStream) -> str:
     words = "Closing" if not stream.is_open else "In a call"
     if get_state(stream).has_queued and stream.is_open:
         words = "Playing"
-    return f"<b>{words}</b>{shorten_sid(stream.stream_sid)}"
+    return f"<b>{words}</b>{_shorten_sid(stream.stream_sid)}"
 
 
-def shorten_sid(sid: str) -> str:
+def _shorten_sid(sid: str) -> str:
     """Return the SID of a stream in short, as HTML that is not read out with each change."""
     sid = escape(sid)
     return f'<span title="{sid}" aria-hidden="true">, stream {sid[:6]}…{sid[-4:]}</span>'

@@ -20,8 +20,8 @@ from twistream_kit.notebook.runtime.kernel import find_kernel
 from twistream_kit.pending import Guard
 
 REOPENED = (
-    "How it was at the end. If the line above says “model not found”, then this notebook was "
-    "opened again and its kernel is gone: run the cell again for the widget itself."
+    "How it was at the end. If “Loading widget…” or “model not found” stands above, this notebook "
+    "was opened again and its kernel is gone: run the cell again for the widget itself."
 )
 """Stands below every last picture, since JupyterLab does not say what its own line means."""
 

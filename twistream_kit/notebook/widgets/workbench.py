@@ -29,7 +29,7 @@ from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
 from twistream_kit.notebook.widgets._workbench_drawing import draw_workbench
 from twistream_kit.notebook.widgets.controls import StreamControls, close_tree
-from twistream_kit.notebook.widgets.controls_text import describe_stream, shorten_sid
+from twistream_kit.notebook.widgets.controls_text import describe_stream
 from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
 from twistream_kit.notebook.widgets.live_text import LiveText, add_sign
 from twistream_kit.notebook.widgets.phone import PhoneWidget
@@ -42,9 +42,9 @@ from twistream_kit.simulator.phone import Phone
 
 logger = logging.getLogger("twistream_kit.notebook")
 
-NO_SCOPE = "Here will be the waveform of the call: what the caller says and hears."
+NO_SCOPE = "The waveform of the call appears here: what the caller says and hears."
 
-NO_LOG = "Here will be every message of the stream."
+NO_LOG = "Every message of the stream appears here."
 
 RETIRED = "<b>Shown elsewhere</b>: a newer workbench shows this server; this one has been retired."
 
@@ -175,15 +175,15 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
             self.is_retired = True
             _SHOWN.discard(self)
             PUMP.remove(self._update)
-            self.children = [self.status]
-            close_tree([self._chooser, *self._body])
+            self.children, self._head.children = [self.status], [self._chooser]
+            close_tree([self._head, *self._body])
             self.status.value = RETIRED
 
     def close(self) -> None:
         """Close the widget; the server and its streams continue."""
         if hasattr(self, "_body"):  # ipywidgets also closes after a failed constructor
             self.retire()
-            close_tree([self.status, self._head])
+            close_tree([self.status])
             self.layout.close()
         super().close()
 
@@ -210,7 +210,7 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
             [right] if self.phone is None else [self.phone, right],
             layout=widgets.Layout(**row, grid_gap="8px 16px"),
         )
-        self._body = [body, self.stream_log, self.recording]
+        self._body = [body, self.recording, self.stream_log]
         return [self._head, *self._body]
 
     def _draw_last_picture(self) -> Html | None:
@@ -299,30 +299,27 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
         self._chooser.layout.display = None if len(options) > 1 else "none"
 
     def _describe(self, streams: Sequence[MediaStream]) -> str:
-        stream = self.stream
-        waits = self._describe_waiting(is_first=stream is None)
-        if stream is None:
-            return waits
-        if stream.closed.done():
-            return f"{describe_stream(stream)}. {waits}"
-        n_open = sum(not each.closed.done() for each in streams)
-        words = f"<b>In a call</b>{shorten_sid(stream.stream_sid)}"
-        if n_open > 1:
-            words += f". {n_open} streams are open; <i>Stream</i> chooses which one is shown."
-        return words
-
-    def _describe_waiting(self, *, is_first: bool) -> str:
+        stream, url = self.stream, self._find_url()
+        if stream is not None and not stream.closed.done():
+            sid = escape(stream.call_sid)
+            words = f'<b>In a call</b>, <span title="{sid}">{sid[:6]}…{sid[-4:]}</span>'
+            n_open = sum(not each.closed.done() for each in streams)
+            if n_open > 1:
+                words += f". {n_open} streams are open; <i>Stream</i> chooses which one is shown."
+            return words
         if self._server.stopped.done():
             words = "<b>The server is not running</b>: <code>kit.start(server)</code> starts it."
             return add_sign("warning", words)
         if why := self._server.disconnect_reason:
             words = f"<b>The public address was lost</b>: {escape(why)}. No call can come."
             return add_sign("error", words)
-        with contextlib.suppress(ServerStopped):  # it has stopped meanwhile
-            url = escape(remove_user(self._server.stream_url))
-            which = "a call" if is_first else "the next call"
-            return f"<b>Waiting for {which}</b> on <code>{url}</code>"
-        return "<b>The server is stopping</b>"
+        which = "a call" if stream is None else "the next call"
+        return f"<b>Waiting for {which}</b> on <code>{escape(url)}</code>"
+
+    def _find_url(self) -> str:
+        with contextlib.suppress(ServerStopped):
+            return remove_user(self._server.stream_url)
+        return ""
 
 
 def _check(server: object, phone: object) -> None:

@@ -165,7 +165,11 @@ function render({ model, el }) {
   giveFocusBack(parts);
   const stopSharing = shareKeys(parts.root);
 
-  const draw = () => drawCall(parts.canvas, parts.swatches, model);
+  let drawing = 0;
+  const draw = () => {
+    cancelAnimationFrame(drawing); // once a frame, when the styles of a new theme are in force
+    drawing = requestAnimationFrame(() => drawCall(parts.canvas, parts.swatches, model));
+  };
   const resized = new ResizeObserver(draw);
   resized.observe(parts.canvas);
   const seen = new IntersectionObserver(draw); // the theme may have changed while it was out of view
@@ -176,6 +180,7 @@ function render({ model, el }) {
   draw();
   return () => {
     cancelAnimationFrame(waiting);
+    cancelAnimationFrame(drawing);
     waiting = -1; // request no further frame
     resized.disconnect();
     seen.disconnect();
