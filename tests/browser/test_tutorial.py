@@ -85,7 +85,8 @@ async def test_the_workbench_shows_the_last_call_and_that_the_server_was_stopped
         button = workbench.get_by_role("button", name=re.compile(rf"\b{name}$"))
         await expect(button.last).to_be_visible()
         await expect(button.last).to_be_disabled()
-    await expect(workbench.get_by_role("status").first).to_contain_text("Ended")
+    controls = workbench.locator(".twistream-controls")
+    await expect(controls.get_by_role("status").first).to_contain_text("Ended")
     await expect(workbench.get_by_role("status").first).to_contain_text("server is not running")
 
 
