@@ -14,7 +14,7 @@ Sound files and clips.
     examine, Examination, encode_ulaw, decode_ulaw, Resampler, VoiceTrigger
 
 Run things beside the cells, and wait for results.
-    start, stop, running, url_of, Pending, allow_nested_asyncio
+    start, stop, running, url_of, Pending, allow_nested_asyncio, verbose_errors
 
 Simulated Twilio.
     SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, Behaviour
@@ -34,7 +34,8 @@ Widgets and plots.
 Captures, reviews and errors.
     Capture, Recording, review, review_message, review_twiml, review_sound, review_capture, explain,
     TwilioCode, Objection, TwistreamError, WavError, LocalProtocolError, RemoteProtocolError,
-    CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock
+    CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock, NoResultYet,
+    NoSuchAttribute, CannotListen, WrongType, WrongValue, WrongState
 
 The typed messages of a stream: two modules.
     from_twilio, to_twilio
@@ -69,7 +70,10 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.diagnosis.sound import review_sound as review_sound
     from twistream_kit.diagnosis.twiml import review_twiml as review_twiml
     from twistream_kit.errors import CallRefused as CallRefused
+    from twistream_kit.errors import CannotListen as CannotListen
     from twistream_kit.errors import LocalProtocolError as LocalProtocolError
+    from twistream_kit.errors import NoResultYet as NoResultYet
+    from twistream_kit.errors import NoSuchAttribute as NoSuchAttribute
     from twistream_kit.errors import Objection as Objection
     from twistream_kit.errors import RemoteProtocolError as RemoteProtocolError
     from twistream_kit.errors import ServerStopped as ServerStopped
@@ -78,6 +82,9 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.errors import TwistreamError as TwistreamError
     from twistream_kit.errors import WavError as WavError
     from twistream_kit.errors import WouldDeadlock as WouldDeadlock
+    from twistream_kit.errors import WrongState as WrongState
+    from twistream_kit.errors import WrongType as WrongType
+    from twistream_kit.errors import WrongValue as WrongValue
     from twistream_kit.live.calls.call import Call as Call
     from twistream_kit.live.calls.status import StatusEvent as StatusEvent
     from twistream_kit.live.dialling.number_route import NumberRoute as NumberRoute
@@ -136,6 +143,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.simulator.rest.account import SimulatedAccount as SimulatedAccount
     from twistream_kit.simulator.simulate_call import simulate_call as simulate_call
     from twistream_kit.simulator.twilio import SimulatedTwilio as SimulatedTwilio
+    from twistream_kit.user_frames import verbose_errors as verbose_errors
 
 __version__ = "0.1.0"
 
@@ -154,6 +162,7 @@ _HOMES = {
     "twistream_kit.notebook.runtime.background": "start stop running url_of",
     "twistream_kit.pending": "Pending",
     "twistream_kit.notebook.runtime.loop": "allow_nested_asyncio",
+    "twistream_kit.user_frames": "verbose_errors",
     # Simulated Twilio.
     "twistream_kit.simulator.twilio": "SimulatedTwilio",
     "twistream_kit.simulator.rest.account": "SimulatedAccount",
@@ -206,7 +215,8 @@ _HOMES = {
     "twistream_kit.protocol.codes": "TwilioCode",
     "twistream_kit.errors": (
         "Objection TwistreamError WavError LocalProtocolError RemoteProtocolError CallRefused "
-        "TunnelError SettingsError ServerStopped WouldDeadlock"
+        "TunnelError SettingsError ServerStopped WouldDeadlock NoResultYet NoSuchAttribute "
+        "CannotListen WrongType WrongValue WrongState"
     ),
 }
 """Where each public name is defined, by topic and in the order of use."""
@@ -292,10 +302,21 @@ def __getattr__(name: str) -> _typing.Any:
     elif name in _SUBMODULES:
         value = _importlib.import_module(_SUBMODULES[name])
     else:
-        message = f"module 'twistream_kit' has no attribute {name!r}"
-        raise AttributeError(message)
+        raise _build_name_error(name)
     globals()[name] = value
     return value
+
+
+def _build_name_error(name: str) -> AttributeError:
+    message = f"module 'twistream_kit' has no attribute {name!r}"
+    if name.startswith("_"):  # asked by Python and its tools, and read by nobody
+        return AttributeError(message)
+    from difflib import get_close_matches
+
+    from twistream_kit.errors import NoSuchAttribute
+
+    close = get_close_matches(name, __all__, n=3, cutoff=0.6)
+    return NoSuchAttribute(message, fix=f"Nearest: {', '.join(close)}" if close else "")
 
 
 def __dir__() -> list[str]:

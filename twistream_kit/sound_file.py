@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NewType
 
-from twistream_kit.errors import LocalProtocolError, WavError
+from twistream_kit.errors import LocalProtocolError, WavError, WrongType
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """The sources that `inspect_wav`, `load_clip` and `convert_file` accept."""
@@ -120,7 +120,7 @@ class Opened:
 def _open_file_object(file: Any) -> Iterator[Opened]:
     if isinstance(file, io.TextIOBase) or not callable(getattr(file, "read", None)):
         kind = "a file opened as text" if isinstance(file, io.TextIOBase) else repr(type(file))
-        raise TypeError(f"{kind} holds no bytes; give a path, bytes, or a file opened with 'rb'")
+        raise WrongType(f"{kind} holds no bytes; give a path, bytes, or a file opened with 'rb'")
     named = getattr(file, "name", "")
     path = Path(named) if isinstance(named, str) else Path()
     if not file.seekable():

@@ -22,6 +22,7 @@ from twistream_kit.capture.file import Contents, Header, read_capture, read_file
 from twistream_kit.capture.recording import HeardSound, Recording
 from twistream_kit.capture.replay import Playback, Replay, place_caller, render_caller
 from twistream_kit.capture.summary import CaptureSummary, summarise
+from twistream_kit.errors import require_type
 from twistream_kit.listing import Listing
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending
@@ -86,6 +87,7 @@ class Capture:
         self.stream_sid = stream_sid
         self.call_sid = call_sid
         self.started = started
+        require_type("a number", keep_seconds=keep_seconds)
         self.keep_seconds = keep_seconds
         self.redacted = False
         self._messages = _Messages()

@@ -324,7 +324,7 @@ def test_without_clips_send_cannot_be_pressed_and_a_press_says_why(make_call, un
     assert disabled(controls) == {"send", "speak_over", "clear"}
     for button in (controls.send_button, controls.speak_over_button):
         button.click()
-    words = "There is no clip to send: StreamControls(stream, clips=[…])"
+    words = "There is no clip to send: add a file, or write StreamControls(stream, clips=[…])"
     until(lambda: controls.log_view.value.count(words) == 2)
     assert up.stream.newest is None
     assert "clear sent" not in controls.log_view.value
@@ -432,6 +432,25 @@ def test_controls_go_on_to_the_next_stream_and_forget_the_first(controls, until)
     assert second.newest.mark == "tone"
     with pytest.raises(TypeError, match="takes a MediaStream, not NoneType"):
         controls.attach(None)
+
+
+def test_the_last_picture_is_drawn_at_the_end_and_again_when_more_is_known(
+    controls, monkeypatch, until
+):
+    kept = []
+    monkeypatch.setattr(controls, "_keep_last_picture", lambda: kept.append(controls._last_drawn))
+    controls.send_button.click()
+    until(lambda: controls.progress.value > 0.02)
+    assert kept == []
+    controls.up.stream.close(now=True).result(LIMIT_SECONDS)
+    until(lambda: kept)
+    assert "<b>Ended</b>: your server closed the connection (1000)" in kept[-1]
+    until(lambda: "tone was lost after" in kept[-1])
+    assert " of 3.0 s, lost: your server closed" in kept[-1]
+    controls.up.call.hang_up().result(LIMIT_SECONDS)
+    until(lambda: "The call: completed" in kept[-1])
+    controls._update()
+    assert len(set(kept)) == len(kept), "it was drawn again though nothing had changed"
 
 
 def test_controls_stand_in_any_box(controls):
@@ -595,13 +614,13 @@ def test_controls_take_a_stream_and_clips_and_nothing_else(make_call):
     with pytest.raises(TypeError) as caught:
         StreamControls("MZ1")
     assert str(caught.value) == (
-        "StreamControls takes a MediaStream, not str; server.next_stream().result(10) gives one"
+        "StreamControls takes a MediaStream, not str; server.next_stream().result(10) gives one."
     )
     up = make_call()
     with pytest.raises(TypeError) as caught:
         StreamControls(up.stream, clips=["greeting.wav"])
     assert str(caught.value) == (
-        "clips must be Clip objects, not str; kit.load_clip(path) makes one"
+        "clips must be Clip objects, not str; kit.load_clip(path) makes one."
     )
 
 

@@ -68,7 +68,9 @@ class ControlsInKernel:
     def __init__(self, kernel):
         self.kernel = kernel
         self._ids = kernel.value(f"{{n: getattr(controls, n).model_id for n in {NAMES}}}")
+        outputs = dict(kernel.outputs)
         kernel.forget()
+        kernel.outputs.update(outputs)
 
     def __getattr__(self, name):
         return self.kernel.models[self._ids[name]]
@@ -181,6 +183,8 @@ def test_hang_up_ends_the_call_from_the_front_end(call):
     call.until(lambda: "<b>Ended</b>" in call.state["value"], "end")
     for name in ("send_button", "mark_button", "clear_button", "hang_up_button"):
         assert getattr(call, name)["disabled"], name
+    (below,) = call.kernel.outputs
+    call.until(lambda: "Ended" in call.kernel.outputs[below]["text/html"], "last picture")
     assert call.quiet()
     assert call.kernel.value("stream.closed.result(30).reason") in ("stop", "far end")
 

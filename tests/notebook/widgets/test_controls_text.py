@@ -196,3 +196,12 @@ def test_what_was_lost_says_why_and_whether_it_came_too_late():
     assert describe_playback([], late) == PlaybackText(
         "story 0.0 of 5.6 s, lost: it came too late, the callee hung up", 0, "danger"
     )
+
+
+def test_why_it_was_lost_is_said_as_it_is_known_now():
+    lost = Sound(900, 5618, "story", "lost", cause=EndCause("connection-lost"))
+    shown = describe_playback([], lost, cause=EndCause("tunnel-lost"))
+    assert shown.text == "story 0.9 of 5.6 s, lost: the tunnel was lost"
+    missing = Sound(900, 5618, "story", "lost")
+    shown = describe_playback([], missing, cause=EndCause("tunnel-lost"))
+    assert shown.text.endswith("lost: its mark did not come back")

@@ -96,6 +96,59 @@ def test_it_shows_a_call_from_its_begin_to_its_end_and_waits_for_the_next(desk, 
     assert "What was sent" in figures.value
 
 
+def test_a_button_pressed_by_a_cell_acts_on_a_stream_that_the_pump_has_not_seen(
+    desk, workbench, monkeypatch, until
+):
+    PUMP.remove(workbench._update)
+    _, stream = desk.call()
+    assert workbench.stream is None
+    workbench.controls.send_button.click()
+    assert stream.newest.mark == "tone"
+    assert workbench.stream is stream
+    desk.phone.hang_up()
+    stream.closed.result(LIMIT_SECONDS)
+    _, following = desk.call()
+    workbench.controls.mark_button.click()
+    assert workbench.stream is following
+
+
+def test_on_the_loop_of_the_server_nothing_waits_for_the_pump(background_loop, tone, until):
+    shown = []
+
+    async def handler(stream):
+        with workbench._lock_held_elsewhere:
+            workbench.show(stream)
+            shown.append(stream)
+            await stream.play(tone.payload[:800])
+
+    desk = Desk(background_loop.start, handler)
+    workbench = desk.make()
+    workbench._lock_held_elsewhere = HeldElsewhere(workbench._lock)
+    _, stream = desk.call()
+    until(lambda: shown == [stream])
+    until(lambda: workbench.stream is stream)
+    workbench.close()
+
+
+class HeldElsewhere:
+    """Another thread holds a lock meanwhile: who waits for it on this one never ends."""
+
+    def __init__(self, lock):
+        self._lock, self._held, self._done = lock, threading.Event(), threading.Event()
+
+    def __enter__(self):
+        threading.Thread(target=self._hold, daemon=True).start()
+        assert self._held.wait(LIMIT_SECONDS)
+
+    def __exit__(self, *_):
+        self._done.set()
+
+    def _hold(self):
+        with self._lock:
+            self._held.set()
+            self._done.wait(LIMIT_SECONDS)
+
+
 def test_it_takes_no_stream_away(desk, workbench, until):
     call = place_call(
         desk.twilio.client, to=desk.phone.number, from_=desk.twilio.numbers[0],

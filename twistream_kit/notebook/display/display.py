@@ -11,11 +11,12 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twistream_kit.errors import Objections
+from twistream_kit.errors import Objections, WrongType
 from twistream_kit.notebook.display.handles import HANDLES
 from twistream_kit.notebook.display.html import (
     EMPTY,
     Html,
+    badge,
     bullets,
     code,
     join,
@@ -25,7 +26,12 @@ from twistream_kit.notebook.display.html import (
     strong,
     table,
 )
-from twistream_kit.notebook.display.recording import list_events, show_call, show_recording
+from twistream_kit.notebook.display.recording import (
+    list_events,
+    show_call,
+    show_long_sound,
+    show_recording,
+)
 from twistream_kit.notebook.display.rows import (
     ROWS,
     draw_meter,
@@ -65,8 +71,12 @@ MOST_PLAYBACKS = 100
 
 _OF_REPORT = "report.capture.recording"
 
-MOST_PLAYED_SECONDS = 60
-"""A player holds its sound, 21 kB for each second, and stays in the notebook's file."""
+EXACT_SECONDS = 60
+"""A player holds its sound, 21 kB for each second, and stays in the notebook's file; a longer one
+holds it as Opus, 1 kB for each second."""
+
+MOST_PLAYED_SECONDS = 1800
+"""Of more than this a player holds the beginning: as Opus it takes 2 MB."""
 
 MOST_PLAYED_BYTES = 4_000_000
 """What the two players together may weigh in a notebook, before base64: 20 s of 44.1 kHz stereo."""
@@ -81,7 +91,7 @@ def render_html(result: object) -> str:
     show = find_display(result)
     if show is None:
         message = f"{type(result).__name__} has no display of its own; repr(result) describes it"
-        raise TypeError(message)
+        raise WrongType(message)
     return Html(show(result))
 
 
@@ -117,11 +127,13 @@ def show_clip(clip: Clip) -> Html:
         text += f", {clip.clipped} samples clipped"
     if not clip.payload:
         return pairs({"sound": text}, caption="A clip")
-    if clip.seconds > MOST_PLAYED_SECONDS:
-        text += f"; the player holds the first {MOST_PLAYED_SECONDS} s, clip.save(path) writes all"
-    samples = clip.samples()[: MOST_PLAYED_SECONDS * 8000]
     name = code(clip.name) if clip.name else "clip"
-    return join(player(samples, 8000, name), paragraph(text))
+    if clip.seconds <= EXACT_SECONDS:
+        return join(player(clip.samples(), 8000, name), paragraph(text))
+    held = ", all of it" if clip.seconds <= MOST_PLAYED_SECONDS else ""
+    held = held or f", the first {MOST_PLAYED_SECONDS // 60} minutes"
+    text += f"; the player holds it as Opus{held}; clip.save(path) writes it as it is"
+    return join(show_long_sound(clip.payload[: MOST_PLAYED_SECONDS * 8000], name), paragraph(text))
 
 
 def show_examination(examination: Examination) -> Html:
@@ -178,7 +190,7 @@ def show_code(known: TwilioCode) -> Html:
     """A code of Twilio's: what it means, what is behind it, what to do."""
     link = Html(f'<a href="{known.url}" target="_blank" rel="noopener">Twilio on {known.code}</a>')
     values: dict[str, object] = {
-        "level": known.level,
+        "level": badge(known.level),
         "meaning": known.meaning,
         "usual causes": bullets(known.causes),
         "What to do": known.remedy,

@@ -1,7 +1,7 @@
 """A recording in a page without a kernel: a small copy of the sound, a picture, and a sentence.
 
-The copy is Opus, 95 kB a minute with two voices.  A notebook keeps two minutes of it, the first and
-the last of a longer call.  The picture has few colours and no paper of its own, so it stands in
+The copy is Opus, 180 kB a minute with two voices.  A notebook keeps two minutes of it, the first
+and the last of a longer call.  The picture has few colours and no paper of its own, so it stands in
 light and dark pages, and where a site that shows notebooks has removed the sound.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from twistream_kit.notebook.display.html import Html, code, join, paragraph
+from twistream_kit.notebook.display.html import Html, code, join, paragraph, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +93,29 @@ def show_call(
     return join(_show_sound(recording, of), _show_picture(recording, events))
 
 
+def show_long_sound(payload: bytes, name: object) -> Html:
+    """Return a player that holds PCMU as Opus, because as WAV it would fill the notebook's file."""
+    from twistream_kit.capture.recording import HeardSound, Recording
+    from twistream_kit.capture.replay import SentSound
+
+    sound = SentSound()
+    sound.append(payload, len(payload))
+    recording = Recording(sound, HeardSound(SentSound(), ()), 0.0)
+    return _play_opus(recording, [(0.0, recording.seconds)], name)[0]
+
+
+def _play_opus(
+    recording: Recording, parts: Sequence[tuple[float, float]], name: object
+) -> tuple[Html, int]:
+    """Return a player of parts of a recording, and in how many channels it plays them."""
+    file = io.BytesIO()
+    n_channels = recording.write_small(file, parts)
+    sound = b64encode(file.getvalue()).decode("ascii")
+    source = f"data:audio/ogg;base64,{sound}"
+    opening = '<audio controls preload="metadata" aria-label="sound"'
+    return Html(f'{opening} src="{source}">{text(name)}</audio>'), n_channels
+
+
 def _show_sound(recording: Recording, of: str) -> Html:
     if not recording.audible:
         return paragraph(f"The recording, {recording.seconds:.1f} s, is silent on both sides.")
@@ -100,9 +123,7 @@ def _show_sound(recording: Recording, of: str) -> Html:
     parts = [(0.0, seconds)]
     if seconds > KEPT_SECONDS:
         parts = [(0.0, half), (seconds - half, seconds)]
-    file = io.BytesIO()
-    n_channels = recording.write_small(file, parts)
-    source = f"data:audio/ogg;base64,{b64encode(file.getvalue()).decode('ascii')}"
+    player, n_channels = _play_opus(recording, parts, "The call")
     sides = "left the caller, right what the caller heard"
     if n_channels == 1:
         sides = "the caller" if recording.audible == ("caller",) else "what the caller heard"
@@ -114,9 +135,6 @@ def _show_sound(recording: Recording, of: str) -> Html:
             f" The player holds its first {half:.0f} s and its last {half:.0f} s; the whole: ",
             whole,
         ]
-    player = Html(
-        f'<audio controls preload="metadata" aria-label="The call" src="{source}"></audio>'
-    )
     return join(player, paragraph(*words))
 
 

@@ -18,6 +18,7 @@ from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.runtime.activity_log import ActivityLog
 from twistream_kit.notebook.widgets.live_text import Severity, add_sign
 from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.marks import MarkName, MarkOutcome, PlayOutcome
 
 KEPT_LINES = 200
@@ -144,7 +145,12 @@ def describe_outcome(outcome: object, name: str) -> str:
             return f"{name}: {outcome}"
 
 
-def explain_loss(outcome: PlayOutcome | MarkOutcome) -> str:
-    """Return why a playback or a mark was lost, and whether it came too late; else empty."""
-    why = outcome.why
+def explain_loss(outcome: PlayOutcome | MarkOutcome, known: EndCause | None = None) -> str:
+    """Return why a playback or a mark was lost, and whether it came too late; else empty.
+
+    Args:
+        outcome: The outcome, with the cause that was known when it ended.
+        known: Why the stream ended, as far as it is known now.
+    """
+    why = outcome.why if outcome.cause is None or known is None else known.in_words
     return f"it came too late, {why}" if why and not outcome.handle else why

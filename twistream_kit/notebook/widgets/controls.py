@@ -10,15 +10,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from html import escape
 from typing import Any
 
 import ipywidgets as widgets
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.errors import WrongType
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.state import Playing
 from twistream_kit.live.stream.stream import MediaStream, get_state
-from twistream_kit.notebook.display.html import paragraph
+from twistream_kit.notebook.display.html import EMPTY, Html, join, paragraph
 from twistream_kit.notebook.runtime.activity_log import PUMP, get_activity_log
 from twistream_kit.notebook.runtime.kernel import (
     CellWatch,
@@ -27,6 +29,8 @@ from twistream_kit.notebook.runtime.kernel import (
 )
 from twistream_kit.notebook.widgets.activity_lines import ActivityLines, list_lines
 from twistream_kit.notebook.widgets.controls_text import describe_playback, describe_state
+from twistream_kit.notebook.widgets.file_field import FileField
+from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
 from twistream_kit.notebook.widgets.live_text import LiveText
 from twistream_kit.pending import Pending
 
@@ -42,7 +46,7 @@ _LABEL_STYLE = {"description_width": "48px"}
 """On a narrow page the room is needed for the names of the clips."""
 
 
-class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+class StreamControls(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """Buttons that act on a call while it runs; a box, which stands in any other.
 
     A click is handled on a thread that the kernel chooses, so every button only gives a command,
@@ -63,6 +67,7 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         state: The state of the call as text; it also shows that the public address was lost, that
             the handler raised, and that what is played is almost certainly no PCMU.
         log_view: The last events, including errors.
+        file_field: The field where files are chosen or dropped; each becomes a clip to send.
 
     Raises:
         TypeError: If `stream` is not a `MediaStream`, or `clips` holds anything but clips.
@@ -87,6 +92,7 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         _check_clips(clips)
         self._marks = 0
         self._is_closed = False
+        self._last_drawn = EMPTY
         # Without it, an update that read the state before a press would undo what the press shows.
         self._display = threading.RLock()
         self._cells = CellWatch()
@@ -120,6 +126,8 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         )
         self.state = LiveText()
         self.log_view = LiveText("log", label="Last events")
+        # Its file comes in the kernel's messages, as a click on a button does.
+        self.file_field = FileField(self.add_clip, label="Add a file", direct=False)
         self._heard_text = widgets.Label().add_class("twistream-heard")
         for button, act in self._list_actions():
             button.on_click(act)
@@ -180,8 +188,13 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         stream = "no stream yet" if self._stream is None else repr(self._stream)
         return f"<StreamControls of {stream}>"
 
+    def _draw_last_picture(self) -> Html:
+        texts = (self.state.value, escape(self._heard_text.value), self.log_view.value)
+        return join(*(paragraph(Html(text)) for text in texts[:2]), Html(texts[2]))
+
     def _take(self, stream: MediaStream | None, call: Call | None) -> None:
         with self._display:
+            self._forget_last_picture()
             self._stream, self._call = stream, call
             self._hanging_up: Pending[Any] | None = None
             self._queue: list[Playing] = []
@@ -201,7 +214,13 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
             wide.layout.width, wide.layout.flex = "auto", "1 1 180px"
             wide.layout.min_width, wide.layout.max_width = "170px", "300px"
         heard = widgets.HBox([self.progress, self._heard_text], layout=row)
-        return [widgets.HBox(buttons, layout=row), heard, self.state, self.log_view]
+        return [
+            widgets.HBox(buttons, layout=row),
+            self.file_field,
+            heard,
+            self.state,
+            self.log_view,
+        ]
 
     def _list_actions(self) -> list[tuple[widgets.Button, Any]]:
         return [
@@ -212,12 +231,18 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
             (self.hang_up_button, self._hang_up),
         ]
 
+    def _find_stream(self) -> MediaStream | None:
+        """Return the stream that a pressed button acts on."""
+        return self._stream
+
     def _send_clip(self, _button: object) -> None:
-        stream, activity, clip = self._stream, self._activity, self.clip.value
+        stream, activity, clip = self._find_stream(), self._activity, self.clip.value
         if stream is None or activity is None:
             return
         if clip is None:
-            self._note("There is no clip to send: StreamControls(stream, clips=[…])")
+            self._note(
+                "There is no clip to send: add a file, or write StreamControls(stream, clips=[…])"
+            )
             return
         self._note(f"sent {label_clip(clip)}")
         if clip.name:
@@ -233,7 +258,7 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         self._send_clip(button)
 
     def _send_mark(self, _button: object) -> None:
-        stream, activity = self._stream, self._activity
+        stream, activity = self._find_stream(), self._activity
         if stream is None or activity is None:
             return
         with self._display:
@@ -244,12 +269,13 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
         stream.mark(name).add_done_callback(self._note_outcome_of(name))
 
     def _clear(self, _button: object) -> None:
-        if self._stream is not None:
-            self._stream.clear()  # its message has a line
+        stream = self._find_stream()
+        if stream is not None:
+            stream.clear()  # its message has a line
             self._wake()
 
     def _hang_up(self, _button: object) -> None:
-        stream, call = self._stream, self._call
+        stream, call = self._find_stream(), self._call
         if stream is None:
             return
         self._note("hanging up")
@@ -295,10 +321,17 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
             self.log_view.value = list_lines(lines)
             if stream is None:
                 return False
-            if over and not self._is_reused:
-                self._cells.close()
+            if over:
+                self._note_end()
             # The reason of a lost connection often becomes known some moments later.
             return not over or (get_state(stream).broke_lately and not stream.disconnect_reason)
+
+    def _note_end(self) -> None:
+        if not self._is_reused:
+            self._cells.close()
+        if (last := self._draw_last_picture()) != self._last_drawn:
+            self._last_drawn = last  # who ended the call is often known later
+            self._keep_last_picture()
 
     def _switch_buttons(self, stream: MediaStream | None, over: bool) -> None:
         is_open = stream is not None and stream.is_open
@@ -312,7 +345,8 @@ class StreamControls(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no t
     def _show_playback(self, stream: MediaStream | None) -> None:
         queue = [] if stream is None else get_state(stream).queue
         newest = None if stream is None else stream.newest
-        shown = describe_playback(queue, newest, self._queue)
+        cause = None if stream is None else stream.cause
+        shown = describe_playback(queue, newest, self._queue, cause)
         self._queue = queue or self._queue
         self.progress.value, self.progress.bar_style = shown.share, shown.bar_style
         self._heard_text.value = shown.text
@@ -347,7 +381,7 @@ def _make_button(text: str, icon: str, tooltip: str, style: str = "") -> widgets
 
 def _check_stream(stream: MediaStream) -> None:
     if not isinstance(stream, MediaStream):
-        raise TypeError(
+        raise WrongType(
             f"StreamControls takes a MediaStream, not {type(stream).__name__}; "
             "server.next_stream().result(10) gives one"
         )
@@ -355,11 +389,11 @@ def _check_stream(stream: MediaStream) -> None:
 
 def _check_clips(clips: Sequence[Clip]) -> None:
     if not isinstance(clips, Sequence):
-        raise TypeError(
+        raise WrongType(
             f"clips must be a list of Clip objects, not {type(clips).__name__}; write clips=[clip]"
         )
     wrong = [type(clip).__name__ for clip in clips if not isinstance(clip, Clip)]
     if wrong:
-        raise TypeError(
+        raise WrongType(
             f"clips must be Clip objects, not {wrong[0]}; kit.load_clip(path) makes one"
         )

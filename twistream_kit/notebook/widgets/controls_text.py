@@ -12,6 +12,7 @@ from twistream_kit.live.stream.stream import MediaStream, describe_end, get_stat
 from twistream_kit.notebook.widgets.activity_lines import explain_loss
 from twistream_kit.notebook.widgets.live_text import add_sign
 from twistream_kit.pending import format_error
+from twistream_kit.protocol.ending import EndCause
 
 NO_STREAM = "<b>No call yet</b>"
 
@@ -86,7 +87,10 @@ class PlaybackText:
 
 
 def describe_playback(
-    queue: Sequence[Playing], newest: Playing | None, before: Sequence[Playing] = ()
+    queue: Sequence[Playing],
+    newest: Playing | None,
+    before: Sequence[Playing] = (),
+    cause: EndCause | None = None,
 ) -> PlaybackText:
     """Say what sounds now and what follows it; when nothing does, how the last sound ended.
 
@@ -94,11 +98,12 @@ def describe_playback(
         queue: The playbacks that have not ended, in the order of their sound.
         newest: The most recent playback, or None.
         before: The last queue that was not empty.
+        cause: Why the stream ended, as far as it is known now.
     """
     if newest is None:
         return PlaybackText("nothing sent yet")
     if not queue and newest.done():
-        return _describe_ended(newest, before)
+        return _describe_ended(newest, before, cause)
     now, *later = queue or [newest]
     text = f"now: {_name(now)}{_count_seconds(now)}"
     if later:
@@ -107,7 +112,9 @@ def describe_playback(
     return PlaybackText(text, now.progress)
 
 
-def _describe_ended(newest: Playing, before: Sequence[Playing]) -> PlaybackText:
+def _describe_ended(
+    newest: Playing, before: Sequence[Playing], cause: EndCause | None
+) -> PlaybackText:
     """Say how the sound ended that was heard last, and how much behind it nobody heard."""
     unheard = [each for each in before if each.done() and each is not newest]
     heard = [each for each in unheard if each.heard_ms]
@@ -117,7 +124,7 @@ def _describe_ended(newest: Playing, before: Sequence[Playing]) -> PlaybackText:
     n_more = 0 if last is newest else 1 + sum(not each.heard_ms for each in unheard)
     if n_more:
         text += f", and {n_more} more that nobody heard"
-    if why := explain_loss(outcome):
+    if why := explain_loss(outcome, cause):
         text += f": {why}"
     return PlaybackText(text, last.progress, _BAR_STYLES[outcome.ending])
 

@@ -9,6 +9,7 @@ import anywidget
 import traitlets
 
 from twistream_kit.notebook.display.html import Html
+from twistream_kit.notebook.widgets._javascript import join_modules
 
 _STATIC = Path(__file__).parents[1] / "static"
 
@@ -42,7 +43,7 @@ class LiveText(anywidget.AnyWidget):
         value: HTML in which all foreign text has been escaped.
     """
 
-    _esm = _STATIC / "live_text.js"
+    _esm = join_modules(_STATIC / "live_text.js")
     _css = _STATIC / "controls.css"
 
     value = traitlets.Unicode().tag(sync=True)

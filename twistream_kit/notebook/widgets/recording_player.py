@@ -19,6 +19,7 @@ import traitlets
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.recording import SAMPLE_RATE, Recording
+from twistream_kit.errors import WrongType
 from twistream_kit.notebook.display.display import show_figures
 from twistream_kit.notebook.display.html import Html
 from twistream_kit.notebook.display.recording import CallEvent, list_events, show_call
@@ -97,7 +98,7 @@ class RecordingPlayer(KeepsLastPicture, anywidget.AnyWidget):
     def __init__(self, capture: Any, *, direct: bool = True) -> None:
         recording, events, name = _read_call(capture)
         self.recording = recording
-        self._of = "recording" if isinstance(capture, Recording) else "capture.recording"
+        self._of = _name_recording(capture)
         self._call_events = events
         self._channel: Channel | None = None
         if direct:
@@ -186,9 +187,18 @@ class _RecordingPages:
 def _parse_number(value: object) -> int | None:
     """Return the number of a piece; None if the page sent something else."""
     with contextlib.suppress(TypeError, ValueError, OverflowError):
-        number = int(str(value)[:10])
+        number = int(str(value)[:9])  # no call has so many, and they fit into the header
         return number if number >= 0 else None
     return None
+
+
+def _name_recording(capture: object) -> str:
+    """Return the expression by which a user gets at the recording of what was shown."""
+    if isinstance(capture, Recording):
+        return "recording"
+    if isinstance(capture, Capture):
+        return "capture.recording"
+    return f"{'report' if hasattr(capture, 'verdict') else 'stream'}.capture.recording"
 
 
 def _read_call(capture: object) -> tuple[Recording, list[CallEvent], str]:
@@ -197,7 +207,7 @@ def _read_call(capture: object) -> tuple[Recording, list[CallEvent], str]:
         return capture, [], "call.wav"
     capture = getattr(capture, "capture", capture)
     if not isinstance(capture, Capture):
-        raise TypeError(
+        raise WrongType(
             "RecordingPlayer takes a Capture, or what has one (a stream, a report), or a "
             f"Recording, not {type(capture).__name__}; stream.capture is one, and "
             'kit.Capture.load("call.jsonl") gives one'

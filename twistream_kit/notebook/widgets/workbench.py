@@ -7,11 +7,12 @@ boxes stay while what they hold is made anew for each stream.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import ipywidgets as widgets
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
-from twistream_kit.errors import ServerStopped, TwistreamError
+from twistream_kit.errors import ServerStopped, TwistreamError, WrongType
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.display import render_html, show_figures
@@ -102,7 +103,6 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
         ...     stream_url=server.stream_url,
         ... ).result(10)
         >>> stream = server.next_stream(call).result(10)
-        >>> workbench.show(stream)
         >>> workbench.controls.send_button.click()
         >>> stream.newest.result(10).ending
         'heard'
@@ -121,13 +121,14 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
         self._lock = threading.RLock()
         self._seen: set[str] = set()
         self._chosen = ""
+        self._wanted: MediaStream | None = None
         self._stays: MediaStream | None = None
         self._finished: MediaStream | None = None
         self._has_failed = False
         self.is_retired = False
         self.stream: MediaStream | None = None
         self.phone = None if phone is None else _make_phone(phone, server)
-        self.controls = StreamControls(None, clips=loaded)
+        self.controls: StreamControls = _Controls(self._follow_now, loaded)
         self.scope = widgets.VBox([_make_placeholder(NO_SCOPE, "scope")])
         self.stream_log = widgets.VBox([_make_placeholder(NO_LOG, "log")])
         self.recording = widgets.VBox()
@@ -150,15 +151,12 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
             TypeError: If it is not a `MediaStream`.
         """
         if not isinstance(stream, MediaStream):
-            raise TypeError(
+            raise WrongType(
                 f"show() takes a MediaStream, not {type(stream).__name__}; "
                 "server.next_stream().result(10) gives one"
             )
-        with self._lock:
-            self._seen.add(stream.stream_sid)
-            self._stays = stream
-            if not self.is_retired and stream is not self.stream:
-                self._attach(stream)
+        self._wanted = stream
+        self._follow_now()
 
     def is_replaced_by(self, newer: Workbench) -> bool:
         """Whether a newer one shows the same server, or this one's server runs no more.
@@ -222,6 +220,15 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
     def _choose(self, change: Any) -> None:
         self._chosen = change.new or ""  # the pump shows it
 
+    def _follow_now(self) -> None:
+        """Follow the streams before the pump does; not on the server's loop, which never waits."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is None or loop is not self._server.loop:
+            self._update()
+
     def _update(self) -> bool:
         """Follow the streams of the server; return whether more can come."""
         with self._lock:
@@ -252,8 +259,9 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
         fresh = [each for each in streams if each.stream_sid not in self._seen]
         self._seen = {each.stream_sid for each in streams}
         chosen, self._chosen = self._chosen, ""
-        for each in streams:
-            if each.stream_sid == chosen:
+        wanted, self._wanted = self._wanted, None
+        for each in streams if wanted is None else (wanted,):
+            if each.stream_sid == chosen or each is wanted:
                 self._stays = each
                 return each
         shown = self.stream
@@ -322,14 +330,34 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
         return ""
 
 
+class _Controls(StreamControls):
+    """Controls that look for a stream before they act on none, or on one that has ended.
+
+    A cell may press a button as soon as it knows of a stream, which is before the pump does.
+
+    Args:
+        look: Attaches a stream that has started meanwhile.
+        clips: The clips that can be sent.
+    """
+
+    def __init__(self, look: Callable[[], None], clips: Sequence[Clip]) -> None:
+        self._look = look
+        super().__init__(None, clips=clips)
+
+    def _find_stream(self) -> MediaStream | None:
+        if self._stream is None or self._stream.closed.done():
+            self._look()
+        return super()._find_stream()
+
+
 def _check(server: object, phone: object) -> None:
     if not isinstance(server, StreamServer):
-        raise TypeError(
+        raise WrongType(
             f"Workbench takes a StreamServer, not {type(server).__name__}; "
             "server = kit.start(kit.StreamServer()) gives one"
         )
     if phone is not None and not isinstance(phone, Phone):
-        raise TypeError(
+        raise WrongType(
             f"phone is a {type(phone).__name__}; it must be a simulated telephone, as "
             'twilio.phone("+15550100001") gives one; leave it out for real calls'
         )
@@ -337,7 +365,7 @@ def _check(server: object, phone: object) -> None:
 
 def _load_clips(clips: Sequence[Clip | str | Path]) -> list[Clip]:
     if isinstance(clips, str) or not isinstance(clips, Sequence):
-        raise TypeError(
+        raise WrongType(
             "clips must be a list of Clip objects or of paths of sound files, not "
             f"{type(clips).__name__}; write clips=[…]"
         )

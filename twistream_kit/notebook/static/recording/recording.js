@@ -49,8 +49,9 @@ function shareKeys(root) {
     if (!root.contains(event.target)) return;
     const isChord = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key !== "Tab");
     const isJupyters = isChord || event.key === "Escape";
-    if (isJupyters) delete root.dataset.lmSuppressShortcuts;
-    else root.dataset.lmSuppressShortcuts = "true";
+    // JupyterLab looks for it from the focused element upwards, and stops where a shortcut fits.
+    if (isJupyters) delete event.target.dataset.lmSuppressShortcuts;
+    else event.target.dataset.lmSuppressShortcuts = "true";
   };
   window.addEventListener("keydown", share, true); // before JupyterLab looks for shortcuts
   return () => window.removeEventListener("keydown", share, true);
