@@ -337,7 +337,7 @@ def _show_richly() -> None:
     if getattr(shell, "kernel", None) is not None:  # a page that can play it
         player = shell.display_formatter.ipython_display_formatter
         for module, name in _PLAYED.items():
-            player.for_type_by_name(module, name, _display_call)
+            player.for_type_by_name(module, name, _show_player)
     # A Figure displays itself only after pyplot was imported; its own formatter then takes over.
     pictures = shell.display_formatter.formatters["image/png"]
     pictures.for_type_by_name("matplotlib.figure", "Figure", _make_png)
@@ -349,10 +349,10 @@ def _make_html(result: _typing.Any) -> str:
     return render_html(result)
 
 
-def _display_call(result: _typing.Any) -> None:
-    from twistream_kit.notebook.widgets.recording_player import display_call
+def _show_player(result: _typing.Any) -> None:
+    from twistream_kit.notebook.widgets.recording_player import show_player
 
-    display_call(result)
+    show_player(result)
 
 
 def _make_png(figure: _typing.Any) -> bytes:

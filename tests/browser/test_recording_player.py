@@ -221,9 +221,9 @@ async def test_the_copy_is_hidden_beside_the_player_and_shown_where_the_model_is
         " output.classList.add('jupyter-widgets'); }"
     )
     await expect(cell.locator("audio")).to_be_visible()
-    duration = await cell.locator("audio").evaluate(
+    length = await cell.locator("audio").evaluate(
         "async audio => { audio.load(); if (!(audio.duration > 0))"
         " await new Promise(done => { audio.onloadedmetadata = done; }); return audio.duration; }"
     )
-    assert duration == pytest.approx(SECONDS, abs=0.1)
+    assert length == pytest.approx(SECONDS, abs=0.1)
     await notebook.picture("recording-without-a-kernel", cell)

@@ -206,7 +206,9 @@ def test_the_copy_for_a_notebook_has_180_kilobytes_a_minute_and_less_with_one_vo
     sizes = [len(file.getvalue()) for file in files]
     assert 60_000 < sizes[0] < 100_000
     assert sizes[1] < 27_000
-    assert soundfile.info(io.BytesIO(files[0].getvalue())).duration == pytest.approx(30, abs=0.1)
+    assert soundfile.info(io.BytesIO(files[0].getvalue())).frames / 8000 == pytest.approx(
+        30, abs=0.1
+    )
 
 
 def test_the_copy_for_a_notebook_keeps_the_sides_apart():
@@ -233,6 +235,6 @@ def test_a_long_call_takes_a_few_megabytes_while_they_are_saved(tmp_path):
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert soundfile.info(path).duration == recording.seconds == pytest.approx(1200, abs=0.1)
+    assert soundfile.info(path).frames / 8000 == recording.seconds == pytest.approx(1200, abs=0.1)
     assert peaks[:, 0].any()
     assert most < 25e6, "in whole it has 38 MB, and an hour three times as much"

@@ -216,7 +216,7 @@ def _read_call(capture: object) -> tuple[Recording, list[CallEvent], str]:
     return capture.recording, list_events(capture), name
 
 
-def display_call(thing: Any) -> None:
+def show_player(thing: Any) -> None:
     """Show the player of a call in the cell, its copy for a page without a kernel, and the figures.
 
     Args:
