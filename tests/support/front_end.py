@@ -53,8 +53,8 @@ class FrontEnd:
         self.client.wait_for_ready(timeout=LIMIT_SECONDS)
         self.models, self.printed, self.errors, self.shown = {}, [], [], []
         self.outputs = {}
-        self.tracebacks = []
         self._replies, self._idle = {}, set()
+        self.tracebacks = []
         self.subshell = self._make_subshell() if subshells else None
 
     def _make_subshell(self):
