@@ -183,7 +183,7 @@ def open_sound(
         if form is not None:
             yield _open_headerless(file, form)
         elif not file.size:
-            raise build_not_wav_error(b"", file.name)
+            raise build_not_wav_error(b"", file)
         elif (wav := find_sound(file)) is not None:
             yield _open_wav(file, wav)
         else:
