@@ -99,14 +99,14 @@ def route_number(
     """
     if not hasattr(server, "checks_signatures"):
         raise WrongType(f"server is {quote(server)}; give the StreamServer that answers")
-    require_type("a string", number=number)
-    check_client(client)
     if not server.checks_signatures and not unsigned:
         raise SettingsError(
             "this server checks no signatures",
             consequence="Anyone who finds its address could play a call of yours",
             fix="Make it with StreamServer(auth_token=…), or say unsigned=True",
         )
+    check_client(client)
+    require_type("a string", number=number)
     return NumberRoute(client, number, server)
 
 
