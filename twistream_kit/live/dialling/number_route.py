@@ -105,7 +105,6 @@ def route_number(
             consequence="Anyone who finds its address could play a call of yours",
             fix="Make it with StreamServer(auth_token=…), or say unsigned=True",
         )
-    check_client(client)
     require_type("a string", number=number)
     return NumberRoute(client, number, server)
 
@@ -158,6 +157,7 @@ class NumberRoute:
     async def __aenter__(self) -> Self:
         if self._ours:
             raise WrongState(f"{self!r} is entered already; leave it before entering it again")
+        check_client(self._client)
         wanted = self._build_settings()
         routing = self._on_worker("routing", lambda: self._route(wanted))
         try:
