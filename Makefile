@@ -15,25 +15,31 @@ PYTHON ?= python3
 WORKERS ?= 3
 VENV := .venv
 
-.PHONY: tutorial install test test-fast test-slow fuzz golden check lint types layers format notebooks samples bench picture clean
+.PHONY: tutorial install notebook-environment test test-fast test-slow fuzz golden check lint types layers format notebooks samples bench picture clean
 
-tutorial: install
+tutorial: notebook-environment
+	@echo "Opening JupyterLab at the tutorial in your browser; Ctrl+C here ends it."
 	$(BIN)/jupyter lab notebooks/tutorial.ipynb $(LAB_OPTIONS)
 
 # `make … BIN=/path/to/environment/bin` uses an environment that exists already, as it is.
 ifeq ($(origin BIN),command line)
-install:
+install notebook-environment:
 	@test -x $(BIN)/python || { echo "BIN=$(BIN) holds no python"; exit 2; }
 else
 BIN := $(VENV)/bin
 install: $(VENV)/.made
+# An environment for the tests holds all that the notebooks need.
+notebook-environment: $(if $(wildcard $(VENV)/.made),$(VENV)/.made,$(VENV)/.made-for-notebooks)
 endif
 
-# Made anew only when pyproject.toml changes; plain venv and pip, nothing else is needed.
+# Made anew only when pyproject.toml changes; nothing is needed but Python.
 $(VENV)/.made: pyproject.toml
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
-	touch $@
+	@$(PYTHON) .ci/install.py --into $(VENV) --extra test
+	@touch $@
+
+$(VENV)/.made-for-notebooks: pyproject.toml
+	@$(PYTHON) .ci/install.py --into $(VENV) --extra notebooks
+	@touch $@
 
 # tests/conftest.py says which tests stay on one worker, and which come first.
 SIDE_BY_SIDE := -n $(WORKERS) --no-loadscope-reorder

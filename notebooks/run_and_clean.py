@@ -29,6 +29,8 @@ CELL_SECONDS = 120
 PALETTE = 64
 FEW_COLOURS = 24
 PORT_HERE = re.compile(r"(127\.0\.0\.1):\d{4,5}\b")
+PLAYER = re.compile(r"<audio\b.*?</audio>", re.DOTALL)
+PICTURE = re.compile(r"<(?:img|svg|table)\b")
 LARGE_BYTES = 25_000
 OF_AN_ACCOUNT = ("TWILIO_", "NGROK_", "TWISTREAM_PUBLIC_URL", "TWISTREAM_CALL_TO")
 
@@ -92,10 +94,13 @@ def _kept(output: Any) -> Any:
     for kind in [kind for kind in bundle if kind.startswith("application/vnd.jupyter.widget")]:
         del bundle[kind]
     if "<audio" in bundle.get("text/html", ""):
-        del bundle["text/html"]
+        bundle["text/html"] = PLAYER.sub("", bundle["text/html"])
+        if not PICTURE.search(bundle["text/html"]):
+            del bundle["text/html"]
     if "image/png" in bundle:
         bundle["image/png"] = _smaller(bundle["image/png"])
-    return output if bundle else None
+    is_empty = bundle.keys() <= {"text/plain"} and not bundle.get("text/plain")
+    return None if is_empty else output
 
 
 def _smaller(picture: str) -> str:

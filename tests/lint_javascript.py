@@ -21,11 +21,14 @@ CHECK = ("--check", "--input-type=module", "-")
 
 
 def scripts(folder: Path = STATIC) -> dict[str, str]:
-    """Return all scripts by name, and each folder's parts once more as they are joined."""
+    """Return all scripts by name, and once more those that import others, as they are joined."""
     paths = sorted(folder.rglob("*.js"))
     found = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in paths}
-    for parts in sorted({path.parent for path in paths} - {folder}):
-        found[f"{parts.name}, joined"] = join_modules(parts / f"{parts.name}.js")
+    for path in paths:
+        text = found[str(path.relative_to(folder))]
+        if "\nexport default " in text and '} from "./' in text:
+            name = path.name if path.parent == folder else path.stem
+            found[f"{name}, joined"] = join_modules(path)
     return found
 
 

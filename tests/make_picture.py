@@ -27,39 +27,34 @@ MOST_BYTES = 200_000
 CALL = """\
 import threading
 
-import ipywidgets
 import twistream_kit as kit
 
 twilio = kit.start(kit.SimulatedTwilio())
 server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
 phone = twilio.phone("+15550100001")
+clips = ["../sample_audio/greeting.wav", "../sample_audio/reply.wav"]
+workbench = kit.Workbench(server, phone, clips)
+workbench.stream_log.layout.display = "none"  # its lines are too small to be read there
+workbench.layout.width, workbench.layout.padding = "1100px", "6px"
+controls = workbench.controls
 call = kit.place_call(
     twilio.client, to=phone.number, from_=twilio.numbers[0], stream_url=server.stream_url
 ).result(10)
-stream = server.next_stream(call).result(10)
-greeting = kit.load_clip("../sample_audio/greeting.wav")
-reply = kit.load_clip("../sample_audio/reply.wav")
-telephone = kit.PhoneWidget(phone, server=server)
-controls = kit.StreamControls(stream, clips=[greeting, reply], call=call)
-scope = kit.LiveScope(stream)"""
-SHOW = """\
-wide = ipywidgets.Layout(width="775px", margin="0 0 0 16px")
-right = ipywidgets.VBox([controls.widget, scope], layout=wide)
-telephone.layout.flex = "0 0 290px"
-ipywidgets.HBox([telephone, right], layout=ipywidgets.Layout(width="1100px", padding="6px"))"""
+stream = server.next_stream(call).result(10)"""
+SHOW = "workbench"
 
 CONVERSATION = """\
 threading.Event().wait(1)
-controls.send.click()
+controls.send_button.click()
 stream.newest.heard(1.3).result(5)
-controls.clip.value = reply
-controls.speak_over.click()
+controls.clip.index = 1
+controls.speak_over_button.click()
 stream.newest.heard(0.8).result(5)
 phone.press("5")
-controls.mark.click()
+controls.mark_button.click()
 stream.newest.result(5)
-controls.clip.value = greeting
-controls.send.click()
+controls.clip.index = 0
+controls.send_button.click()
 stream.newest.heard(3.0).result(5)"""
 
 
@@ -108,15 +103,14 @@ def _microphone(path: Path) -> list[str]:
 
 
 async def _in_mid_call(notebook) -> bytes:
-    await notebook.run_up_to(SHOW)
-    cell = await notebook.cell(SHOW)
-    shown = cell.locator(".jp-OutputArea-output").last
+    await notebook.run_all()
+    shown = (await notebook.cell_at(1)).locator(".twistream-workbench")
     await shown.get_by_role("button", name="Sound", exact=True).click()
     await shown.get_by_role("button", name="Mute", exact=True, disabled=False).wait_for()
     await notebook.page.mouse.move(0, 0)
     await notebook.ask(CONVERSATION)
     await notebook.page.evaluate("() => document.activeElement?.blur()")
-    return await shown.locator(".widget-hbox").first.screenshot()
+    return await shown.screenshot()
 
 
 def _small(png: bytes) -> bytes:

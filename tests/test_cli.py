@@ -12,6 +12,7 @@ import sys
 import threading
 from base64 import b64encode
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,53 @@ def test_convert_into_something_that_is_a_file_is_a_usage_error(run, tmp_path):
     assert str(target) in err
 
 
+def test_convert_of_two_files_writes_the_second(run, tmp_path):
+    new = tmp_path / "new.wav"
+    code, out, err = run("convert", GREETING, new)
+    assert (code, out, err) == (0, f"{GREETING} -> {new}: 4.21 s\n", "")
+    assert soundfile.info(new).subtype == "ULAW"
+
+
+def test_convert_of_two_files_replaces_only_by_force(run, tmp_path):
+    new = tmp_path / "new.wav"
+    new.write_bytes(b"a recording")
+    code, out, err = run("convert", GREETING, new)
+    assert (code, out) == (2, "")
+    assert "new.wav: exists already. Nothing was written." in err
+    assert "--force" in err
+    assert new.read_bytes() == b"a recording"
+    assert run("convert", "--force", GREETING, new)[0] == 0
+    assert soundfile.info(new).subtype == "ULAW"
+    before = new.read_bytes()
+    code, _, err = run("convert", "--force", new, new)
+    assert code == 2
+    assert "The original would be lost" in err
+    assert new.read_bytes() == before
+
+
+def test_convert_of_two_files_says_which_of_them_is_wrong(run, tmp_path):
+    new = tmp_path / "new.wav"
+    m4a = tmp_path / "memo.m4a"
+    m4a.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
+    code, out, err = run("convert", m4a, new)
+    assert (code, out) == (1, "")
+    assert err.endswith(f"`ffmpeg -i {m4a} {m4a.with_suffix('.wav')}` first.\n")
+    code, _, err = run("convert", tmp_path / "missing.wav", new)
+    assert code == 2
+    assert "there is no such file" in err
+    code, _, err = run("convert", GREETING, tmp_path)
+    assert code == 2
+    assert f"-o {tmp_path}" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["memo.m4a"]
+
+
+@pytest.mark.parametrize("files", [[GREETING], [GREETING, QUESTION, "c.wav"]])
+def test_convert_without_a_folder_takes_two_files(run, files):
+    code, out, err = run("convert", *files)
+    assert (code, out) == (2, "")
+    assert "SRC and DST, or any number of files and -o DIR" in err
+
+
 # explain
 
 
@@ -233,6 +281,20 @@ def test_review_names_the_line_the_code_and_the_right_key(run, tmp_path):
     assert (code, err) == (1, "")
     assert out.startswith("line 2: error 31951: media.playload")
     assert "payload" in out
+
+
+def test_review_shows_the_first_20_and_counts_the_others(run, tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text("".join(f"line {number}\n" for number in range(1, 231)))
+    code, out, _ = run("review", file)
+    assert code == 1
+    lines = out.splitlines()
+    assert lines[0].startswith("line 1: error 31951")
+    assert lines[19].startswith("line 20: error 31951")
+    assert lines[20:] == ["… and 210 more; --all shows them."]
+    code, out, _ = run("review", "--all", file)
+    assert code == 1
+    assert len(out.splitlines()) == 230
 
 
 def test_review_compares_with_the_stream_that_is_named(run, tmp_path):
@@ -457,6 +519,10 @@ def test_a_wrong_command_line_ends_with_2(run, argv):
     code, out, err = run(*argv)
     assert (code, out) == (2, "")
     assert "usage: twistream" in err
+
+
+def test_version_is_that_of_the_package(run):
+    assert run("--version") == (0, f"twistream {version('twistream-kit')}\n", "")
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["call", "--help"], ["inspect", "--help"]])

@@ -15,8 +15,11 @@ from twistream_kit import errors
 from twistream_kit.diagnosis.message import review_message
 from twistream_kit.errors import (
     CallRefused,
+    CannotListen,
     Explained,
     LocalProtocolError,
+    NoResultYet,
+    NoSuchAttribute,
     RemoteProtocolError,
     ServerStopped,
     SettingsError,
@@ -24,6 +27,9 @@ from twistream_kit.errors import (
     TwistreamError,
     WavError,
     WouldDeadlock,
+    WrongState,
+    WrongType,
+    WrongValue,
     join_sentences,
     quote,
 )
@@ -111,6 +117,15 @@ TEXTS = [
         WouldDeadlock("this is the loop", consequence="Both would wait", fix="Say `await`"),
         "this is the loop. Both would wait. Say `await`.",
     ),
+    (NoResultYet("no call came within 3 s", fix="Place it"), "no call came within 3 s. Place it."),
+    (NoSuchAttribute("no 'x'", fix="Say .result(10)"), "no 'x'. Say .result(10)."),
+    (
+        CannotListen("port 80", errno=13, consequence="Not yours", fix="Say port=0"),
+        "port 80. Not yours. Say port=0.",
+    ),
+    (WrongType("say is 7; give a Clip"), "say is 7; give a Clip."),
+    (WrongValue("port is 70000; it is from 1 to 65535"), "port is 70000; it is from 1 to 65535."),
+    (WrongState("it runs already"), "it runs already."),
 ]
 
 TREE = {
@@ -122,6 +137,12 @@ TREE = {
     SettingsError: (TwistreamError, ValueError),
     ServerStopped: (TwistreamError,),
     WouldDeadlock: (TwistreamError, RuntimeError),
+    NoResultYet: (TwistreamError, OSError),  # as a TimeoutError is
+    NoSuchAttribute: (TwistreamError, AttributeError),
+    CannotListen: (TwistreamError, OSError),
+    WrongType: (TwistreamError, TypeError),
+    WrongValue: (TwistreamError, ValueError),
+    WrongState: (TwistreamError, RuntimeError),
 }
 
 CASES = pytest.mark.parametrize(
@@ -141,6 +162,7 @@ def test_error_survives_pickling_with_all_its_attributes(error, text):
         assert type(again) is type(error)
         assert vars(again) == vars(error)
         assert again.args == error.args
+        assert getattr(again, "errno", None) == getattr(error, "errno", None)
         assert str(again) == text
 
 
@@ -166,7 +188,7 @@ def test_table_has_every_error():
 
 @pytest.mark.parametrize("cls", TREE, ids=lambda cls: cls.__name__)
 def test_tree_of_errors(cls):
-    builtins = (ValueError, RuntimeError, OSError, TypeError)
+    builtins = (ValueError, RuntimeError, OSError, TypeError, AttributeError)
     assert [b for b in builtins if issubclass(cls, b)] == [b for b in TREE[cls] if b in builtins]
     assert all(issubclass(cls, base) for base in TREE[cls])
     assert cls.__name__ in errors.__doc__

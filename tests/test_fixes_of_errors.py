@@ -111,6 +111,37 @@ def ask_for_a_client(_: Path) -> Any:
     return kit.SimulatedTwilio().client
 
 
+def listen_elsewhere(_: Path) -> Any:
+    kit.start(kit.StreamServer(host="192.0.2.1"))  # an address of nobody's (RFC 5737)
+
+
+def listen_here(fix: str, _: Path) -> None:
+    with running(kit.StreamServer(**run(f"dict({fix.split()[1].rstrip(',')})"))) as server:
+        assert server.port
+
+
+def wait_in_vain(_: Path) -> Any:
+    with running(kit.StreamServer()) as server:
+        server.next_stream().result(0.05)
+
+
+def simulate_and_wait(fix: str, _: Path) -> None:
+    with running(kit.StreamServer()) as server:
+        run(find_code(fix)[-1], server=server)
+        assert server.next_stream().result(30).is_open
+
+
+def use_like_its_result(_: Path) -> Any:
+    kit.simulate_call("ws://127.0.0.1:9/media").ok  # noqa: B018 - it raises
+
+
+def take_out_of_it(fix: str, _: Path) -> None:
+    with running(kit.StreamServer()) as server:
+        pending = kit.simulate_call(server.url, seconds=0.1)
+        (call,) = re.findall(r"\.result\(\d+\)", fix)
+        assert run(f"pending{call}", pending=pending).ending
+
+
 def start_twilio(fix: str, _: Path) -> None:
     twilio = run(find_code(fix)[0])
     try:
@@ -243,6 +274,9 @@ ERRORS: list[tuple[str, Callable[[Path], Any], Callable[[str, Path], None]]] = [
     ("sound_file", refuse_bare_sound, load_bare_sound),
     ("live.server.addresses", refuse_path, make_with_path),
     ("live.server.addresses", ask_for_a_port, start_server),
+    ("live.server.addresses", listen_elsewhere, listen_here),
+    ("live.server.stream_list", wait_in_vain, simulate_and_wait),
+    ("pending", use_like_its_result, take_out_of_it),
     ("simulator.twilio", ask_for_a_client, start_twilio),
     ("live.tunnel.tunnel", open_without_a_token, open_with_a_token),
     ("live.tunnel.tunnel", open_to_an_application, give_its_address),
@@ -368,7 +402,7 @@ def test_samples_that_are_refused_are_right_once_scaled_as_the_error_says(name):
     samples = WRONG_SCALES[name]
     with pytest.raises((TypeError, ValueError)) as caught:
         kit.Clip.from_samples(samples, RATE)
-    fix = str(caught.value).rpartition(": ")[2].partition(" for ")[0]
+    fix = str(caught.value).removesuffix(".").rpartition(": ")[2].partition(" for ")[0]
     if division := re.match(r"divide by (\d+)", fix):
         fix = f"samples / {division[1]}"
     made = kit.decode_ulaw(kit.Clip.from_samples(run(fix, samples=samples), RATE).payload)
@@ -454,7 +488,10 @@ NOT_APPLIED: dict[str, dict[str, str]] = {
     "live.tunnel._provider": {"Say url='https://…'": _PUBLIC},
     "live.tunnel._ssh": {"Say ssh='user@host'": _PUBLIC},
     "live.tunnel.tunnel": {"Make it with open_tunnel(…)": _PUBLIC},
-    "notebook.runtime.background": {"Running: ": _FOR_A_PERSON},
+    "notebook.runtime.background": {
+        "Running: ": _FOR_A_PERSON,
+        "Start it again with kit.start(…), and give url_of": _STARTED_ANEW,
+    },
     "notebook.runtime.loop": {
         "Install nest-asyncio2": _ITS_PLACE,
         "Restart the kernel": _ITS_PLACE,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import re
 import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+from support.notebooks import FOLDER, NOTEBOOKS, load_run_and_clean, read
 
 LONGEST_CELL = {"why_nothing_is_heard": 14, "test_your_own_server": 22}
 """These two show whole programs of other people's, which are read as one."""
@@ -18,12 +17,7 @@ LONGEST_CELL = {"why_nothing_is_heard": 14, "test_your_own_server": 22}
 
 @pytest.fixture(scope="module")
 def run_and_clean() -> Any:
-    spec = importlib.util.spec_from_file_location("run_and_clean", FOLDER / "run_and_clean.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_run_and_clean()
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -32,14 +26,70 @@ def path(request: pytest.FixtureRequest) -> Path:
     return found
 
 
-def read(path: Path) -> Any:
-    import nbformat  # takes four seconds of a core, which the other workers save
-
-    return nbformat.read(path, as_version=4)
+CHECKED = re.compile(r'print\(f?"✓ \S')
+"""A check ends with what was checked, for those who do not read the code."""
 
 
 def code_cells(path: Path) -> list[Any]:
     return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def kept(run_and_clean: Any, **data: str) -> list[dict[str, str]]:
+    """Return what the clean form keeps of an output that shows `data`."""
+    from nbformat import v4
+
+    bundle = {name.replace("_", "/"): text for name, text in data.items()}
+    cell = v4.new_code_cell("1", outputs=[v4.new_output("display_data", bundle)])
+    cleaned = run_and_clean.cleaned(v4.new_notebook(cells=[cell]))
+    return [dict(output.data) for output in cleaned.cells[0].outputs]
+
+
+PLAYER = '<audio controls src="data:audio/ogg;base64,T2dn"></audio>'
+
+
+def test_the_clean_form_keeps_the_picture_beside_a_player(run_and_clean: Any) -> None:
+    picture = '<p>Ended</p><img src="data:image/png;base64,iVBO">'
+    (data,) = kept(run_and_clean, text_html=f"{PLAYER}{picture}", text_plain="")
+    assert data["text/html"] == picture
+
+
+def test_the_clean_form_drops_a_player_alone(run_and_clean: Any) -> None:
+    html = f"<p>greeting, 4.21 s</p>{PLAYER}"
+    assert kept(run_and_clean, text_html=html, text_plain="Clip") == [{"text/plain": "Clip"}]
+
+
+def test_the_clean_form_drops_an_output_that_was_never_filled(run_and_clean: Any) -> None:
+    assert kept(run_and_clean, text_plain="") == []
+    assert kept(run_and_clean, text_html=PLAYER, text_plain="") == []
+
+
+def test_the_first_sound_of_a_call_comes_in_the_sixth_code_cell_of_the_tutorial() -> None:
+    cells = read(FOLDER / "tutorial.ipynb").cells
+    sending = next(n for n, cell in enumerate(cells) if "send_button.click()" in cell.source)
+    before = cells[:sending]
+    assert sum(cell.cell_type == "code" for cell in before) <= 5
+    words = sum(len(cell.source.split()) for cell in before if cell.cell_type == "markdown")
+    assert words <= 200, "at 230 words a minute, more than 52 s"
+    assert "place_call(" in "".join(cell.source for cell in before)
+    assert "Workbench(" in "".join(cell.source for cell in before)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        ("inspect_wav(", "plot_header("),
+        ("load_clip(", "convert_file("),
+        ("plot_waveform(",),
+        ("StreamServer(", "open_tunnel("),
+        ("place_call(",),
+        ("frames()", "mark(", "send_button.click()", "clear_button.click()"),
+        ("speak_over_button.click()", "hang_up(after="),
+    ],
+    ids=" ".join,
+)
+def test_the_tutorial_has_every_step(step: tuple[str, ...]) -> None:
+    code = "\n".join(cell.source for cell in code_cells(FOLDER / "tutorial.ipynb"))
+    assert [call for call in step if call not in code] == []
 
 
 def test_the_tutorial_is_there() -> None:
@@ -77,7 +127,9 @@ def test_every_section_ends_with_a_check(path: Path) -> None:
         if sections:
             sections[-1].append(cell)
     for section in sections[:-1]:
-        assert section[-1].source.startswith("assert "), section[0].source
+        check = section[-1].source
+        assert CHECKED.match(check.splitlines()[-1]), check
+        assert "assert " in check or ".result(" in check, check
 
 
 def test_the_caller_speaks_in_the_cell_that_places_the_call() -> None:

@@ -64,6 +64,7 @@ CONTRACT = [
     "stop",
     "url_of",
     "allow_nested_asyncio",
+    "Workbench",
     "StreamControls",
     "plot_header",
     "plot_waveform",

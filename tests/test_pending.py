@@ -226,7 +226,7 @@ def test_nobody_outside_can_cancel_or_fulfil_it():
 
 
 def test_repr_says_what_came_of_it():
-    assert repr(Pending()) == "<Pending: pending>"
+    assert repr(Pending()) == "<Pending: pending; .result(10) or await>"
     fulfilled, failed = Pending(), Pending()
     fulfil(fulfilled, "PlayOutcome")
     fail(failed, WorkError("no"))
@@ -253,7 +253,7 @@ def test_wait_that_times_out_leaves_it_pending(wait):
         with pytest.raises(TimeoutError) as caught:
             getattr(pending, wait)(timeout)
         assert str(caught.value) == (
-            f"no result within {timeout} s; it is still on its way and can be waited for again"
+            f"no result within {timeout} s. It is still on its way and can be waited for again."
         )
     assert not pending.done()
     assert fulfil(pending, 1)
@@ -562,7 +562,7 @@ def test_entering_without_a_running_loop_fails_and_leaves_it_free():
 async def test_entering_twice_is_refused_in_words(home):
     with pytest.raises(RuntimeError) as caught:
         home.enter()
-    expected = "the stream server is running already; stop it before entering it"
+    expected = "the stream server is running already; stop it before entering it."
     assert str(caught.value) == expected
 
 

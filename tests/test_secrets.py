@@ -66,6 +66,7 @@ AFTER = [
     "kit.simulate_call(server.url, seconds=0.2, auth_token=found.auth_token.reveal()).result(20)",
     "kit.simulate_call(server.url, seconds=0.2, auth_token='0' * 32).result(20)",
     "kit.StreamControls(server.streams[-1])",
+    "kit.Workbench(server)",
     "raise server.streams[-1].handler_error",
     "kit.StreamServer(auth_token=found.auth_token, path='wrong')",
     "kit.StreamServer(auth_token=found.auth_token.reveal(), port=70_000)",

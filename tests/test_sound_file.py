@@ -1,8 +1,13 @@
 import io
+import shlex
+import struct
 
 import pytest
 
 from twistream_kit.audio.clip import build_ulaw_header
+from twistream_kit.audio.convert import convert_file
+from twistream_kit.audio.examine import examine
+from twistream_kit.audio.load import load_clip
 from twistream_kit.audio.wav_report import inspect_wav
 from twistream_kit.errors import LocalProtocolError, WavError
 from twistream_kit.sound_file import (
@@ -115,6 +120,50 @@ def test_first_bytes_tell_what_a_file_is(head, what):
     with pytest.raises(WavError, match=f"it looks like {what}") as caught:
         inspect_wav(head)
     assert caught.value.offset == 0
+
+
+def convert(path):
+    convert_file(path, path.with_name("new.wav"))
+
+
+def make_caf(encoding):
+    """A Core Audio file with four letters as its encoding, as a telephone records it."""
+    form = struct.pack(">d4sIIIII", 44100.0, encoding, 0, 0, 1024, 2, 0)
+    chunks = b"desc" + struct.pack(">q", 32) + form + b"data" + struct.pack(">q", 404) + bytes(404)
+    return b"caff\0\1\0\0" + chunks
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "what"),
+    [
+        ("a memo.m4a", b"\0\0\0\x20ftypM4A " + bytes(100), "an MP4 or M4A file"),
+        ("film.mov", b"\0\0\0\x14ftypqt  " + bytes(100), "an MP4 or M4A file"),
+        ("radio.aac", b"\xff\xf1\x50\x80\x00\x1f" + bytes(100), "an AAC file"),
+        ("checked.aac", b"\xff\xf0\x50\x80\x00\x1f" + bytes(100), "an AAC file"),
+        ("mono.aac", b"\xff\xf9\x4c\x41\x00\x1f" + bytes(100), "an AAC file"),
+        ("old.aac", b"ADIF" + bytes(100), "an AAC file"),
+        ("siri.caf", make_caf(b"aac "), "a CAF file with an encoding"),
+        ("voice.amr", b"#!AMR\n\x3c\x48" + bytes(100), "an AMR file"),
+    ],
+)
+@pytest.mark.parametrize("read", [load_clip, inspect_wav, examine, convert])
+def test_what_cannot_be_decoded_ends_in_the_command_that_converts_it(
+    name, raw, what, read, tmp_path
+):
+    path = tmp_path / name
+    path.write_bytes(raw)
+    with pytest.raises(WavError) as caught:
+        read(path)
+    source, target = (shlex.quote(str(each)) for each in (path, path.with_suffix(".wav")))
+    assert str(caught.value) == (
+        f"{name}, byte 0: it looks like {what}, which cannot be decoded here. "
+        f"Convert it with `ffmpeg -i {source} {target}` first."
+    )
+
+
+def test_bytes_that_cannot_be_decoded_have_no_names_in_the_command():
+    with pytest.raises(WavError, match=r"`ffmpeg -i IN OUT.wav` first\.$"):
+        load_clip(b"\0\0\0\x20ftypM4A " + bytes(100))
 
 
 @pytest.mark.parametrize(

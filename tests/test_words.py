@@ -271,7 +271,9 @@ def nouns_in_file(path: Path) -> Iterator[Place]:
         decorators = " ".join(ast.unparse(each) for each in node.decorator_list)
         if re.search(r"property|\.setter|fixture", decorators) or node.name in _OVERRIDDEN:
             continue
-        if re.fullmatch(r"__\w+__|_repr_\w+_|_render_traceback_|pytest_\w+", node.name):
+        if re.fullmatch(
+            r"__\w+__|_repr_\w+_|_ipython_display_|_render_traceback_|pytest_\w+", node.name
+        ):
             continue
         if _is_public(node, owners[node]):
             continue

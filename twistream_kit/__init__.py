@@ -14,7 +14,7 @@ Sound files and clips.
     examine, Examination, encode_ulaw, decode_ulaw, Resampler, VoiceTrigger
 
 Run things beside the cells, and wait for results.
-    start, stop, running, url_of, Pending, allow_nested_asyncio
+    start, stop, running, url_of, Pending, allow_nested_asyncio, verbose_errors
 
 Simulated Twilio.
     SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, Behaviour
@@ -28,13 +28,14 @@ Real calls, outgoing and incoming.
     route_number, NumberRoute, Call, StatusEvent, connect_stream
 
 Widgets and plots.
-    StreamControls, StreamLog, LiveScope, PhoneWidget, plot_header, plot_waveform, plot_companding,
-    plot_frames, plot_examination, plot_spectrogram, plot_timeline
+    Workbench, StreamControls, StreamLog, LiveScope, PhoneWidget, RecordingPlayer, plot_header,
+    plot_waveform, plot_companding, plot_frames, plot_examination, plot_spectrogram, plot_timeline
 
 Captures, reviews and errors.
-    Capture, review, review_message, review_twiml, review_sound, review_capture, explain,
+    Capture, Recording, review, review_message, review_twiml, review_sound, review_capture, explain,
     TwilioCode, Objection, TwistreamError, WavError, LocalProtocolError, RemoteProtocolError,
-    CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock
+    CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock, NoResultYet,
+    NoSuchAttribute, CannotListen, WrongType, WrongValue, WrongState
 
 The typed messages of a stream: two modules.
     from_twilio, to_twilio
@@ -61,6 +62,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.audio.wav_report import WavReport as WavReport
     from twistream_kit.audio.wav_report import inspect_wav as inspect_wav
     from twistream_kit.capture.capture import Capture as Capture
+    from twistream_kit.capture.recording import Recording as Recording
     from twistream_kit.diagnosis.explain import explain as explain
     from twistream_kit.diagnosis.files import review_capture as review_capture
     from twistream_kit.diagnosis.message import review_message as review_message
@@ -68,7 +70,10 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.diagnosis.sound import review_sound as review_sound
     from twistream_kit.diagnosis.twiml import review_twiml as review_twiml
     from twistream_kit.errors import CallRefused as CallRefused
+    from twistream_kit.errors import CannotListen as CannotListen
     from twistream_kit.errors import LocalProtocolError as LocalProtocolError
+    from twistream_kit.errors import NoResultYet as NoResultYet
+    from twistream_kit.errors import NoSuchAttribute as NoSuchAttribute
     from twistream_kit.errors import Objection as Objection
     from twistream_kit.errors import RemoteProtocolError as RemoteProtocolError
     from twistream_kit.errors import ServerStopped as ServerStopped
@@ -77,6 +82,9 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.errors import TwistreamError as TwistreamError
     from twistream_kit.errors import WavError as WavError
     from twistream_kit.errors import WouldDeadlock as WouldDeadlock
+    from twistream_kit.errors import WrongState as WrongState
+    from twistream_kit.errors import WrongType as WrongType
+    from twistream_kit.errors import WrongValue as WrongValue
     from twistream_kit.live.calls.call import Call as Call
     from twistream_kit.live.calls.status import StatusEvent as StatusEvent
     from twistream_kit.live.dialling.number_route import NumberRoute as NumberRoute
@@ -116,9 +124,11 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.notebook.runtime.loop import allow_nested_asyncio as allow_nested_asyncio
     from twistream_kit.notebook.widgets.controls import StreamControls as StreamControls
     from twistream_kit.notebook.widgets.phone import PhoneWidget as PhoneWidget
+    from twistream_kit.notebook.widgets.recording_player import RecordingPlayer as RecordingPlayer
     from twistream_kit.notebook.widgets.scope import LiveScope as LiveScope
     from twistream_kit.notebook.widgets.settings_form import settings as settings
     from twistream_kit.notebook.widgets.stream_log import StreamLog as StreamLog
+    from twistream_kit.notebook.widgets.workbench import Workbench as Workbench
     from twistream_kit.pending import Pending as Pending
     from twistream_kit.protocol import from_twilio as from_twilio
     from twistream_kit.protocol import to_twilio as to_twilio
@@ -133,6 +143,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.simulator.rest.account import SimulatedAccount as SimulatedAccount
     from twistream_kit.simulator.simulate_call import simulate_call as simulate_call
     from twistream_kit.simulator.twilio import SimulatedTwilio as SimulatedTwilio
+    from twistream_kit.user_frames import verbose_errors as verbose_errors
 
 __version__ = "0.1.0"
 
@@ -151,6 +162,7 @@ _HOMES = {
     "twistream_kit.notebook.runtime.background": "start stop running url_of",
     "twistream_kit.pending": "Pending",
     "twistream_kit.notebook.runtime.loop": "allow_nested_asyncio",
+    "twistream_kit.user_frames": "verbose_errors",
     # Simulated Twilio.
     "twistream_kit.simulator.twilio": "SimulatedTwilio",
     "twistream_kit.simulator.rest.account": "SimulatedAccount",
@@ -182,15 +194,18 @@ _HOMES = {
     "twistream_kit.live.calls.status": "StatusEvent",
     "twistream_kit.protocol.twiml": "connect_stream",
     # Widgets and plots.
+    "twistream_kit.notebook.widgets.workbench": "Workbench",
     "twistream_kit.notebook.widgets.controls": "StreamControls",
     "twistream_kit.notebook.widgets.stream_log": "StreamLog",
     "twistream_kit.notebook.widgets.scope": "LiveScope",
     "twistream_kit.notebook.widgets.phone": "PhoneWidget",
+    "twistream_kit.notebook.widgets.recording_player": "RecordingPlayer",
     "twistream_kit.notebook.plots.clip": "plot_header plot_waveform plot_companding plot_frames",
     "twistream_kit.notebook.plots.examine": "plot_examination plot_spectrogram",
     "twistream_kit.notebook.plots.call": "plot_timeline",
     # Captures, reviews and errors.
     "twistream_kit.capture.capture": "Capture",
+    "twistream_kit.capture.recording": "Recording",
     "twistream_kit.diagnosis.review": "review",
     "twistream_kit.diagnosis.message": "review_message",
     "twistream_kit.diagnosis.twiml": "review_twiml",
@@ -200,7 +215,8 @@ _HOMES = {
     "twistream_kit.protocol.codes": "TwilioCode",
     "twistream_kit.errors": (
         "Objection TwistreamError WavError LocalProtocolError RemoteProtocolError CallRefused "
-        "TunnelError SettingsError ServerStopped WouldDeadlock"
+        "TunnelError SettingsError ServerStopped WouldDeadlock NoResultYet NoSuchAttribute "
+        "CannotListen WrongType WrongValue WrongState"
     ),
 }
 """Where each public name is defined, by topic and in the order of use."""
@@ -248,6 +264,7 @@ _SHOWN = {
     "twistream_kit.live.calls.call": "Call",
     "twistream_kit.live.calls.status": "StatusEvent",
     "twistream_kit.capture.capture": "Capture",
+    "twistream_kit.capture.recording": "Recording",
     "twistream_kit.diagnosis.files": "Mistake Mistakes",
     "twistream_kit.diagnosis.explain": "Explanations",
     "twistream_kit.protocol.codes": "TwilioCode _CodesOfFile",
@@ -271,6 +288,13 @@ _SHOWN = {
 """The classes that have a display in a notebook, made by `notebook.display.display`; by the module
 that defines each, which is how IPython looks for them."""
 
+_PLAYED = {
+    "twistream_kit.capture.capture": "Capture",
+    "twistream_kit.capture.recording": "Recording",
+    "twistream_kit.simulator.report": "CallReport",
+}
+"""The classes whose display begins with a player of the call, where a kernel runs."""
+
 
 def __getattr__(name: str) -> _typing.Any:
     if name in _HOME_OF:
@@ -278,10 +302,21 @@ def __getattr__(name: str) -> _typing.Any:
     elif name in _SUBMODULES:
         value = _importlib.import_module(_SUBMODULES[name])
     else:
-        message = f"module 'twistream_kit' has no attribute {name!r}"
-        raise AttributeError(message)
+        raise _build_name_error(name)
     globals()[name] = value
     return value
+
+
+def _build_name_error(name: str) -> AttributeError:
+    message = f"module 'twistream_kit' has no attribute {name!r}"
+    if name.startswith("_"):  # asked by Python and its tools, and read by nobody
+        return AttributeError(message)
+    from difflib import get_close_matches
+
+    from twistream_kit.errors import NoSuchAttribute
+
+    close = get_close_matches(name, __all__, n=3, cutoff=0.6)
+    return NoSuchAttribute(message, fix=f"Nearest: {', '.join(close)}" if close else "")
 
 
 def __dir__() -> list[str]:
@@ -299,6 +334,10 @@ def _show_richly() -> None:
     for module, names in _SHOWN.items():
         for name in names.split():
             formatter.for_type_by_name(module, name, _make_html)
+    if getattr(shell, "kernel", None) is not None:  # a page that can play it
+        player = shell.display_formatter.ipython_display_formatter
+        for module, name in _PLAYED.items():
+            player.for_type_by_name(module, name, _show_player)
     # A Figure displays itself only after pyplot was imported; its own formatter then takes over.
     pictures = shell.display_formatter.formatters["image/png"]
     pictures.for_type_by_name("matplotlib.figure", "Figure", _make_png)
@@ -308,6 +347,12 @@ def _make_html(result: _typing.Any) -> str:
     from twistream_kit.notebook.display.display import render_html
 
     return render_html(result)
+
+
+def _show_player(result: _typing.Any) -> None:
+    from twistream_kit.notebook.widgets.recording_player import show_player
+
+    show_player(result)
 
 
 def _make_png(figure: _typing.Any) -> bytes:

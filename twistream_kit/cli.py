@@ -10,6 +10,7 @@ import argparse
 import errno
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ from twistream_kit.errors import (
 
 if TYPE_CHECKING:
     from twistream_kit.simulator.report import CallReport
+
+MOST_OBJECTIONS = 20
+"""So many of a file are shown: one with more is mostly another file than was meant."""
 
 FINE, OBJECTIONS, USAGE, NO_CONNECTION, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -81,6 +85,16 @@ class _Parser(argparse.ArgumentParser):
         super()._print_message(escape_controls(message), file)
 
 
+class _ShowVersion(argparse.Action):
+    """Look the version up only when it is asked for: that reads the installed packages."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        from importlib.metadata import version
+
+        _print(f"twistream {version('twistream-kit')}")
+        parser.exit()
+
+
 def _complain(error: object, code: int) -> int:
     _print(f"twistream: {error}", file=sys.stderr)
     return code
@@ -93,6 +107,7 @@ def _build_parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add_command(name: str, run: Callable[..., int], summary: str) -> argparse.ArgumentParser:
@@ -103,14 +118,27 @@ def _build_parser() -> argparse.ArgumentParser:
             epilog=EXIT_CODES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        made.set_defaults(run=run)
+        made.set_defaults(run=run, parser=made)
         return made
 
     inspect = add_command("inspect", _inspect, "show the header of WAV files and what a call needs")
     inspect.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    convert = add_command("convert", _convert, "turn sound files into what Twilio plays")
-    convert.add_argument("files", nargs="+", type=Path, metavar="SRC")
-    convert.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
+    convert = add_command(
+        "convert", _convert, "turn a sound file, or many into a folder, into what Twilio plays"
+    )
+    convert.usage = (
+        "twistream convert [--force] SRC DST\n       twistream convert [--force] SRC … -o DIR"
+    )
+    convert.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="SRC",
+        help="with -o any number; without, SRC and DST",
+    )
+    convert.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="the folder for the results"
+    )
     convert.add_argument(
         "--force", action="store_true", help="replace files that are there already"
     )
@@ -132,6 +160,9 @@ def _build_parser() -> argparse.ArgumentParser:
         "file", metavar="FILE|-", help="one message a line, a JSON document, a capture, or TwiML"
     )
     review.add_argument("--stream-sid", metavar="MZ…", help="the stream that the messages are for")
+    review.add_argument(
+        "--all", action="store_true", help=f"show all objections, not the first {MOST_OBJECTIONS}"
+    )
     _add_call_options(
         add_command("call", _call, "call a Media Streams server and report what happens")
     )
@@ -209,6 +240,8 @@ def _inspect(arguments: argparse.Namespace) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     from twistream_kit.audio.convert import convert_files
 
+    if arguments.output is None:
+        return _convert_one(arguments)
     code = FINE
     results = convert_files(
         arguments.files,
@@ -222,6 +255,29 @@ def _convert(arguments: argparse.Namespace) -> int:
             continue
         _print(done)
     return code
+
+
+def _convert_one(arguments: argparse.Namespace) -> int:
+    from twistream_kit.audio.convert import convert_file
+
+    if len(arguments.files) != 2:
+        arguments.parser.error("give SRC and DST, or any number of files and -o DIR")
+    source, target = arguments.files
+    if target.is_dir():
+        problem = f"{target} is a folder"
+        raise SettingsError(
+            problem, fix=f"Give the name of a file, or -o {shlex.quote(str(target))}"
+        )
+    try:
+        _print(
+            convert_file(
+                source, target, overwrite=arguments.force, progress=sys.stderr.isatty() or None
+            )
+        )
+    except WavError as error:
+        is_of_target = error.source == str(target)
+        return _complain(error, USAGE if is_of_target else _choose_exit_code(source))
+    return FINE
 
 
 def _choose_exit_code(path: Path) -> int:
@@ -251,7 +307,12 @@ def _review(arguments: argparse.Namespace) -> int:
         return _complain(error, OBJECTIONS)
     if found.capture is not None:
         _print(found.capture.summary().report(), end="\n\n")
-    _print(found)
+    lines = str(found).splitlines()
+    if len(lines) <= MOST_OBJECTIONS or arguments.all:
+        _print(found)
+    else:
+        _print("\n".join(lines[:MOST_OBJECTIONS]))
+        _print(f"… and {len(lines) - MOST_OBJECTIONS} more; --all shows them.")
     return FINE if found.ok else OBJECTIONS
 
 

@@ -8,7 +8,13 @@
     ├── TunnelError          the public address could not be opened, or does not lead here
     ├── SettingsError        an account, a number or an option is missing or malformed
     ├── ServerStopped        the server stopped before the result arrived
-    └── WouldDeadlock        waiting here would block the event loop that brings the result
+    ├── WouldDeadlock        waiting here would block the event loop that brings the result
+    ├── NoResultYet          a wait ended before its result arrived; also a TimeoutError
+    ├── NoSuchAttribute         something was asked of a Pending that its result has; AttributeError
+    ├── CannotListen         a server's port cannot be opened; also an OSError
+    ├── WrongType            an argument is of a type that is not taken; also a TypeError
+    ├── WrongValue           an argument has a value that is not taken; also a ValueError
+    └── WrongState           it cannot be done at this time; also a RuntimeError
 
 Each error holds the problem, its consequence and the fix as attributes.  The text is built from
 them, so a program and a person read the same thing.
@@ -18,11 +24,15 @@ An `Objection` holds the same parts, but is returned by a review and never raise
 
 from __future__ import annotations
 
+import numbers
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from dataclasses import field as field_of_class
 from typing import Any, Literal, Self
+
+from twistream_kit.user_frames import render
 
 
 class Explained:
@@ -76,11 +86,16 @@ class TwistreamError(Explained, Exception):
         # Exception's own pickling loses keyword arguments, and a process pool pickles errors.
         return (_rebuild, (type(self), self.args, self.__dict__))
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows of the error: the user's line and the text."""
+        return render(self)
+
 
 def _rebuild(cls: type[TwistreamError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
     error = cls.__new__(cls, *args)
     error.args = args
-    error.__dict__.update(state)
+    for name, value in state.items():
+        setattr(error, name, value)
     return error
 
 
@@ -300,6 +315,106 @@ class WouldDeadlock(TwistreamError, RuntimeError):
     """
 
 
+class NoResultYet(TwistreamError, TimeoutError):
+    """A wait ended before its result arrived; what was waited for goes on.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> try:
+        ...     server.next_stream().result(0.1)
+        ... except TimeoutError as error:
+        ...     print(type(error).__name__, "|", error.problem)
+        NoResultYet | no call came within 0.1 s
+    """
+
+
+class NoSuchAttribute(TwistreamError, AttributeError):
+    """A `Pending` was used like its result.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> try:
+        ...     server.next_stream().play(kit.Clip.tone(440, 1))
+        ... except kit.NoSuchAttribute as error:
+        ...     print(error.problem)
+        this is a Pending of a MediaStream, and has no 'play'
+    """
+
+
+class CannotListen(TwistreamError, OSError):
+    """A server cannot listen on its port.
+
+    Attributes:
+        errno: The number of the system's error, as of any OSError, or None.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> server = kit.start(kit.StreamServer())
+        >>> try:
+        ...     kit.start(kit.StreamServer(port=server.port), name="another")
+        ... except kit.CannotListen as error:
+        ...     print(error.fix)
+        Say port=0 for a free one, or stop the other
+    """
+
+    def __init__(
+        self, problem: str, *, errno: int | None = None, consequence: str = "", fix: str = ""
+    ) -> None:
+        super().__init__(problem, consequence=consequence, fix=fix)
+        self.errno = errno
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # OSError keeps its number beside the dictionary.
+        rebuild, (cls, args, state) = super().__reduce__()
+        return (rebuild, (cls, args, {**state, "errno": self.errno}))
+
+
+class WrongType(TwistreamError, TypeError):
+    """An argument is of a type that is not taken.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> try:
+        ...     kit.start(kit.StreamServer)
+        ... except kit.WrongType as error:
+        ...     print(error)
+        start() takes an async context manager, ... not the class StreamServer; for example ...
+    """
+
+
+class WrongValue(TwistreamError, ValueError):
+    """An argument has a value that is not taken.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> try:
+        ...     kit.Clip.tone(440, -1)
+        ... except kit.WrongValue as error:
+        ...     print(error)
+        seconds is -1; a tone cannot last less than nothing.
+    """
+
+
+class WrongState(TwistreamError, RuntimeError):
+    """Something cannot be done at this time.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> import asyncio
+        >>> async def enter_twice():
+        ...     async with kit.StreamServer() as server:
+        ...         async with server:
+        ...             pass
+        >>> try:
+        ...     asyncio.run(enter_twice())
+        ... except kit.WrongState as error:
+        ...     print(error)
+        the stream server is running already; stop it before entering it.
+    """
+
+
 Severity = Literal["error", "warning", "note"]
 """How serious an objection is.
 
@@ -384,6 +499,32 @@ def join_sentences(*parts: str) -> str:
     return " ".join(
         part if part[-1] in ".!?" else f"{part}." for part in map(str.strip, parts) if part
     )
+
+
+_WANTED: dict[str, tuple[type, ...]] = {
+    "a number": (numbers.Real,),
+    "a whole number": (numbers.Integral,),
+    "a string": (str,),
+    "a path": (str, os.PathLike),
+    "PCMU as bytes": (bytes, bytearray, memoryview),
+    "a dict of names and values": (Mapping,),
+    "a list, tuple or set": (Iterable,),
+}
+
+
+def require_type(wanted: str, **arguments: object) -> None:
+    """Refuse arguments of a wrong type.
+
+    Args:
+        wanted: The type in words, one of those that are known here.
+        arguments: Each argument by its name.
+
+    Raises:
+        WrongType: If one is of another type.
+    """
+    for name, value in arguments.items():
+        if not isinstance(value, _WANTED[wanted]):
+            raise WrongType(f"{name} is {quote(value)}; give {wanted}")
 
 
 def hide_user(url: str) -> str:

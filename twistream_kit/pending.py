@@ -24,11 +24,21 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
 from concurrent.futures._base import FINISHED, RUNNING
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
-from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
+from twistream_kit.errors import (
+    NoResultYet,
+    NoSuchAttribute,
+    ServerStopped,
+    TwistreamError,
+    WouldDeadlock,
+    WrongState,
+    WrongType,
+)
+from twistream_kit.user_frames import keep_user_frames, render
 
 T = TypeVar("T")
 
@@ -44,6 +54,33 @@ _forks = 0
 """How many forks lie between this process and the one that imported the module."""
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a `Pending` stands for, in words.
+
+    Attributes:
+        name: The operation or the thing, ``Call to +15550100001``.
+        result: The kind of its result, a noun without an article: ``Call``.
+        state: A function that returns how far it is; asked only when somebody reads the text.
+        silence: The way to silence what sounds while somebody waits for it; else empty.
+        late: A function of the seconds waited in vain that returns the error to raise; else None.
+    """
+
+    name: str
+    result: str
+    state: Callable[[], str] | None = None
+    silence: str = ""
+    late: Callable[[float], NoResultYet] | None = None
+
+    @property
+    def state_in_words(self) -> str:
+        """How far it is, or empty if it cannot be said."""
+        state = ""
+        with suppress(Exception):  # the text of an error must not fail
+            state = self.state() if self.state is not None else ""
+        return state
+
+
 class Pending(Future[T]):
     """A future whose result only its owner can set.
 
@@ -55,21 +92,28 @@ class Pending(Future[T]):
     Args:
         home: The loop that brings the result, if there is one.  `result` would block it, and
             therefore raises an error when it is called on that loop.
+        subject: What it stands for, in words.
 
     Example:
         >>> import twistream_kit as kit
         >>> twilio = kit.start(kit.SimulatedTwilio())
         >>> ringing = twilio.phone("+15550100001").until("ringing")
+        >>> ringing
+        <Pending state 'ringing' of phone +15550100001: idle; .result(10) or await>
         >>> ringing.done()
         False
         >>> ringing.result(0.1)
         Traceback (most recent call last):
-        TimeoutError: no result within 0.1 s; ...
+        twistream_kit.errors.NoResultYet: state 'ringing' of phone +15550100001: no result ...
         >>> twilio.phone("+15550100001").until("idle").result(10)
         'idle'
     """
 
-    def __init__(self, home: asyncio.AbstractEventLoop | None = None) -> None:
+    _subject: Subject | None = None
+
+    def __init__(
+        self, home: asyncio.AbstractEventLoop | None = None, subject: Subject | None = None
+    ) -> None:
         # Without `Future.__init__`: it makes a lock and two lists, and of fifty playbacks a second
         # hardly any is waited for.  `__getattr__` makes them when they are needed.
         self._state = RUNNING
@@ -78,6 +122,8 @@ class Pending(Future[T]):
         self._home = home
         self._settled = False
         self._made_after = _forks
+        if subject is not None:
+            self._subject = subject
         if (adopt := getattr(home, "adopt", None)) is not None:  # an `EndingLoop`
             adopt(self)
 
@@ -85,7 +131,7 @@ class Pending(Future[T]):
         if name in ("_waiters", "_done_callbacks"):
             return self.__dict__.setdefault(name, [])
         if name != "_condition":
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise self._build_attribute_error(name)
         with _settling:
             if name not in self.__dict__:
                 self.__dict__[name] = threading.Condition()
@@ -94,7 +140,11 @@ class Pending(Future[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         # wrap_future forwards a cancellation of the wait to `cancel`, which does nothing.
-        return asyncio.wrap_future(self).__await__()
+        try:
+            return (yield from asyncio.wrap_future(self).__await__())
+        except (asyncio.CancelledError, KeyboardInterrupt) as error:
+            self._explain_interrupt(error)
+            raise
 
     def cancel(self) -> bool:
         """Return False: the operation cannot be cancelled by those who wait for it."""
@@ -126,16 +176,22 @@ class Pending(Future[T]):
                 pending and can be waited for again.
 
         Raises:
-            TimeoutError: If there is no result within `timeout`.
+            NoResultYet: If there is no result within `timeout`; it is a TimeoutError.
             WouldDeadlock: If this thread is the one that has to bring the result.
         """
-        self._prepare_wait(timeout)
         try:
+            self._prepare_wait(timeout)
             return super().result(0 if self._waits_on_a_nested_loop() else timeout)
-        except TimeoutError:
-            if self.done():
-                raise
-            raise TimeoutError(_describe_timeout(timeout)) from None
+        except KeyboardInterrupt as error:
+            if not self.done():
+                self._explain_interrupt(error)
+            raise
+        except TimeoutError as error:
+            if not self.done():
+                raise self._build_late_error(timeout) from None
+            if isinstance(error, TwistreamError):
+                raise error.with_traceback(None) from error.__cause__
+            raise
         except TwistreamError as error:
             # The text of our errors suffices.  Their traceback would grow with each call.
             raise error.with_traceback(None) from error.__cause__
@@ -146,7 +202,7 @@ class Pending(Future[T]):
         try:
             return super().exception(0 if self._waits_on_a_nested_loop() else timeout)
         except TimeoutError:
-            raise TimeoutError(_describe_timeout(timeout)) from None
+            raise self._build_late_error(timeout) from None
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
         """Call ``fn(self)`` when the result or an exception is there, or at once if it is.
@@ -159,22 +215,64 @@ class Pending(Future[T]):
 
     def set_result(self, result: T) -> None:  # noqa: ARG002 - Future's signature
         """Raise TypeError: only the owner sets the result."""
-        raise TypeError("a Pending is fulfilled by what it stands for, not from outside")
+        raise WrongType("a Pending is fulfilled by what it stands for, not from outside")
 
     def set_exception(self, exception: BaseException | None) -> None:  # noqa: ARG002 - Future's
         """Raise TypeError: only the owner sets the exception."""
-        raise TypeError("a Pending is fulfilled by what it stands for, not from outside")
+        raise WrongType("a Pending is fulfilled by what it stands for, not from outside")
 
     def set_running_or_notify_cancel(self) -> bool:
         """Raise TypeError: it has been running since it was made."""
-        raise TypeError("a Pending runs from the moment it is made")
+        raise WrongType("a Pending runs from the moment it is made")
 
     def __repr__(self) -> str:
+        subject, name = self._get_subject(), type(self).__name__
+        if subject is not None:
+            name += f" {subject.name}"
         if not self.done():
-            return f"<{type(self).__name__}: pending>"
+            state = "" if subject is None else subject.state_in_words
+            return f"<{name}: {state or 'pending'}; .result(10) or await>"
         error = super().exception(0)
         state = repr(super().result(0)) if error is None else f"{type(error).__name__}: {error}"
-        return f"<{type(self).__name__}: {state}>"
+        return f"<{name}: {state}>"
+
+    def _get_subject(self) -> Subject | None:
+        return self._subject
+
+    def _build_attribute_error(self, name: str) -> AttributeError:
+        kind, subject = type(self).__name__, self._get_subject()
+        # IPython and others probe for names with an underscore; nobody reads those errors.
+        if subject is None or name.startswith("_"):
+            return AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
+        return NoSuchAttribute(
+            f"this is a {kind} of {_add_article(subject.result)}, and has no {name!r}",
+            fix="Say .result(10) or await it",
+        )
+
+    def _build_late_error(self, timeout: float | None) -> NoResultYet:
+        subject, seconds = self._get_subject(), 0.0 if timeout is None else timeout
+        if subject is not None and subject.late is not None:
+            return subject.late(seconds)
+        name = f"{subject.name}: " if subject is not None else ""
+        state = subject.state_in_words if subject is not None else ""
+        return NoResultYet(
+            f"{name}no result within {seconds:g} s{f' ({state})' if state else ''}",
+            consequence="It is still on its way and can be waited for again",
+        )
+
+    def _explain_interrupt(self, error: BaseException) -> None:
+        """Say beside an interrupted wait that what was waited for goes on, in one line."""
+        if (subject := self._get_subject()) is None:
+            return
+        if subject.silence:
+            note = f"Only the wait has ended, the sound goes on: {subject.silence} silences it."
+        else:
+            note = f"Only the wait has ended: {subject.name} is still on its way."
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+            # What IPython shows of it; Python prints notes by itself.
+            shown: Any = error
+            shown._render_traceback_ = partial(render, error)
 
     def _waits_on_a_nested_loop(self) -> bool:
         return isinstance(get_running_loop(), ReentrantLoop)
@@ -234,12 +332,12 @@ class Pending(Future[T]):
 
 
 def _call_back(function: Callable[[Future[T]], object], done: Future[T]) -> None:
-    with Guard(f"a done-callback of a {type(done).__name__} failed"):
+    with Guard(f"a done-callback of a {type(done).__name__} failed", of_user=True):
         function(done)
 
 
-def _describe_timeout(timeout: float | None) -> str:
-    return f"no result within {timeout} s; it is still on its way and can be waited for again"
+def _add_article(noun: str) -> str:
+    return f"{'an' if noun[:1] in 'AEIOUaeiou' else 'a'} {noun}"
 
 
 def get_running_loop() -> asyncio.AbstractEventLoop | None:
@@ -322,7 +420,7 @@ class HomeLoop:
         """Use the running loop from now on; for ``__aenter__``."""
         with self._lock:
             if self._loop is not None and not self._loop.is_closed():
-                raise RuntimeError(f"{self._owner} is running already; stop it before entering it")
+                raise WrongState(f"{self._owner} is running already; stop it before entering it")
             if self._loop is not None:  # its thread ended before `leave` was called
                 self.queued.clear()
                 self._tasks.clear()
@@ -411,16 +509,16 @@ class HomeLoop:
             if self.queued:
                 self._carry_out_queued()
 
-    def make_pending(self) -> Pending[Any]:
+    def make_pending(self, subject: Subject | None = None) -> Pending[Any]:
         """Make a `Pending` whose result this loop will bring."""
-        return Pending(self._loop)
+        return Pending(self._loop, subject)
 
-    def start(self, work: Coroutine[Any, Any, T]) -> Pending[T]:
+    def start(self, work: Coroutine[Any, Any, T], subject: Subject | None = None) -> Pending[T]:
         """Run a coroutine on the loop as a task; from any thread.
 
         When the object stops, the task is cancelled and the `Pending` gets a `ServerStopped`.
         """
-        pending: Pending[T] = self.make_pending()
+        pending: Pending[T] = self.make_pending(subject)
         try:
             self.call(self._begin, work, pending)
         except ServerStopped as error:
@@ -587,7 +685,11 @@ async def stop_listening(
 
 
 def on_worker(
-    name: str, work: Callable[[], T], *, home: asyncio.AbstractEventLoop | None = None
+    name: str,
+    work: Callable[[], T],
+    *,
+    home: asyncio.AbstractEventLoop | None = None,
+    subject: Subject | None = None,
 ) -> Pending[T]:
     """Run `work` on a daemon thread; return a `Pending` with its result or its error.
 
@@ -597,8 +699,9 @@ def on_worker(
         name: The name of the thread, as it shows in a list of threads.
         work: A function that may block.
         home: A loop that must keep running for `work` to end, if there is one.
+        subject: What the `Pending` stands for, in words.
     """
-    pending: Pending[T] = Pending(home)
+    pending: Pending[T] = Pending(home, subject)
 
     def run() -> None:
         try:
@@ -641,16 +744,24 @@ class Guard:
     Args:
         message: The message to log with the traceback.
         loop: The loop whose exception handler gets the error instead of the log.
+        of_user: Whether the code is the user's; see `report`.
 
     Attributes:
         error: The exception that was raised, or None.
     """
 
-    __slots__ = ("_loop", "_message", "error")
+    __slots__ = ("_loop", "_message", "_of_user", "error")
 
-    def __init__(self, message: str, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        of_user: bool = False,
+    ) -> None:
         self._message = message
         self._loop = loop
+        self._of_user = of_user
         self.error: BaseException | None = None
 
     def __enter__(self) -> Self:
@@ -665,19 +776,46 @@ class Guard:
         if error is None:
             return False
         self.error = error
-        report(self._message, error, self._loop)
+        report(self._message, error, self._loop, of_user=self._of_user)
         return True
 
 
 def report(
-    message: str, error: BaseException, loop: asyncio.AbstractEventLoop | None = None
+    message: str,
+    error: BaseException,
+    loop: asyncio.AbstractEventLoop | None = None,
+    *,
+    of_user: bool = False,
 ) -> None:
-    """Log an error with its traceback, or pass it to the exception handler of `loop`."""
+    """Log an error with its traceback, or pass it to the exception handler of `loop`.
+
+    An error of the user's code is logged with the user's frames only, and marked, so that a
+    notebook can print it (`notebook.runtime.failures`).
+    """
     with suppress(BaseException):  # a logging handler may be user code, too
-        if loop is None:
+        if of_user:
+            log_user_error(logger, message, error)
+        elif loop is None:
             logger.error("%s", message, exc_info=error)
         else:
             loop.call_exception_handler({"message": message, "exception": error})
+
+
+OF_USER = "is_of_user"
+"""The attribute of a log record that tells of an error in the user's code."""
+
+
+def log_user_error(
+    to: logging.Logger, message: str, error: BaseException, values: dict[str, Any] | None = None
+) -> None:
+    """Log an error that the user's code raised, with the user's frames only."""
+    frames = keep_user_frames(error.__traceback__)
+    to.error(
+        "%s",
+        message,
+        exc_info=(type(error), error, frames),
+        extra={**(values or {}), OF_USER: True},
+    )
 
 
 def format_error(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import stat
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NewType
 
-from twistream_kit.errors import LocalProtocolError, WavError
+from twistream_kit.errors import LocalProtocolError, WavError, WrongType
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """The sources that `inspect_wav`, `load_clip` and `convert_file` accept."""
@@ -91,7 +92,8 @@ def open_source(source: Source) -> Iterator[Opened]:
         _refuse_address(os.fspath(source))
         path = Path(source)
         with _open(path) as file:
-            yield Opened(file, path.name, path.stem, file.seek(0, os.SEEK_END))
+            size = file.seek(0, os.SEEK_END)
+            yield Opened(file, path.name, path.stem, size, str(path))
     else:
         yield from _open_file_object(source)
 
@@ -105,18 +107,20 @@ class Opened:
         name: Its name in errors and reports, ``greeting.wav``.
         stem: The name of a clip made of it, ``greeting``; empty for bytes.
         size: Its size in bytes.
+        path: Its path as it was given; empty for bytes and file objects.
     """
 
     file: BinaryIO
     name: str
     stem: str
     size: int
+    path: str = ""
 
 
 def _open_file_object(file: Any) -> Iterator[Opened]:
     if isinstance(file, io.TextIOBase) or not callable(getattr(file, "read", None)):
         kind = "a file opened as text" if isinstance(file, io.TextIOBase) else repr(type(file))
-        raise TypeError(f"{kind} holds no bytes; give a path, bytes, or a file opened with 'rb'")
+        raise WrongType(f"{kind} holds no bytes; give a path, bytes, or a file opened with 'rb'")
     named = getattr(file, "name", "")
     path = Path(named) if isinstance(named, str) else Path()
     if not file.seekable():
@@ -222,8 +226,9 @@ def is_valid_text(raw: bytes) -> bool:
     return True
 
 
-def build_not_wav_error(head: bytes, name: str) -> WavError:
+def build_not_wav_error(head: bytes, file: Opened) -> WavError:
     """Build the error for a file that does not begin with the header of a WAV file."""
+    name = file.name
     if not head:
         return WavError(
             "the file is empty",
@@ -237,6 +242,8 @@ def build_not_wav_error(head: bytes, name: str) -> WavError:
         problem = f"it is a RIFF file, but of the kind {form!r}, not 'WAVE'"
         return WavError(problem, source=name, offset=8, fix=CONVERT_FIRST)
     kind = recognise(head)
+    if kind.fix == CONVERT_FIRST:
+        return build_undecodable_error(kind.what, file)
     return WavError(
         f"this is not a WAV file; it looks like {kind.what}"
         if kind.fix != NAME_THE_ENCODING
@@ -245,6 +252,27 @@ def build_not_wav_error(head: bytes, name: str) -> WavError:
         offset=0,
         consequence="It has no RIFF header to show",
         fix=kind.fix,
+    )
+
+
+def build_undecodable_error(what: str, file: Opened) -> WavError:
+    """Build the error for a sound file whose encoding nothing here decodes, such as AAC.
+
+    Args:
+        what: The kind of file, with its article.
+        file: The file, whose path stands in the command that converts it.
+    """
+    source, target = "IN", "OUT.wav"
+    if file.path:
+        path = Path(file.path)
+        source = shlex.quote(str(path))
+        target = shlex.quote(str(path.with_suffix(".wav")))
+    return WavError(
+        f"it looks like {what}, which cannot be decoded here",
+        source=file.name,
+        offset=0,
+        # Not at the end, where the full stop of the sentence would be copied with it.
+        fix=f"Convert it with `ffmpeg -i {source} {target}` first",
     )
 
 
@@ -565,7 +593,8 @@ _KINDS = (
     FileKind(
         "an AAC file",
         CONVERT_FIRST,
-        _compile_start(rb"\xff[\xf1\xf9][\x40-\x7f][\x40\x41\x80\x81]"),
+        # ADTS, with or without a checksum, one or two channels; or ADIF.
+        _compile_start(rb"\xff[\xf0\xf1\xf8\xf9][\x40-\x7f][\x40-\x43\x80-\x83]|ADIF"),
     ),
     FileKind("an AVI film", CONVERT_FIRST, _compile_start(rb"RIFF....AVI ")),
     FileKind("a WebP picture", LOOK_AT_IT, _compile_start(rb"RIFF....WEBP")),

@@ -171,7 +171,7 @@ REFUSED = {
     "infinity": (np.array([np.inf]), ValueError, "hold NaN or infinity"),
     "stereo": (np.zeros((9, 2), "i2"), ValueError, r"\(9, 2\), not \(n,\): .*samples\[:, 0\]; kit"),
     "rows": (np.zeros((2, 9), "i2"), ValueError, r"not \(n,\): .*samples\[0\]; .*samples\.T, "),
-    "column": (np.zeros((9, 1), "i2"), ValueError, r"one channel, samples\[:, 0\]$"),
+    "column": (np.zeros((9, 1), "i2"), ValueError, r"one channel, samples\[:, 0\]\.$"),
     "a scalar": (np.int16(3), ValueError, "the samples in one array"),
     "list": ([0, 1], TypeError, r"not list; np\.array\(samples, 'int16'\)"),
     "text": ("greeting.wav", TypeError, r"not str; .*kit\.load_clip\(path\)"),

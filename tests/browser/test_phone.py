@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import numpy as np
@@ -33,6 +34,16 @@ def ring():
         twilio.client, to=phone.number, from_=twilio.numbers[0], stream_url=server.stream_url
     ).result(30)"""
 SHOW = "widget = PhoneWidget(phone, server=server)\nwidget"
+DROP = """(root, [name, raw]) => {
+    const bytes = Uint8Array.from(atob(raw), letter => letter.charCodeAt(0));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], name));
+    const options = { dataTransfer, bubbles: true, cancelable: true };
+    const over = new DragEvent("dragover", options);
+    root.dispatchEvent(over);
+    if (!over.defaultPrevented) throw new Error("it takes no files");
+    root.dispatchEvent(new DragEvent("drop", options));
+}"""
 MIC_HZ, TONE_HZ, TONE_SECONDS = 1000, 440, 30
 
 
@@ -59,6 +70,16 @@ class Handset(telephone.Handset):
         await self.notebook.ask("stream = server.next_stream(call).result(30)")
         await expect(self.state).to_contain_text("In a call")
 
+    @property
+    def voice(self):
+        """Where files are said and chosen."""
+        return self.root.locator(".tp-voice")
+
+    async def drop(self, path):
+        """Drop a file on the telephone, as from a file manager."""
+        raw = base64.b64encode(path.read_bytes()).decode()
+        await self.root.evaluate(DROP, [path.name, raw])
+
     async def hang_up(self):
         await self.notebook.ask("phone.state == 'idle' or phone.hang_up()")
         await self.notebook.ask("phone.until('idle').result(30)")
@@ -84,6 +105,7 @@ async def phone_browser(chromium, microphone):
         "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-audio-capture={microphone}",
     ]
+    expect.set_options(timeout=LIMIT_SECONDS * 1000)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=flags)
         yield browser
@@ -287,8 +309,9 @@ async def test_running_the_cell_again_leaves_one_voice(handset):
     await handset.answer()
     await handset.notebook.run_cell("widget = PhoneWidget")
     await expect(handset.state).to_contain_text("In a call")
-    await expect(handset.root.locator(".tp-note")).to_contain_text("press Sound")
-    await handset.button("Sound").click()
+    # The page had the sound, so the new widget has it, without another click.
+    await expect(handset.button("Sound")).to_have_attribute("aria-pressed", "true")
+    await handset.forget()
     await handset.notebook.ask("playing = stream.play(kit.Clip.tone(440, 1))")
     await handset.wait_for_sound()
     running = "() => window.loudspeaker.contexts.filter(c => c.state !== 'closed').length"
@@ -303,7 +326,6 @@ async def test_two_views_of_one_phone_make_one_sound(handset):
     await handset.answer()
     await handset.show(SHOW.replace("\nwidget", "\ndisplay(widget)\nwidget"))
     await expect(handset.page.locator(".twistream-phone")).to_have_count(2)
-    await handset.button("Sound").click()
     for view in await handset.page.locator(".twistream-phone").all():
         await expect(view.get_by_role("button", name="Sound")).to_have_attribute(
             "aria-pressed", "true"
@@ -333,6 +355,72 @@ async def test_over_the_kernels_messages_it_works_as_well(handset):
     await handset.show(SHOW)
 
 
+SAID = """
+limit = time.monotonic() + 20
+frames = (f for f in stream.audio() if abs(f.astype(int)).max() > 1000)
+print(next(frames).tobytes() in kit.decode_ulaw(kit.load_clip({path!r}).payload).tobytes())
+"""
+
+
+async def test_a_file_is_said_with_a_microphone_too(handset):
+    await expect(handset.voice.get_by_role("button", name="Say it")).to_be_disabled()
+    await handset.answer()
+    await expect(handset.button("Mute")).to_be_enabled()
+    await handset.button("Mute").click()
+    await handset.voice.locator("select").select_option("reply.wav")
+    await handset.button("Say it").click()
+    said = SAID.format(path="../sample_audio/reply.wav")
+    assert await handset.notebook.ask("import time" + said) == "True"
+
+
+async def test_chosen_and_dropped_files_can_be_said_at_once(handset, tmp_path):
+    for name in ("one.wav", "two.wav", "broken.m4a"):
+        path = tmp_path / name
+        if path.suffix == ".wav":
+            soundfile.write(path, np.full(4000, len(name) * 0.03), 8000, subtype="PCM_16")
+        else:
+            path.write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom" + bytes(600))
+    await handset.answer()
+    await expect(handset.button("Mute")).to_be_enabled()
+    await handset.button("Mute").click()
+    chooser = handset.voice.get_by_label("Choose a file")
+    await chooser.set_input_files([tmp_path / "one.wav", tmp_path / "broken.m4a"])
+    results = handset.voice.get_by_role("status")
+    await expect(results).to_contain_text("✓ one.wav, 0.50 s")
+    await expect(results).to_contain_text("✖ broken.m4a")
+    await expect(results).to_contain_text("ffmpeg")
+    await handset.notebook.picture("phone-files", handset.root)
+    await handset.drop(tmp_path / "two.wav")
+    await expect(results).to_contain_text("✓ two.wav, 0.50 s")
+    await expect(handset.voice.locator("select")).to_have_value("two")
+    await handset.button("Say it").click()
+    loud = "import time\nframe = next(f for f in stream.audio() if abs(f).max() > 1000)\n"
+    assert await handset.notebook.ask(loud + "print(abs(int(frame.max()) - 6881) < 200)") == "True"
+    await handset.notebook.run_cell("widget = PhoneWidget")
+    await expect(handset.voice.get_by_text("one", exact=True)).to_have_count(1)
+
+
+async def test_the_volume_is_heard_and_remembered(handset):
+    volume = handset.root.get_by_role("slider", name="Volume")
+    await expect(volume).to_have_value("100")
+    await handset.answer()
+    loudness = {}
+    for value in ("50", "100"):
+        await volume.fill(value)
+        await expect(volume).to_have_attribute("aria-valuetext", f"{value} %")
+        await handset.forget()
+        await handset.notebook.ask(f"playing = stream.play(kit.Clip.tone({TONE_HZ}, 1))")
+        await handset.wait_for_sound()
+        await handset.notebook.ask("playing.result(30)")
+        samples, _, _ = await handset.heard()
+        loudness[value] = np.percentile(np.abs(samples[np.abs(samples) > 0.005]), 90)
+        if value == "50":
+            await handset.notebook.run_cell("widget = PhoneWidget")
+            await expect(volume).to_have_value("50")
+            await expect(handset.button("Sound")).to_have_attribute("aria-pressed", "true")
+    assert loudness["50"] == pytest.approx(loudness["100"] / 4, rel=0.05)
+
+
 NO_DEVICE = """() => {
 navigator.mediaDevices.getUserMedia = async () => {
     throw new DOMException("Requested device not found", "NotFoundError");
@@ -343,7 +431,7 @@ navigator.mediaDevices.getUserMedia = async () => {
 async def test_without_a_microphone_a_file_speaks(handset):
     await handset.page.evaluate(NO_DEVICE)
     await handset.answer()
-    voice = handset.root.locator(".tp-voice")
+    voice = handset.voice
     await expect(voice).to_contain_text("There is no microphone")
     await voice.locator("select").select_option("reply.wav")
     await handset.notebook.picture("phone-no-microphone", handset.root)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 from playwright.async_api import expect
 
 from support.lab import HOLD
@@ -29,6 +31,8 @@ tone = kit.Clip.tone(440, 90, level_db=-2)
 """
 SCOPE = "scope = LiveScope(stream)\nscope"
 LOG = "log = StreamLog(stream)\nlog"
+PLOT = "kit.plot_waveform(kit.Clip.tone(440, 0.5))"
+AFTER = "print('it ran')"
 
 COLOURED = """([canvas, begin, end, top, bottom, swatch]) => {
     const number = text => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
@@ -50,7 +54,7 @@ class Scope:
 
     def __init__(self, cell):
         self.cell = cell
-        self.canvas = cell.get_by_role("img")
+        self.canvas = cell.locator("canvas")
 
     async def share(self, swatch, top, bottom, *, begin=0.8, end=1.0):
         """Return how much of a part of the canvas has the colour of a swatch in the legend."""
@@ -76,15 +80,15 @@ class Scope:
 
 
 CALLER, YOURS = 0, 1
-UPPER, LOWER = (0.05, 0.4), (0.5, 0.85)
+UPPER, LOWER = (0.08, 0.4), (0.55, 0.9)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def notebook(lab, open_notebook):
     """A call, its scope, its log, and a cell that keeps the kernel busy."""
-    path = lab.write_notebook("scope.ipynb", CALL, SCOPE, LOG, HOLD)
+    path = lab.write_notebook("scope.ipynb", CALL, SCOPE, LOG, PLOT, HOLD, AFTER)
     notebook = await open_notebook(path)
-    await notebook.run_up_to(LOG)
+    await notebook.run_up_to(PLOT)
     yield notebook
     assert notebook.complaints == []
     await notebook.close()
@@ -124,12 +128,95 @@ async def test_it_looks_well_in_both_themes_and_fits_a_narrow_page(notebook, sco
     await scope.cell.page.wait_for_timeout(300)
     for text in (SCOPE, LOG):
         cell = await notebook.cell(text)
-        output = cell.locator(".jp-OutputArea-output")
+        output = cell.locator(".jp-OutputArea-output").first
         assert await output.evaluate("output => output.scrollWidth <= output.clientWidth")
     await notebook.picture("log-narrow", await notebook.cell(LOG))
     await notebook.picture("scope-narrow", await notebook.cell(SCOPE))
     await scope.cell.page.set_viewport_size({"width": 1400, "height": 1000})
     await notebook.theme("JupyterLab Light")
+
+
+async def ground_of(picture):
+    """The colour of the corner of a plot as it is seen, from 0 to 255."""
+    seen = Image.open(io.BytesIO(await picture.screenshot())).convert("RGB")
+    return seen.getpixel((3, seen.height - 3))
+
+
+async def test_a_plot_follows_the_theme_though_it_was_made_before(notebook):
+    cell = await notebook.cell(PLOT)
+    picture = cell.locator(".jp-RenderedImage img")
+    assert await ground_of(picture) == (255, 255, 255)
+    await notebook.picture("plot-light", cell)
+    await notebook.theme("JupyterLab Dark")
+    cell = await notebook.cell(PLOT)
+    assert max(await ground_of(picture)) == pytest.approx(17, abs=2)
+    await notebook.picture("plot-dark", cell)
+    await notebook.theme("JupyterLab Light")
+    assert await cell.locator(".jp-OutputArea-child:visible").count() == 1, "the style has no place"
+
+
+async def sources(notebook):
+    return [cell["source"] for cell in await notebook.cells()]
+
+
+async def saved_by_a_key(notebook):
+    """Press Ctrl+S, and tell whether the notebook was saved."""
+    await notebook.page.evaluate(
+        "() => { const model = window.jupyterapp.shell.currentWidget.context.model;"
+        " model.dirty = true; }"
+    )
+    await notebook.page.keyboard.press("Control+s")
+    await notebook.page.wait_for_function(
+        "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
+    )
+    return True
+
+
+async def test_chords_go_to_jupyter_and_single_keys_do_not(notebook):
+    before = await sources(notebook)
+    log = await notebook.cell(LOG)
+    for place in (log.locator("input[type=search]"), log.locator(".twistream-log-toggle").first):
+        await notebook.cell(LOG)
+        await place.focus()
+        assert await saved_by_a_key(notebook)
+        for key in ("d", "d", "a", "0", "0"):
+            await notebook.page.keyboard.press(key)
+    await log.locator("input[type=search]").fill("")
+    assert await sources(notebook) == before
+    number = await notebook.number_of(LOG)
+    for place in ("input[type=search]", ".twistream-log-toggle"):
+        log = await notebook.cell(LOG)
+        count = (await notebook.cells())[number]["count"]
+        await log.locator(place).first.focus()
+        await notebook.page.keyboard.press("Shift+Enter")
+        await notebook.page.wait_for_function(
+            "([number, count]) => window.jupyterapp.shell.currentWidget.content.widgets[number]"
+            ".model.executionCount > count",
+            arg=[number, count],
+        )
+        await notebook.wait_until_idle()
+
+
+async def test_a_click_gives_the_focus_back_and_a_key_keeps_it(notebook):
+    log = await notebook.cell(LOG)
+    toggle = log.locator(".twistream-log-toggle:visible").first
+    has_focus = "element => element.getRootNode().activeElement === element"
+    await toggle.click()
+    assert not await toggle.evaluate(has_focus)
+    in_the_notebook = "() => !!document.activeElement.closest('.jp-Notebook')"
+    assert await notebook.page.evaluate(in_the_notebook)
+    is_open = await toggle.get_attribute("aria-expanded")
+    await toggle.focus()
+    await notebook.page.keyboard.press("Enter")
+    assert await toggle.get_attribute("aria-expanded") != is_open
+    assert await toggle.evaluate(has_focus)
+    await notebook.page.keyboard.press("ArrowRight")
+    await expect(toggle).to_have_attribute("aria-expanded", "true")
+    await notebook.page.keyboard.press("ArrowLeft")
+    await expect(toggle).to_have_attribute("aria-expanded", "false")
+    await notebook.page.keyboard.press("ArrowDown")
+    below = log.locator(".twistream-log-toggle:visible").nth(1)
+    assert await below.evaluate(has_focus)
 
 
 async def test_the_log_shows_filters_and_saves(notebook):
@@ -142,14 +229,22 @@ async def test_the_log_shows_filters_and_saves(notebook):
     await expect(rows.first).to_contain_text('"event":"start"')
     await expect(log.locator(".twistream-log-media")).to_contain_text(re.compile(r"\d+ messages"))
     await notebook.picture("log-light", log)
-    await log.get_by_label("Show").select_option(label="Objected to")
+    await log.locator("select").select_option(label="Objected to")
     await expect(rows).to_have_count(1)
     await expect(rows).to_contain_text("base64")
-    await log.get_by_label("Show").select_option(label="From Twilio")
+    assert (await rows.locator("mark").text_content()).startswith('"payload"')
+    await expect(log.locator(".twistream-log-problems > li").first).to_contain_text("✗ error")
+    await notebook.picture("log-objected", log)
+    await log.locator("select").select_option(label="From Twilio")
     await log.get_by_label("containing").fill('"digit":"5"')
     await expect(rows).to_have_count(1)
     await log.get_by_label("containing").fill("")
-    await log.get_by_label("Show").select_option(label="Everything")
+    await log.locator("select").select_option(label="Everything")
+    marks = rows.filter(has_text="progress mark")
+    await expect(marks).to_have_count(0)
+    await log.get_by_label("Progress marks").check()
+    assert await marks.count() > 0
+    await log.get_by_label("Progress marks").uncheck()
     await log.get_by_role("button", name="Save capture").click()
     saved = log.locator(".twistream-log-saved")
     await expect(saved).to_contain_text(re.compile(r"Saved \d+ messages as /.*\.jsonl"))
@@ -170,6 +265,72 @@ async def test_a_page_that_is_loaded_again_and_a_cell_that_is_run_again_go_on(no
     log = await notebook.cell(LOG)
     await expect(log.get_by_role("log")).to_contain_text('"event":"stop"')
     await notebook.picture("scope-ended", scope.cell)
+
+
+SHOWN = re.compile(r"([\d.]+) to ([\d.]+) s of ([\d.]+) s")
+
+
+async def shown(scope):
+    """The part of the call that the scope shows: begin, end and whole length."""
+    words = await scope.cell.locator(".twistream-scope-shown").text_content()
+    return tuple(map(float, SHOWN.search(words).groups()))
+
+
+async def wait_until_shown(scope, is_wanted):
+    limit = time.monotonic() + LIMIT_SECONDS
+    while not is_wanted(*(await shown(scope))):
+        assert time.monotonic() < limit, await shown(scope)
+        await scope.cell.page.wait_for_timeout(50)
+
+
+async def test_after_the_call_there_is_a_way_back_over_the_whole_of_it(notebook):
+    scope = Scope(await notebook.cell(SCOPE))
+    page = scope.cell.page
+    await expect(scope.cell.get_by_role("toolbar")).to_be_visible()
+    await expect(scope.cell.locator(".twistream-scope-words")).to_contain_text("s of call")
+    begin, end, whole = await shown(scope)
+    assert (begin, end) == (0, whole)
+    await scope.wait_for(YOURS, *LOWER, least=0.001)
+    zoom_in = scope.cell.get_by_role("button", name="Zoom in")
+    await zoom_in.click()
+    await wait_until_shown(scope, lambda b, e, w: e - b == pytest.approx(w / 2, abs=0.11))
+    await zoom_in.click()
+    stage = scope.cell.locator(".twistream-scope-stage")
+    await stage.focus()
+    await page.keyboard.press("Home")
+    await wait_until_shown(scope, lambda b, _e, _w: b == 0)
+    await page.keyboard.press("ArrowRight")
+    await wait_until_shown(scope, lambda b, _e, _w: b > 0)
+    at_rest, *_ = await shown(scope)
+    box = await scope.canvas.bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    await page.mouse.move(*middle)
+    await page.mouse.wheel(0, -200)  # scrolls the page
+    assert (await shown(scope))[0] == at_rest
+    await scope.canvas.scroll_into_view_if_needed()
+    box = await scope.canvas.bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    await page.mouse.move(*middle)
+    await page.mouse.down()
+    await page.mouse.move(middle[0] - box["width"] / 4, middle[1], steps=4)
+    await page.mouse.up()
+    await wait_until_shown(scope, lambda b, _e, _w: b > at_rest + 0.5)
+    begin, end, _ = await shown(scope)
+    await page.mouse.move(*middle)
+    await page.keyboard.down("Control")
+    await page.mouse.wheel(0, -200)
+    await page.keyboard.up("Control")
+    await wait_until_shown(scope, lambda b, e, _w: e - b < end - begin - 0.1)
+    await notebook.picture("scope-zoomed", scope.cell)
+    await page.set_viewport_size({"width": 900, "height": 900})
+    await notebook.theme("JupyterLab Dark")
+    scope = Scope(await notebook.cell(SCOPE))
+    await scope.cell.get_by_role("button", name="Whole call").click()
+    await wait_until_shown(scope, lambda b, e, w: (b, e) == (0, w))
+    await notebook.picture("scope-whole-dark-900", scope.cell)
+    await notebook.picture("log-dark-900", await notebook.cell(LOG))
+    await page.set_viewport_size({"width": 1400, "height": 1000})
+    await notebook.theme("JupyterLab Light")
 
 
 async def test_hear_the_caller_runs_whole_and_shows_its_scope_and_log(open_notebook):

@@ -12,8 +12,8 @@ from support.notebook_page import errors_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-CONTROLS = "StreamControls("
-BUTTONS = ("Send", "Mark", "Clear", "Hang up")
+WORKBENCH = "kit.Workbench("
+BUTTONS = ("Send", "Speak over", "Mark", "Clear", "Hang up")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -54,7 +54,7 @@ async def test_run_all_writes_no_warning_under_a_cell(tutorial):
 
 async def test_every_plot_is_a_picture_with_something_in_it(tutorial):
     plots = [cell for cell in await tutorial.code_cells() if "kit.plot_" in cell["source"]]
-    assert len(plots) >= 6
+    assert len(plots) >= 3
     for cell in plots:
         assert "image/png" in kinds_of(cell), cell["source"]
         shown = (await tutorial.cell(cell["source"])).locator(".jp-OutputArea img")
@@ -79,13 +79,23 @@ async def test_every_player_holds_a_sound_that_the_browser_can_play(tutorial):
         assert seconds > 0.9
 
 
-async def test_controls_are_rendered_and_their_buttons_are_off_after_the_call(tutorial):
-    controls = await tutorial.cell(CONTROLS)
+async def test_the_workbench_shows_the_last_call_and_that_the_server_was_stopped(tutorial):
+    workbench = await tutorial.cell(WORKBENCH)
     for name in BUTTONS:
-        button = controls.get_by_role("button", name=re.compile(rf"\b{name}$"))
-        await expect(button).to_be_visible()
-        await expect(button).to_be_disabled()
-    await expect(controls.get_by_role("status")).to_contain_text("Ended")
+        button = workbench.get_by_role("button", name=re.compile(rf"\b{name}$"))
+        await expect(button.last).to_be_visible()
+        await expect(button.last).to_be_disabled()
+    controls = workbench.locator(".twistream-controls")
+    await expect(controls.get_by_role("status").first).to_contain_text("Ended")
+    await expect(workbench.get_by_role("status").first).to_contain_text("server is not running")
+
+
+async def test_each_check_says_what_was_checked(tutorial):
+    checks = [cell for cell in await tutorial.code_cells() if 'print("✓' in cell["source"]]
+    assert len(checks) >= 7
+    for cell in checks:
+        (output,) = cell["outputs"]
+        assert output["text"].startswith("✓ "), cell["source"]
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])

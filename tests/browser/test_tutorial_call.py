@@ -1,4 +1,4 @@
-"""The tutorial's own call by ear: *Sound*, *Send* and *Clear* with a mouse, idle and busy.
+"""The tutorial's own call by ear, in its workbench: *Sound*, *Send* and *Clear* with a mouse.
 
 What counts is what went to the loudspeaker.  On every ipykernel that is supported.
 """
@@ -11,13 +11,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from support.handset import LOUDSPEAKER, Handset
+from support.handset import IT_HAS_FALLEN_SILENT, LOUDSPEAKER, Handset
 from support.lab import HOLD, PLAYS_AGAIN
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-CONTROLS = "StreamControls("
-PHONE = "kit.PhoneWidget("
+WORKBENCH = "kit.Workbench("
+FIRST_CALL = "workbench.show(stream)"
 TONE_HZ, TONE_SECONDS = 440, 30
 LONGER = ("kit.Clip.tone(440, 2)", f"kit.Clip.tone(440, {TONE_SECONDS})")
 """So long that no busy machine lets it end before a click has cut it off."""
@@ -26,7 +26,7 @@ WAITS = "on this kernel, buttons wait until it ends"
 
 
 class Call:
-    """The tutorial in the middle of its call: a telephone above, the controls below."""
+    """The tutorial in the middle of its call: a telephone, and the controls beside it."""
 
     def __init__(self, lab, notebook, controls):
         self.lab = lab
@@ -61,25 +61,31 @@ async def kernel(request):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def tutorial(lab, open_notebook, kernel):
-    """The tutorial up to its controls, in a call, with the sound on."""
+    """The tutorial up to its first call: *Sound* is pressed before, and the cell is heard."""
     path = lab.copy_notebook(
         "tutorial.ipynb",
         f"call-{kernel}.ipynb",
-        up_to=CONTROLS,
+        up_to=FIRST_CALL,
         then=HOLD,
         without="" if kernel == "newest" else "kit.plot_",
         changed=LONGER,
     )
     lab.use_kernel(path, kernel)
     notebook = await open_notebook(path, script=LOUDSPEAKER)
-    await notebook.run_up_to(CONTROLS)
+    await notebook.run_up_to(WORKBENCH)
     version = await notebook.ask("import ipykernel; print(ipykernel.__version__)")
     assert kernel in ("newest", version)
-    await notebook.cell(PHONE)
-    call = Call(lab, notebook, await notebook.cell(CONTROLS))
-    await call.controls.locator("select").select_option(index=2)  # a tone has no pauses
+    workbench = await notebook.cell(WORKBENCH)
+    call = Call(lab, notebook, workbench.locator(".twistream-controls"))
     await call.handset.button("Sound").click()
+    await call.handset.forget()
+    await notebook.run_cell(FIRST_CALL)
+    await call.handset.wait_for_sound()
+    await notebook.cell(WORKBENCH)
     await expect(call.handset.footer).to_contain_text("Direct connection")
+    await call.button("Clear").click()
+    await notebook.page.wait_for_function(IT_HAS_FALLEN_SILENT)
+    await call.controls.locator("select").select_option(index=2)  # a tone has no pauses
     yield call
     await notebook.ask("kit.stop()")
     assert notebook.complaints == []

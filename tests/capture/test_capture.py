@@ -429,11 +429,12 @@ def test_stereo_has_the_caller_left_and_what_was_heard_right(tmp_path):
     with wave.open(str(path)) as wav:
         assert (wav.getnchannels(), wav.getsampwidth(), wav.getframerate()) == (2, 2, 8000)
         samples = np.frombuffer(wav.readframes(wav.getnframes()), "<i2").reshape(-1, 2)
-    assert len(samples) == 160 + 8000
+    assert len(samples) == 2 * 8000
     assert (samples[:160, 0] == decode_ulaw(b"\x20")[0]).all()
     assert (samples[160:, 0] == 0).all()
     assert (samples[:160, 1] == 0).all()
-    assert (samples[160:, 1] == decode_ulaw(SECOND)).all()
+    assert (samples[160 : 160 + 8000, 1] == decode_ulaw(SECOND)).all()
+    assert (samples[160 + 8000 :, 1] == 0).all()
 
 
 def test_summary_counts_and_reads_as_a_report():

@@ -116,6 +116,7 @@ VIEWS = {
     "review": lambda capture, _: repr(review_capture(capture)),
     "repr": lambda capture, _: repr(capture.entries) + repr(capture.odd) + repr(capture.statuses),
     "stereo": lambda capture, folder: capture.stereo(folder / "call.wav"),
+    "recording": lambda capture, _: capture.recording.measure_peaks(700),
     "plot": lambda capture, _: plot_timeline(capture).savefig(io.BytesIO()),
     "log": lambda capture, _: StreamLog(capture).close(),
     "save": lambda capture, folder: capture.save(folder / "again.jsonl"),

@@ -11,7 +11,7 @@ from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.stream.state import StreamState
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.runtime.activity_log import ActivityLog
-from twistream_kit.notebook.widgets.controls import ActivityLines
+from twistream_kit.notebook.widgets.activity_lines import ActivityLines
 from twistream_kit.notebook.widgets.stream_log import LogLines
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio, to_twilio

@@ -103,8 +103,9 @@ def test_text_that_can_be_no_name_of_a_file_is_a_message(text):
 def test_a_path_of_messages_says_in_which_line_each_mistake_stands(file):
     found = kit.review(file(f"{CLEAR}\n\n{WRONG}\n{WRONG}\n"))
     assert isinstance(found, Mistakes)
-    assert [mistake.place for mistake in found] == ["line 3", "line 4"]
-    assert repr(found).startswith("line 3: error 31951: media.playload")
+    assert [mistake.place for mistake in found] == ["line 3 and 1 more"]
+    assert found[0].times == 2
+    assert repr(found).startswith("line 3 and 1 more: error 31951: media.playload")
     assert not found.ok
 
 
@@ -170,9 +171,9 @@ def test_whatever_has_a_capture_is_reviewed_by_it_with_what_the_capture_does_not
             self.objections = Counter({known: 7, kit.Objection(31924, "", "is a wrong frame"): 3})
 
     found = kit.review(Followed())
-    assert found[:-1] == kit.review(capture)
-    assert found[-1] == Mistake(kit.Objection(31924, "", "is a wrong frame"), None, 3, "stream")
-    assert repr(found).splitlines()[-1] == "stream: error 31924: is a wrong frame."
+    assert found[1:] == kit.review(capture)
+    assert found[0] == Mistake(kit.Objection(31924, "", "is a wrong frame"), None, 3, "stream")
+    assert repr(found).splitlines()[0] == "stream, 3 times: error 31924: is a wrong frame."
 
 
 def test_an_inspected_stream_is_reviewed_with_what_is_wrong_with_its_frames():
@@ -183,7 +184,7 @@ def test_an_inspected_stream_is_reviewed_with_what_is_wrong_with_its_frames():
     stream.take("server", WRONG, 0.7)
     stream.take("server", FrameViolation("it is not masked"), 0.6)
     found = kit.review(stream)
-    assert [mistake.place for mistake in found] == ["0.50 s and 1 more", "stream"]
+    assert [mistake.place for mistake in found] == ["stream", "0.50 s and 1 more"]
     assert {each.objection for each in found} == set(stream.objections)
 
 
@@ -196,6 +197,8 @@ async def test_a_call_report_is_reviewed_with_all_that_was_objected_to():
     found = kit.review(report)
     assert {each.objection for each in found} == set(report.objections)
     assert any("query" in repr(each) for each in found)
+    causes = [each.objection for each in found if each.where == "stream"]
+    assert found[0].objection == causes[0] == next(iter(report.objections)), "the cause is first"
 
 
 @pytest.mark.parametrize("thing", [None, 7, WAV, kit.review])

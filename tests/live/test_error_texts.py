@@ -4,6 +4,7 @@ Each says what is wrong, what follows and what to do.
 """
 
 import asyncio
+import errno
 import re
 import struct
 
@@ -147,14 +148,14 @@ TEXTS = {
     ),
     handler: (
         "handler is str, not a function: give `async def (stream)` or an ordinary function of one "
-        "stream"
+        "stream."
     ),
     send_ahead: (
         "send_ahead_seconds is 0.1; it must be between 0.2 (less starves Twilio's buffer) and 590 "
-        "(Twilio discards what goes beyond ten minutes)"
+        "(Twilio discards what goes beyond ten minutes)."
     ),
-    dead_after: "dead_after is 0; it is a number of seconds above 0",
-    port_number: "port is 70000; it is from 1 to 65535, or 0 for a free one",
+    dead_after: "dead_after is 0; it is a number of seconds above 0.",
+    port_number: "port is 70000; it is from 1 to 65535, or 0 for a free one.",
     port_of_a_stopped_server: (
         "the stream server is not running, so it has no port. Start it with kit.start(server) or "
         "`async with server`."
@@ -226,10 +227,11 @@ def test_port_in_use_says_what_to_do():
             return port, raised.value
 
     port, error = asyncio.run(run())
-    assert error.strerror == (
+    assert error.errno == errno.EADDRINUSE
+    assert str(error) == (
         f"the stream server cannot listen on 127.0.0.1, port {port}: {error.__cause__.strerror}. "
         "Another program has it, or the earlier server still runs. Say port=0 for a free one, or "
-        "stop the other"
+        "stop the other."
     )
 
 
@@ -245,21 +247,21 @@ STREAM_TEXTS = [
         lambda stream: stream.play("greeting.wav"),
         (
             "sound is bytes, or an array of int16 or of float in [-1, 1], not str; "
-            "stream.play(kit.load_clip(path)) plays a file"
+            "stream.play(kit.load_clip(path)) plays a file."
         ),
     ),
     (
         lambda stream: stream.speak().write(Clip.tone(440, 1)),
         (
             "sound is bytes, or an array of int16 or of float in [-1, 1], not Clip; "
-            "stream.play(clip) plays it"
+            "stream.play(clip) plays it."
         ),
     ),
     (
         lambda stream: stream.speak().write([0.5]),
         (
             "sound is bytes, or an array of int16 or of float in [-1, 1], not list; "
-            "np.array(samples, 'int16') makes an array, of floats np.array(samples, 'float32')"
+            "np.array(samples, 'int16') makes an array, of floats np.array(samples, 'float32')."
         ),
     ),
     (
@@ -271,7 +273,7 @@ STREAM_TEXTS = [
     ),
     (
         lambda stream: stream.play(b"").heard(-1),
-        "heard() takes a duration in seconds, 0 or more, not -1",
+        "heard() takes a duration in seconds, 0 or more, not -1.",
     ),
     (
         lambda stream: stream.closed.result(1),

@@ -207,6 +207,40 @@ def test_async_tests_may_use_both_and_learn_how_to_wait(run):
     assert "nothing but silence" in output.split("Captured report of a simulated call")[1]
 
 
+def test_a_marker_with_what_is_not_taken_fails_its_test_in_one_sentence(run):
+    output = run(
+        """
+        import pytest
+
+        @pytest.mark.twilio(behaviour=dict(echo=True))
+        def test_a_dict(twistream_twilio):
+            pass
+
+        @pytest.mark.twilio(behaviour=dict(echos=True))
+        def test_a_dict_for_a_call(twistream_call):
+            twistream_call("ws://127.0.0.1:9/media")
+
+        @pytest.mark.twilio(ring_second=1)
+        def test_a_misspelt_option(twistream_twilio):
+            pass
+
+        def test_others_run():
+            pass
+        """
+    )
+    assert "1 passed" in output
+    assert (
+        "::test_a_dict: @pytest.mark.twilio(behaviour={'echo': True}): behaviour is a dict; give a "
+        "Behaviour: behaviour=kit.Behaviour(echo=True)."
+    ) in output
+    assert "'echos' is no name of a Behaviour" in output
+    assert (
+        "::test_a_misspelt_option: @pytest.mark.twilio(ring_second=1): there is no option "
+        "'ring_second'; there are ring_seconds, behaviour, numbers, account"
+    ) in output
+    assert "pytest_plugin.py" not in output, "no frame of ours"
+
+
 def test_a_marker_says_what_the_simulator_is_like(run):
     output = run(
         """

@@ -10,12 +10,15 @@ from __future__ import annotations
 import ast
 import contextlib
 import queue
+import re
 import time
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 from support.waiting import LIMIT_SECONDS, Patience
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class CellError(Exception):
@@ -29,7 +32,9 @@ class FrontEnd:
         models: The state of every widget, by the id of its comm, as the last update left it.
         printed: What was written to stdout and stderr, with the id of the request it belongs to.
         errors: The errors of cells and callbacks, likewise.
+        tracebacks: What is shown of them, without colours, likewise.
         shown: The display bundles, likewise.
+        outputs: The displays that have an id, by that id, as the last update left them.
     """
 
     def __init__(self, name, specs, *, subshells=True):
@@ -47,7 +52,9 @@ class FrontEnd:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=LIMIT_SECONDS)
         self.models, self.printed, self.errors, self.shown = {}, [], [], []
+        self.outputs = {}
         self._replies, self._idle = {}, set()
+        self.tracebacks = []
         self.subshell = self._make_subshell() if subshells else None
 
     def _make_subshell(self):
@@ -63,7 +70,9 @@ class FrontEnd:
         """Forget all that was printed, raised and shown so far."""
         self.printed.clear()
         self.errors.clear()
+        self.tracebacks.clear()
         self.shown.clear()
+        self.outputs.clear()
 
     def close(self):
         """Take the kernel away without asking it."""
@@ -106,6 +115,14 @@ class FrontEnd:
                 raise CellError(error)
         return "".join(text for parent, text in self.printed if parent == request)
 
+    def output_of(self, code, seconds=LIMIT_SECONDS):
+        """Run a cell; return the lines of all that stands below it, an error included."""
+        request = self.begin(code)
+        self.wait(lambda: self.has_ended(request), "the end of a cell", seconds)
+        shown = [(parent, each["text/plain"]) for parent, each in self.shown]
+        parts = [*self.printed, *shown, *self.tracebacks]
+        return "\n".join(text for parent, text in parts if parent == request).splitlines()
+
     def value(self, expression):
         """Return the value of an expression, which must be a literal's."""
         return ast.literal_eval(self.run(f"print(repr({expression}))"))
@@ -134,11 +151,16 @@ class FrontEnd:
         """Change a widget as a person does with the mouse."""
         self._comm(model_id, {"method": "update", "state": state, "buffer_paths": []})
 
-    def _comm(self, comm_id, content):
+    def send(self, model_id, content, buffers=()):
+        """Send what a widget's page sends by ``model.send``."""
+        self._comm(model_id, {"method": "custom", "content": content}, buffers)
+
+    def _comm(self, comm_id, content, buffers=()):
         message = self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": content})
         if self.subshell is not None:
             message["header"]["subshell_id"] = self.subshell
-        self.client.shell_channel.send(message)
+        socket = self.client.shell_channel.socket
+        self.client.session.send(socket, message, buffers=[*map(memoryview, buffers)])
 
     # What the kernel says
 
@@ -171,7 +193,15 @@ class FrontEnd:
                 self.printed.append((parent, content["text"]))
             case "error":
                 self.errors.append((parent, f"{content['ename']}: {content['evalue']}"))
+                text = _COLOURS.sub("", "\n".join(content["traceback"]))
+                self.tracebacks.append((parent, text))
             case "execute_result" | "display_data":
                 self.shown.append((parent, content["data"]))
+                if name := content.get("transient", {}).get("display_id"):
+                    self.outputs[name] = content["data"]
+            case "update_display_data":
+                name = content["transient"]["display_id"]
+                if name in self.outputs:  # a front end ignores what it has not displayed
+                    self.outputs[name] = content["data"]
             case "status" if content["execution_state"] == "idle":
                 self._idle.add(parent)

@@ -13,7 +13,9 @@
     kept.rate = context.sampleRate;
     const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
     await context.realWorklet.addModule(address);
-    const node = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0, channelCount: 1 });
+    // Explicit: else a node takes as many channels as it gets, and only the left one would be kept.
+    const kind = { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" };
+    const node = new AudioWorkletNode(context, "recorder", kind);
     node.port.onmessage = ({ data: [time, samples] }) => {
       // The message that came with the least delay tells best when its context began.
       kept.offset = Math.min(kept.offset, Date.now() / 1000 - time);

@@ -28,6 +28,7 @@ from twistream_kit.sound_file import (
     USE_LOAD_CLIP,
     Opened,
     build_not_wav_error,
+    build_undecodable_error,
     read_at,
     recognise,
     refuse_shrunken,
@@ -35,6 +36,9 @@ from twistream_kit.sound_file import (
 
 MOST_FILLED = 4096
 """The most samples that fill up the last block of a compressed sound."""
+
+_UNSUPPORTED_ENCODING = 4
+"""``SF_ERR_UNSUPPORTED_ENCODING`` of sndfile.h."""
 
 FETCH_AGAIN = "Fetch or record it again, as bytes"
 """The fix for a file that is damaged."""
@@ -102,7 +106,10 @@ def _open_by_libsndfile(
             sound = soundfile.SoundFile(window)
     except soundfile.LibsndfileError as error:
         if kind and kind.fix != USE_LOAD_CLIP:
-            raise build_not_wav_error(head, file.name) from error
+            raise build_not_wav_error(head, file) from error
+        if kind and error.code == _UNSUPPORTED_ENCODING:  # AAC in Core Audio, for example
+            what = f"{kind.what} with an encoding"
+            raise build_undecodable_error(what, file) from error
         raise WavError(
             f"it cannot be decoded: {_explain_failure(kind.what if kind else '', error)}",
             source=file.name,

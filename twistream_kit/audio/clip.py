@@ -30,7 +30,7 @@ from twistream_kit.audio.resample import (
     build_dtype_error,
     mix_to_mono,
 )
-from twistream_kit.errors import TwistreamError, WavError
+from twistream_kit.errors import TwistreamError, WavError, WrongType, WrongValue, require_type
 from twistream_kit.sound_file import is_wav
 
 FRAME_BYTES = 160
@@ -87,7 +87,7 @@ class Clip:
 
     def __post_init__(self) -> None:
         if not isinstance(self.payload, bytes | bytearray | memoryview):
-            raise TypeError(f"payload is {type(self.payload).__name__}; give PCMU as bytes")
+            raise WrongType(f"payload is {type(self.payload).__name__}; give PCMU as bytes")
         object.__setattr__(self, "payload", bytes(self.payload))
         if is_wav(self.payload):
             raise WavError(
@@ -146,6 +146,7 @@ class Clip:
             WavError: If `path` is a folder, or in a folder that does not exist.
             TwistreamError: If there is such a file already, or it cannot be written.
         """
+        require_type("a path", path=path)
         path = Path(path)
         require_place(path)
         with write_file(path, overwrite=overwrite) as file:
@@ -198,8 +199,9 @@ class Clip:
         Raises:
             ValueError: If `seconds` is negative.
         """
+        require_type("a number", seconds=seconds)
         if not seconds >= 0:
-            raise ValueError(f"seconds is {seconds}; a clip cannot last less than nothing")
+            raise WrongValue(f"seconds is {seconds}; a clip cannot last less than nothing")
         return cls(bytes([SILENCE]) * round(seconds * SAMPLE_RATE), "silence")
 
     @classmethod
@@ -221,7 +223,7 @@ def _mix_columns(samples: NDArray[Any]) -> NDArray[np.float32]:
     n, channels = samples.shape
     if not 1 <= channels <= MOST_CHANNELS:
         hint = "; turn it with samples.T" if 1 <= n <= MOST_CHANNELS else ""
-        raise ValueError(
+        raise WrongValue(
             f"samples have shape {samples.shape}: {channels} channels of {n} samples, "
             f"and at most {MOST_CHANNELS} channels can be mixed{hint}"
         )
@@ -244,17 +246,19 @@ def make_tone(frequencies: Sequence[float], seconds: float, level_db: float) -> 
     Raises:
         ValueError: If an argument is out of range, or the sum exceeds full scale.
     """
+    require_type("a number", seconds=seconds, level_db=level_db)
     for hz in frequencies:
+        require_type("a number", hz=hz)
         if not 0 < hz < SAMPLE_RATE / 2:
-            raise ValueError(
+            raise WrongValue(
                 f"a tone of {hz} Hz is not possible; "
                 f"a call carries more than 0 and less than {SAMPLE_RATE // 2} Hz"
             )
     if not seconds >= 0:
-        raise ValueError(f"seconds is {seconds}; a tone cannot last less than nothing")
+        raise WrongValue(f"seconds is {seconds}; a tone cannot last less than nothing")
     amplitude = 10 ** (level_db / 20)
     if amplitude * len(frequencies) > 1:
-        raise ValueError(f"a level of {level_db} dB is beyond full scale; 0 dB is the most")
+        raise WrongValue(f"a level of {level_db} dB is beyond full scale; 0 dB is the most")
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     wave = np.sum([np.sin(2 * np.pi * hz * time) for hz in frequencies], axis=0)
     ends = np.minimum(time, time[::-1]) / _RAMP_SECONDS
@@ -265,16 +269,18 @@ def make_tone(frequencies: Sequence[float], seconds: float, level_db: float) -> 
 
 def make_dtmf(digits: str, tone_ms: int, gap_ms: int) -> NDArray[np.int16]:
     """Make the samples of DTMF tones; see `Clip.dtmf`."""
+    require_type("a string", digits=digits)
+    require_type("a number", tone_ms=tone_ms, gap_ms=gap_ms)
     pieces = []
     gap = np.zeros(max(gap_ms, 0) * SAMPLE_RATE // 1000, np.int16)
     for digit in digits.upper():
         row = next((index for index, keys in enumerate(KEYS) if digit in keys), None)
         if row is None:
-            raise ValueError(f"{digit!r} is no telephone key; the keys are {' '.join(KEYS)}")
+            raise WrongValue(f"{digit!r} is no telephone key; the keys are {' '.join(KEYS)}")
         pair = (ROW_HZ[row], COLUMN_HZ[KEYS[row].index(digit)])
         pieces += [make_tone(pair, tone_ms / 1000, DTMF_LEVEL_DB), gap]
     if not pieces:
-        raise ValueError("digits is empty; give at least one telephone key")
+        raise WrongValue("digits is empty; give at least one telephone key")
     return np.concatenate(pieces)
 
 
@@ -304,7 +310,7 @@ def build_ulaw_header(payload_bytes: int) -> bytes:
         ValueError: If the payload exceeds the limit of a WAV file, 4 GB or six days.
     """
     if payload_bytes > _MOST_BYTES:
-        raise ValueError(f"{payload_bytes} bytes are too many for a WAV file; split the sound")
+        raise WrongValue(f"{payload_bytes} bytes are too many for a WAV file; split the sound")
     even = payload_bytes + payload_bytes % 2
     return struct.pack(
         "<4sI4s4sIHHIIHHH4sII4sI",

@@ -17,7 +17,7 @@ from typing import NoReturn
 from twistream_kit.audio.clip import replace_file, require_place, write_ulaw_wav
 from twistream_kit.audio.load import encode_sound, open_sound
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
-from twistream_kit.errors import TwistreamError, WavError, escape_controls
+from twistream_kit.errors import TwistreamError, WavError, WrongType, escape_controls, require_type
 from twistream_kit.listing import Listing
 
 Progress = bool | Callable[[float], object] | None
@@ -62,6 +62,7 @@ def convert_file(
         >>> kit.load_clip(converted.path) == kit.load_clip("sample_audio/greeting.wav")
         True
     """
+    require_type("a path", src=src, dst=dst)
     source, target = Path(src), Path(dst)
     try:
         _check_targets([(source, target)], overwrite=overwrite)
@@ -121,9 +122,14 @@ def convert_files(
         README.md, byte 0: this is not a WAV file; it looks like a text file. ...
     """
     if isinstance(paths, str | os.PathLike):
-        raise TypeError(f"paths is one path, {str(paths)!r}; give a list of them")
+        raise WrongType(f"paths is one path, {str(paths)!r}; give a list of them")
+    require_type("a path", folder=folder)
+    require_type("a list, tuple or set", paths=paths)
+    sources = list(paths)
+    for source in sources:
+        require_type("a path", source=source)
     target = Path(folder)
-    jobs = list(_name_targets([Path(path) for path in paths], target))
+    jobs = list(_name_targets([Path(source) for source in sources], target))
     _check_targets(jobs, overwrite=overwrite)
     _make_folder(target)
     results: Listing[ConvertedFile] = Listing.of((), "files")

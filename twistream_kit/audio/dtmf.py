@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from twistream_kit.audio.clip import COLUMN_HZ, KEYS, ROW_HZ
 from twistream_kit.audio.g711 import is_int16
 from twistream_kit.audio.resample import SAMPLE_RATE
+from twistream_kit.errors import WrongType
 
 _PIECE, _STEP = 160, 80
 """The window and its distance to the next, in samples: 20 and 10 ms."""
@@ -96,7 +97,7 @@ def detect_keys(samples: NDArray[np.int16]) -> list[KeyTone]:
 def detect_keys_in_steps(samples: NDArray[np.int16]) -> Iterator[list[KeyTone]]:
     """Do the same as `detect_keys` in steps of about 0.5 ms; the last is the result."""
     if not is_int16(samples.dtype):
-        raise TypeError(f"samples are {samples.dtype}, not int16; kit.Clip.samples() returns them")
+        raise WrongType(f"samples are {samples.dtype}, not int16; kit.Clip.samples() returns them")
     if len(samples) < _PIECE:
         yield []
         return

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw, is_int16
 from twistream_kit.audio.resample import MOST_CHANNELS, SAMPLE_RATE, Resampler
+from twistream_kit.errors import WrongType, WrongValue
 
 Encoding = Literal["PCMU", "PCM_S16LE"]
 """The encodings of sound that is given as bytes, by the names that `load_clip` takes."""
@@ -141,7 +142,7 @@ def encode_sound(
     encoder = PayloadEncoder(sample_rate, encoding)
     payload = encoder.encode(sound) + encoder.flush()
     if encoder.dropped_bytes:
-        raise ValueError(
+        raise WrongValue(
             "the bytes are no whole number of 16-bit samples; check where they were cut, or say "
             "encoding='PCMU' if they are PCMU; stream.speak() takes pieces that end in mid-sample"
         )
@@ -168,7 +169,7 @@ def _read_piece(piece: Any) -> NDArray[Any] | memoryview:
         fix = "stream.play(clip) plays it"
     elif isinstance(piece, list | tuple):
         fix = "np.array(samples, 'int16') makes an array, of floats np.array(samples, 'float32')"
-    raise TypeError(
+    raise WrongType(
         "sound is bytes, or an array of int16 or of float in [-1, 1], "
         f"not {type(piece).__name__}; {fix}"
     )
@@ -177,7 +178,7 @@ def _read_piece(piece: Any) -> NDArray[Any] | memoryview:
 def _check_rate(sample_rate: Any) -> int:
     is_number = isinstance(sample_rate, numbers.Real) and not isinstance(sample_rate, bool)
     if not is_number or sample_rate != sample_rate // 1:
-        raise TypeError(
+        raise WrongType(
             f"sample_rate is {sample_rate!r}; give a whole number of Hz, {SAMPLE_RATE} for example"
         )
     return int(sample_rate)
@@ -187,7 +188,7 @@ def _choose_encoding(sample_rate: int, encoding: str | None) -> str:
     if encoding is None:
         return "PCMU" if sample_rate == SAMPLE_RATE else "PCM_S16LE"
     if encoding not in ("PCMU", "PCM_S16LE"):
-        raise ValueError(
+        raise WrongValue(
             f"encoding is {encoding!r}; 'PCMU' and 'PCM_S16LE' are possible, and "
             f"kit.load_clip(sound, sample_rate={sample_rate}, encoding=…) reads others"
         )
@@ -205,4 +206,4 @@ def _build_shape_error(samples: NDArray[Any]) -> ValueError:
         turned = "samples" if is_in_columns else "samples.T"
         if 1 < min(rows, columns) <= MOST_CHANNELS:
             fix += f"; kit.Clip.from_samples({turned}, sample_rate) mixes all of a whole sound"
-    return ValueError(f"samples have shape {samples.shape}, not (n,): {fix}")
+    return WrongValue(f"samples have shape {samples.shape}, not (n,): {fix}")

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twistream_kit.errors import WrongType, WrongValue, require_type
+
 SILENCE = 0xFF
 """The μ-law code of 0; 0x7F is a second zero, negative."""
 
@@ -47,12 +49,12 @@ def encode_ulaw(samples: NDArray[np.int16]) -> bytes:
         return _build_ulaw_codes().take(samples.view(_UINT16), mode="wrap").tobytes()
     if not isinstance(samples, np.ndarray) or not is_int16(samples.dtype):
         kind = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
-        raise TypeError(
+        raise WrongType(
             f"samples are {kind}, not int16; "
             "kit.Clip.from_samples(samples, sample_rate) takes floats and scales them"
         )
     if samples.ndim != 1:
-        raise ValueError(
+        raise WrongValue(
             f"samples have shape {samples.shape}, not (n,); "
             "kit.Clip.from_samples(samples, sample_rate) mixes channels into one"
         )
@@ -79,7 +81,11 @@ def decode_ulaw(payload: bytes | bytearray | memoryview) -> NDArray[np.int16]:
         >>> kit.decode_ulaw(bytes.fromhex("ff ce 4e 80")).tolist()
         [0, 988, -988, 32124]
     """
-    codes = np.frombuffer(payload, np.uint8)
+    try:
+        codes = np.frombuffer(payload, np.uint8)
+    except TypeError:
+        require_type("PCMU as bytes", payload=payload)
+        raise
     if len(codes) <= _FEW_CODES:
         return _build_ulaw_samples().take(codes, mode="wrap")
     even = len(codes) - len(codes) % 2

@@ -28,7 +28,7 @@ from twistream_kit.audio.resample import (
     mix_to_mono,
     resample_blocks,
 )
-from twistream_kit.errors import WavError
+from twistream_kit.errors import WavError, WrongType, WrongValue
 from twistream_kit.sound_file import (
     ByteOrder,
     Opened,
@@ -171,7 +171,7 @@ def open_sound(
         ValueError: If only one of the keywords is given, or the encoding is unknown.
     """
     if (sample_rate is None) != (encoding is None):
-        raise ValueError(
+        raise WrongValue(
             "headerless sound needs both, sample_rate=8000 and encoding='PCMU' for example; "
             "for a file with a header leave both out"
         )
@@ -183,7 +183,7 @@ def open_sound(
         if form is not None:
             yield _open_headerless(file, form)
         elif not file.size:
-            raise build_not_wav_error(b"", file.name)
+            raise build_not_wav_error(b"", file)
         elif (wav := find_sound(file)) is not None:
             yield _open_wav(file, wav)
         else:
@@ -384,9 +384,9 @@ def build_headerless_format(encoding: str, sample_rate: int) -> Format:
         TypeError: If `sample_rate` is not a whole number.
     """
     if encoding not in HEADERLESS:
-        raise ValueError(f"encoding is {encoding!r}, not one of {', '.join(HEADERLESS)}")
+        raise WrongValue(f"encoding is {encoding!r}, not one of {', '.join(HEADERLESS)}")
     if not isinstance(sample_rate, int):
-        raise TypeError(f"sample_rate is {sample_rate!r}; give a whole number of Hz, such as 8000")
+        raise WrongType(f"sample_rate is {sample_rate!r}; give a whole number of Hz, such as 8000")
     name, bits, order = HEADERLESS[encoding]
     size = bits // 8
     byte_order: ByteOrder = "big" if order == "big" else "little"

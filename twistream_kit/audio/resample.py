@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import is_int16
-from twistream_kit.errors import WavError
+from twistream_kit.errors import WavError, WrongType, WrongValue
 from twistream_kit.sound_file import CONVERT_FIRST
 
 SAMPLE_RATE = 8000
@@ -67,9 +68,11 @@ class Resampler:
     """
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE) -> None:
-        for rate in (rate_in, rate_out):
+        for name, rate in {"rate_in": rate_in, "rate_out": rate_out}.items():
+            if not issubclass(type(rate), Real):
+                raise WrongType(f"{name} is {rate!r}; give a number of Hz, such as 8000")
             if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-                raise ValueError(
+                raise WrongValue(
                     f"a sample rate of {rate} Hz is out of range; "
                     f"{LOWEST_RATE} to {HIGHEST_RATE} Hz are possible"
                 )
@@ -200,13 +203,13 @@ def as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
     """
     samples = np.asarray(samples)
     if samples.ndim != 1:
-        raise ValueError(f"samples have shape {samples.shape}, not (n,); push one channel")
+        raise WrongValue(f"samples have shape {samples.shape}, not (n,); push one channel")
     if is_int16(samples.dtype):
         return samples.astype(np.float32) * np.float32(1 / FULL_SCALE)
     if samples.dtype.kind == "f":
         # A NaN would spread over the whole length of the resampler's filter.
         if not np.isfinite(samples).all():
-            raise ValueError("samples hold NaN or infinity, which is no sound; repair the source")
+            raise WrongValue("samples hold NaN or infinity, which is no sound; repair the source")
         _refuse_wrong_scale(samples)
         return np.ascontiguousarray(samples, dtype=np.float32)
     raise build_dtype_error(samples)
@@ -229,7 +232,7 @@ def _refuse_wrong_scale(samples: NDArray[Any]) -> None:
     fix = "divide by the largest value that is possible"
     if scale is not None:
         fix = f"divide by {scale}" + (", or give int16" if scale == FULL_SCALE else "")
-    raise ValueError(f"samples go to ±{peak:.0f} where ±1 is meant: {fix}")
+    raise WrongValue(f"samples go to ±{peak:.0f} where ±1 is meant: {fix}")
 
 
 def build_dtype_error(samples: NDArray[Any]) -> TypeError:
@@ -248,7 +251,7 @@ def build_dtype_error(samples: NDArray[Any]) -> TypeError:
     elif kind == "u" and size == 2:
         fix = "(samples - 32768.0) / 32768"
     advice = f": {fix}" if fix else ""
-    return TypeError(f"samples are {samples.dtype}; give int16, or float in [-1, 1]{advice}")
+    return WrongType(f"samples are {samples.dtype}; give int16, or float in [-1, 1]{advice}")
 
 
 def _open_soxr_stream(rate_in: int, rate_out: int, channels: tuple[int, ...] = ()) -> Any:

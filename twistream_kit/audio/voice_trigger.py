@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import is_int16
 from twistream_kit.audio.resample import SAMPLE_RATE
+from twistream_kit.errors import WrongType, WrongValue, require_type
 
 PIECE_MS = 20
 """The duration over which the level is measured: two periods of the deepest voice."""
@@ -68,10 +69,12 @@ class VoiceTrigger:
         debounce_ms: float = DEBOUNCE_MS,
         release_ms: float = RELEASE_MS,
     ) -> None:
+        require_type("a number", threshold_db=threshold_db, debounce_ms=debounce_ms)
+        require_type("a number", release_ms=release_ms)
         if not _FLOOR_DB < threshold_db < 0:
-            raise ValueError(f"threshold_db is {threshold_db}; it is a level between -96 and 0 dB")
+            raise WrongValue(f"threshold_db is {threshold_db}; it is a level between -96 and 0 dB")
         if not (debounce_ms >= PIECE_MS and release_ms >= PIECE_MS):
-            raise ValueError(
+            raise WrongValue(
                 f"debounce_ms is {debounce_ms}, release_ms {release_ms}; sound is measured in "
                 f"pieces of {PIECE_MS} ms, so neither can be shorter"
             )
@@ -100,7 +103,7 @@ class VoiceTrigger:
             TypeError: If `samples` is not an int16 array.
         """
         if not isinstance(samples, np.ndarray) or not is_int16(samples.dtype):
-            raise TypeError(
+            raise WrongType(
                 "push() takes an int16 array, such as `stream.audio()` gives or "
                 f"kit.decode_ulaw(payload) returns, not {_describe_type(samples)}"
             )

@@ -282,7 +282,7 @@ def _refuse_other_file(file: Opened) -> NoReturn:
     head = read_at(file.file, 0, 64)
     if head and recognise(head).fix == USE_LOAD_CLIP:
         open_others(file)
-    raise build_not_wav_error(head, file.name)
+    raise build_not_wav_error(head, file)
 
 
 def _is_too_short(form: Format, seconds: float) -> bool:

@@ -19,8 +19,10 @@ from typing import Any, Self, TypeVar
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.entry import Entry, Message, OddText, StatusReport
 from twistream_kit.capture.file import Contents, Header, read_capture, read_file, write_capture
-from twistream_kit.capture.replay import Playback, Replay, render_caller, write_stereo
+from twistream_kit.capture.recording import HeardSound, Recording
+from twistream_kit.capture.replay import Playback, Replay, place_caller, render_caller
 from twistream_kit.capture.summary import CaptureSummary, summarise
+from twistream_kit.errors import require_type
 from twistream_kit.listing import Listing
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending
@@ -85,6 +87,7 @@ class Capture:
         self.stream_sid = stream_sid
         self.call_sid = call_sid
         self.started = started
+        require_type("a number", keep_seconds=keep_seconds)
         self.keep_seconds = keep_seconds
         self.redacted = False
         self._messages = _Messages()
@@ -261,17 +264,30 @@ class Capture:
         """
         return Replay(self._read_entries(), self.endings).render_heard()
 
+    @property
+    def recording(self) -> Recording:
+        """The call as it is now, as one sound of two sides: left the caller, right you, as heard.
+
+        It lasts from the start of the capture to the last message.  A new one each time.
+
+        Raises:
+            TwistreamError: If there are too few messages for so long a time.
+        """
+        replay = Replay(self._read_entries(), self.endings)
+        heard = HeardSound(replay.sound, replay.place_heard())
+        return Recording(place_caller(self._read_entries()), heard, replay.seconds)
+
     def stereo(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the call as a 16-bit WAV file: left the caller, right what the caller heard.
+        """Write `recording` as a 16-bit WAV file: left the caller, right what the caller heard.
 
         Args:
-            path: The name of the file.
+            path: The name of the file; ``capture.recording.save(path)`` goes by its end.
             overwrite: Replace an existing file of that name when the new one is complete.
 
         Raises:
             TwistreamError: If there is such a file already, or it cannot be written.
         """
-        return write_stereo(Path(path), self.caller, self.heard, overwrite=overwrite)
+        return self.recording.save_wav(path, overwrite=overwrite)
 
     def playbacks(self) -> Listing[Playback]:
         """Return the pieces of sound that were sent, up to a mark or a clear, and their endings."""

@@ -1,25 +1,21 @@
 """Replay a capture through the playout model, to find how each piece of sound ended.
 
 `Replay` processes the messages once.  It gives the pieces of sound with their endings, the marks
-with the times at which they were expected, and the sound that was heard.  `render_caller` and
-`write_stereo` render the sound of both sides.
+with the times at which they were expected, and the sound that was heard.  `place_caller` does the
+same for the sound of the caller.
 """
 
 from __future__ import annotations
 
-import wave
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
-from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-import numpy as np
-
-from twistream_kit.audio.clip import Clip, write_file
+from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.entry import Entry
 from twistream_kit.errors import TwistreamError
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -97,13 +93,25 @@ class Replay:
         Raises:
             TwistreamError: If there are too few messages for so long a time.
         """
-        _check_density(self.seconds, self._n_messages)
         heard = bytearray()
-        for interval in self.intervals:
-            begin = round(interval.started * BYTES_PER_SECOND)
-            heard += SILENCE * max(0, begin - len(heard))
-            heard += self.sound.read(interval.first, interval.first + interval.size)
+        for part in self.place_heard():
+            heard += SILENCE * (part.start - len(heard))
+            heard += self.sound.read(part.first, part.first + part.size)
         return Clip(bytes(heard), "heard")
+
+    def place_heard(self) -> list[PlacedSound]:
+        """Return where in the time of the call each interval was played.
+
+        Raises:
+            TwistreamError: If there are too few messages for so long a time.
+        """
+        _check_density(self.seconds, self._n_messages)
+        placed, end = [], 0
+        for interval in self.intervals:
+            start = max(end, round(interval.started * BYTES_PER_SECOND))
+            placed.append(PlacedSound(start, interval.first, interval.size))
+            end = start + interval.size
+        return placed
 
     @property
     def heard_bytes(self) -> int:
@@ -288,6 +296,12 @@ class SentMark:
 
 
 def render_caller(entries: Iterable[Entry]) -> Clip:
+    """Join the caller's media, as `place_caller` does."""
+    sound = place_caller(entries)
+    return Clip(bytes(sound.read(0, sound.size)), "caller")
+
+
+def place_caller(entries: Iterable[Entry]) -> SentSound:
     """Join the caller's media, from the start of the capture.
 
     Messages that are missing by their chunk numbers, or whose sound was not kept, become silence.
@@ -295,7 +309,7 @@ def render_caller(entries: Iterable[Entry]) -> Clip:
     Raises:
         TwistreamError: If there are too few messages for so long a time.
     """
-    sound = bytearray()
+    sound = SentSound()
     expected = 0
     for number, entry in enumerate(entries, start=1):
         message = entry.message
@@ -304,17 +318,18 @@ def render_caller(entries: Iterable[Entry]) -> Clip:
         here = int(entry.at * BYTES_PER_SECOND)
         _check_density(entry.at, number)
         if not expected and entry.at > _FIRST_MEDIA_SECONDS:
-            sound += SILENCE * (here - len(sound))
+            sound.append(b"", max(0, here - sound.size))
         elif message.chunk > expected > 0:
             # Limited to the time of the message, because an invalid chunk number may be huge.
             missing = (message.chunk - expected) * entry.size
-            sound += SILENCE * max(0, min(missing, here - len(sound)))
+            sound.append(b"", max(0, min(missing, here - sound.size)))
         if message.payload:
-            sound += message.payload
+            sound.append(message.payload, len(message.payload))
         else:  # no longer than the time that has passed: the size was read from a file
-            sound += SILENCE * min(entry.size, max(0, here - len(sound)) + _SLACK_BYTES)
+            room = max(0, here - sound.size) + _SLACK_BYTES
+            sound.append(b"", min(entry.size, room))
         expected = message.chunk + 1
-    return Clip(bytes(sound), "caller")
+    return sound
 
 
 def _check_density(seconds: float, n_messages: int) -> None:
@@ -328,22 +343,18 @@ def _check_density(seconds: float, n_messages: int) -> None:
         )
 
 
-def write_stereo(path: Path, left: Clip, right: Clip, *, overwrite: bool = False) -> Path:
-    """Write two clips as 16-bit stereo PCM at 8000 Hz; the shorter one is padded with silence.
+class PlacedSound(NamedTuple):
+    """Sound that was played without interruption.
 
-    Raises:
-        TwistreamError: If the file exists and `overwrite` is False, or it cannot be written.
+    Attributes:
+        start: The position of its first byte, counted from the start of the capture.
+        first: The same, counted over all bytes sent.
+        size: How many bytes were played.
     """
-    n_samples = max(len(left.payload), len(right.payload))
-    columns = np.zeros((n_samples, 2), dtype="<i2")
-    for column, clip in enumerate((left, right)):
-        columns[: len(clip.payload), column] = clip.samples()
-    with write_file(path, overwrite=overwrite) as file, wave.open(file, "wb") as wav:
-        wav.setnchannels(2)
-        wav.setsampwidth(2)
-        wav.setframerate(BYTES_PER_SECOND)
-        wav.writeframes(columns.tobytes())
-    return path
+
+    start: int
+    first: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -366,21 +377,30 @@ class SentPiece:
 
 
 class SentSound:
-    """All sound that was sent, in the messages as they were; silence where it was not kept.
+    """All sound of one side, in the messages as they were; silence where it was not kept.
 
     The silence is not stored, because a message may claim any size.
+
+    Attributes:
+        size: How many bytes there are, silence included.
     """
 
     def __init__(self) -> None:
+        self.size = 0
         self._payloads: list[bytes] = []
         self._starts: list[int] = []
-        self._size = 0
 
     def append(self, payload: bytes, size: int) -> None:
         """Add `size` bytes; `payload` is empty if they were not kept."""
-        self._payloads.append(payload)
-        self._starts.append(self._size)
-        self._size += size
+        if payload:
+            self._payloads.append(payload)
+            self._starts.append(self.size)
+        self.size += size
+
+    @property
+    def is_audible(self) -> bool:
+        """Whether any sample is not 0."""
+        return self.find_audible() is not None
 
     def read(self, begin: int, end: int) -> bytearray:
         """Return the bytes from the position `begin` up to `end`."""
@@ -393,7 +413,7 @@ class SentSound:
 
     def find_audible(self, begin: int = 0, end: int | None = None) -> int | None:
         """Return the position of the first sample that is not 0 from `begin` up to `end`."""
-        for start, payload in self._list_pieces(begin, self._size if end is None else end):
+        for start, payload in self._list_pieces(begin, self.size if end is None else end):
             first = max(0, begin - start)
             stop = None if end is None else end - start
             if audible := payload[first:stop].translate(None, _ZEROS):

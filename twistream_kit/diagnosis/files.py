@@ -16,7 +16,10 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.file import FORMAT
 from twistream_kit.diagnosis.sound import identify_mistake
 from twistream_kit.diagnosis.stream import CaptureReview
-from twistream_kit.errors import Objection, sort_by_severity
+from twistream_kit.errors import Objection, WrongType, quote, sort_by_severity
+
+STREAM = "stream"
+"""The place of an objection to the stream as a whole."""
 
 
 def read_messages(raw: bytes) -> Iterator[tuple[str, str | bytes]]:
@@ -63,6 +66,11 @@ def review_capture(capture: Capture, *, stream_sid: str | None = None) -> Mistak
         >>> kit.review_capture(capture)
         0.50 s: error 31951: streamSid is 'MZ1...' but this stream is 'MZ0...'. Twilio would ...
     """
+    if not isinstance(capture, Capture):
+        raise WrongType(
+            f"capture is {quote(capture)}; give a Capture, such as stream.capture or "
+            "kit.Capture.load(path)"
+        )
     review = CaptureReview(capture, stream_sid=stream_sid)
     found: dict[tuple[int | None, str, str], Mistake] = {}
     in_sound: list[Objection] = []
@@ -117,18 +125,35 @@ class Mistakes(list["Mistake"]):
         return all(mistake.objection.severity == "note" for mistake in self)
 
     def add_unplaced(self, times: Mapping[Objection, int]) -> None:
-        """Add the objections made during the call that are missing here.
+        """Put the objections made during the call that are missing here before the others.
 
-        A capture does not show all of them, such as a wrong WebSocket frame.
+        A capture does not show all of them, such as a wrong WebSocket frame, or that the server
+        closed too early; they are about the whole, and causes of the others.
 
         Args:
             times: To how many messages each objection applied.
         """
         known = {_make_mistake_key(mistake.objection) for mistake in self}
+        found = []
         for objection, count in times.items():
             if _make_mistake_key(objection) not in known:
                 known.add(_make_mistake_key(objection))
-                self.append(Mistake(objection, None, count, where="stream"))
+                found.append(Mistake(objection, None, count, where=STREAM))
+        self[:0] = found
+
+    @classmethod
+    def join_equal(cls, found: Iterable[tuple[str, Objection]], reviewed: str) -> Mistakes:
+        """Return each kind of objection once, with its first place.
+
+        Args:
+            found: The place of each objection, and the objection.
+            reviewed: A description of what was reviewed.
+        """
+        mistakes: dict[tuple[int | None, str, str], Mistake] = {}
+        for place, objection in found:
+            first = Mistake(objection, None, 0, where=place)
+            mistakes.setdefault(_make_mistake_key(objection), first).times += 1
+        return cls(mistakes.values(), reviewed)
 
     def __repr__(self) -> str:
         nothing = (
@@ -145,7 +170,7 @@ class Mistake:
         objection: The first objection of this kind.
         at: Its time in seconds since the start; None for an objection to the sound as a whole.
         times: To how many messages it applied.
-        where: The place, if it is not a time: ``line 3``.
+        where: The place, if it is not a time: ``line 3``; the first of several.
     """
 
     objection: Objection
@@ -156,12 +181,12 @@ class Mistake:
     @property
     def place(self) -> str:
         """The place, or the first time and the number of further messages, as text."""
-        if self.where:
-            return self.where
-        if self.at is None:
-            return "sound"
         more = "" if self.times == 1 else f" and {self.times - 1} more"
-        return f"{self.at:.2f} s{more}"
+        if self.where == STREAM:
+            return STREAM if self.times == 1 else f"{STREAM}, {self.times} times"
+        if self.where:
+            return self.where + more
+        return "sound" if self.at is None else f"{self.at:.2f} s{more}"
 
     def __str__(self) -> str:
         code = f" {self.objection.code}" if self.objection.code else ""

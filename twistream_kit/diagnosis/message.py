@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any
 
 from twistream_kit.diagnosis.payload import SHORTEST_BYTES, is_8_bit_silence, look_inside
-from twistream_kit.errors import Objection, Objections, quote, sort_by_severity
+from twistream_kit.errors import Objection, Objections, WrongType, quote, sort_by_severity
 from twistream_kit.protocol.from_twilio import WIRE_FIELDS
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
 from twistream_kit.sound_file import find_container
@@ -127,7 +127,7 @@ def review_message(
     if isinstance(message, (bytes, bytearray, memoryview)):
         return sort_by_severity(_review_binary(bytes(message), stream_sid))
     if not isinstance(message, str):
-        raise TypeError(f"a message is str, bytes or a dict, not {type(message).__name__}")
+        raise WrongType(f"a message is str, bytes or a dict, not {type(message).__name__}")
     return sort_by_severity(_review_text(message, stream_sid))
 
 

@@ -5,6 +5,7 @@ It also recognises the content of a file, for the function and the command ``twi
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from twistream_kit.diagnosis.message import review_message
-from twistream_kit.errors import Objection, Objections, TwistreamError, quote
+from twistream_kit.errors import Objection, Objections, TwistreamError, WrongType, WrongValue, quote
 
 if TYPE_CHECKING:
     from twistream_kit.capture.capture import Capture
@@ -135,9 +136,9 @@ def review_contents(raw: bytes, path: Path, *, stream_sid: str | None = None) ->
     if not messages:
         fix = "Give one message a line, or one JSON document"
         raise TwistreamError(f"{path} holds no message", fix=fix)
-    return Mistakes(
+    return Mistakes.join_equal(
         (
-            Mistake(objection, None, where=place)
+            (place, objection)
             for place, message in messages
             for objection in review_message(message, stream_sid=stream_sid)
         ),
@@ -158,7 +159,7 @@ def _review_followed(thing: Any, stream_sid: str | None) -> Objections | Mistake
         return mistakes
     if isinstance(thing, Iterable):
         return _review_payloads(thing)
-    raise TypeError(f"review() takes {_ACCEPTED}, not {type(thing).__name__}")
+    raise WrongType(f"review() takes {_ACCEPTED}, not {type(thing).__name__}")
 
 
 def _review_payloads(payloads: Iterable[Any]) -> Objections:
@@ -168,12 +169,16 @@ def _review_payloads(payloads: Iterable[Any]) -> Objections:
     payloads = list(payloads)
     for each in payloads:
         if not isinstance(each, bytes | bytearray | to_twilio.Media):
-            raise TypeError(
+            raise WrongType(
                 "review() takes a list of payloads (bytes or to_twilio.Media), and not one with "
                 f"{type(each).__name__} in it; give it messages one by one, or as a file: "
                 "kit.review(Path(…))"
             )
     return review_sound(payloads)
+
+
+_FILE_NAME = re.compile(r"[^{}\[\]<>\n]+\.(jsonl?|ndjson|xml|txt|log|wav|ulaw|raw|mp3)")
+"""What no message, no TwiML and no base64 looks like."""
 
 
 def _is_markup(text: str) -> bool:
@@ -184,7 +189,8 @@ def _refuse_name(text: str) -> None:
     """Refuse the name of a file.
 
     Raises:
-        TypeError: If there is a file of that name.
+        WrongType: If there is a file of that name.
+        WrongValue: If there is none, and it is the name of a file nevertheless.
     """
     if not text or len(text) > _LONGEST_NAME or text.lstrip().startswith("{"):
         return
@@ -193,7 +199,13 @@ def _refuse_name(text: str) -> None:
     except (OSError, ValueError):  # too long for this system, or with a null character
         return
     if is_file:
-        raise TypeError(
+        raise WrongType(
             f"review() takes text as what is to be reviewed, and {quote(text, 200)} is the name of "
             f"a file; for what it holds say kit.review(Path({quote(text, 200)}))"
+        )
+    if _FILE_NAME.fullmatch(text):
+        raise WrongValue(
+            f"review() takes text as what is to be reviewed, and {quote(text, 200)} is the name of "
+            f"a file that does not exist, seen from {Path.cwd()}; for what a file holds say "
+            "kit.review(Path(…))"
         )

@@ -56,7 +56,7 @@ from twistream_kit.diagnosis.payload import (
     look_inside,
     measure_full_scale,
 )
-from twistream_kit.errors import Objection, Objections, sort_by_severity
+from twistream_kit.errors import Objection, Objections, WrongType, require_type, sort_by_severity
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.playout import (
@@ -233,13 +233,14 @@ def review_sound(source: Capture | bytes | Iterable[bytes | to_twilio.Media]) ->
     """
     if isinstance(source, Capture):
         return _review_capture(source)
+    require_type("a list, tuple or set", source=source)
     sound = SoundReview()
     at = 0.0
     found: list[Objection] = []
     for each in [source] if isinstance(source, bytes | bytearray) else source:
         payload = each.payload if isinstance(each, to_twilio.Media) else each
         if not isinstance(payload, bytes | bytearray):
-            raise TypeError(
+            raise WrongType(
                 f"a payload is bytes, not {type(payload).__name__}; "
                 "kit.load_clip(path).payload is one"
             )

@@ -23,7 +23,15 @@ from twistream_kit.diagnosis.twiml_tree import (
     decode_text,
     parse_twiml,
 )
-from twistream_kit.errors import Objection, Objections, Severity, hide_user, quote, sort_by_severity
+from twistream_kit.errors import (
+    Objection,
+    Objections,
+    Severity,
+    WrongType,
+    hide_user,
+    quote,
+    sort_by_severity,
+)
 from twistream_kit.protocol.rest import is_e164
 from twistream_kit.protocol.twiml import (
     FETCHED_LIMIT,
@@ -193,7 +201,7 @@ def review_twiml(xml: str | bytes) -> Objections:
         nothing to object to
     """
     if not isinstance(xml, str | bytes | bytearray):
-        raise TypeError(f"TwiML is {type(xml).__name__}; give a str, such as str(response)")
+        raise WrongType(f"TwiML is {type(xml).__name__}; give a str, such as str(response)")
     found = _review_document(xml if isinstance(xml, str) else bytes(xml))
     return sort_by_severity(islice(found, _MOST_OBJECTIONS))
 

@@ -23,6 +23,12 @@ from typing import Any
 
 from twistream_kit.errors import RemoteProtocolError
 
+__all__ = [  # noqa: PLE0604 - they are strings
+    *("Connected", "Start", "MediaFormat", "Media", "Dtmf", "Mark", "Stop", "Unknown"),
+    *("Message", "parse", "PTIME_MS", "FRAME_BYTES"),
+]
+"""The names for users of the package; a dot and a tab give these."""
+
 PTIME_MS = 20
 """The duration of one frame in milliseconds; every capture shows it (§3)."""
 
@@ -539,6 +545,10 @@ def _get_number(raw: dict[str, Any], key: str, default: int = 0) -> int:
         return int(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise RemoteProtocolError(f"is {value!r}, not a number", field=key) from error
+
+
+def __dir__() -> list[str]:
+    return __all__.copy()
 
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode

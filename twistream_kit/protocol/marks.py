@@ -99,6 +99,10 @@ Ending = Literal["heard", "cleared", "lost"]
 ended, or the mark never came back."""
 
 
+WHAT_NEXT = "this stream has ended, server.next_stream() waits for the next call"
+"""What to do about a playback on a stream that has ended."""
+
+
 def is_ending(text: object) -> TypeGuard[Ending]:
     """Whether `text` names an ending."""
     return text in ("heard", "cleared", "lost")
@@ -161,7 +165,8 @@ class PlayOutcome:
 
     def __repr__(self) -> str:
         heard = f"{self.ending}: {self.heard_ms} of {self.total_ms} ms heard"
-        return f"<PlayOutcome {heard}{': ' * bool(self.notes)}{'; '.join(self.notes)}>"
+        said = [*self.notes, *([WHAT_NEXT] if self.ending == "lost" and self.cause else [])]
+        return f"<PlayOutcome {heard}{': ' * bool(said)}{'; '.join(said)}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +185,11 @@ class MarkOutcome:
         >>> server = kit.start(kit.StreamServer())
         >>> report = kit.simulate_call(server.url)
         >>> stream = server.next_stream().result(10)
-        >>> playing = stream.play(kit.Clip.tone(440, 0.1))
+        >>> playing = stream.play(kit.Clip.tone(440, 0.5))
         >>> outcome = stream.mark("after the tone").result(10)
         >>> outcome.ending, outcome.name
         ('heard', 'after the tone')
-        >>> outcome.after_ms >= 90
+        >>> outcome.after_ms > 200
         True
     """
 

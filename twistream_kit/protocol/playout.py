@@ -21,6 +21,8 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from operator import itemgetter
 
+from twistream_kit.errors import WrongValue, require_type
+
 BYTES_PER_SECOND = 8000
 """PCMU at 8 kHz, one byte a sample (§3, mediaFormat)."""
 
@@ -218,8 +220,9 @@ def check_send_ahead(seconds: float) -> None:
     Raises:
         ValueError: If `seconds` is not between 0.2 and 590.
     """
+    require_type("a number", send_ahead_seconds=seconds)
     if not LEAST_SEND_AHEAD_SECONDS <= seconds <= CAPACITY_SECONDS - 10:
-        raise ValueError(
+        raise WrongValue(
             f"send_ahead_seconds is {seconds}; it must be between {LEAST_SEND_AHEAD_SECONDS} (less "
             f"starves Twilio's buffer) and {CAPACITY_SECONDS - 10:.0f} (Twilio discards what goes "
             "beyond ten minutes)"

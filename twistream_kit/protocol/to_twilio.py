@@ -22,6 +22,9 @@ from typing import Any
 from twistream_kit.errors import RemoteProtocolError
 from twistream_kit.sound_file import build_wav_refusal, is_wav
 
+__all__ = ["Clear", "Mark", "Media", "Message", "parse"]
+"""The names for users of the package; a dot and a tab give these."""
+
 INVALID_MESSAGE = 31951
 """Twilio's code for an invalid text message; a warning, logged once per stream (§5.1)."""
 
@@ -256,6 +259,10 @@ def _get_string(raw: dict[str, Any], key: str, prefix: str = "") -> str:
 
 def _make_error(problem: str, field: str = "") -> RemoteProtocolError:
     return RemoteProtocolError(problem, field=field, twilio_code=INVALID_MESSAGE)
+
+
+def __dir__() -> list[str]:
+    return __all__.copy()
 
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode

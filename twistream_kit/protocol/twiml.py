@@ -11,7 +11,16 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 from urllib.parse import quote as encode
 
-from twistream_kit.errors import LocalProtocolError, Objection, hide_user, quote, sort_by_severity
+from twistream_kit.errors import (
+    LocalProtocolError,
+    Objection,
+    WrongType,
+    WrongValue,
+    hide_user,
+    quote,
+    require_type,
+    sort_by_severity,
+)
 from twistream_kit.protocol.url_repair import repair_url
 
 INLINE_LIMIT = 4000
@@ -104,6 +113,10 @@ def connect_stream(
     """
     from twilio.twiml.voice_response import Connect, VoiceResponse
 
+    require_type("a string", url=url)
+    optional = {"name": name, "status_callback": status_callback, "action": action}
+    require_type("a string", **{key: text for key, text in optional.items() if text is not None})
+    require_type("a dict of names and values", parameters=parameters or {})
     check_stream_url(url)
     connect = Connect(action=action, method=_check_method(method, "method"))
     stream = connect.stream(
@@ -210,7 +223,7 @@ def check_parameter(name: str, value: str) -> None:
         TypeError: If either is no string.
     """
     if not isinstance(name, str) or not isinstance(value, str):
-        raise TypeError(f"parameter {name!r} is {value!r}: names and values must be strings")
+        raise WrongType(f"parameter {name!r} is {value!r}: names and values must be strings")
     if not name:
         raise LocalProtocolError("has no name", field="<Parameter>", fix="Give it one")
     if len(name) + len(value) >= PARAMETER_LIMIT:
@@ -260,7 +273,7 @@ def _check_size(twiml: str, *, inline: bool) -> None:
 
 def _check_method(value: str | None, name: str) -> str | None:
     if value not in (None, "GET", "POST"):
-        raise ValueError(f"{name} is {value!r}: write 'GET' or 'POST'")
+        raise WrongValue(f"{name} is {value!r}: write 'GET' or 'POST'")
     return value
 
 

@@ -14,7 +14,7 @@ import unicodedata
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from twistream_kit.errors import hide_user, quote
+from twistream_kit.errors import hide_user, quote, require_type
 
 _SCHEME = re.compile(r"(w+s+|h+t+p+s*)((?:[:;/\\.,]|%3a|%2f)+)", re.IGNORECASE)
 """The name of a scheme, also with a letter too many or too few, and what separates the host."""
@@ -82,6 +82,7 @@ def repair_url(url: str, scheme: str = "wss") -> UrlRepair | None:
         url: The URL as it was found.
         scheme: The scheme that it needs: ``wss`` for a stream, ``https`` for a webhook.
     """
+    require_type("a string", url=url)
     if len(url) > MOST_CHARACTERS or re.search("[\ud800-\udfff]", url):
         return None  # half a character cannot be written into a fix
     bare = _strip(url)

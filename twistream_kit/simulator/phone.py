@@ -8,9 +8,10 @@ from typing import get_args
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.payload import refuse_no_sound
-from twistream_kit.errors import CallRefused, ServerStopped
-from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
+from twistream_kit.errors import CallRefused, ServerStopped, WrongType, WrongValue, require_type
+from twistream_kit.pending import HomeLoop, Pending, Subject, fail, fulfil
 from twistream_kit.protocol.ending import EndCause
+from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.simulator.call.call import Calls, SimulatedCall
 from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.endpoint import AnswerMode, Endpoint, EndpointState
@@ -110,10 +111,11 @@ class Phone:
             ValueError: If there is no such state.
         """
         if state not in ("idle", "dialling", "ringing", "in-call"):
-            raise ValueError(
+            raise WrongValue(
                 f"a phone is never {state!r}; it is idle, dialling, ringing or in-call"
             )
-        pending: Pending[str] = self._home.make_pending()
+        name = f"state {state!r} of phone {self.number}"
+        pending: Pending[str] = self._home.make_pending(Subject(name, "state", lambda: self.state))
         self._endpoint.watch(state, pending)
         return pending
 
@@ -162,10 +164,11 @@ class Phone:
             ValueError: If `digits` is empty or holds a character that is no key.
             CallRefused: If the telephone is in no call.
         """
+        require_type("a string", digits=digits)
         wrong = sorted(set(digits) - DIGITS)
         if wrong or not digits:
             what = " ".join(map(repr, wrong)) if wrong else "nothing"
-            raise ValueError(f"cannot press {what}: the keys are 0 to 9, *, # and A to D")
+            raise WrongValue(f"cannot press {what}: the keys are 0 to 9, *, # and A to D")
         self._require_call("press a key")
         self._home.call(self._press, digits)
 
@@ -184,13 +187,19 @@ class Phone:
             CallRefused: If the telephone is in no call.
         """
         if not isinstance(clip, Clip | bytes):
-            raise TypeError(
+            raise WrongType(
                 f"say() takes a Clip or PCMU bytes, not {type(clip).__name__}; "
                 "a file becomes one with kit.load_clip(path)"
             )
         payload = refuse_no_sound(bytes(clip), FROM_CALLER)
         self._require_call("say something")
-        pending: Pending[float] = self._home.make_pending()
+        subject = Subject(
+            f"saying {len(payload) / BYTES_PER_SECOND:.2f} s into phone {self.number}",
+            "number of seconds",
+            lambda: self.state,
+            silence="phone.hang_up()",
+        )
+        pending: Pending[float] = self._home.make_pending(subject)
         self._home.call(self._say, payload, pending)
         return pending
 
@@ -205,7 +214,8 @@ class Phone:
         """
         if self.state != "idle":
             raise self._make_refusal("used to dial", f"is {self.state}", "Hang up first")
-        pending: Pending[SimulatedCall] = self._home.make_pending()
+        subject = Subject(f"SimulatedCall to {number}", "SimulatedCall", lambda: self.state)
+        pending: Pending[SimulatedCall] = self._home.make_pending(subject)
         self._home.call(self._place, self._endpoint, number, pending)
         return pending
 
@@ -278,11 +288,11 @@ class Phones:
         """
         require_e164(number)
         if answer not in get_args(AnswerMode):
-            raise ValueError(
+            raise WrongValue(
                 f"answer is {answer!r}; it must be one of {', '.join(get_args(AnswerMode))}"
             )
         if self._account.own(number) is not None:
-            raise ValueError(
+            raise WrongValue(
                 f"{number} is a number of the account, not a telephone; "
                 "use another one, such as +15550100001"
             )

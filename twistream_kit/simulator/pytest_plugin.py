@@ -24,9 +24,11 @@ TIMEOUT = "twistream_call_timeout"
 GRACE_SECONDS = 30.0
 """How much longer than the call a test waits for its report, by default."""
 
+_OPTIONS = ("ring_seconds", "behaviour", "numbers", "account")
+
 _MARKER = (
-    "twilio(**options): options of twistream_twilio for this test: ring_seconds, behaviour, "
-    "numbers, account, as for twistream_kit.SimulatedTwilio; behaviour also applies to "
+    f"twilio(**options): options of twistream_twilio for this test: {', '.join(_OPTIONS)}, "
+    "as for twistream_kit.SimulatedTwilio; behaviour also applies to "
     "twistream_call"
 )
 
@@ -152,7 +154,25 @@ def _read_options(request: pytest.FixtureRequest) -> dict[str, Any]:
             message = "@pytest.mark.twilio takes names, such as twilio(ring_seconds=0.5)"
             raise pytest.UsageError(message)
         options |= marker.kwargs
+    if options:
+        _check_options(request, options)
     return options
+
+
+def _check_options(request: pytest.FixtureRequest, options: dict[str, Any]) -> None:
+    """Fail the test, with one sentence, for options in its markers that are not taken."""
+    from twistream_kit.errors import TwistreamError
+    from twistream_kit.simulator.model.assumptions import check_behaviour
+
+    said = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    where = f"{request.node.nodeid}: @pytest.mark.twilio({said})"
+    if strange := [name for name in options if name not in _OPTIONS]:
+        known = ", ".join(_OPTIONS)
+        pytest.fail(f"{where}: there is no option {strange[0]!r}; there are {known}", pytrace=False)
+    try:
+        check_behaviour(options.get("behaviour"))
+    except TwistreamError as error:
+        pytest.fail(f"{where}: {error}", pytrace=False)
 
 
 def _show(request: pytest.FixtureRequest, when: str, title: str, text: str) -> None:

@@ -18,15 +18,15 @@ from typing import Any
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.payload import refuse_no_sound
-from twistream_kit.errors import Objection
+from twistream_kit.errors import Objection, WrongType, WrongValue, hide_user
 from twistream_kit.listing import Series
-from twistream_kit.pending import Pending, fail, fulfil
+from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.twiml import check_parameter
 from twistream_kit.simulator._causes import Remains, add_causes
 from twistream_kit.simulator.call.handset import Handset
-from twistream_kit.simulator.model.assumptions import CLOSE_WAIT_SECONDS, Behaviour
+from twistream_kit.simulator.model.assumptions import CLOSE_WAIT_SECONDS, Behaviour, check_behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
@@ -93,7 +93,7 @@ def simulate_call(
         >>> report.ok, report.sound_seconds
         (True, 0.2)
     """
-    behaviour = behaviour or Behaviour()
+    behaviour = check_behaviour(behaviour)
     read_url(url, behaviour)
     plan = CallerPlan(
         url,
@@ -105,7 +105,8 @@ def simulate_call(
         auth_token,
         expect_silence=bool(expect_silence),
     )
-    pending: Pending[CallReport] = Pending()
+    subject = Subject(f"simulated call to {hide_user(url)}", "CallReport")
+    pending: Pending[CallReport] = Pending(None, subject)
     name = f"simulated call {plan.number}"
     threading.Thread(target=_run, args=(plan, pending), name=name, daemon=True).start()
     return pending
@@ -132,33 +133,33 @@ def _check_say(say: object) -> bytes:
         return b""
     if not isinstance(say, Clip | bytes):
         kind = type(say).__name__
-        raise TypeError(f"say must be a Clip or PCMU bytes, not {kind}; kit.load_clip(path) reads")
+        raise WrongType(f"say must be a Clip or PCMU bytes, not {kind}; kit.load_clip(path) reads")
     return refuse_no_sound(bytes(say), FROM_CALLER)
 
 
 def _check_keys(press: str) -> str:
     """Return `press` if it holds only keys of a telephone."""
     if not isinstance(press, str):
-        raise TypeError(f"press is {press!r}; give the keys as a string, such as '12#'")
+        raise WrongType(f"press is {press!r}; give the keys as a string, such as '12#'")
     wrong = sorted(set(press) - DIGITS)
     if wrong:
-        raise ValueError(f"press has {wrong[0]!r}, which is no key of a telephone: 0-9, *, #, A-D")
+        raise WrongValue(f"press has {wrong[0]!r}, which is no key of a telephone: 0-9, *, #, A-D")
     return press
 
 
 def _check_seconds(seconds: float | None) -> float | None:
     """Return `seconds` if it is a possible length of a call."""
     if seconds is not None and not isinstance(seconds, int | float):
-        raise TypeError(f"seconds is {seconds!r}; give a number, or None")
+        raise WrongType(f"seconds is {seconds!r}; give a number, or None")
     if seconds is not None and not 0 < seconds <= 4 * 3600:
-        raise ValueError(f"seconds is {seconds!r}; a call lasts more than 0 and at most 14400 s")
+        raise WrongValue(f"seconds is {seconds!r}; a call lasts more than 0 and at most 14400 s")
     return seconds
 
 
 def _check_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
     """Return `parameters` if they are allowed in TwiML (PROTOCOL.md §1.4)."""
     if not isinstance(parameters, Mapping | None):
-        raise TypeError(f"parameters is {parameters!r}; give a dict of names and values")
+        raise WrongType(f"parameters is {parameters!r}; give a dict of names and values")
     for name, value in (parameters or {}).items():
         check_parameter(name, value)
     return dict(parameters or {})

@@ -11,7 +11,7 @@ from typing import Self
 import aiohttp
 from twilio.rest import Client
 
-from twistream_kit.errors import ServerStopped
+from twistream_kit.errors import ServerStopped, WrongValue, require_type
 from twistream_kit.pending import HomeLoop
 from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.endpoint import AnswerMode
@@ -79,10 +79,12 @@ class SimulatedTwilio:
         numbers: tuple[str, ...] = ACCOUNT_NUMBERS,
         account: SimulatedAccount | None = None,
     ) -> None:
+        require_type("a number", ring_seconds=ring_seconds)
+        require_type("a list, tuple or set", numbers=numbers)
         if ring_seconds < 0:
-            raise ValueError(f"ring_seconds is {ring_seconds!r}; a phone rings 0 seconds or longer")
+            raise WrongValue(f"ring_seconds is {ring_seconds!r}; a phone rings 0 seconds or longer")
         if not numbers:
-            raise ValueError("numbers is empty; an account has one or more")
+            raise WrongValue("numbers is empty; an account has one or more")
         for number in numbers:
             require_e164(number)
         self._sids = Sids()

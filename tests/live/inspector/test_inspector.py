@@ -1074,7 +1074,7 @@ def test_address_of_the_server_keeps_its_path_and_gets_its_port():
 
 async def test_port_that_is_taken_is_reported_in_words(inspect, serve):
     server = await serve()
-    with pytest.raises(OSError, match=r"^\[Errno .*the inspector cannot listen on"):
+    with pytest.raises(OSError, match=r"^the inspector cannot listen on"):
         await Inspector(server.url, port=server.port).__aenter__()
     with pytest.raises(ValueError, match="from 1 to 65535"):
         Inspector(server.url, port=70000)

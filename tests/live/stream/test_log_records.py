@@ -89,7 +89,7 @@ async def test_a_handler_that_fails_is_logged_with_its_stream(pair, records):
     await soon(stream.closed)
     (_, started), (level, failed), (_, ended) = records(stream)
     assert started == {"event_name": "stream.started"}
-    assert (level, failed) == ("ERROR", {"event_name": "handler.failed"})
+    assert (level, failed) == ("ERROR", {"event_name": "handler.failed", "is_of_user": True})
     assert (ended["cause"], ended["close_code"], ended["error_code"]) == (
         "handler-failed",
         1011,

@@ -485,8 +485,8 @@ async def test_handler_that_returns_a_coroutine_nobody_awaits_is_reported(serve,
     await dial(server)
     stream = await soon(server.next_stream())
     assert (await soon(stream.closed)).detail == (
-        "your handler raised an exception: TypeError: the handler is an ordinary function and "
-        "returned a coroutine, which is not awaited; make the handler `async def`"
+        "your handler raised an exception: WrongType: the handler is an ordinary function and "
+        "returned a coroutine, which is not awaited; make the handler `async def`."
     )
 
 

@@ -26,7 +26,8 @@ from twistream_kit.diagnosis.message import review_message
 from twistream_kit.errors import Objection, Objections
 from twistream_kit.live.server.stream_app import StreamApp
 from twistream_kit.live.settings.settings import settings
-from twistream_kit.notebook.display.display import MOST_PLAYED_SECONDS, render_html
+from twistream_kit.notebook.display import display
+from twistream_kit.notebook.display.display import EXACT_SECONDS, render_html
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import EndCause
@@ -114,6 +115,10 @@ def player_of(html: str) -> bytes:
     return base64.b64decode(re.search(r"data:audio/wav;base64,([A-Za-z0-9+/=]+)", html)[1])
 
 
+def opus_of(html: str) -> bytes:
+    return base64.b64decode(re.search(r"data:audio/ogg;base64,([A-Za-z0-9+/=]+)", html)[1])
+
+
 def test_a_clip_comes_with_a_player_that_holds_its_sound():
     clip = Clip.tone(440, 0.25)
     samples, rate = soundfile.read(io.BytesIO(player_of(render_html(clip))), dtype="int16")
@@ -122,10 +127,21 @@ def test_a_clip_comes_with_a_player_that_holds_its_sound():
     assert "440 Hz: 0.25 s, 2000 bytes of PCMU" in render_html(clip)
 
 
-def test_a_long_clip_is_not_put_into_the_notebook_whole():
-    html = render_html(Clip.silence(MOST_PLAYED_SECONDS * 10))
-    assert len(player_of(html)) == 44 + 16000 * MOST_PLAYED_SECONDS
-    assert "clip.save(path) writes all" in html
+def test_the_player_of_a_clip_of_more_than_a_minute_holds_all_of_it_as_opus():
+    html = render_html(Clip.tone(440, EXACT_SECONDS + 5))
+    samples, rate = soundfile.read(io.BytesIO(opus_of(html)))
+    assert (rate, samples.ndim) == (8000, 1)
+    assert len(samples) / rate == pytest.approx(EXACT_SECONDS + 5, abs=0.05)
+    assert np.abs(samples[-8000:]).max() > 0.1, "its end is there too"
+    assert "as Opus, all of it; clip.save(path) writes it as it is" in html
+    assert len(html) < 100_000
+
+
+def test_a_clip_of_hours_is_not_put_into_the_notebook_whole(monkeypatch):
+    monkeypatch.setattr(display, "MOST_PLAYED_SECONDS", EXACT_SECONDS)
+    html = render_html(Clip.silence(EXACT_SECONDS + 5))
+    assert soundfile.info(io.BytesIO(opus_of(html))).frames / 8000 == pytest.approx(60, abs=0.05)
+    assert "the first 1 minutes; clip.save(path) writes it as it is" in html
 
 
 def test_an_empty_clip_has_no_player():
@@ -139,7 +155,7 @@ def test_clipped_samples_are_reported():
 def test_an_objection_shows_code_field_consequence_and_fix():
     (objection,) = review_message(WRONG.replace("<script>", "AAAA"), stream_sid=SID)
     html = render_html(objection)
-    assert cells_of(html)[:2] == ["error", "31951"]
+    assert cells_of(html)[:2] == ["✖ error", "31951"]
     assert "media.playload" in html
     assert objection.consequence in html
     assert objection.fix in html
@@ -166,7 +182,8 @@ def test_an_outcome_notes_why_it_was_lost_its_gaps_and_the_remark():
     noted = PlayOutcome("lost", 900, 1200, cause=cause, gaps=2, gap_ms=70, remark="<b> is linear")
     notes = "the callee hung up; 2 gaps, 70 ms in all; <b> is linear"
     assert cells_of(render_html(noted))[-1] == escape(notes)
-    assert repr(noted) == f"<PlayOutcome lost: 900 of 1200 ms heard: {notes}>"
+    next_call = "this stream has ended, server.next_stream() waits for the next call"
+    assert repr(noted) == f"<PlayOutcome lost: 900 of 1200 ms heard: {notes}; {next_call}>"
     once = PlayOutcome("heard", 900, 900, gaps=1, gap_ms=30)
     assert cells_of(render_html(once))[-1] == "1 gap, 30 ms in all"
     assert repr(once) == "<PlayOutcome heard: 900 of 900 ms heard: 1 gap, 30 ms in all>"
@@ -250,10 +267,13 @@ def test_a_capture_shows_its_summary(capture):
 def test_a_call_report_shows_numbers_objections_and_what_was_heard(call_report):
     html = render_html(call_report)
     assert "not ok" in html
-    assert html.startswith('<p style="margin:4px 0"><strong>Heard 0.1 s of sound, then the')
+    before, heard, _ = html.partition("<strong>Heard 0.1 s of sound, then the")
+    assert heard
+    assert before.startswith('<audio controls preload="metadata" aria-label="sound"')
     assert "1 of 1 returned" in html
     assert "playload" in html
-    assert len(player_of(html)) == 44 + 1600
+    seconds = soundfile.info(io.BytesIO(opus_of(html))).frames / 8000
+    assert seconds == pytest.approx(call_report.capture.recording.seconds, abs=0.05)
 
 
 def test_the_displays_of_calls_hold_the_sentences_of_their_texts(call_report, capture):

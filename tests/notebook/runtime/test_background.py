@@ -171,7 +171,7 @@ def test_start_refuses_what_it_cannot_start(background_loop, wrong, named):
         f"one, not {named}; for example kit.start(kit.StreamServer()) or "
         "kit.start(lambda: websockets.serve(handler, '127.0.0.1', 0)). A server of your own, or an "
         "application in mine.py, runs in a process of its own: kit.start(kit.ServerProcess("
-        '[sys.executable, "-m", "uvicorn", "mine:app", "--port", "0"]))'
+        '[sys.executable, "-m", "uvicorn", "mine:app", "--port", "0"])).'
     )
     assert background_loop.running() == []
 

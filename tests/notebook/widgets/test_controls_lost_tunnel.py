@@ -59,7 +59,7 @@ def test_controls_say_that_the_address_is_gone_and_let_nothing_be_pressed(world,
     twilio, server, tunnel = world()
     call, stream = ring(twilio, server)
     controls = StreamControls(stream, clips=[tone], call=call)
-    controls.send.click()
+    controls.send_button.click()
     until(lambda: controls.progress.value > 0.05)
     kill_ssh()
     why = tunnel.ended.result(LIMIT_SECONDS)
@@ -67,10 +67,10 @@ def test_controls_say_that_the_address_is_gone_and_let_nothing_be_pressed(world,
     words = f"<b>The public address was lost</b>: {html.escape(why)}"
     until(lambda: words in controls.state.value)
     assert controls.state.value.startswith("<b>Ended</b>: the tunnel was lost: ")
-    assert all(getattr(controls, button).disabled for button in BUTTONS)
+    assert all(getattr(controls, f"{button}_button").disabled for button in BUTTONS)
     assert controls.progress.bar_style == "danger"
-    assert controls._heard_text.value.endswith(" of 3.0 s, lost")
-    until(lambda: "tone was lost after" in controls.log.value)
+    assert " of 3.0 s, lost: the tunnel was lost" in controls._heard_text.value
+    until(lambda: "tone was lost after" in controls.log_view.value)
     # Twilio has no way left to report the end of the call; asking for it shows it.
     assert call.hang_up().result(LIMIT_SECONDS) == "completed"
     until(lambda: "<br>The call: completed, " in controls.state.value)
@@ -108,11 +108,11 @@ def test_controls_of_the_next_call_know_nothing_of_the_lost_tunnel(
     call, stream = ring(twilio, server, "+15550100002")
     assert server.stream_url.startswith(again.public_url.replace("http", "ws"))
     controls = StreamControls(stream, clips=[tone], call=call)
-    controls.send.click()
+    controls.send_button.click()
     until(lambda: controls.progress.value > 0.05)
     assert "<b>Playing</b>" in controls.state.value
     assert "gone" not in controls.state.value
-    controls.hang_up.click()
+    controls.hang_up_button.click()
     until(lambda: "<b>Ended</b>: the call was ended by a request" in controls.state.value)
     assert "gone" not in controls.state.value
     controls.close()

@@ -47,6 +47,33 @@ def test_parts_come_once_and_after_those_that_they_import(join):
     )
 
 
+def test_a_part_of_the_folder_above_is_joined_once_for_all_that_import_it(join, tmp_path):
+    below = tmp_path / "below"
+    below.mkdir()
+    (tmp_path / "a.js").write_text(ONE, encoding="utf-8")
+    (tmp_path / "b.js").write_text(IMPORT_ONE + "export const two = 2 * one;\n", encoding="utf-8")
+    imports = 'import { two } from "../b.js";\nimport { one } from "../a.js";\n'
+    (below / "entry.js").write_text(imports + DEFAULT, encoding="utf-8")
+    joined = join_modules(below / "entry.js")
+    assert [line for line in joined.splitlines() if line.startswith("//")] == [
+        "// a.js",
+        "// b.js",
+        "// entry.js",
+    ]
+    assert "import" not in joined
+
+
+def test_two_parts_of_one_name_are_refused(tmp_path):
+    below = tmp_path / "below"
+    below.mkdir()
+    for folder in (tmp_path, below):
+        (folder / "a.js").write_text(ONE, encoding="utf-8")
+    imports = IMPORT_ONE + 'import { one } from "../a.js";\n'
+    (below / "entry.js").write_text(imports + DEFAULT, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"entry.js, line 2: there are two parts named a.js"):
+        join_modules(below / "entry.js")
+
+
 def test_it_is_read_once_per_process(join, tmp_path):
     first = join(entry=DEFAULT)
     (tmp_path / "entry.js").unlink()
@@ -169,7 +196,8 @@ NOT_UNDERSTOOD = {
         'import {} from "./a.js";',
         'import "./a.js";',
         'import { one } from "a";',
-        'import { one } from "../a.js";',
+        'import { one } from "../../a.js";',
+        'import { one } from "../b/a.js";',
         'import { one } from "./b/a.js";',
         'import { one } from "https://example.com/a.js";',
         'import { one } from "./a.json" with { type: "json" };',
@@ -286,7 +314,9 @@ def node():
 
 def test_every_script_and_each_joined_text_is_checked():
     texts = lint_javascript.scripts()
-    assert set(texts) >= {"scope.js", "phone/phone.js", "phone/view.js", "phone, joined"}
+    parts = {"live/scope.js", "phone/phone.js", "phone/view.js"}
+    assert set(texts) >= {"live_text.js", *parts, "phone, joined", "scope, joined"}
+    assert {"live_text.js, joined", "file_field.js, joined"} <= set(texts)
     assert texts["phone, joined"] == PhoneWidget._esm
 
 

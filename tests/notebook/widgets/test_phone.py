@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode, b64encode
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from twistream_kit.protocol.from_twilio import Dtmf
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 NUMBER = "+15550100001"
+PROBE = b"\x01\x02\x03\x04"
 VOICE = (3000 * np.sin(np.arange(160) * 2 * np.pi / 8)).astype("<i2")
 
 
@@ -254,7 +257,11 @@ def test_it_survives_the_end_of_the_simulator(desk, background_loop, until):
 
 def test_a_page_says_where_it_is_and_is_welcomed(desk):
     desk.page_says("here", page="a")
-    assert desk.sent == [({"type": "welcome", "page": "a"}, [])]
+    (welcome,) = desk.sent
+    assert welcome == (
+        {"type": "welcome", "page": "a", "takesBuffers": False},
+        [b"\x01\x02\x03\x04"],
+    )
 
 
 async def test_over_the_socket_all_goes_both_ways(make_desk):
@@ -310,6 +317,76 @@ def test_a_widget_made_after_a_stop_has_an_address_again(background_loop, make_d
     second = make_desk().widget._address
     assert first != second
     assert str(start_widget_socket().port) in second
+
+
+def test_a_page_that_gets_no_buffers_gets_and_sends_bytes_as_text(desk, until):
+    stream = desk.answered()
+    desk.widget._handle_custom_msg({"do": "here", "page": "a"}, [memoryview(PROBE)])
+    desk.widget._handle_custom_msg({"do": "here", "page": "b"}, [])
+    assert [content["takesBuffers"] for content, _ in desk.sent] == [True, False]
+    desk.page_says("text", page="b")
+    desk.page_says("sound on", page="b")
+    stream.play(Clip.tone(440, 20))
+
+    def batches():
+        return [(c, b) for c, b in desk.sent if c["type"] == "sound"]
+
+    until(lambda: len(batches()) >= 2)
+    assert all(not buffers for _, buffers in batches())
+    assert {len(b64decode(content["data"])) for content, _ in batches()} == {800}
+    frames = stream.audio()
+    for number in range(1, 9):
+        data = b64encode(VOICE.tobytes()).decode()
+        message = {"number": number, "page": "b", "data": data}
+        desk.widget._handle_custom_msg(message, [])
+    heard = next(frame for frame in frames if frame.any())
+    assert np.abs(heard - VOICE).max() <= (np.abs(VOICE).max() + 132) / 32
+    desk.widget._handle_custom_msg({"number": 9, "page": "b", "data": "?"}, [])
+    desk.widget._handle_custom_msg({"do": "here", "page": "b"}, [memoryview(PROBE)])
+    desk.sent.clear()
+    until(lambda: batches())
+    assert "data" not in batches()[0][0], "a page that is here anew has to say so anew"
+
+
+def test_a_clip_that_is_added_can_be_said_and_is_still_there_when_the_phone_is_shown_anew(desk):
+    clip = Clip(Clip.tone(700, 0.2).payload, name="hello")
+    assert desk.widget.add_voice(clip) == "hello"
+    assert desk.widget.add_voice(Clip(Clip.tone(500, 0.2).payload, name="hello")) == "hello (2)"
+    assert desk.widget.add_voice(Clip.tone(500, 0.2)) == "500 Hz"
+    assert desk.widget.voices[-3:] == ["hello", "hello (2)", "500 Hz"]
+    with pytest.raises(TypeError, match=r"add_voice\(\) takes a Clip, not str"):
+        desk.widget.add_voice("hello.wav")
+    desk.widget = desk.show(direct=False)
+    assert desk.widget.voices[-3:] == ["hello", "hello (2)", "500 Hz"]
+    stream = desk.answered()
+    frames = stream.audio()
+    desk.page_says("say hello")
+    heard = next(frame for frame in frames if np.abs(frame).max() > 1000)
+    assert heard.tobytes() in decode_ulaw(bytes(clip)).tobytes()
+
+
+def test_a_file_of_a_page_becomes_a_voice(desk, until):
+    raw = Path("sample_audio/reply.wav").read_bytes()
+    begin = {"id": "f", "do": "begin", "name": "answer.wav", "size": len(raw)}
+    desk.widget._handle_custom_msg({"file": begin}, [memoryview(PROBE)])
+    desk.widget._handle_custom_msg({"file": {"id": "f", "do": "piece"}}, [memoryview(raw)])
+    until(lambda: desk.widget.voices[-1] == "answer")
+    until(lambda: any("done" in content for content, _ in desk.sent))
+
+
+def test_after_a_call_its_figures_and_what_was_heard_are_kept(desk, until):
+    assert desk.widget._draw_last_picture() is None
+    stream = desk.answered()
+    stream.play(Clip.tone(440, 0.4)).result(LIMIT_SECONDS)
+    desk.page_says("hang_up")
+    until(lambda: desk.phone.state == "idle")
+    kept = desk.widget._draw_last_picture()
+    words = (NUMBER, desk.twilio.numbers[0], "Called by", "Lasted", "Heard", "The callee hung up")
+    assert [each for each in words if each not in kept] == []
+    assert "<svg" in kept
+    until(lambda: desk.widget._has_last_picture)
+    desk.answered()
+    assert not desk.widget._has_last_picture, "another call has begun"
 
 
 def test_where_the_notebook_was_not_run_a_picture_stands(desk):

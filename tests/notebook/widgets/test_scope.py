@@ -121,7 +121,7 @@ def test_its_colours_are_those_of_the_plots(make_call, scope_of):
     assert scope.colours["caller"] == style.CALLER_COLOUR
     assert scope.colours["yours"] == style.YOUR_COLOUR
     assert "#" not in LiveScope._css._contents  # one place for all colours
-    assert "export default" in LiveScope._esm._contents
+    assert "export default" in LiveScope._esm
 
 
 class Tags(HTMLParser):
@@ -163,6 +163,66 @@ def test_a_page_without_a_kernel_shows_a_small_still_picture(make_call, scope_of
     assert style.YOUR_COLOUR in still
     assert len(still) < 12_000
     assert not re.search(r"\bnan\b", still)
+    assert "the caller hears" in still
+    assert "clear" in [re.sub("<.*?>", "", each) for each in re.findall("<text.*?</text>", still)]
+
+
+def test_after_the_call_the_whole_of_it_can_be_looked_at(make_call, scope_of, tone, until):
+    up = make_call()
+    scope = scope_of(up.stream)
+    up.phone.press("5")
+    up.stream.play(tone, mark="tone").heard(0.2).result(LIMIT_SECONDS)
+    up.stream.clear()
+    assert scope.whole == {}, "while the call runs, nothing but its last seconds is sent"
+    up.phone.hang_up()
+    until(lambda: scope.whole)
+    whole = scope.whole
+    assert whole["seconds"] == pytest.approx(up.stream.capture.seconds, abs=0.001)
+    kinds = {kind for _, kind, _ in whole["events"]}
+    assert kinds == {"key", "mark sent", "mark back", "clear"}
+    assert re.match(r"\d\.\d s of call, .*, 1 mark back, 1 clear, 1 key$", whole["figures"])
+    top = np.frombuffer(whole["top"], np.int8).reshape(-1, 4).astype(int)
+    assert len(top) == whole["counts"][-1]
+    heard = ((top[:, 3] - top[:, 2]) > 20).sum() * 0.02
+    assert heard == pytest.approx(0.3, abs=0.2)
+
+
+def test_a_page_gets_the_tiles_that_it_asks_for_and_nothing_else(make_call, scope_of, until):
+    up = make_call()
+    scope = scope_of(up.stream)
+    up.phone.hang_up()
+    until(lambda: scope.whole)
+    sent = []
+    scope.send = lambda content, buffers=None: sent.append((content, buffers))
+    wrong = [
+        {"kind": "peaks", "level": 9, "tile": 0}, {"kind": "peaks", "level": 0, "tile": -1},
+        {"kind": "peaks", "level": 0, "tile": 10**9}, {"kind": "peaks", "level": "0", "tile": 0},
+        {"kind": "peaks", "level": True, "tile": 0}, {"kind": "peaks"}, {"kind": "other"}, [], None,
+    ]  # fmt: skip
+    for each in wrong:
+        scope._handle_request(scope, each, [])
+    assert sent == []
+    scope._handle_request(scope, {"kind": "peaks", "level": 0, "tile": 0}, [])
+    ((content, (peaks,)),) = sent
+    assert content == {"kind": "peaks", "level": 0, "tile": 0}
+    assert len(peaks) == 4 * scope.whole["counts"][0]
+
+
+def test_its_last_picture_shows_the_whole_call_with_figures(make_call, scope_of, tone, until):
+    up = make_call()
+    scope = scope_of(up.stream)
+    assert scope._draw_last_picture() is None
+    up.stream.play(tone, mark="<b>tone").heard(0.2).result(LIMIT_SECONDS)
+    up.phone.hang_up()
+    until(lambda: scope._last_picture)
+    still = scope._last_picture
+    tags = Tags()
+    tags.feed(still)
+    assert tags.open == []
+    assert "Ended: the callee hung up (probably). " in still
+    assert "of call, sound of the caller in" in still
+    assert "<b>" not in still
+    assert len(still) < 12_000
 
 
 def test_it_says_so_when_sound_is_no_longer_kept(make_call, scope_of, until):

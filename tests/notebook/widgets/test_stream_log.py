@@ -7,10 +7,13 @@ from base64 import b64encode
 import pytest
 
 from support.captures import capture_of
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
+from twistream_kit.errors import TwistreamError
 from twistream_kit.notebook.runtime.activity_log import PUMP
-from twistream_kit.notebook.widgets.stream_log import KEPT_LINES, StreamLog
+from twistream_kit.notebook.widgets._log_lines import KEPT_LINES
+from twistream_kit.notebook.widgets.stream_log import StreamLog
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ00000000000000000000000000000001"
@@ -90,6 +93,65 @@ def test_an_objection_stands_under_the_message_that_earned_it(make_call, log_of,
     until(lambda: "1 of them objected to" in log.media[1]["text"])
 
 
+def marked(line):
+    """The part of a message that each objection is about."""
+    places = [objection["place"] for objection in line["objections"]]
+    return [place and line["text"][place[0] : place[1]] for place in places]
+
+
+def test_the_field_that_is_wrong_is_marked_in_the_message(log_of):
+    capture = Capture(SID)
+    capture.append(from_twilio.Start(SID, "AC1", "CA1"), 0.0)
+    capture.append(to_twilio.Clear("MZ00000000000000000000000000000002"), 1.0)
+    capture.note_odd(2.0, f'{{"event":"media","streamSid":"{SID}","media":{{"playload":"AAAA"}}}}')
+    capture.note_odd(3.0, f'{{"event":"media","streamSid":"{SID}","media":{{}}}}')
+    capture.note_odd(4.0, b"\x00")
+    _, clear, wrong, empty, binary = log_of(capture).lines
+    assert marked(clear) == ['"streamSid":"MZ00000000000000000000000000000002"']
+    assert marked(wrong) == ['"playload":"AAAA"']
+    assert marked(empty) == ['"media"']
+    assert marked(binary) == [None]
+
+
+def test_equal_rows_have_their_count_and_what_is_wrong_stands_first(log_of):
+    capture = Capture(SID)
+    log = log_of(capture)
+    bad = to_twilio.Media(SID, b"ID3\x04\x00\x00\x00\x00\x00\x10" + b"\x00" * 150)
+    for number in range(211):
+        capture.append(bad, number / 50)
+    log._update()
+    (line,) = (line for line in log.lines if line["event"] == "media")
+    assert log.counts[str(line["number"])][0] == 211
+    first = log.problems[0]
+    assert (first["times"], first["severity"], first["number"]) == (
+        "211 × ",
+        "error",
+        line["number"],
+    )
+    assert "MP3" in first["text"]
+    assert len(log.problems) > 1, "the symptom stands below"
+
+
+def test_severities_have_a_sign_a_colour_and_a_word(log_of, a_capture):
+    log = log_of(a_capture)
+    assert set(log.signs) == {"error", "warning", "note"} <= set(log.colours)
+    still = log._last_picture
+    assert 'aria-hidden="true">✗</span> error: ' in still
+
+
+def test_its_last_picture_has_no_marks_of_progress(make_call, log_of, tone, until):
+    up = make_call()
+    log = log_of(up.stream)
+    up.stream.play(tone, mark="the tone").heard(1.2).result(LIMIT_SECONDS)
+    assert log._last_picture == ""
+    up.phone.hang_up()
+    until(lambda: log._last_picture)
+    assert "the tone" in log._last_picture
+    assert any(line["progress"] for line in log.lines)
+    assert "progress mark" not in log._last_picture
+    assert "Ended: the callee hung up (probably)." in log._last_picture
+
+
 def test_a_stream_that_ends_is_shown_to_its_last_message(make_call, log_of, until):
     up = make_call()
     log = log_of(up.stream)
@@ -138,14 +200,18 @@ def test_the_button_replaces_no_file_but_its_own(a_capture, log_of, tmp_path, mo
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_file_that_is_replaced_on_demand_is_said_to_be(a_capture, log_of, tmp_path):
+def test_file_of_somebody_else_is_replaced_only_on_demand(a_capture, log_of, tmp_path):
     path = tmp_path / "mine.jsonl"
     path.write_bytes(b"another")
     log = log_of(a_capture, path=path)
     press_save(log)
-    assert log.saved.startswith(f"Saved 4 messages as {path} in place of what was there. ")
-    press_save(log)
-    assert "in place of" not in log.saved
+    assert log.saved.startswith(f"Not saved: {path} exists already. ")
+    with pytest.raises(TwistreamError, match="exists already"):
+        log.save(path)
+    assert path.read_bytes() == b"another"
+    assert len(Capture.load(log.save(overwrite=True))) == 4
+    press_save(log)  # what it has written itself is written again
+    assert log.saved.startswith(f"Saved 4 messages as {path}. ")
 
 
 def test_it_saves_where_it_was_asked_to(a_capture, log_of, tmp_path):
@@ -202,11 +268,19 @@ def test_a_page_without_a_kernel_shows_a_table_in_which_nothing_is_markup(a_capt
     bundle, _ = log._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/plain"].startswith("<StreamLog of Capture(MZ")
-    still = bundle["text/html"]
+    assert "text/html" not in bundle, "the last picture stands below"
+    still = log._last_picture
     assert "<b>" not in still
     assert "&lt;b&gt;bold" in still
     assert "The last 4 messages of the call" in still
     assert "31951" in still or "streamSid" in still
+
+
+def test_a_page_without_a_kernel_shows_a_call_that_went_on_as_it_was(make_call, log_of):
+    log = log_of(make_call().stream)
+    still = log._repr_mimebundle_()[0]["text/html"]
+    assert "As it stood when the cell ran" in still
+    assert "start" in still
 
 
 @pytest.mark.parametrize("wrong", [Clip.silence(1), None, "call.jsonl"])

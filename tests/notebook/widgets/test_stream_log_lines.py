@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook.widgets.stream_log import KEPT_LINES, LogLines
+from twistream_kit.notebook.widgets._log_lines import KEPT_LINES, LogLines
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ00000000000000000000000000000001"
@@ -126,7 +126,62 @@ def test_an_endless_message_is_cut(passes):
 def test_reading_again_takes_only_what_is_new(log, passes):
     passes(to_twilio.Clear(SID))
     assert log.read() == log.read() == 1
-    assert [line.number for line in passes(to_twilio.Clear(SID))] == [1, 2]
+    assert [line.number for line in passes(to_twilio.Mark(SID, "a"))] == [1, 2]
+
+
+def test_message_that_repeats_the_line_before_is_counted_there(log, passes):
+    passes(to_twilio.Clear(SID), at=1.0)
+    lines = passes(to_twilio.Clear(SID), to_twilio.Clear(SID), at=2.0)
+    assert [(line.number, line.count, line.at, line.last_at) for line in lines] == [
+        (1, 3, 1.0, 2.0)
+    ]
+    assert [line.count for line in passes(to_twilio.Mark(SID, "a"), to_twilio.Clear(SID))] == [
+        3,
+        1,
+        1,
+    ]
+
+
+def test_bad_media_is_counted_at_the_line_that_shows_its_mistake(log, passes):
+    lines = passes(*[TAGGED] * 3, EMPTY, *[TAGGED] * 208, EMPTY)
+    assert [(line.event, line.count) for line in lines if line.event == "media"] == [
+        ("media", 211), ("media", 2),
+    ]  # fmt: skip
+    assert [problem.count for problem in log.problems if problem.event == "media"] == [211, 2]
+
+
+def test_what_was_no_message_is_counted_too():
+    capture = Capture(SID)
+    capture.append(from_twilio.Start(SID, "AC1", "CA1"), 0.0)
+    for number in range(211):
+        bad = f'{{"event":"media","streamSid":"{SID}","media":{{"playload":"{number:03d}A"}}}}'
+        capture.note_odd(0.1 + number / 100, bad)
+    lines = LogLines(capture)
+    lines.read()
+    assert [(line.event, line.count) for line in lines.lines] == [("start", 1), ("invalid", 211)]
+
+
+def test_a_count_is_a_revision_though_it_is_no_new_line(log, passes):
+    passes(TAGGED)
+    number, revision = log.read(), log.revision
+    passes(SOUND, TAGGED)
+    assert log.revision > revision
+    assert log.read() >= number
+
+
+def test_causes_stand_before_symptoms_and_errors_before_notes(log, passes):
+    passes(SOUND, TAGGED, TAGGED, to_twilio.Clear("MZ00000000000000000000000000000002"))
+    events = [problem.event for problem in log.problems]
+    assert events[0] == "clear", "a fault of the form, which has a code"
+    assert events[1] == "media"
+    assert set(events[2:]) == {"sound"}
+
+
+def test_marks_of_progress_push_nothing_else_out(passes):
+    key = from_twilio.Dtmf(SID, "5")
+    lines = passes(key, *[to_twilio.Mark(SID, f"story#1@{n + 1}s") for n in range(2 * KEPT_LINES)])
+    assert lines[0].event == "dtmf"
+    assert len(lines) == 1 + KEPT_LINES
 
 
 def test_sound_that_is_no_longer_kept_is_counted_apart():

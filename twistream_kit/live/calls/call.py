@@ -28,6 +28,7 @@ from twistream_kit.live.stream.state import CLOSE_MARGIN_SECONDS, Playing
 from twistream_kit.pending import (
     Guard,
     Pending,
+    Subject,
     drop_callback,
     fail,
     format_error,
@@ -110,7 +111,9 @@ class Call:
         self._lock = threading.Lock()
         self._arrived: list[StatusEvent] = []
         self._when_over: list[Callable[[], object]] = []
-        self._ended: Pending[str] = Pending(find_loop(client) if server is None else server.loop)
+        self._ended: Pending[str] = Pending(
+            find_loop(client) if server is None else server.loop, _build_end_subject(self)
+        )
         self._endings = CallEndings() if endings is None else endings
         self._endings.follow(
             sid,
@@ -283,7 +286,8 @@ class Call:
                 act()
 
     def _request(self, name: str, work: Callable[[], str]) -> Pending[str]:
-        return on_worker(f"{name} {self.sid}", work, home=find_loop(self._client))
+        subject = Subject(f"{name} {self.sid}", "status")
+        return on_worker(subject.name, work, home=find_loop(self._client), subject=subject)
 
     def _fetch(self) -> str:
         call = ask(lambda: self._client.calls(self.sid).fetch(), f"about call {self.sid}")
@@ -330,6 +334,15 @@ class Call:
             # The call is known to be over, which is enough.
             self._endings.note_status(self.sid, "completed", time.monotonic())
             self._learn("completed")
+
+
+def _build_end_subject(call: Call) -> Subject:
+    myself = weakref.ref(call)  # the server keeps the Pending, which must not keep the call
+
+    def say_status() -> str:
+        return "" if (known := myself()) is None else known.status
+
+    return Subject(f"end of call {call.sid}", "status", say_status)
 
 
 def hang_up_now(call: Call, seconds: float) -> None:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import CallRefused, TwistreamError
+from twistream_kit.errors import CallRefused, TwistreamError, WrongType, quote
 from twistream_kit.protocol.codes import UnknownCode, get_code
 from twistream_kit.protocol.twiml import is_loopback
 from twistream_kit.protocol.url_repair import repair_url
@@ -94,6 +94,19 @@ def find_loop(client: Client) -> asyncio.AbstractEventLoop | None:
     """Return the loop of this process that answers `client` and must not be blocked, or None."""
     # A simulator's client has one; Twilio's own has none.
     return getattr(client.http_client, "loop", None)
+
+
+def check_client(client: object) -> None:
+    """Refuse what is no client of Twilio's SDK.
+
+    Raises:
+        WrongType: If it is none.
+    """
+    if not hasattr(client, "http_client"):
+        raise WrongType(
+            f"client is {quote(client)}; give kit.client_from_environment(), or the client of a "
+            "SimulatedTwilio"
+        )
 
 
 def dials_loopback(client: Client) -> bool:

@@ -249,11 +249,11 @@ class _Following:
 
 def _notify(listener: Listener, event: StatusEvent) -> None:
     # An exception of a listener must affect neither the next one nor Twilio's request.
-    with Guard(f"a listener to the progress of call {event.call_sid} failed"):
+    with Guard(f"a listener to the progress of call {event.call_sid} failed", of_user=True):
         listener(event)
 
 
 def _call_guarded(act: Callable[[], object]) -> None:
     # An exception of one must not prevent the others.
-    with Guard("a listener to the loss of a server's address failed"):
+    with Guard("a listener to the loss of a server's address failed", of_user=True):
         act()

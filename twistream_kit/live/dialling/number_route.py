@@ -15,10 +15,20 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from twistream_kit.errors import ServerStopped, SettingsError, TwistreamError, hide_user
+from twistream_kit.errors import (
+    ServerStopped,
+    SettingsError,
+    TwistreamError,
+    WrongState,
+    WrongType,
+    hide_user,
+    quote,
+    require_type,
+)
 from twistream_kit.live.calls.exit_hooks import register_exit_hook
 from twistream_kit.live.calls.sdk import (
     ask,
+    check_client,
     describe_callback_problem,
     dials_loopback,
     find_loop,
@@ -87,6 +97,10 @@ def route_number(
         >>> server.next_stream().result(10).is_open
         True
     """
+    if not hasattr(server, "checks_signatures"):
+        raise WrongType(f"server is {quote(server)}; give the StreamServer that answers")
+    require_type("a string", number=number)
+    check_client(client)
     if not server.checks_signatures and not unsigned:
         raise SettingsError(
             "this server checks no signatures",
@@ -143,7 +157,7 @@ class NumberRoute:
 
     async def __aenter__(self) -> Self:
         if self._ours:
-            raise RuntimeError(f"{self!r} is entered already; leave it before entering it again")
+            raise WrongState(f"{self!r} is entered already; leave it before entering it again")
         wanted = self._build_settings()
         routing = self._on_worker("routing", lambda: self._route(wanted))
         try:

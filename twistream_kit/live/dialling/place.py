@@ -11,12 +11,25 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from twistream_kit.errors import CallRefused, LocalProtocolError, hide_user
+from twistream_kit.errors import (
+    CallRefused,
+    LocalProtocolError,
+    WrongType,
+    WrongValue,
+    hide_user,
+    require_type,
+)
 from twistream_kit.live.calls.call import Call, call_when_over, hang_up_now
 from twistream_kit.live.calls.exit_hooks import register_exit_hook
-from twistream_kit.live.calls.sdk import ask, describe_callback_problem, dials_loopback, find_loop
+from twistream_kit.live.calls.sdk import (
+    ask,
+    check_client,
+    describe_callback_problem,
+    dials_loopback,
+    find_loop,
+)
 from twistream_kit.live.server.stream_host import find_server, get_endings
-from twistream_kit.pending import Pending, on_worker
+from twistream_kit.pending import Pending, Subject, on_worker
 from twistream_kit.protocol.rest import PROGRESS_EVENTS, RING_SECONDS_LIMIT
 from twistream_kit.protocol.twiml import connect_stream, is_loopback, review_stream_url
 from twistream_kit.protocol.url_repair import repair_url
@@ -95,6 +108,8 @@ def place_call(
         >>> call.hang_up(after=stream.play(kit.Clip.tone(440, 0.1))).result(10)
         'completed'
     """
+    check_client(client)
+    require_type("a string", stream_url=stream_url)
     _check_number("to", to)
     _check_number("from_", from_)
     if repair := repair_url(stream_url):
@@ -123,7 +138,12 @@ def place_call(
             endings=endings, time_limit=time_limit_seconds,
         )  # fmt: skip
 
-    placing = on_worker(f"calling {to}", create, home=find_loop(client))
+    placing = on_worker(
+        f"calling {to}",
+        create,
+        home=find_loop(client),
+        subject=Subject(f"Call to {to}", "Call", lambda: "being placed"),
+    )
     if hang_up_at_exit:
         _hang_up_at_exit(placing, to)
     return placing
@@ -132,7 +152,7 @@ def place_call(
 def _check_number(name: str, number: object) -> None:
     """Refuse what is no text, and blanks and line breaks that were copied with a number."""
     if not isinstance(number, str):
-        raise TypeError(f"{name} is {number!r}; give the number as a string")
+        raise WrongType(f"{name} is {number!r}; give the number as a string")
     if number and (number != number.strip() or not number.isprintable()):
         bare = "".join(each for each in number if each.isprintable()).strip()
         raise LocalProtocolError(
@@ -176,7 +196,7 @@ def _check_stream_url(client: Client, stream_url: str) -> None:
 def _check_callback(client: Client, url: str) -> None:
     without = "or say status_callback=False to do without reports"
     if not isinstance(url, str):
-        raise TypeError(
+        raise WrongType(
             f"status_callback is {url!r}; it is the address to report to, False for none, or None "
             "for the server of stream_url"
         )
@@ -221,7 +241,7 @@ def _check_whole(name: str, value: object, most: int | None = None) -> None:
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not is_whole or value < 1 or (most is not None and value > most):  # type: ignore[operator]
         wanted = "1 or more" if most is None else f"1 to {most}"
-        raise ValueError(f"{name} is {value!r}; it is a whole number of seconds, {wanted}")
+        raise WrongValue(f"{name} is {value!r}; it is a whole number of seconds, {wanted}")
 
 
 def _build_detection(
@@ -229,13 +249,13 @@ def _build_detection(
 ) -> dict[str, str]:
     if wanted is None:
         if is_async:
-            raise ValueError(
+            raise WrongValue(
                 "async_machine_detection says how to detect machines; say machine_detection="
                 "'Enable' too to have it done"
             )
         return {}
     if wanted not in get_args(MachineDetection):
-        raise ValueError(
+        raise WrongValue(
             f"machine_detection is {wanted!r}; it is 'Enable' or 'DetectMessageEnd', or left out"
         )
     if not is_async:
@@ -247,7 +267,7 @@ def _build_detection(
         )
         return {"machine_detection": wanted}
     if report_to is None:
-        raise ValueError(
+        raise WrongValue(
             "async_machine_detection reports its verdict to the status callback, and there is "
             "none: leave status_callback out and run the server in this process, or give one"
         )

@@ -27,7 +27,12 @@ from twistream_kit.live.inspector._http import READ_AHEAD_BYTES
 from twistream_kit.live.inspector._relay import Peer
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.server.addresses import ServerAddresses
-from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS, HasCallSid, StreamList
+from twistream_kit.live.server.stream_list import (
+    KEPT_ENDED_STREAMS,
+    HasCallSid,
+    StreamList,
+    build_stream_subject,
+)
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.pending import Pending, fail, stop_listening
 from twistream_kit.protocol import signature
@@ -157,7 +162,10 @@ class Inspector(ServerAddresses):
             A `Pending`.  It fails with a `ServerStopped` if the inspector stops first, and with a
             `TunnelError` if the public address is lost.
         """
-        wait: Pending[InspectedStream] = Pending(self._home.loop)
+        wait: Pending[InspectedStream] = Pending(
+            self._home.loop,
+            build_stream_subject(self, "InspectedStream", call),
+        )
         call_sid = call if call is None or isinstance(call, str) else call.sid
         try:
             self._home.call(self._list.wait_for, call_sid, wait)

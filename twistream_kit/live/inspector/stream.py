@@ -19,7 +19,7 @@ from twistream_kit.diagnosis.stream import Reviewed, StreamReviewer
 from twistream_kit.errors import Objection, Objections, RemoteProtocolError, sort_by_severity
 from twistream_kit.listing import Listing, Series
 from twistream_kit.live.inspector._frames import ABNORMAL, Closing, FrameViolation, Passed
-from twistream_kit.pending import HomeLoop, Pending, fulfil
+from twistream_kit.pending import HomeLoop, Pending, Subject, fulfil
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.ending import STOPPED_IN_WORDS, Cause, EndCause
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
@@ -65,7 +65,9 @@ class InspectedStream:
 
     def __init__(self, home: HomeLoop, began: float) -> None:
         self.capture = Capture(started=began)
-        self.closed: Pending[InspectedEnd] = Pending(home.loop)
+        self.closed: Pending[InspectedEnd] = Pending(
+            home.loop, Subject("end of an inspected stream", "InspectedEnd")
+        )
         self.disconnect_reason = ""
         self._start: from_twilio.Start | None = None
         self._has_begun = self._said_stop = False

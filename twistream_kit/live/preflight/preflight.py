@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from twistream_kit.live.calls.sdk import check_client
 from twistream_kit.live.preflight._account import (
     ACCOUNT_CHECKS,
     CALLED_CHECKS,
@@ -25,7 +26,7 @@ from twistream_kit.live.preflight._address import (
     check_twiml,
 )
 from twistream_kit.live.preflight.check import Check, Checks, run_checks, skip_check
-from twistream_kit.pending import Pending, on_worker
+from twistream_kit.pending import Pending, Subject, on_worker
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -72,9 +73,10 @@ def preflight(
         ['credentials', 'account', 'from_', 'clock']
     """
     # A simulator and the server answer on loops of this process, which must not be blocked.
+    check_client(client)
     home = getattr(client.http_client, "loop", None) or (server.loop if server else None)
     work = partial(_run_all, client, to, from_, server, parameters)
-    return on_worker("preflight", work, home=home)
+    return on_worker("preflight", work, home=home, subject=Subject("preflight", "Checks"))
 
 
 def _run_all(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from twistream_kit.live.process import _guard
-from twistream_kit.pending import Pending, fulfil, on_worker
+from twistream_kit.pending import Pending, Subject, fulfil, on_worker
 
 KEPT_LINES = 50
 """The number of last lines that `ChildProcess.lines` returns."""
@@ -77,7 +77,7 @@ class ChildProcess:
         self._lines: deque[str] = deque(maxlen=_SEARCHED_LINES)
         self._kept: deque[str] = deque(maxlen=KEPT_LINES)
         self._searches: dict[asyncio.Future[re.Match[str] | None], re.Pattern[str]] = {}
-        self._exited: Pending[int] = Pending()
+        self._exited: Pending[int] = Pending(None, Subject("end of a program", "exit code"))
         self._starting: Pending[subprocess.Popen[bytes]] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

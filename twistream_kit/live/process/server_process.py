@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import ServerStopped, TwistreamError
+from twistream_kit.errors import ServerStopped, TwistreamError, WrongType, require_type
 from twistream_kit.live.process._guard import CANNOT_START
 from twistream_kit.live.process.process import ChildProcess
 
@@ -82,7 +82,10 @@ class ServerProcess:
         environment: Mapping[str, str | None] | None = None,
     ) -> None:
         if isinstance(command, str) or not command:
-            raise TypeError("command is a list: the program, then each argument by itself")
+            raise WrongType("command is a list: the program, then each argument by itself")
+        require_type("a list, tuple or set", command=command)
+        require_type("a dict of names and values", environment=environment or {})
+        require_type("a string", path=path, ready=ready)
         self._command = [str(part) for part in command]
         self._path = path
         self._ready = re.compile(ready)

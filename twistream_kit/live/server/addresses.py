@@ -18,7 +18,17 @@ from ipaddress import ip_address
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import ServerStopped, SettingsError, TunnelError, hide_user, quote
+from twistream_kit.errors import (
+    CannotListen,
+    ServerStopped,
+    SettingsError,
+    TunnelError,
+    WrongType,
+    WrongValue,
+    hide_user,
+    quote,
+    require_type,
+)
 from twistream_kit.live.server.admission import (
     is_ip_address,
     is_wildcard,
@@ -26,7 +36,7 @@ from twistream_kit.live.server.admission import (
     normalise_hosts,
 )
 from twistream_kit.live.settings.secret import Secret, reveal_text
-from twistream_kit.pending import HomeLoop, Pending, fulfil
+from twistream_kit.pending import HomeLoop, Pending, Subject, fulfil
 from twistream_kit.protocol.twiml import build_stream_url
 from twistream_kit.protocol.url_repair import repair_url
 
@@ -83,7 +93,7 @@ class PublicAddress:
         self._allowed_hosts = normalise_hosts(allowed_hosts)
         self._home = HomeLoop(self._called[0])
         self._disconnect_reason = ""
-        self._stopped: Pending[None] = Pending()
+        self._stopped: Pending[None] = Pending(None, _STOP)
         fulfil(self._stopped, None)
         self.public_url = public_url
 
@@ -124,8 +134,8 @@ class PublicAddress:
         ...         print(stopped)
         ...     print(stopped)
         >>> asyncio.run(run())
-        <Pending: pending>
-        <Pending: None>
+        <Pending stop of the server: pending; .result(10) or await>
+        <Pending stop of the server: None>
         """
         return self._stopped
 
@@ -192,7 +202,7 @@ class PublicAddress:
 
     def _begin_run(self) -> None:
         fulfil(self._stopped, None)  # not done yet if the loop of the last run was closed
-        self._stopped = Pending(asyncio.get_running_loop())
+        self._stopped = Pending(asyncio.get_running_loop(), _STOP)
 
     def _end_run(self) -> None:
         fulfil(self._stopped, None)
@@ -232,8 +242,9 @@ class ServerAddresses(PublicAddress):
         auth_token: str | Secret | None,
         allowed_hosts: Sequence[str] = (),
     ) -> None:
+        require_type("a whole number", port=port)
         if not 0 <= port <= 65535:
-            raise ValueError(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
+            raise WrongValue(f"port is {port}; it is from 1 to 65535, or 0 for a free one")
         _check_host(host)
         self._host, self._wanted_port = host, port
         self._port: int | None = None
@@ -355,6 +366,7 @@ def check_path(path: str) -> None:
     Raises:
         SettingsError: If it is relative, has a query, or is one of the server's own.
     """
+    require_type("a string", path=path)
     if not path.startswith("/") or "?" in path or "#" in path or path in OWN_PATHS:
         raise SettingsError(
             f"the path {path!r} cannot be used for streams",
@@ -415,6 +427,9 @@ def _check_token(auth_token: str | Secret | None) -> None:
         )
 
 
+_STOP = Subject("stop of the server", "None")
+
+
 def check_handler(handler: object) -> None:
     """Refuse a handler that cannot be called.
 
@@ -422,21 +437,20 @@ def check_handler(handler: object) -> None:
         TypeError: If it cannot.
     """
     if handler is not None and not callable(handler):
-        raise TypeError(
+        raise WrongType(
             f"handler is {type(handler).__name__}, not a function: give `async def (stream)` or an "
             "ordinary function of one stream"
         )
 
 
-def _describe_port_error(error: OSError, called: str, host: str, port: int) -> OSError:
-    """Return `error` with words for why the server cannot listen, and what to do."""
-    what = f"{called} cannot listen on {host}, port {port}: {error.strerror or error}. "
-    fix = "Say host='127.0.0.1', or another address of this machine"
+def _describe_port_error(error: OSError, called: str, host: str, port: int) -> CannotListen:
+    """Return an error with words for why the server cannot listen, and what to do."""
+    problem = f"{called} cannot listen on {host}, port {port}: {error.strerror or error}"
+    consequence, fix = "", "Say host='127.0.0.1', or another address of this machine"
     if error.errno == errno.EADDRINUSE:
-        fix = (
-            "Another program has it, or the earlier server still runs. Say port=0 for a free one, "
-            "or stop the other"
-        )
+        consequence = "Another program has it, or the earlier server still runs"
+        fix = "Say port=0 for a free one, or stop the other"
     elif error.errno == errno.EACCES:
-        fix = "Ports below 1024 belong to the administrator. Say port=0 for a free one"
-    return OSError(error.errno, what + fix)
+        consequence = "Ports below 1024 belong to the administrator"
+        fix = "Say port=0 for a free one"
+    return CannotListen(problem, errno=error.errno, consequence=consequence, fix=fix)

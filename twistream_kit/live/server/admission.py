@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv6Address, ip_address
 
-from twistream_kit.errors import SettingsError
+from twistream_kit.errors import SettingsError, require_type
 
 HeaderValues = Callable[[str], Sequence[str]]
 """Returns all values of a header, by its name."""
@@ -92,6 +92,7 @@ def normalise_hosts(allowed_hosts: Iterable[str]) -> frozenset[str]:
     Raises:
         SettingsError: If one is not a name or address of a host, or if `allowed_hosts` is a string.
     """
+    require_type("a list, tuple or set", allowed_hosts=allowed_hosts)
     names = [allowed_hosts] if isinstance(allowed_hosts, str) else list(allowed_hosts)
     wrong = [name for name in names if not isinstance(name, str) or not normalise_host(name)]
     if wrong or isinstance(allowed_hosts, str):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import quote, unquote
 
-from twistream_kit.errors import ServerStopped
+from twistream_kit.errors import ServerStopped, WrongState, WrongType, WrongValue, require_type
 from twistream_kit.live.server._asgi_socket import ASGISocket, Event, Receive, Send
 from twistream_kit.live.server._shutdown_signals import shutdown_signals
 from twistream_kit.live.server.addresses import HEALTH_PATH
@@ -25,7 +25,7 @@ from twistream_kit.live.server.stream_host import DEAD_AFTER_SECONDS, StreamHost
 from twistream_kit.live.server.web_request import MAX_BODY_BYTES, Answer, WebRequest
 from twistream_kit.live.settings.secret import Secret, reveal_text
 from twistream_kit.live.stream.handler import Handler
-from twistream_kit.pending import Pending, fulfil
+from twistream_kit.pending import Pending, Subject, fulfil
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.ending import NORMAL_CLOSURE
 from twistream_kit.protocol.playout import SEND_AHEAD_SECONDS
@@ -39,6 +39,9 @@ STOP_SECONDS = 5.0
 """How long the streams may take to end that are not finished after `drain_seconds`."""
 
 DRAINING = "This process is about to stop and opens no stream any more.\n"
+
+
+_DRAIN = Subject("drain of the application", "None")
 
 
 class StreamApp(StreamHost):
@@ -113,8 +116,9 @@ class StreamApp(StreamHost):
         dead_after: float = DEAD_AFTER_SECONDS,
         drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
+        require_type("a number", drain_seconds=drain_seconds)
         if not (math.isfinite(drain_seconds) and drain_seconds >= 0):
-            raise ValueError(f"drain_seconds is {drain_seconds}; it is a number of seconds from 0")
+            raise WrongValue(f"drain_seconds is {drain_seconds}; it is a number of seconds from 0")
         super().__init__(
             handler,
             path=path,
@@ -173,10 +177,10 @@ class StreamApp(StreamHost):
                 self._is_draining = True
                 loop = self._home.loop
                 if loop is None or loop.is_closed():
-                    self._drained = Pending()
+                    self._drained = Pending(None, _DRAIN)
                     fulfil(self._drained, None)
                 else:
-                    self._drained = self._home.start(self._end_in_order())
+                    self._drained = self._home.start(self._end_in_order(), _DRAIN)
             return self._drained
 
     def _enter(self) -> None:
@@ -185,7 +189,7 @@ class StreamApp(StreamHost):
             return
         if (earlier := self._home.loop) is not None:
             if not earlier.is_closed():
-                raise RuntimeError(
+                raise WrongState(
                     "a StreamApp is used on one event loop, and got a connection on another: make "
                     "one StreamApp for each loop"
                 )
@@ -299,7 +303,11 @@ def _derive_nonce(auth_token: str | Secret | None, public_url: str) -> str | Non
     """
     if auth_token is None:
         return None
-    key = reveal_text(auth_token).encode()
+    token = reveal_text(auth_token)
+    require_type("a string", public_url=public_url)
+    if not isinstance(token, str):  # its value is never shown
+        raise WrongType(f"auth_token is {type(token).__name__}; give a string or a Secret")
+    key = token.encode()
     return hmac.new(
         key, b"twistream_kit /health " + public_url.encode(), hashlib.sha256
     ).hexdigest()

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from twistream_kit.errors import ServerStopped, TunnelError
+from twistream_kit.errors import ServerStopped, TunnelError, WrongValue, require_type
 from twistream_kit.listing import Listing, Series
 from twistream_kit.live.calls.call import Call, call_when_over
 from twistream_kit.live.calls.ending import CallEndings
@@ -25,7 +25,7 @@ from twistream_kit.live.calls.status import (
     build_ended_error,
 )
 from twistream_kit.live.server.addresses import PublicAddress, check_handler, check_path
-from twistream_kit.live.server.stream_list import HasCallSid, StreamList
+from twistream_kit.live.server.stream_list import HasCallSid, StreamList, build_stream_subject
 from twistream_kit.live.server.webhooks import RequestAdmission, Webhooks
 from twistream_kit.live.settings.secret import Secret
 from twistream_kit.live.stream.handler import Handler
@@ -76,8 +76,9 @@ class StreamHost(PublicAddress):
         **address: Any,
     ) -> None:
         check_send_ahead(send_ahead_seconds)
+        require_type("a number", dead_after=dead_after)
         if not dead_after > 0:  # NaN is neither
-            raise ValueError(f"dead_after is {dead_after}; it is a number of seconds above 0")
+            raise WrongValue(f"dead_after is {dead_after}; it is a number of seconds above 0")
         check_handler(handler)
         check_path(path)
         super().__init__(path=path, auth_token=auth_token, **address)
@@ -127,7 +128,9 @@ class StreamHost(PublicAddress):
             has ended or that its stream could not be opened.  If `call` is a `Call`, its end may
             also be known from `hang_up` or `refresh`.
         """
-        wait: Pending[MediaStream] = Pending(self._home.loop)
+        wait: Pending[MediaStream] = Pending(
+            self._home.loop, build_stream_subject(self, "MediaStream", call)
+        )
         call_sid = call if call is None or isinstance(call, str) else call.sid
         try:
             self._home.call(self._wait_for_stream, call_sid, wait)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from twistream_kit.errors import ServerStopped, TwistreamError
+from twistream_kit.errors import (
+    NoResultYet,
+    ServerStopped,
+    TwistreamError,
+    WrongType,
+    hide_user,
+    quote,
+)
 from twistream_kit.listing import Series
-from twistream_kit.pending import Pending, fail, fulfil
+from twistream_kit.pending import Pending, Subject, fail, fulfil
 
 KEPT_ENDED_STREAMS = 10
 
@@ -17,6 +25,54 @@ class HasCallSid(Protocol):
     @property
     def sid(self) -> str:
         """CA and 32 hex digits."""
+
+
+class _Addressed(Protocol):
+    """A server or an inspector."""
+
+    @property
+    def stream_url(self) -> str: ...
+
+
+def build_stream_subject(server: _Addressed, result: str, call: HasCallSid | str | None) -> Subject:
+    """Return what a wait for a stream stands for.
+
+    Args:
+        server: The server or the inspector that waits.
+        result: The class of its streams.
+        call: The call whose stream is waited for, or its SID, or None.
+    """
+    waits = partial(_say_address, server)
+    if call is None:
+        return Subject(f"next {result}", result, waits, late=partial(_build_no_call, server))
+    sid = call if isinstance(call, str) else getattr(call, "sid", None)
+    if not isinstance(sid, str):
+        raise WrongType(f"call is {quote(call)}; give a Call, such as place_call(…).result(10)")
+    return Subject(
+        f"{result} of call {sid}", result, waits, late=partial(_build_no_stream, call, sid)
+    )
+
+
+def _say_address(server: _Addressed) -> str:
+    return f"no call yet on {hide_user(server.stream_url)}"
+
+
+def _build_no_call(server: _Addressed, seconds: float) -> NoResultYet:
+    return NoResultYet(
+        f"no call came within {seconds:g} s",
+        consequence=f"{hide_user(server.stream_url)} waits for one",
+        fix="Place it with kit.place_call(…, stream_url=server.stream_url), or simulate one with "
+        "kit.simulate_call(server.stream_url), then wait again",
+    )
+
+
+def _build_no_stream(call: HasCallSid | str, sid: str, seconds: float) -> NoResultYet:
+    status = getattr(call, "status", "")
+    return NoResultYet(
+        f"no stream of call {sid} started within {seconds:g} s",
+        consequence=f"The call is {status}" if status else "",
+        fix="A stream starts once the call is answered: wait longer, or answer it",
+    )
 
 
 class _Listed(Protocol):

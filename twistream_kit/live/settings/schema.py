@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import SettingsError
+from twistream_kit.errors import SettingsError, WrongValue
 from twistream_kit.live.settings.secret import QuietText
 from twistream_kit.protocol.rest import E164
 from twistream_kit.protocol.twiml import is_loopback
@@ -218,7 +218,7 @@ def find_setting(name: str) -> Setting:
     """
     if name not in BY_NAME:
         names = ", ".join(setting.name for setting in SETTINGS)
-        raise ValueError(f"there is no setting {name!r}; there are {names}")
+        raise WrongValue(f"there is no setting {name!r}; there are {names}")
     return BY_NAME[name]
 
 

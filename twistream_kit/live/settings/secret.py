@@ -9,6 +9,8 @@ from __future__ import annotations
 import hmac
 from typing import Any, NoReturn, Self
 
+from twistream_kit.errors import WrongType, WrongValue
+
 HIDDEN = "<secret>"
 """The text that is shown instead of a secret."""
 
@@ -43,9 +45,9 @@ class Secret:
         # From here on, a traceback that prints this frame's variables does not print the secret.
         text = QuietText(text) if is_text else QuietText()
         if not is_text:
-            raise TypeError(f"a Secret holds a str, not {kind}; decode bytes first")
+            raise WrongType(f"a Secret holds a str, not {kind}; decode bytes first")
         if not text:
-            raise ValueError("a Secret cannot be empty; use None where there is none")
+            raise WrongValue("a Secret cannot be empty; use None where there is none")
         object.__setattr__(self, "_text", text)
 
     def reveal(self) -> str:
@@ -113,7 +115,7 @@ class QuietText(str):
 
 
 def _refuse_pickling() -> NoReturn:
-    raise TypeError(
+    raise WrongType(
         "a secret cannot be pickled, as it would then stand in a file or on a wire in plain text; "
         "read it anew, with kit.settings(), in the process that needs it"
     )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from twistream_kit.errors import SettingsError
+from twistream_kit.errors import SettingsError, WrongType, require_type
 from twistream_kit.live.settings.schema import (
     BY_NAME,
     SETTINGS,
@@ -103,6 +103,7 @@ class Settings:
     __slots__ = ("_found",)
 
     def __init__(self, found: Mapping[str, SettingValue]) -> None:
+        require_type("a dict of names and values", found=found)
         self._found = dict(found)
 
     @property
@@ -230,7 +231,7 @@ class Settings:
         return "\n".join(["Settings:" if rows else "Settings: none", *lines, ending])
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
-        raise TypeError(
+        raise WrongType(
             "settings cannot be pickled, as their secrets would then stand in a file in plain "
             "text; read them anew, with kit.settings(), in the process that needs them"
         )
@@ -283,9 +284,9 @@ def take(given: dict[str, Any]) -> dict[str, QuietText]:
     attributes = [setting.name for setting in SETTINGS]
     for name, kind in kinds.items():
         if name not in attributes:
-            raise TypeError(f"there is no setting {name!r}; there are {', '.join(attributes)}")
+            raise WrongType(f"there is no setting {name!r}; there are {', '.join(attributes)}")
         if name not in texts and kind != "NoneType":
-            raise TypeError(f"{name} must be a str or a Secret, not {kind}")
+            raise WrongType(f"{name} must be a str or a Secret, not {kind}")
     return {name: text for name, text in texts.items() if text}
 
 

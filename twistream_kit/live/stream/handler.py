@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from twistream_kit.errors import TwistreamError
+from twistream_kit.errors import TwistreamError, WrongType
 from twistream_kit.live.stream.stream import MediaStream, get_state
 
 Handler = Callable[[MediaStream], Any]
@@ -95,7 +95,7 @@ def _run_on_thread(
 def _refuse_coroutine(returned: object) -> None:
     if inspect.iscoroutine(returned):
         returned.close()
-        raise TypeError(
+        raise WrongType(
             "the handler is an ordinary function and returned a coroutine, which is not awaited; "
             "make the handler `async def`"
         )

@@ -15,6 +15,10 @@ from dataclasses import replace
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
+from twistream_kit.audio.g711 import decode_ulaw
+from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.diagnosis.payload import SHORTEST_BYTES, is_flat_run
 from twistream_kit.diagnosis.sound import FIELD, SoundReview, is_inaudible
 from twistream_kit.errors import Objection, join_sentences
@@ -30,6 +34,43 @@ COLLECT_SECONDS = 0.5
 PAUSE_SECONDS, PAUSE_TIMES = 0.005, 99
 """The least pause between two steps, and how many times as long as a step it is: reviews take a
 hundredth of the loop's time at most, however many streams begin together."""
+
+
+SLOW_FROM_SAMPLES, SLOW_SAMPLES = 8000, 32768
+"""How many samples `find_slow_sound` needs, and how many it looks at: 1 s and 4 s."""
+
+SLOW_HZ, SLOW_SHARE = 80, 0.3
+"""Sound that lies lower, and from which share of the power on it is low.  Measured: voices and
+music at 8000 Hz have up to 0.04, at 44,100 and 48,000 Hz taken for 8000 at least 0.36."""
+
+BRIGHT_HZ, BRIGHT_SHARE = 1000, 0.05
+"""Sound that lies higher, and the most of it in sound that is low: rumble has no less."""
+
+
+def find_slow_sound(payload: bytes) -> str:
+    """Return a remark about an array that seems to be at a much higher rate than 8000 Hz, or "".
+
+    A review finds speech at 16 and 24 kHz (`diagnosis.sound`).  At 44.1 kHz nothing is left in it
+    that is like speech, but a whole array shows that nearly all of it is too low to be heard.
+
+    Args:
+        payload: The PCMU that was made of an array, taken to be at 8000 Hz.
+    """
+    if len(payload) < SLOW_FROM_SAMPLES:
+        return ""
+    samples = decode_ulaw(payload[:SLOW_SAMPLES]).astype(np.float32)
+    power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2
+    frequencies = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
+    power[frequencies < 10] = 0  # an offset is no sound
+    whole = power.sum()
+    low, bright = power[frequencies < SLOW_HZ].sum(), power[frequencies > BRIGHT_HZ].sum()
+    if not (low > SLOW_SHARE * whole and bright < BRIGHT_SHARE * whole):
+        return ""
+    return (
+        f"most of it lies below {SLOW_HZ} Hz, as of an array at 22,050 to 48,000 Hz that is played "
+        "at 8000, low and 3 to 6 times too slow; give its rate: "
+        "stream.play(samples, sample_rate=44100)"
+    )
 
 
 class SoundRemark:

@@ -30,7 +30,7 @@ from twistream_kit.live.stream.state import (
     refuse_frame,
 )
 from twistream_kit.live.stream.stream import MediaStream, get_state
-from twistream_kit.pending import HomeLoop, format_error
+from twistream_kit.pending import HomeLoop, format_error, log_user_error
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import (
     ABNORMAL_CLOSURE,
@@ -395,7 +395,7 @@ class StreamSession:
             return
         state.handler_error = error
         sid, values = state.start.stream_sid, state.describe_event("handler.failed")
-        logger.error("the handler of stream %s failed", sid, exc_info=error, extra=values)
+        log_user_error(logger, f"the handler of stream {sid} failed", error, values)
         cause = EndCause("handler-failed", 1011, detail=format_error(error))
         self._end(StreamEnd("handler", cause))
 

@@ -16,6 +16,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,10 @@ from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
-from twistream_kit.errors import ServerStopped
+from twistream_kit.errors import ServerStopped, WrongValue
 from twistream_kit.live.stream._reader import HeldReader, Reader, attach, push
 from twistream_kit.live.stream.remark import SoundRemark
-from twistream_kit.pending import HomeLoop, Pending, fail, fulfil
+from twistream_kit.pending import HomeLoop, Pending, Subject, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome
 from twistream_kit.protocol.ending import (
@@ -101,7 +102,9 @@ class StreamState:
         self.on_frame: Callable[[str, CheckedPayload], bool] = refuse_frame
         self.on_close_wanted: Callable[[], None] = do_nothing
         self.capture = Capture(start.stream_sid, start.call_sid, started=clock())
-        self.closed: Pending[StreamEnd] = Pending(home.loop)
+        self.closed: Pending[StreamEnd] = Pending(
+            home.loop, Subject(f"end of stream {start.stream_sid}", "StreamEnd", _say_open)
+        )
         self.closed.add_done_callback(lambda _: self._end_readers())
         self.handler_error: BaseException | None = None
         self.newest: Playing | None = None
@@ -142,6 +145,11 @@ class StreamState:
         """Whether a playback or a mark has not ended yet."""
         return bool(self._waiting)
 
+    @property
+    def queue(self) -> list[Playing]:
+        """The playbacks that have not ended yet, in the order of their sound; from any thread."""
+        return [each for each in list(self._waiting.values()) if isinstance(each, Playing)]
+
     def _get_time(self) -> float:
         """Return the time, which for the conversation ends when Twilio stops the stream."""
         now = self._clock()
@@ -173,7 +181,8 @@ class StreamState:
 
     def mark(self, name: str) -> Pending[MarkOutcome]:
         """Queue a mark after all audio queued so far."""
-        wait: Pending[MarkOutcome] = Pending(self._home.loop)
+        subject = Subject(f"mark {name!r}", "MarkOutcome", silence="stream.clear()")
+        wait: Pending[MarkOutcome] = Pending(self._home.loop, subject)
         lost = MarkOutcome("lost", name, 0)
         if not self._schedule(self._begin_mark, wait, name, lost):
             fulfil(wait, replace(lost, cause=self._find_cause()))
@@ -635,11 +644,18 @@ class Playing(Pending[PlayOutcome]):
             ValueError: If `seconds` is negative or not finite.
         """
         if not (math.isfinite(seconds) and seconds >= 0):
-            raise ValueError(f"heard() takes a duration in seconds, 0 or more, not {seconds!r}")
+            raise WrongValue(f"heard() takes a duration in seconds, 0 or more, not {seconds!r}")
         return self._watch(self._limit(math.ceil(seconds * BYTES_PER_SECOND)))
 
     def _watch(self, size: int) -> Pending[float]:
-        wait: Pending[float] = Pending(self._home)
+        size_ms = to_milliseconds(size)
+        subject = Subject(
+            f"wait until {size_ms} ms of a playback were heard",
+            "number of seconds",
+            partial("{0.heard_ms} ms so far".format, self),
+            silence="stream.clear()",
+        )
+        wait: Pending[float] = Pending(self._home, subject)
         self.add_done_callback(lambda _: self._settle_wait(wait))
         if (stream := self._find_stream()) is not None:
             stream.watch(self, size, wait)
@@ -648,6 +664,12 @@ class Playing(Pending[PlayOutcome]):
     def _take_rest(self) -> bytes:
         """Return what has been written and not been queued, and take no more; of a speech."""
         return b""
+
+    def _get_subject(self) -> Subject:
+        # Made when somebody asks: there may be fifty playbacks a second.
+        name = f"playback of {self.total_ms} ms" + (f" ({self.mark})" if self.mark else "")
+        state = partial("{0.heard_ms} of {0.total_ms} ms heard".format, self)
+        return Subject(name, "PlayOutcome", state, silence="stream.clear()")
 
     def _limit(self, size: int) -> int:
         """Return how many of `size` bytes the sound has."""
@@ -677,6 +699,10 @@ class Playing(Pending[PlayOutcome]):
             fail(wait, error)
         else:
             fulfil(wait, self.result(0).heard_ms / 1000)
+
+
+def _say_open() -> str:
+    return "still open"
 
 
 def do_nothing() -> None:

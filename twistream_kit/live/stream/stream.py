@@ -21,10 +21,11 @@ from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.payload import BeginningCheck, refuse_no_sound
-from twistream_kit.errors import LocalProtocolError
+from twistream_kit.errors import LocalProtocolError, WrongValue
 from twistream_kit.live.stream._reader import Reader
+from twistream_kit.live.stream.remark import SLOW_FROM_SAMPLES, find_slow_sound
 from twistream_kit.live.stream.state import Playing, StreamState
-from twistream_kit.pending import Pending, fulfil
+from twistream_kit.pending import Pending, Subject, fulfil
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.ending import EndCause, StreamEnd
 from twistream_kit.protocol.marks import MarkOutcome
@@ -181,7 +182,15 @@ class MediaStream:
             if isinstance(sound, bytes | bytearray | memoryview):
                 refuse_no_sound(bytes(sound))
             payload = encode_sound(sound, sample_rate, encoding)
-        return self._state.play(CheckedPayload(payload), mark)
+        playing = self._state.play(CheckedPayload(payload), mark)
+        if (
+            len(payload) >= SLOW_FROM_SAMPLES
+            and sample_rate == SAMPLE_RATE
+            and isinstance(sound, np.ndarray)
+            and (remark := find_slow_sound(payload))
+        ):
+            self._state.note_remark(remark, playing)
+        return playing
 
     def speak(
         self,
@@ -315,7 +324,7 @@ class Speech(Playing):
         """
         with self._writing:
             if self._has_ended:
-                raise ValueError(
+                raise WrongValue(
                     "write() was called after end(); each utterance is a speech of its own: "
                     "stream.speak()"
                 )
@@ -380,7 +389,8 @@ class Speech(Playing):
             A `Pending`: True if more can be written; False once a clear has discarded the speech,
             or it has ended.
         """
-        wait: Pending[bool] = Pending(self._home)
+        subject = Subject("wait until a speech may be written to", "bool", silence="stream.clear()")
+        wait: Pending[bool] = Pending(self._home, subject)
         stream = self._find_stream()
         if self.done() or self._is_over or stream is None:
             fulfil(wait, False)

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Sequence
 
-from twistream_kit.errors import SettingsError, TunnelError
+from twistream_kit.errors import SettingsError, TunnelError, WrongValue
 from twistream_kit.live.process.process import ChildProcess
 from twistream_kit.live.tunnel._failures import CANNOT_RUN, ProgramFailure, build_error, quote_lines
 from twistream_kit.live.tunnel._provider import TunnelRequest, check_url, suggest_another_way
@@ -157,7 +157,7 @@ class SshTunnel:
         if remote_port is None:
             remote_port = SERVICE_PORT if url is None else 0 if "{port}" in url else REMOTE_PORT
         if not 0 <= remote_port <= 65535:
-            raise ValueError(f"remote_port is {remote_port}; it is from 1 to 65535, or 0")
+            raise WrongValue(f"remote_port is {remote_port}; it is from 1 to 65535, or 0")
         if url is not None:
             check_url(url.replace("{port}", "1"))
         self._host, self._url, self._port = host, url, remote_port

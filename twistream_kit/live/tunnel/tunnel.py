@@ -15,14 +15,21 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import ServerStopped, SettingsError, TunnelError, TwistreamError
+from twistream_kit.errors import (
+    ServerStopped,
+    SettingsError,
+    TunnelError,
+    TwistreamError,
+    WrongType,
+    quote,
+)
 from twistream_kit.live.server.addresses import Reachable
 from twistream_kit.live.server.probe import prove
 from twistream_kit.live.server.stream_app import StreamApp
 from twistream_kit.live.settings.settings import Settings
 from twistream_kit.live.tunnel._provider import Provider, StaticAddress, TunnelRequest
 from twistream_kit.live.tunnel._table import choose_provider
-from twistream_kit.pending import HomeLoop, Pending, end_tasks, fulfil
+from twistream_kit.pending import HomeLoop, Pending, Subject, end_tasks, fulfil
 from twistream_kit.protocol.signature import remove_user
 from twistream_kit.protocol.twiml import is_loopback
 
@@ -98,6 +105,8 @@ def open_tunnel(
             fix="Lead a tunnel to the port of uvicorn, hypercorn or granian by its own program, "
             "and give the address: StreamApp(…, public_url='https://…') with the mount's path",
         )
+    if not hasattr(server, "checks_signatures"):
+        raise WrongType(f"server is {quote(server)}; give a StreamServer, or an Inspector")
     if not server.checks_signatures and not unsigned:
         raise TunnelError(
             "this server checks no signatures",
@@ -112,6 +121,9 @@ def open_tunnel(
         if fallback is None or provider != "auto":
             raise
         return Tunnel(server, None, fallback=fallback, why_not=error.problem)
+
+
+_END = Subject("end of the tunnel", "reason", lambda: "open")
 
 
 class Tunnel:
@@ -161,7 +173,7 @@ class Tunnel:
         self._watch: asyncio.Task[None] | None = None
         self._url: str | None = None
         self._disconnect_reason = self._fallback_reason = ""
-        self._ended: Pending[str] = Pending()
+        self._ended: Pending[str] = Pending(None, _END)
 
     @property
     def provider(self) -> str:
@@ -203,7 +215,7 @@ class Tunnel:
     async def __aenter__(self) -> Self:
         self._home.enter()
         if self._ended.done():
-            self._ended = self._home.make_pending()
+            self._ended = self._home.make_pending(_END)
         self._disconnect_reason = self._fallback_reason = ""
         try:
             url = await self._open_one()

@@ -11,11 +11,12 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twistream_kit.errors import Objections
+from twistream_kit.errors import Objections, WrongType
 from twistream_kit.notebook.display.handles import HANDLES
 from twistream_kit.notebook.display.html import (
     EMPTY,
     Html,
+    badge,
     bullets,
     code,
     join,
@@ -24,6 +25,12 @@ from twistream_kit.notebook.display.html import (
     player,
     strong,
     table,
+)
+from twistream_kit.notebook.display.recording import (
+    list_events,
+    show_call,
+    show_long_sound,
+    show_recording,
 )
 from twistream_kit.notebook.display.rows import (
     ROWS,
@@ -62,8 +69,14 @@ if TYPE_CHECKING:
 MOST_PLAYBACKS = 100
 """More rows than this nobody reads, and a notebook keeps them all."""
 
-MOST_PLAYED_SECONDS = 60
-"""A player holds its sound, 21 kB for each second, and stays in the notebook's file."""
+_OF_REPORT = "report.capture.recording"
+
+EXACT_SECONDS = 60
+"""A player holds its sound, 21 kB for each second, and stays in the notebook's file; a longer one
+holds it as Opus, 1 kB for each second."""
+
+MOST_PLAYED_SECONDS = 1800
+"""Of more than this a player holds the beginning: as Opus it takes 2 MB."""
 
 MOST_PLAYED_BYTES = 4_000_000
 """What the two players together may weigh in a notebook, before base64: 20 s of 44.1 kHz stereo."""
@@ -78,7 +91,7 @@ def render_html(result: object) -> str:
     show = find_display(result)
     if show is None:
         message = f"{type(result).__name__} has no display of its own; repr(result) describes it"
-        raise TypeError(message)
+        raise WrongType(message)
     return Html(show(result))
 
 
@@ -114,11 +127,13 @@ def show_clip(clip: Clip) -> Html:
         text += f", {clip.clipped} samples clipped"
     if not clip.payload:
         return pairs({"sound": text}, caption="A clip")
-    if clip.seconds > MOST_PLAYED_SECONDS:
-        text += f"; the player holds the first {MOST_PLAYED_SECONDS} s, clip.save(path) writes all"
-    samples = clip.samples()[: MOST_PLAYED_SECONDS * 8000]
     name = code(clip.name) if clip.name else "clip"
-    return join(player(samples, 8000, name), paragraph(text))
+    if clip.seconds <= EXACT_SECONDS:
+        return join(player(clip.samples(), 8000, name), paragraph(text))
+    held = ", all of it" if clip.seconds <= MOST_PLAYED_SECONDS else ""
+    held = held or f", the first {MOST_PLAYED_SECONDS // 60} minutes"
+    text += f"; the player holds it as Opus{held}; clip.save(path) writes it as it is"
+    return join(show_long_sound(clip.payload[: MOST_PLAYED_SECONDS * 8000], name), paragraph(text))
 
 
 def show_examination(examination: Examination) -> Html:
@@ -175,7 +190,7 @@ def show_code(known: TwilioCode) -> Html:
     """A code of Twilio's: what it means, what is behind it, what to do."""
     link = Html(f'<a href="{known.url}" target="_blank" rel="noopener">Twilio on {known.code}</a>')
     values: dict[str, object] = {
-        "level": known.level,
+        "level": badge(known.level),
         "meaning": known.meaning,
         "usual causes": bullets(known.causes),
         "What to do": known.remedy,
@@ -250,9 +265,24 @@ def show_phone(phone: Phone) -> Html:
 
 
 def show_capture(capture: Capture) -> Html:
+    """The recording of a call, then its figures."""
+    return join(show_call(capture.recording, list_events(capture)), _show_capture_figures(capture))
+
+
+def _show_capture_figures(capture: Capture) -> Html:
     """One call in numbers, each timing with what was measured, and what became of each sound."""
     found = capture.summary()
     return join(show_capture_summary(found), _show_playbacks(found.playbacks))
+
+
+def show_figures(thing: object) -> Html:
+    """What stands below the player of a call: all that its display has, but for the recording.
+
+    Args:
+        thing: A `Capture`, a `Recording` or a `CallReport`.
+    """
+    found = (_FIGURES.get((kind.__module__, kind.__qualname__)) for kind in type(thing).__mro__)
+    return next((Html(show(thing)) for show in found if show is not None), EMPTY)
 
 
 def show_capture_summary(found: CaptureSummary) -> Html:
@@ -307,7 +337,12 @@ def _show_entries(entries: Sequence[DebuggerEntry]) -> Html:
 
 
 def show_call_report(report: CallReport) -> Html:
-    """One simulated call: what the caller got and why, its numbers, and a player."""
+    """The recording of a simulated call, then what the caller got and why, and the numbers."""
+    recording = show_call(report.capture.recording, list_events(report.capture), of=_OF_REPORT)
+    return join(recording, _show_report_figures(report))
+
+
+def _show_report_figures(report: CallReport) -> Html:
     from twistream_kit.simulator.report import describe_call
 
     found = [
@@ -320,8 +355,14 @@ def show_call_report(report: CallReport) -> Html:
         bullets(found),
         pairs(describe_call(report), caption="A simulated call"),
         logged,
-        show_clip(report.heard),
     )
+
+
+_FIGURES: dict[tuple[str, str], Callable[[Any], Html]] = {
+    ("twistream_kit.capture.capture", "Capture"): _show_capture_figures,
+    ("twistream_kit.simulator.report", "CallReport"): _show_report_figures,
+}
+"""What a call shows below its recording."""
 
 
 DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
@@ -343,6 +384,7 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.protocol.service_codes", "ServiceCode"): show_service_code,
     ("twistream_kit.diagnosis.explain", "Explanations"): show_explanations,
     ("twistream_kit.capture.capture", "Capture"): show_capture,
+    ("twistream_kit.capture.recording", "Recording"): show_recording,
     ("twistream_kit.capture.summary", "CaptureSummary"): show_capture_summary,
     ("twistream_kit.live.preflight.check", "Checks"): show_checks,
     ("twistream_kit.live.settings.settings", "Settings"): show_settings,

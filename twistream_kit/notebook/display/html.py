@@ -50,6 +50,27 @@ def code(value: object, *, breakable: bool = False) -> Html:
     return Html(f'<code style="white-space:pre-wrap{breaks}">{text(value)}</code>')
 
 
+SEVERITIES: Final[Mapping[str, tuple[str, str, str]]] = {
+    "error": ("✖", "#B3261E", "#FFFFFF"),
+    "warning": ("▲", "#FFB300", "#000000"),
+    "note": ("●", "#0B57D0", "#FFFFFF"),
+}
+"""Of each severity the sign, the colour behind it, and that of its text: red, amber, blue.
+
+Both colours are given, so that no theme changes one of them; their contrast is 5.9 or more.  The
+sign and the word say the same without colour.
+"""
+
+
+def badge(severity: str) -> Html:
+    """Return a severity with its sign and colour; another word as it is."""
+    if severity not in SEVERITIES:
+        return text(severity)
+    sign, colour, ink = SEVERITIES[severity]
+    style = f"background:{colour};color:{ink};padding:0 5px;border-radius:3px;white-space:nowrap"
+    return Html(f'<span style="{style}">{sign} {severity}</span>')
+
+
 def strong(value: object) -> Html:
     """Return `value` with weight."""
     return Html(f"<strong>{text(value)}</strong>")

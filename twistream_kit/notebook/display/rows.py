@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from twistream_kit.errors import join_sentences
 from twistream_kit.notebook.display.html import (
     EMPTY,
     Html,
+    badge,
     bullets,
     code,
     join,
@@ -59,11 +61,14 @@ class Columns:
         caption: What they are, where one stands alone.
         heads: The title of each column.
         cells: Gives the cells of one thing, as many as there are heads.
+        what: Gives what makes two things say the same; a row then stands for all of them, with
+            their count.  Without it each thing has a row.
     """
 
     caption: str
     heads: tuple[str, ...]
     cells: Callable[[Any], Sequence[object]]
+    what: Callable[[Any], Hashable] | None = None
 
 
 def show_row(thing: object) -> Html:
@@ -73,14 +78,33 @@ def show_row(thing: object) -> Html:
 
 
 def show_rows(things: Sequence[object], caption: str) -> Html:
-    """Several results of one class as a table, of very many the first."""
+    """Several results of one class as a table, equal ones once; of very many the first."""
     if not things:
         return table((), [], caption=caption)
     columns = find_columns(things[0])
-    more = len(things) - MOST_ROWS
-    if more > 0:
+    counted = _count_equal(things, columns)
+    if len(counted) > MOST_ROWS:
         caption = f"{caption}, of which the first {MOST_ROWS} are shown"
-    return table(columns.heads, map(columns.cells, things[:MOST_ROWS]), caption=caption)
+    rows = (_list_counted_cells(columns, *each) for each in counted[:MOST_ROWS])
+    return table(columns.heads, rows, caption=caption)
+
+
+def _count_equal(things: Sequence[object], columns: Columns) -> list[tuple[object, int]]:
+    """Return the first of all things that say the same, with their number, in their order."""
+    if columns.what is None:
+        return [(thing, 1) for thing in things]
+    firsts: dict[Hashable, object] = {}
+    times = Counter[Hashable]()
+    for thing in things:
+        said = columns.what(thing)
+        firsts.setdefault(said, thing)
+        times[said] += 1
+    return [(thing, times[said]) for said, thing in firsts.items()]
+
+
+def _list_counted_cells(columns: Columns, thing: object, times: int) -> Sequence[object]:
+    first, *others = columns.cells(thing)
+    return (first if times == 1 else join(first, f" ({times} ×)"), *others)
 
 
 def find_columns(thing: object) -> Columns:
@@ -104,9 +128,10 @@ def set_code(sentence: str) -> Html:
 
 def show_verdict(objection: Objection) -> Html:
     """Code, severity, field and problem of an objection, in one line."""
-    number = f"{objection.code} " if objection.code else ""
-    verdict = strong(f"{number}{objection.severity}")
-    return join(verdict, " ", code(objection.field), " ", _say_problem(objection))
+    number = strong(f"{objection.code} ") if objection.code else EMPTY
+    return join(
+        badge(objection.severity), " ", number, code(objection.field), " ", _say_problem(objection)
+    )
 
 
 def show_reasons(objection: Objection) -> Html:
@@ -141,7 +166,7 @@ def _say_problem(objection: Objection) -> str:
 
 def _list_objection_cells(objection: Objection) -> Sequence[object]:
     field = code(objection.field) if objection.field else EMPTY
-    said = objection.severity, objection.code or "", field, set_code(_say_problem(objection))
+    said = badge(objection.severity), objection.code or "", field, set_code(_say_problem(objection))
     fix = join(set_code(objection.fix), show_candidates(objection))
     return (*said, set_code(objection.consequence), fix)
 
@@ -188,13 +213,14 @@ def _list_finding_cells(finding: Finding) -> Sequence[object]:
     more = join_sentences(finding.consequence, finding.fix)
     problem = paragraph(set_code(join_sentences(finding.problem)))
     found = join(problem, paragraph(set_code(more)) if more else EMPTY)
-    return (finding.severity, finding.subject, found)
+    return (badge(finding.severity), finding.subject, found)
 
 
 def _list_check_cells(check: Check) -> Sequence[object]:
     labelled = (("What follows: ", check.consequence), ("What to do: ", check.fix))
     reasons = bullets(label + text for label, text in labelled if text)
-    return (check.name, check.sign, join(check.detail, reasons))
+    sign = join(badge("error"), " ", check.sign) if check.passed is False else check.sign
+    return (check.name, sign, join(check.detail, reasons))
 
 
 def _list_entry_cells(entry: Entry) -> Sequence[object]:
@@ -223,7 +249,7 @@ def draw_meter(played: Any) -> Html:
 
 
 def _list_code_cells(known: TwilioCode) -> Sequence[object]:
-    return (known.code, known.level, known.name, known.meaning, known.remedy)
+    return (known.code, badge(known.level), known.name, known.meaning, known.remedy)
 
 
 def list_entry_cells(entry: DebuggerEntry) -> Sequence[object]:
@@ -234,7 +260,11 @@ def list_entry_cells(entry: DebuggerEntry) -> Sequence[object]:
     happened = join(
         paragraph(strong(entry.name), where), *map(paragraph, filter(None, [entry.text]))
     )
-    return (entry.code, entry.level, join(happened, message, list_objections(entry.objections)))
+    return (
+        entry.code,
+        badge(entry.level),
+        join(happened, message, list_objections(entry.objections)),
+    )
 
 
 def _list_status_cells(event: StatusEvent) -> Sequence[object]:
@@ -292,18 +322,20 @@ ROWS: dict[tuple[str, str], Columns] = {
         "A finding", ("verdict", "what was looked at", "what was found"), _list_finding_cells
     ),
     ("twistream_kit.errors", "Objection"): Columns("An objection", _OBJECTION,
-        _list_objection_cells),
+        _list_objection_cells, lambda objection: objection),
     ("twistream_kit.diagnosis.files", "Mistake"): Columns(
         "A mistake", ("where", *_OBJECTION), _list_mistake_cells
     ),
     ("twistream_kit.simulator.model.debugger", "Unlogged"): Columns(
-        "What Twilio would not log", ("stream", *_OBJECTION), _list_unlogged_cells
+        "What Twilio would not log", ("stream", *_OBJECTION), _list_unlogged_cells,
+        lambda unlogged: unlogged.objection,
     ),
     ("twistream_kit.live.inspector.stream", "Violation"): Columns(
         "A violation", ("at (s)", "sender", "what is wrong"), _list_violation_cells
     ),
     ("twistream_kit.simulator.model.debugger", "DebuggerEntry"): Columns(
-        "Twilio's console", ("code", "level", "what happened"), list_entry_cells
+        "Twilio's console", ("code", "level", "what happened"), list_entry_cells,
+        lambda entry: (entry.code, entry.level, entry.text, tuple(entry.objections)),
     ),
     ("twistream_kit.protocol.codes", "TwilioCode"): Columns(
         "A code of Twilio's", ("code", "level", "name", "meaning", "what to do"), _list_code_cells
@@ -372,7 +404,7 @@ ROWS: dict[tuple[str, str], Columns] = {
     ),
     ("twistream_kit.capture.entry", "OddText"): Columns(
         "A message at fault", ("at (s)", "message"),
-        lambda odd: (f"{odd.at:.2f}", show_text(odd.text)),
+        lambda odd: (f"{odd.at:.2f}", show_text(odd.text)), lambda odd: odd.text,
     ),
     ("twistream_kit.capture.replay", "Playback"): Columns(
         "What was sent",

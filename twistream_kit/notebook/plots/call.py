@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from twistream_kit.capture.capture import Capture
+from twistream_kit.notebook.plots._labels import Label, LabelRows
 from twistream_kit.notebook.plots._timeline import MarkEnd, Timeline, read_timeline
 from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
@@ -18,33 +18,33 @@ from twistream_kit.notebook.plots.style import (
     QUIET_COLOUR,
     SMALL,
     YOUR_COLOUR,
-    Label,
-    LabelRows,
+    add_legend,
+    clean_text,
     draw_sound,
-    escape_text,
     expect,
+    in_house_style,
     label_axes,
+    label_lane,
     make_figure,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from twistream_kit.audio.clip import Clip
 
-MOST_LABELS = 12
-"""If there are more marks than this, their names are left out: they would cover each other."""
-
-_MOST_CHARACTERS = 24
-"""The length of a drawn mark name; some users name their marks with whole sentences."""
-
 SHOWN_DEAF_SECONDS = 0.3
 """A caller who has to wait no longer than this does not notice."""
 
 SHOWN_SILENCE_SECONDS = 0.1
-"""A shorter silence gets no label."""
+"""The length of a shorter silence is not given."""
+
+_MOST_KEYS = 8
+"""Of more keys pressed one after the other, only the first are written out."""
 
 _FAILURES = ("busy", "no-answer", "failed", "canceled", "stream-error")
 """Status reports that are set in bold type."""
@@ -57,12 +57,30 @@ _BAR_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _BUFFER_COLUMNS = 1000
 """The buffer level at Twilio is drawn as at most this many pairs of minimum and maximum."""
 
+_ROW = 0.16
+"""The height of a row of labels, where that of a lane with sound is 1."""
+
+_MOST_ROWS = {"call": 4, "keys": 2, "marks": 3, "clears": 2}
+"""Labels that need more rows than this are joined with their neighbours."""
+
 _SIGNS = {
     "heard": ("o", MARK_COLOUR, MARK_COLOUR, "mark back: heard"),
     "cleared": ("X", CLEAR_COLOUR, CLEAR_COLOUR, "mark back: cleared"),
     "missing": ("s", "white", QUIET_COLOUR, "mark missing"),
 }
 """The marker, its face and edge colours, and the text of the legend for each ending."""
+
+_LEGEND = (
+    "caller's sound",
+    "your sound",
+    "key pressed",
+    "mark sent",
+    *(text for *_, text in _SIGNS.values()),
+    "progress mark back",
+    "clear sent",
+    "silence after a clear",
+)
+"""The order of the legend; what else is drawn follows."""
 
 _DEAF_STYLE: dict[str, Any] = {
     "facecolor": "none",
@@ -80,19 +98,21 @@ _UNDERRUN_STYLE: dict[str, Any] = {
 }
 
 
+@in_house_style
 def plot_timeline(capture: Capture) -> Figure:
     """Draw one call from the first message to the last, in lanes over one time axis.
 
     The lanes show, from the top: what the caller said, what your server sent, what was buffered at
-    Twilio, the marks that came back, and what the caller heard.  The last lane is computed from the
-    marks and the playout model; with the real service the caller hears it 50 to 300 ms later.
+    Twilio, and what the caller heard.  The last one is computed from the marks and the playout
+    model; with the real service the caller hears it 50 to 300 ms later.  Keys, marks and clears
+    have lanes of their own for their names; where there are too many names, they are counted.
 
     A green dot is a mark that came back because its sound was heard, a purple cross one that came
     back because of a clear, and an empty square one that never came back, drawn where it was due.
     A dashed purple line is a clear; the grey field after it is the silence that follows.
     The hatched field is the deaf window, during which an interruption by the caller would have had
-    no effect; if a clear ended it early, the text gives the length that it would have had.  A black
-    triangle is an underrun: Twilio ran out of sound in the middle of a playback.
+    no effect; if a clear ended it early, the legend gives the length that it would have had.  A
+    black triangle is an underrun: Twilio ran out of sound in the middle of a playback.
 
     If Twilio reported the progress of the call (status callbacks), a lane at the top shows the
     reports, also those from before the stream began.  Reports that lie too far outside the picture
@@ -118,38 +138,40 @@ def plot_timeline(capture: Capture) -> Figure:
     made_by = "plot_timeline takes a Capture; stream.capture is one."
     capture = expect(getattr(capture, "capture", capture), Capture, made_by)
     timeline = read_timeline(capture.entries, capture.endings, capture.statuses)
-    reports, marks = _arrange_reports(timeline), _arrange_marks(timeline)
-    above = [0.14 * max(reports.height, 1)] * bool(timeline.reports)
-    between = [0.14 * max(marks.height, 2)] * bool(timeline.mark_ends)  # its label needs two rows
-    heights = [*above, 1, 0.8, 0.8, *between, 1]
-    figure = make_figure(_write_title(timeline), height=5.4 + 1.2 * sum(above + between))
-    axes: list[Axes] = list(
-        figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    lanes = _arrange_lanes(timeline)
+    heights = {name: max(rows.height, 1) * _ROW for name, rows in lanes.items()}
+    order = {"call": heights.get("call"), "caller": 1, "keys": heights.get("keys"), "sent": 0.8,
+             "buffer": 0.8, "marks": heights.get("marks"), "clears": heights.get("clears"),
+             "heard": 1}  # fmt: skip
+    ratios = {name: ratio for name, ratio in order.items() if ratio}
+    figure = make_figure(_write_title(timeline), height=5.2 + 1.2 * sum(heights.values()))
+    panels: Any = figure.subplot_mosaic(
+        [[name] for name in ratios], sharex=True, height_ratios=[*ratios.values()]
     )
-    if above:
-        _draw_reports(axes.pop(0), timeline, reports)
-    received, sent, buffered, *lanes, heard = axes
-    _draw_voice(received, timeline.caller, CALLER_COLOUR, "caller says\n(int16)")
-    _draw_sent(sent, timeline)
-    _draw_buffer(buffered, timeline)
-    for lane in lanes:
-        _draw_marks(lane, timeline, marks)
-    _draw_voice(heard, timeline.heard, YOUR_COLOUR, "caller hears\n(int16)")
-    for key_time, digit in timeline.keys:
-        received.text(key_time, 0.97, escape_text(digit), fontsize=SMALL, fontweight="bold",
-                      ha="center", va="top", color=CALLER_COLOUR,
-                      transform=received.get_xaxis_transform())  # fmt: skip
-    _draw_verticals(heard, timeline.progress, MARK_COLOUR, height=0.08)
-    _draw_clears([received, sent, buffered, *lanes, heard], timeline)
+    axes: dict[str, Axes] = panels
+    _draw_voice(axes["caller"], timeline.caller, CALLER_COLOUR, "caller says\n(int16)")
+    _draw_sent(axes["sent"], timeline)
+    _draw_buffer(axes["buffer"], timeline)
+    _draw_voice(axes["heard"], timeline.heard, YOUR_COLOUR, "caller hears\n(int16)")
+    if "call" in lanes:
+        _draw_reports(axes["call"], timeline, lanes["call"])
+    if "keys" in lanes:
+        _draw_keys(axes["keys"], timeline, lanes["keys"])
+    if "marks" in lanes:
+        _draw_marks(axes["marks"], timeline, lanes["marks"])
+    if "clears" in lanes:
+        lanes["clears"].draw(axes["clears"])
+        label_lane(axes["clears"], "clears", lanes["clears"].height)
+    _draw_verticals(
+        axes["heard"], timeline.progress, MARK_COLOUR, "progress mark back", height=0.08
+    )
+    _draw_clears([panel for name, panel in axes.items() if name != "call"], timeline)
     if timeline.begins < 0:
-        for lane in axes:
-            lane.axvline(0, color=QUIET_COLOUR, linewidth=0.8, zorder=0)
-    heard.set_xlim(timeline.begins, max(timeline.ends, 0.1))
-    heard.set_xlabel("time since the stream began (s)", fontsize=SMALL)
-    if legend := _make_legend(timeline):
-        figure.legend(
-            handles=legend, loc="outside lower center", ncols=4, frameon=False, fontsize=SMALL
-        )
+        for panel in axes.values():
+            panel.axvline(0, color=QUIET_COLOUR, linewidth=0.8, zorder=0, label="the stream begins")
+    axes["heard"].set_xlim(timeline.begins, max(timeline.ends, 0.1))
+    axes["heard"].set_xlabel("time since the stream began (s)", fontsize=SMALL)
+    add_legend(figure, _LEGEND)
     return figure
 
 
@@ -173,73 +195,109 @@ def _count(number: int, noun: str) -> str:
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
-def _make_legend(timeline: Timeline) -> list[Line2D | Patch]:
-    legend: list[Line2D | Patch] = [*_explain_marks(timeline)]
-    if timeline.clears:
-        legend += [
-            Line2D([], [], color=CLEAR_COLOUR, linewidth=1, linestyle="--", label="clear sent"),
-            Patch(color=QUIET_COLOUR, alpha=0.2, label="silence after a clear"),
-        ]
-    return legend + _explain_buffer(timeline)
+def _arrange_lanes(timeline: Timeline) -> dict[str, LabelRows]:
+    """Arrange the names of reports, keys, marks and clears, each in rows of a lane of its own."""
+    lanes = {
+        "call": (_name_reports(timeline), _join_reports),
+        "keys": (_name_keys(timeline), _join_keys),
+        "marks": (_name_marks(timeline), _join_marks),
+        "clears": (_name_clears(timeline), _join_clears),
+    }
+    return {
+        name: LabelRows(labels, timeline.begins, timeline.ends, join, _MOST_ROWS[name])
+        for name, (labels, join) in lanes.items()
+        if labels
+    }
 
 
-def _explain_marks(timeline: Timeline) -> list[Line2D]:
-    """Return the legend entries of the mark signs that occur in the picture."""
-    present = {end.ending for end in timeline.mark_ends}
-    legend = [_make_sign(ending, (), ()) for ending in _SIGNS if ending in present]
-    if timeline.marks:
-        legend.insert(
-            0,
-            Line2D([], [], color=MARK_COLOUR, marker="v", markersize=4, ls="", label="mark sent"),
-        )
-    return legend
-
-
-def _explain_buffer(timeline: Timeline) -> list[Line2D | Patch]:
-    """Return the legend entries of the buffer signs that occur in the picture."""
-    legend: list[Line2D | Patch] = []
-    if _is_deaf(timeline):
-        legend.append(Patch(**_DEAF_STYLE, label="deaf window"))
-    if timeline.underruns:
-        legend.append(Line2D([], [], **_UNDERRUN_STYLE, label="underrun"))
-    return legend
-
-
-def _arrange_reports(timeline: Timeline) -> LabelRows:
-    labels = [
-        Label(report.at, escape_text(report.text), "bold" if report.name in _FAILURES else "normal")
+def _name_reports(timeline: Timeline) -> list[Label]:
+    return [
+        Label(report.at, clean_text(report.text), "bold" if report.name in _FAILURES else "normal")
         for report in timeline.reports
     ]
-    return LabelRows(labels if len(labels) <= MOST_LABELS else [], timeline.begins, timeline.ends)
 
 
-def _arrange_marks(timeline: Timeline) -> LabelRows:
-    """Arrange the names of the marks in rows; without names if there are too many."""
-    labels = [
-        Label(end.at, escape_text(_shorten(end.name)), colour=_SIGNS[end.ending][2], gap=6)
-        for end in sorted(timeline.mark_ends, key=lambda end: end.at)
+def _join_reports(labels: Sequence[Label]) -> str:
+    return _join_names(labels, "reports")
+
+
+def _name_keys(timeline: Timeline) -> list[Label]:
+    return [Label(at, clean_text(digit), "bold", CALLER_COLOUR) for at, digit in timeline.keys]
+
+
+def _join_keys(labels: Sequence[Label]) -> str:
+    keys = " ".join(label.text for label in labels[:_MOST_KEYS])
+    if len(labels) <= _MOST_KEYS:
+        return keys
+    if len({label.text for label in labels}) == 1:
+        return f"{len(labels)} × {labels[0].text}"
+    return f"{len(labels)} keys: {keys} …"
+
+
+def _name_marks(timeline: Timeline) -> list[Label]:
+    return [
+        Label(end.at, _clean_name(end.name), colour=_SIGNS[end.ending][2], gap=6)
+        for end in _sort_marks(timeline)
     ]
-    shown = labels if len(labels) <= MOST_LABELS else []
-    return LabelRows(shown, timeline.begins, timeline.ends)
 
 
-def _shorten(name: str) -> str:
-    plain = " ".join(name.split())
-    return plain if len(plain) <= _MOST_CHARACTERS else f"{plain[: _MOST_CHARACTERS - 1]}…"
+def _join_marks(labels: Sequence[Label]) -> str:
+    return _join_names(labels, "marks")
+
+
+def _name_clears(timeline: Timeline) -> list[Label]:
+    labels = []
+    for at, (begin, end) in zip(timeline.clears, timeline.silences, strict=True):
+        is_long = end - begin >= SHOWN_SILENCE_SECONDS
+        silence = f", then {end - begin:.1f} s of silence" if is_long else ""
+        labels.append(Label(at, f"clear{silence}", colour=CLEAR_COLOUR))
+    return labels
+
+
+def _join_clears(labels: Sequence[Label]) -> str:
+    return f"{len(labels)} clears"
+
+
+def _join_names(labels: Sequence[Label], noun: str) -> str:
+    """Count labels, and name the first and the last of them."""
+    first, last = labels[0].text, labels[-1].text
+    if all(label.text == first for label in labels):
+        return f"{len(labels)} × {first}"
+    return f"{len(labels)} {noun}: {first} … {last}"
+
+
+def _sort_marks(timeline: Timeline) -> list[MarkEnd]:
+    return sorted(timeline.mark_ends, key=lambda end: end.at)
+
+
+def _clean_name(name: str) -> str:
+    return clean_text(" ".join(name.split()))
 
 
 def _draw_reports(axes: Axes, timeline: Timeline, rows: LabelRows) -> None:
-    for report, row in zip(timeline.reports, rows.rows or [0] * len(timeline.reports), strict=True):
-        axes.vlines(report.at, 0, row + 0.9, color=QUIET_COLOUR, linewidth=1, clip_on=False)
+    for report, row in zip(timeline.reports, rows.rows, strict=True):
+        axes.vlines(
+            report.at, 0, row + 0.9, color=QUIET_COLOUR, linewidth=1, clip_on=False,
+            label="status of the call",
+        )  # fmt: skip
     rows.draw(axes)
-    axes.set_ylim(0, max(rows.height, 1))
-    label_axes(axes, x="", y="call")
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
+    label_lane(axes, "call", rows.height)
+
+
+def _draw_keys(axes: Axes, timeline: Timeline, rows: LabelRows) -> None:
+    heights = [row + 0.9 for row in rows.rows]
+    axes.vlines(
+        [at for at, _ in timeline.keys], 0, heights, color=CALLER_COLOUR, linewidth=1.5,
+        clip_on=False, label="key pressed",
+    )  # fmt: skip
+    rows.draw(axes)
+    label_lane(axes, "keys", rows.height)
 
 
 def _draw_voice(axes: Axes, clip: Clip, colour: str, label: str) -> None:
-    draw_sound(axes, clip.samples(), colour=colour)
+    is_heard = bool(clip.payload.strip(b"\xff"))
+    whose = "caller's sound" if colour == CALLER_COLOUR else "your sound"
+    draw_sound(axes, clip.samples(), colour=colour, label=whose if is_heard else "")
     axes.set_ylim(-33000, 33000)
     axes.set_yticks([-32000, 0, 32000])
     label_axes(axes, x="", y=label)
@@ -251,31 +309,43 @@ def _draw_sent(axes: Axes, timeline: Timeline) -> None:
         times, seconds = np.array(timeline.sent).T
         edges = np.arange(0, timeline.seconds + 2 * step, step)
         sums, _ = np.histogram(times, edges, weights=seconds)
-        axes.stairs(sums, edges, fill=True, color=YOUR_COLOUR)
+        axes.stairs(sums, edges, fill=True, color=YOUR_COLOUR, label="your sound")
     axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1], 0.02))  # room for the marks
     label_axes(axes, x="", y=f"you send\n(s per {step:g} s)")
     if timeline.marks:  # plotted empty, matplotlib would reserve room for a marker in the corner
         axes.plot([mark.sent_at for mark in timeline.marks], [0.9] * len(timeline.marks), "v",
-                  clip_on=False, color=MARK_COLOUR, markersize=4,
+                  clip_on=False, color=MARK_COLOUR, markersize=4, label="mark sent",
                   transform=axes.get_xaxis_transform())  # fmt: skip
 
 
 def _draw_buffer(axes: Axes, timeline: Timeline) -> None:
     """Draw the buffer level at Twilio, its underruns and the deaf window."""
-    times, seconds = _thin_out(np.array(timeline.buffered or [(0.0, 0.0)])).T
-    axes.fill_between(times, seconds, color=YOUR_COLOUR, alpha=0.35, linewidth=0)
-    axes.plot(times, seconds, color=YOUR_COLOUR, linewidth=0.8)
-    axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1], 0.02))  # room for the label
+    if timeline.sent:
+        times, seconds = _thin_out(np.array(timeline.buffered)).T
+        axes.fill_between(
+            times, seconds, color=YOUR_COLOUR, alpha=0.35, linewidth=0, label="_your sound"
+        )
+        axes.plot(times, seconds, color=YOUR_COLOUR, linewidth=0.8, label="your sound")
+    axes.set_ylim(0, 1.05 * max(axes.get_ylim()[1], 0.02))
     if timeline.underruns:
         places = [gap.at for gap in timeline.underruns]
-        axes.plot(places, [0.0] * len(places), clip_on=False, zorder=3, **_UNDERRUN_STYLE)
+        axes.plot(places, [0.0] * len(places), clip_on=False, zorder=3, label="underrun",
+                  **_UNDERRUN_STYLE)  # fmt: skip
     if timeline.deaf is not None and _is_deaf(timeline):
         begin, end = timeline.deaf
-        cleared = next((at for at in timeline.clears if begin < at < end), None)
-        axes.axvspan(begin, min(end, timeline.ends) if cleared is None else cleared, **_DEAF_STYLE)
-        but = "" if cleared is None else ", but for the clear"
-        _write_beside(axes, begin, f"deaf for {end - begin:.1f} s{but}", "black", 0.98, timeline)
+        clear = next((at for at in timeline.clears if begin < at < end), None)
+        drawn = min(end if clear is None else clear, timeline.seconds)
+        axes.axvspan(begin, drawn, label=_describe_deaf(timeline, clear), **_DEAF_STYLE)
     label_axes(axes, x="", y="waits at\nTwilio (s)")
+
+
+def _describe_deaf(timeline: Timeline, clear: float | None) -> str:
+    begin, end = timeline.deaf or (0.0, 0.0)
+    if clear is not None:
+        return f"deaf window: {end - begin:.1f} s, but for the clear"
+    if end > timeline.seconds:
+        return f"deaf window: {timeline.seconds - begin:.1f} s, to the end"
+    return f"deaf window: {end - begin:.1f} s"
 
 
 def _is_deaf(timeline: Timeline) -> bool:
@@ -298,22 +368,18 @@ def _thin_out(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _draw_marks(axes: Axes, timeline: Timeline, rows: LabelRows) -> None:
-    """Draw a sign for each mark, and its name where there is room."""
-    ends: list[MarkEnd] = sorted(timeline.mark_ends, key=lambda end: end.at)
-    heights = rows.rows or [0] * len(ends)
+    """Draw a sign for each mark, with its name or the number of its neighbours beside it."""
+    ends = _sort_marks(timeline)
     for ending in _SIGNS:
         places = [
             (end.at, row + 0.5)
-            for end, row in zip(ends, heights, strict=True)
+            for end, row in zip(ends, rows.rows, strict=True)
             if end.ending == ending
         ]
         if places:
             axes.add_line(_make_sign(ending, *zip(*places, strict=True)))
     rows.draw(axes)
-    axes.set_ylim(0, max(rows.height, 1))
-    label_axes(axes, x="", y="marks")
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
+    label_lane(axes, "marks", rows.height)
 
 
 def _make_sign(ending: str, times: tuple[float, ...], heights: tuple[float, ...]) -> Line2D:
@@ -333,43 +399,31 @@ def _make_sign(ending: str, times: tuple[float, ...], heights: tuple[float, ...]
 
 
 def _draw_clears(lanes: list[Axes], timeline: Timeline) -> None:
+    if not timeline.clears:
+        return
     for axes in lanes:
-        _draw_verticals(axes, timeline.clears, CLEAR_COLOUR, linestyle="--")
-    spans = [(begin, end - begin) for begin, end in timeline.silences]
+        _draw_verticals(axes, timeline.clears, CLEAR_COLOUR, "clear sent", linestyle="--")
+    # A silence in which another clear was sent is drawn up to that clear: two would be darker.
+    nexts = [*timeline.clears[1:], timeline.seconds]
+    spans = [
+        (begin, min(end, following) - begin)
+        for (begin, end), following in zip(timeline.silences, nexts, strict=True)
+    ]
     lanes[-1].broken_barh(spans, (0, 1), color=QUIET_COLOUR, alpha=0.2, linewidth=0,
-                          transform=lanes[-1].get_xaxis_transform())  # fmt: skip
-    named = -timeline.seconds
-    for (begin, end), at in zip(timeline.silences, timeline.clears, strict=True):
-        if at - named > 0.08 * timeline.seconds:
-            _write_beside(lanes[1], at, "clear", CLEAR_COLOUR, 0.6, timeline)
-            named = at
-        if end - begin > 0.12 * timeline.seconds:
-            lanes[-1].text((begin + end) / 2, 0.06, "silence", fontsize=SMALL, color="black",
-                           transform=lanes[-1].get_xaxis_transform(), ha="center")  # fmt: skip
+                          transform=lanes[-1].get_xaxis_transform(),
+                          label="silence after a clear")  # fmt: skip
 
 
 def _draw_verticals(
-    axes: Axes, times: list[float], colour: str, *, height: float = 1.0, linestyle: str = "-"
+    axes: Axes,
+    times: list[float],
+    colour: str,
+    label: str,
+    *,
+    height: float = 1.0,
+    linestyle: str = "-",
 ) -> None:
     """Draw lines from the bottom of a lane in one plot, because there may be hundreds."""
-    axes.vlines(times, 0, height, color=colour, linewidth=1, linestyle=linestyle,
-                transform=axes.get_xaxis_transform())  # fmt: skip
-
-
-def _write_beside(
-    axes: Axes, at: float, text: str, colour: str, height: float, timeline: Timeline
-) -> None:
-    """Write a label beside the line at `at`, on the side where there is room."""
-    late = at > 0.75 * timeline.seconds
-    axes.annotate(
-        text,
-        (at, height),
-        xycoords=("data", "axes fraction"),
-        xytext=(-3 if late else 3, 0),
-        textcoords="offset points",
-        ha="right" if late else "left",
-        va="top",
-        fontsize=SMALL,
-        color=colour,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-    )
+    if times:
+        axes.vlines(times, 0, height, color=colour, linewidth=1, linestyle=linestyle, label=label,
+                    transform=axes.get_xaxis_transform())  # fmt: skip

@@ -20,11 +20,16 @@ from twistream_kit.notebook.plots.style import (
     QUIET_COLOUR,
     SMALL,
     YOUR_COLOUR,
+    ZERO_LINE,
+    add_legend,
+    clean_text,
     draw_sound,
-    escape_text,
+    escape_math,
     expect,
+    in_house_style,
     label_axes,
     make_figure,
+    shorten_text,
 )
 
 if TYPE_CHECKING:
@@ -50,10 +55,14 @@ ROW_BYTES = 16
 MOST_ROWS = 12
 """Nobody would read more rows; the title gives the number of those left out."""
 
+_BOX_SIZE, _BYTE_POINTS = 6, 27
+"""The size of the text in a box, and the width of one byte, in points."""
+
 _CHUNK_COLOURS = {"fmt ": "#7B5EA7", "fact": "#A67C00", "data": "#2E8540"}
 """Not the colours of the two parties, because these bytes are no voice; other chunks are grey."""
 
 
+@in_house_style
 def plot_waveform(clip: Clip, *, track: Literal["inbound", "outbound"] = "outbound") -> Figure:
     """Draw the sound of `clip` as the telephone will play it.
 
@@ -103,6 +112,7 @@ def _show_whole_range(axes: Axes) -> None:
     axes.set_yticks([-32000, -16000, 0, 16000, 32000])
 
 
+@in_house_style
 def plot_frames(clip: Clip) -> Figure:
     """Draw the 20 ms grid: frames from the loudest on, and the padding of the last one.
 
@@ -129,9 +139,9 @@ def plot_frames(clip: Clip) -> Figure:
     if padding:
         begin, end = len(samples) / 8, count * 20
         ending.axvspan(begin, end, color=QUIET_COLOUR, alpha=0.25, linewidth=0, label="padding")
-        ending.legend(fontsize=SMALL, frameon=False, loc="lower right")
-    label_axes(loudest, x="time (ms); numbers are frames", y=SAMPLE_VALUE)
+    label_axes(loudest, x="time (ms); above, the numbers of the frames", y=SAMPLE_VALUE)
     label_axes(ending, x="time (ms), the end", y="")
+    add_legend(figure)
     return figure
 
 
@@ -147,27 +157,34 @@ def _find_loudest(samples: NDArray[np.int16]) -> int:
 
 def _draw_frames(axes: Axes, samples: NDArray[np.int16], frames: range) -> None:
     piece = samples[frames.start * FRAME_SAMPLES : frames.stop * FRAME_SAMPLES]
-    axes.axhline(0, color=QUIET_COLOUR, linewidth=0.5)
+    axes.axhline(0, color=QUIET_COLOUR, linewidth=0.5, label=ZERO_LINE)
+    times = frames.start * 20 + np.arange(len(piece)) / 8
     axes.plot(
-        frames.start * 20 + np.arange(len(piece)) / 8, piece, color=YOUR_COLOUR, linewidth=0.8
+        times, piece, color=YOUR_COLOUR, linewidth=0.8, label="sound" if len(piece) else "_sound"
     )
     for edge in range(frames.start, frames.stop + 1):
-        axes.axvline(edge * 20, color=QUIET_COLOUR, linewidth=0.8)
+        axes.axvline(edge * 20, color=QUIET_COLOUR, linewidth=0.8, label="border of a frame")
     for frame in frames:
         axes.annotate(
             str(frame),
-            (frame * 20 + 10, 0.97),
+            (frame * 20 + 10, 1.0),
             xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
             ha="center",
-            va="top",
+            va="bottom",
             fontsize=SMALL,
             color=QUIET_COLOUR,
         )
     axes.set_xlim(frames.start * 20, max(frames.stop, frames.start + 1) * 20)
-    axes.set_xticks([edge * 20 for edge in range(frames.start, frames.stop + 1)])
-    axes.margins(y=0.25)
+    edges = [edge * 20 for edge in range(frames.start, frames.stop + 1)]
+    # In full, not as an offset in the corner; the last one would run into that of the next panel.
+    names = [*map(str, edges[:-1]), "" if len(frames) == SHOWN_FRAMES else str(edges[-1])]
+    axes.set_xticks(edges, names)
+    axes.margins(y=0.05)
 
 
+@in_house_style
 def plot_companding(clip: Clip) -> Figure:
     """Draw the μ-law curve, and the samples of `clip` on it.
 
@@ -195,6 +212,7 @@ def plot_companding(clip: Clip) -> Figure:
     curve, bars = figure.subplots(1, 2, sharey=True, width_ratios=[2, 1])
     _draw_curve(curve, steps, values, counts > 0)
     _draw_segments(bars, steps, counts)
+    add_legend(figure)
     return figure
 
 
@@ -214,12 +232,12 @@ def _draw_curve(
     axes.plot(
         [-32768, 32767], [-128, 127], "--", color=QUIET_COLOUR, linewidth=0.8, label="linear 8 bit"
     )
-    label = f"codes in this clip: {int(used.sum())}"
-    axes.plot(values[used], steps[used], "o", color=YOUR_COLOUR, markersize=2.5, label=label)
+    if used.any():
+        label = f"codes in this clip: {int(used.sum())}"
+        axes.plot(values[used], steps[used], "o", color=YOUR_COLOUR, markersize=2.5, label=label)
     axes.set_xticks([-32000, -16000, 0, 16000, 32000])
     axes.set_yticks([-128, -64, 0, 64, 128])
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=SMALL, frameon=False, loc="lower right")
     label_axes(axes, x=SAMPLE_VALUE, y="μ-law step (from −127 to +127)")
 
 
@@ -228,7 +246,9 @@ def _draw_segments(axes: Axes, steps: NDArray[np.int64], counts: NDArray[np.int6
     segments = np.floor_divide(steps, 16) + 8
     segments[steps < 0] = 7 - (-steps[steps < 0]) // 16
     shares = np.bincount(segments, weights=counts, minlength=16) * 100 / max(counts.sum(), 1)
-    axes.barh(np.arange(-120, 128, 16), shares, height=14, color=YOUR_COLOUR)
+    axes.barh(
+        np.arange(-120, 128, 16), shares, height=14, color=YOUR_COLOUR, label="share of the clip"
+    )
     axes.grid(axis="x", alpha=0.3)
     label_axes(axes, x="samples in each segment (%)", y="")
 
@@ -237,6 +257,7 @@ def _name_clip(clip: Clip) -> str:
     return clip.name or "the clip"
 
 
+@in_house_style
 def plot_header(report: WavReport) -> Figure:
     """Draw the header of a WAV file byte by byte, sixteen to a row, each field a box.
 
@@ -303,18 +324,19 @@ def _draw_box(axes: Axes, piece: tuple[int, int, int], colour: str, text: str) -
     axes.add_patch(
         Rectangle((left + 0.04, place + 0.06), width - 0.08, 0.88, fill=False, edgecolor=colour)
     )
-    lines = [_shorten(line, int(width * 7.5)) for line in text.split("\n")]
+    lines = [_shorten(line, width) for line in text.split("\n") if line]
     axes.text(
         left + width / 2,
         place + 0.5,
-        escape_text("\n".join(lines)),
+        "\n".join(lines),
         ha="center",
         va="center",
-        fontsize=6,
+        fontsize=_BOX_SIZE,
         clip_path=box,
         clip_on=True,
     )
 
 
-def _shorten(line: str, limit: int) -> str:
-    return line if len(line) <= limit else line[: max(limit - 1, 1)] + "…"
+def _shorten(line: str, size: int) -> str:
+    """Cut a line so that it fits into the box of a piece of `size` bytes."""
+    return escape_math(shorten_text(clean_text(line), size * _BYTE_POINTS - 3, _BOX_SIZE))

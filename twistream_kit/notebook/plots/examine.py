@@ -11,12 +11,15 @@ import numpy as np
 from twistream_kit.audio.examination import Examination
 from twistream_kit.audio.load import load_clip, open_sound
 from twistream_kit.audio.measure import CARRIED_HZ
+from twistream_kit.errors import WrongType
 from twistream_kit.notebook.plots.style import (
     QUIET_COLOUR,
     SMALL,
     YOUR_COLOUR,
+    add_legend,
     draw_sound,
     expect,
+    in_house_style,
     label_axes,
     make_figure,
 )
@@ -45,10 +48,14 @@ TELEPHONE_RATE = 8000
 SPECTROGRAM_TOP_HZ = 12_000
 """In Hz; speech has little energy above it, and the picture is to show the part that is lost."""
 
+LEVEL_COLOURS, LEVEL_STEPS, NO_ENERGY = "BuPu", 20, "#f7fcfd"
+"""Loud is dark on a light page; `themed` turns it, so that loud is bright on a dark one."""
+
 MOST_WINDOWS = 600
 """At most this many windows are analysed, however long the sound is."""
 
 
+@in_house_style
 def plot_examination(examination: Examination) -> Figure:
     """Draw the waveform and the spectrum of a file before and after its conversion.
 
@@ -77,6 +84,7 @@ def plot_examination(examination: Examination) -> Figure:
     )
     _draw_waves(axes["before"], axes["after"], examination)
     _draw_spectrum(axes["spectrum"], examination)
+    add_legend(figure)
     return figure
 
 
@@ -90,7 +98,9 @@ def _draw_waves(before: Axes, after: Axes, examination: Examination) -> None:
         (after, examination.after.samples(), 8000, YOUR_COLOUR, "after: 8 kHz, μ-law"),
     )
     for axes, samples, sample_rate, colour, name in panels:
-        draw_sound(axes, samples / 32768, sample_rate=sample_rate, colour=colour)
+        draw_sound(
+            axes, samples / 32768, sample_rate=sample_rate, colour=colour, label=name.split(":")[0]
+        )
         axes.set_xlim(0, max(examination.after.seconds, 0.001))
         axes.set_ylim(-1.05, 1.05)
         axes.set_title(name, fontsize=SMALL, loc="left")
@@ -117,7 +127,6 @@ def _draw_spectrum(axes: Axes, examination: Examination) -> None:
     axes.minorticks_off()
     axes.set_ylim(FLOOR_DB, 0)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=SMALL, frameon=False, loc="lower left")
     axes.set_title("spectrum, averaged over time", fontsize=SMALL, loc="left")
     label_axes(axes, x="frequency (kHz)", y="level per eighth of an octave (dBFS)")
 
@@ -134,6 +143,7 @@ def _add_up_bands(spectrum: Spectrum) -> tuple[list[float], list[float]]:
     return centres[shown].tolist(), levels.tolist()
 
 
+@in_house_style
 def plot_spectrogram(path: str | PathLike[str]) -> Figure:
     """Draw the spectrogram of a file before and after its conversion for the telephone.
 
@@ -170,6 +180,7 @@ def plot_spectrogram(path: str | PathLike[str]) -> Figure:
     bar = figure.colorbar(image, ax=[upper, lower], pad=0.01)
     bar.set_label("level (dB of full scale)", fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
+    add_legend(figure)
     return figure
 
 
@@ -180,7 +191,7 @@ def _check_path(path: object) -> str | PathLike[str]:
         "plot_spectrogram takes the path of a sound file, to show it before its conversion. "
         f"This is a {type(path).__name__}."
     )
-    raise TypeError(message)
+    raise WrongType(message)
 
 
 def _cut_file(path: str | PathLike[str], clip: Clip) -> tuple[NDArray[np.float32], int]:
@@ -224,13 +235,15 @@ def _choose_begins(samples: int, window: int) -> NDArray[np.intp]:
 
 
 def _draw_levels(axes: Axes, windows: NDArray[np.float32], rate: int, seconds: float) -> AxesImage:
-    axes.set_facecolor("#000004")  # the darkest colour of magma: no energy
+    from matplotlib import colormaps
+
+    axes.set_facecolor(NO_ENERGY)
     return axes.imshow(
         _measure_levels(windows),
         origin="lower",
         aspect="auto",
         extent=(0, max(seconds, 0.001), 0, rate / 2000),
-        cmap="magma",
+        cmap=colormaps[LEVEL_COLOURS].resampled(LEVEL_STEPS),  # 4 dB each, for a small file
         vmin=-100,
         vmax=-20,
         interpolation="nearest",
@@ -248,14 +261,9 @@ def _measure_levels(windows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _name_panel(axes: Axes, text: str) -> None:
-    axes.axhline(TELEPHONE_RATE / 2000, color=YOUR_COLOUR, linewidth=1, linestyle="--")
-    axes.text(
-        0.99,
-        0.95,
-        text,
-        transform=axes.transAxes,
-        ha="right",
-        va="top",
-        fontsize=SMALL,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
-    )
+    half = TELEPHONE_RATE / 2000
+    axes.axhline(
+        half, color=YOUR_COLOUR, linewidth=1, linestyle="--", clip_on=False,
+        label=f"{half:g} kHz, half the sample rate of the telephone",
+    )  # fmt: skip
+    axes.set_title(text, fontsize=SMALL, loc="left")

@@ -1,8 +1,8 @@
 """The activity log that the widgets show, and the thread that updates the widgets.
 
 A line printed on a thread appears in the output of another cell or nowhere, so threads and
-callbacks never print.  Every message of the kit goes through Python's logging, under
-``twistream_kit``, and is kept here.
+callbacks never print, except for errors in the user's code (`failures`).  Every message of the kit
+goes through Python's logging, under ``twistream_kit``, and is kept here.
 
 Widgets may be changed from any thread, at some 90 microseconds a change.  The pump reads the state
 at most ten times a second instead of following every change: changes faster than a person can see
@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from twistream_kit.notebook.runtime.failures import CELL_OUTPUT, FailurePrinter
 from twistream_kit.pending import Guard, format_error
 
 KEPT_LINES = 500
@@ -33,12 +34,15 @@ Update = Callable[[], bool]
 
 def get_activity_log() -> ActivityLog:
     """Return the kit's activity log; the first call attaches it to the kit's loggers."""
+    CELL_OUTPUT.attach()
     logger = logging.getLogger("twistream_kit")
     for handler in logger.handlers:
         if isinstance(handler, ActivityLog):
             return handler
     log = ActivityLog()
     logger.addHandler(log)
+    # Python prints what no handler takes; now that one does, this prints what the user must see.
+    logger.addHandler(FailurePrinter())
     if logger.getEffectiveLevel() > logging.INFO:
         logger.setLevel(logging.INFO)
     return log

@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeVar, cast, overload
 
-from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
+from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock, WrongType
 from twistream_kit.notebook.runtime.activity_log import get_activity_log
 from twistream_kit.notebook.runtime.loop import HOW_TO_START_A_SERVER, KitLoop
+from twistream_kit.notebook.runtime.nested_run import explain_nested_runs
 from twistream_kit.pending import Pending, fail, fulfil
 
 logger = logging.getLogger("twistream_kit.notebook")
@@ -86,6 +87,7 @@ def start(thing: Any, *, name: str | None = None) -> Any:
     """
     _check_startable(thing)
     _refuse_on_own_loop("start")
+    explain_nested_runs()
     key = name or _choose_name(thing)
     with _LOCK:
         _forget_ended()
@@ -143,7 +145,8 @@ def url_of(thing: Any) -> str:
     """Return the ws:// address of a running server, of the kit or of `websockets`.
 
     Raises:
-        TypeError: If it has no address.
+        ServerStopped: If it does not run.
+        WrongType: If it is no server, and has no address.
 
     Example:
         >>> import twistream_kit as kit
@@ -158,8 +161,13 @@ def url_of(thing: Any) -> str:
     if isinstance(url, str):
         return url
     sockets = list(getattr(thing, "sockets", None) or ())
+    if not sockets and hasattr(type(thing), "sockets"):
+        raise ServerStopped(
+            f"this {type(thing).__name__} does not listen any more, so it has no address",
+            fix="Start it again with kit.start(…), and give url_of what that returns",
+        )
     if not sockets:
-        raise TypeError(
+        raise WrongType(
             f"{type(thing).__name__} has no address: give url_of what kit.start(…) returned for "
             "a StreamServer or for `lambda: websockets.serve(…)`"
         )
@@ -229,7 +237,7 @@ def _check_startable(thing: Any) -> None:
     elif callable(thing) and not inspect.isclass(thing) and not _needs_arguments(thing):
         return
     what = f"the class {thing.__name__}" if inspect.isclass(thing) else type(thing).__name__
-    raise TypeError(
+    raise WrongType(
         f"start() takes an async context manager, or a function without arguments that returns "
         f"one, not {what}; for example kit.start(kit.StreamServer()) or "
         "kit.start(lambda: websockets.serve(handler, '127.0.0.1', 0)). A server of your own, or "
@@ -422,7 +430,7 @@ def _make_manager(thing: Any) -> AbstractAsyncContextManager[Any, bool | None]:
     if inspect.iscoroutine(made):
         made.close()
     if not hasattr(type(made), "__aenter__"):
-        raise TypeError(
+        raise WrongType(
             f"{_choose_name(thing)} returned {type(made).__name__}, which is not an async context "
             "manager; start() needs one, such as websockets.serve(…). A server of your own runs in "
             f"a process of its own: {HOW_TO_START_A_SERVER}"

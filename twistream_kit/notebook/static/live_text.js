@@ -1,7 +1,9 @@
 // A live region that stays in the page while its text changes.  A screen reader reads out changes in
 // a region that it knows; ipywidgets' HTML replaces the region, and nothing is read out.
 
-const BOX = ".twistream-controls";
+import { shareKeyboard } from "./keyboard.js";
+
+const BOX = ".twistream-controls, .twistream-workbench";
 
 // Lines are only added at the end and removed at the beginning.  The others are left unchanged, so
 // that no line is read out twice.
@@ -19,12 +21,6 @@ function renewLines(list, fresh) {
 function finish(box, model) {
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", model.get("box_label"));
-  for (const select of box.querySelectorAll("select")) {
-    // Arrows and letters choose an option; JupyterLab would select another cell, cut this one, etc.
-    select.onkeydown = (event) => {
-      if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
-    };
-  }
 }
 
 function render({ model, el }) {
@@ -39,16 +35,24 @@ function render({ model, el }) {
     else el.replaceChildren(fresh.content);
   };
   // A box adds its children to the page one by one; this one may be added before the box itself.
+  let release = null;
   const watch = new IntersectionObserver(() => {
     const box = el.closest(BOX);
-    if (box && model.get("box_label")) finish(box, model);
+    if (box && model.get("box_label")) {
+      finish(box, model);
+      release ??= shareKeyboard(box);
+    }
   });
+  const rename = () => el.closest(BOX)?.setAttribute("aria-label", model.get("box_label"));
   model.on("change:value", show);
+  model.on("change:box_label", rename);
   show();
   watch.observe(el);
   return () => {
     model.off("change:value", show);
+    model.off("change:box_label", rename);
     watch.disconnect();
+    release?.();
   };
 }
 

@@ -27,8 +27,8 @@ def join_modules(entry: Path) -> str:
     """Return `entry` and all its imports as the text of one module; read once per process.
 
     A part comes after the parts that it imports, in the order of its imports.  The supported forms
-    are ``import { a, b } from "./part.js";`` of a part in the same folder, ``export`` before a
-    declaration, and ``export default`` in the entry.
+    are ``import { a, b } from "./part.js";`` of a part in the same folder, or ``"../part.js"`` of
+    one in the folder above, ``export`` before a declaration, and ``export default`` in the entry.
 
     Args:
         entry: The file with the default export, which anywidget calls.
@@ -94,6 +94,14 @@ class _ScriptPart:
             end = after
         return "".join([*kept, self.text[end:]])
 
+    def find(self, imported: _Import) -> Path:
+        """Return the file of one of its imports."""
+        source = (self.path.parent / imported.source).resolve()
+        if not source.is_file():
+            missing = imported.source.removeprefix("./")
+            self.refuse(imported.start, f"there is no {missing} beside {self.path.name}")
+        return source
+
     def refuse(self, start: int, why: str) -> NoReturn:
         line = self.text.count("\n", 0, start) + 1
         raise ValueError(f"{self.path.name}, line {line}: {why}")
@@ -112,16 +120,17 @@ def _sort_parts(entry: Path) -> list[_ScriptPart]:
         part = _read(path)
         under_way.append(path.name)
         for each in part.imports:
-            source = entry.with_name(each.source)
-            if not source.is_file():
-                part.refuse(each.start, f"there is no {each.source} beside {entry.name}")
-            if each.name not in add(source).exports:
-                part.refuse(each.start, f"{each.source} exports no {each.name}")
+            source = part.find(each)
+            imported = add(source)
+            if imported.path != source:
+                part.refuse(each.start, f"there are two parts named {source.name}; rename one")
+            if each.name not in imported.exports:
+                part.refuse(each.start, f"{source.name} exports no {each.name}")
         under_way.pop()
         done[path.name] = part
         return part
 
-    last = add(entry)
+    last = add(entry.resolve())
     for part in done.values():
         wanted = 1 if part is last else 0
         if len(part.defaults) > wanted:
@@ -181,7 +190,7 @@ def _read_imports_and_exports(part: _ScriptPart) -> None:
 
 
 _IMPORT = re.compile(
-    r'import { (?P<names>[\w$]+(?: , [\w$]+)*)(?: ,)? } from "\./(?P<source>[\w-]+\.js)" ;'
+    r'import { (?P<names>[\w$]+(?: , [\w$]+)*)(?: ,)? } from "(?P<source>\.\.?/[\w-]+\.js)" ;'
 )
 
 

@@ -212,6 +212,11 @@ class Channel:
         with contextlib.suppress(ServerStopped):
             self._socket.home.call(page.send_sound, frame)
 
+    def send_text(self, page: WidgetPage, words: str) -> None:
+        """Send a text to one page; from any thread.  It is lost if the page has disconnected."""
+        with contextlib.suppress(ServerStopped):
+            self._socket.home.call(page.send_text, words)
+
     def close(self) -> None:
         """Admit no more pages, and close the connections of the present ones; from any thread."""
         with contextlib.suppress(ServerStopped):
@@ -247,6 +252,7 @@ class WidgetPage:
         self.dropped = 0
         self._connection = connection
         self._waiting: deque[tuple[int, bytes]] = deque()
+        self._texts: deque[str] = deque()
         self._numbered = self._sent = self._confirmed = 0
         self._changed = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
@@ -261,6 +267,11 @@ class WidgetPage:
             self._waiting.popleft()
             self.dropped += 1
         self._waiting.append((self._numbered, frame))
+        self._changed.set()
+
+    def send_text(self, words: str) -> None:
+        """Send a text, before the frames that wait; none is dropped."""
+        self._texts.append(words)
         self._changed.set()
 
     def handle_control(self, words: str) -> bool:
@@ -285,6 +296,8 @@ class WidgetPage:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
+                while self._texts:
+                    await self._connection.send(self._texts.popleft())
                 while self._waiting and self._sent - self._confirmed < UNCONFIRMED_FRAMES:
                     self._sent, frame = self._waiting.popleft()
                     await self._connection.send(NUMBER.pack(self._sent & 0xFFFFFFFF) + frame)

@@ -8,12 +8,13 @@ Where no kernel runs, on a web page or before the cell was run, a drawing is sho
 
 from __future__ import annotations
 
-import logging
+import hashlib
+import os
+import secrets
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -23,29 +24,23 @@ import anywidget
 import numpy as np
 import traitlets
 
-from twistream_kit.audio.clip import FRAME_BYTES, Clip
-from twistream_kit.audio.g711 import encode_ulaw
+from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
-from twistream_kit.errors import CallRefused, TwistreamError
+from twistream_kit.errors import WrongType
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.notebook.display.html import Html, join, pairs
 from twistream_kit.notebook.plots.style import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
 from twistream_kit.notebook.widgets._javascript import join_modules
-from twistream_kit.notebook.widgets._socket import NUMBER, Channel, WidgetPage, start_widget_socket
+from twistream_kit.notebook.widgets._socket import start_widget_socket
+from twistream_kit.notebook.widgets.file_field import CSS, FILE_LIMIT, FileReceiver
+from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
+from twistream_kit.notebook.widgets.phone_pages import PhonePages
 from twistream_kit.pending import on_worker
 from twistream_kit.simulator.call.call import SimulatedCall
 from twistream_kit.simulator.call.endpoint import EndpointState
-from twistream_kit.simulator.call.handset import KEPT_FRAMES, LiveVoice
 from twistream_kit.simulator.phone import Phone
-
-logger = logging.getLogger("twistream_kit.notebook")
-
-BATCH_FRAMES = 5
-"""The number of frames in one message of the kernel: 100 ms, 10 messages a second."""
-
-KEPT_FRAMES_OVER_THE_KERNEL = 6
-"""Over the kernel's messages, the microphone's sound arrives 60 ms at a time, and less evenly."""
 
 KEYS = "123456789*0#"
 
@@ -57,24 +52,36 @@ _MOST_VOICES = 12
 
 _STATIC = Path(__file__).parents[1] / "static"
 
+_PLACE = hashlib.sha256(
+    (os.environ.get("JPY_SESSION_NAME") or secrets.token_hex()).encode()
+).hexdigest()[:16]
+"""Stands for this notebook, in any kernel of it: a page has the sound of the same telephone again.
+
+Jupyter's server tells the path of the notebook; it is hashed, since the widget may be saved.
+"""
+
 _SHOWN_BY: weakref.WeakKeyDictionary[Phone, PhoneWidget] = weakref.WeakKeyDictionary()
 
 _SHOWN_LOCK = threading.Lock()
 
 
-class PhoneWidget(anywidget.AnyWidget):
-    """A simulated telephone in the notebook, with sound, a microphone and keys.
+class PhoneWidget(KeepsLastPicture, anywidget.AnyWidget):
+    """A simulated telephone in the notebook, with sound, a microphone, keys, and files to say.
 
     It rings, and a click on *Answer* also allows the browser to play sound.  The loudspeaker plays
-    what the caller hears; the microphone is the caller's voice.  If a telephone is shown again, in
-    the same cell or another, the earlier widget is retired.
+    what the caller hears; the microphone is the caller's voice, and so is a file that is said.  If
+    a telephone is shown again, in the same cell or another, the earlier widget is retired; the new
+    one has its files, and in a page that had the sound it has the sound.
+
+    A key of the keyboard presses the telephone's while the focus is in it; chords, such as
+    Shift+Enter, are always Jupyter's.
 
     Args:
         phone: From ``twilio.phone(number)``; best with ``answer="manual"``.
         server: Your server, for the button *Clear*: it clears the stream of the phone's call.
         stream: One stream that *Clear* clears, instead of `server`.
-        voices: The clips, or paths of sound files, that can be said without a microphone.  By
-            default the WAV files in ``sample_audio`` beside the notebook, or above it.
+        voices: The clips, or paths of sound files, that can be said.  By default the WAV files in
+            ``sample_audio`` beside the notebook, or above it.  More can be chosen in the page.
         direct: Whether a page on this machine may use the direct socket.
 
     Raises:
@@ -94,7 +101,7 @@ class PhoneWidget(anywidget.AnyWidget):
     """
 
     _esm = join_modules(_STATIC / "phone" / "phone.js")
-    _css = _STATIC / "phone.css"
+    _css = (_STATIC / "phone.css").read_text(encoding="utf-8") + CSS
 
     number = traitlets.Unicode().tag(sync=True)
     call = traitlets.Dict().tag(sync=True)
@@ -102,8 +109,11 @@ class PhoneWidget(anywidget.AnyWidget):
     voices = traitlets.List(traitlets.Unicode()).tag(sync=True)
     colours = traitlets.Dict().tag(sync=True)
     is_retired = traitlets.Bool(False).tag(sync=True)
-    # The page empties it as soon as it has read it, so that it is not saved with the notebook.
+    file_limit = traitlets.Int(FILE_LIMIT).tag(sync=True)
+    place = traitlets.Unicode().tag(sync=True)
+    # The page empties these as soon as it has read them: they are not saved with the notebook.
     _address = traitlets.Unicode().tag(sync=True)
+    _files_address = traitlets.Unicode().tag(sync=True)
 
     def __init__(
         self,
@@ -116,7 +126,12 @@ class PhoneWidget(anywidget.AnyWidget):
     ) -> None:
         _check(phone, server, stream)
         found = _find_voices(_find_samples() if voices is None else voices)
+        earlier = _SHOWN_BY.get(phone)
+        self._added: dict[str, Clip] = {} if earlier is None else dict(earlier.added)
+        found.update({name: partial(_return_clip, clip) for name, clip in self._added.items()})
         self._phone, self._server, self._stream = phone, server, stream
+        self._voices = found
+        self._files = FileReceiver(self.add_voice, self._tell)
         self.pages = PhonePages(phone, self._find_stream, found, self._tell)
         if direct:
             self.pages.channel = start_widget_socket().open(self.pages)
@@ -126,10 +141,13 @@ class PhoneWidget(anywidget.AnyWidget):
             can_clear=server is not None or stream is not None,
             voices=list(found),
             colours={"caller": CALLER_COLOUR, "you": YOUR_COLOUR},
+            place=_PLACE,
             _address=self.pages.channel.address if self.pages.channel is not None else "",
+            _files_address=self._files.listen() if direct else "",
         )
         answer_on_subshell(self)
         self.on_msg(self._take_message)
+        self._in_call: SimulatedCall | None = None
         self._end_following: Callable[[], None] = phone.follow(self._follow)
         if phone.state == "in-call":
             self._follow("in-call")
@@ -138,12 +156,43 @@ class PhoneWidget(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"<PhoneWidget of {self._phone!r}>"
 
+    @property
+    def added(self) -> dict[str, Clip]:
+        """The clips that were added after the widget was made, by their names in the list."""
+        return self._added
+
+    def add_voice(self, clip: Clip) -> str:
+        """Offer one more clip to say; from any thread.
+
+        Returns:
+            The name in the list: that of the clip, or if there is such a one, with a number.
+
+        Raises:
+            TypeError: If `clip` is none.
+        """
+        if not isinstance(clip, Clip):
+            raise WrongType(
+                f"add_voice() takes a Clip, not {type(clip).__name__}; "
+                "kit.load_clip(path) gives one"
+            )
+        with _SHOWN_LOCK:
+            name = wanted = clip.name or "clip"
+            number = 1
+            while name in self._voices:
+                number += 1
+                name = f"{wanted} ({number})"
+            self._added[name] = clip
+            self._voices[name] = partial(_return_clip, clip)
+            self.voices = list(self._voices)
+        return name
+
     def retire(self) -> None:
         """Stop the sound for good and show that: the telephone is shown elsewhere or not at all."""
         if self.is_retired:
             return
         self._end_following()
         self.pages.detach()
+        self._files.close()
         if self.pages.channel is not None:
             self.pages.channel.close()
         self.is_retired = True
@@ -164,9 +213,18 @@ class PhoneWidget(anywidget.AnyWidget):
         call = self._phone.call
         if state == "in-call" and call is not None:
             self.pages.attach(call)
+            self._forget_last_picture()
+            self._in_call = call
         elif state == "idle":
             self.pages.detach()
         self.call = _describe_call(self._phone, state)
+        if state == "idle" and self._in_call is not None:
+            # Drawing takes a while, and this is the kit's loop.
+            on_worker("twistream_kit last picture", self._keep_last_picture)
+
+    def _draw_last_picture(self) -> Html | None:
+        call = self._in_call
+        return None if call is None else draw_last_call(self._phone, call)
 
     def _find_stream(self) -> MediaStream | None:
         call = self._phone.call
@@ -178,12 +236,10 @@ class PhoneWidget(anywidget.AnyWidget):
     def _take_message(
         self, _widget: object, content: Mapping[str, Any], buffers: Sequence[memoryview]
     ) -> None:
-        page = str(content.get("page", ""))
-        if "number" in content and buffers:
-            if page == self.pages.speaker:
-                self.pages.listen(int(content["number"]), bytes(buffers[0]))
+        if "file" in content:
+            self._files.handle_message(content, buffers)
         else:
-            self.pages.obey(str(content.get("do", "")), page)
+            self.pages.handle_message(content, buffers)
 
     def _tell(self, content: dict[str, Any], buffers: list[bytes]) -> None:
         self.send(content, buffers=buffers)
@@ -191,14 +247,14 @@ class PhoneWidget(anywidget.AnyWidget):
 
 def _check(phone: object, server: object, stream: object) -> None:
     if not isinstance(phone, Phone):
-        raise TypeError(
+        raise WrongType(
             f"PhoneWidget takes a Phone, not {type(phone).__name__}; "
             'twilio.phone("+15550100001", answer="manual") gives one'
         )
     if server is not None and not isinstance(server, StreamServer):
-        raise TypeError(f"server is a {type(server).__name__}; it must be a StreamServer")
+        raise WrongType(f"server is a {type(server).__name__}; it must be a StreamServer")
     if stream is not None and not isinstance(stream, MediaStream):
-        raise TypeError(
+        raise WrongType(
             f"stream is a {type(stream).__name__}; server.next_stream().result(10) gives one"
         )
 
@@ -217,7 +273,7 @@ def _find_voices(voices: Sequence[Clip | str | Path]) -> dict[str, Callable[[], 
         elif isinstance(voice, str | Path):
             found[Path(voice).name] = partial(load_clip, voice)
         else:
-            raise TypeError(
+            raise WrongType(
                 f"voices holds a {type(voice).__name__}; it is a list of clips, or of paths of "
                 "sound files"
             )
@@ -254,198 +310,45 @@ def _take_over(phone: Phone, widget: PhoneWidget) -> None:
         earlier.retire()
 
 
-class PhonePages:
-    """The pages that show one telephone: carries out their commands and sends them its sound.
-
-    All methods may be called from any thread.
-
-    Args:
-        phone: The telephone.
-        find_stream: Finds the open stream of its call, for *Clear*; None if there is none.
-        voices: The functions that load the clips to say in place of a microphone, by name.
-        tell: Sends a message to all pages.
-
-    Attributes:
-        channel: The connections of the pages that use the socket; None without a socket.
-        voice: The microphone of the page that has the sound.
-        lost: The number of lost messages of that page's microphone.
-    """
-
-    def __init__(
-        self,
-        phone: Phone,
-        find_stream: Callable[[], MediaStream | None],
-        voices: Mapping[str, Callable[[], Clip]],
-        tell: Tell,
-    ) -> None:
-        self.channel: Channel | None = None
-        self.voice = LiveVoice()
-        self.lost = 0
-        self._phone, self._find_stream = phone, find_stream
-        self._voices, self._tell = voices, tell
-        self._call: SimulatedCall | None = None
-        self._direct: dict[str, WidgetPage] = {}
-        self._speaker = ""
-        self._batch = b""
-        self._batches = 0
-        self._heard_from_page: int | None = None
-        self._lock = threading.RLock()
-
-    @property
-    def speaker(self) -> str:
-        """The name of the page that has the sound; empty if no page has it."""
-        return self._speaker
-
-    def attach(self, call: SimulatedCall) -> None:
-        """Connect the pages to the ear and the mouth of an answered call."""
-        with self._lock:
-            if call is self._call:
-                return
-            self.detach()
-            self._call = call
-            self._batch = b""
-            self.voice.clear()
-            call.handset.mouth.live = self.voice
-            call.handset.ear.on_frame.append(self._hear)
-
-    def detach(self) -> None:
-        """Disconnect the pages from the ear and the mouth of the call."""
-        with self._lock:
-            call, self._call = self._call, None
-            if call is None:
-                return
-            if call.handset.mouth.live is self.voice:
-                call.handset.mouth.live = None
-            if self._hear in call.handset.ear.on_frame:
-                call.handset.ear.on_frame.remove(self._hear)
-
-    # Messages of pages over the socket
-
-    def add_page(self, page: WidgetPage) -> None:
-        """Do nothing until the page sends its name."""
-
-    def remove_page(self, page: WidgetPage) -> None:
-        """Take the sound away from a page that has disconnected."""
-        with self._lock:
-            was_here = self._direct.get(page.name) is page
-            if was_here:
-                del self._direct[page.name]
-        if was_here:
-            self._give_sound_to(page.name, wanted=False)
-
-    def handle_text(self, page: WidgetPage, words: str) -> None:
-        """Carry out a command of a page."""
-        if words.startswith("here "):
-            with self._lock:
-                self._direct[page.name] = page
-        else:
-            self.obey(words, page.name)
-
-    def handle_sound(self, page: WidgetPage, sound: bytes) -> None:
-        """Take 20 ms of a page's microphone: a number, then int16 in little-endian order."""
-        if page.name == self._speaker and len(sound) > NUMBER.size and len(sound) % 2 == 0:
-            self.listen(NUMBER.unpack_from(sound)[0], sound[NUMBER.size :])
-
-    # Messages of pages over the socket or the kernel
-
-    def obey(self, words: str, page: str) -> None:
-        """Carry out a command of a page: a verb, and for some verbs an argument.
-
-        If it fails, the pages get a sentence that says why; an unexpected error is also logged.
-        """
-        verb, _, rest = words.partition(" ")
-        try:
-            self._do(verb, rest, page)
-        except (TwistreamError, ValueError) as error:
-            self.note(str(error))
-        except Exception as error:
-            logger.exception("a button of the phone failed")
-            self.note(f"That failed: {type(error).__name__}: {error}")
-
-    def listen(self, number: int, sound: bytes) -> None:
-        """Take int16 samples of a page's microphone, 8000 a second."""
-        if self._heard_from_page is not None:
-            self.lost += max(0, number - self._heard_from_page - 1)
-        self._heard_from_page = number
-        if self._call is not None:
-            self.voice.push(encode_ulaw(np.frombuffer(sound, "<i2").astype(np.int16)))
-
-    def note(self, text: str) -> None:
-        """Show a sentence on all pages."""
-        self._tell({"type": "note", "text": text}, [])
-
-    def _do(self, verb: str, rest: str, page: str) -> None:
-        match verb:
-            case "here":
-                self._tell({"type": "welcome", "page": page}, [])
-            case "answer":
-                self._phone.answer()
-            case "hang_up":
-                self._phone.hang_up()
-            case "press":
-                self._phone.press(rest)
-            case "clear":
-                self._clear()
-            case "say":
-                self._say(rest)
-            case "sound":
-                self._give_sound_to(page, wanted=rest == "on")
-            case _:
-                raise ValueError(f"the page sent {verb!r}, which this version does not know")
-
-    def _clear(self) -> None:
-        stream = self._find_stream()
-        if stream is None:
-            raise CallRefused(
-                "There is nothing to clear: this call has no open stream",
-                fix="Give the phone its server: PhoneWidget(phone, server=server)",
-            )
-        stream.clear()
-
-    def _say(self, name: str) -> None:
-        if name not in self._voices:
-            raise ValueError(f"there is no file {name!r} to say")
-
-        def say(loading: Future[Clip]) -> None:
-            try:
-                self._phone.say(loading.result(0))
-            except (TwistreamError, OSError) as error:
-                self.note(str(error))
-
-        on_worker("twistream_kit voice", self._voices[name]).add_done_callback(say)
-
-    def _give_sound_to(self, page: str, *, wanted: bool) -> None:
-        with self._lock:
-            if not wanted and page != self._speaker:
-                return
-            self._speaker = page if wanted else ""
-            self._batch, self._heard_from_page = b"", None
-            self.voice.clear()
-            is_direct = page in self._direct
-            self.voice.kept = KEPT_FRAMES if is_direct else KEPT_FRAMES_OVER_THE_KERNEL
-        self._tell({"type": "speaker", "page": self._speaker}, [])
-
-    # Sound for the pages
-
-    def _hear(self, frame: bytes, _now: float) -> None:
-        with self._lock:
-            speaker, page = self._speaker, self._direct.get(self._speaker)
-            if page is not None and self.channel is not None:
-                self.channel.send_sound(page, frame)
-                return
-            if not speaker:
-                return
-            self._batch += frame
-            if len(self._batch) < BATCH_FRAMES * FRAME_BYTES:
-                return
-            batch, self._batch = self._batch, b""
-            self._batches += 1
-            number = self._batches
-        self._tell({"type": "sound", "page": speaker, "number": number}, [batch])
+def draw_last_call(phone: Phone, call: SimulatedCall) -> Html:
+    """Return the figures of a telephone's call that has ended, and what it heard, as HTML."""
+    heard = phone.heard
+    end = call.describe_end()
+    outgoing = call.direction == "inbound"
+    figures = {
+        "Number": phone.number,
+        "Called" if outgoing else "Called by": call.to if outgoing else call.from_,
+        "Began": "" if call.started is None else f"{call.started:%Y-%m-%d %H:%M:%S} UTC",
+        "Lasted": f"{call.seconds or 0} s",
+        "Heard": f"{heard.seconds:.1f} s",
+        "Ended": f"{end[:1].upper()}{end[1:]}" if end else call.status,
+    }
+    table = pairs(
+        {name: value for name, value in figures.items() if value}, caption="The last call"
+    )
+    return join(table, _draw_heard(heard))
 
 
-Tell = Callable[[dict[str, Any], list[bytes]], object]
-"""Sends a message to all pages, over the kernel."""
+def _draw_heard(heard: Clip) -> Html:
+    """Return a drawing of sound, one bar for each piece of it, or nothing if there is none."""
+    samples = heard.samples()
+    if not samples.size:
+        return Html("")
+    columns = min(150, samples.size)
+    loudest = [
+        int(np.abs(part.astype(np.int32)).max()) for part in np.array_split(samples, columns)
+    ]
+    path = "".join(
+        f"M{2 * column + 1} {30 - height:.1f}V{30 + height:.1f}"
+        for column, level in enumerate(loudest)
+        if (height := max(0.5, 28 * level / 32768))
+    )
+    words = escape(f"What the telephone heard: {heard.seconds:.1f} s, from left to right.")
+    return Html(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="300" height="60" viewBox="0 0 300 60" '
+        f'role="img" aria-label="{words}"><path d="{path}" stroke="{YOUR_COLOUR}" '
+        f'stroke-width="1.5"/></svg><p style="margin:0"><small>{words}</small></p>'
+    )
 
 
 def _draw_still(number: str) -> str:

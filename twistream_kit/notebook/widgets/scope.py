@@ -5,18 +5,19 @@ them.  That costs the kernel a hundredth of its time, where a plot would take a 
 
 The trace follows a growing capture, at the cost of the new entries only.  The caller's voice is
 drawn at the time of its arrival, yours at the time when the caller heard it by the playout model,
-so that sound removed by a clear never appears.  A page without a kernel shows a still picture.
+so that sound removed by a clear never appears.  After the end of the call the page can go back over
+the whole of it; `_whole_call` reads it once.  A page without a kernel shows a still picture.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import anywidget
 import numpy as np
@@ -27,23 +28,35 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry
 from twistream_kit.capture.replay import SentMark
+from twistream_kit.errors import WrongType
 from twistream_kit.live.stream.stream import MediaStream, describe_end
+from twistream_kit.notebook.display.html import Html
 from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
     MARK_COLOUR,
-    QUIET_COLOUR,
     YOUR_COLOUR,
 )
 from twistream_kit.notebook.runtime.activity_log import PUMP
+from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.widgets._javascript import join_modules
+from twistream_kit.notebook.widgets._whole_call import (
+    COLUMN_BYTES,
+    COLUMN_SECONDS,
+    COUNTED_EVENTS,
+    LOUD,
+    Kind,
+    ScopeEvent,
+    WholeCall,
+    draw_still,
+    read_whole_call,
+    reduce_columns,
+)
+from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
+from twistream_kit.pending import Guard
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import UNNAMED
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel
-
-COLUMN_BYTES = 160
-"""One column of the picture is one frame, 20 ms."""
-
-COLUMN_SECONDS = COLUMN_BYTES / BYTES_PER_SECOND
 
 WINDOW_SECONDS = 8.0
 """The duration that the picture shows; 400 columns of both voices are 1.6 kB."""
@@ -60,21 +73,6 @@ FIRST_MEDIA_SECONDS = 0.1
 _RECENT_COLUMNS = 15
 """A party that was loud within the last 300 ms counts as speaking."""
 
-_LOUD = 4
-"""The level that counts as loud, in 256ths of full scale: -36 dB."""
-
-_COUNTED_EVENTS = (
-    ("mark back", "mark back", "marks back"),
-    ("clear", "clear", "clears"),
-    ("key", "key", "keys"),
-)
-
-_WIDTH, _LANE = 640, 70
-"""The width of the still picture and the height of one of its lanes, in pixels."""
-
-_STILL_COLUMNS = 160
-"""The still picture has fewer columns, because its text is saved in the notebook's file."""
-
 _COLOURS = {
     "caller": CALLER_COLOUR,
     "yours": YOUR_COLOUR,
@@ -85,15 +83,16 @@ _COLOURS = {
 _STATIC = Path(__file__).parents[1] / "static"
 
 
-class LiveScope(anywidget.AnyWidget):
+class LiveScope(KeepsLastPicture, anywidget.AnyWidget):
     """A live waveform of the last eight seconds of a call: the caller above, your sound below.
 
     The lower lane shows what the caller *hears* of you by the playout model, not what was sent: a
     clear cuts it off, and silence follows.  Marks, clears and keys are drawn at their times.  After
-    the end of the call its last seconds remain.
+    the end of the call it shows the whole of it, in figures too: drag it, zoom by its buttons, by
+    the wheel with Ctrl, by ``+`` and ``-``, or by two fingers.
 
     Args:
-        stream: The stream to show; if it has ended, its last seconds are shown.
+        stream: The stream to show; if it has ended, the whole call is shown.
 
     Raises:
         TypeError: If `stream` is not a `MediaStream`.
@@ -111,17 +110,18 @@ class LiveScope(anywidget.AnyWidget):
         >>> scope.close()
     """
 
-    _esm = _STATIC / "scope.js"
+    _esm = join_modules(_STATIC / "live" / "scope.js")
     _css = _STATIC / "scope.css"
 
     picture = traitlets.Dict().tag(sync=True)
+    whole = traitlets.Dict().tag(sync=True)
     state = traitlets.Unicode().tag(sync=True)
     summary = traitlets.Unicode().tag(sync=True)
     colours = traitlets.Dict(_COLOURS).tag(sync=True)
 
     def __init__(self, stream: MediaStream) -> None:
         if not isinstance(stream, MediaStream):
-            raise TypeError(
+            raise WrongType(
                 f"LiveScope takes a MediaStream, not {type(stream).__name__}; "
                 "server.next_stream().result(10) gives one, kit.plot_timeline(capture) draws a "
                 "call from a file"
@@ -130,6 +130,9 @@ class LiveScope(anywidget.AnyWidget):
         self._stream = stream
         self._trace = ScopeTrace(stream.capture)
         self._is_closed = False
+        self._whole: WholeCall | None = None
+        self.on_msg(self._handle_request)
+        answer_on_subshell(self)
         if self._update():
             PUMP.add(self._update)
 
@@ -144,9 +147,36 @@ class LiveScope(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         shown = super()._repr_mimebundle_(**options)
-        if isinstance(shown, tuple):  # shown by a page without a kernel
-            shown[0]["text/html"] = _draw_still(self.picture, self.summary)
+        # For a page without a kernel, unless the last picture stands below already.
+        if isinstance(shown, tuple) and not self._last_picture:
+            shown[0]["text/html"] = _draw_now(self.picture, self.summary)
         return shown
+
+    def _draw_last_picture(self) -> Html | None:
+        whole = self._whole
+        if whole is None:
+            return None
+        words = f"{self.state} {whole.describe()}"
+        return draw_still(whole.top, whole.events, 0.0, max(whole.seconds, COLUMN_SECONDS), words)
+
+    def _read_whole(self) -> None:
+        """Read the whole call and show it; on a thread of its own, since it may take a second."""
+        with Guard("the scope could not read the whole call"):
+            self._whole = whole = read_whole_call(self._stream.capture)
+            if not self._is_closed:
+                self.whole = whole.to_traits()
+        self._keep_last_picture()
+
+    def _handle_request(self, _widget: object, content: Any, _buffers: object) -> None:
+        """Send the tile of the peaks that a page asks for."""
+        if not isinstance(content, dict) or content.get("kind") != "peaks" or self._whole is None:
+            return
+        level, tile = content.get("level"), content.get("tile")
+        if type(level) is not int or type(tile) is not int:
+            return
+        peaks = self._whole.read_tile(level, tile)
+        if peaks is not None:
+            self.send({"kind": "peaks", "level": level, "tile": tile}, [peaks.tobytes()])
 
     def _update(self) -> bool:
         """Show the last seconds; return whether more can follow."""
@@ -160,6 +190,10 @@ class LiveScope(anywidget.AnyWidget):
             self.picture = _as_traits(window, is_running=not is_over)
             self.state = self._describe_state()
             self.summary = _describe(window)
+        if is_over:
+            threading.Thread(
+                target=self._read_whole, name="twistream_kit scope", daemon=True
+            ).start()
         return not is_over
 
     def _describe_state(self) -> str:
@@ -190,7 +224,7 @@ def _describe(window: ScopeWindow) -> str:
     kinds = [event.kind for event in window.events]
     counts = [
         f"{kinds.count(kind)} {one if kinds.count(kind) == 1 else many}"
-        for kind, one, many in _COUNTED_EVENTS
+        for kind, one, many in COUNTED_EVENTS
         if kind in kinds
     ]
     noted = f"; in view: {', '.join(counts)}" if counts else ""
@@ -199,7 +233,7 @@ def _describe(window: ScopeWindow) -> str:
 
 def _is_loud(lane: Any) -> bool:
     recent = lane[-_RECENT_COLUMNS:].astype(int)
-    return bool((recent[:, 1] - recent[:, 0]).max() > 2 * _LOUD)
+    return bool((recent[:, 1] - recent[:, 0]).max() > 2 * LOUD)
 
 
 class ScopeTrace:
@@ -294,13 +328,15 @@ class ScopeTrace:
             del self._marks[name]
         if not mark.cleared:
             self._model.note_mark(mark.position, at)
-        self._note_mark(at, "mark back", mark, " (cleared)" if mark.cleared else "")
+        # The server knows it too of a mark that it sent only after the clear.
+        is_cleared = mark.cleared or self._capture.endings.get(name) == "cleared"
+        self._note_mark(at, "mark back", mark, " (cleared)" if is_cleared else "")
 
     def _reduce_caller(self, first: int) -> NDArray[np.int8]:
         begin = first * COLUMN_BYTES
         lane = self._make_silence()
         _write_sound(lane, self._caller.read_between(begin, begin + len(lane)), begin=begin)
-        return _reduce_lane(lane)
+        return reduce_columns(lane)
 
     def _reduce_heard(self, first: int, now: float) -> NDArray[np.int8]:
         lane = self._make_silence()
@@ -315,29 +351,10 @@ class ScopeTrace:
                 _write_sound(lane, self._yours.read_between(begin, end), begin=edge)
                 needed = min(needed, begin)
         self._yours.forget(needed - BYTES_PER_SECOND)  # a late mark may shift the heard sound
-        return _reduce_lane(lane)
+        return reduce_columns(lane)
 
     def _make_silence(self) -> NDArray[np.int16]:
         return np.zeros(self._columns * COLUMN_BYTES, np.int16)
-
-
-Kind = Literal["mark sent", "mark back", "clear", "key"]
-
-
-@dataclass(frozen=True, slots=True)
-class ScopeEvent:
-    """An event that is drawn as a line across the picture.
-
-    Attributes:
-        at: The time, in seconds since the stream began.
-        kind: ``mark sent``, ``mark back``, ``clear`` or ``key``.
-        name: The name of the mark, followed by ``(cleared)`` if it was cleared; or the key; empty
-            for a clear.
-    """
-
-    at: float
-    kind: Kind
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,59 +419,16 @@ def _write_sound(lane: NDArray[np.int16], sound: tuple[int, bytes], *, begin: in
     lane[place : place + len(payload)] = decode_ulaw(payload)
 
 
-def _reduce_lane(lane: NDArray[np.int16]) -> NDArray[np.int8]:
-    columns = lane.reshape(-1, COLUMN_BYTES)
-    both = np.stack([columns.min(axis=1), columns.max(axis=1)], axis=1)
-    return (both >> 8).astype(np.int8)
-
-
-def _draw_still(picture: Mapping[str, Any], summary: str) -> str:
-    """Return a small picture of both lanes as HTML.
+def _draw_now(picture: Mapping[str, Any], summary: str) -> Html:
+    """Return the last seconds as they are now, for a page without a kernel.
 
     Args:
         picture: As `LiveScope.picture` holds it.
         summary: The description of the picture, in words.
     """
-    lanes = "".join(
-        _draw_lane(np.frombuffer(picture[name], np.int8).reshape(-1, 2), number, colour, title)
-        for number, (name, colour, title) in enumerate(
-            [
-                ("caller", CALLER_COLOUR, "the caller says"),
-                ("heard", YOUR_COLOUR, "the caller hears"),
-            ]
-        )
-    )
-    lines = "".join(_draw_event(picture, *event) for event in picture["events"])
-    note = "A still picture; run the notebook to see it live."
-    height = 2 * _LANE
-    return (
-        f'<figure style="margin:4px 0"><svg role="img" aria-label="{escape(summary)}" '
-        f'viewBox="0 0 {_WIDTH} {height}" style="width:100%;max-width:{_WIDTH}px" '
-        f'font-family="sans-serif" font-size="11">{lanes}{lines}</svg>'
-        f"<figcaption>{escape(summary)}. {note}</figcaption></figure>"
-    )
-
-
-def _draw_lane(lane: NDArray[np.int8], number: int, colour: str, title: str) -> str:
-    middle = number * _LANE + _LANE / 2
-    axis = f'<path d="M0 {middle}H{_WIDTH}" stroke="{QUIET_COLOUR}" stroke-width="0.5"/>'
-    text = f'<text x="4" y="{number * _LANE + 12}" fill="currentColor">{title}</text>'
-    if not lane.any():
-        return axis + text
-    groups = np.array_split(lane, _STILL_COLUMNS)
-    step = _WIDTH / len(groups)
-    high = [f"{n * step:.0f} {middle - group.max() * 0.25:.1f}" for n, group in enumerate(groups)]
-    low = [f"{n * step:.0f} {middle - group.min() * 0.25:.1f}" for n, group in enumerate(groups)]
-    shape = "L".join([*high, *reversed(low)])
-    return f'{axis}<path d="M{shape}Z" fill="{colour}" stroke="{colour}"/>{text}'
-
-
-def _draw_event(picture: Mapping[str, Any], at: float, kind: str, name: str) -> str:
-    columns = len(picture["caller"]) // 2
-    x = (at / COLUMN_SECONDS - picture["first"]) / columns * _WIDTH
-    colour = {"clear": CLEAR_COLOUR, "key": CALLER_COLOUR}.get(kind, MARK_COLOUR)
-    dashes = ' stroke-dasharray="4 3"' if kind == "clear" else ""
-    title = escape(f"{kind} {name}".strip())
-    return (
-        f'<path d="M{x:.0f} 0V{2 * _LANE}" stroke="{colour}"{dashes}><title>{title}</title></path>'
-    )
+    lanes = [np.frombuffer(picture[name], np.int8).reshape(-1, 2) for name in ("caller", "heard")]
+    events = [ScopeEvent(at, kind, name) for at, kind, name in picture["events"]]
+    begin = picture["first"] * COLUMN_SECONDS
+    end = begin + len(lanes[0]) * COLUMN_SECONDS
+    words = f"{summary}. A still picture; run the notebook to see it live"
+    return draw_still(np.hstack(lanes), events, begin, end, words)

@@ -10,9 +10,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,47 +17,49 @@ import anywidget
 import traitlets
 
 from twistream_kit.capture.capture import Capture
-from twistream_kit.capture.entry import Entry, Sender
-from twistream_kit.capture.message_text import get_event, quote_message
-from twistream_kit.diagnosis.stream import CaptureReview, OddMessage, Reviewed
-from twistream_kit.errors import Objection, TwistreamError
-from twistream_kit.live.inspector.stream import InspectedStream, Violation
+from twistream_kit.capture.entry import Sender
+from twistream_kit.errors import TwistreamError, WrongType
+from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.stream.stream import MediaStream, describe_end
 from twistream_kit.notebook.display.html import Html, bullets, code, join, paragraph, table
 from twistream_kit.notebook.plots import style
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
-from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.protocol.marks import MarkName
-from twistream_kit.protocol.playout import BYTES_PER_SECOND
-
-KEPT_LINES = 300
-"""How many lines the log keeps."""
+from twistream_kit.notebook.widgets._field_places import find_field
+from twistream_kit.notebook.widgets._javascript import join_modules
+from twistream_kit.notebook.widgets._log_lines import LogLine, LogLines, MediaCount, Problem
+from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
 
 STILL_LINES = 12
 """How many lines are shown on a page without a kernel."""
 
-SOUND = "sound"
-"""The event of a line about the sound of many messages."""
-
-INVALID = "invalid"
-"""The event of an invalid message, which a capture does not hold as a message."""
-
 _DIRECTIONS: dict[Sender, str] = {"twilio": "from Twilio", "server": "to Twilio"}
+
+_THEME_COLOURS = {"error": "error", "warning": "warn", "note": "info"}
+"""The names of Jupyter's own colours for the severities, which follow its theme."""
+
+_COLOURS = {
+    "twilio": style.CALLER_COLOUR,
+    "server": style.YOUR_COLOUR,
+    **style.SEVERITY_COLOURS,
+}
 
 _STATIC = Path(__file__).parents[1] / "static"
 
 
-class StreamLog(anywidget.AnyWidget):
-    """Shows the messages of one call, newest last.
+class StreamLog(KeepsLastPicture, anywidget.AnyWidget):
+    """Shows the messages of one call, newest last, and above them what is wrong, causes first.
 
-    Media messages are counted in one line for each direction.  Every other message is shown in
-    full, and below a message of yours the objections of Twilio.  The last 300 lines are kept.
+    Media messages are counted in one line for each direction, and equal messages in one row.  Every
+    other message is shown in full, and below a message of yours the objections of Twilio, with the
+    field marked that each is about.  The kit's own marks, which measure the progress of a playback,
+    are shown on demand.  The last 300 rows are kept.  Up and Down go from row to row, Enter opens
+    and closes one.
 
     Args:
         stream: A `MediaStream` or an `InspectedStream`, open or ended, or a `Capture`.
-        path: The file that *Save capture* writes; ``call-`` and the stream's SID in the working
-            directory if not given.
+        path: The file that *Save capture* writes, which must not exist; ``call-`` and the stream's
+            SID in the working directory if not given.
 
     Attributes:
         saved: A description of where the capture was saved, or of the error.
@@ -78,16 +77,17 @@ class StreamLog(anywidget.AnyWidget):
         >>> log.close()
     """
 
-    _esm = _STATIC / "stream_log.js"
+    _esm = join_modules(_STATIC / "live" / "stream_log.js")
     _css = _STATIC / "stream_log.css"
 
     lines: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    counts: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
+    problems: traitlets.List[Any] = traitlets.List().tag(sync=True)
     media: traitlets.List[Any] = traitlets.List().tag(sync=True)
     state = traitlets.Unicode().tag(sync=True)
     saved = traitlets.Unicode().tag(sync=True)
-    colours = traitlets.Dict({"twilio": style.CALLER_COLOUR, "server": style.YOUR_COLOUR}).tag(
-        sync=True
-    )
+    colours = traitlets.Dict(_COLOURS).tag(sync=True)
+    signs = traitlets.Dict(style.SEVERITY_SIGNS).tag(sync=True)
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class StreamLog(anywidget.AnyWidget):
         path: str | os.PathLike[str] | None = None,
     ) -> None:
         if not isinstance(stream, MediaStream | InspectedStream | Capture):
-            raise TypeError(
+            raise WrongType(
                 f"StreamLog takes a MediaStream or a Capture, not {type(stream).__name__}; "
                 "server.next_stream().result(10) gives the one (an Inspector's likewise), "
                 "kit.Capture.load(path) the other"
@@ -107,40 +107,43 @@ class StreamLog(anywidget.AnyWidget):
         self._n_violations = 0
         self._path = path
         self._own_file: Path | None = None
-        self._written: Path | None = None
+        self._written: set[Path] = set()
         self._messages = LogLines(self._capture)
-        self._newest = 0
+        self._newest = self._revision = 0
         self._is_closed = False
         self.on_msg(self._handle_command)
         answer_on_subshell(self)
         if self._update():
             PUMP.add(self._update)
 
-    def save(self, path: str | os.PathLike[str] | None = None) -> Path:
+    def save(self, path: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Path:
         """Write the capture as JSON lines and return the path; from any thread.
 
+        What this log has written before is written again, with what has passed since.
+
         Args:
-            path: A file that is replaced.  If not given it is the one that *Save capture* writes
-                to: the `path` of the log, or a new file named after the stream.  Simulated streams
-                of two kernels have the same names, so a file of another log is left as it is.
+            path: The file.  If not given it is the one that *Save capture* writes to: the `path` of
+                the log, or a new file named after the stream.  Simulated streams of two kernels
+                have the same names, so a file of another log is left as it is.
+            overwrite: Replace a file of that name that this log has not written.
 
         Raises:
-            TwistreamError: If it cannot be written.
+            TwistreamError: If there is such a file already, or it cannot be written.
         """
         given = path or self._path
         target = self._own_file or self._make_file() if given is None else Path(given)
-        replaces = given is not None and target.exists() and target.resolve() != self._written
+        is_ours = given is None or target.resolve() in self._written
         try:
-            written = self._written = self._capture.save(target, overwrite=True).resolve()
+            written = self._capture.save(target, overwrite=overwrite or is_ours).resolve()
         except BaseException:
             if given is None and self._own_file is None:
                 target.unlink()  # it is empty
             raise
+        self._written.add(written)
         if given is None:
             self._own_file = target
-        instead = " in place of what was there" if replaces else ""
         self.saved = (
-            f"Saved {len(self._capture)} messages as {written}{instead}. Names and numbers in it "
+            f"Saved {len(self._capture)} messages as {written}. Names and numbers in it "
             "are replaced; the voices are in it."
         )
         return written
@@ -166,7 +169,8 @@ class StreamLog(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         shown = super()._repr_mimebundle_(**options)
-        if isinstance(shown, tuple):  # the fallback for a page without a kernel
+        # For a page without a kernel, unless the last picture stands below already.
+        if isinstance(shown, tuple) and not self._last_picture:
             shown[0]["text/html"] = self._render_still()
         return shown
 
@@ -176,7 +180,8 @@ class StreamLog(anywidget.AnyWidget):
         try:
             self.save()
         except (OSError, TwistreamError) as error:
-            self.saved = f"Not saved: {error}. StreamLog(stream, path=…) takes another place."
+            reason = str(error).removesuffix(".")
+            self.saved = f"Not saved: {reason}. StreamLog(stream, path=…) takes another place."
 
     def _update(self) -> bool:
         """Show the new messages; return whether more may come."""
@@ -184,14 +189,33 @@ class StreamLog(anywidget.AnyWidget):
             return False
         is_over = self._stream is None or self._stream.closed.done()
         newest = self._read(is_over=is_over)
+        with self.hold_sync():
+            if self._messages.revision != self._revision:
+                self._revision = self._messages.revision
+                self._show_lines(newest)
+            self.media = [
+                _count_as_traits(sender, self._messages.media[sender]) for sender in _DIRECTIONS
+            ]
+            self.state = self._describe_state()
+        if is_over:
+            self._keep_last_picture()
+        return not is_over
+
+    def _show_lines(self, newest: int) -> None:
+        lines = self._messages.lines
         if newest != self._newest:
             self._newest = newest
-            self.lines = [_as_traits(line) for line in self._messages.lines]
-        self.media = [
-            _count_as_traits(sender, self._messages.media[sender]) for sender in _DIRECTIONS
-        ]
-        self.state = self._describe_state()
-        return not is_over
+            self.lines = [_as_traits(line) for line in lines]
+        # Apart from the lines, because they change fifty times a second where all media is bad.
+        self.counts = {
+            str(line.number): [line.count, round(line.last_at, 2)]
+            for line in lines
+            if line.count > 1
+        }
+        self.problems = [_problem_as_traits(each) for each in self._messages.problems]
+
+    def _draw_last_picture(self) -> Html | None:
+        return Html(self._render_still(at_the_end=True)) if self.lines else None
 
     def _read(self, *, is_over: bool) -> int:
         """Read the new messages; return the number of the newest line."""
@@ -214,19 +238,40 @@ class StreamLog(anywidget.AnyWidget):
             )
         return words
 
-    def _render_still(self) -> str:
-        lines = self.lines[-STILL_LINES:]
+    def _render_still(self, *, at_the_end: bool = False) -> str:
+        lines = [line for line in self.lines if not line["progress"]][-STILL_LINES:]
         rows = [
-            (f"{line['at']:.2f}", _DIRECTIONS[line["sender"]], line["event"], _render_message(line))
+            (f"{line['at']:.2f}", _DIRECTIONS[line["sender"]], line["event"], self._quote(line))
             for line in lines
         ]
         heads = ("time (s)", "direction", "event", "message")
         caption = f"The last {len(rows)} messages of the call"
+        wrong = bullets(
+            _render_problem(each["severity"], f"{each['times']}{each['text']}")
+            for each in self.problems
+        )
         counts = bullets(
             f"media {_DIRECTIONS[count['sender']]}: {count['text']}" for count in self.media
         )
-        note = paragraph("As it stood when the cell ran; run the notebook and it goes on.")
-        return str(join(table(heads, rows, caption=caption), counts, note))
+        words = "As it stood when the cell ran; run the notebook and it goes on."
+        note = paragraph(self.state if at_the_end else words)
+        return str(join(wrong, table(heads, rows, caption=caption), counts, note))
+
+    def _quote(self, line: dict[str, Any]) -> Html:
+        count, _ = self.counts.get(str(line["number"]), (1, 0))
+        times = f"{count} × " if count > 1 else ""
+        objections = [
+            _render_problem(each["severity"], each["text"]) for each in line["objections"]
+        ]
+        return join(times, code(line["text"], breakable=True), bullets(objections))
+
+
+def _render_problem(severity: str, text: str) -> Html:
+    """Return an objection with its severity as a sign, in colour, and as a word."""
+    sign = style.SEVERITY_SIGNS[severity]
+    colour = f"var(--jp-{_THEME_COLOURS[severity]}-color1, {style.SEVERITY_COLOURS[severity]})"
+    shown = Html(f'<span style="color:{colour}" aria-hidden="true">{sign}</span> ')
+    return join(shown, f"{severity}: {text}")
 
 
 def _as_traits(line: LogLine) -> dict[str, Any]:
@@ -238,9 +283,25 @@ def _as_traits(line: LogLine) -> dict[str, Any]:
         "text": line.text,
         "progress": line.is_progress,
         "objections": [
-            {"severity": objection.severity, "code": objection.code, "text": str(objection)}
+            {
+                "severity": objection.severity,
+                "code": objection.code,
+                "text": str(objection),
+                "place": find_field(line.text, objection.field),
+            }
             for objection in line.objections
         ],
+    }
+
+
+def _problem_as_traits(problem: Problem) -> dict[str, Any]:
+    objection = problem.objection
+    return {
+        "number": problem.number,
+        "severity": objection.severity,
+        "code": objection.code,
+        "text": objection.statement,
+        "times": f"{problem.count} × " if problem.count > 1 else "",
     }
 
 
@@ -248,188 +309,6 @@ def _count_as_traits(sender: Sender, count: MediaCount) -> dict[str, Any]:
     bad = f", {count.bad} of them objected to" if count.bad else ""
     text = f"{count.messages} messages, {count.seconds:.2f} s of sound{bad}"
     return {"sender": sender, "text": text}
-
-
-def _render_message(line: dict[str, Any]) -> Html:
-    objections = [f"{each['severity']}: {each['text']}" for each in line["objections"]]
-    return join(code(line["text"], breakable=True), bullets(objections))
-
-
-class LogLines:
-    """The messages of one capture as lines of a log; not thread-safe.
-
-    A media message is shown in full only if there is a new objection to it, because the same
-    mistake is often made fifty times a second.
-
-    Args:
-        capture: The capture of a call that is in progress or has ended.
-
-    Attributes:
-        media: The count of each direction, by sender.
-        unkept: How many more media messages there were, of which the capture kept only the size.
-    """
-
-    def __init__(self, capture: Capture) -> None:
-        self._capture = capture
-        self._review = CaptureReview(capture)
-        self._read = self._number = 0
-        self._lines: deque[LogLine] = deque(maxlen=KEPT_LINES)
-        self.unkept = 0
-        self.media: dict[Sender, MediaCount] = {"twilio": MediaCount(), "server": MediaCount()}
-
-    @property
-    def lines(self) -> list[LogLine]:
-        """The last lines, oldest first."""
-        return list(self._lines)
-
-    def read(self, *, is_over: bool = False) -> int:
-        """Review the messages since the last call; return the number of the newest line.
-
-        Args:
-            is_over: Whether no more messages will come.
-        """
-        passed = len(self._capture)  # counted first, because more messages may come meanwhile
-        for each, reviewed in self._review.read_new():
-            if isinstance(each, OddMessage):
-                self._take_odd(each, reviewed)
-            else:
-                self._take(each, reviewed)
-            if reviewed.sound:
-                self._add_sound(each.at, reviewed.sound)
-        if is_over and (found := self._review.finish()):
-            self._add_sound(self._capture.seconds, found)
-        self.unkept = max(0, passed - self._read)
-        return self._number
-
-    def read_reviewed(self, violations: Iterable[Violation], *, bad_media: int) -> int:
-        """Read the messages of an inspector, which reviews them; return as `read` does.
-
-        Args:
-            violations: The violations since the last call, oldest first.
-            bad_media: How many media messages have objections of their own, in all.
-        """
-        waiting = deque(violations)
-        passed = len(self._capture)  # before the rest is read, since more may pass meanwhile
-        for entry in self._capture.kept_since(self._read):
-            while waiting and waiting[0].place <= self._read:
-                self._add_violation(waiting.popleft())
-            if (
-                waiting
-                and waiting[0].place == self._read + 1
-                and waiting[0].event not in ("", "media")
-            ):
-                self._take(entry, Reviewed(None, form=waiting.popleft().objections))
-            else:
-                self._take(entry, _NOT_REVIEWED)
-        for violation in waiting:
-            self._add_violation(violation)
-        self.unkept = max(0, passed - self._read)
-        self.media["server"].bad = bad_media
-        return self._number
-
-    def _take(self, entry: Entry, reviewed: Reviewed) -> None:
-        self._read += 1
-        if not isinstance(entry.message, from_twilio.Media | to_twilio.Media):
-            self._add_message(entry, reviewed.objections)
-            return
-        count = self.media[entry.sender]
-        count.messages += 1
-        count.size += entry.size
-        if reviewed.form or reviewed.inside:
-            count.bad += 1
-            if reviewed.new:
-                self._add_message(entry, reviewed.objections)
-
-    def _take_odd(self, odd: OddMessage, reviewed: Reviewed) -> None:
-        if reviewed.is_obeyed and isinstance(odd.message, to_twilio.Media):
-            self.media["server"].bad += 1
-        if reviewed.new:
-            self._add(odd.at, "server", INVALID, quote_message(odd.text), reviewed.new)
-
-    def _add_violation(self, violation: Violation) -> None:
-        if not violation.in_capture:
-            self._add(violation.at, violation.sender, INVALID, violation.text, violation.objections)
-        elif violation.event:
-            self._add(violation.at, "server", violation.event, violation.text, violation.objections)
-        else:
-            self._add_sound(violation.at, violation.objections)
-
-    def _add_sound(self, at: float, found: Sequence[Objection]) -> None:
-        text = f"all media to Twilio so far, {self.media['server'].seconds:.2f} s"
-        self._add(at, "server", SOUND, text, found)
-
-    def _add_message(self, entry: Entry, objections: Sequence[Objection]) -> None:
-        name = getattr(entry.message, "name", "")
-        self._add(
-            entry.at,
-            entry.sender,
-            get_event(entry.message),
-            quote_message(entry.message.to_json()),
-            objections,
-            is_progress=MarkName.parse(name).is_progress,
-        )
-
-    def _add(
-        self,
-        at: float,
-        sender: Sender,
-        event: str,
-        text: str,
-        objections: Sequence[Objection],
-        *,
-        is_progress: bool = False,
-    ) -> None:
-        self._number += 1
-        self._lines.append(
-            LogLine(self._number, at, sender, event, text, is_progress, tuple(objections))
-        )
-
-
-_NOT_REVIEWED = Reviewed(None)
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line: a message, or objections to the sound of many.
-
-    Attributes:
-        number: The number of the line, counted from 1 over all lines.
-        at: The time in seconds since the stream began.
-        sender: ``twilio`` or ``server``.
-        event: The event as on the wire; ``sound`` for the sound of many messages, ``invalid`` for
-            an invalid message.
-        text: The message as on the wire; for the sound, its duration so far.
-        is_progress: Whether it is a mark that only measures the progress of a playback.
-        objections: The objections of `StreamReviewer` to it, or to the sound so far.
-    """
-
-    number: int
-    at: float
-    sender: Sender
-    event: str
-    text: str
-    is_progress: bool = False
-    objections: tuple[Objection, ...] = ()
-
-
-@dataclass(slots=True)
-class MediaCount:
-    """The media messages of one direction.
-
-    Attributes:
-        messages: How many there were.
-        size: How many bytes of sound they held.
-        bad: How many of them have objections of their own.
-    """
-
-    messages: int = 0
-    size: int = 0
-    bad: int = 0
-
-    @property
-    def seconds(self) -> float:
-        """How much sound they held."""
-        return self.size / BYTES_PER_SECOND
 
 
 def _describe_end(stream: MediaStream | InspectedStream) -> str:

@@ -136,7 +136,7 @@ class Endpoint(Generic[CallT]):
             self._watchers = [each for each in self._watchers if each[0] != state]
         for listener in tuple(self.on_state):
             # An error in a widget must not end the call.
-            with Guard("a listener to a phone failed", loop=asyncio.get_running_loop()):
+            with Guard("a listener to a phone failed", of_user=True):
                 listener(state)
         for pending in ready:
             fulfil(pending, state)

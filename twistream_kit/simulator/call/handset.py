@@ -267,7 +267,8 @@ class Ear:
             if self.first_audible_at is None:
                 self.first_audible_at = now
         for listener in tuple(self.on_frame):
-            with Guard("a listener of a phone's ear failed, and is not called again") as guard:
+            problem = "a listener of a phone's ear failed, and is not called again"
+            with Guard(problem, of_user=True) as guard:
                 listener(frame, now)
             if guard.error is not None and listener in self.on_frame:
                 self.on_frame.remove(listener)

@@ -7,9 +7,11 @@ fields of `Behaviour`; the others are constants here.  `live`, the server's half
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
+from twistream_kit.errors import WrongType, WrongValue
 from twistream_kit.listing import describe_changes
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, MEDIA_DISCARDED
@@ -214,14 +216,37 @@ class Behaviour:
         for name in ("playout_delay_ms", "latency_ms"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= 10_000:
-                raise ValueError(f"{name} is {value!r}; it must lie between 0 and 10000 ms")
+                raise WrongValue(f"{name} is {value!r}; it must lie between 0 and 10000 ms")
         for name, legal in _CHOICES.items():
             if (value := getattr(self, name)) not in get_args(legal):
                 choices = ", ".join(map(repr, get_args(legal)))
-                raise ValueError(f"{name} is {value!r}; it must be one of {choices}")
+                raise WrongValue(f"{name} is {value!r}; it must be one of {choices}")
 
     def __repr__(self) -> str:
         return describe_changes(self)
+
+
+def check_behaviour(behaviour: object) -> Behaviour:
+    """Return a behaviour, by default all assumptions.
+
+    Raises:
+        WrongType: If it is something else, such as a dict of its names.
+    """
+    if behaviour is None:
+        return Behaviour()
+    if isinstance(behaviour, Behaviour):
+        return behaviour
+    if not isinstance(behaviour, Mapping):
+        kind = type(behaviour).__name__
+        raise WrongType(f"behaviour is {kind}; give a kit.Behaviour, such as kit.Behaviour()")
+    names = [each.name for each in fields(Behaviour)]
+    if strange := [name for name in behaviour if name not in names]:
+        raise WrongType(
+            f"behaviour is a dict, and {strange[0]!r} is no name of a Behaviour; give a "
+            f"kit.Behaviour(…) with some of {', '.join(names)}"
+        )
+    meant = ", ".join(f"{name}={value!r}" for name, value in behaviour.items())
+    raise WrongType(f"behaviour is a dict; give a Behaviour: behaviour=kit.Behaviour({meant})")
 
 
 def count_frames(duration_ms: float) -> int:

@@ -16,7 +16,7 @@ from typing import overload
 
 from twistream_kit.errors import Objection, Severity
 from twistream_kit.listing import Listing, Series
-from twistream_kit.pending import Pending, fulfil
+from twistream_kit.pending import Pending, Subject, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES, get_code
 from twistream_kit.simulator.model.assumptions import ONCE_PER_STREAM
 
@@ -175,7 +175,9 @@ class Debugger(Sequence[DebuggerEntry]):
         Raises:
             LookupError: If Twilio has no such code.
         """
-        wait: Pending[DebuggerEntry] = Pending()
+        wait: Pending[DebuggerEntry] = Pending(
+            None, Subject(f"entry {code} in Twilio's debugger", "DebuggerEntry", self._say_entries)
+        )
         get_code(code)
         with self._lock:
             found = next((entry for entry in self._entries if entry.code == code), None)
@@ -184,6 +186,9 @@ class Debugger(Sequence[DebuggerEntry]):
         if found is not None:
             fulfil(wait, found)
         return wait
+
+    def _say_entries(self) -> str:
+        return f"its codes: {', '.join(map(str, self.codes))}" if self.codes else "it is empty"
 
     @property
     def codes(self) -> list[int]:

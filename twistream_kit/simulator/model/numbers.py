@@ -18,6 +18,7 @@ import secrets
 from collections import Counter
 from dataclasses import dataclass
 
+from twistream_kit.errors import WrongValue
 from twistream_kit.protocol.rest import is_e164
 
 ACCOUNT_NUMBERS = ("+15005550006", "+15005550009")
@@ -27,7 +28,7 @@ ACCOUNT_NUMBERS = ("+15005550006", "+15005550009")
 def require_e164(number: str) -> None:
     """Raise `ValueError` unless `number` is in E.164 form."""
     if not is_e164(number):
-        raise ValueError(
+        raise WrongValue(
             f"{number!r} is not a number in E.164 form: plus, country code and number, "
             "such as +15550100001"
         )

@@ -25,10 +25,10 @@ from typing import Literal, get_args
 
 from aiohttp import web
 
-from twistream_kit.errors import CallRefused
+from twistream_kit.errors import CallRefused, WrongType, WrongValue, require_type
 from twistream_kit.listing import describe_changes
 from twistream_kit.protocol.rest import is_e164
-from twistream_kit.simulator.model.assumptions import Behaviour, Trial
+from twistream_kit.simulator.model.assumptions import Behaviour, Trial, check_behaviour
 from twistream_kit.simulator.model.numbers import (
     COUNTRIES,
     AccountNumber,
@@ -122,24 +122,24 @@ class SimulatedAccount:
         for name, legal in (("type", AccountType), ("status", AccountStatus)):
             if (value := getattr(self, name)) not in get_args(legal):
                 choices = ", ".join(map(repr, get_args(legal)))
-                raise ValueError(f"{name} is {value!r}; it must be one of {choices}")
+                raise WrongValue(f"{name} is {value!r}; it must be one of {choices}")
         for name in ("verified", "blocklist", "voiceless"):
             _require_numbers(name, getattr(self, name))
         self._require_countries()
         if self.type == "Trial" and len(set(self.verified)) > VERIFIED_LIMIT:
-            raise ValueError(
+            raise WrongValue(
                 f"verified has {len(set(self.verified))} numbers; a trial account can verify "
                 f"{VERIFIED_LIMIT}"
             )
         if self.calls_at_once is not None and (
             not isinstance(self.calls_at_once, int) or self.calls_at_once < 0
         ):
-            raise ValueError(
+            raise WrongValue(
                 f"calls_at_once is {self.calls_at_once!r}; give a whole number or None"
             )
         shift = self.clock_ahead_seconds
         if not isinstance(shift, int | float) or not abs(shift) <= _LONGEST_SHIFT_SECONDS:
-            raise ValueError(f"clock_ahead_seconds is {shift!r}; give seconds, at most ten years")
+            raise WrongValue(f"clock_ahead_seconds is {shift!r}; give seconds, at most ten years")
 
     @property
     def call_limit(self) -> int | None:
@@ -153,19 +153,26 @@ class SimulatedAccount:
 
     def _require_countries(self) -> None:
         countries = self.blocked_countries
+        require_type("a list, tuple or set", blocked_countries=countries)
         if not set(countries) <= COUNTRIES.keys():
             known = " ".join(sorted(COUNTRIES))
-            raise ValueError(
+            raise WrongValue(
                 f"blocked_countries is {countries!r}; give a set of the ISO codes whose calling "
                 f"codes the simulator knows: {known}"
             )
 
 
-def reconcile(
-    account: SimulatedAccount | None, behaviour: Behaviour | None
-) -> tuple[SimulatedAccount, Behaviour]:
-    """Return both such that exactly a trial account has the rules of a trial."""
-    account, behaviour = account or SimulatedAccount(), behaviour or Behaviour()
+def reconcile(account: object, behaviour: object) -> tuple[SimulatedAccount, Behaviour]:
+    """Return both such that exactly a trial account has the rules of a trial.
+
+    Raises:
+        WrongType: If one of them is something else.
+    """
+    behaviour = check_behaviour(behaviour)
+    if not isinstance(account, SimulatedAccount | None):
+        kind = type(account).__name__
+        raise WrongType(f"account is {kind}; give a kit.SimulatedAccount, with names and values")
+    account = account or SimulatedAccount()
     if behaviour.trial != "off":
         account = replace(account, type="Trial")
     elif account.type == "Trial":
@@ -176,10 +183,11 @@ def reconcile(
 def _require_numbers(name: str, numbers: object) -> None:
     # A common mistake is a single number instead of a tuple; its characters are no numbers.
     if isinstance(numbers, str):
-        raise TypeError(f"{name} is {numbers!r}; give a tuple of numbers: ({numbers!r},)")
+        raise WrongType(f"{name} is {numbers!r}; give a tuple of numbers: ({numbers!r},)")
+    require_type("a list, tuple or set", **{name: numbers})
     for number in tuple(numbers):  # type: ignore[var-annotated, arg-type]
         if not is_e164(number):
-            raise ValueError(
+            raise WrongValue(
                 f"{name} has {number!r}; numbers are written in E.164, such as +15550100001"
             )
 
@@ -206,7 +214,7 @@ class AccountRecord:
         self, settings: SimulatedAccount, regime: Trial, numbers: tuple[str, ...], sids: Sids
     ) -> None:
         if strange := sorted(set(settings.voiceless) - set(numbers)):
-            raise ValueError(f"voiceless has {strange[0]}, which is no number of the account")
+            raise WrongValue(f"voiceless has {strange[0]}, which is no number of the account")
         self.settings = settings
         self.credentials = Credentials.draw(sids)
         self.created = datetime.now(UTC)
@@ -252,7 +260,7 @@ class AccountRecord:
             if number in self._verified:
                 return
             if self.settings.type == "Trial" and len(self._verified) >= VERIFIED_LIMIT:
-                raise ValueError(
+                raise WrongValue(
                     f"{number} cannot be verified: a trial account can verify only "
                     f"{VERIFIED_LIMIT} numbers"
                 )
@@ -265,13 +273,14 @@ class AccountRecord:
         Raises:
             ValueError: If `code` is no error code of the REST API, or `times` is not positive.
         """
+        require_type("a whole number", code=code, times=times)
         if code not in REFUSALS:
             known = ", ".join(map(str, REFUSALS))
-            raise ValueError(
+            raise WrongValue(
                 f"code is {code!r}; the REST API refuses a request with one of {known}"
             )
         if not isinstance(times, int) or times < 1:
-            raise ValueError(f"times is {times!r}; give how many requests to refuse, 1 or more")
+            raise WrongValue(f"times is {times!r}; give how many requests to refuse, 1 or more")
         with self._lock:
             self._refusals.extend([code] * times)
 

@@ -29,7 +29,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, Protocol, State
 from websockets.uri import parse_uri
 
-from twistream_kit.errors import Severity, hide_user, join_sentences
+from twistream_kit.errors import Severity, WrongState, WrongType, hide_user, join_sentences
 from twistream_kit.pending import LosesTransport
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.ending import BROKEN_PIPE, CLOSED_BY_SERVER, Cause, EndCause
@@ -246,7 +246,7 @@ class StreamClient:
             RuntimeError: If the stream was never connected.
         """
         if self._reader is None:
-            raise RuntimeError("the stream was never connected: await connect() first")
+            raise WrongState("the stream was never connected: await connect() first")
         return await asyncio.shield(self._reader)
 
     async def wait_over(self) -> StreamEnding:
@@ -412,7 +412,7 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
             if it has a query string and `behaviour` is strict.
     """
     if not isinstance(url, str):
-        raise TypeError(f"url is {url!r}; give a string. {URL_FORM}")
+        raise WrongType(f"url is {url!r}; give a string. {URL_FORM}")
     shown = hide_user(url)
     if repair := repair_url(url):
         raise StreamFailed(31923, f"the URL of the stream {repair.problem}", fix=repair.fix)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from twistream_kit.diagnosis.stream import Reviewed, StreamReviewer
-from twistream_kit.errors import Objection
+from twistream_kit.errors import Objection, WrongValue
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.playout import MEDIA_DISCARDED
@@ -81,7 +81,7 @@ class StreamLeg:
         first_timestamp_ms: int | None = None,
     ) -> None:
         if not tracks or not set(tracks) <= {"inbound", "outbound"}:
-            raise ValueError(f"tracks is {tracks!r}; it may hold 'inbound' and 'outbound'")
+            raise WrongValue(f"tracks is {tracks!r}; it may hold 'inbound' and 'outbound'")
         self.stream_sid = stream_sid
         self.call_sid = call_sid
         self.account_sid = account_sid
@@ -188,7 +188,7 @@ class StreamLeg:
             ValueError: If `digit` is not a key of a telephone.
         """
         if digit not in DIGITS:
-            raise ValueError(f"{digit!r} is no key of a telephone; press one of 0-9, *, #, A-D")
+            raise WrongValue(f"{digit!r} is no key of a telephone; press one of 0-9, *, #, A-D")
         if self._stopped or not self.bidirectional:
             return []
         return [from_twilio.Dtmf(self.stream_sid, digit, self._take_sequence())]

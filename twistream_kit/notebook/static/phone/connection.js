@@ -1,11 +1,19 @@
 // The connection to the kernel: a socket if the kernel is on this machine, else the kernel's messages.
 
+import {
+  PROBE,
+  asBytes,
+  connectDirectly,
+  fromBase64,
+  isOnThisMachine,
+  isProbe,
+  toBase64,
+} from "../transport.js";
 import { RATE, ULAW } from "./sound.js";
 
 const FRAMES_CONFIRMED_TOGETHER = 10;
 const RETIRED = 4000; // a private close code: this phone is shown elsewhere
 const GOING_AWAY = 1001; // the listener was stopped
-const DIRECT_MS = 1500; // the timeout of a direct connection
 const KERNEL_TIMEOUT_MS = 4000; // after this, the kernel is shown as not answering
 
 export class Link {
@@ -19,8 +27,7 @@ export class Link {
 
   open() {
     if (this.state !== "closed") return;
-    const isLocal = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(location.hostname);
-    if (this.address && isLocal) this.#connect();
+    if (this.address && isOnThisMachine()) this.#connect();
     else this.#overKernel();
   }
 
@@ -52,7 +59,7 @@ export class Link {
       const joined = new Int16Array(3 * frame.length);
       this.batch.forEach((each, i) => joined.set(each, i * frame.length));
       this.batch = [];
-      this.#send({ number: ++this.voiceNumber }, [joined.buffer]);
+      this.#sendBytes({ number: ++this.voiceNumber }, new Uint8Array(joined.buffer));
     }
   }
 
@@ -70,13 +77,13 @@ export class Link {
 
   #connect() {
     this.#become("connecting");
-    const socket = (this.socket = new WebSocket(this.address));
-    socket.binaryType = "arraybuffer";
-    this.timer = setTimeout(() => socket.close(), DIRECT_MS);
+    const socket = (this.socket = connectDirectly(this.address, () => {
+      if (this.socket === socket && this.state === "connecting") this.#overKernel();
+    }));
+    if (!socket) return;
     let isOpen = false;
     socket.onopen = () => {
       isOpen = true;
-      clearTimeout(this.timer);
       this.confirmed = 0;
       this.restart();
       socket.send(`here ${this.page}`);
@@ -85,10 +92,9 @@ export class Link {
     };
     socket.onmessage = ({ data }) => this.#hear(data);
     socket.onclose = ({ code }) => {
-      clearTimeout(this.timer);
-      if (this.socket !== socket) return; // an earlier socket, or closed by us
+      if (this.socket !== socket || !isOpen) return; // an earlier socket, or closed by us
       if (code === RETIRED) this.close();
-      else if (isOpen && code !== GOING_AWAY) this.#connect();
+      else if (code !== GOING_AWAY) this.#connect();
       else this.#overKernel();
     };
   }
@@ -96,7 +102,8 @@ export class Link {
   #overKernel() {
     this.socket = null;
     this.#become("waiting");
-    this.#send({ do: `here ${this.page}` });
+    this.isText = false;
+    this.#sendBytes({ do: `here ${this.page}` }, Uint8Array.from(PROBE));
     this.timer = setTimeout(() => this.#become("lost"), KERNEL_TIMEOUT_MS);
     for (const words of this.waiting.splice(0)) this.#send({ do: words });
   }
@@ -114,16 +121,23 @@ export class Link {
     }
   }
 
+  #sendBytes(content, bytes) {
+    if (this.isText) this.#send({ ...content, data: toBase64(bytes) });
+    else this.#send(content, [bytes.buffer]);
+  }
+
   #take(content, buffers) {
     if (this.state === "closed") return;
     if (content.type === "welcome" && content.page === this.page) {
       clearTimeout(this.timer);
+      this.isText = content.takesBuffers === false;
+      if (!isProbe(buffers?.[0])) this.#send({ do: "text" }); // the kernel then sends no buffers
       this.restart();
       this.#become("kernel");
     } else if (content.type === "sound") {
       if (content.page !== this.page) return;
-      const { buffer, byteOffset, byteLength } = buffers[0];
-      this.#frames(content.number, new Uint8Array(buffer ?? buffers[0], byteOffset, byteLength));
+      const bytes = content.data ? fromBase64(content.data) : buffers?.[0] && asBytes(buffers[0]);
+      if (bytes) this.#frames(content.number, bytes);
     } else {
       this.notify(content);
     }

@@ -111,13 +111,14 @@ export function registerLoudspeaker() {
 }
 
 // Two classes with the same interface; the second needs neither a secure context nor a worklet.
+// Both play into `output`, the node of the volume.
 
 export class WorkletLoudspeaker {
-  constructor(context, buffer, tell) {
+  constructor(output, buffer, tell) {
     const options = { numberOfInputs: 0, outputChannelCount: [1], processorOptions: buffer };
-    this.node = new AudioWorkletNode(context, "twistream-loudspeaker", options);
+    this.node = new AudioWorkletNode(output.context, "twistream-loudspeaker", options);
     this.node.port.onmessage = ({ data }) => tell(data);
-    this.node.connect(context.destination);
+    this.node.connect(output);
   }
 
   push(samples) {
@@ -141,8 +142,9 @@ export class WorkletLoudspeaker {
 // Plays pieces of 100 ms one after the other.  They are resampled to the browser's sample rate here,
 // continuously, because the browser would resample each piece by itself, with a click at each border.
 export class BufferLoudspeaker {
-  constructor(context, buffer, tell) {
-    this.context = context;
+  constructor(output, buffer, tell) {
+    this.output = output;
+    this.context = output.context;
     this.tell = tell;
     this.playing = new Set();
     this.gaps = this.dropped = 0;
@@ -177,7 +179,7 @@ export class BufferLoudspeaker {
       const piece = context.createBuffer(1, out.length, context.sampleRate);
       piece.copyToChannel(out, 0);
       const node = new AudioBufferSourceNode(context, { buffer: piece });
-      node.connect(context.destination);
+      node.connect(this.output);
       node.onended = () => this.playing.delete(node);
       node.start(this.next);
       this.playing.add(node);
@@ -201,9 +203,10 @@ export class BufferLoudspeaker {
 
 // The ringing tone of North America: 440 and 480 Hz, 2 s of every 6.
 export class Ringer {
-  constructor(context) {
+  constructor(output) {
+    const { context } = output;
     const gain = new GainNode(context, { gain: 0 });
-    gain.connect(context.destination);
+    gain.connect(output);
     for (let ring = 0; ring < 20; ring++) {
       const begin = context.currentTime + 0.05 + 6 * ring;
       gain.gain.setTargetAtTime(0.06, begin, 0.01).setTargetAtTime(0, begin + 2, 0.01);

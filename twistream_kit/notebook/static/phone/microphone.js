@@ -6,6 +6,8 @@ const NO_MICROPHONE = {
   NotAllowedError: "The browser may not use the microphone. Allow it beside the address, or",
   NotFoundError: "There is no microphone. You can",
   NotReadableError: "Another program has the microphone. You can",
+  policy: "The page around this notebook gives its outputs no microphone, as in VS Code. You can",
+  worklet: "A policy of this page forbids the AudioWorklet that a microphone needs. You can",
   insecure: "Browsers give a microphone only to https pages and to localhost. You can",
   other: "The microphone does not work. You can",
 };
@@ -64,9 +66,13 @@ export function registerMicrophone() {
 }
 
 export async function askForMicrophone(hasWorklet) {
-  if (!navigator.mediaDevices || !hasWorklet) {
-    throw Object.assign(new Error(), { name: "insecure" });
-  }
+  const fail = (name) => {
+    throw Object.assign(new Error(), { name });
+  };
+  // Only Chromium and what is made of it, such as VS Code, tell their policy.
+  if (document.featurePolicy?.allowsFeature("microphone") === false) fail("policy");
+  if (!navigator.mediaDevices) fail("insecure");
+  if (!hasWorklet) fail("worklet");
   // Only the echo of the loudspeaker is removed, because the voice is to be analysed unchanged.
   const wishes = { echoCancellation: true, noiseSuppression: false, autoGainControl: false };
   return navigator.mediaDevices.getUserMedia({ audio: wishes });

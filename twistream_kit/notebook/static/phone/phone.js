@@ -15,8 +15,7 @@ export default () => {
     render({ el }) {
       const root = document.createElement("section");
       root.className = "twistream-phone";
-      // Else JupyterLab would handle digits as its own shortcuts: 0 0 restarts the kernel.
-      root.dataset.lmSuppressShortcuts = "true";
+      el.classList.add("twistream-phone-box");
       el.append(root);
       const view = new PhoneView(telephone, root);
       telephone.show(view);

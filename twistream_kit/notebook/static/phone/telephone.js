@@ -11,6 +11,32 @@ import { loadWorklet } from "./worklet.js";
 const DIRECT_BUFFER = { target: 0.07, most: 0.12 };
 const KERNEL_BUFFER = { target: 0.12, most: 0.36 };
 
+const RESUME_MS = 1000; // a browser that allows sound begins within this
+
+// What this page keeps of each telephone while it is open: whether it had sound.  Each run of the cell
+// makes a new widget, and its script anew, so only the page itself can keep it.
+const KEPT = (globalThis[Symbol.for("twistream_kit.phone")] ??= new Map());
+
+const VOLUME = "twistream_kit.volume"; // in the browser's storage, for the next visit too
+
+const storage = {
+  read() {
+    try {
+      return Number(localStorage.getItem(VOLUME) ?? KEPT.get(VOLUME) ?? 100);
+    } catch {
+      return KEPT.get(VOLUME) ?? 100; // a page without storage
+    }
+  },
+  write(volume) {
+    KEPT.set(VOLUME, volume);
+    try {
+      localStorage.setItem(VOLUME, volume);
+    } catch {
+      // kept until the page is closed
+    }
+  },
+};
+
 export class Telephone {
   constructor(model) {
     this.model = model;
@@ -21,7 +47,11 @@ export class Telephone {
     this.levels = { hear: 0, say: 0 };
     this.stats = { depth: 0, gaps: 0, dropped: 0 };
     this.link = new Link(model, model.get("_address"), this.page, (news) => this.#handleNews(news));
+    this.filesAddress = model.get("_files_address");
     model.set("_address", ""); // not synchronised with the kernel, and not saved with the notebook
+    model.set("_files_address", "");
+    this.name = `${model.get("place")} ${model.get("number")}`;
+    this.volume = storage.read();
     model.on("change:call", () => this.#followCall());
     model.on("change:is_retired", () => this.release());
     this.call = model.get("call");
@@ -42,7 +72,10 @@ export class Telephone {
   show(view) {
     clearTimeout(this.leaving);
     this.views.add(view);
-    if (this.state !== "retired") this.link.open();
+    if (this.state !== "retired") {
+      this.link.open();
+      if (KEPT.get(this.name) && !this.hasSound) this.#restoreSound();
+    }
     this.draw();
   }
 
@@ -78,7 +111,33 @@ export class Telephone {
     this.draw();
   }
 
+  setVolume(volume) {
+    this.volume = volume;
+    storage.write(volume);
+    this.output?.gain.setTargetAtTime(this.#gain, this.context.currentTime, 0.01);
+    this.draw();
+  }
+
   setSound(isOn) {
+    KEPT.set(this.name, isOn);
+    this.#switchSound(isOn);
+  }
+
+  // The cell was run again: a click in this page has allowed sound before.
+  async #restoreSound() {
+    if (navigator.userActivation?.hasBeenActive === false) return;
+    this.#switchSound(true);
+    const limit = new Promise((resolve) => setTimeout(resolve, RESUME_MS));
+    const { context } = this;
+    const isAllowed = await Promise.race([context.resume().then(() => true, () => false), limit]);
+    if (this.context === context && !isAllowed) this.#switchSound(false);
+  }
+
+  get #gain() {
+    return (this.volume / 100) ** 2; // the ear's scale is nearer to this than to a straight line
+  }
+
+  #switchSound(isOn) {
     this.hasSound = isOn;
     this.link.say(isOn ? "sound on" : "sound off");
     if (isOn) this.#wake();
@@ -112,7 +171,10 @@ export class Telephone {
       return;
     }
     if (news.type === "note") this.note = news.text;
-    if (news.type === "speaker" && news.page && news.page !== this.page) this.hasSound = false;
+    if (news.type === "speaker" && news.page && news.page !== this.page) {
+      this.hasSound = false;
+      KEPT.set(this.name, false);
+    }
     if (news.state === "direct" || news.state === "kernel") {
       this.loudspeaker?.tune(this.#buffer());
       if (this.hasSound) this.link.say("sound on");
@@ -131,7 +193,7 @@ export class Telephone {
     if (mayTalk) this.#openMicrophone();
     else this.#closeMicrophone();
     const mustRing = this.state === "ringing" && this.hasSound && this.context;
-    if (mustRing) this.ringer ??= new Ringer(this.context);
+    if (mustRing) this.ringer ??= new Ringer(this.output);
     else this.ringer = void this.ringer?.stop();
     if (!this.hasSound) this.loudspeaker?.flush();
     this.#rest();
@@ -148,7 +210,11 @@ export class Telephone {
   }
 
   async #wake() {
-    this.context ??= new AudioContext({ latencyHint: "interactive" });
+    if (!this.context) {
+      this.context = new AudioContext({ latencyHint: "interactive" });
+      this.output = new GainNode(this.context, { gain: this.#gain });
+      this.output.connect(this.context.destination);
+    }
     const { context } = this;
     context.onstatechange = () => this.draw();
     this.isReady ??= this.#makeLoudspeaker(context);
@@ -174,7 +240,7 @@ export class Telephone {
     if (this.context !== context) return;
     this.hasWorklet = hasWorklet;
     const Kind = hasWorklet ? WorkletLoudspeaker : BufferLoudspeaker;
-    this.loudspeaker = new Kind(context, this.#buffer(), tell);
+    this.loudspeaker = new Kind(this.output, this.#buffer(), tell);
   }
 
   async #openMicrophone() {
@@ -217,7 +283,7 @@ export class Telephone {
     this.ringer = void this.ringer?.stop();
     this.loudspeaker?.close();
     this.context?.close();
-    this.context = this.loudspeaker = this.isReady = undefined;
+    this.context = this.output = this.loudspeaker = this.isReady = undefined;
     this.link.close();
     this.draw();
   }

@@ -1,5 +1,7 @@
 // The view of a telephone.
 
+import { FileChooser } from "../file_chooser.js";
+import { shareKeyboard } from "../keyboard.js";
 import { KEYPAD, Keypad } from "./keypad.js";
 
 const HANDSET = `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M2.5 14.5c-1-1.6-.6-3.4.8-4.5
@@ -21,6 +23,7 @@ const MARKUP = `
     aria-valuemin="0" aria-valuemax="100" aria-valuenow="0"><i></i></div>
   <span>You say</span><div class="tp-meter tp-say" role="meter" aria-label="Level of what you say"
     aria-valuemin="0" aria-valuemax="100" aria-valuenow="0"><i></i></div>
+  <span>Volume</span><input type="range" class="tp-volume" aria-label="Volume" min="0" max="100" step="5">
 </div>
 ${KEYPAD}
 <div class="tp-row">
@@ -28,9 +31,10 @@ ${KEYPAD}
   <button type="button" class="tp-clear">Clear</button>
   <button type="button" class="tp-sound" aria-pressed="false">Sound</button>
 </div>
-<div class="tp-voice" hidden>
+<div class="tp-voice" role="group" aria-label="Say a file">
   <p></p>
   <div class="tp-row"><select aria-label="File to say"></select><button type="button">Say it</button></div>
+  <div class="tp-files"></div>
 </div>
 <p class="tp-note" role="alert" hidden></p>
 <footer></footer>`;
@@ -60,7 +64,7 @@ export class PhoneView {
     root.innerHTML = MARKUP;
     const find = (name) => root.querySelector(name);
     this.parts = Object.fromEntries(
-      ["state", "timer", "answer", "hang-up", "mute", "clear", "sound", "voice", "note"].map((name) => [
+      ["state", "timer", "answer", "hang-up", "mute", "clear", "sound", "volume", "voice", "note"].map((name) => [
         name,
         find(`.tp-${name}`),
       ]),
@@ -73,19 +77,35 @@ export class PhoneView {
     const { caller, you } = model.get("colours");
     root.style.setProperty("--tp-say", caller);
     root.style.setProperty("--tp-hear", you);
-    this.#offerVoices(model.get("voices"));
+    this.offerVoices = () => this.#offerVoices(model.get("voices"));
+    model.on("change:voices", this.offerVoices);
+    this.offerVoices();
     this.#listen();
-    this.#listenToKeyboard();
+    this.files = new FileChooser(model, {
+      root: find(".tp-files"),
+      zone: root,
+      label: "Choose a file",
+      address: telephone.filesAddress,
+    });
+    this.releaseKeyboard = this.#listenToKeyboard();
     this.timer = setInterval(() => this.#tick(), 100);
   }
 
   close() {
     clearInterval(this.timer);
+    this.releaseKeyboard();
+    this.files.close();
+    this.telephone.model.off("change:voices", this.offerVoices);
   }
 
   #offerVoices(voices) {
-    const [select, button] = this.parts.voice.querySelectorAll("select, button");
-    for (const name of voices) select.add(new Option(name));
+    const [select, button] = this.parts.voice.querySelectorAll(".tp-row > *");
+    const before = new Set(Array.from(select.options, (option) => option.value));
+    const chosen = select.value;
+    select.replaceChildren(...voices.map((name) => new Option(name)));
+    const added = voices.filter((name) => !before.has(name));
+    // A file that was just added can be said at once.
+    if (before.size) select.value = added.at(-1) ?? chosen;
     button.onclick = () => this.telephone.say(`say ${select.value}`);
     this.hasVoices = voices.length > 0;
   }
@@ -97,21 +117,21 @@ export class PhoneView {
     parts.clear.onclick = () => telephone.say("clear");
     parts.mute.onclick = () => telephone.setMuted(!telephone.isMuted);
     parts.sound.onclick = () => telephone.setSound(!telephone.hasSound);
+    parts.volume.oninput = () => telephone.setVolume(parts.volume.valueAsNumber);
   }
 
   #listenToKeyboard() {
     // What each key of the keyboard presses, while the telephone has the focus.
     const shortcuts = new Map(this.keypad.keys.map((button) => [button.dataset.digit, button]));
     for (const [key, button] of shortcuts) button.setAttribute("aria-keyshortcuts", key);
-    this.root.onkeydown = (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "SELECT") return;
+    return shareKeyboard(this.root, (event) => {
       const button = shortcuts.get(event.key);
       if (!button || button.disabled) return;
       event.preventDefault();
       button.classList.add("tp-down");
       setTimeout(() => button.classList.remove("tp-down"), 150);
       button.click();
-    };
+    });
   }
 
   draw() {
@@ -133,6 +153,8 @@ export class PhoneView {
     parts.sound.disabled = state === "retired";
     parts.sound.setAttribute("aria-pressed", telephone.hasSound);
     parts.sound.title = telephone.hasSound ? "Turn the sound off" : "Allow the browser to play sound";
+    if (parts.volume.valueAsNumber !== telephone.volume) parts.volume.value = telephone.volume;
+    parts.volume.setAttribute("aria-valuetext", `${telephone.volume} %`);
     this.#drawVoice();
     const note = telephone.note || hint;
     parts.note.hidden = !note;
@@ -141,14 +163,15 @@ export class PhoneView {
   }
 
   #drawVoice() {
-    const { noMicrophone, inCall, hasSound } = this.telephone;
+    const { noMicrophone, inCall, hasSound, state } = this.telephone;
     const { voice } = this.parts;
-    voice.hidden = !inCall || !hasSound || !noMicrophone;
+    voice.hidden = state === "retired";
     const [text, row] = voice.children;
+    text.hidden = !inCall || !hasSound || !noMicrophone;
+    text.textContent = `${noMicrophone} let a file speak for you.`;
     row.hidden = !this.hasVoices;
-    text.textContent = this.hasVoices
-      ? `${noMicrophone} let a file speak for you.`
-      : `${noMicrophone} let a file speak for you: PhoneWidget(phone, voices=[clip]).`;
+    row.lastElementChild.disabled = !inCall;
+    row.lastElementChild.title = inCall ? "The caller says this file" : "Files are said in a call";
   }
 
   #words() {
@@ -184,7 +207,7 @@ export class PhoneView {
       pieces.push(`${Math.round(1000 * stats.depth)} ms buffer`);
       pieces.push(`${stats.gaps} gap${stats.gaps === 1 ? "" : "s"}`);
       pieces.push(`${Math.round(1000 * telephone.missing)} ms dropped`);
-      if (telephone.hasWorklet === false) pieces.push("simple player: the page is not secure");
+      if (telephone.hasWorklet === false) pieces.push("simple player: the page allows no AudioWorklet");
     }
     const text = pieces.join(" · ");
     if (this.footer.textContent !== text) this.footer.textContent = text;

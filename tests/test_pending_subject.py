@@ -1,0 +1,268 @@
+"""A Pending says what it stands for: in its repr, when used like its result, and when late."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+
+import pytest
+
+import twistream_kit as kit
+from support.waiting import soon
+from twistream_kit.pending import Pending, Subject, fail, fulfil
+
+ALICE = "+15550100001"
+
+
+def ringing(state="ringing", **options):
+    return Pending(None, Subject(f"Call to {ALICE}", "Call", lambda: state, **options))
+
+
+def test_its_repr_says_what_is_waited_for_how_far_it_is_and_how_to_get_it():
+    pending = ringing()
+    assert repr(pending) == "<Pending Call to +15550100001: ringing; .result(10) or await>"
+    fulfil(pending, "the call")
+    assert repr(pending) == "<Pending Call to +15550100001: 'the call'>"
+    failed = ringing()
+    fail(failed, kit.CallRefused("no", fix="Ask"))
+    assert repr(failed) == "<Pending Call to +15550100001: CallRefused: no. Ask.>"
+
+
+def test_its_state_is_asked_for_only_when_somebody_reads_it():
+    asked = []
+    pending = Pending(None, Subject("playback", "PlayOutcome", lambda: asked.append(1) or "x"))
+    pending.done()
+    assert asked == []
+    assert "playback: x;" in repr(pending)
+    assert asked == [1]
+
+
+def test_a_state_that_cannot_be_had_is_no_obstacle():
+    def fail_to_say():
+        raise ZeroDivisionError
+
+    pending = Pending(None, Subject("Call", "Call", fail_to_say))
+    assert repr(pending) == "<Pending Call: pending; .result(10) or await>"
+    with pytest.raises(kit.NoResultYet, match=r"Call: no result within 0 s\. It is still"):
+        pending.result(0)
+
+
+@pytest.mark.parametrize("name", ["hang_up", "play", "no_such_thing"])
+@pytest.mark.parametrize("done", [False, True])
+def test_what_its_result_would_have_is_answered_with_how_to_get_the_result(name, done):
+    pending = ringing()
+    if done:
+        fulfil(pending, 1)
+    with pytest.raises(AttributeError) as caught:
+        getattr(pending, name)
+    assert type(caught.value) is kit.NoSuchAttribute
+    assert str(caught.value) == (
+        f"this is a Pending of a Call, and has no {name!r}. Say .result(10) or await it."
+    )
+    assert not hasattr(pending, name)
+
+
+def test_an_article_fits_its_noun():
+    pending = Pending(None, Subject("end", "InspectedEnd"))
+    with pytest.raises(kit.NoSuchAttribute, match="a Pending of an InspectedEnd, and"):
+        pending.objections  # noqa: B018 - it raises
+
+
+def test_names_for_which_tools_look_are_answered_as_by_any_object():
+    for pending in (ringing(), Pending()):
+        with pytest.raises(AttributeError) as caught:
+            pending._repr_html_  # noqa: B018 - it raises
+        assert type(caught.value) is AttributeError
+
+
+def test_a_wait_in_vain_says_how_far_it_is():
+    for wait in (ringing().result, ringing().exception):
+        with pytest.raises(TimeoutError) as caught:
+            wait(0.01)
+        assert str(caught.value) == (
+            f"Call to {ALICE}: no result within 0.01 s (ringing). It is still on its way and can "
+            "be waited for again."
+        )
+
+
+def test_a_result_that_is_such_an_error_is_raised_as_it_is():
+    pending = ringing()
+    inner = kit.NoResultYet("another wait", fix="Wait")
+    fail(pending, inner)
+    with pytest.raises(kit.NoResultYet) as caught:
+        pending.result(1)
+    assert caught.value is inner
+
+
+def test_an_interrupted_wait_has_one_line_beside_it(monkeypatch):
+    def interrupt(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Condition, "wait", interrupt)
+    playing = Pending(None, Subject("playback", "PlayOutcome", silence="stream.clear()"))
+    for pending, said in (
+        (playing, "Only the wait has ended, the sound goes on: stream.clear() silences it."),
+        (ringing(), f"Only the wait has ended: Call to {ALICE} is still on its way."),
+    ):
+        with pytest.raises(KeyboardInterrupt) as caught:
+            pending.result(1)
+        assert caught.value.__notes__ == [said]
+        assert caught.value._render_traceback_()[-2:] == ["KeyboardInterrupt", said]
+        assert not pending.done()
+        assert fulfil(pending, 1)
+        assert pending.result(1) == 1
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Pending().result(1)
+    assert not hasattr(caught.value, "__notes__")
+
+
+async def test_a_cancelled_wait_says_it_once_however_many_wait_above_it():
+    pending = ringing()
+
+    async def wait_outside():
+        return await pending
+
+    task = asyncio.create_task(wait_outside())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    assert len(caught.value.__notes__) == 1
+    assert not pending.done()
+
+
+# Who makes them.
+
+
+@pytest.fixture
+async def up():
+    async with kit.SimulatedTwilio(ring_seconds=0.02) as twilio, kit.StreamServer() as server:
+        phone = twilio.phone(ALICE)
+        call = await soon(
+            kit.place_call(
+                twilio.client, to=ALICE, from_=twilio.numbers[0], stream_url=server.stream_url
+            )
+        )
+        stream = await soon(server.next_stream(call))
+        yield twilio, server, phone, call, stream
+
+
+MAKERS = {
+    "place_call": (
+        lambda twilio, server, phone, call, stream: kit.place_call(
+            twilio.client, to=ALICE, from_=twilio.numbers[0], stream_url=server.stream_url
+        ),
+        r"Pending Call to \+15550100001: being placed",
+    ),
+    "next_stream": (
+        lambda twilio, server, phone, call, stream: server.next_stream(),
+        r"Pending next MediaStream: no call yet on ws://127.0.0.1:\d+/media",
+    ),
+    "next_stream of a call": (
+        lambda twilio, server, phone, call, stream: server.next_stream("CA" + "0" * 32),
+        "Pending MediaStream of call CA0+: no call yet on",
+    ),
+    "preflight": (
+        lambda twilio, server, phone, call, stream: kit.preflight(
+            twilio.client, from_=twilio.numbers[0]
+        ),
+        "Pending preflight: pending",
+    ),
+    "simulate_call": (
+        lambda twilio, server, phone, call, stream: kit.simulate_call(server.url, seconds=1),
+        "Pending simulated call to ws://127.0.0.1:",
+    ),
+    "play": (
+        lambda twilio, server, phone, call, stream: stream.play(
+            kit.Clip.tone(440, 1), mark="hello"
+        ),
+        r"Playing playback of 1000 ms \(hello\): \d+ of 1000 ms heard",
+    ),
+    "speak": (
+        lambda twilio, server, phone, call, stream: stream.speak(),
+        "Speech playback of 0 ms: 0 of 0 ms heard",
+    ),
+    "heard": (
+        lambda twilio, server, phone, call, stream: stream.play(kit.Clip.tone(440, 2)).heard(1),
+        r"Pending wait until 1000 ms of a playback were heard: \d+ ms so far",
+    ),
+    "mark": (
+        lambda twilio, server, phone, call, stream: (
+            stream.play(kit.Clip.tone(440, 1)),
+            stream.mark("here"),
+        )[1],
+        "Pending mark 'here': pending",
+    ),
+    "closed": (
+        lambda twilio, server, phone, call, stream: stream.closed,
+        "Pending end of stream MZ[0-9a-f]+: still open",
+    ),
+    "hang_up": (
+        lambda twilio, server, phone, call, stream: call.hang_up(),
+        "Pending hanging up CA[0-9a-f]+: pending",
+    ),
+    "ended": (
+        lambda twilio, server, phone, call, stream: call.ended,
+        "Pending end of call CA[0-9a-f]+: (initiated|queued|ringing|in-progress)",
+    ),
+    "until": (
+        lambda twilio, server, phone, call, stream: phone.until("ringing"),
+        r"Pending state 'ringing' of phone \+15550100001: in-call",
+    ),
+    "say": (
+        lambda twilio, server, phone, call, stream: phone.say(kit.Clip.tone(440, 1)),
+        r"Pending saying 1.00 s into phone \+15550100001: in-call",
+    ),
+    "wait_for": (
+        lambda twilio, server, phone, call, stream: twilio.debugger.wait_for(31951),
+        "Pending entry 31951 in Twilio's debugger: it is empty",
+    ),
+    "stopped": (
+        lambda twilio, server, phone, call, stream: server.stopped,
+        "Pending stop of the server: pending",
+    ),
+}
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+async def test_every_maker_of_a_pending_says_what_it_stands_for(up, maker):
+    make, said = MAKERS[maker]
+    pending = make(*up)
+    text = repr(pending)
+    assert re.fullmatch(f"<{said}.*; .result\\(10\\) or await>", text), text
+    with pytest.raises(kit.NoSuchAttribute, match=r"Say .result\(10\) or await it"):
+        pending.nonsense  # noqa: B018 - it raises
+
+
+async def test_no_call_on_a_server_says_where_it_waits_and_what_to_do():
+    async with kit.StreamServer() as server:
+        waiting = asyncio.to_thread(server.next_stream().result, 0.01)
+        with pytest.raises(kit.NoResultYet) as caught:
+            await waiting
+        assert str(caught.value) == (
+            f"no call came within 0.01 s. {server.stream_url} waits for one. Place it with "
+            "kit.place_call(…, stream_url=server.stream_url), or simulate one with "
+            "kit.simulate_call(server.stream_url), then wait again."
+        )
+        async with kit.Inspector(server.url) as inspector:
+            waiting = asyncio.to_thread(inspector.next_stream().result, 0.01)
+            with pytest.raises(kit.NoResultYet, match=f"{inspector.stream_url} waits for one"):
+                await waiting
+
+
+async def test_a_call_that_is_not_answered_is_said_to_ring():
+    async with kit.SimulatedTwilio(ring_seconds=60) as twilio, kit.StreamServer() as server:
+        twilio.phone(ALICE, answer="manual")
+        call = await soon(
+            kit.place_call(
+                twilio.client, to=ALICE, from_=twilio.numbers[0], stream_url=server.stream_url
+            )
+        )
+        await soon(twilio.phone(ALICE).until("ringing"))
+        waiting = asyncio.to_thread(server.next_stream(call).result, 0.01)
+        with pytest.raises(kit.NoResultYet) as caught:
+            await waiting
+        assert caught.value.problem == f"no stream of call {call.sid} started within 0.01 s"
+        assert caught.value.consequence.startswith("The call is ")
+        assert caught.value.fix.endswith("wait longer, or answer it")

@@ -1,0 +1,131 @@
+"""An argument of a wrong type, to any public function, is refused by an error of ours.
+
+Python would raise its own error somewhere inside the package, whose text names no argument.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+import twistream_kit as kit
+
+SAMPLE = Path(__file__).parents[1] / "sample_audio" / "reply.wav"
+
+WRONG = [None, 5, 3.5, True, "x", b"x", [], {}, object()]
+
+RESULTS = {
+    *("WavReport", "CallReport", "StatusEvent", "ConvertedFile", "Examination", "Objection"),
+    *("Check", "Checks", "PlayOutcome", "MarkOutcome", "StreamEnd", "InspectedEnd", "TwilioCode"),
+    *("InspectedStream", "Call", "Phone", "MediaStream", "Playing", "Speech", "Pending"),
+    *("NumberRoute", "Tunnel", "Mistakes"),
+}
+"""Made by the package; people read them."""
+
+NOT_CALLED = {"allow_nested_asyncio", "settings", "stop", "verbose_errors", "start"}
+"""What changes the process, or asks the person."""
+
+GIVEN = {
+    "connect_stream": {"url": "wss://example.com/media"},
+    "load_clip": {"source": SAMPLE},
+    "simulate_call": {"url": "ws://127.0.0.1:9/media"},
+}
+"""Right values for the arguments beside the wrong one; else all of them are wrong."""
+
+
+def list_callables():
+    for name in kit.__all__:
+        thing = getattr(kit, name)
+        is_error = inspect.isclass(thing) and issubclass(thing, BaseException)
+        if callable(thing) and not is_error and name not in RESULTS | NOT_CALLED:
+            yield name
+
+
+def find_own_place(error):
+    """Return the last place of an error that lies in the package, or empty."""
+    place, traceback = "", error.__traceback__
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals.get("__name__", "")
+        if module.startswith("twistream_kit."):
+            place = f"{module}, line {traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
+def find_bare_errors(function, given):
+    found = {}
+    parameters = [
+        each
+        for each in inspect.signature(function).parameters.values()
+        if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+    needed = [each.name for each in parameters if each.default is each.empty]
+    for name in [each.name for each in parameters]:
+        for wrong in WRONG:
+            arguments = {each: given.get(each, wrong) for each in needed} | {name: wrong}
+            try:
+                result = function(**arguments)
+                if isinstance(result, kit.Pending):
+                    result.result(20)
+            except kit.TwistreamError:
+                continue
+            except Exception as error:  # noqa: BLE001 - that is what is looked for
+                if place := find_own_place(error):
+                    found[name] = f"{wrong!r} -> {type(error).__name__}: {error} at {place}"
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(list_callables()))
+def test_a_wrong_type_raises_an_error_of_ours(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_bare_errors(getattr(kit, name), GIVEN.get(name, {})) == {}
+
+
+@pytest.mark.parametrize("make", [kit.Clip.tone, kit.Clip.silence, kit.Clip.dtmf])
+def test_a_wrong_type_for_a_clip_raises_an_error_of_ours(make):
+    assert find_bare_errors(make, {}) == {}
+
+
+def test_the_text_names_the_argument_and_what_to_give():
+    for act, text in (
+        (lambda: kit.StreamServer(port="80"), "port is '80'; give a whole number."),
+        (lambda: kit.Clip.tone("440", 1), "hz is '440'; give a number."),
+        (lambda: kit.convert_file(None, "x.wav"), "src is None; give a path."),
+        (lambda: kit.connect_stream(None), "url is None; give a string."),
+        (
+            lambda: kit.place_call(None, to="+15550100001", from_="+15550100002", stream_url="x"),
+            (
+                "client is None; give kit.client_from_environment(), or the client of a "
+                "SimulatedTwilio."
+            ),
+        ),
+    ):
+        with pytest.raises(kit.WrongType) as caught:
+            act()
+        assert str(caught.value) == text
+
+
+async def test_commands_of_a_call_refuse_them_too():
+    async with kit.SimulatedTwilio(ring_seconds=0) as twilio, kit.StreamServer() as server:
+        phone = twilio.phone("+15550100001")
+        call = await kit.place_call(
+            twilio.client, to=phone.number, from_=twilio.numbers[0], stream_url=server.stream_url
+        )
+        stream = await server.next_stream(call)
+        for command in (
+            *(stream.play, stream.speak, stream.mark, phone.press, phone.say, phone.until),
+            *(server.next_stream, twilio.refuse_next, twilio.phone),
+        ):
+            assert find_bare_errors_of_now(command) == {}, command
+
+
+def find_bare_errors_of_now(command):
+    """Do not wait for what a command returns: the loop that brings it is this one."""
+
+    def call_it(**arguments):
+        command(**arguments)
+
+    call_it.__signature__ = inspect.signature(command)
+    return find_bare_errors(call_it, {})
