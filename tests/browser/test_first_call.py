@@ -109,7 +109,6 @@ def assert_every_cell_went_well(passed):
     }
     failed = {each.number: each for each in passed if each.errors}
     assert set(failed) == may_fail, [each for each in passed if each.number in may_fail ^ set(failed)]
-    assert [each.warnings for each in passed if each.warnings] == []
     checks = [each.number for each in passed if re.search(r"^Check\.", each.markdown, re.MULTILINE)]
     verdicts = [each.number for each in passed if re.search(r"^✓ ", each.output, re.MULTILINE)]
     assert len(checks) >= 7
@@ -126,7 +125,8 @@ async def test_the_tutorial_works_by_shift_enter_and_clicks_to_its_end(clone, op
 
 @pytest.mark.parametrize("kernel", ["7.3.0", "6.29.5"])
 async def test_a_call_is_heard_in_time_on_older_kernels(lab, open_page, kernel):
-    path = lab.copy_notebook("tutorial.ipynb", f"first-{kernel}.ipynb", up_to="dial()", then="")
+    name = f"first-{kernel}.ipynb"
+    path = lab.copy_notebook("tutorial.ipynb", name, up_to="send_button.click()", then="stream")
     lab.use_kernel(path, kernel)
     reader = ByHand(await open_page())
     way = await open_and_hear_a_call(reader, lab.address(path))

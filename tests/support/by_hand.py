@@ -20,18 +20,19 @@ NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook"
 ACTIVE = f"{NOTEBOOK} .jp-Cell.jp-mod-active"
 IDLE = '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator[data-status="idle"]'
 
-HAS_RUN = """async ([cell, before, idle]) => {
+HAS_RUN = """([cell, before, idle]) => {
     const prompt = cell.querySelector('.jp-InputPrompt').innerText.trim();
     if (!/^\\[\\d+\\]:$/.test(prompt) || prompt === before) return false;
     // What it shows comes another way than the number of its prompt, and before the kernel is idle.
-    if (!document.querySelector(idle)) return false;
-    for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
-    return true;
+    return document.querySelector(idle) !== null;
 }"""
 
 PROMPT = "cell => cell.querySelector('.jp-InputPrompt')?.innerText.trim() ?? ''"
 
-READ = """cell => {
+READ = """async cell => {
+    // What is beyond the edge of the page is not drawn, and has no text.
+    cell.scrollIntoView({ block: 'nearest' });
+    for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
     const shown = selector => [...cell.querySelectorAll(selector)]
         .map(each => each.innerText.trim()).filter(text => text);
     const output = '.jp-OutputArea-output';
@@ -40,8 +41,10 @@ READ = """cell => {
             .map(line => line.innerText).join('\\n'),
         markdown: shown('.jp-RenderedMarkdown').join('\\n'),
         output: shown(output).join('\\n'),
-        errors: shown(`${output}[data-mime-type="application/vnd.jupyter.error"]`),
-        warnings: shown(`${output}[data-mime-type="application/vnd.jupyter.stderr"]`),
+        errors: shown([
+            `${output}[data-mime-type="application/vnd.jupyter.error"]`,
+            `${output}[data-mime-type="application/vnd.jupyter.stderr"]`,
+        ].join(', ')),
     };
 }"""
 
@@ -56,8 +59,7 @@ class Shown:
         source: The code.
         markdown: The rendered text of a cell of Markdown.
         output: The text of what it shows.
-        errors: The errors that it shows, each with its traceback.
-        warnings: What it shows of stderr.
+        errors: What it shows in red: JupyterLab shows an error as what goes to stderr.
     """
 
     number: int
@@ -66,7 +68,6 @@ class Shown:
     markdown: str
     output: str
     errors: list[str]
-    warnings: list[str]
 
     @property
     def title(self) -> str:
