@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import threading
+import weakref
 
 import pytest
 
@@ -105,10 +107,15 @@ def test_an_interrupted_wait_has_one_line_beside_it(monkeypatch):
         (playing, "Only the wait has ended, the sound goes on: stream.clear() silences it."),
         (ringing(), f"Only the wait has ended: Call to {ALICE} is still on its way."),
     ):
+        shown = []
         with pytest.raises(KeyboardInterrupt) as caught:
-            pending.result(1)
+            try:
+                pending.result(1)
+            except KeyboardInterrupt as error:
+                shown = error._render_traceback_()  # as IPython does, while it is handled
+                raise
         assert caught.value.__notes__ == [said]
-        assert caught.value._render_traceback_()[-2:] == ["KeyboardInterrupt", said]
+        assert shown[-2:] == ["KeyboardInterrupt", said]
         assert not pending.done()
         assert fulfil(pending, 1)
         assert pending.result(1) == 1
@@ -130,6 +137,26 @@ async def test_a_cancelled_wait_says_it_once_however_many_wait_above_it():
         await task
     assert len(caught.value.__notes__) == 1
     assert not pending.done()
+
+
+async def test_a_wait_that_is_cancelled_leaves_nothing_to_the_garbage_collector():
+    class Sound:
+        pass
+
+    async def play(sound):
+        await ringing()
+
+    sound = Sound()
+    task, left = asyncio.create_task(play(sound)), weakref.ref(sound)
+    await asyncio.sleep(0)
+    gc.disable()
+    try:
+        task.cancel()
+        await asyncio.wait({task})
+        del task, sound
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 # Who makes them.

@@ -38,7 +38,7 @@ from twistream_kit.errors import (
     WrongState,
     WrongType,
 )
-from twistream_kit.user_frames import keep_user_frames, render
+from twistream_kit.user_frames import keep_user_frames, render_handled
 
 T = TypeVar("T")
 
@@ -270,9 +270,10 @@ class Pending(Future[T]):
             note = f"Only the wait has ended: {subject.name} is still on its way."
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)
-            # What IPython shows of it; Python prints notes by itself.
+            # For IPython; Python prints notes by itself.  It must not refer to the error, whose
+            # frames, sound included, would stay until a full garbage collection.
             shown: Any = error
-            shown._render_traceback_ = partial(render, error)
+            shown._render_traceback_ = render_handled
 
     def _waits_on_a_nested_loop(self) -> bool:
         return isinstance(get_running_loop(), ReentrantLoop)

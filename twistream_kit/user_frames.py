@@ -89,6 +89,15 @@ def render(error: BaseException) -> list[str]:
     return _render_in_full(error) if _verbose else _describe(error, set())
 
 
+def render_handled() -> list[str]:
+    """Return the lines of the error that is being handled, for an error of Python's own.
+
+    IPython calls ``_render_traceback_`` in the handler of the error.
+    """
+    error = sys.exc_info()[1]
+    return [] if error is None else render(error)
+
+
 def render_with_advice(error: BaseException, advice: str) -> list[str]:
     """Return the lines of an error, without what led to it, and what to do as the last one."""
     if _verbose:

@@ -28,7 +28,7 @@ DIRECT = 'direct = FileField(clips.append, label="Directly")\ndirect'
 MESSAGES = 'messages = FileField(clips.append, label="In messages", direct=False)\nmessages'
 SMALL = """\
 small = FileField(clips.append, label="Small only")
-small.file_limit = 1_000_000
+small._file_limit = 1_000_000
 small"""
 
 CONNECTION = """() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel

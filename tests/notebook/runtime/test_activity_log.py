@@ -97,3 +97,26 @@ def test_a_failing_handler_in_a_started_server_is_printed_once_to_stderr():
     assert first.startswith("the handler of stream MZ")
     assert rest == ["<string>, line 4, in handler", "", "ValueError: it broke"]
     assert "'ERROR'" in done.stdout
+
+
+def test_without_a_started_server_logging_prints_it_with_the_users_frames_only():
+    program = """
+        import asyncio
+        import twistream_kit as kit
+        async def handler(stream):
+            kit.load_clip("nothing.wav")
+        async def main():
+            async with kit.StreamServer(handler) as server:
+                await kit.simulate_call(server.url, seconds=0.3)
+        asyncio.run(main())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("the handler of stream MZ")
+    assert '  File "<string>", line 5, in handler' in lines
+    assert lines[-1].startswith("twistream_kit.errors.WavError: nothing.wav: there is no such file")
+    assert done.stderr.count("in handler") == 1
+    assert "live/stream" not in done.stderr

@@ -19,10 +19,10 @@ from twistream_kit.notebook.plots.style import (
     SMALL,
     YOUR_COLOUR,
     add_legend,
+    apply_house_style,
     clean_text,
     draw_sound,
     expect,
-    in_house_style,
     label_axes,
     label_lane,
     make_figure,
@@ -98,7 +98,7 @@ _UNDERRUN_STYLE: dict[str, Any] = {
 }
 
 
-@in_house_style
+@apply_house_style
 def plot_timeline(capture: Capture) -> Figure:
     """Draw one call from the first message to the last, in lanes over one time axis.
 

@@ -22,11 +22,11 @@ from twistream_kit.notebook.plots.style import (
     YOUR_COLOUR,
     ZERO_LINE,
     add_legend,
+    apply_house_style,
     clean_text,
     draw_sound,
     escape_math,
     expect,
-    in_house_style,
     label_axes,
     make_figure,
     shorten_text,
@@ -62,7 +62,7 @@ _CHUNK_COLOURS = {"fmt ": "#7B5EA7", "fact": "#A67C00", "data": "#2E8540"}
 """Not the colours of the two parties, because these bytes are no voice; other chunks are grey."""
 
 
-@in_house_style
+@apply_house_style
 def plot_waveform(clip: Clip, *, track: Literal["inbound", "outbound"] = "outbound") -> Figure:
     """Draw the sound of `clip` as the telephone will play it.
 
@@ -112,7 +112,7 @@ def _show_whole_range(axes: Axes) -> None:
     axes.set_yticks([-32000, -16000, 0, 16000, 32000])
 
 
-@in_house_style
+@apply_house_style
 def plot_frames(clip: Clip) -> Figure:
     """Draw the 20 ms grid: frames from the loudest on, and the padding of the last one.
 
@@ -184,7 +184,7 @@ def _draw_frames(axes: Axes, samples: NDArray[np.int16], frames: range) -> None:
     axes.margins(y=0.05)
 
 
-@in_house_style
+@apply_house_style
 def plot_companding(clip: Clip) -> Figure:
     """Draw the μ-law curve, and the samples of `clip` on it.
 
@@ -257,7 +257,7 @@ def _name_clip(clip: Clip) -> str:
     return clip.name or "the clip"
 
 
-@in_house_style
+@apply_house_style
 def plot_header(report: WavReport) -> Figure:
     """Draw the header of a WAV file byte by byte, sixteen to a row, each field a box.
 

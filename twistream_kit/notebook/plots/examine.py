@@ -17,9 +17,9 @@ from twistream_kit.notebook.plots.style import (
     SMALL,
     YOUR_COLOUR,
     add_legend,
+    apply_house_style,
     draw_sound,
     expect,
-    in_house_style,
     label_axes,
     make_figure,
 )
@@ -55,7 +55,7 @@ MOST_WINDOWS = 600
 """At most this many windows are analysed, however long the sound is."""
 
 
-@in_house_style
+@apply_house_style
 def plot_examination(examination: Examination) -> Figure:
     """Draw the waveform and the spectrum of a file before and after its conversion.
 
@@ -143,7 +143,7 @@ def _add_up_bands(spectrum: Spectrum) -> tuple[list[float], list[float]]:
     return centres[shown].tolist(), levels.tolist()
 
 
-@in_house_style
+@apply_house_style
 def plot_spectrogram(path: str | PathLike[str]) -> Figure:
     """Draw the spectrogram of a file before and after its conversion for the telephone.
 

@@ -82,7 +82,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-def in_house_style(plot: Callable[P, T]) -> Callable[P, T]:
+def apply_house_style(plot: Callable[P, T]) -> Callable[P, T]:
     """Draw with matplotlib's defaults and our fonts, whatever the user's own style is.
 
     White text, as of ``dark_background``, could not be seen on our white ground.

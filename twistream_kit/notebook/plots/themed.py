@@ -45,9 +45,8 @@ class ThemedFigure(Figure):
         import IPython
 
         shell: Any = IPython.get_ipython()
-        if getattr(shell, "kernel", None) is None:  # a terminal
-            shell.display_pub.publish({"text/plain": repr(self)})
-            return
+        if getattr(shell, "kernel", None) is None:
+            raise NotImplementedError  # then IPython shows it as it shows any figure
         shell.display_pub.publish({"text/html": THEME_STYLE, "text/plain": ""})
         picture = b64encode(render_palette_png(self)).decode("ascii")
         shell.display_pub.publish({"image/png": picture, "text/plain": repr(self)})

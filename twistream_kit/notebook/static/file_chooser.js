@@ -22,11 +22,11 @@ const FILE_MARKUP = `
 <ul class="tf-results" role="status"></ul>`;
 
 export class FileChooser {
-  // `zone` takes dropped files; `model` has `file_limit` and takes the messages of the files.
+  // `zone` takes dropped files; `model` has `_file_limit` and takes the messages of the files.
   constructor(model, { root, zone, label, address }) {
     this.model = model;
     this.address = address;
-    this.limit = model.get("file_limit");
+    this.limit = model.get("_file_limit");
     this.queue = [];
     this.count = this.total = 0;
     root.classList.add("twistream-files");

@@ -28,7 +28,7 @@ def find_field(text: str, field: str) -> tuple[int, int] | None:
     """
     if not field or not text.lstrip().startswith("{"):
         return None
-    places = _Fields(text).places
+    places = _FieldPlaces(text).places
     if field in places:
         name, end = places[field]
         return name[0], end
@@ -36,7 +36,7 @@ def find_field(text: str, field: str) -> tuple[int, int] | None:
     return places[parent][0] if parent in places else None
 
 
-class _Fields:
+class _FieldPlaces:
     """The fields of a text that begins as an object.
 
     Attributes:

@@ -85,7 +85,7 @@ class FileField(anywidget.AnyWidget):
     _css = CSS
 
     label = traitlets.Unicode().tag(sync=True)
-    file_limit = traitlets.Int(FILE_LIMIT).tag(sync=True)
+    _file_limit = traitlets.Int(FILE_LIMIT).tag(sync=True)
     # The page empties it as soon as it has read it, so that it is not saved with the notebook.
     _files_address = traitlets.Unicode().tag(sync=True)
 

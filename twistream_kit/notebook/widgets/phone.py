@@ -109,8 +109,8 @@ class PhoneWidget(KeepsLastPicture, anywidget.AnyWidget):
     voices = traitlets.List(traitlets.Unicode()).tag(sync=True)
     colours = traitlets.Dict().tag(sync=True)
     is_retired = traitlets.Bool(False).tag(sync=True)
-    file_limit = traitlets.Int(FILE_LIMIT).tag(sync=True)
-    place = traitlets.Unicode().tag(sync=True)
+    _file_limit = traitlets.Int(FILE_LIMIT).tag(sync=True)
+    _place = traitlets.Unicode().tag(sync=True)
     # The page empties these as soon as it has read them: they are not saved with the notebook.
     _address = traitlets.Unicode().tag(sync=True)
     _files_address = traitlets.Unicode().tag(sync=True)
@@ -141,7 +141,7 @@ class PhoneWidget(KeepsLastPicture, anywidget.AnyWidget):
             can_clear=server is not None or stream is not None,
             voices=list(found),
             colours={"caller": CALLER_COLOUR, "you": YOUR_COLOUR},
-            place=_PLACE,
+            _place=_PLACE,
             _address=self.pages.channel.address if self.pages.channel is not None else "",
             _files_address=self._files.listen() if direct else "",
         )

@@ -212,7 +212,7 @@ class StreamLog(KeepsLastPicture, anywidget.AnyWidget):
             for line in lines
             if line.count > 1
         }
-        self.problems = [_problem_as_traits(each) for each in self._messages.problems]
+        self.problems = [_convert_problem(each) for each in self._messages.problems]
 
     def _draw_last_picture(self) -> Html | None:
         return Html(self._render_still(at_the_end=True)) if self.lines else None
@@ -294,7 +294,7 @@ def _as_traits(line: LogLine) -> dict[str, Any]:
     }
 
 
-def _problem_as_traits(problem: Problem) -> dict[str, Any]:
+def _convert_problem(problem: Problem) -> dict[str, Any]:
     objection = problem.objection
     return {
         "number": problem.number,

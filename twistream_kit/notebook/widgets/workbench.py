@@ -158,13 +158,6 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
         self._wanted = stream
         self._follow_now()
 
-    def is_replaced_by(self, newer: Workbench) -> bool:
-        """Whether a newer one shows the same server, or this one's server runs no more.
-
-        A cell that is run again often makes a new server, too, and that stops the first.
-        """
-        return self._server is newer._server or self._server.stopped.done()
-
     def retire(self) -> None:
         """Follow the server no more, and say so; the server and its streams continue."""
         with self._lock:
@@ -410,9 +403,14 @@ def _replace(box: widgets.Box, *children: widgets.Widget) -> None:
 
 
 def _take_over(workbench: Workbench) -> None:
-    """Retire those of the same server, and of servers that others have taken the place of."""
+    """Retire those of the same server, and of servers that run no more.
+
+    A cell that is run again often makes a new server, too, and that stops the first.
+    """
+    server = workbench._server  # noqa: SLF001 - the same module
     with _SHOWN_LOCK:
-        earlier = [each for each in _SHOWN if each.is_replaced_by(workbench)]
+        shown = [(each, each._server) for each in _SHOWN]  # noqa: SLF001
         _SHOWN.add(workbench)
-    for each in earlier:
-        each.retire()
+    for each, its_server in shown:
+        if its_server is server or its_server.stopped.done():
+            each.retire()

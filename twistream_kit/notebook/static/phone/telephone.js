@@ -50,7 +50,7 @@ export class Telephone {
     this.filesAddress = model.get("_files_address");
     model.set("_address", ""); // not synchronised with the kernel, and not saved with the notebook
     model.set("_files_address", "");
-    this.name = `${model.get("place")} ${model.get("number")}`;
+    this.name = `${model.get("_place")} ${model.get("number")}`;
     this.volume = storage.read();
     model.on("change:call", () => this.#followCall());
     model.on("change:is_retired", () => this.release());
