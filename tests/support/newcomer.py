@@ -29,7 +29,7 @@ SENDS = re.compile(r"\bsend(_button)?\.click\(")
 _STARTS_JUPYTER = re.compile(r"jupyter lab notebooks/tutorial\.ipynb")
 _ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+/lab)\?(token=\w+)")
 _LAB_OPTIONS = "--no-browser --allow-root --ip=127.0.0.1 --ServerApp.port=0"
-# A root has no other way; without a browser, as one is here already.
+"""A container's root has no other way; a browser is there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,7 @@ class FreshClone:
         self._folder, self._environment = folder, environment
         self.parts: list[Part] = []
         self.address = ""
+        self._process = None
 
     async def start(self) -> None:
         """Clone, say ``make tutorial``, and wait until JupyterLab answers.
@@ -181,6 +182,8 @@ class FreshClone:
 
     async def stop(self) -> None:
         """End JupyterLab and its kernels."""
+        if self._process is None:
+            return
         if self._process.returncode is None:
             os.killpg(self._process.pid, signal.SIGTERM)
         await asyncio.wait_for(self._process.wait(), LIMIT_SECONDS)
