@@ -169,6 +169,9 @@ class FreshClone:
             places["PYTHONPATH"] = str(self.path)  # before the package of that environment
         else:
             kept.pop("PYTHONPATH", None)
+            places |= {  # nothing has been downloaded before
+                name: str(self._folder / name.lower()) for name in ("PIP_CACHE_DIR", "UV_CACHE_DIR")
+            }
         return kept | places
 
     async def _until(self, pattern: re.Pattern[str]) -> re.Match[str]:

@@ -18,16 +18,20 @@ ALIKE = 0.95
 """Of a tenth of a second of speech and the same sound resampled twice; others reach a half."""
 
 
-def share_heard(expected: np.ndarray, heard: np.ndarray, rate: int) -> float:
+def share_heard(
+    expected: np.ndarray, heard: np.ndarray, rate: int, *, of: int = RATE
+) -> float:
     """Return how much of a sound was heard, as a share of its audible tenths of a second.
 
     Each of them must be at its place, and alike in form; the volume is anybody's.
 
     Args:
-        expected: Samples at 8000 Hz, between -1 and 1.
+        expected: Samples between -1 and 1.
         heard: What went to the loudspeaker.
         rate: The sample rate of that.
+        of: The sample rate of what is expected.
     """
+    expected = soxr.resample(expected, of, RATE) if of != RATE else expected
     sound = soxr.resample(heard, rate, RATE) if rate != RATE else heard
     offset = _offset(expected, sound)
     found = []
