@@ -122,7 +122,7 @@ def listen_here(fix: str, _: Path) -> None:
 
 def wait_in_vain(_: Path) -> Any:
     with running(kit.StreamServer()) as server:
-        server.next_stream().result(0.05)
+        server.next_stream().result(0)
 
 
 def simulate_and_wait(fix: str, _: Path) -> None:

@@ -156,6 +156,10 @@ def test_the_first_bot_is_an_echo_of_two_lines() -> None:
     ]
 
 
+DELIBERATE = {"hear_the_caller": "WouldDeadlock: `for` over a stream runs on the event loop"}
+"""What the handler of a notebook raises on purpose."""
+
+
 @pytest.mark.notebook
 def test_it_runs_from_top_to_bottom(path: Path, run_and_clean: Any) -> None:
     notebook = run_and_clean.run(read(path))
@@ -166,4 +170,8 @@ def test_it_runs_from_top_to_bottom(path: Path, run_and_clean: Any) -> None:
         for output in cell.outputs
         if output.output_type == "error" or output.get("name") == "stderr"
     ]
-    assert errors == []
+    # The failure of a handler is printed; a notebook may show one on purpose.
+    expected = [DELIBERATE[path.stem]] if path.stem in DELIBERATE else []
+    assert len(errors) == len(expected), errors
+    for output, text in zip(errors, expected, strict=True):
+        assert text in output.text

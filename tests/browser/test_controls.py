@@ -13,7 +13,19 @@ from support.lab import HOLD
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-CONTROLS = "StreamControls("
+SET_UP = """\
+import twistream_kit as kit
+
+twilio = kit.start(kit.SimulatedTwilio())
+server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
+phone = twilio.phone("+15550100001")
+clips = [kit.load_clip(f"../sample_audio/{name}.wav") for name in ("greeting", "reply")]
+clips.append(kit.Clip.tone(440, 2))"""
+DIAL = """\
+call = kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
+                      stream_url=server.stream_url).result(30)
+stream = server.next_stream(call).result(30)"""
+CONTROLS = "controls = kit.StreamControls(stream, clips=clips, call=call)\ncontrols"
 BUTTONS = ("Send", "Speak over", "Mark", "Clear", "Hang up")
 
 WHEN_THE_PHONE_FELL_SILENT = """
@@ -35,7 +47,7 @@ class Panel:
 
     def __init__(self, notebook, cell):
         self.notebook, self.cell = notebook, cell
-        self.state = cell.get_by_role("status")
+        self.state = cell.locator(".twistream-live-text[role=status]")
         self.log = cell.get_by_role("log")
         self.clip = cell.locator("select")
 
@@ -48,13 +60,13 @@ class Panel:
         return await self.notebook.pressed_at(name)
 
     async def shows_heard(self, pattern):
-        await expect(self.cell.get_by_text(re.compile(pattern))).to_be_visible()
+        await expect(self.cell.locator(".twistream-heard")).to_contain_text(re.compile(pattern))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def notebook(lab, open_notebook):
-    """The tutorial up to its controls, and a cell that keeps the kernel busy."""
-    path = lab.copy_notebook("tutorial.ipynb", "busy.ipynb", up_to=CONTROLS, then=HOLD)
+    """A call with its controls, and a cell that keeps the kernel busy."""
+    path = lab.write_notebook("busy.ipynb", SET_UP, DIAL, CONTROLS, HOLD)
     notebook = await open_notebook(path)
     await notebook.run_up_to(CONTROLS)
     await notebook.ask("call.hang_up().result(30)")
@@ -221,7 +233,7 @@ async def test_all_stays_in_sight_on_a_narrow_page(panel, width):
     try:
         for name in BUTTONS:
             await expect(panel.button(name)).to_be_in_viewport(ratio=1)
-        output = panel.cell.locator(".jp-OutputArea-output")
+        output = panel.cell.locator(".jp-OutputArea-output").first
         hidden = await output.evaluate("output => output.scrollWidth - output.clientWidth")
         assert hidden <= 1
         await panel.notebook.picture(f"controls-{width}", panel.cell)

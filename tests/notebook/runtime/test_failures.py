@@ -74,7 +74,7 @@ def test_equal_errors_are_counted_and_others_printed(logger, monkeypatch):
         "another:",
     ]
     until(lambda: len(logger.output.written) == 3)
-    assert logger.output.written[-1] == "(the same 3 more times within 0.3 s)\n"
+    assert logger.output.written[-1] == "(3 more times within 0.3 s: ValueError: 0)\n"
     log_user_error(logger, "later", catch())
     assert logger.output.written[-1].startswith("later:")
 
@@ -90,7 +90,7 @@ def test_each_of_many_threads_is_printed_or_counted(logger, monkeypatch):
     for thread in threads:
         thread.join(LIMIT_SECONDS)
     until(lambda: "more times" in logger.output.written[-1])
-    assert logger.output.written[-1] == "(the same 19 more times within 0.3 s)\n"
+    assert logger.output.written[-1] == "(19 more times within 0.3 s: ValueError: it broke)\n"
     assert len(logger.output.written) == 2
 
 

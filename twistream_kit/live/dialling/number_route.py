@@ -99,14 +99,13 @@ def route_number(
     """
     if not hasattr(server, "checks_signatures"):
         raise WrongType(f"server is {quote(server)}; give the StreamServer that answers")
-    require_type("a string", number=number)
-    check_client(client)
     if not server.checks_signatures and not unsigned:
         raise SettingsError(
             "this server checks no signatures",
             consequence="Anyone who finds its address could play a call of yours",
             fix="Make it with StreamServer(auth_token=…), or say unsigned=True",
         )
+    require_type("a string", number=number)
     return NumberRoute(client, number, server)
 
 
@@ -158,6 +157,7 @@ class NumberRoute:
     async def __aenter__(self) -> Self:
         if self._ours:
             raise WrongState(f"{self!r} is entered already; leave it before entering it again")
+        check_client(self._client)
         wanted = self._build_settings()
         routing = self._on_worker("routing", lambda: self._route(wanted))
         try:

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from twistream_kit.notebook.runtime.kernel import find_kernel
-from twistream_kit.pending import OF_USER
+from twistream_kit.pending import OF_USER, format_error
 from twistream_kit.user_frames import find_shell, render
 
 FLOOD_SECONDS = 1.0
@@ -70,9 +70,10 @@ CELL_OUTPUT = CellOutput()
 
 @dataclass(slots=True)
 class _Printed:
-    """An error that was printed, and how many times it came again since."""
+    """An error that was printed, in one line, and how many times it came again since."""
 
     at: float
+    text: str
     again: int = 0
 
 
@@ -101,7 +102,7 @@ class FailurePrinter(logging.Handler):
                 self._count_until(printed.at + FLOOD_SECONDS - now, key)
             return
         self._printed = {k: p for k, p in self._printed.items() if now - p.at < FLOOD_SECONDS}
-        self._printed[key] = _Printed(now)
+        self._printed[key] = _Printed(now, format_error(error))
         text = "\n".join([f"{record.getMessage()}:", *render(error)])
         self._output.write(f"{text}\n")
 
@@ -116,7 +117,7 @@ class FailurePrinter(logging.Handler):
             printed = self._printed.pop(key, None)
         if printed is not None:
             times = "once more" if printed.again == 1 else f"{printed.again} more times"
-            self._output.write(f"(the same {times} within {FLOOD_SECONDS:g} s)\n")
+            self._output.write(f"({times} within {FLOOD_SECONDS:g} s: {printed.text})\n")
 
 
 def _find_key(record: logging.LogRecord, error: BaseException) -> object:

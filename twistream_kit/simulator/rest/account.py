@@ -273,7 +273,7 @@ class AccountRecord:
         Raises:
             ValueError: If `code` is no error code of the REST API, or `times` is not positive.
         """
-        require_type("a whole number", code=code, times=times)
+        require_type("a whole number", code=code)
         if code not in REFUSALS:
             known = ", ".join(map(str, REFUSALS))
             raise WrongValue(
