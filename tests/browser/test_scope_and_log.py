@@ -286,7 +286,7 @@ async def wait_until_shown(scope, is_wanted):
 async def test_after_the_call_there_is_a_way_back_over_the_whole_of_it(notebook):
     scope = Scope(await notebook.cell(SCOPE))
     page = scope.cell.page
-    await expect(scope.cell.get_by_role("toolbar")).to_be_visible()
+    await expect(scope.cell.locator(".twistream-scope-bar")).to_be_visible()
     await expect(scope.cell.locator(".twistream-scope-words")).to_contain_text("s of call")
     begin, end, whole = await shown(scope)
     assert (begin, end) == (0, whole)
@@ -322,6 +322,24 @@ async def test_after_the_call_there_is_a_way_back_over_the_whole_of_it(notebook)
     await page.keyboard.up("Control")
     await wait_until_shown(scope, lambda b, e, _w: e - b < end - begin - 0.1)
     await notebook.picture("scope-zoomed", scope.cell)
+    # Two fingers move apart.
+    begin, end, _ = await shown(scope)
+    fingers = await page.context.new_cdp_session(page)
+    for kind, apart in (("touchStart", 30), ("touchMove", 60), ("touchMove", 90), ("touchEnd", 0)):
+        points = [
+            {"x": middle[0] + side * apart, "y": middle[1], "id": number}
+            for number, side in enumerate((-1, 1))
+        ]
+        touched = [] if kind == "touchEnd" else points
+        await fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touched})
+    await wait_until_shown(scope, lambda b, e, _w: e - b < (end - begin) / 2)
+    begin, *_ = await shown(scope)
+    # One finger moves it back.
+    for kind, right in (("touchStart", 0), ("touchMove", 60), ("touchMove", 120), ("touchEnd", 0)):
+        touched = [{"x": middle[0] + right, "y": middle[1], "id": 5}]
+        points = [] if kind == "touchEnd" else touched
+        await fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    await wait_until_shown(scope, lambda b, _e, _w: b < begin)
     await page.set_viewport_size({"width": 900, "height": 900})
     await notebook.theme("JupyterLab Dark")
     scope = Scope(await notebook.cell(SCOPE))

@@ -177,10 +177,7 @@ def test_the_legend_of_a_call_explains_all_and_nothing_else(of_a_call):
     assert unexplained(of_a_call) == (set(), set())
 
 
-NAMED = [
-    SimpleNamespace(name=name)
-    for name in ("greeting", f"{LONG}, {LONG}.wav", "挨拶", "W" * 300, "$a$ $b", "")
-]
+NAMED = [SimpleNamespace(name=name) for name in (f"{LONG}, {LONG}.wav", "挨拶 $a$ $b", "W" * 300)]
 CLIPS = [
     *(Clip(Clip.tone(440, 0.5).payload, name=each.name) for each in NAMED),
     Clip.tone(3000, 700),
@@ -199,9 +196,8 @@ def test_nothing_covers_anything_in_the_picture_of_a_clip(plot, clip):
     assert unexplained(figure) == (set(), set())
 
 
-@pytest.mark.parametrize("name", ["greeting.wav", f"{LONG}.wav", "挨拶 $a$ $b.wav"])
-def test_nothing_covers_anything_in_the_pictures_of_a_file(name, tmp_path):
-    path = load_clip(GREETING).save(tmp_path / name)
+def test_nothing_covers_anything_in_the_pictures_of_a_file(tmp_path):
+    path = load_clip(GREETING).save(tmp_path / f"挨拶 $a$ $b {LONG}.wav")
     for figure in (plot_spectrogram(path), plot_examination(examine(path))):
         drawn(figure)
         assert overlaps(figure) == []
