@@ -250,6 +250,27 @@ def test_an_objection_shows_how_sure_it_is():
     assert "is A-law (90 % sure)" in html
 
 
+def test_equal_objections_are_one_row_with_their_count():
+    objections = [Objection(31951, "streamSid", "is missing")] * 211
+    html = render_html(Objections([*objections, Objection(None, "", "is odd", severity="note")]))
+    rows = html.split("<tbody>")[1].count("<tr")
+    assert (rows, html.count("(211 ×)"), html.count("×")) == (2, 1, 1)
+    assert html.index("✖ error") < html.index("● note")
+
+
+def test_equal_lines_of_the_console_are_one_row_with_their_count():
+    debugger = Debugger()
+    for number in range(7):
+        debugger.log(31951, stream_sid=f"MZ{number:032x}", text="streamSid is missing")
+    debugger.log(31921, stream_sid=SID)
+    html = render_html(debugger)
+    assert (html.split("<tbody>")[1].count("<tr"), html.count("31951 (7 ×)")) == (2, 1)
+    one = Objection(None, "media.payload", "is noise")
+    for number in range(3):
+        debugger.note(one, stream_sid=f"MZ{number:032x}")
+    assert render_html(debugger).count("(3 ×)") == 1
+
+
 def test_a_debugger_entry_may_hold_a_binary_message(debugger):
     entry = debugger.log(31950, stream_sid=SID, message=b"\x00<script>" * 100)
     html = render_html(entry)
