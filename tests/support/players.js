@@ -1,5 +1,5 @@
 // What the players of a page (<audio controls>) give to the loudspeaker, kept for a test to read.  A
-// player that is clicked is led through a context in which a recorder listens.
+// player that begins to play is led through a context in which a recorder listens.
 (() => {
   const kept = (window.players = { pieces: [], rate: 0 });
   const source = `registerProcessor("players", class extends AudioWorkletProcessor {
@@ -17,8 +17,8 @@
     return node;
   });
 
-  // Before the click that lets it play, so that nothing of its beginning is lost.
-  document.addEventListener("pointerdown", ({ target }) => {
+  // A page may make a sound only after a click, and a player keeps its clicks to itself.
+  document.addEventListener("play", ({ target }) => {
     if (!(target instanceof HTMLMediaElement) || led.has(target)) return;
     led.add(target);
     context.resume();
