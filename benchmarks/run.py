@@ -46,7 +46,9 @@ ON_REQUEST = {"echo": "echo", "first_call": "first_call"}
 def main() -> None:
     """Run the requested parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS | ON_REQUEST)}")
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS | ON_REQUEST)}"
+    )
     parser.add_argument("--tiny", action="store_true", help="toy sizes, to see that it works")
     parser.add_argument("--profile", action="store_true", help="of the part echo, also a profile")
     wanted = parser.parse_args()

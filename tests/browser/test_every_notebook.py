@@ -26,17 +26,19 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-import os; NOTEBOOKS = os.environ.get("NBS", "").split(",") if os.environ.get("NBS") else NOTEBOOKS
 PLAYERS = (Path(__file__).parents[1] / "support" / "players.js").read_text(encoding="utf-8")
 
 RUN_SECONDS = 140
 MOST_PLAYERS, MOST_SECONDS_PLAYED = 3, 2.0
+NOT_YET_LED = 0.4
+"""So much of the first sound is played, in seconds, before a page listens to its players."""
+
 TALL = 12_000
 """So high, in pixels, that no cell is beyond the edge of the page, where it would not be drawn."""
 
 OF_A_WHOLE_PAGE = {"page-has-heading-one": {"enabled": False}, "region": {"enabled": False}}
 SHOWN = ".jp-Notebook .jp-OutputArea-output"
-OF_JUPYTER = ".jp-RenderedImage"
+OF_JUPYTER = ".jp-RenderedImage img"
 """JupyterLab gives the picture of an output no alternative text, whatever the output says."""
 
 THEMES = ("JupyterLab Dark", "JupyterLab Light")
@@ -46,6 +48,10 @@ REST = ".twistream-last-picture"
 PLAYER_HAS_PLAYED = "([player, seconds]) => player.ended || player.currentTime >= seconds"
 SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
 HAS_NO_KERNEL = "() => !window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel"
+WIDER = """(all, mayScroll) => all
+    .filter(each => !(mayScroll && each.querySelector('th:nth-child(6)')))
+    .map(each => [each.scrollWidth - each.clientWidth, each.innerText.slice(0, 80)])
+    .filter(([more]) => more > 1)"""
 PICTURES = """rests => rests.map(rest => ({
     text: rest.innerText.trim(),
     pictures: [...rest.querySelectorAll('img, svg, audio, table')]
@@ -78,6 +84,11 @@ async def notebook(request, opened):
     return opened[request.param]
 
 
+def is_audible(samples) -> bool:
+    """Whether there is sound in a third of it: enough to be compared."""
+    return np.mean(np.abs(samples) > 0.02) > 1 / 3
+
+
 async def test_its_players_give_their_sound_to_the_loudspeaker(notebook):
     page = notebook.page
     await page.set_viewport_size({"width": 1400, "height": TALL})
@@ -88,7 +99,7 @@ async def test_its_players_give_their_sound_to_the_loudspeaker(notebook):
         sound = await player.get_attribute("src")
         samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound.split(",")[1])))
         expected = samples if samples.ndim == 1 else samples.mean(axis=1)
-        if np.abs(expected[: int(rate * MOST_SECONDS_PLAYED)]).max() < 0.05:
+        if not is_audible(expected[: int(rate * MOST_SECONDS_PLAYED)]):
             continue
         box = await player.bounding_box()
         await page.evaluate("() => window.players.forget()")
@@ -99,7 +110,7 @@ async def test_its_players_give_their_sound_to_the_loudspeaker(notebook):
             await player.click(position=place)
         kept = await page.evaluate("() => window.players.read()")
         heard = np.frombuffer(base64.b64decode(kept["samples"]), np.float32)
-        played = expected[: int(rate * (MOST_SECONDS_PLAYED - 0.3))]
+        played = expected[int(rate * NOT_YET_LED) : int(rate * (MOST_SECONDS_PLAYED - 0.2))]
         shares.append(share_heard(played, heard, kept["rate"], of=rate))
     await page.set_viewport_size({"width": 1400, "height": 1000})
     assert shares or await players.count() == 0, "no player has a sound"
@@ -126,16 +137,16 @@ async def test_axe_finds_nothing_serious_in_what_it_shows(notebook):
 
 
 @pytest.mark.parametrize("width", [900, 1400])
-async def test_no_result_of_it_is_wider_than_the_page(notebook, request, pictures, width):
+async def test_no_result_of_it_is_wider_than_the_page(
+    notebook, request, pictures, pictures_are_wanted, width
+):
+    """But for tables of many columns on a narrow page, which scroll."""
     await notebook.page.set_viewport_size({"width": width, "height": TALL})
     name = request.node.callspec.params["notebook"]
-    for theme in THEMES:
+    for theme in THEMES if pictures_are_wanted else ():
         await notebook.theme(theme)
         await notebook.page.screenshot(path=pictures / f"{name}-{width}-{theme.split()[1]}.png")
-    wide = await notebook.page.locator(SHOWN).evaluate_all(
-        "all => all.map(each => [each.scrollWidth - each.clientWidth, each.innerText.slice(0, 80)])"
-        ".filter(([more]) => more > 1)"
-    )
+    wide = await notebook.page.locator(SHOWN).evaluate_all(WIDER, width < 1000)
     await notebook.page.set_viewport_size({"width": 1400, "height": 1000})
     assert wide == []
 
@@ -147,9 +158,9 @@ async def saved(notebook) -> None:
 
 @pytest.mark.parametrize("is_own", [True, False], ids=["one's own", "somebody else's"])
 async def test_its_pictures_and_figures_stay_without_a_kernel(
-    lab, notebook, request, pictures, is_own
+    lab, notebook, request, pictures, pictures_are_wanted, is_own
 ):
-    """JupyterLab shows less of a notebook that it has not run itself: no SVG, for one."""
+    """JupyterLab takes every SVG from a notebook that it has not run itself; words and figures stay."""
     await saved(notebook)
     name = request.node.callspec.params["notebook"]
     file = lab.root / "notebooks" / f"{name}.ipynb"
@@ -171,17 +182,20 @@ async def test_its_pictures_and_figures_stay_without_a_kernel(
         await page.locator(".jp-RenderedMarkdown h1").first.wait_for()
         await page.wait_for_function(HAS_NO_KERNEL)
         rests = page.locator(f".jp-Notebook {REST}")
-        await page.screenshot(path=pictures / f"reopened-{name}-{'own' if is_own else 'other'}.png")
+        if pictures_are_wanted:
+            await page.screenshot(path=pictures / f"reopened-{path[10:-6]}.png")
         shown = await rests.evaluate_all(PICTURES)
         text = await page.locator(".jp-Notebook").inner_text()
     finally:
         await page.close()
-    assert [each for each in shown if not each["pictures"] or not each["text"]] == []
+    assert [each for each in shown if not each["text"] or (is_own and not each["pictures"])] == []
     assert len(shown) >= (1 if n_widgets else 0), f"{n_widgets} widgets, and no picture"
     assert "123456789" not in text.replace("\n", ""), "the words of a drawing without the drawing"
 
 
-async def test_its_static_form_shows_pictures_and_figures(lab, notebook, request, pictures):
+async def test_its_static_form_shows_pictures_and_figures(
+    lab, notebook, request, pictures, pictures_are_wanted
+):
     from nbconvert import HTMLExporter
 
     await saved(notebook)
@@ -198,9 +212,9 @@ async def test_its_static_form_shows_pictures_and_figures(lab, notebook, request
         broken = await page.locator("img").evaluate_all(
             "all => all.filter(each => !each.naturalWidth).map(each => each.outerHTML.slice(0, 99))"
         )
-        await page.screenshot(path=pictures / f"static-{name}.png", full_page=True)
+        if pictures_are_wanted:
+            await page.screenshot(path=pictures / f"static-{name}.png", full_page=True)
     finally:
         await page.close()
     assert broken == []
-    assert html.count("twistream-last-picture\"") >= len(shown)
     assert [each for each in shown if not each["pictures"] or not each["text"]] == []

@@ -108,7 +108,9 @@ def assert_every_cell_went_well(passed):
         if "raises-exception" in cell["metadata"].get("tags", [])
     }
     failed = {each.number: each for each in passed if each.errors}
-    assert set(failed) == may_fail, [each for each in passed if each.number in may_fail ^ set(failed)]
+    assert set(failed) == may_fail, [
+        each for each in passed if each.number in may_fail ^ set(failed)
+    ]
     checks = [each.number for each in passed if re.search(r"^Check\.", each.markdown, re.MULTILINE)]
     verdicts = [each.number for each in passed if re.search(r"^✓ ", each.output, re.MULTILINE)]
     assert len(checks) >= 7

@@ -97,9 +97,7 @@ class ByHand:
         await self.page.locator(f"{NOTEBOOK} .jp-RenderedMarkdown h1").first.wait_for(
             timeout=OPEN_SECONDS * 1000
         )
-        await self.page.locator(IDLE).first.wait_for(
-            state="attached", timeout=OPEN_SECONDS * 1000
-        )
+        await self.page.locator(IDLE).first.wait_for(state="attached", timeout=OPEN_SECONDS * 1000)
 
     async def click_the_first_cell(self) -> None:
         """Click into the notebook, as one does before the first key."""

@@ -52,7 +52,9 @@ def write_spec(version: str, specs: Path) -> str:
     environment = {"IPYTHONDIR": str(specs / "ipython")}
     if version != NEWEST:
         others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(installed(version)), *others]))
+        environment["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(installed(version)), *others])
+        )
     argv = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
     spec = {
         "argv": [*argv, "-f", "{connection_file}"],

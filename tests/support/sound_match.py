@@ -18,9 +18,7 @@ ALIKE = 0.95
 """Of a tenth of a second of speech and the same sound resampled twice; others reach a half."""
 
 
-def share_heard(
-    expected: np.ndarray, heard: np.ndarray, rate: int, *, of: int = RATE
-) -> float:
+def share_heard(expected: np.ndarray, heard: np.ndarray, rate: int, *, of: int = RATE) -> float:
     """Return how much of a sound was heard, as a share of its audible tenths of a second.
 
     Each of them must be at its place, and alike in form; the volume is anybody's.
