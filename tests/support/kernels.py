@@ -51,7 +51,10 @@ def write_spec(version: str, specs: Path) -> str:
     name = f"ipykernel-{version}"
     environment = {"IPYTHONDIR": str(specs / "ipython")}
     if version != NEWEST:
-        environment["PYTHONPATH"] = str(installed(version))
+        others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        environment["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(installed(version)), *others])
+        )
     argv = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
     spec = {
         "argv": [*argv, "-f", "{connection_file}"],

@@ -1,0 +1,220 @@
+"""Every notebook after *Run All*: what is heard, who can read it, and what stays without a kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+import soundfile
+from axe_playwright_python.async_playwright import Axe
+
+from support.notebook_page import NotebookPage
+from support.sound_match import share_heard
+from support.waiting import LIMIT_SECONDS
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.browser,
+    pytest.mark.asyncio(loop_scope="session"),
+]
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+PLAYERS = (Path(__file__).parents[1] / "support" / "players.js").read_text(encoding="utf-8")
+
+RUN_SECONDS = 140
+MOST_PLAYERS, MOST_SECONDS_PLAYED = 3, 2.0
+NOT_YET_LED = 0.4
+"""So much of the first sound is played, in seconds, before a page listens to its players."""
+
+TALL = 12_000
+"""So high, in pixels, that no cell is beyond the edge of the page, where it would not be drawn."""
+
+OF_A_WHOLE_PAGE = {"page-has-heading-one": {"enabled": False}, "region": {"enabled": False}}
+SHOWN = ".jp-Notebook .jp-OutputArea-output"
+OF_JUPYTER = ".jp-RenderedImage img"
+"""JupyterLab gives the picture of an output no alternative text, whatever the output says."""
+
+THEMES = ("JupyterLab Dark", "JupyterLab Light")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+REST = ".twistream-last-picture"
+
+PLAYER_HAS_PLAYED = "([player, seconds]) => player.ended || player.currentTime >= seconds"
+SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
+HAS_NO_KERNEL = "() => !window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel"
+WIDER = """(all, mayScroll) => all
+    .filter(each => !(mayScroll && each.querySelector('th:nth-child(6)')))
+    .map(each => [each.scrollWidth - each.clientWidth, each.innerText.slice(0, 80)])
+    .filter(([more]) => more > 1)"""
+PICTURES = """rests => rests.map(rest => ({
+    text: rest.innerText.trim(),
+    pictures: [...rest.querySelectorAll('img, svg, audio, table')]
+        .filter(each => each.getBoundingClientRect().width > 40).length,
+}))"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def opened(lab, browser, pictures):
+    """All of them, run side by side: their calls take as long as they sound."""
+    context = await browser.new_context(viewport={"width": 1400, "height": 1000})
+    context.set_default_timeout(LIMIT_SECONDS * 1000)
+    await context.add_init_script(PLAYERS)
+    notebooks = {}
+    for name in NOTEBOOKS:
+        notebook = NotebookPage(await context.new_page(), lab.address, pictures)
+        await notebook.open(f"notebooks/{name}.ipynb")
+        notebooks[name] = notebook
+    await asyncio.gather(*(each.run_all(RUN_SECONDS) for each in notebooks.values()))
+    for notebook in notebooks.values():
+        assert notebook.complaints == []
+    yield notebooks
+    await context.close()
+
+
+@pytest_asyncio.fixture(params=NOTEBOOKS, loop_scope="session")
+async def notebook(request, opened):
+    """One of them, in front of the others."""
+    await opened[request.param].page.bring_to_front()
+    return opened[request.param]
+
+
+def is_audible(samples) -> bool:
+    """Whether there is sound in a third of it: enough to be compared."""
+    return np.mean(np.abs(samples) > 0.02) > 1 / 3
+
+
+async def test_its_players_give_their_sound_to_the_loudspeaker(notebook):
+    page = notebook.page
+    await page.set_viewport_size({"width": 1400, "height": TALL})
+    players = page.locator(f"{SHOWN} audio[controls][src^='data:']:visible")
+    shares = []
+    for number in range(min(MOST_PLAYERS, await players.count())):
+        player = await players.nth(number).element_handle()
+        sound = await player.get_attribute("src")
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound.split(",")[1])))
+        expected = samples if samples.ndim == 1 else samples.mean(axis=1)
+        if not is_audible(expected[: int(rate * MOST_SECONDS_PLAYED)]):
+            continue
+        box = await player.bounding_box()
+        await page.evaluate("() => window.players.forget()")
+        place = {"x": 28, "y": box["height"] / 2}  # of the button *play* in it
+        await player.click(position=place)
+        await page.wait_for_function(PLAYER_HAS_PLAYED, arg=[player, MOST_SECONDS_PLAYED])
+        if not await player.evaluate("player => player.ended"):
+            await player.click(position=place)
+        kept = await page.evaluate("() => window.players.read()")
+        heard = np.frombuffer(base64.b64decode(kept["samples"]), np.float32)
+        played = expected[int(rate * NOT_YET_LED) : int(rate * (MOST_SECONDS_PLAYED - 0.2))]
+        shares.append(share_heard(played, heard, kept["rate"], of=rate))
+    await page.set_viewport_size({"width": 1400, "height": 1000})
+    assert shares or await players.count() == 0, "no player has a sound"
+    assert min(shares, default=1.0) >= 0.8, shares
+
+
+async def test_axe_finds_nothing_serious_in_what_it_shows(notebook):
+    page = notebook.page
+    await page.set_viewport_size({"width": 1400, "height": TALL})
+    found = []
+    for theme in THEMES:
+        await notebook.theme(theme)
+        where = {"include": [[SHOWN]], "exclude": [[OF_JUPYTER]]}
+        result = (await Axe().run(page, where, {"rules": OF_A_WHOLE_PAGE})).response
+        assert len(result["passes"]) >= 5, "axe has looked at next to nothing"
+        found += [
+            f"{theme}: {violation['id']}: {node['html'][:200]} {node['failureSummary']}"
+            for violation in result["violations"]
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
+        ]
+    await page.set_viewport_size({"width": 1400, "height": 1000})
+    assert found == []
+
+
+@pytest.mark.parametrize("width", [900, 1400])
+async def test_no_result_of_it_is_wider_than_the_page(
+    notebook, request, pictures, pictures_are_wanted, width
+):
+    """But for tables of many columns on a narrow page, which scroll."""
+    await notebook.page.set_viewport_size({"width": width, "height": TALL})
+    name = request.node.callspec.params["notebook"]
+    for theme in THEMES if pictures_are_wanted else ():
+        await notebook.theme(theme)
+        await notebook.page.screenshot(path=pictures / f"{name}-{width}-{theme.split()[1]}.png")
+    wide = await notebook.page.locator(SHOWN).evaluate_all(WIDER, width < 1000)
+    await notebook.page.set_viewport_size({"width": 1400, "height": 1000})
+    assert wide == []
+
+
+async def saved(notebook) -> None:
+    """Save it as it stands."""
+    await notebook.page.evaluate(SAVE)
+
+
+@pytest.mark.parametrize("is_own", [True, False], ids=["one's own", "somebody else's"])
+async def test_its_pictures_and_figures_stay_without_a_kernel(
+    lab, notebook, request, pictures, pictures_are_wanted, is_own
+):
+    """JupyterLab takes every SVG from a notebook that it has not run itself; words and figures stay."""
+    await saved(notebook)
+    name = request.node.callspec.params["notebook"]
+    file = lab.root / "notebooks" / f"{name}.ipynb"
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    n_widgets = sum(WIDGET in o.get("data", {}) for c in cells for o in c.get("outputs", []))
+    path = f"notebooks/{name}.ipynb"
+    if not is_own:
+        path = f"notebooks/of_somebody_{name}.ipynb"
+        text = file.read_text(encoding="utf-8").replace("Previous**:", "Before**:")
+        (lab.root / path).write_text(text, encoding="utf-8")
+    page = await notebook.page.context.new_page()
+    try:
+        nothing = {"default": "", "kernelspecs": {}}
+        await page.route("**/api/kernelspecs*", lambda route: route.fulfill(json=nothing))
+        await page.route("**/api/sessions*", lambda route: route.fulfill(json=[]))
+        await page.goto(lab.address(path))
+        await page.get_by_role("button", name="Select Kernel").click()
+        await page.set_viewport_size({"width": 1400, "height": TALL})
+        await page.locator(".jp-RenderedMarkdown h1").first.wait_for()
+        await page.wait_for_function(HAS_NO_KERNEL)
+        rests = page.locator(f".jp-Notebook {REST}")
+        if pictures_are_wanted:
+            await page.screenshot(path=pictures / f"reopened-{path[10:-6]}.png")
+        shown = await rests.evaluate_all(PICTURES)
+        text = await page.locator(".jp-Notebook").inner_text()
+    finally:
+        await page.close()
+    assert [each for each in shown if not each["text"] or (is_own and not each["pictures"])] == []
+    assert len(shown) >= (1 if n_widgets else 0), f"{n_widgets} widgets, and no picture"
+    assert "123456789" not in text.replace("\n", ""), "the words of a drawing without the drawing"
+
+
+async def test_its_static_form_shows_pictures_and_figures(
+    lab, notebook, request, pictures, pictures_are_wanted
+):
+    from nbconvert import HTMLExporter
+
+    await saved(notebook)
+    name = request.node.callspec.params["notebook"]
+    html, _ = HTMLExporter().from_filename(str(lab.root / "notebooks" / f"{name}.ipynb"))
+    file = lab.home / f"{name}.html"
+    file.write_text(html, encoding="utf-8")
+    page = await notebook.page.context.new_page()
+    try:
+        # The page asks for scripts from afar, which there may not be.
+        await page.route("https://**", lambda route: route.abort())
+        await page.goto(file.as_uri())
+        shown = await page.locator(REST).evaluate_all(PICTURES)
+        broken = await page.locator("img").evaluate_all(
+            "all => all.filter(each => !each.naturalWidth).map(each => each.outerHTML.slice(0, 99))"
+        )
+        if pictures_are_wanted:
+            await page.screenshot(path=pictures / f"static-{name}.png", full_page=True)
+    finally:
+        await page.close()
+    assert broken == []
+    assert [each for each in shown if not each["pictures"] or not each["text"]] == []
