@@ -285,7 +285,7 @@ def test_review_names_the_line_the_code_and_the_right_key(run, tmp_path):
 
 def test_review_shows_the_first_20_and_counts_the_others(run, tmp_path):
     file = tmp_path / "README.md"
-    file.write_text("".join(f"line {number}\n" for number in range(1, 231)))
+    file.write_text("".join(f'{{"event": "e{number}"}}\n' for number in range(1, 231)))
     code, out, _ = run("review", file)
     assert code == 1
     lines = out.splitlines()

@@ -497,7 +497,7 @@ NOT_APPLIED: dict[str, dict[str, str]] = {
         "Restart the kernel": _ITS_PLACE,
         "Start everything again with kit.start(…)": _STARTED_ANEW,
     },
-    "notebook.widgets.phone": {"Give the phone its server": _ANOTHER_CALL},
+    "notebook.widgets.phone_pages": {"Give the phone its server": _ANOTHER_CALL},
     "pending": {"Enter it with `async with` or kit.start(…)": _STARTED_ANEW},
     "protocol.conversation": {"Wait for the next one": _ANOTHER_CALL},
     "protocol.twiml": {"Pass one short token by <Parameter>": _FOR_A_PERSON},

@@ -20,7 +20,7 @@ RESULTS = {
     *("WavReport", "CallReport", "StatusEvent", "ConvertedFile", "Examination", "Objection"),
     *("Check", "Checks", "PlayOutcome", "MarkOutcome", "StreamEnd", "InspectedEnd", "TwilioCode"),
     *("InspectedStream", "Call", "Phone", "MediaStream", "Playing", "Speech", "Pending"),
-    *("NumberRoute", "Tunnel", "Mistakes"),
+    *("NumberRoute", "Tunnel", "Mistakes", "Recording"),
 }
 """Made by the package; people read them."""
 

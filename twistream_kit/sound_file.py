@@ -263,8 +263,8 @@ def build_undecodable_error(what: str, file: Opened) -> WavError:
         file: The file, whose path stands in the command that converts it.
     """
     source, target = "IN", "OUT.wav"
-    if file.path:
-        path = Path(file.path)
+    if file.path or Path(file.name).suffix:
+        path = Path(file.path or file.name)
         source = shlex.quote(str(path))
         target = shlex.quote(str(path.with_suffix(".wav")))
     return WavError(

@@ -1,4 +1,4 @@
-"""Every notebook after *Run All*: what is heard, who can read it, and what stays without a kernel."""
+"""Every notebook after *Run All*: what is heard, who can read it, what stays without a kernel."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ async def saved(notebook) -> None:
 async def test_its_pictures_and_figures_stay_without_a_kernel(
     lab, notebook, request, pictures, pictures_are_wanted, is_own
 ):
-    """JupyterLab takes every SVG from a notebook that it has not run itself; words and figures stay."""
+    """JupyterLab takes every SVG from a notebook it has not run itself; words and figures stay."""
     await saved(notebook)
     name = request.node.callspec.params["notebook"]
     file = lab.root / "notebooks" / f"{name}.ipynb"

@@ -41,7 +41,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Journey:
     """From the opened page to the first sound of a call.
 
     Attributes:
@@ -74,7 +74,7 @@ class Stopwatch:
         return Part(name, self._began - before)
 
 
-async def open_and_hear_a_call(reader: ByHand, address: str) -> Way:
+async def open_and_hear_a_call(reader: ByHand, address: str) -> Journey:
     """Open the tutorial and press Shift+Enter until its call can be heard.
 
     *Sound* is pressed where the telephone is first shown, and *Send* in the call.
@@ -103,7 +103,7 @@ async def open_and_hear_a_call(reader: ByHand, address: str) -> Way:
                 await reader.press("Send")
             await reader.page.wait_for_function(IT_SOUNDS)
             parts.append(watch.lap("the first sound"))
-            return Way(parts, code_cells, reader.words, reader.reading_seconds)
+            return Journey(parts, code_cells, reader.words, reader.reading_seconds)
 
 
 class FreshClone:
@@ -133,7 +133,8 @@ class FreshClone:
         """
         watch = Stopwatch()
         clone = ["git", "-c", "safe.directory=*", "clone", "--quiet", str(ROOT), str(self.path)]
-        subprocess.run(clone, check=True, timeout=LIMIT_SECONDS)
+        cloning = await asyncio.create_subprocess_exec(*clone)
+        assert await asyncio.wait_for(cloning.wait(), LIMIT_SECONDS) == 0
         self.parts.append(watch.lap("clone"))
         command = ["make", "tutorial", f"LAB_OPTIONS={_LAB_OPTIONS}"]
         command += [f"BIN={self._environment}"] if self._environment else []

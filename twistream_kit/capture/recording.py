@@ -18,7 +18,7 @@ import numpy as np
 from twistream_kit.audio.clip import require_place, write_file
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.replay import SILENCE, PlacedSound, SentSound
-from twistream_kit.errors import TwistreamError
+from twistream_kit.errors import TwistreamError, WrongValue
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Recording:
             ValueError: If `begin` is negative or after `end`.
         """
         if begin < 0 or (end is not None and end < begin):
-            raise ValueError(
+            raise WrongValue(
                 f"begin={begin:g}, end={'None' if end is None else f'{end:g}'}: they are seconds "
                 f"from the start, between 0 and {self.seconds:.2f}, the earlier one first"
             )
@@ -224,17 +224,22 @@ class Recording:
         import soundfile
 
         options = {"compression_level": level} if kind is _OPUS else {}
-        with soundfile.SoundFile(
-            file,
-            "w",
-            samplerate=SAMPLE_RATE,
-            channels=len(columns),
-            format=kind.container,
-            subtype=kind.subtype,
-            **options,
-        ) as sound:
-            for block in self._list_blocks(spans):
-                sound.write(block[:, list(columns)])
+        target = _Target(file)
+        try:
+            with soundfile.SoundFile(
+                target,
+                "w",
+                samplerate=SAMPLE_RATE,
+                channels=len(columns),
+                format=kind.container,
+                subtype=kind.subtype,
+                **options,
+            ) as sound:
+                for block in self._list_blocks(spans):
+                    sound.write(block[:, list(columns)])
+                    target.raise_error()
+        finally:
+            target.raise_error()  # of the header, which is written last
 
     def _list_blocks(self, spans: Sequence[tuple[int, int]]) -> Iterator[NDArray[np.int16]]:
         for first, last in spans:
@@ -249,6 +254,32 @@ class Recording:
         caller, heard = ("" if side in self.audible else ", silent" for side in self._sides)
         sides = f"left: the caller{caller}; right: what the caller heard{heard}"
         return f"Recording({self.seconds:.2f} s, {sides})"
+
+
+class _Target:
+    """A file that libsndfile writes to, which keeps the error that libsndfile would drop.
+
+    Args:
+        file: Where to; it must be able to seek.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+
+    def write(self, data: bytes) -> int:
+        """Write, or keep the error and say that nothing was written."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self._error = error
+            return 0
+
+    def raise_error(self) -> None:
+        """Raise the error that was kept, if there is one."""
+        if self._error is not None:
+            raise self._error
 
 
 class HeardSound:

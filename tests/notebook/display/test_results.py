@@ -56,6 +56,7 @@ WITHOUT = {
     kit.LiveScope: "a widget shows itself",
     kit.PhoneWidget: "a widget shows itself",
     kit.RecordingPlayer: "a widget shows itself",
+    kit.Workbench: "a widget shows itself",
     Handset: "part of a simulated call: its mouth and its ear",
     CallStreams: "part of a simulated call: its side of the sockets",
     Progress: "part of a simulated call: its status callbacks",

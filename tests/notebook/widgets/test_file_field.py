@@ -129,7 +129,7 @@ def refusal_of(name, folder):
     with pytest.raises(WavError) as caught:
         load_clip(path)
     path.unlink()
-    return str(caught.value)
+    return str(caught.value).replace(f"{folder}/", "")  # the page knows no folder
 
 
 @pytest.mark.parametrize("name", NO_SOUND)

@@ -214,8 +214,8 @@ def test_its_last_picture_shows_the_whole_call_with_figures(make_call, scope_of,
     assert scope._draw_last_picture() is None
     up.stream.play(tone, mark="<b>tone").heard(0.2).result(LIMIT_SECONDS)
     up.phone.hang_up()
-    until(lambda: scope._last_picture)
-    still = scope._last_picture
+    until(lambda: scope._has_last_picture)
+    still = scope._draw_last_picture()
     tags = Tags()
     tags.feed(still)
     assert tags.open == []

@@ -135,7 +135,7 @@ def test_equal_rows_have_their_count_and_what_is_wrong_stands_first(log_of):
 def test_severities_have_a_sign_a_colour_and_a_word(log_of, a_capture):
     log = log_of(a_capture)
     assert set(log.signs) == {"error", "warning", "note"} <= set(log.colours)
-    still = log._last_picture
+    still = log._draw_last_picture()
     assert 'aria-hidden="true">✗</span> error: ' in still
 
 
@@ -143,13 +143,13 @@ def test_its_last_picture_has_no_marks_of_progress(make_call, log_of, tone, unti
     up = make_call()
     log = log_of(up.stream)
     up.stream.play(tone, mark="the tone").heard(1.2).result(LIMIT_SECONDS)
-    assert log._last_picture == ""
+    assert not log._has_last_picture
     up.phone.hang_up()
-    until(lambda: log._last_picture)
-    assert "the tone" in log._last_picture
+    until(lambda: log._has_last_picture)
+    assert "the tone" in log._draw_last_picture()
     assert any(line["progress"] for line in log.lines)
-    assert "progress mark" not in log._last_picture
-    assert "Ended: the callee hung up (probably)." in log._last_picture
+    assert "progress mark" not in log._draw_last_picture()
+    assert "Ended: the callee hung up (probably)." in log._draw_last_picture()
 
 
 def test_a_stream_that_ends_is_shown_to_its_last_message(make_call, log_of, until):
@@ -269,7 +269,7 @@ def test_a_page_without_a_kernel_shows_a_table_in_which_nothing_is_markup(a_capt
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/plain"].startswith("<StreamLog of Capture(MZ")
     assert "text/html" not in bundle, "the last picture stands below"
-    still = log._last_picture
+    still = log._draw_last_picture()
     assert "<b>" not in still
     assert "&lt;b&gt;bold" in still
     assert "The last 4 messages of the call" in still

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 KEPT_SECONDS = 120.0
 """How much of a call a notebook keeps as sound, in seconds."""
 
-_COLOURS = ("#0072B2", "#D55E00", "#007A5A", "#A02C6D", "#6B6B6B")
+_COLOURS = ("#0072B2", "#D55E00", "#007A5A", "#B83280", "#6B6B6B")
 """The caller, you, a mark, a clear and the axis, as in the figures (`notebook/plots/style.py`)."""
 
 _CALLER, _YOURS, _MARK, _CLEAR, _AXIS = range(1, 6)

@@ -16,7 +16,7 @@ import numpy as np
 
 from twistream_kit.audio.clip import FRAME_BYTES, Clip
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.errors import CallRefused, TwistreamError
+from twistream_kit.errors import CallRefused, TwistreamError, WrongValue
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.widgets._comm import PROBE, Tell, read_bytes
 from twistream_kit.notebook.widgets._socket import NUMBER, Channel, WidgetPage
@@ -190,7 +190,7 @@ class PhonePages:
             case "sound":
                 self._give_sound_to(page, wanted=rest == "on")
             case _:
-                raise ValueError(f"the page sent {verb!r}, which this version does not know")
+                raise WrongValue(f"the page sent {verb!r}, which this version does not know")
 
     def _clear(self) -> None:
         stream = self._find_stream()
@@ -203,7 +203,7 @@ class PhonePages:
 
     def _say(self, name: str) -> None:
         if name not in self._voices:
-            raise ValueError(f"there is no file {name!r} to say")
+            raise WrongValue(f"there is no file {name!r} to say")
 
         def say(loading: Future[Clip]) -> None:
             try:

@@ -148,7 +148,7 @@ class LiveScope(KeepsLastPicture, anywidget.AnyWidget):
     def _repr_mimebundle_(self, **options: Any) -> Any:
         shown = super()._repr_mimebundle_(**options)
         # For a page without a kernel, unless the last picture stands below already.
-        if isinstance(shown, tuple) and not self._last_picture:
+        if isinstance(shown, tuple) and not self._has_last_picture:
             shown[0]["text/html"] = _draw_now(self.picture, self.summary)
         return shown
 

@@ -170,7 +170,7 @@ class StreamLog(KeepsLastPicture, anywidget.AnyWidget):
     def _repr_mimebundle_(self, **options: Any) -> Any:
         shown = super()._repr_mimebundle_(**options)
         # For a page without a kernel, unless the last picture stands below already.
-        if isinstance(shown, tuple) and not self._last_picture:
+        if isinstance(shown, tuple) and not self._has_last_picture:
             shown[0]["text/html"] = self._render_still()
         return shown
 
