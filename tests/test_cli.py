@@ -20,6 +20,7 @@ import soundfile
 from websockets.sync.server import serve
 
 from support.captures import capture_of
+from twistream_kit import cli
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.cli import main
@@ -283,18 +284,26 @@ def test_review_names_the_line_the_code_and_the_right_key(run, tmp_path):
     assert "payload" in out
 
 
-def test_review_shows_the_first_20_and_counts_the_others(run, tmp_path):
+def test_review_of_another_file_than_was_meant_is_one_line(run, tmp_path):
     file = tmp_path / "README.md"
-    file.write_text("".join(f'{{"event": "e{number}"}}\n' for number in range(1, 231)))
+    file.write_text("".join(f"line {number}\n" for number in range(1, 231)))
     code, out, _ = run("review", file)
     assert code == 1
-    lines = out.splitlines()
-    assert lines[0].startswith("line 1: error 31951")
-    assert lines[19].startswith("line 20: error 31951")
-    assert lines[20:] == ["… and 210 more; --all shows them."]
-    code, out, _ = run("review", "--all", file)
+    assert out.startswith("line 1 and 229 more: error 31951")
+    assert len(out.splitlines()) == 1
+
+
+def test_review_shows_the_first_objections_and_counts_the_others(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "MOST_OBJECTIONS", 2)
+    file = tmp_path / "messages.jsonl"
+    file.write_text('{"event": "hello"}\nno JSON\n')
+    _, everything, _ = run("review", "--all", file)
+    first, second, third = everything.splitlines()
+    assert first.startswith("line 1: error 31951")
+    assert third.startswith("line 2: error 31951")
+    code, out, _ = run("review", file)
     assert code == 1
-    assert len(out.splitlines()) == 230
+    assert out.splitlines() == [first, second, "… and 1 more; --all shows it."]
 
 
 def test_review_compares_with_the_stream_that_is_named(run, tmp_path):

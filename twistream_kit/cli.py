@@ -312,7 +312,8 @@ def _review(arguments: argparse.Namespace) -> int:
         _print(found)
     else:
         _print("\n".join(lines[:MOST_OBJECTIONS]))
-        _print(f"… and {len(lines) - MOST_OBJECTIONS} more; --all shows them.")
+        n_left = len(lines) - MOST_OBJECTIONS
+        _print(f"… and {n_left} more; --all shows {'it' if n_left == 1 else 'them'}.")
     return FINE if found.ok else OBJECTIONS
 
 
