@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from support.chromium import find_chromium
 from support.notebooks import FOLDER, NOTEBOOKS, load_run_and_clean, read
 
 LONGEST_CELL = {"why_nothing_is_heard": 14, "test_your_own_server": 22}
@@ -160,7 +161,17 @@ DELIBERATE = {"hear_the_caller": "WouldDeadlock: `for` over a stream runs on the
 """What the handler of a notebook raises on purpose."""
 
 
+RUN_IN_THE_BROWSER = {"a_real_call", "hear_the_caller", "tutorial", "why_nothing_is_heard"}
+"""Those that `tests/browser` runs whole, too, where there is a Chromium."""
+
+
+def _mark(path: Path) -> Any:
+    is_run_elsewhere = path.stem in RUN_IN_THE_BROWSER and find_chromium() is not None
+    return pytest.param(path, id=path.stem, marks=pytest.mark.slow if is_run_elsewhere else ())
+
+
 @pytest.mark.notebook
+@pytest.mark.parametrize("path", [_mark(each) for each in NOTEBOOKS])
 def test_it_runs_from_top_to_bottom(path: Path, run_and_clean: Any) -> None:
     notebook = run_and_clean.run(read(path))
     errors = [

@@ -55,7 +55,7 @@ async def notebook(browser, tmp_path, pictures):
 async def test_notebook_7_runs_all_and_send_and_clear_act_while_a_cell_sleeps(notebook):
     await notebook.run_up_to(SCOPE)
     controls = await notebook.cell(CONTROLS)
-    await expect(controls.get_by_role("status")).to_contain_text("In a call")
+    await expect(controls.locator(".twistream-live-text[role=status]")).to_contain_text("In a call")
     await expect((await notebook.cell(SCOPE)).get_by_role("img")).to_be_visible()
     await notebook.run_without_waiting(BUSY)
     await controls.get_by_role("button", name=re.compile(r"\bSend$")).click()

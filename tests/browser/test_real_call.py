@@ -107,6 +107,7 @@ async def test_no_result_of_it_is_wider_than_the_page(real_call, pictures_are_wa
     await real_call.assert_no_result_is_wider_than_the_page(picture)
 
 
+@pytest.mark.slow
 async def test_it_can_be_run_a_second_time(real_call):
     before = max(cell["count"] for cell in await real_call.code_cells())
     await real_call.run_all()

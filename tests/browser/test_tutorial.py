@@ -86,7 +86,9 @@ async def test_the_workbench_shows_the_last_call_and_that_the_server_was_stopped
         await expect(button.last).to_be_visible()
         await expect(button.last).to_be_disabled()
     controls = workbench.locator(".twistream-controls")
-    await expect(controls.get_by_role("status").first).to_contain_text("Ended")
+    await expect(controls.locator(".twistream-live-text[role=status]").first).to_contain_text(
+        "Ended"
+    )
     await expect(workbench.get_by_role("status").first).to_contain_text("server is not running")
 
 
@@ -105,6 +107,7 @@ async def test_no_result_is_wider_than_the_page(tutorial, pictures_are_wanted, t
     await tutorial.assert_no_result_is_wider_than_the_page(picture)
 
 
+@pytest.mark.slow
 async def test_run_all_can_be_done_a_second_time(tutorial):
     before = max(cell["count"] for cell in await tutorial.code_cells())
     await tutorial.run_all()

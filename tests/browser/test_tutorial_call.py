@@ -54,7 +54,11 @@ class Call:
         await self.notebook.wait_until_idle()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["newest", "7.3.0", "6.29.5"])
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="session",
+    params=["newest", pytest.param("7.3.0", marks=pytest.mark.slow), "6.29.5"],
+)
 async def kernel(request):
     return request.param
 
@@ -125,7 +129,8 @@ async def test_the_phones_own_clear_works_while_a_cell_sleeps(tutorial):
 async def test_the_controls_act_in_a_sleeping_cell_or_say_that_they_wait(tutorial, kernel):
     await tutorial.sleeps()
     if kernel == "6.29.5":
-        await expect(tutorial.controls.get_by_role("status")).to_contain_text(WAITS)
+        status = tutorial.controls.locator(".twistream-live-text[role=status]")
+        await expect(status).to_contain_text(WAITS)
         await tutorial.wakes()
         return
     ended = []

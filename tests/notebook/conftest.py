@@ -110,7 +110,14 @@ def specs(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session", params=KERNELS)
+@pytest.fixture(
+    scope="session",
+    params=[
+        # Between the oldest and the newest; `make test-slow` has it, as CI does.
+        pytest.param(each, marks=pytest.mark.slow if each == "7.3.0" else ())
+        for each in KERNELS
+    ],
+)
 def kernel_version(request):
     """Every kernel that is supported by promise."""
     return request.param

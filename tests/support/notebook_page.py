@@ -91,6 +91,10 @@ LEAVE = """() => {
 IS_SILENT = "() => (window.loudspeaker?.contexts ?? []).every(each => each.state === 'closed')"
 
 
+OF_JUPYTERLAB = ("Could not restore the debugger state",)
+"""How complaints begin that JupyterLab makes of itself: here, of a notebook left while it opens."""
+
+
 class NotebookPage:
     """One notebook, open in a browser page, with a kernel of its own.
 
@@ -109,7 +113,7 @@ class NotebookPage:
             page.on(event, listener)
 
     def _hear(self, message) -> None:
-        if message.type == "error":
+        if message.type == "error" and not message.text.startswith(OF_JUPYTERLAB):
             self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
 
     def _note(self, error) -> None:

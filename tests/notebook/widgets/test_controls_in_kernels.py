@@ -162,7 +162,12 @@ def test_the_chosen_clip_crosses_to_the_kernel(call):
     assert call.quiet()
 
 
-@pytest.mark.parametrize("kernel_version", ["7.3.0", "newest"], indirect=True, scope="session")
+@pytest.mark.parametrize(
+    "kernel_version",
+    [pytest.param("7.3.0", marks=pytest.mark.slow), "newest"],
+    indirect=True,
+    scope="session",
+)
 def test_a_click_after_many_updates_still_acts_during_a_blocking_cell(call):
     """On 7.4 a widget's messages follow the shell of the parent of its last update."""
     for number in range(3):
