@@ -95,7 +95,9 @@ def test_a_failing_handler_in_a_started_server_is_printed_once_to_stderr():
     )  # fmt: skip
     first, *rest = done.stderr.splitlines()
     assert first.startswith("the handler of stream MZ")
-    assert rest == ["<string>, line 4, in handler", "", "ValueError: it broke"]
+    # From 3.13 on, Python knows the lines of a program given by -c.
+    shown = [line for line in rest if line.strip() and "raise ValueError" not in line]
+    assert shown == ["<string>, line 4, in handler", "ValueError: it broke"]
     assert "'ERROR'" in done.stdout
 
 
