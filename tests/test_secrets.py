@@ -88,7 +88,7 @@ AFTER = [
 ]
 
 FAILURES = {
-    "TypeError", "SettingsError", "HTTPError", "RuntimeError", "OSError", "TunnelError",
+    "TypeError", "SettingsError", "HTTPError", "RuntimeError", "CannotListen", "TunnelError",
     "CallRefused",
 }  # fmt: skip
 """What the cells above are to have raised, or nothing was proved."""

@@ -182,6 +182,24 @@ def test_without_buffers_the_pieces_come_as_text(uploads, until):
     assert sent.clips == [load_clip(GREETING)]
 
 
+def test_cancelled_while_the_whole_file_is_being_read_nobody_is_called(uploads, until, monkeypatch):
+    reads, may_go_on = threading.Event(), threading.Event()
+
+    def load(file):
+        reads.set()
+        assert may_go_on.wait(20)
+        return load_clip(file)
+
+    monkeypatch.setattr(file_field, "load_clip", load)
+    sent = uploads()
+    sent.send_all("long.wav", GREETING.read_bytes())
+    assert reads.wait(20)
+    sent.page_says(id="a", do="cancel")
+    may_go_on.set()
+    assert until(lambda: sent.said("failed")) == ["long.wav was not sent: cancelled"]
+    assert sent.clips == []
+
+
 def test_cancelled_or_closed_nothing_is_left_and_nobody_is_called(uploads, until):
     sent = uploads()
     for ident in "ab":

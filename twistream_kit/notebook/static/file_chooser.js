@@ -54,7 +54,8 @@ export class FileChooser {
   close() {
     this.isClosed = true;
     this.model.off("msg:custom", this.hear);
-    this.cancel();
+    this.queue = [];
+    this.current?.giveUp();
   }
 
   #listenToDrops(zone) {
@@ -87,7 +88,7 @@ export class FileChooser {
 
   cancel() {
     this.queue = [];
-    this.current?.end({ failed: `${this.current.file.name} was not sent: cancelled`, isCancelled: true });
+    this.current?.cancel();
   }
 
   async #sendAll() {
@@ -162,6 +163,7 @@ class Sending {
         const bytes = new Uint8Array(await file.slice(at, at + piece).arrayBuffer());
         if (!this.result) this.#say({ do: "piece" }, bytes);
       }
+      this.isAllSent = !this.result;
     } catch (error) {
       this.end({ failed: `${file.name} cannot be read: ${error.message}`, isCancelled: true });
     }
@@ -181,6 +183,16 @@ class Sending {
     }
     if (done !== undefined || failed !== undefined) this.end({ done, failed });
     this.#wakeUp();
+  }
+
+  cancel() {
+    // Of a file that is there whole, only the kernel knows which came first: the clip or this.
+    if (this.isAllSent) this.#say({ do: "cancel" });
+    else this.giveUp();
+  }
+
+  giveUp() {
+    this.end({ failed: `${this.file.name} was not sent: cancelled`, isCancelled: true });
   }
 
   end(result) {

@@ -214,6 +214,7 @@ class FileReceiver:
         def receive() -> str:
             try:
                 clip = transfer.receive(lambda size: answer({"got": size}))
+                transfer.check()
                 self._on_clip(clip)
             finally:
                 with self._lock:
@@ -257,14 +258,21 @@ class _Transfer:
         self.name = name
         self._size = size if isinstance(size, int) and size >= 0 else FILE_LIMIT + 1
         self._pieces: queue.SimpleQueue[bytes | _Cancelled] = queue.SimpleQueue()
+        self._cancelled: _Cancelled | None = None
 
     def take(self, piece: bytes) -> None:
         """Add the next piece."""
         self._pieces.put(piece)
 
     def cancel(self, why: str) -> None:
-        """End the transfer."""
-        self._pieces.put(_Cancelled(why))
+        """End the transfer, unless the clip has been handed over."""
+        self._cancelled = _Cancelled(why)
+        self._pieces.put(self._cancelled)
+
+    def check(self) -> None:
+        """Raise what `cancel` has said meanwhile, also while the whole file was being read."""
+        if self._cancelled is not None:
+            raise self._cancelled
 
     def receive(self, acknowledge: Callable[[int], None]) -> Clip:
         """Wait for the whole file and load it; blocks, so it needs a thread of its own.
