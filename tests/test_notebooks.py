@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.chromium import find_chromium
-from support.notebooks import FOLDER, NOTEBOOKS, load_run_and_clean, read
+from support.notebooks import DELIBERATE, FOLDER, NOTEBOOKS, load_run_and_clean, read
 
 LONGEST_CELL = {"why_nothing_is_heard": 14, "test_your_own_server": 22}
 """These two show whole programs of other people's, which are read as one."""
@@ -155,10 +155,6 @@ def test_the_first_bot_is_an_echo_of_two_lines() -> None:
         "    async for samples in stream.audio():",
         "        stream.play(samples)",
     ]
-
-
-DELIBERATE = {"hear_the_caller": "WouldDeadlock: `for` over a stream runs on the event loop"}
-"""What the handler of a notebook raises on purpose."""
 
 
 RUN_IN_THE_BROWSER = {"a_real_call", "hear_the_caller", "tutorial", "why_nothing_is_heard"}

@@ -9,6 +9,9 @@ from typing import Any
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
+DELIBERATE = {"hear_the_caller": "WouldDeadlock: `for` over a stream runs on the event loop"}
+"""What the handler of a notebook raises on purpose, and is therefore printed."""
+
 
 def load_run_and_clean() -> Any:
     """Load ``notebooks/run_and_clean.py``, which is in no package."""
