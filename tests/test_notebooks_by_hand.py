@@ -72,9 +72,11 @@ class Kernel:
         for output in cell.outputs:
             if output.output_type == "error" and not wanted:
                 self.note(number, f"{output.ename}: {output.evalue}")
-            elif output.output_type == "stream" and output.name == "stderr":
-                if self._deliberate is None or self._deliberate not in output.text:
-                    self.note(number, output.text)
+            elif output.get("name") == "stderr" and not self._is_deliberate(output.text):
+                self.note(number, output.text)
+
+    def _is_deliberate(self, text: str) -> bool:
+        return self._deliberate is not None and self._deliberate in text
 
     async def interrupted_cell(self, number: int) -> bool:
         """Run one cell, and interrupt it if it is not done soon; return whether that was so."""
