@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from support.by_hand import ByHand
 from support.handset import IT_SOUNDS
@@ -152,8 +153,25 @@ class FreshClone:
         found = await self._until(_ADDRESS)
         # Where `jupyter lab FILE` sends a browser.
         self.address = f"{found[1]}/tree/tutorial.ipynb?{found[2]}"
-        self.parts.append(watch.lap("JupyterLab up"))
         self._draining = asyncio.create_task(self._process.stdout.read())
+        await self._answers()
+        self.parts.append(watch.lap("JupyterLab up"))
+
+    async def _answers(self) -> None:
+        """Wait until somebody listens at the address, which is printed a little before."""
+        place = urlsplit(self.address)
+        async with asyncio.timeout(START_SECONDS):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection(place.hostname, place.port)
+                except ConnectionRefusedError:
+                    if self._process.returncode is not None:
+                        said = (await self._draining).decode()
+                        raise RuntimeError(f"make tutorial has ended:\n{said[-2000:]}") from None
+                    await asyncio.sleep(0.05)  # sleeps: nothing tells when a server listens
+                else:
+                    writer.close()
+                    return
 
     def _settings(self) -> dict[str, str]:
         """Return the environment of a person who has none of Jupyter's settings, nor an account."""
