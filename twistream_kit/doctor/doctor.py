@@ -1,0 +1,35 @@
+"""Look at everything that the kit needs of this machine: ``twistream doctor``."""
+
+from __future__ import annotations
+
+from twistream_kit.doctor import _account, _jupyter, _machine, _packages
+from twistream_kit.doctor.condition import Conditions, look
+
+_FOR_NOTEBOOKS = (
+    ("Python", _packages.examine_python),
+    ("packages", _packages.examine_packages),
+    ("kernel", _jupyter.examine_kernel),
+    ("JupyterLab", _jupyter.examine_jupyterlab),
+    ("user", _jupyter.examine_user),
+    ("browser", _jupyter.examine_browser),
+    ("loopback", _machine.examine_loopback),
+)
+_FOR_THE_REST = (
+    ("port 8888", _machine.examine_port),
+    ("account", _account.examine_account),
+    ("public address", _account.examine_tunnels),
+    ("ffmpeg", _machine.examine_ffmpeg),
+    ("extras", _packages.examine_extras),
+)
+
+
+def examine_machine() -> Conditions:
+    """Return what was found of all that the kit needs; no service is contacted."""
+    looks = _FOR_NOTEBOOKS + _FOR_THE_REST
+    return Conditions(condition for name, examine in looks for condition in look(name, examine))
+
+
+def examine_for_notebooks() -> Conditions:
+    """Return what was found of what the notebooks need, without what only a real call needs."""
+    looks = (*_FOR_NOTEBOOKS, ("extra notebooks", _packages.examine_extra_for_notebooks))
+    return Conditions(condition for name, examine in looks for condition in look(name, examine))
