@@ -37,7 +37,7 @@ exit codes:
   0    fine
   1    something is objected to: a file that is not ready for a call or cannot be
        read as sound, a message that Twilio would refuse, a call in which anything
-       went wrong, an error that the doctor finds, a JupyterLab that ends by one
+       went wrong, an error that the doctor finds, a JupyterLab that fails
   2    usage: a wrong option, a file that is not there, an unknown code
   3    no connection to the server
   130  interrupted with Ctrl-C
@@ -122,13 +122,12 @@ def _build_parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run, parser=made)
         return made
 
-    _add_tutorial_options(
-        add_command(
-            "tutorial",
-            _start_tutorial,
-            "put notebooks and samples into a folder and open them there",
-        )
+    tutorial = add_command(
+        "tutorial",
+        _start_tutorial,
+        "put the notebooks and samples into a folder, and open JupyterLab there",
     )
+    _add_tutorial_options(tutorial)
     doctor = add_command(
         "doctor", _examine, "say what of all that the kit needs is here, and what to do"
     )

@@ -114,7 +114,7 @@ def _examine_extra(name: str) -> list[Condition]:
     if not missing:
         return [Condition(row, "ok", "installed")]
     named = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
-    fix = f"If you want it: {join_command('pip', 'install', f'{DISTRIBUTION}[{name}]')}"
+    fix = f"Say {join_command('pip', 'install', f'{DISTRIBUTION}[{name}]')} if you want it"
     return [Condition(row, "note", f"not installed: {named}", _EXTRAS[name], fix)]
 
 
@@ -145,7 +145,7 @@ def _find_fault(requirement: Requirement) -> Condition | None:
             "error",
             "is not installed",
             "The kit needs it, and what uses it fails",
-            f"Say {install}",
+            f"Say {install} in this environment",
         )
     if not requirement.specifier.contains(version, prereleases=True):
         return Condition(
@@ -153,7 +153,7 @@ def _find_fault(requirement: Requirement) -> Condition | None:
             "error",
             f"{version} is installed, and the kit takes {requirement.specifier}",
             "What uses it fails or behaves otherwise than tested",
-            f"Say {install}",
+            f"Say {install} in this environment",
         )
     return None
 

@@ -172,5 +172,10 @@ def format_row(check: Row, width: int) -> str:
 
 def _wrap(text: str, first: str, margin: str) -> str:
     return fill(
-        text, _WIDTH, initial_indent=first, subsequent_indent=margin, break_long_words=False
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,  # an option of a command stays whole
     )
