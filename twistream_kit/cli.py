@@ -278,7 +278,7 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
 
 
 def _start_tutorial(arguments: argparse.Namespace) -> int:
-    from twistream_kit.doctor.doctor import examine_for_notebooks
+    from twistream_kit.doctor.doctor import find_obstacles
     from twistream_kit.tutorial import jupyterlab
     from twistream_kit.tutorial.folder import FIRST_NOTEBOOK, fill_folder
 
@@ -289,13 +289,10 @@ def _start_tutorial(arguments: argparse.Namespace) -> int:
         )
     filled = fill_folder(arguments.folder, force=arguments.force)
     _print(filled)
-    remarks = examine_for_notebooks().select("note", "warning", "error")
-    if arguments.no_browser or arguments.no_open:
-        remarks = remarks.drop("browser")
-    if allow_root or not arguments.no_open:
-        remarks = remarks.drop("user")
-    if remarks:
-        _print(remarks.format_rows())
+    opens_browser = not (arguments.no_open or arguments.no_browser)
+    obstacles = find_obstacles(opens_browser=opens_browser)
+    if obstacles:
+        _print(obstacles.format_rows())
     command = jupyterlab.build_command(
         filled.folder,
         port=arguments.port,

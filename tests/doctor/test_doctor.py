@@ -15,7 +15,7 @@ import pytest
 
 from twistream_kit.doctor import _account, _jupyter, _machine, _packages
 from twistream_kit.doctor.condition import Condition, Conditions, look
-from twistream_kit.doctor.doctor import examine_for_notebooks, examine_machine
+from twistream_kit.doctor.doctor import examine_machine, find_obstacles
 from twistream_kit.live.tunnel import _ngrok
 
 TOKEN, SECRET, NGROK = "0123456789abcdef" * 2, "S3cret" * 5 + "AB", "2abcDEF_ngrok_token_0123456789"
@@ -485,7 +485,18 @@ def test_a_token_of_ngrok_without_its_package_is_a_warning_with_the_extra(monkey
     assert rows()["public address"].level == "note"
 
 
-def test_the_tutorial_hears_only_of_what_notebooks_need():
-    names = {condition.name for condition in examine_for_notebooks()}
-    assert {"Python", "packages", "kernel", "JupyterLab", "browser", "loopback"} <= names
-    assert not {name for name in names if name.startswith(("tunnel", "account", "ffmpeg"))}
+def test_the_command_tutorial_names_what_it_does_not_settle_itself(monkeypatch, on_path, requires):
+    on_path("jupyter-lab")  # that of another environment
+    lines = ["ipykernel>=6.29", "jupyterlab>=4.2", "fastapi; extra == 'notebooks'"]
+    requires(*lines, ipykernel="6.29.5", jupyterlab="4.6.6")
+    monkeypatch.setattr(_jupyter, "_find_default_browser", lambda: "")
+    found = find_obstacles(opens_browser=True)
+    assert [condition.name for condition in found] == ["ipykernel", "browser", "extra notebooks"]
+    found = find_obstacles(opens_browser=False)
+    assert [condition.name for condition in found] == ["ipykernel", "extra notebooks"]
+
+
+def test_an_error_is_always_named_by_the_command_tutorial(requires):
+    requires("ipykernel>=6.29", "jupyterlab>=4.2", ipykernel="6.1.0", jupyterlab="3.0.0")
+    errors = find_obstacles(opens_browser=False).select("error")
+    assert [condition.name for condition in errors] == ["ipykernel", "jupyterlab"]

@@ -56,10 +56,6 @@ class Conditions(list[Condition]):
         """Return the results of some levels."""
         return Conditions(condition for condition in self if condition.level in levels)
 
-    def drop(self, name: str) -> Conditions:
-        """Return the results without those of one subject."""
-        return Conditions(condition for condition in self if condition.name != name)
-
     @property
     def verdict(self) -> str:
         """A summary in one line."""

@@ -29,7 +29,21 @@ def examine_machine() -> Conditions:
     return Conditions(condition for name, examine in looks for condition in look(name, examine))
 
 
-def examine_for_notebooks() -> Conditions:
-    """Return what was found of what the notebooks need, without what only a real call needs."""
+def find_obstacles(*, opens_browser: bool) -> Conditions:
+    """Return what a user of the notebooks has to know before they are opened by ``tutorial``.
+
+    Left out is what that command settles: it takes the JupyterLab and the kernel of this Python,
+    and is refused to root.
+
+    Args:
+        opens_browser: Whether a browser is to be opened.
+    """
     looks = (*_FOR_NOTEBOOKS, ("extra notebooks", _packages.examine_extra_for_notebooks))
-    return Conditions(condition for name, examine in looks for condition in look(name, examine))
+    found = Conditions(condition for name, examine in looks for condition in look(name, examine))
+    named = {"Python", "packages", "ipykernel", "loopback", "extra notebooks"}
+    named |= {"browser"} if opens_browser else set()
+    return Conditions(
+        condition
+        for condition in found.select("note", "warning", "error")
+        if condition.level == "error" or condition.name in named
+    )
