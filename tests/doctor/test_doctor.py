@@ -7,12 +7,15 @@ import os
 import platform
 import re
 import socket
+import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import twistream_kit as kit
 from twistream_kit.doctor import _account, _jupyter, _machine, _packages
 from twistream_kit.doctor.condition import Condition, Conditions, look
 from twistream_kit.doctor.doctor import examine_machine, find_obstacles
@@ -231,6 +234,25 @@ def test_a_kit_that_is_not_installed_is_a_warning(monkeypatch):
     condition = only(_packages.examine_packages())
     assert condition.level == "warning"
     assert "pip install twistream-kit" in condition.fix
+
+
+def test_an_environment_without_any_package_is_examined_too(tmp_path):
+    # As after pip install --no-deps: a program of its own, which sees the standard library alone.
+    program = (
+        "import sys, importlib.metadata as metadata\n"
+        f"sys.path.insert(0, {str(Path(kit.__file__).parents[1])!r})\n"
+        "find = metadata.version\n"
+        "metadata.version = lambda name: '1' if name == 'twistream-kit' else find(name)\n"
+        "from twistream_kit.cli import main\n"
+        "sys.exit(main(['doctor']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 1, done.stderr
+    missing = re.findall(r"^✗ (\w+) +is not installed$", done.stdout, re.MULTILINE)
+    assert missing == ["packaging", "ipykernel", "jupyterlab"]
+    assert "Traceback" not in done.stderr
 
 
 PROJECT_EXTRAS = ["tunnel", "fast", "notebooks", "test", "docs"]

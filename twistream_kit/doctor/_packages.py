@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import platform
 import shlex
@@ -10,10 +11,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
-
-from packaging.requirements import Requirement
+from typing import TYPE_CHECKING
 
 from twistream_kit.doctor.condition import Condition
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 DISTRIBUTION = "twistream-kit"
 
@@ -22,6 +25,9 @@ NEWEST_TESTED = (3, 13)
 
 HAVE_THEIR_OWN = ("ipykernel", "jupyterlab")
 """Packages that are looked at by themselves."""
+
+_READS_REQUIREMENTS = "packaging"
+"""The package that reads what others need; without it nothing more is known."""
 
 _COMPILED = ("numpy", "soundfile", "soxr", "matplotlib")
 """Packages with a library that may be there and not load."""
@@ -72,6 +78,16 @@ def examine_packages() -> list[Condition]:
                 "Say pip install twistream-kit, or pip install -e . in the checkout",
             )
         ]
+    if importlib.util.find_spec(_READS_REQUIREMENTS) is None:
+        return [
+            Condition(
+                _READS_REQUIREMENTS,
+                "error",
+                "is not installed",
+                "Which other packages the kit needs, and whether they are here, cannot be read",
+                f"Say pip install {_READS_REQUIREMENTS} in this environment, then twistream doctor",
+            )
+        ]
     needed = [each for each in _read_requirements() if each.name not in HAVE_THEIR_OWN]
     found = [condition for each in needed if (condition := _find_fault(each)) is not None]
     broken = {condition.name for condition in found}
@@ -85,9 +101,9 @@ def examine_packages() -> list[Condition]:
 def examine_package(name: str) -> Condition | None:
     """Return what is wrong with one needed package, or None."""
     for each in _read_requirements():
-        if each.name == name and (fault := _find_fault(each)) is not None:
-            return fault
-    return None
+        if each.name == name:
+            return _find_fault(each)
+    return _say_missing(name, name) if _find_version(name) is None else None
 
 
 def examine_extras() -> list[Condition]:
@@ -125,8 +141,10 @@ def _read_requirements(extra: str = "") -> list[Requirement]:
 
 def _iterate_requirements(extra: str) -> Iterator[Requirement]:
     try:
+        from packaging.requirements import Requirement
+
         lines = metadata.requires(DISTRIBUTION) or []
-    except metadata.PackageNotFoundError:
+    except (ImportError, metadata.PackageNotFoundError):  # said by examine_packages
         return
     for line in lines:
         requirement = Requirement(line)
@@ -140,13 +158,7 @@ def _find_fault(requirement: Requirement) -> Condition | None:
     version = _find_version(requirement.name)
     install = join_command("pip", "install", f"{requirement.name}{requirement.specifier}")
     if version is None:
-        return Condition(
-            requirement.name,
-            "error",
-            "is not installed",
-            "The kit needs it, and what uses it fails",
-            f"Say {install} in this environment",
-        )
+        return _say_missing(requirement.name, install.removeprefix("pip install "))
     if not requirement.specifier.contains(version, prereleases=True):
         return Condition(
             requirement.name,
@@ -156,6 +168,16 @@ def _find_fault(requirement: Requirement) -> Condition | None:
             f"Say {install} in this environment",
         )
     return None
+
+
+def _say_missing(name: str, requirement: str) -> Condition:
+    return Condition(
+        name,
+        "error",
+        "is not installed",
+        "The kit needs it, and what uses it fails",
+        f"Say pip install {requirement} in this environment",
+    )
 
 
 def _find_version(name: str) -> str | None:
