@@ -347,7 +347,7 @@ def test_a_jupyterlab_of_another_environment_on_the_path_is_a_warning(on_path):
     assert str(folder) in condition.detail
 
 
-def test_root_is_told_how_to_start_and_others_hear_nothing(monkeypatch):
+def test_root_gets_the_option_and_others_get_no_line(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
     assert "--allow-root" in only(_jupyter.examine_user()).fix
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

@@ -150,9 +150,7 @@ class ServerProcess:
                 if match is None:
                     code = await process.exited
                     why = f"ended with {code} before it said where it listens"
-                    fix = (
-                        _LOOK_FOR_IT if code == CANNOT_START else _advise_after_exit(process.lines)
-                    )
+                    fix = _LOOK_FOR_IT if code == CANNOT_START else _explain_exit(process.lines)
         except TimeoutError:
             pass
         if match is None:
@@ -171,7 +169,7 @@ class ServerProcess:
         return TwistreamError(problem, consequence=f"Its last words: {said}", fix=fix)
 
 
-def _advise_after_exit(lines: Sequence[str]) -> str:
+def _explain_exit(lines: Sequence[str]) -> str:
     """Return the remedy for a program that has ended, by what it has printed."""
     for line in reversed(lines):
         if missing := _MISSING_MODULE.search(line):
