@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -29,7 +30,17 @@ INSIDE = "twistream_kit/tutorial/files/"
 MOST_WHEEL_BYTES, MOST_SDIST_BYTES = 4_000_000, 8_000_000
 RUN_SECONDS, INSTALL_SECONDS = 240, 280
 
-EXTRAS = {"tunnel": "ngrok", "fast": "uvloop", "notebooks": "uvicorn", "test": "hypothesis"}
+OPTIONAL = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "optional-dependencies"
+]
+BRINGS = {
+    "tunnel": "ngrok",
+    "fast": "uvloop",
+    "notebooks": "uvicorn",
+    "test": "hypothesis",
+    "docs": "mkdocs",
+}
+EXTRAS = {name: BRINGS[name] for name in OPTIONAL}
 """Each extra that a user may leave out, and a package that it brings."""
 
 

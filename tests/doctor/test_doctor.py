@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from twistream_kit.doctor.condition import Condition, Conditions, look
 from twistream_kit.doctor.doctor import examine_machine, find_obstacles
 from twistream_kit.live.tunnel import _ngrok
 
+ROOT = Path(__file__).parents[2]
 TOKEN, SECRET, NGROK = "0123456789abcdef" * 2, "S3cret" * 5 + "AB", "2abcDEF_ngrok_token_0123456789"
 ACCOUNT = {
     "TWILIO_ACCOUNT_SID": "AC" + "5" * 32,
@@ -266,6 +268,11 @@ def test_an_extra_that_is_absent_is_a_note_that_says_what_lacks_it(requires, ext
     assert condition.detail == "not installed: some-package"
     assert len(condition.consequence) > 30
     assert f"twistream-kit[{extra}]" in condition.fix
+
+
+def test_each_extra_of_the_project_has_its_sentence():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(project["optional-dependencies"]) <= set(PROJECT_EXTRAS) == set(_packages._EXTRAS)
 
 
 def test_an_extra_that_is_present_is_fine_and_one_of_another_system_is_left_out(requires):
