@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import json
 import re
@@ -17,6 +18,7 @@ from hatchling.builders.wheel import WheelBuilder
 import twistream_kit as kit
 
 PACKAGE = Path(kit.__file__).parent
+ROOT = PACKAGE.parent
 
 HEAVY = [
     "numpy",
@@ -177,3 +179,42 @@ def test_a_built_package_holds_every_file_of_the_tree(builder: type) -> None:
     }
     assert PACKAGE / "protocol" / "codes.toml" in files
     assert files - built == set()
+
+
+FILES = ["notebooks/*.ipynb", ".env.example"]
+
+
+@pytest.fixture
+def add_files():
+    """Run the hook that adds the files of the tutorial to a wheel; return what it adds."""
+    spec = importlib.util.spec_from_file_location("wheel_files", ROOT / ".ci" / "wheel_files.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def add(version: str, files: list[str]) -> dict[str, str]:
+        data: dict[str, dict[str, str]] = {"force_include": {}}
+        config = {"files": files}
+        module.TutorialFiles(str(ROOT), config, None, None, "", "wheel").initialize(version, data)
+        return data["force_include"]
+
+    return add
+
+
+def test_a_wheel_to_install_elsewhere_gets_the_files_of_the_tutorial(add_files) -> None:
+    added = add_files("standard", FILES)
+    inside = "twistream_kit/tutorial/files"
+    assert added[str(ROOT / ".env.example")] == f"{inside}/.env.example"
+    notebook = ROOT / "notebooks" / "tutorial.ipynb"
+    assert added[str(notebook)] == f"{inside}/notebooks/tutorial.ipynb"
+    assert len(added) == 1 + len(list((ROOT / "notebooks").glob("*.ipynb")))
+
+
+def test_an_editable_installation_gets_no_copies(add_files) -> None:
+    assert add_files("editable", FILES) == {}
+
+
+def test_a_file_that_the_wheel_needs_and_that_is_not_there_stops_the_build(add_files) -> None:
+    with pytest.raises(FileNotFoundError, match=r"holds no notebooks/\*\.nothing"):
+        add_files("standard", ["notebooks/*.nothing"])

@@ -37,7 +37,7 @@ exit codes:
   0    fine
   1    something is objected to: a file that is not ready for a call or cannot be
        read as sound, a message that Twilio would refuse, a call in which anything
-       went wrong
+       went wrong, an error that the doctor finds, a JupyterLab that fails
   2    usage: a wrong option, a file that is not there, an unknown code
   3    no connection to the server
   130  interrupted with Ctrl-C
@@ -103,7 +103,8 @@ def _complain(error: object, code: int) -> int:
 def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="twistream",
-        description="Look at sound files, messages and servers of Twilio's Media Streams.",
+        description="Learn Twilio's Media Streams, and look at their sound files, messages and "
+        "servers.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -121,6 +122,16 @@ def _build_parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run, parser=made)
         return made
 
+    tutorial = add_command(
+        "tutorial",
+        _start_tutorial,
+        "put the notebooks and samples into a folder, and open JupyterLab there",
+    )
+    _add_tutorial_options(tutorial)
+    doctor = add_command(
+        "doctor", _examine, "say what of all that the kit needs is here, and what to do"
+    )
+    doctor.add_argument("--json", action="store_true", help="print it as JSON")
     inspect = add_command("inspect", _inspect, "show the header of WAV files and what a call needs")
     inspect.add_argument("files", nargs="+", type=Path, metavar="FILE")
     convert = add_command(
@@ -188,6 +199,52 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_tutorial_options(tutorial: argparse.ArgumentParser) -> None:
+    from twistream_kit.tutorial.folder import DEFAULT_FOLDER
+
+    tutorial.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path(DEFAULT_FOLDER),
+        metavar="FOLDER",
+        help=f"made if it is not there; {DEFAULT_FOLDER} if left out",
+    )
+    tutorial.add_argument(
+        "--force", action="store_true", help="replace files that you changed, or ran"
+    )
+    tutorial.add_argument(
+        "--no-open", action="store_true", help="do not start JupyterLab; print how it is started"
+    )
+    tutorial.add_argument(
+        "--no-browser",
+        action="store_true",
+        help="start JupyterLab, print its address and open no browser",
+    )
+    tutorial.add_argument(
+        "--browser", metavar="NAME", help="the browser to open, such as firefox or chromium"
+    )
+    tutorial.add_argument(
+        "--port", type=_parse_port, metavar="N", help="the port of JupyterLab; 0 for a free one"
+    )
+    tutorial.add_argument(
+        "--allow-root", action="store_true", help="let JupyterLab run as root, as in a container"
+    )
+    tutorial.add_argument(
+        "--lab-option",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="give JupyterLab an option, as in --lab-option=--ip=0.0.0.0; may be repeated",
+    )
+
+
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 0 to 65535")
+    return int(text)
+
+
 def _add_call_options(call: argparse.ArgumentParser) -> None:
     call.add_argument("url", metavar="URL", help="wss://…, or ws:// on this machine")
     call.add_argument("--say", type=Path, metavar="FILE", help="what the caller says")
@@ -218,6 +275,54 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         metavar="VARIABLE",
         help="sign the handshake with the token in this environment variable",
     )
+
+
+def _start_tutorial(arguments: argparse.Namespace) -> int:
+    from twistream_kit.doctor.doctor import find_obstacles
+    from twistream_kit.tutorial import jupyterlab
+    from twistream_kit.tutorial.folder import FIRST_NOTEBOOK, fill_folder
+
+    allow_root = arguments.allow_root or "--allow-root" in arguments.lab_option
+    if not arguments.no_open:
+        jupyterlab.check_start(
+            port=arguments.port, browser=arguments.browser, allow_root=allow_root
+        )
+    filled = fill_folder(arguments.folder, force=arguments.force)
+    _print(filled)
+    opens_browser = not (arguments.no_open or arguments.no_browser)
+    obstacles = find_obstacles(opens_browser=opens_browser)
+    if obstacles:
+        _print(obstacles.format_rows())
+    command = jupyterlab.build_command(
+        filled.folder,
+        port=arguments.port,
+        browser=arguments.browser,
+        open_browser=not arguments.no_browser,
+        allow_root=allow_root,
+        options=arguments.lab_option,
+    )
+    first = filled.folder / FIRST_NOTEBOOK
+    if arguments.no_open:
+        _print(f"Begin with {first}, in a JupyterLab that runs already, or start one:")
+        _print(f"  {jupyterlab.join_command(command)}")
+        return FINE
+    where = "prints its address below" if arguments.no_browser else "opens in your browser"
+    _print(f"JupyterLab {where}, with {FIRST_NOTEBOOK}; Ctrl-C here ends it.")
+    code = jupyterlab.run_jupyterlab(command)
+    if code:
+        return _complain(f"JupyterLab has ended with {code}; it says why above.", OBJECTIONS)
+    return FINE
+
+
+def _examine(arguments: argparse.Namespace) -> int:
+    from twistream_kit.doctor.doctor import examine_machine
+
+    found = examine_machine()
+    if arguments.json:
+        _print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        _print(found)
+    return FINE if found.ok else OBJECTIONS
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
