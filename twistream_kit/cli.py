@@ -86,12 +86,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _ShowVersion(argparse.Action):
-    """Look the version up only when it is asked for: that reads the installed packages."""
+    """Show the version of the package whose code runs."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
-        from importlib.metadata import version
-
-        _print(f"twistream {version('twistream-kit')}")
+        # Not that of the installed packages, which another checkout may have been; and the root
+        # package, which holds it, is imported by no module of ours, but is always there.
+        _print(f"twistream {sys.modules['twistream_kit'].__version__}")
         parser.exit()
 
 
