@@ -223,6 +223,28 @@ def test_the_changelog_of_this_checkout_can_be_released(release):
     release.check_section(log, heading)
 
 
+def read_contents(text: str) -> dict[str, dict[str, int]]:
+    """Return the size of each folder in kB, by archive, as `make release` lists them."""
+    contents: dict[str, dict[str, int]] = {}
+    archive = ""
+    for line in text.splitlines():
+        if head := re.match(r"twistream_kit-\S+?(\.tar\.gz|\.whl): [\d,]+ kB$", line):
+            archive = head[1]
+        elif row := re.match(r"    (\S.*?) +\d+ files +([\d,]+) kB$", line):
+            folder = re.sub(r"^\S+(?=\.dist-info)", "", row[1])
+            if folder != "in all, unpacked":
+                contents.setdefault(archive, {})[folder] = int(row[2].replace(",", ""))
+    return contents
+
+
+@pytest.mark.parametrize("archive", [".whl", ".tar.gz"])
+def test_contributing_lists_what_is_in_an_archive(archive):
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = read_contents(page)[archive]
+    assert {"twistream_kit/", ".dist-info/" if archive == ".whl" else "tests/"} <= set(listed)
+    assert ("tests/" in listed) == (archive == ".tar.gz")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3 * COMMAND_SECONDS)
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a clone needs a git repository")
@@ -259,6 +281,12 @@ def test_make_release_builds_checks_and_tags_a_clone_of_this_repository(tmp_path
     assert run("git", "rev-parse", "HEAD") == head
     assert run("git", "tag", "--list", "v99*") == run("git", "status", "--porcelain") == ""
     assert not (clone / "dist").exists()
+
+    page = read_contents((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    for archive, folders in read_contents(said).items():
+        for folder, size in folders.items():
+            # The page is renewed at a release, not with every change.
+            assert page[archive][folder] == pytest.approx(size, rel=0.25, abs=10), folder
 
     said = make("VERSION=99.0.0", "DRY=no")
     assert f"git push origin {run('git', 'branch', '--show-current').strip()} v99.0.0" in said
