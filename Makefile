@@ -8,6 +8,7 @@
 # make golden     write the recorded outputs anew (tests/golden); AREA=reviews for one of them
 # make notebooks  run the notebooks and put them into their clean form
 # make bench      the figures of the README, as ratios taken side by side
+# make release    VERSION=0.3.0: checks, builds and says what it would do; DRY=no commits and tags
 # make picture    the picture of the README, taken in a Chromium
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ PYTHON ?= python3
 WORKERS ?= 3
 VENV := .venv
 
-.PHONY: tutorial install notebook-environment test test-fast test-slow fuzz golden check lint types layers format notebooks samples bench picture clean
+.PHONY: tutorial install notebook-environment test test-fast test-slow fuzz golden check lint types layers format notebooks samples bench picture release clean
 
 tutorial: notebook-environment
 	@echo "Opening JupyterLab at the tutorial in your browser; Ctrl+C here ends it."
@@ -91,6 +92,11 @@ bench: install
 
 picture: install
 	$(BIN)/python tests/make_picture.py
+
+# It pushes and uploads nothing; CONTRIBUTING.md, "Release", has the procedure.
+release: install
+	@test -n "$(VERSION)" || { echo "Say which: make release VERSION=0.3.0"; exit 2; }
+	$(BIN)/python .ci/release.py $(VERSION) $(if $(filter no,$(DRY)),--do)
 
 clean:
 	rm -rf $(VENV) .kernels .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

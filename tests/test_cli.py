@@ -12,13 +12,13 @@ import sys
 import threading
 from base64 import b64encode
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import soundfile
 from websockets.sync.server import serve
 
+import twistream_kit as kit
 from support.captures import capture_of
 from twistream_kit import cli
 from twistream_kit.audio.clip import Clip
@@ -531,7 +531,7 @@ def test_a_wrong_command_line_ends_with_2(run, argv):
 
 
 def test_version_is_that_of_the_package(run):
-    assert run("--version") == (0, f"twistream {version('twistream-kit')}\n", "")
+    assert run("--version") == (0, f"twistream {kit.__version__}\n", "")
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["call", "--help"], ["inspect", "--help"]])

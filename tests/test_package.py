@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
 
 import twistream_kit as kit
 
@@ -168,6 +170,17 @@ def test_html_is_made_in_the_notebook_layer_alone() -> None:
     for layer in ("audio", "protocol", "live", "simulator"):
         for path in (PACKAGE / layer).rglob("*.py"):
             assert "_repr_html_" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_version_stands_in_one_place_and_the_build_reads_it() -> None:
+    root = PACKAGE.parent
+    assert ProjectMetadata(str(root), PluginManager()).version == kit.__version__
+    stated = re.compile(r"(?m)^_*version_* *= *.*$")
+    files = [root / "pyproject.toml", *PACKAGE.rglob("*.py")]
+    found = {file: stated.findall(file.read_text(encoding="utf-8")) for file in files}
+    assert {file: lines for file, lines in found.items() if lines} == {
+        PACKAGE / "__init__.py": [f'__version__ = "{kit.__version__}"']
+    }
 
 
 @pytest.mark.parametrize("builder", [WheelBuilder, SdistBuilder])

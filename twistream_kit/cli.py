@@ -86,12 +86,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _ShowVersion(argparse.Action):
-    """Look the version up only when it is asked for: that reads the installed packages."""
+    """Show the version of the package whose code runs."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
-        from importlib.metadata import version
-
-        _print(f"twistream {version('twistream-kit')}")
+        # Not that of the installed packages, which another checkout may have been; and the root
+        # package, which holds it, is imported by no module of ours, but is always there.
+        _print(f"twistream {sys.modules['twistream_kit'].__version__}")
         parser.exit()
 
 
@@ -133,7 +133,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="print it as JSON")
     inspect = add_command("inspect", _inspect, "show the header of WAV files and what a call needs")
-    inspect.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    inspect.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a WAV file")
     convert = add_command(
         "convert", _convert, "turn a sound file, or many into a folder, into what Twilio plays"
     )
@@ -145,10 +145,10 @@ def _build_parser() -> argparse.ArgumentParser:
         nargs="+",
         type=Path,
         metavar="SRC",
-        help="with -o any number; without, SRC and DST",
+        help="a sound file; with -o any number of them, without it SRC and DST",
     )
     convert.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="the folder for the results"
+        "-o", "--output", type=Path, metavar="DIR", help="write the results into this folder"
     )
     convert.add_argument(
         "--force", action="store_true", help="replace files that are there already"
@@ -162,15 +162,19 @@ def _build_parser() -> argparse.ArgumentParser:
         "words",
         nargs="+",
         metavar="CODE|TEXT|-",
-        help="a number, a text with numbers, or - to read one",
+        help="a number, or a text with numbers; - reads standard input",
     )
     review = add_command(
         "review", _review, "say what Twilio would object to in your messages or TwiML"
     )
     review.add_argument(
-        "file", metavar="FILE|-", help="one message a line, a JSON document, a capture, or TwiML"
+        "file",
+        metavar="FILE|-",
+        help="one message a line, a JSON document, a capture, or TwiML; - reads standard input",
     )
-    review.add_argument("--stream-sid", metavar="MZ…", help="the stream that the messages are for")
+    review.add_argument(
+        "--stream-sid", metavar="MZ…", help="the SID of the stream that the messages are for"
+    )
     review.add_argument(
         "--all", action="store_true", help=f"show all objections, not the first {MOST_OBJECTIONS}"
     )
@@ -184,7 +188,11 @@ def _build_parser() -> argparse.ArgumentParser:
         "--upstream", required=True, metavar="URL", help="your server: ws://localhost:8080/media"
     )
     inspect_stream.add_argument(
-        "--port", type=int, default=0, metavar="N", help="where to listen; a free port if left out"
+        "--port",
+        type=int,
+        default=0,
+        metavar="N",
+        help="listen on this port; on a free one if left out",
     )
     inspect_stream.add_argument(
         "--allowed-host",
@@ -194,7 +202,10 @@ def _build_parser() -> argparse.ArgumentParser:
         help="accept requests for this name or address too; may be repeated",
     )
     inspect_stream.add_argument(
-        "--save", type=Path, metavar="DIR", help="keep the capture of each call, redacted"
+        "--save",
+        type=Path,
+        metavar="DIR",
+        help="write a redacted capture of each call into this folder",
     )
     return parser
 
@@ -247,27 +258,37 @@ def _parse_port(text: str) -> int:
 
 def _add_call_options(call: argparse.ArgumentParser) -> None:
     call.add_argument("url", metavar="URL", help="wss://…, or ws:// on this machine")
-    call.add_argument("--say", type=Path, metavar="FILE", help="what the caller says")
-    call.add_argument("--press", default="", metavar="KEYS", help="keys that the caller presses")
+    call.add_argument(
+        "--say", type=Path, metavar="FILE", help="play this sound file as the voice of the caller"
+    )
+    call.add_argument(
+        "--press", default="", metavar="KEYS", help="press these keys, of 0123456789*#ABCD"
+    )
     call.add_argument(
         "--param",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a <Parameter>; may be repeated",
+        help="a custom parameter, as set by <Parameter>; may be repeated",
     )
-    call.add_argument("--seconds", type=float, metavar="S", help="hang up after so many seconds")
+    call.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="hang up after so many seconds; if left out, when both sides have been silent for 3 s",
+    )
     call.add_argument(
         "--expect-silence",
         action="store_true",
-        help="the server only listens: it is fine that nothing is heard",
+        help="accept that nothing is heard: the server only listens",
     )
     call.add_argument("--json", action="store_true", help="print the report as JSON")
     call.add_argument(
         "--save",
         type=Path,
         metavar="DIR|FILE",
-        help="keep what was heard (.wav), the messages (.jsonl) or the report (.json); all in DIR",
+        help="write what was heard (.wav), the messages (.jsonl) or the report (.json), or all "
+        "into DIR",
     )
     call.add_argument("--force", action="store_true", help="let --save replace existing files")
     call.add_argument(
