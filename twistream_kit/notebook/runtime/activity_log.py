@@ -123,9 +123,13 @@ class Pump:
                 if not updates:
                     self._has_updates.clear()
                     continue
-            for update, number in updates:
-                self._call(update, number)
+            self._call_all(updates)
+            del updates  # while this thread sleeps, it must not keep a widget that was closed
             self._pause.wait(PUMP_SECONDS)
+
+    def _call_all(self, updates: list[tuple[Update, int]]) -> None:
+        for update, number in updates:
+            self._call(update, number)
 
     def _call(self, update: Update, number: int) -> None:
         continues = False

@@ -27,6 +27,7 @@ from twistream_kit.notebook.runtime.kernel import (
     answer_on_subshell,
     explain_button_delay,
 )
+from twistream_kit.notebook.widgets._closing import ClosesLayout, close_tree
 from twistream_kit.notebook.widgets.activity_lines import ActivityLines, list_lines
 from twistream_kit.notebook.widgets.controls_text import describe_playback, describe_state
 from twistream_kit.notebook.widgets.file_field import FileField
@@ -46,7 +47,7 @@ _LABEL_STYLE = {"description_width": "48px"}
 """On a narrow page the room is needed for the names of the clips."""
 
 
-class StreamControls(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+class StreamControls(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """Buttons that act on a call while it runs; a box, which stands in any other.
 
     A click is handled on a thread that the kernel chooses, so every button only gives a command,
@@ -175,7 +176,6 @@ class StreamControls(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # i
         PUMP.remove(self._update)
         self._cells.close()
         close_tree(self.children)
-        self.layout.close()
         super().close()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
@@ -360,16 +360,6 @@ class StreamControls(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # i
 def label_clip(clip: Clip) -> str:
     """Return the name of a clip in the list of clips."""
     return f"{clip.name or 'clip'} ({clip.seconds:.1f} s)"
-
-
-def close_tree(children: Sequence[widgets.Widget]) -> None:
-    """Close widgets and all in them: ipywidgets leaves open what a widget that it closes has."""
-    for child in children:
-        close_tree(getattr(child, "children", ()))
-        for name in ("layout", "style"):
-            if part := getattr(child, name, None):
-                part.close()
-        child.close()
 
 
 def _make_button(text: str, icon: str, tooltip: str, style: str = "") -> widgets.Button:

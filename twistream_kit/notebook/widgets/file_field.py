@@ -27,6 +27,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
 from twistream_kit.errors import TwistreamError, WrongType, escape_controls
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._comm import Tell, read_bytes
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._socket import Channel, WidgetPage, start_widget_socket
@@ -57,7 +58,7 @@ OnClip = Callable[[Clip], object]
 """Takes a clip, on a worker thread; what it raises is shown beside the file's name."""
 
 
-class FileField(anywidget.AnyWidget):
+class FileField(ClosesLayout, anywidget.AnyWidget):
     """A field to choose sound files with, or to drop them on; each becomes a clip.
 
     It takes every file that `load_clip` reads, up to 200 MB, and several at once.  Of a file that

@@ -9,6 +9,7 @@ import anywidget
 import traitlets
 
 from twistream_kit.notebook.display.html import Html
+from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._javascript import join_modules
 
 _STATIC = Path(__file__).parents[1] / "static"
@@ -25,7 +26,7 @@ def add_sign(severity: Severity, html: str, element: str = "span") -> Html:
     return Html(f'<{element} class="twistream-{severity}">{sign}{html}</{element}>')
 
 
-class LiveText(anywidget.AnyWidget):
+class LiveText(ClosesLayout, anywidget.AnyWidget):
     """An ARIA live region: a screen reader reads changes out, without a change of focus.
 
     `ipywidgets.HTML` cannot be one, because each change replaces its element by a new one.
@@ -44,7 +45,7 @@ class LiveText(anywidget.AnyWidget):
     """
 
     _esm = join_modules(_STATIC / "live_text.js")
-    _css = _STATIC / "controls.css"
+    _css = (_STATIC / "controls.css").read_text("utf-8")
 
     value = traitlets.Unicode().tag(sync=True)
     live = traitlets.Unicode("status").tag(sync=True)

@@ -32,6 +32,7 @@ from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.html import Html, join, pairs
 from twistream_kit.notebook.plots.style import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._socket import start_widget_socket
 from twistream_kit.notebook.widgets.file_field import CSS, FILE_LIMIT, FileReceiver
@@ -61,11 +62,15 @@ Jupyter's server tells the path of the notebook; it is hashed, since the widget 
 """
 
 _SHOWN_BY: weakref.WeakKeyDictionary[Phone, PhoneWidget] = weakref.WeakKeyDictionary()
+"""The widget that shows a telephone, until it is closed: it refers to its telephone."""
+
+_ADDED_TO: weakref.WeakKeyDictionary[Phone, dict[str, Clip]] = weakref.WeakKeyDictionary()
+"""The files that were added to the newest widget of a telephone, closed or not."""
 
 _SHOWN_LOCK = threading.Lock()
 
 
-class PhoneWidget(KeepsLastPicture, anywidget.AnyWidget):
+class PhoneWidget(KeepsLastPicture, ClosesLayout, anywidget.AnyWidget):
     """A simulated telephone in the notebook, with sound, a microphone, keys, and files to say.
 
     It rings, and a click on *Answer* also allows the browser to play sound.  The loudspeaker plays
@@ -126,8 +131,7 @@ class PhoneWidget(KeepsLastPicture, anywidget.AnyWidget):
     ) -> None:
         _check(phone, server, stream)
         found = _find_voices(_find_samples() if voices is None else voices)
-        earlier = _SHOWN_BY.get(phone)
-        self._added: dict[str, Clip] = {} if earlier is None else dict(earlier.added)
+        self._added: dict[str, Clip] = dict(_ADDED_TO.get(phone, {}))
         found.update({name: partial(_return_clip, clip) for name, clip in self._added.items()})
         self._phone, self._server, self._stream = phone, server, stream
         self._voices = found
@@ -201,6 +205,9 @@ class PhoneWidget(KeepsLastPicture, anywidget.AnyWidget):
         """Close the widget; the telephone stays and its call continues."""
         if hasattr(self, "_end_following"):  # ipywidgets also closes after a failed constructor
             self.retire()
+            with _SHOWN_LOCK:
+                if _SHOWN_BY.get(self._phone) is self:
+                    del _SHOWN_BY[self._phone]
         super().close()
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -306,6 +313,7 @@ def _take_over(phone: Phone, widget: PhoneWidget) -> None:
     with _SHOWN_LOCK:
         earlier = _SHOWN_BY.get(phone)
         _SHOWN_BY[phone] = widget
+        _ADDED_TO[phone] = widget.added
     if earlier is not None:
         earlier.retire()
 

@@ -30,6 +30,7 @@ from twistream_kit.notebook.plots.style import (
     YOUR_COLOUR,
 )
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._socket import NUMBER, Channel, WidgetPage, start_widget_socket
 from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
@@ -49,7 +50,7 @@ _MOST_EVENTS = 500
 _STATIC = Path(__file__).parents[1] / "static"
 
 
-class RecordingPlayer(KeepsLastPicture, anywidget.AnyWidget):
+class RecordingPlayer(KeepsLastPicture, ClosesLayout, anywidget.AnyWidget):
     """A player of both sides of a call: left the caller, right you, as the caller heard it.
 
     It plays the whole call, also one of hours, at half to double speed.  The cursor moves along the

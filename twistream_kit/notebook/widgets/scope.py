@@ -39,6 +39,7 @@ from twistream_kit.notebook.plots.style import (
 )
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._whole_call import (
     COLUMN_BYTES,
@@ -83,7 +84,7 @@ _COLOURS = {
 _STATIC = Path(__file__).parents[1] / "static"
 
 
-class LiveScope(KeepsLastPicture, anywidget.AnyWidget):
+class LiveScope(KeepsLastPicture, ClosesLayout, anywidget.AnyWidget):
     """A live waveform of the last eight seconds of a call: the caller above, your sound below.
 
     The lower lane shows what the caller *hears* of you by the playout model, not what was sent: a

@@ -22,6 +22,8 @@ from twistream_kit.live.settings.secret import QuietText, Secret
 from twistream_kit.live.settings.settings import Settings, find, remember, take
 from twistream_kit.notebook.display.html import paragraph
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell, find_kernel
+from twistream_kit.notebook.widgets._closing import ClosesLayout
+from twistream_kit.notebook.widgets._javascript import join_modules
 
 ASKS = (
     "Entries are kept in the memory of this kernel until it ends, and never in the notebook. "
@@ -76,7 +78,7 @@ def _show(form: SettingsForm) -> None:
     display(form)  # type: ignore[no-untyped-call]
 
 
-class SettingsForm(anywidget.AnyWidget):
+class SettingsForm(ClosesLayout, anywidget.AnyWidget):
     """A form with a field for each missing setting of a real call, and a button, *Use these*.
 
     A press, or Enter in a field, checks the entries and keeps them in this process, where
@@ -86,8 +88,8 @@ class SettingsForm(anywidget.AnyWidget):
         settings: The settings found so far; they include the entries when they are read again.
     """
 
-    _esm = _STATIC / "settings_form.js"
-    _css = _STATIC / "settings_form.css"
+    _esm = join_modules(_STATIC / "settings_form.js")
+    _css = (_STATIC / "settings_form.css").read_text("utf-8")
 
     # One trait for the whole answer, so that its parts arrive together and each one is a change.
     shown = traitlets.Dict().tag(sync=True)

@@ -25,6 +25,7 @@ from twistream_kit.notebook.display.html import Html, bullets, code, join, parag
 from twistream_kit.notebook.plots import style
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._field_places import find_field
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._log_lines import LogLine, LogLines, MediaCount, Problem
@@ -47,7 +48,7 @@ _COLOURS = {
 _STATIC = Path(__file__).parents[1] / "static"
 
 
-class StreamLog(KeepsLastPicture, anywidget.AnyWidget):
+class StreamLog(KeepsLastPicture, ClosesLayout, anywidget.AnyWidget):
     """Shows the messages of one call, newest last, and above them what is wrong, causes first.
 
     Media messages are counted in one line for each direction, and equal messages in one row.  Every
@@ -78,7 +79,7 @@ class StreamLog(KeepsLastPicture, anywidget.AnyWidget):
     """
 
     _esm = join_modules(_STATIC / "live" / "stream_log.js")
-    _css = _STATIC / "stream_log.css"
+    _css = (_STATIC / "stream_log.css").read_text("utf-8")
 
     lines: traitlets.List[Any] = traitlets.List().tag(sync=True)
     counts: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)

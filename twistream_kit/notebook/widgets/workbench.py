@@ -28,8 +28,9 @@ from twistream_kit.notebook.display.display import render_html, show_figures
 from twistream_kit.notebook.display.html import Html, join, paragraph
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.widgets._closing import ClosesLayout, close_tree
 from twistream_kit.notebook.widgets._workbench_drawing import draw_workbench
-from twistream_kit.notebook.widgets.controls import StreamControls, close_tree
+from twistream_kit.notebook.widgets.controls import StreamControls
 from twistream_kit.notebook.widgets.controls_text import describe_stream
 from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
 from twistream_kit.notebook.widgets.live_text import LiveText, add_sign
@@ -60,7 +61,7 @@ _SHOWN: weakref.WeakSet[Workbench] = weakref.WeakSet()
 _SHOWN_LOCK = threading.Lock()
 
 
-class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+class Workbench(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """Telephone, buttons, waveform and messages of each call of a server, on one page.
 
     It is made before any call, shows each stream that starts on the server, and says in between
@@ -175,8 +176,7 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
         if hasattr(self, "_body"):  # ipywidgets also closes after a failed constructor
             self.retire()
             close_tree([self.status])
-            self.layout.close()
-        super().close()
+            super().close()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         shown = super()._repr_mimebundle_(**options)
