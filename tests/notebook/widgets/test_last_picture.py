@@ -113,6 +113,22 @@ def test_a_drawing_that_fails_is_logged_and_raises_nothing(outputs, gauge, caplo
     assert "the last picture of a widget could not be drawn" in caplog.text
 
 
+def raise_interrupt():
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_of_the_cell_that_shows_it_comes_out(outputs, gauge, caplog):
+    gauge._keep_last_picture()
+    gauge._draw_last_picture = raise_interrupt
+    with pytest.raises(KeyboardInterrupt):
+        gauge._ipython_display_()
+    assert "could not be drawn" not in caplog.text
+    thread = threading.Thread(target=gauge._keep_last_picture)  # there it is no user's
+    thread.start()
+    thread.join(LIMIT_SECONDS)
+    assert "could not be drawn" in caplog.text
+
+
 def test_a_display_while_the_call_ends_is_filled_whatever_the_order(outputs, gauge):
     threads = [threading.Thread(target=gauge._ipython_display_) for _ in range(8)]
     threads.insert(4, threading.Thread(target=gauge._keep_last_picture))

@@ -211,6 +211,16 @@ def test_a_file_that_cannot_be_read_is_reported_in_a_sentence(make_desk, tmp_pat
     until(lambda: len(desk.notes()) == 2)
 
 
+def test_an_observer_of_the_earlier_widget_does_not_fail_the_new_one(make_desk, caplog):
+    desk = make_desk(direct=False)
+    earlier = desk.widget
+    earlier.observe(lambda _change: 1 / 0, "is_retired")
+    desk.widget = desk.show(direct=False)
+    assert earlier.is_retired
+    assert not desk.widget.is_retired
+    assert "an earlier telephone could not be retired" in caplog.text
+
+
 def test_showing_the_phone_anew_silences_the_widget_shown_before(desk, until):
     stream = desk.answered()
     earlier, sent = desk.widget, desk.sent

@@ -310,6 +310,95 @@ def test_an_observer_that_raises_does_not_end_it(desk, workbench, until, caplog)
     assert caplog.text.count("the workbench could not be updated") == 1
 
 
+def interrupt_once(workbench, monkeypatch, name):
+    """Have the user's interrupt arrive in the next call of `name` on the thread of the test."""
+    meant, left = getattr(workbench, name), [1]
+
+    def interrupted(*args):
+        if left and threading.current_thread() is threading.main_thread():
+            left.pop()
+            raise KeyboardInterrupt
+        return meant(*args)
+
+    monkeypatch.setattr(workbench, name, interrupted)
+
+
+@pytest.mark.parametrize("press", ["send", "show"])
+def test_an_interrupt_of_a_cell_is_not_swallowed_and_cuts_nothing_off(
+    desk, tone, until, monkeypatch, caplog, press
+):
+    workbench = desk.make(clips=[tone])
+    PUMP.remove(workbench._update)  # so that the cell's thread is the first
+    _, stream = desk.call()
+    interrupt_once(workbench, monkeypatch, "_list_streams" if press == "send" else "_attach")
+    with pytest.raises(KeyboardInterrupt):
+        workbench.controls.send_button.click() if press == "send" else workbench.show(stream)
+    assert "could not be updated" not in caplog.text
+    PUMP.add(workbench._update)
+    until(lambda: workbench.stream is stream and "In a call" in workbench.status.value)
+    assert workbench.controls._stream is stream
+
+
+def test_an_interrupt_between_the_parts_of_a_stream_leaves_none_out(desk, until, monkeypatch):
+    workbench = desk.make()
+    PUMP.remove(workbench._update)
+    _, stream = desk.call()
+    interrupt_once(workbench.controls, monkeypatch, "attach")
+    with pytest.raises(KeyboardInterrupt):
+        workbench.show(stream)
+    PUMP.add(workbench._update)
+    until(lambda: workbench.stream is stream)
+    assert type(workbench.scope.children[0]).__name__ == "LiveScope"
+
+
+def test_an_interrupt_on_another_thread_is_an_observers_and_is_logged(
+    desk, workbench, until, caplog
+):
+    def observe(_change):
+        raise KeyboardInterrupt
+
+    workbench.scope.observe(observe, "children")
+    _, stream = desk.call()
+    until(lambda: workbench.stream is stream)
+    until(lambda: "the workbench could not be updated" in caplog.text)
+
+
+def test_an_observer_of_the_earlier_workbench_does_not_fail_the_new_one(desk, until, caplog):
+    first = desk.make()
+    first.status.observe(lambda _change: 1 / 0, "value")
+    second = desk.make()
+    assert first.is_retired
+    assert not second.is_retired
+    assert caplog.text.count("an earlier workbench could not be retired") == 1
+    _, stream = desk.call()
+    until(lambda: second.stream is stream)
+
+
+def test_an_interrupt_while_the_earlier_one_is_retired_leaves_no_half_made_workbench(
+    desk, monkeypatch
+):
+    first = desk.make()
+    is_open = len(OPEN)
+    monkeypatch.setattr(first, "retire", raise_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Workbench(desk.server)
+    assert set(module._SHOWN) == {first}
+    assert len(OPEN) == is_open
+
+
+def raise_interrupt():
+    raise KeyboardInterrupt
+
+
+def test_a_workbench_with_an_observer_that_raises_is_closed_all_the_same(desk):
+    is_open = len(OPEN)
+    workbench = Workbench(desk.server)
+    workbench.status.observe(lambda _change: 1 / 0, "value")
+    with pytest.raises(ZeroDivisionError):
+        workbench.close()
+    assert len(OPEN) == is_open
+
+
 def test_a_page_without_a_kernel_shows_a_drawing(workbench, desk):
     html = workbench._repr_mimebundle_()["text/html"]
     assert "<svg" in html

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
 from twistream_kit.notebook.runtime.failures import CELL_OUTPUT, FailurePrinter
 from twistream_kit.pending import Guard, format_error
@@ -85,6 +86,32 @@ class Activity:
     at: float
     level: str
     text: str
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether `error` is the user's interrupt of a cell: Python raises it on the main thread."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and isinstance(error, KeyboardInterrupt)
+
+
+class WidgetGuard(Guard):
+    """A `Guard` around what a cell may run, too: an interrupt of the cell is propagated.
+
+    Args:
+        message: The message to log with the traceback.
+    """
+
+    __slots__ = ()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if is_interrupt(error):
+            return False
+        return super().__exit__(kind, error, traceback)
 
 
 class Pump:

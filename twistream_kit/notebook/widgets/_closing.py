@@ -17,18 +17,18 @@ class ClosesLayout:
 
     def close(self) -> None:
         """Close the widget."""
-        ours: Any = self
-        if ours.comm is not None:  # otherwise it is closed, or its constructor has failed
-            ours.layout.close()
-        close: Any = super()
-        close.close()
+        widget: Any = self
+        is_open = widget.comm is not None  # otherwise it is closed, or its constructor has failed
+        super().close()  # type: ignore[misc]  # of ipywidgets
+        if is_open:  # after the widget, whose observers may read its state
+            widget.layout.close()
 
 
 def close_tree(children: Sequence[widgets.Widget]) -> None:
     """Close widgets and all in them."""
     for child in children:
         close_tree(getattr(child, "children", ()))
+        child.close()
         for name in ("layout", "style"):
             if part := getattr(child, name, None):
                 part.close()
-        child.close()

@@ -16,8 +16,8 @@ from typing import Any
 import IPython
 
 from twistream_kit.notebook.display.html import EMPTY, Html
+from twistream_kit.notebook.runtime.activity_log import WidgetGuard
 from twistream_kit.notebook.runtime.kernel import find_kernel
-from twistream_kit.pending import Guard
 
 REOPENED = (
     "How it was at the end. If “Loading widget…” or “model not found” stands above, this notebook "
@@ -64,7 +64,7 @@ class KeepsLastPicture:
         """Fill the output below each display, now and later; any thread may call it.
 
         The picture is drawn where there is an output for it, and not in a box.  An error in the
-        drawing is logged, and the output stays as it was.
+        drawing is logged, and the output stays as it was; an interrupt of the cell is propagated.
         """
         with self._last_picture_lock:
             self._has_last_picture = True
@@ -79,7 +79,7 @@ class KeepsLastPicture:
         self._fill_outputs(EMPTY)
 
     def _draw_into_outputs(self) -> None:
-        with Guard("the last picture of a widget could not be drawn"):
+        with WidgetGuard("the last picture of a widget could not be drawn"):
             picture = self._draw_last_picture()
             self._fill_outputs(EMPTY if picture is None else _explain(picture))
 

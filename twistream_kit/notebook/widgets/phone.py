@@ -31,6 +31,7 @@ from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.html import Html, join, pairs
 from twistream_kit.notebook.plots.style import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
+from twistream_kit.notebook.runtime.activity_log import WidgetGuard
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
 from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._javascript import join_modules
@@ -315,7 +316,8 @@ def _take_over(phone: Phone, widget: PhoneWidget) -> None:
         _SHOWN_BY[phone] = widget
         _ADDED_TO[phone] = widget.added
     if earlier is not None:
-        earlier.retire()
+        with WidgetGuard("an earlier telephone could not be retired"):  # observers may raise
+            earlier.retire()
 
 
 def draw_last_call(phone: Phone, call: SimulatedCall) -> Html:

@@ -26,7 +26,7 @@ from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.display import render_html, show_figures
 from twistream_kit.notebook.display.html import Html, join, paragraph
-from twistream_kit.notebook.runtime.activity_log import PUMP
+from twistream_kit.notebook.runtime.activity_log import PUMP, WidgetGuard, is_interrupt
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
 from twistream_kit.notebook.widgets._closing import ClosesLayout, close_tree
 from twistream_kit.notebook.widgets._workbench_drawing import draw_workbench
@@ -141,9 +141,13 @@ class Workbench(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ignore[m
         self.add_class("twistream-workbench")
         answer_on_subshell(self._chooser)
         self._chooser.observe(self._choose, "value")
-        _take_over(self)
-        if self._update():
-            PUMP.add(self._update)
+        try:
+            _take_over(self)
+            if self._update():
+                PUMP.add(self._update)
+        except BaseException:  # an interrupt
+            self.close()
+            raise
 
     def show(self, stream: MediaStream) -> None:
         """Show a stream now, an ended one too, until it ends and another starts; from any thread.
@@ -173,8 +177,11 @@ class Workbench(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ignore[m
 
     def close(self) -> None:
         """Close the widget; the server and its streams continue."""
-        if hasattr(self, "_body"):  # ipywidgets also closes after a failed constructor
+        if not hasattr(self, "_body"):  # ipywidgets also closes after a failed constructor
+            return
+        try:
             self.retire()
+        finally:  # an observer of the user's may raise
             close_tree([self.status])
             super().close()
 
@@ -227,10 +234,14 @@ class Workbench(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ignore[m
         with self._lock:
             if self.is_retired:
                 return False
+            before = self._seen, self._chosen, self._wanted
             try:
                 self._follow()
                 self._has_failed = False
-            except BaseException:  # an observer of the user's may raise anything
+            except BaseException as error:  # an observer of the user's may raise anything
+                if is_interrupt(error):  # of the cell; the pump does what was cut off
+                    self._seen, self._chosen, self._wanted = before
+                    raise
                 if not self._has_failed:  # and may raise it ten times a second
                     logger.exception("the workbench could not be updated")
                 self._has_failed = True
@@ -273,8 +284,11 @@ class Workbench(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ignore[m
             _replace(self.recording)
             _replace(self.stream_log, StreamLog(stream))
             _replace(self.scope, LiveScope(stream))
-        finally:
-            self.stream = stream  # even if an observer raises: once is enough
+        except BaseException as error:
+            if not is_interrupt(error):
+                self.stream = stream  # an observer has raised: once is enough
+            raise
+        self.stream = stream
 
     def _finish(self, stream: MediaStream) -> None:
         """Show the recording and the figures of a stream that has ended; on a worker's thread."""
@@ -413,4 +427,5 @@ def _take_over(workbench: Workbench) -> None:
         _SHOWN.add(workbench)
     for each, its_server in shown:
         if its_server is server or its_server.stopped.done():
-            each.retire()
+            with WidgetGuard("an earlier workbench could not be retired"):  # observers may raise
+                each.retire()
