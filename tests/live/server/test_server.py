@@ -8,6 +8,7 @@ import socket
 import threading
 import weakref
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import websockets
@@ -19,6 +20,7 @@ from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.local_proxy import LocalProxy
 from twistream_kit.live.server.server import StreamServer
+from twistream_kit.live.server.stream_app import StreamApp
 from twistream_kit.live.server.stream_host import find_server
 from twistream_kit.live.server.stream_list import KEPT_ENDED_STREAMS
 from twistream_kit.live.tunnel._provider import StaticAddress
@@ -313,6 +315,90 @@ def test_empty_token_and_handler_that_is_none_are_refused():
         StreamServer(auth_token="")
     with pytest.raises(TypeError, match="handler is str, not a function"):
         StreamServer("handler")
+
+
+def make_generator(stream):
+    stream.clear()
+    yield
+
+
+async def make_async_generator(stream):
+    stream.clear()
+    yield
+
+
+class MakesGenerator:
+    """An object that is a generator function."""
+
+    def __call__(self, stream):
+        yield stream
+
+    def method(self, stream):
+        yield stream
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        make_generator,
+        make_async_generator,
+        MakesGenerator(),
+        MakesGenerator().method,
+        functools.partial(make_generator),
+    ],
+)
+@pytest.mark.parametrize("kind", [StreamServer, StreamApp])
+def test_a_handler_of_which_nothing_would_run_is_refused(kind, handler):
+    with pytest.raises(TypeError, match="contains `yield`, so a call makes a generator and runs"):
+        kind(handler)
+
+
+class HasStream:
+    """A class that is made with a stream; its objects are generator functions."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def __call__(self):
+        yield self.stream
+
+
+def take_nothing():
+    """Take no stream."""
+
+
+async def take_two(stream, call):
+    """Take one more than there is."""
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        (take_nothing, r"the handler take_nothing\(\) cannot be called with one argument, the "),
+        (lambda: None, r"<lambda>\(\) .*too many positional arguments"),
+        (take_two, r"take_two\(stream, call\) .*missing a required argument: 'call'"),
+        (functools.partial(take_nothing), "too many positional arguments"),
+    ],
+)
+def test_a_handler_that_cannot_be_called_with_a_stream_is_refused(handler, said):
+    with pytest.raises(TypeError, match=said) as caught:
+        StreamServer(handler)
+    assert "give `async def (stream)` or an ordinary function of one stream" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        print,
+        lambda *streams: None,
+        HasStream,
+        lambda stream, more=1: None,
+        functools.partial(take_two, call=1),
+        Mock(),
+    ],
+)
+def test_every_handler_that_takes_a_stream_is_taken(handler):
+    StreamServer(handler)
 
 
 def test_constructors_touch_no_loop():

@@ -490,6 +490,44 @@ async def test_handler_that_returns_a_coroutine_nobody_awaits_is_reported(serve,
     )
 
 
+async def test_an_async_handler_that_returns_a_coroutine_is_reported_too(serve, dial):
+    async def handler(stream):
+        return raises(stream)
+
+    server = await serve(handler)
+    await dial(server)
+    stream = await soon(server.next_stream())
+    assert (await soon(stream.closed)).detail == (
+        "your handler raised an exception: WrongType: the handler is an async function and "
+        "returned a coroutine, which is not awaited; say `await` before it."
+    )
+
+
+def generate(stream):
+    stream.clear()
+    yield
+
+
+async def generate_async(stream):
+    stream.clear()
+    yield
+
+
+async def return_generator(stream):
+    return generate(stream)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [lambda stream: generate(stream), lambda stream: generate_async(stream), return_generator],
+)
+async def test_handler_that_returns_a_generator_is_reported(serve, dial, handler):
+    server = await serve(handler)
+    await dial(server)
+    stream = await soon(server.next_stream())
+    assert "returned a generator, of which nothing runs" in (await soon(stream.closed)).detail
+
+
 async def test_handler_is_cancelled_when_its_stream_ends(serve, dial):
     ended = asyncio.Event()
 

@@ -23,7 +23,6 @@ from twistream_kit.errors import (
     ServerStopped,
     SettingsError,
     TunnelError,
-    WrongType,
     WrongValue,
     hide_user,
     quote,
@@ -428,19 +427,6 @@ def _check_token(auth_token: str | Secret | None) -> None:
 
 
 _STOP = Subject("stop of the server", "None")
-
-
-def check_handler(handler: object) -> None:
-    """Refuse a handler that cannot be called.
-
-    Raises:
-        TypeError: If it cannot.
-    """
-    if handler is not None and not callable(handler):
-        raise WrongType(
-            f"handler is {type(handler).__name__}, not a function: give `async def (stream)` or an "
-            "ordinary function of one stream"
-        )
 
 
 def _describe_port_error(error: OSError, called: str, host: str, port: int) -> CannotListen:

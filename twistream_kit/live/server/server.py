@@ -60,7 +60,7 @@ class StreamServer(StreamHost, ServerAddresses):
     Raises:
         SettingsError: If `host`, `path`, `public_url`, `auth_token` or `allowed_hosts` cannot be
             used.
-        TypeError: If `handler` is not callable.
+        TypeError: If `handler` is no function of one stream, or is a generator function.
         ValueError: If a number is out of range.
         OSError: On entering, if the server cannot listen on the port.
 

@@ -75,7 +75,7 @@ class StreamApp(StreamHost):
 
     Raises:
         SettingsError: If `path`, `public_url`, `auth_token` or `allowed_hosts` cannot be used.
-        TypeError: If `handler` is not callable.
+        TypeError: If `handler` is no function of one stream, or is a generator function.
         ValueError: If a number is out of range.
 
     Example:

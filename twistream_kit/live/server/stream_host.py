@@ -24,11 +24,11 @@ from twistream_kit.live.calls.status import (
     StatusLog,
     build_ended_error,
 )
-from twistream_kit.live.server.addresses import PublicAddress, check_handler, check_path
+from twistream_kit.live.server.addresses import PublicAddress, check_path
 from twistream_kit.live.server.stream_list import HasCallSid, StreamList, build_stream_subject
 from twistream_kit.live.server.webhooks import RequestAdmission, Webhooks
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.live.stream.handler import Handler
+from twistream_kit.live.stream.handler import Handler, check_handler
 from twistream_kit.live.stream.session import StreamSession, StreamSocket
 from twistream_kit.live.stream.stream import MediaStream, get_state
 from twistream_kit.pending import Pending, fail
@@ -60,7 +60,7 @@ class StreamHost(PublicAddress):
 
     Raises:
         SettingsError: If `path` or something of `address` cannot be used.
-        TypeError: If `handler` is not callable.
+        TypeError: If `handler` is no function of one stream, or is a generator function.
         ValueError: If a number is out of range.
     """
 

@@ -18,6 +18,38 @@ from twistream_kit.live.stream.stream import MediaStream, get_state
 Handler = Callable[[MediaStream], Any]
 
 
+_GIVE = "give `async def (stream)` or an ordinary function of one stream"
+
+
+def check_handler(handler: object) -> None:
+    """Refuse a handler that cannot be called with a stream, or whose body a call would not run.
+
+    Raises:
+        TypeError: If it is one.
+    """
+    if handler is None:
+        return
+    if not callable(handler):
+        raise WrongType(f"handler is {type(handler).__name__}, not a function: {_GIVE}")
+    name = getattr(handler, "__name__", type(handler).__name__)
+    if _is_any(handler, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+        raise WrongType(
+            f"the handler {name} contains `yield`, so a call makes a generator and runs nothing "
+            f"of it: {_GIVE}, without `yield`"
+        )
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):  # of a built-in function
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise WrongType(
+            f"the handler {name}{signature} cannot be called with one argument, the stream "
+            f"({error}): {_GIVE}"
+        ) from None
+
+
 def start_handler(
     handler: Handler, stream: MediaStream, is_own_cancellation: Callable[[BaseException], bool]
 ) -> asyncio.Task[BaseException | None]:
@@ -52,16 +84,22 @@ def start_handler(
 
 def is_async(handler: Handler) -> bool:
     """Whether calling `handler` returns a coroutine."""
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)  # noqa: B004 - the method itself is inspected
-    )
+    return _is_any(handler, inspect.iscoroutinefunction)
+
+
+def _is_any(handler: object, *kinds: Callable[[object], bool]) -> bool:
+    """Whether what runs when `handler` is called is one of these kinds of function."""
+    code = [handler]
+    if not inspect.isclass(handler):  # its method is that of its objects
+        code.append(getattr(handler, "__call__", None))  # noqa: B004 - the method is inspected
+    return any(kind(each) for kind in kinds for each in code)
 
 
 async def _run_async(
     handler: Handler, stream: MediaStream, is_own_cancellation: Callable[[BaseException], bool]
 ) -> BaseException | None:
     try:
-        await handler(stream)
+        _refuse_unrun(await handler(stream), "an async function")
     except BaseException as error:
         # The handler is user code.  SystemExit and KeyboardInterrupt would end the loop of all
         # streams, and a CancelledError would be lost: only our own cancellation is raised.
@@ -84,7 +122,7 @@ def _run_on_thread(
     error: BaseException | None = None
     get_state(stream).begin_handler()
     try:
-        _refuse_coroutine(handler(stream))
+        _refuse_unrun(handler(stream), "an ordinary function")
     except BaseException as raised:  # noqa: BLE001 - a thread has no caller to raise to
         error = raised
     get_state(stream).end_handler()
@@ -92,12 +130,22 @@ def _run_on_thread(
         loop.call_soon_threadsafe(_report, ended, error)
 
 
-def _refuse_coroutine(returned: object) -> None:
+def _refuse_unrun(returned: object, kind: str) -> None:
+    """Report what the handler returned instead of running it: its code would never run."""
     if inspect.iscoroutine(returned):
         returned.close()
+        fix = (
+            "say `await` before it"
+            if kind.startswith("an async")
+            else "make the handler `async def`"
+        )
         raise WrongType(
-            "the handler is an ordinary function and returned a coroutine, which is not awaited; "
-            "make the handler `async def`"
+            f"the handler is {kind} and returned a coroutine, which is not awaited; {fix}"
+        )
+    if inspect.isgenerator(returned) or inspect.isasyncgen(returned):
+        raise WrongType(
+            f"the handler is {kind} and returned a generator, of which nothing runs; take the "
+            "`yield` out of the function that makes it"
         )
 
 
