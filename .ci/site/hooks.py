@@ -34,6 +34,8 @@ log = logging.getLogger("mkdocs.hooks.twistream_kit")  # its warnings fail a str
 
 ARE_KEPT = os.environ.get("NOTEBOOKS") == "kept"
 
+NAMELESS = 'data-md-component="search" role="dialog"'
+
 _run: dict[str, Any] = {}
 """The notebooks that were run, by the page that shows them."""
 
@@ -98,7 +100,8 @@ def on_page_markdown(markdown: str, *, page: Any, **_others: Any) -> str:
 
 
 def on_post_page(output: str, *, page: Any, **_others: Any) -> str:
-    """Put the outputs of a notebook into their places."""
+    """Put the outputs of a notebook into their places, and name the dialog of the theme."""
+    output = output.replace(NAMELESS, f'{NAMELESS} aria-label="Search"')
     notebook = _run.get(page.file.src_uri)
     return output if notebook is None else fill_places(output, notebook)
 

@@ -136,7 +136,10 @@ def _show_data(data: Mapping[str, Any], source: str) -> str:
     if THEME in shown:
         return ""
     if shown:
-        return f'<div class="notebook-html">{_fit_page(shown)}</div>'
+        return (
+            '<div class="notebook-html" tabindex="0" role="region" aria-label="Output">'
+            f"{_fit_page(shown)}</div>"
+        )
     if "image/png" in data:
         drawn_by = escape(source.strip().splitlines()[-1], quote=True)
         picture = data["image/png"].replace("\n", "")
