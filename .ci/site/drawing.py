@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import re
 from html import escape
+from urllib.parse import quote, unquote
 
 _CHART = re.compile(r"^```mermaid\nflowchart TD\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 WIDTH, HEIGHT, GAP, RISE = 110, 30, 24, 34
 
 
-def draw_charts(text: str) -> str:
-    """Return a page's text with each chart as a picture."""
-    return _CHART.sub(lambda chart: draw_layers(chart[1]), text)
+_PLACE = re.compile(r'<div class="layers" data-chart="([^"]*)">\s*</div>')
+
+
+def leave_places(text: str) -> str:
+    """Return a page's text with a place for each chart, whose drawing Markdown would not keep."""
+    return _CHART.sub(
+        lambda chart: f'<div class="layers" data-chart="{quote(chart[1])}"></div>\n', text
+    )
+
+
+def draw_charts(page: str) -> str:
+    """Return a page's HTML with the charts in their places."""
+    return _PLACE.sub(lambda place: draw_layers(unquote(place[1])), page)
 
 
 def draw_layers(chart: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from html import escape
 
 from repository import ROOT
 
@@ -60,7 +61,9 @@ def write_codes() -> Iterator[tuple[str, str]]:
             if _kind_of(code) == kind:
                 number = code.code if isinstance(code, TwilioCode) else code.number
                 level = code.level if isinstance(code, TwilioCode) else ""
-                parts[-1] += f"\n| [{number}]({name_code(code)}.md) | {code.name} | {level} |"
+                parts[-1] += (
+                    f"\n| [{number}]({name_code(code)}.md) | {_plain(code.name)} | {level} |"
+                )
     yield "codes/index.md", "\n\n".join(parts) + "\n"
     for code in codes:
         write = _write_twilio if isinstance(code, TwilioCode) else _write_service
@@ -88,6 +91,11 @@ $ twistream explain - < page.html
 A number that nothing marks as a code is not taken for one."""
 
 
+def _plain(text: str) -> str:
+    """Return a text so that Markdown shows it as it is: ``<Stream>`` is no element."""
+    return re.sub(r"([*_`\[\]\\])", r"\\\1", escape(text, quote=False))
+
+
 def _kind_of(code: TwilioCode | ServiceCode) -> str:
     return code.section if isinstance(code, TwilioCode) else code.service
 
@@ -97,13 +105,13 @@ def _write_twilio(code: TwilioCode) -> str:
     kind = f"An **{code.level}**" if code.level == "error" else f"A **{code.level}**"
     status = f", with HTTP status {code.http_status}" if code.http_status else ""
     parts = [
-        f"# {code.code}: {code.name}",
+        f"# {code.code}: {_plain(code.name)}",
         f"{kind} of Twilio's{status}{f'; {after}' if after else ''}.",
-        code.meaning,
+        _plain(code.meaning),
     ]
     if code.causes:
-        parts += ["## Usual causes", "\n".join(f"- {cause}" for cause in code.causes)]
-    parts += ["## What to do", code.remedy]
+        parts += ["## Usual causes", "\n".join(f"- {_plain(cause)}" for cause in code.causes)]
+    parts += ["## What to do", _plain(code.remedy)]
     if code.said:
         parts += ["## How Twilio's API says it", "\n".join(f"- `{words}`" for words in code.said)]
     known = f"[what is known of Twilio](../PROTOCOL.md#{ANCHORS[code.section]})"
@@ -118,7 +126,8 @@ def _write_twilio(code: TwilioCode) -> str:
 
 
 def _write_service(code: ServiceCode) -> str:
-    parts = [f"# {code.title}", "Not a code of Twilio's.", code.meaning, "## What to do", code.fix]
+    parts = [f"# {_plain(code.title)}", "Not a code of Twilio's.", _plain(code.meaning)]
+    parts += ["## What to do", _plain(code.fix)]
     links = ["- [All codes](index.md)"]
     if code.twilio is not None:
         page = f"[{code.twilio}]({code.twilio}.md)"

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from drawing import draw_charts
+import drawing
 from generated import list_codes, list_notebooks, name_code, write_pages
 from links import find_broken
 from mkdocs.plugins import event_priority
@@ -96,12 +96,13 @@ def on_page_markdown(markdown: str, *, page: Any, **_others: Any) -> str:
         log.warning("%s links to %s, which is not in the repository", path, target)
     if path == "PROTOCOL.md":
         text = link_codes(text, path, frozenset(map(name_code, list_codes())))
-    return leave_places(draw_charts(text))
+    return leave_places(drawing.leave_places(text))
 
 
 def on_post_page(output: str, *, page: Any, **_others: Any) -> str:
     """Put the outputs of a notebook into their places, and name the dialog of the theme."""
     output = output.replace(NAMELESS, f'{NAMELESS} aria-label="Search"')
+    output = drawing.draw_charts(output)
     notebook = _run.get(page.file.src_uri)
     return output if notebook is None else fill_places(output, notebook)
 

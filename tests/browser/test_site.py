@@ -172,6 +172,13 @@ async def test_the_sample_of_the_first_page_is_a_file_that_plays(open_site):
     )
 
 
+async def test_the_chart_of_layers_is_drawn(open_site):
+    page = await open_site("ARCHITECTURE")
+    chart = page.locator("svg.layers")
+    assert await chart.locator("rect").count() == await chart.locator("text").count() > 10
+    assert "simulator" in await chart.locator("text").all_inner_texts()
+
+
 async def test_every_notebook_shows_fresh_outputs(site, open_site):
     for path in sorted((site / "notebooks").glob("*.html")):
         if path.name == "index.html":
