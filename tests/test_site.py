@@ -98,27 +98,27 @@ def test_every_notebook_and_program_has_a_page(part: Any) -> None:
         ("index.md", "[x](#five-lines)", "[x](#five-lines)"),
     ],
 )
-def test_links_of_the_repository_lead_to_pages_of_the_site(
+def test_links_of_the_repository_become_links_of_the_site(
     part: Any, page: str, link: str, led: str
 ) -> None:
-    assert part("repository").lead_links(link, page) == (led, [])
+    assert part("repository").resolve_links(link, page) == (led, [])
 
 
 def test_links_in_code_are_left_alone_and_lost_ones_are_named(part: Any) -> None:
     text = "```\n[a](nowhere.md)\n```\n[b](nowhere.md)\n"
-    led, lost = part("repository").lead_links(text, "index.md")
+    led, lost = part("repository").resolve_links(text, "index.md")
     assert led == "```\n[a](nowhere.md)\n```\nb\n"
     assert lost == ["nowhere.md"]
 
 
 def test_a_link_to_a_sound_has_a_player(part: Any) -> None:
     link = "[`greeting.wav`](../sample_audio/greeting.wav)"
-    led, _ = part("repository").lead_links(link, "index.md")
+    led, _ = part("repository").resolve_links(link, "index.md")
     assert led.startswith("[`greeting.wav`](sample_audio/greeting.wav)<br><audio controls")
     assert 'aria-label="greeting.wav" src="sample_audio/greeting.wav"' in led
 
 
-def test_the_first_column_of_codes_leads_to_their_pages(part: Any) -> None:
+def test_the_first_column_of_codes_links_their_pages(part: Any) -> None:
     link = part("repository").link_codes
     known = frozenset({"31920", "31951"})
     row = "| 31920, 31951, 31999 | error | see 31951 |"
@@ -139,7 +139,7 @@ def test_the_first_column_of_codes_leads_to_their_pages(part: Any) -> None:
         ('<p style="background:url(http://example.com/a.png)">', "http://example.com/a.png is"),
     ],
 )
-def test_addresses_that_lead_nowhere_or_elsewhere_are_found(
+def test_addresses_of_nothing_or_from_elsewhere_are_found(
     part: Any, tmp_path: Path, page: str, fault: str
 ) -> None:
     (tmp_path / "other.html").write_text('<p id="there">')
@@ -231,7 +231,7 @@ def test_notebooks_run_in_a_copy_and_leave_the_folder_as_it_was(part: Any) -> No
     assert not (ROOT / "notebooks" / "left.txt").exists()
 
 
-def test_the_chart_of_layers_is_drawn_with_each_node_below_those_that_lead_to_it(part: Any) -> None:
+def test_the_chart_of_layers_is_drawn_with_each_node_below_those_that_import_it(part: Any) -> None:
     page = "```mermaid\nflowchart TD\n    cli --> a & b\n    a --> b\n```\n"
     drawing = part("drawing")
     drawn = drawing.draw_charts(drawing.leave_places(page)).strip()

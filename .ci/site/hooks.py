@@ -26,7 +26,7 @@ from rendering import (
     run_all,
     write_page,
 )
-from repository import PLACES, ROOT, lead_links, link_codes, list_linked_files
+from repository import PLACES, ROOT, link_codes, list_linked_files, resolve_links
 
 import twistream_kit as kit
 
@@ -91,7 +91,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_others: Any) -> str:
     path = page.file.src_uri
     if path in _generated:
         return markdown
-    text, lost = lead_links(markdown, path)
+    text, lost = resolve_links(markdown, path)
     for target in lost:
         log.warning("%s links to %s, which is not in the repository", path, target)
     if path == "PROTOCOL.md":

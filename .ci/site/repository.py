@@ -65,7 +65,7 @@ def list_linked_files() -> list[str]:
     return sorted(path.relative_to(ROOT).as_posix() for path in paths)
 
 
-def lead_links(text: str, page: str) -> tuple[str, list[str]]:
+def resolve_links(text: str, page: str) -> tuple[str, list[str]]:
     """Return a page's text with links as on the site, and the links that lead nowhere.
 
     A link to a sound is followed by a player.

@@ -176,7 +176,7 @@ async def test_the_chart_of_layers_is_drawn(open_site):
     page = await open_site("ARCHITECTURE")
     chart = page.locator("svg.layers")
     assert await chart.locator("rect").count() == await chart.locator("text").count() > 10
-    assert "simulator" in await chart.locator("text").all_inner_texts()
+    assert "simulator" in await chart.locator("text").all_text_contents()
 
 
 async def test_every_notebook_shows_fresh_outputs(site, open_site):
