@@ -20,7 +20,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -35,6 +34,7 @@ from twistream_kit.notebook.runtime.kernel import answer_on_subshell
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._socket import start_widget_socket
 from twistream_kit.notebook.widgets.file_field import CSS, FILE_LIMIT, FileReceiver
+from twistream_kit.notebook.widgets.hearing import HearingWidget
 from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
 from twistream_kit.notebook.widgets.phone_pages import PhonePages
 from twistream_kit.pending import on_worker
@@ -65,7 +65,7 @@ _SHOWN_BY: weakref.WeakKeyDictionary[Phone, PhoneWidget] = weakref.WeakKeyDictio
 _SHOWN_LOCK = threading.Lock()
 
 
-class PhoneWidget(KeepsLastPicture, anywidget.AnyWidget):
+class PhoneWidget(KeepsLastPicture, HearingWidget):
     """A simulated telephone in the notebook, with sound, a microphone, keys, and files to say.
 
     It rings, and a click on *Answer* also allows the browser to play sound.  The loudspeaker plays
