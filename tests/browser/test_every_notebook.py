@@ -15,7 +15,7 @@ import soundfile
 from axe_playwright_python.async_playwright import Axe
 
 from support.notebook_page import NotebookPage
-from support.sound_match import share_heard
+from support.sound_match import tenths_heard
 from support.waiting import LIMIT_SECONDS
 
 pytestmark = [
@@ -30,6 +30,9 @@ PLAYERS = (Path(__file__).parents[1] / "support" / "players.js").read_text(encod
 
 RUN_SECONDS = 140
 MOST_PLAYERS, MOST_SECONDS_PLAYED = 3, 2.0
+MOST_PLAYINGS = 6
+"""So often a sound is played until each part of it was heard: a busy machine drops some."""
+
 NOT_YET_LED = 0.4
 """So much of the first sound is played, in seconds, before a page listens to its players."""
 
@@ -46,8 +49,32 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 REST = ".twistream-last-picture"
 
 PLAYER_HAS_PLAYED = "([player, seconds]) => player.ended || player.currentTime >= seconds"
+TO_ITS_BEGINNING = """player => player.currentTime === 0 || new Promise(resolve => {
+    player.addEventListener('seeked', resolve, { once: true });
+    player.currentTime = 0;
+})"""
 SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
+IS_TRUSTED = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
+    .filter(cell => cell.type === 'code').every(cell => cell.trusted)"""
 HAS_NO_KERNEL = "() => !window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel"
+ALL_IS_DRAWN = """async () => {
+    const { content } = window.jupyterapp.shell.currentWidget;
+    const isDrawn = async cell => {
+        if (cell.isPlaceholder?.() || !cell.isAttached) return false;
+        if (cell.model.type === 'markdown') return cell.rendered;
+        if (cell.model.type !== 'code') return true;
+        const outputs = Array.from(
+            { length: cell.outputArea.model.length }, (_, i) => cell.outputArea.model.get(i));
+        const shown = cell.outputArea.node.querySelectorAll(':scope > .jp-OutputArea-child');
+        return shown.length >= outputs.length && [...shown].every(each =>
+            each.querySelector('.jp-OutputArea-output')?.childNodes.length
+            || each.innerText.trim() === '' && !each.querySelector('.jp-mod-loading'));
+    };
+    for (const cell of content.widgets) if (!await isDrawn(cell)) return false;
+    return content.widgets.length > 0;
+}"""
+"""JupyterLab draws the cells of a notebook one after the other, as the page has time for it."""
+
 WIDER = """(all, mayScroll) => all
     .filter(each => !(mayScroll && each.querySelector('th:nth-child(6)')))
     .map(each => [each.scrollWidth - each.clientWidth, each.innerText.slice(0, 80)])
@@ -84,6 +111,12 @@ async def notebook(request, opened):
     return opened[request.param]
 
 
+async def show_all(page, width: int = 1400) -> None:
+    """Make the page so high that all of its notebook is drawn, and wait for that."""
+    await page.set_viewport_size({"width": width, "height": TALL})
+    await page.wait_for_function(ALL_IS_DRAWN, polling=200)
+
+
 def is_audible(samples) -> bool:
     """Whether there is sound in a third of it: enough to be compared."""
     return np.mean(np.abs(samples) > 0.02) > 1 / 3
@@ -91,7 +124,7 @@ def is_audible(samples) -> bool:
 
 async def test_its_players_give_their_sound_to_the_loudspeaker(notebook):
     page = notebook.page
-    await page.set_viewport_size({"width": 1400, "height": TALL})
+    await show_all(page)
     players = page.locator(f"{SHOWN} audio[controls][src^='data:']:visible")
     shares = []
     for number in range(min(MOST_PLAYERS, await players.count())):
@@ -101,25 +134,36 @@ async def test_its_players_give_their_sound_to_the_loudspeaker(notebook):
         expected = samples if samples.ndim == 1 else samples.mean(axis=1)
         if not is_audible(expected[: int(rate * MOST_SECONDS_PLAYED)]):
             continue
-        box = await player.bounding_box()
-        await page.evaluate("() => window.players.forget()")
-        place = {"x": 28, "y": box["height"] / 2}  # of the button *play* in it
-        await player.click(position=place)
-        await page.wait_for_function(PLAYER_HAS_PLAYED, arg=[player, MOST_SECONDS_PLAYED])
-        if not await player.evaluate("player => player.ended"):
-            await player.click(position=place)
-        kept = await page.evaluate("() => window.players.read()")
-        heard = np.frombuffer(base64.b64decode(kept["samples"]), np.float32)
         played = expected[int(rate * NOT_YET_LED) : int(rate * (MOST_SECONDS_PLAYED - 0.2))]
-        shares.append(share_heard(played, heard, kept["rate"], of=rate))
+        was_heard: np.ndarray | bool = False
+        for _ in range(MOST_PLAYINGS):
+            heard, rate_heard = await play(page, player)
+            was_heard = was_heard | tenths_heard(played, heard, rate_heard, of=rate)
+            if np.all(was_heard):
+                break
+        shares.append(float(np.mean(was_heard)))
     await page.set_viewport_size({"width": 1400, "height": 1000})
     assert shares or await players.count() == 0, "no player has a sound"
     assert min(shares, default=1.0) >= 0.8, shares
 
 
+async def play(page, player) -> tuple[np.ndarray, int]:
+    """Press *play* in a player, from its beginning; return what was heard and its sample rate."""
+    box = await player.bounding_box()
+    place = {"x": 28, "y": box["height"] / 2}  # of the button *play* in it
+    await player.evaluate(TO_ITS_BEGINNING)
+    await page.evaluate("() => window.players.forget()")
+    await player.click(position=place)
+    await page.wait_for_function(PLAYER_HAS_PLAYED, arg=[player, MOST_SECONDS_PLAYED])
+    if not await player.evaluate("player => player.ended"):
+        await player.click(position=place)
+    kept = await page.evaluate("() => window.players.read()")
+    return np.frombuffer(base64.b64decode(kept["samples"]), np.float32), kept["rate"]
+
+
 async def test_axe_finds_nothing_serious_in_what_it_shows(notebook):
     page = notebook.page
-    await page.set_viewport_size({"width": 1400, "height": TALL})
+    await show_all(page)
     found = []
     for theme in THEMES:
         await notebook.theme(theme)
@@ -141,7 +185,7 @@ async def test_no_result_of_it_is_wider_than_the_page(
     notebook, request, pictures, pictures_are_wanted, width
 ):
     """But for tables of many columns on a narrow page, which scroll."""
-    await notebook.page.set_viewport_size({"width": width, "height": TALL})
+    await show_all(notebook.page, width)
     name = request.node.callspec.params["notebook"]
     for theme in THEMES if pictures_are_wanted else ():
         await notebook.theme(theme)
@@ -160,7 +204,7 @@ async def saved(notebook) -> None:
 async def test_its_pictures_and_figures_stay_without_a_kernel(
     lab, notebook, request, pictures, pictures_are_wanted, is_own
 ):
-    """JupyterLab takes every SVG from a notebook it has not run itself; words and figures stay."""
+    """JupyterLab takes every SVG from a notebook that it has not run itself; an image stays."""
     await saved(notebook)
     name = request.node.callspec.params["notebook"]
     file = lab.root / "notebooks" / f"{name}.ipynb"
@@ -169,8 +213,9 @@ async def test_its_pictures_and_figures_stay_without_a_kernel(
     path = f"notebooks/{name}.ipynb"
     if not is_own:
         path = f"notebooks/of_somebody_{name}.ipynb"
-        text = file.read_text(encoding="utf-8").replace("Previous**:", "Before**:")
-        (lab.root / path).write_text(text, encoding="utf-8")
+        changed = json.loads(file.read_text(encoding="utf-8"))
+        changed["cells"][0]["source"] += "\n"  # JupyterLab knows by its hash what it has run
+        (lab.root / path).write_text(json.dumps(changed), encoding="utf-8")
     page = await notebook.page.context.new_page()
     try:
         nothing = {"default": "", "kernelspecs": {}}
@@ -178,9 +223,10 @@ async def test_its_pictures_and_figures_stay_without_a_kernel(
         await page.route("**/api/sessions*", lambda route: route.fulfill(json=[]))
         await page.goto(lab.address(path))
         await page.get_by_role("button", name="Select Kernel").click()
-        await page.set_viewport_size({"width": 1400, "height": TALL})
         await page.locator(".jp-RenderedMarkdown h1").first.wait_for()
         await page.wait_for_function(HAS_NO_KERNEL)
+        await show_all(page)
+        trusted = await page.evaluate(IS_TRUSTED)
         rests = page.locator(f".jp-Notebook {REST}")
         if pictures_are_wanted:
             await page.screenshot(path=pictures / f"reopened-{path[10:-6]}.png")
@@ -188,7 +234,8 @@ async def test_its_pictures_and_figures_stay_without_a_kernel(
         text = await page.locator(".jp-Notebook").inner_text()
     finally:
         await page.close()
-    assert [each for each in shown if not each["text"] or (is_own and not each["pictures"])] == []
+    assert trusted is is_own
+    assert [each for each in shown if not each["text"] or not each["pictures"]] == []
     assert len(shown) >= (1 if n_widgets else 0), f"{n_widgets} widgets, and no picture"
     assert "123456789" not in text.replace("\n", ""), "the words of a drawing without the drawing"
 

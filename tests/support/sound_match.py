@@ -29,6 +29,20 @@ def share_heard(expected: np.ndarray, heard: np.ndarray, rate: int, *, of: int =
         rate: The sample rate of that.
         of: The sample rate of what is expected.
     """
+    return float(np.mean(tenths_heard(expected, heard, rate, of=of)))
+
+
+def tenths_heard(
+    expected: np.ndarray, heard: np.ndarray, rate: int, *, of: int = RATE
+) -> np.ndarray:
+    """Return of each audible tenth of a second whether it was heard, as `share_heard` says.
+
+    Args:
+        expected: Samples between -1 and 1.
+        heard: What went to the loudspeaker.
+        rate: The sample rate of that.
+        of: The sample rate of what is expected.
+    """
     expected = soxr.resample(expected, of, RATE) if of != RATE else expected
     sound = soxr.resample(heard, rate, RATE) if rate != RATE else heard
     offset = _offset(expected, sound)
@@ -41,7 +55,7 @@ def share_heard(expected: np.ndarray, heard: np.ndarray, rate: int, *, of: int =
         place = sound[begin : start + offset + WINDOW + NEAR]
         found.append(_likeness(window, place) >= ALIKE)
     assert len(found) >= 5, "there is next to no sound to compare"
-    return float(np.mean(found))
+    return np.array(found)
 
 
 def _offset(expected: np.ndarray, sound: np.ndarray) -> int:

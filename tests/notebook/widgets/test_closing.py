@@ -17,6 +17,7 @@ from twistream_kit.live.settings.settings import Settings
 from twistream_kit.notebook import widgets as package
 from twistream_kit.notebook.widgets.controls import StreamControls
 from twistream_kit.notebook.widgets.file_field import FileField
+from twistream_kit.notebook.widgets.hearing import HearingWidget
 from twistream_kit.notebook.widgets.live_text import LiveText
 from twistream_kit.notebook.widgets.phone import PhoneWidget
 from twistream_kit.notebook.widgets.recording_player import RecordingPlayer
@@ -46,6 +47,7 @@ def find_classes(kind=ipywidgets.DOMWidget):
     for each in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{each.name}")
     below = {found for each in kind.__subclasses__() for found in find_classes(each)}
+    below -= {HearingWidget}  # their base
     is_ours = kind.__module__.startswith("twistream_kit.") and not kind.__name__.startswith("_")
     return below | ({kind} if is_ours else set())
 

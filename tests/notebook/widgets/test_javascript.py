@@ -9,10 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from anywidget import AnyWidget
 
 import lint_javascript
+import twistream_kit as kit
 from twistream_kit.notebook.widgets import _javascript
 from twistream_kit.notebook.widgets._javascript import join_modules
+from twistream_kit.notebook.widgets.hearing import HearingWidget
 from twistream_kit.notebook.widgets.phone import PhoneWidget
 
 STATIC = Path(_javascript.__file__).parents[1] / "static"
@@ -377,3 +380,18 @@ def test_what_is_sent_to_the_thread_of_the_sound_names_nothing_else_of_the_page(
     joined = PhoneWidget._esm.replace("export default", "const page =")
     expected = [["twistream-loudspeaker", True], ["twistream-microphone", True]]
     assert run(node, joined + WORKLET_ALONE) == expected
+
+
+def test_the_module_of_each_widget_hears_its_kernel_however_late_it_comes():
+    assert kit.Workbench  # imports every widget
+    widgets = [each for each in AnyWidget.__subclasses__() if is_ours(each)]
+    assert widgets == [HearingWidget], "another base would not tell its module its own id"
+    shown = [each for each in HearingWidget.__subclasses__() if is_ours(each)]
+    assert len(shown) >= 6
+    for widget in shown:
+        entry = str(widget._esm).rpartition("export default")[2]
+        assert "hearing({" in entry, widget
+
+
+def is_ours(widget):
+    return widget.__module__.startswith("twistream_kit.")

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 
+from support.drawings import drawings_in
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.errors import WouldDeadlock
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
+from twistream_kit.notebook.plots.style import YOUR_COLOUR
 from twistream_kit.notebook.widgets._socket import start_widget_socket
 from twistream_kit.notebook.widgets.phone import PhoneWidget
 from twistream_kit.protocol.from_twilio import Dtmf
@@ -393,7 +395,9 @@ def test_after_a_call_its_figures_and_what_was_heard_are_kept(desk, until):
     kept = desk.widget._draw_last_picture()
     words = (NUMBER, desk.twilio.numbers[0], "Called by", "Lasted", "Heard", "The callee hung up")
     assert [each for each in words if each not in kept] == []
-    assert "<svg" in kept
+    [(words, drawing)] = drawings_in(kept)
+    assert words.startswith("What the telephone heard: ")
+    assert f"stroke='{YOUR_COLOUR}'" in drawing
     until(lambda: desk.widget._has_last_picture)
     desk.answered()
     assert not desk.widget._has_last_picture, "another call has begun"
@@ -403,7 +407,9 @@ def test_where_the_notebook_was_not_run_a_picture_stands(desk):
     bundle, _ = desk.widget._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert NUMBER in bundle["text/html"]
-    assert "<svg" in bundle["text/html"]
+    [(words, drawing)] = drawings_in(bundle["text/html"])
+    assert words.startswith(f"A telephone, {NUMBER}. Run the cell")
+    assert all(f">{key}</text>" in drawing for key in "0123456789*#")
     assert desk.widget._address not in bundle["text/html"] or not desk.widget._address
     assert repr(desk.widget).startswith("<PhoneWidget of <Phone +15550100001")
 

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from support.drawings import drawings_in
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.notebook.widgets._whole_call import (
@@ -91,7 +92,7 @@ def test_a_call_without_sound_and_one_of_hours_are_read():
 def boxes(still):
     """The left edge, the right edge and the line of each label."""
     found = []
-    for x, y, wide in re.findall(r'<text x="(-?\d+)" y="(\d+)" textLength="(\d+)">', still):
+    for x, y, wide in re.findall(r"<text x='(-?\d+)' y='(\d+)' textLength='(\d+)'>", still):
         found.append((int(x), int(x) + int(wide), int(y)))
     return found
 
@@ -104,7 +105,8 @@ def test_labels_of_the_still_picture_cover_neither_each_other_nor_sound(count):
     ]
     events.append(ScopeEvent(9.99, "key", "#"))
     columns = np.full((500, 4), 127, np.int8)
-    still = draw_still(columns, events, 0.0, 10.0, "words")
+    [(words, still)] = drawings_in(draw_still(columns, events, 0.0, 10.0, "words"))
+    assert words == "words"
     labels = boxes(still)
     for left, right, line in labels:
         assert 0 <= left < right <= 640

@@ -1,11 +1,12 @@
 // A field for sound files, as a widget of its own.
 
 import { FileChooser } from "./file_chooser.js";
+import { hearing } from "./hearing.js";
 import { shareKeyboard } from "./keyboard.js";
 
 export default () => {
   let address;
-  return {
+  return hearing({
     initialize({ model }) {
       address = model.get("_files_address");
       model.set("_files_address", ""); // not synchronised with the kernel, and not saved
@@ -22,5 +23,5 @@ export default () => {
         chooser.close();
       };
     },
-  };
+  });
 };

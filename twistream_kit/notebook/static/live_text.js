@@ -1,6 +1,7 @@
 // A live region that stays in the page while its text changes.  A screen reader reads out changes in
 // a region that it knows; ipywidgets' HTML replaces the region, and nothing is read out.
 
+import { hearing } from "./hearing.js";
 import { shareKeyboard } from "./keyboard.js";
 
 const BOX = ".twistream-controls, .twistream-workbench";
@@ -56,4 +57,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default hearing({ render });

@@ -1,6 +1,8 @@
 // A form for missing settings.  The entries are in the fields only: a press sends them once and
 // empties all fields, so that no model holds them and no notebook can save them.
 
+import { hearing } from "./hearing.js";
+
 function make(tag, className, text = "") {
   const element = document.createElement(tag);
   if (className) element.className = className;
@@ -92,4 +94,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default hearing({ render });

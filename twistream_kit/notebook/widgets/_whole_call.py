@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.replay import Replay, render_caller
-from twistream_kit.notebook.display.html import Html
+from twistream_kit.notebook.display.html import Html, image
 from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
@@ -246,12 +246,14 @@ def draw_still(
     if begin >= 0:
         parts.append(f'<text x="0" y="{top + 12}">{begin:.1f} s</text>')
     parts.append(f'<text x="{_WIDTH}" y="{top + 12}" text-anchor="end">{end:.1f} s</text>')
-    return Html(
-        f'<figure style="margin:4px 0"><svg role="img" aria-label="{escape(words)}" '
-        f'viewBox="0 0 {_WIDTH} {top + 16}" style="width:100%;max-width:{_WIDTH}px" '
-        f'font-family="sans-serif" font-size="11" fill="currentColor">{"".join(parts)}</svg>'
-        f"<figcaption>{escape(words)}.</figcaption></figure>"
+    height = top + 16
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
+        f'viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="11" fill="#212121">'
+        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>{"".join(parts)}</svg>'
     )
+    caption = f"<figcaption>{escape(words)}.</figcaption>"
+    return Html(f'<figure style="margin:4px 0">{image(drawing, words)}{caption}</figure>')
 
 
 def _draw_lane(lane: NDArray[np.int8], middle: float, colour: str) -> str:
@@ -271,11 +273,7 @@ def _draw_line(x: float, top: float, bottom: float, event: ScopeEvent) -> str:
     colour = CLEAR_COLOUR if cleared else MARK_COLOUR
     colour = CALLER_COLOUR if event.kind == "key" else colour
     dashes = ' stroke-dasharray="4 3"' if event.kind == "clear" else ""
-    title = escape(f"{event.kind} {event.name}".strip())
-    return (
-        f'<path d="M{x:.0f} {top}V{bottom:.0f}" stroke="{colour}"{dashes}>'
-        f"<title>{title}</title></path>"
-    )
+    return f'<path d="M{x:.0f} {top}V{bottom:.0f}" stroke="{colour}"{dashes}/>'
 
 
 def _write_labels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twistream_kit.notebook.display.html import image
 from twistream_kit.notebook.plots.style import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
 
 WORDS = (
@@ -10,6 +11,8 @@ WORDS = (
 )
 
 _BUTTONS = ("Send", "Speak over", "Mark", "Clear", "Hang up")
+
+_INK = "#212121"
 
 _PHONE_WIDTH, _WIDTH, _HEIGHT = 150, 620, 190
 
@@ -27,12 +30,12 @@ def draw_workbench(*, has_phone: bool) -> str:
     width = left + _WIDTH - _PHONE_WIDTH
     parts = [_draw_phone() if has_phone else "", _draw_buttons(left)]
     parts += [_draw_scope(left, width - left - 1)]
-    picture = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{_HEIGHT}" role="img" '
-        f'viewBox="0 0 {width} {_HEIGHT}" style="max-width:100%;height:auto" aria-label="{WORDS}" '
-        f'font-family="system-ui, sans-serif" font-size="11">{"".join(parts)}</svg>'
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{_HEIGHT}" '
+        f'viewBox="0 0 {width} {_HEIGHT}" font-family="system-ui, sans-serif" font-size="11">'
+        f'<rect width="{width}" height="{_HEIGHT}" rx="5" fill="#ffffff"/>{"".join(parts)}</svg>'
     )
-    return f"<div>{picture}<p><small>{WORDS}</small></p></div>"
+    return f"<div>{image(drawing, WORDS)}<p><small>{WORDS}</small></p></div>"
 
 
 def _draw_phone() -> str:
@@ -41,7 +44,7 @@ def _draw_phone() -> str:
         for n, key in enumerate("123456789*0#")
     )
     return _draw_box(1, 1, _PHONE_WIDTH - 2, _HEIGHT - 2, "") + (
-        f'<text x="75" y="26" text-anchor="middle" fill="currentColor">Telephone</text>'
+        f'<text x="75" y="26" text-anchor="middle" fill="{_INK}">Telephone</text>'
         f'<rect x="16" y="38" width="70" height="5" rx="2" fill="{YOUR_COLOUR}"/>'
         f'<rect x="16" y="48" width="45" height="5" rx="2" fill="{CALLER_COLOUR}"/>{keys}'
     )
@@ -56,7 +59,7 @@ def _draw_scope(left: int, width: int) -> str:
     parts = [_draw_box(left + 1, 36, width - 1, _HEIGHT - 38, "")]
     for name, middle, begin, colour in lanes:
         parts.append(
-            f'<text x="{left + 8}" y="{middle - 22}" fill="currentColor">{name}</text>'
+            f'<text x="{left + 8}" y="{middle - 22}" fill="{_INK}">{name}</text>'
             f'<path d="M{left + 2} {middle}h{width - 3}" stroke="{colour}"/>'
         )
         bars = "".join(
@@ -74,4 +77,4 @@ def _draw_box(x: int, y: int, width: int, height: int, text: str) -> str:
     if not text:
         return box
     middle = f'x="{x + width // 2}" y="{y + height // 2 + 4}"'
-    return f'{box}<text {middle} text-anchor="middle" fill="currentColor">{text}</text>'
+    return f'{box}<text {middle} text-anchor="middle" fill="{_INK}">{text}</text>'

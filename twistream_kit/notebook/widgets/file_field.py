@@ -20,17 +20,16 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Any
 
-import anywidget
 import traitlets
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
 from twistream_kit.errors import TwistreamError, WrongType, escape_controls
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
-from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._comm import Tell, read_bytes
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._socket import Channel, WidgetPage, start_widget_socket
+from twistream_kit.notebook.widgets.hearing import HearingWidget
 from twistream_kit.pending import on_worker
 
 logger = logging.getLogger("twistream_kit.notebook")
@@ -58,7 +57,7 @@ OnClip = Callable[[Clip], object]
 """Takes a clip, on a worker thread; what it raises is shown beside the file's name."""
 
 
-class FileField(ClosesLayout, anywidget.AnyWidget):
+class FileField(HearingWidget):
     """A field to choose sound files with, or to drop them on; each becomes a clip.
 
     It takes every file that `load_clip` reads, up to 200 MB, and several at once.  Of a file that

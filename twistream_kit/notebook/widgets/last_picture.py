@@ -45,7 +45,7 @@ class KeepsLastPicture:
     A class that uses it overrides `_draw_last_picture`, and calls `_keep_last_picture` once the
     call has ended:
 
-        class LiveScope(KeepsLastPicture, anywidget.AnyWidget): ...
+        class LiveScope(KeepsLastPicture, HearingWidget): ...
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

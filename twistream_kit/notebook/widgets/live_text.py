@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import anywidget
 import traitlets
 
 from twistream_kit.notebook.display.html import Html
-from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._javascript import join_modules
+from twistream_kit.notebook.widgets.hearing import HearingWidget
 
 _STATIC = Path(__file__).parents[1] / "static"
 
@@ -26,7 +25,7 @@ def add_sign(severity: Severity, html: str, element: str = "span") -> Html:
     return Html(f'<{element} class="twistream-{severity}">{sign}{html}</{element}>')
 
 
-class LiveText(ClosesLayout, anywidget.AnyWidget):
+class LiveText(HearingWidget):
     """An ARIA live region: a screen reader reads changes out, without a change of focus.
 
     `ipywidgets.HTML` cannot be one, because each change replaces its element by a new one.

@@ -20,7 +20,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -29,14 +28,14 @@ from twistream_kit.audio.load import load_clip
 from twistream_kit.errors import WrongType
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
-from twistream_kit.notebook.display.html import Html, join, pairs
+from twistream_kit.notebook.display.html import Html, image, join, pairs
 from twistream_kit.notebook.plots.style import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.runtime.activity_log import WidgetGuard
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
-from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._socket import start_widget_socket
 from twistream_kit.notebook.widgets.file_field import CSS, FILE_LIMIT, FileReceiver
+from twistream_kit.notebook.widgets.hearing import HearingWidget
 from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
 from twistream_kit.notebook.widgets.phone_pages import PhonePages
 from twistream_kit.pending import on_worker
@@ -71,7 +70,7 @@ _ADDED_TO: weakref.WeakKeyDictionary[Phone, dict[str, Clip]] = weakref.WeakKeyDi
 _SHOWN_LOCK = threading.Lock()
 
 
-class PhoneWidget(KeepsLastPicture, ClosesLayout, anywidget.AnyWidget):
+class PhoneWidget(KeepsLastPicture, HearingWidget):
     """A simulated telephone in the notebook, with sound, a microphone, keys, and files to say.
 
     It rings, and a click on *Answer* also allows the browser to play sound.  The loudspeaker plays
@@ -353,20 +352,22 @@ def _draw_heard(heard: Clip) -> Html:
         for column, level in enumerate(loudest)
         if (height := max(0.5, 28 * level / 32768))
     )
-    words = escape(f"What the telephone heard: {heard.seconds:.1f} s, from left to right.")
-    return Html(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="300" height="60" viewBox="0 0 300 60" '
-        f'role="img" aria-label="{words}"><path d="{path}" stroke="{YOUR_COLOUR}" '
-        f'stroke-width="1.5"/></svg><p style="margin:0"><small>{words}</small></p>'
+    words = f"What the telephone heard: {heard.seconds:.1f} s, from left to right."
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="300" height="60" viewBox="0 0 300 60">'
+        f'<rect width="300" height="60" fill="#ffffff"/>'
+        f'<path d="{path}" stroke="{YOUR_COLOUR}" stroke-width="1.5"/></svg>'
     )
+    caption = f'<p style="margin:0"><small>{escape(words)}</small></p>'
+    return Html(f"{image(drawing, words)}{caption}")
 
 
 def _draw_still(number: str) -> str:
     """Return a drawing of the telephone as HTML, with a sentence that says how to use it."""
-    words = escape(f"A telephone, {number}. Run the cell to hear it, speak and press its keys.")
+    words = f"A telephone, {number}. Run the cell to hear it, speak and press its keys."
     opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="200" height="254" role="img" '
-        f'viewBox="0 0 200 254" aria-label="{words}" font-family="system-ui, sans-serif">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="200" height="254" '
+        f'viewBox="0 0 200 254" font-family="system-ui, sans-serif">'
         f'<rect x="1" y="1" width="198" height="252" rx="14" fill="#ffffff" '
         f'stroke="{QUIET_COLOUR}"/>'
     )
@@ -377,8 +378,8 @@ def _draw_still(number: str) -> str:
         _draw_meter(70, 0.35, CALLER_COLOUR),
         *(_draw_key(index, key) for index, key in enumerate(KEYS)),
     ]
-    drawing = f"{opening}{''.join(parts)}</svg>"
-    return f"<div>{drawing}<p><small>{words}</small></p></div>"
+    drawing = image(f"{opening}{''.join(parts)}</svg>", words)
+    return f"<div>{drawing}<p><small>{escape(words)}</small></p></div>"
 
 
 def _draw_text(x: int, y: int, text: str, size: int, colour: str) -> str:

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -30,9 +29,9 @@ from twistream_kit.notebook.plots.style import (
     YOUR_COLOUR,
 )
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
-from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._socket import NUMBER, Channel, WidgetPage, start_widget_socket
+from twistream_kit.notebook.widgets.hearing import HearingWidget
 from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
 
 PIECE_SECONDS = 30
@@ -50,7 +49,7 @@ _MOST_EVENTS = 500
 _STATIC = Path(__file__).parents[1] / "static"
 
 
-class RecordingPlayer(KeepsLastPicture, ClosesLayout, anywidget.AnyWidget):
+class RecordingPlayer(KeepsLastPicture, HearingWidget):
     """A player of both sides of a call: left the caller, right you, as the caller heard it.
 
     It plays the whole call, also one of hours, at half to double speed.  The cursor moves along the

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 from numpy.typing import NDArray
@@ -39,7 +38,6 @@ from twistream_kit.notebook.plots.style import (
 )
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
-from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._whole_call import (
     COLUMN_BYTES,
@@ -53,6 +51,7 @@ from twistream_kit.notebook.widgets._whole_call import (
     read_whole_call,
     reduce_columns,
 )
+from twistream_kit.notebook.widgets.hearing import HearingWidget
 from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
 from twistream_kit.pending import Guard
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -84,7 +83,7 @@ _COLOURS = {
 _STATIC = Path(__file__).parents[1] / "static"
 
 
-class LiveScope(KeepsLastPicture, ClosesLayout, anywidget.AnyWidget):
+class LiveScope(KeepsLastPicture, HearingWidget):
     """A live waveform of the last eight seconds of a call: the caller above, your sound below.
 
     The lower lane shows what the caller *hears* of you by the playout model, not what was sent: a

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
 from twistream_kit.errors import SettingsError
@@ -22,8 +21,8 @@ from twistream_kit.live.settings.secret import QuietText, Secret
 from twistream_kit.live.settings.settings import Settings, find, remember, take
 from twistream_kit.notebook.display.html import paragraph
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell, find_kernel
-from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._javascript import join_modules
+from twistream_kit.notebook.widgets.hearing import HearingWidget
 
 ASKS = (
     "Entries are kept in the memory of this kernel until it ends, and never in the notebook. "
@@ -78,7 +77,7 @@ def _show(form: SettingsForm) -> None:
     display(form)  # type: ignore[no-untyped-call]
 
 
-class SettingsForm(ClosesLayout, anywidget.AnyWidget):
+class SettingsForm(HearingWidget):
     """A form with a field for each missing setting of a real call, and a button, *Use these*.
 
     A press, or Enter in a field, checks the entries and keeps them in this process, where
@@ -95,10 +94,10 @@ class SettingsForm(ClosesLayout, anywidget.AnyWidget):
     shown = traitlets.Dict().tag(sync=True)
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
         self._settings = settings
-        self._turn = 0
-        self._answer(ASKS, {})
+        self._turn = 1
+        # Before the page makes the form: it is not made of an answer that comes afterwards.
+        super().__init__(shown=self._describe(ASKS, {}))
         self.on_msg(self._take_message)
         answer_on_subshell(self)
 
@@ -150,6 +149,9 @@ class SettingsForm(ClosesLayout, anywidget.AnyWidget):
 
     def _answer(self, words: str, faults: Mapping[str, str]) -> None:
         self._turn += 1
+        self.shown = self._describe(words, faults)
+
+    def _describe(self, words: str, faults: Mapping[str, str]) -> dict[str, Any]:
         fields = [
             {
                 "name": name,
@@ -160,4 +162,4 @@ class SettingsForm(ClosesLayout, anywidget.AnyWidget):
             }
             for name in self._settings.missing
         ]
-        self.shown = {"turn": self._turn, "words": words, "fields": fields}
+        return {"turn": self._turn, "words": words, "fields": fields}

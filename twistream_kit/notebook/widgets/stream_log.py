@@ -13,7 +13,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
 from twistream_kit.capture.capture import Capture
@@ -25,10 +24,10 @@ from twistream_kit.notebook.display.html import Html, bullets, code, join, parag
 from twistream_kit.notebook.plots import style
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
-from twistream_kit.notebook.widgets._closing import ClosesLayout
 from twistream_kit.notebook.widgets._field_places import find_field
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._log_lines import LogLine, LogLines, MediaCount, Problem
+from twistream_kit.notebook.widgets.hearing import HearingWidget
 from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
 
 STILL_LINES = 12
@@ -48,7 +47,7 @@ _COLOURS = {
 _STATIC = Path(__file__).parents[1] / "static"
 
 
-class StreamLog(KeepsLastPicture, ClosesLayout, anywidget.AnyWidget):
+class StreamLog(KeepsLastPicture, HearingWidget):
     """Shows the messages of one call, newest last, and above them what is wrong, causes first.
 
     Media messages are counted in one line for each direction, and equal messages in one row.  Every

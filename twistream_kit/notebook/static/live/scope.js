@@ -4,6 +4,7 @@
 // browser's clock, with a short delay, so that it scrolls smoothly.  After the end of the call the
 // whole of it can be looked at.
 
+import { hearing } from "../hearing.js";
 import { leave, shareKeys } from "./keys.js";
 import { draw, swatchOf } from "./scope_drawing.js";
 import { WholeCall, buildToolbar, steer } from "./scope_view.js";
@@ -102,6 +103,7 @@ function render({ model, el }) {
       return;
     }
     const picture = model.get("picture");
+    if (!picture.events) return; // the first is still to come, and will ask again
     const passed = (now - before) / 1000;
     before = now;
     const target = picture.running
@@ -164,4 +166,4 @@ function render({ model, el }) {
   };
 }
 
-export default () => ({ render });
+export default () => hearing({ render });

@@ -1,6 +1,7 @@
 // Lists the messages of a call live.  Everything is inserted as text, never as HTML: a message may
 // contain anything.
 
+import { hearing } from "../hearing.js";
 import { isChord, shareKeys } from "./keys.js";
 
 const WHO = { twilio: "from Twilio", server: "to Twilio" };
@@ -285,4 +286,4 @@ function render({ model, el }) {
   };
 }
 
-export default () => ({ render });
+export default () => hearing({ render });

@@ -2,12 +2,13 @@
 // The default export is a function, called once for each widget: `initialize` and `render` get
 // different proxies of the model, so only a closure gives both the same `Telephone`.
 
+import { hearing } from "../hearing.js";
 import { Telephone } from "./telephone.js";
 import { PhoneView } from "./view.js";
 
 export default () => {
   let telephone;
-  return {
+  return hearing({
     initialize({ model }) {
       telephone = new Telephone(model);
       return () => telephone.release();
@@ -24,5 +25,5 @@ export default () => {
         telephone.hide(view);
       };
     },
-  };
+  });
 };

@@ -1,5 +1,6 @@
 // A player of a call: two sides, a cursor on the timeline, speed, volume, download.
 
+import { hearing } from "../hearing.js";
 import { CallSound } from "./media.js";
 import { drawCall, formatTime } from "./timeline.js";
 
@@ -191,4 +192,4 @@ function render({ model, el }) {
   };
 }
 
-export default () => ({ render });
+export default () => hearing({ render });
