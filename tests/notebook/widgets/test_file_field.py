@@ -19,7 +19,12 @@ from support.waiting import soon
 from twistream_kit.audio.load import load_clip
 from twistream_kit.errors import CallRefused, WavError
 from twistream_kit.notebook.widgets import file_field
-from twistream_kit.notebook.widgets.file_field import FILE_LIMIT, FileField, clean_name
+from twistream_kit.notebook.widgets.file_field import (
+    FILE_LIMIT,
+    MOST_AT_ONCE,
+    FileField,
+    clean_name,
+)
 
 GREETING = Path("sample_audio/greeting.wav")
 ORIGIN = "http://localhost:8888"
@@ -243,6 +248,37 @@ def test_more_bytes_than_were_said_are_refused(uploads, until):
     assert until(lambda: sent.said("failed")) == [
         "changed.wav was not sent: it was changed on its way"
     ]
+
+
+def test_more_transfers_than_there_may_be_at_once_are_refused(uploads, until):
+    sent = uploads()
+    names = [str(number) for number in range(MOST_AT_ONCE + 20)]
+    for name in names:
+        sent.begin(f"{name}.wav", 100, name)
+    files = sent.field.files
+    assert files.running == MOST_AT_ONCE
+    threads = [each for each in threading.enumerate() if each.name == "twistream_kit file"]
+    assert len(threads) == MOST_AT_ONCE
+    for name in names[MOST_AT_ONCE:]:
+        assert sent.said("failed", name) == [
+            (
+                f"{name}.wav was not sent: {MOST_AT_ONCE} files are on their way; choose it again "
+                "when one has arrived"
+            )
+        ]
+        assert sent.said("mayGo", name) == []
+    sent.page_says(id="0", do="cancel")
+    until(lambda: files.running == MOST_AT_ONCE - 1)
+    raw = GREETING.read_bytes()
+    sent.send_all("greeting.wav", raw, "again")
+    until(lambda: sent.said("done", "again"))
+
+
+def test_the_same_file_begun_anew_counts_once(uploads):
+    sent = uploads()
+    for _ in range(MOST_AT_ONCE + 1):
+        sent.begin("a.wav", 100)
+    assert len(sent.said("mayGo")) == MOST_AT_ONCE + 1
 
 
 def test_messages_that_are_of_no_file_do_nothing(uploads):

@@ -44,6 +44,9 @@ In the kernel's messages nothing tells that a page was closed, and a cell that r
 what the page sends.
 """
 
+MOST_AT_ONCE = 16
+"""How many transfers may run in one widget; each has a thread, and a page sends one at a time."""
+
 _CLOSED = "the widget was closed or shown anew; choose the file there"
 
 _LONGEST_NAME = 120
@@ -166,8 +169,8 @@ class FileReceiver:
             def answer(news: dict[str, Any]) -> None:
                 self._tell({"type": "file", "id": name, **news}, [])
 
-            self._begin(name, message, answer)
-            answer({"mayGo": True, "takesBuffers": bool(buffers)})
+            if self._begin(name, message, answer):
+                answer({"mayGo": True, "takesBuffers": bool(buffers)})
         elif message.get("do") == "piece":
             self._take(name, read_bytes(message, buffers))
         else:
@@ -194,8 +197,8 @@ class FileReceiver:
         def answer(news: dict[str, Any]) -> None:
             channel.send_text(page, json.dumps(news))
 
-        self._begin(page, {"name": name, "size": int(size[:20])}, answer)
-        answer({"mayGo": True})
+        if self._begin(page, {"name": name, "size": int(size[:20])}, answer):
+            answer({"mayGo": True})
 
     def handle_sound(self, page: WidgetPage, sound: bytes) -> None:
         """Take a piece of the page's file."""
@@ -203,13 +206,20 @@ class FileReceiver:
 
     def _begin(
         self, key: object, message: Mapping[str, Any], answer: Callable[[dict[str, Any]], None]
-    ) -> None:
+    ) -> bool:
+        """Begin a transfer; return False, and say so, if too many run already."""
         self._cancel(key)
         transfer = _Transfer(clean_name(message.get("name")), message.get("size"))
         with self._lock:
-            self._transfers[key] = transfer
+            is_full = len(self._transfers.keys() - {key}) >= MOST_AT_ONCE
+            if not is_full:
+                self._transfers[key] = transfer
             if self._is_closed:
                 transfer.cancel(_CLOSED)
+        if is_full:
+            why = f"{MOST_AT_ONCE} files are on their way; choose it again when one has arrived"
+            answer({"failed": transfer.describe_failure(_Cancelled(why))})
+            return False
 
         def receive() -> str:
             try:
@@ -230,6 +240,7 @@ class FileReceiver:
                 answer({"failed": transfer.describe_failure(error)})
 
         on_worker("twistream_kit file", receive).add_done_callback(report)
+        return True
 
     def _take(self, key: object, piece: bytes) -> None:
         transfer = self._transfers.get(key)
