@@ -13,6 +13,7 @@ import pytest
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused
+from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.stream.state import StreamState
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.widgets.controls import StreamControls
@@ -388,7 +389,7 @@ def test_a_clip_can_be_added_and_is_chosen_then(make_call, tone, until):
     controls.add_clip(tone)
     assert controls.clip.value is tone
     assert len(controls.clip.options) == 2, "a clip stands in the list once"
-    with pytest.raises(TypeError, match=r"not str; kit.load_clip\(path\) makes one"):
+    with pytest.raises(TypeError, match=r"of type str, not Clip; kit.load_clip\(path\) makes one"):
         controls.add_clip("greeting.wav")
 
 
@@ -620,7 +621,7 @@ def test_controls_take_a_stream_and_clips_and_nothing_else(make_call):
     with pytest.raises(TypeError) as caught:
         StreamControls(up.stream, clips=["greeting.wav"])
     assert str(caught.value) == (
-        "clips must be Clip objects, not str; kit.load_clip(path) makes one."
+        "clips[0] is of type str, not Clip; kit.load_clip(path) makes one of a sound file."
     )
 
 
@@ -634,3 +635,33 @@ def test_one_clip_instead_of_a_list_says_so(make_call, tone):
     up = make_call()
     with pytest.raises(TypeError, match="clips must be a list of Clip objects, not Clip"):
         StreamControls(up.stream, clips=tone)
+
+
+def test_a_call_that_is_none_or_of_another_stream_is_refused_and_nothing_is_switched(make_call):
+    up = make_call()
+    other = place_call(
+        up.twilio.client,
+        to=up.twilio.phone("+15550100002").number,
+        from_=up.twilio.numbers[0],
+        stream_url=up.server.stream_url,
+    )
+    stream = up.server.next_stream(other.result(LIMIT_SECONDS)).result(LIMIT_SECONDS)
+    controls = StreamControls(up.stream, call=up.call)
+    for wrong, kind, said in [
+        ("CA1", TypeError, r"call is 'CA1'; it is the Call of the stream"),
+        (other, TypeError, r"call is a Pending and no Call yet; say \.result\(10\) or await it"),
+        (
+            up.call,
+            ValueError,
+            f"{up.call.sid}, and the stream is of call {stream.call_sid}",
+        ),
+    ]:
+        with pytest.raises(kind, match=said):
+            controls.attach(stream, wrong)
+        with pytest.raises(kind, match=said):
+            StreamControls(stream, call=wrong)
+        assert controls._stream is up.stream
+        assert controls._call is up.call
+    controls.attach(stream, other.result(0))
+    assert controls._stream is stream
+    controls.close()

@@ -421,7 +421,7 @@ def test_wrong_arguments_are_refused_in_words(desk):
         PhoneWidget(desk.phone, server="server")
     with pytest.raises(TypeError, match="next_stream"):
         PhoneWidget(desk.phone, stream="stream")
-    with pytest.raises(TypeError, match="list of clips, or of paths"):
+    with pytest.raises(TypeError, match=r"voices\[0\] is of type bytes, not Clip; kit"):
         PhoneWidget(desk.phone, voices=[b"abc"])
     assert not desk.widget.is_retired, "what was refused took nothing away"
 

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import ipywidgets
+import numpy as np
 import pytest
 from ipywidgets.widgets import widget
 
@@ -17,6 +18,8 @@ from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.notebook.widgets import workbench as module
+from twistream_kit.notebook.widgets.controls import StreamControls
+from twistream_kit.notebook.widgets.phone import PhoneWidget
 from twistream_kit.notebook.widgets.workbench import Workbench
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -247,8 +250,12 @@ def test_a_second_workbench_of_the_server_retires_the_first(desk, workbench, unt
     assert workbench.controls.comm is workbench.phone.comm is None
     until(lambda: second.stream is stream)
     assert stream.is_open
-    workbench.show(stream)
+    with pytest.raises(RuntimeError, match="this workbench was retired or closed"):
+        workbench.show(stream)
     assert workbench.children == (workbench.status,)
+    second.close()
+    with pytest.raises(RuntimeError, match="this workbench was retired or closed"):
+        second.show(stream)
 
 
 def test_a_workbench_whose_server_was_replaced_is_retired_too(desk, workbench, background_loop):
@@ -281,6 +288,22 @@ def test_clips_are_clips_or_paths(desk, tone):
             Workbench(desk.server, clips=wrong)
     with pytest.raises(WavError, match=r"nothing\.wav"):
         Workbench(desk.server, clips=["nothing.wav"])
+    for wrong, said in [
+        (
+            np.zeros(8000),
+            r"clips\[1\] is of type ndarray, not Clip; kit\.Clip\.from_samples\(",
+        ),
+        (
+            3,
+            r"clips\[1\] is of type int, not Clip; kit\.load_clip\(path\) makes one",
+        ),
+    ]:
+        with pytest.raises(TypeError, match=said):
+            Workbench(desk.server, clips=[tone, wrong])
+        with pytest.raises(TypeError, match=said):
+            StreamControls(None, clips=[tone, wrong])
+        with pytest.raises(TypeError, match=said.replace("clips", "voices")):
+            PhoneWidget(desk.phone, voices=[tone, wrong])
 
 
 def test_other_things_are_refused_with_what_to_write(desk):

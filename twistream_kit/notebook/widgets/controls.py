@@ -16,7 +16,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.errors import WrongType
+from twistream_kit.errors import WrongType, WrongValue, quote
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.state import Playing
 from twistream_kit.live.stream.stream import MediaStream, get_state
@@ -27,6 +27,7 @@ from twistream_kit.notebook.runtime.kernel import (
     answer_on_subshell,
     explain_button_delay,
 )
+from twistream_kit.notebook.widgets._clip_list import refuse_item
 from twistream_kit.notebook.widgets._closing import ClosesLayout, close_tree
 from twistream_kit.notebook.widgets.activity_lines import ActivityLines, list_lines
 from twistream_kit.notebook.widgets.controls_text import describe_playback, describe_state
@@ -71,7 +72,9 @@ class StreamControls(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ign
         file_field: The field where files are chosen or dropped; each becomes a clip to send.
 
     Raises:
-        TypeError: If `stream` is not a `MediaStream`, or `clips` holds anything but clips.
+        TypeError: If `stream` is not a `MediaStream`, `call` not a `Call`, or `clips` holds
+            anything but clips.
+        ValueError: If the stream is of another call.
 
     Example:
         >>> import twistream_kit as kit
@@ -91,6 +94,7 @@ class StreamControls(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ign
         if stream is not None:
             _check_stream(stream)
         _check_clips(clips)
+        _check_call(call, stream)
         self._marks = 0
         self._is_closed = False
         self._last_drawn = EMPTY
@@ -146,9 +150,11 @@ class StreamControls(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ign
             call: Its call, as of the constructor.
 
         Raises:
-            TypeError: If `stream` is not a `MediaStream`.
+            TypeError: If `stream` is not a `MediaStream`, or `call` not a `Call`.
+            ValueError: If the stream is of another call.
         """
         _check_stream(stream)
+        _check_call(call, stream)
         self._is_reused = True
         self._take(stream, call)
 
@@ -382,8 +388,24 @@ def _check_clips(clips: Sequence[Clip]) -> None:
         raise WrongType(
             f"clips must be a list of Clip objects, not {type(clips).__name__}; write clips=[clip]"
         )
-    wrong = [type(clip).__name__ for clip in clips if not isinstance(clip, Clip)]
-    if wrong:
+    for number, clip in enumerate(clips):
+        if not isinstance(clip, Clip):
+            refuse_item("clips", number, clip)
+
+
+def _check_call(call: Call | None, stream: MediaStream | None) -> None:
+    if call is None:
+        return
+    if isinstance(call, Pending):
+        raise WrongType("call is a Pending and no Call yet; say .result(10) or await it")
+    if not isinstance(call, Call):
         raise WrongType(
-            f"clips must be Clip objects, not {wrong[0]}; kit.load_clip(path) makes one"
+            f"call is {quote(call)}; it is the Call of the stream, as "
+            "kit.place_call(…).result(10) gives one; leave it out if you have none"
+        )
+    if stream is not None and call.sid != stream.call_sid:
+        raise WrongValue(
+            f"call is {call.sid}, and the stream is of call {stream.call_sid}",
+            consequence="Hang up would end another call",
+            fix="Give the call of this stream, or leave it out",
         )

@@ -32,6 +32,7 @@ from twistream_kit.notebook.display.html import Html, image, join, pairs
 from twistream_kit.notebook.plots.style import CALLER_COLOUR, QUIET_COLOUR, YOUR_COLOUR
 from twistream_kit.notebook.runtime.activity_log import WidgetGuard
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.widgets._clip_list import refuse_item
 from twistream_kit.notebook.widgets._javascript import join_modules
 from twistream_kit.notebook.widgets._socket import start_widget_socket
 from twistream_kit.notebook.widgets.file_field import CSS, FILE_LIMIT, FileReceiver
@@ -273,17 +274,14 @@ def _find_samples() -> list[Path]:
 
 def _find_voices(voices: Sequence[Clip | str | Path]) -> dict[str, Callable[[], Clip]]:
     found: dict[str, Callable[[], Clip]] = {}
-    for voice in voices:
+    for number, voice in enumerate(voices):
         if isinstance(voice, Clip):
             name = voice.name or f"clip {len(found) + 1}"
             found[name] = partial(_return_clip, voice)
         elif isinstance(voice, str | Path):
             found[Path(voice).name] = partial(load_clip, voice)
         else:
-            raise WrongType(
-                f"voices holds a {type(voice).__name__}; it is a list of clips, or of paths of "
-                "sound files"
-            )
+            refuse_item("voices", number, voice)
     return found
 
 

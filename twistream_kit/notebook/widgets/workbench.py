@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -21,13 +22,14 @@ import ipywidgets as widgets
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
-from twistream_kit.errors import ServerStopped, TwistreamError, WrongType
+from twistream_kit.errors import ServerStopped, TwistreamError, WrongState, WrongType
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.display import render_html, show_figures
 from twistream_kit.notebook.display.html import Html, join, paragraph
 from twistream_kit.notebook.runtime.activity_log import PUMP, WidgetGuard, is_interrupt
 from twistream_kit.notebook.runtime.kernel import answer_on_subshell
+from twistream_kit.notebook.widgets._clip_list import refuse_item
 from twistream_kit.notebook.widgets._closing import ClosesLayout, close_tree
 from twistream_kit.notebook.widgets._workbench_drawing import draw_workbench
 from twistream_kit.notebook.widgets.controls import StreamControls
@@ -152,11 +154,19 @@ class Workbench(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ignore[m
 
         Raises:
             TypeError: If it is not a `MediaStream`.
+            WrongState: If this workbench was retired or closed.
         """
         if not isinstance(stream, MediaStream):
             raise WrongType(
                 f"show() takes a MediaStream, not {type(stream).__name__}; "
                 "server.next_stream().result(10) gives one"
+            )
+        if self.is_retired:
+            raise WrongState(
+                "this workbench was retired or closed",
+                consequence="It shows nothing any more",
+                fix="Use the newest workbench of the server, or make one with "
+                "kit.Workbench(server)",
             )
         self._wanted = stream
         self._follow_now()
@@ -374,7 +384,12 @@ def _load_clips(clips: Sequence[Clip | str | Path]) -> list[Clip]:
             "clips must be a list of Clip objects or of paths of sound files, not "
             f"{type(clips).__name__}; write clips=[…]"
         )
-    return [each if isinstance(each, Clip) else load_clip(each) for each in clips]
+    loaded = []
+    for number, each in enumerate(clips):
+        if not isinstance(each, Clip | str | os.PathLike | bytes):
+            refuse_item("clips", number, each)
+        loaded.append(each if isinstance(each, Clip) else load_clip(each))
+    return loaded
 
 
 def _make_phone(phone: Phone, server: StreamServer) -> PhoneWidget:
