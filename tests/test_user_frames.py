@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import logging
 import os
 import subprocess
 import sys
+import threading
 import traceback
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,8 @@ from pathlib import Path
 import pytest
 
 import twistream_kit as kit
+from twistream_kit import cell_errors
+from twistream_kit.cell_errors import is_led_to_by_ours
 from twistream_kit.pending import OF_USER, Subject, fail, log_user_error
 from twistream_kit.pending import Pending as PendingOfOwner
 from twistream_kit.user_frames import MOST_FRAMES, keep_user_frames, render, verbose_errors
@@ -81,14 +85,154 @@ def test_an_error_of_the_users_keeps_what_it_was_raised_from():
 
     lines = render(caught(fails))
     assert MISSING in lines
-    assert lines[-1] == "ValueError: no greeting"
-    assert len(lines) < 25
+    assert lines[-2] == "ValueError: no greeting"
+    assert lines[-1].startswith("Check the path"), "what to do is said last"
+    assert len(lines) <= 14, "two frames of the test's own are in it"
 
 
 def test_an_error_that_is_its_own_context_ends():
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
     assert render(first) == ["ValueError: second", "", "This led to:", "", "ValueError: first"]
+
+
+def test_a_circle_behind_an_error_ends_where_no_line_is_the_users():
+    first, second, third = (kit.WrongType(text) for text in ("first", "second", "third"))
+    first.__cause__, second.__cause__, third.__cause__ = second, third, second
+    assert render(first) == ["WrongType: first."]
+    assert is_led_to_by_ours(first)
+
+
+def chain(count):
+    error = ValueError("0")
+    for number in range(1, count):
+        try:
+            raise ValueError(str(number)) from error
+        except ValueError as raised:
+            error = raised
+    return error
+
+
+@pytest.mark.parametrize("count", [16, 1500])
+def test_of_a_long_chain_the_first_and_the_last_are_shown(count):
+    error = chain(count)
+    lines = render(error)
+    texts = [line for line in lines if line.startswith("ValueError")]
+    assert texts == ["ValueError: 0", f"ValueError: {count - 2}", f"ValueError: {count - 1}"]
+    assert f"({count - 3} more errors came after it)" in lines
+    assert len(lines) < 25
+    assert not is_led_to_by_ours(error)
+
+
+@pytest.mark.parametrize("depth", [5, 1200])
+def test_of_groups_in_one_another_the_outer_ones_are_shown(depth):
+    error = kit.WrongType("deep")
+    for number in range(depth):
+        error = ExceptionGroup(f"group {number}", [error])
+    lines = render(error)
+    assert lines[0] == f"ExceptionGroup: group {depth - 1} (1 sub-exception)"
+    assert lines[-1].strip() == "(and what is in it)"
+    assert len(lines) < 15
+
+
+def test_equal_errors_of_a_group_are_shown_once():
+    errors = [kit.WrongType("each") for _ in range(3)]
+    assert render(ExceptionGroup("all", [*errors, ValueError("other")])) == [
+        "ExceptionGroup: all (4 sub-exceptions)",
+        "",
+        "  3 times:",
+        "  WrongType: each.",
+        "",
+        "  ValueError: other",
+    ]
+
+
+async def test_a_wait_with_a_limit_says_what_is_still_on_its_way():
+    pending = PendingOfOwner(subject=Subject("Call to 1", "Call"))
+    with pytest.raises(TimeoutError) as info:
+        await asyncio.wait_for(pending, 0.01)
+    assert is_led_to_by_ours(info.value)
+    lines = render(info.value)
+    assert lines[-2:] == ["TimeoutError", "Only the wait has ended: Call to 1 is still on its way."]
+    assert not any("CancelledError" in line for line in lines)
+    with pytest.raises(TimeoutError) as info:
+        await asyncio.wait_for(asyncio.Event().wait(), 0.01)
+    assert not is_led_to_by_ours(info.value), "that is nothing of ours"
+
+
+class Shell:
+    """What IPython's shell has for errors."""
+
+    call_pdb = False
+
+    def __init__(self):
+        self.custom_exceptions = ()
+        self.shown = []
+
+    def set_custom_exc(self, kinds, handler):
+        self.custom_exceptions, self.handler = kinds, handler
+
+    def showtraceback(self, raised, **_options):
+        self.shown.append("as ever")
+
+    def _showtraceback(self, kind, error, lines):
+        self.shown.append(lines[-1])
+
+    def fail(self, error):
+        try:
+            raise error
+        except BaseException as raised:  # noqa: BLE001 - as IPython does
+            self.handler(self, type(raised), raised, raised.__traceback__)
+        return self.shown.pop()
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    shell = Shell()
+    monkeypatch.setattr(cell_errors, "find_shell", lambda: shell)
+    monkeypatch.setattr(cell_errors, "_earlier_hook", threading.excepthook)
+    monkeypatch.setattr(cell_errors, "_advisers", [])
+    return shell
+
+
+def from_ours(error):
+    error.__cause__ = kit.WrongType("ours", fix="Mend it")
+    return error
+
+
+class Frozen(Exception):
+    """An error that takes no attribute."""
+
+    def __setattr__(self, name, value):
+        raise TypeError(name)
+
+
+def raise_frozen():
+    raise Frozen("mine") from kit.WrongType("ours", fix="Mend it")
+
+
+def test_a_cell_shows_what_ours_led_to_and_leaves_the_rest_to_ipython(shell):
+    kit.WrongType("the first error of ours")
+    assert shell.custom_exceptions == (BaseException,)
+    assert shell.fail(from_ours(ValueError("mine"))) == "Mend it."
+    assert shell.fail(ExceptionGroup("g", [from_ours(ValueError("mine"))])) == "  Mend it."
+    assert shell.fail(kit.WrongType("ours", fix="Mend it")) == "Mend it."
+    assert shell.fail(ValueError("mine")) == "as ever"
+    assert shell.fail(KeyboardInterrupt()) == "as ever"
+    assert shell.fail(ExceptionGroup("g", [ValueError("mine")])) == "as ever"
+    assert shell.fail(from_ours(SyntaxError("mine"))) == "as ever"
+    assert shell.fail(caught(raise_frozen)) == "Mend it."
+    verbose_errors(True)
+    try:
+        assert shell.fail(from_ours(ValueError("mine"))) == "as ever"
+    finally:
+        verbose_errors(False)
+
+
+def test_who_handles_the_errors_of_cells_already_goes_on_to_do_so(shell):
+    shell.custom_exceptions = (ValueError,)
+    kit.WrongType("ours")
+    assert shell.custom_exceptions == (ValueError,)
 
 
 def test_errors_of_a_group_are_shown_each():

@@ -32,6 +32,7 @@ from dataclasses import dataclass, fields
 from dataclasses import field as field_of_class
 from typing import Any, Literal, Self
 
+from twistream_kit.cell_errors import shorten_in_cells
 from twistream_kit.user_frames import render
 
 
@@ -81,6 +82,7 @@ class TwistreamError(Explained, Exception):
         self.problem = problem
         self.consequence = consequence
         self.fix = fix
+        shorten_in_cells()  # it may lead to an error of the user's
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own pickling loses keyword arguments, and a process pool pickles errors.

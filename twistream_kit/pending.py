@@ -29,6 +29,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
+from twistream_kit.cell_errors import shorten_in_cells
 from twistream_kit.errors import (
     NoResultYet,
     NoSuchAttribute,
@@ -274,6 +275,7 @@ class Pending(Future[T]):
             # frames, sound included, would stay until a full garbage collection.
             shown: Any = error
             shown._render_traceback_ = render_handled
+            shorten_in_cells()  # `asyncio.wait_for` makes an error of its own of it
 
     def _waits_on_a_nested_loop(self) -> bool:
         return isinstance(get_running_loop(), ReentrantLoop)

@@ -5,7 +5,8 @@ passed through: of the package, of asyncio, of the Twilio SDK.  Nobody can mend 
 the line that can be mended out of sight.  `render` leaves them out; `verbose_errors` brings them
 back.
 
-Nothing here replaces a hook of Python's: a script shows a traceback as Python does.
+Nothing here replaces a hook of Python's: a script shows a traceback as Python does.  What a
+notebook shows of errors that are not ours is told by `cell_errors`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import linecache
 import os
 import sys
 import sysconfig
+from asyncio import CancelledError
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 HIDDEN_PACKAGES = frozenset(
     {
@@ -38,10 +40,18 @@ _RUN_MAGIC = "get_ipython().run_cell_magic("
 """What IPython makes of a cell that begins with ``%%time``; the cell's own frame comes after it."""
 
 MOST_FRAMES = 4
-"""How many frames are shown of one error; those nearest to it."""
+"""How many frames are shown of the error; those nearest to it, of what led to it one."""
+
+MOST_EARLIER = 2
+"""How many errors are shown of what led to one: the first of all, and the one before it."""
 
 MOST_OF_GROUP = 5
 """How many errors of an `ExceptionGroup` are shown."""
+
+MOST_DEPTH = 3
+"""How deep the groups are shown that are in one another."""
+
+_BY_THE_WAY = "While it was handled, this came"
 
 _verbose = False
 
@@ -79,7 +89,9 @@ def keep_user_frames(traceback: TracebackType | None) -> TracebackType | None:
     if _verbose:
         return traceback
     kept = None
-    for each in reversed([each for each in _walk(traceback) if not _is_hidden(each.tb_frame)]):
+    for each in reversed(
+        [each for each in walk_frames(traceback) if not _is_hidden(each.tb_frame)]
+    ):
         kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
     return kept
 
@@ -105,37 +117,106 @@ def render_with_advice(error: BaseException, advice: str) -> list[str]:
     return [*_describe_frames(error.__traceback__), *describe_text(error), advice]
 
 
-def _describe(error: BaseException, seen: set[int]) -> list[str]:
-    """Return the lines of `error` and of what led to it; `seen` ends a circle."""
-    seen.add(id(error))
-    lines = []
-    if (earlier := _find_earlier(error)) is not None and id(earlier) not in seen:
-        led = "This led to" if earlier is error.__cause__ else "While it was handled, this came"
-        lines = [*_describe(earlier, seen), "", f"{led}:", ""]
-    lines += _describe_frames(error.__traceback__)
-    lines += describe_text(error)
+class _Earlier(NamedTuple):
+    """One error of a chain, with the words for how it led to the next."""
+
+    error: BaseException
+    led: str
+
+
+def _describe(error: BaseException, seen: set[int], depth: int = 0) -> list[str]:
+    """Return the lines of `error` and of what led to it; `seen` ends a circle.
+
+    What to do is said last, by whatever error of ours it is said.
+    """
+    chain = _list_chain(error, seen)
+    if (left := len(chain) - MOST_EARLIER) > 0:
+        chain[1 : 1 + left] = []
+    lines: list[str] = []
+    fixes: list[str] = []
+    for number, (earlier, led) in enumerate(chain):
+        text = describe_text(earlier)
+        if _is_ours(earlier) and not _is_ours(error) and len(text) > 1:
+            fixes = text[1:]
+            text = text[:1]
+        lines += [*_describe_frames(earlier.__traceback__, 1), *text, ""]
+        if number == 0 and left > 0:
+            lines += [f"({left} more error{'s' * (left > 1)} came after it)", ""]
+        lines += [f"{led}:", ""]
+    lines += _describe_frames(error.__traceback__, 1 if depth else MOST_FRAMES)
+    lines += describe_text(error) + _list_notes_of_wait(error)
     if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions[:MOST_OF_GROUP]:
-            lines += ["", *("  " + line for line in _describe(each, seen))]
-        if (left := len(error.exceptions) - MOST_OF_GROUP) > 0:
-            lines += ["", f"  (and {left} more)"]
+        lines += _describe_group(error, seen, depth)
+    return lines + fixes
+
+
+def _describe_group(
+    error: BaseExceptionGroup[BaseException], seen: set[int], depth: int
+) -> list[str]:
+    """Return the lines of the errors of a group, equal ones once."""
+    if depth >= MOST_DEPTH:
+        return ["", "  (and what is in it)"]
+    blocks: dict[tuple[str, ...], int] = {}
+    lines: list[str] = []
+    for each in error.exceptions[:MOST_OF_GROUP]:
+        block = tuple(_describe(each, seen, depth + 1))
+        blocks[block] = blocks.get(block, 0) + 1
+    for block, times in blocks.items():
+        lines += [
+            "",
+            *([f"  {times} times:"] if times > 1 else []),
+            *(f"  {line}" for line in block),
+        ]
+    if (left := len(error.exceptions) - MOST_OF_GROUP) > 0:
+        lines += ["", f"  (and {left} more)"]
     return lines
 
 
-def _find_earlier(error: BaseException) -> BaseException | None:
+def _list_chain(error: BaseException, seen: set[int]) -> list[_Earlier]:
+    """Return what led to `error`, the first one first."""
+    seen.add(id(error))
+    chain = []
+    while (earlier := _find_earlier(error, seen)) is not None:
+        seen.add(id(earlier))
+        is_cause = earlier is error.__cause__
+        chain.append(_Earlier(earlier, "This led to" if is_cause else _BY_THE_WAY))
+        error = earlier
+    return chain[::-1]
+
+
+def _find_earlier(error: BaseException, seen: set[int]) -> BaseException | None:
     """Return the error that led to `error`, if it has something to say that is not said by it.
 
     What an error of ours was made of, such as an OSError of `open`, is in its text already.  It is
-    shown only if it came through a line of the user.
+    shown only if it came through a line of the user.  So is what an interrupt broke off, and the
+    cancellation by which a wait with a limit ends.
     """
-    earlier = _step_back(error)
-    if _is_ours(error):
-        while earlier is not None and keep_user_frames(earlier.__traceback__) is None:
-            earlier = _step_back(earlier)
-    return earlier
+    earlier = step_back(error)
+    hides = _is_ours(error) or isinstance(error, KeyboardInterrupt)
+    while earlier is not None and id(earlier) not in seen:
+        is_hidden = hides and keep_user_frames(earlier.__traceback__) is None
+        if not is_hidden and not _is_end_of_wait(error, earlier):
+            return earlier
+        seen.add(id(earlier))
+        earlier = step_back(earlier)
+    return None
 
 
-def _step_back(error: BaseException) -> BaseException | None:
+def _is_end_of_wait(error: BaseException, earlier: BaseException | None) -> bool:
+    """Whether `earlier` is the cancellation by which `asyncio.wait_for` has ended a wait."""
+    return type(error) is TimeoutError and isinstance(earlier, CancelledError)
+
+
+def _list_notes_of_wait(error: BaseException) -> list[str]:
+    """Return what is noted beside the cancellation that has become `error`."""
+    earlier = step_back(error)
+    if earlier is None or not _is_end_of_wait(error, earlier):
+        return []
+    return [str(note) for note in getattr(earlier, "__notes__", ())]
+
+
+def step_back(error: BaseException) -> BaseException | None:
+    """Return what led to `error`, as Python tells it."""
     if error.__cause__ is not None or error.__suppress_context__:
         return error.__cause__
     return error.__context__
@@ -161,12 +242,12 @@ def describe_text(error: BaseException) -> list[str]:
     return [*lines, *notes]
 
 
-def _describe_frames(traceback: TracebackType | None) -> list[str]:
-    frames = [each for each in _walk(traceback) if not _is_hidden(each.tb_frame)]
+def _describe_frames(traceback: TracebackType | None, most: int = MOST_FRAMES) -> list[str]:
+    frames = [each for each in walk_frames(traceback) if not _is_hidden(each.tb_frame)]
     lines = []
-    if (left := len(frames) - MOST_FRAMES) > 0:
+    if most > 1 and (left := len(frames) - most) > 0:
         lines.append(f"({left} frame{'s' * (left > 1)} of yours above)")
-    for each in frames[-MOST_FRAMES:]:
+    for each in frames[-most:]:
         code = each.tb_frame.f_code
         where = f"{_name_file(code.co_filename)}, line {each.tb_lineno}"
         if code.co_name != "<module>" and not code.co_name.startswith("<cell"):
@@ -193,7 +274,8 @@ def _name_file(name: str) -> str:
         return f"File {name}"
 
 
-def _walk(traceback: TracebackType | None) -> Iterator[TracebackType]:
+def walk_frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    """Yield the parts of a traceback, the outermost first."""
     while traceback is not None:
         yield traceback
         traceback = traceback.tb_next

@@ -127,6 +127,45 @@ MISTAKES = {
         'kit.review("call.jsonl")',
         "for what a file holds say kit.review(Path(…))",
     ),
+    "error of one's own": (
+        (
+            'def load(): kit.load_clip("nothing.wav")\ntry: load()\n'
+            'except kit.WavError as error: raise ValueError("no greeting") from error'
+        ),
+        "Check the path",
+    ),
+    "error while one was handled": (
+        "try: {}['key']\nexcept KeyError: kit.load_clip('nothing.wav')",
+        "Check the path",
+    ),
+    "wait_for": (
+        "await asyncio.wait_for(server.next_stream(), 0.1)",
+        "Only the wait has ended: next MediaStream is still on its way.",
+    ),
+    "timeout": (
+        "async with asyncio.timeout(0.1): await server.next_stream()",
+        "Only the wait has ended: next MediaStream is still on its way.",
+    ),
+    "tasks of a group": (
+        (
+            'async def load(): kit.load_clip("nothing.wav")\n'
+            "async with asyncio.TaskGroup() as group:\n"
+            "    group.create_task(load()); group.create_task(load())"
+        ),
+        "Check the path",
+    ),
+    "start interrupted": (
+        (
+            "import signal, threading\n"
+            "class Slow:\n"
+            "    async def __aenter__(self):\n"
+            "        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)\n"
+            "        await asyncio.Event().wait()\n"
+            "    async def __aexit__(self, *_): ...\n"
+            "kit.start(Slow())"
+        ),
+        "Slow was not ready yet and is stopped; kit.start(…) starts it anew.",
+    ),
     "dict as behaviour": (
         "kit.simulate_call(server.url, behaviour=dict(echo=True)).result(10)",
         "give a Behaviour: behaviour=kit.Behaviour(echo=True).",
@@ -209,7 +248,31 @@ async def load(): kit.load_clip("nothing.wav")
 async with asyncio.TaskGroup() as group: group.create_task(load())
 """)
     assert any("unhandled errors in a TaskGroup" in line for line in lines)
-    assert any("nothing.wav: there is no such file. Check the path" in line for line in lines)
+    assert "  WavError: nothing.wav: there is no such file." in lines
+    assert lines[-1].startswith("  Check the path")
+
+
+def test_what_ends_a_thread_is_as_short_and_that_of_others_as_ever(cells):
+    lines = cells.output_of("""
+import threading
+thread = threading.Thread(target=lambda: kit.load_clip("nothing.wav"), name="mine")
+thread.start(); thread.join()
+""")
+    assert lines[0] == "Exception in thread mine:"
+    assert lines[-1].startswith("Check the path")
+    assert len(lines) <= MOST_LINES
+    lines = cells.output_of("""
+thread = threading.Thread(target=lambda: {}["key"], name="mine"); thread.start(); thread.join()
+""")
+    assert lines[1] == "Traceback (most recent call last):"
+    assert lines[-1] == "KeyError: 'key'"
+
+
+def test_an_error_of_ones_own_is_shown_in_full_by_tb(cells):
+    cells.output_of(MISTAKES["error of one's own"][0])
+    lines = cells.output_of("%tb")
+    assert any("sound_file.py" in line for line in lines)
+    assert lines[-1] == "ValueError: no greeting"
 
 
 def test_all_frames_are_there_when_asked_for(cells):

@@ -102,9 +102,13 @@ def start(thing: Any, *, name: str | None = None) -> Any:
         _lifespans[key] = lifespan
         try:
             return lifespan.wait_entered(getattr(thing, "start_seconds", START_SECONDS))
-        except BaseException:
+        except BaseException as error:
             lifespan.request_stop()
             _lifespans.pop(key, None)
+            if isinstance(error, KeyboardInterrupt):
+                error.add_note(
+                    f"{key} was not ready yet and is stopped; kit.start(…) starts it anew."
+                )
             raise
 
 

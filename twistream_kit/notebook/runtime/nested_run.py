@@ -1,20 +1,19 @@
 """Advice below an error that says that a loop runs already: ``asyncio.run`` in a cell.
 
 It is raised by asyncio, not by this package, and asyncio cannot know what a cell can do instead.
-IPython lets one function handle the exceptions of some classes.  Ours takes a `RuntimeError`; where
-it is this one, it has the user's line shown with one line of advice, and leaves all others to
-IPython as they are.  If somebody has set such a function before, theirs stays.
+Where a cell raises it, the user's line is shown with one line of advice (`cell_errors`).
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any
 
+from twistream_kit.cell_errors import shorten_in_cells
 from twistream_kit.notebook.runtime.loop import HOW_TO_START_A_SERVER
-from twistream_kit.user_frames import find_shell, render_with_advice
+from twistream_kit.user_frames import render_with_advice
 
 _SAID = (
     "cannot be called from a running event loop",
@@ -38,25 +37,16 @@ ADVICE = (
 
 def explain_nested_runs() -> None:
     """Have the advice given in this notebook, unless somebody handles errors already."""
-    shell = find_shell()
-    if shell is not None and not shell.custom_exceptions:
-        shell.set_custom_exc((RuntimeError,), _show)
+    shorten_in_cells(_advise)
 
 
-def _show(
-    shell: Any,
-    kind: type[BaseException],
-    error: BaseException,
-    traceback: TracebackType | None,
-    tb_offset: int | None = None,
-) -> None:
-    if type(error) is RuntimeError and any(said in str(error) for said in _SAID):
-        _close_coroutines(error)
-        # An attribute of this one error; IPython looks for it before it makes its own text.
-        shown: Any = error
-        shown._render_traceback_ = partial(render_with_advice, error, _choose_advice(traceback))
-    # As IPython itself shows what a cell raised.
-    shell.showtraceback((kind, error, traceback), tb_offset=tb_offset, running_compiled_code=True)
+def _advise(
+    error: BaseException, traceback: TracebackType | None
+) -> Callable[[], list[str]] | None:
+    if type(error) is not RuntimeError or not any(said in str(error) for said in _SAID):
+        return None
+    _close_coroutines(error)
+    return partial(render_with_advice, error, _choose_advice(traceback))
 
 
 def _choose_advice(traceback: TracebackType | None) -> str:
