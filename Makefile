@@ -8,6 +8,8 @@
 # make golden     write the recorded outputs anew (tests/golden); AREA=reviews for one of them
 # make notebooks  run the notebooks and put them into their clean form
 # make bench      the figures of the README, as ratios taken side by side
+# make docs       the site, into build/site: notebooks run anew, links checked; NOTEBOOKS=kept runs none
+# make release    VERSION=0.3.0: checks, builds and says what it would do; DRY=no commits and tags
 # make picture    the picture of the README, taken in a Chromium
 
 PYTHON ?= python3
@@ -15,7 +17,7 @@ PYTHON ?= python3
 WORKERS ?= 3
 VENV := .venv
 
-.PHONY: tutorial install notebook-environment test test-fast test-slow fuzz golden check lint types layers format notebooks samples bench picture clean
+.PHONY: tutorial install notebook-environment test test-fast test-slow fuzz golden check lint types layers format notebooks samples bench docs picture release clean
 
 tutorial: notebook-environment
 	@echo "Opening JupyterLab at the tutorial in your browser; Ctrl+C here ends it."
@@ -23,10 +25,13 @@ tutorial: notebook-environment
 
 # `make … BIN=/path/to/environment/bin` uses an environment that exists already, as it is.
 ifeq ($(origin BIN),command line)
-install notebook-environment:
+DOCS_BIN := $(BIN)
+install notebook-environment docs-environment:
 	@test -x $(BIN)/python || { echo "BIN=$(BIN) holds no python"; exit 2; }
 else
 BIN := $(VENV)/bin
+DOCS_BIN := .venv-docs/bin
+docs-environment: .venv-docs/.made
 install: $(VENV)/.made
 # An environment for the tests holds all that the notebooks need.
 notebook-environment: $(if $(wildcard $(VENV)/.made),$(VENV)/.made,$(VENV)/.made-for-notebooks)
@@ -39,6 +44,10 @@ $(VENV)/.made: pyproject.toml
 
 $(VENV)/.made-for-notebooks: pyproject.toml
 	@$(PYTHON) .ci/install.py --into $(VENV) --extra notebooks
+	@touch $@
+
+.venv-docs/.made: pyproject.toml
+	@$(PYTHON) .ci/install.py --into .venv-docs --extra docs
 	@touch $@
 
 # tests/conftest.py says which tests stay on one worker, and which come first.
@@ -89,8 +98,16 @@ samples: install
 bench: install
 	$(BIN)/python benchmarks/run.py
 
+docs: docs-environment
+	NO_MKDOCS_2_WARNING=1 NOTEBOOKS=$(NOTEBOOKS) $(DOCS_BIN)/python -m mkdocs build --strict
+
 picture: install
 	$(BIN)/python tests/make_picture.py
 
+# It pushes and uploads nothing; CONTRIBUTING.md, "Release", has the procedure.
+release: install
+	@test -n "$(VERSION)" || { echo "Say which: make release VERSION=0.3.0"; exit 2; }
+	$(BIN)/python .ci/release.py $(VERSION) $(if $(filter no,$(DRY)),--do)
+
 clean:
-	rm -rf $(VENV) .kernels .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .venv-docs .kernels .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

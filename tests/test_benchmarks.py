@@ -71,6 +71,21 @@ def test_the_way_to_the_ear_is_measured_in_a_browser():
     assert re.search(clicks, done.stdout)
 
 
+@pytest.mark.browser
+@pytest.mark.skipif(
+    not (find_chromium() or os.environ.get("TWISTREAM_REQUIRE_BROWSER")),
+    reason="no Chromium on PATH; set TWISTREAM_REQUIRE_BROWSER=1 to make this a failure",
+)
+def test_the_way_from_the_command_tutorial_to_a_call_is_measured_in_a_browser():
+    command = [sys.executable, str(RUN.with_name("first_call.py")), "--wheel", "--tiny"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"folder written, JupyterLab up +\d+\.\d s", done.stdout)
+    assert re.search(r"code 10: .*dial\(\) +\d+\.\d s", done.stdout)
+    whole = "twistream tutorial → first sound of a call, with the reading, without pip install"
+    assert re.search(rf"{whole} +\d+\.\d s +≤ 180 s", done.stdout)
+
+
 def test_without_a_browser_the_way_to_the_ear_is_left_out_in_words(monkeypatch):
     monkeypatch.setenv("PATH", "")
     done = run("--tiny", "ear")

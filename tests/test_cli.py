@@ -12,13 +12,13 @@ import sys
 import threading
 from base64 import b64encode
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import soundfile
 from websockets.sync.server import serve
 
+import twistream_kit as kit
 from support.captures import capture_of
 from twistream_kit import cli
 from twistream_kit.audio.clip import Clip
@@ -531,7 +531,7 @@ def test_a_wrong_command_line_ends_with_2(run, argv):
 
 
 def test_version_is_that_of_the_package(run):
-    assert run("--version") == (0, f"twistream {version('twistream-kit')}\n", "")
+    assert run("--version") == (0, f"twistream {kit.__version__}\n", "")
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["call", "--help"], ["inspect", "--help"]])
@@ -596,6 +596,102 @@ def test_ctrl_c_ends_a_call_in_one_sentence():
     assert (caller.returncode, out, err) == (130, b"", b"twistream: interrupted.\n")
 
 
+# tutorial and doctor
+
+
+@pytest.fixture
+def as_ordinary_user(monkeypatch):
+    monkeypatch.setattr("twistream_kit.tutorial.jupyterlab.is_root", lambda: False)
+
+
+def test_tutorial_writes_the_folder_and_prints_how_jupyterlab_is_started(run, tmp_path):
+    folder = tmp_path / "new"
+    code, out, err = run("tutorial", folder, "--no-open", "--port", "9000")
+    assert (code, err) == (0, "")
+    assert (folder / "notebooks" / "tutorial.ipynb").is_file()
+    assert out.startswith(f"wrote 15 files into {folder}\n")
+    *_, begin, command = out.splitlines()
+    assert begin.startswith(f"Begin with {folder / 'notebooks' / 'tutorial.ipynb'}")
+    assert "-m jupyterlab" in command
+    assert "--ServerApp.port=9000" in command
+
+
+def test_tutorial_without_a_folder_takes_one_of_its_own_here(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run("tutorial", "--no-open")
+    assert [path.name for path in tmp_path.iterdir()] == ["twistream-tutorial"]
+
+
+def test_tutorial_keeps_what_was_changed_unless_forced_and_says_so(run, tmp_path):
+    run("tutorial", tmp_path, "--no-open")
+    notebook = tmp_path / "notebooks" / "tutorial.ipynb"
+    notebook.write_text("mine")
+    code, out, _ = run("tutorial", tmp_path, "--no-open")
+    assert code == 0
+    assert "kept 1 file: notebooks/tutorial.ipynb" in out
+    assert notebook.read_text() == "mine"
+    _, out, _ = run("tutorial", tmp_path, "--no-open", "--force")
+    assert "replaced 1 file: notebooks/tutorial.ipynb" in out
+    assert notebook.read_text() != "mine"
+
+
+def test_tutorial_starts_jupyterlab_with_its_options_and_returns_how_it_ended(
+    run, tmp_path, monkeypatch, as_ordinary_user
+):
+    started = []
+    monkeypatch.setattr(
+        "twistream_kit.tutorial.jupyterlab.run_jupyterlab",
+        lambda command: started.append(command) or len(started) - 1,
+    )
+    argv = ("tutorial", tmp_path, "--no-browser", "--port", "0", "--lab-option=--ip=0.0.0.0")
+    code, out, _ = run(*argv)
+    assert code == 0
+    assert "prints its address below" in out
+    assert {"--no-browser", "--ServerApp.port=0", "--ip=0.0.0.0"} <= set(started[0])
+    code, _, err = run(*argv)
+    assert code == 1
+    assert "JupyterLab has ended with 1" in err
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "x", "٣"])
+def test_tutorial_refuses_what_is_no_port(run, tmp_path, port):
+    code, _, err = run("tutorial", tmp_path, f"--port={port}")
+    assert code == 2
+    assert "is no port: a number from 0 to 65535" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tutorial_writes_nothing_where_jupyterlab_cannot_start(run, tmp_path, as_ordinary_user):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, _, err = run("tutorial", tmp_path, "--port", taken.getsockname()[1])
+    assert code == 2
+    assert "Give another --port" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_ends_with_1_only_where_it_finds_an_error(run, monkeypatch):
+    from twistream_kit.doctor import doctor
+    from twistream_kit.doctor.condition import Condition
+
+    code, out, _ = run("doctor")
+    assert code == 0, out
+    assert "✓ Python" in out
+    broken = Condition("loopback", "error", "broken", "No call", "Mend it")
+    monkeypatch.setattr(doctor, "_FOR_THE_REST", (("loopback", lambda: [broken]),))
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert "✗ loopback" in out
+
+
+def test_doctor_prints_json(run):
+    code, out, _ = run("doctor", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["ok"] is True
+    assert found["checks"][0]["name"] == "Python"
+    assert set(found["checks"][0]) == {"name", "level", "detail", "consequence", "fix"}
+
+
 NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
 
 
@@ -621,6 +717,9 @@ NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
         ["call", "ws://127.0.0.1:1/", "--param", NASTY],
         ["call", "ws://127.0.0.1:1/", "--auth-token-from", NASTY],
         ["inspect-stream", "--upstream", NASTY],
+        ["tutorial", "{missing}", "--no-open"],
+        ["tutorial", "{good}", "--no-open"],
+        ["tutorial", "{missing}", "--allow-root", "--browser", NASTY],
         ["inspect-stream", "--upstream", "ws://127.0.0.1:1", f"--{NASTY}"],
         [NASTY],
     ],

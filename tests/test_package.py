@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import json
 import re
@@ -13,10 +14,13 @@ from pathlib import Path
 import pytest
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
 
 import twistream_kit as kit
 
 PACKAGE = Path(kit.__file__).parent
+ROOT = PACKAGE.parent
 
 HEAVY = [
     "numpy",
@@ -168,6 +172,17 @@ def test_html_is_made_in_the_notebook_layer_alone() -> None:
             assert "_repr_html_" not in path.read_text(encoding="utf-8"), path
 
 
+def test_the_version_stands_in_one_place_and_the_build_reads_it() -> None:
+    root = PACKAGE.parent
+    assert ProjectMetadata(str(root), PluginManager()).version == kit.__version__
+    stated = re.compile(r"(?m)^_*version_* *= *.*$")
+    files = [root / "pyproject.toml", *PACKAGE.rglob("*.py")]
+    found = {file: stated.findall(file.read_text(encoding="utf-8")) for file in files}
+    assert {file: lines for file, lines in found.items() if lines} == {
+        PACKAGE / "__init__.py": [f'__version__ = "{kit.__version__}"']
+    }
+
+
 @pytest.mark.parametrize("builder", [WheelBuilder, SdistBuilder])
 def test_a_built_package_holds_every_file_of_the_tree(builder: type) -> None:
     selected = builder(str(PACKAGE.parent)).recurse_included_files()
@@ -177,3 +192,42 @@ def test_a_built_package_holds_every_file_of_the_tree(builder: type) -> None:
     }
     assert PACKAGE / "protocol" / "codes.toml" in files
     assert files - built == set()
+
+
+FILES = ["notebooks/*.ipynb", ".env.example"]
+
+
+@pytest.fixture
+def add_files():
+    """Run the hook that adds the files of the tutorial to a wheel; return what it adds."""
+    spec = importlib.util.spec_from_file_location("wheel_files", ROOT / ".ci" / "wheel_files.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def add(version: str, files: list[str]) -> dict[str, str]:
+        data: dict[str, dict[str, str]] = {"force_include": {}}
+        config = {"files": files}
+        module.TutorialFiles(str(ROOT), config, None, None, "", "wheel").initialize(version, data)
+        return data["force_include"]
+
+    return add
+
+
+def test_a_wheel_to_install_elsewhere_gets_the_files_of_the_tutorial(add_files) -> None:
+    added = add_files("standard", FILES)
+    inside = "twistream_kit/tutorial/files"
+    assert added[str(ROOT / ".env.example")] == f"{inside}/.env.example"
+    notebook = ROOT / "notebooks" / "tutorial.ipynb"
+    assert added[str(notebook)] == f"{inside}/notebooks/tutorial.ipynb"
+    assert len(added) == 1 + len(list((ROOT / "notebooks").glob("*.ipynb")))
+
+
+def test_an_editable_installation_gets_no_copies(add_files) -> None:
+    assert add_files("editable", FILES) == {}
+
+
+def test_a_file_that_the_wheel_needs_and_that_is_not_there_stops_the_build(add_files) -> None:
+    with pytest.raises(FileNotFoundError, match=r"holds no notebooks/\*\.nothing"):
+        add_files("standard", ["notebooks/*.nothing"])

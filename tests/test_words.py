@@ -350,7 +350,10 @@ def _is_excepted(place: Place) -> bool:
     return (place.word, place.path) in _EXCEPTIONS
 
 
-PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md")
+PAGES = (
+    ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "docs" / "how-to", ROOT / "docs" / "index.md",
+    ROOT / "docs" / "OVERVIEW.md", ROOT / "docs" / "SIMULATOR.md",
+)  # fmt: skip
 ALL = (PACKAGE, TESTS, ROOT / "benchmarks", ROOT / "examples", *PAGES)
 
 

@@ -145,7 +145,8 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.simulator.twilio import SimulatedTwilio as SimulatedTwilio
     from twistream_kit.user_frames import verbose_errors as verbose_errors
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+"""The version; here alone: the build and `twistream --version` read it."""
 
 _HOMES = {
     # Sound files and clips.

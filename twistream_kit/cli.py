@@ -37,7 +37,7 @@ exit codes:
   0    fine
   1    something is objected to: a file that is not ready for a call or cannot be
        read as sound, a message that Twilio would refuse, a call in which anything
-       went wrong
+       went wrong, an error that the doctor finds, a JupyterLab that fails
   2    usage: a wrong option, a file that is not there, an unknown code
   3    no connection to the server
   130  interrupted with Ctrl-C
@@ -86,12 +86,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _ShowVersion(argparse.Action):
-    """Look the version up only when it is asked for: that reads the installed packages."""
+    """Show the version of the package whose code runs."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
-        from importlib.metadata import version
-
-        _print(f"twistream {version('twistream-kit')}")
+        # Not that of the installed packages, which another checkout may have been; and the root
+        # package, which holds it, is imported by no module of ours, but is always there.
+        _print(f"twistream {sys.modules['twistream_kit'].__version__}")
         parser.exit()
 
 
@@ -103,7 +103,8 @@ def _complain(error: object, code: int) -> int:
 def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="twistream",
-        description="Look at sound files, messages and servers of Twilio's Media Streams.",
+        description="Learn Twilio's Media Streams, and look at their sound files, messages and "
+        "servers.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -121,8 +122,18 @@ def _build_parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run, parser=made)
         return made
 
+    tutorial = add_command(
+        "tutorial",
+        _start_tutorial,
+        "put the notebooks and samples into a folder, and open JupyterLab there",
+    )
+    _add_tutorial_options(tutorial)
+    doctor = add_command(
+        "doctor", _examine, "say what of all that the kit needs is here, and what to do"
+    )
+    doctor.add_argument("--json", action="store_true", help="print it as JSON")
     inspect = add_command("inspect", _inspect, "show the header of WAV files and what a call needs")
-    inspect.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    inspect.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a WAV file")
     convert = add_command(
         "convert", _convert, "turn a sound file, or many into a folder, into what Twilio plays"
     )
@@ -134,10 +145,10 @@ def _build_parser() -> argparse.ArgumentParser:
         nargs="+",
         type=Path,
         metavar="SRC",
-        help="with -o any number; without, SRC and DST",
+        help="a sound file; with -o any number of them, without it SRC and DST",
     )
     convert.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="the folder for the results"
+        "-o", "--output", type=Path, metavar="DIR", help="write the results into this folder"
     )
     convert.add_argument(
         "--force", action="store_true", help="replace files that are there already"
@@ -151,15 +162,19 @@ def _build_parser() -> argparse.ArgumentParser:
         "words",
         nargs="+",
         metavar="CODE|TEXT|-",
-        help="a number, a text with numbers, or - to read one",
+        help="a number, or a text with numbers; - reads standard input",
     )
     review = add_command(
         "review", _review, "say what Twilio would object to in your messages or TwiML"
     )
     review.add_argument(
-        "file", metavar="FILE|-", help="one message a line, a JSON document, a capture, or TwiML"
+        "file",
+        metavar="FILE|-",
+        help="one message a line, a JSON document, a capture, or TwiML; - reads standard input",
     )
-    review.add_argument("--stream-sid", metavar="MZ…", help="the stream that the messages are for")
+    review.add_argument(
+        "--stream-sid", metavar="MZ…", help="the SID of the stream that the messages are for"
+    )
     review.add_argument(
         "--all", action="store_true", help=f"show all objections, not the first {MOST_OBJECTIONS}"
     )
@@ -173,7 +188,11 @@ def _build_parser() -> argparse.ArgumentParser:
         "--upstream", required=True, metavar="URL", help="your server: ws://localhost:8080/media"
     )
     inspect_stream.add_argument(
-        "--port", type=int, default=0, metavar="N", help="where to listen; a free port if left out"
+        "--port",
+        type=int,
+        default=0,
+        metavar="N",
+        help="listen on this port; on a free one if left out",
     )
     inspect_stream.add_argument(
         "--allowed-host",
@@ -183,34 +202,93 @@ def _build_parser() -> argparse.ArgumentParser:
         help="accept requests for this name or address too; may be repeated",
     )
     inspect_stream.add_argument(
-        "--save", type=Path, metavar="DIR", help="keep the capture of each call, redacted"
+        "--save",
+        type=Path,
+        metavar="DIR",
+        help="write a redacted capture of each call into this folder",
     )
     return parser
 
 
+def _add_tutorial_options(tutorial: argparse.ArgumentParser) -> None:
+    from twistream_kit.tutorial.folder import DEFAULT_FOLDER
+
+    tutorial.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path(DEFAULT_FOLDER),
+        metavar="FOLDER",
+        help=f"made if it is not there; {DEFAULT_FOLDER} if left out",
+    )
+    tutorial.add_argument(
+        "--force", action="store_true", help="replace files that you changed, or ran"
+    )
+    tutorial.add_argument(
+        "--no-open", action="store_true", help="do not start JupyterLab; print how it is started"
+    )
+    tutorial.add_argument(
+        "--no-browser",
+        action="store_true",
+        help="start JupyterLab, print its address and open no browser",
+    )
+    tutorial.add_argument(
+        "--browser", metavar="NAME", help="the browser to open, such as firefox or chromium"
+    )
+    tutorial.add_argument(
+        "--port", type=_parse_port, metavar="N", help="the port of JupyterLab; 0 for a free one"
+    )
+    tutorial.add_argument(
+        "--allow-root", action="store_true", help="let JupyterLab run as root, as in a container"
+    )
+    tutorial.add_argument(
+        "--lab-option",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="give JupyterLab an option, as in --lab-option=--ip=0.0.0.0; may be repeated",
+    )
+
+
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 0 to 65535")
+    return int(text)
+
+
 def _add_call_options(call: argparse.ArgumentParser) -> None:
     call.add_argument("url", metavar="URL", help="wss://…, or ws:// on this machine")
-    call.add_argument("--say", type=Path, metavar="FILE", help="what the caller says")
-    call.add_argument("--press", default="", metavar="KEYS", help="keys that the caller presses")
+    call.add_argument(
+        "--say", type=Path, metavar="FILE", help="play this sound file as the voice of the caller"
+    )
+    call.add_argument(
+        "--press", default="", metavar="KEYS", help="press these keys, of 0123456789*#ABCD"
+    )
     call.add_argument(
         "--param",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a <Parameter>; may be repeated",
+        help="a custom parameter, as set by <Parameter>; may be repeated",
     )
-    call.add_argument("--seconds", type=float, metavar="S", help="hang up after so many seconds")
+    call.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="hang up after so many seconds; if left out, when both sides have been silent for 3 s",
+    )
     call.add_argument(
         "--expect-silence",
         action="store_true",
-        help="the server only listens: it is fine that nothing is heard",
+        help="accept that nothing is heard: the server only listens",
     )
     call.add_argument("--json", action="store_true", help="print the report as JSON")
     call.add_argument(
         "--save",
         type=Path,
         metavar="DIR|FILE",
-        help="keep what was heard (.wav), the messages (.jsonl) or the report (.json); all in DIR",
+        help="write what was heard (.wav), the messages (.jsonl) or the report (.json), or all "
+        "into DIR",
     )
     call.add_argument("--force", action="store_true", help="let --save replace existing files")
     call.add_argument(
@@ -218,6 +296,54 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         metavar="VARIABLE",
         help="sign the handshake with the token in this environment variable",
     )
+
+
+def _start_tutorial(arguments: argparse.Namespace) -> int:
+    from twistream_kit.doctor.doctor import find_obstacles
+    from twistream_kit.tutorial import jupyterlab
+    from twistream_kit.tutorial.folder import FIRST_NOTEBOOK, fill_folder
+
+    allow_root = arguments.allow_root or "--allow-root" in arguments.lab_option
+    if not arguments.no_open:
+        jupyterlab.check_start(
+            port=arguments.port, browser=arguments.browser, allow_root=allow_root
+        )
+    filled = fill_folder(arguments.folder, force=arguments.force)
+    _print(filled)
+    opens_browser = not (arguments.no_open or arguments.no_browser)
+    obstacles = find_obstacles(opens_browser=opens_browser)
+    if obstacles:
+        _print(obstacles.format_rows())
+    command = jupyterlab.build_command(
+        filled.folder,
+        port=arguments.port,
+        browser=arguments.browser,
+        open_browser=not arguments.no_browser,
+        allow_root=allow_root,
+        options=arguments.lab_option,
+    )
+    first = filled.folder / FIRST_NOTEBOOK
+    if arguments.no_open:
+        _print(f"Begin with {first}, in a JupyterLab that runs already, or start one:")
+        _print(f"  {jupyterlab.join_command(command)}")
+        return FINE
+    where = "prints its address below" if arguments.no_browser else "opens in your browser"
+    _print(f"JupyterLab {where}, with {FIRST_NOTEBOOK}; Ctrl-C here ends it.")
+    code = jupyterlab.run_jupyterlab(command)
+    if code:
+        return _complain(f"JupyterLab has ended with {code}; it says why above.", OBJECTIONS)
+    return FINE
+
+
+def _examine(arguments: argparse.Namespace) -> int:
+    from twistream_kit.doctor.doctor import examine_machine
+
+    found = examine_machine()
+    if arguments.json:
+        _print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        _print(found)
+    return FINE if found.ok else OBJECTIONS
 
 
 def _inspect(arguments: argparse.Namespace) -> int:

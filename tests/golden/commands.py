@@ -24,7 +24,16 @@ from sounds import ODD_WAVS
 from websockets.sync.server import ServerConnection, serve
 from wire import a_capture
 
-COMMANDS = ("inspect", "convert", "explain", "review", "call", "inspect-stream")
+COMMANDS = (
+    "tutorial",
+    "doctor",
+    "inspect",
+    "convert",
+    "explain",
+    "review",
+    "call",
+    "inspect-stream",
+)
 GREETING, QUESTION = SAMPLES / "greeting.wav", SAMPLES / "question.wav"
 CLEAR = json.dumps({"event": "clear", "streamSid": STREAM})
 WRONG = json.dumps({"event": "media", "streamSid": STREAM, "media": {"playload": "/////w=="}})
@@ -79,6 +88,7 @@ def _help(pages: Pages) -> None:
         ["explain", "31951", "more"],
         ["--nonsense"],
         ["inspect-stream", "--upstream", "x", "--port", "y"],
+        ["tutorial", "--port", "70000"],
     )
     for argv in wrong:
         pages.add("help", f"twistream {' '.join(argv)}", _same_in_all_pythons(run(*argv)))

@@ -14,7 +14,7 @@ WORDS_A_MINUTE = 230
 """How fast people read: the mean of 190 studies is 238 (Brysbaert 2019), and notes are slower."""
 
 OPEN_SECONDS = 60
-CELL_SECONDS = 60
+CELL_SECONDS = 100
 
 NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook"
 ACTIVE = f"{NOTEBOOK} .jp-Cell.jp-mod-active"

@@ -49,6 +49,19 @@ async def test_a_server_that_ends_first_says_its_last_words():
             pass
 
 
+@pytest.mark.parametrize("module", ["no_such_package", "no_such_package.part"])
+async def test_a_module_that_is_not_there_is_named_with_the_command_that_installs_it(module):
+    with pytest.raises(TwistreamError) as caught:
+        async with python(f"import {module}"):
+            pass
+    assert caught.value.fix.startswith(
+        "If no_such_package is a package, say pip install no_such_package for the Python of the"
+    )
+    with pytest.raises(TwistreamError, match="pip install no_such_package"):
+        async with ServerProcess([sys.executable, "-m", module]):
+            pass
+
+
 async def test_a_server_that_stays_silent_is_given_up(monkeypatch):
     monkeypatch.setattr("twistream_kit.live.process.server_process.READY_SECONDS", 0.5)
     with pytest.raises(TwistreamError, match=r"within 0.5 s. Its last words: nothing"):

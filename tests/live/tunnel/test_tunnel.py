@@ -263,12 +263,12 @@ def test_provider_in_the_table_is_chosen_and_named_everywhere(pigeons, monkeypat
         open_tunnel(server)
 
 
-def test_docstring_and_readme_name_the_providers_in_the_order_of_the_table():
+def test_docstring_and_page_name_the_providers_in_the_order_of_the_table():
     docstring = " ".join(open_tunnel.__doc__.split())
     assert " ".join(words_of_providers().split()) in docstring
     assert "%(" not in docstring
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    paragraph = readme[readme.index("`open_tunnel` takes the first") :].split("\n\n")[0]
+    page = (Path(__file__).parents[3] / "docs/how-to/tunnels.md").read_text()
+    paragraph = page[page.index("`open_tunnel` takes the first") :].split("\n\n")[0]
     places = [paragraph.index(row.way or row.name) for row in list_auto_rows()]
     assert places == sorted(places)
     assert [name for name in PROVIDERS if name not in f"static {paragraph}"] == []

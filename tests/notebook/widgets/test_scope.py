@@ -121,7 +121,7 @@ def test_its_colours_are_those_of_the_plots(make_call, scope_of):
     scope = scope_of(make_call().stream)
     assert scope.colours["caller"] == style.CALLER_COLOUR
     assert scope.colours["yours"] == style.YOUR_COLOUR
-    assert "#" not in LiveScope._css._contents  # one place for all colours
+    assert "#" not in str(LiveScope._css)  # one place for all colours
     assert "export default" in LiveScope._esm
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import fill
+from typing import Protocol
 
 from twistream_kit.errors import Explained, join_sentences
 
@@ -53,6 +54,30 @@ class Check(Explained):
         return f"<Check {self}>"
 
 
+class Row(Protocol):
+    """What `format_row` shows: a result with its sign and its subject."""
+
+    @property
+    def sign(self) -> str:
+        """The sign before it."""
+
+    @property
+    def name(self) -> str:
+        """Its subject."""
+
+    @property
+    def detail(self) -> str:
+        """What was found."""
+
+    @property
+    def consequence(self) -> str:
+        """What follows, or empty."""
+
+    @property
+    def fix(self) -> str:
+        """What to do, or empty."""
+
+
 class Checks(list[Check]):
     """The checks of one preflight, in the order in which a call depends on them.
 
@@ -96,7 +121,7 @@ class Checks(list[Check]):
 
     def __repr__(self) -> str:
         width = max((len(check.name) for check in self), default=0)
-        return "\n".join([*(_format_row(check, width) for check in self), self.verdict])
+        return "\n".join([*(format_row(check, width) for check in self), self.verdict])
 
 
 def pass_check(name: str, detail: str) -> Check:
@@ -133,7 +158,8 @@ def run_checks(names: Sequence[str], look: Callable[[], list[Check]]) -> list[Ch
         return [skip_check(name, why) for name in names]
 
 
-def _format_row(check: Check, width: int) -> str:
+def format_row(check: Row, width: int) -> str:
+    """Return a result in a few lines, its subject in a column of `width` characters."""
     margin = " " * (width + 4)
     first = f"{check.sign} {check.name:<{width}}  "
     lines = [_wrap(join_sentences(check.detail).removesuffix("."), first, margin)]
@@ -146,5 +172,10 @@ def _format_row(check: Check, width: int) -> str:
 
 def _wrap(text: str, first: str, margin: str) -> str:
     return fill(
-        text, _WIDTH, initial_indent=first, subsequent_indent=margin, break_long_words=False
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,  # an option of a command stays whole
     )

@@ -35,6 +35,9 @@ _LOOK_FOR_IT = (
 
 _SHOWN_LINES = 5
 
+_MISSING_MODULE = re.compile(r"No module named '?(\w+)")
+"""What Python says of a module that it does not find; of a package, the name before the dot."""
+
 
 class ServerProcess:
     """A server in a process of its own; an async context manager that ends the process.
@@ -147,7 +150,7 @@ class ServerProcess:
                 if match is None:
                     code = await process.exited
                     why = f"ended with {code} before it said where it listens"
-                    fix = _LOOK_FOR_IT if code == CANNOT_START else "Run the command in a terminal"
+                    fix = _LOOK_FOR_IT if code == CANNOT_START else _explain_exit(process.lines)
         except TimeoutError:
             pass
         if match is None:
@@ -164,6 +167,18 @@ class ServerProcess:
         said = " | ".join(process.lines[-_SHOWN_LINES:]) or "nothing"
         problem = f"{self._command[0]} {why}"
         return TwistreamError(problem, consequence=f"Its last words: {said}", fix=fix)
+
+
+def _explain_exit(lines: Sequence[str]) -> str:
+    """Return the remedy for a program that has ended, by what it has printed."""
+    for line in reversed(lines):
+        if missing := _MISSING_MODULE.search(line):
+            name = missing[1]
+            return (
+                f"If {name} is a package, say pip install {name} for the Python of the command; if "
+                "it is a file of yours, have the command name its folder"
+            )
+    return "Run the command in a terminal"
 
 
 def _build_stream_url(found: str, path: str) -> str:

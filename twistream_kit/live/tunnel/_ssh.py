@@ -108,6 +108,14 @@ _UNKNOWN = ProgramFailure("", "{problem}", "Try `ssh {host}` in a terminal")
 _LARGEST_CODE_OF_A_SIGNAL = 128 + 64
 
 
+NOT_INSTALLED = "there is no program ssh on the PATH"
+
+
+def is_installed() -> bool:
+    """Whether the OpenSSH client is on the PATH."""
+    return shutil.which("ssh") is not None
+
+
 def make(request: TunnelRequest) -> SshTunnel:
     """Make a forward through the requested host, not opened yet.
 
@@ -207,7 +215,7 @@ class SshTunnel:
         program = shutil.which("ssh")
         if program is None:
             raise TunnelError(
-                "there is no program ssh on the PATH",
+                NOT_INSTALLED,
                 fix="Install OpenSSH's client" + suggest_another_way("ssh"),
             )
         ours = [

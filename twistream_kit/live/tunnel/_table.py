@@ -51,10 +51,17 @@ _ROWS = (
         "a forward through a host of yours, or a service",
         arguments=("url", "ssh", "ssh_options", "remote_port"),
         usage="open_tunnel(server, 'ssh', ssh='user@host', …)",
+        is_installed=_ssh.is_installed,
+        not_installed=_ssh.NOT_INSTALLED,
     ),
 )
 
 PROVIDERS.update({row.name: row for row in _ROWS})
+
+
+def list_rows() -> list[ProviderRow]:
+    """Return the rows, in the order in which ``"auto"`` tries them."""
+    return [*_ROWS]
 
 
 def choose_provider(request: TunnelRequest) -> Provider:

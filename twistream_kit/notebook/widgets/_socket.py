@@ -103,7 +103,8 @@ class WidgetSocket:
                 # What follows a request that is refused must not undo the answer.
                 create_connection=RequestConnection,
                 compression=None,
-                close_timeout=1,
+                # A page whose machine is busy would see an abrupt end, and try the address again.
+                close_timeout=5,
                 max_size=MAX_MESSAGE_BYTES,
             )
         except BaseException:

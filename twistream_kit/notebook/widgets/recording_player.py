@@ -83,7 +83,9 @@ class RecordingPlayer(KeepsLastPicture, HearingWidget):
     """
 
     _esm = join_modules(_STATIC / "recording" / "recording.js")
-    _css = _STATIC / "recording.css"
+    _css = (_STATIC / "voices.css").read_text("utf-8") + (_STATIC / "recording.css").read_text(
+        "utf-8"
+    )
 
     seconds = traitlets.Float().tag(sync=True)
     piece_seconds = traitlets.Int(PIECE_SECONDS).tag(sync=True)

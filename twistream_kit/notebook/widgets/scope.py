@@ -111,7 +111,7 @@ class LiveScope(KeepsLastPicture, HearingWidget):
     """
 
     _esm = join_modules(_STATIC / "live" / "scope.js")
-    _css = _STATIC / "scope.css"
+    _css = (_STATIC / "voices.css").read_text("utf-8") + (_STATIC / "scope.css").read_text("utf-8")
 
     picture = traitlets.Dict().tag(sync=True)
     whole = traitlets.Dict().tag(sync=True)

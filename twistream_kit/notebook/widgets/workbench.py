@@ -67,7 +67,7 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
     that it waits for the next.  An open stream stays until it ends, also when another one starts;
     with two or more, *Stream* chooses which one is shown.  After the end of a call stand its
     recording and its figures.  If a server is given a second workbench, as when a cell is run
-    again, the first is retired.
+    again, the first is retired.  Each of its parts stands in any box of yours.
 
     Args:
         server: Your server, started or not.
@@ -83,8 +83,6 @@ class Workbench(KeepsLastPicture, widgets.VBox):  # type: ignore[misc]  # ipywid
         recording: A box with its `RecordingPlayer` and its figures, empty until it has ended.
         status: What is shown, as text.
         is_retired: Whether it shows nothing any more.
-
-        Each of these stands in any box of yours.
 
     Raises:
         TypeError: If an argument has another type.
