@@ -113,6 +113,12 @@ def test_sound_is_no_text(seed, n, offset):
     assert find_text_kind(payload) is None or set(payload) == {0x66}
 
 
+def test_a_tag_alone_is_no_text():
+    assert find_text_kind(b"<T>[UTH1") is None
+    assert find_text_kind(b"<T>[UTH1</T>") == "XML"
+    assert find_text_kind(b"<Response><Con") == "XML"
+
+
 @pytest.mark.parametrize("level_db", [-6, -20, -40])
 def test_tones_are_no_text(level_db):
     assert find_text_kind(Clip.tone(100, 1.0, level_db=level_db).payload) is None

@@ -66,7 +66,12 @@ _TEXT_KINDS = [
         "HTML",
         re.compile(r"<(?:!--|(?:!doctype\s+html|html|head|body|h[1-6]|p|title)\b)", re.IGNORECASE),
     ),
-    ("XML", re.compile(r"<(?:\?xml\s|![A-Z]|[A-Za-z][\w:.-]*(?:\s+[\w:.-]+=[\"']|/?>))")),
+    (
+        "XML",  # a tag alone, such as <T>, may be sound; a second one or an attribute is not
+        re.compile(
+            r"<(?:\?xml\s|![A-Z]|[A-Za-z][\w:.-]*(?:\s+[\w:.-]+=[\"']|/>|>\s*<[\w/!]|>[^<]*</))"
+        ),
+    ),
     ("JSON", re.compile(r"(?:data: ?)?(?:\[\s*)*\{\s*(?:\"[^\"]*\"\s*:|\}\s*$)|\[\s*\"[^\"]")),
     (_NUMBERS, re.compile(r"\[\s*-?\d[\d.e+-]*(?:\s*,\s*|\s+)-?\d[\d.e+-]*(?:\s*,|\s+|\])")),
     ("text", re.compile(r"event: ?[a-z.]+\ndata:|\[object [A-Z]")),

@@ -49,10 +49,10 @@ NAMES_OF_A_SPEECH = {*NAMES_OF_A_PLAYING, "write", "end", "drained"}
 NAMES_OF_A_READER = {"dropped"}
 
 
-def names_in_the_readme(thing):
+def names_in_the_overview(thing):
     """Return the names in the first column of the table of what `thing` has."""
-    readme = Path(__file__).parents[3].joinpath("README.md").read_text(encoding="utf-8")
-    _, _, table = readme.partition(f"| `{thing}.` | |\n| --- | --- |\n")
+    overview = Path(__file__).parents[3].joinpath("docs/OVERVIEW.md").read_text(encoding="utf-8")
+    _, _, table = overview.partition(f"| `{thing}.` | |\n| --- | --- |\n")
     rows = [row.split("|")[1] for row in table.partition("\n\n")[0].splitlines()]
     return {name for row in rows for name in re.findall(r"`(\w+)", row)}
 
@@ -70,8 +70,8 @@ async def test_a_user_is_offered_nothing_but_what_is_theirs(pair):
     assert public_names(stream.audio()) == public_names(stream.events()) == NAMES_OF_A_READER
 
 
-def test_the_readme_names_what_a_stream_has():
-    assert names_in_the_readme("stream") == NAMES_OF_A_STREAM
+def test_the_overview_names_what_a_stream_has():
+    assert names_in_the_overview("stream") == NAMES_OF_A_STREAM
 
 
 async def test_sound_arrives_whole_in_frames_followed_by_its_mark(pair):

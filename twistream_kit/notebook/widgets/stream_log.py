@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,8 @@ class StreamLog(KeepsLastPicture, HearingWidget):
         self._messages = LogLines(self._capture)
         self._newest = self._revision = 0
         self._is_closed = False
+        # ipywidgets breaks if one thread sets a trait while another sends those it holds.
+        self._drawing = threading.RLock()
         self.on_msg(self._handle_command)
         answer_on_subshell(self)
         if self._update():
@@ -142,10 +145,11 @@ class StreamLog(KeepsLastPicture, HearingWidget):
         self._written.add(written)
         if given is None:
             self._own_file = target
-        self.saved = (
-            f"Saved {len(self._capture)} messages as {written}. Names and numbers in it "
-            "are replaced; the voices are in it."
-        )
+        with self._drawing:
+            self.saved = (
+                f"Saved {len(self._capture)} messages as {written}. Names and numbers in it "
+                "are replaced; the voices are in it."
+            )
         return written
 
     def _make_file(self) -> Path:
@@ -181,15 +185,16 @@ class StreamLog(KeepsLastPicture, HearingWidget):
             self.save()
         except (OSError, TwistreamError) as error:
             reason = str(error).removesuffix(".")
-            self.saved = f"Not saved: {reason}. StreamLog(stream, path=…) takes another place."
+            with self._drawing:
+                self.saved = f"Not saved: {reason}. StreamLog(stream, path=…) takes another place."
 
     def _update(self) -> bool:
         """Show the new messages; return whether more may come."""
         if self._is_closed:
             return False
         is_over = self._stream is None or self._stream.closed.done()
-        newest = self._read(is_over=is_over)
-        with self.hold_sync():
+        with self._drawing, self.hold_sync():
+            newest = self._read(is_over=is_over)
             if self._messages.revision != self._revision:
                 self._revision = self._messages.revision
                 self._show_lines(newest)
