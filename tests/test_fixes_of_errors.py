@@ -498,6 +498,7 @@ NOT_APPLIED: dict[str, dict[str, str]] = {
         "Start everything again with kit.start(…)": _STARTED_ANEW,
     },
     "notebook.widgets.phone_pages": {"Give the phone its server": _ANOTHER_CALL},
+    "notebook.widgets.workbench": {"Use the newest workbench of the server": _STARTED_ANEW},
     "pending": {"Enter it with `async with` or kit.start(…)": _STARTED_ANEW},
     "protocol.conversation": {"Wait for the next one": _ANOTHER_CALL},
     "protocol.twiml": {"Pass one short token by <Parameter>": _FOR_A_PERSON},

@@ -6,7 +6,7 @@ the line that can be mended out of sight.  `render` leaves them out; `verbose_er
 back.
 
 Nothing here replaces a hook of Python's: a script shows a traceback as Python does.  What a
-notebook shows of errors that are not ours is told by `cell_errors`.
+notebook shows of the errors of others is the matter of `cell_errors`.
 """
 
 from __future__ import annotations

@@ -37,10 +37,10 @@ ADVICE = (
 
 def explain_nested_runs() -> None:
     """Have the advice given in this notebook, unless somebody handles errors already."""
-    shorten_in_cells(_advise)
+    shorten_in_cells(_choose_text)
 
 
-def _advise(
+def _choose_text(
     error: BaseException, traceback: TracebackType | None
 ) -> Callable[[], list[str]] | None:
     if type(error) is not RuntimeError or not any(said in str(error) for said in _SAID):
