@@ -8,6 +8,7 @@ samples being in memory at once.
 from __future__ import annotations
 
 import os
+import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
+from twistream_kit.audio.callbacks import call_apart
 from twistream_kit.audio.clip import require_place, write_file
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.replay import SILENCE, PlacedSound, SentSound
@@ -221,6 +223,18 @@ class Recording:
         columns: tuple[int, ...],
         level: float,
     ) -> None:
+        stopped = threading.Event()
+        call_apart(lambda: self._encode(file, kind, spans, columns, level, stopped), stopped.set)
+
+    def _encode(
+        self,
+        file: BinaryIO,
+        kind: SoundFormat,
+        spans: Sequence[tuple[int, int]],
+        columns: tuple[int, ...],
+        level: float,
+        stopped: threading.Event,
+    ) -> None:
         import soundfile
 
         options = {"compression_level": level} if kind is _OPUS else {}
@@ -236,6 +250,8 @@ class Recording:
                 **options,
             ) as sound:
                 for block in self._list_blocks(spans):
+                    if stopped.is_set():
+                        break
                     sound.write(block[:, list(columns)])
                     target.raise_error()
         finally:
