@@ -116,7 +116,8 @@ async def test_commands_of_a_call_refuse_them_too():
         stream = await server.next_stream(call)
         for command in (
             *(stream.play, stream.speak, stream.mark, phone.press, phone.say, phone.until),
-            *(server.next_stream, twilio.refuse_next, twilio.phone),
+            *(server.next_stream, twilio.refuse_next, twilio.phone, phone.follow),
+            *(stream.play(kit.Clip.tone(440, 1)).heard, stream.closed.add_done_callback),
         ):
             assert find_bare_errors_of_now(command) == {}, command
 
@@ -129,3 +130,9 @@ def find_bare_errors_of_now(command):
 
     call_it.__signature__ = inspect.signature(command)
     return find_bare_errors(call_it, {})
+
+
+async def test_a_listener_that_cannot_be_called_is_refused_where_it_is_given():
+    async with kit.SimulatedTwilio() as twilio:
+        with pytest.raises(kit.WrongType, match="listener is 5; give a function"):
+            twilio.phone("+15550100001").follow(5)

@@ -105,7 +105,7 @@ def simulate_call(
         auth_token,
         expect_silence=bool(expect_silence),
     )
-    subject = Subject(f"simulated call to {hide_user(url)}", "CallReport")
+    subject = Subject(f"simulated call to {hide_user(url)}", "CallReport", kind=CallReport)
     pending: Pending[CallReport] = Pending(None, subject)
     name = f"simulated call {plan.number}"
     threading.Thread(target=_run, args=(plan, pending), name=name, daemon=True).start()

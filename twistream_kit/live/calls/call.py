@@ -286,7 +286,7 @@ class Call:
                 act()
 
     def _request(self, name: str, work: Callable[[], str]) -> Pending[str]:
-        subject = Subject(f"{name} {self.sid}", "status")
+        subject = Subject(f"{name} {self.sid}", "status", kind=str)
         return on_worker(subject.name, work, home=find_loop(self._client), subject=subject)
 
     def _fetch(self) -> str:
@@ -342,7 +342,7 @@ def _build_end_subject(call: Call) -> Subject:
     def say_status() -> str:
         return "" if (known := myself()) is None else known.status
 
-    return Subject(f"end of call {call.sid}", "status", say_status)
+    return Subject(f"end of call {call.sid}", "status", say_status, kind=str)
 
 
 def hang_up_now(call: Call, seconds: float) -> None:

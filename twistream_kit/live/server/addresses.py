@@ -427,7 +427,7 @@ def _check_token(auth_token: str | Secret | None) -> None:
         )
 
 
-_STOP = Subject("stop of the server", "None")
+_STOP = Subject("stop of the server", "None", kind=type(None))
 
 
 def check_handler(handler: object) -> None:

@@ -41,7 +41,7 @@ STOP_SECONDS = 5.0
 DRAINING = "This process is about to stop and opens no stream any more.\n"
 
 
-_DRAIN = Subject("drain of the application", "None")
+_DRAIN = Subject("drain of the application", "None", kind=type(None))
 
 
 class StreamApp(StreamHost):
