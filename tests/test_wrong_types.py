@@ -15,6 +15,7 @@ import twistream_kit as kit
 SAMPLE = Path(__file__).parents[1] / "sample_audio" / "reply.wav"
 
 WRONG = [None, 5, 3.5, True, "x", b"x", [], {}, object()]
+WRONG += [float("nan"), float("inf"), -1, 1e30, 10**400, "a\0b", "n" * 300]
 
 RESULTS = {
     *("WavReport", "CallReport", "StatusEvent", "ConvertedFile", "Examination", "Objection"),
@@ -85,7 +86,81 @@ def test_a_wrong_type_raises_an_error_of_ours(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("make", [kit.Clip.tone, kit.Clip.silence, kit.Clip.dtmf])
 def test_a_wrong_type_for_a_clip_raises_an_error_of_ours(make):
-    assert find_bare_errors(make, {}) == {}
+    # The others are right, for a wrong one is found before it is used.
+    right = {"hz": 440, "seconds": 0.02, "digits": "1"}
+    given = {each: right[each] for each in inspect.signature(make).parameters if each in right}
+    assert find_bare_errors(make, given) == {}
+
+
+def build_a_capture():
+    capture = kit.Capture("MZ0")
+    capture.append(kit.to_twilio.Media("MZ0", kit.Clip.tone(440, 0.1).payload), at=0.5)
+    return capture
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(kit.Capture.load, build_a_capture().save, build_a_capture().stereo),
+        *(build_a_capture().recording.save, build_a_capture().recording.samples),
+        *(kit.Clip.tone(440, 0.1).save, kit.StreamServer().next_stream),
+    ],
+)
+def test_so_does_a_wrong_type_for_a_method(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_bare_errors(command, {"message": kit.to_twilio.Clear("MZ0")}) == {}
+
+
+@pytest.mark.parametrize("at", WRONG)
+def test_a_message_is_kept_with_a_time_or_not_at_all(at):
+    capture = build_a_capture()
+    try:
+        capture.append(kit.to_twilio.Clear("MZ0"), at=at)
+    except kit.TwistreamError:
+        assert len(capture) == 1
+    else:
+        assert len(capture) == 2
+        assert capture.seconds == float(at)
+
+
+def test_a_number_is_no_truth():
+    with pytest.raises(kit.WrongType, match="port is True; give a whole number"):
+        kit.StreamServer(port=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (
+            lambda: kit.Clip.tone(440, 1e9),
+            "seconds is 1000000000.0; a tone that is made here lasts 14400 s at most, four hours.",
+        ),
+        (
+            lambda: kit.Clip.silence(float("inf")),
+            "seconds is inf; a clip that is made here lasts 14400 s at most, four hours.",
+        ),
+        (
+            lambda: kit.Clip.tone(440, 1, level_db=float("nan")),
+            "level_db is nan; give a number of dB, 0 at most.",
+        ),
+        (
+            lambda: kit.SimulatedTwilio(ring_seconds=float("nan")),
+            "ring_seconds is nan; a phone rings 0 seconds or longer.",
+        ),
+        (
+            lambda: kit.VoiceTrigger(release_ms=float("inf")),
+            "release_ms is inf; give a finite number.",
+        ),
+    ],
+)
+def test_a_number_that_no_sound_has_is_refused_in_words(make, text):
+    with pytest.raises(kit.WrongValue) as caught:
+        make()
+    assert str(caught.value) == text
+
+
+def test_a_gap_between_keys_may_be_a_fraction():
+    assert kit.Clip.dtmf("12", gap_ms=50.0) == kit.Clip.dtmf("12", gap_ms=50)
 
 
 def test_the_text_names_the_argument_and_what_to_give():

@@ -547,12 +547,16 @@ def require_finite(**arguments: object) -> None:
     """
     for name, value in arguments.items():
         require_type("a number", **{name: value})
-        try:
-            is_finite = math.isfinite(value)  # type: ignore[arg-type]
-        except OverflowError:  # a whole number of 309 digits or more
-            is_finite = False
-        if not is_finite:
+        if not is_finite(value):
             raise WrongValue(f"{name} is {quote(value)}; give a finite number")
+
+
+def is_finite(number: Any) -> bool:
+    """Whether a number is neither NaN nor infinite, nor a whole one that no float can hold."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def hide_user(url: str) -> str:

@@ -17,7 +17,7 @@ import shlex
 import stat
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -181,18 +181,24 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _build_missing_error(path: Path) -> WavError:
+    return WavError("there is no such file", source=str(path), fix=describe_nearest(path))
+
+
+def describe_nearest(path: Path) -> str:
+    """Return what may have been meant by the path of a file that does not exist."""
     folder = path.parent
     if not folder.is_dir():
-        nearest = f"The folder {folder} does not exist either, seen from {Path.cwd()}"
-    else:
-        from difflib import get_close_matches  # imported only here: it takes a millisecond
+        return f"The folder {folder} does not exist either, seen from {Path.cwd()}"
+    from difflib import get_close_matches  # imported only here: it takes a millisecond
 
+    names: list[str] = []
+    with suppress(OSError):  # a folder that may not be listed
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-        close = get_close_matches(path.name, names, n=3, cutoff=0.5)
-        nearest = f"Nearest in that folder: {', '.join(close)}" if close else "Check the path"
-        if not path.is_absolute():
-            nearest += f" (looked in {folder.resolve()})"
-    return WavError("there is no such file", source=str(path), fix=nearest)
+    close = get_close_matches(path.name, names, n=3, cutoff=0.5)
+    nearest = f"Nearest in that folder: {', '.join(close)}" if close else "Check the path"
+    if not path.is_absolute():
+        nearest += f" (looked in {folder.resolve()})"
+    return nearest
 
 
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:

@@ -30,7 +30,15 @@ from twistream_kit.audio.resample import (
     build_dtype_error,
     mix_to_mono,
 )
-from twistream_kit.errors import TwistreamError, WavError, WrongType, WrongValue, require_type
+from twistream_kit.errors import (
+    TwistreamError,
+    WavError,
+    WrongType,
+    WrongValue,
+    is_finite,
+    quote,
+    require_type,
+)
 from twistream_kit.sound_file import is_wav
 
 FRAME_BYTES = 160
@@ -49,6 +57,12 @@ DTMF_LEVEL_DB = -9.0
 """The level of each of the two tones in dBFS; -7 dBm0 is usual, and full scale is +3 dBm0."""
 
 _RAMP_SECONDS = 0.004
+
+_LEAST_DB = -1000
+"""So low that every sample is 0; less would exceed a float."""
+
+MOST_MADE_SECONDS = 14_400
+"""How long a tone or a silence may be: as a call that is simulated, not all memory."""
 
 HEADER_BYTES = 58
 """The size of the header that `Clip.save` writes: RIFF 12, fmt 26, fact 12, data 8."""
@@ -197,11 +211,10 @@ class Clip:
             seconds: Its duration in seconds.
 
         Raises:
-            ValueError: If `seconds` is negative.
+            ValueError: If `seconds` is negative, or more than four hours.
         """
         require_type("a number", seconds=seconds)
-        if not seconds >= 0:
-            raise WrongValue(f"seconds is {seconds}; a clip cannot last less than nothing")
+        _check_length(seconds, "a clip")
         return cls(bytes([SILENCE]) * round(seconds * SAMPLE_RATE), "silence")
 
     @classmethod
@@ -251,14 +264,15 @@ def make_tone(frequencies: Sequence[float], seconds: float, level_db: float) -> 
         require_type("a number", hz=hz)
         if not 0 < hz < SAMPLE_RATE / 2:
             raise WrongValue(
-                f"a tone of {hz} Hz is not possible; "
+                f"a tone of {quote(hz)} Hz is not possible; "
                 f"a call carries more than 0 and less than {SAMPLE_RATE // 2} Hz"
             )
-    if not seconds >= 0:
-        raise WrongValue(f"seconds is {seconds}; a tone cannot last less than nothing")
-    amplitude = 10 ** (level_db / 20)
+    _check_length(seconds, "a tone")
+    if level_db != level_db:  # only NaN is
+        raise WrongValue("level_db is nan; give a number of dB, 0 at most")
+    amplitude = 10 ** (min(max(level_db, _LEAST_DB), 1) / 20)
     if amplitude * len(frequencies) > 1:
-        raise WrongValue(f"a level of {level_db} dB is beyond full scale; 0 dB is the most")
+        raise WrongValue(f"a level of {quote(level_db)} dB is beyond full scale; 0 dB is the most")
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     wave = np.sum([np.sin(2 * np.pi * hz * time) for hz in frequencies], axis=0)
     ends = np.minimum(time, time[::-1]) / _RAMP_SECONDS
@@ -267,18 +281,35 @@ def make_tone(frequencies: Sequence[float], seconds: float, level_db: float) -> 
     return samples
 
 
+def _check_length(seconds: float, what: str) -> None:
+    """Refuse a duration that is negative, or longer than a call.
+
+    Raises:
+        WrongValue: If it is.
+    """
+    if not seconds >= 0:
+        raise WrongValue(f"seconds is {quote(seconds)}; {what} cannot last less than nothing")
+    if not seconds <= MOST_MADE_SECONDS:
+        raise WrongValue(
+            f"seconds is {quote(seconds)}; {what} that is made here lasts {MOST_MADE_SECONDS} s "
+            "at most, four hours"
+        )
+
+
 def make_dtmf(digits: str, tone_ms: int, gap_ms: int) -> NDArray[np.int16]:
     """Make the samples of DTMF tones; see `Clip.dtmf`."""
     require_type("a string", digits=digits)
     require_type("a number", tone_ms=tone_ms, gap_ms=gap_ms)
     pieces = []
-    gap = np.zeros(max(gap_ms, 0) * SAMPLE_RATE // 1000, np.int16)
+    _check_length(max(gap_ms, 0) / 1000 if is_finite(gap_ms) else gap_ms, "a gap")
+    gap = np.zeros(int(max(gap_ms, 0) * SAMPLE_RATE // 1000), np.int16)
     for digit in digits.upper():
         row = next((index for index, keys in enumerate(KEYS) if digit in keys), None)
         if row is None:
             raise WrongValue(f"{digit!r} is no telephone key; the keys are {' '.join(KEYS)}")
         pair = (ROW_HZ[row], COLUMN_HZ[KEYS[row].index(digit)])
-        pieces += [make_tone(pair, tone_ms / 1000, DTMF_LEVEL_DB), gap]
+        seconds = tone_ms / 1000 if is_finite(tone_ms) else tone_ms
+        pieces += [make_tone(pair, seconds, DTMF_LEVEL_DB), gap]
     if not pieces:
         raise WrongValue("digits is empty; give at least one telephone key")
     return np.concatenate(pieces)
@@ -326,11 +357,20 @@ def require_place(path: Path) -> None:
 
     Raises:
         WavError: If `path` is a folder, or is in a folder that does not exist.
+            Also if no file can have such a name.
     """
-    if path.is_dir():
+    try:
+        is_folder, has_folder = path.is_dir(), path.parent.is_dir()
+    except OSError as error:  # the name is too long, for example
+        raise WavError(
+            f"cannot be written: {error.strerror or error}",
+            source=str(path),
+            fix="Give another name",
+        ) from error
+    if is_folder:
         fix = f"Name a file in it: {path.name}/out.wav"
         raise WavError("is a folder", source=str(path), fix=fix)
-    if not path.parent.is_dir():
+    if not has_folder:
         problem = f"there is no folder {path.parent}"
         raise WavError(problem, source=str(path), fix="Make it first")
 
@@ -353,6 +393,8 @@ def replace_file(
         FileExistsError: If there is such a file at the end of the block, and `overwrite` is False.
         OSError: If it cannot be written, or `path` is a device, a pipe, a socket or a folder.
     """
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "its name holds a NUL character", str(path))
     if overwrite:
         path = Path(os.path.realpath(path))
     old_mode = _read_mode(path)

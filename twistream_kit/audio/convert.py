@@ -235,10 +235,11 @@ def _name_targets(sources: list[Path], folder: Path) -> Iterator[tuple[Path, Pat
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = getattr(error, "strerror", None) or error
         raise WavError(
-            "is a file, not a folder" if is_file else f"cannot be made: {error.strerror or error}",
+            "is a file, not a folder" if is_file else f"cannot be made: {reason}",
             source=str(folder),
             consequence="Nothing was converted",
             fix="Name a folder for the results; it is made if it is not there",
@@ -280,7 +281,7 @@ def _check_targets(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
                 consequence="Nothing was written",
                 fix="Remove the link, or give another folder",
             )
-        if target.is_dir():
+        if _is_folder(target):
             raise WavError(
                 "is a folder",
                 source=str(target),
@@ -290,6 +291,13 @@ def _check_targets(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
     existing = [target for _, target in jobs if os.path.lexists(target)]
     if existing and not overwrite:
         _refuse_existing(existing)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # no file can have such a name; writing it says why
+        return False
 
 
 def _refuse_source(source: Path, target: Path, replaced: Path) -> NoReturn:

@@ -10,13 +10,19 @@ import asyncio
 import hashlib
 import hmac
 import logging
-import math
 import threading
 from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import quote, unquote
 
-from twistream_kit.errors import ServerStopped, WrongState, WrongType, WrongValue, require_type
+from twistream_kit.errors import (
+    ServerStopped,
+    WrongState,
+    WrongType,
+    WrongValue,
+    is_finite,
+    require_type,
+)
 from twistream_kit.live.server._asgi_socket import ASGISocket, Event, Receive, Send
 from twistream_kit.live.server._shutdown_signals import shutdown_signals
 from twistream_kit.live.server.addresses import HEALTH_PATH
@@ -117,7 +123,7 @@ class StreamApp(StreamHost):
         drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
         require_type("a number", drain_seconds=drain_seconds)
-        if not (math.isfinite(drain_seconds) and drain_seconds >= 0):
+        if not (is_finite(drain_seconds) and drain_seconds >= 0):
             raise WrongValue(f"drain_seconds is {drain_seconds}; it is a number of seconds from 0")
         super().__init__(
             handler,

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
-from twistream_kit.errors import ServerStopped, WrongValue, require_finite
+from twistream_kit.errors import ServerStopped, WrongValue, is_finite, quote, require_type
 from twistream_kit.live.stream._reader import HeldReader, Reader, attach, push
 from twistream_kit.live.stream.remark import SoundRemark
 from twistream_kit.pending import HomeLoop, Pending, Subject, fail, fulfil
@@ -647,9 +647,11 @@ class Playing(Pending[PlayOutcome]):
             TypeError: If `seconds` is no number.
             ValueError: If it is negative or not finite.
         """
-        require_finite(seconds=seconds)
-        if seconds < 0:
-            raise WrongValue(f"heard() takes a duration in seconds, 0 or more, not {seconds!r}")
+        require_type("a number", seconds=seconds)
+        if not (is_finite(seconds) and seconds >= 0):
+            raise WrongValue(
+                f"heard() takes a duration in seconds, 0 or more, not {quote(seconds)}"
+            )
         return self._watch(self._limit(math.ceil(seconds * BYTES_PER_SECOND)))
 
     def _watch(self, size: int) -> Pending[float]:
