@@ -165,7 +165,8 @@ def _open(path: Path) -> BinaryIO:
             f"is {kind}, not a file",
             source=str(path),
             consequence="Nothing says how much will come from it, or whether anything will",
-            fix="Read it yourself, and give the bytes: pathlib.Path(path).read_bytes()",
+            fix="Write what comes from it to a file, and give that; in Python also the bytes: "
+            "pathlib.Path(path).read_bytes()",
         )
     try:
         return path.open("rb")

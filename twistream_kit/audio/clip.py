@@ -11,7 +11,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -39,7 +39,7 @@ from twistream_kit.errors import (
     quote,
     require_type,
 )
-from twistream_kit.sound_file import is_wav
+from twistream_kit.sound_file import find_special_kind, is_wav
 
 FRAME_BYTES = 160
 """20 ms of PCMU, the unit in which Twilio sends and plays (PROTOCOL.md §3)."""
@@ -157,11 +157,13 @@ class Clip:
             overwrite: Replace an existing file of that name when the new one is complete.
 
         Raises:
-            WavError: If `path` is a folder, or in a folder that does not exist.
+            WavError: If `path` is a folder or a device, is in a folder that does not exist, or ends
+                in ``.mp3`` or another name that no WAV file has.
             TwistreamError: If there is such a file already, or it cannot be written.
         """
         require_type("a path", path=path)
         path = Path(path)
+        refuse_other_end(path)
         require_place(path)
         with write_file(path, overwrite=overwrite) as file:
             write_ulaw_wav(file, iter([self.payload]))
@@ -421,7 +423,9 @@ def write_file(path: Path, *, overwrite: bool = False, private: bool = False) ->
 
     Raises:
         TwistreamError: If there is such a file and `overwrite` is False, or it cannot be written.
+            It is a WavError if `path` is a folder, a pipe, a socket or a device.
     """
+    refuse_other_kind(path)
     if not overwrite:
         refuse_existing(path)
     try:
@@ -434,12 +438,54 @@ def write_file(path: Path, *, overwrite: bool = False, private: bool = False) ->
         raise build_write_error(path, error) from error
 
 
+def refuse_other_kind(path: Path) -> None:
+    """Refuse to write to what is no regular file, which is not replaced whatever is asked for.
+
+    Raises:
+        WavError: If `path` is a folder, a pipe, a socket or a device.
+    """
+    kind = find_special_kind(path)
+    with suppress(OSError, ValueError):  # whoever opens it says why
+        kind = "a folder" if path.is_dir() else kind
+    if kind:
+        raise WavError(
+            f"is {kind}, not a file",
+            source=str(path),
+            consequence="Nothing was written",
+            fix="Give the name of a file, which is new or may be replaced",
+        )
+
+
+OTHER_ENDS = (
+    *(".aac", ".aif", ".aifc", ".aiff", ".alaw", ".amr", ".au", ".caf", ".flac", ".m4a", ".mp3"),
+    *(".mp4", ".mulaw", ".oga", ".ogg", ".opus", ".pcm", ".raw", ".snd", ".ul", ".ulaw", ".w64"),
+    *(".webm", ".wma"),
+)
+"""Ends of the names of sound files, and of bare sound, that are no WAV files."""
+
+
+def refuse_other_end(path: Path) -> None:
+    """Refuse to write a WAV file whose name says that it is another.
+
+    Raises:
+        WavError: If the name ends in one of `OTHER_ENDS`.
+    """
+    if path.suffix.lower() in OTHER_ENDS:
+        raise WavError(
+            f"ends in {path.suffix}, but what is written is a WAV file",
+            source=str(path),
+            consequence="Nothing was written",
+            fix=f"Name it {path.with_suffix('.wav').name}",
+        )
+
+
 def refuse_existing(path: Path) -> None:
     """Refuse to replace a file.
 
     Raises:
         TwistreamError: If there is a file of that name.
     """
+    refuse_other_kind(path)
     if os.path.lexists(path):
         raise TwistreamError(
             f"{path} exists already",

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from twistream_kit.audio.clip import replace_file, require_place, write_ulaw_wav
+from twistream_kit.audio.clip import (
+    refuse_other_end,
+    refuse_other_kind,
+    replace_file,
+    require_place,
+    write_ulaw_wav,
+)
 from twistream_kit.audio.load import encode_sound, open_sound
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
 from twistream_kit.errors import TwistreamError, WavError, WrongType, escape_controls, require_type
@@ -51,8 +57,8 @@ def convert_file(
         Where the new file is, how long it is, and what was lost.
 
     Raises:
-        WavError: If `src` cannot be read, if `dst` cannot be written or exists already, or if both
-            are the same file.
+        WavError: If `src` cannot be read, if `dst` cannot be written, exists already or ends in the
+            name of another format, or if both are the same file.
 
     Example:
         >>> import twistream_kit as kit
@@ -65,6 +71,7 @@ def convert_file(
     require_type("a path", src=src, dst=dst)
     source, target = Path(src), Path(dst)
     try:
+        refuse_other_end(target)
         _check_targets([(source, target)], overwrite=overwrite)
         require_place(target)
         return _convert(source, target, progress, overwrite=overwrite)
@@ -264,8 +271,8 @@ def _check_targets(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
     """Check, before anything is written, that no file would be lost.
 
     Raises:
-        WavError: If a target is one of the sources, another target, a folder or, unless
-            `overwrite`, a file that exists.
+        WavError: If a target is one of the sources, another target, a folder or a device or,
+            unless `overwrite`, a file that exists.
     """
     sources = {_identify(source): source for source, _ in jobs}
     targets: dict[object, Path] = {}
@@ -281,23 +288,10 @@ def _check_targets(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
                 consequence="Nothing was written",
                 fix="Remove the link, or give another folder",
             )
-        if _is_folder(target):
-            raise WavError(
-                "is a folder",
-                source=str(target),
-                consequence="Nothing was written",
-                fix="Give another name or folder",
-            )
+        refuse_other_kind(target)
     existing = [target for _, target in jobs if os.path.lexists(target)]
     if existing and not overwrite:
         _refuse_existing(existing)
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # no file can have such a name; writing it says why
-        return False
 
 
 def _refuse_source(source: Path, target: Path, replaced: Path) -> NoReturn:
