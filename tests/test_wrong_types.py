@@ -211,3 +211,34 @@ async def test_a_listener_that_cannot_be_called_is_refused_where_it_is_given():
     async with kit.SimulatedTwilio() as twilio:
         with pytest.raises(kit.WrongType, match="listener is 5; give a function"):
             twilio.phone("+15550100001").follow(5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda token: kit.StreamServer(auth_token=token),
+        lambda token: kit.StreamApp(auth_token=token, public_url="https://example.com"),
+        lambda token: kit.Inspector("ws://127.0.0.1:9/media", auth_token=token),
+        lambda token: kit.simulate_call("ws://127.0.0.1:9/media", auth_token=token),
+    ],
+)
+@pytest.mark.parametrize("token", [12345, b"12345", True, ["12345"], 0, b""])
+def test_a_token_is_text_and_never_shown(make, token):
+    with pytest.raises(kit.WrongType) as caught:
+        make(token)
+    assert f"auth_token is of type {type(token).__name__}; give a string" in str(caught.value)
+    assert "12345" not in str(caught.value)
+
+
+@pytest.mark.parametrize("verbose", ["no", 0, None, 1])
+def test_whether_errors_are_verbose_is_true_or_false(verbose):
+    with pytest.raises(kit.WrongType, match=r"^verbose is .*; give True or False"):
+        kit.verbose_errors(verbose)
+
+
+@pytest.mark.parametrize("read", [kit.load_clip, kit.inspect_wav, kit.examine])
+def test_an_array_in_the_place_of_a_file_is_answered_with_what_makes_a_clip_of_it(read):
+    samples = kit.Clip.tone(440, 0.1).samples()
+    with pytest.raises(kit.WrongType, match=r"kit\.Clip\.from_samples\(array, sample_rate\)"):
+        read(samples)
+    assert kit.Clip.from_samples(samples, 8000).seconds == 0.1

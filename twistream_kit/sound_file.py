@@ -119,6 +119,11 @@ class Opened:
 
 def _open_file_object(file: Any) -> Iterator[Opened]:
     if isinstance(file, io.TextIOBase) or not callable(getattr(file, "read", None)):
+        if hasattr(file, "dtype"):
+            raise WrongType(
+                "an array is no sound file; make a clip of it: "
+                "kit.Clip.from_samples(array, sample_rate)"
+            )
         kind = "a file opened as text" if isinstance(file, io.TextIOBase) else repr(type(file))
         raise WrongType(f"{kind} holds no bytes; give a path, bytes, or a file opened with 'rb'")
     named = getattr(file, "name", "")

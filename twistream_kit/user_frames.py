@@ -55,6 +55,9 @@ def verbose_errors(verbose: bool = True) -> None:
     Args:
         verbose: Whether all frames are shown from now on.
 
+    Raises:
+        TypeError: If it is neither True nor False.
+
     Example:
         >>> import twistream_kit as kit
         >>> kit.verbose_errors(True)
@@ -66,6 +69,11 @@ def verbose_errors(verbose: bool = True) -> None:
         >>> kit.verbose_errors(False)
     """
     global _verbose  # noqa: PLW0603 - one switch for the process
+    given: object = verbose
+    if not isinstance(given, bool):
+        from twistream_kit.errors import WrongType, quote  # which need this module
+
+        raise WrongType(f"verbose is {quote(given)}; give True or False")
     _verbose = verbose
 
 

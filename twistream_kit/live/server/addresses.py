@@ -418,6 +418,7 @@ def _check_token(auth_token: str | Secret | None) -> None:
 
     Raises:
         SettingsError: If it is empty.
+        TypeError: If it is neither text nor a Secret.
     """
     if auth_token is not None and not reveal_text(auth_token):
         raise SettingsError(
