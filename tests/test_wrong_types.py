@@ -232,7 +232,7 @@ def test_a_token_is_text_and_never_shown(make, token):
 
 @pytest.mark.parametrize("verbose", ["no", 0, None, 1])
 def test_whether_errors_are_verbose_is_true_or_false(verbose):
-    with pytest.raises(kit.WrongType, match=r"^verbose is .*; give True or False"):
+    with pytest.raises(TypeError, match=r"^verbose is .*; give True or False"):
         kit.verbose_errors(verbose)
 
 

@@ -71,9 +71,8 @@ def verbose_errors(verbose: bool = True) -> None:
     global _verbose  # noqa: PLW0603 - one switch for the process
     given: object = verbose
     if not isinstance(given, bool):
-        from twistream_kit.errors import WrongType, quote  # which need this module
-
-        raise WrongType(f"verbose is {quote(given)}; give True or False")
+        # No error of `errors`, which imports this module.
+        raise TypeError(f"verbose is {given!r:.40}; give True or False")
     _verbose = verbose
 
 

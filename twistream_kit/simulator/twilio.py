@@ -13,6 +13,7 @@ from twilio.rest import Client
 
 from twistream_kit.errors import ServerStopped, WrongValue, is_finite, quote, require_type
 from twistream_kit.pending import HomeLoop
+from twistream_kit.simulator.call.call import STOPPED
 from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.endpoint import AnswerMode
 from twistream_kit.simulator.model.assumptions import Behaviour
@@ -211,6 +212,9 @@ class SimulatedTwilio:
 
     async def __aexit__(self, *_: object) -> None:
         running = self._running
+        if running is not None:
+            # Twilio would not stop; who placed a call by this client would blame its callee.
+            self._get_http_client(running).stop_reason = STOPPED
         await self.calls.close()
         self._running = None
         self._phones.disconnect()
