@@ -187,6 +187,53 @@ def test_convert_of_two_files_writes_the_second(run, tmp_path):
     assert soundfile.info(new).subtype == "ULAW"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_convert_says_first_that_a_pipe_or_a_device_is_not_replaced(run, tmp_path, force):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for target, kind in ((pipe, "a pipe"), (os.devnull, "a device")):
+        code, out, err = run("convert", GREETING, target, *force)
+        assert (code, out) == (2, "")
+        assert f"{target}: is {kind}, not a file. Nothing was written." in err
+        assert "--force" not in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_convert_of_a_pipe_says_what_to_do_in_a_shell(run, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    code, _, err = run("convert", pipe, tmp_path / "new.wav")
+    assert code == 1
+    assert "Write what comes from it to a file, and give that; in Python" in err
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([GREETING, "-"], "- is no place for the result: a WAV file begins with its length"),
+        (["-", "new.wav"], "standard input cannot be converted"),
+    ],
+)
+def test_convert_makes_no_file_of_the_name_of_a_stream(run, tmp_path, monkeypatch, files, said):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("convert", *files)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["new.mp3", "new.FLAC", "new.ulaw"])
+def test_convert_writes_no_wav_file_under_the_name_of_another(run, tmp_path, name):
+    code, out, err = run("convert", GREETING, tmp_path / name)
+    assert (code, out) == (2, "")
+    end = name.partition(".")[2]
+    assert f"ends in .{end}, but what is written is a WAV file. Nothing was written." in err
+    assert "Name it new.wav." in err
+    assert list(tmp_path.iterdir()) == []
+    assert run("convert", GREETING, tmp_path / "new.wav")[0] == 0
+
+
 def test_convert_of_two_files_replaces_only_by_force(run, tmp_path):
     new = tmp_path / "new.wav"
     new.write_bytes(b"a recording")

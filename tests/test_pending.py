@@ -2,8 +2,11 @@
 
 import asyncio
 import contextvars
+import copy
 import gc
 import logging
+import math
+import pickle
 import threading
 import weakref
 from collections import deque
@@ -16,7 +19,15 @@ import pytest
 
 from support.waiting import LIMIT_SECONDS as LIMIT
 from support.waiting import eventually, soon
-from twistream_kit.errors import ServerStopped, TwistreamError, WouldDeadlock
+from twistream_kit.errors import (
+    NoResultYet,
+    ServerStopped,
+    TwistreamError,
+    WouldDeadlock,
+    WrongType,
+    WrongValue,
+)
+from twistream_kit.live.stream.state import Playing
 from twistream_kit.pending import (
     Guard,
     HomeLoop,
@@ -267,6 +278,68 @@ def test_timeout_that_is_the_outcome_is_not_taken_for_one_of_the_wait():
     assert pending.exception(0) is error
     with pytest.raises(TimeoutError, match="the phone was not answered"):
         pending.result(0)
+
+
+def make_playing(home):
+    return Playing(None, 0, None, home)
+
+
+@pytest.mark.parametrize("make", [Pending, make_playing])
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_a_copy_is_the_same_one_because_its_owner_knows_one(make, duplicate):
+    pending = make(None)
+    assert duplicate(pending) is pending
+    with pytest.raises(WrongType, match="cannot be pickled: its result comes to this process"):
+        pickle.dumps(pending)
+
+
+@pytest.mark.parametrize("wait", ["result", "exception"])
+@pytest.mark.parametrize(
+    ("timeout", "kind", "text"),
+    [
+        ("10", WrongType, "timeout is '10'; give a number."),
+        (True, WrongType, "timeout is True; give a number."),
+        ([], WrongType, "timeout is []; give a number."),
+        (float("nan"), WrongValue, "timeout is nan; give seconds, or None to wait without limit."),
+    ],
+)
+def test_a_timeout_that_is_none_is_refused_by_name(wait, timeout, kind, text):
+    with pytest.raises(kind) as caught:
+        getattr(Pending(), wait)(timeout)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("wait", ["result", "exception"])
+def test_a_timeout_that_is_over_already_says_0_s(wait):
+    with pytest.raises(NoResultYet, match=r"^no result within 0 s\."):
+        getattr(Pending(), wait)(-1)
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e30, 10**400])
+def test_a_timeout_may_be_longer_than_a_lock_can_wait(timeout):
+    pending, asked = Pending(), threading.Event()
+    results = []
+
+    def wait():
+        asked.set()
+        results.append(pending.result(timeout))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert asked.wait(LIMIT)
+    fulfil(pending, "here")
+    thread.join(LIMIT)
+    assert results == ["here"]
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "print"])
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_callback_that_cannot_be_called_is_refused_where_it_is_given(wrong, is_done):
+    pending = Pending()
+    if is_done:
+        fulfil(pending, 1)
+    with pytest.raises(WrongType, match="; give a function that takes this Pending"):
+        pending.add_done_callback(wrong)
 
 
 def test_result_wakes_when_another_thread_fulfils_it():

@@ -258,8 +258,112 @@ async def test_every_maker_of_a_pending_says_what_it_stands_for(up, maker):
     pending = make(*up)
     text = repr(pending)
     assert re.fullmatch(f"<{said}.*; .result\\(10\\) or await>", text), text
-    with pytest.raises(kit.NoSuchAttribute, match=r"Say .result\(10\) or await it"):
+    with pytest.raises(kit.NoSuchAttribute, match="'nonsense'") as caught:
         pending.nonsense  # noqa: B018 - it raises
+    # It does not tell to look for it where it is not.
+    assert "Say .result(10) or await it." not in str(caught.value)
+
+
+@pytest.mark.parametrize("maker", sorted(MAKERS.keys() - {"stopped"}))
+async def test_every_maker_of_a_pending_knows_the_class_of_its_result(up, maker):
+    make, _ = MAKERS[maker]
+    pending = make(*up)
+    subject = pending._get_subject()
+    missing = {"no such name"} | set(dir(subject.kind)) - set(dir(pending))
+    for name in missing:
+        if not name.startswith("_"):
+            with pytest.raises(kit.NoSuchAttribute) as caught:
+                getattr(pending, name)
+            is_advised = caught.value.fix == "Say .result(10) or await it"
+            assert is_advised == (name != "no such name"), caught.value
+
+
+async def test_what_the_constructor_of_a_result_sets_is_known_as_its_own(up):
+    twilio, server, *_ = up
+    placing = kit.place_call(
+        twilio.client, to=ALICE, from_=twilio.numbers[0], stream_url=server.stream_url
+    )
+    with pytest.raises(kit.NoSuchAttribute) as caught:
+        placing.sid  # noqa: B018 - it raises
+    assert caught.value.fix == "Say .result(10) or await it"
+
+
+@pytest.mark.parametrize(
+    ("maker", "name", "text"),
+    [
+        (
+            "play",
+            "clear",
+            (
+                "this is a Playing of a PlayOutcome, and neither has 'clear'. "
+                "stream.clear() silences it."
+            ),
+        ),
+        (
+            "speak",
+            "stop",
+            (
+                "this is a Speech of a PlayOutcome, and neither has 'stop'. "
+                "stream.clear() silences it."
+            ),
+        ),
+        (
+            "say",
+            "stop",
+            (
+                "this is a Pending of a number of seconds, and neither has 'stop'. "
+                "phone.hang_up() silences it."
+            ),
+        ),
+        (
+            "play",
+            "haerd_ms",
+            (
+                "this is a Playing of a PlayOutcome, and neither has 'haerd_ms'. "
+                "Did you mean .heard_ms?"
+            ),
+        ),
+        (
+            "next_stream",
+            "colsed",
+            (
+                "this is a Pending of a MediaStream, and neither has 'colsed'. "
+                "Did you mean .result(10).closed?"
+            ),
+        ),
+        (
+            "mark",
+            "play",
+            (
+                "this is a Pending of a MarkOutcome, and neither has 'play'. The MarkOutcome comes "
+                "with .result(10) or await; dir() lists what each has."
+            ),
+        ),
+        (
+            "stopped",
+            "x",
+            (
+                "this is a Pending without a result, and has no 'x'. "
+                "Say .result(10) or await it to wait for the stop of the server."
+            ),
+        ),
+    ],
+)
+async def test_a_name_that_neither_has_is_answered_with_what_helps(up, maker, name, text):
+    make, _ = MAKERS[maker]
+    with pytest.raises(kit.NoSuchAttribute) as caught:
+        getattr(make(*up), name)
+    assert str(caught.value) == text
+
+
+async def test_the_advice_to_silence_a_playback_silences_it(up):
+    stream = up[-1]
+    playing = stream.play(kit.Clip.tone(440, 60))
+    with pytest.raises(kit.NoSuchAttribute) as caught:
+        playing.clear  # noqa: B018 - it raises
+    assert caught.value.fix.startswith("stream.clear()")
+    stream.clear()
+    assert (await soon(playing)).ending == "cleared"
 
 
 async def test_no_call_on_a_server_says_where_it_waits_and_what_to_do():

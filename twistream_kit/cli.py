@@ -389,6 +389,16 @@ def _convert_one(arguments: argparse.Namespace) -> int:
     if len(arguments.files) != 2:
         arguments.parser.error("give SRC and DST, or any number of files and -o DIR")
     source, target = arguments.files
+    if str(target) == "-":
+        raise SettingsError(
+            "- is no place for the result: a WAV file begins with its length, which is known last",
+            fix="Give the name of a file",
+        )
+    if str(source) == "-" and not source.exists():
+        raise SettingsError(
+            "standard input cannot be converted, for its beginning has to be read twice",
+            fix="Write it to a file, and give that",
+        )
     if target.is_dir():
         problem = f"{target} is a folder"
         raise SettingsError(

@@ -24,6 +24,7 @@ An `Objection` holds the same parts, but is returned by a review and never raise
 
 from __future__ import annotations
 
+import math
 import numbers
 import os
 import re
@@ -517,6 +518,8 @@ _WANTED: dict[str, tuple[type, ...]] = {
 def require_type(wanted: str, **arguments: object) -> None:
     """Refuse arguments of a wrong type.
 
+    True and False are no numbers: ``port=True`` is a slip, and would be port 1.
+
     Args:
         wanted: The type in words, one of those that are known here.
         arguments: Each argument by its name.
@@ -525,8 +528,37 @@ def require_type(wanted: str, **arguments: object) -> None:
         WrongType: If one is of another type.
     """
     for name, value in arguments.items():
-        if not isinstance(value, _WANTED[wanted]):
+        if not isinstance(value, _WANTED[wanted]) or (
+            isinstance(value, bool) and wanted in _NUMBERS
+        ):
             raise WrongType(f"{name} is {quote(value)}; give {wanted}")
+
+
+_NUMBERS = ("a number", "a whole number")
+
+
+def require_finite(**arguments: object) -> None:
+    """Refuse arguments that are no numbers, and NaN, infinity and what no float can hold.
+
+    Args:
+        arguments: Each argument by its name.
+
+    Raises:
+        WrongType: If one is no number.
+        WrongValue: If one is not finite.
+    """
+    for name, value in arguments.items():
+        require_type("a number", **{name: value})
+        if not is_finite(value):
+            raise WrongValue(f"{name} is {quote(value)}; give a finite number")
+
+
+def is_finite(number: Any) -> bool:
+    """Whether a number is neither NaN nor infinite, nor a whole one that no float can hold."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def hide_user(url: str) -> str:

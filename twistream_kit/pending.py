@@ -20,14 +20,14 @@ import threading
 import weakref
 from asyncio import _get_running_loop
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures._base import FINISHED, RUNNING
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, SupportsIndex, TypeVar, runtime_checkable
 
 from twistream_kit.cell_errors import shorten_in_cells
 from twistream_kit.errors import (
@@ -38,6 +38,9 @@ from twistream_kit.errors import (
     WouldDeadlock,
     WrongState,
     WrongType,
+    WrongValue,
+    quote,
+    require_type,
 )
 from twistream_kit.user_frames import keep_user_frames, render_handled
 
@@ -65,6 +68,7 @@ class Subject:
         state: A function that returns how far it is; asked only when somebody reads the text.
         silence: The way to silence what sounds while somebody waits for it; else empty.
         late: A function of the seconds waited in vain that returns the error to raise; else None.
+        kind: The class of its result, NoneType if it has none; None where it is not known.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Subject:
     state: Callable[[], str] | None = None
     silence: str = ""
     late: Callable[[float], NoResultYet] | None = None
+    kind: type | None = None
 
     @property
     def state_in_words(self) -> str:
@@ -139,6 +144,19 @@ class Pending(Future[T]):
                 _waited_for.add(self)
             return self.__dict__[name]
 
+    def __copy__(self) -> Self:
+        # There is one operation, and its owner knows one Pending: a second would never be done.
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        raise WrongType(
+            f"a {type(self).__name__} cannot be pickled: its result comes to this process",
+            fix="Pickle its result: .result(10) or await it",
+        )
+
     def __await__(self) -> Generator[Any, None, T]:
         # wrap_future forwards a cancellation of the wait to `cancel`, which does nothing.
         try:
@@ -179,7 +197,9 @@ class Pending(Future[T]):
         Raises:
             NoResultYet: If there is no result within `timeout`; it is a TimeoutError.
             WouldDeadlock: If this thread is the one that has to bring the result.
+            TypeError: If `timeout` is no number; a ValueError if it is NaN.
         """
+        timeout = _check_timeout(timeout)
         try:
             self._prepare_wait(timeout)
             return super().result(0 if self._waits_on_a_nested_loop() else timeout)
@@ -199,6 +219,7 @@ class Pending(Future[T]):
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait like `result`, and return the exception, or None if there was none."""
+        timeout = _check_timeout(timeout)
         self._prepare_wait(timeout)
         try:
             return super().exception(0 if self._waits_on_a_nested_loop() else timeout)
@@ -210,7 +231,14 @@ class Pending(Future[T]):
 
         It is called on the thread that brings the result.  An exception that it raises,
         ``sys.exit()`` included, is logged with its traceback and not propagated.
+
+        Raises:
+            TypeError: If `fn` cannot be called.
         """
+        if not callable(fn):
+            raise WrongType(
+                f"fn is {quote(fn)}; give a function that takes this {type(self).__name__}"
+            )
         self.done()  # which fails it in a forked child
         super().add_done_callback(partial(_call_back, fn))
 
@@ -245,10 +273,7 @@ class Pending(Future[T]):
         # IPython and others probe for names with an underscore; nobody reads those errors.
         if subject is None or name.startswith("_"):
             return AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
-        return NoSuchAttribute(
-            f"this is a {kind} of {_add_article(subject.result)}, and has no {name!r}",
-            fix="Say .result(10) or await it",
-        )
+        return _build_misuse_error(kind, subject, name, dir(self))
 
     def _build_late_error(self, timeout: float | None) -> NoResultYet:
         subject, seconds = self._get_subject(), 0.0 if timeout is None else timeout
@@ -337,6 +362,73 @@ class Pending(Future[T]):
 def _call_back(function: Callable[[Future[T]], object], done: Future[T]) -> None:
     with Guard(f"a done-callback of a {type(done).__name__} failed", of_user=True):
         function(done)
+
+
+def _check_timeout(timeout: float | None) -> float | None:
+    """Return how long to wait in what a lock takes: 0 for less, its longest for infinity.
+
+    Raises:
+        WrongType: If it is no number.
+        WrongValue: If it is NaN.
+    """
+    if timeout is None:
+        return None
+    require_type("a number", timeout=timeout)
+    if timeout != timeout:  # only NaN is
+        raise WrongValue("timeout is nan; give seconds, or None to wait without limit")
+    return min(max(timeout, 0), threading.TIMEOUT_MAX)
+
+
+_SILENCING = {"abort", "cancel", "clear", "close", "end", "flush", "interrupt", "pause", "stop"}
+"""How one would call what silences a sound."""
+
+
+def _build_misuse_error(
+    kind: str, subject: Subject, name: str, own_names: Sequence[str]
+) -> NoSuchAttribute:
+    """Return the error for a name that a `Pending` lacks, with what helps.
+
+    Args:
+        kind: The class of the `Pending`.
+        subject: What it stands for.
+        name: The name that was looked for.
+        own_names: Those that the `Pending` has.
+    """
+    from difflib import get_close_matches
+
+    if subject.kind is type(None):
+        return NoSuchAttribute(
+            f"this is a {kind} without a result, and has no {name!r}",
+            fix=f"Say .result(10) or await it to wait for the {subject.name}",
+        )
+    of_result = f"{kind} of {_add_article(subject.result)}"
+    names = None if subject.kind is None else _list_names(subject.kind)
+    if names is None or name in names:
+        return NoSuchAttribute(
+            f"this is a {of_result}, and has no {name!r}", fix="Say .result(10) or await it"
+        )
+    if subject.silence and name in _SILENCING:
+        fix = f"{subject.silence} silences it"
+    elif close := get_close_matches(name, _leave_public(own_names), 1):
+        fix = f"Did you mean .{close[0]}?"
+    elif close := get_close_matches(name, _leave_public(names), 1):
+        fix = f"Did you mean .result(10).{close[0]}?"
+    else:
+        fix = f"The {subject.result} comes with .result(10) or await; dir() lists what each has"
+    return NoSuchAttribute(f"this is a {of_result}, and neither has {name!r}", fix=fix)
+
+
+def _list_names(kind: type) -> set[str]:
+    """Return what an instance of a class may have: also what its ``__init__`` sets."""
+    names = {*dir(kind), *getattr(kind, "__dataclass_fields__", ())}
+    for each in kind.__mro__:
+        code = getattr(each.__dict__.get("__init__"), "__code__", None)
+        names.update(() if code is None else code.co_names)
+    return names
+
+
+def _leave_public(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.startswith("_")]
 
 
 def _add_article(noun: str) -> str:

@@ -17,7 +17,7 @@ import shlex
 import stat
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -119,6 +119,11 @@ class Opened:
 
 def _open_file_object(file: Any) -> Iterator[Opened]:
     if isinstance(file, io.TextIOBase) or not callable(getattr(file, "read", None)):
+        if hasattr(file, "dtype"):
+            raise WrongType(
+                "an array is no sound file; make a clip of it: "
+                "kit.Clip.from_samples(array, sample_rate)"
+            )
         kind = "a file opened as text" if isinstance(file, io.TextIOBase) else repr(type(file))
         raise WrongType(f"{kind} holds no bytes; give a path, bytes, or a file opened with 'rb'")
     named = getattr(file, "name", "")
@@ -165,7 +170,8 @@ def _open(path: Path) -> BinaryIO:
             f"is {kind}, not a file",
             source=str(path),
             consequence="Nothing says how much will come from it, or whether anything will",
-            fix="Read it yourself, and give the bytes: pathlib.Path(path).read_bytes()",
+            fix="Write what comes from it to a file, and give that; in Python also the bytes: "
+            "pathlib.Path(path).read_bytes()",
         )
     try:
         return path.open("rb")
@@ -181,18 +187,24 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _build_missing_error(path: Path) -> WavError:
+    return WavError("there is no such file", source=str(path), fix=describe_nearest(path))
+
+
+def describe_nearest(path: Path) -> str:
+    """Return what may have been meant by the path of a file that does not exist."""
     folder = path.parent
     if not folder.is_dir():
-        nearest = f"The folder {folder} does not exist either, seen from {Path.cwd()}"
-    else:
-        from difflib import get_close_matches  # imported only here: it takes a millisecond
+        return f"The folder {folder} does not exist either, seen from {Path.cwd()}"
+    from difflib import get_close_matches  # imported only here: it takes a millisecond
 
+    names: list[str] = []
+    with suppress(OSError):  # a folder that may not be listed
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-        close = get_close_matches(path.name, names, n=3, cutoff=0.5)
-        nearest = f"Nearest in that folder: {', '.join(close)}" if close else "Check the path"
-        if not path.is_absolute():
-            nearest += f" (looked in {folder.resolve()})"
-    return WavError("there is no such file", source=str(path), fix=nearest)
+    close = get_close_matches(path.name, names, n=3, cutoff=0.5)
+    nearest = f"Nearest in that folder: {', '.join(close)}" if close else "Check the path"
+    if not path.is_absolute():
+        nearest += f" (looked in {folder.resolve()})"
+    return nearest
 
 
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:

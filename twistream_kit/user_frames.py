@@ -65,6 +65,9 @@ def verbose_errors(verbose: bool = True) -> None:
     Args:
         verbose: Whether all frames are shown from now on.
 
+    Raises:
+        TypeError: If it is neither True nor False.
+
     Example:
         >>> import twistream_kit as kit
         >>> kit.verbose_errors(True)
@@ -76,6 +79,10 @@ def verbose_errors(verbose: bool = True) -> None:
         >>> kit.verbose_errors(False)
     """
     global _verbose  # noqa: PLW0603 - one switch for the process
+    given: object = verbose
+    if not isinstance(given, bool):
+        # No error of `errors`, which imports this module.
+        raise TypeError(f"verbose is {given!r:.40}; give True or False")
     _verbose = verbose
 
 

@@ -303,11 +303,11 @@ def test_pipe_or_device_is_not_replaced_by_a_file(tmp_path, linked):
     if linked:
         path = tmp_path / "link.wav"
         path.symlink_to(pipe)
-    with pytest.raises(TwistreamError, match=r"cannot be written: it is no regular file\. A file"):
+    with pytest.raises(TwistreamError, match=r"is a pipe, not a file\. Nothing was written"):
         Clip(b"\xff").save(path, overwrite=True)
-    with pytest.raises(WavError, match="it is no regular file"):
+    with pytest.raises(WavError, match="is a pipe, not a file"):
         convert_file(Clip.tone(440, 0.1).save(tmp_path / "in.wav"), path, overwrite=True)
-    with pytest.raises(TwistreamError, match="it is no regular file"):
+    with pytest.raises(TwistreamError, match="is a pipe, not a file"):
         Capture().save(path, overwrite=True)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
@@ -332,6 +332,36 @@ def test_every_writer_replaces_a_file_only_when_asked(tmp_path):
         assert path.read_bytes() == b"the old one"
         write(path, overwrite=True)
         assert path.read_bytes() == new
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_no_writer_offers_to_replace_what_is_not_replaced(tmp_path, overwrite):
+    for name, write in list_writers().items():
+        path = tmp_path / name
+        os.mkfifo(path)
+        with pytest.raises(TwistreamError) as caught:
+            write(path, overwrite=overwrite)
+        assert f"{name}: is a pipe, not a file. Nothing was written." in str(caught.value)
+        assert "overwrite" not in caught.value.fix
+        path.unlink()
+        path.mkdir()
+        if not name.startswith("report"):  # which is written into a folder
+            with pytest.raises(TwistreamError, match="is a folder") as caught:
+                write(path, overwrite=overwrite)
+            assert "overwrite" not in caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["clip.mp3", "clip.OGG", "clip.raw"])
+def test_a_clip_is_no_file_of_another_format(tmp_path, name):
+    with pytest.raises(WavError, match=r"Nothing was written\. Name it clip\.wav\.$"):
+        Clip(b"\xff").save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["clip.wav", "clip.WAVE", "clip", "clip.v2"])
+def test_a_clip_has_any_other_name(tmp_path, name):
+    assert Clip(b"\xff" * 80).save(tmp_path / name).stat().st_size == 138
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EACCES, errno.EROFS])

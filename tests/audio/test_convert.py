@@ -318,7 +318,7 @@ def test_many_files_are_looked_for_before_the_first_is_written(noise, tmp_path, 
 def test_a_folder_in_the_place_of_a_result_stops_all(noise, tmp_path):
     paths = [noise("a.wav", seconds=0.1), noise("b.wav", seconds=0.1)]
     (tmp_path / "out" / "b.wav").mkdir(parents=True)
-    with pytest.raises(WavError, match=r"b\.wav: is a folder\. Nothing was written"):
+    with pytest.raises(WavError, match=r"b\.wav: is a folder, not a file\. Nothing was written"):
         convert_files(paths, tmp_path / "out", overwrite=True, progress=None)
     assert not (tmp_path / "out" / "a.wav").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import stat
 import tracemalloc
 
@@ -12,8 +13,9 @@ import soundfile
 
 from support.captures import capture_of
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.convert import convert_files
 from twistream_kit.capture.capture import Capture
-from twistream_kit.errors import TwistreamError, WavError
+from twistream_kit.errors import TwistreamError, WavError, WrongType, WrongValue
 from twistream_kit.protocol import from_twilio, to_twilio
 
 SID = "MZ" + "0" * 32
@@ -238,3 +240,89 @@ def test_a_long_call_takes_a_few_megabytes_while_they_are_saved(tmp_path):
     assert soundfile.info(path).frames / 8000 == recording.seconds == pytest.approx(1200, abs=0.1)
     assert peaks[:, 0].any()
     assert most < 25e6, "in whole it has 38 MB, and an hour three times as much"
+
+
+EMPTY = Capture(SID)
+
+
+@pytest.mark.parametrize("kind", [".flac", ".mp3", ".opus", ".ogg"])
+def test_a_call_without_sound_is_not_saved_as_a_file_that_nobody_can_read(kind, tmp_path):
+    with pytest.raises(TwistreamError) as caught:
+        EMPTY.recording.save(tmp_path / f"call{kind}")
+    assert str(caught.value) == (
+        f"the call has no sound, it ended as it began, and call{kind} cannot be empty. Nothing "
+        "was written, since such a file could not be read. Leave it out, as recording.n_samples "
+        "is 0, or save it as .wav."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_call_without_sound_is_an_empty_wav_as_the_advice_says(tmp_path):
+    path = EMPTY.recording.save(tmp_path / "call.wav")
+    assert soundfile.info(path).frames == 0
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "said"),
+    [
+        (math.nan, None, "begin is nan; give a finite number."),
+        (math.inf, None, "begin is inf; give a finite number."),
+        (0, math.inf, "end is inf; give a finite number."),
+        (0, 10**400, "end is 1000000000000000000000000000000000000000…; give a finite number."),
+        ("1", None, "begin is '1'; give a number."),
+        (0, True, "end is True; give a number."),
+    ],
+)
+def test_a_part_of_a_recording_is_asked_for_in_numbers(begin, end, said):
+    with pytest.raises((WrongType, WrongValue)) as caught:
+        a_call().recording.samples(begin, end)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("at", [math.nan, math.inf, -math.inf, 10**400, "1", None])
+@pytest.mark.parametrize("message", [CLEAR, to_twilio.Media(SID, TONE.payload)])
+def test_a_message_without_a_time_is_refused_and_not_kept(at, message):
+    capture = Capture(SID)
+    with pytest.raises((WrongType, WrongValue), match=r"^at is "):
+        capture.append(message, at=at)
+    for note in (capture.note_status, capture.note_odd):
+        with pytest.raises((WrongType, WrongValue), match=r"^at is "):
+            note(at, "ringing")
+    assert (len(capture), len(capture.statuses), len(capture.odd)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["started", "keep_seconds"])
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, "1", None])
+def test_a_capture_counts_from_a_number_and_keeps_a_number_of_seconds(name, seconds):
+    with pytest.raises((WrongType, WrongValue), match=f"^{name} is "):
+        Capture(SID, **{name: seconds})
+
+
+def test_a_capture_cannot_keep_less_than_nothing():
+    with pytest.raises(WrongValue, match="keep_seconds is -1; it is 0 or more"):
+        Capture(SID, keep_seconds=-1)
+
+
+LONG_NAME = "n" * 300 + ".wav"
+
+UNUSABLE = [None, 5, b"call.wav", True, "a\0b.wav", LONG_NAME]
+"""What no file can be named."""
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+@pytest.mark.parametrize(
+    "save", [a_call().save, a_call().stereo, a_call().recording.save, TONE.save, Capture.load]
+)
+def test_a_name_that_no_file_can_have_is_refused_in_words(save, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TwistreamError):
+        save(name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a\0b", "n" * 300])
+def test_no_folder_of_such_a_name_is_made(name, tmp_path, monkeypatch):
+    source = TONE.save(tmp_path / "tone.wav")
+    with pytest.raises(WavError, match="cannot be made"):
+        convert_files([source], tmp_path / name, progress=False)
+    assert list(tmp_path.iterdir()) == [source]

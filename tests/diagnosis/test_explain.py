@@ -163,6 +163,22 @@ def test_a_number_of_two_services_is_given_for_both(text):
     assert sorted(codes_in(text)) == ["cloudflare 1015", "websocket 1015"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[31m31951\x1b[0m",
+        "\x1b[1;38;5;196m31951\x1b[m",
+        "^[[31m31951^[[0m",
+        "\\e[31m31951\\e[0m",
+        r'{"msg": "\u001b[31merror 31951\u001b[0m"}',
+        "error \x1b[1m31951\x1b[22m on stream",
+        "\x1b]8;;https://example.com/12345\x1b\\31951\x1b]8;;\x1b\\",
+    ],
+)
+def test_a_number_that_a_terminal_colours_is_found(text):
+    assert explain(text).code == 31951
+
+
 def test_a_number_alone_is_an_int_or_a_text():
     for number in (31951, 1006, 404, 1033, 4018):
         assert codes_in(number) == codes_in(str(number))

@@ -150,7 +150,7 @@ def test_a_damaged_capture_an_empty_file_a_folder_and_a_missing_file_say_so(
         kit.review(path)
     with pytest.raises(TwistreamError, match=r"empty\.jsonl holds no message"):
         kit.review(file(b"", "empty.jsonl"))
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(OSError, match="is a folder, not a file"):
         kit.review(tmp_path)
     with pytest.raises(FileNotFoundError):
         kit.review(tmp_path / "missing.jsonl")

@@ -15,12 +15,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio._wav_format import WavPart, is_placeholder
+from twistream_kit.audio.callbacks import call_apart
 from twistream_kit.audio.resample import BLOCK, check_range
 from twistream_kit.errors import WavError
 from twistream_kit.sound_file import (
@@ -103,7 +105,7 @@ def _open_by_libsndfile(
     kind = recognise(head) if head else None
     try:
         with discard_c_messages():
-            sound = soundfile.SoundFile(window)
+            sound = call_apart(lambda: soundfile.SoundFile(window))
     except soundfile.LibsndfileError as error:
         if kind and kind.fix != USE_LOAD_CLIP:
             raise build_not_wav_error(head, file) from error
@@ -165,7 +167,7 @@ def _read_blocks(
         size = BLOCK if limit is None else min(BLOCK, limit - done)
         try:
             with discard_c_messages():
-                block = sound.read(size, dtype="float32", always_2d=True)
+                block = call_apart(partial(sound.read, size, dtype="float32", always_2d=True))
         except soundfile.LibsndfileError as error:
             refuse_shrunken(file)
             raise WavError(

@@ -11,7 +11,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -30,8 +30,16 @@ from twistream_kit.audio.resample import (
     build_dtype_error,
     mix_to_mono,
 )
-from twistream_kit.errors import TwistreamError, WavError, WrongType, WrongValue, require_type
-from twistream_kit.sound_file import is_wav
+from twistream_kit.errors import (
+    TwistreamError,
+    WavError,
+    WrongType,
+    WrongValue,
+    is_finite,
+    quote,
+    require_type,
+)
+from twistream_kit.sound_file import find_special_kind, is_wav
 
 FRAME_BYTES = 160
 """20 ms of PCMU, the unit in which Twilio sends and plays (PROTOCOL.md §3)."""
@@ -49,6 +57,12 @@ DTMF_LEVEL_DB = -9.0
 """The level of each of the two tones in dBFS; -7 dBm0 is usual, and full scale is +3 dBm0."""
 
 _RAMP_SECONDS = 0.004
+
+_LEAST_DB = -1000
+"""So low that every sample is 0; less would exceed a float."""
+
+MOST_MADE_SECONDS = 14_400
+"""How long a tone or a silence may be: as a call that is simulated, not all memory."""
 
 HEADER_BYTES = 58
 """The size of the header that `Clip.save` writes: RIFF 12, fmt 26, fact 12, data 8."""
@@ -143,11 +157,13 @@ class Clip:
             overwrite: Replace an existing file of that name when the new one is complete.
 
         Raises:
-            WavError: If `path` is a folder, or in a folder that does not exist.
+            WavError: If `path` is a folder or a device, is in a folder that does not exist, or ends
+                in ``.mp3`` or another name that no WAV file has.
             TwistreamError: If there is such a file already, or it cannot be written.
         """
         require_type("a path", path=path)
         path = Path(path)
+        refuse_other_end(path)
         require_place(path)
         with write_file(path, overwrite=overwrite) as file:
             write_ulaw_wav(file, iter([self.payload]))
@@ -197,11 +213,10 @@ class Clip:
             seconds: Its duration in seconds.
 
         Raises:
-            ValueError: If `seconds` is negative.
+            ValueError: If `seconds` is negative, or more than four hours.
         """
         require_type("a number", seconds=seconds)
-        if not seconds >= 0:
-            raise WrongValue(f"seconds is {seconds}; a clip cannot last less than nothing")
+        _check_length(seconds, "a clip")
         return cls(bytes([SILENCE]) * round(seconds * SAMPLE_RATE), "silence")
 
     @classmethod
@@ -251,14 +266,15 @@ def make_tone(frequencies: Sequence[float], seconds: float, level_db: float) -> 
         require_type("a number", hz=hz)
         if not 0 < hz < SAMPLE_RATE / 2:
             raise WrongValue(
-                f"a tone of {hz} Hz is not possible; "
+                f"a tone of {quote(hz)} Hz is not possible; "
                 f"a call carries more than 0 and less than {SAMPLE_RATE // 2} Hz"
             )
-    if not seconds >= 0:
-        raise WrongValue(f"seconds is {seconds}; a tone cannot last less than nothing")
-    amplitude = 10 ** (level_db / 20)
+    _check_length(seconds, "a tone")
+    if level_db != level_db:  # only NaN is
+        raise WrongValue("level_db is nan; give a number of dB, 0 at most")
+    amplitude = 10 ** (min(max(level_db, _LEAST_DB), 1) / 20)
     if amplitude * len(frequencies) > 1:
-        raise WrongValue(f"a level of {level_db} dB is beyond full scale; 0 dB is the most")
+        raise WrongValue(f"a level of {quote(level_db)} dB is beyond full scale; 0 dB is the most")
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     wave = np.sum([np.sin(2 * np.pi * hz * time) for hz in frequencies], axis=0)
     ends = np.minimum(time, time[::-1]) / _RAMP_SECONDS
@@ -267,18 +283,35 @@ def make_tone(frequencies: Sequence[float], seconds: float, level_db: float) -> 
     return samples
 
 
+def _check_length(seconds: float, what: str) -> None:
+    """Refuse a duration that is negative, or longer than a call.
+
+    Raises:
+        WrongValue: If it is.
+    """
+    if not seconds >= 0:
+        raise WrongValue(f"seconds is {quote(seconds)}; {what} cannot last less than nothing")
+    if not seconds <= MOST_MADE_SECONDS:
+        raise WrongValue(
+            f"seconds is {quote(seconds)}; {what} that is made here lasts {MOST_MADE_SECONDS} s "
+            "at most, four hours"
+        )
+
+
 def make_dtmf(digits: str, tone_ms: int, gap_ms: int) -> NDArray[np.int16]:
     """Make the samples of DTMF tones; see `Clip.dtmf`."""
     require_type("a string", digits=digits)
     require_type("a number", tone_ms=tone_ms, gap_ms=gap_ms)
     pieces = []
-    gap = np.zeros(max(gap_ms, 0) * SAMPLE_RATE // 1000, np.int16)
+    _check_length(max(gap_ms, 0) / 1000 if is_finite(gap_ms) else gap_ms, "a gap")
+    gap = np.zeros(int(max(gap_ms, 0) * SAMPLE_RATE // 1000), np.int16)
     for digit in digits.upper():
         row = next((index for index, keys in enumerate(KEYS) if digit in keys), None)
         if row is None:
             raise WrongValue(f"{digit!r} is no telephone key; the keys are {' '.join(KEYS)}")
         pair = (ROW_HZ[row], COLUMN_HZ[KEYS[row].index(digit)])
-        pieces += [make_tone(pair, tone_ms / 1000, DTMF_LEVEL_DB), gap]
+        seconds = tone_ms / 1000 if is_finite(tone_ms) else tone_ms
+        pieces += [make_tone(pair, seconds, DTMF_LEVEL_DB), gap]
     if not pieces:
         raise WrongValue("digits is empty; give at least one telephone key")
     return np.concatenate(pieces)
@@ -326,11 +359,20 @@ def require_place(path: Path) -> None:
 
     Raises:
         WavError: If `path` is a folder, or is in a folder that does not exist.
+            Also if no file can have such a name.
     """
-    if path.is_dir():
+    try:
+        is_folder, has_folder = path.is_dir(), path.parent.is_dir()
+    except OSError as error:  # the name is too long, for example
+        raise WavError(
+            f"cannot be written: {error.strerror or error}",
+            source=str(path),
+            fix="Give another name",
+        ) from error
+    if is_folder:
         fix = f"Name a file in it: {path.name}/out.wav"
         raise WavError("is a folder", source=str(path), fix=fix)
-    if not path.parent.is_dir():
+    if not has_folder:
         problem = f"there is no folder {path.parent}"
         raise WavError(problem, source=str(path), fix="Make it first")
 
@@ -353,6 +395,8 @@ def replace_file(
         FileExistsError: If there is such a file at the end of the block, and `overwrite` is False.
         OSError: If it cannot be written, or `path` is a device, a pipe, a socket or a folder.
     """
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "its name holds a NUL character", str(path))
     if overwrite:
         path = Path(os.path.realpath(path))
     old_mode = _read_mode(path)
@@ -379,7 +423,9 @@ def write_file(path: Path, *, overwrite: bool = False, private: bool = False) ->
 
     Raises:
         TwistreamError: If there is such a file and `overwrite` is False, or it cannot be written.
+            It is a WavError if `path` is a folder, a pipe, a socket or a device.
     """
+    refuse_other_kind(path)
     if not overwrite:
         refuse_existing(path)
     try:
@@ -392,12 +438,54 @@ def write_file(path: Path, *, overwrite: bool = False, private: bool = False) ->
         raise build_write_error(path, error) from error
 
 
+def refuse_other_kind(path: Path) -> None:
+    """Refuse to write to what is no regular file, which is not replaced whatever is asked for.
+
+    Raises:
+        WavError: If `path` is a folder, a pipe, a socket or a device.
+    """
+    kind = find_special_kind(path)
+    with suppress(OSError, ValueError):  # whoever opens it says why
+        kind = "a folder" if path.is_dir() else kind
+    if kind:
+        raise WavError(
+            f"is {kind}, not a file",
+            source=str(path),
+            consequence="Nothing was written",
+            fix="Give the name of a file, which is new or may be replaced",
+        )
+
+
+OTHER_ENDS = (
+    *(".aac", ".aif", ".aifc", ".aiff", ".alaw", ".amr", ".au", ".caf", ".flac", ".m4a", ".mp3"),
+    *(".mp4", ".mulaw", ".oga", ".ogg", ".opus", ".pcm", ".raw", ".snd", ".ul", ".ulaw", ".w64"),
+    *(".webm", ".wma"),
+)
+"""Ends of the names of sound files, and of bare sound, that are no WAV files."""
+
+
+def refuse_other_end(path: Path) -> None:
+    """Refuse to write a WAV file whose name says that it is another.
+
+    Raises:
+        WavError: If the name ends in one of `OTHER_ENDS`.
+    """
+    if path.suffix.lower() in OTHER_ENDS:
+        raise WavError(
+            f"ends in {path.suffix}, but what is written is a WAV file",
+            source=str(path),
+            consequence="Nothing was written",
+            fix=f"Name it {path.with_suffix('.wav').name}",
+        )
+
+
 def refuse_existing(path: Path) -> None:
     """Refuse to replace a file.
 
     Raises:
         TwistreamError: If there is a file of that name.
     """
+    refuse_other_kind(path)
     if os.path.lexists(path):
         raise TwistreamError(
             f"{path} exists already",

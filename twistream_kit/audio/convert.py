@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from twistream_kit.audio.clip import replace_file, require_place, write_ulaw_wav
+from twistream_kit.audio.clip import (
+    refuse_other_end,
+    refuse_other_kind,
+    replace_file,
+    require_place,
+    write_ulaw_wav,
+)
 from twistream_kit.audio.load import encode_sound, open_sound
 from twistream_kit.audio.resample import SAMPLE_RATE, Resampler
 from twistream_kit.errors import TwistreamError, WavError, WrongType, escape_controls, require_type
@@ -51,8 +57,8 @@ def convert_file(
         Where the new file is, how long it is, and what was lost.
 
     Raises:
-        WavError: If `src` cannot be read, if `dst` cannot be written or exists already, or if both
-            are the same file.
+        WavError: If `src` cannot be read, if `dst` cannot be written, exists already or ends in the
+            name of another format, or if both are the same file.
 
     Example:
         >>> import twistream_kit as kit
@@ -65,6 +71,7 @@ def convert_file(
     require_type("a path", src=src, dst=dst)
     source, target = Path(src), Path(dst)
     try:
+        refuse_other_end(target)
         _check_targets([(source, target)], overwrite=overwrite)
         require_place(target)
         return _convert(source, target, progress, overwrite=overwrite)
@@ -235,10 +242,11 @@ def _name_targets(sources: list[Path], folder: Path) -> Iterator[tuple[Path, Pat
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = getattr(error, "strerror", None) or error
         raise WavError(
-            "is a file, not a folder" if is_file else f"cannot be made: {error.strerror or error}",
+            "is a file, not a folder" if is_file else f"cannot be made: {reason}",
             source=str(folder),
             consequence="Nothing was converted",
             fix="Name a folder for the results; it is made if it is not there",
@@ -263,8 +271,8 @@ def _check_targets(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
     """Check, before anything is written, that no file would be lost.
 
     Raises:
-        WavError: If a target is one of the sources, another target, a folder or, unless
-            `overwrite`, a file that exists.
+        WavError: If a target is one of the sources, another target, a folder or a device or,
+            unless `overwrite`, a file that exists.
     """
     sources = {_identify(source): source for source, _ in jobs}
     targets: dict[object, Path] = {}
@@ -280,13 +288,7 @@ def _check_targets(jobs: list[tuple[Path, Path]], *, overwrite: bool) -> None:
                 consequence="Nothing was written",
                 fix="Remove the link, or give another folder",
             )
-        if target.is_dir():
-            raise WavError(
-                "is a folder",
-                source=str(target),
-                consequence="Nothing was written",
-                fix="Give another name or folder",
-            )
+        refuse_other_kind(target)
     existing = [target for _, target in jobs if os.path.lexists(target)]
     if existing and not overwrite:
         _refuse_existing(existing)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import is_int16
 from twistream_kit.audio.resample import SAMPLE_RATE
-from twistream_kit.errors import WrongType, WrongValue, require_type
+from twistream_kit.errors import WrongType, WrongValue, require_finite, require_type
 
 PIECE_MS = 20
 """The duration over which the level is measured: two periods of the deepest voice."""
@@ -78,6 +78,7 @@ class VoiceTrigger:
                 f"debounce_ms is {debounce_ms}, release_ms {release_ms}; sound is measured in "
                 f"pieces of {PIECE_MS} ms, so neither can be shorter"
             )
+        require_finite(debounce_ms=debounce_ms, release_ms=release_ms)
         self._threshold_db = threshold_db
         self._debounce = math.ceil(debounce_ms / PIECE_MS)
         self._release = math.ceil(release_ms / PIECE_MS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ from twistream_kit.capture.file import Contents, Header, read_capture, read_file
 from twistream_kit.capture.recording import HeardSound, Recording
 from twistream_kit.capture.replay import Playback, Replay, place_caller, render_caller
 from twistream_kit.capture.summary import CaptureSummary, summarise
-from twistream_kit.errors import require_type
+from twistream_kit.errors import WrongValue, quote, require_finite, require_type
 from twistream_kit.listing import Listing
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending
@@ -86,8 +87,10 @@ class Capture:
     ) -> None:
         self.stream_sid = stream_sid
         self.call_sid = call_sid
+        require_finite(started=started, keep_seconds=keep_seconds)
+        if keep_seconds < 0:
+            raise WrongValue(f"keep_seconds is {quote(keep_seconds)}; it is 0 or more")
         self.started = started
-        require_type("a number", keep_seconds=keep_seconds)
         self.keep_seconds = keep_seconds
         self.redacted = False
         self._messages = _Messages()
@@ -104,9 +107,10 @@ class Capture:
 
         Raises:
             CaptureError: If it is not a capture, or has another version of the file format.
-            TwistreamError: If it is a pipe or a device.
-            OSError: If it cannot be read.
+            TwistreamError: If it cannot be read, or is a pipe or a device.  It is also an OSError
+                if the file system says so, and a FileNotFoundError if there is no such file.
         """
+        require_type("a path", path=path)
         path = Path(path)
         return cls.read(read_file(path), path)
 
@@ -154,6 +158,7 @@ class Capture:
         Raises:
             TwistreamError: If there is such a file already, or it cannot be written.
         """
+        require_type("a path", path=path)
         header = Header(self.stream_sid, self.call_sid, self.keep_seconds, redact or self.redacted)
         entries, rare = self._read_entries(), self._messages.list_rare()
         contents = Contents(entries, rare, [*self.statuses], {**self.endings}, [*self.odd])
@@ -163,7 +168,17 @@ class Capture:
         """Add a message that was sent or received at `at`, in monotonic seconds.
 
         It takes well under 2 µs, because it runs between the socket and the playback.
+
+        Raises:
+            TypeError: If `at` is no number.
+            ValueError: If it is not finite.
         """
+        try:
+            is_time = -_LAST < at < _LAST
+        except TypeError:
+            is_time = False
+        if not is_time:
+            require_finite(at=at)
         dropped = 0
         if type(message) is from_twilio.Media or type(message) is to_twilio.Media:
             kind = type(message)
@@ -190,6 +205,7 @@ class Capture:
             at: The time in monotonic seconds; it may be before the start, while the call rang.
             name: Twilio's name of the status: ``ringing``, ``completed``, ``stream-started`` …
         """
+        require_finite(at=at)
         if len(self._statuses) < MOST_STATUSES:
             self._statuses.append((at, name))
 
@@ -200,6 +216,7 @@ class Capture:
             at: The time in monotonic seconds.
             message: A message that Twilio cannot read, is for another stream, or has extra fields.
         """
+        require_finite(at=at)
         if len(self._odd) < MOST_ODD and len(message) <= self._odd_room:
             self._odd_room -= len(message)
             self._odd.append((at, message))
@@ -309,6 +326,9 @@ class Capture:
         left_out = f", {self.left_out} left out" if self.left_out else ""
         return f"Capture({stream}, {self.seconds:.2f} s, {len(self)} messages{left_out}{redacted})"
 
+
+_LAST = sys.float_info.max
+"""No time is later; infinity and NaN are beyond it, and whole numbers that no float can hold."""
 
 _RECORD = struct.Struct("<LdLqqqq")
 """The number of the head, the time, the size and start of its bytes, and three numbers."""

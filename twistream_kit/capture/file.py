@@ -34,7 +34,7 @@ from twistream_kit.capture.entry import Entry, Message
 from twistream_kit.errors import TwistreamError, quote
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import Ending, is_ending
-from twistream_kit.sound_file import find_special_kind
+from twistream_kit.sound_file import describe_nearest, find_special_kind
 
 FORMAT = "twistream-capture"
 """The format name in the header of every capture."""
@@ -84,8 +84,8 @@ def read_file(path: Path) -> bytes:
     """Read a whole file.
 
     Raises:
+        FileError: If it cannot be read; a MissingFileError if there is no such file.
         TwistreamError: If it is a pipe or a device, of which reading may not come to an end.
-        OSError: If it cannot be read.
     """
     if kind := find_special_kind(path):
         raise TwistreamError(
@@ -93,7 +93,20 @@ def read_file(path: Path) -> bytes:
             consequence="Nothing says how much will come from it, or whether anything will",
             fix="Write what comes from it to a file, and give that",
         )
-    return path.read_bytes()
+    try:
+        if path.is_dir():
+            raise FileError(f"{path} is a folder, not a file", fix="Name one of the files in it")
+        return path.read_bytes()
+    except FileError:
+        raise
+    except FileNotFoundError as error:
+        raise MissingFileError(f"there is no file {path}", fix=describe_nearest(path)) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(
+            f"{path} cannot be read: {reason}",
+            fix="Give the path of a file that you may read",
+        ) from error
 
 
 def read_capture(raw: bytes, path: Path, keep: Callable[[Entry], None]) -> tuple[Header, Contents]:
@@ -157,6 +170,14 @@ class Contents:
     statuses: list[tuple[float, str]] = field(default_factory=list)
     endings: dict[str, Ending] = field(default_factory=dict)
     odd: list[tuple[float, str | bytes]] = field(default_factory=list)
+
+
+class FileError(TwistreamError, OSError):
+    """A file cannot be read."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """There is no such file."""
 
 
 class CaptureError(TwistreamError, ValueError):

@@ -8,6 +8,7 @@ samples being in memory at once.
 from __future__ import annotations
 
 import os
+import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
+from twistream_kit.audio.callbacks import call_apart
 from twistream_kit.audio.clip import require_place, write_file
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.replay import SILENCE, PlacedSound, SentSound
-from twistream_kit.errors import TwistreamError, WrongValue
+from twistream_kit.errors import TwistreamError, WrongValue, require_finite, require_type
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 if TYPE_CHECKING:
@@ -124,8 +126,12 @@ class Recording:
             column 1 what the caller heard.  An hour takes 115 MB.
 
         Raises:
-            ValueError: If `begin` is negative or after `end`.
+            TypeError: If one of them is no number.
+            ValueError: If `begin` is negative or after `end`, or one of them is not finite.
         """
+        require_finite(begin=begin)
+        if end is not None:
+            require_finite(end=end)
         if begin < 0 or (end is not None and end < begin):
             raise WrongValue(
                 f"begin={begin:g}, end={'None' if end is None else f'{end:g}'}: they are seconds "
@@ -175,9 +181,10 @@ class Recording:
 
         Raises:
             WavError: If `path` is a folder, or in a folder that does not exist.
-            TwistreamError: If there is such a file already, it cannot be written, or its name ends
-                otherwise.
+            TwistreamError: If there is such a file already, it cannot be written, its name ends
+                otherwise, or the call has no sound and the format is another than WAV.
         """
+        require_type("a path", path=path)
         path = Path(path)
         require_place(path)
         kind = FORMATS.get(path.suffix.lower())
@@ -187,12 +194,19 @@ class Recording:
                 consequence="Nothing was written",
                 fix=f"Give the file a name that ends in {', '.join(FORMATS)}",
             )
+        if not self.n_samples and kind is not FORMATS[".wav"]:
+            raise TwistreamError(
+                f"the call has no sound, it ended as it began, and {path.name} cannot be empty",
+                consequence="Nothing was written, since such a file could not be read",
+                fix="Leave it out, as recording.n_samples is 0, or save it as .wav",
+            )
         with write_file(path, overwrite=overwrite, private=True) as file:
             self._write(file, kind, [(0, self.n_samples)], (0, 1), _FILE_LEVEL)
         return path
 
     def save_wav(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write it as `save` does, as 16-bit WAV whatever the name of the file."""
+        require_type("a path", path=path)
         path = Path(path)
         with write_file(path, overwrite=overwrite, private=True) as file:
             self._write(file, FORMATS[".wav"], [(0, self.n_samples)], (0, 1), _FILE_LEVEL)
@@ -221,6 +235,18 @@ class Recording:
         columns: tuple[int, ...],
         level: float,
     ) -> None:
+        stopped = threading.Event()
+        call_apart(lambda: self._encode(file, kind, spans, columns, level, stopped), stopped.set)
+
+    def _encode(
+        self,
+        file: BinaryIO,
+        kind: SoundFormat,
+        spans: Sequence[tuple[int, int]],
+        columns: tuple[int, ...],
+        level: float,
+        stopped: threading.Event,
+    ) -> None:
         import soundfile
 
         options = {"compression_level": level} if kind is _OPUS else {}
@@ -236,6 +262,8 @@ class Recording:
                 **options,
             ) as sound:
                 for block in self._list_blocks(spans):
+                    if stopped.is_set():
+                        break
                     sound.write(block[:, list(columns)])
                     target.raise_error()
         finally:

@@ -71,16 +71,24 @@ def explain(text: int | str) -> TwilioCode | ServiceCode | Explanations:
     """
     if isinstance(text, int):
         return _explain_number(text)
-    whole = _ONE_NUMBER.fullmatch(str(text)[:80])
+    uncoloured = _FOR_TERMINALS.sub("", str(text)[:MOST_CHARACTERS])
+    whole = _ONE_NUMBER.fullmatch(uncoloured[:80])
     if whole is not None:
         return _explain_number(int(whole.group(1)))
-    plain = _take_words(str(text))
+    plain = _take_words(uncoloured)
     found = _drop_consequences(sorted(_find_codes(plain)), plain)
     codes = list(dict.fromkeys(each.code for each in found))
     if not codes:
         raise _build_unknown(text, plain)
     return codes[0] if len(codes) == 1 else Explanations(codes)
 
+
+_FOR_TERMINALS = re.compile(
+    r"(?:\x1b|\^\[|\\(?:e|x1b|033|u001b))\[[0-9;:?]{0,40}[A-Za-z]"
+    r"|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)",
+    re.IGNORECASE,
+)
+"""Colours and links of a terminal (ECMA-48), as they are, and as a log or a shell writes them."""
 
 _ONE_NUMBER = re.compile(r"[\s\"'(\[#]*([0-9]{1,9})[\s\"')\].,:]*")
 
@@ -357,8 +365,7 @@ _BEHIND_STATUS = re.compile(
 
 
 def _take_words(text: str) -> str:
-    """Return the beginning of a text, and of a page only what is shown of it."""
-    text = text[:MOST_CHARACTERS]
+    """Return a text, and of a page only what is shown of it."""
     if _A_PAGE.search(text) is not None:
         text = _HIDDEN.sub(" ", text)
         text = html.unescape(_TAG.sub(" ", text))

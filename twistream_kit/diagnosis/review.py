@@ -79,7 +79,7 @@ def review(thing: Any, *, stream_sid: str | None = None) -> Objections | Mistake
         TypeError: If `thing` is none of these, or a str that is the name of a file.
         CaptureError: If a file begins as a capture and cannot be read as one.
         TwistreamError: If a file holds nothing, or is a pipe or a device.
-        OSError: If a file cannot be read.
+        OSError: If a file cannot be read; it is a TwistreamError, too.
 
     Example:
         >>> import twistream_kit as kit

@@ -8,7 +8,14 @@ from typing import get_args
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.payload import refuse_no_sound
-from twistream_kit.errors import CallRefused, ServerStopped, WrongType, WrongValue, require_type
+from twistream_kit.errors import (
+    CallRefused,
+    ServerStopped,
+    WrongType,
+    WrongValue,
+    quote,
+    require_type,
+)
 from twistream_kit.pending import HomeLoop, Pending, Subject, fail, fulfil
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
@@ -115,7 +122,9 @@ class Phone:
                 f"a phone is never {state!r}; it is idle, dialling, ringing or in-call"
             )
         name = f"state {state!r} of phone {self.number}"
-        pending: Pending[str] = self._home.make_pending(Subject(name, "state", lambda: self.state))
+        pending: Pending[str] = self._home.make_pending(
+            Subject(name, "state", lambda: self.state, kind=str)
+        )
         self._endpoint.watch(state, pending)
         return pending
 
@@ -126,7 +135,12 @@ class Phone:
 
         Returns:
             A function that ends this; it may be called more than once.
+
+        Raises:
+            TypeError: If `listener` cannot be called.
         """
+        if not callable(listener):
+            raise WrongType(f"listener is {quote(listener)}; give a function that takes the state")
         self._endpoint.on_state.append(listener)
 
         def end() -> None:
@@ -198,6 +212,7 @@ class Phone:
             "number of seconds",
             lambda: self.state,
             silence="phone.hang_up()",
+            kind=float,
         )
         pending: Pending[float] = self._home.make_pending(subject)
         self._home.call(self._say, payload, pending)
@@ -214,7 +229,9 @@ class Phone:
         """
         if self.state != "idle":
             raise self._make_refusal("used to dial", f"is {self.state}", "Hang up first")
-        subject = Subject(f"SimulatedCall to {number}", "SimulatedCall", lambda: self.state)
+        subject = Subject(
+            f"SimulatedCall to {number}", "SimulatedCall", lambda: self.state, kind=SimulatedCall
+        )
         pending: Pending[SimulatedCall] = self._home.make_pending(subject)
         self._home.call(self._place, self._endpoint, number, pending)
         return pending

@@ -95,6 +95,11 @@ def simulate_call(
     """
     behaviour = check_behaviour(behaviour)
     read_url(url, behaviour)
+    if auth_token is not None and not isinstance(auth_token, str):  # its value is never shown
+        raise WrongType(
+            f"auth_token is of type {type(auth_token).__name__}; give a string, such as that of "
+            "secret.reveal()"
+        )
     plan = CallerPlan(
         url,
         _check_say(say),
@@ -105,7 +110,7 @@ def simulate_call(
         auth_token,
         expect_silence=bool(expect_silence),
     )
-    subject = Subject(f"simulated call to {hide_user(url)}", "CallReport")
+    subject = Subject(f"simulated call to {hide_user(url)}", "CallReport", kind=CallReport)
     pending: Pending[CallReport] = Pending(None, subject)
     name = f"simulated call {plan.number}"
     threading.Thread(target=_run, args=(plan, pending), name=name, daemon=True).start()

@@ -11,8 +11,9 @@ from typing import Self
 import aiohttp
 from twilio.rest import Client
 
-from twistream_kit.errors import ServerStopped, WrongValue, require_type
+from twistream_kit.errors import ServerStopped, WrongValue, is_finite, quote, require_type
 from twistream_kit.pending import HomeLoop
+from twistream_kit.simulator.call.call import STOPPED
 from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.endpoint import AnswerMode
 from twistream_kit.simulator.model.assumptions import Behaviour
@@ -81,8 +82,10 @@ class SimulatedTwilio:
     ) -> None:
         require_type("a number", ring_seconds=ring_seconds)
         require_type("a list, tuple or set", numbers=numbers)
-        if ring_seconds < 0:
-            raise WrongValue(f"ring_seconds is {ring_seconds!r}; a phone rings 0 seconds or longer")
+        if not (is_finite(ring_seconds) and ring_seconds >= 0):
+            raise WrongValue(
+                f"ring_seconds is {quote(ring_seconds)}; a phone rings 0 seconds or longer"
+            )
         if not numbers:
             raise WrongValue("numbers is empty; an account has one or more")
         for number in numbers:
@@ -209,6 +212,9 @@ class SimulatedTwilio:
 
     async def __aexit__(self, *_: object) -> None:
         running = self._running
+        if running is not None:
+            # Twilio would not stop; who placed a call by this client would blame its callee.
+            self._get_http_client(running).stop_reason = STOPPED
         await self.calls.close()
         self._running = None
         self._phones.disconnect()

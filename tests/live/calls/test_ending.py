@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import twistream_kit as kit
 from support.waiting import eventually, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.live.calls import ending
@@ -306,3 +307,28 @@ async def test_a_reason_that_comes_too_late_for_the_end_corrects_it(serve, dial)
     await eventually(lambda: stream.cause.cause == "caller-hung-up")
     assert "the caller hung up (probably)" in repr(stream)
     assert (await soon(stream.play(b"\xff"))).why == "the caller hung up (probably)"
+
+
+async def test_a_simulator_that_is_stopped_ends_its_calls_and_nobody_hung_up():
+    twilio = kit.SimulatedTwilio(ring_seconds=0)
+    async with kit.StreamServer() as server:
+        async with twilio:
+            options = {"from_": twilio.numbers[0], "stream_url": server.stream_url}
+            for number in ("+15550100001", "+15550100002"):
+                twilio.phone(number)
+            first = await soon(kit.place_call(twilio.client, to="+15550100001", **options))
+            over = await soon(server.next_stream(first))
+            twilio.phone("+15550100001").hang_up()
+            await soon(over.closed)
+            await soon(first.ended)
+            call = await soon(kit.place_call(twilio.client, to="+15550100002", **options))
+            stream = await soon(server.next_stream(call))
+            playing = stream.play(kit.Clip.tone(440, 60))
+        end = await soon(stream.closed)
+        said = "Twilio ended the call: the simulator was stopped"
+        assert (end.cause.cause, end.detail) == ("twilio-hung-up", said)
+        assert said in repr(await soon(playing))
+        assert await soon(call.ended) == "completed"
+        assert said in repr(call)
+        # The one before was ended by its callee, and stays so.
+        assert over.cause.cause == "callee-hung-up"

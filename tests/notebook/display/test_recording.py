@@ -91,6 +91,21 @@ def test_a_longer_call_keeps_its_first_and_its_last_minute_and_says_how_to_save_
     assert KEPT_SECONDS == 120.0
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (119.94, "119.9 s"),
+        (119.96, "2 min 0 s"),
+        (120.0, "2 min 0 s"),
+        (179.4, "2 min 59 s"),
+        (179.7, "3 min 0 s"),
+        (3599.7, "60 min 0 s"),
+    ],
+)
+def test_the_length_of_a_call_never_has_sixty_seconds(seconds, said):
+    assert of_recording._format_length(seconds) == said
+
+
 def test_a_side_that_is_silent_takes_no_room():
     html = render_html(a_call(yours=False))
     assert sound_of(html).shape[1] == 1

@@ -395,3 +395,19 @@ def test_the_module_of_each_widget_hears_its_kernel_however_late_it_comes():
 
 def is_ours(widget):
     return widget.__module__.startswith("twistream_kit.")
+
+
+def test_the_player_never_says_sixty_seconds(node, tmp_path):
+    for name in ("timeline.js", "pieces.js"):
+        shutil.copy(STATIC / "recording" / name, tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    times = [[59.96, 1], [119.94, 1], [119.96, 1], [179.7, 0], [61, 0], [5.04, 1]]
+    (tmp_path / "say.js").write_text(
+        'import { formatTime } from "./timeline.js";\n'
+        f'console.log({times}.map(([at, digits]) => formatTime(at, digits)).join(" "));',
+        encoding="utf-8",
+    )
+    said = subprocess.run(
+        [node, tmp_path / "say.js"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert said.stdout.split() == ["1:00.0", "1:59.9", "2:00.0", "3:00", "1:01", "0:05.0"]

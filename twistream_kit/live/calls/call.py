@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
 from twistream_kit.listing import Listing
 from twistream_kit.live.calls.ending import CallEndings
-from twistream_kit.live.calls.sdk import ask, find_loop, limit_timeout
+from twistream_kit.live.calls.sdk import ask, find_loop, find_stop_reason, limit_timeout
 from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
 from twistream_kit.live.stream.state import CLOSE_MARGIN_SECONDS, Playing
 from twistream_kit.pending import (
@@ -121,6 +121,7 @@ class Call:
             time_limit=time_limit,
             is_reported=server is not None,
             ask=_build_question(self),
+            find_stop_reason=partial(find_stop_reason, client),
         )
         if self.is_over:
             fulfil(self._ended, status)
@@ -286,7 +287,7 @@ class Call:
                 act()
 
     def _request(self, name: str, work: Callable[[], str]) -> Pending[str]:
-        subject = Subject(f"{name} {self.sid}", "status")
+        subject = Subject(f"{name} {self.sid}", "status", kind=str)
         return on_worker(subject.name, work, home=find_loop(self._client), subject=subject)
 
     def _fetch(self) -> str:
@@ -342,7 +343,7 @@ def _build_end_subject(call: Call) -> Subject:
     def say_status() -> str:
         return "" if (known := myself()) is None else known.status
 
-    return Subject(f"end of call {call.sid}", "status", say_status)
+    return Subject(f"end of call {call.sid}", "status", say_status, kind=str)
 
 
 def hang_up_now(call: Call, seconds: float) -> None:

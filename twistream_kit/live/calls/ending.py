@@ -50,6 +50,8 @@ class CallRecord:
         streams: When each stream of the call started, with its end once it has one.
         is_reported: Whether a report of the call's end can be expected here.
         ask: Makes a request for the status of the call, or None.
+        find_stop_reason: Returns why Twilio's side as a whole is about to stop, or empty.
+        stop_reason: What that was when the final status arrived.
     """
 
     direction: str = ""
@@ -62,6 +64,8 @@ class CallRecord:
     streams: list[StreamRecord] = field(default_factory=list)
     is_reported: bool = False
     ask: Callable[[], object] | None = None
+    find_stop_reason: Callable[[], str] | None = None
+    stop_reason: str = ""
     waits: list[Pending[None]] = field(default_factory=list)
 
     def explain_stop(self, at: float) -> EndCause:
@@ -98,6 +102,8 @@ class CallRecord:
     def _explain_status(self) -> EndCause:
         if self.status != "completed":
             return EndCause("twilio-stopped", detail=f"the call ended as {self.status}")
+        if self.stop_reason:
+            return EndCause("twilio-hung-up", detail=self.stop_reason)
         if self.seconds is not None and self.seconds >= self.time_limit:
             return EndCause("time-limit", detail=f"{self.seconds} s", is_guess=True)
         if not self.direction:
@@ -152,6 +158,7 @@ class CallEndings:
         time_limit: int | None = None,
         is_reported: bool = False,
         ask: Callable[[], object] | None = None,
+        find_stop_reason: Callable[[], str] | None = None,
     ) -> None:
         """Note what is known of a call from its beginning; see `CallRecord`."""
         record = self._get(call_sid)
@@ -159,6 +166,7 @@ class CallEndings:
         record.time_limit = time_limit or record.time_limit
         record.is_reported = record.is_reported or is_reported
         record.ask = ask or record.ask
+        record.find_stop_reason = find_stop_reason or record.find_stop_reason
 
     def note_request(self, call_sid: str, at: float | None) -> None:
         """Note that this process requests the end of a call; None takes that back."""
@@ -182,6 +190,9 @@ class CallEndings:
         if status in FINAL_STATUSES and not record.status:
             if isinstance(seconds, int | str) and str(seconds).isdecimal():
                 record.seconds = int(seconds)
+            if record.find_stop_reason is not None:  # now, for it stops after other ends, too
+                record.stop_reason = record.find_stop_reason()
+                record.find_stop_reason = None  # which knows the client
             record.status, record.status_at = status, at
             self._note_change(call_sid)
 
@@ -232,7 +243,7 @@ class CallEndings:
     def stop(self) -> None:
         """End all waits, and forget how to ask for the calls, because the server stops."""
         for record in list(self._calls.values()):
-            record.is_reported, record.ask = False, None
+            record.is_reported, record.ask, record.find_stop_reason = False, None, None
             _wake(record)
 
     def _get(self, call_sid: str) -> CallRecord:

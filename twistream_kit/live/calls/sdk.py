@@ -96,6 +96,12 @@ def find_loop(client: Client) -> asyncio.AbstractEventLoop | None:
     return getattr(client.http_client, "loop", None)
 
 
+def find_stop_reason(client: Client) -> str:
+    """Return why all calls of `client` end now: its simulator is being stopped; else empty."""
+    reason = getattr(client.http_client, "stop_reason", "")
+    return reason if isinstance(reason, str) else ""
+
+
 def check_client(client: object) -> None:
     """Refuse what is no client of Twilio's SDK.
 

@@ -142,7 +142,7 @@ def place_call(
         f"calling {to}",
         create,
         home=find_loop(client),
-        subject=Subject(f"Call to {to}", "Call", lambda: "being placed"),
+        subject=Subject(f"Call to {to}", "Call", lambda: "being placed", kind=Call),
     )
     if hang_up_at_exit:
         _hang_up_at_exit(placing, to)

@@ -164,7 +164,7 @@ class Inspector(ServerAddresses):
         """
         wait: Pending[InspectedStream] = Pending(
             self._home.loop,
-            build_stream_subject(self, "InspectedStream", call),
+            build_stream_subject(self, InspectedStream, call),
         )
         call_sid = call if call is None or isinstance(call, str) else call.sid
         try:

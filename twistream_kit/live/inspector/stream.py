@@ -66,7 +66,7 @@ class InspectedStream:
     def __init__(self, home: HomeLoop, began: float) -> None:
         self.capture = Capture(started=began)
         self.closed: Pending[InspectedEnd] = Pending(
-            home.loop, Subject("end of an inspected stream", "InspectedEnd")
+            home.loop, Subject("end of an inspected stream", "InspectedEnd", kind=InspectedEnd)
         )
         self.disconnect_reason = ""
         self._start: from_twilio.Start | None = None

@@ -76,7 +76,9 @@ def preflight(
     check_client(client)
     home = getattr(client.http_client, "loop", None) or (server.loop if server else None)
     work = partial(_run_all, client, to, from_, server, parameters)
-    return on_worker("preflight", work, home=home, subject=Subject("preflight", "Checks"))
+    return on_worker(
+        "preflight", work, home=home, subject=Subject("preflight", "Checks", kind=Checks)
+    )
 
 
 def _run_all(

@@ -77,7 +77,9 @@ class ChildProcess:
         self._lines: deque[str] = deque(maxlen=_SEARCHED_LINES)
         self._kept: deque[str] = deque(maxlen=KEPT_LINES)
         self._searches: dict[asyncio.Future[re.Match[str] | None], re.Pattern[str]] = {}
-        self._exited: Pending[int] = Pending(None, Subject("end of a program", "exit code"))
+        self._exited: Pending[int] = Pending(
+            None, Subject("end of a program", "exit code", kind=int)
+        )
         self._starting: Pending[subprocess.Popen[bytes]] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -417,6 +417,7 @@ def _check_token(auth_token: str | Secret | None) -> None:
 
     Raises:
         SettingsError: If it is empty.
+        TypeError: If it is neither text nor a Secret.
     """
     if auth_token is not None and not reveal_text(auth_token):
         raise SettingsError(
@@ -426,7 +427,7 @@ def _check_token(auth_token: str | Secret | None) -> None:
         )
 
 
-_STOP = Subject("stop of the server", "None")
+_STOP = Subject("stop of the server", "None", kind=type(None))
 
 
 def _describe_port_error(error: OSError, called: str, host: str, port: int) -> CannotListen:

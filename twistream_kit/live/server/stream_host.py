@@ -129,7 +129,7 @@ class StreamHost(PublicAddress):
             also be known from `hang_up` or `refresh`.
         """
         wait: Pending[MediaStream] = Pending(
-            self._home.loop, build_stream_subject(self, "MediaStream", call)
+            self._home.loop, build_stream_subject(self, MediaStream, call)
         )
         call_sid = call if call is None or isinstance(call, str) else call.sid
         try:

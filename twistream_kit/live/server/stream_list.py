@@ -34,22 +34,28 @@ class _Addressed(Protocol):
     def stream_url(self) -> str: ...
 
 
-def build_stream_subject(server: _Addressed, result: str, call: HasCallSid | str | None) -> Subject:
+def build_stream_subject(server: _Addressed, kind: type, call: HasCallSid | str | None) -> Subject:
     """Return what a wait for a stream stands for.
 
     Args:
         server: The server or the inspector that waits.
-        result: The class of its streams.
+        kind: The class of its streams.
         call: The call whose stream is waited for, or its SID, or None.
     """
-    waits = partial(_say_address, server)
+    waits, result = partial(_say_address, server), kind.__name__
     if call is None:
-        return Subject(f"next {result}", result, waits, late=partial(_build_no_call, server))
+        return Subject(
+            f"next {result}", result, waits, late=partial(_build_no_call, server), kind=kind
+        )
     sid = call if isinstance(call, str) else getattr(call, "sid", None)
     if not isinstance(sid, str):
         raise WrongType(f"call is {quote(call)}; give a Call, such as place_call(…).result(10)")
     return Subject(
-        f"{result} of call {sid}", result, waits, late=partial(_build_no_stream, call, sid)
+        f"{result} of call {sid}",
+        result,
+        waits,
+        late=partial(_build_no_stream, call, sid),
+        kind=kind,
     )
 
 

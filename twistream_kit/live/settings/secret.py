@@ -85,8 +85,21 @@ class Secret:
         _refuse_pickling()
 
 
-def reveal_text(value: str | Secret | None) -> str:
-    """Return the text of `value` as a `str` with a hidden repr; "" for None."""
+def reveal_text(value: str | Secret | None, name: str = "auth_token") -> str:
+    """Return the text of `value` as a `str` with a hidden repr; "" for None.
+
+    Args:
+        value: The secret.
+        name: The name of the argument that it was given as.
+
+    Raises:
+        WrongType: If it is neither text nor a Secret; the message never contains it.
+    """
+    given: Any = value
+    if given is not None and not isinstance(given, str | Secret):
+        # str() would make a token of a number or of bytes, with which no signature is valid.
+        kind = type(given).__name__
+        raise WrongType(f"{name} is of type {kind}; give a string or a kit.Secret")
     return value.reveal() if isinstance(value, Secret) else QuietText(value or "")
 
 

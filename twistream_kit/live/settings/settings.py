@@ -364,7 +364,7 @@ def remember(name: str, value: str | Secret) -> None:
         ValueError: If there is no setting of that name.
         SettingsError: If the value has the wrong format; it is not kept then.
     """
-    text = value = QuietText(reveal_text(value).strip())
+    text = value = QuietText(reveal_text(value, "value").strip())
     setting = find_setting(name)
     if not text:
         forget(name)

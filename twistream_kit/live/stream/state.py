@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import Capture
-from twistream_kit.errors import ServerStopped, WrongValue
+from twistream_kit.errors import ServerStopped, WrongValue, is_finite, quote, require_type
 from twistream_kit.live.stream._reader import HeldReader, Reader, attach, push
 from twistream_kit.live.stream.remark import SoundRemark
 from twistream_kit.pending import HomeLoop, Pending, Subject, fail, fulfil
@@ -103,7 +103,8 @@ class StreamState:
         self.on_close_wanted: Callable[[], None] = do_nothing
         self.capture = Capture(start.stream_sid, start.call_sid, started=clock())
         self.closed: Pending[StreamEnd] = Pending(
-            home.loop, Subject(f"end of stream {start.stream_sid}", "StreamEnd", _say_open)
+            home.loop,
+            Subject(f"end of stream {start.stream_sid}", "StreamEnd", _say_open, kind=StreamEnd),
         )
         self.closed.add_done_callback(lambda _: self._end_readers())
         self.handler_error: BaseException | None = None
@@ -181,7 +182,9 @@ class StreamState:
 
     def mark(self, name: str) -> Pending[MarkOutcome]:
         """Queue a mark after all audio queued so far."""
-        subject = Subject(f"mark {name!r}", "MarkOutcome", silence="stream.clear()")
+        subject = Subject(
+            f"mark {name!r}", "MarkOutcome", silence="stream.clear()", kind=MarkOutcome
+        )
         wait: Pending[MarkOutcome] = Pending(self._home.loop, subject)
         lost = MarkOutcome("lost", name, 0)
         if not self._schedule(self._begin_mark, wait, name, lost):
@@ -641,10 +644,14 @@ class Playing(Pending[PlayOutcome]):
             ended earlier.
 
         Raises:
-            ValueError: If `seconds` is negative or not finite.
+            TypeError: If `seconds` is no number.
+            ValueError: If it is negative or not finite.
         """
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise WrongValue(f"heard() takes a duration in seconds, 0 or more, not {seconds!r}")
+        require_type("a number", seconds=seconds)
+        if not (is_finite(seconds) and seconds >= 0):
+            raise WrongValue(
+                f"heard() takes a duration in seconds, 0 or more, not {quote(seconds)}"
+            )
         return self._watch(self._limit(math.ceil(seconds * BYTES_PER_SECOND)))
 
     def _watch(self, size: int) -> Pending[float]:
@@ -654,6 +661,7 @@ class Playing(Pending[PlayOutcome]):
             "number of seconds",
             partial("{0.heard_ms} ms so far".format, self),
             silence="stream.clear()",
+            kind=float,
         )
         wait: Pending[float] = Pending(self._home, subject)
         self.add_done_callback(lambda _: self._settle_wait(wait))
@@ -669,7 +677,7 @@ class Playing(Pending[PlayOutcome]):
         # Made when somebody asks: there may be fifty playbacks a second.
         name = f"playback of {self.total_ms} ms" + (f" ({self.mark})" if self.mark else "")
         state = partial("{0.heard_ms} of {0.total_ms} ms heard".format, self)
-        return Subject(name, "PlayOutcome", state, silence="stream.clear()")
+        return Subject(name, "PlayOutcome", state, silence="stream.clear()", kind=PlayOutcome)
 
     def _limit(self, size: int) -> int:
         """Return how many of `size` bytes the sound has."""

@@ -389,7 +389,9 @@ class Speech(Playing):
             A `Pending`: True if more can be written; False once a clear has discarded the speech,
             or it has ended.
         """
-        subject = Subject("wait until a speech may be written to", "bool", silence="stream.clear()")
+        subject = Subject(
+            "wait until a speech may be written to", "bool", silence="stream.clear()", kind=bool
+        )
         wait: Pending[bool] = Pending(self._home, subject)
         stream = self._find_stream()
         if self.done() or self._is_over or stream is None:

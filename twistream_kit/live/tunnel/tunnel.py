@@ -123,7 +123,7 @@ def open_tunnel(
         return Tunnel(server, None, fallback=fallback, why_not=error.problem)
 
 
-_END = Subject("end of the tunnel", "reason", lambda: "open")
+_END = Subject("end of the tunnel", "reason", lambda: "open", kind=str)
 
 
 class Tunnel:

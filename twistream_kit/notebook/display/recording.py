@@ -139,9 +139,11 @@ def _show_sound(recording: Recording, of: str) -> Html:
 
 
 def _format_length(seconds: float) -> str:
-    if seconds < KEPT_SECONDS:
+    # Rounded before it is divided: 179.7 s are 3 minutes, not 2 minutes and 60 seconds.
+    if round(seconds, 1) < KEPT_SECONDS:
         return f"{seconds:.1f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
 
 
 def _show_picture(recording: Recording, events: Sequence[CallEvent]) -> Html:

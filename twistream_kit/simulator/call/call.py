@@ -59,6 +59,10 @@ CLOSE_SECONDS = 8.0
 """How long calls may take to end in order, including callbacks and WebSocket Close frames."""
 
 
+STOPPED = "the simulator was stopped"
+"""Why the calls end that are open when their simulator stops."""
+
+
 class SimulatedCall:
     """One simulated call: its parties, its status, its TwiML and its streams.
 
@@ -368,7 +372,7 @@ class Calls(Sequence[SimulatedCall]):
         """End all calls in order, and wait until everything of them is closed."""
         for call in self._calls:
             # A call that was never answered is canceled, not completed (§6.3).
-            ended_by = EndCause("twilio-hung-up", detail="the simulator was stopped")
+            ended_by = EndCause("twilio-hung-up", detail=STOPPED)
             call.end("completed" if call.started else "canceled", ended_by)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)

@@ -176,7 +176,13 @@ class Debugger(Sequence[DebuggerEntry]):
             LookupError: If Twilio has no such code.
         """
         wait: Pending[DebuggerEntry] = Pending(
-            None, Subject(f"entry {code} in Twilio's debugger", "DebuggerEntry", self._say_entries)
+            None,
+            Subject(
+                f"entry {code} in Twilio's debugger",
+                "DebuggerEntry",
+                self._say_entries,
+                kind=DebuggerEntry,
+            ),
         )
         get_code(code)
         with self._lock:

@@ -30,6 +30,7 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
     Attributes:
         dials_loopback: True: calls placed through this client may be sent to loopback addresses.
         loop: The event loop that the simulator runs on.
+        stop_reason: Why all calls of this client end now, in words; empty while they go on.
     """
 
     dials_loopback = True
@@ -38,6 +39,7 @@ class LoopbackHttpClient(TwilioHttpClient):  # type: ignore[misc]  # the SDK is 
         super().__init__(timeout=TIMEOUT_SECONDS)
         self.origin = origin
         self.loop = loop
+        self.stop_reason = ""
         self._closed = False
         # A proxy variable in the environment must not apply to requests on this machine.
         self.session.trust_env = False

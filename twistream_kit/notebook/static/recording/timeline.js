@@ -11,8 +11,9 @@ export const HEIGHT = 2 * WAVE + EVENTS + AXIS;
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 
 export function formatTime(seconds, digits = 0) {
-  const minutes = Math.floor(seconds / 60);
-  const rest = (seconds - 60 * minutes).toFixed(digits);
+  const rounded = Number(seconds.toFixed(digits)); // first, or 59.97 would be 0:60.0
+  const minutes = Math.floor(rounded / 60);
+  const rest = (rounded - 60 * minutes).toFixed(digits);
   return `${minutes}:${rest.padStart(digits ? 3 + digits : 2, "0")}`;
 }
 
