@@ -43,6 +43,7 @@ from twistream_kit.notebook.display.rows import (
 )
 from twistream_kit.notebook.display.values import VALUES
 from twistream_kit.protocol.codes import TwilioCode
+from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome, say_what_next
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -247,6 +248,8 @@ def _show_wait(pending: Pending[Any], values: Mapping[str, object]) -> Html:
     if show is None:
         text = code(repr(result), breakable=True)
         return pairs({"state": "done", **values, "result": text}, caption=title)
+    if isinstance(result, PlayOutcome | MarkOutcome) and (next_step := say_what_next(result)):
+        values = {**values, "what next": next_step}
     return join(pairs({"state": "done", **values}, caption=title), show(result))
 
 
