@@ -287,7 +287,9 @@ async def test_a_cell_sees_at_once_that_its_command_came_too_late(pair, ending):
     for text in seen:
         assert "lost" in text
         assert why in text
-        assert text.endswith("; this stream has ended, server.next_stream() waits for the next call>>")
+        assert text.endswith(
+            "; this stream has ended, server.next_stream() waits for the next call>>"
+        )
     if ending == "closing":
         assert not playing.done()
 
