@@ -438,8 +438,8 @@ def _review_extras(parts: SplitResult, field: str) -> Iterator[Objection]:
             "Whether Twilio sends them is not documented, and TwiML is no place for a secret"
         )
         fix = (
-            f"Write {_describe_right(parts, _choose_scheme(parts))}, and check the signature instead:"
-            " kit.StreamServer(auth_token=token)"
+            f"Write {_describe_right(parts, _choose_scheme(parts))}, and check the signature"
+            " instead: kit.StreamServer(auth_token=token)"
         )
         yield Objection(None, field, "holds a user or password", consequence, fix, "warning")
 

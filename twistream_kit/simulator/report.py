@@ -16,6 +16,7 @@ from twistream_kit.diagnosis.sound import is_about_timing
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause
+from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES
 from twistream_kit.simulator.model.debugger import DebuggerEntry
 from twistream_kit.simulator.stream.client import EndingReason
 from twistream_kit.simulator.stream.leg import measure_sound
@@ -218,12 +219,20 @@ class CallReport:
         return "\n".join(lines)
 
 
+def _describe_sent(sent: Mapping[str, int]) -> str:
+    """Return the counts, and why there are more media messages than frames in the timing."""
+    counts = _describe_counts(sent)
+    if sent.get("media", 0) < INITIAL_BURST_FRAMES:
+        return counts
+    return f"{counts}; the first frame brings {INITIAL_BURST_FRAMES} media at once, as at Twilio"
+
+
 def describe_call(report: CallReport) -> dict[str, str]:
     """Describe a call in one sentence per topic, for its text and its display."""
     said = {
         "verdict": report.verdict,
         "call": f"{report.seconds:.1f} s to {report.url}",
-        "sent": _describe_counts(report.sent),
+        "sent": _describe_sent(report.sent),
         "received": _describe_counts(report.received),
     }
     if report.first_sound_ms is not None:

@@ -295,7 +295,10 @@ def test_a_call_report_shows_numbers_objections_and_what_was_heard(call_report):
     assert heard
     assert before.startswith('<audio controls preload="metadata" aria-label="sound"')
     assert "1 of 1 returned" in html
-    assert "playload" in html
+    assert "31951</strong> (warning at Twilio)" in html
+    for fix in {each.fix for each in call_report.objections}:
+        assert html.count(escape(fix)) == 1, "each objection stands once"
+    assert "What is wrong with it stands above: media.playload." in html
     seconds = soundfile.info(io.BytesIO(opus_of(html))).frames / 8000
     assert seconds == pytest.approx(call_report.capture.recording.seconds, abs=0.05)
 

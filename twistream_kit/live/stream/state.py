@@ -720,6 +720,11 @@ class Playing(Pending[PlayOutcome]):
             fulfil(wait, self.result(0).heard_ms / 1000)
 
 
+def find_handle(playing: Playing) -> str:
+    """Return the unique name of a playback on the wire; empty before it is queued."""
+    return playing._handle  # noqa: SLF001 - for displays, beside its owner
+
+
 def _say_open() -> str:
     return "still open"
 

@@ -134,8 +134,8 @@ def show_verdict(objection: Objection) -> Html:
         # What drops one message is an error of the server, and in Twilio's console a warning.
         known = TWILIO_CODES.get(objection.code)
         level = objection.severity if known is None else known.level
-        level = "" if level == objection.severity else f"({level} at Twilio) "
-        number = join(strong(objection.code), f" {level}")
+        at_twilio = "" if level == objection.severity else f"({level} at Twilio) "
+        number = join(strong(objection.code), f" {at_twilio}")
     return join(
         badge(objection.severity), " ", number, code(objection.field), " ", _say_problem(objection)
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,8 @@ class StreamLog(KeepsLastPicture, anywidget.AnyWidget):
         lines = self._messages.lines
         if newest != self._newest:
             self._newest = newest
-            self.lines = [_as_traits(line) for line in lines]
+            sid = self._capture.stream_sid
+            self.lines = [_as_traits(line, sid) for line in lines]
         # Apart from the lines, because they change fifty times a second where all media is bad.
         self.counts = {
             str(line.number): [line.count, round(line.last_at, 2)]
@@ -274,7 +276,21 @@ def _render_problem(severity: str, text: str) -> Html:
     return join(shown, f"{severity}: {text}")
 
 
-def _as_traits(line: LogLine) -> dict[str, Any]:
+def _find_own_sid(text: str, stream_sid: str) -> list[tuple[int, int]]:
+    """Return where a message names its own stream, each with the comma beside it.
+
+    The same 50 characters stand in every message; in a line of one row they would leave no room
+    for what is different.
+    """
+    if not stream_sid:
+        return []
+    field = rf'"streamSid": ?"{re.escape(stream_sid)}"'
+    return [found.span() for found in re.finditer(rf"{field}, ?|, ?{field}", text)]
+
+
+def _as_traits(line: LogLine, stream_sid: str) -> dict[str, Any]:
+    places = [find_field(line.text, objection.field) for objection in line.objections]
+    meant = [place for place in places if place]
     return {
         "number": line.number,
         "at": round(line.at, 2),
@@ -282,14 +298,19 @@ def _as_traits(line: LogLine) -> dict[str, Any]:
         "event": line.event,
         "text": line.text,
         "progress": line.is_progress,
+        "implied": [
+            [begin, end]
+            for begin, end in _find_own_sid(line.text, stream_sid)
+            if not any(first < end and begin < last for first, last in meant)
+        ],
         "objections": [
             {
                 "severity": objection.severity,
                 "code": objection.code,
                 "text": str(objection),
-                "place": find_field(line.text, objection.field),
+                "place": place,
             }
-            for objection in line.objections
+            for objection, place in zip(line.objections, places, strict=True)
         ],
     }
 
