@@ -173,6 +173,6 @@ def test_each_address_that_a_fix_says_to_write_meets_no_error_itself(url):
         found = review_stream_url(each.rstrip(",;."))
         assert not [str(objection) for objection in found if objection.severity == "error"]
         assert not any("holds a user" in objection.problem for objection in found)
-    told = [ast.literal_eval(each) for fix in fixes for each in re.findall(r"{'x.*?}", fix)]
-    assert told
-    assert all(each == dict(parse_qsl(urlsplit(url).query)) for each in told)
+    passed_on = [ast.literal_eval(each) for fix in fixes for each in re.findall(r"{'x.*?}", fix)]
+    assert passed_on
+    assert all(each == dict(parse_qsl(urlsplit(url).query)) for each in passed_on)

@@ -167,7 +167,7 @@ def _review_binary(
     yield Objection(MALFORMED_MESSAGE, "", problem, _BINARY_DROPPED, fix)
     if is_json:
         inside = _review_text(message.decode("utf-8", "replace"), stream_sid, is_heard=is_heard)
-        yield from map(_suppose, inside)
+        yield from map(_add_condition, inside)
 
 
 def _review_text(
@@ -194,7 +194,7 @@ def _review_text(
         )
         return
     found = list(_review_fields(message, stream_sid))
-    yield from _suppose_it_arrives(found)
+    yield from _add_conditions(found)
     if is_heard and not any(objection.severity == "error" for objection in found):
         yield from _review_long_sound(message)
     for name in dict.fromkeys(repeated):
@@ -202,13 +202,13 @@ def _review_text(
         yield Objection(None, _format_path("", name), problem, fix="Keep one", severity="warning")
 
 
-def _suppose_it_arrives(found: Sequence[Objection]) -> Iterator[Objection]:
+def _add_conditions(found: Sequence[Objection]) -> Iterator[Objection]:
     """Say of what Twilio would only do with a message that it obeys, that it drops this one."""
     is_dropped = any(objection.code and objection.severity == "error" for objection in found)
-    return map(_suppose, found) if is_dropped else iter(found)
+    return map(_add_condition, found) if is_dropped else iter(found)
 
 
-def _suppose(objection: Objection) -> Objection:
+def _add_condition(objection: Objection) -> Objection:
     consequence = objection.consequence
     if objection.code is not None or not consequence or consequence.startswith(_SUPPOSED):
         return objection

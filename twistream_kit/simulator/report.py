@@ -219,20 +219,12 @@ class CallReport:
         return "\n".join(lines)
 
 
-def _describe_sent(sent: Mapping[str, int]) -> str:
-    """Return the counts, and why there are more media messages than frames in the timing."""
-    counts = _describe_counts(sent)
-    if sent.get("media", 0) < INITIAL_BURST_FRAMES:
-        return counts
-    return f"{counts}; the first frame brings {INITIAL_BURST_FRAMES} media at once, as at Twilio"
-
-
 def describe_call(report: CallReport) -> dict[str, str]:
     """Describe a call in one sentence per topic, for its text and its display."""
     said = {
         "verdict": report.verdict,
         "call": f"{report.seconds:.1f} s to {report.url}",
-        "sent": _describe_sent(report.sent),
+        "sent": _describe_counts(report.sent),
         "received": _describe_counts(report.received),
     }
     if report.first_sound_ms is not None:
@@ -248,6 +240,8 @@ def describe_call(report: CallReport) -> dict[str, str]:
     if report.marks_received:
         said["marks"] = f"{report.marks_returned} of {report.marks_received} returned"
     said["timing"] = str(report.lateness)
+    if report.sent.get("media", 0) >= INITIAL_BURST_FRAMES:
+        said["timing"] += f"; the first frame brings {INITIAL_BURST_FRAMES} media, as at Twilio"
     if not report.believable:
         said["timing"] += f". {SIMULATOR_WAS_LATE}."
     return said

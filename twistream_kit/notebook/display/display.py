@@ -353,7 +353,7 @@ def _show_report_figures(report: CallReport) -> Html:
         join(f"{times} × ", show_verdict(objection), show_reasons(objection))
         for objection, times in report.objections.items()
     ]
-    entries = [_refer_to_objections(entry, report.objections) for entry in report.debugger]
+    entries = [_drop_shown_objections(entry, report.objections) for entry in report.debugger]
     logged = _show_entries(entries) if entries else EMPTY
     return join(
         paragraph(strong(f"{report.headline[0].upper()}{report.headline[1:]}")),
@@ -363,7 +363,7 @@ def _show_report_figures(report: CallReport) -> Html:
     )
 
 
-def _refer_to_objections(entry: DebuggerEntry, shown: Collection[Objection]) -> DebuggerEntry:
+def _drop_shown_objections(entry: DebuggerEntry, shown: Collection[Objection]) -> DebuggerEntry:
     """Return an entry of the console without the objections that stand above it already."""
     if not entry.objections or any(each not in shown for each in entry.objections):
         return entry

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import traitlets
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Sender
+from twistream_kit.capture.message_text import find_own_sid
 from twistream_kit.errors import TwistreamError, WrongType
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.stream.stream import MediaStream, describe_end
@@ -276,18 +276,6 @@ def _render_problem(severity: str, text: str) -> Html:
     return join(shown, f"{severity}: {text}")
 
 
-def _find_own_sid(text: str, stream_sid: str) -> list[tuple[int, int]]:
-    """Return where a message names its own stream, each with the comma beside it.
-
-    The same 50 characters stand in every message; in a line of one row they would leave no room
-    for what is different.
-    """
-    if not stream_sid:
-        return []
-    field = rf'"streamSid": ?"{re.escape(stream_sid)}"'
-    return [found.span() for found in re.finditer(rf"{field}, ?|, ?{field}", text)]
-
-
 def _as_traits(line: LogLine, stream_sid: str) -> dict[str, Any]:
     places = [find_field(line.text, objection.field) for objection in line.objections]
     meant = [place for place in places if place]
@@ -300,7 +288,7 @@ def _as_traits(line: LogLine, stream_sid: str) -> dict[str, Any]:
         "progress": line.is_progress,
         "implied": [
             [begin, end]
-            for begin, end in _find_own_sid(line.text, stream_sid)
+            for begin, end in find_own_sid(line.text, stream_sid)
             if not any(first < end and begin < last for first, last in meant)
         ],
         "objections": [
