@@ -228,7 +228,7 @@ class CallRefused(TwistreamError):
         >>> call = kit.place_call(twilio.client, **numbers, stream_url="wss://example.com/media")
         >>> error = call.exception(10)
         >>> error.status, error.code, error.consequence
-        (400, 21211, 'The number to call cannot be a telephone number.')
+        (400, 21211, 'The number to call is not a valid telephone number.')
     """
 
     def __init__(

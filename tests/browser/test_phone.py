@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
 import numpy as np
 import pytest
@@ -151,6 +152,8 @@ async def test_it_rings_is_answered_and_the_tone_comes_out_of_the_loudspeaker(ha
     await handset.button("Answer").click()
     await handset.notebook.ask("stream = server.next_stream(call).result(30)")
     await expect(handset.footer).to_contain_text("Direct connection")
+    await expect(handset.footer).to_contain_text("this page's player: ")
+    await expect(handset.button("Sound")).to_have_attribute("title", re.compile("microphone"))
     await handset.forget()
     await handset.notebook.ask(f"playing = stream.play(kit.Clip.tone({TONE_HZ}, 2.5))")
     await handset.wait_for_sound()

@@ -51,11 +51,19 @@ def test_playload_with_a_wav_file_in_it_meets_both_objections():
     )
     assert (misspelt.code, misspelt.severity) == (31951, "error")
     assert str(header) == (
-        "media.playload starts with RIFF: it is a whole WAV file, not bare PCMU. Twilio would"
-        " accept it and play noise, logging nothing. Send kit.load_clip(path).payload, or call"
+        "media.playload starts with RIFF: it is a whole WAV file, not bare PCMU. If the rest"
+        " of the message were right: Twilio would accept it and play noise, logging nothing. Send"
+        " kit.load_clip(path).payload, or call"
         " stream.play(kit.load_clip(path))."
     )
     assert (header.code, header.severity) == (None, "error")
+
+
+def test_a_message_that_is_obeyed_has_its_consequences_without_a_condition():
+    message = {"event": "media", "streamSid": SID, "media": {"payload": b64encode(WAV).decode()}}
+    (header,) = review_message(message)
+    assert header.consequence == "Twilio would accept it and play noise, logging nothing"
+    assert "If the rest" in review_message(json.dumps(message).encode())[-1].consequence
 
 
 @pytest.mark.parametrize(

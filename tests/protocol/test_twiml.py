@@ -1,5 +1,8 @@
+import ast
+import re
 import subprocess
 import sys
+from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree
 
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 
 from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import LocalProtocolError
-from twistream_kit.protocol.twiml import connect_stream
+from twistream_kit.protocol.twiml import connect_stream, review_stream_url
 
 URL = "wss://example.com/media"
 
@@ -147,3 +150,29 @@ def test_whatever_is_written_brings_the_parameters_back_and_meets_no_error(param
 def test_the_sdk_is_not_loaded_before_it_is_needed():
     code = "import sys, twistream_kit.protocol.twiml; assert 'twilio' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:1/media?x=1",
+        "ws://localhost:1/media?x=1#f",
+        "https://user:word@localhost:1/media?x=1",
+        "http://example.com/media?x=1&y=a%20b",
+        "ws://user:word@example.com/media?x=1#f",
+        "wss://example.com:0/media?x=1",
+        "wss://user:word@example.com/media?x=1#f",
+        "example.com/media?x=1",
+    ],
+)
+def test_each_address_that_a_fix_says_to_write_meets_no_error_itself(url):
+    fixes = [objection.fix for objection in review_stream_url(url)]
+    written = [each for fix in fixes for each in re.findall(r"[Ww]rite (wss?://\S+)", fix)]
+    assert written
+    for each in written:
+        found = review_stream_url(each.rstrip(",;."))
+        assert not [str(objection) for objection in found if objection.severity == "error"]
+        assert not any("holds a user" in objection.problem for objection in found)
+    passed_on = [ast.literal_eval(each) for fix in fixes for each in re.findall(r"{'x.*?}", fix)]
+    assert passed_on
+    assert all(each == dict(parse_qsl(urlsplit(url).query)) for each in passed_on)

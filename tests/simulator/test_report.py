@@ -98,6 +98,12 @@ def test_the_seconds_that_were_heard_are_those_of_sound_and_not_of_the_call():
     assert (read["heard_seconds"], read["recording_seconds"]) == (0, 3)
 
 
+def test_a_report_says_why_there_are_more_media_than_frames():
+    words = "(worst); the first frame brings 3 media, as at Twilio"
+    assert words in repr(report_of(sent={"media": 52, "stop": 1}))
+    assert "brings" not in repr(report_of(sent={"start": 1, "media": 2}))
+
+
 def test_a_caller_who_hung_up_after_silence_is_said_in_text_html_and_json():
     report = report_of(seconds=7.2, quiet_seconds=3.0)
     words = "by the simulated caller, who hangs up after 3 s of silence; seconds=20 (--seconds 20)"

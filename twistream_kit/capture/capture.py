@@ -283,7 +283,7 @@ class Capture:
 
     @property
     def recording(self) -> Recording:
-        """The call as it is now, as one sound of two sides: left the caller, right you, as heard.
+        """The call as it is now, as stereo: left channel the caller, right you, as heard.
 
         It lasts from the start of the capture to the last message.  A new one each time.
 
@@ -295,7 +295,7 @@ class Capture:
         return Recording(place_caller(self._read_entries()), heard, replay.seconds)
 
     def stereo(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write `recording` as a 16-bit WAV file: left the caller, right what the caller heard.
+        """Write `recording` as 16-bit stereo WAV: left the caller, right what the caller heard.
 
         Args:
             path: The name of the file; ``capture.recording.save(path)`` goes by its end.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from twistream_kit.errors import quote
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import MarkName
@@ -67,3 +69,15 @@ def quote_message(message: str | bytes, limit: int = MOST_CHARACTERS) -> str:
     if len(message) <= limit + _END_CHARACTERS:
         return message
     return f"{message[:limit]} … {message[-_END_CHARACTERS:]} ({len(message)} characters)"
+
+
+def find_own_sid(text: str, stream_sid: str) -> list[tuple[int, int]]:
+    """Return where a message names its own stream, each with the comma beside it.
+
+    The same 50 characters stand in every message; in a line of one row they would leave no room
+    for what is different.
+    """
+    if not stream_sid:
+        return []
+    field = rf'"streamSid": ?"{re.escape(stream_sid)}"'
+    return [found.span() for found in re.finditer(rf"{field}, ?|, ?{field}", text)]

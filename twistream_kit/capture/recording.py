@@ -1,4 +1,4 @@
-"""A call as one recording of two sides: left the caller, right what the caller heard.
+"""A call as one stereo recording: left channel the caller, right what the caller heard.
 
 The sound stays PCMU, in the pieces in which it was sent, and silence is not stored; samples are
 made of the part that is read.  A call of hours is therefore saved, measured and played without its
@@ -65,7 +65,7 @@ FORMATS: Mapping[str, SoundFormat] = {
 
 
 class Recording:
-    """A call from its start to its last message, in two sides: left the caller, right you.
+    """A call from its start to its last message, in two channels: left the caller, right you.
 
     *You* is what the caller heard of your sound by the playout model: sound that a clear removed is
     absent, and silence stands where nothing was played.  Both sides count their time from the start

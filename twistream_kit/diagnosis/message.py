@@ -14,8 +14,8 @@ import json
 import re
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any
@@ -75,6 +75,9 @@ _STREAM_SID = re.compile(r"MZ[0-9a-fA-F]{32}")
 
 _DROPPED = "Twilio would drop it with warning 31951, logged once per stream"
 """The consequence that §4 documents for every message that is not exactly one of the three."""
+
+_SUPPOSED = "If the rest of the message were right: "
+"""Stands before what would follow from the payload of a message that is dropped for its form."""
 
 _BINARY_DROPPED = "Twilio would drop it with warning 31950, logged once per stream"
 
@@ -163,7 +166,8 @@ def _review_binary(
         fix = "Call stream.play(clip), or send to_twilio.Media(stream_sid, payload).to_json()"
     yield Objection(MALFORMED_MESSAGE, "", problem, _BINARY_DROPPED, fix)
     if is_json:
-        yield from _review_text(message.decode("utf-8", "replace"), stream_sid, is_heard=is_heard)
+        inside = _review_text(message.decode("utf-8", "replace"), stream_sid, is_heard=is_heard)
+        yield from map(_add_condition, inside)
 
 
 def _review_text(
@@ -190,12 +194,27 @@ def _review_text(
         )
         return
     found = list(_review_fields(message, stream_sid))
-    yield from found
+    yield from _add_conditions(found)
     if is_heard and not any(objection.severity == "error" for objection in found):
         yield from _review_long_sound(message)
     for name in dict.fromkeys(repeated):
         problem = "stands twice in one object; which of the two Twilio reads is not documented"
         yield Objection(None, _format_path("", name), problem, fix="Keep one", severity="warning")
+
+
+def _add_conditions(found: Sequence[Objection]) -> Iterator[Objection]:
+    """Say of what Twilio would only do with a message that it obeys, that it drops this one."""
+    is_dropped = any(objection.code and objection.severity == "error" for objection in found)
+    return map(_add_condition, found) if is_dropped else iter(found)
+
+
+def _add_condition(objection: Objection) -> Objection:
+    consequence = objection.consequence
+    if objection.code is not None or not consequence or consequence.startswith(_SUPPOSED):
+        return objection
+    if not consequence.startswith("Twilio"):
+        consequence = consequence[0].lower() + consequence[1:]
+    return replace(objection, consequence=_SUPPOSED + consequence)
 
 
 def _refuse_constant(constant: str) -> None:

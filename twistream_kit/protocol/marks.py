@@ -100,7 +100,7 @@ ended, or the mark never came back."""
 
 
 WHAT_NEXT = "this stream has ended, server.next_stream() waits for the next call"
-"""What to do about a playback on a stream that has ended."""
+"""What to do about a playback or a mark on a stream that has ended."""
 
 
 def is_ending(text: object) -> TypeGuard[Ending]:
@@ -165,7 +165,7 @@ class PlayOutcome:
 
     def __repr__(self) -> str:
         heard = f"{self.ending}: {self.heard_ms} of {self.total_ms} ms heard"
-        said = [*self.notes, *([WHAT_NEXT] if self.ending == "lost" and self.cause else [])]
+        said = [*self.notes, *filter(None, [say_what_next(self)])]
         return f"<PlayOutcome {heard}{': ' * bool(said)}{'; '.join(said)}>"
 
 
@@ -210,7 +210,13 @@ class MarkOutcome:
 
     def __repr__(self) -> str:
         ended = f"{self.name!r}: {self.ending} after {self.after_ms} ms"
-        return f"<MarkOutcome {': '.join(filter(None, (ended, self.why)))}>"
+        said = [text for text in (self.why, say_what_next(self)) if text]
+        return f"<MarkOutcome {ended}{': ' * bool(said)}{'; '.join(said)}>"
+
+
+def say_what_next(outcome: PlayOutcome | MarkOutcome) -> str:
+    """Return what to do about what was lost because its stream has ended; else empty."""
+    return WHAT_NEXT if outcome.ending == "lost" and outcome.cause is not None else ""
 
 
 def _say_why(ending: Ending, cause: EndCause | None) -> str:

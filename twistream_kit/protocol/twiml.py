@@ -327,7 +327,7 @@ def _object_to_relative_url(url: str, field: str) -> Objection:
             field,
             f"has no scheme: {quote(hide_user(url))}",
             _describe_refusal(31922),
-            _write(f"{scheme}://{hide_user(url)}"),
+            f"Write {_describe_right(urlsplit(f'//{url}'), scheme)}",
         )
     return Objection(
         None,
@@ -358,7 +358,8 @@ def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objectio
             consequence += "; only the simulator on this machine could"
         elif loopback:
             consequence += "; the simulator on this machine could, if the server speaks TLS"
-            fix += f"; for a server without TLS and the simulator, write {_make_plain(parts)}"
+            plain = _describe_right(parts, "ws")
+            fix += f"; for a server without TLS and the simulator, write {plain}"
         elif where == _PRIVATE:
             consequence += "; only the simulator could, from a machine in it"
         yield Objection(
@@ -367,14 +368,14 @@ def _review_scheme_and_host(parts: SplitResult, field: str) -> Iterator[Objectio
 
 
 def _object_to_scheme(parts: SplitResult, scheme: str, field: str, *, is_local: bool) -> Objection:
-    secure = _write(hide_user(parts._replace(scheme="wss").geturl()))
+    secure = f"Write {_describe_right(parts, 'wss')}"
     if is_local:
         consequence, fix = "Only the simulator dials it; Twilio would not (31922)", _OPEN_A_TUNNEL
     else:
         consequence, fix = _describe_refusal(31922), secure
     host = parts.hostname or ""
     if scheme == "http" and is_loopback_host(host):
-        fix = f"{_OPEN_A_TUNNEL}; for the simulator, write {_make_plain(parts)}"
+        fix = f"{_OPEN_A_TUNNEL}; for the simulator, write {_describe_right(parts, 'ws')}"
     elif scheme in ("ws", "http") and describe_out_of_reach(host):
         fix = _OPEN_A_TUNNEL
     elif scheme == "ws":
@@ -383,14 +384,29 @@ def _object_to_scheme(parts: SplitResult, scheme: str, field: str, *, is_local: 
     return Objection(31922, field, problem, consequence, fix, "warning" if is_local else "error")
 
 
-def _make_plain(parts: SplitResult) -> str:
-    return hide_user(parts._replace(scheme="ws").geturl())
+def _make_right(parts: SplitResult, scheme: str) -> str:
+    """Return an address without what would be objected to next, if this were followed."""
+    netloc = re.sub(r":0+\Z", "", parts.netloc.rpartition("@")[2])
+    return parts._replace(scheme=scheme, netloc=netloc, query="", fragment="").geturl()
+
+
+def _describe_right(parts: SplitResult, scheme: str) -> str:
+    """Return that address, and where the values of its query belong, for after "write"."""
+    right = _shorten(_make_right(parts, scheme))
+    if not parts.query:
+        return right
+    return f"{right} and pass the query's values by parameters={_read_query(parts.query)!r}"
+
+
+def _choose_scheme(parts: SplitResult) -> str:
+    """Return the scheme to write: that of the simulator only where nothing else can dial."""
+    is_plain = parts.scheme.lower() in ("ws", "http")
+    return "ws" if is_plain and is_loopback_host(parts.hostname or "") else "wss"
 
 
 def _review_port(port: int | None, parts: SplitResult, field: str) -> Iterator[Objection]:
     if port == 0:
-        bare = re.sub(r":0+\Z", "", parts.netloc)
-        fix = _write(hide_user(parts._replace(netloc=bare).geturl()))
+        fix = f"Write {_describe_right(parts, _choose_scheme(parts))}"
         problem = "uses port 0, on which no server can be called"
         yield Objection(31923, field, problem, _describe_refusal(31923), fix)
         return
@@ -403,7 +419,8 @@ def _review_port(port: int | None, parts: SplitResult, field: str) -> Iterator[O
 
 def _review_extras(parts: SplitResult, field: str) -> Iterator[Objection]:
     if parts.query:
-        bare = hide_user(parts._replace(query="", fragment="").geturl())
+        bare = _make_right(parts, _choose_scheme(parts)) if parts.hostname else ""
+        bare = bare or hide_user(parts._replace(query="", fragment="").geturl())
         yield Objection(
             31920,
             field,
@@ -414,21 +431,25 @@ def _review_extras(parts: SplitResult, field: str) -> Iterator[Objection]:
         )
     if parts.fragment:
         consequence = "It never reaches a server"
-        fix = _write(hide_user(parts._replace(fragment="").geturl()))
+        fix = f"Write {_describe_right(parts, _choose_scheme(parts))}"
         yield Objection(None, field, "has a #fragment", consequence, fix, "warning")
     if "@" in parts.netloc:
         consequence = (
             "Whether Twilio sends them is not documented, and TwiML is no place for a secret"
         )
         fix = (
-            f"{_write(hide_user(parts.geturl()))}, and check the signature instead:"
-            " kit.StreamServer(auth_token=token)"
+            f"Write {_describe_right(parts, _choose_scheme(parts))}, and check the signature"
+            " instead: kit.StreamServer(auth_token=token)"
         )
         yield Objection(None, field, "holds a user or password", consequence, fix, "warning")
 
 
 def _write(url: str) -> str:
-    return f"Write {url if len(url) <= _LONGEST_SHOWN else url[:_LONGEST_SHOWN] + '…'}"
+    return f"Write {_shorten(url)}"
+
+
+def _shorten(url: str) -> str:
+    return url if len(url) <= _LONGEST_SHOWN else f"{url[:_LONGEST_SHOWN]}…"
 
 
 def _read_query(query: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from twistream_kit.diagnosis.sound import is_about_timing
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause
+from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES
 from twistream_kit.simulator.model.debugger import DebuggerEntry
 from twistream_kit.simulator.stream.client import EndingReason
 from twistream_kit.simulator.stream.leg import measure_sound
@@ -239,6 +240,8 @@ def describe_call(report: CallReport) -> dict[str, str]:
     if report.marks_received:
         said["marks"] = f"{report.marks_returned} of {report.marks_received} returned"
     said["timing"] = str(report.lateness)
+    if report.sent.get("media", 0) >= INITIAL_BURST_FRAMES:
+        said["timing"] += f"; the first frame brings {INITIAL_BURST_FRAMES} media, as at Twilio"
     if not report.believable:
         said["timing"] += f". {SIMULATOR_WAS_LATE}."
     return said

@@ -4,6 +4,8 @@ import asyncio
 import math
 import re
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -259,6 +261,37 @@ async def test_play_after_the_end_is_lost_at_once_and_logged(pair, said):
     assert await soon(stream.mark("late")) == MarkOutcome("lost", "late", 0)
     stream.clear()
     assert sum("has ended or is closing; lost" in line for line in said()) == 1
+
+
+def give_commands(stream):
+    outcomes = [stream.play(SECOND), stream.play(Clip.tone(440, 1)), stream.speak()]
+    stream.clear()
+    return [*(repr(each) for each in outcomes), repr(stream.mark("late"))]
+
+
+@pytest.mark.parametrize("ending", ["stopped", "closing", "closed"])
+async def test_a_cell_sees_at_once_that_its_command_came_too_late(pair, ending):
+    stream, end = await pair()
+    why = "Twilio ended the stream: the call ended, or its TwiML was replaced"
+    if ending == "stopped":  # its cause is still looked for
+        get_state(stream).stop(time.monotonic())
+    elif ending == "closing":
+        playing, why = stream.play(SECOND), f"{CLOSED_HERE[:-7]}: close() had been called before"
+        stream.close()
+    else:
+        await end.stop()
+        await soon(stream.closed)
+    assert not stream.is_open
+    with ThreadPoolExecutor(1) as cell:
+        seen = cell.submit(give_commands, stream).result(30)  # the loop carries out nothing
+    for text in seen:
+        assert "lost" in text
+        assert why in text
+        assert text.endswith(
+            "; this stream has ended, server.next_stream() waits for the next call>>"
+        )
+    if ending == "closing":
+        assert not playing.done()
 
 
 async def test_play_after_the_stop_of_the_server_is_lost_at_once(serve, dial):

@@ -31,7 +31,7 @@ from twistream_kit.notebook.display.display import EXACT_SECONDS, render_html
 from twistream_kit.pending import Pending, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import EndCause
-from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome
+from twistream_kit.protocol.marks import WHAT_NEXT, MarkOutcome, PlayOutcome
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import SIMULATOR_WAS_LATE, CallReport, describe_call
 from twistream_kit.simulator.stream.pacer import LatenessReport
@@ -221,6 +221,9 @@ def test_a_wait_shows_how_it_ended_with_the_display_of_its_result():
     assert cells_of(render_html(wait)) == ["state", "pending"]
     fulfil(wait, PlayOutcome("cleared", 420, 4210))
     assert render_html(wait).endswith(render_html(wait.result()))
+    late = Pending()
+    fulfil(late, MarkOutcome("lost", "late", 0, cause=EndCause("callee-hung-up")))
+    assert cells_of(render_html(late))[2:4] == ["what next", WHAT_NEXT]
     broken = Pending()
     fail(broken, ValueError("no <sound>"))
     assert cells_of(render_html(broken))[2:] == ["error", "ValueError: no &lt;sound&gt;"]
@@ -292,7 +295,10 @@ def test_a_call_report_shows_numbers_objections_and_what_was_heard(call_report):
     assert heard
     assert before.startswith('<audio controls preload="metadata" aria-label="sound"')
     assert "1 of 1 returned" in html
-    assert "playload" in html
+    assert "31951</strong> (warning at Twilio)" in html
+    for fix in {each.fix for each in call_report.objections}:
+        assert html.count(escape(fix)) == 1, "each objection stands once"
+    assert "What is wrong with it stands above: media.playload." in html
     seconds = soundfile.info(io.BytesIO(opus_of(html))).frames / 8000
     assert seconds == pytest.approx(call_report.capture.recording.seconds, abs=0.05)
 

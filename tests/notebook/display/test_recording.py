@@ -71,7 +71,10 @@ def test_a_capture_shows_both_sides_of_the_call_first():
     assert samples.shape == (32_000, 2)
     assert set(range(1, 9)) <= set(loud(samples[:, 0]).tolist()) <= set(range(11))
     assert set(range(31, 39)) <= set(loud(samples[:, 1]).tolist()) <= set(range(29, 41))
-    assert "The call, 4.0 s: left the caller, right what the caller heard." in html
+    assert (
+        "The call, 4.0 s: the left channel is the caller, the right one what the caller heard."
+        in html
+    )
     assert html.index("<audio") < html.index("<img") < html.index("<table")
 
 

@@ -12,7 +12,8 @@ from matplotlib.colors import to_hex
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.notebook.plots.call import plot_timeline
+from twistream_kit.notebook.plots._labels import Label
+from twistream_kit.notebook.plots.call import _join_names, plot_timeline
 from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
@@ -151,6 +152,54 @@ def test_the_silence_after_a_clear_is_shaded_and_given_in_the_title(capture):
     assert (shade.x0, shade.x1) == (pytest.approx(1.0), pytest.approx(2.5, abs=0.02))
     title = "4.0 s of call, 2 marks returned, 1 clear, then 1.5 s of silence"
     assert figure.get_suptitle() == title
+
+
+def test_clears_say_which_silence_is_theirs():
+    capture = Capture(SID)
+    capture.append(to_twilio.Media(SID, TONE), 0.0)
+    for at in (0.5, 4.5):
+        capture.append(to_twilio.Clear(SID), at)
+    capture.append(to_twilio.Media(SID, TONE), 5.0)
+    capture.append(to_twilio.Clear(SID), 8.0)
+    capture.append(from_twilio.Stop(SID), 60.0)
+    figure = plot_timeline(capture)
+    texts = [text.get_text() for text in lane(figure, "clears").texts]
+    assert texts == ["clear, then 4.5 s of silence", "2 clears"]
+    assert figure.get_suptitle().endswith("3 clears, after one 4.5 s of silence")
+
+
+def test_a_clear_for_nothing_has_no_silence():
+    capture = Capture(SID)
+    capture.append(to_twilio.Clear(SID), 1.0)
+    capture.append(from_twilio.Stop(SID), 60.0)
+    figure = plot_timeline(capture)
+    (label,) = lane(figure, "clears").texts
+    assert label.get_text() == "clear, nothing waited"
+    assert figure.get_suptitle() == "60.0 s of call, no marks returned, 1 clear"
+    assert legend(figure) == ["clear sent"]
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["greeting", "reply", "greeting", "greeting"], "4 marks: greeting and reply"),
+        (["a", "b", "c", "a"], "4 marks: a, b …"),
+        (["a", "b", "c"], "3 marks: a … c"),
+        (["a", "a"], "2 × a"),
+    ],
+)
+def test_names_that_are_joined_say_what_they_stand_for(names, text):
+    assert _join_names([Label(0.0, name) for name in names], "marks") == text
+
+
+def test_no_two_entries_of_the_legend_look_the_same():
+    capture = Capture(SID)
+    capture.append(from_twilio.Stop(SID), 4.0)
+    figure = plot_timeline(note(capture, [(-1.0, "ringing"), (4.1, "completed")]))
+    keys = [key for each in figure.legends for key in each.legend_handles]
+    looks = {str(key.get_linestyle()) for key in keys}
+    looks = {"solid" if look in ("-", "[(0.0, None)]") else look for look in looks}
+    assert len(looks) == len(legend(figure)) == 2
 
 
 def test_the_deaf_window_is_shaded_up_to_the_clear_that_ended_it(capture):

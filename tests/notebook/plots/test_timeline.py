@@ -53,6 +53,20 @@ def test_silence_after_the_last_clear_lasts_to_the_end():
     assert timeline.silences == [(0.5, 4.0)]
 
 
+def test_a_clear_that_found_nothing_to_discard_makes_no_silence():
+    timeline = read(
+        (0.0, to_twilio.Media(SID, SECOND)),
+        (0.5, to_twilio.Clear(SID)),
+        (0.7, to_twilio.Clear(SID)),
+        (2.0, to_twilio.Media(SID, SECOND)),
+        (3.5, to_twilio.Clear(SID)),
+        (9.0, from_twilio.Stop(SID)),
+    )
+    assert timeline.silences == [
+        pytest.approx(each) for each in [(0.5, 2.0), (0.7, 0.7), (3.5, 3.5)]
+    ]
+
+
 def test_marks_bear_the_names_their_user_gave_and_those_of_the_kit_are_progress():
     timeline = read(
         (0.0, to_twilio.Media(SID, SECOND)),

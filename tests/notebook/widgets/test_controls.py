@@ -93,7 +93,7 @@ def test_clear_silences_the_caller_and_shows_how_much_was_heard(controls, until)
     assert controls._heard_text.value.endswith(" of 3.0 s, cleared")
     log = controls.log_view.value
     assert log.count("clear sent<") == 1
-    assert f"tone was cleared after {outcome.heard_ms / 1000:.2f} of 3.00 s<" in log
+    assert f"tone was cleared after {outcome.heard_ms / 1000:.2f} of 3.00 s (tone#1)<" in log
     assert controls.clear_button.disabled
     until(lambda: controls.up.phone.heard.seconds > outcome.heard_ms / 1000 + 0.1)
     silence = controls.up.phone.heard.payload[-400:]
@@ -113,7 +113,9 @@ def test_speak_over_clears_what_plays_and_sends_the_chosen_clip(controls, until)
     assert not second.done()
     lines = ("clear sent<", "tone was cleared after")
     until(lambda: all(line in controls.log_view.value for line in lines))
-    assert controls.log_view.value.count("sent tone (3.0 s)<") == 2
+    log = re.findall("s: (.*?)<", controls.log_view.value)
+    said = ["sent tone (3.0 s) as tone#1", "clear sent", "sent tone (3.0 s) as tone#2"]
+    assert [line for line in log if "sent" in line] == said, "in the order of the wire"
     loud = np.flatnonzero(np.abs(controls.up.phone.heard.samples().astype(int)) > 500)
     assert np.diff(loud).max() / 8000 < 0.25, "there was a pause between the two"
 
@@ -256,7 +258,7 @@ def test_a_hang_up_in_mid_playback_shows_it_as_lost(controls, until):
     why = escape(why)
     until(lambda: f"<b>Ended</b>: {why}" in controls.state.value)
     until(lambda: f"The call: completed, {why}" in controls.state.value)
-    until(lambda: f" of 3.00 s: {why}" in controls.log_view.value)
+    until(lambda: f" of 3.00 s (tone#1): {why}" in controls.log_view.value)
 
 
 def test_the_other_end_hanging_up_shows_without_a_click(controls, until):

@@ -145,7 +145,7 @@ def test_looking_again_does_not_copy_the_whole_capture(stream, log, passed, monk
         (PlayOutcome("cleared", 420, 4210), "tone was cleared after 0.42 of 4.21 s"),
         (
             PlayOutcome("lost", 100, 300, handle="tone#1", cause=EndCause("callee-hung-up")),
-            "tone was lost after 0.10 of 0.30 s: the callee hung up",
+            "tone was lost after 0.10 of 0.30 s (tone#1): the callee hung up",
         ),
         (
             PlayOutcome("lost", 0, 300, cause=EndCause("callee-hung-up")),

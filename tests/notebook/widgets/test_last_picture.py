@@ -65,6 +65,7 @@ def test_the_output_below_is_empty_until_the_call_has_ended(outputs, gauge):
     assert len(outputs.shown) == 2
     assert "<p>12 s</p>" in outputs.html[1]
     assert REOPENED in outputs.html[1]
+    assert outputs.html[1].index(REOPENED) < outputs.html[1].index("<p>12 s</p>")
 
 
 def test_each_display_has_an_output_of_its_own_and_both_are_filled(outputs, gauge):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 
 import pytest
@@ -111,6 +112,27 @@ def test_the_field_that_is_wrong_is_marked_in_the_message(log_of):
     assert marked(wrong) == ['"playload":"AAAA"']
     assert marked(empty) == ['"media"']
     assert marked(binary) == [None]
+
+
+def left_in_one_row(line):
+    text = line["text"]
+    for begin, end in reversed(line["implied"]):
+        text = text[:begin] + text[end:]
+    return text
+
+
+def test_a_closed_row_has_room_for_what_is_different(log_of):
+    capture = Capture(SID)
+    capture.append(from_twilio.Start(SID, "AC1", "CA1"), 0.0)
+    capture.append(to_twilio.Mark(SID, "greeting#1"), 1.0)
+    capture.append(from_twilio.Mark(SID, "greeting#1"), 2.0)
+    capture.append(to_twilio.Clear("MZ00000000000000000000000000000002"), 3.0)
+    start, mark, back, other = log_of(capture).lines
+    assert left_in_one_row(mark) == '{"event":"mark","mark":{"name":"greeting#1"}}'
+    assert "streamSid" not in left_in_one_row(start) + left_in_one_row(back)
+    assert json.loads(left_in_one_row(start))["start"]["callSid"] == "CA1"
+    assert json.loads(left_in_one_row(back))["mark"] == {"name": "greeting#1"}
+    assert other["implied"] == [], "the SID of another stream is what is wrong"
 
 
 def test_equal_rows_have_their_count_and_what_is_wrong_stands_first(log_of):

@@ -33,6 +33,7 @@ from twistream_kit.protocol.conversation import Conversation, Outcome
 from twistream_kit.protocol.ending import (
     ABNORMAL_CLOSURE,
     CLOSED_HERE,
+    STOPPED_IN_WORDS,
     EndCause,
     StreamEnd,
 )
@@ -187,7 +188,9 @@ class StreamState:
         )
         wait: Pending[MarkOutcome] = Pending(self._home.loop, subject)
         lost = MarkOutcome("lost", name, 0)
-        if not self._schedule(self._begin_mark, wait, name, lost):
+        if self._is_late_elsewhere():
+            self._lose(wait, lost)
+        elif not self._schedule(self._begin_mark, wait, name, lost):
             fulfil(wait, replace(lost, cause=self._find_cause()))
         return wait
 
@@ -394,7 +397,18 @@ class StreamState:
 
     # Commands, carried out on the server's loop.
 
+    def _is_late_elsewhere(self) -> bool:
+        """Whether a command comes too late, from a thread that does not wait for the loop.
+
+        It is refused where it was given, with what is known of the cause by then: a cell shows the
+        outcome of its last line once, as it stands.
+        """
+        return not self.is_open and not self._home.is_current()
+
     def _submit(self, playing: Playing, function: Callable[..., None], *args: Any) -> None:
+        if self._is_late_elsewhere():
+            self._lose(playing, _make_lost_outcome(playing))
+            return
         # What is refused at once would call a done-callback within the command that adds it, which
         # may repeat the command.
         schedule = self._home.carry_out if self.is_open else self._home.call
@@ -464,6 +478,9 @@ class StreamState:
         if self.stopped_at is not None and not self.closed.done():
             self._too_late.append((wait, lost))  # `end` knows why
             return
+        self._lose(wait, lost)
+
+    def _lose(self, wait: Pending[Any], lost: Outcome) -> None:
         lost = replace(lost, cause=self._find_cause())
         # Once: a handler that plays each frame as it comes loses several.
         level = logging.DEBUG if self._has_logged_loss else logging.WARNING
@@ -479,6 +496,8 @@ class StreamState:
             return self.cause
         if self._is_closing:
             return EndCause("server-closed", detail="close() had been called before")
+        if self.stopped_at is not None:
+            return EndCause("twilio-stopped", detail=STOPPED_IN_WORDS)
         return EndCause("server-stopped")
 
     def _clear(self) -> None:
@@ -707,6 +726,11 @@ class Playing(Pending[PlayOutcome]):
             fail(wait, error)
         else:
             fulfil(wait, self.result(0).heard_ms / 1000)
+
+
+def find_handle(playing: Playing) -> str:
+    """Return the unique name of a playback on the wire; empty before it is queued."""
+    return playing._handle  # noqa: SLF001 - for displays, beside its owner
 
 
 def _say_open() -> str:

@@ -148,7 +148,8 @@ class MediaStream:
 
         Returns:
             A `Pending` whose `PlayOutcome` says whether the sound was heard, cleared or lost, and
-            how much was heard.  On a stream that has ended or is closing, it is lost at once.
+            how much was heard.  On a stream that has ended or is closing, it is lost at once, for
+            the cause that is known by then; `cause` has what becomes known later.
 
         Raises:
             TypeError: If `sound` is none of these.
@@ -201,6 +202,8 @@ class MediaStream:
     ) -> Speech:
         """Begin a playback whose sound comes in pieces; callable from any thread.
 
+        On a stream that has ended or is closing, it is lost at once, as in `play`.
+
         Args:
             sample_rate: The sample rate of the pieces, 4000 to 192,000 Hz.
             encoding: That of pieces that are bytes: ``PCMU`` (μ-law), the default at 8000 Hz, or
@@ -221,7 +224,8 @@ class MediaStream:
         """Send a mark after all audio queued so far; callable from any thread.
 
         Returns:
-            A `Pending` with the `MarkOutcome`, done when that audio was heard or cleared.
+            A `Pending` with the `MarkOutcome`, done when that audio was heard or cleared.  On a
+            stream that has ended or is closing, it is lost at once, as in `play`.
 
         Raises:
             LocalProtocolError: If the name is empty.
@@ -230,7 +234,10 @@ class MediaStream:
         return self._state.mark(name)
 
     def clear(self) -> None:
-        """Discard all queued audio, here and at Twilio, at once; callable from any thread."""
+        """Discard all queued audio, here and at Twilio, at once; callable from any thread.
+
+        On a stream that has ended, nothing is queued and nothing happens.
+        """
         self._state.clear()
 
     def close(self, *, now: bool = False) -> Pending[StreamEnd]:

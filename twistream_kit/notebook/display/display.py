@@ -8,10 +8,12 @@ shown brings it in.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from twistream_kit.errors import Objections, WrongType
+from twistream_kit.errors import Objection, Objections, WrongType
+from twistream_kit.listing import Series
 from twistream_kit.notebook.display.handles import HANDLES
 from twistream_kit.notebook.display.html import (
     EMPTY,
@@ -43,6 +45,7 @@ from twistream_kit.notebook.display.rows import (
 )
 from twistream_kit.notebook.display.values import VALUES
 from twistream_kit.protocol.codes import TwilioCode
+from twistream_kit.protocol.marks import MarkOutcome, PlayOutcome, say_what_next
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,8 +58,7 @@ if TYPE_CHECKING:
     from twistream_kit.capture.summary import CaptureSummary
     from twistream_kit.diagnosis.explain import Explanations
     from twistream_kit.diagnosis.files import Mistakes
-    from twistream_kit.errors import Objection
-    from twistream_kit.listing import Listing, Series
+    from twistream_kit.listing import Listing
     from twistream_kit.live.preflight.check import Checks
     from twistream_kit.live.settings.settings import Settings
     from twistream_kit.live.stream.state import Playing
@@ -247,6 +249,8 @@ def _show_wait(pending: Pending[Any], values: Mapping[str, object]) -> Html:
     if show is None:
         text = code(repr(result), breakable=True)
         return pairs({"state": "done", **values, "result": text}, caption=title)
+    if isinstance(result, PlayOutcome | MarkOutcome) and (next_step := say_what_next(result)):
+        values = {**values, "what next": next_step}
     return join(pairs({"state": "done", **values}, caption=title), show(result))
 
 
@@ -349,13 +353,24 @@ def _show_report_figures(report: CallReport) -> Html:
         join(f"{times} × ", show_verdict(objection), show_reasons(objection))
         for objection, times in report.objections.items()
     ]
-    logged = _show_entries(report.debugger) if report.debugger else EMPTY
+    entries = [_drop_shown_objections(entry, report.objections) for entry in report.debugger]
+    logged = _show_entries(entries) if entries else EMPTY
     return join(
         paragraph(strong(f"{report.headline[0].upper()}{report.headline[1:]}")),
         bullets(found),
         pairs(describe_call(report), caption="A simulated call"),
         logged,
     )
+
+
+def _drop_shown_objections(entry: DebuggerEntry, shown: Collection[Objection]) -> DebuggerEntry:
+    """Return an entry of the console without the objections that stand above it already."""
+    if not entry.objections or any(each not in shown for each in entry.objections):
+        return entry
+    fields = ", ".join(dict.fromkeys(each.field for each in entry.objections if each.field))
+    text = f"What is wrong with it stands above{': ' * bool(fields)}{fields}."
+    without = Series[Objection].of((), "objections")
+    return replace(entry, text=f"{entry.text} {text}".strip(), objections=without)
 
 
 _FIGURES: dict[tuple[str, str], Callable[[Any], Html]] = {

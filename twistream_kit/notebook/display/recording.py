@@ -124,7 +124,7 @@ def _show_sound(recording: Recording, of: str) -> Html:
     if seconds > KEPT_SECONDS:
         parts = [(0.0, half), (seconds - half, seconds)]
     player, n_channels = _play_opus(recording, parts, "The call")
-    sides = "left the caller, right what the caller heard"
+    sides = "the left channel is the caller, the right one what the caller heard"
     if n_channels == 1:
         sides = "the caller" if recording.audible == ("caller",) else "what the caller heard"
         sides = f"only {sides}, since the other side is silent"

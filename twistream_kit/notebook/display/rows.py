@@ -24,6 +24,7 @@ from twistream_kit.notebook.display.html import (
     strong,
     table,
 )
+from twistream_kit.protocol.codes import TWILIO_CODES
 
 if TYPE_CHECKING:
     from twistream_kit.audio.convert import ConvertedFile
@@ -128,7 +129,13 @@ def set_code(sentence: str) -> Html:
 
 def show_verdict(objection: Objection) -> Html:
     """Code, severity, field and problem of an objection, in one line."""
-    number = strong(f"{objection.code} ") if objection.code else EMPTY
+    number = EMPTY
+    if objection.code:
+        # What drops one message is an error of the server, and in Twilio's console a warning.
+        known = TWILIO_CODES.get(objection.code)
+        level = objection.severity if known is None else known.level
+        at_twilio = "" if level == objection.severity else f"({level} at Twilio) "
+        number = join(strong(objection.code), f" {at_twilio}")
     return join(
         badge(objection.severity), " ", number, code(objection.field), " ", _say_problem(objection)
     )

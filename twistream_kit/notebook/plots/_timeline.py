@@ -99,10 +99,17 @@ def _find_mark_ends(replay: Replay) -> list[MarkEnd]:
 
 
 def _find_silences(replay: Replay) -> list[tuple[float, float]]:
-    """Return the interval from each clear to the next audio, or to the end."""
+    """Return the interval from each clear to the next audio, or to the end.
+
+    It is empty for a clear that found nothing to discard: what is silent then was so before.
+    """
     begins = [interval.started for interval in replay.intervals]
+    effective = {at for at, before, behind, _ in replay.levels if before and not behind}
     silences = []
     for clear in replay.clears:
+        if clear not in effective:
+            silences.append((clear, clear))
+            continue
         place = bisect_left(begins, clear)
         silences.append((clear, begins[place] if place < len(begins) else replay.seconds))
     return silences
@@ -124,7 +131,8 @@ class Timeline:
         mark_ends: How and when they ended, in the order sent.
         progress: When the marks that only measure progress came back.
         clears: When each clear was sent.
-        silences: The begin and the end of the silence after each clear.
+        silences: The begin and the end of the silence after each clear; both are the same where
+            nothing waited.
         keys: The time and the digit of each key that the caller pressed.
         reports: The status reports of Twilio about the call, in the order of time.
         seconds: The duration of the stream.

@@ -109,7 +109,8 @@ def plot_timeline(capture: Capture) -> Figure:
 
     A green dot is a mark that came back because its sound was heard, a purple cross one that came
     back because of a clear, and an empty square one that never came back, drawn where it was due.
-    A dashed purple line is a clear; the grey field after it is the silence that follows.
+    A dashed purple line is a clear; the grey field after it is the silence that follows, if there
+    was something to discard.
     The hatched field is the deaf window, during which an interruption by the caller would have had
     no effect; if a clear ended it early, the legend gives the length that it would have had.  A
     black triangle is an underrun: Twilio ran out of sound in the middle of a playback.
@@ -168,7 +169,8 @@ def plot_timeline(capture: Capture) -> Figure:
     _draw_clears([panel for name, panel in axes.items() if name != "call"], timeline)
     if timeline.begins < 0:
         for panel in axes.values():
-            panel.axvline(0, color=QUIET_COLOUR, linewidth=0.8, zorder=0, label="the stream begins")
+            panel.axvline(0, color=QUIET_COLOUR, linewidth=1, linestyle=":", zorder=0,
+                          label="the stream begins")  # fmt: skip
     axes["heard"].set_xlim(timeline.begins, max(timeline.ends, 0.1))
     axes["heard"].set_xlabel("time since the stream began (s)", fontsize=SMALL)
     add_legend(figure, _LEGEND)
@@ -185,7 +187,9 @@ def _write_title(timeline: Timeline) -> str:
         longest = max(end - begin for begin, end in timeline.silences)
         parts.append(_count(len(timeline.clears), "clear"))
         if longest >= SHOWN_SILENCE_SECONDS:
-            parts.append(f"then {longest:.1f} s of silence")
+            is_one = len(timeline.clears) == 1
+            after = "then {:.1f} s of silence" if is_one else "after one {:.1f} s of silence"
+            parts.append(after.format(longest))
     if timeline.underruns:
         parts.append(_count(len(timeline.underruns), "underrun"))
     return ", ".join(parts)
@@ -249,8 +253,10 @@ def _name_clears(timeline: Timeline) -> list[Label]:
     labels = []
     for at, (begin, end) in zip(timeline.clears, timeline.silences, strict=True):
         is_long = end - begin >= SHOWN_SILENCE_SECONDS
-        silence = f", then {end - begin:.1f} s of silence" if is_long else ""
-        labels.append(Label(at, f"clear{silence}", colour=CLEAR_COLOUR))
+        effect = f", then {end - begin:.1f} s of silence" if is_long else ""
+        if begin == end:
+            effect = ", nothing waited"
+        labels.append(Label(at, f"clear{effect}", colour=CLEAR_COLOUR))
     return labels
 
 
@@ -259,10 +265,15 @@ def _join_clears(labels: Sequence[Label]) -> str:
 
 
 def _join_names(labels: Sequence[Label], noun: str) -> str:
-    """Count labels, and name the first and the last of them."""
-    first, last = labels[0].text, labels[-1].text
-    if all(label.text == first for label in labels):
+    """Count labels, and name the first and the last of them, or the two that there are."""
+    first, *others = dict.fromkeys(label.text for label in labels)
+    if not others:
         return f"{len(labels)} × {first}"
+    last = labels[-1].text
+    if len(others) == 1 and len(labels) > 2:
+        return f"{len(labels)} {noun}: {first} and {others[0]}"
+    if last == first:  # so it would say nothing
+        return f"{len(labels)} {noun}: {first}, {others[0]} …"
     return f"{len(labels)} {noun}: {first} … {last}"
 
 
@@ -403,12 +414,9 @@ def _draw_clears(lanes: list[Axes], timeline: Timeline) -> None:
         return
     for axes in lanes:
         _draw_verticals(axes, timeline.clears, CLEAR_COLOUR, "clear sent", linestyle="--")
-    # A silence in which another clear was sent is drawn up to that clear: two would be darker.
-    nexts = [*timeline.clears[1:], timeline.seconds]
-    spans = [
-        (begin, min(end, following) - begin)
-        for (begin, end), following in zip(timeline.silences, nexts, strict=True)
-    ]
+    spans = [(begin, end - begin) for begin, end in timeline.silences if begin < end]
+    if not spans:
+        return
     lanes[-1].broken_barh(spans, (0, 1), color=QUIET_COLOUR, alpha=0.2, linewidth=0,
                           transform=lanes[-1].get_xaxis_transform(),
                           label="silence after a clear")  # fmt: skip

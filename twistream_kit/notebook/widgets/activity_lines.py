@@ -14,6 +14,7 @@ from html import escape
 
 from twistream_kit.capture.entry import Message
 from twistream_kit.capture.message_text import describe_message
+from twistream_kit.live.stream.state import Playing, find_handle
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.runtime.activity_log import ActivityLog
 from twistream_kit.notebook.widgets.live_text import Severity, add_sign
@@ -42,6 +43,7 @@ class ActivityLines:
         self._read = 0
         self._logged_until = time.monotonic()
         self._new: list[tuple[float, str]] = []
+        self._sent: list[tuple[float, str, Playing]] = []
         self._lines: list[str] = []
         self._expected: Counter[tuple[type[Message], str]] = Counter()
         self._lock = threading.Lock()
@@ -51,6 +53,21 @@ class ActivityLines:
         at = time.monotonic() - self._stream.capture.started
         with self._lock:
             self._new.append((at, text))
+
+    def note_sent(self, text: str, playing: Playing) -> None:
+        """Add a line about a playback, with its name on the wire once it has one."""
+        at = time.monotonic() - self._stream.capture.started
+        with self._lock:
+            self._sent.append((at, text, playing))
+
+    def expect_clear(self) -> None:
+        """Leave out the next clear that is sent; say it before.
+
+        It is sent by the server's loop, some time after the button was pressed, and would stand
+        behind what the same button does after it.
+        """
+        with self._lock:
+            self._expected[to_twilio.Clear, ""] += 1
 
     def expect_mark(self, name: str) -> None:
         """Leave out the next mark of this name that is sent, and its return; say it before."""
@@ -70,7 +87,7 @@ class ActivityLines:
     def read_lines(self) -> list[str]:
         """Add the lines of everything new, in the order of time, and return the last lines."""
         with self._lock:
-            self._new += self._read_messages() + self._read_log()
+            self._new += self._read_messages() + self._read_log() + self._take_sent()
             self._new.sort(key=lambda line: line[0])
             self._lines += [f"{max(at, 0):.2f} s: {text}" for at, text in self._new]
             self._new.clear()
@@ -86,11 +103,25 @@ class ActivityLines:
             if self._is_shown(entry.message)
         ]
 
+    def _take_sent(self) -> list[tuple[float, str]]:
+        waiting, self._sent = self._sent, []
+        lines = []
+        for at, text, playing in waiting:
+            if handle := find_handle(playing):
+                lines.append((at, f"{text} as {handle}"))
+            elif playing.done():
+                lines.append((at, text))
+            else:
+                self._sent.append((at, text, playing))
+        return lines
+
     def _is_shown(self, message: Message) -> bool:
         """Whether a message gets a line: media and progress marks arrive all the time."""
         if isinstance(message, from_twilio.Mark | to_twilio.Mark):
             mark = MarkName.parse(message.name)
             return not (mark.is_own or self._take_expected(type(message), mark.name))
+        if isinstance(message, to_twilio.Clear):
+            return not self._take_expected(to_twilio.Clear, "")
         return not isinstance(message, from_twilio.Media | to_twilio.Media | from_twilio.Connected)
 
     def _take_expected(self, kind: type[Message], name: str) -> bool:
@@ -130,10 +161,10 @@ def describe_outcome(outcome: object, name: str) -> str:
     """
     match outcome:
         case PlayOutcome(ending="heard"):
-            return f"{name} was heard"
+            return f"{name} was heard{_name_on_the_wire(outcome)}"
         case PlayOutcome(ending=ending, heard_ms=heard_ms, total_ms=total_ms):
             seconds = f"{heard_ms / 1000:.2f} of {total_ms / 1000:.2f} s"
-            said = f"{name} was {ending} after {seconds}"
+            said = f"{name} was {ending} after {seconds}{_name_on_the_wire(outcome)}"
             return ": ".join(filter(None, (said, explain_loss(outcome))))
         case MarkOutcome(ending="heard"):
             return f"all before {name} was heard"
@@ -143,6 +174,11 @@ def describe_outcome(outcome: object, name: str) -> str:
             return f"Error: {outcome}"
         case _:
             return f"{name}: {outcome}"
+
+
+def _name_on_the_wire(outcome: PlayOutcome) -> str:
+    """Return what tells a playback from another of the same sound, as the log of messages does."""
+    return f" ({outcome.handle})" if outcome.handle else ""
 
 
 def explain_loss(outcome: PlayOutcome | MarkOutcome, known: EndCause | None = None) -> str:

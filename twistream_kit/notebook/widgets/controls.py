@@ -250,10 +250,11 @@ class StreamControls(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ign
                 "There is no clip to send: add a file, or write StreamControls(stream, clips=[…])"
             )
             return
-        self._note(f"sent {label_clip(clip)}")
         if clip.name:
             activity.expect_mark(clip.name)
         playing = stream.play(clip, mark=clip.name or None)
+        activity.note_sent(f"sent {label_clip(clip)}", playing)
+        self._wake()
         with self._display:
             self.clear_button.disabled = False
         playing.add_done_callback(self._note_outcome_of(clip.name or "clip"))
@@ -275,9 +276,12 @@ class StreamControls(KeepsLastPicture, ClosesLayout, widgets.VBox):  # type: ign
         stream.mark(name).add_done_callback(self._note_outcome_of(name))
 
     def _clear(self, _button: object) -> None:
-        stream = self._find_stream()
+        stream, activity = self._find_stream(), self._activity
         if stream is not None:
-            stream.clear()  # its message has a line
+            if activity is not None and stream.is_open:
+                activity.expect_clear()
+                activity.note("clear sent")
+            stream.clear()
             self._wake()
 
     def _hang_up(self, _button: object) -> None:

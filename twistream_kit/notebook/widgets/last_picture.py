@@ -23,7 +23,7 @@ REOPENED = (
     "How it was at the end. If “Loading widget…” or “model not found” stands above, this notebook "
     "was opened again and its kernel is gone: run the cell again for the widget itself."
 )
-"""Stands below every last picture, since JupyterLab does not say what its own line means."""
+"""The first line of every last picture, since JupyterLab does not say what its own line means."""
 
 _HIDDEN_BESIDE_THE_WIDGET = (
     "<style>.jp-OutputArea:has(> .jp-OutputArea-child > .jp-OutputArea-output > .lm-Widget) "
@@ -110,7 +110,8 @@ class KeepsLastPicture:
 
 def _explain(picture: Html) -> Html:
     words = f'<p style="margin:4px 0"><small>{REOPENED}</small></p>'
-    block = f'<div class="twistream-last-picture">{picture}{words}</div>'
+    # First: JupyterLab's own line stands right above, and a call is taller than a screen.
+    block = f'<div class="twistream-last-picture">{words}{picture}</div>'
     return Html(_HIDDEN_BESIDE_THE_WIDGET + block)
 
 

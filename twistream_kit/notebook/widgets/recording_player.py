@@ -50,7 +50,7 @@ _STATIC = Path(__file__).parents[1] / "static"
 
 
 class RecordingPlayer(KeepsLastPicture, HearingWidget):
-    """A player of both sides of a call: left the caller, right you, as the caller heard it.
+    """A player of a call in stereo: left channel the caller, right you, as the caller heard it.
 
     It plays the whole call, also one of hours, at half to double speed.  The cursor moves along the
     picture of the call; a click there, or an arrow key, goes to another place.  A cell that ends

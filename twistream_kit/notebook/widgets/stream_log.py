@@ -18,6 +18,7 @@ import traitlets
 
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Sender
+from twistream_kit.capture.message_text import find_own_sid
 from twistream_kit.errors import TwistreamError, WrongType
 from twistream_kit.live.inspector.stream import InspectedStream
 from twistream_kit.live.stream.stream import MediaStream, describe_end
@@ -210,7 +211,8 @@ class StreamLog(KeepsLastPicture, HearingWidget):
         lines = self._messages.lines
         if newest != self._newest:
             self._newest = newest
-            self.lines = [_as_traits(line) for line in lines]
+            sid = self._capture.stream_sid
+            self.lines = [_as_traits(line, sid) for line in lines]
         # Apart from the lines, because they change fifty times a second where all media is bad.
         self.counts = {
             str(line.number): [line.count, round(line.last_at, 2)]
@@ -279,7 +281,9 @@ def _render_problem(severity: str, text: str) -> Html:
     return join(shown, f"{severity}: {text}")
 
 
-def _as_traits(line: LogLine) -> dict[str, Any]:
+def _as_traits(line: LogLine, stream_sid: str) -> dict[str, Any]:
+    places = [find_field(line.text, objection.field) for objection in line.objections]
+    meant = [place for place in places if place]
     return {
         "number": line.number,
         "at": round(line.at, 2),
@@ -287,14 +291,19 @@ def _as_traits(line: LogLine) -> dict[str, Any]:
         "event": line.event,
         "text": line.text,
         "progress": line.is_progress,
+        "implied": [
+            [begin, end]
+            for begin, end in find_own_sid(line.text, stream_sid)
+            if not any(first < end and begin < last for first, last in meant)
+        ],
         "objections": [
             {
                 "severity": objection.severity,
                 "code": objection.code,
                 "text": str(objection),
-                "place": find_field(line.text, objection.field),
+                "place": place,
             }
-            for objection in line.objections
+            for objection, place in zip(line.objections, places, strict=True)
         ],
     }
 

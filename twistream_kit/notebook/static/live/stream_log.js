@@ -78,7 +78,8 @@ function severityOf(severity, signs) {
   return shown;
 }
 
-// Puts the text of a message into `code`, with the fields marked that objections are about.
+// Puts the text of a message into `code`, with the fields marked that objections are about, and
+// what every message of the stream has, which a closed row leaves out.
 function writeMessage(code, line) {
   const places = line.objections.filter(({ place }) => place);
   // Python counts characters; a script counts some of them twice.
@@ -87,12 +88,17 @@ function writeMessage(code, line) {
     SEVERITIES.find((severity) =>
       places.some(({ severity: its, place: [begin, end] }) => its === severity && begin <= at && at < end),
     );
-  const borders = new Set([0, characters.length, ...places.flatMap(({ place }) => place)]);
+  const isImplied = (at) => line.implied.some(([begin, end]) => begin <= at && at < end);
+  const borders = new Set([
+    0, characters.length, ...places.flatMap(({ place }) => place), ...line.implied.flat(),
+  ]);
   const sorted = [...borders].sort((a, b) => a - b);
   for (let number = 0; number + 1 < sorted.length; number++) {
     const text = characters.slice(sorted[number], sorted[number + 1]).join("");
     const severity = worst(sorted[number]);
-    const piece = severity ? make("mark", "twistream-log-field", text) : document.createTextNode(text);
+    const tag = severity ? "mark" : "span";
+    const name = severity ? "twistream-log-field" : isImplied(sorted[number]) && "twistream-log-implied";
+    const piece = name ? make(tag, name, text) : document.createTextNode(text);
     if (severity) piece.style.setProperty("--severity", `var(--${severity})`);
     code.append(piece);
   }

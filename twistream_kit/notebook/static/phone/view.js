@@ -152,7 +152,9 @@ export class PhoneView {
       : "To use it, write PhoneWidget(phone, server=server)";
     parts.sound.disabled = state === "retired";
     parts.sound.setAttribute("aria-pressed", telephone.hasSound);
-    parts.sound.title = telephone.hasSound ? "Turn the sound off" : "Allow the browser to play sound";
+    parts.sound.title = telephone.hasSound
+      ? "Turn the sound and the microphone off"
+      : "Play the call here, and let you speak: the browser asks for the microphone, which you may refuse";
     if (parts.volume.valueAsNumber !== telephone.volume) parts.volume.value = telephone.volume;
     parts.volume.setAttribute("aria-valuetext", `${telephone.volume} %`);
     this.#drawVoice();
@@ -204,9 +206,10 @@ export class PhoneView {
     }
     const pieces = [LINKS[link.state]];
     if (telephone.hasSound && telephone.inCall) {
-      pieces.push(`${Math.round(1000 * stats.depth)} ms buffer`);
-      pieces.push(`${stats.gaps} gap${stats.gaps === 1 ? "" : "s"}`);
-      pieces.push(`${Math.round(1000 * telephone.missing)} ms dropped`);
+      // Of this page's loudspeaker: the call itself, and what is recorded of it, have no part in it.
+      const gaps = `${stats.gaps} gap${stats.gaps === 1 ? "" : "s"}`;
+      const skipped = `${Math.round(1000 * telephone.missing)} ms skipped`;
+      pieces.push(`this page's player: ${Math.round(1000 * stats.depth)} ms buffer, ${gaps}, ${skipped}`);
       if (telephone.hasWorklet === false) pieces.push("simple player: the page allows no AudioWorklet");
     }
     const text = pieces.join(" · ");
