@@ -447,6 +447,8 @@ _ANOTHER_SERVER = "`test_printed_fix_works` of cases/test_d_answers.py follows i
 _FOR_A_PERSON = "the code shows a person where to look, or names what is not to be done"
 _ITS_PLACE = "it is followed where it is raised: in a kernel, a test plugin or a thread of its own"
 
+_OF_A_NAME = "tests/test_pending_subject.py: what is meant depends on the name"
+
 NOT_APPLIED: dict[str, dict[str, str]] = {
     "audio.examination": {
         "Check the recording; `kit.plot_waveform(kit.load_clip(path))` shows it": _FOR_A_PERSON,
@@ -499,7 +501,13 @@ NOT_APPLIED: dict[str, dict[str, str]] = {
     },
     "notebook.widgets.phone_pages": {"Give the phone its server": _ANOTHER_CALL},
     "notebook.widgets.workbench": {"Use the newest workbench of the server": _STARTED_ANEW},
-    "pending": {"Enter it with `async with` or kit.start(…)": _STARTED_ANEW},
+    "pending": {
+        "Did you mean .result(10)": _OF_A_NAME,
+        "Enter it with `async with` or kit.start(…)": _STARTED_ANEW,
+        "Pickle its result": "tests/test_pending.py: the result is the user's",
+        "Say .result(10) or await it to wait": _OF_A_NAME,
+        "The {} comes with .result(10)": _OF_A_NAME,
+    },
     "protocol.conversation": {"Wait for the next one": _ANOTHER_CALL},
     "protocol.twiml": {"Pass one short token by <Parameter>": _FOR_A_PERSON},
     "simulator._own_thread": {"Raise an Exception in the code": _FOR_A_PERSON},

@@ -159,7 +159,9 @@ MISTAKES = {
             "import signal, threading\n"
             "class Slow:\n"
             "    async def __aenter__(self):\n"
-            "        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)\n"
+            "        main = threading.main_thread().ident\n"
+            "        later = asyncio.get_running_loop().call_later\n"
+            "        later(0.5, signal.pthread_kill, main, signal.SIGINT)\n"
             "        await asyncio.Event().wait()\n"
             "    async def __aexit__(self, *_): ...\n"
             "kit.start(Slow())"
@@ -240,8 +242,8 @@ def test_the_lines_of_magics_awaits_and_groups_are_the_users(cells):
     assert lines[1:] == [
         "    await server.next_stream().nonsense",
         "",
-        "NoSuchAttribute: this is a Pending of a MediaStream, and has no 'nonsense'.",
-        "Say .result(10) or await it.",
+        "NoSuchAttribute: this is a Pending of a MediaStream, and neither has 'nonsense'.",
+        "The MediaStream comes with .result(10) or await; dir() lists what each has.",
     ]
     lines = cells.output_of("""
 async def load(): kit.load_clip("nothing.wav")

@@ -445,7 +445,7 @@ def refuse_other_kind(path: Path) -> None:
         WavError: If `path` is a folder, a pipe, a socket or a device.
     """
     kind = find_special_kind(path)
-    with suppress(OSError, ValueError):  # whoever opens it says why
+    with suppress(OSError, ValueError):  # opening it says why
         kind = "a folder" if path.is_dir() else kind
     if kind:
         raise WavError(

@@ -98,12 +98,13 @@ def start(thing: Any, *, name: str | None = None) -> Any:
         if known is not None:
             logger.info("%s is started again; the earlier one is stopped", key)
             _end_lifespans([known])
-        lifespan = Lifespan(key, thing, _get_loop())
-        _lifespans[key] = lifespan
+        begun: Lifespan | None = None
         try:
-            return lifespan.wait_entered(getattr(thing, "start_seconds", START_SECONDS))
+            _lifespans[key] = begun = Lifespan(key, thing, _get_loop())
+            return begun.wait_entered(getattr(thing, "start_seconds", START_SECONDS))
         except BaseException as error:
-            lifespan.request_stop()
+            if begun is not None:
+                begun.request_stop()
             _lifespans.pop(key, None)
             if isinstance(error, KeyboardInterrupt):
                 error.add_note(
