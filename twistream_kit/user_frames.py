@@ -15,7 +15,6 @@ import linecache
 import os
 import sys
 import sysconfig
-from asyncio import CancelledError
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -211,7 +210,9 @@ def _find_earlier(error: BaseException, seen: set[int]) -> BaseException | None:
 
 def _is_end_of_wait(error: BaseException, earlier: BaseException | None) -> bool:
     """Whether `earlier` is the cancellation by which `asyncio.wait_for` has ended a wait."""
-    return type(error) is TimeoutError and isinstance(earlier, CancelledError)
+    asyncio = sys.modules.get("asyncio")  # what awaits has imported it; it is slow to import
+    is_cancelled = asyncio is not None and isinstance(earlier, asyncio.CancelledError)
+    return type(error) is TimeoutError and is_cancelled
 
 
 def _list_notes_of_wait(error: BaseException) -> list[str]:
