@@ -364,7 +364,6 @@ def test_nothing_public_raises_a_bare_builtin():
         "live/settings/secret.py": "an attribute that cannot be set",
         "live/dialling/number_route.py": "a TimeoutError between two threads, caught there",
         "simulator/call/streams.py": "a SID that only the simulator asks for",
-        "user_frames.py": "a switch of the errors, which they import",
         "notebook/widgets/_javascript.py": "a fault in our own files",
         "notebook/widgets/phone.py": "a message of the page",
         "user_frames.py": "a TypeError in the words of ours, whose module imports this one",
