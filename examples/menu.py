@@ -1,4 +1,4 @@
-"""A menu by keys: a prompt, a sound for each key, and a way out.
+"""A menu that is controlled by keys: a prompt, a sound for each key, and a key that hangs up.
 
 A key interrupts what is playing, as callers expect of a menu.  A caller who presses nothing hears
 the prompt again; after the third time the call ends.
@@ -46,7 +46,7 @@ async def wait_for_key(
 
 
 async def answer(stream: kit.MediaStream) -> None:
-    """Play the prompt, and what the keys ask for, until the caller is through."""
+    """Play the prompt, and what the keys ask for, until the caller has finished."""
     events = stream.events()  # one reader for all waits: no key is missed between two of them
     unanswered = 0
     while unanswered < PROMPTS:

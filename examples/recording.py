@@ -1,4 +1,4 @@
-"""Record each call into a file of two sides: left the caller, right what the caller heard.
+"""Record each call into a stereo file: left the caller, right what the caller heard.
 
     python examples/recording.py
     twistream call ws://127.0.0.1:8080/media --say sample_audio/question.wav

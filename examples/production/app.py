@@ -1,6 +1,6 @@
 """A FastAPI application that answers calls of Twilio: the webhook of the number, and the streams.
 
-Run it, with the environment of the address at which Twilio reaches it:
+Run it in this folder, with the account's token and the address at which Twilio reaches it:
 
     pip install -r requirements.txt
     export TWILIO_AUTH_TOKEN=…  PUBLIC_URL=https://example.com  GREETING=greeting.wav
@@ -31,7 +31,7 @@ async def answer(stream: kit.MediaStream) -> None:
     stream.play(GREETING)
     async for event in stream.events():
         if isinstance(event, kit.from_twilio.Dtmf):
-            stream.clear()  # whoever presses a key has heard enough
+            stream.clear()  # a caller who presses a key has heard enough
             if event.digit == "#":
                 break
             stream.play(kit.Clip.dtmf(event.digit))
