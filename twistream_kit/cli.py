@@ -103,8 +103,8 @@ def _complain(error: object, code: int) -> int:
 def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="twistream",
-        description="Learn Twilio's Media Streams, and look at their sound files, messages and "
-        "servers.",
+        description="Learn Twilio's Media Streams, and check sound files, messages and servers "
+        "for them.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -129,7 +129,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     _add_tutorial_options(tutorial)
     doctor = add_command(
-        "doctor", _examine, "say what of all that the kit needs is here, and what to do"
+        "doctor", _examine, "check what the kit needs on this machine, and say what to do"
     )
     doctor.add_argument("--json", action="store_true", help="print it as JSON")
     inspect = add_command("inspect", _inspect, "show the header of WAV files and what a call needs")
@@ -156,7 +156,7 @@ def _build_parser() -> argparse.ArgumentParser:
     explain = add_command(
         "explain",
         _explain,
-        "say what a code means, or each code of a text, and what to do",
+        "say what a code, or each code in a text, means, and what to do",
     )
     explain.add_argument(
         "words",
