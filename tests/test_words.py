@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import io
+import json
 import re
 import sys
 import tokenize
@@ -23,6 +24,7 @@ import pytest
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 PACKAGE = ROOT / "twistream_kit"
+EXAMPLES = ROOT / "examples"
 
 
 class Word(NamedTuple):
@@ -95,6 +97,7 @@ _EXCEPTIONS = {
     ("story", "CHANGELOG.md"): "it says what a name was before",
     ("told", "CHANGELOG.md"): "it says what a name was before",
     ("trouble", "CHANGELOG.md"): "it says what a name was before",
+    ("goodbye", "notebooks/tutorial.ipynb"): "it is what is spoken",
 }
 """Where a word stays, and why: few."""
 
@@ -102,6 +105,7 @@ _STILL_TO_DO: tuple[str, ...] = ()
 """Files and folders whose words have not been gone through yet.  This shrinks until it is empty."""
 
 _TEXTS = {".css", ".html", ".js", ".md", ".toml"}
+NOTEBOOK = ".ipynb"
 
 
 class Place(NamedTuple):
@@ -186,6 +190,12 @@ def _words_in_tokens(text: str, path: str, *, prose: bool) -> Iterator[Place]:
             yield Place(path, line, word, lines[line - 1].strip())
 
 
+def read_markdown(notebook: str) -> str:
+    """Return the Markdown of a notebook; its lines are not those of the file."""
+    cells = json.loads(notebook)["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
 def words_in_file(path: Path) -> Iterator[Place]:
     """Yield the words of a file, and of its own name, that are not used."""
     shown = path.relative_to(ROOT).as_posix()
@@ -194,8 +204,11 @@ def words_in_file(path: Path) -> Iterator[Place]:
             yield Place(shown, 0, word, "the name of the file or folder")
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
-        yield from words_in_python(text, shown, prose=path.is_relative_to(PACKAGE))
-    elif path.suffix in _TEXTS:
+        prose = path.is_relative_to(PACKAGE) or path.is_relative_to(EXAMPLES)
+        yield from words_in_python(text, shown, prose=prose)
+    else:
+        if path.suffix == NOTEBOOK:
+            text = read_markdown(text)
         lines = text.splitlines()
         for offset, word in _words_in_prose(text, shown):
             line = text[:offset].count("\n") + 1
@@ -329,7 +342,7 @@ def classes_twice(paths: list[Path]) -> dict[str, list[str]]:
 
 
 def _files(*roots: Path) -> list[Path]:
-    kept = {".py", *_TEXTS}
+    kept = {".py", NOTEBOOK, *_TEXTS}
     return sorted(
         path
         for root in roots
@@ -352,9 +365,10 @@ def _is_excepted(place: Place) -> bool:
 
 PAGES = (
     ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "docs" / "how-to", ROOT / "docs" / "index.md",
-    ROOT / "docs" / "OVERVIEW.md", ROOT / "docs" / "SIMULATOR.md",
+    ROOT / "docs" / "OVERVIEW.md", ROOT / "docs" / "SIMULATOR.md", ROOT / "docs" / "PRODUCTION.md",
+    ROOT / "sample_audio" / "README.md", *sorted((ROOT / "notebooks").glob(f"*{NOTEBOOK}")),
 )  # fmt: skip
-ALL = (PACKAGE, TESTS, ROOT / "benchmarks", ROOT / "examples", *PAGES)
+ALL = (PACKAGE, TESTS, EXAMPLES, ROOT / "benchmarks", *PAGES)
 
 
 @functools.cache
@@ -374,6 +388,14 @@ def _wrong(places: list[Place]) -> list[str]:
 def test_no_word_of_our_own_stands_where_a_standard_one_exists() -> None:
     wrong = _wrong(_all_words())
     assert wrong == [], "\n".join(wrong)
+
+
+def test_words_of_notebooks_are_those_of_their_markdown() -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["Whoever calls\n", "is greeted."]},
+        {"cell_type": "code", "source": ["told = 1"]},
+    ]
+    assert read_markdown(json.dumps({"cells": cells})) == "Whoever calls\nis greeted."
 
 
 def test_functions_are_verbs() -> None:

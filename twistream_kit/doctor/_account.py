@@ -82,7 +82,7 @@ def examine_tunnels() -> list[Condition]:
         summary = Condition(
             "public address",
             "note",
-            "no way to one is set up",
+            "none is set up",
             f"{_ONLY_REAL_CALLS} one",
             f"For real calls {instructions}",
         )
