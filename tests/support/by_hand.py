@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from playwright.async_api import TimeoutError as PageTimeout
+
 from support.waiting import LIMIT_SECONDS
 
 WORDS_A_MINUTE = 230
@@ -127,15 +129,23 @@ class ByHand:
         prompt = await cell.evaluate(PROMPT)
         await self.page.keyboard.press("Shift+Enter")
         if kind == "code" and before["source"].strip():
-            await self.page.wait_for_function(
-                HAS_RUN,
-                arg=[await cell.element_handle(), prompt, IDLE],
-                polling=50,
-                timeout=seconds * 1000,
-            )
+            arg = [await cell.element_handle(), prompt, IDLE]
+            try:
+                await self.page.wait_for_function(
+                    HAS_RUN, arg=arg, polling=50, timeout=seconds * 1000
+                )
+            except PageTimeout as error:
+                raise AssertionError(await self._describe(cell)) from error
         shown = Shown(number, kind, **await cell.evaluate(READ))
         self.passed.append(shown)
         return shown
+
+    async def _describe(self, cell) -> str:
+        """Return what a person would see, to whom a cell has not run."""
+        dialogs = await self.page.locator(".jp-Dialog-content").all_inner_texts()
+        status = await self.page.locator("#jp-main-statusbar").all_inner_texts()
+        prompt = await cell.evaluate(PROMPT)
+        return f"{prompt} of {await cell.inner_text()!r}; dialogs {dialogs}; status {status}"
 
     async def is_at_the_last_cell(self) -> bool:
         """Whether no cell follows the active one."""

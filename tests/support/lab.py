@@ -159,7 +159,7 @@ class Lab:
         """Copy a notebook up to the cell that contains `up_to`, and add a code cell.
 
         Lines of code that contain `without` are left out, and of `changed` the first text becomes
-        the second.
+        the second.  It is as if nobody had run it, whatever another test did with the notebook.
         """
         notebook = json.loads((self.root / "notebooks" / name).read_text(encoding="utf-8"))
         cells = notebook["cells"]
@@ -170,7 +170,7 @@ class Lab:
                 source = "".join(cell["source"])
                 lines = (source.replace(*changed) if changed else source).splitlines(keepends=True)
                 kept = [line for line in lines if not without or without not in line]
-                cell["source"] = "".join(kept)
+                cell |= {"source": "".join(kept), "outputs": [], "execution_count": None}
         return self._write(new_name, notebook)
 
     def write_notebook(self, name: str, *sources: str) -> str:

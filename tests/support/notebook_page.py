@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 from support.waiting import LIMIT_SECONDS
@@ -94,6 +95,10 @@ IS_SILENT = "() => (window.loudspeaker?.contexts ?? []).every(each => each.state
 OF_JUPYTERLAB = ("Could not restore the debugger state",)
 """How complaints begin that JupyterLab makes of itself: here, of a notebook left while it opens."""
 
+OF_A_SOCKET_THAT_IS_GONE = re.compile(r"WebSocket connection to 'ws://127\.0\.0\.1:.*REFUSED")
+"""Of a widget that a busy page draws only after a cell has said kit.stop(): its socket is gone, so it
+goes on over the kernel.  No page can keep Chromium from writing that to the console."""
+
 OF_A_LATE_MODULE = "[anywidget] Failed to initialize model."
 """Of a module that a busy page imported later than two seconds after its model was made.
 
@@ -119,7 +124,9 @@ class NotebookPage:
             page.on(event, listener)
 
     def _hear(self, message) -> None:
-        if message.type == "error" and not message.text.startswith(OF_JUPYTERLAB):
+        is_known = message.text.startswith(OF_JUPYTERLAB)
+        is_known = is_known or OF_A_SOCKET_THAT_IS_GONE.match(message.text)
+        if message.type == "error" and not is_known:
             self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
 
     def _note(self, error) -> None:
