@@ -96,8 +96,8 @@ OF_JUPYTERLAB = ("Could not restore the debugger state",)
 """How complaints begin that JupyterLab makes of itself: here, of a notebook left while it opens."""
 
 OF_A_SOCKET_THAT_IS_GONE = re.compile(r"WebSocket connection to 'ws://127\.0\.0\.1:.*REFUSED")
-"""Of a widget that a busy page draws only after a cell has said kit.stop(): its socket is gone, so it
-goes on over the kernel.  No page can keep Chromium from writing that to the console."""
+"""Of a widget that a busy page draws only after a cell has said kit.stop(): its socket is gone, so
+it goes on over the kernel.  No page can keep Chromium from writing that to the console."""
 
 OF_A_LATE_MODULE = "[anywidget] Failed to initialize model."
 """Of a module that a busy page imported later than two seconds after its model was made.
