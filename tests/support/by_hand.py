@@ -18,6 +18,11 @@ WORDS_A_MINUTE = 230
 OPEN_SECONDS = 60
 CELL_SECONDS = 100
 
+LOST_SECONDS = 20
+NOT_ASKED = "[ ]:"
+"""The prompt of a cell that no kernel was asked to run: now and then JupyterLab loses the first
+request to a kernel that is just starting, and a person presses again."""
+
 NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook"
 ACTIVE = f"{NOTEBOOK} .jp-Cell.jp-mod-active"
 IDLE = '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator[data-status="idle"]'
@@ -129,16 +134,25 @@ class ByHand:
         prompt = await cell.evaluate(PROMPT)
         await self.page.keyboard.press("Shift+Enter")
         if kind == "code" and before["source"].strip():
-            arg = [await cell.element_handle(), prompt, IDLE]
-            try:
-                await self.page.wait_for_function(
-                    HAS_RUN, arg=arg, polling=50, timeout=seconds * 1000
-                )
-            except PageTimeout as error:
-                raise AssertionError(await self._describe(cell)) from error
+            await self._wait_until_run(cell, prompt, seconds)
         shown = Shown(number, kind, **await cell.evaluate(READ))
         self.passed.append(shown)
         return shown
+
+    async def _wait_until_run(self, cell, before: str, seconds: float) -> None:
+        arg = [await cell.element_handle(), before, IDLE]
+        for limit in (LOST_SECONDS, seconds):
+            try:
+                await self.page.wait_for_function(
+                    HAS_RUN, arg=arg, polling=50, timeout=limit * 1000
+                )
+                return
+            except PageTimeout as error:
+                if limit == seconds:
+                    raise AssertionError(await self._describe(cell)) from error
+                if await cell.evaluate(PROMPT) == NOT_ASKED:
+                    await cell.locator(".jp-InputArea-editor").click()
+                    await self.page.keyboard.press("Shift+Enter")
 
     async def _describe(self, cell) -> str:
         """Return what a person would see, to whom a cell has not run."""
