@@ -82,6 +82,11 @@ class _Attention:
         end = self._answers[-1].end if self._answers else None
         return end if end is not None and end > since else None
 
+    def count_begun(self, since: int, until: int) -> int:
+        """Return how many frames the server spoke between two frames, in speech begun there."""
+        spans = [(a.first, a.end) for a in self._answers if a.end is not None and a.first >= since]
+        return sum(max(0, min(end, until) - first) for first, end in spans)
+
     def count_spoken(self, since: int, until: int) -> int:
         """Return how many frames the server spoke between two frames."""
         spans = ((max(a.first, since), until if a.end is None else a.end) for a in self._answers)
@@ -275,6 +280,9 @@ class ScriptRun:
         limit = f"{state.step.limit:g} s"
         if self._attention.find_first(state.since, 1) is None:
             state.outcome = f"heard nothing within {limit}"
+            if before := self._count_spoken_over(state):
+                spoken = _say_frames(before)
+                state.outcome += f"; the server had spoken for {spoken} while the caller spoke"
             state.object(
                 state.outcome,
                 "Look at what the server does before it, or give it a longer limit=",
@@ -282,6 +290,13 @@ class ScriptRun:
         else:
             state.outcome = f"heard no pause of {state.step.pause:g} s within {limit}"
             state.object(state.outcome, "Give it a longer limit=, or a shorter pause=")
+
+    def _count_spoken_over(self, state: _StepState) -> int:
+        """Return how many frames of speech began while the caller spoke, right before a step."""
+        before = next((each for each in reversed(self._done) if each is not state), None)
+        if before is None or before.begins is None or not before.spoken:
+            return 0
+        return self._attention.count_begun(before.begins, state.since)
 
     def _interrupt(self, state: _StepState) -> Generator[None, None, None]:
         step, since = state.step, state.since
