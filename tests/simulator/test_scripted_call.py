@@ -18,7 +18,7 @@ from twistream_kit.errors import CallRefused, WrongState
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator import caller
 from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES, SILENT_FRAME
-from twistream_kit.simulator.simulate_call import simulate_call
+from twistream_kit.simulator.simulate_call import find_longest_seconds, simulate_call
 
 QUESTION = Clip.tone(300, 0.4)
 STOP = Clip.tone(700, 0.2)
@@ -278,3 +278,17 @@ async def test_a_phone_plays_one_script_at_a_time_and_only_in_a_call(in_call, tw
         twilio.phone("+15550100002").play_script([caller.wait(0.1)])
     with pytest.raises(caller.ScriptError, match=r"none\.toml"):
         in_call.play_script("none.toml")
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        ({}, 60),
+        ({"seconds": 5}, 5),
+        ({"script": [caller.listen(limit=20), caller.wait(5)]}, 85),
+        ({"script": [caller.listen(limit=20)], "seconds": 5}, 5),
+        ({"script": [caller.wait(14_400)]}, 14_400),
+    ],
+)
+def test_the_longest_call_has_time_for_each_step_and_for_listening_after_it(options, seconds):
+    assert find_longest_seconds(options) == seconds

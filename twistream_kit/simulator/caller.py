@@ -679,8 +679,8 @@ class _ScriptFile:
     def _read_text(self) -> str:
         try:
             raw = self._path.read_bytes()
-        except OSError as error:
-            why = error.strerror or type(error).__name__
+        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+            why = getattr(error, "strerror", None) or str(error)
             self._fail(f"cannot be read: {why}", None, "", "Check the name of the file")
         try:
             return raw.decode("utf-8-sig").replace("\r\n", "\n")
