@@ -56,6 +56,7 @@ async def wait_for_it(heard):
         ),
         (lambda: caller.make_script(5), WrongType, "script is 5; give a list of steps"),
         (lambda: caller.make_script(caller.listen()), WrongType, "give a list of steps"),
+        (lambda: caller.make_script(iter([caller.listen()])), WrongType, "give a list of steps"),
         (lambda: caller.make_script([caller.listen()], seed=True), WrongType, "seed is True"),
     ],
 )

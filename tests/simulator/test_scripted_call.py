@@ -15,6 +15,7 @@ from websockets.asyncio.server import serve
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused, WrongState
+from twistream_kit.notebook.display.display import render_html
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator import caller
 from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES, SILENT_FRAME
@@ -103,6 +104,10 @@ async def test_a_conversation_goes_as_written():
     assert listened_again.ok
     assert hung_up.begins == hung_up.ends == pytest.approx(report.heard.seconds)
     assert "script    6 steps, as written" in repr(report)
+    assert repr(report).splitlines()[-6:] == [f"  {act!r}" for act in report.acts]
+    html = render_html(report)
+    assert "What the caller did" in html
+    assert "said 0.20 s, 0.30 s into the answer" in html
     assert [act["kind"] for act in report.to_dict()["acts"]] == [s.kind for s in CONVERSATION]
 
 

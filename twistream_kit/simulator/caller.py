@@ -617,7 +617,7 @@ def make_script(script: object, seed: int | None = None) -> Script:
     """
     if isinstance(script, str | os.PathLike):
         script = load_script(script)
-    elif isinstance(script, Step) or not isinstance(script, Script | Iterable):
+    elif not isinstance(script, Script | Sequence):  # nor an iterator, which is read only once
         raise WrongType(
             f"script is {quote(script)}; give a list of steps such as [caller.listen()], or the "
             "name of a TOML file"
