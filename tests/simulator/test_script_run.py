@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from twistream_kit.audio.clip import Clip
@@ -110,12 +112,18 @@ def test_listen_gives_up_in_words_when_nothing_is_heard():
 
 
 def test_listen_says_that_the_server_has_talked_over_the_caller():
-    call = CallByHand(caller.say(Clip.tone(300, 3)), caller.listen(limit=1))
-    call.hear(silence(0.5), speech(1.0), silence(3))
-    assert call.acts[1].outcome == (
+    steps = (caller.say(STOP), caller.say(Clip.tone(300, 3)), caller.listen(limit=1))
+    call = CallByHand(*steps).hear(silence(0.5), speech(1.0), silence(3))
+    assert call.acts[2].outcome == (
         "heard nothing within 1 s; the server had spoken for 1.00 s while the caller spoke"
     )
-    assert call.acts[1].objection.problem == call.acts[1].outcome
+    assert call.acts[2].objection.problem == call.acts[2].outcome
+
+
+def test_listen_does_not_blame_the_server_for_what_it_said_before_the_last_step():
+    steps = (caller.say(Clip.tone(300, 1)), caller.wait(1), caller.listen(limit=1))
+    call = CallByHand(*steps).hear(speech(0.5), silence(4))
+    assert call.acts[2].outcome == "heard nothing within 1 s"
 
 
 def test_listen_does_not_take_what_was_interrupted_for_an_answer():
@@ -292,6 +300,13 @@ def test_what_was_left_to_do_is_objected_to_once():
     assert acts[1].objection.problem == "was not begun: the call ended before it"
     assert (acts[1].keys, acts[2].clip) == ("", None)
     assert {act.begins for act in acts[1:]} == {1.0}
+
+
+def test_a_script_that_was_cut_off_waits_for_no_garbage_collection():
+    call = CallByHand(caller.wait(5)).hear(silence(0.1)).end()
+    run = weakref.ref(call.run)
+    del call.run
+    assert run() is None
 
 
 def test_after_the_end_the_telephone_is_free_again():

@@ -61,21 +61,10 @@ class _Attention:
             else:
                 self._answers[-1].end = number
 
-    def find_first(self, since: int, pause: int) -> int | None:
-        """Return the first frame of the newest speech without a pause in it, or None.
-
-        Args:
-            since: Speech that ended before this frame does not count.
-            pause: So many silent frames are a pause.
-        """
-        first = following = None
-        for answer in reversed(self._answers):
-            if answer.end is not None and answer.end <= since:
-                break
-            if following is not None and answer.end is not None and following - answer.end >= pause:
-                break
-            first = following = answer.first
-        return first
+    def find_first(self, since: int) -> int | None:
+        """Return the first frame of the first speech that lasts or ends after a frame, or None."""
+        lasting = (a.first for a in self._answers if a.end is None or a.end > since)
+        return next(lasting, None)
 
     def find_end(self, since: int) -> int | None:
         """Return the end of speech in or after frame `since`; None while it lasts, or without."""
@@ -278,7 +267,7 @@ class ScriptRun:
 
     def _give_up_listening(self, state: _StepState) -> None:
         limit = f"{state.step.limit:g} s"
-        if self._attention.find_first(state.since, 1) is None:
+        if self._attention.find_first(state.since) is None:
             state.outcome = f"heard nothing within {limit}"
             if before := self._count_spoken_over(state):
                 spoken = _say_frames(before)
@@ -300,9 +289,9 @@ class ScriptRun:
 
     def _interrupt(self, state: _StepState) -> Generator[None, None, None]:
         step, since = state.step, state.since
-        pause, after = _count_frames(step.pause), _count_frames(step.after)
+        after = _count_frames(step.after)
         while True:
-            first = self._attention.find_first(since, pause)
+            first = self._attention.find_first(since)
             if first is not None and self._attention.speaks and self._now - first >= after:
                 break
             if first is not None and self._is_answered(since, step.pause):
