@@ -18,6 +18,7 @@ from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES
 from twistream_kit.simulator.model.debugger import DebuggerEntry
+from twistream_kit.simulator.script import CallerAct
 from twistream_kit.simulator.stream.client import EndingReason
 from twistream_kit.simulator.stream.leg import measure_sound
 from twistream_kit.simulator.stream.pacer import LatenessReport
@@ -66,6 +67,7 @@ class CallReport:
             that were obeyed.
         quiet_seconds: The silence after which the simulated caller hung up, as in a call without
             ``seconds=``; None if the call ended otherwise.
+        acts: What the caller did in each step of the script; empty without a script.
 
     Example:
         >>> import twistream_kit as kit
@@ -101,6 +103,7 @@ class CallReport:
     lateness: LatenessReport
     capture: Capture = field(compare=False)
     quiet_seconds: float | None = None
+    acts: Series[CallerAct] = field(default_factory=Series)
 
     @property
     def marks_received(self) -> int:
@@ -194,6 +197,7 @@ class CallReport:
             "quiet_seconds": self.quiet_seconds,
             "marks_received": self.marks_received,
             "marks_returned": self.marks_returned,
+            "acts": [act.to_dict() for act in self.acts],
             "description": describe_call(self),
             "lateness": asdict(self.lateness),
             "believable": self.believable,
@@ -237,6 +241,8 @@ def describe_call(report: CallReport) -> dict[str, str]:
             f"by the simulated caller, who hangs up after {report.quiet_seconds:g} s of silence; "
             f"{suggest_seconds(report)} waits longer"
         )
+    if report.acts:
+        said["script"] = _describe_acts(report.acts)
     if report.marks_received:
         said["marks"] = f"{report.marks_returned} of {report.marks_received} returned"
     said["timing"] = str(report.lateness)
@@ -245,6 +251,14 @@ def describe_call(report: CallReport) -> dict[str, str]:
     if not report.believable:
         said["timing"] += f". {SIMULATOR_WAS_LATE}."
     return said
+
+
+def _describe_acts(acts: Series[CallerAct]) -> str:
+    failed = [f"{number} ({act.kind})" for number, act in enumerate(acts, 1) if not act.ok]
+    if not failed:
+        return f"{len(acts)} steps, as written" if len(acts) > 1 else "1 step, as written"
+    which = f"step {failed[0]}" if len(failed) == 1 else f"steps {', '.join(failed)}"
+    return f"{len(acts)} steps, of which {which} did not go as written"
 
 
 def suggest_seconds(report: CallReport) -> str:

@@ -1,0 +1,414 @@
+"""One run of a script in a call: the caller acts on what it hears, frame by frame.
+
+There is no clock here.  The mouth of the telephone calls `ScriptRun.prompt` before each frame that
+it takes, and the ear passes each frame on that is heard.  So a step that is decided in a frame
+sounds in that frame, and the same sound leads to the same acts.  It belongs to the loop of the
+call, except `check_expectations`, which runs functions of the user and comes last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.diagnosis.speech import PAUSE_MS, SpeechDetector
+from twistream_kit.errors import Objection, Severity
+from twistream_kit.listing import Series
+from twistream_kit.pending import format_error
+from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
+from twistream_kit.simulator.call.handset import Handset, Utterance
+from twistream_kit.simulator.script import KEY_SECONDS, CallerAct, Script, Step
+
+_FRAMES_PER_SECOND = 1000 // PTIME_MS
+
+_CALL_ENDED = "the call ended"
+
+
+@dataclass(slots=True)
+class _Answer:
+    """Speech of the server: its first frame, and the frame after its last, None while it lasts."""
+
+    first: int
+    end: int | None = None
+
+
+class _Attention:
+    """What the caller knows of the server's speech, from the frames heard so far.
+
+    Args:
+        first_frame: The number of the frame that is heard first.
+        pause_ms: The silence after which the detector takes speech for ended.
+    """
+
+    def __init__(self, first_frame: int, pause_ms: float) -> None:
+        self._detector = SpeechDetector(pause_ms=pause_ms)
+        self._first_frame = first_frame
+        self._answers: list[_Answer] = []
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the server speaks, as far as it is certain."""
+        return bool(self._answers) and self._answers[-1].end is None
+
+    def feed(self, frame: bytes) -> None:
+        """Hear a frame."""
+        for edge in self._detector.feed(frame):
+            number = self._first_frame + edge.frame
+            if edge.kind == "begins":
+                self._answers.append(_Answer(number))
+            else:
+                self._answers[-1].end = number
+
+    def find_first(self, since: int, pause: int) -> int | None:
+        """Return the first frame of the newest speech without a pause in it, or None.
+
+        Args:
+            since: Speech that ended before this frame does not count.
+            pause: So many silent frames are a pause.
+        """
+        first = following = None
+        for answer in reversed(self._answers):
+            if answer.end is not None and answer.end <= since:
+                break
+            if following is not None and answer.end is not None and following - answer.end >= pause:
+                break
+            first = following = answer.first
+        return first
+
+    def find_end(self, since: int) -> int | None:
+        """Return the end of speech in or after frame `since`; None while it lasts, or without."""
+        end = self._answers[-1].end if self._answers else None
+        return end if end is not None and end > since else None
+
+    def count_spoken(self, since: int, until: int) -> int:
+        """Return how many frames the server spoke between two frames."""
+        spans = ((max(a.first, since), until if a.end is None else a.end) for a in self._answers)
+        return sum(max(0, min(end, until) - first) for first, end in spans)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a step has come.
+
+    Attributes:
+        number: Its number, from 1.
+        step: The step, with nothing left to chance.
+        since: The frame in which it began to wait or to act.
+        begins: The first frame of what it did, or None.
+        until: The frame after its last, or None while it goes on.
+        utterance: What is said, or None.
+        pressed: The keys that were pressed.
+        outcome: How it ended, in words.
+        objection: What went wrong.
+    """
+
+    number: int
+    step: Step
+    since: int
+    begins: int | None = None
+    until: int | None = None
+    utterance: Utterance | None = None
+    pressed: str = ""
+    outcome: str = ""
+    objection: Objection | None = None
+
+    @property
+    def spoken(self) -> int:
+        """The bytes that were said."""
+        return 0 if self.utterance is None else self.utterance.said
+
+    def object(self, problem: str, fix: str, severity: Severity = "warning") -> None:
+        """Note what went wrong; the first is kept."""
+        if self.objection is None:
+            self.objection = Objection(
+                None,
+                f"step {self.number} of the script ({self.step.kind})",
+                problem,
+                "",
+                fix,
+                severity,
+            )
+
+
+class ScriptRun:
+    """The caller of one call, who acts as a script says.
+
+    Args:
+        script: The script.
+        handset: The mouth and the ear of the caller, in a call that has begun.
+        press: Presses a key.
+        hang_up: Ends the call.
+        on_over: Called once: after the last step, or when the call has ended.
+
+    Attributes:
+        has_hung_up: Whether the script has ended the call.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        handset: Handset,
+        *,
+        press: Callable[[str], None],
+        hang_up: Callable[[], None],
+        on_over: Callable[[], None],
+    ) -> None:
+        steps = script.draw()
+        pauses = [step.pause * 1000 for step in steps if step.kind in ("listen", "interrupt")]
+        self.has_hung_up = False
+        self._steps = steps
+        self._handset = handset
+        self._press = press
+        self._hang_up = hang_up
+        self._on_over: Callable[[], None] | None = on_over
+        self._done: list[_Progress] = []
+        self._now = handset.ear.frames
+        self._attention = _Attention(self._now, max(PTIME_MS, min([PAUSE_MS, *pauses])))
+        self._work = self._perform_all()
+        self._heard = b""
+
+    def begin(self) -> None:
+        """Act from the next frame on."""
+        self._handset.mouth.prompter = self
+        self._handset.ear.on_frame.append(self._hear)
+
+    def prompt(self) -> None:
+        """Decide what to do in the next frame, before it is taken from the mouth."""
+        self._now = self._handset.ear.frames
+        if next(self._work, "over") == "over":
+            self._finish()
+
+    def end(self) -> None:
+        """End the script, because the call has ended; nothing happens if it is over."""
+        if self._on_over is None:
+            return
+        self._now = self._handset.ear.frames
+        if self._done and self._done[-1].until is None:
+            self._break_off(self._done[-1])
+        missing = self._steps[len(self._done) :]
+        for number, step in enumerate(missing, len(self._done) + 1):
+            self._skip(_Progress(number, step, self._now, self._now, self._now))
+        if not self.has_hung_up:  # otherwise it runs now, and ends by itself
+            self._work.close()
+        self._finish()
+
+    def check_expectations(self) -> Series[CallerAct]:
+        """Return what the caller did, after asking each ``expect=`` about what was heard.
+
+        It runs functions of the user, which may take their time.
+        """
+        for progress in self._done:
+            self._ask(progress)
+        return Series.of(map(_build_act, self._done), "acts")
+
+    @property
+    def has_expectations(self) -> bool:
+        """Whether a step has a function of the user."""
+        return any(step.expect is not None for step in self._steps)
+
+    def _hear(self, frame: bytes, _now: float) -> None:
+        self._attention.feed(frame)
+
+    def _finish(self) -> None:
+        if self._on_over is None:
+            return
+        over, self._on_over = self._on_over, None
+        self._heard = self._handset.heard.payload if self.has_expectations else b""
+        if self._handset.mouth.prompter is self:
+            self._handset.mouth.prompter = None
+        if self._hear in self._handset.ear.on_frame:
+            self._handset.ear.on_frame.remove(self._hear)
+        over()
+
+    def _perform_all(self) -> Generator[None, None, None]:
+        """Perform the steps; each value that it gives is a frame that passes."""
+        for number, step in enumerate(self._steps, 1):
+            progress = _Progress(number, step, self._now)
+            self._done.append(progress)
+            yield from self._perform(progress)
+            progress.until = self._now if progress.until is None else progress.until
+
+    def _perform(self, progress: _Progress) -> Generator[None, None, None]:
+        match progress.step.kind:
+            case "listen":
+                yield from self._listen(progress)
+            case "say":
+                yield from self._say(progress)
+                progress.outcome = f"said {_count_seconds(progress.spoken)}"
+            case "interrupt":
+                yield from self._interrupt(progress)
+            case "press":
+                yield from self._press_keys(progress)
+            case "wait":
+                yield from self._wait(progress.step.seconds)
+                progress.outcome = f"waited {_say_frames(self._now - progress.since)}"
+            case "hang_up":
+                progress.outcome = "hung up"
+                progress.until = self._now  # the call ends before `_hang_up` returns
+                self.has_hung_up = True
+                self._hang_up()
+
+    def _wait(self, seconds: object) -> Generator[None, None, None]:
+        frames = _count_frames(seconds)
+        since = self._now
+        while self._now - since < frames:
+            yield
+
+    def _listen(self, progress: _Progress) -> Generator[None, None, None]:
+        step, since = progress.step, progress.since
+        while not self._is_answered(since, step.pause):
+            if self._now - since >= _count_frames(step.limit):
+                self._give_up_listening(progress)
+                return
+            yield
+        spoken = self._attention.count_spoken(since, self._now)
+        progress.outcome = f"heard {_say_frames(spoken)} of speech, then a pause"
+
+    def _is_answered(self, since: int, pause: float) -> bool:
+        """Whether the server has spoken since a frame, and paused."""
+        end = self._attention.find_end(since)
+        return end is not None and self._now - end >= _count_frames(pause)
+
+    def _give_up_listening(self, progress: _Progress) -> None:
+        limit = f"{progress.step.limit:g} s"
+        if self._attention.find_first(progress.since, 1) is None:
+            progress.outcome = f"heard nothing within {limit}"
+            progress.object(
+                progress.outcome,
+                "Look at what the server does before it, or give it a longer limit=",
+            )
+        else:
+            progress.outcome = f"heard no pause of {progress.step.pause:g} s within {limit}"
+            progress.object(progress.outcome, "Give it a longer limit=, or a shorter pause=")
+
+    def _interrupt(self, progress: _Progress) -> Generator[None, None, None]:
+        step, since = progress.step, progress.since
+        pause, after = _count_frames(step.pause), _count_frames(step.after)
+        while True:
+            first = self._attention.find_first(since, pause)
+            if first is not None and self._attention.speaks and self._now - first >= after:
+                break
+            if first is not None and self._is_answered(since, step.pause):
+                end = self._attention.find_end(since) or first
+                progress.outcome = (
+                    f"the answer was over after {_say_frames(end - first)}, before it could be "
+                    "interrupted"
+                )
+                progress.object(
+                    f"said nothing: {progress.outcome}",
+                    "Give it a shorter after=, or let the server say more",
+                )
+                return
+            if self._now - since >= _count_frames(step.limit):
+                progress.outcome = f"no answer to interrupt came within {step.limit:g} s"
+                progress.object(
+                    f"said nothing: {progress.outcome}",
+                    "Look at what the server does before it, or give it a longer limit=",
+                )
+                return
+            yield
+        yield from self._say(progress)
+        begins = first if progress.begins is None else progress.begins
+        into = _say_frames(begins - first)
+        progress.outcome = f"said {_count_seconds(progress.spoken)}, {into} into the answer"
+
+    def _say(self, progress: _Progress) -> Generator[None, None, None]:
+        utterance = self._handset.mouth.say(progress.step.clip.payload)
+        progress.utterance = utterance
+        while not utterance.done:
+            yield
+            if progress.begins is None and utterance.said:
+                # Not before, since the user may have said something into the same telephone.
+                progress.begins = self._now - 1
+
+    def _press_keys(self, progress: _Progress) -> Generator[None, None, None]:
+        for key in progress.step.keys:
+            self._press(key)
+            progress.pressed += key
+            yield from self._wait(KEY_SECONDS)
+        progress.outcome = f"pressed {progress.step.keys}"
+
+    def _break_off(self, progress: _Progress) -> None:
+        """Note how far a step had come when the call ended."""
+        step = progress.step
+        progress.until = self._now
+        if step.kind in ("say", "interrupt"):
+            if progress.begins is None:
+                progress.begins = self._now - -(-progress.spoken // FRAME_BYTES)
+            said = _count_seconds(progress.spoken)
+            progress.outcome = f"said {said} of {step.clip.seconds:.2f} s, then {_CALL_ENDED}"
+            progress.object(f"was cut off: {progress.outcome}", _LOOK_AT_THE_END)
+        elif step.kind == "listen":
+            spoken = self._attention.count_spoken(progress.since, self._now)
+            progress.outcome = f"heard {_say_frames(spoken)} of speech, then {_CALL_ENDED}"
+            if not spoken:
+                progress.outcome = f"heard nothing before {_CALL_ENDED}"
+                progress.object(progress.outcome, _LOOK_AT_THE_END)
+        else:
+            progress.outcome = f"{_CALL_ENDED} meanwhile"
+
+    def _skip(self, progress: _Progress) -> None:
+        """Note that a step was not begun."""
+        progress.outcome = f"not begun: {_CALL_ENDED}"
+        is_first = all(each.objection is None for each in self._done)
+        step = progress.step
+        if is_first and (step.kind in ("say", "interrupt", "press") or step.expect is not None):
+            progress.object(f"was not begun: {_CALL_ENDED} before it", _LOOK_AT_THE_END)
+        self._done.append(progress)
+
+    def _ask(self, progress: _Progress) -> None:
+        """Ask the function of the user about what was heard during a step."""
+        expect, until = progress.step.expect, progress.until
+        if expect is None or until is None or progress.objection is not None:
+            return
+        payload = self._heard[progress.since * FRAME_BYTES : until * FRAME_BYTES]
+        clip = Clip(b"", f"heard in step {progress.number}")
+        # Skips Clip's own check: if a server sends a whole WAV file, the caller hears it.
+        object.__setattr__(clip, "payload", payload)
+        name = getattr(expect, "__name__", "expect")
+        try:
+            is_fine = expect(clip)
+            is_refused = is_fine is not None and not is_fine
+            why = f"{name}() returned {is_fine!r}" if is_refused else ""
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the report says it
+            why = format_error(error)
+        if why:
+            progress.object(
+                f"heard something else than was expected: {why}",
+                f"Listen to what was heard from {_say_frames(progress.since)} on",
+                "error",
+            )
+
+
+_LOOK_AT_THE_END = "Look at who ended the call, and why"
+
+
+def _build_act(progress: _Progress) -> CallerAct:
+    step = progress.step
+    begins = progress.since if progress.begins is None else progress.begins
+    until = progress.until if progress.until is not None else begins
+    return CallerAct(
+        step.kind,
+        begins / _FRAMES_PER_SECOND,
+        until / _FRAMES_PER_SECOND,
+        step.clip if progress.spoken else None,
+        progress.pressed,
+        progress.outcome,
+        progress.objection,
+    )
+
+
+def _count_frames(seconds: object) -> int:
+    """Return the frames of a time: the nearest number, at least one for more than nothing."""
+    number = seconds if isinstance(seconds, int | float) else 0.0
+    return max(math.ceil(number > 0), round(number * _FRAMES_PER_SECOND))
+
+
+def _say_frames(frames: int) -> str:
+    return f"{frames / _FRAMES_PER_SECOND:.2f} s"
+
+
+def _count_seconds(size: int) -> str:
+    return f"{size / (FRAME_BYTES * _FRAMES_PER_SECOND):.2f} s"
