@@ -138,10 +138,6 @@ class Act(Protocol):
     def clip(self) -> Clip | None:
         """Its sound, clean; None without any."""
 
-    @property
-    def meant(self) -> bool:
-        """Whether its sound is speech to the server: not a cough, a murmur or noise."""
-
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -338,7 +334,7 @@ class Turns:
         dead_air: When each silence that counts as dead air began, and how long it lasted.
         false_barge_ins: How often the server was stopped by a sound not meant to interrupt.
         cut_off_ms: How much of the server's last words nobody heard, because it closed too early.
-        uncertainty: Which figures are estimates, and how far each may be off.
+        is_estimate: Whether the figures are estimates, because the sound was not taken at the ear.
         heard: What the caller heard.
         said: What the caller said, on the same clock.
 
@@ -364,7 +360,7 @@ class Turns:
     dead_air: tuple[tuple[float, float], ...] = ()
     false_barge_ins: int = 0
     cut_off_ms: float = 0.0
-    uncertainty: str = EXACT_UNCERTAINTY
+    is_estimate: bool = False
     heard: Clip = field(default_factory=lambda: Clip(b""), compare=False)
     said: Clip = field(default_factory=lambda: Clip(b""), compare=False)
 
@@ -397,9 +393,19 @@ class Turns:
         )
 
     @property
+    def uncertainty(self) -> str:
+        """Which figures are estimates, and how far each may be off."""
+        return ESTIMATE_UNCERTAINTY if self.is_estimate else EXACT_UNCERTAINTY
+
+    @property
     def definitions(self) -> Mapping[str, str]:
         """What each figure is, by its name."""
         return DEFINITIONS
+
+    def describe(self) -> str:
+        """Return the figures in one line; empty if there are none."""
+        figures = [f"{each.name} {each.describe()}" for each in self.figures if each.values]
+        return "; ".join([*figures, *self.describe_faults()])
 
     def describe_faults(self) -> list[str]:
         """Return in words what a caller would complain about whatever the limits are."""
@@ -425,6 +431,7 @@ class Turns:
             "false_barge_ins": self.false_barge_ins,
             "cut_off_ms": round(self.cut_off_ms),
             "faults": self.describe_faults(),
+            "is_estimate": self.is_estimate,
             "definitions": dict(DEFINITIONS),
             "uncertainty": self.uncertainty,
         }
@@ -509,7 +516,7 @@ class Turns:
             )
         lines += [f"  {each.name:<12} {each.describe()}" for each in self.figures if each.values]
         lines += [f"  {fault}" for fault in self.describe_faults()]
-        if self.uncertainty != EXACT_UNCERTAINTY:
+        if self.is_estimate:
             lines.append(f"  {self.uncertainty}")
         return "\n".join(lines)
 
@@ -563,7 +570,7 @@ def turns(call: Any) -> Turns:
 
     Args:
         call: A `Capture`, or an object that has one: a stream, an inspected stream; or the report
-            of a call, whose own turns are returned.
+            of a call, whose own turns are returned, as `Turns` themselves are.
 
     Raises:
         TypeError: If `call` is none of these.
@@ -581,7 +588,7 @@ def turns(call: Any) -> Turns:
         >>> kit.turns(capture).response_ms
         <TurnFigure response_ms: 1180 ms>
     """
-    own = getattr(call, "turns", None)
+    own = call if isinstance(call, Turns) else getattr(call, "turns", None)
     if isinstance(own, Turns):
         return own
     capture = getattr(call, "capture", call)
@@ -596,11 +603,17 @@ def turns(call: Any) -> Turns:
     return find_turns(
         replay.render_heard(),
         render_said(capture),
-        clears=replay.clears,
+        clears=find_clears(replay),
         cut_off_seconds=0.0 if is_stopped else waiting,
         seconds=replay.seconds,
-        uncertainty=ESTIMATE_UNCERTAINTY,
+        is_estimate=True,
     )
+
+
+def find_clears(replay: Replay) -> list[float]:
+    """Return when the clears came that discarded sound, in seconds of the capture."""
+    effective = {at for at, before, after, _ in replay.levels if before and not after}
+    return [at for at in replay.clears if at in effective]
 
 
 def render_said(capture: Capture) -> Clip:
@@ -631,7 +644,7 @@ def find_turns(
     clears: Sequence[float] = (),
     cut_off_seconds: float = 0.0,
     seconds: float | None = None,
-    uncertainty: str = EXACT_UNCERTAINTY,
+    is_estimate: bool = False,
 ) -> Turns:
     """Measure the turns of a conversation.
 
@@ -640,11 +653,12 @@ def find_turns(
         said: What the caller said, on the same clock; the caller's turns are found in it, if there
             are no `acts`.
         acts: What the caller did, in order, with the clean clips; those without a clip are passed
-            over.
+            over.  One whose attribute `meant` is False is a cough, a murmur or noise, which the
+            server is not to react to.
         clears: When the server sent a clear that discarded sound, in seconds.
         cut_off_seconds: How much sound was queued when the server closed.
         seconds: The duration of the call; that of the longer clip if None.
-        uncertainty: Which figures are estimates, and by how much.
+        is_estimate: Whether the sound was not taken at the ear.
 
     Raises:
         ValueError: If an act ends before it begins.
@@ -664,7 +678,7 @@ def find_turns(
         dead_air=tuple(measured.list_dead_air()),
         false_barge_ins=sum(each.ending == "stopped by a sound" for each in measured.server),
         cut_off_ms=1000 * cut_off_seconds,
-        uncertainty=uncertainty,
+        is_estimate=is_estimate,
         heard=heard,
         said=said if acts is None else _render_acts(acts, said),
     )
@@ -712,7 +726,7 @@ def _place_acts(acts: Sequence[Act]) -> list[_Span]:
         if (audible := find_spoken(payload)) is not None:
             begin = round(act.begins * 1000 / PTIME_MS)
             first, end = audible
-            kind = act.kind if act.meant else _SOUND
+            kind = act.kind if getattr(act, "meant", True) else _SOUND
             spans.append(_Span("caller", begin + first, begin + end, kind))
     return spans
 

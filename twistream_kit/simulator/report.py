@@ -12,7 +12,9 @@ from typing import Any
 
 from twistream_kit.audio.clip import Clip, build_write_error, refuse_existing, write_file
 from twistream_kit.capture.capture import Capture
+from twistream_kit.capture.replay import Replay
 from twistream_kit.diagnosis.sound import is_about_timing
+from twistream_kit.diagnosis.turns import Turns, find_clears, find_turns, render_said
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause
@@ -131,6 +133,25 @@ class CallReport:
         return self.lateness.believable
 
     @property
+    def turns(self) -> Turns:
+        """Who spoke when, how fast the server answered, and whether it let itself be interrupted.
+
+        It is measured at the ear, in frames of 20 ms: what the caller says is known from the
+        script, what the server says is found in `heard`.  Without a script the speech of the caller
+        is found in the capture.  Computed anew each time.
+        """
+        capture = self.capture
+        is_closed = self.ending != "stopped"
+        return find_turns(
+            self.heard,
+            None if self.acts else render_said(capture),
+            self.acts or None,
+            clears=find_clears(Replay(capture.entries, capture.endings)),
+            cut_off_seconds=self.lost_seconds if is_closed else 0.0,
+            seconds=self.heard.seconds,
+        )
+
+    @property
     def ok(self) -> bool:
         """Whether the caller heard something, and nothing went wrong.
 
@@ -198,6 +219,7 @@ class CallReport:
             "marks_received": self.marks_received,
             "marks_returned": self.marks_returned,
             "acts": [act.to_dict() for act in self.acts],
+            "turns": self.turns.to_dict(),
             "description": describe_call(self),
             "lateness": asdict(self.lateness),
             "believable": self.believable,
@@ -243,6 +265,8 @@ def describe_call(report: CallReport) -> dict[str, str]:
         )
     if report.acts:
         said["script"] = _describe_acts(report.acts)
+    if turns := report.turns.describe():
+        said["turns"] = turns
     if report.marks_received:
         said["marks"] = f"{report.marks_returned} of {report.marks_received} returned"
     said["timing"] = str(report.lateness)
