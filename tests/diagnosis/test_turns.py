@@ -118,8 +118,8 @@ def test_question_that_ends_with_the_call_is_not_counted():
 
 
 def test_barge_in_is_from_the_callers_first_frame_to_the_servers_last():
-    story = kit.Clip(speech(5.0).payload[: round(1.34 * 8000)])  # cut off
-    heard = place((0.5, story), seconds=6.0)
+    talk = kit.Clip(speech(5.0).payload[: round(1.34 * 8000)])  # cut off
+    heard = place((0.5, talk), seconds=6.0)
     found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
     assert found.barge_in_ms.values == (340.0,)
     assert [turn.ending for turn in found] == ["stopped", "finished"]
@@ -127,8 +127,8 @@ def test_barge_in_is_from_the_callers_first_frame_to_the_servers_last():
 
 
 def test_barge_in_does_not_include_the_answer_to_the_interruption():
-    story = kit.Clip(speech(5.0).payload[: round(1.3 * 8000)])
-    heard = place((0.5, story), (2.9, speech(1.0)), seconds=6.0)
+    talk = kit.Clip(speech(5.0).payload[: round(1.3 * 8000)])
+    heard = place((0.5, talk), (2.9, speech(1.0)), seconds=6.0)
     found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
     assert found.barge_in_ms.values == (300.0,)
     assert found.response_ms.values == (400.0,)
@@ -156,8 +156,8 @@ def test_call_that_ends_at_once_does_not_say_whether_the_server_stopped():
 
 
 def test_server_that_stops_because_of_a_cough_counts_as_a_false_barge_in():
-    story = kit.Clip(speech(5.0).payload[: round(1.3 * 8000)])
-    heard = place((0.5, story), (3.0, speech(1.0)), seconds=6.0)
+    talk = kit.Clip(speech(5.0).payload[: round(1.3 * 8000)])
+    heard = place((0.5, talk), (3.0, speech(1.0)), seconds=6.0)
     found = find_turns(heard, acts=[say(1.5, speech(0.3), "interrupt", meant=False)])
     assert found.false_barge_ins == 1
     assert found[0].ending == "stopped by a sound"
@@ -278,8 +278,8 @@ def test_every_figure_has_a_definition():
 
 @pytest.fixture
 def conversation() -> Turns:
-    story = kit.Clip(speech(5.0).payload[: round(1.34 * 8000)])
-    heard = place((0.2, speech(0.8)), (2.6, story), (6.0, speech(1.0)), seconds=14.0)
+    talk = kit.Clip(speech(5.0).payload[: round(1.34 * 8000)])
+    heard = place((0.2, speech(0.8)), (2.6, talk), (6.0, speech(1.0)), seconds=14.0)
     acts = [say(1.2, QUESTION), say(3.6, QUESTION, "interrupt"), say(8.0, QUESTION)]
     return find_turns(heard, acts=acts)
 

@@ -23,9 +23,6 @@ from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 AUDIBLE_DB = -50.0
 """The level of a frame from which it is audible, in dBFS: the noise of a good line is below it."""
 
-SPEECH_DB = -45.0
-"""One frame at least of what is taken for speech has this level, in dBFS; on a quiet line."""
-
 ABOVE_NOISE_DB = 6.0
 """How far a frame must be above the noise to belong to speech that has begun.  The frames of steady
 noise differ from their mean by 2 dB at most."""
@@ -114,8 +111,8 @@ class SpeechDetector:
 
     The level of each frame is compared with two thresholds: speech begins if 60 ms are above the
     lower one and at least one frame is above the higher one, and ends after a pause below the lower
-    one.  On a quiet line the lower threshold is -50 dBFS, the level from which a frame is audible;
-    where there is noise, both are raised to 6 and 9 dB above it.  The noise is estimated from the
+    one.  On a quiet line both are -50 dBFS, the level from which a frame is audible; where there is
+    noise, they are 6 and 9 dB above it.  The noise is estimated from the
     frames that are not speech, and from the quietest frame of the last 1.5 s.  Sound with which a
     call begins is noise if its level is steady for 400 ms, though not as steady as that of a tone.
 
@@ -215,7 +212,7 @@ class SpeechDetector:
         if not self._count:
             self._had_clear = False
             return []
-        if level > max(SPEECH_DB, self.noise_db + CLEARLY_ABOVE_DB):
+        if level > self.noise_db + CLEARLY_ABOVE_DB:
             self._had_clear = True
         is_long = (self._count + (not is_loud)) * PTIME_MS >= BEGIN_MS
         if not (is_long and self._had_clear and self._is_settled):

@@ -347,10 +347,10 @@ class Turns:
         >>> heard = kit.Clip.silence(question.seconds + 0.5) + reply
         >>> turns = find_turns(heard, said)
         >>> turns
-        Turns of a call of 7.20 s
-          caller   0.16 to  3.98 s                          finished
-          server   4.87 to  6.53 s  answers after 900 ms    finished
-          response_ms      900 ms
+        Turns of a call of 7.21 s
+          caller   0.16 to  3.98 s                        finished
+          server   4.88 to  6.54 s  answers after 900 ms  finished
+          response_ms  900 ms
         >>> turns.response_ms.max
         900.0
     """
@@ -707,9 +707,9 @@ class _Span:
             _to_seconds(self.first),
             _to_seconds(self.end),
             self.kind,
-            None if self.response is None else self.response * PTIME_MS,
-            None if self.barge_in is None else self.barge_in * PTIME_MS,
-            self.overlap * PTIME_MS,
+            None if self.response is None else float(self.response * PTIME_MS),
+            None if self.barge_in is None else float(self.barge_in * PTIME_MS),
+            float(self.overlap * PTIME_MS),
             self.ending,
         )
 
