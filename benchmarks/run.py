@@ -33,6 +33,7 @@ PARTS = {
     "simulator": "simulator_lateness",
     "ten_minutes": "ten_minutes",
     "payload": "payload_review",
+    "speech": "speech_detectors",
     "faults": "fault_answers",
     "capture": "capture_reading",
     "parsers": "parsers",

@@ -34,6 +34,7 @@ PARTS = {
     "simulator": "simulator, 1 call",
     "ten_minutes": "through the plain objects",
     "payload": "windows of wrong coding found",
+    "speech": "speech in silence, -20 dB: ours",
     "faults": "reported faults drawn anew",
     "capture": "loaded, summarised and drawn",
     "parsers": "reader, capture: grows like",
