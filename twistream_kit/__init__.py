@@ -38,8 +38,8 @@ Captures, conversations, reviews and errors.
     RemoteProtocolError, CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock,
     NoResultYet, NoSuchAttribute, CannotListen, WrongType, WrongValue, WrongState
 
-The typed messages of a stream: two modules.
-    from_twilio, to_twilio
+Modules: the steps of a simulated caller, and the typed messages of a stream.
+    caller, from_twilio, to_twilio
 """
 
 # The underscores keep these modules out of completion, which reads this file; so does the absence
@@ -141,6 +141,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.protocol.marks import MarkOutcome as MarkOutcome
     from twistream_kit.protocol.marks import PlayOutcome as PlayOutcome
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
+    from twistream_kit.simulator import caller as caller
     from twistream_kit.simulator.model.assumptions import Behaviour as Behaviour
     from twistream_kit.simulator.phone import Phone as Phone
     from twistream_kit.simulator.report import CallReport as CallReport
@@ -231,10 +232,11 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 _SUBMODULES = {
+    "caller": "twistream_kit.simulator.caller",
     "from_twilio": "twistream_kit.protocol.from_twilio",
     "to_twilio": "twistream_kit.protocol.to_twilio",
 }
-"""The public names that are modules: the messages of a stream, typed."""
+"""The public names that are modules: what a simulated caller does; typed messages of a stream."""
 
 __all__ = [*_HOME_OF, *_SUBMODULES]  # noqa: PLE0604 - the names are strings above
 """The public names, in the order of use."""
@@ -252,6 +254,7 @@ _SHOWN = {
     "twistream_kit.simulator.rest.account": "SimulatedAccount",
     "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.report": "CallReport",
+    "twistream_kit.simulator.caller": "CallerAct Script Step",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.server.stream_app": "StreamApp",

@@ -265,6 +265,15 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         "--press", default="", metavar="KEYS", help="press these keys, of 0123456789*#ABCD"
     )
     call.add_argument(
+        "--script",
+        type=Path,
+        metavar="FILE",
+        help="let the caller act as this TOML file says, instead of --say and --press",
+    )
+    call.add_argument(
+        "--seed", type=int, metavar="N", help="decide with this what the script leaves to chance"
+    )
+    call.add_argument(
         "--param",
         action="append",
         default=[],
@@ -455,6 +464,7 @@ def _review(arguments: argparse.Namespace) -> int:
 
 def _call(arguments: argparse.Namespace) -> int:
     from twistream_kit.audio.load import load_clip
+    from twistream_kit.simulator.caller import ScriptError
     from twistream_kit.simulator.report import list_files, save_report
     from twistream_kit.simulator.simulate_call import simulate_call
 
@@ -471,10 +481,14 @@ def _call(arguments: argparse.Namespace) -> int:
             arguments.url,
             say=say,
             press=arguments.press,
+            script=arguments.script,
+            seed=arguments.seed,
             seconds=arguments.seconds,
             expect_silence=arguments.expect_silence,
             **options,
         )
+    except ScriptError:  # a ValueError that says what to do
+        raise
     except (TypeError, ValueError) as error:
         raise SettingsError(str(error)) from error
     report = _wait(pending)

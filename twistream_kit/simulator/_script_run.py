@@ -19,7 +19,7 @@ from twistream_kit.listing import Series
 from twistream_kit.pending import format_error
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.simulator.call.handset import Handset, Utterance
-from twistream_kit.simulator.script import KEY_SECONDS, CallerAct, Script, Step
+from twistream_kit.simulator.caller import KEY_SECONDS, CallerAct, Script, Step
 
 _FRAMES_PER_SECOND = 1000 // PTIME_MS
 

@@ -18,9 +18,9 @@ from twistream_kit.diagnosis.turns import Turns, find_clears, find_turns, render
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause
+from twistream_kit.simulator.caller import CallerAct
 from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES
 from twistream_kit.simulator.model.debugger import DebuggerEntry
-from twistream_kit.simulator.script import CallerAct
 from twistream_kit.simulator.stream.client import EndingReason
 from twistream_kit.simulator.stream.leg import measure_sound
 from twistream_kit.simulator.stream.pacer import LatenessReport

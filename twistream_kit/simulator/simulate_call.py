@@ -28,10 +28,7 @@ from twistream_kit.protocol.twiml import check_parameter
 from twistream_kit.simulator._causes import Remains, add_causes
 from twistream_kit.simulator._script_run import ScriptRun
 from twistream_kit.simulator.call.handset import Handset
-from twistream_kit.simulator.model.assumptions import CLOSE_WAIT_SECONDS, Behaviour, check_behaviour
-from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.report import CallReport
-from twistream_kit.simulator.script import (
+from twistream_kit.simulator.caller import (
     KEY_SECONDS,
     MOST_SECONDS,
     CallerAct,
@@ -39,6 +36,9 @@ from twistream_kit.simulator.script import (
     Step,
     make_script,
 )
+from twistream_kit.simulator.model.assumptions import CLOSE_WAIT_SECONDS, Behaviour, check_behaviour
+from twistream_kit.simulator.model.debugger import Debugger
+from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
 from twistream_kit.simulator.stream.leg import DIGITS, StreamLeg
 from twistream_kit.simulator.stream.pacer import Pacer
@@ -200,6 +200,15 @@ def _check_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
     return dict(parameters or {})
 
 
+def find_longest_seconds(options: Mapping[str, Any]) -> float:
+    """Return how long a call with these arguments of `simulate_call` lasts at most."""
+    if (seconds := options.get("seconds")) is not None:
+        return float(seconds)
+    script = options.get("script")
+    acting = 0.0 if script is None else make_script(script).longest_seconds
+    return min(MOST_SECONDS, LONGEST_SECONDS + acting)
+
+
 def _run(plan: CallerPlan, pending: Pending[CallReport]) -> None:
     try:
         with asyncio.Runner() as runner:
@@ -318,9 +327,7 @@ class _CallRun:
 
     async def _act(self) -> float | None:
         """Say, press and listen, until the call is to be hung up; return after which silence."""
-        limit = LONGEST_SECONDS if self._plan.seconds is None else self._plan.seconds
-        if self._plan.script is not None and self._plan.seconds is None:
-            limit = min(MOST_SECONDS, limit + self._plan.script.longest_seconds)
+        limit = find_longest_seconds({"seconds": self._plan.seconds, "script": self._plan.script})
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + limit):
                 if self._script is not None:

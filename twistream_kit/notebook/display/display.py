@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from twistream_kit.live.stream.state import Playing
     from twistream_kit.pending import Pending
     from twistream_kit.protocol.service_codes import ServiceCode
+    from twistream_kit.simulator.caller import Script
     from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry
     from twistream_kit.simulator.phone import Phone
     from twistream_kit.simulator.report import CallReport
@@ -386,6 +387,11 @@ def _drop_shown_objections(entry: DebuggerEntry, shown: Collection[Objection]) -
     return replace(entry, text=f"{entry.text} {text}".strip(), objections=without)
 
 
+def show_script(script: Script) -> Html:
+    """The steps of a script, each in a row."""
+    return show_rows(script.steps, repr(script).partition("\n")[0])
+
+
 _FIGURES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.capture.capture", "Capture"): _show_capture_figures,
     ("twistream_kit.simulator.report", "CallReport"): _show_report_figures,
@@ -420,5 +426,6 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.simulator.model.debugger", "Debugger"): show_debugger,
     ("twistream_kit.simulator.phone", "Phone"): show_phone,
     ("twistream_kit.simulator.report", "CallReport"): show_call_report,
+    ("twistream_kit.simulator.caller", "Script"): show_script,
 }
 """Where each displayed class is defined, under what name, and what shows it."""

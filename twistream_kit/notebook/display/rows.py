@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from twistream_kit.protocol.codes import TwilioCode
     from twistream_kit.protocol.marks import PlayOutcome
     from twistream_kit.simulator.call.call import SimulatedCall
+    from twistream_kit.simulator.caller import CallerAct
     from twistream_kit.simulator.model.debugger import DebuggerEntry, Unlogged
 
 MOST_ROWS = 100
@@ -292,6 +293,12 @@ def _list_call_cells(call: Call) -> Sequence[object]:
     return (code(call.sid), call.from_, call.to, call.status, call.answered_by, cause)
 
 
+def _list_act_cells(act: CallerAct) -> Sequence[object]:
+    what = code(act.keys) if act.clip is None else act.clip.name
+    wrong = EMPTY if act.objection is None else show_verdict(act.objection)
+    return (f"{act.begins:.2f}", f"{act.ends:.2f}", act.kind, what, act.outcome, wrong)
+
+
 def _list_simulated_call_cells(call: SimulatedCall) -> Sequence[object]:
     seconds = EMPTY if call.seconds is None else call.seconds
     said = (call.describe_end(), bullets(call.transcript))
@@ -402,6 +409,14 @@ ROWS: dict[tuple[str, str], Columns] = {
             "what was read to the caller",
         ),
         _list_simulated_call_cells,
+    ),
+    ("twistream_kit.simulator.caller", "Step"): Columns(
+        "A step of a script", ("what the caller does",), lambda step: (str(step),)
+    ),
+    ("twistream_kit.simulator.caller", "CallerAct"): Columns(
+        "What the caller did",
+        ("from (s)", "to (s)", "step", "sound or keys", "how it ended", "what is wrong"),
+        _list_act_cells,
     ),
     ("twistream_kit.live.stream.stream", "MediaStream"): Columns(
         "A stream", (*_STREAM, "parameters"), _list_stream_cells

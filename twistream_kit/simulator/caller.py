@@ -1,18 +1,29 @@
 """Scripts of a simulated caller: what it says, when it interrupts, which keys it presses.
 
-    import twistream_kit as kit
-    from twistream_kit import caller
-
-    report = kit.simulate_call(url, script=[
-        caller.listen(),                            # until the server has spoken and paused
-        caller.say(question),
-        caller.interrupt(stop, after=1.0),          # one second into the answer
-        caller.listen(), caller.press("1"), caller.wait(2), caller.hang_up(),
-    ]).result(60)
-
 A step that waits for the server waits for its *sound*, and a limit ends it where none comes; the
 report then says so.  All times are those of the call, counted in the frames of 20 ms that the
 caller hears.  A script can be a file, too: `load_script`.
+
+Example:
+    >>> import twistream_kit as kit
+    >>> from twistream_kit import caller
+    >>> def talk(stream):
+    ...     stream.play(kit.Clip.tone(440, 3))
+    ...     for event in stream.events():
+    ...         if isinstance(event, kit.from_twilio.Dtmf):
+    ...             stream.clear()
+    ...             stream.play(kit.Clip.tone(660, 0.5))
+    >>> server = kit.start(kit.StreamServer(talk))
+    >>> report = kit.simulate_call(server.url, script=[
+    ...     caller.interrupt(kit.Clip.tone(880, 0.3), after=0.5),  # into the answer
+    ...     caller.press("1"), caller.listen(pause=0.5), caller.hang_up(),
+    ... ]).result(20)
+    >>> for act in report.acts:
+    ...     print(f"{act.kind}: {act.outcome}")
+    interrupt: said 0.30 s, 0.50 s into the answer
+    press: pressed 1
+    listen: heard ... s of speech, then a pause
+    hang_up: hung up
 """
 
 from __future__ import annotations
