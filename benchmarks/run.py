@@ -40,8 +40,8 @@ PARTS = {
     "import": "import_time",
 }
 
-ON_REQUEST = {"echo": "echo", "first_call": "first_call"}
-"""The short form of another part, and what installs a whole environment."""
+ON_REQUEST = {"echo": "echo", "first_call": "first_call", "turns": "turn_truth"}
+"""The short form of another part, what installs a whole environment, and many calls."""
 
 
 def main() -> None:

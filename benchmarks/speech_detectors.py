@@ -133,7 +133,7 @@ def _list_trials(*, tiny: bool) -> Iterator[tuple[str, bytes, bytes]]:
                     condition = f"{kind} in silence, {level} dB"
                     if noise is not None:
                         below, colour = noise
-                        heard = _mix(clean, _make_noise(colour, len(clean), voices, random), below)
+                        heard = mix(clean, make_noise(colour, len(clean), voices, random), below)
                         condition = f"{kind} {below} dB above {colour} noise, all levels"
                     yield condition, encode_ulaw(clean), encode_ulaw(heard)
 
@@ -145,7 +145,7 @@ def _place(sound: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return call[: len(call) // FRAME * FRAME].astype(np.int16)
 
 
-def _mix(clean: np.ndarray, noise: np.ndarray, below_db: float) -> np.ndarray:
+def mix(clean: np.ndarray, noise: np.ndarray, below_db: float) -> np.ndarray:
     audible = find_audible(encode_ulaw(clean))
     if audible is None:
         return clean
@@ -155,7 +155,7 @@ def _mix(clean: np.ndarray, noise: np.ndarray, below_db: float) -> np.ndarray:
     return np.rint(mixed.clip(-32768, 32767)).astype(np.int16)
 
 
-def _make_noise(
+def make_noise(
     colour: str, n: int, voices: list[payload_set.Sound], random: np.random.Generator
 ) -> np.ndarray:
     if colour == "babble":  # six voices at once
