@@ -109,6 +109,21 @@ def test_listen_gives_up_in_words_when_nothing_is_heard():
     assert objection.severity == "warning"
 
 
+def test_listen_says_that_the_server_has_talked_over_the_caller():
+    call = CallByHand(caller.say(Clip.tone(300, 3)), caller.listen(limit=1))
+    call.hear(silence(0.5), speech(1.0), silence(3))
+    assert call.acts[1].outcome == (
+        "heard nothing within 1 s; the server had spoken for 1.00 s while the caller spoke"
+    )
+    assert call.acts[1].objection.problem == call.acts[1].outcome
+
+
+def test_listen_does_not_take_what_was_interrupted_for_an_answer():
+    call = CallByHand(caller.interrupt(STOP, after=0.5), caller.listen(limit=1))
+    call.hear(speech(0.6), silence(3))
+    assert call.acts[1].outcome == "heard nothing within 1 s"
+
+
 def test_listen_gives_up_in_words_when_the_server_never_pauses():
     call = CallByHand(caller.listen(pause=0.5, limit=2)).hear(speech(4))
     assert call.times() == [("listen", 0.0, 2.0)]

@@ -27,7 +27,7 @@ _CALL_ENDED = "the call ended"
 
 
 @dataclass(slots=True)
-class _Answer:
+class _ServerSpeech:
     """Speech of the server: its first frame, and the frame after its last, None while it lasts."""
 
     first: int
@@ -45,7 +45,7 @@ class _Attention:
     def __init__(self, first_frame: int, pause_ms: float) -> None:
         self._detector = SpeechDetector(pause_ms=pause_ms)
         self._first_frame = first_frame
-        self._answers: list[_Answer] = []
+        self._answers: list[_ServerSpeech] = []
 
     @property
     def speaks(self) -> bool:
@@ -57,7 +57,7 @@ class _Attention:
         for edge in self._detector.feed(frame):
             number = self._first_frame + edge.frame
             if edge.kind == "begins":
-                self._answers.append(_Answer(number))
+                self._answers.append(_ServerSpeech(number))
             else:
                 self._answers[-1].end = number
 
@@ -82,6 +82,11 @@ class _Attention:
         end = self._answers[-1].end if self._answers else None
         return end if end is not None and end > since else None
 
+    def count_begun(self, since: int, until: int) -> int:
+        """Return how many frames the server spoke between two frames, in speech begun there."""
+        spans = [(a.first, a.end) for a in self._answers if a.end is not None and a.first >= since]
+        return sum(max(0, min(end, until) - first) for first, end in spans)
+
     def count_spoken(self, since: int, until: int) -> int:
         """Return how many frames the server spoke between two frames."""
         spans = ((max(a.first, since), until if a.end is None else a.end) for a in self._answers)
@@ -89,7 +94,7 @@ class _Attention:
 
 
 @dataclass(slots=True)
-class _Progress:
+class _StepState:
     """How far a step has come.
 
     Attributes:
@@ -163,7 +168,7 @@ class ScriptRun:
         self._press = press
         self._hang_up = hang_up
         self._on_over: Callable[[], None] | None = on_over
-        self._done: list[_Progress] = []
+        self._done: list[_StepState] = []
         self._now = handset.ear.frames
         self._attention = _Attention(self._now, max(PTIME_MS, min([PAUSE_MS, *pauses])))
         self._work = self._perform_all()
@@ -189,7 +194,7 @@ class ScriptRun:
             self._break_off(self._done[-1])
         missing = self._steps[len(self._done) :]
         for number, step in enumerate(missing, len(self._done) + 1):
-            self._skip(_Progress(number, step, self._now, self._now, self._now))
+            self._skip(_StepState(number, step, self._now, self._now, self._now))
         if not self.has_hung_up:  # otherwise it runs now, and ends by itself
             self._work.close()
         self._finish()
@@ -199,8 +204,8 @@ class ScriptRun:
 
         It runs functions of the user, which may take their time.
         """
-        for progress in self._done:
-            self._ask(progress)
+        for state in self._done:
+            self._ask(state)
         return Series.of(map(_build_act, self._done), "acts")
 
     @property
@@ -225,28 +230,28 @@ class ScriptRun:
     def _perform_all(self) -> Generator[None, None, None]:
         """Perform the steps; each value that it gives is a frame that passes."""
         for number, step in enumerate(self._steps, 1):
-            progress = _Progress(number, step, self._now)
-            self._done.append(progress)
-            yield from self._perform(progress)
-            progress.until = self._now if progress.until is None else progress.until
+            state = _StepState(number, step, self._now)
+            self._done.append(state)
+            yield from self._perform(state)
+            state.until = self._now if state.until is None else state.until
 
-    def _perform(self, progress: _Progress) -> Generator[None, None, None]:
-        match progress.step.kind:
+    def _perform(self, state: _StepState) -> Generator[None, None, None]:
+        match state.step.kind:
             case "listen":
-                yield from self._listen(progress)
+                yield from self._listen(state)
             case "say":
-                yield from self._say(progress)
-                progress.outcome = f"said {_count_seconds(progress.spoken)}"
+                yield from self._say(state)
+                state.outcome = f"said {_count_seconds(state.spoken)}"
             case "interrupt":
-                yield from self._interrupt(progress)
+                yield from self._interrupt(state)
             case "press":
-                yield from self._press_keys(progress)
+                yield from self._press_keys(state)
             case "wait":
-                yield from self._wait(progress.step.seconds)
-                progress.outcome = f"waited {_say_frames(self._now - progress.since)}"
+                yield from self._wait(state.step.seconds)
+                state.outcome = f"waited {_say_frames(self._now - state.since)}"
             case "hang_up":
-                progress.outcome = "hung up"
-                progress.until = self._now  # the call ends before `_hang_up` returns
+                state.outcome = "hung up"
+                state.until = self._now  # the call ends before `_hang_up` returns
                 self.has_hung_up = True
                 self._hang_up()
 
@@ -256,35 +261,45 @@ class ScriptRun:
         while self._now - since < frames:
             yield
 
-    def _listen(self, progress: _Progress) -> Generator[None, None, None]:
-        step, since = progress.step, progress.since
+    def _listen(self, state: _StepState) -> Generator[None, None, None]:
+        step, since = state.step, state.since
         while not self._is_answered(since, step.pause):
             if self._now - since >= _count_frames(step.limit):
-                self._give_up_listening(progress)
+                self._give_up_listening(state)
                 return
             yield
         spoken = self._attention.count_spoken(since, self._now)
-        progress.outcome = f"heard {_say_frames(spoken)} of speech, then a pause"
+        state.outcome = f"heard {_say_frames(spoken)} of speech, then a pause"
 
     def _is_answered(self, since: int, pause: float) -> bool:
         """Whether the server has spoken since a frame, and paused."""
         end = self._attention.find_end(since)
         return end is not None and self._now - end >= _count_frames(pause)
 
-    def _give_up_listening(self, progress: _Progress) -> None:
-        limit = f"{progress.step.limit:g} s"
-        if self._attention.find_first(progress.since, 1) is None:
-            progress.outcome = f"heard nothing within {limit}"
-            progress.object(
-                progress.outcome,
+    def _give_up_listening(self, state: _StepState) -> None:
+        limit = f"{state.step.limit:g} s"
+        if self._attention.find_first(state.since, 1) is None:
+            state.outcome = f"heard nothing within {limit}"
+            if before := self._count_spoken_over(state):
+                spoken = _say_frames(before)
+                state.outcome += f"; the server had spoken for {spoken} while the caller spoke"
+            state.object(
+                state.outcome,
                 "Look at what the server does before it, or give it a longer limit=",
             )
         else:
-            progress.outcome = f"heard no pause of {progress.step.pause:g} s within {limit}"
-            progress.object(progress.outcome, "Give it a longer limit=, or a shorter pause=")
+            state.outcome = f"heard no pause of {state.step.pause:g} s within {limit}"
+            state.object(state.outcome, "Give it a longer limit=, or a shorter pause=")
 
-    def _interrupt(self, progress: _Progress) -> Generator[None, None, None]:
-        step, since = progress.step, progress.since
+    def _count_spoken_over(self, state: _StepState) -> int:
+        """Return how many frames of speech began while the caller spoke, right before a step."""
+        before = next((each for each in reversed(self._done) if each is not state), None)
+        if before is None or before.begins is None or not before.spoken:
+            return 0
+        return self._attention.count_begun(before.begins, state.since)
+
+    def _interrupt(self, state: _StepState) -> Generator[None, None, None]:
+        step, since = state.step, state.since
         pause, after = _count_frames(step.pause), _count_frames(step.after)
         while True:
             first = self._attention.find_first(since, pause)
@@ -292,79 +307,79 @@ class ScriptRun:
                 break
             if first is not None and self._is_answered(since, step.pause):
                 end = self._attention.find_end(since) or first
-                progress.outcome = (
+                state.outcome = (
                     f"the answer was over after {_say_frames(end - first)}, before it could be "
                     "interrupted"
                 )
-                progress.object(
-                    f"said nothing: {progress.outcome}",
+                state.object(
+                    f"said nothing: {state.outcome}",
                     "Give it a shorter after=, or let the server say more",
                 )
                 return
             if self._now - since >= _count_frames(step.limit):
-                progress.outcome = f"no answer to interrupt came within {step.limit:g} s"
-                progress.object(
-                    f"said nothing: {progress.outcome}",
+                state.outcome = f"no answer to interrupt came within {step.limit:g} s"
+                state.object(
+                    f"said nothing: {state.outcome}",
                     "Look at what the server does before it, or give it a longer limit=",
                 )
                 return
             yield
-        yield from self._say(progress)
-        begins = first if progress.begins is None else progress.begins
+        yield from self._say(state)
+        begins = first if state.begins is None else state.begins
         into = _say_frames(begins - first)
-        progress.outcome = f"said {_count_seconds(progress.spoken)}, {into} into the answer"
+        state.outcome = f"said {_count_seconds(state.spoken)}, {into} into the answer"
 
-    def _say(self, progress: _Progress) -> Generator[None, None, None]:
-        utterance = self._handset.mouth.say(progress.step.clip.payload)
-        progress.utterance = utterance
+    def _say(self, state: _StepState) -> Generator[None, None, None]:
+        utterance = self._handset.mouth.say(state.step.clip.payload)
+        state.utterance = utterance
         while not utterance.done:
             yield
-            if progress.begins is None and utterance.said:
+            if state.begins is None and utterance.said:
                 # Not before, since the user may have said something into the same telephone.
-                progress.begins = self._now - 1
+                state.begins = self._now - 1
 
-    def _press_keys(self, progress: _Progress) -> Generator[None, None, None]:
-        for key in progress.step.keys:
+    def _press_keys(self, state: _StepState) -> Generator[None, None, None]:
+        for key in state.step.keys:
             self._press(key)
-            progress.pressed += key
+            state.pressed += key
             yield from self._wait(KEY_SECONDS)
-        progress.outcome = f"pressed {progress.step.keys}"
+        state.outcome = f"pressed {state.step.keys}"
 
-    def _break_off(self, progress: _Progress) -> None:
+    def _break_off(self, state: _StepState) -> None:
         """Note how far a step had come when the call ended."""
-        step = progress.step
-        progress.until = self._now
+        step = state.step
+        state.until = self._now
         if step.kind in ("say", "interrupt"):
-            if progress.begins is None:
-                progress.begins = self._now - -(-progress.spoken // FRAME_BYTES)
-            said = _count_seconds(progress.spoken)
-            progress.outcome = f"said {said} of {step.clip.seconds:.2f} s, then {_CALL_ENDED}"
-            progress.object(f"was cut off: {progress.outcome}", _LOOK_AT_THE_END)
+            if state.begins is None:
+                state.begins = self._now - -(-state.spoken // FRAME_BYTES)
+            said = _count_seconds(state.spoken)
+            state.outcome = f"said {said} of {step.clip.seconds:.2f} s, then {_CALL_ENDED}"
+            state.object(f"was cut off: {state.outcome}", _LOOK_AT_THE_END)
         elif step.kind == "listen":
-            spoken = self._attention.count_spoken(progress.since, self._now)
-            progress.outcome = f"heard {_say_frames(spoken)} of speech, then {_CALL_ENDED}"
+            spoken = self._attention.count_spoken(state.since, self._now)
+            state.outcome = f"heard {_say_frames(spoken)} of speech, then {_CALL_ENDED}"
             if not spoken:
-                progress.outcome = f"heard nothing before {_CALL_ENDED}"
-                progress.object(progress.outcome, _LOOK_AT_THE_END)
+                state.outcome = f"heard nothing before {_CALL_ENDED}"
+                state.object(state.outcome, _LOOK_AT_THE_END)
         else:
-            progress.outcome = f"{_CALL_ENDED} meanwhile"
+            state.outcome = f"{_CALL_ENDED} meanwhile"
 
-    def _skip(self, progress: _Progress) -> None:
+    def _skip(self, state: _StepState) -> None:
         """Note that a step was not begun."""
-        progress.outcome = f"not begun: {_CALL_ENDED}"
+        state.outcome = f"not begun: {_CALL_ENDED}"
         is_first = all(each.objection is None for each in self._done)
-        step = progress.step
+        step = state.step
         if is_first and (step.kind in ("say", "interrupt", "press") or step.expect is not None):
-            progress.object(f"was not begun: {_CALL_ENDED} before it", _LOOK_AT_THE_END)
-        self._done.append(progress)
+            state.object(f"was not begun: {_CALL_ENDED} before it", _LOOK_AT_THE_END)
+        self._done.append(state)
 
-    def _ask(self, progress: _Progress) -> None:
+    def _ask(self, state: _StepState) -> None:
         """Ask the function of the user about what was heard during a step."""
-        expect, until = progress.step.expect, progress.until
-        if expect is None or until is None or progress.objection is not None:
+        expect, until = state.step.expect, state.until
+        if expect is None or until is None or state.objection is not None:
             return
-        payload = self._heard[progress.since * FRAME_BYTES : until * FRAME_BYTES]
-        clip = Clip(b"", f"heard in step {progress.number}")
+        payload = self._heard[state.since * FRAME_BYTES : until * FRAME_BYTES]
+        clip = Clip(b"", f"heard in step {state.number}")
         # Skips Clip's own check: if a server sends a whole WAV file, the caller hears it.
         object.__setattr__(clip, "payload", payload)
         name = getattr(expect, "__name__", "expect")
@@ -375,9 +390,9 @@ class ScriptRun:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the report says it
             why = format_error(error)
         if why:
-            progress.object(
+            state.object(
                 f"heard something else than was expected: {why}",
-                f"Listen to what was heard from {_say_frames(progress.since)} on",
+                f"Listen to what was heard from {_say_frames(state.since)} on",
                 "error",
             )
 
@@ -385,18 +400,18 @@ class ScriptRun:
 _LOOK_AT_THE_END = "Look at who ended the call, and why"
 
 
-def _build_act(progress: _Progress) -> CallerAct:
-    step = progress.step
-    begins = progress.since if progress.begins is None else progress.begins
-    until = progress.until if progress.until is not None else begins
+def _build_act(state: _StepState) -> CallerAct:
+    step = state.step
+    begins = state.since if state.begins is None else state.begins
+    until = state.until if state.until is not None else begins
     return CallerAct(
         step.kind,
         begins / _FRAMES_PER_SECOND,
         until / _FRAMES_PER_SECOND,
-        step.clip if progress.spoken else None,
-        progress.pressed,
-        progress.outcome,
-        progress.objection,
+        step.clip if state.spoken else None,
+        state.pressed,
+        state.outcome,
+        state.objection,
     )
 
 

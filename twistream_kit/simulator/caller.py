@@ -50,6 +50,7 @@ from twistream_kit.errors import (
     require_finite,
     require_type,
 )
+from twistream_kit.listing import Series
 from twistream_kit.simulator._toml_lines import find_lines
 from twistream_kit.simulator.stream.leg import DIGITS
 from twistream_kit.sound_file import FROM_CALLER
@@ -381,12 +382,12 @@ def vary(least: float, most: float) -> _Range:
     return _Range(lowest, highest)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, init=False)
 class Script:
     """The steps of a caller, in order, and the seed of what is left to chance.
 
     Attributes:
-        steps: The steps.
+        steps: The steps; any sequence of them makes a script.
         seed: Decides what `choose` and `vary` leave open: the same seed, the same decisions.
         name: The name of its file, or empty.
 
@@ -404,16 +405,16 @@ class Script:
           3. hang up
     """
 
-    steps: Sequence[Step]
+    steps: Series[Step]
     seed: int = 0
     name: str = ""
 
-    def __post_init__(self) -> None:
-        require_type("a whole number", seed=self.seed)
-        if isinstance(self.steps, Step):
+    def __init__(self, steps: Iterable[Step], seed: int = 0, name: str = "") -> None:
+        require_type("a whole number", seed=seed)
+        if isinstance(steps, Step):
             raise WrongType("steps is one step; give a list of steps, such as [step]")
-        require_type("a list, tuple or set", steps=self.steps)
-        steps = tuple(self.steps)
+        require_type("a list, tuple or set", steps=steps)
+        steps = Series.of(steps, "steps")
         if not steps:
             raise WrongValue("a script has one step at least, such as caller.listen()")
         for number, step in enumerate(steps, 1):
@@ -424,16 +425,18 @@ class Script:
                     "it last, or leave it out"
                 )
         object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "name", name)
 
     @property
     def longest_seconds(self) -> float:
         """The longest time that all steps take together."""
         return sum(step.longest_seconds for step in self.steps)
 
-    def draw(self) -> list[Step]:
+    def draw(self) -> Series[Step]:
         """Return the steps with all that is left to chance decided by the seed."""
         source = random.Random(self.seed)  # noqa: S311 - to be repeated, and no secret
-        return [step.draw(source) for step in self.steps]
+        return Series.of((step.draw(source) for step in self.steps), "steps")
 
     def __repr__(self) -> str:
         named = f" {self.name}" if self.name else ""

@@ -39,6 +39,7 @@ from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.service_codes import ServiceCode
+from twistream_kit.simulator import caller
 from twistream_kit.simulator.call.call import Progress
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.streams import CallStreams
@@ -60,6 +61,8 @@ WITHOUT = {
     Handset: "part of a simulated call: its mouth and its ear",
     CallStreams: "part of a simulated call: its side of the sockets",
     Progress: "part of a simulated call: its status callbacks",
+    caller._Choice: "part of a step, until the seed of the script draws from it",
+    caller._Range: "part of a step, until the seed of the script draws from it",
     to_twilio.MessageEncoder: "a function with its stream: no result of anything",
 }
 """What public names lead to and what is no result, and why; nothing is followed from these."""
@@ -187,6 +190,8 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(debugger, Debugger(), debugger[0], Unlogged(objection, EVIL)),
         DebuggerEntry(31951, EVIL, "error", EVIL, EVIL, EVIL, EVIL.encode(), several),
         a_call_report(capture, objection, debugger),
+        *(caller.listen(), caller.Script([caller.say(kit.Clip(b"\x80", EVIL))], name=EVIL)),
+        caller.CallerAct("say", 0, 1, kit.Clip(b"\x80", EVIL), EVIL, EVIL, objection),
         *(kit.StreamServer(), stream, stream.play(b"\x80" * 160, mark="x"), stream.audio()),
         *(
             stream.speak(mark=EVIL),
