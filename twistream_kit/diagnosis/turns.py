@@ -355,7 +355,7 @@ class Turns:
         900.0
     """
 
-    rows: tuple[Turn, ...]
+    rows: Series[Turn]
     seconds: float
     dead_air: tuple[tuple[float, float], ...] = ()
     false_barge_ins: int = 0
@@ -499,8 +499,7 @@ class Turns:
     @overload
     def __getitem__(self, index: slice) -> Series[Turn]: ...
     def __getitem__(self, index: int | slice) -> Turn | Series[Turn]:
-        found = self.rows[index]
-        return found if isinstance(found, Turn) else Series.of(found, "turns")
+        return self.rows[index]
 
     def __repr__(self) -> str:
         lines = [f"Turns of a call of {self.seconds:.2f} s"]
@@ -673,7 +672,7 @@ def find_turns(
         measured.server[-1].ending = "cut off"
     rows = sorted([*measured.caller, *measured.server], key=lambda each: each.first)
     return Turns(
-        rows=tuple(each.make_turn() for each in rows),
+        rows=Series.of((each.make_turn() for each in rows), "turns"),
         seconds=seconds,
         dead_air=tuple(measured.list_dead_air()),
         false_barge_ins=sum(each.ending == "stopped by a sound" for each in measured.server),
