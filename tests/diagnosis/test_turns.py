@@ -322,8 +322,27 @@ def test_junit_fails_what_exceeds_its_limit(conversation: Turns):
     assert suite.get("tests") == str(len(failed))
     failure = failed["response_ms 2"]
     assert failure is not None
-    assert failure.get("message").startswith("1400 ms, and the limit is 800 ms: from the end of")
+    assert failure.get("message") == "1400 ms, and the limit is 800 ms"
+    assert failure.text.startswith("from the end of the last audible frame of the caller")
     assert "Turns of a call of 14.00 s" in failure.text
+
+
+def test_junit_fails_a_limit_for_what_was_never_tried():
+    found = find_turns(place((1.74, speech(1.0)), seconds=4.0), acts=[say(0.5, QUESTION)])
+    cases = dict(found.list_cases(barge_in_ms=300))
+    assert cases["barge_in_ms"].startswith("barge_in_ms has no values: the caller did not speak")
+    assert cases["response_ms 1"] == ""
+
+
+def test_junit_is_xml_whatever_the_names_hold():
+    clip = say(0.5, QUESTION, kind="\x1b[31m\ud800<&")
+    found = find_turns(place(seconds=8.0), acts=[clip])
+    assert ET.fromstring(found.to_junit(name="<&")).find("testsuite").get("name") == "<&"
+
+
+def test_limit_that_is_no_number_at_all_is_refused(conversation: Turns):
+    with pytest.raises(WrongValue, match="response_ms is nan; give a limit in milliseconds"):
+        conversation.to_junit(response_ms=math.nan)
 
 
 def test_junit_refuses_a_limit_that_is_no_number(conversation: Turns):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -62,6 +63,9 @@ _CLEAR_MS = 100
 
 _SOUND = "sound"
 """The kind of what the caller did not mean for the server."""
+
+_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot hold; the far end may send them."""
 
 Who = Literal["caller", "server"]
 
@@ -449,7 +453,7 @@ class Turns:
         overlap_ms: float = math.inf,
         dead_air_ms: float = math.inf,
     ) -> str:
-        """Return the turns as the XML of JUnit, which programs for continuous integration read.
+        """Return the turns as XML of JUnit, which programs for continuous integration read.
 
         Each value is a test case, which fails if it exceeds the limit of its figure.  An answer or
         an end that never came, a false barge-in and last words that were cut off fail without one.
@@ -464,26 +468,48 @@ class Turns:
         Raises:
             TypeError: If a limit is no number.
         """
-        limits = {
-            "response_ms": response_ms,
-            "barge_in_ms": barge_in_ms,
-            "overlap_ms": overlap_ms,
-            "dead_air_ms": dead_air_ms,
-        }
         require_type("a string", name=name)
+        cases = self.list_cases(
+            response_ms=response_ms,
+            barge_in_ms=barge_in_ms,
+            overlap_ms=overlap_ms,
+            dead_air_ms=dead_air_ms,
+        )
+        return build_junit(name, cases, self.seconds, repr(self))
+
+    def list_cases(self, **limits: float) -> list[Case]:
+        """Return what `to_junit` writes: each value, and what is wrong with it.
+
+        Args:
+            limits: The limits of figures by their names, in milliseconds.  A response or barge-in
+                time with a limit and without a value is wrong, too: nothing was tried.
+
+        Raises:
+            TypeError, ValueError: If a limit is no number.
+        """
         require_type("a number", **limits)
+        for name, limit in limits.items():
+            if math.isnan(limit):
+                raise WrongValue(f"{name} is nan; give a limit in milliseconds")
         cases = [
-            _Case(f"{figure.name} {number}", _object_to_value(figure.name, value, limits))
+            Case(name, f"{name} has no values: {_NOTHING[name]}. {_FIX[name]}")
+            for name in _FIX
+            if math.isfinite(limits.get(name, math.inf)) and not getattr(self, name).values
+        ]
+        cases += [
+            Case(
+                f"{figure.name} {number}",
+                _object_to_value(value, limits.get(figure.name, math.inf)),
+            )
             for figure in self.figures
             for number, value in enumerate(figure.values, 1)
         ]
-        times = f"{_count(self.false_barge_ins, 'time')}" if self.false_barge_ins else ""
-        cases.append(
-            _Case("false_barge_ins", times and f"{times}: {DEFINITIONS['false_barge_ins']}")
-        )
+        times = _count(self.false_barge_ins, "time")
+        false = f"{times} stopped by a sound that was not meant to interrupt"
         cut = f"{_say_ms(self.cut_off_ms)} of its last words were not heard"
-        cases.append(_Case("cut_off_ms", cut if self.cut_off_ms else ""))
-        return _write_junit(name, cases, self.seconds, repr(self))
+        cases.append(Case("false_barge_ins", false if self.false_barge_ins else ""))
+        cases.append(Case("cut_off_ms", cut if self.cut_off_ms else ""))
+        return cases
 
     def __iter__(self) -> Iterator[Turn]:
         return iter(self.rows)
@@ -523,28 +549,41 @@ class Turns:
         return TurnFigure(name, tuple(value for value in values if value is not None))
 
 
-class _Case(NamedTuple):
-    """A test case of JUnit; `failure` says what is wrong, and is empty if nothing is."""
+class Case(NamedTuple):
+    """A test case of JUnit.
+
+    Attributes:
+        name: The figure and the number of its value.
+        failure: What is wrong with it, or empty.
+    """
 
     name: str
     failure: str
 
 
-def _object_to_value(name: str, value: float, limits: Mapping[str, float]) -> str:
+def _object_to_value(value: float, limit: float) -> str:
     if math.isinf(value):
-        return "never: " + DEFINITIONS[name]
-    if value > limits[name]:
-        return f"{_say_ms(value)}, and the limit is {_say_ms(limits[name])}: {DEFINITIONS[name]}"
+        return "never"
+    if value > limit:
+        return f"{_say_ms(value)}, and the limit is {_say_ms(limit)}"
     return ""
 
 
-def _write_junit(name: str, cases: Sequence[_Case], seconds: float, text: str) -> str:
-    failures = sum(bool(case.failure) for case in cases)
+def build_junit(name: str, cases: Sequence[Case], seconds: float, text: str) -> str:
+    """Return the XML of JUnit.
+
+    Args:
+        name: The name of the test suite.
+        cases: Its test cases.
+        seconds: How long the call lasted.
+        text: What is shown with each failure.
+    """
+    text = _NO_XML.sub("", text)
     suite = ET.Element(
         "testsuite",
         name=name,
         tests=str(len(cases)),
-        failures=str(failures),
+        failures=str(sum(bool(case.failure) for case in cases)),
         errors="0",
         skipped="0",
         time=f"{seconds:.3f}",
@@ -552,12 +591,16 @@ def _write_junit(name: str, cases: Sequence[_Case], seconds: float, text: str) -
     for case in cases:
         element = ET.SubElement(suite, "testcase", classname=name, name=case.name, time="0")
         if case.failure:
-            ET.SubElement(element, "failure", message=case.failure).text = text
+            message = _NO_XML.sub("", case.failure)
+            about = DEFINITIONS.get(case.name.partition(" ")[0], "")
+            said = f"{about}\n{text}".strip()
+            ET.SubElement(element, "failure", message=message).text = said
     ET.SubElement(suite, "system-out").text = text
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)
-    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+    document: bytes = ET.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return f"{document.decode()}\n"
 
 
 def turns(call: Any) -> Turns:

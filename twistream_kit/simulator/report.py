@@ -14,7 +14,14 @@ from twistream_kit.audio.clip import Clip, build_write_error, refuse_existing, w
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.replay import Replay
 from twistream_kit.diagnosis.sound import is_about_timing
-from twistream_kit.diagnosis.turns import Turns, find_clears, find_turns, render_said
+from twistream_kit.diagnosis.turns import (
+    Case,
+    Turns,
+    build_junit,
+    find_clears,
+    find_turns,
+    render_said,
+)
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause
@@ -225,6 +232,23 @@ class CallReport:
             "believable": self.believable,
         }
 
+    def to_junit(self, **limits: float) -> str:
+        """Return the call as XML of JUnit, which programs for continuous integration read.
+
+        A first test case says whether the call is `ok`; then come those of `Turns.to_junit`.
+
+        Args:
+            limits: The limits of the turns: ``response_ms``, ``barge_in_ms``, ``overlap_ms``,
+                ``dead_air_ms``, in milliseconds.
+
+        Raises:
+            TypeError: If a limit is no number.
+        """
+        failure = "" if self.ok else f"{self.verdict}: {self.headline}"
+        turns = self.turns
+        cases = [Case("call", failure), *turns.list_cases(**limits)]
+        return build_junit("twistream call", cases, self.seconds, f"{self!r}\n{turns!r}")
+
     @property
     def verdict(self) -> str:
         """Whether it is `ok`, in words."""
@@ -329,6 +353,33 @@ def save_report(report: CallReport, target: Path, *, overwrite: bool = False) ->
                 with write_file(file, overwrite=overwrite) as opened:
                     opened.write(text.encode())
     return files
+
+
+def check_junit(target: Path, *, overwrite: bool = False) -> None:
+    """Find out before a call whether `save_junit` can write there.
+
+    Raises:
+        SettingsError: If the folder does not exist, or `target` is one.
+        TwistreamError: If it exists and `overwrite` is False.
+    """
+    if target.is_dir():
+        raise SettingsError(f"{target} is a folder", fix=f"Name a file in it: {target}/call.xml")
+    if not target.parent.is_dir():
+        raise SettingsError(f"{target.parent} is not a folder", fix="Make it first")
+    if not overwrite:
+        refuse_existing(target)
+
+
+def save_junit(
+    report: CallReport, target: Path, limits: Mapping[str, float], *, overwrite: bool = False
+) -> None:
+    """Write `CallReport.to_junit` to a file.
+
+    Raises:
+        TwistreamError: If it exists and `overwrite` is False, or cannot be written.
+    """
+    with write_file(target, overwrite=overwrite) as opened:
+        opened.write(report.to_junit(**limits).encode())
 
 
 def list_files(target: Path, *, overwrite: bool = False) -> list[Path]:
