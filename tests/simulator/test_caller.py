@@ -56,6 +56,7 @@ async def wait_for_it(heard):
         ),
         (lambda: caller.make_script(5), WrongType, "script is 5; give a list of steps"),
         (lambda: caller.make_script(caller.listen()), WrongType, "give a list of steps"),
+        (lambda: caller.make_script(iter([caller.listen()])), WrongType, "give a list of steps"),
         (lambda: caller.make_script([caller.listen()], seed=True), WrongType, "seed is True"),
     ],
 )
@@ -210,6 +211,7 @@ WRONG = [
     (BEGIN + 'do = "say"\nfile = "a.wav"\none_of = ["b.wav"]\n', 7, "file", "has both file and on"),
     (BEGIN + 'do = "say"\nfile = "qestion.wav"\n', 6, "file", "and there is no such file in"),
     (BEGIN + 'do = "say"\nfile = "empty.wav"\n', 6, "file", "file is 'empty.wav': "),
+    (BEGIN + 'do = "say"\nfile = "a\\u0000b"\n', 6, "file", "and there is no such file in"),
     (BEGIN + 'do = "say"\nfile = 5\n', 6, "file", "file is 5. Give the name of a sound file in qu"),
     (BEGIN + 'do = "say"\none_of = "yes.wav"\n', 6, "one_of", "one_of is 'yes.wav'. Give a list"),
     (BEGIN + 'do = "say"\none_of = [\n  "yes.wav",\n  "on.wav",\n]\n', 6, "one_of", "'on.wav'"),
@@ -255,6 +257,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         caller.load_script(tmp_path / "talk.toml")
     with pytest.raises(caller.ScriptError, match="cannot be read: "):
         caller.load_script(tmp_path)
+    with pytest.raises(caller.ScriptError, match="cannot be read: embedded null byte"):
+        caller.load_script("talk\0.toml")
     with pytest.raises(WrongType, match="give a path"):
         caller.load_script(5)
 

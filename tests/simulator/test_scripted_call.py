@@ -15,10 +15,11 @@ from websockets.asyncio.server import serve
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused, WrongState
+from twistream_kit.notebook.display.display import render_html
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator import caller
 from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES, SILENT_FRAME
-from twistream_kit.simulator.simulate_call import simulate_call
+from twistream_kit.simulator.simulate_call import find_longest_seconds, simulate_call
 
 QUESTION = Clip.tone(300, 0.4)
 STOP = Clip.tone(700, 0.2)
@@ -103,6 +104,10 @@ async def test_a_conversation_goes_as_written():
     assert listened_again.ok
     assert hung_up.begins == hung_up.ends == pytest.approx(report.heard.seconds)
     assert "script    6 steps, as written" in repr(report)
+    assert repr(report).splitlines()[-6:] == [f"  {act!r}" for act in report.acts]
+    html = render_html(report)
+    assert "What the caller did" in html
+    assert "said 0.20 s, 0.30 s into the answer" in html
     assert [act["kind"] for act in report.to_dict()["acts"]] == [s.kind for s in CONVERSATION]
 
 
@@ -278,3 +283,17 @@ async def test_a_phone_plays_one_script_at_a_time_and_only_in_a_call(in_call, tw
         twilio.phone("+15550100002").play_script([caller.wait(0.1)])
     with pytest.raises(caller.ScriptError, match=r"none\.toml"):
         in_call.play_script("none.toml")
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        ({}, 60),
+        ({"seconds": 5}, 5),
+        ({"script": [caller.listen(limit=20), caller.wait(5)]}, 85),
+        ({"script": [caller.listen(limit=20)], "seconds": 5}, 5),
+        ({"script": [caller.wait(14_400)]}, 14_400),
+    ],
+)
+def test_the_longest_call_has_time_for_each_step_and_for_listening_after_it(options, seconds):
+    assert find_longest_seconds(options) == seconds

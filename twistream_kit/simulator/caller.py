@@ -617,7 +617,7 @@ def make_script(script: object, seed: int | None = None) -> Script:
     """
     if isinstance(script, str | os.PathLike):
         script = load_script(script)
-    elif isinstance(script, Step) or not isinstance(script, Script | Iterable):
+    elif not isinstance(script, Script | Sequence):  # nor an iterator, which is read only once
         raise WrongType(
             f"script is {quote(script)}; give a list of steps such as [caller.listen()], or the "
             "name of a TOML file"
@@ -679,8 +679,8 @@ class _ScriptFile:
     def _read_text(self) -> str:
         try:
             raw = self._path.read_bytes()
-        except OSError as error:
-            why = error.strerror or type(error).__name__
+        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+            why = getattr(error, "strerror", None) or str(error)
             self._fail(f"cannot be read: {why}", None, "", "Check the name of the file")
         try:
             return raw.decode("utf-8-sig").replace("\r\n", "\n")

@@ -262,6 +262,7 @@ class CallReport:
             code = objection.code or "no code"
             lines.append(f"  {times} × {objection.severity} ({code}): {objection}")
         lines += [f"  {about:<9} {said}" for about, said in describe_call(self).items()]
+        lines += [f"  {act!r}" for act in self.acts]
         lines += [
             f"  logged: {entry.code} {entry.name}" + (f": {entry.text}" if entry.text else "")
             for entry in self.debugger

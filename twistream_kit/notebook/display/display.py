@@ -369,10 +369,12 @@ def _show_report_figures(report: CallReport) -> Html:
     ]
     entries = [_drop_shown_objections(entry, report.objections) for entry in report.debugger]
     logged = _show_entries(entries) if entries else EMPTY
+    acts = show_rows(report.acts, "What the caller did") if report.acts else EMPTY
     return join(
         paragraph(strong(f"{report.headline[0].upper()}{report.headline[1:]}")),
         bullets(found),
         pairs(describe_call(report), caption="A simulated call"),
+        acts,
         logged,
     )
 
