@@ -125,3 +125,13 @@ async def test_sound_that_the_caller_hangs_up_on_is_not_cut_off():
     assert report.lost_seconds > 0
     assert report.turns.cut_off_ms == 0
     assert report.turns[-1].ending == "call ended"
+
+
+async def test_server_that_stops_for_a_cough_makes_a_false_barge_in():
+    server = Server(answers=[message_of(10)], clears=[message_of(45)])
+    cough = caller.interrupt(STOP, after=0.4, meant=False)
+    report = await call(server, cough, caller.wait(0.5), caller.hang_up())
+    found = report.turns
+    assert found.false_barge_ins == 1
+    assert [(turn.who, turn.kind) for turn in found] == [("server", "speech"), ("caller", "sound")]
+    assert "stopped by a sound that was not meant to interrupt" in repr(report)

@@ -142,6 +142,10 @@ class Act(Protocol):
     def clip(self) -> Clip | None:
         """Its sound, clean; None without any."""
 
+    @property
+    def meant(self) -> bool:
+        """Whether its sound is meant for the server; that of a cough is not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -695,8 +699,7 @@ def find_turns(
         said: What the caller said, on the same clock; the caller's turns are found in it, if there
             are no `acts`.
         acts: What the caller did, in order, with the clean clips; those without a clip are passed
-            over.  One whose attribute `meant` is False is a cough, a murmur or noise, which the
-            server is not to react to.
+            over.
         clears: When the server sent a clear that discarded sound, in seconds.
         cut_off_seconds: How much sound was queued when the server closed.
         seconds: The duration of the call; that of the longer clip if None.
@@ -768,7 +771,7 @@ def _place_acts(acts: Sequence[Act]) -> list[_Span]:
         if (audible := find_spoken(payload)) is not None:
             begin = round(act.begins * 1000 / PTIME_MS)
             first, end = audible
-            kind = act.kind if getattr(act, "meant", True) else _SOUND
+            kind = act.kind if act.meant else _SOUND
             spans.append(_Span("caller", begin + first, begin + end, kind))
     return spans
 
