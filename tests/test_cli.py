@@ -13,6 +13,7 @@ import threading
 from base64 import b64encode
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import soundfile
@@ -527,6 +528,24 @@ def test_call_names_the_line_of_a_script_that_is_wrong(run, tmp_path):
     code, out, err = run("call", "ws://127.0.0.1:9/media", "--script", talk)
     assert (code, out) == (2, "")
     assert err.startswith(f"twistream: {talk}, line 2: do is 'sya', which is no step. Nearest: say")
+
+
+def test_call_writes_its_turns_for_junit_and_fails_what_was_never_tried(run, tmp_path):
+    junit = tmp_path / "call.xml"
+    with server() as url:
+        done = run("call", url, "--seconds", "0.4", "--junit", junit, "--max-response", "800")
+        code, _, err = done
+        assert code == 1
+        assert "response_ms: response_ms has no values: the caller said nothing" in err
+        suite = ElementTree.parse(junit).getroot().find("testsuite")
+        names = {case.get("name"): case.find("failure") is None for case in suite.iter("testcase")}
+        assert names == {
+            "call": True, "response_ms": False, "false_barge_ins": True, "cut_off_ms": True,
+        }  # fmt: skip
+        code, out, err = run("call", url, "--seconds", "0.4", "--junit", junit)
+        assert (code, out) == (2, ""), "before the call"
+        assert "call.xml exists already" in err
+        assert run("call", url, "--seconds", "0.4", "--junit", junit, "--force")[0] == 0
 
 
 def test_call_prints_json_and_saves_everything_into_a_folder(run, tmp_path):

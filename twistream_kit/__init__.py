@@ -29,13 +29,14 @@ Real calls, outgoing and incoming.
 
 Widgets and plots.
     Workbench, StreamControls, StreamLog, LiveScope, PhoneWidget, RecordingPlayer, plot_header,
-    plot_waveform, plot_companding, plot_frames, plot_examination, plot_spectrogram, plot_timeline
+    plot_waveform, plot_companding, plot_frames, plot_examination, plot_spectrogram, plot_timeline,
+    plot_turns
 
-Captures, reviews and errors.
-    Capture, Recording, review, review_message, review_twiml, review_sound, review_capture, explain,
-    TwilioCode, Objection, TwistreamError, WavError, LocalProtocolError, RemoteProtocolError,
-    CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock, NoResultYet,
-    NoSuchAttribute, CannotListen, WrongType, WrongValue, WrongState
+Captures, conversations, reviews and errors.
+    Capture, Recording, turns, Turns, review, review_message, review_twiml, review_sound,
+    review_capture, explain, TwilioCode, Objection, TwistreamError, WavError, LocalProtocolError,
+    RemoteProtocolError, CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock,
+    NoResultYet, NoSuchAttribute, CannotListen, WrongType, WrongValue, WrongState
 
 Modules: the steps of a simulated caller, and the typed messages of a stream.
     caller, from_twilio, to_twilio
@@ -68,6 +69,8 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.diagnosis.message import review_message as review_message
     from twistream_kit.diagnosis.review import review as review
     from twistream_kit.diagnosis.sound import review_sound as review_sound
+    from twistream_kit.diagnosis.turns import Turns as Turns
+    from twistream_kit.diagnosis.turns import turns as turns
     from twistream_kit.diagnosis.twiml import review_twiml as review_twiml
     from twistream_kit.errors import CallRefused as CallRefused
     from twistream_kit.errors import CannotListen as CannotListen
@@ -117,6 +120,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.notebook.plots.clip import plot_waveform as plot_waveform
     from twistream_kit.notebook.plots.examine import plot_examination as plot_examination
     from twistream_kit.notebook.plots.examine import plot_spectrogram as plot_spectrogram
+    from twistream_kit.notebook.plots.turns import plot_turns as plot_turns
     from twistream_kit.notebook.runtime.background import running as running
     from twistream_kit.notebook.runtime.background import start as start
     from twistream_kit.notebook.runtime.background import stop as stop
@@ -205,9 +209,11 @@ _HOMES = {
     "twistream_kit.notebook.plots.clip": "plot_header plot_waveform plot_companding plot_frames",
     "twistream_kit.notebook.plots.examine": "plot_examination plot_spectrogram",
     "twistream_kit.notebook.plots.call": "plot_timeline",
-    # Captures, reviews and errors.
+    "twistream_kit.notebook.plots.turns": "plot_turns",
+    # Captures, conversations, reviews and errors.
     "twistream_kit.capture.capture": "Capture",
     "twistream_kit.capture.recording": "Recording",
+    "twistream_kit.diagnosis.turns": "turns Turns",
     "twistream_kit.diagnosis.review": "review",
     "twistream_kit.diagnosis.message": "review_message",
     "twistream_kit.diagnosis.twiml": "review_twiml",
@@ -271,6 +277,8 @@ _SHOWN = {
     "twistream_kit.capture.recording": "Recording",
     "twistream_kit.diagnosis.files": "Mistake Mistakes",
     "twistream_kit.diagnosis.explain": "Explanations",
+    "twistream_kit.diagnosis.speech": "SpeechDetector",
+    "twistream_kit.diagnosis.turns": "Turn TurnFigure Turns",
     "twistream_kit.protocol.codes": "TwilioCode _CodesOfFile",
     "twistream_kit.protocol.service_codes": "ServiceCode",
     "twistream_kit.errors": "Objection Objections",

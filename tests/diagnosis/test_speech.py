@@ -13,6 +13,7 @@ from twistream_kit.diagnosis.speech import (
     SpeechSpan,
     find_audible,
     find_speech,
+    find_spoken,
     measure_level,
 )
 from twistream_kit.errors import WrongType, WrongValue
@@ -130,6 +131,49 @@ def test_speech_in_noise_is_found_within_a_tenth_of_a_second(noise_db: float):
 def test_noise_that_begins_in_a_call_is_taken_for_noise_after_seconds():
     sound = SECOND + add_noise(kit.Clip.silence(20.0), -45.0)
     assert [span.end < 350 for span in find_speech(sound.payload)] == [True]
+
+
+@pytest.mark.parametrize("noise_db", [-11.0, -20.0, -30.0])
+def test_loud_noise_from_the_begin_is_no_speech(noise_db: float):
+    assert find_speech(add_noise(kit.Clip.silence(10.0), noise_db).payload) == []
+
+
+def test_tone_from_the_first_frame_is_speech():
+    assert find_speech((LOUD + SECOND).payload) == [SpeechSpan(0, 50)]
+
+
+def test_short_word_from_the_first_frame_is_speech():
+    word = kit.Clip(LOUD.payload[: 8 * 160])
+    assert find_speech((word + SECOND).payload) == [SpeechSpan(0, 8)]
+
+
+@pytest.mark.parametrize("name", ["greeting", "question", "reply"])
+def test_speech_from_the_first_frame_is_found(name: str):
+    clip = kit.load_clip(f"sample_audio/{name}.wav")
+    audible = find_audible(clip.payload)
+    assert audible is not None
+    trimmed = clip.payload[audible.first * 160 : audible.end * 160]
+    assert find_speech(trimmed, pause_ms=1000) == [SpeechSpan(0, audible.end - audible.first)]
+
+
+@pytest.mark.parametrize("name", ["greeting", "question", "reply"])
+def test_speech_of_a_clip_is_its_audible_part_where_it_is_clean(name: str):
+    clip = kit.load_clip(f"sample_audio/{name}.wav")
+    assert find_spoken(clip.payload) == find_audible(clip.payload)
+
+
+def test_speech_of_a_clip_that_is_a_tone_is_all_of_it():
+    assert find_spoken(LOUD.payload) == SpeechSpan(0, 50)
+    assert find_spoken(SECOND.payload) is None
+
+
+def test_speech_of_a_clip_in_noise_leaves_the_noise_out():
+    clip = SECOND + scale(kit.load_clip("sample_audio/reply.wav"), -15.0) + SECOND
+    audible, found = find_audible(clip.payload), find_spoken(add_noise(clip, -40.0).payload)
+    assert audible is not None
+    assert found is not None
+    assert found.first == pytest.approx(audible.first, abs=3)
+    assert found.end == pytest.approx(audible.end, abs=5)
 
 
 def test_silence_has_no_audible_part():

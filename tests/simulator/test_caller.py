@@ -36,6 +36,7 @@ async def wait_for_it(heard):
         (lambda: caller.say(b""), WrongValue, "is empty; use wait"),
         (lambda: caller.say(b"RIFF\0\0\0\0WAVEfmt "), LocalProtocolError, "RIFF"),
         (lambda: caller.interrupt(TONE, after=-1), WrongValue, "after is -1; it is 0 or more"),
+        (lambda: caller.interrupt(TONE, meant=0), WrongType, "meant is 0; give True, or False"),
         (lambda: caller.press("12x"), WrongValue, "keys has 'x', which is no key"),
         (lambda: caller.press(""), WrongValue, "keys is empty"),
         (lambda: caller.press(12), WrongType, "keys is 12; give a string"),
@@ -227,6 +228,10 @@ WRONG = [
     (BEGIN + 'do = "wait"\nseconds = -1\n', 6, "seconds", "it is more than 0 and at most 14400"),
     (BEGIN + 'do = "listen"\npause = [1, 2]\n', 6, "pause", "pause is [1, 2]. Give a number"),
     (
+        BEGIN + 'do = "interrupt"\nfile = "stop.wav"\nmeant = 0\n', 7, "meant",
+        "meant is 0. Say meant = false for a cough",
+    ),
+    (
         BEGIN + 'do = "interrupt"\nfile = "stop.wav"\nafter = 1e999\n', 7, "after",
         "after is inf; give a finite number",
     ),
@@ -330,3 +335,8 @@ def test_the_draw_does_not_touch_the_common_source_of_chance():
     random.seed(1)
     caller.Script([caller.wait(caller.vary(1, 3))]).draw()
     assert random.random() == expected
+
+
+def test_a_file_may_say_that_a_sound_is_not_meant(load):
+    script = load('[[step]]\ndo = "interrupt"\nfile = "stop.wav"\nmeant = false\n')
+    assert [step.meant for step in script.steps] == [False]

@@ -23,9 +23,6 @@ from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 AUDIBLE_DB = -50.0
 """The level of a frame from which it is audible, in dBFS: the noise of a good line is below it."""
 
-SPEECH_DB = -45.0
-"""One frame at least of what is taken for speech has this level, in dBFS; on a quiet line."""
-
 ABOVE_NOISE_DB = 6.0
 """How far a frame must be above the noise to belong to speech that has begun.  The frames of steady
 noise differ from their mean by 2 dB at most."""
@@ -57,6 +54,21 @@ _NOISE_FRAMES = 75
 
 _BACK_FRAMES = 25
 """How far back the begin of speech is looked for when it is certain, 500 ms."""
+
+_FIRST_FRAMES = 20
+"""So many frames, 400 ms, decide whether a call that is not quiet at its begin is noisy."""
+
+_STEADY_DB = (0.3, 8.0)
+"""The difference between the loudest and the quietest of these frames in noise.  That of a tone is
+less, that of speech 14 dB or more; white noise has 2 dB, such as falls by 6 dB an octave 5 dB, one
+time in a hundred 8 dB (measured)."""
+
+_SETTLED_DB = 3.0
+"""The quietest tenth of a clip with noise is so far apart at most; the pauses of clean speech, in
+which sound fades out, are far more apart."""
+
+_LEAST_FRAMES = 25
+"""In a clip of half a second there is no telling noise from speech."""
 
 _FULL_SCALE = 32768.0
 
@@ -99,9 +111,10 @@ class SpeechDetector:
 
     The level of each frame is compared with two thresholds: speech begins if 60 ms are above the
     lower one and at least one frame is above the higher one, and ends after a pause below the lower
-    one.  On a quiet line the lower threshold is -50 dBFS, the level from which a frame is audible;
-    where there is noise, both are raised to 6 and 9 dB above it.  The noise is estimated from the
-    frames that are not speech, and from the quietest frame of the last 1.5 s.
+    one.  On a quiet line both are -50 dBFS, the level from which a frame is audible; where there is
+    noise, they are 6 and 9 dB above it.  The noise is estimated from the
+    frames that are not speech, and from the quietest frame of the last 1.5 s.  Sound with which a
+    call begins is noise if its level is steady for 400 ms, though not as steady as that of a tone.
 
     A begin or an end is reported later than it was, but with the number of the frame in which it
     was.  It tells sound from silence and noise, not speech from music: a tone is speech too.
@@ -145,6 +158,7 @@ class SpeechDetector:
         self._levels: deque[float] = deque(maxlen=_NOISE_FRAMES)
         self._count = 0
         self._had_clear = False
+        self._is_settled = False
         self._last = 0
         """The number of the frame after the last one that belonged to speech."""
 
@@ -167,8 +181,8 @@ class SpeechDetector:
         self.level_db = level = measure_level(frame)
         self._levels.append(level)
         self.frames += 1
-        if self.frames == 1:
-            self.noise_db = min(max(level, _QUIETEST_NOISE_DB), _LOUDEST_NOISE_DB)
+        if not self._is_settled:
+            self._settle(level)
         edges = self._count_down(level) if self.speaking else self._count_up(level)
         self._estimate_noise(level)
         return edges
@@ -198,13 +212,14 @@ class SpeechDetector:
         if not self._count:
             self._had_clear = False
             return []
-        if level > max(SPEECH_DB, self.noise_db + CLEARLY_ABOVE_DB):
+        if level > self.noise_db + CLEARLY_ABOVE_DB:
             self._had_clear = True
-        if not (is_loud and self._had_clear and self._count * PTIME_MS >= BEGIN_MS):
+        is_long = (self._count + (not is_loud)) * PTIME_MS >= BEGIN_MS
+        if not (is_long and self._had_clear and self._is_settled):
             return []
         first = self._find_begin()
         self.speaking, self._count, self._had_clear = True, 0, False
-        self._last = self.frames
+        self._last = self.frames if is_loud else self.frames - 1
         return [SpeechEdge("begins", first)]
 
     def _count_down(self, level: float) -> list[SpeechEdge]:
@@ -228,7 +243,21 @@ class SpeechDetector:
             number -= 1
         return first
 
+    def _settle(self, level: float) -> None:
+        """Estimate the noise with which the call begins."""
+        self.noise_db = _QUIETEST_NOISE_DB
+        self._is_settled = level <= AUDIBLE_DB or self.frames == _FIRST_FRAMES
+        if level <= AUDIBLE_DB or not self._is_settled:
+            return
+        steady = [*self._levels][2:]  # a tone fades in
+        least, most = _STEADY_DB
+        if least < max(steady) - min(steady) < most:
+            self.noise_db = sum(steady) / len(steady)
+            self._count, self._had_clear = 0, False
+
     def _estimate_noise(self, level: float) -> None:
+        if not self._is_settled:
+            return
         if level < self.noise_db:
             self.noise_db = max(_QUIETEST_NOISE_DB, (self.noise_db + level) / 2)
         elif self.speaking or self._count:
@@ -271,8 +300,35 @@ def find_audible(payload: bytes) -> SpeechSpan | None:
         The frames; a frame is audible if its level is above -50 dBFS.  None if none is.
     """
     starts = range(0, len(payload), FRAME_BYTES)
-    loud = [n for n, at in enumerate(starts) if measure_level(payload[at : at + 160]) > AUDIBLE_DB]
+    levels = (measure_level(payload[at : at + FRAME_BYTES]) for at in starts)
+    loud = [number for number, level in enumerate(levels) if level > AUDIBLE_DB]
     return SpeechSpan(loud[0], loud[-1] + 1) if loud else None
+
+
+def find_spoken(payload: bytes) -> SpeechSpan | None:
+    """Return the speech in a clip of which nothing is known, from its first frame to its last.
+
+    Args:
+        payload: PCMU.
+
+    Returns:
+        The audible part; of a clip in steady noise the part that is 6 dB above that.  None if
+        there is none.
+    """
+    starts = range(0, len(payload), FRAME_BYTES)
+    levels = [measure_level(payload[at : at + FRAME_BYTES]) for at in starts]
+    threshold = max(AUDIBLE_DB, _find_noise(levels) + ABOVE_NOISE_DB)
+    loud = [number for number, level in enumerate(levels) if level > threshold]
+    return SpeechSpan(loud[0], loud[-1] + 1) if loud else None
+
+
+def _find_noise(levels: list[float]) -> float:
+    """Return the level of the noise in a clip, or that of silence if it has none."""
+    ordered = sorted(levels)
+    quiet, loud = len(ordered) // 10, len(ordered) * 9 // 10
+    if len(ordered) < _LEAST_FRAMES or ordered[quiet] - ordered[0] > _SETTLED_DB:
+        return _SILENT_DB
+    return ordered[quiet] if ordered[loud] - ordered[quiet] > CLEARLY_ABOVE_DB else _SILENT_DB
 
 
 def measure_level(frame: bytes) -> float:

@@ -401,6 +401,7 @@ def _build_act(state: _StepState) -> CallerAct:
         state.pressed,
         state.outcome,
         state.objection,
+        step.meant,
     )
 
 

@@ -111,6 +111,7 @@ class Step:
         pause: The silence after which the server has spoken, in seconds.
         limit: How long the step waits for the server, in seconds.
         expect: Gets what was heard during the step.
+        meant: Whether what is said is meant for the server.
 
     Example:
         >>> import twistream_kit as kit
@@ -129,6 +130,7 @@ class Step:
     pause: float = PAUSE_SECONDS
     limit: float = LIMIT_SECONDS
     expect: Expectation | None = None
+    meant: bool = True
 
     @property
     def clip(self) -> Clip:
@@ -239,10 +241,13 @@ def interrupt(
     pause: float = PAUSE_SECONDS,
     limit: float = LIMIT_SECONDS,
     expect: Expectation | None = None,
+    meant: bool = True,
 ) -> Step:
     """Wait until the server speaks, and begin to speak into its answer.
 
-    If the server has paused before that, nothing is said, and the report objects.
+    If the server has paused before that, nothing is said, and the report objects.  A server that
+    stops for a cough or an "mhm" is too quick: say so with ``meant=False``, and the turns of the
+    call count it as a false barge-in.
 
     Args:
         sound: A `Clip`, bare PCMU, or several clips to `choose` one from.
@@ -250,6 +255,7 @@ def interrupt(
         pause: The silence after which the answer has ended, in seconds.
         limit: After so many seconds without an answer the step ends, and the report objects.
         expect: As for `listen`.
+        meant: False for a cough, a murmur or noise, at which the server is to go on.
 
     Raises:
         TypeError, ValueError: For arguments that are not taken.
@@ -275,6 +281,7 @@ def interrupt(
         pause=_check_seconds("pause", pause),
         limit=_check_seconds("limit", limit),
         expect=_check_expect(expect),
+        meant=_check_meant(meant),
     )
 
 
@@ -461,6 +468,7 @@ class CallerAct:
         keys: The keys that were pressed.
         outcome: How the step ended, in words.
         objection: What went wrong in it, or None.
+        meant: Whether what was said is meant for the server.
 
     Example:
         >>> import twistream_kit as kit
@@ -481,6 +489,7 @@ class CallerAct:
     keys: str = ""
     outcome: str = ""
     objection: Objection | None = None
+    meant: bool = True
 
     @property
     def ok(self) -> bool:
@@ -497,6 +506,7 @@ class CallerAct:
             "keys": self.keys,
             "outcome": self.outcome,
             "ok": self.ok,
+            "meant": self.meant,
         }
 
     def __repr__(self) -> str:
@@ -633,7 +643,7 @@ _NAMES = {id(each): each.__name__ for each in (listen, say, interrupt, press, wa
 _FIELDS: dict[str, tuple[str, ...]] = {
     "listen": ("pause", "limit"),
     "say": ("file", "one_of"),
-    "interrupt": ("file", "one_of", "after", "pause", "limit"),
+    "interrupt": ("file", "one_of", "after", "pause", "limit", "meant"),
     "press": ("keys",),
     "wait": ("seconds",),
     "hang_up": (),
@@ -726,6 +736,7 @@ class _ScriptFile:
             case "say":
                 return say(self._read_sound(number, kind, fields))
             case "interrupt":
+                options["meant"] = self._read_meant(number, fields.get("meant", True))
                 return interrupt(self._read_sound(number, kind, fields), **options)
             case "wait":
                 if not options:
@@ -773,6 +784,12 @@ class _ScriptFile:
             self._fail(f"{name} is {quote(value)}", line, name, fix)
         except WrongValue as error:
             self._fail(str(error).rstrip("."), line, name, "")
+
+    def _read_meant(self, number: int, value: Any) -> bool:
+        if not isinstance(value, bool):
+            line = self._find_line("step", number, "meant")
+            self._fail(f"meant is {quote(value)}", line, "meant", "Say meant = false for a cough")
+        return value
 
     def _read_sound(self, number: int, kind: str, fields: dict[str, Any]) -> Clip | _Choice:
         given = [name for name in ("file", "one_of") if name in fields]
@@ -879,6 +896,12 @@ def _check_seconds(name: str, value: Any, *, least: float | None = None) -> Any:
     if isinstance(value, _Range) and name in _VARIED:
         return value
     return _check_number(name, value, least=least)
+
+
+def _check_meant(meant: object) -> bool:
+    if not isinstance(meant, bool):
+        raise WrongType(f"meant is {quote(meant)}; give True, or False for a cough or a murmur")
+    return meant
 
 
 def _check_expect(expect: Any) -> Any:

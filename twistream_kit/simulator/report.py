@@ -12,7 +12,16 @@ from typing import Any
 
 from twistream_kit.audio.clip import Clip, build_write_error, refuse_existing, write_file
 from twistream_kit.capture.capture import Capture
+from twistream_kit.capture.replay import Replay
 from twistream_kit.diagnosis.sound import is_about_timing
+from twistream_kit.diagnosis.turns import (
+    Case,
+    Turns,
+    build_junit,
+    find_clears,
+    find_turns,
+    render_said,
+)
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause
@@ -131,6 +140,25 @@ class CallReport:
         return self.lateness.believable
 
     @property
+    def turns(self) -> Turns:
+        """Who spoke when, how fast the server answered, and whether it let itself be interrupted.
+
+        It is measured at the ear, in frames of 20 ms: what the caller says is known from the
+        script, what the server says is found in `heard`.  Without a script the speech of the caller
+        is found in the capture.  Computed anew each time.
+        """
+        capture = self.capture
+        is_closed = self.ending != "stopped"
+        return find_turns(
+            self.heard,
+            None if self.acts else render_said(capture),
+            self.acts or None,
+            clears=find_clears(Replay(capture.entries, capture.endings)),
+            cut_off_seconds=self.lost_seconds if is_closed else 0.0,
+            seconds=self.heard.seconds,
+        )
+
+    @property
     def ok(self) -> bool:
         """Whether the caller heard something, and nothing went wrong.
 
@@ -198,10 +226,28 @@ class CallReport:
             "marks_received": self.marks_received,
             "marks_returned": self.marks_returned,
             "acts": [act.to_dict() for act in self.acts],
+            "turns": self.turns.to_dict(),
             "description": describe_call(self),
             "lateness": asdict(self.lateness),
             "believable": self.believable,
         }
+
+    def to_junit(self, **limits: float) -> str:
+        """Return the call as XML of JUnit, which programs for continuous integration read.
+
+        A first test case says whether the call is `ok`; then come those of `Turns.to_junit`.
+
+        Args:
+            limits: The limits of the turns: ``response_ms``, ``barge_in_ms``, ``overlap_ms``,
+                ``dead_air_ms``, in milliseconds.
+
+        Raises:
+            TypeError: If a limit is no number.
+        """
+        failure = "" if self.ok else f"{self.verdict}: {self.headline}"
+        turns = self.turns
+        cases = [Case("call", failure), *turns.list_cases(**limits)]
+        return build_junit("twistream call", cases, self.seconds, f"{self!r}\n{turns!r}")
 
     @property
     def verdict(self) -> str:
@@ -244,6 +290,8 @@ def describe_call(report: CallReport) -> dict[str, str]:
         )
     if report.acts:
         said["script"] = _describe_acts(report.acts)
+    if turns := report.turns.describe():
+        said["turns"] = turns
     if report.marks_received:
         said["marks"] = f"{report.marks_returned} of {report.marks_received} returned"
     said["timing"] = str(report.lateness)
@@ -306,6 +354,33 @@ def save_report(report: CallReport, target: Path, *, overwrite: bool = False) ->
                 with write_file(file, overwrite=overwrite) as opened:
                     opened.write(text.encode())
     return files
+
+
+def check_junit(target: Path, *, overwrite: bool = False) -> None:
+    """Find out before a call whether `save_junit` can write there.
+
+    Raises:
+        SettingsError: If the folder does not exist, or `target` is one.
+        TwistreamError: If it exists and `overwrite` is False.
+    """
+    if target.is_dir():
+        raise SettingsError(f"{target} is a folder", fix=f"Name a file in it: {target}/call.xml")
+    if not target.parent.is_dir():
+        raise SettingsError(f"{target.parent} is not a folder", fix="Make it first")
+    if not overwrite:
+        refuse_existing(target)
+
+
+def save_junit(
+    report: CallReport, target: Path, limits: Mapping[str, float], *, overwrite: bool = False
+) -> None:
+    """Write `CallReport.to_junit` to a file.
+
+    Raises:
+        TwistreamError: If it exists and `overwrite` is False, or cannot be written.
+    """
+    with write_file(target, overwrite=overwrite) as opened:
+        opened.write(report.to_junit(**limits).encode())
 
 
 def list_files(target: Path, *, overwrite: bool = False) -> list[Path]:

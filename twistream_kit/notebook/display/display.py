@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from twistream_kit.capture.summary import CaptureSummary
     from twistream_kit.diagnosis.explain import Explanations
     from twistream_kit.diagnosis.files import Mistakes
+    from twistream_kit.diagnosis.turns import Turns
     from twistream_kit.listing import Listing
     from twistream_kit.live.preflight.check import Checks
     from twistream_kit.live.settings.settings import Settings
@@ -309,6 +310,18 @@ def _show_playbacks(playbacks: Sequence[Playback]) -> Html:
     return _show_all(playbacks[:MOST_PLAYBACKS], few if more > 0 else "What was sent")
 
 
+def show_turns(measured: Turns) -> Html:
+    """Who spoke when, the figures with their definitions, and how far they may be off."""
+    caption = f"Turns of a call of {measured.seconds:.1f} s"
+    rows = show_rows(measured.rows, caption if measured.rows else f"{caption}: nobody spoke")
+    return join(
+        rows,
+        _show_all(measured.figures, "Times"),
+        bullets(strong(fault) for fault in measured.describe_faults()),
+        paragraph(f"How exact: {measured.uncertainty}."),
+    )
+
+
 def show_checks(checks: Checks) -> Html:
     """What a preflight found: one row each, with what follows and what to do."""
     found = show_rows(checks, "Before the call")
@@ -402,6 +415,7 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.audio.examination", "Examination"): show_examination,
     ("twistream_kit.errors", "Objections"): show_objections,
     ("twistream_kit.diagnosis.files", "Mistakes"): show_mistakes,
+    ("twistream_kit.diagnosis.turns", "Turns"): show_turns,
     ("twistream_kit.protocol.codes", "TwilioCode"): show_code,
     ("twistream_kit.protocol.codes", "_CodesOfFile"): show_codes,
     ("twistream_kit.protocol.service_codes", "ServiceCode"): show_service_code,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from twistream_kit.capture.entry import Entry
     from twistream_kit.capture.replay import Playback
     from twistream_kit.diagnosis.files import Mistake
+    from twistream_kit.diagnosis.turns import Turn
     from twistream_kit.errors import Objection
     from twistream_kit.live.calls.call import Call
     from twistream_kit.live.calls.status import StatusEvent
@@ -243,6 +244,12 @@ def _list_playback_cells(played: Playback) -> Sequence[object]:
     return (played.name, *("" if at is None else f"{at:.2f}" for at in times), *ended)
 
 
+def _list_turn_cells(turn: Turn) -> Sequence[object]:
+    times = (f"{turn.begins:.2f}", f"{turn.ends:.2f}")
+    overlap = f"{turn.overlap_ms:.0f}" if turn.overlap_ms else ""
+    return (turn.who, *times, turn.delay, overlap, turn.ending, turn.kind)
+
+
 def _list_play_outcome_cells(outcome: PlayOutcome) -> Sequence[object]:
     heard = (outcome.heard_ms, outcome.total_ms, draw_meter(outcome))
     return (outcome.ending, *heard, "; ".join(outcome.notes) or EMPTY)
@@ -442,6 +449,14 @@ ROWS: dict[tuple[str, str], Columns] = {
     ("twistream_kit.capture.summary", "Figure"): Columns(
         "Timing", ("figure", "value", "what was measured"),
         lambda figure: (figure.name, figure.value, set_small(figure.definition)),
+    ),
+    ("twistream_kit.diagnosis.turns", "Turn"): Columns(
+        "A turn", ("who", "from (s)", "to (s)", "delay", "both spoke (ms)", "how it ended", "kind"),
+        _list_turn_cells,
+    ),
+    ("twistream_kit.diagnosis.turns", "TurnFigure"): Columns(
+        "Times", ("figure", "value", "what was measured"),
+        lambda figure: (code(figure.name), figure.describe(), set_small(figure.definition)),
     ),
     ("twistream_kit.capture.summary", "Gap"): Columns(
         "A gap", ("at (s)", "length (s)"), lambda gap: (f"{gap.at:.2f}", f"{gap.seconds:.2f}")
