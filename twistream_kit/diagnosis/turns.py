@@ -421,12 +421,15 @@ class Turns:
         if never := self.response_ms.never:
             said.append(f"{_count(never, 'time')} the server did not answer")
         if never := self.barge_in_ms.never:
-            said.append(f"{_count(never, 'time')} it went on speaking until the call ended")
+            said.append(f"{_count(never, 'time')} the server went on speaking until the call ended")
         if self.false_barge_ins:
             times = _count(self.false_barge_ins, "time")
-            said.append(f"{times} it was stopped by a sound that was not meant to interrupt")
+            said.append(
+                f"{times} the server was stopped by a sound that was not meant to interrupt"
+            )
         if self.cut_off_ms:
-            said.append(f"its last {_say_ms(self.cut_off_ms)} were not heard: it closed too early")
+            cut = _say_ms(self.cut_off_ms)
+            said.append(f"the server's last {cut} were not heard: it closed too early")
         return said
 
     def to_dict(self) -> dict[str, Any]:
@@ -644,16 +647,26 @@ def turns(call: Any) -> Turns:
         )
     entries = capture.entries
     replay = Replay(entries, capture.endings)
-    is_stopped = any(isinstance(entry.message, from_twilio.Stop) for entry in entries)
-    waiting = replay.levels[-1][1] / BYTES_PER_SECOND if replay.levels else 0.0
     return find_turns(
         replay.render_heard(),
         render_said(capture),
         clears=find_clears(replay),
-        cut_off_seconds=0.0 if is_stopped else waiting,
+        cut_off_seconds=_find_cut_off(capture, replay),
         seconds=replay.seconds,
         is_estimate=True,
     )
+
+
+def _find_cut_off(capture: Capture, replay: Replay) -> float:
+    """Return how many seconds of sound waited when the server closed the stream.
+
+    The caller or Twilio may have ended it, and then there is a stop message; or it goes on, and
+    then no mark is lost yet.
+    """
+    is_stopped = any(isinstance(entry.message, from_twilio.Stop) for entry in capture.entries)
+    if is_stopped or "lost" not in capture.endings.values() or not replay.levels:
+        return 0.0
+    return replay.levels[-1][1] / BYTES_PER_SECOND
 
 
 def find_clears(replay: Replay) -> list[float]:

@@ -349,7 +349,7 @@ def test_turns_show_who_spoke_when_and_how_exact_that_is():
     html = render_html(kit.Turns(Series.of([TURN], "turns"), 9.0, false_barge_ins=1))
     for said in ("Turns of a call of 9.0 s", ">1.00<", "stops it in 300 ms", "barge_in_ms"):
         assert said in html
-    assert "1 time it was stopped by a sound that was not meant to interrupt" in html
+    assert "1 time the server was stopped by a sound that was not meant to interrupt" in html
     assert "right to ±20 ms" in html
     nobody = render_html(kit.Turns(Series.of((), "turns"), 9.0, is_estimate=True))
     assert "Turns of a call of 9.0 s: nobody spoke" in nobody
