@@ -187,8 +187,8 @@ def test_interrupt_does_not_speak_into_a_pause_within_the_answer():
 
 def test_interrupt_says_nothing_when_the_answer_is_over_before_it():
     call = CallByHand(caller.interrupt(STOP, after=1.0, pause=0.8), caller.wait(0.1))
-    call.hear(speech(0.4), silence(2))
-    assert call.times() == [("interrupt", 0.0, 1.2), ("wait", 1.2, 1.3)]
+    call.hear(silence(0.1), speech(0.4), silence(2))
+    assert call.times() == [("interrupt", 0.0, 1.3), ("wait", 1.3, 1.4)]
     assert call.acts[0].clip is None
     assert call.acts[0].objection.problem == (
         "said nothing: the answer was over after 0.40 s, before it could be interrupted"

@@ -585,7 +585,8 @@ def load_script(path: str | os.PathLike[str]) -> Script:
         [[step]]
         do = "hang_up"
 
-    ``listen`` and ``interrupt`` take ``pause`` and ``limit`` in seconds, too.
+    ``listen`` and ``interrupt`` take ``pause`` and ``limit`` in seconds, too; ``interrupt`` takes
+    ``meant = false`` for a cough.
 
     Args:
         path: The name of the file.
