@@ -105,8 +105,8 @@ def test_listen_gives_up_in_words_when_nothing_is_heard():
     assert call.times() == [("listen", 0.0, 2.0), ("say", 2.0, 2.2)]
     objection = call.acts[0].objection
     assert str(objection) == (
-        "step 1 of the script (listen) heard nothing within 2 s. Look at what the server does "
-        "before it, or give it a longer limit=."
+        "step 1 of the script (listen) heard nothing within 2 s. The caller went on. Look at what "
+        "the server does before it, or give it a longer limit=."
     )
     assert objection.severity == "warning"
 
@@ -269,6 +269,20 @@ def test_the_end_of_the_call_cuts_speech_off_and_says_how_much_was_said():
         "was cut off: said 0.20 s of 0.50 s, then the call ended"
     )
     assert call.ends == ["over"]
+
+
+def test_the_end_of_the_call_between_keys_says_which_were_pressed():
+    call = CallByHand(caller.press("12#")).hear(silence(0.3)).end()
+    assert call.acts[0].keys == "12"
+    assert str(call.acts[0].objection) == (
+        "step 1 of the script (press) was cut off: pressed 12 of 12#, then the call ended. "
+        "The rest of the script was not done. Look at who ended the call, and why."
+    )
+
+
+def test_the_end_of_the_call_after_the_last_key_is_fine():
+    call = CallByHand(caller.press("12")).hear(silence(0.3)).end()
+    assert (call.acts[0].ok, call.acts[0].outcome) == (True, "the call ended meanwhile")
 
 
 def test_the_end_of_the_call_in_the_first_frame_of_speech_is_counted():
