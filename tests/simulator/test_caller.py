@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import re
 import tomllib
 
 import pytest
@@ -265,6 +266,23 @@ def test_an_error_in_a_file_names_file_line_and_field(load, folder, text, line, 
     assert isinstance(error, ValueError)
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.line) == (str(error), error.line)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ['do = "say"', 'do = "press"', 'do = "press"\nkeys = 12', 'do = "wait"', 'do = "interrupt"',
+     'do = "say"\none_of = "yes.wav"', 'do = "say"\nfile = 5',
+     'do = "interrupt"\nfile = "stop.wav"\nmeant = "no"'],
+)  # fmt: skip
+def test_the_line_that_an_error_gives_mends_the_file(load, wrong):
+    lines = f"{BEGIN}{wrong}\n".splitlines()
+    with pytest.raises(caller.ScriptError) as caught:
+        load("\n".join(lines))
+    given = re.search(r"\w+ = (\".*\"|\[.*\]|\w+)", caught.value.fix)[0]
+    is_there = lines[caught.value.line - 1].startswith(f"{caught.value.field} =")
+    at = caught.value.line - is_there
+    lines[at : caught.value.line] = [given]
+    assert len(load("\n".join(lines)).steps) == 2
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

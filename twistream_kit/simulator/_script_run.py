@@ -113,24 +113,6 @@ class _StepState:
         """The bytes that were said."""
         return 0 if self.utterance is None else self.utterance.said
 
-    def object(
-        self,
-        problem: str,
-        fix: str,
-        consequence: str = "The caller went on",
-        severity: Severity = "warning",
-    ) -> None:
-        """Note what went wrong; the first is kept."""
-        if self.objection is None:
-            self.objection = Objection(
-                None,
-                f"step {self.number} of the script ({self.step.kind})",
-                problem,
-                consequence,
-                fix,
-                severity,
-            )
-
 
 class ScriptRun:
     """The caller of one call, who acts as a script says.
@@ -278,13 +260,16 @@ class ScriptRun:
             if before := self._count_spoken_over(state):
                 spoken = _say_frames(before)
                 state.outcome += f"; the server had spoken for {spoken} while the caller spoke"
-            state.object(
+            state.objection = _object(
+                state,
                 state.outcome,
-                "Look at what the server does before it, or give it a longer limit=",
+                fix="Look at what the server does before it, or give it a longer limit=",
             )
         else:
             state.outcome = f"heard no pause of {state.step.pause:g} s within {limit}"
-            state.object(state.outcome, "Give it a longer limit=, or a shorter pause=")
+            state.objection = _object(
+                state, state.outcome, fix="Give it a longer limit=, or a shorter pause="
+            )
 
     def _count_spoken_over(self, state: _StepState) -> int:
         """Return how many frames of speech began while the caller spoke, right before a step."""
@@ -306,16 +291,18 @@ class ScriptRun:
                     f"the answer was over after {_say_frames(end - first)}, before it could be "
                     "interrupted"
                 )
-                state.object(
+                state.objection = _object(
+                    state,
                     f"said nothing: {state.outcome}",
-                    "Give it a shorter after=, or let the server say more",
+                    fix="Give it a shorter after=, or let the server say more",
                 )
                 return
             if self._now - since >= _count_frames(step.limit):
                 state.outcome = f"no answer to interrupt came within {step.limit:g} s"
-                state.object(
+                state.objection = _object(
+                    state,
                     f"said nothing: {state.outcome}",
-                    "Look at what the server does before it, or give it a longer limit=",
+                    fix="Look at what the server does before it, or give it a longer limit=",
                 )
                 return
             yield
@@ -349,16 +336,22 @@ class ScriptRun:
                 state.begins = self._now - -(-state.spoken // FRAME_BYTES)
             said = _count_seconds(state.spoken)
             state.outcome = f"said {said} of {step.clip.seconds:.2f} s, then {_CALL_ENDED}"
-            state.object(f"was cut off: {state.outcome}", _LOOK_AT_THE_END, _NOT_DONE)
+            state.objection = _object(
+                state, f"was cut off: {state.outcome}", fix=_LOOK_AT_THE_END, consequence=_NOT_DONE
+            )
         elif step.kind == "press" and state.pressed != step.keys:
             state.outcome = f"pressed {state.pressed} of {step.keys}, then {_CALL_ENDED}"
-            state.object(f"was cut off: {state.outcome}", _LOOK_AT_THE_END, _NOT_DONE)
+            state.objection = _object(
+                state, f"was cut off: {state.outcome}", fix=_LOOK_AT_THE_END, consequence=_NOT_DONE
+            )
         elif step.kind == "listen":
             spoken = self._attention.count_spoken(state.since, self._now)
             state.outcome = f"heard {_say_frames(spoken)} of speech, then {_CALL_ENDED}"
             if not spoken:
                 state.outcome = f"heard nothing before {_CALL_ENDED}"
-                state.object(state.outcome, _LOOK_AT_THE_END, _NOT_DONE)
+                state.objection = _object(
+                    state, state.outcome, fix=_LOOK_AT_THE_END, consequence=_NOT_DONE
+                )
         else:
             state.outcome = f"{_CALL_ENDED} meanwhile"
 
@@ -368,7 +361,12 @@ class ScriptRun:
         is_first = all(each.objection is None for each in self._done)
         step = state.step
         if is_first and (step.kind in ("say", "interrupt", "press") or step.expect is not None):
-            state.object(f"was not begun: {_CALL_ENDED} before it", _LOOK_AT_THE_END, _NOT_DONE)
+            state.objection = _object(
+                state,
+                f"was not begun: {_CALL_ENDED} before it",
+                fix=_LOOK_AT_THE_END,
+                consequence=_NOT_DONE,
+            )
         self._done.append(state)
 
     def _ask(self, state: _StepState) -> None:
@@ -388,11 +386,25 @@ class ScriptRun:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the report says it
             why = format_error(error)
         if why:
-            state.object(
+            state.objection = _object(
+                state,
                 f"heard something else than was expected: {why}",
-                f"Listen to what was heard from {_say_frames(state.since)} on",
+                fix=f"Listen to what was heard from {_say_frames(state.since)} on",
                 severity="error",
             )
+
+
+def _object(
+    state: _StepState,
+    problem: str,
+    *,
+    fix: str,
+    consequence: str = "The caller went on",
+    severity: Severity = "warning",
+) -> Objection:
+    """Return what went wrong in a step."""
+    field = f"step {state.number} of the script ({state.step.kind})"
+    return Objection(None, field, problem, consequence, fix, severity)
 
 
 _LOOK_AT_THE_END = "Look at who ended the call, and why"

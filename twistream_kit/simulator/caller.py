@@ -679,18 +679,22 @@ class _ScriptFile:
         steps = data.get("step", [])
         if not isinstance(steps, list) or not all(isinstance(each, dict) for each in steps):
             line = self._lines.get(("step", 0, "")) or self._find_line("", 0, "step")
-            self._fail("step is not a list of steps", line, "step", "Begin each step with [[step]]")
+            self._fail(
+                "step is not a list of steps", line, "step", fix="Begin each step with [[step]]"
+            )
         if not steps:
-            self._fail("there is no step", None, "step", 'Begin each with [[step]] and do = "…"')
+            self._fail(
+                "there is no step", None, "step", fix='Begin each with [[step]] and do = "…"'
+            )
         seed = data.get("seed", 0)
         if not isinstance(seed, int) or isinstance(seed, bool):
             line = self._find_line("", 0, "seed")
-            self._fail(f"seed is {quote(seed)}", line, "seed", "Give a whole number, such as 7")
+            self._fail(f"seed is {quote(seed)}", line, "seed", fix="Give a whole number, such as 7")
         made = [self._make_step(number, fields) for number, fields in enumerate(steps)]
         for number, step in enumerate(made[:-1]):
             if step.kind == "hang_up":
                 line = self._find_line("step", number, "do")
-                self._fail("a step follows hang_up", line, "do", "Put hang_up last")
+                self._fail("a step follows hang_up", line, "do", fix="Put hang_up last")
         return Script(made, seed, self._path.name)
 
     def _read_text(self) -> str:
@@ -698,7 +702,7 @@ class _ScriptFile:
             raw = self._path.read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
             why = getattr(error, "strerror", None) or str(error)
-            self._fail(f"cannot be read: {why}", None, "", "Check the name of the file")
+            self._fail(f"cannot be read: {why}", None, "", fix="Check the name of the file")
         try:
             return raw.decode("utf-8-sig").replace("\r\n", "\n")
         except UnicodeDecodeError as error:
@@ -707,7 +711,7 @@ class _ScriptFile:
                 f"byte {raw[error.start]:#04x} is not UTF-8",
                 line,
                 "",
-                "Save the file as UTF-8 in your editor",
+                fix="Save the file as UTF-8 in your editor",
             )
 
     def _parse(self, text: str) -> dict[str, Any]:
@@ -721,7 +725,7 @@ class _ScriptFile:
                 f"this is not TOML: {problem[:1].lower()}{problem[1:]}",
                 line,
                 "",
-                "Write names without quotes, an equals sign, and texts in quotes: "
+                fix="Write names without quotes, an equals sign, and texts in quotes: "
                 'file = "question.wav"',
             )
         self._lines = find_lines(text)
@@ -748,7 +752,7 @@ class _ScriptFile:
             case "wait":
                 if not options:
                     line = self._find_line("step", number, "do")
-                    self._fail("wait has no seconds", line, "seconds", "Add seconds = 2")
+                    self._fail("wait has no seconds", line, "seconds", fix="Add seconds = 2")
                 return wait(**options)
             case "press":
                 return self._make_press(number, fields)
@@ -759,25 +763,25 @@ class _ScriptFile:
         kinds = ", ".join(_FIELDS)
         kind = fields.get("do")
         if kind is None:
-            self._fail(f"step {number + 1} has no do", line, "do", f"Say one of {kinds}")
+            self._fail(f"step {number + 1} has no do", line, "do", fix=f"Say one of {kinds}")
         if not isinstance(kind, str) or kind not in _FIELDS:
             close = get_close_matches(str(kind), _FIELDS, n=1)
             nearest = f"Nearest: {close[0]}. " if close else ""
             problem = f"do is {quote(kind)}, which is no step"
-            self._fail(problem, line, "do", f"{nearest}Say one of {kinds}")
+            self._fail(problem, line, "do", fix=f"{nearest}Say one of {kinds}")
         return kind
 
     def _make_press(self, number: int, fields: dict[str, Any]) -> Step:
         line = self._find_line("step", number, "keys")
         if "keys" not in fields:
-            self._fail("press has no keys", line, "keys", 'Add keys = "1"')
+            self._fail("press has no keys", line, "keys", fix='Add keys = "1"')
         try:
             return press(fields["keys"])
         except WrongType:
             fix = f'Write them in quotes: keys = "{fields["keys"]}"'
-            self._fail(f"keys is {quote(fields['keys'])}", line, "keys", fix)
+            self._fail(f"keys is {quote(fields['keys'])}", line, "keys", fix=fix)
         except WrongValue as error:
-            self._fail(str(error).rstrip("."), line, "keys", "")
+            self._fail(str(error).rstrip("."), line, "keys", fix="")
 
     def _read_number(self, number: int, name: str, value: Any) -> Any:
         line = self._find_line("step", number, name)
@@ -788,14 +792,16 @@ class _ScriptFile:
             return _check_seconds(name, value, least=0.0 if name == "after" else None)
         except WrongType:
             fix = "Give a number of seconds" + (", or two as [least, most]" if is_varied else "")
-            self._fail(f"{name} is {quote(value)}", line, name, fix)
+            self._fail(f"{name} is {quote(value)}", line, name, fix=fix)
         except WrongValue as error:
-            self._fail(str(error).rstrip("."), line, name, "")
+            self._fail(str(error).rstrip("."), line, name, fix="")
 
     def _read_meant(self, number: int, value: Any) -> bool:
         if not isinstance(value, bool):
             line = self._find_line("step", number, "meant")
-            self._fail(f"meant is {quote(value)}", line, "meant", "Say meant = false for a cough")
+            self._fail(
+                f"meant is {quote(value)}", line, "meant", fix="Say meant = false for a cough"
+            )
         return value
 
     def _read_sound(self, number: int, kind: str, fields: dict[str, Any]) -> Clip | _Choice:
@@ -804,7 +810,7 @@ class _ScriptFile:
             has = "no file" if not given else "both file and one_of"
             line = self._find_line("step", number, given[-1] if given else "do")
             fix = 'Add file = "question.wav"' if not given else "Leave one of them out"
-            self._fail(f"{kind} has {has}", line, "file", fix)
+            self._fail(f"{kind} has {has}", line, "file", fix=fix)
         [name] = given
         if name == "file":
             return self._load(number, name, fields[name])
@@ -812,7 +818,7 @@ class _ScriptFile:
         if not isinstance(files, list) or not files:
             line = self._find_line("step", number, name)
             fix = 'Give a list of files: one_of = ["yes.wav", "no.wav"]'
-            self._fail(f"one_of is {quote(files)}", line, name, fix)
+            self._fail(f"one_of is {quote(files)}", line, name, fix=fix)
         return _Choice(tuple(self._load(number, name, each) for each in files))
 
     def _load(self, number: int, name: str, file: Any) -> Clip:
@@ -821,7 +827,7 @@ class _ScriptFile:
         line = self._find_line("step", number, name)
         if not isinstance(file, str):
             fix = f'Give the name of a sound file in quotes: {name} = "question.wav"'
-            self._fail(f"{name} is {quote(file)}", line, name, fix)
+            self._fail(f"{name} is {quote(file)}", line, name, fix=fix)
         path = self._path.parent / file
         if not path.is_file():
             self._fail(
@@ -829,12 +835,12 @@ class _ScriptFile:
                 f"{quote(str(self._path.parent), 200)}",
                 line,
                 name,
-                "Names of sounds begin in the folder of the script",
+                fix="Names of sounds begin in the folder of the script",
             )
         try:
             return _check_clip(load_clip(path))
         except TwistreamError as error:
-            self._fail(f"{name} is {quote(file)}: {error.problem}", line, name, error.fix)
+            self._fail(f"{name} is {quote(file)}: {error.problem}", line, name, fix=error.fix)
 
     def _find_line(self, table: str, number: int, name: str) -> int | None:
         """Return the line of a field, or the nearest that is known of it."""
@@ -850,9 +856,9 @@ class _ScriptFile:
         close = get_close_matches(name, known, n=1)
         nearest = f"Nearest: {close[0]}. " if close else ""
         takes = f"It takes {', '.join(known)}" if known else "It takes none"
-        self._fail(f"{what} has no field {quote(name)}", line, name, f"{nearest}{takes}")
+        self._fail(f"{what} has no field {quote(name)}", line, name, fix=f"{nearest}{takes}")
 
-    def _fail(self, problem: str, line: int | None, field: str, fix: str) -> NoReturn:
+    def _fail(self, problem: str, line: int | None, field: str, *, fix: str) -> NoReturn:
         raise ScriptError(problem, path=str(self._path), line=line, field=field, fix=fix)
 
 
