@@ -15,7 +15,6 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.replay import Replay
 from twistream_kit.diagnosis.sound import is_about_timing
 from twistream_kit.diagnosis.turns import (
-    Case,
     Turns,
     build_junit,
     find_clears,
@@ -246,7 +245,7 @@ class CallReport:
         """
         failure = "" if self.ok else f"{self.verdict}: {self.headline}"
         turns = self.turns
-        cases = [Case("call", failure), *turns.list_cases(**limits)]
+        cases = {"call": failure, **turns.list_cases(**limits)}
         return build_junit("twistream call", cases, self.seconds, f"{self!r}\n{turns!r}")
 
     @property
