@@ -112,6 +112,7 @@ class CallReport:
     capture: Capture = field(compare=False)
     quiet_seconds: float | None = None
     acts: Series[CallerAct] = field(default_factory=Series)
+    _measured: list[Turns] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def marks_received(self) -> int:
@@ -144,18 +145,21 @@ class CallReport:
 
         It is measured at the ear, in frames of 20 ms: what the caller says is known from the
         script, what the server says is found in `heard`.  Without a script the speech of the caller
-        is found in the capture.  Computed anew each time.
+        is found in the capture.
         """
-        capture = self.capture
-        is_closed = self.ending != "stopped"
-        return find_turns(
-            self.heard,
-            None if self.acts else render_said(capture),
-            self.acts or None,
-            clears=find_clears(Replay(capture.entries, capture.endings)),
-            cut_off_seconds=self.lost_seconds if is_closed else 0.0,
-            seconds=self.heard.seconds,
-        )
+        if not self._measured:
+            capture = self.capture
+            is_closed = self.ending != "stopped"
+            found = find_turns(
+                self.heard,
+                None if self.acts else render_said(capture),
+                self.acts or None,
+                clears=find_clears(Replay(capture.entries, capture.endings)),
+                cut_off_seconds=self.lost_seconds if is_closed else 0.0,
+                seconds=self.heard.seconds,
+            )
+            self._measured.append(found)
+        return self._measured[0]
 
     @property
     def ok(self) -> bool:
