@@ -795,7 +795,7 @@ class _TurnMeter:
 
     def __init__(self, heard: Clip, seconds: float, clears: Sequence[float]) -> None:
         self._heard = heard.payload
-        self.frames = math.ceil(seconds * 1000 / PTIME_MS)
+        self.frames = round(seconds * 1000 / PTIME_MS)
         self._clears = clears
         self.caller: list[_Span] = []
         self.server = [_Span("server", *span) for span in find_speech(heard.payload)]
