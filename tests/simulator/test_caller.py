@@ -106,6 +106,16 @@ def test_a_seed_beside_the_script_takes_its_place():
     assert caller.make_script(script, 5) == caller.Script([caller.listen()], 5, "a.toml")
 
 
+def test_a_dot_and_a_tab_give_what_scripts_are_made_of_and_nothing_else():
+    assert dir(caller) == sorted(caller.__all__)
+    explained = {
+        name
+        for name, thing in vars(caller).items()
+        if not name.startswith("_") and getattr(thing, "__module__", "") == caller.__name__
+    }
+    assert explained - {"make_script"} == {*caller.__all__}
+
+
 # Files
 
 
@@ -309,7 +319,8 @@ l = 1
 
 
 VALUES = [
-    '"a"', "'[x]'", "[1, 2]", "[\n1,\n]", '"""\n[[step]]\ndo = 1\n"""', "'''\n# \"\n'''", "true",
+    '"a"', "'[x]'", "[1, 2]", "[\n1,\n]", "[\n[1],\n]",
+    '"""\n[[step]]\ndo = 1\n"""', "'''\n# \"\n'''", "true",
     '"\\""', '"# no comment" # a comment', "{a = [1], b = '}'}", '""', "''", '"""a"""""',
 ]  # fmt: skip
 

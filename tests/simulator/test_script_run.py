@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from twistream_kit.audio.clip import Clip
@@ -103,19 +105,25 @@ def test_listen_gives_up_in_words_when_nothing_is_heard():
     assert call.times() == [("listen", 0.0, 2.0), ("say", 2.0, 2.2)]
     objection = call.acts[0].objection
     assert str(objection) == (
-        "step 1 of the script (listen) heard nothing within 2 s. Look at what the server does "
-        "before it, or give it a longer limit=."
+        "step 1 of the script (listen) heard nothing within 2 s. The caller went on. Look at what "
+        "the server does before it, or give it a longer limit=."
     )
     assert objection.severity == "warning"
 
 
 def test_listen_says_that_the_server_has_talked_over_the_caller():
-    call = CallByHand(caller.say(Clip.tone(300, 3)), caller.listen(limit=1))
-    call.hear(silence(0.5), speech(1.0), silence(3))
-    assert call.acts[1].outcome == (
+    steps = (caller.say(STOP), caller.say(Clip.tone(300, 3)), caller.listen(limit=1))
+    call = CallByHand(*steps).hear(silence(0.5), speech(1.0), silence(3))
+    assert call.acts[2].outcome == (
         "heard nothing within 1 s; the server had spoken for 1.00 s while the caller spoke"
     )
-    assert call.acts[1].objection.problem == call.acts[1].outcome
+    assert call.acts[2].objection.problem == call.acts[2].outcome
+
+
+def test_listen_does_not_blame_the_server_for_what_it_said_before_the_last_step():
+    steps = (caller.say(Clip.tone(300, 1)), caller.wait(1), caller.listen(limit=1))
+    call = CallByHand(*steps).hear(speech(0.5), silence(4))
+    assert call.acts[2].outcome == "heard nothing within 1 s"
 
 
 def test_listen_does_not_take_what_was_interrupted_for_an_answer():
@@ -179,8 +187,8 @@ def test_interrupt_does_not_speak_into_a_pause_within_the_answer():
 
 def test_interrupt_says_nothing_when_the_answer_is_over_before_it():
     call = CallByHand(caller.interrupt(STOP, after=1.0, pause=0.8), caller.wait(0.1))
-    call.hear(speech(0.4), silence(2))
-    assert call.times() == [("interrupt", 0.0, 1.2), ("wait", 1.2, 1.3)]
+    call.hear(silence(0.1), speech(0.4), silence(2))
+    assert call.times() == [("interrupt", 0.0, 1.3), ("wait", 1.3, 1.4)]
     assert call.acts[0].clip is None
     assert call.acts[0].objection.problem == (
         "said nothing: the answer was over after 0.40 s, before it could be interrupted"
@@ -263,6 +271,20 @@ def test_the_end_of_the_call_cuts_speech_off_and_says_how_much_was_said():
     assert call.ends == ["over"]
 
 
+def test_the_end_of_the_call_between_keys_says_which_were_pressed():
+    call = CallByHand(caller.press("12#")).hear(silence(0.3)).end()
+    assert call.acts[0].keys == "12"
+    assert str(call.acts[0].objection) == (
+        "step 1 of the script (press) was cut off: pressed 12 of 12#, then the call ended. "
+        "The rest of the script was not done. Look at who ended the call, and why."
+    )
+
+
+def test_the_end_of_the_call_after_the_last_key_is_fine():
+    call = CallByHand(caller.press("12")).hear(silence(0.3)).end()
+    assert (call.acts[0].ok, call.acts[0].outcome) == (True, "the call ended meanwhile")
+
+
 def test_the_end_of_the_call_in_the_first_frame_of_speech_is_counted():
     call = CallByHand(caller.say(QUESTION)).hear(silence(0.02)).end()
     assert call.times() == [("say", 0.0, 0.02)]
@@ -292,6 +314,13 @@ def test_what_was_left_to_do_is_objected_to_once():
     assert acts[1].objection.problem == "was not begun: the call ended before it"
     assert (acts[1].keys, acts[2].clip) == ("", None)
     assert {act.begins for act in acts[1:]} == {1.0}
+
+
+def test_a_script_that_was_cut_off_waits_for_no_garbage_collection():
+    call = CallByHand(caller.wait(5)).hear(silence(0.1)).end()
+    run = weakref.ref(call.run)
+    del call.run
+    assert run() is None
 
 
 def test_after_the_end_the_telephone_is_free_again():

@@ -61,21 +61,10 @@ class _Attention:
             else:
                 self._answers[-1].end = number
 
-    def find_first(self, since: int, pause: int) -> int | None:
-        """Return the first frame of the newest speech without a pause in it, or None.
-
-        Args:
-            since: Speech that ended before this frame does not count.
-            pause: So many silent frames are a pause.
-        """
-        first = following = None
-        for answer in reversed(self._answers):
-            if answer.end is not None and answer.end <= since:
-                break
-            if following is not None and answer.end is not None and following - answer.end >= pause:
-                break
-            first = following = answer.first
-        return first
+    def find_first(self, since: int) -> int | None:
+        """Return the first frame of the first speech that lasts or ends after a frame, or None."""
+        lasting = (a.first for a in self._answers if a.end is None or a.end > since)
+        return next(lasting, None)
 
     def find_end(self, since: int) -> int | None:
         """Return the end of speech in or after frame `since`; None while it lasts, or without."""
@@ -124,14 +113,20 @@ class _StepState:
         """The bytes that were said."""
         return 0 if self.utterance is None else self.utterance.said
 
-    def object(self, problem: str, fix: str, severity: Severity = "warning") -> None:
+    def object(
+        self,
+        problem: str,
+        fix: str,
+        consequence: str = "The caller went on",
+        severity: Severity = "warning",
+    ) -> None:
         """Note what went wrong; the first is kept."""
         if self.objection is None:
             self.objection = Objection(
                 None,
                 f"step {self.number} of the script ({self.step.kind})",
                 problem,
-                "",
+                consequence,
                 fix,
                 severity,
             )
@@ -278,7 +273,7 @@ class ScriptRun:
 
     def _give_up_listening(self, state: _StepState) -> None:
         limit = f"{state.step.limit:g} s"
-        if self._attention.find_first(state.since, 1) is None:
+        if self._attention.find_first(state.since) is None:
             state.outcome = f"heard nothing within {limit}"
             if before := self._count_spoken_over(state):
                 spoken = _say_frames(before)
@@ -300,9 +295,9 @@ class ScriptRun:
 
     def _interrupt(self, state: _StepState) -> Generator[None, None, None]:
         step, since = state.step, state.since
-        pause, after = _count_frames(step.pause), _count_frames(step.after)
+        after = _count_frames(step.after)
         while True:
-            first = self._attention.find_first(since, pause)
+            first = self._attention.find_first(since)
             if first is not None and self._attention.speaks and self._now - first >= after:
                 break
             if first is not None and self._is_answered(since, step.pause):
@@ -354,13 +349,16 @@ class ScriptRun:
                 state.begins = self._now - -(-state.spoken // FRAME_BYTES)
             said = _count_seconds(state.spoken)
             state.outcome = f"said {said} of {step.clip.seconds:.2f} s, then {_CALL_ENDED}"
-            state.object(f"was cut off: {state.outcome}", _LOOK_AT_THE_END)
+            state.object(f"was cut off: {state.outcome}", _LOOK_AT_THE_END, _NOT_DONE)
+        elif step.kind == "press" and state.pressed != step.keys:
+            state.outcome = f"pressed {state.pressed} of {step.keys}, then {_CALL_ENDED}"
+            state.object(f"was cut off: {state.outcome}", _LOOK_AT_THE_END, _NOT_DONE)
         elif step.kind == "listen":
             spoken = self._attention.count_spoken(state.since, self._now)
             state.outcome = f"heard {_say_frames(spoken)} of speech, then {_CALL_ENDED}"
             if not spoken:
                 state.outcome = f"heard nothing before {_CALL_ENDED}"
-                state.object(state.outcome, _LOOK_AT_THE_END)
+                state.object(state.outcome, _LOOK_AT_THE_END, _NOT_DONE)
         else:
             state.outcome = f"{_CALL_ENDED} meanwhile"
 
@@ -370,7 +368,7 @@ class ScriptRun:
         is_first = all(each.objection is None for each in self._done)
         step = state.step
         if is_first and (step.kind in ("say", "interrupt", "press") or step.expect is not None):
-            state.object(f"was not begun: {_CALL_ENDED} before it", _LOOK_AT_THE_END)
+            state.object(f"was not begun: {_CALL_ENDED} before it", _LOOK_AT_THE_END, _NOT_DONE)
         self._done.append(state)
 
     def _ask(self, state: _StepState) -> None:
@@ -393,11 +391,13 @@ class ScriptRun:
             state.object(
                 f"heard something else than was expected: {why}",
                 f"Listen to what was heard from {_say_frames(state.since)} on",
-                "error",
+                severity="error",
             )
 
 
 _LOOK_AT_THE_END = "Look at who ended the call, and why"
+
+_NOT_DONE = "The rest of the script was not done"
 
 
 def _build_act(state: _StepState) -> CallerAct:

@@ -55,6 +55,12 @@ from twistream_kit.simulator._toml_lines import find_lines
 from twistream_kit.simulator.stream.leg import DIGITS
 from twistream_kit.sound_file import FROM_CALLER
 
+__all__ = [  # noqa: RUF022 - in the order of use
+    "listen", "say", "interrupt", "press", "wait", "hang_up", "choose", "vary",
+    "Script", "load_script", "CallerAct", "Step", "ScriptError",
+]  # fmt: skip
+"""What completion shows of `kit.caller`."""
+
 PAUSE_SECONDS = 1.0
 """The silence after which the server has spoken; between two sentences it is shorter."""
 
@@ -585,7 +591,8 @@ def load_script(path: str | os.PathLike[str]) -> Script:
         [[step]]
         do = "hang_up"
 
-    ``listen`` and ``interrupt`` take ``pause`` and ``limit`` in seconds, too.
+    ``listen`` and ``interrupt`` take ``pause`` and ``limit`` in seconds, too; ``interrupt`` takes
+    ``meant = false`` for a cough.
 
     Args:
         path: The name of the file.
@@ -916,3 +923,7 @@ def _check_expect(expect: Any) -> Any:
             "which is called after the call"
         )
     return expect
+
+
+def __dir__() -> list[str]:
+    return __all__.copy()
