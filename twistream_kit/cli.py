@@ -523,9 +523,10 @@ def _finish_call(
     if arguments.junit:
         save_junit(report, arguments.junit, limits, overwrite=arguments.force)
         _print(f"saved {arguments.junit}", file=sys.stderr)
-    failed = [each for each in report.turns.list_cases(**limits) if each.failure and limits]
-    for case in failed:
-        _print(f"{case.name}: {case.failure}", file=sys.stderr)
+    cases = report.turns.list_cases(**limits) if limits or arguments.junit else {}
+    failed = {case: failure for case, failure in cases.items() if failure}
+    for case, failure in failed.items():
+        _print(f"{case}: {failure}", file=sys.stderr)
     return FINE if report.ok and not failed else OBJECTIONS
 
 

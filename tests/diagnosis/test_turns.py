@@ -331,7 +331,7 @@ def test_junit_fails_what_exceeds_its_limit(conversation: Turns):
 
 def test_junit_fails_a_limit_for_what_was_never_tried():
     found = find_turns(place((1.74, speech(1.0)), seconds=4.0), acts=[say(0.5, QUESTION)])
-    cases = dict(found.list_cases(barge_in_ms=300))
+    cases = found.list_cases(barge_in_ms=300)
     assert cases["barge_in_ms"].startswith("barge_in_ms has no values: the caller did not speak")
     assert cases["response_ms 1"] == ""
 

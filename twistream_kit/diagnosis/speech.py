@@ -72,6 +72,8 @@ _LEAST_FRAMES = 25
 
 _FULL_SCALE = 32768.0
 
+_SILENT_FRAME = b"\xff" * FRAME_BYTES
+
 Edge = Literal["begins", "ends"]
 
 
@@ -333,6 +335,8 @@ def _find_noise(levels: list[float]) -> float:
 
 def measure_level(frame: bytes) -> float:
     """Return the level of PCMU without its DC offset, in dB of full scale, -96 to 0."""
+    if frame == _SILENT_FRAME:  # most of a call is silence
+        return _SILENT_DB
     samples = _build_samples().take(np.frombuffer(frame, np.uint8))
     power = float(samples @ samples) / len(samples) - (float(samples.sum()) / len(samples)) ** 2
     # A rounding error remains of a constant; the smallest step of μ-law is at -72 dB.

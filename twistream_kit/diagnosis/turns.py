@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Literal, NamedTuple, Protocol, overload
+from typing import Any, Literal, Protocol, overload
 from xml.etree import ElementTree as ET
 
 from twistream_kit.audio.clip import Clip
@@ -484,8 +484,8 @@ class Turns:
         )
         return build_junit(name, cases, self.seconds, repr(self))
 
-    def list_cases(self, **limits: float) -> list[Case]:
-        """Return what `to_junit` writes: each value, and what is wrong with it.
+    def list_cases(self, **limits: float) -> dict[str, str]:
+        """Return the test cases that `to_junit` writes: what is wrong with each, or empty.
 
         Args:
             limits: The limits of figures by their names, in milliseconds.  A response or barge-in
@@ -498,24 +498,20 @@ class Turns:
         for name, limit in limits.items():
             if math.isnan(limit):
                 raise WrongValue(f"{name} is nan; give a limit in milliseconds")
-        cases = [
-            Case(name, f"{name} has no values: {_NOTHING[name]}. {_FIX[name]}")
+        cases = {
+            name: f"{name} has no values: {_NOTHING[name]}. {_FIX[name]}"
             for name in _FIX
             if math.isfinite(limits.get(name, math.inf)) and not getattr(self, name).values
-        ]
-        cases += [
-            Case(
-                f"{figure.name} {number}",
-                _object_to_value(value, limits.get(figure.name, math.inf)),
-            )
-            for figure in self.figures
-            for number, value in enumerate(figure.values, 1)
-        ]
+        }
+        for figure in self.figures:
+            limit = limits.get(figure.name, math.inf)
+            for number, value in enumerate(figure.values, 1):
+                cases[f"{figure.name} {number}"] = _object_to_value(value, limit)
         times = _count(self.false_barge_ins, "time")
         false = f"{times} stopped by a sound that was not meant to interrupt"
+        cases["false_barge_ins"] = false if self.false_barge_ins else ""
         cut = f"{_say_ms(self.cut_off_ms)} of its last words were not heard"
-        cases.append(Case("false_barge_ins", false if self.false_barge_ins else ""))
-        cases.append(Case("cut_off_ms", cut if self.cut_off_ms else ""))
+        cases["cut_off_ms"] = cut if self.cut_off_ms else ""
         return cases
 
     def __iter__(self) -> Iterator[Turn]:
@@ -556,18 +552,6 @@ class Turns:
         return TurnFigure(name, tuple(value for value in values if value is not None))
 
 
-class Case(NamedTuple):
-    """A test case of JUnit.
-
-    Attributes:
-        name: The figure and the number of its value.
-        failure: What is wrong with it, or empty.
-    """
-
-    name: str
-    failure: str
-
-
 def _object_to_value(value: float, limit: float) -> str:
     if math.isinf(value):
         return "never"
@@ -576,12 +560,12 @@ def _object_to_value(value: float, limit: float) -> str:
     return ""
 
 
-def build_junit(name: str, cases: Sequence[Case], seconds: float, text: str) -> str:
+def build_junit(name: str, cases: Mapping[str, str], seconds: float, text: str) -> str:
     """Return the XML of JUnit.
 
     Args:
         name: The name of the test suite.
-        cases: Its test cases.
+        cases: What is wrong with each of its test cases, or empty, by their names.
         seconds: How long the call lasted.
         text: What is shown with each failure.
     """
@@ -590,18 +574,17 @@ def build_junit(name: str, cases: Sequence[Case], seconds: float, text: str) -> 
         "testsuite",
         name=name,
         tests=str(len(cases)),
-        failures=str(sum(bool(case.failure) for case in cases)),
+        failures=str(sum(map(bool, cases.values()))),
         errors="0",
         skipped="0",
         time=f"{seconds:.3f}",
     )
-    for case in cases:
-        element = ET.SubElement(suite, "testcase", classname=name, name=case.name, time="0")
-        if case.failure:
-            message = _NO_XML.sub("", case.failure)
-            about = DEFINITIONS.get(case.name.partition(" ")[0], "")
-            said = f"{about}\n{text}".strip()
-            ET.SubElement(element, "failure", message=message).text = said
+    for case, failure in cases.items():
+        element = ET.SubElement(suite, "testcase", classname=name, name=case, time="0")
+        if failure:
+            about = DEFINITIONS.get(case.partition(" ")[0], "")
+            said = ET.SubElement(element, "failure", message=_NO_XML.sub("", failure))
+            said.text = f"{about}\n{text}".strip()
     ET.SubElement(suite, "system-out").text = text
     suites = ET.Element("testsuites")
     suites.append(suite)
@@ -812,7 +795,7 @@ class _TurnMeter:
 
     def __init__(self, heard: Clip, seconds: float, clears: Sequence[float]) -> None:
         self._heard = heard.payload
-        self.frames = math.ceil(seconds * 1000 / PTIME_MS)
+        self.frames = round(seconds * 1000 / PTIME_MS)
         self._clears = clears
         self.caller: list[_Span] = []
         self.server = [_Span("server", *span) for span in find_speech(heard.payload)]

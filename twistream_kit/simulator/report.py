@@ -15,7 +15,6 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.replay import Replay
 from twistream_kit.diagnosis.sound import is_about_timing
 from twistream_kit.diagnosis.turns import (
-    Case,
     Turns,
     build_junit,
     find_clears,
@@ -113,6 +112,7 @@ class CallReport:
     capture: Capture = field(compare=False)
     quiet_seconds: float | None = None
     acts: Series[CallerAct] = field(default_factory=Series)
+    _measured: list[Turns] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def marks_received(self) -> int:
@@ -145,18 +145,21 @@ class CallReport:
 
         It is measured at the ear, in frames of 20 ms: what the caller says is known from the
         script, what the server says is found in `heard`.  Without a script the speech of the caller
-        is found in the capture.  Computed anew each time.
+        is found in the capture.
         """
-        capture = self.capture
-        is_closed = self.ending != "stopped"
-        return find_turns(
-            self.heard,
-            None if self.acts else render_said(capture),
-            self.acts or None,
-            clears=find_clears(Replay(capture.entries, capture.endings)),
-            cut_off_seconds=self.lost_seconds if is_closed else 0.0,
-            seconds=self.heard.seconds,
-        )
+        if not self._measured:
+            capture = self.capture
+            is_closed = self.ending != "stopped"
+            found = find_turns(
+                self.heard,
+                None if self.acts else render_said(capture),
+                self.acts or None,
+                clears=find_clears(Replay(capture.entries, capture.endings)),
+                cut_off_seconds=self.lost_seconds if is_closed else 0.0,
+                seconds=self.heard.seconds,
+            )
+            self._measured.append(found)
+        return self._measured[0]
 
     @property
     def ok(self) -> bool:
@@ -246,7 +249,7 @@ class CallReport:
         """
         failure = "" if self.ok else f"{self.verdict}: {self.headline}"
         turns = self.turns
-        cases = [Case("call", failure), *turns.list_cases(**limits)]
+        cases = {"call": failure, **turns.list_cases(**limits)}
         return build_junit("twistream call", cases, self.seconds, f"{self!r}\n{turns!r}")
 
     @property
