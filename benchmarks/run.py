@@ -33,14 +33,15 @@ PARTS = {
     "simulator": "simulator_lateness",
     "ten_minutes": "ten_minutes",
     "payload": "payload_review",
+    "speech": "speech_detectors",
     "faults": "fault_answers",
     "capture": "capture_reading",
     "parsers": "parsers",
     "import": "import_time",
 }
 
-ON_REQUEST = {"echo": "echo", "first_call": "first_call"}
-"""The short form of another part, and what installs a whole environment."""
+ON_REQUEST = {"echo": "echo", "first_call": "first_call", "turns": "turn_truth"}
+"""The short form of another part, what installs a whole environment, and many calls."""
 
 
 def main() -> None:

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import callers
 import pytest
+import turn_server
 from websockets.asyncio.server import ServerConnection, serve
 
+import twistream_kit as kit
 from support.chromium import find_chromium
+from twistream_kit.audio.g711 import decode_ulaw
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +37,8 @@ PARTS = {
     "simulator": "simulator, 1 call",
     "ten_minutes": "through the plain objects",
     "payload": "windows of wrong coding found",
+    "speech": "speech in silence, -20 dB: ours",
+    "turns": "speech at -12 dB, in silence: turns of 2 calls",
     "faults": "reported faults drawn anew",
     "capture": "loaded, summarised and drawn",
     "parsers": "reader, capture: grows like",
@@ -91,6 +96,29 @@ def test_without_a_browser_the_way_to_the_ear_is_left_out_in_words(monkeypatch):
     done = run("--tiny", "ear")
     assert done.returncode == 0, done.stderr
     assert "left out: there is no Chromium on PATH" in done.stdout
+
+
+def test_the_server_of_known_delays_decodes_as_the_package_does():
+    assert decode_ulaw(bytes(range(256))).tolist() == turn_server.SAMPLES
+
+
+def test_caller_is_recognised_by_its_frames():
+    speech = kit.Clip.silence(0.1) + kit.Clip.tone(440, 0.2) + kit.Clip.silence(0.1)
+    known = turn_server.KnownClip(speech.payload)
+    frames = [b"\xff" * 160, *speech.frames()]
+    edges = [known.take(frame, float(at)) for at, frame in enumerate(frames)]
+    assert (edges.index("begins"), edges.index("ends")) == (6, 15)
+    assert known.heard == [[6.0, 15.0]]
+
+
+def test_answer_that_a_clear_cut_off_ended_with_its_last_audible_frame():
+    answer = turn_server.Answer([True] * 10 + [False] * 40, [b""] * 50)
+    answer.note_all(5.0)
+    assert (answer.began, answer.ended) == (5.0, pytest.approx(5.2))
+    answer.note_clear(5.0, 5.11)
+    assert answer.ended == 5.11
+    answer.note_clear(5.0, 5.5)
+    assert answer.ended == pytest.approx(5.2)
 
 
 MEDIA = '"event":"media"'

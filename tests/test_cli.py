@@ -13,6 +13,7 @@ import threading
 from base64 import b64encode
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import soundfile
@@ -507,6 +508,46 @@ def test_call_hands_over_parameters_keys_speech_and_a_signature(run, tmp_path, m
     assert [message["dtmf"]["digit"] for message in others if message["event"] == "dtmf"] == ["5"]
 
 
+def test_call_lets_the_caller_act_by_a_script(run, tmp_path):
+    Clip.tone(440, 0.1).save(tmp_path / "yes.wav")
+    talk = tmp_path / "talk.toml"
+    steps = ['do = "wait"\nseconds = [0.1, 9]', 'do = "say"\nfile = "yes.wav"', 'do = "hang_up"']
+    talk.write_text("".join(f"[[step]]\n{step}\n" for step in steps))
+    with server() as url:
+        code, out, err = run("call", url, "--script", talk, "--seed", "31", "--json")
+    assert (code, err) == (0, "")
+    waited, said, hung_up = json.loads(out)["acts"]
+    assert waited["ends"] == said["begins"] == 0.2, "drawn by the seed"
+    assert (said["clip"], said["outcome"], said["ok"]) == ("yes", "said 0.10 s", True)
+    assert hung_up["outcome"] == "hung up"
+
+
+def test_call_names_the_line_of_a_script_that_is_wrong(run, tmp_path):
+    talk = tmp_path / "talk.toml"
+    talk.write_text('[[step]]\ndo = "sya"\n')
+    code, out, err = run("call", "ws://127.0.0.1:9/media", "--script", talk)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"twistream: {talk}, line 2: do is 'sya', which is no step. Nearest: say")
+
+
+def test_call_writes_its_turns_for_junit_and_fails_what_was_never_tried(run, tmp_path):
+    junit = tmp_path / "call.xml"
+    with server() as url:
+        done = run("call", url, "--seconds", "0.4", "--junit", junit, "--max-response", "800")
+        code, _, err = done
+        assert code == 1
+        assert "response_ms: response_ms has no values: the caller said nothing" in err
+        suite = ElementTree.parse(junit).getroot().find("testsuite")
+        names = {case.get("name"): case.find("failure") is None for case in suite.iter("testcase")}
+        assert names == {
+            "call": True, "response_ms": False, "false_barge_ins": True, "cut_off_ms": True,
+        }  # fmt: skip
+        code, out, err = run("call", url, "--seconds", "0.4", "--junit", junit)
+        assert (code, out) == (2, ""), "before the call"
+        assert "call.xml exists already" in err
+        assert run("call", url, "--seconds", "0.4", "--junit", junit, "--force")[0] == 0
+
+
 def test_call_prints_json_and_saves_everything_into_a_folder(run, tmp_path):
     with server() as url:
         code, out, err = run("call", url, "--seconds", "0.4", "--json", "--save", tmp_path / "kept")
@@ -553,6 +594,9 @@ def test_call_without_a_server_ends_with_3(run):
         (["--param", "=42"], "--param takes NAME=VALUE"),
         (["--press", "x"], "press"),
         (["--seconds", "-1"], "seconds"),
+        (["--script", "missing.toml"], "missing.toml: cannot be read: No such file"),
+        (["--script", __file__, "--press", "1"], "make say= and press= steps of it"),
+        (["--seed", "1"], "there is no script whose chances it decides"),
         (["--say", "missing.wav"], "missing.wav: there is no such file"),
         (["--save", "call.mp3"], "ends in .wav, .jsonl or .json"),
         (["--save", "missing/call.wav"], "missing is not a folder"),

@@ -616,6 +616,7 @@ _PUBLIC = "a public address has to lead to this machine"
 _ANOTHER_PROGRAM = "it is a setting of another program than the one that is reviewed"
 _SERVER = "the program of a server is to be changed; a report says nothing of its text"
 _MAY_BE_MEANT = "it is a note about what may be meant, and says so"
+_OF_A_SCRIPT = "how long a caller has patience is for the author of the script to say"
 _ERROR_PAGE = "it is the page of another program, in which its error is to be read"
 
 NOT_APPLIED = {
@@ -663,6 +664,13 @@ NOT_APPLIED = {
         "Mend what the server sent": "what is to be mended is objected to by itself, with its fix",
         "Read messages in a loop": _SERVER,
         "Send a clear only when": _SERVER,
+    },
+    "simulator._script_run": {
+        "Give it a longer limit=": _OF_A_SCRIPT,
+        "Give it a shorter after=": _OF_A_SCRIPT,
+        "Listen to what was heard": "what was expected is the user's to say",
+        "Look at what the server does before it": _SERVER,
+        "Look at who ended the call": _SERVER,
     },
     "simulator.call.twiml": {"Try it with an account": _NO_ACCOUNT},
     "simulator.simulate_call": {

@@ -44,7 +44,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     kit.stop()
 
 
-RUN_AS_PRINTED = ("how-to/play-a-file.md", "how-to/interrupt.md", "how-to/nothing-is-heard.md")
+RUN_AS_PRINTED = ("how-to/play-a-file.md", "how-to/interrupt.md", "how-to/nothing-is-heard.md",
+    "how-to/scripted-callers.md")  # fmt: skip
 WITH_A_STAND_IN = ("how-to/real-call.md", "how-to/tunnels.md")
 RUN_BY_A_TEST_OF_ITS_OWN = (
     "how-to/stream-speech.md", "how-to/test-in-ci.md", "how-to/without-the-kit.md",
@@ -82,6 +83,16 @@ async def test_the_causes_of_the_reviewed_message_are_named(
     assert "media.payload" in printed
     assert "streamSid" in printed
     assert "wss" in printed
+
+
+def test_the_file_of_the_page_about_scripts_is_a_script(folder: Path) -> None:
+    page = (DOCS / "how-to" / "scripted-callers.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (folder / "talk.toml").write_text(block)
+    script = kit.caller.load_script("talk.toml")
+    kinds = ["listen", "say", "interrupt", "press", "wait", "hang_up"]
+    assert [step.kind for step in script.steps] == kinds
+    assert script.seed == 7
 
 
 @pytest.mark.realtime

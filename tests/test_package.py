@@ -64,6 +64,7 @@ CONTRACT = [
     "SimulatedTwilio",
     "Phone",
     "simulate_call",
+    "caller",
     "start",
     "stop",
     "url_of",
@@ -132,7 +133,7 @@ def test_no_module_takes_the_place_of_a_public_name(seed: str) -> None:
     )  # fmt: skip
     homes = json.loads(done.stdout)
     expected = {
-        alias.name: f"{node.module}.{alias.name}" for node in _exports_for_type_checkers()
+        alias.asname: f"{node.module}.{alias.name}" for node in _exports_for_type_checkers()
         for alias in node.names
     }  # fmt: skip
     assert homes == expected

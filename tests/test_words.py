@@ -236,7 +236,7 @@ _VERBS = frozenset(
     launch leak learn leave let limit link list listen load locate log look lose make map
     mark mask match mean measure merge mix move multiply name need normalise note notify
     obey object obtain offer omit open order own pad parse pass pause perform pick place
-    play plot poll prepare press pretend print probe proceed produce promise prove provide
+    play plot poll prepare press pretend print probe proceed produce promise prompt prove provide
     publish push put quote raise rank reach read rebuild receive recognise reconcile record
     redact redirect reduce refresh refuse register reject relax relay release reload
     remember remove rename render repair repeat replace replay reply report represent request
@@ -247,7 +247,7 @@ _VERBS = frozenset(
     strip submit subscribe subtract succeed suggest summarise support suspect swallow swap
     switch take tell test thin throw tick tighten tokenize trace track transcribe translate
     trim trust try turn undo unfollow unmask unpack unregister unwrap update upgrade use
-    validate verify visit vouch wait wake walk want warn watch widen wind withdraw wrap
+    validate vary verify visit vouch wait wake walk want warn watch widen wind withdraw wrap
     write yield
     """,
     )

@@ -92,6 +92,16 @@ def test_a_wrong_type_for_a_clip_raises_an_error_of_ours(make):
     assert find_bare_errors(make, given) == {}
 
 
+STEPS = ("listen", "say", "interrupt", "press", "wait", "vary", "Script", "load_script")
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_wrong_type_for_a_step_of_a_caller_raises_an_error_of_ours(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"sound": kit.Clip.tone(440, 0.1), "steps": [kit.caller.hang_up()]}
+    assert find_bare_errors(getattr(kit.caller, name), given) == {}
+
+
 def build_a_capture():
     capture = kit.Capture("MZ0")
     capture.append(kit.to_twilio.Media("MZ0", kit.Clip.tone(440, 0.1).payload), at=0.5)

@@ -29,16 +29,17 @@ Real calls, outgoing and incoming.
 
 Widgets and plots.
     Workbench, StreamControls, StreamLog, LiveScope, PhoneWidget, RecordingPlayer, plot_header,
-    plot_waveform, plot_companding, plot_frames, plot_examination, plot_spectrogram, plot_timeline
+    plot_waveform, plot_companding, plot_frames, plot_examination, plot_spectrogram, plot_timeline,
+    plot_turns
 
-Captures, reviews and errors.
-    Capture, Recording, review, review_message, review_twiml, review_sound, review_capture, explain,
-    TwilioCode, Objection, TwistreamError, WavError, LocalProtocolError, RemoteProtocolError,
-    CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock, NoResultYet,
-    NoSuchAttribute, CannotListen, WrongType, WrongValue, WrongState
+Captures, conversations, reviews and errors.
+    Capture, Recording, turns, Turns, review, review_message, review_twiml, review_sound,
+    review_capture, explain, TwilioCode, Objection, TwistreamError, WavError, LocalProtocolError,
+    RemoteProtocolError, CallRefused, TunnelError, SettingsError, ServerStopped, WouldDeadlock,
+    NoResultYet, NoSuchAttribute, CannotListen, WrongType, WrongValue, WrongState
 
-The typed messages of a stream: two modules.
-    from_twilio, to_twilio
+Modules: the steps of a simulated caller, and the typed messages of a stream.
+    caller, from_twilio, to_twilio
 """
 
 # The underscores keep these modules out of completion, which reads this file; so does the absence
@@ -68,6 +69,8 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.diagnosis.message import review_message as review_message
     from twistream_kit.diagnosis.review import review as review
     from twistream_kit.diagnosis.sound import review_sound as review_sound
+    from twistream_kit.diagnosis.turns import Turns as Turns
+    from twistream_kit.diagnosis.turns import turns as turns
     from twistream_kit.diagnosis.twiml import review_twiml as review_twiml
     from twistream_kit.errors import CallRefused as CallRefused
     from twistream_kit.errors import CannotListen as CannotListen
@@ -117,6 +120,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.notebook.plots.clip import plot_waveform as plot_waveform
     from twistream_kit.notebook.plots.examine import plot_examination as plot_examination
     from twistream_kit.notebook.plots.examine import plot_spectrogram as plot_spectrogram
+    from twistream_kit.notebook.plots.turns import plot_turns as plot_turns
     from twistream_kit.notebook.runtime.background import running as running
     from twistream_kit.notebook.runtime.background import start as start
     from twistream_kit.notebook.runtime.background import stop as stop
@@ -137,6 +141,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.protocol.marks import MarkOutcome as MarkOutcome
     from twistream_kit.protocol.marks import PlayOutcome as PlayOutcome
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
+    from twistream_kit.simulator import caller as caller
     from twistream_kit.simulator.model.assumptions import Behaviour as Behaviour
     from twistream_kit.simulator.phone import Phone as Phone
     from twistream_kit.simulator.report import CallReport as CallReport
@@ -204,9 +209,11 @@ _HOMES = {
     "twistream_kit.notebook.plots.clip": "plot_header plot_waveform plot_companding plot_frames",
     "twistream_kit.notebook.plots.examine": "plot_examination plot_spectrogram",
     "twistream_kit.notebook.plots.call": "plot_timeline",
-    # Captures, reviews and errors.
+    "twistream_kit.notebook.plots.turns": "plot_turns",
+    # Captures, conversations, reviews and errors.
     "twistream_kit.capture.capture": "Capture",
     "twistream_kit.capture.recording": "Recording",
+    "twistream_kit.diagnosis.turns": "turns Turns",
     "twistream_kit.diagnosis.review": "review",
     "twistream_kit.diagnosis.message": "review_message",
     "twistream_kit.diagnosis.twiml": "review_twiml",
@@ -225,10 +232,11 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 _SUBMODULES = {
+    "caller": "twistream_kit.simulator.caller",
     "from_twilio": "twistream_kit.protocol.from_twilio",
     "to_twilio": "twistream_kit.protocol.to_twilio",
 }
-"""The public names that are modules: the messages of a stream, typed."""
+"""The public names that are modules: what a simulated caller does; typed messages of a stream."""
 
 __all__ = [*_HOME_OF, *_SUBMODULES]  # noqa: PLE0604 - the names are strings above
 """The public names, in the order of use."""
@@ -246,6 +254,7 @@ _SHOWN = {
     "twistream_kit.simulator.rest.account": "SimulatedAccount",
     "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.report": "CallReport",
+    "twistream_kit.simulator.caller": "CallerAct Script Step",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.server.stream_app": "StreamApp",
@@ -268,6 +277,8 @@ _SHOWN = {
     "twistream_kit.capture.recording": "Recording",
     "twistream_kit.diagnosis.files": "Mistake Mistakes",
     "twistream_kit.diagnosis.explain": "Explanations",
+    "twistream_kit.diagnosis.speech": "SpeechDetector",
+    "twistream_kit.diagnosis.turns": "Turn TurnFigure Turns",
     "twistream_kit.protocol.codes": "TwilioCode _CodesOfFile",
     "twistream_kit.protocol.service_codes": "ServiceCode",
     "twistream_kit.errors": "Objection Objections",

@@ -265,6 +265,15 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         "--press", default="", metavar="KEYS", help="press these keys, of 0123456789*#ABCD"
     )
     call.add_argument(
+        "--script",
+        type=Path,
+        metavar="FILE",
+        help="let the caller act as this TOML file says, instead of --say and --press",
+    )
+    call.add_argument(
+        "--seed", type=int, metavar="N", help="decide with this what the script leaves to chance"
+    )
+    call.add_argument(
         "--param",
         action="append",
         default=[],
@@ -290,7 +299,20 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         help="write what was heard (.wav), the messages (.jsonl) or the report (.json), or all "
         "into DIR",
     )
-    call.add_argument("--force", action="store_true", help="let --save replace existing files")
+    call.add_argument(
+        "--junit",
+        type=Path,
+        metavar="FILE",
+        help="write the call and its turns as test cases of JUnit",
+    )
+    for option, what in (
+        ("--max-response", "an answer comes later after the end of the caller's speech"),
+        ("--max-barge-in", "the server goes on for longer when it is interrupted"),
+    ):
+        call.add_argument(option, type=float, metavar="MS", help=f"fail if {what}")
+    call.add_argument(
+        "--force", action="store_true", help="let --save and --junit replace existing files"
+    )
     call.add_argument(
         "--auth-token-from",
         metavar="VARIABLE",
@@ -455,11 +477,15 @@ def _review(arguments: argparse.Namespace) -> int:
 
 def _call(arguments: argparse.Namespace) -> int:
     from twistream_kit.audio.load import load_clip
-    from twistream_kit.simulator.report import list_files, save_report
+    from twistream_kit.simulator.caller import ScriptError
+    from twistream_kit.simulator.report import check_junit, list_files
     from twistream_kit.simulator.simulate_call import simulate_call
 
     if arguments.save:
         list_files(arguments.save, overwrite=arguments.force)
+    if arguments.junit:
+        check_junit(arguments.junit, overwrite=arguments.force)
+    limits = _read_limits(arguments)
     options: dict[str, Any] = {"parameters": _parse_parameters(arguments.param)}
     if arguments.auth_token_from:
         options["auth_token"] = _read_variable(arguments.auth_token_from)
@@ -471,18 +497,42 @@ def _call(arguments: argparse.Namespace) -> int:
             arguments.url,
             say=say,
             press=arguments.press,
+            script=arguments.script,
+            seed=arguments.seed,
             seconds=arguments.seconds,
             expect_silence=arguments.expect_silence,
             **options,
         )
+    except ScriptError:  # a ValueError that says what to do
+        raise
     except (TypeError, ValueError) as error:
         raise SettingsError(str(error)) from error
-    report = _wait(pending)
+    return _finish_call(_wait(pending), arguments, limits)
+
+
+def _finish_call(
+    report: CallReport, arguments: argparse.Namespace, limits: dict[str, float]
+) -> int:
+    """Print and save the report of a call; return the exit code."""
+    from twistream_kit.simulator.report import save_junit, save_report
+
     _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
     if arguments.save:
         for file in save_report(report, arguments.save, overwrite=arguments.force):
             _print(f"saved {file}", file=sys.stderr)
-    return FINE if report.ok else OBJECTIONS
+    if arguments.junit:
+        save_junit(report, arguments.junit, limits, overwrite=arguments.force)
+        _print(f"saved {arguments.junit}", file=sys.stderr)
+    cases = report.turns.list_cases(**limits) if limits or arguments.junit else {}
+    failed = {case: failure for case, failure in cases.items() if failure}
+    for case, failure in failed.items():
+        _print(f"{case}: {failure}", file=sys.stderr)
+    return FINE if report.ok and not failed else OBJECTIONS
+
+
+def _read_limits(arguments: argparse.Namespace) -> dict[str, float]:
+    limits = {"response_ms": arguments.max_response, "barge_in_ms": arguments.max_barge_in}
+    return {name: limit for name, limit in limits.items() if limit is not None}
 
 
 def _inspect_stream(arguments: argparse.Namespace) -> int:

@@ -129,6 +129,13 @@ def test_ordinary_tests_have_a_simulated_twilio_and_simulated_calls(run):
                 assert report.ok
                 assert report.sound_seconds > 0.1
 
+        def test_a_call_by_a_script(twistream_call, good, tmp_path):
+            talk = tmp_path / "talk.toml"
+            talk.write_text('[[step]]\\ndo = "press"\\nkeys = "1"\\n[[step]]\\ndo = "hang_up"')
+            for script in (talk, str(talk), [kit.caller.press("1"), kit.caller.hang_up()]):
+                report = twistream_call(good, script=script, seed=1)
+                assert [act.outcome for act in report.acts] == ["pressed 1", "hung up"]
+
         def test_a_server_that_is_not_there(twistream_call):
             import pytest
             with pytest.raises(kit.CallRefused):
@@ -139,7 +146,7 @@ def test_ordinary_tests_have_a_simulated_twilio_and_simulated_calls(run):
             assert "SimulatedTwilio" not in names
         """
     )
-    assert "5 passed" in output, output
+    assert "6 passed" in output, output
 
 
 def test_a_failed_assertion_shows_the_report_and_what_twilio_logged(run):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import get_args
 
 from twistream_kit.audio.clip import Clip
@@ -11,17 +13,21 @@ from twistream_kit.diagnosis.payload import refuse_no_sound
 from twistream_kit.errors import (
     CallRefused,
     ServerStopped,
+    WrongState,
     WrongType,
     WrongValue,
     quote,
     require_type,
 )
-from twistream_kit.pending import HomeLoop, Pending, Subject, fail, fulfil
+from twistream_kit.listing import Series
+from twistream_kit.pending import HomeLoop, Pending, Subject, fail, fulfil, on_worker
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
+from twistream_kit.simulator._script_run import ScriptRun
 from twistream_kit.simulator.call.call import Calls, SimulatedCall
 from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.endpoint import AnswerMode, Endpoint, EndpointState
+from twistream_kit.simulator.caller import CallerAct, Script, Step, make_script
 from twistream_kit.simulator.model.numbers import require_e164
 from twistream_kit.simulator.rest.account import AccountRecord
 from twistream_kit.simulator.rest.call_request import make_incoming_plan
@@ -218,6 +224,40 @@ class Phone:
         self._home.call(self._say, payload, pending)
         return pending
 
+    def play_script(
+        self, script: Script | Sequence[Step] | str | os.PathLike[str], *, seed: int | None = None
+    ) -> Pending[Series[CallerAct]]:
+        """Act as a script says, from now on: say, interrupt, press keys, wait for the server.
+
+        Without a last ``hang_up()`` the call goes on after it.
+
+        Args:
+            script: Steps of `kit.caller`, or the name of a TOML file (`kit.caller.load_script`).
+            seed: Decides what the script leaves to chance; by default the seed of the script.
+
+        Returns:
+            What was done in each step, with the time since the call was answered; as soon as the
+            script is over, or the call has ended.
+
+        Raises:
+            TypeError, ValueError: If `script` is something else.
+            ScriptError: If its file cannot be used; it names the line.
+            CallRefused: If the telephone is in no call.  If it plays a script already, the
+                `Pending` fails.
+        """
+        made = make_script(script, seed)
+        self._require_call("play a script")
+        subject = Subject(
+            f"script of {len(made.steps)} steps, played by phone {self.number}",
+            "list of acts",
+            lambda: self.state,
+            silence="phone.hang_up()",
+            kind=Series,
+        )
+        pending: Pending[Series[CallerAct]] = self._home.make_pending(subject)
+        self._home.call(self._play_script, made, pending)
+        return pending
+
     def dial(self, number: str) -> Pending[SimulatedCall]:
         """Call a number of the account.
 
@@ -265,13 +305,49 @@ class Phone:
 
         mouth.say(payload, finish)
 
+    def _play_script(self, script: Script, pending: Pending[Series[CallerAct]]) -> None:
+        call = self._endpoint.call
+        if call is None or self._endpoint.state != "in-call":
+            fail(pending, self._make_unheard_error("play a script"))
+            return
+        if call.handset.mouth.prompter is not None:
+            fail(
+                pending,
+                WrongState(
+                    f"{self.number} plays a script already", fix="Wait for that one, or hang up"
+                ),
+            )
+            return
+
+        def finish() -> None:
+            if run.has_expectations:  # functions of the user, which may block
+                name = f"expectations of phone {self.number}"
+                on_worker(name, run.check_expectations).add_done_callback(pass_on)
+            else:
+                fulfil(pending, run.check_expectations())
+
+        def pass_on(done: Future[Series[CallerAct]]) -> None:
+            error = done.exception()
+            if error is None:
+                fulfil(pending, done.result())
+            else:
+                fail(pending, error)
+
+        run = ScriptRun(
+            script, call.handset, press=call.press, hang_up=self._hang_up, on_over=finish
+        )
+        run.begin()
+
     def _require_call(self, what: str) -> None:
         if self.state != "in-call":
-            raise CallRefused(
-                f"nobody hears {self.number} {what}: it is {self.state}",
-                consequence="Nothing was sent",
-                fix='Wait until it is in a call: phone.until("in-call").result(5)',
-            )
+            raise self._make_unheard_error(what)
+
+    def _make_unheard_error(self, what: str) -> CallRefused:
+        return CallRefused(
+            f"nobody hears {self.number} {what}: it is {self.state}",
+            consequence="Nothing was sent",
+            fix='Wait until it is in a call: phone.until("in-call").result(5)',
+        )
 
     def _make_refusal(self, what: str, why: str, fix: str) -> CallRefused:
         return CallRefused(f"{self.number} cannot be {what}: it {why}", fix=fix)

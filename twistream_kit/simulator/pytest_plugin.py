@@ -93,8 +93,8 @@ class SimulatedCaller:
             say: The speech of the caller: a clip, PCMU bytes, or the path of a sound file.
             timeout: The seconds to wait; by default the ini setting ``twistream_call_timeout``, or
                 30 seconds more than the length of the call.
-            options: ``press``, ``seconds``, ``parameters``, ``auth_token``, ``behaviour``: as for
-                `simulate_call`.
+            options: ``press``, ``script``, ``seed``, ``seconds``, ``parameters``, ``auth_token``,
+                ``behaviour``: as for `simulate_call`.
 
         Raises:
             CallRefused: If the server cannot be reached, or refuses.
@@ -103,7 +103,7 @@ class SimulatedCaller:
         """
         _refuse_on_a_loop()
         if timeout is None:
-            timeout = self._read_timeout(options.get("seconds"))
+            timeout = self._read_timeout(options)
         report = self._begin(url, say, options).result(timeout)
         self._note(report)
         return report
@@ -133,12 +133,12 @@ class SimulatedCaller:
         # The heading becomes "Captured report of a simulated call".
         _show(self._request, "call", "report of a simulated", str(report))
 
-    def _read_timeout(self, seconds: float | None) -> float:
+    def _read_timeout(self, options: dict[str, Any]) -> float:
         text = self._request.config.getini(TIMEOUT)
         if not text:
-            from twistream_kit.simulator.simulate_call import LONGEST_SECONDS
+            from twistream_kit.simulator.simulate_call import find_longest_seconds
 
-            return (LONGEST_SECONDS if seconds is None else seconds) + GRACE_SECONDS
+            return find_longest_seconds(options) + GRACE_SECONDS
         try:
             return float(text)
         except ValueError as error:

@@ -12,10 +12,19 @@ from typing import Any
 
 from twistream_kit.audio.clip import Clip, build_write_error, refuse_existing, write_file
 from twistream_kit.capture.capture import Capture
+from twistream_kit.capture.replay import Replay
 from twistream_kit.diagnosis.sound import is_about_timing
+from twistream_kit.diagnosis.turns import (
+    Turns,
+    build_junit,
+    find_clears,
+    find_turns,
+    render_said,
+)
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause
+from twistream_kit.simulator.caller import CallerAct
 from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES
 from twistream_kit.simulator.model.debugger import DebuggerEntry
 from twistream_kit.simulator.stream.client import EndingReason
@@ -66,6 +75,7 @@ class CallReport:
             that were obeyed.
         quiet_seconds: The silence after which the simulated caller hung up, as in a call without
             ``seconds=``; None if the call ended otherwise.
+        acts: What the caller did in each step of the script; empty without a script.
 
     Example:
         >>> import twistream_kit as kit
@@ -101,6 +111,8 @@ class CallReport:
     lateness: LatenessReport
     capture: Capture = field(compare=False)
     quiet_seconds: float | None = None
+    acts: Series[CallerAct] = field(default_factory=Series)
+    _measured: list[Turns] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def marks_received(self) -> int:
@@ -126,6 +138,28 @@ class CallReport:
     def believable(self) -> bool:
         """Whether the simulator was punctual enough for its timings to be reliable."""
         return self.lateness.believable
+
+    @property
+    def turns(self) -> Turns:
+        """Who spoke when, how fast the server answered, and whether it let itself be interrupted.
+
+        It is measured at the ear, in frames of 20 ms: what the caller says is known from the
+        script, what the server says is found in `heard`.  Without a script the speech of the caller
+        is found in the capture.
+        """
+        if not self._measured:
+            capture = self.capture
+            is_closed = self.ending != "stopped"
+            found = find_turns(
+                self.heard,
+                None if self.acts else render_said(capture),
+                self.acts or None,
+                clears=find_clears(Replay(capture.entries, capture.endings)),
+                cut_off_seconds=self.lost_seconds if is_closed else 0.0,
+                seconds=self.heard.seconds,
+            )
+            self._measured.append(found)
+        return self._measured[0]
 
     @property
     def ok(self) -> bool:
@@ -194,10 +228,29 @@ class CallReport:
             "quiet_seconds": self.quiet_seconds,
             "marks_received": self.marks_received,
             "marks_returned": self.marks_returned,
+            "acts": [act.to_dict() for act in self.acts],
+            "turns": self.turns.to_dict(),
             "description": describe_call(self),
             "lateness": asdict(self.lateness),
             "believable": self.believable,
         }
+
+    def to_junit(self, **limits: float) -> str:
+        """Return the call as XML of JUnit, which programs for continuous integration read.
+
+        A first test case says whether the call is `ok`; then come those of `Turns.to_junit`.
+
+        Args:
+            limits: The limits of the turns: ``response_ms``, ``barge_in_ms``, ``overlap_ms``,
+                ``dead_air_ms``, in milliseconds.
+
+        Raises:
+            TypeError: If a limit is no number.
+        """
+        failure = "" if self.ok else f"{self.verdict}: {self.headline}"
+        turns = self.turns
+        cases = {"call": failure, **turns.list_cases(**limits)}
+        return build_junit("twistream call", cases, self.seconds, f"{self!r}\n{turns!r}")
 
     @property
     def verdict(self) -> str:
@@ -212,6 +265,7 @@ class CallReport:
             code = objection.code or "no code"
             lines.append(f"  {times} × {objection.severity} ({code}): {objection}")
         lines += [f"  {about:<9} {said}" for about, said in describe_call(self).items()]
+        lines += [f"  {act!r}" for act in self.acts]
         lines += [
             f"  logged: {entry.code} {entry.name}" + (f": {entry.text}" if entry.text else "")
             for entry in self.debugger
@@ -237,6 +291,10 @@ def describe_call(report: CallReport) -> dict[str, str]:
             f"by the simulated caller, who hangs up after {report.quiet_seconds:g} s of silence; "
             f"{suggest_seconds(report)} waits longer"
         )
+    if report.acts:
+        said["script"] = _describe_acts(report.acts)
+    if turns := report.turns.describe():
+        said["turns"] = turns
     if report.marks_received:
         said["marks"] = f"{report.marks_returned} of {report.marks_received} returned"
     said["timing"] = str(report.lateness)
@@ -245,6 +303,14 @@ def describe_call(report: CallReport) -> dict[str, str]:
     if not report.believable:
         said["timing"] += f". {SIMULATOR_WAS_LATE}."
     return said
+
+
+def _describe_acts(acts: Series[CallerAct]) -> str:
+    failed = [f"{number} ({act.kind})" for number, act in enumerate(acts, 1) if not act.ok]
+    if not failed:
+        return f"{len(acts)} steps, as written" if len(acts) > 1 else "1 step, as written"
+    which = f"step {failed[0]}" if len(failed) == 1 else f"steps {', '.join(failed)}"
+    return f"{len(acts)} steps, of which {which} did not go as written"
 
 
 def suggest_seconds(report: CallReport) -> str:
@@ -291,6 +357,33 @@ def save_report(report: CallReport, target: Path, *, overwrite: bool = False) ->
                 with write_file(file, overwrite=overwrite) as opened:
                     opened.write(text.encode())
     return files
+
+
+def check_junit(target: Path, *, overwrite: bool = False) -> None:
+    """Find out before a call whether `save_junit` can write there.
+
+    Raises:
+        SettingsError: If the folder does not exist, or `target` is one.
+        TwistreamError: If it exists and `overwrite` is False.
+    """
+    if target.is_dir():
+        raise SettingsError(f"{target} is a folder", fix=f"Name a file in it: {target}/call.xml")
+    if not target.parent.is_dir():
+        raise SettingsError(f"{target.parent} is not a folder", fix="Make it first")
+    if not overwrite:
+        refuse_existing(target)
+
+
+def save_junit(
+    report: CallReport, target: Path, limits: Mapping[str, float], *, overwrite: bool = False
+) -> None:
+    """Write `CallReport.to_junit` to a file.
+
+    Raises:
+        TwistreamError: If it exists and `overwrite` is False, or cannot be written.
+    """
+    with write_file(target, overwrite=overwrite) as opened:
+        opened.write(report.to_junit(**limits).encode())
 
 
 def list_files(target: Path, *, overwrite: bool = False) -> list[Path]:

@@ -7,10 +7,11 @@ any code may wait for the report: a cell, a handler, a command line.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -20,12 +21,21 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.payload import refuse_no_sound
 from twistream_kit.errors import Objection, WrongType, WrongValue, hide_user
 from twistream_kit.listing import Series
-from twistream_kit.pending import Pending, Subject, fail, fulfil
+from twistream_kit.pending import Pending, Subject, fail, fulfil, on_worker
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.twiml import check_parameter
 from twistream_kit.simulator._causes import Remains, add_causes
+from twistream_kit.simulator._script_run import ScriptRun
 from twistream_kit.simulator.call.handset import Handset
+from twistream_kit.simulator.caller import (
+    KEY_SECONDS,
+    MOST_SECONDS,
+    CallerAct,
+    Script,
+    Step,
+    make_script,
+)
 from twistream_kit.simulator.model.assumptions import CLOSE_WAIT_SECONDS, Behaviour, check_behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
@@ -40,9 +50,6 @@ QUIET_SECONDS = 3.0
 LONGEST_SECONDS = 60.0
 """The longest call without a set length."""
 
-KEY_SECONDS = 0.2
-"""The time from one key to the next, as a fast finger presses them."""
-
 _numbers = count(1)
 
 
@@ -51,6 +58,8 @@ def simulate_call(
     *,
     say: Clip | bytes | None = None,
     press: str = "",
+    script: Script | Sequence[Step] | str | os.PathLike[str] | None = None,
+    seed: int | None = None,
     seconds: float | None = None,
     parameters: Mapping[str, str] | None = None,
     auth_token: str | None = None,
@@ -65,6 +74,10 @@ def simulate_call(
         url: The server's WebSocket: wss, or ws on this machine.
         say: The speech of the caller: a clip, or PCMU bytes.
         press: Keys, of ``0123456789*#ABCD``.
+        script: What the caller does instead of saying and pressing: steps of `kit.caller` or the
+            name of a TOML file (`kit.caller.load_script`).  Without a last ``hang_up()`` it then
+            listens, too.
+        seed: Decides what the script leaves to chance; by default the seed of the script.
         seconds: The length of the call.  Without it the call ends when caller and server have
             both been silent for 3 s, after 60 s at the latest.  It also ends when the server
             closes.
@@ -81,6 +94,7 @@ def simulate_call(
     Raises:
         CallRefused: At once, if Twilio would not connect to `url`.
         LocalProtocolError: At once, if `say` is a file or text, or holds a WAV file.
+        ScriptError: At once, if the file of `script` cannot be used; it names the line.
         TypeError, ValueError: At once, for invalid arguments.
 
     Example:
@@ -104,6 +118,7 @@ def simulate_call(
         url,
         _check_say(say),
         _check_keys(press),
+        _check_script(script, seed, is_alone=say is None and not press),
         _check_seconds(seconds),
         _check_parameters(parameters),
         behaviour,
@@ -124,6 +139,7 @@ class CallerPlan:
     url: str
     say: bytes
     press: str
+    script: Script | None
     seconds: float | None
     parameters: Mapping[str, str]
     behaviour: Behaviour
@@ -152,6 +168,20 @@ def _check_keys(press: str) -> str:
     return press
 
 
+def _check_script(script: object, seed: int | None, *, is_alone: bool) -> Script | None:
+    """Return the script of the caller, who does nothing else."""
+    if script is None:
+        if seed is not None:
+            raise WrongValue(f"seed is {seed!r}, and there is no script whose chances it decides")
+        return None
+    if not is_alone:
+        raise WrongValue(
+            "script= says all that the caller does; make say= and press= steps of it: "
+            "caller.say(clip), caller.press(keys)"
+        )
+    return make_script(script, seed)
+
+
 def _check_seconds(seconds: float | None) -> float | None:
     """Return `seconds` if it is a possible length of a call."""
     if seconds is not None and not isinstance(seconds, int | float):
@@ -168,6 +198,15 @@ def _check_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
     for name, value in (parameters or {}).items():
         check_parameter(name, value)
     return dict(parameters or {})
+
+
+def find_longest_seconds(options: Mapping[str, Any]) -> float:
+    """Return how long a call with these arguments of `simulate_call` lasts at most."""
+    if (seconds := options.get("seconds")) is not None:
+        return float(seconds)
+    script = options.get("script")
+    acting = 0.0 if script is None else make_script(script).longest_seconds
+    return min(MOST_SECONDS, LONGEST_SECONDS + acting)
 
 
 def _run(plan: CallerPlan, pending: Pending[CallReport]) -> None:
@@ -197,6 +236,8 @@ class _CallRun:
         self._client = StreamClient(
             self._leg, url=plan.url, auth_token=plan.auth_token, debugger=self._debugger
         )
+        self._script_over = asyncio.Event()
+        self._script = self._prepare_script(plan.script)
         self._capture: Capture | None = None
         self._quiet_seconds: float | None = None
         self._leg.on_message = self._note
@@ -208,6 +249,8 @@ class _CallRun:
         try:
             await self._client.connect()
             started = time.monotonic()
+            if self._script is not None:
+                self._script.begin()
             async with Pacer() as pacer:
                 pacer.add(self._tick)
                 ended, ending = await self._run_until_over(pacer)
@@ -217,11 +260,39 @@ class _CallRun:
             # They have this object, which has them: all of the call would stay in memory until a
             # full garbage collection.
             self._leg.on_message = self._leg.on_odd = self._client.on_sent = None
-        return self._make_report(pacer, ending, started, ended - started)
+        return self._make_report(pacer, ending, started, ended - started, await self._list_acts())
+
+    def _prepare_script(self, script: Script | None) -> ScriptRun | None:
+        if script is None:
+            return None
+        return ScriptRun(
+            script,
+            self._handset,
+            press=self._client.press,
+            hang_up=lambda: None,  # `_tick` looks whether it has hung up
+            on_over=self._script_over.set,
+        )
 
     def _tick(self, now: float) -> None:
-        frame = self._client.tick(now, self._handset.mouth.take_frame())
+        if self._has_hung_up():
+            return
+        inbound = self._handset.mouth.take_frame()
+        if self._has_hung_up():  # before this frame
+            return
+        frame = self._client.tick(now, inbound)
         self._handset.ear.hear(frame, now)
+
+    def _has_hung_up(self) -> bool:
+        return self._script is not None and self._script.has_hung_up
+
+    async def _list_acts(self) -> Series[CallerAct]:
+        """Return what the script has done; its functions of the user may block."""
+        if self._script is None:
+            return Series()
+        if not self._script.has_expectations:
+            return self._script.check_expectations()
+        name = f"expectations of call {self._plan.number}"
+        return await on_worker(name, self._script.check_expectations)
 
     def _note(self, message: from_twilio.Message | to_twilio.Message, now: float) -> None:
         self._begin_capture(now).append(message, now)
@@ -246,6 +317,8 @@ class _CallRun:
             ended = time.monotonic()
             if closed.done():  # the server has ended it, and the caller hears what is on its way
                 self._handset.ear.drain(ended)
+            if self._script is not None:
+                self._script.end()
             await self._client.stop(EndCause("caller-hung-up"))
             return ended, await closed
         finally:
@@ -254,9 +327,13 @@ class _CallRun:
 
     async def _act(self) -> float | None:
         """Say, press and listen, until the call is to be hung up; return after which silence."""
-        limit = LONGEST_SECONDS if self._plan.seconds is None else self._plan.seconds
+        limit = find_longest_seconds({"seconds": self._plan.seconds, "script": self._plan.script})
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + limit):
+                if self._script is not None:
+                    await self._script_over.wait()
+                    if self._script.has_hung_up:
+                        return None
                 await self._speak()
                 for digit in self._plan.press:
                     self._client.press(digit)
@@ -280,12 +357,18 @@ class _CallRun:
                 return QUIET_SECONDS
 
     def _make_report(
-        self, pacer: Pacer, ending: StreamEnding, started: float, seconds: float
+        self,
+        pacer: Pacer,
+        ending: StreamEnding,
+        started: float,
+        seconds: float,
+        acts: Series[CallerAct],
     ) -> CallReport:
         first = self._handset.ear.first_audible_at
         objections = Counter(self._leg.objections)
         if query := read_url(self._plan.url, self._plan.behaviour).dropped:
             objections[_object_to_query(query)] += 1
+        objections.update(act.objection for act in acts if act.objection is not None)
         report = CallReport(
             url=self._plan.url,
             stream_sid=self._leg.stream_sid,
@@ -306,6 +389,7 @@ class _CallRun:
             lateness=pacer.lateness.report(),
             capture=self._capture or Capture(self._leg.stream_sid, self._leg.call_sid, started),
             quiet_seconds=self._quiet_seconds if ending.reason == "stopped" else None,
+            acts=acts,
         )
         remains = Remains(
             tuple(self._leg.playout.waiting_marks),

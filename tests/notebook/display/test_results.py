@@ -27,6 +27,8 @@ from twistream_kit.capture.replay import Playback
 from twistream_kit.capture.summary import Figure, Gap, LateMark, MarkEnding
 from twistream_kit.diagnosis.explain import Explanations
 from twistream_kit.diagnosis.files import Mistake, Mistakes
+from twistream_kit.diagnosis.speech import SpeechDetector
+from twistream_kit.diagnosis.turns import Turn, TurnFigure
 from twistream_kit.errors import Objections
 from twistream_kit.listing import Listing, Series
 from twistream_kit.live.inspector.stream import Violation
@@ -39,6 +41,7 @@ from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.service_codes import ServiceCode
+from twistream_kit.simulator import caller
 from twistream_kit.simulator.call.call import Progress
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.streams import CallStreams
@@ -60,6 +63,8 @@ WITHOUT = {
     Handset: "part of a simulated call: its mouth and its ear",
     CallStreams: "part of a simulated call: its side of the sockets",
     Progress: "part of a simulated call: its status callbacks",
+    caller._Choice: "part of a step, until the seed of the script draws from it",
+    caller._Range: "part of a step, until the seed of the script draws from it",
     to_twilio.MessageEncoder: "a function with its stream: no result of anything",
 }
 """What public names lead to and what is no result, and why; nothing is followed from these."""
@@ -88,6 +93,9 @@ def capture():
 @pytest.fixture
 def objection():
     return kit.Objection(31951, EVIL, EVIL, EVIL, EVIL)
+
+
+TURN = Turn("caller", 1.0, 2.0, EVIL, barge_in_ms=300.0, overlap_ms=300.0)
 
 
 def media_stream():
@@ -180,6 +188,8 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(examination, Finding(EVIL, "warning", EVIL, EVIL, EVIL), examination.figures),
         *(Spectrum(np.array([500.0]), np.array([1.0])), examination.spectrum_before),
         *(kit.Resampler(8000), kit.VoiceTrigger(), kit.Secret(EVIL)),
+        *(SpeechDetector(), TURN, TurnFigure("barge_in_ms", (300.0,))),
+        kit.Turns(Series.of([TURN], "turns"), 9.0, ((3.0, 4.0),), 1, 500.0),
         *(RunningThings([(EVIL, EVIL)]), RunningThings(), done, Pending()),
         *(twilio, twilio.calls, twilio.pacer, Lateness(), LatenessReport(1, 0, 0, 0, 0, 0)),
         *(Pacer(), twilio.account, kit.SimulatedAccount(type="Trial"), kit.Behaviour(echo=True)),
@@ -187,6 +197,8 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(debugger, Debugger(), debugger[0], Unlogged(objection, EVIL)),
         DebuggerEntry(31951, EVIL, "error", EVIL, EVIL, EVIL, EVIL.encode(), several),
         a_call_report(capture, objection, debugger),
+        *(caller.listen(), caller.Script([caller.say(kit.Clip(b"\x80", EVIL))], name=EVIL)),
+        caller.CallerAct("say", 0, 1, kit.Clip(b"\x80", EVIL), EVIL, EVIL, objection),
         *(kit.StreamServer(), stream, stream.play(b"\x80" * 160, mark="x"), stream.audio()),
         *(
             stream.speak(mark=EVIL),
@@ -331,3 +343,14 @@ def test_a_long_list_shows_its_beginning_and_how_many_there_are():
     assert render_html(gaps).count("<tr ") == 101
     assert "1000 gaps, of which the first 100 are shown" in render_html(gaps)
     assert repr(gaps).splitlines()[100:] == ["… and 900 more gaps"]
+
+
+def test_turns_show_who_spoke_when_and_how_exact_that_is():
+    html = render_html(kit.Turns(Series.of([TURN], "turns"), 9.0, false_barge_ins=1))
+    for said in ("Turns of a call of 9.0 s", ">1.00<", "stops it in 300 ms", "barge_in_ms"):
+        assert said in html
+    assert "1 time the server was stopped by a sound that was not meant to interrupt" in html
+    assert "right to ±20 ms" in html
+    nobody = render_html(kit.Turns(Series.of((), "turns"), 9.0, is_estimate=True))
+    assert "Turns of a call of 9.0 s: nobody spoke" in nobody
+    assert "100 to 600 ms" in nobody

@@ -12,7 +12,7 @@ from twistream_kit.simulator.call import _interpreter
 from twistream_kit.simulator.call._interpreter import TwimlInterpreter
 from twistream_kit.simulator.call._speech import VerbAudio, make_beeps, make_error_tone
 from twistream_kit.simulator.call.context import Source
-from twistream_kit.simulator.call.twiml import Script
+from twistream_kit.simulator.call.twiml import TwimlScript
 from twistream_kit.simulator.model.assumptions import Behaviour
 
 ALICE = "+15550100001"
@@ -56,7 +56,7 @@ async def test_speech_gives_one_frame_at_a_time_and_pads_the_last():
 
 async def test_a_verb_that_is_read_and_not_carried_out_is_not_passed_over(monkeypatch):
     async def read(*_):
-        return Script(verbs=("a verb that is new",))
+        return TwimlScript(verbs=("a verb that is new",))
 
     monkeypatch.setattr(_interpreter, "obtain", read)
     context = SimpleNamespace(behaviour=Behaviour())

@@ -58,12 +58,14 @@ if TYPE_CHECKING:
     from twistream_kit.capture.summary import CaptureSummary
     from twistream_kit.diagnosis.explain import Explanations
     from twistream_kit.diagnosis.files import Mistakes
+    from twistream_kit.diagnosis.turns import Turns
     from twistream_kit.listing import Listing
     from twistream_kit.live.preflight.check import Checks
     from twistream_kit.live.settings.settings import Settings
     from twistream_kit.live.stream.state import Playing
     from twistream_kit.pending import Pending
     from twistream_kit.protocol.service_codes import ServiceCode
+    from twistream_kit.simulator.caller import Script
     from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry
     from twistream_kit.simulator.phone import Phone
     from twistream_kit.simulator.report import CallReport
@@ -308,6 +310,18 @@ def _show_playbacks(playbacks: Sequence[Playback]) -> Html:
     return _show_all(playbacks[:MOST_PLAYBACKS], few if more > 0 else "What was sent")
 
 
+def show_turns(measured: Turns) -> Html:
+    """Who spoke when, the figures with their definitions, and how far they may be off."""
+    caption = f"Turns of a call of {measured.seconds:.1f} s"
+    rows = show_rows(measured.rows, caption if measured.rows else f"{caption}: nobody spoke")
+    return join(
+        rows,
+        _show_all(measured.figures, "Times"),
+        bullets(strong(fault) for fault in measured.describe_faults()),
+        paragraph(f"How exact: {measured.uncertainty}."),
+    )
+
+
 def show_checks(checks: Checks) -> Html:
     """What a preflight found: one row each, with what follows and what to do."""
     found = show_rows(checks, "Before the call")
@@ -355,10 +369,12 @@ def _show_report_figures(report: CallReport) -> Html:
     ]
     entries = [_drop_shown_objections(entry, report.objections) for entry in report.debugger]
     logged = _show_entries(entries) if entries else EMPTY
+    acts = show_rows(report.acts, "What the caller did") if report.acts else EMPTY
     return join(
         paragraph(strong(f"{report.headline[0].upper()}{report.headline[1:]}")),
         bullets(found),
         pairs(describe_call(report), caption="A simulated call"),
+        acts,
         logged,
     )
 
@@ -371,6 +387,11 @@ def _drop_shown_objections(entry: DebuggerEntry, shown: Collection[Objection]) -
     text = f"What is wrong with it stands above{': ' * bool(fields)}{fields}."
     without = Series[Objection].of((), "objections")
     return replace(entry, text=f"{entry.text} {text}".strip(), objections=without)
+
+
+def show_script(script: Script) -> Html:
+    """The steps of a script, each in a row."""
+    return show_rows(script.steps, repr(script).partition("\n")[0])
 
 
 _FIGURES: dict[tuple[str, str], Callable[[Any], Html]] = {
@@ -394,6 +415,7 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.audio.examination", "Examination"): show_examination,
     ("twistream_kit.errors", "Objections"): show_objections,
     ("twistream_kit.diagnosis.files", "Mistakes"): show_mistakes,
+    ("twistream_kit.diagnosis.turns", "Turns"): show_turns,
     ("twistream_kit.protocol.codes", "TwilioCode"): show_code,
     ("twistream_kit.protocol.codes", "_CodesOfFile"): show_codes,
     ("twistream_kit.protocol.service_codes", "ServiceCode"): show_service_code,
@@ -406,5 +428,6 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.simulator.model.debugger", "Debugger"): show_debugger,
     ("twistream_kit.simulator.phone", "Phone"): show_phone,
     ("twistream_kit.simulator.report", "CallReport"): show_call_report,
+    ("twistream_kit.simulator.caller", "Script"): show_script,
 }
 """Where each displayed class is defined, under what name, and what shows it."""

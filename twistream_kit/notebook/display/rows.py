@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from twistream_kit.capture.entry import Entry
     from twistream_kit.capture.replay import Playback
     from twistream_kit.diagnosis.files import Mistake
+    from twistream_kit.diagnosis.turns import Turn
     from twistream_kit.errors import Objection
     from twistream_kit.live.calls.call import Call
     from twistream_kit.live.calls.status import StatusEvent
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from twistream_kit.protocol.codes import TwilioCode
     from twistream_kit.protocol.marks import PlayOutcome
     from twistream_kit.simulator.call.call import SimulatedCall
+    from twistream_kit.simulator.caller import CallerAct
     from twistream_kit.simulator.model.debugger import DebuggerEntry, Unlogged
 
 MOST_ROWS = 100
@@ -242,6 +244,12 @@ def _list_playback_cells(played: Playback) -> Sequence[object]:
     return (played.name, *("" if at is None else f"{at:.2f}" for at in times), *ended)
 
 
+def _list_turn_cells(turn: Turn) -> Sequence[object]:
+    times = (f"{turn.begins:.2f}", f"{turn.ends:.2f}")
+    overlap = f"{turn.overlap_ms:.0f}" if turn.overlap_ms else ""
+    return (turn.who, *times, turn.delay, overlap, turn.ending, turn.kind)
+
+
 def _list_play_outcome_cells(outcome: PlayOutcome) -> Sequence[object]:
     heard = (outcome.heard_ms, outcome.total_ms, draw_meter(outcome))
     return (outcome.ending, *heard, "; ".join(outcome.notes) or EMPTY)
@@ -283,6 +291,12 @@ def _list_status_cells(event: StatusEvent) -> Sequence[object]:
 def _list_call_cells(call: Call) -> Sequence[object]:
     cause = EMPTY if call.cause is None else call.cause.in_words
     return (code(call.sid), call.from_, call.to, call.status, call.answered_by, cause)
+
+
+def _list_act_cells(act: CallerAct) -> Sequence[object]:
+    what = code(act.keys) if act.clip is None else act.clip.name
+    wrong = EMPTY if act.objection is None else show_verdict(act.objection)
+    return (f"{act.begins:.2f}", f"{act.ends:.2f}", act.kind, what, act.outcome, wrong)
 
 
 def _list_simulated_call_cells(call: SimulatedCall) -> Sequence[object]:
@@ -396,6 +410,14 @@ ROWS: dict[tuple[str, str], Columns] = {
         ),
         _list_simulated_call_cells,
     ),
+    ("twistream_kit.simulator.caller", "Step"): Columns(
+        "A step of a script", ("what the caller does",), lambda step: (str(step),)
+    ),
+    ("twistream_kit.simulator.caller", "CallerAct"): Columns(
+        "What the caller did",
+        ("from (s)", "to (s)", "step", "sound or keys", "how it ended", "what is wrong"),
+        _list_act_cells,
+    ),
     ("twistream_kit.live.stream.stream", "MediaStream"): Columns(
         "A stream", (*_STREAM, "parameters"), _list_stream_cells
     ),
@@ -427,6 +449,14 @@ ROWS: dict[tuple[str, str], Columns] = {
     ("twistream_kit.capture.summary", "Figure"): Columns(
         "Timing", ("figure", "value", "what was measured"),
         lambda figure: (figure.name, figure.value, set_small(figure.definition)),
+    ),
+    ("twistream_kit.diagnosis.turns", "Turn"): Columns(
+        "A turn", ("who", "from (s)", "to (s)", "delay", "both spoke (ms)", "how it ended", "kind"),
+        _list_turn_cells,
+    ),
+    ("twistream_kit.diagnosis.turns", "TurnFigure"): Columns(
+        "Times", ("figure", "value", "what was measured"),
+        lambda figure: (code(figure.name), figure.describe(), set_small(figure.definition)),
     ),
     ("twistream_kit.capture.summary", "Gap"): Columns(
         "A gap", ("at (s)", "length (s)"), lambda gap: (f"{gap.at:.2f}", f"{gap.seconds:.2f}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from twistream_kit.audio.measure import Spectrum
     from twistream_kit.audio.resample import Resampler
     from twistream_kit.audio.voice_trigger import VoiceTrigger
+    from twistream_kit.diagnosis.speech import SpeechDetector
     from twistream_kit.live.settings.secret import Secret
     from twistream_kit.protocol import from_twilio, to_twilio
     from twistream_kit.simulator.stream.pacer import Lateness, LatenessReport
@@ -113,6 +114,17 @@ def show_voice_trigger(trigger: VoiceTrigger) -> Html:
     return pairs(values, caption="A voice trigger")
 
 
+def show_speech_detector(detector: SpeechDetector) -> Html:
+    """Whether somebody speaks, and how loud sound and noise are."""
+    values = {
+        "state": "speech" if detector.speaking else "no speech",
+        "frames": detector.frames,
+        "level": f"{detector.level_db:.0f} dBFS",
+        "noise": f"{detector.noise_db:.0f} dBFS",
+    }
+    return pairs(values, caption="A speech detector")
+
+
 def _describe_direction(message: object) -> str:
     return "to Twilio" if type(message).__module__.endswith("to_twilio") else "from Twilio"
 
@@ -159,6 +171,7 @@ VALUES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.audio.measure", "Spectrum"): show_spectrum,
     ("twistream_kit.audio.resample", "Resampler"): show_resampler,
     ("twistream_kit.audio.voice_trigger", "VoiceTrigger"): show_voice_trigger,
+    ("twistream_kit.diagnosis.speech", "SpeechDetector"): show_speech_detector,
     ("twistream_kit.live.settings.secret", "Secret"): show_secret,
     ("twistream_kit.simulator.stream.pacer", "Lateness"): show_lateness,
     ("twistream_kit.simulator.stream.pacer", "LatenessReport"): show_lateness_report,

@@ -25,10 +25,10 @@ from twistream_kit.simulator.call.twiml import (
     Redirect,
     Reject,
     Say,
-    Script,
     StartStream,
     StopStream,
     TwimlFault,
+    TwimlScript,
 )
 from twistream_kit.simulator.call.web import SOUND_BYTES, WebClient, obtain
 from twistream_kit.simulator.model.assumptions import FAILED_STREAM_HANGS_UP_AFTER_SECONDS
@@ -100,7 +100,7 @@ class TwimlInterpreter:
                 await self._fail(fault)
                 return
 
-    async def _perform(self, script: Script) -> Source:
+    async def _perform(self, script: TwimlScript) -> Source:
         for position, verb in enumerate(script.verbs):
             if isinstance(verb, Reject) and self._call.reject(verb.reason):
                 return HANG_UP

@@ -306,6 +306,8 @@ class SimulatedCall:
 
     def _tick(self, now: float) -> None:
         inbound = self.handset.mouth.take_frame()
+        if self.over:  # a script has hung up before this frame
+            return
         outbound = self.streams.tick(now, inbound, self._speech.take_frame)
         self.handset.ear.hear(outbound, now)
 

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -67,15 +68,27 @@ class Handset:
         self.mouth.drop()
 
 
+class Prompter(Protocol):
+    """What decides what is said next."""
+
+    def prompt(self) -> None:
+        """Decide, before a frame is taken from the mouth."""
+
+    def end(self) -> None:
+        """Note that the call is over."""
+
+
 class Mouth:
     """The sound that the caller says: one utterance after the other, with silence in between.
 
     Attributes:
         live: A microphone that is heard while no utterance is said; None without one.
+        prompter: What decides before each frame what is said, such as a script; or None.
     """
 
     def __init__(self, latency_frames: int = 0) -> None:
         self.live: LiveVoice | None = None
+        self.prompter: Prompter | None = None
         self._utterances: list[Utterance] = []  # an empty deque takes ten times the memory
         self._delay = DelayLine(latency_frames)
         self.echo: DelayLine | None = None
@@ -97,6 +110,8 @@ class Mouth:
 
     def take_frame(self) -> bytes:
         """Take the next 20 ms; one utterance may end and the next one begin within it."""
+        if self.prompter is not None:
+            self.prompter.prompt()
         frame = SILENT_FRAME if self.live is None else self.live.take_frame()
         if self._utterances:
             frame = self._take_spoken()
@@ -108,6 +123,9 @@ class Mouth:
         """End all utterances, finished or not, because the call is over."""
         while self._utterances:
             self._utterances.pop(0).end()
+        prompter, self.prompter = self.prompter, None
+        if prompter is not None:
+            prompter.end()
 
     def drop(self) -> None:
         """Forget the microphone and what is on its way, after the end of the call."""
@@ -257,6 +275,11 @@ class Ear:
         self.on_frame: list[Callable[[bytes, float], None]] = []
         self.first_audible_at: float | None = None
         self.last_audible_at: float | None = None
+
+    @property
+    def frames(self) -> int:
+        """The number of frames heard so far, which is the clock of the call."""
+        return len(self._heard) // FRAME_BYTES
 
     def hear(self, frame: bytes, now: float) -> bytes:
         """Take a frame; return the frame that is heard now, an earlier one if there is latency."""

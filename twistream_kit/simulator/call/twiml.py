@@ -27,7 +27,9 @@ from twistream_kit.protocol.twiml import PARAMETER_LIMIT, describe_url_error
 from twistream_kit.protocol.url_repair import repair_url
 
 
-def read_twiml(xml: str | bytes, *, base_url: str = "", into_live_call: bool = False) -> Script:
+def read_twiml(
+    xml: str | bytes, *, base_url: str = "", into_live_call: bool = False
+) -> TwimlScript:
     """Read a TwiML document.
 
     Args:
@@ -98,7 +100,7 @@ class TwimlFault(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class TwimlScript:
     """One parsed TwiML document.
 
     Attributes:
@@ -258,7 +260,7 @@ class _TwimlReader:
             "Reject": lambda element: Reject(element.get("reason", "rejected")),
         }
 
-    def read_document(self, root: ET.Element) -> Script:
+    def read_document(self, root: ET.Element) -> TwimlScript:
         """Read the document; only once."""
         try:
             return self._read_document(root)
@@ -266,7 +268,7 @@ class _TwimlReader:
             # They have this reader: all would stay in memory until a full garbage collection.
             self._readers.clear()
 
-    def _read_document(self, root: ET.Element) -> Script:
+    def _read_document(self, root: ET.Element) -> TwimlScript:
         for objection in review_names(root):
             self._add_remark(
                 objection.code or 12200, join_sentences(objection.statement, objection.fix)
@@ -278,7 +280,7 @@ class _TwimlReader:
             *self._left_out,
             *review_undocumented(root),
         )
-        return Script(tuple(verbs), tuple(self._remarks), notes)
+        return TwimlScript(tuple(verbs), tuple(self._remarks), notes)
 
     def _read_verb(self, element: ET.Element) -> Verb | None:
         read = self._readers.get(element.tag)

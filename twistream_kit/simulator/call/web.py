@@ -27,7 +27,7 @@ from twistream_kit.errors import hide_user
 from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.twiml import FETCHED_LIMIT
 from twistream_kit.simulator.call.context import Callback, CallPlan, Source
-from twistream_kit.simulator.call.twiml import PlayBody, Say, Script, TwimlFault, read_twiml
+from twistream_kit.simulator.call.twiml import PlayBody, Say, TwimlFault, TwimlScript, read_twiml
 from twistream_kit.simulator.model.debugger import Debugger
 
 FETCH_SECONDS = 15.0
@@ -225,7 +225,7 @@ async def obtain(
     web: WebClient,
     params: Mapping[str, str],
     on_fault: Callable[[TwimlFault], None],
-) -> Script:
+) -> TwimlScript:
     """Read the TwiML that `source` names, or its fallback when that fails.
 
     Args:
@@ -254,7 +254,7 @@ async def obtain(
     return read_script(page.check_status())
 
 
-def read_script(page: FetchedPage) -> Script:
+def read_script(page: FetchedPage) -> TwimlScript:
     """Parse a response by its content type: TwiML, text to say, or a sound to play.
 
     Raises:
@@ -269,9 +269,9 @@ def read_script(page: FetchedPage) -> Script:
         try:
             return read_twiml(page.content, base_url=page.url)
         except TwimlFault:
-            return Script((Say(page.content.decode("utf-8", "replace")),))
+            return TwimlScript((Say(page.content.decode("utf-8", "replace")),))
     if page.content_type.startswith("audio/"):
-        return Script((PlayBody(page.content),))
+        return TwimlScript((PlayBody(page.content),))
     kind = page.content_type or "no Content-Type"
     raise TwimlFault(12300, f"{page.url} answered with {kind}; TwiML is text/xml")
 

@@ -474,7 +474,7 @@ _KINDS: dict[type, str] = {
 }
 
 
-class _Turns:
+class _FrameTurns:
     """Grants one turn per 20 ms frame."""
 
     def __init__(self) -> None:
@@ -488,4 +488,4 @@ class _Turns:
         return True
 
 
-_TURNS = _Turns()
+_TURNS = _FrameTurns()

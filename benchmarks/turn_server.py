@@ -1,0 +1,266 @@
+"""A server that answers and stops after times that it is given, and logs when it really did.
+
+It is a process of its own, on plain `websockets`, without a line of the package: its log is the
+truth with which `turn_truth.py` compares.  The parameters of a call say what it does:
+
+    trial       the name of the call in the log
+    answers     the files of the answers, clean and as they are sent, and of the noise or ""
+    delays      the seconds from the caller's last audible frame to each answer
+    stops       the seconds from the caller's first audible frame until the server stops
+    timing      ``ahead`` (a whole clip at once, a clear stops it), ``paced`` (frame by frame) or
+                ``frames`` (as ``paced``, but every time is a number of frames that came)
+
+It recognises the caller's clips by their bytes, which a simulated line does not change: the first
+audible frame of the question or of the interruption, and from there it counts frames.
+
+python turn_server.py FOLDER    prints its port; lines of JSON follow, one for each call
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import sys
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+FRAME = 160
+SECONDS = 0.02
+AUDIBLE_DB = -50.0
+
+
+def _expand(code: int) -> int:
+    code = ~code & 0xFF
+    magnitude = (((code & 0x0F) << 3) + 0x84 << (code >> 4 & 7)) - 0x84
+    return -magnitude if code & 0x80 else magnitude
+
+
+SAMPLES = [_expand(code) for code in range(256)]
+"""G.711 in one line; the package has its own."""
+
+
+def is_audible(frame: bytes) -> bool:
+    """Whether a frame of a clean clip is above -50 dBFS."""
+    values = [SAMPLES[code] for code in frame]
+    mean = sum(values) / len(values)
+    power = sum((value - mean) ** 2 for value in values) / len(values) / 32768**2
+    return power > 0 and 10 * math.log10(power) > AUDIBLE_DB
+
+
+def split(clip: bytes) -> list[bytes]:
+    """Return the frames of a clip, the last one filled with silence."""
+    return [clip[at : at + FRAME].ljust(FRAME, b"\xff") for at in range(0, len(clip), FRAME)]
+
+
+class KnownClip:
+    """A clip that the caller says, recognised by its first audible frame; then frames are counted.
+
+    Attributes:
+        heard: For each time that it was said, when its first and its last audible frame came.
+    """
+
+    def __init__(self, clip: bytes) -> None:
+        frames = split(clip)
+        audible = [number for number, frame in enumerate(frames) if is_audible(frame)]
+        self._first = frames[audible[0]]
+        self._length = audible[-1] - audible[0]
+        self._left = -1
+        self.heard: list[list[float]] = []
+
+    def take(self, frame: bytes, now: float) -> str:
+        """Look at the next frame of the caller; return ``begins`` or ``ends`` if the clip does."""
+        if self._left < 0:
+            if frame != self._first:
+                return ""
+            self._left = self._length
+            self.heard.append([now, now])
+            return "begins"
+        self._left -= 1
+        if self._left:
+            return ""
+        self._left = -1
+        self.heard[-1][1] = now
+        return "ends"
+
+
+@dataclass
+class Answer:
+    """A clip of the server, and what became of it.
+
+    Attributes:
+        audible: Of each frame, whether it is audible in the clean clip.
+        sent: The frames as they are sent.
+        began: When the first audible frame was written; None if none was.
+        ended: When the last audible frame had been heard, or was taken away by a clear.
+        written: How many frames were written.
+    """
+
+    audible: list[bool]
+    sent: list[bytes]
+    began: float | None = None
+    ended: float | None = None
+    written: int = 0
+
+    def note_all(self, now: float) -> None:
+        """Note that all of it was written at once."""
+        loud = [number for number, audible in enumerate(self.audible) if audible]
+        self.began = now + loud[0] * SECONDS
+        self.ended = now + (loud[-1] + 1) * SECONDS
+        self.written = len(self.sent)
+
+    def note_clear(self, began: float, now: float) -> None:
+        """Note that a clear took away what was not played."""
+        played = int((now - began) / SECONDS) + 1
+        loud = [number for number, audible in enumerate(self.audible[:played]) if audible]
+        self.ended = min(now, began + (loud[-1] + 1) * SECONDS) if loud else None
+
+    def take_frame(self, now: float) -> bytes | None:
+        """Return the next frame that is to be written, or None."""
+        if self.written == len(self.sent):
+            return None
+        if self.audible[self.written]:
+            self.began = now if self.began is None else self.began
+            self.ended = now + SECONDS
+        self.written += 1
+        return self.sent[self.written - 1]
+
+
+class Call:
+    """One call: what its parameters say, carried out."""
+
+    def __init__(self, socket: ServerConnection, start: dict[str, Any], folder: Path) -> None:
+        self._socket = socket
+        self._sid = start["streamSid"]
+        parameters = start["customParameters"]
+        self._trial, self._timing = parameters["trial"], parameters["timing"]
+        self._delays, self._stops = (json.loads(parameters[name]) for name in ("delays", "stops"))
+        self._answers: list[Answer] = []
+        self._noise: list[bytes] = []
+        for clean, sent, noise in json.loads(parameters["answers"]):
+            audible = [is_audible(frame) for frame in split((folder / clean).read_bytes())]
+            self._answers.append(Answer(audible, split((folder / sent).read_bytes())))
+            self._noise = split((folder / noise).read_bytes()) if noise else self._noise
+        self._question, self._stop = (
+            KnownClip((folder / f"{name}.ulaw").read_bytes()) for name in ("question", "stop")
+        )
+        self._frames = 0
+        self._came = asyncio.Condition()
+        self._speaking: Answer | None = None
+        self._written_at = 0.0
+        self._n_answers = self._n_stops = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        if self._timing != "ahead":
+            self._spawn(self._send_frames())
+
+    async def take(self, frame: bytes) -> None:
+        """React to the next frame of the caller."""
+        now = time.monotonic()
+        async with self._came:
+            self._frames += 1
+            self._came.notify_all()
+        question, stop = self._question.take(frame, now), self._stop.take(frame, now)
+        if stop == "begins" and self._n_stops < len(self._stops):
+            self._spawn(self._stop_after(self._stops[self._n_stops], now))
+            self._n_stops += 1
+        if "ends" in (question, stop) and self._n_answers < len(self._answers):
+            self._spawn(self._answer_after(self._n_answers, now))
+            self._n_answers += 1
+
+    def close(self) -> dict[str, Any]:
+        """End everything; return the log of the call."""
+        for task in self._tasks:
+            task.cancel()
+        answers = [{"began": each.began, "ended": each.ended} for each in self._answers]
+        heard = {"question": self._question.heard, "stop": self._stop.heard}
+        return {"trial": self._trial, "answers": answers, **heard}
+
+    async def _wait(self, seconds: float, since: float) -> None:
+        """Wait until a time after something, by the clock or by the frames that come."""
+        if self._timing == "frames":
+            last = self._frames + round(seconds / SECONDS)
+            async with self._came:
+                await self._came.wait_for(lambda: self._frames >= last)
+        else:
+            await asyncio.sleep(max(0.0, since + seconds - time.monotonic()))
+
+    async def _answer_after(self, number: int, since: float) -> None:
+        await self._wait(self._delays[number], since)
+        answer = self._speaking = self._answers[number]
+        if self._timing == "ahead":
+            self._written_at = time.monotonic()
+            await self._send(b"".join(answer.sent))
+            answer.note_all(self._written_at)
+
+    async def _stop_after(self, seconds: float, since: float) -> None:
+        await self._wait(seconds, since)
+        answer, self._speaking = self._speaking, None
+        if answer is not None and self._timing == "ahead":
+            now = time.monotonic()
+            await self._socket.send(json.dumps({"event": "clear", "streamSid": self._sid}))
+            answer.note_clear(self._written_at, now)
+
+    async def _send_frames(self) -> None:
+        """Write a frame each 20 ms: noise, or an answer with the noise in it."""
+        began, number = time.monotonic(), 0
+        while True:
+            if self._timing == "frames":
+                await self._wait(SECONDS, began)
+            else:
+                await asyncio.sleep(max(0.0, began + number * SECONDS - time.monotonic()))
+            frame = self._speaking.take_frame(time.monotonic()) if self._speaking else None
+            if frame is None and self._noise:
+                frame = self._noise[number % len(self._noise)]
+            if frame is not None:
+                await self._send(frame)
+            number += 1
+
+    async def _send(self, payload: bytes) -> None:
+        media = {"payload": b64encode(payload).decode()}
+        text = {"event": "media", "streamSid": self._sid, "media": media}
+        await self._socket.send(json.dumps(text))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(asyncio.create_task(work))
+
+
+async def handle(socket: ServerConnection, folder: Path) -> None:
+    """Run one call; log it when it is over."""
+    call: Call | None = None
+    with suppress(ConnectionClosed):
+        async for text in socket:
+            message = json.loads(text)
+            if message["event"] == "start":
+                call = Call(socket, message["start"], folder)
+            elif message["event"] == "media" and call is not None:
+                await call.take(b64decode(message["media"]["payload"]))
+    if call is not None:
+        write_line(json.dumps(call.close()))
+
+
+def write_line(line: str) -> None:
+    """Write to standard output, at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+async def main() -> None:
+    """Serve until standard input is closed."""
+    folder = Path(sys.argv[1])
+    async with serve(
+        lambda socket: handle(socket, folder), "127.0.0.1", 0, compression=None
+    ) as server:
+        write_line(str(server.sockets[0].getsockname()[1]))
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,200 @@
+"""Speech detection: where speech begins and ends, to the frame, on quiet lines and in noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import twistream_kit as kit
+from twistream_kit.audio.g711 import encode_ulaw
+from twistream_kit.diagnosis.speech import (
+    SpeechDetector,
+    SpeechEdge,
+    SpeechSpan,
+    find_audible,
+    find_speech,
+    find_spoken,
+    measure_level,
+)
+from twistream_kit.errors import WrongType, WrongValue
+
+LOUD = kit.Clip.tone(440, 1.0, level_db=-12)
+SECOND = kit.Clip.silence(1.0)
+
+
+def scale(clip: kit.Clip, level_db: float) -> kit.Clip:
+    """Return `clip` with another level, in dBFS, measured over its audible part."""
+    span = find_audible(clip.payload)
+    assert span is not None
+    samples = clip.samples()[span.first * 160 : span.end * 160].astype(np.float64) / 32768
+    level = 10 * np.log10(np.mean(samples**2))
+    scaled = clip.samples() * 10 ** ((level_db - level) / 20)
+    return kit.Clip(encode_ulaw(np.rint(np.clip(scaled, -32768, 32767)).astype(np.int16)))
+
+
+def add_noise(clip: kit.Clip, level_db: float) -> kit.Clip:
+    """Return `clip` in white noise."""
+    noise = np.random.default_rng(7).normal(0, 32768 * 10 ** (level_db / 20), len(clip.payload))
+    mixed = np.clip(clip.samples() + noise, -32768, 32767)
+    return kit.Clip(encode_ulaw(np.rint(mixed).astype(np.int16)))
+
+
+def test_level_of_a_tone_is_three_db_below_its_peak():
+    assert measure_level(LOUD.frames()[25]) == pytest.approx(-15.0, abs=0.1)
+
+
+@pytest.mark.parametrize("code", [0xFF, 0x7F, 0x00, 0x80])
+def test_level_of_a_constant_is_that_of_silence(code: int):
+    assert measure_level(bytes([code]) * 160) == -96.0
+
+
+def test_speech_begins_with_its_first_frame_and_ends_after_its_last():
+    sound = SECOND + LOUD + SECOND
+    assert find_speech(sound.payload) == [SpeechSpan(50, 100)]
+
+
+def test_begin_is_certain_after_sixty_milliseconds():
+    detector = SpeechDetector()
+    edges = [detector.feed(frame) for frame in (SECOND + LOUD).frames()]
+    assert edges.index([SpeechEdge("begins", 50)]) == 52
+    assert detector.speaking
+
+
+def test_end_is_certain_after_the_pause():
+    detector = SpeechDetector(pause_ms=200)
+    edges = [detector.feed(frame) for frame in (SECOND + LOUD + SECOND).frames()]
+    assert edges.index([SpeechEdge("ends", 100)]) == 109
+    assert not detector.speaking
+
+
+def test_speech_that_the_sound_cuts_off_ends_with_the_sound():
+    detector = SpeechDetector()
+    for frame in (SECOND + LOUD).frames():
+        detector.feed(frame)
+    assert detector.finish() == [SpeechEdge("ends", 100)]
+    assert detector.finish() == []
+
+
+def test_pause_within_a_sentence_does_not_end_speech():
+    breath = kit.Clip.silence(0.3)
+    assert find_speech((SECOND + LOUD + breath + LOUD + SECOND).payload) == [SpeechSpan(50, 165)]
+
+
+def test_longer_pause_ends_speech():
+    pause = kit.Clip.silence(0.5)
+    sound = SECOND + LOUD + pause + LOUD + SECOND
+    assert find_speech(sound.payload) == [SpeechSpan(50, 100), SpeechSpan(125, 175)]
+
+
+def test_click_of_two_frames_is_no_speech():
+    click = kit.Clip.tone(1000, 0.04)
+    assert find_speech((SECOND + click + SECOND).payload) == []
+
+
+def test_clicks_far_apart_do_not_add_up():
+    click = kit.Clip.tone(1000, 0.04) + kit.Clip.silence(0.2)
+    assert find_speech((SECOND + click + click + click + click + SECOND).payload) == []
+
+
+def test_tone_that_lasts_is_never_taken_for_noise():
+    tone = kit.Clip.tone(440, 60.0, level_db=-12)
+    assert find_speech((SECOND + tone + SECOND).payload) == [SpeechSpan(50, 3050)]
+
+
+@pytest.mark.parametrize("level_db", [-6.0, -12.0, -20.0, -30.0, -40.0])
+@pytest.mark.parametrize("name", ["greeting", "question", "reply"])
+def test_speech_on_a_quiet_line_is_found_to_the_frame(name: str, level_db: float):
+    clip = scale(kit.load_clip(f"sample_audio/{name}.wav"), level_db)
+    sound = (SECOND + clip + SECOND).payload
+    audible = find_audible(sound)
+    assert audible is not None
+    spans = find_speech(sound, pause_ms=1000)
+    assert spans == [audible]
+
+
+def test_steady_noise_from_the_begin_is_no_speech():
+    assert find_speech(add_noise(kit.Clip.silence(10.0), -45.0).payload) == []
+
+
+@pytest.mark.parametrize("noise_db", [-40.0, -45.0, -50.0])
+def test_speech_in_noise_is_found_within_a_tenth_of_a_second(noise_db: float):
+    clip = scale(kit.load_clip("sample_audio/reply.wav"), -20.0)
+    clean = kit.Clip.silence(2.0) + clip + kit.Clip.silence(2.0)
+    audible = find_audible(clean.payload)
+    spans = find_speech(add_noise(clean, noise_db).payload, pause_ms=1000)
+    assert audible is not None
+    assert len(spans) == 1
+    assert spans[0].first == pytest.approx(audible.first, abs=5)
+    assert spans[0].end == pytest.approx(audible.end, abs=5)
+
+
+def test_noise_that_begins_in_a_call_is_taken_for_noise_after_seconds():
+    sound = SECOND + add_noise(kit.Clip.silence(20.0), -45.0)
+    assert [span.end < 350 for span in find_speech(sound.payload)] == [True]
+
+
+@pytest.mark.parametrize("noise_db", [-11.0, -20.0, -30.0])
+def test_loud_noise_from_the_begin_is_no_speech(noise_db: float):
+    assert find_speech(add_noise(kit.Clip.silence(10.0), noise_db).payload) == []
+
+
+def test_tone_from_the_first_frame_is_speech():
+    assert find_speech((LOUD + SECOND).payload) == [SpeechSpan(0, 50)]
+
+
+def test_short_word_from_the_first_frame_is_speech():
+    word = kit.Clip(LOUD.payload[: 8 * 160])
+    assert find_speech((word + SECOND).payload) == [SpeechSpan(0, 8)]
+
+
+@pytest.mark.parametrize("name", ["greeting", "question", "reply"])
+def test_speech_from_the_first_frame_is_found(name: str):
+    clip = kit.load_clip(f"sample_audio/{name}.wav")
+    audible = find_audible(clip.payload)
+    assert audible is not None
+    trimmed = clip.payload[audible.first * 160 : audible.end * 160]
+    assert find_speech(trimmed, pause_ms=1000) == [SpeechSpan(0, audible.end - audible.first)]
+
+
+@pytest.mark.parametrize("name", ["greeting", "question", "reply"])
+def test_speech_of_a_clip_is_its_audible_part_where_it_is_clean(name: str):
+    clip = kit.load_clip(f"sample_audio/{name}.wav")
+    assert find_spoken(clip.payload) == find_audible(clip.payload)
+
+
+def test_speech_of_a_clip_that_is_a_tone_is_all_of_it():
+    assert find_spoken(LOUD.payload) == SpeechSpan(0, 50)
+    assert find_spoken(SECOND.payload) is None
+
+
+def test_speech_of_a_clip_in_noise_leaves_the_noise_out():
+    clip = SECOND + scale(kit.load_clip("sample_audio/reply.wav"), -15.0) + SECOND
+    audible, found = find_audible(clip.payload), find_spoken(add_noise(clip, -40.0).payload)
+    assert audible is not None
+    assert found is not None
+    assert found.first == pytest.approx(audible.first, abs=3)
+    assert found.end == pytest.approx(audible.end, abs=5)
+
+
+def test_silence_has_no_audible_part():
+    assert find_audible(SECOND.payload) is None
+    assert find_audible(kit.Clip.tone(440, 1.0, level_db=-60).payload) is None
+
+
+def test_frame_of_another_length_is_refused():
+    with pytest.raises(WrongValue, match="frame has 320 bytes; give frames of 160"):
+        SpeechDetector().feed(bytes(320))
+
+
+def test_pause_shorter_than_a_frame_is_refused():
+    with pytest.raises(WrongValue, match="pause_ms is 10; sound is measured in frames of 20 ms"):
+        SpeechDetector(pause_ms=10)
+    with pytest.raises(WrongType):
+        SpeechDetector(pause_ms="long")
+
+
+def test_repr_says_what_it_hears():
+    detector = SpeechDetector()
+    for frame in (SECOND + LOUD).frames()[:-1]:  # the last one fades out
+        detector.feed(frame)
+    assert repr(detector) == "<SpeechDetector: speech at 1.98 s, -15 dBFS, noise -60 dBFS>"

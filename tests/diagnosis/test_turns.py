@@ -1,0 +1,402 @@
+"""Turns of a conversation, from sound whose begins and ends are known to the frame."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+import twistream_kit as kit
+from twistream_kit.audio.g711 import encode_ulaw
+from twistream_kit.diagnosis.turns import (
+    DEFINITIONS,
+    EXACT_UNCERTAINTY,
+    TurnFigure,
+    Turns,
+    find_turns,
+    turns,
+)
+from twistream_kit.errors import WrongState, WrongType, WrongValue
+
+FADE_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Said:
+    """An act of a caller."""
+
+    begins: float
+    ends: float
+    clip: kit.Clip | None = None
+    kind: str = "say"
+    meant: bool = True
+
+
+def speech(seconds: float) -> kit.Clip:
+    """Return sound that fades out as speech does: audible to its last frame, and not cut off."""
+    samples = kit.Clip.tone(300, seconds, level_db=-12).samples().astype(np.float64)
+    n = round(FADE_SECONDS * 8000)
+    samples[-n:] *= np.geomspace(1.0, 0.02, n)
+    return kit.Clip(encode_ulaw(np.rint(samples).astype(np.int16)))
+
+
+def place(*parts: tuple[float, kit.Clip], seconds: float) -> kit.Clip:
+    """Return clips at their times, in silence."""
+    sound = bytearray(b"\xff" * round(seconds * 8000))
+    for at, clip in parts:
+        begin = round(at * 8000)
+        sound[begin : begin + len(clip.payload)] = clip.payload
+    return kit.Clip(bytes(sound))
+
+
+def say(at: float, clip: kit.Clip, kind: str = "say", *, meant: bool = True) -> Said:
+    return Said(at, at + clip.seconds, clip, kind, meant)
+
+
+QUESTION = speech(1.0)
+
+
+def test_response_is_from_the_end_of_the_caller_to_the_first_frame_of_the_server():
+    heard = place((1.74, speech(1.0)), seconds=4.0)
+    found = find_turns(heard, acts=[say(0.5, QUESTION)])
+    assert found.response_ms.values == (240.0,)
+    assert [(turn.who, turn.begins, turn.ends) for turn in found] == [
+        ("caller", 0.5, 1.5),
+        ("server", 1.74, 2.74),
+    ]
+
+
+def test_response_counts_from_the_audible_end_of_the_clip():
+    padded = kit.Clip.silence(0.3) + QUESTION + kit.Clip.silence(0.4)
+    heard = place((2.3, speech(1.0)), seconds=4.0)
+    found = find_turns(heard, acts=[say(0.5, padded)])
+    assert found.response_ms.values == (500.0,)
+
+
+def test_without_a_script_the_caller_is_found_in_the_sound():
+    said = place((0.5, QUESTION), seconds=4.0)
+    heard = place((1.74, speech(1.0)), seconds=4.0)
+    found = find_turns(heard, said)
+    assert found.response_ms.values == (240.0,)
+    assert found[0].kind == "speech"
+
+
+def test_each_question_has_its_own_answer():
+    heard = place((0.0, speech(0.8)), (2.6, speech(1.0)), (5.9, speech(1.0)), seconds=8.0)
+    found = find_turns(heard, acts=[say(1.0, QUESTION), say(4.0, QUESTION)])
+    assert found.response_ms.values == (600.0, 900.0)
+    assert found[0].response_ms is None  # the greeting answers nobody
+
+
+def test_server_that_begins_before_the_caller_has_ended_answers_early():
+    heard = place((1.3, speech(1.0)), seconds=4.0)
+    found = find_turns(heard, acts=[say(0.5, QUESTION)])
+    assert found.response_ms.values == (-200.0,)
+    assert found.overlap_ms.values == (200.0,)
+
+
+def test_sound_of_the_server_within_the_question_is_no_answer():
+    heard = place((0.7, speech(0.4)), (2.5, speech(1.0)), seconds=4.0)
+    found = find_turns(heard, acts=[say(0.5, QUESTION)])
+    assert found.response_ms.values == (1000.0,)
+
+
+def test_question_that_is_not_answered_has_an_infinite_response():
+    found = find_turns(place(seconds=8.0), acts=[say(0.5, QUESTION)])
+    assert found.response_ms.values == (math.inf,)
+    assert found.response_ms.max == math.inf
+    assert found.describe_faults() == ["1 time the server did not answer"]
+
+
+def test_question_that_ends_with_the_call_is_not_counted():
+    found = find_turns(place(seconds=2.0), acts=[say(0.5, QUESTION)])
+    assert found.response_ms.values == ()
+
+
+def test_barge_in_is_from_the_callers_first_frame_to_the_servers_last():
+    talk = kit.Clip(speech(5.0).payload[: round(1.34 * 8000)])  # cut off
+    heard = place((0.5, talk), seconds=6.0)
+    found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
+    assert found.barge_in_ms.values == (340.0,)
+    assert [turn.ending for turn in found] == ["stopped", "finished"]
+    assert found.overlap_ms.values == (340.0,)
+
+
+def test_barge_in_does_not_include_the_answer_to_the_interruption():
+    talk = kit.Clip(speech(5.0).payload[: round(1.3 * 8000)])
+    heard = place((0.5, talk), (2.9, speech(1.0)), seconds=6.0)
+    found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
+    assert found.barge_in_ms.values == (300.0,)
+    assert found.response_ms.values == (400.0,)
+
+
+def test_server_that_pauses_between_sentences_has_not_stopped():
+    heard = place((0.5, speech(1.3)), (2.3, speech(2.0)), seconds=8.0)
+    found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
+    assert found.barge_in_ms.values == (2800.0,)
+    assert found[0].ending == "finished"
+
+
+def test_server_that_speaks_until_the_end_never_stopped():
+    heard = place((0.5, kit.Clip.tone(300, 7.5)), seconds=8.0)
+    found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
+    assert found.barge_in_ms.values == (math.inf,)
+    assert found[0].ending == "call ended"
+    assert "1 time the server went on speaking until the call ended" in found.describe_faults()
+
+
+def test_call_that_ends_at_once_does_not_say_whether_the_server_stopped():
+    heard = place((0.5, kit.Clip.tone(300, 2.0)), seconds=2.5)
+    found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
+    assert found.barge_in_ms.values == ()
+
+
+def test_server_that_stops_because_of_a_cough_counts_as_a_false_barge_in():
+    talk = kit.Clip(speech(5.0).payload[: round(1.3 * 8000)])
+    heard = place((0.5, talk), (3.0, speech(1.0)), seconds=6.0)
+    found = find_turns(heard, acts=[say(1.5, speech(0.3), "interrupt", meant=False)])
+    assert found.false_barge_ins == 1
+    assert found[0].ending == "stopped by a sound"
+    assert found.barge_in_ms.values == ()
+    assert found.response_ms.values == ()
+    assert found[1].kind == "sound"
+
+
+def test_server_that_ignores_a_cough_makes_no_false_barge_in():
+    heard = place((0.5, speech(5.0)), seconds=7.0)
+    found = find_turns(heard, acts=[say(1.5, speech(0.3), "interrupt", meant=False)])
+    assert found.false_barge_ins == 0
+    assert [turn.ending for turn in found] == ["finished", "finished"]
+
+
+def test_clear_says_that_speech_was_stopped_though_it_fades_out():
+    heard = place((0.5, speech(1.3)), (4.0, speech(1.0)), seconds=6.0)
+    found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")], clears=[1.78])
+    assert found[0].ending == "stopped"
+
+
+def test_dead_air_is_what_the_server_lets_pass():
+    heard = place((2.5, speech(0.5)), (8.9, speech(1.0)), seconds=20.0)
+    found = find_turns(heard, acts=[say(6.0, QUESTION), say(14.0, QUESTION)])
+    assert found.dead_air == ((0.0, 2.5), (15.0, 5.0))
+    assert found.dead_air_ms.values == (2500.0, 5000.0)
+    assert found.response_ms.values == (1900.0, math.inf)
+
+
+def test_server_that_speaks_again_after_a_long_silence_made_dead_air():
+    heard = place((0.0, speech(1.0)), (5.0, speech(1.0)), seconds=8.0)
+    found = find_turns(heard, acts=[])
+    assert found.dead_air == ((1.0, 4.0),)
+    assert len(found) == 2
+
+
+def test_silence_of_the_caller_is_no_dead_air():
+    heard = place((0.0, speech(1.0)), seconds=12.0)
+    assert find_turns(heard, acts=[say(8.0, QUESTION)]).dead_air == ((9.0, 3.0),)
+
+
+def test_last_words_that_were_not_heard_are_cut_off():
+    heard = place((0.5, speech(1.0)), seconds=1.5)
+    found = find_turns(heard, acts=[], cut_off_seconds=0.8)
+    assert found.cut_off_ms == 800.0
+    assert found[-1].ending == "cut off"
+    assert found.describe_faults() == [
+        "the server's last 800 ms were not heard: it closed too early"
+    ]
+
+
+def test_act_without_a_clip_is_no_turn():
+    found = find_turns(place(seconds=3.0), acts=[Said(1.0, 1.2, kind="press")])
+    assert len(found) == 0
+    assert repr(found) == "Turns of a call of 3.00 s\n  nobody spoke"
+
+
+def test_act_that_the_call_cut_short_lasts_as_long_as_it_was_said():
+    found = find_turns(place(seconds=1.0), acts=[Said(0.5, 1.0, speech(2.0))])
+    assert (found[0].begins, found[0].ends) == (0.5, 1.0)
+
+
+def test_act_that_ends_before_it_begins_is_refused():
+    with pytest.raises(WrongValue, match=r"an act begins at 2 s and ends at 1 s"):
+        find_turns(place(seconds=3.0), acts=[Said(2.0, 1.0, QUESTION)])
+
+
+def test_noise_of_the_callers_own_clip_is_not_its_speech():
+    noise = np.random.default_rng(3).normal(0, 32768 * 10 ** (-45 / 20), 8000 * 3)
+    samples = noise.copy()
+    samples[8000:16000] += QUESTION.samples()
+    noisy = kit.Clip(encode_ulaw(np.rint(samples).astype(np.int16)))
+    found = find_turns(place((3.5, speech(1.0)), seconds=6.0), acts=[say(0.5, noisy)])
+    assert found.response_ms.max == pytest.approx(1000, abs=100)
+
+
+# The figures.
+
+
+def test_percentiles_are_there_from_twenty_values_on():
+    few, many = (TurnFigure("response_ms", tuple(map(float, range(1, n + 1)))) for n in (19, 20))
+    assert (many.p50, many.p95, many.p99, many.max, many.min) == (10.5, 19.0, 20.0, 20.0, 1.0)
+    with pytest.raises(WrongState, match=r"response_ms.p95 needs 20 values, and there are 19; ask"):
+        _ = few.p95
+    assert few.max == 19.0
+
+
+def test_figure_without_values_says_what_to_do():
+    with pytest.raises(
+        WrongState,
+        match=r"barge_in_ms has no values: the caller did not speak while the server spoke\. Let ",
+    ):
+        _ = TurnFigure("barge_in_ms").max
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((), "none"),
+        ((240.0,), "240 ms"),
+        ((math.inf,), "never"),
+        ((240.0, 300.0), "at most 300 ms (2 values)"),
+        ((240.0, math.inf), "at most 240 ms, 1 time never (2 values)"),
+        ((100.0,) * 19 + (500.0,), "median 100 ms, 95 % within 100 ms, at most 500 ms (20 values)"),
+    ],
+)
+def test_figure_says_its_values_in_words(values: tuple[float, ...], said: str):
+    assert TurnFigure("response_ms", values).describe() == said
+
+
+def test_every_figure_has_a_definition():
+    found = find_turns(place(seconds=1.0), acts=[])
+    names = {each.name for each in found.figures} | {"false_barge_ins", "cut_off_ms"}
+    assert names == set(found.definitions) == set(DEFINITIONS)
+    assert all(each.definition for each in found.figures)
+
+
+# What is written.
+
+
+@pytest.fixture
+def conversation() -> Turns:
+    talk = kit.Clip(speech(5.0).payload[: round(1.34 * 8000)])
+    heard = place((0.2, speech(0.8)), (2.6, talk), (6.0, speech(1.0)), seconds=14.0)
+    acts = [say(1.2, QUESTION), say(3.6, QUESTION, "interrupt"), say(8.0, QUESTION)]
+    return find_turns(heard, acts=acts)
+
+
+def test_repr_is_a_table(conversation: Turns):
+    assert repr(conversation).splitlines() == [
+        "Turns of a call of 14.00 s",
+        "  server   0.20 to  1.00 s                         finished",
+        "  caller   1.20 to  2.20 s                         finished",
+        "  server   2.60 to  3.94 s  answers after 400 ms   stopped, both for 340 ms",
+        "  caller   3.60 to  4.60 s  stops it in 340 ms     finished, both for 340 ms (interrupt)",
+        "  server   6.00 to  7.00 s  answers after 1400 ms  finished",
+        "  caller   8.00 to  9.00 s  no answer              finished",
+        "  response_ms  at most 1400 ms, 1 time never (3 values)",
+        "  barge_in_ms  340 ms",
+        "  overlap_ms   340 ms",
+        "  dead_air_ms  5000 ms",
+        "  1 time the server did not answer",
+    ]
+
+
+def test_json_has_null_for_what_never_came(conversation: Turns):
+    found = json.loads(conversation.to_json())
+    assert found["response_ms"] == {"values": [400.0, 1400.0, None], "never": 1, "max": None}
+    assert found["barge_in_ms"] == {"values": [340.0], "never": 0, "max": 340.0}
+    assert found["turns"][3]["kind"] == "interrupt"
+    assert found["dead_air"] == [{"at": 9.0, "seconds": 5.0}]
+    assert found["uncertainty"] == EXACT_UNCERTAINTY
+
+
+def test_junit_fails_what_exceeds_its_limit(conversation: Turns):
+    suite = ET.fromstring(conversation.to_junit(name="bot", response_ms=800)).find("testsuite")
+    assert suite is not None
+    failed = {case.get("name"): case.find("failure") for case in suite.iter("testcase")}
+    assert [name for name, failure in failed.items() if failure is not None] == [
+        "response_ms 2",
+        "response_ms 3",
+    ]
+    assert suite.get("failures") == "2"
+    assert suite.get("tests") == str(len(failed))
+    failure = failed["response_ms 2"]
+    assert failure is not None
+    assert failure.get("message") == "1400 ms, and the limit is 800 ms"
+    assert failure.text.startswith("from the end of the last audible frame of the caller")
+    assert "Turns of a call of 14.00 s" in failure.text
+
+
+def test_junit_fails_a_limit_for_what_was_never_tried():
+    found = find_turns(place((1.74, speech(1.0)), seconds=4.0), acts=[say(0.5, QUESTION)])
+    cases = found.list_cases(barge_in_ms=300)
+    assert cases["barge_in_ms"].startswith("barge_in_ms has no values: the caller did not speak")
+    assert cases["response_ms 1"] == ""
+
+
+def test_junit_is_xml_whatever_the_names_hold():
+    clip = say(0.5, QUESTION, kind="\x1b[31m\ud800<&")
+    found = find_turns(place(seconds=8.0), acts=[clip])
+    assert ET.fromstring(found.to_junit(name="<&")).find("testsuite").get("name") == "<&"
+
+
+def test_limit_that_is_no_number_at_all_is_refused(conversation: Turns):
+    with pytest.raises(WrongValue, match="response_ms is nan; give a limit in milliseconds"):
+        conversation.to_junit(response_ms=math.nan)
+
+
+def test_junit_refuses_a_limit_that_is_no_number(conversation: Turns):
+    with pytest.raises(WrongType, match="response_ms is 'fast'; give a number"):
+        conversation.to_junit(response_ms="fast")
+
+
+# A capture.
+
+
+def capture_of(said: kit.Clip, *sent: tuple[float, kit.Clip], late: float = 0.0) -> kit.Capture:
+    """Return a call whose first three messages came together, as Twilio's do."""
+    sid = "MZ" + "0" * 32
+    capture = kit.Capture(sid)
+    timed = [(0.0, kit.from_twilio.Start(sid))]
+    silence = [b"\xff" * 160] * 2
+    for n, frame in enumerate([*silence, *said.frames()], 1):
+        at = max(0.02, (n - 2) * 0.02) + late
+        timed.append((at, kit.from_twilio.Media(sid, frame, n, "inbound", n, 20 * n)))
+    timed += [(at, kit.to_twilio.Media(sid, clip.payload)) for at, clip in sent]
+    for at, message in sorted(timed, key=lambda each: each[0]):
+        capture.append(message, at=at)
+    return capture
+
+
+def test_turns_of_a_capture_are_on_the_clock_by_which_the_sound_arrived():
+    said = place((1.0, QUESTION), seconds=5.0)
+    found = turns(capture_of(said, (2.5, speech(1.0))))
+    assert found[0].ends == pytest.approx(2.0, abs=0.02)
+    assert found.response_ms.max == pytest.approx(500, abs=20)
+
+
+def test_turns_of_a_capture_say_that_they_are_estimates():
+    found = turns(capture_of(place((1.0, QUESTION), seconds=5.0), (2.5, speech(1.0))))
+    assert "100 to 600 ms" in found.uncertainty
+    assert found.uncertainty in repr(found)
+
+
+def test_sound_that_waits_when_the_server_closes_is_cut_off():
+    capture = capture_of(place(seconds=2.0), (1.5, speech(2.0)))
+    assert turns(capture).cut_off_ms == 0, "the stream may still be open"
+    capture.note_ending("words#1@1s", "lost")
+    assert turns(capture).cut_off_ms == pytest.approx(1500, abs=50)
+
+
+def test_sound_that_waits_when_the_caller_hangs_up_is_not_cut_off():
+    capture = capture_of(place(seconds=2.0), (1.5, speech(2.0)))
+    capture.append(kit.from_twilio.Stop(capture.stream_sid), at=2.0)
+    capture.note_ending("words#1@1s", "lost")
+    assert turns(capture).cut_off_ms == 0.0
+
+
+def test_turns_of_something_else_are_refused():
+    with pytest.raises(WrongType, match=r"turns takes a Capture; stream.capture is one"):
+        turns(3)

@@ -1,0 +1,395 @@
+"""A script, frame by frame and without a clock; what the caller hears is made by hand."""
+
+from __future__ import annotations
+
+import weakref
+
+import pytest
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.simulator import caller
+from twistream_kit.simulator._script_run import ScriptRun
+from twistream_kit.simulator.call.handset import Handset
+from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
+
+QUESTION = Clip.tone(300, 0.5)  # 25 frames
+STOP = Clip.tone(700, 0.2)  # 10 frames
+
+
+def speech(seconds):
+    return Clip.tone(440, seconds)
+
+
+def silence(seconds):
+    return Clip.silence(seconds)
+
+
+class CallByHand:
+    """A call in which each frame passes when a test says so."""
+
+    def __init__(self, *steps, seed=0, behaviour=None, heard_before=0):
+        self.handset = Handset(behaviour)
+        self.keys, self.said, self.ends = [], [], []
+        for _ in range(heard_before):
+            self.handset.ear.hear(SILENT_FRAME, 0.0)
+        self.run = ScriptRun(
+            caller.Script(steps, seed),
+            self.handset,
+            press=lambda key: self.keys.append((key, self.handset.ear.frames)),
+            hang_up=lambda: self.ends.append("hung up"),
+            on_over=lambda: self.ends.append("over"),
+        )
+        self.run.begin()
+
+    def hear(self, *clips):
+        """Let the server be heard; the sound of the caller is kept."""
+        for clip in clips:
+            for frame in clip.frames():
+                self.said.append(self.handset.mouth.take_frame())
+                self.handset.ear.hear(frame, 0.0)
+        return self
+
+    def end(self):
+        """End the call from the other side."""
+        self.handset.mouth.stop()
+        return self
+
+    @property
+    def acts(self):
+        return self.run.check_expectations()
+
+    def times(self):
+        return [(act.kind, act.begins, act.ends) for act in self.acts]
+
+
+# Listening
+
+
+def test_listen_ends_a_pause_after_the_last_frame_of_speech():
+    call = CallByHand(caller.listen(pause=0.6))
+    call.hear(silence(0.5), speech(1.0), silence(2.0))
+    assert call.times() == [("listen", 0.0, 2.1)]
+    assert call.acts[0].outcome == "heard 1.00 s of speech, then a pause"
+    assert call.acts[0].ok
+    assert call.ends == ["over"]
+
+
+def test_listen_goes_on_over_a_pause_within_the_speech():
+    call = CallByHand(caller.listen(pause=0.6))
+    call.hear(speech(1.0), silence(0.5), speech(1.0), silence(1.0))
+    assert call.times() == [("listen", 0.0, 3.1)]
+    assert call.acts[0].outcome == "heard 2.00 s of speech, then a pause"
+
+
+def test_listen_takes_a_pause_that_is_shorter_than_the_detectors_own():
+    call = CallByHand(caller.listen(pause=0.2))
+    call.hear(speech(1.0), silence(0.3), speech(1.0))
+    assert call.times() == [("listen", 0.0, 1.2)]
+
+
+def test_listen_does_not_count_what_was_over_before_it():
+    call = CallByHand(caller.wait(2), caller.listen(pause=0.5, limit=3))
+    call.hear(speech(1.0), silence(2.0), speech(1.0), silence(1.0))
+    assert call.times() == [("wait", 0.0, 2.0), ("listen", 2.0, 4.5)]
+
+
+def test_listen_counts_the_rest_of_what_has_begun_before_it():
+    call = CallByHand(caller.wait(1), caller.listen(pause=0.5))
+    call.hear(speech(1.5), silence(1.0))
+    assert call.times() == [("wait", 0.0, 1.0), ("listen", 1.0, 2.0)]
+    assert call.acts[1].outcome == "heard 0.50 s of speech, then a pause"
+
+
+def test_listen_gives_up_in_words_when_nothing_is_heard():
+    call = CallByHand(caller.listen(limit=2), caller.say(STOP)).hear(silence(3))
+    assert call.times() == [("listen", 0.0, 2.0), ("say", 2.0, 2.2)]
+    objection = call.acts[0].objection
+    assert str(objection) == (
+        "step 1 of the script (listen) heard nothing within 2 s. The caller went on. Look at what "
+        "the server does before it, or give it a longer limit=."
+    )
+    assert objection.severity == "warning"
+
+
+def test_listen_says_that_the_server_has_talked_over_the_caller():
+    steps = (caller.say(STOP), caller.say(Clip.tone(300, 3)), caller.listen(limit=1))
+    call = CallByHand(*steps).hear(silence(0.5), speech(1.0), silence(3))
+    assert call.acts[2].outcome == (
+        "heard nothing within 1 s; the server had spoken for 1.00 s while the caller spoke"
+    )
+    assert call.acts[2].objection.problem == call.acts[2].outcome
+
+
+def test_listen_does_not_blame_the_server_for_what_it_said_before_the_last_step():
+    steps = (caller.say(Clip.tone(300, 1)), caller.wait(1), caller.listen(limit=1))
+    call = CallByHand(*steps).hear(speech(0.5), silence(4))
+    assert call.acts[2].outcome == "heard nothing within 1 s"
+
+
+def test_listen_does_not_take_what_was_interrupted_for_an_answer():
+    call = CallByHand(caller.interrupt(STOP, after=0.5), caller.listen(limit=1))
+    call.hear(speech(0.6), silence(3))
+    assert call.acts[1].outcome == "heard nothing within 1 s"
+
+
+def test_listen_gives_up_in_words_when_the_server_never_pauses():
+    call = CallByHand(caller.listen(pause=0.5, limit=2)).hear(speech(4))
+    assert call.times() == [("listen", 0.0, 2.0)]
+    assert call.acts[0].objection.problem == "heard no pause of 0.5 s within 2 s"
+
+
+# Saying
+
+
+def test_say_is_heard_frame_by_frame_and_the_next_without_a_gap():
+    call = CallByHand(caller.say(QUESTION), caller.say(STOP)).hear(silence(1))
+    assert call.times() == [("say", 0.0, 0.5), ("say", 0.5, 0.7)]
+    assert b"".join(call.said[:35]) == QUESTION.payload + STOP.payload
+    assert set(call.said[35:]) == {SILENT_FRAME}
+    assert [act.clip for act in call.acts] == [QUESTION, STOP]
+    assert call.acts[0].outcome == "said 0.50 s"
+
+
+def test_say_begins_after_what_the_user_says_into_the_same_telephone():
+    call = CallByHand(caller.say(STOP))
+    call.handset.mouth.say(QUESTION.payload)
+    call.hear(silence(1))
+    assert call.times() == [("say", 0.5, 0.7)]
+
+
+def test_say_of_a_part_of_a_frame_takes_a_whole_one():
+    call = CallByHand(caller.say(b"\x21" * 200)).hear(silence(1))
+    assert call.times() == [("say", 0.0, 0.04)]
+
+
+# Interrupting
+
+
+def test_interrupt_begins_so_far_into_the_answer():
+    call = CallByHand(caller.interrupt(STOP, after=0.5)).hear(silence(0.3), speech(2))
+    assert call.times() == [("interrupt", 0.8, 1.0)]
+    assert call.acts[0].outcome == "said 0.20 s, 0.50 s into the answer"
+    assert b"".join(call.said[40:50]) == STOP.payload
+
+
+def test_interrupt_counts_from_the_beginning_of_an_answer_that_has_begun_before_it():
+    call = CallByHand(caller.wait(0.4), caller.interrupt(STOP, after=1)).hear(speech(2))
+    assert call.times()[1] == ("interrupt", 1.0, 1.2)
+
+
+def test_interrupt_does_not_speak_into_a_pause_within_the_answer():
+    call = CallByHand(caller.interrupt(STOP, after=1.0))
+    call.hear(speech(0.5), silence(0.8), speech(1.0))
+    [(_, begins, ends)] = call.times()
+    assert 1.3 < begins <= 1.4, "as soon as it is certain that the server speaks on"
+    assert ends == pytest.approx(begins + 0.2)
+
+
+def test_interrupt_says_nothing_when_the_answer_is_over_before_it():
+    call = CallByHand(caller.interrupt(STOP, after=1.0, pause=0.8), caller.wait(0.1))
+    call.hear(silence(0.1), speech(0.4), silence(2))
+    assert call.times() == [("interrupt", 0.0, 1.3), ("wait", 1.3, 1.4)]
+    assert call.acts[0].clip is None
+    assert call.acts[0].objection.problem == (
+        "said nothing: the answer was over after 0.40 s, before it could be interrupted"
+    )
+    assert set(call.said) == {SILENT_FRAME}
+
+
+def test_interrupt_gives_up_in_words_when_no_answer_comes():
+    call = CallByHand(caller.interrupt(STOP, limit=1)).hear(silence(2))
+    assert call.times() == [("interrupt", 0.0, 1.0)]
+    assert call.acts[0].objection.problem == "said nothing: no answer to interrupt came within 1 s"
+
+
+# Keys, waiting, hanging up
+
+
+def test_press_sends_a_key_each_fifth_of_a_second():
+    call = CallByHand(caller.wait(0.1), caller.press("12#")).hear(silence(1))
+    assert call.keys == [("1", 5), ("2", 15), ("#", 25)]
+    assert call.times()[1] == ("press", 0.1, 0.7)
+    assert (call.acts[1].keys, call.acts[1].outcome) == ("12#", "pressed 12#")
+
+
+def test_hang_up_ends_the_call_in_its_frame():
+    call = CallByHand(caller.wait(0.1), caller.hang_up()).hear(silence(0.1))
+    assert call.ends == []
+    call.hear(Clip(SILENT_FRAME))
+    assert call.ends == ["hung up", "over"]
+    assert call.run.has_hung_up
+    assert call.times()[1] == ("hang_up", 0.1, 0.1)
+
+
+def test_hang_up_whose_call_ends_at_once_is_not_taken_for_an_end_by_the_other_side():
+    call = CallByHand(caller.say(STOP), caller.hang_up())
+    call.run._hang_up = call.handset.mouth.stop
+    call.hear(silence(0.5))
+    assert [act.outcome for act in call.acts] == ["said 0.20 s", "hung up"]
+    assert call.ends == ["over"]
+
+
+# The clock
+
+
+def test_times_count_from_the_answer_when_the_script_begins_later():
+    call = CallByHand(caller.say(STOP), caller.listen(pause=0.5), heard_before=100)
+    call.hear(silence(0.5), speech(0.5), silence(1))
+    assert call.times() == [("say", 2.0, 2.2), ("listen", 2.2, 3.5)]
+
+
+def test_with_latency_the_caller_acts_on_what_it_hears_and_when():
+    call = CallByHand(caller.listen(pause=0.5), behaviour=Behaviour(latency_ms=200))
+    call.hear(speech(1), silence(1))
+    assert call.times() == [("listen", 0.0, 1.7)]
+
+
+def test_the_same_sound_leads_to_the_same_acts_and_another_seed_to_others():
+    steps = (
+        caller.listen(pause=0.5),
+        caller.wait(caller.vary(0.1, 1)),
+        caller.say(caller.choose(*(Clip.tone(hz, 0.1) for hz in range(300, 900, 50)))),
+    )
+    sound = (speech(0.5), silence(3))
+    first, second = (CallByHand(*steps, seed=7).hear(*sound).acts for _ in range(2))
+    assert first == second
+    other = CallByHand(*steps, seed=8).hear(*sound).acts
+    assert other[1].ends != first[1].ends
+    assert other[2].clip != first[2].clip
+
+
+# The end of the call
+
+
+def test_the_end_of_the_call_cuts_speech_off_and_says_how_much_was_said():
+    call = CallByHand(caller.say(QUESTION)).hear(silence(0.2)).end()
+    assert call.times() == [("say", 0.0, 0.2)]
+    assert call.acts[0].clip == QUESTION
+    assert call.acts[0].objection.problem == (
+        "was cut off: said 0.20 s of 0.50 s, then the call ended"
+    )
+    assert call.ends == ["over"]
+
+
+def test_the_end_of_the_call_between_keys_says_which_were_pressed():
+    call = CallByHand(caller.press("12#")).hear(silence(0.3)).end()
+    assert call.acts[0].keys == "12"
+    assert str(call.acts[0].objection) == (
+        "step 1 of the script (press) was cut off: pressed 12 of 12#, then the call ended. "
+        "The rest of the script was not done. Look at who ended the call, and why."
+    )
+
+
+def test_the_end_of_the_call_after_the_last_key_is_fine():
+    call = CallByHand(caller.press("12")).hear(silence(0.3)).end()
+    assert (call.acts[0].ok, call.acts[0].outcome) == (True, "the call ended meanwhile")
+
+
+def test_the_end_of_the_call_in_the_first_frame_of_speech_is_counted():
+    call = CallByHand(caller.say(QUESTION)).hear(silence(0.02)).end()
+    assert call.times() == [("say", 0.0, 0.02)]
+
+
+def test_the_end_of_the_call_after_the_answer_is_fine():
+    call = CallByHand(caller.listen(), caller.hang_up()).hear(speech(1)).end()
+    assert [act.outcome for act in call.acts] == [
+        "heard 1.00 s of speech, then the call ended",
+        "not begun: the call ended",
+    ]
+    assert all(act.ok for act in call.acts)
+
+
+def test_the_end_of_the_call_before_anything_was_heard_is_objected_to():
+    call = CallByHand(caller.listen()).hear(silence(1)).end()
+    assert call.acts[0].objection.problem == "heard nothing before the call ended"
+
+
+def test_what_was_left_to_do_is_objected_to_once():
+    steps = (caller.wait(2), caller.press("1"), caller.say(STOP), caller.hang_up())
+    call = CallByHand(*steps).hear(silence(1)).end()
+    acts = call.acts
+    assert [act.kind for act in acts] == ["wait", "press", "say", "hang_up"]
+    assert [act.ok for act in acts] == [True, False, True, True]
+    assert acts[0].outcome == "the call ended meanwhile"
+    assert acts[1].objection.problem == "was not begun: the call ended before it"
+    assert (acts[1].keys, acts[2].clip) == ("", None)
+    assert {act.begins for act in acts[1:]} == {1.0}
+
+
+def test_a_script_that_was_cut_off_waits_for_no_garbage_collection():
+    call = CallByHand(caller.wait(5)).hear(silence(0.1)).end()
+    run = weakref.ref(call.run)
+    del call.run
+    assert run() is None
+
+
+def test_after_the_end_the_telephone_is_free_again():
+    call = CallByHand(caller.say(STOP)).hear(silence(0.1)).end().end()
+    assert call.ends == ["over"]
+    assert call.handset.mouth.prompter is None
+    assert call.handset.ear.on_frame == []
+
+
+# Expectations
+
+
+def test_expect_gets_what_was_heard_during_its_step():
+    got = []
+    call = CallByHand(caller.wait(0.5), caller.listen(pause=0.5, expect=got.append))
+    call.hear(silence(1), speech(1), silence(1))
+    assert all(act.ok for act in call.acts)
+    [clip] = got
+    assert clip.name == "heard in step 2"
+    assert clip.payload == (silence(0.5) + speech(1) + silence(0.5)).payload
+
+
+def test_expect_may_get_a_whole_wav_file_if_that_is_what_was_heard():
+    got = []
+    call = CallByHand(caller.wait(0.1, expect=got.append))
+    for _ in range(6):
+        call.handset.mouth.take_frame()
+        call.handset.ear.hear(b"RIFF\x00\x00\x00\x00WAVEfmt ".ljust(160, b"\xff"), 0.0)
+    assert call.acts[0].ok
+    assert got[0].payload.startswith(b"RIFF")
+
+
+def say_no(heard):
+    return False
+
+
+def assert_it(heard):
+    raise AssertionError("no word about the price")
+
+
+def leave(heard):
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("expect", "said"),
+    [
+        (say_no, "say_no() returned False"),
+        (assert_it, "no word about the price"),
+        (leave, "SystemExit"),
+        (lambda heard: heard.no_such, "no_such"),
+    ],
+)
+def test_what_is_not_as_expected_is_an_error_in_words(expect, said):
+    call = CallByHand(caller.wait(0.1, expect=expect)).hear(silence(0.2))
+    [act] = call.acts
+    assert act.objection.severity == "error"
+    assert said in act.objection.problem
+    assert str(act.objection).startswith("step 1 of the script (wait) heard something else than")
+
+
+@pytest.mark.parametrize("answer", [None, True, 1, "yes"])
+def test_what_is_as_expected_is_not_objected_to(answer):
+    call = CallByHand(caller.wait(0.1, expect=lambda heard: answer)).hear(silence(0.2))
+    assert call.acts[0].ok
+
+
+def test_a_step_that_failed_already_is_not_asked_about():
+    got = []
+    call = CallByHand(caller.listen(limit=0.5, expect=got.append)).hear(silence(1))
+    assert not call.acts[0].ok
+    assert got == []

@@ -1,0 +1,935 @@
+"""Scripts of a simulated caller: what it says, when it interrupts, which keys it presses.
+
+A step that waits for the server waits for its *sound*, and a limit ends it where none comes; the
+report then says so.  All times are those of the call, counted in the frames of 20 ms that the
+caller hears.  A script can be a file, too: `load_script`.
+
+Example:
+    >>> import twistream_kit as kit
+    >>> from twistream_kit import caller
+    >>> def talk(stream):
+    ...     stream.play(kit.Clip.tone(440, 3))
+    ...     for event in stream.events():
+    ...         if isinstance(event, kit.from_twilio.Dtmf):
+    ...             stream.clear()
+    ...             stream.play(kit.Clip.tone(660, 0.5))
+    >>> server = kit.start(kit.StreamServer(talk))
+    >>> report = kit.simulate_call(server.url, script=[
+    ...     caller.interrupt(kit.Clip.tone(880, 0.3), after=0.5),  # into the answer
+    ...     caller.press("1"), caller.listen(pause=0.5), caller.hang_up(),
+    ... ]).result(20)
+    >>> for act in report.acts:
+    ...     print(f"{act.kind}: {act.outcome}")
+    interrupt: said 0.30 s, 0.50 s into the answer
+    press: pressed 1
+    listen: heard ... s of speech, then a pause
+    hang_up: hung up
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.diagnosis.payload import refuse_no_sound
+from twistream_kit.errors import (
+    Objection,
+    TwistreamError,
+    WrongType,
+    WrongValue,
+    quote,
+    require_finite,
+    require_type,
+)
+from twistream_kit.listing import Series
+from twistream_kit.simulator._toml_lines import find_lines
+from twistream_kit.simulator.stream.leg import DIGITS
+from twistream_kit.sound_file import FROM_CALLER
+
+__all__ = [  # noqa: RUF022 - in the order of use
+    "listen", "say", "interrupt", "press", "wait", "hang_up", "choose", "vary",
+    "Script", "load_script", "CallerAct", "Step", "ScriptError",
+]  # fmt: skip
+"""What completion shows of `kit.caller`."""
+
+PAUSE_SECONDS = 1.0
+"""The silence after which the server has spoken; between two sentences it is shorter."""
+
+LIMIT_SECONDS = 30.0
+"""How long a step waits for the server."""
+
+AFTER_SECONDS = 1.0
+"""How far into an answer the caller interrupts."""
+
+KEY_SECONDS = 0.2
+"""The time from one key to the next, as a fast finger presses them."""
+
+MOST_SECONDS = 14_400.0
+"""The longest step; a call lasts no longer (PROTOCOL.md §11)."""
+
+StepKind = Literal["listen", "say", "interrupt", "press", "wait", "hang_up"]
+"""What a caller can do."""
+
+Expectation = Callable[[Clip], object]
+"""Gets what was heard during a step; returns False or raises, if it is not as expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """A number of seconds that the seed of the script draws."""
+
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.least:g} to {self.most:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Clips of which the seed of the script draws one."""
+
+    clips: tuple[Clip, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(repr(clip.name) for clip in self.clips)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Step:
+    """One step of a script; `listen`, `say`, `interrupt`, `press`, `wait` and `hang_up` make them.
+
+    Attributes:
+        kind: The name of the function that made it.
+        sound: What is said, or None.
+        after: How far into the answer of the server it is said, in seconds.
+        keys: The keys that are pressed.
+        seconds: How long the caller waits.
+        pause: The silence after which the server has spoken, in seconds.
+        limit: How long the step waits for the server, in seconds.
+        expect: Gets what was heard during the step.
+        meant: Whether what is said is meant for the server.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> step = kit.caller.interrupt(kit.Clip.tone(440, 0.5), after=2)
+        >>> step
+        <Step interrupt '440 Hz' 2 s into the answer, at most 30 s>
+        >>> step.kind, step.limit
+        ('interrupt', 30.0)
+    """
+
+    kind: StepKind
+    sound: Clip | _Choice | None = None
+    after: float | _Range = 0.0
+    keys: str = ""
+    seconds: float | _Range = 0.0
+    pause: float = PAUSE_SECONDS
+    limit: float = LIMIT_SECONDS
+    expect: Expectation | None = None
+    meant: bool = True
+
+    @property
+    def clip(self) -> Clip:
+        """What is said, once it was drawn; an empty clip where nothing is said."""
+        return self.sound if isinstance(self.sound, Clip) else Clip(b"")
+
+    @property
+    def longest_seconds(self) -> float:
+        """The longest time that the step takes."""
+        clips = self.sound.clips if isinstance(self.sound, _Choice) else (self.clip,)
+        seconds = self.seconds.most if isinstance(self.seconds, _Range) else self.seconds
+        waits = self.limit if self.kind in ("listen", "interrupt") else 0.0
+        pressed = len(self.keys) * KEY_SECONDS
+        return max(clip.seconds for clip in clips) + seconds + waits + pressed
+
+    def draw(self, source: random.Random) -> Step:
+        """Return the step with all that is left to chance decided."""
+        sound = self.sound
+        if isinstance(sound, _Choice):
+            sound = source.choice(sound.clips)
+        return replace(
+            self, sound=sound, after=_draw(self.after, source), seconds=_draw(self.seconds, source)
+        )
+
+    def __str__(self) -> str:
+        sound = f"{self.sound.name!r}" if isinstance(self.sound, Clip) else f"{self.sound}"
+        match self.kind:
+            case "say":
+                return f"say {sound}"
+            case "interrupt":
+                after = f"{self.after:g}" if isinstance(self.after, float) else f"{self.after}"
+                return f"interrupt {sound} {after} s into the answer, at most {self.limit:g} s"
+            case "press":
+                return f"press {self.keys}"
+            case "wait":
+                seconds = f"{self.seconds:g}" if isinstance(self.seconds, float) else self.seconds
+                return f"wait {seconds} s"
+            case "listen":
+                return f"listen until {self.pause:g} s of silence, at most {self.limit:g} s"
+        return "hang up"
+
+    def __repr__(self) -> str:
+        return f"<Step {self}>"
+
+
+def listen(
+    *,
+    pause: float = PAUSE_SECONDS,
+    limit: float = LIMIT_SECONDS,
+    expect: Expectation | None = None,
+) -> Step:
+    """Listen until the server has spoken and paused.
+
+    What it said before this step does not count; what it goes on to say does.
+
+    Args:
+        pause: The silence after which it has spoken, in seconds.
+        limit: After so many seconds the step ends nevertheless, and the report objects.
+        expect: Gets what was heard during the step as a `Clip`, after the call.  If it returns
+            False or raises, the report objects; None is fine.
+
+    Raises:
+        TypeError, ValueError: For arguments that are not taken.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> from twistream_kit import caller
+        >>> def answer(stream):
+        ...     stream.play(kit.Clip.tone(440, 0.5))
+        ...     stream.closed.result(20)
+        >>> server = kit.start(kit.StreamServer(answer))
+        >>> short = caller.listen(pause=0.5, expect=lambda heard: heard.seconds < 3)
+        >>> report = kit.simulate_call(server.url, script=[short, caller.hang_up()]).result(20)
+        >>> report.acts[0].kind, report.acts[0].ok
+        ('listen', True)
+    """
+    return Step(
+        "listen",
+        pause=_check_seconds("pause", pause),
+        limit=_check_seconds("limit", limit),
+        expect=_check_expect(expect),
+    )
+
+
+def say(sound: Clip | bytes | _Choice, *, expect: Expectation | None = None) -> Step:
+    """Say a clip from its first frame to its last, whatever the server does.
+
+    Args:
+        sound: A `Clip`, bare PCMU, or several clips to `choose` one from.
+        expect: As for `listen`.
+
+    Raises:
+        TypeError, ValueError: For arguments that are not taken.
+        LocalProtocolError: If `sound` is a file or text.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.caller.say(kit.load_clip("sample_audio/question.wav"))
+        <Step say 'question'>
+    """
+    return Step("say", _check_sound(sound), expect=_check_expect(expect))
+
+
+def interrupt(
+    sound: Clip | bytes | _Choice,
+    *,
+    after: float | _Range = AFTER_SECONDS,
+    pause: float = PAUSE_SECONDS,
+    limit: float = LIMIT_SECONDS,
+    expect: Expectation | None = None,
+    meant: bool = True,
+) -> Step:
+    """Wait until the server speaks, and begin to speak into its answer.
+
+    If the server has paused before that, nothing is said, and the report objects.  A server that
+    stops for a cough or an "mhm" is too quick: say so with ``meant=False``, and the turns of the
+    call count it as a false barge-in.
+
+    Args:
+        sound: A `Clip`, bare PCMU, or several clips to `choose` one from.
+        after: How far into the answer, in seconds from its first frame; or `vary`.
+        pause: The silence after which the answer has ended, in seconds.
+        limit: After so many seconds without an answer the step ends, and the report objects.
+        expect: As for `listen`.
+        meant: False for a cough, a murmur or noise, at which the server is to go on.
+
+    Raises:
+        TypeError, ValueError: For arguments that are not taken.
+        LocalProtocolError: If `sound` is a file or text.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> from twistream_kit import caller
+        >>> def answer(stream):
+        ...     stream.play(kit.Clip.tone(440, 2))
+        ...     stream.closed.result(20)
+        >>> server = kit.start(kit.StreamServer(answer))
+        >>> stop = kit.Clip.tone(880, 0.2, level_db=-20)
+        >>> script = [caller.interrupt(stop, after=0.5), caller.hang_up()]
+        >>> report = kit.simulate_call(server.url, script=script).result(20)
+        >>> report.acts[0].outcome
+        'said 0.20 s, 0.50 s into the answer'
+    """
+    return Step(
+        "interrupt",
+        _check_sound(sound),
+        after=_check_seconds("after", after, least=0.0),
+        pause=_check_seconds("pause", pause),
+        limit=_check_seconds("limit", limit),
+        expect=_check_expect(expect),
+        meant=_check_meant(meant),
+    )
+
+
+def press(keys: str, *, expect: Expectation | None = None) -> Step:
+    """Press keys, one each 0.2 s.
+
+    Args:
+        keys: Of ``0123456789*#ABCD``.
+        expect: As for `listen`.
+
+    Raises:
+        TypeError, ValueError: For arguments that are not taken.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.caller.press("12#")
+        <Step press 12#>
+    """
+    require_type("a string", keys=keys)
+    if wrong := sorted(set(keys) - DIGITS):
+        raise WrongValue(f"keys has {wrong[0]!r}, which is no key of a telephone: 0-9, *, #, A-D")
+    if not keys:
+        raise WrongValue("keys is empty; give the keys to press, such as '12#'")
+    return Step("press", keys=keys, expect=_check_expect(expect))
+
+
+def wait(seconds: float | _Range, *, expect: Expectation | None = None) -> Step:
+    """Say nothing for a time, whatever the server does.
+
+    Args:
+        seconds: How long, of the call's own clock; or `vary`.
+        expect: As for `listen`.
+
+    Raises:
+        TypeError, ValueError: For arguments that are not taken.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.caller.wait(1.5)
+        <Step wait 1.5 s>
+    """
+    return Step(
+        "wait",
+        seconds=_check_seconds("seconds", seconds),
+        expect=_check_expect(expect),
+    )
+
+
+def hang_up() -> Step:
+    """End the call at once; nothing can follow.
+
+    Without it, the caller listens after the last step as in a call without a script.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.caller.hang_up()
+        <Step hang up>
+    """
+    return Step("hang_up")
+
+
+def choose(*sounds: Clip | bytes) -> _Choice:
+    """Leave it to the seed of the script which of several clips is said.
+
+    Args:
+        sounds: Each a `Clip` or bare PCMU.
+
+    Raises:
+        TypeError, ValueError: For no clip, and for what is none.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> from twistream_kit import caller
+        >>> yes, no = kit.Clip.tone(440, 0.2), kit.Clip.tone(220, 0.2)
+        >>> script = caller.Script([caller.say(caller.choose(yes, no))] * 4, seed=1)
+        >>> [step.clip.name for step in script.draw()]
+        ['440 Hz', '440 Hz', '220 Hz', '440 Hz']
+    """
+    if not sounds:
+        raise WrongValue("choose() was called without a clip; give those to choose from")
+    return _Choice(tuple(_check_clip(sound) for sound in sounds))
+
+
+def vary(least: float, most: float) -> _Range:
+    """Leave it to the seed of the script how many seconds it is.
+
+    Args:
+        least: The least number of seconds.
+        most: The largest number of seconds.
+
+    Raises:
+        TypeError, ValueError: If one is no number of seconds, or `most` is less than `least`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> from twistream_kit import caller
+        >>> script = caller.Script([caller.wait(caller.vary(1, 3))] * 3, seed=1)
+        >>> [round(step.seconds, 2) for step in script.draw()]
+        [1.27, 2.69, 2.53]
+    """
+    lowest = _check_number("least", least, least=0.0)
+    highest = _check_number("most", most, least=0.0)
+    if highest < lowest:
+        raise WrongValue(f"most is {most:g}, and least {least:g}; give the smaller number first")
+    return _Range(lowest, highest)
+
+
+@dataclass(frozen=True, slots=True, repr=False, init=False)
+class Script:
+    """The steps of a caller, in order, and the seed of what is left to chance.
+
+    Attributes:
+        steps: The steps; any sequence of them makes a script.
+        seed: Decides what `choose` and `vary` leave open: the same seed, the same decisions.
+        name: The name of its file, or empty.
+
+    Raises:
+        TypeError, ValueError: If there is no step, one is something else, or one follows
+            `hang_up`.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> from twistream_kit import caller
+        >>> caller.Script([caller.listen(), caller.press("1"), caller.hang_up()])
+        A script of 3 steps, 30.2 s at most
+          1. listen until 1 s of silence, at most 30 s
+          2. press 1
+          3. hang up
+    """
+
+    steps: Series[Step]
+    seed: int = 0
+    name: str = ""
+
+    def __init__(self, steps: Iterable[Step], seed: int = 0, name: str = "") -> None:
+        require_type("a whole number", seed=seed)
+        if isinstance(steps, Step):
+            raise WrongType("steps is one step; give a list of steps, such as [step]")
+        require_type("a list, tuple or set", steps=steps)
+        steps = Series.of(steps, "steps")
+        if not steps:
+            raise WrongValue("a script has one step at least, such as caller.listen()")
+        for number, step in enumerate(steps, 1):
+            _check_step(step, number)
+            if step.kind == "hang_up" and number < len(steps):
+                raise WrongValue(
+                    f"step {number} of {len(steps)} is hang_up(), and nothing can follow it; put "
+                    "it last, or leave it out"
+                )
+        object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "name", name)
+
+    @property
+    def longest_seconds(self) -> float:
+        """The longest time that all steps take together."""
+        return sum(step.longest_seconds for step in self.steps)
+
+    def draw(self) -> Series[Step]:
+        """Return the steps with all that is left to chance decided by the seed."""
+        source = random.Random(self.seed)  # noqa: S311 - to be repeated, and no secret
+        return Series.of((step.draw(source) for step in self.steps), "steps")
+
+    def __repr__(self) -> str:
+        named = f" {self.name}" if self.name else ""
+        steps = f"{len(self.steps)} step{'s' if len(self.steps) != 1 else ''}"
+        seed = f", seed {self.seed}" if self.seed else ""
+        lines = [f"A script{named} of {steps}, {self.longest_seconds:.1f} s at most{seed}"]
+        return "\n".join([*lines, *(f"  {n}. {step}" for n, step in enumerate(self.steps, 1))])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CallerAct:
+    """What the caller did in one step of a script, on the call's own clock.
+
+    Times are in seconds from the first frame of the call, in steps of 20 ms.
+
+    Attributes:
+        kind: ``listen``, ``say``, ``interrupt``, ``press``, ``wait`` or ``hang_up``.
+        begins: When it began: of sound, its first frame.
+        ends: When it had ended: of sound, the frame after its last.
+        clip: What was said, as it was given and without anything of the line; None where nothing
+            was said.  If the call ended meanwhile, `ends` says how much of it was said.
+        keys: The keys that were pressed.
+        outcome: How the step ended, in words.
+        objection: What went wrong in it, or None.
+        meant: Whether what was said is meant for the server.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> from twistream_kit import caller
+        >>> server = kit.start(kit.StreamServer(lambda stream: stream.closed.result(20)))
+        >>> script = [caller.say(kit.Clip.tone(440, 0.1)), caller.wait(0.2), caller.hang_up()]
+        >>> report = kit.simulate_call(server.url, script=script).result(20)
+        >>> report.acts
+        0.00 to 0.10 s: say, said 0.10 s
+        0.10 to 0.30 s: wait, waited 0.20 s
+        0.30 to 0.30 s: hang_up, hung up
+    """
+
+    kind: StepKind
+    begins: float
+    ends: float
+    clip: Clip | None = None
+    keys: str = ""
+    outcome: str = ""
+    objection: Objection | None = None
+    meant: bool = True
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing went wrong in it."""
+        return self.objection is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything except the sound as plain values, ready for JSON."""
+        return {
+            "kind": self.kind,
+            "begins": round(self.begins, 2),
+            "ends": round(self.ends, 2),
+            "clip": None if self.clip is None else self.clip.name,
+            "keys": self.keys,
+            "outcome": self.outcome,
+            "ok": self.ok,
+            "meant": self.meant,
+        }
+
+    def __repr__(self) -> str:
+        failed = "" if self.objection is None else f" [{self.objection.severity}]"
+        return f"{self.begins:.2f} to {self.ends:.2f} s: {self.kind}, {self.outcome}{failed}"
+
+
+class ScriptError(TwistreamError, ValueError):
+    """A file with a script cannot be used.
+
+    Attributes:
+        path: The name of the file.
+        line: The line of the error, from 1, or None where it has none.
+        field: The field that is wrong, as ``seconds``, or empty.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> from pathlib import Path
+        >>> lines = ["[[step]]", 'do = "wait"', 'seconds = "two"']
+        >>> _ = Path("talk.toml").write_text(chr(10).join(lines))
+        >>> try:
+        ...     kit.caller.load_script("talk.toml")
+        ... except kit.caller.ScriptError as error:
+        ...     print(error)
+        talk.toml, line 3: seconds is 'two'. Give a number of seconds, or two as [least, most].
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: str = "",
+        line: int | None = None,
+        field: str = "",
+        consequence: str = "",
+        fix: str = "",
+    ) -> None:
+        super().__init__(problem, consequence=consequence, fix=fix)
+        self.path = path
+        self.line = line
+        self.field = field
+
+    @property
+    def statement(self) -> str:
+        """The file, the line, and what is wrong there."""
+        line = f", line {self.line}" if self.line is not None else ""
+        return f"{self.path}{line}: {self.problem}"
+
+
+def load_script(path: str | os.PathLike[str]) -> Script:
+    """Read a script from a file, for people who do not program.
+
+    The file is TOML.  Each step begins with ``[[step]]`` and says what to ``do``; sounds are files
+    beside it::
+
+        [[step]]
+        do = "listen"              # until the server has spoken and paused
+
+        [[step]]
+        do = "say"
+        file = "question.wav"      # or one_of = ["yes.wav", "no.wav"], and seed = 7 at the top
+
+        [[step]]
+        do = "interrupt"
+        file = "stop.wav"
+        after = 1.0                # seconds into the answer; or [0.5, 1.5]
+
+        [[step]]
+        do = "press"
+        keys = "1"
+
+        [[step]]
+        do = "wait"
+        seconds = 2                # or [1, 3]
+
+        [[step]]
+        do = "hang_up"
+
+    ``listen`` and ``interrupt`` take ``pause`` and ``limit`` in seconds, too; ``interrupt`` takes
+    ``meant = false`` for a cough.
+
+    Args:
+        path: The name of the file.
+
+    Returns:
+        The script, with all its sounds.
+
+    Raises:
+        ScriptError: If there is no such file, or something in it is wrong; it names the line.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> from pathlib import Path
+        >>> lines = ["[[step]]", 'do = "say"', 'file = "sample_audio/question.wav"']
+        >>> _ = Path("talk.toml").write_text(chr(10).join(lines))
+        >>> kit.caller.load_script("talk.toml")
+        A script talk.toml of 1 step, ... s at most
+          1. say 'question'
+    """
+    require_type("a path", path=path)
+    return _ScriptFile(Path(path)).read()
+
+
+def make_script(script: object, seed: int | None = None) -> Script:
+    """Return what was given as ``script=`` and ``seed=`` as a `Script`.
+
+    Args:
+        script: A `Script`, a list of steps, or the name of a file.
+        seed: The seed, or None for that of the script.
+
+    Raises:
+        TypeError, ValueError: For something else.
+        ScriptError: If the file cannot be used.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> kit.caller.make_script([kit.caller.listen()], seed=3).seed
+        3
+    """
+    if isinstance(script, str | os.PathLike):
+        script = load_script(script)
+    elif not isinstance(script, Script | Sequence):  # nor an iterator, which is read only once
+        raise WrongType(
+            f"script is {quote(script)}; give a list of steps such as [caller.listen()], or the "
+            "name of a TOML file"
+        )
+    made = script if isinstance(script, Script) else Script(list(script))
+    if seed is None:
+        return made
+    return Script(made.steps, seed, made.name)
+
+
+_NAMES = {id(each): each.__name__ for each in (listen, say, interrupt, press, wait, hang_up)}
+
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "listen": ("pause", "limit"),
+    "say": ("file", "one_of"),
+    "interrupt": ("file", "one_of", "after", "pause", "limit", "meant"),
+    "press": ("keys",),
+    "wait": ("seconds",),
+    "hang_up": (),
+}
+"""The fields of each step in a file, beside ``do``."""
+
+_VARIED = ("after", "seconds")
+"""The fields that may be two numbers, between which the seed draws one."""
+
+_AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+class _ScriptFile:
+    """A file with a script, while it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines: dict[tuple[str, int, str], int] = {}
+
+    def read(self) -> Script:
+        """Return the script of the file."""
+        data = self._parse(self._read_text())
+        for name in data:
+            if name not in ("step", "seed"):
+                self._refuse_name(name, ("step", "seed"), "a script", self._find_line("", 0, name))
+        steps = data.get("step", [])
+        if not isinstance(steps, list) or not all(isinstance(each, dict) for each in steps):
+            line = self._lines.get(("step", 0, "")) or self._find_line("", 0, "step")
+            self._fail(
+                "step is not a list of steps", line, "step", fix="Begin each step with [[step]]"
+            )
+        if not steps:
+            self._fail(
+                "there is no step", None, "step", fix='Begin each with [[step]] and do = "…"'
+            )
+        seed = data.get("seed", 0)
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            line = self._find_line("", 0, "seed")
+            self._fail(f"seed is {quote(seed)}", line, "seed", fix="Give a whole number, such as 7")
+        made = [self._make_step(number, fields) for number, fields in enumerate(steps)]
+        for number, step in enumerate(made[:-1]):
+            if step.kind == "hang_up":
+                line = self._find_line("step", number, "do")
+                self._fail("a step follows hang_up", line, "do", fix="Put hang_up last")
+        return Script(made, seed, self._path.name)
+
+    def _read_text(self) -> str:
+        try:
+            raw = self._path.read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+            why = getattr(error, "strerror", None) or str(error)
+            self._fail(f"cannot be read: {why}", None, "", fix="Check the name of the file")
+        try:
+            return raw.decode("utf-8-sig").replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            line = raw[: error.start].count(b"\n") + 1
+            self._fail(
+                f"byte {raw[error.start]:#04x} is not UTF-8",
+                line,
+                "",
+                fix="Save the file as UTF-8 in your editor",
+            )
+
+    def _parse(self, text: str) -> dict[str, Any]:
+        try:
+            data = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            at = _AT_LINE.search(str(error))
+            line = int(at[1]) if at and at[1] else len(text.splitlines()) if at else None
+            problem = _AT_LINE.sub("", str(error))
+            self._fail(
+                f"this is not TOML: {problem[:1].lower()}{problem[1:]}",
+                line,
+                "",
+                fix="Write names without quotes, an equals sign, and texts in quotes: "
+                'file = "question.wav"',
+            )
+        self._lines = find_lines(text)
+        return data
+
+    def _make_step(self, number: int, fields: dict[str, Any]) -> Step:
+        kind = self._read_kind(number, fields)
+        for name in fields:
+            if name not in ("do", *_FIELDS[kind]):
+                self._refuse_name(name, _FIELDS[kind], kind, self._find_line("step", number, name))
+        options = {
+            name: self._read_number(number, name, value)
+            for name, value in fields.items()
+            if name in ("after", "pause", "limit", "seconds")
+        }
+        match kind:
+            case "listen":
+                return listen(**options)
+            case "say":
+                return say(self._read_sound(number, kind, fields))
+            case "interrupt":
+                options["meant"] = self._read_meant(number, fields.get("meant", True))
+                return interrupt(self._read_sound(number, kind, fields), **options)
+            case "wait":
+                if not options:
+                    line = self._find_line("step", number, "do")
+                    self._fail("wait has no seconds", line, "seconds", fix="Add seconds = 2")
+                return wait(**options)
+            case "press":
+                return self._make_press(number, fields)
+        return hang_up()
+
+    def _read_kind(self, number: int, fields: dict[str, Any]) -> str:
+        line = self._find_line("step", number, "do")
+        kinds = ", ".join(_FIELDS)
+        kind = fields.get("do")
+        if kind is None:
+            self._fail(f"step {number + 1} has no do", line, "do", fix=f"Say one of {kinds}")
+        if not isinstance(kind, str) or kind not in _FIELDS:
+            close = get_close_matches(str(kind), _FIELDS, n=1)
+            nearest = f"Nearest: {close[0]}. " if close else ""
+            problem = f"do is {quote(kind)}, which is no step"
+            self._fail(problem, line, "do", fix=f"{nearest}Say one of {kinds}")
+        return kind
+
+    def _make_press(self, number: int, fields: dict[str, Any]) -> Step:
+        line = self._find_line("step", number, "keys")
+        if "keys" not in fields:
+            self._fail("press has no keys", line, "keys", fix='Add keys = "1"')
+        try:
+            return press(fields["keys"])
+        except WrongType:
+            fix = f'Write them in quotes: keys = "{fields["keys"]}"'
+            self._fail(f"keys is {quote(fields['keys'])}", line, "keys", fix=fix)
+        except WrongValue as error:
+            self._fail(str(error).rstrip("."), line, "keys", fix="")
+
+    def _read_number(self, number: int, name: str, value: Any) -> Any:
+        line = self._find_line("step", number, name)
+        is_varied = name in _VARIED
+        try:
+            if isinstance(value, list) and is_varied and len(value) == 2:
+                return vary(*value)
+            return _check_seconds(name, value, least=0.0 if name == "after" else None)
+        except WrongType:
+            fix = "Give a number of seconds" + (", or two as [least, most]" if is_varied else "")
+            self._fail(f"{name} is {quote(value)}", line, name, fix=fix)
+        except WrongValue as error:
+            self._fail(str(error).rstrip("."), line, name, fix="")
+
+    def _read_meant(self, number: int, value: Any) -> bool:
+        if not isinstance(value, bool):
+            line = self._find_line("step", number, "meant")
+            self._fail(
+                f"meant is {quote(value)}", line, "meant", fix="Say meant = false for a cough"
+            )
+        return value
+
+    def _read_sound(self, number: int, kind: str, fields: dict[str, Any]) -> Clip | _Choice:
+        given = [name for name in ("file", "one_of") if name in fields]
+        if len(given) != 1:
+            has = "no file" if not given else "both file and one_of"
+            line = self._find_line("step", number, given[-1] if given else "do")
+            fix = 'Add file = "question.wav"' if not given else "Leave one of them out"
+            self._fail(f"{kind} has {has}", line, "file", fix=fix)
+        [name] = given
+        if name == "file":
+            return self._load(number, name, fields[name])
+        files = fields[name]
+        if not isinstance(files, list) or not files:
+            line = self._find_line("step", number, name)
+            fix = 'Give a list of files: one_of = ["yes.wav", "no.wav"]'
+            self._fail(f"one_of is {quote(files)}", line, name, fix=fix)
+        return _Choice(tuple(self._load(number, name, each) for each in files))
+
+    def _load(self, number: int, name: str, file: Any) -> Clip:
+        from twistream_kit.audio.load import load_clip
+
+        line = self._find_line("step", number, name)
+        if not isinstance(file, str):
+            fix = f'Give the name of a sound file in quotes: {name} = "question.wav"'
+            self._fail(f"{name} is {quote(file)}", line, name, fix=fix)
+        path = self._path.parent / file
+        if not path.is_file():
+            self._fail(
+                f"{name} is {quote(file)}, and there is no such file in "
+                f"{quote(str(self._path.parent), 200)}",
+                line,
+                name,
+                fix="Names of sounds begin in the folder of the script",
+            )
+        try:
+            return _check_clip(load_clip(path))
+        except TwistreamError as error:
+            self._fail(f"{name} is {quote(file)}: {error.problem}", line, name, fix=error.fix)
+
+    def _find_line(self, table: str, number: int, name: str) -> int | None:
+        """Return the line of a field, or the nearest that is known of it."""
+        lines = self._lines
+        if table:
+            here = lines.get((table, number, name)) or lines.get((table, number, ""))
+            return here or lines.get(("", 0, table))
+        return lines.get(("", 0, name)) or lines.get((name, 0, ""))
+
+    def _refuse_name(
+        self, name: str, known: Sequence[str], what: str, line: int | None
+    ) -> NoReturn:
+        close = get_close_matches(name, known, n=1)
+        nearest = f"Nearest: {close[0]}. " if close else ""
+        takes = f"It takes {', '.join(known)}" if known else "It takes none"
+        self._fail(f"{what} has no field {quote(name)}", line, name, fix=f"{nearest}{takes}")
+
+    def _fail(self, problem: str, line: int | None, field: str, *, fix: str) -> NoReturn:
+        raise ScriptError(problem, path=str(self._path), line=line, field=field, fix=fix)
+
+
+def _draw(value: float | _Range, source: random.Random) -> float:
+    return source.uniform(value.least, value.most) if isinstance(value, _Range) else value
+
+
+def _check_step(step: object, number: int) -> None:
+    """Refuse what is no step."""
+    if isinstance(step, Step):
+        return
+    where = f"step {number} of the script"
+    if name := _NAMES.get(id(step)):
+        raise WrongType(f"{where} is the function {name}; call it: caller.{name}(…)")
+    if isinstance(step, Clip | bytes):
+        raise WrongType(f"{where} is sound; write caller.say(clip)")
+    raise WrongType(f"{where} is {quote(step)}; give steps such as caller.listen()")
+
+
+def _check_sound(sound: object) -> Clip | _Choice:
+    return sound if isinstance(sound, _Choice) else _check_clip(sound)
+
+
+def _check_clip(sound: object) -> Clip:
+    """Return sound as a clip that a caller can say."""
+    if not isinstance(sound, Clip | bytes):
+        raise WrongType(
+            f"a caller says a Clip or PCMU bytes, not {type(sound).__name__}; "
+            "kit.load_clip(path) reads a file"
+        )
+    refuse_no_sound(bytes(sound), FROM_CALLER)
+    clip = sound if isinstance(sound, Clip) else Clip(sound, "bytes")
+    if not clip.payload:
+        raise WrongValue(f"the clip {clip.name!r} is empty; use wait(seconds) to say nothing")
+    return clip
+
+
+def _check_number(name: str, value: Any, *, least: float | None = None) -> float:
+    require_finite(**{name: value})
+    if not (0 < value <= MOST_SECONDS or value == least):
+        lowest = "more than 0" if least is None else f"{least:g} or more"
+        raise WrongValue(f"{name} is {value!r}; it is {lowest} and at most {MOST_SECONDS:g} s")
+    return float(value)
+
+
+def _check_seconds(name: str, value: Any, *, least: float | None = None) -> Any:
+    """Return a number of seconds, or a range of them."""
+    if isinstance(value, _Range) and name in _VARIED:
+        return value
+    return _check_number(name, value, least=least)
+
+
+def _check_meant(meant: object) -> bool:
+    if not isinstance(meant, bool):
+        raise WrongType(f"meant is {quote(meant)}; give True, or False for a cough or a murmur")
+    return meant
+
+
+def _check_expect(expect: Any) -> Any:
+    """Return a function that takes a clip, or None."""
+    if expect is None:
+        return None
+    if not callable(expect):
+        raise WrongType(f"expect is {quote(expect)}; give a function that takes a Clip")
+    if inspect.iscoroutinefunction(expect):
+        raise WrongType(
+            "expect is an async function, which would never be awaited; give an ordinary one, "
+            "which is called after the call"
+        )
+    return expect
+
+
+def __dir__() -> list[str]:
+    return __all__.copy()
