@@ -700,7 +700,7 @@ def test_tutorial_writes_the_folder_and_prints_how_jupyterlab_is_started(run, tm
     code, out, err = run("tutorial", folder, "--no-open", "--port", "9000")
     assert (code, err) == (0, "")
     assert (folder / "notebooks" / "tutorial.ipynb").is_file()
-    assert out.startswith(f"wrote 15 files into {folder}\n")
+    assert out.startswith(f"wrote 21 files into {folder}\n")
     *_, begin, command = out.splitlines()
     assert begin.startswith(f"Begin with {folder / 'notebooks' / 'tutorial.ipynb'}")
     assert "-m jupyterlab" in command

@@ -34,6 +34,9 @@ PLOTS = "twistream_plots"
 MOST_PLOTS = 3
 """Of so many calls of a failed test, its last, the turns are drawn: each takes half a second."""
 
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+"""Pytest colours the text of a failure where FORCE_COLOR is set, whatever --color says."""
+
 _CALLER = pytest.StashKey["SimulatedCaller"]()
 """The caller of a test."""
 
@@ -159,8 +162,8 @@ class SimulatedCaller:
     def show_turns(self, failure: pytest.TestReport) -> None:
         """Add the turns of the calls, in which the caller spoke, to the failure of the test."""
         talks = [each for each in self._reports if any(t.who == "caller" for t in each.turns)]
-        message = str(failure.longrepr).splitlines() if talks else []
-        said = {line.removeprefix("E").strip() for line in message}
+        message = _COLOUR.sub("", str(failure.longrepr)) if talks else ""
+        said = {line.removeprefix("E").strip() for line in message.splitlines()}
         for number, report in enumerate(talks, 1):
             lines = str(report.turns).splitlines()
             if {line.strip() for line in lines} <= said:  # as after turns.check(…)
@@ -250,7 +253,8 @@ def _draw_turns(request: pytest.FixtureRequest, call: CallReport) -> str:
             from twistream_kit.notebook.plots.turns import plot_turns
 
             plot_turns(call).savefig(picture, format="png")
-        return str(_save_plot(request, picture.getvalue()))
+        path, here = _save_plot(request, picture.getvalue()), request.config.invocation_params.dir
+        return str(path.relative_to(here) if path.is_relative_to(here) else path)
     except ModuleNotFoundError as error:
         return f"none, for there is no {error.name} here: pip install {error.name}"
     except Exception as error:  # noqa: BLE001 - it must not hide the failure of the test
