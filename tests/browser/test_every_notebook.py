@@ -36,7 +36,7 @@ MOST_PLAYINGS = 6
 NOT_YET_LED = 0.4
 """So much of the first sound is played, in seconds, before a page listens to its players."""
 
-TALL = 12_000
+TALL = 16_000
 """So high, in pixels, that no cell is beyond the edge of the page, where it would not be drawn."""
 
 OF_A_WHOLE_PAGE = {"page-has-heading-one": {"enabled": False}, "region": {"enabled": False}}
