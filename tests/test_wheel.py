@@ -214,6 +214,7 @@ def test_the_tutorial_command_writes_all_files_and_names_the_extra_that_one_need
         assert (installed.folder / "again" / name).read_bytes() == path.read_bytes()
     flat = " ".join(shown.split())
     assert "test_your_own_server.ipynb stops where it starts a server" in flat
+    assert "measure_a_conversation.ipynb where it runs pytest" in flat
     assert "twistream-kit[notebooks]" in flat
     assert f"{Path('env', installed.programs.name, 'python')} -m jupyterlab" in flat
 

@@ -121,7 +121,8 @@ def _about_us(text: str) -> str:
     ours = [
         number
         for number, line in enumerate(lines)
-        if re.search(r"twistream[_-](call|twilio|plots)|mark\.twilio", line) and "test_calls" not in line
+        if re.search(r"twistream[_-](call|twilio|plots)|mark\.twilio", line)
+        and "test_calls" not in line
     ]
     kept = sorted(
         {after for number in ours for after in range(number, number + 6) if after < len(lines)}
