@@ -10,7 +10,7 @@ ANSWER = kit.Clip.tone(600, 2.0)
 
 async def answer(stream: kit.MediaStream) -> None:
     """Serve one call."""
-    listening = asyncio.create_task(listen(stream))
+    listener = asyncio.create_task(listen(stream))
     stream.play(BEEP, mark="beep")
     async for event in stream.events():
         if isinstance(event, kit.from_twilio.Dtmf):
@@ -19,7 +19,7 @@ async def answer(stream: kit.MediaStream) -> None:
                 break
             stream.play(kit.Clip.dtmf(event.digit), mark=event.digit)
     stream.close()
-    listening.cancel()
+    listener.cancel()
 
 
 async def listen(stream: kit.MediaStream) -> None:
