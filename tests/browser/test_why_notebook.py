@@ -17,14 +17,18 @@ import pytest_asyncio
 import soundfile
 from playwright.async_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(600),  # three notebooks are opened and run before the first test
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 NAMES = {
     "why": "why_nothing_is_heard",
     "own": "test_your_own_server",
     "hear": "hear_the_caller",
 }
-RUN_SECONDS = 120
+RUN_SECONDS = 240
 LOG = "kit.StreamLog("
 PLAYED = re.compile(r'src="data:audio/wav;base64,([^"]+)"')
 
