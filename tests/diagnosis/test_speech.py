@@ -117,6 +117,13 @@ def test_soft_begin_before_a_short_gap_belongs_to_speech():
     assert find_speech((SECOND + soft + LOUD + SECOND).payload) == [SpeechSpan(50, 106)]
 
 
+def test_word_that_is_cut_off_after_a_pause_belongs_to_the_speech_before_it():
+    word = kit.Clip.tone(440, 0.04, level_db=-30)
+    pause = kit.Clip.silence(0.5)
+    assert find_speech((SECOND + LOUD + pause + word + SECOND).payload) == [SpeechSpan(50, 127)]
+    assert find_speech((SECOND + LOUD + SECOND + word + SECOND).payload) == [SpeechSpan(50, 100)]
+
+
 def test_soft_tone_that_lasts_is_never_taken_for_noise():
     tone = kit.Clip.tone(440, 10.0, level_db=-40)
     assert find_speech((SECOND + tone + SECOND).payload) == [SpeechSpan(50, 550)]

@@ -141,6 +141,29 @@ def test_server_that_pauses_between_sentences_has_not_stopped():
     assert found[0].ending == "finished"
 
 
+def test_server_that_pauses_where_the_caller_begins_has_not_stopped():
+    sentence = kit.Clip(speech(5.0).payload[: round(0.9 * 8000)])  # it does not fade out
+    heard = place((0.5, sentence), (2.0, sentence), seconds=8.0)
+    found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
+    assert found.barge_in_ms.values == (1400.0,)
+    assert [turn.who for turn in found] == ["server", "caller"]
+
+
+def test_server_that_speaks_on_while_the_caller_speaks_has_not_stopped():
+    sentence = kit.Clip(speech(5.0).payload[: round(1.2 * 8000)])
+    heard = place((0.5, sentence), (2.2, sentence), seconds=8.0)
+    found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
+    assert found.barge_in_ms.values == (1900.0,)
+    cleared = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")], clears=[1.7])
+    assert cleared.barge_in_ms.values == (200.0,)
+
+
+def test_call_lasts_as_long_as_its_sound():
+    found = find_turns(place((1.0, speech(1.0)), seconds=4.0), acts=[], seconds=1.5)
+    assert found.seconds == 4.0
+    assert found[0].ending == "finished"
+
+
 def test_server_that_speaks_until_the_end_never_stopped():
     heard = place((0.5, kit.Clip.tone(300, 7.5)), seconds=8.0)
     found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])

@@ -53,9 +53,12 @@ _RISE_DB = 0.12
 _NOISE_FRAMES = 75
 """The noise is looked for in the quietest frame of so many, 1.5 s: people pause more often."""
 
-_QUIET_GAP, _NOISY_GAP = 5, 1
+_QUIET_GAP, _NOISY_GAP = 15, 1
 """How many frames may be missing between one above the threshold and the next at the begin of
 speech: soft speech rises above it, falls below it and rises again; in noise that is chance."""
+
+_FRAGMENT_FRAMES = 30
+"""Up to so many frames after speech a word that was cut off belongs to it, 600 ms."""
 
 _BACK_FRAMES = 25
 """How far back the begin of speech is looked for when it is certain, 500 ms."""
@@ -371,7 +374,20 @@ def find_speech(payload: bytes, *, pause_ms: float = PAUSE_MS) -> list[SpeechSpa
     ends = zip(edges[::2], edges[1::2], strict=True)
     spans = [SpeechSpan(one.frame, two.frame) for one, two in ends if two.frame > one.frame]
     noises = [*detector.noises, *_find_short_noise(spans, levels, payload)]
-    return [_trim(span, levels, noises) for span in spans]
+    limits = [*(span.first for span in spans), len(levels)][1:]
+    whole = [_add_fragment(span, levels[:limit]) for span, limit in zip(spans, limits, strict=True)]
+    return [_trim(span, levels, noises) for span in whole]
+
+
+def _add_fragment(span: SpeechSpan, levels: list[float]) -> SpeechSpan:
+    """Return a piece of speech with the word that was cut off after it, on a quiet line.
+
+    Who is stopped right after a pause is heard for less than 60 ms, which is no speech by itself.
+    """
+    after = levels[span.end : span.end + _FRAGMENT_FRAMES]
+    loud = [number for number, level in enumerate(after, 1) if level > AUDIBLE_DB]
+    is_quiet = min(after, default=0.0) <= _QUIETEST_NOISE_DB
+    return SpeechSpan(span.first, span.end + loud[-1]) if loud and is_quiet else span
 
 
 def _find_short_noise(spans: list[SpeechSpan], levels: list[float], payload: bytes) -> list[float]:

@@ -698,15 +698,15 @@ def find_turns(
             over.
         clears: When the server sent a clear that discarded sound, in seconds.
         cut_off_seconds: How much sound was queued when the server closed.
-        seconds: The duration of the call; that of the longer clip if None.
+        seconds: The duration of the call, if it was longer than all that was heard and said.
         is_estimate: Whether the sound was not taken at the ear.
 
     Raises:
         ValueError: If an act ends before it begins.
     """
     said = said or Clip(b"", "caller")
-    if seconds is None:
-        seconds = max(heard.seconds, said.seconds)
+    last_act = max((act.ends for act in acts or () if act.clip is not None), default=0.0)
+    seconds = max(seconds or 0.0, heard.seconds, said.seconds, last_act)
     measured = _TurnMeter(heard, seconds, clears)
     measured.add_caller(_place_acts(acts) if acts is not None else _find_caller(said))
     measured.measure()
@@ -861,8 +861,14 @@ class _TurnMeter:
         if not any(other.is_meant for other in between):
             stopped = bool(between) and self._is_cut(one)
             return not stopped and gap < TURN_PAUSE_MS
-        quickest = max(other.end for other in between) + _QUICKEST_ANSWER_MS / PTIME_MS
-        return not self._is_cut(one) and gap < _GOES_ON_MS and two.first < quickest
+        if gap >= _GOES_ON_MS:
+            return False
+        # What ends before the caller begins, or begins before the caller ends, is a pause: nobody
+        # stops for what is not there yet, or stops and speaks on into it.
+        last = max(other.end for other in between)
+        if one.end <= min(other.first for other in between) or two.first < last:
+            return not self._is_cleared(one) and two.first < last + _QUICKEST_ANSWER_MS / PTIME_MS
+        return not self._is_cut(one) and two.first < last + _QUICKEST_ANSWER_MS / PTIME_MS
 
     def _measure_answer(self, span: _Span, limit: int) -> None:
         for answer in self.server:
@@ -894,16 +900,19 @@ class _TurnMeter:
 
     def _is_cut(self, span: _Span) -> bool:
         """Whether speech did not end by itself: a clear ended it, or it did not fade out."""
-        if span.who == "server":
-            end = span.end * PTIME_MS
-            if any(abs(1000 * clear - end) <= _CLEAR_MS for clear in self._clears):
-                return True
-        else:
+        if span.who == "caller":
             return False
+        if self._is_cleared(span):
+            return True
         last = self._heard[(span.end - 1) * FRAME_BYTES : span.end * FRAME_BYTES]
         after = self._heard[span.end * FRAME_BYTES : (span.end + 1) * FRAME_BYTES]
         is_silent = not after or measure_level(after) <= AUDIBLE_DB
         return is_silent and bool(last) and measure_level(last) > AUDIBLE_DB + _ABRUPT_DB
+
+    def _is_cleared(self, span: _Span) -> bool:
+        """Whether a clear came where it ended."""
+        end = span.end * PTIME_MS
+        return any(abs(1000 * clear - end) <= _CLEAR_MS for clear in self._clears)
 
 
 def _to_seconds(frames: int) -> float:
