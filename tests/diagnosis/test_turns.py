@@ -12,14 +12,8 @@ import pytest
 
 import twistream_kit as kit
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.diagnosis.turns import (
-    DEFINITIONS,
-    EXACT_UNCERTAINTY,
-    TurnFigure,
-    Turns,
-    find_turns,
-    turns,
-)
+from twistream_kit.diagnosis.turn_figures import DEFINITIONS, EXACT_UNCERTAINTY, TurnFigure
+from twistream_kit.diagnosis.turns import Turns, find_turns, turns
 from twistream_kit.errors import WrongState, WrongType, WrongValue
 
 FADE_SECONDS = 0.3

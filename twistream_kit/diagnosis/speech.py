@@ -93,7 +93,7 @@ _KNOWN_DB = 1.5
 """Noise whose level is estimated as well as that is not compared again."""
 
 _SHORT_NOISE_FRAMES = 9
-"""Noise that is shorter is not told from a consonant, 180 ms."""
+"""Noise that is shorter cannot be distinguished from a consonant, 180 ms."""
 
 _ALIKE_DB = 3.0
 """The mean level of 100 ms of noise is so close to that of other parts of it."""
