@@ -29,8 +29,12 @@ UNANSWERED_MS = 2000
 FALSE_BARGE_IN_MS = 2000
 """A server that stops later than this after a sound stopped for another reason (ours)."""
 
-_GOES_ON_MS = 1000
-"""A server that continues within this time after an interruption has not stopped."""
+_GOES_ON_MS = 700
+"""A server that continues within this time after it fell silent has not stopped: between sentences
+a speaker pauses for 400 to 700 ms."""
+
+_PAUSE_MS = 1000
+"""The same where only a pause is possible."""
 
 _QUICKEST_ANSWER_MS = 200
 """What begins sooner after the caller's end is no answer: nobody can know so soon that it is one.
@@ -190,14 +194,13 @@ class TurnMeter:
         if not any(other.is_meant for other in between):
             stopped = bool(between) and self._is_cut(one)
             return not stopped and gap < TURN_PAUSE_MS
-        if gap >= _GOES_ON_MS:
-            return False
         # What ends before the caller begins, or begins before the caller ends, is a pause: nobody
         # stops for what is not there yet, or stops and speaks on into it.
         begins, ends = min(other.first for other in between), max(other.end for other in between)
         is_pause = one.end <= begins or two.first < ends
         is_stopped = self._is_cleared(one) if is_pause else self._is_cut(one)
-        return not is_stopped and two.first < ends + _QUICKEST_ANSWER_MS / PTIME_MS
+        is_soon = gap < (_PAUSE_MS if is_pause else _GOES_ON_MS)
+        return not is_stopped and is_soon and two.first < ends + _QUICKEST_ANSWER_MS / PTIME_MS
 
     def _measure_answer(self, span: TurnSpan, limit: int) -> None:
         for answer in self.server:
