@@ -34,7 +34,7 @@ ALL_RAN = """before => {
     return models.every(ended) || models.some(stopped);
 }"""
 
-TALL = 12_000
+TALL = 16_000
 """So high, in pixels, that no cell is beyond the edge of the page, where it would not be drawn."""
 
 ALL_IS_DRAWN = """() => {
