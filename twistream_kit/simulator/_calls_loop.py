@@ -12,8 +12,10 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
+from twistream_kit.pending import report
 from twistream_kit.simulator.stream.pacer import Pacer
 
 THREAD_NAME = "simulated calls"
@@ -29,12 +31,17 @@ class SharedLoop:
     """
 
     def __init__(self) -> None:
-        self.pacer = Pacer()
+        self.pacer = Pacer(least_gap=LEAST_GAP)
         self.review_turn = asyncio.Lock()
 
 
 Work = Callable[[SharedLoop], Coroutine[Any, Any, None]]
-"""Returns the coroutine of one call; it must raise nothing."""
+"""Returns the coroutine of one call; it must raise nothing but a cancellation."""
+
+LEAST_GAP = 0.5
+"""After a stall of this process each call gets its frames at twice the speed, not all at once: what
+the server answers to one frame can then come before the next, as it would have without the stall.
+"""
 
 _lock = threading.RLock()  # a finaliser may begin a call anywhere
 _current: _CallsThread | None = None
@@ -42,8 +49,12 @@ _of_parent: list[_CallsThread] = []
 """What a forked child has inherited: kept, since closing a loop would change what both share."""
 
 
-def run_call(work: Work) -> None:
+def run_call(work: Work, abandon: Callable[[], object]) -> None:
     """Run a call on the shared loop, beginning its thread if there is none; from any thread.
+
+    Args:
+        work: Returns the coroutine of the call.
+        abandon: Called if the loop ends before the call.
 
     Raises:
         RuntimeError: If no thread can be started.
@@ -52,7 +63,7 @@ def run_call(work: Work) -> None:
     with _lock:
         if _current is None:
             _current = _CallsThread()
-        _current.add(work)
+        _current.add(work, abandon)
 
 
 def begin_thread(name: str, work: Callable[..., object], *args: Any) -> None:
@@ -71,7 +82,7 @@ class _CallsThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._n_calls = 0
+        self._abandons: dict[Work, Callable[[], object]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._shared = SharedLoop()
         self._over = asyncio.Event()
@@ -82,21 +93,23 @@ class _CallsThread:
             self._loop.close()
             raise
 
-    def add(self, work: Work) -> None:
+    def add(self, work: Work, abandon: Callable[[], object]) -> None:
         """Begin a call; the caller holds the lock."""
         self._loop.call_soon_threadsafe(self._begin, work)
-        self._n_calls += 1
+        self._abandons[work] = abandon
 
     def _begin(self, work: Work) -> None:
         task = self._loop.create_task(work(self._shared))
         self._tasks.add(task)  # a loop has only a weak reference to it
-        task.add_done_callback(self._end)
+        task.add_done_callback(partial(self._end, work))
 
-    def _end(self, task: asyncio.Task[None]) -> None:
+    def _end(self, work: Work, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if task.cancelled():
+            return  # the loop ends, and `_run` abandons it
         with _lock:
-            self._n_calls -= 1
-            if not self._n_calls:
+            del self._abandons[work]
+            if not self._abandons:
                 self._retire()
 
     def _retire(self) -> None:
@@ -110,11 +123,15 @@ class _CallsThread:
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(
-                    self._serve()
-                )  # when it returns, nothing is left; else calls are cancelled
+                try:
+                    runner.run(self._serve())
+                finally:
+                    self._retire()  # before the loop is closed, which cancels what is left
+        except BaseException as error:  # noqa: BLE001 - a thread has nobody to raise it to
+            report("the event loop of all simulated calls has ended, and every call on it", error)
         finally:
-            self._retire()
+            for abandon in self._abandons.values():
+                abandon()
 
     async def _serve(self) -> None:
         async with self._shared.pacer:

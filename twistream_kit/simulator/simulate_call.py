@@ -135,7 +135,10 @@ def simulate_call(
     )
     subject = Subject(f"simulated call to {hide_user(url)}", "CallReport", kind=CallReport)
     pending: Pending[CallReport] = Pending(None, subject)
-    run_call(partial(_run, plan, pending))
+    run_call(
+        partial(_run, plan, pending),
+        lambda: begin_thread(plan.thread_name, fail, pending, _make_ended_error()),
+    )
     return pending
 
 
@@ -153,6 +156,11 @@ class CallerPlan:
     auth_token: str | None = field(repr=False)
     expect_silence: bool = False
     number: int = field(default_factory=lambda: next(_numbers))
+
+    @property
+    def thread_name(self) -> str:
+        """The name of the thread that makes the report."""
+        return f"{THREAD_NAME}: {self.number}"
 
 
 def _check_say(say: object) -> bytes:
@@ -217,15 +225,14 @@ def find_longest_seconds(options: Mapping[str, Any]) -> float:
 
 
 async def _run(plan: CallerPlan, pending: Pending[CallReport], shared: SharedLoop) -> None:
-    name = f"{THREAD_NAME}: {plan.number}"
     try:
         make_report = await _CallRun(plan, shared).run()
     except asyncio.CancelledError:
-        begin_thread(name, fail, pending, _make_ended_error())
+        raise
     except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
-        begin_thread(name, fail, pending, error)
+        begin_thread(plan.thread_name, fail, pending, error)
     else:
-        begin_thread(name, _fulfil, pending, make_report)
+        begin_thread(plan.thread_name, _fulfil, pending, make_report)
 
 
 def _fulfil(pending: Pending[CallReport], make_report: Callable[[], CallReport]) -> None:

@@ -117,12 +117,17 @@ class Pacer:
     The constructor touches no loop.  `add` and `remove` belong to the loop it was entered on; a
     tick may add and remove others, or itself.
 
+    Args:
+        least_gap: The least time between two frames of a call that come late, as a share of the
+            20 ms.  With 0 all that was missed comes at once.
+
     Attributes:
         lateness: How late the ticks were.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, least_gap: float = 0.0) -> None:
         self.lateness = Lateness()
+        self._least_gap = least_gap
         self._slots: list[list[tuple[Tick, Lateness | None]]] = [[] for _ in range(SLOTS)]
         self._wanted: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
@@ -196,14 +201,19 @@ class Pacer:
     async def _beat(self) -> None:
         """Keep the cadence until no tick is left."""
         start, step = time.monotonic(), 0
+        last = start
         while any(self._slots):
-            step += 1
+            gap, step = -step, step + 1
             while not (slot := self._slots[step % SLOTS]):
                 step += 1
+            gap += step
             deadline = self._deadline = start + step * _STEP_SECONDS
-            behind = time.monotonic() - deadline
+            now = time.monotonic()
+            behind = now - deadline
+            earliest = last + gap * _STEP_SECONDS * self._least_gap
             # A sleep of zero yields to the sockets even while it catches up after a stall.
-            await asyncio.sleep(max(0.0, -behind))
+            await asyncio.sleep(max(0.0, -behind, earliest - now))
+            last = time.monotonic()
             if behind > _MAX_BEHIND_SECONDS:
                 # The machine was suspended: skip the missed frames instead of sending them all.
                 start += behind
