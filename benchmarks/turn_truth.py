@@ -66,6 +66,9 @@ INTO_ANSWER = 0.8
 
 LEVELS = (-6, -12, -20, -30, -40)
 TIMINGS = ("ahead", "paced")
+RAMP_SECONDS = 0.02
+"""Between the begins of the first calls."""
+
 AT_ONCE = 12
 """So many calls at a time, if nothing else is said."""
 
@@ -172,7 +175,7 @@ async def _drive(url: str, folder: Path, plans: Sequence[Plan], at_once: int) ->
         kit.Clip((folder / f"{name}.ulaw").read_bytes()) for name in ("question", "stop")
     )
 
-    async def call(plan: Plan) -> Measured:
+    async def call(number: int, plan: Plan) -> kit.CallReport | kit.TwistreamError:
         script = [
             caller.wait(0.5),
             caller.say(question),
@@ -182,21 +185,30 @@ async def _drive(url: str, folder: Path, plans: Sequence[Plan], at_once: int) ->
             caller.hang_up(),
         ]
         async with places:
+            if number < at_once:
+                await asyncio.sleep(number * RAMP_SECONDS)
             try:
-                report = await kit.simulate_call(url, script=script, parameters=plan.parameters)
+                return await kit.simulate_call(url, script=script, parameters=plan.parameters)
             except kit.TwistreamError as error:
-                return Measured(plan.trial, 0, [], [], [], "", type(error).__name__)
-        turns, late = report.turns, report.lateness
-        return Measured(
-            plan.trial,
-            sum(turn.who == "server" for turn in turns),
-            list(turns.response_ms.values),
-            list(turns.barge_in_ms.values),
-            [late.p50_ms, late.p99_ms, late.max_ms],
-            repr((turns.rows, [act.to_dict() for act in report.acts])),
-        )
+                return error
 
-    return await asyncio.gather(*map(call, plans))
+    reports = await asyncio.gather(*(call(number, plan) for number, plan in enumerate(plans)))
+    # All have ended before the first is measured, which would make the others late.
+    return [_measure(plan, report) for plan, report in zip(plans, reports, strict=True)]
+
+
+def _measure(plan: Plan, report: kit.CallReport | kit.TwistreamError) -> Measured:
+    if isinstance(report, kit.TwistreamError):
+        return Measured(plan.trial, 0, [], [], [], "", type(report).__name__)
+    turns, late = report.turns, report.lateness
+    return Measured(
+        plan.trial,
+        sum(turn.who == "server" for turn in turns),
+        list(turns.response_ms.values),
+        list(turns.barge_in_ms.values),
+        [late.p50_ms, late.p99_ms, late.max_ms],
+        repr((turns.rows, [act.to_dict() for act in report.acts])),
+    )
 
 
 def compare(number: int, measured: Measured, log: dict[str, Any] | None) -> Trial:

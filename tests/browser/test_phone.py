@@ -358,6 +358,18 @@ async def test_over_the_kernels_messages_it_works_as_well(handset):
     await handset.show(SHOW)
 
 
+async def test_over_the_kernels_messages_a_page_that_shows_it_no_more_gives_its_sound_back(handset):
+    await handset.show(SHOW.replace("server=server", "server=server, direct=False"))
+    await handset.answer()
+    await handset.notebook.until("widget.pages.speaker")
+    await handset.page.evaluate(
+        "() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')"
+    )
+    await handset.notebook.until("widget.pages.speaker == ''")
+    assert await handset.notebook.ask("print(phone.state)") == "in-call"
+    await handset.show(SHOW)
+
+
 SAID = """
 limit = time.monotonic() + 20
 frames = (f for f in stream.audio() if abs(f.astype(int)).max() > 1000)

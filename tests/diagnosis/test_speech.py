@@ -112,6 +112,21 @@ def test_speech_on_a_quiet_line_is_found_to_the_frame(name: str, level_db: float
     assert spans == [audible]
 
 
+def test_soft_begin_before_a_short_gap_belongs_to_speech():
+    soft = kit.Clip.tone(440, 0.04, level_db=-40) + kit.Clip.silence(0.08)
+    assert find_speech((SECOND + soft + LOUD + SECOND).payload) == [SpeechSpan(50, 106)]
+
+
+def test_soft_tone_that_lasts_is_never_taken_for_noise():
+    tone = kit.Clip.tone(440, 10.0, level_db=-40)
+    assert find_speech((SECOND + tone + SECOND).payload) == [SpeechSpan(50, 550)]
+
+
+def test_noise_about_the_audible_level_is_no_speech():
+    for noise_db in (-52.0, -51.0, -50.0, -49.0):
+        assert find_speech(add_noise(kit.Clip.silence(10.0), noise_db).payload) == []
+
+
 def test_steady_noise_from_the_begin_is_no_speech():
     assert find_speech(add_noise(kit.Clip.silence(10.0), -45.0).payload) == []
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from support.waiting import LIMIT_SECONDS
+from support.waiting import LIMIT_SECONDS, Patience
 
 CELL_SECONDS = 60
 
@@ -257,6 +257,16 @@ class NotebookPage:
         status, text = await self.page.evaluate(ASK_THE_KERNEL, code)
         assert status == "ok", text
         return text.strip()
+
+    async def until(self, expression: str) -> None:
+        """Wait until an expression is true in the kernel, which pages and sockets tell later.
+
+        Each look is a message of its own, so that the kernel can take those of widgets in between.
+        """
+        patience = Patience(LIMIT_SECONDS)
+        while await self.ask(f"print(bool({expression}))") != "True":
+            assert not patience.is_over(), f"in the kernel, this never became true: {expression}"
+            await asyncio.sleep(0.02)  # sleeps: between two looks into another process
 
     async def pressed_at(self, name: str) -> float:
         """Return when the mouse pressed a button, in seconds since the epoch."""

@@ -52,6 +52,10 @@ _RISE_DB = 0.12
 _NOISE_FRAMES = 75
 """The noise is looked for in the quietest frame of so many, 1.5 s: people pause more often."""
 
+_QUIET_GAP, _NOISY_GAP = 5, 1
+"""How many frames may be missing between one above the threshold and the next at the begin of
+speech: soft speech rises above it, falls below it and rises again; in noise that is chance."""
+
 _BACK_FRAMES = 25
 """How far back the begin of speech is looked for when it is certain, 500 ms."""
 
@@ -235,11 +239,12 @@ class SpeechDetector:
         return [SpeechEdge("ends", self._last)]
 
     def _find_begin(self) -> int:
-        """Return the first of the frames above the threshold, of which at most one is missing."""
+        """Return the first of the frames above the threshold that belong together."""
         threshold = self._threshold_db
+        gap = _QUIET_GAP if threshold == AUDIBLE_DB else _NOISY_GAP
         first = number = self.frames - 1
         oldest = max(self._last, self.frames - min(len(self._levels), _BACK_FRAMES))
-        while number >= oldest and first - number <= 1:
+        while number >= oldest and first - number <= gap + 1:
             if self._levels[number - self.frames] > threshold:
                 first = number
             number -= 1
@@ -249,6 +254,8 @@ class SpeechDetector:
         """Estimate the noise with which the call begins."""
         self.noise_db = _QUIETEST_NOISE_DB
         self._is_settled = level <= AUDIBLE_DB or self.frames == _FIRST_FRAMES
+        if level <= AUDIBLE_DB:
+            self.noise_db = max(_QUIETEST_NOISE_DB, level)
         if level <= AUDIBLE_DB or not self._is_settled:
             return
         steady = [*self._levels][2:]  # a tone fades in
@@ -264,7 +271,8 @@ class SpeechDetector:
             self.noise_db = max(_QUIETEST_NOISE_DB, (self.noise_db + level) / 2)
         elif self.speaking or self._count:
             quietest = min(self._levels)
-            if quietest > self.noise_db and len(self._levels) == _NOISE_FRAMES:
+            is_tone = max(self._levels) - quietest < _STEADY_DB[0]
+            if quietest > self.noise_db and len(self._levels) == _NOISE_FRAMES and not is_tone:
                 highest = max(self.noise_db, _LOUDEST_NOISE_DB)
                 self.noise_db = min(self.noise_db + _RISE_DB, quietest, highest)
         else:

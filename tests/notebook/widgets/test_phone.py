@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64decode, b64encode
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -313,6 +314,19 @@ async def test_a_page_that_goes_takes_its_sound_with_it(make_desk, until):
         await asyncio.to_thread(until, lambda: desk.widget.pages.speaker == "b")
     await asyncio.to_thread(until, lambda: desk.widget.pages.speaker == "")
     assert desk.phone.state == "in-call"
+
+
+def test_a_page_that_goes_on_over_the_kernel_keeps_its_sound_when_its_socket_ends_later(make_desk):
+    desk = make_desk()
+    pages, socket = desk.widget.pages, SimpleNamespace(name="b")
+    pages.handle_text(socket, "here b")
+    pages.handle_text(socket, "sound on")
+    desk.page_says("here b", page="b")
+    desk.page_says("sound on", page="b")
+    pages.remove_page(socket)
+    assert pages.speaker == "b"
+    desk.page_says("sound off", page="b")
+    assert pages.speaker == ""
 
 
 def test_without_a_widget_nothing_listens(background_loop, make_desk):

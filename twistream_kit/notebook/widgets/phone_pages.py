@@ -140,6 +140,9 @@ class PhonePages:
         elif words.startswith("here"):
             # A page that is here anew has to find out anew.
             self._of_text.discard(page)
+            with self._lock:
+                # Its socket has ended, and the loop may see that after the page's next command.
+                self._direct.pop(page, None)
             takes = bool(read_bytes({}, buffers))
             self._tell({"type": "welcome", "page": page, "takesBuffers": takes}, [PROBE])
         elif words == "text":

@@ -278,6 +278,8 @@ export class Telephone {
 
   // Release all resources of the page.  The next view starts afresh.
   release() {
+    // Over the kernel's messages, nothing else tells the kernel that this page has gone.
+    if (this.hasSound) this.link.say("sound off");
     this.hasSound = false;
     this.#closeMicrophone();
     this.ringer = void this.ringer?.stop();
