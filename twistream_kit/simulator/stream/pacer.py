@@ -201,19 +201,18 @@ class Pacer:
     async def _beat(self) -> None:
         """Keep the cadence until no tick is left."""
         start, step = time.monotonic(), 0
-        last = start
+        # For each slot by itself: a sleep for each of them would take longer than it should.
+        earliest = [start] * SLOTS
         while any(self._slots):
-            gap, step = -step, step + 1
+            step += 1
             while not (slot := self._slots[step % SLOTS]):
                 step += 1
-            gap += step
             deadline = self._deadline = start + step * _STEP_SECONDS
             now = time.monotonic()
             behind = now - deadline
-            earliest = last + gap * _STEP_SECONDS * self._least_gap
             # A sleep of zero yields to the sockets even while it catches up after a stall.
-            await asyncio.sleep(max(0.0, -behind, earliest - now))
-            last = time.monotonic()
+            await asyncio.sleep(max(0.0, -behind, earliest[step % SLOTS] - now))
+            earliest[step % SLOTS] = time.monotonic() + self._least_gap * PTIME_MS / 1000
             if behind > _MAX_BEHIND_SECONDS:
                 # The machine was suspended: skip the missed frames instead of sending them all.
                 start += behind
