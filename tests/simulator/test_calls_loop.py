@@ -32,7 +32,8 @@ async def no_other_calls():
 
 async def test_calls_that_are_made_at_once_share_a_thread_which_ends_with_the_last():
     async with serving({BACKLOG + 5: ANSWER}) as server:
-        calls = [simulate_call(server.url, seconds=0.6) for _ in range(20)]
+        script = [caller.listen(pause=0.1), caller.hang_up()]
+        calls = [simulate_call(server.url, script=script) for _ in range(20)]
         seen = len(list_loops())
         reports = await asyncio.gather(*calls)
     assert seen == 1
@@ -40,8 +41,8 @@ async def test_calls_that_are_made_at_once_share_a_thread_which_ends_with_the_la
     assert list_loops() == []
     assert len({report.stream_sid for report in reports}) == 20
     for report in reports:  # each counts its own frames, and hears its own sound
-        assert report.lateness.frames == len(report.heard.payload) / 160
-        assert 0 < report.sound_seconds <= 0.6
+        assert report.lateness.frames - len(report.heard.payload) // 160 in {0, 1, 2}
+        assert report.sound_seconds == pytest.approx(ANSWER.seconds)
 
 
 async def test_a_call_after_the_last_one_begins_a_thread_again():
@@ -81,7 +82,11 @@ async def test_a_done_callback_that_blocks_delays_no_other_call():
 async def test_what_a_server_that_counts_frames_answers_is_heard_in_the_same_frame_after_a_stall(
     eventually,
 ):
-    """The server goes on while the loop of the calls stands still: it is on another thread."""
+    """The server goes on while the loop of the calls stands still: it is on another thread.
+
+    On a busy machine it may be a few frames too late for another reason; all that was missed at
+    once would make fifteen.
+    """
     script = [caller.wait(0.1), caller.say(QUESTION), caller.listen(pause=0.1), caller.hang_up()]
     answered = BACKLOG + 30
     reports = []
@@ -93,10 +98,10 @@ async def test_what_a_server_that_counts_frames_answers_is_heard_in_the_same_fra
             loop.call_soon_threadsafe(threading.Event().wait, seconds)
             reports.append(await call)
         await end_of_loops()
-    plain, stalled = reports
+    stalled = reports[1]
     assert stalled.lateness.max_ms > 150
-    assert stalled.turns.response_ms.values == plain.turns.response_ms.values
-    assert [repr(act) for act in stalled.acts] == [repr(act) for act in plain.acts]
+    (response,), (after_stall,) = (each.turns.response_ms.values for each in reports)
+    assert abs(after_stall - response) <= 120
 
 
 async def test_a_loop_that_ends_fails_the_calls_under_way_and_the_next_call_has_another(

@@ -271,7 +271,7 @@ class _CallRun:
         self._client = StreamClient(
             self._leg, url=plan.url, auth_token=plan.auth_token, debugger=self._debugger
         )
-        self._client.concludes_later = True
+        self._client.finishes_later = True
         self._script_over = asyncio.Event()
         self._script = self._prepare_script(plan.script)
         self._capture: Capture | None = None
@@ -297,7 +297,7 @@ class _CallRun:
             # full garbage collection.
             self._leg.on_message = self._leg.on_odd = self._client.on_sent = None
         async with self._shared.review_turn:
-            await self._client.conclude(self._shared.pacer.wait_for_spare_time)
+            await self._client.finish(self._shared.pacer.wait_for_spare_time)
         return partial(self._make_report, ending, started, ended - started)
 
     def _prepare_script(self, script: Script | None) -> ScriptRun | None:

@@ -98,8 +98,8 @@ class StreamClient:
         dropped: How many frames of the caller were dropped because the server read too slowly.
         on_sent: Called with each message that was sent and its time, if not None.
         is_close_unanswered: Whether the Close frame of `stop` was not answered in time.
-        concludes_later: Whether the rest of the sound is not reviewed, and the ending not logged,
-            as soon as the stream has ended, but by `conclude`.
+        finishes_later: Whether the rest of the sound is not reviewed, and the ending not logged,
+            as soon as the stream has ended, but by `finish`.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class StreamClient:
         self.sent: Counter[str] = Counter()
         self.dropped = 0
         self.is_close_unanswered = False
-        self.concludes_later = False
+        self.finishes_later = False
         self.on_sent: Callable[[from_twilio.Message, float], None] | None = None
         self._auth_token = auth_token
         self._debugger = debugger
@@ -131,7 +131,7 @@ class StreamClient:
         self._heard_out = asyncio.Event()
         self._congested = False
         self._giving_up = False
-        self._unconcluded: StreamEnding | None = None
+        self._unlogged_ending: StreamEnding | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -296,13 +296,13 @@ class StreamClient:
             stopped_by=self._stopped_by,
             normal_close=self._behaviour.normal_close,
         )
-        self._unconcluded = ending
-        if not self.concludes_later:
+        self._unlogged_ending = ending
+        if not self.finishes_later:
             self.leg.finish(time.monotonic())
             self._log_ending()
         return ending
 
-    async def conclude(self, wait_for_spare_time: Callable[[], Awaitable[None]]) -> None:
+    async def finish(self, wait_for_spare_time: Callable[[], Awaitable[None]]) -> None:
         """Review the rest of the sound, and log how the stream ended; once, after its end.
 
         The review takes up to a tenth of a second, in steps of about a millisecond.
@@ -310,7 +310,7 @@ class StreamClient:
         Args:
             wait_for_spare_time: Called between the steps; lets other streams have their turn.
         """
-        if self._unconcluded is None:
+        if self._unlogged_ending is None:
             return
         for _ in self.leg.finish_in_steps(time.monotonic()):
             await wait_for_spare_time()
@@ -318,7 +318,7 @@ class StreamClient:
 
     def _log_ending(self) -> None:
         self._log_warnings()
-        ending, self._unconcluded = self._unconcluded, None
+        ending, self._unlogged_ending = self._unlogged_ending, None
         if ending is not None and ending.error_code is not None and not self.leg.broken:
             self._log(ending.error_code, ending.in_words, level=None if ending.failed else "note")
 
