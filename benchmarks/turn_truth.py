@@ -508,6 +508,7 @@ def _server() -> Iterator[_Server]:
             with suppress(OSError):
                 process.stdin.close()
             process.wait(10)
+            process.stdout.close()
 
 
 def _trim(clip: kit.Clip) -> bytes:
